@@ -1,0 +1,103 @@
+/**
+ * The one error of the engine. A code for programs, a message that names the thing, a hint that says what to do.
+ *
+ * Errors cross a process boundary (job to service) and an HTTP boundary (service to page), so they turn into plain
+ * JSON and back without losing a field. Secrets never enter a message or a hint.
+ */
+
+export const errorCodes = [
+  'ABORTED',
+  'BAD_BACKUP',
+  'BAD_CONFIG',
+  'BAD_NAME',
+  'BAD_REQUEST',
+  'BUSY',
+  'CONFIRM_MISMATCH',
+  'DB_BUSY',
+  'DB_CHANGED',
+  'DB_DAMAGED',
+  'DB_EMPTY',
+  'DB_MISSING',
+  'DISK_FULL',
+  'FOLDER_MISSING',
+  'FORBIDDEN',
+  'GONE',
+  'INTERNAL',
+  'JOB_DIED',
+  'NO_BACKUP',
+  'NO_PERMISSION',
+  'NOTHING_TO_UNDO',
+  'NOT_SQLITE',
+  'PAGE_SIZE_DIFFERS',
+  'RESTORE_IN_USE',
+  'RESTORE_SAFETY_FAILED',
+  'S3_CLOCK',
+  'S3_DENIED',
+  'S3_FAILED',
+  'S3_MISMATCH',
+  'S3_NO_BUCKET',
+  'S3_UNREACHABLE',
+  'TARGET_EXISTS',
+  'UNSUPPORTED',
+  'VERIFY_FAILED',
+] as const;
+
+export type ErrorCode = (typeof errorCodes)[number];
+
+export interface ErrorBody {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export class BackupError extends Error {
+  override readonly name = 'BackupError';
+  readonly code: ErrorCode;
+  readonly hint: string;
+
+  constructor(code: ErrorCode, message: string, options: { hint: string; cause?: unknown }) {
+    super(message, { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+  }
+
+  toJSON(): ErrorBody {
+    return { code: this.code, message: this.message, hint: this.hint };
+  }
+
+  static fromJSON(body: ErrorBody): BackupError {
+    return new BackupError(body.code, body.message, { hint: body.hint });
+  }
+
+  /** Any thrown value as a `BackupError`: system errors get their own code, the rest become `INTERNAL`. */
+  static from(error: unknown): BackupError {
+    if (error instanceof BackupError) return error;
+    const system = errnoCode(error);
+    const text = error instanceof Error ? error.message : String(error);
+    if (system === 'ENOSPC' || system === 'EDQUOT') {
+      return new BackupError('DISK_FULL', 'the disk is full', {
+        hint: 'Free space on that disk or lower the retention, then try again; existing backups were not touched.',
+        cause: error,
+      });
+    }
+    if (system === 'EACCES' || system === 'EPERM' || system === 'EROFS') {
+      return new BackupError('NO_PERMISSION', `no permission: ${text}`, {
+        hint: 'Give the user who runs this process read and write rights on that folder.',
+        cause: error,
+      });
+    }
+    if (error instanceof Error && error.name === 'AbortError') {
+      return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.', cause: error });
+    }
+    return new BackupError('INTERNAL', text, {
+      hint: 'This is a fault in velist-backup or in the machine; the log has the details.',
+      cause: error,
+    });
+  }
+}
+
+/** The `code` of a Node system error (`ENOENT`, …), or undefined. */
+export function errnoCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

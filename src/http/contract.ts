@@ -1,0 +1,209 @@
+/**
+ * The HTTP contract: what each route takes and answers, as zod schemas. The page imports the types of this file and
+ * nothing else of ours; `api.ts` checks what comes in against them and TypeScript checks what goes out. Dates are
+ * ISO 8601 strings in UTC, sizes are bytes, durations milliseconds.
+ */
+import { z } from 'zod';
+import { errorCodes } from '../engine/errors.ts';
+
+const time = z.iso.datetime();
+export const backupName = /^backup-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-\d{3}Z\.sqlite$/;
+
+export const errorBody = z.object({ code: z.enum(errorCodes), message: z.string(), hint: z.string() });
+export const errorAnswer = z.object({
+  error: errorBody.extend({ fields: z.record(z.string(), z.string()).optional() }),
+});
+
+const trigger = z.enum(['start', 'schedule', 'manual', 'cli', 'safety']);
+const runKind = z.enum(['backup', 'verify', 'restore', 'undo', 'upload']);
+const step = z.object({
+  name: z.enum(['checkpoint', 'copy', 'verify', 'publish', 'upload', 'prune', 'fetch', 'check', 'safety', 'place', 'prove']),
+  state: z.enum(['waiting', 'running', 'done', 'failed']),
+  ms: z.number().optional(),
+  bytesDone: z.number().optional(),
+  bytesTotal: z.number().optional(),
+});
+
+export const runProgress = z.object({
+  id: z.string(),
+  kind: runKind,
+  trigger,
+  user: z.string().nullable(),
+  startedAt: time,
+  backup: z.string().nullable(),
+  steps: z.array(step),
+  percent: z.number(),
+});
+
+export const run = z.object({
+  id: z.string(),
+  kind: runKind,
+  trigger,
+  user: z.string().nullable(),
+  plannedAt: time.nullable(),
+  startedAt: time,
+  endedAt: time,
+  result: z.enum(['success', 'failed', 'unchanged', 'stopped']),
+  backup: z.string().nullable(),
+  sizeBytes: z.number().nullable(),
+  steps: z.array(step),
+  error: errorBody.nullable(),
+});
+
+const method = z.enum(['quick', 'full']);
+export const verification = z.discriminatedUnion('state', [
+  z.object({ state: z.literal('verified'), method, at: time }),
+  z.object({ state: z.literal('damaged'), method, at: time, detail: z.string() }),
+  z.object({ state: z.literal('unchecked') }),
+]);
+
+export const backup = z.object({
+  filename: z.string(),
+  size: z.number(),
+  createdAt: time,
+  trigger: trigger.nullable(),
+  user: z.string().nullable(),
+  verified: z.boolean(),
+  verification,
+  foreign: z.boolean(),
+  pinned: z.boolean(),
+  note: z.string().nullable(),
+  safety: z.boolean(),
+  sha256: z.string().nullable(),
+  pages: z.number().nullable(),
+  pageSize: z.number().nullable(),
+  placements: z.array(
+    z.object({
+      target: z.enum(['local', 's3']),
+      status: z.enum(['stored', 'waiting', 'failed']),
+      at: time.nullable(),
+      error: errorBody.nullable(),
+    }),
+  ),
+});
+
+export const restorePlan = z.object({
+  backup: z.string(),
+  confirm: z.string(),
+  expected: z.string(),
+  now: z.object({ sizeBytes: z.number(), changedAt: time, pageSize: z.number() }).nullable(),
+  after: z.object({ sizeBytes: z.number(), createdAt: time, verified: z.boolean(), pageSize: z.number() }),
+  tables: z.array(z.object({ name: z.string(), now: z.number().nullable(), after: z.number().nullable() })).nullable(),
+  modes: z.array(z.enum(['online', 'offline'])),
+  warnings: z.array(z.string()),
+});
+
+export const status = z.object({
+  serverTime: time,
+  version: z.string(),
+  verdict: z.object({
+    code: z.enum(['restoring', 'running', 'restored', 'none', 'too-old', 'damaged', 'last-failed', 's3-waiting', 'off', 'disk-low', 'protected']),
+    tone: z.enum(['green', 'amber', 'red', 'blue', 'grey']),
+  }),
+  database: z.object({
+    name: z.string(),
+    path: z.string(),
+    exists: z.boolean(),
+    sizeBytes: z.number(),
+    changedAt: time.nullable(),
+  }),
+  schedule: z.object({
+    enabled: z.boolean(),
+    running: z.boolean(),
+    intervalMinutes: z.number(),
+    cron: z.string().nullable(),
+    nextRunAt: time.nullable(),
+  }),
+  local: z.object({ path: z.string(), count: z.number(), keep: z.number(), sizeBytes: z.number(), freeBytes: z.number() }),
+  s3: z.object({
+    enabled: z.boolean(),
+    configured: z.boolean(),
+    bucket: z.string().nullable(),
+    path: z.string(),
+    stored: z.number(),
+    waiting: z.number(),
+    nextTryAt: time.nullable(),
+    error: errorBody.nullable(),
+  }),
+  lastGood: z.object({ filename: z.string(), createdAt: time, verifiedAt: time, holdsAt: time }).nullable(),
+  maxAgeMinutes: z.number(),
+  run: runProgress.nullable(),
+  lastRun: run.nullable(),
+  undo: z.object({ filename: z.string(), restored: z.string(), at: time }).nullable(),
+});
+
+const settingsShape = {
+  enabled: z.boolean(),
+  intervalMinutes: z.int().min(1).max(525_600),
+  retentionCount: z.int().min(1).max(10_000),
+  s3Enabled: z.boolean(),
+  s3Path: z.string().min(1).max(512),
+  verify: method,
+  maxAgeMinutes: z.int().min(1).max(5_256_000).nullable(),
+};
+/** Body of `POST /config`: any of the settings, or `revert` with the names to set back to the start value. */
+export const configChange = z.strictObject({
+  ...z.strictObject(settingsShape).partial().shape,
+  revert: z.array(z.enum(['enabled', 'intervalMinutes', 'retentionCount', 's3Enabled', 's3Path', 'verify', 'maxAgeMinutes'])).optional(),
+});
+
+export const config = z.object({
+  ...settingsShape,
+  changed: z.object(settingsShape).partial(),
+  localPath: z.string(),
+  databasePath: z.string(),
+  cron: z.string().nullable(),
+  s3: z.object({
+    configured: z.boolean(),
+    bucket: z.string().nullable(),
+    region: z.string().nullable(),
+    endpoint: z.string().nullable(),
+  }),
+});
+
+export const backupResult = z.object({
+  success: z.boolean(),
+  filename: z.string().optional(),
+  size: z.number().optional(),
+  s3Uploaded: z.boolean().optional(),
+  error: errorBody.optional(),
+  report: run,
+});
+
+export const restoreBody = z.strictObject({
+  confirm: z.string().max(255),
+  mode: z.enum(['online', 'offline']).default('online'),
+  expected: z.string().max(200).optional(),
+});
+export const undoBody = z.strictObject({ confirm: z.string().max(255) });
+export const restoreResult = z.object({
+  success: z.boolean(),
+  backup: z.string(),
+  mode: z.enum(['file', 'online', 'offline']),
+  path: z.string(),
+  safetyBackup: z.string().nullable(),
+  report: run,
+});
+export const verifyBody = z.strictObject({ full: z.boolean().default(false) }).optional();
+export const backupChange = z.strictObject({
+  pinned: z.boolean().optional(),
+  note: z.string().max(200).nullable().optional(),
+});
+export const prunePlan = z.object({
+  kept: z.array(z.object({ filename: z.string(), reasons: z.array(z.string()) })),
+  removed: z.array(z.object({ filename: z.string(), reason: z.string() })),
+  dryRun: z.boolean(),
+});
+
+export type ErrorAnswer = z.infer<typeof errorAnswer>;
+export type RunProgress = z.infer<typeof runProgress>;
+export type Run = z.infer<typeof run>;
+export type Backup = z.infer<typeof backup>;
+export type RestorePlan = z.infer<typeof restorePlan>;
+export type Status = z.infer<typeof status>;
+export type ConfigChange = z.infer<typeof configChange>;
+export type Config = z.infer<typeof config>;
+export type BackupResult = z.infer<typeof backupResult>;
+export type RestoreBody = z.input<typeof restoreBody>;
+export type RestoreResult = z.infer<typeof restoreResult>;
+export type PrunePlan = z.infer<typeof prunePlan>;

@@ -1,0 +1,213 @@
+/**
+ * What the service tells the outside: plain read-only records with `Date`s, the same for the page, the command line and
+ * code. `http/contract.ts` describes their JSON form, in which every `Date` is an ISO 8601 string in UTC.
+ */
+import type { ErrorBody } from '../engine/errors.ts';
+
+export type Trigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
+export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload';
+export type RunResult = 'success' | 'failed' | 'unchanged' | 'stopped';
+export type StepName = 'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
+
+export interface Step {
+  readonly name: StepName;
+  readonly state: 'waiting' | 'running' | 'done' | 'failed';
+  readonly ms?: number;
+  readonly bytesDone?: number;
+  readonly bytesTotal?: number;
+}
+
+/** A run that is going. `percent` only rises. */
+export interface RunProgress {
+  readonly id: string;
+  readonly kind: RunKind;
+  readonly trigger: Trigger;
+  readonly user: string | null;
+  readonly startedAt: Date;
+  readonly backup: string | null;
+  readonly steps: readonly Step[];
+  readonly percent: number;
+}
+
+/** A run that ended, as kept in the run history. Sizes in bytes. */
+export interface Run {
+  readonly id: string;
+  readonly kind: RunKind;
+  readonly trigger: Trigger;
+  readonly user: string | null;
+  readonly plannedAt: Date | null;
+  readonly startedAt: Date;
+  readonly endedAt: Date;
+  readonly result: RunResult;
+  readonly backup: string | null;
+  readonly sizeBytes: number | null;
+  readonly steps: readonly Step[];
+  readonly error: ErrorBody | null;
+}
+
+export type Verification =
+  | { readonly state: 'verified'; readonly method: 'quick' | 'full'; readonly at: Date }
+  | { readonly state: 'damaged'; readonly method: 'quick' | 'full'; readonly at: Date; readonly detail: string }
+  | { readonly state: 'unchecked' };
+
+export interface Placement {
+  readonly target: 'local' | 's3';
+  readonly status: 'stored' | 'waiting' | 'failed';
+  readonly at: Date | null;
+  readonly error: ErrorBody | null;
+}
+
+export interface BackupItem {
+  readonly filename: string;
+  readonly size: number;
+  readonly createdAt: Date;
+  readonly trigger: Trigger | null;
+  readonly user: string | null;
+  readonly verified: boolean;
+  readonly verification: Verification;
+  /** A file without a manifest (made by Velist or by hand): can be adopted, is never pruned. */
+  readonly foreign: boolean;
+  readonly pinned: boolean;
+  readonly note: string | null;
+  /** Made before a restore; not counted by retention, kept 30 days. */
+  readonly safety: boolean;
+  readonly sha256: string | null;
+  readonly pages: number | null;
+  readonly pageSize: number | null;
+  readonly placements: readonly Placement[];
+}
+
+export interface TableRows {
+  readonly name: string;
+  readonly now: number | null;
+  readonly after: number | null;
+}
+
+export interface RestorePlan {
+  readonly backup: string;
+  readonly confirm: string;
+  readonly expected: string;
+  readonly now: { readonly sizeBytes: number; readonly changedAt: Date; readonly pageSize: number } | null;
+  readonly after: { readonly sizeBytes: number; readonly createdAt: Date; readonly verified: boolean; readonly pageSize: number };
+  /** Rows by table, biggest difference first; null when counting took longer than two seconds. */
+  readonly tables: readonly TableRows[] | null;
+  readonly modes: readonly ('online' | 'offline')[];
+  readonly warnings: readonly string[];
+}
+
+export type VerdictCode =
+  | 'restoring'
+  | 'running'
+  | 'restored'
+  | 'none'
+  | 'too-old'
+  | 'damaged'
+  | 'last-failed'
+  | 's3-waiting'
+  | 'off'
+  | 'disk-low'
+  | 'protected';
+
+export interface Verdict {
+  readonly code: VerdictCode;
+  readonly tone: 'green' | 'amber' | 'red' | 'blue' | 'grey';
+}
+
+export interface Status {
+  readonly serverTime: Date;
+  readonly version: string;
+  readonly verdict: Verdict;
+  readonly database: {
+    readonly name: string;
+    /** As configured, never resolved: no absolute server path leaves the server unless it was configured as one. */
+    readonly path: string;
+    readonly exists: boolean;
+    /** Main file and write-ahead log together. */
+    readonly sizeBytes: number;
+    readonly changedAt: Date | null;
+  };
+  readonly schedule: {
+    readonly enabled: boolean;
+    readonly running: boolean;
+    readonly intervalMinutes: number;
+    readonly cron: string | null;
+    readonly nextRunAt: Date | null;
+  };
+  readonly local: {
+    readonly path: string;
+    readonly count: number;
+    readonly keep: number;
+    readonly sizeBytes: number;
+    readonly freeBytes: number;
+  };
+  readonly s3: {
+    readonly enabled: boolean;
+    readonly configured: boolean;
+    readonly bucket: string | null;
+    readonly path: string;
+    readonly stored: number;
+    readonly waiting: number;
+    readonly nextTryAt: Date | null;
+    readonly error: ErrorBody | null;
+  };
+  /** Newest verified backup, and when its content was last known to be the whole truth. */
+  readonly lastGood: { readonly filename: string; readonly createdAt: Date; readonly verifiedAt: Date; readonly holdsAt: Date } | null;
+  readonly maxAgeMinutes: number;
+  readonly run: RunProgress | null;
+  readonly lastRun: Run | null;
+  /** What "Undo restore" would bring back. */
+  readonly undo: { readonly filename: string; readonly restored: string; readonly at: Date } | null;
+}
+
+/** Settings that can be changed while running. */
+export interface Settings {
+  readonly enabled: boolean;
+  readonly intervalMinutes: number;
+  readonly retentionCount: number;
+  readonly s3Enabled: boolean;
+  readonly s3Path: string;
+  readonly verify: 'quick' | 'full';
+  /** Null: three intervals, at least 15 minutes. */
+  readonly maxAgeMinutes: number | null;
+}
+
+export interface BackupConfig extends Settings {
+  /** Start values of settings that were changed on the page or by `updateConfig`. */
+  readonly changed: Partial<Settings>;
+  readonly localPath: string;
+  readonly databasePath: string;
+  readonly cron: string | null;
+  readonly s3: { readonly configured: boolean; readonly bucket: string | null; readonly region: string | null; readonly endpoint: string | null };
+}
+
+export interface BackupResult {
+  readonly success: boolean;
+  readonly filename?: string;
+  readonly size?: number;
+  /** Present only when S3 is enabled. */
+  readonly s3Uploaded?: boolean;
+  readonly error?: ErrorBody;
+  readonly report: Run;
+}
+
+export interface RestoreResult {
+  readonly success: boolean;
+  readonly backup: string;
+  readonly mode: 'file' | 'online' | 'offline';
+  /** Where the database now is. */
+  readonly path: string;
+  /** The safety backup that was made first; null for a restore to a new file. */
+  readonly safetyBackup: string | null;
+  readonly report: Run;
+}
+
+export interface PruneResult {
+  readonly kept: readonly { readonly filename: string; readonly reasons: readonly string[] }[];
+  readonly removed: readonly { readonly filename: string; readonly reason: string }[];
+  readonly dryRun: boolean;
+}
+
+export type ServiceEvent =
+  | { readonly type: 'progress'; readonly run: RunProgress }
+  | { readonly type: 'run'; readonly run: Run }
+  | { readonly type: 'status' };

@@ -1,0 +1,53 @@
+/** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
+import type { BackupConfig, BackupItem, BackupResult, PruneResult, RestorePlan, RestoreResult, Run, RunProgress, ServiceEvent, Settings, Status } from './model.ts';
+
+export interface OpenedBackup {
+  readonly sizeBytes: number;
+  readonly etag: string;
+  readonly modifiedAt: Date;
+  /** Bytes `from` to `to`, both inclusive. The stream closes what it opened, also when it is cancelled. */
+  stream(from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
+export interface BackupServicePort {
+  start(): void;
+  stop(): Promise<void>;
+  /** Makes a backup now; never rejects for a failed run, the result says so. */
+  performBackup(userId?: string, options?: { onProgress?: (run: RunProgress) => void; trigger?: 'manual' | 'cli' }): Promise<BackupResult>;
+  /** Starts a run as `performBackup` and answers its id at once. */
+  requestBackup(userId?: string): { readonly runId: string };
+  getBackups(): Promise<readonly BackupItem[]>;
+  /** Throws GONE (404) when there is no such backup. */
+  getBackup(filename: string): Promise<BackupItem>;
+  openBackup(filename: string): Promise<OpenedBackup>;
+  getConfig(): BackupConfig;
+  /** Throws BAD_CONFIG. */
+  updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig;
+  getStatus(): Promise<Status>;
+  getRuns(options?: { readonly limit?: number }): readonly Run[];
+  deleteBackup(filename: string, options?: { readonly target?: 'local' | 's3'; readonly user?: string }): Promise<void>;
+  /** `filename` may also be a path to any SQLite file when `path` is set. */
+  verifyBackup(filename: string, options?: { readonly full?: boolean; readonly user?: string }): Promise<BackupItem>;
+  adoptBackup(filename: string): Promise<BackupItem>;
+  updateBackup(filename: string, change: { readonly pinned?: boolean; readonly note?: string | null }): Promise<BackupItem>;
+  planRestore(filename: string): Promise<RestorePlan>;
+  /** Rejects with a BackupError when nothing could be restored; then nothing was changed or the error says what was. */
+  restore(
+    filename: string,
+    options?: {
+      readonly mode?: 'file' | 'online' | 'offline';
+      /** For mode `file`: a new file; must not exist. */
+      readonly to?: string;
+      /** The plan's `expected` stamp: DB_CHANGED when the database changed since. */
+      readonly expected?: string;
+      readonly user?: string;
+      readonly onProgress?: (run: RunProgress) => void;
+    },
+  ): Promise<RestoreResult>;
+  undoRestore(options?: { readonly user?: string; readonly onProgress?: (run: RunProgress) => void }): Promise<RestoreResult>;
+  prune(options?: { readonly dryRun?: boolean }): Promise<PruneResult>;
+  /** Asks the running job to end; resolves when it has. */
+  stopRun(): Promise<boolean>;
+  /** Returns the function that ends the subscription. */
+  on(listener: (event: ServiceEvent) => void): () => void;
+}
