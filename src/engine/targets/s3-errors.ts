@@ -1,0 +1,177 @@
+/**
+ * What an S3 failure means to a person. Servers and the SDK agree on status codes, mostly on error names, and hardly on
+ * messages ("UnknownError" is common, a HEAD has no body at all), so the text is made from status, name and the code
+ * of the network error alone. It names bucket and endpoint, never a key id, a secret or a signed address.
+ */
+import { BackupError, errnoCode } from '../errors.ts';
+import { aborted, notThere } from './object-store.ts';
+
+export interface S3Place {
+  readonly bucket: string;
+  readonly region: string;
+  /** Host and port of the endpoint. */
+  readonly host: string;
+  /** What all keys begin with; may be empty. */
+  readonly prefix: string;
+}
+
+export function describePlace({ bucket, host }: S3Place): string {
+  return `bucket "${bucket}" at ${host}`;
+}
+
+/** Any error of the SDK as a `BackupError`. `key` is the object concerned, if one is. */
+export function s3Error(error: unknown, place: S3Place, key?: string): BackupError {
+  if (error instanceof BackupError) return error;
+  const { name, status, attempts } = factsOf(error);
+  const network = networkCode(error);
+  const describe = describePlace(place);
+  const fail = (code: BackupError['code'], message: string, hint: string) => new BackupError(code, message, { hint, cause: error });
+
+  if (name === 'AbortError') return aborted(error);
+  if (name === 'CredentialsProviderError') {
+    return fail(
+      'BAD_CONFIG',
+      'no credentials for S3 were found',
+      'Set S3_ACCESS_KEY and S3_SECRET_KEY, or run where the AWS default credentials exist.',
+    );
+  }
+  if (name === 'NoSuchBucket' || name === 'InvalidBucketName') return noBucket(place, error);
+  if (status === 301 || name === 'PermanentRedirect' || name === 'AuthorizationHeaderMalformed') {
+    return fail(
+      'S3_NO_BUCKET',
+      `bucket "${place.bucket}" is not in ${place.region}`,
+      'Set S3_REGION, and S3_ENDPOINT if there is one, to where the bucket was made.',
+    );
+  }
+  if (clockNames.has(name)) {
+    return fail(
+      'S3_CLOCK',
+      `the clocks of this machine and of ${place.host} differ by more than 15 minutes`,
+      'Set the clock of this machine, best by NTP (`timedatectl set-ntp true`).',
+    );
+  }
+  if (mismatchNames.has(name)) {
+    return fail(
+      'S3_MISMATCH',
+      `${place.host} received other bytes than were sent${of(key)}`,
+      'Something on the way changed them and nothing was stored; it is tried again.',
+    );
+  }
+  if (quotaNames.has(name) || status === 507) {
+    return fail('S3_FAILED', `${describe} is full (${name})`, 'Raise the quota there or lower the retention; local backups go on.');
+  }
+  if (status === 401 || status === 403) {
+    return fail('S3_DENIED', `S3 refused the key for ${describe} (${status} ${name})`, deniedHint(name, place));
+  }
+  if (status === 404 && key !== undefined) return notThere(key, describe, error);
+  if (status === 412) {
+    return fail('S3_MISMATCH', `the object "${key ?? ''}" in ${describe} was replaced while it was read`, 'Start the download again.');
+  }
+  if (status === 501 || status === 405) {
+    return fail(
+      'UNSUPPORTED',
+      `${place.host} cannot do that (${status} ${name})`,
+      'This S3 server lacks an operation; `velist-backup test-target` shows which.',
+    );
+  }
+  if (network !== undefined && tlsCodes.test(network)) {
+    return fail(
+      'S3_UNREACHABLE',
+      `the certificate of ${place.host} is not trusted (${network})`,
+      'For a certificate authority of your own set NODE_EXTRA_CA_CERTS to its file.',
+    );
+  }
+  if (network === 'ENOTFOUND') {
+    return fail(
+      'S3_UNREACHABLE',
+      `there is no host ${place.host}`,
+      'Check S3_ENDPOINT and S3_REGION, and that this machine can resolve names.',
+    );
+  }
+  if (network !== undefined || name === 'TimeoutError') {
+    return fail(
+      'S3_UNREACHABLE',
+      `${place.host} does not answer (${network ?? name}${tries(attempts)})`,
+      'Check S3_ENDPOINT and the network; local backups go on and uploads wait.',
+    );
+  }
+  if (status !== undefined) {
+    return fail(
+      'S3_FAILED',
+      `${place.host} answered ${status} ${name}${of(key)}${tries(attempts)}`,
+      status >= 500 || status === 429
+        ? 'That is a fault of the server, most often a passing one; it is tried again.'
+        : 'Check the S3 settings with `velist-backup test-target`.',
+    );
+  }
+  return fail('S3_FAILED', `the exchange with ${place.host} failed (${name})${of(key)}`, 'The log has the cause; it is tried again.');
+}
+
+export function noBucket({ bucket, region, host }: S3Place, cause?: unknown): BackupError {
+  return new BackupError('S3_NO_BUCKET', `there is no bucket "${bucket}" in ${region} at ${host}`, {
+    hint: 'Check S3_BUCKET, S3_REGION and S3_ENDPOINT.',
+    cause,
+  });
+}
+
+/** The facts of an SDK error that can be trusted: name, HTTP status, how often it was tried. */
+export function factsOf(error: unknown): { readonly name: string; readonly status?: number; readonly attempts: number } {
+  if (typeof error !== 'object' || error === null) return { name: 'unknown', attempts: 1 };
+  const name = 'name' in error && typeof error.name === 'string' ? error.name : 'unknown';
+  if (!('$metadata' in error) || typeof error.$metadata !== 'object' || error.$metadata === null) return { name, attempts: 1 };
+  const { httpStatusCode, attempts } = error.$metadata as { httpStatusCode?: unknown; attempts?: unknown };
+  return {
+    name: /^\d|^unknown/i.test(name) ? 'without a reason' : name,
+    status: typeof httpStatusCode === 'number' ? httpStatusCode : undefined,
+    attempts: typeof attempts === 'number' ? attempts : 1,
+  };
+}
+
+/** True for what a broken connection, not an answer, brought about: the rest of a download may be asked for again. */
+export function isBrokenConnection(error: unknown): boolean {
+  const { name, status } = factsOf(error);
+  return networkCode(error) !== undefined || name === 'TimeoutError' || (status === undefined && name === 'Error');
+}
+
+function networkCode(error: unknown): string | undefined {
+  const code = errnoCode(error);
+  return code !== undefined && (networkCodes.has(code) || tlsCodes.test(code)) ? code : undefined;
+}
+
+function deniedHint(name: string, { prefix }: S3Place): string {
+  if (name === 'InvalidAccessKeyId') return 'The server does not know this key: check S3_ACCESS_KEY.';
+  if (name === 'SignatureDoesNotMatch') return 'The secret does not belong to this key: check S3_SECRET_KEY.';
+  return `The key needs PutObject, GetObject, ListBucket and DeleteObject on "${prefix === '' ? '*' : `${prefix}/*`}"; check S3_ACCESS_KEY and S3_SECRET_KEY.`;
+}
+
+const of = (key: string | undefined): string => (key === undefined ? '' : ` for "${key}"`);
+const tries = (attempts: number): string => (attempts > 1 ? `, ${attempts} tries` : '');
+
+const clockNames: ReadonlySet<string> = new Set(['RequestTimeTooSkewed', 'RequestExpired']);
+const mismatchNames: ReadonlySet<string> = new Set([
+  'XAmzContentSHA256Mismatch',
+  'BadDigest',
+  'InvalidDigest',
+  'XAmzContentChecksumMismatch',
+]);
+const quotaNames: ReadonlySet<string> = new Set([
+  'QuotaExceeded',
+  'EntityQuotaExceeded',
+  'InsufficientCapacity',
+  'XMinioStorageFull',
+  'StorageQuotaExceeded',
+]);
+const tlsCodes = /CERT|^ERR_TLS|^UNABLE_TO|^EPROTO$/;
+const networkCodes: ReadonlySet<string> = new Set([
+  'EAI_AGAIN',
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EPIPE',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ETIMEDOUT',
+]);

@@ -1,0 +1,255 @@
+/**
+ * An object store in an S3 bucket, at any server that speaks S3. Keys lie below a prefix that callers do not see.
+ *
+ * What is sent is private (no ACL, ever) and signed with the digest of its bytes. What the servers differ in is met
+ * here: no condition but `If-None-Match: *` is relied on, and only for small objects; a bulk delete that a server does
+ * not know becomes single ones. A server that silently ignores the condition cannot be told here; the target's
+ * self-test does.
+ */
+import { BackupError } from '../errors.ts';
+import { checkKey } from './object-key.ts';
+import { type DeleteFailure, getBytes, type ObjectHead, type ObjectStore, throwIfAborted } from './object-store.ts';
+import { connectS3, type S3Options } from './s3-connection.ts';
+import { downloadFromS3 } from './s3-download.ts';
+import { describePlace, factsOf, noBucket, s3Error } from './s3-errors.ts';
+import { uploadToS3 } from './s3-upload.ts';
+
+export type { S3Options } from './s3-connection.ts';
+
+export interface S3Store extends ObjectStore {
+  /** An address that lets whoever has it GET or PUT this one object for a while, up to 7 days. */
+  presign(key: string, options: PresignOptions): Promise<string>;
+  /** The plain address of the object; it answers only where bucket or CDN are public. */
+  urlOf(key: string): string;
+}
+
+export interface PresignOptions {
+  readonly method: 'GET' | 'PUT';
+  readonly expiresInSeconds: number;
+  /** For PUT: the content type that the uploader must send. */
+  readonly contentType?: string;
+}
+
+/** The limit of DeleteObjects. */
+const bulkDeleteLimit = 1000;
+const singleDeletesAtOnce = 8;
+/** How often a create-only PUT that met another one (409) is tried. */
+const mostConflicts = 5;
+
+export function createS3Store(options: S3Options): S3Store {
+  const connection = connectS3(options);
+  const { place } = connection;
+  const { bucket: Bucket } = place;
+  const keyBefore = place.prefix === '' ? '' : `${place.prefix}/`;
+  let bucketIsKnown = false;
+  let bulkDeleteWorks = true;
+
+  const remote = (key: string): string => {
+    checkKey(key);
+    return keyBefore + key;
+  };
+
+  /** A HEAD answers 404 without a reason, so a missing bucket looks like a missing object until it was seen once. */
+  async function requireBucket(signal: AbortSignal | undefined): Promise<void> {
+    if (bucketIsKnown) return;
+    try {
+      await connection.send((client, sdk, http) => client.send(new sdk.HeadBucketCommand({ Bucket }), http), { signal, rawErrors: true });
+    } catch (error) {
+      const { status } = factsOf(error);
+      if (status === 404) throw noBucket(place, error);
+      // A key may lack the right to look at the bucket and still have those on its objects.
+      if (status !== 403) throw s3Error(error, place);
+    }
+    bucketIsKnown = true;
+  }
+
+  async function deleteOne(key: string, signal: AbortSignal | undefined): Promise<void> {
+    const Key = remote(key);
+    try {
+      await connection.send((client, sdk, http) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key }), http), { key, signal });
+    } catch (error) {
+      if (!(error instanceof BackupError) || error.code !== 'GONE') throw error;
+    }
+  }
+
+  /** Null when this server has no bulk delete. */
+  async function deleteInBulk(keys: readonly string[], signal: AbortSignal | undefined): Promise<readonly DeleteFailure[] | null> {
+    const Objects = keys.map((key) => ({ Key: remote(key) }));
+    try {
+      const answer = await connection.send(
+        (client, sdk, http) => client.send(new sdk.DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } }), http),
+        { signal, rawErrors: true },
+      );
+      return (answer.Errors ?? [])
+        .filter(({ Code }) => Code !== 'NoSuchKey')
+        .map(({ Key, Code }) => {
+          const key = (Key ?? '').slice(keyBefore.length);
+          return { key, error: refusedDelete(key, Code) };
+        });
+    } catch (error) {
+      const { name, status } = factsOf(error);
+      if (name !== 'NoSuchBucket' && (status === 400 || status === 405 || status === 411 || status === 501)) return null;
+      throw s3Error(error, place);
+    }
+  }
+
+  function refusedDelete(key: string, code = 'without a reason'): BackupError {
+    const status = code === 'AccessDenied' ? 403 : 500;
+    return s3Error({ name: code, $metadata: { httpStatusCode: status } }, place, key);
+  }
+
+  async function deleteSingly(keys: readonly string[], signal: AbortSignal | undefined): Promise<readonly DeleteFailure[]> {
+    const failures: DeleteFailure[] = [];
+    const waiting = keys.values();
+    const work = async () => {
+      for (const key of waiting) {
+        await deleteOne(key, signal).catch((error: unknown) => failures.push({ key, error: BackupError.from(error) }));
+      }
+    };
+    await Promise.all(Array.from({ length: singleDeletesAtOnce }, work));
+    return failures;
+  }
+
+  return {
+    place: describePlace(place),
+
+    async put(key, source, putOptions = {}) {
+      return await uploadToS3(connection, key, remote(key), source, putOptions);
+    },
+
+    async putIfAbsent(key, bytes, { contentType, signal } = {}) {
+      const object = { Bucket, Key: remote(key), Body: Buffer.from(bytes), ContentType: contentType, IfNoneMatch: '*' };
+      for (let conflicts = 1; ; conflicts += 1) {
+        throwIfAborted(signal);
+        try {
+          await connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand(object), http), {
+            signal,
+            uploadBytes: bytes.length,
+            rawErrors: true,
+          });
+          return true;
+        } catch (error) {
+          const { status, attempts } = factsOf(error);
+          // A repeated try meets what the first one stored when only its answer was lost.
+          if (status === 412) return attempts > 1 || conflicts > 1 ? await holds(this, key, bytes, signal) : false;
+          if (status !== 409 || conflicts === mostConflicts) throw s3Error(error, place);
+        }
+      }
+    },
+
+    get(key, getOptions = {}) {
+      return downloadFromS3(connection, key, remote(key), getOptions);
+    },
+
+    async head(key, { signal } = {}) {
+      const Key = remote(key);
+      try {
+        const found = await connection.send((client, sdk, http) => client.send(new sdk.HeadObjectCommand({ Bucket, Key }), http), {
+          signal,
+          rawErrors: true,
+        });
+        bucketIsKnown = true;
+        return headOf(found.ContentLength, found.ETag, found.LastModified);
+      } catch (error) {
+        if (factsOf(error).status !== 404) throw s3Error(error, place, key);
+        await requireBucket(signal);
+        return null;
+      }
+    },
+
+    async *list(prefix, { signal } = {}) {
+      let ContinuationToken: string | undefined;
+      do {
+        throwIfAborted(signal);
+        const input = { Bucket, Prefix: keyBefore + prefix, ContinuationToken };
+        const page = await connection.send((client, sdk, http) => client.send(new sdk.ListObjectsV2Command(input), http), { signal });
+        bucketIsKnown = true;
+        for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
+          // Consoles mark "folders" by empty objects whose name ends in a slash; no key of ours does.
+          if (Key === undefined || !Key.startsWith(keyBefore) || Key.endsWith('/')) continue;
+          throwIfAborted(signal);
+          yield { key: Key.slice(keyBefore.length), ...headOf(Size, ETag, LastModified) };
+        }
+        const next = page.IsTruncated ? page.NextContinuationToken : undefined;
+        if (next !== undefined && next === ContinuationToken) throw s3Error(new Error('the listing does not advance'), place);
+        ContinuationToken = next;
+      } while (ContinuationToken !== undefined);
+    },
+
+    async delete(key, { signal } = {}) {
+      throwIfAborted(signal);
+      await deleteOne(key, signal);
+    },
+
+    async deleteMany(keys, { signal } = {}) {
+      for (const key of keys) checkKey(key);
+      const failures: DeleteFailure[] = [];
+      for (let first = 0; first < keys.length; first += bulkDeleteLimit) {
+        throwIfAborted(signal);
+        const lot = keys.slice(first, first + bulkDeleteLimit);
+        const inBulk = bulkDeleteWorks ? await deleteInBulk(lot, signal).catch((error: unknown) => failAll(lot, error)) : null;
+        throwIfAborted(signal);
+        if (inBulk === null) {
+          bulkDeleteWorks = false;
+          failures.push(...(await deleteSingly(lot, signal)));
+          throwIfAborted(signal);
+        } else {
+          failures.push(...inBulk);
+        }
+      }
+      return failures;
+    },
+
+    async presign(key, { method, expiresInSeconds, contentType }) {
+      const Key = remote(key);
+      if (!Number.isInteger(expiresInSeconds) || expiresInSeconds < 1 || expiresInSeconds > longestPresignSeconds) {
+        throw new BackupError('BAD_REQUEST', 'a signed address is good for 1 second to 7 days', {
+          hint: 'Pass expiresInSeconds from 1 to 604800.',
+        });
+      }
+      const [sdk, { getSignedUrl }] = await Promise.all([connection.sdk(), import('@aws-sdk/s3-request-presigner')]);
+      // With the default the address would carry the checksum of an empty body, and every upload to it would be refused.
+      const client = new sdk.S3Client({ ...connection.config, requestChecksumCalculation: 'WHEN_REQUIRED' });
+      try {
+        return method === 'GET'
+          ? await getSignedUrl(client, new sdk.GetObjectCommand({ Bucket, Key }), { expiresIn: expiresInSeconds })
+          : await getSignedUrl(client, new sdk.PutObjectCommand({ Bucket, Key, ContentType: contentType }), {
+              expiresIn: expiresInSeconds,
+              signableHeaders: contentType === undefined ? undefined : new Set(['content-type', 'host']),
+            });
+      } catch (error) {
+        throw s3Error(error, place, key);
+      } finally {
+        client.destroy();
+      }
+    },
+
+    urlOf(key) {
+      return `${connection.baseUrl}/${encodeKey(remote(key))}`;
+    },
+
+    close() {
+      connection.close();
+    },
+  };
+}
+
+const longestPresignSeconds = 7 * 24 * 3600;
+
+/** A key as part of an address: everything but slashes escaped. */
+export function encodeKey(key: string): string {
+  return key.split('/').map(encodeURIComponent).join('/');
+}
+
+function headOf(sizeBytes: number | undefined, etag: string | undefined, modifiedAt: Date | undefined): ObjectHead {
+  return { sizeBytes: sizeBytes ?? 0, etag: etag ?? '', modifiedAt: modifiedAt ?? new Date(0) };
+}
+
+function failAll(keys: readonly string[], error: unknown): readonly DeleteFailure[] {
+  return keys.map((key) => ({ key, error: BackupError.from(error) }));
+}
+
+async function holds(store: ObjectStore, key: string, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
+  const stored = await getBytes(store, key, { from: 0, to: bytes.length, limitBytes: bytes.length + 1, signal });
+  return Buffer.compare(stored, bytes) === 0;
+}

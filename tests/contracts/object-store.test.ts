@@ -1,0 +1,653 @@
+/**
+ * What every object store promises, held against each of them: a folder, memory, and an S3 bucket on a server that
+ * verifies signatures and payloads. What only one kind can show follows in its own part.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { BackupError, type ErrorCode } from '../../src/engine/errors.ts';
+import { createLocalStore } from '../../src/engine/targets/local-store.ts';
+import { getBytes, isNotThere, isPermanent, type GetOptions, type ObjectStore } from '../../src/engine/targets/object-store.ts';
+import { createS3Store, type S3Options } from '../../src/engine/targets/s3-store.ts';
+import { partBytesFor } from '../../src/engine/targets/s3-upload.ts';
+import { type Effect, type S3Server, startS3Server } from '../support/s3-server.ts';
+import { createMemoryStore } from './memory-store.ts';
+
+const MiB = 1024 ** 2;
+const oddKeys = ["é ü+&%#?'()*!~ ☃.txt", 'a/b/c.d/..e', '.hidden/.x', '𝒳/ﬀ', 'with space/and=sign;comma,', '-dash', 'CON', '<b>&amp;"</b>'];
+const badKeys = [
+  '',
+  '/',
+  '/etc/passwd',
+  'a//b',
+  'a/',
+  '../a',
+  'a/../b',
+  './a',
+  'a/.',
+  'a\\b',
+  'a\0b',
+  'a\nb',
+  '\ud800',
+  'x'.repeat(256),
+  'x/'.repeat(600) + 'y',
+];
+
+let server: S3Server;
+let folder: string;
+beforeAll(async () => {
+  server = await startS3Server();
+  folder = await mkdtemp(join(tmpdir(), 'object-store-'));
+});
+afterAll(async () => {
+  await server.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const s3Options = (options: Partial<S3Options> = {}): S3Options => ({
+  ...server,
+  bucket: 'contract',
+  prefix: `run/${randomUUID()}`,
+  ...options,
+});
+
+describe.each<[string, () => Promise<ObjectStore>]>([
+  ['local', async () => createLocalStore({ root: join(folder, randomUUID(), 'root') })],
+  ['memory', async () => createMemoryStore()],
+  ['s3', async () => createS3Store(s3Options())],
+])('%s store', (_name, create) => {
+  let store: ObjectStore;
+  beforeAll(() => server.createBucket('contract').catch(() => {}));
+  beforeEach(async () => {
+    store = await create();
+  });
+  afterEach(() => store.close());
+
+  test('gives back what was put', async () => {
+    expect(await store.put('a/b.txt', once('hello'))).toEqual({ sizeBytes: 5 });
+    expect(await textOf(store, 'a/b.txt')).toBe('hello');
+    const head = await store.head('a/b.txt');
+    expect(head?.sizeBytes).toBe(5);
+    expect(Math.abs(Date.now() - (head?.modifiedAt.getTime() ?? 0))).toBeLessThan(10_000);
+  });
+
+  test('stores an empty object', async () => {
+    expect(await store.put('empty', chunks())).toEqual({ sizeBytes: 0 });
+    expect((await store.head('empty'))?.sizeBytes).toBe(0);
+    expect(await textOf(store, 'empty')).toBe('');
+  });
+
+  test('stores 20 MiB and a bit from a source that reuses its buffer, in uneven chunks', async () => {
+    const { source, sizeBytes, digest } = randomSource(20 * MiB + 12_345);
+    expect(await store.put('large', source, { sizeBytes, contentType: 'application/octet-stream' })).toEqual({ sizeBytes });
+    expect((await store.head('large'))?.sizeBytes).toBe(sizeBytes);
+    expect(await digestOf(store.get('large'))).toBe(digest());
+  });
+
+  test('stores exactly one part and exactly two', async () => {
+    for (const sizeBytes of [8 * MiB, 16 * MiB]) {
+      const { source, digest } = randomSource(sizeBytes);
+      await store.put('even', source);
+      expect(await digestOf(store.get('even'))).toBe(digest());
+    }
+  });
+
+  test('replaces an object as a whole, and its etag changes', async () => {
+    await store.put('key', once('the first, longer text'));
+    const before = await store.head('key');
+    await store.put('key', once('second'));
+    expect(await textOf(store, 'key')).toBe('second');
+    expect((await store.head('key'))?.etag).not.toBe(before?.etag);
+  });
+
+  test('a missing object is null to head and GONE to get', async () => {
+    expect(await store.head('no/such')).toBeNull();
+    const error = await failure(textOf(store, 'no/such'));
+    expect(error.code).toBe('GONE');
+    expect(isNotThere(error) && isPermanent(error)).toBe(true);
+    expect(error.message).toContain('no/such');
+  });
+
+  test('reads ranges, both ends inclusive', async () => {
+    await store.put('digits', once('0123456789'));
+    const range = (options: GetOptions) => textOf(store, 'digits', options);
+    expect(await range({ from: 3 })).toBe('3456789');
+    expect(await range({ from: 3, to: 5 })).toBe('345');
+    expect(await range({ to: 0 })).toBe('0');
+    expect(await range({ from: 8, to: 99 })).toBe('89');
+    expect(await range({ from: 10 })).toBe('');
+    expect(await range({ from: 99 })).toBe('');
+    expect(await range({ from: 5, to: 4 })).toBe('');
+  });
+
+  test('a reader may stop early', async () => {
+    const { source } = randomSource(9 * MiB);
+    await store.put('large', source);
+    for await (const chunk of store.get('large')) {
+      expect(chunk.length).toBeGreaterThan(0);
+      break;
+    }
+    expect(await store.head('large')).not.toBeNull();
+  });
+
+  test('create-only: the first wins, of many at once exactly one', async () => {
+    expect(await store.putIfAbsent('lock', Buffer.from('one'))).toBe(true);
+    expect(await store.putIfAbsent('lock', Buffer.from('two'))).toBe(false);
+    expect(await textOf(store, 'lock')).toBe('one');
+
+    const tries = Array.from({ length: 16 }, (_, index) => store.putIfAbsent('race', Buffer.from(`nonce ${index}`)));
+    const won = (await Promise.all(tries)).flatMap((isFirst, index) => (isFirst ? [index] : []));
+    expect(won).toHaveLength(1);
+    expect(await textOf(store, 'race')).toBe(`nonce ${won[0]}`);
+  });
+
+  test.each([0, 3 * MiB, 20 * MiB])('a source that throws after %d bytes leaves nothing, or the old object', async (sizeBytes) => {
+    const broken = async function* () {
+      yield* randomSource(sizeBytes).source;
+      throw new RangeError('the disk went away');
+    };
+    await store.put('old', once('old'));
+    for (const key of ['new', 'old']) {
+      // The source's own error, not one of ours.
+      await expect(store.put(key, broken(), { sizeBytes })).rejects.toThrow(new RangeError('the disk went away'));
+    }
+    expect(await store.head('new')).toBeNull();
+    expect(await textOf(store, 'old')).toBe('old');
+    expect(await keysOf(store)).toEqual(['old']);
+  });
+
+  test.each([1 * MiB, 18 * MiB])('a put aborted after %d bytes leaves nothing', async (sizeBytes) => {
+    const stopper = new AbortController();
+    const source = async function* () {
+      yield* randomSource(sizeBytes).source;
+      stopper.abort();
+      yield Buffer.from('more');
+    };
+    expect((await failure(store.put('key', source(), { signal: stopper.signal }))).code).toBe('ABORTED');
+    expect(await keysOf(store)).toEqual([]);
+  });
+
+  test('a signal that has fired stops every operation', async () => {
+    await store.put('key', once('kept'));
+    const signal = AbortSignal.abort();
+    const operations: (() => Promise<unknown>)[] = [
+      () => store.put('key', once('x'), { signal }),
+      () => store.putIfAbsent('other', Buffer.from('x'), { signal }),
+      () => textOf(store, 'key', { signal }),
+      () => store.head('key', { signal }),
+      () => keysOf(store, '', signal),
+      () => store.delete('key', { signal }),
+      () => store.deleteMany(['key'], { signal }),
+    ];
+    for (const operation of operations) expect((await failure(operation())).code).toBe('ABORTED');
+    expect(await textOf(store, 'key')).toBe('kept');
+  });
+
+  test('a get aborted half way rejects and never looks complete', async () => {
+    await store.put('large', randomSource(9 * MiB).source);
+    const stopper = new AbortController();
+    const reading = (async () => {
+      for await (const _ of store.get('large', { signal: stopper.signal })) stopper.abort();
+    })();
+    expect((await failure(reading)).code).toBe('ABORTED');
+  });
+
+  test('lists by prefix, in the order of the bytes of the keys', async () => {
+    const keys = ['a', 'a-b', 'a.b/c', 'b/c', 'b/cd/e', 'b/d', 'ba'];
+    for (const key of keys.toReversed()) await store.put(key, once(key));
+    expect(await keysOf(store)).toEqual(keys);
+    expect(await keysOf(store, 'b')).toEqual(['b/c', 'b/cd/e', 'b/d', 'ba']);
+    expect(await keysOf(store, 'b/')).toEqual(['b/c', 'b/cd/e', 'b/d']);
+    expect(await keysOf(store, 'b/c')).toEqual(['b/c', 'b/cd/e']);
+    expect(await keysOf(store, 'nothing/here')).toEqual([]);
+    for await (const object of store.list('b/d')) {
+      const head = await store.head('b/d');
+      expect([object.key, object.sizeBytes, object.etag]).toEqual(['b/d', head?.sizeBytes ?? 0, head?.etag ?? '']);
+    }
+  });
+
+  test('lists and deletes more than a page', async () => {
+    const keys = Array.from({ length: 1_203 }, (_, index) => `many/${String(index).padStart(5, '0')}`);
+    await inLots(keys, (key) => store.put(key, once(key)));
+    await store.put('kept', once('kept'));
+    expect(await keysOf(store, 'many/')).toEqual(keys);
+    expect(await store.deleteMany([...keys, 'many/never-there'])).toEqual([]);
+    expect(await keysOf(store)).toEqual(['kept']);
+  }, 60_000);
+
+  test('deleting twice is fine, and so is deleting what never was', async () => {
+    await store.put('key', once('x'));
+    await store.delete('key');
+    await store.delete('key');
+    await store.delete('no/such');
+    expect(await store.head('key')).toBeNull();
+    expect(await store.deleteMany([])).toEqual([]);
+  });
+
+  test.each(oddKeys)('keeps the key %j as it is', async (key) => {
+    await store.put(key, once(key));
+    expect(await textOf(store, key)).toBe(key);
+    expect(await keysOf(store)).toEqual([key]);
+    expect(await store.deleteMany([key])).toEqual([]);
+    expect(await store.head(key)).toBeNull();
+  });
+
+  test.each(badKeys.map((key) => [key.slice(0, 20), key] as const))('refuses the key %j', async (_start, key) => {
+    const operations: (() => Promise<unknown>)[] = [
+      () => store.put(key, once('x')),
+      () => store.putIfAbsent(key, Buffer.from('x')),
+      () => textOf(store, key),
+      () => store.head(key),
+      () => store.delete(key),
+      () => store.deleteMany(['fine', key]),
+    ];
+    for (const operation of operations) expect((await failure(operation())).code).toBe('BAD_NAME');
+  });
+});
+
+describe('local store', () => {
+  let root: string;
+  let store: ObjectStore;
+  beforeEach(() => {
+    root = join(folder, randomUUID());
+    store = createLocalStore({ root });
+  });
+
+  test('nobody else may read, and nothing is left beside the object', async () => {
+    await store.put('a/b', once('x'));
+    expect((await stat(root)).mode & 0o777).toBe(0o700);
+    expect((await stat(join(root, 'a'))).mode & 0o777).toBe(0o700);
+    expect((await stat(join(root, 'a/b'))).mode & 0o777).toBe(0o600);
+    await failure(store.put('a/c', failingSource()));
+    expect(await readdir(join(root, 'a'))).toEqual(['b']);
+  });
+
+  test('a link in the place of a folder or of an object leads nowhere', async () => {
+    const outside = join(folder, randomUUID());
+    await mkdir(outside);
+    await writeFile(join(outside, 'secret'), 'secret');
+    await mkdir(root);
+    await symlink(outside, join(root, 'folder'));
+    await symlink(join(outside, 'secret'), join(root, 'object'));
+
+    expect((await failure(store.put('folder/new', once('x')))).code).toBe('FORBIDDEN');
+    for (const key of ['folder/secret', 'object']) {
+      expect(await store.head(key)).toBeNull();
+      expect((await failure(textOf(store, key))).code).toBe('GONE');
+      await store.delete(key);
+    }
+    expect(await keysOf(store)).toEqual([]);
+    expect(await keysOf(store, 'folder/')).toEqual([]);
+    expect(await readdir(outside)).toEqual(['secret']);
+
+    await symlink(join(outside, 'secret'), join(root, 'replaced'));
+    await store.put('replaced', once('ours'));
+    expect(await Bun.file(join(outside, 'secret')).text()).toBe('secret');
+    expect(await textOf(store, 'replaced')).toBe('ours');
+  });
+
+  test('a root that is itself a link is followed', async () => {
+    await mkdir(`${root}-real`);
+    await symlink(`${root}-real`, root);
+    await store.put('a/b', once('x'));
+    expect(await textOf(store, 'a/b')).toBe('x');
+  });
+
+  test('orders names beyond U+FFFF by their bytes, as S3 does', async () => {
+    const keys = ['z', '\u{ffee}', '\u{1f600}'];
+    for (const key of keys.toReversed()) await store.put(key, once(key));
+    expect(await keysOf(store)).toEqual(keys);
+  });
+
+  test('an object and a folder cannot share a name', async () => {
+    await store.put('a', once('x'));
+    await store.put('b/c', once('x'));
+    for (const key of ['a/b', 'b']) expect((await failure(store.put(key, once('y')))).code).toBe('BAD_NAME');
+    expect(await store.head('a/b')).toBeNull();
+    expect(await store.head('b')).toBeNull();
+    expect(await keysOf(store)).toEqual(['a', 'b/c']);
+  });
+});
+
+describe('s3 store', () => {
+  let store: ObjectStore;
+  beforeEach(() => {
+    server.faults.length = 0;
+    server.requests.length = 0;
+    store = createS3Store(s3Options({ maxAttempts: 3 }));
+  });
+  afterEach(() => {
+    server.faults.length = 0;
+    store.close();
+  });
+
+  const fails = async (code: ErrorCode, work: Promise<unknown>): Promise<BackupError> => {
+    const error = await failure(work);
+    expect(error).toBeInstanceOf(BackupError);
+    expect(error.code).toBe(code);
+    expect(`${error.message} ${error.hint}`).not.toContain(server.secretAccessKey);
+    return error;
+  };
+
+  test('signs every payload and never names an ACL', async () => {
+    await store.put('small', once('x'));
+    await store.put('large', randomSource(17 * MiB).source);
+    await store.putIfAbsent('lock', Buffer.from('x'));
+    const uploads = server.requests.filter(({ method }) => method === 'PUT');
+    expect(uploads).toHaveLength(5);
+    for (const { headers } of uploads) expect(headers['x-amz-content-sha256']).toMatch(/^[0-9a-f]{64}$/);
+    for (const { headers, url } of server.requests) {
+      expect(Object.keys(headers).filter((name) => /acl|grant/i.test(name))).toEqual([]);
+      expect(url).not.toMatch(/[?&]acl/);
+    }
+  });
+
+  test('a wrong secret and an unknown key are denied, each with its own hint', async () => {
+    const wrongSecret = createS3Store(s3Options({ secretAccessKey: 'wrong-secret' }));
+    expect((await fails('S3_DENIED', wrongSecret.put('key', once('x')))).hint).toContain('S3_SECRET_KEY');
+    await fails('S3_DENIED', wrongSecret.head('key'));
+    await fails('S3_DENIED', keysOf(wrongSecret));
+    const [failed] = await wrongSecret.deleteMany(['key']);
+    expect(failed?.error.code).toBe('S3_DENIED');
+    const unknownKey = createS3Store(s3Options({ accessKeyId: 'NOBODY' }));
+    const error = await fails('S3_DENIED', unknownKey.put('key', once('x')));
+    expect(error.hint).toContain('S3_ACCESS_KEY');
+    expect(isPermanent(error)).toBe(true);
+    expect(`${error.message} ${error.hint}`).not.toContain('NOBODY');
+  });
+
+  test('a missing bucket is named by every operation, head included', async () => {
+    const missing = createS3Store(s3Options({ bucket: 'nowhere' }));
+    const operations: (() => Promise<unknown>)[] = [
+      () => missing.put('key', once('x')),
+      () => missing.put('key', randomSource(9 * MiB).source),
+      () => missing.putIfAbsent('key', Buffer.from('x')),
+      () => missing.head('key'),
+      () => textOf(missing, 'key'),
+      () => keysOf(missing),
+      () => missing.delete('key'),
+    ];
+    for (const operation of operations) {
+      const error = await fails('S3_NO_BUCKET', operation());
+      expect(error.message).toContain('"nowhere"');
+      expect(error.message).toContain(new URL(server.endpoint).host);
+    }
+  });
+
+  test.each(['S3_CLOCK', 'S3_MISMATCH', 'S3_FAILED', 'S3_NO_BUCKET', 'UNSUPPORTED'] as const)('%s has its own words', async (code) => {
+    const effect = {
+      S3_CLOCK: { status: 403, code: 'RequestTimeTooSkewed' },
+      S3_MISMATCH: { status: 400, code: 'XAmzContentSHA256Mismatch' },
+      S3_FAILED: { status: 507, code: 'InsufficientStorage' },
+      S3_NO_BUCKET: { status: 301, code: 'PermanentRedirect' },
+      UNSUPPORTED: { status: 501, code: 'NotImplemented' },
+    }[code];
+    server.faults.push({ match: /^PUT/, effect });
+    const error = await fails(code, store.put('key', once('x')));
+    expect(error.message).not.toMatch(/unknown/i);
+    expect(error.hint).toMatch(/^[A-Z].*\.$/);
+  });
+
+  test.each<[string, Effect]>([
+    // Not SlowDown: the SDK would wait longer, and this is no test of patience.
+    ['503', { status: 503, code: 'ServiceUnavailable' }],
+    ['500', { status: 500 }],
+    ['reset', 'reset'],
+  ])(
+    'a burst of %s is survived by every operation',
+    async (_name, effect) => {
+      const { source, digest } = randomSource(17 * MiB);
+      const burst = (match: RegExp) => server.faults.push({ match, effect, times: 2 });
+      burst(/^PUT .*small/);
+      burst(/^POST .*uploads/);
+      burst(/^PUT .*partNumber=2/);
+      burst(/^POST .*uploadId/);
+      burst(/^HEAD/);
+      burst(/^GET .*list-type/);
+      burst(/^GET .*small/);
+      burst(/^POST .*delete/);
+      burst(/^DELETE/);
+      await store.put('small', once('small'));
+      await store.put('large', source);
+      expect(await store.head('large')).not.toBeNull();
+      expect(await keysOf(store)).toEqual(['large', 'small']);
+      expect(await textOf(store, 'small')).toBe('small');
+      expect(await digestOf(store.get('large'))).toBe(digest());
+      expect(await store.deleteMany(['large'])).toEqual([]);
+      await store.delete('small');
+      expect(server.faults.filter(({ times }) => times !== 0)).toEqual([]);
+    },
+    60_000,
+  );
+
+  test('503 for ever is given up after the attempts allowed', async () => {
+    server.faults.push({ match: /^PUT/, effect: { status: 503, code: 'SlowDown' } });
+    const error = await fails('S3_FAILED', store.put('key', once('x')));
+    expect(error.message).toContain('503');
+    expect(isPermanent(error)).toBe(false);
+    expect(server.requests.filter(({ method }) => method === 'PUT')).toHaveLength(3);
+  });
+
+  test.each<[string, RegExp]>([
+    ['a part', /partNumber=2/],
+    ['the completion', /^POST .*uploadId/],
+  ])(
+    'when %s fails for ever, the parts are removed',
+    async (_name, match) => {
+      server.faults.push({ match, effect: { status: 503, code: 'SlowDown' } });
+      await fails('S3_FAILED', store.put('key', randomSource(30 * MiB).source));
+      expectPartsRemoved();
+      expect(await store.head('key')).toBeNull();
+    },
+    30_000,
+  );
+
+  test('when the source throws or the caller aborts, the parts are removed', async () => {
+    await failure(store.put('key', failingSource(20 * MiB)));
+    expectPartsRemoved();
+
+    server.requests.length = 0;
+    const stopper = new AbortController();
+    server.faults.push({ match: /partNumber=1/, effect: 'stall' });
+    const uploading = store.put('key', randomSource(30 * MiB).source, { signal: stopper.signal });
+    await until(() => server.requests.some(({ url }) => url.includes('partNumber=1')));
+    stopper.abort();
+    await fails('ABORTED', uploading);
+    expectPartsRemoved();
+  });
+
+  test('a completion that answers 200 with an error in its body is a failure', async () => {
+    const body = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>InternalError</Code><Message>try again</Message></Error>';
+    server.faults.push({ match: /^POST .*uploadId/, effect: { body } });
+    await fails('S3_FAILED', store.put('key', randomSource(9 * MiB).source));
+    expectPartsRemoved();
+    expect(await store.head('key')).toBeNull();
+  });
+
+  test('a completion whose answer is lost is recognised as done', async () => {
+    const { source, digest } = randomSource(9 * MiB);
+    server.faults.push({ match: /^POST .*uploadId/, effect: 'lose answer', times: 1 });
+    await store.put('key', source);
+    expect(await digestOf(store.get('key'))).toBe(digest());
+  });
+
+  test('a lost answer to our own create-only PUT is not taken for the success of another', async () => {
+    server.faults.push({ match: /^PUT/, effect: 'lose answer', times: 1 });
+    expect(await store.putIfAbsent('lock', Buffer.from('our nonce'))).toBe(true);
+    expect(await store.putIfAbsent('lock', Buffer.from('another'))).toBe(false);
+  });
+
+  test('a conflict between create-only PUTs is tried again, within a limit', async () => {
+    const effect = { status: 409, code: 'ConditionalRequestConflict' };
+    server.faults.push({ match: /^PUT/, effect, times: 2 });
+    expect(await store.putIfAbsent('lock', Buffer.from('x'))).toBe(true);
+    server.faults.push({ match: /^PUT/, effect });
+    await fails('S3_FAILED', store.putIfAbsent('other', Buffer.from('x')));
+  });
+
+  test('a download that is cut again and again goes on where it broke off', async () => {
+    const { source, digest } = randomSource(7 * MiB);
+    await store.put('key', source);
+    server.faults.push({ match: /^GET/, effect: { cutAfterBytes: 2 * MiB }, times: 3 });
+    expect(await digestOf(store.get('key'))).toBe(digest());
+    const gets = server.requests.filter(({ method }) => method === 'GET');
+    expect(gets.length).toBeGreaterThan(1);
+    for (const { headers } of gets.slice(1)) {
+      expect(headers.range).toMatch(/^bytes=\d+-/);
+      expect(headers['if-match']).toBeString();
+    }
+  }, 30_000);
+
+  test('an object replaced during a cut is not glued together', async () => {
+    await store.put('key', randomSource(7 * MiB).source);
+    server.faults.push({ match: /^GET/, effect: { cutAfterBytes: 2 * MiB }, times: 1 });
+    let isReplaced = false;
+    const reading = (async () => {
+      for await (const _ of store.get('key')) {
+        if (!isReplaced) await store.put('key', randomSource(7 * MiB).source);
+        isReplaced = true;
+      }
+    })();
+    await fails('S3_MISMATCH', reading);
+  });
+
+  test('a download that is cut without progress is given up', async () => {
+    await store.put('key', once('some bytes'));
+    server.faults.push({ match: /^GET/, effect: { cutAfterBytes: 0 } });
+    await fails('S3_UNREACHABLE', textOf(store, 'key'));
+  }, 30_000);
+
+  test('a server that refuses connections is unreachable', async () => {
+    const port = await closedPort();
+    const away = createS3Store(s3Options({ endpoint: `http://127.0.0.1:${port}`, maxAttempts: 2 }));
+    const error = await fails('S3_UNREACHABLE', away.put('key', once('x')));
+    expect(error.message).toContain(`127.0.0.1:${port}`);
+    expect(isPermanent(error)).toBe(false);
+    await fails('S3_UNREACHABLE', away.head('key'));
+    const [failed] = await away.deleteMany(['key']);
+    expect(failed?.error.code).toBe('S3_UNREACHABLE');
+  }, 30_000);
+
+  test('a server that never answers is given up in time', async () => {
+    const hasty = createS3Store(s3Options({ maxAttempts: 2, requestTimeoutMs: 300 }));
+    server.faults.push({ match: /./, effect: 'stall' });
+    const startedAt = performance.now();
+    await fails('S3_UNREACHABLE', hasty.put('key', once('x')));
+    await fails('S3_UNREACHABLE', hasty.head('key'));
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+  }, 30_000);
+
+  test('a server without bulk delete is served by single deletes', async () => {
+    for (const key of ['first', 'second', 'third']) await store.put(key, once(key));
+    server.faults.push({ match: /^POST .*delete/, effect: { status: 501, code: 'NotImplemented' } });
+    server.faults.push({ match: /^DELETE .*second/, effect: { status: 403, code: 'AccessDenied' } });
+    const failures = await store.deleteMany(['first', 'second', 'third']);
+    expect(failures.map(({ key, error }) => [key, error.code])).toEqual([['second', 'S3_DENIED']]);
+    expect(await keysOf(store)).toEqual(['second']);
+  });
+
+  test('part sizes grow with the object', () => {
+    expect(partBytesFor(undefined)).toBe(8 * MiB);
+    expect(partBytesFor(70 * 1024 * MiB)).toBe(8 * MiB);
+    for (const sizeBytes of [100 * 1024 * MiB, 5 * 1024 ** 2 * MiB])
+      expect(Math.ceil(sizeBytes / partBytesFor(sizeBytes))).toBeLessThanOrEqual(10_000);
+  });
+
+  test('settings that cannot work are refused at once', () => {
+    const refused: Partial<S3Options>[] = [
+      { bucket: '' },
+      { secretAccessKey: null },
+      { endpoint: 'https://host/bucket' },
+      { endpoint: 'http://' },
+    ];
+    for (const options of refused) expect(() => createS3Store(s3Options(options))).toThrow(expect.objectContaining({ code: 'BAD_CONFIG' }));
+  });
+
+  function expectPartsRemoved(): void {
+    const removals = server.requests.filter(({ method, url }) => method === 'DELETE' && url.includes('uploadId='));
+    expect(removals.map(({ status }) => status)).toEqual([204]);
+  }
+});
+
+async function* chunks(...texts: string[]): AsyncIterable<Uint8Array> {
+  for (const text of texts) yield Buffer.from(text);
+}
+
+const once = (text: string): AsyncIterable<Uint8Array> => chunks(text);
+
+async function* failingSource(sizeBytes = 3): AsyncIterable<Uint8Array> {
+  yield* randomSource(sizeBytes).source;
+  throw new Error('the source failed');
+}
+
+/** Random bytes from one buffer that is overwritten for each chunk, as a careful reader of files does. */
+function randomSource(sizeBytes: number) {
+  const digest = createHash('sha256');
+  const source = async function* () {
+    const buffer = Buffer.alloc(700_001);
+    const pattern = randomBytes(700_001);
+    for (let sent = 0, round = 0; sent < sizeBytes; round += 1) {
+      buffer.set(pattern);
+      buffer.writeUInt32LE(round);
+      const chunk = buffer.subarray(0, Math.min(buffer.length, sizeBytes - sent));
+      digest.update(chunk);
+      sent += chunk.length;
+      yield chunk;
+    }
+  };
+  return { source: source(), sizeBytes, digest: () => digest.digest('hex') };
+}
+
+async function digestOf(source: AsyncIterable<Uint8Array>): Promise<string> {
+  const digest = createHash('sha256');
+  for await (const chunk of source) digest.update(chunk);
+  return digest.digest('hex');
+}
+
+async function textOf(store: ObjectStore, key: string, options: GetOptions = {}): Promise<string> {
+  return Buffer.from(await getBytes(store, key, { ...options, limitBytes: MiB })).toString();
+}
+
+async function keysOf(store: ObjectStore, prefix = '', signal?: AbortSignal): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(prefix, { signal })) keys.push(key);
+  return keys;
+}
+
+async function inLots<Item>(items: readonly Item[], work: (item: Item) => Promise<unknown>): Promise<void> {
+  const waiting = items.values();
+  await Promise.all(
+    Array.from({ length: 16 }, async () => {
+      for (const item of waiting) await work(item);
+    }),
+  );
+}
+
+async function failure(work: Promise<unknown>): Promise<BackupError> {
+  try {
+    await work;
+  } catch (error) {
+    return error as BackupError; // The caller checks what it is.
+  }
+  throw new Error('it should have failed');
+}
+
+/** A port that was free a moment ago and on which nobody listens. */
+async function closedPort(): Promise<number> {
+  const listener = createServer();
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  const address = listener.address();
+  await new Promise((resolve) => listener.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 1;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error('waited too long');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

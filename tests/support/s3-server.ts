@@ -1,0 +1,226 @@
+/**
+ * An S3 server in the test's own process: fauxqs, made strict. On its own fauxqs believes every signature and ignores
+ * conditions, so that tests would pass which no real server would; hooks in front of it verify SigV4 (header and
+ * presigned), the signed SHA-256 of the body and Content-MD5, honour If-None-Match and If-Match of a PUT, and inject
+ * the faults a test asks for. Every request is noted.
+ *
+ * Its limits: bodies up to 11 MiB (parts of at most 8), no ListParts, no ListMultipartUploads, no versions.
+ */
+import { createHash, createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
+import type { OutgoingHttpHeaders } from 'node:http';
+import { buildApp } from 'fauxqs';
+
+export interface S3Server {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** Consulted in order with each request; a test pushes into it and empties it. */
+  readonly faults: Fault[];
+  /** Every request since the start, oldest first; a test empties it by `length = 0`. */
+  readonly requests: SeenRequest[];
+  createBucket(name: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Fault {
+  /** Against `METHOD /bucket/key?query`. */
+  readonly match: RegExp;
+  readonly effect: Effect;
+  /** How many requests it meets; all when left out. */
+  times?: number;
+}
+
+export type Effect =
+  /** Refused with this status, nothing is done. */
+  | { readonly status: number; readonly code?: string }
+  /** The connection is reset before anything is done. */
+  | 'reset'
+  /** No answer, ever. */
+  | 'stall'
+  /** Done as asked, then the connection is reset instead of an answer. */
+  | 'lose answer'
+  /** The answer breaks off after so many bytes of its body. */
+  | { readonly cutAfterBytes: number }
+  /** Answered 200 with this body. */
+  | { readonly body: string };
+
+export interface SeenRequest {
+  readonly method: string;
+  /** Path and query, as sent. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** 0 while there is no answer. */
+  status: number;
+}
+
+const region = 'us-east-1';
+const accessKeyId = 'TESTKEY';
+const secretAccessKey = 'TESTSECRET1234567890';
+const largestSkewMs = 15 * 60_000;
+
+export async function startS3Server(): Promise<S3Server> {
+  const app = buildApp({ logger: false, host: '127.0.0.1' });
+  const faults: Fault[] = [];
+  const requests: SeenRequest[] = [];
+  const noted = new WeakMap<object, { readonly seen: SeenRequest; readonly effect: Effect | null }>();
+  const writers = new Map<string, Promise<void>>();
+  /** Marks the requests that the hooks themselves make. */
+  const ownMark = randomUUID();
+
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.headers['x-own'] === ownMark) return;
+    const url = request.raw.url ?? '/';
+    const seen: SeenRequest = { method: request.method, url, headers: request.headers, status: 0 };
+    requests.push(seen);
+    const effect = takeFault(faults, `${request.method} ${url}`);
+    noted.set(request.raw, { seen, effect });
+
+    if (effect === 'stall') return reply.hijack();
+    if (effect === 'reset') {
+      request.raw.socket.resetAndDestroy();
+      return reply.hijack();
+    }
+    if (effect !== null && typeof effect === 'object') {
+      if ('status' in effect) return refuse(reply, { status: effect.status, code: effect.code ?? 'InternalError' });
+      if ('body' in effect) return reply.code(200).type('application/xml').send(effect.body);
+    }
+    const refusal = refuseSignature(request.method, url, request.headers);
+    if (refusal) return refuse(reply, refusal);
+  });
+
+  app.addHook('preHandler', async (request, reply) => {
+    if (request.headers['x-own'] === ownMark) return;
+    const body = Buffer.isBuffer(request.body) ? request.body : Buffer.from(typeof request.body === 'string' ? request.body : '');
+    const refusal = refuseBody(body, request.headers);
+    if (refusal) return refuse(reply, refusal);
+
+    const url = request.raw.url ?? '/';
+    const [path = '/'] = url.split('?');
+    if (request.method !== 'PUT' || url.includes('partNumber=')) return;
+    // One writer of a key at a time, so that of many create-only PUTs exactly one wins.
+    while (writers.has(path)) await writers.get(path);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    writers.set(path, promise);
+    reply.raw.once('close', () => {
+      writers.delete(path);
+      resolve();
+    });
+    const { 'if-none-match': ifNoneMatch, 'if-match': ifMatch } = request.headers;
+    if (ifNoneMatch === undefined && ifMatch === undefined) return;
+    const found = await app.inject({ method: 'HEAD', url: path, headers: { 'x-own': ownMark, host: request.headers.host ?? '' } });
+    const exists = found.statusCode === 200;
+    if (ifNoneMatch === '*' && exists) return refuse(reply, { status: 412, code: 'PreconditionFailed' });
+    if (ifMatch !== undefined && !exists) return refuse(reply, { status: 404, code: 'NoSuchKey' });
+    if (ifMatch !== undefined && ifMatch !== found.headers.etag) return refuse(reply, { status: 412, code: 'PreconditionFailed' });
+  });
+
+  app.addHook('onSend', async (request, reply, payload) => {
+    const note = noted.get(request.raw);
+    if (note === undefined) return payload;
+    note.seen.status = reply.statusCode;
+    if (note.effect === 'lose answer') {
+      request.raw.socket.resetAndDestroy();
+      return payload;
+    }
+    if (note.effect !== null && typeof note.effect === 'object' && 'cutAfterBytes' in note.effect && Buffer.isBuffer(payload)) {
+      // Past Fastify, which would mend the length of a body that is shorter than announced.
+      reply.hijack();
+      reply.raw.writeHead(reply.statusCode, { ...reply.getHeaders(), 'content-length': payload.length } as OutgoingHttpHeaders);
+      reply.raw.flushHeaders();
+      reply.raw.write(payload.subarray(0, note.effect.cutAfterBytes), () => setTimeout(() => request.raw.socket.destroy(), 20));
+      return new Promise(() => {});
+    }
+    return payload;
+  });
+
+  const endpoint = await app.listen({ port: 0, host: '127.0.0.1' });
+  return {
+    endpoint,
+    region,
+    accessKeyId,
+    secretAccessKey,
+    faults,
+    requests,
+    async createBucket(name) {
+      const made = await app.inject({ method: 'PUT', url: `/${name}`, headers: { 'x-own': ownMark, host: new URL(endpoint).host } });
+      if (made.statusCode !== 200) throw new Error(`the bucket was not made: ${made.statusCode} ${made.body}`);
+    },
+    async close() {
+      // Stalled requests would hold the server open.
+      app.server.closeAllConnections();
+      await app.close();
+    },
+  };
+}
+
+interface Refusal {
+  readonly status: number;
+  readonly code: string;
+}
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+function takeFault(faults: readonly Fault[], line: string): Effect | null {
+  const fault = faults.find(({ match, times }) => times !== 0 && match.test(line));
+  if (fault === undefined) return null;
+  if (fault.times !== undefined) fault.times -= 1;
+  return fault.effect;
+}
+
+interface Reply {
+  code(status: number): { type(type: string): { send(body: string): unknown } };
+}
+
+function refuse(reply: Reply, { status, code }: Refusal): unknown {
+  const body = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>${code}</Message></Error>`;
+  return reply.code(status).type('application/xml').send(body);
+}
+
+/** Checks an AWS Signature Version 4 in the header or in the query; the names are those of its specification. */
+function refuseSignature(method: string, url: string, headers: Headers): Refusal | null {
+  const [path = '/', query = ''] = url.split('?');
+  const parameters = new URLSearchParams(query);
+  const isPresigned = parameters.has('X-Amz-Signature');
+  const header = /Credential=([^,]+),\s*SignedHeaders=([^,]+),\s*Signature=([0-9a-f]+)/.exec(text(headers.authorization));
+  const credential = (isPresigned ? parameters.get('X-Amz-Credential') : header?.[1]) ?? '';
+  const signedHeaders = (isPresigned ? parameters.get('X-Amz-SignedHeaders') : header?.[2]) ?? '';
+  const signature = (isPresigned ? parameters.get('X-Amz-Signature') : header?.[3]) ?? '';
+  const date = (isPresigned ? parameters.get('X-Amz-Date') : text(headers['x-amz-date'])) ?? '';
+  if (signature === '') return { status: 403, code: 'AccessDenied' };
+
+  const [keyId = '', ...scope] = credential.split('/');
+  if (keyId !== accessKeyId) return { status: 403, code: 'InvalidAccessKeyId' };
+  const signedAt = Date.parse(date.replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, '$1-$2-$3T$4:$5:$6Z'));
+  if (isPresigned) {
+    if (Date.now() > signedAt + 1000 * Number(parameters.get('X-Amz-Expires'))) return { status: 403, code: 'AccessDenied' };
+  } else if (!(Math.abs(Date.now() - signedAt) <= largestSkewMs)) {
+    return { status: 403, code: 'RequestTimeTooSkewed' };
+  }
+
+  const canonicalQuery = query
+    .split('&')
+    .filter((part) => part !== '' && !part.startsWith('X-Amz-Signature='))
+    .map((part) => (part.includes('=') ? part : `${part}=`))
+    .sort()
+    .join('&');
+  const canonicalHeaders = signedHeaders.split(';').map((name) => `${name}:${text(headers[name]).trim().replace(/ +/g, ' ')}`);
+  const payloadDigest = isPresigned ? 'UNSIGNED-PAYLOAD' : text(headers['x-amz-content-sha256']);
+  const canonicalRequest = [method, path, canonicalQuery, ...canonicalHeaders, '', signedHeaders, payloadDigest].join('\n');
+  const signingKey = [...scope].reduce<string | Buffer>((key, part) => hmac(key, part), `AWS4${secretAccessKey}`);
+  const wanted = hmac(signingKey, ['AWS4-HMAC-SHA256', date, scope.join('/'), sha256(canonicalRequest)].join('\n')).toString('hex');
+  const isRight = wanted.length === signature.length && timingSafeEqual(Buffer.from(wanted), Buffer.from(signature));
+  return isRight ? null : { status: 403, code: 'SignatureDoesNotMatch' };
+}
+
+function refuseBody(body: Buffer, headers: Headers): Refusal | null {
+  const digest = text(headers['x-amz-content-sha256']);
+  if (/^[0-9a-f]{64}$/.test(digest) && sha256(body) !== digest) return { status: 400, code: 'XAmzContentSHA256Mismatch' };
+  const md5 = text(headers['content-md5']);
+  if (md5 !== '' && createHash('md5').update(body).digest('base64') !== md5) return { status: 400, code: 'BadDigest' };
+  return null;
+}
+
+const text = (value: string | string[] | undefined): string => (Array.isArray(value) ? value.join(',') : (value ?? ''));
+const sha256 = (bytes: string | Buffer): string => createHash('sha256').update(bytes).digest('hex');
+const hmac = (key: string | Buffer, message: string): Buffer => createHmac('sha256', key).update(message).digest();
