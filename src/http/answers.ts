@@ -1,0 +1,205 @@
+/**
+ * The forms of an answer: JSON, an error, a refused method, and a long answer that keeps its connection alive.
+ *
+ * An error always looks the same, `{ error: { code, message, hint } }`, wherever it stands in a body. What a stranger
+ * may read of it is decided in one place: an `INTERNAL` message never leaves the server, and absolute paths are cut to
+ * their last part.
+ */
+import type { BackupError, ErrorBody, ErrorCode } from "../engine/errors.ts";
+
+const statusByCode: Readonly<Record<ErrorCode, number>> = {
+  ABORTED: 409,
+  BAD_BACKUP: 422,
+  BAD_CONFIG: 422,
+  BAD_NAME: 400,
+  BAD_REQUEST: 422,
+  BUSY: 409,
+  CONFIRM_MISMATCH: 409,
+  DB_BUSY: 503,
+  DB_CHANGED: 409,
+  DB_DAMAGED: 500,
+  DB_EMPTY: 409,
+  DB_MISSING: 503,
+  DISK_FULL: 507,
+  FOLDER_MISSING: 500,
+  FORBIDDEN: 403,
+  GONE: 404,
+  INTERNAL: 500,
+  JOB_DIED: 500,
+  NO_BACKUP: 404,
+  NO_PERMISSION: 500,
+  NOTHING_TO_UNDO: 409,
+  NOT_SQLITE: 422,
+  PAGE_SIZE_DIFFERS: 409,
+  RESTORE_IN_USE: 409,
+  RESTORE_SAFETY_FAILED: 500,
+  S3_CLOCK: 502,
+  S3_DENIED: 502,
+  S3_FAILED: 502,
+  S3_MISMATCH: 502,
+  S3_NO_BUCKET: 502,
+  S3_UNREACHABLE: 502,
+  TARGET_EXISTS: 409,
+  UNSUPPORTED: 501,
+  VERIFY_FAILED: 500,
+};
+
+export function statusOf(code: ErrorCode): number {
+  return statusByCode[code];
+}
+
+export function json<Body>(
+  body: Body,
+  status = 200,
+  headers: Record<string, string> = {},
+): Response {
+  return new Response(toText(body), {
+    status,
+    headers: { ...jsonHeaders, ...headers },
+  });
+}
+
+/** The answer to an error. `fields` names the wrong ones of a form. `status` stands in where the code says too little. */
+export function problem(
+  error: ErrorBody | BackupError,
+  options: {
+    status?: number;
+    fields?: Record<string, string>;
+    headers?: Record<string, string>;
+  } = {},
+): Response {
+  const body: ErrorBody & { fields?: Record<string, string> } = {
+    code: error.code,
+    message: error.message,
+    hint: error.hint,
+  };
+  if (options.fields) body.fields = options.fields;
+  return json(
+    { error: body },
+    options.status ?? statusOf(error.code),
+    options.headers,
+  );
+}
+
+export function notFound(): Response {
+  return problem(
+    {
+      code: "BAD_REQUEST",
+      message: "there is nothing at this address",
+      hint: "The list of backups is at api/backups below the dashboard.",
+    },
+    { status: 404 },
+  );
+}
+
+/** 405 with `Allow`; an `OPTIONS` request is answered with the same list. */
+export function methodNotAllowed(
+  method: string,
+  allowed: readonly string[],
+): Response {
+  const allow = allowed.includes("GET") ? ["HEAD", ...allowed] : allowed;
+  const headers = { allow: [...new Set(allow)].sort().join(", ") };
+  if (method === "OPTIONS") return new Response(null, { status: 204, headers });
+  return problem(
+    {
+      code: "BAD_REQUEST",
+      message: `${method} is not possible here`,
+      hint: `Use ${headers.allow}.`,
+    },
+    { status: 405, headers },
+  );
+}
+
+/**
+ * The answer to work that may take minutes. Servers cut a request that has no byte of answer after 10 to 30 seconds, so
+ * JSON white space is sent every `pingMs` until the work has ended. Work that ends before the first ping is answered
+ * with its own status; later the status is 200 and the body alone tells: `error` is in it when it failed.
+ * The work goes on when the client leaves.
+ */
+export async function longAnswer(
+  work: Promise<Response>,
+  pingMs: number,
+): Promise<Response> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const firstPing = new Promise<"ping">((resolve) => {
+    timer = setTimeout(() => resolve("ping"), pingMs);
+  });
+  const first = await Promise.race([work, firstPing]);
+  clearTimeout(timer);
+  if (first !== "ping") return first;
+
+  const space = new TextEncoder().encode(" \n");
+  let pings: ReturnType<typeof setInterval> | undefined;
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async start(controller) {
+      controller.enqueue(space);
+      pings = setInterval(() => controller.enqueue(space), pingMs);
+      work
+        .then((answer) => answer.bytes())
+        .then(
+          (bytes) => {
+            if (pings === undefined) return;
+            clearInterval(pings);
+            controller.enqueue(bytes);
+            controller.close();
+          },
+          (error: unknown) => {
+            clearInterval(pings);
+            controller.error(error);
+          },
+        );
+    },
+    cancel() {
+      clearInterval(pings);
+      pings = undefined;
+    },
+  });
+  return new Response(body, {
+    headers: { ...jsonHeaders, "x-accel-buffering": "no" },
+  });
+}
+
+const jsonHeaders = {
+  "content-type": "application/json; charset=utf-8",
+  "cache-control": "no-store",
+};
+
+/** JSON text of a body, with every `error` in it cut to what a client may read. */
+export function toText(body: unknown): string {
+  return JSON.stringify(body, (key, value: unknown) =>
+    key === "error" && isErrorBody(value) ? publicError(value) : value,
+  );
+}
+
+function isErrorBody(value: unknown): value is ErrorBody {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "code" in value &&
+    "message" in value &&
+    "hint" in value
+  );
+}
+
+function publicError(error: ErrorBody): ErrorBody {
+  if (error.code === "INTERNAL") {
+    return {
+      ...error,
+      message: "something went wrong inside the server",
+      hint: "The server's log has the details.",
+    };
+  }
+  return {
+    ...error,
+    message: withoutFolders(error.message),
+    hint: withoutFolders(error.hint),
+  };
+}
+
+/** `/srv/app/db/dev.sqlite` becomes `dev.sqlite`; relative paths, URLs and `/backup` (one part) stay. */
+function withoutFolders(text: string): string {
+  return text.replace(
+    /(^|[\s'"`(=])\/(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g,
+    "$1$2",
+  );
+}

@@ -1,0 +1,171 @@
+/**
+ * Who may do what over HTTP.
+ *
+ * An app hands in `authorize`. Without it only this machine may ask, and three rules hold that up: the server binds a
+ * loopback address (`assertBindable`); the client's address is loopback where the host tells it, and nothing forwarded
+ * the request; the `Host` header names this machine, so that a hostile web page cannot reach us by a DNS name of its
+ * own that points to 127.0.0.1.
+ *
+ * With or without `authorize`, a browser may change something only from our own pages: a request that bears `Origin` or
+ * `Sec-Fetch-Site` must be same-origin. One that bears neither comes from a program and is judged by authorization
+ * alone, so `curl -X POST http://localhost:3000/backup/now` works.
+ */
+import { BackupError } from "../engine/errors.ts";
+
+/** What a request wants. `page` is the dashboard's own files, `open` needs no right. */
+export type Action =
+  | "open"
+  | "page"
+  | "read"
+  | "download"
+  | "backup"
+  | "verify"
+  | "change"
+  | "configure"
+  | "delete"
+  | "restore";
+
+export type Verdict = boolean | { readonly user: string };
+export type Authorize = (
+  request: Request,
+  action: Action,
+) => Verdict | Promise<Verdict>;
+
+export interface AccessOptions {
+  /** Says who may act; a user's name is written into runs and backups. Without it: this machine only. */
+  readonly authorize?: Authorize;
+  /** Further values of the `Host` header (`host` or `host:port`) that name this machine. */
+  readonly allowedHosts?: readonly string[];
+}
+
+export interface Access {
+  readonly user: string | undefined;
+}
+
+/** Answers who asks, or throws FORBIDDEN. */
+export async function admit(
+  request: Request,
+  action: Action,
+  options: AccessOptions,
+): Promise<Access> {
+  if (action === "open") return { user: undefined };
+  if (!options.authorize)
+    requireThisMachine(request, options.allowedHosts ?? []);
+  requireOwnPage(request, action);
+  if (!options.authorize) return { user: undefined };
+
+  const verdict = await options.authorize(request, action);
+  if (verdict === false) {
+    throw forbidden(
+      "this is not allowed for you",
+      "Sign in to the application with an account that may manage backups.",
+    );
+  }
+  return { user: verdict === true ? undefined : verdict.user };
+}
+
+/** Throws BAD_CONFIG when a server without `authorize` would be reachable from other machines. */
+export function assertBindable(
+  host: string,
+  options: AccessOptions = {},
+): void {
+  if (options.authorize || isLoopback(host)) return;
+  throw new BackupError(
+    "BAD_CONFIG",
+    `HOST=${host}: without a login only a loopback address can be served`,
+    {
+      hint: "Set HOST=127.0.0.1 and reach it through an SSH tunnel, or mount the routes in an app and pass authorize().",
+    },
+  );
+}
+
+const clientAddresses = new WeakMap<Request, string>();
+
+/** A host that knows the client's address tells it here, before it hands the request to the routes. */
+export function rememberClientAddress(
+  request: Request,
+  address: string | undefined,
+): void {
+  if (address !== undefined) clientAddresses.set(request, address);
+}
+
+function requireThisMachine(
+  request: Request,
+  allowedHosts: readonly string[],
+): void {
+  const address = clientAddresses.get(request);
+  const forwarded = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-real-ip",
+  ].some((name) => request.headers.has(name));
+  if (forwarded || (address !== undefined && !isLoopback(address))) {
+    throw forbidden(
+      "without a login the backups answer this machine only",
+      "Pass authorize() to the routes to let others in.",
+    );
+  }
+  const host = hostOf(request);
+  if (
+    isLoopback(withoutPort(host)) ||
+    allowedHosts.some(
+      (allowed) =>
+        allowed.toLowerCase() === host ||
+        allowed.toLowerCase() === withoutPort(host),
+    )
+  )
+    return;
+  throw forbidden(
+    "the Host header does not name this machine",
+    "Open the page as http://localhost, with the port that the server printed.",
+  );
+}
+
+function requireOwnPage(request: Request, action: Action): void {
+  const changes = request.method !== "GET" && request.method !== "HEAD";
+  const site = request.headers.get("sec-fetch-site");
+  const fromElsewhere =
+    site !== null && site !== "same-origin" && site !== "none";
+  if (!changes) {
+    if (action === "page" || !fromElsewhere) return;
+    throw forbidden(
+      "another web site may not read backups",
+      "Open the backup page itself.",
+    );
+  }
+  const origin = request.headers.get("origin");
+  if (
+    !fromElsewhere &&
+    (origin === null || originHost(origin) === hostOf(request))
+  )
+    return;
+  throw forbidden(
+    "another web site may not change backups",
+    "Use the backup page itself, or a program that sends no Origin header.",
+  );
+}
+
+function hostOf(request: Request): string {
+  return (
+    request.headers.get("host") ?? new URL(request.url).host
+  ).toLowerCase();
+}
+
+function originHost(origin: string): string | undefined {
+  return URL.canParse(origin) ? new URL(origin).host.toLowerCase() : undefined;
+}
+
+function withoutPort(host: string): string {
+  return host.replace(/:\d{1,5}$/, "");
+}
+
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|(::ffff:)?127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(
+    host,
+  );
+}
+
+function forbidden(message: string, hint: string): BackupError {
+  return new BackupError("FORBIDDEN", message, { hint });
+}

@@ -1,0 +1,154 @@
+/**
+ * The standalone server: the backup routes and nothing else.
+ *
+ * It listens through `node:http` on both runtimes: Bun's own server sends a streamed body chunked and drops its
+ * `content-length`, and a download without a length shows no progress and cannot be resumed by most programs.
+ * `fetch` stands between the listener and Elysia, which would read a download to its end to answer HEAD, and which finds
+ * no path behind a host name of less than four characters.
+ */
+import { createServer as createNodeServer } from "node:http";
+import { Elysia } from "elysia";
+import { BackupError, errnoCode } from "../engine/errors.ts";
+import type { BackupServicePort } from "../service/service-port.ts";
+import { notFound } from "./answers.ts";
+import { type BackupRoutesOptions, backupRoutes } from "./api.ts";
+import { assertBindable, rememberClientAddress } from "./auth.ts";
+import { type Fetch, nodeListener } from "./node-listener.ts";
+
+export interface ServerOptions extends BackupRoutesOptions<string> {
+  readonly service: BackupServicePort;
+  /** An address of this machine; another one needs `authorize`. */
+  readonly host?: string;
+  /** 0 takes a free one. */
+  readonly port?: number;
+}
+
+export interface BackupServer {
+  /** Resolves when connections are accepted. Throws BAD_CONFIG when the address is taken or not allowed. */
+  listen(): Promise<{ readonly url: string; readonly port: number }>;
+  /** Ends all connections, event streams and downloads too. */
+  stop(): Promise<void>;
+  fetch(
+    request: Request,
+    client?: { readonly address: string | undefined },
+  ): Promise<Response>;
+}
+
+const DEFAULT_HOST = "127.0.0.1";
+const DEFAULT_PORT = 3000;
+
+export function createServer(options: ServerOptions): BackupServer {
+  const {
+    service,
+    host = DEFAULT_HOST,
+    port = DEFAULT_PORT,
+    prefix = "/backup",
+  } = options;
+  const app = new Elysia()
+    .use(backupRoutes(service, { ...options, prefix }))
+    .get(
+      "/",
+      () =>
+        new Response(null, {
+          status: 302,
+          headers: { location: `.${prefix}/` },
+        }),
+      { parse: "none" },
+    )
+    .all("/*", () => notFound(), { parse: "none" })
+    .onError(() => notFound());
+  let stopListening: (() => Promise<void>) | undefined;
+
+  async function fetch(
+    request: Request,
+    client: { readonly address: string | undefined } = { address: undefined },
+  ): Promise<Response> {
+    const isHead = request.method === "HEAD";
+    const asked = routable(
+      isHead ? new Request(request, { method: "GET" }) : request,
+    );
+    rememberClientAddress(asked, client.address);
+    const response = await app.handle(asked);
+    if (!isHead) return response;
+    await response.body?.cancel();
+    return new Response(null, {
+      status: response.status,
+      headers: response.headers,
+    });
+  }
+
+  return {
+    fetch,
+    async listen() {
+      assertBindable(host, options);
+      const bound = await listenOn(fetch, host, port);
+      stopListening = bound.stop;
+      const name =
+        host === "127.0.0.1"
+          ? "localhost"
+          : host.includes(":") && !host.startsWith("[")
+            ? `[${host}]`
+            : host;
+      return { url: `http://${name}:${bound.port}${prefix}`, port: bound.port };
+    },
+    async stop() {
+      const stop = stopListening;
+      stopListening = undefined;
+      await stop?.();
+    },
+  };
+}
+
+async function listenOn(
+  fetch: Fetch,
+  host: string,
+  port: number,
+): Promise<{ readonly port: number; readonly stop: () => Promise<void> }> {
+  const server = createNodeServer(nodeListener(fetch));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(cannotListen(host, port, error)));
+    server.listen(port, bare(host), resolve);
+  });
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address !== null ? address.port : port,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** The same request under a host name that Elysia's router can skip; the `Host` header keeps the real one. */
+function routable(request: Request): Request {
+  const url = new URL(request.url);
+  if (url.host.length >= 4) return request;
+  const headers = new Headers(request.headers);
+  if (!headers.has("host")) headers.set("host", url.host);
+  return new Request(
+    new Request(
+      `${url.protocol}//localhost${url.pathname}${url.search}`,
+      request,
+    ),
+    { headers },
+  );
+}
+
+function bare(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
+}
+
+function cannotListen(host: string, port: number, error: unknown): BackupError {
+  const taken = errnoCode(error) === "EADDRINUSE";
+  return new BackupError(
+    "BAD_CONFIG",
+    `PORT=${port}: cannot listen on ${host}:${port}${taken ? ", another program does" : ""}`,
+    {
+      hint: taken
+        ? "Stop the other program or set PORT to a free port."
+        : "Set HOST to an address of this machine and PORT to a port from 1024 up.",
+      cause: error,
+    },
+  );
+}

@@ -1,0 +1,452 @@
+/**
+ * A small service in memory that keeps the promises of `BackupServicePort`: backups are byte strings, a run takes as
+ * many event-loop turns as its test wants. `calls` lists what was asked of it, for tests that something was not.
+ */
+import { createHash } from "node:crypto";
+import { BackupError, type ErrorBody } from "../../src/engine/errors.ts";
+import type {
+  BackupConfig,
+  BackupItem,
+  BackupResult,
+  RestoreResult,
+  Run,
+  RunKind,
+  RunProgress,
+  ServiceEvent,
+  Settings,
+  Status,
+  VerdictCode,
+} from "../../src/service/model.ts";
+import type { BackupServicePort } from "../../src/service/service-port.ts";
+
+export const firstBackup = "backup-2024-01-15T10-30-00-000Z.sqlite";
+export const secondBackup = "backup-2024-01-15T11-30-00-000Z.sqlite";
+export const missingBackup = "backup-2020-01-01T00-00-00-000Z.sqlite";
+
+export interface FakeService extends BackupServicePort {
+  readonly calls: string[];
+  readonly users: (string | undefined)[];
+  readonly listeners: number;
+  /** What the next runs do. */
+  behaviour: {
+    /** Runs wait for this before they end. */
+    until?: Promise<unknown>;
+    runError?: ErrorBody;
+    throws?: unknown;
+    s3Uploaded?: boolean;
+    verdict?: VerdictCode;
+    damaged?: boolean;
+  };
+  emit(event: ServiceEvent): void;
+  addBackup(filename: string, overrides?: Partial<BackupItem>): void;
+  verifyFile(
+    path: string,
+    options?: { full?: boolean },
+  ): Promise<{ ok: boolean; detail: string }>;
+  close(): Promise<void>;
+}
+
+export function createFakeService(): FakeService {
+  const calls: string[] = [];
+  const users: (string | undefined)[] = [];
+  const listeners = new Set<(event: ServiceEvent) => void>();
+  const backups = new Map<
+    string,
+    { item: BackupItem; bytes: Uint8Array<ArrayBuffer> }
+  >();
+  const runs: Run[] = [];
+  const started: Settings = {
+    enabled: true,
+    intervalMinutes: 10,
+    retentionCount: 10,
+    s3Enabled: false,
+    s3Path: "backups/database",
+    verify: "quick",
+    maxAgeMinutes: null,
+  };
+  let settings = started;
+  let stopAsked: (() => void) | undefined;
+  const behaviour: FakeService["behaviour"] = {};
+
+  function enter(name: string): void {
+    calls.push(name);
+    if (behaviour.throws !== undefined) throw behaviour.throws;
+  }
+
+  function get(filename: string) {
+    const found = backups.get(filename);
+    if (found) return found;
+    throw new BackupError("GONE", `there is no backup ${filename}`, {
+      hint: "List the backups; it may have been pruned.",
+    });
+  }
+
+  function addBackup(
+    filename: string,
+    overrides: Partial<BackupItem> = {},
+  ): void {
+    const bytes = new TextEncoder().encode(
+      `SQLite format 3\0${filename}`.padEnd(1_000, "."),
+    );
+    const [, date = "", hour, minute, second, ms] =
+      /^backup-(.{10})T(..)-(..)-(..)-(...)Z/.exec(filename) ?? [];
+    const createdAt = new Date(`${date}T${hour}:${minute}:${second}.${ms}Z`);
+    const item: BackupItem = {
+      filename,
+      size: bytes.byteLength,
+      createdAt,
+      trigger: "schedule",
+      user: null,
+      verified: true,
+      verification: { state: "verified", method: "quick", at: createdAt },
+      foreign: false,
+      pinned: false,
+      note: null,
+      safety: false,
+      sha256: createHash("sha256").update(bytes).digest("hex"),
+      pages: 1,
+      pageSize: 4_096,
+      placements: [
+        { target: "local", status: "stored", at: createdAt, error: null },
+      ],
+      ...overrides,
+    };
+    backups.set(filename, { item, bytes });
+  }
+
+  function progressOf(kind: RunKind, id: string): RunProgress {
+    return {
+      id,
+      kind,
+      trigger: "manual",
+      user: null,
+      startedAt: new Date(),
+      backup: null,
+      steps: [
+        { name: "copy", state: "running", bytesDone: 500, bytesTotal: 1_000 },
+      ],
+      percent: 50,
+    };
+  }
+
+  async function runOf(
+    kind: RunKind,
+    backup: string | null,
+    onProgress?: (run: RunProgress) => void,
+  ): Promise<Run> {
+    const id = `run-${runs.length + 1}`;
+    const progress = progressOf(kind, id);
+    onProgress?.(progress);
+    emit({ type: "progress", run: progress });
+    const stopped = new Promise<"stopped">((resolve) => {
+      stopAsked = () => resolve("stopped");
+    });
+    const how = await Promise.race([behaviour.until, stopped]);
+    stopAsked = undefined;
+    const error: ErrorBody | null =
+      how === "stopped"
+        ? {
+            code: "ABORTED",
+            message: "the run was stopped",
+            hint: "Start it again when you like.",
+          }
+        : (behaviour.runError ?? null);
+    const run: Run = {
+      id,
+      kind,
+      trigger: "manual",
+      user: null,
+      plannedAt: null,
+      startedAt: progress.startedAt,
+      endedAt: new Date(),
+      result: how === "stopped" ? "stopped" : error ? "failed" : "success",
+      backup,
+      sizeBytes: error ? null : 1_000,
+      steps: [{ name: "copy", state: error ? "failed" : "done", ms: 1 }],
+      error,
+    };
+    runs.unshift(run);
+    emit({ type: "run", run });
+    return run;
+  }
+
+  function emit(event: ServiceEvent): void {
+    for (const listener of listeners) listener(event);
+  }
+
+  function getConfig(): BackupConfig {
+    return {
+      ...settings,
+      changed: settings === started ? {} : started,
+      localPath: "./storage/backups",
+      databasePath: "./db/dev.sqlite",
+      cron: null,
+      s3: { configured: false, bucket: null, region: null, endpoint: null },
+    };
+  }
+
+  async function restored(
+    kind: RunKind,
+    backup: string,
+    mode: RestoreResult["mode"],
+    path: string,
+    onProgress?: (run: RunProgress) => void,
+  ): Promise<RestoreResult> {
+    const report = await runOf(kind, backup, onProgress);
+    if (report.error) throw BackupError.fromJSON(report.error);
+    return {
+      success: true,
+      backup,
+      mode,
+      path,
+      safetyBackup: mode === "file" ? null : firstBackup,
+      report,
+    };
+  }
+
+  addBackup(firstBackup);
+  addBackup(secondBackup);
+
+  return {
+    calls,
+    users,
+    behaviour,
+    emit,
+    addBackup,
+    get listeners() {
+      return listeners.size;
+    },
+    start() {
+      enter("start");
+    },
+    async stop() {
+      enter("stop");
+    },
+    async close() {
+      calls.push("close");
+    },
+    async performBackup(userId, options): Promise<BackupResult> {
+      enter("performBackup");
+      users.push(userId);
+      const filename = `backup-2024-01-15T12-30-00-${String(runs.length).padStart(3, "0")}Z.sqlite`;
+      const report = await runOf("backup", filename, options?.onProgress);
+      if (report.error) return { success: false, error: report.error, report };
+      addBackup(filename);
+      return {
+        success: true,
+        filename,
+        size: 1_000,
+        s3Uploaded: behaviour.s3Uploaded,
+        report,
+      };
+    },
+    requestBackup() {
+      enter("requestBackup");
+      return { runId: "run-1" };
+    },
+    async getBackups() {
+      enter("getBackups");
+      return [...backups.values()]
+        .map(({ item }) => item)
+        .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
+    },
+    async getBackup(filename) {
+      enter("getBackup");
+      return get(filename).item;
+    },
+    async openBackup(filename) {
+      enter("openBackup");
+      const { bytes, item } = get(filename);
+      return {
+        sizeBytes: bytes.byteLength,
+        etag: item.sha256 ?? "",
+        modifiedAt: item.createdAt,
+        stream(from, to) {
+          calls.push("stream");
+          return new ReadableStream({
+            // As asynchronous as a file's: servers treat a stream that is ready at once in another way.
+            async pull(controller) {
+              await new Promise((resolve) => setTimeout(resolve, 1));
+              controller.enqueue(bytes.slice(from, to + 1));
+              controller.close();
+            },
+          });
+        },
+      };
+    },
+    getConfig,
+    updateConfig(change) {
+      enter("updateConfig");
+      const { revert = [], ...changed } = change;
+      const reverted = Object.fromEntries(
+        revert.map((name) => [name, started[name]]),
+      );
+      settings = { ...settings, ...changed, ...reverted };
+      return getConfig();
+    },
+    async getStatus(): Promise<Status> {
+      enter("getStatus");
+      const code = behaviour.verdict ?? "protected";
+      return {
+        serverTime: new Date(),
+        version: "0.0.0",
+        verdict: { code, tone: code === "protected" ? "green" : "red" },
+        database: {
+          name: "dev.sqlite",
+          path: "./db/dev.sqlite",
+          exists: true,
+          sizeBytes: 1_000,
+          changedAt: new Date(0),
+        },
+        schedule: {
+          enabled: true,
+          running: true,
+          intervalMinutes: 10,
+          cron: null,
+          nextRunAt: null,
+        },
+        local: {
+          path: "./storage/backups",
+          count: backups.size,
+          keep: 10,
+          sizeBytes: 2_000,
+          freeBytes: 1_000_000,
+        },
+        s3: {
+          enabled: false,
+          configured: false,
+          bucket: null,
+          path: "",
+          stored: 0,
+          waiting: 0,
+          nextTryAt: null,
+          error: null,
+        },
+        lastGood: {
+          filename: secondBackup,
+          createdAt: new Date(0),
+          verifiedAt: new Date(0),
+          holdsAt: new Date(0),
+        },
+        maxAgeMinutes: 30,
+        run: null,
+        lastRun: runs[0] ?? null,
+        undo: null,
+      };
+    },
+    getRuns(options) {
+      enter("getRuns");
+      return runs.slice(0, options?.limit);
+    },
+    async deleteBackup(filename, options) {
+      enter(`deleteBackup ${options?.target ?? "all"}`);
+      get(filename);
+      backups.delete(filename);
+    },
+    async verifyBackup(filename, options) {
+      enter(`verifyBackup ${options?.full ? "full" : "quick"}`);
+      await behaviour.until;
+      const { item, bytes } = get(filename);
+      const at = new Date();
+      const method = options?.full ? "full" : "quick";
+      const checked: BackupItem = behaviour.damaged
+        ? {
+            ...item,
+            verified: false,
+            verification: {
+              state: "damaged",
+              method,
+              at,
+              detail: "row 1 missing from index",
+            },
+          }
+        : {
+            ...item,
+            verified: true,
+            verification: { state: "verified", method, at },
+          };
+      backups.set(filename, { item: checked, bytes });
+      return checked;
+    },
+    async verifyFile() {
+      enter("verifyFile");
+      return {
+        ok: !behaviour.damaged,
+        detail: behaviour.damaged ? "row 1 missing from index" : "ok",
+      };
+    },
+    async adoptBackup(filename) {
+      enter("adoptBackup");
+      const { item, bytes } = get(filename);
+      const adopted = { ...item, foreign: false };
+      backups.set(filename, { item: adopted, bytes });
+      return adopted;
+    },
+    async updateBackup(filename, change) {
+      enter("updateBackup");
+      const { item, bytes } = get(filename);
+      const changed = { ...item, ...change };
+      backups.set(filename, { item: changed, bytes });
+      return changed;
+    },
+    async planRestore(filename) {
+      enter("planRestore");
+      const { item } = get(filename);
+      return {
+        backup: filename,
+        confirm: "dev.sqlite",
+        expected: "stamp-1",
+        now: { sizeBytes: 1_000, changedAt: new Date(0), pageSize: 4_096 },
+        after: {
+          sizeBytes: item.size,
+          createdAt: item.createdAt,
+          verified: item.verified,
+          pageSize: 4_096,
+        },
+        tables: [{ name: "orders", now: 12, after: 10 }],
+        modes: ["online", "offline"],
+        warnings: [],
+      };
+    },
+    async restore(filename, options) {
+      enter(`restore ${options?.mode ?? "online"}`);
+      users.push(options?.user);
+      if (filename.startsWith("backup-")) get(filename);
+      return restored(
+        "restore",
+        filename,
+        options?.mode ?? "online",
+        options?.to ?? "./db/dev.sqlite",
+        options?.onProgress,
+      );
+    },
+    async undoRestore(options) {
+      enter("undoRestore");
+      return restored(
+        "undo",
+        firstBackup,
+        "online",
+        "./db/dev.sqlite",
+        options?.onProgress,
+      );
+    },
+    async prune(options) {
+      enter("prune");
+      return {
+        kept: [{ filename: secondBackup, reasons: ["newest"] }],
+        removed: [{ filename: firstBackup, reason: "older than the 1 kept" }],
+        dryRun: options?.dryRun ?? false,
+      };
+    },
+    async stopRun() {
+      enter("stopRun");
+      const stop = stopAsked;
+      stop?.();
+      return stop !== undefined;
+    },
+    on(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
