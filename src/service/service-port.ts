@@ -15,7 +15,7 @@ export interface BackupServicePort {
   /** Makes a backup now; never rejects for a failed run, the result says so. */
   performBackup(userId?: string, options?: { onProgress?: (run: RunProgress) => void; trigger?: 'manual' | 'cli' }): Promise<BackupResult>;
   /** Starts a run as `performBackup` and answers its id at once. */
-  requestBackup(userId?: string): { readonly runId: string };
+  requestBackup(userId?: string): Promise<{ readonly runId: string }>;
   getBackups(): Promise<readonly BackupItem[]>;
   /** Throws GONE (404) when there is no such backup. */
   getBackup(filename: string): Promise<BackupItem>;
@@ -28,6 +28,8 @@ export interface BackupServicePort {
   deleteBackup(filename: string, options?: { readonly target?: 'local' | 's3'; readonly user?: string }): Promise<void>;
   /** `filename` may also be a path to any SQLite file when `path` is set. */
   verifyBackup(filename: string, options?: { readonly full?: boolean; readonly user?: string }): Promise<BackupItem>;
+  /** Any SQLite file that nobody writes to, a backup or not. */
+  verifyFile(path: string, options?: { readonly full?: boolean }): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
   adoptBackup(filename: string): Promise<BackupItem>;
   updateBackup(filename: string, change: { readonly pinned?: boolean; readonly note?: string | null }): Promise<BackupItem>;
   planRestore(filename: string): Promise<RestorePlan>;

@@ -1,0 +1,181 @@
+/**
+ * The only reader of `process.env`: one schema with every setting and its default. A wrong value stops the start with
+ * one line per fault. A `BACKUP_` variable that we do not know is a fault too: nobody must believe in a setting, an
+ * encryption least of all, that does nothing.
+ */
+import { z } from 'zod';
+import { BackupError } from '../engine/errors.ts';
+import { checkCron } from '../engine/schedule.ts';
+
+const flag = (start: 'true' | 'false') => z.stringbool({ truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] }).default(start === 'true');
+const whole = (from: number, to: number) => z.coerce.number().int().min(from).max(to);
+const path = z.string().min(1);
+const secret = z.string().min(1);
+
+const schema = z.object({
+  NODE_ENV: z.string().default('development'),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  PORT: whole(0, 65_535).default(3000),
+  DATABASE_URL: path.default('./db/dev.sqlite').transform(databasePath),
+  LOG_FORMAT: z.enum(['text', 'json']).default('text'),
+
+  BACKUP_ENABLED: flag('true'),
+  BACKUP_INTERVAL_MINUTES: whole(1, 525_600).default(10),
+  BACKUP_SCHEDULE: z
+    .string()
+    .min(1)
+    .refine((line) => checkCron(line) === null, { error: 'a cron line of five fields, for instance 0 3 * * *' })
+    .optional(),
+  BACKUP_RETENTION_COUNT: whole(1, 10_000).default(10),
+  BACKUP_LOCAL_PATH: path.default('./storage/backups'),
+  BACKUP_STATE_PATH: path.default('./storage/velist-backup.sqlite'),
+  BACKUP_VERIFY: z.enum(['quick', 'full']).default('quick'),
+  BACKUP_SKIP_UNCHANGED: flag('true'),
+  BACKUP_MAX_AGE_MINUTES: whole(1, 5_256_000).optional(),
+  BACKUP_S3_ENABLED: flag('false'),
+  BACKUP_S3_PATH: z.string().min(1).max(512).default('backups/database').transform(trimSlashes),
+  BACKUP_S3_RETENTION_COUNT: whole(1, 100_000).optional(),
+  DEMO_ORDERS: flag('true'),
+
+  STORAGE_DRIVER: z.enum(['local', 's3']).default('local'),
+  LOCAL_STORAGE_PATH: path.default('./storage/uploads'),
+  LOCAL_STORAGE_URL: z.string().default('/storage'),
+  CDN_URL: z.string().optional(),
+  S3_BUCKET: z.string().min(1).optional(),
+  S3_REGION: z.string().min(1).optional(),
+  S3_ENDPOINT: z.url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com' }).optional(),
+  S3_ACCESS_KEY: secret.optional(),
+  S3_SECRET_KEY: secret.optional(),
+});
+
+const secrets: ReadonlySet<string> = new Set(['S3_ACCESS_KEY', 'S3_SECRET_KEY']);
+
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+export interface Environment {
+  readonly production: boolean;
+  readonly host: string;
+  readonly port: number;
+  readonly logFormat: 'text' | 'json';
+  readonly demoOrders: boolean;
+  readonly databasePath: string;
+  readonly backup: {
+    readonly enabled: boolean;
+    readonly intervalMinutes: number;
+    readonly cron: string | null;
+    readonly retentionCount: number;
+    readonly localPath: string;
+    readonly statePath: string;
+    readonly verify: 'quick' | 'full';
+    readonly skipUnchanged: boolean;
+    readonly maxAgeMinutes: number | null;
+    readonly s3Enabled: boolean;
+    readonly s3Path: string;
+    readonly s3RetentionCount: number | null;
+  };
+  readonly storage: { readonly driver: 'local' | 's3'; readonly localPath: string; readonly localUrl: string; readonly cdnUrl: string | null };
+  readonly s3: {
+    readonly bucket: string | null;
+    readonly region: string | null;
+    readonly endpoint: string | null;
+    readonly accessKeyId: string | null;
+    readonly secretAccessKey: string | null;
+  };
+  /** What a job's process inherits: programs, temporary files, language, certificates, the AWS default chain. */
+  readonly jobEnvironment: Readonly<Record<string, string>>;
+}
+
+/**
+ * Reads and checks all settings. An empty variable counts as absent.
+ *
+ * @throws BackupError BAD_CONFIG whose message has one line per fault: name, value (never a secret's), what is allowed.
+ */
+export function loadEnvironment(variables: Variables = process.env): Environment {
+  const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined && value.trim() !== ''));
+  const parsed = schema.safeParse(given);
+  const faults = parsed.success ? [] : parsed.error.issues.map((issue) => fault(issue, given));
+  for (const name of Object.keys(given)) {
+    if (name.startsWith('BACKUP_') && !(name in schema.shape)) faults.push(`${name}: this version knows no such setting`);
+  }
+  if (parsed.success && parsed.data.BACKUP_S3_ENABLED && !parsed.data.S3_BUCKET) {
+    faults.push('S3_BUCKET: is missing; BACKUP_S3_ENABLED=true needs the name of a bucket');
+  }
+  if (parsed.success && Boolean(parsed.data.S3_ACCESS_KEY) !== Boolean(parsed.data.S3_SECRET_KEY)) {
+    faults.push('S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials');
+  }
+  if (!parsed.success || faults.length > 0) {
+    throw new BackupError('BAD_CONFIG', `the settings are wrong:\n${faults.map((line) => `  ${line}`).join('\n')}`, {
+      hint: 'Correct these variables in the environment or in .env, then start again.',
+    });
+  }
+  return shape(parsed.data, given);
+}
+
+function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, string | undefined>>): Environment {
+  return {
+    production: values.NODE_ENV === 'production',
+    host: values.HOST,
+    port: values.PORT,
+    logFormat: values.LOG_FORMAT,
+    demoOrders: values.DEMO_ORDERS,
+    databasePath: values.DATABASE_URL,
+    backup: {
+      enabled: values.BACKUP_ENABLED,
+      intervalMinutes: values.BACKUP_INTERVAL_MINUTES,
+      cron: values.BACKUP_SCHEDULE ?? null,
+      retentionCount: values.BACKUP_RETENTION_COUNT,
+      localPath: values.BACKUP_LOCAL_PATH,
+      statePath: values.BACKUP_STATE_PATH,
+      verify: values.BACKUP_VERIFY,
+      skipUnchanged: values.BACKUP_SKIP_UNCHANGED,
+      maxAgeMinutes: values.BACKUP_MAX_AGE_MINUTES ?? null,
+      s3Enabled: values.BACKUP_S3_ENABLED,
+      s3Path: values.BACKUP_S3_PATH,
+      s3RetentionCount: values.BACKUP_S3_RETENTION_COUNT ?? null,
+    },
+    storage: {
+      driver: values.STORAGE_DRIVER,
+      localPath: values.LOCAL_STORAGE_PATH,
+      localUrl: values.LOCAL_STORAGE_URL,
+      cdnUrl: values.CDN_URL ?? null,
+    },
+    s3: {
+      bucket: values.S3_BUCKET ?? null,
+      region: values.S3_REGION ?? null,
+      endpoint: values.S3_ENDPOINT ?? null,
+      accessKeyId: values.S3_ACCESS_KEY ?? null,
+      secretAccessKey: values.S3_SECRET_KEY ?? null,
+    },
+    jobEnvironment: Object.fromEntries(
+      Object.entries(given).filter((entry): entry is [string, string] => entry[1] !== undefined && isInherited(entry[0])),
+    ),
+  };
+}
+
+const inherited: ReadonlySet<string> = new Set([
+  ...['PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'TZ'],
+  ...['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'],
+]);
+
+function isInherited(name: string): boolean {
+  return inherited.has(name) || name.startsWith('AWS_');
+}
+
+/** `./db/dev.sqlite`, `file:./db/dev.sqlite`, `sqlite:///srv/app.sqlite`: all three forms of DATABASE_URL. */
+function databasePath(url: string): string {
+  const form = /^(?:file|sqlite):(.*)$/s.exec(url);
+  if (!form) return url;
+  const rest = form[1] ?? '';
+  const withoutAuthority = rest.startsWith('//') ? rest.slice(2) : rest;
+  return decodeURIComponent(withoutAuthority.replace(/\?.*$/s, ''));
+}
+
+function trimSlashes(prefix: string): string {
+  return prefix.replaceAll(/^\/+|\/+$/g, '');
+}
+
+function fault(issue: z.core.$ZodIssue, given: Readonly<Record<string, string | undefined>>): string {
+  const name = String(issue.path[0] ?? '');
+  const value = secrets.has(name) ? '(secret)' : JSON.stringify(given[name] ?? '');
+  return `${name}: ${value} is not allowed; ${issue.message}`;
+}

@@ -1,0 +1,233 @@
+/**
+ * The story of one backup: lock, room, pin, copy, verify, publish, prune. Runs in a job's own process.
+ *
+ * Killed anywhere, it leaves no backup and no half file under a backup's name, only a staging folder that the next run
+ * removes. The order of the last steps is what makes that true: the staging folder takes the backup's name before the
+ * file does, so a file without manifest beside such a folder is known to be nobody's.
+ */
+import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statfsSync, statSync, unlinkSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { VERSION } from '../version.ts';
+import { isBackupName, LOCK_FILE, nameBackup, STAGING_FOLDER } from './catalog/artifact.ts';
+import { Catalog, syncFolder } from './catalog/catalog.ts';
+import { MANIFEST_FORMAT, type Manifest } from './catalog/manifest.ts';
+import { BackupError } from './errors.ts';
+import type { BackupRequest, MadeBackup, StoryContext } from './jobs/protocol.ts';
+import { prune } from './prune.ts';
+import { takeLock } from './run-lock.ts';
+import { checkLiveDatabase, type PinnedDatabase, pinDatabase } from './sqlite/live-database.ts';
+import { type Snapshot, takeSnapshot } from './sqlite/snapshot.ts';
+import { stampDatabase } from './sqlite/stamp.ts';
+import { type VerifiedSnapshot, verifySnapshot } from './sqlite/verify.ts';
+
+/** Kept free beyond what a copy needs, so that a backup never takes the last byte from the app. */
+const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
+
+/** @throws BackupError BUSY, DB_*, NOT_SQLITE, DISK_FULL, NO_PERMISSION, VERIFY_FAILED, ABORTED. */
+export async function makeBackup(request: BackupRequest, context: StoryContext): Promise<MadeBackup> {
+  const catalog = new Catalog(request.folder);
+  await catalog.prepare();
+  using _lock = await takeLock(join(request.folder, LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
+  return await makeBackupUnderLock(catalog, request, context);
+}
+
+/** As `makeBackup`, for a story that already holds the folder's lock. */
+export async function makeBackupUnderLock(
+  catalog: Catalog,
+  request: Omit<BackupRequest, 'kind' | 'folder' | 'lockWaitMs'>,
+  context: StoryContext,
+): Promise<MadeBackup> {
+  await removeLeftovers(catalog);
+  checkRoom(catalog.folder, request.databasePath, context);
+  const staging = new Staging(catalog.folder);
+  try {
+    context.onEvent({ type: 'step', name: 'checkpoint' });
+    const pinned = pinDatabase(request.databasePath, { now: context.now });
+    const name = await freeName(catalog, pinned);
+    context.onEvent({ type: 'pinned', backup: name });
+
+    context.onEvent({ type: 'step', name: 'copy' });
+    const snapshot = await takeSnapshot(pinned, staging.file, {
+      signal: context.signal,
+      onProgress: (done, total) => context.onEvent({ type: 'bytes', done, total }),
+    });
+
+    context.onEvent({ type: 'step', name: 'verify' });
+    const verified = await judge(snapshot, request, context);
+    context.signal.throwIfAborted();
+
+    context.onEvent({ type: 'step', name: 'publish' });
+    const sequence = nextSequence(await catalog.list());
+    await publish(catalog, staging, verified, describe(name, sequence, pinned, verified, request));
+
+    context.onEvent({ type: 'step', name: 'prune' });
+    const removed = request.trigger === 'safety' ? [] : await prune(catalog, request.retention, context);
+    return { name, sizeBytes: verified.sizeBytes, removed };
+  } finally {
+    staging.remove();
+  }
+}
+
+/**
+ * Removes what killed runs left: staging folders, and the file that one of them was about to publish. Needs the lock.
+ */
+export async function removeLeftovers(catalog: Catalog): Promise<void> {
+  const unpublished = await catalog.unpublished();
+  for (const backup of await listWithoutManifest(catalog.folder)) {
+    if (unpublished.has(backup)) unlinkSync(join(catalog.folder, backup));
+  }
+  for (const entry of readdirSync(catalog.folder)) {
+    if (entry.startsWith('.backup-') && entry.endsWith('.tmp')) rmSync(join(catalog.folder, entry), { force: true });
+  }
+  rmSync(join(catalog.folder, STAGING_FOLDER), { recursive: true, force: true });
+}
+
+async function listWithoutManifest(folder: string): Promise<readonly string[]> {
+  const entries = new Set(readdirSync(folder));
+  return [...entries].filter((entry) => isBackupName(entry) && !entries.has(`${entry}.json`));
+}
+
+/** The folder in which one run works; on the same file system as the backups, so that a rename publishes. */
+class Staging {
+  #folder: string;
+  readonly #root: string;
+
+  constructor(backupsFolder: string) {
+    this.#root = join(backupsFolder, STAGING_FOLDER);
+    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    chmodSync(this.#root, 0o700);
+    this.#folder = join(this.#root, `run-${process.pid}`);
+    mkdirSync(this.#folder, { mode: 0o700 });
+    chmodSync(this.#folder, 0o700);
+  }
+
+  get file(): string {
+    return join(this.#folder, 'snapshot.sqlite');
+  }
+
+  /** Says on disk which name is about to be published. */
+  async announce(name: string): Promise<void> {
+    const announced = join(this.#root, name);
+    renameSync(this.#folder, announced);
+    this.#folder = announced;
+    await syncFolder(this.#root);
+  }
+
+  remove(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+async function publish(catalog: Catalog, staging: Staging, verified: VerifiedSnapshot, manifest: Manifest): Promise<void> {
+  await staging.announce(manifest.name);
+  const file = openSync(staging.file, 'r+');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  chmodSync(staging.file, 0o600);
+  renameSync(staging.file, join(catalog.folder, manifest.name));
+  await syncFolder(catalog.folder);
+  if (statSync(join(catalog.folder, manifest.name)).size !== verified.sizeBytes) {
+    throw new BackupError('VERIFY_FAILED', 'the published file has another size than the verified one', {
+      hint: 'Something else writes into the backup folder; give it one of its own.',
+    });
+  }
+  await catalog.writeManifest(manifest);
+}
+
+/** A bad copy of a sound database is dropped; a bad database is reported as such, and nothing is pruned. */
+async function judge(
+  snapshot: Snapshot,
+  request: Pick<BackupRequest, 'databasePath' | 'verify'>,
+  context: StoryContext,
+): Promise<VerifiedSnapshot> {
+  try {
+    return await verifySnapshot(snapshot, { method: request.verify, now: context.now });
+  } catch (error) {
+    const complaint = checkLiveDatabase(request.databasePath);
+    if (complaint === null) throw error;
+    throw new BackupError('DB_DAMAGED', `the live database fails its integrity check: ${complaint}`, {
+      hint: 'No old backup is removed until this is solved. Restore the newest good backup.',
+      cause: error,
+    });
+  }
+}
+
+function checkRoom(folder: string, databasePath: string, context: StoryContext): void {
+  const stamp = stampDatabase(databasePath, { nowMs: context.now().getTime() });
+  const neededBytes = stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0) + DISK_RESERVE_BYTES;
+  const { bavail, bsize } = statfsSync(folder);
+  const freeBytes = Number(bavail) * Number(bsize);
+  if (freeBytes >= neededBytes) return;
+  throw new BackupError('DISK_FULL', `the disk with the backups is full: ${inMegabytes(neededBytes)} needed, ${inMegabytes(freeBytes)} free`, {
+    hint: 'Free space on that disk or lower the retention; existing backups were not touched.',
+  });
+}
+
+function inMegabytes(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+}
+
+/** Two pins in one millisecond, or a clock that jumped back, must not share a name. */
+async function freeName(catalog: Catalog, pinned: PinnedDatabase): Promise<string> {
+  try {
+    const taken = new Set((await catalog.list()).map((backup) => backup.name));
+    const entries = new Set(readdirSync(catalog.folder));
+    for (let at = pinned.pinnedAt.getTime(); ; at++) {
+      const name = nameBackup(new Date(at));
+      if (!taken.has(name) && !entries.has(name) && !entries.has(`${name}.json`)) return name;
+    }
+  } catch (error) {
+    pinned[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function nextSequence(backups: readonly { readonly manifest: Manifest | null }[]): number {
+  return 1 + Math.max(0, ...backups.map((backup) => backup.manifest?.sequence ?? 0));
+}
+
+function describe(
+  name: string,
+  sequence: number,
+  pinned: PinnedDatabase,
+  verified: VerifiedSnapshot,
+  request: Pick<BackupRequest, 'databasePath' | 'trigger' | 'user' | 'note'>,
+): Manifest {
+  const { sizeBytes, pageSize, pages, sha256 } = verified;
+  return {
+    format: MANIFEST_FORMAT,
+    name,
+    sequence,
+    createdAt: pinned.pinnedAt.toISOString(),
+    source: { name: basename(request.databasePath), journalMode: pinned.journalMode },
+    database: { sizeBytes, pageSize, pages, sha256 },
+    artifact: { file: name, sizeBytes, sha256, compression: 'none', encryption: 'none' },
+    verification: { method: verified.method, at: verified.verifiedAt.toISOString(), complaint: null },
+    trigger: request.trigger,
+    user: request.user,
+    pinned: false,
+    note: request.note,
+    copy: { method: pinned.method, checkpoint: pinned.checkpoint },
+    stamp: pinned.stamp,
+    versions: currentVersions(),
+  };
+}
+
+export function currentVersions(): Manifest['versions'] {
+  const runtime = process.versions['bun'] ? `bun ${process.versions['bun']}` : `node ${process.versions.node}`;
+  return { velistBackup: VERSION, sqlite: sqliteVersion(), runtime };
+}
+
+export function sqliteVersion(): string {
+  const memory = new DatabaseSync(':memory:');
+  try {
+    return String(memory.prepare('SELECT sqlite_version() AS version').get()?.version);
+  } finally {
+    memory.close();
+  }
+}
+

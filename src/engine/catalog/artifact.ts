@@ -1,0 +1,29 @@
+/** The names of a backup's files, and the moment that an identity stands for. */
+
+const identity = /^backup-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})-(\d{3})Z\.sqlite$/;
+
+export const STAGING_FOLDER = '.staging';
+export const LOCK_FILE = '.velist-backup.lock';
+
+/** `backup-2024-01-15T10-30-00-000Z.sqlite` for that moment. */
+export function nameBackup(at: Date): string {
+  return `backup-${at.toISOString().replaceAll(':', '-').replace('.', '-')}.sqlite`;
+}
+
+export function isBackupName(name: string): boolean {
+  return backupMoment(name) !== null;
+}
+
+/** The moment in a backup's name; null when it is not the name of a backup. */
+export function backupMoment(name: string): Date | null {
+  const match = identity.exec(name);
+  if (!match) return null;
+  const [, day, hours, minutes, seconds, ms] = match;
+  const at = new Date(`${day}T${hours}:${minutes}:${seconds}.${ms}Z`);
+  // Date accepts the 31st of February; its own text is another day then.
+  return !Number.isNaN(at.getTime()) && nameBackup(at) === name ? at : null;
+}
+
+export function manifestName(name: string): string {
+  return `${name}.json`;
+}

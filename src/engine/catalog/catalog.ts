@@ -1,0 +1,254 @@
+/**
+ * The backups of one folder, newest first. A backup is there when its manifest is; a file that bears a backup's name
+ * without a manifest is *foreign* (made by Velist or by hand), unless a staging folder of that name says that a run was
+ * killed while publishing it: then it is nobody's, and the next run removes it.
+ *
+ * Order is by the sequence number in the manifest, so a clock that jumps back loses nothing. Foreign and adopted
+ * backups have none; they stand where their name's moment falls among the others.
+ *
+ * Everything is looked up by listing the folder: no name from outside is ever joined to a path before it was found.
+ */
+import { constants, type Stats } from 'node:fs';
+import { chmod, lstat, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { BackupError, errnoCode } from '../errors.ts';
+import { takeLock } from '../run-lock.ts';
+import { isLiveFile } from '../sqlite/stamp.ts';
+import { backupMoment, isBackupName, manifestName, STAGING_FOLDER } from './artifact.ts';
+import { formatManifest, type Manifest, parseManifest } from './manifest.ts';
+
+export interface Backup {
+  readonly name: string;
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly createdAt: Date;
+  /** Null for a foreign backup. */
+  readonly manifest: Manifest | null;
+  /** Why this can't be relied on: an unreadable manifest, another size than recorded. */
+  readonly fault: string | null;
+}
+
+const MANIFEST_LOCK_FILE = '.manifests.lock';
+const MANIFEST_LOCK_WAIT_MS = 10_000;
+const READERS_MAX = 16;
+const MANIFEST_BYTES_MAX = 1024 * 1024;
+
+export class Catalog {
+  readonly folder: string;
+  readonly #cache = new Map<string, { key: string; manifest: Manifest | null; fault: string | null }>();
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** All backups, newest first. An absent folder is an empty catalog; an unreadable one is an error. */
+  async list(): Promise<readonly Backup[]> {
+    const entries = await this.#entries();
+    const names = [...entries].filter(isBackupName);
+    const unpublished = await this.unpublished();
+    const backups: Backup[] = [];
+    const pending = names.values();
+    const reader = async () => {
+      for (const name of pending) {
+        const backup = await this.#read(name, { hasManifest: entries.has(manifestName(name)) });
+        if (backup && !(backup.manifest === null && backup.fault === null && unpublished.has(name))) backups.push(backup);
+      }
+    };
+    await Promise.all(Array.from({ length: READERS_MAX }, reader));
+    for (const name of this.#cache.keys()) if (!entries.has(name)) this.#cache.delete(name);
+    return inOrder(backups);
+  }
+
+  /** @throws BackupError BAD_NAME when it is not a backup's name, NO_BACKUP when there is none of that name. */
+  async find(name: string): Promise<Backup> {
+    if (!isBackupName(name)) {
+      throw new BackupError('BAD_NAME', 'that is not the name of a backup', {
+        hint: 'Names look like backup-2024-01-15T10-30-00-000Z.sqlite; list the backups to see them.',
+      });
+    }
+    const found = (await this.list()).find((backup) => backup.name === name);
+    if (!found) {
+      throw new BackupError('NO_BACKUP', `there is no backup ${name}`, {
+        hint: 'It may have been removed by retention; list the backups to see what is there.',
+      });
+    }
+    return found;
+  }
+
+  /** Names that a killed run was about to publish. */
+  async unpublished(): Promise<ReadonlySet<string>> {
+    try {
+      return new Set((await readdir(join(this.folder, STAGING_FOLDER))).filter(isBackupName));
+    } catch (error) {
+      if (errnoCode(error) === 'ENOENT') return new Set();
+      throw BackupError.from(error);
+    }
+  }
+
+  /** Makes the folder (0700) where it is missing. */
+  async prepare(): Promise<void> {
+    try {
+      await mkdir(this.folder, { recursive: true, mode: 0o700 });
+      await chmod(this.folder, 0o700);
+    } catch (error) {
+      throw folderError(error, this.folder);
+    }
+  }
+
+  /** Writes a manifest whole or not at all, durably. */
+  async writeManifest(manifest: Manifest): Promise<void> {
+    const path = join(this.folder, manifestName(manifest.name));
+    const temporary = join(this.folder, `.${manifest.name}.${randomUUID()}.tmp`);
+    try {
+      const file = await open(temporary, 'wx', 0o600);
+      try {
+        await file.writeFile(formatManifest(manifest));
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, path);
+    } catch (error) {
+      await unlink(temporary).catch(() => {});
+      throw BackupError.from(error);
+    }
+    await syncFolder(this.folder);
+  }
+
+  /** Reads, changes and writes one manifest; two processes that change the same one follow each other. */
+  async changeManifest(name: string, change: (manifest: Manifest) => Manifest): Promise<Backup> {
+    using _lock = await takeLock(join(this.folder, MANIFEST_LOCK_FILE), {
+      waitMs: MANIFEST_LOCK_WAIT_MS,
+      signal: new AbortController().signal,
+    });
+    const backup = await this.find(name);
+    if (!backup.manifest) {
+      throw new BackupError('BAD_BACKUP', `${name} has no readable manifest`, {
+        hint: 'Adopt the file first: it is verified and gets a manifest.',
+      });
+    }
+    await this.writeManifest(change(backup.manifest));
+    return await this.find(name);
+  }
+
+  /** Removes the manifest first, so that a half removed backup is no backup. Gone already is fine. */
+  async remove(backup: Backup): Promise<void> {
+    for (const path of [join(this.folder, manifestName(backup.name)), backup.path]) {
+      await unlink(path).catch((error: unknown) => {
+        if (errnoCode(error) !== 'ENOENT') throw BackupError.from(error);
+      });
+    }
+    await syncFolder(this.folder);
+  }
+
+  /**
+   * Opens a backup's file for reading. Refuses links, and the live database under a backup's name: closing it in this
+   * process would drop the app's locks.
+   */
+  async open(backup: Backup, options: { databasePath: string }) {
+    if (isLiveFile(backup.path, options.databasePath)) throw planted(backup.name);
+    try {
+      return await open(backup.path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    } catch (error) {
+      if (errnoCode(error) === 'ELOOP') throw planted(backup.name);
+      if (errnoCode(error) === 'ENOENT') {
+        throw new BackupError('GONE', `${backup.name} was removed a moment ago`, { hint: 'List the backups again.' });
+      }
+      throw BackupError.from(error);
+    }
+  }
+
+  async #entries(): Promise<ReadonlySet<string>> {
+    try {
+      return new Set(await readdir(this.folder));
+    } catch (error) {
+      if (errnoCode(error) === 'ENOENT') return new Set();
+      throw folderError(error, this.folder);
+    }
+  }
+
+  async #read(name: string, options: { hasManifest: boolean }): Promise<Backup | null> {
+    const path = join(this.folder, name);
+    const found = await statOrNull(path);
+    // A link under a backup's name is never followed; a folder is no backup.
+    if (!found?.isFile()) return null;
+    const base = { name, path, sizeBytes: found.size, createdAt: backupMoment(name) ?? found.mtime };
+    if (!options.hasManifest) return { ...base, manifest: null, fault: null };
+    const { manifest, fault } = await this.#readManifest(name);
+    if (manifest && manifest.artifact.sizeBytes !== found.size) {
+      return { ...base, manifest, fault: `the file has ${found.size} bytes, its manifest says ${manifest.artifact.sizeBytes}` };
+    }
+    return { ...base, manifest, fault };
+  }
+
+  async #readManifest(name: string): Promise<{ manifest: Manifest | null; fault: string | null }> {
+    const path = join(this.folder, manifestName(name));
+    const found = await statOrNull(path);
+    if (!found?.isFile()) return { manifest: null, fault: 'its manifest is not a plain file' };
+    const key = `${found.ino}.${found.size}.${found.mtimeMs}`;
+    const cached = this.#cache.get(name);
+    if (cached?.key === key) return cached;
+    const read = { key, ...(await readManifestFile(path, name, found)) };
+    this.#cache.set(name, read);
+    return read;
+  }
+}
+
+async function readManifestFile(path: string, name: string, found: Stats): Promise<{ manifest: Manifest | null; fault: string | null }> {
+  if (found.size > MANIFEST_BYTES_MAX) return { manifest: null, fault: 'its manifest is far too large' };
+  try {
+    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      return { manifest: parseManifest(await file.readFile('utf8'), name), fault: null };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    return { manifest: null, fault: BackupError.from(error).message };
+  }
+}
+
+function inOrder(backups: readonly Backup[]): readonly Backup[] {
+  const byName = (a: Backup, b: Backup) => (a.name < b.name ? -1 : 1);
+  const numbered = backups.filter((backup) => backup.manifest?.sequence);
+  const oldestFirst = numbered.sort((a, b) => (a.manifest?.sequence ?? 0) - (b.manifest?.sequence ?? 0));
+  for (const other of backups.filter((backup) => !backup.manifest?.sequence).sort(byName)) {
+    const after = oldestFirst.findLastIndex((backup) => backup.createdAt <= other.createdAt);
+    oldestFirst.splice(after + 1, 0, other);
+  }
+  return oldestFirst.reverse();
+}
+
+/** Makes renames and removals in a folder durable. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function statOrNull(path: string): Promise<Stats | null> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return null;
+    throw BackupError.from(error);
+  }
+}
+
+function folderError(error: unknown, folder: string): BackupError {
+  const code = errnoCode(error);
+  if (code === 'ENOTDIR' || code === 'EEXIST') {
+    return new BackupError('FOLDER_MISSING', `${folder} is not a folder`, { hint: 'Check BACKUP_LOCAL_PATH.', cause: error });
+  }
+  return BackupError.from(error);
+}
+
+function planted(name: string): BackupError {
+  return new BackupError('BAD_BACKUP', `${name} is a link to another file`, {
+    hint: 'Someone or something put it into the backup folder; remove it there.',
+  });
+}

@@ -1,0 +1,84 @@
+/**
+ * The record of one backup, written last: its presence means that the backup is complete. JSON beside the file, named
+ * like it with `.json` appended. What it says of the file (size, digest) is checked on every read of the file.
+ */
+import { z } from 'zod';
+import { BackupError } from '../errors.ts';
+
+export const MANIFEST_FORMAT = 'velist-backup/1';
+
+const fileStamp = z.object({ inode: z.string(), sizeBytes: z.number(), modifiedNs: z.string() });
+const time = z.iso.datetime();
+
+export const manifestSchema = z.object({
+  format: z.literal(MANIFEST_FORMAT),
+  /** `backup-2024-01-15T10-30-00-000Z.sqlite`: the moment of the pin, in UTC. */
+  name: z.string(),
+  /** Order of our own backups, whatever the clock said; null for an adopted one, which is ordered by its name. */
+  sequence: z.int().positive().nullable(),
+  createdAt: time,
+  source: z.object({ name: z.string(), journalMode: z.string().nullable() }),
+  database: z.object({
+    sizeBytes: z.int().nonnegative(),
+    pageSize: z.int().positive(),
+    pages: z.int().nonnegative(),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+  artifact: z.object({
+    file: z.string(),
+    sizeBytes: z.int().nonnegative(),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    compression: z.literal('none'),
+    encryption: z.literal('none'),
+  }),
+  verification: z.object({
+    method: z.enum(['quick', 'full']),
+    at: time,
+    /** Null when it passed, else what was found. */
+    complaint: z.string().nullable(),
+  }),
+  trigger: z.enum(['start', 'schedule', 'manual', 'cli', 'safety']),
+  user: z.string().nullable(),
+  pinned: z.boolean(),
+  note: z.string().nullable(),
+  /** How the copy was made; null for an adopted one. */
+  copy: z
+    .object({
+      method: z.enum(['pinned-copy', 'vacuum-into']),
+      checkpoint: z.object({ busy: z.boolean(), logFrames: z.number(), mergedFrames: z.number() }).nullable(),
+    })
+    .nullable(),
+  /** The live database's files under the pin; equal to today's means unchanged. */
+  stamp: z.object({ main: fileStamp, wal: fileStamp.nullable(), recordedAtMs: z.number() }).nullable(),
+  versions: z.object({ velistBackup: z.string(), sqlite: z.string(), runtime: z.string() }),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** @throws BackupError BAD_BACKUP when the text is not a manifest of the backup `name`. */
+export function parseManifest(text: string, name: string): Manifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw bad(name, 'is not JSON', cause);
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw bad(name, `${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'unreadable'}`);
+  }
+  if (parsed.data.name !== name) throw bad(name, 'names another backup');
+  return parsed.data;
+}
+
+export function formatManifest(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+function bad(name: string, what: string, cause?: unknown): BackupError {
+  return new BackupError('BAD_BACKUP', `the manifest ${name}.json is unreadable: ${what}`, {
+    hint: 'The database file beside it may still be good: verify it, or remove the manifest and adopt the file.',
+    cause,
+  });
+}

@@ -1,0 +1,91 @@
+/**
+ * The job's own process: reads one request from standard input, tells its story in events on standard output, ends.
+ *
+ * A process of its own because closing any descriptor of the live database drops SQLite's locks in that process, and
+ * because two copies of the SQLite library in one process do the same. Standard input stays open as long as the parent
+ * lives; when it closes, the job stops at the next safe point. Terminal signals are the parent's to judge.
+ */
+import { writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { makeBackup } from '../backup.ts';
+import { Catalog } from '../catalog/catalog.ts';
+import { LOCK_FILE } from '../catalog/artifact.ts';
+import { join } from 'node:path';
+import { BackupError } from '../errors.ts';
+import { prune } from '../prune.ts';
+import { planRestoreFacts, restoreDatabase } from '../restore.ts';
+import { takeLock } from '../run-lock.ts';
+import { verifyFile } from '../sqlite/verify.ts';
+import { removeRemote, uploadBackup } from '../upload.ts';
+import { sqliteVersion } from '../backup.ts';
+import type { JobMessage, JobRequest, PruneRequest, StoryContext, VerifyRequest } from './protocol.ts';
+
+const abort = new AbortController();
+const context: StoryContext = {
+  signal: abort.signal,
+  now: () => new Date(),
+  onEvent: (event) => send(event),
+};
+
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => abort.abort());
+
+const input = createInterface({ input: process.stdin });
+input.once('line', (line) => void run(JSON.parse(line) as JobRequest)); // our own parent wrote it
+input.once('close', () => abort.abort());
+
+async function run(request: JobRequest): Promise<void> {
+  let code = 0;
+  try {
+    send({ type: 'result', value: await carryOut(request) });
+  } catch (error) {
+    code = 1;
+    const known = BackupError.from(error);
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    send({ type: 'error', error: known.toJSON(), stack });
+  }
+  process.exit(code);
+}
+
+async function carryOut(request: JobRequest): Promise<unknown> {
+  switch (request.kind) {
+    case 'backup':
+      return await makeBackup(request, context);
+    case 'verify':
+      return await verify(request);
+    case 'plan':
+      return planRestoreFacts(request, context);
+    case 'restore':
+      return await restoreDatabase(request, context);
+    case 'upload':
+      return await uploadBackup(request, context);
+    case 'remove-remote':
+      return await removeRemote(request, context);
+    case 'prune':
+      return await pruneFolder(request);
+  }
+}
+
+async function verify(request: VerifyRequest): Promise<unknown> {
+  send({ type: 'step', name: 'verify' });
+  const findings = await verifyFile(request.path, { method: request.method });
+  if (request.sha256 !== null && findings.sha256 !== request.sha256) {
+    throw new BackupError('VERIFY_FAILED', 'the file is not the one that its manifest describes: the digests differ', {
+      hint: 'It was changed after it was made. Use another backup.',
+    });
+  }
+  return { ...findings, sqlite: sqliteVersion() };
+}
+
+async function pruneFolder(request: PruneRequest): Promise<unknown> {
+  using _lock = await takeLock(join(request.folder, LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
+  return { removed: await prune(new Catalog(request.folder), request.retention, context) };
+}
+
+function send(message: JobMessage): void {
+  try {
+    writeSync(1, `${JSON.stringify(message)}\n`);
+  } catch {
+    // The parent is gone; the signal above ends the story.
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * What the service and a job's process say to each other: one request as a line of JSON on standard input, then events
+ * as lines on standard output. Settings and secrets travel this way and never as arguments, which every user of the
+ * machine can read. The job ends itself when standard input closes: its parent is gone.
+ */
+import type { ErrorBody } from '../errors.ts';
+import type { RetentionPolicy } from '../retention.ts';
+
+export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
+export type StepName = 'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
+
+export interface BackupRequest {
+  readonly kind: 'backup';
+  readonly databasePath: string;
+  readonly folder: string;
+  readonly verify: 'quick' | 'full';
+  readonly trigger: JobTrigger;
+  readonly user: string | null;
+  readonly note: string | null;
+  readonly retention: RetentionPolicy;
+  /** How long to wait for another run on the same folder. */
+  readonly lockWaitMs: number;
+}
+
+export interface MadeBackup {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly removed: readonly string[];
+}
+
+export interface VerifyRequest {
+  readonly kind: 'verify';
+  readonly path: string;
+  readonly method: 'quick' | 'full';
+  /** Digest that the file must have; null to learn it. */
+  readonly sha256: string | null;
+}
+
+export interface FileFindings {
+  readonly sizeBytes: number;
+  readonly pageSize: number;
+  readonly pages: number;
+  readonly sha256: string;
+  readonly sqlite: string;
+}
+
+export interface PlanRequest {
+  readonly kind: 'plan';
+  readonly databasePath: string;
+  readonly backupPath: string;
+}
+
+export interface PlanFacts {
+  readonly live: { readonly pageSize: number; readonly rows: Readonly<Record<string, number>> | null } | null;
+  readonly liveComplaint: string | null;
+  readonly backup: { readonly pageSize: number; readonly rows: Readonly<Record<string, number>> | null };
+}
+
+export interface RestoreRequest {
+  readonly kind: 'restore';
+  /** Any SQLite file: a backup of ours or one from elsewhere. */
+  readonly source: string;
+  readonly sourceName: string;
+  /** Digest from the manifest, checked before anything is touched; null for a file without one. */
+  readonly sha256: string | null;
+  readonly databasePath: string;
+  readonly folder: string;
+  readonly mode: 'file' | 'online' | 'offline';
+  readonly to: string | null;
+  /** `stampText` that the caller's plan was based on; null to not compare. */
+  readonly expected: string | null;
+  readonly user: string | null;
+  readonly retention: RetentionPolicy;
+  readonly lockWaitMs: number;
+}
+
+export interface Restored {
+  readonly path: string;
+  readonly mode: 'file' | 'online' | 'offline';
+  readonly safetyBackup: string | null;
+  /** Where an unreadable old database was moved to, when no safety backup could be made of it. */
+  readonly setAside: string | null;
+}
+
+export interface S3Access {
+  readonly bucket: string;
+  readonly region: string;
+  readonly endpoint: string | null;
+  readonly accessKeyId: string | null;
+  readonly secretAccessKey: string | null;
+}
+
+export interface UploadRequest {
+  readonly kind: 'upload';
+  readonly folder: string;
+  readonly name: string;
+  readonly prefix: string;
+  readonly s3: S3Access;
+  /** Backups to keep at the target; the rest of what our manifests name is removed after the upload. */
+  readonly keep: number;
+}
+
+export interface Uploaded {
+  readonly key: string;
+  readonly removed: readonly string[];
+}
+
+export interface RemoveRemoteRequest {
+  readonly kind: 'remove-remote';
+  readonly name: string;
+  readonly prefix: string;
+  readonly s3: S3Access;
+}
+
+export interface PruneRequest {
+  readonly kind: 'prune';
+  readonly folder: string;
+  readonly retention: RetentionPolicy;
+  readonly lockWaitMs: number;
+}
+
+export interface JobMap {
+  backup: { request: BackupRequest; result: MadeBackup };
+  verify: { request: VerifyRequest; result: FileFindings };
+  plan: { request: PlanRequest; result: PlanFacts };
+  restore: { request: RestoreRequest; result: Restored };
+  upload: { request: UploadRequest; result: Uploaded };
+  'remove-remote': { request: RemoveRemoteRequest; result: null };
+  prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };
+}
+export type JobKind = keyof JobMap;
+export type JobRequest = JobMap[JobKind]['request'];
+
+export type JobEvent =
+  | { readonly type: 'step'; readonly name: StepName }
+  | { readonly type: 'bytes'; readonly done: number; readonly total: number }
+  /** The moment of the database is fixed: who asks from now on needs another run. */
+  | { readonly type: 'pinned'; readonly backup: string };
+
+export type JobMessage = JobEvent | { readonly type: 'result'; readonly value: unknown } | { readonly type: 'error'; readonly error: ErrorBody; readonly stack: string };
+
+/** What the stories of the engine are handed. */
+export interface StoryContext {
+  readonly signal: AbortSignal;
+  readonly now: () => Date;
+  readonly onEvent: (event: JobEvent) => void;
+}

@@ -1,0 +1,155 @@
+/**
+ * The story of one restore: check the backup, make a safety backup of what is there, put the backup in its place, prove
+ * the result. Runs in a job's own process. Nothing is changed before the safety backup exists; a restore to a new file
+ * changes nothing that exists.
+ */
+import { join, resolve } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { makeBackupUnderLock } from './backup.ts';
+import { LOCK_FILE } from './catalog/artifact.ts';
+import { Catalog } from './catalog/catalog.ts';
+import { BackupError, type ErrorCode } from './errors.ts';
+import type { PlanFacts, PlanRequest, Restored, RestoreRequest, StoryContext } from './jobs/protocol.ts';
+import { takeLock } from './run-lock.ts';
+import { checkLiveDatabase, countRows, pinDatabase, pragma } from './sqlite/live-database.ts';
+import { placeAsNewFile, placeOffline, placeOnline, placeOverUnreadable, placeWhereMissing } from './sqlite/place.ts';
+import { isLiveFile, resolveDatabase, stampDatabase, stampText } from './sqlite/stamp.ts';
+import { verifyFile } from './sqlite/verify.ts';
+
+/**
+ * @throws BackupError VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS,
+ * TARGET_EXISTS, BUSY, DISK_FULL, NO_PERMISSION, ABORTED: in all of these nothing was changed. DB_DAMAGED: the result
+ * did not pass; the error names the safety backup.
+ */
+export async function restoreDatabase(request: RestoreRequest, context: StoryContext): Promise<Restored> {
+  context.onEvent({ type: 'step', name: 'check' });
+  await checkSource(request);
+  context.signal.throwIfAborted();
+  if (request.mode === 'file') return await restoreToFile(request, context);
+
+  const catalog = new Catalog(request.folder);
+  await catalog.prepare();
+  using _lock = await takeLock(join(request.folder, LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
+  checkExpected(request, context);
+
+  context.onEvent({ type: 'step', name: 'safety' });
+  const safety = await makeSafetyBackup(catalog, request, context);
+  context.signal.throwIfAborted();
+
+  // From here on no stop is heard: placing is all or nothing.
+  context.onEvent({ type: 'step', name: 'place' });
+  const setAside = await place(safety, request, context);
+
+  context.onEvent({ type: 'step', name: 'prove' });
+  const complaint = checkLiveDatabase(request.databasePath);
+  if (complaint !== null) {
+    throw new BackupError('DB_DAMAGED', `the restored database fails its check: ${complaint}`, {
+      hint: safety.backup ? `What was there before is safe in ${safety.backup}; restore that.` : `The old files are at ${setAside}.`,
+    });
+  }
+  return { path: request.databasePath, mode: request.mode, safetyBackup: safety.backup, setAside };
+}
+
+/** What a restore dialog shows: both files counted, neither changed. */
+export function planRestoreFacts(request: PlanRequest, context: StoryContext): PlanFacts {
+  return { ...liveFacts(request, context), backup: backupFacts(request.backupPath) };
+}
+
+/** Counting rows for a dialog may take this long. */
+const COUNT_DEADLINE_MS = 2_000;
+const PLAN_PIN_TIMEOUT_MS = 2_000;
+
+function liveFacts(request: PlanRequest, context: StoryContext): Pick<PlanFacts, 'live' | 'liveComplaint'> {
+  try {
+    using pinned = pinDatabase(request.databasePath, { now: context.now, timeoutMs: PLAN_PIN_TIMEOUT_MS });
+    const rows = pinned.tablesAndRows({ deadlineMs: COUNT_DEADLINE_MS });
+    return { live: { pageSize: pinned.pageSize, rows: rows && Object.fromEntries(rows) }, liveComplaint: null };
+  } catch (error) {
+    return { live: null, liveComplaint: BackupError.from(error).message };
+  }
+}
+
+function backupFacts(path: string): PlanFacts['backup'] {
+  const file = new DatabaseSync(path, { readOnly: true });
+  try {
+    const rows = countRows(file, { deadlineMs: COUNT_DEADLINE_MS });
+    return { pageSize: Number(pragma(file, 'page_size')), rows: rows && Object.fromEntries(rows) };
+  } finally {
+    file.close();
+  }
+}
+
+async function checkSource(request: RestoreRequest): Promise<void> {
+  if (isLiveFile(request.source, request.databasePath)) {
+    throw new BackupError('BAD_BACKUP', `${request.sourceName} is the live database itself`, { hint: 'Name a backup instead.' });
+  }
+  const { sha256 } = await verifyFile(request.source, { method: 'quick' });
+  if (request.sha256 !== null && sha256 !== request.sha256) {
+    throw new BackupError('VERIFY_FAILED', `${request.sourceName} is not the file that its manifest describes`, {
+      hint: 'It was changed after it was made. Use another backup.',
+    });
+  }
+}
+
+async function restoreToFile(request: RestoreRequest, context: StoryContext): Promise<Restored> {
+  if (request.to === null) throw new BackupError('BAD_REQUEST', 'a restore to a new file needs its path', { hint: 'Name it with `to`.' });
+  const destination = resolve(request.to);
+  context.onEvent({ type: 'step', name: 'place' });
+  placeAsNewFile(request.source, destination);
+  context.onEvent({ type: 'step', name: 'prove' });
+  await verifyFile(destination, { method: 'quick' });
+  return { path: destination, mode: 'file', safetyBackup: null, setAside: null };
+}
+
+function checkExpected(request: RestoreRequest, context: StoryContext): void {
+  if (request.expected === null) return;
+  if (stampText(stampDatabase(request.databasePath, { nowMs: context.now().getTime() })) === request.expected) return;
+  throw new BackupError('DB_CHANGED', 'the database changed since the restore was planned', {
+    hint: 'Look at the new plan; what was written meanwhile would be set aside too.',
+  });
+}
+
+type Safety = { readonly backup: string } | { readonly backup: null; readonly because: 'missing' | 'unreadable' };
+
+const unreadable: ReadonlySet<ErrorCode> = new Set(['NOT_SQLITE', 'DB_DAMAGED', 'DB_EMPTY']);
+
+/** Offline, a database that can't be backed up is not lost: its files are set aside instead. */
+async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, context: StoryContext): Promise<Safety> {
+  try {
+    const made = await makeBackupUnderLock(
+      catalog,
+      {
+        databasePath: request.databasePath,
+        verify: 'quick',
+        trigger: 'safety',
+        user: request.user,
+        note: `Before restoring ${request.sourceName}`,
+        retention: request.retention,
+      },
+      // The steps of the safety backup are one step of the restore.
+      { ...context, onEvent: (event) => event.type === 'bytes' && context.onEvent(event) },
+    );
+    return { backup: made.name };
+  } catch (error) {
+    const reason = BackupError.from(error);
+    if (reason.code === 'ABORTED') throw reason;
+    if (request.mode === 'offline' && reason.code === 'DB_MISSING') return { backup: null, because: 'missing' };
+    if (request.mode === 'offline' && unreadable.has(reason.code)) return { backup: null, because: 'unreadable' };
+    throw new BackupError('RESTORE_SAFETY_FAILED', `the safety copy could not be made, so nothing was changed: ${reason.message}`, {
+      hint: unreadable.has(reason.code) ? 'Stop the app and restore offline: the damaged files are then set aside.' : reason.hint,
+      cause: reason,
+    });
+  }
+}
+
+async function place(safety: Safety, request: RestoreRequest, context: StoryContext): Promise<string | null> {
+  if (safety.backup === null && safety.because === 'missing') {
+    placeWhereMissing(request.source, resolve(request.databasePath));
+    return null;
+  }
+  const path = resolveDatabase(request.databasePath);
+  if (safety.backup === null) return placeOverUnreadable(request.source, path, { now: context.now() });
+  if (request.mode === 'online') await placeOnline(request.source, path);
+  else placeOffline(request.source, path);
+  return null;
+}

@@ -1,0 +1,44 @@
+/**
+ * One run per backup folder, across processes: an exclusive SQLite transaction on an empty file in that folder. The
+ * operating system releases it when its holder dies, so nobody ever clears it by hand.
+ */
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BackupError } from './errors.ts';
+import { sqliteCode } from './sqlite/live-database.ts';
+
+const RETRY_MS = 100;
+const SQLITE_BUSY = 5;
+
+/**
+ * Waits up to `waitMs` for the lock.
+ *
+ * @throws BackupError BUSY when another run holds it for longer; ABORTED by the signal.
+ */
+export async function takeLock(path: string, options: { waitMs: number; signal: AbortSignal }): Promise<Disposable> {
+  const deadline = performance.now() + options.waitMs;
+  for (;;) {
+    const lock = tryLock(path);
+    if (lock) return lock;
+    if (performance.now() >= deadline) {
+      throw new BackupError('BUSY', 'another run is using this backup folder', {
+        hint: 'Wait until it has ended, then try again.',
+      });
+    }
+    await sleep(RETRY_MS, undefined, { signal: options.signal });
+  }
+}
+
+function tryLock(path: string): Disposable | null {
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
+  const file = new DatabaseSync(path);
+  try {
+    file.exec('BEGIN EXCLUSIVE');
+  } catch (error) {
+    file.close();
+    if (sqliteCode(error) === SQLITE_BUSY) return null;
+    throw error;
+  }
+  return { [Symbol.dispose]: () => file.close() };
+}

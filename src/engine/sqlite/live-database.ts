@@ -1,0 +1,242 @@
+/**
+ * The only file that opens a live database, and it does so only in a job's own process.
+ *
+ * POSIX locks belong to a process: closing *any* descriptor of the database file drops every lock that SQLite holds on
+ * it there. In the app's process that means a deleted WAL and lost commits; in ours, a lost pin. So a pin opens its
+ * descriptor before the connection and closes it after, and nothing else here touches the file by name.
+ */
+import { closeSync, fstatSync, openSync, statfsSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
+import { BackupError } from '../errors.ts';
+import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
+
+/** How a copy of the database may be taken under the pin. */
+export type CopyMethod = 'pinned-copy' | 'vacuum-into';
+
+/** The row of `PRAGMA wal_checkpoint(PASSIVE)`: frames in the log, frames merged; null when none was issued. */
+export interface CheckpointRow {
+  readonly busy: boolean;
+  readonly logFrames: number;
+  readonly mergedFrames: number;
+}
+
+export interface PinnedDatabase {
+  readonly path: string;
+  /** Reads the main file; belongs to the pin, never close it. */
+  readonly descriptor: number;
+  readonly pageSize: number;
+  readonly pages: number;
+  readonly journalMode: string;
+  readonly checkpoint: CheckpointRow | null;
+  readonly method: CopyMethod;
+  readonly pinnedAt: Date;
+  /** Taken under the pin and before any byte is copied: whatever was written before it is in the copy. */
+  readonly stamp: DatabaseStamp;
+  /** Only for the `vacuum-into` method. */
+  vacuumInto(destination: string): void;
+  tablesAndRows(options: { deadlineMs: number }): ReadonlyMap<string, number> | null;
+  [Symbol.dispose](): void;
+}
+
+/** How long to wait for another connection that holds the database exclusively. */
+const PIN_TIMEOUT_MS = 30_000;
+
+/** File systems on which locks of other machines, or of other processes, may not be seen (statfs `f_type`). */
+const networkFileSystems = new Set([
+  0x6969, // nfs
+  0x517b, // smb
+  0xff534d42, // cifs
+  0xfe534d42, // smb2
+  0x01021997, // 9p
+  0x5346414f, // afs
+  0x00c36400, // ceph
+]);
+
+/**
+ * Holds one moment of the database: until disposed, nobody can move a later page into the main file.
+ *
+ * @throws BackupError DB_MISSING, DB_EMPTY, NOT_SQLITE, DB_BUSY, DB_DAMAGED, NO_PERMISSION.
+ */
+export function pinDatabase(databasePath: string, options: { now: () => Date; timeoutMs?: number }): PinnedDatabase {
+  const path = resolveDatabase(databasePath);
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'r');
+  } catch (error) {
+    throw BackupError.from(error);
+  }
+  let connection: DatabaseSync | undefined;
+  try {
+    const found = fstatSync(descriptor);
+    if (!found.isFile()) throw notSqlite(databasePath);
+    if (found.size === 0) {
+      throw new BackupError('DB_EMPTY', `${databasePath} is an empty file, not yet a database`, {
+        hint: 'Start the app that creates its tables; a backup follows by itself.',
+      });
+    }
+    connection = openConnection(path, options.timeoutMs ?? PIN_TIMEOUT_MS);
+    return pin(connection, { path, descriptor, databasePath, now: options.now });
+  } catch (error) {
+    // The connection first: closing the descriptor drops its locks.
+    connection?.close();
+    closeSync(descriptor);
+    throw explainLiveError(error, databasePath);
+  }
+}
+
+function pin(connection: DatabaseSync, at: { path: string; descriptor: number; databasePath: string; now: () => Date }): PinnedDatabase {
+  const journalMode = String(pragma(connection, 'journal_mode'));
+  const checkpoint = journalMode === 'wal' && mayCheckpoint(connection) ? checkpointPassively(connection) : null;
+  connection.exec('BEGIN');
+  // BEGIN alone takes no snapshot; the first read does.
+  connection.prepare('SELECT count(*) FROM sqlite_schema').get();
+  const pinnedAt = at.now();
+  const stamp = stampDatabase(at.path, { nowMs: pinnedAt.getTime() });
+  const onNetwork = networkFileSystems.has(Number(statfsSync(at.path).type));
+  let open = true;
+  return {
+    path: at.path,
+    descriptor: at.descriptor,
+    pageSize: Number(pragma(connection, 'page_size')),
+    pages: Number(pragma(connection, 'page_count')),
+    journalMode,
+    checkpoint,
+    method: onNetwork ? 'vacuum-into' : 'pinned-copy',
+    pinnedAt,
+    stamp,
+    vacuumInto(destination) {
+      connection.exec('COMMIT');
+      connection.prepare('VACUUM INTO ?').run(destination);
+      connection.exec('BEGIN');
+    },
+    tablesAndRows: (options) => countRows(connection, options),
+    [Symbol.dispose]() {
+      if (!open) return;
+      open = false;
+      connection.exec('COMMIT');
+      connection.close();
+      closeSync(at.descriptor);
+    },
+  };
+}
+
+/** Rows of each ordinary table, or null when the deadline passed: counting is a courtesy, never a wait. */
+export function countRows(connection: DatabaseSync, options: { deadlineMs: number }): ReadonlyMap<string, number> | null {
+  const startedMs = performance.now();
+  const rows = new Map<string, number>();
+  const tables = connection
+    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+    .all();
+  for (const { name } of tables) {
+    if (performance.now() - startedMs > options.deadlineMs) return null;
+    const quoted = `"${String(name).replaceAll('"', '""')}"`;
+    try {
+      rows.set(String(name), Number(connection.prepare(`SELECT count(*) AS n FROM ${quoted}`).get()?.n));
+    } catch {
+      // A virtual table whose module this library lacks can't be counted; the others can.
+    }
+  }
+  return rows;
+}
+
+/** Does the live database itself pass its check? Null when it does, else the first complaint. */
+export function checkLiveDatabase(databasePath: string): string | null {
+  const path = resolveDatabase(databasePath);
+  const connection = openConnection(path, PIN_TIMEOUT_MS);
+  try {
+    const first = connection.prepare('PRAGMA quick_check(1)').get();
+    const complaint = String(first ? Object.values(first)[0] : 'no answer');
+    return complaint === 'ok' ? null : complaint;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    connection.close();
+  }
+}
+
+/** One value of a pragma. */
+export function pragma(connection: DatabaseSync, name: string): unknown {
+  const row = connection.prepare(`PRAGMA ${name}`).get();
+  return row ? Object.values(row)[0] : undefined;
+}
+
+export function openConnection(path: string, timeoutMs: number): DatabaseSync {
+  // mode=rw: a database that vanished a moment ago must not be created anew.
+  const connection = new DatabaseSync(`${pathToFileURL(path).href}?mode=rw`);
+  connection.exec(`PRAGMA busy_timeout = ${timeoutMs}`);
+  return connection;
+}
+
+function checkpointPassively(connection: DatabaseSync): CheckpointRow {
+  // PASSIVE waits for nobody and holds nobody up. Every other mode takes the writer lock (360 of 20,120 inserts of an
+  // app without busy timeout failed beside TRUNCATE). It reports busy as a row, not as an error.
+  const row = connection.prepare('PRAGMA wal_checkpoint(PASSIVE)').get();
+  return { busy: row?.busy === 1, logFrames: Number(row?.log), mergedFrames: Number(row?.checkpointed) };
+}
+
+/**
+ * SQLite 3.7.0 to 3.51.2 can corrupt a WAL database when two connections write or checkpoint at once
+ * (https://sqlite.org/wal.html#walresetbug); with such a library we issue no checkpoint. Fixed in 3.51.3 and in the
+ * branches 3.50.7 and 3.44.6.
+ */
+function mayCheckpoint(connection: DatabaseSync): boolean {
+  return !hasWalResetBug(String(connection.prepare('SELECT sqlite_version() AS version').get()?.version));
+}
+
+export function hasWalResetBug(version: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number);
+  if (major !== 3 || minor < 7) return false;
+  if (minor === 44) return patch < 6;
+  if (minor === 50) return patch < 7;
+  if (minor === 51) return patch < 3;
+  return minor < 51;
+}
+
+function explainLiveError(error: unknown, databasePath: string): unknown {
+  if (error instanceof BackupError) return error;
+  const code = sqliteCode(error);
+  const text = error instanceof Error ? error.message : String(error);
+  if (code === SQLITE_BUSY || code === SQLITE_LOCKED || /database (table )?is locked/.test(text)) {
+    return new BackupError('DB_BUSY', `${databasePath} was locked by another process for ${PIN_TIMEOUT_MS / 1_000} s`, {
+      hint: 'Another program holds it exclusively (PRAGMA locking_mode=EXCLUSIVE, or one very long write). End that, then try again.',
+      cause: error,
+    });
+  }
+  if (code === SQLITE_NOTADB || /not a database/.test(text)) return notSqlite(databasePath, error);
+  if (code === SQLITE_CORRUPT || /malformed/.test(text)) {
+    return new BackupError('DB_DAMAGED', `the live database ${databasePath} is damaged: ${text}`, {
+      hint: 'No old backup is removed until this is solved. Restore the newest good backup.',
+      cause: error,
+    });
+  }
+  if (code === SQLITE_CANTOPEN || code === SQLITE_READONLY || code === SQLITE_PERM) {
+    return new BackupError('NO_PERMISSION', `${databasePath} can't be opened: ${text}`, {
+      hint: 'Give the user who runs this process read and write rights on the database, its -wal and -shm files and their folder.',
+      cause: error,
+    });
+  }
+  return BackupError.from(error);
+}
+
+// Primary result codes, https://sqlite.org/rescode.html
+const SQLITE_PERM = 3;
+const SQLITE_BUSY = 5;
+const SQLITE_LOCKED = 6;
+const SQLITE_READONLY = 8;
+const SQLITE_CORRUPT = 11;
+const SQLITE_CANTOPEN = 14;
+const SQLITE_NOTADB = 26;
+
+/** The primary SQLite result code of an error that `node:sqlite` threw. */
+export function sqliteCode(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('errcode' in error)) return undefined;
+  return typeof error.errcode === 'number' ? error.errcode & 0xff : undefined;
+}
+
+function notSqlite(databasePath: string, cause?: unknown): BackupError {
+  return new BackupError('NOT_SQLITE', `${databasePath} is not a SQLite database, or it is encrypted`, {
+    hint: 'Check DATABASE_URL. Encrypted databases (SQLCipher) are not supported.',
+    cause,
+  });
+}

@@ -1,0 +1,141 @@
+/**
+ * The pinned copy: one consistent file of a database in use, at the speed of `cp`.
+ *
+ * Under the pin nobody can move pages newer than the pin into the main file, and the log can restart at most once, when
+ * everything before it already was in the main file. So the log is copied first (again if its header changed in
+ * between), then the main file. Every page that changes in the main file while it is copied is in the frames that we
+ * hold, and SQLite itself replays them when it opens the copy; frames after the pin only move the copy to a later
+ * commit, never to half of one.
+ *
+ * The copy is paced: a burst of dirty pages makes the writer's own fsync wait (p99.9 of 128 ms beside an unpaced copy,
+ * 20 ms with a `fdatasync` every 8 MB, at about 15 % of the copy's speed).
+ */
+import { closeSync, fdatasyncSync, fstatSync, openSync, readSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { BackupError, errnoCode } from '../errors.ts';
+import { type CopyMethod, pragma, type PinnedDatabase } from './live-database.ts';
+
+declare const consistent: unique symbol;
+
+/** A consistent copy of one moment, in staging, not yet judged. Only `takeSnapshot` makes one. */
+export interface Snapshot {
+  readonly [consistent]: true;
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly method: CopyMethod;
+}
+
+export interface SnapshotOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (bytesDone: number, bytesTotal: number) => void;
+  /** Bytes between two `fdatasync`; 0 for none. */
+  readonly paceBytes?: number;
+}
+
+const PACE_BYTES = 8 * 1024 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
+/** https://sqlite.org/fileformat2.html#the_write_ahead_log */
+const WAL_HEADER_BYTES = 32;
+/** Once is possible for a pin; more would mean that the pin does not hold. */
+const WAL_COPIES_MAX = 3;
+
+/**
+ * Copies the pinned database to `destination` (must not exist) and releases the pin.
+ *
+ * @throws BackupError DISK_FULL, NO_PERMISSION, ABORTED, INTERNAL.
+ */
+export async function takeSnapshot(pinned: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<Snapshot> {
+  {
+    using pin = pinned;
+    if (pin.method === 'vacuum-into') pin.vacuumInto(destination);
+    else await copyUnderPin(pin, destination, options);
+  }
+  options.signal.throwIfAborted();
+  makeSingleFile(destination);
+  return { path: destination, sizeBytes: statSync(destination).size, method: pinned.method } as Snapshot; // the brand
+}
+
+async function copyUnderPin(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<void> {
+  if (pin.journalMode === 'wal') await copyLog(`${pin.path}-wal`, `${destination}-wal`, options);
+  await copyDescriptor(pin.descriptor, destination, options);
+}
+
+async function copyLog(from: string, to: string, options: SnapshotOptions): Promise<void> {
+  for (let copies = 0; copies < WAL_COPIES_MAX; copies++) {
+    let log: number;
+    try {
+      // Reading the log is safe: SQLite holds no lock on it.
+      log = openSync(from, 'r');
+    } catch (error) {
+      if (errnoCode(error) === 'ENOENT') return;
+      throw error;
+    }
+    try {
+      const before = readHeader(log);
+      await copyDescriptor(log, to, { ...options, onProgress: () => {} });
+      if (before.equals(readHeader(log))) return;
+      unlinkSync(to);
+    } finally {
+      closeSync(log);
+    }
+  }
+  throw new BackupError('INTERNAL', 'the write-ahead log restarted more than once under a pin', {
+    hint: 'Locks do not hold on this file system; put the database on a local disk.',
+  });
+}
+
+function readHeader(log: number): Buffer {
+  const header = Buffer.alloc(WAL_HEADER_BYTES);
+  const length = readSync(log, header, 0, WAL_HEADER_BYTES, 0);
+  return header.subarray(0, length);
+}
+
+/** Copies all bytes of an open file to a new one. Leaves `from` open. */
+async function copyDescriptor(from: number, destination: string, options: SnapshotOptions): Promise<void> {
+  const paceBytes = options.paceBytes ?? PACE_BYTES;
+  const totalBytes = fstatSync(from).size;
+  const to = openSync(destination, 'wx', 0o600);
+  try {
+    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    let unsynced = 0;
+    for (let done = 0; ; ) {
+      const length = readSync(from, chunk, 0, CHUNK_BYTES, done);
+      if (length === 0) break;
+      writeWhole(to, chunk, length, done);
+      done += length;
+      unsynced += length;
+      if (paceBytes > 0 && unsynced >= paceBytes) {
+        fdatasyncSync(to);
+        unsynced = 0;
+        options.onProgress(done, Math.max(done, totalBytes));
+        await nextTurn();
+        options.signal.throwIfAborted();
+      }
+    }
+  } finally {
+    closeSync(to);
+  }
+}
+
+function writeWhole(to: number, chunk: Buffer, length: number, position: number): void {
+  for (let written = 0; written < length; ) {
+    written += writeSync(to, chunk, written, length - written, position + written);
+  }
+}
+
+/** SQLite replays the copied log into the copy, then one file is left. Durability comes with publishing. */
+function makeSingleFile(path: string): void {
+  const copy = new DatabaseSync(path);
+  try {
+    copy.exec('PRAGMA synchronous = OFF');
+    const mode = pragma(copy, 'journal_mode = DELETE');
+    if (mode !== 'delete') {
+      throw new BackupError('VERIFY_FAILED', `the copy stayed in journal mode ${String(mode)}`, {
+        hint: 'Try again; if it persists, run a check of the disk.',
+      });
+    }
+  } finally {
+    copy.close();
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * What a live database looks like from outside, by `stat` alone: the inode, size and time of the main file and of its
+ * write-ahead log. Two equal stamps mean that nothing was committed in between.
+ *
+ * `stat` never opens the file, so this is the one thing that the app's own process may do to a live database (closing
+ * any descriptor of it would drop SQLite's locks there). Kernel timestamps are coarse: a write in the same tick as the
+ * one before leaves mtime as it was, so a stamp that was young when it was recorded proves nothing.
+ */
+import { realpathSync, statSync } from 'node:fs';
+import { BackupError, errnoCode } from '../errors.ts';
+
+interface FileStamp {
+  readonly inode: string;
+  readonly sizeBytes: number;
+  readonly modifiedNs: string;
+}
+
+export interface DatabaseStamp {
+  readonly main: FileStamp;
+  /** Null for an absent and for an empty log: they are the same. */
+  readonly wal: FileStamp | null;
+  readonly recordedAtMs: number;
+}
+
+/** Younger than this when recorded, a stamp may hide a later write. */
+const SETTLED_AFTER_MS = 2_000;
+
+export function stampDatabase(databasePath: string, options: { nowMs: number }): DatabaseStamp {
+  const path = resolveDatabase(databasePath);
+  const main = stampFile(path);
+  if (!main) throw missing(databasePath);
+  const wal = stampFile(`${path}-wal`);
+  return { main, wal: wal && wal.sizeBytes > 0 ? wal : null, recordedAtMs: options.nowMs };
+}
+
+/** True when nothing can have been committed since `earlier` was recorded. */
+export function isUnchanged(earlier: DatabaseStamp, current: DatabaseStamp): boolean {
+  if (!sameFile(earlier.main, current.main) || !sameFile(earlier.wal, current.wal)) return false;
+  const newestMs = Math.max(modifiedMs(earlier.main), earlier.wal ? modifiedMs(earlier.wal) : 0);
+  return earlier.recordedAtMs - newestMs >= SETTLED_AFTER_MS;
+}
+
+/** A short text that changes whenever the database does: what a restore dialog shows it was based on. */
+export function stampText(stamp: DatabaseStamp): string {
+  const text = (file: FileStamp | null) => (file ? `${file.inode}.${file.sizeBytes}.${file.modifiedNs}` : '-');
+  return `${text(stamp.main)}/${text(stamp.wal)}`;
+}
+
+/** When the database was last written, by its files' times. */
+export function changedAt(stamp: DatabaseStamp): Date {
+  return new Date(Math.max(modifiedMs(stamp.main), stamp.wal ? modifiedMs(stamp.wal) : 0));
+}
+
+/** The real path, all symbolic links followed, as SQLite does it: the log lies beside the real file. */
+export function resolveDatabase(databasePath: string): string {
+  try {
+    return realpathSync(databasePath);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT' || errnoCode(error) === 'ENOTDIR') throw missing(databasePath);
+    throw BackupError.from(error);
+  }
+}
+
+/** True when `path` is the live database, its log or its shared memory, under whatever name or hard link. */
+export function isLiveFile(path: string, databasePath: string): boolean {
+  const candidate = identityOf(path);
+  if (!candidate) return false;
+  let live: string;
+  try {
+    live = realpathSync(databasePath);
+  } catch {
+    return false;
+  }
+  return [live, `${live}-wal`, `${live}-shm`].some((file) => identityOf(file) === candidate);
+}
+
+function identityOf(path: string): string | null {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found ? `${found.dev}:${found.ino}` : null;
+}
+
+function stampFile(path: string): FileStamp | null {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  if (!found) return null;
+  return { inode: `${found.dev}:${found.ino}`, sizeBytes: Number(found.size), modifiedNs: String(found.mtimeNs) };
+}
+
+function sameFile(a: FileStamp | null, b: FileStamp | null): boolean {
+  if (a === null || b === null) return a === b;
+  return a.inode === b.inode && a.sizeBytes === b.sizeBytes && a.modifiedNs === b.modifiedNs;
+}
+
+function modifiedMs(file: FileStamp): number {
+  return Number(BigInt(file.modifiedNs) / 1_000_000n);
+}
+
+function missing(databasePath: string): BackupError {
+  return new BackupError('DB_MISSING', `there is no file at ${databasePath}`, {
+    hint: 'Check DATABASE_URL, or start the app that creates the database.',
+  });
+}

@@ -1,0 +1,872 @@
+/**
+ * The service: life cycle, schedule, queue, settings, history and events around the engine's stories.
+ *
+ * It lives in the app's process and therefore never opens the live database, not even to read a byte: it looks at it
+ * with `stat`, and everything else happens in jobs. Runs that change something (backup, restore) follow each other;
+ * uploads and checks go on beside them.
+ */
+import { existsSync, statfsSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
+import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
+import { MANIFEST_FORMAT, type Manifest } from '../engine/catalog/manifest.ts';
+import { BackupError } from '../engine/errors.ts';
+import type { JobKind, JobMap, JobTrigger, Restored, S3Access } from '../engine/jobs/protocol.ts';
+import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
+import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
+import { isDue, nextRun, type Schedule, SLEEP_MAX_MS } from '../engine/schedule.ts';
+import { changedAt, isUnchanged, stampDatabase, stampText } from '../engine/sqlite/stamp.ts';
+import { VERSION } from '../version.ts';
+import { ActiveRun } from './active-run.ts';
+import { formatSize, type Log } from './log.ts';
+import type {
+  BackupConfig,
+  BackupItem,
+  BackupResult,
+  Placement,
+  PruneResult,
+  RestorePlan,
+  RestoreResult,
+  Run,
+  RunKind,
+  RunProgress,
+  ServiceEvent,
+  Settings,
+  Status,
+  Verification,
+} from './model.ts';
+import { RunHistory } from './run-history.ts';
+import type { BackupServicePort, OpenedBackup } from './service-port.ts';
+import { SettingsFile } from './settings.ts';
+import { UploadQueue } from './upload-queue.ts';
+import { judge } from './verdict.ts';
+
+export interface BackupServiceOptions {
+  /** Path of the database to protect. Never opened in this process. */
+  readonly databasePath: string;
+  /** Folder of the backups; made (0700) where it is missing. */
+  readonly backupsPath: string;
+  /** Our own small database for run history and upload state. */
+  readonly statePath: string;
+  /** Start values; what was changed while running is kept in the backup folder and wins. */
+  readonly settings: Settings;
+  /** A cron line of five fields, instead of the interval. */
+  readonly cron?: string | null;
+  readonly skipUnchanged?: boolean;
+  readonly s3?: (S3Access & { readonly retentionCount: number | null }) | null;
+  readonly log: Log;
+  /** All that a job's process inherits. */
+  readonly jobEnvironment: Readonly<Record<string, string>>;
+  readonly now?: () => Date;
+}
+
+/** How long a run asked for by hand waits for another process that uses the folder. */
+const LOCK_WAIT_MS = 30_000;
+/** How often a missing database is looked for. */
+const MISSING_POLL_MS = 5_000;
+const RETRY_FIRST_MS = 60_000;
+const MAX_AGE_INTERVALS = 3;
+const MAX_AGE_LEAST_MINUTES = 15;
+const UNDO_DAYS = 30;
+const DAY_MS = 86_400_000;
+
+export class BackupService implements BackupServicePort {
+  readonly #options: BackupServiceOptions;
+  readonly #now: () => Date;
+  readonly #catalog: Catalog;
+  readonly #listeners = new Set<(event: ServiceEvent) => void>();
+  #historyOpened: RunHistory | undefined;
+  #settingsRead: SettingsFile | undefined;
+  #uploadsMade: UploadQueue | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #started = false;
+  #planned: Date | null = null;
+  #failures = 0;
+  #waitingForDatabase = false;
+  #active: ActiveRun | null = null;
+  /** The backup run that newcomers may join as long as it has not pinned. */
+  #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
+  #followUp: BackupRequested | null = null;
+  #lastInLine: Promise<unknown> = Promise.resolve();
+  #uploading: AbortController | null = null;
+
+  constructor(options: BackupServiceOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => new Date());
+    this.#catalog = new Catalog(options.backupsPath);
+  }
+
+  /**
+   * Begins the schedule: a backup at once, then one every interval. With `enabled: false` nothing is scheduled and
+   * everything by hand works. Calling it twice is fine.
+   *
+   * @throws BackupError UNSUPPORTED on Windows.
+   */
+  start(): void {
+    if (this.#started) return;
+    if (process.platform === 'win32') {
+      throw new BackupError('UNSUPPORTED', 'velist-backup does not support Windows yet', { hint: 'Run it on Linux or macOS, or in WSL.' });
+    }
+    this.#started = true;
+    this.#uploads.resume();
+    if (this.#settings.current.enabled) this.#beginSchedule({ runAtOnce: true });
+    else this.#options.log('info', 'Auto-backup is off. Backups can be made by hand.');
+    if (this.#settings.current.s3Enabled) void this.#uploads.run();
+  }
+
+  /** Ends the schedule, asks what is running to stop, and resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.#started = false;
+    this.#endSchedule();
+    this.#uploading?.abort();
+    await Promise.all([this.stopRun(), this.#uploadsMade?.stop()]);
+    await this.#lastInLine;
+  }
+
+  /** As `stop`, and lets go of the run history. The service is not used afterwards. */
+  async close(): Promise<void> {
+    await this.stop();
+    this.#historyOpened?.close();
+    this.#historyOpened = undefined;
+  }
+
+  async performBackup(userId?: string, options: { onProgress?: (run: RunProgress) => void; trigger?: 'manual' | 'cli' } = {}): Promise<BackupResult> {
+    return await this.#requestBackup({ trigger: options.trigger ?? 'manual', user: userId ?? null, plannedAt: null, ...options }).result;
+  }
+
+  async requestBackup(userId?: string): Promise<{ readonly runId: string }> {
+    const { id, result } = this.#requestBackup({ trigger: 'manual', user: userId ?? null, plannedAt: null });
+    // Its outcome is in the run history; nobody waits for this promise.
+    result.catch(() => {});
+    return { runId: await id };
+  }
+
+  async getBackups(): Promise<readonly BackupItem[]> {
+    const uploads = this.#history.uploads();
+    const s3Enabled = this.#settings.current.s3Enabled;
+    return (await this.#catalog.list()).map((backup) => {
+      const upload = uploads.get(backup.name);
+      const placements: Placement[] = [{ target: 'local', status: 'stored', at: backup.createdAt, error: null }];
+      if (upload) placements.push({ target: 's3', status: upload.status, at: upload.at, error: upload.error });
+      else if (s3Enabled && backup.manifest) placements.push({ target: 's3', status: 'waiting', at: null, error: null });
+      return toItem(backup, placements);
+    });
+  }
+
+  async getBackup(filename: string): Promise<BackupItem> {
+    await this.#catalog.find(filename);
+    const item = (await this.getBackups()).find((backup) => backup.filename === filename);
+    if (!item) throw new BackupError('GONE', `${filename} was removed a moment ago`, { hint: 'List the backups again.' });
+    return item;
+  }
+
+  async openBackup(filename: string): Promise<OpenedBackup> {
+    const backup = await this.#catalog.find(filename);
+    const probe = await this.#catalog.open(backup, this.#options);
+    const found = await probe.stat().finally(() => probe.close());
+    return {
+      sizeBytes: found.size,
+      etag: backup.manifest && !backup.fault ? `"${backup.manifest.artifact.sha256}"` : `"${found.size}-${Math.trunc(found.mtimeMs)}"`,
+      modifiedAt: found.mtime,
+      stream: (from, to) => this.#streamBackup(backup, from, to),
+    };
+  }
+
+  getConfig(): BackupConfig {
+    const { s3, databasePath, backupsPath, cron } = this.#options;
+    return {
+      ...this.#settings.current,
+      changed: this.#settings.overridden,
+      localPath: backupsPath,
+      databasePath,
+      cron: cron ?? null,
+      s3: { configured: Boolean(s3), bucket: s3?.bucket ?? null, region: s3?.region ?? null, endpoint: s3?.endpoint ?? null },
+    };
+  }
+
+  updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig {
+    const { revert = [], ...settings } = change;
+    const before = this.#settings.current;
+    if (settings.s3Enabled && !this.#options.s3) {
+      throw new BackupError('BAD_CONFIG', 'S3 can not be switched on: no bucket is configured', {
+        hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
+      });
+    }
+    const after = this.#settings.change(settings, revert);
+    if (this.#started) this.#applySettings(before, after);
+    this.#emit({ type: 'status' });
+    return this.getConfig();
+  }
+
+  async getStatus(): Promise<Status> {
+    const settings = this.#settings.current;
+    const backups = await this.#catalog.list();
+    const items = await this.getBackups();
+    const own = backups.filter((backup) => backup.manifest);
+    const database = this.#lookAtDatabase();
+    const good = backups.find(isVerified) ?? null;
+    const holdsAt = good && this.#holdsAt(good);
+    const waiting = settings.s3Enabled ? items.filter((item) => item.placements.some((place) => place.target === 's3' && place.status !== 'stored')).length : 0;
+    const maxAgeMinutes = settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, MAX_AGE_INTERVALS * this.#intervalMinutes());
+    const freeBytes = this.#freeBytes();
+    const run = this.#active?.progress() ?? null;
+    const lastRestore = this.#lastRestore();
+    return {
+      serverTime: this.#now(),
+      version: VERSION,
+      verdict: judge({
+        now: this.#now(),
+        run,
+        lastBackupRun: this.#history.list({ limit: 1, kind: 'backup' })[0] ?? null,
+        lastRestore,
+        hasBackup: own.length > 0,
+        newestDamaged: Boolean(own[0] && !isVerified(own[0])),
+        goodAt: holdsAt,
+        maxAgeMs: maxAgeMinutes * 60_000,
+        uploadsFailing: waiting > 0 && this.#uploads.lastError !== null,
+        scheduleEnabled: settings.enabled,
+        freeBytes,
+        databaseBytes: database.sizeBytes,
+      }),
+      database,
+      schedule: {
+        enabled: settings.enabled,
+        running: this.#timer !== undefined,
+        intervalMinutes: settings.intervalMinutes,
+        cron: this.#options.cron ?? null,
+        nextRunAt: this.#timer === undefined ? null : this.#planned,
+      },
+      local: {
+        path: this.#options.backupsPath,
+        count: backups.length,
+        keep: settings.retentionCount,
+        sizeBytes: backups.reduce((sum, backup) => sum + backup.sizeBytes, 0),
+        freeBytes,
+      },
+      s3: {
+        enabled: settings.s3Enabled,
+        configured: Boolean(this.#options.s3),
+        bucket: this.#options.s3?.bucket ?? null,
+        path: settings.s3Path,
+        stored: items.filter((item) => item.placements.some((place) => place.target === 's3' && place.status === 'stored')).length,
+        waiting,
+        nextTryAt: this.#uploads.nextTryAt,
+        error: this.#uploads.lastError,
+      },
+      lastGood:
+        good?.manifest && holdsAt
+          ? { filename: good.name, createdAt: good.createdAt, verifiedAt: new Date(good.manifest.verification.at), holdsAt }
+          : null,
+      maxAgeMinutes,
+      run,
+      lastRun: this.#history.list({ limit: 1 })[0] ?? null,
+      undo: this.#undoable(backups, lastRestore),
+    };
+  }
+
+  getRuns(options: { readonly limit?: number } = {}): readonly Run[] {
+    return this.#history.list({ limit: options.limit ?? 200 });
+  }
+
+  async deleteBackup(filename: string, options: { readonly target?: 'local' | 's3'; readonly user?: string } = {}): Promise<void> {
+    const backup = await this.#catalog.find(filename);
+    const { s3 } = this.#options;
+    if (options.target === 's3' && !s3) {
+      throw new BackupError('BAD_REQUEST', 'no S3 target is configured', { hint: 'Leave the target out, or name `local`.' });
+    }
+    const atS3 = this.#history.uploads().has(filename) || options.target === 's3';
+    if (s3 && atS3 && options.target !== 'local') {
+      await this.#job<'remove-remote'>({ kind: 'remove-remote', name: filename, prefix: this.#settings.current.s3Path, s3 });
+      this.#history.forgetUpload(filename);
+    }
+    if (options.target !== 's3') await this.#catalog.remove(backup);
+    this.#options.log('info', `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`);
+    this.#emit({ type: 'status' });
+  }
+
+  async verifyBackup(filename: string, options: { readonly full?: boolean; readonly user?: string } = {}): Promise<BackupItem> {
+    const backup = await this.#catalog.find(filename);
+    const method = options.full ? 'full' : 'quick';
+    const run = this.#newRun({ kind: 'verify', user: options.user ?? null, backup: filename, weights: { verify: 100 } });
+    try {
+      await (await this.#catalog.open(backup, this.#options)).close();
+      const sha256 = backup.manifest?.artifact.sha256 ?? null;
+      await this.#job<'verify'>({ kind: 'verify', path: resolve(backup.path), method, sha256 }, { onEvent: (event) => run.hear(event) });
+      await this.#recordVerification(backup, method, null);
+      this.#record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
+    } catch (error) {
+      const known = BackupError.from(error);
+      if (known.code === 'VERIFY_FAILED') await this.#recordVerification(backup, method, known.message);
+      this.#record(run.end({ result: 'failed', backup: filename, error: known }));
+      throw known;
+    }
+    return await this.getBackup(filename);
+  }
+
+  async verifyFile(path: string, options: { readonly full?: boolean } = {}): Promise<{ readonly ok: boolean; readonly detail: string | null }> {
+    if (!existsSync(path)) throw new BackupError('NO_BACKUP', `there is no file ${path}`, { hint: 'Check the path.' });
+    try {
+      await this.#job<'verify'>({ kind: 'verify', path: resolve(path), method: options.full ? 'full' : 'quick', sha256: null });
+      return { ok: true, detail: null };
+    } catch (error) {
+      const known = BackupError.from(error);
+      if (known.code !== 'VERIFY_FAILED') throw known;
+      return { ok: false, detail: known.message };
+    }
+  }
+
+  async adoptBackup(filename: string): Promise<BackupItem> {
+    const backup = await this.#catalog.find(filename);
+    if (backup.manifest) return await this.getBackup(filename);
+    await (await this.#catalog.open(backup, this.#options)).close();
+    const findings = await this.#job<'verify'>({ kind: 'verify', path: resolve(backup.path), method: 'quick', sha256: null });
+    await this.#catalog.writeManifest(adoptedManifest(backup, findings, { now: this.#now(), source: basename(this.#options.databasePath) }));
+    this.#emit({ type: 'status' });
+    return await this.getBackup(filename);
+  }
+
+  async updateBackup(filename: string, change: { readonly pinned?: boolean; readonly note?: string | null }): Promise<BackupItem> {
+    await this.#catalog.changeManifest(filename, (manifest) => ({
+      ...manifest,
+      pinned: change.pinned ?? manifest.pinned,
+      note: change.note === undefined ? manifest.note : change.note,
+    }));
+    this.#emit({ type: 'status' });
+    return await this.getBackup(filename);
+  }
+
+  async planRestore(filename: string): Promise<RestorePlan> {
+    const backup = await this.#catalog.find(filename);
+    await (await this.#catalog.open(backup, this.#options)).close();
+    const databasePath = this.#options.databasePath;
+    const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: this.#now().getTime() }) : null;
+    const facts = await this.#job<'plan'>({ kind: 'plan', databasePath: resolve(databasePath), backupPath: resolve(backup.path) });
+    const samePages = facts.live?.pageSize === facts.backup.pageSize;
+    const warnings: string[] = [];
+    if (facts.liveComplaint) warnings.push(`The database can not be read now: ${facts.liveComplaint}. Only an offline restore is possible.`);
+    else if (!samePages) warnings.push('The backup has another page size than the database: stop the app and restore offline.');
+    if (!isVerified(backup)) warnings.push('This backup was not verified; it is checked before anything is changed.');
+    return {
+      backup: filename,
+      confirm: basename(databasePath),
+      expected: stamp ? stampText(stamp) : '',
+      now: stamp && {
+        sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0),
+        changedAt: changedAt(stamp),
+        pageSize: facts.live?.pageSize ?? 0,
+      },
+      after: { sizeBytes: backup.sizeBytes, createdAt: backup.createdAt, verified: isVerified(backup), pageSize: facts.backup.pageSize },
+      tables: facts.backup.rows && compareTables(facts.live?.rows ?? {}, facts.backup.rows),
+      modes: samePages ? ['online', 'offline'] : ['offline'],
+      warnings,
+    };
+  }
+
+  async restore(filename: string, options: Parameters<BackupServicePort['restore']>[1] = {}): Promise<RestoreResult> {
+    return await this.#restore('restore', filename, options);
+  }
+
+  async undoRestore(options: { readonly user?: string; readonly onProgress?: (run: RunProgress) => void; readonly mode?: 'online' | 'offline' } = {}): Promise<RestoreResult> {
+    const undo = this.#undoable(await this.#catalog.list(), this.#lastRestore());
+    if (!undo) {
+      throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
+        hint: `A safety backup is kept for ${UNDO_DAYS} days after each restore; list the backups to see what is there.`,
+      });
+    }
+    return await this.#restore('undo', undo.filename, options);
+  }
+
+  async prune(options: { readonly dryRun?: boolean } = {}): Promise<PruneResult> {
+    const plan = planRetention(await this.#catalog.list(), this.#retention(), { now: this.#now() });
+    const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
+    const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
+    if (options.dryRun || removed.length === 0) return { kept, removed, dryRun: options.dryRun ?? false };
+    const done = await this.#job<'prune'>({
+      kind: 'prune',
+      folder: resolve(this.#options.backupsPath),
+      retention: this.#retention(),
+      lockWaitMs: LOCK_WAIT_MS,
+    });
+    this.#emit({ type: 'status' });
+    return { kept, removed: removed.filter(({ filename }) => done.removed.includes(filename)), dryRun: false };
+  }
+
+  async stopRun(): Promise<boolean> {
+    const run = this.#active;
+    if (!run?.mayStop) return false;
+    run.abort.abort();
+    await this.#lastInLine;
+    return true;
+  }
+
+  on(listener: (event: ServiceEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  // ── backups ──
+
+  /** Joins the run that is going if it has not pinned yet; else one follow-up run, shared by all who ask meanwhile. */
+  #requestBackup(asked: BackupAsked): BackupRequested {
+    const joinable = this.#joinable;
+    if (joinable && !joinable.run.pinned && !joinable.run.abort.signal.aborted) {
+      joinable.run.listen(asked.onProgress);
+      return joinable.request;
+    }
+    if (this.#followUp) {
+      this.#followUp.listeners.push(asked.onProgress);
+      return this.#followUp;
+    }
+    const started = Promise.withResolvers<string>();
+    const finished = Promise.withResolvers<BackupResult>();
+    const request: BackupRequested = { id: started.promise, result: finished.promise, listeners: [asked.onProgress] };
+    this.#followUp = request;
+    const local = this.#inLine(() => {
+      this.#followUp = null;
+      const run = this.#newRun({ kind: 'backup', ...asked, backup: null, weights: { checkpoint: 0, copy: 60, verify: 38, publish: 1, prune: 1 } });
+      for (const listener of request.listeners) run.listen(listener);
+      this.#active = run;
+      this.#joinable = { run, request };
+      started.resolve(run.id);
+      return this.#backUp(run, asked);
+    });
+    // Beside the line: an upload never delays the next run.
+    finished.resolve(local.then((result) => this.#withUpload(result)));
+    return request;
+  }
+
+  async #withUpload(result: BackupResult): Promise<BackupResult> {
+    if (!result.success || !result.filename || !this.#settings.current.s3Enabled) return result;
+    await this.#uploads.run();
+    return { ...result, s3Uploaded: this.#uploads.isStored(result.filename) };
+  }
+
+  async #backUp(run: ActiveRun, asked: BackupAsked): Promise<BackupResult> {
+    try {
+      run.hear({ type: 'step', name: 'checkpoint' });
+      const made = await this.#job<'backup'>(
+        {
+          kind: 'backup',
+          databasePath: resolve(this.#options.databasePath),
+          folder: resolve(this.#options.backupsPath),
+          verify: this.#settings.current.verify,
+          trigger: asked.trigger,
+          user: asked.user,
+          note: null,
+          retention: this.#retention(),
+          lockWaitMs: LOCK_WAIT_MS,
+        },
+        { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
+      );
+      this.#active = null;
+      this.#options.log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
+      for (const name of made.removed) this.#options.log('info', `Removed by retention: ${name}`);
+      const report = run.end({ result: 'success', backup: made.name, sizeBytes: made.sizeBytes });
+      this.#record(report);
+      return { success: true, filename: made.name, size: made.sizeBytes, report };
+    } catch (error) {
+      const known = BackupError.from(error);
+      this.#active = null;
+      this.#options.log(known.code === 'ABORTED' ? 'info' : 'error', `Failed: ${known.message}. ${known.hint}`);
+      const report = run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', error: known });
+      this.#record(report);
+      return { success: false, error: known.toJSON(), report };
+    } finally {
+      this.#joinable = null;
+    }
+  }
+
+  // ── schedule ──
+
+  #beginSchedule(options: { runAtOnce: boolean }): void {
+    const rhythm = this.#options.cron ? `Schedule: ${this.#options.cron}` : `Interval: ${this.#settings.current.intervalMinutes} minutes`;
+    this.#options.log('info', `Auto-backup started. ${rhythm}`);
+    this.#planned = options.runAtOnce ? this.#now() : nextRun(this.#schedule(), this.#now(), this.#now());
+    this.#sleep(0);
+    if (options.runAtOnce) void this.#scheduledRun('start');
+  }
+
+  #endSchedule(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #sleep(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#wake(), Math.min(ms, SLEEP_MAX_MS));
+    this.#timer.unref();
+  }
+
+  #wake(): void {
+    const now = this.#now();
+    if (!this.#planned) return;
+    const schedule = this.#schedule();
+    // The clock went back: the planned time is further away than any interval, so plan anew.
+    if (schedule.kind === 'interval' && this.#planned.getTime() - now.getTime() > schedule.intervalMs) this.#planned = nextRun(schedule, now, now);
+    if (isDue(this.#planned, now)) void this.#scheduledRun('schedule');
+    this.#sleep(Math.max(0, this.#planned.getTime() - now.getTime()));
+  }
+
+  async #scheduledRun(trigger: 'start' | 'schedule'): Promise<void> {
+    const plannedAt = this.#planned ?? this.#now();
+    this.#planned = nextRun(this.#schedule(), plannedAt, this.#now());
+    if (!existsSync(this.#options.databasePath)) return this.#waitForDatabase(plannedAt);
+    this.#waitingForDatabase = false;
+    if (trigger === 'schedule' && (await this.#recordUnchanged(plannedAt))) return;
+    const { success, report } = await this.#requestBackup({ trigger, user: null, plannedAt }).result;
+    this.#failures = success || report.result === 'stopped' ? 0 : this.#failures + 1;
+    if (this.#failures > 0 && this.#timer) {
+      const retryAt = this.#now().getTime() + RETRY_FIRST_MS * 2 ** (this.#failures - 1);
+      if (this.#planned && retryAt < this.#planned.getTime()) this.#planned = new Date(retryAt);
+      this.#wake();
+    }
+  }
+
+  #waitForDatabase(plannedAt: Date): void {
+    if (!this.#waitingForDatabase) {
+      this.#options.log('warn', `Waiting for a database: there is no file at ${this.#options.databasePath}. Check DATABASE_URL.`);
+      const run = this.#newRun({ kind: 'backup', trigger: 'schedule', user: null, plannedAt, backup: null, weights: {} });
+      const error = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
+        hint: 'Check DATABASE_URL. A backup is made as soon as the database is there.',
+      });
+      this.#record(run.end({ result: 'failed', error }));
+    }
+    this.#waitingForDatabase = true;
+    this.#planned = new Date(this.#now().getTime() + MISSING_POLL_MS);
+    if (this.#timer) this.#sleep(MISSING_POLL_MS);
+  }
+
+  /** True when the newest backup still holds everything: that is recorded, and no process is started. */
+  async #recordUnchanged(plannedAt: Date): Promise<boolean> {
+    if (this.#options.skipUnchanged === false) return false;
+    const newest = (await this.#catalog.list()).find((backup) => backup.manifest?.stamp);
+    if (!newest?.manifest?.stamp || !isVerified(newest)) return false;
+    const current = stampDatabase(this.#options.databasePath, { nowMs: this.#now().getTime() });
+    if (!isUnchanged(newest.manifest.stamp, current)) return false;
+    const run = this.#newRun({ kind: 'backup', trigger: 'schedule', user: null, plannedAt, backup: newest.name, weights: {} });
+    this.#record(run.end({ result: 'unchanged', backup: newest.name }));
+    return true;
+  }
+
+  #applySettings(before: Settings, after: Settings): void {
+    if (before.enabled && !after.enabled) {
+      this.#endSchedule();
+      this.#options.log('info', 'Auto-backup stopped.');
+    } else if (!before.enabled && after.enabled) this.#beginSchedule({ runAtOnce: false });
+    else if (after.enabled && before.intervalMinutes !== after.intervalMinutes && !this.#options.cron) {
+      this.#planned = nextRun(this.#schedule(), this.#now(), this.#now());
+      this.#sleep(0);
+    }
+    if (!before.s3Enabled && after.s3Enabled) void this.#uploads.run();
+  }
+
+  // ── restore ──
+
+  async #restore(kind: 'restore' | 'undo', filename: string, options: NonNullable<Parameters<BackupServicePort['restore']>[1]>): Promise<RestoreResult> {
+    const source = await this.#restoreSource(filename);
+    return await this.#inLine(async () => {
+      const mode = options.mode ?? 'online';
+      const weights = mode === 'file' ? { check: 40, place: 40, prove: 20 } : { check: 20, safety: 40, place: 25, prove: 15 };
+      const run = this.#newRun({ kind, user: options.user ?? null, backup: source.name, weights });
+      run.listen(options.onProgress);
+      this.#active = run;
+      try {
+        const restored = await this.#job<'restore'>(
+          {
+            kind: 'restore',
+            source: source.path,
+            sourceName: source.name,
+            sha256: source.sha256,
+            databasePath: resolve(this.#options.databasePath),
+            folder: resolve(this.#options.backupsPath),
+            mode,
+            to: options.to ?? (mode === 'file' ? this.#restoredName() : null),
+            expected: options.expected || null,
+            user: options.user ?? null,
+            retention: this.#retention(),
+            lockWaitMs: LOCK_WAIT_MS,
+          },
+          { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
+        );
+        return this.#restored(run, restored, source.name);
+      } catch (error) {
+        const known = BackupError.from(error);
+        this.#active = null;
+        this.#options.log('error', `Restore failed: ${known.message}. ${known.hint}`);
+        this.#record(run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: source.name, error: known }));
+        throw known;
+      } finally {
+        this.#active = null;
+      }
+    });
+  }
+
+  #restored(run: ActiveRun, restored: Restored, backup: string): RestoreResult {
+    this.#active = null;
+    const report = run.end({ result: 'success', backup });
+    if (restored.mode !== 'file') this.#record(report);
+    const safety = restored.safetyBackup ? ` What was there before is in ${restored.safetyBackup}.` : '';
+    const aside = restored.setAside ? ` The old files were moved to ${restored.setAside}.` : '';
+    this.#options.log('info', `Restored: ${backup} (${restored.mode}).${safety}${aside}`);
+    return { success: true, backup, mode: restored.mode, path: restored.path, safetyBackup: restored.safetyBackup, report };
+  }
+
+  async #restoreSource(filename: string): Promise<{ name: string; path: string; sha256: string | null }> {
+    if (!isBackupName(filename) && existsSync(filename)) return { name: basename(filename), path: resolve(filename), sha256: null };
+    const backup = await this.#catalog.find(filename);
+    await (await this.#catalog.open(backup, this.#options)).close();
+    return { name: backup.name, path: resolve(backup.path), sha256: backup.manifest?.artifact.sha256 ?? null };
+  }
+
+  /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */
+  #restoredName(): string {
+    const { databasePath } = this.#options;
+    const stem = basename(databasePath).replace(/\.[^.]*$/, '');
+    return join(dirname(resolve(databasePath)), nameBackup(this.#now()).replace('backup-', `${stem}.restored-`));
+  }
+
+  #undoable(backups: readonly Backup[], lastRestore: Run | null): Status['undo'] {
+    if (lastRestore?.result !== 'success') return null;
+    const safety = backups.find((backup) => backup.manifest?.trigger === 'safety');
+    // The safety backup of that restore was made while it ran; an older one would undo another restore.
+    if (!safety || safety.createdAt < lastRestore.startedAt || safety.createdAt > lastRestore.endedAt) return null;
+    if (this.#now().getTime() - safety.createdAt.getTime() > UNDO_DAYS * DAY_MS) return null;
+    return { filename: safety.name, restored: lastRestore.backup ?? '', at: lastRestore.endedAt };
+  }
+
+  #lastRestore(): Run | null {
+    const newest = (['restore', 'undo'] as const).flatMap((kind) => this.#history.list({ limit: 1, kind, result: 'success' }));
+    return newest.sort((a, b) => b.endedAt.getTime() - a.endedAt.getTime())[0] ?? null;
+  }
+
+  // ── what the stories need ──
+
+  /** Runs that change something follow each other. */
+  #inLine<Result>(story: () => Promise<Result>): Promise<Result> {
+    const result = this.#lastInLine.then(story);
+    this.#lastInLine = result.catch(() => {});
+    return result;
+  }
+
+  async #job<Kind extends JobKind>(request: JobMap[Kind]['request'], options: Omit<JobOptions, 'environment'> = {}): Promise<JobMap[Kind]['result']> {
+    return await runJob<Kind>(request, { ...options, environment: this.#options.jobEnvironment });
+  }
+
+  async #upload(backup: Backup): Promise<void> {
+    const { s3 } = this.#options;
+    if (!s3) return;
+    const { s3Path, retentionCount } = this.#settings.current;
+    const controller = new AbortController();
+    this.#uploading = controller;
+    try {
+      const { key, removed } = await this.#job<'upload'>(
+        {
+          kind: 'upload',
+          folder: resolve(this.#options.backupsPath),
+          name: backup.name,
+          prefix: s3Path,
+          s3,
+          keep: s3.retentionCount ?? retentionCount,
+        },
+        { signal: controller.signal },
+      );
+      this.#options.log('info', `Uploaded to S3: ${key}`);
+      for (const name of removed) this.#options.log('info', `Removed from S3 by retention: ${name}`);
+    } catch (error) {
+      const known = BackupError.from(error);
+      this.#options.log('warn', `Not uploaded to S3: ${backup.name}: ${known.message}. ${known.hint}`);
+      throw known;
+    } finally {
+      this.#uploading = null;
+    }
+  }
+  #newRun(options: { kind: RunKind; user: string | null; backup: string | null; weights: ConstructorParameters<typeof ActiveRun>[0]['weights']; trigger?: JobTrigger; plannedAt?: Date | null }): ActiveRun {
+    return new ActiveRun({
+      trigger: 'manual',
+      plannedAt: null,
+      ...options,
+      now: this.#now,
+      onProgress: (run) => this.#emit({ type: 'progress', run }),
+    });
+  }
+
+  #record(run: Run): void {
+    this.#history.add(run);
+    this.#emit({ type: 'run', run });
+    this.#emit({ type: 'status' });
+  }
+
+  #emit(event: ServiceEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  async #recordVerification(backup: Backup, method: 'quick' | 'full', complaint: string | null): Promise<void> {
+    if (!backup.manifest) return;
+    const verification = { method, at: this.#now().toISOString(), complaint };
+    await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, verification }));
+  }
+
+  #streamBackup(backup: Backup, from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const opened = this.#catalog.open(backup, this.#options);
+    let position = from;
+    return new ReadableStream({
+      async pull(controller) {
+        const file = await opened;
+        const chunk = new Uint8Array(Math.min(STREAM_CHUNK_BYTES, to + 1 - position));
+        const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
+        position += bytesRead;
+        if (bytesRead > 0) controller.enqueue(chunk.subarray(0, bytesRead));
+        if (position > to) {
+          await file.close();
+          controller.close();
+        } else if (bytesRead === 0) {
+          await file.close();
+          controller.error(new Error('the backup became shorter while it was read'));
+        }
+      },
+      async cancel() {
+        await (await opened).close();
+      },
+    });
+  }
+
+  #lookAtDatabase(): Status['database'] {
+    const { databasePath } = this.#options;
+    const base = { name: basename(databasePath), path: databasePath };
+    if (!existsSync(databasePath)) return { ...base, exists: false, sizeBytes: 0, changedAt: null };
+    const stamp = stampDatabase(databasePath, { nowMs: this.#now().getTime() });
+    return { ...base, exists: true, sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0), changedAt: changedAt(stamp) };
+  }
+
+  /** When the newest good backup was last known to hold: an unchanged run renews it. */
+  #holdsAt(good: Backup): Date {
+    const unchanged = this.#history.list({ limit: 1, kind: 'backup', result: 'unchanged' })[0];
+    return unchanged?.backup === good.name && unchanged.endedAt > good.createdAt ? unchanged.endedAt : good.createdAt;
+  }
+
+  #freeBytes(): number {
+    for (let folder = resolve(this.#options.backupsPath); ; folder = dirname(folder)) {
+      if (!existsSync(folder)) continue;
+      const { bavail, bsize } = statfsSync(folder);
+      return Number(bavail) * Number(bsize);
+    }
+  }
+
+  #schedule(): Schedule {
+    const { cron } = this.#options;
+    return cron ? { kind: 'cron', line: cron } : { kind: 'interval', intervalMs: this.#settings.current.intervalMinutes * 60_000 };
+  }
+
+  /** For a cron line, the distance of its next two times. */
+  #intervalMinutes(): number {
+    const schedule = this.#schedule();
+    if (schedule.kind === 'interval') return this.#settings.current.intervalMinutes;
+    const first = nextRun(schedule, this.#now(), this.#now());
+    return Math.ceil((nextRun(schedule, first, first).getTime() - first.getTime()) / 60_000);
+  }
+
+  #retention(): RetentionPolicy {
+    return { count: this.#settings.current.retentionCount, startBurstMs: this.#intervalMinutes() * 60_000 };
+  }
+
+  get #history(): RunHistory {
+    this.#historyOpened ??= new RunHistory(resolve(this.#options.statePath), { warn: (message) => this.#options.log('warn', message) });
+    return this.#historyOpened;
+  }
+
+  get #settings(): SettingsFile {
+    this.#settingsRead ??= new SettingsFile(resolve(this.#options.backupsPath), this.#options.settings, {
+      warn: (message) => this.#options.log('warn', message),
+    });
+    return this.#settingsRead;
+  }
+
+  get #uploads(): UploadQueue {
+    this.#uploadsMade ??= new UploadQueue({
+      catalog: this.#catalog,
+      history: this.#history,
+      now: this.#now,
+      upload: (backup) => this.#upload(backup),
+      isEnabled: () => this.#settings.current.s3Enabled && Boolean(this.#options.s3),
+      onChange: () => this.#emit({ type: 'status' }),
+    });
+    return this.#uploadsMade;
+  }
+}
+
+const STREAM_CHUNK_BYTES = 256 * 1024;
+
+interface BackupRequested {
+  readonly id: Promise<string>;
+  readonly result: Promise<BackupResult>;
+  readonly listeners: (((run: RunProgress) => void) | undefined)[];
+}
+
+interface BackupAsked {
+  readonly trigger: 'start' | 'schedule' | 'manual' | 'cli';
+  readonly user: string | null;
+  readonly plannedAt: Date | null;
+  readonly onProgress?: (run: RunProgress) => void;
+}
+
+function toItem(backup: Backup, placements: readonly Placement[]): BackupItem {
+  const { manifest } = backup;
+  return {
+    filename: backup.name,
+    size: backup.sizeBytes,
+    createdAt: backup.createdAt,
+    trigger: manifest?.trigger ?? null,
+    user: manifest?.user ?? null,
+    verified: isVerified(backup),
+    verification: toVerification(backup),
+    foreign: manifest === null,
+    pinned: manifest?.pinned ?? false,
+    note: manifest?.note ?? null,
+    safety: manifest?.trigger === 'safety',
+    sha256: manifest?.artifact.sha256 ?? null,
+    pages: manifest?.database.pages ?? null,
+    pageSize: manifest?.database.pageSize ?? null,
+    placements,
+  };
+}
+
+function toVerification({ manifest, fault, createdAt }: Backup): Verification {
+  if (fault) return { state: 'damaged', method: 'quick', at: createdAt, detail: fault };
+  if (!manifest) return { state: 'unchecked' };
+  const { method, at, complaint } = manifest.verification;
+  if (complaint === null) return { state: 'verified', method, at: new Date(at) };
+  return { state: 'damaged', method, at: new Date(at), detail: complaint };
+}
+
+function adoptedManifest(
+  backup: Backup,
+  findings: JobMap['verify']['result'],
+  options: { now: Date; source: string },
+): Manifest {
+  const { sizeBytes, pageSize, pages, sha256, sqlite } = findings;
+  return {
+    format: MANIFEST_FORMAT,
+    name: backup.name,
+    sequence: null,
+    createdAt: backup.createdAt.toISOString(),
+    source: { name: options.source, journalMode: null },
+    database: { sizeBytes, pageSize, pages, sha256 },
+    artifact: { file: backup.name, sizeBytes, sha256, compression: 'none', encryption: 'none' },
+    verification: { method: 'quick', at: options.now.toISOString(), complaint: null },
+    trigger: 'manual',
+    user: null,
+    pinned: false,
+    note: null,
+    copy: null,
+    stamp: null,
+    versions: { velistBackup: VERSION, sqlite, runtime: process.versions['bun'] ? `bun ${process.versions['bun']}` : `node ${process.versions.node}` },
+  };
+}
+
+/** Biggest difference first, then by name. */
+function compareTables(now: Readonly<Record<string, number>>, after: Readonly<Record<string, number>>): RestorePlan['tables'] {
+  const names = [...new Set([...Object.keys(now), ...Object.keys(after)])];
+  const tables = names.map((name) => ({ name, now: now[name] ?? null, after: after[name] ?? null }));
+  const difference = (table: { now: number | null; after: number | null }) => Math.abs((table.after ?? 0) - (table.now ?? 0));
+  return tables.sort((a, b) => difference(b) - difference(a) || (a.name < b.name ? -1 : 1));
+}

@@ -1,0 +1,46 @@
+/** The service as the environment describes it. Nothing is read, made or started before the first call. */
+import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
+import { BackupService } from './backup-service.ts';
+import { createLog } from './log.ts';
+
+export interface ServiceOverrides {
+  readonly databasePath?: string;
+  readonly backupsPath?: string;
+  readonly statePath?: string;
+  readonly env?: Variables;
+  /** Where log lines go; standard output and standard error by default. */
+  readonly write?: (line: string, level: 'info' | 'warn' | 'error') => void;
+}
+
+/** @throws BackupError BAD_CONFIG with one line per wrong setting. */
+export function createServiceFromEnvironment(overrides: ServiceOverrides = {}): BackupService {
+  return createService(loadEnvironment(overrides.env), overrides);
+}
+
+export function createService(environment: Environment, overrides: ServiceOverrides = {}): BackupService {
+  const { backup, s3 } = environment;
+  return new BackupService({
+    databasePath: overrides.databasePath ?? environment.databasePath,
+    backupsPath: overrides.backupsPath ?? backup.localPath,
+    statePath: overrides.statePath ?? backup.statePath,
+    settings: {
+      enabled: backup.enabled,
+      intervalMinutes: backup.intervalMinutes,
+      retentionCount: backup.retentionCount,
+      s3Enabled: backup.s3Enabled,
+      s3Path: backup.s3Path,
+      verify: backup.verify,
+      maxAgeMinutes: backup.maxAgeMinutes,
+    },
+    cron: backup.cron,
+    skipUnchanged: backup.skipUnchanged,
+    s3: s3.bucket === null ? null : { ...s3, bucket: s3.bucket, region: s3.region ?? 'us-east-1', retentionCount: backup.s3RetentionCount },
+    log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole }),
+    jobEnvironment: environment.jobEnvironment,
+  });
+}
+
+function writeToConsole(line: string, level: 'info' | 'warn' | 'error'): void {
+  if (level === 'info') console.log(line);
+  else console.error(line);
+}

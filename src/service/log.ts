@@ -1,0 +1,22 @@
+/** Log lines: `[Backup] …` as text, or one JSON object a line. Never a secret, never an absolute server path of ours. */
+export type LogLevel = 'info' | 'warn' | 'error';
+export type Log = (level: LogLevel, message: string) => void;
+
+export function createLog(options: { format: 'text' | 'json'; write: (line: string, level: LogLevel) => void }): Log {
+  return (level, message) => {
+    const line = options.format === 'json' ? JSON.stringify({ time: new Date().toISOString(), level, area: 'backup', message }) : `[Backup] ${message}`;
+    options.write(line, level);
+  };
+}
+
+/** 1024-based, as on the page: `2.5 MB`. */
+export function formatSize(bytes: number): string {
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}

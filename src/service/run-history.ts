@@ -1,0 +1,146 @@
+/**
+ * Run history and the state of uploads, in one small SQLite database of our own. Losing it loses nothing else: backups
+ * say all about themselves. So a damaged file is moved aside and begun anew, and where none can be written the history
+ * lives in memory and the log says so; backups go on either way.
+ */
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { ErrorBody } from '../engine/errors.ts';
+import type { Run, RunKind, RunResult, Step, Trigger } from './model.ts';
+
+const KEPT_DAYS = 90;
+const DAY_MS = 86_400_000;
+
+export interface UploadState {
+  readonly backup: string;
+  readonly status: 'stored' | 'failed';
+  readonly at: Date;
+  readonly error: ErrorBody | null;
+}
+
+export class RunHistory {
+  readonly #database: DatabaseSync;
+
+  /** @param warn hears why the history is not where it should be. */
+  constructor(path: string, options: { warn: (message: string) => void }) {
+    this.#database = openState(path, options.warn);
+  }
+
+  add(run: Run): void {
+    this.#database
+      .prepare(
+        `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        run.id,
+        run.kind,
+        run.trigger,
+        run.user,
+        run.plannedAt?.getTime() ?? null,
+        run.startedAt.getTime(),
+        run.endedAt.getTime(),
+        run.result,
+        run.backup,
+        run.sizeBytes,
+        JSON.stringify(run.steps),
+        run.error && JSON.stringify(run.error),
+      );
+    this.#database.prepare('DELETE FROM runs WHERE ended_at < ?').run(run.endedAt.getTime() - KEPT_DAYS * DAY_MS);
+  }
+
+  /** Newest first. */
+  list(options: { limit: number; kind?: RunKind; result?: RunResult }): readonly Run[] {
+    return this.#database
+      .prepare(
+        `SELECT * FROM runs WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR result = ?2)
+         ORDER BY ended_at DESC, rowid DESC LIMIT ?3`,
+      )
+      .all(options.kind ?? null, options.result ?? null, options.limit)
+      .map(readRun);
+  }
+
+  uploads(): ReadonlyMap<string, UploadState> {
+    const rows = this.#database.prepare('SELECT * FROM uploads').all();
+    return new Map(
+      rows.map((row) => [
+        String(row['backup']),
+        {
+          backup: String(row['backup']),
+          status: row['status'] === 'stored' ? 'stored' : 'failed',
+          at: new Date(Number(row['at'])),
+          error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody), // written by us
+        },
+      ]),
+    );
+  }
+
+  setUpload(state: UploadState): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO uploads (backup, status, at, error) VALUES (?, ?, ?, ?)')
+      .run(state.backup, state.status, state.at.getTime(), state.error && JSON.stringify(state.error));
+  }
+
+  forgetUpload(backup: string): void {
+    this.#database.prepare('DELETE FROM uploads WHERE backup = ?').run(backup);
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
+function openState(path: string, warn: (message: string) => void): DatabaseSync {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    return openSchema(path);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (existsSync(path) && /malformed|not a database/.test(reason)) {
+      const aside = `${path}.damaged-${process.pid}-${Date.now()}`;
+      for (const suffix of ['', '-wal', '-shm']) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
+      warn(`The run history ${path} was damaged (${reason}); it was moved to ${aside} and begun anew.`);
+      return openSchema(path);
+    }
+    warn(`The run history can not be kept at ${path} (${reason}); it is kept in memory until the next start.`);
+    return openSchema(':memory:');
+  }
+}
+
+function openSchema(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  // NORMAL in WAL mode: a commit needs no fsync, so the app's event loop never waits for the disk.
+  database.exec(`
+    PRAGMA busy_timeout = 1000;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    CREATE TABLE IF NOT EXISTS runs (
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, trigger TEXT NOT NULL, user TEXT, planned_at INTEGER,
+      started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, result TEXT NOT NULL, backup TEXT, size_bytes INTEGER,
+      steps TEXT NOT NULL, error TEXT
+    );
+    CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended_at);
+    CREATE TABLE IF NOT EXISTS uploads (backup TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL, error TEXT);
+  `);
+  return database;
+}
+
+function readRun(row: Readonly<Record<string, unknown>>): Run {
+  const text = (name: string) => (row[name] === null ? null : String(row[name]));
+  const time = (name: string) => new Date(Number(row[name]));
+  return {
+    id: String(row['id']),
+    kind: String(row['kind']) as RunKind, // written by us
+    trigger: String(row['trigger']) as Trigger,
+    user: text('user'),
+    plannedAt: row['planned_at'] === null ? null : time('planned_at'),
+    startedAt: time('started_at'),
+    endedAt: time('ended_at'),
+    result: String(row['result']) as RunResult,
+    backup: text('backup'),
+    sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']),
+    steps: JSON.parse(String(row['steps'])) as Step[],
+    error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody),
+  };
+}
