@@ -1,0 +1,35 @@
+/** The verdict that holds now, in words: the server's, or that there is no contact with it. */
+import { lostWords, type VerdictWords, verdictWords } from "../verdict.ts";
+import { clock } from "./clock.svelte.ts";
+import { dashboard } from "./dashboard.svelte.ts";
+
+class Verdict {
+  /** What the server last said; null before it said anything. */
+  readonly known = $derived.by((): VerdictWords | null => {
+    const { status, backups, ownRun } = dashboard;
+    return status === null
+      ? null
+      : verdictWords({
+          status,
+          backups,
+          ownRun,
+          now: clock.now,
+          zone: clock.zone,
+        });
+  });
+
+  readonly words = $derived.by((): VerdictWords | null => {
+    const { contact } = dashboard;
+    if (contact !== "lost" && contact !== "signed-out") return this.known;
+    return lostWords({
+      now: clock.now,
+      zone: clock.zone,
+      retryMs: dashboard.retryInMs,
+      signedOut: contact === "signed-out",
+      knownSomething: this.known !== null,
+      before: this.known?.headline ?? null,
+    });
+  });
+}
+
+export const verdict = new Verdict();

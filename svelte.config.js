@@ -1,0 +1,2 @@
+/** Runes everywhere; TypeScript in components is type-only syntax, which Svelte strips itself. */
+export default { compilerOptions: { runes: true } };
