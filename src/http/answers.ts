@@ -5,7 +5,7 @@
  * may read of it is decided in one place: an `INTERNAL` message never leaves the server, and absolute paths are cut to
  * their last part.
  */
-import type { BackupError, ErrorBody, ErrorCode } from "../engine/errors.ts";
+import type { BackupError, ErrorBody, ErrorCode } from '../engine/errors.ts';
 
 const statusByCode: Readonly<Record<ErrorCode, number>> = {
   ABORTED: 409,
@@ -48,11 +48,7 @@ export function statusOf(code: ErrorCode): number {
   return statusByCode[code];
 }
 
-export function json<Body>(
-  body: Body,
-  status = 200,
-  headers: Record<string, string> = {},
-): Response {
+export function json<Body>(body: Body, status = 200, headers: Record<string, string> = {}): Response {
   return new Response(toText(body), {
     status,
     headers: { ...jsonHeaders, ...headers },
@@ -74,35 +70,28 @@ export function problem(
     hint: error.hint,
   };
   if (options.fields) body.fields = options.fields;
-  return json(
-    { error: body },
-    options.status ?? statusOf(error.code),
-    options.headers,
-  );
+  return json({ error: body }, options.status ?? statusOf(error.code), options.headers);
 }
 
 export function notFound(): Response {
   return problem(
     {
-      code: "BAD_REQUEST",
-      message: "there is nothing at this address",
-      hint: "The list of backups is at api/backups below the dashboard.",
+      code: 'BAD_REQUEST',
+      message: 'there is nothing at this address',
+      hint: 'The list of backups is at api/backups below the dashboard.',
     },
     { status: 404 },
   );
 }
 
 /** 405 with `Allow`; an `OPTIONS` request is answered with the same list. */
-export function methodNotAllowed(
-  method: string,
-  allowed: readonly string[],
-): Response {
-  const allow = allowed.includes("GET") ? ["HEAD", ...allowed] : allowed;
-  const headers = { allow: [...new Set(allow)].sort().join(", ") };
-  if (method === "OPTIONS") return new Response(null, { status: 204, headers });
+export function methodNotAllowed(method: string, allowed: readonly string[]): Response {
+  const allow = allowed.includes('GET') ? ['HEAD', ...allowed] : allowed;
+  const headers = { allow: [...new Set(allow)].sort().join(', ') };
+  if (method === 'OPTIONS') return new Response(null, { status: 204, headers });
   return problem(
     {
-      code: "BAD_REQUEST",
+      code: 'BAD_REQUEST',
       message: `${method} is not possible here`,
       hint: `Use ${headers.allow}.`,
     },
@@ -116,19 +105,16 @@ export function methodNotAllowed(
  * with its own status; later the status is 200 and the body alone tells: `error` is in it when it failed.
  * The work goes on when the client leaves.
  */
-export async function longAnswer(
-  work: Promise<Response>,
-  pingMs: number,
-): Promise<Response> {
+export async function longAnswer(work: Promise<Response>, pingMs: number): Promise<Response> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const firstPing = new Promise<"ping">((resolve) => {
-    timer = setTimeout(() => resolve("ping"), pingMs);
+  const firstPing = new Promise<'ping'>((resolve) => {
+    timer = setTimeout(() => resolve('ping'), pingMs);
   });
   const first = await Promise.race([work, firstPing]);
   clearTimeout(timer);
-  if (first !== "ping") return first;
+  if (first !== 'ping') return first;
 
-  const space = new TextEncoder().encode(" \n");
+  const space = new TextEncoder().encode(' \n');
   let pings: ReturnType<typeof setInterval> | undefined;
   const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
     async start(controller) {
@@ -155,37 +141,29 @@ export async function longAnswer(
     },
   });
   return new Response(body, {
-    headers: { ...jsonHeaders, "x-accel-buffering": "no" },
+    headers: { ...jsonHeaders, 'x-accel-buffering': 'no' },
   });
 }
 
 const jsonHeaders = {
-  "content-type": "application/json; charset=utf-8",
-  "cache-control": "no-store",
+  'content-type': 'application/json; charset=utf-8',
+  'cache-control': 'no-store',
 };
 
 /** JSON text of a body, with every `error` in it cut to what a client may read. */
 export function toText(body: unknown): string {
-  return JSON.stringify(body, (key, value: unknown) =>
-    key === "error" && isErrorBody(value) ? publicError(value) : value,
-  );
+  return JSON.stringify(body, (key, value: unknown) => (key === 'error' && isErrorBody(value) ? publicError(value) : value));
 }
 
 function isErrorBody(value: unknown): value is ErrorBody {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "code" in value &&
-    "message" in value &&
-    "hint" in value
-  );
+  return typeof value === 'object' && value !== null && 'code' in value && 'message' in value && 'hint' in value;
 }
 
 function publicError(error: ErrorBody): ErrorBody {
-  if (error.code === "INTERNAL") {
+  if (error.code === 'INTERNAL') {
     return {
       ...error,
-      message: "something went wrong inside the server",
+      message: 'something went wrong inside the server',
       hint: "The server's log has the details.",
     };
   }
@@ -198,8 +176,5 @@ function publicError(error: ErrorBody): ErrorBody {
 
 /** `/srv/app/db/dev.sqlite` becomes `dev.sqlite`; relative paths, URLs and `/backup` (one part) stay. */
 function withoutFolders(text: string): string {
-  return text.replace(
-    /(^|[\s'"`(=])\/(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g,
-    "$1$2",
-  );
+  return text.replace(/(^|[\s'"`(=])\/(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g, '$1$2');
 }

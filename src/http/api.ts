@@ -7,25 +7,13 @@
  * A file name from outside is matched against the form of a backup's name and then looked up by the service; it never
  * becomes part of a path.
  */
-import { basename } from "node:path";
-import { Elysia } from "elysia";
-import type { z } from "zod";
-import { BackupError } from "../engine/errors.ts";
-import type { BackupServicePort } from "../service/service-port.ts";
-import {
-  json,
-  longAnswer,
-  methodNotAllowed,
-  notFound,
-  problem,
-  statusOf,
-} from "./answers.ts";
-import {
-  type AccessOptions,
-  type Action,
-  admit,
-  rememberClientAddress,
-} from "./auth.ts";
+import { basename } from 'node:path';
+import { Elysia } from 'elysia';
+import type { z } from 'zod';
+import { BackupError } from '../engine/errors.ts';
+import type { BackupServicePort } from '../service/service-port.ts';
+import { json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
+import { type AccessOptions, type Action, admit, rememberClientAddress } from './auth.ts';
 import {
   type Backup,
   type BackupResult,
@@ -49,20 +37,13 @@ import {
   type StopAnswer,
   undoBody,
   verifyBody,
-} from "./contract.ts";
-import { eventStream } from "./events.ts";
-import {
-  type PageAssets,
-  pageAssets,
-  pageNotBuilt,
-  sendAsset,
-} from "./page-assets.ts";
-import { sendBackup } from "./send-backup.ts";
-import { serialize } from "./serialize.ts";
+} from './contract.ts';
+import { eventStream } from './events.ts';
+import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
+import { sendBackup } from './send-backup.ts';
+import { serialize } from './serialize.ts';
 
-export interface BackupRoutesOptions<
-  Prefix extends string = "/backup",
-> extends AccessOptions {
+export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends AccessOptions {
   /** Where the routes stand, `/backup` unless told. */
   readonly prefix?: Prefix;
   /** The dashboard's files; the package's own build unless told. */
@@ -74,63 +55,31 @@ export interface BackupRoutesOptions<
 }
 
 /** `app.use(backupRoutes(backupService, { authorize }))`. Without `authorize` only this machine is answered. */
-export function backupRoutes<const Prefix extends string = "/backup">(
-  service: BackupServicePort,
-  options: BackupRoutesOptions<Prefix> = {},
-) {
-  const prefix = options.prefix ?? ("/backup" as Prefix);
+export function backupRoutes<const Prefix extends string = '/backup'>(service: BackupServicePort, options: BackupRoutesOptions<Prefix> = {}) {
+  const prefix = options.prefix ?? ('/backup' as Prefix);
   const app = new Elysia<Prefix>({ prefix });
   const table = routes(service, options);
 
   for (const route of table) {
-    app.route(
-      route.method,
-      route.path,
-      ({ request, params, server }) =>
-        answer(request, route, params, clientAddress(server, request)),
-      { parse: "none" },
-    );
+    app.route(route.method, route.path, ({ request, params, server }) => answer(request, route, params, clientAddress(server, request)), {
+      parse: 'none',
+    });
   }
   for (const path of new Set(table.map((route) => route.path))) {
     const taken = table.filter((route) => route.path === path);
-    const allowed = taken
-      .filter((route) => !route.fallback)
-      .map((route) => route.method);
+    const allowed = taken.filter((route) => !route.fallback).map((route) => route.method);
     if (allowed.length === 0) continue;
     // By name and not only by `all`: a method's own route for `/:filename` would win over `all` for `/now`.
-    for (const method of [
-      "GET",
-      "POST",
-      "PUT",
-      "PATCH",
-      "DELETE",
-      "OPTIONS",
-    ] as const) {
+    for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const) {
       if (!taken.some((route) => route.method === method))
-        app.route(
-          method,
-          path,
-          ({ request }) =>
-            dress(request, methodNotAllowed(request.method, allowed)),
-          { parse: "none" },
-        );
+        app.route(method, path, ({ request }) => dress(request, methodNotAllowed(request.method, allowed)), { parse: 'none' });
     }
-    app.all(
-      path,
-      ({ request }) =>
-        dress(request, methodNotAllowed(request.method, allowed)),
-      { parse: "none" },
-    );
+    app.all(path, ({ request }) => dress(request, methodNotAllowed(request.method, allowed)), { parse: 'none' });
   }
-  app.all("/*", ({ request }) => dress(request, notFound()), { parse: "none" });
+  app.all('/*', ({ request }) => dress(request, notFound()), { parse: 'none' });
   return app;
 
-  async function answer(
-    request: Request,
-    route: Route,
-    params: Params,
-    address: string | undefined,
-  ): Promise<Response> {
+  async function answer(request: Request, route: Route, params: Params, address: string | undefined): Promise<Response> {
     try {
       rememberClientAddress(request, address);
       const { user } = await admit(request, route.action, options);
@@ -149,11 +98,9 @@ export function backupRoutes<const Prefix extends string = "/backup">(
   }
 
   function explain(thrown: unknown, request: Request): Response {
-    if (thrown instanceof BadInput)
-      return problem(thrown, { fields: thrown.fields });
+    if (thrown instanceof BadInput) return problem(thrown, { fields: thrown.fields });
     const error = BackupError.from(thrown);
-    if (statusOf(error.code) >= 500)
-      (options.onError ?? logFault)(thrown, request);
+    if (statusOf(error.code) >= 500) (options.onError ?? logFault)(thrown, request);
     return problem(error, { fields: fieldsOf(thrown) });
   }
 }
@@ -168,7 +115,7 @@ interface Call {
 }
 
 interface Route {
-  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly action: Action;
   /** Stands behind the others of its path and is not named in `Allow`. */
@@ -178,10 +125,7 @@ interface Route {
 
 const DEFAULT_PING_MS = 5_000;
 
-function routes(
-  service: BackupServicePort,
-  options: BackupRoutesOptions<string>,
-): readonly Route[] {
+function routes(service: BackupServicePort, options: BackupRoutesOptions<string>): readonly Route[] {
   const page = options.page ?? pageAssets();
   const pingMs = options.pingMs ?? DEFAULT_PING_MS;
   const watchers = new Set<() => void>();
@@ -191,10 +135,7 @@ function routes(
   const onError = options.onError ?? logFault;
 
   /** For long work: its failure is an answer too, because the headers may be gone when it comes. */
-  async function long(
-    work: () => Promise<Response>,
-    request: Request,
-  ): Promise<Response> {
+  async function long(work: () => Promise<Response>, request: Request): Promise<Response> {
     const settled = work().catch((thrown: unknown) => {
       const error = BackupError.from(thrown);
       if (statusOf(error.code) >= 500) onError(thrown, request);
@@ -205,82 +146,70 @@ function routes(
 
   return [
     {
-      method: "GET",
-      path: "/",
-      action: "page",
+      method: 'GET',
+      path: '/',
+      action: 'page',
       handle({ request }) {
         const url = new URL(request.url);
         // Relative, so that it holds behind a proxy that cuts a prefix; the page's own addresses need the last slash.
-        if (!url.pathname.endsWith("/")) {
-          const location = `./${url.pathname.slice(url.pathname.lastIndexOf("/") + 1)}/${url.search}`;
+        if (!url.pathname.endsWith('/')) {
+          const location = `./${url.pathname.slice(url.pathname.lastIndexOf('/') + 1)}/${url.search}`;
           return new Response(null, { status: 308, headers: { location } });
         }
-        const index = page.find("index.html");
+        const index = page.find('index.html');
         return index ? sendAsset(request, index) : pageNotBuilt();
       },
     },
     {
-      method: "GET",
-      path: "/*",
-      action: "page",
+      method: 'GET',
+      path: '/*',
+      action: 'page',
       fallback: true,
       handle({ request, params }) {
-        const asset = page.find(params["*"] ?? "");
+        const asset = page.find(params['*'] ?? '');
         return asset ? sendAsset(request, asset) : notFound();
       },
     },
     {
-      method: "POST",
-      path: "/now",
-      action: "backup",
+      method: 'POST',
+      path: '/now',
+      action: 'backup',
       async handle({ request, user, query }) {
-        if (readQuery(query, nowQuery).wait === "false")
-          return json<RunAccepted>(service.requestBackup(user), 202);
+        if (readQuery(query, nowQuery).wait === 'false') return json<RunAccepted>(await service.requestBackup(user), 202);
         return long(async () => {
           const result = serialize(await service.performBackup(user));
-          return json<BackupResult>(
-            result,
-            result.error ? statusOf(result.error.code) : 200,
-          );
+          return json<BackupResult>(result, result.error ? statusOf(result.error.code) : 200);
         }, request);
       },
     },
     {
-      method: "POST",
-      path: "/config",
-      action: "configure",
+      method: 'POST',
+      path: '/config',
+      action: 'configure',
       async handle({ request }) {
-        const change = await readBody(request, configChange, "BAD_CONFIG");
+        const change = await readBody(request, configChange, 'BAD_CONFIG');
         return json<Config>(serialize(service.updateConfig(change)));
       },
     },
     {
-      method: "GET",
-      path: "/health",
-      action: "open",
+      method: 'GET',
+      path: '/health',
+      action: 'open',
       async handle({ request }) {
         const { verdict, lastGood } = await service.getStatus();
-        const failing =
-          verdict.code === "too-old" ||
-          verdict.code === "damaged" ||
-          verdict.code === "none";
-        const word: Health = { status: failing ? "failing" : "ok" };
-        const mayRead = await admit(request, "read", options).then(
+        const failing = verdict.code === 'too-old' || verdict.code === 'damaged' || verdict.code === 'none';
+        const word: Health = { status: failing ? 'failing' : 'ok' };
+        const mayRead = await admit(request, 'read', options).then(
           () => true,
           () => false,
         );
-        return json<Health>(
-          mayRead
-            ? { ...word, verdict: verdict.code, lastGood: serialize(lastGood) }
-            : word,
-          failing ? 503 : 200,
-        );
+        return json<Health>(mayRead ? { ...word, verdict: verdict.code, lastGood: serialize(lastGood) } : word, failing ? 503 : 200);
       },
     },
     {
-      method: "DELETE",
-      path: "/:filename",
-      action: "delete",
+      method: 'DELETE',
+      path: '/:filename',
+      action: 'delete',
       async handle({ params, query, user }) {
         const filename = readName(params);
         const { target } = readQuery(query, deleteQuery);
@@ -291,31 +220,29 @@ function routes(
     },
     {
       // The dashboard's files that lie beside index.html share their depth with the file names above.
-      method: "GET",
-      path: "/:filename",
-      action: "page",
+      method: 'GET',
+      path: '/:filename',
+      action: 'page',
       fallback: true,
       handle({ request, params }) {
-        const name = params["filename"] ?? "";
+        const name = params.filename ?? '';
         const asset = page.find(name);
         if (asset) return sendAsset(request, asset);
-        return backupName.test(name)
-          ? methodNotAllowed(request.method, ["DELETE"])
-          : notFound();
+        return backupName.test(name) ? methodNotAllowed(request.method, ['DELETE']) : notFound();
       },
     },
     {
-      method: "GET",
-      path: "/api/status",
-      action: "read",
+      method: 'GET',
+      path: '/api/status',
+      action: 'read',
       async handle() {
         return json<Status>(serialize(await service.getStatus()));
       },
     },
     {
-      method: "GET",
-      path: "/api/backups",
-      action: "read",
+      method: 'GET',
+      path: '/api/backups',
+      action: 'read',
       async handle() {
         return json<BackupsAnswer>({
           backups: serialize(await service.getBackups()),
@@ -323,19 +250,17 @@ function routes(
       },
     },
     {
-      method: "GET",
-      path: "/api/backups/:filename",
-      action: "read",
+      method: 'GET',
+      path: '/api/backups/:filename',
+      action: 'read',
       async handle({ params }) {
-        return json<Backup>(
-          serialize(await service.getBackup(readName(params))),
-        );
+        return json<Backup>(serialize(await service.getBackup(readName(params))));
       },
     },
     {
-      method: "PATCH",
-      path: "/api/backups/:filename",
-      action: "change",
+      method: 'PATCH',
+      path: '/api/backups/:filename',
+      action: 'change',
       async handle({ request, params }) {
         const filename = readName(params);
         const change = await readBody(request, backupChange);
@@ -345,22 +270,18 @@ function routes(
       },
     },
     {
-      method: "GET",
-      path: "/api/backups/:filename/download",
-      action: "download",
+      method: 'GET',
+      path: '/api/backups/:filename/download',
+      action: 'download',
       async handle({ request, params }) {
         const filename = readName(params);
-        return sendBackup(
-          request,
-          filename,
-          await service.openBackup(filename),
-        );
+        return sendBackup(request, filename, await service.openBackup(filename));
       },
     },
     {
-      method: "POST",
-      path: "/api/backups/:filename/verify",
-      action: "verify",
+      method: 'POST',
+      path: '/api/backups/:filename/verify',
+      action: 'verify',
       async handle({ request, params, user }) {
         const filename = readName(params);
         const full = (await readBody(request, verifyBody))?.full ?? false;
@@ -372,9 +293,9 @@ function routes(
       },
     },
     {
-      method: "POST",
-      path: "/api/backups/:filename/adopt",
-      action: "change",
+      method: 'POST',
+      path: '/api/backups/:filename/adopt',
+      action: 'change',
       async handle({ request, params }) {
         const filename = readName(params);
         return long(async () => {
@@ -385,57 +306,38 @@ function routes(
       },
     },
     {
-      method: "GET",
-      path: "/api/backups/:filename/restore",
-      action: "read",
+      method: 'GET',
+      path: '/api/backups/:filename/restore',
+      action: 'read',
       async handle({ request, params }) {
         const filename = readName(params);
-        return long(
-          async () =>
-            json<RestorePlan>(serialize(await service.planRestore(filename))),
-          request,
-        );
+        return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename))), request);
       },
     },
     {
-      method: "POST",
-      path: "/api/backups/:filename/restore",
-      action: "restore",
+      method: 'POST',
+      path: '/api/backups/:filename/restore',
+      action: 'restore',
       async handle({ request, params, user }) {
         const filename = readName(params);
-        const { confirm, mode, expected } = await readBody(
-          request,
-          restoreBody,
-        );
+        const { confirm, mode, expected } = await readBody(request, restoreBody);
         requireConfirmed(service, confirm);
-        return long(
-          async () =>
-            json<RestoreResult>(
-              serialize(
-                await service.restore(filename, { mode, expected, user }),
-              ),
-            ),
-          request,
-        );
+        return long(async () => json<RestoreResult>(serialize(await service.restore(filename, { mode, expected, user }))), request);
       },
     },
     {
-      method: "POST",
-      path: "/api/restore/undo",
-      action: "restore",
+      method: 'POST',
+      path: '/api/restore/undo',
+      action: 'restore',
       async handle({ request, user }) {
         requireConfirmed(service, (await readBody(request, undoBody)).confirm);
-        return long(
-          async () =>
-            json<RestoreResult>(serialize(await service.undoRestore({ user }))),
-          request,
-        );
+        return long(async () => json<RestoreResult>(serialize(await service.undoRestore({ user }))), request);
       },
     },
     {
-      method: "GET",
-      path: "/api/runs",
-      action: "read",
+      method: 'GET',
+      path: '/api/runs',
+      action: 'read',
       handle({ query }) {
         const { limit } = readQuery(query, runsQuery);
         return json<RunsAnswer>({
@@ -444,43 +346,38 @@ function routes(
       },
     },
     {
-      method: "POST",
-      path: "/api/runs/stop",
-      action: "backup",
+      method: 'POST',
+      path: '/api/runs/stop',
+      action: 'backup',
       async handle({ request }) {
-        return long(
-          async () => json<StopAnswer>({ stopped: await service.stopRun() }),
-          request,
-        );
+        return long(async () => json<StopAnswer>({ stopped: await service.stopRun() }), request);
       },
     },
     {
-      method: "GET",
-      path: "/api/config",
-      action: "read",
+      method: 'GET',
+      path: '/api/config',
+      action: 'read',
       handle() {
         return json<Config>(serialize(service.getConfig()));
       },
     },
     {
-      method: "GET",
-      path: "/api/prune",
-      action: "read",
+      method: 'GET',
+      path: '/api/prune',
+      action: 'read',
       async handle() {
-        return json<PrunePlan>(
-          serialize(await service.prune({ dryRun: true })),
-        );
+        return json<PrunePlan>(serialize(await service.prune({ dryRun: true })));
       },
     },
     {
-      method: "GET",
-      path: "/api/events",
-      action: "read",
+      method: 'GET',
+      path: '/api/events',
+      action: 'read',
       handle({ request }) {
         // Some hosts answer HEAD with a GET and read the body to its end, which never comes.
-        if (request.method === "HEAD")
+        if (request.method === 'HEAD')
           return new Response(null, {
-            headers: { "content-type": "text/event-stream; charset=utf-8" },
+            headers: { 'content-type': 'text/event-stream; charset=utf-8' },
           });
         return eventStream(service, {
           pingMs,
@@ -500,13 +397,10 @@ function routes(
 class BadInput extends BackupError {
   readonly fields: Record<string, string>;
 
-  constructor(
-    code: "BAD_CONFIG" | "BAD_REQUEST",
-    fields: Record<string, string>,
-  ) {
+  constructor(code: 'BAD_CONFIG' | 'BAD_REQUEST', fields: Record<string, string>) {
     const names = Object.keys(fields);
-    super(code, names.map((name) => `${name}: ${fields[name]}`).join("; "), {
-      hint: `Correct ${names.join(", ")} and send it again.`,
+    super(code, names.map((name) => `${name}: ${fields[name]}`).join('; '), {
+      hint: `Correct ${names.join(', ')} and send it again.`,
     });
     this.fields = fields;
   }
@@ -517,14 +411,14 @@ const MAX_BODY_BYTES = 64 * 1024;
 async function readBody<Schema extends z.ZodType>(
   request: Request,
   schema: Schema,
-  code: "BAD_CONFIG" | "BAD_REQUEST" = "BAD_REQUEST",
+  code: 'BAD_CONFIG' | 'BAD_REQUEST' = 'BAD_REQUEST',
 ): Promise<z.output<Schema>> {
   const text = await readText(request);
   let value: unknown;
   try {
-    value = text.trim() === "" ? undefined : JSON.parse(text);
+    value = text.trim() === '' ? undefined : JSON.parse(text);
   } catch {
-    throw new BadInput(code, { body: "is not JSON" });
+    throw new BadInput(code, { body: 'is not JSON' });
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
@@ -532,21 +426,17 @@ async function readBody<Schema extends z.ZodType>(
 }
 
 async function readText(request: Request): Promise<string> {
-  if (!request.body) return "";
+  if (!request.body) return '';
   const decoder = new TextDecoder();
-  let text = "";
+  let text = '';
   let sizeBytes = 0;
   // `for await` over a web stream is missing from the DOM types, hence the reader.
   const reader = request.body.getReader();
-  for (
-    let chunk = await reader.read();
-    !chunk.done;
-    chunk = await reader.read()
-  ) {
+  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
     sizeBytes += chunk.value.byteLength;
     if (sizeBytes > MAX_BODY_BYTES) {
       await reader.cancel();
-      throw new BadInput("BAD_REQUEST", {
+      throw new BadInput('BAD_REQUEST', {
         body: `is larger than ${MAX_BODY_BYTES} bytes`,
       });
     }
@@ -555,79 +445,59 @@ async function readText(request: Request): Promise<string> {
   return text + decoder.decode();
 }
 
-function readQuery<Schema extends z.ZodType>(
-  query: URLSearchParams,
-  schema: Schema,
-): z.output<Schema> {
+function readQuery<Schema extends z.ZodType>(query: URLSearchParams, schema: Schema): z.output<Schema> {
   const parsed = schema.safeParse(Object.fromEntries(query));
   if (parsed.success) return parsed.data;
-  throw new BadInput("BAD_REQUEST", fieldErrors(parsed.error.issues));
+  throw new BadInput('BAD_REQUEST', fieldErrors(parsed.error.issues));
 }
 
-function fieldErrors(
-  issues: readonly z.core.$ZodIssue[],
-): Record<string, string> {
+function fieldErrors(issues: readonly z.core.$ZodIssue[]): Record<string, string> {
   const fields: Record<string, string> = {};
   for (const issue of issues) {
-    if (issue.code === "unrecognized_keys")
-      for (const key of issue.keys) fields[key] = "is not known here";
-    else
-      fields[issue.path.length === 0 ? "body" : String(issue.path[0])] ??=
-        issue.message;
+    if (issue.code === 'unrecognized_keys') for (const key of issue.keys) fields[key] = 'is not known here';
+    else fields[issue.path.length === 0 ? 'body' : String(issue.path[0])] ??= issue.message;
   }
   return fields;
 }
 
 function readName(params: Params): string {
-  const name = params["filename"] ?? "";
+  const name = params.filename ?? '';
   if (backupName.test(name)) return name;
-  throw new BackupError("BAD_NAME", "this is not the name of a backup", {
-    hint: "Names look like backup-2024-01-15T10-30-00-000Z.sqlite; api/backups lists them.",
+  throw new BackupError('BAD_NAME', 'this is not the name of a backup', {
+    hint: 'Names look like backup-2024-01-15T10-30-00-000Z.sqlite; api/backups lists them.',
   });
 }
 
 function requireConfirmed(service: BackupServicePort, confirm: string): void {
   const name = basename(service.getConfig().databasePath);
   if (confirm === name) return;
-  throw new BackupError(
-    "CONFIRM_MISMATCH",
-    `the confirmation must be the database's file name, ${name}`,
-    {
-      hint: `Send "confirm": "${name}" when you are sure to replace it.`,
-    },
-  );
+  throw new BackupError('CONFIRM_MISMATCH', `the confirmation must be the database's file name, ${name}`, {
+    hint: `Send "confirm": "${name}" when you are sure to replace it.`,
+  });
 }
 
 /** Field messages that the service gave along with its error. */
 function fieldsOf(error: unknown): Record<string, string> | undefined {
-  if (!(error instanceof BackupError) || !("fields" in error)) return undefined;
+  if (!(error instanceof BackupError) || !('fields' in error)) return undefined;
   const { fields } = error;
-  if (typeof fields !== "object" || fields === null) return undefined;
-  return Object.fromEntries(
-    Object.entries(fields).map(([name, message]) => [name, String(message)]),
-  );
+  if (typeof fields !== 'object' || fields === null) return undefined;
+  return Object.fromEntries(Object.entries(fields).map(([name, message]) => [name, String(message)]));
 }
 
 /** What every answer bears; and no body for HEAD, which hosts without an own HEAD would read to its end. */
 function dress(request: Request, response: Response): Response {
-  response.headers.set("cross-origin-resource-policy", "same-origin");
-  response.headers.set("referrer-policy", "no-referrer");
-  response.headers.set("x-content-type-options", "nosniff");
-  if (request.method !== "HEAD" || response.body === null) return response;
+  response.headers.set('cross-origin-resource-policy', 'same-origin');
+  response.headers.set('referrer-policy', 'no-referrer');
+  response.headers.set('x-content-type-options', 'nosniff');
+  if (request.method !== 'HEAD' || response.body === null) return response;
   void response.body.cancel();
   return new Response(null, response);
 }
 
-function clientAddress(
-  server: { requestIP?(request: Request): { address: string } | null } | null,
-  request: Request,
-): string | undefined {
+function clientAddress(server: { requestIP?(request: Request): { address: string } | null } | null, request: Request): string | undefined {
   return server?.requestIP?.(request)?.address;
 }
 
 function logFault(error: unknown, request: Request): void {
-  console.error(
-    `[Backup] ${request.method} ${new URL(request.url).pathname} failed:`,
-    error,
-  );
+  console.error(`[Backup] ${request.method} ${new URL(request.url).pathname} failed:`, error);
 }

@@ -10,26 +10,13 @@
  * `Sec-Fetch-Site` must be same-origin. One that bears neither comes from a program and is judged by authorization
  * alone, so `curl -X POST http://localhost:3000/backup/now` works.
  */
-import { BackupError } from "../engine/errors.ts";
+import { BackupError } from '../engine/errors.ts';
 
 /** What a request wants. `page` is the dashboard's own files, `open` needs no right. */
-export type Action =
-  | "open"
-  | "page"
-  | "read"
-  | "download"
-  | "backup"
-  | "verify"
-  | "change"
-  | "configure"
-  | "delete"
-  | "restore";
+export type Action = 'open' | 'page' | 'read' | 'download' | 'backup' | 'verify' | 'change' | 'configure' | 'delete' | 'restore';
 
 export type Verdict = boolean | { readonly user: string };
-export type Authorize = (
-  request: Request,
-  action: Action,
-) => Verdict | Promise<Verdict>;
+export type Authorize = (request: Request, action: Action) => Verdict | Promise<Verdict>;
 
 export interface AccessOptions {
   /** Says who may act; a user's name is written into runs and backups. Without it: this machine only. */
@@ -43,113 +30,61 @@ export interface Access {
 }
 
 /** Answers who asks, or throws FORBIDDEN. */
-export async function admit(
-  request: Request,
-  action: Action,
-  options: AccessOptions,
-): Promise<Access> {
-  if (action === "open") return { user: undefined };
-  if (!options.authorize)
-    requireThisMachine(request, options.allowedHosts ?? []);
+export async function admit(request: Request, action: Action, options: AccessOptions): Promise<Access> {
+  if (action === 'open') return { user: undefined };
+  if (!options.authorize) requireThisMachine(request, options.allowedHosts ?? []);
   requireOwnPage(request, action);
   if (!options.authorize) return { user: undefined };
 
   const verdict = await options.authorize(request, action);
   if (verdict === false) {
-    throw forbidden(
-      "this is not allowed for you",
-      "Sign in to the application with an account that may manage backups.",
-    );
+    throw forbidden('this is not allowed for you', 'Sign in to the application with an account that may manage backups.');
   }
   return { user: verdict === true ? undefined : verdict.user };
 }
 
 /** Throws BAD_CONFIG when a server without `authorize` would be reachable from other machines. */
-export function assertBindable(
-  host: string,
-  options: AccessOptions = {},
-): void {
+export function assertBindable(host: string, options: AccessOptions = {}): void {
   if (options.authorize || isLoopback(host)) return;
-  throw new BackupError(
-    "BAD_CONFIG",
-    `HOST=${host}: without a login only a loopback address can be served`,
-    {
-      hint: "Set HOST=127.0.0.1 and reach it through an SSH tunnel, or mount the routes in an app and pass authorize().",
-    },
-  );
+  throw new BackupError('BAD_CONFIG', `HOST=${host}: without a login only a loopback address can be served`, {
+    hint: 'Set HOST=127.0.0.1 and reach it through an SSH tunnel, or mount the routes in an app and pass authorize().',
+  });
 }
 
 const clientAddresses = new WeakMap<Request, string>();
 
 /** A host that knows the client's address tells it here, before it hands the request to the routes. */
-export function rememberClientAddress(
-  request: Request,
-  address: string | undefined,
-): void {
+export function rememberClientAddress(request: Request, address: string | undefined): void {
   if (address !== undefined) clientAddresses.set(request, address);
 }
 
-function requireThisMachine(
-  request: Request,
-  allowedHosts: readonly string[],
-): void {
+function requireThisMachine(request: Request, allowedHosts: readonly string[]): void {
   const address = clientAddresses.get(request);
-  const forwarded = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-real-ip",
-  ].some((name) => request.headers.has(name));
+  const forwarded = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'].some((name) => request.headers.has(name));
   if (forwarded || (address !== undefined && !isLoopback(address))) {
-    throw forbidden(
-      "without a login the backups answer this machine only",
-      "Pass authorize() to the routes to let others in.",
-    );
+    throw forbidden('without a login the backups answer this machine only', 'Pass authorize() to the routes to let others in.');
   }
   const host = hostOf(request);
-  if (
-    isLoopback(withoutPort(host)) ||
-    allowedHosts.some(
-      (allowed) =>
-        allowed.toLowerCase() === host ||
-        allowed.toLowerCase() === withoutPort(host),
-    )
-  )
+  if (isLoopback(withoutPort(host)) || allowedHosts.some((allowed) => allowed.toLowerCase() === host || allowed.toLowerCase() === withoutPort(host)))
     return;
-  throw forbidden(
-    "the Host header does not name this machine",
-    "Open the page as http://localhost, with the port that the server printed.",
-  );
+  throw forbidden('the Host header does not name this machine', 'Open the page as http://localhost, with the port that the server printed.');
 }
 
 function requireOwnPage(request: Request, action: Action): void {
-  const changes = request.method !== "GET" && request.method !== "HEAD";
-  const site = request.headers.get("sec-fetch-site");
-  const fromElsewhere =
-    site !== null && site !== "same-origin" && site !== "none";
+  const changes = request.method !== 'GET' && request.method !== 'HEAD';
+  const site = request.headers.get('sec-fetch-site');
+  const fromElsewhere = site !== null && site !== 'same-origin' && site !== 'none';
   if (!changes) {
-    if (action === "page" || !fromElsewhere) return;
-    throw forbidden(
-      "another web site may not read backups",
-      "Open the backup page itself.",
-    );
+    if (action === 'page' || !fromElsewhere) return;
+    throw forbidden('another web site may not read backups', 'Open the backup page itself.');
   }
-  const origin = request.headers.get("origin");
-  if (
-    !fromElsewhere &&
-    (origin === null || originHost(origin) === hostOf(request))
-  )
-    return;
-  throw forbidden(
-    "another web site may not change backups",
-    "Use the backup page itself, or a program that sends no Origin header.",
-  );
+  const origin = request.headers.get('origin');
+  if (!fromElsewhere && (origin === null || originHost(origin) === hostOf(request))) return;
+  throw forbidden('another web site may not change backups', 'Use the backup page itself, or a program that sends no Origin header.');
 }
 
 function hostOf(request: Request): string {
-  return (
-    request.headers.get("host") ?? new URL(request.url).host
-  ).toLowerCase();
+  return (request.headers.get('host') ?? new URL(request.url).host).toLowerCase();
 }
 
 function originHost(origin: string): string | undefined {
@@ -157,15 +92,13 @@ function originHost(origin: string): string | undefined {
 }
 
 function withoutPort(host: string): string {
-  return host.replace(/:\d{1,5}$/, "");
+  return host.replace(/:\d{1,5}$/, '');
 }
 
 function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|(::ffff:)?127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(
-    host,
-  );
+  return /^(localhost|127(\.\d{1,3}){3}|(::ffff:)?127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host);
 }
 
 function forbidden(message: string, hint: string): BackupError {
-  return new BackupError("FORBIDDEN", message, { hint });
+  return new BackupError('FORBIDDEN', message, { hint });
 }

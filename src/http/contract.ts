@@ -3,41 +3,22 @@
  * nothing else of ours; `api.ts` checks what comes in against them and TypeScript checks what goes out. Dates are
  * ISO 8601 strings in UTC, sizes are bytes, durations milliseconds.
  */
-import { z } from "zod";
-import { errorCodes } from "../engine/errors.ts";
+import { z } from 'zod';
+import { errorCodes } from '../engine/errors.ts';
 
 const time = z.iso.datetime();
-export const backupName =
-  /^backup-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-\d{3}Z\.sqlite$/;
+export const backupName = /^backup-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-\d{3}Z\.sqlite$/;
 
-export const errorBody = z.object({
-  code: z.enum(errorCodes),
-  message: z.string(),
-  hint: z.string(),
-});
+export const errorBody = z.object({ code: z.enum(errorCodes), message: z.string(), hint: z.string() });
 export const errorAnswer = z.object({
-  error: errorBody.extend({
-    fields: z.record(z.string(), z.string()).optional(),
-  }),
+  error: errorBody.extend({ fields: z.record(z.string(), z.string()).optional() }),
 });
 
-const trigger = z.enum(["start", "schedule", "manual", "cli", "safety"]);
-const runKind = z.enum(["backup", "verify", "restore", "undo", "upload"]);
+const trigger = z.enum(['start', 'schedule', 'manual', 'cli', 'safety']);
+const runKind = z.enum(['backup', 'verify', 'restore', 'undo', 'upload']);
 const step = z.object({
-  name: z.enum([
-    "checkpoint",
-    "copy",
-    "verify",
-    "publish",
-    "upload",
-    "prune",
-    "fetch",
-    "check",
-    "safety",
-    "place",
-    "prove",
-  ]),
-  state: z.enum(["waiting", "running", "done", "failed"]),
+  name: z.enum(['checkpoint', 'copy', 'verify', 'publish', 'upload', 'prune', 'fetch', 'check', 'safety', 'place', 'prove']),
+  state: z.enum(['waiting', 'running', 'done', 'failed']),
   ms: z.number().optional(),
   bytesDone: z.number().optional(),
   bytesTotal: z.number().optional(),
@@ -62,23 +43,18 @@ export const run = z.object({
   plannedAt: time.nullable(),
   startedAt: time,
   endedAt: time,
-  result: z.enum(["success", "failed", "unchanged", "stopped"]),
+  result: z.enum(['success', 'failed', 'unchanged', 'stopped']),
   backup: z.string().nullable(),
   sizeBytes: z.number().nullable(),
   steps: z.array(step),
   error: errorBody.nullable(),
 });
 
-const method = z.enum(["quick", "full"]);
-export const verification = z.discriminatedUnion("state", [
-  z.object({ state: z.literal("verified"), method, at: time }),
-  z.object({
-    state: z.literal("damaged"),
-    method,
-    at: time,
-    detail: z.string(),
-  }),
-  z.object({ state: z.literal("unchecked") }),
+const method = z.enum(['quick', 'full']);
+export const verification = z.discriminatedUnion('state', [
+  z.object({ state: z.literal('verified'), method, at: time }),
+  z.object({ state: z.literal('damaged'), method, at: time, detail: z.string() }),
+  z.object({ state: z.literal('unchecked') }),
 ]);
 
 export const backup = z.object({
@@ -98,8 +74,8 @@ export const backup = z.object({
   pageSize: z.number().nullable(),
   placements: z.array(
     z.object({
-      target: z.enum(["local", "s3"]),
-      status: z.enum(["stored", "waiting", "failed"]),
+      target: z.enum(['local', 's3']),
+      status: z.enum(['stored', 'waiting', 'failed']),
       at: time.nullable(),
       error: errorBody.nullable(),
     }),
@@ -110,25 +86,10 @@ export const restorePlan = z.object({
   backup: z.string(),
   confirm: z.string(),
   expected: z.string(),
-  now: z
-    .object({ sizeBytes: z.number(), changedAt: time, pageSize: z.number() })
-    .nullable(),
-  after: z.object({
-    sizeBytes: z.number(),
-    createdAt: time,
-    verified: z.boolean(),
-    pageSize: z.number(),
-  }),
-  tables: z
-    .array(
-      z.object({
-        name: z.string(),
-        now: z.number().nullable(),
-        after: z.number().nullable(),
-      }),
-    )
-    .nullable(),
-  modes: z.array(z.enum(["online", "offline"])),
+  now: z.object({ sizeBytes: z.number(), changedAt: time, pageSize: z.number() }).nullable(),
+  after: z.object({ sizeBytes: z.number(), createdAt: time, verified: z.boolean(), pageSize: z.number() }),
+  tables: z.array(z.object({ name: z.string(), now: z.number().nullable(), after: z.number().nullable() })).nullable(),
+  modes: z.array(z.enum(['online', 'offline'])),
   warnings: z.array(z.string()),
 });
 
@@ -136,20 +97,8 @@ export const status = z.object({
   serverTime: time,
   version: z.string(),
   verdict: z.object({
-    code: z.enum([
-      "restoring",
-      "running",
-      "restored",
-      "none",
-      "too-old",
-      "damaged",
-      "last-failed",
-      "s3-waiting",
-      "off",
-      "disk-low",
-      "protected",
-    ]),
-    tone: z.enum(["green", "amber", "red", "blue", "grey"]),
+    code: z.enum(['restoring', 'running', 'restored', 'none', 'too-old', 'damaged', 'last-failed', 's3-waiting', 'off', 'disk-low', 'protected']),
+    tone: z.enum(['green', 'amber', 'red', 'blue', 'grey']),
   }),
   database: z.object({
     name: z.string(),
@@ -165,13 +114,7 @@ export const status = z.object({
     cron: z.string().nullable(),
     nextRunAt: time.nullable(),
   }),
-  local: z.object({
-    path: z.string(),
-    count: z.number(),
-    keep: z.number(),
-    sizeBytes: z.number(),
-    freeBytes: z.number(),
-  }),
+  local: z.object({ path: z.string(), count: z.number(), keep: z.number(), sizeBytes: z.number(), freeBytes: z.number() }),
   s3: z.object({
     enabled: z.boolean(),
     configured: z.boolean(),
@@ -182,20 +125,11 @@ export const status = z.object({
     nextTryAt: time.nullable(),
     error: errorBody.nullable(),
   }),
-  lastGood: z
-    .object({
-      filename: z.string(),
-      createdAt: time,
-      verifiedAt: time,
-      holdsAt: time,
-    })
-    .nullable(),
+  lastGood: z.object({ filename: z.string(), createdAt: time, verifiedAt: time, holdsAt: time }).nullable(),
   maxAgeMinutes: z.number(),
   run: runProgress.nullable(),
   lastRun: run.nullable(),
-  undo: z
-    .object({ filename: z.string(), restored: z.string(), at: time })
-    .nullable(),
+  undo: z.object({ filename: z.string(), restored: z.string(), at: time }).nullable(),
 });
 
 const settingsShape = {
@@ -210,19 +144,7 @@ const settingsShape = {
 /** Body of `POST /config`: any of the settings, or `revert` with the names to set back to the start value. */
 export const configChange = z.strictObject({
   ...z.strictObject(settingsShape).partial().shape,
-  revert: z
-    .array(
-      z.enum([
-        "enabled",
-        "intervalMinutes",
-        "retentionCount",
-        "s3Enabled",
-        "s3Path",
-        "verify",
-        "maxAgeMinutes",
-      ]),
-    )
-    .optional(),
+  revert: z.array(z.enum(['enabled', 'intervalMinutes', 'retentionCount', 's3Enabled', 's3Path', 'verify', 'maxAgeMinutes'])).optional(),
 });
 
 export const config = z.object({
@@ -250,29 +172,25 @@ export const backupResult = z.object({
 
 export const restoreBody = z.strictObject({
   confirm: z.string().max(255),
-  mode: z.enum(["online", "offline"]).default("online"),
+  mode: z.enum(['online', 'offline']).default('online'),
   expected: z.string().max(200).optional(),
 });
 export const undoBody = z.strictObject({ confirm: z.string().max(255) });
 export const restoreResult = z.object({
   success: z.boolean(),
   backup: z.string(),
-  mode: z.enum(["file", "online", "offline"]),
+  mode: z.enum(['file', 'online', 'offline']),
   path: z.string(),
   safetyBackup: z.string().nullable(),
   report: run,
 });
-export const verifyBody = z
-  .strictObject({ full: z.boolean().default(false) })
-  .optional();
+export const verifyBody = z.strictObject({ full: z.boolean().default(false) }).optional();
 export const backupChange = z.strictObject({
   pinned: z.boolean().optional(),
   note: z.string().max(200).nullable().optional(),
 });
 export const prunePlan = z.object({
-  kept: z.array(
-    z.object({ filename: z.string(), reasons: z.array(z.string()) }),
-  ),
+  kept: z.array(z.object({ filename: z.string(), reasons: z.array(z.string()) })),
   removed: z.array(z.object({ filename: z.string(), reason: z.string() })),
   dryRun: z.boolean(),
 });
@@ -285,16 +203,16 @@ export const deleteAnswer = z.object({ deleted: z.string() });
 export const stopAnswer = z.object({ stopped: z.boolean() });
 /** The word is open to all; `verdict` and `lastGood` need the right to read. */
 export const health = z.object({
-  status: z.enum(["ok", "failing"]),
+  status: z.enum(['ok', 'failing']),
   verdict: status.shape.verdict.shape.code.optional(),
   lastGood: status.shape.lastGood.optional(),
 });
 /** Query strings. */
 export const nowQuery = z.object({
-  wait: z.enum(["true", "false"]).default("true"),
+  wait: z.enum(['true', 'false']).default('true'),
 });
 export const deleteQuery = z.object({
-  target: z.enum(["local", "s3"]).optional(),
+  target: z.enum(['local', 's3']).optional(),
 });
 export const runsQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),

@@ -3,9 +3,9 @@
  * (the list changed, fetch it) and `ping`. A client that comes back needs no history: the first `status` is the whole
  * truth. Each event's data is one JSON object on one line.
  */
-import type { BackupServicePort } from "../service/service-port.ts";
-import { toText } from "./answers.ts";
-import { serialize } from "./serialize.ts";
+import type { BackupServicePort } from '../service/service-port.ts';
+import { toText } from './answers.ts';
+import { serialize } from './serialize.ts';
 
 /** Events that may wait for a client that does not read; then its stream ends and it connects anew. */
 const MAX_WAITING = 1_000;
@@ -19,10 +19,7 @@ export interface EventOptions {
   readonly onError: (error: unknown) => void;
 }
 
-export function eventStream(
-  service: BackupServicePort,
-  options: EventOptions,
-): Response {
+export function eventStream(service: BackupServicePort, options: EventOptions): Response {
   const text = new TextEncoder();
   const endings: (() => void)[] = [];
   let id = 0;
@@ -41,11 +38,7 @@ export function eventStream(
 
         function send(event: string, data: object): void {
           if (ended) return;
-          controller.enqueue(
-            text.encode(
-              `id: ${++id}\nevent: ${event}\ndata: ${toText(data)}\n\n`,
-            ),
-          );
+          controller.enqueue(text.encode(`id: ${++id}\nevent: ${event}\ndata: ${toText(data)}\n\n`));
           if ((controller.desiredSize ?? 0) <= 0) close();
         }
         function close(): void {
@@ -65,28 +58,27 @@ export function eventStream(
           statusWaits = true;
           queue(async () => {
             statusWaits = false;
-            send("status", serialize(await service.getStatus()));
+            send('status', serialize(await service.getStatus()));
           });
         }
 
-        controller.enqueue(text.encode("retry: 2000\n\n"));
+        controller.enqueue(text.encode('retry: 2000\n\n'));
         endings.push(
           service.on((event) => {
-            if (event.type === "status") sendStatus();
-            if (event.type === "progress")
-              queue(() => send("progress", serialize(event.run)));
-            if (event.type === "run") {
-              queue(() => send("run", serialize(event.run)));
-              queue(() => send("backups", {}));
+            if (event.type === 'status') sendStatus();
+            if (event.type === 'progress') queue(() => send('progress', serialize(event.run)));
+            if (event.type === 'run') {
+              queue(() => send('run', serialize(event.run)));
+              queue(() => send('backups', {}));
               sendStatus();
             }
           }),
-          options.onBackupsChanged(() => queue(() => send("backups", {}))),
+          options.onBackupsChanged(() => queue(() => send('backups', {}))),
         );
-        const pings = setInterval(() => send("ping", {}), options.pingMs);
+        const pings = setInterval(() => send('ping', {}), options.pingMs);
         endings.push(() => clearInterval(pings));
-        options.signal.addEventListener("abort", close, { once: true });
-        endings.push(() => options.signal.removeEventListener("abort", close));
+        options.signal.addEventListener('abort', close, { once: true });
+        endings.push(() => options.signal.removeEventListener('abort', close));
         if (options.signal.aborted) return close();
         sendStatus();
       },
@@ -96,9 +88,9 @@ export function eventStream(
   );
   return new Response(body, {
     headers: {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-store",
-      "x-accel-buffering": "no",
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
     },
   });
 }

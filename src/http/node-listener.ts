@@ -2,37 +2,25 @@
  * A `fetch` function as a listener of Node's http server, for hosts without Bun. Bodies stream both ways with
  * backpressure; a client that leaves aborts `request.signal` and cancels the answer's stream.
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { ReadableStream as NodeReadableStream } from 'node:stream/web';
 
-export type Fetch = (
-  request: Request,
-  client: { readonly address: string | undefined },
-) => Promise<Response>;
+export type Fetch = (request: Request, client: { readonly address: string | undefined }) => Promise<Response>;
 
-export function nodeListener(
-  fetch: Fetch,
-): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
+export function nodeListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
   return (incoming, outgoing) => {
     const gone = new AbortController();
-    outgoing.once("close", () => gone.abort());
-    respond(fetch, incoming, outgoing, gone.signal).catch(() =>
-      outgoing.destroy(),
-    );
+    outgoing.once('close', () => gone.abort());
+    respond(fetch, incoming, outgoing, gone.signal).catch(() => outgoing.destroy());
   };
 }
 
-async function respond(
-  fetch: Fetch,
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  signal: AbortSignal,
-): Promise<void> {
+async function respond(fetch: Fetch, incoming: IncomingMessage, outgoing: ServerResponse, signal: AbortSignal): Promise<void> {
   const request = toRequest(incoming, signal);
   if (!request) {
-    outgoing.writeHead(400, { "content-length": 0 }).end();
+    outgoing.writeHead(400, { 'content-length': 0 }).end();
     return;
   }
   const response = await fetch(request, {
@@ -45,36 +33,27 @@ async function respond(
   }
   outgoing.flushHeaders();
   // The same stream under two names: the DOM's type and Node's.
-  const body = Readable.fromWeb(
-    response.body as unknown as NodeReadableStream<Uint8Array>,
-  );
+  const body = Readable.fromWeb(response.body as unknown as NodeReadableStream<Uint8Array>);
   // A client that left ends the pipeline with an error, and that cancels the body: nothing more to do.
   await pipeline(body, outgoing).catch((error: unknown) => {
     if (!signal.aborted) throw error;
   });
 }
 
-function toRequest(
-  incoming: IncomingMessage,
-  signal: AbortSignal,
-): Request | undefined {
-  const url = `http://${incoming.headers.host ?? "localhost"}${incoming.url ?? "/"}`;
-  if (!incoming.url?.startsWith("/") || !URL.canParse(url)) return undefined;
+function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
+  const url = `http://${incoming.headers.host ?? 'localhost'}${incoming.url ?? '/'}`;
+  if (!incoming.url?.startsWith('/') || !URL.canParse(url)) return undefined;
   const headers = new Headers();
-  for (const [name, values] of Object.entries(incoming.headersDistinct))
-    for (const value of values ?? []) headers.append(name, value);
-  const method = incoming.method ?? "GET";
-  if (method === "GET" || method === "HEAD")
-    return new Request(url, { method, headers, signal });
-  const body = Readable.toWeb(
-    incoming,
-  ) as unknown as ReadableStream<Uint8Array>;
+  for (const [name, values] of Object.entries(incoming.headersDistinct)) for (const value of values ?? []) headers.append(name, value);
+  const method = incoming.method ?? 'GET';
+  if (method === 'GET' || method === 'HEAD') return new Request(url, { method, headers, signal });
+  const body = Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>;
   // `duplex` is required by Node for a streamed body and unknown to the DOM types.
   return new Request(url, {
     method,
     headers,
     signal,
     body,
-    duplex: "half",
+    duplex: 'half',
   } as RequestInit);
 }

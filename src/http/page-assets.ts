@@ -3,10 +3,10 @@
  * browser for ever; the others are asked for again each time and answered with 304. A new build is noticed by the
  * modification time of `index.html`. Everything goes out under a policy that lets only our own files run.
  */
-import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { extname, join, sep } from "node:path";
-import { fileURLToPath } from "node:url";
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { extname, join, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 export interface PageAsset {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -26,8 +26,8 @@ export function pageAssets(folder: string = builtPage()): PageAssets {
   let readAtMtime: number | undefined;
   return {
     find(path) {
-      if (files.size === 0 || path === "index.html") {
-        const mtime = statSync(join(folder, "index.html"), {
+      if (files.size === 0 || path === 'index.html') {
+        const mtime = statSync(join(folder, 'index.html'), {
           throwIfNoEntry: false,
         })?.mtimeMs;
         if (mtime !== readAtMtime) {
@@ -42,31 +42,28 @@ export function pageAssets(folder: string = builtPage()): PageAssets {
 
 export function sendAsset(request: Request, asset: PageAsset): Response {
   const headers = {
-    "cache-control": asset.immutable
-      ? "public, max-age=31536000, immutable"
-      : "no-cache",
-    "content-security-policy": contentSecurityPolicy,
-    "content-type": asset.type,
+    'cache-control': asset.immutable ? 'public, max-age=31536000, immutable' : 'no-cache',
+    'content-security-policy': contentSecurityPolicy,
+    'content-type': asset.type,
     etag: asset.etag,
-    "x-frame-options": "DENY",
+    'x-frame-options': 'DENY',
   };
-  const known = request.headers.get("if-none-match")?.split(",") ?? [];
-  if (known.some((etag) => etag.trim().replace(/^W\//, "") === asset.etag))
-    return new Response(null, { status: 304, headers });
+  const known = request.headers.get('if-none-match')?.split(',') ?? [];
+  if (known.some((etag) => etag.trim().replace(/^W\//, '') === asset.etag)) return new Response(null, { status: 304, headers });
   return new Response(asset.bytes, {
-    headers: { ...headers, "content-length": String(asset.bytes.byteLength) },
+    headers: { ...headers, 'content-length': String(asset.bytes.byteLength) },
   });
 }
 
 export function pageNotBuilt(): Response {
   return new Response(
-    "The backup page is not built. Run `npm run build` in the repository, then reload. The API and the command line work without it.\n",
+    'The backup page is not built. Run `npm run build` in the repository, then reload. The API and the command line work without it.\n',
     {
       status: 503,
       headers: {
-        "content-type": "text/plain; charset=utf-8",
-        "cache-control": "no-store",
-        "retry-after": "5",
+        'content-type': 'text/plain; charset=utf-8',
+        'cache-control': 'no-store',
+        'retry-after': '5',
       },
     },
   );
@@ -83,15 +80,13 @@ export const contentSecurityPolicy = [
   "form-action 'none'",
   "frame-ancestors 'none'",
   "require-trusted-types-for 'script'",
-  "trusted-types svelte-trusted-html",
-].join("; ");
+  'trusted-types svelte-trusted-html',
+].join('; ');
 
 /** `dist/page`, seen from `dist/http` in the package and from `src/http` in the repository. */
 function builtPage(): string {
-  const packaged = fileURLToPath(new URL("../page", import.meta.url));
-  return existsSync(join(packaged, "index.html"))
-    ? packaged
-    : fileURLToPath(new URL("../../dist/page", import.meta.url));
+  const packaged = fileURLToPath(new URL('../page', import.meta.url));
+  return existsSync(join(packaged, 'index.html')) ? packaged : fileURLToPath(new URL('../../dist/page', import.meta.url));
 }
 
 function readFolder(folder: string): ReadonlyMap<string, PageAsset> {
@@ -102,28 +97,28 @@ function readFolder(folder: string): ReadonlyMap<string, PageAsset> {
   })) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
-    const key = path.slice(join(folder, sep).length).split(sep).join("/");
+    const key = path.slice(join(folder, sep).length).split(sep).join('/');
     const bytes = new Uint8Array(readFileSync(path));
     files.set(key, {
       bytes,
-      type: contentTypes[extname(entry.name)] ?? "application/octet-stream",
-      etag: `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`,
-      immutable: key.startsWith("assets/"),
+      type: contentTypes[extname(entry.name)] ?? 'application/octet-stream',
+      etag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`,
+      immutable: key.startsWith('assets/'),
     });
   }
   return files;
 }
 
 const contentTypes: Readonly<Record<string, string>> = {
-  ".css": "text/css; charset=utf-8",
-  ".html": "text/html; charset=utf-8",
-  ".ico": "image/x-icon",
-  ".js": "text/javascript; charset=utf-8",
-  ".json": "application/json; charset=utf-8",
-  ".map": "application/json; charset=utf-8",
-  ".png": "image/png",
-  ".svg": "image/svg+xml",
-  ".txt": "text/plain; charset=utf-8",
-  ".webmanifest": "application/manifest+json",
-  ".woff2": "font/woff2",
+  '.css': 'text/css; charset=utf-8',
+  '.html': 'text/html; charset=utf-8',
+  '.ico': 'image/x-icon',
+  '.js': 'text/javascript; charset=utf-8',
+  '.json': 'application/json; charset=utf-8',
+  '.map': 'application/json; charset=utf-8',
+  '.png': 'image/png',
+  '.svg': 'image/svg+xml',
+  '.txt': 'text/plain; charset=utf-8',
+  '.webmanifest': 'application/manifest+json',
+  '.woff2': 'font/woff2',
 };

@@ -6,14 +6,14 @@
  * `fetch` stands between the listener and Elysia, which would read a download to its end to answer HEAD, and which finds
  * no path behind a host name of less than four characters.
  */
-import { createServer as createNodeServer } from "node:http";
-import { Elysia } from "elysia";
-import { BackupError, errnoCode } from "../engine/errors.ts";
-import type { BackupServicePort } from "../service/service-port.ts";
-import { notFound } from "./answers.ts";
-import { type BackupRoutesOptions, backupRoutes } from "./api.ts";
-import { assertBindable, rememberClientAddress } from "./auth.ts";
-import { type Fetch, nodeListener } from "./node-listener.ts";
+import { createServer as createNodeServer } from 'node:http';
+import { Elysia } from 'elysia';
+import { BackupError, errnoCode } from '../engine/errors.ts';
+import type { BackupServicePort } from '../service/service-port.ts';
+import { notFound } from './answers.ts';
+import { type BackupRoutesOptions, backupRoutes } from './api.ts';
+import { assertBindable, rememberClientAddress } from './auth.ts';
+import { type Fetch, nodeListener } from './node-listener.ts';
 
 export interface ServerOptions extends BackupRoutesOptions<string> {
   readonly service: BackupServicePort;
@@ -28,45 +28,32 @@ export interface BackupServer {
   listen(): Promise<{ readonly url: string; readonly port: number }>;
   /** Ends all connections, event streams and downloads too. */
   stop(): Promise<void>;
-  fetch(
-    request: Request,
-    client?: { readonly address: string | undefined },
-  ): Promise<Response>;
+  fetch(request: Request, client?: { readonly address: string | undefined }): Promise<Response>;
 }
 
-const DEFAULT_HOST = "127.0.0.1";
+const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_PORT = 3000;
 
 export function createServer(options: ServerOptions): BackupServer {
-  const {
-    service,
-    host = DEFAULT_HOST,
-    port = DEFAULT_PORT,
-    prefix = "/backup",
-  } = options;
+  const { service, host = DEFAULT_HOST, port = DEFAULT_PORT, prefix = '/backup' } = options;
   const app = new Elysia()
     .use(backupRoutes(service, { ...options, prefix }))
     .get(
-      "/",
+      '/',
       () =>
         new Response(null, {
           status: 302,
           headers: { location: `.${prefix}/` },
         }),
-      { parse: "none" },
+      { parse: 'none' },
     )
-    .all("/*", () => notFound(), { parse: "none" })
+    .all('/*', () => notFound(), { parse: 'none' })
     .onError(() => notFound());
   let stopListening: (() => Promise<void>) | undefined;
 
-  async function fetch(
-    request: Request,
-    client: { readonly address: string | undefined } = { address: undefined },
-  ): Promise<Response> {
-    const isHead = request.method === "HEAD";
-    const asked = routable(
-      isHead ? new Request(request, { method: "GET" }) : request,
-    );
+  async function fetch(request: Request, client: { readonly address: string | undefined } = { address: undefined }): Promise<Response> {
+    const isHead = request.method === 'HEAD';
+    const asked = routable(isHead ? new Request(request, { method: 'GET' }) : request);
     rememberClientAddress(asked, client.address);
     const response = await app.handle(asked);
     if (!isHead) return response;
@@ -83,12 +70,7 @@ export function createServer(options: ServerOptions): BackupServer {
       assertBindable(host, options);
       const bound = await listenOn(fetch, host, port);
       stopListening = bound.stop;
-      const name =
-        host === "127.0.0.1"
-          ? "localhost"
-          : host.includes(":") && !host.startsWith("[")
-            ? `[${host}]`
-            : host;
+      const name = host === '127.0.0.1' ? 'localhost' : host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
       return { url: `http://${name}:${bound.port}${prefix}`, port: bound.port };
     },
     async stop() {
@@ -99,19 +81,15 @@ export function createServer(options: ServerOptions): BackupServer {
   };
 }
 
-async function listenOn(
-  fetch: Fetch,
-  host: string,
-  port: number,
-): Promise<{ readonly port: number; readonly stop: () => Promise<void> }> {
+async function listenOn(fetch: Fetch, host: string, port: number): Promise<{ readonly port: number; readonly stop: () => Promise<void> }> {
   const server = createNodeServer(nodeListener(fetch));
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => reject(cannotListen(host, port, error)));
+    server.once('error', (error) => reject(cannotListen(host, port, error)));
     server.listen(port, bare(host), resolve);
   });
   const address = server.address();
   return {
-    port: typeof address === "object" && address !== null ? address.port : port,
+    port: typeof address === 'object' && address !== null ? address.port : port,
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -125,30 +103,18 @@ function routable(request: Request): Request {
   const url = new URL(request.url);
   if (url.host.length >= 4) return request;
   const headers = new Headers(request.headers);
-  if (!headers.has("host")) headers.set("host", url.host);
-  return new Request(
-    new Request(
-      `${url.protocol}//localhost${url.pathname}${url.search}`,
-      request,
-    ),
-    { headers },
-  );
+  if (!headers.has('host')) headers.set('host', url.host);
+  return new Request(new Request(`${url.protocol}//localhost${url.pathname}${url.search}`, request), { headers });
 }
 
 function bare(host: string): string {
-  return host.replace(/^\[(.*)\]$/, "$1");
+  return host.replace(/^\[(.*)\]$/, '$1');
 }
 
 function cannotListen(host: string, port: number, error: unknown): BackupError {
-  const taken = errnoCode(error) === "EADDRINUSE";
-  return new BackupError(
-    "BAD_CONFIG",
-    `PORT=${port}: cannot listen on ${host}:${port}${taken ? ", another program does" : ""}`,
-    {
-      hint: taken
-        ? "Stop the other program or set PORT to a free port."
-        : "Set HOST to an address of this machine and PORT to a port from 1024 up.",
-      cause: error,
-    },
-  );
+  const taken = errnoCode(error) === 'EADDRINUSE';
+  return new BackupError('BAD_CONFIG', `PORT=${port}: cannot listen on ${host}:${port}${taken ? ', another program does' : ''}`, {
+    hint: taken ? 'Stop the other program or set PORT to a free port.' : 'Set HOST to an address of this machine and PORT to a port from 1024 up.',
+    cause: error,
+  });
 }

@@ -1,12 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { assertBindable } from "../../src/http/auth.ts";
-import { createServer } from "../../src/http/server.ts";
-import {
-  createFakeService,
-  type FakeService,
-  firstBackup,
-} from "./fake-service.ts";
-import { type Host, hosts } from "./hosts.ts";
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { assertBindable } from '../../src/http/auth.ts';
+import { createServer } from '../../src/http/server.ts';
+import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';
+import { type Host, hosts } from './hosts.ts';
 
 for (const [name, open] of Object.entries(hosts)) {
   describe(`access on ${name}`, () => {
@@ -15,140 +11,108 @@ for (const [name, open] of Object.entries(hosts)) {
 
     beforeEach(async () => {
       service = createFakeService();
-      host = await open({ service, allowedHosts: ["nas:8080", "backup.lan"] });
+      host = await open({ service, allowedHosts: ['nas:8080', 'backup.lan'] });
     });
     afterEach(() => host.close());
 
-    const status = async (
-      method: string,
-      path: string,
-      headers: Record<string, string>,
-    ) => (await host.fetch(path, { method, headers })).status;
+    const status = async (method: string, path: string, headers: Record<string, string>) => (await host.fetch(path, { method, headers })).status;
 
-    test("only a Host header that names this machine is answered", async () => {
+    test('only a Host header that names this machine is answered', async () => {
       for (const [header, expected] of [
-        ["localhost", 200],
-        ["LOCALHOST:5173", 200],
-        ["127.0.0.1:3000", 200],
-        ["[::1]:3000", 200],
-        ["nas:8080", 200],
-        ["backup.lan:9", 200],
-        ["nas:8081", 403],
-        ["evil.example", 403],
-        ["localhost.evil.example", 403],
-        ["127.0.0.1.evil.example:3000", 403],
-        ["127.0.0.1.nip.io", 403],
+        ['localhost', 200],
+        ['LOCALHOST:5173', 200],
+        ['127.0.0.1:3000', 200],
+        ['[::1]:3000', 200],
+        ['nas:8080', 200],
+        ['backup.lan:9', 200],
+        ['nas:8081', 403],
+        ['evil.example', 403],
+        ['localhost.evil.example', 403],
+        ['127.0.0.1.evil.example:3000', 403],
+        ['127.0.0.1.nip.io', 403],
       ] as const) {
-        expect([
-          header,
-          await status("GET", "/backup/api/status", { host: header }),
-        ]).toEqual([header, expected]);
+        expect([header, await status('GET', '/backup/api/status', { host: header })]).toEqual([header, expected]);
       }
     });
 
-    test("what came through a proxy is not this machine", async () => {
+    test('what came through a proxy is not this machine', async () => {
       expect(
-        await status("POST", "/backup/now", {
-          "x-forwarded-for": "203.0.113.9",
+        await status('POST', '/backup/now', {
+          'x-forwarded-for': '203.0.113.9',
         }),
       ).toBe(403);
       expect(
-        await status("GET", "/backup/api/status", {
-          forwarded: "for=203.0.113.9",
+        await status('GET', '/backup/api/status', {
+          forwarded: 'for=203.0.113.9',
         }),
       ).toBe(403);
       expect(service.calls).toEqual([]);
     });
 
-    test("another web site changes nothing", async () => {
+    test('another web site changes nothing', async () => {
       const own = host.origin;
       const refused: Record<string, string>[] = [
-        { origin: "https://evil.example" },
-        { origin: "null" },
+        { origin: 'https://evil.example' },
+        { origin: 'null' },
         { origin: `${own}1` },
-        { origin: "http://localhost:1" },
-        { "sec-fetch-site": "cross-site" },
-        { "sec-fetch-site": "same-site" },
-        { origin: own, "sec-fetch-site": "cross-site" },
-        { origin: "https://evil.example", "sec-fetch-site": "same-origin" },
+        { origin: 'http://localhost:1' },
+        { 'sec-fetch-site': 'cross-site' },
+        { 'sec-fetch-site': 'same-site' },
+        { origin: own, 'sec-fetch-site': 'cross-site' },
+        { origin: 'https://evil.example', 'sec-fetch-site': 'same-origin' },
       ];
       for (const headers of refused) {
         for (const [method, path] of [
-          ["POST", "/backup/now"],
-          ["POST", "/backup/config"],
-          ["DELETE", `/backup/${firstBackup}`],
-          ["PATCH", `/backup/api/backups/${firstBackup}`],
-          ["POST", `/backup/api/backups/${firstBackup}/restore`],
-          ["POST", "/backup/api/restore/undo"],
-          ["POST", "/backup/api/runs/stop"],
+          ['POST', '/backup/now'],
+          ['POST', '/backup/config'],
+          ['DELETE', `/backup/${firstBackup}`],
+          ['PATCH', `/backup/api/backups/${firstBackup}`],
+          ['POST', `/backup/api/backups/${firstBackup}/restore`],
+          ['POST', '/backup/api/restore/undo'],
+          ['POST', '/backup/api/runs/stop'],
         ] as const) {
-          expect([headers, path, await status(method, path, headers)]).toEqual([
-            headers,
-            path,
-            403,
-          ]);
+          expect([headers, path, await status(method, path, headers)]).toEqual([headers, path, 403]);
         }
       }
       expect(service.calls).toEqual([]);
     });
 
-    test("the own page and curl change what they like", async () => {
-      for (const headers of [
-        {},
-        { origin: host.origin },
-        { origin: host.origin, "sec-fetch-site": "same-origin" },
-        { "sec-fetch-site": "none" },
-      ]) {
-        expect(
-          await status(
-            "POST",
-            "/backup/now",
-            headers as Record<string, string>,
-          ),
-        ).toBe(200);
+    test('the own page and curl change what they like', async () => {
+      for (const headers of [{}, { origin: host.origin }, { origin: host.origin, 'sec-fetch-site': 'same-origin' }, { 'sec-fetch-site': 'none' }]) {
+        expect(await status('POST', '/backup/now', headers as Record<string, string>)).toBe(200);
       }
     });
 
-    test("another web site reads no data but may link to the page", async () => {
-      for (const path of [
-        "/backup/api/status",
-        "/backup/api/events",
-        `/backup/api/backups/${firstBackup}/download`,
-      ]) {
-        expect(
-          await status("GET", path, { "sec-fetch-site": "cross-site" }),
-        ).toBe(403);
+    test('another web site reads no data but may link to the page', async () => {
+      for (const path of ['/backup/api/status', '/backup/api/events', `/backup/api/backups/${firstBackup}/download`]) {
+        expect(await status('GET', path, { 'sec-fetch-site': 'cross-site' })).toBe(403);
       }
       expect(
-        await status("GET", "/backup", {
-          "sec-fetch-site": "cross-site",
-          "sec-fetch-mode": "navigate",
+        await status('GET', '/backup', {
+          'sec-fetch-site': 'cross-site',
+          'sec-fetch-mode': 'navigate',
         }),
       ).toBe(308);
     });
 
-    test("hostile names are refused before the service hears of them", async () => {
+    test('hostile names are refused before the service hears of them', async () => {
       for (const hostile of hostileNames) {
         for (const [method, path] of [
-          ["DELETE", `/backup/${hostile}`],
-          ["GET", `/backup/${hostile}`],
-          ["GET", `/backup/api/backups/${hostile}`],
-          ["GET", `/backup/api/backups/${hostile}/download`],
-          ["GET", `/backup/api/backups/${hostile}/restore`],
-          ["PATCH", `/backup/api/backups/${hostile}`],
-          ["POST", `/backup/api/backups/${hostile}/verify`],
-          ["POST", `/backup/api/backups/${hostile}/adopt`],
-          ["POST", `/backup/api/backups/${hostile}/restore`],
+          ['DELETE', `/backup/${hostile}`],
+          ['GET', `/backup/${hostile}`],
+          ['GET', `/backup/api/backups/${hostile}`],
+          ['GET', `/backup/api/backups/${hostile}/download`],
+          ['GET', `/backup/api/backups/${hostile}/restore`],
+          ['PATCH', `/backup/api/backups/${hostile}`],
+          ['POST', `/backup/api/backups/${hostile}/verify`],
+          ['POST', `/backup/api/backups/${hostile}/adopt`],
+          ['POST', `/backup/api/backups/${hostile}/restore`],
         ] as const) {
           const response = await host.fetch(path, {
             method,
-            body: method === "POST" ? '{"confirm":"dev.sqlite"}' : undefined,
+            body: method === 'POST' ? '{"confirm":"dev.sqlite"}' : undefined,
           });
-          expect([
-            method,
-            path.slice(0, 200),
-            response.status >= 400 && response.status < 500,
-          ]).toEqual([method, path.slice(0, 200), true]);
+          expect([method, path.slice(0, 200), response.status >= 400 && response.status < 500]).toEqual([method, path.slice(0, 200), true]);
           await response.body?.cancel();
         }
       }
@@ -158,23 +122,23 @@ for (const [name, open] of Object.entries(hosts)) {
 }
 
 const hostileNames = [
-  "..%2F..%2Fdb%2Fdev.sqlite",
-  "..%2f..%2fdb%2fdev.sqlite",
-  "%2e%2e%2f%2e%2e%2fdb%2fdev.sqlite",
-  "..%252F..%252Fdb%252Fdev.sqlite",
-  "%252e%252e%252fdev.sqlite",
-  "..%25252Fdb",
-  "..%5C..%5Cdb%5Cdev.sqlite",
-  "..%255Cdb",
-  "%2Fetc%2Fpasswd",
-  "%2F%2Fetc%2Fpasswd",
-  "C:%5CWindows%5Csystem32",
-  "C:%2FWindows",
-  "%5C%5C%3F%5CC:%5Cdev.sqlite",
-  "%5C%5Cserver%5Cshare",
-  "CON",
-  "NUL",
-  "aux.sqlite",
+  '..%2F..%2Fdb%2Fdev.sqlite',
+  '..%2f..%2fdb%2fdev.sqlite',
+  '%2e%2e%2f%2e%2e%2fdb%2fdev.sqlite',
+  '..%252F..%252Fdb%252Fdev.sqlite',
+  '%252e%252e%252fdev.sqlite',
+  '..%25252Fdb',
+  '..%5C..%5Cdb%5Cdev.sqlite',
+  '..%255Cdb',
+  '%2Fetc%2Fpasswd',
+  '%2F%2Fetc%2Fpasswd',
+  'C:%5CWindows%5Csystem32',
+  'C:%2FWindows',
+  '%5C%5C%3F%5CC:%5Cdev.sqlite',
+  '%5C%5Cserver%5Cshare',
+  'CON',
+  'NUL',
+  'aux.sqlite',
   `${firstBackup}%00`,
   `${firstBackup}%00.txt`,
   `%00${firstBackup}`,
@@ -196,150 +160,126 @@ const hostileNames = [
   `${firstBackup}%3Fx`,
   `${firstBackup}%23x`,
   firstBackup.toUpperCase(),
-  firstBackup.replace("backup", "ba%D1%81kup"),
-  firstBackup.replace("2024", "%D9%A2%D9%A0%D9%A2%D9%A4"),
-  firstBackup.replace("2024", "%EF%BC%92024"),
-  firstBackup.replaceAll("-", "%E2%80%90"),
-  firstBackup.replace(".sqlite", "%EF%BC%8Esqlite"),
-  firstBackup.replace(".sqlite", "%E2%80%AEetilqs."),
-  "%EF%BC%8E%EF%BC%8E%EF%BC%8Fdb",
-  "%c0%ae%c0%ae%c0%afdb",
-  "%uff0e%uff0e%u2215db",
-  "%ZZ",
-  "%",
-  "%E0%A4%A",
-  "-rf",
-  "*",
-  "%2A.sqlite",
-  "$(reboot)",
-  "%60reboot%60",
+  firstBackup.replace('backup', 'ba%D1%81kup'),
+  firstBackup.replace('2024', '%D9%A2%D9%A0%D9%A2%D9%A4'),
+  firstBackup.replace('2024', '%EF%BC%92024'),
+  firstBackup.replaceAll('-', '%E2%80%90'),
+  firstBackup.replace('.sqlite', '%EF%BC%8Esqlite'),
+  firstBackup.replace('.sqlite', '%E2%80%AEetilqs.'),
+  '%EF%BC%8E%EF%BC%8E%EF%BC%8Fdb',
+  '%c0%ae%c0%ae%c0%afdb',
+  '%uff0e%uff0e%u2215db',
+  '%ZZ',
+  '%',
+  '%E0%A4%A',
+  '-rf',
+  '*',
+  '%2A.sqlite',
+  '$(reboot)',
+  '%60reboot%60',
   "'%3B%20drop%20table%20backups%3B--",
-  "settings.json",
-  "a".repeat(10_000),
-  `${firstBackup}${"%2F..".repeat(1_000)}`,
+  'settings.json',
+  'a'.repeat(10_000),
+  `${firstBackup}${'%2F..'.repeat(1_000)}`,
 ];
 
-test("there are at least fifty hostile names", () => {
+test('there are at least fifty hostile names', () => {
   expect(new Set(hostileNames).size).toBeGreaterThanOrEqual(50);
 });
 
-describe("authorize", () => {
-  test("decides alone who may act, and names the user", async () => {
+describe('authorize', () => {
+  test('decides alone who may act, and names the user', async () => {
     const service = createFakeService();
     const asked: string[] = [];
     const server = createServer({
       service,
-      host: "0.0.0.0",
+      host: '0.0.0.0',
       authorize(request, action) {
         asked.push(action);
-        return request.headers.get("authorization") === "Bearer good"
-          ? { user: "ada" }
-          : false;
+        return request.headers.get('authorization') === 'Bearer good' ? { user: 'ada' } : false;
       },
     });
-    const send = (init: RequestInit, path = "/backup/now") =>
-      server.fetch(new Request(`https://app.example${path}`, init));
-    expect((await send({ method: "POST" })).status).toBe(403);
+    const send = (init: RequestInit, path = '/backup/now') => server.fetch(new Request(`https://app.example${path}`, init));
+    expect((await send({ method: 'POST' })).status).toBe(403);
     expect(service.calls).toEqual([]);
     expect(
       (
         await send({
-          method: "POST",
-          headers: { authorization: "Bearer good" },
+          method: 'POST',
+          headers: { authorization: 'Bearer good' },
         })
       ).status,
     ).toBe(200);
-    expect(service.users).toEqual(["ada"]);
+    expect(service.users).toEqual(['ada']);
     expect(
       (
         await send({
-          method: "POST",
+          method: 'POST',
           headers: {
-            authorization: "Bearer good",
-            origin: "https://evil.example",
+            authorization: 'Bearer good',
+            origin: 'https://evil.example',
           },
         })
       ).status,
     ).toBe(403);
-    const health = await send({}, "/backup/health");
-    expect([health.status, await health.json()]).toEqual([
-      200,
-      { status: "ok" },
-    ]);
-    expect(asked).toEqual(["backup", "backup", "read"]);
+    const health = await send({}, '/backup/health');
+    expect([health.status, await health.json()]).toEqual([200, { status: 'ok' }]);
+    expect(asked).toEqual(['backup', 'backup', 'read']);
   });
 
-  test("one that fails lets nobody in", async () => {
+  test('one that fails lets nobody in', async () => {
     const service = createFakeService();
     const server = createServer({
       service,
       onError: () => {},
-      authorize: () => Promise.reject(new Error("session store is down")),
+      authorize: () => Promise.reject(new Error('session store is down')),
     });
-    expect(
-      (
-        await server.fetch(
-          new Request("http://localhost/backup/now", { method: "POST" }),
-        )
-      ).status,
-    ).toBe(500);
+    expect((await server.fetch(new Request('http://localhost/backup/now', { method: 'POST' }))).status).toBe(500);
     expect(service.calls).toEqual([]);
   });
 });
 
-describe("binding", () => {
-  test("without authorize only loopback addresses are bound", async () => {
-    for (const host of ["127.0.0.1", "127.0.0.53", "::1", "[::1]", "localhost"])
-      expect(() => assertBindable(host)).not.toThrow();
-    for (const host of [
-      "0.0.0.0",
-      "::",
-      "192.168.1.5",
-      "example.org",
-      "",
-      "127.evil.example",
-    ]) {
+describe('binding', () => {
+  test('without authorize only loopback addresses are bound', async () => {
+    for (const host of ['127.0.0.1', '127.0.0.53', '::1', '[::1]', 'localhost']) expect(() => assertBindable(host)).not.toThrow();
+    for (const host of ['0.0.0.0', '::', '192.168.1.5', 'example.org', '', '127.evil.example']) {
       expect(() => assertBindable(host)).toThrow(/loopback/);
-      expect(() =>
-        assertBindable(host, { authorize: () => true }),
-      ).not.toThrow();
+      expect(() => assertBindable(host, { authorize: () => true })).not.toThrow();
     }
     await expect(
       createServer({
         service: createFakeService(),
-        host: "0.0.0.0",
+        host: '0.0.0.0',
         port: 0,
       }).listen(),
-    ).rejects.toMatchObject({ code: "BAD_CONFIG" });
+    ).rejects.toMatchObject({ code: 'BAD_CONFIG' });
   });
 
-  test("a port that is taken is told in a sentence", async () => {
+  test('a port that is taken is told in a sentence', async () => {
     const first = createServer({ service: createFakeService(), port: 0 });
     const { port } = await first.listen();
     const second = createServer({ service: createFakeService(), port });
     await expect(second.listen()).rejects.toMatchObject({
-      code: "BAD_CONFIG",
-      message: expect.stringContaining("another program"),
+      code: 'BAD_CONFIG',
+      message: expect.stringContaining('another program'),
     });
     await first.stop();
   });
 });
 
-test("a short host name does not confuse the router", async () => {
+test('a short host name does not confuse the router', async () => {
   const server = createServer({
     service: createFakeService(),
-    allowedHosts: ["x"],
+    allowedHosts: ['x'],
   });
-  expect(
-    (await server.fetch(new Request("http://x/backup/api/status"))).status,
-  ).toBe(200);
+  expect((await server.fetch(new Request('http://x/backup/api/status'))).status).toBe(200);
 });
 
-test("the plugin leaves the errors and addresses of its host alone", async () => {
-  const open = hosts["an Elysia app"];
+test('the plugin leaves the errors and addresses of its host alone', async () => {
+  const open = hosts['an Elysia app'];
   const host = await open?.({ service: createFakeService() });
-  expect(await (await host?.fetch("/host"))?.text()).toBe("host");
-  const unknown = await host?.fetch("/elsewhere");
-  expect([unknown?.status, await unknown?.text()]).toEqual([404, "NOT_FOUND"]);
+  expect(await (await host?.fetch('/host'))?.text()).toBe('host');
+  const unknown = await host?.fetch('/elsewhere');
+  expect([unknown?.status, await unknown?.text()]).toEqual([404, 'NOT_FOUND']);
   await host?.close();
 });

@@ -2,8 +2,8 @@
  * A small service in memory that keeps the promises of `BackupServicePort`: backups are byte strings, a run takes as
  * many event-loop turns as its test wants. `calls` lists what was asked of it, for tests that something was not.
  */
-import { createHash } from "node:crypto";
-import { BackupError, type ErrorBody } from "../../src/engine/errors.ts";
+import { createHash } from 'node:crypto';
+import { BackupError, type ErrorBody } from '../../src/engine/errors.ts';
 import type {
   BackupConfig,
   BackupItem,
@@ -16,12 +16,12 @@ import type {
   Settings,
   Status,
   VerdictCode,
-} from "../../src/service/model.ts";
-import type { BackupServicePort } from "../../src/service/service-port.ts";
+} from '../../src/service/model.ts';
+import type { BackupServicePort } from '../../src/service/service-port.ts';
 
-export const firstBackup = "backup-2024-01-15T10-30-00-000Z.sqlite";
-export const secondBackup = "backup-2024-01-15T11-30-00-000Z.sqlite";
-export const missingBackup = "backup-2020-01-01T00-00-00-000Z.sqlite";
+export const firstBackup = 'backup-2024-01-15T10-30-00-000Z.sqlite';
+export const secondBackup = 'backup-2024-01-15T11-30-00-000Z.sqlite';
+export const missingBackup = 'backup-2020-01-01T00-00-00-000Z.sqlite';
 
 export interface FakeService extends BackupServicePort {
   readonly calls: string[];
@@ -39,10 +39,7 @@ export interface FakeService extends BackupServicePort {
   };
   emit(event: ServiceEvent): void;
   addBackup(filename: string, overrides?: Partial<BackupItem>): void;
-  verifyFile(
-    path: string,
-    options?: { full?: boolean },
-  ): Promise<{ ok: boolean; detail: string }>;
+  verifyFile(path: string, options?: { full?: boolean }): Promise<{ ok: boolean; detail: string | null }>;
   close(): Promise<void>;
 }
 
@@ -50,23 +47,20 @@ export function createFakeService(): FakeService {
   const calls: string[] = [];
   const users: (string | undefined)[] = [];
   const listeners = new Set<(event: ServiceEvent) => void>();
-  const backups = new Map<
-    string,
-    { item: BackupItem; bytes: Uint8Array<ArrayBuffer> }
-  >();
+  const backups = new Map<string, { item: BackupItem; bytes: Uint8Array<ArrayBuffer> }>();
   const runs: Run[] = [];
   const started: Settings = {
     enabled: true,
     intervalMinutes: 10,
     retentionCount: 10,
     s3Enabled: false,
-    s3Path: "backups/database",
-    verify: "quick",
+    s3Path: 'backups/database',
+    verify: 'quick',
     maxAgeMinutes: null,
   };
   let settings = started;
   let stopAsked: (() => void) | undefined;
-  const behaviour: FakeService["behaviour"] = {};
+  const behaviour: FakeService['behaviour'] = {};
 
   function enter(name: string): void {
     calls.push(name);
@@ -76,39 +70,31 @@ export function createFakeService(): FakeService {
   function get(filename: string) {
     const found = backups.get(filename);
     if (found) return found;
-    throw new BackupError("GONE", `there is no backup ${filename}`, {
-      hint: "List the backups; it may have been pruned.",
+    throw new BackupError('GONE', `there is no backup ${filename}`, {
+      hint: 'List the backups; it may have been pruned.',
     });
   }
 
-  function addBackup(
-    filename: string,
-    overrides: Partial<BackupItem> = {},
-  ): void {
-    const bytes = new TextEncoder().encode(
-      `SQLite format 3\0${filename}`.padEnd(1_000, "."),
-    );
-    const [, date = "", hour, minute, second, ms] =
-      /^backup-(.{10})T(..)-(..)-(..)-(...)Z/.exec(filename) ?? [];
+  function addBackup(filename: string, overrides: Partial<BackupItem> = {}): void {
+    const bytes = new TextEncoder().encode(`SQLite format 3\0${filename}`.padEnd(1_000, '.'));
+    const [, date = '', hour, minute, second, ms] = /^backup-(.{10})T(..)-(..)-(..)-(...)Z/.exec(filename) ?? [];
     const createdAt = new Date(`${date}T${hour}:${minute}:${second}.${ms}Z`);
     const item: BackupItem = {
       filename,
       size: bytes.byteLength,
       createdAt,
-      trigger: "schedule",
+      trigger: 'schedule',
       user: null,
       verified: true,
-      verification: { state: "verified", method: "quick", at: createdAt },
+      verification: { state: 'verified', method: 'quick', at: createdAt },
       foreign: false,
       pinned: false,
       note: null,
       safety: false,
-      sha256: createHash("sha256").update(bytes).digest("hex"),
+      sha256: createHash('sha256').update(bytes).digest('hex'),
       pages: 1,
       pageSize: 4_096,
-      placements: [
-        { target: "local", status: "stored", at: createdAt, error: null },
-      ],
+      placements: [{ target: 'local', status: 'stored', at: createdAt, error: null }],
       ...overrides,
     };
     backups.set(filename, { item, bytes });
@@ -118,55 +104,49 @@ export function createFakeService(): FakeService {
     return {
       id,
       kind,
-      trigger: "manual",
+      trigger: 'manual',
       user: null,
       startedAt: new Date(),
       backup: null,
-      steps: [
-        { name: "copy", state: "running", bytesDone: 500, bytesTotal: 1_000 },
-      ],
+      steps: [{ name: 'copy', state: 'running', bytesDone: 500, bytesTotal: 1_000 }],
       percent: 50,
     };
   }
 
-  async function runOf(
-    kind: RunKind,
-    backup: string | null,
-    onProgress?: (run: RunProgress) => void,
-  ): Promise<Run> {
+  async function runOf(kind: RunKind, backup: string | null, onProgress?: (run: RunProgress) => void): Promise<Run> {
     const id = `run-${runs.length + 1}`;
     const progress = progressOf(kind, id);
     onProgress?.(progress);
-    emit({ type: "progress", run: progress });
-    const stopped = new Promise<"stopped">((resolve) => {
-      stopAsked = () => resolve("stopped");
+    emit({ type: 'progress', run: progress });
+    const stopped = new Promise<'stopped'>((resolve) => {
+      stopAsked = () => resolve('stopped');
     });
     const how = await Promise.race([behaviour.until, stopped]);
     stopAsked = undefined;
     const error: ErrorBody | null =
-      how === "stopped"
+      how === 'stopped'
         ? {
-            code: "ABORTED",
-            message: "the run was stopped",
-            hint: "Start it again when you like.",
+            code: 'ABORTED',
+            message: 'the run was stopped',
+            hint: 'Start it again when you like.',
           }
         : (behaviour.runError ?? null);
     const run: Run = {
       id,
       kind,
-      trigger: "manual",
+      trigger: 'manual',
       user: null,
       plannedAt: null,
       startedAt: progress.startedAt,
       endedAt: new Date(),
-      result: how === "stopped" ? "stopped" : error ? "failed" : "success",
+      result: how === 'stopped' ? 'stopped' : error ? 'failed' : 'success',
       backup,
       sizeBytes: error ? null : 1_000,
-      steps: [{ name: "copy", state: error ? "failed" : "done", ms: 1 }],
+      steps: [{ name: 'copy', state: error ? 'failed' : 'done', ms: 1 }],
       error,
     };
     runs.unshift(run);
-    emit({ type: "run", run });
+    emit({ type: 'run', run });
     return run;
   }
 
@@ -178,8 +158,8 @@ export function createFakeService(): FakeService {
     return {
       ...settings,
       changed: settings === started ? {} : started,
-      localPath: "./storage/backups",
-      databasePath: "./db/dev.sqlite",
+      localPath: './storage/backups',
+      databasePath: './db/dev.sqlite',
       cron: null,
       s3: { configured: false, bucket: null, region: null, endpoint: null },
     };
@@ -188,7 +168,7 @@ export function createFakeService(): FakeService {
   async function restored(
     kind: RunKind,
     backup: string,
-    mode: RestoreResult["mode"],
+    mode: RestoreResult['mode'],
     path: string,
     onProgress?: (run: RunProgress) => void,
   ): Promise<RestoreResult> {
@@ -199,7 +179,7 @@ export function createFakeService(): FakeService {
       backup,
       mode,
       path,
-      safetyBackup: mode === "file" ? null : firstBackup,
+      safetyBackup: mode === 'file' ? null : firstBackup,
       report,
     };
   }
@@ -217,19 +197,19 @@ export function createFakeService(): FakeService {
       return listeners.size;
     },
     start() {
-      enter("start");
+      enter('start');
     },
     async stop() {
-      enter("stop");
+      enter('stop');
     },
     async close() {
-      calls.push("close");
+      calls.push('close');
     },
     async performBackup(userId, options): Promise<BackupResult> {
-      enter("performBackup");
+      enter('performBackup');
       users.push(userId);
-      const filename = `backup-2024-01-15T12-30-00-${String(runs.length).padStart(3, "0")}Z.sqlite`;
-      const report = await runOf("backup", filename, options?.onProgress);
+      const filename = `backup-2024-01-15T12-30-00-${String(runs.length).padStart(3, '0')}Z.sqlite`;
+      const report = await runOf('backup', filename, options?.onProgress);
       if (report.error) return { success: false, error: report.error, report };
       addBackup(filename);
       return {
@@ -240,29 +220,27 @@ export function createFakeService(): FakeService {
         report,
       };
     },
-    requestBackup() {
-      enter("requestBackup");
-      return { runId: "run-1" };
+    async requestBackup() {
+      enter('requestBackup');
+      return { runId: 'run-1' };
     },
     async getBackups() {
-      enter("getBackups");
-      return [...backups.values()]
-        .map(({ item }) => item)
-        .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
+      enter('getBackups');
+      return [...backups.values()].map(({ item }) => item).sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
     },
     async getBackup(filename) {
-      enter("getBackup");
+      enter('getBackup');
       return get(filename).item;
     },
     async openBackup(filename) {
-      enter("openBackup");
+      enter('openBackup');
       const { bytes, item } = get(filename);
       return {
         sizeBytes: bytes.byteLength,
-        etag: item.sha256 ?? "",
+        etag: item.sha256 ?? '',
         modifiedAt: item.createdAt,
         stream(from, to) {
-          calls.push("stream");
+          calls.push('stream');
           return new ReadableStream({
             // As asynchronous as a file's: servers treat a stream that is ready at once in another way.
             async pull(controller) {
@@ -276,24 +254,22 @@ export function createFakeService(): FakeService {
     },
     getConfig,
     updateConfig(change) {
-      enter("updateConfig");
+      enter('updateConfig');
       const { revert = [], ...changed } = change;
-      const reverted = Object.fromEntries(
-        revert.map((name) => [name, started[name]]),
-      );
+      const reverted = Object.fromEntries(revert.map((name) => [name, started[name]]));
       settings = { ...settings, ...changed, ...reverted };
       return getConfig();
     },
     async getStatus(): Promise<Status> {
-      enter("getStatus");
-      const code = behaviour.verdict ?? "protected";
+      enter('getStatus');
+      const code = behaviour.verdict ?? 'protected';
       return {
         serverTime: new Date(),
-        version: "0.0.0",
-        verdict: { code, tone: code === "protected" ? "green" : "red" },
+        version: '0.0.0',
+        verdict: { code, tone: code === 'protected' ? 'green' : 'red' },
         database: {
-          name: "dev.sqlite",
-          path: "./db/dev.sqlite",
+          name: 'dev.sqlite',
+          path: './db/dev.sqlite',
           exists: true,
           sizeBytes: 1_000,
           changedAt: new Date(0),
@@ -306,7 +282,7 @@ export function createFakeService(): FakeService {
           nextRunAt: null,
         },
         local: {
-          path: "./storage/backups",
+          path: './storage/backups',
           count: backups.size,
           keep: 10,
           sizeBytes: 2_000,
@@ -316,7 +292,7 @@ export function createFakeService(): FakeService {
           enabled: false,
           configured: false,
           bucket: null,
-          path: "",
+          path: '',
           stored: 0,
           waiting: 0,
           nextTryAt: null,
@@ -335,67 +311,67 @@ export function createFakeService(): FakeService {
       };
     },
     getRuns(options) {
-      enter("getRuns");
+      enter('getRuns');
       return runs.slice(0, options?.limit);
     },
     async deleteBackup(filename, options) {
-      enter(`deleteBackup ${options?.target ?? "all"}`);
+      enter(`deleteBackup ${options?.target ?? 'all'}`);
       get(filename);
       backups.delete(filename);
     },
     async verifyBackup(filename, options) {
-      enter(`verifyBackup ${options?.full ? "full" : "quick"}`);
+      enter(`verifyBackup ${options?.full ? 'full' : 'quick'}`);
       await behaviour.until;
       const { item, bytes } = get(filename);
       const at = new Date();
-      const method = options?.full ? "full" : "quick";
+      const method = options?.full ? 'full' : 'quick';
       const checked: BackupItem = behaviour.damaged
         ? {
             ...item,
             verified: false,
             verification: {
-              state: "damaged",
+              state: 'damaged',
               method,
               at,
-              detail: "row 1 missing from index",
+              detail: 'row 1 missing from index',
             },
           }
         : {
             ...item,
             verified: true,
-            verification: { state: "verified", method, at },
+            verification: { state: 'verified', method, at },
           };
       backups.set(filename, { item: checked, bytes });
       return checked;
     },
     async verifyFile() {
-      enter("verifyFile");
+      enter('verifyFile');
       return {
         ok: !behaviour.damaged,
-        detail: behaviour.damaged ? "row 1 missing from index" : "ok",
+        detail: behaviour.damaged ? 'row 1 missing from index' : null,
       };
     },
     async adoptBackup(filename) {
-      enter("adoptBackup");
+      enter('adoptBackup');
       const { item, bytes } = get(filename);
       const adopted = { ...item, foreign: false };
       backups.set(filename, { item: adopted, bytes });
       return adopted;
     },
     async updateBackup(filename, change) {
-      enter("updateBackup");
+      enter('updateBackup');
       const { item, bytes } = get(filename);
       const changed = { ...item, ...change };
       backups.set(filename, { item: changed, bytes });
       return changed;
     },
     async planRestore(filename) {
-      enter("planRestore");
+      enter('planRestore');
       const { item } = get(filename);
       return {
         backup: filename,
-        confirm: "dev.sqlite",
-        expected: "stamp-1",
+        confirm: 'dev.sqlite',
+        expected: 'stamp-1',
         now: { sizeBytes: 1_000, changedAt: new Date(0), pageSize: 4_096 },
         after: {
           sizeBytes: item.size,
@@ -403,43 +379,31 @@ export function createFakeService(): FakeService {
           verified: item.verified,
           pageSize: 4_096,
         },
-        tables: [{ name: "orders", now: 12, after: 10 }],
-        modes: ["online", "offline"],
+        tables: [{ name: 'orders', now: 12, after: 10 }],
+        modes: ['online', 'offline'],
         warnings: [],
       };
     },
     async restore(filename, options) {
-      enter(`restore ${options?.mode ?? "online"}`);
+      enter(`restore ${options?.mode ?? 'online'}`);
       users.push(options?.user);
-      if (filename.startsWith("backup-")) get(filename);
-      return restored(
-        "restore",
-        filename,
-        options?.mode ?? "online",
-        options?.to ?? "./db/dev.sqlite",
-        options?.onProgress,
-      );
+      if (filename.startsWith('backup-')) get(filename);
+      return restored('restore', filename, options?.mode ?? 'online', options?.to ?? './db/dev.sqlite', options?.onProgress);
     },
     async undoRestore(options) {
-      enter("undoRestore");
-      return restored(
-        "undo",
-        firstBackup,
-        "online",
-        "./db/dev.sqlite",
-        options?.onProgress,
-      );
+      enter('undoRestore');
+      return restored('undo', firstBackup, 'online', './db/dev.sqlite', options?.onProgress);
     },
     async prune(options) {
-      enter("prune");
+      enter('prune');
       return {
-        kept: [{ filename: secondBackup, reasons: ["newest"] }],
-        removed: [{ filename: firstBackup, reason: "older than the 1 kept" }],
+        kept: [{ filename: secondBackup, reasons: ['newest'] }],
+        removed: [{ filename: firstBackup, reason: 'older than the 1 kept' }],
         dryRun: options?.dryRun ?? false,
       };
     },
     async stopRun() {
-      enter("stopRun");
+      enter('stopRun');
       const stop = stopAsked;
       stop?.();
       return stop !== undefined;

@@ -1,7 +1,7 @@
 /** The places where the routes must behave alike: a bare `fetch`, our server, Bun's, and an Elysia app of a host. */
-import { Elysia } from "elysia";
-import { backupRoutes } from "../../src/http/api.ts";
-import { createServer, type ServerOptions } from "../../src/http/server.ts";
+import { Elysia } from 'elysia';
+import { backupRoutes } from '../../src/http/api.ts';
+import { createServer, type ServerOptions } from '../../src/http/server.ts';
 
 export interface Host {
   readonly origin: string;
@@ -11,27 +11,23 @@ export interface Host {
   close(): Promise<void>;
 }
 
-export const hosts: Readonly<
-  Record<string, (options: ServerOptions) => Promise<Host>>
-> = {
-  async "bare fetch"(options) {
+export const hosts: Readonly<Record<string, (options: ServerOptions) => Promise<Host>>> = {
+  async 'bare fetch'(options) {
     const server = createServer(options);
     return {
-      origin: "http://localhost",
+      origin: 'http://localhost',
       sendsLength: true,
-      fetch: (path, init) =>
-        server.fetch(new Request(`http://localhost${path}`, init)),
+      fetch: (path, init) => server.fetch(new Request(`http://localhost${path}`, init)),
       close: async () => {},
     };
   },
-  async "the server"(options) {
+  async 'the server'(options) {
     const server = createServer({ ...options, port: 0 });
     const origin = `http://localhost:${(await server.listen()).port}`;
     return {
       origin,
       sendsLength: true,
-      fetch: (path, init) =>
-        fetch(origin + path, { redirect: "manual", ...init }),
+      fetch: (path, init) => fetch(origin + path, { redirect: 'manual', ...init }),
       close: () => server.stop(),
     };
   },
@@ -39,30 +35,25 @@ export const hosts: Readonly<
     const routes = createServer(options);
     const server = Bun.serve({
       port: 0,
-      hostname: "127.0.0.1",
-      fetch: (request, self) =>
-        routes.fetch(request, { address: self.requestIP(request)?.address }),
+      hostname: '127.0.0.1',
+      fetch: (request, self) => routes.fetch(request, { address: self.requestIP(request)?.address }),
     });
     const origin = `http://localhost:${server.port}`;
     return {
       origin,
       sendsLength: false,
-      fetch: (path, init) =>
-        fetch(origin + path, { redirect: "manual", ...init }),
+      fetch: (path, init) => fetch(origin + path, { redirect: 'manual', ...init }),
       close: () => server.stop(true),
     };
   },
-  async "an Elysia app"({ service, ...options }) {
-    const app = new Elysia()
-      .get("/host", () => "host")
-      .use(backupRoutes(service, options));
-    app.listen({ port: 0, hostname: "127.0.0.1" });
+  async 'an Elysia app'({ service, ...options }) {
+    const app = new Elysia().get('/host', () => 'host').use(backupRoutes(service, options));
+    app.listen({ port: 0, hostname: '127.0.0.1' });
     const origin = `http://localhost:${app.server?.port}`;
     return {
       origin,
       sendsLength: false,
-      fetch: (path, init) =>
-        fetch(origin + path, { redirect: "manual", ...init }),
+      fetch: (path, init) => fetch(origin + path, { redirect: 'manual', ...init }),
       close: async () => void (await app.stop(true)),
     };
   },

@@ -1,19 +1,13 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { z } from "zod";
-import { BackupError } from "../../src/engine/errors.ts";
-import * as contract from "../../src/http/contract.ts";
-import { pageAssets } from "../../src/http/page-assets.ts";
-import {
-  createFakeService,
-  type FakeService,
-  firstBackup,
-  missingBackup,
-  secondBackup,
-} from "./fake-service.ts";
-import { type Host, hosts } from "./hosts.ts";
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { z } from 'zod';
+import { BackupError } from '../../src/engine/errors.ts';
+import * as contract from '../../src/http/contract.ts';
+import { pageAssets } from '../../src/http/page-assets.ts';
+import { createFakeService, type FakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
+import { type Host, hosts } from './hosts.ts';
 
 for (const [name, open] of Object.entries(hosts)) {
   describe(`the routes on ${name}`, () => {
@@ -23,7 +17,7 @@ for (const [name, open] of Object.entries(hosts)) {
 
     beforeEach(async () => {
       service = createFakeService();
-      folder = mkdtempSync(join(tmpdir(), "velist-page-"));
+      folder = mkdtempSync(join(tmpdir(), 'velist-page-'));
       host = await open({
         service,
         page: pageAssets(folder),
@@ -36,575 +30,353 @@ for (const [name, open] of Object.entries(hosts)) {
       rmSync(folder, { recursive: true });
     });
 
-    async function ask<Schema extends z.ZodType>(
-      path: string,
-      schema: Schema,
-      init?: RequestInit,
-      status = 200,
-    ): Promise<z.output<Schema>> {
+    async function ask<Schema extends z.ZodType>(path: string, schema: Schema, init?: RequestInit, status = 200): Promise<z.output<Schema>> {
       const response = await host.fetch(path, init);
       const body: unknown = await response.json();
       expect({ status: response.status, body }).toMatchObject({ status });
-      expect(response.headers.get("content-type")).toStartWith(
-        "application/json",
-      );
-      expect(response.headers.get("x-content-type-options")).toBe("nosniff");
+      expect(response.headers.get('content-type')).toStartWith('application/json');
+      expect(response.headers.get('x-content-type-options')).toBe('nosniff');
       return schema.parse(body);
     }
     const post = (body?: unknown): RequestInit => ({
-      method: "POST",
+      method: 'POST',
       body: body === undefined ? undefined : JSON.stringify(body),
     });
 
-    test("what is asked is answered in the form of the contract", async () => {
-      await host.fetch("/backup/now", post());
-      await ask("/backup/api/status", contract.status);
-      const { backups } = await ask(
-        "/backup/api/backups",
-        contract.backupsAnswer,
-      );
+    test('what is asked is answered in the form of the contract', async () => {
+      await host.fetch('/backup/now', post());
+      await ask('/backup/api/status', contract.status);
+      const { backups } = await ask('/backup/api/backups', contract.backupsAnswer);
       expect(backups.map((backup) => backup.filename)).toContain(firstBackup);
       await ask(`/backup/api/backups/${firstBackup}`, contract.backup);
-      const { runs } = await ask(
-        "/backup/api/runs?limit=1",
-        contract.runsAnswer,
-      );
+      const { runs } = await ask('/backup/api/runs?limit=1', contract.runsAnswer);
       expect(runs).toHaveLength(1);
-      await ask("/backup/api/config", contract.config);
-      await ask(
-        `/backup/api/backups/${firstBackup}/restore`,
-        contract.restorePlan,
-      );
-      expect((await ask("/backup/api/prune", contract.prunePlan)).dryRun).toBe(
-        true,
-      );
+      await ask('/backup/api/config', contract.config);
+      await ask(`/backup/api/backups/${firstBackup}/restore`, contract.restorePlan);
+      expect((await ask('/backup/api/prune', contract.prunePlan)).dryRun).toBe(true);
     });
 
-    test("POST /now makes a backup without a body, as curl sends it", async () => {
-      const result = await ask("/backup/now", contract.backupResult, {
-        method: "POST",
+    test('POST /now makes a backup without a body, as curl sends it', async () => {
+      const result = await ask('/backup/now', contract.backupResult, {
+        method: 'POST',
       });
       expect(result).toMatchObject({ success: true, size: 1_000 });
     });
 
-    test("POST /now?wait=false answers 202 and the id of the run", async () => {
-      expect(
-        await ask(
-          "/backup/now?wait=false",
-          contract.runAccepted,
-          { method: "POST" },
-          202,
-        ),
-      ).toEqual({ runId: "run-1" });
-      await ask(
-        "/backup/now?wait=maybe",
-        contract.errorAnswer,
-        { method: "POST" },
-        422,
-      );
+    test('POST /now?wait=false answers 202 and the id of the run', async () => {
+      expect(await ask('/backup/now?wait=false', contract.runAccepted, { method: 'POST' }, 202)).toEqual({ runId: 'run-1' });
+      await ask('/backup/now?wait=maybe', contract.errorAnswer, { method: 'POST' }, 422);
     });
 
-    test("a slow POST /now sends white space until the result comes", async () => {
+    test('a slow POST /now sends white space until the result comes', async () => {
       let finish: () => void = () => {};
       service.behaviour.until = new Promise<void>((resolve) => {
         finish = resolve;
       });
-      const response = await host.fetch("/backup/now", { method: "POST" });
+      const response = await host.fetch('/backup/now', { method: 'POST' });
       expect(response.status).toBe(200);
       const reader = (response.body as ReadableStream<Uint8Array>).getReader();
-      let text = "";
-      for (let pings = 0; pings < 3; pings++)
-        text += new TextDecoder().decode((await reader.read()).value);
-      expect(text.trim()).toBe("");
+      let text = '';
+      for (let pings = 0; pings < 3; pings++) text += new TextDecoder().decode((await reader.read()).value);
+      expect(text.trim()).toBe('');
       finish();
-      for (
-        let chunk = await reader.read();
-        !chunk.done;
-        chunk = await reader.read()
-      )
-        text += new TextDecoder().decode(chunk.value);
+      for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) text += new TextDecoder().decode(chunk.value);
       expect(contract.backupResult.parse(JSON.parse(text)).success).toBe(true);
     });
 
-    test("a failed backup has the status of its error and keeps its report", async () => {
+    test('a failed backup has the status of its error and keeps its report', async () => {
       service.behaviour.runError = {
-        code: "DISK_FULL",
-        message: "no space in /srv/app/storage/backups for it",
-        hint: "Free space.",
+        code: 'DISK_FULL',
+        message: 'no space in /srv/app/storage/backups for it',
+        hint: 'Free space.',
       };
-      const result = await ask(
-        "/backup/now",
-        contract.backupResult,
-        { method: "POST" },
-        507,
-      );
+      const result = await ask('/backup/now', contract.backupResult, { method: 'POST' }, 507);
       expect(result.success).toBe(false);
-      expect(JSON.stringify(result)).not.toContain("/srv/app");
-      expect(result.error?.message).toBe("no space in backups for it");
+      expect(JSON.stringify(result)).not.toContain('/srv/app');
+      expect(result.error?.message).toBe('no space in backups for it');
     });
 
-    test("POST /config changes settings and answers 422 with a message for each wrong field", async () => {
-      expect(
-        await ask(
-          "/backup/config",
-          contract.config,
-          post({ intervalMinutes: 5 }),
-        ),
-      ).toMatchObject({ intervalMinutes: 5, changed: { intervalMinutes: 10 } });
-      expect(
-        await ask(
-          "/backup/config",
-          contract.config,
-          post({ revert: ["intervalMinutes"] }),
-        ),
-      ).toMatchObject({ intervalMinutes: 10 });
-      const wrong = await ask(
-        "/backup/config",
-        contract.errorAnswer,
-        post({ intervalMinutes: 0, s3Enabled: "yes", localPath: "/" }),
-        422,
-      );
-      expect(wrong.error.code).toBe("BAD_CONFIG");
-      expect(Object.keys(wrong.error.fields ?? {}).sort()).toEqual([
-        "intervalMinutes",
-        "localPath",
-        "s3Enabled",
-      ]);
-      await ask(
-        "/backup/config",
-        contract.errorAnswer,
-        { method: "POST", body: "{" },
-        422,
-      );
-      await ask(
-        "/backup/config",
-        contract.errorAnswer,
-        { method: "POST" },
-        422,
-      );
-      await ask(
-        "/backup/config",
-        contract.errorAnswer,
-        post({ s3Path: "x".repeat(100_000) }),
-        422,
-      );
+    test('POST /config changes settings and answers 422 with a message for each wrong field', async () => {
+      expect(await ask('/backup/config', contract.config, post({ intervalMinutes: 5 }))).toMatchObject({
+        intervalMinutes: 5,
+        changed: { intervalMinutes: 10 },
+      });
+      expect(await ask('/backup/config', contract.config, post({ revert: ['intervalMinutes'] }))).toMatchObject({ intervalMinutes: 10 });
+      const wrong = await ask('/backup/config', contract.errorAnswer, post({ intervalMinutes: 0, s3Enabled: 'yes', localPath: '/' }), 422);
+      expect(wrong.error.code).toBe('BAD_CONFIG');
+      expect(Object.keys(wrong.error.fields ?? {}).sort()).toEqual(['intervalMinutes', 'localPath', 's3Enabled']);
+      await ask('/backup/config', contract.errorAnswer, { method: 'POST', body: '{' }, 422);
+      await ask('/backup/config', contract.errorAnswer, { method: 'POST' }, 422);
+      await ask('/backup/config', contract.errorAnswer, post({ s3Path: 'x'.repeat(100_000) }), 422);
     });
 
-    test("DELETE removes a backup once, everywhere or at one target", async () => {
+    test('DELETE removes a backup once, everywhere or at one target', async () => {
       expect(
         await ask(`/backup/${firstBackup}`, contract.deleteAnswer, {
-          method: "DELETE",
+          method: 'DELETE',
         }),
       ).toEqual({ deleted: firstBackup });
-      const gone = await ask(
-        `/backup/${firstBackup}`,
-        contract.errorAnswer,
-        { method: "DELETE" },
-        404,
-      );
-      expect(gone.error.code).toBe("GONE");
+      const gone = await ask(`/backup/${firstBackup}`, contract.errorAnswer, { method: 'DELETE' }, 404);
+      expect(gone.error.code).toBe('GONE');
       await ask(`/backup/${secondBackup}?target=s3`, contract.deleteAnswer, {
-        method: "DELETE",
+        method: 'DELETE',
       });
-      await ask(
-        `/backup/${secondBackup}?target=moon`,
-        contract.errorAnswer,
-        { method: "DELETE" },
-        422,
-      );
-      expect(service.calls).toEqual([
-        "deleteBackup all",
-        "deleteBackup all",
-        "deleteBackup s3",
-      ]);
+      await ask(`/backup/${secondBackup}?target=moon`, contract.errorAnswer, { method: 'DELETE' }, 422);
+      expect(service.calls).toEqual(['deleteBackup all', 'deleteBackup all', 'deleteBackup s3']);
     });
 
-    test("PATCH pins and notes", async () => {
+    test('PATCH pins and notes', async () => {
       const init = (body: unknown): RequestInit => ({
-        method: "PATCH",
+        method: 'PATCH',
         body: JSON.stringify(body),
       });
-      expect(
-        await ask(
-          `/backup/api/backups/${firstBackup}`,
-          contract.backup,
-          init({ pinned: true, note: "before 2.0" }),
-        ),
-      ).toMatchObject({ pinned: true, note: "before 2.0" });
-      await ask(
-        `/backup/api/backups/${firstBackup}`,
-        contract.errorAnswer,
-        init({ size: 1 }),
-        422,
-      );
-      await ask(
-        `/backup/api/backups/${missingBackup}`,
-        contract.errorAnswer,
-        init({ pinned: true }),
-        404,
-      );
+      expect(await ask(`/backup/api/backups/${firstBackup}`, contract.backup, init({ pinned: true, note: 'before 2.0' }))).toMatchObject({
+        pinned: true,
+        note: 'before 2.0',
+      });
+      await ask(`/backup/api/backups/${firstBackup}`, contract.errorAnswer, init({ size: 1 }), 422);
+      await ask(`/backup/api/backups/${missingBackup}`, contract.errorAnswer, init({ pinned: true }), 404);
     });
 
-    test("verify and adopt answer the backup as it now is", async () => {
+    test('verify and adopt answer the backup as it now is', async () => {
       const path = `/backup/api/backups/${firstBackup}`;
       await ask(`${path}/verify`, contract.backup, post());
-      const full = await ask(
-        `${path}/verify`,
-        contract.backup,
-        post({ full: true }),
-      );
+      const full = await ask(`${path}/verify`, contract.backup, post({ full: true }));
       expect(full.verification).toMatchObject({
-        state: "verified",
-        method: "full",
+        state: 'verified',
+        method: 'full',
       });
       await ask(`${path}/adopt`, contract.backup, post());
-      expect(service.calls).toEqual([
-        "verifyBackup quick",
-        "verifyBackup full",
-        "adoptBackup",
-      ]);
+      expect(service.calls).toEqual(['verifyBackup quick', 'verifyBackup full', 'adoptBackup']);
     });
 
-    test("a restore asks for the name of the database", async () => {
+    test('a restore asks for the name of the database', async () => {
       const path = `/backup/api/backups/${firstBackup}/restore`;
-      for (const confirm of ["", "DEV.SQLITE", firstBackup]) {
-        const wrong = await ask(
-          path,
-          contract.errorAnswer,
-          post({ confirm }),
-          409,
-        );
-        expect(wrong.error.code).toBe("CONFIRM_MISMATCH");
+      for (const confirm of ['', 'DEV.SQLITE', firstBackup]) {
+        const wrong = await ask(path, contract.errorAnswer, post({ confirm }), 409);
+        expect(wrong.error.code).toBe('CONFIRM_MISMATCH');
       }
       await ask(path, contract.errorAnswer, post(), 422);
-      await ask(
-        path,
-        contract.errorAnswer,
-        post({ confirm: "dev.sqlite", mode: "file" }),
-        422,
-      );
-      await ask(
-        "/backup/api/restore/undo",
-        contract.errorAnswer,
-        post({ confirm: "x" }),
-        409,
-      );
+      await ask(path, contract.errorAnswer, post({ confirm: 'dev.sqlite', mode: 'file' }), 422);
+      await ask('/backup/api/restore/undo', contract.errorAnswer, post({ confirm: 'x' }), 409);
       expect(service.calls).toEqual([]);
-      const done = await ask(
-        path,
-        contract.restoreResult,
-        post({ confirm: "dev.sqlite", mode: "offline", expected: "stamp-1" }),
-      );
+      const done = await ask(path, contract.restoreResult, post({ confirm: 'dev.sqlite', mode: 'offline', expected: 'stamp-1' }));
       expect(done).toMatchObject({
         success: true,
-        mode: "offline",
+        mode: 'offline',
         safetyBackup: firstBackup,
       });
-      await ask(
-        "/backup/api/restore/undo",
-        contract.restoreResult,
-        post({ confirm: "dev.sqlite" }),
-      );
-      expect(service.calls).toEqual(["restore offline", "undoRestore"]);
+      await ask('/backup/api/restore/undo', contract.restoreResult, post({ confirm: 'dev.sqlite' }));
+      expect(service.calls).toEqual(['restore offline', 'undoRestore']);
     });
 
-    test("a restore that fails after the first ping says so in the body", async () => {
+    test('a restore that fails after the first ping says so in the body', async () => {
       let fail: (error: unknown) => void = () => {};
       service.behaviour.until = new Promise((_, reject) => {
         fail = reject;
       });
-      const response = await host.fetch(
-        `/backup/api/backups/${firstBackup}/restore`,
-        post({ confirm: "dev.sqlite" }),
-      );
+      const response = await host.fetch(`/backup/api/backups/${firstBackup}/restore`, post({ confirm: 'dev.sqlite' }));
       fail(
-        new BackupError("DB_CHANGED", "the database changed", {
-          hint: "Look at the plan again.",
+        new BackupError('DB_CHANGED', 'the database changed', {
+          hint: 'Look at the plan again.',
         }),
       );
-      expect(contract.errorAnswer.parse(await response.json()).error.code).toBe(
-        "DB_CHANGED",
-      );
+      expect(contract.errorAnswer.parse(await response.json()).error.code).toBe('DB_CHANGED');
     });
 
-    test("a run can be stopped", async () => {
+    test('a run can be stopped', async () => {
       service.behaviour.until = new Promise(() => {});
-      const running = host.fetch("/backup/now", { method: "POST" });
-      while (!service.calls.includes("performBackup")) await Bun.sleep(1);
-      expect(
-        await ask("/backup/api/runs/stop", contract.stopAnswer, post()),
-      ).toEqual({ stopped: true });
+      const running = host.fetch('/backup/now', { method: 'POST' });
+      while (!service.calls.includes('performBackup')) await Bun.sleep(1);
+      expect(await ask('/backup/api/runs/stop', contract.stopAnswer, post())).toEqual({ stopped: true });
       expect(await (await running).json()).toMatchObject({
         success: false,
-        error: { code: "ABORTED" },
+        error: { code: 'ABORTED' },
       });
-      expect(
-        await ask("/backup/api/runs/stop", contract.stopAnswer, post()),
-      ).toEqual({ stopped: false });
+      expect(await ask('/backup/api/runs/stop', contract.stopAnswer, post())).toEqual({ stopped: false });
     });
 
-    test("health is 503 when nothing good and young is there", async () => {
-      expect(await ask("/backup/health", contract.health)).toMatchObject({
-        status: "ok",
-        verdict: "protected",
+    test('health is 503 when nothing good and young is there', async () => {
+      expect(await ask('/backup/health', contract.health)).toMatchObject({
+        status: 'ok',
+        verdict: 'protected',
       });
-      for (const verdict of ["too-old", "damaged", "none"] as const) {
+      for (const verdict of ['too-old', 'damaged', 'none'] as const) {
         service.behaviour.verdict = verdict;
-        expect(
-          await ask("/backup/health", contract.health, {}, 503),
-        ).toMatchObject({ status: "failing", verdict });
+        expect(await ask('/backup/health', contract.health, {}, 503)).toMatchObject({ status: 'failing', verdict });
       }
     });
 
-    test("a wrong method is 405 with Allow, an unknown address a JSON 404", async () => {
+    test('a wrong method is 405 with Allow, an unknown address a JSON 404', async () => {
       for (const [method, path, allow] of [
-        ["GET", "/backup/now", "POST"],
-        ["PUT", "/backup/config", "POST"],
-        ["POST", "/backup/", "GET, HEAD"],
-        ["POST", "/backup/api/status", "GET, HEAD"],
-        ["POST", `/backup/${firstBackup}`, "DELETE"],
-        ["GET", `/backup/${firstBackup}`, "DELETE"],
-        ["DELETE", `/backup/api/backups/${firstBackup}`, "GET, HEAD, PATCH"],
-        [
-          "PUT",
-          `/backup/api/backups/${firstBackup}/restore`,
-          "GET, HEAD, POST",
-        ],
+        ['GET', '/backup/now', 'POST'],
+        ['PUT', '/backup/config', 'POST'],
+        ['POST', '/backup/', 'GET, HEAD'],
+        ['POST', '/backup/api/status', 'GET, HEAD'],
+        ['POST', `/backup/${firstBackup}`, 'DELETE'],
+        ['GET', `/backup/${firstBackup}`, 'DELETE'],
+        ['DELETE', `/backup/api/backups/${firstBackup}`, 'GET, HEAD, PATCH'],
+        ['PUT', `/backup/api/backups/${firstBackup}/restore`, 'GET, HEAD, POST'],
       ] as const) {
         const response = await host.fetch(path, { method });
-        expect([path, response.status, response.headers.get("allow")]).toEqual([
-          path,
-          405,
-          allow,
-        ]);
+        expect([path, response.status, response.headers.get('allow')]).toEqual([path, 405, allow]);
         contract.errorAnswer.parse(await response.json());
       }
-      expect(
-        (await host.fetch("/backup/now", { method: "OPTIONS" })).status,
-      ).toBe(204);
-      for (const path of [
-        "/backup/nothing",
-        "/backup/api",
-        "/backup/api/backups/x/y/z",
-        "/backup/assets/none.js",
-      ]) {
+      expect((await host.fetch('/backup/now', { method: 'OPTIONS' })).status).toBe(204);
+      for (const path of ['/backup/nothing', '/backup/api', '/backup/api/backups/x/y/z', '/backup/assets/none.js']) {
         await ask(path, contract.errorAnswer, {}, 404);
-        await ask(
-          path,
-          contract.errorAnswer,
-          { method: "GET", headers: { accept: "text/html" } },
-          404,
-        );
+        await ask(path, contract.errorAnswer, { method: 'GET', headers: { accept: 'text/html' } }, 404);
       }
       expect(service.calls).toEqual([]);
     });
 
-    test("an unforeseen fault tells nothing of itself", async () => {
-      service.behaviour.throws = new Error("secret at /srv/app/db/dev.sqlite");
+    test('an unforeseen fault tells nothing of itself', async () => {
+      service.behaviour.throws = new Error('secret at /srv/app/db/dev.sqlite');
       for (const [method, path] of [
-        ["GET", "/backup/api/status"],
-        ["GET", "/backup/api/runs"],
-        ["POST", "/backup/now"],
-        ["DELETE", `/backup/${firstBackup}`],
-        ["GET", "/backup/health"],
+        ['GET', '/backup/api/status'],
+        ['GET', '/backup/api/runs'],
+        ['POST', '/backup/now'],
+        ['DELETE', `/backup/${firstBackup}`],
+        ['GET', '/backup/health'],
       ] as const) {
         const answer = await ask(path, contract.errorAnswer, { method }, 500);
-        expect(answer.error.code).toBe("INTERNAL");
+        expect(answer.error.code).toBe('INTERNAL');
         expect(JSON.stringify(answer)).not.toMatch(/secret|srv|sqlite/);
       }
     });
 
-    test("a download is whole, with its length, its tag and its name", async () => {
-      const response = await host.fetch(
-        `/backup/api/backups/${firstBackup}/download`,
-      );
+    test('a download is whole, with its length, its tag and its name', async () => {
+      const response = await host.fetch(`/backup/api/backups/${firstBackup}/download`);
       const bytes = await response.bytes();
       expect(response.status).toBe(200);
       expect(bytes.byteLength).toBe(1_000);
-      if (host.sendsLength)
-        expect(response.headers.get("content-length")).toBe("1000");
-      expect(response.headers.get("content-type")).toBe(
-        "application/vnd.sqlite3",
-      );
-      expect(response.headers.get("content-disposition")).toBe(
-        `attachment; filename="${firstBackup}"`,
-      );
-      expect(response.headers.get("etag")).toMatch(/^"[0-9a-f]{64}"$/);
-      expect(response.headers.get("accept-ranges")).toBe("bytes");
+      if (host.sendsLength) expect(response.headers.get('content-length')).toBe('1000');
+      expect(response.headers.get('content-type')).toBe('application/vnd.sqlite3');
+      expect(response.headers.get('content-disposition')).toBe(`attachment; filename="${firstBackup}"`);
+      expect(response.headers.get('etag')).toMatch(/^"[0-9a-f]{64}"$/);
+      expect(response.headers.get('accept-ranges')).toBe('bytes');
     });
 
-    test("a download takes ranges and conditions", async () => {
+    test('a download takes ranges and conditions', async () => {
       const path = `/backup/api/backups/${firstBackup}/download`;
       const whole = await (await host.fetch(path)).bytes();
-      const etag =
-        (await host.fetch(path, { method: "HEAD" })).headers.get("etag") ?? "";
+      const etag = (await host.fetch(path, { method: 'HEAD' })).headers.get('etag') ?? '';
       for (const [range, status, from, to] of [
-        ["bytes=0-9", 206, 0, 9],
-        ["bytes=990-", 206, 990, 999],
-        ["bytes=990-5000", 206, 990, 999],
-        ["bytes=-7", 206, 993, 999],
-        ["bytes=-5000", 206, 0, 999],
-        ["bytes=0-1,4-5", 200, 0, 999],
-        ["bytes=9-3", 200, 0, 999],
-        ["lines=1-2", 200, 0, 999],
+        ['bytes=0-9', 206, 0, 9],
+        ['bytes=990-', 206, 990, 999],
+        ['bytes=990-5000', 206, 990, 999],
+        ['bytes=-7', 206, 993, 999],
+        ['bytes=-5000', 206, 0, 999],
+        ['bytes=0-1,4-5', 200, 0, 999],
+        ['bytes=9-3', 200, 0, 999],
+        ['lines=1-2', 200, 0, 999],
       ] as const) {
         const response = await host.fetch(path, { headers: { range } });
         expect([range, response.status]).toEqual([range, status]);
-        if (host.sendsLength)
-          expect(response.headers.get("content-length")).toBe(
-            String(to - from + 1),
-          );
-        if (status === 206)
-          expect(response.headers.get("content-range")).toBe(
-            `bytes ${from}-${to}/1000`,
-          );
+        if (host.sendsLength) expect(response.headers.get('content-length')).toBe(String(to - from + 1));
+        if (status === 206) expect(response.headers.get('content-range')).toBe(`bytes ${from}-${to}/1000`);
         expect(await response.bytes()).toEqual(whole.slice(from, to + 1));
       }
-      for (const range of ["bytes=1000-", "bytes=-0", "bytes=5000-6000"]) {
+      for (const range of ['bytes=1000-', 'bytes=-0', 'bytes=5000-6000']) {
         const response = await host.fetch(path, { headers: { range } });
-        expect([
-          response.status,
-          response.headers.get("content-range"),
-        ]).toEqual([416, "bytes */1000"]);
+        expect([response.status, response.headers.get('content-range')]).toEqual([416, 'bytes */1000']);
       }
-      const conditional = async (headers: Record<string, string>) =>
-        (await host.fetch(path, { headers })).status;
-      expect(await conditional({ "if-none-match": etag })).toBe(304);
-      expect(await conditional({ "if-none-match": `"other", W/${etag}` })).toBe(
-        304,
-      );
-      expect(await conditional({ "if-none-match": '"other"' })).toBe(200);
-      expect(await conditional({ range: "bytes=0-9", "if-range": etag })).toBe(
-        206,
-      );
-      expect(
-        await conditional({ range: "bytes=0-9", "if-range": '"other"' }),
-      ).toBe(200);
+      const conditional = async (headers: Record<string, string>) => (await host.fetch(path, { headers })).status;
+      expect(await conditional({ 'if-none-match': etag })).toBe(304);
+      expect(await conditional({ 'if-none-match': `"other", W/${etag}` })).toBe(304);
+      expect(await conditional({ 'if-none-match': '"other"' })).toBe(200);
+      expect(await conditional({ range: 'bytes=0-9', 'if-range': etag })).toBe(206);
+      expect(await conditional({ range: 'bytes=0-9', 'if-range': '"other"' })).toBe(200);
       expect(
         await conditional({
-          range: "bytes=0-9",
-          "if-range": new Date("2024-01-15T10:30:00Z").toUTCString(),
+          range: 'bytes=0-9',
+          'if-range': new Date('2024-01-15T10:30:00Z').toUTCString(),
         }),
       ).toBe(206);
-      expect(
-        (await host.fetch(`/backup/api/backups/${missingBackup}/download`))
-          .status,
-      ).toBe(404);
+      expect((await host.fetch(`/backup/api/backups/${missingBackup}/download`)).status).toBe(404);
     });
 
-    test("HEAD has the headers of GET and no body", async () => {
-      for (const path of [
-        `/backup/api/backups/${firstBackup}/download`,
-        "/backup/api/status",
-        "/backup/api/events",
-      ]) {
-        const response = await host.fetch(path, { method: "HEAD" });
-        expect([
-          path,
-          response.status,
-          (await response.bytes()).byteLength,
-        ]).toEqual([path, 200, 0]);
+    test('HEAD has the headers of GET and no body', async () => {
+      for (const path of [`/backup/api/backups/${firstBackup}/download`, '/backup/api/status', '/backup/api/events']) {
+        const response = await host.fetch(path, { method: 'HEAD' });
+        expect([path, response.status, (await response.bytes()).byteLength]).toEqual([path, 200, 0]);
       }
-      const download = await host.fetch(
-        `/backup/api/backups/${firstBackup}/download`,
-        { method: "HEAD" },
-      );
-      expect(download.headers.get("content-length")).toBe("1000");
+      const download = await host.fetch(`/backup/api/backups/${firstBackup}/download`, { method: 'HEAD' });
+      expect(download.headers.get('content-length')).toBe('1000');
       while (service.listeners > 0) await Bun.sleep(1);
     });
 
-    test("events begin with the status, tell what happens, and end when the client goes", async () => {
+    test('events begin with the status, tell what happens, and end when the client goes', async () => {
       const gone = new AbortController();
-      const response = await host.fetch("/backup/api/events", {
+      const response = await host.fetch('/backup/api/events', {
         signal: gone.signal,
       });
-      expect(response.headers.get("content-type")).toStartWith(
-        "text/event-stream",
-      );
+      expect(response.headers.get('content-type')).toStartWith('text/event-stream');
       const next = eventsOf(response);
-      expect(
-        contract.status.parse((await next("status")).data).verdict.code,
-      ).toBe("protected");
+      expect(contract.status.parse((await next('status')).data).verdict.code).toBe('protected');
       expect(service.listeners).toBe(1);
-      await host.fetch("/backup/now", { method: "POST" });
-      contract.runProgress.parse((await next("progress")).data);
-      contract.run.parse((await next("run")).data);
-      expect((await next("backups")).data).toEqual({});
-      await next("status");
-      await host.fetch(`/backup/${firstBackup}`, { method: "DELETE" });
-      await next("backups");
-      await next("ping");
+      await host.fetch('/backup/now', { method: 'POST' });
+      contract.runProgress.parse((await next('progress')).data);
+      contract.run.parse((await next('run')).data);
+      expect((await next('backups')).data).toEqual({});
+      await next('status');
+      await host.fetch(`/backup/${firstBackup}`, { method: 'DELETE' });
+      await next('backups');
+      await next('ping');
       gone.abort();
-      if (name === "bare fetch") await response.body?.cancel().catch(() => {});
+      if (name === 'bare fetch') await response.body?.cancel().catch(() => {});
       while (service.listeners > 0) await Bun.sleep(1);
     });
 
-    test("the page says how to build it while it is not built", async () => {
-      const response = await host.fetch("/backup/");
+    test('the page says how to build it while it is not built', async () => {
+      const response = await host.fetch('/backup/');
       expect(response.status).toBe(503);
-      expect(await response.text()).toContain("npm run build");
+      expect(await response.text()).toContain('npm run build');
     });
 
-    test("the page is served under a strict policy, its hashed files for ever", async () => {
-      mkdirSync(join(folder, "assets"));
-      writeFileSync(
-        join(folder, "index.html"),
-        "<!doctype html><title>Database Backup</title>",
-      );
-      writeFileSync(join(folder, "theme.js"), "// theme");
-      writeFileSync(join(folder, "assets", "app-abc123.js"), "// app");
-      const redirect = await host.fetch("/backup?tab=runs");
-      expect([redirect.status, redirect.headers.get("location")]).toEqual([
-        308,
-        "./backup/?tab=runs",
-      ]);
-      const page = await host.fetch("/backup/");
-      expect(page.headers.get("content-type")).toStartWith("text/html");
-      expect(page.headers.get("content-security-policy")).toContain(
-        "default-src 'none'; script-src 'self'",
-      );
-      expect(page.headers.get("x-frame-options")).toBe("DENY");
-      expect(page.headers.get("referrer-policy")).toBe("no-referrer");
-      expect(page.headers.get("cache-control")).toBe("no-cache");
-      const again = await host.fetch("/backup/", {
-        headers: { "if-none-match": page.headers.get("etag") ?? "" },
+    test('the page is served under a strict policy, its hashed files for ever', async () => {
+      mkdirSync(join(folder, 'assets'));
+      writeFileSync(join(folder, 'index.html'), '<!doctype html><title>Database Backup</title>');
+      writeFileSync(join(folder, 'theme.js'), '// theme');
+      writeFileSync(join(folder, 'assets', 'app-abc123.js'), '// app');
+      const redirect = await host.fetch('/backup?tab=runs');
+      expect([redirect.status, redirect.headers.get('location')]).toEqual([308, './backup/?tab=runs']);
+      const page = await host.fetch('/backup/');
+      expect(page.headers.get('content-type')).toStartWith('text/html');
+      expect(page.headers.get('content-security-policy')).toContain("default-src 'none'; script-src 'self'");
+      expect(page.headers.get('x-frame-options')).toBe('DENY');
+      expect(page.headers.get('referrer-policy')).toBe('no-referrer');
+      expect(page.headers.get('cache-control')).toBe('no-cache');
+      const again = await host.fetch('/backup/', {
+        headers: { 'if-none-match': page.headers.get('etag') ?? '' },
       });
-      expect([again.status, await again.text()]).toEqual([304, ""]);
-      const asset = await host.fetch("/backup/assets/app-abc123.js");
-      expect([
-        asset.headers.get("cache-control"),
-        asset.headers.get("content-type"),
-        await asset.text(),
-      ]).toEqual([
-        "public, max-age=31536000, immutable",
-        "text/javascript; charset=utf-8",
-        "// app",
+      expect([again.status, await again.text()]).toEqual([304, '']);
+      const asset = await host.fetch('/backup/assets/app-abc123.js');
+      expect([asset.headers.get('cache-control'), asset.headers.get('content-type'), await asset.text()]).toEqual([
+        'public, max-age=31536000, immutable',
+        'text/javascript; charset=utf-8',
+        '// app',
       ]);
-      expect((await host.fetch("/backup/theme.js")).status).toBe(200);
-      expect(
-        (await host.fetch("/backup/assets/..%2F..%2Fpackage.json")).status,
-      ).toBe(404);
+      expect((await host.fetch('/backup/theme.js')).status).toBe(200);
+      expect((await host.fetch('/backup/assets/..%2F..%2Fpackage.json')).status).toBe(404);
     });
   });
 }
 
-function eventsOf(
-  response: Response,
-): (event: string) => Promise<{ event: string; data: unknown }> {
+function eventsOf(response: Response): (event: string) => Promise<{ event: string; data: unknown }> {
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   const decoder = new TextDecoder();
-  let text = "";
+  let text = '';
   return async (wanted) => {
     for (;;) {
-      const end = text.indexOf("\n\n");
+      const end = text.indexOf('\n\n');
       if (end < 0) {
         const { value, done } = await reader.read();
         if (done) throw new Error(`the stream ended before ${wanted}`);
         text += decoder.decode(value, { stream: true });
         continue;
       }
-      const [, event = "", data = ""] =
-        /event: (.*)\ndata: (.*)/.exec(text.slice(0, end)) ?? [];
+      const [, event = '', data = ''] = /event: (.*)\ndata: (.*)/.exec(text.slice(0, end)) ?? [];
       text = text.slice(end + 2);
       if (event === wanted) return { event, data: JSON.parse(data) };
     }

@@ -1,0 +1,190 @@
+import { afterAll, expect, test } from 'bun:test';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createFakeService, type FakeService, firstBackup, missingBackup, secondBackup } from '../../tests/http/fake-service.ts';
+import { BackupError, type ErrorCode } from '../engine/errors.ts';
+import { type CliPlaces, runCli } from './commands.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'velist-cli-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function cli(argv: string, options: { service?: FakeService; signal?: AbortSignal; isTTY?: boolean } = {}) {
+  const service = options.service ?? createFakeService();
+  let stdout = '';
+  let stderr = '';
+  let places: CliPlaces | undefined;
+  const code = await runCli(argv.split(' '), {
+    stdout: { write: (text) => (stdout += text) },
+    stderr: { write: (text) => (stderr += text), isTTY: options.isTTY },
+    signal: options.signal ?? new AbortController().signal,
+    createService(given) {
+      places = given;
+      return service;
+    },
+    async serve(given) {
+      places = given;
+    },
+    now: () => new Date('2024-02-01T00:00:00Z'),
+  });
+  return { code, stdout, stderr, places, calls: service.calls };
+}
+
+test('a backup that is done exits 0 and names its file', async () => {
+  const { code, stdout, calls } = await cli('backup');
+  expect([code, stdout]).toEqual([0, 'Completed: backup-2024-01-15T12-30-00-000Z.sqlite (1000 B)\n']);
+  expect(calls).toEqual(['performBackup', 'close']);
+});
+
+test('--json prints one document, before or behind the command', async () => {
+  for (const argv of ['--json backup', 'backup --json']) {
+    const { code, stdout } = await cli(argv);
+    expect([code, JSON.parse(stdout).success]).toEqual([0, true]);
+  }
+  const list = JSON.parse((await cli('list --json')).stdout);
+  expect(list.backups.map(({ filename }: { filename: string }) => filename)).toEqual([secondBackup, firstBackup]);
+  expect(list.backups[0].createdAt).toBe('2024-01-15T11:30:00.000Z');
+  for (const argv of ['status', 'prune --dry-run', `verify ${firstBackup}`, `adopt ${firstBackup}`, 'undo', 'restore latest']) {
+    expect(JSON.parse((await cli(`${argv} --json`)).stdout)).toBeObject();
+  }
+});
+
+test('errors with --json are one document too', async () => {
+  for (const [argv, code] of [
+    ['restore nothing --json', 'NO_BACKUP'],
+    ['restore --json', 'BAD_REQUEST'],
+    ['list --nonsense --json', 'BAD_REQUEST'],
+  ] as const) {
+    expect(JSON.parse((await cli(argv)).stdout).error.code).toBe(code);
+  }
+});
+
+test('--quiet prints errors only', async () => {
+  const done = await cli('backup --quiet');
+  expect([done.code, done.stdout, done.stderr]).toEqual([0, '', '']);
+  const failed = await cli(`verify ${missingBackup} --quiet`);
+  expect([failed.code, failed.stdout]).toEqual([3, '']);
+  expect(failed.stderr).toContain(missingBackup);
+});
+
+test('wrong use exits 2', async () => {
+  const wrong = [
+    '--nonsense',
+    'list --nonsense',
+    'explode',
+    'verify',
+    'restore',
+    'restore latest --online --in-place',
+    'restore latest --to x --online',
+  ];
+  for (const argv of [...wrong, 'restore --at teatime', `restore ${firstBackup} --at 2024-01-15`, 'list extra']) {
+    const { code, stdout, calls } = await cli(argv);
+    expect([argv, code, stdout]).toEqual([argv, 2, '']);
+    expect(calls.filter((call) => call.startsWith('restore'))).toEqual([]);
+  }
+});
+
+test('--help and --version exit 0', async () => {
+  expect(await cli('--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('Exit codes') });
+  expect(await cli('restore --help')).toMatchObject({ code: 0, stdout: expect.stringContaining('--in-place') });
+  expect((await cli('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+});
+
+test('each kind of failure has its exit code', async () => {
+  const codes: [ErrorCode, number][] = [
+    ['DISK_FULL', 1],
+    ['BUSY', 1],
+    ['BAD_CONFIG', 2],
+    ['GONE', 3],
+    ['VERIFY_FAILED', 4],
+    ['ABORTED', 130],
+  ];
+  for (const [code, exitCode] of codes) {
+    const failedRun = createFakeService();
+    failedRun.behaviour.runError = { code, message: 'it went wrong', hint: 'Do something.' };
+    const { code: exit, stderr } = await cli('backup', { service: failedRun });
+    expect([code, exit]).toEqual([code, exitCode]);
+    expect(stderr).toContain('it went wrong');
+
+    const thrown = createFakeService();
+    thrown.behaviour.throws = new BackupError(code, 'it went wrong', { hint: 'Do something.' });
+    expect((await cli('status', { service: thrown })).code).toBe(exitCode);
+    expect(thrown.calls.at(-1)).toBe('close');
+  }
+});
+
+test('no such backup exits 3', async () => {
+  for (const argv of [`verify ${missingBackup}`, `restore ${missingBackup}`, `adopt ${missingBackup}`, 'restore --at 2001-01-01']) {
+    expect([argv, (await cli(argv)).code]).toEqual([argv, 3]);
+  }
+});
+
+test('a damaged backup exits 4', async () => {
+  const service = createFakeService();
+  service.behaviour.damaged = true;
+  const file = join(folder, 'some.sqlite');
+  writeFileSync(file, '');
+  expect(await cli(`verify ${firstBackup} --full`, { service })).toMatchObject({ code: 4, stdout: expect.stringContaining('row 1 missing') });
+  expect(await cli(`verify ${file}`, { service })).toMatchObject({ code: 4 });
+  expect(service.calls).toContain('verifyBackup full');
+});
+
+test('stored locally but not at S3 exits 5', async () => {
+  const service = createFakeService();
+  service.behaviour.s3Uploaded = false;
+  expect(await cli('backup --json', { service })).toMatchObject({ code: 5, stdout: expect.stringContaining('"s3Uploaded": false') });
+});
+
+test('an interrupt stops the run and exits 130', async () => {
+  const service = createFakeService();
+  service.behaviour.until = new Promise(() => {});
+  const interrupted = new AbortController();
+  const running = cli('backup', { service, signal: interrupted.signal });
+  while (!service.calls.includes('performBackup')) await Bun.sleep(1);
+  interrupted.abort();
+  expect(await running).toMatchObject({ code: 130 });
+  expect(service.calls).toEqual(['performBackup', 'stopRun', 'close']);
+});
+
+test('a restore goes to a new file beside the database unless told', async () => {
+  expect(JSON.parse((await cli('restore latest --json')).stdout)).toMatchObject({
+    backup: secondBackup,
+    mode: 'file',
+    path: 'db/dev.restored-2024-01-15T11-30-00-000Z.sqlite',
+  });
+  expect(JSON.parse((await cli('restore latest --to there.sqlite --json')).stdout)).toMatchObject({ mode: 'file', path: 'there.sqlite' });
+});
+
+test('a restore over the database shows its plan first', async () => {
+  const { stdout, stderr, calls } = await cli(`restore ${firstBackup} --online`);
+  expect(calls).toEqual(['getBackups', 'planRestore', 'restore online', 'close']);
+  expect(stderr).toContain('ROWS NOW');
+  expect(stdout).toContain('undo');
+  expect((await cli(`restore ${firstBackup} --in-place`)).calls).toContain('restore offline');
+});
+
+test('--at takes the newest backup that is not later', async () => {
+  const at = async (time: string) => JSON.parse((await cli(`restore --at ${time} --json`)).stdout).backup;
+  expect(await at('2024-01-15T11:00:00Z')).toBe(firstBackup);
+  expect(await at('2024-01-15T11:30:00.000Z')).toBe(secondBackup);
+  expect(await at('2024-03-01')).toBe(secondBackup);
+});
+
+test('latest is verified and no safety backup', async () => {
+  const service = createFakeService();
+  service.addBackup('backup-2024-01-16T00-00-00-000Z.sqlite', { verified: false, verification: { state: 'unchecked' } });
+  service.addBackup('backup-2024-01-17T00-00-00-000Z.sqlite', { safety: true });
+  expect(JSON.parse((await cli('restore latest --json', { service })).stdout).backup).toBe(secondBackup);
+});
+
+test('the places are handed on', async () => {
+  expect((await cli('--database a.sqlite --backups b list')).places).toEqual({ databasePath: 'a.sqlite', backupsPath: 'b' });
+  expect((await cli('list --database a.sqlite --backups b')).places).toEqual({ databasePath: 'a.sqlite', backupsPath: 'b' });
+  expect((await cli('serve --database a.sqlite')).places).toMatchObject({ databasePath: 'a.sqlite' });
+});
+
+test('a terminal sees a bar, a pipe does not', async () => {
+  expect((await cli('backup', { isTTY: true })).stderr).toContain('[############------------]  50%  500 B of 1000 B');
+  expect((await cli('backup')).stderr).toBe('');
+  expect((await cli('backup --quiet', { isTTY: true })).stderr).toBe('');
+});

@@ -1,0 +1,372 @@
+/**
+ * The command line: one command per verb of the service. `runCli` takes everything from outside that it touches, so
+ * that tests hand in their own, and answers the exit code:
+ *
+ * 0 done · 1 failed · 2 wrong use or configuration · 3 no such backup · 4 verification failed · 5 stored locally but
+ * not at every target · 130 interrupted.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, extname, join } from 'node:path';
+import { Command, CommanderError, Option } from 'commander';
+import { BackupError, type ErrorCode } from '../engine/errors.ts';
+import type { BackupItem, PruneResult, RestorePlan, RestoreResult, Status } from '../service/model.ts';
+import type { BackupServicePort } from '../service/service-port.ts';
+import { backupTable, createOutput, durationText, type Output, type Sink, sizeText, table } from './output.ts';
+
+/** The service, and what only the command line asks of it. */
+export interface CliService extends BackupServicePort {
+  /** Checks any SQLite file, whether it is in a catalog or not. */
+  verifyFile(path: string, options?: { readonly full?: boolean }): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
+  close(): Promise<void>;
+}
+
+export interface CliPlaces {
+  readonly databasePath?: string;
+  readonly backupsPath?: string;
+}
+
+export interface CliContext {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  /** Aborted when the user interrupts. */
+  readonly signal: AbortSignal;
+  readonly createService: (places: CliPlaces) => CliService | Promise<CliService>;
+  /** Runs the server until the signal is aborted. */
+  readonly serve: (places: CliPlaces, signal: AbortSignal) => Promise<void>;
+  readonly color?: boolean;
+  readonly now?: () => Date;
+}
+
+/** `argv` without the program's name. */
+export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
+  const global = { json: argv.includes('--json'), quiet: argv.includes('--quiet') };
+  const output = createOutput({ stdout: context.stdout, stderr: context.stderr, color: context.color ?? false, ...global });
+  let exitCode: number = exitCodes.done;
+
+  const program = describeProgram(context, output, global.json, async (work, places) => {
+    exitCode = await runWithService(work, places, context, output);
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return exitCode;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) {
+      if (thrown.exitCode === 0) return exitCodes.done;
+      if (global.json) output.error(wrongUse(thrown.message.replace(/^error: /, '')));
+      return exitCodes.wrongUse;
+    }
+    return fail(thrown, context, output);
+  }
+}
+
+const exitCodes = { done: 0, failed: 1, wrongUse: 2, noBackup: 3, verificationFailed: 4, notEverywhere: 5, interrupted: 130 } as const;
+
+function exitCodeOf(code: ErrorCode): number {
+  switch (code) {
+    case 'BAD_CONFIG':
+    case 'BAD_REQUEST':
+    case 'BAD_NAME':
+    case 'TARGET_EXISTS':
+    case 'UNSUPPORTED':
+      return exitCodes.wrongUse;
+    case 'GONE':
+    case 'NO_BACKUP':
+    case 'NOTHING_TO_UNDO':
+      return exitCodes.noBackup;
+    case 'VERIFY_FAILED':
+    case 'BAD_BACKUP':
+    case 'DB_DAMAGED':
+    case 'NOT_SQLITE':
+      return exitCodes.verificationFailed;
+    case 'ABORTED':
+      return exitCodes.interrupted;
+    default:
+      return exitCodes.failed;
+  }
+}
+
+interface Session {
+  readonly service: CliService;
+  readonly output: Output;
+  readonly now: () => Date;
+}
+type Work = (session: Session) => Promise<number>;
+type Run = (work: Work, places: CliPlaces) => Promise<void>;
+
+/** Opens the service for one command and closes it, whatever comes. An interrupt stops the run and is waited for. */
+async function runWithService(work: Work, places: CliPlaces, context: CliContext, output: Output): Promise<number> {
+  const service = await context.createService(places);
+  const interrupt = () => {
+    service.stopRun().catch((error: unknown) => output.error(BackupError.from(error)));
+  };
+  context.signal.addEventListener('abort', interrupt, { once: true });
+  try {
+    return await work({ service, output, now: context.now ?? (() => new Date()) });
+  } catch (thrown) {
+    return fail(thrown, context, output);
+  } finally {
+    context.signal.removeEventListener('abort', interrupt);
+    output.progress.done();
+    await service.close();
+  }
+}
+
+function fail(thrown: unknown, context: CliContext, output: Output): number {
+  const error = BackupError.from(thrown);
+  output.error(error);
+  return context.signal.aborted ? exitCodes.interrupted : exitCodeOf(error.code);
+}
+
+function describeProgram(context: CliContext, output: Output, json: boolean, run: Run): Command {
+  const program = new Command('velist-backup')
+    .description('Consistent, verified, restorable backups of a SQLite database in use.')
+    .option('--database <path>', 'the database (else DATABASE_URL)')
+    .option('--backups <dir>', 'the folder of the backups (else BACKUP_LOCAL_PATH)')
+    .option('--json', 'one JSON document on standard output, everything else on standard error')
+    .option('--quiet', 'print errors only')
+    .version(packageVersion(), '--version')
+    .helpOption('--help', 'show this help')
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 no such backup,\n4 verification failed, 5 stored locally but not at every target, 130 interrupted.',
+    )
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void context.stdout.write(text),
+      writeErr: (text) => void (json || context.stderr.write(text)),
+    })
+    .showSuggestionAfterError();
+  const places = (): CliPlaces => ({ databasePath: program.opts()['database'], backupsPath: program.opts()['backups'] });
+
+  // Global options are also taken behind the command, as people type them.
+  const command = (usage: string, description: string) => {
+    const made = program.command(usage).description(description).helpOption('--help', 'show this help');
+    for (const option of program.options.filter(({ long }) => long !== '--version')) {
+      made.addOption(new Option(option.flags, option.description).hideHelp());
+      made.on(`option:${option.attributeName()}`, (value: string | null) => program.setOptionValue(option.attributeName(), value ?? true));
+    }
+    return made;
+  };
+
+  command('backup', 'make a backup now').action(() => run(makeBackup, places()));
+  command('list', 'list the backups, newest first').action(() => run(listBackups, places()));
+  command('verify <backup>', 'check a backup: its name, "latest", or a path to any SQLite file')
+    .option('--full', 'integrity_check instead of quick_check')
+    .action((wanted: string, { full = false }: { full?: boolean }) => run((session) => verifyBackup(session, wanted, full), places()));
+  command('restore [backup]', 'bring a backup back: its name, "latest", or a path; into a new file unless told')
+    .option('--to <path>', 'into this file, which must not exist')
+    .addOption(new Option('--online', 'over the database while programs use it').conflicts(['to', 'inPlace']))
+    .addOption(new Option('--in-place', 'over the database while no program uses it').conflicts(['to', 'online']))
+    .option('--at <time>', 'the newest backup that is not later than this time')
+    .action((wanted: string | undefined, options: RestoreOptions) => run((session) => restoreBackup(session, wanted, options), places()));
+  command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places()));
+  command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action((filename: string) =>
+    run((session) => adoptBackup(session, filename), places()),
+  );
+  command('prune', 'remove the backups that the retention policy does not keep')
+    .option('--dry-run', 'only say what would be removed')
+    .action(({ dryRun = false }: { dryRun?: boolean }) => run((session) => prune(session, dryRun), places()));
+  command('status', 'say whether the database is protected').action(() => run(showStatus, places()));
+  command('serve', 'run the schedule and the dashboard until interrupted').action(async () => {
+    await context.serve(places(), context.signal);
+    output.progress.done();
+  });
+  return program;
+}
+
+const makeBackup: Work = async ({ service, output }) => {
+  const result = await service.performBackup(undefined, { trigger: 'cli', onProgress: output.progress.show });
+  if (!result.success) {
+    const error = result.error
+      ? BackupError.fromJSON(result.error)
+      : new BackupError('INTERNAL', 'the backup failed', { hint: 'The log has the details.' });
+    output.answer(result, '');
+    if (!output.json) output.error(error);
+    return exitCodeOf(error.code);
+  }
+  const where = result.s3Uploaded === true ? ', stored locally and at S3' : '';
+  output.answer(result, `Completed: ${result.filename} (${sizeText(result.size ?? 0)})${where}`);
+  if (result.s3Uploaded !== false) return exitCodes.done;
+  output.note('The backup is stored locally, but not yet at S3; the running app or the next backup tries again.');
+  return exitCodes.notEverywhere;
+};
+
+const listBackups: Work = async ({ service, output }) => {
+  const backups = await service.getBackups();
+  output.answer({ backups }, backupTable(backups));
+  return exitCodes.done;
+};
+
+async function verifyBackup({ service, output }: Session, wanted: string, full: boolean): Promise<number> {
+  const found = await findBackup(service, wanted);
+  if (found.kind === 'file') {
+    const { ok, detail } = await service.verifyFile(found.path, { full });
+    output.answer(
+      { path: found.path, ok, detail, method: full ? 'full' : 'quick' },
+      ok ? `${found.path} is good.` : `${found.path} is damaged: ${detail}`,
+    );
+    return ok ? exitCodes.done : exitCodes.verificationFailed;
+  }
+  const { filename } = found.backup;
+  const backup = await service.verifyBackup(filename, { full });
+  const { verification } = backup;
+  const good = verification.state === 'verified';
+  const detail = verification.state === 'damaged' ? `: ${verification.detail}` : '';
+  output.answer(backup, good ? `${filename} is good (${verification.method} check).` : `${filename} is ${verification.state}${detail}`);
+  return good ? exitCodes.done : exitCodes.verificationFailed;
+}
+
+interface RestoreOptions {
+  readonly to?: string;
+  readonly online?: boolean;
+  readonly inPlace?: boolean;
+  readonly at?: string;
+}
+
+async function restoreBackup(session: Session, wanted: string | undefined, options: RestoreOptions): Promise<number> {
+  const { service, output } = session;
+  const found = await chooseBackup(service, wanted, options.at);
+  const source = found.kind === 'file' ? found.path : found.backup.filename;
+  const mode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
+  const to = mode === 'file' ? (options.to ?? newFileBeside(service.getConfig().databasePath, found, session.now())) : undefined;
+
+  let expected: string | undefined;
+  if (mode !== 'file' && found.kind === 'backup') {
+    const plan = await service.planRestore(source);
+    output.note(planText(plan));
+    expected = plan.expected;
+  }
+  const result = await service.restore(source, { mode, to, expected, onProgress: output.progress.show });
+  output.answer(result, restoredText(result));
+  return exitCodes.done;
+}
+
+const undoRestore: Work = async ({ service, output }) => {
+  const result = await service.undoRestore({ onProgress: output.progress.show });
+  output.answer(result, restoredText(result));
+  return exitCodes.done;
+};
+
+async function adoptBackup({ service, output }: Session, filename: string): Promise<number> {
+  const backup = await service.adoptBackup(filename);
+  output.answer(backup, `${backup.filename} is now in the catalog.`);
+  return exitCodes.done;
+}
+
+async function prune({ service, output }: Session, dryRun: boolean): Promise<number> {
+  const result = await service.prune({ dryRun });
+  output.answer(result, pruneText(result));
+  return exitCodes.done;
+}
+
+const showStatus: Work = async ({ service, output, now }) => {
+  const status = await service.getStatus();
+  output.answer(status, statusText(status, now()));
+  return exitCodes.done;
+};
+
+type Found = { readonly kind: 'backup'; readonly backup: BackupItem } | { readonly kind: 'file'; readonly path: string };
+
+async function chooseBackup(service: CliService, wanted: string | undefined, at: string | undefined): Promise<Found> {
+  if (at === undefined) {
+    if (wanted !== undefined) return findBackup(service, wanted);
+    throw wrongUse('say which backup: its name, "latest", a path, or --at TIME');
+  }
+  if (wanted !== undefined && wanted !== 'latest') throw wrongUse('--at chooses the backup itself; leave its name out');
+  const time = parseTime(at);
+  const backup = newest(await service.getBackups(), (item) => item.createdAt <= time && item.verification.state !== 'damaged');
+  if (!backup) throw noBackup(`there is no backup from ${time.toISOString()} or before`);
+  return { kind: 'backup', backup };
+}
+
+/** A name of the catalog, `latest` (the newest verified backup), or a path to a file. */
+async function findBackup(service: CliService, wanted: string): Promise<Found> {
+  const backups = await service.getBackups();
+  if (wanted === 'latest') {
+    // A safety backup holds what a restore replaced on purpose; it comes back by its name or by `undo`.
+    const backup = newest(backups, (item) => item.verified && !item.safety);
+    if (!backup) throw noBackup('there is no verified backup yet');
+    return { kind: 'backup', backup };
+  }
+  const backup = backups.find(({ filename }) => filename === wanted);
+  if (backup) return { kind: 'backup', backup };
+  if (existsSync(wanted)) return { kind: 'file', path: wanted };
+  throw noBackup(`there is no backup and no file named ${wanted}`);
+}
+
+function newest(backups: readonly BackupItem[], isWanted: (item: BackupItem) => boolean): BackupItem | undefined {
+  // The service lists newest first, by sequence; a clock that jumped back does not change that order.
+  return backups.find(isWanted);
+}
+
+/** ISO 8601; without a zone it is local time, also for a day alone (where `Date` would take UTC). */
+function parseTime(text: string): Date {
+  const iso = /^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T23:59:59.999` : text.replace(/^(\d{4}-\d{2}-\d{2}) /, '$1T');
+  const time = new Date(iso);
+  if (/^\d{4}-\d{2}-\d{2}T/.test(iso) && !Number.isNaN(time.getTime())) return time;
+  throw wrongUse(`--at ${text} is not a time; write it as 2024-01-15T10:30, or with a zone as 2024-01-15T10:30:00Z`);
+}
+
+/** `dev.restored-<moment of the backup>.sqlite` beside the database; with a number when it is there already. */
+function newFileBeside(databasePath: string, found: Found, now: Date): string {
+  const stamp = (found.kind === 'backup' ? found.backup.createdAt : now).toISOString().replace(/[:.]/g, '-');
+  const name = basename(databasePath, extname(databasePath));
+  const path = join(dirname(databasePath), `${name}.restored-${stamp}`);
+  let free = `${path}.sqlite`;
+  for (let number = 2; existsSync(free) && number <= MAX_RESTORED_FILES; number++) free = `${path}-${number}.sqlite`;
+  return free;
+}
+/** Restores of one backup beside each other; the next one is refused by the service. */
+const MAX_RESTORED_FILES = 100;
+
+function planText(plan: RestorePlan): string {
+  const lines = [`Restoring ${plan.backup} over ${plan.confirm}.`];
+  if (plan.now) lines.push(`now:   ${sizeText(plan.now.sizeBytes)}, changed ${plan.now.changedAt.toISOString()}`);
+  lines.push(
+    `after: ${sizeText(plan.after.sizeBytes)}, from ${plan.after.createdAt.toISOString()}${plan.after.verified ? '' : ', not verified yet'}`,
+  );
+  if (plan.tables && plan.tables.length > 0) {
+    const rows = plan.tables.map(({ name, now, after }) => [name, String(now ?? '-'), String(after ?? '-')]);
+    lines.push(table(['TABLE', 'ROWS NOW', 'ROWS AFTER'], rows));
+  }
+  return [...lines, ...plan.warnings.map((warning) => `Warning: ${warning}`)].join('\n');
+}
+
+function restoredText(result: RestoreResult): string {
+  const safety = result.safetyBackup ? `\nWhat was there before is kept as ${result.safetyBackup}; \`velist-backup undo\` brings it back.` : '';
+  return `Restored ${result.backup} to ${result.path}${safety}`;
+}
+
+function pruneText({ kept, removed, dryRun }: PruneResult): string {
+  const lines = removed.map(({ filename, reason }) => `${dryRun ? 'would remove' : 'removed'} ${filename} (${reason})`);
+  return [...lines, `${kept.length} kept, ${removed.length} ${dryRun ? 'to remove' : 'removed'}`].join('\n');
+}
+
+function statusText(status: Status, now: Date): string {
+  const { lastGood, schedule, local, s3 } = status;
+  const rows = [
+    ['status', status.verdict.code],
+    ['database', `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}` : ', missing'}`],
+    ['last good', lastGood ? `${lastGood.filename}, ${durationText(now.getTime() - lastGood.createdAt.getTime())} ago` : 'none'],
+    ['schedule', schedule.enabled ? (schedule.cron ?? `every ${schedule.intervalMinutes} minutes`) : 'off'],
+    ['local', `${local.path}, ${local.count} backups, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`],
+    ['s3', s3.enabled ? `${s3.bucket ?? ''}/${s3.path}, ${s3.stored} stored, ${s3.waiting} waiting` : 'off'],
+  ];
+  return rows.map(([name = '', value = '']) => `${name.padEnd(10)} ${value}`).join('\n');
+}
+
+function wrongUse(message: string): BackupError {
+  return new BackupError('BAD_REQUEST', message, { hint: 'See `velist-backup --help`.' });
+}
+
+function noBackup(message: string): BackupError {
+  return new BackupError('NO_BACKUP', message, { hint: 'See `velist-backup list`.' });
+}
+
+/** The package's own, found two folders up from `src/cli` and from `dist/cli`. */
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const { version }: { version?: unknown } = JSON.parse(text);
+  return String(version);
+}

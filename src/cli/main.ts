@@ -1,0 +1,32 @@
+#!/usr/bin/env node
+/** The program `velist-backup`: hands the process's streams, environment and interrupts to the commands. */
+import { runCli } from './commands.ts';
+
+const interrupted = new AbortController();
+const INTERRUPTED = 130;
+
+process.on('SIGINT', interrupt);
+process.on('SIGTERM', interrupt);
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signal: interrupted.signal,
+  color: (process.env['NO_COLOR'] ?? '') === '',
+  async createService(places) {
+    const { createServiceFromEnvironment } = await import('../service/from-environment.ts');
+    // The answer tells what was done; of the log only what went wrong is left to say, and never on standard output.
+    const write = (line: string, level: string) => void (level === 'info' || process.stderr.write(`${line}\n`));
+    return createServiceFromEnvironment({ ...places, write });
+  },
+  async serve(places, signal) {
+    const { runApp } = await import('../bootstrap.ts');
+    await runApp({ ...places, signal });
+  },
+});
+
+/** The first interrupt stops the run and waits for it; the second one leaves at once. */
+function interrupt(): void {
+  if (interrupted.signal.aborted) process.exit(INTERRUPTED);
+  interrupted.abort();
+}

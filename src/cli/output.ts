@@ -1,0 +1,135 @@
+/**
+ * What the command line prints. Standard output carries the answer (with `--json` exactly one document); progress,
+ * plans and errors go to standard error. Colour and the moving bar are for terminals, and `NO_COLOR` turns colour off.
+ */
+import type { BackupError } from '../engine/errors.ts';
+import type { BackupItem, RunProgress } from '../service/model.ts';
+
+export interface Sink {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface OutputOptions {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly color: boolean;
+}
+
+export interface Output {
+  /** The answer: the document with `--json`, else the text; nothing of the text with `--quiet`. */
+  answer(document: unknown, text: string): void;
+  readonly json: boolean;
+  /** A remark beside the answer. */
+  note(text: string): void;
+  error(error: BackupError): void;
+  /** Draws a run; `done` takes the bar away. */
+  readonly progress: { show(run: RunProgress): void; done(): void };
+}
+
+/** Between two drawings of the bar. */
+const DRAW_MS = 100;
+const BAR_CELLS = 24;
+
+export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptions): Output {
+  const paint = (code: number, text: string) => (color && stderr.isTTY ? `\x1b[${code}m${text}\x1b[0m` : text);
+  const hasBar = stderr.isTTY === true && !quiet;
+  let drawnAt = 0;
+  let drawn = false;
+
+  function done(): void {
+    if (drawn) stderr.write('\r\x1b[K');
+    drawn = false;
+  }
+
+  return {
+    json,
+    answer(document, text) {
+      done();
+      if (json) stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+      else if (!quiet && text !== '') stdout.write(`${text}\n`);
+    },
+    note(text) {
+      done();
+      if (!quiet) stderr.write(`${text}\n`);
+    },
+    error(error) {
+      done();
+      if (json) stdout.write(`${JSON.stringify({ error: error.toJSON() }, null, 2)}\n`);
+      else stderr.write(`${paint(31, 'Error:')} ${error.message} (${error.code})\n${error.hint}\n`);
+    },
+    progress: {
+      show(run) {
+        const now = Date.now();
+        if (!hasBar || now - drawnAt < DRAW_MS) return;
+        drawnAt = now;
+        drawn = true;
+        stderr.write(`\r${progressLine(run, now).slice(0, (stderr.columns ?? 80) - 1)}\x1b[K`);
+      },
+      done,
+    },
+  };
+}
+
+/** `Copy      [#####-----]  52%  1.2 GB of 2.3 GB  610 MB/s  2 s left` */
+export function progressLine(run: RunProgress, now: number): string {
+  const filled = Math.round((Math.min(100, Math.max(0, run.percent)) / 100) * BAR_CELLS);
+  const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_CELLS - filled)}]`;
+  const step = run.steps.find(({ state }) => state === 'running');
+  const parts = [`${(step?.name ?? run.kind).padEnd(10)} ${bar} ${String(Math.round(run.percent)).padStart(3)}%`];
+  const elapsedMs = now - run.startedAt.getTime();
+  if (step?.bytesDone !== undefined) {
+    parts.push(step.bytesTotal === undefined ? sizeText(step.bytesDone) : `${sizeText(step.bytesDone)} of ${sizeText(step.bytesTotal)}`);
+    // Steps before this one took part of the time, so the speed is a careful one.
+    const stepMs = elapsedMs - run.steps.reduce((sum, { ms }) => sum + (ms ?? 0), 0);
+    if (stepMs > 0) parts.push(`${sizeText((step.bytesDone / stepMs) * 1_000)}/s`);
+  }
+  if (run.percent > 0 && run.percent < 100 && elapsedMs > 1_000) parts.push(`${durationText((elapsedMs / run.percent) * (100 - run.percent))} left`);
+  return parts.join('  ');
+}
+
+export function sizeText(bytes: number): string {
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1_024 && unit < units.length - 1) {
+    value /= 1_024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
+}
+
+export function durationText(ms: number): string {
+  const seconds = Math.round(ms / 1_000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export function backupTable(backups: readonly BackupItem[]): string {
+  if (backups.length === 0) return 'No backups yet.';
+  const rows = backups.map((backup) => [
+    backup.filename,
+    sizeText(backup.size),
+    backup.verification.state,
+    backup.placements.map(({ target, status }) => (status === 'stored' ? target : `${target} ${status}`)).join(', '),
+    [backup.foreign && 'foreign', backup.pinned && 'pinned', backup.safety && 'safety', backup.note].filter(Boolean).join(', '),
+  ]);
+  return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS'], rows);
+}
+
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
