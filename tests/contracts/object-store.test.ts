@@ -520,6 +520,21 @@ describe('s3 store', () => {
     await fails('S3_UNREACHABLE', textOf(store, 'key'));
   }, 30_000);
 
+  test('a bit turned over on the way down is noticed where the server gives a checksum', async () => {
+    await store.put('key', once('some bytes'));
+    server.faults.push({ match: /^GET/, effect: 'flip a bit' });
+    await fails('S3_MISMATCH', textOf(store, 'key'));
+  });
+
+  test('a body that stands still is given up in time, and the rest asked for', async () => {
+    const hasty = createS3Store(s3Options({ requestTimeoutMs: 300 }));
+    const { source, digest } = randomSource(3 * MiB);
+    await hasty.put('key', source);
+    server.faults.push({ match: /^GET/, effect: { stallAfterBytes: MiB }, times: 2 });
+    expect(await digestOf(hasty.get('key'))).toBe(digest());
+    expect(server.requests.filter(({ method }) => method === 'GET').length).toBeGreaterThan(1);
+  }, 30_000);
+
   test('a server that refuses connections is unreachable', async () => {
     const port = await closedPort();
     const away = createS3Store(s3Options({ endpoint: `http://127.0.0.1:${port}`, maxAttempts: 2 }));

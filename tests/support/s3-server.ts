@@ -40,8 +40,12 @@ export type Effect =
   | 'stall'
   /** Done as asked, then the connection is reset instead of an answer. */
   | 'lose answer'
+  /** Done as asked, with one bit of the answer's body turned over. */
+  | 'flip a bit'
   /** The answer breaks off after so many bytes of its body. */
   | { readonly cutAfterBytes: number }
+  /** The answer stands still after so many bytes of its body. */
+  | { readonly stallAfterBytes: number }
   /** Answered 200 with this body. */
   | { readonly body: string };
 
@@ -123,12 +127,20 @@ export async function startS3Server(): Promise<S3Server> {
       request.raw.socket.resetAndDestroy();
       return payload;
     }
-    if (note.effect !== null && typeof note.effect === 'object' && 'cutAfterBytes' in note.effect && Buffer.isBuffer(payload)) {
+    if (note.effect === 'flip a bit' && Buffer.isBuffer(payload)) {
+      const flipped = Buffer.from(payload);
+      flipped[0] = (flipped[0] ?? 0) ^ 1;
+      return flipped;
+    }
+    const partial = partOf(note.effect);
+    if (partial !== null && Buffer.isBuffer(payload)) {
       // Past Fastify, which would mend the length of a body that is shorter than announced.
       reply.hijack();
       reply.raw.writeHead(reply.statusCode, { ...reply.getHeaders(), 'content-length': payload.length } as OutgoingHttpHeaders);
       reply.raw.flushHeaders();
-      reply.raw.write(payload.subarray(0, note.effect.cutAfterBytes), () => setTimeout(() => request.raw.socket.destroy(), 20));
+      reply.raw.write(payload.subarray(0, partial.bytes), () => {
+        if (partial.isCut) setTimeout(() => request.raw.socket.destroy(), 20);
+      });
       return new Promise(() => {});
     }
     return payload;
@@ -166,6 +178,12 @@ function takeFault(faults: readonly Fault[], line: string): Effect | null {
   if (fault === undefined) return null;
   if (fault.times !== undefined) fault.times -= 1;
   return fault.effect;
+}
+
+function partOf(effect: Effect | null): { readonly bytes: number; readonly isCut: boolean } | null {
+  if (effect === null || typeof effect === 'string') return null;
+  if ('cutAfterBytes' in effect) return { bytes: effect.cutAfterBytes, isCut: true };
+  return 'stallAfterBytes' in effect ? { bytes: effect.stallAfterBytes, isCut: false } : null;
 }
 
 interface Reply {

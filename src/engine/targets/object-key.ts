@@ -45,3 +45,8 @@ function keyFault(key: string): string | null {
 export function compareKeys(left: string, right: string): number {
   return Buffer.compare(Buffer.from(left), Buffer.from(right));
 }
+
+/** A key as part of an address: everything but slashes escaped. */
+export function encodeKey(key: string): string {
+  return key.split('/').map(encodeURIComponent).join('/');
+}

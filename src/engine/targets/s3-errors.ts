@@ -57,6 +57,13 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
       'Something on the way changed them and nothing was stored; it is tried again.',
     );
   }
+  if (status === undefined && error instanceof Error && /^checksum mismatch/i.test(error.message)) {
+    return fail(
+      'S3_MISMATCH',
+      `what ${place.host} sent${of(key)} is not what was stored`,
+      'Start the download again; if it stays so, the object is damaged.',
+    );
+  }
   if (quotaNames.has(name) || status === 507) {
     return fail('S3_FAILED', `${describe} is full (${name})`, 'Raise the quota there or lower the retention; local backups go on.');
   }
@@ -129,8 +136,7 @@ export function factsOf(error: unknown): { readonly name: string; readonly statu
 
 /** True for what a broken connection, not an answer, brought about: the rest of a download may be asked for again. */
 export function isBrokenConnection(error: unknown): boolean {
-  const { name, status } = factsOf(error);
-  return networkCode(error) !== undefined || name === 'TimeoutError' || (status === undefined && name === 'Error');
+  return networkCode(error) !== undefined || factsOf(error).name === 'TimeoutError';
 }
 
 function networkCode(error: unknown): string | undefined {

@@ -6,9 +6,10 @@
  * not know becomes single ones. A server that silently ignores the condition cannot be told here; the target's
  * self-test does.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../errors.ts';
-import { checkKey } from './object-key.ts';
-import { type DeleteFailure, getBytes, type ObjectHead, type ObjectStore, throwIfAborted } from './object-store.ts';
+import { checkKey, encodeKey } from './object-key.ts';
+import { aborted, type DeleteFailure, getBytes, type ObjectHead, type ObjectStore, throwIfAborted } from './object-store.ts';
 import { connectS3, type S3Options } from './s3-connection.ts';
 import { downloadFromS3 } from './s3-download.ts';
 import { describePlace, factsOf, noBucket, s3Error } from './s3-errors.ts';
@@ -26,8 +27,6 @@ export interface S3Store extends ObjectStore {
 export interface PresignOptions {
   readonly method: 'GET' | 'PUT';
   readonly expiresInSeconds: number;
-  /** For PUT: the content type that the uploader must send. */
-  readonly contentType?: string;
 }
 
 /** The limit of DeleteObjects. */
@@ -35,6 +34,7 @@ const bulkDeleteLimit = 1000;
 const singleDeletesAtOnce = 8;
 /** How often a create-only PUT that met another one (409) is tried. */
 const mostConflicts = 5;
+const conflictWaitMs = 100;
 
 export function createS3Store(options: S3Options): S3Store {
   const connection = connectS3(options);
@@ -110,8 +110,18 @@ export function createS3Store(options: S3Options): S3Store {
     return failures;
   }
 
+  const get: ObjectStore['get'] = (key, getOptions = {}) => downloadFromS3(connection, key, remote(key), getOptions);
+
+  async function holds(key: string, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
+    // One byte more than ours, so that a longer object is not taken for it.
+    const stored = await getBytes({ get }, key, { from: 0, to: bytes.length, limitBytes: bytes.length + 1, signal });
+    return Buffer.compare(stored, bytes) === 0;
+  }
+
   return {
     place: describePlace(place),
+
+    get,
 
     async put(key, source, putOptions = {}) {
       return await uploadToS3(connection, key, remote(key), source, putOptions);
@@ -131,14 +141,13 @@ export function createS3Store(options: S3Options): S3Store {
         } catch (error) {
           const { status, attempts } = factsOf(error);
           // A repeated try meets what the first one stored when only its answer was lost.
-          if (status === 412) return attempts > 1 || conflicts > 1 ? await holds(this, key, bytes, signal) : false;
+          if (status === 412) return attempts > 1 || conflicts > 1 ? await holds(key, bytes, signal) : false;
           if (status !== 409 || conflicts === mostConflicts) throw s3Error(error, place);
+          await sleep(conflictWaitMs * conflicts * (0.5 + Math.random() / 2), undefined, { signal }).catch((reason: unknown) => {
+            throw aborted(reason);
+          });
         }
       }
-    },
-
-    get(key, getOptions = {}) {
-      return downloadFromS3(connection, key, remote(key), getOptions);
     },
 
     async head(key, { signal } = {}) {
@@ -200,7 +209,7 @@ export function createS3Store(options: S3Options): S3Store {
       return failures;
     },
 
-    async presign(key, { method, expiresInSeconds, contentType }) {
+    async presign(key, { method, expiresInSeconds }) {
       const Key = remote(key);
       if (!Number.isInteger(expiresInSeconds) || expiresInSeconds < 1 || expiresInSeconds > longestPresignSeconds) {
         throw new BackupError('BAD_REQUEST', 'a signed address is good for 1 second to 7 days', {
@@ -211,12 +220,8 @@ export function createS3Store(options: S3Options): S3Store {
       // With the default the address would carry the checksum of an empty body, and every upload to it would be refused.
       const client = new sdk.S3Client({ ...connection.config, requestChecksumCalculation: 'WHEN_REQUIRED' });
       try {
-        return method === 'GET'
-          ? await getSignedUrl(client, new sdk.GetObjectCommand({ Bucket, Key }), { expiresIn: expiresInSeconds })
-          : await getSignedUrl(client, new sdk.PutObjectCommand({ Bucket, Key, ContentType: contentType }), {
-              expiresIn: expiresInSeconds,
-              signableHeaders: contentType === undefined ? undefined : new Set(['content-type', 'host']),
-            });
+        const command = method === 'GET' ? new sdk.GetObjectCommand({ Bucket, Key }) : new sdk.PutObjectCommand({ Bucket, Key });
+        return await getSignedUrl(client, command, { expiresIn: expiresInSeconds });
       } catch (error) {
         throw s3Error(error, place, key);
       } finally {
@@ -236,20 +241,10 @@ export function createS3Store(options: S3Options): S3Store {
 
 const longestPresignSeconds = 7 * 24 * 3600;
 
-/** A key as part of an address: everything but slashes escaped. */
-export function encodeKey(key: string): string {
-  return key.split('/').map(encodeURIComponent).join('/');
-}
-
 function headOf(sizeBytes: number | undefined, etag: string | undefined, modifiedAt: Date | undefined): ObjectHead {
   return { sizeBytes: sizeBytes ?? 0, etag: etag ?? '', modifiedAt: modifiedAt ?? new Date(0) };
 }
 
 function failAll(keys: readonly string[], error: unknown): readonly DeleteFailure[] {
   return keys.map((key) => ({ key, error: BackupError.from(error) }));
-}
-
-async function holds(store: ObjectStore, key: string, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<boolean> {
-  const stored = await getBytes(store, key, { from: 0, to: bytes.length, limitBytes: bytes.length + 1, signal });
-  return Buffer.compare(stored, bytes) === 0;
 }
