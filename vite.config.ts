@@ -8,23 +8,23 @@
  * not a module or an asset of the page goes there, with the original `Host` and `Origin`, so that the server's
  * same-origin check sees what the browser sent.
  */
-import { svelte } from "@sveltejs/vite-plugin-svelte";
-import tailwindcss from "@tailwindcss/vite";
-import { defineConfig, type Plugin } from "vite";
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import tailwindcss from '@tailwindcss/vite';
+import { defineConfig, type Plugin } from 'vite';
 
-const base = "/backup";
-const pageFiles = "html|ts|js|mjs|svelte|css|map|woff2";
+const base = '/backup';
+const pageFiles = 'html|ts|js|mjs|svelte|css|map|woff2';
 
 /** `/backup` is what people type; relative addresses need `/backup/`. */
 const redirectToFolder: Plugin = {
-  name: "redirect-to-folder",
+  name: 'redirect-to-folder',
   configureServer(server) {
     server.middlewares.use((request, response, next) => {
-      const [path, query] = (request.url ?? "").split("?", 2);
+      const [path, query] = (request.url ?? '').split('?', 2);
       if (path !== base) return next();
       response
         .writeHead(308, {
-          location: `.${base}/${query === undefined ? "" : `?${query}`}`,
+          location: `.${base}/${query === undefined ? '' : `?${query}`}`,
         })
         .end();
     });
@@ -38,28 +38,23 @@ export default defineConfig(({ command }) => {
     changeOrigin: false,
   };
   return {
-    root: "src/features/backup/pages",
-    base: command === "serve" ? `${base}/` : "./",
-    plugins: [
-      redirectToFolder,
-      tailwindcss(),
-      svelte({ configFile: "../../../../svelte.config.js" }),
-    ],
+    root: 'src/features/backup/pages',
+    base: command === 'serve' ? `${base}/` : './',
+    plugins: [redirectToFolder, tailwindcss(), svelte({ configFile: '../../../../svelte.config.js' })],
     build: {
-      outDir: "../../../../dist/page",
+      outDir: '../../../../dist/page',
       emptyOutDir: true,
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },
-      target: "es2022",
+      target: 'es2022',
     },
     server: {
-      host: "127.0.0.1",
+      host: '127.0.0.1',
       port,
       strictPort: true,
       proxy: {
         [`^(?!${base}(?:[/?]|$))`]: server,
-        [`^${base}/(?!$|[?@]|__|node_modules/|[^?]*\\.(?:${pageFiles})(?:\\?|$))`]:
-          server,
+        [`^${base}/(?!$|[?@]|__|node_modules/|[^?]*\\.(?:${pageFiles})(?:\\?|$))`]: server,
       },
     },
   };

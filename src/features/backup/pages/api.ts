@@ -17,23 +17,19 @@ import type {
   RestoreResult,
   Run,
   Status,
-} from "../../../http/contract.ts";
+} from '../../../http/contract.ts';
 
-export type Target = "local" | "s3";
+export type Target = 'local' | 's3';
 
 export class ApiError extends Error {
-  override readonly name = "ApiError";
-  readonly code: ErrorAnswer["error"]["code"] | "UNREACHABLE";
+  override readonly name = 'ApiError';
+  readonly code: ErrorAnswer['error']['code'] | 'UNREACHABLE';
   readonly hint: string;
   /** Messages by field, when a form was refused. */
   readonly fields: Record<string, string>;
   readonly status: number;
 
-  constructor(
-    code: ApiError["code"],
-    message: string,
-    options: { hint: string; status: number; fields?: Record<string, string> },
-  ) {
+  constructor(code: ApiError['code'], message: string, options: { hint: string; status: number; fields?: Record<string, string> }) {
     super(message);
     this.code = code;
     this.hint = options.hint;
@@ -43,11 +39,10 @@ export class ApiError extends Error {
 
   static from(error: unknown): ApiError {
     if (error instanceof ApiError) return error;
-    return new ApiError(
-      "INTERNAL",
-      error instanceof Error ? error.message : String(error),
-      { hint: "Reload this page and try again.", status: 0 },
-    );
+    return new ApiError('INTERNAL', error instanceof Error ? error.message : String(error), {
+      hint: 'Reload this page and try again.',
+      status: 0,
+    });
   }
 }
 
@@ -55,60 +50,40 @@ export function address(path: string): URL {
   return new URL(path, document.baseURI);
 }
 
-export const downloadAddress = (filename: string): string =>
-  address(`api/backups/${encodeURIComponent(filename)}/download`).href;
+export const downloadAddress = (filename: string): string => address(`api/backups/${encodeURIComponent(filename)}/download`).href;
 
 export const api = {
-  status: () => send<Status>("GET", "api/status"),
-  backups: async () =>
-    (await send<{ backups: Backup[] }>("GET", "api/backups")).backups,
-  runs: async () => (await send<{ runs: Run[] }>("GET", "api/runs")).runs,
-  config: () => send<Config>("GET", "api/config"),
-  saveConfig: (change: ConfigChange) => send<Config>("POST", "config", change),
-  backupNow: () =>
-    send<{ runId: string } | BackupResult>("POST", "now?wait=false"),
-  stopRun: () => send<unknown>("POST", "api/runs/stop"),
+  status: () => send<Status>('GET', 'api/status'),
+  backups: async () => (await send<{ backups: Backup[] }>('GET', 'api/backups')).backups,
+  runs: async () => (await send<{ runs: Run[] }>('GET', 'api/runs')).runs,
+  config: () => send<Config>('GET', 'api/config'),
+  saveConfig: (change: ConfigChange) => send<Config>('POST', 'config', change),
+  backupNow: () => send<{ runId: string } | BackupResult>('POST', 'now?wait=false'),
+  stopRun: () => send<unknown>('POST', 'api/runs/stop'),
   remove: (filename: string, target?: Target) =>
-    send<{ deleted: string }>(
-      "DELETE",
-      encodeURIComponent(filename) +
-        (target === undefined ? "" : `?target=${target}`),
-    ),
-  verify: (filename: string, full: boolean) =>
-    send<Backup>("POST", backupPath(filename, "/verify"), { full }),
-  adopt: (filename: string) =>
-    send<Backup>("POST", backupPath(filename, "/adopt")),
-  change: (
-    filename: string,
-    change: { pinned?: boolean; note?: string | null },
-  ) => send<Backup>("PATCH", backupPath(filename), change),
-  planRestore: (filename: string) =>
-    send<RestorePlan>("GET", backupPath(filename, "/restore")),
-  restore: (filename: string, body: RestoreBody) =>
-    send<RestoreResult>("POST", backupPath(filename, "/restore"), body),
-  undoRestore: (confirm: string) =>
-    send<RestoreResult>("POST", "api/restore/undo", { confirm }),
+    send<{ deleted: string }>('DELETE', encodeURIComponent(filename) + (target === undefined ? '' : `?target=${target}`)),
+  verify: (filename: string, full: boolean) => send<Backup>('POST', backupPath(filename, '/verify'), { full }),
+  adopt: (filename: string) => send<Backup>('POST', backupPath(filename, '/adopt')),
+  change: (filename: string, change: { pinned?: boolean; note?: string | null }) => send<Backup>('PATCH', backupPath(filename), change),
+  planRestore: (filename: string) => send<RestorePlan>('GET', backupPath(filename, '/restore')),
+  restore: (filename: string, body: RestoreBody) => send<RestoreResult>('POST', backupPath(filename, '/restore'), body),
+  undoRestore: (confirm: string) => send<RestoreResult>('POST', 'api/restore/undo', { confirm }),
 };
 
-const backupPath = (filename: string, rest = "") =>
-  `api/backups/${encodeURIComponent(filename)}${rest}`;
+const backupPath = (filename: string, rest = '') => `api/backups/${encodeURIComponent(filename)}${rest}`;
 
-async function send<Answer>(
-  method: string,
-  path: string,
-  body?: unknown,
-): Promise<Answer> {
+async function send<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
   const request: RequestInit = {
     method,
-    headers: { accept: "application/json" },
-    cache: "no-store",
-    credentials: "same-origin",
+    headers: { accept: 'application/json' },
+    cache: 'no-store',
+    credentials: 'same-origin',
   };
   if (body !== undefined) {
     request.body = JSON.stringify(body);
     request.headers = {
       ...request.headers,
-      "content-type": "application/json",
+      'content-type': 'application/json',
     };
   }
   let response: Response;
@@ -117,8 +92,8 @@ async function send<Answer>(
     response = await fetch(address(path), request);
     text = await response.text();
   } catch {
-    throw new ApiError("UNREACHABLE", "no contact with the server", {
-      hint: "Nothing more is known; what the page shows once it is back is true.",
+    throw new ApiError('UNREACHABLE', 'no contact with the server', {
+      hint: 'Nothing more is known; what the page shows once it is back is true.',
       status: 0,
     });
   }
@@ -132,14 +107,10 @@ async function send<Answer>(
     });
   }
   if (!response.ok || answer === undefined) {
-    throw new ApiError(
-      response.ok ? "INTERNAL" : "UNREACHABLE",
-      `the server answered ${response.status} without saying why`,
-      {
-        hint: "A proxy in between may be in the way; the log of the server has the details.",
-        status: response.status,
-      },
-    );
+    throw new ApiError(response.ok ? 'INTERNAL' : 'UNREACHABLE', `the server answered ${response.status} without saying why`, {
+      hint: 'A proxy in between may be in the way; the log of the server has the details.',
+      status: response.status,
+    });
   }
   // The server checks its answers against the same contract.
   return answer as Answer;
@@ -155,10 +126,5 @@ function parse(text: string): unknown {
 
 /** `{ error }` alone; a `BackupResult` of a failed run has an `error` too, but beside its report. */
 function isErrorAnswer(answer: unknown): answer is ErrorAnswer {
-  return (
-    typeof answer === "object" &&
-    answer !== null &&
-    "error" in answer &&
-    !("report" in answer)
-  );
+  return typeof answer === 'object' && answer !== null && 'error' in answer && !('report' in answer);
 }

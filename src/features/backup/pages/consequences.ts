@@ -1,16 +1,7 @@
 /** What a set of settings means for the one who saves it, in numbers. Estimates from today's sizes, and worded so. */
-import type { Config, Status } from "../../../http/contract.ts";
+import type { Config, Status } from '../../../http/contract.ts';
 
-export type Settings = Pick<
-  Config,
-  | "enabled"
-  | "intervalMinutes"
-  | "retentionCount"
-  | "s3Enabled"
-  | "s3Path"
-  | "verify"
-  | "maxAgeMinutes"
->;
+export type Settings = Pick<Config, 'enabled' | 'intervalMinutes' | 'retentionCount' | 's3Enabled' | 's3Path' | 'verify' | 'maxAgeMinutes'>;
 
 export interface Consequences {
   /** How far back the kept backups reach, in minutes. */
@@ -34,8 +25,7 @@ const wider = { intervalMinutes: 60, retentionCount: 48 };
 
 export function consequences(settings: Settings, status: Status): Consequences {
   const { local, database } = status;
-  const typical =
-    local.count > 0 ? local.sizeBytes / local.count : database.sizeBytes;
+  const typical = local.count > 0 ? local.sizeBytes / local.count : database.sizeBytes;
   const reachMinutes = settings.intervalMinutes * settings.retentionCount;
   const widerBytes = wider.retentionCount * typical;
   const isShort = reachMinutes < dayMinutes && widerBytes < local.freeBytes / 2;
@@ -43,11 +33,8 @@ export function consequences(settings: Settings, status: Status): Consequences {
     reachMinutes,
     diskBytes: settings.retentionCount * typical,
     freeBytes: local.freeBytes,
-    s3BytesPerDay: settings.s3Enabled
-      ? (dayMinutes / settings.intervalMinutes) * typical
-      : null,
-    warnAfterMinutes:
-      settings.maxAgeMinutes ?? Math.max(15, 3 * settings.intervalMinutes),
+    s3BytesPerDay: settings.s3Enabled ? (dayMinutes / settings.intervalMinutes) * typical : null,
+    warnAfterMinutes: settings.maxAgeMinutes ?? Math.max(15, 3 * settings.intervalMinutes),
     wider: isShort
       ? {
           ...wider,

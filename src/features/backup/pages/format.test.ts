@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, test } from 'bun:test';
 import {
   age,
   ago,
@@ -17,149 +17,116 @@ import {
   size,
   sizeChange,
   zoneName,
-} from "./format.ts";
+} from './format.ts';
 
-const now = Date.parse("2026-11-22T10:34:18.000Z");
+const now = Date.parse('2026-11-22T10:34:18.000Z');
 const minuteMs = 60_000;
 
-describe("sizes", () => {
-  test("have three significant digits and no idle zeros", () => {
-    expect(
-      [0, 512, 1024, 1536, 86_016, 14_889_779, 148_478_361, 2 ** 31].map(size),
-    ).toEqual([
-      "0 B",
-      "512 B",
-      "1 KB",
-      "1.5 KB",
-      "84 KB",
-      "14.2 MB",
-      "142 MB",
-      "2 GB",
+describe('sizes', () => {
+  test('have three significant digits and no idle zeros', () => {
+    expect([0, 512, 1024, 1536, 86_016, 14_889_779, 148_478_361, 2 ** 31].map(size)).toEqual([
+      '0 B',
+      '512 B',
+      '1 KB',
+      '1.5 KB',
+      '84 KB',
+      '14.2 MB',
+      '142 MB',
+      '2 GB',
     ]);
   });
 
-  test("that round up to 1024 are written in the next unit", () => {
-    expect(size(1024 ** 2 - 1)).toBe("1 MB");
-    expect(size(1024 ** 3 - 1)).toBe("1 GB");
+  test('that round up to 1024 are written in the next unit', () => {
+    expect(size(1024 ** 2 - 1)).toBe('1 MB');
+    expect(size(1024 ** 3 - 1)).toBe('1 GB');
   });
 
-  test("differ with a sign and a true minus", () => {
-    expect(sizeChange(20_480)).toBe("+20 KB");
-    expect(sizeChange(-8192)).toBe("−8 KB");
-    expect(sizeChange(0)).toBe("same size");
-    expect(countChange(-1188)).toBe("−1,188");
-    expect(exactSize(14_889_779)).toBe("14,889,779 bytes");
+  test('differ with a sign and a true minus', () => {
+    expect(sizeChange(20_480)).toBe('+20 KB');
+    expect(sizeChange(-8192)).toBe('−8 KB');
+    expect(sizeChange(0)).toBe('same size');
+    expect(countChange(-1188)).toBe('−1,188');
+    expect(exactSize(14_889_779)).toBe('14,889,779 bytes');
   });
 });
 
-describe("durations", () => {
-  test("are as exact as they are short", () => {
-    expect(
-      [
-        6,
-        412,
-        1400,
-        9960,
-        42_000,
-        59_999,
-        300_000,
-        11_640_000,
-        2 * 86_400_000,
-      ].map(duration),
-    ).toEqual([
-      "6 ms",
-      "412 ms",
-      "1.4 s",
-      "9 s",
-      "42 s",
-      "59 s",
-      "5 min",
-      "3 h 14 min",
-      "2 days",
+describe('durations', () => {
+  test('are as exact as they are short', () => {
+    expect([6, 412, 1400, 9960, 42_000, 59_999, 300_000, 11_640_000, 2 * 86_400_000].map(duration)).toEqual([
+      '6 ms',
+      '412 ms',
+      '1.4 s',
+      '9 s',
+      '42 s',
+      '59 s',
+      '5 min',
+      '3 h 14 min',
+      '2 days',
     ]);
   });
 
-  test("of settings are whole words", () => {
+  test('of settings are whole words', () => {
     expect([1, 10, 60, 90, 100, 1440, 2880].map(minutes)).toEqual([
-      "1 minute",
-      "10 minutes",
-      "1 hour",
-      "1 h 30 min",
-      "1 h 40 min",
-      "1 day",
-      "2 days",
+      '1 minute',
+      '10 minutes',
+      '1 hour',
+      '1 h 30 min',
+      '1 h 40 min',
+      '1 day',
+      '2 days',
     ]);
-    expect([10, 60, 90, 1440].map(shortInterval)).toEqual([
-      "Every 10m",
-      "Every 1h",
-      "Every 90m",
-      "Every 1d",
-    ]);
+    expect([10, 60, 90, 1440].map(shortInterval)).toEqual(['Every 10m', 'Every 1h', 'Every 90m', 'Every 1d']);
   });
 
-  test("since a moment get coarser with age", () => {
-    expect(ago(now + 500, now)).toBe("just now");
-    expect(ago(now - 12_000, now)).toBe("12 s ago");
-    expect(ago(now - 4 * minuteMs, now)).toBe("4 min ago");
-    expect(age(18 * 60 * minuteMs + 17 * minuteMs)).toBe("18 h");
-    expect(age(3 * 24 * 60 * minuteMs)).toBe("3 days");
+  test('since a moment get coarser with age', () => {
+    expect(ago(now + 500, now)).toBe('just now');
+    expect(ago(now - 12_000, now)).toBe('12 s ago');
+    expect(ago(now - 4 * minuteMs, now)).toBe('4 min ago');
+    expect(age(18 * 60 * minuteMs + 17 * minuteMs)).toBe('18 h');
+    expect(age(3 * 24 * 60 * minuteMs)).toBe('3 days');
   });
 
-  test("until a moment never fall below zero", () => {
-    expect(countdown(342_000)).toBe("5:42");
-    expect(countdown(3_942_000)).toBe("1:05:42");
-    expect(countdown(-5)).toBe("0:00");
+  test('until a moment never fall below zero', () => {
+    expect(countdown(342_000)).toBe('5:42');
+    expect(countdown(3_942_000)).toBe('1:05:42');
+    expect(countdown(-5)).toBe('0:00');
   });
 });
 
-describe("moments", () => {
-  test("are written in the chosen zone", () => {
-    expect(clockTime(now, "UTC")).toBe("10:34:18");
-    expect(clockTime(now, "Europe/Berlin")).toBe("11:34:18");
-    expect(offset(now, "Europe/Berlin")).toBe("UTC+1");
-    expect(offset(now, "America/St_Johns")).toBe("UTC−3:30");
-    expect(offset(now, "UTC")).toBe("UTC");
-    expect(zoneName("America/St_Johns")).toBe("St Johns time");
+describe('moments', () => {
+  test('are written in the chosen zone', () => {
+    expect(clockTime(now, 'UTC')).toBe('10:34:18');
+    expect(clockTime(now, 'Europe/Berlin')).toBe('11:34:18');
+    expect(offset(now, 'Europe/Berlin')).toBe('UTC+1');
+    expect(offset(now, 'America/St_Johns')).toBe('UTC−3:30');
+    expect(offset(now, 'UTC')).toBe('UTC');
+    expect(zoneName('America/St_Johns')).toBe('St Johns time');
   });
 
-  test("in the doubled hour of autumn say which one they mean", () => {
-    expect(clockTime(Date.parse("2026-10-25T00:30:00Z"), "Europe/Berlin")).toBe(
-      "02:30:00 UTC+2",
-    );
-    expect(clockTime(Date.parse("2026-10-25T01:30:00Z"), "Europe/Berlin")).toBe(
-      "02:30:00 UTC+1",
-    );
-    expect(clockTime(Date.parse("2026-10-25T02:30:00Z"), "Europe/Berlin")).toBe(
-      "03:30:00",
-    );
+  test('in the doubled hour of autumn say which one they mean', () => {
+    expect(clockTime(Date.parse('2026-10-25T00:30:00Z'), 'Europe/Berlin')).toBe('02:30:00 UTC+2');
+    expect(clockTime(Date.parse('2026-10-25T01:30:00Z'), 'Europe/Berlin')).toBe('02:30:00 UTC+1');
+    expect(clockTime(Date.parse('2026-10-25T02:30:00Z'), 'Europe/Berlin')).toBe('03:30:00');
   });
 
-  test("belong to the day of the chosen zone", () => {
-    const lateEvening = Date.parse("2026-11-21T23:30:00Z");
-    expect(dayHeading(lateEvening, now, "Europe/Berlin")).toBe(
-      "Today, 22 November",
-    );
-    expect(dayHeading(lateEvening, now, "UTC")).toBe("Yesterday, 21 November");
-    expect(dayHeading(Date.parse("2025-03-03T12:00:00Z"), now, "UTC")).toBe(
-      "3 March 2025",
-    );
-    expect(moment(now - 4 * minuteMs, now, "UTC")).toBe("10:30");
-    expect(moment(lateEvening, now, "UTC")).toBe("21 November, 23:30");
+  test('belong to the day of the chosen zone', () => {
+    const lateEvening = Date.parse('2026-11-21T23:30:00Z');
+    expect(dayHeading(lateEvening, now, 'Europe/Berlin')).toBe('Today, 22 November');
+    expect(dayHeading(lateEvening, now, 'UTC')).toBe('Yesterday, 21 November');
+    expect(dayHeading(Date.parse('2025-03-03T12:00:00Z'), now, 'UTC')).toBe('3 March 2025');
+    expect(moment(now - 4 * minuteMs, now, 'UTC')).toBe('10:30');
+    expect(moment(lateEvening, now, 'UTC')).toBe('21 November, 23:30');
   });
 
-  test("are read from a backup’s name, and from no other name", () => {
-    expect(nameTime("backup-2026-11-22T10-30-00-000Z.sqlite")).toBe(
-      Date.parse("2026-11-22T10:30:00.000Z"),
-    );
-    expect(nameTime("backup-2026-13-22T10-30-00-000Z.sqlite")).toBeNull();
-    expect(nameTime("dev.sqlite")).toBeNull();
+  test('are read from a backup’s name, and from no other name', () => {
+    expect(nameTime('backup-2026-11-22T10-30-00-000Z.sqlite')).toBe(Date.parse('2026-11-22T10:30:00.000Z'));
+    expect(nameTime('backup-2026-13-22T10-30-00-000Z.sqlite')).toBeNull();
+    expect(nameTime('dev.sqlite')).toBeNull();
   });
 });
 
-test("a server’s message becomes a sentence, but a path keeps its letters", () => {
-  expect(sentence("the disk is full")).toBe("The disk is full.");
-  expect(sentence("db/dev.sqlite does not exist")).toBe(
-    "db/dev.sqlite does not exist.",
-  );
-  expect(sentence("Try again!")).toBe("Try again!");
+test('a server’s message becomes a sentence, but a path keeps its letters', () => {
+  expect(sentence('the disk is full')).toBe('The disk is full.');
+  expect(sentence('db/dev.sqlite does not exist')).toBe('db/dev.sqlite does not exist.');
+  expect(sentence('Try again!')).toBe('Try again!');
 });

@@ -3,7 +3,7 @@
  * server's. Sizes count in 1024 with KB, MB, GB and three significant digits; clocks have 24 hours.
  */
 
-const units = ["B", "KB", "MB", "GB", "TB", "PB"];
+const units = ['B', 'KB', 'MB', 'GB', 'TB', 'PB'];
 const secondMs = 1000;
 const minuteMs = 60 * secondMs;
 const hourMs = 60 * minuteMs;
@@ -27,18 +27,18 @@ export function exactSize(bytes: number): string {
 
 /** A difference in bytes with its sign (a true minus), or "same size". */
 export function sizeChange(bytes: number): string {
-  if (bytes === 0) return "same size";
-  return `${bytes > 0 ? "+" : "−"}${size(Math.abs(bytes))}`;
+  if (bytes === 0) return 'same size';
+  return `${bytes > 0 ? '+' : '−'}${size(Math.abs(bytes))}`;
 }
 
 export function count(value: number): string {
-  return value.toLocaleString("en-US");
+  return value.toLocaleString('en-US');
 }
 
 /** A difference in rows with its sign (a true minus). */
 export function countChange(value: number): string {
-  if (value === 0) return "0";
-  return `${value > 0 ? "+" : "−"}${count(Math.abs(value))}`;
+  if (value === 0) return '0';
+  return `${value > 0 ? '+' : '−'}${count(Math.abs(value))}`;
 }
 
 /** "1 backup", "3 backups". */
@@ -52,26 +52,15 @@ export function duration(ms: number): string {
   if (ms < 9.95 * secondMs) return `${(ms / secondMs).toFixed(1)} s`;
   if (ms < minuteMs) return `${Math.floor(ms / secondMs)} s`;
   if (ms < hourMs) return `${Math.floor(ms / minuteMs)} min`;
-  if (ms < 2 * dayMs)
-    return pair(
-      Math.floor(ms / hourMs),
-      "h",
-      Math.floor((ms % hourMs) / minuteMs),
-      "min",
-    );
-  return pair(
-    Math.floor(ms / dayMs),
-    "days",
-    Math.floor((ms % dayMs) / hourMs),
-    "h",
-  );
+  if (ms < 2 * dayMs) return pair(Math.floor(ms / hourMs), 'h', Math.floor((ms % hourMs) / minuteMs), 'min');
+  return pair(Math.floor(ms / dayMs), 'days', Math.floor((ms % dayMs) / hourMs), 'h');
 }
 
 /** The same for a setting in minutes: 10 minutes, 1 hour, 2 days, 1 h 40 min. */
 export function minutes(value: number): string {
-  if (value % 1440 === 0) return plural(value / 1440, "day");
-  if (value % 60 === 0) return plural(value / 60, "hour");
-  if (value < 60) return plural(value, "minute");
+  if (value % 1440 === 0) return plural(value / 1440, 'day');
+  if (value % 60 === 0) return plural(value / 60, 'hour');
+  if (value < 60) return plural(value, 'minute');
   return duration(value * minuteMs);
 }
 
@@ -85,7 +74,7 @@ export function shortInterval(value: number): string {
 /** "just now", "12 s ago", "4 min ago", "1 h 34 min ago", "18 h ago", "3 days ago". */
 export function ago(fromMs: number, nowMs: number): string {
   const past = nowMs - fromMs;
-  return past < 2 * secondMs ? "just now" : `${age(past)} ago`;
+  return past < 2 * secondMs ? 'just now' : `${age(past)} ago`;
 }
 
 /** Like `duration`, but coarser the longer it is: nobody needs the minutes of yesterday. */
@@ -99,32 +88,26 @@ export function age(ms: number): string {
 /** Time left as 0:42, 5:42 or 1:05:42; never below zero. */
 export function countdown(ms: number): string {
   const seconds = Math.max(0, Math.ceil(ms / secondMs));
-  const [h, m, s] = [
-    Math.floor(seconds / 3600),
-    Math.floor((seconds % 3600) / 60),
-    seconds % 60,
-  ];
-  const tail = String(s).padStart(2, "0");
-  return h > 0 ? `${h}:${String(m).padStart(2, "0")}:${tail}` : `${m}:${tail}`;
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60), seconds % 60];
+  const tail = String(s).padStart(2, '0');
+  return h > 0 ? `${h}:${String(m).padStart(2, '0')}:${tail}` : `${m}:${tail}`;
 }
 
 /** 11:30:00, with the offset appended in the hour that autumn has twice. */
 export function clockTime(ms: number, zone: string): string {
-  const text = formatter(zone, { timeStyle: "medium" }).format(ms);
+  const text = formatter(zone, { timeStyle: 'medium' }).format(ms);
   return isDoubled(ms, zone) ? `${text} ${offset(ms, zone)}` : text;
 }
 
 /** 11:30 */
 export function shortTime(ms: number, zone: string): string {
-  return formatter(zone, { timeStyle: "short" }).format(ms);
+  return formatter(zone, { timeStyle: 'short' }).format(ms);
 }
 
 /** "11:30" for a moment of today, "21 November, 11:30" for another day. */
 export function moment(ms: number, nowMs: number, zone: string): string {
   const time = shortTime(ms, zone);
-  return dayKey(ms, zone) === dayKey(nowMs, zone)
-    ? time
-    : `${dayName(ms, nowMs, zone)}, ${time}`;
+  return dayKey(ms, zone) === dayKey(nowMs, zone) ? time : `${dayName(ms, nowMs, zone)}, ${time}`;
 }
 
 /** "Today, 22 November", "Yesterday, 21 November", "20 November", "3 March 2025". */
@@ -143,27 +126,19 @@ export function dayKey(ms: number, zone: string): string {
 
 /** "UTC+1", "UTC−3:30", "UTC". */
 export function offset(ms: number, zone: string): string {
-  const parts = formatter(zone, { timeZoneName: "shortOffset" }).formatToParts(
-    ms,
-  );
-  const name =
-    parts.find((part) => part.type === "timeZoneName")?.value ?? "UTC";
-  return name.replace("GMT", "UTC").replace("UTC+0", "UTC").replace("-", "−");
+  const parts = formatter(zone, { timeZoneName: 'shortOffset' }).formatToParts(ms);
+  const name = parts.find((part) => part.type === 'timeZoneName')?.value ?? 'UTC';
+  return name.replace('GMT', 'UTC').replace('UTC+0', 'UTC').replace('-', '−');
 }
 
 /** "Europe/Berlin" as "Berlin time". */
 export function zoneName(zone: string): string {
-  return zone === "UTC"
-    ? "UTC"
-    : `${(zone.split("/").at(-1) ?? zone).replaceAll("_", " ")} time`;
+  return zone === 'UTC' ? 'UTC' : `${(zone.split('/').at(-1) ?? zone).replaceAll('_', ' ')} time`;
 }
 
 /** The moment in a backup's name, or null for another name. */
 export function nameTime(filename: string): number | null {
-  const match =
-    /^backup-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})-(\d{3})Z\.sqlite$/.exec(
-      filename,
-    );
+  const match = /^backup-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})-(\d{3})Z\.sqlite$/.exec(filename);
   if (match === null) return null;
   const [, day, h, m, s, ms] = match;
   const time = Date.parse(`${day}T${h}:${m}:${s}.${ms}Z`);
@@ -173,61 +148,43 @@ export function nameTime(filename: string): number | null {
 /** A server's message as a sentence: first letter large, full stop at the end. */
 export function sentence(text: string): string {
   const trimmed = text.trim();
-  if (trimmed === "") return "";
+  if (trimmed === '') return '';
   // A path or a name in code keeps its letters.
-  const first = /^[a-z][a-z]*[\s,]/.test(trimmed)
-    ? trimmed.charAt(0).toUpperCase() + trimmed.slice(1)
-    : trimmed;
+  const first = /^[a-z][a-z]*[\s,]/.test(trimmed) ? trimmed.charAt(0).toUpperCase() + trimmed.slice(1) : trimmed;
   return /[.!?…]$/.test(first) ? first : `${first}.`;
 }
 
 function dayName(ms: number, nowMs: number, zone: string): string {
-  const sameYear =
-    dayKey(ms, zone).slice(0, 4) === dayKey(nowMs, zone).slice(0, 4);
+  const sameYear = dayKey(ms, zone).slice(0, 4) === dayKey(nowMs, zone).slice(0, 4);
   return formatter(zone, {
-    day: "numeric",
-    month: "long",
-    ...(sameYear ? {} : { year: "numeric" }),
+    day: 'numeric',
+    month: 'long',
+    ...(sameYear ? {} : { year: 'numeric' }),
   }).format(ms);
 }
 
 function isDoubled(ms: number, zone: string): boolean {
-  if (zone === "UTC") return false;
-  const wall = (at: number) =>
-    formatter(zone, { dateStyle: "short", timeStyle: "medium" }).format(at);
+  if (zone === 'UTC') return false;
+  const wall = (at: number) => formatter(zone, { dateStyle: 'short', timeStyle: 'medium' }).format(at);
   return wall(ms) === wall(ms - hourMs) || wall(ms) === wall(ms + hourMs);
 }
 
-function pair(
-  large: number,
-  largeUnit: string,
-  small: number,
-  smallUnit: string,
-): string {
-  return small === 0
-    ? `${large} ${largeUnit}`
-    : `${large} ${largeUnit} ${small} ${smallUnit}`;
+function pair(large: number, largeUnit: string, small: number, smallUnit: string): string {
+  return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`;
 }
 
 // Making a formatter costs more than a hundred uses of it, and a long list asks for three a row.
 const formatters = new Map<string, Intl.DateTimeFormat>();
 
-function formatter(
-  zone: string,
-  options: Intl.DateTimeFormatOptions,
-): Intl.DateTimeFormat {
-  return remembered("en-GB", zone, options);
+function formatter(zone: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  return remembered('en-GB', zone, options);
 }
 
 function keyFormatter(zone: string): Intl.DateTimeFormat {
-  return remembered("en-CA", zone, { dateStyle: "short" });
+  return remembered('en-CA', zone, { dateStyle: 'short' });
 }
 
-function remembered(
-  locale: string,
-  zone: string,
-  options: Intl.DateTimeFormatOptions,
-): Intl.DateTimeFormat {
+function remembered(locale: string, zone: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   const key = `${locale} ${zone} ${JSON.stringify(options)}`;
   const known = formatters.get(key);
   if (known !== undefined) return known;

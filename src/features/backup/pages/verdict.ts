@@ -3,67 +3,32 @@
  * do, in that order, and offers the button that helps. Pure, and it claims nothing that the server did not say: without
  * a stored placement there is no "copy in S3", without a verified backup no "it opens".
  */
-import type {
-  Backup,
-  Run,
-  RunProgress,
-  Status,
-} from "../../../http/contract.ts";
-import {
-  age,
-  ago,
-  clockTime,
-  countdown,
-  duration,
-  minutes,
-  moment,
-  nameTime,
-  plural,
-  sentence,
-  size,
-} from "./format.ts";
-import { stepWords, triggerWords } from "./words.ts";
+import type { Backup, Run, RunProgress, Status } from '../../../http/contract.ts';
+import { age, ago, clockTime, countdown, duration, minutes, moment, nameTime, plural, sentence, size } from './format.ts';
+import { stepWords, triggerWords } from './words.ts';
 
 /** A piece of a sentence: plain, weighty, or a name in code. */
-export type Phrase =
-  string | { readonly strong: string } | { readonly code: string };
-export type Action =
-  | "configure"
-  | "backup"
-  | "retry"
-  | "show-run"
-  | "turn-on"
-  | "undo"
-  | "stop"
-  | "reconnect"
-  | "reload";
-export type Tone = "good" | "warn" | "bad" | "busy" | "calm";
+export type Phrase = string | { readonly strong: string } | { readonly code: string };
+export type Action = 'configure' | 'backup' | 'retry' | 'show-run' | 'turn-on' | 'undo' | 'stop' | 'reconnect' | 'reload';
+export type Tone = 'good' | 'warn' | 'bad' | 'busy' | 'calm';
 export type Icon =
-  | "shield-check"
-  | "shield-alert"
-  | "shield-x"
-  | "shield-off"
-  | "cloud-off"
-  | "database"
-  | "badge-check"
-  | "cloud"
-  | "restore"
-  | "check"
-  | "wifi-off"
-  | "disk";
-export type FactIcon =
-  | "check"
-  | "alert"
-  | "drive"
-  | "calendar"
-  | "clock"
-  | "retry"
-  | "info"
-  | "cloud";
+  | 'shield-check'
+  | 'shield-alert'
+  | 'shield-x'
+  | 'shield-off'
+  | 'cloud-off'
+  | 'database'
+  | 'badge-check'
+  | 'cloud'
+  | 'restore'
+  | 'check'
+  | 'wifi-off'
+  | 'disk';
+export type FactIcon = 'check' | 'alert' | 'drive' | 'calendar' | 'clock' | 'retry' | 'info' | 'cloud';
 
 export interface Fact {
   readonly icon: FactIcon;
-  readonly mood: "ok" | "no" | "plain";
+  readonly mood: 'ok' | 'no' | 'plain';
   readonly text: string;
 }
 
@@ -87,39 +52,39 @@ export interface Known {
   readonly ownRun: string | null;
 }
 
-const tones: Record<Status["verdict"]["tone"], Tone> = {
-  green: "good",
-  amber: "warn",
-  red: "bad",
-  blue: "busy",
-  grey: "calm",
+const tones: Record<Status['verdict']['tone'], Tone> = {
+  green: 'good',
+  amber: 'warn',
+  red: 'bad',
+  blue: 'busy',
+  grey: 'calm',
 };
-const usual: readonly Action[] = ["configure", "backup"];
+const usual: readonly Action[] = ['configure', 'backup'];
 
 export function verdictWords(known: Known): VerdictWords {
   const { status } = known;
   const tone = tones[status.verdict.tone];
   switch (status.verdict.code) {
-    case "running":
-    case "restoring":
+    case 'running':
+    case 'restoring':
       return { tone, ...runningWords(known) };
-    case "protected":
+    case 'protected':
       return { tone, ...protectedWords(known) };
-    case "restored":
+    case 'restored':
       return { tone, ...restoredWords(known) };
-    case "none":
+    case 'none':
       return { tone, ...noneWords(known) };
-    case "too-old":
+    case 'too-old':
       return { tone, ...tooOldWords(known) };
-    case "damaged":
+    case 'damaged':
       return { tone, ...damagedWords(known) };
-    case "last-failed":
+    case 'last-failed':
       return { tone, ...lastFailedWords(known) };
-    case "s3-waiting":
+    case 's3-waiting':
       return { tone, ...s3WaitingWords(known) };
-    case "off":
+    case 'off':
       return { tone, ...offWords(known) };
-    case "disk-low":
+    case 'disk-low':
       return { tone, ...diskLowWords(known) };
   }
 }
@@ -136,95 +101,67 @@ export function lostWords(options: {
   const { now, zone, retryMs, signedOut, knownSomething, before } = options;
   if (signedOut) {
     return {
-      tone: "calm",
-      icon: "wifi-off",
-      headline: "You are signed out",
-      say: [
-        "The server asks for a sign-in before it says more. Backups go on without this page.",
-      ],
+      tone: 'calm',
+      icon: 'wifi-off',
+      headline: 'You are signed out',
+      say: ['The server asks for a sign-in before it says more. Backups go on without this page.'],
       facts: [],
-      actions: ["reload"],
+      actions: ['reload'],
     };
   }
-  const facts: Fact[] =
-    before === null
-      ? []
-      : [{ icon: "clock", mood: "plain", text: `Then: ${before}` }];
-  const shown = knownSomething
-    ? `This is what was known at ${clockTime(now, zone)}. `
-    : "Nothing is known yet. ";
+  const facts: Fact[] = before === null ? [] : [{ icon: 'clock', mood: 'plain', text: `Then: ${before}` }];
+  const shown = knownSomething ? `This is what was known at ${clockTime(now, zone)}. ` : 'Nothing is known yet. ';
   return {
-    tone: "calm",
-    icon: "wifi-off",
-    headline: "No contact with the server",
-    say: [
-      shown,
-      retryMs > 0
-        ? `Trying again in ${Math.ceil(retryMs / 1000)} s.`
-        : "Trying again…",
-    ],
+    tone: 'calm',
+    icon: 'wifi-off',
+    headline: 'No contact with the server',
+    say: [shown, retryMs > 0 ? `Trying again in ${Math.ceil(retryMs / 1000)} s.` : 'Trying again…'],
     facts,
-    actions: ["reconnect"],
+    actions: ['reconnect'],
   };
 }
 
 export const plainText = (phrases: readonly Phrase[]): string =>
-  phrases
-    .map((phrase) =>
-      typeof phrase === "string"
-        ? phrase
-        : "strong" in phrase
-          ? phrase.strong
-          : phrase.code,
-    )
-    .join("");
+  phrases.map((phrase) => (typeof phrase === 'string' ? phrase : 'strong' in phrase ? phrase.strong : phrase.code)).join('');
 
-type Words = Omit<VerdictWords, "tone">;
+type Words = Omit<VerdictWords, 'tone'>;
 
 function protectedWords(known: Known): Words {
   const { status, now, zone } = known;
   const { lastGood } = status;
   const base = {
-    icon: "shield-check",
-    headline: "Protected",
+    icon: 'shield-check',
+    headline: 'Protected',
     actions: usual,
   } as const;
   if (lastGood === null)
     return {
       ...base,
-      say: ["The server reports that all is well."],
+      say: ['The server reports that all is well.'],
       facts: nextRun(known),
     };
   const created = Date.parse(lastGood.createdAt);
   const holds = Date.parse(lastGood.holdsAt);
-  const copy = isStored(known, lastGood.filename, "s3")
-    ? ", and a copy is in S3."
-    : ".";
+  const copy = isStored(known, lastGood.filename, 's3') ? ', and a copy is in S3.' : '.';
   const unchanged: Phrase[] =
-    holds - created > 90_000
-      ? [
-          " Nothing had changed since then when it was last looked at, ",
-          { strong: ago(holds, now) },
-          ".",
-        ]
-      : [];
+    holds - created > 90_000 ? [' Nothing had changed since then when it was last looked at, ', { strong: ago(holds, now) }, '.'] : [];
   const facts: Fact[] = [
     {
-      icon: "check",
-      mood: "ok",
+      icon: 'check',
+      mood: 'ok',
       text: `Verified ${clockTime(Date.parse(lastGood.verifiedAt), zone)}`,
     },
   ];
   if (status.s3.enabled && status.s3.waiting === 0 && status.s3.stored > 0)
     facts.push({
-      icon: "drive",
-      mood: "ok",
-      text: "Every upload has arrived in S3",
+      icon: 'drive',
+      mood: 'ok',
+      text: 'Every upload has arrived in S3',
     });
   return {
     ...base,
     say: [
-      "Last good backup ",
+      'Last good backup ',
       { strong: ago(created, now) },
       `. It opens, passed its ${checkName(known, lastGood.filename)}${copy}`,
       ...unchanged,
@@ -237,49 +174,39 @@ function restoredWords(known: Known): Words {
   const { status, now, zone } = known;
   const { undo, lastRun, database } = status;
   const facts: Fact[] = [];
-  if (
-    lastRun !== null &&
-    (lastRun.kind === "restore" || lastRun.kind === "undo") &&
-    lastRun.result === "success"
-  ) {
-    if (
-      lastRun.steps.some(
-        (step) => step.name === "prove" && step.state === "done",
-      )
-    )
+  if (lastRun !== null && (lastRun.kind === 'restore' || lastRun.kind === 'undo') && lastRun.result === 'success') {
+    if (lastRun.steps.some((step) => step.name === 'prove' && step.state === 'done'))
       facts.push({
-        icon: "check",
-        mood: "ok",
-        text: "The result was opened and checked",
+        icon: 'check',
+        mood: 'ok',
+        text: 'The result was opened and checked',
       });
     facts.push({
-      icon: "clock",
-      mood: "plain",
+      icon: 'clock',
+      mood: 'plain',
       text: `Took ${duration(Date.parse(lastRun.endedAt) - Date.parse(lastRun.startedAt))}`,
     });
   }
   if (undo === null)
     return {
-      icon: "check",
-      headline: "Restored",
-      say: [{ code: database.name }, " was restored."],
+      icon: 'check',
+      headline: 'Restored',
+      say: [{ code: database.name }, ' was restored.'],
       facts,
       actions: usual,
     };
   const time = nameTime(undo.restored);
   return {
-    icon: "check",
-    headline: "Restored",
+    icon: 'check',
+    headline: 'Restored',
     say: [
       { code: database.name },
-      time === null
-        ? " was restored "
-        : ` is back to ${moment(time, now, zone)}, restored `,
+      time === null ? ' was restored ' : ` is back to ${moment(time, now, zone)}, restored `,
       ago(Date.parse(undo.at), now),
-      ". The data from before is kept as a safety copy, so this can be undone.",
+      '. The data from before is kept as a safety copy, so this can be undone.',
     ],
     facts,
-    actions: ["undo", "backup"],
+    actions: ['undo', 'backup'],
   };
 }
 
@@ -287,39 +214,27 @@ function noneWords(known: Known): Words {
   const { status, now } = known;
   const { database, schedule, lastRun } = status;
   const base = {
-    icon: "shield-off",
-    headline: "Not protected yet",
+    icon: 'shield-off',
+    headline: 'Not protected yet',
     actions: usual,
   } as const;
   if (!database.exists)
     return {
       ...base,
-      say: [
-        "There is no file at ",
-        { code: database.path },
-        ", so there is nothing to back up. Check DATABASE_URL.",
-      ],
+      say: ['There is no file at ', { code: database.path }, ', so there is nothing to back up. Check DATABASE_URL.'],
       facts: [],
     };
   const failure: Phrase[] =
-    lastRun?.result === "failed" && lastRun.error !== null
-      ? [
-          ` The last try failed: ${sentence(lastRun.error.message)} ${lastRun.error.hint}`,
-        ]
+    lastRun?.result === 'failed' && lastRun.error !== null
+      ? [` The last try failed: ${sentence(lastRun.error.message)} ${lastRun.error.hint}`]
       : [];
   const next =
     schedule.enabled && schedule.nextRunAt !== null
       ? ` The first automatic one starts in ${countdown(Date.parse(schedule.nextRunAt) - now)}, or start it yourself.`
-      : " Auto-backup is off: start one yourself, or turn it on.";
+      : ' Auto-backup is off: start one yourself, or turn it on.';
   return {
     ...base,
-    say: [
-      "There is no backup of ",
-      { code: database.path },
-      ".",
-      ...failure,
-      next,
-    ],
+    say: ['There is no backup of ', { code: database.path }, '.', ...failure, next],
     facts: [],
   };
 }
@@ -328,32 +243,29 @@ function tooOldWords(known: Known): Words {
   const { status, now, zone } = known;
   const { lastGood, lastRun, maxAgeMinutes, schedule } = status;
   const facts: Fact[] = [];
-  if (lastRun?.result === "failed" && lastRun.error !== null)
+  if (lastRun?.result === 'failed' && lastRun.error !== null)
     facts.push(failedFact(lastRun, zone), {
-      icon: "info",
-      mood: "plain",
+      icon: 'info',
+      mood: 'plain',
       text: sentence(lastRun.error.message),
     });
-  if (!schedule.enabled)
-    facts.push({ icon: "info", mood: "plain", text: "Auto-backup is off" });
+  if (!schedule.enabled) facts.push({ icon: 'info', mood: 'plain', text: 'Auto-backup is off' });
   const base = {
-    icon: "shield-x",
-    headline: "Last good backup is too old",
+    icon: 'shield-x',
+    headline: 'Last good backup is too old',
     actions: usual,
   } as const;
   if (lastGood === null)
     return {
       ...base,
-      say: [
-        `No verified backup is known, and you want one every ${minutes(maxAgeMinutes)} at the latest. Make one now.`,
-      ],
+      say: [`No verified backup is known, and you want one every ${minutes(maxAgeMinutes)} at the latest. Make one now.`],
       facts: [...facts, ...nextRun(known)],
     };
   const holds = Date.parse(lastGood.holdsAt);
   return {
     ...base,
     say: [
-      "The newest good backup is ",
+      'The newest good backup is ',
       { strong: age(now - holds) },
       ` old; the limit is ${minutes(maxAgeMinutes)}. It is verified and can be restored, but a crash now would lose everything since ${moment(holds, now, zone)}. Make one now.`,
     ],
@@ -363,25 +275,13 @@ function tooOldWords(known: Known): Words {
 
 function damagedWords(known: Known): Words {
   const { now, zone, backups } = known;
-  const broken = backups.find(
-    (backup) => backup.verification.state === "damaged",
-  );
-  const detail =
-    broken?.verification.state === "damaged"
-      ? ` ${sentence(broken.verification.detail)}`
-      : "";
-  const which =
-    broken === undefined
-      ? "The newest backup"
-      : `The backup of ${moment(Date.parse(broken.createdAt), now, zone)}`;
+  const broken = backups.find((backup) => backup.verification.state === 'damaged');
+  const detail = broken?.verification.state === 'damaged' ? ` ${sentence(broken.verification.detail)}` : '';
+  const which = broken === undefined ? 'The newest backup' : `The backup of ${moment(Date.parse(broken.createdAt), now, zone)}`;
   return {
-    icon: "shield-x",
-    headline: "Backups are damaged",
-    say: [
-      `${which} did not pass its check.${detail} `,
-      ...newestGood(known),
-      " Make a new backup now.",
-    ],
+    icon: 'shield-x',
+    headline: 'Backups are damaged',
+    say: [`${which} did not pass its check.${detail} `, ...newestGood(known), ' Make a new backup now.'],
     facts: nextRun(known),
     actions: usual,
   };
@@ -393,19 +293,15 @@ function lastFailedWords(known: Known): Words {
   const error = lastRun?.error ?? null;
   const facts: Fact[] = lastRun === null ? [] : [failedFact(lastRun, zone)];
   return {
-    icon: "shield-alert",
-    headline: "The last backup failed",
+    icon: 'shield-alert',
+    headline: 'The last backup failed',
     say: [
-      error === null
-        ? "The server gave no reason. "
-        : `${sentence(error.message)} `,
+      error === null ? 'The server gave no reason. ' : `${sentence(error.message)} `,
       ...newestGood(known),
-      ...(error === null || error.hint === ""
-        ? []
-        : [` ${sentence(error.hint)}`]),
+      ...(error === null || error.hint === '' ? [] : [` ${sentence(error.hint)}`]),
     ],
     facts: [...facts, ...nextRun(known)],
-    actions: ["show-run", "retry"],
+    actions: ['show-run', 'retry'],
   };
 }
 
@@ -415,31 +311,25 @@ function s3WaitingWords(known: Known): Words {
   const facts: Fact[] = [];
   if (status.lastGood !== null)
     facts.push({
-      icon: "check",
-      mood: "ok",
+      icon: 'check',
+      mood: 'ok',
       text: `Last good backup ${ago(Date.parse(status.lastGood.createdAt), now)}`,
     });
   if (s3.nextTryAt !== null)
     facts.push({
-      icon: "retry",
-      mood: "plain",
+      icon: 'retry',
+      mood: 'plain',
       text: `Next try in ${countdown(Date.parse(s3.nextTryAt) - now)}`,
     });
-  const reason = s3.error === null ? "" : `${sentence(s3.error.message)} `;
-  const hint =
-    s3.error === null || s3.error.hint === ""
-      ? "They are sent as soon as it answers."
-      : sentence(s3.error.hint);
+  const reason = s3.error === null ? '' : `${sentence(s3.error.message)} `;
+  const hint = s3.error === null || s3.error.hint === '' ? 'They are sent as soon as it answers.' : sentence(s3.error.hint);
   return {
-    icon: "cloud-off",
-    headline:
-      s3.error === null
-        ? "Protected here, not yet in S3"
-        : "Protected here, but S3 is not reachable",
+    icon: 'cloud-off',
+    headline: s3.error === null ? 'Protected here, not yet in S3' : 'Protected here, but S3 is not reachable',
     say: [
       `${reason}Local backups go on. `,
-      { strong: plural(s3.waiting, "backup") },
-      ` ${s3.waiting === 1 ? "waits" : "wait"} to be uploaded. ${hint}`,
+      { strong: plural(s3.waiting, 'backup') },
+      ` ${s3.waiting === 1 ? 'waits' : 'wait'} to be uploaded. ${hint}`,
     ],
     facts,
     actions: usual,
@@ -448,41 +338,38 @@ function s3WaitingWords(known: Known): Words {
 
 function offWords(known: Known): Words {
   return {
-    icon: "shield-off",
-    headline: "Auto-backup is off",
-    say: [
-      "Nothing is backed up unless you press Backup Now. ",
-      ...newestGood(known),
-    ],
+    icon: 'shield-off',
+    headline: 'Auto-backup is off',
+    say: ['Nothing is backed up unless you press Backup Now. ', ...newestGood(known)],
     facts: [],
-    actions: ["turn-on", "backup"],
+    actions: ['turn-on', 'backup'],
   };
 }
 
 function diskLowWords(known: Known): Words {
   const { status } = known;
   return {
-    icon: "disk",
-    headline: "Disk is nearly full",
+    icon: 'disk',
+    headline: 'Disk is nearly full',
     say: [
       { strong: `${size(status.local.freeBytes)} free` },
-      " on the disk with ",
+      ' on the disk with ',
       { code: status.local.path },
       `; a backup of this database takes up to ${size(status.database.sizeBytes)}. `,
       ...newestGood(known),
-      " Free space or keep fewer backups.",
+      ' Free space or keep fewer backups.',
     ],
     facts: nextRun(known),
     actions: usual,
   };
 }
 
-const runIcons: Record<Run["kind"], Icon> = {
-  backup: "database",
-  verify: "badge-check",
-  upload: "cloud",
-  restore: "restore",
-  undo: "restore",
+const runIcons: Record<Run['kind'], Icon> = {
+  backup: 'database',
+  verify: 'badge-check',
+  upload: 'cloud',
+  restore: 'restore',
+  undo: 'restore',
 };
 
 function runningWords(known: Known): Words {
@@ -490,9 +377,9 @@ function runningWords(known: Known): Words {
   const { run, database } = status;
   if (run === null)
     return {
-      icon: "database",
-      headline: "Working…",
-      say: ["A run is going on. Your app keeps running normally."],
+      icon: 'database',
+      headline: 'Working…',
+      say: ['A run is going on. Your app keeps running normally.'],
       facts: [],
       actions: [],
     };
@@ -500,48 +387,38 @@ function runningWords(known: Known): Words {
   const percent = `${Math.round(run.percent)}%`;
   const base = { icon: runIcons[run.kind], facts: [] };
   switch (run.kind) {
-    case "backup":
+    case 'backup':
       return {
         ...base,
-        headline: "Backing up…",
+        headline: 'Backing up…',
         count: percent,
         say: [`${started} Your app keeps running normally.`],
-        actions: ["stop", "backup"],
+        actions: ['stop', 'backup'],
       };
-    case "verify":
+    case 'verify':
       return {
         ...base,
-        headline: "Verifying…",
+        headline: 'Verifying…',
         count: percent,
-        say: [
-          `${started} The file is opened read-only and checked. `,
-          ...named(run, now, zone),
-        ],
-        actions: ["stop"],
+        say: [`${started} The file is opened read-only and checked. `, ...named(run, now, zone)],
+        actions: ['stop'],
       };
-    case "upload":
+    case 'upload':
       return {
         ...base,
-        headline: "Uploading to S3…",
+        headline: 'Uploading to S3…',
         count: percent,
-        say: [
-          `${started} The local backup is complete. `,
-          ...named(run, now, zone),
-        ],
-        actions: ["stop"],
+        say: [`${started} The local backup is complete. `, ...named(run, now, zone)],
+        actions: ['stop'],
       };
-    case "restore":
-    case "undo": {
-      const verb =
-        run.kind === "restore" ? "Restoring" : "Undoing the restore of";
+    case 'restore':
+    case 'undo': {
+      const verb = run.kind === 'restore' ? 'Restoring' : 'Undoing the restore of';
       return {
         ...base,
         headline: `${verb} ${database.name}…`,
         count: stepCount(run),
-        say: [
-          ...named(run, now, zone),
-          "It is safe to close this page; the restore goes on.",
-        ],
+        say: [...named(run, now, zone), 'It is safe to close this page; the restore goes on.'],
         actions: [],
       };
     }
@@ -550,37 +427,28 @@ function runningWords(known: Known): Words {
 
 /** "step 3 of 5" */
 function stepCount(run: RunProgress): string {
-  const current = run.steps.findIndex((step) => step.state === "running");
-  const done = run.steps.filter((step) => step.state === "done").length;
+  const current = run.steps.findIndex((step) => step.state === 'running');
+  const done = run.steps.filter((step) => step.state === 'done').length;
   return `step ${Math.min(current === -1 ? done + 1 : current + 1, run.steps.length)} of ${run.steps.length}`;
 }
 
 function named(run: RunProgress, now: number, zone: string): Phrase[] {
   const time = run.backup === null ? null : nameTime(run.backup);
-  return time === null
-    ? []
-    : [`From the backup of ${moment(time, now, zone)}. `];
+  return time === null ? [] : [`From the backup of ${moment(time, now, zone)}. `];
 }
 
 function starter(run: RunProgress, ownRun: string | null): string {
-  if (run.id === ownRun) return "Started by you";
-  if (run.trigger === "schedule" || run.trigger === "start")
-    return "Started automatically";
+  if (run.id === ownRun) return 'Started by you';
+  if (run.trigger === 'schedule' || run.trigger === 'start') return 'Started automatically';
   if (run.user !== null) return `Started by ${run.user}`;
-  return run.trigger === "manual"
-    ? "Started by hand"
-    : `Started: ${triggerWords[run.trigger].toLowerCase()},`;
+  return run.trigger === 'manual' ? 'Started by hand' : `Started: ${triggerWords[run.trigger].toLowerCase()},`;
 }
 
 function newestGood(known: Known): Phrase[] {
   const { status, now, zone } = known;
-  if (status.lastGood === null) return ["No verified backup is known."];
+  if (status.lastGood === null) return ['No verified backup is known.'];
   const created = Date.parse(status.lastGood.createdAt);
-  return [
-    "Your newest good backup is from ",
-    { strong: moment(created, now, zone) },
-    `, ${ago(created, now)}.`,
-  ];
+  return ['Your newest good backup is from ', { strong: moment(created, now, zone) }, `, ${ago(created, now)}.`];
 }
 
 function nextRun(known: Known): Fact[] {
@@ -588,45 +456,29 @@ function nextRun(known: Known): Fact[] {
   if (!schedule.enabled || schedule.nextRunAt === null) return [];
   return [
     {
-      icon: "calendar",
-      mood: "plain",
+      icon: 'calendar',
+      mood: 'plain',
       text: `Next backup in ${countdown(Date.parse(schedule.nextRunAt) - known.now)}`,
     },
   ];
 }
 
 function failedFact(run: Run, zone: string): Fact {
-  const failed = run.steps.find((step) => step.state === "failed");
-  const where =
-    failed === undefined ? "failed" : `stopped at “${stepWords[failed.name]}”`;
+  const failed = run.steps.find((step) => step.state === 'failed');
+  const where = failed === undefined ? 'failed' : `stopped at “${stepWords[failed.name]}”`;
   return {
-    icon: "alert",
-    mood: "no",
+    icon: 'alert',
+    mood: 'no',
     text: `Run ${clockTime(Date.parse(run.startedAt), zone)} ${where}`,
   };
 }
 
-function isStored(
-  known: Known,
-  filename: string,
-  target: "local" | "s3",
-): boolean {
-  const backup = known.backups.find(
-    (candidate) => candidate.filename === filename,
-  );
-  return (
-    backup?.placements.some(
-      (placement) =>
-        placement.target === target && placement.status === "stored",
-    ) ?? false
-  );
+function isStored(known: Known, filename: string, target: 'local' | 's3'): boolean {
+  const backup = known.backups.find((candidate) => candidate.filename === filename);
+  return backup?.placements.some((placement) => placement.target === target && placement.status === 'stored') ?? false;
 }
 
 function checkName(known: Known, filename: string): string {
-  const verification = known.backups.find(
-    (candidate) => candidate.filename === filename,
-  )?.verification;
-  return verification?.state === "verified" && verification.method === "full"
-    ? "full integrity check"
-    : "integrity check";
+  const verification = known.backups.find((candidate) => candidate.filename === filename)?.verification;
+  return verification?.state === 'verified' && verification.method === 'full' ? 'full integrity check' : 'integrity check';
 }

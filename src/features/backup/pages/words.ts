@@ -1,37 +1,37 @@
 /** The page's words for the contract's codes: one place, so that a step is called the same wherever it appears. */
-import type { Run, RunProgress } from "../../../http/contract.ts";
+import type { Run, RunProgress } from '../../../http/contract.ts';
 
-export type Step = RunProgress["steps"][number];
-export type Trigger = Run["trigger"];
+export type Step = RunProgress['steps'][number];
+export type Trigger = Run['trigger'];
 
 export const triggerWords: Record<Trigger, string> = {
-  start: "At start",
-  schedule: "Auto",
-  manual: "Manual",
-  cli: "Command line",
-  safety: "Before restore",
+  start: 'At start',
+  schedule: 'Auto',
+  manual: 'Manual',
+  cli: 'Command line',
+  safety: 'Before restore',
 };
 
-export const kindWords: Record<Run["kind"], string> = {
-  backup: "Backup",
-  verify: "Verify",
-  restore: "Restore",
-  undo: "Undo restore",
-  upload: "Upload",
+export const kindWords: Record<Run['kind'], string> = {
+  backup: 'Backup',
+  verify: 'Verify',
+  restore: 'Restore',
+  undo: 'Undo restore',
+  upload: 'Upload',
 };
 
-export const stepWords: Record<Step["name"], string> = {
-  checkpoint: "Checkpoint",
-  copy: "Copy",
-  verify: "Verify",
-  publish: "Save",
-  upload: "Upload to S3",
-  prune: "Clean up",
-  fetch: "Fetch the backup",
-  check: "Check the backup",
-  safety: "Safety copy of today’s data",
-  place: "Put the backup in place",
-  prove: "Check the result",
+export const stepWords: Record<Step['name'], string> = {
+  checkpoint: 'Checkpoint',
+  copy: 'Copy',
+  verify: 'Verify',
+  publish: 'Save',
+  upload: 'Upload to S3',
+  prune: 'Clean up',
+  fetch: 'Fetch the backup',
+  check: 'Check the backup',
+  safety: 'Safety copy of today’s data',
+  place: 'Put the backup in place',
+  prove: 'Check the result',
 };
 
-export const targetWords = { local: "Local", s3: "S3" } as const;
+export const targetWords = { local: 'Local', s3: 'S3' } as const;

@@ -2,14 +2,12 @@
 (() => {
   let theme = null;
   try {
-    theme = localStorage.getItem("velist-backup.theme");
+    theme = localStorage.getItem('velist-backup.theme');
   } catch {
     // Storage may be blocked; the system's choice holds then.
   }
-  if (theme !== "light" && theme !== "dark") {
-    theme = matchMedia("(prefers-color-scheme: dark)").matches
-      ? "dark"
-      : "light";
+  if (theme !== 'light' && theme !== 'dark') {
+    theme = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
   }
   document.documentElement.dataset.theme = theme;
 })();

@@ -4,14 +4,14 @@
  * what it was when it was last true.
  */
 const tickMs = 1000;
-const zoneKey = "velist-backup.zone";
+const zoneKey = 'velist-backup.zone';
 
 class Clock {
   /** The server's time in milliseconds; moves once a second. */
   now = $state(0);
-  choice = $state<"local" | "utc">(remembered());
+  choice = $state<'local' | 'utc'>(remembered());
   readonly localZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  readonly zone = $derived(this.choice === "utc" ? "UTC" : this.localZone);
+  readonly zone = $derived(this.choice === 'utc' ? 'UTC' : this.localZone);
   #base = 0;
   #baseAt = 0;
 
@@ -25,13 +25,12 @@ class Clock {
   /** Starts ticking; returns the function that ends it. `standsStill` is asked at every tick. */
   start(standsStill: () => boolean): () => void {
     const timer = setInterval(() => {
-      if (this.#baseAt !== 0 && !standsStill())
-        this.now = this.#base + (performance.now() - this.#baseAt);
+      if (this.#baseAt !== 0 && !standsStill()) this.now = this.#base + (performance.now() - this.#baseAt);
     }, tickMs);
     return () => clearInterval(timer);
   }
 
-  choose(choice: "local" | "utc"): void {
+  choose(choice: 'local' | 'utc'): void {
     this.choice = choice;
     try {
       localStorage.setItem(zoneKey, choice);
@@ -41,11 +40,11 @@ class Clock {
   }
 }
 
-function remembered(): "local" | "utc" {
+function remembered(): 'local' | 'utc' {
   try {
-    return localStorage.getItem(zoneKey) === "utc" ? "utc" : "local";
+    return localStorage.getItem(zoneKey) === 'utc' ? 'utc' : 'local';
   } catch {
-    return "local";
+    return 'local';
   }
 }
 

@@ -8,18 +8,13 @@
  *
  * A run shorter than 400 ms would only flicker, so its steps are shown from then on.
  */
-import type {
-  Backup,
-  Run,
-  RunProgress,
-  Status,
-} from "../../../../http/contract.ts";
-import { ApiError, address, api } from "../api.ts";
-import { duration, sentence, size } from "../format.ts";
-import { clock } from "./clock.svelte.ts";
-import { toasts } from "./toasts.svelte.ts";
+import type { Backup, Run, RunProgress, Status } from '../../../../http/contract.ts';
+import { ApiError, address, api } from '../api.ts';
+import { duration, sentence, size } from '../format.ts';
+import { clock } from './clock.svelte.ts';
+import { toasts } from './toasts.svelte.ts';
 
-export type Contact = "loading" | "live" | "lost" | "signed-out";
+export type Contact = 'loading' | 'live' | 'lost' | 'signed-out';
 
 const silenceMs = 10_000;
 const watchMs = 500;
@@ -31,7 +26,7 @@ const runsKept = 500;
 export const undoMs = 8000;
 
 class Dashboard {
-  contact = $state<Contact>("loading");
+  contact = $state<Contact>('loading');
   status = $state.raw<Status | null>(null);
   backups = $state.raw<readonly Backup[]>([]);
   runs = $state.raw<readonly Run[]>([]);
@@ -46,15 +41,13 @@ class Dashboard {
   leaving = $state.raw<ReadonlySet<string>>(new Set());
   newest = $state<string | null>(null);
   /** Said to screen readers, never shown. */
-  announcement = $state("");
-  alert = $state("");
+  announcement = $state('');
+  alert = $state('');
 
-  readonly online = $derived(this.contact === "live");
+  readonly online = $derived(this.contact === 'live');
   readonly run = $derived(this.status?.run ?? null);
   readonly isBusy = $derived(this.asking || this.run !== null);
-  readonly isRestoring = $derived(
-    this.run?.kind === "restore" || this.run?.kind === "undo",
-  );
+  readonly isRestoring = $derived(this.run?.kind === 'restore' || this.run?.kind === 'undo');
 
   #stream: EventSource | null = null;
   #heardAt = 0;
@@ -71,9 +64,7 @@ class Dashboard {
     this.#heardAt = performance.now();
     this.#connect();
     const watch = setInterval(() => this.#watch(), watchMs);
-    const stopClock = clock.start(
-      () => this.contact === "lost" || this.contact === "signed-out",
-    );
+    const stopClock = clock.start(() => this.contact === 'lost' || this.contact === 'signed-out');
     return () => {
       clearInterval(watch);
       clearTimeout(this.#refresh);
@@ -92,51 +83,42 @@ class Dashboard {
     this.asking = true;
     try {
       const answer = await api.backupNow();
-      if ("runId" in answer)
-        this.ownRun = this.#seenRuns.has(answer.runId) ? null : answer.runId;
-      if ("runId" in answer && this.#seenRuns.has(answer.runId))
-        this.#report(answer.runId);
-      this.announcement = "Backup started";
+      if ('runId' in answer) this.ownRun = this.#seenRuns.has(answer.runId) ? null : answer.runId;
+      if ('runId' in answer && this.#seenRuns.has(answer.runId)) this.#report(answer.runId);
+      this.announcement = 'Backup started';
       this.#gather();
     } catch (error) {
-      this.refused("The backup did not start", error);
+      this.refused('The backup did not start', error);
     } finally {
       this.asking = false;
     }
   }
 
   async stopRun(): Promise<void> {
-    await this.#try("The run was not stopped", () => api.stopRun());
+    await this.#try('The run was not stopped', () => api.stopRun());
   }
 
   async turnOn(): Promise<void> {
-    const saved = await this.#try("Auto-backup was not turned on", () =>
-      api.saveConfig({ enabled: true }),
-    );
-    if (saved !== undefined)
-      toasts.show({ tone: "good", title: "Auto-backup is on", lines: [] });
+    const saved = await this.#try('Auto-backup was not turned on', () => api.saveConfig({ enabled: true }));
+    if (saved !== undefined) toasts.show({ tone: 'good', title: 'Auto-backup is on', lines: [] });
   }
 
   async verify(backup: Backup, full: boolean): Promise<void> {
     await this.#work(backup, async () => {
-      const checked = await this.#try("The check could not be made", () =>
-        api.verify(backup.filename, full),
-      );
+      const checked = await this.#try('The check could not be made', () => api.verify(backup.filename, full));
       if (checked === undefined) return;
       const { verification } = checked;
-      if (verification.state === "verified")
+      if (verification.state === 'verified')
         toasts.show({
-          tone: "good",
-          title: "Verified",
-          lines: [
-            `It opens and passed its ${verification.method === "full" ? "full integrity check" : "quick check"}.`,
-          ],
+          tone: 'good',
+          title: 'Verified',
+          lines: [`It opens and passed its ${verification.method === 'full' ? 'full integrity check' : 'quick check'}.`],
           code: backup.filename,
         });
-      if (verification.state === "damaged")
+      if (verification.state === 'damaged')
         toasts.show({
-          tone: "bad",
-          title: "This backup is damaged",
+          tone: 'bad',
+          title: 'This backup is damaged',
           lines: [sentence(verification.detail)],
           code: backup.filename,
         });
@@ -145,53 +127,40 @@ class Dashboard {
 
   async adopt(backup: Backup): Promise<void> {
     await this.#work(backup, async () => {
-      const adopted = await this.#try("The file was not adopted", () =>
-        api.adopt(backup.filename),
-      );
+      const adopted = await this.#try('The file was not adopted', () => api.adopt(backup.filename));
       if (adopted !== undefined)
         toasts.show({
-          tone: "good",
-          title: "Adopted",
-          lines: ["It now counts as a backup like the others."],
+          tone: 'good',
+          title: 'Adopted',
+          lines: ['It now counts as a backup like the others.'],
           code: backup.filename,
         });
     });
   }
 
-  async pin(
-    backup: Backup,
-    change: { pinned: boolean; note?: string | null },
-  ): Promise<boolean> {
-    const changed = await this.#try(
-      change.pinned
-        ? "The backup was not pinned"
-        : "The backup was not unpinned",
-      () => api.change(backup.filename, change),
+  async pin(backup: Backup, change: { pinned: boolean; note?: string | null }): Promise<boolean> {
+    const changed = await this.#try(change.pinned ? 'The backup was not pinned' : 'The backup was not unpinned', () =>
+      api.change(backup.filename, change),
     );
     return changed !== undefined;
   }
 
   /** Deletes after 8 seconds in which it can be taken back; leaving the page takes it back too. */
-  removeSoon(backup: Backup, target?: "local" | "s3"): void {
+  removeSoon(backup: Backup, target?: 'local' | 's3'): void {
     const { filename } = backup;
     this.leaving = new Set([...this.leaving, filename]);
     const stay = () => {
-      this.leaving = new Set(
-        [...this.leaving].filter((name) => name !== filename),
-      );
+      this.leaving = new Set([...this.leaving].filter((name) => name !== filename));
     };
-    const timer = setTimeout(
-      () => void this.remove(backup, target).finally(stay),
-      undoMs,
-    );
+    const timer = setTimeout(() => void this.remove(backup, target).finally(stay), undoMs);
     const dismiss = toasts.show(
       {
-        tone: "plain",
-        title: `Deleting ${target === undefined ? "the backup" : target === "s3" ? "the S3 copy" : "the local copy"}`,
+        tone: 'plain',
+        title: `Deleting ${target === undefined ? 'the backup' : target === 's3' ? 'the S3 copy' : 'the local copy'}`,
         lines: [`In ${undoMs / 1000} seconds. Leaving this page keeps it.`],
         code: filename,
         button: {
-          label: "Undo",
+          label: 'Undo',
           press: () => {
             clearTimeout(timer);
             dismiss();
@@ -203,11 +172,9 @@ class Dashboard {
     );
   }
 
-  async remove(backup: Backup, target?: "local" | "s3"): Promise<void> {
-    const answer = await this.#try("The backup was not deleted", () =>
-      api.remove(backup.filename, target),
-    );
-    if (answer !== undefined) this.announcement = "Backup deleted";
+  async remove(backup: Backup, target?: 'local' | 's3'): Promise<void> {
+    const answer = await this.#try('The backup was not deleted', () => api.remove(backup.filename, target));
+    if (answer !== undefined) this.announcement = 'Backup deleted';
   }
 
   /** Fetches everything again, soon, once for all who ask meanwhile. */
@@ -217,20 +184,15 @@ class Dashboard {
 
   refused(title: string, error: unknown): void {
     const reason = ApiError.from(error);
-    if (reason.status === 401) this.contact = "signed-out";
+    if (reason.status === 401) this.contact = 'signed-out';
     // Asked for while one is running: its progress is the answer.
-    if (reason.code === "BUSY" && this.run !== null) return;
-    const lines = [sentence(reason.message), sentence(reason.hint)].filter(
-      (line) => line !== "",
-    );
-    toasts.show({ tone: "bad", title, lines });
-    this.alert = `${title}. ${lines.join(" ")}`;
+    if (reason.code === 'BUSY' && this.run !== null) return;
+    const lines = [sentence(reason.message), sentence(reason.hint)].filter((line) => line !== '');
+    toasts.show({ tone: 'bad', title, lines });
+    this.alert = `${title}. ${lines.join(' ')}`;
   }
 
-  async #try<Answer>(
-    title: string,
-    ask: () => Promise<Answer>,
-  ): Promise<Answer | undefined> {
+  async #try<Answer>(title: string, ask: () => Promise<Answer>): Promise<Answer | undefined> {
     try {
       const answer = await ask();
       this.#gather();
@@ -245,16 +207,14 @@ class Dashboard {
   async #work(backup: Backup, act: () => Promise<void>): Promise<void> {
     this.working = new Set([...this.working, backup.filename]);
     await act().finally(() => {
-      this.working = new Set(
-        [...this.working].filter((name) => name !== backup.filename),
-      );
+      this.working = new Set([...this.working].filter((name) => name !== backup.filename));
     });
   }
 
   #connect(): void {
     this.#retryAt = 0;
     this.retryInMs = 0;
-    const stream = new EventSource(address("api/events"));
+    const stream = new EventSource(address('api/events'));
     this.#stream = stream;
     const on = <Data>(type: string, use: (data: Data) => void) =>
       stream.addEventListener(type, (event: MessageEvent<string>) => {
@@ -263,46 +223,39 @@ class Dashboard {
         // The server checks its events against the same contract.
         use(JSON.parse(event.data) as Data);
       });
-    stream.addEventListener("open", () => {
+    stream.addEventListener('open', () => {
       if (stream !== this.#stream) return;
       this.#tries = 0;
       this.#heard();
       void this.#fetchAll();
     });
-    on<Status>("status", (status) => this.#setStatus(status));
-    on<RunProgress>("progress", (run) => this.#setRun(run));
-    on<Run>("run", (run) => this.#endRun(run));
-    on("backups", () => this.#gather());
-    on("ping", () => {});
-    stream.addEventListener("error", () => {
+    on<Status>('status', (status) => this.#setStatus(status));
+    on<RunProgress>('progress', (run) => this.#setRun(run));
+    on<Run>('run', (run) => this.#endRun(run));
+    on('backups', () => this.#gather());
+    on('ping', () => {});
+    stream.addEventListener('error', () => {
       if (stream !== this.#stream) return;
       stream.close();
       this.#stream = null;
       void this.#askWhy();
-      this.#retryAt =
-        performance.now() +
-        (retryDelaysMs[Math.min(this.#tries++, retryDelaysMs.length - 1)] ?? 0);
+      this.#retryAt = performance.now() + (retryDelaysMs[Math.min(this.#tries++, retryDelaysMs.length - 1)] ?? 0);
     });
   }
 
   #heard(): void {
     this.#heardAt = performance.now();
-    if (this.contact === "lost" || this.contact === "signed-out")
-      void this.#fetchAll();
+    if (this.contact === 'lost' || this.contact === 'signed-out') void this.#fetchAll();
   }
 
   #watch(): void {
     const now = performance.now();
     const isSilent = now - this.#heardAt > silenceMs;
-    if (isSilent && (this.contact === "live" || this.contact === "loading")) {
-      this.contact = "lost";
-      this.alert = "No contact with the server";
+    if (isSilent && (this.contact === 'live' || this.contact === 'loading')) {
+      this.contact = 'lost';
+      this.alert = 'No contact with the server';
     }
-    if (
-      isSilent &&
-      this.#stream !== null &&
-      now - this.#heardAt > 2 * silenceMs
-    ) {
+    if (isSilent && this.#stream !== null && now - this.#heardAt > 2 * silenceMs) {
       // A stream that is open but says nothing (a proxy that holds it back, a sleeping laptop) is opened anew.
       this.#stream.close();
       this.#stream = null;
@@ -317,7 +270,7 @@ class Dashboard {
     try {
       await api.status();
     } catch (error) {
-      if (ApiError.from(error).status === 401) this.contact = "signed-out";
+      if (ApiError.from(error).status === 401) this.contact = 'signed-out';
     }
   }
 
@@ -328,19 +281,15 @@ class Dashboard {
 
   async #fetchAll(): Promise<void> {
     try {
-      const [status, backups, runs] = await Promise.all([
-        api.status(),
-        api.backups(),
-        api.runs(),
-      ]);
+      const [status, backups, runs] = await Promise.all([api.status(), api.backups(), api.runs()]);
       this.backups = backups;
       this.runs = runs;
       for (const run of runs) this.#seenRuns.add(run.id);
       this.#setStatus(status);
-      this.contact = "live";
+      this.contact = 'live';
       this.#heardAt = performance.now();
     } catch (error) {
-      if (ApiError.from(error).status === 401) this.contact = "signed-out";
+      if (ApiError.from(error).status === 401) this.contact = 'signed-out';
     }
   }
 
@@ -350,23 +299,19 @@ class Dashboard {
     if (run !== null && this.#isTooEarly(run)) return;
     if (run === null) this.#shownRun = null;
     const known = this.status?.run ?? null;
-    this.status =
-      run !== null && known?.id === run.id && known.percent > run.percent
-        ? { ...status, run: known }
-        : status;
+    this.status = run !== null && known?.id === run.id && known.percent > run.percent ? { ...status, run: known } : status;
   }
 
   #setRun(run: RunProgress): void {
     if (this.status === null || this.#seenRuns.has(run.id)) return;
     if (this.#isTooEarly(run)) return;
     const known = this.status.run;
-    const percent =
-      known?.id === run.id ? Math.max(known.percent, run.percent) : run.percent;
-    const isRestore = run.kind === "restore" || run.kind === "undo";
+    const percent = known?.id === run.id ? Math.max(known.percent, run.percent) : run.percent;
+    const isRestore = run.kind === 'restore' || run.kind === 'undo';
     this.status = {
       ...this.status,
       run: { ...run, percent },
-      verdict: { code: isRestore ? "restoring" : "running", tone: "blue" },
+      verdict: { code: isRestore ? 'restoring' : 'running', tone: 'blue' },
     };
     this.#say(run, percent);
   }
@@ -379,7 +324,7 @@ class Dashboard {
     }
     if (this.#held?.id === run.id) return true;
     const isOld = clock.now - Date.parse(run.startedAt) > 2 * showRunAfterMs;
-    if (isOld || run.kind === "restore" || run.kind === "undo") {
+    if (isOld || run.kind === 'restore' || run.kind === 'undo') {
       this.#shownRun = run.id;
       return false;
     }
@@ -398,19 +343,16 @@ class Dashboard {
     const quarter = Math.floor(percent / 25) * 25;
     if (quarter <= this.#saidPercent || quarter >= 100) return;
     this.#saidPercent = quarter;
-    this.announcement = `${run.kind === "backup" ? "Backup" : "Run"}: ${quarter} percent`;
+    this.announcement = `${run.kind === 'backup' ? 'Backup' : 'Run'}: ${quarter} percent`;
   }
 
   #endRun(run: Run): void {
     this.#seenRuns.add(run.id);
     this.#saidPercent = 0;
-    this.runs = [
-      run,
-      ...this.runs.filter((known) => known.id !== run.id),
-    ].slice(0, runsKept);
+    this.runs = [run, ...this.runs.filter((known) => known.id !== run.id)].slice(0, runsKept);
     if (this.ownRun === run.id) this.#report(run.id);
-    else if (run.result === "failed")
-      this.alert = `${run.kind === "backup" ? "The backup" : "A run"} failed. ${sentence(run.error?.message ?? "")}`;
+    else if (run.result === 'failed')
+      this.alert = `${run.kind === 'backup' ? 'The backup' : 'A run'} failed. ${sentence(run.error?.message ?? '')}`;
     this.#gather();
   }
 
@@ -419,33 +361,32 @@ class Dashboard {
     this.ownRun = null;
     const run = this.runs.find((known) => known.id === id);
     if (run === undefined) return;
-    if (run.result === "failed") {
-      const lines = [
-        sentence(run.error?.message ?? "the server gave no reason"),
-        sentence(run.error?.hint ?? ""),
-      ].filter((line) => line !== "");
-      toasts.show({ tone: "bad", title: "Backup failed", lines });
-      this.alert = `Backup failed. ${lines.join(" ")}`;
+    if (run.result === 'failed') {
+      const lines = [sentence(run.error?.message ?? 'the server gave no reason'), sentence(run.error?.hint ?? '')].filter(
+        (line) => line !== '',
+      );
+      toasts.show({ tone: 'bad', title: 'Backup failed', lines });
+      this.alert = `Backup failed. ${lines.join(' ')}`;
       return;
     }
-    if (run.result !== "success") return;
+    if (run.result !== 'success') return;
     const took = duration(Date.parse(run.endedAt) - Date.parse(run.startedAt));
-    const amount = run.sizeBytes === null ? "" : `${size(run.sizeBytes)} `;
-    const verified = isDone(run, "verify") ? " · verified" : "";
-    const uploaded = isDone(run, "upload") ? " · Local and S3" : "";
+    const amount = run.sizeBytes === null ? '' : `${size(run.sizeBytes)} `;
+    const verified = isDone(run, 'verify') ? ' · verified' : '';
+    const uploaded = isDone(run, 'upload') ? ' · Local and S3' : '';
     toasts.show({
-      tone: "good",
-      title: "Backup Successful",
+      tone: 'good',
+      title: 'Backup Successful',
       lines: [`${amount}in ${took}${verified}${uploaded}`],
       ...(run.backup === null ? {} : { code: run.backup }),
     });
-    this.announcement = "Backup successful";
+    this.announcement = 'Backup successful';
     this.newest = run.backup;
   }
 }
 
-export function isDone(run: Run, name: Run["steps"][number]["name"]): boolean {
-  return run.steps.some((step) => step.name === name && step.state === "done");
+export function isDone(run: Run, name: Run['steps'][number]['name']): boolean {
+  return run.steps.some((step) => step.name === name && step.state === 'done');
 }
 
 export const dashboard = new Dashboard();

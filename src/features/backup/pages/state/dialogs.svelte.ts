@@ -1,19 +1,19 @@
 /** What lies over the page: at most one dialog, and whether the configuration is open in it. */
-import type { Backup } from "../../../../http/contract.ts";
+import type { Backup } from '../../../../http/contract.ts';
 
 export type Dialog =
   | {
-      readonly kind: "restore";
+      readonly kind: 'restore';
       readonly filename: string;
       readonly isUndo: boolean;
     }
-  | { readonly kind: "delete"; readonly backup: Backup }
-  | { readonly kind: "pin"; readonly backup: Backup };
+  | { readonly kind: 'delete'; readonly backup: Backup }
+  | { readonly kind: 'pin'; readonly backup: Backup };
 
 class Dialogs {
   open = $state.raw<Dialog | null>(null);
   configuration = $state(false);
-  tab = $state<"history" | "log">("history");
+  tab = $state<'history' | 'log'>('history');
   /** The run that is unfolded in the run log. */
   run = $state<string | null>(null);
 
@@ -22,7 +22,7 @@ class Dialogs {
   }
 
   showRun(id: string): void {
-    this.tab = "log";
+    this.tab = 'log';
     this.run = id;
   }
 }

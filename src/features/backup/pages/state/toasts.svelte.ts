@@ -1,7 +1,7 @@
 /** Short messages at the edge of the page. A failure stays until dismissed; the rest leave by themselves. */
 export interface Toast {
   readonly id: number;
-  readonly tone: "good" | "bad" | "plain";
+  readonly tone: 'good' | 'bad' | 'plain';
   readonly title: string;
   readonly lines: readonly string[];
   /** A file name or a code, shown in code. */
@@ -17,10 +17,7 @@ class Toasts {
   #nextId = 1;
 
   /** Shows a message and returns the function that takes it away. `forMs` null: until dismissed. */
-  show(
-    toast: Omit<Toast, "id">,
-    forMs: number | null = toast.tone === "bad" ? null : restMs,
-  ): () => void {
+  show(toast: Omit<Toast, 'id'>, forMs: number | null = toast.tone === 'bad' ? null : restMs): () => void {
     const id = this.#nextId++;
     this.list = [...this.list, { ...toast, id }].slice(-limit);
     const dismiss = () => this.dismiss(id);

@@ -1,7 +1,7 @@
 /** The verdict that holds now, in words: the server's, or that there is no contact with it. */
-import { lostWords, type VerdictWords, verdictWords } from "../verdict.ts";
-import { clock } from "./clock.svelte.ts";
-import { dashboard } from "./dashboard.svelte.ts";
+import { lostWords, type VerdictWords, verdictWords } from '../verdict.ts';
+import { clock } from './clock.svelte.ts';
+import { dashboard } from './dashboard.svelte.ts';
 
 class Verdict {
   /** What the server last said; null before it said anything. */
@@ -20,12 +20,12 @@ class Verdict {
 
   readonly words = $derived.by((): VerdictWords | null => {
     const { contact } = dashboard;
-    if (contact !== "lost" && contact !== "signed-out") return this.known;
+    if (contact !== 'lost' && contact !== 'signed-out') return this.known;
     return lostWords({
       now: clock.now,
       zone: clock.zone,
       retryMs: dashboard.retryInMs,
-      signedOut: contact === "signed-out",
+      signedOut: contact === 'signed-out',
       knownSomething: this.known !== null,
       before: this.known?.headline ?? null,
     });

@@ -1,0 +1,73 @@
+/**
+ * The app: environment, service, server, closed in reverse order. `bun run dev` and `npm start` run this file;
+ * `velist-backup serve` calls `runApp`.
+ */
+import { fileURLToPath } from 'node:url';
+import { loadEnvironment } from './config/env.ts';
+import { BackupError } from './engine/errors.ts';
+import { type DemoShop, openDemoShop } from './features/demo-shop/demo-shop.ts';
+import { createServer } from './http/server.ts';
+import { createService } from './service/from-environment.ts';
+
+export interface AppOptions {
+  readonly databasePath?: string;
+  readonly backupsPath?: string;
+  /** Ends the app. */
+  readonly signal: AbortSignal;
+  /** In development the page's own server listens on PORT and passes requests on to us, one above. */
+  readonly behindPageServer?: boolean;
+  /** Make the demo database where none is; never in production. */
+  readonly demo?: boolean;
+}
+
+/**
+ * Runs until the signal, then closes everything. Resolves when all is closed.
+ *
+ * @throws BackupError BAD_CONFIG with one line per wrong setting, or when the address can't be used.
+ */
+export async function runApp(options: AppOptions): Promise<void> {
+  const environment = loadEnvironment();
+  const databasePath = options.databasePath ?? environment.databasePath;
+  await using closing = new AsyncDisposableStack();
+
+  const demo: DemoShop | undefined =
+    options.demo && !environment.production
+      ? openDemoShop(databasePath, { orders: environment.demoOrders, log: (message) => console.log(`[Demo] ${message}`) })
+      : undefined;
+  closing.defer(() => demo?.close());
+
+  const service = createService(environment, { databasePath, backupsPath: options.backupsPath });
+  closing.defer(() => service.close());
+
+  const port = environment.port + (options.behindPageServer ? 1 : 0);
+  const server = createServer({ service, host: environment.host, port });
+  const { url } = await server.listen();
+  closing.defer(() => server.stop());
+
+  if (options.behindPageServer) console.log(`[Backup] The page is at http://localhost:${environment.port}/backup`);
+  else console.log(`[Backup] The page is at ${url}`);
+  service.start();
+  await ended(options.signal);
+}
+
+function ended(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const interrupted = new AbortController();
+  process.on('SIGINT', () => interrupted.abort());
+  process.on('SIGTERM', () => interrupted.abort());
+  try {
+    await runApp({ signal: interrupted.signal, demo: true, behindPageServer: process.argv.includes('--behind-page-server') });
+    process.exit(0);
+  } catch (error) {
+    const known = BackupError.from(error);
+    console.error(`[Backup] ${known.message}\n${known.hint}`);
+    if (known.code === 'INTERNAL') console.error(error);
+    process.exit(known.code === 'BAD_CONFIG' ? 2 : 1);
+  }
+}

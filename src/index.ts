@@ -1,0 +1,19 @@
+/** The front door of the package. The routes for an Elysia app are in `velist-backup/elysia`. */
+export { BackupError, type ErrorBody, type ErrorCode } from './engine/errors.ts';
+export { createStorage } from './features/_core/storage/index.ts';
+export { backupService } from './features/backup/service.ts';
+export { BackupService, type BackupServiceOptions } from './service/backup-service.ts';
+export { createServiceFromEnvironment, type ServiceOverrides } from './service/from-environment.ts';
+export type {
+  BackupConfig,
+  BackupItem,
+  BackupResult,
+  PruneResult,
+  RestorePlan,
+  RestoreResult,
+  Run,
+  RunProgress,
+  ServiceEvent,
+  Settings,
+  Status,
+} from './service/model.ts';

@@ -1,0 +1,512 @@
+/**
+ * A small real server for looking at the page: it serves `dist/page` under the production's content security policy
+ * and answers the contract's routes from a canned state. A run that it is asked for goes through its steps, a restore
+ * ends with the verdict "restored"; nothing is stored.
+ *
+ * By hand: `bun tests/e2e/ui-fixture.ts [state] [port]`.
+ */
+import { join, normalize } from 'node:path';
+import type { Backup, Config, ErrorAnswer, RestorePlan, RestoreResult, Run, RunProgress, Status } from '../../src/http/contract.ts';
+
+export const states = [
+  'ok',
+  'running',
+  'restoring',
+  'restored',
+  'failed',
+  'too-old',
+  'damaged',
+  's3-waiting',
+  'off',
+  'disk-low',
+  'empty',
+] as const;
+export type State = (typeof states)[number];
+
+export const policy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html";
+
+const pageFolder = new URL('../../dist/page/', import.meta.url).pathname;
+const pingMs = 2000;
+const minuteMs = 60_000;
+const megabyte = 1024 * 1024;
+
+export interface Fixture {
+  readonly url: string;
+  /** Every request that asked for a change, as "METHOD /path body". */
+  readonly asked: readonly string[];
+  /** Ends the server and every stream, as if it had crashed. */
+  stop(): Promise<void>;
+}
+
+export function startFixture(state: State, options: { port?: number; now?: Date } = {}): Fixture {
+  const started = performance.now();
+  const origin = options.now?.getTime() ?? Date.parse('2026-11-22T10:34:18.000Z');
+  const now = () => origin + (performance.now() - started);
+  const model = makeModel(state, origin, now);
+  const streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
+  const asked: string[] = [];
+  const encoder = new TextEncoder();
+
+  const emit = (type: string, data: unknown) => {
+    const bytes = encoder.encode(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`);
+    for (const stream of streams) stream.enqueue(bytes);
+  };
+  const ping = setInterval(() => emit('ping', {}), pingMs);
+
+  const server = Bun.serve({
+    hostname: '127.0.0.1',
+    port: options.port ?? 0,
+    idleTimeout: 60,
+    async fetch(request) {
+      const url = new URL(request.url);
+      if (url.pathname === '/backup') return new Response(null, { status: 308, headers: { location: './backup/' } });
+      if (!url.pathname.startsWith('/backup/')) return new Response('not found', { status: 404 });
+      const path = url.pathname.slice('/backup/'.length);
+      if (request.method !== 'GET') asked.push(`${request.method} ${path}${url.search} ${await request.clone().text()}`.trim());
+      return (await answer(request, path)) ?? (await asset(path));
+    },
+  });
+
+  async function answer(request: Request, path: string): Promise<Response | undefined> {
+    const { method } = request;
+    if (method === 'DELETE') {
+      model.backups = model.backups.filter((backup) => backup.filename !== path);
+      emit('backups', {});
+      return Response.json({ deleted: path });
+    }
+    if (path === 'now' && method === 'POST') return Response.json({ runId: runBackup() }, { status: 202 });
+    if (path === 'config' && method === 'POST') return saveConfig(await request.json());
+    if (!path.startsWith('api/')) return undefined;
+    const [, , filename = '', verb] = path.split('/');
+    switch (path) {
+      case 'api/status':
+        return Response.json(model.status());
+      case 'api/backups':
+        return Response.json({ backups: model.backups });
+      case 'api/runs':
+        return Response.json({ runs: model.runs });
+      case 'api/config':
+        return Response.json(model.config);
+      case 'api/events':
+        return events();
+      case 'api/runs/stop':
+        model.run = null;
+        emit('status', model.status());
+        return Response.json({ stopped: true });
+      case 'api/restore/undo':
+        return restore(await request.json(), 'undo');
+    }
+    const backup = model.backups.find((candidate) => candidate.filename === decodeURIComponent(filename));
+    if (backup === undefined) return refuse(404, 'GONE', 'this backup no longer exists', 'Reload the list.');
+    if (verb === 'restore') return method === 'GET' ? Response.json(plan(backup)) : restore(await request.json(), 'restore');
+    if (verb === 'download') return new Response('SQLite format 3\0');
+    if (verb === 'verify') backup.verification = { state: 'verified', method: 'quick', at: new Date(now()).toISOString() };
+    if (verb === 'adopt') backup.foreign = false;
+    if (method === 'PATCH') Object.assign(backup, await request.json());
+    emit('backups', {});
+    return Response.json(backup);
+  }
+
+  function events(): Response {
+    let own: ReadableStreamDefaultController<Uint8Array>;
+    const body = new ReadableStream<Uint8Array>({
+      start(controller) {
+        own = controller;
+        streams.add(controller);
+        controller.enqueue(encoder.encode(`event: status\ndata: ${JSON.stringify(model.status())}\n\n`));
+      },
+      cancel() {
+        streams.delete(own);
+      },
+    });
+    return new Response(body, { headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' } });
+  }
+
+  /** A backup that takes a good second, so that its steps can be seen. */
+  function runBackup(): string {
+    const id = `run-${model.runs.length + 1}`;
+    const startedAt = new Date(now()).toISOString();
+    const names = ['checkpoint', 'copy', 'verify', 'publish', 'prune'] as const;
+    const tick = (index: number) => {
+      const steps = names.map((name, at) => ({
+        name,
+        state: at < index ? ('done' as const) : at === index ? ('running' as const) : ('waiting' as const),
+        ...(at < index ? { ms: 250 } : {}),
+      }));
+      if (index < names.length) {
+        model.run = {
+          id,
+          kind: 'backup',
+          trigger: 'manual',
+          user: null,
+          startedAt,
+          backup: null,
+          steps,
+          percent: (index / names.length) * 100,
+        };
+        emit('progress', model.run);
+        setTimeout(() => tick(index + 1), 250);
+        return;
+      }
+      model.run = null;
+      const made = makeBackup(now(), 14.2 * megabyte);
+      model.backups = [made, ...model.backups];
+      const run: Run = { ...makeRun(id, now(), made), trigger: 'manual', startedAt, steps };
+      model.runs = [run, ...model.runs];
+      emit('run', run);
+      emit('backups', {});
+      emit('status', model.status());
+    };
+    tick(0);
+    return id;
+  }
+
+  function restore(body: { confirm: string }, kind: 'restore' | 'undo'): Response {
+    if (body.confirm !== 'dev.sqlite') return refuse(422, 'CONFIRM_MISMATCH', 'the name does not match', 'Type dev.sqlite.');
+    const [newest] = model.backups;
+    const run: Run = { ...makeRun(`run-${model.runs.length + 1}`, now(), newest), kind, trigger: 'manual', steps: restoreSteps(5) };
+    model.verdict = { code: 'restored', tone: 'green' };
+    model.undo = { filename: model.backups.at(-1)?.filename ?? '', restored: newest?.filename ?? '', at: run.endedAt };
+    model.runs = [run, ...model.runs];
+    emit('run', run);
+    const result: RestoreResult = {
+      success: true,
+      backup: newest?.filename ?? '',
+      mode: 'online',
+      path: 'db/dev.sqlite',
+      safetyBackup: model.undo.filename,
+      report: run,
+    };
+    return Response.json(result);
+  }
+
+  function saveConfig(change: Partial<Config> & { revert?: string[] }): Response {
+    if (change.intervalMinutes !== undefined && !(change.intervalMinutes >= 1)) {
+      return refuse(422, 'BAD_CONFIG', 'the configuration was not saved', 'Mend the marked fields.', {
+        intervalMinutes: 'must be a whole number from 1 to 525600',
+      });
+    }
+    const { revert = [], ...values } = change;
+    model.config = { ...model.config, ...values };
+    for (const name of revert as (keyof Config['changed'])[]) {
+      model.config = { ...model.config, [name]: model.config.changed[name] };
+      delete model.config.changed[name];
+    }
+    emit('status', model.status());
+    return Response.json(model.config);
+  }
+
+  return {
+    url: `http://127.0.0.1:${server.port}/backup/`,
+    asked,
+    async stop() {
+      clearInterval(ping);
+      await server.stop(true);
+    },
+  };
+}
+
+async function asset(path: string): Promise<Response> {
+  const file = Bun.file(join(pageFolder, normalize(`/${path === '' ? 'index.html' : path}`)));
+  if (!(await file.exists())) return new Response('not found', { status: 404 });
+  return new Response(file, { headers: { 'content-security-policy': policy, 'x-content-type-options': 'nosniff' } });
+}
+
+function refuse(
+  status: number,
+  code: ErrorAnswer['error']['code'],
+  message: string,
+  hint: string,
+  fields?: Record<string, string>,
+): Response {
+  const body: ErrorAnswer = { error: { code, message, hint, ...(fields === undefined ? {} : { fields }) } };
+  return Response.json(body, { status });
+}
+
+interface Model {
+  backups: Backup[];
+  runs: Run[];
+  config: Config;
+  run: RunProgress | null;
+  verdict: Status['verdict'];
+  undo: Status['undo'];
+  status(): Status;
+}
+
+function makeModel(state: State, origin: number, now: () => number): Model {
+  const last = Date.parse('2026-11-22T10:30:00.000Z') + (origin - Date.parse('2026-11-22T10:34:18.000Z'));
+  const times = Array.from({ length: 10 }, (_, index) => last - index * 10 * minuteMs);
+  const isEmpty = state === 'empty';
+  const all = times.map((time, index) => makeBackup(time, (14.2 - index * 0.016) * megabyte));
+  let backups = isEmpty ? [] : all;
+  if (state === 'failed') backups = all.slice(1);
+  if (state === 'too-old') backups = all.map((backup, index) => makeBackup(times[index]! - 190 * minuteMs, backup.size));
+  if (state === 's3-waiting') {
+    for (const backup of backups.slice(0, 3))
+      backup.placements = [
+        backup.placements[0]!,
+        {
+          target: 's3',
+          status: 'waiting',
+          at: null,
+          error: { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: '' },
+        },
+      ];
+  }
+  if (!isEmpty) {
+    const pinned: Backup = {
+      ...makeBackup(last - 18 * 60 * minuteMs, 13.4 * megabyte),
+      trigger: 'manual',
+      pinned: true,
+      note: 'before migration 0042',
+    };
+    const foreign: Backup = {
+      ...makeBackup(last - 20 * 60 * minuteMs, 13.3 * megabyte),
+      trigger: null,
+      foreign: true,
+      verified: false,
+      verification: { state: 'unchecked' },
+      placements: [{ target: 'local', status: 'stored', at: null, error: null }],
+    };
+    const safety: Backup = { ...makeBackup(last - 44 * 60 * minuteMs, 13.2 * megabyte), trigger: 'safety', safety: true };
+    backups = [...backups, pinned, foreign, safety];
+  }
+  if (state === 'damaged') {
+    const [newest] = backups;
+    if (newest !== undefined)
+      Object.assign(newest, {
+        verified: false,
+        verification: { state: 'damaged', method: 'quick', at: iso(last), detail: 'tree 12 page 1021 cell 3: 2nd reference to page 988' },
+      });
+  }
+  const good = backups.find((backup) => backup.verified);
+  const failure: Run = {
+    ...makeRun('run-failed', last, undefined),
+    result: 'failed',
+    sizeBytes: null,
+    steps: [
+      { name: 'checkpoint', state: 'done', ms: 6 },
+      { name: 'copy', state: 'failed', ms: 112 },
+    ],
+    error: {
+      code: 'DISK_FULL',
+      message: 'the disk with ./storage/backups is full: 14.2 MB needed, 3.1 MB free',
+      hint: 'Free space on that disk or lower the retention, then try again; existing backups were not touched.',
+    },
+  };
+  const runs = isEmpty
+    ? []
+    : backups.filter((backup) => !backup.foreign).map((backup, index) => makeRun(`run-${index}`, Date.parse(backup.createdAt), backup));
+  if (state === 'failed') runs.unshift(failure);
+  else if (!isEmpty) {
+    runs.splice(3, 0, {
+      ...failure,
+      id: 'run-failed-before',
+      startedAt: iso(last - 25 * minuteMs),
+      endedAt: iso(last - 25 * minuteMs + 118),
+    });
+    runs.splice(4, 0, { ...makeRun('run-unchanged', last - 28 * minuteMs, undefined), result: 'unchanged', sizeBytes: null, steps: [] });
+  }
+
+  const verdicts: Record<State, Status['verdict']> = {
+    ok: { code: 'protected', tone: 'green' },
+    running: { code: 'running', tone: 'blue' },
+    restoring: { code: 'restoring', tone: 'blue' },
+    restored: { code: 'restored', tone: 'green' },
+    failed: { code: 'last-failed', tone: 'amber' },
+    'too-old': { code: 'too-old', tone: 'red' },
+    damaged: { code: 'damaged', tone: 'red' },
+    's3-waiting': { code: 's3-waiting', tone: 'amber' },
+    off: { code: 'off', tone: 'amber' },
+    'disk-low': { code: 'disk-low', tone: 'amber' },
+    empty: { code: 'none', tone: 'grey' },
+  };
+  const model: Model = {
+    backups,
+    runs,
+    verdict: verdicts[state],
+    undo:
+      state === 'restored'
+        ? { filename: backups.at(-1)?.filename ?? '', restored: backups[2]?.filename ?? '', at: iso(origin - 4000) }
+        : null,
+    config: {
+      enabled: state !== 'off',
+      intervalMinutes: 10,
+      retentionCount: 10,
+      s3Enabled: !isEmpty,
+      s3Path: 'backups/database',
+      verify: 'quick',
+      maxAgeMinutes: null,
+      changed: isEmpty ? {} : { retentionCount: 7 },
+      localPath: './storage/backups',
+      databasePath: './db/dev.sqlite',
+      cron: null,
+      s3: { configured: !isEmpty, bucket: isEmpty ? null : 'my-backups', region: isEmpty ? null : 'us-east-1', endpoint: null },
+    },
+    run: runOf(state, origin),
+    status() {
+      const { config } = model;
+      return {
+        serverTime: iso(now()),
+        version: '0.1.0',
+        verdict:
+          model.run === null
+            ? model.verdict.tone === 'blue'
+              ? verdicts.ok
+              : model.verdict
+            : model.run.kind === 'restore'
+              ? verdicts.restoring
+              : verdicts.running,
+        database: { name: 'dev.sqlite', path: './db/dev.sqlite', exists: true, sizeBytes: 14_931_000, changedAt: iso(origin - 12_000) },
+        schedule: {
+          enabled: config.enabled,
+          running: config.enabled,
+          intervalMinutes: config.intervalMinutes,
+          cron: null,
+          nextRunAt: config.enabled ? iso(isEmpty ? origin + 8000 : last + 10 * minuteMs) : null,
+        },
+        local: {
+          path: './storage/backups',
+          count: model.backups.length,
+          keep: config.retentionCount,
+          sizeBytes: model.backups.reduce((sum, backup) => sum + backup.size, 0),
+          freeBytes: (state === 'disk-low' ? 31 : 79_872) * megabyte,
+        },
+        s3: {
+          enabled: config.s3Enabled,
+          configured: config.s3.configured,
+          bucket: config.s3.bucket,
+          path: config.s3Path,
+          stored: state === 's3-waiting' ? 9 : model.backups.length,
+          waiting: state === 's3-waiting' ? 3 : 0,
+          nextTryAt: state === 's3-waiting' ? iso(origin + 42_000) : null,
+          error: state === 's3-waiting' ? { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: '' } : null,
+        },
+        lastGood:
+          good === undefined
+            ? null
+            : {
+                filename: good.filename,
+                createdAt: good.createdAt,
+                verifiedAt: iso(Date.parse(good.createdAt) + 1000),
+                holdsAt: good.createdAt,
+              },
+        maxAgeMinutes: 30,
+        run: model.run,
+        lastRun: model.runs[0] ?? null,
+        undo: model.undo,
+      };
+    },
+  };
+  return model;
+}
+
+function runOf(state: State, origin: number): RunProgress | null {
+  const base = { id: 'run-now', trigger: 'manual' as const, user: null, startedAt: iso(origin - 2000), backup: null };
+  if (state === 'restoring')
+    return { ...base, kind: 'restore', backup: nameOf(origin - 24 * minuteMs), steps: restoreSteps(2), percent: 55 };
+  if (state !== 'running') return null;
+  return {
+    ...base,
+    kind: 'backup',
+    percent: 62,
+    steps: [
+      { name: 'checkpoint', state: 'done', ms: 6 },
+      { name: 'copy', state: 'running', bytesDone: 8.8 * megabyte, bytesTotal: 14.2 * megabyte },
+      { name: 'verify', state: 'waiting' },
+      { name: 'publish', state: 'waiting' },
+      { name: 'upload', state: 'waiting' },
+      { name: 'prune', state: 'waiting' },
+    ],
+  };
+}
+
+function restoreSteps(done: number): Run['steps'] {
+  return (['fetch', 'check', 'safety', 'place', 'prove'] as const).map((name, index) => ({
+    name,
+    state: index < done ? 'done' : index === done ? 'running' : 'waiting',
+    ...(index < done ? { ms: 180 } : {}),
+  }));
+}
+
+function makeBackup(time: number, size: number): Backup {
+  return {
+    filename: nameOf(time),
+    size: Math.round(size / 4096) * 4096,
+    createdAt: iso(time),
+    trigger: 'schedule',
+    user: null,
+    verified: true,
+    verification: { state: 'verified', method: 'quick', at: iso(time + 1000) },
+    foreign: false,
+    pinned: false,
+    note: null,
+    safety: false,
+    sha256: '9f2c41d07ab3'.padEnd(64, '0'),
+    pages: 3635,
+    pageSize: 4096,
+    placements: [
+      { target: 'local', status: 'stored', at: iso(time), error: null },
+      { target: 's3', status: 'stored', at: iso(time + 2000), error: null },
+    ],
+  };
+}
+
+function makeRun(id: string, time: number, backup: Backup | undefined): Run {
+  return {
+    id,
+    kind: 'backup',
+    trigger: backup?.trigger ?? 'schedule',
+    user: null,
+    plannedAt: iso(time),
+    startedAt: iso(time),
+    endedAt: iso(time + 412),
+    result: 'success',
+    backup: backup?.filename ?? null,
+    sizeBytes: backup?.size ?? null,
+    error: null,
+    steps: [
+      { name: 'checkpoint', state: 'done', ms: 14 },
+      { name: 'copy', state: 'done', ms: 96 },
+      { name: 'verify', state: 'done', ms: 104 },
+      { name: 'publish', state: 'done', ms: 12 },
+      { name: 'upload', state: 'done', ms: 160 },
+      { name: 'prune', state: 'done', ms: 20 },
+    ],
+  };
+}
+
+function plan(backup: Backup): RestorePlan {
+  const rows = Array.from({ length: 39 }, (_, index) => ({ name: `table_${index}`, now: 10, after: 10 }));
+  return {
+    backup: backup.filename,
+    confirm: 'dev.sqlite',
+    expected: 'stamp-1',
+    now: { sizeBytes: 14_980_000, changedAt: '2026-11-22T10:34:06.000Z', pageSize: 4096 },
+    after: { sizeBytes: backup.size, createdAt: backup.createdAt, verified: backup.verified, pageSize: 4096 },
+    tables: [
+      { name: 'orders', now: 8310, after: 8122 },
+      { name: 'users', now: 1204, after: 1198 },
+      { name: 'sessions', now: 377, after: 391 },
+      ...rows,
+    ],
+    modes: ['online', 'offline'],
+    warnings: [],
+  };
+}
+
+function nameOf(time: number): string {
+  return `backup-${iso(time).replaceAll(/[:.]/g, '-')}.sqlite`;
+}
+
+function iso(time: number): string {
+  return new Date(time).toISOString();
+}
+
+if (import.meta.main) {
+  const [state = 'ok', port = '4000'] = process.argv.slice(2);
+  const known = states.find((name) => name === state);
+  if (known === undefined) throw new Error(`no state "${state}"; there are: ${states.join(', ')}`);
+  console.log(startFixture(known, { port: Number(port) }).url);
+}

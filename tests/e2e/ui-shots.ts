@@ -1,0 +1,148 @@
+/**
+ * Takes a picture of the page in every state, both themes and two widths, and fails when the content security policy
+ * was violated, the page logged an error, or axe found a fault.
+ *
+ * `bun tests/e2e/ui-shots.ts [folder] [state…]`, after `vite build`.
+ */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { openBrowser } from './ui-browser.ts';
+import { type State, startFixture } from './ui-fixture.ts';
+
+interface Scene {
+  readonly name: string;
+  readonly state: State;
+  /** Brings the page from its first picture into the one to look at. */
+  readonly act?: (page: Page, stop: () => Promise<void>) => Promise<void>;
+}
+
+const openMenu = (page: Page) => page.getByRole('button', { name: 'More for backup' }).nth(1).click();
+async function openRestore(page: Page): Promise<void> {
+  const button = page.getByRole('button', { name: 'Restore backup of' }).nth(2);
+  if (await button.isVisible()) await button.click();
+  else {
+    await openMenu(page);
+    await page.getByRole('button', { name: 'Restore…' }).click();
+  }
+  await page.getByLabel(/to confirm/).fill('dev.sqlite');
+}
+
+const scenes: readonly Scene[] = [
+  { name: 'ok', state: 'ok' },
+  { name: 'running', state: 'running' },
+  { name: 'restoring', state: 'restoring' },
+  { name: 'restored', state: 'restored' },
+  { name: 'failed', state: 'failed' },
+  { name: 'too-old', state: 'too-old' },
+  { name: 'damaged', state: 'damaged' },
+  { name: 's3-waiting', state: 's3-waiting' },
+  { name: 'off', state: 'off' },
+  { name: 'disk-low', state: 'disk-low' },
+  { name: 'empty', state: 'empty' },
+  { name: 'restore', state: 'ok', act: openRestore },
+  {
+    name: 'config',
+    state: 'ok',
+    async act(page) {
+      await page.getByRole('button', { name: 'Configure' }).and(page.locator(':visible')).click();
+      await page.getByLabel('Auto-Backup Interval (minutes)').fill('0');
+      await page.getByRole('button', { name: 'Save Configuration' }).click();
+      await page.getByText('Must be a whole number').or(page.getByText('must be a whole number')).waitFor();
+    },
+  },
+  { name: 'menu', state: 'ok', act: openMenu },
+  {
+    name: 'delete',
+    state: 'ok',
+    async act(page) {
+      await openMenu(page);
+      await page.getByRole('button', { name: 'Delete…' }).click();
+    },
+  },
+  {
+    name: 'log',
+    state: 'failed',
+    act: (page) => page.getByRole('button', { name: 'Show run' }).click(),
+  },
+  {
+    name: 'toast',
+    state: 'ok',
+    async act(page) {
+      await page.getByRole('button', { name: 'Backup Now' }).and(page.locator(':visible')).click();
+      await page.getByText('Backup Successful').first().waitFor();
+      await page.waitForTimeout(400);
+    },
+  },
+  {
+    name: 'lost',
+    state: 'ok',
+    async act(page, stop) {
+      await stop();
+      await page.getByRole('heading', { name: 'No contact with the server' }).waitFor({ timeout: 20_000 });
+    },
+  },
+];
+
+const [folder = '/tmp/ui-shots', ...chosen] = process.argv.slice(2);
+const axe = readFileSync(join(import.meta.dirname, '../../node_modules/axe-core/axe.min.js'), 'utf8');
+const faults: string[] = [];
+mkdirSync(folder, { recursive: true });
+
+const browser = await openBrowser();
+for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.includes(name))) {
+  await Promise.all(
+    (['light', 'dark'] as const).flatMap((colorScheme) =>
+      [1280, 390].map(async (width) => {
+        const fixture = startFixture(scene.state);
+        const name = `${scene.name}-${colorScheme}-${width}`;
+        const context = await browser.newContext({
+          colorScheme,
+          viewport: { width, height: width === 390 ? 844 : 860 },
+          timezoneId: 'Europe/Berlin',
+          reducedMotion: 'reduce',
+          hasTouch: width === 390,
+        });
+        const page = await context.newPage();
+        page.on('pageerror', (error) => faults.push(`${name}: ${error.message}`));
+        page.on('console', (message) => {
+          // A stopped server is what the scene "lost" is about.
+          if (
+            message.type() === 'error' &&
+            !message.text().includes('ERR_CONNECTION') &&
+            !message.text().includes('ERR_INCOMPLETE') &&
+            !message.text().includes('422')
+          )
+            faults.push(`${name}: ${message.text()}`);
+        });
+        await page.addInitScript(() => {
+          document.addEventListener('securitypolicyviolation', (event) =>
+            console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`),
+          );
+        });
+        try {
+          await page.goto(fixture.url);
+          await page.getByRole('region', { name: 'Verdict' }).waitFor();
+          await page.evaluate(() => document.fonts.ready);
+          await scene.act?.(page, () => fixture.stop());
+          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+          if (overflow > 0) faults.push(`${name}: scrolls sideways by ${overflow} px`);
+          const found = await page.evaluate(
+            `${axe}; axe.run().then((result) => result.violations.map((violation) => violation.id + ' ' + violation.nodes.slice(0, 3).map((node) => node.target + ': ' + (node.any[0] ?? node.all[0] ?? node.none[0])?.message).join(' | ')))`,
+          );
+          for (const violation of found as string[]) faults.push(`${name}: axe ${violation}`);
+        } catch (error) {
+          faults.push(`${name}: ${error instanceof Error ? error.message : error}`);
+        }
+        await page.screenshot({ path: join(folder, `${name}.png`), fullPage: scene.act === undefined || scene.name === 'config' });
+        await context.close();
+        await fixture.stop();
+      }),
+    ),
+  );
+  console.log(scene.name);
+}
+await browser.close();
+for (const fault of faults) console.error(fault);
+console.log(`${faults.length} faults, pictures in ${folder}`);
+process.exit(faults.length === 0 ? 0 : 1);
