@@ -2,7 +2,13 @@ import { afterAll, expect, test } from 'bun:test';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createFakeService, type FakeService, firstBackup, missingBackup, secondBackup } from '../../tests/http/fake-service.ts';
+import {
+  createFakeService,
+  type FakeService,
+  firstBackup,
+  missingBackup,
+  secondBackup,
+} from '../../tests/http/fake-service.ts';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import { type CliPlaces, runCli } from './commands.ts';
 
@@ -44,7 +50,14 @@ test('--json prints one document, before or behind the command', async () => {
   const list = JSON.parse((await cli('list --json')).stdout);
   expect(list.backups.map(({ filename }: { filename: string }) => filename)).toEqual([secondBackup, firstBackup]);
   expect(list.backups[0].createdAt).toBe('2024-01-15T11:30:00.000Z');
-  for (const argv of ['status', 'prune --dry-run', `verify ${firstBackup}`, `adopt ${firstBackup}`, 'undo', 'restore latest']) {
+  for (const argv of [
+    'status',
+    'prune --dry-run',
+    `verify ${firstBackup}`,
+    `adopt ${firstBackup}`,
+    'undo',
+    'restore latest',
+  ]) {
     expect(JSON.parse((await cli(`${argv} --json`)).stdout)).toBeObject();
   }
 });
@@ -114,7 +127,12 @@ test('each kind of failure has its exit code', async () => {
 });
 
 test('no such backup exits 3', async () => {
-  for (const argv of [`verify ${missingBackup}`, `restore ${missingBackup}`, `adopt ${missingBackup}`, 'restore --at 2001-01-01']) {
+  for (const argv of [
+    `verify ${missingBackup}`,
+    `restore ${missingBackup}`,
+    `adopt ${missingBackup}`,
+    'restore --at 2001-01-01',
+  ]) {
     expect([argv, (await cli(argv)).code]).toEqual([argv, 3]);
   }
 });
@@ -124,7 +142,10 @@ test('a damaged backup exits 4', async () => {
   service.behaviour.damaged = true;
   const file = join(folder, 'some.sqlite');
   writeFileSync(file, '');
-  expect(await cli(`verify ${firstBackup} --full`, { service })).toMatchObject({ code: 4, stdout: expect.stringContaining('row 1 missing') });
+  expect(await cli(`verify ${firstBackup} --full`, { service })).toMatchObject({
+    code: 4,
+    stdout: expect.stringContaining('row 1 missing'),
+  });
   expect(await cli(`verify ${file}`, { service })).toMatchObject({ code: 4 });
   expect(service.calls).toContain('verifyBackup full');
 });
@@ -132,7 +153,10 @@ test('a damaged backup exits 4', async () => {
 test('stored locally but not at S3 exits 5', async () => {
   const service = createFakeService();
   service.behaviour.s3Uploaded = false;
-  expect(await cli('backup --json', { service })).toMatchObject({ code: 5, stdout: expect.stringContaining('"s3Uploaded": false') });
+  expect(await cli('backup --json', { service })).toMatchObject({
+    code: 5,
+    stdout: expect.stringContaining('"s3Uploaded": false'),
+  });
 });
 
 test('an interrupt stops the run and exits 130', async () => {
@@ -152,7 +176,10 @@ test('a restore goes to a new file beside the database unless told', async () =>
     mode: 'file',
     path: 'db/dev.restored-2024-01-15T11-30-00-000Z.sqlite',
   });
-  expect(JSON.parse((await cli('restore latest --to there.sqlite --json')).stdout)).toMatchObject({ mode: 'file', path: 'there.sqlite' });
+  expect(JSON.parse((await cli('restore latest --to there.sqlite --json')).stdout)).toMatchObject({
+    mode: 'file',
+    path: 'there.sqlite',
+  });
 });
 
 test('a restore over the database shows its plan first', async () => {
@@ -172,14 +199,23 @@ test('--at takes the newest backup that is not later', async () => {
 
 test('latest is verified and no safety backup', async () => {
   const service = createFakeService();
-  service.addBackup('backup-2024-01-16T00-00-00-000Z.sqlite', { verified: false, verification: { state: 'unchecked' } });
+  service.addBackup('backup-2024-01-16T00-00-00-000Z.sqlite', {
+    verified: false,
+    verification: { state: 'unchecked' },
+  });
   service.addBackup('backup-2024-01-17T00-00-00-000Z.sqlite', { safety: true });
   expect(JSON.parse((await cli('restore latest --json', { service })).stdout).backup).toBe(secondBackup);
 });
 
 test('the places are handed on', async () => {
-  expect((await cli('--database a.sqlite --backups b list')).places).toEqual({ databasePath: 'a.sqlite', backupsPath: 'b' });
-  expect((await cli('list --database a.sqlite --backups b')).places).toEqual({ databasePath: 'a.sqlite', backupsPath: 'b' });
+  expect((await cli('--database a.sqlite --backups b list')).places).toEqual({
+    databasePath: 'a.sqlite',
+    backupsPath: 'b',
+  });
+  expect((await cli('list --database a.sqlite --backups b')).places).toEqual({
+    databasePath: 'a.sqlite',
+    backupsPath: 'b',
+  });
   expect((await cli('serve --database a.sqlite')).places).toMatchObject({ databasePath: 'a.sqlite' });
 });
 

@@ -16,7 +16,10 @@ import { backupTable, createOutput, durationText, type Output, type Sink, sizeTe
 /** The service, and what only the command line asks of it. */
 export interface CliService extends BackupServicePort {
   /** Checks any SQLite file, whether it is in a catalog or not. */
-  verifyFile(path: string, options?: { readonly full?: boolean }): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
+  verifyFile(
+    path: string,
+    options?: { readonly full?: boolean },
+  ): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
   close(): Promise<void>;
 }
 
@@ -40,7 +43,12 @@ export interface CliContext {
 /** `argv` without the program's name. */
 export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
   const global = { json: argv.includes('--json'), quiet: argv.includes('--quiet') };
-  const output = createOutput({ stdout: context.stdout, stderr: context.stderr, color: context.color ?? false, ...global });
+  const output = createOutput({
+    stdout: context.stdout,
+    stderr: context.stderr,
+    color: context.color ?? false,
+    ...global,
+  });
   let exitCode: number = exitCodes.done;
 
   const program = describeProgram(context, output, global.json, async (work, places) => {
@@ -59,7 +67,15 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
   }
 }
 
-const exitCodes = { done: 0, failed: 1, wrongUse: 2, noBackup: 3, verificationFailed: 4, notEverywhere: 5, interrupted: 130 } as const;
+const exitCodes = {
+  done: 0,
+  failed: 1,
+  wrongUse: 2,
+  noBackup: 3,
+  verificationFailed: 4,
+  notEverywhere: 5,
+  interrupted: 130,
+} as const;
 
 function exitCodeOf(code: ErrorCode): number {
   switch (code) {
@@ -137,14 +153,19 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
       writeErr: (text) => void (json || context.stderr.write(text)),
     })
     .showSuggestionAfterError();
-  const places = (): CliPlaces => ({ databasePath: program.opts()['database'], backupsPath: program.opts()['backups'] });
+  const places = (): CliPlaces => ({
+    databasePath: program.opts()['database'],
+    backupsPath: program.opts()['backups'],
+  });
 
   // Global options are also taken behind the command, as people type them.
   const command = (usage: string, description: string) => {
     const made = program.command(usage).description(description).helpOption('--help', 'show this help');
     for (const option of program.options.filter(({ long }) => long !== '--version')) {
       made.addOption(new Option(option.flags, option.description).hideHelp());
-      made.on(`option:${option.attributeName()}`, (value: string | null) => program.setOptionValue(option.attributeName(), value ?? true));
+      made.on(`option:${option.attributeName()}`, (value: string | null) =>
+        program.setOptionValue(option.attributeName(), value ?? true),
+      );
     }
     return made;
   };
@@ -153,16 +174,20 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('list', 'list the backups, newest first').action(() => run(listBackups, places()));
   command('verify <backup>', 'check a backup: its name, "latest", or a path to any SQLite file')
     .option('--full', 'integrity_check instead of quick_check')
-    .action((wanted: string, { full = false }: { full?: boolean }) => run((session) => verifyBackup(session, wanted, full), places()));
+    .action((wanted: string, { full = false }: { full?: boolean }) =>
+      run((session) => verifyBackup(session, wanted, full), places()),
+    );
   command('restore [backup]', 'bring a backup back: its name, "latest", or a path; into a new file unless told')
     .option('--to <path>', 'into this file, which must not exist')
     .addOption(new Option('--online', 'over the database while programs use it').conflicts(['to', 'inPlace']))
     .addOption(new Option('--in-place', 'over the database while no program uses it').conflicts(['to', 'online']))
     .option('--at <time>', 'the newest backup that is not later than this time')
-    .action((wanted: string | undefined, options: RestoreOptions) => run((session) => restoreBackup(session, wanted, options), places()));
+    .action((wanted: string | undefined, options: RestoreOptions) =>
+      run((session) => restoreBackup(session, wanted, options), places()),
+    );
   command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places()));
-  command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action((filename: string) =>
-    run((session) => adoptBackup(session, filename), places()),
+  command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action(
+    (filename: string) => run((session) => adoptBackup(session, filename), places()),
   );
   command('prune', 'remove the backups that the retention policy does not keep')
     .option('--dry-run', 'only say what would be removed')
@@ -213,7 +238,10 @@ async function verifyBackup({ service, output }: Session, wanted: string, full: 
   const { verification } = backup;
   const good = verification.state === 'verified';
   const detail = verification.state === 'damaged' ? `: ${verification.detail}` : '';
-  output.answer(backup, good ? `${filename} is good (${verification.method} check).` : `${filename} is ${verification.state}${detail}`);
+  output.answer(
+    backup,
+    good ? `${filename} is good (${verification.method} check).` : `${filename} is ${verification.state}${detail}`,
+  );
   return good ? exitCodes.done : exitCodes.verificationFailed;
 }
 
@@ -229,7 +257,8 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   const found = await chooseBackup(service, wanted, options.at);
   const source = found.kind === 'file' ? found.path : found.backup.filename;
   const mode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
-  const to = mode === 'file' ? (options.to ?? newFileBeside(service.getConfig().databasePath, found, session.now())) : undefined;
+  const to =
+    mode === 'file' ? (options.to ?? newFileBeside(service.getConfig().databasePath, found, session.now())) : undefined;
 
   let expected: string | undefined;
   if (mode !== 'file' && found.kind === 'backup') {
@@ -266,7 +295,8 @@ const showStatus: Work = async ({ service, output, now }) => {
   return exitCodes.done;
 };
 
-type Found = { readonly kind: 'backup'; readonly backup: BackupItem } | { readonly kind: 'file'; readonly path: string };
+type Found =
+  { readonly kind: 'backup'; readonly backup: BackupItem } | { readonly kind: 'file'; readonly path: string };
 
 async function chooseBackup(service: CliService, wanted: string | undefined, at: string | undefined): Promise<Found> {
   if (at === undefined) {
@@ -275,7 +305,10 @@ async function chooseBackup(service: CliService, wanted: string | undefined, at:
   }
   if (wanted !== undefined && wanted !== 'latest') throw wrongUse('--at chooses the backup itself; leave its name out');
   const time = parseTime(at);
-  const backup = newest(await service.getBackups(), (item) => item.createdAt <= time && item.verification.state !== 'damaged');
+  const backup = newest(
+    await service.getBackups(),
+    (item) => item.createdAt <= time && item.verification.state !== 'damaged',
+  );
   if (!backup) throw noBackup(`there is no backup from ${time.toISOString()} or before`);
   return { kind: 'backup', backup };
 }
@@ -334,7 +367,9 @@ function planText(plan: RestorePlan): string {
 }
 
 function restoredText(result: RestoreResult): string {
-  const safety = result.safetyBackup ? `\nWhat was there before is kept as ${result.safetyBackup}; \`velist-backup undo\` brings it back.` : '';
+  const safety = result.safetyBackup
+    ? `\nWhat was there before is kept as ${result.safetyBackup}; \`velist-backup undo\` brings it back.`
+    : '';
   return `Restored ${result.backup} to ${result.path}${safety}`;
 }
 
@@ -347,8 +382,14 @@ function statusText(status: Status, now: Date): string {
   const { lastGood, schedule, local, s3 } = status;
   const rows = [
     ['status', status.verdict.code],
-    ['database', `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}` : ', missing'}`],
-    ['last good', lastGood ? `${lastGood.filename}, ${durationText(now.getTime() - lastGood.createdAt.getTime())} ago` : 'none'],
+    [
+      'database',
+      `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}` : ', missing'}`,
+    ],
+    [
+      'last good',
+      lastGood ? `${lastGood.filename}, ${durationText(now.getTime() - lastGood.createdAt.getTime())} ago` : 'none',
+    ],
     ['schedule', schedule.enabled ? (schedule.cron ?? `every ${schedule.intervalMinutes} minutes`) : 'off'],
     ['local', `${local.path}, ${local.count} backups, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`],
     ['s3', s3.enabled ? `${s3.bucket ?? ''}/${s3.path}, ${s3.stored} stored, ${s3.waiting} waiting` : 'off'],

@@ -82,12 +82,17 @@ export function progressLine(run: RunProgress, now: number): string {
   const parts = [`${(step?.name ?? run.kind).padEnd(10)} ${bar} ${String(Math.round(run.percent)).padStart(3)}%`];
   const elapsedMs = now - run.startedAt.getTime();
   if (step?.bytesDone !== undefined) {
-    parts.push(step.bytesTotal === undefined ? sizeText(step.bytesDone) : `${sizeText(step.bytesDone)} of ${sizeText(step.bytesTotal)}`);
+    parts.push(
+      step.bytesTotal === undefined
+        ? sizeText(step.bytesDone)
+        : `${sizeText(step.bytesDone)} of ${sizeText(step.bytesTotal)}`,
+    );
     // Steps before this one took part of the time, so the speed is a careful one.
     const stepMs = elapsedMs - run.steps.reduce((sum, { ms }) => sum + (ms ?? 0), 0);
     if (stepMs > 0) parts.push(`${sizeText((step.bytesDone / stepMs) * 1_000)}/s`);
   }
-  if (run.percent > 0 && run.percent < 100 && elapsedMs > 1_000) parts.push(`${durationText((elapsedMs / run.percent) * (100 - run.percent))} left`);
+  if (run.percent > 0 && run.percent < 100 && elapsedMs > 1_000)
+    parts.push(`${durationText((elapsedMs / run.percent) * (100 - run.percent))} left`);
   return parts.join('  ');
 }
 
@@ -116,7 +121,9 @@ export function backupTable(backups: readonly BackupItem[]): string {
     sizeText(backup.size),
     backup.verification.state,
     backup.placements.map(({ target, status }) => (status === 'stored' ? target : `${target} ${status}`)).join(', '),
-    [backup.foreign && 'foreign', backup.pinned && 'pinned', backup.safety && 'safety', backup.note].filter(Boolean).join(', '),
+    [backup.foreign && 'foreign', backup.pinned && 'pinned', backup.safety && 'safety', backup.note]
+      .filter(Boolean)
+      .join(', '),
   ]);
   return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS'], rows);
 }

@@ -152,7 +152,9 @@ const jsonHeaders = {
 
 /** JSON text of a body, with every `error` in it cut to what a client may read. */
 export function toText(body: unknown): string {
-  return JSON.stringify(body, (key, value: unknown) => (key === 'error' && isErrorBody(value) ? publicError(value) : value));
+  return JSON.stringify(body, (key, value: unknown) =>
+    key === 'error' && isErrorBody(value) ? publicError(value) : value,
+  );
 }
 
 function isErrorBody(value: unknown): value is ErrorBody {

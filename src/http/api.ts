@@ -55,15 +55,23 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
 }
 
 /** `app.use(backupRoutes(backupService, { authorize }))`. Without `authorize` only this machine is answered. */
-export function backupRoutes<const Prefix extends string = '/backup'>(service: BackupServicePort, options: BackupRoutesOptions<Prefix> = {}) {
+export function backupRoutes<const Prefix extends string = '/backup'>(
+  service: BackupServicePort,
+  options: BackupRoutesOptions<Prefix> = {},
+) {
   const prefix = options.prefix ?? ('/backup' as Prefix);
   const app = new Elysia<Prefix>({ prefix });
   const table = routes(service, options);
 
   for (const route of table) {
-    app.route(route.method, route.path, ({ request, params, server }) => answer(request, route, params, clientAddress(server, request)), {
-      parse: 'none',
-    });
+    app.route(
+      route.method,
+      route.path,
+      ({ request, params, server }) => answer(request, route, params, clientAddress(server, request)),
+      {
+        parse: 'none',
+      },
+    );
   }
   for (const path of new Set(table.map((route) => route.path))) {
     const taken = table.filter((route) => route.path === path);
@@ -72,14 +80,21 @@ export function backupRoutes<const Prefix extends string = '/backup'>(service: B
     // By name and not only by `all`: a method's own route for `/:filename` would win over `all` for `/now`.
     for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const) {
       if (!taken.some((route) => route.method === method))
-        app.route(method, path, ({ request }) => dress(request, methodNotAllowed(request.method, allowed)), { parse: 'none' });
+        app.route(method, path, ({ request }) => dress(request, methodNotAllowed(request.method, allowed)), {
+          parse: 'none',
+        });
     }
     app.all(path, ({ request }) => dress(request, methodNotAllowed(request.method, allowed)), { parse: 'none' });
   }
   app.all('/*', ({ request }) => dress(request, notFound()), { parse: 'none' });
   return app;
 
-  async function answer(request: Request, route: Route, params: Params, address: string | undefined): Promise<Response> {
+  async function answer(
+    request: Request,
+    route: Route,
+    params: Params,
+    address: string | undefined,
+  ): Promise<Response> {
     try {
       rememberClientAddress(request, address);
       const { user } = await admit(request, route.action, options);
@@ -175,7 +190,8 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       path: '/now',
       action: 'backup',
       async handle({ request, user, query }) {
-        if (readQuery(query, nowQuery).wait === 'false') return json<RunAccepted>(await service.requestBackup(user), 202);
+        if (readQuery(query, nowQuery).wait === 'false')
+          return json<RunAccepted>(await service.requestBackup(user), 202);
         return long(async () => {
           const result = serialize(await service.performBackup(user));
           return json<BackupResult>(result, result.error ? statusOf(result.error.code) : 200);
@@ -203,7 +219,10 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
           () => true,
           () => false,
         );
-        return json<Health>(mayRead ? { ...word, verdict: verdict.code, lastGood: serialize(lastGood) } : word, failing ? 503 : 200);
+        return json<Health>(
+          mayRead ? { ...word, verdict: verdict.code, lastGood: serialize(lastGood) } : word,
+          failing ? 503 : 200,
+        );
       },
     },
     {
@@ -322,7 +341,10 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
         const filename = readName(params);
         const { confirm, mode, expected } = await readBody(request, restoreBody);
         requireConfirmed(service, confirm);
-        return long(async () => json<RestoreResult>(serialize(await service.restore(filename, { mode, expected, user }))), request);
+        return long(
+          async () => json<RestoreResult>(serialize(await service.restore(filename, { mode, expected, user }))),
+          request,
+        );
       },
     },
     {
@@ -494,7 +516,10 @@ function dress(request: Request, response: Response): Response {
   return new Response(null, response);
 }
 
-function clientAddress(server: { requestIP?(request: Request): { address: string } | null } | null, request: Request): string | undefined {
+function clientAddress(
+  server: { requestIP?(request: Request): { address: string } | null } | null,
+  request: Request,
+): string | undefined {
   return server?.requestIP?.(request)?.address;
 }
 

@@ -13,7 +13,8 @@
 import { BackupError } from '../engine/errors.ts';
 
 /** What a request wants. `page` is the dashboard's own files, `open` needs no right. */
-export type Action = 'open' | 'page' | 'read' | 'download' | 'backup' | 'verify' | 'change' | 'configure' | 'delete' | 'restore';
+export type Action =
+  'open' | 'page' | 'read' | 'download' | 'backup' | 'verify' | 'change' | 'configure' | 'delete' | 'restore';
 
 export type Verdict = boolean | { readonly user: string };
 export type Authorize = (request: Request, action: Action) => Verdict | Promise<Verdict>;
@@ -38,7 +39,10 @@ export async function admit(request: Request, action: Action, options: AccessOpt
 
   const verdict = await options.authorize(request, action);
   if (verdict === false) {
-    throw forbidden('this is not allowed for you', 'Sign in to the application with an account that may manage backups.');
+    throw forbidden(
+      'this is not allowed for you',
+      'Sign in to the application with an account that may manage backups.',
+    );
   }
   return { user: verdict === true ? undefined : verdict.user };
 }
@@ -60,14 +64,25 @@ export function rememberClientAddress(request: Request, address: string | undefi
 
 function requireThisMachine(request: Request, allowedHosts: readonly string[]): void {
   const address = clientAddresses.get(request);
-  const forwarded = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'].some((name) => request.headers.has(name));
+  const forwarded = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'].some((name) =>
+    request.headers.has(name),
+  );
   if (forwarded || (address !== undefined && !isLoopback(address))) {
-    throw forbidden('without a login the backups answer this machine only', 'Pass authorize() to the routes to let others in.');
+    throw forbidden(
+      'without a login the backups answer this machine only',
+      'Pass authorize() to the routes to let others in.',
+    );
   }
   const host = hostOf(request);
-  if (isLoopback(withoutPort(host)) || allowedHosts.some((allowed) => allowed.toLowerCase() === host || allowed.toLowerCase() === withoutPort(host)))
+  if (
+    isLoopback(withoutPort(host)) ||
+    allowedHosts.some((allowed) => allowed.toLowerCase() === host || allowed.toLowerCase() === withoutPort(host))
+  )
     return;
-  throw forbidden('the Host header does not name this machine', 'Open the page as http://localhost, with the port that the server printed.');
+  throw forbidden(
+    'the Host header does not name this machine',
+    'Open the page as http://localhost, with the port that the server printed.',
+  );
 }
 
 function requireOwnPage(request: Request, action: Action): void {
@@ -80,7 +95,10 @@ function requireOwnPage(request: Request, action: Action): void {
   }
   const origin = request.headers.get('origin');
   if (!fromElsewhere && (origin === null || originHost(origin) === hostOf(request))) return;
-  throw forbidden('another web site may not change backups', 'Use the backup page itself, or a program that sends no Origin header.');
+  throw forbidden(
+    'another web site may not change backups',
+    'Use the backup page itself, or a program that sends no Origin header.',
+  );
 }
 
 function hostOf(request: Request): string {

@@ -17,7 +17,19 @@ export const errorAnswer = z.object({
 const trigger = z.enum(['start', 'schedule', 'manual', 'cli', 'safety']);
 const runKind = z.enum(['backup', 'verify', 'restore', 'undo', 'upload']);
 const step = z.object({
-  name: z.enum(['checkpoint', 'copy', 'verify', 'publish', 'upload', 'prune', 'fetch', 'check', 'safety', 'place', 'prove']),
+  name: z.enum([
+    'checkpoint',
+    'copy',
+    'verify',
+    'publish',
+    'upload',
+    'prune',
+    'fetch',
+    'check',
+    'safety',
+    'place',
+    'prove',
+  ]),
   state: z.enum(['waiting', 'running', 'done', 'failed']),
   ms: z.number().optional(),
   bytesDone: z.number().optional(),
@@ -97,7 +109,19 @@ export const status = z.object({
   serverTime: time,
   version: z.string(),
   verdict: z.object({
-    code: z.enum(['restoring', 'running', 'restored', 'none', 'too-old', 'damaged', 'last-failed', 's3-waiting', 'off', 'disk-low', 'protected']),
+    code: z.enum([
+      'restoring',
+      'running',
+      'restored',
+      'none',
+      'too-old',
+      'damaged',
+      'last-failed',
+      's3-waiting',
+      'off',
+      'disk-low',
+      'protected',
+    ]),
     tone: z.enum(['green', 'amber', 'red', 'blue', 'grey']),
   }),
   database: z.object({
@@ -114,7 +138,13 @@ export const status = z.object({
     cron: z.string().nullable(),
     nextRunAt: time.nullable(),
   }),
-  local: z.object({ path: z.string(), count: z.number(), keep: z.number(), sizeBytes: z.number(), freeBytes: z.number() }),
+  local: z.object({
+    path: z.string(),
+    count: z.number(),
+    keep: z.number(),
+    sizeBytes: z.number(),
+    freeBytes: z.number(),
+  }),
   s3: z.object({
     enabled: z.boolean(),
     configured: z.boolean(),
@@ -144,7 +174,9 @@ const settingsShape = {
 /** Body of `POST /config`: any of the settings, or `revert` with the names to set back to the start value. */
 export const configChange = z.strictObject({
   ...z.strictObject(settingsShape).partial().shape,
-  revert: z.array(z.enum(['enabled', 'intervalMinutes', 'retentionCount', 's3Enabled', 's3Path', 'verify', 'maxAgeMinutes'])).optional(),
+  revert: z
+    .array(z.enum(['enabled', 'intervalMinutes', 'retentionCount', 's3Enabled', 's3Path', 'verify', 'maxAgeMinutes']))
+    .optional(),
 });
 
 export const config = z.object({

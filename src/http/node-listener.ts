@@ -17,7 +17,12 @@ export function nodeListener(fetch: Fetch): (incoming: IncomingMessage, outgoing
   };
 }
 
-async function respond(fetch: Fetch, incoming: IncomingMessage, outgoing: ServerResponse, signal: AbortSignal): Promise<void> {
+async function respond(
+  fetch: Fetch,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  signal: AbortSignal,
+): Promise<void> {
   const request = toRequest(incoming, signal);
   if (!request) {
     outgoing.writeHead(400, { 'content-length': 0 }).end();
@@ -44,7 +49,8 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | un
   const url = `http://${incoming.headers.host ?? 'localhost'}${incoming.url ?? '/'}`;
   if (!incoming.url?.startsWith('/') || !URL.canParse(url)) return undefined;
   const headers = new Headers();
-  for (const [name, values] of Object.entries(incoming.headersDistinct)) for (const value of values ?? []) headers.append(name, value);
+  for (const [name, values] of Object.entries(incoming.headersDistinct))
+    for (const value of values ?? []) headers.append(name, value);
   const method = incoming.method ?? 'GET';
   if (method === 'GET' || method === 'HEAD') return new Request(url, { method, headers, signal });
   const body = Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>;

@@ -49,7 +49,8 @@ export function sendAsset(request: Request, asset: PageAsset): Response {
     'x-frame-options': 'DENY',
   };
   const known = request.headers.get('if-none-match')?.split(',') ?? [];
-  if (known.some((etag) => etag.trim().replace(/^W\//, '') === asset.etag)) return new Response(null, { status: 304, headers });
+  if (known.some((etag) => etag.trim().replace(/^W\//, '') === asset.etag))
+    return new Response(null, { status: 304, headers });
   return new Response(asset.bytes, {
     headers: { ...headers, 'content-length': String(asset.bytes.byteLength) },
   });
@@ -86,7 +87,9 @@ export const contentSecurityPolicy = [
 /** `dist/page`, seen from `dist/http` in the package and from `src/http` in the repository. */
 function builtPage(): string {
   const packaged = fileURLToPath(new URL('../page', import.meta.url));
-  return existsSync(join(packaged, 'index.html')) ? packaged : fileURLToPath(new URL('../../dist/page', import.meta.url));
+  return existsSync(join(packaged, 'index.html'))
+    ? packaged
+    : fileURLToPath(new URL('../../dist/page', import.meta.url));
 }
 
 function readFolder(folder: string): ReadonlyMap<string, PageAsset> {

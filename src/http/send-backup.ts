@@ -18,7 +18,9 @@ export function sendBackup(request: Request, filename: string, backup: OpenedBac
   if (matches(request.headers.get('if-none-match'), etag)) return new Response(null, { status: 304, headers });
 
   const size = backup.sizeBytes;
-  const range = mayUseRange(request, etag, backup.modifiedAt) ? parseRange(request.headers.get('range'), size) : 'whole';
+  const range = mayUseRange(request, etag, backup.modifiedAt)
+    ? parseRange(request.headers.get('range'), size)
+    : 'whole';
   if (range === 'unsatisfiable') {
     headers.set('content-range', `bytes */${size}`);
     headers.delete('content-disposition');
@@ -48,7 +50,10 @@ function mayUseRange(request: Request, etag: string, modifiedAt: Date): boolean 
   return Date.parse(condition) === Math.floor(modifiedAt.getTime() / 1000) * 1000;
 }
 
-function parseRange(header: string | null, size: number): 'whole' | 'unsatisfiable' | readonly [from: number, to: number] {
+function parseRange(
+  header: string | null,
+  size: number,
+): 'whole' | 'unsatisfiable' | readonly [from: number, to: number] {
   const range = header === null ? null : /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header.trim());
   const first = range?.[1] ?? '';
   const last = range?.[2] ?? '';

@@ -51,7 +51,10 @@ export function createServer(options: ServerOptions): BackupServer {
     .onError(() => notFound());
   let stopListening: (() => Promise<void>) | undefined;
 
-  async function fetch(request: Request, client: { readonly address: string | undefined } = { address: undefined }): Promise<Response> {
+  async function fetch(
+    request: Request,
+    client: { readonly address: string | undefined } = { address: undefined },
+  ): Promise<Response> {
     const isHead = request.method === 'HEAD';
     const asked = routable(isHead ? new Request(request, { method: 'GET' }) : request);
     rememberClientAddress(asked, client.address);
@@ -70,7 +73,8 @@ export function createServer(options: ServerOptions): BackupServer {
       assertBindable(host, options);
       const bound = await listenOn(fetch, host, port);
       stopListening = bound.stop;
-      const name = host === '127.0.0.1' ? 'localhost' : host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
+      const name =
+        host === '127.0.0.1' ? 'localhost' : host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
       return { url: `http://${name}:${bound.port}${prefix}`, port: bound.port };
     },
     async stop() {
@@ -81,7 +85,11 @@ export function createServer(options: ServerOptions): BackupServer {
   };
 }
 
-async function listenOn(fetch: Fetch, host: string, port: number): Promise<{ readonly port: number; readonly stop: () => Promise<void> }> {
+async function listenOn(
+  fetch: Fetch,
+  host: string,
+  port: number,
+): Promise<{ readonly port: number; readonly stop: () => Promise<void> }> {
   const server = createNodeServer(nodeListener(fetch));
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(cannotListen(host, port, error)));
@@ -113,8 +121,14 @@ function bare(host: string): string {
 
 function cannotListen(host: string, port: number, error: unknown): BackupError {
   const taken = errnoCode(error) === 'EADDRINUSE';
-  return new BackupError('BAD_CONFIG', `PORT=${port}: cannot listen on ${host}:${port}${taken ? ', another program does' : ''}`, {
-    hint: taken ? 'Stop the other program or set PORT to a free port.' : 'Set HOST to an address of this machine and PORT to a port from 1024 up.',
-    cause: error,
-  });
+  return new BackupError(
+    'BAD_CONFIG',
+    `PORT=${port}: cannot listen on ${host}:${port}${taken ? ', another program does' : ''}`,
+    {
+      hint: taken
+        ? 'Stop the other program or set PORT to a free port.'
+        : 'Set HOST to an address of this machine and PORT to a port from 1024 up.',
+      cause: error,
+    },
+  );
 }

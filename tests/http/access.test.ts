@@ -15,7 +15,8 @@ for (const [name, open] of Object.entries(hosts)) {
     });
     afterEach(() => host.close());
 
-    const status = async (method: string, path: string, headers: Record<string, string>) => (await host.fetch(path, { method, headers })).status;
+    const status = async (method: string, path: string, headers: Record<string, string>) =>
+      (await host.fetch(path, { method, headers })).status;
 
     test('only a Host header that names this machine is answered', async () => {
       for (const [header, expected] of [
@@ -78,7 +79,12 @@ for (const [name, open] of Object.entries(hosts)) {
     });
 
     test('the own page and curl change what they like', async () => {
-      for (const headers of [{}, { origin: host.origin }, { origin: host.origin, 'sec-fetch-site': 'same-origin' }, { 'sec-fetch-site': 'none' }]) {
+      for (const headers of [
+        {},
+        { origin: host.origin },
+        { origin: host.origin, 'sec-fetch-site': 'same-origin' },
+        { 'sec-fetch-site': 'none' },
+      ]) {
         expect(await status('POST', '/backup/now', headers as Record<string, string>)).toBe(200);
       }
     });
@@ -112,7 +118,11 @@ for (const [name, open] of Object.entries(hosts)) {
             method,
             body: method === 'POST' ? '{"confirm":"dev.sqlite"}' : undefined,
           });
-          expect([method, path.slice(0, 200), response.status >= 400 && response.status < 500]).toEqual([method, path.slice(0, 200), true]);
+          expect([method, path.slice(0, 200), response.status >= 400 && response.status < 500]).toEqual([
+            method,
+            path.slice(0, 200),
+            true,
+          ]);
           await response.body?.cancel();
         }
       }
@@ -199,7 +209,8 @@ describe('authorize', () => {
         return request.headers.get('authorization') === 'Bearer good' ? { user: 'ada' } : false;
       },
     });
-    const send = (init: RequestInit, path = '/backup/now') => server.fetch(new Request(`https://app.example${path}`, init));
+    const send = (init: RequestInit, path = '/backup/now') =>
+      server.fetch(new Request(`https://app.example${path}`, init));
     expect((await send({ method: 'POST' })).status).toBe(403);
     expect(service.calls).toEqual([]);
     expect(
@@ -241,7 +252,8 @@ describe('authorize', () => {
 
 describe('binding', () => {
   test('without authorize only loopback addresses are bound', async () => {
-    for (const host of ['127.0.0.1', '127.0.0.53', '::1', '[::1]', 'localhost']) expect(() => assertBindable(host)).not.toThrow();
+    for (const host of ['127.0.0.1', '127.0.0.53', '::1', '[::1]', 'localhost'])
+      expect(() => assertBindable(host)).not.toThrow();
     for (const host of ['0.0.0.0', '::', '192.168.1.5', 'example.org', '', '127.evil.example']) {
       expect(() => assertBindable(host)).toThrow(/loopback/);
       expect(() => assertBindable(host, { authorize: () => true })).not.toThrow();

@@ -226,7 +226,9 @@ export function createFakeService(): FakeService {
     },
     async getBackups() {
       enter('getBackups');
-      return [...backups.values()].map(({ item }) => item).sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
+      return [...backups.values()]
+        .map(({ item }) => item)
+        .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
     },
     async getBackup(filename) {
       enter('getBackup');
@@ -388,7 +390,13 @@ export function createFakeService(): FakeService {
       enter(`restore ${options?.mode ?? 'online'}`);
       users.push(options?.user);
       if (filename.startsWith('backup-')) get(filename);
-      return restored('restore', filename, options?.mode ?? 'online', options?.to ?? './db/dev.sqlite', options?.onProgress);
+      return restored(
+        'restore',
+        filename,
+        options?.mode ?? 'online',
+        options?.to ?? './db/dev.sqlite',
+        options?.onProgress,
+      );
     },
     async undoRestore(options) {
       enter('undoRestore');

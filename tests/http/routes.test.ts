@@ -30,7 +30,12 @@ for (const [name, open] of Object.entries(hosts)) {
       rmSync(folder, { recursive: true });
     });
 
-    async function ask<Schema extends z.ZodType>(path: string, schema: Schema, init?: RequestInit, status = 200): Promise<z.output<Schema>> {
+    async function ask<Schema extends z.ZodType>(
+      path: string,
+      schema: Schema,
+      init?: RequestInit,
+      status = 200,
+    ): Promise<z.output<Schema>> {
       const response = await host.fetch(path, init);
       const body: unknown = await response.json();
       expect({ status: response.status, body }).toMatchObject({ status });
@@ -64,7 +69,9 @@ for (const [name, open] of Object.entries(hosts)) {
     });
 
     test('POST /now?wait=false answers 202 and the id of the run', async () => {
-      expect(await ask('/backup/now?wait=false', contract.runAccepted, { method: 'POST' }, 202)).toEqual({ runId: 'run-1' });
+      expect(await ask('/backup/now?wait=false', contract.runAccepted, { method: 'POST' }, 202)).toEqual({
+        runId: 'run-1',
+      });
       await ask('/backup/now?wait=maybe', contract.errorAnswer, { method: 'POST' }, 422);
     });
 
@@ -80,7 +87,8 @@ for (const [name, open] of Object.entries(hosts)) {
       for (let pings = 0; pings < 3; pings++) text += new TextDecoder().decode((await reader.read()).value);
       expect(text.trim()).toBe('');
       finish();
-      for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) text += new TextDecoder().decode(chunk.value);
+      for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read())
+        text += new TextDecoder().decode(chunk.value);
       expect(contract.backupResult.parse(JSON.parse(text)).success).toBe(true);
     });
 
@@ -101,8 +109,15 @@ for (const [name, open] of Object.entries(hosts)) {
         intervalMinutes: 5,
         changed: { intervalMinutes: 10 },
       });
-      expect(await ask('/backup/config', contract.config, post({ revert: ['intervalMinutes'] }))).toMatchObject({ intervalMinutes: 10 });
-      const wrong = await ask('/backup/config', contract.errorAnswer, post({ intervalMinutes: 0, s3Enabled: 'yes', localPath: '/' }), 422);
+      expect(await ask('/backup/config', contract.config, post({ revert: ['intervalMinutes'] }))).toMatchObject({
+        intervalMinutes: 10,
+      });
+      const wrong = await ask(
+        '/backup/config',
+        contract.errorAnswer,
+        post({ intervalMinutes: 0, s3Enabled: 'yes', localPath: '/' }),
+        422,
+      );
       expect(wrong.error.code).toBe('BAD_CONFIG');
       expect(Object.keys(wrong.error.fields ?? {}).sort()).toEqual(['intervalMinutes', 'localPath', 's3Enabled']);
       await ask('/backup/config', contract.errorAnswer, { method: 'POST', body: '{' }, 422);
@@ -130,7 +145,9 @@ for (const [name, open] of Object.entries(hosts)) {
         method: 'PATCH',
         body: JSON.stringify(body),
       });
-      expect(await ask(`/backup/api/backups/${firstBackup}`, contract.backup, init({ pinned: true, note: 'before 2.0' }))).toMatchObject({
+      expect(
+        await ask(`/backup/api/backups/${firstBackup}`, contract.backup, init({ pinned: true, note: 'before 2.0' })),
+      ).toMatchObject({
         pinned: true,
         note: 'before 2.0',
       });
@@ -160,7 +177,11 @@ for (const [name, open] of Object.entries(hosts)) {
       await ask(path, contract.errorAnswer, post({ confirm: 'dev.sqlite', mode: 'file' }), 422);
       await ask('/backup/api/restore/undo', contract.errorAnswer, post({ confirm: 'x' }), 409);
       expect(service.calls).toEqual([]);
-      const done = await ask(path, contract.restoreResult, post({ confirm: 'dev.sqlite', mode: 'offline', expected: 'stamp-1' }));
+      const done = await ask(
+        path,
+        contract.restoreResult,
+        post({ confirm: 'dev.sqlite', mode: 'offline', expected: 'stamp-1' }),
+      );
       expect(done).toMatchObject({
         success: true,
         mode: 'offline',
