@@ -19,6 +19,7 @@ interface Scene {
 
 const openMenu = (page: Page) => page.getByRole('button', { name: 'More for backup' }).nth(1).click();
 async function openRestore(page: Page): Promise<void> {
+  await page.locator('.row').nth(3).waitFor();
   const button = page.getByRole('button', { name: 'Restore backup of' }).nth(2);
   if (await button.isVisible()) await button.click();
   else {
