@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { createServer as createWebServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -545,6 +546,27 @@ describe('s3 store', () => {
     const [failed] = await away.deleteMany(['key']);
     expect(failed?.error.code).toBe('S3_UNREACHABLE');
   }, 30_000);
+
+  test('a web page that says 200 to everything is not taken for S3', async () => {
+    const page = createWebServer((_request, response) => response.end('<html>Please log in</html>'));
+    await new Promise<void>((resolve) => page.listen(0, '127.0.0.1', resolve));
+    const address = page.address();
+    const host = `127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+    try {
+      const lost = createS3Store(s3Options({ endpoint: `http://${host}`, maxAttempts: 1 }));
+      await fails('S3_FAILED', lost.put('key', once('x')));
+      await fails('S3_FAILED', lost.put('key', randomSource(9 * MiB).source));
+      await fails('S3_FAILED', lost.putIfAbsent('key', Buffer.from('x')));
+      await fails('S3_FAILED', lost.head('key'));
+      await fails('S3_FAILED', textOf(lost, 'key'));
+      await fails('S3_FAILED', keysOf(lost));
+      const encrypted = createS3Store(s3Options({ endpoint: `https://${host}`, maxAttempts: 1 }));
+      expect((await fails('S3_UNREACHABLE', encrypted.head('key'))).message).toContain('does not speak TLS');
+    } finally {
+      page.close();
+      page.closeAllConnections();
+    }
+  });
 
   test('a server that never answers is given up in time', async () => {
     const hasty = createS3Store(s3Options({ maxAttempts: 2, requestTimeoutMs: 300 }));

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../errors.ts';
 import { aborted, type GetOptions, throwIfAborted } from './object-store.ts';
 import type { S3Connection } from './s3-connection.ts';
-import { factsOf, isBrokenConnection, s3Error } from './s3-errors.ts';
+import { factsOf, isBrokenConnection, notS3, s3Error } from './s3-errors.ts';
 
 /** Cuts in a row that bring no byte before the download gives up; any progress counts anew. */
 const mostFruitlessCuts = 5;
@@ -38,6 +38,7 @@ export async function* downloadFromS3(
         signal,
         rawErrors: true,
       });
+      if (!answer.ETag) throw notS3(place);
       const served = servedRange(answer.ContentRange, answer.ContentLength);
       if (served === null || served.from !== position) throw ignoredRange(key, place.host);
       etag ??= answer.ETag;

@@ -67,10 +67,10 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
   if (quotaNames.has(name) || status === 507) {
     return fail('S3_FAILED', `${describe} is full (${name})`, 'Raise the quota there or lower the retention; local backups go on.');
   }
-  if (status === 401 || status === 403) {
+  if (status === 401 || status === 403 || tokenNames.has(name)) {
     return fail('S3_DENIED', `S3 refused the key for ${describe} (${status} ${name})`, deniedHint(name, place));
   }
-  if (status === 404 && key !== undefined) return notThere(key, describe, error);
+  if (key !== undefined && (name === 'NoSuchKey' || name === 'NotFound')) return notThere(key, describe, error);
   if (status === 412) {
     return fail('S3_MISMATCH', `the object "${key ?? ''}" in ${describe} was replaced while it was read`, 'Start the download again.');
   }
@@ -88,6 +88,13 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
       'For a certificate authority of your own set NODE_EXTRA_CA_CERTS to its file.',
     );
   }
+  if (network !== undefined && speechCodes.test(network)) {
+    return fail(
+      'S3_UNREACHABLE',
+      `${place.host} does not speak TLS (${network})`,
+      'Begin S3_ENDPOINT with http:// if this server has no TLS.',
+    );
+  }
   if (network === 'ENOTFOUND') {
     return fail(
       'S3_UNREACHABLE',
@@ -102,6 +109,7 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
       'Check S3_ENDPOINT and the network; local backups go on and uploads wait.',
     );
   }
+  if (status !== undefined && status < 300) return notS3(place, error);
   if (status !== undefined) {
     return fail(
       'S3_FAILED',
@@ -117,6 +125,17 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
 export function noBucket({ bucket, region, host }: S3Place, cause?: unknown): BackupError {
   return new BackupError('S3_NO_BUCKET', `there is no bucket "${bucket}" in ${region} at ${host}`, {
     hint: 'Check S3_BUCKET, S3_REGION and S3_ENDPOINT.',
+    cause,
+  });
+}
+
+/**
+ * An answer of success that S3 would not give. A login page of the network, or a web server under that address, says
+ * 200 to everything: without this an upload to it would count as stored.
+ */
+export function notS3({ host }: S3Place, cause?: unknown): BackupError {
+  return new BackupError('S3_FAILED', `${host} does not answer as an S3 server does`, {
+    hint: 'Check S3_ENDPOINT: a web page or a proxy seems to answer there.',
     cause,
   });
 }
@@ -141,7 +160,7 @@ export function isBrokenConnection(error: unknown): boolean {
 
 function networkCode(error: unknown): string | undefined {
   const code = errnoCode(error);
-  return code !== undefined && (networkCodes.has(code) || tlsCodes.test(code)) ? code : undefined;
+  return code !== undefined && (networkCodes.has(code) || tlsCodes.test(code) || speechCodes.test(code)) ? code : undefined;
 }
 
 function deniedHint(name: string, { prefix }: S3Place): string {
@@ -167,7 +186,10 @@ const quotaNames: ReadonlySet<string> = new Set([
   'XMinioStorageFull',
   'StorageQuotaExceeded',
 ]);
-const tlsCodes = /CERT|^ERR_TLS|^UNABLE_TO|^EPROTO$/;
+/** Temporary credentials that have run out; Amazon answers 400. */
+const tokenNames: ReadonlySet<string> = new Set(['ExpiredToken', 'InvalidToken', 'TokenRefreshRequired']);
+const tlsCodes = /CERT|^ERR_TLS|^UNABLE_TO/;
+const speechCodes = /^EPROTO$|^ERR_SSL/;
 const networkCodes: ReadonlySet<string> = new Set([
   'EAI_AGAIN',
   'ECONNABORTED',

@@ -12,7 +12,7 @@ import { checkKey, encodeKey } from './object-key.ts';
 import { aborted, type DeleteFailure, getBytes, type ObjectHead, type ObjectStore, throwIfAborted } from './object-store.ts';
 import { connectS3, type S3Options } from './s3-connection.ts';
 import { downloadFromS3 } from './s3-download.ts';
-import { describePlace, factsOf, noBucket, s3Error } from './s3-errors.ts';
+import { describePlace, factsOf, noBucket, notS3, s3Error } from './s3-errors.ts';
 import { uploadToS3 } from './s3-upload.ts';
 
 export type { S3Options } from './s3-connection.ts';
@@ -132,11 +132,12 @@ export function createS3Store(options: S3Options): S3Store {
       for (let conflicts = 1; ; conflicts += 1) {
         throwIfAborted(signal);
         try {
-          await connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand(object), http), {
+          const stored = await connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand(object), http), {
             signal,
             uploadBytes: bytes.length,
             rawErrors: true,
           });
+          if (!stored.ETag) throw notS3(place);
           return true;
         } catch (error) {
           const { status, attempts } = factsOf(error);
@@ -157,6 +158,7 @@ export function createS3Store(options: S3Options): S3Store {
           signal,
           rawErrors: true,
         });
+        if (!found.ETag) throw notS3(place);
         bucketIsKnown = true;
         return headOf(found.ContentLength, found.ETag, found.LastModified);
       } catch (error) {
@@ -172,6 +174,8 @@ export function createS3Store(options: S3Options): S3Store {
         throwIfAborted(signal);
         const input = { Bucket, Prefix: keyBefore + prefix, ContinuationToken };
         const page = await connection.send((client, sdk, http) => client.send(new sdk.ListObjectsV2Command(input), http), { signal });
+        // An XHTML page would pass for an empty bucket, and an empty bucket for backups that are gone.
+        if (page.IsTruncated === undefined) throw notS3(place);
         bucketIsKnown = true;
         for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
           // Consoles mark "folders" by empty objects whose name ends in a slash; no key of ours does.

@@ -14,7 +14,7 @@ import { createHash } from 'node:crypto';
 import { BackupError } from '../errors.ts';
 import { aborted, type PutOptions, throwIfAborted } from './object-store.ts';
 import type { S3Connection } from './s3-connection.ts';
-import { factsOf, s3Error } from './s3-errors.ts';
+import { factsOf, notS3, s3Error } from './s3-errors.ts';
 
 /** Parts are at least this large; three buffers of it are 24 MiB. S3 wants 5 MiB or more. */
 export const smallestPartBytes = 8 * 1024 * 1024;
@@ -70,8 +70,7 @@ export async function uploadToS3(
       (client, sdk, http) => client.send(new sdk.CreateMultipartUploadCommand({ ...object, ContentType: contentType }), http),
       { key, signal },
     );
-    if (!begun.UploadId)
-      throw new BackupError('S3_FAILED', `${connection.place.host} began no upload`, { hint: 'Its S3 service is faulty.' });
+    if (!begun.UploadId) throw notS3(connection.place);
     return begun.UploadId;
   };
 
@@ -82,6 +81,7 @@ export async function uploadToS3(
     const sending = connection
       .send((client, sdk, http) => client.send(new sdk.UploadPartCommand(part), http), { signal: anySignal, uploadBytes: length })
       .then((sent) => {
+        if (!sent.ETag) throw notS3(connection.place);
         parts[number - 1] = { PartNumber: number, ETag: sent.ETag, ChecksumCRC32: sent.ChecksumCRC32 };
         buffers.giveBack(buffer);
       })
@@ -118,7 +118,12 @@ export async function uploadToS3(
 
     if (uploadId === undefined) {
       const body = { ...object, Body: buffer.subarray(0, filled), ContentType: contentType };
-      await connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand(body), http), { key, signal, uploadBytes: filled });
+      const stored = await connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand(body), http), {
+        key,
+        signal,
+        uploadBytes: filled,
+      });
+      if (!stored.ETag) throw notS3(connection.place);
       return { sizeBytes };
     }
     sendPart(uploadId, buffer, filled);
