@@ -1,0 +1,179 @@
+import { expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { manifestOf } from '../../tests/support/scratch.ts';
+import type { Backup } from './catalog/catalog.ts';
+import type { Manifest } from './catalog/manifest.ts';
+import { isVerified, planRetention, type RetentionPolicy } from './retention.ts';
+
+const minuteMs = 60_000;
+const dayMs = 86_400_000;
+const now = new Date('2024-03-01T12:00:00Z');
+const policy: RetentionPolicy = { count: 3, startBurstMs: 10 * minuteMs };
+
+function backup(minutesAgo: number, change: Partial<Manifest> = {}): Backup {
+  const createdAt = new Date(now.getTime() - minutesAgo * minuteMs);
+  const manifest = manifestOf(createdAt, change);
+  return { name: manifest.name, path: `/backups/${manifest.name}`, sizeBytes: 8192, createdAt, manifest, fault: null };
+}
+
+const foreign = (minutesAgo: number): Backup => ({ ...backup(minutesAgo), manifest: null });
+const failed = { method: 'quick', at: now.toISOString(), complaint: 'row 7 missing from index' } as const;
+
+function plan(backups: readonly Backup[], change: Partial<RetentionPolicy> = {}) {
+  const { kept, removed } = planRetention(backups, { ...policy, ...change }, { now });
+  return {
+    kept: kept.map((entry) => entry.backup),
+    removed: removed.map((entry) => entry.backup),
+    reasonsOf: (wanted: Backup) => kept.find((entry) => entry.backup === wanted)?.reasons ?? [],
+  };
+}
+
+test('the newest so many are kept, each with its place, and the rest go with a reason', () => {
+  const backups = [10, 20, 30, 40, 50].map((minutes) => backup(minutes));
+  const { kept, removed } = planRetention(backups, policy, { now });
+  expect(kept.map(({ reasons }) => reasons)).toEqual([
+    ['newest verified backup', 'one of the newest 3 (1)'],
+    ['one of the newest 3 (2)'],
+    ['one of the newest 3 (3)'],
+  ]);
+  expect(removed).toEqual([
+    { backup: backups[3] as Backup, reason: 'older than the newest 3' },
+    { backup: backups[4] as Backup, reason: 'older than the newest 3' },
+  ]);
+});
+
+test('a pinned backup stays and takes nobody’s place', () => {
+  const pinned = backup(1, { pinned: true });
+  const old = backup(9_999, { pinned: true });
+  const others = [10, 20, 30, 40].map((minutes) => backup(minutes));
+  const { removed, reasonsOf } = plan([pinned, ...others, old]);
+  expect(removed).toEqual(others.slice(3));
+  expect(reasonsOf(old)).toEqual(['pinned']);
+});
+
+test('a foreign backup is never removed and takes nobody’s place', () => {
+  const strangers = [foreign(5), foreign(100_000)];
+  const others = [10, 20, 30, 40].map((minutes) => backup(minutes));
+  const { removed, reasonsOf } = plan([strangers[0] as Backup, ...others, strangers[1] as Backup]);
+  expect(removed).toEqual(others.slice(3));
+  for (const stranger of strangers) expect(reasonsOf(stranger)).toEqual(['foreign: not made by this program']);
+});
+
+test('a backup whose manifest is unreadable is not ours to remove', () => {
+  const unreadable: Backup = { ...foreign(100_000), fault: 'its manifest is far too large' };
+  const others = [10, 20, 30, 40].map((minutes) => backup(minutes));
+  expect(plan([...others, unreadable]).reasonsOf(unreadable)).toEqual(['its manifest is unreadable']);
+});
+
+test('the newest verified backup outlives newer ones that are damaged', () => {
+  const good = backup(100);
+  const sizeDiffers: Backup = { ...backup(4), fault: 'the file has 1 bytes, its manifest says 8192' };
+  const bad = [
+    backup(1, { verification: failed }),
+    backup(2, { verification: failed }),
+    backup(3, { verification: failed }),
+  ];
+  const { removed, reasonsOf } = plan([...bad, sizeDiffers, good, backup(200)]);
+  expect(reasonsOf(good)).toEqual(['newest verified backup']);
+  expect(removed).toEqual([sizeDiffers, expect.objectContaining({ name: backup(200).name })]);
+});
+
+test('a safety backup is kept for 30 days beside the count, then goes', () => {
+  const young = backup(30 * 1_440 - 1, { trigger: 'safety' });
+  const old = backup(30 * 1_440, { trigger: 'safety' });
+  const others = [10, 20, 30].map((minutes) => backup(minutes));
+  const { kept, reasonsOf } = plan([...others, young, old]);
+  expect(kept).toEqual([...others, young]);
+  expect(reasonsOf(young)).toEqual(['safety backup younger than 30 days']);
+  expect(planRetention([...others, old], policy, { now }).removed[0]?.reason).toBe('safety backup older than 30 days');
+});
+
+test('of several starts within one interval the oldest and the newest are kept and counted', () => {
+  const starts = [1, 2, 3, 4, 5].map((minutes) => backup(minutes, { trigger: 'start' }));
+  const scheduled = [20, 30].map((minutes) => backup(minutes));
+  const { kept, removed } = plan([...starts, ...scheduled]);
+  expect(kept).toEqual([starts[0], starts[4], scheduled[0]] as Backup[]);
+  expect(removed).toEqual([...starts.slice(1, 4), scheduled[1]] as Backup[]);
+});
+
+test('starts further apart than an interval are ordinary backups', () => {
+  const starts = [1, 11, 21].map((minutes) => backup(minutes, { trigger: 'start' }));
+  expect(plan(starts).removed).toEqual([]);
+});
+
+test('a crash loop of a start every ten seconds spends two places an interval, not one a start', () => {
+  const history = Array.from({ length: 20 }, (_, index) => backup(600 + 10 * index));
+  let backups: readonly Backup[] = history;
+  const loopMinutes = 45;
+  for (let minutes = loopMinutes; minutes > 0; minutes -= 1 / 6) {
+    const at = new Date(now.getTime() - minutes * minuteMs);
+    const started: Backup = { ...backup(minutes, { trigger: 'start' }), createdAt: at };
+    backups = planRetention([started, ...backups], { count: 20, startBurstMs: 10 * minuteMs }, { now: at }).kept.map(
+      (entry) => entry.backup,
+    );
+  }
+  const intervals = Math.ceil(loopMinutes / 10);
+  expect(backups.filter((entry) => history.includes(entry)).length).toBe(20 - 2 * intervals);
+  expect(backups.filter((entry) => !history.includes(entry)).length).toBe(2 * intervals);
+});
+
+test('starts made while the clock ran back are still judged by their distance', () => {
+  const starts = [-30, -31, -32, 1].map((minutes) => backup(minutes, { trigger: 'start' }));
+  expect(plan(starts, { count: 10 }).removed).toEqual([starts[1] as Backup]);
+});
+
+const anyBackup = fc
+  .record({
+    minutesAgo: fc.integer({ min: -1_000, max: 60 * 1_440 }),
+    trigger: fc.constantFrom('start', 'schedule', 'manual', 'cli', 'safety'),
+    pinned: fc.boolean(),
+    kind: fc.constantFrom('own', 'own', 'own', 'foreign', 'damaged', 'short', 'unreadable'),
+  })
+  .map(({ minutesAgo, trigger, pinned, kind }): Backup => {
+    const own = backup(minutesAgo, { trigger, pinned, ...(kind === 'damaged' ? { verification: failed } : {}) });
+    if (kind === 'foreign') return { ...own, manifest: null };
+    if (kind === 'unreadable') return { ...own, manifest: null, fault: 'unreadable' };
+    return kind === 'short' ? { ...own, fault: 'short' } : own;
+  });
+
+test('whatever there is, kept and removed are all, and what must never go stays', () => {
+  fc.assert(
+    fc.property(
+      fc.array(anyBackup, { maxLength: 40 }),
+      fc.integer({ min: 1, max: 12 }),
+      fc.integer({ min: 1, max: 120 }),
+      (backups, count, minutes) => {
+        const { kept, removed } = planRetention(backups, { count, startBurstMs: minutes * minuteMs }, { now });
+        const keptSet = new Set(kept.map((entry) => entry.backup));
+        const removedSet = new Set(removed.map((entry) => entry.backup));
+        expect(keptSet.size + removedSet.size).toBe(backups.length);
+        expect(backups.every((entry) => keptSet.has(entry) !== removedSet.has(entry))).toBe(true);
+        expect(kept.every((entry) => entry.reasons.length > 0) && removed.every((entry) => entry.reason !== '')).toBe(
+          true,
+        );
+        const newestVerified = backups.find(isVerified);
+        if (newestVerified) expect(keptSet).toContain(newestVerified);
+        for (const entry of removedSet) {
+          expect(entry.manifest).not.toBeNull();
+          expect(entry.manifest?.pinned).toBe(false);
+          const youngSafety =
+            entry.manifest?.trigger === 'safety' && now.getTime() - entry.createdAt.getTime() < 30 * dayMs;
+          expect(youngSafety).toBe(false);
+        }
+        const counted = kept.filter((entry) => entry.reasons.some((reason) => reason.startsWith('one of the newest')));
+        expect(counted.length).toBeLessThanOrEqual(count);
+      },
+    ),
+    { seed: 20_240_301, numRuns: 500 },
+  );
+});
+
+test('carried out twice in a row, the second plan removes nothing', () => {
+  fc.assert(
+    fc.property(fc.array(anyBackup, { maxLength: 30 }), fc.integer({ min: 1, max: 8 }), (backups, count) => {
+      const kept = planRetention(backups, { ...policy, count }, { now }).kept.map((entry) => entry.backup);
+      expect(planRetention(kept, { ...policy, count }, { now }).removed).toEqual([]);
+    }),
+    { seed: 20_240_302, numRuns: 300 },
+  );
+});
