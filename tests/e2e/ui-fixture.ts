@@ -6,7 +6,16 @@
  * By hand: `bun tests/e2e/ui-fixture.ts [state] [port]`.
  */
 import { join, normalize } from 'node:path';
-import type { Backup, Config, ErrorAnswer, RestorePlan, RestoreResult, Run, RunProgress, Status } from '../../src/http/contract.ts';
+import type {
+  Backup,
+  Config,
+  ErrorAnswer,
+  RestorePlan,
+  RestoreResult,
+  Run,
+  RunProgress,
+  Status,
+} from '../../src/http/contract.ts';
 
 export const states = [
   'ok',
@@ -63,7 +72,8 @@ export function startFixture(state: State, options: { port?: number; now?: Date 
       if (url.pathname === '/backup') return new Response(null, { status: 308, headers: { location: './backup/' } });
       if (!url.pathname.startsWith('/backup/')) return new Response('not found', { status: 404 });
       const path = url.pathname.slice('/backup/'.length);
-      if (request.method !== 'GET') asked.push(`${request.method} ${path}${url.search} ${await request.clone().text()}`.trim());
+      if (request.method !== 'GET')
+        asked.push(`${request.method} ${path}${url.search} ${await request.clone().text()}`.trim());
       return (await answer(request, path)) ?? (await asset(path));
     },
   });
@@ -99,9 +109,11 @@ export function startFixture(state: State, options: { port?: number; now?: Date 
     }
     const backup = model.backups.find((candidate) => candidate.filename === decodeURIComponent(filename));
     if (backup === undefined) return refuse(404, 'GONE', 'this backup no longer exists', 'Reload the list.');
-    if (verb === 'restore') return method === 'GET' ? Response.json(plan(backup)) : restore(await request.json(), 'restore');
+    if (verb === 'restore')
+      return method === 'GET' ? Response.json(plan(backup)) : restore(await request.json(), 'restore');
     if (verb === 'download') return new Response('SQLite format 3\0');
-    if (verb === 'verify') backup.verification = { state: 'verified', method: 'quick', at: new Date(now()).toISOString() };
+    if (verb === 'verify')
+      backup.verification = { state: 'verified', method: 'quick', at: new Date(now()).toISOString() };
     if (verb === 'adopt') backup.foreign = false;
     if (method === 'PATCH') Object.assign(backup, await request.json());
     emit('backups', {});
@@ -163,9 +175,15 @@ export function startFixture(state: State, options: { port?: number; now?: Date 
   }
 
   function restore(body: { confirm: string }, kind: 'restore' | 'undo'): Response {
-    if (body.confirm !== 'dev.sqlite') return refuse(422, 'CONFIRM_MISMATCH', 'the name does not match', 'Type dev.sqlite.');
+    if (body.confirm !== 'dev.sqlite')
+      return refuse(422, 'CONFIRM_MISMATCH', 'the name does not match', 'Type dev.sqlite.');
     const [newest] = model.backups;
-    const run: Run = { ...makeRun(`run-${model.runs.length + 1}`, now(), newest), kind, trigger: 'manual', steps: restoreSteps(5) };
+    const run: Run = {
+      ...makeRun(`run-${model.runs.length + 1}`, now(), newest),
+      kind,
+      trigger: 'manual',
+      steps: restoreSteps(5),
+    };
     model.verdict = { code: 'restored', tone: 'green' };
     model.undo = { filename: model.backups.at(-1)?.filename ?? '', restored: newest?.filename ?? '', at: run.endedAt };
     model.runs = [run, ...model.runs];
@@ -241,11 +259,12 @@ function makeModel(state: State, origin: number, now: () => number): Model {
   const all = times.map((time, index) => makeBackup(time, (14.2 - index * 0.016) * megabyte));
   let backups = isEmpty ? [] : all;
   if (state === 'failed') backups = all.slice(1);
-  if (state === 'too-old') backups = all.map((backup, index) => makeBackup(times[index]! - 190 * minuteMs, backup.size));
+  if (state === 'too-old')
+    backups = all.map((backup) => makeBackup(Date.parse(backup.createdAt) - 190 * minuteMs, backup.size));
   if (state === 's3-waiting') {
     for (const backup of backups.slice(0, 3))
       backup.placements = [
-        backup.placements[0]!,
+        ...backup.placements.slice(0, 1),
         {
           target: 's3',
           status: 'waiting',
@@ -269,7 +288,11 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       verification: { state: 'unchecked' },
       placements: [{ target: 'local', status: 'stored', at: null, error: null }],
     };
-    const safety: Backup = { ...makeBackup(last - 44 * 60 * minuteMs, 13.2 * megabyte), trigger: 'safety', safety: true };
+    const safety: Backup = {
+      ...makeBackup(last - 44 * 60 * minuteMs, 13.2 * megabyte),
+      trigger: 'safety',
+      safety: true,
+    };
     backups = [...backups, pinned, foreign, safety];
   }
   if (state === 'damaged') {
@@ -277,7 +300,12 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     if (newest !== undefined)
       Object.assign(newest, {
         verified: false,
-        verification: { state: 'damaged', method: 'quick', at: iso(last), detail: 'tree 12 page 1021 cell 3: 2nd reference to page 988' },
+        verification: {
+          state: 'damaged',
+          method: 'quick',
+          at: iso(last),
+          detail: 'tree 12 page 1021 cell 3: 2nd reference to page 988',
+        },
       });
   }
   const good = backups.find((backup) => backup.verified);
@@ -297,7 +325,9 @@ function makeModel(state: State, origin: number, now: () => number): Model {
   };
   const runs = isEmpty
     ? []
-    : backups.filter((backup) => !backup.foreign).map((backup, index) => makeRun(`run-${index}`, Date.parse(backup.createdAt), backup));
+    : backups
+        .filter((backup) => !backup.foreign)
+        .map((backup, index) => makeRun(`run-${index}`, Date.parse(backup.createdAt), backup));
   if (state === 'failed') runs.unshift(failure);
   else if (!isEmpty) {
     runs.splice(3, 0, {
@@ -306,7 +336,12 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       startedAt: iso(last - 25 * minuteMs),
       endedAt: iso(last - 25 * minuteMs + 118),
     });
-    runs.splice(4, 0, { ...makeRun('run-unchanged', last - 28 * minuteMs, undefined), result: 'unchanged', sizeBytes: null, steps: [] });
+    runs.splice(4, 0, {
+      ...makeRun('run-unchanged', last - 28 * minuteMs, undefined),
+      result: 'unchanged',
+      sizeBytes: null,
+      steps: [],
+    });
   }
 
   const verdicts: Record<State, Status['verdict']> = {
@@ -342,7 +377,12 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
-      s3: { configured: !isEmpty, bucket: isEmpty ? null : 'my-backups', region: isEmpty ? null : 'us-east-1', endpoint: null },
+      s3: {
+        configured: !isEmpty,
+        bucket: isEmpty ? null : 'my-backups',
+        region: isEmpty ? null : 'us-east-1',
+        endpoint: null,
+      },
     },
     run: runOf(state, origin),
     status() {
@@ -358,7 +398,13 @@ function makeModel(state: State, origin: number, now: () => number): Model {
             : model.run.kind === 'restore'
               ? verdicts.restoring
               : verdicts.running,
-        database: { name: 'dev.sqlite', path: './db/dev.sqlite', exists: true, sizeBytes: 14_931_000, changedAt: iso(origin - 12_000) },
+        database: {
+          name: 'dev.sqlite',
+          path: './db/dev.sqlite',
+          exists: true,
+          sizeBytes: 14_931_000,
+          changedAt: iso(origin - 12_000),
+        },
         schedule: {
           enabled: config.enabled,
           running: config.enabled,
@@ -381,7 +427,10 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           stored: state === 's3-waiting' ? 9 : model.backups.length,
           waiting: state === 's3-waiting' ? 3 : 0,
           nextTryAt: state === 's3-waiting' ? iso(origin + 42_000) : null,
-          error: state === 's3-waiting' ? { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: '' } : null,
+          error:
+            state === 's3-waiting'
+              ? { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: '' }
+              : null,
         },
         lastGood:
           good === undefined

@@ -118,7 +118,9 @@ for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.in
         });
         await page.addInitScript(() => {
           document.addEventListener('securitypolicyviolation', (event) =>
-            console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`),
+            console.error(
+              `policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`,
+            ),
           );
         });
         try {
@@ -135,7 +137,10 @@ for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.in
         } catch (error) {
           faults.push(`${name}: ${error instanceof Error ? error.message : error}`);
         }
-        await page.screenshot({ path: join(folder, `${name}.png`), fullPage: scene.act === undefined || scene.name === 'config' });
+        await page.screenshot({
+          path: join(folder, `${name}.png`),
+          fullPage: scene.act === undefined || scene.name === 'config',
+        });
         await context.close();
         await fixture.stop();
       }),

@@ -29,7 +29,11 @@ export class ApiError extends Error {
   readonly fields: Record<string, string>;
   readonly status: number;
 
-  constructor(code: ApiError['code'], message: string, options: { hint: string; status: number; fields?: Record<string, string> }) {
+  constructor(
+    code: ApiError['code'],
+    message: string,
+    options: { hint: string; status: number; fields?: Record<string, string> },
+  ) {
     super(message);
     this.code = code;
     this.hint = options.hint;
@@ -50,7 +54,8 @@ export function address(path: string): URL {
   return new URL(path, document.baseURI);
 }
 
-export const downloadAddress = (filename: string): string => address(`api/backups/${encodeURIComponent(filename)}/download`).href;
+export const downloadAddress = (filename: string): string =>
+  address(`api/backups/${encodeURIComponent(filename)}/download`).href;
 
 export const api = {
   status: () => send<Status>('GET', 'api/status'),
@@ -61,10 +66,14 @@ export const api = {
   backupNow: () => send<{ runId: string } | BackupResult>('POST', 'now?wait=false'),
   stopRun: () => send<unknown>('POST', 'api/runs/stop'),
   remove: (filename: string, target?: Target) =>
-    send<{ deleted: string }>('DELETE', encodeURIComponent(filename) + (target === undefined ? '' : `?target=${target}`)),
+    send<{ deleted: string }>(
+      'DELETE',
+      encodeURIComponent(filename) + (target === undefined ? '' : `?target=${target}`),
+    ),
   verify: (filename: string, full: boolean) => send<Backup>('POST', backupPath(filename, '/verify'), { full }),
   adopt: (filename: string) => send<Backup>('POST', backupPath(filename, '/adopt')),
-  change: (filename: string, change: { pinned?: boolean; note?: string | null }) => send<Backup>('PATCH', backupPath(filename), change),
+  change: (filename: string, change: { pinned?: boolean; note?: string | null }) =>
+    send<Backup>('PATCH', backupPath(filename), change),
   planRestore: (filename: string) => send<RestorePlan>('GET', backupPath(filename, '/restore')),
   restore: (filename: string, body: RestoreBody) => send<RestoreResult>('POST', backupPath(filename, '/restore'), body),
   undoRestore: (confirm: string) => send<RestoreResult>('POST', 'api/restore/undo', { confirm }),
@@ -107,10 +116,14 @@ async function send<Answer>(method: string, path: string, body?: unknown): Promi
     });
   }
   if (!response.ok || answer === undefined) {
-    throw new ApiError(response.ok ? 'INTERNAL' : 'UNREACHABLE', `the server answered ${response.status} without saying why`, {
-      hint: 'A proxy in between may be in the way; the log of the server has the details.',
-      status: response.status,
-    });
+    throw new ApiError(
+      response.ok ? 'INTERNAL' : 'UNREACHABLE',
+      `the server answered ${response.status} without saying why`,
+      {
+        hint: 'A proxy in between may be in the way; the log of the server has the details.',
+        status: response.status,
+      },
+    );
   }
   // The server checks its answers against the same contract.
   return answer as Answer;

@@ -1,7 +1,10 @@
 /** What a set of settings means for the one who saves it, in numbers. Estimates from today's sizes, and worded so. */
 import type { Config, Status } from '../../../http/contract.ts';
 
-export type Settings = Pick<Config, 'enabled' | 'intervalMinutes' | 'retentionCount' | 's3Enabled' | 's3Path' | 'verify' | 'maxAgeMinutes'>;
+export type Settings = Pick<
+  Config,
+  'enabled' | 'intervalMinutes' | 'retentionCount' | 's3Enabled' | 's3Path' | 'verify' | 'maxAgeMinutes'
+>;
 
 export interface Consequences {
   /** How far back the kept backups reach, in minutes. */

@@ -4,12 +4,25 @@
  * a stored placement there is no "copy in S3", without a verified backup no "it opens".
  */
 import type { Backup, Run, RunProgress, Status } from '../../../http/contract.ts';
-import { age, ago, clockTime, countdown, duration, minutes, moment, nameTime, plural, sentence, size } from './format.ts';
+import {
+  age,
+  ago,
+  clockTime,
+  countdown,
+  duration,
+  minutes,
+  moment,
+  nameTime,
+  plural,
+  sentence,
+  size,
+} from './format.ts';
 import { stepWords, triggerWords } from './words.ts';
 
 /** A piece of a sentence: plain, weighty, or a name in code. */
 export type Phrase = string | { readonly strong: string } | { readonly code: string };
-export type Action = 'configure' | 'backup' | 'retry' | 'show-run' | 'turn-on' | 'undo' | 'stop' | 'reconnect' | 'reload';
+export type Action =
+  'configure' | 'backup' | 'retry' | 'show-run' | 'turn-on' | 'undo' | 'stop' | 'reconnect' | 'reload';
 export type Tone = 'good' | 'warn' | 'bad' | 'busy' | 'calm';
 export type Icon =
   | 'shield-check'
@@ -122,7 +135,9 @@ export function lostWords(options: {
 }
 
 export const plainText = (phrases: readonly Phrase[]): string =>
-  phrases.map((phrase) => (typeof phrase === 'string' ? phrase : 'strong' in phrase ? phrase.strong : phrase.code)).join('');
+  phrases
+    .map((phrase) => (typeof phrase === 'string' ? phrase : 'strong' in phrase ? phrase.strong : phrase.code))
+    .join('');
 
 type Words = Omit<VerdictWords, 'tone'>;
 
@@ -144,7 +159,9 @@ function protectedWords(known: Known): Words {
   const holds = Date.parse(lastGood.holdsAt);
   const copy = isStored(known, lastGood.filename, 's3') ? ', and a copy is in S3.' : '.';
   const unchanged: Phrase[] =
-    holds - created > 90_000 ? [' Nothing had changed since then when it was last looked at, ', { strong: ago(holds, now) }, '.'] : [];
+    holds - created > 90_000
+      ? [' Nothing had changed since then when it was last looked at, ', { strong: ago(holds, now) }, '.']
+      : [];
   const facts: Fact[] = [
     {
       icon: 'check',
@@ -258,7 +275,9 @@ function tooOldWords(known: Known): Words {
   if (lastGood === null)
     return {
       ...base,
-      say: [`No verified backup is known, and you want one every ${minutes(maxAgeMinutes)} at the latest. Make one now.`],
+      say: [
+        `No verified backup is known, and you want one every ${minutes(maxAgeMinutes)} at the latest. Make one now.`,
+      ],
       facts: [...facts, ...nextRun(known)],
     };
   const holds = Date.parse(lastGood.holdsAt);
@@ -277,7 +296,8 @@ function damagedWords(known: Known): Words {
   const { now, zone, backups } = known;
   const broken = backups.find((backup) => backup.verification.state === 'damaged');
   const detail = broken?.verification.state === 'damaged' ? ` ${sentence(broken.verification.detail)}` : '';
-  const which = broken === undefined ? 'The newest backup' : `The backup of ${moment(Date.parse(broken.createdAt), now, zone)}`;
+  const which =
+    broken === undefined ? 'The newest backup' : `The backup of ${moment(Date.parse(broken.createdAt), now, zone)}`;
   return {
     icon: 'shield-x',
     headline: 'Backups are damaged',
@@ -322,7 +342,8 @@ function s3WaitingWords(known: Known): Words {
       text: `Next try in ${countdown(Date.parse(s3.nextTryAt) - now)}`,
     });
   const reason = s3.error === null ? '' : `${sentence(s3.error.message)} `;
-  const hint = s3.error === null || s3.error.hint === '' ? 'They are sent as soon as it answers.' : sentence(s3.error.hint);
+  const hint =
+    s3.error === null || s3.error.hint === '' ? 'They are sent as soon as it answers.' : sentence(s3.error.hint);
   return {
     icon: 'cloud-off',
     headline: s3.error === null ? 'Protected here, not yet in S3' : 'Protected here, but S3 is not reachable',
@@ -480,5 +501,7 @@ function isStored(known: Known, filename: string, target: 'local' | 's3'): boole
 
 function checkName(known: Known, filename: string): string {
   const verification = known.backups.find((candidate) => candidate.filename === filename)?.verification;
-  return verification?.state === 'verified' && verification.method === 'full' ? 'full integrity check' : 'integrity check';
+  return verification?.state === 'verified' && verification.method === 'full'
+    ? 'full integrity check'
+    : 'integrity check';
 }

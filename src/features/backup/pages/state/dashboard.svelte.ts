@@ -112,7 +112,9 @@ class Dashboard {
         toasts.show({
           tone: 'good',
           title: 'Verified',
-          lines: [`It opens and passed its ${verification.method === 'full' ? 'full integrity check' : 'quick check'}.`],
+          lines: [
+            `It opens and passed its ${verification.method === 'full' ? 'full integrity check' : 'quick check'}.`,
+          ],
           code: backup.filename,
         });
       if (verification.state === 'damaged')
@@ -299,7 +301,8 @@ class Dashboard {
     if (run !== null && this.#isTooEarly(run)) return;
     if (run === null) this.#shownRun = null;
     const known = this.status?.run ?? null;
-    this.status = run !== null && known?.id === run.id && known.percent > run.percent ? { ...status, run: known } : status;
+    this.status =
+      run !== null && known?.id === run.id && known.percent > run.percent ? { ...status, run: known } : status;
   }
 
   #setRun(run: RunProgress): void {
@@ -362,9 +365,10 @@ class Dashboard {
     const run = this.runs.find((known) => known.id === id);
     if (run === undefined) return;
     if (run.result === 'failed') {
-      const lines = [sentence(run.error?.message ?? 'the server gave no reason'), sentence(run.error?.hint ?? '')].filter(
-        (line) => line !== '',
-      );
+      const lines = [
+        sentence(run.error?.message ?? 'the server gave no reason'),
+        sentence(run.error?.hint ?? ''),
+      ].filter((line) => line !== '');
       toasts.show({ tone: 'bad', title: 'Backup failed', lines });
       this.alert = `Backup failed. ${lines.join(' ')}`;
       return;
