@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { loadEnvironment } from './config/env.ts';
 import { BackupError } from './engine/errors.ts';
-import { type DemoShop, openDemoShop } from './features/demo-shop/demo-shop.ts';
+import { openDemoShop } from './features/demo-shop/demo-shop.ts';
 import { createServer } from './http/server.ts';
 import { createService } from './service/from-environment.ts';
 
@@ -28,26 +28,27 @@ export interface AppOptions {
 export async function runApp(options: AppOptions): Promise<void> {
   const environment = loadEnvironment();
   const databasePath = options.databasePath ?? environment.databasePath;
-  await using closing = new AsyncDisposableStack();
+  const opened: (() => unknown)[] = [];
+  try {
+    if (options.demo && !environment.production) {
+      const log = (message: string) => console.log(`[Demo] ${message}`);
+      const demo = openDemoShop(databasePath, { orders: environment.demoOrders, log });
+      opened.push(() => demo.close());
+    }
+    const service = createService(environment, { databasePath, backupsPath: options.backupsPath });
+    opened.push(() => service.close());
 
-  const demo: DemoShop | undefined =
-    options.demo && !environment.production
-      ? openDemoShop(databasePath, { orders: environment.demoOrders, log: (message) => console.log(`[Demo] ${message}`) })
-      : undefined;
-  closing.defer(() => demo?.close());
+    const port = environment.port + (options.behindPageServer ? 1 : 0);
+    const server = createServer({ service, host: environment.host, port });
+    const { url } = await server.listen();
+    opened.push(() => server.stop());
 
-  const service = createService(environment, { databasePath, backupsPath: options.backupsPath });
-  closing.defer(() => service.close());
-
-  const port = environment.port + (options.behindPageServer ? 1 : 0);
-  const server = createServer({ service, host: environment.host, port });
-  const { url } = await server.listen();
-  closing.defer(() => server.stop());
-
-  if (options.behindPageServer) console.log(`[Backup] The page is at http://localhost:${environment.port}/backup`);
-  else console.log(`[Backup] The page is at ${url}`);
-  service.start();
-  await ended(options.signal);
+    console.log(`[Backup] The page is at ${options.behindPageServer ? `http://localhost:${environment.port}/backup` : url}`);
+    service.start();
+    await ended(options.signal);
+  } finally {
+    for (const close of opened.reverse()) await close();
+  }
 }
 
 function ended(signal: AbortSignal): Promise<void> {

@@ -46,12 +46,13 @@ export class Catalog {
   async list(): Promise<readonly Backup[]> {
     const entries = await this.#entries();
     const names = [...entries].filter(isBackupName);
+    // In this order: a file that is published while we look has its staging folder now, or its manifest below.
     const unpublished = await this.unpublished();
     const backups: Backup[] = [];
     const pending = names.values();
     const reader = async () => {
       for (const name of pending) {
-        const backup = await this.#read(name, { hasManifest: entries.has(manifestName(name)) });
+        const backup = await this.#read(name);
         if (backup && !(backup.manifest === null && backup.fault === null && unpublished.has(name))) backups.push(backup);
       }
     };
@@ -132,9 +133,9 @@ export class Catalog {
     return await this.find(name);
   }
 
-  /** Removes the manifest first, so that a half removed backup is no backup. Gone already is fine. */
+  /** The file first: a manifest alone is no backup, a file alone would be a foreign one. Gone already is fine. */
   async remove(backup: Backup): Promise<void> {
-    for (const path of [join(this.folder, manifestName(backup.name)), backup.path]) {
+    for (const path of [backup.path, join(this.folder, manifestName(backup.name))]) {
       await unlink(path).catch((error: unknown) => {
         if (errnoCode(error) !== 'ENOENT') throw BackupError.from(error);
       });
@@ -168,14 +169,14 @@ export class Catalog {
     }
   }
 
-  async #read(name: string, options: { hasManifest: boolean }): Promise<Backup | null> {
+  async #read(name: string): Promise<Backup | null> {
     const path = join(this.folder, name);
+    // The manifest before the file: where it is gone because the backup was removed, the file is gone too.
+    const { manifest, fault } = await this.#readManifest(name);
     const found = await statOrNull(path);
     // A link under a backup's name is never followed; a folder is no backup.
     if (!found?.isFile()) return null;
     const base = { name, path, sizeBytes: found.size, createdAt: backupMoment(name) ?? found.mtime };
-    if (!options.hasManifest) return { ...base, manifest: null, fault: null };
-    const { manifest, fault } = await this.#readManifest(name);
     if (manifest && manifest.artifact.sizeBytes !== found.size) {
       return { ...base, manifest, fault: `the file has ${found.size} bytes, its manifest says ${manifest.artifact.sizeBytes}` };
     }
@@ -185,7 +186,8 @@ export class Catalog {
   async #readManifest(name: string): Promise<{ manifest: Manifest | null; fault: string | null }> {
     const path = join(this.folder, manifestName(name));
     const found = await statOrNull(path);
-    if (!found?.isFile()) return { manifest: null, fault: 'its manifest is not a plain file' };
+    if (!found) return { manifest: null, fault: null };
+    if (!found.isFile()) return { manifest: null, fault: 'its manifest is not a plain file' };
     const key = `${found.ino}.${found.size}.${found.mtimeMs}`;
     const cached = this.#cache.get(name);
     if (cached?.key === key) return cached;

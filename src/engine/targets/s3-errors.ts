@@ -78,7 +78,7 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
     return fail(
       'UNSUPPORTED',
       `${place.host} cannot do that (${status} ${name})`,
-      'This S3 server lacks an operation; `velist-backup test-target` shows which.',
+      'This S3 server lacks an operation that backups need; another server, or a newer version of it, has it.',
     );
   }
   if (network !== undefined && tlsCodes.test(network)) {
@@ -116,7 +116,7 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
       `${place.host} answered ${status} ${name}${of(key)}${tries(attempts)}`,
       status >= 500 || status === 429
         ? 'That is a fault of the server, most often a passing one; it is tried again.'
-        : 'Check the S3 settings with `velist-backup test-target`.',
+        : 'Check S3_BUCKET, S3_REGION, S3_ENDPOINT and the key.',
     );
   }
   return fail('S3_FAILED', `the exchange with ${place.host} failed (${name})${of(key)}`, 'The log has the cause; it is tried again.');

@@ -1,0 +1,60 @@
+/**
+ * Everything that must hold, in one command: types, style, build, then all tests, then a short torture. Each check that
+ * is not a test file counts as one. A check that could not run has failed. Ends with `N passed, N failed`.
+ */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const bun = process.execPath;
+
+const checks: readonly { readonly name: string; readonly command: readonly string[] }[] = [
+  { name: 'types', command: [bun, 'run', 'types'] },
+  { name: 'style', command: [bun, 'run', 'style'] },
+  { name: 'build', command: [bun, 'run', 'build'] },
+  { name: 'tests', command: [bun, 'test', '--timeout', '60000'] },
+  {
+    name: 'torture, short',
+    command: [bun, 'tests/torture/backups-under-load.ts', '--megabytes', '100', '--backups', '5'],
+  },
+];
+
+let passed = 0;
+let failed = 0;
+const failures: string[] = [];
+for (const { name, command } of checks) {
+  console.log(`\n── ${name}`);
+  const startedMs = performance.now();
+  const { code, output } = await run(command);
+  const counts = name === 'tests' ? countTests(output) : { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1 };
+  // A test run that ended badly without naming a failed test has failed all the same.
+  if (code !== 0 && counts.failed === 0) counts.failed = 1;
+  passed += counts.passed;
+  failed += counts.failed;
+  if (counts.failed > 0) failures.push(name);
+  console.log(`── ${name}: ${code === 0 ? 'ok' : `failed with code ${code}`} in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+}
+if (failures.length > 0) console.log(`\nfailed: ${failures.join(', ')}`);
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exit(failed === 0 && passed > 0 ? 0 : 1);
+
+function run(command: readonly string[]): Promise<{ code: number; output: string }> {
+  const [program = '', ...args] = command;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+        process.stdout.write(text);
+      });
+    }
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code: code ?? 1, output }));
+  });
+}
+
+function countTests(output: string): { passed: number; failed: number } {
+  const last = (pattern: RegExp) => Number([...output.matchAll(pattern)].at(-1)?.[1] ?? 0);
+  return { passed: last(/^ *(\d+) pass$/gm), failed: last(/^ *(\d+) fail$/gm) };
+}
