@@ -504,6 +504,8 @@ export class BackupService implements BackupServicePort {
     // The clock went back: the planned time is further away than any interval, so plan anew.
     if (schedule.kind === 'interval' && this.#planned.getTime() - now.getTime() > schedule.intervalMs) this.#planned = nextRun(schedule, now, now);
     if (isDue(this.#planned, now)) void this.#scheduledRun('schedule');
+    // A verdict turns with time alone; who watches hears of it at every wake.
+    this.#emit({ type: 'status' });
     this.#sleep(Math.max(0, this.#planned.getTime() - now.getTime()));
   }
 
