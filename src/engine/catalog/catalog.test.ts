@@ -1,7 +1,17 @@
 import { expect, test } from 'bun:test';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { makeDatabase, manifestOf, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { nameBackup, STAGING_FOLDER } from './artifact.ts';
@@ -63,7 +73,14 @@ test('a file without a manifest is listed as foreign', async () => {
   const catalog = new Catalog(scratch());
   addForeign(catalog, '12:00:00.000');
   expect(await catalog.list()).toEqual([
-    { name: noon, path: join(catalog.folder, noon), sizeBytes: 12, createdAt: at('12:00:00.000'), manifest: null, fault: null },
+    {
+      name: noon,
+      path: join(catalog.folder, noon),
+      sizeBytes: 12,
+      createdAt: at('12:00:00.000'),
+      manifest: null,
+      fault: null,
+    },
   ]);
 });
 
@@ -154,7 +171,16 @@ test('the folder and its manifests are for their owner alone, also where the fol
 
 test('a name that is none is refused before anything is looked at', async () => {
   const catalog = new Catalog(join(scratch(), 'absent'));
-  for (const name of ['..', '../db/dev.sqlite', '/etc/passwd', 'latest', `${noon}/../x`, `${noon}\0`, '__proto__', '']) {
+  for (const name of [
+    '..',
+    '../db/dev.sqlite',
+    '/etc/passwd',
+    'latest',
+    `${noon}/../x`,
+    `${noon}\0`,
+    '__proto__',
+    '',
+  ]) {
     expect([name, (await refusal(() => catalog.find(name))).code]).toEqual([name, 'BAD_NAME']);
   }
 });
@@ -169,7 +195,10 @@ test('removing leaves neither file nor manifest, and doing it twice is fine', as
 });
 
 test('a changed manifest is seen although the catalog remembers what it read', async () => {
-  const [one, other] = [new Catalog(scratch())].flatMap((catalog) => [catalog, new Catalog(catalog.folder)]) as [Catalog, Catalog];
+  const [one, other] = [new Catalog(scratch())].flatMap((catalog) => [catalog, new Catalog(catalog.folder)]) as [
+    Catalog,
+    Catalog,
+  ];
   const name = await addBackup(one, '12:00:00.000');
   expect((await one.find(name)).manifest?.note).toBeNull();
   await other.changeManifest(name, (manifest) => ({ ...manifest, note: 'before the migration' }));
@@ -195,7 +224,9 @@ test('two processes that change one manifest at once lose no change', async () =
       await catalog.changeManifest(name, (manifest) => ({ ...manifest, note: manifest.note + letter }));
   `;
   const writers = ['a', 'b'].map((letter) =>
-    spawn(process.execPath, ['--config=/dev/null', '--no-env-file', '-e', program, catalog.folder, name, letter], { stdio: 'inherit' }),
+    spawn(process.execPath, ['--config=/dev/null', '--no-env-file', '-e', program, catalog.folder, name, letter], {
+      stdio: 'inherit',
+    }),
   );
   expect(await Promise.all(writers.map(async (writer) => (await once(writer, 'exit'))[0]))).toEqual([0, 0]);
   const note = (await catalog.find(name)).manifest?.note ?? '';
@@ -228,7 +259,11 @@ test('a backup that is being published or removed is never taken for a foreign o
     }
   `;
   const manifest = JSON.stringify(manifestOf(at('12:00:00.000')));
-  const publisher = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', '-e', program, catalog.folder, manifest], { stdio: 'inherit' });
+  const publisher = spawn(
+    process.execPath,
+    ['--config=/dev/null', '--no-env-file', '-e', program, catalog.folder, manifest],
+    { stdio: 'inherit' },
+  );
   let ended = false;
   const exited = once(publisher, 'exit').then(([code]) => {
     ended = true;

@@ -53,7 +53,8 @@ export class Catalog {
     const reader = async () => {
       for (const name of pending) {
         const backup = await this.#read(name);
-        if (backup && !(backup.manifest === null && backup.fault === null && unpublished.has(name))) backups.push(backup);
+        if (backup && !(backup.manifest === null && backup.fault === null && unpublished.has(name)))
+          backups.push(backup);
       }
     };
     await Promise.all(Array.from({ length: READERS_MAX }, reader));
@@ -178,7 +179,11 @@ export class Catalog {
     if (!found?.isFile()) return null;
     const base = { name, path, sizeBytes: found.size, createdAt: backupMoment(name) ?? found.mtime };
     if (manifest && manifest.artifact.sizeBytes !== found.size) {
-      return { ...base, manifest, fault: `the file has ${found.size} bytes, its manifest says ${manifest.artifact.sizeBytes}` };
+      return {
+        ...base,
+        manifest,
+        fault: `the file has ${found.size} bytes, its manifest says ${manifest.artifact.sizeBytes}`,
+      };
     }
     return { ...base, manifest, fault };
   }
@@ -197,7 +202,11 @@ export class Catalog {
   }
 }
 
-async function readManifestFile(path: string, name: string, found: Stats): Promise<{ manifest: Manifest | null; fault: string | null }> {
+async function readManifestFile(
+  path: string,
+  name: string,
+  found: Stats,
+): Promise<{ manifest: Manifest | null; fault: string | null }> {
   if (found.size > MANIFEST_BYTES_MAX) return { manifest: null, fault: 'its manifest is far too large' };
   try {
     const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
@@ -244,7 +253,10 @@ async function statOrNull(path: string): Promise<Stats | null> {
 function folderError(error: unknown, folder: string): BackupError {
   const code = errnoCode(error);
   if (code === 'ENOTDIR' || code === 'EEXIST') {
-    return new BackupError('FOLDER_MISSING', `${folder} is not a folder`, { hint: 'Check BACKUP_LOCAL_PATH.', cause: error });
+    return new BackupError('FOLDER_MISSING', `${folder} is not a folder`, {
+      hint: 'Check BACKUP_LOCAL_PATH.',
+      cause: error,
+    });
   }
   return BackupError.from(error);
 }
