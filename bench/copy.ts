@@ -37,7 +37,12 @@ try {
     const cp = timeCp();
     const backups = join(folder, `backups-${round}`);
     const service = createServiceFromEnvironment({
-      env: { PATH: process.env.PATH, DATABASE_URL: database, BACKUP_LOCAL_PATH: backups, BACKUP_STATE_PATH: join(folder, 'state.sqlite') },
+      env: {
+        PATH: process.env.PATH,
+        DATABASE_URL: database,
+        BACKUP_LOCAL_PATH: backups,
+        BACKUP_STATE_PATH: join(folder, 'state.sqlite'),
+      },
       write: () => {},
     });
     await service.getStatus();
@@ -61,16 +66,21 @@ try {
   }
   report(rounds);
   console.log(`event loop: largest delay ${worstDelayMs.toFixed(1)} ms (1 ms sampling)`);
-  console.log(`memory: app +${(worstAppKb / 1024).toFixed(1)} MB, job process ${(worstJobKb / 1024).toFixed(1)} MB at most`);
+  console.log(
+    `memory: app +${(worstAppKb / 1024).toFixed(1)} MB, job process ${(worstJobKb / 1024).toFixed(1)} MB at most`,
+  );
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 
 function report(rounds: readonly { copy: number; publish: number; whole: number; cp: number }[]): void {
   for (const { cp, copy, publish, whole } of rounds) {
-    console.log(`cp + fsync ${cp.toFixed(0)} ms, pinned copy ${copy} ms, publish ${publish} ms, complete ${whole.toFixed(0)} ms`);
+    console.log(
+      `cp + fsync ${cp.toFixed(0)} ms, pinned copy ${copy} ms, publish ${publish} ms, complete ${whole.toFixed(0)} ms`,
+    );
   }
-  const ratio = (of: (round: (typeof rounds)[number]) => number) => median(rounds.map((round) => of(round) / round.cp)).toFixed(2);
+  const ratio = (of: (round: (typeof rounds)[number]) => number) =>
+    median(rounds.map((round) => of(round) / round.cp)).toFixed(2);
   console.log(`paced copy and publishing / cp + fsync: ${ratio((round) => round.copy + round.publish)}`);
   console.log(`complete, with quick_check and sha256 / cp + fsync: ${ratio((round) => round.whole)}`);
 }
@@ -97,10 +107,10 @@ function median(numbers: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-/** Anonymous memory of a process in KB: the page cache of mapped files is not the process's cost. */
+/** Resident memory of a process in KB, the mapped runtime included. */
 function residentKb(pid: number): number {
   try {
-    return Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
   } catch {
     return 0;
   }

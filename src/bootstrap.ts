@@ -43,7 +43,9 @@ export async function runApp(options: AppOptions): Promise<void> {
     const { url } = await server.listen();
     opened.push(() => server.stop());
 
-    console.log(`[Backup] The page is at ${options.behindPageServer ? `http://localhost:${environment.port}/backup` : url}`);
+    console.log(
+      `[Backup] The page is at ${options.behindPageServer ? `http://localhost:${environment.port}/backup` : url}`,
+    );
     service.start();
     await ended(options.signal);
   } finally {
@@ -63,7 +65,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   process.on('SIGINT', () => interrupted.abort());
   process.on('SIGTERM', () => interrupted.abort());
   try {
-    await runApp({ signal: interrupted.signal, demo: true, behindPageServer: process.argv.includes('--behind-page-server') });
+    await runApp({
+      signal: interrupted.signal,
+      demo: true,
+      behindPageServer: process.argv.includes('--behind-page-server'),
+    });
     process.exit(0);
   } catch (error) {
     const known = BackupError.from(error);

@@ -5,13 +5,24 @@
  * removes. The order of the last steps is what makes that true: the staging folder takes the backup's name before the
  * file does, so a file without manifest beside such a folder is known to be nobody's.
  */
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statfsSync, statSync, unlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { VERSION } from '../version.ts';
 import { isBackupName, LOCK_FILE, nameBackup, STAGING_FOLDER } from './catalog/artifact.ts';
 import { Catalog, syncFolder } from './catalog/catalog.ts';
-import { MANIFEST_FORMAT, type Manifest } from './catalog/manifest.ts';
+import { MANIFEST_FORMAT, type Manifest, versions } from './catalog/manifest.ts';
 import { BackupError } from './errors.ts';
 import type { BackupRequest, MadeBackup, StoryContext } from './jobs/protocol.ts';
 import { prune } from './prune.ts';
@@ -119,7 +130,12 @@ class Staging {
   }
 }
 
-async function publish(catalog: Catalog, staging: Staging, verified: VerifiedSnapshot, manifest: Manifest): Promise<void> {
+async function publish(
+  catalog: Catalog,
+  staging: Staging,
+  verified: VerifiedSnapshot,
+  manifest: Manifest,
+): Promise<void> {
   await staging.announce(manifest.name);
   const file = openSync(staging.file, 'r+');
   try {
@@ -128,14 +144,21 @@ async function publish(catalog: Catalog, staging: Staging, verified: VerifiedSna
     closeSync(file);
   }
   chmodSync(staging.file, 0o600);
-  renameSync(staging.file, join(catalog.folder, manifest.name));
-  await syncFolder(catalog.folder);
-  if (statSync(join(catalog.folder, manifest.name)).size !== verified.sizeBytes) {
-    throw new BackupError('VERIFY_FAILED', 'the published file has another size than the verified one', {
-      hint: 'Something else writes into the backup folder; give it one of its own.',
-    });
+  const published = join(catalog.folder, manifest.name);
+  renameSync(staging.file, published);
+  try {
+    await syncFolder(catalog.folder);
+    if (statSync(published).size !== verified.sizeBytes) {
+      throw new BackupError('VERIFY_FAILED', 'the published file has another size than the verified one', {
+        hint: 'Something else writes into the backup folder; give it one of its own.',
+      });
+    }
+    await catalog.writeManifest(manifest);
+  } catch (error) {
+    // Without its manifest (the disk is full) it would be listed as foreign and never be pruned.
+    rmSync(published, { force: true });
+    throw error;
   }
-  await catalog.writeManifest(manifest);
 }
 
 /** A bad copy of a sound database is dropped; a bad database is reported as such, and nothing is pruned. */
@@ -162,9 +185,13 @@ function checkRoom(folder: string, databasePath: string, context: StoryContext):
   const { bavail, bsize } = statfsSync(folder);
   const freeBytes = Number(bavail) * Number(bsize);
   if (freeBytes >= neededBytes) return;
-  throw new BackupError('DISK_FULL', `the disk with the backups is full: ${inMegabytes(neededBytes)} needed, ${inMegabytes(freeBytes)} free`, {
-    hint: 'Free space on that disk or lower the retention; existing backups were not touched.',
-  });
+  throw new BackupError(
+    'DISK_FULL',
+    `the disk with the backups is full: ${inMegabytes(neededBytes)} needed, ${inMegabytes(freeBytes)} free`,
+    {
+      hint: 'Free space on that disk or lower the retention; existing backups were not touched.',
+    },
+  );
 }
 
 function inMegabytes(bytes: number): string {
@@ -213,13 +240,8 @@ function describe(
     note: request.note,
     copy: { method: pinned.method, checkpoint: pinned.checkpoint },
     stamp: pinned.stamp,
-    versions: currentVersions(),
+    versions: versions(sqliteVersion()),
   };
-}
-
-export function currentVersions(): Manifest['versions'] {
-  const runtime = process.versions['bun'] ? `bun ${process.versions['bun']}` : `node ${process.versions.node}`;
-  return { velistBackup: VERSION, sqlite: sqliteVersion(), runtime };
 }
 
 export function sqliteVersion(): string {
@@ -230,4 +252,3 @@ export function sqliteVersion(): string {
     memory.close();
   }
 }
-

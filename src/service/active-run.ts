@@ -70,7 +70,12 @@ export class ActiveRun {
     };
   }
 
-  end(outcome: { result: RunResult; backup?: string | null; sizeBytes?: number | null; error?: BackupError | null }): Run {
+  end(outcome: {
+    result: RunResult;
+    backup?: string | null;
+    sizeBytes?: number | null;
+    error?: BackupError | null;
+  }): Run {
     this.#finishStep(outcome.result === 'success' ? 'done' : 'failed');
     const { id, kind, trigger, user, startedAt, steps } = this.progress();
     return {

@@ -9,21 +9,21 @@ import { existsSync, statfsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
-import { MANIFEST_FORMAT, type Manifest } from '../engine/catalog/manifest.ts';
+import { adoptedManifest } from '../engine/catalog/manifest.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { JobKind, JobMap, JobTrigger, Restored, S3Access } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
-import { isDue, nextRun, type Schedule, SLEEP_MAX_MS } from '../engine/schedule.ts';
-import { changedAt, isUnchanged, stampDatabase, stampText } from '../engine/sqlite/stamp.ts';
+import { nextRun, type Schedule } from '../engine/schedule.ts';
+import { changedAt, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import { VERSION } from '../version.ts';
 import { ActiveRun } from './active-run.ts';
+import { toBackupItem } from './backup-item.ts';
 import { formatSize, type Log } from './log.ts';
 import type {
   BackupConfig,
   BackupItem,
   BackupResult,
-  Placement,
   PruneResult,
   RestorePlan,
   RestoreResult,
@@ -33,9 +33,10 @@ import type {
   ServiceEvent,
   Settings,
   Status,
-  Verification,
 } from './model.ts';
+import { toRestorePlan } from './restore-plan.ts';
 import { RunHistory } from './run-history.ts';
+import { Scheduler } from './scheduler.ts';
 import type { BackupServicePort, OpenedBackup } from './service-port.ts';
 import { SettingsFile } from './settings.ts';
 import { UploadQueue } from './upload-queue.ts';
@@ -62,9 +63,6 @@ export interface BackupServiceOptions {
 
 /** How long a run asked for by hand waits for another process that uses the folder. */
 const LOCK_WAIT_MS = 30_000;
-/** How often a missing database is looked for. */
-const MISSING_POLL_MS = 5_000;
-const RETRY_FIRST_MS = 60_000;
 const MAX_AGE_INTERVALS = 3;
 const MAX_AGE_LEAST_MINUTES = 15;
 const UNDO_DAYS = 30;
@@ -78,11 +76,8 @@ export class BackupService implements BackupServicePort {
   #historyOpened: RunHistory | undefined;
   #settingsRead: SettingsFile | undefined;
   #uploadsMade: UploadQueue | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #scheduler: Scheduler;
   #started = false;
-  #planned: Date | null = null;
-  #failures = 0;
-  #waitingForDatabase = false;
   #active: ActiveRun | null = null;
   /** The backup run that newcomers may join as long as it has not pinned. */
   #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
@@ -94,6 +89,15 @@ export class BackupService implements BackupServicePort {
     this.#options = options;
     this.#now = options.now ?? (() => new Date());
     this.#catalog = new Catalog(options.backupsPath);
+    this.#scheduler = new Scheduler({
+      schedule: () => this.#schedule(),
+      now: this.#now,
+      hasDatabase: () => existsSync(options.databasePath),
+      onMissing: (plannedAt) => this.#reportMissingDatabase(plannedAt),
+      run: (trigger, plannedAt) => this.#scheduledRun(trigger, plannedAt),
+      // A verdict turns with time alone; who watches hears of it at every wake.
+      onWake: () => this.#emit({ type: 'status' }),
+    });
   }
 
   /**
@@ -105,7 +109,9 @@ export class BackupService implements BackupServicePort {
   start(): void {
     if (this.#started) return;
     if (process.platform === 'win32') {
-      throw new BackupError('UNSUPPORTED', 'velist-backup does not support Windows yet', { hint: 'Run it on Linux or macOS, or in WSL.' });
+      throw new BackupError('UNSUPPORTED', 'velist-backup does not support Windows yet', {
+        hint: 'Run it on Linux or macOS, or in WSL.',
+      });
     }
     this.#started = true;
     this.#uploads.resume();
@@ -117,7 +123,7 @@ export class BackupService implements BackupServicePort {
   /** Ends the schedule, asks what is running to stop, and resolves when it has ended. */
   async stop(): Promise<void> {
     this.#started = false;
-    this.#endSchedule();
+    this.#scheduler.end();
     this.#uploading?.abort();
     await Promise.all([this.stopRun(), this.#uploadsMade?.stop()]);
     await this.#lastInLine;
@@ -130,8 +136,16 @@ export class BackupService implements BackupServicePort {
     this.#historyOpened = undefined;
   }
 
-  async performBackup(userId?: string, options: { onProgress?: (run: RunProgress) => void; trigger?: 'manual' | 'cli' } = {}): Promise<BackupResult> {
-    return await this.#requestBackup({ trigger: options.trigger ?? 'manual', user: userId ?? null, plannedAt: null, ...options }).result;
+  async performBackup(
+    userId?: string,
+    options: { onProgress?: (run: RunProgress) => void; trigger?: 'manual' | 'cli' } = {},
+  ): Promise<BackupResult> {
+    return await this.#requestBackup({
+      trigger: options.trigger ?? 'manual',
+      user: userId ?? null,
+      plannedAt: null,
+      ...options,
+    }).result;
   }
 
   async requestBackup(userId?: string): Promise<{ readonly runId: string }> {
@@ -144,19 +158,16 @@ export class BackupService implements BackupServicePort {
   async getBackups(): Promise<readonly BackupItem[]> {
     const uploads = this.#history.uploads();
     const s3Enabled = this.#settings.current.s3Enabled;
-    return (await this.#catalog.list()).map((backup) => {
-      const upload = uploads.get(backup.name);
-      const placements: Placement[] = [{ target: 'local', status: 'stored', at: backup.createdAt, error: null }];
-      if (upload) placements.push({ target: 's3', status: upload.status, at: upload.at, error: upload.error });
-      else if (s3Enabled && backup.manifest) placements.push({ target: 's3', status: 'waiting', at: null, error: null });
-      return toItem(backup, placements);
-    });
+    return (await this.#catalog.list()).map((backup) =>
+      toBackupItem(backup, { upload: uploads.get(backup.name), s3Enabled }),
+    );
   }
 
   async getBackup(filename: string): Promise<BackupItem> {
     await this.#catalog.find(filename);
     const item = (await this.getBackups()).find((backup) => backup.filename === filename);
-    if (!item) throw new BackupError('GONE', `${filename} was removed a moment ago`, { hint: 'List the backups again.' });
+    if (!item)
+      throw new BackupError('GONE', `${filename} was removed a moment ago`, { hint: 'List the backups again.' });
     return item;
   }
 
@@ -166,7 +177,10 @@ export class BackupService implements BackupServicePort {
     const found = await probe.stat().finally(() => probe.close());
     return {
       sizeBytes: found.size,
-      etag: backup.manifest && !backup.fault ? `"${backup.manifest.artifact.sha256}"` : `"${found.size}-${Math.trunc(found.mtimeMs)}"`,
+      etag:
+        backup.manifest && !backup.fault
+          ? `"${backup.manifest.artifact.sha256}"`
+          : `"${found.size}-${Math.trunc(found.mtimeMs)}"`,
       modifiedAt: found.mtime,
       stream: (from, to) => this.#streamBackup(backup, from, to),
     };
@@ -180,7 +194,12 @@ export class BackupService implements BackupServicePort {
       localPath: backupsPath,
       databasePath,
       cron: cron ?? null,
-      s3: { configured: Boolean(s3), bucket: s3?.bucket ?? null, region: s3?.region ?? null, endpoint: s3?.endpoint ?? null },
+      s3: {
+        configured: Boolean(s3),
+        bucket: s3?.bucket ?? null,
+        region: s3?.region ?? null,
+        endpoint: s3?.endpoint ?? null,
+      },
     };
   }
 
@@ -206,8 +225,12 @@ export class BackupService implements BackupServicePort {
     const database = this.#lookAtDatabase();
     const good = backups.find(isVerified) ?? null;
     const holdsAt = good && this.#holdsAt(good);
-    const waiting = settings.s3Enabled ? items.filter((item) => item.placements.some((place) => place.target === 's3' && place.status !== 'stored')).length : 0;
-    const maxAgeMinutes = settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, MAX_AGE_INTERVALS * this.#intervalMinutes());
+    const waiting = settings.s3Enabled
+      ? items.filter((item) => item.placements.some((place) => place.target === 's3' && place.status !== 'stored'))
+          .length
+      : 0;
+    const maxAgeMinutes =
+      settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, MAX_AGE_INTERVALS * this.#intervalMinutes());
     const freeBytes = this.#freeBytes();
     const run = this.#active?.progress() ?? null;
     const lastRestore = this.#lastRestore();
@@ -231,10 +254,10 @@ export class BackupService implements BackupServicePort {
       database,
       schedule: {
         enabled: settings.enabled,
-        running: this.#timer !== undefined,
+        running: this.#scheduler.nextRunAt !== null,
         intervalMinutes: settings.intervalMinutes,
         cron: this.#options.cron ?? null,
-        nextRunAt: this.#timer === undefined ? null : this.#planned,
+        nextRunAt: this.#scheduler.nextRunAt,
       },
       local: {
         path: this.#options.backupsPath,
@@ -248,14 +271,21 @@ export class BackupService implements BackupServicePort {
         configured: Boolean(this.#options.s3),
         bucket: this.#options.s3?.bucket ?? null,
         path: settings.s3Path,
-        stored: items.filter((item) => item.placements.some((place) => place.target === 's3' && place.status === 'stored')).length,
+        stored: items.filter((item) =>
+          item.placements.some((place) => place.target === 's3' && place.status === 'stored'),
+        ).length,
         waiting,
         nextTryAt: this.#uploads.nextTryAt,
         error: this.#uploads.lastError,
       },
       lastGood:
         good?.manifest && holdsAt
-          ? { filename: good.name, createdAt: good.createdAt, verifiedAt: new Date(good.manifest.verification.at), holdsAt }
+          ? {
+              filename: good.name,
+              createdAt: good.createdAt,
+              verifiedAt: new Date(good.manifest.verification.at),
+              holdsAt,
+            }
           : null,
       maxAgeMinutes,
       run,
@@ -268,30 +298,54 @@ export class BackupService implements BackupServicePort {
     return this.#history.list({ limit: options.limit ?? 200 });
   }
 
-  async deleteBackup(filename: string, options: { readonly target?: 'local' | 's3'; readonly user?: string } = {}): Promise<void> {
+  async deleteBackup(
+    filename: string,
+    options: { readonly target?: 'local' | 's3'; readonly user?: string } = {},
+  ): Promise<void> {
     const backup = await this.#catalog.find(filename);
     const { s3 } = this.#options;
     if (options.target === 's3' && !s3) {
-      throw new BackupError('BAD_REQUEST', 'no S3 target is configured', { hint: 'Leave the target out, or name `local`.' });
+      throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
+        hint: 'Leave the target out, or name `local`.',
+      });
     }
     const atS3 = this.#history.uploads().has(filename) || options.target === 's3';
     if (s3 && atS3 && options.target !== 'local') {
-      await this.#job<'remove-remote'>({ kind: 'remove-remote', name: filename, prefix: this.#settings.current.s3Path, s3 });
+      await this.#job<'remove-remote'>({
+        kind: 'remove-remote',
+        name: filename,
+        prefix: this.#settings.current.s3Path,
+        s3,
+      });
       this.#history.forgetUpload(filename);
     }
     if (options.target !== 's3') await this.#catalog.remove(backup);
-    this.#options.log('info', `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`);
+    this.#options.log(
+      'info',
+      `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`,
+    );
     this.#emit({ type: 'status' });
   }
 
-  async verifyBackup(filename: string, options: { readonly full?: boolean; readonly user?: string } = {}): Promise<BackupItem> {
+  async verifyBackup(
+    filename: string,
+    options: { readonly full?: boolean; readonly user?: string } = {},
+  ): Promise<BackupItem> {
     const backup = await this.#catalog.find(filename);
     const method = options.full ? 'full' : 'quick';
-    const run = this.#newRun({ kind: 'verify', user: options.user ?? null, backup: filename, weights: { verify: 100 } });
+    const run = this.#newRun({
+      kind: 'verify',
+      user: options.user ?? null,
+      backup: filename,
+      weights: { verify: 100 },
+    });
     try {
       await (await this.#catalog.open(backup, this.#options)).close();
       const sha256 = backup.manifest?.artifact.sha256 ?? null;
-      await this.#job<'verify'>({ kind: 'verify', path: resolve(backup.path), method, sha256 }, { onEvent: (event) => run.hear(event) });
+      await this.#job<'verify'>(
+        { kind: 'verify', path: resolve(backup.path), method, sha256 },
+        { onEvent: (event) => run.hear(event) },
+      );
       await this.#recordVerification(backup, method, null);
       this.#record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
     } catch (error) {
@@ -303,10 +357,18 @@ export class BackupService implements BackupServicePort {
     return await this.getBackup(filename);
   }
 
-  async verifyFile(path: string, options: { readonly full?: boolean } = {}): Promise<{ readonly ok: boolean; readonly detail: string | null }> {
+  async verifyFile(
+    path: string,
+    options: { readonly full?: boolean } = {},
+  ): Promise<{ readonly ok: boolean; readonly detail: string | null }> {
     if (!existsSync(path)) throw new BackupError('NO_BACKUP', `there is no file ${path}`, { hint: 'Check the path.' });
     try {
-      await this.#job<'verify'>({ kind: 'verify', path: resolve(path), method: options.full ? 'full' : 'quick', sha256: null });
+      await this.#job<'verify'>({
+        kind: 'verify',
+        path: resolve(path),
+        method: options.full ? 'full' : 'quick',
+        sha256: null,
+      });
       return { ok: true, detail: null };
     } catch (error) {
       const known = BackupError.from(error);
@@ -319,13 +381,22 @@ export class BackupService implements BackupServicePort {
     const backup = await this.#catalog.find(filename);
     if (backup.manifest) return await this.getBackup(filename);
     await (await this.#catalog.open(backup, this.#options)).close();
-    const findings = await this.#job<'verify'>({ kind: 'verify', path: resolve(backup.path), method: 'quick', sha256: null });
-    await this.#catalog.writeManifest(adoptedManifest(backup, findings, { now: this.#now(), source: basename(this.#options.databasePath) }));
+    const findings = await this.#job<'verify'>({
+      kind: 'verify',
+      path: resolve(backup.path),
+      method: 'quick',
+      sha256: null,
+    });
+    const source = basename(this.#options.databasePath);
+    await this.#catalog.writeManifest(adoptedManifest(backup, findings, { verifiedAt: this.#now(), source }));
     this.#emit({ type: 'status' });
     return await this.getBackup(filename);
   }
 
-  async updateBackup(filename: string, change: { readonly pinned?: boolean; readonly note?: string | null }): Promise<BackupItem> {
+  async updateBackup(
+    filename: string,
+    change: { readonly pinned?: boolean; readonly note?: string | null },
+  ): Promise<BackupItem> {
     await this.#catalog.changeManifest(filename, (manifest) => ({
       ...manifest,
       pinned: change.pinned ?? manifest.pinned,
@@ -340,33 +411,25 @@ export class BackupService implements BackupServicePort {
     await (await this.#catalog.open(backup, this.#options)).close();
     const databasePath = this.#options.databasePath;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: this.#now().getTime() }) : null;
-    const facts = await this.#job<'plan'>({ kind: 'plan', databasePath: resolve(databasePath), backupPath: resolve(backup.path) });
-    const samePages = facts.live?.pageSize === facts.backup.pageSize;
-    const warnings: string[] = [];
-    if (facts.liveComplaint) warnings.push(`The database can not be read now: ${facts.liveComplaint}. Only an offline restore is possible.`);
-    else if (!samePages) warnings.push('The backup has another page size than the database: stop the app and restore offline.');
-    if (!isVerified(backup)) warnings.push('This backup was not verified; it is checked before anything is changed.');
-    return {
-      backup: filename,
-      confirm: basename(databasePath),
-      expected: stamp ? stampText(stamp) : '',
-      now: stamp && {
-        sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0),
-        changedAt: changedAt(stamp),
-        pageSize: facts.live?.pageSize ?? 0,
-      },
-      after: { sizeBytes: backup.sizeBytes, createdAt: backup.createdAt, verified: isVerified(backup), pageSize: facts.backup.pageSize },
-      tables: facts.backup.rows && compareTables(facts.live?.rows ?? {}, facts.backup.rows),
-      modes: samePages ? ['online', 'offline'] : ['offline'],
-      warnings,
-    };
+    const facts = await this.#job<'plan'>({
+      kind: 'plan',
+      databasePath: resolve(databasePath),
+      backupPath: resolve(backup.path),
+    });
+    return toRestorePlan(backup, facts, { databaseName: basename(databasePath), stamp });
   }
 
   async restore(filename: string, options: Parameters<BackupServicePort['restore']>[1] = {}): Promise<RestoreResult> {
     return await this.#restore('restore', filename, options);
   }
 
-  async undoRestore(options: { readonly user?: string; readonly onProgress?: (run: RunProgress) => void; readonly mode?: 'online' | 'offline' } = {}): Promise<RestoreResult> {
+  async undoRestore(
+    options: {
+      readonly user?: string;
+      readonly onProgress?: (run: RunProgress) => void;
+      readonly mode?: 'online' | 'offline';
+    } = {},
+  ): Promise<RestoreResult> {
     const undo = this.#undoable(await this.#catalog.list(), this.#lastRestore());
     if (!undo) {
       throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
@@ -423,7 +486,12 @@ export class BackupService implements BackupServicePort {
     this.#followUp = request;
     const local = this.#inLine(() => {
       this.#followUp = null;
-      const run = this.#newRun({ kind: 'backup', ...asked, backup: null, weights: { checkpoint: 0, copy: 60, verify: 38, publish: 1, prune: 1 } });
+      const run = this.#newRun({
+        kind: 'backup',
+        ...asked,
+        backup: null,
+        weights: { checkpoint: 0, copy: 60, verify: 38, publish: 1, prune: 1 },
+      });
       for (const listener of request.listeners) run.listen(listener);
       this.#active = run;
       this.#joinable = { run, request };
@@ -479,63 +547,26 @@ export class BackupService implements BackupServicePort {
   // ── schedule ──
 
   #beginSchedule(options: { runAtOnce: boolean }): void {
-    const rhythm = this.#options.cron ? `Schedule: ${this.#options.cron}` : `Interval: ${this.#settings.current.intervalMinutes} minutes`;
+    const rhythm = this.#options.cron
+      ? `Schedule: ${this.#options.cron}`
+      : `Interval: ${this.#settings.current.intervalMinutes} minutes`;
     this.#options.log('info', `Auto-backup started. ${rhythm}`);
-    this.#planned = options.runAtOnce ? this.#now() : nextRun(this.#schedule(), this.#now(), this.#now());
-    this.#sleep(0);
-    if (options.runAtOnce) void this.#scheduledRun('start');
+    this.#scheduler.begin(options);
   }
 
-  #endSchedule(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+  async #scheduledRun(trigger: 'start' | 'schedule', plannedAt: Date): Promise<{ failed: boolean }> {
+    if (trigger === 'schedule' && (await this.#recordUnchanged(plannedAt))) return { failed: false };
+    const { report } = await this.#requestBackup({ trigger, user: null, plannedAt }).result;
+    return { failed: report.result === 'failed' };
   }
 
-  #sleep(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#wake(), Math.min(ms, SLEEP_MAX_MS));
-    this.#timer.unref();
-  }
-
-  #wake(): void {
-    const now = this.#now();
-    if (!this.#planned) return;
-    const schedule = this.#schedule();
-    // The clock went back: the planned time is further away than any interval, so plan anew.
-    if (schedule.kind === 'interval' && this.#planned.getTime() - now.getTime() > schedule.intervalMs) this.#planned = nextRun(schedule, now, now);
-    if (isDue(this.#planned, now)) void this.#scheduledRun('schedule');
-    // A verdict turns with time alone; who watches hears of it at every wake.
-    this.#emit({ type: 'status' });
-    this.#sleep(Math.max(0, this.#planned.getTime() - now.getTime()));
-  }
-
-  async #scheduledRun(trigger: 'start' | 'schedule'): Promise<void> {
-    const plannedAt = this.#planned ?? this.#now();
-    this.#planned = nextRun(this.#schedule(), plannedAt, this.#now());
-    if (!existsSync(this.#options.databasePath)) return this.#waitForDatabase(plannedAt);
-    this.#waitingForDatabase = false;
-    if (trigger === 'schedule' && (await this.#recordUnchanged(plannedAt))) return;
-    const { success, report } = await this.#requestBackup({ trigger, user: null, plannedAt }).result;
-    this.#failures = success || report.result === 'stopped' ? 0 : this.#failures + 1;
-    if (this.#failures > 0 && this.#timer) {
-      const retryAt = this.#now().getTime() + RETRY_FIRST_MS * 2 ** (this.#failures - 1);
-      if (this.#planned && retryAt < this.#planned.getTime()) this.#planned = new Date(retryAt);
-      this.#wake();
-    }
-  }
-
-  #waitForDatabase(plannedAt: Date): void {
-    if (!this.#waitingForDatabase) {
-      this.#options.log('warn', `Waiting for a database: there is no file at ${this.#options.databasePath}. Check DATABASE_URL.`);
-      const run = this.#newRun({ kind: 'backup', trigger: 'schedule', user: null, plannedAt, backup: null, weights: {} });
-      const error = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
-        hint: 'Check DATABASE_URL. A backup is made as soon as the database is there.',
-      });
-      this.#record(run.end({ result: 'failed', error }));
-    }
-    this.#waitingForDatabase = true;
-    this.#planned = new Date(this.#now().getTime() + MISSING_POLL_MS);
-    if (this.#timer) this.#sleep(MISSING_POLL_MS);
+  #reportMissingDatabase(plannedAt: Date): void {
+    const error = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
+      hint: 'Check DATABASE_URL. A backup is made as soon as the database is there.',
+    });
+    this.#options.log('warn', `Waiting for a database: ${error.message}. ${error.hint}`);
+    const run = this.#newRun({ kind: 'backup', trigger: 'schedule', user: null, plannedAt, backup: null, weights: {} });
+    this.#record(run.end({ result: 'failed', error }));
   }
 
   /** True when the newest backup still holds everything: that is recorded, and no process is started. */
@@ -545,30 +576,41 @@ export class BackupService implements BackupServicePort {
     if (!newest?.manifest?.stamp || !isVerified(newest)) return false;
     const current = stampDatabase(this.#options.databasePath, { nowMs: this.#now().getTime() });
     if (!isUnchanged(newest.manifest.stamp, current)) return false;
-    const run = this.#newRun({ kind: 'backup', trigger: 'schedule', user: null, plannedAt, backup: newest.name, weights: {} });
+    const run = this.#newRun({
+      kind: 'backup',
+      trigger: 'schedule',
+      user: null,
+      plannedAt,
+      backup: newest.name,
+      weights: {},
+    });
     this.#record(run.end({ result: 'unchanged', backup: newest.name }));
     return true;
   }
 
   #applySettings(before: Settings, after: Settings): void {
     if (before.enabled && !after.enabled) {
-      this.#endSchedule();
+      this.#scheduler.end();
       this.#options.log('info', 'Auto-backup stopped.');
     } else if (!before.enabled && after.enabled) this.#beginSchedule({ runAtOnce: false });
     else if (after.enabled && before.intervalMinutes !== after.intervalMinutes && !this.#options.cron) {
-      this.#planned = nextRun(this.#schedule(), this.#now(), this.#now());
-      this.#sleep(0);
+      this.#scheduler.replan();
     }
     if (!before.s3Enabled && after.s3Enabled) void this.#uploads.run();
   }
 
   // ── restore ──
 
-  async #restore(kind: 'restore' | 'undo', filename: string, options: NonNullable<Parameters<BackupServicePort['restore']>[1]>): Promise<RestoreResult> {
+  async #restore(
+    kind: 'restore' | 'undo',
+    filename: string,
+    options: NonNullable<Parameters<BackupServicePort['restore']>[1]>,
+  ): Promise<RestoreResult> {
     const source = await this.#restoreSource(filename);
     return await this.#inLine(async () => {
       const mode = options.mode ?? 'online';
-      const weights = mode === 'file' ? { check: 40, place: 40, prove: 20 } : { check: 20, safety: 40, place: 25, prove: 15 };
+      const weights =
+        mode === 'file' ? { check: 40, place: 40, prove: 20 } : { check: 20, safety: 40, place: 25, prove: 15 };
       const run = this.#newRun({ kind, user: options.user ?? null, backup: source.name, weights });
       run.listen(options.onProgress);
       this.#active = run;
@@ -595,7 +637,9 @@ export class BackupService implements BackupServicePort {
         const known = BackupError.from(error);
         this.#active = null;
         this.#options.log('error', `Restore failed: ${known.message}. ${known.hint}`);
-        this.#record(run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: source.name, error: known }));
+        this.#record(
+          run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: source.name, error: known }),
+        );
         throw known;
       } finally {
         this.#active = null;
@@ -610,11 +654,19 @@ export class BackupService implements BackupServicePort {
     const safety = restored.safetyBackup ? ` What was there before is in ${restored.safetyBackup}.` : '';
     const aside = restored.setAside ? ` The old files were moved to ${restored.setAside}.` : '';
     this.#options.log('info', `Restored: ${backup} (${restored.mode}).${safety}${aside}`);
-    return { success: true, backup, mode: restored.mode, path: restored.path, safetyBackup: restored.safetyBackup, report };
+    return {
+      success: true,
+      backup,
+      mode: restored.mode,
+      path: restored.path,
+      safetyBackup: restored.safetyBackup,
+      report,
+    };
   }
 
   async #restoreSource(filename: string): Promise<{ name: string; path: string; sha256: string | null }> {
-    if (!isBackupName(filename) && existsSync(filename)) return { name: basename(filename), path: resolve(filename), sha256: null };
+    if (!isBackupName(filename) && existsSync(filename))
+      return { name: basename(filename), path: resolve(filename), sha256: null };
     const backup = await this.#catalog.find(filename);
     await (await this.#catalog.open(backup, this.#options)).close();
     return { name: backup.name, path: resolve(backup.path), sha256: backup.manifest?.artifact.sha256 ?? null };
@@ -637,7 +689,9 @@ export class BackupService implements BackupServicePort {
   }
 
   #lastRestore(): Run | null {
-    const newest = (['restore', 'undo'] as const).flatMap((kind) => this.#history.list({ limit: 1, kind, result: 'success' }));
+    const newest = (['restore', 'undo'] as const).flatMap((kind) =>
+      this.#history.list({ limit: 1, kind, result: 'success' }),
+    );
     return newest.sort((a, b) => b.endedAt.getTime() - a.endedAt.getTime())[0] ?? null;
   }
 
@@ -650,7 +704,10 @@ export class BackupService implements BackupServicePort {
     return result;
   }
 
-  async #job<Kind extends JobKind>(request: JobMap[Kind]['request'], options: Omit<JobOptions, 'environment'> = {}): Promise<JobMap[Kind]['result']> {
+  async #job<Kind extends JobKind>(
+    request: JobMap[Kind]['request'],
+    options: Omit<JobOptions, 'environment'> = {},
+  ): Promise<JobMap[Kind]['result']> {
     return await runJob<Kind>(request, { ...options, environment: this.#options.jobEnvironment });
   }
 
@@ -682,7 +739,14 @@ export class BackupService implements BackupServicePort {
       this.#uploading = null;
     }
   }
-  #newRun(options: { kind: RunKind; user: string | null; backup: string | null; weights: ConstructorParameters<typeof ActiveRun>[0]['weights']; trigger?: JobTrigger; plannedAt?: Date | null }): ActiveRun {
+  #newRun(options: {
+    kind: RunKind;
+    user: string | null;
+    backup: string | null;
+    weights: ConstructorParameters<typeof ActiveRun>[0]['weights'];
+    trigger?: JobTrigger;
+    plannedAt?: Date | null;
+  }): ActiveRun {
     return new ActiveRun({
       trigger: 'manual',
       plannedAt: null,
@@ -737,7 +801,12 @@ export class BackupService implements BackupServicePort {
     const base = { name: basename(databasePath), path: databasePath };
     if (!existsSync(databasePath)) return { ...base, exists: false, sizeBytes: 0, changedAt: null };
     const stamp = stampDatabase(databasePath, { nowMs: this.#now().getTime() });
-    return { ...base, exists: true, sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0), changedAt: changedAt(stamp) };
+    return {
+      ...base,
+      exists: true,
+      sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0),
+      changedAt: changedAt(stamp),
+    };
   }
 
   /** When the newest good backup was last known to hold: an unchanged run renews it. */
@@ -756,7 +825,9 @@ export class BackupService implements BackupServicePort {
 
   #schedule(): Schedule {
     const { cron } = this.#options;
-    return cron ? { kind: 'cron', line: cron } : { kind: 'interval', intervalMs: this.#settings.current.intervalMinutes * 60_000 };
+    return cron
+      ? { kind: 'cron', line: cron }
+      : { kind: 'interval', intervalMs: this.#settings.current.intervalMinutes * 60_000 };
   }
 
   /** For a cron line, the distance of its next two times. */
@@ -772,7 +843,9 @@ export class BackupService implements BackupServicePort {
   }
 
   get #history(): RunHistory {
-    this.#historyOpened ??= new RunHistory(resolve(this.#options.statePath), { warn: (message) => this.#options.log('warn', message) });
+    this.#historyOpened ??= new RunHistory(resolve(this.#options.statePath), {
+      warn: (message) => this.#options.log('warn', message),
+    });
     return this.#historyOpened;
   }
 
@@ -809,66 +882,4 @@ interface BackupAsked {
   readonly user: string | null;
   readonly plannedAt: Date | null;
   readonly onProgress?: (run: RunProgress) => void;
-}
-
-function toItem(backup: Backup, placements: readonly Placement[]): BackupItem {
-  const { manifest } = backup;
-  return {
-    filename: backup.name,
-    size: backup.sizeBytes,
-    createdAt: backup.createdAt,
-    trigger: manifest?.trigger ?? null,
-    user: manifest?.user ?? null,
-    verified: isVerified(backup),
-    verification: toVerification(backup),
-    foreign: manifest === null,
-    pinned: manifest?.pinned ?? false,
-    note: manifest?.note ?? null,
-    safety: manifest?.trigger === 'safety',
-    sha256: manifest?.artifact.sha256 ?? null,
-    pages: manifest?.database.pages ?? null,
-    pageSize: manifest?.database.pageSize ?? null,
-    placements,
-  };
-}
-
-function toVerification({ manifest, fault, createdAt }: Backup): Verification {
-  if (fault) return { state: 'damaged', method: 'quick', at: createdAt, detail: fault };
-  if (!manifest) return { state: 'unchecked' };
-  const { method, at, complaint } = manifest.verification;
-  if (complaint === null) return { state: 'verified', method, at: new Date(at) };
-  return { state: 'damaged', method, at: new Date(at), detail: complaint };
-}
-
-function adoptedManifest(
-  backup: Backup,
-  findings: JobMap['verify']['result'],
-  options: { now: Date; source: string },
-): Manifest {
-  const { sizeBytes, pageSize, pages, sha256, sqlite } = findings;
-  return {
-    format: MANIFEST_FORMAT,
-    name: backup.name,
-    sequence: null,
-    createdAt: backup.createdAt.toISOString(),
-    source: { name: options.source, journalMode: null },
-    database: { sizeBytes, pageSize, pages, sha256 },
-    artifact: { file: backup.name, sizeBytes, sha256, compression: 'none', encryption: 'none' },
-    verification: { method: 'quick', at: options.now.toISOString(), complaint: null },
-    trigger: 'manual',
-    user: null,
-    pinned: false,
-    note: null,
-    copy: null,
-    stamp: null,
-    versions: { velistBackup: VERSION, sqlite, runtime: process.versions['bun'] ? `bun ${process.versions['bun']}` : `node ${process.versions.node}` },
-  };
-}
-
-/** Biggest difference first, then by name. */
-function compareTables(now: Readonly<Record<string, number>>, after: Readonly<Record<string, number>>): RestorePlan['tables'] {
-  const names = [...new Set([...Object.keys(now), ...Object.keys(after)])];
-  const tables = names.map((name) => ({ name, now: now[name] ?? null, after: after[name] ?? null }));
-  const difference = (table: { now: number | null; after: number | null }) => Math.abs((table.after ?? 0) - (table.now ?? 0));
-  return tables.sort((a, b) => difference(b) - difference(a) || (a.name < b.name ? -1 : 1));
 }

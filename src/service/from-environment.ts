@@ -34,7 +34,10 @@ export function createService(environment: Environment, overrides: ServiceOverri
     },
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
-    s3: s3.bucket === null ? null : { ...s3, bucket: s3.bucket, region: s3.region ?? 'us-east-1', retentionCount: backup.s3RetentionCount },
+    s3:
+      s3.bucket === null
+        ? null
+        : { ...s3, bucket: s3.bucket, region: s3.region ?? 'us-east-1', retentionCount: backup.s3RetentionCount },
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole }),
     jobEnvironment: environment.jobEnvironment,
   });

@@ -4,7 +4,10 @@ export type Log = (level: LogLevel, message: string) => void;
 
 export function createLog(options: { format: 'text' | 'json'; write: (line: string, level: LogLevel) => void }): Log {
   return (level, message) => {
-    const line = options.format === 'json' ? JSON.stringify({ time: new Date().toISOString(), level, area: 'backup', message }) : `[Backup] ${message}`;
+    const line =
+      options.format === 'json'
+        ? JSON.stringify({ time: new Date().toISOString(), level, area: 'backup', message })
+        : `[Backup] ${message}`;
     options.write(line, level);
   };
 }

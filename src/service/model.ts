@@ -7,7 +7,8 @@ import type { ErrorBody } from '../engine/errors.ts';
 export type Trigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload';
 export type RunResult = 'success' | 'failed' | 'unchanged' | 'stopped';
-export type StepName = 'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
+export type StepName =
+  'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
 
 export interface Step {
   readonly name: StepName;
@@ -88,7 +89,12 @@ export interface RestorePlan {
   readonly confirm: string;
   readonly expected: string;
   readonly now: { readonly sizeBytes: number; readonly changedAt: Date; readonly pageSize: number } | null;
-  readonly after: { readonly sizeBytes: number; readonly createdAt: Date; readonly verified: boolean; readonly pageSize: number };
+  readonly after: {
+    readonly sizeBytes: number;
+    readonly createdAt: Date;
+    readonly verified: boolean;
+    readonly pageSize: number;
+  };
   /** Rows by table, biggest difference first; null when counting took longer than two seconds. */
   readonly tables: readonly TableRows[] | null;
   readonly modes: readonly ('online' | 'offline')[];
@@ -151,7 +157,12 @@ export interface Status {
     readonly error: ErrorBody | null;
   };
   /** Newest verified backup, and when its content was last known to be the whole truth. */
-  readonly lastGood: { readonly filename: string; readonly createdAt: Date; readonly verifiedAt: Date; readonly holdsAt: Date } | null;
+  readonly lastGood: {
+    readonly filename: string;
+    readonly createdAt: Date;
+    readonly verifiedAt: Date;
+    readonly holdsAt: Date;
+  } | null;
   readonly maxAgeMinutes: number;
   readonly run: RunProgress | null;
   readonly lastRun: Run | null;
@@ -177,7 +188,12 @@ export interface BackupConfig extends Settings {
   readonly localPath: string;
   readonly databasePath: string;
   readonly cron: string | null;
-  readonly s3: { readonly configured: boolean; readonly bucket: string | null; readonly region: string | null; readonly endpoint: string | null };
+  readonly s3: {
+    readonly configured: boolean;
+    readonly bucket: string | null;
+    readonly region: string | null;
+    readonly endpoint: string | null;
+  };
 }
 
 export interface BackupResult {

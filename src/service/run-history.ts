@@ -99,7 +99,8 @@ function openState(path: string, warn: (message: string) => void): DatabaseSync 
     const reason = error instanceof Error ? error.message : String(error);
     if (existsSync(path) && /malformed|not a database/.test(reason)) {
       const aside = `${path}.damaged-${process.pid}-${Date.now()}`;
-      for (const suffix of ['', '-wal', '-shm']) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
+      for (const suffix of ['', '-wal', '-shm'])
+        if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
       warn(`The run history ${path} was damaged (${reason}); it was moved to ${aside} and begun anew.`);
       return openSchema(path);
     }

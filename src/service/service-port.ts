@@ -1,5 +1,17 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
-import type { BackupConfig, BackupItem, BackupResult, PruneResult, RestorePlan, RestoreResult, Run, RunProgress, ServiceEvent, Settings, Status } from './model.ts';
+import type {
+  BackupConfig,
+  BackupItem,
+  BackupResult,
+  PruneResult,
+  RestorePlan,
+  RestoreResult,
+  Run,
+  RunProgress,
+  ServiceEvent,
+  Settings,
+  Status,
+} from './model.ts';
 
 export interface OpenedBackup {
   readonly sizeBytes: number;
@@ -13,7 +25,10 @@ export interface BackupServicePort {
   start(): void;
   stop(): Promise<void>;
   /** Makes a backup now; never rejects for a failed run, the result says so. */
-  performBackup(userId?: string, options?: { onProgress?: (run: RunProgress) => void; trigger?: 'manual' | 'cli' }): Promise<BackupResult>;
+  performBackup(
+    userId?: string,
+    options?: { onProgress?: (run: RunProgress) => void; trigger?: 'manual' | 'cli' },
+  ): Promise<BackupResult>;
   /** Starts a run as `performBackup` and answers its id at once. */
   requestBackup(userId?: string): Promise<{ readonly runId: string }>;
   getBackups(): Promise<readonly BackupItem[]>;
@@ -29,9 +44,15 @@ export interface BackupServicePort {
   /** `filename` may also be a path to any SQLite file when `path` is set. */
   verifyBackup(filename: string, options?: { readonly full?: boolean; readonly user?: string }): Promise<BackupItem>;
   /** Any SQLite file that nobody writes to, a backup or not. */
-  verifyFile(path: string, options?: { readonly full?: boolean }): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
+  verifyFile(
+    path: string,
+    options?: { readonly full?: boolean },
+  ): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
   adoptBackup(filename: string): Promise<BackupItem>;
-  updateBackup(filename: string, change: { readonly pinned?: boolean; readonly note?: string | null }): Promise<BackupItem>;
+  updateBackup(
+    filename: string,
+    change: { readonly pinned?: boolean; readonly note?: string | null },
+  ): Promise<BackupItem>;
   planRestore(filename: string): Promise<RestorePlan>;
   /** Rejects with a BackupError when nothing could be restored; then nothing was changed or the error says what was. */
   restore(
@@ -46,7 +67,10 @@ export interface BackupServicePort {
       readonly onProgress?: (run: RunProgress) => void;
     },
   ): Promise<RestoreResult>;
-  undoRestore(options?: { readonly user?: string; readonly onProgress?: (run: RunProgress) => void }): Promise<RestoreResult>;
+  undoRestore(options?: {
+    readonly user?: string;
+    readonly onProgress?: (run: RunProgress) => void;
+  }): Promise<RestoreResult>;
   prune(options?: { readonly dryRun?: boolean }): Promise<PruneResult>;
   /** Asks the running job to end; resolves when it has. */
   stopRun(): Promise<boolean>;

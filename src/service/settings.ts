@@ -2,7 +2,16 @@
  * Settings that were changed while running, kept in `settings.json` in the backup folder. The environment is the start
  * value; a change made on the page or by `updateConfig` wins over it and can be reverted.
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BackupError } from '../engine/errors.ts';
@@ -16,7 +25,10 @@ export const settingsSchema = z.strictObject({
   s3Path: z
     .string()
     .max(512)
-    .regex(/^[A-Za-z0-9!_.*'()-]+(\/[A-Za-z0-9!_.*'()-]+)*$/, 'a path such as backups/database, without a slash at its ends')
+    .regex(
+      /^[A-Za-z0-9!_.*'()-]+(\/[A-Za-z0-9!_.*'()-]+)*$/,
+      'a path such as backups/database, without a slash at its ends',
+    )
     .refine((path) => !path.split('/').some((part) => part === '.' || part === '..'), 'must not contain . or ..'),
   verify: z.enum(['quick', 'full']),
   maxAgeMinutes: z.int('a whole number of minutes').min(1).max(5_256_000).nullable(),
@@ -29,7 +41,9 @@ export class SettingsError extends BackupError {
 
   constructor(fields: Readonly<Record<string, string>>) {
     const text = Object.entries(fields).map(([name, what]) => `${name}: ${what}`);
-    super('BAD_CONFIG', `these settings are wrong: ${text.join('; ')}`, { hint: 'Nothing was changed. Correct them and save again.' });
+    super('BAD_CONFIG', `these settings are wrong: ${text.join('; ')}`, {
+      hint: 'Nothing was changed. Correct them and save again.',
+    });
     this.fields = fields;
   }
 }
@@ -93,7 +107,9 @@ function readChanges(path: string, warn: (message: string) => void): Partial<Set
     return changesSchema.parse(JSON.parse(readFileSync(path, 'utf8'))) as Partial<Settings>;
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    warn(`${path} is unreadable (${reason}); the settings of the environment hold until it is corrected or saved anew.`);
+    warn(
+      `${path} is unreadable (${reason}); the settings of the environment hold until it is corrected or saved anew.`,
+    );
     return {};
   }
 }
@@ -102,7 +118,8 @@ function faults(error: z.ZodError): Record<string, string> {
   const fields: Record<string, string> = {};
   for (const issue of error.issues) {
     const unknown = issue.code === 'unrecognized_keys' ? issue.keys : [String(issue.path[0] ?? 'settings')];
-    for (const name of unknown) fields[name] ??= issue.code === 'unrecognized_keys' ? 'there is no such setting' : issue.message;
+    for (const name of unknown)
+      fields[name] ??= issue.code === 'unrecognized_keys' ? 'there is no such setting' : issue.message;
   }
   return fields;
 }

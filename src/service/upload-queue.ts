@@ -37,7 +37,9 @@ export class UploadQueue {
   async waiting(): Promise<readonly Backup[]> {
     const uploads = this.#options.history.uploads();
     const backups = await this.#options.catalog.list();
-    return backups.filter((backup) => backup.manifest && !backup.fault && uploads.get(backup.name)?.status !== 'stored').reverse();
+    return backups
+      .filter((backup) => backup.manifest && !backup.fault && uploads.get(backup.name)?.status !== 'stored')
+      .reverse();
   }
 
   /** Tries everything that waits, now. Resolves when all is stored or the first one failed; never rejects. */

@@ -23,12 +23,16 @@ const DISK_FACTOR = 3;
 
 export function judge(input: VerdictInput): Verdict {
   const nowMs = input.now.getTime();
-  if (input.run && (input.run.kind === 'restore' || input.run.kind === 'undo')) return { code: 'restoring', tone: 'blue' };
+  if (input.run && (input.run.kind === 'restore' || input.run.kind === 'undo'))
+    return { code: 'restoring', tone: 'blue' };
   if (input.run) return { code: 'running', tone: 'blue' };
   if (input.lastRestore?.result === 'success' && nowMs - input.lastRestore.endedAt.getTime() < RESTORED_SHOWN_MS) {
     return { code: 'restored', tone: 'green' };
   }
-  if (!input.hasBackup) return input.lastBackupRun?.result === 'failed' ? { code: 'last-failed', tone: 'red' } : { code: 'none', tone: 'grey' };
+  if (!input.hasBackup)
+    return input.lastBackupRun?.result === 'failed'
+      ? { code: 'last-failed', tone: 'red' }
+      : { code: 'none', tone: 'grey' };
   if (input.newestDamaged) return { code: 'damaged', tone: 'red' };
   if (!input.goodAt || nowMs - input.goodAt.getTime() > input.maxAgeMs) return { code: 'too-old', tone: 'red' };
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };

@@ -3,6 +3,7 @@
  * like it with `.json` appended. What it says of the file (size, digest) is checked on every read of the file.
  */
 import { z } from 'zod';
+import { VERSION } from '../../version.ts';
 import { BackupError } from '../errors.ts';
 
 export const MANIFEST_FORMAT = 'velist-backup/1';
@@ -74,6 +75,38 @@ export function parseManifest(text: string, name: string): Manifest {
 
 export function formatManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/** The manifest of a foreign file that was found good: its order is that of its name, its history unknown. */
+export function adoptedManifest(
+  backup: { readonly name: string; readonly createdAt: Date },
+  found: Pick<Manifest['database'], 'sizeBytes' | 'pageSize' | 'pages' | 'sha256'> & { readonly sqlite: string },
+  options: { readonly verifiedAt: Date; readonly source: string },
+): Manifest {
+  const { sizeBytes, pageSize, pages, sha256, sqlite } = found;
+  return {
+    format: MANIFEST_FORMAT,
+    name: backup.name,
+    sequence: null,
+    createdAt: backup.createdAt.toISOString(),
+    source: { name: options.source, journalMode: null },
+    database: { sizeBytes, pageSize, pages, sha256 },
+    artifact: { file: backup.name, sizeBytes, sha256, compression: 'none', encryption: 'none' },
+    verification: { method: 'quick', at: options.verifiedAt.toISOString(), complaint: null },
+    trigger: 'manual',
+    user: null,
+    pinned: false,
+    note: null,
+    copy: null,
+    stamp: null,
+    versions: versions(sqlite),
+  };
+}
+
+/** What wrote a manifest. */
+export function versions(sqlite: string): Manifest['versions'] {
+  const bun = process.versions['bun'];
+  return { velistBackup: VERSION, sqlite, runtime: bun ? `bun ${bun}` : `node ${process.versions.node}` };
 }
 
 function bad(name: string, what: string, cause?: unknown): BackupError {

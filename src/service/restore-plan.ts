@@ -1,0 +1,51 @@
+/** What a restore would do, from the facts that a job found out. Pure. */
+import type { Backup } from '../engine/catalog/catalog.ts';
+import type { PlanFacts } from '../engine/jobs/protocol.ts';
+import { isVerified } from '../engine/retention.ts';
+import { changedAt, type DatabaseStamp, stampText } from '../engine/sqlite/stamp.ts';
+import type { RestorePlan } from './model.ts';
+
+export function toRestorePlan(
+  backup: Backup,
+  facts: PlanFacts,
+  options: { readonly databaseName: string; readonly stamp: DatabaseStamp | null },
+): RestorePlan {
+  const { stamp } = options;
+  const samePages = facts.live?.pageSize === facts.backup.pageSize;
+  const warnings: string[] = [];
+  if (facts.liveComplaint) {
+    warnings.push(`The database can not be read now: ${facts.liveComplaint}. Only an offline restore is possible.`);
+  } else if (!samePages) {
+    warnings.push('The backup has another page size than the database: stop the app and restore offline.');
+  }
+  if (!isVerified(backup)) warnings.push('This backup was not verified; it is checked before anything is changed.');
+  return {
+    backup: backup.name,
+    confirm: options.databaseName,
+    expected: stamp ? stampText(stamp) : '',
+    now: stamp && {
+      sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0),
+      changedAt: changedAt(stamp),
+      pageSize: facts.live?.pageSize ?? 0,
+    },
+    after: {
+      sizeBytes: backup.sizeBytes,
+      createdAt: backup.createdAt,
+      verified: isVerified(backup),
+      pageSize: facts.backup.pageSize,
+    },
+    tables: facts.backup.rows && compareTables(facts.live?.rows ?? {}, facts.backup.rows),
+    modes: samePages ? ['online', 'offline'] : ['offline'],
+    warnings,
+  };
+}
+
+type Rows = Readonly<Record<string, number>>;
+
+/** Biggest difference first, then by name. */
+function compareTables(now: Rows, after: Rows): RestorePlan['tables'] {
+  const names = [...new Set([...Object.keys(now), ...Object.keys(after)])];
+  const tables = names.map((name) => ({ name, now: now[name] ?? null, after: after[name] ?? null }));
+  const difference = (table: (typeof tables)[number]) => Math.abs((table.after ?? 0) - (table.now ?? 0));
+  return tables.sort((a, b) => difference(b) - difference(a) || (a.name < b.name ? -1 : 1));
+}

@@ -1,0 +1,103 @@
+/**
+ * Runs at their time: one at once, then by the schedule, none twice at a time. Sleeps at most 30 s, so a machine that
+ * slept or a clock that jumped costs no more than that. A failed run is tried again after a minute, then two, four, …,
+ * never later than the next planned one. While there is no database it waits and looks every few seconds.
+ */
+import { isDue, nextRun, type Schedule, SLEEP_MAX_MS } from '../engine/schedule.ts';
+
+const RETRY_FIRST_MS = 60_000;
+const MISSING_POLL_MS = 5_000;
+
+export interface SchedulerOptions {
+  readonly schedule: () => Schedule;
+  readonly now: () => Date;
+  readonly hasDatabase: () => boolean;
+  /** Told once, when a run is due and there is no database. */
+  readonly onMissing: (plannedAt: Date) => void;
+  /** Never rejects; answers whether it failed. */
+  readonly run: (trigger: 'start' | 'schedule', plannedAt: Date) => Promise<{ readonly failed: boolean }>;
+  /** At every wake, at least every 30 s. */
+  readonly onWake: () => void;
+}
+
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #planned = new Date(0);
+  #failures = 0;
+  #missing = false;
+  #running = false;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+  }
+
+  /** Null while nothing is scheduled. */
+  get nextRunAt(): Date | null {
+    return this.#timer === undefined ? null : this.#planned;
+  }
+
+  begin(options: { readonly runAtOnce: boolean }): void {
+    const now = this.#options.now();
+    this.#planned = options.runAtOnce ? now : nextRun(this.#options.schedule(), now, now);
+    this.#sleep(0);
+    if (options.runAtOnce) void this.#run('start');
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** The schedule changed: the next run is one interval from now. */
+  replan(): void {
+    const now = this.#options.now();
+    this.#planned = nextRun(this.#options.schedule(), now, now);
+    this.#sleep(0);
+  }
+
+  #sleep(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#wake(), Math.min(Math.max(0, ms), SLEEP_MAX_MS));
+    this.#timer.unref();
+  }
+
+  #wake(): void {
+    const now = this.#options.now();
+    const schedule = this.#options.schedule();
+    // The clock went back: the planned time is further away than any interval, so plan anew.
+    if (schedule.kind === 'interval' && this.#planned.getTime() - now.getTime() > schedule.intervalMs) {
+      this.#planned = nextRun(schedule, now, now);
+    }
+    if (isDue(this.#planned, now)) void this.#run('schedule');
+    this.#options.onWake();
+    this.#sleep(this.#planned.getTime() - now.getTime());
+  }
+
+  async #run(trigger: 'start' | 'schedule'): Promise<void> {
+    const plannedAt = this.#planned;
+    const now = this.#options.now();
+    this.#planned = nextRun(this.#options.schedule(), plannedAt, now);
+    if (!this.#options.hasDatabase()) {
+      if (!this.#missing) this.#options.onMissing(plannedAt);
+      this.#missing = true;
+      this.#planned = new Date(now.getTime() + MISSING_POLL_MS);
+      return;
+    }
+    this.#missing = false;
+    // The one before is still going: it covers this time too.
+    if (this.#running) return;
+    this.#running = true;
+    const { failed } = await this.#options.run(trigger, plannedAt);
+    this.#running = false;
+    this.#failures = failed ? this.#failures + 1 : 0;
+    if (failed && this.#timer) this.#retry();
+  }
+
+  #retry(): void {
+    const retryAtMs = this.#options.now().getTime() + RETRY_FIRST_MS * 2 ** (this.#failures - 1);
+    if (retryAtMs >= this.#planned.getTime()) return;
+    this.#planned = new Date(retryAtMs);
+    this.#sleep(RETRY_FIRST_MS);
+  }
+}
