@@ -32,7 +32,9 @@ for (const { name, command } of checks) {
   passed += counts.passed;
   failed += counts.failed;
   if (counts.failed > 0) failures.push(name);
-  console.log(`── ${name}: ${code === 0 ? 'ok' : `failed with code ${code}`} in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+  console.log(
+    `── ${name}: ${code === 0 ? 'ok' : `failed with code ${code}`} in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`,
+  );
 }
 if (failures.length > 0) console.log(`\nfailed: ${failures.join(', ')}`);
 console.log(`\n${passed} passed, ${failed} failed`);

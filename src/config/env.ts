@@ -7,7 +7,8 @@ import { z } from 'zod';
 import { BackupError } from '../engine/errors.ts';
 import { checkCron } from '../engine/schedule.ts';
 
-const flag = (start: 'true' | 'false') => z.stringbool({ truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] }).default(start === 'true');
+const flag = (start: 'true' | 'false') =>
+  z.stringbool({ truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] }).default(start === 'true');
 const whole = (from: number, to: number) => z.coerce.number().int().min(from).max(to);
 const path = z.string().min(1);
 const secret = z.string().min(1);
@@ -73,7 +74,12 @@ export interface Environment {
     readonly s3Path: string;
     readonly s3RetentionCount: number | null;
   };
-  readonly storage: { readonly driver: 'local' | 's3'; readonly localPath: string; readonly localUrl: string; readonly cdnUrl: string | null };
+  readonly storage: {
+    readonly driver: 'local' | 's3';
+    readonly localPath: string;
+    readonly localUrl: string;
+    readonly cdnUrl: string | null;
+  };
   readonly s3: {
     readonly bucket: string | null;
     readonly region: string | null;
@@ -91,17 +97,22 @@ export interface Environment {
  * @throws BackupError BAD_CONFIG whose message has one line per fault: name, value (never a secret's), what is allowed.
  */
 export function loadEnvironment(variables: Variables = process.env): Environment {
-  const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined && value.trim() !== ''));
+  const given = Object.fromEntries(
+    Object.entries(variables).filter(([, value]) => value !== undefined && value.trim() !== ''),
+  );
   const parsed = schema.safeParse(given);
   const faults = parsed.success ? [] : parsed.error.issues.map((issue) => fault(issue, given));
   for (const name of Object.keys(given)) {
-    if (name.startsWith('BACKUP_') && !(name in schema.shape)) faults.push(`${name}: this version knows no such setting`);
+    if (name.startsWith('BACKUP_') && !(name in schema.shape))
+      faults.push(`${name}: this version knows no such setting`);
   }
   if (parsed.success && parsed.data.BACKUP_S3_ENABLED && !parsed.data.S3_BUCKET) {
     faults.push('S3_BUCKET: is missing; BACKUP_S3_ENABLED=true needs the name of a bucket');
   }
   if (parsed.success && Boolean(parsed.data.S3_ACCESS_KEY) !== Boolean(parsed.data.S3_SECRET_KEY)) {
-    faults.push('S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials');
+    faults.push(
+      'S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials',
+    );
   }
   if (!parsed.success || faults.length > 0) {
     throw new BackupError('BAD_CONFIG', `the settings are wrong:\n${faults.map((line) => `  ${line}`).join('\n')}`, {
@@ -147,7 +158,9 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       secretAccessKey: values.S3_SECRET_KEY ?? null,
     },
     jobEnvironment: Object.fromEntries(
-      Object.entries(given).filter((entry): entry is [string, string] => entry[1] !== undefined && isInherited(entry[0])),
+      Object.entries(given).filter(
+        (entry): entry is [string, string] => entry[1] !== undefined && isInherited(entry[0]),
+      ),
     ),
   };
 }

@@ -4,7 +4,11 @@ import type { StoryContext } from './jobs/protocol.ts';
 import { planRetention, type RetentionPolicy } from './retention.ts';
 
 /** The names that were removed. */
-export async function prune(catalog: Catalog, policy: RetentionPolicy, context: StoryContext): Promise<readonly string[]> {
+export async function prune(
+  catalog: Catalog,
+  policy: RetentionPolicy,
+  context: StoryContext,
+): Promise<readonly string[]> {
   const plan = planRetention(await catalog.list(), policy, { now: context.now() });
   for (const { backup } of plan.removed) await catalog.remove(backup);
   return plan.removed.map(({ backup }) => backup.name);

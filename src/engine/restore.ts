@@ -44,7 +44,9 @@ export async function restoreDatabase(request: RestoreRequest, context: StoryCon
   const complaint = checkLiveDatabase(request.databasePath);
   if (complaint !== null) {
     throw new BackupError('DB_DAMAGED', `the restored database fails its check: ${complaint}`, {
-      hint: safety.backup ? `What was there before is safe in ${safety.backup}; restore that.` : `The old files are at ${setAside}.`,
+      hint: safety.backup
+        ? `What was there before is safe in ${safety.backup}; restore that.`
+        : `The old files are at ${setAside}.`,
     });
   }
   return { path: request.databasePath, mode: request.mode, safetyBackup: safety.backup, setAside };
@@ -81,7 +83,9 @@ function backupFacts(path: string): PlanFacts['backup'] {
 
 async function checkSource(request: RestoreRequest): Promise<void> {
   if (isLiveFile(request.source, request.databasePath)) {
-    throw new BackupError('BAD_BACKUP', `${request.sourceName} is the live database itself`, { hint: 'Name a backup instead.' });
+    throw new BackupError('BAD_BACKUP', `${request.sourceName} is the live database itself`, {
+      hint: 'Name a backup instead.',
+    });
   }
   const { sha256 } = await verifyFile(request.source, { method: 'quick' });
   if (request.sha256 !== null && sha256 !== request.sha256) {
@@ -92,7 +96,8 @@ async function checkSource(request: RestoreRequest): Promise<void> {
 }
 
 async function restoreToFile(request: RestoreRequest, context: StoryContext): Promise<Restored> {
-  if (request.to === null) throw new BackupError('BAD_REQUEST', 'a restore to a new file needs its path', { hint: 'Name it with `to`.' });
+  if (request.to === null)
+    throw new BackupError('BAD_REQUEST', 'a restore to a new file needs its path', { hint: 'Name it with `to`.' });
   const destination = resolve(request.to);
   context.onEvent({ type: 'step', name: 'place' });
   placeAsNewFile(request.source, destination);
@@ -135,10 +140,16 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
     if (reason.code === 'ABORTED') throw reason;
     if (request.mode === 'offline' && reason.code === 'DB_MISSING') return { backup: null, because: 'missing' };
     if (request.mode === 'offline' && unreadable.has(reason.code)) return { backup: null, because: 'unreadable' };
-    throw new BackupError('RESTORE_SAFETY_FAILED', `the safety copy could not be made, so nothing was changed: ${reason.message}`, {
-      hint: unreadable.has(reason.code) ? 'Stop the app and restore offline: the damaged files are then set aside.' : reason.hint,
-      cause: reason,
-    });
+    throw new BackupError(
+      'RESTORE_SAFETY_FAILED',
+      `the safety copy could not be made, so nothing was changed: ${reason.message}`,
+      {
+        hint: unreadable.has(reason.code)
+          ? 'Stop the app and restore offline: the damaged files are then set aside.'
+          : reason.hint,
+        cause: reason,
+      },
+    );
   }
 }
 

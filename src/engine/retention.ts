@@ -23,7 +23,11 @@ export const SAFETY_DAYS = 30;
 const DAY_MS = 86_400_000;
 
 /** @param backups newest first, as the catalog lists them. */
-export function planRetention(backups: readonly Backup[], policy: RetentionPolicy, options: { now: Date }): RetentionPlan {
+export function planRetention(
+  backups: readonly Backup[],
+  policy: RetentionPolicy,
+  options: { now: Date },
+): RetentionPlan {
   const newestVerified = backups.find(isVerified);
   const burst = middleOfStartBursts(backups, policy.startBurstMs);
   const kept: { backup: Backup; reasons: string[] }[] = [];
@@ -33,8 +37,12 @@ export function planRetention(backups: readonly Backup[], policy: RetentionPolic
     const reasons = [...holdReasons(backup, options.now)];
     if (backup === newestVerified) reasons.push('newest verified backup');
     const counts = backup.manifest !== null && backup.manifest.trigger !== 'safety' && !backup.manifest.pinned;
-    let dropReason = backup.manifest?.trigger === 'safety' ? `safety backup older than ${SAFETY_DAYS} days` : `older than the newest ${policy.count}`;
-    if (counts && burst.has(backup)) dropReason = 'between the oldest and the newest of several starts within one interval';
+    let dropReason =
+      backup.manifest?.trigger === 'safety'
+        ? `safety backup older than ${SAFETY_DAYS} days`
+        : `older than the newest ${policy.count}`;
+    if (counts && burst.has(backup))
+      dropReason = 'between the oldest and the newest of several starts within one interval';
     else if (counts && counted < policy.count) reasons.push(`one of the newest ${policy.count} (${++counted})`);
     if (reasons.length > 0) kept.push({ backup, reasons });
     else removed.push({ backup, reason: dropReason });
@@ -49,7 +57,8 @@ function* holdReasons(backup: Backup, now: Date): Generator<string> {
   }
   if (backup.manifest.pinned) yield 'pinned';
   const ageMs = now.getTime() - backup.createdAt.getTime();
-  if (backup.manifest.trigger === 'safety' && ageMs < SAFETY_DAYS * DAY_MS) yield `safety backup younger than ${SAFETY_DAYS} days`;
+  if (backup.manifest.trigger === 'safety' && ageMs < SAFETY_DAYS * DAY_MS)
+    yield `safety backup younger than ${SAFETY_DAYS} days`;
 }
 
 export function isVerified(backup: Backup): boolean {

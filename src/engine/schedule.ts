@@ -5,7 +5,8 @@
  */
 import { Cron } from 'croner';
 
-export type Schedule = { readonly kind: 'interval'; readonly intervalMs: number } | { readonly kind: 'cron'; readonly line: string };
+export type Schedule =
+  { readonly kind: 'interval'; readonly intervalMs: number } | { readonly kind: 'cron'; readonly line: string };
 
 /**
  * The next due time after `now`.

@@ -19,7 +19,9 @@ const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 export async function uploadBackup(request: UploadRequest, context: StoryContext): Promise<Uploaded> {
   const backup = await new Catalog(request.folder).find(request.name);
   if (!backup.manifest) {
-    throw new BackupError('BAD_BACKUP', `${request.name} has no readable manifest`, { hint: 'Adopt it first; only then is it uploaded.' });
+    throw new BackupError('BAD_BACKUP', `${request.name} has no readable manifest`, {
+      hint: 'Adopt it first; only then is it uploaded.',
+    });
   }
   const store = createS3Store({ ...request.s3, prefix: request.prefix });
   try {
@@ -31,7 +33,10 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
         sizeBytes: backup.sizeBytes,
         contentType: 'application/vnd.sqlite3',
       });
-      await store.put(manifestName(backup.name), bytesOf(formatManifest(backup.manifest)), { ...options, contentType: 'application/json' });
+      await store.put(manifestName(backup.name), bytesOf(formatManifest(backup.manifest)), {
+        ...options,
+        contentType: 'application/json',
+      });
     }
     await confirm(store, backup.manifest, context);
     context.onEvent({ type: 'step', name: 'prune' });
@@ -71,9 +76,13 @@ async function readRemoteManifest(store: ObjectStore, name: string, context: Sto
 async function confirm(store: ObjectStore, manifest: Manifest, context: StoryContext): Promise<void> {
   const head = await store.head(manifest.name, { signal: context.signal });
   if (head?.sizeBytes === manifest.artifact.sizeBytes) return;
-  throw new BackupError('S3_MISMATCH', `the copy of ${manifest.name} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, not ${manifest.artifact.sizeBytes}`, {
-    hint: 'It is uploaded again; the local backup is verified.',
-  });
+  throw new BackupError(
+    'S3_MISMATCH',
+    `the copy of ${manifest.name} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, not ${manifest.artifact.sizeBytes}`,
+    {
+      hint: 'It is uploaded again; the local backup is verified.',
+    },
+  );
 }
 
 /** The file's bytes, refused at their end when they are not what was verified: the upload is then abandoned. */

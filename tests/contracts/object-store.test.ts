@@ -11,7 +11,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BackupError, type ErrorCode } from '../../src/engine/errors.ts';
 import { createLocalStore } from '../../src/engine/targets/local-store.ts';
-import { getBytes, isNotThere, isPermanent, type GetOptions, type ObjectStore } from '../../src/engine/targets/object-store.ts';
+import {
+  getBytes,
+  isNotThere,
+  isPermanent,
+  type GetOptions,
+  type ObjectStore,
+} from '../../src/engine/targets/object-store.ts';
 import { createS3Store, type S3Options } from '../../src/engine/targets/s3-store.ts';
 import { partBytesFor } from '../../src/engine/targets/s3-upload.ts';
 import { type Effect, type S3Server, startS3Server } from '../support/s3-server.ts';
@@ -21,7 +27,16 @@ import { createMemoryStore } from './memory-store.ts';
 setDefaultTimeout(60_000);
 
 const MiB = 1024 ** 2;
-const oddKeys = ["é ü+&%#?'()*!~ ☃.txt", 'a/b/c.d/..e', '.hidden/.x', '𝒳/ﬀ', 'with space/and=sign;comma,', '-dash', 'CON', '<b>&amp;"</b>'];
+const oddKeys = [
+  "é ü+&%#?'()*!~ ☃.txt",
+  'a/b/c.d/..e',
+  '.hidden/.x',
+  '𝒳/ﬀ',
+  'with space/and=sign;comma,',
+  '-dash',
+  'CON',
+  '<b>&amp;"</b>',
+];
 const badKeys = [
   '',
   '/',
@@ -86,7 +101,9 @@ describe.each<[string, () => Promise<ObjectStore>]>([
 
   test('stores 20 MiB and a bit from a source that reuses its buffer, in uneven chunks', async () => {
     const { source, sizeBytes, digest } = randomSource(20 * MiB + 12_345);
-    expect(await store.put('large', source, { sizeBytes, contentType: 'application/octet-stream' })).toEqual({ sizeBytes });
+    expect(await store.put('large', source, { sizeBytes, contentType: 'application/octet-stream' })).toEqual({
+      sizeBytes,
+    });
     expect((await store.head('large'))?.sizeBytes).toBe(sizeBytes);
     expect(await digestOf(store.get('large'))).toBe(digest());
   });
@@ -148,20 +165,23 @@ describe.each<[string, () => Promise<ObjectStore>]>([
     expect(await textOf(store, 'race')).toBe(`nonce ${won[0]}`);
   });
 
-  test.each([0, 3 * MiB, 20 * MiB])('a source that throws after %d bytes leaves nothing, or the old object', async (sizeBytes) => {
-    const broken = async function* () {
-      yield* randomSource(sizeBytes).source;
-      throw new RangeError('the disk went away');
-    };
-    await store.put('old', once('old'));
-    for (const key of ['new', 'old']) {
-      // The source's own error, not one of ours.
-      await expect(store.put(key, broken(), { sizeBytes })).rejects.toThrow(new RangeError('the disk went away'));
-    }
-    expect(await store.head('new')).toBeNull();
-    expect(await textOf(store, 'old')).toBe('old');
-    expect(await keysOf(store)).toEqual(['old']);
-  });
+  test.each([0, 3 * MiB, 20 * MiB])(
+    'a source that throws after %d bytes leaves nothing, or the old object',
+    async (sizeBytes) => {
+      const broken = async function* () {
+        yield* randomSource(sizeBytes).source;
+        throw new RangeError('the disk went away');
+      };
+      await store.put('old', once('old'));
+      for (const key of ['new', 'old']) {
+        // The source's own error, not one of ours.
+        await expect(store.put(key, broken(), { sizeBytes })).rejects.toThrow(new RangeError('the disk went away'));
+      }
+      expect(await store.head('new')).toBeNull();
+      expect(await textOf(store, 'old')).toBe('old');
+      expect(await keysOf(store)).toEqual(['old']);
+    },
+  );
 
   test.each([1 * MiB, 18 * MiB])('a put aborted after %d bytes leaves nothing', async (sizeBytes) => {
     const stopper = new AbortController();
@@ -381,19 +401,22 @@ describe('s3 store', () => {
     }
   });
 
-  test.each(['S3_CLOCK', 'S3_MISMATCH', 'S3_FAILED', 'S3_NO_BUCKET', 'UNSUPPORTED'] as const)('%s has its own words', async (code) => {
-    const effect = {
-      S3_CLOCK: { status: 403, code: 'RequestTimeTooSkewed' },
-      S3_MISMATCH: { status: 400, code: 'XAmzContentSHA256Mismatch' },
-      S3_FAILED: { status: 507, code: 'InsufficientStorage' },
-      S3_NO_BUCKET: { status: 301, code: 'PermanentRedirect' },
-      UNSUPPORTED: { status: 501, code: 'NotImplemented' },
-    }[code];
-    server.faults.push({ match: /^PUT/, effect });
-    const error = await fails(code, store.put('key', once('x')));
-    expect(error.message).not.toMatch(/unknown/i);
-    expect(error.hint).toMatch(/^[A-Z].*\.$/);
-  });
+  test.each(['S3_CLOCK', 'S3_MISMATCH', 'S3_FAILED', 'S3_NO_BUCKET', 'UNSUPPORTED'] as const)(
+    '%s has its own words',
+    async (code) => {
+      const effect = {
+        S3_CLOCK: { status: 403, code: 'RequestTimeTooSkewed' },
+        S3_MISMATCH: { status: 400, code: 'XAmzContentSHA256Mismatch' },
+        S3_FAILED: { status: 507, code: 'InsufficientStorage' },
+        S3_NO_BUCKET: { status: 301, code: 'PermanentRedirect' },
+        UNSUPPORTED: { status: 501, code: 'NotImplemented' },
+      }[code];
+      server.faults.push({ match: /^PUT/, effect });
+      const error = await fails(code, store.put('key', once('x')));
+      expect(error.message).not.toMatch(/unknown/i);
+      expect(error.hint).toMatch(/^[A-Z].*\.$/);
+    },
+  );
 
   test.each<[string, Effect]>([
     // Not SlowDown: the SDK would wait longer, and this is no test of patience.
@@ -464,7 +487,8 @@ describe('s3 store', () => {
   });
 
   test('a completion that answers 200 with an error in its body is a failure', async () => {
-    const body = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>InternalError</Code><Message>try again</Message></Error>';
+    const body =
+      '<?xml version="1.0" encoding="UTF-8"?><Error><Code>InternalError</Code><Message>try again</Message></Error>';
     server.faults.push({ match: /^POST .*uploadId/, effect: { body } });
     await fails('S3_FAILED', store.put('key', randomSource(9 * MiB).source));
     expectPartsRemoved();
@@ -603,7 +627,8 @@ describe('s3 store', () => {
       { endpoint: 'https://host/bucket' },
       { endpoint: 'http://' },
     ];
-    for (const options of refused) expect(() => createS3Store(s3Options(options))).toThrow(expect.objectContaining({ code: 'BAD_CONFIG' }));
+    for (const options of refused)
+      expect(() => createS3Store(s3Options(options))).toThrow(expect.objectContaining({ code: 'BAD_CONFIG' }));
   });
 
   function expectPartsRemoved(): void {

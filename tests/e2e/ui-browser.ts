@@ -1,8 +1,20 @@
-/** A headless browser for the page's tests: the one that npm carries, or the system's where that lacks libraries. */
-import { existsSync } from 'node:fs';
-import sparticuz from '@sparticuz/chromium';
+/**
+ * A headless browser for the page's tests, from npm alone: `@sparticuz/chromium` carries the program, the few libraries
+ * that a bare machine lacks (NSS, NSPR, expat) and a font. Debian's chromium stands in where that program can't run.
+ *
+ * It is unpacked once, into `node_modules/.cache`, under a temporary name until it is whole: the package's own place,
+ * the system's temporary folder, keeps the half file of a test that was killed, and another user's file.
+ */
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { inflate } from '@sparticuz/chromium';
 import { type Browser, chromium } from 'playwright-core';
 
+/**
+ * The package's own arguments are left out: `--single-process` ends the browser with its first closed page, and
+ * `--disable-web-security` would hide what these tests look for.
+ */
 const args = [
   '--no-sandbox',
   '--disable-gpu',
@@ -13,16 +25,46 @@ const args = [
   '--disable-sync',
 ];
 const systemBrowser = '/usr/bin/chromium';
+const carried = fileURLToPath(new URL('../../node_modules/@sparticuz/chromium/bin', import.meta.url));
+const parts = ['chromium.br', 'fonts.tar.br', 'swiftshader.tar.br', 'al2023.tar.br'];
 
-/**
- * The package's own arguments are left out: `--single-process` ends the browser with its first closed page, and
- * `--disable-web-security` would hide what these tests look for.
- */
 export async function openBrowser(): Promise<Browser> {
   try {
-    return await chromium.launch({ executablePath: await sparticuz.executablePath(), args });
+    const folder = await unpack();
+    const env = {
+      ...process.env,
+      LD_LIBRARY_PATH: join(folder, 'al2023/lib'),
+      ...(existsSync('/etc/fonts') ? {} : { FONTCONFIG_PATH: join(folder, 'fonts') }),
+    };
+    return await chromium.launch({ executablePath: join(folder, 'chromium'), args, env });
   } catch (error) {
-    if (!existsSync(systemBrowser)) throw error;
-    return chromium.launch({ executablePath: systemBrowser, args });
+    if (existsSync(systemBrowser)) return chromium.launch({ executablePath: systemBrowser, args });
+    throw new Error('No browser starts here: run `apt-get install -y chromium` as root, then the tests again.', {
+      cause: error,
+    });
   }
+}
+
+/** The folder of the unpacked browser. */
+async function unpack(): Promise<string> {
+  const { version }: { version: string } = await Bun.file(join(carried, '../package.json')).json();
+  const cache = fileURLToPath(new URL('../../node_modules/.cache/', import.meta.url));
+  const folder = join(cache, `chromium-${version}`);
+  if (existsSync(folder)) return folder;
+  mkdirSync(cache, { recursive: true });
+  const staging = mkdtempSync(`${folder}-`);
+  // The package unpacks into the temporary folder, wherever that is.
+  const before = process.env.TMPDIR;
+  process.env.TMPDIR = staging;
+  try {
+    await Promise.all(parts.map((part) => inflate(join(carried, part))));
+    renameSync(staging, folder);
+  } catch (error) {
+    rmSync(staging, { recursive: true, force: true });
+    if (!existsSync(folder)) throw error;
+  } finally {
+    if (before === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = before;
+  }
+  return folder;
 }

@@ -42,12 +42,18 @@ test('a run killed at any of ten moments leaves no half backup, and the next run
       await killedRun(database, backups, moment);
       const catalog = new Catalog(backups);
       for (const backup of await catalog.list()) {
-        expect({ moment, fault: backup.fault, manifest: backup.manifest !== null }).toEqual({ moment, fault: null, manifest: true });
+        expect({ moment, fault: backup.fault, manifest: backup.manifest !== null }).toEqual({
+          moment,
+          fault: null,
+          manifest: true,
+        });
         expect(judgeBank(backup.path).complaint).toBeNull();
       }
     }
     expect(await finishedRun(database, backups)).toBe('result');
-    const left = readdirSync(backups).filter((entry) => isBackupName(entry) && !existsSync(join(backups, `${entry}.json`)));
+    const left = readdirSync(backups).filter(
+      (entry) => isBackupName(entry) && !existsSync(join(backups, `${entry}.json`)),
+    );
     expect(left).toEqual([]);
     expect(readdirSync(join(backups, STAGING_FOLDER))).toEqual([]);
     expect(readdirSync(backups).filter((entry) => entry.endsWith('.tmp'))).toEqual([]);
@@ -69,7 +75,9 @@ function startJob(database: string, backups: string) {
     retention: { count: 3, startBurstMs: 60_000 },
     lockWaitMs: 5_000,
   };
-  const job = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', jobScript], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const job = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', jobScript], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   job.stdin.write(`${JSON.stringify(request)}\n`);
   return job;
 }

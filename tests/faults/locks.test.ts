@@ -27,7 +27,9 @@ test('the usual recipe, checkpoint and copyFile in the app, loses the same rows'
 async function rowsAfterCrash(way: 'ours' | 'recipe'): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'velist-locks-'));
   const database = join(folder, 'app.sqlite');
-  const app = spawn(process.execPath, [appScript, way, database, join(folder, 'backups')], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const app = spawn(process.execPath, [appScript, way, database, join(folder, 'backups')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   try {
     const lines = createInterface({ input: app.stdout });
     await once(lines, 'line');

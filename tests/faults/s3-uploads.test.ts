@@ -108,7 +108,8 @@ test('what waits is uploaded by the next start, and an upload that was done is n
   server.faults.length = 0;
 
   rmSync(join(folder, 'state.sqlite'), { force: true });
-  const puts = () => server.requests.filter((request) => request.method === 'PUT' && request.url.includes('.sqlite')).length;
+  const puts = () =>
+    server.requests.filter((request) => request.method === 'PUT' && request.url.includes('.sqlite')).length;
   const putsBefore = puts();
   const second = newService();
   const uploaded = new Promise<void>((resolve) => {
@@ -156,7 +157,9 @@ test('a wrong key is told in one sentence, and the secret is nowhere', async () 
   expect(result).toMatchObject({ success: true, s3Uploaded: false });
   const status = await service.getStatus();
   expect(status.s3.error?.code).toBe('S3_DENIED');
-  expect(JSON.stringify([lines, result, status, service.getConfig(), service.getRuns()])).not.toContain('a-wrong-secret');
+  expect(JSON.stringify([lines, result, status, service.getConfig(), service.getRuns()])).not.toContain(
+    'a-wrong-secret',
+  );
   await service.close();
 });
 

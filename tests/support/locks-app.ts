@@ -15,7 +15,12 @@ database.run('INSERT INTO rows DEFAULT VALUES');
 
 if (way === 'ours') {
   const service = createServiceFromEnvironment({
-    env: { PATH: process.env.PATH, DATABASE_URL: path, BACKUP_LOCAL_PATH: backups, BACKUP_STATE_PATH: `${backups}-state.sqlite` },
+    env: {
+      PATH: process.env.PATH,
+      DATABASE_URL: path,
+      BACKUP_LOCAL_PATH: backups,
+      BACKUP_STATE_PATH: `${backups}-state.sqlite`,
+    },
     write: () => {},
   });
   const result = await service.performBackup();

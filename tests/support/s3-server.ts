@@ -95,7 +95,9 @@ export async function startS3Server(): Promise<S3Server> {
 
   app.addHook('preHandler', async (request, reply) => {
     if (request.headers['x-own'] === ownMark) return;
-    const body = Buffer.isBuffer(request.body) ? request.body : Buffer.from(typeof request.body === 'string' ? request.body : '');
+    const body = Buffer.isBuffer(request.body)
+      ? request.body
+      : Buffer.from(typeof request.body === 'string' ? request.body : '');
     const refusal = refuseBody(body, request.headers);
     if (refusal) return refuse(reply, refusal);
 
@@ -112,11 +114,16 @@ export async function startS3Server(): Promise<S3Server> {
     });
     const { 'if-none-match': ifNoneMatch, 'if-match': ifMatch } = request.headers;
     if (ifNoneMatch === undefined && ifMatch === undefined) return;
-    const found = await app.inject({ method: 'HEAD', url: path, headers: { 'x-own': ownMark, host: request.headers.host ?? '' } });
+    const found = await app.inject({
+      method: 'HEAD',
+      url: path,
+      headers: { 'x-own': ownMark, host: request.headers.host ?? '' },
+    });
     const exists = found.statusCode === 200;
     if (ifNoneMatch === '*' && exists) return refuse(reply, { status: 412, code: 'PreconditionFailed' });
     if (ifMatch !== undefined && !exists) return refuse(reply, { status: 404, code: 'NoSuchKey' });
-    if (ifMatch !== undefined && ifMatch !== found.headers.etag) return refuse(reply, { status: 412, code: 'PreconditionFailed' });
+    if (ifMatch !== undefined && ifMatch !== found.headers.etag)
+      return refuse(reply, { status: 412, code: 'PreconditionFailed' });
   });
 
   app.addHook('onSend', async (request, reply, payload) => {
@@ -136,7 +143,10 @@ export async function startS3Server(): Promise<S3Server> {
     if (partial !== null && Buffer.isBuffer(payload)) {
       // Past Fastify, which would mend the length of a body that is shorter than announced.
       reply.hijack();
-      reply.raw.writeHead(reply.statusCode, { ...reply.getHeaders(), 'content-length': payload.length } as OutgoingHttpHeaders);
+      reply.raw.writeHead(reply.statusCode, {
+        ...reply.getHeaders(),
+        'content-length': payload.length,
+      } as OutgoingHttpHeaders);
       reply.raw.flushHeaders();
       reply.raw.write(payload.subarray(0, partial.bytes), () => {
         if (partial.isCut) setTimeout(() => request.raw.socket.destroy(), 20);
@@ -155,7 +165,11 @@ export async function startS3Server(): Promise<S3Server> {
     faults,
     requests,
     async createBucket(name) {
-      const made = await app.inject({ method: 'PUT', url: `/${name}`, headers: { 'x-own': ownMark, host: new URL(endpoint).host } });
+      const made = await app.inject({
+        method: 'PUT',
+        url: `/${name}`,
+        headers: { 'x-own': ownMark, host: new URL(endpoint).host },
+      });
       if (made.statusCode !== 200) throw new Error(`the bucket was not made: ${made.statusCode} ${made.body}`);
     },
     async close() {
@@ -200,7 +214,9 @@ function refuseSignature(method: string, url: string, headers: Headers): Refusal
   const [path = '/', query = ''] = url.split('?');
   const parameters = new URLSearchParams(query);
   const isPresigned = parameters.has('X-Amz-Signature');
-  const header = /Credential=([^,]+),\s*SignedHeaders=([^,]+),\s*Signature=([0-9a-f]+)/.exec(text(headers.authorization));
+  const header = /Credential=([^,]+),\s*SignedHeaders=([^,]+),\s*Signature=([0-9a-f]+)/.exec(
+    text(headers.authorization),
+  );
   const credential = (isPresigned ? parameters.get('X-Amz-Credential') : header?.[1]) ?? '';
   const signedHeaders = (isPresigned ? parameters.get('X-Amz-SignedHeaders') : header?.[2]) ?? '';
   const signature = (isPresigned ? parameters.get('X-Amz-Signature') : header?.[3]) ?? '';
@@ -211,7 +227,8 @@ function refuseSignature(method: string, url: string, headers: Headers): Refusal
   if (keyId !== accessKeyId) return { status: 403, code: 'InvalidAccessKeyId' };
   const signedAt = Date.parse(date.replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, '$1-$2-$3T$4:$5:$6Z'));
   if (isPresigned) {
-    if (Date.now() > signedAt + 1000 * Number(parameters.get('X-Amz-Expires'))) return { status: 403, code: 'AccessDenied' };
+    if (Date.now() > signedAt + 1000 * Number(parameters.get('X-Amz-Expires')))
+      return { status: 403, code: 'AccessDenied' };
   } else if (!(Math.abs(Date.now() - signedAt) <= largestSkewMs)) {
     return { status: 403, code: 'RequestTimeTooSkewed' };
   }
@@ -222,18 +239,26 @@ function refuseSignature(method: string, url: string, headers: Headers): Refusal
     .map((part) => (part.includes('=') ? part : `${part}=`))
     .sort()
     .join('&');
-  const canonicalHeaders = signedHeaders.split(';').map((name) => `${name}:${text(headers[name]).trim().replace(/ +/g, ' ')}`);
+  const canonicalHeaders = signedHeaders
+    .split(';')
+    .map((name) => `${name}:${text(headers[name]).trim().replace(/ +/g, ' ')}`);
   const payloadDigest = isPresigned ? 'UNSIGNED-PAYLOAD' : text(headers['x-amz-content-sha256']);
-  const canonicalRequest = [method, path, canonicalQuery, ...canonicalHeaders, '', signedHeaders, payloadDigest].join('\n');
+  const canonicalRequest = [method, path, canonicalQuery, ...canonicalHeaders, '', signedHeaders, payloadDigest].join(
+    '\n',
+  );
   const signingKey = [...scope].reduce<string | Buffer>((key, part) => hmac(key, part), `AWS4${secretAccessKey}`);
-  const wanted = hmac(signingKey, ['AWS4-HMAC-SHA256', date, scope.join('/'), sha256(canonicalRequest)].join('\n')).toString('hex');
+  const wanted = hmac(
+    signingKey,
+    ['AWS4-HMAC-SHA256', date, scope.join('/'), sha256(canonicalRequest)].join('\n'),
+  ).toString('hex');
   const isRight = wanted.length === signature.length && timingSafeEqual(Buffer.from(wanted), Buffer.from(signature));
   return isRight ? null : { status: 403, code: 'SignatureDoesNotMatch' };
 }
 
 function refuseBody(body: Buffer, headers: Headers): Refusal | null {
   const digest = text(headers['x-amz-content-sha256']);
-  if (/^[0-9a-f]{64}$/.test(digest) && sha256(body) !== digest) return { status: 400, code: 'XAmzContentSHA256Mismatch' };
+  if (/^[0-9a-f]{64}$/.test(digest) && sha256(body) !== digest)
+    return { status: 400, code: 'XAmzContentSHA256Mismatch' };
   const md5 = text(headers['content-md5']);
   if (md5 !== '' && createHash('md5').update(body).digest('base64') !== md5) return { status: 400, code: 'BadDigest' };
   return null;

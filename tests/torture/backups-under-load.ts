@@ -13,7 +13,11 @@ import { judgeBank, makeBank, startWriter } from '../support/bank.ts';
 import { startApp } from '../support/app.ts';
 
 const { values } = parseArgs({
-  options: { megabytes: { type: 'string', default: '500' }, backups: { type: 'string', default: '30' }, folder: { type: 'string' } },
+  options: {
+    megabytes: { type: 'string', default: '500' },
+    backups: { type: 'string', default: '30' },
+    folder: { type: 'string' },
+  },
 });
 const folder = mkdtempSync(join(values.folder ?? tmpdir(), 'velist-load-'));
 const database = join(folder, 'app.sqlite');
@@ -22,7 +26,11 @@ try {
   console.log(`making a bank of ${values.megabytes} MB`);
   makeBank(database, { sizeBytes: Number(values.megabytes) * 1024 * 1024 });
   const writer = await startWriter(database);
-  const app = await startApp({ database, backups, environment: { BACKUP_ENABLED: 'false', BACKUP_RETENTION_COUNT: '10' } });
+  const app = await startApp({
+    database,
+    backups,
+    environment: { BACKUP_ENABLED: 'false', BACKUP_RETENTION_COUNT: '10' },
+  });
   let good = 0;
   const count = Number(values.backups);
   for (let number = 1; number <= count; number++) {

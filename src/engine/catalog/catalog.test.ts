@@ -16,14 +16,17 @@ import { join } from 'node:path';
 import { makeDatabase, manifestOf, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { nameBackup, STAGING_FOLDER } from './artifact.ts';
 import { Catalog } from './catalog.ts';
-import type { Manifest } from './manifest.ts';
 
 const scratch = scratchFolders();
 const at = (text: string) => new Date(`2024-01-15T${text}Z`);
 const noon = nameBackup(at('12:00:00.000'));
 
 /** A file of two pages with a manifest, as a run leaves it. */
-async function addBackup(catalog: Catalog, time: string, change: Partial<Manifest> = {}): Promise<string> {
+async function addBackup(
+  catalog: Catalog,
+  time: string,
+  change: Parameters<typeof manifestOf>[1] = {},
+): Promise<string> {
   const manifest = manifestOf(at(time), change);
   writeFileSync(join(catalog.folder, manifest.name), Buffer.alloc(8192));
   await catalog.writeManifest(manifest);

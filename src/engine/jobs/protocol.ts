@@ -7,7 +7,8 @@ import type { ErrorBody } from '../errors.ts';
 import type { RetentionPolicy } from '../retention.ts';
 
 export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
-export type StepName = 'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
+export type StepName =
+  'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
 
 export interface BackupRequest {
   readonly kind: 'backup';
@@ -137,7 +138,10 @@ export type JobEvent =
   /** The moment of the database is fixed: who asks from now on needs another run. */
   | { readonly type: 'pinned'; readonly backup: string };
 
-export type JobMessage = JobEvent | { readonly type: 'result'; readonly value: unknown } | { readonly type: 'error'; readonly error: ErrorBody; readonly stack: string };
+export type JobMessage =
+  | JobEvent
+  | { readonly type: 'result'; readonly value: unknown }
+  | { readonly type: 'error'; readonly error: ErrorBody; readonly stack: string };
 
 /** What the stories of the engine are handed. */
 export interface StoryContext {

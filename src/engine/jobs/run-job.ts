@@ -26,7 +26,10 @@ const STDERR_CHARACTERS_MAX = 4_000;
  * @throws BackupError as the job's story threw it, ABORTED when stopped by the signal, JOB_DIED when it ended without
  * an answer.
  */
-export async function runJob<Kind extends JobKind>(request: JobMap[Kind]['request'], options: JobOptions): Promise<JobMap[Kind]['result']> {
+export async function runJob<Kind extends JobKind>(
+  request: JobMap[Kind]['request'],
+  options: JobOptions,
+): Promise<JobMap[Kind]['result']> {
   options.signal?.throwIfAborted();
   const child = spawn(process.execPath, [...runtimeArguments, jobPath], {
     env: { ...options.environment, BUN_BE_BUN: '1' },
@@ -60,7 +63,8 @@ export async function runJob<Kind extends JobKind>(request: JobMap[Kind]['reques
     });
     if (answer?.type === 'result') return answer.value as JobMap[Kind]['result']; // by the protocol
     if (answer?.type === 'error') throw withStack(BackupError.fromJSON(answer.error), answer.stack);
-    if (options.signal?.aborted) throw new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' });
+    if (options.signal?.aborted)
+      throw new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' });
     throw died(ended, complaint);
   } finally {
     clearTimeout(killTimer);
@@ -72,11 +76,16 @@ export async function runJob<Kind extends JobKind>(request: JobMap[Kind]['reques
 const onBun = process.versions['bun'] !== undefined;
 const runtimeArguments = onBun ? ['--config=/dev/null', '--no-env-file'] : ['--disable-warning=ExperimentalWarning'];
 /** The job is TypeScript beside us in the sources, JavaScript beside us in the package. */
-const jobPath = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './job-main.ts' : './job-main.js', import.meta.url));
+const jobPath = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? './job-main.ts' : './job-main.js', import.meta.url),
+);
 
 function died(how: string, complaint: string): BackupError {
   return new BackupError('JOB_DIED', `the job ended without an answer (${how})`, {
-    hint: complaint.trim() === '' ? 'It was killed, perhaps for want of memory. Try again.' : `It said: ${complaint.trim()}`,
+    hint:
+      complaint.trim() === ''
+        ? 'It was killed, perhaps for want of memory. Try again.'
+        : `It said: ${complaint.trim()}`,
   });
 }
 

@@ -19,7 +19,8 @@ export function digestFile(path: string): string {
   try {
     const hash = createHash('sha256');
     const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-    for (let length = readSync(file, chunk); length > 0; length = readSync(file, chunk)) hash.update(chunk.subarray(0, length));
+    for (let length = readSync(file, chunk); length > 0; length = readSync(file, chunk))
+      hash.update(chunk.subarray(0, length));
     return hash.digest('hex');
   } finally {
     closeSync(file);

@@ -85,7 +85,10 @@ export function pinDatabase(databasePath: string, options: { now: () => Date; ti
   }
 }
 
-function pin(connection: DatabaseSync, at: { path: string; descriptor: number; databasePath: string; now: () => Date }): PinnedDatabase {
+function pin(
+  connection: DatabaseSync,
+  at: { path: string; descriptor: number; databasePath: string; now: () => Date },
+): PinnedDatabase {
   const journalMode = String(pragma(connection, 'journal_mode'));
   const checkpoint = journalMode === 'wal' && mayCheckpoint(connection) ? checkpointPassively(connection) : null;
   connection.exec('BEGIN');
@@ -122,11 +125,16 @@ function pin(connection: DatabaseSync, at: { path: string; descriptor: number; d
 }
 
 /** Rows of each ordinary table, or null when the deadline passed: counting is a courtesy, never a wait. */
-export function countRows(connection: DatabaseSync, options: { deadlineMs: number }): ReadonlyMap<string, number> | null {
+export function countRows(
+  connection: DatabaseSync,
+  options: { deadlineMs: number },
+): ReadonlyMap<string, number> | null {
   const startedMs = performance.now();
   const rows = new Map<string, number>();
   const tables = connection
-    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+    .prepare(
+      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
+    )
     .all();
   for (const { name } of tables) {
     if (performance.now() - startedMs > options.deadlineMs) return null;

@@ -7,7 +7,22 @@
  * - offline: only when nobody holds the database; its log and shared memory are removed *before* the rename, because an
  *   old log beside a restored file silently undoes the restore.
  */
-import { chmodSync, closeSync, copyFileSync, constants, existsSync, fsyncSync, linkSync, openSync, readdirSync, readlinkSync, realpathSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { BackupError } from '../errors.ts';
@@ -42,9 +57,13 @@ export function placeAsNewFile(source: string, destination: string): void {
 export async function placeOnline(source: string, databasePath: string): Promise<void> {
   const pageSizes = [pageSizeOf(source), pageSizeOf(databasePath)];
   if (pageSizes[0] !== pageSizes[1]) {
-    throw new BackupError('PAGE_SIZE_DIFFERS', `the backup has pages of ${pageSizes[0]} bytes, the database in use of ${pageSizes[1]}`, {
-      hint: 'SQLite can not do that while the database is in use: stop the app and restore offline.',
-    });
+    throw new BackupError(
+      'PAGE_SIZE_DIFFERS',
+      `the backup has pages of ${pageSizes[0]} bytes, the database in use of ${pageSizes[1]}`,
+      {
+        hint: 'SQLite can not do that while the database is in use: stop the app and restore offline.',
+      },
+    );
   }
   const from = new DatabaseSync(source, { readOnly: true });
   try {
@@ -178,7 +197,9 @@ function isOpenSomewhere(path: string): boolean {
     .filter((entry) => /^\d+$/.test(entry))
     .some((pid) => {
       try {
-        return readdirSync(`/proc/${pid}/fd`).some((descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`) === real);
+        return readdirSync(`/proc/${pid}/fd`).some(
+          (descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`) === real,
+        );
       } catch {
         // The process ended meanwhile, or is another user's.
         return false;

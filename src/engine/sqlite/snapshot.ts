@@ -47,7 +47,11 @@ const WAL_COPIES_MAX = 3;
  *
  * @throws BackupError DISK_FULL, NO_PERMISSION, ABORTED, INTERNAL.
  */
-export async function takeSnapshot(pinned: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<Snapshot> {
+export async function takeSnapshot(
+  pinned: PinnedDatabase,
+  destination: string,
+  options: SnapshotOptions,
+): Promise<Snapshot> {
   {
     using pin = pinned;
     if (pin.method === 'vacuum-into') pin.vacuumInto(destination);
@@ -102,7 +106,7 @@ async function copyDescriptor(from: number, destination: string, options: Snapsh
   try {
     const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
     let unsynced = 0;
-    for (let done = 0; ; ) {
+    for (let done = 0; ;) {
       const length = readSync(from, chunk, 0, CHUNK_BYTES, done);
       if (length === 0) break;
       writeWhole(to, chunk, length, done);
@@ -126,7 +130,7 @@ async function copyDescriptor(from: number, destination: string, options: Snapsh
 }
 
 function writeWhole(to: number, chunk: Buffer, length: number, position: number): void {
-  for (let written = 0; written < length; ) {
+  for (let written = 0; written < length;) {
     written += writeSync(to, chunk, written, length - written, position + written);
   }
 }

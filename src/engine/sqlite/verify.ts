@@ -34,7 +34,10 @@ export interface VerifiedSnapshot extends Findings {
 }
 
 /** @throws BackupError VERIFY_FAILED with SQLite's first complaint. */
-export async function verifySnapshot(snapshot: Snapshot, options: { method: VerifyMethod; now: () => Date }): Promise<VerifiedSnapshot> {
+export async function verifySnapshot(
+  snapshot: Snapshot,
+  options: { method: VerifyMethod; now: () => Date },
+): Promise<VerifiedSnapshot> {
   const findings = await verifyFile(snapshot.path, options);
   return { ...findings, path: snapshot.path, method: options.method, verifiedAt: options.now() } as VerifiedSnapshot; // the brand
 }
@@ -44,7 +47,8 @@ export async function verifySnapshot(snapshot: Snapshot, options: { method: Veri
  */
 export async function verifyFile(path: string, options: { method: VerifyMethod }): Promise<Findings> {
   const sizeBytes = statSync(path).size;
-  if (!hasSqliteHeader(path)) throw failed(`${sizeBytes === 0 ? 'the file is empty' : 'the file does not begin like a SQLite database'}`);
+  if (!hasSqliteHeader(path))
+    throw failed(`${sizeBytes === 0 ? 'the file is empty' : 'the file does not begin like a SQLite database'}`);
   const digest = digestInBackground(path);
   // When the check below throws first, nobody is left to hear the digest fail.
   digest.catch(() => {});

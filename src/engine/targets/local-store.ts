@@ -16,7 +16,14 @@ import { type FileHandle, link, lstat, mkdir, open, readdir, realpath, rename, u
 import { dirname, join, resolve, sep } from 'node:path';
 import { BackupError, errnoCode } from '../errors.ts';
 import { checkKey, compareKeys, isKey } from './object-key.ts';
-import { type DeleteFailure, type ListedObject, notThere, type ObjectHead, type ObjectStore, throwIfAborted } from './object-store.ts';
+import {
+  type DeleteFailure,
+  type ListedObject,
+  notThere,
+  type ObjectHead,
+  type ObjectStore,
+  throwIfAborted,
+} from './object-store.ts';
 
 export interface LocalStoreOptions {
   /** The folder; made on the first write. */
@@ -99,7 +106,12 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
     await syncFolder(dirname(path));
   }
 
-  async function* walk(folder: string, keyBefore: string, prefix: string, signal?: AbortSignal): AsyncIterable<ListedObject> {
+  async function* walk(
+    folder: string,
+    keyBefore: string,
+    prefix: string,
+    signal?: AbortSignal,
+  ): AsyncIterable<ListedObject> {
     throwIfAborted(signal);
     const entries = await entriesOf(folder);
     // A folder sorts as its name with the slash, so that the keys below it come in the order of their bytes.

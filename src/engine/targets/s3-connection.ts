@@ -62,12 +62,22 @@ export interface SendOptions {
 const slowestUploadBytesPerSecond = 64 * 1024;
 
 export function connectS3(options: S3Options): S3Connection {
-  const { bucket, accessKeyId, secretAccessKey, maxAttempts = 6, connectTimeoutMs = 10_000, requestTimeoutMs = 60_000 } = options;
+  const {
+    bucket,
+    accessKeyId,
+    secretAccessKey,
+    maxAttempts = 6,
+    connectTimeoutMs = 10_000,
+    requestTimeoutMs = 60_000,
+  } = options;
   const region = options.region || 'us-east-1';
   const endpoint = options.endpoint ? parseEndpoint(options.endpoint) : null;
   if (!bucket) throw badConfig('no bucket is named', 'Set S3_BUCKET.');
   if (!accessKeyId !== !secretAccessKey) {
-    throw badConfig('only one half of the S3 credentials is set', 'Set both S3_ACCESS_KEY and S3_SECRET_KEY, or neither.');
+    throw badConfig(
+      'only one half of the S3 credentials is set',
+      'Set both S3_ACCESS_KEY and S3_SECRET_KEY, or neither.',
+    );
   }
   const amazon = endpoint === null || endpoint.hostname.endsWith('.amazonaws.com');
   const forcePathStyle = options.forcePathStyle ?? !amazon;
@@ -106,7 +116,9 @@ export function connectS3(options: S3Options): S3Connection {
         const module = await sdk();
         client ??= new module.S3Client(config);
         const requestTimeout =
-          uploadBytes === undefined ? undefined : requestTimeoutMs + Math.ceil((uploadBytes / slowestUploadBytesPerSecond) * 1000);
+          uploadBytes === undefined
+            ? undefined
+            : requestTimeoutMs + Math.ceil((uploadBytes / slowestUploadBytesPerSecond) * 1000);
         return await request(client, module, { abortSignal: signal, requestTimeout });
       } catch (error) {
         if (rawErrors && !signal?.aborted) throw error;

@@ -29,7 +29,8 @@ export async function* downloadFromS3(
   let fruitlessCuts = 0;
 
   for (;;) {
-    const range = position === 0 && end === undefined ? undefined : `bytes=${position}-${end === undefined ? '' : end - 1}`;
+    const range =
+      position === 0 && end === undefined ? undefined : `bytes=${position}-${end === undefined ? '' : end - 1}`;
     const input = { Bucket: place.bucket, Key: remoteKey, Range: range, IfMatch: etag };
     const startedAt = position;
     let brokenBy: unknown;

@@ -25,7 +25,8 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
   const { name, status, attempts } = factsOf(error);
   const network = networkCode(error);
   const describe = describePlace(place);
-  const fail = (code: BackupError['code'], message: string, hint: string) => new BackupError(code, message, { hint, cause: error });
+  const fail = (code: BackupError['code'], message: string, hint: string) =>
+    new BackupError(code, message, { hint, cause: error });
 
   if (name === 'AbortError') return aborted(error);
   if (name === 'CredentialsProviderError') {
@@ -65,14 +66,22 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
     );
   }
   if (quotaNames.has(name) || status === 507) {
-    return fail('S3_FAILED', `${describe} is full (${name})`, 'Raise the quota there or lower the retention; local backups go on.');
+    return fail(
+      'S3_FAILED',
+      `${describe} is full (${name})`,
+      'Raise the quota there or lower the retention; local backups go on.',
+    );
   }
   if (status === 401 || status === 403 || tokenNames.has(name)) {
     return fail('S3_DENIED', `S3 refused the key for ${describe} (${status} ${name})`, deniedHint(name, place));
   }
   if (key !== undefined && (name === 'NoSuchKey' || name === 'NotFound')) return notThere(key, describe, error);
   if (status === 412) {
-    return fail('S3_MISMATCH', `the object "${key ?? ''}" in ${describe} was replaced while it was read`, 'Start the download again.');
+    return fail(
+      'S3_MISMATCH',
+      `the object "${key ?? ''}" in ${describe} was replaced while it was read`,
+      'Start the download again.',
+    );
   }
   if (status === 501 || status === 405) {
     return fail(
@@ -119,7 +128,11 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
         : 'Check S3_BUCKET, S3_REGION, S3_ENDPOINT and the key.',
     );
   }
-  return fail('S3_FAILED', `the exchange with ${place.host} failed (${name})${of(key)}`, 'The log has the cause; it is tried again.');
+  return fail(
+    'S3_FAILED',
+    `the exchange with ${place.host} failed (${name})${of(key)}`,
+    'The log has the cause; it is tried again.',
+  );
 }
 
 export function noBucket({ bucket, region, host }: S3Place, cause?: unknown): BackupError {
@@ -141,10 +154,15 @@ export function notS3({ host }: S3Place, cause?: unknown): BackupError {
 }
 
 /** The facts of an SDK error that can be trusted: name, HTTP status, how often it was tried. */
-export function factsOf(error: unknown): { readonly name: string; readonly status?: number; readonly attempts: number } {
+export function factsOf(error: unknown): {
+  readonly name: string;
+  readonly status?: number;
+  readonly attempts: number;
+} {
   if (typeof error !== 'object' || error === null) return { name: 'unknown', attempts: 1 };
   const name = 'name' in error && typeof error.name === 'string' ? error.name : 'unknown';
-  if (!('$metadata' in error) || typeof error.$metadata !== 'object' || error.$metadata === null) return { name, attempts: 1 };
+  if (!('$metadata' in error) || typeof error.$metadata !== 'object' || error.$metadata === null)
+    return { name, attempts: 1 };
   const { httpStatusCode, attempts } = error.$metadata as { httpStatusCode?: unknown; attempts?: unknown };
   return {
     name: /^\d|^unknown/i.test(name) ? 'without a reason' : name,
@@ -160,7 +178,9 @@ export function isBrokenConnection(error: unknown): boolean {
 
 function networkCode(error: unknown): string | undefined {
   const code = errnoCode(error);
-  return code !== undefined && (networkCodes.has(code) || tlsCodes.test(code) || speechCodes.test(code)) ? code : undefined;
+  return code !== undefined && (networkCodes.has(code) || tlsCodes.test(code) || speechCodes.test(code))
+    ? code
+    : undefined;
 }
 
 function deniedHint(name: string, { prefix }: S3Place): string {

@@ -9,7 +9,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../errors.ts';
 import { checkKey, encodeKey } from './object-key.ts';
-import { aborted, type DeleteFailure, getBytes, type ObjectHead, type ObjectStore, throwIfAborted } from './object-store.ts';
+import {
+  aborted,
+  type DeleteFailure,
+  getBytes,
+  type ObjectHead,
+  type ObjectStore,
+  throwIfAborted,
+} from './object-store.ts';
 import { connectS3, type S3Options } from './s3-connection.ts';
 import { downloadFromS3 } from './s3-download.ts';
 import { describePlace, factsOf, noBucket, notS3, s3Error } from './s3-errors.ts';
@@ -53,7 +60,10 @@ export function createS3Store(options: S3Options): S3Store {
   async function requireBucket(signal: AbortSignal | undefined): Promise<void> {
     if (bucketIsKnown) return;
     try {
-      await connection.send((client, sdk, http) => client.send(new sdk.HeadBucketCommand({ Bucket }), http), { signal, rawErrors: true });
+      await connection.send((client, sdk, http) => client.send(new sdk.HeadBucketCommand({ Bucket }), http), {
+        signal,
+        rawErrors: true,
+      });
     } catch (error) {
       const { status } = factsOf(error);
       if (status === 404) throw noBucket(place, error);
@@ -66,18 +76,25 @@ export function createS3Store(options: S3Options): S3Store {
   async function deleteOne(key: string, signal: AbortSignal | undefined): Promise<void> {
     const Key = remote(key);
     try {
-      await connection.send((client, sdk, http) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key }), http), { key, signal });
+      await connection.send((client, sdk, http) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key }), http), {
+        key,
+        signal,
+      });
     } catch (error) {
       if (!(error instanceof BackupError) || error.code !== 'GONE') throw error;
     }
   }
 
   /** Null when this server has no bulk delete. */
-  async function deleteInBulk(keys: readonly string[], signal: AbortSignal | undefined): Promise<readonly DeleteFailure[] | null> {
+  async function deleteInBulk(
+    keys: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly DeleteFailure[] | null> {
     const Objects = keys.map((key) => ({ Key: remote(key) }));
     try {
       const answer = await connection.send(
-        (client, sdk, http) => client.send(new sdk.DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } }), http),
+        (client, sdk, http) =>
+          client.send(new sdk.DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } }), http),
         { signal, rawErrors: true },
       );
       return (answer.Errors ?? [])
@@ -88,7 +105,8 @@ export function createS3Store(options: S3Options): S3Store {
         });
     } catch (error) {
       const { name, status } = factsOf(error);
-      if (name !== 'NoSuchBucket' && (status === 400 || status === 405 || status === 411 || status === 501)) return null;
+      if (name !== 'NoSuchBucket' && (status === 400 || status === 405 || status === 411 || status === 501))
+        return null;
       throw s3Error(error, place);
     }
   }
@@ -98,7 +116,10 @@ export function createS3Store(options: S3Options): S3Store {
     return s3Error({ name: code, $metadata: { httpStatusCode: status } }, place, key);
   }
 
-  async function deleteSingly(keys: readonly string[], signal: AbortSignal | undefined): Promise<readonly DeleteFailure[]> {
+  async function deleteSingly(
+    keys: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly DeleteFailure[]> {
     const failures: DeleteFailure[] = [];
     const waiting = keys.values();
     const work = async () => {
@@ -132,11 +153,14 @@ export function createS3Store(options: S3Options): S3Store {
       for (let conflicts = 1; ; conflicts += 1) {
         throwIfAborted(signal);
         try {
-          const stored = await connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand(object), http), {
-            signal,
-            uploadBytes: bytes.length,
-            rawErrors: true,
-          });
+          const stored = await connection.send(
+            (client, sdk, http) => client.send(new sdk.PutObjectCommand(object), http),
+            {
+              signal,
+              uploadBytes: bytes.length,
+              rawErrors: true,
+            },
+          );
           if (!stored.ETag) throw notS3(place);
           return true;
         } catch (error) {
@@ -144,9 +168,11 @@ export function createS3Store(options: S3Options): S3Store {
           // A repeated try meets what the first one stored when only its answer was lost.
           if (status === 412) return attempts > 1 || conflicts > 1 ? await holds(key, bytes, signal) : false;
           if (status !== 409 || conflicts === mostConflicts) throw s3Error(error, place);
-          await sleep(conflictWaitMs * conflicts * (0.5 + Math.random() / 2), undefined, { signal }).catch((reason: unknown) => {
-            throw aborted(reason);
-          });
+          await sleep(conflictWaitMs * conflicts * (0.5 + Math.random() / 2), undefined, { signal }).catch(
+            (reason: unknown) => {
+              throw aborted(reason);
+            },
+          );
         }
       }
     },
@@ -154,10 +180,13 @@ export function createS3Store(options: S3Options): S3Store {
     async head(key, { signal } = {}) {
       const Key = remote(key);
       try {
-        const found = await connection.send((client, sdk, http) => client.send(new sdk.HeadObjectCommand({ Bucket, Key }), http), {
-          signal,
-          rawErrors: true,
-        });
+        const found = await connection.send(
+          (client, sdk, http) => client.send(new sdk.HeadObjectCommand({ Bucket, Key }), http),
+          {
+            signal,
+            rawErrors: true,
+          },
+        );
         if (!found.ETag) throw notS3(place);
         bucketIsKnown = true;
         return headOf(found.ContentLength, found.ETag, found.LastModified);
@@ -173,7 +202,10 @@ export function createS3Store(options: S3Options): S3Store {
       do {
         throwIfAborted(signal);
         const input = { Bucket, Prefix: keyBefore + prefix, ContinuationToken };
-        const page = await connection.send((client, sdk, http) => client.send(new sdk.ListObjectsV2Command(input), http), { signal });
+        const page = await connection.send(
+          (client, sdk, http) => client.send(new sdk.ListObjectsV2Command(input), http),
+          { signal },
+        );
         // An XHTML page would pass for an empty bucket, and an empty bucket for backups that are gone.
         if (page.IsTruncated === undefined) throw notS3(place);
         bucketIsKnown = true;
@@ -184,7 +216,8 @@ export function createS3Store(options: S3Options): S3Store {
           yield { key: Key.slice(keyBefore.length), ...headOf(Size, ETag, LastModified) };
         }
         const next = page.IsTruncated ? page.NextContinuationToken : undefined;
-        if (next !== undefined && next === ContinuationToken) throw s3Error(new Error('the listing does not advance'), place);
+        if (next !== undefined && next === ContinuationToken)
+          throw s3Error(new Error('the listing does not advance'), place);
         ContinuationToken = next;
       } while (ContinuationToken !== undefined);
     },
@@ -200,7 +233,9 @@ export function createS3Store(options: S3Options): S3Store {
       for (let first = 0; first < keys.length; first += bulkDeleteLimit) {
         throwIfAborted(signal);
         const lot = keys.slice(first, first + bulkDeleteLimit);
-        const inBulk = bulkDeleteWorks ? await deleteInBulk(lot, signal).catch((error: unknown) => failAll(lot, error)) : null;
+        const inBulk = bulkDeleteWorks
+          ? await deleteInBulk(lot, signal).catch((error: unknown) => failAll(lot, error))
+          : null;
         throwIfAborted(signal);
         if (inBulk === null) {
           bulkDeleteWorks = false;
@@ -224,7 +259,8 @@ export function createS3Store(options: S3Options): S3Store {
       // With the default the address would carry the checksum of an empty body, and every upload to it would be refused.
       const client = new sdk.S3Client({ ...connection.config, requestChecksumCalculation: 'WHEN_REQUIRED' });
       try {
-        const command = method === 'GET' ? new sdk.GetObjectCommand({ Bucket, Key }) : new sdk.PutObjectCommand({ Bucket, Key });
+        const command =
+          method === 'GET' ? new sdk.GetObjectCommand({ Bucket, Key }) : new sdk.PutObjectCommand({ Bucket, Key });
         return await getSignedUrl(client, command, { expiresIn: expiresInSeconds });
       } catch (error) {
         throw s3Error(error, place, key);

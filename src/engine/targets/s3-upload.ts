@@ -67,7 +67,8 @@ export async function uploadToS3(
 
   const begin = async (): Promise<string> => {
     const begun = await connection.send(
-      (client, sdk, http) => client.send(new sdk.CreateMultipartUploadCommand({ ...object, ContentType: contentType }), http),
+      (client, sdk, http) =>
+        client.send(new sdk.CreateMultipartUploadCommand({ ...object, ContentType: contentType }), http),
       { key, signal },
     );
     if (!begun.UploadId) throw notS3(connection.place);
@@ -79,7 +80,10 @@ export async function uploadToS3(
     if (number > mostParts) throw tooLarge(key, partBytes);
     const part = { ...object, UploadId: id, PartNumber: number, Body: buffer.subarray(0, length) };
     const sending = connection
-      .send((client, sdk, http) => client.send(new sdk.UploadPartCommand(part), http), { signal: anySignal, uploadBytes: length })
+      .send((client, sdk, http) => client.send(new sdk.UploadPartCommand(part), http), {
+        signal: anySignal,
+        uploadBytes: length,
+      })
       .then((sent) => {
         if (!sent.ETag) throw notS3(connection.place);
         parts[number - 1] = { PartNumber: number, ETag: sent.ETag, ChecksumCRC32: sent.ChecksumCRC32 };
@@ -154,7 +158,8 @@ async function complete(
   const Parts = parts.filter((part) => part !== undefined);
   try {
     await connection.send(
-      (client, sdk, http) => client.send(new sdk.CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } }), http),
+      (client, sdk, http) =>
+        client.send(new sdk.CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } }), http),
       {
         signal,
         rawErrors: true,
@@ -165,10 +170,13 @@ async function complete(
     const wanted = name === 'NoSuchUpload' && attempts > 1 ? etagOf(Parts) : null;
     if (wanted !== null) {
       const { Bucket, Key } = upload;
-      const found = await connection.send((client, sdk, http) => client.send(new sdk.HeadObjectCommand({ Bucket, Key }), http), {
-        key,
-        signal,
-      });
+      const found = await connection.send(
+        (client, sdk, http) => client.send(new sdk.HeadObjectCommand({ Bucket, Key }), http),
+        {
+          key,
+          signal,
+        },
+      );
       if (found.ETag === wanted) return;
     }
     throw s3Error(error, connection.place);

@@ -10,7 +10,16 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 const ORDER_EVERY_MS = 1_000;
-const products = ['Espresso cup', 'Moka pot', 'Hand grinder', 'Paper filters', 'Milk jug', 'Scale', 'Kettle', 'House blend 1 kg'];
+const products = [
+  'Espresso cup',
+  'Moka pot',
+  'Hand grinder',
+  'Paper filters',
+  'Milk jug',
+  'Scale',
+  'Kettle',
+  'House blend 1 kg',
+];
 
 export interface DemoShop {
   close(): void;
@@ -55,7 +64,8 @@ function fill(database: DatabaseSync): void {
   for (const [index, name] of products.entries()) addProduct.run(name, 450 + index * 875);
   const addCustomer = database.prepare('INSERT INTO customers (name) VALUES (?)');
   for (let number = 1; number <= 250; number++) addCustomer.run(`Customer ${number}`);
-  for (let number = 0; number < 2_000; number++) insertOrder(database, new Date(Date.now() - (2_000 - number) * 40_000));
+  for (let number = 0; number < 2_000; number++)
+    insertOrder(database, new Date(Date.now() - (2_000 - number) * 40_000));
   database.exec('COMMIT');
 }
 

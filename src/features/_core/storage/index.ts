@@ -26,7 +26,11 @@ export { storageOptionsFrom, type StorageEnvironment } from './environment.ts';
 
 export interface Storage {
   /** Stores the file, in place of one with that key, as a whole or not at all. */
-  upload(key: string, body: StorageBody, options?: UploadOptions): Promise<{ readonly key: string; readonly url: string }>;
+  upload(
+    key: string,
+    body: StorageBody,
+    options?: UploadOptions,
+  ): Promise<{ readonly key: string; readonly url: string }>;
   /** The whole file in memory, or null when there is none. */
   get(key: string): Promise<Uint8Array | null>;
   exists(key: string): Promise<boolean>;
@@ -113,7 +117,8 @@ function createS3Storage({ bucket, cdnUrl, backupPrefix }: S3StorageOptions): St
       });
     },
     urlOf: (key) => (cdnUrl === null ? store.urlOf(key) : joinUrl(cdnUrl, key)),
-    sign: (key, { method = 'GET', expiresInSeconds = usualExpirySeconds }) => store.presign(key, { method, expiresInSeconds }),
+    sign: (key, { method = 'GET', expiresInSeconds = usualExpirySeconds }) =>
+      store.presign(key, { method, expiresInSeconds }),
   });
 }
 

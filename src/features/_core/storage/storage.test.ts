@@ -4,7 +4,13 @@ import { mkdir, mkdtemp, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type S3Server, startS3Server } from '../../../../tests/support/s3-server.ts';
-import { createStorage, type Storage, type StorageEnvironment, type StorageOptions, storageOptionsFrom } from './index.ts';
+import {
+  createStorage,
+  type Storage,
+  type StorageEnvironment,
+  type StorageOptions,
+  storageOptionsFrom,
+} from './index.ts';
 
 let folder: string;
 let server: S3Server;
@@ -19,7 +25,12 @@ afterAll(async () => {
 });
 
 function localOptions(root = join(folder, 'uploads')): StorageOptions {
-  return { driver: 'local', root, publicUrl: '/storage/', privatePaths: [join(folder, 'backups'), join(folder, 'db/app.sqlite')] };
+  return {
+    driver: 'local',
+    root,
+    publicUrl: '/storage/',
+    privatePaths: [join(folder, 'backups'), join(folder, 'db/app.sqlite')],
+  };
 }
 
 function s3Options(cdnUrl: string | null = null): StorageOptions {
@@ -27,7 +38,8 @@ function s3Options(cdnUrl: string | null = null): StorageOptions {
 }
 
 const refuses = (code: string, work: () => unknown) => expect(work).toThrow(expect.objectContaining({ code }));
-const rejects = (code: string, work: Promise<unknown>) => expect(work).rejects.toThrow(expect.objectContaining({ code }));
+const rejects = (code: string, work: Promise<unknown>) =>
+  expect(work).rejects.toThrow(expect.objectContaining({ code }));
 
 describe.each<[string, () => StorageOptions]>([
   ['local', () => localOptions()],
@@ -170,7 +182,9 @@ describe('options from the environment', () => {
   test('S3 needs a bucket', () => {
     const s3 = { ...environment, storage: { ...environment.storage, driver: 's3' as const } };
     refuses('BAD_CONFIG', () => storageOptionsFrom(s3));
-    const storage = createStorage(storageOptionsFrom({ ...s3, s3: { ...s3.s3, bucket: 'files', region: 'eu-central-1' } }));
+    const storage = createStorage(
+      storageOptionsFrom({ ...s3, s3: { ...s3.s3, bucket: 'files', region: 'eu-central-1' } }),
+    );
     expect(storage.getPublicUrl('a.txt')).toBe('https://files.s3.eu-central-1.amazonaws.com/a.txt');
   });
 });
