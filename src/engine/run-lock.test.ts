@@ -1,0 +1,41 @@
+import { expect, test } from 'bun:test';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { openElsewhere, refusal, scratchFolders } from '../../tests/support/scratch.ts';
+import { BackupError } from './errors.ts';
+import { takeLock } from './run-lock.ts';
+
+const scratch = scratchFolders();
+const signal = new AbortController().signal;
+
+test('a free lock is taken, held against a second taker, and free again when disposed', async () => {
+  const path = join(scratch(), '.lock');
+  {
+    using _held = await takeLock(path, { waitMs: 0, signal });
+    expect((await refusal(() => takeLock(path, { waitMs: 0, signal }))).code).toBe('BUSY');
+  }
+  (await takeLock(path, { waitMs: 0, signal }))[Symbol.dispose]();
+});
+
+test('a lock that another process holds is busy, and the system releases it when that one is killed', async () => {
+  const path = join(scratch(), '.lock');
+  (await takeLock(path, { waitMs: 0, signal }))[Symbol.dispose]();
+  const other = await openElsewhere(path);
+  await other.ask('BEGIN EXCLUSIVE');
+  expect((await refusal(() => takeLock(path, { waitMs: 0, signal }))).code).toBe('BUSY');
+  const waiting = takeLock(path, { waitMs: 10_000, signal });
+  await other.kill();
+  (await waiting)[Symbol.dispose]();
+  expect(existsSync(path)).toBe(true);
+});
+
+test('waiting for a lock ends with the signal', async () => {
+  const path = join(scratch(), '.lock');
+  using _held = await takeLock(path, { waitMs: 0, signal });
+  const abort = new AbortController();
+  const waiting = takeLock(path, { waitMs: 10_000, signal: abort.signal }).catch(
+    (error: unknown) => BackupError.from(error).code,
+  );
+  abort.abort();
+  expect(await waiting).toBe('ABORTED');
+});

@@ -1,0 +1,89 @@
+import { expect, test } from 'bun:test';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { ask, makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
+import { pinDatabase } from './live-database.ts';
+import { takeSnapshot } from './snapshot.ts';
+import { verifyFile } from './verify.ts';
+
+const scratch = scratchFolders();
+const now = () => new Date();
+const quiet = { signal: new AbortController().signal, onProgress: () => {} };
+
+for (const journalMode of ['wal', 'delete'] as const) {
+  test(`a database in ${journalMode} mode, open elsewhere, becomes one sound private file in delete mode`, async () => {
+    const live = join(scratch(), 'shop.sqlite');
+    makeDatabase(live, { journalMode });
+    const app = await openElsewhere(live);
+    try {
+      await app.ask("INSERT INTO notes (text) VALUES ('only in the log') RETURNING id");
+      const folder = scratch();
+      const destination = join(folder, 'snapshot.sqlite');
+      const pinned = pinDatabase(live, { now });
+      expect(pinned.journalMode).toBe(journalMode);
+      const snapshot = await takeSnapshot(pinned, destination, quiet);
+      expect(snapshot).toEqual(
+        expect.objectContaining({ path: destination, method: 'pinned-copy', sizeBytes: statSync(destination).size }),
+      );
+      expect(readdirSync(folder)).toEqual(['snapshot.sqlite']);
+      expect(statSync(destination).mode & 0o777).toBe(0o600);
+      // https://sqlite.org/fileformat2.html#file_format_version_numbers: 1 is a rollback journal, 2 is WAL.
+      expect([...readFileSync(destination).subarray(18, 20)]).toEqual([1, 1]);
+      await verifyFile(destination, { method: 'full' });
+      expect(ask(destination, "SELECT count(*) FROM notes WHERE text = 'only in the log'")).toBe(1);
+      expect(ask(destination, 'SELECT count(*) FROM notes')).toBe(101);
+    } finally {
+      await app.close();
+    }
+  });
+}
+
+test('what others commit and checkpoint under the pin can not tear the copy, and the live database keeps it', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  makeDatabase(live, { rows: 20_000 });
+  const app = await openElsewhere(live);
+  try {
+    await app.ask('PRAGMA wal_autocheckpoint = 10');
+    const pinned = pinDatabase(live, { now });
+    await app.ask("UPDATE notes SET text = 'rewritten ' || id");
+    await app.ask('PRAGMA wal_checkpoint(PASSIVE)');
+    const destination = join(scratch(), 'snapshot.sqlite');
+    await takeSnapshot(pinned, destination, quiet);
+    await verifyFile(destination, { method: 'full' });
+    const rewritten = Number(ask(destination, "SELECT count(*) FROM notes WHERE text LIKE 'rewritten %'"));
+    expect([0, 20_000]).toContain(rewritten);
+    expect(await app.ask("SELECT count(*) FROM notes WHERE text LIKE 'rewritten %'")).toBe(20_000);
+    // The pin is released: the log can be emptied again.
+    expect(await app.ask('PRAGMA wal_checkpoint(TRUNCATE)')).toBe(0);
+  } finally {
+    await app.close();
+  }
+});
+
+test('an aborted copy releases the pin', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  makeDatabase(live);
+  const app = await openElsewhere(live);
+  try {
+    const abort = new AbortController();
+    abort.abort();
+    const pinned = pinDatabase(live, { now });
+    const destination = join(scratch(), 'snapshot.sqlite');
+    expect(takeSnapshot(pinned, destination, { ...quiet, signal: abort.signal })).rejects.toThrow('abort');
+    await app.ask("INSERT INTO notes (text) VALUES ('afterwards') RETURNING id");
+    expect(await app.ask('PRAGMA wal_checkpoint(TRUNCATE)')).toBe(0);
+  } finally {
+    await app.close();
+  }
+});
+
+test('VACUUM INTO, where the pin is not safe, makes the same kind of file', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  makeDatabase(live);
+  const destination = join(scratch(), 'snapshot.sqlite');
+  const snapshot = await takeSnapshot({ ...pinDatabase(live, { now }), method: 'vacuum-into' }, destination, quiet);
+  expect(snapshot.method).toBe('vacuum-into');
+  expect(existsSync(`${destination}-wal`)).toBe(false);
+  expect(ask(destination, 'SELECT count(*) FROM notes')).toBe(100);
+  await verifyFile(destination, { method: 'full' });
+});
