@@ -3,18 +3,19 @@
  * the result. Runs in a job's own process. Nothing is changed before the safety backup exists; a restore to a new file
  * changes nothing that exists.
  */
+import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { makeBackupUnderLock } from './backup.ts';
+import { type BackupPurpose, makeBackupUnderPin, pinForBackup } from './backup.ts';
 import { LOCK_FILE } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { BackupError, type ErrorCode } from './errors.ts';
 import type { PlanFacts, PlanRequest, Restored, RestoreRequest, StoryContext } from './jobs/protocol.ts';
 import { takeLock } from './run-lock.ts';
-import { checkLiveDatabase, countRows, pinDatabase, pragma } from './sqlite/live-database.ts';
+import { checkLiveDatabase, countRows, pinDatabase, type PinnedDatabase, pragma } from './sqlite/live-database.ts';
 import { placeAsNewFile, placeOffline, placeOnline, placeOverUnreadable, placeWhereMissing } from './sqlite/place.ts';
+import type { LogEnd } from './sqlite/snapshot.ts';
 import { isLiveFile, resolveDatabase, stampDatabase, stampText } from './sqlite/stamp.ts';
-import { verifyFile } from './sqlite/verify.ts';
+import { openUnwritten, verifyFile } from './sqlite/verify.ts';
 
 /**
  * @throws BackupError VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS,
@@ -33,23 +34,25 @@ export async function restoreDatabase(request: RestoreRequest, context: StoryCon
   checkExpected(request, context);
 
   context.onEvent({ type: 'step', name: 'safety' });
-  const safety = await makeSafetyBackup(catalog, request, context);
+  using safety = await makeSafetyBackup(catalog, request, context);
   context.signal.throwIfAborted();
 
   // From here on no stop is heard: placing is all or nothing.
   context.onEvent({ type: 'step', name: 'place' });
+  const placedFrom = context.now();
   const setAside = await place(safety, request, context);
+  const safetyBackup = await saveLateCommits(catalog, safety, request, placedFrom, context);
 
   context.onEvent({ type: 'step', name: 'prove' });
   const complaint = checkLiveDatabase(request.databasePath);
   if (complaint !== null) {
     throw new BackupError('DB_DAMAGED', `the restored database fails its check: ${complaint}`, {
-      hint: safety.backup
-        ? `What was there before is safe in ${safety.backup}; restore that.`
+      hint: safetyBackup
+        ? `What was there before is safe in ${safetyBackup}; restore that.`
         : `The old files are at ${setAside}.`,
     });
   }
-  return { path: request.databasePath, mode: request.mode, safetyBackup: safety.backup, setAside };
+  return { path: request.databasePath, mode: request.mode, safetyBackup, setAside };
 }
 
 /** What a restore dialog shows: both files counted, neither changed. */
@@ -72,7 +75,7 @@ function liveFacts(request: PlanRequest, context: StoryContext): Pick<PlanFacts,
 }
 
 function backupFacts(path: string): PlanFacts['backup'] {
-  const file = new DatabaseSync(path, { readOnly: true });
+  const file = openUnwritten(path);
   try {
     const rows = countRows(file, { deadlineMs: COUNT_DEADLINE_MS });
     return { pageSize: Number(pragma(file, 'page_size')), rows: rows && Object.fromEntries(rows) };
@@ -86,6 +89,15 @@ async function checkSource(request: RestoreRequest): Promise<void> {
     throw new BackupError('BAD_BACKUP', `${request.sourceName} is the live database itself`, {
       hint: 'Name a backup instead.',
     });
+  }
+  if ((statSync(`${request.source}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) {
+    throw new BackupError(
+      'BAD_BACKUP',
+      `${request.sourceName} has a log beside it, ${request.sourceName}-wal, that is part of it`,
+      {
+        hint: 'What is in the log would be lost. Open and close the file with SQLite once, so that it is merged.',
+      },
+    );
   }
   const { sha256 } = await verifyFile(request.source, { method: 'quick' });
   if (request.sha256 !== null && sha256 !== request.sha256) {
@@ -114,32 +126,34 @@ function checkExpected(request: RestoreRequest, context: StoryContext): void {
   });
 }
 
-type Safety = { readonly backup: string } | { readonly backup: null; readonly because: 'missing' | 'unreadable' };
+interface Safety extends Disposable {
+  readonly backup: string | null;
+  /** Why there is no safety backup: nothing to lose, or nothing that could be read. */
+  readonly because: 'missing' | 'unreadable' | null;
+  /** Online, the database stays pinned until it was replaced, so that its log keeps what is committed meanwhile. */
+  readonly held: { readonly pinned: PinnedDatabase; readonly logEnd: LogEnd | null } | null;
+}
 
 const unreadable: ReadonlySet<ErrorCode> = new Set(['NOT_SQLITE', 'DB_DAMAGED', 'DB_EMPTY']);
 
 /** Offline, a database that can't be backed up is not lost: its files are set aside instead. */
 async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, context: StoryContext): Promise<Safety> {
+  const quiet = quietly(context);
+  let pinned: PinnedDatabase | undefined;
   try {
-    const made = await makeBackupUnderLock(
-      catalog,
-      {
-        databasePath: request.databasePath,
-        verify: 'quick',
-        trigger: 'safety',
-        user: request.user,
-        note: `Before restoring ${request.sourceName}`,
-        retention: request.retention,
-      },
-      // The steps of the safety backup are one step of the restore.
-      { ...context, onEvent: (event) => event.type === 'bytes' && context.onEvent(event) },
-    );
-    return { backup: made.name };
+    pinned = await pinForBackup(catalog, safetyPurpose(request), quiet);
+    // In a rollback-journal mode a pin would hold off the very write that replaces the database.
+    const keepPin = request.mode === 'online' && pinned.journalMode === 'wal';
+    const { made, logEnd } = await makeBackupUnderPin(catalog, pinned, safetyPurpose(request), quiet, { keepPin });
+    const held = keepPin ? { pinned, logEnd } : null;
+    return { backup: made.name, because: null, held, [Symbol.dispose]: () => held?.pinned[Symbol.dispose]() };
   } catch (error) {
+    pinned?.[Symbol.dispose]();
     const reason = BackupError.from(error);
     if (reason.code === 'ABORTED') throw reason;
-    if (request.mode === 'offline' && reason.code === 'DB_MISSING') return { backup: null, because: 'missing' };
-    if (request.mode === 'offline' && unreadable.has(reason.code)) return { backup: null, because: 'unreadable' };
+    const nothing = { backup: null, held: null, [Symbol.dispose]: () => {} };
+    if (request.mode === 'offline' && reason.code === 'DB_MISSING') return { ...nothing, because: 'missing' };
+    if (request.mode === 'offline' && unreadable.has(reason.code)) return { ...nothing, because: 'unreadable' };
     throw new BackupError(
       'RESTORE_SAFETY_FAILED',
       `the safety copy could not be made, so nothing was changed: ${reason.message}`,
@@ -150,6 +164,67 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
         cause: reason,
       },
     );
+  }
+}
+
+/**
+ * Between the safety backup and the replacement the app went on committing. The pin kept all of that in the log, right
+ * before the one transaction that replaced everything; where there is any, a second safety backup of the moment before
+ * that transaction takes the place of the first. So an undo loses nothing that was acknowledged.
+ *
+ * @returns the safety backup that an undo restores.
+ */
+async function saveLateCommits(
+  catalog: Catalog,
+  safety: Safety,
+  request: RestoreRequest,
+  at: Date,
+  context: StoryContext,
+): Promise<string | null> {
+  if (!safety.held || safety.backup === null) return safety.backup;
+  const { pinned, logEnd } = safety.held;
+  const frame = lastFrameBeforeReplacement(`${pinned.path}-wal`, pageCountOf(request.source));
+  const seen = frame === null || (frame.salts === logEnd?.salts && frame.frame <= logEnd.frame);
+  if (seen || frame.frame === 0) return safety.backup;
+  const purpose = safetyPurpose(request);
+  const later = { frame: frame.frame, at };
+  const deaf = { ...quietly(context), signal: new AbortController().signal };
+  const { made } = await makeBackupUnderPin(catalog, pinned, purpose, deaf, { keepPin: true, later });
+  await catalog.remove(await catalog.find(safety.backup));
+  return made.name;
+}
+
+/** The replacement is the last transaction that wrote every page of the backup and left as many. */
+function lastFrameBeforeReplacement(logPath: string, pages: number): LogEnd | null {
+  const log = readLog(logPath);
+  const replacement = log?.transactions.findLast(
+    (written) => written.pages === pages && written.lastFrame - written.firstFrame + 1 >= pages,
+  );
+  return log && replacement ? { salts: log.salts, frame: replacement.firstFrame - 1 } : null;
+}
+
+function safetyPurpose(request: RestoreRequest): BackupPurpose {
+  return {
+    databasePath: request.databasePath,
+    verify: 'quick',
+    trigger: 'safety',
+    user: request.user,
+    note: `Before restoring ${request.sourceName}`,
+    retention: request.retention,
+  };
+}
+
+/** The steps of a safety backup are one step of the restore. */
+function quietly(context: StoryContext): StoryContext {
+  return { ...context, onEvent: (event) => event.type === 'bytes' && context.onEvent(event) };
+}
+
+function pageCountOf(path: string): number {
+  const file = new DatabaseSync(path, { readOnly: true });
+  try {
+    return Number(pragma(file, 'page_count'));
+  } finally {
+    file.close();
   }
 }
 

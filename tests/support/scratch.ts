@@ -9,6 +9,8 @@ import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { nameBackup } from '../../src/engine/catalog/artifact.ts';
 import { BackupError } from '../../src/engine/errors.ts';
+import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
+import type { Run, Settings } from '../../src/service/model.ts';
 import { MANIFEST_FORMAT, type Manifest } from '../../src/engine/catalog/manifest.ts';
 
 /** Makes a new empty folder at each call; all are removed when the file's tests have ended. */
@@ -146,3 +148,83 @@ export async function refusal(story: () => unknown): Promise<BackupError> {
   }
   throw new Error('it was not refused');
 }
+
+export interface Shop {
+  readonly service: BackupService;
+  readonly databasePath: string;
+  readonly backups: string;
+  readonly log: readonly string[];
+  /** Another service over the same files, as after a restart. */
+  again(change?: Partial<BackupServiceOptions>): BackupService;
+  /** Resolves with the first ended run, past or to come, that fits. */
+  ended(fits: (run: Run) => boolean): Promise<Run>;
+}
+
+/** A service over a database of its own; closed by `await using`. */
+export function openShop(
+  folder: string,
+  change: Omit<Partial<BackupServiceOptions>, 'settings'> & {
+    readonly settings?: Partial<Settings>;
+    readonly form?: DatabaseForm | null;
+  } = {},
+): Shop & AsyncDisposable {
+  const { settings, form, ...options } = change;
+  const databasePath = options.databasePath ?? join(folder, 'shop.sqlite');
+  const backups = options.backupsPath ?? join(folder, 'backups');
+  if (form !== null) makeDatabase(databasePath, form);
+  const log: string[] = [];
+  const runs: Run[] = [];
+  const waiting = new Set<(run: Run) => void>();
+  const opened: BackupService[] = [];
+  const again = (more: Partial<BackupServiceOptions> = {}) => {
+    const service = new BackupService({
+      databasePath,
+      backupsPath: backups,
+      statePath: join(folder, 'state.sqlite'),
+      settings: { ...shopSettings, ...settings },
+      log: (level, message) => log.push(`${level}: ${message}`),
+      jobEnvironment: { PATH: process.env['PATH'] ?? '' },
+      ...options,
+      ...more,
+    });
+    service.on((event) => {
+      if (event.type !== 'run') return;
+      runs.push(event.run);
+      for (const hear of waiting) hear(event.run);
+    });
+    opened.push(service);
+    return service;
+  };
+  return {
+    service: again(),
+    databasePath,
+    backups,
+    log,
+    again,
+    ended(fits) {
+      const past = runs.find(fits);
+      if (past) return Promise.resolve(past);
+      return new Promise((resolve) => {
+        const hear = (run: Run) => {
+          if (!fits(run)) return;
+          waiting.delete(hear);
+          resolve(run);
+        };
+        waiting.add(hear);
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      for (const service of opened) await service.close();
+    },
+  };
+}
+
+const shopSettings: Settings = {
+  enabled: true,
+  intervalMinutes: 10,
+  retentionCount: 10,
+  s3Enabled: false,
+  s3Path: 'backups/database',
+  verify: 'quick',
+  maxAgeMinutes: null,
+};

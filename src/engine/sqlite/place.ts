@@ -9,6 +9,7 @@
  */
 import {
   chmodSync,
+  chownSync,
   closeSync,
   copyFileSync,
   constants,
@@ -18,15 +19,17 @@ import {
   openSync,
   readdirSync,
   readlinkSync,
+  readSync,
   realpathSync,
   renameSync,
   statSync,
   unlinkSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
-import { BackupError } from '../errors.ts';
+import { BackupError, errnoCode } from '../errors.ts';
 import { openConnection, pragma, sqliteCode } from './live-database.ts';
+import { openUnwritten } from './verify.ts';
 
 /** More pages than a database can have: everything in one step, so one transaction. */
 const ALL_PAGES = 2 ** 31 - 1;
@@ -55,7 +58,7 @@ export function placeAsNewFile(source: string, destination: string): void {
 
 /** @throws BackupError PAGE_SIZE_DIFFERS, DB_BUSY, DISK_FULL. */
 export async function placeOnline(source: string, databasePath: string): Promise<void> {
-  const pageSizes = [pageSizeOf(source), pageSizeOf(databasePath)];
+  const pageSizes = [pageSizeOf(openUnwritten(source)), pageSizeOf(openConnection(databasePath, PLACE_TIMEOUT_MS))];
   if (pageSizes[0] !== pageSizes[1]) {
     throw new BackupError(
       'PAGE_SIZE_DIFFERS',
@@ -65,7 +68,11 @@ export async function placeOnline(source: string, databasePath: string): Promise
       },
     );
   }
-  const from = new DatabaseSync(source, { readOnly: true });
+  const needsCopy = isInWalMode(source) && journalModeOf(databasePath) !== 'wal';
+  // A page copy carries the mode in its header: the database would be in WAL mode afterwards.
+  const sourceInMode = needsCopy ? stage(source, databasePath) : source;
+  if (needsCopy) setJournalMode(sourceInMode, 'delete');
+  const from = openUnwritten(sourceInMode);
   try {
     const deadline = performance.now() + PLACE_TIMEOUT_MS;
     for (;;) {
@@ -83,6 +90,7 @@ export async function placeOnline(source: string, databasePath: string): Promise
     }
   } finally {
     from.close();
+    if (needsCopy) unlinkSync(sourceInMode);
   }
 }
 
@@ -97,7 +105,7 @@ export function placeOffline(source: string, databasePath: string): void {
     const hold = holdExclusively(databasePath);
     try {
       setJournalMode(temporary, hold.journalMode);
-      chmodSync(temporary, statSync(databasePath).mode & 0o777);
+      giveSameRights(temporary, databasePath);
       for (const suffix of sideFiles) if (existsSync(databasePath + suffix)) unlinkSync(databasePath + suffix);
       renameSync(temporary, databasePath);
       syncFolderNow(dirname(databasePath));
@@ -119,6 +127,7 @@ export function placeOverUnreadable(source: string, databasePath: string, option
   if (isOpenSomewhere(databasePath)) throw inUse(databasePath);
   const temporary = stage(source, databasePath);
   setJournalMode(temporary, 'wal');
+  giveSameRights(temporary, databasePath);
   const setAside = `${databasePath}.damaged-${options.now.toISOString().replaceAll(/[:.]/g, '-')}`;
   for (const suffix of ['', ...sideFiles]) {
     if (existsSync(databasePath + suffix)) renameSync(databasePath + suffix, setAside + suffix);
@@ -138,6 +147,28 @@ export function placeWhereMissing(source: string, databasePath: string): void {
   }
   placeAsNewFile(source, databasePath);
   setJournalMode(databasePath, 'wal');
+}
+
+/**
+ * Removes the temporary files that killed restores left beside a database: `….restoring-` and the number of a process
+ * that is no more.
+ */
+export function removeDeadPlacements(databasePath: string): void {
+  const folder = dirname(databasePath);
+  if (!existsSync(folder)) return;
+  for (const entry of readdirSync(folder)) {
+    const left = /\.restoring-(\d+)(-wal|-shm|-journal)?$/.exec(entry);
+    if (left && !isAlive(Number(left[1]))) unlinkSync(join(folder, entry));
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoCode(error) !== 'ESRCH';
+  }
 }
 
 const sideFiles = ['-wal', '-shm', '-journal'];
@@ -207,18 +238,45 @@ function isOpenSomewhere(path: string): boolean {
     });
 }
 
+/** The mode is in the file's header, so a file from elsewhere may bring another than the database had. */
 function setJournalMode(path: string, mode: string): void {
-  if (mode !== 'wal') return;
   const file = new DatabaseSync(path);
   try {
-    file.exec('PRAGMA journal_mode = WAL');
+    file.exec(`PRAGMA journal_mode = ${mode === 'wal' ? 'WAL' : 'DELETE'}`);
   } finally {
     file.close();
   }
 }
 
-function pageSizeOf(path: string): number {
-  const file = new DatabaseSync(path, { readOnly: true });
+/** https://sqlite.org/fileformat2.html#file_format_version_numbers */
+function isInWalMode(path: string): boolean {
+  const file = openSync(path, 'r');
+  try {
+    const header = Buffer.alloc(20);
+    readSync(file, header, 0, header.length, 0);
+    return header[18] === 2;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** File mode and, where we may give a file away, owner: an app must be able to open what root restored. */
+function giveSameRights(path: string, model: string): void {
+  const { mode, uid, gid } = statSync(model);
+  chmodSync(path, mode & 0o777);
+  if (process.getuid?.() === 0) chownSync(path, uid, gid);
+}
+
+function journalModeOf(databasePath: string): string {
+  const connection = openConnection(databasePath, PLACE_TIMEOUT_MS);
+  try {
+    return String(pragma(connection, 'journal_mode'));
+  } finally {
+    connection.close();
+  }
+}
+
+function pageSizeOf(file: DatabaseSync): number {
   try {
     return Number(pragma(file, 'page_size'));
   } finally {

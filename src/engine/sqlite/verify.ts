@@ -59,11 +59,15 @@ export async function verifyFile(path: string, options: { method: VerifyMethod }
   return { sizeBytes, pageSize, pages, sha256: await digest };
 }
 
+/** Opens a file that nobody writes to: no lock is taken, and nothing appears beside a file in WAL mode. */
+export function openUnwritten(path: string): DatabaseSync {
+  return new DatabaseSync(`${pathToFileURL(path).href}?mode=ro&immutable=1`, { readOnly: true });
+}
+
 function checkPages(path: string, method: VerifyMethod): { pageSize: number; pages: number } {
   let file: DatabaseSync | undefined;
   try {
-    // immutable: nobody writes to it, so no lock is taken and no -shm appears beside a file in WAL mode.
-    file = new DatabaseSync(`${pathToFileURL(path).href}?mode=ro&immutable=1`, { readOnly: true });
+    file = openUnwritten(path);
     const complaints = file.prepare(`PRAGMA ${method === 'quick' ? 'quick_check' : 'integrity_check'}(3)`).all();
     const texts = complaints.map((row) => String(Object.values(row)[0]));
     if (texts.length !== 1 || texts[0] !== 'ok') throw failed(texts.join('; '));

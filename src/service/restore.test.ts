@@ -1,0 +1,287 @@
+import { expect, test } from 'bun:test';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import {
+  ask,
+  makeDatabase,
+  openElsewhere,
+  openShop,
+  refusal,
+  scratchFolders,
+  type Shop,
+} from '../../tests/support/scratch.ts';
+
+const scratch = scratchFolders();
+const insert = "INSERT INTO notes (text) VALUES ('written after the backup') RETURNING id";
+const count = 'SELECT count(*) FROM notes';
+
+async function backUp(shop: Shop): Promise<string> {
+  const { filename, error } = await shop.service.performBackup();
+  if (!filename) throw new Error(error?.message);
+  return filename;
+}
+
+/** All bytes that a restore must not change when it refuses. */
+const bytesOf = (shop: Shop) =>
+  [shop.databasePath, `${shop.databasePath}-wal`].map(
+    (path) => existsSync(path) && readFileSync(path).toString('base64'),
+  );
+
+const safetyBackups = async (shop: Shop) => (await shop.service.getBackups()).filter((backup) => backup.safety);
+
+test('online, an app that holds the database open sees the restored rows at once and writes on', async () => {
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  const app = await openElsewhere(shop.databasePath);
+  await app.ask(insert);
+  const restored = await shop.service.restore(filename);
+  expect(restored).toEqual(
+    expect.objectContaining({ success: true, mode: 'online', backup: filename, path: shop.databasePath }),
+  );
+  expect(await app.ask(count)).toBe(100);
+  await app.ask(insert);
+  expect(await app.ask(count)).toBe(101);
+  expect(await app.ask('PRAGMA integrity_check')).toBe('ok');
+  expect(await app.ask('PRAGMA journal_mode')).toBe('wal');
+  await app.close();
+
+  const [safety] = await safetyBackups(shop);
+  expect([safety?.filename, safety?.trigger]).toEqual([restored.safetyBackup ?? '', 'safety']);
+  expect(ask(join(shop.backups, restored.safetyBackup ?? ''), count)).toBe(101);
+});
+
+test('a restore is undone by its safety backup, and that again', async () => {
+  await using shop = openShop(scratch());
+  expect((await refusal(() => shop.service.undoRestore())).code).toBe('NOTHING_TO_UNDO');
+  const filename = await backUp(shop);
+  ask(shop.databasePath, insert);
+  await shop.service.restore(filename);
+  expect(ask(shop.databasePath, count)).toBe(100);
+  expect((await shop.service.getStatus()).undo?.restored).toBe(filename);
+  await shop.service.undoRestore();
+  expect(ask(shop.databasePath, count)).toBe(101);
+  await shop.service.undoRestore();
+  expect(ask(shop.databasePath, count)).toBe(100);
+});
+
+test('offline, a database that another process holds is refused and stays as it is', async () => {
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  const app = await openElsewhere(shop.databasePath);
+  await app.ask(insert);
+  const { ino } = statSync(shop.databasePath);
+  const error = await refusal(() => shop.service.restore(filename, { mode: 'offline' }));
+  expect(error.code).toBe('RESTORE_IN_USE');
+  expect(statSync(shop.databasePath).ino).toBe(ino);
+  expect(await app.ask(count)).toBe(101);
+  await app.ask(insert);
+  expect(await app.ask('PRAGMA journal_mode')).toBe('wal');
+  await app.close();
+  expect(readdirSync(dirname(shop.databasePath)).filter((name) => name.includes('restoring'))).toEqual([]);
+  expect(shop.service.getRuns()[0]).toEqual(expect.objectContaining({ kind: 'restore', result: 'failed' }));
+});
+
+for (const journalMode of ['wal', 'delete'] as const) {
+  test(`offline, a free database in ${journalMode} mode is replaced and keeps its journal mode and file mode`, async () => {
+    await using shop = openShop(scratch(), { form: { journalMode } });
+    chmodSync(shop.databasePath, 0o640);
+    const filename = await backUp(shop);
+    const app = await openElsewhere(shop.databasePath);
+    await app.ask(insert);
+    await app.kill();
+    const { safetyBackup } = await shop.service.restore(filename, { mode: 'offline' });
+    expect(ask(shop.databasePath, count)).toBe(100);
+    expect(ask(shop.databasePath, 'PRAGMA journal_mode')).toBe(journalMode);
+    expect(statSync(shop.databasePath).mode & 0o777).toBe(0o640);
+    // The row that only the log of the killed app held is in the safety backup.
+    expect(ask(join(shop.backups, safetyBackup ?? ''), count)).toBe(101);
+  });
+}
+
+for (const mode of ['online', 'offline'] as const) {
+  test(`${mode}, a foreign backup in the other journal mode leaves the database in the mode it had`, async () => {
+    await using shop = openShop(scratch(), { form: { journalMode: 'delete' } });
+    mkdirSync(shop.backups);
+    const filename = 'backup-2024-01-15T10-30-00-000Z.sqlite';
+    makeDatabase(join(shop.backups, filename), { rows: 5, journalMode: 'wal' });
+    await shop.service.restore(filename, { mode });
+    expect(ask(shop.databasePath, count)).toBe(5);
+    expect(ask(shop.databasePath, 'PRAGMA journal_mode')).toBe('delete');
+  });
+}
+
+test('looking at and restoring a foreign backup in WAL mode leaves nothing beside it', async () => {
+  await using shop = openShop(scratch());
+  mkdirSync(shop.backups);
+  const filename = 'backup-2024-01-15T10-30-00-000Z.sqlite';
+  makeDatabase(join(shop.backups, filename), { rows: 5 });
+  const plan = await shop.service.planRestore(filename);
+  expect(plan.tables).toEqual([{ name: 'notes', now: 100, after: 5 }]);
+  await shop.service.restore(filename);
+  expect(readdirSync(shop.backups).filter((name) => name.startsWith(filename))).toEqual([filename]);
+});
+
+test('a restored database belongs to the user it belonged to', async () => {
+  // Only root can give a file away; for everybody else old and new owner are the same.
+  const owner = process.getuid?.() === 0 ? 12_345 : process.getuid?.();
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  if (owner === 12_345) chownSync(shop.databasePath, owner, owner);
+  await shop.service.restore(filename, { mode: 'offline' });
+  expect(statSync(shop.databasePath).uid).toBe(owner ?? -1);
+});
+
+test('to a new file, the live database is untouched; a file that exists is refused and stays', async () => {
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  ask(shop.databasePath, insert);
+  const to = join(scratch(), 'copy.sqlite');
+  const restored = await shop.service.restore(filename, { mode: 'file', to });
+  expect(restored).toEqual(expect.objectContaining({ path: to, mode: 'file', safetyBackup: null }));
+  expect([ask(to, count), ask(shop.databasePath, count)]).toEqual([100, 101]);
+  expect(statSync(to).mode & 0o777).toBe(0o600);
+
+  writeFileSync(to, 'precious');
+  expect((await refusal(() => shop.service.restore(filename, { mode: 'file', to }))).code).toBe('TARGET_EXISTS');
+  expect(readFileSync(to, 'utf8')).toBe('precious');
+  expect(readdirSync(dirname(to))).toEqual(['copy.sqlite']);
+});
+
+test('without a place, a new file beside the database is named in the answer', async () => {
+  await using shop = openShop(scratch());
+  const { path } = await shop.service.restore(await backUp(shop), { mode: 'file' });
+  expect(path).toStartWith(join(dirname(shop.databasePath), 'shop.restored-'));
+  expect(ask(path, count)).toBe(100);
+});
+
+test('online, another page size is refused with nothing changed; offline it is restored', async () => {
+  await using shop = openShop(scratch());
+  const filename = 'backup-2024-01-15T10-30-00-000Z.sqlite';
+  mkdirSync(shop.backups);
+  makeDatabase(join(shop.backups, filename), { rows: 5, pageSize: 8192, journalMode: 'delete' });
+  const before = bytesOf(shop);
+  expect((await shop.service.planRestore(filename)).modes).toEqual(['offline']);
+  expect((await refusal(() => shop.service.restore(filename))).code).toBe('PAGE_SIZE_DIFFERS');
+  expect(bytesOf(shop)).toEqual(before);
+  await shop.service.restore(filename, { mode: 'offline' });
+  expect([ask(shop.databasePath, count), ask(shop.databasePath, 'PRAGMA journal_mode')]).toEqual([5, 'wal']);
+});
+
+test('a damaged database is refused online, and offline its files are set aside, not removed', async () => {
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  for (const damage of [
+    () => writeFileSync(shop.databasePath, 'junk '.repeat(5_000)),
+    () => truncateSync(shop.databasePath, 8_192),
+  ]) {
+    damage();
+    const damaged = readFileSync(shop.databasePath);
+    const plan = await shop.service.planRestore(filename);
+    expect(plan.backup).toBe(filename);
+    expect((await refusal(() => shop.service.restore(filename))).code).toBe('RESTORE_SAFETY_FAILED');
+    expect(readFileSync(shop.databasePath).equals(damaged)).toBe(true);
+    const { safetyBackup } = await shop.service.restore(filename, { mode: 'offline' });
+    expect(safetyBackup).toBeNull();
+    expect([ask(shop.databasePath, count), ask(shop.databasePath, 'PRAGMA integrity_check')]).toEqual([100, 'ok']);
+    const aside = readdirSync(dirname(shop.databasePath)).find(
+      (name) => name.startsWith('shop.sqlite.damaged-') && !/-(wal|shm)$/.test(name),
+    );
+    expect(readFileSync(join(dirname(shop.databasePath), aside ?? '')).equals(damaged)).toBe(true);
+    renameSync(join(dirname(shop.databasePath), aside ?? ''), join(scratch(), 'aside'));
+  }
+});
+
+test('a missing database is put back offline; a log that lies there without it is refused', async () => {
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  renameSync(shop.databasePath, `${shop.databasePath}.lost`);
+  expect((await shop.service.planRestore(filename)).modes).toEqual(['offline']);
+  expect((await refusal(() => shop.service.restore(filename))).code).toBe('RESTORE_SAFETY_FAILED');
+  expect(existsSync(shop.databasePath)).toBe(false);
+  writeFileSync(`${shop.databasePath}-wal`, 'frames of long ago');
+  expect((await refusal(() => shop.service.restore(filename, { mode: 'offline' }))).code).toBe('RESTORE_IN_USE');
+  expect([existsSync(shop.databasePath), readFileSync(`${shop.databasePath}-wal`, 'utf8')]).toEqual([
+    false,
+    'frames of long ago',
+  ]);
+  renameSync(`${shop.databasePath}-wal`, `${shop.databasePath}.old-log`);
+  await shop.service.restore(filename, { mode: 'offline' });
+  expect(ask(shop.databasePath, count)).toBe(100);
+});
+
+test('a database that changed since the plan is refused, and restored with a new plan', async () => {
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  const stale = await shop.service.planRestore(filename);
+  ask(shop.databasePath, insert);
+  expect((await refusal(() => shop.service.restore(filename, { expected: stale.expected }))).code).toBe('DB_CHANGED');
+  expect(ask(shop.databasePath, count)).toBe(101);
+  expect(await safetyBackups(shop)).toEqual([]);
+  const plan = await shop.service.planRestore(filename);
+  expect([plan.confirm, plan.tables]).toEqual(['shop.sqlite', [{ name: 'notes', now: 101, after: 100 }]]);
+  await shop.service.restore(filename, { expected: plan.expected });
+  expect(ask(shop.databasePath, count)).toBe(100);
+});
+
+test('a backup of which one byte was flipped is refused by its digest, with nothing changed', async () => {
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  const path = join(shop.backups, filename);
+  const note = readFileSync(path).indexOf('note 50 ');
+  const file = openSync(path, 'r+');
+  writeSync(file, Buffer.from('N'), 0, 1, note);
+  closeSync(file);
+  const before = bytesOf(shop);
+  for (const mode of ['online', 'offline', 'file'] as const) {
+    expect((await refusal(() => shop.service.restore(filename, { mode }))).code).toBe('VERIFY_FAILED');
+  }
+  expect(bytesOf(shop)).toEqual(before);
+  expect(await safetyBackups(shop)).toEqual([]);
+  expect((await refusal(() => shop.service.verifyBackup(filename))).code).toBe('VERIFY_FAILED');
+  expect((await shop.service.getBackup(filename)).verification.state).toBe('damaged');
+});
+
+test('any sound SQLite file can be restored by its path, the live database itself can not', async () => {
+  await using shop = openShop(scratch());
+  const path = join(scratch(), 'from-elsewhere.sqlite');
+  makeDatabase(path, { rows: 3 });
+  await shop.service.restore(path);
+  expect(ask(shop.databasePath, count)).toBe(3);
+  expect((await refusal(() => shop.service.restore(shop.databasePath))).code).toBe('BAD_BACKUP');
+  writeFileSync(`${path}-wal`, 'frames');
+  expect((await refusal(() => shop.service.restore(path))).message).toContain('has a log beside it');
+  rmSync(`${path}-wal`);
+  writeFileSync(path, 'no database');
+  expect((await refusal(() => shop.service.restore(path))).code).toBe('VERIFY_FAILED');
+  expect(ask(shop.databasePath, count)).toBe(3);
+});
+
+test('a restore waits for the backup that is going, and the steps come in their order', async () => {
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  const backup = shop.service.performBackup();
+  const steps: string[] = [];
+  const restored = await shop.service.restore(filename, {
+    onProgress: (run) => {
+      const running = run.steps.find((step) => step.state === 'running')?.name;
+      if (running && steps.at(-1) !== running) steps.push(running);
+    },
+  });
+  expect((await backup).report.endedAt.getTime()).toBeLessThanOrEqual(restored.report.startedAt.getTime());
+  expect(steps).toEqual(['check', 'safety', 'place', 'prove']);
+});
