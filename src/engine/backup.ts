@@ -28,8 +28,9 @@ import type { BackupRequest, MadeBackup, StoryContext } from './jobs/protocol.ts
 import { prune } from './prune.ts';
 import { takeLock } from './run-lock.ts';
 import { checkLiveDatabase, type PinnedDatabase, pinDatabase } from './sqlite/live-database.ts';
-import { type Snapshot, takeSnapshot } from './sqlite/snapshot.ts';
-import { stampDatabase } from './sqlite/stamp.ts';
+import { type LogEnd, type Snapshot, takeSnapshot } from './sqlite/snapshot.ts';
+import { removeDeadPlacements } from './sqlite/place.ts';
+import { type DatabaseStamp, stampDatabase } from './sqlite/stamp.ts';
 import { type VerifiedSnapshot, verifySnapshot } from './sqlite/verify.ts';
 
 /** Kept free beyond what a copy needs, so that a backup never takes the last byte from the app. */
@@ -43,47 +44,86 @@ export async function makeBackup(request: BackupRequest, context: StoryContext):
   return await makeBackupUnderLock(catalog, request, context);
 }
 
+/** What a backup is made for, whoever holds the lock. */
+export type BackupPurpose = Omit<BackupRequest, 'kind' | 'folder' | 'lockWaitMs'>;
+
 /** As `makeBackup`, for a story that already holds the folder's lock. */
 export async function makeBackupUnderLock(
   catalog: Catalog,
-  request: Omit<BackupRequest, 'kind' | 'folder' | 'lockWaitMs'>,
+  purpose: BackupPurpose,
   context: StoryContext,
 ): Promise<MadeBackup> {
-  await removeLeftovers(catalog);
-  checkRoom(catalog.folder, request.databasePath, context);
-  const staging = new Staging(catalog.folder);
+  const pinned = await pinForBackup(catalog, purpose, context);
+  const { made } = await makeBackupUnderPin(catalog, pinned, purpose, context, { keepPin: false });
+  return made;
+}
+
+/** Clears what killed runs left, makes sure there is room, and pins the database. Needs the lock. */
+export async function pinForBackup(
+  catalog: Catalog,
+  purpose: BackupPurpose,
+  context: StoryContext,
+): Promise<PinnedDatabase> {
+  await removeLeftovers(catalog, purpose.databasePath);
+  checkRoom(catalog.folder, purpose.databasePath, context);
+  context.onEvent({ type: 'step', name: 'checkpoint' });
+  return pinDatabase(purpose.databasePath, { now: context.now });
+}
+
+export interface UnderPin {
+  readonly keepPin: boolean;
+  /** A later moment of the same log, and when that was; the moment of the pin by default. */
+  readonly later?: { readonly frame: number; readonly at: Date };
+}
+
+/** Copy, verify, publish, prune: the story from the pin on. Releases the pin unless told to keep it. */
+export async function makeBackupUnderPin(
+  catalog: Catalog,
+  pinned: PinnedDatabase,
+  purpose: BackupPurpose,
+  context: StoryContext,
+  { keepPin, later }: UnderPin,
+): Promise<{ readonly made: MadeBackup; readonly logEnd: LogEnd | null }> {
+  using staging = new Staging(catalog.folder);
+  let copying: Promise<Snapshot> | undefined;
   try {
-    context.onEvent({ type: 'step', name: 'checkpoint' });
-    const pinned = pinDatabase(request.databasePath, { now: context.now });
-    const name = await freeName(catalog, pinned);
+    const at = later?.at ?? pinned.pinnedAt;
+    const name = await freeName(catalog, at);
     context.onEvent({ type: 'pinned', backup: name });
 
     context.onEvent({ type: 'step', name: 'copy' });
-    const snapshot = await takeSnapshot(pinned, staging.file, {
+    copying = takeSnapshot(pinned, staging.file, {
       signal: context.signal,
       onProgress: (done, total) => context.onEvent({ type: 'bytes', done, total }),
+      keepPin,
+      untilFrame: later?.frame,
     });
+    const snapshot = await copying;
 
     context.onEvent({ type: 'step', name: 'verify' });
-    const verified = await judge(snapshot, request, context);
+    const verified = await judge(snapshot, purpose, context);
     context.signal.throwIfAborted();
 
     context.onEvent({ type: 'step', name: 'publish' });
     const sequence = nextSequence(await catalog.list());
-    await publish(catalog, staging, verified, describe(name, sequence, pinned, verified, request));
+    const moment = { at, stamp: later ? null : pinned.stamp };
+    await publish(catalog, staging, verified, describe(name, sequence, moment, pinned, verified, purpose));
 
     context.onEvent({ type: 'step', name: 'prune' });
-    const removed = request.trigger === 'safety' ? [] : await prune(catalog, request.retention, context);
-    return { name, sizeBytes: verified.sizeBytes, removed };
-  } finally {
-    staging.remove();
+    const removed = purpose.trigger === 'safety' ? [] : await prune(catalog, purpose.retention, context);
+    return { made: { name, sizeBytes: verified.sizeBytes, removed }, logEnd: snapshot.logEnd };
+  } catch (error) {
+    // Once copying began it releases the pin itself.
+    if (!keepPin && !copying) pinned[Symbol.dispose]();
+    throw error;
   }
 }
 
 /**
  * Removes what killed runs left: staging folders, and the file that one of them was about to publish. Needs the lock.
  */
-export async function removeLeftovers(catalog: Catalog): Promise<void> {
+export async function removeLeftovers(catalog: Catalog, databasePath: string): Promise<void> {
+  removeDeadPlacements(databasePath);
   const unpublished = await catalog.unpublished();
   for (const backup of await listWithoutManifest(catalog.folder)) {
     if (unpublished.has(backup)) unlinkSync(join(catalog.folder, backup));
@@ -125,7 +165,7 @@ class Staging {
     await syncFolder(this.#root);
   }
 
-  remove(): void {
+  [Symbol.dispose](): void {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
@@ -199,17 +239,12 @@ function inMegabytes(bytes: number): string {
 }
 
 /** Two pins in one millisecond, or a clock that jumped back, must not share a name. */
-async function freeName(catalog: Catalog, pinned: PinnedDatabase): Promise<string> {
-  try {
-    const taken = new Set((await catalog.list()).map((backup) => backup.name));
-    const entries = new Set(readdirSync(catalog.folder));
-    for (let at = pinned.pinnedAt.getTime(); ; at++) {
-      const name = nameBackup(new Date(at));
-      if (!taken.has(name) && !entries.has(name) && !entries.has(`${name}.json`)) return name;
-    }
-  } catch (error) {
-    pinned[Symbol.dispose]();
-    throw error;
+async function freeName(catalog: Catalog, moment: Date): Promise<string> {
+  const taken = new Set((await catalog.list()).map((backup) => backup.name));
+  const entries = new Set(readdirSync(catalog.folder));
+  for (let at = moment.getTime(); ; at++) {
+    const name = nameBackup(new Date(at));
+    if (!taken.has(name) && !entries.has(name) && !entries.has(`${name}.json`)) return name;
   }
 }
 
@@ -220,6 +255,7 @@ function nextSequence(backups: readonly { readonly manifest: Manifest | null }[]
 function describe(
   name: string,
   sequence: number,
+  moment: { readonly at: Date; readonly stamp: DatabaseStamp | null },
   pinned: PinnedDatabase,
   verified: VerifiedSnapshot,
   request: Pick<BackupRequest, 'databasePath' | 'trigger' | 'user' | 'note'>,
@@ -229,7 +265,7 @@ function describe(
     format: MANIFEST_FORMAT,
     name,
     sequence,
-    createdAt: pinned.pinnedAt.toISOString(),
+    createdAt: moment.at.toISOString(),
     source: { name: basename(request.databasePath), journalMode: pinned.journalMode },
     database: { sizeBytes, pageSize, pages, sha256 },
     artifact: { file: name, sizeBytes, sha256, compression: 'none', encryption: 'none' },
@@ -239,7 +275,7 @@ function describe(
     pinned: false,
     note: request.note,
     copy: { method: pinned.method, checkpoint: pinned.checkpoint },
-    stamp: pinned.stamp,
+    stamp: moment.stamp,
     versions: versions(sqliteVersion()),
   };
 }

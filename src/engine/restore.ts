@@ -16,6 +16,7 @@ import { placeAsNewFile, placeOffline, placeOnline, placeOverUnreadable, placeWh
 import type { LogEnd } from './sqlite/snapshot.ts';
 import { isLiveFile, resolveDatabase, stampDatabase, stampText } from './sqlite/stamp.ts';
 import { openUnwritten, verifyFile } from './sqlite/verify.ts';
+import { readLog } from './sqlite/wal.ts';
 
 /**
  * @throws BackupError VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS,
@@ -220,7 +221,7 @@ function quietly(context: StoryContext): StoryContext {
 }
 
 function pageCountOf(path: string): number {
-  const file = new DatabaseSync(path, { readOnly: true });
+  const file = openUnwritten(path);
   try {
     return Number(pragma(file, 'page_count'));
   } finally {

@@ -15,6 +15,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { BackupError, errnoCode } from '../errors.ts';
 import { type CopyMethod, pragma, type PinnedDatabase } from './live-database.ts';
+import { logBytesUntil, readLog, WAL_HEADER_BYTES } from './wal.ts';
 
 const flush = promisify(fdatasync);
 
@@ -26,6 +27,14 @@ export interface Snapshot {
   readonly path: string;
   readonly sizeBytes: number;
   readonly method: CopyMethod;
+  /** Up to where the log was copied; null without a log. */
+  readonly logEnd: LogEnd | null;
+}
+
+/** A place in the write-ahead log: the same salts mean the same log, not restarted since. */
+export interface LogEnd {
+  readonly salts: string;
+  readonly frame: number;
 }
 
 export interface SnapshotOptions {
@@ -33,12 +42,14 @@ export interface SnapshotOptions {
   readonly onProgress: (bytesDone: number, bytesTotal: number) => void;
   /** Bytes between two `fdatasync`; 0 for none. */
   readonly paceBytes?: number;
+  /** Leaves the pin to its owner, who may take a later moment of the same log under it. */
+  readonly keepPin?: boolean;
+  /** The moment after this frame of the log, instead of the newest commit. */
+  readonly untilFrame?: number;
 }
 
 const PACE_BYTES = 8 * 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
-/** https://sqlite.org/fileformat2.html#the_write_ahead_log */
-const WAL_HEADER_BYTES = 32;
 /** Once is possible for a pin; more would mean that the pin does not hold. */
 const WAL_COPIES_MAX = 3;
 
@@ -52,22 +63,32 @@ export async function takeSnapshot(
   destination: string,
   options: SnapshotOptions,
 ): Promise<Snapshot> {
-  {
-    using pin = pinned;
-    if (pin.method === 'vacuum-into') pin.vacuumInto(destination);
-    else await copyUnderPin(pin, destination, options);
+  try {
+    if (pinned.method === 'vacuum-into') pinned.vacuumInto(destination);
+    else await copyUnderPin(pinned, destination, options);
+  } finally {
+    if (!options.keepPin) pinned[Symbol.dispose]();
   }
   options.signal.throwIfAborted();
+  const logEnd = endOfLog(`${destination}-wal`);
   makeSingleFile(destination);
-  return { path: destination, sizeBytes: statSync(destination).size, method: pinned.method } as Snapshot; // the brand
+  const { size } = statSync(destination);
+  return { path: destination, sizeBytes: size, method: pinned.method, logEnd } as Snapshot; // the brand
 }
 
 async function copyUnderPin(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<void> {
-  if (pin.journalMode === 'wal') await copyLog(`${pin.path}-wal`, `${destination}-wal`, options);
+  if (pin.journalMode === 'wal') {
+    const untilBytes = options.untilFrame === undefined ? undefined : logBytesUntil(options.untilFrame, pin.pageSize);
+    await copyLog(`${pin.path}-wal`, `${destination}-wal`, { ...options, untilBytes });
+  }
   await copyDescriptor(pin.descriptor, destination, options);
 }
 
-async function copyLog(from: string, to: string, options: SnapshotOptions): Promise<void> {
+async function copyLog(
+  from: string,
+  to: string,
+  options: SnapshotOptions & { untilBytes: number | undefined },
+): Promise<void> {
   for (let copies = 0; copies < WAL_COPIES_MAX; copies++) {
     let log: number;
     try {
@@ -79,7 +100,9 @@ async function copyLog(from: string, to: string, options: SnapshotOptions): Prom
     }
     try {
       const before = readHeader(log);
-      await copyDescriptor(log, to, { ...options, onProgress: () => {} });
+      // What is there now holds everything up to the pin; a fast writer would keep us copying for long.
+      const untilBytes = options.untilBytes ?? fstatSync(log).size;
+      await copyDescriptor(log, to, { ...options, untilBytes, onProgress: () => {} });
       if (before.equals(readHeader(log))) return;
       unlinkSync(to);
     } finally {
@@ -91,23 +114,34 @@ async function copyLog(from: string, to: string, options: SnapshotOptions): Prom
   });
 }
 
+function endOfLog(path: string): LogEnd | null {
+  const log = readLog(path);
+  const last = log?.transactions.at(-1);
+  return log && last ? { salts: log.salts, frame: last.lastFrame } : null;
+}
+
 function readHeader(log: number): Buffer {
   const header = Buffer.alloc(WAL_HEADER_BYTES);
   const length = readSync(log, header, 0, WAL_HEADER_BYTES, 0);
   return header.subarray(0, length);
 }
 
-/** Copies all bytes of an open file to a new one. Leaves `from` open. */
-async function copyDescriptor(from: number, destination: string, options: SnapshotOptions): Promise<void> {
+/** Copies the bytes of an open file, or its first so many, to a new one. Leaves `from` open. */
+async function copyDescriptor(
+  from: number,
+  destination: string,
+  options: SnapshotOptions & { untilBytes?: number },
+): Promise<void> {
   const paceBytes = options.paceBytes ?? PACE_BYTES;
   const totalBytes = fstatSync(from).size;
+  const untilBytes = options.untilBytes ?? Number.POSITIVE_INFINITY;
   const to = openSync(destination, 'wx', 0o600);
   let flushing: Promise<void> = Promise.resolve();
   try {
     const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
     let unsynced = 0;
     for (let done = 0; ;) {
-      const length = readSync(from, chunk, 0, CHUNK_BYTES, done);
+      const length = readSync(from, chunk, 0, Math.min(CHUNK_BYTES, untilBytes - done), done);
       if (length === 0) break;
       writeWhole(to, chunk, length, done);
       done += length;
