@@ -1,11 +1,11 @@
 /**
  * A headless browser for the page's tests, from npm alone: `@sparticuz/chromium` carries the program, the few libraries
- * that a bare machine lacks (NSS, NSPR, expat) and a font. Debian's chromium stands in where that program can't run.
+ * that a bare machine lacks (NSS, NSPR, expat) and a font, so pictures are the same everywhere. Debian's chromium stands in where that program can't run.
  *
  * It is unpacked once, into `node_modules/.cache`, under a temporary name until it is whole: the package's own place,
  * the system's temporary folder, keeps the half file of a test that was killed, and another user's file.
  */
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inflate } from '@sparticuz/chromium';
@@ -34,7 +34,7 @@ export async function openBrowser(): Promise<Browser> {
     const env = {
       ...process.env,
       LD_LIBRARY_PATH: join(folder, 'al2023/lib'),
-      ...(existsSync('/etc/fonts') ? {} : { FONTCONFIG_PATH: join(folder, 'fonts') }),
+      FONTCONFIG_FILE: join(folder, 'fonts.conf'),
     };
     return await chromium.launch({ executablePath: join(folder, 'chromium'), args, env });
   } catch (error) {
@@ -58,6 +58,13 @@ async function unpack(): Promise<string> {
   process.env.TMPDIR = staging;
   try {
     await Promise.all(parts.map((part) => inflate(join(carried, part))));
+    // The package's own settings name folders of a cloud. Without any font Chromium ends at the first letter.
+    writeFileSync(
+      join(staging, 'fonts.conf'),
+      `<?xml version="1.0"?>
+<fontconfig><dir>${join(folder, 'fonts/fonts')}</dir><cachedir>${join(folder, 'fonts-cache')}</cachedir></fontconfig>
+`,
+    );
     renameSync(staging, folder);
   } catch (error) {
     rmSync(staging, { recursive: true, force: true });

@@ -1,17 +1,16 @@
 /** The page in a real browser against the fixture server: what it asks of the server, and what it never asks. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
-import { existsSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { openBrowser } from './ui-browser.ts';
+import { buildPage } from './ui-build.ts';
 import { type Fixture, type State, startFixture } from './ui-fixture.ts';
 
-const root = new URL('../../', import.meta.url).pathname;
 const patienceMs = 60_000;
 let browser: Browser;
 const fixtures: Fixture[] = [];
 
 beforeAll(async () => {
-  if (!existsSync(`${root}dist/page/index.html`)) await Bun.$`node_modules/.bin/vite build`.cwd(root).quiet();
+  await buildPage();
   browser = await openBrowser();
 }, patienceMs);
 afterAll(() => browser.close());
