@@ -28,7 +28,7 @@ import type { BackupRequest, MadeBackup, StoryContext } from './jobs/protocol.ts
 import { prune } from './prune.ts';
 import { takeLock } from './run-lock.ts';
 import { checkLiveDatabase, type PinnedDatabase, pinDatabase } from './sqlite/live-database.ts';
-import { type LogEnd, type Snapshot, takeSnapshot } from './sqlite/snapshot.ts';
+import { type CopyMethod, type LogEnd, type Snapshot, takeSnapshot } from './sqlite/snapshot.ts';
 import { removeDeadPlacements } from './sqlite/place.ts';
 import { type DatabaseStamp, stampDatabase } from './sqlite/stamp.ts';
 import { type VerifiedSnapshot, verifySnapshot } from './sqlite/verify.ts';
@@ -106,7 +106,7 @@ export async function makeBackupUnderPin(
 
     context.onEvent({ type: 'step', name: 'publish' });
     const sequence = nextSequence(await catalog.list());
-    const moment = { at, stamp: later ? null : pinned.stamp };
+    const moment = { at, stamp: later ? null : pinned.stamp, method: snapshot.method };
     await publish(catalog, staging, verified, describe(name, sequence, moment, pinned, verified, purpose));
 
     context.onEvent({ type: 'step', name: 'prune' });
@@ -255,7 +255,7 @@ function nextSequence(backups: readonly { readonly manifest: Manifest | null }[]
 function describe(
   name: string,
   sequence: number,
-  moment: { readonly at: Date; readonly stamp: DatabaseStamp | null },
+  moment: { readonly at: Date; readonly stamp: DatabaseStamp | null; readonly method: CopyMethod },
   pinned: PinnedDatabase,
   verified: VerifiedSnapshot,
   request: Pick<BackupRequest, 'databasePath' | 'trigger' | 'user' | 'note'>,
@@ -274,7 +274,7 @@ function describe(
     user: request.user,
     pinned: false,
     note: request.note,
-    copy: { method: pinned.method, checkpoint: pinned.checkpoint },
+    copy: { method: moment.method, checkpoint: pinned.checkpoint },
     stamp: moment.stamp,
     versions: versions(sqliteVersion()),
   };

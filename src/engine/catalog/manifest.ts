@@ -45,7 +45,7 @@ export const manifestSchema = z.object({
   /** How the copy was made; null for an adopted one. */
   copy: z
     .object({
-      method: z.enum(['pinned-copy', 'vacuum-into']),
+      method: z.enum(['pinned-copy', 'pinned-clone', 'vacuum-into']),
       checkpoint: z.object({ busy: z.boolean(), logFrames: z.number(), mergedFrames: z.number() }).nullable(),
     })
     .nullable(),

@@ -11,9 +11,6 @@ import { pathToFileURL } from 'node:url';
 import { BackupError } from '../errors.ts';
 import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
 
-/** How a copy of the database may be taken under the pin. */
-export type CopyMethod = 'pinned-copy' | 'vacuum-into';
-
 /** The row of `PRAGMA wal_checkpoint(PASSIVE)`: frames in the log, frames merged; null when none was issued. */
 export interface CheckpointRow {
   readonly busy: boolean;
@@ -29,11 +26,11 @@ export interface PinnedDatabase {
   readonly pages: number;
   readonly journalMode: string;
   readonly checkpoint: CheckpointRow | null;
-  readonly method: CopyMethod;
+  /** False on a network file system, where the pin may not be seen by others: then only SQLite itself may copy. */
+  readonly mayCopy: boolean;
   readonly pinnedAt: Date;
   /** Taken under the pin and before any byte is copied: whatever was written before it is in the copy. */
   readonly stamp: DatabaseStamp;
-  /** Only for the `vacuum-into` method. */
   vacuumInto(destination: string): void;
   tablesAndRows(options: { deadlineMs: number }): ReadonlyMap<string, number> | null;
   [Symbol.dispose](): void;
@@ -105,7 +102,7 @@ function pin(
     pages: Number(pragma(connection, 'page_count')),
     journalMode,
     checkpoint,
-    method: onNetwork ? 'vacuum-into' : 'pinned-copy',
+    mayCopy: !onNetwork,
     pinnedAt,
     stamp,
     vacuumInto(destination) {

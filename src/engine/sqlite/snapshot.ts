@@ -14,10 +14,14 @@ import { closeSync, fdatasync, fstatSync, openSync, readSync, statSync, unlinkSy
 import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { BackupError, errnoCode } from '../errors.ts';
-import { type CopyMethod, pragma, type PinnedDatabase } from './live-database.ts';
+import { pragma, type PinnedDatabase } from './live-database.ts';
+import { clone } from './reflink.ts';
 import { logBytesUntil, readLog, WAL_HEADER_BYTES } from './wal.ts';
 
 const flush = promisify(fdatasync);
+
+/** How the copy was made; a clone shares its blocks with the database until one of the two changes. */
+export type CopyMethod = 'pinned-copy' | 'pinned-clone' | 'vacuum-into';
 
 declare const consistent: unique symbol;
 
@@ -63,9 +67,10 @@ export async function takeSnapshot(
   destination: string,
   options: SnapshotOptions,
 ): Promise<Snapshot> {
+  let method: CopyMethod = 'vacuum-into';
   try {
-    if (pinned.method === 'vacuum-into') pinned.vacuumInto(destination);
-    else await copyUnderPin(pinned, destination, options);
+    if (pinned.mayCopy) method = await copyUnderPin(pinned, destination, options);
+    else pinned.vacuumInto(destination);
   } finally {
     if (!options.keepPin) pinned[Symbol.dispose]();
   }
@@ -73,15 +78,17 @@ export async function takeSnapshot(
   const logEnd = endOfLog(`${destination}-wal`);
   makeSingleFile(destination);
   const { size } = statSync(destination);
-  return { path: destination, sizeBytes: size, method: pinned.method, logEnd } as Snapshot; // the brand
+  return { path: destination, sizeBytes: size, method, logEnd } as Snapshot; // the brand
 }
 
-async function copyUnderPin(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<void> {
+async function copyUnderPin(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<CopyMethod> {
   if (pin.journalMode === 'wal') {
     const untilBytes = options.untilFrame === undefined ? undefined : logBytesUntil(options.untilFrame, pin.pageSize);
     await copyLog(`${pin.path}-wal`, `${destination}-wal`, { ...options, untilBytes });
   }
+  if (await clone(pin.path, destination)) return 'pinned-clone';
   await copyDescriptor(pin.descriptor, destination, options);
+  return 'pinned-copy';
 }
 
 async function copyLog(
