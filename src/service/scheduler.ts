@@ -65,10 +65,9 @@ export class Scheduler {
   #wake(): void {
     const now = this.#options.now();
     const schedule = this.#options.schedule();
-    // The clock went back: the planned time is further away than any interval, so plan anew.
-    if (schedule.kind === 'interval' && this.#planned.getTime() - now.getTime() > schedule.intervalMs) {
-      this.#planned = nextRun(schedule, now, now);
-    }
+    // The clock went back: the planned time is further away than the schedule's next, so plan anew.
+    const next = nextRun(schedule, now, now);
+    if (this.#planned > next) this.#planned = next;
     if (isDue(this.#planned, now)) void this.#run('schedule');
     this.#options.onWake();
     this.#sleep(this.#planned.getTime() - now.getTime());
