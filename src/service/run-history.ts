@@ -21,33 +21,37 @@ export interface UploadState {
 
 export class RunHistory {
   readonly #database: DatabaseSync;
+  readonly #warn: (message: string) => void;
 
   /** @param warn hears why the history is not where it should be. */
   constructor(path: string, options: { warn: (message: string) => void }) {
     this.#database = openState(path, options.warn);
+    this.#warn = options.warn;
   }
 
   add(run: Run): void {
-    this.#database
-      .prepare(
-        `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      )
-      .run(
-        run.id,
-        run.kind,
-        run.trigger,
-        run.user,
-        run.plannedAt?.getTime() ?? null,
-        run.startedAt.getTime(),
-        run.endedAt.getTime(),
-        run.result,
-        run.backup,
-        run.sizeBytes,
-        JSON.stringify(run.steps),
-        run.error && JSON.stringify(run.error),
-      );
-    this.#database.prepare('DELETE FROM runs WHERE ended_at < ?').run(run.endedAt.getTime() - KEPT_DAYS * DAY_MS);
+    this.#write(() => {
+      this.#database
+        .prepare(
+          `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        )
+        .run(
+          run.id,
+          run.kind,
+          run.trigger,
+          run.user,
+          run.plannedAt?.getTime() ?? null,
+          run.startedAt.getTime(),
+          run.endedAt.getTime(),
+          run.result,
+          run.backup,
+          run.sizeBytes,
+          JSON.stringify(run.steps),
+          run.error && JSON.stringify(run.error),
+        );
+      this.#database.prepare('DELETE FROM runs WHERE ended_at < ?').run(run.endedAt.getTime() - KEPT_DAYS * DAY_MS);
+    });
   }
 
   /** Newest first. */
@@ -77,17 +81,28 @@ export class RunHistory {
   }
 
   setUpload(state: UploadState): void {
-    this.#database
-      .prepare('INSERT OR REPLACE INTO uploads (backup, status, at, error) VALUES (?, ?, ?, ?)')
-      .run(state.backup, state.status, state.at.getTime(), state.error && JSON.stringify(state.error));
+    this.#write(() =>
+      this.#database
+        .prepare('INSERT OR REPLACE INTO uploads (backup, status, at, error) VALUES (?, ?, ?, ?)')
+        .run(state.backup, state.status, state.at.getTime(), state.error && JSON.stringify(state.error)),
+    );
   }
 
   forgetUpload(backup: string): void {
-    this.#database.prepare('DELETE FROM uploads WHERE backup = ?').run(backup);
+    this.#write(() => this.#database.prepare('DELETE FROM uploads WHERE backup = ?').run(backup));
   }
 
   close(): void {
     this.#database.close();
+  }
+
+  /** A full disk or a program that holds the file must not turn a good backup into a failed one. */
+  #write(statement: () => unknown): void {
+    try {
+      statement();
+    } catch (error) {
+      this.#warn(`The run history could not be written: ${error instanceof Error ? error.message : String(error)}.`);
+    }
   }
 }
 

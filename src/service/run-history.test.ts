@@ -1,0 +1,121 @@
+import { expect, test } from 'bun:test';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { openElsewhere, scratchFolders } from '../../tests/support/scratch.ts';
+import type { Run } from './model.ts';
+import { RunHistory } from './run-history.ts';
+
+const scratch = scratchFolders();
+
+function run(id: string, change: Partial<Run> = {}): Run {
+  const at = new Date('2024-03-01T12:00:00Z');
+  return {
+    ...{
+      id,
+      kind: 'backup',
+      trigger: 'schedule',
+      user: 'ada',
+      plannedAt: at,
+      startedAt: at,
+      endedAt: at,
+      result: 'success',
+    },
+    ...{ backup: 'backup-2024-03-01T12-00-00-000Z.sqlite', sizeBytes: 8192, error: null },
+    steps: [{ name: 'copy', state: 'done', ms: 3, bytesDone: 1, bytesTotal: 1 }],
+    ...change,
+  };
+}
+
+function open(path: string) {
+  const warnings: string[] = [];
+  return { history: new RunHistory(path, { warn: (message) => warnings.push(message) }), warnings };
+}
+
+test('a run reads back as it was, newest first, also after a restart', () => {
+  const path = join(scratch(), 'below', 'state.sqlite');
+  const first = run('1');
+  const second = run('2', {
+    result: 'failed',
+    backup: null,
+    sizeBytes: null,
+    plannedAt: null,
+    user: null,
+    error: { code: 'DISK_FULL', message: 'full', hint: 'Free space.' },
+  });
+  const { history } = open(path);
+  history.add(first);
+  history.add(second);
+  history.close();
+  const again = open(path);
+  expect(again.history.list({ limit: 10 })).toEqual([second, first]);
+  expect(again.history.list({ limit: 1 })).toEqual([second]);
+  expect(again.history.list({ limit: 10, result: 'success' })).toEqual([first]);
+  expect(again.history.list({ limit: 10, kind: 'restore' })).toEqual([]);
+  expect(again.warnings).toEqual([]);
+  again.history.close();
+});
+
+test('runs are kept for 90 days', () => {
+  const { history } = open(join(scratch(), 'state.sqlite'));
+  history.add(run('old', { endedAt: new Date('2024-01-01T00:00:00Z') }));
+  history.add(run('new', { endedAt: new Date('2024-03-31T00:00:01Z') }));
+  expect(history.list({ limit: 10 }).map(({ id }) => id)).toEqual(['new']);
+  history.close();
+});
+
+test('a damaged file is moved aside and begun anew, and the log says where it is', () => {
+  const path = join(scratch(), 'state.sqlite');
+  writeFileSync(path, 'junk '.repeat(1_000));
+  const { history, warnings } = open(path);
+  history.add(run('1'));
+  expect(history.list({ limit: 10 }).length).toBe(1);
+  history.close();
+  const aside = readdirSync(dirname(path)).find((name) => name.startsWith('state.sqlite.damaged-'));
+  expect(warnings).toEqual([expect.stringContaining(String(aside))]);
+});
+
+test('where no file can be, the history is kept in memory and the log says so', () => {
+  const folder = scratch();
+  writeFileSync(join(folder, 'file'), '');
+  mkdirSync(join(folder, 'state.sqlite'));
+  for (const path of [join(folder, 'file', 'state.sqlite'), join(folder, 'state.sqlite')]) {
+    const { history, warnings } = open(path);
+    history.add(run('1'));
+    expect(history.list({ limit: 10 }).length).toBe(1);
+    expect(warnings).toEqual([expect.stringContaining('kept in memory')]);
+    history.close();
+  }
+});
+
+test('a history that can not be written just now warns and goes on', async () => {
+  const path = join(scratch(), 'state.sqlite');
+  const { history, warnings } = open(path);
+  const other = await openElsewhere(path);
+  await other.ask('BEGIN IMMEDIATE');
+  history.add(run('1'));
+  history.setUpload({
+    backup: 'backup-2024-03-01T12-00-00-000Z.sqlite',
+    status: 'stored',
+    at: new Date(),
+    error: null,
+  });
+  expect(warnings.length).toBe(2);
+  await other.kill();
+  history.add(run('2'));
+  expect(history.list({ limit: 10 }).map(({ id }) => id)).toEqual(['2']);
+  history.close();
+});
+
+test('what is stored at S3 is remembered over a restart until it is forgotten', () => {
+  const path = join(scratch(), 'state.sqlite');
+  const at = new Date('2024-03-01T12:00:00Z');
+  const { history } = open(path);
+  history.setUpload({ backup: 'a', status: 'failed', at, error: { code: 'S3_DENIED', message: 'no', hint: 'Ask.' } });
+  history.setUpload({ backup: 'a', status: 'stored', at, error: null });
+  history.close();
+  const again = open(path).history;
+  expect([...again.uploads()]).toEqual([['a', { backup: 'a', status: 'stored', at, error: null }]]);
+  again.forgetUpload('a');
+  expect(again.uploads().size).toBe(0);
+  again.close();
+});
