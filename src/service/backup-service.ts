@@ -78,6 +78,8 @@ export class BackupService implements BackupServicePort {
   #uploadsMade: UploadQueue | undefined;
   readonly #scheduler: Scheduler;
   #started = false;
+  /** While `stop` waits: what was queued ends before it begins. */
+  #stopping = false;
   #active: ActiveRun | null = null;
   /** The backup run that newcomers may join as long as it has not pinned. */
   #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
@@ -123,10 +125,15 @@ export class BackupService implements BackupServicePort {
   /** Ends the schedule, asks what is running to stop, and resolves when it has ended. */
   async stop(): Promise<void> {
     this.#started = false;
-    this.#scheduler.end();
-    this.#uploading?.abort();
-    await Promise.all([this.stopRun(), this.#uploadsMade?.stop()]);
-    await this.#lastInLine;
+    this.#stopping = true;
+    try {
+      this.#scheduler.end();
+      this.#uploading?.abort();
+      await Promise.all([this.stopRun(), this.#uploadsMade?.stop()]);
+      await this.#lastInLine;
+    } finally {
+      this.#stopping = false;
+    }
   }
 
   /** As `stop`, and lets go of the run history. The service is not used afterwards. */
@@ -493,6 +500,7 @@ export class BackupService implements BackupServicePort {
         weights: { checkpoint: 0, copy: 60, verify: 38, publish: 1, prune: 1 },
       });
       for (const listener of request.listeners) run.listen(listener);
+      if (this.#stopping) run.abort.abort();
       this.#active = run;
       this.#joinable = { run, request };
       started.resolve(run.id);
@@ -556,6 +564,8 @@ export class BackupService implements BackupServicePort {
 
   async #scheduledRun(trigger: 'start' | 'schedule', plannedAt: Date): Promise<{ failed: boolean }> {
     if (trigger === 'schedule' && (await this.#recordUnchanged(plannedAt))) return { failed: false };
+    // Stopped while we looked.
+    if (!this.#started) return { failed: false };
     const { report } = await this.#requestBackup({ trigger, user: null, plannedAt }).result;
     return { failed: report.result === 'failed' };
   }
@@ -572,10 +582,8 @@ export class BackupService implements BackupServicePort {
   /** True when the newest backup still holds everything: that is recorded, and no process is started. */
   async #recordUnchanged(plannedAt: Date): Promise<boolean> {
     if (this.#options.skipUnchanged === false) return false;
-    const newest = (await this.#catalog.list()).find((backup) => backup.manifest?.stamp);
-    if (!newest?.manifest?.stamp || !isVerified(newest)) return false;
-    const current = stampDatabase(this.#options.databasePath, { nowMs: this.#now().getTime() });
-    if (!isUnchanged(newest.manifest.stamp, current)) return false;
+    const newest = await this.#unchangedBackup();
+    if (!newest || !this.#started) return false;
     const run = this.#newRun({
       kind: 'backup',
       trigger: 'schedule',
@@ -586,6 +594,18 @@ export class BackupService implements BackupServicePort {
     });
     this.#record(run.end({ result: 'unchanged', backup: newest.name }));
     return true;
+  }
+
+  async #unchangedBackup(): Promise<Backup | null> {
+    try {
+      const newest = (await this.#catalog.list()).find((backup) => backup.manifest?.stamp);
+      if (!newest?.manifest?.stamp || !isVerified(newest)) return null;
+      const current = stampDatabase(this.#options.databasePath, { nowMs: this.#now().getTime() });
+      return isUnchanged(newest.manifest.stamp, current) ? newest : null;
+    } catch {
+      // An unreadable folder, a database that vanished a moment ago: the run that follows says what is wrong.
+      return null;
+    }
   }
 
   #applySettings(before: Settings, after: Settings): void {

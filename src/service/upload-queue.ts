@@ -46,9 +46,15 @@ export class UploadQueue {
   async run(): Promise<void> {
     while (this.#working) await this.#working;
     if (this.#stopped) return;
-    this.#working = this.#drain().finally(() => {
-      this.#working = null;
-    });
+    this.#working = this.#drain()
+      .catch((error: unknown) => {
+        // The backup folder can't be listed; it may be back at the next try.
+        this.lastError = BackupError.from(error).toJSON();
+        this.#retryLater();
+      })
+      .finally(() => {
+        this.#working = null;
+      });
     await this.#working;
   }
 

@@ -3,6 +3,7 @@ import { afterAll } from 'bun:test';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, utimesSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -201,17 +202,18 @@ export function openShop(
     backups,
     log,
     again,
-    ended(fits) {
-      const past = runs.find(fits);
-      if (past) return Promise.resolve(past);
-      return new Promise((resolve) => {
-        const hear = (run: Run) => {
-          if (!fits(run)) return;
-          waiting.delete(hear);
-          resolve(run);
-        };
-        waiting.add(hear);
-      });
+    async ended(fits) {
+      const { promise, resolve } = Promise.withResolvers<Run>();
+      const hear = (run: Run) => {
+        if (fits(run)) resolve(run);
+      };
+      waiting.add(hear);
+      for (const run of runs) hear(run);
+      const run = await promise;
+      waiting.delete(hear);
+      // A turn of the event loop that no fake timer holds back: the service itself hears of the end too.
+      await stat(folder);
+      return run;
     },
     async [Symbol.asyncDispose]() {
       for (const service of opened) await service.close();

@@ -1,0 +1,410 @@
+import { afterEach, expect, jest, test } from 'bun:test';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import {
+  ask,
+  makeDatabase,
+  openElsewhere,
+  openShop,
+  refusal,
+  scratchFolders,
+  settle,
+} from '../../tests/support/scratch.ts';
+import { LOCK_FILE } from '../engine/catalog/artifact.ts';
+import type { RunProgress, ServiceEvent } from './model.ts';
+import type { BackupService } from './backup-service.ts';
+import { formatSize } from './log.ts';
+
+const scratch = scratchFolders();
+const minuteMs = 60_000;
+const insert = "INSERT INTO notes (text) VALUES ('new') RETURNING id";
+const foreign = 'backup-2024-01-15T10-30-00-000Z.sqlite';
+
+afterEach(() => jest.useRealTimers());
+
+/** Resolves when the run that is going has fixed its moment. */
+function pinned(service: BackupService): Promise<RunProgress> {
+  return new Promise((resolve) => {
+    const end = service.on((event) => {
+      if (event.type !== 'progress' || event.run.backup === null) return;
+      end();
+      resolve(event.run);
+    });
+  });
+}
+
+const filenames = async (service: BackupService) => (await service.getBackups()).map((backup) => backup.filename);
+
+async function streamed(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<Buffer> {
+  return Buffer.from(await new Response(stream).arrayBuffer());
+}
+
+test('a backup by hand answers what was made, and log, list and history agree', async () => {
+  await using shop = openShop(scratch());
+  const { success, filename = '', size = 0, error, report } = await shop.service.performBackup('ada');
+  expect([success, error, statSync(join(shop.backups, filename)).size]).toEqual([true, undefined, size]);
+  expect(shop.log).toEqual([`info: Completed: ${filename} (${formatSize(size)})`]);
+  const [item] = await shop.service.getBackups();
+  expect(item).toEqual(
+    expect.objectContaining({ filename, size, user: 'ada', trigger: 'manual', verified: true, foreign: false }),
+  );
+  expect(shop.service.getRuns()).toEqual([report]);
+  expect(report.steps.map((step) => `${step.name} ${step.state}`)).toEqual(
+    ['checkpoint', 'copy', 'verify', 'publish', 'prune'].map((name) => `${name} done`),
+  );
+});
+
+test('a run that fails answers with the error and leaves a record', async () => {
+  await using shop = openShop(scratch(), { form: null });
+  const { success, error, filename } = await shop.service.performBackup();
+  expect([success, filename, error?.code]).toEqual([false, undefined, 'DB_MISSING']);
+  expect(shop.service.getRuns()[0]).toEqual(expect.objectContaining({ result: 'failed', backup: null, error }));
+  expect(shop.log[0]).toStartWith('error: Failed: there is no file at');
+});
+
+test('who asks before the moment is fixed joins the run that is going', async () => {
+  await using shop = openShop(scratch());
+  const results = await Promise.all([
+    shop.service.performBackup(),
+    shop.service.performBackup(),
+    shop.service.requestBackup(),
+  ]);
+  expect(results[0]).toEqual(results[1]);
+  expect(results[2].runId).toBe(results[0].report.id);
+  expect(shop.service.getRuns().length).toBe(1);
+});
+
+test('who asks after it waits for one more run, shared by all', async () => {
+  await using shop = openShop(scratch());
+  const moment = pinned(shop.service);
+  const first = shop.service.performBackup();
+  await moment;
+  const later = await Promise.all([
+    shop.service.performBackup('ada'),
+    shop.service.performBackup('bob'),
+    shop.service.performBackup(),
+  ]);
+  expect(new Set(later.map((result) => result.filename)).size).toBe(1);
+  expect(later[0]?.filename).not.toBe((await first).filename);
+  expect(shop.service.getRuns().length).toBe(2);
+});
+
+test('asked for by hand, a backup of an unchanged database is made all the same', async () => {
+  await using shop = openShop(scratch());
+  settle(shop.databasePath);
+  await shop.service.performBackup();
+  expect((await shop.service.performBackup()).success).toBe(true);
+  expect((await shop.service.getBackups()).length).toBe(2);
+});
+
+test('started, it makes a backup at once, then one every interval while the database changes', async () => {
+  jest.useFakeTimers({ now: new Date() });
+  await using shop = openShop(scratch());
+  settle(shop.databasePath);
+  shop.service.start();
+  shop.service.start();
+  expect(shop.log).toEqual(['info: Auto-backup started. Interval: 10 minutes']);
+  const first = await shop.ended((run) => run.trigger === 'start');
+  expect(first.result).toBe('success');
+
+  const steps: ServiceEvent[] = [];
+  const end = shop.service.on((event) => event.type === 'progress' && steps.push(event));
+  jest.advanceTimersByTime(10 * minuteMs);
+  const second = await shop.ended((run) => run.trigger === 'schedule');
+  end();
+  expect(second).toEqual(expect.objectContaining({ result: 'unchanged', backup: first.backup, steps: [] }));
+  // No job was started for it.
+  expect(steps).toEqual([]);
+  const { lastGood, schedule } = await shop.service.getStatus();
+  expect(lastGood?.holdsAt).toEqual(second.endedAt);
+  expect(schedule.running && schedule.nextRunAt).toEqual(new Date((second.plannedAt?.getTime() ?? 0) + 10 * minuteMs));
+
+  ask(shop.databasePath, insert);
+  jest.advanceTimersByTime(10 * minuteMs);
+  const third = await shop.ended((run) => run.trigger === 'schedule' && run.result === 'success');
+  expect(third.backup).not.toBe(first.backup);
+  expect((await shop.service.getBackups()).length).toBe(2);
+});
+
+test('with skipUnchanged off, each run makes a backup', async () => {
+  jest.useFakeTimers({ now: new Date() });
+  await using shop = openShop(scratch(), { skipUnchanged: false });
+  settle(shop.databasePath);
+  shop.service.start();
+  await shop.ended((run) => run.trigger === 'start');
+  jest.advanceTimersByTime(10 * minuteMs);
+  expect((await shop.ended((run) => run.trigger === 'schedule')).result).toBe('success');
+});
+
+test('a backup folder that can not be read fails the run and not the app, and the schedule goes on', async () => {
+  jest.useFakeTimers({ now: new Date() });
+  await using shop = openShop(scratch());
+  settle(shop.databasePath);
+  shop.service.start();
+  await shop.ended((run) => run.trigger === 'start');
+  renameSync(shop.backups, `${shop.backups}.away`);
+  writeFileSync(shop.backups, 'a file in its place');
+  jest.advanceTimersByTime(10 * minuteMs);
+  const failed = await shop.ended((run) => run.result === 'failed');
+  expect(failed.error?.code).toBe('FOLDER_MISSING');
+  rmSync(shop.backups);
+  renameSync(`${shop.backups}.away`, shop.backups);
+  jest.advanceTimersByTime(2 * minuteMs);
+  expect((await shop.ended((run) => run.trigger === 'schedule' && run.result !== 'failed')).result).toBe('unchanged');
+});
+
+test('a run history that is locked by another program fails no backup', async () => {
+  const folder = scratch();
+  await using shop = openShop(folder);
+  shop.service.getRuns();
+  const other = await openElsewhere(join(folder, 'state.sqlite'));
+  await other.ask('BEGIN IMMEDIATE');
+  expect((await shop.service.performBackup()).success).toBe(true);
+  expect(shop.log.at(-1)).toStartWith('warn: The run history could not be written');
+  await other.kill();
+});
+
+test('switched off, start schedules nothing and everything by hand works', async () => {
+  jest.useFakeTimers({ now: new Date() });
+  await using shop = openShop(scratch(), { settings: { enabled: false } });
+  shop.service.start();
+  jest.advanceTimersByTime(60 * minuteMs);
+  expect((await shop.service.getStatus()).schedule).toEqual(
+    expect.objectContaining({ enabled: false, running: false, nextRunAt: null }),
+  );
+  expect(shop.service.getRuns()).toEqual([]);
+  expect((await shop.service.performBackup()).success).toBe(true);
+});
+
+test('switched on by updateConfig, the schedule starts without a backup at once; off again, it ends; both outlast a restart', async () => {
+  jest.useFakeTimers({ now: new Date() });
+  await using shop = openShop(scratch(), { settings: { enabled: false } });
+  shop.service.start();
+  const config = shop.service.updateConfig({ enabled: true, intervalMinutes: 30 });
+  expect([config.enabled, config.intervalMinutes, config.changed]).toEqual([
+    true,
+    30,
+    { enabled: false, intervalMinutes: 10 },
+  ]);
+  jest.advanceTimersByTime(29 * minuteMs);
+  expect(shop.service.getRuns()).toEqual([]);
+  jest.advanceTimersByTime(1 * minuteMs);
+  expect((await shop.ended((run) => run.trigger === 'schedule')).result).toBe('success');
+  expect(shop.again().getConfig()).toEqual(config);
+
+  shop.service.updateConfig({ enabled: false });
+  expect((await shop.service.getStatus()).schedule.running).toBe(false);
+  expect(shop.again().getConfig().changed).toEqual({ intervalMinutes: 10 });
+  expect(shop.service.updateConfig({ revert: ['intervalMinutes'] }).intervalMinutes).toBe(10);
+  expect(shop.again().getConfig().changed).toEqual({});
+});
+
+test('wrong settings are refused with a message per field, and nothing changes', async () => {
+  await using shop = openShop(scratch());
+  const error = await refusal(() =>
+    shop.service.updateConfig({ intervalMinutes: 0, retentionCount: 1.5, s3Path: '../elsewhere' }),
+  );
+  expect(error.code).toBe('BAD_CONFIG');
+  expect(Object.keys((error as { fields?: object }).fields ?? {})).toEqual([
+    'intervalMinutes',
+    'retentionCount',
+    's3Path',
+  ]);
+  expect((await refusal(() => shop.service.updateConfig({ s3Enabled: true }))).code).toBe('BAD_CONFIG');
+  expect((await refusal(() => shop.service.updateConfig({ colour: 'red' } as object))).code).toBe('BAD_CONFIG');
+  expect(shop.service.getConfig().changed).toEqual({});
+  expect(existsSync(shop.backups)).toBe(false);
+});
+
+test('settings that are unreadable are left alone: the environment holds, and the log warns', async () => {
+  await using shop = openShop(scratch());
+  mkdirSync(shop.backups);
+  for (const text of ['{"enabled": fal', '{"intervalMinutes": "often"}', '[]']) {
+    writeFileSync(join(shop.backups, 'settings.json'), text);
+    const service = shop.again();
+    expect(service.getConfig()).toEqual(expect.objectContaining({ enabled: true, intervalMinutes: 10, changed: {} }));
+    expect(shop.log.at(-1)).toContain('is unreadable');
+    expect(readFileSync(join(shop.backups, 'settings.json'), 'utf8')).toBe(text);
+  }
+});
+
+test('stopping cancels what is going, ends what is queued before it begins, and resolves when both have ended', async () => {
+  await using shop = openShop(scratch());
+  const moment = pinned(shop.service);
+  const first = shop.service.performBackup();
+  await moment;
+  const queued = shop.service.performBackup();
+  await shop.service.stop();
+  expect([await first, await queued].map((result) => result.report.result)).toEqual(['stopped', 'stopped']);
+  expect(await filenames(shop.service)).toEqual([]);
+  // Stopped is not closed: by hand it still works.
+  expect((await shop.service.performBackup()).success).toBe(true);
+});
+
+test('stopped in the turn in which a backup was asked for, none is made', async () => {
+  await using shop = openShop(scratch());
+  const asked = shop.service.performBackup();
+  await shop.service.stop();
+  expect((await asked).report.result).toBe('stopped');
+  expect(await shop.service.stopRun()).toBe(false);
+});
+
+test('without a database it waits, says so once, and makes a backup when it is there', async () => {
+  jest.useFakeTimers({ now: new Date() });
+  await using shop = openShop(scratch(), { form: null });
+  shop.service.start();
+  jest.advanceTimersByTime(2 * minuteMs);
+  expect(shop.service.getRuns().map((run) => run.error?.code)).toEqual(['DB_MISSING']);
+  expect((await shop.service.getStatus()).database.exists).toBe(false);
+  makeDatabase(shop.databasePath);
+  jest.advanceTimersByTime(30_000);
+  expect((await shop.ended((run) => run.result === 'success')).backup).toBeString();
+});
+
+test('a foreign backup is listed, never pruned, and adopted after a check', async () => {
+  await using shop = openShop(scratch(), { settings: { retentionCount: 1 } });
+  mkdirSync(shop.backups);
+  makeDatabase(join(shop.backups, foreign), { rows: 5 });
+  await shop.service.performBackup();
+  const { filename } = await shop.service.performBackup();
+  expect(await filenames(shop.service)).toEqual([filename ?? '', foreign]);
+  expect(await shop.service.getBackup(foreign)).toEqual(
+    expect.objectContaining({ foreign: true, verified: false, verification: { state: 'unchecked' } }),
+  );
+  expect((await refusal(() => shop.service.updateBackup(foreign, { pinned: true }))).code).toBe('BAD_BACKUP');
+
+  const adopted = await shop.service.adoptBackup(foreign);
+  expect(adopted).toEqual(expect.objectContaining({ foreign: false, verified: true, pages: adopted.size / 4096 }));
+  expect((await shop.service.prune({ dryRun: true })).removed.map((entry) => entry.filename)).toEqual([foreign]);
+  expect((await shop.service.prune()).removed.map((entry) => entry.filename)).toEqual([foreign]);
+  expect(await filenames(shop.service)).toEqual([filename ?? '']);
+});
+
+test('a foreign file that is no sound database is not adopted', async () => {
+  await using shop = openShop(scratch());
+  mkdirSync(shop.backups);
+  writeFileSync(join(shop.backups, foreign), 'made by hand');
+  expect((await refusal(() => shop.service.adoptBackup(foreign))).code).toBe('VERIFY_FAILED');
+  expect(readdirSync(shop.backups).filter((name) => !name.startsWith(LOCK_FILE))).toEqual([foreign]);
+});
+
+test('a pinned backup outlives retention, and its note is kept', async () => {
+  await using shop = openShop(scratch(), { settings: { retentionCount: 1 } });
+  const { filename = '' } = await shop.service.performBackup();
+  const item = await shop.service.updateBackup(filename, { pinned: true, note: 'before the migration' });
+  expect([item.pinned, item.note]).toEqual([true, 'before the migration']);
+  expect((await shop.service.updateBackup(filename, {})).note).toBe('before the migration');
+  await shop.service.performBackup();
+  await shop.service.performBackup();
+  expect(await filenames(shop.service)).toContain(filename);
+  expect((await shop.service.getBackups()).length).toBe(2);
+});
+
+test('a deleted backup is gone, and names that are none delete nothing', async () => {
+  await using shop = openShop(scratch());
+  const { filename = '' } = await shop.service.performBackup();
+  for (const name of ['../shop.sqlite', 'settings.json', `${filename}.json`, LOCK_FILE, '..', '']) {
+    expect([name, (await refusal(() => shop.service.deleteBackup(name))).code]).toEqual([name, 'BAD_NAME']);
+  }
+  expect((await refusal(() => shop.service.deleteBackup(filename, { target: 's3' }))).code).toBe('BAD_REQUEST');
+  await shop.service.deleteBackup(filename, { user: 'ada' });
+  expect([await filenames(shop.service), existsSync(join(shop.backups, `${filename}.json`))]).toEqual([[], false]);
+  expect((await refusal(() => shop.service.deleteBackup(filename))).code).toBe('NO_BACKUP');
+  expect(existsSync(shop.databasePath)).toBe(true);
+});
+
+test('an opened backup streams exactly its bytes, in whole and in part', async () => {
+  await using shop = openShop(scratch(), { form: { rows: 20_000 } });
+  const { filename = '' } = await shop.service.performBackup();
+  const bytes = readFileSync(join(shop.backups, filename));
+  const opened = await shop.service.openBackup(filename);
+  expect([opened.sizeBytes, opened.etag]).toEqual([
+    bytes.length,
+    `"${(await shop.service.getBackup(filename)).sha256}"`,
+  ]);
+  for (const [from, to] of [
+    [0, bytes.length - 1],
+    [0, 0],
+    [bytes.length - 1, bytes.length - 1],
+    [300_000, 700_000],
+  ] as const) {
+    expect((await streamed(opened.stream(from, to))).equals(bytes.subarray(from, to + 1))).toBe(true);
+  }
+  await opened.stream(0, bytes.length - 1).cancel();
+});
+
+test('a link to the live database under a backup’s name is neither served nor verified, adopted or restored', async () => {
+  await using shop = openShop(scratch());
+  mkdirSync(shop.backups);
+  linkSync(shop.databasePath, join(shop.backups, foreign));
+  const { service } = shop;
+  for (const story of [
+    () => service.openBackup(foreign),
+    () => service.verifyBackup(foreign),
+    () => service.adoptBackup(foreign),
+    () => service.planRestore(foreign),
+    () => service.restore(foreign),
+  ]) {
+    expect((await refusal(story)).code).toBe('BAD_BACKUP');
+  }
+  rmSync(join(shop.backups, foreign));
+  symlinkSync(shop.databasePath, join(shop.backups, foreign));
+  expect(await service.getBackups()).toEqual([]);
+  expect((await refusal(() => service.openBackup(foreign))).code).toBe('NO_BACKUP');
+});
+
+test('backups stay in their order when the clock jumps back between runs', async () => {
+  await using shop = openShop(scratch());
+  const names: string[] = [];
+  for (let run = 0; run < 3; run++) names.unshift((await shop.service.performBackup()).filename ?? '');
+  // The newest bears the oldest name, as after a jump.
+  const newest = names[0] ?? '';
+  const older = 'backup-2020-01-01T00-00-00-000Z.sqlite';
+  const manifest = JSON.parse(readFileSync(join(shop.backups, `${newest}.json`), 'utf8'));
+  rmSync(join(shop.backups, `${newest}.json`));
+  renameSync(join(shop.backups, newest), join(shop.backups, older));
+  writeFileSync(join(shop.backups, `${older}.json`), JSON.stringify({ ...manifest, name: older }));
+  expect(await filenames(shop.service)).toEqual([older, ...names.slice(1)]);
+  expect((await shop.service.getStatus()).lastGood?.filename).toBe(older);
+});
+
+test('the history outlasts a restart, and its loss loses no backup', async () => {
+  const folder = scratch();
+  await using shop = openShop(folder);
+  const { report, filename = '' } = await shop.service.performBackup();
+  await shop.service.close();
+  expect(shop.again().getRuns()).toEqual([report]);
+  await using other = openShop(folder, { form: null, statePath: join(folder, 'other.sqlite') });
+  writeFileSync(join(folder, 'other.sqlite'), 'junk '.repeat(1_000));
+  expect(other.service.getRuns()).toEqual([]);
+  expect(await filenames(other.service)).toEqual([filename]);
+  expect(other.log[0]).toContain('was damaged');
+});
+
+test('a verdict says protected after a backup, and none before', async () => {
+  await using shop = openShop(scratch());
+  expect((await shop.service.getStatus()).verdict.code).toBe('none');
+  await shop.service.performBackup();
+  expect((await shop.service.getStatus()).verdict.code).toBe('protected');
+  utimesSync(shop.databasePath, new Date(), new Date());
+  expect((await shop.service.getStatus()).local).toEqual(expect.objectContaining({ count: 1, keep: 10 }));
+});
+
+test('making a service has no effects: no folder, no file, no timer', async () => {
+  const folder = scratch();
+  await using shop = openShop(folder);
+  expect(shop.service.getConfig().enabled).toBe(true);
+  expect(readdirSync(folder)).toEqual(['shop.sqlite']);
+});
