@@ -1,0 +1,69 @@
+import { expect, test } from 'bun:test';
+import type { Run, RunProgress } from './model.ts';
+import { judge, type VerdictInput } from './verdict.ts';
+
+const now = new Date('2024-03-01T12:00:00Z');
+const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
+
+const good: VerdictInput = {
+  now,
+  run: null,
+  lastBackupRun: null,
+  lastRestore: null,
+  hasBackup: true,
+  newestDamaged: false,
+  goodAt: minutesAgo(5),
+  maxAgeMs: 30 * 60_000,
+  uploadsFailing: false,
+  scheduleEnabled: true,
+  freeBytes: 10_000,
+  databaseBytes: 1_000,
+};
+const going = (kind: RunProgress['kind']) =>
+  ({
+    id: '1',
+    kind,
+    trigger: 'manual',
+    user: null,
+    startedAt: now,
+    backup: null,
+    steps: [],
+    percent: 0,
+  }) satisfies RunProgress;
+const ended = (result: Run['result'], endedAt = minutesAgo(1)) =>
+  ({
+    ...{ id: '1', kind: 'backup', trigger: 'manual', user: null, plannedAt: null, startedAt: endedAt, endedAt, result },
+    ...{ backup: null, sizeBytes: null, steps: [], error: null },
+  }) satisfies Run;
+
+const table: [sentence: string, change: Partial<VerdictInput>, verdict: string][] = [
+  ['all is well', {}, 'protected green'],
+  ['a restore is going', { run: going('restore') }, 'restoring blue'],
+  ['an undo is going', { run: going('undo') }, 'restoring blue'],
+  ['a backup is going, although the newest is damaged', { run: going('backup'), newestDamaged: true }, 'running blue'],
+  ['a restore ended within the hour', { lastRestore: ended('success', minutesAgo(59)) }, 'restored green'],
+  ['a restore ended an hour ago', { lastRestore: ended('success', minutesAgo(60)) }, 'protected green'],
+  ['nothing was ever backed up', { hasBackup: false, goodAt: null }, 'none grey'],
+  ['the very first run failed', { hasBackup: false, goodAt: null, lastBackupRun: ended('failed') }, 'last-failed red'],
+  ['the newest is damaged', { newestDamaged: true }, 'damaged red'],
+  ['no good backup is left', { goodAt: null }, 'too-old red'],
+  ['the good one is as old as allowed', { goodAt: minutesAgo(30) }, 'protected green'],
+  [
+    'the good one is too old, although the schedule is off',
+    { goodAt: minutesAgo(30.1), scheduleEnabled: false },
+    'too-old red',
+  ],
+  ['the last run failed, a good backup is young', { lastBackupRun: ended('failed') }, 'last-failed amber'],
+  ['the last run was stopped by hand', { lastBackupRun: ended('stopped') }, 'protected green'],
+  ['uploads fail', { uploadsFailing: true, scheduleEnabled: false }, 's3-waiting amber'],
+  ['the schedule is off', { scheduleEnabled: false, freeBytes: 0 }, 'off amber'],
+  ['there is room for less than three databases', { freeBytes: 2_999 }, 'disk-low amber'],
+  ['there is room for just three', { freeBytes: 3_000 }, 'protected green'],
+];
+
+for (const [sentence, change, verdict] of table) {
+  test(`${sentence}: ${verdict}`, () => {
+    const { code, tone } = judge({ ...good, ...change });
+    expect(`${code} ${tone}`).toBe(verdict);
+  });
+}
