@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { BackupError } from '../engine/errors.ts';
 import { checkCron } from '../engine/schedule.ts';
+import { isKey } from '../engine/targets/object-key.ts';
 
 const flag = (start: 'true' | 'false') =>
   z.stringbool({ truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] }).default(start === 'true');
@@ -17,7 +18,13 @@ const schema = z.object({
   NODE_ENV: z.string().default('development'),
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: whole(0, 65_535).default(3000),
-  DATABASE_URL: path.default('./db/dev.sqlite').transform(databasePath),
+  DATABASE_URL: z
+    .string()
+    .default('./db/dev.sqlite')
+    .refine((url) => databasePath(url) !== null, {
+      error: 'the path of a SQLite file, also as file:./db/dev.sqlite or sqlite:///srv/app.sqlite',
+    })
+    .transform((url) => databasePath(url) ?? url),
   LOG_FORMAT: z.enum(['text', 'json']).default('text'),
 
   BACKUP_ENABLED: flag('true'),
@@ -34,7 +41,13 @@ const schema = z.object({
   BACKUP_SKIP_UNCHANGED: flag('true'),
   BACKUP_MAX_AGE_MINUTES: whole(1, 5_256_000).optional(),
   BACKUP_S3_ENABLED: flag('false'),
-  BACKUP_S3_PATH: z.string().min(1).max(512).default('backups/database').transform(trimSlashes),
+  BACKUP_S3_PATH: z
+    .string()
+    .min(1)
+    .max(512)
+    .default('backups/database')
+    .transform(trimSlashes)
+    .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' }),
   BACKUP_S3_RETENTION_COUNT: whole(1, 100_000).optional(),
   DEMO_ORDERS: flag('true'),
 
@@ -49,7 +62,8 @@ const schema = z.object({
   S3_SECRET_KEY: secret.optional(),
 });
 
-const secrets: ReadonlySet<string> = new Set(['S3_ACCESS_KEY', 'S3_SECRET_KEY']);
+/** A database's URL too: one that we refuse may be another server's, with its password. */
+const secrets: ReadonlySet<string> = new Set(['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'DATABASE_URL']);
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -174,13 +188,17 @@ function isInherited(name: string): boolean {
   return inherited.has(name) || name.startsWith('AWS_');
 }
 
-/** `./db/dev.sqlite`, `file:./db/dev.sqlite`, `sqlite:///srv/app.sqlite`: all three forms of DATABASE_URL. */
-function databasePath(url: string): string {
-  const form = /^(?:file|sqlite):(.*)$/s.exec(url);
-  if (!form) return url;
-  const rest = form[1] ?? '';
-  const withoutAuthority = rest.startsWith('//') ? rest.slice(2) : rest;
-  return decodeURIComponent(withoutAuthority.replace(/\?.*$/s, ''));
+/** `./db/dev.sqlite`, `file:./db/dev.sqlite`, `sqlite:///srv/app.sqlite`; null when it names no file. */
+function databasePath(url: string): string | null {
+  const form = /^(?:file|sqlite):(?:\/\/)?([^?]*)(?:\?.*)?$/s.exec(url);
+  const isOther = !form && (/^[a-z][a-z0-9+.-]*:\/\//i.test(url) || url === ':memory:');
+  if (isOther || form?.[1] === '' || form?.[1] === ':memory:') return null;
+  try {
+    return form ? decodeURIComponent(form[1] ?? '') : url;
+  } catch {
+    // A percent sign that escapes nothing.
+    return null;
+  }
 }
 
 function trimSlashes(prefix: string): string {

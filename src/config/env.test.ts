@@ -1,0 +1,166 @@
+import { expect, test } from 'bun:test';
+import { refusal } from '../../tests/support/scratch.ts';
+import { loadEnvironment, type Variables } from './env.ts';
+
+/** The lines of faults, without their heading. */
+async function faults(variables: Variables): Promise<string[]> {
+  const error = await refusal(() => loadEnvironment(variables));
+  expect(error.code).toBe('BAD_CONFIG');
+  return error.message
+    .split('\n')
+    .slice(1)
+    .map((line) => line.trim());
+}
+
+test('without any variable the documented defaults hold', () => {
+  expect(loadEnvironment({})).toEqual({
+    production: false,
+    host: '127.0.0.1',
+    port: 3000,
+    logFormat: 'text',
+    demoOrders: true,
+    databasePath: './db/dev.sqlite',
+    backup: {
+      enabled: true,
+      intervalMinutes: 10,
+      cron: null,
+      retentionCount: 10,
+      localPath: './storage/backups',
+      statePath: './storage/velist-backup.sqlite',
+      verify: 'quick',
+      skipUnchanged: true,
+      maxAgeMinutes: null,
+      s3Enabled: false,
+      s3Path: 'backups/database',
+      s3RetentionCount: null,
+    },
+    storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
+    s3: { bucket: null, region: null, endpoint: null, accessKeyId: null, secretAccessKey: null },
+    jobEnvironment: {},
+  });
+});
+
+test('an empty variable counts as absent', () => {
+  const { backup, port } = loadEnvironment({ BACKUP_INTERVAL_MINUTES: '', PORT: '  ', BACKUP_SCHEDULE: undefined });
+  expect([backup.intervalMinutes, port, backup.cron]).toEqual([10, 3000, null]);
+});
+
+test('switches are true, 1, yes, on and their opposites', () => {
+  for (const [text, value] of Object.entries({
+    true: true,
+    '1': true,
+    on: true,
+    false: false,
+    '0': false,
+    no: false,
+    OFF: false,
+  })) {
+    expect([text, loadEnvironment({ BACKUP_ENABLED: text }).backup.enabled]).toEqual([text, value]);
+  }
+});
+
+test('a database is named by a path or by a URL of the form file: or sqlite:', () => {
+  const forms = {
+    './db/dev.sqlite': './db/dev.sqlite',
+    '/srv/app 100%.sqlite': '/srv/app 100%.sqlite',
+    'file:./db/dev.sqlite': './db/dev.sqlite',
+    'file:/srv/app.sqlite?mode=ro': '/srv/app.sqlite',
+    'file:///srv/a%20b.sqlite': '/srv/a b.sqlite',
+    'sqlite:db/dev.sqlite': 'db/dev.sqlite',
+    'sqlite://./db/dev.sqlite': './db/dev.sqlite',
+    'sqlite:///srv/app.sqlite': '/srv/app.sqlite',
+  };
+  for (const [url, path] of Object.entries(forms)) {
+    expect([url, loadEnvironment({ DATABASE_URL: url }).databasePath]).toEqual([url, path]);
+  }
+});
+
+test('a database that is no file, or whose URL can not be read, is refused without its password', async () => {
+  for (const url of [
+    'postgres://app:hunter2@db/shop',
+    'libsql://shop.turso.io?authToken=hunter2',
+    'file:',
+    'sqlite://',
+    'file:a%zz.sqlite',
+    ':memory:',
+    'file::memory:',
+  ]) {
+    const [line = '', ...more] = await faults({ DATABASE_URL: url });
+    expect([url, more]).toEqual([url, []]);
+    expect(line).toStartWith('DATABASE_URL: ');
+    expect(line).not.toContain('hunter2');
+  }
+});
+
+test('each fault is one line: name, value, what is allowed', async () => {
+  const lines = await faults({
+    PORT: '70000',
+    BACKUP_INTERVAL_MINUTES: 'ten',
+    BACKUP_RETENTION_COUNT: '0',
+    BACKUP_VERIFY: 'sometimes',
+    BACKUP_SCHEDULE: 'every day',
+    BACKUP_ENABLED: 'perhaps',
+    STORAGE_DRIVER: 'ftp',
+    S3_ENDPOINT: 'ftp://s3',
+    LOG_FORMAT: 'xml',
+  });
+  expect(lines.length).toBe(9);
+  expect(lines).toContain(
+    'BACKUP_SCHEDULE: "every day" is not allowed; a cron line of five fields, for instance 0 3 * * *',
+  );
+  for (const line of lines) expect(line).toMatch(/^[A-Z0-9_]+: "[^"]+" is not allowed; .+/);
+});
+
+test('a BACKUP_ variable that we do not know is refused by name, without its value', async () => {
+  expect(await faults({ BACKUP_PASSPHRASE: 'hunter2', BACKUP_INTERVALL_MINUTES: '5' })).toEqual([
+    'BACKUP_PASSPHRASE: this version knows no such setting',
+    'BACKUP_INTERVALL_MINUTES: this version knows no such setting',
+  ]);
+});
+
+test('S3 needs a bucket, and both keys or none; no key is ever printed', async () => {
+  expect(await faults({ BACKUP_S3_ENABLED: 'true' })).toEqual([
+    'S3_BUCKET: is missing; BACKUP_S3_ENABLED=true needs the name of a bucket',
+  ]);
+  const error = await refusal(() => loadEnvironment({ S3_SECRET_KEY: 'hunter2', S3_ENDPOINT: 'nonsense', PORT: '-1' }));
+  expect(JSON.stringify([error, error.message, error.stack])).not.toContain('hunter2');
+  expect(await faults({ S3_ACCESS_KEY: 'hunter2' })).toEqual([
+    'S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials',
+  ]);
+});
+
+test('the driver of the app’s files does not decide where backups go', () => {
+  const { backup, storage, s3 } = loadEnvironment({
+    STORAGE_DRIVER: 'local',
+    BACKUP_S3_ENABLED: 'true',
+    S3_BUCKET: 'safe',
+    BACKUP_S3_PATH: '/a/b/',
+  });
+  expect([storage.driver, backup.s3Enabled, s3.bucket, backup.s3Path]).toEqual(['local', true, 'safe', 'a/b']);
+});
+
+test('a prefix on S3 that is empty or leads elsewhere is refused', async () => {
+  for (const path of ['/', 'a/../b', 'a//b', './a']) {
+    const [line = ''] = await faults({ BACKUP_S3_PATH: path });
+    expect(line).toStartWith(`BACKUP_S3_PATH: "${path}" is not allowed; `);
+  }
+});
+
+test('a job inherits programs, folders and certificates, never the app’s own secrets', () => {
+  const { jobEnvironment } = loadEnvironment({
+    PATH: '/bin',
+    HOME: '/root',
+    AWS_PROFILE: 'backup',
+    NODE_EXTRA_CA_CERTS: '/ca.pem',
+    S3_ACCESS_KEY: 'key',
+    S3_SECRET_KEY: 'hunter2',
+    NODE_OPTIONS: '--require ./app.js',
+    SESSION_SECRET: 'hunter2',
+  });
+  expect(jobEnvironment).toEqual({
+    PATH: '/bin',
+    HOME: '/root',
+    AWS_PROFILE: 'backup',
+    NODE_EXTRA_CA_CERTS: '/ca.pem',
+  });
+});
