@@ -1,0 +1,95 @@
+/** The arrows of the house, held by its import statements: who may know whom, and which packages the engine may use. */
+import { expect, test } from 'bun:test';
+import { Glob } from 'bun';
+import { readFileSync } from 'node:fs';
+import { join, normalize } from 'node:path';
+
+const root = import.meta.dir;
+const files = [...new Glob('**/*.{ts,svelte}').scanSync(root)].filter((file) => !/\.test\.ts$/.test(file));
+const statement = /(?:^|[;\s])(import|export)(\s+type)?\b[^'"`;]*?\bfrom\s*'([^']+)'|\bimport\s*\(?\s*'([^']+)'/g;
+
+interface Import {
+  readonly file: string;
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+const imports: Import[] = files.flatMap((file) =>
+  [...readFileSync(join(root, file), 'utf8').matchAll(statement)].map(([, , type, from, bare]) => {
+    const to = from ?? bare ?? '';
+    return { file, to: to.startsWith('.') ? normalize(join(file, '..', to)) : to, typeOnly: type !== undefined };
+  }),
+);
+const told = (wrong: Import[]) => wrong.map(({ file, to }) => `${file} -> ${to}`);
+const inside = (folder: string) => (path: string) => path.startsWith(`${folder}/`);
+
+/** What each place may know besides itself; `errors` and `version` are known to all, types of `service` to its faces. */
+const mayKnow: Record<string, RegExp> = {
+  'engine/errors.ts': /^$/,
+  'engine/sqlite/': /^engine\/sqlite\//,
+  'engine/targets/': /^engine\/targets\//,
+  'engine/': /^engine\//,
+  'config/': /^(config|engine)\//,
+  'service/': /^(service|config|engine)\//,
+  'http/': /^(http|service)\//,
+  'cli/': /^(cli|service|http)\/|^bootstrap\.ts$/,
+  'features/backup/pages/': /^features\/backup\/pages\/|^http\/contract\.ts$/,
+  'features/': /^(features|http|service|config|engine\/targets)\//,
+  'bootstrap.ts': /^(features|http|service|config)\//,
+  'index.ts': /^(features|service)\//,
+};
+const ruleOf = (file: string) =>
+  Object.entries(mayKnow).find(([place]) => file === place || (place.endsWith('/') && file.startsWith(place)));
+
+test('the import statements were found', () => {
+  expect(imports.length).toBeGreaterThan(200);
+  expect(imports).toContainEqual({ file: 'engine/backup.ts', to: 'engine/errors.ts', typeOnly: false });
+});
+
+test('arrows between our files point one way', () => {
+  const ours = imports.filter(({ to }) => files.includes(to));
+  const free = /^(engine\/errors|version)\.ts$/;
+  expect(
+    told(
+      ours.filter(
+        ({ file, to }) => !(free.test(to) && file !== 'engine/errors.ts') && ruleOf(file)?.[1].test(to) === false,
+      ),
+    ),
+  ).toEqual([]);
+  expect(files.filter((file) => !ruleOf(file) && file !== 'version.ts')).toEqual([]);
+});
+
+test('the engine knows node, zod and croner, and its targets the S3 client', () => {
+  const packages = imports.filter(({ file, to }) => inside('engine')(file) && !files.includes(to));
+  const allowed = (file: string) =>
+    inside('engine/targets')(file) ? /^(node:|@aws-sdk\/|@smithy\/)/ : /^(node:|zod$|croner$)/;
+  expect(told(packages.filter(({ file, to }) => !allowed(file).test(to)))).toEqual([]);
+});
+
+test('the page knows the types of the contract and nothing else of ours', () => {
+  const out = imports.filter(({ file, to }) => inside('features/backup/pages')(file) && /^http\//.test(to));
+  expect(out.length).toBeGreaterThan(0);
+  expect(told(out.filter(({ typeOnly }) => !typeOnly))).toEqual([]);
+});
+
+test('the environment is read in one file; the command line asks it for NO_COLOR alone', () => {
+  const readers = files.filter((file) =>
+    /\bprocess\.env\b|\bBun\.env\b|\bimport\.meta\.env\b/.test(readFileSync(join(root, file), 'utf8')),
+  );
+  expect(readers.sort()).toEqual(['cli/main.ts', 'config/env.ts']);
+  expect(readFileSync(join(root, 'cli/main.ts'), 'utf8').match(/process\.env\S*/g)).toEqual([
+    "process.env['NO_COLOR']",
+  ]);
+});
+
+test('only jobs know what opens a live database', () => {
+  const openers =
+    /^engine\/sqlite\/(live-database|snapshot|place)\.ts$|^engine\/(backup|restore|upload|jobs\/job-main)\.ts$/;
+  const knowing = imports.filter(({ file, to, typeOnly }) => openers.test(to) && !typeOnly && !inside('engine')(file));
+  expect(told(knowing)).toEqual([]);
+  const sqlite = imports.filter(({ to }) => to === 'node:sqlite' || to === 'bun:sqlite').map(({ file }) => file);
+  expect(sqlite.filter((file) => !inside('engine')(file)).sort()).toEqual([
+    'features/demo-shop/demo-shop.ts',
+    'service/run-history.ts',
+  ]);
+});
