@@ -3,6 +3,7 @@ import { assertBindable } from '../../src/http/auth.ts';
 import { createServer } from '../../src/http/server.ts';
 import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';
 import { type Host, hosts } from './hosts.ts';
+import { hostileNamesBeside } from '../support/hostile-names.ts';
 
 for (const [name, open] of Object.entries(hosts)) {
   describe(`access on ${name}`, () => {
@@ -131,67 +132,7 @@ for (const [name, open] of Object.entries(hosts)) {
   });
 }
 
-const hostileNames = [
-  '..%2F..%2Fdb%2Fdev.sqlite',
-  '..%2f..%2fdb%2fdev.sqlite',
-  '%2e%2e%2f%2e%2e%2fdb%2fdev.sqlite',
-  '..%252F..%252Fdb%252Fdev.sqlite',
-  '%252e%252e%252fdev.sqlite',
-  '..%25252Fdb',
-  '..%5C..%5Cdb%5Cdev.sqlite',
-  '..%255Cdb',
-  '%2Fetc%2Fpasswd',
-  '%2F%2Fetc%2Fpasswd',
-  'C:%5CWindows%5Csystem32',
-  'C:%2FWindows',
-  '%5C%5C%3F%5CC:%5Cdev.sqlite',
-  '%5C%5Cserver%5Cshare',
-  'CON',
-  'NUL',
-  'aux.sqlite',
-  `${firstBackup}%00`,
-  `${firstBackup}%00.txt`,
-  `%00${firstBackup}`,
-  `..%2F${firstBackup}`,
-  `.%2F${firstBackup}`,
-  `%2F${firstBackup}`,
-  `sub%2F${firstBackup}`,
-  `${firstBackup}%2F..%2Fdev.sqlite`,
-  `${firstBackup}%2F`,
-  `${firstBackup}.`,
-  `${firstBackup}%20`,
-  `%20${firstBackup}`,
-  `${firstBackup}%0A`,
-  `${firstBackup}%0D%0A`,
-  `${firstBackup}%0Abackup`,
-  `${firstBackup}-wal`,
-  `${firstBackup}.json`,
-  `${firstBackup}::$DATA`,
-  `${firstBackup}%3Fx`,
-  `${firstBackup}%23x`,
-  firstBackup.toUpperCase(),
-  firstBackup.replace('backup', 'ba%D1%81kup'),
-  firstBackup.replace('2024', '%D9%A2%D9%A0%D9%A2%D9%A4'),
-  firstBackup.replace('2024', '%EF%BC%92024'),
-  firstBackup.replaceAll('-', '%E2%80%90'),
-  firstBackup.replace('.sqlite', '%EF%BC%8Esqlite'),
-  firstBackup.replace('.sqlite', '%E2%80%AEetilqs.'),
-  '%EF%BC%8E%EF%BC%8E%EF%BC%8Fdb',
-  '%c0%ae%c0%ae%c0%afdb',
-  '%uff0e%uff0e%u2215db',
-  '%ZZ',
-  '%',
-  '%E0%A4%A',
-  '-rf',
-  '*',
-  '%2A.sqlite',
-  '$(reboot)',
-  '%60reboot%60',
-  "'%3B%20drop%20table%20backups%3B--",
-  'settings.json',
-  'a'.repeat(10_000),
-  `${firstBackup}${'%2F..'.repeat(1_000)}`,
-];
+const hostileNames = hostileNamesBeside(firstBackup);
 
 test('there are at least fifty hostile names', () => {
   expect(new Set(hostileNames).size).toBeGreaterThanOrEqual(50);
