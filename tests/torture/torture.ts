@@ -1,0 +1,263 @@
+/**
+ * Backups of databases under attack: several processes write, checkpoint, read old snapshots, come and go, while the
+ * job's process makes one backup after the other. Every copy is judged three ways: SQLite's full check, sums that span
+ * tables, and which commit it is: exactly the transactions 1 to n, with n no older than what each writer had noted as
+ * committed before the run began. No user of the database may meet an error.
+ *
+ *     bun tests/torture/torture.ts --minutes 30 --seed 7 [--scenario vacuum] [--large] [--round-seconds 20]
+ *     bun tests/torture/torture.ts --seconds 40 --seed 1
+ *
+ * The seed decides what each scenario is made of; how the processes meet is the machine's own. A bad copy is kept beside
+ * the report of what made it. Ends with code 0 only when there were copies and all were good.
+ */
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { BackupError } from '../../src/engine/errors.ts';
+import { runJob } from '../../src/engine/jobs/run-job.ts';
+import { type Actor, startActor } from '../support/torture-actors.ts';
+import {
+  type Acknowledged,
+  fillerRows,
+  judgeLedger,
+  type LedgerJudgement,
+  makeAcknowledgements,
+  makeLedger,
+  readAcknowledged,
+} from '../support/torture-ledger.ts';
+import { seededRandom } from '../support/torture-random.ts';
+import { drawScenario, largeScenarioNames, type Scenario, type ScenarioName, scenarioNames } from './scenarios.ts';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string' },
+    seconds: { type: 'string' },
+    seed: { type: 'string' },
+    scenario: { type: 'string' },
+    'round-seconds': { type: 'string' },
+    'megabytes-max': { type: 'string', default: '100' },
+    large: { type: 'boolean', default: false },
+    folder: { type: 'string', default: tmpdir() },
+  },
+});
+
+const KEPT_BACKUPS = 2;
+const LOCK_WAIT_MS = 10_000;
+/** Between two backups, at most: sometimes at once, sometimes after the database moved on. */
+const REST_MS_MAX = 150;
+
+interface Tally {
+  rounds: number;
+  copies: number;
+  bad: number;
+  /** Runs that ended with an error. */
+  failed: number;
+  commits: number;
+  checkpoints: number;
+  readers: number;
+  visits: number;
+  /** Errors that users of the database met. */
+  errors: number;
+  /** Commits that the live database no longer held at the end. */
+  lost: number;
+}
+
+const seconds = values.seconds ? Number(values.seconds) : Number(values.minutes ?? 1) * 60;
+const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000));
+const names = chosenScenarios();
+const roundSeconds = Number(values['round-seconds'] ?? Math.min(20, Math.max(2, (seconds / names.length) * 0.7)));
+const folder = mkdtempSync(join(values.folder, 'velist-torture-'));
+const evidence = join(values.folder, `velist-torture-evidence-${seed}`);
+const tallies = new Map<ScenarioName, Tally>();
+
+console.log(`seed ${seed}, ${seconds} s, rounds of ${roundSeconds.toFixed(1)} s: ${names.join(', ')}`);
+const startedMs = performance.now();
+try {
+  for (let round = 1; performance.now() - startedMs < seconds * 1_000; round++) {
+    const name = names[(round - 1) % names.length];
+    if (name) await playRound(round, name);
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exitCode = report();
+
+function chosenScenarios(): readonly ScenarioName[] {
+  const known: readonly ScenarioName[] = [...scenarioNames, ...largeScenarioNames];
+  if (values.scenario === undefined) return values.large ? known : scenarioNames;
+  const chosen = known.filter((name) => values.scenario?.split(',').includes(name));
+  if (chosen.length === 0) throw new Error(`no such scenario; there are ${known.join(', ')}`);
+  return chosen;
+}
+
+async function playRound(round: number, name: ScenarioName): Promise<void> {
+  const roundSeed = (seed * 1_000 + round) >>> 0;
+  const random = seededRandom(roundSeed);
+  const scenario = drawScenario(name, random, { sizeBytesMax: Number(values['megabytes-max']) * 1024 * 1024 });
+  const tally = tallyOf(name);
+  tally.rounds++;
+  const place = join(folder, `round-${round}`);
+  mkdirSync(place);
+  const database = join(place, 'ledger.sqlite');
+  const acknowledgements = join(place, 'acknowledged');
+  const backups = join(place, 'backups');
+  makeLedger(database, scenario.form);
+  makeAcknowledgements(acknowledgements, scenario.writers.length);
+  const before = { ...tally };
+  const actors: Actor[] = [];
+  const complain = (what: string) => console.log(`  BAD round ${round} (${name}, round seed ${roundSeed}): ${what}`);
+  try {
+    for (const [writer, traits] of scenario.writers.entries()) {
+      const rows = fillerRows(scenario.form.sizeBytes);
+      const own = { path: database, seed: random.seed(), writer, acknowledgements, lastNumber: 0, fillerRows: rows };
+      actors.push(await startActor({ role: 'writer', ...traits, ...own }));
+    }
+    for (const { form, runtime } of scenario.others) {
+      actors.push(await startActor({ ...form, path: database, seed: random.seed() }, runtime));
+    }
+    const untilMs = performance.now() + roundSeconds * 1_000;
+    do {
+      await makeCopy({ database, backups, acknowledgements, scenario, tally, complain });
+      await sleep(random.between(0, REST_MS_MAX));
+    } while (performance.now() < untilMs);
+  } finally {
+    for (const outcome of await Promise.all(actors.map((actor) => actor.end()))) {
+      const role = actors.shift()?.form.role;
+      tally.commits += outcome.commits;
+      if (role === 'checkpointer') tally.checkpoints += outcome.done;
+      if (role === 'reader') tally.readers += outcome.done;
+      if (role === 'visitor') tally.visits += outcome.done;
+      // A checkpointer that does not wait is told that others are at work; that is no error.
+      const errors = outcome.errors + (role === 'checkpointer' ? 0 : outcome.busy);
+      tally.errors += errors;
+      if (errors > 0) complain(`a ${role} met ${errors} errors: ${outcome.firstError}`);
+    }
+  }
+  judgeLive(database, acknowledgements, scenario, tally, complain);
+  const { pageSize, autoVacuum, journalMode, sizeBytes } = scenario.form;
+  console.log(
+    `${String(round).padStart(4)} ${name.padEnd(16)} ${tally.copies - before.copies} copies, ${tally.bad - before.bad} bad, ` +
+      `${tally.failed - before.failed} failed, ${tally.commits - before.commits} commits ` +
+      `(${(sizeBytes / 1024 / 1024).toFixed(0)} MB, pages of ${pageSize}, auto_vacuum ${autoVacuum}, ${journalMode}, ` +
+      `${scenario.writers.length} writers)`,
+  );
+  rmSync(place, { recursive: true, force: true });
+}
+
+async function makeCopy(at: {
+  database: string;
+  backups: string;
+  acknowledgements: string;
+  scenario: Scenario;
+  tally: Tally;
+  complain: (what: string) => void;
+}): Promise<void> {
+  const writers = at.scenario.writers.length;
+  const before = readAcknowledged(at.acknowledgements, writers);
+  let name: string;
+  try {
+    const made = await runJob<'backup'>(
+      {
+        kind: 'backup',
+        databasePath: at.database,
+        folder: at.backups,
+        verify: 'quick',
+        trigger: 'manual',
+        user: null,
+        note: null,
+        retention: { count: KEPT_BACKUPS, startBurstMs: 60_000 },
+        lockWaitMs: LOCK_WAIT_MS,
+      },
+      { environment: { PATH: process.env['PATH'] ?? '' } },
+    );
+    name = made.name;
+  } catch (error) {
+    at.tally.failed++;
+    const { code, message } = BackupError.from(error);
+    at.complain(`a run failed: ${code} ${message}`);
+    return;
+  }
+  const after = readAcknowledged(at.acknowledgements, writers);
+  const copy = join(at.backups, name);
+  const judgement = judgeLedger(copy, { unwritten: true });
+  at.tally.copies++;
+  const complaint = judgement.complaint ?? outOfTime(judgement, before, after);
+  if (complaint === null) return;
+  at.tally.bad++;
+  mkdirSync(evidence, { recursive: true });
+  copyFileSync(copy, join(evidence, name));
+  at.complain(`${complaint}; kept as ${join(evidence, name)}`);
+}
+
+/** Is the copy older than its start, or newer than its end? One commit may be done and not yet noted. */
+function outOfTime(
+  copy: LedgerJudgement,
+  before: readonly Acknowledged[],
+  after: readonly Acknowledged[],
+): string | null {
+  const committed = Math.max(0, ...before.map(({ t }) => t));
+  if (copy.commit < committed) return `older than its start: commit ${copy.commit}, ${committed} was acknowledged`;
+  for (const [writer, n] of copy.last.entries()) {
+    const least = before[writer]?.n ?? 0;
+    const most = (after[writer]?.n ?? 0) + 1;
+    if (n < least || n > most) return `writer ${writer} stands at ${n}, not between ${least} and ${most}`;
+  }
+  return null;
+}
+
+/** When all have gone, the live database itself must be whole and hold every commit. */
+function judgeLive(
+  database: string,
+  acknowledgements: string,
+  scenario: Scenario,
+  tally: Tally,
+  complain: (what: string) => void,
+): void {
+  const live = judgeLedger(database, { unwritten: false });
+  const noted = readAcknowledged(acknowledgements, scenario.writers.length);
+  const lost = noted.reduce((sum, { n }, writer) => sum + Math.max(0, n - (live.last[writer] ?? 0)), 0);
+  if (live.complaint === null && lost === 0) return;
+  tally.lost += Math.max(1, lost);
+  complain(`the live database: ${live.complaint ?? `${lost} commits lost`}`);
+}
+
+function tallyOf(name: ScenarioName): Tally {
+  let tally = tallies.get(name);
+  if (!tally) {
+    const nothing = { copies: 0, bad: 0, failed: 0, commits: 0, checkpoints: 0, readers: 0, visits: 0 };
+    tally = { rounds: 0, ...nothing, errors: 0, lost: 0 };
+    tallies.set(name, tally);
+  }
+  return tally;
+}
+
+function report(): number {
+  const columns = [
+    'rounds',
+    'copies',
+    'bad',
+    'failed',
+    'commits',
+    'checkpoints',
+    'readers',
+    'visits',
+    'errors',
+    'lost',
+  ];
+  const cell = (value: unknown) => String(value).padStart(12);
+  console.log(`\n${'scenario'.padEnd(17)}${columns.map(cell).join('')}`);
+  const sum: Record<string, number> = {};
+  for (const [name, tally] of tallies) {
+    console.log(`${name.padEnd(17)}${Object.values(tally).map(cell).join('')}`);
+    for (const [key, value] of Object.entries(tally)) sum[key] = (sum[key] ?? 0) + value;
+  }
+  const { copies = 0, bad = 0, failed = 0, commits = 0, errors = 0, lost = 0 } = sum;
+  const tookSeconds = Math.round((performance.now() - startedMs) / 1_000);
+  console.log(
+    `\nseed ${seed}: ${copies} copies beside ${commits} commits in ${tookSeconds} s: ${bad} bad, ${failed} failed runs, ` +
+      `${errors} errors of users, ${lost} commits lost`,
+  );
+  return copies > 0 && bad + failed + errors + lost === 0 ? 0 : 1;
+}
