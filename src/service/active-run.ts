@@ -1,6 +1,6 @@
 /** One run that is going: its steps, bytes and percent as the page shows them, and the record that it becomes. */
 import { randomUUID } from 'node:crypto';
-import { BackupError } from '../engine/errors.ts';
+import type { BackupError } from '../engine/errors.ts';
 import type { JobEvent } from '../engine/jobs/protocol.ts';
 import type { Run, RunKind, RunProgress, RunResult, Step, StepName, Trigger } from './model.ts';
 

@@ -16,7 +16,6 @@ import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
 import { nextRun, type Schedule } from '../engine/schedule.ts';
 import { changedAt, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
-import { VERSION } from '../version.ts';
 import { ActiveRun } from './active-run.ts';
 import { toBackupItem } from './backup-item.ts';
 import { formatSize, type Log } from './log.ts';
@@ -30,17 +29,19 @@ import type {
   Run,
   RunKind,
   RunProgress,
+  RunResult,
   ServiceEvent,
   Settings,
   Status,
 } from './model.ts';
+import { openBackup } from './opened-backup.ts';
 import { toRestorePlan } from './restore-plan.ts';
 import { RunHistory } from './run-history.ts';
 import { Scheduler } from './scheduler.ts';
 import type { BackupServicePort, OpenedBackup } from './service-port.ts';
 import { SettingsFile } from './settings.ts';
+import { composeStatus } from './status.ts';
 import { UploadQueue } from './upload-queue.ts';
-import { judge } from './verdict.ts';
 
 export interface BackupServiceOptions {
   /** Path of the database to protect. Never opened in this process. */
@@ -63,8 +64,6 @@ export interface BackupServiceOptions {
 
 /** How long a run asked for by hand waits for another process that uses the folder. */
 const LOCK_WAIT_MS = 30_000;
-const MAX_AGE_INTERVALS = 3;
-const MAX_AGE_LEAST_MINUTES = 15;
 const UNDO_DAYS = 30;
 const DAY_MS = 86_400_000;
 
@@ -180,17 +179,7 @@ export class BackupService implements BackupServicePort {
 
   async openBackup(filename: string): Promise<OpenedBackup> {
     const backup = await this.#catalog.find(filename);
-    const probe = await this.#catalog.open(backup, this.#options);
-    const found = await probe.stat().finally(() => probe.close());
-    return {
-      sizeBytes: found.size,
-      etag:
-        backup.manifest && !backup.fault
-          ? `"${backup.manifest.artifact.sha256}"`
-          : `"${found.size}-${Math.trunc(found.mtimeMs)}"`,
-      modifiedAt: found.mtime,
-      stream: (from, to) => this.#streamBackup(backup, from, to),
-    };
+    return await openBackup({ catalog: this.#catalog, backup, databasePath: this.#options.databasePath });
   }
 
   getConfig(): BackupConfig {
@@ -225,80 +214,30 @@ export class BackupService implements BackupServicePort {
   }
 
   async getStatus(): Promise<Status> {
-    const settings = this.#settings.current;
     const backups = await this.#catalog.list();
-    const items = await this.getBackups();
-    const own = backups.filter((backup) => backup.manifest);
-    const database = this.#lookAtDatabase();
-    const good = backups.find(isVerified) ?? null;
-    const holdsAt = good && this.#holdsAt(good);
-    const waiting = settings.s3Enabled
-      ? items.filter((item) => item.placements.some((place) => place.target === 's3' && place.status !== 'stored'))
-          .length
-      : 0;
-    const maxAgeMinutes =
-      settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, MAX_AGE_INTERVALS * this.#intervalMinutes());
-    const freeBytes = this.#freeBytes();
-    const run = this.#active?.progress() ?? null;
     const lastRestore = this.#lastRestore();
-    return {
-      serverTime: this.#now(),
-      version: VERSION,
-      verdict: judge({
-        now: this.#now(),
-        run,
-        lastBackupRun: this.#history.list({ limit: 1, kind: 'backup' })[0] ?? null,
-        lastRestore,
-        hasBackup: own.length > 0,
-        newestDamaged: Boolean(own[0] && !isVerified(own[0])),
-        goodAt: holdsAt,
-        maxAgeMs: maxAgeMinutes * 60_000,
-        uploadsFailing: waiting > 0 && this.#uploads.lastError !== null,
-        scheduleEnabled: settings.enabled,
-        freeBytes,
-        databaseBytes: database.sizeBytes,
-      }),
-      database,
-      schedule: {
-        enabled: settings.enabled,
-        running: this.#scheduler.nextRunAt !== null,
-        intervalMinutes: settings.intervalMinutes,
-        cron: this.#options.cron ?? null,
-        nextRunAt: this.#scheduler.nextRunAt,
-      },
-      local: {
-        path: this.#options.backupsPath,
-        count: backups.length,
-        keep: settings.retentionCount,
-        sizeBytes: backups.reduce((sum, backup) => sum + backup.sizeBytes, 0),
-        freeBytes,
-      },
-      s3: {
-        enabled: settings.s3Enabled,
-        configured: Boolean(this.#options.s3),
-        bucket: this.#options.s3?.bucket ?? null,
-        path: settings.s3Path,
-        stored: items.filter((item) =>
-          item.placements.some((place) => place.target === 's3' && place.status === 'stored'),
-        ).length,
-        waiting,
-        nextTryAt: this.#uploads.nextTryAt,
-        error: this.#uploads.lastError,
-      },
-      lastGood:
-        good?.manifest && holdsAt
-          ? {
-              filename: good.name,
-              createdAt: good.createdAt,
-              verifiedAt: new Date(good.manifest.verification.at),
-              holdsAt,
-            }
-          : null,
-      maxAgeMinutes,
-      run,
-      lastRun: this.#history.list({ limit: 1 })[0] ?? null,
+    const newest = (filter: { kind?: RunKind; result?: RunResult }) =>
+      this.#history.list({ limit: 1, ...filter })[0] ?? null;
+    return composeStatus({
+      now: this.#now(),
+      settings: this.#settings.current,
+      backups,
+      items: await this.getBackups(),
+      database: this.#lookAtDatabase(),
+      cron: this.#options.cron ?? null,
+      nextRunAt: this.#scheduler.nextRunAt,
+      intervalMinutes: this.#intervalMinutes(),
+      localPath: this.#options.backupsPath,
+      freeBytes: this.#freeBytes(),
+      s3: this.#options.s3 ?? null,
+      uploads: { nextTryAt: this.#uploads.nextTryAt, error: this.#uploads.lastError },
+      run: this.#active?.progress() ?? null,
+      lastRun: newest({}),
+      lastBackupRun: newest({ kind: 'backup' }),
+      lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
+      lastRestore,
       undo: this.#undoable(backups, lastRestore),
-    };
+    });
   }
 
   getRuns(options: { readonly limit?: number } = {}): readonly Run[] {
@@ -783,37 +722,20 @@ export class BackupService implements BackupServicePort {
   }
 
   #emit(event: ServiceEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        // A listener's fault must not become a failed backup.
+        this.#options.log('error', `An event listener failed: ${BackupError.from(error).message}`);
+      }
+    }
   }
 
   async #recordVerification(backup: Backup, method: 'quick' | 'full', complaint: string | null): Promise<void> {
     if (!backup.manifest) return;
     const verification = { method, at: this.#now().toISOString(), complaint };
     await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, verification }));
-  }
-
-  #streamBackup(backup: Backup, from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const opened = this.#catalog.open(backup, this.#options);
-    let position = from;
-    return new ReadableStream({
-      async pull(controller) {
-        const file = await opened;
-        const chunk = new Uint8Array(Math.min(STREAM_CHUNK_BYTES, to + 1 - position));
-        const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
-        position += bytesRead;
-        if (bytesRead > 0) controller.enqueue(chunk.subarray(0, bytesRead));
-        if (position > to) {
-          await file.close();
-          controller.close();
-        } else if (bytesRead === 0) {
-          await file.close();
-          controller.error(new Error('the backup became shorter while it was read'));
-        }
-      },
-      async cancel() {
-        await (await opened).close();
-      },
-    });
   }
 
   #lookAtDatabase(): Status['database'] {
@@ -827,12 +749,6 @@ export class BackupService implements BackupServicePort {
       sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0),
       changedAt: changedAt(stamp),
     };
-  }
-
-  /** When the newest good backup was last known to hold: an unchanged run renews it. */
-  #holdsAt(good: Backup): Date {
-    const unchanged = this.#history.list({ limit: 1, kind: 'backup', result: 'unchanged' })[0];
-    return unchanged?.backup === good.name && unchanged.endedAt > good.createdAt ? unchanged.endedAt : good.createdAt;
   }
 
   #freeBytes(): number {
@@ -888,8 +804,6 @@ export class BackupService implements BackupServicePort {
     return this.#uploadsMade;
   }
 }
-
-const STREAM_CHUNK_BYTES = 256 * 1024;
 
 interface BackupRequested {
   readonly id: Promise<string>;

@@ -1,0 +1,49 @@
+/** A backup's bytes, for a download: whole or a range, read in small chunks, closed also when the reader goes away. */
+import type { Backup, Catalog } from '../engine/catalog/catalog.ts';
+import type { OpenedBackup } from './service-port.ts';
+
+const CHUNK_BYTES = 256 * 1024;
+
+interface Source {
+  readonly catalog: Catalog;
+  readonly backup: Backup;
+  readonly databasePath: string;
+}
+
+/** @throws BackupError GONE, BAD_BACKUP for a link to another file, NO_PERMISSION. */
+export async function openBackup(source: Source): Promise<OpenedBackup> {
+  const { catalog, backup } = source;
+  const file = await catalog.open(backup, source);
+  const found = await file.stat().finally(() => file.close());
+  const sha256 = backup.fault ? undefined : backup.manifest?.artifact.sha256;
+  return {
+    sizeBytes: found.size,
+    etag: sha256 ? `"${sha256}"` : `"${found.size}-${Math.trunc(found.mtimeMs)}"`,
+    modifiedAt: found.mtime,
+    stream: (from, to) => streamBytes(source, from, to),
+  };
+}
+
+function streamBytes(source: Source, from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const opened = source.catalog.open(source.backup, source);
+  let position = from;
+  return new ReadableStream({
+    async pull(controller) {
+      const file = await opened;
+      const chunk = new Uint8Array(Math.min(CHUNK_BYTES, to + 1 - position));
+      const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
+      position += bytesRead;
+      if (bytesRead > 0) controller.enqueue(chunk.subarray(0, bytesRead));
+      if (position > to) {
+        await file.close();
+        controller.close();
+      } else if (bytesRead === 0) {
+        await file.close();
+        controller.error(new Error('the backup became shorter while it was read'));
+      }
+    },
+    async cancel() {
+      await (await opened).close();
+    },
+  });
+}

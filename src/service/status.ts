@@ -1,0 +1,102 @@
+/** What the page and `status` show, put together from what the service knows at one moment. Pure. */
+import type { Backup } from '../engine/catalog/catalog.ts';
+import { isVerified } from '../engine/retention.ts';
+import { VERSION } from '../version.ts';
+import type { BackupItem, Run, RunProgress, Settings, Status } from './model.ts';
+import { judge } from './verdict.ts';
+
+export interface StatusFacts {
+  readonly now: Date;
+  readonly settings: Settings;
+  /** Newest first; `items` are the same backups as the outside sees them. */
+  readonly backups: readonly Backup[];
+  readonly items: readonly BackupItem[];
+  readonly database: Status['database'];
+  readonly cron: string | null;
+  readonly nextRunAt: Date | null;
+  readonly intervalMinutes: number;
+  readonly localPath: string;
+  readonly freeBytes: number;
+  readonly s3: { readonly bucket: string } | null;
+  readonly uploads: Pick<Status['s3'], 'nextTryAt' | 'error'>;
+  readonly run: RunProgress | null;
+  readonly lastRun: Run | null;
+  readonly lastBackupRun: Run | null;
+  readonly lastUnchangedRun: Run | null;
+  readonly lastRestore: Run | null;
+  readonly undo: Status['undo'];
+}
+
+const MAX_AGE_INTERVALS = 3;
+const MAX_AGE_LEAST_MINUTES = 15;
+
+export function composeStatus(facts: StatusFacts): Status {
+  const { settings, backups, database, freeBytes, run } = facts;
+  const own = backups.filter((backup) => backup.manifest);
+  const good = backups.find(isVerified) ?? null;
+  const holdsAt = good && heldUntil(good, facts.lastUnchangedRun);
+  const maxAgeMinutes =
+    settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, MAX_AGE_INTERVALS * facts.intervalMinutes);
+  const s3Status = facts.items.map((item) => item.placements.find((place) => place.target === 's3')?.status);
+  const waiting = settings.s3Enabled ? s3Status.filter((status) => status && status !== 'stored').length : 0;
+  return {
+    serverTime: facts.now,
+    version: VERSION,
+    verdict: judge({
+      now: facts.now,
+      run,
+      lastBackupRun: facts.lastBackupRun,
+      lastRestore: facts.lastRestore,
+      hasBackup: own.length > 0,
+      newestDamaged: Boolean(own[0] && !isVerified(own[0])),
+      goodAt: holdsAt,
+      maxAgeMs: maxAgeMinutes * 60_000,
+      uploadsFailing: waiting > 0 && facts.uploads.error !== null,
+      scheduleEnabled: settings.enabled,
+      freeBytes,
+      databaseBytes: database.sizeBytes,
+    }),
+    database,
+    schedule: {
+      enabled: settings.enabled,
+      running: facts.nextRunAt !== null,
+      intervalMinutes: settings.intervalMinutes,
+      cron: facts.cron,
+      nextRunAt: facts.nextRunAt,
+    },
+    local: {
+      path: facts.localPath,
+      count: backups.length,
+      keep: settings.retentionCount,
+      sizeBytes: backups.reduce((sum, backup) => sum + backup.sizeBytes, 0),
+      freeBytes,
+    },
+    s3: {
+      enabled: settings.s3Enabled,
+      configured: facts.s3 !== null,
+      bucket: facts.s3?.bucket ?? null,
+      path: settings.s3Path,
+      stored: s3Status.filter((status) => status === 'stored').length,
+      waiting,
+      ...facts.uploads,
+    },
+    lastGood:
+      good?.manifest && holdsAt
+        ? {
+            filename: good.name,
+            createdAt: good.createdAt,
+            verifiedAt: new Date(good.manifest.verification.at),
+            holdsAt,
+          }
+        : null,
+    maxAgeMinutes,
+    run,
+    lastRun: facts.lastRun,
+    undo: facts.undo,
+  };
+}
+
+/** When the newest good backup was last known to hold: an unchanged run renews it. */
+function heldUntil(good: Backup, unchanged: Run | null): Date {
+  return unchanged?.backup === good.name && unchanged.endedAt > good.createdAt ? unchanged.endedAt : good.createdAt;
+}
