@@ -27,6 +27,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../errors.ts';
 import { openConnection, pragma, sqliteCode } from './live-database.ts';
 import { openUnwritten } from './verify.ts';
@@ -35,6 +36,7 @@ import { openUnwritten } from './verify.ts';
 const ALL_PAGES = 2 ** 31 - 1;
 const SQLITE_BUSY = 5;
 const PLACE_TIMEOUT_MS = 30_000;
+const PLACE_RETRY_MS = 10;
 
 /** @throws BackupError TARGET_EXISTS, DISK_FULL, NO_PERMISSION. */
 export function placeAsNewFile(source: string, destination: string): void {
@@ -81,7 +83,10 @@ export async function placeOnline(source: string, databasePath: string): Promise
         return;
       } catch (error) {
         if (!isBusy(error)) throw error;
-        if (performance.now() < deadline) continue;
+        if (performance.now() < deadline) {
+          await sleep(PLACE_RETRY_MS);
+          continue;
+        }
         throw new BackupError('DB_BUSY', `the database was busy for ${PLACE_TIMEOUT_MS / 1_000} s`, {
           hint: 'Nothing was changed. Another program holds a long write; end that, then try again.',
           cause: error,
@@ -284,8 +289,10 @@ function pageSizeOf(file: DatabaseSync): number {
   }
 }
 
+/** A backup step that found the database locked ends as "not an error", code 0, in `node:sqlite` of Bun and of Node. */
 function isBusy(error: unknown): boolean {
-  return sqliteCode(error) === SQLITE_BUSY || (error instanceof Error && /database is locked/.test(error.message));
+  const code = sqliteCode(error);
+  return code === SQLITE_BUSY || code === 0 || (error instanceof Error && /database is locked/.test(error.message));
 }
 
 function inUse(databasePath: string, cause?: unknown): BackupError {
