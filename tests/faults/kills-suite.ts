@@ -175,7 +175,7 @@ class Field {
       await (this.#random.chance(0.5) ? this.#crash() : this.#dismiss());
       this.#judgeSource();
     }
-    const acknowledgedBefore = readAcknowledged(this.#acknowledgements, WRITERS).map(({ n }) => n);
+    const acknowledgedBefore = this.#acknowledged();
     const withApp = kind !== 'offline' && this.#random.chance(0.15);
     const end = await this.#killedJob(this.#request(wish), withApp);
     if (withApp) await this.#crash();
@@ -234,6 +234,12 @@ class Field {
   async #crash(): Promise<void> {
     await Promise.all(this.#writers.map((writer) => writer.kill()));
     this.#writers = [];
+  }
+
+  /** Each writer's newest commit; one that was killed may have made it without noting it. */
+  #acknowledged(): readonly number[] {
+    const noted = readAcknowledged(this.#acknowledgements, WRITERS);
+    return noted.map(({ n }, writer) => Math.max(n, this.#last[writer] ?? 0));
   }
 
   // The job
@@ -340,7 +346,7 @@ class Field {
     crashed: boolean,
     where: string,
   ): Promise<void> {
-    const acknowledged = readAcknowledged(this.#acknowledgements, WRITERS).map(({ n }) => n);
+    const acknowledged = this.#acknowledged();
     const replacedFile = statSync(this.#database).ino !== wish.inode;
     const leftLog = statSync(`${this.#database}-wal`, { throwIfNoEntry: false })?.size ?? 0;
     if (replacedFile && leftLog > 0) this.#lose(`${where}: a log of ${leftLog} bytes beside a new file`);
@@ -368,7 +374,7 @@ class Field {
   /** Brings what we know of the live database up to date while nobody writes. */
   #judgeSource(): void {
     const log = this.#judgeLive('at rest');
-    const acknowledged = readAcknowledged(this.#acknowledgements, WRITERS).map(({ n }) => n);
+    const acknowledged = this.#acknowledged();
     const since = { last: this.#last, acknowledged, inFlight: 1 };
     const broken = continues(log, this.#log, since, 'all');
     if (broken !== null) this.#lose(`at rest: ${broken}`);
