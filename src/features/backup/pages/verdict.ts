@@ -180,7 +180,7 @@ function protectedWords(known: Known): Words {
     say: [
       'Last good backup ',
       { strong: ago(created, now) },
-      `. It opens, passed its ${checkName(known, lastGood.filename)}${copy}`,
+      `. It opens${copy === '.' ? ' and' : ','} passed its ${checkName(known, lastGood.filename)}${copy}`,
       ...unchanged,
     ],
     facts: [...facts, ...nextRun(known)],
