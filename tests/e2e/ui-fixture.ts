@@ -532,7 +532,7 @@ function plan(backup: Backup): RestorePlan {
     backup: backup.filename,
     confirm: 'dev.sqlite',
     expected: 'stamp-1',
-    now: { sizeBytes: 14_980_000, changedAt: '2026-11-22T10:34:06.000Z', pageSize: 4096 },
+    now: { sizeBytes: 14_980_000, changedAt: '2026-11-22T10:31:06.000Z', pageSize: 4096 },
     after: { sizeBytes: backup.size, createdAt: backup.createdAt, verified: backup.verified, pageSize: 4096 },
     tables: [
       { name: 'orders', now: 8310, after: 8122 },
