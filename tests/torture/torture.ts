@@ -62,6 +62,8 @@ interface Tally {
   errors: number;
   /** Commits that the live database no longer held at the end. */
   lost: number;
+  /** The longest run. */
+  slowestMs: number;
 }
 
 const seconds = values.seconds ? Number(values.seconds) : Number(values.minutes ?? 1) * 60;
@@ -157,6 +159,7 @@ async function makeCopy(at: {
   const writers = at.scenario.writers.length;
   const before = readAcknowledged(at.acknowledgements, writers);
   let name: string;
+  const beganMs = performance.now();
   try {
     const made = await runJob<'backup'>(
       {
@@ -178,6 +181,8 @@ async function makeCopy(at: {
     const { code, message } = BackupError.from(error);
     at.complain(`a run failed: ${code} ${message}`);
     return;
+  } finally {
+    at.tally.slowestMs = Math.max(at.tally.slowestMs, Math.round(performance.now() - beganMs));
   }
   const after = readAcknowledged(at.acknowledgements, writers);
   const copy = join(at.backups, name);
@@ -227,7 +232,7 @@ function tallyOf(name: ScenarioName): Tally {
   let tally = tallies.get(name);
   if (!tally) {
     const nothing = { copies: 0, bad: 0, failed: 0, commits: 0, checkpoints: 0, readers: 0, visits: 0 };
-    tally = { rounds: 0, ...nothing, errors: 0, lost: 0 };
+    tally = { rounds: 0, ...nothing, errors: 0, lost: 0, slowestMs: 0 };
     tallies.set(name, tally);
   }
   return tally;
