@@ -58,10 +58,11 @@ export class RunHistory {
   list(options: { limit: number; kind?: RunKind; result?: RunResult }): readonly Run[] {
     return this.#database
       .prepare(
-        `SELECT * FROM runs WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR result = ?2)
-         ORDER BY ended_at DESC, rowid DESC LIMIT ?3`,
+        // By name: Node 22 finds no value for a numbered parameter.
+        `SELECT * FROM runs WHERE ($kind IS NULL OR kind = $kind) AND ($result IS NULL OR result = $result)
+         ORDER BY ended_at DESC, rowid DESC LIMIT $limit`,
       )
-      .all(options.kind ?? null, options.result ?? null, options.limit)
+      .all({ $kind: options.kind ?? null, $result: options.result ?? null, $limit: options.limit })
       .map(readRun);
   }
 
