@@ -2,6 +2,8 @@
 /** The program `velist-backup`: hands the process's streams, environment and interrupts to the commands. */
 import { runCli } from './commands.ts';
 
+hideExperimentalWarnings();
+
 const interrupted = new AbortController();
 const INTERRUPTED = 130;
 
@@ -29,4 +31,12 @@ process.exitCode = await runCli(process.argv.slice(2), {
 function interrupt(): void {
   if (interrupted.signal.aborted) process.exit(INTERRUPTED);
   interrupted.abort();
+}
+
+/** Node 22 warns of its SQLite at the first import; whoever reads our standard error can do nothing about it. */
+function hideExperimentalWarnings(): void {
+  const emitWarning = process.emitWarning.bind(process) as (...given: unknown[]) => void;
+  process.emitWarning = (...given: unknown[]) => {
+    if (given[1] !== 'ExperimentalWarning') emitWarning(...given);
+  };
 }
