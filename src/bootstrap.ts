@@ -2,6 +2,7 @@
  * The app: environment, service, server, closed in reverse order. `bun run dev` and `npm start` run this file;
  * `velist-backup serve` calls `runApp`.
  */
+import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { loadEnvironment } from './config/env.ts';
 import { BackupError } from './engine/errors.ts';
@@ -60,7 +61,8 @@ function ended(signal: AbortSignal): Promise<void> {
   });
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+// Through a linked folder Node names the link in `argv` and the file in `import.meta`.
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const interrupted = new AbortController();
   process.on('SIGINT', () => interrupted.abort());
   process.on('SIGTERM', () => interrupted.abort());
