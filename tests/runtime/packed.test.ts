@@ -1,0 +1,290 @@
+/** The package as npm ships it, unpacked beside its declared dependencies alone, used on Node and on Bun. */
+import { beforeAll, describe, expect, test } from 'bun:test';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { makeDatabase, scratchFolders } from '../support/scratch.ts';
+
+const PATIENCE_MS = 180_000;
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const runtimes = [
+  { name: 'Node', program: join(root, 'node_modules/node/bin/node') },
+  { name: 'Bun', program: process.execPath },
+];
+const newFolder = scratchFolders();
+let shipped: readonly string[];
+let installed: string;
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(
+  program: string,
+  args: readonly string[],
+  options: { cwd: string; env?: Record<string, string> },
+): Promise<Ended> {
+  return new Promise((resolve) => {
+    const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...options.env };
+    execFile(program, args, { cwd: options.cwd, env }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+async function mustRun(program: string, args: readonly string[], cwd: string): Promise<string> {
+  const ended = await run(program, args, { cwd });
+  if (ended.code !== 0)
+    throw new Error(`${program} ${args.join(' ')} ended with ${ended.code}:\n${ended.stdout}${ended.stderr}`);
+  return ended.stdout;
+}
+
+beforeAll(async () => {
+  // Built from a copy of the sources: what an earlier build left in `dist` must not be what is tested.
+  const sources = newFolder();
+  const { files, dependencies }: { files: string[]; dependencies: Record<string, string> } = await Bun.file(
+    join(root, 'package.json'),
+  ).json();
+  const needed = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'vite.config.ts', 'svelte.config.js'];
+  for (const name of [...needed, ...files.filter((file) => file !== 'dist')])
+    cpSync(join(root, name), join(sources, name), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(sources, 'node_modules'));
+  await mustRun('npm', ['run', 'build'], sources);
+  const [packed]: { filename: string; files: { path: string }[] }[] = JSON.parse(
+    await mustRun('npm', ['pack', '--json', '--ignore-scripts'], sources),
+  );
+  shipped = (packed?.files ?? []).map(({ path }) => path);
+
+  installed = newFolder();
+  const target = join(installed, 'node_modules/velist-backup');
+  mkdirSync(target, { recursive: true });
+  await mustRun('tar', ['xzf', join(sources, packed?.filename ?? ''), '-C', target, '--strip-components=1'], installed);
+  for (const name of Object.keys(dependencies)) {
+    mkdirSync(dirname(join(installed, 'node_modules', name)), { recursive: true });
+    symlinkSync(join(root, 'node_modules', name), join(installed, 'node_modules', name));
+  }
+  mkdirSync(join(installed, 'node_modules/.bin'));
+  symlinkSync('../velist-backup/dist/cli/main.js', join(installed, 'node_modules/.bin/velist-backup'));
+}, PATIENCE_MS);
+
+test('the package holds programs with types and maps, and neither tests nor the sources of the page', () => {
+  const modules = shipped.filter((path) => /^dist\/(?!page\/).*\.js$/.test(path));
+  expect(modules.length).toBeGreaterThan(40);
+  for (const path of modules) {
+    expect(shipped).toContain(path.replace(/\.js$/, '.d.ts'));
+    expect(shipped).toContain(`${path}.map`);
+  }
+  expect(
+    shipped.filter((path) =>
+      /\.test\.|\.svelte|(^|\/)(src|tests)\/|(?<!\.d)\.ts$|dist\/features\/backup\/pages/.test(path),
+    ),
+  ).toEqual([]);
+  for (const path of ['dist/page/index.html', 'package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'])
+    expect(shipped).toContain(path);
+});
+
+test(
+  'its types are whole: a strict program compiles against them',
+  async () => {
+    const folder = project();
+    await Bun.write(
+      join(folder, 'app.ts'),
+      `import { BackupError, type BackupResult, backupService, createStorage } from 'velist-backup';
+       import { backupRoutes } from 'velist-backup/elysia';
+       export const result: Promise<BackupResult> = backupService.performBackup('me');
+       export const routes = backupRoutes(backupService);
+       export const storage = createStorage();
+       export const code: string = new BackupError('BUSY', 'busy', { hint: 'Wait.' }).code;`,
+    );
+    const flags = [
+      '--strict',
+      '--noEmit',
+      '--module',
+      'nodenext',
+      '--target',
+      'es2023',
+      '--lib',
+      'es2024,dom,esnext.disposable',
+      '--skipLibCheck',
+    ];
+    const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
+    const ended = await run(
+      process.execPath,
+      [join(root, 'node_modules/typescript/bin/tsc'), ...flags, ...types, 'app.ts'],
+      { cwd: folder },
+    );
+    expect(ended.stdout + ended.stderr).toBe('');
+  },
+  PATIENCE_MS,
+);
+
+/** An app's folder with the package installed in it. */
+function project(): string {
+  const folder = mkdtempSync(join(installed, 'app-'));
+  makeDatabase(join(folder, 'app.sqlite'), { rows: 500 });
+  return folder;
+}
+
+const program = `
+  import { DatabaseSync } from 'node:sqlite';
+  import { BackupService, backupService, createServiceFromEnvironment, createStorage } from 'velist-backup';
+  const database = new DatabaseSync('app.sqlite');
+  database.exec('PRAGMA busy_timeout = 5000');
+  const rows = () => database.prepare('SELECT count(*) AS n FROM notes').get().n;
+  const service = createServiceFromEnvironment({ write() {} });
+  const out = { isService: service instanceof BackupService, before: rows() };
+  const made = await service.performBackup('me');
+  out.made = made.success;
+  out.listed = (await service.getBackups()).map(({ filename, verified }) => verified && filename === made.filename);
+  out.verified = (await service.verifyBackup(made.filename, { full: true })).verification.state;
+  database.exec("INSERT INTO notes (text) VALUES ('later')");
+  out.later = rows();
+  await service.restore(made.filename, { mode: 'file', to: 'copy.sqlite' });
+  const copy = new DatabaseSync('copy.sqlite', { readOnly: true });
+  out.inCopy = copy.prepare('SELECT count(*) AS n FROM notes').get().n;
+  copy.close();
+  out.mode = (await service.restore(made.filename, { mode: 'online' })).mode;
+  out.restored = rows();
+  await service.undoRestore();
+  out.undone = rows();
+  out.verdict = (await service.getStatus()).verdict.code;
+  out.runs = service.getRuns().map((run) => run.kind + ' ' + run.result);
+  out.same = (await backupService.getBackups()).length;
+  const storage = createStorage();
+  await storage.upload('notes/one.txt', 'hello');
+  out.stored = new TextDecoder().decode(await storage.get('notes/one.txt'));
+  storage.close();
+  await backupService.close();
+  await service.close();
+  database.exec("INSERT INTO notes (text) VALUES ('after all')");
+  database.close();
+  console.log(JSON.stringify(out));
+`;
+
+for (const { name, program: runtime } of runtimes) {
+  describe(`on ${name}`, () => {
+    const cli = (folder: string, ...args: string[]) =>
+      run(runtime, [join(installed, 'node_modules/.bin/velist-backup'), ...args], {
+        cwd: folder,
+        env: { DATABASE_URL: 'app.sqlite' },
+      });
+
+    test(
+      'an app backs up, restores and undoes in the database that it has open',
+      async () => {
+        const folder = project();
+        await Bun.write(join(folder, 'app.mjs'), program);
+        const ended = await run(runtime, ['app.mjs'], { cwd: folder, env: { DATABASE_URL: 'app.sqlite' } });
+        expect(ended.stderr.replace(/^.*(ExperimentalWarning|--trace-warnings).*\n/gm, '')).toBe('');
+        expect(JSON.parse(ended.stdout)).toEqual({
+          isService: true,
+          before: 500,
+          made: true,
+          listed: [true],
+          verified: 'verified',
+          later: 501,
+          inCopy: 500,
+          mode: 'online',
+          restored: 500,
+          undone: 501,
+          verdict: 'restored',
+          runs: ['undo success', 'restore success', 'verify success', 'backup success'],
+          same: 3,
+          stored: 'hello',
+        });
+      },
+      PATIENCE_MS,
+    );
+
+    test(
+      'the command line answers on standard output, says nothing else, and ends with its codes',
+      async () => {
+        const folder = project();
+        const backup = await cli(folder, 'backup', '--json');
+        expect(backup).toMatchObject({ code: 0, stderr: '' });
+        const { filename }: { filename: string } = JSON.parse(backup.stdout);
+        const list = await cli(folder, 'list', '--json');
+        expect(list).toMatchObject({ code: 0, stderr: '' });
+        expect(JSON.parse(list.stdout).backups).toMatchObject([{ filename, verified: true }]);
+        expect(await cli(folder, 'verify', 'latest')).toMatchObject({ code: 0, stderr: '' });
+        expect(await cli(folder, 'restore', 'latest', '--to', 'copy.sqlite')).toMatchObject({ code: 0, stderr: '' });
+        expect(await cli(folder, 'restore', 'latest', '--to', 'copy.sqlite')).toMatchObject({ code: 2, stdout: '' });
+        expect(await cli(folder, 'prune', '--dry-run')).toMatchObject({
+          code: 0,
+          stdout: '1 kept, 0 to remove\n',
+          stderr: '',
+        });
+        expect(await cli(folder, 'status')).toMatchObject({ code: 0, stderr: '' });
+        expect(await cli(folder, 'restore', 'latest', '--online')).toMatchObject({ code: 0 });
+        expect(await cli(folder, 'undo')).toMatchObject({ code: 0, stderr: '' });
+        expect(await cli(folder, 'verify', 'nothing.sqlite')).toMatchObject({ code: 3, stdout: '' });
+        expect(await cli(folder, 'list', '--nonsense')).toMatchObject({ code: 2, stdout: '' });
+        expect((await cli(folder, '--version')).stdout).toBe(
+          `${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version}\n`,
+        );
+      },
+      PATIENCE_MS,
+    );
+
+    const servers = [
+      { what: '`serve`', file: 'node_modules/.bin/velist-backup', args: ['serve'] },
+      { what: 'the app, through a linked folder,', file: 'linked/dist/bootstrap.js', args: [] },
+    ];
+    for (const { what, file, args } of servers) {
+      test(
+        `${what} answers the page and makes a backup`,
+        async () => {
+          const folder = project();
+          rmSync(join(installed, 'linked'), { force: true });
+          symlinkSync('node_modules/velist-backup', join(installed, 'linked'));
+          const server = spawn(runtime, [join(installed, file), ...args], {
+            cwd: folder,
+            env: {
+              PATH: process.env.PATH,
+              NODE_ENV: 'production',
+              PORT: '0',
+              DATABASE_URL: 'app.sqlite',
+              BACKUP_ENABLED: 'false',
+            },
+            stdio: ['ignore', 'pipe', 'pipe'],
+          });
+          let complaints = '';
+          server.stderr.on('data', (text) => {
+            complaints += text;
+          });
+          try {
+            const url = await new Promise<string>((resolve, reject) => {
+              createInterface({ input: server.stdout }).on('line', (line) => {
+                const address = / page is at (\S+)/.exec(line)?.[1];
+                if (address !== undefined) resolve(address);
+              });
+              server.once('exit', (code) => reject(new Error(`it ended with ${code}: ${complaints}`)));
+            });
+            const page = await fetch(`${url}/`);
+            expect(page.status).toBe(200);
+            const script = /src="([^"]+\.js)"/.exec(await page.text())?.[1] ?? '';
+            expect((await fetch(new URL(script, `${url}/`))).status).toBe(200);
+            const answer = await fetch(`${url}/now`, { method: 'POST' });
+            expect(await answer.json()).toMatchObject({ success: true });
+            const { backups }: { backups: { filename: string }[] } = await (await fetch(`${url}/api/backups`)).json();
+            const download = await fetch(`${url}/api/backups/${backups[0]?.filename}/download`);
+            expect((await download.bytes()).length).toBe(Number(download.headers.get('content-length')));
+            expect((await (await fetch(`${url}/api/status`)).json()).verdict.code).toBe('off');
+            expect(readdirSync(join(folder, 'storage/backups'))).toContain(backups[0]?.filename ?? '');
+          } finally {
+            const ended = once(server, 'exit');
+            if (server.exitCode === null && server.kill('SIGTERM')) expect((await ended)[0]).toBe(0);
+          }
+          if (args.length > 0) expect(complaints).toBe('');
+        },
+        PATIENCE_MS,
+      );
+    }
+  });
+}
