@@ -8,10 +8,12 @@
 import {
   chmodSync,
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmSync,
   statfsSync,
@@ -22,6 +24,7 @@ import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { isBackupName, LOCK_FILE, nameBackup, STAGING_FOLDER } from './catalog/artifact.ts';
 import { Catalog, syncFolder } from './catalog/catalog.ts';
+import { explainFolderError } from './catalog/folder-error.ts';
 import { MANIFEST_FORMAT, type Manifest, versions } from './catalog/manifest.ts';
 import { BackupError } from './errors.ts';
 import type { BackupRequest, MadeBackup, StoryContext } from './jobs/protocol.ts';
@@ -30,18 +33,24 @@ import { takeLock } from './run-lock.ts';
 import { checkLiveDatabase, type PinnedDatabase, pinDatabase } from './sqlite/live-database.ts';
 import { type CopyMethod, type LogEnd, type Snapshot, takeSnapshot } from './sqlite/snapshot.ts';
 import { removeDeadPlacements } from './sqlite/place.ts';
-import { type DatabaseStamp, stampDatabase } from './sqlite/stamp.ts';
+import { type DatabaseStamp, resolveDatabase, stampDatabase } from './sqlite/stamp.ts';
 import { type VerifiedSnapshot, verifySnapshot } from './sqlite/verify.ts';
 
 /** Kept free beyond what a copy needs, so that a backup never takes the last byte from the app. */
 const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
 
-/** @throws BackupError BUSY, DB_*, NOT_SQLITE, DISK_FULL, NO_PERMISSION, VERIFY_FAILED, ABORTED. */
+/** @throws BackupError BUSY, DB_*, NOT_SQLITE, DISK_FULL, FOLDER_MISSING, NO_PERMISSION, VERIFY_FAILED, ABORTED. */
 export async function makeBackup(request: BackupRequest, context: StoryContext): Promise<MadeBackup> {
   const catalog = new Catalog(request.folder);
   await catalog.prepare();
-  using _lock = await takeLock(join(request.folder, LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
-  return await makeBackupUnderLock(catalog, request, context);
+  try {
+    const path = join(request.folder, LOCK_FILE);
+    using _lock = await takeLock(path, { waitMs: request.lockWaitMs, signal: context.signal });
+    return await makeBackupUnderLock(catalog, request, context);
+  } catch (error) {
+    // What concerns the database was explained where it was opened.
+    throw explainFolderError(error, request.folder);
+  }
 }
 
 /** What a backup is made for, whoever holds the lock. */
@@ -67,7 +76,7 @@ export async function pinForBackup(
   await removeLeftovers(catalog, purpose.databasePath);
   checkRoom(catalog.folder, purpose.databasePath, context);
   context.onEvent({ type: 'step', name: 'checkpoint' });
-  return pinDatabase(purpose.databasePath, { now: context.now });
+  return pinDatabase(purpose.databasePath, { now: context.now, timeoutMs: purpose.pinTimeoutMs });
 }
 
 export interface UnderPin {
@@ -123,6 +132,7 @@ export async function makeBackupUnderPin(
  * Removes what killed runs left: staging folders, and the file that one of them was about to publish. Needs the lock.
  */
 export async function removeLeftovers(catalog: Catalog, databasePath: string): Promise<void> {
+  refuseDatabaseInStaging(catalog, databasePath);
   removeDeadPlacements(databasePath);
   const unpublished = await catalog.unpublished();
   for (const backup of await listWithoutManifest(catalog.folder)) {
@@ -130,8 +140,22 @@ export async function removeLeftovers(catalog: Catalog, databasePath: string): P
   }
   for (const entry of readdirSync(catalog.folder)) {
     if (entry.startsWith('.backup-') && entry.endsWith('.tmp')) rmSync(join(catalog.folder, entry), { force: true });
+    // A removal takes the file first; killed then, it left the manifest.
+    const name = entry.replace(/\.json$/, '');
+    const orphan = name !== entry && isBackupName(name) && !existsSync(join(catalog.folder, name));
+    if (orphan) rmSync(join(catalog.folder, entry), { force: true });
   }
   rmSync(join(catalog.folder, STAGING_FOLDER), { recursive: true, force: true });
+}
+
+/** The staging folder is cleared at each run; a database in it would be cleared away too. */
+function refuseDatabaseInStaging(catalog: Catalog, databasePath: string): void {
+  const staging = join(catalog.folder, STAGING_FOLDER);
+  if (!existsSync(staging) || !existsSync(databasePath)) return;
+  if (!`${resolveDatabase(databasePath)}/`.startsWith(`${realpathSync(staging)}/`)) return;
+  throw new BackupError('BAD_CONFIG', `the database ${databasePath} lies in the staging folder of the backups`, {
+    hint: 'Move it to another folder: what lies in .staging is removed at each run.',
+  });
 }
 
 async function listWithoutManifest(folder: string): Promise<readonly string[]> {
@@ -210,12 +234,27 @@ async function judge(
   try {
     return await verifySnapshot(snapshot, { method: request.verify, now: context.now });
   } catch (error) {
-    const complaint = checkLiveDatabase(request.databasePath);
+    // A copy that failed for want of disk or folder says nothing about the database.
+    if (!(error instanceof BackupError) || error.code !== 'VERIFY_FAILED') throw error;
+    const complaint = complaintAboutLive(request.databasePath);
     if (complaint === null) throw error;
-    throw new BackupError('DB_DAMAGED', `the live database fails its integrity check: ${complaint}`, {
-      hint: 'No old backup is removed until this is solved. Restore the newest good backup.',
-      cause: error,
-    });
+    throw new BackupError(
+      'DB_DAMAGED',
+      `the live database ${request.databasePath} fails its integrity check: ${complaint}`,
+      {
+        hint: 'No old backup is removed until this is solved. Restore the newest good backup.',
+        cause: error,
+      },
+    );
+  }
+}
+
+function complaintAboutLive(databasePath: string): string | null {
+  try {
+    return checkLiveDatabase(databasePath);
+  } catch {
+    // Busy, or gone meanwhile: that it could not be looked at is no proof against it.
+    return null;
   }
 }
 
@@ -227,7 +266,7 @@ function checkRoom(folder: string, databasePath: string, context: StoryContext):
   if (freeBytes >= neededBytes) return;
   throw new BackupError(
     'DISK_FULL',
-    `the disk with the backups is full: ${inMegabytes(neededBytes)} needed, ${inMegabytes(freeBytes)} free`,
+    `the disk with ${folder} is full: ${inMegabytes(neededBytes)} needed, ${inMegabytes(freeBytes)} free`,
     {
       hint: 'Free space on that disk or lower the retention; existing backups were not touched.',
     },

@@ -3,6 +3,7 @@
  * operating system releases it when its holder dies, so nobody ever clears it by hand.
  */
 import { closeSync, existsSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from './errors.ts';
@@ -22,7 +23,7 @@ export async function takeLock(path: string, options: { waitMs: number; signal: 
     const lock = tryLock(path);
     if (lock) return lock;
     if (performance.now() >= deadline) {
-      throw new BackupError('BUSY', 'another run is using this backup folder', {
+      throw new BackupError('BUSY', `another run is using the backup folder ${dirname(path)}`, {
         hint: 'Wait until it has ended, then try again.',
       });
     }

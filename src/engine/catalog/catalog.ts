@@ -16,6 +16,7 @@ import { BackupError, errnoCode } from '../errors.ts';
 import { takeLock } from '../run-lock.ts';
 import { isLiveFile } from '../sqlite/stamp.ts';
 import { backupMoment, isBackupName, manifestName, STAGING_FOLDER } from './artifact.ts';
+import { explainFolderError } from './folder-error.ts';
 import { formatManifest, type Manifest, parseManifest } from './manifest.ts';
 
 export interface Backup {
@@ -94,7 +95,7 @@ export class Catalog {
       await mkdir(this.folder, { recursive: true, mode: 0o700 });
       await chmod(this.folder, 0o700);
     } catch (error) {
-      throw folderError(error, this.folder);
+      throw explainFolderError(error, this.folder);
     }
   }
 
@@ -113,7 +114,7 @@ export class Catalog {
       await rename(temporary, path);
     } catch (error) {
       await unlink(temporary).catch(() => {});
-      throw BackupError.from(error);
+      throw explainFolderError(error, this.folder);
     }
     await syncFolder(this.folder);
   }
@@ -138,7 +139,7 @@ export class Catalog {
   async remove(backup: Backup): Promise<void> {
     for (const path of [backup.path, join(this.folder, manifestName(backup.name))]) {
       await unlink(path).catch((error: unknown) => {
-        if (errnoCode(error) !== 'ENOENT') throw BackupError.from(error);
+        if (errnoCode(error) !== 'ENOENT') throw explainFolderError(error, this.folder);
       });
     }
     await syncFolder(this.folder);
@@ -166,7 +167,7 @@ export class Catalog {
       return new Set(await readdir(this.folder));
     } catch (error) {
       if (errnoCode(error) === 'ENOENT') return new Set();
-      throw folderError(error, this.folder);
+      throw explainFolderError(error, this.folder);
     }
   }
 
@@ -248,17 +249,6 @@ async function statOrNull(path: string): Promise<Stats | null> {
     if (errnoCode(error) === 'ENOENT') return null;
     throw BackupError.from(error);
   }
-}
-
-function folderError(error: unknown, folder: string): BackupError {
-  const code = errnoCode(error);
-  if (code === 'ENOTDIR' || code === 'EEXIST') {
-    return new BackupError('FOLDER_MISSING', `${folder} is not a folder`, {
-      hint: 'Check BACKUP_LOCAL_PATH.',
-      cause: error,
-    });
-  }
-  return BackupError.from(error);
 }
 
 function planted(name: string): BackupError {

@@ -21,6 +21,8 @@ export interface BackupRequest {
   readonly retention: RetentionPolicy;
   /** How long to wait for another run on the same folder. */
   readonly lockWaitMs: number;
+  /** How long to wait for a connection that holds the database exclusively; half a minute by default. */
+  readonly pinTimeoutMs?: number;
 }
 
 export interface MadeBackup {
@@ -52,7 +54,7 @@ export interface PlanRequest {
 }
 
 export interface PlanFacts {
-  readonly live: { readonly pageSize: number; readonly rows: Readonly<Record<string, number>> | null } | null;
+  readonly live: { readonly pageSize: number; readonly journalMode: string; readonly rows: Readonly<Record<string, number>> | null } | null;
   readonly liveComplaint: string | null;
   readonly backup: { readonly pageSize: number; readonly rows: Readonly<Record<string, number>> | null };
 }

@@ -8,7 +8,7 @@
 import { closeSync, fstatSync, openSync, statfsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import { BackupError } from '../errors.ts';
+import { BackupError, errnoCode } from '../errors.ts';
 import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
 
 /** The row of `PRAGMA wal_checkpoint(PASSIVE)`: frames in the log, frames merged; null when none was issued. */
@@ -55,13 +55,17 @@ const networkFileSystems = new Set([
  *
  * @throws BackupError DB_MISSING, DB_EMPTY, NOT_SQLITE, DB_BUSY, DB_DAMAGED, NO_PERMISSION.
  */
-export function pinDatabase(databasePath: string, options: { now: () => Date; timeoutMs?: number }): PinnedDatabase {
+export function pinDatabase(
+  databasePath: string,
+  options: { now: () => Date; timeoutMs?: number | undefined },
+): PinnedDatabase {
   const path = resolveDatabase(databasePath);
+  const timeoutMs = options.timeoutMs ?? PIN_TIMEOUT_MS;
   let descriptor: number;
   try {
     descriptor = openSync(path, 'r');
   } catch (error) {
-    throw BackupError.from(error);
+    throw explainLiveError(error, { databasePath, timeoutMs });
   }
   let connection: DatabaseSync | undefined;
   try {
@@ -72,13 +76,13 @@ export function pinDatabase(databasePath: string, options: { now: () => Date; ti
         hint: 'Start the app that creates its tables; a backup follows by itself.',
       });
     }
-    connection = openConnection(path, options.timeoutMs ?? PIN_TIMEOUT_MS);
+    connection = openConnection(path, timeoutMs);
     return pin(connection, { path, descriptor, databasePath, now: options.now });
   } catch (error) {
     // The connection first: closing the descriptor drops its locks.
     connection?.close();
     closeSync(descriptor);
-    throw explainLiveError(error, databasePath);
+    throw explainLiveError(error, { databasePath, timeoutMs });
   }
 }
 
@@ -145,7 +149,11 @@ export function countRows(
   return rows;
 }
 
-/** Does the live database itself pass its check? Null when it does, else the first complaint. */
+/**
+ * Does the live database itself pass its check? Null when it does, else the first complaint.
+ *
+ * @throws BackupError DB_MISSING, DB_BUSY: then nobody could look.
+ */
 export function checkLiveDatabase(databasePath: string): string | null {
   const path = resolveDatabase(databasePath);
   const connection = openConnection(path, PIN_TIMEOUT_MS);
@@ -154,6 +162,7 @@ export function checkLiveDatabase(databasePath: string): string | null {
     const complaint = String(first ? Object.values(first)[0] : 'no answer');
     return complaint === 'ok' ? null : complaint;
   } catch (error) {
+    if (isBusy(error)) throw explainLiveError(error, { databasePath, timeoutMs: PIN_TIMEOUT_MS });
     return error instanceof Error ? error.message : String(error);
   } finally {
     connection.close();
@@ -198,12 +207,15 @@ export function hasWalResetBug(version: string): boolean {
   return minor < 51;
 }
 
-function explainLiveError(error: unknown, databasePath: string): unknown {
+function explainLiveError(
+  error: unknown,
+  { databasePath, timeoutMs }: { databasePath: string; timeoutMs: number },
+): unknown {
   if (error instanceof BackupError) return error;
   const code = sqliteCode(error);
   const text = error instanceof Error ? error.message : String(error);
-  if (code === SQLITE_BUSY || code === SQLITE_LOCKED || /database (table )?is locked/.test(text)) {
-    return new BackupError('DB_BUSY', `${databasePath} was locked by another process for ${PIN_TIMEOUT_MS / 1_000} s`, {
+  if (isBusy(error)) {
+    return new BackupError('DB_BUSY', `${databasePath} was locked by another process for ${timeoutMs / 1_000} s`, {
       hint: 'Another program holds it exclusively (PRAGMA locking_mode=EXCLUSIVE, or one very long write). End that, then try again.',
       cause: error,
     });
@@ -215,7 +227,13 @@ function explainLiveError(error: unknown, databasePath: string): unknown {
       cause: error,
     });
   }
-  if (code === SQLITE_CANTOPEN || code === SQLITE_READONLY || code === SQLITE_PERM) {
+  if (code === SQLITE_FULL || (code === SQLITE_IOERR && !hasRoomForLocks(databasePath))) {
+    return new BackupError('DISK_FULL', `the disk with the database ${databasePath} is full: ${text}`, {
+      hint: 'Free space on that disk. SQLite needs some beside the database even for reading it.',
+      cause: error,
+    });
+  }
+  if (isNotPermitted(error)) {
     return new BackupError('NO_PERMISSION', `${databasePath} can't be opened: ${text}`, {
       hint: 'Give the user who runs this process read and write rights on the database, its -wal and -shm files and their folder.',
       cause: error,
@@ -224,12 +242,34 @@ function explainLiveError(error: unknown, databasePath: string): unknown {
   return BackupError.from(error);
 }
 
+/** In WAL mode even a reader needs the shared memory, a file of 32 KB; SQLite calls its want a disk I/O error. */
+function hasRoomForLocks(databasePath: string): boolean {
+  const { bavail, bsize } = statfsSync(databasePath);
+  return Number(bavail) * Number(bsize) >= SHARED_MEMORY_BYTES;
+}
+
+const SHARED_MEMORY_BYTES = 32 * 1024;
+
+function isBusy(error: unknown): boolean {
+  const code = sqliteCode(error);
+  const text = error instanceof Error ? error.message : '';
+  return code === SQLITE_BUSY || code === SQLITE_LOCKED || /database (table )?is locked/.test(text);
+}
+
+function isNotPermitted(error: unknown): boolean {
+  const [code, system] = [sqliteCode(error), errnoCode(error)];
+  if (code === SQLITE_CANTOPEN || code === SQLITE_READONLY || code === SQLITE_PERM) return true;
+  return system === 'EACCES' || system === 'EPERM' || system === 'EROFS';
+}
+
 // Primary result codes, https://sqlite.org/rescode.html
 const SQLITE_PERM = 3;
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
 const SQLITE_READONLY = 8;
+const SQLITE_IOERR = 10;
 const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
 const SQLITE_CANTOPEN = 14;
 const SQLITE_NOTADB = 26;
 
