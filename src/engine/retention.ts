@@ -22,11 +22,14 @@ export interface RetentionPlan {
 export const SAFETY_DAYS = 30;
 const DAY_MS = 86_400_000;
 
-/** @param backups newest first, as the catalog lists them. */
+/**
+ * @param backups newest first, as the catalog lists them.
+ * @param options.hold why nothing may be removed at present, in words for the plan.
+ */
 export function planRetention(
   backups: readonly Backup[],
   policy: RetentionPolicy,
-  options: { now: Date },
+  options: { now: Date; hold?: string | null },
 ): RetentionPlan {
   const newestVerified = backups.find(isVerified);
   const burst = middleOfStartBursts(backups, policy.startBurstMs);
@@ -44,6 +47,7 @@ export function planRetention(
     if (counts && burst.has(backup))
       dropReason = 'between the oldest and the newest of several starts within one interval';
     else if (counts && counted < policy.count) reasons.push(`one of the newest ${policy.count} (${++counted})`);
+    if (reasons.length === 0 && options.hold) reasons.push(options.hold);
     if (reasons.length > 0) kept.push({ backup, reasons });
     else removed.push({ backup, reason: dropReason });
   }

@@ -15,7 +15,7 @@ import type { JobKind, JobMap, JobTrigger, Restored, S3Access } from '../engine/
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
 import { nextRun, type Schedule } from '../engine/schedule.ts';
-import { changedAt, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
+import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import { ActiveRun } from './active-run.ts';
 import { toBackupItem } from './backup-item.ts';
 import { formatSize, type Log } from './log.ts';
@@ -36,6 +36,7 @@ import type {
 } from './model.ts';
 import { openBackup } from './opened-backup.ts';
 import { toRestorePlan } from './restore-plan.ts';
+import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { RunHistory } from './run-history.ts';
 import { Scheduler } from './scheduler.ts';
 import type { BackupServicePort, OpenedBackup } from './service-port.ts';
@@ -60,16 +61,25 @@ export interface BackupServiceOptions {
   /** All that a job's process inherits. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
   readonly now?: () => Date;
+  /** Half a minute each, if not given. */
+  readonly waits?: {
+    /** For another process that uses the backup folder. */
+    readonly lockMs: number;
+    /** For a connection that holds the database exclusively. */
+    readonly pinMs: number;
+  };
 }
 
-/** How long a run asked for by hand waits for another process that uses the folder. */
-const LOCK_WAIT_MS = 30_000;
+const WAITS = { lockMs: 30_000, pinMs: 30_000 } as const;
 const UNDO_DAYS = 30;
 const DAY_MS = 86_400_000;
 
 export class BackupService implements BackupServicePort {
   readonly #options: BackupServiceOptions;
   readonly #now: () => Date;
+  readonly #waits: NonNullable<BackupServiceOptions['waits']>;
+  /** Absolute from the beginning: an app may change its working folder later. The options keep the names as given. */
+  readonly #paths: { readonly database: string; readonly backups: string; readonly state: string };
   readonly #catalog: Catalog;
   readonly #listeners = new Set<(event: ServiceEvent) => void>();
   #historyOpened: RunHistory | undefined;
@@ -89,11 +99,17 @@ export class BackupService implements BackupServicePort {
   constructor(options: BackupServiceOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => new Date());
-    this.#catalog = new Catalog(options.backupsPath);
+    this.#waits = options.waits ?? WAITS;
+    this.#paths = {
+      database: resolve(options.databasePath),
+      backups: resolve(options.backupsPath),
+      state: resolve(options.statePath),
+    };
+    this.#catalog = new Catalog(this.#paths.backups);
     this.#scheduler = new Scheduler({
       schedule: () => this.#schedule(),
       now: this.#now,
-      hasDatabase: () => existsSync(options.databasePath),
+      hasDatabase: () => existsSync(this.#paths.database),
       onMissing: (plannedAt) => this.#reportMissingDatabase(plannedAt),
       run: (trigger, plannedAt) => this.#scheduledRun(trigger, plannedAt),
       // A verdict turns with time alone; who watches hears of it at every wake.
@@ -179,7 +195,7 @@ export class BackupService implements BackupServicePort {
 
   async openBackup(filename: string): Promise<OpenedBackup> {
     const backup = await this.#catalog.find(filename);
-    return await openBackup({ catalog: this.#catalog, backup, databasePath: this.#options.databasePath });
+    return await openBackup({ catalog: this.#catalog, backup, databasePath: this.#paths.database });
   }
 
   getConfig(): BackupConfig {
@@ -249,6 +265,11 @@ export class BackupService implements BackupServicePort {
     options: { readonly target?: 'local' | 's3'; readonly user?: string } = {},
   ): Promise<void> {
     const backup = await this.#catalog.find(filename);
+    if (isLiveFile(backup.path, this.#paths.database)) {
+      throw new BackupError('BAD_BACKUP', `${filename} is the live database itself, under the name of a backup`, {
+        hint: 'It is not deleted. Move the database out of the backup folder.',
+      });
+    }
     const { s3 } = this.#options;
     if (options.target === 's3' && !s3) {
       throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
@@ -286,7 +307,7 @@ export class BackupService implements BackupServicePort {
       weights: { verify: 100 },
     });
     try {
-      await (await this.#catalog.open(backup, this.#options)).close();
+      await (await this.#catalog.open(backup, { databasePath: this.#paths.database })).close();
       const sha256 = backup.manifest?.artifact.sha256 ?? null;
       await this.#job<'verify'>(
         { kind: 'verify', path: resolve(backup.path), method, sha256 },
@@ -296,9 +317,12 @@ export class BackupService implements BackupServicePort {
       this.#record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
     } catch (error) {
       const known = BackupError.from(error);
-      if (known.code === 'VERIFY_FAILED') await this.#recordVerification(backup, method, known.message);
       this.#record(run.end({ result: 'failed', backup: filename, error: known }));
-      throw known;
+      // That the check found damage is its answer, not its failure.
+      if (known.code !== 'VERIFY_FAILED') throw known;
+      await this.#recordVerification(backup, method, known.message);
+      const verification = { state: 'damaged', method, at: this.#now(), detail: known.message } as const;
+      return { ...(await this.getBackup(filename)), verified: false, verification };
     }
     return await this.getBackup(filename);
   }
@@ -326,7 +350,7 @@ export class BackupService implements BackupServicePort {
   async adoptBackup(filename: string): Promise<BackupItem> {
     const backup = await this.#catalog.find(filename);
     if (backup.manifest) return await this.getBackup(filename);
-    await (await this.#catalog.open(backup, this.#options)).close();
+    await (await this.#catalog.open(backup, { databasePath: this.#paths.database })).close();
     const findings = await this.#job<'verify'>({
       kind: 'verify',
       path: resolve(backup.path),
@@ -354,12 +378,12 @@ export class BackupService implements BackupServicePort {
 
   async planRestore(filename: string): Promise<RestorePlan> {
     const backup = await this.#catalog.find(filename);
-    await (await this.#catalog.open(backup, this.#options)).close();
-    const databasePath = this.#options.databasePath;
+    await (await this.#catalog.open(backup, { databasePath: this.#paths.database })).close();
+    const databasePath = this.#paths.database;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: this.#now().getTime() }) : null;
     const facts = await this.#job<'plan'>({
       kind: 'plan',
-      databasePath: resolve(databasePath),
+      databasePath,
       backupPath: resolve(backup.path),
     });
     return toRestorePlan(backup, facts, { databaseName: basename(databasePath), stamp });
@@ -386,15 +410,16 @@ export class BackupService implements BackupServicePort {
   }
 
   async prune(options: { readonly dryRun?: boolean } = {}): Promise<PruneResult> {
-    const plan = planRetention(await this.#catalog.list(), this.#retention(), { now: this.#now() });
+    const hold = this.#pruneHold();
+    const plan = planRetention(await this.#catalog.list(), this.#retention(), { now: this.#now(), hold });
     const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
     const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
     if (options.dryRun || removed.length === 0) return { kept, removed, dryRun: options.dryRun ?? false };
     const done = await this.#job<'prune'>({
       kind: 'prune',
-      folder: resolve(this.#options.backupsPath),
+      folder: this.#paths.backups,
       retention: this.#retention(),
-      lockWaitMs: LOCK_WAIT_MS,
+      lockWaitMs: this.#waits.lockMs,
     });
     this.#emit({ type: 'status' });
     return { kept, removed: removed.filter(({ filename }) => done.removed.includes(filename)), dryRun: false };
@@ -462,14 +487,15 @@ export class BackupService implements BackupServicePort {
       const made = await this.#job<'backup'>(
         {
           kind: 'backup',
-          databasePath: resolve(this.#options.databasePath),
-          folder: resolve(this.#options.backupsPath),
+          databasePath: this.#paths.database,
+          folder: this.#paths.backups,
           verify: this.#settings.current.verify,
           trigger: asked.trigger,
           user: asked.user,
           note: null,
           retention: this.#retention(),
-          lockWaitMs: LOCK_WAIT_MS,
+          lockWaitMs: this.#waits.lockMs,
+          pinTimeoutMs: this.#waits.pinMs,
         },
         { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
       );
@@ -520,7 +546,8 @@ export class BackupService implements BackupServicePort {
 
   /** True when the newest backup still holds everything: that is recorded, and no process is started. */
   async #recordUnchanged(plannedAt: Date): Promise<boolean> {
-    if (this.#options.skipUnchanged === false) return false;
+    // Damage that a run found is looked at again by a run, not by `stat`.
+    if (this.#options.skipUnchanged === false || this.#pruneHold() !== null) return false;
     const newest = await this.#unchangedBackup();
     if (!newest || !this.#started) return false;
     const run = this.#newRun({
@@ -539,7 +566,7 @@ export class BackupService implements BackupServicePort {
     try {
       const newest = (await this.#catalog.list()).find((backup) => backup.manifest?.stamp);
       if (!newest?.manifest?.stamp || !isVerified(newest)) return null;
-      const current = stampDatabase(this.#options.databasePath, { nowMs: this.#now().getTime() });
+      const current = stampDatabase(this.#paths.database, { nowMs: this.#now().getTime() });
       return isUnchanged(newest.manifest.stamp, current) ? newest : null;
     } catch {
       // An unreadable folder, a database that vanished a moment ago: the run that follows says what is wrong.
@@ -580,14 +607,14 @@ export class BackupService implements BackupServicePort {
             source: source.path,
             sourceName: source.name,
             sha256: source.sha256,
-            databasePath: resolve(this.#options.databasePath),
-            folder: resolve(this.#options.backupsPath),
+            databasePath: this.#paths.database,
+            folder: this.#paths.backups,
             mode,
             to: options.to ?? (mode === 'file' ? this.#restoredName() : null),
             expected: options.expected || null,
             user: options.user ?? null,
             retention: this.#retention(),
-            lockWaitMs: LOCK_WAIT_MS,
+            lockWaitMs: this.#waits.lockMs,
           },
           { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
         );
@@ -627,15 +654,15 @@ export class BackupService implements BackupServicePort {
     if (!isBackupName(filename) && existsSync(filename))
       return { name: basename(filename), path: resolve(filename), sha256: null };
     const backup = await this.#catalog.find(filename);
-    await (await this.#catalog.open(backup, this.#options)).close();
+    await (await this.#catalog.open(backup, { databasePath: this.#paths.database })).close();
     return { name: backup.name, path: resolve(backup.path), sha256: backup.manifest?.artifact.sha256 ?? null };
   }
 
   /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */
   #restoredName(): string {
-    const { databasePath } = this.#options;
-    const stem = basename(databasePath).replace(/\.[^.]*$/, '');
-    return join(dirname(resolve(databasePath)), nameBackup(this.#now()).replace('backup-', `${stem}.restored-`));
+    const { database } = this.#paths;
+    const stem = basename(database).replace(/\.[^.]*$/, '');
+    return join(dirname(database), nameBackup(this.#now()).replace('backup-', `${stem}.restored-`));
   }
 
   #undoable(backups: readonly Backup[], lastRestore: Run | null): Status['undo'] {
@@ -680,11 +707,11 @@ export class BackupService implements BackupServicePort {
       const { key, removed } = await this.#job<'upload'>(
         {
           kind: 'upload',
-          folder: resolve(this.#options.backupsPath),
+          folder: this.#paths.backups,
           name: backup.name,
           prefix: s3Path,
           s3,
-          keep: s3.retentionCount ?? retentionCount,
+          keep: this.#pruneHold() === null ? (s3.retentionCount ?? retentionCount) : Number.MAX_SAFE_INTEGER,
         },
         { signal: controller.signal },
       );
@@ -741,8 +768,8 @@ export class BackupService implements BackupServicePort {
   #lookAtDatabase(): Status['database'] {
     const { databasePath } = this.#options;
     const base = { name: basename(databasePath), path: databasePath };
-    if (!existsSync(databasePath)) return { ...base, exists: false, sizeBytes: 0, changedAt: null };
-    const stamp = stampDatabase(databasePath, { nowMs: this.#now().getTime() });
+    if (!existsSync(this.#paths.database)) return { ...base, exists: false, sizeBytes: 0, changedAt: null };
+    const stamp = stampDatabase(this.#paths.database, { nowMs: this.#now().getTime() });
     return {
       ...base,
       exists: true,
@@ -752,7 +779,7 @@ export class BackupService implements BackupServicePort {
   }
 
   #freeBytes(): number {
-    for (let folder = resolve(this.#options.backupsPath); ; folder = dirname(folder)) {
+    for (let folder = this.#paths.backups; ; folder = dirname(folder)) {
       if (!existsSync(folder)) continue;
       const { bavail, bsize } = statfsSync(folder);
       return Number(bavail) * Number(bsize);
@@ -774,19 +801,24 @@ export class BackupService implements BackupServicePort {
     return Math.ceil((nextRun(schedule, first, first).getTime() - first.getTime()) / 60_000);
   }
 
+  /** Why nothing may be removed at present; null when retention does its work. */
+  #pruneHold(): string | null {
+    return pruneHold(this.#history.lastJudgement(holdingCodes));
+  }
+
   #retention(): RetentionPolicy {
     return { count: this.#settings.current.retentionCount, startBurstMs: this.#intervalMinutes() * 60_000 };
   }
 
   get #history(): RunHistory {
-    this.#historyOpened ??= new RunHistory(resolve(this.#options.statePath), {
+    this.#historyOpened ??= new RunHistory(this.#paths.state, {
       warn: (message) => this.#options.log('warn', message),
     });
     return this.#historyOpened;
   }
 
   get #settings(): SettingsFile {
-    this.#settingsRead ??= new SettingsFile(resolve(this.#options.backupsPath), this.#options.settings, {
+    this.#settingsRead ??= new SettingsFile(this.#paths.backups, this.#options.settings, {
       warn: (message) => this.#options.log('warn', message),
     });
     return this.#settingsRead;

@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { ErrorBody } from '../engine/errors.ts';
+import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
 import type { Run, RunKind, RunResult, Step, Trigger } from './model.ts';
 
 const KEPT_DAYS = 90;
@@ -54,16 +54,28 @@ export class RunHistory {
     });
   }
 
-  /** Newest first. */
+  /** Newest first, in the order in which they were recorded: a clock that goes back hides no failure. */
   list(options: { limit: number; kind?: RunKind; result?: RunResult }): readonly Run[] {
     return this.#database
       .prepare(
         // By name: Node 22 finds no value for a numbered parameter.
         `SELECT * FROM runs WHERE ($kind IS NULL OR kind = $kind) AND ($result IS NULL OR result = $result)
-         ORDER BY ended_at DESC, rowid DESC LIMIT $limit`,
+         ORDER BY rowid DESC LIMIT $limit`,
       )
       .all({ $kind: options.kind ?? null, $result: options.result ?? null, $limit: options.limit })
       .map(readRun);
+  }
+
+  /** The newest backup run that succeeded, or failed with one of these codes. */
+  lastJudgement(codes: readonly ErrorCode[]): Run | null {
+    const row = this.#database
+      .prepare(
+        `SELECT * FROM runs WHERE kind = 'backup'
+         AND (result = 'success' OR json_extract(error, '$.code') IN (SELECT value FROM json_each($codes)))
+         ORDER BY rowid DESC LIMIT 1`,
+      )
+      .get({ $codes: JSON.stringify(codes) });
+    return row ? readRun(row) : null;
   }
 
   uploads(): ReadonlyMap<string, UploadState> {

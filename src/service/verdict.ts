@@ -26,7 +26,9 @@ export function judge(input: VerdictInput): Verdict {
   if (input.run && (input.run.kind === 'restore' || input.run.kind === 'undo'))
     return { code: 'restoring', tone: 'blue' };
   if (input.run) return { code: 'running', tone: 'blue' };
-  if (input.lastRestore?.result === 'success' && nowMs - input.lastRestore.endedAt.getTime() < RESTORED_SHOWN_MS) {
+  const sinceRestoreMs = input.lastRestore ? nowMs - input.lastRestore.endedAt.getTime() : Number.NaN;
+  // A restore of the future was made before the clock went back; it hides nothing that came after.
+  if (input.lastRestore?.result === 'success' && sinceRestoreMs >= 0 && sinceRestoreMs < RESTORED_SHOWN_MS) {
     return { code: 'restored', tone: 'green' };
   }
   if (!input.hasBackup)
@@ -34,7 +36,9 @@ export function judge(input: VerdictInput): Verdict {
       ? { code: 'last-failed', tone: 'red' }
       : { code: 'none', tone: 'grey' };
   if (input.newestDamaged) return { code: 'damaged', tone: 'red' };
-  if (!input.goodAt || nowMs - input.goodAt.getTime() > input.maxAgeMs) return { code: 'too-old', tone: 'red' };
+  // A backup from far in the future, made before the clock went back, proves no more than an old one.
+  if (!input.goodAt || Math.abs(nowMs - input.goodAt.getTime()) > input.maxAgeMs)
+    return { code: 'too-old', tone: 'red' };
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
   if (input.uploadsFailing) return { code: 's3-waiting', tone: 'amber' };
   if (!input.scheduleEnabled) return { code: 'off', tone: 'amber' };
