@@ -1,0 +1,98 @@
+/** Neighbours of a hard case: another user's service, and a writer that is killed in the middle. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync, existsSync, lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { BackupResult } from '../../src/service/model.ts';
+import { type Scene, WAIT_MS } from './hard-cases.ts';
+
+const NOBODY = 65_534;
+const backupMain = fileURLToPath(new URL('./hard-cases-backup-main.ts', import.meta.url));
+
+/** One backup by a service that runs as another user; its run is in the scene's history afterwards. */
+export async function backUpAs(user: 'nobody', scene: Scene): Promise<BackupResult> {
+  for (const suffix of ['', '-wal', '-shm']) {
+    const file = scene.statePath + suffix;
+    if (existsSync(file)) chownSync(file, NOBODY, NOBODY);
+  }
+  chownSync(scene.folder, NOBODY, NOBODY);
+  scene.mend(() => chownSync(scene.folder, 0, 0));
+  const options = [scene.databasePath, scene.backups, scene.statePath, String(WAIT_MS)];
+  const ids = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+  const { status, stdout, stderr, error } = spawnSync('setpriv', [...ids, process.execPath, backupMain, ...options], {
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'], BUN_BE_BUN: '1' },
+  });
+  if (status !== 0) {
+    throw new Error(
+      `this case needs \`setpriv\`, root, and a checkout that ${user} can read: ${error?.message ?? stderr.trim()}`,
+    );
+  }
+  return JSON.parse(stdout) as BackupResult; // written by the script above
+}
+
+/** Gives everything in a folder to that user. */
+export function giveTo(path: string, user: 'nobody' | 'root'): void {
+  const id = user === 'root' ? 0 : NOBODY;
+  chownSync(path, id, id);
+  if (!lstatSync(path).isDirectory()) return;
+  for (const entry of readdirSync(path)) giveTo(join(path, entry), user);
+}
+
+const killedWriter = `
+  import { DatabaseSync } from 'node:sqlite';
+  const database = new DatabaseSync(process.argv[1]);
+  database.exec("PRAGMA cache_size = 5; PRAGMA cache_spill = ON; BEGIN");
+  database.exec("UPDATE notes SET text = 'never committed ' || id");
+  console.log('spilled');
+  setInterval(() => {}, 1_000);
+`;
+
+/** Leaves a rollback journal that the next reader has to play back. */
+export async function killWriterInTheMiddle(databasePath: string): Promise<void> {
+  const child = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', '-e', killedWriter, databasePath], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  await once(createInterface({ input: child.stdout }), 'line');
+  child.kill('SIGKILL');
+  await exited;
+}
+
+const carelessApp = `
+  import { DatabaseSync } from 'node:sqlite';
+  import { createInterface } from 'node:readline';
+  const database = new DatabaseSync(process.argv[1], { defensive: false });
+  for await (const line of createInterface({ input: process.stdin })) {
+    console.log(JSON.stringify(Object.values(database.prepare(JSON.parse(line)).get())[0]));
+  }
+  database.close();
+`;
+
+export interface App {
+  /** Runs one statement and answers its first value. */
+  ask(sql: string): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/** An app that may do what SQLite calls dangerous: have no journal at all. */
+export async function openCarelessApp(databasePath: string): Promise<App> {
+  const child = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', '-e', carelessApp, databasePath], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    async ask(sql) {
+      child.stdin.write(`${JSON.stringify(sql)}\n`);
+      const { value: line } = await answers.next();
+      return JSON.parse(String(line));
+    },
+    async close() {
+      child.stdin.end();
+      await exited;
+    },
+  };
+}
