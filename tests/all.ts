@@ -14,9 +14,10 @@ const checks: readonly { readonly name: string; readonly command: readonly strin
   { name: 'build', command: [bun, 'run', 'build'] },
   { name: 'tests', command: [bun, 'test', '--timeout', '60000'] },
   {
-    name: 'torture, short',
+    name: 'backups under load',
     command: [bun, 'tests/torture/backups-under-load.ts', '--megabytes', '100', '--backups', '5'],
   },
+  { name: 'torture, short', command: [bun, 'tests/torture/torture.ts', '--seconds', '40', '--seed', '1'] },
 ];
 
 let passed = 0;

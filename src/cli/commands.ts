@@ -264,7 +264,8 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   if (mode !== 'file' && found.kind === 'backup') {
     const plan = await service.planRestore(source);
     output.note(planText(plan));
-    expected = plan.expected;
+    // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
+    if (mode === 'offline') expected = plan.expected;
   }
   const result = await service.restore(source, { mode, to, expected, onProgress: output.progress.show });
   output.answer(result, restoredText(result));

@@ -28,6 +28,7 @@ export const errorCodes = [
   'NO_PERMISSION',
   'NOTHING_TO_UNDO',
   'NOT_SQLITE',
+  'NOT_WAL',
   'PAGE_SIZE_DIFFERS',
   'RESTORE_IN_USE',
   'RESTORE_SAFETY_FAILED',

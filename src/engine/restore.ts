@@ -19,7 +19,7 @@ import { openUnwritten, verifyFile } from './sqlite/verify.ts';
 import { readLog } from './sqlite/wal.ts';
 
 /**
- * @throws BackupError VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS,
+ * @throws BackupError VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS, NOT_WAL,
  * TARGET_EXISTS, BUSY, DISK_FULL, NO_PERMISSION, ABORTED: in all of these nothing was changed. DB_DAMAGED: the result
  * did not pass; the error names the safety backup.
  */
@@ -69,7 +69,8 @@ function liveFacts(request: PlanRequest, context: StoryContext): Pick<PlanFacts,
   try {
     using pinned = pinDatabase(request.databasePath, { now: context.now, timeoutMs: PLAN_PIN_TIMEOUT_MS });
     const rows = pinned.tablesAndRows({ deadlineMs: COUNT_DEADLINE_MS });
-    return { live: { pageSize: pinned.pageSize, rows: rows && Object.fromEntries(rows) }, liveComplaint: null };
+    const { pageSize, journalMode } = pinned;
+    return { live: { pageSize, journalMode, rows: rows && Object.fromEntries(rows) }, liveComplaint: null };
   } catch (error) {
     return { live: null, liveComplaint: BackupError.from(error).message };
   }
@@ -143,15 +144,16 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
   let pinned: PinnedDatabase | undefined;
   try {
     pinned = await pinForBackup(catalog, safetyPurpose(request), quiet);
-    // In a rollback-journal mode a pin would hold off the very write that replaces the database.
-    const keepPin = request.mode === 'online' && pinned.journalMode === 'wal';
+    const online = request.mode === 'online';
+    if (online && pinned.journalMode !== 'wal') throw needsWal(request.databasePath);
+    const keepPin = online;
     const { made, logEnd } = await makeBackupUnderPin(catalog, pinned, safetyPurpose(request), quiet, { keepPin });
     const held = keepPin ? { pinned, logEnd } : null;
     return { backup: made.name, because: null, held, [Symbol.dispose]: () => held?.pinned[Symbol.dispose]() };
   } catch (error) {
     pinned?.[Symbol.dispose]();
     const reason = BackupError.from(error);
-    if (reason.code === 'ABORTED') throw reason;
+    if (reason.code === 'ABORTED' || reason.code === 'NOT_WAL') throw reason;
     const nothing = { backup: null, held: null, [Symbol.dispose]: () => {} };
     if (request.mode === 'offline' && reason.code === 'DB_MISSING') return { ...nothing, because: 'missing' };
     if (request.mode === 'offline' && unreadable.has(reason.code)) return { ...nothing, because: 'unreadable' };
@@ -166,6 +168,17 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
       },
     );
   }
+}
+
+/** Without a log nothing keeps what is committed between the safety backup and the replacement. */
+function needsWal(databasePath: string): BackupError {
+  return new BackupError(
+    'NOT_WAL',
+    `${databasePath} is not in WAL mode, so it can not be replaced while it is in use`,
+    {
+      hint: 'Nothing was changed. Stop the app and restore offline, or let the app switch to WAL mode first.',
+    },
+  );
 }
 
 /**

@@ -30,6 +30,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   NO_PERMISSION: 500,
   NOTHING_TO_UNDO: 409,
   NOT_SQLITE: 422,
+  NOT_WAL: 409,
   PAGE_SIZE_DIFFERS: 409,
   RESTORE_IN_USE: 409,
   RESTORE_SAFETY_FAILED: 500,

@@ -305,12 +305,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
         const filename = readName(params);
         const full = (await readBody(request, verifyBody))?.full ?? false;
         return long(async () => {
-          const verified = await service.verifyBackup(filename, { full, user }).catch(async (thrown: unknown) => {
-            // That the check found damage is its answer, not its failure, once the backup itself says so.
-            const backup = BackupError.from(thrown).code === 'VERIFY_FAILED' ? await service.getBackup(filename) : null;
-            if (backup?.verification.state !== 'damaged') throw thrown;
-            return backup;
-          });
+          const verified = await service.verifyBackup(filename, { full, user });
           backupsChanged();
           return json<Backup>(serialize(verified));
         }, request);

@@ -18,6 +18,8 @@ export function toRestorePlan(
   } else if (!samePages) {
     warnings.push('The backup has another page size than the database: stop the app and restore offline.');
   }
+  const inWal = facts.live?.journalMode === 'wal';
+  if (facts.live && !inWal) warnings.push('The database is not in WAL mode: stop the app and restore offline.');
   if (!isVerified(backup)) warnings.push('This backup was not verified; it is checked before anything is changed.');
   return {
     backup: backup.name,
@@ -35,7 +37,7 @@ export function toRestorePlan(
       pageSize: facts.backup.pageSize,
     },
     tables: facts.backup.rows && compareTables(facts.live?.rows ?? {}, facts.backup.rows),
-    modes: samePages ? ['online', 'offline'] : ['offline'],
+    modes: samePages && inWal ? ['online', 'offline'] : ['offline'],
     warnings,
   };
 }

@@ -41,7 +41,7 @@ export interface BackupServicePort {
   getStatus(): Promise<Status>;
   getRuns(options?: { readonly limit?: number }): readonly Run[];
   deleteBackup(filename: string, options?: { readonly target?: 'local' | 's3'; readonly user?: string }): Promise<void>;
-  /** `filename` may also be a path to any SQLite file when `path` is set. */
+  /** Damage is an answer (`verification.state` is `damaged`), not an error. */
   verifyBackup(filename: string, options?: { readonly full?: boolean; readonly user?: string }): Promise<BackupItem>;
   /** Any SQLite file that nobody writes to, a backup or not. */
   verifyFile(

@@ -134,7 +134,9 @@ export function placeOverUnreadable(source: string, databasePath: string, option
   setJournalMode(temporary, 'wal');
   giveSameRights(temporary, databasePath);
   const setAside = `${databasePath}.damaged-${options.now.toISOString().replaceAll(/[:.]/g, '-')}`;
-  for (const suffix of ['', ...sideFiles]) {
+  // A second name, not a move: were we killed here, an app that finds no file would begin an empty one.
+  linkSync(databasePath, setAside);
+  for (const suffix of sideFiles) {
     if (existsSync(databasePath + suffix)) renameSync(databasePath + suffix, setAside + suffix);
   }
   renameSync(temporary, databasePath);
