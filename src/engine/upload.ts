@@ -40,7 +40,10 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
     }
     await confirm(store, backup.manifest, context);
     context.onEvent({ type: 'step', name: 'prune' });
-    return { key: `${request.prefix}/${backup.name}`, removed: await pruneRemote(store, request.keep, context) };
+    return {
+      key: `${request.prefix}/${backup.name}`,
+      removed: await pruneRemote(store, backup.manifest, request.keep, context),
+    };
   } finally {
     store.close();
   }
@@ -109,14 +112,23 @@ async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
   yield new TextEncoder().encode(text);
 }
 
-async function pruneRemote(store: ObjectStore, keep: number, context: StoryContext): Promise<readonly string[]> {
+async function pruneRemote(
+  store: ObjectStore,
+  uploaded: Manifest,
+  keep: number,
+  context: StoryContext,
+): Promise<readonly string[]> {
   const names: string[] = [];
   for await (const { key } of store.list('backup-', { signal: context.signal })) {
     const name = key.replace(/\.json$/, '');
     if (key.endsWith('.json') && isBackupName(name)) names.push(name);
   }
-  // Names sort by time; pins and safety backups are read from the manifests of the candidates alone.
-  const candidates = names.sort().slice(0, Math.max(0, names.length - keep));
+  // Names sort by time, unless the clock went back; then the numbers in the manifests say what is newest. Pins and
+  // safety backups are read from the manifests of the candidates alone.
+  names.sort();
+  const inTime = names.at(-1) === uploaded.name;
+  const oldestFirst = inTime || names.length <= keep ? names : await inSequence(store, names, context);
+  const candidates = oldestFirst.slice(0, Math.max(0, names.length - keep));
   const removed: string[] = [];
   for (const name of candidates) {
     const manifest = await readRemoteManifest(store, name, context);
@@ -125,6 +137,15 @@ async function pruneRemote(store: ObjectStore, keep: number, context: StoryConte
     removed.push(name);
   }
   return removed;
+}
+
+async function inSequence(store: ObjectStore, names: readonly string[], context: StoryContext) {
+  const numbered: { readonly name: string; readonly sequence: number }[] = [];
+  for (const name of names) {
+    const manifest = await readRemoteManifest(store, name, context);
+    numbered.push({ name, sequence: manifest?.sequence ?? 0 });
+  }
+  return numbered.sort((a, b) => a.sequence - b.sequence).map(({ name }) => name);
 }
 
 async function removeObject(store: ObjectStore, name: string, context: StoryContext): Promise<void> {

@@ -4,7 +4,9 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Catalog } from '../../src/engine/catalog/catalog.ts';
-import type { BackupService } from '../../src/service/backup-service.ts';
+import type { BackupService, BackupServiceOptions } from '../../src/service/backup-service.ts';
+import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { startS3Server } from '../support/s3-server.ts';
 import type { HardCase, Scene } from './hard-cases.ts';
 
 const HOUR_MS = 3_600_000;
@@ -72,12 +74,35 @@ export const clockCases: readonly HardCase[] = [
       return await scene.service.performBackup();
     },
   },
+  {
+    name: 'S3 keeps the backup that was made after the clock went back, and not two of the future',
+    code: null,
+    async provoke(scene) {
+      const server = await startS3Server();
+      scene.atEnd(() => server.close());
+      await server.createBucket('my-backups');
+      const s3 = { ...server, bucket: 'my-backups', retentionCount: 2 };
+      const future = shifted(scene, HOUR_MS, '', { s3 });
+      future.updateConfig({ s3Enabled: true });
+      for (let round = 0; round < 2; round++) assert.equal((await future.performBackup()).s3Uploaded, true);
+      const result = await scene.openService({ s3 }).performBackup();
+      assert.equal(result.s3Uploaded, true);
+      const store = createS3Store({ ...s3, prefix: 'backups/database' });
+      const keys: string[] = [];
+      for await (const { key } of store.list('')) keys.push(key);
+      store.close();
+      assert.ok(keys.includes(String(result.filename)), 'the newest is there');
+      scene.service.updateConfig({ s3Enabled: false });
+      return result;
+    },
+  },
 ];
 
 /** A service and its jobs with another clock. */
-function shifted(scene: Scene, byMs: number, frozenAt = ''): BackupService {
+function shifted(scene: Scene, byMs: number, frozenAt = '', change: Partial<BackupServiceOptions> = {}): BackupService {
   const frozenMs = frozenAt === '' ? null : Date.parse(frozenAt);
   return scene.openService({
+    ...change,
     now: () => new Date(frozenMs ?? Date.now() + byMs),
     jobEnvironment: {
       PATH: process.env['PATH'] ?? '',

@@ -159,7 +159,11 @@ export function checkLiveDatabase(databasePath: string): string | null {
   const connection = openConnection(path, PIN_TIMEOUT_MS);
   try {
     const first = connection.prepare('PRAGMA quick_check(1)').get();
-    const complaint = String(first ? Object.values(first)[0] : 'no answer');
+    // A complaint begins with a line that only names the database.
+    const complaint = String(first ? Object.values(first)[0] : 'no answer').replace(
+      /^\*\*\* in database \w+ \*\*\*\n/,
+      '',
+    );
     return complaint === 'ok' ? null : complaint;
   } catch (error) {
     if (isBusy(error)) throw explainLiveError(error, { databasePath, timeoutMs: PIN_TIMEOUT_MS });
