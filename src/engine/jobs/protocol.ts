@@ -54,7 +54,11 @@ export interface PlanRequest {
 }
 
 export interface PlanFacts {
-  readonly live: { readonly pageSize: number; readonly journalMode: string; readonly rows: Readonly<Record<string, number>> | null } | null;
+  readonly live: {
+    readonly pageSize: number;
+    readonly journalMode: string;
+    readonly rows: Readonly<Record<string, number>> | null;
+  } | null;
   readonly liveComplaint: string | null;
   readonly backup: { readonly pageSize: number; readonly rows: Readonly<Record<string, number>> | null };
 }
