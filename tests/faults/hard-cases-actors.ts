@@ -61,6 +61,32 @@ export async function killWriterInTheMiddle(databasePath: string): Promise<void>
   await exited;
 }
 
+const tirelessApp = `
+  import { DatabaseSync } from 'node:sqlite';
+  const database = new DatabaseSync(process.argv[1]);
+  database.exec('PRAGMA busy_timeout = 60000');
+  const insert = database.prepare("INSERT INTO notes (text) VALUES ('one more')");
+  for (let commits = 0; ; commits++) {
+    insert.run();
+    if (commits === 100) console.log('busy');
+  }
+`;
+
+/** An app that commits without a pause, until it is killed. */
+export async function openTirelessApp(databasePath: string): Promise<{ kill(): Promise<void> }> {
+  const child = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', '-e', tirelessApp, databasePath], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  await once(createInterface({ input: child.stdout }), 'line');
+  return {
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
 const carelessApp = `
   import { DatabaseSync } from 'node:sqlite';
   import { createInterface } from 'node:readline';

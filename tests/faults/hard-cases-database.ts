@@ -19,7 +19,7 @@ import {
 import { join } from 'node:path';
 import type { BackupResult } from '../../src/service/model.ts';
 import { openElsewhere } from '../support/scratch.ts';
-import { backUpAs, giveTo, killWriterInTheMiddle, openCarelessApp } from './hard-cases-actors.ts';
+import { backUpAs, giveTo, killWriterInTheMiddle, openCarelessApp, openTirelessApp } from './hard-cases-actors.ts';
 import { type HardCase, refusalOf, type Scene } from './hard-cases.ts';
 
 const PAGE_BYTES = 4096;
@@ -122,7 +122,7 @@ export const databaseCases: readonly HardCase[] = [
     name: `a database held in exclusive locking mode (${mode}) is refused as busy, with the way out`,
     code: 'DB_BUSY',
     message: /shop\.sqlite was locked by another process for \d+(\.\d+)? s/,
-    hint: /locking_mode=EXCLUSIVE/,
+    hint: mode === 'wal' ? /End that, then try again/ : /locking_mode=EXCLUSIVE.*journal_mode = WAL/,
     form: { journalMode: mode },
     async provoke(scene) {
       const app = await openElsewhere(scene.databasePath);
@@ -132,6 +132,17 @@ export const databaseCases: readonly HardCase[] = [
       return await scene.service.performBackup();
     },
   })),
+  {
+    name: 'a rollback-journal database whose app commits without a pause is backed up between two commits',
+    code: null,
+    form: { journalMode: 'delete' },
+    async provoke(scene) {
+      const app = await openTirelessApp(scene.databasePath);
+      scene.mend(() => app.kill());
+      for (let rounds = 0; rounds < 4; rounds++) assert.ok((await scene.service.performBackup()).success);
+      return await scene.service.performBackup();
+    },
+  },
   {
     name: 'the journal of a killed writer is played back before the copy, so nothing uncommitted is in it',
     code: null,

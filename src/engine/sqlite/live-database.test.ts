@@ -40,6 +40,8 @@ test('a database that another process holds exclusively is busy, and readable ag
       const error = await refusal(() => pin(path));
       expect([sql, error.code]).toEqual([sql, 'DB_BUSY']);
       expect(error.hint).toContain('locking_mode');
+      // Advice that only helps where there is no log yet.
+      expect(error.hint.includes('journal_mode = WAL')).toBe(sql.startsWith('BEGIN'));
     } finally {
       await other.kill();
     }
