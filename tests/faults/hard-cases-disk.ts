@@ -32,7 +32,7 @@ export const diskCases: readonly HardCase[] = [
   {
     name: 'a disk that another writer fills in the middle of the copy fails the run and keeps every backup',
     code: 'DISK_FULL',
-    message: /the disk with .*backups is full/,
+    message: /the disk with .*backups is full: .*\d+\.\d MB free/,
     hint: /Free space/,
     place: (scene) => ({ backupsPath: join(scene.mountDisk('disk', 160 * MB), 'backups') }),
     async provoke(scene) {
@@ -45,7 +45,7 @@ export const diskCases: readonly HardCase[] = [
   {
     name: 'a disk that is full when the manifest is written leaves no backup without one',
     code: 'DISK_FULL',
-    message: /the disk with .*backups is full/,
+    message: /the disk with .*backups is full: .*\d+\.\d MB free/,
     hint: /Free space/,
     form: bigShop,
     place: (scene) => ({ backupsPath: join(scene.mountDisk('disk', 120 * MB), 'backups') }),

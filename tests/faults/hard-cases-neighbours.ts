@@ -41,10 +41,10 @@ export const neighbourCases: readonly HardCase[] = [
     },
   },
   {
-    name: 'a backup folder that another run holds for too long is reported as busy',
+    name: 'a backup folder that another run holds for too long is reported as busy, by the process that holds it',
     code: 'BUSY',
-    message: /backups/,
-    hint: /Wait until/,
+    message: /backups: process \d+, started by process \d+$/,
+    hint: /Wait until.*`ps -f -p \d+,\d+`/,
     async provoke(scene) {
       const other = await openElsewhere(join(scene.backups, LOCK_FILE));
       scene.mend(() => other.close());
@@ -52,6 +52,8 @@ export const neighbourCases: readonly HardCase[] = [
       const startedMs = performance.now();
       const result = await scene.openService({ waits: { lockMs: WAIT_MS, pinMs: WAIT_MS } }).performBackup();
       assert.ok(performance.now() - startedMs < 10 * WAIT_MS, 'it gave up in time');
+      const holder = `process ${other.process.pid}, started by process ${process.pid}`;
+      assert.equal(result.error?.message.split(': ').at(-1), holder);
       return result;
     },
   },

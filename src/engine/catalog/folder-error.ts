@@ -2,14 +2,24 @@
  * What went wrong in the backup folder, in words that name it: a system error says `ENOSPC`, SQLite says "unable to open
  * database file" for a folder that was unmounted, and neither helps the reader at night.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { BackupError, errnoCode } from '../errors.ts';
+import { LOCK_FILE } from './artifact.ts';
 
 /** https://sqlite.org/rescode.html#full */
 const SQLITE_FULL = 13;
 
-/** A stop is left as it is, and so are errors that explain themselves, unless the whole folder is gone. */
-export function explainFolderError(error: unknown, folder: string): Error {
+/**
+ * A stop is left as it is, and so are errors that explain themselves, unless the whole folder is gone.
+ *
+ * @param neededBytes asked only when the disk is full, where it is known.
+ */
+export function explainFolderError(
+  error: unknown,
+  folder: string,
+  { neededBytes }: { readonly neededBytes?: () => number } = {},
+): Error {
   if (error instanceof Error && error.name === 'AbortError') return error;
   if (error instanceof BackupError && error.code === 'ABORTED') return error;
   if (!existsSync(folder)) {
@@ -18,7 +28,7 @@ export function explainFolderError(error: unknown, folder: string): Error {
       cause: error,
     });
   }
-  if (error instanceof BackupError) return error;
+  if (error instanceof BackupError) return error.code === 'BUSY' ? nameHolder(error, folder) : error;
   const code = errnoCode(error);
   if (code === 'ENOTDIR' || code === 'EEXIST') {
     return new BackupError('FOLDER_MISSING', `${folder} is not a folder`, {
@@ -27,7 +37,7 @@ export function explainFolderError(error: unknown, folder: string): Error {
     });
   }
   if (code === 'ENOSPC' || code === 'EDQUOT' || isSqliteFull(error)) {
-    return new BackupError('DISK_FULL', `the disk with ${folder} is full`, {
+    return new BackupError('DISK_FULL', `the disk with ${folder} is full: ${describeRoom(folder, neededBytes)}`, {
       hint: 'Free space on that disk or lower the retention, then try again; existing backups were not touched.',
       cause: error,
     });
@@ -47,6 +57,51 @@ export function explainFolderError(error: unknown, folder: string): Error {
   }
   return BackupError.from(error);
 }
+
+/** `118.0 MB needed, 63.9 MB free`. */
+function describeRoom(folder: string, neededBytes?: () => number): string {
+  const { bavail, bsize } = statfsSync(folder);
+  const free = `${inMegabytes(Number(bavail) * Number(bsize))} free`;
+  return neededBytes ? `${inMegabytes(neededBytes())} needed, ${free}` : free;
+}
+
+function inMegabytes(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+}
+
+/** Says which process holds the folder, where the system tells it. */
+function nameHolder(error: BackupError, folder: string): BackupError {
+  const holder = lockHolder(join(folder, LOCK_FILE));
+  if (holder === null) return error;
+  const { pid, parent } = holder;
+  return new BackupError('BUSY', `${error.message}: process ${pid}, started by process ${parent}`, {
+    hint: `${error.hint} \`ps -f -p ${pid},${parent}\` shows what it is.`,
+    cause: error,
+  });
+}
+
+/**
+ * The process that holds the folder's lock, and the service or command that started it. Null where the system has no
+ * such list (macOS), the holder lives in another container, or it has just let go.
+ * https://man7.org/linux/man-pages/man5/proc_locks.5.html
+ */
+function lockHolder(lockPath: string): { readonly pid: number; readonly parent: number } | null {
+  try {
+    const file = String(statSync(lockPath).ino);
+    for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
+      const [, , , access, pid, place, from] = line.trim().split(/\s+/);
+      if (access !== 'WRITE' || place?.split(':')[2] !== file || from !== SQLITE_LOCK_BYTE) continue;
+      const parent = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+      return { pid: Number(pid), parent: Number(parent) };
+    }
+  } catch {
+    // Without a name the error is as true as before.
+  }
+  return null;
+}
+
+/** Where SQLite begins its locks in every file: https://sqlite.org/fileformat2.html#the_lock_byte_page */
+const SQLITE_LOCK_BYTE = String(2 ** 30);
 
 function isSqliteFull(error: unknown): boolean {
   return error instanceof Error && 'errcode' in error && Number(error.errcode) % 256 === SQLITE_FULL;
