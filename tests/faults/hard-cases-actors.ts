@@ -1,11 +1,13 @@
-/** Neighbours of a hard case: another user's service, and a writer that is killed in the middle. */
+/** Who else is there in a hard case: services of other users, apps of all manners, an S3 server. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { createS3Store } from '../../src/engine/targets/s3-store.ts';
 import type { BackupResult } from '../../src/service/model.ts';
+import { startS3Server } from '../support/s3-server.ts';
 import { type Scene, WAIT_MS } from './hard-cases.ts';
 
 const NOBODY = 65_534;
@@ -119,6 +121,26 @@ export async function openCarelessApp(databasePath: string): Promise<App> {
     async close() {
       child.stdin.end();
       await exited;
+    },
+  };
+}
+
+/** An S3 server with an empty bucket, until the case is over. */
+export async function startS3(scene: Scene) {
+  const server = await startS3Server();
+  scene.atEnd(() => server.close());
+  const { endpoint, region, accessKeyId, secretAccessKey } = server;
+  const access = { endpoint, region, accessKeyId, secretAccessKey, bucket: 'my-backups' };
+  await server.createBucket(access.bucket);
+  return {
+    access,
+    /** Names of the backups in the bucket, whole ones, by name. */
+    async backupsThere(): Promise<readonly string[]> {
+      const store = createS3Store({ ...access, prefix: 'backups/database' });
+      const keys = new Set<string>();
+      for await (const { key } of store.list('')) keys.add(key);
+      store.close();
+      return [...keys].filter((key) => keys.has(`${key}.json`)).sort();
     },
   };
 }

@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Catalog } from '../../src/engine/catalog/catalog.ts';
 import type { BackupService, BackupServiceOptions } from '../../src/service/backup-service.ts';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { startS3 } from './hard-cases-actors.ts';
 import type { HardCase, Scene } from './hard-cases.ts';
 
 const HOUR_MS = 3_600_000;
@@ -78,20 +77,19 @@ export const clockCases: readonly HardCase[] = [
     name: 'S3 keeps the backup that was made after the clock went back, and not two of the future',
     code: null,
     async provoke(scene) {
-      const server = await startS3Server();
-      scene.atEnd(() => server.close());
-      await server.createBucket('my-backups');
-      const s3 = { ...server, bucket: 'my-backups', retentionCount: 2 };
+      const { access, backupsThere } = await startS3(scene);
+      const s3 = { ...access, retentionCount: 2 };
       const future = shifted(scene, HOUR_MS, '', { s3 });
       future.updateConfig({ s3Enabled: true });
-      for (let round = 0; round < 2; round++) assert.equal((await future.performBackup()).s3Uploaded, true);
+      const ahead: (string | undefined)[] = [];
+      for (let round = 0; round < 2; round++) {
+        const made = await future.performBackup();
+        assert.equal(made.s3Uploaded, true);
+        ahead.push(made.filename);
+      }
       const result = await scene.openService({ s3 }).performBackup();
       assert.equal(result.s3Uploaded, true);
-      const store = createS3Store({ ...s3, prefix: 'backups/database' });
-      const keys: string[] = [];
-      for await (const { key } of store.list('')) keys.push(key);
-      store.close();
-      assert.ok(keys.includes(String(result.filename)), 'the newest is there');
+      assert.deepEqual(await backupsThere(), [result.filename, ahead[1]], 'the two that were made last');
       scene.service.updateConfig({ s3Enabled: false });
       return result;
     },

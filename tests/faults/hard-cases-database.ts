@@ -17,92 +17,76 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { ErrorCode } from '../../src/engine/errors.ts';
+import type { BackupService } from '../../src/service/backup-service.ts';
 import type { BackupResult } from '../../src/service/model.ts';
 import { openElsewhere } from '../support/scratch.ts';
-import { backUpAs, giveTo, killWriterInTheMiddle, openCarelessApp, openTirelessApp } from './hard-cases-actors.ts';
+import {
+  backUpAs,
+  giveTo,
+  killWriterInTheMiddle,
+  openCarelessApp,
+  openTirelessApp,
+  startS3,
+} from './hard-cases-actors.ts';
 import { type HardCase, refusalOf, type Scene } from './hard-cases.ts';
 
 const PAGE_BYTES = 4096;
 
 export const databaseCases: readonly HardCase[] = [
-  {
-    name: 'a database that is missing is missed by name',
-    code: 'DB_MISSING',
-    message: /no file at .*shop\.sqlite/,
-    hint: /DATABASE_URL/,
-    provoke: (scene) => withDatabase(scene, (path) => rmSync(path)),
-  },
-  {
-    name: 'an empty file is not yet a database',
-    code: 'DB_EMPTY',
-    message: /shop\.sqlite is an empty file/,
-    hint: /Start the app/,
-    provoke: (scene) => withDatabase(scene, (path) => writeFileSync(path, '')),
-  },
-  {
-    name: 'a text file is not taken for a database',
-    code: 'NOT_SQLITE',
-    message: /shop\.sqlite is not a SQLite database/,
-    hint: /DATABASE_URL/,
-    provoke: (scene) => withDatabase(scene, (path) => writeFileSync(path, 'id,text\n'.repeat(2_000))),
-  },
-  {
-    name: 'a file that looks encrypted is not taken for a database',
-    code: 'NOT_SQLITE',
-    message: /or it is encrypted/,
-    hint: /[Ee]ncrypted/,
-    provoke: (scene) => withDatabase(scene, (path) => writeFileSync(path, randomBytes(64 * PAGE_BYTES))),
-  },
-  {
-    name: 'a folder is not taken for a database',
-    code: 'NOT_SQLITE',
-    message: /shop\.sqlite is not a SQLite database/,
-    hint: /DATABASE_URL/,
-    async provoke(scene) {
-      const result = await withDatabase(scene, (path) => {
-        rmSync(path);
-        mkdirSync(path);
-      });
-      return result;
+  ...refused('DB_MISSING', /no file at .*shop\.sqlite/, /DATABASE_URL/, {
+    'a database that is missing is missed by name': (path) => rmSync(path),
+  }),
+  ...refused('DB_EMPTY', /shop\.sqlite is an empty file/, /Start the app/, {
+    'an empty file is not yet a database': (path) => writeFileSync(path, ''),
+  }),
+  ...refused('NOT_SQLITE', /shop\.sqlite is not a SQLite database, or it is encrypted/, /DATABASE_URL.*[Ee]ncrypted/, {
+    'a text file is not taken for a database': (path) => writeFileSync(path, 'id,text\n'.repeat(2_000)),
+    'a file that looks encrypted is not taken for a database': (path) =>
+      writeFileSync(path, randomBytes(64 * PAGE_BYTES)),
+    'a folder is not taken for a database': (path) => {
+      rmSync(path);
+      mkdirSync(path);
     },
-  },
+  }),
+  ...refused(
+    'DB_DAMAGED',
+    /live database .*shop\.sqlite/,
+    /No old backup is removed/,
+    {
+      'a database with a good header and destroyed pages is reported as damaged, and nothing is pruned': (path) =>
+        destroy(path, { from: 20 * PAGE_BYTES, bytes: 30 * PAGE_BYTES }),
+      'a database whose schema can not be read is reported as damaged, and nothing is pruned': (path) =>
+        destroy(path, { from: 100, bytes: PAGE_BYTES - 100 }),
+      'a database cut off in the middle is reported as damaged, and nothing is pruned': (path) =>
+        cut(path, 50 * PAGE_BYTES),
+    },
+    assertNothingIsPruned,
+  ),
   {
-    name: 'a database with a good header and destroyed pages is reported as damaged, and nothing is pruned',
+    name: 'while the database is damaged, retention that is due removes nothing here and nothing on S3',
     code: 'DB_DAMAGED',
-    message: /live database .*shop\.sqlite/,
     hint: /No old backup is removed/,
     form: { rows: 5_000 },
-    provoke: (scene) =>
-      withDatabase(
-        scene,
-        (path) => destroy(path, { from: 20 * PAGE_BYTES, bytes: 30 * PAGE_BYTES }),
-        () => assertNothingIsPruned(scene),
-      ),
-  },
-  {
-    name: 'a database whose schema can not be read is reported as damaged, and nothing is pruned',
-    code: 'DB_DAMAGED',
-    message: /live database .*shop\.sqlite/,
-    hint: /No old backup is removed/,
-    provoke: (scene) =>
-      withDatabase(
-        scene,
-        (path) => destroy(path, { from: 100, bytes: PAGE_BYTES - 100 }),
-        () => assertNothingIsPruned(scene),
-      ),
-  },
-  {
-    name: 'a database cut off in the middle is reported as damaged, and nothing is pruned',
-    code: 'DB_DAMAGED',
-    message: /live database .*shop\.sqlite/,
-    hint: /No old backup is removed/,
-    form: { rows: 5_000 },
-    provoke: (scene) =>
-      withDatabase(
+    async provoke(scene) {
+      const { access, backupsThere } = await startS3(scene);
+      const service = scene.openService({ s3: { ...access, retentionCount: 1 } });
+      service.updateConfig({ enabled: false, s3Enabled: true });
+      const [newest = '', oldest = ''] = (await service.getBackups()).map((backup) => backup.filename);
+      await uploadWaiting(service);
+      assert.deepEqual(await backupsThere(), [newest], 'S3 keeps one as long as all is well');
+      await service.deleteBackup(oldest, { target: 's3' });
+      return await withDatabase(
         scene,
         (path) => cut(path, 50 * PAGE_BYTES),
-        () => assertNothingIsPruned(scene),
-      ),
+        async () => {
+          await uploadWaiting(service);
+          assert.deepEqual(await backupsThere(), [oldest, newest], 'and both while the database is damaged');
+          await assertNothingIsPruned(scene);
+          service.updateConfig({ revert: ['enabled', 's3Enabled'] });
+        },
+      );
+    },
   },
   ...(['delete', 'truncate', 'persist', 'memory', 'off', 'wal'] as const).map((mode): HardCase => ({
     name: `a database whose app uses journal mode ${mode} is backed up beside it`,
@@ -167,12 +151,7 @@ export const databaseCases: readonly HardCase[] = [
     name: 'a database behind a symbolic link is copied with its log',
     code: null,
     place: (scene) => ({ databasePath: linkTo(scene, 'shop.sqlite') }),
-    async provoke(scene) {
-      const app = await openElsewhere(join(scene.folder, 'data', 'shop.sqlite'));
-      scene.mend(() => app.close());
-      await app.ask("INSERT INTO notes (text) VALUES ('in the log') RETURNING id");
-      return await scene.service.performBackup();
-    },
+    provoke: (scene) => backUpBesideApp(scene, join(scene.folder, 'data', 'shop.sqlite')),
   },
   ...[
     'what?.sqlite',
@@ -190,12 +169,7 @@ export const databaseCases: readonly HardCase[] = [
     name: `a database named ${JSON.stringify(name)} is backed up beside its app`,
     code: null,
     place: (scene) => ({ databasePath: join(scene.folder, name) }),
-    async provoke(scene) {
-      const app = await openElsewhere(scene.databasePath);
-      scene.mend(() => app.close());
-      await app.ask("INSERT INTO notes (text) VALUES ('in the log') RETURNING id");
-      return await scene.service.performBackup();
-    },
+    provoke: (scene) => backUpBesideApp(scene, scene.databasePath),
   })),
   {
     name: 'a backup folder with every odd character in its name works like any other',
@@ -282,67 +256,100 @@ export const databaseCases: readonly HardCase[] = [
     code: 'NO_PERMISSION',
     message: /shop\.sqlite/,
     hint: /rights on the database/,
-    async provoke(scene) {
-      giveTo(scene.backups, 'nobody');
-      scene.mend(() => giveTo(scene.backups, 'root'));
-      chmodSync(scene.databasePath, 0o600);
-      return await backUpAs('nobody', scene);
-    },
+    provoke: (scene) => backUpAsNobody(scene, 0o600),
   },
   {
     name: 'a database that this user may read but not write is backed up in a rollback-journal mode',
     code: null,
     form: { journalMode: 'delete' },
-    async provoke(scene) {
-      giveTo(scene.backups, 'nobody');
-      scene.mend(() => giveTo(scene.backups, 'root'));
-      chmodSync(scene.databasePath, 0o644);
-      return await backUpAs('nobody', scene);
-    },
+    provoke: (scene) => backUpAsNobody(scene, 0o644),
   },
   {
     name: 'a WAL database that this user may read but not write is refused with the rights it needs',
     code: 'NO_PERMISSION',
     message: /shop\.sqlite/,
     hint: /read and write rights on the database, its -wal and -shm/,
-    place(scene) {
-      mkdirSync(join(scene.folder, 'data'));
-      return { databasePath: join(scene.folder, 'data', 'shop.sqlite') };
-    },
-    async provoke(scene) {
-      giveTo(scene.backups, 'nobody');
-      scene.mend(() => giveTo(scene.backups, 'root'));
-      chmodSync(scene.databasePath, 0o644);
-      return await backUpAs('nobody', scene);
-    },
+    place: inFolderOfItsOwn,
+    provoke: (scene) => backUpAsNobody(scene, 0o644),
   },
   {
     name: 'a database whose log this user may not read is refused, not copied without it',
     code: 'NO_PERMISSION',
     message: /shop\.sqlite/,
     hint: /-wal/,
-    place(scene) {
-      mkdirSync(join(scene.folder, 'data'));
-      return { databasePath: join(scene.folder, 'data', 'shop.sqlite') };
-    },
+    place: inFolderOfItsOwn,
     async provoke(scene) {
-      const app = await openElsewhere(scene.databasePath);
-      scene.mend(() => app.close());
-      await app.ask("INSERT INTO notes (text) VALUES ('in the log') RETURNING id");
-      for (const suffix of ['', '-shm']) chmodSync(scene.databasePath + suffix, 0o666);
+      await writeToLog(scene, scene.databasePath);
       chmodSync(`${scene.databasePath}-wal`, 0o600);
-      giveTo(scene.backups, 'nobody');
-      scene.mend(() => giveTo(scene.backups, 'root'));
-      return await backUpAs('nobody', scene);
+      chmodSync(`${scene.databasePath}-shm`, 0o666);
+      return await backUpAsNobody(scene, 0o666);
     },
   },
 ];
+
+/** Refused with the same words, for many reasons. */
+function refused(
+  code: ErrorCode,
+  message: RegExp,
+  hint: RegExp,
+  changes: Readonly<Record<string, (path: string) => void>>,
+  look?: (scene: Scene) => Promise<void>,
+): readonly HardCase[] {
+  return Object.entries(changes).map(([name, change]) => ({
+    name,
+    code,
+    message,
+    hint,
+    form: { rows: 5_000 },
+    provoke: (scene) => withDatabase(scene, change, () => look?.(scene)),
+  }));
+}
+
+/** An app has the database open and has just written to its log. */
+async function writeToLog(scene: Scene, path: string): Promise<void> {
+  const app = await openElsewhere(path);
+  scene.mend(() => app.close());
+  await app.ask("INSERT INTO notes (text) VALUES ('in the log') RETURNING id");
+}
+
+async function backUpBesideApp(scene: Scene, path: string): Promise<BackupResult> {
+  await writeToLog(scene, path);
+  return await scene.service.performBackup();
+}
+
+/** By a user who may write the backups, and has so many rights on a database of another. */
+async function backUpAsNobody(scene: Scene, databaseMode: number): Promise<BackupResult> {
+  chmodSync(scene.databasePath, databaseMode);
+  giveTo(scene.backups, 'nobody');
+  scene.mend(() => giveTo(scene.backups, 'root'));
+  return await backUpAs('nobody', scene);
+}
+
+/** Where another user can make nothing. */
+function inFolderOfItsOwn(scene: Scene) {
+  mkdirSync(join(scene.folder, 'data'));
+  return { databasePath: join(scene.folder, 'data', 'shop.sqlite') };
+}
+
+/** Resolves when S3 has all that is here; makes no backup. */
+async function uploadWaiting(service: BackupService): Promise<void> {
+  const { promise: allStored, resolve } = Promise.withResolvers<void>();
+  const look = async () => {
+    const { s3 } = await service.getStatus();
+    if (s3.waiting === 0) resolve();
+  };
+  const off = service.on(() => void look());
+  service.start();
+  await allStored;
+  off();
+  await service.stop();
+}
 
 /** Runs into a database that was changed behind its app's back; the good one returns afterwards. */
 async function withDatabase(
   scene: Scene,
   change: (path: string) => void,
-  look?: () => Promise<void>,
+  look: () => Promise<void> | undefined,
 ): Promise<BackupResult> {
   const good = join(scene.folder, 'good.sqlite');
   copyFileSync(scene.databasePath, good);
@@ -354,7 +361,7 @@ async function withDatabase(
   });
   change(scene.databasePath);
   const result = await scene.service.performBackup();
-  await look?.();
+  await look();
   return result;
 }
 
