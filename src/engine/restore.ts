@@ -3,25 +3,25 @@
  * the result. Runs in a job's own process. Nothing is changed before the safety backup exists; a restore to a new file
  * changes nothing that exists.
  */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type BackupPurpose, makeBackupUnderPin, pinForBackup } from './backup.ts';
 import { LOCK_FILE } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { BackupError, type ErrorCode } from './errors.ts';
 import type { PlanFacts, PlanRequest, Restored, RestoreRequest, StoryContext } from './jobs/protocol.ts';
+import { mergeLateLog, saveLateCommits } from './late-commits.ts';
 import { takeLock } from './run-lock.ts';
 import { checkLiveDatabase, countRows, pinDatabase, type PinnedDatabase, pragma } from './sqlite/live-database.ts';
 import { placeAsNewFile, placeOffline, placeOnline, placeOverUnreadable, placeWhereMissing } from './sqlite/place.ts';
-import type { LogEnd } from './sqlite/snapshot.ts';
 import { isLiveFile, resolveDatabase, stampDatabase, stampText } from './sqlite/stamp.ts';
 import { openUnwritten, verifyFile } from './sqlite/verify.ts';
-import { readLog } from './sqlite/wal.ts';
+import type { LogEnd } from './sqlite/wal.ts';
 
 /**
  * @throws BackupError VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS, NOT_WAL,
- * TARGET_EXISTS, BUSY, DISK_FULL, NO_PERMISSION, ABORTED: in all of these nothing was changed. DB_DAMAGED: the result
- * did not pass; the error names the safety backup.
+ * UNSUPPORTED, TARGET_EXISTS, GONE, BUSY, DISK_FULL, NO_PERMISSION, ABORTED: in all of these nothing was changed, unless
+ * the message begins with what was placed. DB_DAMAGED: the result did not pass; the error names the safety backup.
  */
 export async function restoreDatabase(request: RestoreRequest, context: StoryContext): Promise<Restored> {
   context.onEvent({ type: 'step', name: 'check' });
@@ -33,27 +33,79 @@ export async function restoreDatabase(request: RestoreRequest, context: StoryCon
   await catalog.prepare();
   using _lock = await takeLock(join(request.folder, LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
   checkExpected(request, context);
+  const replaced = await replace(catalog, request, context);
+  const safetyBackup =
+    replaced.safetyBackup && (await mergeAfterPlacing(catalog, replaced.safetyBackup, request, context));
 
+  context.onEvent({ type: 'step', name: 'prove' });
+  proveResult(request, { ...replaced, safetyBackup });
+  return { path: request.databasePath, mode: request.mode, safetyBackup, setAside: replaced.setAside };
+}
+
+interface Replaced {
+  readonly safetyBackup: string | null;
+  readonly setAside: string | null;
+}
+
+/** Where the database is pinned meanwhile, the pin is released at the end. */
+async function replace(catalog: Catalog, request: RestoreRequest, context: StoryContext): Promise<Replaced> {
   context.onEvent({ type: 'step', name: 'safety' });
   using safety = await makeSafetyBackup(catalog, request, context);
+  checkStillThere(request);
   context.signal.throwIfAborted();
 
   // From here on no stop is heard: placing is all or nothing.
   context.onEvent({ type: 'step', name: 'place' });
-  const placedFrom = context.now();
-  const setAside = await place(safety, request, context);
-  const safetyBackup = await saveLateCommits(catalog, safety, request, placedFrom, context);
+  return { safetyBackup: safety.backup, setAside: await place(safety, request, context) };
+}
 
-  context.onEvent({ type: 'step', name: 'prove' });
-  const complaint = checkLiveDatabase(request.databasePath);
-  if (complaint !== null) {
-    throw new BackupError('DB_DAMAGED', `the restored database fails its check: ${complaint}`, {
-      hint: safetyBackup
-        ? `What was there before is safe in ${safetyBackup}; restore that.`
-        : `The old files are at ${setAside}.`,
+async function mergeAfterPlacing(
+  catalog: Catalog,
+  safetyBackup: string,
+  request: RestoreRequest,
+  context: StoryContext,
+): Promise<string> {
+  try {
+    return await mergeLateLog(catalog, safetyBackup, context);
+  } catch (error) {
+    throw placedBut(request, 'the safety backup does not yet hold what was committed last', error, {
+      hint: `That is kept beside ${safetyBackup}, and the next backup adds it. The result was not checked.`,
     });
   }
-  return { path: request.databasePath, mode: request.mode, safetyBackup, setAside };
+}
+
+function proveResult(request: RestoreRequest, replaced: Replaced): void {
+  let complaint: string | null;
+  try {
+    complaint = checkLiveDatabase(request.databasePath);
+  } catch (error) {
+    throw placedBut(request, 'the result was not checked', error, {
+      hint: `Make a backup when the database is free: that checks all of it. ${whereOldIs(replaced)}.`,
+    });
+  }
+  if (complaint === null) return;
+  throw new BackupError('DB_DAMAGED', `the restored database fails its check: ${complaint}`, {
+    hint: `${whereOldIs(replaced)}. Restore that, or another backup.`,
+  });
+}
+
+function whereOldIs({ safetyBackup, setAside }: Replaced): string {
+  if (safetyBackup) return `What was there before is safe in ${safetyBackup}`;
+  return setAside ? `The old files are at ${setAside}` : 'There was nothing before';
+}
+
+/** Something after the replacement failed; the backup is in its place. */
+function placedBut(
+  request: RestoreRequest,
+  what: string,
+  error: unknown,
+  { hint }: { readonly hint: string },
+): BackupError {
+  const reason = BackupError.from(error);
+  return new BackupError(reason.code, `${request.sourceName} was placed, but ${what}: ${reason.message}`, {
+    hint,
+    cause: reason,
+  });
 }
 
 /** What a restore dialog shows: both files counted, neither changed. */
@@ -128,15 +180,29 @@ function checkExpected(request: RestoreRequest, context: StoryContext): void {
   });
 }
 
+/** Another run may have removed it while we waited for the lock, or ended what a killed restore began. */
+function checkStillThere(request: RestoreRequest): void {
+  if (existsSync(request.source)) return;
+  throw new BackupError('GONE', `${request.sourceName} was removed a moment ago`, {
+    hint: 'Nothing was changed. List the backups again; a safety backup may have been replaced by one that holds more.',
+  });
+}
+
 interface Safety extends Disposable {
   readonly backup: string | null;
   /** Why there is no safety backup: nothing to lose, or nothing that could be read. */
   readonly because: 'missing' | 'unreadable' | null;
   /** Online, the database stays pinned until it was replaced, so that its log keeps what is committed meanwhile. */
-  readonly held: { readonly pinned: PinnedDatabase; readonly logEnd: LogEnd | null } | null;
+  readonly held: Held | null;
+}
+
+interface Held {
+  readonly pinned: PinnedDatabase;
+  readonly logEnd: LogEnd | null;
 }
 
 const unreadable: ReadonlySet<ErrorCode> = new Set(['NOT_SQLITE', 'DB_DAMAGED', 'DB_EMPTY']);
+const refusals: ReadonlySet<ErrorCode> = new Set(['ABORTED', 'NOT_WAL', 'UNSUPPORTED']);
 
 /** Offline, a database that can't be backed up is not lost: its files are set aside instead. */
 async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, context: StoryContext): Promise<Safety> {
@@ -144,16 +210,15 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
   let pinned: PinnedDatabase | undefined;
   try {
     pinned = await pinForBackup(catalog, safetyPurpose(request), quiet);
-    const online = request.mode === 'online';
-    if (online && pinned.journalMode !== 'wal') throw needsWal(request.databasePath);
-    const keepPin = online;
+    const keepPin = request.mode === 'online';
+    if (keepPin) refuseWithoutLog(pinned);
     const { made, logEnd } = await makeBackupUnderPin(catalog, pinned, safetyPurpose(request), quiet, { keepPin });
     const held = keepPin ? { pinned, logEnd } : null;
     return { backup: made.name, because: null, held, [Symbol.dispose]: () => held?.pinned[Symbol.dispose]() };
   } catch (error) {
     pinned?.[Symbol.dispose]();
     const reason = BackupError.from(error);
-    if (reason.code === 'ABORTED' || reason.code === 'NOT_WAL') throw reason;
+    if (refusals.has(reason.code)) throw reason;
     const nothing = { backup: null, held: null, [Symbol.dispose]: () => {} };
     if (request.mode === 'offline' && reason.code === 'DB_MISSING') return { ...nothing, because: 'missing' };
     if (request.mode === 'offline' && unreadable.has(reason.code)) return { ...nothing, because: 'unreadable' };
@@ -170,51 +235,24 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
   }
 }
 
-/** Without a log nothing keeps what is committed between the safety backup and the replacement. */
-function needsWal(databasePath: string): BackupError {
-  return new BackupError(
-    'NOT_WAL',
-    `${databasePath} is not in WAL mode, so it can not be replaced while it is in use`,
-    {
-      hint: 'Nothing was changed. Stop the app and restore offline, or let the app switch to WAL mode first.',
-    },
-  );
-}
-
-/**
- * Between the safety backup and the replacement the app went on committing. The pin kept all of that in the log, right
- * before the one transaction that replaced everything; where there is any, a second safety backup of the moment before
- * that transaction takes the place of the first. So an undo loses nothing that was acknowledged.
- *
- * @returns the safety backup that an undo restores.
- */
-async function saveLateCommits(
-  catalog: Catalog,
-  safety: Safety,
-  request: RestoreRequest,
-  at: Date,
-  context: StoryContext,
-): Promise<string | null> {
-  if (!safety.held || safety.backup === null) return safety.backup;
-  const { pinned, logEnd } = safety.held;
-  const frame = lastFrameBeforeReplacement(`${pinned.path}-wal`, pageCountOf(request.source));
-  const seen = frame === null || (frame.salts === logEnd?.salts && frame.frame <= logEnd.frame);
-  if (seen || frame.frame === 0) return safety.backup;
-  const purpose = safetyPurpose(request);
-  const later = { frame: frame.frame, at };
-  const deaf = { ...quietly(context), signal: new AbortController().signal };
-  const { made } = await makeBackupUnderPin(catalog, pinned, purpose, deaf, { keepPin: true, later });
-  await catalog.remove(await catalog.find(safety.backup));
-  return made.name;
-}
-
-/** The replacement is the last transaction that wrote every page of the backup and left as many. */
-function lastFrameBeforeReplacement(logPath: string, pages: number): LogEnd | null {
-  const log = readLog(logPath);
-  const replacement = log?.transactions.findLast(
-    (written) => written.pages === pages && written.lastFrame - written.firstFrame + 1 >= pages,
-  );
-  return log && replacement ? { salts: log.salts, frame: replacement.firstFrame - 1 } : null;
+/** Without a log that can be relied on, nothing keeps what is committed between the safety backup and the replacement. */
+function refuseWithoutLog(pinned: PinnedDatabase): void {
+  if (pinned.journalMode !== 'wal') {
+    throw new BackupError(
+      'NOT_WAL',
+      `${pinned.path} is not in WAL mode, so it can not be replaced while it is in use`,
+      {
+        hint: 'Nothing was changed. Stop the app and restore offline, or let the app switch to WAL mode first.',
+      },
+    );
+  }
+  if (!pinned.mayCopy) {
+    throw new BackupError(
+      'UNSUPPORTED',
+      `${pinned.path} lies on a network file system, so it can not be replaced while it is in use`,
+      { hint: 'Nothing was changed. Stop the app and restore offline.' },
+    );
+  }
 }
 
 function safetyPurpose(request: RestoreRequest): BackupPurpose {
@@ -233,15 +271,6 @@ function quietly(context: StoryContext): StoryContext {
   return { ...context, onEvent: (event) => event.type === 'bytes' && context.onEvent(event) };
 }
 
-function pageCountOf(path: string): number {
-  const file = openUnwritten(path);
-  try {
-    return Number(pragma(file, 'page_count'));
-  } finally {
-    file.close();
-  }
-}
-
 async function place(safety: Safety, request: RestoreRequest, context: StoryContext): Promise<string | null> {
   if (safety.backup === null && safety.because === 'missing') {
     placeWhereMissing(request.source, resolve(request.databasePath));
@@ -249,7 +278,21 @@ async function place(safety: Safety, request: RestoreRequest, context: StoryCont
   }
   const path = resolveDatabase(request.databasePath);
   if (safety.backup === null) return placeOverUnreadable(request.source, path, { now: context.now() });
-  if (request.mode === 'online') await placeOnline(request.source, path);
+  const { backup, held } = safety;
+  if (held) await placeOnline(request.source, path, { onLocked: () => keepLateCommits(request.folder, backup, held) });
   else placeOffline(request.source, path);
   return null;
+}
+
+function keepLateCommits(folder: string, safetyBackup: string, held: Held): void {
+  try {
+    saveLateCommits(folder, safetyBackup, { databasePath: held.pinned.path, logEnd: held.logEnd });
+  } catch (error) {
+    const reason = BackupError.from(error);
+    throw new BackupError(
+      'RESTORE_SAFETY_FAILED',
+      `what was committed after the safety backup could not be saved, so nothing was changed: ${reason.message}`,
+      { hint: reason.hint, cause: reason },
+    );
+  }
 }

@@ -27,3 +27,22 @@ export function backupMoment(name: string): Date | null {
 export function manifestName(name: string): string {
   return `${name}.json`;
 }
+
+/**
+ * The write-ahead log with what was committed between a safety backup and the replacement that it was made for. It is
+ * there only until a second safety backup holds the same.
+ */
+export function lateLogName(safetyBackup: string): string {
+  return `.late-${safetyBackup}`;
+}
+
+/** The name of a late log that nothing could be made of; outside the hidden ones, so that its owner sees it. */
+export function lateLogSetAside(safetyBackup: string): string {
+  return `late-${safetyBackup}-wal`;
+}
+
+/** The safety backup that a late log goes on from; null when it is not the name of a late log. */
+export function lateLogOwner(entry: string): string | null {
+  const name = entry.replace(/^\.late-/, '');
+  return name !== entry && isBackupName(name) ? name : null;
+}

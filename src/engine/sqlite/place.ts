@@ -2,8 +2,8 @@
  * Puts a verified file where a database is, or where one shall be. Three ways, each all or nothing:
  *
  * - a new file: temporary name, fsync, rename, fsync of the folder; an existing file is never touched;
- * - online: through SQLite's backup API in one step, one transaction that other connections see at once (200 MB beside
- *   a writer at 300 tx/s: 477 ms);
+ * - online: through SQLite's backup API, one transaction that other connections see at once (200 MB beside a writer at
+ *   300 tx/s: 477 ms);
  * - offline: only when nobody holds the database; its log and shared memory are removed *before* the rename, because an
  *   old log beside a restored file silently undoes the restore.
  */
@@ -25,23 +25,33 @@ import {
   statSync,
   unlinkSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../errors.ts';
 import { openConnection, pragma, sqliteCode } from './live-database.ts';
 import { openUnwritten } from './verify.ts';
 
-/** More pages than a database can have: everything in one step, so one transaction. */
-const ALL_PAGES = 2 ** 31 - 1;
+/**
+ * Pages of one step. The steps are one transaction, and the write lock is held from the first to the last; between the
+ * first two there is the moment to save what was committed so far. Small enough to stay in SQLite's cache, so that the
+ * log's last commit is near its end; 200 MB take as long in such steps as in one.
+ */
+const STEP_PAGES = 256;
 const SQLITE_BUSY = 5;
 const PLACE_TIMEOUT_MS = 30_000;
 const PLACE_RETRY_MS = 10;
 
 /** @throws BackupError TARGET_EXISTS, DISK_FULL, NO_PERMISSION. */
-export function placeAsNewFile(source: string, destination: string): void {
+export function placeAsNewFile(
+  source: string,
+  destination: string,
+  { journalMode }: { readonly journalMode?: 'wal' } = {},
+): void {
+  removeDead(dirname(destination), (name) => name === basename(destination));
   const temporary = stage(source, destination);
   try {
+    if (journalMode) setJournalMode(temporary, journalMode);
     // link fails where rename would overwrite.
     linkSync(temporary, destination);
   } catch (error) {
@@ -58,31 +68,59 @@ export function placeAsNewFile(source: string, destination: string): void {
   syncFolderNow(dirname(destination));
 }
 
-/** @throws BackupError PAGE_SIZE_DIFFERS, DB_BUSY, DISK_FULL. */
-export async function placeOnline(source: string, databasePath: string): Promise<void> {
-  const pageSizes = [pageSizeOf(openUnwritten(source)), pageSizeOf(openConnection(databasePath, PLACE_TIMEOUT_MS))];
-  if (pageSizes[0] !== pageSizes[1]) {
-    throw new BackupError(
-      'PAGE_SIZE_DIFFERS',
-      `the backup has pages of ${pageSizes[0]} bytes, the database in use of ${pageSizes[1]}`,
-      {
-        hint: 'SQLite can not do that while the database is in use: stop the app and restore offline.',
-      },
-    );
-  }
-  const needsCopy = isInWalMode(source) && journalModeOf(databasePath) !== 'wal';
-  // A page copy carries the mode in its header: the database would be in WAL mode afterwards.
-  const sourceInMode = needsCopy ? stage(source, databasePath) : source;
-  if (needsCopy) setJournalMode(sourceInMode, 'delete');
-  const from = openUnwritten(sourceInMode);
+/**
+ * Replaces a database in WAL mode while others use it.
+ *
+ * @param onLocked is called when nobody else can commit any more and nothing is replaced yet. When it throws, nothing
+ * will be. Called again where SQLite had to begin anew.
+ * @throws BackupError PAGE_SIZE_DIFFERS, DB_BUSY, DISK_FULL, and what `onLocked` throws.
+ */
+export async function placeOnline(
+  source: string,
+  databasePath: string,
+  { onLocked }: { readonly onLocked: () => void },
+): Promise<void> {
+  checkPageSizes(source, databasePath);
+  if (pragmaOf(openUnwritten(source), 'page_count') > 1) return await replacePages(source, databasePath, onLocked);
+  // A database without a table is one page, and one step would leave no moment between.
+  const withStatistics = stage(source, databasePath);
   try {
-    const deadline = performance.now() + PLACE_TIMEOUT_MS;
+    addEmptyStatistics(withStatistics);
+    await replacePages(withStatistics, databasePath, onLocked);
+  } finally {
+    unlinkSync(withStatistics);
+  }
+}
+
+function checkPageSizes(source: string, databasePath: string): void {
+  const backupBytes = pragmaOf(openUnwritten(source), 'page_size');
+  const liveBytes = pragmaOf(openConnection(databasePath, PLACE_TIMEOUT_MS), 'page_size');
+  if (backupBytes === liveBytes) return;
+  throw new BackupError(
+    'PAGE_SIZE_DIFFERS',
+    `the backup has pages of ${backupBytes} bytes, the database in use of ${liveBytes}`,
+    {
+      hint: 'SQLite can not do that while the database is in use: stop the app and restore offline.',
+    },
+  );
+}
+
+async function replacePages(source: string, databasePath: string, onLocked: () => void): Promise<void> {
+  const from = openUnwritten(source);
+  const rate = Math.min(STEP_PAGES, Number(pragma(from, 'page_count')) - 1);
+  const deadline = performance.now() + PLACE_TIMEOUT_MS;
+  try {
     for (;;) {
+      let told = false;
+      const progress = () => {
+        if (!told) onLocked();
+        told = true;
+      };
       try {
-        await backup(from, databasePath, { rate: ALL_PAGES });
+        await backup(from, databasePath, { rate, progress });
         return;
       } catch (error) {
-        if (!isBusy(error)) throw error;
+        if (error instanceof BackupError || !isBusy(error)) throw error;
         if (performance.now() < deadline) {
           await sleep(PLACE_RETRY_MS);
           continue;
@@ -95,7 +133,6 @@ export async function placeOnline(source: string, databasePath: string): Promise
     }
   } finally {
     from.close();
-    if (needsCopy) unlinkSync(sourceInMode);
   }
 }
 
@@ -107,15 +144,16 @@ export async function placeOnline(source: string, databasePath: string): Promise
 export function placeOffline(source: string, databasePath: string): void {
   const temporary = stage(source, databasePath);
   try {
+    // Before the hold leaves WAL mode: were we killed then, this file says which mode the database had.
+    setJournalMode(temporary, formatVersion(databasePath) === FORMAT_WAL ? 'wal' : 'delete');
+    giveSameRights(temporary, databasePath);
     const hold = holdExclusively(databasePath);
     try {
-      setJournalMode(temporary, hold.journalMode);
-      giveSameRights(temporary, databasePath);
       for (const suffix of sideFiles) if (existsSync(databasePath + suffix)) unlinkSync(databasePath + suffix);
       renameSync(temporary, databasePath);
       syncFolderNow(dirname(databasePath));
     } finally {
-      hold.connection.close();
+      hold.close();
     }
   } catch (error) {
     if (existsSync(temporary)) unlinkSync(temporary);
@@ -152,20 +190,38 @@ export function placeWhereMissing(source: string, databasePath: string): void {
       hint: 'It would be replayed into the restored file. Move it away, then try again.',
     });
   }
-  placeAsNewFile(source, databasePath);
-  setJournalMode(databasePath, 'wal');
+  placeAsNewFile(source, databasePath, { journalMode: 'wal' });
 }
 
 /**
- * Removes the temporary files that killed restores left beside a database: `….restoring-` and the number of a process
- * that is no more.
+ * Removes what killed restores left beside a database: `….restoring-` and the number of a process that is no more. One
+ * that was to replace its database offline may have taken it out of WAL mode; that is put right first.
  */
 export function removeDeadPlacements(databasePath: string): void {
-  const folder = dirname(databasePath);
-  if (!existsSync(folder)) return;
+  if (existsSync(dirname(databasePath))) removeDead(dirname(databasePath), () => true);
+}
+
+function removeDead(folder: string, isMeant: (destination: string) => boolean): void {
   for (const entry of readdirSync(folder)) {
-    const left = /\.restoring-(\d+)(-wal|-shm|-journal)?$/.exec(entry);
-    if (left && !isAlive(Number(left[1]))) unlinkSync(join(folder, entry));
+    const [, destination, pid, sideFile] = /^(.+)\.restoring-(\d+)(-wal|-shm|-journal)?$/.exec(entry) ?? [];
+    if (!destination || !isMeant(destination) || isAlive(Number(pid))) continue;
+    const staged = join(folder, entry);
+    if (sideFile || giveModeBack(staged, join(folder, destination))) unlinkSync(staged);
+  }
+}
+
+/** False when the database is busy: the next run tries again. */
+function giveModeBack(staged: string, databasePath: string): boolean {
+  if (!existsSync(databasePath) || formatVersion(staged) !== FORMAT_WAL) return true;
+  if (formatVersion(databasePath) !== FORMAT_ROLLBACK) return true;
+  const connection = openConnection(databasePath, 0);
+  try {
+    return pragma(connection, 'journal_mode = WAL') === 'wal';
+  } catch (error) {
+    // What can't be read has no mode to be given back.
+    return !isBusy(error);
+  } finally {
+    connection.close();
   }
 }
 
@@ -203,14 +259,14 @@ function stage(source: string, destination: string): string {
  * Leaving WAL mode needs that no other connection is open, and merges the log; an exclusive transaction in
  * rollback mode then keeps newcomers out until the file is replaced.
  */
-function holdExclusively(databasePath: string): { connection: DatabaseSync; journalMode: string } {
+function holdExclusively(databasePath: string): DatabaseSync {
   const connection = openConnection(databasePath, 0);
   let journalMode = 'unknown';
   try {
     journalMode = String(pragma(connection, 'journal_mode'));
     if (journalMode === 'wal' && pragma(connection, 'journal_mode = DELETE') !== 'delete') throw inUse(databasePath);
     connection.exec('BEGIN EXCLUSIVE');
-    return { connection, journalMode };
+    return connection;
   } catch (error) {
     if (journalMode === 'wal') returnToWal(connection);
     connection.close();
@@ -255,13 +311,26 @@ function setJournalMode(path: string, mode: string): void {
   }
 }
 
+/** A file without tables gets an empty one, of SQLite's own statistics. */
+function addEmptyStatistics(path: string): void {
+  const file = new DatabaseSync(path);
+  try {
+    file.exec('ANALYZE');
+  } finally {
+    file.close();
+  }
+}
+
+const FORMAT_ROLLBACK = 1;
+const FORMAT_WAL = 2;
+
 /** https://sqlite.org/fileformat2.html#file_format_version_numbers */
-function isInWalMode(path: string): boolean {
+function formatVersion(path: string): number | undefined {
   const file = openSync(path, 'r');
   try {
     const header = Buffer.alloc(20);
     readSync(file, header, 0, header.length, 0);
-    return header[18] === 2;
+    return header[18];
   } finally {
     closeSync(file);
   }
@@ -274,18 +343,9 @@ function giveSameRights(path: string, model: string): void {
   if (process.getuid?.() === 0) chownSync(path, uid, gid);
 }
 
-function journalModeOf(databasePath: string): string {
-  const connection = openConnection(databasePath, PLACE_TIMEOUT_MS);
+function pragmaOf(file: DatabaseSync, name: string): number {
   try {
-    return String(pragma(connection, 'journal_mode'));
-  } finally {
-    connection.close();
-  }
-}
-
-function pageSizeOf(file: DatabaseSync): number {
-  try {
-    return Number(pragma(file, 'page_size'));
+    return Number(pragma(file, name));
   } finally {
     file.close();
   }
@@ -304,7 +364,8 @@ function inUse(databasePath: string, cause?: unknown): BackupError {
   });
 }
 
-function syncFolderNow(folder: string): void {
+/** Makes renames in a folder durable. */
+export function syncFolderNow(folder: string): void {
   const handle = openSync(folder, 'r');
   try {
     fsyncSync(handle);

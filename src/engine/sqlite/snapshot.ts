@@ -10,13 +10,25 @@
  * The copy is paced: a burst of dirty pages makes the writer's own fsync wait (p99.9 of 128 ms beside an unpaced copy,
  * 20 ms with a `fdatasync` every 8 MB, at about 15 % of the copy's speed).
  */
-import { closeSync, fdatasync, fstatSync, openSync, readSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fdatasync,
+  fstatSync,
+  openSync,
+  readSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { BackupError, errnoCode } from '../errors.ts';
 import { pragma, type PinnedDatabase } from './live-database.ts';
 import { clone } from './reflink.ts';
-import { logBytesUntil, readLog, WAL_HEADER_BYTES } from './wal.ts';
+import { lastCommit, type LogEnd, readLogHeader, saltsOf, WAL_HEADER_BYTES } from './wal.ts';
 
 const flush = promisify(fdatasync);
 
@@ -25,20 +37,17 @@ export type CopyMethod = 'pinned-copy' | 'pinned-clone' | 'vacuum-into';
 
 declare const consistent: unique symbol;
 
-/** A consistent copy of one moment, in staging, not yet judged. Only `takeSnapshot` makes one. */
+/** A consistent copy of one moment, in staging, not yet judged. */
 export interface Snapshot {
   readonly [consistent]: true;
   readonly path: string;
   readonly sizeBytes: number;
-  readonly method: CopyMethod;
-  /** Up to where the log was copied; null without a log. */
-  readonly logEnd: LogEnd | null;
 }
 
-/** A place in the write-ahead log: the same salts mean the same log, not restarted since. */
-export interface LogEnd {
-  readonly salts: string;
-  readonly frame: number;
+export interface PinnedSnapshot extends Snapshot {
+  readonly method: CopyMethod;
+  /** The newest commit of the log that is in the copy; null where it needed none. */
+  readonly logEnd: LogEnd | null;
 }
 
 export interface SnapshotOptions {
@@ -46,10 +55,8 @@ export interface SnapshotOptions {
   readonly onProgress: (bytesDone: number, bytesTotal: number) => void;
   /** Bytes between two `fdatasync`; 0 for none. */
   readonly paceBytes?: number;
-  /** Leaves the pin to its owner, who may take a later moment of the same log under it. */
+  /** Leaves the pin to its owner: as long as it is held, the log keeps everything that is committed. */
   readonly keepPin?: boolean;
-  /** The moment after this frame of the log, instead of the newest commit. */
-  readonly untilFrame?: number;
 }
 
 const PACE_BYTES = 8 * 1024 * 1024;
@@ -66,7 +73,7 @@ export async function takeSnapshot(
   pinned: PinnedDatabase,
   destination: string,
   options: SnapshotOptions,
-): Promise<Snapshot> {
+): Promise<PinnedSnapshot> {
   let method: CopyMethod = 'vacuum-into';
   try {
     if (pinned.mayCopy) method = await copyUnderPin(pinned, destination, options);
@@ -75,27 +82,42 @@ export async function takeSnapshot(
     if (!options.keepPin) pinned[Symbol.dispose]();
   }
   options.signal.throwIfAborted();
-  const logEnd = endOfLog(`${destination}-wal`);
-  makeSingleFile(destination);
-  const { size } = statSync(destination);
-  return { path: destination, sizeBytes: size, method, logEnd } as Snapshot; // the brand
+  const logEnd = makeSingleFile(destination);
+  return { path: destination, sizeBytes: statSync(destination).size, method, logEnd } as PinnedSnapshot; // the brand
+}
+
+/**
+ * A backup and the log that went on from it, as one file at `destination` (must not exist). Both are left as they are.
+ *
+ * @throws BackupError VERIFY_FAILED when the log can't be replayed to its end.
+ */
+export function replayLog(backup: string, log: string, destination: string): Snapshot {
+  copyFileSync(backup, destination, constants.COPYFILE_FICLONE);
+  copyFileSync(log, `${destination}-wal`, constants.COPYFILE_FICLONE);
+  const wanted = lastCommit(log);
+  const replayed = makeSingleFile(destination);
+  if (wanted === null || replayed?.frame !== wanted.frame) {
+    throw new BackupError(
+      'VERIFY_FAILED',
+      `${log} can be replayed to frame ${replayed?.frame ?? 0} of ${wanted?.frame ?? 0}`,
+      {
+        hint: 'It is not the log of that backup, or the disk damaged it.',
+      },
+    );
+  }
+  return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
 }
 
 async function copyUnderPin(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<CopyMethod> {
   if (pin.journalMode === 'wal') {
-    const untilBytes = options.untilFrame === undefined ? undefined : logBytesUntil(options.untilFrame, pin.pageSize);
-    await copyLog(`${pin.path}-wal`, `${destination}-wal`, { ...options, untilBytes });
+    await copyLog(`${pin.path}-wal`, `${destination}-wal`, options);
   }
   if (await clone(pin.path, destination)) return 'pinned-clone';
   await copyDescriptor(pin.descriptor, destination, options);
   return 'pinned-copy';
 }
 
-async function copyLog(
-  from: string,
-  to: string,
-  options: SnapshotOptions & { untilBytes: number | undefined },
-): Promise<void> {
+async function copyLog(from: string, to: string, options: SnapshotOptions): Promise<void> {
   for (let copies = 0; copies < WAL_COPIES_MAX; copies++) {
     let log: number;
     try {
@@ -106,11 +128,11 @@ async function copyLog(
       throw error;
     }
     try {
-      const before = readHeader(log);
+      const before = readLogHeader(log);
       // What is there now holds everything up to the pin; a fast writer would keep us copying for long.
-      const untilBytes = options.untilBytes ?? fstatSync(log).size;
+      const untilBytes = fstatSync(log).size;
       await copyDescriptor(log, to, { ...options, untilBytes, onProgress: () => {} });
-      if (before.equals(readHeader(log))) return;
+      if (before.equals(readLogHeader(log))) return;
       unlinkSync(to);
     } finally {
       closeSync(log);
@@ -119,18 +141,6 @@ async function copyLog(
   throw new BackupError('INTERNAL', 'the write-ahead log restarted more than once under a pin', {
     hint: 'Locks do not hold on this file system; put the database on a local disk.',
   });
-}
-
-function endOfLog(path: string): LogEnd | null {
-  const log = readLog(path);
-  const last = log?.transactions.at(-1);
-  return log && last ? { salts: log.salts, frame: last.lastFrame } : null;
-}
-
-function readHeader(log: number): Buffer {
-  const header = Buffer.alloc(WAL_HEADER_BYTES);
-  const length = readSync(log, header, 0, WAL_HEADER_BYTES, 0);
-  return header.subarray(0, length);
 }
 
 /** Copies the bytes of an open file, or its first so many, to a new one. Leaves `from` open. */
@@ -176,18 +186,38 @@ function writeWhole(to: number, chunk: Buffer, length: number, position: number)
   }
 }
 
-/** SQLite replays the copied log into the copy, then one file is left. Durability comes with publishing. */
-function makeSingleFile(path: string): void {
+/**
+ * SQLite replays the copied log into the copy, then one file is left. Durability comes with publishing.
+ *
+ * @returns how far it replayed: the log's last frame may have been copied while it was written.
+ */
+function makeSingleFile(path: string): LogEnd | null {
+  const salts = readSalts(`${path}-wal`);
   const copy = new DatabaseSync(path);
   try {
     copy.exec('PRAGMA synchronous = OFF');
+    // Its row counts the frames that SQLite found valid.
+    const frame = Number(copy.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()?.['log']);
     const mode = pragma(copy, 'journal_mode = DELETE');
     if (mode !== 'delete') {
       throw new BackupError('VERIFY_FAILED', `the copy stayed in journal mode ${String(mode)}`, {
         hint: 'Try again; if it persists, run a check of the disk.',
       });
     }
+    return salts === null || frame <= 0 ? null : { salts, frame };
   } finally {
     copy.close();
+  }
+}
+
+/** Of a log that nobody writes. */
+function readSalts(path: string): string | null {
+  if (!existsSync(path)) return null;
+  const log = openSync(path, 'r');
+  try {
+    const header = readLogHeader(log);
+    return header.length < WAL_HEADER_BYTES ? null : saltsOf(header);
+  } finally {
+    closeSync(log);
   }
 }

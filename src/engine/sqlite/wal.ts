@@ -1,34 +1,27 @@
 /**
- * Reads which transactions a write-ahead log holds: frame headers only, never a page.
+ * Finds where a write-ahead log ends, as SQLite itself does when it recovers one.
  *
- * Layout (https://sqlite.org/fileformat2.html#the_write_ahead_log, big-endian): a header of 32 bytes with the page size
- * at 8 and two salts at 16; then frames of 24 bytes and a page, with the page number at 0, the size of the database in
- * pages at 4 (zero but in the last frame of a transaction) and the salts at 8. A frame with other salts than the header
- * is left over from before the log restarted: the log ends there. Checksums are SQLite's to check when it replays.
+ * Layout (https://sqlite.org/fileformat2.html#the_write_ahead_log, big-endian): a header of 32 bytes with a magic number
+ * at 0, the page size at 8, two salts at 16 and a checksum at 24; then frames of 24 bytes and a page, with the size of
+ * the database in pages at 4 (zero but in the last frame of a transaction), the salts at 8 and at 16 the checksum of
+ * everything up to there. The log ends before the first frame with other salts (left over from before it restarted) or
+ * another checksum (left over from a transaction that was rolled back, or cut off by a crash).
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { errnoCode } from '../errors.ts';
 
-export interface LoggedTransaction {
-  /** Frames are counted from 1; this transaction is `firstFrame` to `lastFrame`. */
-  readonly firstFrame: number;
-  readonly lastFrame: number;
-  /** Size of the database in pages after it. */
-  readonly pages: number;
-}
-
-export interface LogContents {
-  /** Another text after the log restarted. */
+/** A place in the write-ahead log: the same salts mean the same log, not restarted since. */
+export interface LogEnd {
   readonly salts: string;
-  readonly pageSize: number;
-  readonly transactions: readonly LoggedTransaction[];
+  /** Frames are counted from 1. */
+  readonly frame: number;
 }
 
 export const WAL_HEADER_BYTES = 32;
-export const FRAME_HEADER_BYTES = 24;
+const FRAME_HEADER_BYTES = 24;
 
-/** Null for a log that is absent or too short to have a header. Reading the log is safe in any process. */
-export function readLog(path: string): LogContents | null {
+/** The newest commit in the log, with the log's length up to there; null without one. Reading is safe in any process. */
+export function lastCommit(path: string): (LogEnd & { readonly bytes: number }) | null {
   let log: number;
   try {
     log = openSync(path, 'r');
@@ -37,34 +30,51 @@ export function readLog(path: string): LogContents | null {
     throw error;
   }
   try {
-    const header = Buffer.alloc(WAL_HEADER_BYTES);
-    if (readSync(log, header, 0, WAL_HEADER_BYTES, 0) < WAL_HEADER_BYTES) return null;
-    const pageSize = header.readUInt32BE(8);
-    return {
-      salts: header.toString('hex', 16, 24),
-      pageSize,
-      transactions: [...transactionsOf(log, header, pageSize)],
-    };
+    const header = readLogHeader(log);
+    if (header.length < WAL_HEADER_BYTES) return null;
+    const frameBytes = FRAME_HEADER_BYTES + header.readUInt32BE(8);
+    const frame = lastCommittedFrame(log, header, frameBytes);
+    return frame === 0 ? null : { salts: saltsOf(header), frame, bytes: WAL_HEADER_BYTES + frame * frameBytes };
   } finally {
     closeSync(log);
   }
 }
 
-function* transactionsOf(log: number, header: Buffer, pageSize: number): Generator<LoggedTransaction> {
-  const frame = Buffer.alloc(FRAME_HEADER_BYTES);
-  let firstFrame = 1;
+/** Shorter than `WAL_HEADER_BYTES` where the log has no header yet. */
+export function readLogHeader(log: number): Buffer {
+  const header = Buffer.alloc(WAL_HEADER_BYTES);
+  const length = readSync(log, header, 0, WAL_HEADER_BYTES, 0);
+  return header.subarray(0, length);
+}
+
+export function saltsOf(header: Buffer): string {
+  return header.toString('hex', 16, 24);
+}
+
+function lastCommittedFrame(log: number, header: Buffer, frameBytes: number): number {
+  const frame = Buffer.alloc(frameBytes);
+  const littleEndian = header.readUInt32BE(0) % 2 === 0;
+  let sums: Checksum = [header.readUInt32BE(24), header.readUInt32BE(28)];
+  let committed = 0;
   for (let number = 1; ; number++) {
-    const position = WAL_HEADER_BYTES + (number - 1) * (FRAME_HEADER_BYTES + pageSize);
-    if (readSync(log, frame, 0, FRAME_HEADER_BYTES, position) < FRAME_HEADER_BYTES) return;
-    if (frame.compare(header, 16, 24, 8, 16) !== 0) return;
-    const pages = frame.readUInt32BE(4);
-    if (pages === 0) continue;
-    yield { firstFrame, lastFrame: number, pages };
-    firstFrame = number + 1;
+    const position = WAL_HEADER_BYTES + (number - 1) * frameBytes;
+    if (readSync(log, frame, 0, frameBytes, position) < frameBytes) return committed;
+    if (frame.compare(header, 16, 24, 8, 16) !== 0) return committed;
+    sums = addToChecksum(sums, frame.subarray(0, 8), littleEndian);
+    sums = addToChecksum(sums, frame.subarray(FRAME_HEADER_BYTES), littleEndian);
+    if (sums[0] !== frame.readUInt32BE(16) || sums[1] !== frame.readUInt32BE(20)) return committed;
+    if (frame.readUInt32BE(4) > 0) committed = number;
   }
 }
 
-/** Bytes of a log that ends with this frame. */
-export function logBytesUntil(frame: number, pageSize: number): number {
-  return WAL_HEADER_BYTES + frame * (FRAME_HEADER_BYTES + pageSize);
+type Checksum = readonly [number, number];
+
+/** https://sqlite.org/fileformat2.html#checksum_algorithm */
+function addToChecksum([first, second]: Checksum, bytes: Buffer, littleEndian: boolean): Checksum {
+  const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 0; at < bytes.byteLength; at += 8) {
+    first = (first + words.getUint32(at, littleEndian) + second) >>> 0;
+    second = (second + words.getUint32(at + 4, littleEndian) + first) >>> 0;
+  }
+  return [first, second];
 }

@@ -1,0 +1,148 @@
+/**
+ * What an app commits between the safety backup of an online restore and the replacement itself.
+ *
+ * The pin keeps all of that in the database's log. As soon as the replacement holds the write lock, the log is copied
+ * beside the safety backup: from then on a kill loses nothing, since backup and log together are the moment that was
+ * replaced. Afterwards, or in the next run if there was a kill, SQLite replays the log into a copy of the safety backup,
+ * and that second one takes the place of the first.
+ *
+ * A log that ends before its safety backup does would bring back old pages, so it gets its name only when it is whole
+ * and durable.
+ */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { lateLogName, lateLogOwner, lateLogSetAside } from './catalog/artifact.ts';
+import type { Catalog } from './catalog/catalog.ts';
+import { BackupError } from './errors.ts';
+import type { StoryContext } from './jobs/protocol.ts';
+import { freeName, nextSequence, publish, Staging } from './publish.ts';
+import { syncFolderNow } from './sqlite/place.ts';
+import { replayLog } from './sqlite/snapshot.ts';
+import { verifySnapshot } from './sqlite/verify.ts';
+import { lastCommit, type LogEnd } from './sqlite/wal.ts';
+
+const CHUNK_BYTES = 1024 * 1024;
+
+/**
+ * Keeps what the log of `databasePath` holds beyond the safety backup. Synchronous: the caller holds the write lock, so
+ * nothing is committed meanwhile.
+ */
+export function saveLateCommits(
+  folder: string,
+  safetyBackup: string,
+  from: { readonly databasePath: string; readonly logEnd: LogEnd | null },
+): void {
+  const log = `${from.databasePath}-wal`;
+  const end = lastCommit(log);
+  if (end === null || (end.salts === from.logEnd?.salts && end.frame <= from.logEnd.frame)) return;
+  // Of a name that the next run removes.
+  const temporary = join(folder, `.${safetyBackup}.late.tmp`);
+  try {
+    copyStart(log, temporary, end.bytes);
+    renameSync(temporary, join(folder, lateLogName(safetyBackup)));
+    syncFolderNow(folder);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Replaces the safety backup by one that holds its late log too; without a late log it stays. Needs the folder's lock.
+ *
+ * @returns the name of the safety backup that is there now.
+ * @throws BackupError NO_BACKUP, BAD_BACKUP, VERIFY_FAILED when the log can't be replayed into its backup.
+ */
+export async function mergeLateLog(catalog: Catalog, safetyBackup: string, context: StoryContext): Promise<string> {
+  const log = join(catalog.folder, lateLogName(safetyBackup));
+  if (!existsSync(log)) return safetyBackup;
+  const first = await catalog.find(safetyBackup);
+  if (first.manifest === null || first.fault !== null) {
+    throw new BackupError('BAD_BACKUP', `${safetyBackup} can't be relied on: ${first.fault ?? 'it has no manifest'}`, {
+      hint: 'Verify it; if it is good, adopt it.',
+    });
+  }
+  using staging = new Staging(catalog.folder);
+  const { method } = first.manifest.verification;
+  const verified = await verifySnapshot(replayLog(first.path, log, staging.file), { method, now: context.now });
+  // The log was written when the database was replaced.
+  const moment = statSync(log).mtime;
+  const name = await freeName(catalog, moment);
+  const { sizeBytes, pageSize, pages, sha256 } = verified;
+  await publish(catalog, staging, verified, {
+    ...first.manifest,
+    name,
+    sequence: nextSequence(await catalog.list()),
+    createdAt: moment.toISOString(),
+    database: { sizeBytes, pageSize, pages, sha256 },
+    artifact: { ...first.manifest.artifact, file: name, sizeBytes, sha256 },
+    verification: { method, at: verified.verifiedAt.toISOString(), complaint: null },
+    stamp: null,
+  });
+  // The log first: without its backup it could not be replayed.
+  rmSync(log);
+  syncFolderNow(catalog.folder);
+  await catalog.remove(first);
+  return name;
+}
+
+const hopeless: ReadonlySet<string> = new Set(['NO_BACKUP', 'BAD_BACKUP', 'VERIFY_FAILED']);
+
+/**
+ * Merges the late logs that killed restores left. Where that is impossible for now (the disk is full), the next run
+ * tries again.
+ *
+ * @throws BackupError BAD_BACKUP, once, when a log can never be merged; it is kept under a name that is no longer hidden.
+ */
+export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext): Promise<void> {
+  for (const entry of readdirSync(catalog.folder)) {
+    const owner = lateLogOwner(entry);
+    if (owner === null) continue;
+    try {
+      await mergeLateLog(catalog, owner, context);
+    } catch (error) {
+      const reason = BackupError.from(error);
+      if (!hopeless.has(reason.code)) continue;
+      const kept = join(catalog.folder, lateLogSetAside(owner));
+      renameSync(join(catalog.folder, entry), kept);
+      throw new BackupError(
+        'BAD_BACKUP',
+        `what was committed after ${owner} and before a restore that was killed can't be merged: ${reason.message}`,
+        {
+          hint: `It is kept in ${kept}, a SQLite log that goes on from that backup. Try again: the next run ignores it.`,
+          cause: reason,
+        },
+      );
+    }
+  }
+}
+
+/** The first so many bytes, durable. */
+function copyStart(from: string, to: string, bytes: number): void {
+  const [source, copy] = [openSync(from, 'r'), openSync(to, 'w', 0o600)];
+  try {
+    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    for (let done = 0; done < bytes;) {
+      const length = readSync(source, chunk, 0, Math.min(CHUNK_BYTES, bytes - done), done);
+      if (length === 0) throw new Error(`${from} became shorter while it was read`);
+      for (let written = 0; written < length;)
+        written += writeSync(copy, chunk, written, length - written, done + written);
+      done += length;
+    }
+    fsyncSync(copy);
+  } finally {
+    closeSync(source);
+    closeSync(copy);
+  }
+}

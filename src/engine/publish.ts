@@ -1,0 +1,100 @@
+/**
+ * The last steps of a backup: from a verified file in staging to a committed backup.
+ *
+ * Killed anywhere, they leave no backup and no half file under a backup's name. The order is what makes that true: the
+ * staging folder takes the backup's name before the file does, so a file without manifest beside such a folder is known
+ * to be nobody's.
+ */
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { nameBackup, STAGING_FOLDER } from './catalog/artifact.ts';
+import { type Catalog, syncFolder } from './catalog/catalog.ts';
+import type { Manifest } from './catalog/manifest.ts';
+import { BackupError } from './errors.ts';
+import type { VerifiedSnapshot } from './sqlite/verify.ts';
+
+/** The folder in which one run works; on the same file system as the backups, so that a rename publishes. */
+export class Staging {
+  #folder: string;
+  readonly #root: string;
+
+  constructor(backupsFolder: string) {
+    this.#root = join(backupsFolder, STAGING_FOLDER);
+    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    chmodSync(this.#root, 0o700);
+    this.#folder = join(this.#root, `run-${process.pid}`);
+    mkdirSync(this.#folder, { mode: 0o700 });
+    chmodSync(this.#folder, 0o700);
+  }
+
+  get file(): string {
+    return join(this.#folder, 'snapshot.sqlite');
+  }
+
+  /** Says on disk which name is about to be published. */
+  async announce(name: string): Promise<void> {
+    const announced = join(this.#root, name);
+    renameSync(this.#folder, announced);
+    this.#folder = announced;
+    await syncFolder(this.#root);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+export async function publish(
+  catalog: Catalog,
+  staging: Staging,
+  verified: VerifiedSnapshot,
+  manifest: Manifest,
+): Promise<void> {
+  await staging.announce(manifest.name);
+  const file = openSync(staging.file, 'r+');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  chmodSync(staging.file, 0o600);
+  const published = join(catalog.folder, manifest.name);
+  renameSync(staging.file, published);
+  try {
+    await syncFolder(catalog.folder);
+    if (statSync(published).size !== verified.sizeBytes) {
+      throw new BackupError('VERIFY_FAILED', 'the published file has another size than the verified one', {
+        hint: 'Something else writes into the backup folder; give it one of its own.',
+      });
+    }
+    await catalog.writeManifest(manifest);
+  } catch (error) {
+    // Without its manifest (the disk is full) it would be listed as foreign and never be pruned.
+    rmSync(published, { force: true });
+    throw error;
+  }
+}
+
+/** Two pins in one millisecond, or a clock that jumped back, must not share a name. */
+export async function freeName(catalog: Catalog, moment: Date): Promise<string> {
+  const taken = new Set((await catalog.list()).map((backup) => backup.name));
+  const entries = new Set(readdirSync(catalog.folder));
+  for (let at = moment.getTime(); ; at++) {
+    const name = nameBackup(new Date(at));
+    if (!taken.has(name) && !entries.has(name) && !entries.has(`${name}.json`)) return name;
+  }
+}
+
+export function nextSequence(backups: readonly { readonly manifest: Manifest | null }[]): number {
+  return 1 + Math.max(0, ...backups.map((backup) => backup.manifest?.sequence ?? 0));
+}
