@@ -4,10 +4,12 @@ import { once } from 'node:events';
 import { chownSync, existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { createS3Store } from '../../src/engine/targets/s3-store.ts';
-import type { BackupResult } from '../../src/service/model.ts';
+import type { BackupResult, Run } from '../../src/service/model.ts';
 import { startS3Server } from '../support/s3-server.ts';
+import type { ServiceForm } from './hard-cases-backup-main.ts';
 import { type Scene, WAIT_MS } from './hard-cases.ts';
 
 const NOBODY = 65_534;
@@ -21,9 +23,9 @@ export async function backUpAs(user: 'nobody', scene: Scene): Promise<BackupResu
   }
   chownSync(scene.folder, NOBODY, NOBODY);
   scene.mend(() => chownSync(scene.folder, 0, 0));
-  const options = [scene.databasePath, scene.backups, scene.statePath, String(WAIT_MS)];
   const ids = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
-  const { status, stdout, stderr, error } = spawnSync('setpriv', [...ids, process.execPath, backupMain, ...options], {
+  const form = JSON.stringify(formOf(scene, { lockMs: WAIT_MS, pinMs: WAIT_MS }));
+  const { status, stdout, stderr, error } = spawnSync('setpriv', [...ids, process.execPath, backupMain, form], {
     encoding: 'utf8',
     env: { PATH: process.env['PATH'], BUN_BE_BUN: '1' },
   });
@@ -33,6 +35,24 @@ export async function backUpAs(user: 'nobody', scene: Scene): Promise<BackupResu
     );
   }
   return JSON.parse(stdout) as BackupResult; // written by the script above
+}
+
+/** A service in a process of its own that follows its schedule until it has seen so many runs end. */
+export async function followSchedule(
+  scene: Scene,
+  schedule: NonNullable<ServiceForm['schedule']>,
+): Promise<readonly Run[]> {
+  // It asks for the lock once, and says what it finds.
+  const form: ServiceForm = { ...formOf(scene, { lockMs: 0, pinMs: WAIT_MS }), schedule };
+  const child = spawn(process.execPath, ['--no-env-file', backupMain, JSON.stringify(form)], {
+    env: { PATH: process.env['PATH'] },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return JSON.parse(await text(child.stdout)) as readonly Run[]; // written by the script above, but for its dates
+}
+
+function formOf(scene: Scene, waits: ServiceForm['waits']): ServiceForm {
+  return { databasePath: scene.databasePath, backupsPath: scene.backups, statePath: scene.statePath, waits };
 }
 
 /** Gives everything in a folder to that user. */

@@ -1,23 +1,49 @@
-/** One backup as a program of its own, for another user: its result as JSON on standard output. */
+/**
+ * A service as a program of its own, for another user or beside a second one. Makes one backup, or with `runs` follows
+ * its schedule until so many runs have ended; its runs are JSON on standard output.
+ */
 import { BackupService } from '../../src/service/backup-service.ts';
+import type { Run } from '../../src/service/model.ts';
 
-const [databasePath = '', backupsPath = '', statePath = '', waitMs = ''] = process.argv.slice(2);
+export interface ServiceForm {
+  readonly databasePath: string;
+  readonly backupsPath: string;
+  readonly statePath: string;
+  readonly waits: { readonly lockMs: number; readonly pinMs: number };
+  readonly schedule?: { readonly intervalMs: number; readonly runs: number; readonly retentionCount: number };
+}
+
+const { schedule, ...options }: ServiceForm = JSON.parse(process.argv[2] ?? '');
 const service = new BackupService({
-  databasePath,
-  backupsPath,
-  statePath,
+  ...options,
   settings: {
     enabled: true,
-    intervalMinutes: 10,
-    retentionCount: 10,
+    intervalMinutes: (schedule?.intervalMs ?? 600_000) / 60_000,
+    retentionCount: schedule?.retentionCount ?? 10,
     s3Enabled: false,
     s3Path: 'backups/database',
     verify: 'quick',
     maxAgeMinutes: null,
   },
+  skipUnchanged: false,
   log: () => {},
   jobEnvironment: { PATH: process.env['PATH'] ?? '' },
-  waits: { lockMs: Number(waitMs), pinMs: Number(waitMs) },
 });
-console.log(JSON.stringify(await service.performBackup()));
+if (schedule) console.log(JSON.stringify(await followSchedule(schedule.runs)));
+else console.log(JSON.stringify(await service.performBackup()));
 await service.close();
+
+async function followSchedule(count: number): Promise<readonly Run[]> {
+  const runs: Run[] = [];
+  const { promise: allEnded, resolve } = Promise.withResolvers<void>();
+  service.on((event) => {
+    if (event.type === 'run' && runs.push(event.run) === count) resolve();
+  });
+  service.start();
+  // Timers of the schedule keep no process alive.
+  const alive = setInterval(() => {}, 1_000);
+  await allEnded;
+  clearInterval(alive);
+  await service.stop();
+  return runs;
+}

@@ -150,6 +150,20 @@ export const diskCases: readonly HardCase[] = [
     },
   },
   {
+    name: 'a backup folder that vanishes once the copy is made is missed by name, and the database is not blamed',
+    code: 'FOLDER_MISSING',
+    message: /backups .*(vanished|gone)/,
+    hint: /mounted|BACKUP_LOCAL_PATH/,
+    form: bigShop,
+    async provoke(scene) {
+      scene.service.updateConfig({ verify: 'full' });
+      const aside = join(scene.folder, 'aside');
+      const result = await backUpAndAt(scene, 'verify', () => renameSync(scene.backups, aside));
+      scene.mend(() => renameSync(aside, scene.backups));
+      return result;
+    },
+  },
+  {
     name: 'a WAL database on a full disk is not blamed for it, and keeps its backups elsewhere',
     code: 'DISK_FULL',
     message: /disk with the database .*shop\.sqlite is full/,

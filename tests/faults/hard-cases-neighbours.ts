@@ -1,13 +1,15 @@
 /** Hard cases of company: several of us on one backup folder. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { LOCK_FILE } from '../../src/engine/catalog/artifact.ts';
 import { Catalog } from '../../src/engine/catalog/catalog.ts';
+import { createServer } from '../../src/http/server.ts';
 import type { BackupResult } from '../../src/service/model.ts';
 import { openElsewhere } from '../support/scratch.ts';
+import { followSchedule } from './hard-cases-actors.ts';
 import { type HardCase, type Scene, WAIT_MS } from './hard-cases.ts';
 
 const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -26,17 +28,60 @@ export const neighbourCases: readonly HardCase[] = [
     },
   },
   {
-    name: 'the service and the command line at once follow each other, and share no number',
+    name: 'two services that follow their schedules on one backup folder share no number and prune together',
+    code: null,
+    form: { rows: 20_000 },
+    backedUpBefore: false,
+    async provoke(scene) {
+      const retentionCount = 5;
+      // Two rhythms, so that they meet at every distance.
+      const both = [
+        followSchedule(scene, { intervalMs: 240, runs: 20, retentionCount }),
+        followSchedule(scene, { intervalMs: 310, runs: 20, retentionCount }),
+      ];
+      const runs = (await Promise.all(both)).flat();
+      const made = runs.flatMap((run) => (run.result === 'success' ? [run.backup] : []));
+      assert.equal(new Set(made).size, made.length, 'no name twice');
+      const refusals = runs.flatMap((run) => run.error ?? []);
+      assert.equal(made.length + refusals.length, runs.length);
+      assert.ok(refusals.length > 0, 'they met');
+      for (const { code, message } of refusals) {
+        assert.equal(code, 'BUSY');
+        assert.match(message, /another run is using the backup folder .*backups/);
+      }
+      assert.ok(
+        refusals.some(({ message }) => /: process \d+, started by process \d+$/.test(message)),
+        'and it is said who held the folder',
+      );
+      await assertOneAtATime(scene, made.length, { kept: retentionCount });
+      return await scene.service.performBackup();
+    },
+  },
+  {
+    name: 'the page and the command line at once, three times over, follow each other, and share no number',
     code: null,
     form: { rows: 20_000 },
     async provoke(scene) {
-      const [first, second, third] = await Promise.all([
-        scene.service.performBackup(),
-        backUpByCommand(scene),
-        backUpByCommand(scene),
-      ]);
-      assert.ok(first.success && second.success && third.success);
-      await assertOneAtATime(scene, 5);
+      scene.service.updateConfig({ retentionCount: 100 });
+      const server = createServer({ service: scene.service, port: 0 });
+      scene.atEnd(() => server.stop());
+      const { url } = await server.listen();
+      const names = new Set<string | undefined>();
+      for (let round = 0; round < 3; round++) {
+        const made = await Promise.all([
+          backUpByPage(url),
+          backUpByCommand(scene),
+          backUpByPage(url),
+          backUpByCommand(scene),
+        ]);
+        for (const { success, filename } of made) {
+          assert.ok(success);
+          names.add(filename);
+        }
+      }
+      // Two clicks on the page may share a backup; two commands never do.
+      assert.ok(names.size >= 9, `${names.size} backups`);
+      await assertOneAtATime(scene, 2 + names.size);
       return await scene.service.performBackup();
     },
   },
@@ -80,12 +125,11 @@ async function later(service: Scene['service']): Promise<BackupResult> {
   return await service.performBackup();
 }
 
-async function assertOneAtATime(scene: Scene, count: number): Promise<void> {
+async function assertOneAtATime(scene: Scene, made: number, { kept = made } = {}): Promise<void> {
   const backups = await new Catalog(scene.backups).list();
-  assert.equal(backups.length, count);
   assert.deepEqual(
     backups.map((backup) => backup.manifest?.sequence),
-    Array.from({ length: count }, (_, index) => count - index),
+    Array.from({ length: kept }, (_, index) => made - index),
     'one number each, in the order in which they were made',
   );
   const moments = backups.map((backup) => backup.createdAt.getTime());
@@ -96,16 +140,18 @@ async function assertOneAtATime(scene: Scene, count: number): Promise<void> {
   );
 }
 
-async function backUpByCommand(scene: Scene): Promise<{ readonly success: boolean }> {
+type Answer = Pick<BackupResult, 'success' | 'filename'>;
+
+async function backUpByPage(url: string): Promise<Answer> {
+  const response = await fetch(`${url}/now`, { method: 'POST' });
+  return (await response.json()) as Answer; // the documented form
+}
+
+async function backUpByCommand(scene: Scene): Promise<Answer> {
   const places = ['--database', scene.databasePath, '--backups', scene.backups];
   const child = spawn(process.execPath, ['--no-env-file', cli, 'backup', '--json', ...places], {
     env: { PATH: process.env['PATH'], BACKUP_STATE_PATH: scene.statePath },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  let answer = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    answer += text;
-  });
-  await once(child, 'close');
-  return JSON.parse(answer) as { success: boolean }; // the documented form
+  return JSON.parse(await text(child.stdout)) as Answer; // the documented form
 }
