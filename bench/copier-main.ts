@@ -11,7 +11,6 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { digestFile } from '../src/engine/sqlite/digest.ts';
 import { pinDatabase } from '../src/engine/sqlite/live-database.ts';
 import { takeSnapshot } from '../src/engine/sqlite/snapshot.ts';
-import { openUnwritten } from '../src/engine/sqlite/verify.ts';
 
 const [work = '', database = '', destination = ''] = process.argv.slice(2);
 const ALL_PAGES = 2 ** 31 - 1;
@@ -41,7 +40,7 @@ const works = {
     connection.close();
   },
   'quick-check': () => {
-    const file = openUnwritten(database);
+    const file = new DatabaseSync(database, { readOnly: true });
     const said = Object.values(file.prepare('PRAGMA quick_check').get() ?? {})[0];
     file.close();
     if (said !== 'ok') throw new Error(`quick_check said ${String(said)}`);

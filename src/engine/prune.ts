@@ -10,6 +10,6 @@ export async function prune(
   context: StoryContext,
 ): Promise<readonly string[]> {
   const plan = planRetention(await catalog.list(), policy, { now: context.now() });
-  for (const { backup } of plan.removed) await catalog.remove(backup);
+  for (const { backup } of plan.removed) await catalog.remove(backup, { gently: true });
   return plan.removed.map(({ backup }) => backup.name);
 }

@@ -18,6 +18,7 @@ import { isLiveFile } from '../sqlite/stamp.ts';
 import { backupMoment, isBackupName, manifestName, STAGING_FOLDER } from './artifact.ts';
 import { explainFolderError } from './folder-error.ts';
 import { formatManifest, type Manifest, parseManifest } from './manifest.ts';
+import { removeGently } from './remove-gently.ts';
 
 export interface Backup {
   readonly name: string;
@@ -136,12 +137,12 @@ export class Catalog {
   }
 
   /** The file first: a manifest alone is no backup, a file alone would be a foreign one. Gone already is fine. */
-  async remove(backup: Backup): Promise<void> {
-    for (const path of [backup.path, join(this.folder, manifestName(backup.name))]) {
-      await unlink(path).catch((error: unknown) => {
-        if (errnoCode(error) !== 'ENOENT') throw explainFolderError(error, this.folder);
-      });
-    }
+  async remove(backup: Backup, { gently = false } = {}): Promise<void> {
+    const gone = (error: unknown) => {
+      if (errnoCode(error) !== 'ENOENT') throw explainFolderError(error, this.folder);
+    };
+    await (gently ? removeGently(backup.path) : unlink(backup.path)).catch(gone);
+    await unlink(join(this.folder, manifestName(backup.name))).catch(gone);
     await syncFolder(this.folder);
   }
 

@@ -6,6 +6,7 @@
  * lives; when it closes, the job stops at the next safe point. Terminal signals are the parent's to judge.
  */
 import { writeSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { makeBackup } from '../backup.ts';
 import { Catalog } from '../catalog/catalog.ts';
@@ -37,6 +38,7 @@ input.once('close', () => abort.abort());
 async function run(request: JobRequest): Promise<void> {
   let code = 0;
   try {
+    giveWay(request);
     send({ type: 'result', value: await carryOut(request) });
   } catch (error) {
     code = 1;
@@ -45,6 +47,11 @@ async function run(request: JobRequest): Promise<void> {
     send({ type: 'error', error: known.toJSON(), stack });
   }
   process.exit(code);
+}
+
+/** What nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took longer. */
+function giveWay({ kind }: JobRequest): void {
+  if (kind !== 'restore' && kind !== 'plan') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 }
 
 async function carryOut(request: JobRequest): Promise<unknown> {

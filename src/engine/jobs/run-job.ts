@@ -84,7 +84,9 @@ function died(how: string, complaint: string): BackupError {
   return new BackupError('JOB_DIED', `the job ended without an answer (${how})`, {
     hint:
       complaint.trim() === ''
-        ? 'It was killed, perhaps for want of memory. Try again.'
+        ? how === 'SIGBUS'
+          ? 'A file could not be read to its end: check the disk.'
+          : 'It was killed, perhaps for want of memory. Try again.'
         : `It said: ${complaint.trim()}`,
   });
 }

@@ -2,7 +2,7 @@
  * Judges one SQLite file that nobody writes to: does it open, does SQLite's own check pass, is it as long as its pages
  * say? The digest is computed on another core meanwhile, so it costs no time of its own.
  *
- * `quick_check` (1 GB of text in a second) misses what `integrity_check` (26 s) finds: indexes that disagree with their
+ * `quick_check` (1 GB of text in a third of a second) misses what `integrity_check` (26 s) finds: indexes that disagree with their
  * table. The first is for every backup, the second for drills and on demand.
  */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
@@ -59,9 +59,17 @@ export async function verifyFile(path: string, options: { method: VerifyMethod }
   return { sizeBytes, pageSize, pages, sha256: await digest };
 }
 
-/** Opens a file that nobody writes to: no lock is taken, and nothing appears beside a file in WAL mode. */
+/** As much of a file as SQLite maps at most, unless it was built for more. */
+const MAPPED_BYTES_MAX = 2 ** 31 - 64 * 1024;
+
+/**
+ * Opens a file that nobody writes to: no lock is taken, and nothing appears beside a file in WAL mode. Its pages are
+ * mapped, not read one by one, which makes `quick_check` three times as fast.
+ */
 export function openUnwritten(path: string): DatabaseSync {
-  return new DatabaseSync(`${pathToFileURL(path).href}?mode=ro&immutable=1`, { readOnly: true });
+  const file = new DatabaseSync(`${pathToFileURL(path).href}?mode=ro&immutable=1`, { readOnly: true });
+  file.exec(`PRAGMA mmap_size = ${MAPPED_BYTES_MAX}`);
+  return file;
 }
 
 function checkPages(path: string, method: VerifyMethod): { pageSize: number; pages: number } {
