@@ -484,6 +484,7 @@ export class BackupService implements BackupServicePort {
   async #backUp(run: ActiveRun, asked: BackupAsked): Promise<BackupResult> {
     try {
       run.hear({ type: 'step', name: 'checkpoint' });
+      await this.#warnOfEmptyFolder();
       const made = await this.#job<'backup'>(
         {
           kind: 'backup',
@@ -515,6 +516,18 @@ export class BackupService implements BackupServicePort {
     } finally {
       this.#joinable = null;
     }
+  }
+
+  /** A disk that is not mounted leaves an empty folder, which looks like a new one; the history knows better. */
+  async #warnOfEmptyFolder(): Promise<void> {
+    const last = this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0];
+    // A folder that can't be listed is explained by the run itself.
+    const backups = await this.#catalog.list().catch(() => null);
+    if (!last?.backup || backups?.length !== 0) return;
+    this.#options.log(
+      'warn',
+      `The backup folder ${this.#options.backupsPath} is empty, but ${last.backup} was made before. If nobody removed it, see whether the disk of that folder is mounted. A new backup is made all the same.`,
+    );
   }
 
   // ── schedule ──

@@ -116,6 +116,26 @@ export const diskCases: readonly HardCase[] = [
     },
   },
   {
+    name: 'an empty folder where backups were, as of a disk that is not mounted, gets a backup and a warning',
+    code: null,
+    async provoke(scene) {
+      const aside = join(scene.folder, 'aside');
+      renameSync(scene.backups, aside);
+      mkdirSync(scene.backups);
+      const warnings = () => scene.log.filter((line) => /^warn: .*backups is empty, but backup-.* mounted/.test(line));
+      assert.deepEqual(warnings(), []);
+      await scene.service.performBackup();
+      assert.equal(warnings().length, 1);
+      const result = await scene.service.performBackup();
+      assert.equal(warnings().length, 1, 'said once');
+      scene.mend(() => {
+        rmSync(scene.backups, { recursive: true });
+        renameSync(aside, scene.backups);
+      });
+      return result;
+    },
+  },
+  {
     name: 'a file where the backup folder should be is refused by name',
     code: 'FOLDER_MISSING',
     message: /backups is not a folder/,
