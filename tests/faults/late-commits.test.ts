@@ -1,16 +1,23 @@
 /**
  * Between the safety backup and the replacement the app goes on committing. An undo must bring back all of it: every
- * transaction that was acknowledged before the replacement, none torn.
+ * transaction that was acknowledged before the replacement, none torn, also when the restore was killed right after it.
  */
 import { expect, test } from 'bun:test';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
+import { lateLogOwner } from '../../src/engine/catalog/artifact.ts';
+import { Catalog } from '../../src/engine/catalog/catalog.ts';
+import type { RestoreRequest } from '../../src/engine/jobs/protocol.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { judgeBank, makeBank, startWriter } from '../support/bank.ts';
 
-test('an undo brings back what was committed between the safety backup and the replacement', async () => {
+/** A bank of which there is one backup, with transaction 1 alone. */
+async function openBank() {
   const folder = mkdtempSync(join(tmpdir(), 'velist-late-'));
   const database = join(folder, 'app.sqlite');
   const backups = join(folder, 'backups');
@@ -23,33 +30,87 @@ test('an undo brings back what was committed between the safety backup and the r
     },
     write: () => {},
   });
-  try {
-    makeBank(database, { sizeBytes: 24 * 1024 * 1024 });
-    const { filename = '' } = await service.performBackup(); // holds transaction 1 alone
-    const writer = await startWriter(database, { perSecond: 400, busyTimeoutMs: 20_000 });
-    const { safetyBackup } = await service.restore(filename);
-    const { errors } = await writer.stop();
-    expect(errors).toBe(0);
+  makeBank(database, { sizeBytes: 24 * 1024 * 1024 });
+  const { filename = '' } = await service.performBackup();
+  return {
+    database,
+    backups,
+    service,
+    filename,
+    async [Symbol.asyncDispose]() {
+      await service.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
 
-    const safety = judgeBank(join(backups, safetyBackup ?? ''));
-    expect(safety.complaint).toBeNull();
-    // The writer counts on where it was: its first number after the restore tells its last one before.
-    expect(safety.transactions).toBe(firstAfterRestore(database) - 1);
-    expect(readdirSync(backups).filter((entry) => entry.endsWith('.sqlite')).length).toBe(2);
+test('an undo brings back what was committed between the safety backup and the replacement', async () => {
+  await using bank = await openBank();
+  const { database, backups, service } = bank;
+  const writer = await startWriter(database, { perSecond: 400, busyTimeoutMs: 20_000 });
+  const { safetyBackup } = await service.restore(bank.filename);
+  const { errors } = await writer.stop();
+  expect(errors).toBe(0);
 
-    await service.undoRestore();
-    expect(judgeBank(database).transactions).toBe(safety.transactions);
-  } finally {
-    await service.close();
-    rmSync(folder, { recursive: true, force: true });
-  }
+  const safety = judgeBank(join(backups, safetyBackup ?? ''));
+  expect(safety.complaint).toBeNull();
+  expect(safety.transactions).toBe(lastBeforeRestore(database));
+  expect(readdirSync(backups).filter((entry) => entry.endsWith('.sqlite')).length).toBe(2);
+
+  await service.undoRestore();
+  expect(judgeBank(database).transactions).toBe(safety.transactions);
 }, 60_000);
 
-function firstAfterRestore(path: string): number {
+test('a restore killed right after the replacement loses none of it: the next run adds it to the safety backup', async () => {
+  await using bank = await openBank();
+  const { database, backups, service } = bank;
+  const writer = await startWriter(database, { perSecond: 400, busyTimeoutMs: 20_000 });
+  const request: RestoreRequest = {
+    kind: 'restore',
+    source: join(backups, bank.filename),
+    sourceName: bank.filename,
+    sha256: null,
+    databasePath: database,
+    folder: backups,
+    mode: 'online',
+    to: null,
+    expected: null,
+    user: null,
+    retention: { count: 10, startBurstMs: 0 },
+    lockWaitMs: 5_000,
+  };
+  expect(await killedRestore(request)).toBe('SIGKILL');
+  const { errors } = await writer.stop();
+  expect(errors).toBe(0);
+
+  const expected = lastBeforeRestore(database);
+  const [late = ''] = readdirSync(backups).filter((entry) => lateLogOwner(entry) !== null);
+  const first = judgeBank(join(backups, lateLogOwner(late) ?? ''));
+  expect(first.complaint).toBeNull();
+  expect(first.transactions).toBeLessThan(expected);
+  expect(statSync(join(backups, late)).mode & 0o777).toBe(0o600);
+
+  expect((await service.performBackup()).success).toBe(true);
+  const safety = (await new Catalog(backups).list()).filter((backup) => backup.manifest?.trigger === 'safety');
+  expect(safety.map((backup) => judgeBank(backup.path))).toEqual([{ complaint: null, transactions: expected }]);
+  expect(readdirSync(backups).filter((entry) => lateLogOwner(entry) !== null)).toEqual([]);
+}, 60_000);
+
+/** The writer counts on where it was: its first number after the restore tells its last one before. */
+function lastBeforeRestore(path: string): number {
   const connection = new DatabaseSync(path);
   try {
-    return Number(connection.prepare('SELECT min(id) AS n FROM log WHERE id > 1').get()?.['n']);
+    return Number(connection.prepare('SELECT min(id) - 1 AS n FROM log WHERE id > 1').get()?.['n']);
   } finally {
     connection.close();
   }
+}
+
+async function killedRestore(request: RestoreRequest): Promise<unknown> {
+  const script = fileURLToPath(new URL('./late-commits-main.ts', import.meta.url));
+  const child = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', script, JSON.stringify(request)], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const [, signal] = await once(child, 'exit');
+  return signal;
 }

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { makeDatabase, manifestOf, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
-import { nameBackup, STAGING_FOLDER } from './artifact.ts';
+import { lateLogName, lateLogSetAside, nameBackup, STAGING_FOLDER } from './artifact.ts';
 import { Catalog } from './catalog.ts';
 
 const scratch = scratchFolders();
@@ -129,7 +129,16 @@ test('a link or a folder under a backup’s name is not listed, and can not be f
 
 test('other files of the folder are not backups', async () => {
   const catalog = new Catalog(scratch());
-  const names = ['settings.json', '.velist-backup.lock', 'notes.sqlite', `${noon}.json`, `.${noon}.tmp`, `${noon}-wal`];
+  const names = [
+    'settings.json',
+    '.velist-backup.lock',
+    'notes.sqlite',
+    `${noon}.json`,
+    `.${noon}.tmp`,
+    `${noon}-wal`,
+    lateLogName(noon),
+    lateLogSetAside(noon),
+  ];
   for (const name of names) writeFileSync(join(catalog.folder, name), '{}');
   expect(await catalog.list()).toEqual([]);
 });
@@ -180,6 +189,7 @@ test('a name that is none is refused before anything is looked at', async () => 
     '/etc/passwd',
     'latest',
     `${noon}/../x`,
+    lateLogName(noon),
     `${noon}\0`,
     '__proto__',
     '',

@@ -88,24 +88,27 @@ export async function takeSnapshot(
 
 /**
  * A backup and the log that went on from it, as one file at `destination` (must not exist). Both are left as they are.
+ * The log ends with a commit: a part of it could bring back older pages than the backup has.
  *
  * @throws BackupError VERIFY_FAILED when the log can't be replayed to its end.
  */
 export function replayLog(backup: string, log: string, destination: string): Snapshot {
+  const end = lastCommit(log);
+  if (end?.bytes !== statSync(log).size) throw cannotReplay(log, end);
   copyFileSync(backup, destination, constants.COPYFILE_FICLONE);
   copyFileSync(log, `${destination}-wal`, constants.COPYFILE_FICLONE);
-  const wanted = lastCommit(log);
-  const replayed = makeSingleFile(destination);
-  if (wanted === null || replayed?.frame !== wanted.frame) {
-    throw new BackupError(
-      'VERIFY_FAILED',
-      `${log} can be replayed to frame ${replayed?.frame ?? 0} of ${wanted?.frame ?? 0}`,
-      {
-        hint: 'It is not the log of that backup, or the disk damaged it.',
-      },
-    );
-  }
+  if (makeSingleFile(destination)?.frame !== end.frame) throw cannotReplay(log, end);
   return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
+}
+
+function cannotReplay(log: string, end: LogEnd | null): BackupError {
+  return new BackupError(
+    'VERIFY_FAILED',
+    `${log} can't be replayed to its end; it is good up to frame ${end?.frame ?? 0}`,
+    {
+      hint: 'It was damaged or changed after it was written; check the disk.',
+    },
+  );
 }
 
 async function copyUnderPin(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<CopyMethod> {
