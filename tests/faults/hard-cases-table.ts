@@ -1,15 +1,54 @@
-/** Prints the hard cases as a Markdown table, from real runs: what was said, and what remains. */
-import { checkHardCase } from './hard-cases.ts';
+/**
+ * The hard cases as Markdown, from real runs: what was said, and what remains. Needs root, for its small disks.
+ *
+ *     bun tests/faults/hard-cases-table.ts                            prints the tables
+ *     bun tests/faults/hard-cases-table.ts --markdown docs/hard-cases.md
+ *     bun fmt --write --no-script docs/hard-cases.md
+ */
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { checkHardCase, type HardCase } from './hard-cases.ts';
 import { clockCases } from './hard-cases-clock.ts';
 import { databaseCases } from './hard-cases-database.ts';
 import { diskCases } from './hard-cases-disk.ts';
 import { neighbourCases } from './hard-cases-neighbours.ts';
 
-console.log('| case | code | message | hint | verdict | what remains |\n|---|---|---|---|---|---|');
-for (const hardCase of [...diskCases, ...databaseCases, ...neighbourCases, ...clockCases]) {
-  const { error, verdict, remains } = await checkHardCase(hardCase);
-  const cells = [hardCase.name, error?.code ?? 'done', error?.message ?? '', error?.hint ?? '', verdict, remains];
-  console.log(`| ${cells.map(toCell).join(' | ')} |`);
+const chapters: Readonly<Record<string, readonly HardCase[]>> = {
+  'The disk and the backup folder': diskCases,
+  'The database': databaseCases,
+  'Several of us on one folder': neighbourCases,
+  'The clock': clockCases,
+};
+
+const introduction = `# Hard cases
+
+What a backup meets when the machine, the database or the neighbours misbehave, and what it says then. This page is
+written by \`npx bun tests/faults/hard-cases-table.ts --markdown docs/hard-cases.md\`: every row is a run through a real
+service and its real job process, and the messages are those of that run, with the paths shortened. The same cases are
+tests (\`tests/faults/hard-cases.test.ts\`).
+
+In every case it was checked that the backups made before are as they were, to the byte; that a failed run left no
+backup, no half file and no staging folder; that page and run history say the same as the answer; and that after the
+mend the next run is good, holds every row, and is the newest by number.
+`;
+
+const { markdown } = parseArgs({ options: { markdown: { type: 'string' } } }).values;
+const tables: string[] = [];
+for (const [title, cases] of Object.entries(chapters)) tables.push(`## ${title}\n\n${await table(cases)}`);
+if (markdown === undefined) console.log(tables.join('\n'));
+else writeFileSync(markdown, `${introduction}\n${tables.join('\n')}`);
+
+async function table(cases: readonly HardCase[]): Promise<string> {
+  const rows = [
+    ['fault', 'answer', 'hint', 'verdict on the page', 'what remains'],
+    ['---', '---', '---', '---', '---'],
+  ];
+  for (const hardCase of cases) {
+    const { error, verdict, remains } = await checkHardCase(hardCase);
+    const answer = error ? `\`${error.code}\` ${toCell(error.message)}` : 'done';
+    rows.push([toCell(hardCase.name), answer, toCell(error?.hint ?? ''), verdict, remains]);
+  }
+  return rows.map((cells) => `| ${cells.join(' | ')} |\n`).join('');
 }
 
 /** Scratch folders have another name at each run. */
