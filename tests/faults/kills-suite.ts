@@ -5,8 +5,8 @@
  * - the live database passes SQLite's full check and its sums, and holds every acknowledged commit; after a restore it
  *   is wholly what it was, with what was committed since, or wholly the backup, with what was committed since;
  * - everything that is listed has a manifest, the digest that the manifest says, and is one whole moment;
- * - what a restore replaced is in a safety backup;
- * - the next run cleans up.
+ * - what a restore replaced is in a safety backup, every acknowledged commit of it, after the next run at the latest;
+ * - the next run cleans up, and gives the database back the journal mode that it had.
  *
  * A moment is an event of the job and a delay, drawn from how long that step was seen to take.
  */
@@ -315,7 +315,7 @@ class Field {
     const entries = readdirSync(this.#backups);
     for (const entry of entries) {
       if (isBackupName(entry) && !entries.includes(`${entry}.json`)) this.#lose(`${entry} was left without manifest`);
-      if (entry.endsWith('.tmp')) this.#lose(`${entry} was left by a killed run`);
+      if (entry.endsWith('.tmp') || entry.includes('late-')) this.#lose(`${entry} was left by a killed run`);
       if (entry.endsWith('.sqlite.json') && !entries.includes(entry.replace(/\.json$/, ''))) {
         count(this.#report.oddities, 'a manifest without its file stays in the backup folder');
         unlinkSync(join(this.#backups, entry));
@@ -328,6 +328,11 @@ class Field {
       if (known.has(entry)) continue;
       count(this.#report.oddities, `left beside the database: ${entry.replaceAll(/\d+/g, 'N')}`);
       unlinkSync(join(this.#database, '..', entry));
+    }
+    const mode = journalModeOf(this.#database);
+    if (mode !== this.#form.journalMode) {
+      this.#lose(`a run left the database in journal mode ${mode}`);
+      settle(this.#database, this.#form.journalMode);
     }
     await this.#removeOldSafetyBackups();
   }
@@ -363,9 +368,14 @@ class Field {
     const wasReplaced = replacedFile || (asBefore !== null && restored === null);
     if (wasReplaced) this.#report.replaced++;
 
-    const listed = await this.#judgeListed(where);
+    let listed = await this.#judgeListed(where);
+    const changedMode = journalModeOf(this.#database) !== this.#form.journalMode;
+    if (end.killed && (wasReplaced || changedMode)) {
+      await this.#finishedRun();
+      listed = await this.#judgeListed(`${where}, after the next run`);
+    }
     const added = listed.filter((backup) => !wish.before.some(({ name }) => name === backup.name));
-    if (wasReplaced) this.#judgeSafety(added, wish, log, since, acknowledgedBefore, end, where);
+    if (wasReplaced) this.#judgeSafety(added, wish, log, since, acknowledgedBefore, where);
     if (wish.kind === 'file') this.#judgeNewFile(wish, end, where);
     if (!end.killed && end.result !== null && wish.kind !== 'backup' && wish.kind !== 'file' && restored !== null)
       this.#lose(`${where}: the restore ended well and its backup is not there`);
@@ -393,12 +403,6 @@ class Field {
     if (existsSync(`${this.#database}-journal`)) settle(this.#database);
     const { complaint } = judgeLedger(this.#database, { unwritten: false, gapless: false });
     if (complaint !== null) this.#lose(`${where}: the live database: ${complaint}`);
-    const mode = this.#form.journalMode;
-    const found = journalModeOf(this.#database);
-    if (found !== mode) {
-      count(this.#report.oddities, `${where}: the database was left in journal mode ${found} instead of ${mode}`);
-      if (this.#writers.length === 0) settle(this.#database, mode);
-    }
     return readLog(this.#database, { unwritten: false });
   }
 
@@ -419,14 +423,13 @@ class Field {
     return listed;
   }
 
-  /** What was replaced is in a safety backup: all that was acknowledged before, and when the restore ended well, all. */
+  /** All that was acknowledged before the replacement is in a safety backup. */
   #judgeSafety(
     added: readonly Backup[],
     wish: Wish,
     log: readonly string[],
     since: Since,
     acknowledgedBefore: readonly number[],
-    end: JobEnd,
     where: string,
   ): void {
     const safety = added.find((backup) => backup.manifest?.trigger === 'safety');
@@ -446,9 +449,7 @@ class Field {
       const next = later.find((entry) => entry.writer === writer)?.n ?? (since.acknowledged[writer] ?? 0) + 1;
       const missing = next - last - 1;
       if (missing <= 0) continue;
-      const what = 'commits made while a restore ran are neither in its safety backup nor in the database';
-      if (end.result !== null) this.#lose(`${where}: ${missing} ${what}`);
-      else count(this.#report.oddities, `${wish.kind}, killed in ${end.lastSaid} (${this.#form.journalMode}): ${what}`);
+      this.#lose(`${where}: ${missing} commits made while it ran are neither in its safety backup nor in the database`);
     }
   }
 
