@@ -2,12 +2,12 @@
  * The story of one backup: lock, room, pin, copy, verify, publish, prune. Runs in a job's own process. Killed anywhere,
  * it leaves only a staging folder that the next run removes.
  */
-import { existsSync, readdirSync, realpathSync, rmSync, statfsSync, unlinkSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, rmSync, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { isBackupName, LOCK_FILE, STAGING_FOLDER } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
-import { explainFolderError } from './catalog/folder-error.ts';
+import { diskFull, explainFolderError, freeBytes } from './catalog/folder-error.ts';
 import { MANIFEST_FORMAT, type Manifest, versions } from './catalog/manifest.ts';
 import { BackupError } from './errors.ts';
 import type { BackupRequest, MadeBackup, StoryContext } from './jobs/protocol.ts';
@@ -35,7 +35,7 @@ export async function makeBackup(request: BackupRequest, context: StoryContext):
     return await makeBackupUnderLock(catalog, request, context);
   } catch (error) {
     // What concerns the database was explained where it was opened.
-    throw explainFolderError(error, request.folder);
+    throw explainFolderError(error, request.folder, { neededBytes: () => roomFor(request.databasePath, context) });
   }
 }
 
@@ -168,22 +168,14 @@ function complaintAboutLive(databasePath: string): string | null {
 }
 
 function checkRoom(folder: string, databasePath: string, context: StoryContext): void {
-  const stamp = stampDatabase(databasePath, { nowMs: context.now().getTime() });
-  const neededBytes = stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0) + DISK_RESERVE_BYTES;
-  const { bavail, bsize } = statfsSync(folder);
-  const freeBytes = Number(bavail) * Number(bsize);
-  if (freeBytes >= neededBytes) return;
-  throw new BackupError(
-    'DISK_FULL',
-    `the disk with ${folder} is full: ${inMegabytes(neededBytes)} needed, ${inMegabytes(freeBytes)} free`,
-    {
-      hint: 'Free space on that disk or lower the retention; existing backups were not touched.',
-    },
-  );
+  const neededBytes = roomFor(databasePath, context);
+  if (freeBytes(folder) < neededBytes) throw diskFull(folder, { neededBytes });
 }
 
-function inMegabytes(bytes: number): string {
-  return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+/** The copy can't be larger than main file and log together. */
+function roomFor(databasePath: string, context: StoryContext): number {
+  const stamp = stampDatabase(databasePath, { nowMs: context.now().getTime() });
+  return stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0) + DISK_RESERVE_BYTES;
 }
 
 function describe(

@@ -37,10 +37,7 @@ export function explainFolderError(
     });
   }
   if (code === 'ENOSPC' || code === 'EDQUOT' || isSqliteFull(error)) {
-    return new BackupError('DISK_FULL', `the disk with ${folder} is full: ${describeRoom(folder, neededBytes)}`, {
-      hint: 'Free space on that disk or lower the retention, then try again; existing backups were not touched.',
-      cause: error,
-    });
+    return diskFull(folder, { neededBytes: neededBytes?.(), cause: error });
   }
   if (code === 'EROFS') {
     return new BackupError('NO_PERMISSION', `${folder} can't be written: its file system is read-only`, {
@@ -58,11 +55,25 @@ export function explainFolderError(
   return BackupError.from(error);
 }
 
-/** `118.0 MB needed, 63.9 MB free`. */
-function describeRoom(folder: string, neededBytes?: () => number): string {
+/** Says how much is free, and how much is needed where that is known. */
+export function diskFull(
+  folder: string,
+  { neededBytes, cause }: { readonly neededBytes: number | undefined; readonly cause?: unknown },
+): BackupError {
+  const needed = neededBytes === undefined ? '' : `${inMegabytes(neededBytes)} needed, `;
+  return new BackupError(
+    'DISK_FULL',
+    `the disk with ${folder} is full: ${needed}${inMegabytes(freeBytes(folder))} free`,
+    {
+      hint: 'Free space on that disk or lower the retention, then try again; existing backups were not touched.',
+      cause,
+    },
+  );
+}
+
+export function freeBytes(folder: string): number {
   const { bavail, bsize } = statfsSync(folder);
-  const free = `${inMegabytes(Number(bavail) * Number(bsize))} free`;
-  return neededBytes ? `${inMegabytes(neededBytes())} needed, ${free}` : free;
+  return Number(bavail) * Number(bsize);
 }
 
 function inMegabytes(bytes: number): string {

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { ask, makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
+import { ask, makeDatabase, openElsewhere, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { pinDatabase } from './live-database.ts';
 import { takeSnapshot } from './snapshot.ts';
 import { verifyFile } from './verify.ts';
@@ -37,6 +37,19 @@ for (const journalMode of ['wal', 'delete'] as const) {
     }
   });
 }
+
+test('a database that was swapped for another under the pin is refused: its log may be the other’s', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  makeDatabase(live);
+  const pinned = pinDatabase(live, { now });
+  for (const suffix of ['', '-wal', '-shm']) {
+    if (existsSync(live + suffix)) renameSync(live + suffix, `${live}.old${suffix}`);
+  }
+  makeDatabase(live, { rows: 7 });
+  const destination = join(scratch(), 'snapshot.sqlite');
+  const { code } = await refusal(() => takeSnapshot(pinned, destination, quiet));
+  expect(code).toBe('DB_CHANGED');
+});
 
 test('what others commit and checkpoint under the pin can not tear the copy, and the live database keeps it', async () => {
   const live = join(scratch(), 'shop.sqlite');

@@ -67,7 +67,7 @@ const WAL_COPIES_MAX = 3;
 /**
  * Copies the pinned database to `destination` (must not exist) and releases the pin.
  *
- * @throws BackupError DISK_FULL, NO_PERMISSION, ABORTED, INTERNAL.
+ * @throws BackupError DISK_FULL, NO_PERMISSION, DB_CHANGED, ABORTED, INTERNAL.
  */
 export async function takeSnapshot(
   pinned: PinnedDatabase,
@@ -78,6 +78,7 @@ export async function takeSnapshot(
   try {
     if (pinned.mayCopy) method = await copyUnderPin(pinned, destination, options);
     else pinned.vacuumInto(destination);
+    checkSameFile(pinned);
   } finally {
     if (!options.keepPin) pinned[Symbol.dispose]();
   }
@@ -118,6 +119,16 @@ async function copyUnderPin(pin: PinnedDatabase, destination: string, options: S
   if (await clone(pin.path, destination)) return 'pinned-clone';
   await copyDescriptor(pin.descriptor, destination, options);
   return 'pinned-copy';
+}
+
+/** Its log was read by name: had another database taken that name meanwhile, the copy would be of both. */
+function checkSameFile(pin: PinnedDatabase): void {
+  const pinned = fstatSync(pin.descriptor, { bigint: true });
+  const now = statSync(pin.path, { bigint: true, throwIfNoEntry: false });
+  if (now?.ino === pinned.ino && now.dev === pinned.dev) return;
+  throw new BackupError('DB_CHANGED', `${pin.path} was moved away or replaced while it was copied`, {
+    hint: 'The copy was dropped; nothing else was changed. The next run backs up the file that is there then.',
+  });
 }
 
 async function copyLog(from: string, to: string, options: SnapshotOptions): Promise<void> {
