@@ -18,9 +18,7 @@ import {
   linkSync,
   openSync,
   readdirSync,
-  readlinkSync,
   readSync,
-  realpathSync,
   renameSync,
   statSync,
   unlinkSync,
@@ -30,6 +28,7 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../errors.ts';
 import { openConnection, pragma, sqliteCode } from './live-database.ts';
+import { isOpenSomewhere } from './open-files.ts';
 import { openUnwritten } from './verify.ts';
 
 /**
@@ -281,24 +280,6 @@ function returnToWal(connection: DatabaseSync): void {
   } catch (error) {
     if (!isBusy(error)) throw error;
   }
-}
-
-/** Descriptors of other processes on this file, as far as /proc shows them; there are none elsewhere than on Linux. */
-function isOpenSomewhere(path: string): boolean {
-  if (!existsSync('/proc/self/fd')) return false;
-  const real = realpathSync(path);
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .some((pid) => {
-      try {
-        return readdirSync(`/proc/${pid}/fd`).some(
-          (descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`) === real,
-        );
-      } catch {
-        // The process ended meanwhile, or is another user's.
-        return false;
-      }
-    });
 }
 
 /** The mode is in the file's header, so a file from elsewhere may bring another than the database had. */
