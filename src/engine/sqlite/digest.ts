@@ -1,4 +1,4 @@
-/** SHA-256 of a file, on a thread of its own so that a check of the same file can use the other core. */
+/** SHA-256 of a file, on a thread of its own so that the copy or the check of the same file can use the other core. */
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -6,25 +6,82 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 const CHUNK_BYTES = 1024 * 1024;
 
 export function digestInBackground(path: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL(import.meta.url), { workerData: { digestOf: path } });
-    worker.once('message', (sha256: string) => resolve(sha256));
-    worker.once('error', reject);
-    worker.once('exit', (code) => reject(new Error(`the digest thread ended with code ${code}`)));
-  });
+  const digest = new FollowingDigest(path);
+  return digest.end();
 }
 
-export function digestFile(path: string): string {
-  const file = openSync(path, 'r');
-  try {
-    const hash = createHash('sha256');
-    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-    for (let length = readSync(file, chunk); length > 0; length = readSync(file, chunk))
-      hash.update(chunk.subarray(0, length));
-    return hash.digest('hex');
-  } finally {
-    closeSync(file);
+/** Digests a file while it is written, from its begin to where it was told that the bytes are final. */
+export class FollowingDigest implements Disposable {
+  readonly #worker: Worker;
+  readonly #sha256: Promise<string>;
+
+  constructor(path: string) {
+    this.#worker = new Worker(new URL(import.meta.url), { workerData: { digestOf: path } });
+    this.#sha256 = new Promise((resolve, reject) => {
+      this.#worker.once('message', resolve);
+      this.#worker.once('error', reject);
+      this.#worker.once('exit', (code) => reject(new Error(`the digest thread ended with code ${code}`)));
+    });
+    // Who is stopped by another failure hears of it by that one.
+    this.#sha256.catch(() => {});
+  }
+
+  /** The file's first so many bytes will not change any more. */
+  follow(bytes: number): void {
+    this.#worker.postMessage(bytes);
+  }
+
+  /** The file is whole. */
+  end(): Promise<string> {
+    this.#worker.postMessage(Number.POSITIVE_INFINITY);
+    return this.#sha256;
+  }
+
+  /** Lets go of a digest that nobody wants any more. */
+  [Symbol.dispose](): void {
+    void this.#worker.terminate();
   }
 }
 
-if (!isMainThread && typeof workerData?.digestOf === 'string') parentPort?.postMessage(digestFile(workerData.digestOf));
+export function digestFile(path: string): string {
+  const digest = new PartialDigest(path);
+  digest.goOn(Number.POSITIVE_INFINITY);
+  return digest.end();
+}
+
+class PartialDigest {
+  readonly #file: number;
+  readonly #hash = createHash('sha256');
+  readonly #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  #done = 0;
+
+  constructor(path: string) {
+    this.#file = openSync(path, 'r');
+  }
+
+  goOn(untilBytes: number): void {
+    while (this.#done < untilBytes) {
+      const length = readSync(this.#file, this.#chunk, 0, Math.min(CHUNK_BYTES, untilBytes - this.#done), this.#done);
+      if (length === 0) return;
+      this.#hash.update(this.#chunk.subarray(0, length));
+      this.#done += length;
+    }
+  }
+
+  end(): string {
+    closeSync(this.#file);
+    return this.#hash.digest('hex');
+  }
+}
+
+if (!isMainThread && typeof workerData?.digestOf === 'string') {
+  const path: string = workerData.digestOf;
+  let digest: PartialDigest | undefined;
+  parentPort?.on('message', (bytes: number) => {
+    digest ??= new PartialDigest(path);
+    digest.goOn(bytes);
+    if (bytes !== Number.POSITIVE_INFINITY) return;
+    parentPort?.postMessage(digest.end());
+    parentPort?.close();
+  });
+}

@@ -10,6 +10,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { BackupError, errnoCode } from '../errors.ts';
 import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
+import { type LogEnd, readSalts } from './wal.ts';
 
 /** The row of `PRAGMA wal_checkpoint(PASSIVE)`: frames in the log, frames merged; null when none was issued. */
 export interface CheckpointRow {
@@ -26,6 +27,8 @@ export interface PinnedDatabase {
   readonly pages: number;
   readonly journalMode: string;
   readonly checkpoint: CheckpointRow | null;
+  /** All of the log up to here was in the main file before the pin; null when some of it was not, or nobody knows. */
+  readonly merged: LogEnd | null;
   /** False on a network file system, where the pin may not be seen by others: then only SQLite itself may copy. */
   readonly mayCopy: boolean;
   readonly pinnedAt: Date;
@@ -99,6 +102,8 @@ function pin(
 ): PinnedDatabase {
   const deadline = performance.now() + at.timeoutMs;
   const journalMode = String(onceFree(() => pragma(connection, 'journal_mode'), deadline));
+  // Before the checkpoint: if the log restarts in between, its salts tell.
+  const salts = journalMode === 'wal' ? readSalts(`${at.path}-wal`) : '';
   const checkpoint = journalMode === 'wal' && mayCheckpoint(connection) ? checkpointPassively(connection) : null;
   connection.exec('BEGIN');
   // BEGIN alone takes no snapshot; the first read does.
@@ -115,6 +120,7 @@ function pin(
     pages: Number(pragma(connection, 'page_count')),
     journalMode,
     checkpoint,
+    merged: isComplete(checkpoint) ? { salts, frame: checkpoint.mergedFrames } : null,
     mayCopy: !onNetwork,
     pinnedAt,
     stamp,
@@ -214,6 +220,10 @@ function checkpointPassively(connection: DatabaseSync): CheckpointRow {
   // app without busy timeout failed beside TRUNCATE). It reports busy as a row, not as an error.
   const row = connection.prepare('PRAGMA wal_checkpoint(PASSIVE)').get();
   return { busy: row?.busy === 1, logFrames: Number(row?.log), mergedFrames: Number(row?.checkpointed) };
+}
+
+function isComplete(row: CheckpointRow | null): row is CheckpointRow {
+  return row !== null && !row.busy && row.logFrames >= 0 && row.logFrames === row.mergedFrames;
 }
 
 /**

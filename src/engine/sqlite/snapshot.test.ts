@@ -38,6 +38,48 @@ for (const journalMode of ['wal', 'delete'] as const) {
   });
 }
 
+test('where nothing is in the log alone, the copy is final as it is written, and was digested meanwhile', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  makeDatabase(live);
+  const app = await openElsewhere(live);
+  try {
+    await app.ask("INSERT INTO notes (text) VALUES ('merged by the pin') RETURNING id");
+    const destination = join(scratch(), 'snapshot.sqlite');
+    const snapshot = await takeSnapshot(pinDatabase(live, { now }), destination, quiet);
+    const { sha256 } = await verifyFile(destination, { method: 'full' });
+    expect(await snapshot.sha256).toBe(sha256);
+    expect([...readFileSync(destination).subarray(18, 20)]).toEqual([1, 1]);
+    expect(ask(destination, "SELECT count(*) FROM notes WHERE text = 'merged by the pin'")).toBe(1);
+  } finally {
+    await app.close();
+  }
+});
+
+for (const when of ['grew', 'restarted'] as const) {
+  test(`a log that ${when} between the checkpoint and the copy is replayed`, async () => {
+    const live = join(scratch(), 'shop.sqlite');
+    makeDatabase(live);
+    const app = await openElsewhere(live);
+    try {
+      await app.ask("INSERT INTO notes (text) VALUES ('first') RETURNING id");
+      // A reader that holds an older moment keeps the log from restarting.
+      const reader = when === 'grew' ? pinDatabase(live, { now }) : null;
+      await app.ask("INSERT INTO notes (text) VALUES ('second') RETURNING id");
+      reader?.[Symbol.dispose]();
+      const pinned = pinDatabase(live, { now });
+      expect(pinned.merged).not.toBeNull();
+      await app.ask("UPDATE notes SET text = 'third' WHERE text = 'second' RETURNING id");
+      const destination = join(scratch(), 'snapshot.sqlite');
+      const snapshot = await takeSnapshot(pinned, destination, quiet);
+      expect(snapshot.sha256).toBeUndefined();
+      await verifyFile(destination, { method: 'full' });
+      expect(ask(destination, "SELECT count(*) FROM notes WHERE text IN ('second', 'third')")).toBe(1);
+    } finally {
+      await app.close();
+    }
+  });
+}
+
 test('a database that was swapped for another under the pin is refused: its log may be the other’s', async () => {
   const live = join(scratch(), 'shop.sqlite');
   makeDatabase(live);

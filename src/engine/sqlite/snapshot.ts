@@ -14,7 +14,6 @@ import {
   closeSync,
   constants,
   copyFileSync,
-  existsSync,
   fdatasync,
   fstatSync,
   openSync,
@@ -26,9 +25,10 @@ import {
 import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { BackupError, errnoCode } from '../errors.ts';
+import { FollowingDigest } from './digest.ts';
 import { pragma, type PinnedDatabase } from './live-database.ts';
 import { clone } from './reflink.ts';
-import { lastCommit, type LogEnd, readLogHeader, saltsOf, WAL_HEADER_BYTES } from './wal.ts';
+import { endsAt, lastCommit, type LogEnd, readLogHeader, readSalts } from './wal.ts';
 
 const flush = promisify(fdatasync);
 
@@ -48,6 +48,8 @@ export interface PinnedSnapshot extends Snapshot {
   readonly method: CopyMethod;
   /** The newest commit of the log that is in the copy; null where it needed none. */
   readonly logEnd: LogEnd | null;
+  /** Digest of the file, where it could be taken while the file was written. */
+  readonly sha256?: Promise<string>;
 }
 
 export interface SnapshotOptions {
@@ -74,17 +76,18 @@ export async function takeSnapshot(
   destination: string,
   options: SnapshotOptions,
 ): Promise<PinnedSnapshot> {
-  let method: CopyMethod = 'vacuum-into';
+  let copied: Copied = { method: 'vacuum-into', isSingleFile: false };
   try {
-    if (pinned.mayCopy) method = await copyUnderPin(pinned, destination, options);
+    if (pinned.mayCopy) copied = await copyUnderPin(pinned, destination, options);
     else pinned.vacuumInto(destination);
     checkSameFile(pinned);
   } finally {
     if (!options.keepPin) pinned[Symbol.dispose]();
   }
   options.signal.throwIfAborted();
-  const logEnd = makeSingleFile(destination);
-  return { path: destination, sizeBytes: statSync(destination).size, method, logEnd } as PinnedSnapshot; // the brand
+  const { isSingleFile, ...how } = copied;
+  const logEnd = isSingleFile ? pinned.merged : makeSingleFile(destination);
+  return { path: destination, sizeBytes: statSync(destination).size, logEnd, ...how } as PinnedSnapshot; // the brand
 }
 
 /**
@@ -112,13 +115,63 @@ function cannotReplay(log: string, end: LogEnd | null): BackupError {
   );
 }
 
-async function copyUnderPin(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<CopyMethod> {
-  if (pin.journalMode === 'wal') {
-    await copyLog(`${pin.path}-wal`, `${destination}-wal`, options);
+interface Copied {
+  readonly method: CopyMethod;
+  /** Nothing is left to be replayed into it. */
+  readonly isSingleFile: boolean;
+  readonly sha256?: Promise<string>;
+}
+
+async function copyUnderPin(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<Copied> {
+  const isSingleFile = isAllInMainFile(pin);
+  if (pin.journalMode === 'wal' && !isSingleFile) await copyLog(`${pin.path}-wal`, `${destination}-wal`, options);
+  if (await clone(pin.path, destination)) {
+    if (isSingleFile) leaveWalMode(destination);
+    return { method: 'pinned-clone', isSingleFile };
   }
-  if (await clone(pin.path, destination)) return 'pinned-clone';
-  await copyDescriptor(pin.descriptor, destination, options);
-  return 'pinned-copy';
+  if (!isSingleFile) {
+    await copyDescriptor(pin.descriptor, destination, options);
+    return { method: 'pinned-copy', isSingleFile };
+  }
+  const digest = new FollowingDigest(destination);
+  try {
+    await copyDescriptor(pin.descriptor, destination, {
+      ...options,
+      change: sayRollbackMode,
+      onWritten: (bytes) => digest.follow(bytes),
+    });
+    return { method: 'pinned-copy', isSingleFile, sha256: digest.end() };
+  } catch (error) {
+    digest[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * Without commits that are in the log alone nobody can change the main file under the pin: what is committed from now
+ * on lies behind the pin. So the log is not needed, and the copy is final as it is written.
+ */
+function isAllInMainFile(pin: PinnedDatabase): boolean {
+  if (fstatSync(pin.descriptor).size !== pin.pages * pin.pageSize) return false;
+  if (pin.journalMode !== 'wal') return true;
+  return pin.merged !== null && endsAt(`${pin.path}-wal`, pin.merged);
+}
+
+/** https://sqlite.org/fileformat2.html#file_format_version_numbers: 1 is a rollback journal, 2 is WAL. */
+const FORMAT_VERSIONS_AT = 18;
+const ROLLBACK_MODE = Buffer.from([1, 1]);
+
+function sayRollbackMode(chunk: Buffer, position: number): void {
+  if (position === 0) ROLLBACK_MODE.copy(chunk, FORMAT_VERSIONS_AT);
+}
+
+function leaveWalMode(path: string): void {
+  const file = openSync(path, 'r+');
+  try {
+    writeSync(file, ROLLBACK_MODE, 0, ROLLBACK_MODE.length, FORMAT_VERSIONS_AT);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Its log was read by name: had another database taken that name meanwhile, the copy would be of both. */
@@ -161,7 +214,12 @@ async function copyLog(from: string, to: string, options: SnapshotOptions): Prom
 async function copyDescriptor(
   from: number,
   destination: string,
-  options: SnapshotOptions & { untilBytes?: number },
+  options: SnapshotOptions & {
+    untilBytes?: number;
+    /** Changes what was read before it is written. */
+    change?: (chunk: Buffer, position: number) => void;
+    onWritten?: (bytes: number) => void;
+  },
 ): Promise<void> {
   const paceBytes = options.paceBytes ?? PACE_BYTES;
   const totalBytes = fstatSync(from).size;
@@ -174,8 +232,10 @@ async function copyDescriptor(
     for (let done = 0; ;) {
       const length = readSync(from, chunk, 0, Math.min(CHUNK_BYTES, untilBytes - done), done);
       if (length === 0) break;
+      options.change?.(chunk, done);
       writeWhole(to, chunk, length, done);
       done += length;
+      options.onWritten?.(done);
       unsynced += length;
       if (paceBytes > 0 && unsynced >= paceBytes) {
         // One stretch is flushed while the next is copied; never more than two are dirty.
@@ -218,20 +278,8 @@ function makeSingleFile(path: string): LogEnd | null {
         hint: 'Try again; if it persists, run a check of the disk.',
       });
     }
-    return salts === null || frame <= 0 ? null : { salts, frame };
+    return frame <= 0 ? null : { salts, frame };
   } finally {
     copy.close();
-  }
-}
-
-/** Of a log that nobody writes. */
-function readSalts(path: string): string | null {
-  if (!existsSync(path)) return null;
-  const log = openSync(path, 'r');
-  try {
-    const header = readLogHeader(log);
-    return header.length < WAL_HEADER_BYTES ? null : saltsOf(header);
-  } finally {
-    closeSync(log);
   }
 }

@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { BackupError } from '../errors.ts';
 import { digestInBackground } from './digest.ts';
 import { pragma } from './live-database.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { PinnedSnapshot, Snapshot } from './snapshot.ts';
 
 export type VerifyMethod = 'quick' | 'full';
 
@@ -35,21 +35,24 @@ export interface VerifiedSnapshot extends Findings {
 
 /** @throws BackupError VERIFY_FAILED with SQLite's first complaint. */
 export async function verifySnapshot(
-  snapshot: Snapshot,
+  snapshot: Snapshot & Pick<PinnedSnapshot, 'sha256'>,
   options: { method: VerifyMethod; now: () => Date },
 ): Promise<VerifiedSnapshot> {
-  const findings = await verifyFile(snapshot.path, options);
+  const findings = await verifyFile(snapshot.path, { ...options, sha256: snapshot.sha256 });
   return { ...findings, path: snapshot.path, method: options.method, verifiedAt: options.now() } as VerifiedSnapshot; // the brand
 }
 
 /**
  * @throws BackupError VERIFY_FAILED when the file is not a whole, sound database.
  */
-export async function verifyFile(path: string, options: { method: VerifyMethod }): Promise<Findings> {
+export async function verifyFile(
+  path: string,
+  options: { method: VerifyMethod; sha256?: Promise<string> | undefined },
+): Promise<Findings> {
   const sizeBytes = statSync(path).size;
   if (!hasSqliteHeader(path))
     throw failed(`${sizeBytes === 0 ? 'the file is empty' : 'the file does not begin like a SQLite database'}`);
-  const digest = digestInBackground(path);
+  const digest = options.sha256 ?? digestInBackground(path);
   // When the check below throws first, nobody is left to hear the digest fail.
   digest.catch(() => {});
   const { pageSize, pages } = checkPages(path, options.method);

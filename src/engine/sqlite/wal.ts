@@ -12,29 +12,54 @@ import { errnoCode } from '../errors.ts';
 
 /** A place in the write-ahead log: the same salts mean the same log, not restarted since. */
 export interface LogEnd {
+  /** Empty for a log without a header: nothing was written to it yet. */
   readonly salts: string;
-  /** Frames are counted from 1. */
+  /** Frames are counted from 1; 0 is the begin. */
   readonly frame: number;
 }
 
-export const WAL_HEADER_BYTES = 32;
+const WAL_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
 
 /** The newest commit in the log, with the log's length up to there; null without one. Reading is safe in any process. */
 export function lastCommit(path: string): (LogEnd & { readonly bytes: number }) | null {
-  let log: number;
-  try {
-    log = openSync(path, 'r');
-  } catch (error) {
-    if (errnoCode(error) === 'ENOENT') return null;
-    throw error;
-  }
-  try {
+  return readIfThere(path, null, (log) => {
     const header = readLogHeader(log);
     if (header.length < WAL_HEADER_BYTES) return null;
     const frameBytes = FRAME_HEADER_BYTES + header.readUInt32BE(8);
     const frame = lastCommittedFrame(log, header, frameBytes);
     return frame === 0 ? null : { salts: saltsOf(header), frame, bytes: WAL_HEADER_BYTES + frame * frameBytes };
+  });
+}
+
+/** Does the log hold nothing beyond `end`? Restarted since, it does; so may frames that were rolled back. */
+export function endsAt(path: string, end: LogEnd): boolean {
+  return readIfThere(path, true, (log) => {
+    const header = readLogHeader(log);
+    if (saltsOf(header) !== end.salts) return false;
+    if (header.length < WAL_HEADER_BYTES) return true;
+    const next = Buffer.alloc(FRAME_HEADER_BYTES);
+    const position = WAL_HEADER_BYTES + end.frame * (FRAME_HEADER_BYTES + header.readUInt32BE(8));
+    if (readSync(log, next, 0, FRAME_HEADER_BYTES, position) < FRAME_HEADER_BYTES) return true;
+    // A frame of other salts is left over from before the log restarted.
+    return next.compare(header, 16, 24, 8, 16) !== 0;
+  });
+}
+
+export function readSalts(path: string): string {
+  return readIfThere(path, '', (log) => saltsOf(readLogHeader(log)));
+}
+
+function readIfThere<Result>(path: string, absent: Result, read: (log: number) => Result): Result {
+  let log: number;
+  try {
+    log = openSync(path, 'r');
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return absent;
+    throw error;
+  }
+  try {
+    return read(log);
   } finally {
     closeSync(log);
   }
@@ -47,8 +72,8 @@ export function readLogHeader(log: number): Buffer {
   return header.subarray(0, length);
 }
 
-export function saltsOf(header: Buffer): string {
-  return header.toString('hex', 16, 24);
+function saltsOf(header: Buffer): string {
+  return header.length < WAL_HEADER_BYTES ? '' : header.toString('hex', 16, 24);
 }
 
 function lastCommittedFrame(log: number, header: Buffer, frameBytes: number): number {
