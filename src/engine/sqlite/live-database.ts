@@ -181,7 +181,7 @@ export function countRows(
 /**
  * Does the live database itself pass its check? Null when it does, else the first complaint.
  *
- * @throws BackupError DB_MISSING, DB_BUSY: then nobody could look.
+ * @throws BackupError DB_MISSING, DB_BUSY, NO_PERMISSION, DISK_FULL: then nobody could look.
  */
 export function checkLiveDatabase(databasePath: string): string | null {
   const path = resolveDatabase(databasePath);
@@ -195,7 +195,8 @@ export function checkLiveDatabase(databasePath: string): string | null {
     );
     return complaint === 'ok' ? null : complaint;
   } catch (error) {
-    if (isBusy(error)) throw explainLiveError(error, { databasePath, timeoutMs: PIN_TIMEOUT_MS });
+    // Anything else than damage says that nobody could look.
+    if (!isDamage(error)) throw explainLiveError(error, { databasePath, timeoutMs: PIN_TIMEOUT_MS });
     return error instanceof Error ? error.message : String(error);
   } finally {
     connection.close();
@@ -307,6 +308,12 @@ function hasLog(descriptor: number): boolean {
 
 const READ_VERSION_OFFSET = 19;
 const READ_VERSION_WAL = 2;
+
+function isDamage(error: unknown): boolean {
+  const code = sqliteCode(error);
+  const text = error instanceof Error ? error.message : String(error);
+  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB || /malformed|not a database/.test(text);
+}
 
 function isNotPermitted(error: unknown): boolean {
   const [code, system] = [sqliteCode(error), errnoCode(error)];
