@@ -29,8 +29,8 @@ export const manifestSchema = z.object({
     file: z.string(),
     sizeBytes: z.int().nonnegative(),
     sha256: z.string().regex(/^[0-9a-f]{64}$/),
-    compression: z.literal('none'),
-    encryption: z.literal('none'),
+    compression: z.enum(['none', 'zstd']),
+    encryption: z.enum(['none', 'age']),
   }),
   verification: z.object({
     method: z.enum(['quick', 'full']),
