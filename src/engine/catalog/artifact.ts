@@ -24,6 +24,19 @@ export function backupMoment(name: string): Date | null {
   return !Number.isNaN(at.getTime()) && nameBackup(at) === name ? at : null;
 }
 
+/** The name of a backup's file where it is sealed that way: `.zst` and `.age` appended. */
+export function artifactFile(
+  name: string,
+  { compression, encryption }: { readonly compression: 'none' | 'zstd'; readonly encryption: 'none' | 'age' },
+): string {
+  return `${name}${compression === 'zstd' ? '.zst' : ''}${encryption === 'age' ? '.age' : ''}`;
+}
+
+/** Every name that a backup's file can have, however it is sealed. */
+export function artifactFiles(name: string): readonly string[] {
+  return ['', '.zst', '.age', '.zst.age'].map((ending) => name + ending);
+}
+
 export function manifestName(name: string): string {
   return `${name}.json`;
 }

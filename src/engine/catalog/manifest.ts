@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { VERSION } from '../../version.ts';
 import { BackupError } from '../errors.ts';
+import { artifactFile } from './artifact.ts';
 
 export const MANIFEST_FORMAT = 'velist-backup/1';
 
@@ -70,6 +71,9 @@ export function parseManifest(text: string, name: string): Manifest {
     throw bad(name, `${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'unreadable'}`);
   }
   if (parsed.data.name !== name) throw bad(name, 'names another backup');
+  // What it names is read and removed: at a target anyone with the key can write one.
+  if (parsed.data.artifact.file !== artifactFile(name, parsed.data.artifact))
+    throw bad(name, 'artifact.file: names another');
   return parsed.data;
 }
 
