@@ -11,6 +11,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { BackupItem, PruneResult, RestorePlan, RestoreResult, Status } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
+import { targetText } from './target-report.ts';
 import { backupTable, createOutput, durationText, type Output, type Sink, sizeText, table } from './output.ts';
 
 /** The service, and what only the command line asks of it. */
@@ -105,6 +106,8 @@ interface Session {
   readonly service: CliService;
   readonly output: Output;
   readonly now: () => Date;
+  /** Aborted when the user interrupts. */
+  readonly signal: AbortSignal;
 }
 type Work = (session: Session) => Promise<number>;
 type Run = (work: Work, places: CliPlaces) => Promise<void>;
@@ -117,7 +120,7 @@ async function runWithService(work: Work, places: CliPlaces, context: CliContext
   };
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {
-    return await work({ service, output, now: context.now ?? (() => new Date()) });
+    return await work({ service, output, now: context.now ?? (() => new Date()), signal: context.signal });
   } catch (thrown) {
     return fail(thrown, context, output);
   } finally {
@@ -192,6 +195,9 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('prune', 'remove the backups that the retention policy does not keep')
     .option('--dry-run', 'only say what would be removed')
     .action(({ dryRun = false }: { dryRun?: boolean }) => run((session) => prune(session, dryRun), places()));
+  command('test-target [name]', 'try at s3 (or local) all that backups need, and remove the traces').action(
+    (name: string | undefined) => run((session) => testTarget(session, name), places()),
+  );
   command('status', 'say whether the database is protected').action(() => run(showStatus, places()));
   command('serve', 'run the schedule and the dashboard until interrupted').action(async () => {
     await context.serve(places(), context.signal);
@@ -288,6 +294,13 @@ async function prune({ service, output }: Session, dryRun: boolean): Promise<num
   const result = await service.prune({ dryRun });
   output.answer(result, pruneText(result));
   return exitCodes.done;
+}
+
+async function testTarget({ service, output, signal }: Session, wanted = 's3'): Promise<number> {
+  if (wanted !== 's3' && wanted !== 'local') throw wrongUse(`there is no target ${wanted}; it is s3 or local`);
+  const report = await service.testTarget(wanted, { signal });
+  output.answer(report, targetText(report));
+  return report.ok ? exitCodes.done : exitCodes.failed;
 }
 
 const showStatus: Work = async ({ service, output, now }) => {

@@ -33,6 +33,7 @@ import type {
   ServiceEvent,
   Settings,
   Status,
+  TargetReport,
 } from './model.ts';
 import { openBackup } from './opened-backup.ts';
 import { toRestorePlan } from './restore-plan.ts';
@@ -423,6 +424,31 @@ export class BackupService implements BackupServicePort {
     });
     this.#emit({ type: 'status' });
     return { kept, removed: removed.filter(({ filename }) => done.removed.includes(filename)), dryRun: false };
+  }
+
+  async testTarget(name: 'local' | 's3', options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {
+    const { s3, backupsPath, log } = this.#options;
+    if (name === 's3' && !s3) {
+      throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
+        hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
+      });
+    }
+    const target =
+      name === 's3' && s3
+        ? { name, s3: { ...s3, prefix: this.#settings.current.s3Path } }
+        : { name: 'local' as const, folder: this.#paths.backups };
+    // It removes its traces before it ends.
+    const report = await this.#job<'test-target'>({ kind: 'test-target', target }, { ...options, mayKill: false });
+    const failures = report.findings.filter(({ result }) => result === 'failed').map(({ message }) => message);
+    log('info', `Tested ${name}: ${report.ok ? 'all that backups need works' : failures.join('; ')}.`);
+    // The folder is called as it was configured; where it lies on this machine is nobody's business.
+    const named = (text: string) => text.replaceAll(this.#paths.backups, backupsPath);
+    const findings = report.findings.map((finding) => ({
+      ...finding,
+      message: named(finding.message),
+      hint: finding.hint && named(finding.hint),
+    }));
+    return { ...report, place: named(report.place), findings };
   }
 
   async stopRun(): Promise<boolean> {

@@ -4,6 +4,8 @@
  */
 import type { ErrorBody } from '../engine/errors.ts';
 
+export type { TargetReport } from '../engine/targets/self-test.ts';
+
 export type Trigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload';
 export type RunResult = 'success' | 'failed' | 'unchanged' | 'stopped';

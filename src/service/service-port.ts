@@ -11,6 +11,7 @@ import type {
   ServiceEvent,
   Settings,
   Status,
+  TargetReport,
 } from './model.ts';
 
 export interface OpenedBackup {
@@ -72,6 +73,8 @@ export interface BackupServicePort {
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<RestoreResult>;
   prune(options?: { readonly dryRun?: boolean }): Promise<PruneResult>;
+  /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
+  testTarget(name: 'local' | 's3', options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;
   /** Asks the running job to end; resolves when it has. */
   stopRun(): Promise<boolean>;
   /** Returns the function that ends the subscription. */

@@ -17,6 +17,7 @@ import { prune } from '../prune.ts';
 import { planRestoreFacts, restoreDatabase } from '../restore.ts';
 import { takeLock } from '../run-lock.ts';
 import { verifyFile } from '../sqlite/verify.ts';
+import { testTarget } from '../targets/self-test.ts';
 import { removeRemote, uploadBackup } from '../upload.ts';
 import { sqliteVersion } from '../backup.ts';
 import type { JobMessage, JobRequest, PruneRequest, StoryContext, VerifyRequest } from './protocol.ts';
@@ -68,6 +69,8 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return await uploadBackup(request, context);
     case 'remove-remote':
       return await removeRemote(request, context);
+    case 'test-target':
+      return await testTarget(request.target, context);
     case 'prune':
       return await pruneFolder(request);
   }

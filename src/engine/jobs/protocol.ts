@@ -3,8 +3,10 @@
  * as lines on standard output. Settings and secrets travel this way and never as arguments, which every user of the
  * machine can read. The job ends itself when standard input closes: its parent is gone.
  */
+import type { Sealing, SealName } from '../artifact.ts';
 import type { ErrorBody } from '../errors.ts';
 import type { RetentionPolicy } from '../retention.ts';
+import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 
 export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type StepName =
@@ -109,6 +111,8 @@ export interface UploadRequest {
 
 export interface Uploaded {
   readonly key: string;
+  /** How the copy at the target is sealed, by now or by an earlier upload. */
+  readonly sealing: SealName;
   readonly removed: readonly string[];
 }
 
@@ -117,6 +121,11 @@ export interface RemoveRemoteRequest {
   readonly name: string;
   readonly prefix: string;
   readonly s3: S3Access;
+}
+
+export interface TestTargetRequest {
+  readonly kind: 'test-target';
+  readonly target: TargetToTest;
 }
 
 export interface PruneRequest {
@@ -133,6 +142,7 @@ export interface JobMap {
   restore: { request: RestoreRequest; result: Restored };
   upload: { request: UploadRequest; result: Uploaded };
   'remove-remote': { request: RemoveRemoteRequest; result: null };
+  'test-target': { request: TestTargetRequest; result: TargetReport };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };
 }
 export type JobKind = keyof JobMap;
