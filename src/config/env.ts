@@ -4,6 +4,8 @@
  * encryption least of all, that does nothing.
  */
 import { z } from 'zod';
+import { parseRecipients } from '../engine/age.ts';
+import type { Sealing } from '../engine/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
 import { checkCron } from '../engine/schedule.ts';
 import { isKey } from '../engine/targets/object-key.ts';
@@ -49,6 +51,8 @@ const schema = z.object({
     .transform(trimSlashes)
     .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' }),
   BACKUP_S3_RETENTION_COUNT: whole(1, 100_000).optional(),
+  BACKUP_COMPRESSION: z.enum(['none', 'zstd']).default('none'),
+  BACKUP_ENCRYPTION_RECIPIENT: z.string().transform(recipients).default([]),
   DEMO_ORDERS: flag('true'),
 
   STORAGE_DRIVER: z.enum(['local', 's3']).default('local'),
@@ -64,6 +68,8 @@ const schema = z.object({
 
 /** A database's URL too: one that we refuse may be another server's, with its password. */
 const secrets: ReadonlySet<string> = new Set(['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'DATABASE_URL']);
+/** Their message shows what of them may be seen: a private key may stand where a public one belongs. */
+const saidByMessage: ReadonlySet<string> = new Set(['BACKUP_ENCRYPTION_RECIPIENT']);
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -87,6 +93,8 @@ export interface Environment {
     readonly s3Enabled: boolean;
     readonly s3Path: string;
     readonly s3RetentionCount: number | null;
+    /** Of copies on S3; those on this disk are plain database files. */
+    readonly sealing: Sealing;
   };
   readonly storage: {
     readonly driver: 'local' | 's3';
@@ -128,6 +136,7 @@ export function loadEnvironment(variables: Variables = process.env): Environment
       'S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials',
     );
   }
+  if (parsed.success) faults.push(...inertSealing(parsed.data));
   if (!parsed.success || faults.length > 0) {
     throw new BackupError('BAD_CONFIG', `the settings are wrong:\n${faults.map((line) => `  ${line}`).join('\n')}`, {
       hint: 'Correct these variables in the environment or in .env, then start again.',
@@ -157,6 +166,7 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       s3Enabled: values.BACKUP_S3_ENABLED,
       s3Path: values.BACKUP_S3_PATH,
       s3RetentionCount: values.BACKUP_S3_RETENTION_COUNT ?? null,
+      sealing: { compression: values.BACKUP_COMPRESSION, recipients: values.BACKUP_ENCRYPTION_RECIPIENT },
     },
     storage: {
       driver: values.STORAGE_DRIVER,
@@ -201,12 +211,38 @@ function databasePath(url: string): string | null {
   }
 }
 
+function recipients(text: string, context: z.core.$RefinementCtx<string>): readonly string[] {
+  try {
+    return parseRecipients(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: BackupError.from(error).message });
+    return [];
+  }
+}
+
+/**
+ * Both seal the copies on S3 alone. Without a bucket there can be none, and nobody must believe that something is
+ * encrypted; with a bucket S3 may be off for now, because the page can switch it on.
+ */
+function inertSealing(values: z.infer<typeof schema>): readonly string[] {
+  if (values.S3_BUCKET !== undefined || values.BACKUP_S3_ENABLED) return [];
+  const set = [
+    ...(values.BACKUP_COMPRESSION === 'none' ? [] : ['BACKUP_COMPRESSION']),
+    ...(values.BACKUP_ENCRYPTION_RECIPIENT.length === 0 ? [] : ['BACKUP_ENCRYPTION_RECIPIENT']),
+  ];
+  return set.map(
+    (name) =>
+      `${name}: does nothing without S3_BUCKET; it seals the copies on S3, those on this disk stay plain database files`,
+  );
+}
+
 function trimSlashes(prefix: string): string {
   return prefix.replaceAll(/^\/+|\/+$/g, '');
 }
 
 function fault(issue: z.core.$ZodIssue, given: Readonly<Record<string, string | undefined>>): string {
   const name = String(issue.path[0] ?? '');
+  if (saidByMessage.has(name)) return `${name}: ${issue.message}`;
   const value = secrets.has(name) ? '(secret)' : JSON.stringify(given[name] ?? '');
   return `${name}: ${value} is not allowed; ${issue.message}`;
 }

@@ -1,10 +1,24 @@
 /**
- * The story of one placement at S3: the file, then its manifest, which commits it; then remote retention, which removes
- * only what our own manifests name. Runs in a job of its own, so it never delays a snapshot.
+ * The story of one placement at S3: the file, sealed on the way; a look at what was stored; then its manifest, which
+ * commits it; then remote retention, which removes only what our own manifests name. Runs in a job of its own, so it
+ * never delays a snapshot.
+ *
+ * The manifest there says how its own artifact is sealed, so settings may change: what is stored stays as it is.
  */
 import { createReadStream } from 'node:fs';
-import { createHash } from 'node:crypto';
-import { isBackupName, manifestName } from './catalog/artifact.ts';
+import { createHash, type Hash } from 'node:crypto';
+import {
+  artifactName,
+  FORM_BYTES,
+  formOf,
+  formOfSeal,
+  seal,
+  sealedBytesMax,
+  sealName,
+  sealOf,
+  type Sealing,
+} from './artifact.ts';
+import { manifestName, ownerOf } from './catalog/artifact.ts';
 import { type Backup, Catalog } from './catalog/catalog.ts';
 import { formatManifest, type Manifest, parseManifest } from './catalog/manifest.ts';
 import { BackupError } from './errors.ts';
@@ -26,23 +40,15 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
   const store = createS3Store({ ...request.s3, prefix: request.prefix });
   try {
     context.onEvent({ type: 'step', name: 'upload' });
-    const options = { signal: context.signal };
-    if (!(await isStored(store, backup.manifest, context))) {
-      await store.put(backup.name, fileStream(backup, backup.manifest, context), {
-        ...options,
-        sizeBytes: backup.sizeBytes,
-        contentType: 'application/vnd.sqlite3',
-      });
-      await store.put(manifestName(backup.name), bytesOf(formatManifest(backup.manifest)), {
-        ...options,
-        contentType: 'application/json',
-      });
-    }
-    await confirm(store, backup.manifest, context);
+    const source = { ...backup, manifest: backup.manifest };
+    const stored =
+      (await findStored(store, source.manifest, context)) ?? (await place(store, source, request.sealing, context));
+    await confirm(store, stored, context);
     context.onEvent({ type: 'step', name: 'prune' });
     return {
-      key: `${request.prefix}/${backup.name}`,
-      removed: await pruneRemote(store, backup.manifest, request.keep, context),
+      key: `${request.prefix}/${stored.artifact.file}`,
+      sealing: sealName(stored.artifact),
+      removed: await pruneRemote(store, stored, request.keep, context),
     };
   } finally {
     store.close();
@@ -53,17 +59,59 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
 export async function removeRemote(request: RemoveRemoteRequest, context: StoryContext): Promise<null> {
   const store = createS3Store({ ...request.s3, prefix: request.prefix });
   try {
-    await removeObject(store, request.name, context);
+    const found = await listOurs(store, request.name, context);
+    await removeKeys(store, found.get(request.name) ?? [], context);
   } finally {
     store.close();
   }
   return null;
 }
 
-async function isStored(store: ObjectStore, manifest: Manifest, context: StoryContext): Promise<boolean> {
+/** The manifest there of the same database, when its artifact is there too, however it was sealed. */
+async function findStored(store: ObjectStore, manifest: Manifest, context: StoryContext): Promise<Manifest | null> {
   const remote = await readRemoteManifest(store, manifest.name, context);
-  const head = remote && (await store.head(manifest.name, { signal: context.signal }));
-  return remote?.artifact.sha256 === manifest.artifact.sha256 && head?.sizeBytes === manifest.artifact.sizeBytes;
+  if (remote?.database.sha256 !== manifest.database.sha256) return null;
+  const head = await store.head(remote.artifact.file, { signal: context.signal });
+  return head?.sizeBytes === remote.artifact.sizeBytes ? remote : null;
+}
+
+async function place(
+  store: ObjectStore,
+  backup: VerifiedBackup,
+  sealing: Sealing,
+  context: StoryContext,
+): Promise<Manifest> {
+  const options = { signal: context.signal };
+  const file = artifactName(backup.name, sealing);
+  const hash = createHash('sha256');
+  const { sizeBytes } = await store.put(file, digested(seal(fileStream(backup, context), sealing), hash), {
+    ...options,
+    sizeBytes: sealedBytesMax(backup.sizeBytes, sealing),
+    contentType: file === backup.name ? 'application/vnd.sqlite3' : 'application/octet-stream',
+  });
+  const artifact = { file, sizeBytes, sha256: hash.digest('hex'), ...sealOf(sealing) };
+  const manifest: Manifest = { ...backup.manifest, artifact };
+  await checkForm(store, manifest, context);
+  await store.put(manifestName(backup.name), bytesOf(formatManifest(manifest)), {
+    ...options,
+    contentType: 'application/json',
+  });
+  return manifest;
+}
+
+/** Reads back how the object begins: nobody must believe in an encryption that did not happen. */
+async function checkForm(store: ObjectStore, { artifact }: Manifest, context: StoryContext): Promise<void> {
+  const range = { to: FORM_BYTES - 1, limitBytes: FORM_BYTES, signal: context.signal };
+  const form = formOf(await getBytes(store, artifact.file, range));
+  const wanted = formOfSeal(artifact);
+  if (form === wanted) return;
+  // Without a manifest it counts as nothing; but what lies open there must not stay.
+  await store.delete(artifact.file, { signal: context.signal });
+  throw new BackupError(
+    'S3_MISMATCH',
+    `${artifact.file} in ${store.place} does not begin like ${wanted}${form === 'unknown' ? '' : ` but like ${form}`}; it was removed`,
+    { hint: 'The server, or a proxy before it, changed what was uploaded. The local backup is verified.' },
+  );
 }
 
 async function readRemoteManifest(store: ObjectStore, name: string, context: StoryContext): Promise<Manifest | null> {
@@ -76,20 +124,22 @@ async function readRemoteManifest(store: ObjectStore, name: string, context: Sto
   }
 }
 
-async function confirm(store: ObjectStore, manifest: Manifest, context: StoryContext): Promise<void> {
-  const head = await store.head(manifest.name, { signal: context.signal });
-  if (head?.sizeBytes === manifest.artifact.sizeBytes) return;
+async function confirm(store: ObjectStore, { artifact }: Manifest, context: StoryContext): Promise<void> {
+  const head = await store.head(artifact.file, { signal: context.signal });
+  if (head?.sizeBytes === artifact.sizeBytes) return;
   throw new BackupError(
     'S3_MISMATCH',
-    `the copy of ${manifest.name} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, not ${manifest.artifact.sizeBytes}`,
+    `${artifact.file} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, not ${artifact.sizeBytes}`,
     {
       hint: 'It is uploaded again; the local backup is verified.',
     },
   );
 }
 
+type VerifiedBackup = Backup & { readonly manifest: Manifest };
+
 /** The file's bytes, refused at their end when they are not what was verified: the upload is then abandoned. */
-async function* fileStream(backup: Backup, manifest: Manifest, context: StoryContext): AsyncGenerator<Uint8Array> {
+async function* fileStream(backup: VerifiedBackup, context: StoryContext): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256');
   let done = 0;
   let told = 0;
@@ -102,10 +152,17 @@ async function* fileStream(backup: Backup, manifest: Manifest, context: StoryCon
     }
     yield chunk;
   }
-  if (hash.digest('hex') === manifest.artifact.sha256) return;
+  if (hash.digest('hex') === backup.manifest.artifact.sha256) return;
   throw new BackupError('VERIFY_FAILED', `${backup.name} is not the file that its manifest describes`, {
     hint: 'It was changed after it was made; it is not uploaded. Verify it, and check the disk.',
   });
+}
+
+async function* digested(source: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    hash.update(chunk);
+    yield chunk;
+  }
 }
 
 async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
@@ -118,11 +175,13 @@ async function pruneRemote(
   keep: number,
   context: StoryContext,
 ): Promise<readonly string[]> {
-  const names: string[] = [];
-  for await (const { key } of store.list('backup-', { signal: context.signal })) {
-    const name = key.replace(/\.json$/, '');
-    if (key.endsWith('.json') && isBackupName(name)) names.push(name);
-  }
+  const found = await listOurs(store, 'backup-', context);
+  // Of an upload that was killed before its manifest, and sealed in another way: perhaps not at all.
+  const current = [manifestName(uploaded.name), uploaded.artifact.file];
+  const leftOver = (found.get(uploaded.name) ?? []).filter((key) => !current.includes(key));
+  await removeKeys(store, leftOver, context);
+
+  const names = [...found].filter(([name, keys]) => keys.includes(manifestName(name))).map(([name]) => name);
   // Names sort by time, unless the clock went back; then the numbers in the manifests say what is newest. Pins and
   // safety backups are read from the manifests of the candidates alone.
   names.sort();
@@ -133,7 +192,7 @@ async function pruneRemote(
   for (const name of candidates) {
     const manifest = await readRemoteManifest(store, name, context);
     if (!manifest || manifest.pinned || manifest.trigger === 'safety') continue;
-    await removeObject(store, name, context);
+    await removeKeys(store, found.get(name) ?? [], context);
     removed.push(name);
   }
   return removed;
@@ -148,9 +207,28 @@ async function inSequence(store: ObjectStore, names: readonly string[], context:
   return numbered.sort((a, b) => a.sequence - b.sequence).map(({ name }) => name);
 }
 
-async function removeObject(store: ObjectStore, name: string, context: StoryContext): Promise<void> {
+/** What is there of each backup: manifest and artifacts, however they are sealed. */
+async function listOurs(
+  store: ObjectStore,
+  prefix: string,
+  context: StoryContext,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const found = new Map<string, string[]>();
+  for await (const { key } of store.list(prefix, { signal: context.signal })) {
+    const name = ownerOf(key);
+    if (name === null) continue;
+    const keys = found.get(name);
+    if (keys) keys.push(key);
+    else found.set(name, [key]);
+  }
+  return found;
+}
+
+/** Manifests first: an artifact alone is no backup. Looks that each is gone. */
+async function removeKeys(store: ObjectStore, keys: readonly string[], context: StoryContext): Promise<void> {
   const options = { signal: context.signal };
-  for (const key of [manifestName(name), name]) {
+  const manifestsFirst = [...keys].sort((a, b) => Number(b.endsWith('.json')) - Number(a.endsWith('.json')));
+  for (const key of manifestsFirst) {
     await store.delete(key, options);
     if ((await store.head(key, options)) === null) continue;
     throw new BackupError('S3_FAILED', `${key} is still in ${store.place} after it was deleted`, {

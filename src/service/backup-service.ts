@@ -7,6 +7,7 @@
  */
 import { existsSync, statfsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { PLAIN, type Sealing, type SealName } from '../engine/artifact.ts';
 import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest } from '../engine/catalog/manifest.ts';
@@ -57,7 +58,7 @@ export interface BackupServiceOptions {
   /** A cron line of five fields, instead of the interval. */
   readonly cron?: string | null;
   readonly skipUnchanged?: boolean;
-  readonly s3?: (S3Access & { readonly retentionCount: number | null }) | null;
+  readonly s3?: (S3Access & { readonly retentionCount: number | null; readonly sealing?: Sealing }) | null;
   readonly log: Log;
   /** All that a job's process inherits. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
@@ -723,26 +724,28 @@ export class BackupService implements BackupServicePort {
     return await runJob<Kind>(request, { ...options, environment: this.#options.jobEnvironment });
   }
 
-  async #upload(backup: Backup): Promise<void> {
+  async #upload(backup: Backup): Promise<SealName | null> {
     const { s3 } = this.#options;
-    if (!s3) return;
+    if (!s3) return null;
     const { s3Path, retentionCount } = this.#settings.current;
     const controller = new AbortController();
     this.#uploading = controller;
     try {
-      const { key, removed } = await this.#job<'upload'>(
+      const { key, sealing, removed } = await this.#job<'upload'>(
         {
           kind: 'upload',
           folder: this.#paths.backups,
           name: backup.name,
           prefix: s3Path,
           s3,
+          sealing: s3.sealing ?? PLAIN,
           keep: this.#pruneHold() === null ? (s3.retentionCount ?? retentionCount) : Number.MAX_SAFE_INTEGER,
         },
         { signal: controller.signal },
       );
       this.#options.log('info', `Uploaded to S3: ${key}`);
       for (const name of removed) this.#options.log('info', `Removed from S3 by retention: ${name}`);
+      return sealing;
     } catch (error) {
       const known = BackupError.from(error);
       this.#options.log('warn', `Not uploaded to S3: ${backup.name}: ${known.message}. ${known.hint}`);

@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import type { SealName } from '../engine/artifact.ts';
 import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
 import type { Run, RunKind, RunResult, Step, Trigger } from './model.ts';
 
@@ -16,6 +17,8 @@ export interface UploadState {
   readonly backup: string;
   readonly status: 'stored' | 'failed';
   readonly at: Date;
+  /** How the copy is sealed; null while there is none, and for one that was stored before this was noted. */
+  readonly sealing: SealName | null;
   readonly error: ErrorBody | null;
 }
 
@@ -87,6 +90,7 @@ export class RunHistory {
           backup: String(row['backup']),
           status: row['status'] === 'stored' ? 'stored' : 'failed',
           at: new Date(Number(row['at'])),
+          sealing: row['sealing'] as SealName | null, // written by us
           error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody), // written by us
         },
       ]),
@@ -96,8 +100,8 @@ export class RunHistory {
   setUpload(state: UploadState): void {
     this.#write(() =>
       this.#database
-        .prepare('INSERT OR REPLACE INTO uploads (backup, status, at, error) VALUES (?, ?, ?, ?)')
-        .run(state.backup, state.status, state.at.getTime(), state.error && JSON.stringify(state.error)),
+        .prepare('INSERT OR REPLACE INTO uploads (backup, status, at, sealing, error) VALUES (?, ?, ?, ?, ?)')
+        .run(state.backup, state.status, state.at.getTime(), state.sealing, state.error && JSON.stringify(state.error)),
     );
   }
 
@@ -150,8 +154,13 @@ function openSchema(path: string): DatabaseSync {
       steps TEXT NOT NULL, error TEXT
     );
     CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended_at);
-    CREATE TABLE IF NOT EXISTS uploads (backup TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL, error TEXT);
+    CREATE TABLE IF NOT EXISTS uploads (
+      backup TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL, error TEXT, sealing TEXT
+    );
   `);
+  // Made before sealing was noted.
+  const columns = database.prepare('PRAGMA table_info(uploads)').all();
+  if (!columns.some(({ name }) => name === 'sealing')) database.exec('ALTER TABLE uploads ADD COLUMN sealing TEXT');
   return database;
 }
 

@@ -3,6 +3,7 @@
  * tried again at the next backup or after a growing, jittered delay, until it is stored or pruned. A local backup is
  * never given up because S3 is down.
  */
+import type { SealName } from '../engine/artifact.ts';
 import type { Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
 import type { RunHistory } from './run-history.ts';
@@ -15,7 +16,7 @@ export interface UploadQueueOptions {
   readonly history: RunHistory;
   readonly now: () => Date;
   /** Uploads one backup; throws BackupError. */
-  readonly upload: (backup: Backup) => Promise<void>;
+  readonly upload: (backup: Backup) => Promise<SealName | null>;
   readonly isEnabled: () => boolean;
   readonly onChange: () => void;
 }
@@ -94,8 +95,8 @@ export class UploadQueue {
   async #place(backup: Backup): Promise<BackupError | null> {
     const { history, now, onChange } = this.#options;
     try {
-      await this.#options.upload(backup);
-      history.setUpload({ backup: backup.name, status: 'stored', at: now(), error: null });
+      const sealing = await this.#options.upload(backup);
+      history.setUpload({ backup: backup.name, status: 'stored', at: now(), sealing, error: null });
       this.#failures = 0;
       this.lastError = null;
       return null;
@@ -104,7 +105,7 @@ export class UploadQueue {
       // Retention removed it meanwhile: there is nothing left to upload, and no reason to wait.
       if (known.code === 'NO_BACKUP' || known.code === 'GONE') return null;
       if (known.code === 'ABORTED') return known;
-      history.setUpload({ backup: backup.name, status: 'failed', at: now(), error: known.toJSON() });
+      history.setUpload({ backup: backup.name, status: 'failed', at: now(), sealing: null, error: known.toJSON() });
       this.lastError = known.toJSON();
       return known;
     } finally {

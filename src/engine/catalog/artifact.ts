@@ -32,9 +32,10 @@ export function artifactFile(
   return `${name}${compression === 'zstd' ? '.zst' : ''}${encryption === 'age' ? '.age' : ''}`;
 }
 
-/** Every name that a backup's file can have, however it is sealed. */
-export function artifactFiles(name: string): readonly string[] {
-  return ['', '.zst', '.age', '.zst.age'].map((ending) => name + ending);
+/** The backup that a file at a target belongs to: its manifest, or its artifact however sealed; null when none. */
+export function ownerOf(file: string): string | null {
+  const name = file.replace(/\.json$|(\.zst)?(\.age)?$/, '');
+  return isBackupName(name) ? name : null;
 }
 
 export function manifestName(name: string): string {

@@ -105,6 +105,8 @@ export interface UploadRequest {
   readonly name: string;
   readonly prefix: string;
   readonly s3: S3Access;
+  /** For what is stored from now on; what is stored already stays as it is. */
+  readonly sealing: Sealing;
   /** Backups to keep at the target; the rest of what our manifests name is removed after the upload. */
   readonly keep: number;
 }
