@@ -42,6 +42,8 @@ const singleDeletesAtOnce = 8;
 /** How often a create-only PUT that met another one (409) is tried. */
 const mostConflicts = 5;
 const conflictWaitMs = 100;
+/** Answers to a bulk delete after which single ones may still work. */
+const withoutBulkDelete: ReadonlySet<number> = new Set([400, 403, 405, 411, 501]);
 
 export function createS3Store(options: S3Options): S3Store {
   const connection = connectS3(options);
@@ -105,8 +107,8 @@ export function createS3Store(options: S3Options): S3Store {
         });
     } catch (error) {
       const { name, status } = factsOf(error);
-      if (name !== 'NoSuchBucket' && (status === 400 || status === 405 || status === 411 || status === 501))
-        return null;
+      // Ceph 16 asks for rights on the whole bucket here, so a key that may only delete below its prefix gets a 403.
+      if (name !== 'NoSuchBucket' && status !== undefined && withoutBulkDelete.has(status)) return null;
       throw s3Error(error, place);
     }
   }

@@ -41,11 +41,11 @@ export function isPrivateBucket(store: S3Store, { place }: S3Connection): Check 
         await askAsStranger(bucket, trial),
         await askAsStranger(written, trial, { method: 'PUT', body: 'written by a stranger' }),
       ] as const;
-      const [read, listed] = answers;
+      const [read, listed, put] = answers;
       const rights = [
         read.text.includes(trial.content.toString()) && 'read',
         listed.text.includes(trial.object) && 'list',
-        (await trial.store.head(gift, { signal: trial.signal })) !== null && 'write',
+        put.status < 400 && (await trial.store.head(gift, { signal: trial.signal })) !== null && 'write',
       ].filter((right) => right !== false);
       if (rights.length > 0) return isPublic(rights);
       const unclear = answers.find(({ status }) => status < 400 || status >= 500);
@@ -61,7 +61,7 @@ export function isPrivateBucket(store: S3Store, { place }: S3Connection): Check 
 
 function isPublic(rights: readonly string[]): Judgement {
   return failed(
-    `the bucket is public: anyone can ${rights.join(', ')} backups without a key`,
+    `the bucket is public: anyone can ${rights.join(' and ')} backups without a key`,
     'Close it now (at Amazon: Block Public Access) and find out who was there; what is in the backups must count as known.',
   );
 }
