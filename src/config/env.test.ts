@@ -37,7 +37,7 @@ test('without any variable the documented defaults hold', () => {
       sealing: { compression: 'none', recipients: [] },
     },
     storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
-    s3: { bucket: null, region: null, endpoint: null, accessKeyId: null, secretAccessKey: null },
+    s3: { bucket: null, region: null, endpoint: null, forcePathStyle: null, accessKeyId: null, secretAccessKey: null },
     jobEnvironment: {},
   });
 });
@@ -58,6 +58,7 @@ test('switches are true, 1, yes, on and their opposites', () => {
     OFF: false,
   })) {
     expect([text, loadEnvironment({ BACKUP_ENABLED: text }).backup.enabled]).toEqual([text, value]);
+    expect(loadEnvironment({ S3_FORCE_PATH_STYLE: text }).s3.forcePathStyle).toBe(value);
   }
 });
 

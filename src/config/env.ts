@@ -10,8 +10,8 @@ import { BackupError } from '../engine/errors.ts';
 import { checkCron } from '../engine/schedule.ts';
 import { isKey } from '../engine/targets/object-key.ts';
 
-const flag = (start: 'true' | 'false') =>
-  z.stringbool({ truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] }).default(start === 'true');
+const words = { truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] };
+const flag = (start: 'true' | 'false') => z.stringbool(words).default(start === 'true');
 const whole = (from: number, to: number) => z.coerce.number().int().min(from).max(to);
 const path = z.string().min(1);
 const secret = z.string().min(1);
@@ -62,6 +62,8 @@ const schema = z.object({
   S3_BUCKET: z.string().min(1).optional(),
   S3_REGION: z.string().min(1).optional(),
   S3_ENDPOINT: z.url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com' }).optional(),
+  /** Empty: `host/bucket/key`, except at Amazon's. */
+  S3_FORCE_PATH_STYLE: z.stringbool(words).optional(),
   S3_ACCESS_KEY: secret.optional(),
   S3_SECRET_KEY: secret.optional(),
 });
@@ -106,6 +108,7 @@ export interface Environment {
     readonly bucket: string | null;
     readonly region: string | null;
     readonly endpoint: string | null;
+    readonly forcePathStyle: boolean | null;
     readonly accessKeyId: string | null;
     readonly secretAccessKey: string | null;
   };
@@ -178,6 +181,7 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       bucket: values.S3_BUCKET ?? null,
       region: values.S3_REGION ?? null,
       endpoint: values.S3_ENDPOINT ?? null,
+      forcePathStyle: values.S3_FORCE_PATH_STYLE ?? null,
       accessKeyId: values.S3_ACCESS_KEY ?? null,
       secretAccessKey: values.S3_SECRET_KEY ?? null,
     },

@@ -95,6 +95,7 @@ export interface S3Access {
   readonly bucket: string;
   readonly region: string;
   readonly endpoint: string | null;
+  readonly forcePathStyle?: boolean | null;
   readonly accessKeyId: string | null;
   readonly secretAccessKey: string | null;
 }

@@ -22,7 +22,7 @@ export interface S3Options {
   /** All keys lie below it, without slashes at its ends; empty for the whole bucket. */
   readonly prefix: string;
   /** `host/bucket/key` instead of `bucket.host/key`. Left out: yes, except at Amazon's. */
-  readonly forcePathStyle?: boolean;
+  readonly forcePathStyle?: boolean | null;
   /** How often a request is tried; 6, which takes about 20 s on a server that answers 503. */
   readonly maxAttempts?: number;
   /** 10 s. */

@@ -214,7 +214,7 @@ describe('options from the environment', () => {
     databasePath: './db/dev.sqlite',
     backup: { localPath: './storage/backups', statePath: './storage/velist-backup.sqlite', s3Path: 'backups/database' },
     storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
-    s3: { bucket: null, region: null, endpoint: null, accessKeyId: null, secretAccessKey: null },
+    s3: { bucket: null, region: null, endpoint: null, forcePathStyle: null, accessKeyId: null, secretAccessKey: null },
   };
 
   test('the defaults are a folder apart from the backups', () => {
@@ -230,7 +230,7 @@ describe('options from the environment', () => {
         ...environment,
         backup,
         storage: { ...environment.storage, driver: 's3' },
-        s3: { ...server, bucket: 'files' },
+        s3: { ...environment.s3, ...server, bucket: 'files' },
       }),
     );
     expect(storage.getPublicUrl('moved/here/x')).toContain('/moved/here/x');
@@ -248,5 +248,18 @@ describe('options from the environment', () => {
       storageOptionsFrom({ ...s3, s3: { ...s3.s3, bucket: 'files', region: 'eu-central-1' } }),
     );
     expect(storage.getPublicUrl('a.txt')).toBe('https://files.s3.eu-central-1.amazonaws.com/a.txt');
+  });
+
+  test('another server than Amazon is asked by path, unless told', () => {
+    const addressAt = (forcePathStyle: boolean | null) =>
+      createStorage(
+        storageOptionsFrom({
+          ...environment,
+          storage: { ...environment.storage, driver: 's3' },
+          s3: { ...environment.s3, bucket: 'files', endpoint: 'https://s3.example.com', forcePathStyle },
+        }),
+      ).getPublicUrl('a.txt');
+    expect(addressAt(null)).toBe('https://s3.example.com/files/a.txt');
+    expect(addressAt(false)).toBe('https://files.s3.example.com/a.txt');
   });
 });
