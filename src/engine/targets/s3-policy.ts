@@ -24,9 +24,11 @@ export interface PolicyScope {
   readonly bucket: string;
   /** Without slashes at its ends; empty for the whole bucket. */
   readonly prefix: string;
+  /** Whether objects are locked against deletion. */
+  readonly locks?: boolean;
 }
 
-export function leastPrivilegePolicy({ bucket, prefix }: PolicyScope): PolicyDocument {
+export function leastPrivilegePolicy({ bucket, prefix, locks = false }: PolicyScope): PolicyDocument {
   const arn = `arn:aws:s3:::${bucket}`;
   const below = prefix === '' ? '*' : `${prefix}/*`;
   return {
@@ -35,7 +37,10 @@ export function leastPrivilegePolicy({ bucket, prefix }: PolicyScope): PolicyDoc
       {
         Sid: 'Objects',
         Effect: 'Allow',
-        Action: ['s3:PutObject', 's3:GetObject', 's3:DeleteObject', 's3:AbortMultipartUpload'],
+        Action: [
+          ...['s3:PutObject', 's3:GetObject', 's3:DeleteObject', 's3:AbortMultipartUpload'],
+          ...(locks ? ['s3:PutObjectRetention', 's3:GetObjectRetention'] : []),
+        ],
         Resource: `${arn}/${below}`,
       },
       {
