@@ -35,6 +35,7 @@ test('without any variable the documented defaults hold', () => {
       s3Path: 'backups/database',
       s3RetentionCount: null,
       sealing: { compression: 'none', recipients: [] },
+      s3StoredAs: { storageClass: null, serverEncryption: null, objectLock: null },
     },
     storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
     s3: { bucket: null, region: null, endpoint: null, forcePathStyle: null, accessKeyId: null, secretAccessKey: null },
@@ -212,6 +213,30 @@ test('a sealing that would do nothing is refused; with a bucket S3 may be off fo
     'S3_BUCKET: is missing; BACKUP_S3_ENABLED=true needs the name of a bucket',
   ]);
   expect(loadEnvironment({ BACKUP_COMPRESSION: 'none' }).backup.sealing.compression).toBe('none');
+});
+
+test('how S3 keeps the copies is passed on; what would do nothing is refused', async () => {
+  const bucket = { S3_BUCKET: 'safe' };
+  const given = {
+    BACKUP_S3_STORAGE_CLASS: 'STANDARD_IA',
+    BACKUP_S3_SSE: 'aws:kms',
+    BACKUP_S3_SSE_KMS_KEY: 'alias/backups',
+    BACKUP_S3_OBJECT_LOCK_DAYS: '30',
+  };
+  expect(loadEnvironment({ ...bucket, ...given }).backup.s3StoredAs).toEqual({
+    storageClass: 'STANDARD_IA',
+    serverEncryption: { algorithm: 'aws:kms', key: 'alias/backups' },
+    objectLock: { days: 30, mode: 'governance' },
+  });
+  expect(await faults(given)).toEqual(Object.keys(given).map((name) => `${name}: does nothing without S3_BUCKET`));
+  expect(await faults({ ...bucket, BACKUP_S3_SSE: 'AES256', BACKUP_S3_SSE_KMS_KEY: 'x' })).toEqual([
+    'BACKUP_S3_SSE_KMS_KEY: does nothing without BACKUP_S3_SSE=aws:kms',
+  ]);
+  expect(await faults({ ...bucket, BACKUP_S3_OBJECT_LOCK_MODE: 'compliance' })).toEqual([
+    'BACKUP_S3_OBJECT_LOCK_MODE: does nothing without BACKUP_S3_OBJECT_LOCK_DAYS',
+  ]);
+  const [archive = ''] = await faults({ ...bucket, BACKUP_S3_STORAGE_CLASS: 'DEEP_ARCHIVE' });
+  expect(archive).toContain('takes hours to give an object back');
 });
 
 async function newRecipient(): Promise<string> {

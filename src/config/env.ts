@@ -9,6 +9,7 @@ import type { Sealing } from '../engine/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
 import { checkCron } from '../engine/schedule.ts';
 import { isKey } from '../engine/targets/object-key.ts';
+import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
 
 const words = { truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] };
 const flag = (start: 'true' | 'false') => z.stringbool(words).default(start === 'true');
@@ -51,6 +52,17 @@ const schema = z.object({
     .transform(trimSlashes)
     .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' }),
   BACKUP_S3_RETENTION_COUNT: whole(1, 100_000).optional(),
+  BACKUP_S3_STORAGE_CLASS: z
+    .string()
+    .regex(/^[\w-]{1,64}$/, { error: 'the name of a storage class, such as STANDARD_IA' })
+    .refine((name) => !/^(GLACIER|DEEP_ARCHIVE)$/i.test(name), {
+      error: 'that class takes hours to give an object back, and each upload is read back; GLACIER_IR does not',
+    })
+    .optional(),
+  BACKUP_S3_SSE: z.enum(['AES256', 'aws:kms']).optional(),
+  BACKUP_S3_SSE_KMS_KEY: z.string().min(1).max(2048).optional(),
+  BACKUP_S3_OBJECT_LOCK_DAYS: whole(1, 36_500).optional(),
+  BACKUP_S3_OBJECT_LOCK_MODE: z.enum(['governance', 'compliance']).optional(),
   BACKUP_COMPRESSION: z.enum(['none', 'zstd']).default('none'),
   BACKUP_ENCRYPTION_RECIPIENT: z.string().transform(recipients).default([]),
   DEMO_ORDERS: flag('true'),
@@ -97,6 +109,7 @@ export interface Environment {
     readonly s3RetentionCount: number | null;
     /** Of copies on S3; those on this disk are plain database files. */
     readonly sealing: Sealing;
+    readonly s3StoredAs: StoredAs;
   };
   readonly storage: {
     readonly driver: 'local' | 's3';
@@ -139,7 +152,7 @@ export function loadEnvironment(variables: Variables = process.env): Environment
       'S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials',
     );
   }
-  if (parsed.success) faults.push(...inertSealing(parsed.data));
+  if (parsed.success) faults.push(...inertSealing(parsed.data), ...inertStoredAs(parsed.data));
   if (!parsed.success || faults.length > 0) {
     throw new BackupError('BAD_CONFIG', `the settings are wrong:\n${faults.map((line) => `  ${line}`).join('\n')}`, {
       hint: 'Correct these variables in the environment or in .env, then start again.',
@@ -170,6 +183,7 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       s3Path: values.BACKUP_S3_PATH,
       s3RetentionCount: values.BACKUP_S3_RETENTION_COUNT ?? null,
       sealing: { compression: values.BACKUP_COMPRESSION, recipients: values.BACKUP_ENCRYPTION_RECIPIENT },
+      s3StoredAs: storedAs(values),
     },
     storage: {
       driver: values.STORAGE_DRIVER,
@@ -238,6 +252,33 @@ function inertSealing(values: z.infer<typeof schema>): readonly string[] {
     (name) =>
       `${name}: does nothing without S3_BUCKET; it seals the copies on S3, those on this disk stay plain database files`,
   );
+}
+
+/** As above: what nobody asks a server for must not look as if it were there. */
+function inertStoredAs(values: z.infer<typeof schema>): readonly string[] {
+  const { S3_BUCKET, BACKUP_S3_ENABLED, BACKUP_S3_SSE, BACKUP_S3_SSE_KMS_KEY, BACKUP_S3_OBJECT_LOCK_DAYS } = values;
+  const set = (Object.keys(values) as (keyof typeof values)[]).filter(
+    (name) => /^BACKUP_S3_(STORAGE_CLASS|SSE|OBJECT_LOCK)/.test(name) && values[name] !== undefined,
+  );
+  if (S3_BUCKET === undefined && !BACKUP_S3_ENABLED)
+    return set.map((name) => `${name}: does nothing without S3_BUCKET`);
+  return [
+    ...(BACKUP_S3_SSE_KMS_KEY !== undefined && BACKUP_S3_SSE !== 'aws:kms'
+      ? ['BACKUP_S3_SSE_KMS_KEY: does nothing without BACKUP_S3_SSE=aws:kms']
+      : []),
+    ...(values.BACKUP_S3_OBJECT_LOCK_MODE !== undefined && BACKUP_S3_OBJECT_LOCK_DAYS === undefined
+      ? ['BACKUP_S3_OBJECT_LOCK_MODE: does nothing without BACKUP_S3_OBJECT_LOCK_DAYS']
+      : []),
+  ];
+}
+
+function storedAs(values: z.infer<typeof schema>): StoredAs {
+  const { BACKUP_S3_SSE: sse, BACKUP_S3_SSE_KMS_KEY: key = null, BACKUP_S3_OBJECT_LOCK_DAYS: days } = values;
+  return {
+    storageClass: values.BACKUP_S3_STORAGE_CLASS ?? null,
+    serverEncryption: sse === undefined ? null : sse === 'aws:kms' ? { algorithm: sse, key } : { algorithm: sse },
+    objectLock: days === undefined ? null : { days, mode: values.BACKUP_S3_OBJECT_LOCK_MODE ?? 'governance' },
+  };
 }
 
 function trimSlashes(prefix: string): string {

@@ -39,6 +39,7 @@ export function createService(environment: Environment, overrides: ServiceOverri
         ? null
         : {
             ...s3,
+            ...backup.s3StoredAs,
             bucket: s3.bucket,
             region: s3.region ?? 'us-east-1',
             retentionCount: backup.s3RetentionCount,
