@@ -92,6 +92,6 @@ test('only jobs know what opens a live database', () => {
   const sqlite = imports.filter(({ to }) => to === 'node:sqlite' || to === 'bun:sqlite').map(({ file }) => file);
   expect(sqlite.filter((file) => !inside('engine')(file)).sort()).toEqual([
     'features/demo-shop/demo-shop.ts',
-    'service/run-history.ts',
+    'service/state-database.ts',
   ]);
 });

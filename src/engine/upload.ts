@@ -18,15 +18,16 @@ import {
   sealOf,
   type Sealing,
 } from './artifact.ts';
-import { manifestName, ownerOf } from './catalog/artifact.ts';
+import { manifestName } from './catalog/artifact.ts';
 import { type Backup, Catalog } from './catalog/catalog.ts';
-import { formatManifest, type Manifest, parseManifest } from './catalog/manifest.ts';
+import { formatManifest, type Manifest } from './catalog/manifest.ts';
+import { listByBackup, listRemote, readRemoteManifest, toListing } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
-import type { RemoveRemoteRequest, StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
+import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
+import { pruneRemote, removeKeys } from './prune-remote.ts';
 import { getBytes, isNotThere, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store } from './targets/s3-store.ts';
 
-const MANIFEST_BYTES_MAX = 1024 * 1024;
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 
 /** @throws BackupError S3_*, NO_BACKUP, VERIFY_FAILED when the local file is not what its manifest says, ABORTED. */
@@ -44,32 +45,21 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
     const stored =
       (await findStored(store, source.manifest, context)) ?? (await place(store, source, request.sealing, context));
     await confirm(store, stored, context);
+    await removeOtherSealings(store, stored, context);
     context.onEvent({ type: 'step', name: 'prune' });
     return {
       key: `${request.prefix}/${stored.artifact.file}`,
       sealing: sealName(stored.artifact),
-      removed: await pruneRemote(store, stored, request.keep, context),
+      ...(await lookAround(store, request, context)),
     };
   } finally {
     store.close();
   }
 }
 
-/** Removes one backup from S3, the manifest first, and looks that it is gone. Not there is fine. */
-export async function removeRemote(request: RemoveRemoteRequest, context: StoryContext): Promise<null> {
-  const store = createS3Store({ ...request.s3, prefix: request.prefix });
-  try {
-    const found = await listOurs(store, request.name, context);
-    await removeKeys(store, found.get(request.name) ?? [], context);
-  } finally {
-    store.close();
-  }
-  return null;
-}
-
 /** The manifest there of the same database, when its artifact is there too, however it was sealed. */
 async function findStored(store: ObjectStore, manifest: Manifest, context: StoryContext): Promise<Manifest | null> {
-  const remote = await readRemoteManifest(store, manifest.name, context);
+  const remote = await findRemoteManifest(store, manifest.name, context);
   if (remote?.database.sha256 !== manifest.database.sha256) return null;
   const head = await store.head(remote.artifact.file, { signal: context.signal });
   return head?.sizeBytes === remote.artifact.sizeBytes ? remote : null;
@@ -114,10 +104,10 @@ async function checkForm(store: ObjectStore, { artifact }: Manifest, context: St
   );
 }
 
-async function readRemoteManifest(store: ObjectStore, name: string, context: StoryContext): Promise<Manifest | null> {
+/** Null when there is none that can be read: then it is written anew. */
+async function findRemoteManifest(store: ObjectStore, name: string, context: StoryContext): Promise<Manifest | null> {
   try {
-    const bytes = await getBytes(store, manifestName(name), { limitBytes: MANIFEST_BYTES_MAX, signal: context.signal });
-    return parseManifest(new TextDecoder().decode(bytes), name);
+    return await readRemoteManifest(store, name, context);
   } catch (error) {
     if (isNotThere(error) || (error instanceof BackupError && error.code === 'BAD_BACKUP')) return null;
     throw error;
@@ -169,70 +159,29 @@ async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
   yield new TextEncoder().encode(text);
 }
 
-async function pruneRemote(
-  store: ObjectStore,
-  uploaded: Manifest,
-  keep: number,
-  context: StoryContext,
-): Promise<readonly string[]> {
-  const found = await listOurs(store, 'backup-', context);
-  // Of an upload that was killed before its manifest, and sealed in another way: perhaps not at all.
+type After = Pick<Uploaded, 'listing' | 'removed' | 'survived' | 'complaint'>;
+
+/** Lists and prunes. The backup is stored by now: what fails here is told and fails nothing. */
+async function lookAround(store: ObjectStore, request: UploadRequest, context: StoryContext): Promise<After> {
+  try {
+    const catalog = await listRemote(store, { known: request.known, signal: context.signal });
+    const here = await new Catalog(request.folder).list();
+    const pins = new Map(here.flatMap(({ name, manifest }) => (manifest ? [[name, manifest.pinned] as const] : [])));
+    const { removed, survived } = request.retention
+      ? await pruneRemote(store, catalog.entries, { retention: request.retention, pins }, context)
+      : { removed: [], survived: [] };
+    return { listing: toListing(catalog, removed), removed, survived, complaint: null };
+  } catch (error) {
+    const known = BackupError.from(error);
+    if (known.code === 'ABORTED') throw known;
+    return { listing: null, removed: [], survived: [], complaint: known.message };
+  }
+}
+
+/** Of an upload of this backup that was killed before its manifest, and sealed in another way: perhaps not at all. */
+async function removeOtherSealings(store: ObjectStore, uploaded: Manifest, context: StoryContext): Promise<void> {
   const current = [manifestName(uploaded.name), uploaded.artifact.file];
-  const leftOver = (found.get(uploaded.name) ?? []).filter((key) => !current.includes(key));
+  const found = await listByBackup(store, uploaded.name, context);
+  const leftOver = (found.get(uploaded.name) ?? []).map(({ key }) => key).filter((key) => !current.includes(key));
   await removeKeys(store, leftOver, context);
-
-  const names = [...found].filter(([name, keys]) => keys.includes(manifestName(name))).map(([name]) => name);
-  // Names sort by time, unless the clock went back; then the numbers in the manifests say what is newest. Pins and
-  // safety backups are read from the manifests of the candidates alone.
-  names.sort();
-  const inTime = names.at(-1) === uploaded.name;
-  const oldestFirst = inTime || names.length <= keep ? names : await inSequence(store, names, context);
-  const candidates = oldestFirst.slice(0, Math.max(0, names.length - keep));
-  const removed: string[] = [];
-  for (const name of candidates) {
-    const manifest = await readRemoteManifest(store, name, context);
-    if (!manifest || manifest.pinned || manifest.trigger === 'safety') continue;
-    await removeKeys(store, found.get(name) ?? [], context);
-    removed.push(name);
-  }
-  return removed;
-}
-
-async function inSequence(store: ObjectStore, names: readonly string[], context: StoryContext) {
-  const numbered: { readonly name: string; readonly sequence: number }[] = [];
-  for (const name of names) {
-    const manifest = await readRemoteManifest(store, name, context);
-    numbered.push({ name, sequence: manifest?.sequence ?? 0 });
-  }
-  return numbered.sort((a, b) => a.sequence - b.sequence).map(({ name }) => name);
-}
-
-/** What is there of each backup: manifest and artifacts, however they are sealed. */
-async function listOurs(
-  store: ObjectStore,
-  prefix: string,
-  context: StoryContext,
-): Promise<ReadonlyMap<string, readonly string[]>> {
-  const found = new Map<string, string[]>();
-  for await (const { key } of store.list(prefix, { signal: context.signal })) {
-    const name = ownerOf(key);
-    if (name === null) continue;
-    const keys = found.get(name);
-    if (keys) keys.push(key);
-    else found.set(name, [key]);
-  }
-  return found;
-}
-
-/** Manifests first: an artifact alone is no backup. Looks that each is gone. */
-async function removeKeys(store: ObjectStore, keys: readonly string[], context: StoryContext): Promise<void> {
-  const options = { signal: context.signal };
-  const manifestsFirst = [...keys].sort((a, b) => Number(b.endsWith('.json')) - Number(a.endsWith('.json')));
-  for (const key of manifestsFirst) {
-    await store.delete(key, options);
-    if ((await store.head(key, options)) === null) continue;
-    throw new BackupError('S3_FAILED', `${key} is still in ${store.place} after it was deleted`, {
-      hint: 'The bucket may keep deleted objects (object lock), or the key may lack DeleteObject.',
-    });
-  }
 }

@@ -84,12 +84,15 @@ export const backup = z.object({
   sha256: z.string().nullable(),
   pages: z.number().nullable(),
   pageSize: z.number().nullable(),
+  /** Without `local` the backup is at S3 alone: it is fetched when it is needed. */
   placements: z.array(
     z.object({
       target: z.enum(['local', 's3']),
       status: z.enum(['stored', 'waiting', 'failed']),
       at: time.nullable(),
       error: errorBody.nullable(),
+      /** Where it is known. */
+      sealing: z.enum(['plain', 'zstd', 'age', 'zstd+age']).optional(),
     }),
   ),
 });
@@ -154,6 +157,8 @@ export const status = z.object({
     waiting: z.number(),
     nextTryAt: time.nullable(),
     error: errorBody.nullable(),
+    /** When what S3 holds was looked at last. */
+    listedAt: time.nullable(),
   }),
   lastGood: z.object({ filename: z.string(), createdAt: time, verifiedAt: time, holdsAt: time }).nullable(),
   maxAgeMinutes: z.number(),

@@ -1,7 +1,6 @@
 import { expect, test } from 'bun:test';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { openElsewhere, scratchFolders } from '../../tests/support/scratch.ts';
 import type { Run } from './model.ts';
 import { RunHistory } from './run-history.ts';
@@ -94,50 +93,9 @@ test('a history that can not be written just now warns and goes on', async () =>
   const other = await openElsewhere(path);
   await other.ask('BEGIN IMMEDIATE');
   history.add(run('1'));
-  history.setUpload({
-    backup: 'backup-2024-03-01T12-00-00-000Z.sqlite',
-    status: 'stored',
-    at: new Date(),
-    sealing: 'plain',
-    error: null,
-  });
-  expect(warnings.length).toBe(2);
+  expect(warnings.length).toBe(1);
   await other.kill();
   history.add(run('2'));
   expect(history.list({ limit: 10 }).map(({ id }) => id)).toEqual(['2']);
-  history.close();
-});
-
-test('what is stored at S3 is remembered over a restart until it is forgotten', () => {
-  const path = join(scratch(), 'state.sqlite');
-  const at = new Date('2024-03-01T12:00:00Z');
-  const { history } = open(path);
-  const error = { code: 'S3_DENIED', message: 'no', hint: 'Ask.' } as const;
-  history.setUpload({ backup: 'a', status: 'failed', at, sealing: null, error });
-  history.setUpload({ backup: 'a', status: 'stored', at, sealing: 'zstd+age', error: null });
-  history.close();
-  const again = open(path).history;
-  expect([...again.uploads()]).toEqual([
-    ['a', { backup: 'a', status: 'stored', at, sealing: 'zstd+age', error: null }],
-  ]);
-  again.forgetUpload('a');
-  expect(again.uploads().size).toBe(0);
-  again.close();
-});
-
-test('a history of an earlier version, which noted no sealing, is read and goes on', () => {
-  const path = join(scratch(), 'state.sqlite');
-  const earlier = new DatabaseSync(path);
-  earlier.exec(`
-    CREATE TABLE uploads (backup TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL, error TEXT);
-    INSERT INTO uploads VALUES ('a', 'stored', 0, NULL);
-  `);
-  earlier.close();
-  const { history } = open(path);
-  history.setUpload({ backup: 'b', status: 'stored', at: new Date(0), sealing: 'age', error: null });
-  expect([...history.uploads().values()].map(({ backup, sealing }) => [backup, sealing])).toEqual([
-    ['a', null],
-    ['b', 'age'],
-  ]);
   history.close();
 });

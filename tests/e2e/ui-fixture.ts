@@ -430,6 +430,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           stored: state === 's3-waiting' ? 9 : model.backups.length,
           waiting: state === 's3-waiting' ? 3 : 0,
           nextTryAt: state === 's3-waiting' ? iso(origin + 42_000) : null,
+          listedAt: config.s3Enabled ? iso(origin) : null,
           error:
             state === 's3-waiting'
               ? { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: '' }

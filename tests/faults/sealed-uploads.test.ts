@@ -9,7 +9,7 @@ import { formatManifest, type Manifest, parseManifest } from '../../src/engine/c
 import { getBytes } from '../../src/engine/targets/object-store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import { RunHistory } from '../../src/service/run-history.ts';
+import { OffsiteState } from '../../src/service/offsite-state.ts';
 import { makeBank } from '../support/bank.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { refusal, scratchFolders } from '../support/scratch.ts';
@@ -141,10 +141,10 @@ test('settings that change later leave what is stored as it is, also when the st
     `${age.name}.age`,
     `${age.name}.json`,
   ]);
-  // The history is written by the last, which met the other two again.
-  const history = new RunHistory(join(folder, 'new.sqlite'), { warn: () => {} });
-  expect([plain, zstd, age].map(({ name }) => history.uploads().get(name)?.sealing)).toEqual(['plain', 'zstd', 'age']);
-  history.close();
+  // The state is written by the last, which met the other two again.
+  const state = new OffsiteState(join(folder, 'new.sqlite'), { warn: () => {} });
+  expect([plain, zstd, age].map(({ name }) => state.uploads().get(name)?.sealing)).toEqual(['plain', 'zstd', 'age']);
+  state.close();
 });
 
 test('retention and deletion remove sealed backups whole', async () => {
@@ -197,13 +197,13 @@ test('a local file that is not what its manifest says is not sealed into a backu
   closeSync(file);
   const next = await backUp(both);
   expect(next.s3Uploaded).toBe(true);
-  const history = new RunHistory(join(folder, 'state.sqlite'), { warn: () => {} });
-  expect(history.uploads().get(name)).toMatchObject({
+  const state = new OffsiteState(join(folder, 'state.sqlite'), { warn: () => {} });
+  expect(state.uploads().get(name)).toMatchObject({
     status: 'failed',
     sealing: null,
     error: { code: 'VERIFY_FAILED' },
   });
-  history.close();
+  state.close();
   expect(await remoteNames()).toEqual([`${next.name}.json`, `${next.name}.zst.age`]);
 });
 

@@ -302,6 +302,7 @@ export function createFakeService(): FakeService {
           waiting: 0,
           nextTryAt: null,
           error: null,
+          listedAt: null,
         },
         lastGood: {
           filename: secondBackup,

@@ -65,7 +65,7 @@ function describeRoom(folder: string, neededBytes?: () => number): string {
   return neededBytes ? `${inMegabytes(neededBytes())} needed, ${free}` : free;
 }
 
-function inMegabytes(bytes: number): string {
+export function inMegabytes(bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }
 
