@@ -18,7 +18,7 @@ import {
   sealOf,
   type Sealing,
 } from './artifact.ts';
-import { manifestName } from './catalog/artifact.ts';
+import { manifestName, ownerOf } from './catalog/artifact.ts';
 import { type Backup, Catalog } from './catalog/catalog.ts';
 import { formatManifest, type Manifest } from './catalog/manifest.ts';
 import { listByBackup, listRemote, readRemoteManifest, toListing } from './catalog/remote-catalog.ts';
@@ -26,9 +26,11 @@ import { BackupError } from './errors.ts';
 import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
 import { pruneRemote, removeKeys } from './prune-remote.ts';
 import { getBytes, isNotThere, type ObjectStore } from './targets/object-store.ts';
-import { createS3Store } from './targets/s3-store.ts';
+import { createS3Store, type S3Store } from './targets/s3-store.ts';
 
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
+/** An unfinished upload that is older was left by a job that was killed. */
+const UNFINISHED_MAX_MS = 24 * 3_600_000;
 
 /** @throws BackupError S3_*, NO_BACKUP, VERIFY_FAILED when the local file is not what its manifest says, ABORTED. */
 export async function uploadBackup(request: UploadRequest, context: StoryContext): Promise<Uploaded> {
@@ -161,8 +163,8 @@ async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
 
 type After = Pick<Uploaded, 'listing' | 'removed' | 'survived' | 'complaint'>;
 
-/** Lists and prunes. The backup is stored by now: what fails here is told and fails nothing. */
-async function lookAround(store: ObjectStore, request: UploadRequest, context: StoryContext): Promise<After> {
+/** Lists, prunes and sweeps. The backup is stored by now: what fails here is told and fails nothing. */
+async function lookAround(store: S3Store, request: UploadRequest, context: StoryContext): Promise<After> {
   try {
     const catalog = await listRemote(store, { known: request.known, signal: context.signal });
     const here = await new Catalog(request.folder).list();
@@ -170,6 +172,8 @@ async function lookAround(store: ObjectStore, request: UploadRequest, context: S
     const { removed, survived } = request.retention
       ? await pruneRemote(store, catalog.entries, { retention: request.retention, pins }, context)
       : { removed: [], survived: [] };
+    const olderThan = new Date(context.now().getTime() - UNFINISHED_MAX_MS);
+    await store.sweepUploads({ olderThan, isOurs: (key) => ownerOf(key) !== null, signal: context.signal });
     return { listing: toListing(catalog, removed), removed, survived, complaint: null };
   } catch (error) {
     const known = BackupError.from(error);

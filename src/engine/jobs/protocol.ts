@@ -8,6 +8,7 @@ import type { Manifest } from '../catalog/manifest.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
 import type { RetentionPolicy } from '../retention.ts';
+import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 
 export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
@@ -93,13 +94,9 @@ export interface Restored {
   readonly setAside: string | null;
 }
 
-export interface S3Access {
-  readonly bucket: string;
+/** All that a store needs but its prefix, which each request names. */
+export interface S3Access extends Omit<S3Options, 'prefix'> {
   readonly region: string;
-  readonly endpoint: string | null;
-  readonly forcePathStyle?: boolean | null;
-  readonly accessKeyId: string | null;
-  readonly secretAccessKey: string | null;
 }
 
 export interface UploadRequest {
