@@ -159,6 +159,23 @@ test('stored locally but not at S3 exits 5', async () => {
   });
 });
 
+test('a target is tested: s3 unless told, 1 when something failed, with the policy that the key needs', async () => {
+  const good = await cli('test-target');
+  expect(good).toMatchObject({ code: 0, calls: ['testTarget s3', 'close'] });
+  expect(good.stdout).toMatch(/^WARNING {2}create-only {2}the server ignores it\n {22}Use one prefix each\.$/m);
+  expect(good.stdout).toContain('"arn:aws:s3:::my-backups/backups/database/*"');
+  expect((await cli('test-target local')).calls).toContain('testTarget local');
+
+  const service = createFakeService();
+  service.behaviour.targetFails = true;
+  const { code, stdout } = await cli('test-target s3', { service });
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^FAILED {3}private/m);
+  expect(stdout).toContain('One check failed.');
+  expect(JSON.parse((await cli('test-target --json', { service })).stdout)).toMatchObject({ ok: false, target: 's3' });
+  expect(await cli('test-target gcs')).toMatchObject({ code: 2, calls: ['close'] });
+});
+
 test('an interrupt stops the run and exits 130', async () => {
   const service = createFakeService();
   service.behaviour.until = new Promise(() => {});

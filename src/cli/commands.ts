@@ -9,8 +9,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
-import type { BackupItem, PruneResult, RestorePlan, RestoreResult, Status } from '../service/model.ts';
+import type { BackupItem, PruneResult, RestorePlan, RestoreResult, Status, TargetName } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
+import { targetText } from './target-report.ts';
 import { backupTable, createOutput, durationText, type Output, type Sink, sizeText, table } from './output.ts';
 
 /** The service, and what only the command line asks of it. */
@@ -105,6 +106,8 @@ interface Session {
   readonly service: CliService;
   readonly output: Output;
   readonly now: () => Date;
+  /** Aborted when the user interrupts. */
+  readonly signal: AbortSignal;
 }
 type Work = (session: Session) => Promise<number>;
 type Run = (work: Work, places: CliPlaces) => Promise<void>;
@@ -117,7 +120,7 @@ async function runWithService(work: Work, places: CliPlaces, context: CliContext
   };
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {
-    return await work({ service, output, now: context.now ?? (() => new Date()) });
+    return await work({ service, output, now: context.now ?? (() => new Date()), signal: context.signal });
   } catch (thrown) {
     return fail(thrown, context, output);
   } finally {
@@ -171,17 +174,25 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   };
 
   command('backup', 'make a backup now').action(() => run(makeBackup, places()));
-  command('list', 'list the backups, newest first').action(() => run(listBackups, places()));
+  const target = (flags: string, description: string) => new Option(flags, description).choices(['local', 's3']);
+  const identity = ['--identity <file>', 'the private key of age that opens an encrypted copy on S3'] as const;
+  command('list', 'list the backups, newest first')
+    .addOption(target('--target <name>', 'only what is there: local, or s3 (asks S3 now)'))
+    .action((options: { target?: TargetName }) => run((session) => listBackups(session, options), places()));
   command('verify <backup>', 'check a backup: its name, "latest", or a path to any SQLite file')
     .option('--full', 'integrity_check instead of quick_check')
-    .action((wanted: string, { full = false }: { full?: boolean }) =>
-      run((session) => verifyBackup(session, wanted, full), places()),
+    .addOption(target('--from <target>', 'which copy; left out: the local one if there is one'))
+    .option(...identity)
+    .action((wanted: string, options: VerifyOptions) =>
+      run((session) => verifyBackup(session, wanted, options), places()),
     );
   command('restore [backup]', 'bring a backup back: its name, "latest", or a path; into a new file unless told')
     .option('--to <path>', 'into this file, which must not exist')
     .addOption(new Option('--online', 'over the database while programs use it').conflicts(['to', 'inPlace']))
     .addOption(new Option('--in-place', 'over the database while no program uses it').conflicts(['to', 'online']))
     .option('--at <time>', 'the newest backup that is not later than this time')
+    .addOption(target('--from <target>', 's3: from S3 alone, also on a machine that has nothing but the S3 variables'))
+    .option(...identity)
     .action((wanted: string | undefined, options: RestoreOptions) =>
       run((session) => restoreBackup(session, wanted, options), places()),
     );
@@ -192,6 +203,9 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('prune', 'remove the backups that the retention policy does not keep')
     .option('--dry-run', 'only say what would be removed')
     .action(({ dryRun = false }: { dryRun?: boolean }) => run((session) => prune(session, dryRun), places()));
+  command('test-target [name]', 'try at s3 (or local) all that backups need, and remove the traces').action(
+    (name: string | undefined) => run((session) => testTarget(session, name), places()),
+  );
   command('status', 'say whether the database is protected').action(() => run(showStatus, places()));
   command('serve', 'run the schedule and the dashboard until interrupted').action(async () => {
     await context.serve(places(), context.signal);
@@ -217,14 +231,22 @@ const makeBackup: Work = async ({ service, output }) => {
   return exitCodes.notEverywhere;
 };
 
-const listBackups: Work = async ({ service, output }) => {
-  const backups = await service.getBackups();
+async function listBackups({ service, output }: Session, options: { target?: TargetName }): Promise<number> {
+  const backups = await service.getBackups(options);
   output.answer({ backups }, backupTable(backups));
   return exitCodes.done;
-};
+}
 
-async function verifyBackup({ service, output }: Session, wanted: string, full: boolean): Promise<number> {
-  const found = await findBackup(service, wanted);
+interface VerifyOptions {
+  readonly full?: boolean;
+  readonly from?: TargetName;
+  readonly identity?: string;
+}
+
+async function verifyBackup({ service, output }: Session, wanted: string, options: VerifyOptions): Promise<number> {
+  const { full = false, from } = options;
+  const identity = readIdentity(options.identity);
+  const found = await findBackup(service, wanted, from);
   if (found.kind === 'file') {
     const { ok, detail } = await service.verifyFile(found.path, { full });
     output.answer(
@@ -234,7 +256,7 @@ async function verifyBackup({ service, output }: Session, wanted: string, full: 
     return ok ? exitCodes.done : exitCodes.verificationFailed;
   }
   const { filename } = found.backup;
-  const backup = await service.verifyBackup(filename, { full });
+  const backup = await service.verifyBackup(filename, { full, from, identity, onProgress: output.progress.show });
   const { verification } = backup;
   const good = verification.state === 'verified';
   const detail = verification.state === 'damaged' ? `: ${verification.detail}` : '';
@@ -250,11 +272,15 @@ interface RestoreOptions {
   readonly online?: boolean;
   readonly inPlace?: boolean;
   readonly at?: string;
+  readonly from?: TargetName;
+  readonly identity?: string;
 }
 
 async function restoreBackup(session: Session, wanted: string | undefined, options: RestoreOptions): Promise<number> {
   const { service, output } = session;
-  const found = await chooseBackup(service, wanted, options.at);
+  const identity = readIdentity(options.identity);
+  const found = await chooseBackup(service, wanted, options);
+  const copy = { from: options.from, identity, onProgress: output.progress.show };
   const source = found.kind === 'file' ? found.path : found.backup.filename;
   const mode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
   const to =
@@ -262,14 +288,27 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
 
   let expected: string | undefined;
   if (mode !== 'file' && found.kind === 'backup') {
-    const plan = await service.planRestore(source);
+    const plan = await service.planRestore(source, copy);
     output.note(planText(plan));
     // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
     if (mode === 'offline') expected = plan.expected;
   }
-  const result = await service.restore(source, { mode, to, expected, onProgress: output.progress.show });
+  const result = await service.restore(source, { ...copy, mode, to, expected });
   output.answer(result, restoredText(result));
   return exitCodes.done;
+}
+
+/** The key goes to the job that needs it, and nowhere else. */
+function readIdentity(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new BackupError('BAD_REQUEST', `the identity file ${path} can't be read`, {
+      hint: 'Name the file that age-keygen wrote, with the private key.',
+      cause,
+    });
+  }
 }
 
 const undoRestore: Work = async ({ service, output }) => {
@@ -290,6 +329,13 @@ async function prune({ service, output }: Session, dryRun: boolean): Promise<num
   return exitCodes.done;
 }
 
+async function testTarget({ service, output, signal }: Session, wanted = 's3'): Promise<number> {
+  if (wanted !== 's3' && wanted !== 'local') throw wrongUse(`there is no target ${wanted}; it is s3 or local`);
+  const report = await service.testTarget(wanted, { signal });
+  output.answer(report, targetText(report));
+  return report.ok ? exitCodes.done : exitCodes.failed;
+}
+
 const showStatus: Work = async ({ service, output, now }) => {
   const status = await service.getStatus();
   output.answer(status, statusText(status, now()));
@@ -299,15 +345,19 @@ const showStatus: Work = async ({ service, output, now }) => {
 type Found =
   { readonly kind: 'backup'; readonly backup: BackupItem } | { readonly kind: 'file'; readonly path: string };
 
-async function chooseBackup(service: CliService, wanted: string | undefined, at: string | undefined): Promise<Found> {
+async function chooseBackup(
+  service: CliService,
+  wanted: string | undefined,
+  { at, from }: Pick<RestoreOptions, 'at' | 'from'>,
+): Promise<Found> {
   if (at === undefined) {
-    if (wanted !== undefined) return findBackup(service, wanted);
+    if (wanted !== undefined) return findBackup(service, wanted, from);
     throw wrongUse('say which backup: its name, "latest", a path, or --at TIME');
   }
   if (wanted !== undefined && wanted !== 'latest') throw wrongUse('--at chooses the backup itself; leave its name out');
   const time = parseTime(at);
   const backup = newest(
-    await service.getBackups(),
+    await service.getBackups({ target: from }),
     (item) => item.createdAt <= time && item.verification.state !== 'damaged',
   );
   if (!backup) throw noBackup(`there is no backup from ${time.toISOString()} or before`);
@@ -315,16 +365,17 @@ async function chooseBackup(service: CliService, wanted: string | undefined, at:
 }
 
 /** A name of the catalog, `latest` (the newest verified backup), or a path to a file. */
-async function findBackup(service: CliService, wanted: string): Promise<Found> {
-  const backups = await service.getBackups();
+async function findBackup(service: CliService, wanted: string, from: TargetName | undefined): Promise<Found> {
+  const backups = await service.getBackups({ target: from });
   if (wanted === 'latest') {
     // A safety backup holds what a restore replaced on purpose; it comes back by its name or by `undo`.
     const backup = newest(backups, (item) => item.verified && !item.safety);
-    if (!backup) throw noBackup('there is no verified backup yet');
+    if (!backup) throw noBackup(`there is no verified backup ${from === 's3' ? 'on S3' : 'yet'}`);
     return { kind: 'backup', backup };
   }
   const backup = backups.find(({ filename }) => filename === wanted);
   if (backup) return { kind: 'backup', backup };
+  if (from !== undefined) throw noBackup(`there is no backup ${wanted} ${from === 's3' ? 'on S3' : 'here'}`);
   if (existsSync(wanted)) return { kind: 'file', path: wanted };
   throw noBackup(`there is no backup and no file named ${wanted}`);
 }
@@ -393,9 +444,20 @@ function statusText(status: Status, now: Date): string {
     ],
     ['schedule', schedule.enabled ? (schedule.cron ?? `every ${schedule.intervalMinutes} minutes`) : 'off'],
     ['local', `${local.path}, ${local.count} backups, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`],
-    ['s3', s3.enabled ? `${s3.bucket ?? ''}/${s3.path}, ${s3.stored} stored, ${s3.waiting} waiting` : 'off'],
+    ['s3', s3.enabled ? s3Text(s3, now) : 'off'],
   ];
   return rows.map(([name = '', value = '']) => `${name.padEnd(10)} ${value}`).join('\n');
+}
+
+/** `my-backups/backups/database, 9 stored; waiting, 3 uploads, next try in 40 s: …` */
+function s3Text({ bucket, path, stored, waiting, nextTryAt, error, listedAt }: Status['s3'], now: Date): string {
+  const seen = listedAt === null ? '' : ` (seen ${durationText(now.getTime() - listedAt.getTime())} ago)`;
+  const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}`;
+  const why = error === null ? '' : `: ${error.message}`;
+  if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);
+  const waitMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now.getTime();
+  const next = waitMs > 0 ? `, next try in ${durationText(waitMs)}` : '';
+  return `${there}; waiting, ${waiting} upload${waiting === 1 ? '' : 's'}${next}${why}`;
 }
 
 function wrongUse(message: string): BackupError {

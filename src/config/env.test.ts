@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test';
+import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { refusal } from '../../tests/support/scratch.ts';
 import { loadEnvironment, type Variables } from './env.ts';
 
@@ -33,9 +34,11 @@ test('without any variable the documented defaults hold', () => {
       s3Enabled: false,
       s3Path: 'backups/database',
       s3RetentionCount: null,
+      sealing: { compression: 'none', recipients: [] },
+      s3StoredAs: { storageClass: null, serverEncryption: null, objectLock: null },
     },
     storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
-    s3: { bucket: null, region: null, endpoint: null, accessKeyId: null, secretAccessKey: null },
+    s3: { bucket: null, region: null, endpoint: null, forcePathStyle: null, accessKeyId: null, secretAccessKey: null },
     jobEnvironment: {},
   });
 });
@@ -56,6 +59,7 @@ test('switches are true, 1, yes, on and their opposites', () => {
     OFF: false,
   })) {
     expect([text, loadEnvironment({ BACKUP_ENABLED: text }).backup.enabled]).toEqual([text, value]);
+    expect(loadEnvironment({ S3_FORCE_PATH_STYLE: text }).s3.forcePathStyle).toBe(value);
   }
 });
 
@@ -164,3 +168,77 @@ test('a job inherits programs, folders and certificates, never the app’s own s
     NODE_EXTRA_CA_CERTS: '/ca.pem',
   });
 });
+
+test('copies on S3 are sealed by zstd and for one or several public keys of age', async () => {
+  const [one, two] = await Promise.all([newRecipient(), newRecipient()]);
+  const sealing = (variables: Variables) => loadEnvironment({ S3_BUCKET: 'safe', ...variables }).backup.sealing;
+  expect(sealing({ BACKUP_COMPRESSION: 'zstd' })).toEqual({ compression: 'zstd', recipients: [] });
+  expect(sealing({ BACKUP_ENCRYPTION_RECIPIENT: `${one}, ${two} ${one}` })).toEqual({
+    compression: 'none',
+    recipients: [one, two],
+  });
+  expect(sealing({ BACKUP_COMPRESSION: '', BACKUP_ENCRYPTION_RECIPIENT: ' ' })).toEqual({
+    compression: 'none',
+    recipients: [],
+  });
+});
+
+test('a recipient that is none is refused at the start; a private key is never printed', async () => {
+  const identity = await generateIdentity();
+  const recipient = await identityToRecipient(identity);
+  const wrong = (text: string) => faults({ S3_BUCKET: 'safe', BACKUP_ENCRYPTION_RECIPIENT: text });
+  expect(await wrong(`${recipient},${recipient.slice(0, -2)}`)).toEqual([
+    `BACKUP_ENCRYPTION_RECIPIENT: entry 2 of 2 (${recipient.slice(0, 12)}…) is not a public key of age, such as age1… from age-keygen`,
+  ]);
+  expect(await wrong(identity)).toEqual([
+    'BACKUP_ENCRYPTION_RECIPIENT: it is a private key; it must never be on this server. Set the public key, age1…, which age-keygen -y prints',
+  ]);
+  for (const text of [identity, identity.slice(7), `${recipient} ${identity.toLowerCase()}`, `# ${identity}`]) {
+    const error = await refusal(() => loadEnvironment({ S3_BUCKET: 'safe', BACKUP_ENCRYPTION_RECIPIENT: text }));
+    const told = JSON.stringify([error, error.message, error.stack, String(error.cause)]).toUpperCase();
+    expect(told).not.toContain(identity.slice(20, 30));
+  }
+  expect(await faults({ S3_BUCKET: 'safe', BACKUP_COMPRESSION: 'gzip' })).toEqual([
+    expect.stringMatching(/^BACKUP_COMPRESSION: "gzip" is not allowed; /),
+  ]);
+});
+
+test('a sealing that would do nothing is refused; with a bucket S3 may be off for now', async () => {
+  const recipient = await newRecipient();
+  const sealed = { BACKUP_COMPRESSION: 'zstd', BACKUP_ENCRYPTION_RECIPIENT: recipient };
+  const why = 'does nothing without S3_BUCKET; it seals the copies on S3, those on this disk stay plain database files';
+  expect(await faults(sealed)).toEqual([`BACKUP_COMPRESSION: ${why}`, `BACKUP_ENCRYPTION_RECIPIENT: ${why}`]);
+  expect(loadEnvironment({ ...sealed, S3_BUCKET: 'safe' }).backup.s3Enabled).toBe(false);
+  expect(await faults({ ...sealed, BACKUP_S3_ENABLED: 'true' })).toEqual([
+    'S3_BUCKET: is missing; BACKUP_S3_ENABLED=true needs the name of a bucket',
+  ]);
+  expect(loadEnvironment({ BACKUP_COMPRESSION: 'none' }).backup.sealing.compression).toBe('none');
+});
+
+test('how S3 keeps the copies is passed on; what would do nothing is refused', async () => {
+  const bucket = { S3_BUCKET: 'safe' };
+  const given = {
+    BACKUP_S3_STORAGE_CLASS: 'STANDARD_IA',
+    BACKUP_S3_SSE: 'aws:kms',
+    BACKUP_S3_SSE_KMS_KEY: 'alias/backups',
+    BACKUP_S3_OBJECT_LOCK_DAYS: '30',
+  };
+  expect(loadEnvironment({ ...bucket, ...given }).backup.s3StoredAs).toEqual({
+    storageClass: 'STANDARD_IA',
+    serverEncryption: { algorithm: 'aws:kms', key: 'alias/backups' },
+    objectLock: { days: 30, mode: 'governance' },
+  });
+  expect(await faults(given)).toEqual(Object.keys(given).map((name) => `${name}: does nothing without S3_BUCKET`));
+  expect(await faults({ ...bucket, BACKUP_S3_SSE: 'AES256', BACKUP_S3_SSE_KMS_KEY: 'x' })).toEqual([
+    'BACKUP_S3_SSE_KMS_KEY: does nothing without BACKUP_S3_SSE=aws:kms',
+  ]);
+  expect(await faults({ ...bucket, BACKUP_S3_OBJECT_LOCK_MODE: 'compliance' })).toEqual([
+    'BACKUP_S3_OBJECT_LOCK_MODE: does nothing without BACKUP_S3_OBJECT_LOCK_DAYS',
+  ]);
+  const [archive = ''] = await faults({ ...bucket, BACKUP_S3_STORAGE_CLASS: 'DEEP_ARCHIVE' });
+  expect(archive).toContain('takes hours to give an object back');
+});
+
+async function newRecipient(): Promise<string> {
+  return identityToRecipient(await generateIdentity());
+}

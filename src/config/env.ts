@@ -4,12 +4,15 @@
  * encryption least of all, that does nothing.
  */
 import { z } from 'zod';
+import { parseRecipients } from '../engine/age.ts';
+import type { Sealing } from '../engine/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
 import { checkCron } from '../engine/schedule.ts';
 import { isKey } from '../engine/targets/object-key.ts';
+import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
 
-const flag = (start: 'true' | 'false') =>
-  z.stringbool({ truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] }).default(start === 'true');
+const words = { truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] };
+const flag = (start: 'true' | 'false') => z.stringbool(words).default(start === 'true');
 const whole = (from: number, to: number) => z.coerce.number().int().min(from).max(to);
 const path = z.string().min(1);
 const secret = z.string().min(1);
@@ -49,6 +52,19 @@ const schema = z.object({
     .transform(trimSlashes)
     .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' }),
   BACKUP_S3_RETENTION_COUNT: whole(1, 100_000).optional(),
+  BACKUP_S3_STORAGE_CLASS: z
+    .string()
+    .regex(/^[\w-]{1,64}$/, { error: 'the name of a storage class, such as STANDARD_IA' })
+    .refine((name) => !/^(GLACIER|DEEP_ARCHIVE)$/i.test(name), {
+      error: 'that class takes hours to give an object back, and each upload is read back; GLACIER_IR does not',
+    })
+    .optional(),
+  BACKUP_S3_SSE: z.enum(['AES256', 'aws:kms']).optional(),
+  BACKUP_S3_SSE_KMS_KEY: z.string().min(1).max(2048).optional(),
+  BACKUP_S3_OBJECT_LOCK_DAYS: whole(1, 36_500).optional(),
+  BACKUP_S3_OBJECT_LOCK_MODE: z.enum(['governance', 'compliance']).optional(),
+  BACKUP_COMPRESSION: z.enum(['none', 'zstd']).default('none'),
+  BACKUP_ENCRYPTION_RECIPIENT: z.string().transform(recipients).default([]),
   DEMO_ORDERS: flag('true'),
 
   STORAGE_DRIVER: z.enum(['local', 's3']).default('local'),
@@ -58,12 +74,16 @@ const schema = z.object({
   S3_BUCKET: z.string().min(1).optional(),
   S3_REGION: z.string().min(1).optional(),
   S3_ENDPOINT: z.url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com' }).optional(),
+  /** Empty: `host/bucket/key`, except at Amazon's. */
+  S3_FORCE_PATH_STYLE: z.stringbool(words).optional(),
   S3_ACCESS_KEY: secret.optional(),
   S3_SECRET_KEY: secret.optional(),
 });
 
 /** A database's URL too: one that we refuse may be another server's, with its password. */
 const secrets: ReadonlySet<string> = new Set(['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'DATABASE_URL']);
+/** Their message shows what of them may be seen: a private key may stand where a public one belongs. */
+const saidByMessage: ReadonlySet<string> = new Set(['BACKUP_ENCRYPTION_RECIPIENT']);
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -87,6 +107,9 @@ export interface Environment {
     readonly s3Enabled: boolean;
     readonly s3Path: string;
     readonly s3RetentionCount: number | null;
+    /** Of copies on S3; those on this disk are plain database files. */
+    readonly sealing: Sealing;
+    readonly s3StoredAs: StoredAs;
   };
   readonly storage: {
     readonly driver: 'local' | 's3';
@@ -98,6 +121,7 @@ export interface Environment {
     readonly bucket: string | null;
     readonly region: string | null;
     readonly endpoint: string | null;
+    readonly forcePathStyle: boolean | null;
     readonly accessKeyId: string | null;
     readonly secretAccessKey: string | null;
   };
@@ -128,6 +152,7 @@ export function loadEnvironment(variables: Variables = process.env): Environment
       'S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials',
     );
   }
+  if (parsed.success) faults.push(...inertSealing(parsed.data), ...inertStoredAs(parsed.data));
   if (!parsed.success || faults.length > 0) {
     throw new BackupError('BAD_CONFIG', `the settings are wrong:\n${faults.map((line) => `  ${line}`).join('\n')}`, {
       hint: 'Correct these variables in the environment or in .env, then start again.',
@@ -157,6 +182,8 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       s3Enabled: values.BACKUP_S3_ENABLED,
       s3Path: values.BACKUP_S3_PATH,
       s3RetentionCount: values.BACKUP_S3_RETENTION_COUNT ?? null,
+      sealing: { compression: values.BACKUP_COMPRESSION, recipients: values.BACKUP_ENCRYPTION_RECIPIENT },
+      s3StoredAs: storedAs(values),
     },
     storage: {
       driver: values.STORAGE_DRIVER,
@@ -168,6 +195,7 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       bucket: values.S3_BUCKET ?? null,
       region: values.S3_REGION ?? null,
       endpoint: values.S3_ENDPOINT ?? null,
+      forcePathStyle: values.S3_FORCE_PATH_STYLE ?? null,
       accessKeyId: values.S3_ACCESS_KEY ?? null,
       secretAccessKey: values.S3_SECRET_KEY ?? null,
     },
@@ -201,12 +229,65 @@ function databasePath(url: string): string | null {
   }
 }
 
+function recipients(text: string, context: z.core.$RefinementCtx<string>): readonly string[] {
+  try {
+    return parseRecipients(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: BackupError.from(error).message });
+    return [];
+  }
+}
+
+/**
+ * Both seal the copies on S3 alone. Without a bucket there can be none, and nobody must believe that something is
+ * encrypted; with a bucket S3 may be off for now, because the page can switch it on.
+ */
+function inertSealing(values: z.infer<typeof schema>): readonly string[] {
+  if (values.S3_BUCKET !== undefined || values.BACKUP_S3_ENABLED) return [];
+  const set = [
+    ...(values.BACKUP_COMPRESSION === 'none' ? [] : ['BACKUP_COMPRESSION']),
+    ...(values.BACKUP_ENCRYPTION_RECIPIENT.length === 0 ? [] : ['BACKUP_ENCRYPTION_RECIPIENT']),
+  ];
+  return set.map(
+    (name) =>
+      `${name}: does nothing without S3_BUCKET; it seals the copies on S3, those on this disk stay plain database files`,
+  );
+}
+
+/** As above: what nobody asks a server for must not look as if it were there. */
+function inertStoredAs(values: z.infer<typeof schema>): readonly string[] {
+  const { S3_BUCKET, BACKUP_S3_ENABLED, BACKUP_S3_SSE, BACKUP_S3_SSE_KMS_KEY, BACKUP_S3_OBJECT_LOCK_DAYS } = values;
+  const set = (Object.keys(values) as (keyof typeof values)[]).filter(
+    (name) => /^BACKUP_S3_(STORAGE_CLASS|SSE|OBJECT_LOCK)/.test(name) && values[name] !== undefined,
+  );
+  if (S3_BUCKET === undefined && !BACKUP_S3_ENABLED)
+    return set.map((name) => `${name}: does nothing without S3_BUCKET`);
+  return [
+    ...(BACKUP_S3_SSE_KMS_KEY !== undefined && BACKUP_S3_SSE !== 'aws:kms'
+      ? ['BACKUP_S3_SSE_KMS_KEY: does nothing without BACKUP_S3_SSE=aws:kms']
+      : []),
+    ...(values.BACKUP_S3_OBJECT_LOCK_MODE !== undefined && BACKUP_S3_OBJECT_LOCK_DAYS === undefined
+      ? ['BACKUP_S3_OBJECT_LOCK_MODE: does nothing without BACKUP_S3_OBJECT_LOCK_DAYS']
+      : []),
+  ];
+}
+
+function storedAs(values: z.infer<typeof schema>): StoredAs {
+  const { BACKUP_S3_SSE: sse, BACKUP_S3_SSE_KMS_KEY: key = null, BACKUP_S3_OBJECT_LOCK_DAYS: days } = values;
+  return {
+    storageClass: values.BACKUP_S3_STORAGE_CLASS ?? null,
+    serverEncryption: sse === undefined ? null : sse === 'aws:kms' ? { algorithm: sse, key } : { algorithm: sse },
+    objectLock: days === undefined ? null : { days, mode: values.BACKUP_S3_OBJECT_LOCK_MODE ?? 'governance' },
+  };
+}
+
 function trimSlashes(prefix: string): string {
   return prefix.replaceAll(/^\/+|\/+$/g, '');
 }
 
 function fault(issue: z.core.$ZodIssue, given: Readonly<Record<string, string | undefined>>): string {
   const name = String(issue.path[0] ?? '');
+  if (saidByMessage.has(name)) return `${name}: ${issue.message}`;
   const value = secrets.has(name) ? '(secret)' : JSON.stringify(given[name] ?? '');
   return `${name}: ${value} is not allowed; ${issue.message}`;
 }

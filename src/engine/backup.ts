@@ -89,7 +89,7 @@ export async function makeBackupUnderPin(
   context.signal.throwIfAborted();
 
   context.onEvent({ type: 'step', name: 'publish' });
-  const sequence = nextSequence(await catalog.list());
+  const sequence = nextSequence(await catalog.list(), pinned.pinnedAt);
   await publish(catalog, staging, verified, describe(name, sequence, snapshot.method, pinned, verified, purpose));
 
   context.onEvent({ type: 'step', name: 'prune' });

@@ -83,7 +83,7 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
   await publish(catalog, staging, verified, {
     ...first.manifest,
     name,
-    sequence: nextSequence(await catalog.list()),
+    sequence: nextSequence(await catalog.list(), moment),
     createdAt: moment.toISOString(),
     database: { sizeBytes, pageSize, pages, sha256 },
     artifact: { ...first.manifest.artifact, file: name, sizeBytes, sha256 },

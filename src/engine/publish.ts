@@ -95,6 +95,11 @@ export async function freeName(catalog: Catalog, moment: Date): Promise<string> 
   }
 }
 
-export function nextSequence(backups: readonly { readonly manifest: Manifest | null }[]): number {
-  return 1 + Math.max(0, ...backups.map((backup) => backup.manifest?.sequence ?? 0));
+/**
+ * The first number of a folder is the second of its moment, counted from 1970: a machine built anew, whose older backups
+ * are at S3 alone, goes on behind their numbers, as long as nobody makes one every second.
+ */
+export function nextSequence(backups: readonly { readonly manifest: Manifest | null }[], moment: Date): number {
+  const numbers = backups.flatMap((backup) => backup.manifest?.sequence ?? []);
+  return numbers.length > 0 ? 1 + Math.max(...numbers) : Math.max(1, Math.floor(moment.getTime() / 1_000));
 }

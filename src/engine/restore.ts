@@ -3,8 +3,8 @@
  * the result. Runs in a job's own process. Nothing is changed before the safety backup exists; a restore to a new file
  * changes nothing that exists.
  */
-import { existsSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { type BackupPurpose, makeBackupUnderPin, pinForBackup } from './backup.ts';
 import { LOCK_FILE } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
@@ -273,7 +273,10 @@ function quietly(context: StoryContext): StoryContext {
 
 async function place(safety: Safety, request: RestoreRequest, context: StoryContext): Promise<string | null> {
   if (safety.backup === null && safety.because === 'missing') {
-    placeWhereMissing(request.source, resolve(request.databasePath));
+    const databasePath = resolve(request.databasePath);
+    // On a new machine its folder may be missing too.
+    mkdirSync(dirname(databasePath), { recursive: true });
+    placeWhereMissing(request.source, databasePath);
     return null;
   }
   const path = resolveDatabase(request.databasePath);

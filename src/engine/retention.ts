@@ -6,6 +6,7 @@
  * that a crash loop flushes no history.
  */
 import type { Backup } from './catalog/catalog.ts';
+import type { Manifest } from './catalog/manifest.ts';
 
 export interface RetentionPolicy {
   /** The newest so many. */
@@ -14,9 +15,14 @@ export interface RetentionPolicy {
   readonly startBurstMs: number;
 }
 
-export interface RetentionPlan {
-  readonly kept: readonly { readonly backup: Backup; readonly reasons: readonly string[] }[];
-  readonly removed: readonly { readonly backup: Backup; readonly reason: string }[];
+/** A backup in the folder or at another target, as far as retention looks at it. */
+export type Retainable = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
+  readonly manifest: Pick<Manifest, 'trigger' | 'pinned' | 'verification'> | null;
+};
+
+export interface RetentionPlan<Kind extends Retainable = Backup> {
+  readonly kept: readonly { readonly backup: Kind; readonly reasons: readonly string[] }[];
+  readonly removed: readonly { readonly backup: Kind; readonly reason: string }[];
 }
 
 export const SAFETY_DAYS = 30;
@@ -26,15 +32,15 @@ const DAY_MS = 86_400_000;
  * @param backups newest first, as the catalog lists them.
  * @param options.hold why nothing may be removed at present, in words for the plan.
  */
-export function planRetention(
-  backups: readonly Backup[],
+export function planRetention<Kind extends Retainable>(
+  backups: readonly Kind[],
   policy: RetentionPolicy,
   options: { now: Date; hold?: string | null },
-): RetentionPlan {
+): RetentionPlan<Kind> {
   const newestVerified = backups.find(isVerified);
   const burst = middleOfStartBursts(backups, policy.startBurstMs);
-  const kept: { backup: Backup; reasons: string[] }[] = [];
-  const removed: { backup: Backup; reason: string }[] = [];
+  const kept: { backup: Kind; reasons: string[] }[] = [];
+  const removed: { backup: Kind; reason: string }[] = [];
   let counted = 0;
   for (const backup of backups) {
     const reasons = [...holdReasons(backup, options.now)];
@@ -54,7 +60,7 @@ export function planRetention(
   return { kept, removed };
 }
 
-function* holdReasons(backup: Backup, now: Date): Generator<string> {
+function* holdReasons(backup: Retainable, now: Date): Generator<string> {
   if (backup.manifest === null) {
     yield backup.fault ? 'its manifest is unreadable' : 'foreign: not made by this program';
     return;
@@ -65,13 +71,13 @@ function* holdReasons(backup: Backup, now: Date): Generator<string> {
     yield `safety backup younger than ${SAFETY_DAYS} days`;
 }
 
-export function isVerified(backup: Backup): boolean {
+export function isVerified(backup: Retainable): boolean {
   return backup.manifest !== null && backup.fault === null && backup.manifest.verification.complaint === null;
 }
 
-function middleOfStartBursts(backups: readonly Backup[], burstMs: number): ReadonlySet<Backup> {
-  const middle = new Set<Backup>();
-  let burst: Backup[] = [];
+function middleOfStartBursts(backups: readonly Retainable[], burstMs: number): ReadonlySet<Retainable> {
+  const middle = new Set<Retainable>();
+  let burst: Retainable[] = [];
   const close = () => {
     for (const backup of burst.slice(1, -1)) middle.add(backup);
     burst = [];

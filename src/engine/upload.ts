@@ -1,19 +1,36 @@
 /**
- * The story of one placement at S3: the file, then its manifest, which commits it; then remote retention, which removes
- * only what our own manifests name. Runs in a job of its own, so it never delays a snapshot.
+ * The story of one placement at S3: the file, sealed on the way; a look at what was stored; then its manifest, which
+ * commits it; then remote retention, which removes only what our own manifests name. Runs in a job of its own, so it
+ * never delays a snapshot.
+ *
+ * The manifest there says how its own artifact is sealed, so settings may change: what is stored stays as it is.
  */
 import { createReadStream } from 'node:fs';
-import { createHash } from 'node:crypto';
-import { isBackupName, manifestName } from './catalog/artifact.ts';
+import { createHash, type Hash } from 'node:crypto';
+import {
+  artifactName,
+  FORM_BYTES,
+  formOf,
+  formOfSeal,
+  seal,
+  sealedBytesMax,
+  sealName,
+  sealOf,
+  type Sealing,
+} from './artifact.ts';
+import { manifestName, ownerOf } from './catalog/artifact.ts';
 import { type Backup, Catalog } from './catalog/catalog.ts';
-import { formatManifest, type Manifest, parseManifest } from './catalog/manifest.ts';
+import { formatManifest, type Manifest } from './catalog/manifest.ts';
+import { listByBackup, listRemote, readRemoteManifest, toListing } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
-import type { RemoveRemoteRequest, StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
+import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
+import { pruneRemote, removeKeys } from './prune-remote.ts';
 import { getBytes, isNotThere, type ObjectStore } from './targets/object-store.ts';
-import { createS3Store } from './targets/s3-store.ts';
+import { createS3Store, type S3Store } from './targets/s3-store.ts';
 
-const MANIFEST_BYTES_MAX = 1024 * 1024;
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
+/** An unfinished upload that is older was left by a job that was killed. */
+const UNFINISHED_MAX_MS = 24 * 3_600_000;
 
 /** @throws BackupError S3_*, NO_BACKUP, VERIFY_FAILED when the local file is not what its manifest says, ABORTED. */
 export async function uploadBackup(request: UploadRequest, context: StoryContext): Promise<Uploaded> {
@@ -26,70 +43,95 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
   const store = createS3Store({ ...request.s3, prefix: request.prefix });
   try {
     context.onEvent({ type: 'step', name: 'upload' });
-    const options = { signal: context.signal };
-    if (!(await isStored(store, backup.manifest, context))) {
-      await store.put(backup.name, fileStream(backup, backup.manifest, context), {
-        ...options,
-        sizeBytes: backup.sizeBytes,
-        contentType: 'application/vnd.sqlite3',
-      });
-      await store.put(manifestName(backup.name), bytesOf(formatManifest(backup.manifest)), {
-        ...options,
-        contentType: 'application/json',
-      });
-    }
-    await confirm(store, backup.manifest, context);
+    const source = { ...backup, manifest: backup.manifest };
+    const stored =
+      (await findStored(store, source.manifest, context)) ?? (await place(store, source, request.sealing, context));
+    await confirm(store, stored, context);
+    await removeOtherSealings(store, stored, context);
     context.onEvent({ type: 'step', name: 'prune' });
     return {
-      key: `${request.prefix}/${backup.name}`,
-      removed: await pruneRemote(store, backup.manifest, request.keep, context),
+      key: `${request.prefix}/${stored.artifact.file}`,
+      sealing: sealName(stored.artifact),
+      ...(await lookAround(store, request, context)),
     };
   } finally {
     store.close();
   }
 }
 
-/** Removes one backup from S3, the manifest first, and looks that it is gone. Not there is fine. */
-export async function removeRemote(request: RemoveRemoteRequest, context: StoryContext): Promise<null> {
-  const store = createS3Store({ ...request.s3, prefix: request.prefix });
-  try {
-    await removeObject(store, request.name, context);
-  } finally {
-    store.close();
-  }
-  return null;
+/** The manifest there of the same database, when its artifact is there too, however it was sealed. */
+async function findStored(store: ObjectStore, manifest: Manifest, context: StoryContext): Promise<Manifest | null> {
+  const remote = await findRemoteManifest(store, manifest.name, context);
+  if (remote?.database.sha256 !== manifest.database.sha256) return null;
+  const head = await store.head(remote.artifact.file, { signal: context.signal });
+  return head?.sizeBytes === remote.artifact.sizeBytes ? remote : null;
 }
 
-async function isStored(store: ObjectStore, manifest: Manifest, context: StoryContext): Promise<boolean> {
-  const remote = await readRemoteManifest(store, manifest.name, context);
-  const head = remote && (await store.head(manifest.name, { signal: context.signal }));
-  return remote?.artifact.sha256 === manifest.artifact.sha256 && head?.sizeBytes === manifest.artifact.sizeBytes;
+async function place(
+  store: ObjectStore,
+  backup: VerifiedBackup,
+  sealing: Sealing,
+  context: StoryContext,
+): Promise<Manifest> {
+  const options = { signal: context.signal };
+  const file = artifactName(backup.name, sealing);
+  const hash = createHash('sha256');
+  const { sizeBytes } = await store.put(file, digested(seal(fileStream(backup, context), sealing), hash), {
+    ...options,
+    sizeBytes: sealedBytesMax(backup.sizeBytes, sealing),
+    contentType: file === backup.name ? 'application/vnd.sqlite3' : 'application/octet-stream',
+  });
+  const artifact = { file, sizeBytes, sha256: hash.digest('hex'), ...sealOf(sealing) };
+  const manifest: Manifest = { ...backup.manifest, artifact };
+  await checkForm(store, manifest, context);
+  await store.put(manifestName(backup.name), bytesOf(formatManifest(manifest)), {
+    ...options,
+    contentType: 'application/json',
+  });
+  return manifest;
 }
 
-async function readRemoteManifest(store: ObjectStore, name: string, context: StoryContext): Promise<Manifest | null> {
+/** Reads back how the object begins: nobody must believe in an encryption that did not happen. */
+async function checkForm(store: ObjectStore, { artifact }: Manifest, context: StoryContext): Promise<void> {
+  const range = { to: FORM_BYTES - 1, limitBytes: FORM_BYTES, signal: context.signal };
+  const form = formOf(await getBytes(store, artifact.file, range));
+  const wanted = formOfSeal(artifact);
+  if (form === wanted) return;
+  // Without a manifest it counts as nothing; but what lies open there must not stay.
+  await store.delete(artifact.file, { signal: context.signal });
+  throw new BackupError(
+    'S3_MISMATCH',
+    `${artifact.file} in ${store.place} does not begin like ${wanted}${form === 'unknown' ? '' : ` but like ${form}`}; it was removed`,
+    { hint: 'The server, or a proxy before it, changed what was uploaded. The local backup is verified.' },
+  );
+}
+
+/** Null when there is none that can be read: then it is written anew. */
+async function findRemoteManifest(store: ObjectStore, name: string, context: StoryContext): Promise<Manifest | null> {
   try {
-    const bytes = await getBytes(store, manifestName(name), { limitBytes: MANIFEST_BYTES_MAX, signal: context.signal });
-    return parseManifest(new TextDecoder().decode(bytes), name);
+    return await readRemoteManifest(store, name, context);
   } catch (error) {
     if (isNotThere(error) || (error instanceof BackupError && error.code === 'BAD_BACKUP')) return null;
     throw error;
   }
 }
 
-async function confirm(store: ObjectStore, manifest: Manifest, context: StoryContext): Promise<void> {
-  const head = await store.head(manifest.name, { signal: context.signal });
-  if (head?.sizeBytes === manifest.artifact.sizeBytes) return;
+async function confirm(store: ObjectStore, { artifact }: Manifest, context: StoryContext): Promise<void> {
+  const head = await store.head(artifact.file, { signal: context.signal });
+  if (head?.sizeBytes === artifact.sizeBytes) return;
   throw new BackupError(
     'S3_MISMATCH',
-    `the copy of ${manifest.name} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, not ${manifest.artifact.sizeBytes}`,
+    `${artifact.file} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, not ${artifact.sizeBytes}`,
     {
       hint: 'It is uploaded again; the local backup is verified.',
     },
   );
 }
 
+type VerifiedBackup = Backup & { readonly manifest: Manifest };
+
 /** The file's bytes, refused at their end when they are not what was verified: the upload is then abandoned. */
-async function* fileStream(backup: Backup, manifest: Manifest, context: StoryContext): AsyncGenerator<Uint8Array> {
+async function* fileStream(backup: VerifiedBackup, context: StoryContext): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256');
   let done = 0;
   let told = 0;
@@ -102,59 +144,48 @@ async function* fileStream(backup: Backup, manifest: Manifest, context: StoryCon
     }
     yield chunk;
   }
-  if (hash.digest('hex') === manifest.artifact.sha256) return;
+  if (hash.digest('hex') === backup.manifest.artifact.sha256) return;
   throw new BackupError('VERIFY_FAILED', `${backup.name} is not the file that its manifest describes`, {
     hint: 'It was changed after it was made; it is not uploaded. Verify it, and check the disk.',
   });
+}
+
+async function* digested(source: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    hash.update(chunk);
+    yield chunk;
+  }
 }
 
 async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
   yield new TextEncoder().encode(text);
 }
 
-async function pruneRemote(
-  store: ObjectStore,
-  uploaded: Manifest,
-  keep: number,
-  context: StoryContext,
-): Promise<readonly string[]> {
-  const names: string[] = [];
-  for await (const { key } of store.list('backup-', { signal: context.signal })) {
-    const name = key.replace(/\.json$/, '');
-    if (key.endsWith('.json') && isBackupName(name)) names.push(name);
+type After = Pick<Uploaded, 'listing' | 'removed' | 'survived' | 'complaint'>;
+
+/** Lists, prunes and sweeps. The backup is stored by now: what fails here is told and fails nothing. */
+async function lookAround(store: S3Store, request: UploadRequest, context: StoryContext): Promise<After> {
+  try {
+    const catalog = await listRemote(store, { known: request.known, signal: context.signal });
+    const here = await new Catalog(request.folder).list();
+    const pins = new Map(here.flatMap(({ name, manifest }) => (manifest ? [[name, manifest.pinned] as const] : [])));
+    const { removed, survived } = request.retention
+      ? await pruneRemote(store, catalog.entries, { retention: request.retention, pins }, context)
+      : { removed: [], survived: [] };
+    const olderThan = new Date(context.now().getTime() - UNFINISHED_MAX_MS);
+    await store.sweepUploads({ olderThan, isOurs: (key) => ownerOf(key) !== null, signal: context.signal });
+    return { listing: toListing(catalog, removed), removed, survived, complaint: null };
+  } catch (error) {
+    const known = BackupError.from(error);
+    if (known.code === 'ABORTED') throw known;
+    return { listing: null, removed: [], survived: [], complaint: known.message };
   }
-  // Names sort by time, unless the clock went back; then the numbers in the manifests say what is newest. Pins and
-  // safety backups are read from the manifests of the candidates alone.
-  names.sort();
-  const inTime = names.at(-1) === uploaded.name;
-  const oldestFirst = inTime || names.length <= keep ? names : await inSequence(store, names, context);
-  const candidates = oldestFirst.slice(0, Math.max(0, names.length - keep));
-  const removed: string[] = [];
-  for (const name of candidates) {
-    const manifest = await readRemoteManifest(store, name, context);
-    if (!manifest || manifest.pinned || manifest.trigger === 'safety') continue;
-    await removeObject(store, name, context);
-    removed.push(name);
-  }
-  return removed;
 }
 
-async function inSequence(store: ObjectStore, names: readonly string[], context: StoryContext) {
-  const numbered: { readonly name: string; readonly sequence: number }[] = [];
-  for (const name of names) {
-    const manifest = await readRemoteManifest(store, name, context);
-    numbered.push({ name, sequence: manifest?.sequence ?? 0 });
-  }
-  return numbered.sort((a, b) => a.sequence - b.sequence).map(({ name }) => name);
-}
-
-async function removeObject(store: ObjectStore, name: string, context: StoryContext): Promise<void> {
-  const options = { signal: context.signal };
-  for (const key of [manifestName(name), name]) {
-    await store.delete(key, options);
-    if ((await store.head(key, options)) === null) continue;
-    throw new BackupError('S3_FAILED', `${key} is still in ${store.place} after it was deleted`, {
-      hint: 'The bucket may keep deleted objects (object lock), or the key may lack DeleteObject.',
-    });
-  }
+/** Of an upload of this backup that was killed before its manifest, and sealed in another way: perhaps not at all. */
+async function removeOtherSealings(store: ObjectStore, uploaded: Manifest, context: StoryContext): Promise<void> {
+  const current = [manifestName(uploaded.name), uploaded.artifact.file];
+  const found = await listByBackup(store, uploaded.name, context);
+  const leftOver = (found.get(uploaded.name) ?? []).map(({ key }) => key).filter((key) => !current.includes(key));
+  await removeKeys(store, leftOver, context);
 }

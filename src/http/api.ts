@@ -35,6 +35,8 @@ import {
   runsQuery,
   type Status,
   type StopAnswer,
+  type TargetReport,
+  targetName,
   undoBody,
   verifyBody,
 } from './contract.ts';
@@ -373,6 +375,16 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       action: 'backup',
       async handle({ request }) {
         return long(async () => json<StopAnswer>({ stopped: await service.stopRun() }), request);
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/targets/:name/test',
+      action: 'configure',
+      async handle({ request, params }) {
+        const name = targetName.safeParse(params.name);
+        if (!name.success) throw new BadInput('BAD_REQUEST', { target: 'must be local or s3' });
+        return long(async () => json<TargetReport>(serialize(await service.testTarget(name.data))), request);
       },
     },
     {

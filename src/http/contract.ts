@@ -84,12 +84,15 @@ export const backup = z.object({
   sha256: z.string().nullable(),
   pages: z.number().nullable(),
   pageSize: z.number().nullable(),
+  /** Without `local` the backup is at S3 alone: it is fetched when it is needed. */
   placements: z.array(
     z.object({
       target: z.enum(['local', 's3']),
       status: z.enum(['stored', 'waiting', 'failed']),
       at: time.nullable(),
       error: errorBody.nullable(),
+      /** Where it is known. */
+      sealing: z.enum(['plain', 'zstd', 'age', 'zstd+age']).optional(),
     }),
   ),
 });
@@ -154,6 +157,8 @@ export const status = z.object({
     waiting: z.number(),
     nextTryAt: time.nullable(),
     error: errorBody.nullable(),
+    /** When what S3 holds was looked at last. */
+    listedAt: time.nullable(),
   }),
   lastGood: z.object({ filename: z.string(), createdAt: time, verifiedAt: time, holdsAt: time }).nullable(),
   maxAgeMinutes: z.number(),
@@ -227,6 +232,41 @@ export const prunePlan = z.object({
   dryRun: z.boolean(),
 });
 
+/** `POST /api/targets/:name/test`. A target that fails its test is an answer, not an error. */
+export const targetReport = z.object({
+  target: z.enum(['local', 's3']),
+  place: z.string(),
+  ok: z.boolean(),
+  ms: z.number(),
+  findings: z.array(
+    z.object({
+      check: z.enum([
+        ...(['write', 'head', 'read', 'list', 'private', 'delete', 'traces'] as const),
+        ...(['clock', 'create-only', 'multipart', 'unfinished-uploads', 'versions'] as const),
+      ]),
+      result: z.enum(['ok', 'warning', 'failed']),
+      message: z.string(),
+      hint: z.string().nullable(),
+    }),
+  ),
+  /** An IAM document with the rights that the key needs; null for a folder. */
+  policy: z
+    .object({
+      Version: z.literal('2012-10-17'),
+      Statement: z.array(
+        z.object({
+          Sid: z.string(),
+          Effect: z.literal('Allow'),
+          Action: z.array(z.string()),
+          Resource: z.string(),
+          Condition: z.object({ StringLike: z.record(z.string(), z.array(z.string())) }).optional(),
+        }),
+      ),
+    })
+    .nullable(),
+});
+export const targetName = z.enum(['local', 's3']);
+
 export const backupsAnswer = z.object({ backups: z.array(backup) });
 export const runsAnswer = z.object({ runs: z.array(run) });
 /** `POST /now?wait=false`, status 202. */
@@ -267,4 +307,5 @@ export type RunsAnswer = z.infer<typeof runsAnswer>;
 export type RunAccepted = z.infer<typeof runAccepted>;
 export type DeleteAnswer = z.infer<typeof deleteAnswer>;
 export type StopAnswer = z.infer<typeof stopAnswer>;
+export type TargetReport = z.infer<typeof targetReport>;
 export type Health = z.infer<typeof health>;

@@ -26,6 +26,8 @@ export class ActiveRun {
   pinned = false;
   /** False once it has begun to change something: then a stop is not heard. */
   mayStop = true;
+  /** True when its record was made. */
+  ended = false;
   readonly #options: RunOptions;
   readonly #startedAt: Date;
   readonly #steps: MutableStep[];
@@ -76,6 +78,7 @@ export class ActiveRun {
     sizeBytes?: number | null;
     error?: BackupError | null;
   }): Run {
+    this.ended = true;
     this.#finishStep(outcome.result === 'success' ? 'done' : 'failed');
     const { id, kind, trigger, user, startedAt, steps } = this.progress();
     return {

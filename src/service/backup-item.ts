@@ -1,13 +1,22 @@
-/** How a backup of the catalog is told to the outside. */
+/** How a backup of the folder, or one that is at S3 alone, is told to the outside. */
+import { sealName } from '../engine/artifact.ts';
 import type { Backup } from '../engine/catalog/catalog.ts';
+import type { RemoteBackup } from '../engine/catalog/remote-catalog.ts';
 import { isVerified } from '../engine/retention.ts';
 import type { BackupItem, Placement, Verification } from './model.ts';
-import type { UploadState } from './run-history.ts';
+import type { UploadState } from './offsite-state.ts';
 
-export function toBackupItem(
-  backup: Backup,
-  options: { upload: UploadState | undefined; s3Enabled: boolean },
-): BackupItem {
+export type KnownBackup = Backup | RemoteBackup;
+
+export interface ItemFacts {
+  readonly isLocal: boolean;
+  /** The same backup as S3 held it when it was listed. */
+  readonly remote: RemoteBackup | undefined;
+  readonly upload: UploadState | undefined;
+  readonly s3Enabled: boolean;
+}
+
+export function toBackupItem(backup: KnownBackup, facts: ItemFacts): BackupItem {
   const { manifest } = backup;
   return {
     filename: backup.name,
@@ -17,27 +26,46 @@ export function toBackupItem(
     user: manifest?.user ?? null,
     verified: isVerified(backup),
     verification: toVerification(backup),
-    foreign: manifest === null,
+    foreign: manifest === null && isHere(backup),
     pinned: manifest?.pinned ?? false,
     note: manifest?.note ?? null,
     safety: manifest?.trigger === 'safety',
-    sha256: manifest?.artifact.sha256 ?? null,
+    sha256: manifest?.database.sha256 ?? null,
     pages: manifest?.database.pages ?? null,
     pageSize: manifest?.database.pageSize ?? null,
-    placements: [...toPlacements(backup, options)],
+    placements: [...toPlacements(backup, facts)],
   };
 }
 
-function* toPlacements(
-  backup: Backup,
-  { upload, s3Enabled }: { upload: UploadState | undefined; s3Enabled: boolean },
-): Generator<Placement> {
-  yield { target: 'local', status: 'stored', at: backup.createdAt, error: null };
-  if (upload) yield { target: 's3', status: upload.status, at: upload.at, error: upload.error };
-  else if (s3Enabled && backup.manifest) yield { target: 's3', status: 'waiting', at: null, error: null };
+/** True for a backup of the folder. */
+export function isHere(backup: KnownBackup): backup is Backup {
+  return 'path' in backup;
 }
 
-function toVerification({ manifest, fault, createdAt }: Backup): Verification {
+function* toPlacements(backup: KnownBackup, facts: ItemFacts): Generator<Placement> {
+  const { remote, upload, s3Enabled } = facts;
+  if (facts.isLocal) yield { target: 'local', status: 'stored', at: backup.createdAt, error: null };
+  const sealing = upload?.sealing ?? (remote?.manifest ? sealName(remote.manifest.artifact) : undefined);
+  if (remote?.fault) {
+    const hint = 'Look at it in the bucket, or delete it there.';
+    const error = { code: 'BAD_BACKUP', message: `on S3: ${remote.fault}`, hint } as const;
+    yield { target: 's3', status: 'failed', at: null, error };
+  } else if (upload?.status === 'stored' || (remote && upload?.status !== 'removed')) {
+    yield {
+      target: 's3',
+      status: 'stored',
+      at: upload?.at ?? backup.createdAt,
+      error: null,
+      ...(sealing && { sealing }),
+    };
+  } else if (upload?.status === 'failed') {
+    yield { target: 's3', status: 'failed', at: upload.at, error: upload.error };
+  } else if (!upload && s3Enabled && backup.manifest) {
+    yield { target: 's3', status: 'waiting', at: null, error: null };
+  }
+}
+
+function toVerification({ manifest, fault, createdAt }: KnownBackup): Verification {
   if (fault) return { state: 'damaged', method: 'quick', at: createdAt, detail: fault };
   if (!manifest) return { state: 'unchecked' };
   const { method, at, complaint } = manifest.verification;

@@ -375,7 +375,8 @@ test('backups stay in their order when the clock jumps back between runs', async
   const manifest = JSON.parse(readFileSync(join(shop.backups, `${newest}.json`), 'utf8'));
   rmSync(join(shop.backups, `${newest}.json`));
   renameSync(join(shop.backups, newest), join(shop.backups, older));
-  writeFileSync(join(shop.backups, `${older}.json`), JSON.stringify({ ...manifest, name: older }));
+  const moved = { ...manifest, name: older, artifact: { ...manifest.artifact, file: older } };
+  writeFileSync(join(shop.backups, `${older}.json`), JSON.stringify(moved));
   expect(await filenames(shop.service)).toEqual([older, ...names.slice(1)]);
   expect((await shop.service.getStatus()).lastGood?.filename).toBe(older);
 });

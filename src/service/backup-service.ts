@@ -6,18 +6,20 @@
  * uploads and checks go on beside them.
  */
 import { existsSync, statfsSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
-import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
+import { type Backup, Catalog, inOrder } from '../engine/catalog/catalog.ts';
 import { adoptedManifest } from '../engine/catalog/manifest.ts';
+import type { RemoteBackup } from '../engine/catalog/remote-catalog.ts';
 import { BackupError } from '../engine/errors.ts';
-import type { JobKind, JobMap, JobTrigger, Restored, S3Access } from '../engine/jobs/protocol.ts';
+import type { JobEvent, JobKind, JobMap, JobTrigger, Restored } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
 import { nextRun, type Schedule } from '../engine/schedule.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import { ActiveRun } from './active-run.ts';
-import { toBackupItem } from './backup-item.ts';
+import { isHere, type KnownBackup, toBackupItem } from './backup-item.ts';
 import { formatSize, type Log } from './log.ts';
 import type {
   BackupConfig,
@@ -33,16 +35,18 @@ import type {
   ServiceEvent,
   Settings,
   Status,
+  TargetName,
+  TargetReport,
 } from './model.ts';
+import { type FetchOptions, Offsite, type S3Target } from './offsite.ts';
 import { openBackup } from './opened-backup.ts';
 import { toRestorePlan } from './restore-plan.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { RunHistory } from './run-history.ts';
 import { Scheduler } from './scheduler.ts';
-import type { BackupServicePort, OpenedBackup } from './service-port.ts';
+import type { BackupServicePort, FromTarget, OpenedBackup } from './service-port.ts';
 import { SettingsFile } from './settings.ts';
 import { composeStatus } from './status.ts';
-import { UploadQueue } from './upload-queue.ts';
 
 export interface BackupServiceOptions {
   /** Path of the database to protect. Never opened in this process. */
@@ -56,7 +60,7 @@ export interface BackupServiceOptions {
   /** A cron line of five fields, instead of the interval. */
   readonly cron?: string | null;
   readonly skipUnchanged?: boolean;
-  readonly s3?: (S3Access & { readonly retentionCount: number | null }) | null;
+  readonly s3?: S3Target | null;
   readonly log: Log;
   /** All that a job's process inherits. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
@@ -84,7 +88,7 @@ export class BackupService implements BackupServicePort {
   readonly #listeners = new Set<(event: ServiceEvent) => void>();
   #historyOpened: RunHistory | undefined;
   #settingsRead: SettingsFile | undefined;
-  #uploadsMade: UploadQueue | undefined;
+  #offsiteMade: Offsite | undefined;
   readonly #scheduler: Scheduler;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
@@ -94,7 +98,8 @@ export class BackupService implements BackupServicePort {
   #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
   #followUp: BackupRequested | null = null;
   #lastInLine: Promise<unknown> = Promise.resolve();
-  #uploading: AbortController | null = null;
+  /** Beside the line: what is fetched from S3 holds up no backup. */
+  readonly #fetching = new Set<ActiveRun>();
 
   constructor(options: BackupServiceOptions) {
     this.#options = options;
@@ -131,10 +136,9 @@ export class BackupService implements BackupServicePort {
       });
     }
     this.#started = true;
-    this.#uploads.resume();
     if (this.#settings.current.enabled) this.#beginSchedule({ runAtOnce: true });
     else this.#options.log('info', 'Auto-backup is off. Backups can be made by hand.');
-    if (this.#settings.current.s3Enabled) void this.#uploads.run();
+    this.#offsite?.start();
   }
 
   /** Ends the schedule, asks what is running to stop, and resolves when it has ended. */
@@ -143,8 +147,7 @@ export class BackupService implements BackupServicePort {
     this.#stopping = true;
     try {
       this.#scheduler.end();
-      this.#uploading?.abort();
-      await Promise.all([this.stopRun(), this.#uploadsMade?.stop()]);
+      await Promise.all([this.stopRun(), this.#offsiteMade?.stop()]);
       await this.#lastInLine;
     } finally {
       this.#stopping = false;
@@ -154,6 +157,8 @@ export class BackupService implements BackupServicePort {
   /** As `stop`, and lets go of the run history. The service is not used afterwards. */
   async close(): Promise<void> {
     await this.stop();
+    this.#offsiteMade?.close();
+    this.#offsiteMade = undefined;
     this.#historyOpened?.close();
     this.#historyOpened = undefined;
   }
@@ -177,25 +182,31 @@ export class BackupService implements BackupServicePort {
     return { runId: await id };
   }
 
-  async getBackups(): Promise<readonly BackupItem[]> {
-    const uploads = this.#history.uploads();
-    const s3Enabled = this.#settings.current.s3Enabled;
-    return (await this.#catalog.list()).map((backup) =>
-      toBackupItem(backup, { upload: uploads.get(backup.name), s3Enabled }),
-    );
+  async getBackups(options: { readonly target?: TargetName } = {}): Promise<readonly BackupItem[]> {
+    const local = await this.#catalog.list();
+    if (options.target !== 's3')
+      return this.#toItems(options.target === 'local' ? local : this.#everywhere(local), local);
+    const offsite = this.#requireOffsite();
+    await offsite.refresh();
+    return this.#toItems(offsite.backups, local);
   }
 
   async getBackup(filename: string): Promise<BackupItem> {
-    await this.#catalog.find(filename);
-    const item = (await this.getBackups()).find((backup) => backup.filename === filename);
+    const backup = await this.#find(filename);
+    const [item] = this.#toItems([backup], isHere(backup) ? [backup] : []);
     if (!item)
       throw new BackupError('GONE', `${filename} was removed a moment ago`, { hint: 'List the backups again.' });
     return item;
   }
 
   async openBackup(filename: string): Promise<OpenedBackup> {
-    const backup = await this.#catalog.find(filename);
-    return await openBackup({ catalog: this.#catalog, backup, databasePath: this.#paths.database });
+    const backup = await this.#find(filename);
+    if (isHere(backup)) {
+      const sha256 = backup.fault ? null : (backup.manifest?.artifact.sha256 ?? null);
+      return await openBackup({ open: () => this.#openFile(backup), sha256 });
+    }
+    const path = await this.#fetchToRead(backup);
+    return await openBackup({ open: () => open(path, 'r'), sha256: backup.manifest?.database.sha256 ?? null });
   }
 
   getConfig(): BackupConfig {
@@ -230,7 +241,8 @@ export class BackupService implements BackupServicePort {
   }
 
   async getStatus(): Promise<Status> {
-    const backups = await this.#catalog.list();
+    const local = await this.#catalog.list();
+    const backups = this.#everywhere(local);
     const lastRestore = this.#lastRestore();
     const newest = (filter: { kind?: RunKind; result?: RunResult }) =>
       this.#history.list({ limit: 1, ...filter })[0] ?? null;
@@ -238,7 +250,7 @@ export class BackupService implements BackupServicePort {
       now: this.#now(),
       settings: this.#settings.current,
       backups,
-      items: await this.getBackups(),
+      items: this.#toItems(backups, local),
       database: this.#lookAtDatabase(),
       cron: this.#options.cron ?? null,
       nextRunAt: this.#scheduler.nextRunAt,
@@ -246,8 +258,8 @@ export class BackupService implements BackupServicePort {
       localPath: this.#options.backupsPath,
       freeBytes: this.#freeBytes(),
       s3: this.#options.s3 ?? null,
-      uploads: { nextTryAt: this.#uploads.nextTryAt, error: this.#uploads.lastError },
-      run: this.#active?.progress() ?? null,
+      uploads: this.#aboutS3(),
+      run: this.#shownRun?.progress() ?? null,
       lastRun: newest({}),
       lastBackupRun: newest({ kind: 'backup' }),
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
@@ -262,31 +274,21 @@ export class BackupService implements BackupServicePort {
 
   async deleteBackup(
     filename: string,
-    options: { readonly target?: 'local' | 's3'; readonly user?: string } = {},
+    options: { readonly target?: TargetName; readonly user?: string } = {},
   ): Promise<void> {
-    const backup = await this.#catalog.find(filename);
-    if (isLiveFile(backup.path, this.#paths.database)) {
+    const backup = await this.#find(filename, options.target);
+    if (isHere(backup) && isLiveFile(backup.path, this.#paths.database)) {
       throw new BackupError('BAD_BACKUP', `${filename} is the live database itself, under the name of a backup`, {
         hint: 'It is not deleted. Move the database out of the backup folder.',
       });
     }
-    const { s3 } = this.#options;
-    if (options.target === 's3' && !s3) {
-      throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
-        hint: 'Leave the target out, or name `local`.',
-      });
-    }
-    const atS3 = this.#history.uploads().has(filename) || options.target === 's3';
-    if (s3 && atS3 && options.target !== 'local') {
-      await this.#job<'remove-remote'>({
-        kind: 'remove-remote',
-        name: filename,
-        prefix: this.#settings.current.s3Path,
-        s3,
-      });
-      this.#history.forgetUpload(filename);
-    }
-    if (options.target !== 's3') await this.#catalog.remove(backup);
+    const offsite = options.target === 's3' ? this.#requireOffsite() : this.#offsite;
+    const upload = offsite?.uploadStates().get(filename);
+    const isAtS3 =
+      options.target === 's3' || Boolean(offsite?.find(filename)) || (upload && upload.status !== 'removed');
+    if (offsite && isAtS3 && options.target !== 'local') await offsite.remove(filename);
+    const local = options.target === 's3' ? null : isHere(backup) ? backup : null;
+    if (local) await this.#catalog.remove(local);
     this.#options.log(
       'info',
       `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`,
@@ -296,35 +298,35 @@ export class BackupService implements BackupServicePort {
 
   async verifyBackup(
     filename: string,
-    options: { readonly full?: boolean; readonly user?: string } = {},
+    options: FromTarget & { readonly full?: boolean; readonly user?: string } = {},
   ): Promise<BackupItem> {
-    const backup = await this.#catalog.find(filename);
+    const backup = await this.#find(filename, options.from);
     const method = options.full ? 'full' : 'quick';
     const run = this.#newRun({
       kind: 'verify',
       user: options.user ?? null,
       backup: filename,
-      weights: { verify: 100 },
+      weights: isHere(backup) ? { verify: 100 } : { fetch: 70, verify: 30 },
     });
+    run.listen(options.onProgress);
+    let complaint: string | null = null;
     try {
-      await (await this.#catalog.open(backup, { databasePath: this.#paths.database })).close();
-      const sha256 = backup.manifest?.artifact.sha256 ?? null;
-      await this.#job<'verify'>(
-        { kind: 'verify', path: resolve(backup.path), method, sha256 },
-        { onEvent: (event) => run.hear(event) },
-      );
-      await this.#recordVerification(backup, method, null);
+      const path = isHere(backup)
+        ? await this.#pathOf(backup)
+        : await this.#fetchFor(run, options, (given) =>
+            this.#requireOffsite().fetchHere(filename, { ...given, anew: true }),
+          );
+      const sha256 = backup.manifest?.database.sha256 ?? null;
+      await this.#job<'verify'>({ kind: 'verify', path, method, sha256 }, { onEvent: (event) => run.hear(event) });
       this.#record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
     } catch (error) {
       const known = BackupError.from(error);
       this.#record(run.end({ result: 'failed', backup: filename, error: known }));
       // That the check found damage is its answer, not its failure.
       if (known.code !== 'VERIFY_FAILED') throw known;
-      await this.#recordVerification(backup, method, known.message);
-      const verification = { state: 'damaged', method, at: this.#now(), detail: known.message } as const;
-      return { ...(await this.getBackup(filename)), verified: false, verification };
+      complaint = known.message;
     }
-    return await this.getBackup(filename);
+    return await this.#recordVerification(backup, method, complaint);
   }
 
   async verifyFile(
@@ -348,12 +350,11 @@ export class BackupService implements BackupServicePort {
   }
 
   async adoptBackup(filename: string): Promise<BackupItem> {
-    const backup = await this.#catalog.find(filename);
-    if (backup.manifest) return await this.getBackup(filename);
-    await (await this.#catalog.open(backup, { databasePath: this.#paths.database })).close();
+    const backup = await this.#find(filename);
+    if (backup.manifest || !isHere(backup)) return await this.getBackup(filename);
     const findings = await this.#job<'verify'>({
       kind: 'verify',
-      path: resolve(backup.path),
+      path: await this.#pathOf(backup),
       method: 'quick',
       sha256: null,
     });
@@ -367,29 +368,28 @@ export class BackupService implements BackupServicePort {
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem> {
-    await this.#catalog.changeManifest(filename, (manifest) => ({
-      ...manifest,
-      pinned: change.pinned ?? manifest.pinned,
-      note: change.note === undefined ? manifest.note : change.note,
-    }));
+    if (isHere(await this.#find(filename))) {
+      await this.#catalog.changeManifest(filename, (manifest) => ({
+        ...manifest,
+        pinned: change.pinned ?? manifest.pinned,
+        note: change.note === undefined ? manifest.note : change.note,
+      }));
+      this.#offsite?.backupChanged();
+    } else await this.#requireOffsite().change(filename, change);
     this.#emit({ type: 'status' });
     return await this.getBackup(filename);
   }
 
-  async planRestore(filename: string): Promise<RestorePlan> {
-    const backup = await this.#catalog.find(filename);
-    await (await this.#catalog.open(backup, { databasePath: this.#paths.database })).close();
+  async planRestore(filename: string, options: FromTarget & { readonly user?: string } = {}): Promise<RestorePlan> {
+    const backup = await this.#find(filename, options.from);
+    const backupPath = isHere(backup) ? await this.#pathOf(backup) : await this.#fetchToRead(backup, options);
     const databasePath = this.#paths.database;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: this.#now().getTime() }) : null;
-    const facts = await this.#job<'plan'>({
-      kind: 'plan',
-      databasePath,
-      backupPath: resolve(backup.path),
-    });
+    const facts = await this.#job<'plan'>({ kind: 'plan', databasePath, backupPath });
     return toRestorePlan(backup, facts, { databaseName: basename(databasePath), stamp });
   }
 
-  async restore(filename: string, options: Parameters<BackupServicePort['restore']>[1] = {}): Promise<RestoreResult> {
+  async restore(filename: string, options: RestoreOptions = {}): Promise<RestoreResult> {
     return await this.#restore('restore', filename, options);
   }
 
@@ -400,7 +400,7 @@ export class BackupService implements BackupServicePort {
       readonly mode?: 'online' | 'offline';
     } = {},
   ): Promise<RestoreResult> {
-    const undo = this.#undoable(await this.#catalog.list(), this.#lastRestore());
+    const undo = this.#undoable(this.#everywhere(await this.#catalog.list()), this.#lastRestore());
     if (!undo) {
       throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
         hint: `A safety backup is kept for ${UNDO_DAYS} days after each restore; list the backups to see what is there.`,
@@ -425,8 +425,29 @@ export class BackupService implements BackupServicePort {
     return { kept, removed: removed.filter(({ filename }) => done.removed.includes(filename)), dryRun: false };
   }
 
+  async testTarget(name: TargetName, options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {
+    const { s3, backupsPath, log } = this.#options;
+    if (name === 's3') this.#requireOffsite();
+    const target =
+      name === 's3' && s3
+        ? { name, s3: { ...s3, prefix: this.#settings.current.s3Path } }
+        : { name: 'local' as const, folder: this.#paths.backups };
+    // It removes its traces before it ends.
+    const report = await this.#job<'test-target'>({ kind: 'test-target', target }, { ...options, mayKill: false });
+    const failures = report.findings.filter(({ result }) => result === 'failed').map(({ message }) => message);
+    log('info', `Tested ${name}: ${report.ok ? 'all that backups need works' : failures.join('; ')}.`);
+    // The folder is called as it was configured; where it lies on this machine is nobody's business.
+    const named = (text: string) => text.replaceAll(this.#paths.backups, backupsPath);
+    const findings = report.findings.map((finding) => ({
+      ...finding,
+      message: named(finding.message),
+      hint: finding.hint && named(finding.hint),
+    }));
+    return { ...report, place: named(report.place), findings };
+  }
+
   async stopRun(): Promise<boolean> {
-    const run = this.#active;
+    const run = this.#shownRun;
     if (!run?.mayStop) return false;
     run.abort.abort();
     await this.#lastInLine;
@@ -477,8 +498,9 @@ export class BackupService implements BackupServicePort {
 
   async #withUpload(result: BackupResult): Promise<BackupResult> {
     if (!result.success || !result.filename || !this.#settings.current.s3Enabled) return result;
-    await this.#uploads.run();
-    return { ...result, s3Uploaded: this.#uploads.isStored(result.filename) };
+    const { uploads } = this.#requireOffsite();
+    await uploads.run();
+    return { ...result, s3Uploaded: uploads.isStored(result.filename) };
   }
 
   async #backUp(run: ActiveRun, asked: BackupAsked): Promise<BackupResult> {
@@ -595,55 +617,79 @@ export class BackupService implements BackupServicePort {
     else if (after.enabled && before.intervalMinutes !== after.intervalMinutes && !this.#options.cron) {
       this.#scheduler.replan();
     }
-    if (!before.s3Enabled && after.s3Enabled) void this.#uploads.run();
+    if (before.s3Enabled !== after.s3Enabled || before.s3Path !== after.s3Path) this.#offsite?.settingsChanged();
   }
 
   // ── restore ──
 
-  async #restore(
-    kind: 'restore' | 'undo',
-    filename: string,
-    options: NonNullable<Parameters<BackupServicePort['restore']>[1]>,
-  ): Promise<RestoreResult> {
-    const source = await this.#restoreSource(filename);
-    return await this.#inLine(async () => {
-      const mode = options.mode ?? 'online';
-      const weights =
-        mode === 'file' ? { check: 40, place: 40, prove: 20 } : { check: 20, safety: 40, place: 25, prove: 15 };
+  async #restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
+    const source = await this.#restoreSource(filename, options.from);
+    const mode = options.mode ?? 'online';
+    const begin = (weights: RunWeights) => {
       const run = this.#newRun({ kind, user: options.user ?? null, backup: source.name, weights });
       run.listen(options.onProgress);
-      this.#active = run;
-      try {
-        const restored = await this.#job<'restore'>(
-          {
-            kind: 'restore',
-            source: source.path,
-            sourceName: source.name,
-            sha256: source.sha256,
-            databasePath: this.#paths.database,
-            folder: this.#paths.backups,
-            mode,
-            to: options.to ?? (mode === 'file' ? this.#restoredName() : null),
-            expected: options.expected || null,
-            user: options.user ?? null,
-            retention: this.#retention(),
-            lockWaitMs: this.#waits.lockMs,
-          },
-          { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
-        );
-        return this.#restored(run, restored, source.name);
-      } catch (error) {
-        const known = BackupError.from(error);
-        this.#active = null;
-        this.#options.log('error', `Restore failed: ${known.message}. ${known.hint}`);
-        this.#record(
-          run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: source.name, error: known }),
-        );
-        throw known;
-      } finally {
-        this.#active = null;
+      return run;
+    };
+    const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
+    if (!source.remote) {
+      return await this.#inLine(() => this.#place(begin(restoreWeights[mode]), source, { ...options, mode, to }));
+    }
+    const { name } = source;
+    const run = begin(remoteWeights[mode]);
+    try {
+      if (to !== null) {
+        const path = resolve(to);
+        await this.#fetchFor(run, options, (given) => this.#requireOffsite().fetchTo(name, path, given), 'all steps');
+        return this.#restored(run, { path: to, mode: 'file', safetyBackup: null, setAside: null }, name);
       }
-    });
+      const fetched = await this.#fetchFor(run, options, (given) => this.#requireOffsite().fetchHere(name, given));
+      return await this.#inLine(() => this.#place(run, { ...source, path: fetched }, { ...options, mode, to }));
+    } catch (error) {
+      throw this.#restoreFailed(run, source, error);
+    }
+  }
+
+  /** In line: nothing else changes the database or the folder meanwhile. */
+  async #place(
+    run: ActiveRun,
+    source: RestoreSource,
+    options: Pick<RestoreOptions, 'expected' | 'user'> & { readonly mode: RestoreMode; readonly to: string | null },
+  ): Promise<RestoreResult> {
+    this.#active = run;
+    try {
+      const restored = await this.#job<'restore'>(
+        {
+          kind: 'restore',
+          source: source.path,
+          sourceName: source.name,
+          sha256: source.sha256,
+          databasePath: this.#paths.database,
+          folder: this.#paths.backups,
+          mode: options.mode,
+          to: options.to,
+          expected: options.expected || null,
+          user: options.user ?? null,
+          retention: this.#retention(),
+          lockWaitMs: this.#waits.lockMs,
+        },
+        { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
+      );
+      return this.#restored(run, restored, source.name);
+    } catch (error) {
+      throw this.#restoreFailed(run, source, error);
+    } finally {
+      this.#active = null;
+    }
+  }
+
+  /** Recorded once, wherever it failed. */
+  #restoreFailed(run: ActiveRun, { name }: RestoreSource, error: unknown): BackupError {
+    const known = BackupError.from(error);
+    if (run.ended) return known;
+    this.#active = this.#active === run ? null : this.#active;
+    this.#options.log('error', `Restore failed: ${known.message}. ${known.hint}`);
+    this.#record(run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: name, error: known }));
+    return known;
   }
 
   #restored(run: ActiveRun, restored: Restored, backup: string): RestoreResult {
@@ -663,12 +709,14 @@ export class BackupService implements BackupServicePort {
     };
   }
 
-  async #restoreSource(filename: string): Promise<{ name: string; path: string; sha256: string | null }> {
+  async #restoreSource(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
     if (!isBackupName(filename) && existsSync(filename))
-      return { name: basename(filename), path: resolve(filename), sha256: null };
-    const backup = await this.#catalog.find(filename);
-    await (await this.#catalog.open(backup, { databasePath: this.#paths.database })).close();
-    return { name: backup.name, path: resolve(backup.path), sha256: backup.manifest?.artifact.sha256 ?? null };
+      return { name: basename(filename), path: resolve(filename), sha256: null, remote: null };
+    const backup = await this.#find(filename, from);
+    const { name } = backup;
+    const sha256 = backup.manifest?.database.sha256 ?? null;
+    if (isHere(backup)) return { name, path: await this.#pathOf(backup), sha256, remote: null };
+    return { name, path: '', sha256, remote: backup };
   }
 
   /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */
@@ -678,7 +726,7 @@ export class BackupService implements BackupServicePort {
     return join(dirname(database), nameBackup(this.#now()).replace('backup-', `${stem}.restored-`));
   }
 
-  #undoable(backups: readonly Backup[], lastRestore: Run | null): Status['undo'] {
+  #undoable(backups: readonly KnownBackup[], lastRestore: Run | null): Status['undo'] {
     if (lastRestore?.result !== 'success') return null;
     const safety = backups.find((backup) => backup.manifest?.trigger === 'safety');
     // The safety backup of that restore was made while it ran; an older one would undo another restore.
@@ -692,6 +740,118 @@ export class BackupService implements BackupServicePort {
       this.#history.list({ limit: 1, kind, result: 'success' }),
     );
     return newest.sort((a, b) => b.endedAt.getTime() - a.endedAt.getTime())[0] ?? null;
+  }
+
+  // ── backups of the folder and of S3 ──
+
+  /** The folder's backups and, while S3 is on, those that are there alone; newest first. */
+  #everywhere(local: readonly Backup[]): readonly KnownBackup[] {
+    const remote = this.#settings.current.s3Enabled ? (this.#offsite?.backups ?? []) : [];
+    const here = new Set(local.map(({ name }) => name));
+    return inOrder<KnownBackup>([...local, ...remote.filter(({ name }) => !here.has(name))]);
+  }
+
+  #toItems(backups: readonly KnownBackup[], local: readonly Backup[]): readonly BackupItem[] {
+    const { s3Enabled } = this.#settings.current;
+    const uploads = this.#offsite?.uploadStates();
+    const here = new Set(local.map(({ name }) => name));
+    return backups.map((backup) =>
+      toBackupItem(backup, {
+        isLocal: here.has(backup.name),
+        remote: this.#offsite?.find(backup.name) ?? undefined,
+        upload: uploads?.get(backup.name),
+        s3Enabled,
+      }),
+    );
+  }
+
+  /**
+   * The backup in the folder, else the one at S3; `from` says which is meant.
+   *
+   * @throws BackupError BAD_NAME, NO_BACKUP.
+   */
+  async #find(filename: string, from?: TargetName): Promise<KnownBackup> {
+    if (from === 's3') return await this.#findRemote(filename);
+    try {
+      return await this.#catalog.find(filename);
+    } catch (error) {
+      const remote = from === undefined ? this.#offsite?.find(filename) : null;
+      if (!remote || BackupError.from(error).code !== 'NO_BACKUP') throw error;
+      return remote;
+    }
+  }
+
+  async #findRemote(filename: string): Promise<RemoteBackup> {
+    const offsite = this.#requireOffsite();
+    const known = offsite.find(filename);
+    if (known) return known;
+    await offsite.refresh();
+    const found = offsite.find(filename);
+    if (found) return found;
+    throw new BackupError('NO_BACKUP', `there is no backup ${filename} on S3`, {
+      hint: 'It may have been removed by retention; list what is there with --target s3.',
+    });
+  }
+
+  async #openFile(backup: Backup): Promise<FileHandle> {
+    return await this.#catalog.open(backup, { databasePath: this.#paths.database });
+  }
+
+  /** Of a file that is a backup and nothing planted. */
+  async #pathOf(backup: Backup): Promise<string> {
+    await (await this.#openFile(backup)).close();
+    return resolve(backup.path);
+  }
+
+  /** As a run of its own, because it takes its time and proves the copy at S3. */
+  async #fetchToRead(
+    { name, sizeBytes }: RemoteBackup,
+    options: FromTarget & { readonly user?: string } = {},
+  ): Promise<string> {
+    const weights = { fetch: 90, check: 10 };
+    const run = this.#newRun({ kind: 'verify', user: options.user ?? null, backup: name, weights });
+    run.listen(options.onProgress);
+    try {
+      const path = await this.#fetchFor(run, options, (given) => this.#requireOffsite().fetchHere(name, given));
+      this.#record(run.end({ result: 'success', backup: name, sizeBytes }));
+      return path;
+    } catch (error) {
+      const known = BackupError.from(error);
+      this.#record(run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: name, error: known }));
+      throw known;
+    }
+  }
+
+  /** The steps after the download are the run's own, unless it has no others. */
+  async #fetchFor<Result>(
+    run: ActiveRun,
+    { identity }: FromTarget,
+    fetch: (options: FetchOptions) => Promise<Result>,
+    shown: 'fetch' | 'all steps' = 'fetch',
+  ): Promise<Result> {
+    let isHeard = true;
+    const onEvent = (event: JobEvent) => {
+      if (event.type === 'step') isHeard = event.name === 'fetch' || shown === 'all steps';
+      if (isHeard) run.hear(event);
+    };
+    this.#fetching.add(run);
+    try {
+      run.hear({ type: 'step', name: 'fetch' });
+      return await fetch({ identity, signal: run.abort.signal, onEvent });
+    } finally {
+      this.#fetching.delete(run);
+    }
+  }
+
+  /** What changes something comes first. */
+  get #shownRun(): ActiveRun | null {
+    return this.#active ?? [...this.#fetching][0] ?? null;
+  }
+
+  #aboutS3(): Pick<Status['s3'], 'nextTryAt' | 'error' | 'listedAt'> {
+    const offsite = this.#offsite;
+    if (!offsite) return { nextTryAt: null, error: null, listedAt: null };
+    return { ...offsite.waiting, listedAt: offsite.listedAt };
   }
 
   // ── what the stories need ──
@@ -710,39 +870,11 @@ export class BackupService implements BackupServicePort {
     return await runJob<Kind>(request, { ...options, environment: this.#options.jobEnvironment });
   }
 
-  async #upload(backup: Backup): Promise<void> {
-    const { s3 } = this.#options;
-    if (!s3) return;
-    const { s3Path, retentionCount } = this.#settings.current;
-    const controller = new AbortController();
-    this.#uploading = controller;
-    try {
-      const { key, removed } = await this.#job<'upload'>(
-        {
-          kind: 'upload',
-          folder: this.#paths.backups,
-          name: backup.name,
-          prefix: s3Path,
-          s3,
-          keep: this.#pruneHold() === null ? (s3.retentionCount ?? retentionCount) : Number.MAX_SAFE_INTEGER,
-        },
-        { signal: controller.signal },
-      );
-      this.#options.log('info', `Uploaded to S3: ${key}`);
-      for (const name of removed) this.#options.log('info', `Removed from S3 by retention: ${name}`);
-    } catch (error) {
-      const known = BackupError.from(error);
-      this.#options.log('warn', `Not uploaded to S3: ${backup.name}: ${known.message}. ${known.hint}`);
-      throw known;
-    } finally {
-      this.#uploading = null;
-    }
-  }
   #newRun(options: {
     kind: RunKind;
     user: string | null;
     backup: string | null;
-    weights: ConstructorParameters<typeof ActiveRun>[0]['weights'];
+    weights: RunWeights;
     trigger?: JobTrigger;
     plannedAt?: Date | null;
   }): ActiveRun {
@@ -772,10 +904,20 @@ export class BackupService implements BackupServicePort {
     }
   }
 
-  async #recordVerification(backup: Backup, method: 'quick' | 'full', complaint: string | null): Promise<void> {
-    if (!backup.manifest) return;
-    const verification = { method, at: this.#now().toISOString(), complaint };
-    await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, verification }));
+  async #recordVerification(
+    backup: KnownBackup,
+    method: 'quick' | 'full',
+    complaint: string | null,
+  ): Promise<BackupItem> {
+    const at = this.#now();
+    if (isHere(backup)) {
+      const verification = { method, at: at.toISOString(), complaint };
+      if (backup.manifest)
+        await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, verification }));
+    } else this.#requireOffsite().recordVerification(backup.name, { method, at: at.toISOString(), complaint });
+    const item = await this.getBackup(backup.name);
+    if (complaint === null) return item;
+    return { ...item, verified: false, verification: { state: 'damaged', method, at, detail: complaint } };
   }
 
   #lookAtDatabase(): Status['database'] {
@@ -837,18 +979,55 @@ export class BackupService implements BackupServicePort {
     return this.#settingsRead;
   }
 
-  get #uploads(): UploadQueue {
-    this.#uploadsMade ??= new UploadQueue({
-      catalog: this.#catalog,
-      history: this.#history,
-      now: this.#now,
-      upload: (backup) => this.#upload(backup),
-      isEnabled: () => this.#settings.current.s3Enabled && Boolean(this.#options.s3),
+  get #offsite(): Offsite | null {
+    const { s3, log } = this.#options;
+    if (!s3) return null;
+    this.#offsiteMade ??= new Offsite({
+      ...{ s3, log, now: this.#now, catalog: this.#catalog, statePath: this.#paths.state },
+      prefix: () => this.#settings.current.s3Path,
+      isEnabled: () => this.#settings.current.s3Enabled,
+      retention: () =>
+        this.#pruneHold() === null
+          ? { ...this.#retention(), ...(s3.retentionCount && { count: s3.retentionCount }) }
+          : null,
+      lockWaitMs: this.#waits.lockMs,
+      job: (request, options) => this.#job(request, options),
       onChange: () => this.#emit({ type: 'status' }),
     });
-    return this.#uploadsMade;
+    return this.#offsiteMade;
+  }
+
+  #requireOffsite(): Offsite {
+    if (this.#offsite) return this.#offsite;
+    throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
+      hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
+    });
   }
 }
+
+type RestoreOptions = NonNullable<Parameters<BackupServicePort['restore']>[1]>;
+type RestoreMode = NonNullable<RestoreOptions['mode']>;
+type RunWeights = ConstructorParameters<typeof ActiveRun>[0]['weights'];
+
+interface RestoreSource {
+  readonly name: string;
+  /** Empty for one that is fetched first. */
+  readonly path: string;
+  readonly sha256: string | null;
+  readonly remote: RemoteBackup | null;
+}
+
+/** How long the steps take, in percent of the whole. */
+const restoreWeights = {
+  file: { check: 40, place: 40, prove: 20 },
+  online: { check: 20, safety: 40, place: 25, prove: 15 },
+  offline: { check: 20, safety: 40, place: 25, prove: 15 },
+};
+const remoteWeights = {
+  file: { fetch: 85, check: 14, place: 1 },
+  online: { fetch: 60, check: 8, safety: 16, place: 10, prove: 6 },
+  offline: { fetch: 60, check: 8, safety: 16, place: 10, prove: 6 },
+};
 
 interface BackupRequested {
   readonly id: Promise<string>;

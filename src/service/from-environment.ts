@@ -37,7 +37,14 @@ export function createService(environment: Environment, overrides: ServiceOverri
     s3:
       s3.bucket === null
         ? null
-        : { ...s3, bucket: s3.bucket, region: s3.region ?? 'us-east-1', retentionCount: backup.s3RetentionCount },
+        : {
+            ...s3,
+            ...backup.s3StoredAs,
+            bucket: s3.bucket,
+            region: s3.region ?? 'us-east-1',
+            retentionCount: backup.s3RetentionCount,
+            sealing: backup.sealing,
+          },
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole }),
     jobEnvironment: environment.jobEnvironment,
   });

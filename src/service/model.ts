@@ -2,7 +2,10 @@
  * What the service tells the outside: plain read-only records with `Date`s, the same for the page, the command line and
  * code. `http/contract.ts` describes their JSON form, in which every `Date` is an ISO 8601 string in UTC.
  */
+import type { SealName } from '../engine/artifact.ts';
 import type { ErrorBody } from '../engine/errors.ts';
+
+export type { TargetReport } from '../engine/targets/self-test.ts';
 
 export type Trigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload';
@@ -51,11 +54,15 @@ export type Verification =
   | { readonly state: 'damaged'; readonly method: 'quick' | 'full'; readonly at: Date; readonly detail: string }
   | { readonly state: 'unchecked' };
 
+export type TargetName = 'local' | 's3';
+
 export interface Placement {
-  readonly target: 'local' | 's3';
+  readonly target: TargetName;
   readonly status: 'stored' | 'waiting' | 'failed';
   readonly at: Date | null;
   readonly error: ErrorBody | null;
+  /** How the copy there is compressed and encrypted, where that is known. */
+  readonly sealing?: SealName;
 }
 
 export interface BackupItem {
@@ -75,6 +82,7 @@ export interface BackupItem {
   readonly sha256: string | null;
   readonly pages: number | null;
   readonly pageSize: number | null;
+  /** Where it is, and where it is to go. Without `local` it is at S3 alone and is fetched when it is needed. */
   readonly placements: readonly Placement[];
 }
 
@@ -155,6 +163,8 @@ export interface Status {
     readonly waiting: number;
     readonly nextTryAt: Date | null;
     readonly error: ErrorBody | null;
+    /** When what S3 holds was looked at last; null when never. */
+    readonly listedAt: Date | null;
   };
   /** Newest verified backup, and when its content was last known to be the whole truth. */
   readonly lastGood: {

@@ -1,21 +1,20 @@
 /** A backup's bytes, for a download: whole or a range, read in small chunks, closed also when the reader goes away. */
-import type { Backup, Catalog } from '../engine/catalog/catalog.ts';
+import type { FileHandle } from 'node:fs/promises';
 import type { OpenedBackup } from './service-port.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
 interface Source {
-  readonly catalog: Catalog;
-  readonly backup: Backup;
-  readonly databasePath: string;
+  readonly open: () => Promise<FileHandle>;
+  /** What the file must have; null when nobody knows. */
+  readonly sha256: string | null;
 }
 
-/** @throws BackupError GONE, BAD_BACKUP for a link to another file, NO_PERMISSION. */
+/** @throws BackupError as `source.open` does. */
 export async function openBackup(source: Source): Promise<OpenedBackup> {
-  const { catalog, backup } = source;
-  const file = await catalog.open(backup, source);
+  const file = await source.open();
   const found = await file.stat().finally(() => file.close());
-  const sha256 = backup.fault ? undefined : backup.manifest?.artifact.sha256;
+  const { sha256 } = source;
   return {
     sizeBytes: found.size,
     etag: sha256 ? `"${sha256}"` : `"${found.size}-${Math.trunc(found.mtimeMs)}"`,
@@ -25,7 +24,7 @@ export async function openBackup(source: Source): Promise<OpenedBackup> {
 }
 
 function streamBytes(source: Source, from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const opened = source.catalog.open(source.backup, source);
+  const opened = source.open();
   let position = from;
   return new ReadableStream({
     async pull(controller) {

@@ -1,12 +1,12 @@
 /** What a restore would do, from the facts that a job found out. Pure. */
-import type { Backup } from '../engine/catalog/catalog.ts';
 import type { PlanFacts } from '../engine/jobs/protocol.ts';
 import { isVerified } from '../engine/retention.ts';
 import { changedAt, type DatabaseStamp, stampText } from '../engine/sqlite/stamp.ts';
+import type { KnownBackup } from './backup-item.ts';
 import type { RestorePlan } from './model.ts';
 
 export function toRestorePlan(
-  backup: Backup,
+  backup: KnownBackup,
   facts: PlanFacts,
   options: { readonly databaseName: string; readonly stamp: DatabaseStamp | null },
 ): RestorePlan {

@@ -93,29 +93,9 @@ test('a history that can not be written just now warns and goes on', async () =>
   const other = await openElsewhere(path);
   await other.ask('BEGIN IMMEDIATE');
   history.add(run('1'));
-  history.setUpload({
-    backup: 'backup-2024-03-01T12-00-00-000Z.sqlite',
-    status: 'stored',
-    at: new Date(),
-    error: null,
-  });
-  expect(warnings.length).toBe(2);
+  expect(warnings.length).toBe(1);
   await other.kill();
   history.add(run('2'));
   expect(history.list({ limit: 10 }).map(({ id }) => id)).toEqual(['2']);
   history.close();
-});
-
-test('what is stored at S3 is remembered over a restart until it is forgotten', () => {
-  const path = join(scratch(), 'state.sqlite');
-  const at = new Date('2024-03-01T12:00:00Z');
-  const { history } = open(path);
-  history.setUpload({ backup: 'a', status: 'failed', at, error: { code: 'S3_DENIED', message: 'no', hint: 'Ask.' } });
-  history.setUpload({ backup: 'a', status: 'stored', at, error: null });
-  history.close();
-  const again = open(path).history;
-  expect([...again.uploads()]).toEqual([['a', { backup: 'a', status: 'stored', at, error: null }]]);
-  again.forgetUpload('a');
-  expect(again.uploads().size).toBe(0);
-  again.close();
 });

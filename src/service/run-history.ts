@@ -1,31 +1,18 @@
-/**
- * Run history and the state of uploads, in one small SQLite database of our own. Losing it loses nothing else: backups
- * say all about themselves. So a damaged file is moved aside and begun anew, and where none can be written the history
- * lives in memory and the log says so; backups go on either way.
- */
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+/** The runs of the last 90 days, in our own small database. */
 import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
 import type { Run, RunKind, RunResult, Step, Trigger } from './model.ts';
+import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
 const KEPT_DAYS = 90;
 const DAY_MS = 86_400_000;
 
-export interface UploadState {
-  readonly backup: string;
-  readonly status: 'stored' | 'failed';
-  readonly at: Date;
-  readonly error: ErrorBody | null;
-}
-
 export class RunHistory {
-  readonly #database: DatabaseSync;
+  readonly #database: StateDatabase;
   readonly #warn: (message: string) => void;
 
   /** @param warn hears why the history is not where it should be. */
   constructor(path: string, options: { warn: (message: string) => void }) {
-    this.#database = openState(path, options.warn);
+    this.#database = openStateDatabase(path, options);
     this.#warn = options.warn;
   }
 
@@ -78,33 +65,6 @@ export class RunHistory {
     return row ? readRun(row) : null;
   }
 
-  uploads(): ReadonlyMap<string, UploadState> {
-    const rows = this.#database.prepare('SELECT * FROM uploads').all();
-    return new Map(
-      rows.map((row) => [
-        String(row['backup']),
-        {
-          backup: String(row['backup']),
-          status: row['status'] === 'stored' ? 'stored' : 'failed',
-          at: new Date(Number(row['at'])),
-          error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody), // written by us
-        },
-      ]),
-    );
-  }
-
-  setUpload(state: UploadState): void {
-    this.#write(() =>
-      this.#database
-        .prepare('INSERT OR REPLACE INTO uploads (backup, status, at, error) VALUES (?, ?, ?, ?)')
-        .run(state.backup, state.status, state.at.getTime(), state.error && JSON.stringify(state.error)),
-    );
-  }
-
-  forgetUpload(backup: string): void {
-    this.#write(() => this.#database.prepare('DELETE FROM uploads WHERE backup = ?').run(backup));
-  }
-
   close(): void {
     this.#database.close();
   }
@@ -117,42 +77,6 @@ export class RunHistory {
       this.#warn(`The run history could not be written: ${error instanceof Error ? error.message : String(error)}.`);
     }
   }
-}
-
-function openState(path: string, warn: (message: string) => void): DatabaseSync {
-  try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    return openSchema(path);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    if (existsSync(path) && /malformed|not a database/.test(reason)) {
-      const aside = `${path}.damaged-${process.pid}-${Date.now()}`;
-      for (const suffix of ['', '-wal', '-shm'])
-        if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
-      warn(`The run history ${path} was damaged (${reason}); it was moved to ${aside} and begun anew.`);
-      return openSchema(path);
-    }
-    warn(`The run history can not be kept at ${path} (${reason}); it is kept in memory until the next start.`);
-    return openSchema(':memory:');
-  }
-}
-
-function openSchema(path: string): DatabaseSync {
-  const database = new DatabaseSync(path);
-  // NORMAL in WAL mode: a commit needs no fsync, so the app's event loop never waits for the disk.
-  database.exec(`
-    PRAGMA busy_timeout = 1000;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = NORMAL;
-    CREATE TABLE IF NOT EXISTS runs (
-      id TEXT PRIMARY KEY, kind TEXT NOT NULL, trigger TEXT NOT NULL, user TEXT, planned_at INTEGER,
-      started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, result TEXT NOT NULL, backup TEXT, size_bytes INTEGER,
-      steps TEXT NOT NULL, error TEXT
-    );
-    CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended_at);
-    CREATE TABLE IF NOT EXISTS uploads (backup TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL, error TEXT);
-  `);
-  return database;
 }
 
 function readRun(row: Readonly<Record<string, unknown>>): Run {

@@ -11,6 +11,8 @@ import type {
   ServiceEvent,
   Settings,
   Status,
+  TargetName,
+  TargetReport,
 } from './model.ts';
 
 export interface OpenedBackup {
@@ -19,6 +21,15 @@ export interface OpenedBackup {
   readonly modifiedAt: Date;
   /** Bytes `from` to `to`, both inclusive. The stream closes what it opened, also when it is cancelled. */
   stream(from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
+/** For a backup that is at S3, and of which copy is meant when it is here too. */
+export interface FromTarget {
+  /** Left out: the local one if there is one. */
+  readonly from?: TargetName;
+  /** The text of an identity file of age, with the private key that opens an encrypted copy. */
+  readonly identity?: string;
+  readonly onProgress?: (run: RunProgress) => void;
 }
 
 export interface BackupServicePort {
@@ -31,18 +42,26 @@ export interface BackupServicePort {
   ): Promise<BackupResult>;
   /** Starts a run as `performBackup` and answers its id at once. */
   requestBackup(userId?: string): Promise<{ readonly runId: string }>;
-  getBackups(): Promise<readonly BackupItem[]>;
+  /**
+   * Newest first. What is at S3 alone is as of the last listing there (`status.s3.listedAt`). With a target only what
+   * is there; S3 is then asked anew.
+   */
+  getBackups(options?: { readonly target?: TargetName }): Promise<readonly BackupItem[]>;
   /** Throws GONE (404) when there is no such backup. */
   getBackup(filename: string): Promise<BackupItem>;
+  /** As a plain database file; one that is at S3 alone is fetched and checked first. */
   openBackup(filename: string): Promise<OpenedBackup>;
   getConfig(): BackupConfig;
   /** Throws BAD_CONFIG. */
   updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig;
   getStatus(): Promise<Status>;
   getRuns(options?: { readonly limit?: number }): readonly Run[];
-  deleteBackup(filename: string, options?: { readonly target?: 'local' | 's3'; readonly user?: string }): Promise<void>;
+  deleteBackup(filename: string, options?: { readonly target?: TargetName; readonly user?: string }): Promise<void>;
   /** Damage is an answer (`verification.state` is `damaged`), not an error. */
-  verifyBackup(filename: string, options?: { readonly full?: boolean; readonly user?: string }): Promise<BackupItem>;
+  verifyBackup(
+    filename: string,
+    options?: FromTarget & { readonly full?: boolean; readonly user?: string },
+  ): Promise<BackupItem>;
   /** Any SQLite file that nobody writes to, a backup or not. */
   verifyFile(
     path: string,
@@ -53,18 +72,17 @@ export interface BackupServicePort {
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem>;
-  planRestore(filename: string): Promise<RestorePlan>;
+  planRestore(filename: string, options?: FromTarget & { readonly user?: string }): Promise<RestorePlan>;
   /** Rejects with a BackupError when nothing could be restored; then nothing was changed or the error says what was. */
   restore(
     filename: string,
-    options?: {
+    options?: FromTarget & {
       readonly mode?: 'file' | 'online' | 'offline';
       /** For mode `file`: a new file; must not exist. */
       readonly to?: string;
       /** The plan's `expected` stamp: DB_CHANGED when the database changed since. */
       readonly expected?: string;
       readonly user?: string;
-      readonly onProgress?: (run: RunProgress) => void;
     },
   ): Promise<RestoreResult>;
   undoRestore(options?: {
@@ -72,6 +90,8 @@ export interface BackupServicePort {
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<RestoreResult>;
   prune(options?: { readonly dryRun?: boolean }): Promise<PruneResult>;
+  /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
+  testTarget(name: TargetName, options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;
   /** Asks the running job to end; resolves when it has. */
   stopRun(): Promise<boolean>;
   /** Returns the function that ends the subscription. */

@@ -101,6 +101,11 @@ export class SettingsFile {
   }
 }
 
+/** What was changed while running and is in force, for those who have no service; a file that is unreadable counts as none. */
+export function savedSettings(folder: string): Partial<Settings> {
+  return readChanges(join(folder, 'settings.json'), () => {});
+}
+
 function readChanges(path: string, warn: (message: string) => void): Partial<Settings> {
   if (!existsSync(path)) return {};
   try {

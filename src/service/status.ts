@@ -1,15 +1,15 @@
 /** What the page and `status` show, put together from what the service knows at one moment. Pure. */
-import type { Backup } from '../engine/catalog/catalog.ts';
 import { isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
-import type { BackupItem, Run, RunProgress, Settings, Status } from './model.ts';
+import { isHere, type KnownBackup } from './backup-item.ts';
+import type { BackupItem, Placement, Run, RunProgress, Settings, Status } from './model.ts';
 import { judge } from './verdict.ts';
 
 export interface StatusFacts {
   readonly now: Date;
   readonly settings: Settings;
   /** Newest first; `items` are the same backups as the outside sees them. */
-  readonly backups: readonly Backup[];
+  readonly backups: readonly KnownBackup[];
   readonly items: readonly BackupItem[];
   readonly database: Status['database'];
   readonly cron: string | null;
@@ -18,7 +18,7 @@ export interface StatusFacts {
   readonly localPath: string;
   readonly freeBytes: number;
   readonly s3: { readonly bucket: string } | null;
-  readonly uploads: Pick<Status['s3'], 'nextTryAt' | 'error'>;
+  readonly uploads: Pick<Status['s3'], 'nextTryAt' | 'error' | 'listedAt'>;
   readonly run: RunProgress | null;
   readonly lastRun: Run | null;
   readonly lastBackupRun: Run | null;
@@ -32,13 +32,17 @@ const MAX_AGE_LEAST_MINUTES = 15;
 
 export function composeStatus(facts: StatusFacts): Status {
   const { settings, backups, database, freeBytes, run } = facts;
+  const here = backups.filter(isHere);
   const own = backups.filter((backup) => backup.manifest);
   const good = backups.find(isVerified) ?? null;
   const holdsAt = good && heldUntil(good, facts.lastUnchangedRun);
   const maxAgeMinutes =
     settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, MAX_AGE_INTERVALS * facts.intervalMinutes);
-  const s3Status = facts.items.map((item) => item.placements.find((place) => place.target === 's3')?.status);
-  const waiting = settings.s3Enabled ? s3Status.filter((status) => status && status !== 'stored').length : 0;
+  const atS3 = facts.items.filter(({ placements }) => isPlaced(placements, 's3', 'stored')).length;
+  const isWaiting = ({ placements }: BackupItem) =>
+    isPlaced(placements, 'local', 'stored') &&
+    (isPlaced(placements, 's3', 'waiting') || isPlaced(placements, 's3', 'failed'));
+  const waiting = settings.s3Enabled ? facts.items.filter(isWaiting).length : 0;
   return {
     serverTime: facts.now,
     version: VERSION,
@@ -66,9 +70,9 @@ export function composeStatus(facts: StatusFacts): Status {
     },
     local: {
       path: facts.localPath,
-      count: backups.length,
+      count: here.length,
       keep: settings.retentionCount,
-      sizeBytes: backups.reduce((sum, backup) => sum + backup.sizeBytes, 0),
+      sizeBytes: here.reduce((sum, backup) => sum + backup.sizeBytes, 0),
       freeBytes,
     },
     s3: {
@@ -76,7 +80,7 @@ export function composeStatus(facts: StatusFacts): Status {
       configured: facts.s3 !== null,
       bucket: facts.s3?.bucket ?? null,
       path: settings.s3Path,
-      stored: s3Status.filter((status) => status === 'stored').length,
+      stored: atS3,
       waiting,
       ...facts.uploads,
     },
@@ -96,7 +100,11 @@ export function composeStatus(facts: StatusFacts): Status {
   };
 }
 
+function isPlaced(placements: BackupItem['placements'], target: Placement['target'], status: Placement['status']) {
+  return placements.some((placement) => placement.target === target && placement.status === status);
+}
+
 /** When the newest good backup was last known to hold: an unchanged run renews it. */
-function heldUntil(good: Backup, unchanged: Run | null): Date {
+function heldUntil(good: KnownBackup, unchanged: Run | null): Date {
   return unchanged?.backup === good.name && unchanged.endedAt > good.createdAt ? unchanged.endedAt : good.createdAt;
 }

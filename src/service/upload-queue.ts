@@ -4,18 +4,18 @@
  * never given up because S3 is down.
  */
 import type { Backup, Catalog } from '../engine/catalog/catalog.ts';
-import { BackupError, type ErrorBody } from '../engine/errors.ts';
-import type { RunHistory } from './run-history.ts';
+import { BackupError } from '../engine/errors.ts';
+import type { OffsiteState, UploadState } from './offsite-state.ts';
 
 const RETRY_FIRST_MS = 30_000;
 const RETRY_LONGEST_MS = 3_600_000;
 
 export interface UploadQueueOptions {
   readonly catalog: Catalog;
-  readonly history: RunHistory;
+  readonly state: OffsiteState;
   readonly now: () => Date;
-  /** Uploads one backup; throws BackupError. */
-  readonly upload: (backup: Backup) => Promise<void>;
+  /** Uploads one backup, or says why there is nothing to do; throws BackupError. */
+  readonly upload: (backup: Backup) => Promise<Pick<UploadState, 'status' | 'sealing'>>;
   readonly isEnabled: () => boolean;
   readonly onChange: () => void;
 }
@@ -26,8 +26,6 @@ export class UploadQueue {
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
   #stopped = false;
-  nextTryAt: Date | null = null;
-  lastError: ErrorBody | null = null;
 
   constructor(options: UploadQueueOptions) {
     this.#options = options;
@@ -35,11 +33,10 @@ export class UploadQueue {
 
   /** Backups of ours that S3 does not have yet, oldest first. */
   async waiting(): Promise<readonly Backup[]> {
-    const uploads = this.#options.history.uploads();
+    const uploads = this.#options.state.uploads();
     const backups = await this.#options.catalog.list();
-    return backups
-      .filter((backup) => backup.manifest && !backup.fault && uploads.get(backup.name)?.status !== 'stored')
-      .reverse();
+    const isWaiting = ({ name }: Backup) => (uploads.get(name)?.status ?? 'failed') === 'failed';
+    return backups.filter((backup) => backup.manifest && !backup.fault && isWaiting(backup)).reverse();
   }
 
   /** Tries everything that waits, now. Resolves when all is stored or the first one failed; never rejects. */
@@ -49,8 +46,7 @@ export class UploadQueue {
     this.#working = this.#drain()
       .catch((error: unknown) => {
         // The backup folder can't be listed; it may be back at the next try.
-        this.lastError = BackupError.from(error).toJSON();
-        this.#retryLater();
+        this.#retryLater(BackupError.from(error));
       })
       .finally(() => {
         this.#working = null;
@@ -60,13 +56,17 @@ export class UploadQueue {
 
   /** True when that backup is stored at S3, as far as we saw. */
   isStored(name: string): boolean {
-    return this.#options.history.uploads().get(name)?.status === 'stored';
+    return this.#options.state.uploads().get(name)?.status === 'stored';
   }
 
+  /** Ends the waiting for a next try; what is going goes on, and nothing after it. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
     await this.#working;
+    const { state } = this.#options;
+    // Nobody tries then: a time that passes would be a promise that nobody keeps.
+    if (state.waiting.nextTryAt) state.waiting = { ...state.waiting, nextTryAt: null };
   }
 
   resume(): void {
@@ -75,47 +75,52 @@ export class UploadQueue {
 
   async #drain(): Promise<void> {
     clearTimeout(this.#timer);
-    this.nextTryAt = null;
     // Each at most once a pass: a local file that is itself at fault must not hold up the others.
     const tried = new Set<string>();
-    let failed = false;
+    let failure: BackupError | null = null;
     while (!this.#stopped && this.#options.isEnabled()) {
       const backup = (await this.waiting()).find((candidate) => !tried.has(candidate.name));
       if (!backup) break;
       tried.add(backup.name);
       const error = await this.#place(backup);
       if (error === null) continue;
-      failed = true;
+      failure = error;
       if (!isLocalFault(error)) break;
     }
-    if (failed) this.#retryLater();
+    if (failure === null) this.#options.state.waiting = { nextTryAt: null, error: null };
+    else if (failure.code !== 'ABORTED') this.#retryLater(failure);
+    if (tried.size > 0) this.#options.onChange();
   }
 
   async #place(backup: Backup): Promise<BackupError | null> {
-    const { history, now, onChange } = this.#options;
+    const { state, now, onChange } = this.#options;
     try {
-      await this.#options.upload(backup);
-      history.setUpload({ backup: backup.name, status: 'stored', at: now(), error: null });
+      const outcome = await this.#options.upload(backup);
+      state.setUpload({ backup: backup.name, ...outcome, at: now(), error: null });
+      state.waiting = { nextTryAt: null, error: null };
       this.#failures = 0;
-      this.lastError = null;
       return null;
     } catch (error) {
       const known = BackupError.from(error);
       // Retention removed it meanwhile: there is nothing left to upload, and no reason to wait.
       if (known.code === 'NO_BACKUP' || known.code === 'GONE') return null;
       if (known.code === 'ABORTED') return known;
-      history.setUpload({ backup: backup.name, status: 'failed', at: now(), error: known.toJSON() });
-      this.lastError = known.toJSON();
+      state.setUpload({ backup: backup.name, status: 'failed', at: now(), sealing: null, error: known.toJSON() });
       return known;
     } finally {
       onChange();
     }
   }
 
-  #retryLater(): void {
-    if (this.#stopped) return;
+  #retryLater(failure: BackupError): void {
+    const { state, now } = this.#options;
+    const error = failure.toJSON();
+    if (this.#stopped) {
+      state.waiting = { nextTryAt: null, error };
+      return;
+    }
     const delayMs = Math.min(RETRY_LONGEST_MS, RETRY_FIRST_MS * 2 ** this.#failures++) * (0.75 + Math.random() / 2);
-    this.nextTryAt = new Date(this.#options.now().getTime() + delayMs);
+    state.waiting = { nextTryAt: new Date(now().getTime() + delayMs), error };
     this.#timer = setTimeout(() => void this.run(), delayMs);
     this.#timer.unref();
   }

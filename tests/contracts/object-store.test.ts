@@ -3,7 +3,7 @@
  * verifies signatures and payloads. What only one kind can show follows in its own part.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer as createWebServer } from 'node:http';
 import { createServer } from 'node:net';
@@ -11,54 +11,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BackupError, type ErrorCode } from '../../src/engine/errors.ts';
 import { createLocalStore } from '../../src/engine/targets/local-store.ts';
-import {
-  getBytes,
-  isNotThere,
-  isPermanent,
-  type GetOptions,
-  type ObjectStore,
-} from '../../src/engine/targets/object-store.ts';
+import { isPermanent, type ObjectStore } from '../../src/engine/targets/object-store.ts';
 import { createS3Store, type S3Options } from '../../src/engine/targets/s3-store.ts';
 import { partBytesFor } from '../../src/engine/targets/s3-upload.ts';
+import { digestOf, failingSource, failure, keysOf, MiB, once, randomSource, textOf } from '../support/objects.ts';
 import { type Effect, type S3Server, startS3Server } from '../support/s3-server.ts';
 import { createMemoryStore } from './memory-store.ts';
+import { holdToContract } from './object-store-suite.ts';
 
 // Real retries wait for real, and the machine may be busy.
 setDefaultTimeout(60_000);
-
-const MiB = 1024 ** 2;
-const oddKeys = [
-  "é ü+&%#?'()*!~ ☃.txt",
-  'a/b/c.d/..e',
-  '.hidden/.x',
-  '𝒳/ﬀ',
-  'with space/and=sign;comma,',
-  '-dash',
-  'CON',
-  '<b>&amp;"</b>',
-];
-const badKeys = [
-  '',
-  '/',
-  '/etc/passwd',
-  'a//b',
-  'a/',
-  '../a',
-  'a/../b',
-  './a',
-  'a/.',
-  'a\\b',
-  'a\0b',
-  'a\nb',
-  '\ud800',
-  'x'.repeat(256),
-  `${'x/'.repeat(600)}y`,
-];
 
 let server: S3Server;
 let folder: string;
 beforeAll(async () => {
   server = await startS3Server();
+  await server.createBucket('contract');
   folder = await mkdtemp(join(tmpdir(), 'object-store-'));
 });
 afterAll(async () => {
@@ -73,204 +41,9 @@ const s3Options = (options: Partial<S3Options> = {}): S3Options => ({
   ...options,
 });
 
-describe.each<[string, () => Promise<ObjectStore>]>([
-  ['local', async () => createLocalStore({ root: join(folder, randomUUID(), 'root') })],
-  ['memory', async () => createMemoryStore()],
-  ['s3', async () => createS3Store(s3Options())],
-])('%s store', (_name, create) => {
-  let store: ObjectStore;
-  beforeAll(() => server.createBucket('contract').catch(() => {}));
-  beforeEach(async () => {
-    store = await create();
-  });
-  afterEach(() => store.close());
-
-  test('gives back what was put', async () => {
-    expect(await store.put('a/b.txt', once('hello'))).toEqual({ sizeBytes: 5 });
-    expect(await textOf(store, 'a/b.txt')).toBe('hello');
-    const head = await store.head('a/b.txt');
-    expect(head?.sizeBytes).toBe(5);
-    expect(Math.abs(Date.now() - (head?.modifiedAt.getTime() ?? 0))).toBeLessThan(10_000);
-  });
-
-  test('stores an empty object', async () => {
-    expect(await store.put('empty', chunks())).toEqual({ sizeBytes: 0 });
-    expect((await store.head('empty'))?.sizeBytes).toBe(0);
-    expect(await textOf(store, 'empty')).toBe('');
-  });
-
-  test('stores 20 MiB and a bit from a source that reuses its buffer, in uneven chunks', async () => {
-    const { source, sizeBytes, digest } = randomSource(20 * MiB + 12_345);
-    expect(await store.put('large', source, { sizeBytes, contentType: 'application/octet-stream' })).toEqual({
-      sizeBytes,
-    });
-    expect((await store.head('large'))?.sizeBytes).toBe(sizeBytes);
-    expect(await digestOf(store.get('large'))).toBe(digest());
-  });
-
-  test('stores exactly one part and exactly two', async () => {
-    for (const sizeBytes of [8 * MiB, 16 * MiB]) {
-      const { source, digest } = randomSource(sizeBytes);
-      await store.put('even', source);
-      expect(await digestOf(store.get('even'))).toBe(digest());
-    }
-  });
-
-  test('replaces an object as a whole, and its etag changes', async () => {
-    await store.put('key', once('the first, longer text'));
-    const before = await store.head('key');
-    await store.put('key', once('second'));
-    expect(await textOf(store, 'key')).toBe('second');
-    expect((await store.head('key'))?.etag).not.toBe(before?.etag);
-  });
-
-  test('a missing object is null to head and GONE to get', async () => {
-    expect(await store.head('no/such')).toBeNull();
-    const error = await failure(textOf(store, 'no/such'));
-    expect(error.code).toBe('GONE');
-    expect(isNotThere(error) && isPermanent(error)).toBe(true);
-    expect(error.message).toContain('no/such');
-  });
-
-  test('reads ranges, both ends inclusive', async () => {
-    await store.put('digits', once('0123456789'));
-    const range = (options: GetOptions) => textOf(store, 'digits', options);
-    expect(await range({ from: 3 })).toBe('3456789');
-    expect(await range({ from: 3, to: 5 })).toBe('345');
-    expect(await range({ to: 0 })).toBe('0');
-    expect(await range({ from: 8, to: 99 })).toBe('89');
-    expect(await range({ from: 10 })).toBe('');
-    expect(await range({ from: 99 })).toBe('');
-    expect(await range({ from: 5, to: 4 })).toBe('');
-  });
-
-  test('a reader may stop early', async () => {
-    const { source } = randomSource(9 * MiB);
-    await store.put('large', source);
-    for await (const chunk of store.get('large')) {
-      expect(chunk.length).toBeGreaterThan(0);
-      break;
-    }
-    expect(await store.head('large')).not.toBeNull();
-  });
-
-  test('create-only: the first wins, of many at once exactly one', async () => {
-    expect(await store.putIfAbsent('lock', Buffer.from('one'))).toBe(true);
-    expect(await store.putIfAbsent('lock', Buffer.from('two'))).toBe(false);
-    expect(await textOf(store, 'lock')).toBe('one');
-
-    const tries = Array.from({ length: 16 }, (_, index) => store.putIfAbsent('race', Buffer.from(`nonce ${index}`)));
-    const won = (await Promise.all(tries)).flatMap((isFirst, index) => (isFirst ? [index] : []));
-    expect(won).toHaveLength(1);
-    expect(await textOf(store, 'race')).toBe(`nonce ${won[0]}`);
-  });
-
-  test.each([0, 3 * MiB, 20 * MiB])(
-    'a source that throws after %d bytes leaves nothing, or the old object',
-    async (sizeBytes) => {
-      const broken = async function* () {
-        yield* randomSource(sizeBytes).source;
-        throw new RangeError('the disk went away');
-      };
-      await store.put('old', once('old'));
-      for (const key of ['new', 'old']) {
-        // The source's own error, not one of ours.
-        await expect(store.put(key, broken(), { sizeBytes })).rejects.toThrow(new RangeError('the disk went away'));
-      }
-      expect(await store.head('new')).toBeNull();
-      expect(await textOf(store, 'old')).toBe('old');
-      expect(await keysOf(store)).toEqual(['old']);
-    },
-  );
-
-  test.each([1 * MiB, 18 * MiB])('a put aborted after %d bytes leaves nothing', async (sizeBytes) => {
-    const stopper = new AbortController();
-    const source = async function* () {
-      yield* randomSource(sizeBytes).source;
-      stopper.abort();
-      yield Buffer.from('more');
-    };
-    expect((await failure(store.put('key', source(), { signal: stopper.signal }))).code).toBe('ABORTED');
-    expect(await keysOf(store)).toEqual([]);
-  });
-
-  test('a signal that has fired stops every operation', async () => {
-    await store.put('key', once('kept'));
-    const signal = AbortSignal.abort();
-    const operations: (() => Promise<unknown>)[] = [
-      () => store.put('key', once('x'), { signal }),
-      () => store.putIfAbsent('other', Buffer.from('x'), { signal }),
-      () => textOf(store, 'key', { signal }),
-      () => store.head('key', { signal }),
-      () => keysOf(store, '', signal),
-      () => store.delete('key', { signal }),
-      () => store.deleteMany(['key'], { signal }),
-    ];
-    for (const operation of operations) expect((await failure(operation())).code).toBe('ABORTED');
-    expect(await textOf(store, 'key')).toBe('kept');
-  });
-
-  test('a get aborted half way rejects and never looks complete', async () => {
-    await store.put('large', randomSource(9 * MiB).source);
-    const stopper = new AbortController();
-    const reading = (async () => {
-      for await (const _ of store.get('large', { signal: stopper.signal })) stopper.abort();
-    })();
-    expect((await failure(reading)).code).toBe('ABORTED');
-  });
-
-  test('lists by prefix, in the order of the bytes of the keys', async () => {
-    const keys = ['a', 'a-b', 'a.b/c', 'b/c', 'b/cd/e', 'b/d', 'ba'];
-    for (const key of keys.toReversed()) await store.put(key, once(key));
-    expect(await keysOf(store)).toEqual(keys);
-    expect(await keysOf(store, 'b')).toEqual(['b/c', 'b/cd/e', 'b/d', 'ba']);
-    expect(await keysOf(store, 'b/')).toEqual(['b/c', 'b/cd/e', 'b/d']);
-    expect(await keysOf(store, 'b/c')).toEqual(['b/c', 'b/cd/e']);
-    expect(await keysOf(store, 'nothing/here')).toEqual([]);
-    for await (const object of store.list('b/d')) {
-      const head = await store.head('b/d');
-      expect([object.key, object.sizeBytes, object.etag]).toEqual(['b/d', head?.sizeBytes ?? 0, head?.etag ?? '']);
-    }
-  });
-
-  test('lists and deletes more than a page', async () => {
-    const keys = Array.from({ length: 1_203 }, (_, index) => `many/${String(index).padStart(5, '0')}`);
-    await inLots(keys, (key) => store.put(key, once(key)));
-    await store.put('kept', once('kept'));
-    expect(await keysOf(store, 'many/')).toEqual(keys);
-    expect(await store.deleteMany([...keys, 'many/never-there'])).toEqual([]);
-    expect(await keysOf(store)).toEqual(['kept']);
-  });
-
-  test('deleting twice is fine, and so is deleting what never was', async () => {
-    await store.put('key', once('x'));
-    await store.delete('key');
-    await store.delete('key');
-    await store.delete('no/such');
-    expect(await store.head('key')).toBeNull();
-    expect(await store.deleteMany([])).toEqual([]);
-  });
-
-  test.each(oddKeys)('keeps the key %j as it is', async (key) => {
-    await store.put(key, once(key));
-    expect(await textOf(store, key)).toBe(key);
-    expect(await keysOf(store)).toEqual([key]);
-    expect(await store.deleteMany([key])).toEqual([]);
-    expect(await store.head(key)).toBeNull();
-  });
-
-  test.each(badKeys.map((key) => [key.slice(0, 20), key] as const))('refuses the key %j', async (_start, key) => {
-    const operations: (() => Promise<unknown>)[] = [
-      () => store.put(key, once('x')),
-      () => store.putIfAbsent(key, Buffer.from('x')),
-      () => textOf(store, key),
-      () => store.head(key),
-      () => store.delete(key),
-      () => store.deleteMany(['fine', key]),
-    ];
-    for (const operation of operations) expect((await failure(operation())).code).toBe('BAD_NAME');
-  });
-});
+holdToContract('local', async () => createLocalStore({ root: join(folder, randomUUID(), 'root') }));
+holdToContract('memory', async () => createMemoryStore());
+holdToContract('s3', async () => createS3Store(s3Options()));
 
 describe('local store', () => {
   let root: string;
@@ -636,69 +409,6 @@ describe('s3 store', () => {
     expect(removals.map(({ status }) => status)).toEqual([204]);
   }
 });
-
-async function* chunks(...texts: string[]): AsyncIterable<Uint8Array> {
-  for (const text of texts) yield Buffer.from(text);
-}
-
-const once = (text: string): AsyncIterable<Uint8Array> => chunks(text);
-
-async function* failingSource(sizeBytes = 3): AsyncIterable<Uint8Array> {
-  yield* randomSource(sizeBytes).source;
-  throw new Error('the source failed');
-}
-
-/** Random bytes from one buffer that is overwritten for each chunk, as a careful reader of files does. */
-function randomSource(sizeBytes: number) {
-  const digest = createHash('sha256');
-  const source = async function* () {
-    const buffer = Buffer.alloc(700_001);
-    const pattern = randomBytes(700_001);
-    for (let sent = 0, round = 0; sent < sizeBytes; round += 1) {
-      buffer.set(pattern);
-      buffer.writeUInt32LE(round);
-      const chunk = buffer.subarray(0, Math.min(buffer.length, sizeBytes - sent));
-      digest.update(chunk);
-      sent += chunk.length;
-      yield chunk;
-    }
-  };
-  return { source: source(), sizeBytes, digest: () => digest.digest('hex') };
-}
-
-async function digestOf(source: AsyncIterable<Uint8Array>): Promise<string> {
-  const digest = createHash('sha256');
-  for await (const chunk of source) digest.update(chunk);
-  return digest.digest('hex');
-}
-
-async function textOf(store: ObjectStore, key: string, options: GetOptions = {}): Promise<string> {
-  return Buffer.from(await getBytes(store, key, { ...options, limitBytes: MiB })).toString();
-}
-
-async function keysOf(store: ObjectStore, prefix = '', signal?: AbortSignal): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const { key } of store.list(prefix, { signal })) keys.push(key);
-  return keys;
-}
-
-async function inLots<Item>(items: readonly Item[], work: (item: Item) => Promise<unknown>): Promise<void> {
-  const waiting = items.values();
-  await Promise.all(
-    Array.from({ length: 16 }, async () => {
-      for (const item of waiting) await work(item);
-    }),
-  );
-}
-
-async function failure(work: Promise<unknown>): Promise<BackupError> {
-  try {
-    await work;
-  } catch (error) {
-    return error as BackupError; // The caller checks what it is.
-  }
-  throw new Error('it should have failed');
-}
 
 /** A port that was free a moment ago and on which nobody listens. */
 async function closedPort(): Promise<number> {

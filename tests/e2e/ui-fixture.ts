@@ -15,6 +15,7 @@ import type {
   Run,
   RunProgress,
   Status,
+  TargetReport,
 } from '../../src/http/contract.ts';
 
 export const states = [
@@ -104,6 +105,8 @@ export function startFixture(state: State, options: { port?: number; now?: Date 
         model.run = null;
         emit('status', model.status());
         return Response.json({ stopped: true });
+      case 'api/targets/s3/test':
+        return Response.json(targetReport(state));
       case 'api/restore/undo':
         return restore(await request.json(), 'undo');
     }
@@ -427,6 +430,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           stored: state === 's3-waiting' ? 9 : model.backups.length,
           waiting: state === 's3-waiting' ? 3 : 0,
           nextTryAt: state === 's3-waiting' ? iso(origin + 42_000) : null,
+          listedAt: config.s3Enabled ? iso(origin) : null,
           error:
             state === 's3-waiting'
               ? { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: '' }
@@ -544,6 +548,42 @@ function plan(backup: Backup): RestorePlan {
     warnings: [],
   };
 }
+
+/** All works in the state "ok"; elsewhere the bucket is open to everybody and its server old. */
+function targetReport(state: State): TargetReport {
+  const ok = { check: 'write', result: 'ok', message: 'a test object was written', hint: null } as const;
+  if (state === 'ok') return { ...testedBucket, ok: true, findings: [ok] };
+  const isPublic = {
+    check: 'private',
+    result: 'failed',
+    message: 'the bucket is public: anyone can read backups without a key',
+    hint: 'Close it now (at Amazon: Block Public Access) and find out who was there; what is in the backups must count as known.',
+  } as const;
+  const ignored = {
+    check: 'create-only',
+    result: 'warning',
+    message: 'the server ignores the condition of a create-only write (If-None-Match)',
+    hint: 'Give every machine a prefix of its own (BACKUP_S3_PATH); then nothing depends on it.',
+  } as const;
+  return { ...testedBucket, ok: false, findings: [ok, isPublic, ignored] };
+}
+
+const testedBucket = {
+  target: 's3' as const,
+  place: 'bucket "my-backups" at s3.example.com',
+  ms: 184,
+  policy: {
+    Version: '2012-10-17' as const,
+    Statement: [
+      {
+        Sid: 'Objects',
+        Effect: 'Allow' as const,
+        Action: ['s3:PutObject', 's3:GetObject', 's3:DeleteObject', 's3:AbortMultipartUpload'],
+        Resource: 'arn:aws:s3:::my-backups/backups/database/*',
+      },
+    ],
+  },
+};
 
 function nameOf(time: number): string {
   return `backup-${iso(time).replaceAll(/[:.]/g, '-')}.sqlite`;

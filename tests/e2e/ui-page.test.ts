@@ -107,6 +107,31 @@ test(
 );
 
 test(
+  'the connection is tested as saved; what is wrong is said with what to do',
+  async () => {
+    const { page, fixture } = await open('ok');
+    await page.getByRole('button', { name: 'Configure' }).first().click();
+    const button = page.getByRole('button', { name: 'Test connection' });
+    await page.getByLabel('S3 path').fill('elsewhere');
+    expect(await button.isDisabled()).toBe(true);
+    await page.getByLabel('S3 path').fill('backups/database');
+    await button.click();
+    await page.getByText('Connection works: wrote, read back and removed test objects in 184 ms').waitFor();
+    expect(fixture.asked).toEqual(['POST api/targets/s3/test']);
+
+    const broken = (await open('s3-waiting')).page;
+    // From the verdict, by one press.
+    await broken.locator('.verdict').getByRole('button', { name: 'Test connection' }).click();
+    await broken.getByText('The bucket is public: anyone can read backups without a key.').waitFor();
+    await broken.getByText('Give every machine a prefix of its own').waitFor();
+    await broken.getByText('The least that the key must be allowed').click();
+    await broken.getByText('arn:aws:s3:::my-backups/backups/database/*').waitFor();
+    expect(await broken.getByText('Connection works').count()).toBe(0);
+  },
+  patienceMs,
+);
+
+test(
   'a lost server is said within seconds, and what was known stays',
   async () => {
     const { page, fixture } = await open('ok');

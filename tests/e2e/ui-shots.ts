@@ -29,6 +29,16 @@ async function openRestore(page: Page): Promise<void> {
   await page.getByLabel(/to confirm/).fill('dev.sqlite');
 }
 
+async function testConnection(page: Page): Promise<void> {
+  const fromVerdict = page.locator('.verdict').getByRole('button', { name: 'Test connection' });
+  if (await fromVerdict.isVisible()) await fromVerdict.click();
+  else {
+    await page.getByRole('button', { name: 'Configure' }).and(page.locator(':visible')).click();
+    await page.getByRole('button', { name: 'Test connection' }).click();
+  }
+  await page.locator('.trial .good, .trial .bad').first().waitFor();
+}
+
 const scenes: readonly Scene[] = [
   { name: 'ok', state: 'ok' },
   { name: 'running', state: 'running' },
@@ -52,6 +62,8 @@ const scenes: readonly Scene[] = [
       await page.getByText('Must be a whole number').or(page.getByText('must be a whole number')).waitFor();
     },
   },
+  { name: 'connection-ok', state: 'ok', act: testConnection },
+  { name: 'connection-bad', state: 's3-waiting', act: testConnection },
   { name: 'menu', state: 'ok', act: openMenu },
   {
     name: 'delete',

@@ -155,8 +155,8 @@ export async function startS3(scene: Scene) {
   return {
     access,
     /** Names of the backups in the bucket, whole ones, by name. */
-    async backupsThere(): Promise<readonly string[]> {
-      const store = createS3Store({ ...access, prefix: 'backups/database' });
+    async backupsThere(prefix = 'backups/database'): Promise<readonly string[]> {
+      const store = createS3Store({ ...access, prefix });
       const keys = new Set<string>();
       for await (const { key } of store.list('')) keys.add(key);
       store.close();

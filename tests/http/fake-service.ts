@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { BackupError, type ErrorBody } from '../../src/engine/errors.ts';
+import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
 import type {
   BackupConfig,
   BackupItem,
@@ -15,6 +16,7 @@ import type {
   ServiceEvent,
   Settings,
   Status,
+  TargetReport,
   VerdictCode,
 } from '../../src/service/model.ts';
 import type { BackupServicePort } from '../../src/service/service-port.ts';
@@ -36,6 +38,7 @@ export interface FakeService extends BackupServicePort {
     s3Uploaded?: boolean;
     verdict?: VerdictCode;
     damaged?: boolean;
+    targetFails?: boolean;
   };
   emit(event: ServiceEvent): void;
   addBackup(filename: string, overrides?: Partial<BackupItem>): void;
@@ -299,6 +302,7 @@ export function createFakeService(): FakeService {
           waiting: 0,
           nextTryAt: null,
           error: null,
+          listedAt: null,
         },
         lastGood: {
           filename: secondBackup,
@@ -408,6 +412,25 @@ export function createFakeService(): FakeService {
         kept: [{ filename: secondBackup, reasons: ['newest'] }],
         removed: [{ filename: firstBackup, reason: 'older than the 1 kept' }],
         dryRun: options?.dryRun ?? false,
+      };
+    },
+    async testTarget(name): Promise<TargetReport> {
+      enter(`testTarget ${name}`);
+      await behaviour.until;
+      const failed = behaviour.targetFails === true;
+      return {
+        target: name,
+        place: name === 's3' ? 'bucket "my-backups" at s3.example.com' : 'folder ./storage/backups',
+        ok: !failed,
+        ms: 184,
+        findings: [
+          { check: 'write', result: 'ok', message: 'a test object was written', hint: null },
+          failed
+            ? { check: 'private', result: 'failed', message: 'the bucket is public', hint: 'Close it now.' }
+            : { check: 'private', result: 'ok', message: 'strangers may not read', hint: null },
+          { check: 'create-only', result: 'warning', message: 'the server ignores it', hint: 'Use one prefix each.' },
+        ],
+        policy: name === 's3' ? leastPrivilegePolicy({ bucket: 'my-backups', prefix: 'backups/database' }) : null,
       };
     },
     async stopRun() {

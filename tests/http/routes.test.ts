@@ -61,6 +61,18 @@ for (const [name, open] of Object.entries(hosts)) {
       expect((await ask('/backup/api/prune', contract.prunePlan)).dryRun).toBe(true);
     });
 
+    test('a target is tested, a failed test is an answer, an unknown target is refused', async () => {
+      const path = '/backup/api/targets/s3/test';
+      const init = { method: 'POST' };
+      expect(await ask(path, contract.targetReport, init)).toMatchObject({ ok: true, target: 's3' });
+      service.behaviour.targetFails = true;
+      const failed = await ask(path, contract.targetReport, init);
+      expect(failed.ok).toBe(false);
+      expect(failed.policy?.Statement[0]?.Resource).toBe('arn:aws:s3:::my-backups/backups/database/*');
+      await ask('/backup/api/targets/gcs/test', contract.errorAnswer, init, 422);
+      expect((await host.fetch(path)).status).toBe(405);
+    });
+
     test('POST /now makes a backup without a body, as curl sends it', async () => {
       const result = await ask('/backup/now', contract.backupResult, {
         method: 'POST',

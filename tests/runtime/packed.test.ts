@@ -1,11 +1,15 @@
 /** The package as npm ships it, unpacked beside its declared dependencies alone, used on Node and on Bun. */
-import { beforeAll, describe, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { unseal } from '../../src/engine/artifact.ts';
+import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { startS3Server } from '../support/s3-server.ts';
 import { makeDatabase, scratchFolders } from '../support/scratch.ts';
 
 const PATIENCE_MS = 180_000;
@@ -17,6 +21,7 @@ const runtimes = [
 const newFolder = scratchFolders();
 let shipped: readonly string[];
 let installed: string;
+let server: Awaited<ReturnType<typeof startS3Server>>;
 
 interface Ended {
   readonly code: number;
@@ -46,6 +51,8 @@ async function mustRun(program: string, args: readonly string[], cwd: string): P
 }
 
 beforeAll(async () => {
+  server = await startS3Server();
+  await server.createBucket('sealed');
   // Built from a copy of the sources: what an earlier build left in `dist` must not be what is tested.
   const sources = newFolder();
   const { files, dependencies }: { files: string[]; dependencies: Record<string, string> } = await Bun.file(
@@ -72,6 +79,8 @@ beforeAll(async () => {
   mkdirSync(join(installed, 'node_modules/.bin'));
   symlinkSync('../velist-backup/dist/cli/main.js', join(installed, 'node_modules/.bin/velist-backup'));
 }, PATIENCE_MS);
+
+afterAll(async () => await server.close());
 
 test('the package holds programs with types and maps, and neither tests nor the sources of the page', () => {
   const modules = shipped.filter((path) => /^dist\/(?!page\/).*\.js$/.test(path));
@@ -228,6 +237,41 @@ for (const { name, program: runtime } of runtimes) {
         expect((await cli(folder, '--version')).stdout).toBe(
           `${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version}\n`,
         );
+      },
+      PATIENCE_MS,
+    );
+
+    test(
+      'a copy on S3 is encrypted; a private key in place of the public one stops the start',
+      async () => {
+        const folder = project();
+        const identity = await generateIdentity();
+        const env = {
+          DATABASE_URL: 'app.sqlite',
+          BACKUP_S3_ENABLED: 'true',
+          BACKUP_COMPRESSION: 'zstd',
+          BACKUP_ENCRYPTION_RECIPIENT: await identityToRecipient(identity),
+          S3_BUCKET: 'sealed',
+          S3_ENDPOINT: server.endpoint,
+          S3_ACCESS_KEY: server.accessKeyId,
+          S3_SECRET_KEY: server.secretAccessKey,
+          BACKUP_S3_PATH: name,
+        };
+        const program = join(installed, 'node_modules/.bin/velist-backup');
+        const backup = await run(runtime, [program, 'backup', '--json'], { cwd: folder, env });
+        expect(backup).toMatchObject({ code: 0, stderr: '' });
+        const { filename }: { filename: string } = JSON.parse(backup.stdout);
+        const store = createS3Store({ ...server, bucket: 'sealed', prefix: name });
+        const seal = { compression: 'zstd', encryption: 'age' } as const;
+        const opened = await Array.fromAsync(unseal(store.get(`${filename}.zst.age`), seal, [identity]));
+        store.close();
+        expect(Buffer.concat(opened).equals(readFileSync(join(folder, 'storage/backups', filename)))).toBe(true);
+
+        const mistaken = { ...env, BACKUP_ENCRYPTION_RECIPIENT: identity };
+        const refused = await run(runtime, [program, 'backup'], { cwd: folder, env: mistaken });
+        expect([refused.code, refused.stdout]).toEqual([2, '']);
+        expect(refused.stderr).toContain('BACKUP_ENCRYPTION_RECIPIENT: it is a private key');
+        expect(refused.stderr).not.toContain(identity.slice(20, 30));
       },
       PATIENCE_MS,
     );

@@ -42,6 +42,10 @@ export type Effect =
   | 'lose answer'
   /** Done as asked, with one bit of the answer's body turned over. */
   | 'flip a bit'
+  /** Needs no signature, as in a public bucket. */
+  | 'public'
+  /** If-None-Match and If-Match of a PUT are ignored, as some servers do. */
+  | 'ignore conditions'
   /** The answer breaks off after so many bytes of its body. */
   | { readonly cutAfterBytes: number }
   /** The answer stands still after so many bytes of its body. */
@@ -89,7 +93,7 @@ export async function startS3Server(): Promise<S3Server> {
       if ('status' in effect) return refuse(reply, { status: effect.status, code: effect.code ?? 'InternalError' });
       if ('body' in effect) return reply.code(200).type('application/xml').send(effect.body);
     }
-    const refusal = refuseSignature(request.method, url, request.headers);
+    const refusal = effect === 'public' ? null : refuseSignature(request.method, url, request.headers);
     if (refusal) return refuse(reply, refusal);
   });
 
@@ -114,6 +118,7 @@ export async function startS3Server(): Promise<S3Server> {
     });
     const { 'if-none-match': ifNoneMatch, 'if-match': ifMatch } = request.headers;
     if (ifNoneMatch === undefined && ifMatch === undefined) return;
+    if (noted.get(request.raw)?.effect === 'ignore conditions') return;
     const found = await app.inject({
       method: 'HEAD',
       url: path,

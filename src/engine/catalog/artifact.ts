@@ -24,6 +24,20 @@ export function backupMoment(name: string): Date | null {
   return !Number.isNaN(at.getTime()) && nameBackup(at) === name ? at : null;
 }
 
+/** The name of a backup's file where it is sealed that way: `.zst` and `.age` appended. */
+export function artifactFile(
+  name: string,
+  { compression, encryption }: { readonly compression: 'none' | 'zstd'; readonly encryption: 'none' | 'age' },
+): string {
+  return `${name}${compression === 'zstd' ? '.zst' : ''}${encryption === 'age' ? '.age' : ''}`;
+}
+
+/** The backup that a file at a target belongs to: its manifest, or its artifact however sealed; null when none. */
+export function ownerOf(file: string): string | null {
+  const name = file.replace(/\.json$|(\.zst)?(\.age)?$/, '');
+  return isBackupName(name) ? name : null;
+}
+
 export function manifestName(name: string): string {
   return `${name}.json`;
 }

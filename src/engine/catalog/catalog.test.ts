@@ -260,7 +260,7 @@ test('a backup that is being published or removed is never taken for a foreign o
       mkdirSync(announced, { recursive: true });
       writeFileSync(join(announced, 'snapshot.sqlite'), Buffer.alloc(8192));
       renameSync(join(announced, 'snapshot.sqlite'), join(folder, name));
-      writeFileSync(join(folder, '.manifest'), JSON.stringify({ ...manifest, name }));
+      writeFileSync(join(folder, '.manifest'), JSON.stringify({ ...manifest, name, artifact: { ...manifest.artifact, file: name } }));
       renameSync(join(folder, '.manifest'), join(folder, name + '.json'));
       rmSync(announced, { recursive: true });
     };

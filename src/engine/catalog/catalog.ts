@@ -222,8 +222,9 @@ async function readManifestFile(
   }
 }
 
-function inOrder(backups: readonly Backup[]): readonly Backup[] {
-  const byName = (a: Backup, b: Backup) => (a.name < b.name ? -1 : 1);
+/** Newest first, by the numbers in the manifests; those without one stand where their moment falls. */
+export function inOrder<Kind extends Ordered>(backups: readonly Kind[]): readonly Kind[] {
+  const byName = (a: Kind, b: Kind) => (a.name < b.name ? -1 : 1);
   const numbered = backups.filter((backup) => backup.manifest?.sequence);
   const oldestFirst = numbered.sort((a, b) => (a.manifest?.sequence ?? 0) - (b.manifest?.sequence ?? 0));
   for (const other of backups.filter((backup) => !backup.manifest?.sequence).sort(byName)) {
@@ -232,6 +233,8 @@ function inOrder(backups: readonly Backup[]): readonly Backup[] {
   }
   return oldestFirst.reverse();
 }
+
+type Ordered = Pick<Backup, 'name' | 'createdAt'> & { readonly manifest: Pick<Manifest, 'sequence'> | null };
 
 /** Makes renames and removals in a folder durable. */
 export async function syncFolder(folder: string): Promise<void> {

@@ -76,7 +76,7 @@ export function freeBytes(folder: string): number {
   return Number(bavail) * Number(bsize);
 }
 
-function inMegabytes(bytes: number): string {
+export function inMegabytes(bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }
 

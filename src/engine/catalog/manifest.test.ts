@@ -44,7 +44,9 @@ test('a manifest that lies, lacks a field or is none is refused and says what is
     [JSON.stringify({ ...manifest, createdAt: 'yesterday' }), 'createdAt'],
     [JSON.stringify({ ...manifest, artifact: { ...manifest.artifact, sizeBytes: -1 } }), 'artifact.sizeBytes'],
     [JSON.stringify({ ...manifest, artifact: { ...manifest.artifact, sha256: 'abc' } }), 'artifact.sha256'],
-    [JSON.stringify({ ...manifest, artifact: { ...manifest.artifact, encryption: 'age' } }), 'artifact.encryption'],
+    [JSON.stringify({ ...manifest, artifact: { ...manifest.artifact, encryption: 'rot13' } }), 'artifact.encryption'],
+    [JSON.stringify({ ...manifest, artifact: { ...manifest.artifact, encryption: 'age' } }), 'artifact.file'],
+    [JSON.stringify({ ...manifest, artifact: { ...manifest.artifact, file: '../app.sqlite' } }), 'artifact.file'],
     [JSON.stringify({ ...manifest, pinned: 'yes' }), 'pinned'],
   ];
   for (const [text, complaint] of faults) {

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { VERSION } from '../../version.ts';
 import { BackupError } from '../errors.ts';
+import { artifactFile } from './artifact.ts';
 
 export const MANIFEST_FORMAT = 'velist-backup/1';
 
@@ -29,8 +30,8 @@ export const manifestSchema = z.object({
     file: z.string(),
     sizeBytes: z.int().nonnegative(),
     sha256: z.string().regex(/^[0-9a-f]{64}$/),
-    compression: z.literal('none'),
-    encryption: z.literal('none'),
+    compression: z.enum(['none', 'zstd']),
+    encryption: z.enum(['none', 'age']),
   }),
   verification: z.object({
     method: z.enum(['quick', 'full']),
@@ -70,6 +71,9 @@ export function parseManifest(text: string, name: string): Manifest {
     throw bad(name, `${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'unreadable'}`);
   }
   if (parsed.data.name !== name) throw bad(name, 'names another backup');
+  // What it names is read and removed: at a target anyone with the key can write one.
+  if (parsed.data.artifact.file !== artifactFile(name, parsed.data.artifact))
+    throw bad(name, 'artifact.file: names another');
   return parsed.data;
 }
 

@@ -13,11 +13,14 @@ import { Catalog } from '../catalog/catalog.ts';
 import { LOCK_FILE } from '../catalog/artifact.ts';
 import { join } from 'node:path';
 import { BackupError } from '../errors.ts';
+import { fetchBackup } from '../fetch.ts';
 import { prune } from '../prune.ts';
+import { changeRemote, listRemoteBackups, removeRemote } from '../remote.ts';
 import { planRestoreFacts, restoreDatabase } from '../restore.ts';
 import { takeLock } from '../run-lock.ts';
 import { verifyFile } from '../sqlite/verify.ts';
-import { removeRemote, uploadBackup } from '../upload.ts';
+import { testTarget } from '../targets/self-test.ts';
+import { uploadBackup } from '../upload.ts';
 import { sqliteVersion } from '../backup.ts';
 import type { JobMessage, JobRequest, PruneRequest, StoryContext, VerifyRequest } from './protocol.ts';
 
@@ -51,7 +54,7 @@ async function run(request: JobRequest): Promise<void> {
 
 /** What nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took longer. */
 function giveWay({ kind }: JobRequest): void {
-  if (kind !== 'restore' && kind !== 'plan') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  if (kind !== 'restore' && kind !== 'plan' && kind !== 'fetch') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 }
 
 async function carryOut(request: JobRequest): Promise<unknown> {
@@ -66,8 +69,16 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return await restoreDatabase(request, context);
     case 'upload':
       return await uploadBackup(request, context);
+    case 'list-remote':
+      return await listRemoteBackups(request, context);
+    case 'fetch':
+      return await fetchBackup(request, context);
+    case 'change-remote':
+      return await changeRemote(request, context);
     case 'remove-remote':
       return await removeRemote(request, context);
+    case 'test-target':
+      return await testTarget(request.target, context);
     case 'prune':
       return await pruneFolder(request);
   }
@@ -91,7 +102,9 @@ async function pruneFolder(request: PruneRequest): Promise<unknown> {
 
 function send(message: JobMessage): void {
   try {
-    writeSync(1, `${JSON.stringify(message)}\n`);
+    // A pipe may take less than all of a long line.
+    for (let rest = Buffer.from(`${JSON.stringify(message)}\n`); rest.length > 0;)
+      rest = rest.subarray(writeSync(1, rest));
   } catch {
     // The parent is gone; the signal above ends the story.
   }

@@ -3,8 +3,13 @@
  * as lines on standard output. Settings and secrets travel this way and never as arguments, which every user of the
  * machine can read. The job ends itself when standard input closes: its parent is gone.
  */
+import type { Sealing, SealName } from '../artifact.ts';
+import type { Manifest } from '../catalog/manifest.ts';
+import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
 import type { RetentionPolicy } from '../retention.ts';
+import type { S3Options } from '../targets/s3-store.ts';
+import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 
 export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type StepName =
@@ -89,12 +94,9 @@ export interface Restored {
   readonly setAside: string | null;
 }
 
-export interface S3Access {
-  readonly bucket: string;
+/** All that a store needs but its prefix, which each request names. */
+export interface S3Access extends Omit<S3Options, 'prefix'> {
   readonly region: string;
-  readonly endpoint: string | null;
-  readonly accessKeyId: string | null;
-  readonly secretAccessKey: string | null;
 }
 
 export interface UploadRequest {
@@ -103,13 +105,30 @@ export interface UploadRequest {
   readonly name: string;
   readonly prefix: string;
   readonly s3: S3Access;
-  /** Backups to keep at the target; the rest of what our manifests name is removed after the upload. */
-  readonly keep: number;
+  /** For what is stored from now on; what is stored already stays as it is. */
+  readonly sealing: Sealing;
+  /** What to keep at the target after the upload; null while nothing may be removed. */
+  readonly retention: RetentionPolicy | null;
+  /** Manifests of the last listing: what did not change is not read again. */
+  readonly known: readonly KnownManifest[];
 }
 
 export interface Uploaded {
   readonly key: string;
+  /** How the copy at the target is sealed, by now or by an earlier upload. */
+  readonly sealing: SealName;
+  /** What the target holds now; null when it could not be listed after the upload. */
+  readonly listing: RemoteListing | null;
   readonly removed: readonly string[];
+  /** What retention removed and is there all the same. */
+  readonly survived: readonly Survivor[];
+  /** Why the target was not looked through; the backup is stored all the same. */
+  readonly complaint: string | null;
+}
+
+export interface Survivor {
+  readonly name: string;
+  readonly reason: string;
 }
 
 export interface RemoveRemoteRequest {
@@ -117,6 +136,47 @@ export interface RemoveRemoteRequest {
   readonly name: string;
   readonly prefix: string;
   readonly s3: S3Access;
+}
+
+export interface ChangeRemoteRequest {
+  readonly kind: 'change-remote';
+  readonly name: string;
+  readonly prefix: string;
+  readonly s3: S3Access;
+  readonly pinned: boolean;
+  readonly note: string | null;
+}
+
+export interface ListRemoteRequest {
+  readonly kind: 'list-remote';
+  readonly prefix: string;
+  readonly s3: S3Access;
+  readonly known: readonly KnownManifest[];
+}
+
+export interface FetchRequest {
+  readonly kind: 'fetch';
+  readonly name: string;
+  readonly prefix: string;
+  readonly s3: S3Access;
+  /** Private keys for a sealed artifact; empty when there are none. */
+  readonly identities: readonly string[];
+  /** Folder for what is unfinished, on the disk of `to`; a download that was cut goes on from there. */
+  readonly staging: string;
+  /** The plain database; must not exist. */
+  readonly to: string;
+  readonly lockWaitMs: number;
+}
+
+export interface Fetched {
+  readonly path: string;
+  /** As it stands at the target. */
+  readonly manifest: Manifest;
+}
+
+export interface TestTargetRequest {
+  readonly kind: 'test-target';
+  readonly target: TargetToTest;
 }
 
 export interface PruneRequest {
@@ -132,7 +192,11 @@ export interface JobMap {
   plan: { request: PlanRequest; result: PlanFacts };
   restore: { request: RestoreRequest; result: Restored };
   upload: { request: UploadRequest; result: Uploaded };
+  'list-remote': { request: ListRemoteRequest; result: RemoteListing };
+  fetch: { request: FetchRequest; result: Fetched };
+  'change-remote': { request: ChangeRemoteRequest; result: null };
   'remove-remote': { request: RemoveRemoteRequest; result: null };
+  'test-target': { request: TestTargetRequest; result: TargetReport };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };
 }
 export type JobKind = keyof JobMap;

@@ -9,8 +9,9 @@
 import type * as Sdk from '@aws-sdk/client-s3';
 import { BackupError } from '../errors.ts';
 import { type S3Place, s3Error } from './s3-errors.ts';
+import { refusedWish, type StoredAs } from './s3-stored-as.ts';
 
-export interface S3Options {
+export interface S3Options extends StoredAs {
   readonly bucket: string;
   /** `us-east-1` when left out, which most servers that are not Amazon's take. */
   readonly region?: string | null;
@@ -22,7 +23,7 @@ export interface S3Options {
   /** All keys lie below it, without slashes at its ends; empty for the whole bucket. */
   readonly prefix: string;
   /** `host/bucket/key` instead of `bucket.host/key`. Left out: yes, except at Amazon's. */
-  readonly forcePathStyle?: boolean;
+  readonly forcePathStyle?: boolean | null;
   /** How often a request is tried; 6, which takes about 20 s on a server that answers 503. */
   readonly maxAttempts?: number;
   /** 10 s. */
@@ -33,6 +34,7 @@ export interface S3Options {
 
 export interface S3Connection {
   readonly place: S3Place;
+  readonly storedAs: StoredAs;
   /** Begins every address of an object: `https://host/bucket` or `https://bucket.host`. */
   readonly baseUrl: string;
   sdk(): Promise<typeof Sdk>;
@@ -54,6 +56,8 @@ export interface SendOptions {
   readonly key?: string;
   readonly signal?: AbortSignal;
   readonly uploadBytes?: number;
+  /** The request asks for `storedAs`, and may be refused for it. */
+  readonly asksForStoredAs?: boolean;
   /** Sees the SDK's own error first; what it returns is the outcome, what it throws the failure. */
   readonly rawErrors?: boolean;
 }
@@ -107,11 +111,12 @@ export function connectS3(options: S3Options): S3Connection {
 
   return {
     place,
+    storedAs: options,
     baseUrl: forcePathStyle ? `${origin}/${bucket}` : origin.replace('://', `://${bucket}.`),
     config,
     sdk,
 
-    async send(request, { key, signal, uploadBytes, rawErrors } = {}) {
+    async send(request, { key, signal, uploadBytes, asksForStoredAs, rawErrors } = {}) {
       try {
         const module = await sdk();
         client ??= new module.S3Client(config);
@@ -122,7 +127,7 @@ export function connectS3(options: S3Options): S3Connection {
         return await request(client, module, { abortSignal: signal, requestTimeout });
       } catch (error) {
         if (rawErrors && !signal?.aborted) throw error;
-        throw s3Error(error, place, key);
+        throw (asksForStoredAs && refusedWish(error, options, place)) || s3Error(error, place, key);
       }
     },
 

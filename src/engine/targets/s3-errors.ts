@@ -185,6 +185,8 @@ function networkCode(error: unknown): string | undefined {
 
 function deniedHint(name: string, { prefix }: S3Place): string {
   if (name === 'InvalidAccessKeyId') return 'The server does not know this key: check S3_ACCESS_KEY.';
+  if (name === 'SecondLevelDomainForbidden')
+    return 'This server wants the bucket in its host name: set S3_FORCE_PATH_STYLE=false.';
   if (name === 'SignatureDoesNotMatch') return 'The secret does not belong to this key: check S3_SECRET_KEY.';
   return `The key needs PutObject, GetObject, ListBucket and DeleteObject on "${prefix === '' ? '*' : `${prefix}/*`}"; check S3_ACCESS_KEY and S3_SECRET_KEY.`;
 }

@@ -15,6 +15,7 @@ import { BackupError } from '../errors.ts';
 import { aborted, type PutOptions, throwIfAborted } from './object-store.ts';
 import type { S3Connection } from './s3-connection.ts';
 import { factsOf, notS3, s3Error } from './s3-errors.ts';
+import { requestFor } from './s3-stored-as.ts';
 
 /** Parts are at least this large; three buffers of it are 24 MiB. S3 wants 5 MiB or more. */
 export const smallestPartBytes = 8 * 1024 * 1024;
@@ -68,8 +69,15 @@ export async function uploadToS3(
   const begin = async (): Promise<string> => {
     const begun = await connection.send(
       (client, sdk, http) =>
-        client.send(new sdk.CreateMultipartUploadCommand({ ...object, ContentType: contentType }), http),
-      { key, signal },
+        client.send(
+          new sdk.CreateMultipartUploadCommand({
+            ...object,
+            ContentType: contentType,
+            ...requestFor(connection.storedAs, { now: new Date() }),
+          }),
+          http,
+        ),
+      { key, signal, asksForStoredAs: true },
     );
     if (!begun.UploadId) throw notS3(connection.place);
     return begun.UploadId;
@@ -121,11 +129,13 @@ export async function uploadToS3(
     throwIfAborted(signal);
 
     if (uploadId === undefined) {
-      const body = { ...object, Body: buffer.subarray(0, filled), ContentType: contentType };
+      const asked = requestFor(connection.storedAs, { now: new Date(), sizeBytes });
+      const body = { ...object, Body: buffer.subarray(0, filled), ContentType: contentType, ...asked };
       const stored = await connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand(body), http), {
         key,
         signal,
         uploadBytes: filled,
+        asksForStoredAs: true,
       });
       if (!stored.ETag) throw notS3(connection.place);
       return { sizeBytes };

@@ -2,27 +2,15 @@
  * From the app's settings to those of its file storage. The environment is read when `createStorage()` is first called
  * without options, never on import.
  */
-import { loadEnvironment } from '../../../config/env.ts';
+import { resolve } from 'node:path';
+import { type Environment, loadEnvironment } from '../../../config/env.ts';
 import { BackupError } from '../../../engine/errors.ts';
+import { savedSettings } from '../../../service/settings.ts';
 import type { StorageOptions } from './index.ts';
 
 /** What the storage needs to know of the environment. */
-export interface StorageEnvironment {
-  readonly databasePath: string;
-  readonly backup: { readonly localPath: string; readonly statePath: string; readonly s3Path: string };
-  readonly storage: {
-    readonly driver: 'local' | 's3';
-    readonly localPath: string;
-    readonly localUrl: string;
-    readonly cdnUrl: string | null;
-  };
-  readonly s3: {
-    readonly bucket: string | null;
-    readonly region: string | null;
-    readonly endpoint: string | null;
-    readonly accessKeyId: string | null;
-    readonly secretAccessKey: string | null;
-  };
+export interface StorageEnvironment extends Pick<Environment, 'databasePath' | 'storage' | 's3'> {
+  readonly backup: Pick<Environment['backup'], 'localPath' | 'statePath' | 's3Path'>;
 }
 
 export function storageOptionsFromEnvironment(): StorageOptions {
@@ -42,5 +30,13 @@ export function storageOptionsFrom({ databasePath, backup, storage, s3 }: Storag
   if (s3.bucket === null) {
     throw new BackupError('BAD_CONFIG', 'STORAGE_DRIVER is s3 and no bucket is named', { hint: 'Set S3_BUCKET.' });
   }
-  return { driver: 's3', bucket: { ...s3, bucket: s3.bucket }, cdnUrl: storage.cdnUrl, backupPrefix: backup.s3Path };
+  const folder = resolve(backup.localPath);
+  const { bucket, region, endpoint, forcePathStyle, accessKeyId, secretAccessKey } = s3;
+  return {
+    driver: 's3',
+    bucket: { bucket, region, endpoint, forcePathStyle, accessKeyId, secretAccessKey },
+    cdnUrl: storage.cdnUrl,
+    // The path may be changed on the page at any time; what was stored under the one before is still there.
+    backupPrefixes: () => [backup.s3Path, savedSettings(folder).s3Path ?? backup.s3Path],
+  };
 }

@@ -13,14 +13,13 @@
  * Importing this has no effects; the environment is read by the first `createStorage()`, the folder made by the first
  * upload.
  */
-import { realpathSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve, sep, isAbsolute } from 'node:path';
-import { BackupError, errnoCode } from '../../../engine/errors.ts';
+import { BackupError } from '../../../engine/errors.ts';
 import { createLocalStore } from '../../../engine/targets/local-store.ts';
 import { checkKey, encodeKey } from '../../../engine/targets/object-key.ts';
 import { getBytes, isNotThere, type ObjectStore } from '../../../engine/targets/object-store.ts';
 import { createS3Store, type S3Options } from '../../../engine/targets/s3-store.ts';
 import { storageOptionsFromEnvironment } from './environment.ts';
+import { requireApart, requireOutside } from './keep-apart.ts';
 
 export { storageOptionsFrom, type StorageEnvironment } from './environment.ts';
 
@@ -76,8 +75,8 @@ export interface S3StorageOptions {
   readonly bucket: Omit<S3Options, 'prefix'>;
   /** What the addresses of files begin with, instead of the bucket's own. */
   readonly cdnUrl: string | null;
-  /** Keys at and below it belong to the backups. */
-  readonly backupPrefix: string;
+  /** Keys at and below them belong to the backups. Asked with every key, because the backups may move. */
+  readonly backupPrefixes: () => readonly string[];
 }
 
 const usualExpirySeconds = 15 * 60;
@@ -100,9 +99,8 @@ function createLocalStorage({ root, publicUrl, privatePaths }: LocalStorageOptio
   });
 }
 
-function createS3Storage({ bucket, cdnUrl, backupPrefix }: S3StorageOptions): Storage {
-  const reserved = backupPrefix.replace(/^\/+|\/+$/g, '');
-  if (reserved === '') {
+function createS3Storage({ bucket, cdnUrl, backupPrefixes }: S3StorageOptions): Storage {
+  if (backupPrefixes().some((prefix) => prefix.replaceAll('/', '') === '')) {
     throw new BackupError('BAD_CONFIG', 'the backups take the whole bucket, so it cannot hold the files of the app', {
       hint: 'Set BACKUP_S3_PATH to a prefix such as backups/database.',
     });
@@ -111,10 +109,7 @@ function createS3Storage({ bucket, cdnUrl, backupPrefix }: S3StorageOptions): St
   return storageOver(store, {
     check(key) {
       checkKey(key);
-      if (key !== reserved && !key.startsWith(`${reserved}/`)) return;
-      throw new BackupError('FORBIDDEN', `"${key}" lies where the backups are`, {
-        hint: `Use a key that does not begin with "${reserved}/".`,
-      });
+      requireOutside(key, backupPrefixes());
     },
     urlOf: (key) => (cdnUrl === null ? store.urlOf(key) : joinUrl(cdnUrl, key)),
     sign: (key, { method = 'GET', expiresInSeconds = usualExpirySeconds }) =>
@@ -199,28 +194,4 @@ function typeOf(body: StorageBody): string | undefined {
 
 function joinUrl(base: string, key: string): string {
   return `${base.replace(/\/+$/, '')}/${encodeKey(key)}`;
-}
-
-function requireApart(root: string, privatePath: string): void {
-  const [storage, other] = [realPathOf(root), realPathOf(privatePath)];
-  if (!contains(storage, other) && !contains(other, storage)) return;
-  throw new BackupError('BAD_CONFIG', `the file storage ${root} and ${privatePath} are not apart`, {
-    hint: 'Set LOCAL_STORAGE_PATH to a folder of its own: backups, their state and the database must never be served as files.',
-  });
-}
-
-function contains(folder: string, path: string): boolean {
-  const way = relative(folder, path);
-  return way === '' || (way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way));
-}
-
-/** The path with its links followed as far as it exists; the rest as it would be made. */
-function realPathOf(path: string): string {
-  const full = resolve(path);
-  try {
-    return realpathSync(full);
-  } catch (error) {
-    if (errnoCode(error) !== 'ENOENT' || dirname(full) === full) throw BackupError.from(error);
-    return join(realPathOf(dirname(full)), basename(full));
-  }
 }

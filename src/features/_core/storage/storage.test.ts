@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type S3Server, startS3Server } from '../../../../tests/support/s3-server.ts';
+import { requireOutside } from './keep-apart.ts';
 import {
   createStorage,
   type Storage,
@@ -34,7 +35,7 @@ function localOptions(root = join(folder, 'uploads')): StorageOptions {
 }
 
 function s3Options(cdnUrl: string | null = null): StorageOptions {
-  return { driver: 's3', bucket: { ...server, bucket: 'files' }, cdnUrl, backupPrefix: 'backups/database' };
+  return { driver: 's3', bucket: { ...server, bucket: 'files' }, cdnUrl, backupPrefixes: () => ['backups/database'] };
 }
 
 const refuses = (code: string, work: () => unknown) => expect(work).toThrow(expect.objectContaining({ code }));
@@ -161,7 +162,50 @@ describe('s3 storage', () => {
       refuses('FORBIDDEN', () => storage.getPublicUrl(key));
     }
     await storage.upload('backups/database-of-birds.txt', 'fine');
-    refuses('BAD_CONFIG', () => createStorage({ ...s3Options(), backupPrefix: '/' } as StorageOptions));
+    storage.close();
+    refuses('BAD_CONFIG', () => createStorage({ ...s3Options(), backupPrefixes: () => ['/'] } as StorageOptions));
+  });
+});
+
+describe('keys that some reader could take for one of the backups', () => {
+  const refused = (key: string) => refuses('FORBIDDEN', () => requireOutside(key, ['backups/database', 'Other/Ünder']));
+
+  test.each<[string, readonly string[]]>([
+    ['in capitals', ['Backups/DATABASE/x', 'BACKUPS/database', 'other/ünder/x', 'OTHER/ÜNDER']],
+    ['encoded, also twice', ['backups%2Fdatabase/x', '%62ackups/d%61tabase/x', 'backups%252Fdatabase%252Fx']],
+    ['encoded beside a percent sign that means nothing', ['100%/%2e%2e/backups/database/x', 'backups%2fdatabase/100%']],
+    ['by dots', ['a%2F..%2Fbackups/database/x', 'a/%2e%2e/backups/database', 'backups/%2e/database/x']],
+    ['by slashes', ['%2Fbackups/database/x', 'backups%2F%2Fdatabase/x', 'backups%5Cdatabase/x']],
+    ['in wide letters and signs', ['ｂａｃｋｕｐｓ/database/x', 'backups／database/x', 'a/‥/backups/database/x']],
+    ['with letters nobody sees', ['back\u200bups/database/x', 'backups/data\u00adbase/x', 'backups/database%00/x']],
+    ['in another Unicode spelling', ['other/u\u0308nder/x', 'Other/\u212aelvin/../ünder/x']],
+    ['as a file in the way of their folder', ['backups', 'BACKUPS', 'other', 'backups%2F']],
+  ])('%s are refused', (_how, keys) => {
+    for (const key of keys) refused(key);
+  });
+
+  test('and no others', () => {
+    const free = [
+      'backups2/database/x',
+      'backups/databases',
+      'backups/x',
+      'my/backups/database/x',
+      '100%',
+      '%',
+      '\u200b',
+    ];
+    for (const key of free) requireOutside(key, ['backups/database']);
+  });
+
+  test('are refused through every call and by the real server’s rules', async () => {
+    const storage = createStorage(s3Options());
+    const key = 'Backups%2FDatabase/backup-2024-01-15T10-30-00-000Z.sqlite';
+    await rejects('FORBIDDEN', storage.upload(key, 'x'));
+    await rejects('FORBIDDEN', storage.getSignedUrl(key, { method: 'PUT' }));
+    refuses('FORBIDDEN', () => storage.getPublicUrl(key));
+    for (const bad of ['a/../backups/database/x', 'backups//database/x', './backups/database/x', '/backups/database/x'])
+      await rejects('BAD_NAME', storage.get(bad));
+    storage.close();
   });
 });
 
@@ -170,13 +214,31 @@ describe('options from the environment', () => {
     databasePath: './db/dev.sqlite',
     backup: { localPath: './storage/backups', statePath: './storage/velist-backup.sqlite', s3Path: 'backups/database' },
     storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
-    s3: { bucket: null, region: null, endpoint: null, accessKeyId: null, secretAccessKey: null },
+    s3: { bucket: null, region: null, endpoint: null, forcePathStyle: null, accessKeyId: null, secretAccessKey: null },
   };
 
   test('the defaults are a folder apart from the backups', () => {
     expect(createStorage(storageOptionsFrom(environment)).getPublicUrl('test.txt')).toBe('/storage/test.txt');
     const inside = { ...environment, storage: { ...environment.storage, localPath: './storage' } };
     refuses('BAD_CONFIG', () => createStorage(storageOptionsFrom(inside)));
+  });
+
+  test('a backup path that was changed on the page is refused at once, and the one before still is', async () => {
+    const backup = { ...environment.backup, localPath: join(folder, 'saved') };
+    const storage = createStorage(
+      storageOptionsFrom({
+        ...environment,
+        backup,
+        storage: { ...environment.storage, driver: 's3' },
+        s3: { ...environment.s3, ...server, bucket: 'files' },
+      }),
+    );
+    expect(storage.getPublicUrl('moved/here/x')).toContain('/moved/here/x');
+    await mkdir(backup.localPath);
+    await Bun.write(join(backup.localPath, 'settings.json'), JSON.stringify({ s3Path: 'moved/here' }));
+    refuses('FORBIDDEN', () => storage.getPublicUrl('moved/here/x'));
+    refuses('FORBIDDEN', () => storage.getPublicUrl('backups/database/x'));
+    storage.close();
   });
 
   test('S3 needs a bucket', () => {
@@ -186,5 +248,18 @@ describe('options from the environment', () => {
       storageOptionsFrom({ ...s3, s3: { ...s3.s3, bucket: 'files', region: 'eu-central-1' } }),
     );
     expect(storage.getPublicUrl('a.txt')).toBe('https://files.s3.eu-central-1.amazonaws.com/a.txt');
+  });
+
+  test('another server than Amazon is asked by path, unless told', () => {
+    const addressAt = (forcePathStyle: boolean | null) =>
+      createStorage(
+        storageOptionsFrom({
+          ...environment,
+          storage: { ...environment.storage, driver: 's3' },
+          s3: { ...environment.s3, bucket: 'files', endpoint: 'https://s3.example.com', forcePathStyle },
+        }),
+      ).getPublicUrl('a.txt');
+    expect(addressAt(null)).toBe('https://s3.example.com/files/a.txt');
+    expect(addressAt(false)).toBe('https://files.s3.example.com/a.txt');
   });
 });

@@ -17,6 +17,7 @@ import type {
   RestoreResult,
   Run,
   Status,
+  TargetReport,
 } from '../../../http/contract.ts';
 
 export type Target = 'local' | 's3';
@@ -76,6 +77,7 @@ export const api = {
     send<Backup>('PATCH', backupPath(filename), change),
   planRestore: (filename: string) => send<RestorePlan>('GET', backupPath(filename, '/restore')),
   restore: (filename: string, body: RestoreBody) => send<RestoreResult>('POST', backupPath(filename, '/restore'), body),
+  testTarget: (name: Target) => send<TargetReport>('POST', `api/targets/${name}/test`),
   undoRestore: (confirm: string) => send<RestoreResult>('POST', 'api/restore/undo', { confirm }),
 };
 

@@ -22,7 +22,16 @@ import { stepWords, triggerWords } from './words.ts';
 /** A piece of a sentence: plain, weighty, or a name in code. */
 export type Phrase = string | { readonly strong: string } | { readonly code: string };
 export type Action =
-  'configure' | 'backup' | 'retry' | 'show-run' | 'turn-on' | 'undo' | 'stop' | 'reconnect' | 'reload';
+  | 'configure'
+  | 'backup'
+  | 'retry'
+  | 'show-run'
+  | 'turn-on'
+  | 'test-connection'
+  | 'undo'
+  | 'stop'
+  | 'reconnect'
+  | 'reload';
 export type Tone = 'good' | 'warn' | 'bad' | 'busy' | 'calm';
 export type Icon =
   | 'shield-check'
@@ -353,7 +362,7 @@ function s3WaitingWords(known: Known): Words {
       ` ${s3.waiting === 1 ? 'waits' : 'wait'} to be uploaded. ${hint}`,
     ],
     facts,
-    actions: usual,
+    actions: s3.error === null ? usual : ['test-connection', 'backup'],
   };
 }
 

@@ -13,12 +13,19 @@ export type Dialog =
 class Dialogs {
   open = $state.raw<Dialog | null>(null);
   configuration = $state(false);
+  /** The open configuration shall test the connection to S3. */
+  connectionTest = $state(false);
   tab = $state<'history' | 'log'>('history');
   /** The run that is unfolded in the run log. */
   run = $state<string | null>(null);
 
   close(): void {
     this.open = null;
+  }
+
+  testConnection(): void {
+    this.configuration = true;
+    this.connectionTest = true;
   }
 
   showRun(id: string): void {

@@ -1,0 +1,167 @@
+/**
+ * What a target holds, by the manifests there: an object without one is no backup. A manifest is read once and known
+ * by its ETag from then on, so that a listing costs a page per thousand objects and little else.
+ *
+ * One that can't be read, or whose file is not there, is a backup with a fault; it never hides the others. Only a target
+ * that does not answer fails the whole listing: nobody must take silence for an empty bucket.
+ */
+import { BackupError, type ErrorCode } from '../errors.ts';
+import { getBytes, isNotThere, type ListedObject, type ObjectStore } from '../targets/object-store.ts';
+import { backupMoment, manifestName, ownerOf } from './artifact.ts';
+import type { Backup } from './catalog.ts';
+import { type Manifest, parseManifest } from './manifest.ts';
+
+const MANIFEST_BYTES_MAX = 1024 * 1024;
+const READERS_MAX = 8;
+/** Each may have taken its retries; so many say that the target is at fault and not a manifest. */
+const UNREAD_MAX = 8;
+
+/** A backup at a target. `sizeBytes` is that of the database that it becomes. */
+export type RemoteBackup = Omit<Backup, 'path'>;
+
+/** What planning needs of a manifest: small, because it travels to each job. */
+export type ManifestFacts = Pick<
+  Manifest,
+  'name' | 'sequence' | 'trigger' | 'pinned' | 'verification' | 'database' | 'artifact'
+>;
+
+export interface KnownManifest {
+  readonly etag: string;
+  readonly manifest: ManifestFacts;
+}
+
+export interface RemoteEntry {
+  readonly name: string;
+  /** Of the manifest: it is the same as long as this is. Empty when it must be read again. */
+  readonly etag: string;
+  readonly manifest: ManifestFacts | null;
+  /** Why this can't be relied on. */
+  readonly fault: string | null;
+}
+
+export interface RemoteCatalog {
+  readonly entries: readonly RemoteEntry[];
+  /** The manifests that were not known. */
+  readonly read: readonly Manifest[];
+  /** Files with the name of a backup that has no manifest: an upload that is going or was killed, or not ours. */
+  readonly unnamed: readonly string[];
+}
+
+export interface RemoteOptions {
+  readonly signal: AbortSignal;
+}
+
+/** @throws BackupError S3_* when the target does not answer, ABORTED. */
+export async function listRemote(
+  store: ObjectStore,
+  { known = [], signal }: RemoteOptions & { readonly known?: readonly KnownManifest[] },
+): Promise<RemoteCatalog> {
+  const knownByName = new Map(known.map((one) => [one.manifest.name, one]));
+  const found = await listByBackup(store, 'backup-', { signal });
+  const entries: RemoteEntry[] = [];
+  const read: Manifest[] = [];
+  const unnamed: string[] = [];
+  let unread = 0;
+
+  async function look(name: string, objects: readonly ListedObject[]): Promise<void> {
+    const listed = objects.find(({ key }) => key === manifestName(name));
+    if (listed === undefined) {
+      unnamed.push(...objects.map(({ key }) => key));
+      return;
+    }
+    const before = knownByName.get(name);
+    if (before?.etag === listed.etag) {
+      const { manifest } = before;
+      entries.push({ name, etag: listed.etag, manifest, fault: faultOf(manifest, objects) });
+      return;
+    }
+    try {
+      const manifest = await readRemoteManifest(store, name, { signal });
+      read.push(manifest);
+      entries.push({ name, etag: listed.etag, manifest, fault: faultOf(manifest, objects) });
+    } catch (error) {
+      const known = BackupError.from(error);
+      if (isNotThere(known)) return; // removed since it was listed
+      if (known.code !== 'BAD_BACKUP' && (silence.has(known.code) || ++unread > UNREAD_MAX)) throw known;
+      entries.push({ name, etag: '', manifest: null, fault: known.message });
+    }
+  }
+
+  const pending = found.entries();
+  const reader = async () => {
+    for (const [name, objects] of pending) await look(name, objects);
+  };
+  await Promise.all(Array.from({ length: READERS_MAX }, reader));
+  return { entries, read, unnamed: unnamed.sort() };
+}
+
+const silence: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ABORTED', 'S3_UNREACHABLE', 'S3_CLOCK', 'BAD_CONFIG']);
+
+/** @throws BackupError GONE, BAD_BACKUP for one that is unreadable or not its own backup's, S3_*. */
+export async function readRemoteManifest(store: ObjectStore, name: string, options: RemoteOptions): Promise<Manifest> {
+  const bytes = await getBytes(store, manifestName(name), { limitBytes: MANIFEST_BYTES_MAX, ...options }).catch(
+    (error: unknown) => {
+      if (!(error instanceof BackupError) || error.code !== 'BAD_REQUEST') throw error;
+      throw new BackupError('BAD_BACKUP', `the manifest ${name}.json is far too large`, {
+        hint: 'It was not written by this program; remove it.',
+        cause: error,
+      });
+    },
+  );
+  return parseManifest(new TextDecoder().decode(bytes), name);
+}
+
+/** What is there of each backup: manifest and artifacts, however they are sealed. */
+export async function listByBackup(
+  store: ObjectStore,
+  prefix: string,
+  options: RemoteOptions,
+): Promise<ReadonlyMap<string, readonly ListedObject[]>> {
+  const found = new Map<string, ListedObject[]>();
+  for await (const object of store.list(prefix, options)) {
+    const name = ownerOf(object.key);
+    if (name === null) continue;
+    const objects = found.get(name);
+    if (objects) objects.push(object);
+    else found.set(name, [object]);
+  }
+  return found;
+}
+
+/** What a job tells its parent: the parent knows the manifests that were not read again. */
+export interface RemoteListing {
+  readonly entries: readonly Omit<RemoteEntry, 'manifest'>[];
+  readonly read: readonly Manifest[];
+  readonly unnamed: readonly string[];
+}
+
+/** @param without backups that were removed after they were listed. */
+export function toListing(catalog: RemoteCatalog, without: readonly string[] = []): RemoteListing {
+  const gone = new Set(without);
+  return {
+    entries: catalog.entries
+      .filter(({ name }) => !gone.has(name))
+      .map(({ name, etag, fault }) => ({ name, etag, fault })),
+    read: catalog.read.filter(({ name }) => !gone.has(name)),
+    unnamed: catalog.unnamed,
+  };
+}
+
+/** An entry as a backup; `manifest` is the whole one where it is known. */
+export function toRemoteBackup(entry: { name: string; fault: string | null; manifest: Manifest | null }): RemoteBackup {
+  const { name, manifest, fault } = entry;
+  return { name, manifest, fault, sizeBytes: manifest?.database.sizeBytes ?? 0, createdAt: momentOf(name) };
+}
+
+export function momentOf(name: string): Date {
+  const moment = backupMoment(name);
+  if (moment === null) throw new Error(`${name} is not the name of a backup`); // listings hold no other
+  return moment;
+}
+
+function faultOf({ artifact }: ManifestFacts, objects: readonly ListedObject[]): string | null {
+  const file = objects.find(({ key }) => key === artifact.file);
+  if (file === undefined) return 'its file is not there';
+  if (file.sizeBytes === artifact.sizeBytes) return null;
+  return `its file has ${file.sizeBytes} bytes, its manifest says ${artifact.sizeBytes}`;
+}

@@ -1,0 +1,292 @@
+/**
+ * The story of one backup that comes back from S3: download, digest, unseal, digest, SQLite's own check, place. Runs in
+ * a job of its own. Nothing appears under the name asked for before all of that has passed.
+ *
+ * What was downloaded lies in a hidden staging folder on the same disk, and stays there when the job is stopped, killed
+ * or cut off: the next one goes on behind its last byte, as long as the object is the same. A wrong or missing private
+ * key costs no second download either.
+ */
+import {
+  chmodSync,
+  createReadStream,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statfsSync,
+} from 'node:fs';
+import { createHash, type Hash } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { unseal } from './artifact.ts';
+import { syncFolder } from './catalog/catalog.ts';
+import { inMegabytes } from './catalog/folder-error.ts';
+import type { Manifest } from './catalog/manifest.ts';
+import { readRemoteManifest } from './catalog/remote-catalog.ts';
+import { BackupError, errnoCode } from './errors.ts';
+import type { Fetched, FetchRequest, StoryContext } from './jobs/protocol.ts';
+import { PartialFile } from './partial-file.ts';
+import { takeLock } from './run-lock.ts';
+import { verifyFile } from './sqlite/verify.ts';
+import { aborted, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
+import { createS3Store } from './targets/s3-store.ts';
+
+/** Kept free beyond what is needed, so that a download never takes the last byte from the app. */
+const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
+const PROGRESS_EVERY_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
+/** In a row, without a byte between them; each has the store's own retries behind it. Then the next call goes on. */
+const FRUITLESS_TRIES_MAX = 4;
+const RETRY_FIRST_MS = 1_000;
+/** What was gone on with and is not what was stored is made anew once: its first half may be from before a power cut. */
+const DOWNLOADS_MAX = 2;
+
+/**
+ * @throws BackupError NO_BACKUP, BAD_BACKUP, BAD_REQUEST without the right private key, VERIFY_FAILED when what is
+ * stored is not what its manifest says, TARGET_EXISTS, DISK_FULL, BUSY, S3_*, ABORTED: nothing was placed.
+ */
+export async function fetchBackup(request: FetchRequest, context: StoryContext): Promise<Fetched> {
+  refuseExisting(request.to);
+  const store = createS3Store({ ...request.s3, prefix: request.prefix });
+  try {
+    context.onEvent({ type: 'step', name: 'fetch' });
+    const manifest = await findManifest(store, request.name, context);
+    refuseWithoutIdentity(manifest, request);
+    for (const folder of [dirname(request.to), request.staging]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+    await fetchStaged(store, manifest, request, context);
+    removeIfEmpty(request.staging);
+    return { path: request.to, manifest };
+  } finally {
+    store.close();
+  }
+}
+
+async function fetchStaged(
+  store: ObjectStore,
+  manifest: Manifest,
+  request: FetchRequest,
+  context: StoryContext,
+): Promise<void> {
+  const staged = (suffix: string) => join(request.staging, manifest.artifact.file + suffix);
+  const lockPath = staged('.lock');
+  using _lock = await takeLock(lockPath, { waitMs: request.lockWaitMs, signal: context.signal });
+  const partial = new PartialFile(staged('.part'));
+  const opened = staged('.opened');
+  try {
+    await download(store, manifest, partial, context);
+    context.onEvent({ type: 'step', name: 'check' });
+    await openArtifact(manifest, { from: partial.path, to: opened, identities: request.identities }, context);
+    await checkDatabase(manifest, opened);
+    context.signal.throwIfAborted();
+    context.onEvent({ type: 'step', name: 'place' });
+    await place(opened, request.to);
+    partial.remove();
+  } catch (error) {
+    // What is damaged at its source is of no use to the next try.
+    if (error instanceof BackupError && error.code === 'VERIFY_FAILED') partial.remove();
+    throw error;
+  } finally {
+    rmSync(opened, { force: true });
+    rmSync(lockPath, { force: true });
+  }
+}
+
+async function findManifest(store: ObjectStore, name: string, context: StoryContext): Promise<Manifest> {
+  try {
+    return await readRemoteManifest(store, name, context);
+  } catch (error) {
+    if (!isNotThere(error)) throw error;
+    throw new BackupError('NO_BACKUP', `there is no backup ${name} in ${store.place}`, {
+      hint: 'List what is there: velist-backup list --target s3.',
+      cause: error,
+    });
+  }
+}
+
+/** Before the first byte: who has no key waits for no download. */
+function refuseWithoutIdentity({ name, artifact }: Manifest, { identities }: FetchRequest): void {
+  if (artifact.encryption === 'none' || identities.length > 0) return;
+  throw new BackupError('BAD_REQUEST', `${name} is encrypted on S3, and the private key is not on this server`, {
+    hint: `Where the key is: velist-backup restore ${name} --from s3 --to restored.sqlite --identity key.txt`,
+  });
+}
+
+async function download(
+  store: ObjectStore,
+  manifest: Manifest,
+  partial: PartialFile,
+  context: StoryContext,
+): Promise<void> {
+  const { file, sizeBytes, sha256 } = manifest.artifact;
+  for (let downloads = 1; ; downloads++) {
+    const head = await store.head(file, { signal: context.signal });
+    if (head?.sizeBytes !== sizeBytes) {
+      throw new BackupError(
+        'VERIFY_FAILED',
+        `${file} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, its manifest says ${sizeBytes}`,
+        { hint: 'It was changed or removed after it was stored; use another backup.' },
+      );
+    }
+    const haveBytes = partial.resume(head.etag, { sizeBytes });
+    checkRoom(dirname(partial.path), manifest, haveBytes);
+    if ((await receive(store, manifest, { partial, from: haveBytes }, context)) === sha256) return;
+    partial.remove();
+    if (haveBytes > 0 && downloads < DOWNLOADS_MAX) continue;
+    throw new BackupError('VERIFY_FAILED', `${file} in ${store.place} is not what was stored: its digest differs`, {
+      hint: 'It was changed after it was stored, or on the way here. Nothing was placed; use another backup.',
+    });
+  }
+}
+
+/** Appends the rest of the object; the digest of all of it. */
+async function receive(
+  store: ObjectStore,
+  { artifact }: Manifest,
+  { partial, from }: { readonly partial: PartialFile; readonly from: number },
+  context: StoryContext,
+): Promise<string> {
+  const hash = createHash('sha256');
+  const progress = countBytes(artifact.sizeBytes, context);
+  for await (const chunk of readChunks(partial.path, { bytes: from })) hash.update(chunk);
+  progress(from);
+  await using file = await open(partial.path, 'a', 0o600);
+  let position = from;
+  let tries = 0;
+  while (position < artifact.sizeBytes) {
+    const before = position;
+    try {
+      for await (const chunk of store.get(artifact.file, { from: position, signal: context.signal })) {
+        await append(file, chunk);
+        hash.update(chunk);
+        position += chunk.length;
+        progress(position);
+      }
+      break;
+    } catch (error) {
+      tries = position > before ? 1 : tries + 1;
+      // At the start the first error is the answer: the settings may be wrong.
+      const isHopeless = isPermanent(error) || context.signal.aborted || !isFromStore(error);
+      if (isHopeless || position === 0 || tries >= FRUITLESS_TRIES_MAX) throw error;
+      await sleep(RETRY_FIRST_MS * 2 ** tries, undefined, { signal: context.signal }).catch((reason: unknown) => {
+        throw aborted(reason);
+      });
+    }
+  }
+  return hash.digest('hex');
+}
+
+/** A full disk is no fault of the connection. */
+function isFromStore(error: unknown): boolean {
+  return error instanceof BackupError && error.code.startsWith('S3_');
+}
+
+async function append(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let at = 0; at < chunk.length;) at += (await file.write(chunk, at)).bytesWritten;
+}
+
+interface Opening {
+  readonly from: string;
+  readonly to: string;
+  readonly identities: readonly string[];
+}
+
+/** From the artifact, whose digest was right, to the plain database. */
+async function openArtifact(
+  manifest: Manifest,
+  { from, to, identities }: Opening,
+  context: StoryContext,
+): Promise<void> {
+  const { artifact, database } = manifest;
+  rmSync(to, { force: true });
+  if (artifact.compression === 'none' && artifact.encryption === 'none') {
+    linkSync(from, to);
+    return;
+  }
+  const hash = createHash('sha256');
+  const progress = countBytes(database.sizeBytes, context);
+  await using file = await open(to, 'wx', 0o600);
+  let sizeBytes = 0;
+  for await (const chunk of unseal(readChunks(from), artifact, identities)) {
+    context.signal.throwIfAborted();
+    sizeBytes += chunk.length;
+    // Before the disk is full of something that is no backup.
+    if (sizeBytes > database.sizeBytes) break;
+    await append(file, chunk);
+    hash.update(chunk);
+    progress(sizeBytes);
+  }
+  checkDigest(manifest, { sizeBytes, hash });
+  await file.sync();
+}
+
+function checkDigest({ name, database }: Manifest, found: { readonly sizeBytes: number; readonly hash: Hash }): void {
+  if (found.sizeBytes === database.sizeBytes && found.hash.digest('hex') === database.sha256) return;
+  throw new BackupError('VERIFY_FAILED', `${name} on S3 does not open to the database that its manifest describes`, {
+    hint: 'It was changed after it was made. Nothing was placed; use another backup.',
+  });
+}
+
+async function checkDatabase({ name, database }: Manifest, path: string): Promise<void> {
+  const { sha256 } = await verifyFile(path, { method: 'quick' });
+  if (sha256 === database.sha256) return;
+  throw new BackupError('VERIFY_FAILED', `${name} on S3 is not the database that its manifest describes`, {
+    hint: 'It was changed after it was made. Nothing was placed; use another backup.',
+  });
+}
+
+async function place(opened: string, to: string): Promise<void> {
+  chmodSync(opened, 0o600);
+  await using file = await open(opened, 'r+');
+  await file.sync();
+  try {
+    // link fails where rename would overwrite.
+    linkSync(opened, to);
+  } catch (error) {
+    if (errnoCode(error) === 'EEXIST') refuseExisting(to);
+    throw error;
+  }
+  await syncFolder(dirname(to));
+}
+
+function refuseExisting(path: string): void {
+  if (!existsSync(path)) return;
+  throw new BackupError('TARGET_EXISTS', `${path} already exists`, {
+    hint: 'Choose another name; a restore to a new file overwrites nothing.',
+  });
+}
+
+/** Room for the rest of the artifact and, where it is sealed, for the database beside it. */
+function checkRoom(folder: string, { artifact, database }: Manifest, haveBytes: number): void {
+  const isSealed = artifact.compression !== 'none' || artifact.encryption !== 'none';
+  const neededBytes = artifact.sizeBytes - haveBytes + (isSealed ? database.sizeBytes : 0) + DISK_RESERVE_BYTES;
+  const { bavail, bsize } = statfsSync(folder);
+  const freeBytes = Number(bavail) * Number(bsize);
+  if (freeBytes >= neededBytes) return;
+  throw new BackupError(
+    'DISK_FULL',
+    `the disk with ${folder} is full: ${inMegabytes(neededBytes)} needed, ${inMegabytes(freeBytes)} free`,
+    { hint: 'Free space on that disk, or name a place on another one with --to.' },
+  );
+}
+
+function countBytes(total: number, context: StoryContext): (done: number) => void {
+  let told = Number.NEGATIVE_INFINITY;
+  return (done) => {
+    if (done - told < PROGRESS_EVERY_BYTES && done < total) return;
+    told = done;
+    context.onEvent({ type: 'bytes', done, total });
+  };
+}
+
+async function* readChunks(path: string, options: { readonly bytes?: number } = {}): AsyncGenerator<Uint8Array> {
+  if (options.bytes === 0) return;
+  const end = options.bytes === undefined ? undefined : options.bytes - 1;
+  yield* createReadStream(path, { highWaterMark: CHUNK_BYTES, end }) as AsyncIterable<Buffer>;
+}
+
+function removeIfEmpty(folder: string): void {
+  if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+}

@@ -1,0 +1,67 @@
+/**
+ * Retention at S3: the same plan as for the folder, made of the manifests there. Only what our own manifests name is
+ * ever deleted; what else bears a backup's name stays and is reported.
+ *
+ * After each deletion the object is looked up. One that survives (a locked bucket, a key that may not delete) is told
+ * by name: it costs money and disk, but no backup is the worse for it, so it fails nothing.
+ */
+import { manifestName } from './catalog/artifact.ts';
+import { inOrder } from './catalog/catalog.ts';
+import { momentOf, type RemoteEntry } from './catalog/remote-catalog.ts';
+import { BackupError } from './errors.ts';
+import type { StoryContext, Survivor } from './jobs/protocol.ts';
+import { planRetention, type RetentionPolicy } from './retention.ts';
+import { isPermanent, type ObjectStore } from './targets/object-store.ts';
+
+export interface PrunedRemote {
+  readonly removed: readonly string[];
+  readonly survived: readonly Survivor[];
+}
+
+/** @param pins what the folder says of backups that are here too: a pin set after the upload holds there as well. */
+export async function pruneRemote(
+  store: ObjectStore,
+  entries: readonly RemoteEntry[],
+  options: { readonly retention: RetentionPolicy; readonly pins: ReadonlyMap<string, boolean> },
+  context: StoryContext,
+): Promise<PrunedRemote> {
+  const backups = entries.map(({ name, manifest, fault }) => ({
+    name,
+    fault,
+    createdAt: momentOf(name),
+    manifest: manifest && { ...manifest, pinned: options.pins.get(name) ?? manifest.pinned },
+  }));
+  const plan = planRetention(inOrder(backups), options.retention, { now: context.now() });
+  const removed: string[] = [];
+  const survived: Survivor[] = [];
+  for (const { backup } of plan.removed) {
+    if (!backup.manifest) continue;
+    try {
+      await removeKeys(store, [backup.manifest.artifact.file, manifestName(backup.name)], context);
+      removed.push(backup.name);
+    } catch (error) {
+      const known = BackupError.from(error);
+      if (known.code === 'ABORTED') throw known;
+      survived.push({ name: backup.name, reason: known.message });
+      // A server that does not answer will not do so for the next one.
+      if (known.code !== 'S3_MISMATCH' && !isPermanent(known)) break;
+    }
+  }
+  return { removed, survived };
+}
+
+/**
+ * The manifest last: cut before it, the listing shows a backup whose file is not there, which is never chosen and is
+ * removed by the next run. A file alone would be nobody's.
+ */
+export async function removeKeys(store: ObjectStore, keys: readonly string[], context: StoryContext): Promise<void> {
+  const options = { signal: context.signal };
+  const manifestsLast = [...keys].sort((a, b) => Number(a.endsWith('.json')) - Number(b.endsWith('.json')));
+  for (const key of manifestsLast) {
+    await store.delete(key, options);
+    if ((await store.head(key, options)) === null) continue;
+    throw new BackupError('S3_MISMATCH', `${key} is still in ${store.place} after it was deleted`, {
+      hint: 'The bucket may keep deleted objects (object lock), or the key may lack DeleteObject.',
+    });
+  }
+}

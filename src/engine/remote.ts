@@ -1,0 +1,60 @@
+/** What is done at S3 with backups that are there already: look, change pin and note, remove. Each a job of its own. */
+import { manifestName } from './catalog/artifact.ts';
+import { formatManifest } from './catalog/manifest.ts';
+import {
+  listByBackup,
+  listRemote,
+  type RemoteListing,
+  readRemoteManifest,
+  toListing,
+} from './catalog/remote-catalog.ts';
+import type { ChangeRemoteRequest, ListRemoteRequest, RemoveRemoteRequest, StoryContext } from './jobs/protocol.ts';
+import { removeKeys } from './prune-remote.ts';
+import type { ObjectStore } from './targets/object-store.ts';
+import { createS3Store } from './targets/s3-store.ts';
+
+/** @throws BackupError S3_* when the listing could not be had. */
+export async function listRemoteBackups(request: ListRemoteRequest, context: StoryContext): Promise<RemoteListing> {
+  return await withStore(request, async (store) => {
+    return toListing(await listRemote(store, { known: request.known, signal: context.signal }));
+  });
+}
+
+/** Pin and note of a backup, so that they hold for whoever reads the bucket. */
+export async function changeRemote(request: ChangeRemoteRequest, context: StoryContext): Promise<null> {
+  return await withStore(request, async (store) => {
+    const manifest = await readRemoteManifest(store, request.name, context);
+    const text = formatManifest({ ...manifest, pinned: request.pinned, note: request.note });
+    await store.put(manifestName(request.name), bytesOf(text), {
+      contentType: 'application/json',
+      signal: context.signal,
+    });
+    return null;
+  });
+}
+
+/** Removes one backup, whatever is there of it, and looks that it is gone. Not there is fine. */
+export async function removeRemote(request: RemoveRemoteRequest, context: StoryContext): Promise<null> {
+  return await withStore(request, async (store) => {
+    const found = await listByBackup(store, request.name, context);
+    const keys = (found.get(request.name) ?? []).map(({ key }) => key);
+    await removeKeys(store, keys, context);
+    return null;
+  });
+}
+
+async function withStore<Result>(
+  { s3, prefix }: Pick<ListRemoteRequest, 's3' | 'prefix'>,
+  work: (store: ObjectStore) => Promise<Result>,
+): Promise<Result> {
+  const store = createS3Store({ ...s3, prefix });
+  try {
+    return await work(store);
+  } finally {
+    store.close();
+  }
+}
+
+async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
+  yield new TextEncoder().encode(text);
+}

@@ -1,0 +1,276 @@
+/**
+ * The checks of a self-test that concern a bucket alone: what strangers may do there, the clock, the condition of a
+ * create-only write, uploads in parts, versions.
+ *
+ * A stranger's requests are plain ones without a signature. One that a public bucket answers is the worst that a
+ * self-test can find, so it is asked for reading, listing and writing.
+ */
+import { BackupError } from '../errors.ts';
+import { type Check, failed, type Judgement, ok, type Trial, warning } from './self-test-checks.ts';
+import type { S3Connection } from './s3-connection.ts';
+import type { S3Store } from './s3-store.ts';
+
+const strangerTimeoutMs = 15_000;
+const strangerReadsBytes = 64 * 1024;
+const skewWarnMs = 60_000;
+/** S3 refuses a request whose signature is older or newer than this. */
+const skewFailMs = 15 * 60_000;
+/** Stores round an object's time to a second. */
+const roundingMs = 1_000;
+
+export function isPrivateBucket(store: S3Store, { place }: S3Connection): Check {
+  return {
+    name: 'private',
+    cannot: 'what strangers may do cannot be told',
+    needsObject: true,
+    async run(trial) {
+      // The address that the SDK uses, without the signature.
+      const object = new URL(await store.presign(trial.object, { method: 'GET', expiresInSeconds: 60 }));
+      object.search = '';
+      const depth = `${place.prefix}/${trial.object}`.split('/').filter((part) => part !== '').length;
+      const bucket = new URL(object);
+      bucket.pathname = object.pathname.split('/').slice(0, -depth).join('/') || '/';
+      bucket.searchParams.set('list-type', '2');
+      bucket.searchParams.set('prefix', place.prefix === '' ? trial.object : `${place.prefix}/${trial.object}`);
+      const gift = trial.key('stranger');
+      const written = new URL(object);
+      written.pathname = object.pathname.replace(/[^/]+$/, gift);
+
+      const answers = [
+        await askAsStranger(object, trial),
+        await askAsStranger(bucket, trial),
+        await askAsStranger(written, trial, { method: 'PUT', body: 'written by a stranger' }),
+      ] as const;
+      const [read, listed, put] = answers;
+      const rights = [
+        read.text.includes(trial.content.toString()) && 'read',
+        listed.text.includes(trial.object) && 'list',
+        put.status < 400 && (await trial.store.head(gift, { signal: trial.signal })) !== null && 'write',
+      ].filter((right) => right !== false);
+      if (rights.length > 0) return isPublic(rights);
+      const unclear = answers.find(({ status }) => status < 400 || status >= 500);
+      return unclear === undefined
+        ? ok('strangers may neither read, list nor write')
+        : warning(
+            `a request without a key was not refused but ${unclear.how}`,
+            'Look in the settings of the bucket that it is not public.',
+          );
+    },
+  };
+}
+
+function isPublic(rights: readonly string[]): Judgement {
+  return failed(
+    `the bucket is public: anyone can ${rights.join(' and ')} backups without a key`,
+    'Close it now (at Amazon: Block Public Access) and find out who was there; what is in the backups must count as known.',
+  );
+}
+
+interface StrangersAnswer {
+  readonly status: number;
+  /** For a person, when the answer is neither yes nor no. */
+  readonly how: string;
+  readonly text: string;
+}
+
+async function askAsStranger(url: URL, { signal }: Trial, init: RequestInit = {}): Promise<StrangersAnswer> {
+  const timeout = AbortSignal.timeout(strangerTimeoutMs);
+  const limit = signal ? AbortSignal.any([signal, timeout]) : timeout;
+  try {
+    const answer = await fetch(url, { ...init, redirect: 'manual', signal: limit });
+    return { status: answer.status, how: `answered ${answer.status}`, text: await beginningOf(answer) };
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    return { status: 0, how: 'got no answer', text: '' };
+  }
+}
+
+async function beginningOf(answer: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  const reader = answer.body?.getReader();
+  for (let chunk = await reader?.read(); chunk && !chunk.done; chunk = await reader?.read()) {
+    text += decoder.decode(chunk.value, { stream: true });
+    if (text.length > strangerReadsBytes) await reader?.cancel();
+  }
+  return text;
+}
+
+/** The SDK signs with the server's time once it was refused for ours, but names and retention go by ours. */
+export const keepsTime: Check = {
+  name: 'clock',
+  cannot: 'the clocks cannot be compared',
+  needsObject: true,
+  async run({ store, object, written, signal }) {
+    const head = await store.head(object, { signal });
+    if (head === null || written === null)
+      throw new BackupError('GONE', 'the test object is gone', { hint: 'Try again.' });
+    const storedMs = head.modifiedAt.getTime();
+    const skewMs = Math.max(0, written.fromMs - roundingMs - storedMs, storedMs - written.toMs);
+    const apart = `${skewMs < 2 * skewWarnMs ? `${Math.round(skewMs / 1_000)} s` : `${Math.round(skewMs / 60_000)} minutes`}`;
+    const message = `the clocks of this machine and of the server are ${apart} apart`;
+    const hint = 'Set the clock of this machine, best by NTP (`timedatectl set-ntp true`).';
+    if (skewMs > skewFailMs) return failed(message, `${hint} S3 refuses requests that are 15 minutes off.`);
+    if (skewMs > skewWarnMs) return warning(message, `${hint} From 15 minutes on S3 refuses every request.`);
+    return ok(skewMs === 0 ? 'the clocks agree' : message);
+  },
+};
+
+export const createsOnly: Check = {
+  name: 'create-only',
+  cannot: 'no object can be written under the condition that there is none',
+  needsObject: true,
+  async run({ store, key, signal }) {
+    const once = key('once');
+    const hint = 'Give every machine a prefix of its own (BACKUP_S3_PATH); then nothing depends on it.';
+    try {
+      const first = await store.putIfAbsent(once, Buffer.from('first'), { signal });
+      const second = await store.putIfAbsent(once, Buffer.from('second'), { signal });
+      if (first && !second) return ok('a create-only write does not replace what is there');
+      return warning('the server ignores the condition of a create-only write (If-None-Match)', hint);
+    } catch (thrown) {
+      const error = BackupError.from(thrown);
+      if (error.code !== 'UNSUPPORTED') throw error;
+      return warning('the server has no create-only write (If-None-Match)', hint);
+    }
+  },
+};
+
+/** One part may be as small as it likes when it is the last, so the whole exchange costs a few bytes. */
+export function uploadsParts(connection: S3Connection): Check {
+  return {
+    name: 'multipart',
+    cannot: 'large backups cannot be uploaded in parts',
+    needsObject: true,
+    async run({ store, key, content, signal }) {
+      const name = key('parts');
+      const kept = await Upload.begin(connection, name, signal);
+      try {
+        await kept.complete(content);
+      } catch (error) {
+        await kept.abort().catch(() => {});
+        throw error;
+      }
+      const head = await store.head(name, { signal });
+      if (head?.sizeBytes !== content.length) {
+        return failed(
+          `an upload in parts left ${head?.sizeBytes ?? 'no'} bytes where ${content.length} were sent`,
+          'This server cannot take backups of more than one part.',
+        );
+      }
+      try {
+        await (await Upload.begin(connection, name, signal)).abort();
+      } catch (thrown) {
+        const error = BackupError.from(thrown);
+        if (error.code === 'ABORTED') throw error;
+        return warning(
+          `an upload that was given up cannot be removed: ${error.message}`,
+          'Allow the key AbortMultipartUpload, or have the bucket expire incomplete uploads; their parts cost money.',
+        );
+      }
+      return ok('an upload in parts was completed, another one given up');
+    },
+  };
+}
+
+/** Only so are uploads of killed jobs found and removed. */
+export function listsUploads(connection: S3Connection): Check {
+  return {
+    name: 'unfinished-uploads',
+    cannot: 'unfinished uploads cannot be listed',
+    needsObject: true,
+    async run({ key, signal }) {
+      const { place } = connection;
+      const upload = await Upload.begin(connection, key('unfinished'), signal);
+      const hint =
+        'Allow the key ListBucketMultipartUploads; else have the bucket expire incomplete uploads, those of killed jobs.';
+      try {
+        const page = await connection.send(
+          (client, sdk, http) =>
+            client.send(new sdk.ListMultipartUploadsCommand({ Bucket: place.bucket, Prefix: upload.target.Key }), http),
+          { signal },
+        );
+        return page.Uploads?.some(({ UploadId }) => UploadId === upload.target.UploadId)
+          ? ok('unfinished uploads are listed')
+          : warning('the server does not list unfinished uploads', hint);
+      } catch (thrown) {
+        const error = BackupError.from(thrown);
+        if (error.code === 'ABORTED') throw error;
+        return warning(`unfinished uploads cannot be listed: ${error.message}`, hint);
+      } finally {
+        // Whether that is allowed, the check before this one has told.
+        await upload.abort().catch(() => {});
+      }
+    },
+  };
+}
+
+export function keepsVersions(connection: S3Connection): Check {
+  return {
+    name: 'versions',
+    cannot: 'whether the bucket keeps versions cannot be told',
+    needsObject: true,
+    async run({ object, signal }) {
+      const target = { Bucket: connection.place.bucket, Key: remote(connection, object) };
+      const { VersionId } = await connection.send(
+        (client, sdk, http) => client.send(new sdk.HeadObjectCommand(target), http),
+        { signal, key: object },
+      );
+      if (VersionId === undefined || VersionId === 'null') return ok('the bucket keeps no versions');
+      return ok(
+        'the bucket keeps versions: what is deleted can be brought back, and takes space until it expires',
+        'Let a rule of the bucket expire noncurrent versions after some weeks, if there is none yet.',
+      );
+    },
+  };
+}
+
+/** One upload in parts, request by request. */
+class Upload {
+  readonly target: { readonly Bucket: string; readonly Key: string; readonly UploadId: string | undefined };
+  readonly #connection: S3Connection;
+  readonly #signal: AbortSignal | undefined;
+
+  private constructor(connection: S3Connection, target: Upload['target'], signal: AbortSignal | undefined) {
+    this.#connection = connection;
+    this.target = target;
+    this.#signal = signal;
+  }
+
+  static async begin(connection: S3Connection, key: string, signal: AbortSignal | undefined): Promise<Upload> {
+    const object = { Bucket: connection.place.bucket, Key: remote(connection, key) };
+    const { UploadId } = await connection.send(
+      (client, sdk, http) => client.send(new sdk.CreateMultipartUploadCommand(object), http),
+      { signal },
+    );
+    return new Upload(connection, { ...object, UploadId }, signal);
+  }
+
+  async complete(bytes: Buffer): Promise<void> {
+    const options = { signal: this.#signal };
+    const part = { ...this.target, PartNumber: 1, Body: bytes };
+    const { ETag, ChecksumCRC32 } = await this.#connection.send(
+      (client, sdk, http) => client.send(new sdk.UploadPartCommand(part), http),
+      options,
+    );
+    const whole = { ...this.target, MultipartUpload: { Parts: [{ PartNumber: 1, ETag, ChecksumCRC32 }] } };
+    await this.#connection.send(
+      (client, sdk, http) => client.send(new sdk.CompleteMultipartUploadCommand(whole), http),
+      options,
+    );
+  }
+
+  /** Not under the caller's signal: an upload that was begun is ended. */
+  async abort(): Promise<void> {
+    await this.#connection.send(
+      (client, sdk, http) => client.send(new sdk.AbortMultipartUploadCommand(this.target), http),
+      { signal: AbortSignal.timeout(abortTimeoutMs) },
+    );
+  }
+}
+
+const abortTimeoutMs = 15_000;
+
+function remote({ place }: S3Connection, key: string): string {
+  return place.prefix === '' ? key : `${place.prefix}/${key}`;
+}

@@ -1,0 +1,169 @@
+/**
+ * What is known of S3 between two looks, kept in our own small database: which backups were uploaded, what the last
+ * listing held, and when the next try is due, so that a restart and the command line know it too.
+ *
+ * All of it is of one place (server, bucket, path). With another place nothing of it holds, so it is forgotten; the next
+ * listing tells what is there.
+ */
+import type { SealName } from '../engine/artifact.ts';
+import type { Manifest } from '../engine/catalog/manifest.ts';
+import type { ErrorBody } from '../engine/errors.ts';
+import { openStateDatabase, type StateDatabase } from './state-database.ts';
+
+export interface UploadState {
+  readonly backup: string;
+  /** `removed`: it was there, and retention or a person removed it; it is not uploaded again. */
+  readonly status: 'stored' | 'failed' | 'removed';
+  readonly at: Date;
+  /** How the copy is sealed; null while there is none, and for one that was stored before this was noted. */
+  readonly sealing: SealName | null;
+  readonly error: ErrorBody | null;
+}
+
+export interface KnownRemote {
+  readonly name: string;
+  /** Of the manifest; empty when it must be read again. */
+  readonly etag: string;
+  readonly manifest: Manifest | null;
+  readonly fault: string | null;
+  /** What a check of the copy at S3 found last; null when none was made. */
+  readonly verification: Manifest['verification'] | null;
+}
+
+/** What waits for another try. */
+export interface Waiting {
+  readonly nextTryAt: Date | null;
+  readonly error: ErrorBody | null;
+}
+
+export class OffsiteState {
+  readonly #database: StateDatabase;
+  readonly #warn: (message: string) => void;
+
+  constructor(path: string, options: { warn: (message: string) => void }) {
+    this.#database = openStateDatabase(path, options);
+    this.#warn = options.warn;
+  }
+
+  /** Says which place the rest is about; forgets what is known of another one. */
+  setPlace(place: string): void {
+    const before = this.#note('place');
+    if (before === place) return;
+    this.#write(() => {
+      // Before places were noted there was one.
+      if (before !== null) this.#database.exec('DELETE FROM uploads');
+      this.#database.exec('DELETE FROM remote_backups; DELETE FROM offsite');
+      this.#setNote('place', place);
+    });
+  }
+
+  uploads(): ReadonlyMap<string, UploadState> {
+    const rows = this.#database.prepare('SELECT * FROM uploads').all();
+    return new Map(
+      rows.map((row) => [
+        String(row['backup']),
+        {
+          backup: String(row['backup']),
+          status: String(row['status']) as UploadState['status'], // written by us
+          at: new Date(Number(row['at'])),
+          sealing: row['sealing'] as SealName | null, // written by us
+          error: parseOrNull<ErrorBody>(row['error']),
+        },
+      ]),
+    );
+  }
+
+  setUpload(state: UploadState): void {
+    this.#write(() =>
+      this.#database
+        .prepare('INSERT OR REPLACE INTO uploads (backup, status, at, sealing, error) VALUES (?, ?, ?, ?, ?)')
+        .run(state.backup, state.status, state.at.getTime(), state.sealing, textOrNull(state.error)),
+    );
+  }
+
+  forgetUpload(backup: string): void {
+    this.#write(() => this.#database.prepare('DELETE FROM uploads WHERE backup = ?').run(backup));
+  }
+
+  /** What the last listing held; null when there was none at this place. */
+  listing(): { readonly listedAt: Date; readonly backups: readonly KnownRemote[] } | null {
+    const listedAt = this.#note('listedAt');
+    if (listedAt === null) return null;
+    const backups = this.#database
+      .prepare('SELECT * FROM remote_backups ORDER BY name')
+      .all()
+      .map((row) => ({
+        name: String(row['name']),
+        etag: String(row['etag']),
+        manifest: parseOrNull<Manifest>(row['manifest']),
+        fault: row['fault'] === null ? null : String(row['fault']),
+        verification: parseOrNull<Manifest['verification']>(row['verification']),
+      }));
+    return { listedAt: new Date(listedAt), backups };
+  }
+
+  /** Writes what differs from the listing before. */
+  saveListing(listedAt: Date, change: { changed: readonly KnownRemote[]; gone: readonly string[] }): void {
+    this.#write(() => {
+      this.#database.exec('BEGIN IMMEDIATE');
+      try {
+        const remove = this.#database.prepare('DELETE FROM remote_backups WHERE name = ?');
+        for (const name of change.gone) remove.run(name);
+        const insert = this.#database.prepare(
+          'INSERT OR REPLACE INTO remote_backups (name, etag, manifest, fault, verification) VALUES (?, ?, ?, ?, ?)',
+        );
+        for (const { name, etag, manifest, fault, verification } of change.changed) {
+          insert.run(name, etag, textOrNull(manifest), fault, textOrNull(verification));
+        }
+        this.#setNote('listedAt', listedAt.toISOString());
+        this.#database.exec('COMMIT');
+      } catch (error) {
+        this.#database.exec('ROLLBACK');
+        throw error;
+      }
+    });
+  }
+
+  get waiting(): Waiting {
+    const nextTryAt = this.#note('nextTryAt');
+    return { nextTryAt: nextTryAt === null ? null : new Date(nextTryAt), error: parseOrNull(this.#note('error')) };
+  }
+
+  set waiting({ nextTryAt, error }: Waiting) {
+    this.#write(() => {
+      this.#setNote('nextTryAt', nextTryAt?.toISOString() ?? null);
+      this.#setNote('error', textOrNull(error));
+    });
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #note(key: string): string | null {
+    const value = this.#database.prepare('SELECT value FROM offsite WHERE key = ?').get(key)?.['value'];
+    return typeof value === 'string' ? value : null;
+  }
+
+  #setNote(key: string, value: string | null): void {
+    this.#database.prepare('INSERT OR REPLACE INTO offsite (key, value) VALUES (?, ?)').run(key, value);
+  }
+
+  /** A full disk or a program that holds the file must not turn a good backup into a failed one. */
+  #write(statement: () => unknown): void {
+    try {
+      statement();
+    } catch (error) {
+      this.#warn(`The state of S3 could not be written: ${error instanceof Error ? error.message : String(error)}.`);
+    }
+  }
+}
+
+/** Of text that this file wrote. */
+function parseOrNull<Value>(text: unknown): Value | null {
+  return typeof text === 'string' ? (JSON.parse(text) as Value) : null;
+}
+
+function textOrNull(value: object | null): string | null {
+  return value && JSON.stringify(value);
+}

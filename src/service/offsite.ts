@@ -1,0 +1,491 @@
+/**
+ * Everything that concerns S3: what waits to be uploaded, what is there, and what comes back. The work is done in jobs;
+ * what is known between them lives in our own small database.
+ *
+ * Nobody waits for S3 who only looks: the last listing answers at once. It is renewed with each upload, at the start,
+ * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
+ * is there already is not, and a pin that was set here is set there.
+ */
+import { existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseIdentities } from '../engine/age.ts';
+import { PLAIN, sealName, type Sealing } from '../engine/artifact.ts';
+import type { Backup, Catalog } from '../engine/catalog/catalog.ts';
+import { inOrder } from '../engine/catalog/catalog.ts';
+import type { Manifest } from '../engine/catalog/manifest.ts';
+import {
+  type KnownManifest,
+  type RemoteBackup,
+  type RemoteListing,
+  toRemoteBackup,
+} from '../engine/catalog/remote-catalog.ts';
+import { BackupError, type ErrorBody } from '../engine/errors.ts';
+import type { JobEvent, JobKind, JobMap, S3Access } from '../engine/jobs/protocol.ts';
+import type { JobOptions } from '../engine/jobs/run-job.ts';
+import type { RetentionPolicy } from '../engine/retention.ts';
+import type { Log } from './log.ts';
+import { type KnownRemote, OffsiteState, type UploadState } from './offsite-state.ts';
+import { UploadQueue } from './upload-queue.ts';
+
+export type S3Target = S3Access & { readonly retentionCount: number | null; readonly sealing?: Sealing };
+
+export interface OffsiteOptions {
+  readonly s3: S3Target;
+  /** Path in the bucket; may change. */
+  readonly prefix: () => string;
+  readonly isEnabled: () => boolean;
+  readonly catalog: Catalog;
+  readonly statePath: string;
+  /** What to keep there; null while nothing may be removed. */
+  readonly retention: () => RetentionPolicy | null;
+  readonly lockWaitMs: number;
+  readonly job: <Kind extends JobKind>(
+    request: JobMap[Kind]['request'],
+    options?: Omit<JobOptions, 'environment'>,
+  ) => Promise<JobMap[Kind]['result']>;
+  readonly log: Log;
+  readonly now: () => Date;
+  readonly onChange: () => void;
+}
+
+export interface FetchOptions {
+  /** The text of an identity file of age. */
+  readonly identity?: string;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: JobEvent) => void;
+}
+
+const LIST_EVERY_MS = 15 * 60_000;
+const WAKE_MS = 30_000;
+/** Beside the backups, hidden: plain databases that came back from S3, and downloads that are not complete. */
+const FETCHED_FOLDER = '.fetched';
+/** Between the plan of a restore and the restore itself a person may go for coffee. */
+const FETCHED_KEPT_MS = 3_600_000;
+/** A download that was cut is gone on with the next day at the latest. */
+const PARTIAL_KEPT_MS = 24 * 3_600_000;
+/** Beside a file that is restored from S3: the download until it is complete. */
+const STAGING_BESIDE = '.velist-backup-fetch';
+
+export class Offsite {
+  readonly uploads: UploadQueue;
+  readonly #options: OffsiteOptions;
+  readonly #state: OffsiteState;
+  readonly #aborts = new Set<AbortController>();
+  readonly #fetching = new Map<string, Promise<string>>();
+  /** Whole databases that this process fetched. */
+  readonly #fetched = new Set<string>();
+  /** Of `#place`; undefined until it is asked for. */
+  #known: ReadonlyMap<string, KnownRemote> | undefined;
+  #listedAt: Date | null = null;
+  #listError: ErrorBody | null = null;
+  #place = '';
+  #listing: Promise<void> | null = null;
+  #triedMs = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: OffsiteOptions) {
+    this.#options = options;
+    const { catalog, now, isEnabled, onChange } = options;
+    this.#state = new OffsiteState(options.statePath, { warn: (message) => options.log('warn', message) });
+    this.#sync();
+    this.uploads = new UploadQueue({
+      ...{ catalog, state: this.#state, now, isEnabled, onChange },
+      upload: (backup) => this.#upload(backup),
+    });
+  }
+
+  // ── what is known ──
+
+  /** What S3 held when it was listed last, newest first. */
+  get backups(): readonly RemoteBackup[] {
+    return inOrder([...this.#entries().values()].map(withCheck));
+  }
+
+  find(name: string): RemoteBackup | null {
+    const entry = this.#entries().get(name);
+    return entry ? withCheck(entry) : null;
+  }
+
+  get listedAt(): Date | null {
+    this.#entries();
+    return this.#listedAt;
+  }
+
+  uploadStates(): ReadonlyMap<string, UploadState> {
+    this.#sync();
+    return this.#state.uploads();
+  }
+
+  /** When what waits is tried next, and why S3 can't be used at present. */
+  get waiting(): { readonly nextTryAt: Date | null; readonly error: ErrorBody | null } {
+    this.#sync();
+    const { nextTryAt, error } = this.#state.waiting;
+    return { nextTryAt, error: error ?? this.#listError };
+  }
+
+  // ── life ──
+
+  start(): void {
+    this.uploads.resume();
+    this.#timer ??= setInterval(() => this.#wake(), WAKE_MS);
+    this.#timer.unref();
+    if (this.#options.isEnabled()) void this.#catchUp();
+  }
+
+  /** Resolves when its jobs have ended; a download that is cut goes on at the next call. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    for (const abort of this.#aborts) abort.abort();
+    await Promise.allSettled([this.uploads.stop(), this.#listing, ...this.#fetching.values()]);
+  }
+
+  close(): void {
+    for (const path of this.#fetched) rmSync(path, { force: true });
+    this.#state.close();
+  }
+
+  /** S3 was switched on or off, or another path was set. */
+  settingsChanged(): void {
+    this.#sync();
+    if (this.#timer && this.#options.isEnabled()) void this.#catchUp();
+    // Without S3 nothing is tried, and nobody is told of a next try.
+    else if (!this.#options.isEnabled()) void this.uploads.run();
+  }
+
+  /** A pin or a note was changed here. */
+  backupChanged(): void {
+    if (this.#timer && this.#options.isEnabled()) void this.#refreshQuietly();
+  }
+
+  // ── look ──
+
+  /**
+   * Lists what S3 holds now; who asks at the same time shares one job.
+   *
+   * @throws BackupError S3_*
+   */
+  async refresh(): Promise<void> {
+    this.#listing ??= this.#list().finally(() => {
+      this.#listing = null;
+    });
+    await this.#listing;
+  }
+
+  async #list(): Promise<void> {
+    const place = this.#sync();
+    const beganAt = this.#options.now();
+    this.#triedMs = beganAt.getTime();
+    try {
+      const listing = await this.#job<'list-remote'>({ kind: 'list-remote', ...this.#access(), known: this.#toKnow() });
+      await this.#take(listing, { place, beganAt });
+      this.#listError = null;
+    } catch (error) {
+      const known = BackupError.from(error);
+      if (known.code !== 'ABORTED') this.#listError = known.toJSON();
+      throw known;
+    } finally {
+      this.#options.onChange();
+    }
+  }
+
+  /** A new listing: what changed is kept, and what we believed is set right. */
+  async #take(listing: RemoteListing, { place, beganAt }: { place: string; beganAt: Date }): Promise<void> {
+    // The path was changed while it was listed.
+    if (place !== this.#sync()) return;
+    const before = this.#entries();
+    const read = new Map(listing.read.map((manifest) => [manifest.name, manifest]));
+    const after = new Map<string, KnownRemote>();
+    const changed: KnownRemote[] = [];
+    for (const { name, etag, fault } of listing.entries) {
+      const known = before.get(name);
+      const isSame = known !== undefined && known.etag === etag && known.fault === fault && etag !== '';
+      const manifest = read.get(name) ?? (known?.etag === etag ? known.manifest : null);
+      const entry = isSame ? known : { name, etag, manifest, fault, verification: null };
+      after.set(name, entry);
+      if (!isSame) changed.push(entry);
+    }
+    const gone = [...before.keys()].filter((name) => !after.has(name));
+    this.#known = after;
+    this.#listedAt = this.#options.now();
+    this.#state.saveListing(this.#listedAt, { changed, gone });
+    if (listing.unnamed.length > 0 && before.size === 0) this.#reportUnnamed(listing.unnamed);
+    try {
+      await this.#setRight(after, beganAt);
+    } catch (error) {
+      const known = BackupError.from(error);
+      if (known.code !== 'ABORTED') this.#options.log('warn', `S3 was not compared with the folder: ${known.message}.`);
+    }
+  }
+
+  #reportUnnamed(unnamed: readonly string[]): void {
+    this.#options.log(
+      'warn',
+      `${unnamed.length} files on S3 have the name of a backup and no manifest (${unnamed[0]}); they stay as they are.`,
+    );
+  }
+
+  async #setRight(there: ReadonlyMap<string, KnownRemote>, beganAt: Date): Promise<void> {
+    const here = await this.#options.catalog.list();
+    const uploads = this.#state.uploads();
+    for (const { name, manifest } of here) {
+      if (!manifest) continue;
+      const entry = there.get(name);
+      const upload = uploads.get(name);
+      const isStored = entry?.fault === null && entry.manifest?.database.sha256 === manifest.database.sha256;
+      if (isStored && upload?.status !== 'stored') {
+        const sealing = entry.manifest && sealName(entry.manifest.artifact);
+        this.#state.setUpload({ backup: name, status: 'stored', at: beganAt, sealing, error: null });
+      } else if (!isStored && !isUnread(entry) && upload?.status === 'stored' && upload.at < beganAt) {
+        this.#options.log('warn', `No longer on S3: ${name}. It is uploaded again.`);
+        this.#state.forgetUpload(name);
+      }
+    }
+    const names = new Set(here.map(({ name }) => name));
+    for (const name of uploads.keys()) if (!names.has(name)) this.#state.forgetUpload(name);
+    if (this.#timer) await this.#passPinsOn(here, there);
+  }
+
+  /** What a person said of a backup here holds there too, also when this disk is lost. */
+  async #passPinsOn(here: readonly Backup[], there: ReadonlyMap<string, KnownRemote>): Promise<void> {
+    for (const { name, manifest } of here) {
+      const remote = there.get(name)?.manifest;
+      if (!manifest || !remote || (remote.pinned === manifest.pinned && remote.note === manifest.note)) continue;
+      await this.#changeThere(name, manifest);
+    }
+  }
+
+  #wake(): void {
+    this.#sweepFetched();
+    const isDue = Math.abs(this.#options.now().getTime() - this.#triedMs) >= LIST_EVERY_MS;
+    if (isDue && this.#options.isEnabled()) void this.#refreshQuietly();
+  }
+
+  /** First what is there, so that nothing is uploaded twice; then what waits. */
+  async #catchUp(): Promise<void> {
+    await this.#refreshQuietly();
+    await this.uploads.run();
+  }
+
+  async #refreshQuietly(): Promise<void> {
+    const before = this.#listError?.code;
+    try {
+      await this.refresh();
+    } catch (error) {
+      const known = BackupError.from(error);
+      if (known.code === 'ABORTED' || known.code === before) return;
+      this.#options.log('warn', `S3 could not be listed: ${known.message}. ${known.hint}`);
+    }
+    if (this.#timer && (await this.uploads.waiting()).length > 0 && this.#state.waiting.nextTryAt === null)
+      void this.uploads.run();
+  }
+
+  // ── change ──
+
+  async #upload(backup: Backup): Promise<Pick<UploadState, 'status' | 'sealing'>> {
+    const { s3, log, now, retention } = this.#options;
+    const place = this.#sync();
+    const beganAt = now();
+    try {
+      const done = await this.#job<'upload'>({
+        kind: 'upload',
+        folder: this.#options.catalog.folder,
+        name: backup.name,
+        ...this.#access(),
+        sealing: s3.sealing ?? PLAIN,
+        retention: retention(),
+        known: this.#toKnow(),
+      });
+      if (place !== this.#sync()) {
+        throw new BackupError('ABORTED', 'the path on S3 was changed meanwhile', { hint: 'It is uploaded there.' });
+      }
+      log('info', `Uploaded to S3: ${done.key}`);
+      for (const name of done.removed) this.#forget(name);
+      for (const { name, reason } of done.survived)
+        log('warn', `Not removed from S3 by retention: ${name}: ${reason}.`);
+      if (done.complaint) log('warn', `After the upload S3 could not be looked through: ${done.complaint}.`);
+      if (done.listing) await this.#take(done.listing, { place, beganAt });
+      return done.removed.includes(backup.name)
+        ? { status: 'removed', sealing: null }
+        : { status: 'stored', sealing: done.sealing };
+    } catch (error) {
+      const known = BackupError.from(error);
+      if (known.code !== 'ABORTED') log('warn', `Not uploaded to S3: ${backup.name}: ${known.message}. ${known.hint}`);
+      throw known;
+    }
+  }
+
+  #forget(name: string): void {
+    this.#options.log('info', `Removed from S3 by retention: ${name}`);
+    this.#state.setUpload({ backup: name, status: 'removed', at: this.#options.now(), sealing: null, error: null });
+  }
+
+  /** Removes one backup there, verified; it is not uploaded again. */
+  async remove(name: string): Promise<void> {
+    await this.#job<'remove-remote'>({ kind: 'remove-remote', name, ...this.#access() });
+    this.#state.setUpload({ backup: name, status: 'removed', at: this.#options.now(), sealing: null, error: null });
+    const known = new Map(this.#entries());
+    if (!known.delete(name)) return;
+    this.#known = known;
+    this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [], gone: [name] });
+  }
+
+  /** Pin and note of a backup that is at S3 alone. */
+  async change(name: string, change: { readonly pinned?: boolean; readonly note?: string | null }): Promise<void> {
+    const manifest = this.#entries().get(name)?.manifest;
+    if (!manifest) {
+      throw new BackupError('BAD_BACKUP', `${name} has no readable manifest on S3`, {
+        hint: 'Look at it in the bucket.',
+      });
+    }
+    const { pinned = manifest.pinned, note = manifest.note } = change;
+    await this.#changeThere(name, { pinned, note });
+    await this.refresh();
+  }
+
+  async #changeThere(name: string, { pinned, note }: Pick<Manifest, 'pinned' | 'note'>): Promise<void> {
+    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.#access(), pinned, note });
+    // Read anew at the next listing, whatever its ETag.
+    const known = this.#entries().get(name);
+    if (!known?.manifest) return;
+    const changed = { ...known, etag: '', manifest: { ...known.manifest, pinned, note } };
+    this.#known = new Map(this.#entries()).set(name, changed);
+    this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [changed], gone: [] });
+  }
+
+  // ── come back ──
+
+  /** The plain database as a new file, checked all over. */
+  async fetchTo(name: string, to: string, options: FetchOptions = {}): Promise<void> {
+    await this.#fetch(name, { to, staging: join(dirname(to), STAGING_BESIDE) }, options);
+  }
+
+  /**
+   * The plain database in a hidden folder, checked all over: kept for an hour, so that a plan and its restore fetch it
+   * once. Who asks at the same time shares one job.
+   *
+   * @param options.anew prove the copy at S3 instead of taking what is here.
+   */
+  async fetchHere(name: string, options: FetchOptions & { readonly anew?: boolean } = {}): Promise<string> {
+    const folder = join(this.#options.catalog.folder, FETCHED_FOLDER);
+    const path = join(folder, name);
+    const going = this.#fetching.get(name);
+    if (going) return await going;
+    if (!options.anew && this.#isHere(path, name)) {
+      utimesSync(path, new Date(), new Date());
+      return path;
+    }
+    rmSync(path, { force: true });
+    const fetching = this.#fetch(name, { to: path, staging: folder }, options)
+      .then(() => {
+        this.#fetched.add(path);
+        // Its time is that of the download's last byte; what counts from here on is when it was asked for.
+        utimesSync(path, new Date(), new Date());
+        return path;
+      })
+      .finally(() => this.#fetching.delete(name));
+    this.#fetching.set(name, fetching);
+    return await fetching;
+  }
+
+  /** What a check of the copy at S3 found. */
+  recordVerification(name: string, verification: Manifest['verification']): void {
+    const entry = this.#entries().get(name);
+    if (!entry) return;
+    const changed = { ...entry, verification };
+    this.#known = new Map(this.#entries()).set(name, changed);
+    this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [changed], gone: [] });
+    this.#options.onChange();
+  }
+
+  #isHere(path: string, name: string): boolean {
+    const sizeBytes = this.#entries().get(name)?.manifest?.database.sizeBytes;
+    return statSync(path, { throwIfNoEntry: false })?.size === sizeBytes && sizeBytes !== undefined;
+  }
+
+  async #fetch(name: string, { to, staging }: { to: string; staging: string }, options: FetchOptions): Promise<void> {
+    const { identity, signal, onEvent } = options;
+    const { lockWaitMs } = this.#options;
+    const identities = identity === undefined ? [] : parseIdentities(identity);
+    await this.#job<'fetch'>(
+      { kind: 'fetch', name, ...this.#access(), identities, staging, to, lockWaitMs },
+      { signal, onEvent },
+    );
+  }
+
+  #sweepFetched(): void {
+    const folder = join(this.#options.catalog.folder, FETCHED_FOLDER);
+    if (!existsSync(folder) || this.#fetching.size > 0) return;
+    for (const entry of readdirSync(folder)) {
+      const path = join(folder, entry);
+      const ageMs = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY);
+      const keptMs = entry.endsWith('.sqlite') ? FETCHED_KEPT_MS : PARTIAL_KEPT_MS;
+      if (ageMs > keptMs) rmSync(path, { force: true });
+    }
+  }
+
+  // ── what the stories need ──
+
+  /** Forgets what is known of another place than the present one, and answers its name. */
+  #sync(): string {
+    const { s3, prefix } = this.#options;
+    const place = `${s3.endpoint ?? `aws ${s3.region}`}/${s3.bucket}/${prefix()}`;
+    if (place === this.#place) return place;
+    this.#place = place;
+    this.#state.setPlace(place);
+    this.#known = undefined;
+    this.#listedAt = null;
+    this.#listError = null;
+    return place;
+  }
+
+  #entries(): ReadonlyMap<string, KnownRemote> {
+    this.#sync();
+    if (this.#known) return this.#known;
+    const listing = this.#state.listing();
+    this.#listedAt = listing?.listedAt ?? null;
+    this.#known = new Map(listing?.backups.map((backup) => [backup.name, backup]));
+    return this.#known;
+  }
+
+  #toKnow(): readonly KnownManifest[] {
+    return [...this.#entries().values()].flatMap(({ etag, manifest }) => {
+      if (etag === '' || !manifest) return [];
+      const { name, sequence, trigger, pinned, verification, database, artifact } = manifest;
+      return { etag, manifest: { name, sequence, trigger, pinned, verification, database, artifact } };
+    });
+  }
+
+  #access(): { readonly prefix: string; readonly s3: S3Access } {
+    return { prefix: this.#options.prefix(), s3: this.#options.s3 };
+  }
+
+  /** Ends with `stop`, or with the caller's own signal. */
+  async #job<Kind extends JobKind>(
+    request: JobMap[Kind]['request'],
+    { signal, onEvent }: Pick<FetchOptions, 'signal' | 'onEvent'> = {},
+  ): Promise<JobMap[Kind]['result']> {
+    const abort = new AbortController();
+    const stop = () => abort.abort();
+    signal?.addEventListener('abort', stop, { once: true });
+    if (signal?.aborted) abort.abort();
+    this.#aborts.add(abort);
+    try {
+      return await this.#options.job<Kind>(request, { signal: abort.signal, onEvent });
+    } finally {
+      this.#aborts.delete(abort);
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+}
+
+/** S3 would not show its manifest just now: that says nothing of the copy. */
+function isUnread(entry: KnownRemote | undefined): boolean {
+  return entry?.manifest === null;
+}
+
+/** A check that we made of the copy there counts instead of the one from before its upload. */
+function withCheck(entry: KnownRemote): RemoteBackup {
+  const { manifest, verification } = entry;
+  return toRemoteBackup(manifest && verification ? { ...entry, manifest: { ...manifest, verification } } : entry);
+}

@@ -1,0 +1,56 @@
+/**
+ * Our own small SQLite database: run history, and what is known of S3. Losing it loses nothing else: backups say all
+ * about themselves. So a damaged file is moved aside and begun anew, and where none can be written the state lives in
+ * memory and the log says so; backups go on either way.
+ */
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+export type StateDatabase = DatabaseSync;
+
+/** @param options.warn hears why the state is not where it should be. */
+export function openStateDatabase(path: string, { warn }: { readonly warn: (message: string) => void }): StateDatabase {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    return openSchema(path);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (existsSync(path) && /malformed|not a database/.test(reason)) {
+      const aside = `${path}.damaged-${process.pid}-${Date.now()}`;
+      for (const suffix of ['', '-wal', '-shm'])
+        if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
+      warn(`The run history ${path} was damaged (${reason}); it was moved to ${aside} and begun anew.`);
+      return openSchema(path);
+    }
+    warn(`The run history can not be kept at ${path} (${reason}); it is kept in memory until the next start.`);
+    return openSchema(':memory:');
+  }
+}
+
+function openSchema(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  // NORMAL in WAL mode: a commit needs no fsync, so the app's event loop never waits for the disk.
+  database.exec(`
+    PRAGMA busy_timeout = 1000;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    CREATE TABLE IF NOT EXISTS runs (
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, trigger TEXT NOT NULL, user TEXT, planned_at INTEGER,
+      started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, result TEXT NOT NULL, backup TEXT, size_bytes INTEGER,
+      steps TEXT NOT NULL, error TEXT
+    );
+    CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended_at);
+    CREATE TABLE IF NOT EXISTS uploads (
+      backup TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL, error TEXT, sealing TEXT
+    );
+    CREATE TABLE IF NOT EXISTS remote_backups (
+      name TEXT PRIMARY KEY, etag TEXT NOT NULL, manifest TEXT, fault TEXT, verification TEXT
+    );
+    CREATE TABLE IF NOT EXISTS offsite (key TEXT PRIMARY KEY, value TEXT);
+  `);
+  // Made before sealing was noted.
+  const columns = database.prepare('PRAGMA table_info(uploads)').all();
+  if (!columns.some(({ name }) => name === 'sealing')) database.exec('ALTER TABLE uploads ADD COLUMN sealing TEXT');
+  return database;
+}
