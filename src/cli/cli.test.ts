@@ -214,6 +214,46 @@ test('--at takes the newest backup that is not later', async () => {
   expect(await at('2024-03-01')).toBe(secondBackup);
 });
 
+test('--target lists one place, --from takes the copy that is there, --identity hands on what the file says', async () => {
+  expect((await cli('list --target s3')).calls).toEqual(['getBackups s3', 'close']);
+  const key = join(folder, 'key.txt');
+  writeFileSync(key, 'AGE-SECRET-KEY-1TEST');
+  const restored = await cli(`restore latest --from s3 --to there.sqlite --identity ${key}`);
+  expect(restored.calls).toEqual(['getBackups s3', 'restore file from s3 with AGE-SECRET-KEY-1TEST', 'close']);
+  expect((await cli(`restore ${firstBackup} --online --from s3`)).calls).toEqual([
+    'getBackups s3',
+    'planRestore from s3',
+    'restore online from s3',
+    'close',
+  ]);
+  expect((await cli('verify latest --from s3')).calls).toEqual([
+    'getBackups s3',
+    'verifyBackup quick from s3',
+    'close',
+  ]);
+  expect((await cli('restore latest --at 2024-02-01 --from local')).calls).toContain('getBackups local');
+  for (const argv of ['list --target moon', 'restore latest --from moon', `restore latest --identity ${folder}/none`])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+  expect(await cli(`restore ${missingBackup} --from s3`)).toMatchObject({ code: 3 });
+});
+
+test('status says what waits for S3, why, and when it is tried next', async () => {
+  const now = Date.parse('2024-02-01T00:00:00Z');
+  const service = createFakeService();
+  const line = async (s3: FakeService['behaviour']['s3']) => {
+    service.behaviour.s3 = { enabled: true, bucket: 'b', path: 'p', stored: 9, ...s3 };
+    return /^s3 +(.*)$/m.exec((await cli('status', { service })).stdout)?.[1];
+  };
+  const error = { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: 'Wait.' } as const;
+  expect(await line({ waiting: 3, nextTryAt: new Date(now + 40_000), error })).toBe(
+    'b/p, 9 stored; waiting, 3 uploads, next try in 40 s: s3.example.com does not answer',
+  );
+  expect(await line({ waiting: 1, nextTryAt: new Date(now - 1) })).toBe('b/p, 9 stored; waiting, 1 upload');
+  expect(await line({ listedAt: new Date(now - 60_000) })).toBe('b/p, 9 stored (seen 1 min 0 s ago)');
+  expect(await line({ error })).toBe("b/p, 9 stored; can't be used: s3.example.com does not answer");
+  expect(await line({ enabled: false })).toBe('off');
+});
+
 test('latest is verified and no safety backup', async () => {
   const service = createFakeService();
   service.addBackup('backup-2024-01-16T00-00-00-000Z.sqlite', {

@@ -16,6 +16,7 @@ import {
   rmdirSync,
   rmSync,
   statfsSync,
+  statSync,
 } from 'node:fs';
 import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -38,6 +39,8 @@ import { createS3Store } from './targets/s3-store.ts';
 const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
 const PROGRESS_EVERY_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
+/** A download that was cut is gone on with the next day at the latest. */
+const FORGOTTEN_MS = 24 * 3_600_000;
 /** In a row, without a byte between them; each has the store's own retries behind it. Then the next call goes on. */
 const FRUITLESS_TRIES_MAX = 4;
 const RETRY_FIRST_MS = 1_000;
@@ -56,6 +59,7 @@ export async function fetchBackup(request: FetchRequest, context: StoryContext):
     const manifest = await findManifest(store, request.name, context);
     refuseWithoutIdentity(manifest, request);
     for (const folder of [dirname(request.to), request.staging]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+    removeForgotten(request.staging, context);
     await fetchStaged(store, manifest, request, context);
     removeIfEmpty(request.staging);
     return { path: request.to, manifest };
@@ -285,6 +289,16 @@ async function* readChunks(path: string, options: { readonly bytes?: number } = 
   if (options.bytes === 0) return;
   const end = options.bytes === undefined ? undefined : options.bytes - 1;
   yield* createReadStream(path, { highWaterMark: CHUNK_BYTES, end }) as AsyncIterable<Buffer>;
+}
+
+/** Downloads that nobody went on with, and what killed jobs left beside them. */
+function removeForgotten(folder: string, context: StoryContext): void {
+  for (const entry of readdirSync(folder)) {
+    const path = join(folder, entry);
+    const download = path.replace(/\.(part|part\.etag|opened|lock)$/, '');
+    const touched = statSync(`${download}.part`, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    if (download !== path && context.now().getTime() - touched > FORGOTTEN_MS) rmSync(path, { force: true });
+  }
 }
 
 function removeIfEmpty(folder: string): void {

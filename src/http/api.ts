@@ -69,7 +69,11 @@ export function backupRoutes<const Prefix extends string = '/backup'>(
     app.route(
       route.method,
       route.path,
-      ({ request, params, server }) => answer(request, route, params, clientAddress(server, request)),
+      ({ request, params, server }) => {
+        // Bun cuts a request that has no byte of answer after 10 seconds, Elysia after 30.
+        if (route.isSlow) server?.timeout?.(request, 0);
+        return answer(request, route, params, clientAddress(server, request));
+      },
       {
         parse: 'none',
       },
@@ -137,6 +141,8 @@ interface Route {
   readonly action: Action;
   /** Stands behind the others of its path and is not named in `Allow`. */
   readonly fallback?: boolean;
+  /** Its first byte may take minutes and nothing can be sent before: the file comes from S3 first. */
+  readonly isSlow?: boolean;
   handle(call: Call): Response | Promise<Response>;
 }
 
@@ -294,6 +300,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'GET',
       path: '/api/backups/:filename/download',
       action: 'download',
+      isSlow: true,
       async handle({ request, params }) {
         const filename = readName(params);
         return sendBackup(request, filename, await service.openBackup(filename));

@@ -66,6 +66,7 @@ export function eventStream(service: BackupServicePort, options: EventOptions): 
         endings.push(
           service.on((event) => {
             if (event.type === 'status') sendStatus();
+            if (event.type === 'backups') queue(() => send('backups', {}));
             if (event.type === 'progress') queue(() => send('progress', serialize(event.run)));
             if (event.type === 'run') {
               queue(() => send('run', serialize(event.run)));

@@ -4,7 +4,7 @@ import type { BackupError } from '../engine/errors.ts';
 import type { JobEvent } from '../engine/jobs/protocol.ts';
 import type { Run, RunKind, RunProgress, RunResult, Step, StepName, Trigger } from './model.ts';
 
-interface RunOptions {
+export interface RunOptions {
   readonly kind: RunKind;
   readonly trigger: Trigger;
   readonly user: string | null;
@@ -27,7 +27,7 @@ export class ActiveRun {
   /** False once it has begun to change something: then a stop is not heard. */
   mayStop = true;
   /** True when its record was made. */
-  ended = false;
+  hasEnded = false;
   readonly #options: RunOptions;
   readonly #startedAt: Date;
   readonly #steps: MutableStep[];
@@ -78,7 +78,7 @@ export class ActiveRun {
     sizeBytes?: number | null;
     error?: BackupError | null;
   }): Run {
-    this.ended = true;
+    this.hasEnded = true;
     this.#finishStep(outcome.result === 'success' ? 'done' : 'failed');
     const { id, kind, trigger, user, startedAt, steps } = this.progress();
     return {

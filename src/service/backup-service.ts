@@ -6,20 +6,18 @@
  * uploads and checks go on beside them.
  */
 import { existsSync, statfsSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
-import { type Backup, Catalog, inOrder } from '../engine/catalog/catalog.ts';
+import { basename, dirname, resolve } from 'node:path';
+import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest } from '../engine/catalog/manifest.ts';
-import type { RemoteBackup } from '../engine/catalog/remote-catalog.ts';
 import { BackupError } from '../engine/errors.ts';
-import type { JobEvent, JobKind, JobMap, JobTrigger, Restored } from '../engine/jobs/protocol.ts';
+import type { JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
 import { nextRun, type Schedule } from '../engine/schedule.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
-import { ActiveRun } from './active-run.ts';
-import { isHere, type KnownBackup, toBackupItem } from './backup-item.ts';
+import type { ActiveRun } from './active-run.ts';
+import { isHere, type KnownBackup } from './backup-item.ts';
+import { Backups } from './backups.ts';
 import { formatSize, type Log } from './log.ts';
 import type {
   BackupConfig,
@@ -39,10 +37,11 @@ import type {
   TargetReport,
 } from './model.ts';
 import { type FetchOptions, Offsite, type S3Target } from './offsite.ts';
-import { openBackup } from './opened-backup.ts';
-import { toRestorePlan } from './restore-plan.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
+import { toRestorePlan } from './restore-plan.ts';
+import { type RestoreOptions, Restores } from './restores.ts';
 import { RunHistory } from './run-history.ts';
+import { Runs } from './runs.ts';
 import { Scheduler } from './scheduler.ts';
 import type { BackupServicePort, FromTarget, OpenedBackup } from './service-port.ts';
 import { SettingsFile } from './settings.ts';
@@ -75,8 +74,6 @@ export interface BackupServiceOptions {
 }
 
 const WAITS = { lockMs: 30_000, pinMs: 30_000 } as const;
-const UNDO_DAYS = 30;
-const DAY_MS = 86_400_000;
 
 export class BackupService implements BackupServicePort {
   readonly #options: BackupServiceOptions;
@@ -89,17 +86,16 @@ export class BackupService implements BackupServicePort {
   #historyOpened: RunHistory | undefined;
   #settingsRead: SettingsFile | undefined;
   #offsiteMade: Offsite | undefined;
+  readonly #runs: Runs;
+  readonly #backups: Backups;
+  readonly #restores: Restores;
   readonly #scheduler: Scheduler;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
-  #active: ActiveRun | null = null;
   /** The backup run that newcomers may join as long as it has not pinned. */
   #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
   #followUp: BackupRequested | null = null;
-  #lastInLine: Promise<unknown> = Promise.resolve();
-  /** Beside the line: what is fetched from S3 holds up no backup. */
-  readonly #fetching = new Set<ActiveRun>();
 
   constructor(options: BackupServiceOptions) {
     this.#options = options;
@@ -111,6 +107,19 @@ export class BackupService implements BackupServicePort {
       state: resolve(options.statePath),
     };
     this.#catalog = new Catalog(this.#paths.backups);
+    const history = () => this.#history;
+    this.#runs = new Runs({ now: this.#now, history, emit: (event) => this.#emit(event) });
+    this.#backups = new Backups({
+      ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs },
+      offsite: () => this.#offsite,
+      isS3Enabled: () => this.#settings.current.s3Enabled,
+    });
+    this.#restores = new Restores({
+      ...{ backups: this.#backups, runs: this.#runs, history, paths: this.#paths, now: this.#now, log: options.log },
+      retention: () => this.#retention(),
+      lockWaitMs: this.#waits.lockMs,
+      job: (request, jobOptions) => this.#job<'restore'>(request, jobOptions),
+    });
     this.#scheduler = new Scheduler({
       schedule: () => this.#schedule(),
       now: this.#now,
@@ -148,7 +157,7 @@ export class BackupService implements BackupServicePort {
     try {
       this.#scheduler.end();
       await Promise.all([this.stopRun(), this.#offsiteMade?.stop()]);
-      await this.#lastInLine;
+      await this.#runs.idle();
     } finally {
       this.#stopping = false;
     }
@@ -183,30 +192,17 @@ export class BackupService implements BackupServicePort {
   }
 
   async getBackups(options: { readonly target?: TargetName } = {}): Promise<readonly BackupItem[]> {
-    const local = await this.#catalog.list();
-    if (options.target !== 's3')
-      return this.#toItems(options.target === 'local' ? local : this.#everywhere(local), local);
-    const offsite = this.#requireOffsite();
-    await offsite.refresh();
-    return this.#toItems(offsite.backups, local);
+    const { target } = options;
+    const backups = target ? await this.#backups.at(target) : await this.#backups.everywhere();
+    return this.#backups.toItems(backups, await this.#backups.namesHere());
   }
 
   async getBackup(filename: string): Promise<BackupItem> {
-    const backup = await this.#find(filename);
-    const [item] = this.#toItems([backup], isHere(backup) ? [backup] : []);
-    if (!item)
-      throw new BackupError('GONE', `${filename} was removed a moment ago`, { hint: 'List the backups again.' });
-    return item;
+    return await this.#toItem(await this.#backups.find(filename));
   }
 
   async openBackup(filename: string): Promise<OpenedBackup> {
-    const backup = await this.#find(filename);
-    if (isHere(backup)) {
-      const sha256 = backup.fault ? null : (backup.manifest?.artifact.sha256 ?? null);
-      return await openBackup({ open: () => this.#openFile(backup), sha256 });
-    }
-    const path = await this.#fetchToRead(backup);
-    return await openBackup({ open: () => open(path, 'r'), sha256: backup.manifest?.database.sha256 ?? null });
+    return await this.#backups.open(await this.#backups.find(filename));
   }
 
   getConfig(): BackupConfig {
@@ -241,16 +237,16 @@ export class BackupService implements BackupServicePort {
   }
 
   async getStatus(): Promise<Status> {
-    const local = await this.#catalog.list();
-    const backups = this.#everywhere(local);
-    const lastRestore = this.#lastRestore();
+    const backups = await this.#backups.everywhere();
+    const here = new Set(backups.filter(isHere).map(({ name }) => name));
+    const lastRestore = this.#restores.lastRestore();
     const newest = (filter: { kind?: RunKind; result?: RunResult }) =>
       this.#history.list({ limit: 1, ...filter })[0] ?? null;
     return composeStatus({
       now: this.#now(),
       settings: this.#settings.current,
       backups,
-      items: this.#toItems(backups, local),
+      items: this.#backups.toItems(backups, here),
       database: this.#lookAtDatabase(),
       cron: this.#options.cron ?? null,
       nextRunAt: this.#scheduler.nextRunAt,
@@ -259,12 +255,12 @@ export class BackupService implements BackupServicePort {
       freeBytes: this.#freeBytes(),
       s3: this.#options.s3 ?? null,
       uploads: this.#aboutS3(),
-      run: this.#shownRun?.progress() ?? null,
+      run: this.#runs.shown?.progress() ?? null,
       lastRun: newest({}),
       lastBackupRun: newest({ kind: 'backup' }),
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
       lastRestore,
-      undo: this.#undoable(backups, lastRestore),
+      undo: this.#restores.undoable(backups, lastRestore),
     });
   }
 
@@ -276,13 +272,13 @@ export class BackupService implements BackupServicePort {
     filename: string,
     options: { readonly target?: TargetName; readonly user?: string } = {},
   ): Promise<void> {
-    const backup = await this.#find(filename, options.target);
+    const backup = await this.#backups.find(filename, options.target);
     if (isHere(backup) && isLiveFile(backup.path, this.#paths.database)) {
       throw new BackupError('BAD_BACKUP', `${filename} is the live database itself, under the name of a backup`, {
         hint: 'It is not deleted. Move the database out of the backup folder.',
       });
     }
-    const offsite = options.target === 's3' ? this.#requireOffsite() : this.#offsite;
+    const offsite = options.target === 's3' ? this.#backups.requireOffsite() : this.#offsite;
     const upload = offsite?.uploadStates().get(filename);
     const isAtS3 =
       options.target === 's3' || Boolean(offsite?.find(filename)) || (upload && upload.status !== 'removed');
@@ -300,9 +296,9 @@ export class BackupService implements BackupServicePort {
     filename: string,
     options: FromTarget & { readonly full?: boolean; readonly user?: string } = {},
   ): Promise<BackupItem> {
-    const backup = await this.#find(filename, options.from);
+    const backup = await this.#backups.find(filename, options.from);
     const method = options.full ? 'full' : 'quick';
-    const run = this.#newRun({
+    const run = this.#runs.begin({
       kind: 'verify',
       user: options.user ?? null,
       backup: filename,
@@ -311,17 +307,16 @@ export class BackupService implements BackupServicePort {
     run.listen(options.onProgress);
     let complaint: string | null = null;
     try {
-      const path = isHere(backup)
-        ? await this.#pathOf(backup)
-        : await this.#fetchFor(run, options, (given) =>
-            this.#requireOffsite().fetchHere(filename, { ...given, anew: true }),
-          );
+      const { identity } = options;
+      const fetchAnew = (given: FetchOptions) =>
+        this.#backups.requireOffsite().fetchHere(filename, { ...given, identity, anew: true });
+      const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
       await this.#job<'verify'>({ kind: 'verify', path, method, sha256 }, { onEvent: (event) => run.hear(event) });
-      this.#record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
+      this.#runs.record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
     } catch (error) {
       const known = BackupError.from(error);
-      this.#record(run.end({ result: 'failed', backup: filename, error: known }));
+      this.#runs.record(run.end({ result: 'failed', backup: filename, error: known }));
       // That the check found damage is its answer, not its failure.
       if (known.code !== 'VERIFY_FAILED') throw known;
       complaint = known.message;
@@ -350,11 +345,11 @@ export class BackupService implements BackupServicePort {
   }
 
   async adoptBackup(filename: string): Promise<BackupItem> {
-    const backup = await this.#find(filename);
+    const backup = await this.#backups.find(filename);
     if (backup.manifest || !isHere(backup)) return await this.getBackup(filename);
     const findings = await this.#job<'verify'>({
       kind: 'verify',
-      path: await this.#pathOf(backup),
+      path: await this.#backups.path(backup),
       method: 'quick',
       sha256: null,
     });
@@ -368,21 +363,21 @@ export class BackupService implements BackupServicePort {
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem> {
-    if (isHere(await this.#find(filename))) {
+    if (isHere(await this.#backups.find(filename))) {
       await this.#catalog.changeManifest(filename, (manifest) => ({
         ...manifest,
         pinned: change.pinned ?? manifest.pinned,
         note: change.note === undefined ? manifest.note : change.note,
       }));
       this.#offsite?.backupChanged();
-    } else await this.#requireOffsite().change(filename, change);
+    } else await this.#backups.requireOffsite().change(filename, change);
     this.#emit({ type: 'status' });
     return await this.getBackup(filename);
   }
 
   async planRestore(filename: string, options: FromTarget & { readonly user?: string } = {}): Promise<RestorePlan> {
-    const backup = await this.#find(filename, options.from);
-    const backupPath = isHere(backup) ? await this.#pathOf(backup) : await this.#fetchToRead(backup, options);
+    const backup = await this.#backups.find(filename, options.from);
+    const backupPath = await this.#backups.path(backup, options);
     const databasePath = this.#paths.database;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: this.#now().getTime() }) : null;
     const facts = await this.#job<'plan'>({ kind: 'plan', databasePath, backupPath });
@@ -390,7 +385,7 @@ export class BackupService implements BackupServicePort {
   }
 
   async restore(filename: string, options: RestoreOptions = {}): Promise<RestoreResult> {
-    return await this.#restore('restore', filename, options);
+    return await this.#restores.restore('restore', filename, options);
   }
 
   async undoRestore(
@@ -400,13 +395,7 @@ export class BackupService implements BackupServicePort {
       readonly mode?: 'online' | 'offline';
     } = {},
   ): Promise<RestoreResult> {
-    const undo = this.#undoable(this.#everywhere(await this.#catalog.list()), this.#lastRestore());
-    if (!undo) {
-      throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
-        hint: `A safety backup is kept for ${UNDO_DAYS} days after each restore; list the backups to see what is there.`,
-      });
-    }
-    return await this.#restore('undo', undo.filename, options);
+    return await this.#restores.undo(options);
   }
 
   async prune(options: { readonly dryRun?: boolean } = {}): Promise<PruneResult> {
@@ -427,7 +416,7 @@ export class BackupService implements BackupServicePort {
 
   async testTarget(name: TargetName, options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {
     const { s3, backupsPath, log } = this.#options;
-    if (name === 's3') this.#requireOffsite();
+    if (name === 's3') this.#backups.requireOffsite();
     const target =
       name === 's3' && s3
         ? { name, s3: { ...s3, prefix: this.#settings.current.s3Path } }
@@ -447,10 +436,10 @@ export class BackupService implements BackupServicePort {
   }
 
   async stopRun(): Promise<boolean> {
-    const run = this.#shownRun;
+    const run = this.#runs.shown;
     if (!run?.mayStop) return false;
     run.abort.abort();
-    await this.#lastInLine;
+    await this.#runs.idle();
     return true;
   }
 
@@ -476,9 +465,9 @@ export class BackupService implements BackupServicePort {
     const finished = Promise.withResolvers<BackupResult>();
     const request: BackupRequested = { id: started.promise, result: finished.promise, listeners: [asked.onProgress] };
     this.#followUp = request;
-    const local = this.#inLine(() => {
+    const local = this.#runs.inLine(() => {
       this.#followUp = null;
-      const run = this.#newRun({
+      const run = this.#runs.begin({
         kind: 'backup',
         ...asked,
         backup: null,
@@ -486,7 +475,7 @@ export class BackupService implements BackupServicePort {
       });
       for (const listener of request.listeners) run.listen(listener);
       if (this.#stopping) run.abort.abort();
-      this.#active = run;
+      this.#runs.active = run;
       this.#joinable = { run, request };
       started.resolve(run.id);
       return this.#backUp(run, asked);
@@ -498,7 +487,8 @@ export class BackupService implements BackupServicePort {
 
   async #withUpload(result: BackupResult): Promise<BackupResult> {
     if (!result.success || !result.filename || !this.#settings.current.s3Enabled) return result;
-    const { uploads } = this.#requireOffsite();
+    const uploads = this.#offsite?.uploads;
+    if (!uploads) return { ...result, s3Uploaded: false };
     await uploads.run();
     return { ...result, s3Uploaded: uploads.isStored(result.filename) };
   }
@@ -522,18 +512,18 @@ export class BackupService implements BackupServicePort {
         },
         { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
       );
-      this.#active = null;
+      this.#runs.active = null;
       this.#options.log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
       for (const name of made.removed) this.#options.log('info', `Removed by retention: ${name}`);
       const report = run.end({ result: 'success', backup: made.name, sizeBytes: made.sizeBytes });
-      this.#record(report);
+      this.#runs.record(report);
       return { success: true, filename: made.name, size: made.sizeBytes, report };
     } catch (error) {
       const known = BackupError.from(error);
-      this.#active = null;
+      this.#runs.active = null;
       this.#options.log(known.code === 'ABORTED' ? 'info' : 'error', `Failed: ${known.message}. ${known.hint}`);
       const report = run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', error: known });
-      this.#record(report);
+      this.#runs.record(report);
       return { success: false, error: known.toJSON(), report };
     } finally {
       this.#joinable = null;
@@ -575,8 +565,15 @@ export class BackupService implements BackupServicePort {
       hint: 'Check DATABASE_URL. A backup is made as soon as the database is there.',
     });
     this.#options.log('warn', `Waiting for a database: ${error.message}. ${error.hint}`);
-    const run = this.#newRun({ kind: 'backup', trigger: 'schedule', user: null, plannedAt, backup: null, weights: {} });
-    this.#record(run.end({ result: 'failed', error }));
+    const run = this.#runs.begin({
+      kind: 'backup',
+      trigger: 'schedule',
+      user: null,
+      plannedAt,
+      backup: null,
+      weights: {},
+    });
+    this.#runs.record(run.end({ result: 'failed', error }));
   }
 
   /** True when the newest backup still holds everything: that is recorded, and no process is started. */
@@ -585,7 +582,7 @@ export class BackupService implements BackupServicePort {
     if (this.#options.skipUnchanged === false || this.#pruneHold() !== null) return false;
     const newest = await this.#unchangedBackup();
     if (!newest || !this.#started) return false;
-    const run = this.#newRun({
+    const run = this.#runs.begin({
       kind: 'backup',
       trigger: 'schedule',
       user: null,
@@ -593,7 +590,7 @@ export class BackupService implements BackupServicePort {
       backup: newest.name,
       weights: {},
     });
-    this.#record(run.end({ result: 'unchanged', backup: newest.name }));
+    this.#runs.record(run.end({ result: 'unchanged', backup: newest.name }));
     return true;
   }
 
@@ -620,234 +617,6 @@ export class BackupService implements BackupServicePort {
     if (before.s3Enabled !== after.s3Enabled || before.s3Path !== after.s3Path) this.#offsite?.settingsChanged();
   }
 
-  // ── restore ──
-
-  async #restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
-    const source = await this.#restoreSource(filename, options.from);
-    const mode = options.mode ?? 'online';
-    const begin = (weights: RunWeights) => {
-      const run = this.#newRun({ kind, user: options.user ?? null, backup: source.name, weights });
-      run.listen(options.onProgress);
-      return run;
-    };
-    const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
-    if (!source.remote) {
-      return await this.#inLine(() => this.#place(begin(restoreWeights[mode]), source, { ...options, mode, to }));
-    }
-    const { name } = source;
-    const run = begin(remoteWeights[mode]);
-    try {
-      if (to !== null) {
-        const path = resolve(to);
-        await this.#fetchFor(run, options, (given) => this.#requireOffsite().fetchTo(name, path, given), 'all steps');
-        return this.#restored(run, { path: to, mode: 'file', safetyBackup: null, setAside: null }, name);
-      }
-      const fetched = await this.#fetchFor(run, options, (given) => this.#requireOffsite().fetchHere(name, given));
-      return await this.#inLine(() => this.#place(run, { ...source, path: fetched }, { ...options, mode, to }));
-    } catch (error) {
-      throw this.#restoreFailed(run, source, error);
-    }
-  }
-
-  /** In line: nothing else changes the database or the folder meanwhile. */
-  async #place(
-    run: ActiveRun,
-    source: RestoreSource,
-    options: Pick<RestoreOptions, 'expected' | 'user'> & { readonly mode: RestoreMode; readonly to: string | null },
-  ): Promise<RestoreResult> {
-    this.#active = run;
-    try {
-      const restored = await this.#job<'restore'>(
-        {
-          kind: 'restore',
-          source: source.path,
-          sourceName: source.name,
-          sha256: source.sha256,
-          databasePath: this.#paths.database,
-          folder: this.#paths.backups,
-          mode: options.mode,
-          to: options.to,
-          expected: options.expected || null,
-          user: options.user ?? null,
-          retention: this.#retention(),
-          lockWaitMs: this.#waits.lockMs,
-        },
-        { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
-      );
-      return this.#restored(run, restored, source.name);
-    } catch (error) {
-      throw this.#restoreFailed(run, source, error);
-    } finally {
-      this.#active = null;
-    }
-  }
-
-  /** Recorded once, wherever it failed. */
-  #restoreFailed(run: ActiveRun, { name }: RestoreSource, error: unknown): BackupError {
-    const known = BackupError.from(error);
-    if (run.ended) return known;
-    this.#active = this.#active === run ? null : this.#active;
-    this.#options.log('error', `Restore failed: ${known.message}. ${known.hint}`);
-    this.#record(run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: name, error: known }));
-    return known;
-  }
-
-  #restored(run: ActiveRun, restored: Restored, backup: string): RestoreResult {
-    this.#active = null;
-    const report = run.end({ result: 'success', backup });
-    if (restored.mode !== 'file') this.#record(report);
-    const safety = restored.safetyBackup ? ` What was there before is in ${restored.safetyBackup}.` : '';
-    const aside = restored.setAside ? ` The old files were moved to ${restored.setAside}.` : '';
-    this.#options.log('info', `Restored: ${backup} (${restored.mode}).${safety}${aside}`);
-    return {
-      success: true,
-      backup,
-      mode: restored.mode,
-      path: restored.path,
-      safetyBackup: restored.safetyBackup,
-      report,
-    };
-  }
-
-  async #restoreSource(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
-    if (!isBackupName(filename) && existsSync(filename))
-      return { name: basename(filename), path: resolve(filename), sha256: null, remote: null };
-    const backup = await this.#find(filename, from);
-    const { name } = backup;
-    const sha256 = backup.manifest?.database.sha256 ?? null;
-    if (isHere(backup)) return { name, path: await this.#pathOf(backup), sha256, remote: null };
-    return { name, path: '', sha256, remote: backup };
-  }
-
-  /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */
-  #restoredName(): string {
-    const { database } = this.#paths;
-    const stem = basename(database).replace(/\.[^.]*$/, '');
-    return join(dirname(database), nameBackup(this.#now()).replace('backup-', `${stem}.restored-`));
-  }
-
-  #undoable(backups: readonly KnownBackup[], lastRestore: Run | null): Status['undo'] {
-    if (lastRestore?.result !== 'success') return null;
-    const safety = backups.find((backup) => backup.manifest?.trigger === 'safety');
-    // The safety backup of that restore was made while it ran; an older one would undo another restore.
-    if (!safety || safety.createdAt < lastRestore.startedAt || safety.createdAt > lastRestore.endedAt) return null;
-    if (this.#now().getTime() - safety.createdAt.getTime() > UNDO_DAYS * DAY_MS) return null;
-    return { filename: safety.name, restored: lastRestore.backup ?? '', at: lastRestore.endedAt };
-  }
-
-  #lastRestore(): Run | null {
-    const newest = (['restore', 'undo'] as const).flatMap((kind) =>
-      this.#history.list({ limit: 1, kind, result: 'success' }),
-    );
-    return newest.sort((a, b) => b.endedAt.getTime() - a.endedAt.getTime())[0] ?? null;
-  }
-
-  // ── backups of the folder and of S3 ──
-
-  /** The folder's backups and, while S3 is on, those that are there alone; newest first. */
-  #everywhere(local: readonly Backup[]): readonly KnownBackup[] {
-    const remote = this.#settings.current.s3Enabled ? (this.#offsite?.backups ?? []) : [];
-    const here = new Set(local.map(({ name }) => name));
-    return inOrder<KnownBackup>([...local, ...remote.filter(({ name }) => !here.has(name))]);
-  }
-
-  #toItems(backups: readonly KnownBackup[], local: readonly Backup[]): readonly BackupItem[] {
-    const { s3Enabled } = this.#settings.current;
-    const uploads = this.#offsite?.uploadStates();
-    const here = new Set(local.map(({ name }) => name));
-    return backups.map((backup) =>
-      toBackupItem(backup, {
-        isLocal: here.has(backup.name),
-        remote: this.#offsite?.find(backup.name) ?? undefined,
-        upload: uploads?.get(backup.name),
-        s3Enabled,
-      }),
-    );
-  }
-
-  /**
-   * The backup in the folder, else the one at S3; `from` says which is meant.
-   *
-   * @throws BackupError BAD_NAME, NO_BACKUP.
-   */
-  async #find(filename: string, from?: TargetName): Promise<KnownBackup> {
-    if (from === 's3') return await this.#findRemote(filename);
-    try {
-      return await this.#catalog.find(filename);
-    } catch (error) {
-      const remote = from === undefined ? this.#offsite?.find(filename) : null;
-      if (!remote || BackupError.from(error).code !== 'NO_BACKUP') throw error;
-      return remote;
-    }
-  }
-
-  async #findRemote(filename: string): Promise<RemoteBackup> {
-    const offsite = this.#requireOffsite();
-    const known = offsite.find(filename);
-    if (known) return known;
-    await offsite.refresh();
-    const found = offsite.find(filename);
-    if (found) return found;
-    throw new BackupError('NO_BACKUP', `there is no backup ${filename} on S3`, {
-      hint: 'It may have been removed by retention; list what is there with --target s3.',
-    });
-  }
-
-  async #openFile(backup: Backup): Promise<FileHandle> {
-    return await this.#catalog.open(backup, { databasePath: this.#paths.database });
-  }
-
-  /** Of a file that is a backup and nothing planted. */
-  async #pathOf(backup: Backup): Promise<string> {
-    await (await this.#openFile(backup)).close();
-    return resolve(backup.path);
-  }
-
-  /** As a run of its own, because it takes its time and proves the copy at S3. */
-  async #fetchToRead(
-    { name, sizeBytes }: RemoteBackup,
-    options: FromTarget & { readonly user?: string } = {},
-  ): Promise<string> {
-    const weights = { fetch: 90, check: 10 };
-    const run = this.#newRun({ kind: 'verify', user: options.user ?? null, backup: name, weights });
-    run.listen(options.onProgress);
-    try {
-      const path = await this.#fetchFor(run, options, (given) => this.#requireOffsite().fetchHere(name, given));
-      this.#record(run.end({ result: 'success', backup: name, sizeBytes }));
-      return path;
-    } catch (error) {
-      const known = BackupError.from(error);
-      this.#record(run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: name, error: known }));
-      throw known;
-    }
-  }
-
-  /** The steps after the download are the run's own, unless it has no others. */
-  async #fetchFor<Result>(
-    run: ActiveRun,
-    { identity }: FromTarget,
-    fetch: (options: FetchOptions) => Promise<Result>,
-    shown: 'fetch' | 'all steps' = 'fetch',
-  ): Promise<Result> {
-    let isHeard = true;
-    const onEvent = (event: JobEvent) => {
-      if (event.type === 'step') isHeard = event.name === 'fetch' || shown === 'all steps';
-      if (isHeard) run.hear(event);
-    };
-    this.#fetching.add(run);
-    try {
-      run.hear({ type: 'step', name: 'fetch' });
-      return await fetch({ identity, signal: run.abort.signal, onEvent });
-    } finally {
-      this.#fetching.delete(run);
-    }
-  }
-
-  /** What changes something comes first. */
-  get #shownRun(): ActiveRun | null {
-    return this.#active ?? [...this.#fetching][0] ?? null;
-  }
-
   #aboutS3(): Pick<Status['s3'], 'nextTryAt' | 'error' | 'listedAt'> {
     const offsite = this.#offsite;
     if (!offsite) return { nextTryAt: null, error: null, listedAt: null };
@@ -856,41 +625,11 @@ export class BackupService implements BackupServicePort {
 
   // ── what the stories need ──
 
-  /** Runs that change something follow each other. */
-  #inLine<Result>(story: () => Promise<Result>): Promise<Result> {
-    const result = this.#lastInLine.then(story);
-    this.#lastInLine = result.catch(() => {});
-    return result;
-  }
-
   async #job<Kind extends JobKind>(
     request: JobMap[Kind]['request'],
     options: Omit<JobOptions, 'environment'> = {},
   ): Promise<JobMap[Kind]['result']> {
     return await runJob<Kind>(request, { ...options, environment: this.#options.jobEnvironment });
-  }
-
-  #newRun(options: {
-    kind: RunKind;
-    user: string | null;
-    backup: string | null;
-    weights: RunWeights;
-    trigger?: JobTrigger;
-    plannedAt?: Date | null;
-  }): ActiveRun {
-    return new ActiveRun({
-      trigger: 'manual',
-      plannedAt: null,
-      ...options,
-      now: this.#now,
-      onProgress: (run) => this.#emit({ type: 'progress', run }),
-    });
-  }
-
-  #record(run: Run): void {
-    this.#history.add(run);
-    this.#emit({ type: 'run', run });
-    this.#emit({ type: 'status' });
   }
 
   #emit(event: ServiceEvent): void {
@@ -914,10 +653,17 @@ export class BackupService implements BackupServicePort {
       const verification = { method, at: at.toISOString(), complaint };
       if (backup.manifest)
         await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, verification }));
-    } else this.#requireOffsite().recordVerification(backup.name, { method, at: at.toISOString(), complaint });
-    const item = await this.getBackup(backup.name);
+    } else this.#backups.requireOffsite().recordVerification(backup.name, { method, at: at.toISOString(), complaint });
+    // As that copy is known now.
+    const item = await this.#toItem(await this.#backups.find(backup.name, isHere(backup) ? 'local' : 's3'));
     if (complaint === null) return item;
     return { ...item, verified: false, verification: { state: 'damaged', method, at, detail: complaint } };
+  }
+
+  async #toItem(backup: KnownBackup): Promise<BackupItem> {
+    const [item] = this.#backups.toItems([backup], await this.#backups.namesHere());
+    if (item) return item;
+    throw new BackupError('GONE', `${backup.name} was removed a moment ago`, { hint: 'List the backups again.' });
   }
 
   #lookAtDatabase(): Status['database'] {
@@ -992,42 +738,14 @@ export class BackupService implements BackupServicePort {
           : null,
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
-      onChange: () => this.#emit({ type: 'status' }),
+      onChange: () => {
+        this.#emit({ type: 'backups' });
+        this.#emit({ type: 'status' });
+      },
     });
     return this.#offsiteMade;
   }
-
-  #requireOffsite(): Offsite {
-    if (this.#offsite) return this.#offsite;
-    throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
-      hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
-    });
-  }
 }
-
-type RestoreOptions = NonNullable<Parameters<BackupServicePort['restore']>[1]>;
-type RestoreMode = NonNullable<RestoreOptions['mode']>;
-type RunWeights = ConstructorParameters<typeof ActiveRun>[0]['weights'];
-
-interface RestoreSource {
-  readonly name: string;
-  /** Empty for one that is fetched first. */
-  readonly path: string;
-  readonly sha256: string | null;
-  readonly remote: RemoteBackup | null;
-}
-
-/** How long the steps take, in percent of the whole. */
-const restoreWeights = {
-  file: { check: 40, place: 40, prove: 20 },
-  online: { check: 20, safety: 40, place: 25, prove: 15 },
-  offline: { check: 20, safety: 40, place: 25, prove: 15 },
-};
-const remoteWeights = {
-  file: { fetch: 85, check: 14, place: 1 },
-  online: { fetch: 60, check: 8, safety: 16, place: 10, prove: 6 },
-  offline: { fetch: 60, check: 8, safety: 16, place: 10, prove: 6 },
-};
 
 interface BackupRequested {
   readonly id: Promise<string>;

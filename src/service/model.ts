@@ -236,4 +236,6 @@ export interface PruneResult {
 export type ServiceEvent =
   | { readonly type: 'progress'; readonly run: RunProgress }
   | { readonly type: 'run'; readonly run: Run }
+  /** What is at S3, or known of it, changed. */
+  | { readonly type: 'backups' }
   | { readonly type: 'status' };

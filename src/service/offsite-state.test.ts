@@ -1,6 +1,5 @@
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { manifestOf, openElsewhere, scratchFolders } from '../../tests/support/scratch.ts';
 import { OffsiteState } from './offsite-state.ts';
 
@@ -23,23 +22,6 @@ test('what is stored at S3 is remembered over a restart until it is forgotten', 
   again.forgetUpload('a');
   expect(again.uploads().size).toBe(0);
   again.close();
-});
-
-test('a history of an earlier version, which noted no sealing, is read and goes on', () => {
-  const path = join(scratch(), 'state.sqlite');
-  const earlier = new DatabaseSync(path);
-  earlier.exec(`
-    CREATE TABLE uploads (backup TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL, error TEXT);
-    INSERT INTO uploads VALUES ('a', 'stored', 0, NULL);
-  `);
-  earlier.close();
-  const state = open(path);
-  state.setUpload({ backup: 'b', status: 'stored', at: new Date(0), sealing: 'age', error: null });
-  expect([...state.uploads().values()].map(({ backup, sealing }) => [backup, sealing])).toEqual([
-    ['a', null],
-    ['b', 'age'],
-  ]);
-  state.close();
 });
 
 test('a listing is kept over a restart; of another place nothing is known', () => {
@@ -74,6 +56,8 @@ test('a listing is kept over a restart; of another place nothing is known', () =
 
   again.setPlace('elsewhere/backups');
   expect([again.listing(), again.uploads().size, again.waiting]).toEqual([null, 0, { nextTryAt: null, error: null }]);
+  again.setPlace('here/backups');
+  expect([again.listing()?.backups.length, again.uploads().size]).toEqual([2, 1]);
   again.close();
 });
 

@@ -2,8 +2,7 @@
  * What is known of S3 between two looks, kept in our own small database: which backups were uploaded, what the last
  * listing held, and when the next try is due, so that a restart and the command line know it too.
  *
- * All of it is of one place (server, bucket, path). With another place nothing of it holds, so it is forgotten; the next
- * listing tells what is there.
+ * All of it is of one place (server, bucket, path): at another one nothing is known until it is listed.
  */
 import type { SealName } from '../engine/artifact.ts';
 import type { Manifest } from '../engine/catalog/manifest.ts';
@@ -39,26 +38,20 @@ export interface Waiting {
 export class OffsiteState {
   readonly #database: StateDatabase;
   readonly #warn: (message: string) => void;
+  #place = '';
 
   constructor(path: string, options: { warn: (message: string) => void }) {
     this.#database = openStateDatabase(path, options);
     this.#warn = options.warn;
   }
 
-  /** Says which place the rest is about; forgets what is known of another one. */
+  /** Says of which place the rest is. */
   setPlace(place: string): void {
-    const before = this.#note('place');
-    if (before === place) return;
-    this.#write(() => {
-      // Before places were noted there was one.
-      if (before !== null) this.#database.exec('DELETE FROM uploads');
-      this.#database.exec('DELETE FROM remote_backups; DELETE FROM offsite');
-      this.#setNote('place', place);
-    });
+    this.#place = place;
   }
 
   uploads(): ReadonlyMap<string, UploadState> {
-    const rows = this.#database.prepare('SELECT * FROM uploads').all();
+    const rows = this.#database.prepare('SELECT * FROM s3_uploads WHERE place = ?').all(this.#place);
     return new Map(
       rows.map((row) => [
         String(row['backup']),
@@ -76,13 +69,17 @@ export class OffsiteState {
   setUpload(state: UploadState): void {
     this.#write(() =>
       this.#database
-        .prepare('INSERT OR REPLACE INTO uploads (backup, status, at, sealing, error) VALUES (?, ?, ?, ?, ?)')
-        .run(state.backup, state.status, state.at.getTime(), state.sealing, textOrNull(state.error)),
+        .prepare(
+          'INSERT OR REPLACE INTO s3_uploads (place, backup, status, at, sealing, error) VALUES (?, ?, ?, ?, ?, ?)',
+        )
+        .run(this.#place, state.backup, state.status, state.at.getTime(), state.sealing, textOrNull(state.error)),
     );
   }
 
   forgetUpload(backup: string): void {
-    this.#write(() => this.#database.prepare('DELETE FROM uploads WHERE backup = ?').run(backup));
+    this.#write(() =>
+      this.#database.prepare('DELETE FROM s3_uploads WHERE place = ? AND backup = ?').run(this.#place, backup),
+    );
   }
 
   /** What the last listing held; null when there was none at this place. */
@@ -90,8 +87,8 @@ export class OffsiteState {
     const listedAt = this.#note('listedAt');
     if (listedAt === null) return null;
     const backups = this.#database
-      .prepare('SELECT * FROM remote_backups ORDER BY name')
-      .all()
+      .prepare('SELECT * FROM s3_backups WHERE place = ? ORDER BY name')
+      .all(this.#place)
       .map((row) => ({
         name: String(row['name']),
         etag: String(row['etag']),
@@ -107,13 +104,13 @@ export class OffsiteState {
     this.#write(() => {
       this.#database.exec('BEGIN IMMEDIATE');
       try {
-        const remove = this.#database.prepare('DELETE FROM remote_backups WHERE name = ?');
-        for (const name of change.gone) remove.run(name);
+        const remove = this.#database.prepare('DELETE FROM s3_backups WHERE place = ? AND name = ?');
+        for (const name of change.gone) remove.run(this.#place, name);
         const insert = this.#database.prepare(
-          'INSERT OR REPLACE INTO remote_backups (name, etag, manifest, fault, verification) VALUES (?, ?, ?, ?, ?)',
+          'INSERT OR REPLACE INTO s3_backups (place, name, etag, manifest, fault, verification) VALUES (?, ?, ?, ?, ?, ?)',
         );
         for (const { name, etag, manifest, fault, verification } of change.changed) {
-          insert.run(name, etag, textOrNull(manifest), fault, textOrNull(verification));
+          insert.run(this.#place, name, etag, textOrNull(manifest), fault, textOrNull(verification));
         }
         this.#setNote('listedAt', listedAt.toISOString());
         this.#database.exec('COMMIT');
@@ -141,12 +138,15 @@ export class OffsiteState {
   }
 
   #note(key: string): string | null {
-    const value = this.#database.prepare('SELECT value FROM offsite WHERE key = ?').get(key)?.['value'];
+    const row = this.#database.prepare('SELECT value FROM s3_notes WHERE place = ? AND key = ?').get(this.#place, key);
+    const value = row?.['value'];
     return typeof value === 'string' ? value : null;
   }
 
   #setNote(key: string, value: string | null): void {
-    this.#database.prepare('INSERT OR REPLACE INTO offsite (key, value) VALUES (?, ?)').run(key, value);
+    this.#database
+      .prepare('INSERT OR REPLACE INTO s3_notes (place, key, value) VALUES (?, ?, ?)')
+      .run(this.#place, key, value);
   }
 
   /** A full disk or a program that holds the file must not turn a good backup into a failed one. */

@@ -61,8 +61,6 @@ const WAKE_MS = 30_000;
 const FETCHED_FOLDER = '.fetched';
 /** Between the plan of a restore and the restore itself a person may go for coffee. */
 const FETCHED_KEPT_MS = 3_600_000;
-/** A download that was cut is gone on with the next day at the latest. */
-const PARTIAL_KEPT_MS = 24 * 3_600_000;
 /** Beside a file that is restored from S3: the download until it is complete. */
 const STAGING_BESIDE = '.velist-backup-fetch';
 
@@ -419,8 +417,8 @@ export class Offsite {
     for (const entry of readdirSync(folder)) {
       const path = join(folder, entry);
       const ageMs = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY);
-      const keptMs = entry.endsWith('.sqlite') ? FETCHED_KEPT_MS : PARTIAL_KEPT_MS;
-      if (ageMs > keptMs) rmSync(path, { force: true });
+      // What is not complete is the download's own to clear.
+      if (entry.endsWith('.sqlite') && ageMs > FETCHED_KEPT_MS) rmSync(path, { force: true });
     }
   }
 

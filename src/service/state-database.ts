@@ -41,16 +41,15 @@ function openSchema(path: string): DatabaseSync {
       steps TEXT NOT NULL, error TEXT
     );
     CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended_at);
-    CREATE TABLE IF NOT EXISTS uploads (
-      backup TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL, error TEXT, sealing TEXT
+    CREATE TABLE IF NOT EXISTS s3_uploads (
+      place TEXT, backup TEXT, status TEXT NOT NULL, at INTEGER NOT NULL, sealing TEXT, error TEXT,
+      PRIMARY KEY (place, backup)
     );
-    CREATE TABLE IF NOT EXISTS remote_backups (
-      name TEXT PRIMARY KEY, etag TEXT NOT NULL, manifest TEXT, fault TEXT, verification TEXT
+    CREATE TABLE IF NOT EXISTS s3_backups (
+      place TEXT, name TEXT, etag TEXT NOT NULL, manifest TEXT, fault TEXT, verification TEXT,
+      PRIMARY KEY (place, name)
     );
-    CREATE TABLE IF NOT EXISTS offsite (key TEXT PRIMARY KEY, value TEXT);
+    CREATE TABLE IF NOT EXISTS s3_notes (place TEXT, key TEXT, value TEXT, PRIMARY KEY (place, key));
   `);
-  // Made before sealing was noted.
-  const columns = database.prepare('PRAGMA table_info(uploads)').all();
-  if (!columns.some(({ name }) => name === 'sealing')) database.exec('ALTER TABLE uploads ADD COLUMN sealing TEXT');
   return database;
 }

@@ -373,6 +373,38 @@ test('a listing reads each manifest once', async () => {
   expect([newest?.note, manifestsRead()]).toEqual(['changed by hand', 1]);
 });
 
+test('a listing of many backups comes whole, newest first, and holds no page up', async () => {
+  const name = await backUp();
+  const bytes = await getBytes(store, `${name}.json`, { limitBytes: MIB });
+  const manifest = parseManifest(new TextDecoder().decode(bytes), name);
+  const many = Array.from({ length: 300 }, (_, index) => {
+    const old = `${new Date(Date.UTC(2001, 0, 1, index)).toISOString().replaceAll(':', '-').replace('.', '-')}`;
+    const artifact = { ...manifest.artifact, file: `backup-${old}.sqlite`, sizeBytes: 1 };
+    return { ...manifest, name: `backup-${old}.sqlite`, sequence: index + 1, note: 'x'.repeat(2_000), artifact };
+  });
+  for (let at = 0; at < many.length; at += 20) {
+    await Promise.all(
+      many
+        .slice(at, at + 20)
+        .flatMap((one_) => [store.put(`${one_.name}.json`, one(JSON.stringify(one_))), store.put(one_.name, one('x'))]),
+    );
+  }
+  await using opened = openService();
+  const { service } = opened;
+  const listed = await service.getBackups({ target: 's3' });
+  expect(listed.map(({ filename }) => filename)).toEqual([name, ...many.map((other) => other.name).reverse()]);
+
+  // S3 stands still: what is known answers.
+  server.faults.push({ match: /./, effect: 'stall' });
+  const listing = service.getBackups({ target: 's3' }).catch(() => {});
+  const startedMs = performance.now();
+  expect((await service.getBackups()).length).toBe(301);
+  expect((await service.getStatus()).s3.stored).toBe(301);
+  expect(performance.now() - startedMs).toBeLessThan(1_000);
+  await service.stop();
+  await listing;
+}, 60_000);
+
 test('a backup at S3 alone is listed, downloaded, verified, planned, restored and undone', async () => {
   const name = await backUp();
   const bytes = readFileSync(join(folder, 'backups', name));

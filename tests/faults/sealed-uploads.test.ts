@@ -9,7 +9,6 @@ import { formatManifest, type Manifest, parseManifest } from '../../src/engine/c
 import { getBytes } from '../../src/engine/targets/object-store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import { OffsiteState } from '../../src/service/offsite-state.ts';
 import { makeBank } from '../support/bank.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { refusal, scratchFolders } from '../support/scratch.ts';
@@ -142,9 +141,10 @@ test('settings that change later leave what is stored as it is, also when the st
     `${age.name}.json`,
   ]);
   // The state is written by the last, which met the other two again.
-  const state = new OffsiteState(join(folder, 'new.sqlite'), { warn: () => {} });
-  expect([plain, zstd, age].map(({ name }) => state.uploads().get(name)?.sealing)).toEqual(['plain', 'zstd', 'age']);
-  state.close();
+  const service = newService({ BACKUP_STATE_PATH: join(folder, 'new.sqlite') });
+  const sealings = (await service.getBackups()).map(({ placements }) => placements.at(-1)?.sealing);
+  await service.close();
+  expect(sealings).toEqual(['age', 'zstd', 'plain']);
 });
 
 test('retention and deletion remove sealed backups whole', async () => {
@@ -197,13 +197,10 @@ test('a local file that is not what its manifest says is not sealed into a backu
   closeSync(file);
   const next = await backUp(both);
   expect(next.s3Uploaded).toBe(true);
-  const state = new OffsiteState(join(folder, 'state.sqlite'), { warn: () => {} });
-  expect(state.uploads().get(name)).toMatchObject({
-    status: 'failed',
-    sealing: null,
-    error: { code: 'VERIFY_FAILED' },
-  });
-  state.close();
+  const service = newService(both);
+  const { placements } = await service.getBackup(name);
+  await service.close();
+  expect(placements.at(-1)).toMatchObject({ target: 's3', status: 'failed', error: { code: 'VERIFY_FAILED' } });
   expect(await remoteNames()).toEqual([`${next.name}.json`, `${next.name}.zst.age`]);
 });
 

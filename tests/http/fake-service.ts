@@ -19,7 +19,7 @@ import type {
   TargetReport,
   VerdictCode,
 } from '../../src/service/model.ts';
-import type { BackupServicePort } from '../../src/service/service-port.ts';
+import type { BackupServicePort, FromTarget } from '../../src/service/service-port.ts';
 
 export const firstBackup = 'backup-2024-01-15T10-30-00-000Z.sqlite';
 export const secondBackup = 'backup-2024-01-15T11-30-00-000Z.sqlite';
@@ -39,11 +39,16 @@ export interface FakeService extends BackupServicePort {
     verdict?: VerdictCode;
     damaged?: boolean;
     targetFails?: boolean;
+    s3?: Partial<Status['s3']>;
   };
   emit(event: ServiceEvent): void;
   addBackup(filename: string, overrides?: Partial<BackupItem>): void;
   verifyFile(path: string, options?: { full?: boolean }): Promise<{ ok: boolean; detail: string | null }>;
   close(): Promise<void>;
+}
+
+function fromOf(options: FromTarget | undefined): string {
+  return options?.from ? ` from ${options.from}${options.identity ? ` with ${options.identity}` : ''}` : '';
 }
 
 export function createFakeService(): FakeService {
@@ -227,8 +232,8 @@ export function createFakeService(): FakeService {
       enter('requestBackup');
       return { runId: 'run-1' };
     },
-    async getBackups() {
-      enter('getBackups');
+    async getBackups(options) {
+      enter(options?.target ? `getBackups ${options.target}` : 'getBackups');
       return [...backups.values()]
         .map(({ item }) => item)
         .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
@@ -303,6 +308,7 @@ export function createFakeService(): FakeService {
           nextTryAt: null,
           error: null,
           listedAt: null,
+          ...behaviour.s3,
         },
         lastGood: {
           filename: secondBackup,
@@ -326,7 +332,7 @@ export function createFakeService(): FakeService {
       backups.delete(filename);
     },
     async verifyBackup(filename, options) {
-      enter(`verifyBackup ${options?.full ? 'full' : 'quick'}`);
+      enter(`verifyBackup ${options?.full ? 'full' : 'quick'}${fromOf(options)}`);
       await behaviour.until;
       const { item, bytes } = get(filename);
       const at = new Date();
@@ -371,8 +377,8 @@ export function createFakeService(): FakeService {
       backups.set(filename, { item: changed, bytes });
       return changed;
     },
-    async planRestore(filename) {
-      enter('planRestore');
+    async planRestore(filename, options) {
+      enter(`planRestore${fromOf(options)}`);
       const { item } = get(filename);
       return {
         backup: filename,
@@ -391,7 +397,7 @@ export function createFakeService(): FakeService {
       };
     },
     async restore(filename, options) {
-      enter(`restore ${options?.mode ?? 'online'}`);
+      enter(`restore ${options?.mode ?? 'online'}${fromOf(options)}`);
       users.push(options?.user);
       if (filename.startsWith('backup-')) get(filename);
       return restored(

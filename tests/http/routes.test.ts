@@ -3,7 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { z } from 'zod';
+import { Elysia } from 'elysia';
 import { BackupError } from '../../src/engine/errors.ts';
+import { backupRoutes } from '../../src/http/api.ts';
 import * as contract from '../../src/http/contract.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createFakeService, type FakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
@@ -415,3 +417,18 @@ function eventsOf(response: Response): (event: string) => Promise<{ event: strin
     }
   };
 }
+
+test('a download that is fetched from S3 first is not cut by the host while it waits', async () => {
+  const service = createFakeService();
+  const { openBackup } = service;
+  service.openBackup = async (filename) => {
+    await Bun.sleep(6_000);
+    return await openBackup(filename);
+  };
+  const app = new Elysia().use(backupRoutes(service));
+  app.listen({ port: 0, hostname: '127.0.0.1', idleTimeout: 1 });
+  const response = await fetch(`http://localhost:${app.server?.port}/backup/api/backups/${firstBackup}/download`);
+  expect(response.status).toBe(200);
+  expect((await response.bytes()).length).toBe(1_000);
+  await app.stop(true);
+}, 20_000);

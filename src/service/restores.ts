@@ -1,0 +1,191 @@
+/**
+ * Restores and their undoing: from a backup here or any SQLite file, or from S3, where the backup is fetched first. The
+ * download goes on beside the line of runs; only what changes the database waits for its turn.
+ */
+import { existsSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
+import { BackupError } from '../engine/errors.ts';
+import type { JobMap, Restored } from '../engine/jobs/protocol.ts';
+import type { JobOptions } from '../engine/jobs/run-job.ts';
+import type { RetentionPolicy } from '../engine/retention.ts';
+import type { ActiveRun } from './active-run.ts';
+import { isHere, type KnownBackup } from './backup-item.ts';
+import type { Backups } from './backups.ts';
+import type { Log } from './log.ts';
+import type { RestoreResult, Run, Status, TargetName } from './model.ts';
+import type { FetchOptions } from './offsite.ts';
+import type { RunHistory } from './run-history.ts';
+import type { Runs, RunWeights } from './runs.ts';
+import type { BackupServicePort } from './service-port.ts';
+
+export interface RestoresOptions {
+  readonly backups: Backups;
+  readonly runs: Runs;
+  readonly history: () => RunHistory;
+  readonly paths: { readonly database: string; readonly backups: string };
+  readonly retention: () => RetentionPolicy;
+  readonly lockWaitMs: number;
+  readonly job: (
+    request: JobMap['restore']['request'],
+    options: Omit<JobOptions, 'environment'>,
+  ) => Promise<JobMap['restore']['result']>;
+  readonly log: Log;
+  readonly now: () => Date;
+}
+
+export type RestoreOptions = NonNullable<Parameters<BackupServicePort['restore']>[1]>;
+type RestoreMode = NonNullable<RestoreOptions['mode']>;
+
+interface RestoreSource {
+  readonly name: string;
+  readonly sha256: string | null;
+  /** Null for a backup that is fetched first. */
+  readonly path: string | null;
+}
+
+const UNDO_DAYS = 30;
+const DAY_MS = 86_400_000;
+
+/** How long the steps take, in percent of the whole. */
+const over = { check: 20, safety: 40, place: 25, prove: 15 };
+const weights = { file: { check: 40, place: 40, prove: 20 }, online: over, offline: over };
+const fetchOver = { fetch: 60, check: 8, safety: 16, place: 10, prove: 6 };
+const weightsFromS3 = { file: { fetch: 85, check: 14, place: 1 }, online: fetchOver, offline: fetchOver };
+
+export class Restores {
+  readonly #options: RestoresOptions;
+
+  constructor(options: RestoresOptions) {
+    this.#options = options;
+  }
+
+  /** @param filename a backup's name, or the path of any SQLite file. */
+  async restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
+    const { backups, runs } = this.#options;
+    const { name, sha256, path } = await this.#source(filename, options.from);
+    const mode = options.mode ?? 'online';
+    const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
+    const begin = (steps: RunWeights) => {
+      const run = runs.begin({ kind, user: options.user ?? null, backup: name, weights: steps });
+      run.listen(options.onProgress);
+      return run;
+    };
+    const place = (run: ActiveRun, source: string) =>
+      this.#place(run, { name, sha256, path: source }, { ...options, mode, to });
+    if (path !== null) return await runs.inLine(() => place(begin(weights[mode]), path));
+
+    const { identity } = options;
+    const run = begin(weightsFromS3[mode]);
+    try {
+      const offsite = backups.requireOffsite();
+      if (to === null) {
+        const fetchHere = (given: FetchOptions) => offsite.fetchHere(name, { ...given, identity });
+        const fetched = await runs.fetching(run, fetchHere);
+        return await runs.inLine(() => place(run, fetched));
+      }
+      const fetchTo = (given: FetchOptions) => offsite.fetchTo(name, resolve(to), { ...given, identity });
+      await runs.fetching(run, fetchTo, 'all steps');
+      return this.#restored(run, { path: to, mode: 'file', safetyBackup: null, setAside: null }, name);
+    } catch (error) {
+      throw this.#failed(run, name, error);
+    }
+  }
+
+  /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
+  async undo(options: RestoreOptions): Promise<RestoreResult> {
+    const undo = this.undoable(await this.#options.backups.everywhere(), this.lastRestore());
+    if (undo) return await this.restore('undo', undo.filename, options);
+    throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
+      hint: `A safety backup is kept for ${UNDO_DAYS} days after each restore; list the backups to see what is there.`,
+    });
+  }
+
+  undoable(backups: readonly KnownBackup[], lastRestore: Run | null): Status['undo'] {
+    if (lastRestore?.result !== 'success') return null;
+    const safety = backups.find((backup) => backup.manifest?.trigger === 'safety');
+    // The safety backup of that restore was made while it ran; an older one would undo another restore.
+    if (!safety || safety.createdAt < lastRestore.startedAt || safety.createdAt > lastRestore.endedAt) return null;
+    if (this.#options.now().getTime() - safety.createdAt.getTime() > UNDO_DAYS * DAY_MS) return null;
+    return { filename: safety.name, restored: lastRestore.backup ?? '', at: lastRestore.endedAt };
+  }
+
+  lastRestore(): Run | null {
+    const history = this.#options.history();
+    const newest = (['restore', 'undo'] as const).flatMap((kind) =>
+      history.list({ limit: 1, kind, result: 'success' }),
+    );
+    return newest.sort((a, b) => b.endedAt.getTime() - a.endedAt.getTime())[0] ?? null;
+  }
+
+  /** In line: nothing else changes the database or the folder meanwhile. */
+  async #place(
+    run: ActiveRun,
+    source: RestoreSource & { readonly path: string },
+    options: Pick<RestoreOptions, 'expected' | 'user'> & { readonly mode: RestoreMode; readonly to: string | null },
+  ): Promise<RestoreResult> {
+    const { runs, paths } = this.#options;
+    runs.active = run;
+    try {
+      const restored = await this.#options.job(
+        {
+          kind: 'restore',
+          source: source.path,
+          sourceName: source.name,
+          sha256: source.sha256,
+          databasePath: paths.database,
+          folder: paths.backups,
+          mode: options.mode,
+          to: options.to,
+          expected: options.expected || null,
+          user: options.user ?? null,
+          retention: this.#options.retention(),
+          lockWaitMs: this.#options.lockWaitMs,
+        },
+        { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
+      );
+      runs.active = null;
+      return this.#restored(run, restored, source.name);
+    } catch (error) {
+      runs.active = null;
+      throw this.#failed(run, source.name, error);
+    }
+  }
+
+  #restored(run: ActiveRun, restored: Restored, backup: string): RestoreResult {
+    const report = run.end({ result: 'success', backup });
+    if (restored.mode !== 'file') this.#options.runs.record(report);
+    const safety = restored.safetyBackup ? ` What was there before is in ${restored.safetyBackup}.` : '';
+    const aside = restored.setAside ? ` The old files were moved to ${restored.setAside}.` : '';
+    this.#options.log('info', `Restored: ${backup} (${restored.mode}).${safety}${aside}`);
+    const { mode, path, safetyBackup } = restored;
+    return { success: true, backup, mode, path, safetyBackup, report };
+  }
+
+  /** Recorded once, at the step where it failed. */
+  #failed(run: ActiveRun, backup: string, error: unknown): BackupError {
+    const known = BackupError.from(error);
+    if (run.hasEnded) return known;
+    this.#options.log('error', `Restore failed: ${known.message}. ${known.hint}`);
+    this.#options.runs.record(
+      run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup, error: known }),
+    );
+    return known;
+  }
+
+  async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
+    const { backups } = this.#options;
+    if (!isBackupName(filename) && existsSync(filename))
+      return { name: basename(filename), path: resolve(filename), sha256: null };
+    const backup = await backups.find(filename, from);
+    const sha256 = backup.manifest?.database.sha256 ?? null;
+    return { name: backup.name, sha256, path: isHere(backup) ? await backups.path(backup) : null };
+  }
+
+  /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */
+  #restoredName(): string {
+    const { database } = this.#options.paths;
+    const stem = basename(database).replace(/\.[^.]*$/, '');
+    return join(dirname(database), nameBackup(this.#options.now()).replace('backup-', `${stem}.restored-`));
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * The runs of one service: which of them is going, what waits in line, and their records. Runs that change something
+ * follow each other in the line; what is fetched from S3 goes on beside it and holds up no backup.
+ */
+import type { JobEvent } from '../engine/jobs/protocol.ts';
+import { ActiveRun, type RunOptions } from './active-run.ts';
+import type { Run, ServiceEvent } from './model.ts';
+import type { FetchOptions } from './offsite.ts';
+import type { RunHistory } from './run-history.ts';
+
+export type RunWeights = RunOptions['weights'];
+
+export interface RunsOptions {
+  readonly now: () => Date;
+  readonly history: () => RunHistory;
+  readonly emit: (event: ServiceEvent) => void;
+}
+
+export class Runs {
+  /** The one that changes something. */
+  active: ActiveRun | null = null;
+  readonly #options: RunsOptions;
+  readonly #fetching = new Set<ActiveRun>();
+  #lastInLine: Promise<unknown> = Promise.resolve();
+
+  constructor(options: RunsOptions) {
+    this.#options = options;
+  }
+
+  /** What is shown as going: what changes something comes first. */
+  get shown(): ActiveRun | null {
+    return this.active ?? [...this.#fetching][0] ?? null;
+  }
+
+  begin(options: Omit<RunOptions, 'now' | 'onProgress' | 'trigger' | 'plannedAt'> & Partial<RunOptions>): ActiveRun {
+    const { now, emit } = this.#options;
+    return new ActiveRun({
+      trigger: 'manual',
+      plannedAt: null,
+      ...options,
+      now,
+      onProgress: (run) => emit({ type: 'progress', run }),
+    });
+  }
+
+  record(run: Run): void {
+    const { history, emit } = this.#options;
+    history().add(run);
+    emit({ type: 'run', run });
+    emit({ type: 'status' });
+  }
+
+  inLine<Result>(story: () => Promise<Result>): Promise<Result> {
+    const result = this.#lastInLine.then(story);
+    this.#lastInLine = result.catch(() => {});
+    return result;
+  }
+
+  /** Resolves when all that is in line now has ended. */
+  async idle(): Promise<void> {
+    await this.#lastInLine;
+  }
+
+  /** The step `fetch` of a run. What the job does behind the download is shown only where the run has no other steps. */
+  async fetching<Result>(
+    run: ActiveRun,
+    fetch: (options: Pick<FetchOptions, 'signal' | 'onEvent'>) => Promise<Result>,
+    shown: 'fetch' | 'all steps' = 'fetch',
+  ): Promise<Result> {
+    let isHeard = true;
+    const onEvent = (event: JobEvent) => {
+      if (event.type === 'step') isHeard = event.name === 'fetch' || shown === 'all steps';
+      if (isHeard) run.hear(event);
+    };
+    this.#fetching.add(run);
+    try {
+      run.hear({ type: 'step', name: 'fetch' });
+      return await fetch({ signal: run.abort.signal, onEvent });
+    } finally {
+      this.#fetching.delete(run);
+    }
+  }
+}
