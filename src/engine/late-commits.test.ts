@@ -63,7 +63,13 @@ test('what was committed after the safety backup, exactly that, is added to it',
   expect([merged?.name, others]).toEqual([name, []]);
   expect(merged?.fault).toBeNull();
   expect(merged?.manifest).toEqual(
-    expect.objectContaining({ trigger: 'safety', user: 'ada', note: before?.note ?? '', sequence: 2, stamp: null }),
+    expect.objectContaining({
+      trigger: 'safety',
+      user: 'ada',
+      note: before?.note ?? '',
+      sequence: (before?.sequence ?? 0) + 1,
+      stamp: null,
+    }),
   );
   expect(merged?.manifest?.createdAt).toBe(replacedAt.toISOString());
   expect(merged?.manifest?.copy).toEqual(before?.copy ?? null);
