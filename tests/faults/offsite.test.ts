@@ -1,7 +1,7 @@
 /** Backups that come back from S3: on an empty machine, after cuts and kills, and what is refused on the way. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -109,12 +109,14 @@ async function* one(content: string | Uint8Array) {
 async function cli(
   argv: string,
   environment: Record<string, string> = s3Variables(),
+  onStarted: (child: ChildProcess) => void = () => {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const child = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', cliPath, ...argv.split(' ')], {
     cwd: folder,
     env: { PATH: process.env['PATH'] ?? '', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  onStarted(child);
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
@@ -283,6 +285,23 @@ test('a killed download goes on behind its last byte; of another object it begin
   expect((await cli('restore latest --from s3 --to anew.sqlite')).code).toBe(0);
   expect(rangesAsked()).toEqual(['all']);
   expect(judgeBank(join(folder, 'anew.sqlite')).complaint).toBeNull();
+});
+
+test('an interrupt ends the command, and the next one goes on behind the last byte', async () => {
+  await backUp();
+  loseEverything();
+  server.faults.push({ match: /GET .*\.sqlite\?x-id=GetObject/, effect: { stallAfterBytes: 6 * MIB }, times: 1 });
+  const staged = () => filesLeft().find((file) => file.endsWith('.part'));
+  const haveBytes = () => statSync(join(folder, staged() ?? '.')).size;
+  const interrupted = await cli('restore latest --from s3 --to back.sqlite', s3Variables(), async (child) => {
+    while (!staged() || haveBytes() < 5 * MIB) await Bun.sleep(20);
+    child.kill('SIGINT');
+  });
+  expect([interrupted.code, existsSync(join(folder, 'back.sqlite'))]).toEqual([130, false]);
+  const kept = haveBytes();
+  server.requests.length = 0;
+  expect((await cli('restore latest --from s3 --to back.sqlite')).code).toBe(0);
+  expect(rangesAsked()).toEqual([`bytes=${kept}-`]);
 });
 
 test('a first half that a power cut spoiled is found by the digest, and everything is downloaded once more', async () => {
