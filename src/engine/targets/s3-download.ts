@@ -4,6 +4,7 @@
  * that ends early without an error counts as cut: the caller never sees a short object.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type * as Sdk from '@aws-sdk/client-s3';
 import { BackupError } from '../errors.ts';
 import { aborted, type GetOptions, throwIfAborted } from './object-store.ts';
 import type { S3Connection } from './s3-connection.ts';
@@ -33,31 +34,37 @@ export async function* downloadFromS3(
       position === 0 && end === undefined ? undefined : `bytes=${position}-${end === undefined ? '' : end - 1}`;
     const input = { Bucket: place.bucket, Key: remoteKey, Range: range, IfMatch: etag };
     const startedAt = position;
-    let brokenBy: unknown;
+    let answer: Sdk.GetObjectCommandOutput;
     try {
-      const answer = await connection.send((client, sdk, http) => client.send(new sdk.GetObjectCommand(input), http), {
+      answer = await connection.send((client, sdk, http) => client.send(new sdk.GetObjectCommand(input), http), {
         signal,
         rawErrors: true,
       });
-      if (!answer.ETag) throw notS3(place);
-      const served = servedRange(answer.ContentRange, answer.ContentLength);
-      if (served === null || served.from !== position) throw ignoredRange(key, place.host);
-      etag ??= answer.ETag;
-      end = served.end;
+    } catch (error) {
+      if (signal?.aborted) throw aborted(signal.reason);
+      if (factsOf(error).status === 416 && etag === undefined) return;
+      // The tries and the waits of the SDK are behind it.
+      throw s3Error(error, place, key);
+    }
+    if (!answer.ETag) throw notS3(place);
+    const served = servedRange(answer.ContentRange, answer.ContentLength);
+    if (served === null || served.from !== position) throw ignoredRange(key, place.host);
+    etag ??= answer.ETag;
+    end = served.end;
+    let brokenBy: unknown;
+    try {
       // On a server the SDK's body is a Node stream; its type also names what browsers get.
       for await (const chunk of answer.Body as AsyncIterable<Uint8Array>) {
         position += chunk.length;
         yield chunk;
         throwIfAborted(signal);
       }
-      if (position === end) return;
-      if (position > end) throw ignoredRange(key, place.host);
     } catch (error) {
       if (signal?.aborted) throw aborted(signal.reason);
-      if (factsOf(error).status === 416 && etag === undefined) return;
       if (!isBrokenConnection(error)) throw s3Error(error, place, key);
       brokenBy = error;
     }
+    if (position > end) throw ignoredRange(key, place.host);
     if (position === end) return;
     fruitlessCuts = position > startedAt ? 0 : fruitlessCuts + 1;
     if (fruitlessCuts >= mostFruitlessCuts) throw s3Error(brokenBy ?? cutShort(), place, key);

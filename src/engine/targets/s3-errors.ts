@@ -188,6 +188,8 @@ function deniedHint(name: string, { prefix }: S3Place): string {
   if (name === 'SecondLevelDomainForbidden')
     return 'This server wants the bucket in its host name: set S3_FORCE_PATH_STYLE=false.';
   if (name === 'SignatureDoesNotMatch') return 'The secret does not belong to this key: check S3_SECRET_KEY.';
+  if (name === 'UserSuspended')
+    return 'The user of this key is suspended: ask who runs the server, or use another key.';
   return `The key needs PutObject, GetObject, ListBucket and DeleteObject on "${prefix === '' ? '*' : `${prefix}/*`}"; check S3_ACCESS_KEY and S3_SECRET_KEY.`;
 }
 
