@@ -35,3 +35,11 @@ export const stepWords: Record<Step['name'], string> = {
 };
 
 export const targetWords = { local: 'Local', s3: 'S3' } as const;
+
+/** How a copy is sealed; nothing is said of a plain one. */
+export const sealingWords = {
+  plain: undefined,
+  zstd: 'Compressed with zstd',
+  age: 'Encrypted with age',
+  'zstd+age': 'Compressed with zstd, encrypted with age',
+} as const;
