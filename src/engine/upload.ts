@@ -25,7 +25,7 @@ import { listByBackup, listRemote, readRemoteManifest, toListing } from './catal
 import { BackupError } from './errors.ts';
 import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
 import { pruneRemote, removeKeys } from './prune-remote.ts';
-import { getBytes, isNotThere, type ObjectStore } from './targets/object-store.ts';
+import { getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store, type S3Store } from './targets/s3-store.ts';
 
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
@@ -76,11 +76,16 @@ async function place(
   const options = { signal: context.signal };
   const file = artifactName(backup.name, sealing);
   const hash = createHash('sha256');
-  const { sizeBytes } = await store.put(file, digested(seal(fileStream(backup, context), sealing), hash), {
-    ...options,
-    sizeBytes: sealedBytesMax(backup.sizeBytes, sealing),
-    contentType: file === backup.name ? 'application/vnd.sqlite3' : 'application/octet-stream',
-  });
+  const sealed = digested(seal(fileStream(backup, context), sealing), hash);
+  const contentType = file === backup.name ? 'application/vnd.sqlite3' : 'application/octet-stream';
+  const bound = { sizeBytes: sealedBytesMax(backup.sizeBytes, sealing) };
+  const { sizeBytes } = await store
+    .put(file, sealed, { ...options, ...bound, contentType })
+    .catch(async (error: unknown) => {
+      // Stored, but without the encryption or the lock asked for: it must not stay, and no manifest names it.
+      if (isPermanent(error)) await store.delete(file, options).catch(() => {});
+      throw error;
+    });
   const artifact = { file, sizeBytes, sha256: hash.digest('hex'), ...sealOf(sealing) };
   const manifest: Manifest = { ...backup.manifest, artifact };
   await checkForm(store, manifest, context);

@@ -360,6 +360,11 @@ describe('s3 store', () => {
       await fails('S3_FAILED', lost.head('key'));
       await fails('S3_FAILED', textOf(lost, 'key'));
       await fails('S3_FAILED', keysOf(lost));
+      await fails('S3_FAILED', lost.delete('key'));
+      expect((await lost.deleteMany(['one', 'two'])).map(({ key, error }) => [key, error.code])).toEqual([
+        ['one', 'S3_FAILED'],
+        ['two', 'S3_FAILED'],
+      ]);
       const encrypted = createS3Store(s3Options({ endpoint: `https://${host}`, maxAttempts: 1 }));
       expect((await fails('S3_UNREACHABLE', encrypted.head('key'))).message).toContain('does not speak TLS');
     } finally {
@@ -386,11 +391,34 @@ describe('s3 store', () => {
     expect(await keysOf(store)).toEqual(['second']);
   });
 
-  test('part sizes grow with the object', () => {
+  test('a bulk delete that refuses some keys, or forgets them, names those', async () => {
+    const body = `<?xml version="1.0" encoding="UTF-8"?><DeleteResult><Deleted><Key>PREFIX/gone</Key></Deleted>
+      <Error><Key>PREFIX/kept</Key><Code>AccessDenied</Code><Message>locked</Message></Error></DeleteResult>`;
+    const options = s3Options();
+    const judged = createS3Store(options);
+    server.faults.push({ match: /^POST .*delete/, effect: { body: body.replaceAll('PREFIX', options.prefix) } });
+    const failures = await judged.deleteMany(['gone', 'kept', 'forgotten']);
+    expect(failures.map(({ key, error }) => [key, error.code])).toEqual([
+      ['kept', 'S3_DENIED'],
+      ['forgotten', 'S3_FAILED'],
+    ]);
+    judged.close();
+  });
+
+  test('part sizes grow with the object, up to the 5 TiB that S3 keeps under one name', () => {
+    const GiB = 1024 * MiB;
+    const TiB = 1024 * GiB;
     expect(partBytesFor(undefined)).toBe(8 * MiB);
-    expect(partBytesFor(70 * 1024 * MiB)).toBe(8 * MiB);
-    for (const sizeBytes of [100 * 1024 * MiB, 5 * 1024 ** 2 * MiB])
-      expect(Math.ceil(sizeBytes / partBytesFor(sizeBytes))).toBeLessThanOrEqual(10_000);
+    expect(partBytesFor(80_000 * MiB)).toBe(8 * MiB);
+    expect(partBytesFor(80_000 * MiB + 1)).toBe(9 * MiB);
+    expect(partBytesFor(5 * TiB)).toBe(525 * MiB);
+    for (let sizeBytes = 1; sizeBytes <= 5 * TiB; sizeBytes = sizeBytes * 1.7 + 1) {
+      const partBytes = partBytesFor(Math.floor(sizeBytes));
+      expect(Math.ceil(sizeBytes / partBytes)).toBeLessThanOrEqual(10_000);
+      // The largest that S3 takes, and no larger than needed.
+      expect(partBytes).toBeLessThanOrEqual(5 * GiB);
+      expect(partBytes === 8 * MiB || sizeBytes > (partBytes - MiB) * 10_000).toBe(true);
+    }
   });
 
   test('settings that cannot work are refused at once', () => {

@@ -13,6 +13,7 @@ import {
   aborted,
   type DeleteFailure,
   getBytes,
+  isNotThere,
   type ObjectHead,
   type ObjectStore,
   throwIfAborted,
@@ -82,7 +83,10 @@ export function createS3Store(options: S3Options): S3Store {
     bucketIsKnown = true;
   }
 
-  /** An object that is not kept as it was asked for is removed, or at least not taken for stored. */
+  /**
+   * An object that is not kept as it was asked for is not taken for stored. It is left to the caller: it may have taken
+   * the place of another one.
+   */
   async function confirmStoredAs(key: string, signal: AbortSignal | undefined): Promise<void> {
     const { storedAs } = connection;
     const object = { Bucket, Key: remote(key) };
@@ -99,20 +103,20 @@ export function createS3Store(options: S3Options): S3Store {
       );
       fault = faultOf(storedAs, await look(), now);
     }
-    if (fault === null) return;
-    await deleteOne(key, signal);
-    throw notStoredAs(fault, key, place);
+    if (fault !== null) throw notStoredAs(fault, key, place);
   }
 
   async function deleteOne(key: string, signal: AbortSignal | undefined): Promise<void> {
     const Key = remote(key);
     try {
-      await connection.send((client, sdk, http) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key }), http), {
-        key,
-        signal,
-      });
+      const { $metadata } = await connection.send(
+        (client, sdk, http) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key }), http),
+        { key, signal },
+      );
+      // S3 answers 204. A web page says 200 to everything; a server that does so too must show that it is gone.
+      if ($metadata.httpStatusCode !== 204 && (await store.head(key, { signal })) !== null) throw stillThere(key);
     } catch (error) {
-      if (!(error instanceof BackupError) || error.code !== 'GONE') throw error;
+      if (!isNotThere(error)) throw error;
     }
   }
 
@@ -123,17 +127,18 @@ export function createS3Store(options: S3Options): S3Store {
   ): Promise<readonly DeleteFailure[] | null> {
     const Objects = keys.map((key) => ({ Key: remote(key) }));
     try {
-      const answer = await connection.send(
-        (client, sdk, http) =>
-          client.send(new sdk.DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } }), http),
+      const { Deleted = [], Errors = [] } = await connection.send(
+        (client, sdk, http) => client.send(new sdk.DeleteObjectsCommand({ Bucket, Delete: { Objects } }), http),
         { signal, rawErrors: true },
       );
-      return (answer.Errors ?? [])
-        .filter(({ Code }) => Code !== 'NoSuchKey')
-        .map(({ Key, Code }) => {
-          const key = (Key ?? '').slice(keyBefore.length);
-          return { key, error: refusedDelete(key, Code) };
-        });
+      // What is not named as deleted is not taken for it: some answers are no answers.
+      const deleted = new Set(Deleted.map(({ Key }) => Key));
+      const refused = new Map(Errors.map(({ Key, Code }) => [Key, Code]));
+      return keys.flatMap((key) => {
+        const code = refused.get(remote(key));
+        if (code === 'NoSuchKey' || (code === undefined && deleted.has(remote(key)))) return [];
+        return [{ key, error: refused.has(remote(key)) ? refusedDelete(key, code) : stillThere(key) }];
+      });
     } catch (error) {
       const { name, status } = factsOf(error);
       // Ceph 16 asks for rights on the whole bucket here, so a key that may only delete below its prefix gets a 403.
@@ -145,6 +150,12 @@ export function createS3Store(options: S3Options): S3Store {
   function refusedDelete(key: string, code = 'without a reason'): BackupError {
     const status = code === 'AccessDenied' ? 403 : 500;
     return s3Error({ name: code, $metadata: { httpStatusCode: status } }, place, key);
+  }
+
+  function stillThere(key: string): BackupError {
+    return new BackupError('S3_FAILED', `${place.host} did not confirm that it deleted "${key}"`, {
+      hint: 'It may still be there; it is tried again.',
+    });
   }
 
   async function deleteSingly(
@@ -170,7 +181,7 @@ export function createS3Store(options: S3Options): S3Store {
     return Buffer.compare(stored, bytes) === 0;
   }
 
-  return {
+  const store: S3Store = {
     place: describePlace(place),
 
     get,
@@ -319,6 +330,7 @@ export function createS3Store(options: S3Options): S3Store {
       connection.close();
     },
   };
+  return store;
 }
 
 const longestPresignSeconds = 7 * 24 * 3600;

@@ -85,7 +85,7 @@ export function faultOf(
 export function notStoredAs(fault: 'not encrypted' | 'not locked', key: string, place: S3Place): BackupError {
   return fault === 'not encrypted'
     ? new BackupError('UNSUPPORTED', `${describePlace(place)} stored "${key}" without the encryption asked for`, {
-        hint: 'It was removed again. This server does not know BACKUP_S3_SSE: leave it out, or seal the copies yourself with BACKUP_ENCRYPTION_RECIPIENT.',
+        hint: 'This server does not know BACKUP_S3_SSE: leave it out, or seal the copies yourself with BACKUP_ENCRYPTION_RECIPIENT.',
       })
     : new BackupError('UNSUPPORTED', `${describePlace(place)} stored "${key}" without the lock asked for`, {
         hint: 'BACKUP_S3_OBJECT_LOCK_DAYS needs a server that knows object lock, a bucket made with it, and a key with PutObjectRetention and GetObjectRetention.',
