@@ -120,12 +120,17 @@ export function backupTable(backups: readonly BackupItem[]): string {
     backup.filename,
     sizeText(backup.size),
     backup.verification.state,
-    backup.placements.map(({ target, status }) => (status === 'stored' ? target : `${target} ${status}`)).join(', '),
+    backup.placements.map(placementText).join(', '),
     [backup.foreign && 'foreign', backup.pinned && 'pinned', backup.safety && 'safety', backup.note]
       .filter(Boolean)
       .join(', '),
   ]);
   return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS'], rows);
+}
+
+function placementText({ target, status, sealing = 'plain' }: BackupItem['placements'][number]): string {
+  if (status !== 'stored') return `${target} ${status}`;
+  return sealing === 'plain' ? target : `${target} (${sealing})`;
 }
 
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -189,6 +189,7 @@ test('a sealed backup comes back with the identity file, and without it says whi
   writeFileSync(join(folder, 'key.txt'), `# created: today\n# public key: ${recipient}\n${identity}\n`);
   writeFileSync(join(folder, 'other.txt'), `${await generateIdentity()}\n`);
 
+  expect((await cli('list --target s3')).stdout).toContain('s3 (zstd+age)');
   server.requests.length = 0;
   const without = await cli('restore latest --from s3 --to back.sqlite');
   expect(without.code).toBe(2);
@@ -396,7 +397,7 @@ test('a listing of many backups comes whole, newest first, and holds no page up'
   const name = await backUp();
   const bytes = await getBytes(store, `${name}.json`, { limitBytes: MIB });
   const manifest = parseManifest(new TextDecoder().decode(bytes), name);
-  const many = Array.from({ length: 300 }, (_, index) => {
+  const many = Array.from({ length: 600 }, (_, index) => {
     const old = `${new Date(Date.UTC(2001, 0, 1, index)).toISOString().replaceAll(':', '-').replace('.', '-')}`;
     const artifact = { ...manifest.artifact, file: `backup-${old}.sqlite`, sizeBytes: 1 };
     return { ...manifest, name: `backup-${old}.sqlite`, sequence: index + 1, note: 'x'.repeat(2_000), artifact };
@@ -417,8 +418,8 @@ test('a listing of many backups comes whole, newest first, and holds no page up'
   server.faults.push({ match: /./, effect: 'stall' });
   const listing = service.getBackups({ target: 's3' }).catch(() => {});
   const startedMs = performance.now();
-  expect((await service.getBackups()).length).toBe(301);
-  expect((await service.getStatus()).s3.stored).toBe(301);
+  expect((await service.getBackups()).length).toBe(601);
+  expect((await service.getStatus()).s3.stored).toBe(601);
   expect(performance.now() - startedMs).toBeLessThan(1_000);
   await service.stop();
   await listing;

@@ -12,7 +12,7 @@ import { makeBackup } from '../backup.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import { LOCK_FILE } from '../catalog/artifact.ts';
 import { join } from 'node:path';
-import { BackupError } from '../errors.ts';
+import { BackupError, errnoCode } from '../errors.ts';
 import { fetchBackup } from '../fetch.ts';
 import { prune } from '../prune.ts';
 import { changeRemote, listRemoteBackups, removeRemote } from '../remote.ts';
@@ -100,12 +100,22 @@ async function pruneFolder(request: PruneRequest): Promise<unknown> {
   return { removed: await prune(new Catalog(request.folder), request.retention, context) };
 }
 
+/** A parent that reads nothing for so long is as good as gone. */
+const SEND_WAIT_MAX_MS = 60_000;
+const SEND_RETRY_MS = 5;
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+/** All of a line, also of a long one: the pipe takes a part at a time, and none while the parent does not read. */
 function send(message: JobMessage): void {
-  try {
-    // A pipe may take less than all of a long line.
-    for (let rest = Buffer.from(`${JSON.stringify(message)}\n`); rest.length > 0;)
+  let rest = Buffer.from(`${JSON.stringify(message)}\n`);
+  for (let waitedMs = 0; rest.length > 0 && waitedMs < SEND_WAIT_MAX_MS;) {
+    try {
       rest = rest.subarray(writeSync(1, rest));
-  } catch {
-    // The parent is gone; the signal above ends the story.
+    } catch (error) {
+      // The parent is gone; the signal above ends the story.
+      if (errnoCode(error) !== 'EAGAIN') return;
+      Atomics.wait(sleeper, 0, 0, SEND_RETRY_MS);
+      waitedMs += SEND_RETRY_MS;
+    }
   }
 }

@@ -45,7 +45,8 @@ export async function runJob<Kind extends JobKind>(
   child.stdin.write(`${JSON.stringify(request)}\n`);
   const lines = createInterface({ input: child.stdout });
   lines.on('line', (line) => {
-    const message = JSON.parse(line) as JobMessage; // our own child wrote it
+    const message = parseMessage(line);
+    if (message === null) return;
     if (message.type === 'result' || message.type === 'error') answer = message;
     else options.onEvent?.(message);
   });
@@ -79,6 +80,15 @@ const runtimeArguments = onBun ? ['--config=/dev/null', '--no-env-file'] : ['--d
 const jobPath = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './job-main.ts' : './job-main.js', import.meta.url),
 );
+
+/** Null for the half of a line that a killed child leaves: its exit says that it died. */
+function parseMessage(line: string): JobMessage | null {
+  try {
+    return JSON.parse(line) as JobMessage; // our own child wrote it
+  } catch {
+    return null;
+  }
+}
 
 function died(how: string, complaint: string): BackupError {
   return new BackupError('JOB_DIED', `the job ended without an answer (${how})`, {
