@@ -1,7 +1,7 @@
 /** Backups that come back from S3: on an empty machine, after cuts and kills, and what is refused on the way. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { formatManifest, type Manifest, parseManifest } from '../../src/engine/catalog/manifest.ts';
 import type { FetchRequest, JobMessage } from '../../src/engine/jobs/protocol.ts';
+import { runJob } from '../../src/engine/jobs/run-job.ts';
 import { getBytes } from '../../src/engine/targets/object-store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
@@ -393,6 +394,13 @@ test('a listing reads each manifest once', async () => {
   expect([newest?.note, manifestsRead()]).toEqual(['changed by hand', 1]);
 });
 
+function killOwnJobs(): void {
+  const children = spawnSync('ps', ['--ppid', String(process.pid), '-o', 'pid=,args='])
+    .stdout.toString()
+    .split('\n');
+  for (const line of children) if (line.includes('job-main')) process.kill(Number.parseInt(line, 10), 'SIGKILL');
+}
+
 test('a listing of many backups comes whole, newest first, and holds no page up', async () => {
   const name = await backUp();
   const bytes = await getBytes(store, `${name}.json`, { limitBytes: MIB });
@@ -413,6 +421,17 @@ test('a listing of many backups comes whole, newest first, and holds no page up'
   const { service } = opened;
   const listed = await service.getBackups({ target: 's3' });
   expect(listed.map(({ filename }) => filename)).toEqual([name, ...many.map((other) => other.name).reverse()]);
+
+  // A job that is killed in the middle of its long answer has died, and nothing else has.
+  server.requests.length = 0;
+  const request = { kind: 'list-remote', prefix: PREFIX, s3: { ...server, bucket: BUCKET }, known: [] } as const;
+  const torn = refusal(() => runJob<'list-remote'>(request, { environment: { PATH: process.env['PATH'] ?? '' } }));
+  while (server.requests.filter(({ url, status }) => url.includes('.json?') && status === 200).length < 601)
+    await Bun.sleep(10);
+  // We read nothing meanwhile, so the job waits with half of its line written.
+  Bun.sleepSync(2_000);
+  killOwnJobs();
+  expect((await torn).code).toBe('JOB_DIED');
 
   // S3 stands still: what is known answers.
   server.faults.push({ match: /./, effect: 'stall' });
