@@ -559,7 +559,7 @@ test('what retention can not remove is told by name, and the upload counts', asy
   );
   server.faults.length = 0;
   // As a locked bucket does it: the deletion is answered well, and the object is there.
-  server.faults.push({ match: /DELETE/, effect: { body: '' } });
+  server.faults.push({ match: /DELETE/, effect: { status: 204 } });
   expect((await opened.service.performBackup()).s3Uploaded).toBe(true);
   expect(opened.lines).toContainEqual(expect.stringContaining(`${first} is still in bucket "my-backups"`));
   expect((await opened.service.getStatus()).s3).toMatchObject({ waiting: 0, error: null });
