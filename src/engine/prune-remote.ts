@@ -11,7 +11,7 @@ import { momentOf, type RemoteEntry } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
 import type { StoryContext, Survivor } from './jobs/protocol.ts';
 import { planRetention, type RetentionPolicy } from './retention.ts';
-import { isPermanent, type ObjectStore } from './targets/object-store.ts';
+import type { ObjectStore } from './targets/object-store.ts';
 
 export interface PrunedRemote {
   readonly removed: readonly string[];
@@ -44,7 +44,7 @@ export async function pruneRemote(
       if (known.code === 'ABORTED') throw known;
       survived.push({ name: backup.name, reason: known.message });
       // A server that does not answer will not do so for the next one.
-      if (known.code !== 'S3_MISMATCH' && !isPermanent(known)) break;
+      if (known.code === 'S3_UNREACHABLE') break;
     }
   }
   return { removed, survived };

@@ -5,8 +5,8 @@
  *
  * The manifest there says how its own artifact is sealed, so settings may change: what is stored stays as it is.
  */
-import { createReadStream } from 'node:fs';
 import { createHash, type Hash } from 'node:crypto';
+import { open } from 'node:fs/promises';
 import {
   artifactName,
   FORM_BYTES,
@@ -29,6 +29,7 @@ import { getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/o
 import { createS3Store, type S3Store } from './targets/s3-store.ts';
 
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
 /** An unfinished upload that is older was left by a job that was killed. */
 const UNFINISHED_MAX_MS = 24 * 3_600_000;
 
@@ -138,11 +139,17 @@ type VerifiedBackup = Backup & { readonly manifest: Manifest };
 /** The file's bytes, refused at their end when they are not what was verified: the upload is then abandoned. */
 async function* fileStream(backup: VerifiedBackup, context: StoryContext): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256');
+  // One buffer, used again: those of a read stream would lie about until they are collected.
+  const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  await using file = await open(backup.path);
   let done = 0;
   let told = 0;
-  for await (const chunk of createReadStream(backup.path, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>) {
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length);
+    if (bytesRead === 0) break;
+    const chunk = buffer.subarray(0, bytesRead);
     hash.update(chunk);
-    done += chunk.length;
+    done += bytesRead;
     if (done - told >= PROGRESS_EVERY_BYTES) {
       told = done;
       context.onEvent({ type: 'bytes', done, total: backup.sizeBytes });

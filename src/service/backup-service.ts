@@ -18,6 +18,7 @@ import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sql
 import type { ActiveRun } from './active-run.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
+import type { FetchOptions } from './downloads.ts';
 import { formatSize, type Log } from './log.ts';
 import type {
   BackupConfig,
@@ -36,7 +37,7 @@ import type {
   TargetName,
   TargetReport,
 } from './model.ts';
-import { type FetchOptions, Offsite, type S3Target } from './offsite.ts';
+import { Offsite, type S3Target } from './offsite.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { toRestorePlan } from './restore-plan.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
@@ -309,7 +310,7 @@ export class BackupService implements BackupServicePort {
     try {
       const { identity } = options;
       const fetchAnew = (given: FetchOptions) =>
-        this.#backups.requireOffsite().fetchHere(filename, { ...given, identity, anew: true });
+        this.#backups.requireOffsite().downloads.fetchHere(filename, { ...given, identity, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
       await this.#job<'verify'>({ kind: 'verify', path, method, sha256 }, { onEvent: (event) => run.hear(event) });

@@ -9,7 +9,8 @@ import type { RemoteBackup } from '../engine/catalog/remote-catalog.ts';
 import { BackupError } from '../engine/errors.ts';
 import { isHere, type KnownBackup, toBackupItem } from './backup-item.ts';
 import type { BackupItem, TargetName } from './model.ts';
-import type { FetchOptions, Offsite } from './offsite.ts';
+import type { FetchOptions } from './downloads.ts';
+import type { Offsite } from './offsite.ts';
 import { openBackup } from './opened-backup.ts';
 import type { Runs } from './runs.ts';
 import type { FromTarget, OpenedBackup } from './service-port.ts';
@@ -126,7 +127,7 @@ export class Backups {
     const { runs } = this.#options;
     const run = runs.begin({ kind: 'verify', user, backup: name, weights: { fetch: 90, check: 10 } });
     run.listen(onProgress);
-    const fetchHere = (given: FetchOptions) => this.requireOffsite().fetchHere(name, { ...given, identity });
+    const fetchHere = (given: FetchOptions) => this.requireOffsite().downloads.fetchHere(name, { ...given, identity });
     try {
       const path = await runs.fetching(run, fetchHere, 'all steps');
       runs.record(run.end({ result: 'success', backup: name, sizeBytes }));

@@ -6,12 +6,8 @@
  * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
  * is there already is not, and a pin that was set here is set there.
  */
-import { existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { parseIdentities } from '../engine/age.ts';
 import { PLAIN, sealName, type Sealing } from '../engine/artifact.ts';
-import type { Backup, Catalog } from '../engine/catalog/catalog.ts';
-import { inOrder } from '../engine/catalog/catalog.ts';
+import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
 import type { Manifest } from '../engine/catalog/manifest.ts';
 import {
   type KnownManifest,
@@ -20,9 +16,10 @@ import {
   toRemoteBackup,
 } from '../engine/catalog/remote-catalog.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
-import type { JobEvent, JobKind, JobMap, S3Access } from '../engine/jobs/protocol.ts';
+import type { JobKind, JobMap, S3Access } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import type { RetentionPolicy } from '../engine/retention.ts';
+import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
 import { type KnownRemote, OffsiteState, type UploadState } from './offsite-state.ts';
 import { UploadQueue } from './upload-queue.ts';
@@ -48,30 +45,14 @@ export interface OffsiteOptions {
   readonly onChange: () => void;
 }
 
-export interface FetchOptions {
-  /** The text of an identity file of age. */
-  readonly identity?: string;
-  readonly signal?: AbortSignal;
-  readonly onEvent?: (event: JobEvent) => void;
-}
-
 const LIST_EVERY_MS = 15 * 60_000;
 const WAKE_MS = 30_000;
-/** Beside the backups, hidden: plain databases that came back from S3, and downloads that are not complete. */
-const FETCHED_FOLDER = '.fetched';
-/** Between the plan of a restore and the restore itself a person may go for coffee. */
-const FETCHED_KEPT_MS = 3_600_000;
-/** Beside a file that is restored from S3: the download until it is complete. */
-const STAGING_BESIDE = '.velist-backup-fetch';
-
 export class Offsite {
   readonly uploads: UploadQueue;
+  readonly downloads: Downloads;
   readonly #options: OffsiteOptions;
   readonly #state: OffsiteState;
   readonly #aborts = new Set<AbortController>();
-  readonly #fetching = new Map<string, Promise<string>>();
-  /** Whole databases that this process fetched. */
-  readonly #fetched = new Set<string>();
   /** Of `#place`; undefined until it is asked for. */
   #known: ReadonlyMap<string, KnownRemote> | undefined;
   #listedAt: Date | null = null;
@@ -89,6 +70,14 @@ export class Offsite {
     this.uploads = new UploadQueue({
       ...{ catalog, state: this.#state, now, isEnabled, onChange },
       upload: (backup) => this.#upload(backup),
+    });
+    this.downloads = new Downloads({
+      folder: catalog.folder,
+      sizeOf: (name) => this.#entries().get(name)?.manifest?.database.sizeBytes ?? null,
+      fetch: async (request, given) => {
+        const { lockWaitMs } = options;
+        await this.#job<'fetch'>({ kind: 'fetch', ...request, ...this.#access(), lockWaitMs }, given);
+      },
     });
   }
 
@@ -135,11 +124,11 @@ export class Offsite {
     clearInterval(this.#timer);
     this.#timer = undefined;
     for (const abort of this.#aborts) abort.abort();
-    await Promise.allSettled([this.uploads.stop(), this.#listing, ...this.#fetching.values()]);
+    await Promise.allSettled([this.uploads.stop(), this.downloads.idle(), this.#listing]);
   }
 
   close(): void {
-    for (const path of this.#fetched) rmSync(path, { force: true });
+    this.downloads.close();
     this.#state.close();
   }
 
@@ -254,7 +243,7 @@ export class Offsite {
   }
 
   #wake(): void {
-    this.#sweepFetched();
+    this.downloads.sweep();
     const isDue = Math.abs(this.#options.now().getTime() - this.#triedMs) >= LIST_EVERY_MS;
     if (isDue && this.#options.isEnabled()) void this.#refreshQuietly();
   }
@@ -351,41 +340,6 @@ export class Offsite {
     this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [changed], gone: [] });
   }
 
-  // ── come back ──
-
-  /** The plain database as a new file, checked all over. */
-  async fetchTo(name: string, to: string, options: FetchOptions = {}): Promise<void> {
-    await this.#fetch(name, { to, staging: join(dirname(to), STAGING_BESIDE) }, options);
-  }
-
-  /**
-   * The plain database in a hidden folder, checked all over: kept for an hour, so that a plan and its restore fetch it
-   * once. Who asks at the same time shares one job.
-   *
-   * @param options.anew prove the copy at S3 instead of taking what is here.
-   */
-  async fetchHere(name: string, options: FetchOptions & { readonly anew?: boolean } = {}): Promise<string> {
-    const folder = join(this.#options.catalog.folder, FETCHED_FOLDER);
-    const path = join(folder, name);
-    const going = this.#fetching.get(name);
-    if (going) return await going;
-    if (!options.anew && this.#isHere(path, name)) {
-      utimesSync(path, new Date(), new Date());
-      return path;
-    }
-    rmSync(path, { force: true });
-    const fetching = this.#fetch(name, { to: path, staging: folder }, options)
-      .then(() => {
-        this.#fetched.add(path);
-        // Its time is that of the download's last byte; what counts from here on is when it was asked for.
-        utimesSync(path, new Date(), new Date());
-        return path;
-      })
-      .finally(() => this.#fetching.delete(name));
-    this.#fetching.set(name, fetching);
-    return await fetching;
-  }
-
   /** What a check of the copy at S3 found. */
   recordVerification(name: string, verification: Manifest['verification']): void {
     const entry = this.#entries().get(name);
@@ -394,32 +348,6 @@ export class Offsite {
     this.#known = new Map(this.#entries()).set(name, changed);
     this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [changed], gone: [] });
     this.#options.onChange();
-  }
-
-  #isHere(path: string, name: string): boolean {
-    const sizeBytes = this.#entries().get(name)?.manifest?.database.sizeBytes;
-    return statSync(path, { throwIfNoEntry: false })?.size === sizeBytes && sizeBytes !== undefined;
-  }
-
-  async #fetch(name: string, { to, staging }: { to: string; staging: string }, options: FetchOptions): Promise<void> {
-    const { identity, signal, onEvent } = options;
-    const { lockWaitMs } = this.#options;
-    const identities = identity === undefined ? [] : parseIdentities(identity);
-    await this.#job<'fetch'>(
-      { kind: 'fetch', name, ...this.#access(), identities, staging, to, lockWaitMs },
-      { signal, onEvent },
-    );
-  }
-
-  #sweepFetched(): void {
-    const folder = join(this.#options.catalog.folder, FETCHED_FOLDER);
-    if (!existsSync(folder) || this.#fetching.size > 0) return;
-    for (const entry of readdirSync(folder)) {
-      const path = join(folder, entry);
-      const ageMs = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY);
-      // What is not complete is the download's own to clear.
-      if (entry.endsWith('.sqlite') && ageMs > FETCHED_KEPT_MS) rmSync(path, { force: true });
-    }
   }
 
   // ── what the stories need ──

@@ -14,7 +14,7 @@ import { isHere, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Log } from './log.ts';
 import type { RestoreResult, Run, Status, TargetName } from './model.ts';
-import type { FetchOptions } from './offsite.ts';
+import type { FetchOptions } from './downloads.ts';
 import type { RunHistory } from './run-history.ts';
 import type { Runs, RunWeights } from './runs.ts';
 import type { BackupServicePort } from './service-port.ts';
@@ -80,11 +80,11 @@ export class Restores {
     try {
       const offsite = backups.requireOffsite();
       if (to === null) {
-        const fetchHere = (given: FetchOptions) => offsite.fetchHere(name, { ...given, identity });
+        const fetchHere = (given: FetchOptions) => offsite.downloads.fetchHere(name, { ...given, identity });
         const fetched = await runs.fetching(run, fetchHere);
         return await runs.inLine(() => place(run, fetched));
       }
-      const fetchTo = (given: FetchOptions) => offsite.fetchTo(name, resolve(to), { ...given, identity });
+      const fetchTo = (given: FetchOptions) => offsite.downloads.fetchTo(name, resolve(to), { ...given, identity });
       await runs.fetching(run, fetchTo, 'all steps');
       return this.#restored(run, { path: to, mode: 'file', safetyBackup: null, setAside: null }, name);
     } catch (error) {

@@ -5,7 +5,7 @@
 import type { JobEvent } from '../engine/jobs/protocol.ts';
 import { ActiveRun, type RunOptions } from './active-run.ts';
 import type { Run, ServiceEvent } from './model.ts';
-import type { FetchOptions } from './offsite.ts';
+import type { FetchOptions } from './downloads.ts';
 import type { RunHistory } from './run-history.ts';
 
 export type RunWeights = RunOptions['weights'];

@@ -1,7 +1,7 @@
 /** Backups that come back from S3: on an empty machine, after cuts and kills, and what is refused on the way. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { formatManifest, type Manifest, parseManifest } from '../../src/engine/catalog/manifest.ts';
 import type { FetchRequest, JobMessage } from '../../src/engine/jobs/protocol.ts';
+import { runJob } from '../../src/engine/jobs/run-job.ts';
 import { getBytes } from '../../src/engine/targets/object-store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
@@ -189,6 +190,7 @@ test('a sealed backup comes back with the identity file, and without it says whi
   writeFileSync(join(folder, 'key.txt'), `# created: today\n# public key: ${recipient}\n${identity}\n`);
   writeFileSync(join(folder, 'other.txt'), `${await generateIdentity()}\n`);
 
+  expect((await cli('list --target s3')).stdout).toContain('s3 (zstd+age)');
   server.requests.length = 0;
   const without = await cli('restore latest --from s3 --to back.sqlite');
   expect(without.code).toBe(2);
@@ -392,11 +394,18 @@ test('a listing reads each manifest once', async () => {
   expect([newest?.note, manifestsRead()]).toEqual(['changed by hand', 1]);
 });
 
+function killOwnJobs(): void {
+  const children = spawnSync('ps', ['--ppid', String(process.pid), '-o', 'pid=,args='])
+    .stdout.toString()
+    .split('\n');
+  for (const line of children) if (line.includes('job-main')) process.kill(Number.parseInt(line, 10), 'SIGKILL');
+}
+
 test('a listing of many backups comes whole, newest first, and holds no page up', async () => {
   const name = await backUp();
   const bytes = await getBytes(store, `${name}.json`, { limitBytes: MIB });
   const manifest = parseManifest(new TextDecoder().decode(bytes), name);
-  const many = Array.from({ length: 300 }, (_, index) => {
+  const many = Array.from({ length: 600 }, (_, index) => {
     const old = `${new Date(Date.UTC(2001, 0, 1, index)).toISOString().replaceAll(':', '-').replace('.', '-')}`;
     const artifact = { ...manifest.artifact, file: `backup-${old}.sqlite`, sizeBytes: 1 };
     return { ...manifest, name: `backup-${old}.sqlite`, sequence: index + 1, note: 'x'.repeat(2_000), artifact };
@@ -413,12 +422,23 @@ test('a listing of many backups comes whole, newest first, and holds no page up'
   const listed = await service.getBackups({ target: 's3' });
   expect(listed.map(({ filename }) => filename)).toEqual([name, ...many.map((other) => other.name).reverse()]);
 
+  // A job that is killed in the middle of its long answer has died, and nothing else has.
+  server.requests.length = 0;
+  const request = { kind: 'list-remote', prefix: PREFIX, s3: { ...server, bucket: BUCKET }, known: [] } as const;
+  const torn = refusal(() => runJob<'list-remote'>(request, { environment: { PATH: process.env['PATH'] ?? '' } }));
+  while (server.requests.filter(({ url, status }) => url.includes('.json?') && status === 200).length < 601)
+    await Bun.sleep(10);
+  // We read nothing meanwhile, so the job waits with half of its line written.
+  Bun.sleepSync(2_000);
+  killOwnJobs();
+  expect((await torn).code).toBe('JOB_DIED');
+
   // S3 stands still: what is known answers.
   server.faults.push({ match: /./, effect: 'stall' });
   const listing = service.getBackups({ target: 's3' }).catch(() => {});
   const startedMs = performance.now();
-  expect((await service.getBackups()).length).toBe(301);
-  expect((await service.getStatus()).s3.stored).toBe(301);
+  expect((await service.getBackups()).length).toBe(601);
+  expect((await service.getStatus()).s3.stored).toBe(601);
   expect(performance.now() - startedMs).toBeLessThan(1_000);
   await service.stop();
   await listing;
@@ -539,7 +559,7 @@ test('what retention can not remove is told by name, and the upload counts', asy
   );
   server.faults.length = 0;
   // As a locked bucket does it: the deletion is answered well, and the object is there.
-  server.faults.push({ match: /DELETE/, effect: { body: '' } });
+  server.faults.push({ match: /DELETE/, effect: { status: 204 } });
   expect((await opened.service.performBackup()).s3Uploaded).toBe(true);
   expect(opened.lines).toContainEqual(expect.stringContaining(`${first} is still in bucket "my-backups"`));
   expect((await opened.service.getStatus()).s3).toMatchObject({ waiting: 0, error: null });

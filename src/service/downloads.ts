@@ -1,0 +1,108 @@
+/**
+ * Backups that come back from S3 as plain databases, each by a job that checks it all over: as a new file somewhere, or
+ * in a hidden folder beside the backups, where a plan and its restore find it without a second download.
+ */
+import { existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseIdentities } from '../engine/age.ts';
+import type { FetchRequest, JobEvent } from '../engine/jobs/protocol.ts';
+
+export interface DownloadsOptions {
+  /** Of the backups. */
+  readonly folder: string;
+  /** Of the database that a backup at S3 becomes; null when that is not known. */
+  readonly sizeOf: (name: string) => number | null;
+  readonly fetch: (
+    request: Pick<FetchRequest, 'name' | 'to' | 'staging' | 'identities'>,
+    options: Pick<FetchOptions, 'signal' | 'onEvent'>,
+  ) => Promise<void>;
+}
+
+export interface FetchOptions {
+  /** The text of an identity file of age. */
+  readonly identity?: string;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: JobEvent) => void;
+}
+
+/** Hidden beside the backups: what came back, and downloads that are not complete. */
+const FETCHED_FOLDER = '.fetched';
+/** Between the plan of a restore and the restore itself a person may go for coffee. */
+const KEPT_MS = 3_600_000;
+/** Hidden beside a new file: its download, until it is complete. */
+const STAGING_BESIDE = '.velist-backup-fetch';
+
+export class Downloads {
+  readonly #options: DownloadsOptions;
+  readonly #folder: string;
+  readonly #going = new Map<string, Promise<string>>();
+  /** Whole databases that this process fetched. */
+  readonly #fetched = new Set<string>();
+
+  constructor(options: DownloadsOptions) {
+    this.#options = options;
+    this.#folder = join(options.folder, FETCHED_FOLDER);
+  }
+
+  /** @throws BackupError as `fetchBackup` does; then nothing was placed. */
+  async fetchTo(name: string, to: string, options: FetchOptions = {}): Promise<void> {
+    await this.#fetch(name, { to, staging: join(dirname(to), STAGING_BESIDE) }, options);
+  }
+
+  /**
+   * Its path in the hidden folder. Who asks at the same time shares one job.
+   *
+   * @param options.anew prove the copy at S3 instead of taking what is here.
+   */
+  async fetchHere(name: string, options: FetchOptions & { readonly anew?: boolean } = {}): Promise<string> {
+    const going = this.#going.get(name);
+    if (going) return await going;
+    const path = join(this.#folder, name);
+    if (!options.anew && this.#isHere(path, name)) return keepLonger(path);
+    rmSync(path, { force: true });
+    const fetching = this.#fetch(name, { to: path, staging: this.#folder }, options)
+      .then(() => {
+        this.#fetched.add(path);
+        return keepLonger(path);
+      })
+      .finally(() => this.#going.delete(name));
+    this.#going.set(name, fetching);
+    return await fetching;
+  }
+
+  /** Removes what nobody asked for any more. What is not complete is the next download's to clear. */
+  sweep(): void {
+    if (!existsSync(this.#folder) || this.#going.size > 0) return;
+    for (const entry of readdirSync(this.#folder)) {
+      const path = join(this.#folder, entry);
+      const askedMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+      if (entry.endsWith('.sqlite') && Date.now() - askedMs > KEPT_MS) rmSync(path, { force: true });
+    }
+  }
+
+  /** Resolves when nothing is fetched to the hidden folder. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#going.values());
+  }
+
+  close(): void {
+    for (const path of this.#fetched) rmSync(path, { force: true });
+  }
+
+  #isHere(path: string, name: string): boolean {
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found !== undefined && found.size === this.#options.sizeOf(name);
+  }
+
+  async #fetch(name: string, { to, staging }: { to: string; staging: string }, options: FetchOptions): Promise<void> {
+    const { identity, signal, onEvent } = options;
+    const identities = identity === undefined ? [] : parseIdentities(identity);
+    await this.#options.fetch({ name, to, staging, identities }, { signal, onEvent });
+  }
+}
+
+/** Its time is when it was asked for last. */
+function keepLonger(path: string): string {
+  utimesSync(path, new Date(), new Date());
+  return path;
+}
