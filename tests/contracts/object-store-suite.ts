@@ -4,6 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { type GetOptions, isNotThere, isPermanent, type ObjectStore } from '../../src/engine/targets/object-store.ts';
+import { smallestPartBytes } from '../../src/engine/targets/s3-upload.ts';
 import { chunks, digestOf, failure, inLots, keysOf, MiB, once, randomSource, textOf } from '../support/objects.ts';
 
 const oddKeys = [
@@ -74,7 +75,7 @@ export function holdToContract(
     });
 
     test('stores exactly one part and exactly two', async () => {
-      for (const sizeBytes of [8 * MiB, 16 * MiB]) {
+      for (const sizeBytes of [smallestPartBytes, 2 * smallestPartBytes]) {
         const { source, digest } = randomSource(sizeBytes);
         await store.put('even', source);
         expect(await digestOf(store.get('even'))).toBe(digest());

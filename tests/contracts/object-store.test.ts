@@ -131,7 +131,7 @@ describe('s3 store', () => {
 
   test('signs every payload and never names an ACL', async () => {
     await store.put('small', once('x'));
-    await store.put('large', randomSource(17 * MiB).source);
+    await store.put('large', randomSource(14 * MiB).source);
     await store.putIfAbsent('lock', Buffer.from('x'));
     const uploads = server.requests.filter(({ method }) => method === 'PUT');
     expect(uploads).toHaveLength(5);
@@ -408,16 +408,16 @@ describe('s3 store', () => {
   test('part sizes grow with the object, up to the 5 TiB that S3 keeps under one name', () => {
     const GiB = 1024 * MiB;
     const TiB = 1024 * GiB;
-    expect(partBytesFor(undefined)).toBe(8 * MiB);
-    expect(partBytesFor(80_000 * MiB)).toBe(8 * MiB);
-    expect(partBytesFor(80_000 * MiB + 1)).toBe(9 * MiB);
+    expect(partBytesFor(undefined)).toBe(5 * MiB);
+    expect(partBytesFor(50_000 * MiB)).toBe(5 * MiB);
+    expect(partBytesFor(50_000 * MiB + 1)).toBe(6 * MiB);
     expect(partBytesFor(5 * TiB)).toBe(525 * MiB);
     for (let sizeBytes = 1; sizeBytes <= 5 * TiB; sizeBytes = sizeBytes * 1.7 + 1) {
       const partBytes = partBytesFor(Math.floor(sizeBytes));
       expect(Math.ceil(sizeBytes / partBytes)).toBeLessThanOrEqual(10_000);
       // The largest that S3 takes, and no larger than needed.
       expect(partBytes).toBeLessThanOrEqual(5 * GiB);
-      expect(partBytes === 8 * MiB || sizeBytes > (partBytes - MiB) * 10_000).toBe(true);
+      expect(partBytes === 5 * MiB || sizeBytes > (partBytes - MiB) * 10_000).toBe(true);
     }
   });
 

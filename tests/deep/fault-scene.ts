@@ -58,7 +58,7 @@ export interface FaultWorld {
 export const patience = { maxAttempts: 3, connectTimeoutMs: 1_000, requestTimeoutMs: 1_500 } as const;
 const BUCKET = 'faults';
 /** Three parts. */
-const BACKUP_BYTES = 17 * MiB;
+const BACKUP_BYTES = 11 * MiB;
 const STORED = 'stored/before';
 
 export async function createFaultWorld(): Promise<FaultWorld> {
@@ -127,10 +127,8 @@ export async function checkFaultCase(world: FaultWorld, faultCase: FaultCase): P
     const startedMs = performance.now();
     const error = await errorOf(() => run(scene, faultCase.job));
     const seconds = (performance.now() - startedMs) / 1000;
-
-    checkAnswer(faultCase, error);
-    proxy.faults.length = 0;
     await faultCase.mend?.(scene);
+    checkAnswer(faultCase, error);
     const outcome =
       faultCase.job === 'upload' ? await checkUpload(scene, faultCase, error) : await checkFetch(scene, error);
     return { error, outcome, seconds };

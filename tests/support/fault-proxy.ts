@@ -1,7 +1,7 @@
 /**
  * Stands between a client and a real S3 server and lets go wrong on the way what a test asks for. What it does not
  * touch passes unchanged, Host header included, so signatures stay good. Bodies of requests are held whole (a part has
- * 8 MiB), those of answers pass as a stream.
+ * 5 MiB), those of answers pass as a stream.
  */
 import { once } from 'node:events';
 import { type ClientRequest, createServer, type IncomingMessage, request as ask, type ServerResponse } from 'node:http';
@@ -110,6 +110,8 @@ export async function startFaultProxy(upstream: string, { tls }: FaultProxyOptio
     }
     if (typeof effect === 'object' && effect !== null && 'meanwhile' in effect) await effect.meanwhile?.();
     await passOn(answer, response, effect);
+    // Its body may never have been asked for.
+    passed.destroy();
   };
 
   const listener = (request: IncomingMessage, response: ServerResponse) => {
@@ -149,10 +151,7 @@ async function answerTo(passed: ClientRequest, body: Buffer): Promise<IncomingMe
   if (body.length > 0) {
     passed.setHeader('expect', '100-continue').flushHeaders();
     const refusal = await Promise.race([answered, once(passed, 'continue').then(() => null)]);
-    if (refusal !== null) {
-      passed.destroy();
-      return refusal[0];
-    }
+    if (refusal !== null) return refusal[0];
   }
   passed.end(body);
   const [answer] = await answered;

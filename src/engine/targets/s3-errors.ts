@@ -165,7 +165,7 @@ export function factsOf(error: unknown): {
     return { name, attempts: 1 };
   const { httpStatusCode, attempts } = error.$metadata as { httpStatusCode?: unknown; attempts?: unknown };
   return {
-    name: /^\d|^unknown/i.test(name) ? 'without a reason' : name,
+    name: /^\d|^unknown|^error$/i.test(name) ? 'without a reason' : name,
     status: typeof httpStatusCode === 'number' ? httpStatusCode : undefined,
     attempts: typeof attempts === 'number' ? attempts : 1,
   };

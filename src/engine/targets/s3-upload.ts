@@ -17,11 +17,14 @@ import type { S3Connection } from './s3-connection.ts';
 import { factsOf, notS3, s3Error } from './s3-errors.ts';
 import { requestFor } from './s3-stored-as.ts';
 
-/** Parts are at least this large; three buffers of it are 24 MiB. S3 wants 5 MiB or more. */
-export const smallestPartBytes = 8 * 1024 * 1024;
+/**
+ * The least that S3 takes, enough for 48 GiB in one object. With 8 MiB an upload is no faster and its process 20 to 40 MB
+ * larger on Bun.
+ */
+export const smallestPartBytes = 5 * 1024 * 1024;
 /** The limit of S3. */
 const mostParts = 10_000;
-/** Parts on the way at once. Two keep the line busy while the next fills; four cost 54 MB more on Bun for the same speed. */
+/** Parts on the way at once. Two keep the line busy while the next fills; four of 8 MiB cost 54 MB more on Bun for the same speed. */
 const concurrency = 2;
 /** How long the removal of parts may take after a failure. */
 const cleanupTimeoutMs = 15_000;
