@@ -91,6 +91,10 @@ export const backup = z.object({
       status: z.enum(['stored', 'waiting', 'failed']),
       at: time.nullable(),
       error: errorBody.nullable(),
+      /** `storage/backups/backup-….sqlite` or `s3://bucket/prefix/backup-….sqlite.zst`; null where nothing is yet. */
+      where: z.string().nullable(),
+      /** Of the file there, which may be compressed; null where it is not known. */
+      sizeBytes: z.number().nullable(),
       /** Where it is known. */
       sealing: z.enum(['plain', 'zstd', 'age', 'zstd+age']).optional(),
     }),
@@ -133,6 +137,8 @@ export const status = z.object({
     exists: z.boolean(),
     sizeBytes: z.number(),
     changedAt: time.nullable(),
+    /** Against the oldest backup of the last 24 hours; null where there is none. */
+    growthBytes: z.number().nullable(),
   }),
   schedule: z.object({
     enabled: z.boolean(),
@@ -165,6 +171,36 @@ export const status = z.object({
   run: runProgress.nullable(),
   lastRun: run.nullable(),
   undo: z.object({ filename: z.string(), restored: z.string(), at: time }).nullable(),
+});
+
+/**
+ * `GET /api/activity`: the size of the database and one bar for each planned run. Where a range holds more planned runs
+ * than fit on a screen, a bar stands for several and shows the worst of them.
+ */
+export const activityRange = z.enum(['24h', '7d', '30d']);
+export const activity = z.object({
+  range: activityRange,
+  from: time,
+  to: time,
+  /** As the backups saw it, oldest first. */
+  sizes: z.array(z.object({ at: time, sizeBytes: z.number() })),
+  /** Without gaps, oldest first. */
+  bars: z.array(
+    z.object({
+      from: time,
+      to: time,
+      /** From the worst to the best; `none`: nothing was planned, or it has not come yet. */
+      state: z.enum(['failed', 'missed', 'no-s3', 'kept', 'pruned', 'unchanged', 'none']),
+      /** Runs that this bar stands for, by hand too. */
+      runs: z.number(),
+      /** The run that decides, for the run log; null for `missed` and `none`. */
+      run: z.string().nullable(),
+      sizeBytes: z.number().nullable(),
+      /** One sentence where it is known: the run's error, or that the app was not running. */
+      reason: z.string().nullable(),
+    }),
+  ),
+  counts: z.object({ good: z.number(), failed: z.number(), missed: z.number() }),
 });
 
 const settingsShape = {
@@ -286,6 +322,7 @@ export const nowQuery = z.object({
 export const deleteQuery = z.object({
   target: z.enum(['local', 's3']).optional(),
 });
+export const activityQuery = z.object({ range: activityRange.default('24h') });
 export const runsQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 });
@@ -297,6 +334,7 @@ export type Backup = z.infer<typeof backup>;
 export type RestorePlan = z.infer<typeof restorePlan>;
 export type Status = z.infer<typeof status>;
 export type ConfigChange = z.infer<typeof configChange>;
+export type Activity = z.infer<typeof activity>;
 export type Config = z.infer<typeof config>;
 export type BackupResult = z.infer<typeof backupResult>;
 export type RestoreBody = z.input<typeof restoreBody>;
