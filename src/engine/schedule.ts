@@ -26,6 +26,25 @@ export function nextRun(schedule: Schedule, lastPlanned: Date, now: Date): Date 
   return new Date(lastPlanned.getTime() + (Math.floor(elapsedMs / intervalMs) + 1) * intervalMs);
 }
 
+/**
+ * The planned times from `fromMs` until before `toMs`, oldest first. For an interval, `anchorMs` is one of them.
+ */
+export function* plannedTimes(
+  schedule: Schedule,
+  { anchorMs, fromMs, toMs }: { readonly anchorMs: number; readonly fromMs: number; readonly toMs: number },
+): Generator<number> {
+  if (schedule.kind === 'interval') {
+    const { intervalMs } = schedule;
+    for (let step = Math.ceil((fromMs - anchorMs) / intervalMs); anchorMs + step * intervalMs < toMs; step++)
+      yield anchorMs + step * intervalMs;
+    return;
+  }
+  const cron = new Cron(schedule.line, { paused: true });
+  // A cron line names whole seconds; the one before `from` makes `from` itself count.
+  for (let next = cron.nextRun(new Date(fromMs - 1)); next && next.getTime() < toMs; next = cron.nextRun(next))
+    yield next.getTime();
+}
+
 /** No timer sleeps longer: `setInterval` over 35,791 minutes fires every millisecond, and clocks jump. */
 export const SLEEP_MAX_MS = 30_000;
 

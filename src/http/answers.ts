@@ -178,6 +178,6 @@ function publicError(error: ErrorBody): ErrorBody {
 }
 
 /** `/srv/app/db/dev.sqlite` becomes `dev.sqlite`; relative paths, URLs and `/backup` (one part) stay. */
-function withoutFolders(text: string): string {
+export function withoutFolders(text: string): string {
   return text.replace(/(^|[\s'"`(=])\/(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g, '$1$2');
 }

@@ -12,9 +12,11 @@ import { Elysia } from 'elysia';
 import type { z } from 'zod';
 import { BackupError } from '../engine/errors.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
+import { json, longAnswer, methodNotAllowed, notFound, problem, statusOf, withoutFolders } from './answers.ts';
 import { type AccessOptions, type Action, admit, rememberClientAddress } from './auth.ts';
 import {
+  type Activity,
+  activityQuery,
   type Backup,
   type BackupResult,
   type BackupsAnswer,
@@ -363,6 +365,17 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       async handle({ request, user }) {
         requireConfirmed(service, (await readBody(request, undoBody)).confirm);
         return long(async () => json<RestoreResult>(serialize(await service.undoRestore({ user }))), request);
+      },
+    },
+    {
+      method: 'GET',
+      path: '/api/activity',
+      action: 'read',
+      async handle({ query }) {
+        const { range } = readQuery(query, activityQuery);
+        const activity = await service.getActivity(range);
+        const bars = activity.bars.map((bar) => ({ ...bar, reason: bar.reason && withoutFolders(bar.reason) }));
+        return json<Activity>(serialize({ ...activity, bars }));
       },
     },
     {

@@ -394,6 +394,49 @@ test('the history outlasts a restart, and its loss loses no backup', async () =>
   expect(other.log[0]).toContain('was damaged');
 });
 
+test('the activity shows what was kept, pruned and missed, also of an app that was down or switched off', async () => {
+  jest.useFakeTimers({ now: new Date('2024-03-02T08:00:00Z') });
+  await using shop = openShop(scratch(), {
+    settings: { retentionCount: 1, intervalMinutes: 60 },
+    skipUnchanged: false,
+  });
+  const bars = async (service: BackupService) =>
+    (await service.getActivity('24h')).bars
+      .filter(({ state }) => state !== 'none')
+      .map(({ from, state, reason }) => `${from.toISOString().slice(11, 16)} ${state}${reason ? `: ${reason}` : ''}`);
+  shop.service.start();
+  await shop.ended((run) => run.trigger === 'start');
+  jest.advanceTimersByTime(61 * minuteMs);
+  await shop.ended((run) => run.trigger === 'schedule');
+  const done = ['08:00 pruned: Removed by retention.', '09:00 kept'];
+  expect(await bars(shop.service)).toEqual(done);
+  await shop.service.stop();
+  jest.setSystemTime(new Date('2024-03-02T11:30:00Z'));
+  const missed = ['10:00 missed: The app was not running.', '11:00 missed: The app was not running.'];
+  expect(await bars(shop.service)).toEqual([...done, ...missed]);
+  const again = shop.again();
+  again.updateConfig({ enabled: false });
+  again.start();
+  jest.setSystemTime(new Date('2024-03-02T15:00:00Z'));
+  expect(await bars(again)).toEqual([...done, ...missed]);
+  const { sizes, counts } = await again.getActivity('24h');
+  expect([sizes.length, counts]).toEqual([2, { good: 2, failed: 0, missed: 2 }]);
+});
+
+test('where a copy is and how much it takes is told as configured', async () => {
+  const folder = scratch();
+  await using shop = openShop(folder);
+  const { filename = '', size } = await shop.service.performBackup();
+  const [item] = await shop.service.getBackups();
+  expect(item?.placements).toEqual([
+    {
+      ...{ target: 'local', status: 'stored', at: item?.createdAt ?? null, error: null },
+      ...{ where: join(folder, 'backups', filename), sizeBytes: size ?? null },
+    },
+  ]);
+  expect((await shop.service.getStatus()).database.growthBytes).toBe(0);
+});
+
 test('a verdict says protected after a backup, and none before', async () => {
   await using shop = openShop(scratch());
   expect((await shop.service.getStatus()).verdict.code).toBe('none');

@@ -16,11 +16,14 @@ import { isVerified, planRetention, type RetentionPolicy } from '../engine/reten
 import { nextRun, type Schedule } from '../engine/schedule.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
+import { composeActivity } from './activity.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
 import type { FetchOptions } from './downloads.ts';
 import { formatSize, type Log } from './log.ts';
 import type {
+  Activity,
+  ActivityRange,
   BackupConfig,
   BackupItem,
   BackupResult,
@@ -43,9 +46,11 @@ import { toRestorePlan } from './restore-plan.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
 import { RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
+import { ScheduleHistory } from './schedule-history.ts';
 import { Scheduler } from './scheduler.ts';
 import type { BackupServicePort, FromTarget, OpenedBackup } from './service-port.ts';
 import { SettingsFile } from './settings.ts';
+import { folderInState, openStateDatabase, type StateDatabase } from './state-database.ts';
 import { composeStatus } from './status.ts';
 
 export interface BackupServiceOptions {
@@ -74,6 +79,10 @@ export interface BackupServiceOptions {
   };
 }
 
+/** How far back each range of the activity chart looks. */
+const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
+const BY_RETENTION = 'by retention';
+
 const WAITS = { lockMs: 30_000, pinMs: 30_000 } as const;
 
 export class BackupService implements BackupServicePort {
@@ -85,12 +94,17 @@ export class BackupService implements BackupServicePort {
   readonly #catalog: Catalog;
   readonly #listeners = new Set<(event: ServiceEvent) => void>();
   #historyOpened: RunHistory | undefined;
+  /** For notes that must neither wait nor fail: its statements do not wait for another process. */
+  #notesOpened: StateDatabase | undefined;
   #settingsRead: SettingsFile | undefined;
   #offsiteMade: Offsite | undefined;
   readonly #runs: Runs;
   readonly #backups: Backups;
   readonly #restores: Restores;
   readonly #scheduler: Scheduler;
+  readonly #scheduleHistory: ScheduleHistory;
+  /** Backups of which the first upload is under way, or the very next thing. */
+  readonly #uploading = new Set<string>();
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
@@ -114,7 +128,13 @@ export class BackupService implements BackupServicePort {
       ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs },
       offsite: () => this.#offsite,
       isS3Enabled: () => this.#settings.current.s3Enabled,
+      places: () => ({
+        local: options.backupsPath,
+        s3: options.s3 ? `s3://${options.s3.bucket}/${this.#settings.current.s3Path}` : null,
+      }),
     });
+    const folder = folderInState(this.#paths.state, this.#paths.backups);
+    this.#scheduleHistory = new ScheduleHistory({ database: () => this.#notes, folder, now: this.#now });
     this.#restores = new Restores({
       ...{ backups: this.#backups, runs: this.#runs, history, paths: this.#paths, now: this.#now, log: options.log },
       retention: () => this.#retention(),
@@ -128,7 +148,10 @@ export class BackupService implements BackupServicePort {
       onMissing: (plannedAt) => this.#reportMissingDatabase(plannedAt),
       run: (trigger, plannedAt) => this.#scheduledRun(trigger, plannedAt),
       // A verdict turns with time alone; who watches hears of it at every wake.
-      onWake: () => this.#emit({ type: 'status' }),
+      onWake: () => {
+        this.#scheduleHistory.goesOn();
+        this.#emit({ type: 'status' });
+      },
     });
   }
 
@@ -147,7 +170,10 @@ export class BackupService implements BackupServicePort {
     }
     this.#started = true;
     if (this.#settings.current.enabled) this.#beginSchedule({ runAtOnce: true });
-    else this.#options.log('info', 'Auto-backup is off. Backups can be made by hand.');
+    else {
+      this.#scheduleHistory.begin(null, this.#now());
+      this.#options.log('info', 'Auto-backup is off. Backups can be made by hand.');
+    }
     this.#offsite?.start();
   }
 
@@ -157,6 +183,7 @@ export class BackupService implements BackupServicePort {
     this.#stopping = true;
     try {
       this.#scheduler.end();
+      this.#scheduleHistory.end();
       await Promise.all([this.stopRun(), this.#offsiteMade?.stop()]);
       await this.#runs.idle();
     } finally {
@@ -171,6 +198,8 @@ export class BackupService implements BackupServicePort {
     this.#offsiteMade = undefined;
     this.#historyOpened?.close();
     this.#historyOpened = undefined;
+    this.#notesOpened?.close();
+    this.#notesOpened = undefined;
   }
 
   async performBackup(
@@ -265,6 +294,31 @@ export class BackupService implements BackupServicePort {
     });
   }
 
+  async getActivity(range: ActivityRange): Promise<Activity> {
+    const now = this.#now();
+    const from = new Date(now.getTime() - LONGEST_ACTIVITY_MS[range]);
+    const backups = await this.#backups.everywhere();
+    const here = new Set(backups.filter(isHere).map(({ name }) => name));
+    const removed = this.#history.removed();
+    const run = this.#runs.shown;
+    return composeActivity({
+      range,
+      now,
+      schedule: this.#schedule(),
+      isEnabled: this.#settings.current.enabled,
+      spans: this.#scheduleHistory.since(from),
+      runs: this.#history.backupRunsSince(from),
+      firstPlannedAt: this.#history.firstPlannedAt(),
+      runningSince: run?.kind === 'backup' ? run.progress().startedAt : null,
+      backups: this.#backups.toItems(backups, here),
+      removal: (name) => {
+        const removal = removed.get(name);
+        return removal ? `Removed ${removal.why}.` : null;
+      },
+      isUploading: (name) => this.#isUploading(name),
+    });
+  }
+
   getRuns(options: { readonly limit?: number } = {}): readonly Run[] {
     return this.#history.list({ limit: options.limit ?? 200 });
   }
@@ -286,6 +340,7 @@ export class BackupService implements BackupServicePort {
     if (offsite && isAtS3 && options.target !== 'local') await offsite.remove(filename);
     const local = options.target === 's3' ? null : isHere(backup) ? backup : null;
     if (local) await this.#catalog.remove(local);
+    this.#noteRemoval(filename, options.user ? `by ${options.user}` : 'by hand');
     this.#options.log(
       'info',
       `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`,
@@ -411,6 +466,7 @@ export class BackupService implements BackupServicePort {
       retention: this.#retention(),
       lockWaitMs: this.#waits.lockMs,
     });
+    for (const name of done.removed) this.#noteRemoval(name, BY_RETENTION);
     this.#emit({ type: 'status' });
     return { kept, removed: removed.filter(({ filename }) => done.removed.includes(filename)), dryRun: false };
   }
@@ -487,11 +543,21 @@ export class BackupService implements BackupServicePort {
   }
 
   async #withUpload(result: BackupResult): Promise<BackupResult> {
-    if (!result.success || !result.filename || !this.#settings.current.s3Enabled) return result;
+    const { success, filename } = result;
+    if (!success || !filename || !this.#settings.current.s3Enabled) return result;
     const uploads = this.#offsite?.uploads;
     if (!uploads) return { ...result, s3Uploaded: false };
-    await uploads.run();
-    return { ...result, s3Uploaded: uploads.isStored(result.filename) };
+    this.#uploading.add(filename);
+    await uploads.run().finally(() => this.#uploading.delete(filename));
+    return { ...result, s3Uploaded: uploads.isStored(filename) };
+  }
+
+  #isUploading(name: string): boolean {
+    return this.#uploading.has(name) || this.#offsiteMade?.uploads.current === name;
+  }
+
+  #noteRemoval(backup: string, why: string): void {
+    this.#history.addRemoval({ backup, at: this.#now(), why });
   }
 
   async #backUp(run: ActiveRun, asked: BackupAsked): Promise<BackupResult> {
@@ -515,7 +581,10 @@ export class BackupService implements BackupServicePort {
       );
       this.#runs.active = null;
       this.#options.log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
-      for (const name of made.removed) this.#options.log('info', `Removed by retention: ${name}`);
+      for (const name of made.removed) {
+        this.#options.log('info', `Removed by retention: ${name}`);
+        this.#noteRemoval(name, BY_RETENTION);
+      }
       const report = run.end({ result: 'success', backup: made.name, sizeBytes: made.sizeBytes });
       this.#runs.record(report);
       return { success: true, filename: made.name, size: made.sizeBytes, report };
@@ -551,6 +620,12 @@ export class BackupService implements BackupServicePort {
       : `Interval: ${this.#settings.current.intervalMinutes} minutes`;
     this.#options.log('info', `Auto-backup started. ${rhythm}`);
     this.#scheduler.begin(options);
+    this.#noteSchedule(options.runAtOnce ? this.#now() : null);
+  }
+
+  /** @param firstRunAt null: as the scheduler has it. */
+  #noteSchedule(firstRunAt: Date | null = null): void {
+    this.#scheduleHistory.begin(this.#schedule(), firstRunAt ?? this.#scheduler.nextRunAt ?? this.#now());
   }
 
   async #scheduledRun(trigger: 'start' | 'schedule', plannedAt: Date): Promise<{ failed: boolean }> {
@@ -610,10 +685,12 @@ export class BackupService implements BackupServicePort {
   #applySettings(before: Settings, after: Settings): void {
     if (before.enabled && !after.enabled) {
       this.#scheduler.end();
+      this.#scheduleHistory.begin(null, this.#now());
       this.#options.log('info', 'Auto-backup stopped.');
     } else if (!before.enabled && after.enabled) this.#beginSchedule({ runAtOnce: false });
     else if (after.enabled && before.intervalMinutes !== after.intervalMinutes && !this.#options.cron) {
       this.#scheduler.replan();
+      this.#noteSchedule();
     }
     if (before.s3Enabled !== after.s3Enabled || before.s3Path !== after.s3Path) this.#offsite?.settingsChanged();
   }
@@ -667,7 +744,7 @@ export class BackupService implements BackupServicePort {
     throw new BackupError('GONE', `${backup.name} was removed a moment ago`, { hint: 'List the backups again.' });
   }
 
-  #lookAtDatabase(): Status['database'] {
+  #lookAtDatabase(): Omit<Status['database'], 'growthBytes'> {
     const { databasePath } = this.#options;
     const base = { name: basename(databasePath), path: databasePath };
     if (!existsSync(this.#paths.database)) return { ...base, exists: false, sizeBytes: 0, changedAt: null };
@@ -715,8 +792,17 @@ export class BackupService implements BackupServicePort {
   get #history(): RunHistory {
     this.#historyOpened ??= new RunHistory(this.#paths.state, {
       warn: (message) => this.#options.log('warn', message),
+      folder: folderInState(this.#paths.state, this.#paths.backups),
     });
     return this.#historyOpened;
+  }
+
+  get #notes(): StateDatabase {
+    if (this.#notesOpened) return this.#notesOpened;
+    // The history has said already what is wrong with the file.
+    this.#notesOpened = openStateDatabase(this.#paths.state, { warn: () => {} });
+    this.#notesOpened.exec('PRAGMA busy_timeout = 0');
+    return this.#notesOpened;
   }
 
   get #settings(): SettingsFile {
@@ -739,6 +825,7 @@ export class BackupService implements BackupServicePort {
           : null,
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
+      onRemoved: (name) => this.#noteRemoval(name, `${BY_RETENTION} on S3`),
       onChange: () => {
         this.#emit({ type: 'backups' });
         this.#emit({ type: 'status' });

@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
 import type { RemoteBackup } from '../engine/catalog/remote-catalog.ts';
 import { BackupError } from '../engine/errors.ts';
-import { isHere, type KnownBackup, toBackupItem } from './backup-item.ts';
+import { isHere, type ItemFacts, type KnownBackup, toBackupItem } from './backup-item.ts';
 import type { BackupItem, TargetName } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
 import type { Offsite } from './offsite.ts';
@@ -22,6 +22,8 @@ export interface BackupsOptions {
   /** Null where no S3 is configured. */
   readonly offsite: () => Offsite | null;
   readonly isS3Enabled: () => boolean;
+  /** How the places of the copies are called, as configured. */
+  readonly places: () => ItemFacts['places'];
   readonly runs: Runs;
 }
 
@@ -63,12 +65,14 @@ export class Backups {
     const offsite = this.#options.offsite();
     const uploads = offsite?.uploadStates();
     const s3Enabled = this.#options.isS3Enabled();
+    const places = this.#options.places();
     return backups.map((backup) =>
       toBackupItem(backup, {
         isLocal: here.has(backup.name),
         remote: offsite?.find(backup.name) ?? undefined,
         upload: uploads?.get(backup.name),
         s3Enabled,
+        places,
       }),
     );
   }

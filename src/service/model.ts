@@ -61,6 +61,10 @@ export interface Placement {
   readonly status: 'stored' | 'waiting' | 'failed';
   readonly at: Date | null;
   readonly error: ErrorBody | null;
+  /** As configured: a path or an address; null where nothing is yet. */
+  readonly where: string | null;
+  /** Of the file there, which may be compressed; null where it is not known. */
+  readonly sizeBytes: number | null;
   /** How the copy there is compressed and encrypted, where that is known. */
   readonly sealing?: SealName;
 }
@@ -139,6 +143,8 @@ export interface Status {
     /** Main file and write-ahead log together. */
     readonly sizeBytes: number;
     readonly changedAt: Date | null;
+    /** From the oldest backup of the last 24 hours to the newest; null where there is none. */
+    readonly growthBytes: number | null;
   };
   readonly schedule: {
     readonly enabled: boolean;
@@ -178,6 +184,34 @@ export interface Status {
   readonly lastRun: Run | null;
   /** What "Undo restore" would bring back. */
   readonly undo: { readonly filename: string; readonly restored: string; readonly at: Date } | null;
+}
+
+export type ActivityRange = '24h' | '7d' | '30d';
+
+/** A planned run, or several: then the worst of them. */
+export interface ActivityBar {
+  readonly from: Date;
+  readonly to: Date;
+  /** From the worst to the best; `none`: nothing was planned, or it has not come yet. */
+  readonly state: 'failed' | 'missed' | 'no-s3' | 'kept' | 'pruned' | 'unchanged' | 'none';
+  /** Runs that this bar stands for, by hand too. */
+  readonly runs: number;
+  /** The run that decides; null for `missed` and `none`. */
+  readonly run: string | null;
+  readonly sizeBytes: number | null;
+  /** One sentence where it is known. */
+  readonly reason: string | null;
+}
+
+export interface Activity {
+  readonly range: ActivityRange;
+  readonly from: Date;
+  readonly to: Date;
+  /** As the backups saw it, oldest first. */
+  readonly sizes: readonly { readonly at: Date; readonly sizeBytes: number }[];
+  /** Without gaps, oldest first. */
+  readonly bars: readonly ActivityBar[];
+  readonly counts: { readonly good: number; readonly failed: number; readonly missed: number };
 }
 
 /** Settings that can be changed while running. */

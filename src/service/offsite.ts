@@ -42,6 +42,8 @@ export interface OffsiteOptions {
   ) => Promise<JobMap[Kind]['result']>;
   readonly log: Log;
   readonly now: () => Date;
+  /** Retention removed it there. */
+  readonly onRemoved: (name: string) => void;
   readonly onChange: () => void;
 }
 
@@ -304,6 +306,7 @@ export class Offsite {
 
   #forget(name: string): void {
     this.#options.log('info', `Removed from S3 by retention: ${name}`);
+    this.#options.onRemoved(name);
     this.#state.setUpload({ backup: name, status: 'removed', at: this.#options.now(), sealing: null, error: null });
   }
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { openElsewhere, scratchFolders } from '../../tests/support/scratch.ts';
 import type { Run } from './model.ts';
 import { RunHistory } from './run-history.ts';
@@ -26,9 +27,9 @@ function run(id: string, change: Partial<Run> = {}): Run {
   };
 }
 
-function open(path: string) {
+function open(path: string, folder = 'backups') {
   const warnings: string[] = [];
-  return { history: new RunHistory(path, { warn: (message) => warnings.push(message) }), warnings };
+  return { history: new RunHistory(path, { warn: (message) => warnings.push(message), folder }), warnings };
 }
 
 test('a run reads back as it was, newest first, also after a restart', () => {
@@ -53,6 +54,40 @@ test('a run reads back as it was, newest first, also after a restart', () => {
   expect(again.history.list({ limit: 10, kind: 'restore' })).toEqual([]);
   expect(again.warnings).toEqual([]);
   again.history.close();
+});
+
+test('folders that share a state do not see each other’s runs; those from before folders were noted are everybody’s', () => {
+  const path = join(scratch(), 'state.sqlite');
+  const old = new RunHistory(path, { warn: () => {} });
+  old.add(run('old'));
+  old.close();
+  const [{ history: one }, { history: other }] = [open(path), open(path, 'elsewhere')];
+  one.add(run('1', { plannedAt: new Date(0) }));
+  one.addRemoval({ backup: 'gone', at: run('1').endedAt, why: 'by retention' });
+  other.add(run('2', { result: 'failed', error: { code: 'DB_DAMAGED', message: 'damaged', hint: '' } }));
+  expect(one.list({ limit: 10 }).map(({ id }) => id)).toEqual(['1', 'old']);
+  expect(other.list({ limit: 10 }).map(({ id }) => id)).toEqual(['2', 'old']);
+  expect(one.backupRunsSince(new Date(0)).map(({ id }) => id)).toEqual(['old', '1']);
+  expect(one.lastJudgement(['DB_DAMAGED'])?.id).toBe('1');
+  expect([one.firstPlannedAt(), other.firstPlannedAt()]).toEqual([new Date(0), run('old').plannedAt]);
+  expect(one.removal('gone')).toEqual({ backup: 'gone', at: run('1').endedAt, why: 'by retention' });
+  expect([other.removal('gone'), other.removed().size]).toEqual([null, 0]);
+  one.close();
+  other.close();
+});
+
+test('a state from an earlier version is taken over', () => {
+  const path = join(scratch(), 'state.sqlite');
+  const database = new DatabaseSync(path);
+  database.exec(`CREATE TABLE runs (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, trigger TEXT NOT NULL, user TEXT, planned_at INTEGER,
+    started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, result TEXT NOT NULL, backup TEXT, size_bytes INTEGER,
+    steps TEXT NOT NULL, error TEXT);
+    INSERT INTO runs VALUES ('old', 'backup', 'start', NULL, NULL, 1, 2, 'success', NULL, NULL, '[]', NULL)`);
+  database.close();
+  const { history, warnings } = open(path);
+  expect([history.list({ limit: 10 }).map(({ id }) => id), warnings]).toEqual([['old'], []]);
+  history.close();
 });
 
 test('runs are kept for 90 days', () => {

@@ -1,4 +1,8 @@
-/** The runs of the last 90 days, in our own small database. */
+/**
+ * The runs of the last 90 days, what became of backups that are gone, and what a person put away on the page; in our own
+ * small database, each of one backup folder.
+ */
+import type { RunMark } from './activity.ts';
 import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
 import type { Run, RunKind, RunResult, Step, Trigger } from './model.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
@@ -10,18 +14,24 @@ export class RunHistory {
   readonly #database: StateDatabase;
   readonly #warn: (message: string) => void;
 
-  /** @param warn hears why the history is not where it should be. */
-  constructor(path: string, options: { warn: (message: string) => void }) {
-    this.#database = openStateDatabase(path, options);
-    this.#warn = options.warn;
+  readonly #folder: string | null;
+
+  /**
+   * @param options.warn hears why the history is not where it should be.
+   * @param options.folder the backup folder that the runs are of, as `folderInState` calls it; left out: any.
+   */
+  constructor(path: string, { warn, folder = null }: { warn: (message: string) => void; folder?: string | null }) {
+    this.#database = openStateDatabase(path, { warn });
+    this.#warn = warn;
+    this.#folder = folder;
   }
 
   add(run: Run): void {
     this.#write(() => {
       this.#database
         .prepare(
-          `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+          `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error, folder)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         )
         .run(
           run.id,
@@ -36,8 +46,11 @@ export class RunHistory {
           run.sizeBytes,
           JSON.stringify(run.steps),
           run.error && JSON.stringify(run.error),
+          this.#folder,
         );
-      this.#database.prepare('DELETE FROM runs WHERE ended_at < ?').run(run.endedAt.getTime() - KEPT_DAYS * DAY_MS);
+      const keptMs = run.endedAt.getTime() - KEPT_DAYS * DAY_MS;
+      this.#database.prepare('DELETE FROM runs WHERE ended_at < ?').run(keptMs);
+      this.#database.prepare('DELETE FROM removals WHERE at < ?').run(keptMs);
     });
   }
 
@@ -46,23 +59,76 @@ export class RunHistory {
     return this.#database
       .prepare(
         // By name: Node 22 finds no value for a numbered parameter.
-        `SELECT * FROM runs WHERE ($kind IS NULL OR kind = $kind) AND ($result IS NULL OR result = $result)
+        `SELECT * FROM runs WHERE (folder IS NULL OR folder = $folder)
+         AND ($kind IS NULL OR kind = $kind) AND ($result IS NULL OR result = $result)
          ORDER BY rowid DESC LIMIT $limit`,
       )
-      .all({ $kind: options.kind ?? null, $result: options.result ?? null, $limit: options.limit })
+      .all({
+        $folder: this.#folder,
+        $kind: options.kind ?? null,
+        $result: options.result ?? null,
+        $limit: options.limit,
+      })
       .map(readRun);
+  }
+
+  /** Backup runs that ended since then, as the activity chart needs them; oldest first. */
+  backupRunsSince(from: Date): readonly RunMark[] {
+    return this.#database
+      .prepare(
+        `SELECT id, planned_at, started_at, ended_at, result, backup, size_bytes, error FROM runs
+         WHERE ended_at >= $from AND kind = 'backup' AND (folder IS NULL OR folder = $folder) ORDER BY ended_at`,
+      )
+      .all({ $from: from.getTime(), $folder: this.#folder })
+      .map(readMark);
+  }
+
+  /** When the first run of a schedule was planned; null when none ever was. */
+  firstPlannedAt(): Date | null {
+    const row = this.#database
+      .prepare('SELECT min(planned_at) AS at FROM runs WHERE folder IS NULL OR folder = ?')
+      .get(this.#folder);
+    return typeof row?.['at'] === 'number' ? new Date(row['at']) : null;
   }
 
   /** The newest backup run that succeeded, or failed with one of these codes. */
   lastJudgement(codes: readonly ErrorCode[]): Run | null {
     const row = this.#database
       .prepare(
-        `SELECT * FROM runs WHERE kind = 'backup'
+        `SELECT * FROM runs WHERE kind = 'backup' AND (folder IS NULL OR folder = $folder)
          AND (result = 'success' OR json_extract(error, '$.code') IN (SELECT value FROM json_each($codes)))
          ORDER BY rowid DESC LIMIT 1`,
       )
-      .get({ $codes: JSON.stringify(codes) });
+      .get({ $codes: JSON.stringify(codes), $folder: this.#folder });
     return row ? readRun(row) : null;
+  }
+
+  /** @param why who removed it, as the end of a sentence: `by retention`. */
+  addRemoval({ backup, at, why }: Removal): void {
+    this.#write(() =>
+      this.#database
+        .prepare('INSERT OR REPLACE INTO removals (folder, backup, at, why) VALUES (?, ?, ?, ?)')
+        .run(this.#folder, backup, at.getTime(), why),
+    );
+  }
+
+  /** What is known of a backup that is gone. */
+  removal(backup: string): Removal | null {
+    const row = this.#database
+      .prepare('SELECT at, why FROM removals WHERE folder = ? AND backup = ?')
+      .get(this.#folder, backup);
+    return row ? { backup, at: new Date(Number(row['at'])), why: String(row['why']) } : null;
+  }
+
+  /** Names of all backups whose removal is known. */
+  removed(): ReadonlyMap<string, Removal> {
+    const rows = this.#database.prepare('SELECT backup, at, why FROM removals WHERE folder = ?').all(this.#folder);
+    return new Map(
+      rows.map((row) => {
+        const backup = String(row['backup']);
+        return [backup, { backup, at: new Date(Number(row['at'])), why: String(row['why']) }];
+      }),
+    );
   }
 
   close(): void {
@@ -77,6 +143,25 @@ export class RunHistory {
       this.#warn(`The run history could not be written: ${error instanceof Error ? error.message : String(error)}.`);
     }
   }
+}
+
+export interface Removal {
+  readonly backup: string;
+  readonly at: Date;
+  readonly why: string;
+}
+
+function readMark(row: Readonly<Record<string, unknown>>): RunMark {
+  return {
+    id: String(row['id']),
+    plannedAt: row['planned_at'] === null ? null : new Date(Number(row['planned_at'])),
+    startedAt: new Date(Number(row['started_at'])),
+    endedAt: new Date(Number(row['ended_at'])),
+    result: String(row['result']) as RunResult, // written by us
+    backup: row['backup'] === null ? null : String(row['backup']),
+    sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']),
+    error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody),
+  };
 }
 
 function readRun(row: Readonly<Record<string, unknown>>): Run {

@@ -1,5 +1,7 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
 import type {
+  Activity,
+  ActivityRange,
   BackupConfig,
   BackupItem,
   BackupResult,
@@ -55,6 +57,8 @@ export interface BackupServicePort {
   /** Throws BAD_CONFIG. */
   updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig;
   getStatus(): Promise<Status>;
+  /** What became of each planned run, and the size of the database meanwhile. */
+  getActivity(range: ActivityRange): Promise<Activity>;
   getRuns(options?: { readonly limit?: number }): readonly Run[];
   deleteBackup(filename: string, options?: { readonly target?: TargetName; readonly user?: string }): Promise<void>;
   /** Damage is an answer (`verification.state` is `damaged`), not an error. */

@@ -1,13 +1,19 @@
 /**
- * Our own small SQLite database: run history, and what is known of S3. Losing it loses nothing else: backups say all
+ * Our own small SQLite database: run history, when a schedule was in force, which run is going, and what is known of
+ * S3. It may be shared: each row of a run bears the backup folder that it is of. Losing it loses nothing else: backups say all
  * about themselves. So a damaged file is moved aside and begun anew, and where none can be written the state lives in
  * memory and the log says so; backups go on either way.
  */
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, relative, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 export type StateDatabase = DatabaseSync;
+
+/** How a backup folder is called in the state: as seen from there, so that both may move together. */
+export function folderInState(statePath: string, backupsPath: string): string {
+  return relative(dirname(resolve(statePath)), resolve(backupsPath)) || '.';
+}
 
 /** @param options.warn hears why the state is not where it should be. */
 export function openStateDatabase(path: string, { warn }: { readonly warn: (message: string) => void }): StateDatabase {
@@ -50,6 +56,20 @@ function openSchema(path: string): DatabaseSync {
       PRIMARY KEY (place, name)
     );
     CREATE TABLE IF NOT EXISTS s3_notes (place TEXT, key TEXT, value TEXT, PRIMARY KEY (place, key));
+    CREATE TABLE IF NOT EXISTS removals (
+      folder TEXT, backup TEXT, at INTEGER NOT NULL, why TEXT NOT NULL, PRIMARY KEY (folder, backup)
+    );
+    CREATE TABLE IF NOT EXISTS notes (folder TEXT, key TEXT, value TEXT, PRIMARY KEY (folder, key));
+    CREATE TABLE IF NOT EXISTS schedule_spans (
+      id INTEGER PRIMARY KEY, folder TEXT NOT NULL, began_at INTEGER NOT NULL, planned_at INTEGER NOT NULL,
+      seen_at INTEGER NOT NULL, schedule TEXT
+    );
+    CREATE TABLE IF NOT EXISTS active_runs (
+      service TEXT PRIMARY KEY, folder TEXT NOT NULL, pid INTEGER NOT NULL, seen_at INTEGER NOT NULL, run TEXT NOT NULL
+    );
   `);
+  const columns = database.prepare('PRAGMA table_info(runs)').all();
+  // Null in rows from before there was this column: they count for every folder.
+  if (!columns.some((column) => column['name'] === 'folder')) database.exec('ALTER TABLE runs ADD COLUMN folder TEXT');
   return database;
 }

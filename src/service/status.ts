@@ -11,7 +11,7 @@ export interface StatusFacts {
   /** Newest first; `items` are the same backups as the outside sees them. */
   readonly backups: readonly KnownBackup[];
   readonly items: readonly BackupItem[];
-  readonly database: Status['database'];
+  readonly database: Omit<Status['database'], 'growthBytes'>;
   readonly cron: string | null;
   readonly nextRunAt: Date | null;
   readonly intervalMinutes: number;
@@ -28,6 +28,7 @@ export interface StatusFacts {
 }
 
 const MAX_AGE_INTERVALS = 3;
+const DAY_MS = 86_400_000;
 const MAX_AGE_LEAST_MINUTES = 15;
 
 export function composeStatus(facts: StatusFacts): Status {
@@ -60,7 +61,7 @@ export function composeStatus(facts: StatusFacts): Status {
       freeBytes,
       databaseBytes: database.sizeBytes,
     }),
-    database,
+    database: { ...database, growthBytes: growthOf(own, facts.now) },
     schedule: {
       enabled: settings.enabled,
       running: facts.nextRunAt !== null,
@@ -98,6 +99,17 @@ export function composeStatus(facts: StatusFacts): Status {
     lastRun: facts.lastRun,
     undo: facts.undo,
   };
+}
+
+/**
+ * From the oldest backup of the last 24 hours to the newest. Of backups alone: the live database's own size holds its
+ * write-ahead log, which is no growth.
+ */
+function growthOf(backups: readonly KnownBackup[], now: Date): number | null {
+  const ageMs = ({ createdAt }: KnownBackup) => now.getTime() - createdAt.getTime();
+  const ofDay = backups.filter((backup) => isVerified(backup) && ageMs(backup) >= 0 && ageMs(backup) <= DAY_MS);
+  const [newest, oldest] = [ofDay[0], ofDay.at(-1)];
+  return newest && oldest ? newest.sizeBytes - oldest.sizeBytes : null;
 }
 
 function isPlaced(placements: BackupItem['placements'], target: Placement['target'], status: Placement['status']) {

@@ -26,9 +26,15 @@ export class UploadQueue {
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
   #stopped = false;
+  #current: string | null = null;
 
   constructor(options: UploadQueueOptions) {
     this.#options = options;
+  }
+
+  /** The backup that is being uploaded now. */
+  get current(): string | null {
+    return this.#current;
   }
 
   /** Backups of ours that S3 does not have yet, oldest first. */
@@ -94,6 +100,7 @@ export class UploadQueue {
 
   async #place(backup: Backup): Promise<BackupError | null> {
     const { state, now, onChange } = this.#options;
+    this.#current = backup.name;
     try {
       const outcome = await this.#options.upload(backup);
       state.setUpload({ backup: backup.name, ...outcome, at: now(), error: null });
@@ -108,6 +115,7 @@ export class UploadQueue {
       state.setUpload({ backup: backup.name, status: 'failed', at: now(), sealing: null, error: known.toJSON() });
       return known;
     } finally {
+      this.#current = null;
       onChange();
     }
   }

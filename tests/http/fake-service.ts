@@ -102,7 +102,16 @@ export function createFakeService(): FakeService {
       sha256: createHash('sha256').update(bytes).digest('hex'),
       pages: 1,
       pageSize: 4_096,
-      placements: [{ target: 'local', status: 'stored', at: createdAt, error: null }],
+      placements: [
+        {
+          target: 'local',
+          status: 'stored',
+          at: createdAt,
+          error: null,
+          where: `./storage/backups/${filename}`,
+          sizeBytes: 1_000,
+        },
+      ],
       ...overrides,
     };
     backups.set(filename, { item, bytes });
@@ -283,6 +292,7 @@ export function createFakeService(): FakeService {
           exists: true,
           sizeBytes: 1_000,
           changedAt: new Date(0),
+          growthBytes: 120,
         },
         schedule: {
           enabled: true,
@@ -320,6 +330,15 @@ export function createFakeService(): FakeService {
         run: null,
         lastRun: runs[0] ?? null,
         undo: null,
+      };
+    },
+    async getActivity(range) {
+      enter(`getActivity ${range}`);
+      const [from, to] = [new Date(0), new Date(600_000)];
+      const reason = 'There is no file at /srv/app/db/dev.sqlite.';
+      return {
+        ...{ range, from, to, sizes: [{ at: from, sizeBytes: 1_000 }], counts: { good: 0, failed: 1, missed: 0 } },
+        bars: [{ from, to, state: 'failed', runs: 1, run: 'run-1', sizeBytes: null, reason }],
       };
     },
     getRuns(options) {

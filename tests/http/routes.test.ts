@@ -63,6 +63,15 @@ for (const [name, open] of Object.entries(hosts)) {
       expect((await ask('/backup/api/prune', contract.prunePlan)).dryRun).toBe(true);
     });
 
+    test('the activity of a range is told, without the folders of the server', async () => {
+      const { range, bars } = await ask('/backup/api/activity', contract.activity);
+      expect([range, bars[0]?.reason]).toEqual(['24h', 'There is no file at dev.sqlite.']);
+      expect((await ask('/backup/api/activity?range=30d', contract.activity)).range).toBe('30d');
+      expect(service.calls).toEqual(['getActivity 24h', 'getActivity 30d']);
+      const refused = await ask('/backup/api/activity?range=1y', contract.errorAnswer, {}, 422);
+      expect(Object.keys(refused.error.fields ?? {})).toEqual(['range']);
+    });
+
     test('a target is tested, a failed test is an answer, an unknown target is refused', async () => {
       const path = '/backup/api/targets/s3/test';
       const init = { method: 'POST' };
