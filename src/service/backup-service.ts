@@ -40,6 +40,7 @@ import type {
   TargetName,
   TargetReport,
 } from './model.ts';
+import { Neighbours } from './neighbours.ts';
 import { Offsite, type S3Target } from './offsite.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { toRestorePlan } from './restore-plan.ts';
@@ -99,6 +100,7 @@ export class BackupService implements BackupServicePort {
   #settingsRead: SettingsFile | undefined;
   #offsiteMade: Offsite | undefined;
   readonly #runs: Runs;
+  readonly #neighbours: Neighbours;
   readonly #backups: Backups;
   readonly #restores: Restores;
   readonly #scheduler: Scheduler;
@@ -123,7 +125,15 @@ export class BackupService implements BackupServicePort {
     };
     this.#catalog = new Catalog(this.#paths.backups);
     const history = () => this.#history;
-    this.#runs = new Runs({ now: this.#now, history, emit: (event) => this.#emit(event) });
+    const folder = folderInState(this.#paths.state, this.#paths.backups);
+    const shared = { folder, now: this.#now, history, emit: (event: ServiceEvent) => this.#emit(event) };
+    const database = () => this.#notes;
+    this.#neighbours = new Neighbours({ ...shared, database, hasDatabase: () => existsSync(this.#paths.state) });
+    this.#runs = new Runs({
+      ...shared,
+      onShown: (run) => this.#neighbours.show(run),
+      onRecorded: (run) => this.#neighbours.recorded(run),
+    });
     this.#backups = new Backups({
       ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs },
       offsite: () => this.#offsite,
@@ -133,8 +143,7 @@ export class BackupService implements BackupServicePort {
         s3: options.s3 ? `s3://${options.s3.bucket}/${this.#settings.current.s3Path}` : null,
       }),
     });
-    const folder = folderInState(this.#paths.state, this.#paths.backups);
-    this.#scheduleHistory = new ScheduleHistory({ database: () => this.#notes, folder, now: this.#now });
+    this.#scheduleHistory = new ScheduleHistory({ database, folder, now: this.#now });
     this.#restores = new Restores({
       ...{ backups: this.#backups, runs: this.#runs, history, paths: this.#paths, now: this.#now, log: options.log },
       retention: () => this.#retention(),
@@ -194,6 +203,7 @@ export class BackupService implements BackupServicePort {
   /** As `stop`, and lets go of the run history. The service is not used afterwards. */
   async close(): Promise<void> {
     await this.stop();
+    this.#neighbours.close();
     this.#offsiteMade?.close();
     this.#offsiteMade = undefined;
     this.#historyOpened?.close();
@@ -285,7 +295,7 @@ export class BackupService implements BackupServicePort {
       freeBytes: this.#freeBytes(),
       s3: this.#options.s3 ?? null,
       uploads: this.#aboutS3(),
-      run: this.#runs.shown?.progress() ?? null,
+      run: this.#shownRun(),
       lastRun: newest({}),
       lastBackupRun: newest({ kind: 'backup' }),
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
@@ -300,7 +310,7 @@ export class BackupService implements BackupServicePort {
     const backups = await this.#backups.everywhere();
     const here = new Set(backups.filter(isHere).map(({ name }) => name));
     const removed = this.#history.removed();
-    const run = this.#runs.shown;
+    const run = this.#shownRun();
     return composeActivity({
       range,
       now,
@@ -309,7 +319,7 @@ export class BackupService implements BackupServicePort {
       spans: this.#scheduleHistory.since(from),
       runs: this.#history.backupRunsSince(from),
       firstPlannedAt: this.#history.firstPlannedAt(),
-      runningSince: run?.kind === 'backup' ? run.progress().startedAt : null,
+      runningSince: run?.kind === 'backup' ? run.startedAt : null,
       backups: this.#backups.toItems(backups, here),
       removal: (name) => {
         const removal = removed.get(name);
@@ -502,7 +512,16 @@ export class BackupService implements BackupServicePort {
 
   on(listener: (event: ServiceEvent) => void): () => void {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    this.#neighbours.watch();
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size === 0) this.#neighbours.unwatch();
+    };
+  }
+
+  /** Ours, or the one of another process over the same folder. */
+  #shownRun(): RunProgress | null {
+    return this.#runs.shown?.progress() ?? this.#neighbours.run;
   }
 
   // ── backups ──

@@ -72,6 +72,19 @@ export class RunHistory {
       .map(readRun);
   }
 
+  /** Up to which run the history goes, for `after`. */
+  mark(): number {
+    return Number(this.#database.prepare('SELECT max(rowid) AS mark FROM runs').get()?.['mark'] ?? 0);
+  }
+
+  /** Runs that were recorded after that mark, by any process; oldest first. */
+  after(mark: number): readonly Run[] {
+    return this.#database
+      .prepare('SELECT * FROM runs WHERE rowid > ? AND (folder IS NULL OR folder = ?) ORDER BY rowid')
+      .all(mark, this.#folder)
+      .map(readRun);
+  }
+
   /** Backup runs that ended since then, as the activity chart needs them; oldest first. */
   backupRunsSince(from: Date): readonly RunMark[] {
     return this.#database

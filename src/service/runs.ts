@@ -4,7 +4,7 @@
  */
 import type { JobEvent } from '../engine/jobs/protocol.ts';
 import { ActiveRun, type RunOptions } from './active-run.ts';
-import type { Run, ServiceEvent } from './model.ts';
+import type { Run, RunProgress, ServiceEvent } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
 import type { RunHistory } from './run-history.ts';
 
@@ -14,12 +14,14 @@ export interface RunsOptions {
   readonly now: () => Date;
   readonly history: () => RunHistory;
   readonly emit: (event: ServiceEvent) => void;
+  /** Told of the run that is shown as going, at each of its steps; null when there is none. */
+  readonly onShown: (run: RunProgress | null) => void;
+  readonly onRecorded: (run: Run) => void;
 }
 
 export class Runs {
-  /** The one that changes something. */
-  active: ActiveRun | null = null;
   readonly #options: RunsOptions;
+  #active: ActiveRun | null = null;
   readonly #fetching = new Set<ActiveRun>();
   #lastInLine: Promise<unknown> = Promise.resolve();
 
@@ -27,9 +29,15 @@ export class Runs {
     this.#options = options;
   }
 
+  /** The one that changes something. */
+  set active(run: ActiveRun | null) {
+    this.#active = run;
+    this.#tellShown();
+  }
+
   /** What is shown as going: what changes something comes first. */
   get shown(): ActiveRun | null {
-    return this.active ?? [...this.#fetching][0] ?? null;
+    return this.#active ?? [...this.#fetching][0] ?? null;
   }
 
   begin(options: Omit<RunOptions, 'now' | 'onProgress' | 'trigger' | 'plannedAt'> & Partial<RunOptions>): ActiveRun {
@@ -39,12 +47,16 @@ export class Runs {
       plannedAt: null,
       ...options,
       now,
-      onProgress: (run) => emit({ type: 'progress', run }),
+      onProgress: (run) => {
+        emit({ type: 'progress', run });
+        if (this.shown?.id === run.id) this.#options.onShown(run);
+      },
     });
   }
 
   record(run: Run): void {
-    const { history, emit } = this.#options;
+    const { history, emit, onRecorded } = this.#options;
+    onRecorded(run);
     history().add(run);
     emit({ type: 'run', run });
     emit({ type: 'status' });
@@ -73,11 +85,17 @@ export class Runs {
       if (isHeard) run.hear(event);
     };
     this.#fetching.add(run);
+    this.#tellShown();
     try {
       run.hear({ type: 'step', name: 'fetch' });
       return await fetch({ signal: run.abort.signal, onEvent });
     } finally {
       this.#fetching.delete(run);
+      this.#tellShown();
     }
+  }
+
+  #tellShown(): void {
+    this.#options.onShown(this.shown?.progress() ?? null);
   }
 }

@@ -153,7 +153,10 @@ test('on an empty machine one command brings the newest good backup back from S3
   const { backups } = JSON.parse(listed.stdout);
   expect(backups.map(({ filename }: { filename: string }) => filename)).toEqual([second, first]);
   expect(backups[0].placements).toEqual([
-    { target: 's3', status: 'stored', at: expect.any(String), error: null, sealing: 'plain' },
+    {
+      ...{ target: 's3', status: 'stored', at: expect.any(String), error: null, sealing: 'plain' },
+      ...{ where: `s3://my-backups/offsite/${second}`, sizeBytes: backups[0].size },
+    },
   ]);
 
   const restored = await cli('restore latest --from s3 --to back/app.sqlite');
