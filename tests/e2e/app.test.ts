@@ -1,108 +1,21 @@
-/** The real app, its real page and a real browser: what a person does with a database that another process writes to. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
+/** What a person does with a database that another process writes to. */
+import { expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import type { Backup, ErrorAnswer, Status } from '../../src/http/contract.ts';
-import { type App, startApp } from '../support/app.ts';
-import { judgeBank, makeBank, startWriter } from '../support/bank.ts';
-import { openElsewhere, scratchFolders } from '../support/scratch.ts';
-import { openBrowser } from './ui-browser.ts';
-import { buildPage } from './ui-build.ts';
+import type { Page } from 'playwright-core';
+import type { ErrorAnswer, Status } from '../../src/http/contract.ts';
+import { judgeBank, startWriter } from '../support/bank.ts';
+import { openElsewhere } from '../support/scratch.ts';
+import { axeFaults, PATIENCE_MS, setScene } from './app-scene.ts';
 
 /** Large enough that a run is longer than what the page does not show. */
 const DATABASE_BYTES = 768 * 1024 * 1024;
-const PATIENCE_MS = 120_000;
 
-const newFolder = scratchFolders();
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-let browser: Browser;
-let folder: string;
-let database: string;
-let backups: string;
-let app: App;
-/** Ends what a test started beside the app. */
-let endings: (() => Promise<unknown>)[];
-/** What no page may have: an error, or something that the policy forbids. */
-let faults: string[];
-
-beforeAll(async () => {
-  await buildPage();
-  browser = await openBrowser();
-}, PATIENCE_MS);
-afterAll(() => browser.close());
-
-beforeEach(() => {
-  folder = newFolder();
-  database = join(folder, 'bank.sqlite');
-  backups = join(folder, 'backups');
-  faults = [];
-  endings = [];
-});
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  for (const end of endings) await end();
-  await app.stop();
-});
-
-async function openApp(options: { sizeBytes?: number; environment?: Record<string, string> } = {}): Promise<void> {
-  makeBank(database, { sizeBytes: options.sizeBytes ?? 1024 * 1024 });
-  app = await startApp({ database, backups, environment: options.environment });
-  await app.says(/Completed: /);
-}
-
-async function openPage(options: BrowserContextOptions = {}): Promise<Page> {
-  const context = await browser.newContext({
-    viewport: { width: 1280, height: 860 },
-    reducedMotion: 'reduce',
-    timezoneId: 'Europe/Berlin',
-    ...options,
-  });
-  const page = await context.newPage();
-  page.on('pageerror', (error) => faults.push(error.message));
-  page.on('console', (message) => {
-    if (message.type() === 'error') faults.push(message.text());
-  });
-  await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) =>
-      console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`),
-    );
-  });
-  await page.goto(app.url);
-  await page.locator('.row').first().waitFor();
-  return page;
-}
-
-async function axeFaults(page: Page): Promise<readonly string[]> {
-  return (await page.evaluate(
-    `${axe}; axe.run().then((result) => result.violations.map((violation) => violation.id + ' ' + violation.nodes.map((node) => node.target).join(', ')))`,
-  )) as string[];
-}
-
-async function ask<Answer>(path: string, method = 'GET', body?: object): Promise<{ status: number; body: Answer }> {
-  const response = await fetch(`${app.url}/${path}`, {
-    method,
-    ...(body === undefined
-      ? {}
-      : {
-          body: JSON.stringify(body),
-          headers: { 'content-type': 'application/json', origin: new URL(app.url).origin },
-        }),
-  });
-  return { status: response.status, body: (await response.json()) as Answer };
-}
-
-const backupList = async () => (await ask<{ backups: Backup[] }>('api/backups')).body.backups;
+const { here, openApp, startAgain, openPage, ask, backupList, backupNow, elsewhere } = setScene();
 const sha256 = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
 const topName = (page: Page) => page.locator('.rows .mono').first();
 const rowOf = (page: Page, filename: string) => page.locator('.row', { hasText: filename });
-
-async function backupNow(): Promise<string> {
-  const { body } = await ask<{ filename: string }>('now', 'POST');
-  return body.filename;
-}
 
 test(
   'Backup Now shows what it does while it does it, then the new backup',
@@ -144,7 +57,7 @@ test(
     expect(await topName(page).textContent()).toBe(newest?.filename ?? '');
     expect(await rowOf(page, newest?.filename ?? '').textContent()).toMatch(/Latest.*Manual.*Verified.*Local/s);
     expect(await axeFaults(page)).toEqual([]);
-    expect(faults).toEqual([]);
+    expect(here.faults).toEqual([]);
   },
   PATIENCE_MS,
 );
@@ -164,7 +77,7 @@ test(
       expect(await axeFaults(page)).toEqual([]);
       expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
     }
-    expect(faults).toEqual([]);
+    expect(here.faults).toEqual([]);
   },
   PATIENCE_MS,
 );
@@ -182,12 +95,12 @@ test(
     await page.getByRole('button', { name: 'Save Configuration' }).click();
     await page.locator('.toast', { hasText: 'Configuration saved' }).waitFor();
     await page.getByText('Every 1h').waitFor();
-    expect(faults).toEqual([]);
+    expect(here.faults).toEqual([]);
 
-    const { port } = new URL(app.url);
-    await app.stop();
+    const { port } = new URL(here.app.url);
+    await here.app.stop();
     await page.getByRole('heading', { name: 'No contact with the server' }).waitFor();
-    app = await startApp({ database, backups, environment: { PORT: port } });
+    await startAgain({ PORT: port });
     await page.getByRole('heading', { name: 'Protected' }).waitFor();
     await page.getByText('Every 1h').waitFor();
     const { body } = await ask<Status>('api/status');
@@ -215,9 +128,9 @@ test(
         .click(),
     ]);
     expect(download.suggestedFilename()).toBe(filename);
-    const saved = join(folder, 'downloaded.sqlite');
+    const saved = join(here.folder, 'downloaded.sqlite');
     await download.saveAs(saved);
-    expect(sha256(saved)).toBe(sha256(join(backups, filename)));
+    expect(sha256(saved)).toBe(sha256(join(here.backups, filename)));
     expect(sha256(saved)).toBe(backup?.sha256 ?? '');
     expect(judgeBank(saved).complaint).toBeNull();
 
@@ -231,7 +144,7 @@ test(
     await rowOf(page, filename)
       .getByTitle(/^Full integrity check/)
       .waitFor();
-    expect(faults).toEqual([]);
+    expect(here.faults).toEqual([]);
   },
   PATIENCE_MS,
 );
@@ -243,7 +156,7 @@ test(
     const page = await openPage();
     const [backup] = await backupList();
     const filename = backup?.filename ?? '';
-    flipByte(join(backups, filename), 5_000);
+    flipByte(join(here.backups, filename), 5_000);
     await page
       .getByRole('button', { name: /More for backup/ })
       .first()
@@ -260,11 +173,11 @@ test(
     ).toBe(true);
     expect(await axeFaults(page)).toEqual([]);
 
-    const before = sha256(database);
+    const before = sha256(here.database);
     const refused = await ask<ErrorAnswer>(`api/backups/${filename}/restore`, 'POST', { confirm: 'bank.sqlite' });
     expect(refused.body.error.code).toBe('VERIFY_FAILED');
-    expect(sha256(database)).toBe(before);
-    expect(faults).toEqual([]);
+    expect(sha256(here.database)).toBe(before);
+    expect(here.faults).toEqual([]);
   },
   PATIENCE_MS,
 );
@@ -288,13 +201,13 @@ test(
     expect(await axeFaults(page)).toEqual([]);
     await page.getByRole('button', { name: 'Undo', exact: true }).click();
     await page.locator('.toast').waitFor({ state: 'detached' });
-    expect(await Bun.file(join(backups, filename)).exists()).toBe(true);
+    expect(await Bun.file(join(here.backups, filename)).exists()).toBe(true);
     await remove();
     await rowOf(page, filename).waitFor({ state: 'detached' });
     expect((await backupList()).map((backup) => backup.filename)).not.toContain(filename);
-    expect(await Bun.file(join(backups, filename)).exists()).toBe(false);
-    expect(await Bun.file(join(backups, `${filename}.json`)).exists()).toBe(false);
-    expect(faults).toEqual([]);
+    expect(await Bun.file(join(here.backups, filename)).exists()).toBe(false);
+    expect(await Bun.file(join(here.backups, `${filename}.json`)).exists()).toBe(false);
+    expect(here.faults).toEqual([]);
   },
   PATIENCE_MS,
 );
@@ -303,11 +216,11 @@ test(
   'a restore while a writer goes on brings back the old rows, and Undo the new ones',
   async () => {
     await openApp({ sizeBytes: 8 * 1024 * 1024 });
-    const neighbour = await openElsewhere(database);
-    const writer = await startWriter(database, { perSecond: 50, busyTimeoutMs: 20_000 });
-    endings.push(neighbour.close, writer.stop);
+    const neighbour = await openElsewhere(here.database);
+    const writer = await startWriter(here.database, { perSecond: 50, busyTimeoutMs: 20_000 });
+    here.endings.push(neighbour.close, writer.stop);
     const filename = await backupNow();
-    const inBackup = judgeBank(join(backups, filename)).transactions;
+    const inBackup = judgeBank(join(here.backups, filename)).transactions;
     const page = await openPage();
     await neighbour.ask('INSERT INTO accounts VALUES (5000, 0) RETURNING id');
     await rowOf(page, filename)
@@ -329,17 +242,10 @@ test(
     expect(await neighbour.ask('SELECT count(*) FROM accounts WHERE id = 5000')).toBe(1);
     expect(await neighbour.ask('SELECT sum(balance) FROM accounts')).toBe(1_000_000);
     expect(await neighbour.ask('PRAGMA integrity_check')).toBe('ok');
-    expect(faults).toEqual([]);
+    expect(here.faults).toEqual([]);
   },
   PATIENCE_MS,
 );
-
-async function elsewhere(sql: string): Promise<unknown> {
-  const neighbour = await openElsewhere(database);
-  const value = await neighbour.ask(sql);
-  await neighbour.close();
-  return value;
-}
 
 function flipByte(path: string, at: number): void {
   const file = openSync(path, 'r+');
