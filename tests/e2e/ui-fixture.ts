@@ -7,6 +7,7 @@
  */
 import { join, normalize } from 'node:path';
 import type {
+  Activity,
   Backup,
   Config,
   ErrorAnswer,
@@ -17,6 +18,7 @@ import type {
   Status,
   TargetReport,
 } from '../../src/http/contract.ts';
+import { makeActivity, olderRuns } from './ui-activity.ts';
 
 export const states = [
   'ok',
@@ -37,6 +39,7 @@ export const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html";
 
 const pageFolder = new URL('../../dist/page/', import.meta.url).pathname;
+const ranges: readonly Activity['range'][] = ['24h', '7d', '30d'];
 const pingMs = 2000;
 const minuteMs = 60_000;
 const megabyte = 1024 * 1024;
@@ -49,11 +52,22 @@ export interface Fixture {
   stop(): Promise<void>;
 }
 
-export function startFixture(state: State, options: { port?: number; now?: Date } = {}): Fixture {
+export interface FixtureOptions {
+  readonly port?: number;
+  readonly now?: Date;
+  /** So many backups more, one each ten minutes before the oldest. */
+  readonly more?: number;
+}
+
+export function startFixture(state: State, options: FixtureOptions = {}): Fixture {
   const started = performance.now();
   const origin = options.now?.getTime() ?? Date.parse('2026-11-22T10:34:18.000Z');
   const now = () => origin + (performance.now() - started);
   const model = makeModel(state, origin, now);
+  for (let index = 1; index <= (options.more ?? 0); index++)
+    model.backups.push(
+      makeBackup(origin - 48 * 60 * minuteMs - index * 10 * minuteMs, (13.1 - index / 1000) * megabyte),
+    );
   const streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
   const asked: string[] = [];
   const encoder = new TextEncoder();
@@ -79,8 +93,16 @@ export function startFixture(state: State, options: { port?: number; now?: Date 
     },
   });
 
+  const activity = (range: Activity['range']) =>
+    makeActivity(state, range, { last: origin - (origin % (10 * minuteMs)), runs: model.runs });
+  const withOlderRuns = () => [
+    ...model.runs,
+    ...olderRuns(activity('24h'), model.runs, (id, time) => makeRun(id, time, undefined)),
+  ];
+
   async function answer(request: Request, path: string): Promise<Response | undefined> {
     const { method } = request;
+    const url = new URL(request.url);
     if (method === 'DELETE') {
       model.backups = model.backups.filter((backup) => backup.filename !== path);
       emit('backups', {});
@@ -96,7 +118,9 @@ export function startFixture(state: State, options: { port?: number; now?: Date 
       case 'api/backups':
         return Response.json({ backups: model.backups });
       case 'api/runs':
-        return Response.json({ runs: model.runs });
+        return Response.json({ runs: Number(url.searchParams.get('limit')) > 100 ? withOlderRuns() : model.runs });
+      case 'api/activity':
+        return Response.json(activity(ranges.find((name) => name === url.searchParams.get('range')) ?? '24h'));
       case 'api/config':
         return Response.json(model.config);
       case 'api/events':
@@ -107,6 +131,10 @@ export function startFixture(state: State, options: { port?: number; now?: Date 
         return Response.json({ stopped: true });
       case 'api/targets/s3/test':
         return Response.json(targetReport(state));
+      case 'api/restore/dismiss':
+        model.verdict = { code: 'protected', tone: 'green' };
+        emit('status', model.status());
+        return Response.json({ dismissed: true });
       case 'api/restore/undo':
         return restore(await request.json(), 'undo');
     }
@@ -273,6 +301,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           status: 'waiting',
           at: null,
           error: { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: '' },
+          where: null,
+          sizeBytes: null,
         },
       ];
   }
@@ -283,13 +313,14 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       pinned: true,
       note: 'before migration 0042',
     };
+    const unknown = makeBackup(last - 20 * 60 * minuteMs, 13.3 * megabyte);
     const foreign: Backup = {
-      ...makeBackup(last - 20 * 60 * minuteMs, 13.3 * megabyte),
+      ...unknown,
       trigger: null,
       foreign: true,
       verified: false,
       verification: { state: 'unchecked' },
-      placements: [{ target: 'local', status: 'stored', at: null, error: null }],
+      placements: unknown.placements.slice(0, 1).map((placement) => ({ ...placement, at: null })),
     };
     const safety: Backup = {
       ...makeBackup(last - 44 * 60 * minuteMs, 13.2 * megabyte),
@@ -407,6 +438,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           exists: true,
           sizeBytes: 14_931_000,
           changedAt: iso(origin - 12_000),
+          growthBytes: isEmpty ? null : 626_688,
         },
         schedule: {
           enabled: config.enabled,
@@ -483,10 +515,12 @@ function restoreSteps(done: number): Run['steps'] {
   }));
 }
 
-function makeBackup(time: number, size: number): Backup {
+function makeBackup(time: number, about: number): Backup {
+  const filename = nameOf(time);
+  const size = Math.round(about / 4096) * 4096;
   return {
-    filename: nameOf(time),
-    size: Math.round(size / 4096) * 4096,
+    filename,
+    size,
     createdAt: iso(time),
     trigger: 'schedule',
     user: null,
@@ -500,8 +534,24 @@ function makeBackup(time: number, size: number): Backup {
     pages: 3635,
     pageSize: 4096,
     placements: [
-      { target: 'local', status: 'stored', at: iso(time), error: null },
-      { target: 's3', status: 'stored', at: iso(time + 2000), error: null },
+      {
+        target: 'local',
+        status: 'stored',
+        at: iso(time),
+        error: null,
+        where: `storage/backups/${filename}`,
+        sizeBytes: size,
+        sealing: 'plain',
+      },
+      {
+        target: 's3',
+        status: 'stored',
+        at: iso(time + 2000),
+        error: null,
+        where: `s3://my-backups/backups/database/${filename}.zst`,
+        sizeBytes: Math.round(size * 0.31),
+        sealing: 'zstd',
+      },
     ],
   };
 }

@@ -13,6 +13,8 @@ import { type State, startFixture } from './ui-fixture.ts';
 interface Scene {
   readonly name: string;
   readonly state: State;
+  /** The whole page is in the picture, not only what is on the screen. */
+  readonly whole?: boolean;
   /** Brings the page from its first picture into the one to look at. */
   readonly act?: (page: Page, stop: () => Promise<void>) => Promise<void>;
 }
@@ -39,8 +41,28 @@ async function testConnection(page: Page): Promise<void> {
   await page.locator('.trial .good, .trial .bad').first().waitFor();
 }
 
+/** With the mouse on a desktop, with a finger on a phone: both show the failed run. */
+async function pointAtFailure(page: Page): Promise<void> {
+  const bar = await page.locator('.activity rect.failed').boundingBox();
+  if (bar === null) throw new Error('no failed run in the chart');
+  const at = [bar.x + bar.width / 2, bar.y - 40] as const;
+  const isPhone = (page.viewportSize()?.width ?? 0) < 640;
+  await (isPhone ? page.touchscreen.tap(...at) : page.mouse.move(...at));
+  await page.locator('.activity .tip').waitFor();
+}
+
+function showRange(name: '7d' | '30d'): Scene['act'] {
+  return async (page) => {
+    await page.getByRole('button', { name, exact: true }).click();
+    await page.getByRole('img', { name: /over the last (7|30) days/ }).waitFor();
+  };
+}
+
 const scenes: readonly Scene[] = [
   { name: 'ok', state: 'ok' },
+  { name: 'activity-tip', state: 'ok', act: pointAtFailure },
+  { name: 'activity-7d', state: 'ok', act: showRange('7d') },
+  { name: 'activity-30d', state: 'ok', act: showRange('30d') },
   { name: 'running', state: 'running' },
   { name: 'restoring', state: 'restoring' },
   { name: 'restored', state: 'restored' },
@@ -55,6 +77,7 @@ const scenes: readonly Scene[] = [
   {
     name: 'config',
     state: 'ok',
+    whole: true,
     async act(page) {
       await page.getByRole('button', { name: 'Configure' }).and(page.locator(':visible')).click();
       await page.getByLabel('Auto-Backup Interval (minutes)').fill('0');
@@ -90,6 +113,7 @@ const scenes: readonly Scene[] = [
   {
     name: 'lost',
     state: 'ok',
+    whole: true,
     async act(page, stop) {
       await stop();
       await page.getByRole('heading', { name: 'No contact with the server' }).waitFor({ timeout: 20_000 });
@@ -151,7 +175,7 @@ for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.in
         }
         await page.screenshot({
           path: join(folder, `${name}.png`),
-          fullPage: scene.act === undefined || scene.name === 'config',
+          fullPage: scene.whole ?? scene.act === undefined,
         });
         await context.close();
         await fixture.stop();

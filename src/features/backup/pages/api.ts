@@ -7,6 +7,7 @@
  * is recognised by its body, not by the status alone.
  */
 import type {
+  Activity,
   Backup,
   BackupResult,
   Config,
@@ -61,7 +62,8 @@ export const downloadAddress = (filename: string): string =>
 export const api = {
   status: () => send<Status>('GET', 'api/status'),
   backups: async () => (await send<{ backups: Backup[] }>('GET', 'api/backups')).backups,
-  runs: async () => (await send<{ runs: Run[] }>('GET', 'api/runs')).runs,
+  runs: async (limit: number) => (await send<{ runs: Run[] }>('GET', `api/runs?limit=${limit}`)).runs,
+  activity: (range: Activity['range']) => send<Activity>('GET', `api/activity?range=${range}`),
   config: () => send<Config>('GET', 'api/config'),
   saveConfig: (change: ConfigChange) => send<Config>('POST', 'config', change),
   backupNow: () => send<{ runId: string } | BackupResult>('POST', 'now?wait=false'),
@@ -78,6 +80,7 @@ export const api = {
   planRestore: (filename: string) => send<RestorePlan>('GET', backupPath(filename, '/restore')),
   restore: (filename: string, body: RestoreBody) => send<RestoreResult>('POST', backupPath(filename, '/restore'), body),
   testTarget: (name: Target) => send<TargetReport>('POST', `api/targets/${name}/test`),
+  dismissRestored: () => send<{ dismissed: boolean }>('POST', 'api/restore/dismiss'),
   undoRestore: (confirm: string) => send<RestoreResult>('POST', 'api/restore/undo', { confirm }),
 };
 

@@ -104,6 +104,16 @@ export function shortTime(ms: number, zone: string): string {
   return formatter(zone, { timeStyle: 'short' }).format(ms);
 }
 
+/** The hour on the wall, 0 to 23. */
+export function localHour(ms: number, zone: string): number {
+  return Number(formatter(zone, { hour: '2-digit', hourCycle: 'h23' }).format(ms));
+}
+
+/** 16 Nov */
+export function dayAndMonth(ms: number, zone: string): string {
+  return formatter(zone, { day: 'numeric', month: 'short' }).format(ms);
+}
+
 /** "11:30" for a moment of today, "21 November, 11:30" for another day. */
 export function moment(ms: number, nowMs: number, zone: string): string {
   const time = shortTime(ms, zone);

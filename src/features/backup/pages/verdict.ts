@@ -3,7 +3,8 @@
  * do, in that order, and offers the button that helps. Pure, and it claims nothing that the server did not say: without
  * a stored placement there is no "copy in S3", without a verified backup no "it opens".
  */
-import type { Backup, Run, RunProgress, Status } from '../../../http/contract.ts';
+import type { Activity, Backup, Run, RunProgress, Status } from '../../../http/contract.ts';
+import { missedLately } from './chart.ts';
 import {
   age,
   ago,
@@ -29,6 +30,7 @@ export type Action =
   | 'turn-on'
   | 'test-connection'
   | 'undo'
+  | 'dismiss'
   | 'stop'
   | 'reconnect'
   | 'reload';
@@ -68,6 +70,7 @@ export interface VerdictWords {
 export interface Known {
   readonly status: Status;
   readonly backups: readonly Backup[];
+  readonly activity: Activity | null;
   readonly now: number;
   readonly zone: string;
   /** The id of the run that this page asked for. */
@@ -116,17 +119,18 @@ export function lostWords(options: {
   now: number;
   zone: string;
   retryMs: number;
-  signedOut: boolean;
+  /** The server's words, when it answers but shows nothing. */
+  refusal: { readonly message: string; readonly hint: string } | null;
   knownSomething: boolean;
   before: string | null;
 }): VerdictWords {
-  const { now, zone, retryMs, signedOut, knownSomething, before } = options;
-  if (signedOut) {
+  const { now, zone, retryMs, refusal, knownSomething, before } = options;
+  if (refusal !== null) {
     return {
       tone: 'calm',
-      icon: 'wifi-off',
-      headline: 'You are signed out',
-      say: ['The server asks for a sign-in before it says more. Backups go on without this page.'],
+      icon: 'shield-off',
+      headline: 'You may not see this page',
+      say: [`${sentence(refusal.message)} ${sentence(refusal.hint)} Backups go on without this page.`],
       facts: [],
       actions: ['reload'],
     };
@@ -219,7 +223,7 @@ function restoredWords(known: Known): Words {
       headline: 'Restored',
       say: [{ code: database.name }, ' was restored.'],
       facts,
-      actions: usual,
+      actions: ['dismiss', 'backup'],
     };
   const time = nameTime(undo.restored);
   return {
@@ -232,7 +236,7 @@ function restoredWords(known: Known): Words {
       '. The data from before is kept as a safety copy, so this can be undone.',
     ],
     facts,
-    actions: ['undo', 'backup'],
+    actions: ['dismiss', 'undo', 'backup'],
   };
 }
 
@@ -275,6 +279,7 @@ function tooOldWords(known: Known): Words {
       mood: 'plain',
       text: sentence(lastRun.error.message),
     });
+  else facts.push(...missedFacts(known));
   if (!schedule.enabled) facts.push({ icon: 'info', mood: 'plain', text: 'Auto-backup is off' });
   const base = {
     icon: 'shield-x',
@@ -301,6 +306,20 @@ function tooOldWords(known: Known): Words {
   };
 }
 
+/** What the activity says of the gap up to now. */
+function missedFacts({ activity, status, now, zone }: Known): Fact[] {
+  const { enabled, cron, intervalMinutes } = status.schedule;
+  if (activity === null || !enabled) return [];
+  const missed = missedLately(activity, cron === null ? intervalMinutes * 60_000 : null);
+  if (missed === null) return [];
+  const text =
+    missed.runs === null
+      ? `No planned run has happened since ${moment(missed.from, now, zone)}`
+      : `${plural(missed.runs, 'planned run')} did not happen`;
+  const reason: Fact[] = missed.reason === null ? [] : [{ icon: 'info', mood: 'plain', text: missed.reason }];
+  return [{ icon: 'alert', mood: 'no', text }, ...reason];
+}
+
 function damagedWords(known: Known): Words {
   const { now, zone, backups } = known;
   const broken = backups.find((backup) => backup.verification.state === 'damaged');
@@ -317,10 +336,15 @@ function damagedWords(known: Known): Words {
 }
 
 function lastFailedWords(known: Known): Words {
-  const { status, zone } = known;
+  const { status, now, zone } = known;
   const { lastRun } = status;
   const error = lastRun?.error ?? null;
   const facts: Fact[] = lastRun === null ? [] : [failedFact(lastRun, zone)];
+  if (status.lastGood !== null) {
+    const copies = isStored(known, status.lastGood.filename, 's3') ? ', with a copy in S3' : '';
+    const time = moment(Date.parse(status.lastGood.createdAt), now, zone);
+    facts.push({ icon: 'check', mood: 'ok', text: `${time} is verified${copies}` });
+  }
   return {
     icon: 'shield-alert',
     headline: 'The last backup failed',

@@ -1,5 +1,5 @@
 /** The page's words for the contract's codes: one place, so that a step is called the same wherever it appears. */
-import type { Run, RunProgress } from '../../../http/contract.ts';
+import type { Activity, Run, RunProgress } from '../../../http/contract.ts';
 
 export type Step = RunProgress['steps'][number];
 export type Trigger = Run['trigger'];
@@ -32,6 +32,17 @@ export const stepWords: Record<Step['name'], string> = {
   safety: 'Safety copy of today’s data',
   place: 'Put the backup in place',
   prove: 'Check the result',
+};
+
+/** What a bar of the activity chart says. */
+export const barWords: Record<Activity['bars'][number]['state'], string> = {
+  failed: 'Failed',
+  missed: 'Missed',
+  'no-s3': 'No S3 copy',
+  kept: 'Kept',
+  pruned: 'Good, no longer kept',
+  unchanged: 'Nothing had changed',
+  none: 'No run planned',
 };
 
 export const targetWords = { local: 'Local', s3: 'S3' } as const;

@@ -8,20 +8,26 @@
  *
  * A run shorter than 400 ms would only flicker, so its steps are shown from then on.
  */
-import type { Backup, Run, RunProgress, Status } from '../../../../http/contract.ts';
+import type { Activity, Backup, Run, RunProgress, Status } from '../../../../http/contract.ts';
 import { ApiError, address, api } from '../api.ts';
+import { ranges } from '../chart.ts';
 import { duration, sentence, size } from '../format.ts';
 import { clock } from './clock.svelte.ts';
 import { toasts } from './toasts.svelte.ts';
 
-export type Contact = 'loading' | 'live' | 'lost' | 'signed-out';
+export type Contact = 'loading' | 'live' | 'lost' | 'refused';
 
 const silenceMs = 10_000;
 const watchMs = 500;
 const retryDelaysMs = [500, 1000, 2000, 3000, 5000];
 const showRunAfterMs = 400;
 const gatherMs = 150;
-const runsKept = 500;
+/** As many runs as the server gives; a bar of the chart may open one that is older than the usual hundred. */
+const runsUsual = 100;
+const runsMost = 1000;
+/** Time passes without events too: planned runs are missed, bars move on. */
+const activityAgeMs = 60_000;
+const rangeKey = 'velist-backup.range';
 /** The time to take back a deletion. */
 export const undoMs = 8000;
 
@@ -30,6 +36,13 @@ class Dashboard {
   status = $state.raw<Status | null>(null);
   backups = $state.raw<readonly Backup[]>([]);
   runs = $state.raw<readonly Run[]>([]);
+  /** For the range chosen, or the one before it until its answer is there. */
+  activity = $state.raw<Activity | null>(null);
+  /** Why there is no activity. */
+  activityError = $state<string | null>(null);
+  range = $state<Activity['range']>(rememberedRange());
+  /** What the server said when it refused to show the page, and what to do. */
+  refusal = $state.raw<{ message: string; hint: string } | null>(null);
   /** Milliseconds to the next try while there is no contact. */
   retryInMs = $state(0);
   /** The run this page asked for; null when it ended. */
@@ -50,6 +63,8 @@ class Dashboard {
   readonly isRestoring = $derived(this.run?.kind === 'restore' || this.run?.kind === 'undo');
 
   #stream: EventSource | null = null;
+  #runsWanted = runsUsual;
+  #activityAt = 0;
   #heardAt = 0;
   #retryAt = 0;
   #tries = 0;
@@ -64,7 +79,7 @@ class Dashboard {
     this.#heardAt = performance.now();
     this.#connect();
     const watch = setInterval(() => this.#watch(), watchMs);
-    const stopClock = clock.start(() => this.contact === 'lost' || this.contact === 'signed-out');
+    const stopClock = clock.start(() => this.contact === 'lost' || this.contact === 'refused');
     return () => {
       clearInterval(watch);
       clearTimeout(this.#refresh);
@@ -179,6 +194,29 @@ class Dashboard {
     if (answer !== undefined) this.announcement = 'Backup deleted';
   }
 
+  async dismissRestored(): Promise<void> {
+    await this.#try('The message was not dismissed', () => api.dismissRestored());
+  }
+
+  chooseRange(range: Activity['range']): void {
+    this.range = range;
+    try {
+      localStorage.setItem(rangeKey, range);
+    } catch {
+      // Storage may be blocked; the choice then lasts as long as the page.
+    }
+    void this.#fetchActivity();
+  }
+
+  /** Makes sure that a run is among those that are known, as far back as the server tells. */
+  async findRun(id: string): Promise<void> {
+    if (this.runs.some((run) => run.id === id)) return;
+    this.#runsWanted = runsMost;
+    await this.#try('The run was not found', async () => {
+      this.runs = await api.runs(runsMost);
+    });
+  }
+
   /** Fetches everything again, soon, once for all who ask meanwhile. */
   refresh(): void {
     this.#gather();
@@ -186,7 +224,7 @@ class Dashboard {
 
   refused(title: string, error: unknown): void {
     const reason = ApiError.from(error);
-    if (reason.status === 401) this.contact = 'signed-out';
+    if (reason.status === 401) this.#refuse(reason);
     // Asked for while one is running: its progress is the answer.
     if (reason.code === 'BUSY' && this.run !== null) return;
     const lines = [sentence(reason.message), sentence(reason.hint)].filter((line) => line !== '');
@@ -247,7 +285,7 @@ class Dashboard {
 
   #heard(): void {
     this.#heardAt = performance.now();
-    if (this.contact === 'lost' || this.contact === 'signed-out') void this.#fetchAll();
+    if (this.contact === 'lost' || this.contact === 'refused') void this.#fetchAll();
   }
 
   #watch(): void {
@@ -263,6 +301,8 @@ class Dashboard {
       this.#stream = null;
       this.#retryAt = now;
     }
+    if (this.contact === 'live' && !document.hidden && now - this.#activityAt > activityAgeMs)
+      void this.#fetchActivity();
     this.retryInMs = this.#retryAt === 0 ? 0 : Math.max(0, this.#retryAt - now);
     if (this.#stream === null && now >= this.#retryAt) this.#connect();
   }
@@ -272,8 +312,15 @@ class Dashboard {
     try {
       await api.status();
     } catch (error) {
-      if (ApiError.from(error).status === 401) this.contact = 'signed-out';
+      this.#refuse(ApiError.from(error));
     }
+  }
+
+  /** Sign-in ran out, or this user may not read backups at all: the server says which. */
+  #refuse(reason: ApiError): void {
+    if (reason.status !== 401 && reason.status !== 403) return;
+    this.refusal = { message: reason.message, hint: reason.hint };
+    this.contact = 'refused';
   }
 
   #gather(): void {
@@ -283,7 +330,12 @@ class Dashboard {
 
   async #fetchAll(): Promise<void> {
     try {
-      const [status, backups, runs] = await Promise.all([api.status(), api.backups(), api.runs()]);
+      const [status, backups, runs] = await Promise.all([
+        api.status(),
+        api.backups(),
+        api.runs(this.#runsWanted),
+        this.#fetchActivity(),
+      ]);
       this.backups = backups;
       this.runs = runs;
       for (const run of runs) this.#seenRuns.add(run.id);
@@ -291,7 +343,22 @@ class Dashboard {
       this.contact = 'live';
       this.#heardAt = performance.now();
     } catch (error) {
-      if (ApiError.from(error).status === 401) this.contact = 'signed-out';
+      this.#refuse(ApiError.from(error));
+    }
+  }
+
+  /** Never fails: the rest of the page holds without it. What is shown stays until there is an answer. */
+  async #fetchActivity(): Promise<void> {
+    const { range } = this;
+    this.#activityAt = performance.now();
+    try {
+      const activity = await api.activity(range);
+      if (range !== this.range) return;
+      this.activity = activity;
+      this.activityError = null;
+    } catch (error) {
+      const { message, hint } = ApiError.from(error);
+      this.activityError = `${sentence(message)} ${sentence(hint)}`;
     }
   }
 
@@ -352,7 +419,7 @@ class Dashboard {
   #endRun(run: Run): void {
     this.#seenRuns.add(run.id);
     this.#saidPercent = 0;
-    this.runs = [run, ...this.runs.filter((known) => known.id !== run.id)].slice(0, runsKept);
+    this.runs = [run, ...this.runs.filter((known) => known.id !== run.id)].slice(0, runsMost);
     if (this.ownRun === run.id) this.#report(run.id);
     else if (run.result === 'failed')
       this.alert = `${run.kind === 'backup' ? 'The backup' : 'A run'} failed. ${sentence(run.error?.message ?? '')}`;
@@ -386,6 +453,14 @@ class Dashboard {
     });
     this.announcement = 'Backup successful';
     this.newest = run.backup;
+  }
+}
+
+function rememberedRange(): Activity['range'] {
+  try {
+    return ranges.find((range) => range === localStorage.getItem(rangeKey)) ?? '24h';
+  } catch {
+    return '24h';
   }
 }
 

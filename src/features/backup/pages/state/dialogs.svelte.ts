@@ -18,6 +18,8 @@ class Dialogs {
   tab = $state<'history' | 'log'>('history');
   /** The run that is unfolded in the run log. */
   run = $state<string | null>(null);
+  /** The run that shall be brought into view as soon as the run log shows it. */
+  soughtRun = $state<string | null>(null);
 
   close(): void {
     this.open = null;
@@ -31,6 +33,7 @@ class Dialogs {
   showRun(id: string): void {
     this.tab = 'log';
     this.run = id;
+    this.soughtRun = id;
   }
 }
 

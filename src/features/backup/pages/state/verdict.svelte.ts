@@ -6,12 +6,13 @@ import { dashboard } from './dashboard.svelte.ts';
 class Verdict {
   /** What the server last said; null before it said anything. */
   readonly known = $derived.by((): VerdictWords | null => {
-    const { status, backups, ownRun } = dashboard;
+    const { status, backups, activity, ownRun } = dashboard;
     return status === null
       ? null
       : verdictWords({
           status,
           backups,
+          activity,
           ownRun,
           now: clock.now,
           zone: clock.zone,
@@ -20,12 +21,12 @@ class Verdict {
 
   readonly words = $derived.by((): VerdictWords | null => {
     const { contact } = dashboard;
-    if (contact !== 'lost' && contact !== 'signed-out') return this.known;
+    if (contact !== 'lost' && contact !== 'refused') return this.known;
     return lostWords({
       now: clock.now,
       zone: clock.zone,
       retryMs: dashboard.retryInMs,
-      signedOut: contact === 'signed-out',
+      refusal: contact === 'refused' ? dashboard.refusal : null,
       knownSomething: this.known !== null,
       before: this.known?.headline ?? null,
     });
