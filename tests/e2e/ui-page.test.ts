@@ -227,6 +227,23 @@ test(
 );
 
 test(
+  'whom the server refuses is told so, without waiting for the contact to be lost',
+  async () => {
+    const fixture = startFixture('ok');
+    fixtures.push(fixture);
+    const page = await browser.newPage();
+    const error = { code: 'FORBIDDEN', message: 'this is not allowed for you', hint: 'Sign in to the application.' };
+    await page.route('**/api/**', (route) => route.fulfill({ status: 403, json: { error } }));
+    await page.goto(fixture.url);
+    await page.getByRole('heading', { name: 'You may not see this page' }).waitFor({ timeout: 5000 });
+    await page.getByText('This is not allowed for you. Sign in to the application.').waitFor();
+    await page.unroute('**/api/**');
+    await page.getByRole('heading', { name: 'Protected' }).waitFor();
+  },
+  patienceMs,
+);
+
+test(
   'the word that the restore is done can be dismissed',
   async () => {
     const { page, fixture } = await open('restored');
