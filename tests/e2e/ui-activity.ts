@@ -71,6 +71,7 @@ export function olderRuns(activity: Activity, runs: readonly Run[], make: (id: s
 }
 
 function stateOf(state: State, index: number, many: number): Bar['state'] {
+  if (state === 'empty') return 'none';
   const fromEnd = many - 1 - index;
   if (state === 'too-old' && fromEnd < 19) return 'missed';
   if (state === 'failed' && fromEnd === 0) return 'failed';

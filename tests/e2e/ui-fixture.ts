@@ -362,6 +362,13 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     : backups
         .filter((backup) => !backup.foreign)
         .map((backup, index) => makeRun(`run-${index}`, Date.parse(backup.createdAt), backup));
+  if (state === 'restored')
+    runs.unshift({
+      ...makeRun('run-restore', origin - 4000, backups[2]),
+      kind: 'restore',
+      trigger: 'manual',
+      steps: restoreSteps(5),
+    });
   if (state === 'failed') runs.unshift(failure);
   else if (!isEmpty) {
     runs.splice(3, 0, {

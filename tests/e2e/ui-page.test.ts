@@ -1,4 +1,6 @@
 /** The page in a real browser against the fixture server: what it asks of the server, and what it never asks. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
 import type { Browser, Page } from 'playwright-core';
 import { openBrowser } from './ui-browser.ts';
@@ -6,6 +8,9 @@ import { buildPage } from './ui-build.ts';
 import { type Fixture, type State, startFixture } from './ui-fixture.ts';
 
 const patienceMs = 60_000;
+const assets = new URL('../../dist/page/assets/', import.meta.url);
+/** All of the page's JavaScript and style sheets, as they go over the wire. */
+const budgetBytes = 70 * 1024;
 let browser: Browser;
 const fixtures: Fixture[] = [];
 
@@ -19,10 +24,13 @@ afterEach(async () => {
   for (const fixture of fixtures.splice(0)) await fixture.stop();
 });
 
-async function open(state: State): Promise<{ page: Page; fixture: Fixture }> {
-  const fixture = startFixture(state);
+async function open(
+  state: State,
+  { more = 0, width = 1280 }: { more?: number; width?: number } = {},
+): Promise<{ page: Page; fixture: Fixture }> {
+  const fixture = startFixture(state, { more });
   fixtures.push(fixture);
-  const page = await browser.newPage({ viewport: { width: 1280, height: 860 }, reducedMotion: 'reduce' });
+  const page = await browser.newPage({ viewport: { width, height: 860 }, reducedMotion: 'reduce' });
   await page.goto(fixture.url);
   await page.locator('.verdict h2').waitFor();
   return { page, fixture };
@@ -143,3 +151,127 @@ test(
   },
   patienceMs,
 );
+
+test(
+  'the chart is read out by the arrow keys, and Enter opens the run, however old it is',
+  async () => {
+    const { page } = await open('ok');
+    const slider = page.getByRole('slider', { name: 'Runs of the last 24 hours' });
+    await slider.press('End');
+    await slider.press('ArrowLeft');
+    expect(await slider.getAttribute('aria-valuetext')).toMatch(/^\d\d:20:00: Kept, 14\.\d MB$/);
+    await page.locator('.activity .tip').waitFor();
+    await slider.press('Escape');
+    expect(await page.locator('.activity .tip').count()).toBe(0);
+    await slider.press('Home');
+    await slider.press('Enter');
+    const run = page.locator('#run-run-old-0');
+    await run.waitFor();
+    expect(await run.getAttribute('aria-expanded')).toBe('true');
+    await page.waitForFunction(() => document.activeElement?.id === 'run-run-old-0');
+  },
+  patienceMs,
+);
+
+test(
+  'a click on a bar opens its run',
+  async () => {
+    const { page } = await open('ok');
+    await page.locator('.activity rect.failed').waitFor();
+    const bar = await page.locator('.activity rect.failed').boundingBox();
+    if (bar === null) throw new Error('no failed run in the chart');
+    await page.mouse.click(bar.x + bar.width / 2, bar.y + 4);
+    await page.getByRole('tab', { name: 'Run log', selected: true }).waitFor();
+    await page.locator('#run-run-old-52[aria-expanded=true]').waitFor();
+  },
+  patienceMs,
+);
+
+test(
+  'the range is remembered, and the chart says in a sentence what it shows',
+  async () => {
+    const { page } = await open('ok');
+    await page.getByRole('img', { name: /last 24 hours: 141 good \(2 without S3\), 1 failed, 2 missed/ }).waitFor();
+    await page.getByRole('button', { name: '7d' }).click();
+    await page.getByRole('img', { name: /over the last 7 days/ }).waitFor();
+    await page.reload();
+    await page.getByRole('img', { name: /over the last 7 days/ }).waitFor();
+  },
+  patienceMs,
+);
+
+test(
+  'a phone shows at most 48 bars, and nothing is shown before the first backup',
+  async () => {
+    const { page } = await open('ok', { width: 390 });
+    await page.locator('.activity rect').first().waitFor();
+    expect(await page.locator('.activity rect').count()).toBeLessThanOrEqual(48);
+    expect(await page.locator('.activity rect.failed').count()).toBe(1);
+    const empty = (await open('empty')).page;
+    await empty.getByText('No backups yet').waitFor();
+    expect(await empty.locator('.activity').count()).toBe(0);
+  },
+  patienceMs,
+);
+
+test(
+  'a backup that is too old is told in the tab, with the runs that were missed',
+  async () => {
+    const { page } = await open('too-old');
+    await page.getByText('19 planned runs did not happen').waitFor();
+    await page.getByText('The app was not running from 08:22 to 11:31').waitFor();
+    expect(await page.title()).toStartWith('! Last good backup is too old');
+    expect(await page.locator('link[rel=icon]').getAttribute('href')).toContain(encodeURIComponent('#dc2626'));
+  },
+  patienceMs,
+);
+
+test(
+  'whom the server refuses is told so, without waiting for the contact to be lost',
+  async () => {
+    const fixture = startFixture('ok');
+    fixtures.push(fixture);
+    const page = await browser.newPage();
+    const error = { code: 'FORBIDDEN', message: 'this is not allowed for you', hint: 'Sign in to the application.' };
+    await page.route('**/api/**', (route) => route.fulfill({ status: 403, json: { error } }));
+    await page.goto(fixture.url);
+    await page.getByRole('heading', { name: 'You may not see this page' }).waitFor({ timeout: 5000 });
+    await page.getByText('This is not allowed for you. Sign in to the application.').waitFor();
+    await page.unroute('**/api/**');
+    await page.getByRole('heading', { name: 'Protected' }).waitFor();
+  },
+  patienceMs,
+);
+
+test(
+  'the word that the restore is done can be dismissed',
+  async () => {
+    const { page, fixture } = await open('restored');
+    await page.getByRole('button', { name: 'Dismiss' }).click();
+    await page.getByRole('heading', { name: 'Protected' }).waitFor();
+    expect(fixture.asked).toEqual(['POST api/restore/dismiss']);
+  },
+  patienceMs,
+);
+
+test(
+  'of two thousand backups a hundred are drawn, and the search finds among all',
+  async () => {
+    const { page } = await open('ok', { more: 1987 });
+    const rows = page.locator('.rows > .row');
+    await page.waitForFunction(() => document.querySelectorAll('.rows > .row').length === 100);
+    await page.getByRole('button', { name: 'Show 100 more' }).click();
+    await page.waitForFunction(() => document.querySelectorAll('.rows > .row').length === 200);
+    await page.getByLabel('Find a backup').fill('2026-11-09T10-04');
+    await page.waitForFunction(() => document.querySelectorAll('.rows > .row').length === 1);
+    expect(await rows.first().textContent()).toContain('backup-2026-11-09T10-04');
+  },
+  patienceMs,
+);
+
+test('JavaScript and style sheets are under 70 KB together', () => {
+  const files = readdirSync(assets).filter((name) => /\.(js|css)$/.test(name));
+  const total = files.reduce((sum, name) => sum + gzipSync(readFileSync(new URL(name, assets))).byteLength, 0);
+  expect(files.length).toBeGreaterThan(1);
+  expect(total).toBeLessThan(budgetBytes);
+});

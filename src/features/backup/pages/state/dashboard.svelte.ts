@@ -293,6 +293,8 @@ class Dashboard {
     const isSilent = now - this.#heardAt > silenceMs;
     if (isSilent && (this.contact === 'live' || this.contact === 'loading')) {
       this.contact = 'lost';
+      // What is shown was true when the server was last heard, not now.
+      clock.now -= now - this.#heardAt;
       this.alert = 'No contact with the server';
     }
     if (isSilent && this.#stream !== null && now - this.#heardAt > 2 * silenceMs) {
