@@ -25,6 +25,7 @@ import {
   type Config,
   configChange,
   type DeleteAnswer,
+  type DismissAnswer,
   deleteQuery,
   type Health,
   nowQuery,
@@ -223,7 +224,8 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       action: 'open',
       async handle({ request }) {
         const { verdict, lastGood } = await service.getStatus();
-        const failing = verdict.code === 'too-old' || verdict.code === 'damaged' || verdict.code === 'none';
+        // A first run that failed is as bad as none.
+        const failing = verdict.tone === 'red' || verdict.code === 'none';
         const word: Health = { status: failing ? 'failing' : 'ok' };
         const mayRead = await admit(request, 'read', options).then(
           () => true,
@@ -365,6 +367,14 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       async handle({ request, user }) {
         requireConfirmed(service, (await readBody(request, undoBody)).confirm);
         return long(async () => json<RestoreResult>(serialize(await service.undoRestore({ user }))), request);
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/restore/dismiss',
+      action: 'change',
+      handle() {
+        return json<DismissAnswer>({ dismissed: service.dismissRestore() });
       },
     },
     {

@@ -130,6 +130,8 @@ export const status = z.object({
       'protected',
     ]),
     tone: z.enum(['green', 'amber', 'red', 'blue', 'grey']),
+    /** One sentence, where code and status alone do not say what is wrong: a file that vanished from the folder. */
+    detail: z.string().optional(),
   }),
   database: z.object({
     name: z.string(),
@@ -308,6 +310,8 @@ export const runsAnswer = z.object({ runs: z.array(run) });
 /** `POST /now?wait=false`, status 202. */
 export const runAccepted = z.object({ runId: z.string() });
 export const deleteAnswer = z.object({ deleted: z.string() });
+/** `POST /api/restore/dismiss`: the verdict of the last restore is put away for all; false when there is none. */
+export const dismissAnswer = z.object({ dismissed: z.boolean() });
 export const stopAnswer = z.object({ stopped: z.boolean() });
 /** The word is open to all; `verdict` and `lastGood` need the right to read. */
 export const health = z.object({
@@ -344,6 +348,7 @@ export type BackupsAnswer = z.infer<typeof backupsAnswer>;
 export type RunsAnswer = z.infer<typeof runsAnswer>;
 export type RunAccepted = z.infer<typeof runAccepted>;
 export type DeleteAnswer = z.infer<typeof deleteAnswer>;
+export type DismissAnswer = z.infer<typeof dismissAnswer>;
 export type StopAnswer = z.infer<typeof stopAnswer>;
 export type TargetReport = z.infer<typeof targetReport>;
 export type Health = z.infer<typeof health>;

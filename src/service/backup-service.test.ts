@@ -321,7 +321,7 @@ test('a deleted backup is gone, and names that are none delete nothing', async (
   expect((await refusal(() => shop.service.deleteBackup(filename, { target: 's3' }))).code).toBe('BAD_REQUEST');
   await shop.service.deleteBackup(filename, { user: 'ada' });
   expect([await filenames(shop.service), existsSync(join(shop.backups, `${filename}.json`))]).toEqual([[], false]);
-  expect((await refusal(() => shop.service.deleteBackup(filename))).code).toBe('NO_BACKUP');
+  expect((await refusal(() => shop.service.deleteBackup(filename))).code).toBe('GONE');
   expect(existsSync(shop.databasePath)).toBe(true);
 });
 
@@ -444,6 +444,43 @@ test('a verdict says protected after a backup, and none before', async () => {
   expect((await shop.service.getStatus()).verdict.code).toBe('protected');
   utimesSync(shop.databasePath, new Date(), new Date());
   expect((await shop.service.getStatus()).local).toEqual(expect.objectContaining({ count: 1, keep: 10 }));
+});
+
+test('a backup that someone removed from the folder is missed, one that was deleted here is not', async () => {
+  await using shop = openShop(scratch());
+  const { filename: kept = '' } = await shop.service.performBackup();
+  const { filename: lost = '' } = await shop.service.performBackup();
+  const file = join(shop.backups, lost);
+  const manifest = readFileSync(`${file}.json`, 'utf8');
+  const bytes = readFileSync(file);
+  rmSync(file);
+  rmSync(`${file}.json`);
+  const missed = (await shop.service.getStatus()).verdict;
+  expect([missed.code, missed.tone]).toEqual(['damaged', 'red']);
+  expect(missed.detail).toStartWith(`${lost} is no longer`);
+  writeFileSync(file, bytes);
+  writeFileSync(`${file}.json`, manifest);
+  expect((await shop.service.getStatus()).verdict.code).toBe('protected');
+  writeFileSync(`${file}.json`, 'half a mani');
+  expect((await shop.service.getStatus()).verdict.code).toBe('damaged');
+  writeFileSync(`${file}.json`, manifest);
+  await shop.service.deleteBackup(lost);
+  expect((await shop.service.getStatus()).verdict.code).toBe('protected');
+  expect(await filenames(shop.service)).toEqual([kept]);
+});
+
+test('a backup that is gone says who removed it and when', async () => {
+  await using shop = openShop(scratch(), { settings: { retentionCount: 1 } });
+  const { filename: pruned = '' } = await shop.service.performBackup();
+  const { filename: deleted = '' } = await shop.service.performBackup();
+  await shop.service.deleteBackup(deleted, { user: 'ada' });
+  const tell = async (name: string) => {
+    const { code, message } = await refusal(() => shop.service.getBackup(name));
+    return `${code} ${message}`;
+  };
+  expect(await tell(pruned)).toMatch(/^GONE backup-.* no longer exists: it was removed by retention at 20\d\d-/);
+  expect(await tell(deleted)).toMatch(/ it was removed by ada at /);
+  expect(await tell(foreign)).toStartWith('NO_BACKUP');
 });
 
 test('making a service has no effects: no folder, no file, no timer', async () => {

@@ -138,6 +138,7 @@ export class BackupService implements BackupServicePort {
       ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs },
       offsite: () => this.#offsite,
       isS3Enabled: () => this.#settings.current.s3Enabled,
+      removal: (name) => this.#history.removal(name),
       places: () => ({
         local: options.backupsPath,
         s3: options.s3 ? `s3://${options.s3.bucket}/${this.#settings.current.s3Path}` : null,
@@ -299,7 +300,9 @@ export class BackupService implements BackupServicePort {
       lastRun: newest({}),
       lastBackupRun: newest({ kind: 'backup' }),
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
-      lastRestore,
+      shownRestore: this.#restores.shownRestore(),
+      vanished: this.#vanished(here),
+      isUploading: (name) => this.#isUploading(name),
       undo: this.#restores.undoable(backups, lastRestore),
     });
   }
@@ -462,6 +465,12 @@ export class BackupService implements BackupServicePort {
     } = {},
   ): Promise<RestoreResult> {
     return await this.#restores.undo(options);
+  }
+
+  dismissRestore(): boolean {
+    const dismissed = this.#restores.dismiss();
+    if (dismissed) this.#emit({ type: 'status' });
+    return dismissed;
   }
 
   async prune(options: { readonly dryRun?: boolean } = {}): Promise<PruneResult> {
@@ -761,6 +770,12 @@ export class BackupService implements BackupServicePort {
     const [item] = this.#backups.toItems([backup], await this.#backups.namesHere());
     if (item) return item;
     throw new BackupError('GONE', `${backup.name} was removed a moment ago`, { hint: 'List the backups again.' });
+  }
+
+  /** The newest backup that was made here and that nobody is known to have removed, where it is not in the folder. */
+  #vanished(here: ReadonlySet<string>): string | null {
+    const made = this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
+    return made && !here.has(made) && this.#history.removal(made) === null ? made : null;
   }
 
   #lookAtDatabase(): Omit<Status['database'], 'growthBytes'> {

@@ -12,6 +12,7 @@ import type { BackupItem, TargetName } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
 import type { Offsite } from './offsite.ts';
 import { openBackup } from './opened-backup.ts';
+import type { Removal } from './run-history.ts';
 import type { Runs } from './runs.ts';
 import type { FromTarget, OpenedBackup } from './service-port.ts';
 
@@ -25,6 +26,8 @@ export interface BackupsOptions {
   /** How the places of the copies are called, as configured. */
   readonly places: () => ItemFacts['places'];
   readonly runs: Runs;
+  /** What is known of a backup that is gone. */
+  readonly removal: (name: string) => Removal | null;
 }
 
 export class Backups {
@@ -84,7 +87,7 @@ export class Backups {
   /**
    * The backup in the folder, else the one at S3; `from` says which is meant.
    *
-   * @throws BackupError BAD_NAME, NO_BACKUP.
+   * @throws BackupError BAD_NAME, NO_BACKUP, GONE where it is known who removed it.
    */
   async find(name: string, from?: TargetName): Promise<KnownBackup> {
     const { catalog, offsite } = this.#options;
@@ -93,8 +96,9 @@ export class Backups {
       return await catalog.find(name);
     } catch (error) {
       const remote = from === undefined ? offsite()?.find(name) : null;
-      if (!remote || BackupError.from(error).code !== 'NO_BACKUP') throw error;
-      return remote;
+      if (BackupError.from(error).code !== 'NO_BACKUP') throw error;
+      if (remote) return remote;
+      throw this.#gone(name) ?? error;
     }
   }
 
@@ -103,9 +107,24 @@ export class Backups {
     if (!offsite.find(name)) await offsite.refresh();
     const found = offsite.find(name);
     if (found) return found;
-    throw new BackupError('NO_BACKUP', `there is no backup ${name} on S3`, {
-      hint: 'It may have been removed by retention; list what is there with --target s3.',
-    });
+    throw (
+      this.#gone(name) ??
+      new BackupError('NO_BACKUP', `there is no backup ${name} on S3`, {
+        hint: 'It may have been removed by retention; list what is there with --target s3.',
+      })
+    );
+  }
+
+  #gone(name: string): BackupError | null {
+    const removal = this.#options.removal(name);
+    if (!removal) return null;
+    return new BackupError(
+      'GONE',
+      `${name} no longer exists: it was removed ${removal.why} at ${removal.at.toISOString()}`,
+      {
+        hint: 'List the backups to see what is left.',
+      },
+    );
   }
 
   /** The bytes of the plain database; one that is at S3 alone is fetched first. */

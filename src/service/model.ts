@@ -129,6 +129,8 @@ export type VerdictCode =
 export interface Verdict {
   readonly code: VerdictCode;
   readonly tone: 'green' | 'amber' | 'red' | 'blue' | 'grey';
+  /** One sentence, where code and status alone do not say what is wrong. */
+  readonly detail?: string;
 }
 
 export interface Status {

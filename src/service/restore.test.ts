@@ -65,6 +65,19 @@ test('online, an app that holds the database open sees the restored rows at once
   expect(ask(join(shop.backups, restored.safetyBackup ?? ''), count)).toBe(101);
 });
 
+test('the verdict of a restore is put away for all and over a restart, and its undo stays', async () => {
+  await using shop = openShop(scratch());
+  expect(shop.service.dismissRestore()).toBe(false);
+  await shop.service.restore(await backUp(shop));
+  const code = async (service = shop.service) => (await service.getStatus()).verdict.code;
+  expect([await code(), shop.service.dismissRestore(), await code()]).toEqual(['restored', true, 'protected']);
+  expect(shop.service.dismissRestore()).toBe(false);
+  const again = shop.again();
+  expect(await code(again)).toBe('protected');
+  await again.undoRestore();
+  expect([await code(), again.dismissRestore(), await code()]).toEqual(['restored', true, 'protected']);
+});
+
 test('a restore is undone by its safety backup, and that again', async () => {
   await using shop = openShop(scratch());
   expect((await refusal(() => shop.service.undoRestore())).code).toBe('NOTHING_TO_UNDO');

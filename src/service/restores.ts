@@ -118,6 +118,19 @@ export class Restores {
     return newest.sort((a, b) => b.endedAt.getTime() - a.endedAt.getTime())[0] ?? null;
   }
 
+  /** The one whose verdict is still shown: nobody has put it away. */
+  shownRestore(): Run | null {
+    const last = this.lastRestore();
+    return last?.id === this.#options.history().note('dismissed restore') ? null : last;
+  }
+
+  /** The last restore was seen; false when there is none, or it was put away before. */
+  dismiss(): boolean {
+    const shown = this.shownRestore();
+    if (shown) this.#options.history().setNote('dismissed restore', shown.id);
+    return shown !== null;
+  }
+
   /** In line: nothing else changes the database or the folder meanwhile. */
   async #place(
     run: ActiveRun,

@@ -144,6 +144,19 @@ export class RunHistory {
     );
   }
 
+  note(key: NoteKey): string | null {
+    const row = this.#database.prepare('SELECT value FROM notes WHERE folder IS ? AND key = ?').get(this.#folder, key);
+    return typeof row?.['value'] === 'string' ? row['value'] : null;
+  }
+
+  setNote(key: NoteKey, value: string): void {
+    this.#write(() =>
+      this.#database
+        .prepare('INSERT OR REPLACE INTO notes (folder, key, value) VALUES (?, ?, ?)')
+        .run(this.#folder, key, value),
+    );
+  }
+
   close(): void {
     this.#database.close();
   }
@@ -157,6 +170,9 @@ export class RunHistory {
     }
   }
 }
+
+/** `dismissed restore`: the id of the run that a person has seen. */
+export type NoteKey = 'dismissed restore';
 
 export interface Removal {
   readonly backup: string;

@@ -93,6 +93,8 @@ export interface BackupServicePort {
     readonly user?: string;
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<RestoreResult>;
+  /** Puts the verdict of the last restore away, for all who look. False when there is none; undo stays possible. */
+  dismissRestore(): boolean;
   prune(options?: { readonly dryRun?: boolean }): Promise<PruneResult>;
   /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
   testTarget(name: TargetName, options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;

@@ -23,7 +23,11 @@ export interface StatusFacts {
   readonly lastRun: Run | null;
   readonly lastBackupRun: Run | null;
   readonly lastUnchangedRun: Run | null;
-  readonly lastRestore: Run | null;
+  /** The last one, unless a person has put it away. */
+  readonly shownRestore: Run | null;
+  /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
+  readonly vanished: string | null;
+  readonly isUploading: (backup: string) => boolean;
   readonly undo: Status['undo'];
 }
 
@@ -34,7 +38,8 @@ const MAX_AGE_LEAST_MINUTES = 15;
 export function composeStatus(facts: StatusFacts): Status {
   const { settings, backups, database, freeBytes, run } = facts;
   const here = backups.filter(isHere);
-  const own = backups.filter((backup) => backup.manifest);
+  // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
+  const own = backups.filter((backup) => backup.manifest ?? backup.fault);
   const good = backups.find(isVerified) ?? null;
   const holdsAt = good && heldUntil(good, facts.lastUnchangedRun);
   const maxAgeMinutes =
@@ -51,12 +56,14 @@ export function composeStatus(facts: StatusFacts): Status {
       now: facts.now,
       run,
       lastBackupRun: facts.lastBackupRun,
-      lastRestore: facts.lastRestore,
+      lastRestore: facts.shownRestore,
       hasBackup: own.length > 0,
       newestDamaged: Boolean(own[0] && !isVerified(own[0])),
+      vanished: facts.vanished,
+      notAtS3: settings.s3Enabled && own[0] && !isAtS3(own[0].name, facts) ? own[0].name : null,
       goodAt: holdsAt,
       maxAgeMs: maxAgeMinutes * 60_000,
-      uploadsFailing: waiting > 0 && facts.uploads.error !== null,
+      s3Failing: settings.s3Enabled && facts.uploads.error !== null,
       scheduleEnabled: settings.enabled,
       freeBytes,
       databaseBytes: database.sizeBytes,
@@ -114,6 +121,12 @@ function growthOf(backups: readonly KnownBackup[], now: Date): number | null {
 
 function isPlaced(placements: BackupItem['placements'], target: Placement['target'], status: Placement['status']) {
   return placements.some((placement) => placement.target === target && placement.status === status);
+}
+
+/** Seen there, or on its way. */
+function isAtS3(name: string, { items, isUploading }: StatusFacts): boolean {
+  const item = items.find(({ filename }) => filename === name);
+  return (item && isPlaced(item.placements, 's3', 'stored')) || isUploading(name);
 }
 
 /** When the newest good backup was last known to hold: an unchanged run renews it. */

@@ -14,7 +14,9 @@ const good: VerdictInput = {
   newestDamaged: false,
   goodAt: minutesAgo(5),
   maxAgeMs: 30 * 60_000,
-  uploadsFailing: false,
+  vanished: null,
+  s3Failing: false,
+  notAtS3: null,
   scheduleEnabled: true,
   freeBytes: 10_000,
   databaseBytes: 1_000,
@@ -46,6 +48,23 @@ const table: [sentence: string, change: Partial<VerdictInput>, verdict: string][
   ['nothing was ever backed up', { hasBackup: false, goodAt: null }, 'none grey'],
   ['the very first run failed', { hasBackup: false, goodAt: null, lastBackupRun: ended('failed') }, 'last-failed red'],
   ['the newest is damaged', { newestDamaged: true }, 'damaged red'],
+  [
+    'the newest is damaged, and the last good one is too old as well',
+    { newestDamaged: true, goodAt: minutesAgo(31) },
+    'too-old red',
+  ],
+  ['the newest is damaged, and none was ever good', { newestDamaged: true, goodAt: null }, 'damaged red'],
+  ['the newest is no longer in the folder', { vanished: 'backup-1', lastBackupRun: ended('failed') }, 'damaged red'],
+  [
+    'all that there was is no longer in the folder',
+    { vanished: 'backup-1', hasBackup: false, goodAt: null },
+    'damaged red',
+  ],
+  [
+    'the newest is no longer in the folder, and what is left is too old',
+    { vanished: 'backup-1', goodAt: minutesAgo(31) },
+    'too-old red',
+  ],
   ['no good backup is left', { goodAt: null }, 'too-old red'],
   ['the good one is as old as allowed', { goodAt: minutesAgo(30) }, 'protected green'],
   [
@@ -55,7 +74,20 @@ const table: [sentence: string, change: Partial<VerdictInput>, verdict: string][
   ],
   ['the last run failed, a good backup is young', { lastBackupRun: ended('failed') }, 'last-failed amber'],
   ['the last run was stopped by hand', { lastBackupRun: ended('stopped') }, 'protected green'],
-  ['uploads fail', { uploadsFailing: true, scheduleEnabled: false }, 's3-waiting amber'],
+  ['S3 can not be used', { s3Failing: true, scheduleEnabled: false }, 's3-waiting amber'],
+  ['the newest has no copy on S3', { notAtS3: 'backup-1' }, 's3-waiting amber'],
+  [
+    'the last run failed, and S3 can not be used',
+    { s3Failing: true, lastBackupRun: ended('failed') },
+    'last-failed amber',
+  ],
+  [
+    'a restore of the future was made before the clock went back',
+    { lastRestore: ended('success', minutesAgo(-5)) },
+    'protected green',
+  ],
+  ['a restore failed', { lastRestore: ended('failed') }, 'protected green'],
+  ['the good one is of the future', { goodAt: minutesAgo(-31) }, 'too-old red'],
   ['the schedule is off', { scheduleEnabled: false, freeBytes: 0 }, 'off amber'],
   ['there is room for less than three databases', { freeBytes: 2_999 }, 'disk-low amber'],
   ['there is room for just three', { freeBytes: 3_000 }, 'protected green'],
@@ -67,3 +99,9 @@ for (const [sentence, change, verdict] of table) {
     expect(`${code} ${tone}`).toBe(verdict);
   });
 }
+
+test('what is wrong is named where code and status do not say it', () => {
+  expect(judge({ ...good, vanished: 'backup-1' }).detail).toStartWith('backup-1 is no longer in the backup folder');
+  expect(judge({ ...good, notAtS3: 'backup-1' }).detail).toBe('backup-1 has no copy on S3.');
+  expect(judge(good).detail).toBeUndefined();
+});

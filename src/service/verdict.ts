@@ -1,18 +1,28 @@
-/** The one sentence at the top of the page, decided here by the server's clock: the first that applies. Pure. */
+/**
+ * The one sentence at the top of the page, decided here by the server's clock: the first that applies. Pure.
+ *
+ * Green is a promise: the newest backup passed its check, and each of its copies was seen where it belongs.
+ */
 import type { Run, RunProgress, Verdict } from './model.ts';
 
 export interface VerdictInput {
   readonly now: Date;
   readonly run: RunProgress | null;
   readonly lastBackupRun: Run | null;
+  /** That nobody has put away. */
   readonly lastRestore: Run | null;
   readonly hasBackup: boolean;
   /** The newest backup of ours did not pass a check. */
   readonly newestDamaged: boolean;
+  /** The newest backup that was made here, where its file is gone and nobody is known to have removed it. */
+  readonly vanished: string | null;
   /** When the newest verified backup was last known to hold; null when there is none. */
   readonly goodAt: Date | null;
   readonly maxAgeMs: number;
-  readonly uploadsFailing: boolean;
+  /** S3 is on and could not be used at the last try. */
+  readonly s3Failing: boolean;
+  /** The newest backup, where S3 is on, does not hold it, and it is not on its way just now. */
+  readonly notAtS3: string | null;
   readonly scheduleEnabled: boolean;
   readonly freeBytes: number;
   readonly databaseBytes: number;
@@ -31,17 +41,27 @@ export function judge(input: VerdictInput): Verdict {
   if (input.lastRestore?.result === 'success' && sinceRestoreMs >= 0 && sinceRestoreMs < RESTORED_SHOWN_MS) {
     return { code: 'restored', tone: 'green' };
   }
-  if (!input.hasBackup)
-    return input.lastBackupRun?.result === 'failed'
-      ? { code: 'last-failed', tone: 'red' }
-      : { code: 'none', tone: 'grey' };
-  if (input.newestDamaged) return { code: 'damaged', tone: 'red' };
+  const gone = input.vanished === null ? null : vanished(input.vanished);
+  if (!input.hasBackup) {
+    // Nobody may take a first try that failed for one that was not made yet.
+    if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'red' };
+    return gone ?? { code: 'none', tone: 'grey' };
+  }
   // A backup from far in the future, made before the clock went back, proves no more than an old one.
-  if (!input.goodAt || Math.abs(nowMs - input.goodAt.getTime()) > input.maxAgeMs)
+  if (input.goodAt && Math.abs(nowMs - input.goodAt.getTime()) > input.maxAgeMs)
     return { code: 'too-old', tone: 'red' };
+  if (input.newestDamaged) return { code: 'damaged', tone: 'red' };
+  if (!input.goodAt) return { code: 'too-old', tone: 'red' };
+  if (gone) return gone;
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
-  if (input.uploadsFailing) return { code: 's3-waiting', tone: 'amber' };
+  if (input.s3Failing) return { code: 's3-waiting', tone: 'amber' };
+  if (input.notAtS3) return { code: 's3-waiting', tone: 'amber', detail: `${input.notAtS3} has no copy on S3.` };
   if (!input.scheduleEnabled) return { code: 'off', tone: 'amber' };
   if (input.freeBytes < DISK_FACTOR * input.databaseBytes) return { code: 'disk-low', tone: 'amber' };
   return { code: 'protected', tone: 'green' };
+}
+
+function vanished(backup: string): Verdict {
+  const detail = `${backup} is no longer in the backup folder, and it was not removed from here.`;
+  return { code: 'damaged', tone: 'red', detail };
 }

@@ -71,6 +71,7 @@ for (const [name, open] of Object.entries(hosts)) {
           ['PATCH', `/backup/api/backups/${firstBackup}`],
           ['POST', `/backup/api/backups/${firstBackup}/restore`],
           ['POST', '/backup/api/restore/undo'],
+          ['POST', '/backup/api/restore/dismiss'],
           ['POST', '/backup/api/runs/stop'],
         ] as const) {
           expect([headers, path, await status(method, path, headers)]).toEqual([headers, path, 403]);

@@ -431,6 +431,10 @@ export function createFakeService(): FakeService {
       enter('undoRestore');
       return restored('undo', firstBackup, 'online', './db/dev.sqlite', options?.onProgress);
     },
+    dismissRestore() {
+      enter('dismissRestore');
+      return true;
+    },
     async prune(options) {
       enter('prune');
       return {

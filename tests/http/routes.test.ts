@@ -228,6 +228,13 @@ for (const [name, open] of Object.entries(hosts)) {
       expect(contract.errorAnswer.parse(await response.json()).error.code).toBe('DB_CHANGED');
     });
 
+    test('the verdict of a restore is put away', async () => {
+      const init = { method: 'POST' };
+      expect(await ask('/backup/api/restore/dismiss', contract.dismissAnswer, init)).toEqual({ dismissed: true });
+      expect(service.calls).toEqual(['dismissRestore']);
+      expect((await host.fetch('/backup/api/restore/dismiss')).status).toBe(405);
+    });
+
     test('a run can be stopped', async () => {
       service.behaviour.until = new Promise(() => {});
       const running = host.fetch('/backup/now', { method: 'POST' });

@@ -1,0 +1,122 @@
+import { expect, test } from 'bun:test';
+import { manifestOf } from '../../tests/support/scratch.ts';
+import type { Backup } from '../engine/catalog/catalog.ts';
+import { type ItemFacts, toBackupItem } from './backup-item.ts';
+import type { UploadState } from './offsite-state.ts';
+import { composeStatus, type StatusFacts } from './status.ts';
+
+const now = new Date('2024-03-02T12:00:00Z');
+const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
+const unreachable = { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: 'Wait.' } as const;
+
+function made(
+  minutes: number,
+  change: Partial<Backup> & { readonly sizeBytes?: number; complaint?: string } = {},
+): Backup {
+  const { complaint = null, sizeBytes = 8_192, ...rest } = change;
+  const createdAt = minutesAgo(minutes);
+  const verification = { method: 'quick', at: createdAt.toISOString(), complaint } as const;
+  const manifest = manifestOf(createdAt, { sizeBytes, verification });
+  return {
+    name: manifest.name,
+    path: `backups/${manifest.name}`,
+    sizeBytes,
+    createdAt,
+    manifest,
+    fault: null,
+    ...rest,
+  };
+}
+
+/** @param s3 what is known of the newest one at S3; null where S3 is off. */
+function compose(backups: readonly Backup[], s3: Partial<ItemFacts> | null, change: Partial<StatusFacts> = {}) {
+  const facts = { isLocal: true, remote: undefined, upload: undefined, s3Enabled: s3 !== null };
+  const places = { local: 'backups', s3: 's3://bucket/path' };
+  const stored = (name: string) => ({ upload: uploaded(name, 'stored') });
+  return composeStatus({
+    ...{ now, backups, cron: null, nextRunAt: now, intervalMinutes: 10, localPath: 'backups', freeBytes: 1e9 },
+    settings: {
+      ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: s3 !== null, s3Path: 'path' },
+      ...{ verify: 'quick', maxAgeMinutes: null },
+    },
+    items: backups.map((backup, index) =>
+      toBackupItem(backup, { ...facts, places, ...(index === 0 ? s3 : s3 && stored(backup.name)) }),
+    ),
+    database: { name: 'shop.sqlite', path: 'shop.sqlite', exists: true, sizeBytes: 8_192, changedAt: now },
+    s3: s3 && { bucket: 'bucket' },
+    uploads: { nextTryAt: null, error: null, listedAt: null },
+    ...{
+      run: null,
+      lastRun: null,
+      lastBackupRun: null,
+      lastUnchangedRun: null,
+      shownRestore: null,
+      vanished: null,
+      undo: null,
+    },
+    isUploading: () => false,
+    ...change,
+  });
+}
+
+function uploaded(backup: string, status: UploadState['status']): UploadState {
+  return { backup, status, at: now, sealing: 'plain', error: status === 'failed' ? unreachable : null };
+}
+const upload = (status: UploadState['status']) => ({ upload: uploaded('newest', status) });
+const listed = (backup: Backup, fault: string | null = null) => ({
+  remote: { name: backup.name, createdAt: backup.createdAt, sizeBytes: 8_192, manifest: backup.manifest, fault },
+});
+
+const young = made(5);
+const table: [sentence: string, status: ReturnType<typeof compose>, verdict: string][] = [
+  ['verified and young, S3 is off', compose([young], null), 'protected'],
+  ['uploaded', compose([young], upload('stored')), 'protected'],
+  ['seen at S3 by a listing alone', compose([young], listed(young)), 'protected'],
+  ['not uploaded yet', compose([young], {}), 's3-waiting'],
+  ['on its way to S3', compose([young], {}, { isUploading: (name) => name === young.name }), 'protected'],
+  ['its upload failed', compose([young], upload('failed')), 's3-waiting'],
+  ['its copy on S3 was removed', compose([young], upload('removed')), 's3-waiting'],
+  [
+    'its copy on S3 is not whole',
+    compose([young], { ...upload('stored'), ...listed(young, 'its file is not there') }),
+    's3-waiting',
+  ],
+  [
+    'S3 does not answer, and all was uploaded before',
+    compose([young], upload('stored'), { uploads: { nextTryAt: null, error: unreachable, listedAt: null } }),
+    's3-waiting',
+  ],
+  [
+    'an error of S3 from when it was on',
+    compose([young], null, { uploads: { nextTryAt: null, error: unreachable, listedAt: null } }),
+    'protected',
+  ],
+  ['nothing is there', compose([], null), 'none'],
+  ['only a file without a manifest is there', compose([made(5, { manifest: null })], null), 'none'],
+  ['its check found damage', compose([made(5, { complaint: 'row 1 missing' }), made(15)], null), 'damaged'],
+  [
+    'its file has another size than recorded',
+    compose([made(5, { fault: 'the file has 5 bytes' }), made(15)], null),
+    'damaged',
+  ],
+  ['its manifest is unreadable', compose([made(5, { manifest: null, fault: 'not JSON' }), made(15)], null), 'damaged'],
+  [
+    'a newer file of somebody else is not ours to judge',
+    compose([made(1, { manifest: null }), made(15)], null),
+    'protected',
+  ],
+  ['it is 31 minutes old, three intervals of ten', compose([made(31)], null), 'too-old'],
+  ['it vanished', compose([made(15)], null, { vanished: young.name }), 'damaged'],
+];
+
+for (const [sentence, { verdict }, expected] of table)
+  test(`the newest backup: ${sentence}: ${expected}`, () => expect(verdict.code).toBe(expected as typeof verdict.code));
+
+test('growth is from the oldest backup of the day to the newest', () => {
+  const growth = (...backups: Backup[]) => compose(backups, null).database.growthBytes;
+  expect(growth()).toBeNull();
+  expect(growth(made(1_441))).toBeNull();
+  expect(growth(made(5))).toBe(0);
+  expect(growth(made(5, { sizeBytes: 12_288 }), made(600), made(1_439, { sizeBytes: 4_096 }), made(1_441))).toBe(8_192);
+  expect(growth(made(5, { sizeBytes: 4_096 }), made(600))).toBe(-4_096);
+});
