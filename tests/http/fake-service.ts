@@ -209,6 +209,7 @@ export function createFakeService(): FakeService {
     },
     async stop() {
       enter('stop');
+      stopAsked?.();
     },
     async close() {
       calls.push('close');
