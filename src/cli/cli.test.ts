@@ -184,7 +184,7 @@ test('an interrupt stops the run and exits 130', async () => {
   while (!service.calls.includes('performBackup')) await Bun.sleep(1);
   interrupted.abort();
   expect(await running).toMatchObject({ code: 130 });
-  expect(service.calls).toEqual(['performBackup', 'stopRun', 'close']);
+  expect(service.calls).toEqual(['performBackup', 'stop', 'close']);
 });
 
 test('a restore goes to a new file beside the database unless told', async () => {

@@ -116,7 +116,8 @@ type Run = (work: Work, places: CliPlaces) => Promise<void>;
 async function runWithService(work: Work, places: CliPlaces, context: CliContext, output: Output): Promise<number> {
   const service = await context.createService(places);
   const interrupt = () => {
-    service.stopRun().catch((error: unknown) => output.error(BackupError.from(error)));
+    // All of it: a listing and an upload are no runs.
+    service.stop().catch((error: unknown) => output.error(BackupError.from(error)));
   };
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {

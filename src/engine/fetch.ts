@@ -291,13 +291,16 @@ async function* readChunks(path: string, options: { readonly bytes?: number } = 
   yield* createReadStream(path, { highWaterMark: CHUNK_BYTES, end }) as AsyncIterable<Buffer>;
 }
 
-/** Downloads that nobody went on with, and what killed jobs left beside them. */
+/** Downloads that nobody went on with, and what killed jobs left beside them. A lock stays: somebody may hold it. */
 function removeForgotten(folder: string, context: StoryContext): void {
+  const suffixes = ['.part', '.part.etag', '.opened'];
+  const touchedMs = (path: string) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   for (const entry of readdirSync(folder)) {
-    const path = join(folder, entry);
-    const download = path.replace(/\.(part|part\.etag|opened|lock)$/, '');
-    const touched = statSync(`${download}.part`, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-    if (download !== path && context.now().getTime() - touched > FORGOTTEN_MS) rmSync(path, { force: true });
+    const suffix = suffixes.findLast((candidate) => entry.endsWith(candidate));
+    if (suffix === undefined) continue;
+    const download = join(folder, entry.slice(0, -suffix.length));
+    const newestMs = Math.max(...[...suffixes, '.lock'].map((other) => touchedMs(download + other)));
+    if (context.now().getTime() - newestMs > FORGOTTEN_MS) rmSync(join(folder, entry), { force: true });
   }
 }
 

@@ -10,7 +10,7 @@ import {
 } from './catalog/remote-catalog.ts';
 import type { ChangeRemoteRequest, ListRemoteRequest, RemoveRemoteRequest, StoryContext } from './jobs/protocol.ts';
 import { removeKeys } from './prune-remote.ts';
-import type { ObjectStore } from './targets/object-store.ts';
+import { bytesOf, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store } from './targets/s3-store.ts';
 
 /** @throws BackupError S3_* when the listing could not be had. */
@@ -53,8 +53,4 @@ async function withStore<Result>(
   } finally {
     store.close();
   }
-}
-
-async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
-  yield new TextEncoder().encode(text);
 }

@@ -7,6 +7,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   artifactName,
   FORM_BYTES,
@@ -25,9 +26,12 @@ import { listByBackup, listRemote, readRemoteManifest, toListing } from './catal
 import { BackupError } from './errors.ts';
 import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
 import { pruneRemote, removeKeys } from './prune-remote.ts';
-import { getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
+import { takeLock } from './run-lock.ts';
+import { bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store, type S3Store } from './targets/s3-store.ts';
 
+/** One upload from a folder at a time, across processes. */
+const UPLOAD_LOCK_FILE = '.uploads.lock';
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 /** An unfinished upload that is older was left by a job that was killed. */
@@ -43,6 +47,9 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
   }
   const store = createS3Store({ ...request.s3, prefix: request.prefix });
   try {
+    // Two that upload one backup would leave the file of one beside the manifest of the other. Who comes second finds it stored.
+    const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal };
+    using _lock = await takeLock(join(request.folder, UPLOAD_LOCK_FILE), lock);
     context.onEvent({ type: 'step', name: 'upload' });
     const source = { ...backup, manifest: backup.manifest };
     const stored =
@@ -167,10 +174,6 @@ async function* digested(source: AsyncIterable<Uint8Array>, hash: Hash): AsyncGe
     hash.update(chunk);
     yield chunk;
   }
-}
-
-async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
-  yield new TextEncoder().encode(text);
 }
 
 type After = Pick<Uploaded, 'listing' | 'removed' | 'survived' | 'complaint'>;

@@ -144,7 +144,7 @@ interface Route {
   readonly action: Action;
   /** Stands behind the others of its path and is not named in `Allow`. */
   readonly fallback?: boolean;
-  /** Its first byte may take minutes and nothing can be sent before: the file comes from S3 first. */
+  /** Its first byte may take minutes and nothing can be sent before: S3 is asked first. */
   readonly isSlow?: boolean;
   handle(call: Call): Response | Promise<Response>;
 }
@@ -241,6 +241,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'DELETE',
       path: '/:filename',
       action: 'delete',
+      isSlow: true,
       async handle({ params, query, user }) {
         const filename = readName(params);
         const { target } = readQuery(query, deleteQuery);
@@ -292,6 +293,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'PATCH',
       path: '/api/backups/:filename',
       action: 'change',
+      isSlow: true,
       async handle({ request, params }) {
         const filename = readName(params);
         const change = await readBody(request, backupChange);

@@ -71,7 +71,7 @@ function* toPlacements(backup: KnownBackup, facts: ItemFacts): Generator<Placeme
     };
   } else if (upload?.status === 'failed') {
     yield { target: 's3', status: 'failed', at: upload.at, error: upload.error, ...nowhere };
-  } else if (!upload && s3Enabled && backup.manifest) {
+  } else if (!upload && s3Enabled && backup.manifest && !backup.fault) {
     yield { target: 's3', status: 'waiting', at: null, error: null, ...nowhere };
   }
 }

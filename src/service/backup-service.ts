@@ -349,7 +349,10 @@ export class BackupService implements BackupServicePort {
     const offsite = options.target === 's3' ? this.#backups.requireOffsite() : this.#offsite;
     const upload = offsite?.uploadStates().get(filename);
     const isAtS3 =
-      options.target === 's3' || Boolean(offsite?.find(filename)) || (upload && upload.status !== 'removed');
+      options.target === 's3' ||
+      Boolean(offsite?.find(filename)) ||
+      offsite?.isUploading(filename) ||
+      (upload && upload.status !== 'removed');
     if (offsite && isAtS3 && options.target !== 'local') await offsite.remove(filename);
     const local = options.target === 's3' ? null : isHere(backup) ? backup : null;
     if (local) await this.#catalog.remove(local);
@@ -385,7 +388,9 @@ export class BackupService implements BackupServicePort {
       this.#runs.record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
     } catch (error) {
       const known = BackupError.from(error);
-      this.#runs.record(run.end({ result: 'failed', backup: filename, error: known }));
+      this.#runs.record(
+        run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: filename, error: known }),
+      );
       // That the check found damage is its answer, not its failure.
       if (known.code !== 'VERIFY_FAILED') throw known;
       complaint = known.message;
@@ -515,7 +520,7 @@ export class BackupService implements BackupServicePort {
     const run = this.#runs.shown;
     if (!run?.mayStop) return false;
     run.abort.abort();
-    await this.#runs.idle();
+    await this.#runs.ended(run);
     return true;
   }
 
@@ -548,7 +553,13 @@ export class BackupService implements BackupServicePort {
     }
     const started = Promise.withResolvers<string>();
     const finished = Promise.withResolvers<BackupResult>();
-    const request: BackupRequested = { id: started.promise, result: finished.promise, listeners: [asked.onProgress] };
+    const request: BackupRequested = {
+      id: started.promise,
+      local: finished.promise,
+      // Beside the line: an upload never delays the next run.
+      result: finished.promise.then((result) => this.#withUpload(result)),
+      listeners: [asked.onProgress],
+    };
     this.#followUp = request;
     const local = this.#runs.inLine(() => {
       this.#followUp = null;
@@ -565,8 +576,7 @@ export class BackupService implements BackupServicePort {
       started.resolve(run.id);
       return this.#backUp(run, asked);
     });
-    // Beside the line: an upload never delays the next run.
-    finished.resolve(local.then((result) => this.#withUpload(result)));
+    finished.resolve(local);
     return request;
   }
 
@@ -660,7 +670,8 @@ export class BackupService implements BackupServicePort {
     if (trigger === 'schedule' && (await this.#recordUnchanged(plannedAt))) return { failed: false };
     // Stopped while we looked.
     if (!this.#started) return { failed: false };
-    const { report } = await this.#requestBackup({ trigger, user: null, plannedAt }).result;
+    // Not for its upload, which may take longer than the time to the next run.
+    const { report } = await this.#requestBackup({ trigger, user: null, plannedAt }).local;
     return { failed: report.result === 'failed' };
   }
 
@@ -871,6 +882,8 @@ export class BackupService implements BackupServicePort {
 
 interface BackupRequested {
   readonly id: Promise<string>;
+  /** Without the upload. */
+  readonly local: Promise<BackupResult>;
   readonly result: Promise<BackupResult>;
   readonly listeners: (((run: RunProgress) => void) | undefined)[];
 }

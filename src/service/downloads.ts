@@ -2,7 +2,7 @@
  * Backups that come back from S3 as plain databases, each by a job that checks it all over: as a new file somewhere, or
  * in a hidden folder beside the backups, where a plan and its restore find it without a second download.
  */
-import { existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseIdentities } from '../engine/age.ts';
 import type { FetchRequest, JobEvent } from '../engine/jobs/protocol.ts';
@@ -70,13 +70,17 @@ export class Downloads {
     return await fetching;
   }
 
-  /** Removes what nobody asked for any more. What is not complete is the next download's to clear. */
+  /** Removes what nobody asked for any more, as far as it may. What is not complete is the next download's to clear. */
   sweep(): void {
-    if (!existsSync(this.#folder) || this.#going.size > 0) return;
-    for (const entry of readdirSync(this.#folder)) {
-      const path = join(this.#folder, entry);
-      const askedMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
-      if (entry.endsWith('.sqlite') && Date.now() - askedMs > KEPT_MS) rmSync(path, { force: true });
+    if (this.#going.size > 0) return;
+    try {
+      for (const entry of readdirSync(this.#folder)) {
+        const path = join(this.#folder, entry);
+        const askedMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+        if (entry.endsWith('.sqlite') && Date.now() - askedMs > KEPT_MS) rmSync(path, { force: true });
+      }
+    } catch {
+      // There is none, or another user's command made it: it is that one's to clear.
     }
   }
 

@@ -47,8 +47,16 @@ export interface OffsiteOptions {
   readonly onChange: () => void;
 }
 
+/** When a look at S3 began: what was changed since is not in it. */
+interface Began {
+  readonly place: string;
+  readonly at: Date;
+  readonly changes: number;
+}
+
 const LIST_EVERY_MS = 15 * 60_000;
 const WAKE_MS = 30_000;
+
 export class Offsite {
   readonly uploads: UploadQueue;
   readonly downloads: Downloads;
@@ -62,6 +70,11 @@ export class Offsite {
   #place = '';
   #listing: Promise<void> | null = null;
   #triedMs = Number.NEGATIVE_INFINITY;
+  /** Counts what we change there: what a listing that began before says of it is no longer true. */
+  #changes = 0;
+  readonly #changedAt = new Map<string, number>();
+  #uploading: { readonly name: string; readonly abort: AbortController; readonly ended: Promise<unknown> } | null =
+    null;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: OffsiteOptions) {
@@ -163,11 +176,11 @@ export class Offsite {
 
   async #list(): Promise<void> {
     const place = this.#sync();
-    const beganAt = this.#options.now();
-    this.#triedMs = beganAt.getTime();
+    const began = { place, at: this.#options.now(), changes: this.#changes };
+    this.#triedMs = began.at.getTime();
     try {
       const listing = await this.#job<'list-remote'>({ kind: 'list-remote', ...this.#access(), known: this.#toKnow() });
-      await this.#take(listing, { place, beganAt });
+      await this.#take(listing, began);
       this.#listError = null;
     } catch (error) {
       const known = BackupError.from(error);
@@ -179,18 +192,24 @@ export class Offsite {
   }
 
   /** A new listing: what changed is kept, and what we believed is set right. */
-  async #take(listing: RemoteListing, { place, beganAt }: { place: string; beganAt: Date }): Promise<void> {
+  async #take(listing: RemoteListing, began: Began): Promise<void> {
     // The path was changed while it was listed.
-    if (place !== this.#sync()) return;
+    if (began.place !== this.#sync()) return;
+    const isOutdated = (name: string) => (this.#changedAt.get(name) ?? 0) > began.changes;
     const before = this.#entries();
     const read = new Map(listing.read.map((manifest) => [manifest.name, manifest]));
     const after = new Map<string, KnownRemote>();
     const changed: KnownRemote[] = [];
+    for (const [name, known] of before) if (isOutdated(name)) after.set(name, known);
     for (const { name, etag, fault } of listing.entries) {
+      if (isOutdated(name)) continue;
       const known = before.get(name);
       const isSame = known !== undefined && known.etag === etag && known.fault === fault && etag !== '';
       const manifest = read.get(name) ?? (known?.etag === etag ? known.manifest : null);
-      const entry = isSame ? known : { name, etag, manifest, fault, verification: null };
+      // A pin or a note changes the manifest, not what was checked.
+      const isChecked = manifest !== null && known?.manifest?.artifact.sha256 === manifest.artifact.sha256;
+      const verification = isChecked ? known.verification : null;
+      const entry = isSame ? known : { name, etag, manifest, fault, verification };
       after.set(name, entry);
       if (!isSame) changed.push(entry);
     }
@@ -200,7 +219,7 @@ export class Offsite {
     this.#state.saveListing(this.#listedAt, { changed, gone });
     if (listing.unnamed.length > 0 && before.size === 0) this.#reportUnnamed(listing.unnamed);
     try {
-      await this.#setRight(after, beganAt);
+      await this.#setRight(after, { ...began, isOutdated });
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED') this.#options.log('warn', `S3 was not compared with the folder: ${known.message}.`);
@@ -214,11 +233,14 @@ export class Offsite {
     );
   }
 
-  async #setRight(there: ReadonlyMap<string, KnownRemote>, beganAt: Date): Promise<void> {
+  async #setRight(
+    there: ReadonlyMap<string, KnownRemote>,
+    { at: beganAt, isOutdated }: Began & { readonly isOutdated: (name: string) => boolean },
+  ): Promise<void> {
     const here = await this.#options.catalog.list();
     const uploads = this.#state.uploads();
     for (const { name, manifest } of here) {
-      if (!manifest) continue;
+      if (!manifest || isOutdated(name)) continue;
       const entry = there.get(name);
       const upload = uploads.get(name);
       const isStored = entry?.fault === null && entry.manifest?.database.sha256 === manifest.database.sha256;
@@ -231,7 +253,8 @@ export class Offsite {
       }
     }
     const names = new Set(here.map(({ name }) => name));
-    for (const name of uploads.keys()) if (!names.has(name)) this.#state.forgetUpload(name);
+    // An empty folder may be a disk that is not mounted: what was removed at S3 must not be uploaded again with it.
+    if (names.size > 0) for (const name of uploads.keys()) if (!names.has(name)) this.#state.forgetUpload(name);
     if (this.#timer) await this.#passPinsOn(here, there);
   }
 
@@ -265,35 +288,57 @@ export class Offsite {
       if (known.code === 'ABORTED' || known.code === before) return;
       this.#options.log('warn', `S3 could not be listed: ${known.message}. ${known.hint}`);
     }
-    if (this.#timer && (await this.uploads.waiting()).length > 0 && this.#state.waiting.nextTryAt === null)
-      void this.uploads.run();
+    // A folder that can't be listed is told by the run that needs it.
+    const waiting = await this.uploads.waiting().catch(() => []);
+    if (this.#timer && waiting.length > 0 && this.#state.waiting.nextTryAt === null) void this.uploads.run();
   }
 
   // ── change ──
 
   async #upload(backup: Backup): Promise<Pick<UploadState, 'status' | 'sealing'>> {
-    const { s3, log, now, retention } = this.#options;
-    const place = this.#sync();
-    const beganAt = now();
+    const abort = new AbortController();
+    const uploading = this.#carryOut(backup, abort.signal);
+    this.#uploading = { name: backup.name, abort, ended: uploading.catch(() => {}) };
     try {
-      const done = await this.#job<'upload'>({
-        kind: 'upload',
-        folder: this.#options.catalog.folder,
-        name: backup.name,
-        ...this.#access(),
-        sealing: s3.sealing ?? PLAIN,
-        retention: retention(),
-        known: this.#toKnow(),
-      });
-      if (place !== this.#sync()) {
+      return await uploading;
+    } finally {
+      this.#uploading = null;
+    }
+  }
+
+  isUploading(name: string): boolean {
+    return this.#uploading?.name === name;
+  }
+
+  async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
+    const { s3, log, now, retention } = this.#options;
+    const began = { place: this.#sync(), at: now(), changes: this.#changes };
+    try {
+      const done = await this.#job<'upload'>(
+        {
+          kind: 'upload',
+          folder: this.#options.catalog.folder,
+          name: backup.name,
+          ...this.#access(),
+          sealing: s3.sealing ?? PLAIN,
+          retention: retention(),
+          known: this.#toKnow(),
+        },
+        { signal },
+      );
+      if (began.place !== this.#sync()) {
         throw new BackupError('ABORTED', 'the path on S3 was changed meanwhile', { hint: 'It is uploaded there.' });
       }
       log('info', `Uploaded to S3: ${done.key}`);
-      for (const name of done.removed) this.#forget(name);
+      for (const name of done.removed) {
+        log('info', `Removed from S3 by retention: ${name}`);
+        this.#options.onRemoved(name);
+        this.#forget(name);
+      }
       for (const { name, reason } of done.survived)
         log('warn', `Not removed from S3 by retention: ${name}: ${reason}.`);
       if (done.complaint) log('warn', `After the upload S3 could not be looked through: ${done.complaint}.`);
-      if (done.listing) await this.#take(done.listing, { place, beganAt });
+      if (done.listing) await this.#take(done.listing, began);
       return done.removed.includes(backup.name)
         ? { status: 'removed', sealing: null }
         : { status: 'stored', sealing: done.sealing };
@@ -304,20 +349,37 @@ export class Offsite {
     }
   }
 
+  /** Removed there: it is not uploaded again. */
   #forget(name: string): void {
-    this.#options.log('info', `Removed from S3 by retention: ${name}`);
-    this.#options.onRemoved(name);
-    this.#state.setUpload({ backup: name, status: 'removed', at: this.#options.now(), sealing: null, error: null });
-  }
-
-  /** Removes one backup there, verified; it is not uploaded again. */
-  async remove(name: string): Promise<void> {
-    await this.#job<'remove-remote'>({ kind: 'remove-remote', name, ...this.#access() });
-    this.#state.setUpload({ backup: name, status: 'removed', at: this.#options.now(), sealing: null, error: null });
+    this.#noteRemoved(name);
     const known = new Map(this.#entries());
     if (!known.delete(name)) return;
     this.#known = known;
     this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [], gone: [name] });
+  }
+
+  #noteRemoved(name: string): void {
+    this.#changedAt.set(name, ++this.#changes);
+    this.#state.setUpload({ backup: name, status: 'removed', at: this.#options.now(), sealing: null, error: null });
+  }
+
+  /** Removes one backup there, verified; it is not uploaded again. An upload of it that is going is ended. */
+  async remove(name: string): Promise<void> {
+    const before = this.uploadStates().get(name);
+    if (this.#uploading?.name === name) {
+      this.#noteRemoved(name);
+      this.#uploading.abort.abort();
+      await this.#uploading.ended;
+    }
+    try {
+      await this.#job<'remove-remote'>({ kind: 'remove-remote', name, ...this.#access() });
+    } catch (error) {
+      // What of it is there is not known: the next upload looks.
+      if (before === undefined) this.#state.forgetUpload(name);
+      else this.#state.setUpload(before);
+      throw error;
+    }
+    this.#forget(name);
   }
 
   /** Pin and note of a backup that is at S3 alone. */
@@ -335,6 +397,7 @@ export class Offsite {
 
   async #changeThere(name: string, { pinned, note }: Pick<Manifest, 'pinned' | 'note'>): Promise<void> {
     await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.#access(), pinned, note });
+    this.#changedAt.set(name, ++this.#changes);
     // Read anew at the next listing, whatever its ETag.
     const known = this.#entries().get(name);
     if (!known?.manifest) return;
@@ -410,7 +473,7 @@ export class Offsite {
 
 /** S3 would not show its manifest just now: that says nothing of the copy. */
 function isUnread(entry: KnownRemote | undefined): boolean {
-  return entry?.manifest === null;
+  return entry?.manifest === null && entry.etag === '';
 }
 
 /** A check that we made of the copy there counts instead of the one from before its upload. */

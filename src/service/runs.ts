@@ -22,7 +22,7 @@ export interface RunsOptions {
 export class Runs {
   readonly #options: RunsOptions;
   #active: ActiveRun | null = null;
-  readonly #fetching = new Set<ActiveRun>();
+  readonly #fetching = new Map<ActiveRun, Promise<unknown>>();
   #lastInLine: Promise<unknown> = Promise.resolve();
 
   constructor(options: RunsOptions) {
@@ -37,7 +37,7 @@ export class Runs {
 
   /** What is shown as going: what changes something comes first. */
   get shown(): ActiveRun | null {
-    return this.#active ?? [...this.#fetching][0] ?? null;
+    return this.#active ?? [...this.#fetching.keys()][0] ?? null;
   }
 
   begin(options: Omit<RunOptions, 'now' | 'onProgress' | 'trigger' | 'plannedAt'> & Partial<RunOptions>): ActiveRun {
@@ -73,6 +73,11 @@ export class Runs {
     await this.#lastInLine;
   }
 
+  /** Resolves when that run has ended, and what was before it in line. */
+  async ended(run: ActiveRun): Promise<void> {
+    await Promise.all([this.#lastInLine, this.#fetching.get(run)]);
+  }
+
   /** The step `fetch` of a run. What the job does behind the download is shown only where the run has no other steps. */
   async fetching<Result>(
     run: ActiveRun,
@@ -84,11 +89,15 @@ export class Runs {
       if (event.type === 'step') isHeard = event.name === 'fetch' || shown === 'all steps';
       if (isHeard) run.hear(event);
     };
-    this.#fetching.add(run);
+    run.hear({ type: 'step', name: 'fetch' });
+    const fetched = fetch({ signal: run.abort.signal, onEvent });
+    this.#fetching.set(
+      run,
+      fetched.catch(() => {}),
+    );
     this.#tellShown();
     try {
-      run.hear({ type: 'step', name: 'fetch' });
-      return await fetch({ signal: run.abort.signal, onEvent });
+      return await fetched;
     } finally {
       this.#fetching.delete(run);
       this.#tellShown();

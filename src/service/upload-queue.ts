@@ -110,8 +110,9 @@ export class UploadQueue {
     } catch (error) {
       const known = BackupError.from(error);
       // Retention removed it meanwhile: there is nothing left to upload, and no reason to wait.
-      if (known.code === 'NO_BACKUP' || known.code === 'GONE') return null;
-      if (known.code === 'ABORTED') return known;
+      if (known.code === 'NO_BACKUP') return null;
+      // Stopped because a person deleted it: what else waits goes on.
+      if (known.code === 'ABORTED') return state.uploads().get(backup.name)?.status === 'removed' ? null : known;
       state.setUpload({ backup: backup.name, status: 'failed', at: now(), sealing: null, error: known.toJSON() });
       return known;
     } finally {

@@ -7,12 +7,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { loadEnvironment } from '../../src/config/env.ts';
 import { formatManifest, type Manifest, parseManifest } from '../../src/engine/catalog/manifest.ts';
 import type { FetchRequest, JobMessage } from '../../src/engine/jobs/protocol.ts';
 import { runJob } from '../../src/engine/jobs/run-job.ts';
 import { getBytes } from '../../src/engine/targets/object-store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
-import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
+import { createService, createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import type { RunProgress } from '../../src/service/model.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
 import { startS3Server } from '../support/s3-server.ts';
@@ -59,21 +60,20 @@ const s3Variables = () => ({
   BACKUP_S3_PATH: PREFIX,
 });
 
+const variables = (environment: Record<string, string>) => ({
+  PATH: process.env.PATH,
+  DATABASE_URL: join(folder, 'app.sqlite'),
+  BACKUP_LOCAL_PATH: join(folder, 'backups'),
+  BACKUP_STATE_PATH: join(folder, 'state.sqlite'),
+  BACKUP_ENABLED: 'false',
+  BACKUP_S3_ENABLED: 'true',
+  ...s3Variables(),
+  ...environment,
+});
+
 function openService(environment: Record<string, string> = {}) {
   const lines: string[] = [];
-  const service = createServiceFromEnvironment({
-    env: {
-      PATH: process.env.PATH,
-      DATABASE_URL: join(folder, 'app.sqlite'),
-      BACKUP_LOCAL_PATH: join(folder, 'backups'),
-      BACKUP_STATE_PATH: join(folder, 'state.sqlite'),
-      BACKUP_ENABLED: 'false',
-      BACKUP_S3_ENABLED: 'true',
-      ...s3Variables(),
-      ...environment,
-    },
-    write: (line) => lines.push(line),
-  });
+  const service = createServiceFromEnvironment({ env: variables(environment), write: (line) => lines.push(line) });
   return { service, lines, [Symbol.asyncDispose]: () => service.close() };
 }
 
@@ -519,7 +519,10 @@ test('damage of a backup at S3 alone is found by verify and shown from then on',
   bytes[MIB] = (bytes[MIB] ?? 0) ^ 1;
   await store.put(name, one(bytes));
   expect((await service.verifyBackup(name)).verification).toMatchObject({ state: 'damaged' });
-  expect((await service.getBackup(name)).verified).toBe(false);
+  // A pin rewrites the manifest there, and says nothing of the damage.
+  await service.updateBackup(name, { pinned: true });
+  await service.getBackups({ target: 's3' });
+  expect(await service.getBackup(name)).toMatchObject({ pinned: true, verified: false });
   await using later = openService();
   expect((await later.service.getBackup(name)).verification.state).toBe('damaged');
 });
@@ -645,6 +648,81 @@ test('a copy that somebody removed in the bucket is uploaded again, one that was
   const { filename } = await service.performBackup();
   const manifests = (await remoteNames()).filter((key) => key.endsWith('.json'));
   expect(manifests).toEqual([`${lost}.json`, `${filename}.json`]);
+});
+
+test('a backup that is deleted while it is uploaded does not come back', async () => {
+  await using opened = openService();
+  const { service } = opened;
+  const answer = Promise.withResolvers<void>();
+  server.faults.push({ match: /PUT .*\.sqlite\?/, effect: { answerAfter: answer.promise }, times: 1 });
+  const backup = service.performBackup();
+  while (!server.faults.some(({ times }) => times === 0)) await Bun.sleep(5);
+  const [uploading] = await service.getBackups();
+  await service.deleteBackup(uploading?.filename ?? '');
+  answer.resolve();
+  expect(await backup).toMatchObject({ success: true, s3Uploaded: false });
+  const { filename } = await service.performBackup();
+  expect((await remoteNames()).filter((key) => key.endsWith('.json'))).toEqual([`${filename}.json`]);
+  expect((await service.getBackups()).map((backup) => backup.filename)).toEqual([filename ?? '']);
+});
+
+test('what is deleted or pinned while S3 is listed stays so', async () => {
+  const [deleted, pinned] = [await backUp(), await backUp()];
+  await using opened = openService();
+  const { service } = opened;
+  await service.getBackups({ target: 's3' });
+  await service.deleteBackup(pinned, { target: 'local' });
+  const answer = Promise.withResolvers<void>();
+  server.faults.push({ match: /GET .*list-type=2/, effect: { answerAfter: answer.promise }, times: 1 });
+  const listing = service.getBackups({ target: 's3' });
+  while (!server.faults.some(({ times }) => times === 0)) await Bun.sleep(5);
+  const changing = service.updateBackup(pinned, { pinned: true });
+  await service.deleteBackup(deleted, { target: 's3' });
+  answer.resolve();
+  await Promise.all([listing, changing]);
+  const { filename } = await service.performBackup();
+  const manifests = (await remoteNames()).filter((key) => key.endsWith('.json'));
+  expect(manifests).toEqual([`${pinned}.json`, `${filename}.json`]);
+  expect(await service.getBackup(pinned)).toMatchObject({
+    pinned: true,
+    size: statSync(join(folder, 'app.sqlite')).size,
+  });
+  expect((await service.getBackup(deleted)).placements.map(({ target }) => target)).toEqual(['local']);
+});
+
+test('a manifest that was spoiled in the bucket is written anew', async () => {
+  const name = await backUp();
+  await using opened = openService();
+  await store.put(`${name}.json`, one('not a manifest'));
+  await opened.service.getBackups({ target: 's3' });
+  await opened.service.performBackup();
+  expect((await opened.service.getBackup(name)).placements.at(-1)).toMatchObject({ target: 's3', status: 'stored' });
+  loseEverything();
+  expect(await cli(`restore ${name} --from s3 --to back.sqlite`)).toMatchObject({ code: 0 });
+});
+
+test('two programs that upload the same backup leave one that is whole', async () => {
+  await using first = openService(sealed);
+  await using second = openService(sealed);
+  await Promise.all([first.service.performBackup(), second.service.performBackup()]);
+  const files = (await remoteNames()).filter((key) => key.endsWith('.age'));
+  const uploaded = files.map((file) =>
+    server.requests.filter(
+      ({ method, url }) => url.includes(file) && /^PUT .*PutObject|^POST .*uploads/.test(`${method} ${url}`),
+    ),
+  );
+  expect(uploaded.map(({ length }) => length)).toEqual([1, 1]);
+});
+
+test('an upload that takes for ever does not delay the next backup', async () => {
+  const environment = loadEnvironment(variables({ BACKUP_SKIP_UNCHANGED: 'false' }));
+  // More often than a person may ask for.
+  const backup = { ...environment.backup, enabled: true, cron: '* * * * * *' };
+  const service = createService({ ...environment, backup }, { write: () => {} });
+  server.faults.push({ match: /^PUT/, effect: 'stall' });
+  service.start();
+  while ((await service.getBackups()).length < 3) await Bun.sleep(50);
+  await service.close();
 });
 
 test('a machine built anew goes on behind the numbers of the lost one', async () => {

@@ -218,6 +218,7 @@ export function createFakeService(): FakeService {
     },
     async stop() {
       enter('stop');
+      stopAsked?.();
     },
     async close() {
       calls.push('close');

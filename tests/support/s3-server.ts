@@ -50,6 +50,8 @@ export type Effect =
   | { readonly cutAfterBytes: number }
   /** The answer stands still after so many bytes of its body. */
   | { readonly stallAfterBytes: number }
+  /** Done as asked, and answered only after this. */
+  | { readonly answerAfter: Promise<unknown> }
   /** Answered 200 with this body. */
   | { readonly body: string };
 
@@ -133,6 +135,7 @@ export async function startS3Server(): Promise<S3Server> {
 
   app.addHook('onSend', async (request, reply, payload) => {
     const note = noted.get(request.raw);
+    if (typeof note?.effect === 'object' && note.effect && 'answerAfter' in note.effect) await note.effect.answerAfter;
     if (note === undefined) return payload;
     note.seen.status = reply.statusCode;
     if (note.effect === 'lose answer') {

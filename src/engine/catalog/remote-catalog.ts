@@ -83,7 +83,9 @@ export async function listRemote(
       const known = BackupError.from(error);
       if (isNotThere(known)) return; // removed since it was listed
       if (known.code !== 'BAD_BACKUP' && (silence.has(known.code) || ++unread > UNREAD_MAX)) throw known;
-      entries.push({ name, etag: '', manifest: null, fault: known.message });
+      // What is no manifest is none as long as it is the same; one that could not be read is read again.
+      const etag = known.code === 'BAD_BACKUP' ? listed.etag : '';
+      entries.push({ name, etag, manifest: null, fault: known.message });
     }
   }
 

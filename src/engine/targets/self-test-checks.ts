@@ -44,6 +44,8 @@ export interface Trial {
   readonly traces: Set<string>;
   readonly now: () => Date;
   readonly signal: AbortSignal | undefined;
+  /** Something of it may be there, also when the store says that it is not kept as asked for. */
+  tried: boolean;
   /** Our time around the write; null as long as none succeeded. */
   written: { readonly fromMs: number; readonly toMs: number } | null;
 }
@@ -64,6 +66,7 @@ export const writes: Check = {
   async run(trial) {
     const { store, object, content, now, signal } = trial;
     const fromMs = now().getTime();
+    trial.tried = true;
     await store.put(object, once(content), { sizeBytes: content.length, signal });
     trial.written = { fromMs, toMs: now().getTime() };
     return ok('a test object was written');

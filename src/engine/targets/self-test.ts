@@ -115,7 +115,7 @@ async function carryOut(
     return made;
   };
   const content = Buffer.from(`velist-backup ${name}: this may be deleted\n`);
-  const trial: Trial = { store, object: key('object'), content, key, traces, now, signal, written: null };
+  const trial: Trial = { store, object: key('object'), content, key, traces, now, signal, tried: false, written: null };
   const findings: Finding[] = [];
   try {
     for (const check of checks) {
@@ -145,15 +145,16 @@ async function carryOut(
   return findings;
 }
 
-async function removeTraces({ store, traces, written }: Trial): Promise<readonly string[]> {
-  if (traces.size === 0 || written === null) return [];
+/** What is left. Where nothing was written, nothing is known to be. */
+async function removeTraces({ store, traces, tried, written }: Trial): Promise<readonly string[]> {
+  if (traces.size === 0 || !tried) return [];
   const keys = [...traces];
   try {
     // Not the caller's signal: it may be what brought us here.
     const failures = await store.deleteMany(keys, { signal: AbortSignal.timeout(cleanupTimeoutMs) });
-    return failures.map(({ key }) => key);
+    return written === null ? [] : failures.map(({ key }) => key);
   } catch {
-    return keys;
+    return written === null ? [] : keys;
   }
 }
 
