@@ -160,6 +160,7 @@ test(
     await page.getByRole('heading', { name: 'Protected', exact: true }).waitFor();
     await here.app.kill();
     await page.getByRole('heading', { name: 'No contact with the server' }).waitFor();
+    if ((await page.locator('.row').count()) !== 1) { await page.screenshot({ path: '/tmp/lab/gone.png', fullPage: true }); console.log(here.faults, page.url()); }
     expect(await page.locator('.row').count()).toBe(1);
     expect(await page.locator('.verdict').getAttribute('data-tone')).not.toBe('good');
   },
