@@ -506,7 +506,7 @@ test('a backup at S3 alone is listed, downloaded, verified, planned, restored an
   expect(ask(join(folder, 'app.sqlite'), 'SELECT max(id) FROM log')).toBe(2);
 
   await service.deleteBackup(name);
-  expect((await refusal(() => service.getBackup(name))).code).toBe('NO_BACKUP');
+  expect((await refusal(() => service.getBackup(name))).code).toBe('GONE');
   expect((await remoteNames()).filter((key) => key.startsWith(name))).toEqual([]);
 }, 60_000);
 
