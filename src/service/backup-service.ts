@@ -843,7 +843,8 @@ export class BackupService implements BackupServicePort {
 
   get #notes(): StateDatabase {
     if (this.#notesOpened) return this.#notesOpened;
-    // The history has said already what is wrong with the file.
+    // The history is opened first: what is wrong with the file is said once.
+    void this.#history;
     this.#notesOpened = openStateDatabase(this.#paths.state, { warn: () => {} });
     this.#notesOpened.exec('PRAGMA busy_timeout = 0');
     return this.#notesOpened;
