@@ -146,7 +146,12 @@ async function judge(
     // A copy that failed for want of disk or folder says nothing about the database.
     if (!(error instanceof BackupError) || error.code !== 'VERIFY_FAILED') throw error;
     const complaint = complaintAboutLive(request.databasePath);
-    if (complaint === null) throw error;
+    if (complaint === null) {
+      throw new BackupError('VERIFY_FAILED', `the new backup was dropped: ${error.message}`, {
+        hint: 'Nothing wrong was found in the live database, so most often the disk is at fault: check it. Earlier backups are as they were.',
+        cause: error,
+      });
+    }
     throw new BackupError(
       'DB_DAMAGED',
       `the live database ${request.databasePath} fails its integrity check: ${complaint}`,

@@ -483,6 +483,15 @@ test('a backup that is gone says who removed it and when', async () => {
   expect(await tell(foreign)).toStartWith('NO_BACKUP');
 });
 
+test('a damaged state is said once, whoever opens it first', async () => {
+  const folder = scratch();
+  writeFileSync(join(folder, 'state.sqlite'), 'junk '.repeat(1_000));
+  await using shop = openShop(folder);
+  shop.service.start();
+  await shop.ended((run) => run.trigger === 'start');
+  expect(shop.log.filter((line) => line.includes('was damaged'))).toHaveLength(1);
+});
+
 test('making a service has no effects: no folder, no file, no timer', async () => {
   const folder = scratch();
   await using shop = openShop(folder);

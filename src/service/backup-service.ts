@@ -235,7 +235,8 @@ export class BackupService implements BackupServicePort {
   async getBackups(options: { readonly target?: TargetName } = {}): Promise<readonly BackupItem[]> {
     const { target } = options;
     const backups = target ? await this.#backups.at(target) : await this.#backups.everywhere();
-    return this.#backups.toItems(backups, await this.#backups.namesHere());
+    const here = target === 's3' ? await this.#backups.namesHere() : namesOf(backups.filter(isHere));
+    return this.#backups.toItems(backups, here);
   }
 
   async getBackup(filename: string): Promise<BackupItem> {
@@ -279,7 +280,7 @@ export class BackupService implements BackupServicePort {
 
   async getStatus(): Promise<Status> {
     const backups = await this.#backups.everywhere();
-    const here = new Set(backups.filter(isHere).map(({ name }) => name));
+    const here = namesOf(backups.filter(isHere));
     const lastRestore = this.#restores.lastRestore();
     const newest = (filter: { kind?: RunKind; result?: RunResult }) =>
       this.#history.list({ limit: 1, ...filter })[0] ?? null;
@@ -311,7 +312,7 @@ export class BackupService implements BackupServicePort {
     const now = this.#now();
     const from = new Date(now.getTime() - LONGEST_ACTIVITY_MS[range]);
     const backups = await this.#backups.everywhere();
-    const here = new Set(backups.filter(isHere).map(({ name }) => name));
+    const here = namesOf(backups.filter(isHere));
     const removed = this.#history.removed();
     const run = this.#shownRun();
     return composeActivity({
@@ -627,7 +628,7 @@ export class BackupService implements BackupServicePort {
       this.#runs.record(report);
       return { success: true, filename: made.name, size: made.sizeBytes, report };
     } catch (error) {
-      const known = BackupError.from(error);
+      const known = this.#withNeighbour(BackupError.from(error));
       this.#runs.active = null;
       this.#options.log(known.code === 'ABORTED' ? 'info' : 'error', `Failed: ${known.message}. ${known.hint}`);
       const report = run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', error: known });
@@ -636,6 +637,15 @@ export class BackupService implements BackupServicePort {
     } finally {
       this.#joinable = null;
     }
+  }
+
+  /** Which run of another process it is that holds the folder. */
+  #withNeighbour(error: BackupError): BackupError {
+    const run = error.code === 'BUSY' ? this.#neighbours.run : null;
+    if (!run) return error;
+    const asked = run.trigger === 'cli' ? 'the command line' : (run.user ?? 'another program');
+    const message = `${error.message}; it is a ${run.kind} that ${asked} began at ${run.startedAt.toISOString()}`;
+    return new BackupError('BUSY', message, { hint: error.hint, cause: error });
   }
 
   /** A disk that is not mounted leaves an empty folder, which looks like a new one; the history knows better. */
@@ -844,7 +854,8 @@ export class BackupService implements BackupServicePort {
 
   get #notes(): StateDatabase {
     if (this.#notesOpened) return this.#notesOpened;
-    // The history has said already what is wrong with the file.
+    // The history is opened first: what is wrong with the file is said once.
+    void this.#history;
     this.#notesOpened = openStateDatabase(this.#paths.state, { warn: () => {} });
     this.#notesOpened.exec('PRAGMA busy_timeout = 0');
     return this.#notesOpened;
@@ -878,6 +889,10 @@ export class BackupService implements BackupServicePort {
     });
     return this.#offsiteMade;
   }
+}
+
+function namesOf(backups: readonly KnownBackup[]): ReadonlySet<string> {
+  return new Set(backups.map(({ name }) => name));
 }
 
 interface BackupRequested {

@@ -270,8 +270,9 @@ export interface PruneResult {
 }
 
 export type ServiceEvent =
-  | { readonly type: 'progress'; readonly run: RunProgress }
-  | { readonly type: 'run'; readonly run: Run }
+  /** `elsewhere`: another process makes it, over the same backup folder. */
+  | { readonly type: 'progress'; readonly run: RunProgress; readonly elsewhere?: true }
+  | { readonly type: 'run'; readonly run: Run; readonly elsewhere?: true }
   /** What is at S3, or known of it, changed. */
   | { readonly type: 'backups' }
   | { readonly type: 'status' };

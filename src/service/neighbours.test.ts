@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openElsewhere, openShop, scratchFolders } from '../../tests/support/scratch.ts';
+import { LOCK_FILE } from '../engine/catalog/artifact.ts';
 import type { ServiceEvent } from './model.ts';
 import { openStateDatabase } from './state-database.ts';
 
@@ -59,6 +60,7 @@ test('a run of another process is on this one’s status and events while it goe
   expect(shown?.startedAt).toBeInstanceOf(Date);
   expect(await ended.promise).toEqual({
     type: 'run',
+    elsewhere: true,
     run: expect.objectContaining({ id: made.id, result: 'success', backup: made.filename }),
   });
   expect((await shop.service.getStatus()).run).toBeNull();
@@ -130,6 +132,24 @@ test('a state that is locked by another program neither fails nor holds up a run
   const database = openStateDatabase(join(folder, 'state.sqlite'), { warn: () => {} });
   expect(database.prepare('SELECT count(*) AS rows FROM active_runs').get()).toEqual({ rows: 0 });
   database.close();
+});
+
+test('a run that another process holds up says which', async () => {
+  const folder = scratch();
+  await using shop = openShop(folder, { waits: { lockMs: 50, pinMs: 50 } });
+  await shop.service.performBackup();
+  const database = openStateDatabase(join(folder, 'state.sqlite'), { warn: () => {} });
+  const run = { id: 'other', kind: 'backup', trigger: 'cli', user: null, backup: null, steps: [], percent: 5 };
+  database
+    .prepare('INSERT INTO active_runs (service, folder, pid, seen_at, run) VALUES (?, ?, ?, ?, ?)')
+    .run('other', 'backups', process.pid, Date.now(), JSON.stringify({ ...run, startedAt: new Date(0) }));
+  database.close();
+  const other = await openElsewhere(join(shop.backups, LOCK_FILE));
+  await other.ask('BEGIN EXCLUSIVE');
+  const { error } = await shop.service.performBackup();
+  expect(error?.code).toBe('BUSY');
+  expect(error?.message).toEndWith('it is a backup that the command line began at 1970-01-01T00:00:00.000Z');
+  await other.kill();
 });
 
 test('a state that is no database hides neighbours and nothing else', async () => {

@@ -190,9 +190,10 @@ export class Neighbours {
     if (after === null) return;
     this.#seen = after;
     const known = new Map(before?.runs.map((run) => [run.id, JSON.stringify(run)]));
-    for (const run of after.runs) if (known.get(run.id) !== JSON.stringify(run)) emit({ type: 'progress', run });
+    for (const run of after.runs)
+      if (known.get(run.id) !== JSON.stringify(run)) emit({ type: 'progress', run, elsewhere: true });
     const ended = before ? history().after(before.mark) : [];
-    for (const run of ended) if (!this.#ownRuns.has(run.id)) emit({ type: 'run', run });
+    for (const run of ended) if (!this.#ownRuns.has(run.id)) emit({ type: 'run', run, elsewhere: true });
     if (before?.rest !== after.rest) emit({ type: 'backups' });
     const hasChanged = before?.rest !== after.rest || ids(before.runs) !== ids(after.runs);
     if (hasChanged) emit({ type: 'status' });

@@ -37,7 +37,7 @@ async function followSchedule(count: number): Promise<readonly Run[]> {
   const runs: Run[] = [];
   const { promise: allEnded, resolve } = Promise.withResolvers<void>();
   service.on((event) => {
-    if (event.type === 'run' && runs.push(event.run) === count) resolve();
+    if (event.type === 'run' && !event.elsewhere && runs.push(event.run) === count) resolve();
   });
   service.start();
   // Timers of the schedule keep no process alive.

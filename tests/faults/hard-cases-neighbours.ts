@@ -50,7 +50,7 @@ export const neighbourCases: readonly HardCase[] = [
         assert.match(message, /another run is using the backup folder .*backups/);
       }
       assert.ok(
-        refusals.some(({ message }) => /: process \d+, started by process \d+$/.test(message)),
+        refusals.some(({ message }) => /: process \d+, started by process \d+(;|$)/.test(message)),
         'and it is said who held the folder',
       );
       await assertOneAtATime(scene, made.length, { kept: retentionCount });

@@ -147,7 +147,7 @@ test('deleting everywhere removes both copies; deleting one place leaves the oth
   const again = await service.performBackup();
   await service.deleteBackup(again.filename ?? '');
   expect(await remoteNames()).not.toContain(again.filename);
-  expect(service.getBackup(again.filename ?? '')).rejects.toMatchObject({ code: 'NO_BACKUP' });
+  expect(service.getBackup(again.filename ?? '')).rejects.toMatchObject({ code: 'GONE' });
   await service.close();
 });
 
