@@ -881,6 +881,7 @@ export class BackupService implements BackupServicePort {
           : null,
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
+      runs: this.#runs,
       onRemoved: (name) => this.#noteRemoval(name, `${BY_RETENTION} on S3`),
       onChange: () => {
         this.#emit({ type: 'backups' });

@@ -21,6 +21,7 @@ import type { JobOptions } from '../engine/jobs/run-job.ts';
 import type { RetentionPolicy } from '../engine/retention.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
+import type { Runs } from './runs.ts';
 import { type KnownRemote, OffsiteState, type UploadState } from './offsite-state.ts';
 import { UploadQueue } from './upload-queue.ts';
 
@@ -44,6 +45,7 @@ export interface OffsiteOptions {
   readonly now: () => Date;
   /** Retention removed it there. */
   readonly onRemoved: (name: string) => void;
+  readonly runs: Pick<Runs, 'beginUpload' | 'record'>;
   readonly onChange: () => void;
 }
 
@@ -313,6 +315,7 @@ export class Offsite {
   async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
     const { s3, log, now, retention } = this.#options;
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
+    const run = this.#options.runs.beginUpload(backup.name);
     try {
       const done = await this.#job<'upload'>(
         {
@@ -324,11 +327,12 @@ export class Offsite {
           retention: retention(),
           known: this.#toKnow(),
         },
-        { signal },
+        { signal, onEvent: (event) => run.hear(event) },
       );
       if (began.place !== this.#sync()) {
         throw new BackupError('ABORTED', 'the path on S3 was changed meanwhile', { hint: 'It is uploaded there.' });
       }
+      this.#options.runs.record(run.end({ result: 'success', sizeBytes: backup.sizeBytes }));
       log('info', `Uploaded to S3: ${done.key}`);
       for (const name of done.removed) {
         log('info', `Removed from S3 by retention: ${name}`);
@@ -345,6 +349,8 @@ export class Offsite {
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED') log('warn', `Not uploaded to S3: ${backup.name}: ${known.message}. ${known.hint}`);
+      const result = known.code === 'ABORTED' ? 'stopped' : 'failed';
+      if (!run.hasEnded) this.#options.runs.record(run.end({ result, backup: backup.name, error: known }));
       throw known;
     }
   }

@@ -54,6 +54,16 @@ export class Runs {
     });
   }
 
+  /** An upload goes on beside everything else: it is recorded when it ended, and shown as what waits until then. */
+  beginUpload(backup: string): ActiveRun {
+    return new ActiveRun({
+      ...{ kind: 'upload', trigger: 'schedule', user: null, plannedAt: null, backup },
+      weights: { upload: 95, prune: 5 },
+      now: this.#options.now,
+      onProgress: () => {},
+    });
+  }
+
   record(run: Run): void {
     const { history, emit, onRecorded } = this.#options;
     onRecorded(run);
