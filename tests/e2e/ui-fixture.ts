@@ -32,6 +32,10 @@ export const states = [
   'off',
   'disk-low',
   'empty',
+  /** Every badge and chip that a row can have; the oldest backups are at S3 alone. */
+  'mixed',
+  /** One verified backup and nothing else. */
+  'single',
 ] as const;
 export type State = (typeof states)[number];
 
@@ -342,6 +346,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
         },
       });
   }
+  if (state === 'single') backups = all.slice(0, 1);
+  if (state === 'mixed') mix(backups);
   const good = backups.find((backup) => backup.verified);
   const failure: Run = {
     ...makeRun('run-failed', last, undefined),
@@ -397,6 +403,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     off: { code: 'off', tone: 'amber' },
     'disk-low': { code: 'disk-low', tone: 'amber' },
     empty: { code: 'none', tone: 'grey' },
+    mixed: { code: 'protected', tone: 'green' },
+    single: { code: 'protected', tone: 'green' },
   };
   const model: Model = {
     backups,
@@ -492,6 +500,37 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     },
   };
   return model;
+}
+
+function mix(backups: Backup[]): void {
+  for (const [index, backup] of backups.entries()) {
+    const [local, s3] = backup.placements;
+    if (s3 === undefined || local === undefined) continue;
+    const at = backup.createdAt;
+    if (index === 1) {
+      const error = {
+        code: 'S3_UNREACHABLE',
+        message: 's3.example.com does not answer',
+        hint: 'It is tried again in a minute.',
+      } as const;
+      backup.placements = [local, { ...s3, status: 'waiting', at: null, where: null, sizeBytes: null, error }];
+    }
+    if (index === 2) {
+      const error = {
+        code: 'S3_MISMATCH',
+        message: 'the copy in S3 differs from the local file',
+        hint: 'It is uploaded again; the local one is verified.',
+      } as const;
+      backup.placements = [local, { ...s3, status: 'failed', error }];
+    }
+    if (index === 3)
+      Object.assign(backup, { verified: false, verification: { state: 'unchecked' }, trigger: 'cli', user: 'anna' });
+    if (index === 4) {
+      const verification = { state: 'damaged', method: 'quick', at, detail: 'page 1021 is never used' } as const;
+      Object.assign(backup, { verified: false, verification });
+    }
+    if (index > 4) backup.placements = [{ ...s3, sealing: 'zstd+age', where: `${s3.where}.age` }];
+  }
 }
 
 function runOf(state: State, origin: number): RunProgress | null {

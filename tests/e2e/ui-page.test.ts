@@ -86,14 +86,119 @@ test(
     const { page, fixture } = await open('ok');
     const remove = page.getByRole('button', { name: /Delete backup of/ }).nth(3);
     await remove.click();
+    await page.getByLabel('S3 copy as well').check();
     await page.getByRole('button', { name: 'Delete backup', exact: true }).click();
     await page.getByRole('button', { name: 'Undo', exact: true }).click();
     await remove.click();
+    await page.getByLabel('S3 copy as well').check();
     await page.getByLabel('Local copy').uncheck();
     await page.getByRole('button', { name: 'Delete S3 copy' }).click();
     expect(fixture.asked).toEqual([]);
     await page.getByText('10-00-00-000Z').first().waitFor({ state: 'detached', timeout: 15_000 });
     expect(fixture.asked).toEqual(['DELETE backup-2026-11-22T10-00-00-000Z.sqlite?target=s3']);
+  },
+  patienceMs,
+);
+
+test(
+  'the only verified backup goes with its name typed, at once; one of its copies without',
+  async () => {
+    const { page, fixture } = await open('single');
+    await page.getByRole('button', { name: /Delete backup of/ }).click();
+    expect(await page.getByRole('button', { name: 'Delete local copy' }).isEnabled()).toBe(true);
+    await page.getByLabel('S3 copy as well').check();
+    await page.getByText('This is your only verified backup. After this there is none to rely on.').waitFor();
+    const button = page.getByRole('button', { name: 'Delete backup', exact: true });
+    expect(await button.isDisabled()).toBe(true);
+    const name = 'backup-2026-11-22T10-30-00-000Z.sqlite';
+    await page.getByLabel('Type its name to confirm').fill(` ${name} `);
+    await button.click();
+    await page.getByText('No backups yet').waitFor();
+    expect(fixture.asked).toEqual([`DELETE ${name}`]);
+  },
+  patienceMs,
+);
+
+test(
+  'by keys alone: choose a row, open its details, go back to it, delete its copy, take that back',
+  async () => {
+    const { page, fixture } = await open('ok');
+    await page.locator('.row').nth(3).waitFor();
+    const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim());
+    for (const key of ['j', 'j', 'j', 'k']) await page.keyboard.press(key);
+    const second = 'backup-2026-11-22T10-20-00-000Z.sqlite';
+    expect(await focused()).toBe(second);
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog', { name: 'Today' }).getByText('39 other tables').waitFor();
+    // A dialog is open: its keys are its own.
+    await page.keyboard.press('r');
+    expect(await page.getByRole('heading', { name: 'Restore this backup?' }).count()).toBe(0);
+    await page.keyboard.press('Escape');
+    expect(await focused()).toBe(second);
+
+    await page.keyboard.press('r');
+    await page.getByLabel(/to confirm/).waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Delete');
+    await page.getByRole('button', { name: 'Delete local copy' }).press('Enter');
+    const leaving = page.locator('.row.leaving');
+    await leaving.waitFor();
+    await page.getByRole('button', { name: 'Undo', exact: true }).press('Enter');
+    await leaving.waitFor({ state: 'detached' });
+    // From where the focus was before.
+    await page.keyboard.press('j');
+    expect(await focused()).toBe('backup-2026-11-22T10-10-00-000Z.sqlite');
+    expect(fixture.asked).toEqual([]);
+  },
+  patienceMs,
+);
+
+test(
+  'keys are left alone in a field, with a modifier, and after they were turned off',
+  async () => {
+    const { page, fixture } = await open('ok');
+    await page.locator('.row').first().waitFor();
+    await page.keyboard.press('/');
+    await page.keyboard.type('b?c');
+    expect(await page.getByLabel('Find a backup').inputValue()).toBe('b?c');
+    await page.getByLabel('Find a backup').fill('');
+    await page.getByRole('tab', { name: 'Run log' }).focus();
+    await page.keyboard.press('Control+b');
+    await page.keyboard.press('?');
+    const help = page.getByRole('dialog', { name: 'Keyboard' });
+    await help.getByRole('switch', { name: 'Use these keys' }).click();
+    await page.keyboard.press('Escape');
+    await page.reload();
+    await page.locator('.row').first().waitFor();
+    await page.keyboard.press('b');
+    await page.keyboard.press('?');
+    expect(await help.count()).toBe(0);
+    await page.getByRole('button', { name: 'Keyboard', exact: true }).click();
+    await help.getByRole('switch').click();
+    await page.keyboard.press('Escape');
+    expect(fixture.asked).toEqual([]);
+    await page.keyboard.press('b');
+    await page.getByText('Backup Successful').first().waitFor();
+    expect(fixture.asked).toEqual(['POST now?wait=false']);
+  },
+  patienceMs,
+);
+
+test(
+  'looking at a backup that is at S3 alone fetches nothing until asked',
+  async () => {
+    const { page } = await open('mixed');
+    const plans: string[] = [];
+    page.on('request', (request) => {
+      if (request.url().endsWith('/restore')) plans.push(request.method());
+    });
+    await page.getByRole('button', { name: 'backup-2026-11-22T09-30-00-000Z.sqlite' }).click();
+    const drawer = page.getByRole('dialog', { name: 'Today' });
+    await drawer.getByText('Compressed with zstd, encrypted with age, 4.37 MB').waitFor();
+    expect(plans).toEqual([]);
+    await drawer.getByRole('button', { name: 'Fetch 4.37 MB from S3 and count the rows' }).click();
+    await drawer.getByText('39 other tables').waitFor();
+    expect(plans).toEqual(['GET']);
   },
   patienceMs,
 );

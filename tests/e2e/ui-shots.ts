@@ -31,6 +31,31 @@ async function openRestore(page: Page): Promise<void> {
   await page.getByLabel(/to confirm/).fill('dev.sqlite');
 }
 
+/** On a phone the press is somewhere in the row, on a desktop on the file name. */
+function openDetails(index: number): Scene['act'] {
+  return async (page) => {
+    const row = page.locator('.row').nth(index);
+    await row.waitFor();
+    if ((page.viewportSize()?.width ?? 0) < 640) await row.locator('.meta').click({ force: true });
+    else await row.locator('.name button').click();
+    await page.locator('.drawer').getByRole('heading', { name: 'What is inside' }).waitFor();
+    await page
+      .locator('.drawer')
+      .getByText(/other tables|Fetch .* from S3/)
+      .waitFor();
+  };
+}
+
+async function openConfiguration(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Configure' }).and(page.locator(':visible')).click();
+  await page.getByLabel('Auto-Backup Interval (minutes)').waitFor();
+}
+
+async function openDelete(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'More for backup' }).first().click();
+  await page.getByRole('button', { name: 'Delete…' }).click();
+}
+
 async function testConnection(page: Page): Promise<void> {
   const fromVerdict = page.locator('.verdict').getByRole('button', { name: 'Test connection' });
   if (await fromVerdict.isVisible()) await fromVerdict.click();
@@ -73,13 +98,70 @@ const scenes: readonly Scene[] = [
   { name: 'off', state: 'off' },
   { name: 'disk-low', state: 'disk-low' },
   { name: 'empty', state: 'empty' },
+  { name: 'mixed', state: 'mixed' },
   { name: 'restore', state: 'ok', act: openRestore },
+  {
+    name: 'restore-s3',
+    state: 'mixed',
+    async act(page) {
+      await page.locator('.row').nth(6).locator('.name button').press('Enter');
+      await page.locator('.drawer').getByRole('button', { name: 'Restore…' }).click();
+      await page.getByLabel(/to confirm/).waitFor();
+    },
+  },
+  { name: 'details', state: 'ok', act: openDetails(1) },
+  { name: 'details-s3', state: 'mixed', act: openDetails(6) },
+  {
+    name: 'details-damaged',
+    state: 'mixed',
+    async act(page) {
+      await page.locator('.row').nth(4).locator('.name button').press('Enter');
+      await page.locator('.drawer .note.bad').waitFor();
+    },
+  },
+  {
+    name: 'keys',
+    state: 'ok',
+    async act(page) {
+      await page.locator('.row').first().waitFor();
+      await page.keyboard.press('?');
+      await page.getByRole('heading', { name: 'Keyboard' }).waitFor();
+    },
+  },
+  {
+    name: 'keys-row',
+    state: 'ok',
+    async act(page) {
+      await page.locator('.row').nth(3).waitFor();
+      for (const key of ['j', 'j', 'j']) await page.keyboard.press(key);
+      await page.locator('.row:focus-within').waitFor();
+    },
+  },
+  {
+    name: 'config-edited',
+    state: 'ok',
+    whole: true,
+    async act(page) {
+      await openConfiguration(page);
+      await page.getByRole('button', { name: '1 hour' }).click();
+      await page.getByLabel('Full integrity check').check();
+    },
+  },
+  {
+    name: 'delete-only',
+    state: 'single',
+    async act(page) {
+      await openDelete(page);
+      await page.getByLabel('S3 copy as well').check();
+    },
+  },
+  { name: 'delete-newest', state: 'ok', act: openDelete },
   {
     name: 'config',
     state: 'ok',
     whole: true,
     async act(page) {
-      await page.getByRole('button', { name: 'Configure' }).and(page.locator(':visible')).click();
+      await openConfiguration(page);
       await page.getByLabel('Auto-Backup Interval (minutes)').fill('0');
       await page.getByRole('button', { name: 'Save Configuration' }).click();
       await page.getByText('Must be a whole number').or(page.getByText('must be a whole number')).waitFor();

@@ -1,5 +1,5 @@
 /** What a set of settings means for the one who saves it, in numbers. Estimates from today's sizes, and worded so. */
-import type { Config, Status } from '../../../http/contract.ts';
+import type { Backup, Config, Status } from '../../../http/contract.ts';
 
 export type Settings = Pick<
   Config,
@@ -26,7 +26,7 @@ export interface Consequences {
 const dayMinutes = 24 * 60;
 const wider = { intervalMinutes: 60, retentionCount: 48 };
 
-export function consequences(settings: Settings, status: Status): Consequences {
+export function consequences(settings: Settings, status: Status, backups: readonly Backup[]): Consequences {
   const { local, database } = status;
   const typical = local.count > 0 ? local.sizeBytes / local.count : database.sizeBytes;
   const reachMinutes = settings.intervalMinutes * settings.retentionCount;
@@ -36,7 +36,9 @@ export function consequences(settings: Settings, status: Status): Consequences {
     reachMinutes,
     diskBytes: settings.retentionCount * typical,
     freeBytes: local.freeBytes,
-    s3BytesPerDay: settings.s3Enabled ? (dayMinutes / settings.intervalMinutes) * typical : null,
+    s3BytesPerDay: settings.s3Enabled
+      ? (dayMinutes / settings.intervalMinutes) * (sentBytes(backups) ?? typical)
+      : null,
     warnAfterMinutes: settings.maxAgeMinutes ?? Math.max(15, 3 * settings.intervalMinutes),
     wider: isShort
       ? {
@@ -46,4 +48,12 @@ export function consequences(settings: Settings, status: Status): Consequences {
         }
       : null,
   };
+}
+
+/** What the newest upload took, which may be compressed. */
+function sentBytes(backups: readonly Backup[]): number | null {
+  const sent = backups
+    .flatMap(({ placements }) => placements)
+    .find(({ target, sizeBytes }) => target === 's3' && sizeBytes);
+  return sent?.sizeBytes ?? null;
 }

@@ -109,6 +109,11 @@ export function localHour(ms: number, zone: string): number {
   return Number(formatter(zone, { hour: '2-digit', hourCycle: 'h23' }).format(ms));
 }
 
+/** 22 Nov 2026, 11:20:00 */
+export function fullTime(ms: number, zone: string): string {
+  return formatter(zone, { dateStyle: 'medium', timeStyle: 'medium' }).format(ms);
+}
+
 /** 16 Nov */
 export function dayAndMonth(ms: number, zone: string): string {
   return formatter(zone, { day: 'numeric', month: 'short' }).format(ms);
@@ -162,6 +167,11 @@ export function sentence(text: string): string {
   // A path or a name in code keeps its letters.
   const first = /^[a-z][a-z]*[\s,]/.test(trimmed) ? trimmed.charAt(0).toUpperCase() + trimmed.slice(1) : trimmed;
   return /[.!?…]$/.test(first) ? first : `${first}.`;
+}
+
+/** An error in the server's words: what happened, then what to do. */
+export function said(error: { message: string; hint: string }): string {
+  return `${sentence(error.message)} ${sentence(error.hint)}`.trim();
 }
 
 function dayName(ms: number, nowMs: number, zone: string): string {

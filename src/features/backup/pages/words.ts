@@ -1,5 +1,5 @@
 /** The page's words for the contract's codes: one place, so that a step is called the same wherever it appears. */
-import type { Activity, Run, RunProgress } from '../../../http/contract.ts';
+import type { Activity, Backup, Run, RunProgress } from '../../../http/contract.ts';
 
 export type Step = RunProgress['steps'][number];
 export type Trigger = Run['trigger'];
@@ -47,6 +47,8 @@ export const barWords: Record<Activity['bars'][number]['state'], string> = {
 
 export const targetWords = { local: 'Local', s3: 'S3' } as const;
 
+export const methodWords = { quick: 'Quick check', full: 'Full integrity check' } as const;
+
 /** How a copy is sealed; nothing is said of a plain one. */
 export const sealingWords = {
   plain: undefined,
@@ -54,3 +56,11 @@ export const sealingWords = {
   age: 'Encrypted with age',
   'zstd+age': 'Compressed with zstd, encrypted with age',
 } as const;
+
+/** The bytes that a backup at S3 alone costs before it can be looked at; null where there is a local copy. */
+export function fetchSize({ placements, size }: Backup): number | null {
+  const stored = placements.filter(({ status }) => status === 'stored');
+  const remote = stored.find(({ target }) => target === 's3');
+  if (remote === undefined || stored.some(({ target }) => target === 'local')) return null;
+  return remote.sizeBytes ?? size;
+}

@@ -3,13 +3,14 @@
  * wrong or jumping clock of the browser changes nothing. While there is no contact it stands still: "4 min ago" stays
  * what it was when it was last true.
  */
+import { recall, remember } from './memory.ts';
+
 const tickMs = 1000;
-const zoneKey = 'velist-backup.zone';
 
 class Clock {
   /** The server's time in milliseconds; moves once a second. */
   now = $state(0);
-  choice = $state<'local' | 'utc'>(remembered());
+  choice = $state<'local' | 'utc'>(recall('zone') === 'utc' ? 'utc' : 'local');
   readonly localZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   readonly zone = $derived(this.choice === 'utc' ? 'UTC' : this.localZone);
   #base = 0;
@@ -32,19 +33,7 @@ class Clock {
 
   choose(choice: 'local' | 'utc'): void {
     this.choice = choice;
-    try {
-      localStorage.setItem(zoneKey, choice);
-    } catch {
-      // Storage may be blocked; the choice then lasts as long as the page.
-    }
-  }
-}
-
-function remembered(): 'local' | 'utc' {
-  try {
-    return localStorage.getItem(zoneKey) === 'utc' ? 'utc' : 'local';
-  } catch {
-    return 'local';
+    remember('zone', choice);
   }
 }
 

@@ -22,6 +22,8 @@ const watchMs = 500;
 const retryDelaysMs = [500, 1000, 2000, 3000, 5000];
 const showRunAfterMs = 400;
 const gatherMs = 150;
+/** A little longer than the glow of the new row. */
+const glowMs = 4000;
 /** As many runs as the server gives; a bar of the chart may open one that is older than the usual hundred. */
 const runsUsual = 100;
 const runsMost = 1000;
@@ -455,6 +457,9 @@ class Dashboard {
     });
     this.announcement = 'Backup successful';
     this.newest = run.backup;
+    setTimeout(() => {
+      this.newest = null;
+    }, glowMs);
   }
 }
 

@@ -8,7 +8,9 @@ export type Dialog =
       readonly isUndo: boolean;
     }
   | { readonly kind: 'delete'; readonly backup: Backup }
-  | { readonly kind: 'pin'; readonly backup: Backup };
+  | { readonly kind: 'pin'; readonly backup: Backup }
+  | { readonly kind: 'details'; readonly filename: string }
+  | { readonly kind: 'keys' };
 
 class Dialogs {
   open = $state.raw<Dialog | null>(null);

@@ -1,5 +1,5 @@
 /** Light or dark. `theme.js` has set the start value before the first paint; this changes and remembers it. */
-const key = 'velist-backup.theme';
+import { remember } from './memory.ts';
 
 class Theme {
   dark = $state(document.documentElement.dataset.theme === 'dark');
@@ -8,11 +8,7 @@ class Theme {
     this.dark = !this.dark;
     const name = this.dark ? 'dark' : 'light';
     document.documentElement.dataset.theme = name;
-    try {
-      localStorage.setItem(key, name);
-    } catch {
-      // Storage may be blocked; the choice then lasts as long as the page.
-    }
+    remember('theme', name);
   }
 }
 
