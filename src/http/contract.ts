@@ -171,7 +171,9 @@ export const status = z.object({
   lastGood: z.object({ filename: z.string(), createdAt: time, verifiedAt: time, holdsAt: time }).nullable(),
   maxAgeMinutes: z.number(),
   run: runProgress.nullable(),
+  /** The newest that is not an upload. */
   lastRun: run.nullable(),
+  lastBackupRun: run.nullable(),
   undo: z.object({ filename: z.string(), restored: z.string(), at: time }).nullable(),
 });
 

@@ -282,7 +282,7 @@ export class BackupService implements BackupServicePort {
     const backups = await this.#backups.everywhere();
     const here = namesOf(backups.filter(isHere));
     const lastRestore = this.#restores.lastRestore();
-    const newest = (filter: { kind?: RunKind; result?: RunResult }) =>
+    const newest = (filter: { kind?: RunKind; except?: RunKind; result?: RunResult }) =>
       this.#history.list({ limit: 1, ...filter })[0] ?? null;
     return composeStatus({
       now: this.#now(),
@@ -298,7 +298,7 @@ export class BackupService implements BackupServicePort {
       s3: this.#options.s3 ?? null,
       uploads: this.#aboutS3(),
       run: this.#shownRun(),
-      lastRun: newest({}),
+      lastRun: newest({ except: 'upload' }),
       lastBackupRun: newest({ kind: 'backup' }),
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
       shownRestore: this.#restores.shownRestore(),

@@ -183,7 +183,9 @@ export interface Status {
   } | null;
   readonly maxAgeMinutes: number;
   readonly run: RunProgress | null;
+  /** The newest that is not an upload. */
   readonly lastRun: Run | null;
+  readonly lastBackupRun: Run | null;
   /** What "Undo restore" would bring back. */
   readonly undo: { readonly filename: string; readonly restored: string; readonly at: Date } | null;
 }

@@ -55,17 +55,18 @@ export class RunHistory {
   }
 
   /** Newest first, in the order in which they were recorded: a clock that goes back hides no failure. */
-  list(options: { limit: number; kind?: RunKind; result?: RunResult }): readonly Run[] {
+  list(options: { limit: number; kind?: RunKind; except?: RunKind; result?: RunResult }): readonly Run[] {
     return this.#database
       .prepare(
         // By name: Node 22 finds no value for a numbered parameter.
         `SELECT * FROM runs WHERE (folder IS NULL OR folder = $folder)
-         AND ($kind IS NULL OR kind = $kind) AND ($result IS NULL OR result = $result)
+         AND ($kind IS NULL OR kind = $kind) AND ($except IS NULL OR kind <> $except) AND ($result IS NULL OR result = $result)
          ORDER BY rowid DESC LIMIT $limit`,
       )
       .all({
         $folder: this.#folder,
         $kind: options.kind ?? null,
+        $except: options.except ?? null,
         $result: options.result ?? null,
         $limit: options.limit,
       })

@@ -104,6 +104,7 @@ export function composeStatus(facts: StatusFacts): Status {
     maxAgeMinutes,
     run,
     lastRun: facts.lastRun,
+    lastBackupRun: facts.lastBackupRun,
     undo: facts.undo,
   };
 }

@@ -495,6 +495,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
         maxAgeMinutes: 30,
         run: model.run,
         lastRun: model.runs[0] ?? null,
+        lastBackupRun: model.runs.find(({ kind }) => kind === 'backup') ?? null,
         undo: model.undo,
       };
     },

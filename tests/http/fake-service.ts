@@ -330,6 +330,7 @@ export function createFakeService(): FakeService {
         maxAgeMinutes: 30,
         run: null,
         lastRun: runs[0] ?? null,
+        lastBackupRun: runs.find(({ kind }) => kind === 'backup') ?? null,
         undo: null,
       };
     },

@@ -242,7 +242,7 @@ function restoredWords(known: Known): Words {
 
 function noneWords(known: Known): Words {
   const { status, now } = known;
-  const { database, schedule, lastRun } = status;
+  const { database, schedule, lastBackupRun: lastRun } = status;
   const base = {
     icon: 'shield-off',
     headline: 'Not protected yet',
@@ -271,7 +271,7 @@ function noneWords(known: Known): Words {
 
 function tooOldWords(known: Known): Words {
   const { status, now, zone } = known;
-  const { lastGood, lastRun, maxAgeMinutes, schedule } = status;
+  const { lastGood, lastBackupRun: lastRun, maxAgeMinutes, schedule } = status;
   const facts: Fact[] = [];
   if (lastRun?.result === 'failed' && lastRun.error !== null)
     facts.push(failedFact(lastRun, zone), {
@@ -321,7 +321,15 @@ function missedFacts({ activity, status, now, zone }: Known): Fact[] {
 }
 
 function damagedWords(known: Known): Words {
-  const { now, zone, backups } = known;
+  const { now, zone, backups, status } = known;
+  if (status.verdict.detail !== undefined)
+    return {
+      icon: 'shield-x',
+      headline: 'A backup is missing',
+      say: [`${status.verdict.detail} `, ...newestGood(known), ' Make a new backup now.'],
+      facts: nextRun(known),
+      actions: usual,
+    };
   const broken = backups.find((backup) => backup.verification.state === 'damaged');
   const detail = broken?.verification.state === 'damaged' ? ` ${sentence(broken.verification.detail)}` : '';
   const which =
@@ -337,7 +345,7 @@ function damagedWords(known: Known): Words {
 
 function lastFailedWords(known: Known): Words {
   const { status, now, zone } = known;
-  const { lastRun } = status;
+  const { lastBackupRun: lastRun } = status;
   const error = lastRun?.error ?? null;
   const facts: Fact[] = lastRun === null ? [] : [failedFact(lastRun, zone)];
   if (status.lastGood !== null) {
@@ -374,16 +382,20 @@ function s3WaitingWords(known: Known): Words {
       mood: 'plain',
       text: `Next try in ${countdown(Date.parse(s3.nextTryAt) - now)}`,
     });
-  const reason = s3.error === null ? '' : `${sentence(s3.error.message)} `;
+  const reason = s3.error === null ? sentence(status.verdict.detail ?? '') : sentence(s3.error.message);
   const hint =
     s3.error === null || s3.error.hint === '' ? 'They are sent as soon as it answers.' : sentence(s3.error.hint);
   return {
     icon: 'cloud-off',
     headline: s3.error === null ? 'Protected here, not yet in S3' : 'Protected here, but S3 is not reachable',
     say: [
-      `${reason}Local backups go on. `,
-      { strong: plural(s3.waiting, 'backup') },
-      ` ${s3.waiting === 1 ? 'waits' : 'wait'} to be uploaded. ${hint}`,
+      `${reason} Local backups go on. `,
+      ...(s3.waiting === 0
+        ? []
+        : [
+            { strong: plural(s3.waiting, 'backup') },
+            ` ${s3.waiting === 1 ? 'waits' : 'wait'} to be uploaded. ${hint}`,
+          ]),
     ],
     facts,
     actions: s3.error === null ? usual : ['test-connection', 'backup'],
