@@ -11,7 +11,7 @@
 import type { Activity, Backup, Run, RunProgress, Status } from '../../../../http/contract.ts';
 import { ApiError, address, api } from '../api.ts';
 import { ranges } from '../chart.ts';
-import { duration, sentence, size } from '../format.ts';
+import { duration, plural, sentence, size } from '../format.ts';
 import { clock } from './clock.svelte.ts';
 import { toasts } from './toasts.svelte.ts';
 
@@ -142,6 +142,29 @@ class Dashboard {
           code: backup.filename,
         });
     });
+  }
+
+  /** One after the other; what is found damaged says so at once. */
+  async verifyAll(): Promise<void> {
+    const found = { verified: 0, damaged: 0, unknown: 0 };
+    const all = this.backups.filter(({ placements }) => placements.some(({ target }) => target === 'local'));
+    this.working = new Set([...this.working, ...all.map(({ filename }) => filename)]);
+    for (const backup of all) {
+      const checked = await api.verify(backup.filename, false).catch(() => null);
+      found[checked === null || checked.verification.state === 'unchecked' ? 'unknown' : checked.verification.state]++;
+      this.working = new Set([...this.working].filter((name) => name !== backup.filename));
+    }
+    const { verified, damaged, unknown } = found;
+    const rest = [
+      ...(damaged > 0 ? [`${plural(damaged, 'backup')} did not pass.`] : []),
+      ...(unknown > 0 ? [`${plural(unknown, 'backup')} could not be checked.`] : []),
+    ];
+    toasts.show({
+      tone: rest.length > 0 ? 'bad' : 'good',
+      title: `${plural(verified, 'backup')} verified`,
+      lines: rest.length > 0 ? rest : ['All on this machine open and passed their quick check.'],
+    });
+    this.#gather();
   }
 
   async adopt(backup: Backup): Promise<void> {
