@@ -29,15 +29,16 @@ test(
 
     server.faults.push({ match: /./, effect: { status: 403, code: 'AccessDenied' } });
     await elsewhere("INSERT INTO log VALUES (2, 'more') RETURNING id");
-    void backupNow();
+    const refused = backupNow();
     await page.locator('.verdict', { hasText: 'Protected here, but' }).waitFor();
     await page.locator('.row .chip', { hasText: 'S3 failed' }).waitFor();
     expect(await page.locator('.verdict').textContent()).toContain('my-backups');
     expect(await axeFaults(page)).toEqual([]);
 
+    await refused;
     server.faults.length = 0;
     await elsewhere("INSERT INTO log VALUES (3, 'more') RETURNING id");
-    void backupNow();
+    await backupNow();
     await page.getByRole('heading', { name: 'Protected', exact: true }).waitFor();
     await page.locator('.row .chip', { hasText: 'S3 failed' }).waitFor({ state: 'detached' });
     expect((await backupList()).map(({ placements }) => placements.map(({ status }) => status))).toEqual(
@@ -160,7 +161,6 @@ test(
     await page.getByRole('heading', { name: 'Protected', exact: true }).waitFor();
     await here.app.kill();
     await page.getByRole('heading', { name: 'No contact with the server' }).waitFor();
-    if ((await page.locator('.row').count()) !== 1) { await page.screenshot({ path: '/tmp/lab/gone.png', fullPage: true }); console.log(here.faults, page.url()); }
     expect(await page.locator('.row').count()).toBe(1);
     expect(await page.locator('.verdict').getAttribute('data-tone')).not.toBe('good');
   },

@@ -129,7 +129,10 @@ test(
     const second = 'backup-2026-11-22T10-20-00-000Z.sqlite';
     expect(await focused()).toBe(second);
     await page.keyboard.press('Enter');
-    await page.getByRole('dialog', { name: 'Today' }).getByText('39 other tables').waitFor();
+    await page
+      .getByRole('dialog', { name: 'Today' })
+      .getByText(/other tables/)
+      .waitFor();
     // A dialog is open: its keys are its own.
     await page.keyboard.press('r');
     expect(await page.getByRole('heading', { name: 'Restore this backup?' }).count()).toBe(0);
@@ -197,7 +200,7 @@ test(
     await drawer.getByText('Compressed with zstd, encrypted with age, 4.37 MB').waitFor();
     expect(plans).toEqual([]);
     await drawer.getByRole('button', { name: 'Fetch 4.37 MB from S3 and count the rows' }).click();
-    await drawer.getByText('39 other tables').waitFor();
+    await drawer.getByText(/other tables/).waitFor();
     expect(plans).toEqual(['GET']);
   },
   patienceMs,
