@@ -202,8 +202,9 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     (filename: string) => run((session) => adoptBackup(session, filename), places()),
   );
   command('prune', 'remove the backups that the retention policy does not keep')
-    .option('--dry-run', 'only say what would be removed')
-    .action(({ dryRun = false }: { dryRun?: boolean }) => run((session) => prune(session, dryRun), places()));
+    .option('--dry-run', 'only say what would be removed, and why each stays')
+    .addOption(target('--target <name>', 'where: local unless told, or s3 (asks S3 now)'))
+    .action((options: PruneOptions) => run((session) => prune(session, options), places()));
   command('test-target [name]', 'try at s3 (or local) all that backups need, and remove the traces').action(
     (name: string | undefined) => run((session) => testTarget(session, name), places()),
   );
@@ -324,8 +325,13 @@ async function adoptBackup({ service, output }: Session, filename: string): Prom
   return exitCodes.done;
 }
 
-async function prune({ service, output }: Session, dryRun: boolean): Promise<number> {
-  const result = await service.prune({ dryRun });
+interface PruneOptions {
+  readonly dryRun?: boolean;
+  readonly target?: TargetName;
+}
+
+async function prune({ service, output }: Session, options: PruneOptions): Promise<number> {
+  const result = await service.prune(options);
   output.answer(result, pruneText(result));
   return exitCodes.done;
 }
@@ -427,8 +433,9 @@ function restoredText(result: RestoreResult): string {
 }
 
 function pruneText({ kept, removed, dryRun }: PruneResult): string {
-  const lines = removed.map(({ filename, reason }) => `${dryRun ? 'would remove' : 'removed'} ${filename} (${reason})`);
-  return [...lines, `${kept.length} kept, ${removed.length} ${dryRun ? 'to remove' : 'removed'}`].join('\n');
+  const stays = dryRun ? kept.map(({ filename, reasons }) => `would keep   ${filename} (${reasons.join('; ')})`) : [];
+  const goes = removed.map(({ filename, reason }) => `${dryRun ? 'would remove' : 'removed'} ${filename} (${reason})`);
+  return [...stays, ...goes, `${kept.length} kept, ${removed.length} ${dryRun ? 'to remove' : 'removed'}`].join('\n');
 }
 
 function statusText(status: Status, now: Date): string {

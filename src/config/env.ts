@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { parseRecipients } from '../engine/age.ts';
 import type { Sealing } from '../engine/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
+import type { KeepNumbers } from '../engine/retention.ts';
 import { checkCron } from '../engine/schedule.ts';
 import { isKey } from '../engine/targets/object-key.ts';
 import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
@@ -14,6 +15,8 @@ import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
 const words = { truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] };
 const flag = (start: 'true' | 'false') => z.stringbool(words).default(start === 'true');
 const whole = (from: number, to: number) => z.coerce.number().int().min(from).max(to);
+/** Of hours, days, weeks, months or years. */
+const keep = whole(0, 10_000);
 const path = z.string().min(1);
 const secret = z.string().min(1);
 
@@ -38,6 +41,11 @@ const schema = z.object({
     .refine((line) => checkCron(line) === null, { error: 'a cron line of five fields, for instance 0 3 * * *' })
     .optional(),
   BACKUP_RETENTION_COUNT: whole(1, 10_000).default(10),
+  BACKUP_KEEP_HOURLY: keep.default(0),
+  BACKUP_KEEP_DAILY: keep.default(0),
+  BACKUP_KEEP_WEEKLY: keep.default(0),
+  BACKUP_KEEP_MONTHLY: keep.default(0),
+  BACKUP_KEEP_YEARLY: keep.default(0),
   BACKUP_LOCAL_PATH: path.default('./storage/backups'),
   BACKUP_STATE_PATH: path.default('./storage/velist-backup.sqlite'),
   BACKUP_VERIFY: z.enum(['quick', 'full']).default('quick'),
@@ -52,6 +60,11 @@ const schema = z.object({
     .transform(trimSlashes)
     .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' }),
   BACKUP_S3_RETENTION_COUNT: whole(1, 100_000).optional(),
+  BACKUP_S3_KEEP_HOURLY: keep.optional(),
+  BACKUP_S3_KEEP_DAILY: keep.optional(),
+  BACKUP_S3_KEEP_WEEKLY: keep.optional(),
+  BACKUP_S3_KEEP_MONTHLY: keep.optional(),
+  BACKUP_S3_KEEP_YEARLY: keep.optional(),
   BACKUP_S3_STORAGE_CLASS: z
     .string()
     .regex(/^[\w-]{1,64}$/, { error: 'the name of a storage class, such as STANDARD_IA' })
@@ -99,6 +112,8 @@ export interface Environment {
     readonly intervalMinutes: number;
     readonly cron: string | null;
     readonly retentionCount: number;
+    /** Of each calendar period, beside the newest. */
+    readonly keep: KeepNumbers;
     readonly localPath: string;
     readonly statePath: string;
     readonly verify: 'quick' | 'full';
@@ -107,6 +122,8 @@ export interface Environment {
     readonly s3Enabled: boolean;
     readonly s3Path: string;
     readonly s3RetentionCount: number | null;
+    /** What is not given is as on this disk. */
+    readonly s3Keep: Partial<KeepNumbers>;
     /** Of copies on S3; those on this disk are plain database files. */
     readonly sealing: Sealing;
     readonly s3StoredAs: StoredAs;
@@ -174,6 +191,13 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       intervalMinutes: values.BACKUP_INTERVAL_MINUTES,
       cron: values.BACKUP_SCHEDULE ?? null,
       retentionCount: values.BACKUP_RETENTION_COUNT,
+      keep: {
+        hourly: values.BACKUP_KEEP_HOURLY,
+        daily: values.BACKUP_KEEP_DAILY,
+        weekly: values.BACKUP_KEEP_WEEKLY,
+        monthly: values.BACKUP_KEEP_MONTHLY,
+        yearly: values.BACKUP_KEEP_YEARLY,
+      },
       localPath: values.BACKUP_LOCAL_PATH,
       statePath: values.BACKUP_STATE_PATH,
       verify: values.BACKUP_VERIFY,
@@ -182,6 +206,13 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       s3Enabled: values.BACKUP_S3_ENABLED,
       s3Path: values.BACKUP_S3_PATH,
       s3RetentionCount: values.BACKUP_S3_RETENTION_COUNT ?? null,
+      s3Keep: {
+        hourly: values.BACKUP_S3_KEEP_HOURLY,
+        daily: values.BACKUP_S3_KEEP_DAILY,
+        weekly: values.BACKUP_S3_KEEP_WEEKLY,
+        monthly: values.BACKUP_S3_KEEP_MONTHLY,
+        yearly: values.BACKUP_S3_KEEP_YEARLY,
+      },
       sealing: { compression: values.BACKUP_COMPRESSION, recipients: values.BACKUP_ENCRYPTION_RECIPIENT },
       s3StoredAs: storedAs(values),
     },

@@ -27,6 +27,7 @@ import {
   type Health,
   nowQuery,
   type PrunePlan,
+  pruneQuery,
   type RestorePlan,
   type RestoreResult,
   type RunAccepted,
@@ -408,8 +409,9 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'GET',
       path: '/api/prune',
       action: 'read',
-      async handle() {
-        return json<PrunePlan>(serialize(await service.prune({ dryRun: true })));
+      async handle({ query, request }) {
+        const { target } = readQuery(query, pruneQuery);
+        return long(async () => json<PrunePlan>(serialize(await service.prune({ dryRun: true, target }))), request);
       },
     },
     {

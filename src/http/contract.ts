@@ -167,10 +167,17 @@ export const status = z.object({
   undo: z.object({ filename: z.string(), restored: z.string(), at: time }).nullable(),
 });
 
+/** Of hours, days, weeks, months or years. */
+const keep = z.int().min(0).max(10_000);
 const settingsShape = {
   enabled: z.boolean(),
   intervalMinutes: z.int().min(1).max(525_600),
   retentionCount: z.int().min(1).max(10_000),
+  keepHourly: keep,
+  keepDaily: keep,
+  keepWeekly: keep,
+  keepMonthly: keep,
+  keepYearly: keep,
   s3Enabled: z.boolean(),
   s3Path: z.string().min(1).max(512),
   verify: method,
@@ -180,7 +187,20 @@ const settingsShape = {
 export const configChange = z.strictObject({
   ...z.strictObject(settingsShape).partial().shape,
   revert: z
-    .array(z.enum(['enabled', 'intervalMinutes', 'retentionCount', 's3Enabled', 's3Path', 'verify', 'maxAgeMinutes']))
+    .array(
+      z.enum([
+        ...([
+          'enabled',
+          'intervalMinutes',
+          'retentionCount',
+          's3Enabled',
+          's3Path',
+          'verify',
+          'maxAgeMinutes',
+        ] as const),
+        ...(['keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const),
+      ]),
+    )
     .optional(),
 });
 
@@ -227,6 +247,7 @@ export const backupChange = z.strictObject({
   note: z.string().max(200).nullable().optional(),
 });
 export const prunePlan = z.object({
+  target: z.enum(['local', 's3']),
   kept: z.array(z.object({ filename: z.string(), reasons: z.array(z.string()) })),
   removed: z.array(z.object({ filename: z.string(), reason: z.string() })),
   dryRun: z.boolean(),
@@ -285,6 +306,10 @@ export const nowQuery = z.object({
 });
 export const deleteQuery = z.object({
   target: z.enum(['local', 's3']).optional(),
+});
+/** Which place's plan; that of S3 is made from a new listing. */
+export const pruneQuery = z.object({
+  target: z.enum(['local', 's3']).default('local'),
 });
 export const runsQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),

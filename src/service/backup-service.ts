@@ -41,6 +41,7 @@ import { Offsite, type S3Target } from './offsite.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { toRestorePlan } from './restore-plan.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
+import { localRetention, s3Retention } from './retention-policies.ts';
 import { RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { Scheduler } from './scheduler.ts';
@@ -404,20 +405,29 @@ export class BackupService implements BackupServicePort {
     return await this.#restores.undo(options);
   }
 
-  async prune(options: { readonly dryRun?: boolean } = {}): Promise<PruneResult> {
-    const hold = this.#pruneHold();
-    const plan = planRetention(await this.#catalog.list(), this.#retention(), { now: this.#now(), hold });
+  async prune(options: { readonly dryRun?: boolean; readonly target?: TargetName } = {}): Promise<PruneResult> {
+    const { dryRun = false, target = 'local' } = options;
+    const when = { now: this.#now(), hold: this.#pruneHold() };
+    const plan =
+      target === 's3'
+        ? await this.#backups.requireOffsite().plan(this.#s3Retention(), when)
+        : planRetention(await this.#catalog.list(), this.#retention(), when);
     const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
     const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
-    if (options.dryRun || removed.length === 0) return { kept, removed, dryRun: options.dryRun ?? false };
-    const done = await this.#job<'prune'>({
+    if (dryRun || removed.length === 0) return { target, kept, removed, dryRun };
+    const done = target === 's3' ? await this.#backups.requireOffsite().prune() : await this.#pruneFolder();
+    this.#emit({ type: 'status' });
+    return { target, kept, removed: removed.filter(({ filename }) => done.includes(filename)), dryRun };
+  }
+
+  async #pruneFolder(): Promise<readonly string[]> {
+    const { removed } = await this.#job<'prune'>({
       kind: 'prune',
       folder: this.#paths.backups,
       retention: this.#retention(),
       lockWaitMs: this.#waits.lockMs,
     });
-    this.#emit({ type: 'status' });
-    return { kept, removed: removed.filter(({ filename }) => done.removed.includes(filename)), dryRun: false };
+    return removed;
   }
 
   async testTarget(name: TargetName, options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {
@@ -719,8 +729,12 @@ export class BackupService implements BackupServicePort {
     return pruneHold(this.#history.lastJudgement(holdingCodes));
   }
 
-  #retention(): RetentionPolicy {
-    return { count: this.#settings.current.retentionCount, startBurstMs: this.#intervalMinutes() * 60_000 };
+  #retention(): Required<RetentionPolicy> {
+    return localRetention(this.#settings.current, this.#intervalMinutes());
+  }
+
+  #s3Retention(): RetentionPolicy {
+    return s3Retention(this.#retention(), this.#options.s3 ?? { retentionCount: null });
   }
 
   get #history(): RunHistory {
@@ -744,10 +758,7 @@ export class BackupService implements BackupServicePort {
       ...{ s3, log, now: this.#now, catalog: this.#catalog, statePath: this.#paths.state },
       prefix: () => this.#settings.current.s3Path,
       isEnabled: () => this.#settings.current.s3Enabled,
-      retention: () =>
-        this.#pruneHold() === null
-          ? { ...this.#retention(), ...(s3.retentionCount && { count: s3.retentionCount }) }
-          : null,
+      retention: () => (this.#pruneHold() === null ? this.#s3Retention() : null),
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
       onChange: () => {

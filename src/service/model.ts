@@ -185,6 +185,12 @@ export interface Settings {
   readonly enabled: boolean;
   readonly intervalMinutes: number;
   readonly retentionCount: number;
+  /** Beside the newest: the newest of each of the last so many hours of UTC that have one; 0 for none. */
+  readonly keepHourly: number;
+  readonly keepDaily: number;
+  readonly keepWeekly: number;
+  readonly keepMonthly: number;
+  readonly keepYearly: number;
   readonly s3Enabled: boolean;
   readonly s3Path: string;
   readonly verify: 'quick' | 'full';
@@ -228,6 +234,7 @@ export interface RestoreResult {
 }
 
 export interface PruneResult {
+  readonly target: TargetName;
   readonly kept: readonly { readonly filename: string; readonly reasons: readonly string[] }[];
   readonly removed: readonly { readonly filename: string; readonly reason: string }[];
   readonly dryRun: boolean;

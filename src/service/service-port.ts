@@ -89,7 +89,8 @@ export interface BackupServicePort {
     readonly user?: string;
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<RestoreResult>;
-  prune(options?: { readonly dryRun?: boolean }): Promise<PruneResult>;
+  /** In the folder, unless told. BAD_REQUEST for S3 where none is configured; it is asked anew. */
+  prune(options?: { readonly dryRun?: boolean; readonly target?: TargetName }): Promise<PruneResult>;
   /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
   testTarget(name: TargetName, options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;
   /** Asks the running job to end; resolves when it has. */

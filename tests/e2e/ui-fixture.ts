@@ -372,6 +372,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       enabled: state !== 'off',
       intervalMinutes: 10,
       retentionCount: 10,
+      ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
       s3Enabled: !isEmpty,
       s3Path: 'backups/database',
       verify: 'quick',

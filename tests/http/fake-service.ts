@@ -19,6 +19,7 @@ import type {
   TargetReport,
   VerdictCode,
 } from '../../src/service/model.ts';
+import { keepSettingsNone } from '../../src/service/retention-policies.ts';
 import type { BackupServicePort, FromTarget } from '../../src/service/service-port.ts';
 
 export const firstBackup = 'backup-2024-01-15T10-30-00-000Z.sqlite';
@@ -61,6 +62,7 @@ export function createFakeService(): FakeService {
     enabled: true,
     intervalMinutes: 10,
     retentionCount: 10,
+    ...keepSettingsNone,
     s3Enabled: false,
     s3Path: 'backups/database',
     verify: 'quick',
@@ -414,8 +416,9 @@ export function createFakeService(): FakeService {
       return restored('undo', firstBackup, 'online', './db/dev.sqlite', options?.onProgress);
     },
     async prune(options) {
-      enter('prune');
+      enter(`prune ${options?.target ?? 'local'}`);
       return {
+        target: options?.target ?? 'local',
         kept: [{ filename: secondBackup, reasons: ['newest'] }],
         removed: [{ filename: firstBackup, reason: 'older than the 1 kept' }],
         dryRun: options?.dryRun ?? false,

@@ -63,6 +63,13 @@ for (const [name, open] of Object.entries(hosts)) {
       expect((await ask('/backup/api/prune', contract.prunePlan)).dryRun).toBe(true);
     });
 
+    test('the retention plan is told for the folder or for S3', async () => {
+      expect((await ask('/backup/api/prune', contract.prunePlan)).target).toBe('local');
+      expect((await ask('/backup/api/prune?target=s3', contract.prunePlan)).target).toBe('s3');
+      expect(service.calls).toEqual(['prune local', 'prune s3']);
+      await ask('/backup/api/prune?target=gcs', contract.errorAnswer, {}, 422);
+    });
+
     test('a target is tested, a failed test is an answer, an unknown target is refused', async () => {
       const path = '/backup/api/targets/s3/test';
       const init = { method: 'POST' };
