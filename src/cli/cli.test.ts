@@ -201,6 +201,26 @@ test('an interrupt stops the run and exits 130', async () => {
   expect(service.calls).toEqual(['performBackup', 'stop', 'close']);
 });
 
+test('status exits 0 only when the database is protected', async () => {
+  const table = [
+    ['protected', 0],
+    ['running', 0],
+    ['too-old', 1],
+    ['last-failed', 1],
+    ['off', 1],
+    ['none', 3],
+    ['damaged', 4],
+    ['s3-waiting', 5],
+  ] as const;
+  for (const [verdict, exitCode] of table) {
+    const service = createFakeService();
+    service.behaviour.verdict = verdict;
+    const { code, stdout } = await cli('status', { service });
+    expect([verdict, code]).toEqual([verdict, exitCode]);
+    expect(stdout).toMatch(/^state +(protected|late|at-risk|unprotected)$/m);
+  }
+});
+
 test('a restore goes to a new file beside the database unless told', async () => {
   expect(JSON.parse((await cli('restore latest --json')).stdout)).toMatchObject({
     backup: secondBackup,

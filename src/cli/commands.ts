@@ -3,7 +3,7 @@
  * that tests hand in their own, and answers the exit code:
  *
  * 0 done · 1 failed · 2 wrong use or configuration · 3 no such backup · 4 verification failed · 5 stored locally but
- * not at every target · 130 interrupted.
+ * not at every target · 130 interrupted. What `status` answers is in `statusExitCode`.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
@@ -208,7 +208,9 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('test-target [name]', 'try at s3 (or local) all that backups need, and remove the traces').action(
     (name: string | undefined) => run((session) => testTarget(session, name), places()),
   );
-  command('status', 'say whether the database is protected').action(() => run(showStatus, places()));
+  command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
+    run(showStatus, places()),
+  );
   command('serve', 'run the schedule and the dashboard until interrupted').action(async () => {
     await context.serve(places(), context.signal);
     output.progress.done();
@@ -346,8 +348,16 @@ async function testTarget({ service, output, signal }: Session, wanted = 's3'): 
 const showStatus: Work = async ({ service, output, now }) => {
   const status = await service.getStatus();
   output.answer(status, statusText(status, now()));
-  return exitCodes.done;
+  return statusExitCode(status);
 };
+
+/** 0 only when all is well, so that `velist-backup status || …` may raise the alarm. */
+function statusExitCode({ freshness: { state, cause } }: Status): number {
+  if (state === 'protected') return exitCodes.done;
+  if (cause === 'damaged') return exitCodes.verificationFailed;
+  if (state === 'unprotected') return exitCodes.noBackup;
+  return state === 'at-risk' && cause === 's3-waiting' ? exitCodes.notEverywhere : exitCodes.failed;
+}
 
 type Found =
   { readonly kind: 'backup'; readonly backup: BackupItem } | { readonly kind: 'file'; readonly path: string };
@@ -442,6 +452,7 @@ function statusText(status: Status, now: Date): string {
   const { lastGood, schedule, local, s3 } = status;
   const rows = [
     ['status', status.verdict.code],
+    ['state', status.freshness.state],
     [
       'database',
       `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}` : ', missing'}`,

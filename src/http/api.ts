@@ -11,6 +11,7 @@ import { basename } from 'node:path';
 import { Elysia } from 'elysia';
 import type { z } from 'zod';
 import { BackupError } from '../engine/errors.ts';
+import { isFailing } from '../service/freshness.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
 import { type AccessOptions, type Action, admit, rememberClientAddress } from './auth.ts';
@@ -42,6 +43,7 @@ import {
   verifyBody,
 } from './contract.ts';
 import { eventStream } from './events.ts';
+import { renderMetrics } from './metrics.ts';
 import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
 import { sendBackup } from './send-backup.ts';
 import { serialize } from './serialize.ts';
@@ -221,17 +223,26 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       path: '/health',
       action: 'open',
       async handle({ request }) {
-        const { verdict, lastGood } = await service.getStatus();
-        const failing = verdict.code === 'too-old' || verdict.code === 'damaged' || verdict.code === 'none';
+        const { verdict, freshness, lastGood } = await service.getStatus();
+        const failing = isFailing(freshness);
         const word: Health = { status: failing ? 'failing' : 'ok' };
         const mayRead = await admit(request, 'read', options).then(
           () => true,
           () => false,
         );
         return json<Health>(
-          mayRead ? { ...word, verdict: verdict.code, lastGood: serialize(lastGood) } : word,
+          mayRead ? { ...word, state: freshness.state, verdict: verdict.code, lastGood: serialize(lastGood) } : word,
           failing ? 503 : 200,
         );
+      },
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      action: 'read',
+      async handle() {
+        const { text, contentType } = await renderMetrics(service);
+        return new Response(text, { headers: { 'content-type': contentType, 'cache-control': 'no-store' } });
       },
     },
     {

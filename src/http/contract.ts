@@ -108,25 +108,44 @@ export const restorePlan = z.object({
   warnings: z.array(z.string()),
 });
 
+const verdictCode = z.enum([
+  'restoring',
+  'running',
+  'restored',
+  'none',
+  'too-old',
+  'damaged',
+  'last-failed',
+  's3-waiting',
+  'off',
+  'disk-low',
+  'protected',
+]);
+/** `late`: the newest good backup is too old. `at-risk`: it is not, but `cause` may end that. `unprotected`: there is none. */
+const protectionState = z.enum(['protected', 'late', 'at-risk', 'unprotected']);
+/** How fresh what protects the database is at each place, whatever is going at present. */
+const freshness = z.object({
+  state: protectionState,
+  cause: verdictCode,
+  changedAt: time.nullable(),
+  targets: z.array(
+    z.object({
+      target: z.enum(['local', 's3']),
+      goodAt: time.nullable(),
+      verifiedAt: time.nullable(),
+      storedAt: time.nullable(),
+    }),
+  ),
+});
+
 export const status = z.object({
   serverTime: time,
   version: z.string(),
   verdict: z.object({
-    code: z.enum([
-      'restoring',
-      'running',
-      'restored',
-      'none',
-      'too-old',
-      'damaged',
-      'last-failed',
-      's3-waiting',
-      'off',
-      'disk-low',
-      'protected',
-    ]),
+    code: verdictCode,
     tone: z.enum(['green', 'amber', 'red', 'blue', 'grey']),
   }),
+  freshness,
   database: z.object({
     name: z.string(),
     path: z.string(),
@@ -294,10 +313,11 @@ export const runsAnswer = z.object({ runs: z.array(run) });
 export const runAccepted = z.object({ runId: z.string() });
 export const deleteAnswer = z.object({ deleted: z.string() });
 export const stopAnswer = z.object({ stopped: z.boolean() });
-/** The word is open to all; `verdict` and `lastGood` need the right to read. */
+/** The word is open to all; the rest needs the right to read. */
 export const health = z.object({
   status: z.enum(['ok', 'failing']),
-  verdict: status.shape.verdict.shape.code.optional(),
+  state: protectionState.optional(),
+  verdict: verdictCode.optional(),
   lastGood: status.shape.lastGood.optional(),
 });
 /** Query strings. */

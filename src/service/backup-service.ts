@@ -31,6 +31,7 @@ import type {
   RunKind,
   RunProgress,
   RunResult,
+  RunTotal,
   ServiceEvent,
   Settings,
   Status,
@@ -266,8 +267,14 @@ export class BackupService implements BackupServicePort {
     });
   }
 
-  getRuns(options: { readonly limit?: number } = {}): readonly Run[] {
-    return this.#history.list({ limit: options.limit ?? 200 });
+  getRuns(
+    options: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult } = {},
+  ): readonly Run[] {
+    return this.#history.list({ ...options, limit: options.limit ?? 200 });
+  }
+
+  getRunTotals(): readonly RunTotal[] {
+    return this.#history.totals();
   }
 
   async deleteBackup(

@@ -4,6 +4,7 @@
  */
 import type { SealName } from '../engine/artifact.ts';
 import type { ErrorBody } from '../engine/errors.ts';
+import type { Freshness } from './freshness.ts';
 
 export type { TargetReport } from '../engine/targets/self-test.ts';
 
@@ -47,6 +48,12 @@ export interface Run {
   readonly sizeBytes: number | null;
   readonly steps: readonly Step[];
   readonly error: ErrorBody | null;
+}
+
+/** How many runs of one kind there ever were; numbers never fall. */
+export interface RunTotal extends Pick<Run, 'kind' | 'trigger' | 'result'> {
+  readonly count: number;
+  readonly sizeBytes: number;
 }
 
 export type Verification =
@@ -131,6 +138,7 @@ export interface Status {
   readonly serverTime: Date;
   readonly version: string;
   readonly verdict: Verdict;
+  readonly freshness: Freshness;
   readonly database: {
     readonly name: string;
     /** As configured, never resolved: no absolute server path leaves the server unless it was configured as one. */

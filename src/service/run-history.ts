@@ -1,6 +1,6 @@
-/** The runs of the last 90 days, in our own small database. */
+/** The runs of the last 90 days, in our own small database; of older ones how many there were. */
 import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
-import type { Run, RunKind, RunResult, Step, Trigger } from './model.ts';
+import type { Run, RunKind, RunResult, RunTotal, Step, Trigger } from './model.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
 const KEPT_DAYS = 90;
@@ -37,7 +37,7 @@ export class RunHistory {
           JSON.stringify(run.steps),
           run.error && JSON.stringify(run.error),
         );
-      this.#database.prepare('DELETE FROM runs WHERE ended_at < ?').run(run.endedAt.getTime() - KEPT_DAYS * DAY_MS);
+      this.#forget(run.endedAt.getTime() - KEPT_DAYS * DAY_MS);
     });
   }
 
@@ -63,6 +63,46 @@ export class RunHistory {
       )
       .get({ $codes: JSON.stringify(codes) });
     return row ? readRun(row) : null;
+  }
+
+  /** Of all runs that ever were: a run that is forgotten stays counted. */
+  totals(): readonly RunTotal[] {
+    return this.#database
+      .prepare(
+        `SELECT kind, trigger, result, sum(count) AS count, sum(size_bytes) AS size_bytes FROM (
+           SELECT kind, trigger, result, count, size_bytes FROM forgotten_runs
+           UNION ALL SELECT kind, trigger, result, 1, coalesce(size_bytes, 0) FROM runs)
+         GROUP BY kind, trigger, result`,
+      )
+      .all()
+      .map((row) => ({
+        kind: String(row['kind']) as RunKind, // written by us
+        trigger: String(row['trigger']) as Trigger,
+        result: String(row['result']) as RunResult,
+        count: Number(row['count']),
+        sizeBytes: Number(row['size_bytes']),
+      }));
+  }
+
+  #forget(beforeMs: number): void {
+    const isOld = 'FROM runs WHERE ended_at < $before';
+    const before = { $before: beforeMs };
+    if (!this.#database.prepare(`SELECT 1 ${isOld} LIMIT 1`).get(before)) return;
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      this.#database
+        .prepare(
+          `INSERT INTO forgotten_runs SELECT kind, trigger, result, count(*), coalesce(sum(size_bytes), 0) ${isOld}
+           GROUP BY kind, trigger, result
+           ON CONFLICT DO UPDATE SET count = count + excluded.count, size_bytes = size_bytes + excluded.size_bytes`,
+        )
+        .run(before);
+      this.#database.prepare(`DELETE ${isOld}`).run(before);
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      this.#database.exec('ROLLBACK');
+      throw error;
+    }
   }
 
   close(): void {

@@ -7,7 +7,10 @@ import type {
   RestorePlan,
   RestoreResult,
   Run,
+  RunKind,
   RunProgress,
+  RunResult,
+  RunTotal,
   ServiceEvent,
   Settings,
   Status,
@@ -55,7 +58,9 @@ export interface BackupServicePort {
   /** Throws BAD_CONFIG. */
   updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig;
   getStatus(): Promise<Status>;
-  getRuns(options?: { readonly limit?: number }): readonly Run[];
+  /** Newest first. */
+  getRuns(options?: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult }): readonly Run[];
+  getRunTotals(): readonly RunTotal[];
   deleteBackup(filename: string, options?: { readonly target?: TargetName; readonly user?: string }): Promise<void>;
   /** Damage is an answer (`verification.state` is `damaged`), not an error. */
   verifyBackup(

@@ -41,6 +41,10 @@ function openSchema(path: string): DatabaseSync {
       steps TEXT NOT NULL, error TEXT
     );
     CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended_at);
+    CREATE TABLE IF NOT EXISTS forgotten_runs (
+      kind TEXT, trigger TEXT, result TEXT, count INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+      PRIMARY KEY (kind, trigger, result)
+    );
     CREATE TABLE IF NOT EXISTS s3_uploads (
       place TEXT, backup TEXT, status TEXT NOT NULL, at INTEGER NOT NULL, sealing TEXT, error TEXT,
       PRIMARY KEY (place, backup)

@@ -402,6 +402,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
             : model.run.kind === 'restore'
               ? verdicts.restoring
               : verdicts.running,
+        freshness: { state: 'protected', cause: 'protected', changedAt: iso(origin - 12_000), targets: [] },
         database: {
           name: 'dev.sqlite',
           path: './db/dev.sqlite',

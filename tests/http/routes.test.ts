@@ -241,6 +241,7 @@ for (const [name, open] of Object.entries(hosts)) {
     test('health is 503 when nothing good and young is there', async () => {
       expect(await ask('/backup/health', contract.health)).toMatchObject({
         status: 'ok',
+        state: 'protected',
         verdict: 'protected',
       });
       for (const verdict of ['too-old', 'damaged', 'none'] as const) {
