@@ -32,6 +32,8 @@ test('without any variable the documented defaults hold', () => {
       verify: 'quick',
       skipUnchanged: true,
       maxAgeMinutes: null,
+      webhookUrl: null,
+      heartbeatUrl: null,
       s3Enabled: false,
       s3Path: 'backups/database',
       s3RetentionCount: null,
@@ -58,6 +60,15 @@ test('hours, days, weeks, months and years to keep are whole numbers, at S3 thos
   expect(wrong.map((line) => line.split(':')[0])).toEqual([
     ...['BACKUP_KEEP_DAILY', 'BACKUP_S3_KEEP_WEEKLY', 'BACKUP_KEEP_WEEKS'],
   ]);
+});
+
+test('a webhook is an address of the web, and a wrong one is not shown', async () => {
+  const url = 'https://hooks.example.com/services/T0/B0/secret';
+  expect(loadEnvironment({ BACKUP_WEBHOOK_URL: url }).backup.webhookUrl).toBe(url);
+  for (const name of ['BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL']) {
+    const [line = ''] = await faults({ [name]: 'hooks.example.com/secret' });
+    expect(line).toStartWith(`${name}: (secret) is not allowed`);
+  }
 });
 
 test('switches are true, 1, yes, on and their opposites', () => {

@@ -19,6 +19,7 @@ const whole = (from: number, to: number) => z.coerce.number().int().min(from).ma
 const keep = whole(0, 10_000);
 const path = z.string().min(1);
 const secret = z.string().min(1);
+const receiver = z.url({ protocol: /^https?$/, error: 'a URL that begins with https:// or http://' });
 
 const schema = z.object({
   NODE_ENV: z.string().default('development'),
@@ -51,6 +52,8 @@ const schema = z.object({
   BACKUP_VERIFY: z.enum(['quick', 'full']).default('quick'),
   BACKUP_SKIP_UNCHANGED: flag('true'),
   BACKUP_MAX_AGE_MINUTES: whole(1, 5_256_000).optional(),
+  BACKUP_WEBHOOK_URL: receiver.optional(),
+  BACKUP_HEARTBEAT_URL: receiver.optional(),
   BACKUP_S3_ENABLED: flag('false'),
   BACKUP_S3_PATH: z
     .string()
@@ -93,8 +96,13 @@ const schema = z.object({
   S3_SECRET_KEY: secret.optional(),
 });
 
-/** A database's URL too: one that we refuse may be another server's, with its password. */
-const secrets: ReadonlySet<string> = new Set(['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'DATABASE_URL']);
+/**
+ * A database's URL too: one that we refuse may be another server's, with its password. The path of a webhook is its
+ * password.
+ */
+const secrets: ReadonlySet<string> = new Set([
+  ...['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'DATABASE_URL', 'BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL'],
+]);
 /** Their message shows what of them may be seen: a private key may stand where a public one belongs. */
 const saidByMessage: ReadonlySet<string> = new Set(['BACKUP_ENCRYPTION_RECIPIENT']);
 
@@ -119,6 +127,8 @@ export interface Environment {
     readonly verify: 'quick' | 'full';
     readonly skipUnchanged: boolean;
     readonly maxAgeMinutes: number | null;
+    readonly webhookUrl: string | null;
+    readonly heartbeatUrl: string | null;
     readonly s3Enabled: boolean;
     readonly s3Path: string;
     readonly s3RetentionCount: number | null;
@@ -203,6 +213,8 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       verify: values.BACKUP_VERIFY,
       skipUnchanged: values.BACKUP_SKIP_UNCHANGED,
       maxAgeMinutes: values.BACKUP_MAX_AGE_MINUTES ?? null,
+      webhookUrl: values.BACKUP_WEBHOOK_URL ?? null,
+      heartbeatUrl: values.BACKUP_HEARTBEAT_URL ?? null,
       s3Enabled: values.BACKUP_S3_ENABLED,
       s3Path: values.BACKUP_S3_PATH,
       s3RetentionCount: values.BACKUP_S3_RETENTION_COUNT ?? null,

@@ -49,6 +49,7 @@ import { Scheduler } from './scheduler.ts';
 import type { BackupServicePort, FromTarget, OpenedBackup } from './service-port.ts';
 import { SettingsFile } from './settings.ts';
 import { composeStatus } from './status.ts';
+import { Voices, type VoicesOptions } from './voices/voices.ts';
 
 export interface BackupServiceOptions {
   /** Path of the database to protect. Never opened in this process. */
@@ -63,6 +64,8 @@ export interface BackupServiceOptions {
   readonly cron?: string | null;
   readonly skipUnchanged?: boolean;
   readonly s3?: S3Target | null;
+  /** Who is told when something changes; nobody, if not given. */
+  readonly voices?: VoicesOptions;
   readonly log: Log;
   /** All that a job's process inherits. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
@@ -93,6 +96,7 @@ export class BackupService implements BackupServicePort {
   readonly #backups: Backups;
   readonly #restores: Restores;
   readonly #scheduler: Scheduler;
+  readonly #voices: Voices;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
@@ -132,6 +136,8 @@ export class BackupService implements BackupServicePort {
       // A verdict turns with time alone; who watches hears of it at every wake.
       onWake: () => this.#emit({ type: 'status' }),
     });
+    const { voices = {}, log } = options;
+    this.#voices = new Voices(voices, { service: this, statePath: this.#paths.state, log });
   }
 
   /**
@@ -148,6 +154,7 @@ export class BackupService implements BackupServicePort {
       });
     }
     this.#started = true;
+    this.#voices.start();
     if (this.#settings.current.enabled) this.#beginSchedule({ runAtOnce: true });
     else this.#options.log('info', 'Auto-backup is off. Backups can be made by hand.');
     this.#offsite?.start();
@@ -162,6 +169,7 @@ export class BackupService implements BackupServicePort {
       await Promise.all([this.stopRun(), this.#offsiteMade?.stop()]);
       await this.#runs.idle();
     } finally {
+      await this.#voices.stop();
       this.#stopping = false;
     }
   }

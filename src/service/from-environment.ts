@@ -36,6 +36,7 @@ export function createService(environment: Environment, overrides: ServiceOverri
     },
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
+    voices: { webhookUrl: backup.webhookUrl, heartbeatUrl: backup.heartbeatUrl },
     s3:
       s3.bucket === null
         ? null

@@ -53,6 +53,7 @@ function openSchema(path: string): DatabaseSync {
       place TEXT, name TEXT, etag TEXT NOT NULL, manifest TEXT, fault TEXT, verification TEXT,
       PRIMARY KEY (place, name)
     );
+    CREATE TABLE IF NOT EXISTS voices (key TEXT PRIMARY KEY, value TEXT);
     CREATE TABLE IF NOT EXISTS s3_notes (place TEXT, key TEXT, value TEXT, PRIMARY KEY (place, key));
   `);
   return database;
