@@ -7,6 +7,7 @@ import { lstatSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BackupService } from '../../src/service/backup-service.ts';
+import { keepSettingsNone } from '../../src/service/retention-policies.ts';
 import { type Bench, newBank, newFolder, type Part, type Section } from '../bench.ts';
 import { jobEnvironment } from '../candidates.ts';
 import { table, tellGoals } from '../report.ts';
@@ -59,6 +60,7 @@ async function measureTicks(bench: Bench, backups: number): Promise<Row> {
       enabled: true,
       intervalMinutes: 10,
       retentionCount: backups,
+      ...keepSettingsNone,
       s3Enabled: false,
       s3Path: '',
       verify: 'quick',

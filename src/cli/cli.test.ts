@@ -176,6 +176,20 @@ test('a target is tested: s3 unless told, 1 when something failed, with the poli
   expect(await cli('test-target gcs')).toMatchObject({ code: 2, calls: ['close'] });
 });
 
+test('a dry run tells why each stays or goes, here or at S3', async () => {
+  const { code, stdout, calls } = await cli('prune --dry-run');
+  expect([code, calls]).toEqual([0, ['prune local', 'close']]);
+  expect(stdout.split('\n')).toEqual([
+    `would keep   ${secondBackup} (newest)`,
+    `would remove ${firstBackup} (older than the 1 kept)`,
+    '1 kept, 1 to remove',
+    '',
+  ]);
+  expect((await cli('prune --dry-run --target s3')).calls).toEqual(['prune s3', 'close']);
+  expect((await cli('prune')).stdout).toStartWith(`removed ${firstBackup}`);
+  expect((await cli('prune --target gcs')).code).toBe(2);
+});
+
 test('an interrupt stops the run and exits 130', async () => {
   const service = createFakeService();
   service.behaviour.until = new Promise(() => {});
@@ -185,6 +199,26 @@ test('an interrupt stops the run and exits 130', async () => {
   interrupted.abort();
   expect(await running).toMatchObject({ code: 130 });
   expect(service.calls).toEqual(['performBackup', 'stop', 'close']);
+});
+
+test('status exits 0 only when the database is protected', async () => {
+  const table = [
+    ['protected', 0],
+    ['running', 0],
+    ['too-old', 1],
+    ['last-failed', 1],
+    ['off', 1],
+    ['none', 3],
+    ['damaged', 4],
+    ['s3-waiting', 5],
+  ] as const;
+  for (const [verdict, exitCode] of table) {
+    const service = createFakeService();
+    service.behaviour.verdict = verdict;
+    const { code, stdout } = await cli('status', { service });
+    expect([verdict, code]).toEqual([verdict, exitCode]);
+    expect(stdout).toMatch(/^state +(protected|late|at-risk|unprotected)$/m);
+  }
 });
 
 test('a restore goes to a new file beside the database unless told', async () => {

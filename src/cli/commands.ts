@@ -3,7 +3,7 @@
  * that tests hand in their own, and answers the exit code:
  *
  * 0 done · 1 failed · 2 wrong use or configuration · 3 no such backup · 4 verification failed · 5 stored locally but
- * not at every target · 130 interrupted.
+ * not at every target · 130 interrupted. What `status` answers is in `statusExitCode`.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
@@ -202,12 +202,15 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     (filename: string) => run((session) => adoptBackup(session, filename), places()),
   );
   command('prune', 'remove the backups that the retention policy does not keep')
-    .option('--dry-run', 'only say what would be removed')
-    .action(({ dryRun = false }: { dryRun?: boolean }) => run((session) => prune(session, dryRun), places()));
+    .option('--dry-run', 'only say what would be removed, and why each stays')
+    .addOption(target('--target <name>', 'where: local unless told, or s3 (asks S3 now)'))
+    .action((options: PruneOptions) => run((session) => prune(session, options), places()));
   command('test-target [name]', 'try at s3 (or local) all that backups need, and remove the traces').action(
     (name: string | undefined) => run((session) => testTarget(session, name), places()),
   );
-  command('status', 'say whether the database is protected').action(() => run(showStatus, places()));
+  command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
+    run(showStatus, places()),
+  );
   command('serve', 'run the schedule and the dashboard until interrupted').action(async () => {
     await context.serve(places(), context.signal);
     output.progress.done();
@@ -324,8 +327,13 @@ async function adoptBackup({ service, output }: Session, filename: string): Prom
   return exitCodes.done;
 }
 
-async function prune({ service, output }: Session, dryRun: boolean): Promise<number> {
-  const result = await service.prune({ dryRun });
+interface PruneOptions {
+  readonly dryRun?: boolean;
+  readonly target?: TargetName;
+}
+
+async function prune({ service, output }: Session, options: PruneOptions): Promise<number> {
+  const result = await service.prune(options);
   output.answer(result, pruneText(result));
   return exitCodes.done;
 }
@@ -340,8 +348,16 @@ async function testTarget({ service, output, signal }: Session, wanted = 's3'): 
 const showStatus: Work = async ({ service, output, now }) => {
   const status = await service.getStatus();
   output.answer(status, statusText(status, now()));
-  return exitCodes.done;
+  return statusExitCode(status);
 };
+
+/** 0 only when all is well, so that `velist-backup status || …` may raise the alarm. */
+function statusExitCode({ freshness: { state, cause } }: Status): number {
+  if (state === 'protected') return exitCodes.done;
+  if (cause === 'damaged') return exitCodes.verificationFailed;
+  if (state === 'unprotected') return exitCodes.noBackup;
+  return state === 'at-risk' && cause === 's3-waiting' ? exitCodes.notEverywhere : exitCodes.failed;
+}
 
 type Found =
   { readonly kind: 'backup'; readonly backup: BackupItem } | { readonly kind: 'file'; readonly path: string };
@@ -427,14 +443,16 @@ function restoredText(result: RestoreResult): string {
 }
 
 function pruneText({ kept, removed, dryRun }: PruneResult): string {
-  const lines = removed.map(({ filename, reason }) => `${dryRun ? 'would remove' : 'removed'} ${filename} (${reason})`);
-  return [...lines, `${kept.length} kept, ${removed.length} ${dryRun ? 'to remove' : 'removed'}`].join('\n');
+  const stays = dryRun ? kept.map(({ filename, reasons }) => `would keep   ${filename} (${reasons.join('; ')})`) : [];
+  const goes = removed.map(({ filename, reason }) => `${dryRun ? 'would remove' : 'removed'} ${filename} (${reason})`);
+  return [...stays, ...goes, `${kept.length} kept, ${removed.length} ${dryRun ? 'to remove' : 'removed'}`].join('\n');
 }
 
 function statusText(status: Status, now: Date): string {
   const { lastGood, schedule, local, s3 } = status;
   const rows = [
     ['status', status.verdict.code],
+    ['state', status.freshness.state],
     [
       'database',
       `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}` : ', missing'}`,

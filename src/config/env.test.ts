@@ -26,14 +26,18 @@ test('without any variable the documented defaults hold', () => {
       intervalMinutes: 10,
       cron: null,
       retentionCount: 10,
+      keep: { hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 },
       localPath: './storage/backups',
       statePath: './storage/velist-backup.sqlite',
       verify: 'quick',
       skipUnchanged: true,
       maxAgeMinutes: null,
+      webhookUrl: null,
+      heartbeatUrl: null,
       s3Enabled: false,
       s3Path: 'backups/database',
       s3RetentionCount: null,
+      s3Keep: {},
       sealing: { compression: 'none', recipients: [] },
       s3StoredAs: { storageClass: null, serverEncryption: null, objectLock: null },
     },
@@ -46,6 +50,25 @@ test('without any variable the documented defaults hold', () => {
 test('an empty variable counts as absent', () => {
   const { backup, port } = loadEnvironment({ BACKUP_INTERVAL_MINUTES: '', PORT: '  ', BACKUP_SCHEDULE: undefined });
   expect([backup.intervalMinutes, port, backup.cron]).toEqual([10, 3000, null]);
+});
+
+test('hours, days, weeks, months and years to keep are whole numbers, at S3 those of its own', async () => {
+  const { backup } = loadEnvironment({ BACKUP_KEEP_DAILY: '7', BACKUP_KEEP_YEARLY: '2', BACKUP_S3_KEEP_MONTHLY: '0' });
+  expect(backup.keep).toEqual({ hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 2 });
+  expect(backup.s3Keep).toEqual({ monthly: 0 });
+  const wrong = await faults({ BACKUP_KEEP_DAILY: '-1', BACKUP_S3_KEEP_WEEKLY: '1.5', BACKUP_KEEP_WEEKS: '4' });
+  expect(wrong.map((line) => line.split(':')[0])).toEqual([
+    ...['BACKUP_KEEP_DAILY', 'BACKUP_S3_KEEP_WEEKLY', 'BACKUP_KEEP_WEEKS'],
+  ]);
+});
+
+test('a webhook is an address of the web, and a wrong one is not shown', async () => {
+  const url = 'https://hooks.example.com/services/T0/B0/secret';
+  expect(loadEnvironment({ BACKUP_WEBHOOK_URL: url }).backup.webhookUrl).toBe(url);
+  for (const name of ['BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL']) {
+    const [line = ''] = await faults({ [name]: 'hooks.example.com/secret' });
+    expect(line).toStartWith(`${name}: (secret) is not allowed`);
+  }
 });
 
 test('switches are true, 1, yes, on and their opposites', () => {

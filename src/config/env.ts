@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { parseRecipients } from '../engine/age.ts';
 import type { Sealing } from '../engine/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
+import type { KeepNumbers } from '../engine/retention.ts';
 import { checkCron } from '../engine/schedule.ts';
 import { isKey } from '../engine/targets/object-key.ts';
 import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
@@ -14,8 +15,11 @@ import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
 const words = { truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] };
 const flag = (start: 'true' | 'false') => z.stringbool(words).default(start === 'true');
 const whole = (from: number, to: number) => z.coerce.number().int().min(from).max(to);
+/** Of hours, days, weeks, months or years. */
+const keep = whole(0, 10_000);
 const path = z.string().min(1);
 const secret = z.string().min(1);
+const receiver = z.url({ protocol: /^https?$/, error: 'a URL that begins with https:// or http://' });
 
 const schema = z.object({
   NODE_ENV: z.string().default('development'),
@@ -38,11 +42,18 @@ const schema = z.object({
     .refine((line) => checkCron(line) === null, { error: 'a cron line of five fields, for instance 0 3 * * *' })
     .optional(),
   BACKUP_RETENTION_COUNT: whole(1, 10_000).default(10),
+  BACKUP_KEEP_HOURLY: keep.default(0),
+  BACKUP_KEEP_DAILY: keep.default(0),
+  BACKUP_KEEP_WEEKLY: keep.default(0),
+  BACKUP_KEEP_MONTHLY: keep.default(0),
+  BACKUP_KEEP_YEARLY: keep.default(0),
   BACKUP_LOCAL_PATH: path.default('./storage/backups'),
   BACKUP_STATE_PATH: path.default('./storage/velist-backup.sqlite'),
   BACKUP_VERIFY: z.enum(['quick', 'full']).default('quick'),
   BACKUP_SKIP_UNCHANGED: flag('true'),
   BACKUP_MAX_AGE_MINUTES: whole(1, 5_256_000).optional(),
+  BACKUP_WEBHOOK_URL: receiver.optional(),
+  BACKUP_HEARTBEAT_URL: receiver.optional(),
   BACKUP_S3_ENABLED: flag('false'),
   BACKUP_S3_PATH: z
     .string()
@@ -52,6 +63,11 @@ const schema = z.object({
     .transform(trimSlashes)
     .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' }),
   BACKUP_S3_RETENTION_COUNT: whole(1, 100_000).optional(),
+  BACKUP_S3_KEEP_HOURLY: keep.optional(),
+  BACKUP_S3_KEEP_DAILY: keep.optional(),
+  BACKUP_S3_KEEP_WEEKLY: keep.optional(),
+  BACKUP_S3_KEEP_MONTHLY: keep.optional(),
+  BACKUP_S3_KEEP_YEARLY: keep.optional(),
   BACKUP_S3_STORAGE_CLASS: z
     .string()
     .regex(/^[\w-]{1,64}$/, { error: 'the name of a storage class, such as STANDARD_IA' })
@@ -80,8 +96,13 @@ const schema = z.object({
   S3_SECRET_KEY: secret.optional(),
 });
 
-/** A database's URL too: one that we refuse may be another server's, with its password. */
-const secrets: ReadonlySet<string> = new Set(['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'DATABASE_URL']);
+/**
+ * A database's URL too: one that we refuse may be another server's, with its password. The path of a webhook is its
+ * password.
+ */
+const secrets: ReadonlySet<string> = new Set([
+  ...['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'DATABASE_URL', 'BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL'],
+]);
 /** Their message shows what of them may be seen: a private key may stand where a public one belongs. */
 const saidByMessage: ReadonlySet<string> = new Set(['BACKUP_ENCRYPTION_RECIPIENT']);
 
@@ -99,14 +120,20 @@ export interface Environment {
     readonly intervalMinutes: number;
     readonly cron: string | null;
     readonly retentionCount: number;
+    /** Of each calendar period, beside the newest. */
+    readonly keep: KeepNumbers;
     readonly localPath: string;
     readonly statePath: string;
     readonly verify: 'quick' | 'full';
     readonly skipUnchanged: boolean;
     readonly maxAgeMinutes: number | null;
+    readonly webhookUrl: string | null;
+    readonly heartbeatUrl: string | null;
     readonly s3Enabled: boolean;
     readonly s3Path: string;
     readonly s3RetentionCount: number | null;
+    /** What is not given is as on this disk. */
+    readonly s3Keep: Partial<KeepNumbers>;
     /** Of copies on S3; those on this disk are plain database files. */
     readonly sealing: Sealing;
     readonly s3StoredAs: StoredAs;
@@ -174,14 +201,30 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       intervalMinutes: values.BACKUP_INTERVAL_MINUTES,
       cron: values.BACKUP_SCHEDULE ?? null,
       retentionCount: values.BACKUP_RETENTION_COUNT,
+      keep: {
+        hourly: values.BACKUP_KEEP_HOURLY,
+        daily: values.BACKUP_KEEP_DAILY,
+        weekly: values.BACKUP_KEEP_WEEKLY,
+        monthly: values.BACKUP_KEEP_MONTHLY,
+        yearly: values.BACKUP_KEEP_YEARLY,
+      },
       localPath: values.BACKUP_LOCAL_PATH,
       statePath: values.BACKUP_STATE_PATH,
       verify: values.BACKUP_VERIFY,
       skipUnchanged: values.BACKUP_SKIP_UNCHANGED,
       maxAgeMinutes: values.BACKUP_MAX_AGE_MINUTES ?? null,
+      webhookUrl: values.BACKUP_WEBHOOK_URL ?? null,
+      heartbeatUrl: values.BACKUP_HEARTBEAT_URL ?? null,
       s3Enabled: values.BACKUP_S3_ENABLED,
       s3Path: values.BACKUP_S3_PATH,
       s3RetentionCount: values.BACKUP_S3_RETENTION_COUNT ?? null,
+      s3Keep: {
+        hourly: values.BACKUP_S3_KEEP_HOURLY,
+        daily: values.BACKUP_S3_KEEP_DAILY,
+        weekly: values.BACKUP_S3_KEEP_WEEKLY,
+        monthly: values.BACKUP_S3_KEEP_MONTHLY,
+        yearly: values.BACKUP_S3_KEEP_YEARLY,
+      },
       sealing: { compression: values.BACKUP_COMPRESSION, recipients: values.BACKUP_ENCRYPTION_RECIPIENT },
       s3StoredAs: storedAs(values),
     },

@@ -102,3 +102,24 @@ export function errnoCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
+
+/** What a stranger may read of it: nothing of a fault inside, and no folder of this machine. */
+export function publicError(error: ErrorBody): ErrorBody {
+  if (error.code === 'INTERNAL') {
+    return {
+      ...error,
+      message: 'something went wrong inside the server',
+      hint: "The server's log has the details.",
+    };
+  }
+  return {
+    ...error,
+    message: withoutFolders(error.message),
+    hint: withoutFolders(error.hint),
+  };
+}
+
+/** `/srv/app/db/dev.sqlite` becomes `dev.sqlite`; relative paths, URLs and `/backup` (one part) stay. */
+export function withoutFolders(text: string): string {
+  return text.replace(/(^|[\s'"`(=])\/(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g, '$1$2');
+}

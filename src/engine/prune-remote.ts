@@ -6,11 +6,11 @@
  * by name: it costs money and disk, but no backup is the worse for it, so it fails nothing.
  */
 import { manifestName } from './catalog/artifact.ts';
-import { inOrder } from './catalog/catalog.ts';
+import { type Catalog, inOrder } from './catalog/catalog.ts';
 import { momentOf, type RemoteEntry } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
 import type { StoryContext, Survivor } from './jobs/protocol.ts';
-import { planRetention, type RetentionPolicy } from './retention.ts';
+import { planRetention, type RetentionPlan, type RetentionPolicy } from './retention.ts';
 import type { ObjectStore } from './targets/object-store.ts';
 
 export interface PrunedRemote {
@@ -18,20 +18,13 @@ export interface PrunedRemote {
   readonly survived: readonly Survivor[];
 }
 
-/** @param pins what the folder says of backups that are here too: a pin set after the upload holds there as well. */
 export async function pruneRemote(
   store: ObjectStore,
   entries: readonly RemoteEntry[],
   options: { readonly retention: RetentionPolicy; readonly pins: ReadonlyMap<string, boolean> },
   context: StoryContext,
 ): Promise<PrunedRemote> {
-  const backups = entries.map(({ name, manifest, fault }) => ({
-    name,
-    fault,
-    createdAt: momentOf(name),
-    manifest: manifest && { ...manifest, pinned: options.pins.get(name) ?? manifest.pinned },
-  }));
-  const plan = planRetention(inOrder(backups), options.retention, { now: context.now() });
+  const plan = planRemoteRetention(entries, options.retention, { pins: options.pins, now: context.now() });
   const removed: string[] = [];
   const survived: Survivor[] = [];
   for (const { backup } of plan.removed) {
@@ -48,6 +41,29 @@ export async function pruneRemote(
     }
   }
   return { removed, survived };
+}
+
+/** @param options.pins what the folder says of backups that are here too: a pin set after the upload holds there as well. */
+export function planRemoteRetention(
+  entries: readonly Omit<RemoteEntry, 'etag'>[],
+  policy: RetentionPolicy,
+  options: { readonly pins: ReadonlyMap<string, boolean>; readonly now: Date; readonly hold?: string | null },
+): RetentionPlan<RemoteCandidate> {
+  const backups = entries.map(({ name, manifest, fault }) => ({
+    name,
+    fault,
+    createdAt: momentOf(name),
+    manifest: manifest && { ...manifest, pinned: options.pins.get(name) ?? manifest.pinned },
+  }));
+  return planRetention(inOrder(backups), policy, options);
+}
+
+export type RemoteCandidate = Omit<RemoteEntry, 'etag'> & { readonly createdAt: Date };
+
+/** By the names of the backups in a folder. */
+export async function pinsOf(catalog: Catalog): Promise<ReadonlyMap<string, boolean>> {
+  const here = await catalog.list();
+  return new Map(here.flatMap(({ name, manifest }) => (manifest ? [[name, manifest.pinned] as const] : [])));
 }
 
 /**

@@ -1,5 +1,6 @@
-/** What is done at S3 with backups that are there already: look, change pin and note, remove. Each a job of its own. */
+/** What is done at S3 with backups that are there already: look, change pin and note, prune, remove. Each a job of its own. */
 import { manifestName } from './catalog/artifact.ts';
+import { Catalog } from './catalog/catalog.ts';
 import { formatManifest } from './catalog/manifest.ts';
 import {
   listByBackup,
@@ -8,8 +9,15 @@ import {
   readRemoteManifest,
   toListing,
 } from './catalog/remote-catalog.ts';
-import type { ChangeRemoteRequest, ListRemoteRequest, RemoveRemoteRequest, StoryContext } from './jobs/protocol.ts';
-import { removeKeys } from './prune-remote.ts';
+import type {
+  ChangeRemoteRequest,
+  JobMap,
+  ListRemoteRequest,
+  PruneRemoteRequest,
+  RemoveRemoteRequest,
+  StoryContext,
+} from './jobs/protocol.ts';
+import { pinsOf, pruneRemote, removeKeys } from './prune-remote.ts';
 import { bytesOf, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store } from './targets/s3-store.ts';
 
@@ -30,6 +38,19 @@ export async function changeRemote(request: ChangeRemoteRequest, context: StoryC
       signal: context.signal,
     });
     return null;
+  });
+}
+
+/** Carries out the policy on what is there now. */
+export async function pruneRemoteBackups(
+  request: PruneRemoteRequest,
+  context: StoryContext,
+): Promise<JobMap['prune-remote']['result']> {
+  return await withStore(request, async (store) => {
+    const catalog = await listRemote(store, { known: request.known, signal: context.signal });
+    const pins = await pinsOf(new Catalog(request.folder));
+    const pruned = await pruneRemote(store, catalog.entries, { retention: request.retention, pins }, context);
+    return { ...pruned, listing: toListing(catalog, pruned.removed) };
   });
 }
 

@@ -1,18 +1,30 @@
 /**
  * Which backups to keep, and why: a pure function of backups, policy and time. Nothing here touches a file.
  *
+ * Kept are the newest so many, and beside them the newest good one of each of the last so many hours, days, ISO weeks,
+ * months and years that have one. Calendar periods are those of UTC, as in the backups' names: what is kept can be read
+ * off a listing, no day has 23 or 25 hours, and machines in several time zones plan the same for one bucket.
+ *
  * Never removed: pinned and foreign ones, the newest verified one, and safety backups younger than 30 days (which are
  * not counted). Of several start backups within one interval only the oldest and the newest are kept and counted, so
- * that a crash loop flushes no history.
+ * that a crash loop flushes no history; the intervals are those of the clock, so that carrying a plan out shifts none.
  */
 import type { Backup } from './catalog/catalog.ts';
 import type { Manifest } from './catalog/manifest.ts';
+import { PERIODS, type Period, periodOf, unitOf } from './periods.ts';
+
+/** Of how many of the last hours, days, … that have a backup the newest is kept. */
+export type KeepNumbers = Readonly<Record<Period, number>>;
+
+export const KEEP_NONE: KeepNumbers = { hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 
 export interface RetentionPolicy {
   /** The newest so many. */
   readonly count: number;
-  /** Start backups closer together than this are one burst of restarts. */
+  /** Start backups within one such interval are one burst of restarts. */
   readonly startBurstMs: number;
+  /** Beside the newest; none if not given. */
+  readonly keep?: KeepNumbers;
 }
 
 /** A backup in the folder or at another target, as far as retention looks at it. */
@@ -37,27 +49,32 @@ export function planRetention<Kind extends Retainable>(
   policy: RetentionPolicy,
   options: { now: Date; hold?: string | null },
 ): RetentionPlan<Kind> {
+  const keep = policy.keep ?? KEEP_NONE;
   const newestVerified = backups.find(isVerified);
   const burst = middleOfStartBursts(backups, policy.startBurstMs);
+  const calendar = calendarReasons(backups, keep);
   const kept: { backup: Kind; reasons: string[] }[] = [];
   const removed: { backup: Kind; reason: string }[] = [];
   let counted = 0;
   for (const backup of backups) {
+    const periods = calendar.get(backup) ?? [];
+    // One of a burst that stays anyway is as good as any other.
+    const isMiddle = burst.has(backup) && periods.length === 0;
     const reasons = [...holdReasons(backup, options.now)];
     if (backup === newestVerified) reasons.push('newest verified backup');
-    const counts = backup.manifest !== null && backup.manifest.trigger !== 'safety' && !backup.manifest.pinned;
-    let dropReason =
-      backup.manifest?.trigger === 'safety'
-        ? `safety backup older than ${SAFETY_DAYS} days`
-        : `older than the newest ${policy.count}`;
-    if (counts && burst.has(backup))
-      dropReason = 'between the oldest and the newest of several starts within one interval';
-    else if (counts && counted < policy.count) reasons.push(`one of the newest ${policy.count} (${++counted})`);
+    if (isCounted(backup) && !isMiddle && counted < policy.count)
+      reasons.push(`one of the newest ${policy.count} (${++counted})`);
+    reasons.push(...periods);
     if (reasons.length === 0 && options.hold) reasons.push(options.hold);
     if (reasons.length > 0) kept.push({ backup, reasons });
-    else removed.push({ backup, reason: dropReason });
+    else removed.push({ backup, reason: removalReason(backup, { ...policy, keep }, isMiddle) });
   }
   return { kept, removed };
+}
+
+/** A pinned, a foreign and a safety backup take nobody's place. */
+function isCounted({ manifest }: Retainable): boolean {
+  return manifest !== null && manifest.trigger !== 'safety' && !manifest.pinned;
 }
 
 function* holdReasons(backup: Retainable, now: Date): Generator<string> {
@@ -71,23 +88,45 @@ function* holdReasons(backup: Retainable, now: Date): Generator<string> {
     yield `safety backup younger than ${SAFETY_DAYS} days`;
 }
 
+/**
+ * The newest of each period, by the catalog's order: a clock that went back gives no period two. A damaged backup stands
+ * for no period, or it would push out the good ones of its day.
+ */
+function calendarReasons(backups: readonly Retainable[], keep: KeepNumbers): ReadonlyMap<Retainable, string[]> {
+  const reasons = new Map<Retainable, string[]>();
+  for (const period of PERIODS) {
+    const seen = new Set<string>();
+    for (const backup of backups) {
+      if (seen.size >= keep[period]) break;
+      const name = periodOf(backup.createdAt, period);
+      if (!isCounted(backup) || !isVerified(backup) || seen.has(name)) continue;
+      seen.add(name);
+      const reason = `newest of ${unitOf[period]} ${name} (${period} ${seen.size} of ${keep[period]})`;
+      reasons.set(backup, [...(reasons.get(backup) ?? []), reason]);
+    }
+  }
+  return reasons;
+}
+
+function removalReason(backup: Retainable, { count, keep }: Required<RetentionPolicy>, isMiddle: boolean): string {
+  if (backup.manifest?.trigger === 'safety') return `safety backup older than ${SAFETY_DAYS} days`;
+  if (isMiddle && isCounted(backup)) return 'between the oldest and the newest of several starts within one interval';
+  const units = PERIODS.filter((period) => keep[period] > 0).map((period) => unitOf[period]);
+  if (units.length === 0) return `older than the newest ${count}`;
+  if (!isVerified(backup)) return `older than the newest ${count}, and damaged`;
+  return `older than the newest ${count}, and not the newest of a kept ${units.join(', ')}`;
+}
+
 export function isVerified(backup: Retainable): boolean {
   return backup.manifest !== null && backup.fault === null && backup.manifest.verification.complaint === null;
 }
 
 function middleOfStartBursts(backups: readonly Retainable[], burstMs: number): ReadonlySet<Retainable> {
-  const middle = new Set<Retainable>();
-  let burst: Retainable[] = [];
-  const close = () => {
-    for (const backup of burst.slice(1, -1)) middle.add(backup);
-    burst = [];
-  };
-  for (const backup of backups.toReversed()) {
+  const bursts = new Map<number, Retainable[]>();
+  for (const backup of backups) {
     if (backup.manifest?.trigger !== 'start' || backup.manifest.pinned) continue;
-    const oldest = burst[0];
-    if (oldest && Math.abs(backup.createdAt.getTime() - oldest.createdAt.getTime()) >= burstMs) close();
-    burst.push(backup);
+    const interval = Math.floor(backup.createdAt.getTime() / Math.max(1, burstMs));
+    bursts.set(interval, [...(bursts.get(interval) ?? []), backup]);
   }
-  close();
-  return middle;
+  return new Set([...bursts.values()].flatMap((burst) => burst.slice(1, -1)));
 }

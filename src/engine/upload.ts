@@ -25,7 +25,7 @@ import { formatManifest, type Manifest } from './catalog/manifest.ts';
 import { listByBackup, listRemote, readRemoteManifest, toListing } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
 import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
-import { pruneRemote, removeKeys } from './prune-remote.ts';
+import { pinsOf, pruneRemote, removeKeys } from './prune-remote.ts';
 import { takeLock } from './run-lock.ts';
 import { bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store, type S3Store } from './targets/s3-store.ts';
@@ -182,8 +182,7 @@ type After = Pick<Uploaded, 'listing' | 'removed' | 'survived' | 'complaint'>;
 async function lookAround(store: S3Store, request: UploadRequest, context: StoryContext): Promise<After> {
   try {
     const catalog = await listRemote(store, { known: request.known, signal: context.signal });
-    const here = await new Catalog(request.folder).list();
-    const pins = new Map(here.flatMap(({ name, manifest }) => (manifest ? [[name, manifest.pinned] as const] : [])));
+    const pins = await pinsOf(new Catalog(request.folder));
     const { removed, survived } = request.retention
       ? await pruneRemote(store, catalog.entries, { retention: request.retention, pins }, context)
       : { removed: [], survived: [] };

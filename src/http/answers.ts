@@ -5,7 +5,7 @@
  * may read of it is decided in one place: an `INTERNAL` message never leaves the server, and absolute paths are cut to
  * their last part.
  */
-import type { BackupError, ErrorBody, ErrorCode } from '../engine/errors.ts';
+import { type BackupError, type ErrorBody, type ErrorCode, publicError } from '../engine/errors.ts';
 
 const statusByCode: Readonly<Record<ErrorCode, number>> = {
   ABORTED: 409,
@@ -160,24 +160,4 @@ export function toText(body: unknown): string {
 
 function isErrorBody(value: unknown): value is ErrorBody {
   return typeof value === 'object' && value !== null && 'code' in value && 'message' in value && 'hint' in value;
-}
-
-function publicError(error: ErrorBody): ErrorBody {
-  if (error.code === 'INTERNAL') {
-    return {
-      ...error,
-      message: 'something went wrong inside the server',
-      hint: "The server's log has the details.",
-    };
-  }
-  return {
-    ...error,
-    message: withoutFolders(error.message),
-    hint: withoutFolders(error.hint),
-  };
-}
-
-/** `/srv/app/db/dev.sqlite` becomes `dev.sqlite`; relative paths, URLs and `/backup` (one part) stay. */
-export function withoutFolders(text: string): string {
-  return text.replace(/(^|[\s'"`(=])\/(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g, '$1$2');
 }

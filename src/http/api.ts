@@ -10,9 +10,10 @@
 import { basename } from 'node:path';
 import { Elysia } from 'elysia';
 import type { z } from 'zod';
-import { BackupError } from '../engine/errors.ts';
+import { BackupError, withoutFolders } from '../engine/errors.ts';
+import { isFailing } from '../service/freshness.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { json, longAnswer, methodNotAllowed, notFound, problem, statusOf, withoutFolders } from './answers.ts';
+import { json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
 import { type AccessOptions, type Action, admit, rememberClientAddress } from './auth.ts';
 import {
   type Activity,
@@ -30,6 +31,7 @@ import {
   type Health,
   nowQuery,
   type PrunePlan,
+  pruneQuery,
   type RestorePlan,
   type RestoreResult,
   type RunAccepted,
@@ -44,6 +46,7 @@ import {
   verifyBody,
 } from './contract.ts';
 import { eventStream } from './events.ts';
+import { renderMetrics } from './metrics.ts';
 import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
 import { sendBackup } from './send-backup.ts';
 import { serialize } from './serialize.ts';
@@ -223,18 +226,26 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       path: '/health',
       action: 'open',
       async handle({ request }) {
-        const { verdict, lastGood } = await service.getStatus();
-        // A first run that failed is as bad as none.
-        const failing = verdict.tone === 'red' || verdict.code === 'none';
+        const { verdict, freshness, lastGood } = await service.getStatus();
+        const failing = isFailing(freshness);
         const word: Health = { status: failing ? 'failing' : 'ok' };
         const mayRead = await admit(request, 'read', options).then(
           () => true,
           () => false,
         );
         return json<Health>(
-          mayRead ? { ...word, verdict: verdict.code, lastGood: serialize(lastGood) } : word,
+          mayRead ? { ...word, state: freshness.state, verdict: verdict.code, lastGood: serialize(lastGood) } : word,
           failing ? 503 : 200,
         );
+      },
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      action: 'read',
+      async handle() {
+        const { text, contentType } = await renderMetrics(service);
+        return new Response(text, { headers: { 'content-type': contentType, 'cache-control': 'no-store' } });
       },
     },
     {
@@ -431,8 +442,9 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'GET',
       path: '/api/prune',
       action: 'read',
-      async handle() {
-        return json<PrunePlan>(serialize(await service.prune({ dryRun: true })));
+      async handle({ query, request }) {
+        const { target } = readQuery(query, pruneQuery);
+        return long(async () => json<PrunePlan>(serialize(await service.prune({ dryRun: true, target }))), request);
       },
     },
     {

@@ -112,27 +112,46 @@ export const restorePlan = z.object({
   warnings: z.array(z.string()),
 });
 
+const verdictCode = z.enum([
+  'restoring',
+  'running',
+  'restored',
+  'none',
+  'too-old',
+  'damaged',
+  'last-failed',
+  's3-waiting',
+  'off',
+  'disk-low',
+  'protected',
+]);
+/** `late`: the newest good backup is too old. `at-risk`: it is not, but `cause` may end that. `unprotected`: there is none. */
+const protectionState = z.enum(['protected', 'late', 'at-risk', 'unprotected']);
+/** How fresh what protects the database is at each place, whatever is going at present. */
+const freshness = z.object({
+  state: protectionState,
+  cause: verdictCode,
+  changedAt: time.nullable(),
+  targets: z.array(
+    z.object({
+      target: z.enum(['local', 's3']),
+      goodAt: time.nullable(),
+      verifiedAt: time.nullable(),
+      storedAt: time.nullable(),
+    }),
+  ),
+});
+
 export const status = z.object({
   serverTime: time,
   version: z.string(),
   verdict: z.object({
-    code: z.enum([
-      'restoring',
-      'running',
-      'restored',
-      'none',
-      'too-old',
-      'damaged',
-      'last-failed',
-      's3-waiting',
-      'off',
-      'disk-low',
-      'protected',
-    ]),
+    code: verdictCode,
     tone: z.enum(['green', 'amber', 'red', 'blue', 'grey']),
     /** One sentence, where code and status alone do not say what is wrong: a file that vanished from the folder. */
     detail: z.string().optional(),
   }),
+  freshness,
   database: z.object({
     name: z.string(),
     path: z.string(),
@@ -207,10 +226,17 @@ export const activity = z.object({
   counts: z.object({ good: z.number(), failed: z.number(), missed: z.number() }),
 });
 
+/** Of hours, days, weeks, months or years. */
+const keep = z.int().min(0).max(10_000);
 const settingsShape = {
   enabled: z.boolean(),
   intervalMinutes: z.int().min(1).max(525_600),
   retentionCount: z.int().min(1).max(10_000),
+  keepHourly: keep,
+  keepDaily: keep,
+  keepWeekly: keep,
+  keepMonthly: keep,
+  keepYearly: keep,
   s3Enabled: z.boolean(),
   s3Path: z.string().min(1).max(512),
   verify: method,
@@ -220,7 +246,20 @@ const settingsShape = {
 export const configChange = z.strictObject({
   ...z.strictObject(settingsShape).partial().shape,
   revert: z
-    .array(z.enum(['enabled', 'intervalMinutes', 'retentionCount', 's3Enabled', 's3Path', 'verify', 'maxAgeMinutes']))
+    .array(
+      z.enum([
+        ...([
+          'enabled',
+          'intervalMinutes',
+          'retentionCount',
+          's3Enabled',
+          's3Path',
+          'verify',
+          'maxAgeMinutes',
+        ] as const),
+        ...(['keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const),
+      ]),
+    )
     .optional(),
 });
 
@@ -267,6 +306,7 @@ export const backupChange = z.strictObject({
   note: z.string().max(200).nullable().optional(),
 });
 export const prunePlan = z.object({
+  target: z.enum(['local', 's3']),
   kept: z.array(z.object({ filename: z.string(), reasons: z.array(z.string()) })),
   removed: z.array(z.object({ filename: z.string(), reason: z.string() })),
   dryRun: z.boolean(),
@@ -315,10 +355,11 @@ export const deleteAnswer = z.object({ deleted: z.string() });
 /** `POST /api/restore/dismiss`: the verdict of the last restore is put away for all; false when there is none. */
 export const dismissAnswer = z.object({ dismissed: z.boolean() });
 export const stopAnswer = z.object({ stopped: z.boolean() });
-/** The word is open to all; `verdict` and `lastGood` need the right to read. */
+/** The word is open to all; the rest needs the right to read. */
 export const health = z.object({
   status: z.enum(['ok', 'failing']),
-  verdict: status.shape.verdict.shape.code.optional(),
+  state: protectionState.optional(),
+  verdict: verdictCode.optional(),
   lastGood: status.shape.lastGood.optional(),
 });
 /** Query strings. */
@@ -329,6 +370,10 @@ export const deleteQuery = z.object({
   target: z.enum(['local', 's3']).optional(),
 });
 export const activityQuery = z.object({ range: activityRange.default('24h') });
+/** Which place's plan; that of S3 is made from a new listing. */
+export const pruneQuery = z.object({
+  target: z.enum(['local', 's3']).default('local'),
+});
 export const runsQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 });

@@ -312,6 +312,24 @@ test('a pinned backup outlives retention, and its note is kept', async () => {
   expect((await shop.service.getBackups()).length).toBe(2);
 });
 
+test('days to keep can be changed while running, and the plan says which backup stands for one', async () => {
+  await using shop = openShop(scratch(), { settings: { retentionCount: 1 } });
+  mkdirSync(shop.backups);
+  makeDatabase(join(shop.backups, foreign), { rows: 5 });
+  await shop.service.adoptBackup(foreign);
+  expect(shop.service.updateConfig({ keepDaily: 2 })).toMatchObject({ keepDaily: 2, changed: { keepDaily: 0 } });
+  await shop.service.performBackup();
+  const { filename = '' } = await shop.service.performBackup();
+  expect(await filenames(shop.service)).toEqual([filename, foreign]);
+  expect((await shop.again().prune({ dryRun: true })).kept.at(-1)).toEqual({
+    filename: foreign,
+    reasons: ['newest of day 2024-01-15 (daily 2 of 2)'],
+  });
+  expect((await refusal(() => shop.service.updateConfig({ keepDaily: -1 }))).code).toBe('BAD_CONFIG');
+  expect(shop.service.updateConfig({ revert: ['keepDaily'] }).keepDaily).toBe(0);
+  expect((await shop.service.prune()).removed).toEqual([{ filename: foreign, reason: 'older than the newest 1' }]);
+});
+
 test('a deleted backup is gone, and names that are none delete nothing', async () => {
   await using shop = openShop(scratch());
   const { filename = '' } = await shop.service.performBackup();

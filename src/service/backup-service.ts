@@ -34,6 +34,7 @@ import type {
   RunKind,
   RunProgress,
   RunResult,
+  RunTotal,
   ServiceEvent,
   Settings,
   Status,
@@ -45,6 +46,7 @@ import { Offsite, type S3Target } from './offsite.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { toRestorePlan } from './restore-plan.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
+import { localRetention, s3Retention } from './retention-policies.ts';
 import { RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
@@ -53,6 +55,7 @@ import type { BackupServicePort, FromTarget, OpenedBackup } from './service-port
 import { SettingsFile } from './settings.ts';
 import { folderInState, openStateDatabase, type StateDatabase } from './state-database.ts';
 import { composeStatus } from './status.ts';
+import { Voices, type VoicesOptions } from './voices/voices.ts';
 
 export interface BackupServiceOptions {
   /** Path of the database to protect. Never opened in this process. */
@@ -67,6 +70,8 @@ export interface BackupServiceOptions {
   readonly cron?: string | null;
   readonly skipUnchanged?: boolean;
   readonly s3?: S3Target | null;
+  /** Who is told when something changes; nobody, if not given. */
+  readonly voices?: VoicesOptions;
   readonly log: Log;
   /** All that a job's process inherits. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
@@ -107,6 +112,7 @@ export class BackupService implements BackupServicePort {
   readonly #scheduleHistory: ScheduleHistory;
   /** Backups of which the first upload is under way, or the very next thing. */
   readonly #uploading = new Set<string>();
+  readonly #voices: Voices;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
@@ -163,6 +169,8 @@ export class BackupService implements BackupServicePort {
         this.#emit({ type: 'status' });
       },
     });
+    const { voices = {}, log } = options;
+    this.#voices = new Voices(voices, { service: this, statePath: this.#paths.state, log });
   }
 
   /**
@@ -179,6 +187,7 @@ export class BackupService implements BackupServicePort {
       });
     }
     this.#started = true;
+    this.#voices.start();
     if (this.#settings.current.enabled) this.#beginSchedule({ runAtOnce: true });
     else {
       this.#scheduleHistory.begin(null, this.#now());
@@ -197,6 +206,7 @@ export class BackupService implements BackupServicePort {
       await Promise.all([this.stopRun(), this.#offsiteMade?.stop()]);
       await this.#runs.idle();
     } finally {
+      await this.#voices.stop();
       this.#stopping = false;
     }
   }
@@ -333,8 +343,14 @@ export class BackupService implements BackupServicePort {
     });
   }
 
-  getRuns(options: { readonly limit?: number } = {}): readonly Run[] {
-    return this.#history.list({ limit: options.limit ?? 200 });
+  getRuns(
+    options: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult } = {},
+  ): readonly Run[] {
+    return this.#history.list({ ...options, limit: options.limit ?? 200 });
+  }
+
+  getRunTotals(): readonly RunTotal[] {
+    return this.#history.totals();
   }
 
   async deleteBackup(
@@ -479,21 +495,30 @@ export class BackupService implements BackupServicePort {
     return dismissed;
   }
 
-  async prune(options: { readonly dryRun?: boolean } = {}): Promise<PruneResult> {
-    const hold = this.#pruneHold();
-    const plan = planRetention(await this.#catalog.list(), this.#retention(), { now: this.#now(), hold });
+  async prune(options: { readonly dryRun?: boolean; readonly target?: TargetName } = {}): Promise<PruneResult> {
+    const { dryRun = false, target = 'local' } = options;
+    const when = { now: this.#now(), hold: this.#pruneHold() };
+    const plan =
+      target === 's3'
+        ? await this.#backups.requireOffsite().plan(this.#s3Retention(), when)
+        : planRetention(await this.#catalog.list(), this.#retention(), when);
     const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
     const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
-    if (options.dryRun || removed.length === 0) return { kept, removed, dryRun: options.dryRun ?? false };
-    const done = await this.#job<'prune'>({
+    if (dryRun || removed.length === 0) return { target, kept, removed, dryRun };
+    const done = target === 's3' ? await this.#backups.requireOffsite().prune() : await this.#pruneFolder();
+    this.#emit({ type: 'status' });
+    return { target, kept, removed: removed.filter(({ filename }) => done.includes(filename)), dryRun };
+  }
+
+  async #pruneFolder(): Promise<readonly string[]> {
+    const { removed } = await this.#job<'prune'>({
       kind: 'prune',
       folder: this.#paths.backups,
       retention: this.#retention(),
       lockWaitMs: this.#waits.lockMs,
     });
-    for (const name of done.removed) this.#noteRemoval(name, BY_RETENTION);
-    this.#emit({ type: 'status' });
-    return { kept, removed: removed.filter(({ filename }) => done.removed.includes(filename)), dryRun: false };
+    for (const name of removed) this.#noteRemoval(name, BY_RETENTION);
+    return removed;
   }
 
   async testTarget(name: TargetName, options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {
@@ -840,8 +865,12 @@ export class BackupService implements BackupServicePort {
     return pruneHold(this.#history.lastJudgement(holdingCodes));
   }
 
-  #retention(): RetentionPolicy {
-    return { count: this.#settings.current.retentionCount, startBurstMs: this.#intervalMinutes() * 60_000 };
+  #retention(): Required<RetentionPolicy> {
+    return localRetention(this.#settings.current, this.#intervalMinutes());
+  }
+
+  #s3Retention(): RetentionPolicy {
+    return s3Retention(this.#retention(), this.#options.s3 ?? { retentionCount: null });
   }
 
   get #history(): RunHistory {
@@ -875,10 +904,7 @@ export class BackupService implements BackupServicePort {
       ...{ s3, log, now: this.#now, catalog: this.#catalog, statePath: this.#paths.state },
       prefix: () => this.#settings.current.s3Path,
       isEnabled: () => this.#settings.current.s3Enabled,
-      retention: () =>
-        this.#pruneHold() === null
-          ? { ...this.#retention(), ...(s3.retentionCount && { count: s3.retentionCount }) }
-          : null,
+      retention: () => (this.#pruneHold() === null ? this.#s3Retention() : null),
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
       runs: this.#runs,

@@ -2,6 +2,7 @@
 import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
 import { BackupService } from './backup-service.ts';
 import { createLog } from './log.ts';
+import { toKeepSettings } from './retention-policies.ts';
 
 export interface ServiceOverrides {
   readonly databasePath?: string;
@@ -27,6 +28,7 @@ export function createService(environment: Environment, overrides: ServiceOverri
       enabled: backup.enabled,
       intervalMinutes: backup.intervalMinutes,
       retentionCount: backup.retentionCount,
+      ...toKeepSettings(backup.keep),
       s3Enabled: backup.s3Enabled,
       s3Path: backup.s3Path,
       verify: backup.verify,
@@ -34,6 +36,7 @@ export function createService(environment: Environment, overrides: ServiceOverri
     },
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
+    voices: { webhookUrl: backup.webhookUrl, heartbeatUrl: backup.heartbeatUrl },
     s3:
       s3.bucket === null
         ? null
@@ -43,6 +46,7 @@ export function createService(environment: Environment, overrides: ServiceOverri
             bucket: s3.bucket,
             region: s3.region ?? 'us-east-1',
             retentionCount: backup.s3RetentionCount,
+            keep: backup.s3Keep,
             sealing: backup.sealing,
           },
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole }),

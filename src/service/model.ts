@@ -4,6 +4,7 @@
  */
 import type { SealName } from '../engine/artifact.ts';
 import type { ErrorBody } from '../engine/errors.ts';
+import type { Freshness } from './freshness.ts';
 
 export type { TargetReport } from '../engine/targets/self-test.ts';
 
@@ -47,6 +48,12 @@ export interface Run {
   readonly sizeBytes: number | null;
   readonly steps: readonly Step[];
   readonly error: ErrorBody | null;
+}
+
+/** How many runs of one kind there ever were; numbers never fall. */
+export interface RunTotal extends Pick<Run, 'kind' | 'trigger' | 'result'> {
+  readonly count: number;
+  readonly sizeBytes: number;
 }
 
 export type Verification =
@@ -137,6 +144,7 @@ export interface Status {
   readonly serverTime: Date;
   readonly version: string;
   readonly verdict: Verdict;
+  readonly freshness: Freshness;
   readonly database: {
     readonly name: string;
     /** As configured, never resolved: no absolute server path leaves the server unless it was configured as one. */
@@ -223,6 +231,12 @@ export interface Settings {
   readonly enabled: boolean;
   readonly intervalMinutes: number;
   readonly retentionCount: number;
+  /** Beside the newest: the newest of each of the last so many hours of UTC that have one; 0 for none. */
+  readonly keepHourly: number;
+  readonly keepDaily: number;
+  readonly keepWeekly: number;
+  readonly keepMonthly: number;
+  readonly keepYearly: number;
   readonly s3Enabled: boolean;
   readonly s3Path: string;
   readonly verify: 'quick' | 'full';
@@ -266,6 +280,7 @@ export interface RestoreResult {
 }
 
 export interface PruneResult {
+  readonly target: TargetName;
   readonly kept: readonly { readonly filename: string; readonly reasons: readonly string[] }[];
   readonly removed: readonly { readonly filename: string; readonly reason: string }[];
   readonly dryRun: boolean;

@@ -16,16 +16,18 @@ import {
   toRemoteBackup,
 } from '../engine/catalog/remote-catalog.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
-import type { JobKind, JobMap, S3Access } from '../engine/jobs/protocol.ts';
+import type { JobKind, JobMap, S3Access, Uploaded } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
-import type { RetentionPolicy } from '../engine/retention.ts';
+import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../engine/prune-remote.ts';
+import type { RetentionPlan, RetentionPolicy } from '../engine/retention.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
 import type { Runs } from './runs.ts';
 import { type KnownRemote, OffsiteState, type UploadState } from './offsite-state.ts';
+import type { OwnRetention } from './retention-policies.ts';
 import { UploadQueue } from './upload-queue.ts';
 
-export type S3Target = S3Access & { readonly retentionCount: number | null; readonly sealing?: Sealing };
+export type S3Target = S3Access & OwnRetention & { readonly sealing?: Sealing };
 
 export interface OffsiteOptions {
   readonly s3: S3Target;
@@ -295,7 +297,35 @@ export class Offsite {
     if (this.#timer && waiting.length > 0 && this.#state.waiting.nextTryAt === null) void this.uploads.run();
   }
 
+  /** What retention would do with what is there now. */
+  async plan(
+    policy: RetentionPolicy,
+    options: { readonly now: Date; readonly hold: string | null },
+  ): Promise<RetentionPlan<RemoteCandidate>> {
+    await this.refresh();
+    return planRemoteRetention(this.backups, policy, { ...options, pins: await pinsOf(this.#options.catalog) });
+  }
+
   // ── change ──
+
+  /** Carries retention out there; answers the names that were removed. Nothing while it is held back. */
+  async prune(): Promise<readonly string[]> {
+    const { catalog, retention, now } = this.#options;
+    const policy = retention();
+    if (policy === null) return [];
+    const began = { place: this.#sync(), at: now(), changes: this.#changes };
+    const done = await this.#job<'prune-remote'>({
+      kind: 'prune-remote',
+      folder: catalog.folder,
+      ...this.#access(),
+      retention: policy,
+      known: this.#toKnow(),
+    });
+    if (began.place !== this.#sync()) return done.removed;
+    this.#takePruned(done);
+    await this.#take(done.listing, began);
+    return done.removed;
+  }
 
   async #upload(backup: Backup): Promise<Pick<UploadState, 'status' | 'sealing'>> {
     const abort = new AbortController();
@@ -334,13 +364,7 @@ export class Offsite {
       }
       this.#options.runs.record(run.end({ result: 'success', sizeBytes: backup.sizeBytes }));
       log('info', `Uploaded to S3: ${done.key}`);
-      for (const name of done.removed) {
-        log('info', `Removed from S3 by retention: ${name}`);
-        this.#options.onRemoved(name);
-        this.#forget(name);
-      }
-      for (const { name, reason } of done.survived)
-        log('warn', `Not removed from S3 by retention: ${name}: ${reason}.`);
+      this.#takePruned(done);
       if (done.complaint) log('warn', `After the upload S3 could not be looked through: ${done.complaint}.`);
       if (done.listing) await this.#take(done.listing, began);
       return done.removed.includes(backup.name)
@@ -353,6 +377,16 @@ export class Offsite {
       if (!run.hasEnded) this.#options.runs.record(run.end({ result, backup: backup.name, error: known }));
       throw known;
     }
+  }
+
+  #takePruned({ removed, survived }: Pick<Uploaded, 'removed' | 'survived'>): void {
+    const { log } = this.#options;
+    for (const name of removed) {
+      log('info', `Removed from S3 by retention: ${name}`);
+      this.#options.onRemoved(name);
+      this.#forget(name);
+    }
+    for (const { name, reason } of survived) log('warn', `Not removed from S3 by retention: ${name}: ${reason}.`);
   }
 
   /** Removed there: it is not uploaded again. */
@@ -447,7 +481,9 @@ export class Offsite {
   }
 
   #toKnow(): readonly KnownManifest[] {
-    return [...this.#entries().values()].flatMap(({ etag, manifest }) => {
+    return [...this.#entries().values()].flatMap((entry) => {
+      const { etag } = entry;
+      const { manifest } = withCheck(entry);
       if (etag === '' || !manifest) return [];
       const { name, sequence, trigger, pinned, verification, database, artifact } = manifest;
       return { etag, manifest: { name, sequence, trigger, pinned, verification, database, artifact } };

@@ -90,6 +90,30 @@ test('a state from an earlier version is taken over', () => {
   history.close();
 });
 
+test('a run that is forgotten stays counted, so that totals never fall', () => {
+  const path = join(scratch(), 'state.sqlite');
+  const { history } = open(path);
+  const totalOf = (result: Run['result']) => history.totals().find((total) => total.result === result);
+  let before = 0;
+  for (let day = 0; day < 200; day++) {
+    const endedAt = new Date(Date.UTC(2024, 0, 1 + day));
+    history.add(run(`${day}`, { endedAt, result: day % 10 === 0 ? 'failed' : 'success' }));
+    const count = history.totals().reduce((sum, total) => sum + total.count, 0);
+    expect(count).toBe(before + 1);
+    before = count;
+  }
+  expect(history.list({ limit: 1_000 }).length).toBe(91);
+  expect(totalOf('failed')).toEqual({
+    ...{ kind: 'backup', trigger: 'schedule', result: 'failed', count: 20 },
+    sizeBytes: 20 * 8192,
+  });
+  expect(totalOf('success')?.count).toBe(180);
+  history.close();
+  const again = open(path);
+  expect(again.history.totals().reduce((sum, total) => sum + total.count, 0)).toBe(200);
+  again.history.close();
+});
+
 test('runs are kept for 90 days', () => {
   const { history } = open(join(scratch(), 'state.sqlite'));
   history.add(run('old', { endedAt: new Date('2024-01-01T00:00:00Z') }));

@@ -1,10 +1,10 @@
 /**
- * The runs of the last 90 days, what became of backups that are gone, and what a person put away on the page; in our own
+ * The runs of the last 90 days (of older ones how many there were), what became of backups that are gone, and what a person put away on the page; in our own
  * small database, each of one backup folder.
  */
 import type { RunMark } from './activity.ts';
 import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
-import type { Run, RunKind, RunResult, Step, Trigger } from './model.ts';
+import type { Run, RunKind, RunResult, RunTotal, Step, Trigger } from './model.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
 const KEPT_DAYS = 90;
@@ -49,7 +49,7 @@ export class RunHistory {
           this.#folder,
         );
       const keptMs = run.endedAt.getTime() - KEPT_DAYS * DAY_MS;
-      this.#database.prepare('DELETE FROM runs WHERE ended_at < ?').run(keptMs);
+      this.#forget(keptMs);
       this.#database.prepare('DELETE FROM removals WHERE at < ?').run(keptMs);
     });
   }
@@ -156,6 +156,47 @@ export class RunHistory {
         .prepare('INSERT OR REPLACE INTO notes (folder, key, value) VALUES (?, ?, ?)')
         .run(this.#folder, key, value),
     );
+  }
+
+  /** Of all runs that ever were: a run that is forgotten stays counted. */
+  totals(): readonly RunTotal[] {
+    return this.#database
+      .prepare(
+        `SELECT kind, trigger, result, sum(count) AS count, sum(size_bytes) AS size_bytes FROM (
+           SELECT kind, trigger, result, count, size_bytes FROM forgotten_runs WHERE folder IN ('', $folder)
+           UNION ALL SELECT kind, trigger, result, 1, coalesce(size_bytes, 0) FROM runs
+             WHERE folder IS NULL OR folder = $folder)
+         GROUP BY kind, trigger, result`,
+      )
+      .all({ $folder: this.#folder })
+      .map((row) => ({
+        kind: String(row['kind']) as RunKind, // written by us
+        trigger: String(row['trigger']) as Trigger,
+        result: String(row['result']) as RunResult,
+        count: Number(row['count']),
+        sizeBytes: Number(row['size_bytes']),
+      }));
+  }
+
+  #forget(beforeMs: number): void {
+    const isOld = 'FROM runs WHERE ended_at < $before';
+    const before = { $before: beforeMs };
+    if (!this.#database.prepare(`SELECT 1 ${isOld} LIMIT 1`).get(before)) return;
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      this.#database
+        .prepare(
+          `INSERT INTO forgotten_runs SELECT coalesce(folder, ''), kind, trigger, result, count(*), coalesce(sum(size_bytes), 0) ${isOld}
+           GROUP BY folder, kind, trigger, result
+           ON CONFLICT DO UPDATE SET count = count + excluded.count, size_bytes = size_bytes + excluded.size_bytes`,
+        )
+        .run(before);
+      this.#database.prepare(`DELETE ${isOld}`).run(before);
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      this.#database.exec('ROLLBACK');
+      throw error;
+    }
   }
 
   close(): void {

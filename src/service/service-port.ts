@@ -9,7 +9,10 @@ import type {
   RestorePlan,
   RestoreResult,
   Run,
+  RunKind,
   RunProgress,
+  RunResult,
+  RunTotal,
   ServiceEvent,
   Settings,
   Status,
@@ -59,7 +62,9 @@ export interface BackupServicePort {
   getStatus(): Promise<Status>;
   /** What became of each planned run, and the size of the database meanwhile. */
   getActivity(range: ActivityRange): Promise<Activity>;
-  getRuns(options?: { readonly limit?: number }): readonly Run[];
+  /** Newest first. */
+  getRuns(options?: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult }): readonly Run[];
+  getRunTotals(): readonly RunTotal[];
   deleteBackup(filename: string, options?: { readonly target?: TargetName; readonly user?: string }): Promise<void>;
   /** Damage is an answer (`verification.state` is `damaged`), not an error. */
   verifyBackup(
@@ -95,7 +100,8 @@ export interface BackupServicePort {
   }): Promise<RestoreResult>;
   /** Puts the verdict of the last restore away, for all who look. False when there is none; undo stays possible. */
   dismissRestore(): boolean;
-  prune(options?: { readonly dryRun?: boolean }): Promise<PruneResult>;
+  /** In the folder, unless told. BAD_REQUEST for S3 where none is configured; it is asked anew. */
+  prune(options?: { readonly dryRun?: boolean; readonly target?: TargetName }): Promise<PruneResult>;
   /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
   testTarget(name: TargetName, options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;
   /** Asks the running job to end; resolves when it has. */

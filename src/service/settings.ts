@@ -17,10 +17,17 @@ import { z } from 'zod';
 import { BackupError } from '../engine/errors.ts';
 import type { Settings } from './model.ts';
 
+const keep = z.int('a whole number').min(0, 'at least 0').max(10_000, 'at most 10,000');
+
 export const settingsSchema = z.strictObject({
   enabled: z.boolean(),
   intervalMinutes: z.int('a whole number of minutes').min(1, 'at least 1 minute').max(525_600, 'at most a year'),
   retentionCount: z.int('a whole number').min(1, 'at least 1 backup').max(10_000, 'at most 10,000 backups'),
+  keepHourly: keep,
+  keepDaily: keep,
+  keepWeekly: keep,
+  keepMonthly: keep,
+  keepYearly: keep,
   s3Enabled: z.boolean(),
   s3Path: z
     .string()

@@ -47,6 +47,10 @@ function openSchema(path: string): DatabaseSync {
       steps TEXT NOT NULL, error TEXT
     );
     CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended_at);
+    CREATE TABLE IF NOT EXISTS forgotten_runs (
+      folder TEXT NOT NULL, kind TEXT, trigger TEXT, result TEXT, count INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+      PRIMARY KEY (folder, kind, trigger, result)
+    );
     CREATE TABLE IF NOT EXISTS s3_uploads (
       place TEXT, backup TEXT, status TEXT NOT NULL, at INTEGER NOT NULL, sealing TEXT, error TEXT,
       PRIMARY KEY (place, backup)
@@ -55,6 +59,7 @@ function openSchema(path: string): DatabaseSync {
       place TEXT, name TEXT, etag TEXT NOT NULL, manifest TEXT, fault TEXT, verification TEXT,
       PRIMARY KEY (place, name)
     );
+    CREATE TABLE IF NOT EXISTS voices (key TEXT PRIMARY KEY, value TEXT);
     CREATE TABLE IF NOT EXISTS s3_notes (place TEXT, key TEXT, value TEXT, PRIMARY KEY (place, key));
     CREATE TABLE IF NOT EXISTS removals (
       folder TEXT, backup TEXT, at INTEGER NOT NULL, why TEXT NOT NULL, PRIMARY KEY (folder, backup)

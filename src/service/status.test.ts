@@ -38,6 +38,7 @@ function compose(backups: readonly Backup[], s3: Partial<ItemFacts> | null, chan
     settings: {
       ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: s3 !== null, s3Path: 'path' },
       ...{ verify: 'quick', maxAgeMinutes: null },
+      ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
     },
     items: backups.map((backup, index) =>
       toBackupItem(backup, { ...facts, places, ...(index === 0 ? s3 : s3 && stored(backup.name)) }),

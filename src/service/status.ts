@@ -2,8 +2,9 @@
 import { isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
+import { assessFreshness } from './freshness.ts';
 import type { BackupItem, Placement, Run, RunProgress, Settings, Status } from './model.ts';
-import { judge } from './verdict.ts';
+import { judge, type VerdictInput } from './verdict.ts';
 
 export interface StatusFacts {
   readonly now: Date;
@@ -49,24 +50,33 @@ export function composeStatus(facts: StatusFacts): Status {
     isPlaced(placements, 'local', 'stored') &&
     (isPlaced(placements, 's3', 'waiting') || isPlaced(placements, 's3', 'failed'));
   const waiting = settings.s3Enabled ? facts.items.filter(isWaiting).length : 0;
+  const judged: VerdictInput = {
+    now: facts.now,
+    run,
+    lastBackupRun: facts.lastBackupRun,
+    lastRestore: facts.shownRestore,
+    hasBackup: own.length > 0,
+    newestDamaged: Boolean(own[0] && !isVerified(own[0])),
+    vanished: facts.vanished,
+    notAtS3: settings.s3Enabled && own[0] && !isAtS3(own[0].name, facts) ? own[0].name : null,
+    goodAt: holdsAt,
+    maxAgeMs: maxAgeMinutes * 60_000,
+    s3Failing: settings.s3Enabled && facts.uploads.error !== null,
+    scheduleEnabled: settings.enabled,
+    freeBytes,
+    databaseBytes: database.sizeBytes,
+  };
   return {
     serverTime: facts.now,
     version: VERSION,
-    verdict: judge({
-      now: facts.now,
-      run,
-      lastBackupRun: facts.lastBackupRun,
-      lastRestore: facts.shownRestore,
-      hasBackup: own.length > 0,
-      newestDamaged: Boolean(own[0] && !isVerified(own[0])),
-      vanished: facts.vanished,
-      notAtS3: settings.s3Enabled && own[0] && !isAtS3(own[0].name, facts) ? own[0].name : null,
-      goodAt: holdsAt,
-      maxAgeMs: maxAgeMinutes * 60_000,
-      s3Failing: settings.s3Enabled && facts.uploads.error !== null,
-      scheduleEnabled: settings.enabled,
-      freeBytes,
-      databaseBytes: database.sizeBytes,
+    verdict: judge(judged),
+    freshness: assessFreshness({
+      ...judged,
+      verdict: judge({ ...judged, run: null, lastRestore: null }).code,
+      changedAt: database.changedAt,
+      items: facts.items,
+      lastUnchangedRun: facts.lastUnchangedRun,
+      s3Enabled: settings.s3Enabled,
     }),
     database: { ...database, growthBytes: growthOf(own, facts.now) },
     schedule: {

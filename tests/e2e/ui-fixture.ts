@@ -418,6 +418,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       enabled: state !== 'off',
       intervalMinutes: 10,
       retentionCount: 10,
+      ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
       s3Enabled: !isEmpty,
       s3Path: 'backups/database',
       verify: 'quick',
@@ -447,6 +448,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
             : model.run.kind === 'restore'
               ? verdicts.restoring
               : verdicts.running,
+        freshness: { state: 'protected', cause: 'protected', changedAt: iso(origin - 12_000), targets: [] },
         database: {
           name: 'dev.sqlite',
           path: './db/dev.sqlite',

@@ -4,6 +4,7 @@
  */
 import { BackupService } from '../../src/service/backup-service.ts';
 import type { Run } from '../../src/service/model.ts';
+import { keepSettingsNone } from '../../src/service/retention-policies.ts';
 
 export interface ServiceForm {
   readonly databasePath: string;
@@ -20,6 +21,7 @@ const service = new BackupService({
     enabled: true,
     intervalMinutes: (schedule?.intervalMs ?? 600_000) / 60_000,
     retentionCount: schedule?.retentionCount ?? 10,
+    ...keepSettingsNone,
     s3Enabled: false,
     s3Path: 'backups/database',
     verify: 'quick',

@@ -19,6 +19,7 @@ import { Catalog } from '../../src/engine/catalog/catalog.ts';
 import { BackupError, type ErrorBody, type ErrorCode } from '../../src/engine/errors.ts';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
 import type { BackupResult, Settings, VerdictCode } from '../../src/service/model.ts';
+import { keepSettingsNone } from '../../src/service/retention-policies.ts';
 import { type DatabaseForm, makeDatabase } from '../support/scratch.ts';
 
 export interface HardCase {
@@ -157,6 +158,7 @@ const settings: Settings = {
   enabled: true,
   intervalMinutes: 10,
   retentionCount: 10,
+  ...keepSettingsNone,
   s3Enabled: false,
   s3Path: 'backups/database',
   verify: 'quick',

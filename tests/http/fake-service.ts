@@ -19,6 +19,8 @@ import type {
   TargetReport,
   VerdictCode,
 } from '../../src/service/model.ts';
+import { protectionState } from '../../src/service/freshness.ts';
+import { keepSettingsNone } from '../../src/service/retention-policies.ts';
 import type { BackupServicePort, FromTarget } from '../../src/service/service-port.ts';
 
 export const firstBackup = 'backup-2024-01-15T10-30-00-000Z.sqlite';
@@ -61,6 +63,7 @@ export function createFakeService(): FakeService {
     enabled: true,
     intervalMinutes: 10,
     retentionCount: 10,
+    ...keepSettingsNone,
     s3Enabled: false,
     s3Path: 'backups/database',
     verify: 'quick',
@@ -287,6 +290,12 @@ export function createFakeService(): FakeService {
         serverTime: new Date(),
         version: '0.0.0',
         verdict: { code, tone: code === 'protected' ? 'green' : 'red' },
+        freshness: {
+          state: protectionState(code, code === 'none' ? 'none' : code === 'too-old' ? 'old' : 'young'),
+          cause: code,
+          changedAt: new Date(0),
+          targets: [{ target: 'local', goodAt: new Date(0), verifiedAt: new Date(0), storedAt: null }],
+        },
         database: {
           name: 'dev.sqlite',
           path: './db/dev.sqlite',
@@ -345,7 +354,16 @@ export function createFakeService(): FakeService {
     },
     getRuns(options) {
       enter('getRuns');
-      return runs.slice(0, options?.limit);
+      const { kind, result } = options ?? {};
+      return runs
+        .filter((run) => (kind ?? run.kind) === run.kind && (result ?? run.result) === run.result)
+        .slice(0, options?.limit);
+    },
+    getRunTotals() {
+      return runs.map(({ kind, trigger, result, sizeBytes }) => ({
+        ...{ kind, trigger, result, count: 1 },
+        sizeBytes: sizeBytes ?? 0,
+      }));
     },
     async deleteBackup(filename, options) {
       enter(`deleteBackup ${options?.target ?? 'all'}`);
@@ -438,8 +456,9 @@ export function createFakeService(): FakeService {
       return true;
     },
     async prune(options) {
-      enter('prune');
+      enter(`prune ${options?.target ?? 'local'}`);
       return {
+        target: options?.target ?? 'local',
         kept: [{ filename: secondBackup, reasons: ['newest'] }],
         removed: [{ filename: firstBackup, reason: 'older than the 1 kept' }],
         dryRun: options?.dryRun ?? false,

@@ -72,6 +72,13 @@ for (const [name, open] of Object.entries(hosts)) {
       expect(Object.keys(refused.error.fields ?? {})).toEqual(['range']);
     });
 
+    test('the retention plan is told for the folder or for S3', async () => {
+      expect((await ask('/backup/api/prune', contract.prunePlan)).target).toBe('local');
+      expect((await ask('/backup/api/prune?target=s3', contract.prunePlan)).target).toBe('s3');
+      expect(service.calls).toEqual(['prune local', 'prune s3']);
+      await ask('/backup/api/prune?target=gcs', contract.errorAnswer, {}, 422);
+    });
+
     test('a target is tested, a failed test is an answer, an unknown target is refused', async () => {
       const path = '/backup/api/targets/s3/test';
       const init = { method: 'POST' };
@@ -250,6 +257,7 @@ for (const [name, open] of Object.entries(hosts)) {
     test('health is 503 when nothing good and young is there', async () => {
       expect(await ask('/backup/health', contract.health)).toMatchObject({
         status: 'ok',
+        state: 'protected',
         verdict: 'protected',
       });
       for (const verdict of ['too-old', 'damaged', 'none'] as const) {

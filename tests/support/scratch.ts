@@ -12,6 +12,7 @@ import { nameBackup } from '../../src/engine/catalog/artifact.ts';
 import { BackupError } from '../../src/engine/errors.ts';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
 import type { Run, Settings } from '../../src/service/model.ts';
+import { keepSettingsNone } from '../../src/service/retention-policies.ts';
 import { MANIFEST_FORMAT, type Manifest } from '../../src/engine/catalog/manifest.ts';
 
 /** Makes a new empty folder at each call; all are removed when the file's tests have ended. */
@@ -225,6 +226,7 @@ const shopSettings: Settings = {
   enabled: true,
   intervalMinutes: 10,
   retentionCount: 10,
+  ...keepSettingsNone,
   s3Enabled: false,
   s3Path: 'backups/database',
   verify: 'quick',

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { BackupError, errnoCode } from '../errors.ts';
 import { fetchBackup } from '../fetch.ts';
 import { prune } from '../prune.ts';
-import { changeRemote, listRemoteBackups, removeRemote } from '../remote.ts';
+import { changeRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../remote.ts';
 import { planRestoreFacts, restoreDatabase } from '../restore.ts';
 import { takeLock } from '../run-lock.ts';
 import { verifyFile } from '../sqlite/verify.ts';
@@ -77,6 +77,8 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return await changeRemote(request, context);
     case 'remove-remote':
       return await removeRemote(request, context);
+    case 'prune-remote':
+      return await pruneRemoteBackups(request, context);
     case 'test-target':
       return await testTarget(request.target, context);
     case 'prune':

@@ -147,6 +147,16 @@ export interface ChangeRemoteRequest {
   readonly note: string | null;
 }
 
+export interface PruneRemoteRequest {
+  readonly kind: 'prune-remote';
+  /** What was pinned here holds there. */
+  readonly folder: string;
+  readonly prefix: string;
+  readonly s3: S3Access;
+  readonly retention: RetentionPolicy;
+  readonly known: readonly KnownManifest[];
+}
+
 export interface ListRemoteRequest {
   readonly kind: 'list-remote';
   readonly prefix: string;
@@ -195,6 +205,10 @@ export interface JobMap {
   'list-remote': { request: ListRemoteRequest; result: RemoteListing };
   fetch: { request: FetchRequest; result: Fetched };
   'change-remote': { request: ChangeRemoteRequest; result: null };
+  'prune-remote': {
+    request: PruneRemoteRequest;
+    result: Pick<Uploaded, 'removed' | 'survived'> & { readonly listing: RemoteListing };
+  };
   'remove-remote': { request: RemoveRemoteRequest; result: null };
   'test-target': { request: TestTargetRequest; result: TargetReport };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };

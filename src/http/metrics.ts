@@ -1,0 +1,87 @@
+/**
+ * The service in figures, as Prometheus text. Everything is asked of the service at each scrape and nothing is counted
+ * here: what counts runs is the run history, so a restart loses no count. What is not there (no backup at a target yet)
+ * has no sample; the state says `unprotected` then.
+ *
+ * The client library is loaded by the first scrape: it takes longer to load than the rest of the routes.
+ */
+import type { Gauge } from '@prometheus-io/client';
+import { protectionStates } from '../service/freshness.ts';
+import type { RunKind, Status } from '../service/model.ts';
+import type { BackupServicePort } from '../service/service-port.ts';
+
+const runKinds = ['backup', 'verify', 'restore', 'undo'] as const satisfies readonly RunKind[];
+
+export interface Metrics {
+  readonly contentType: string;
+  readonly text: string;
+}
+
+export async function renderMetrics(
+  service: Pick<BackupServicePort, 'getStatus' | 'getRuns' | 'getRunTotals'>,
+): Promise<Metrics> {
+  const { Counter, Gauge, Registry } = await import('@prometheus-io/client');
+  const registry = new Registry();
+  const registers = [registry];
+  const gauge = (name: string, help: string, ...labelNames: string[]) =>
+    new Gauge({ name: `velist_backup_${name}`, help, labelNames, registers });
+  const counter = (name: string, help: string, ...labelNames: string[]) =>
+    new Counter({ name: `velist_backup_${name}`, help, labelNames, registers });
+
+  const status = await service.getStatus();
+  const runs = counter('runs_total', 'Runs that ended.', 'kind', 'result', 'trigger');
+  const runBytes = counter('run_bytes_total', 'Bytes of the backups that runs made.');
+  for (const { kind, result, trigger, count, sizeBytes } of service.getRunTotals()) {
+    runs.inc({ kind, result, trigger }, count);
+    if (kind === 'backup' && result === 'success') runBytes.inc(sizeBytes);
+  }
+
+  const lastSeconds = gauge('last_run_seconds', 'How long the last run that succeeded took.', 'kind');
+  const lastSteps = gauge('last_run_step_seconds', 'How long each of its steps took.', 'kind', 'step');
+  const lastBytes = gauge('last_run_bytes', 'Size of the backup that it made or checked.', 'kind');
+  for (const kind of runKinds) {
+    const [last] = service.getRuns({ kind, result: 'success', limit: 1 });
+    if (!last) continue;
+    lastSeconds.set({ kind }, (last.endedAt.getTime() - last.startedAt.getTime()) / 1_000);
+    for (const { name, ms } of last.steps) if (ms !== undefined) lastSteps.set({ kind, step: name }, ms / 1_000);
+    if (last.sizeBytes !== null) lastBytes.set({ kind }, last.sizeBytes);
+  }
+
+  const ages = {
+    changed: gauge('database_change_age_seconds', 'Since the database was seen to change last.'),
+    good: gauge('good_age_seconds', 'Since the newest good backup was known to be the whole truth.', 'target'),
+    verified: gauge('verified_age_seconds', 'Since a backup that is there passed a check last.', 'target'),
+    stored: gauge('stored_age_seconds', 'Since a backup was stored there last.', 'target'),
+  };
+  addAges(ages, status);
+
+  gauge('age_limit_seconds', 'A good backup that is older is too old.').set(status.maxAgeMinutes * 60);
+  gauge('database_bytes', 'Size of the database, with its write-ahead log.').set(status.database.sizeBytes);
+  gauge('disk_free_bytes', 'Free on the disk of the backup folder.').set(status.local.freeBytes);
+  gauge('folder_bytes', 'Size of all backups in the folder.').set(status.local.sizeBytes);
+  const backups = gauge('backups', 'Backups that are there.', 'target');
+  backups.set({ target: 'local' }, status.local.count);
+  if (status.s3.enabled) backups.set({ target: 's3' }, status.s3.stored);
+  gauge('uploads_waiting', 'Backups that are yet to be uploaded.').set(status.s3.waiting);
+  gauge('running', 'Whether a run is going.').set(status.run ? 1 : 0);
+  const state = gauge('state', 'How the database is protected: 1 at one of the four states.', 'state');
+  for (const name of protectionStates) state.set({ state: name }, name === status.freshness.state ? 1 : 0);
+  gauge('info', 'The version of this program.', 'version').set({ version: status.version }, 1);
+  return { contentType: registry.contentType, text: await registry.metrics() };
+}
+
+/** By the server's own clock, so that no other one has to be right. A moment of the future has no age yet. */
+function addAges(
+  ages: Readonly<Record<'changed' | 'good' | 'verified' | 'stored', Gauge<string>>>,
+  { serverTime, freshness }: Status,
+): void {
+  const since = (moment: Date) => Math.max(0, (serverTime.getTime() - moment.getTime()) / 1_000);
+  if (freshness.changedAt) ages.changed.set(since(freshness.changedAt));
+  // Without labels it begins at 0.
+  else ages.changed.remove();
+  for (const { target, goodAt, verifiedAt, storedAt } of freshness.targets) {
+    if (goodAt) ages.good.set({ target }, since(goodAt));
+    if (verifiedAt) ages.verified.set({ target }, since(verifiedAt));
+    if (storedAt) ages.stored.set({ target }, since(storedAt));
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * How well the database is protected, in one word, and how fresh what protects it is at each place. Pure. The verdict is
+ * a sentence for people who look and changes while a run is going; the state is for programs and does not.
+ */
+import type { BackupItem, Run, TargetName, VerdictCode } from './model.ts';
+
+/**
+ * `protected`: a good backup is young enough and nothing is wrong. `at-risk`: it is young enough, but the cause says what
+ * may end that. `late`: there is a good backup, older than allowed. `unprotected`: there is none.
+ */
+export type ProtectionState = 'protected' | 'late' | 'at-risk' | 'unprotected';
+export const protectionStates = ['protected', 'late', 'at-risk', 'unprotected'] as const;
+
+export interface Freshness {
+  readonly state: ProtectionState;
+  /** The verdict as it were if nothing was going. */
+  readonly cause: VerdictCode;
+  /** When the database was seen to change last. */
+  readonly changedAt: Date | null;
+  /** The folder, and S3 while it is on. */
+  readonly targets: readonly TargetFreshness[];
+}
+
+export interface TargetFreshness {
+  readonly target: TargetName;
+  /** When the newest good backup there was last known to be the whole truth: an unchanged database renews it. */
+  readonly goodAt: Date | null;
+  /** When one that is there passed a check last. */
+  readonly verifiedAt: Date | null;
+  /** When one was stored there last. */
+  readonly storedAt: Date | null;
+}
+
+export interface FreshnessFacts {
+  readonly now: Date;
+  /** With no run going and none of the near past shown. */
+  readonly verdict: VerdictCode;
+  /** Of the newest good backup anywhere. */
+  readonly goodAt: Date | null;
+  readonly maxAgeMs: number;
+  readonly changedAt: Date | null;
+  /** Newest first. */
+  readonly items: readonly BackupItem[];
+  readonly lastUnchangedRun: Run | null;
+  readonly s3Enabled: boolean;
+}
+
+export function assessFreshness(facts: FreshnessFacts): Freshness {
+  const targets: readonly TargetName[] = facts.s3Enabled ? ['local', 's3'] : ['local'];
+  return {
+    state: protectionState(facts.verdict, ageOf(facts)),
+    cause: facts.verdict,
+    changedAt: facts.changedAt,
+    targets: targets.map((target) => freshnessAt(target, facts)),
+  };
+}
+
+const calm: ReadonlySet<VerdictCode> = new Set(['protected', 'running', 'restoring', 'restored']);
+
+export function protectionState(verdict: VerdictCode, good: 'young' | 'old' | 'none'): ProtectionState {
+  if (good === 'none') return 'unprotected';
+  if (good === 'old') return 'late';
+  return calm.has(verdict) ? 'protected' : 'at-risk';
+}
+
+/** Nobody should rely on it: also when a good backup is young, but the newest one is damaged. */
+export function isFailing({ state, cause }: Pick<Freshness, 'state' | 'cause'>): boolean {
+  return state === 'late' || state === 'unprotected' || cause === 'damaged';
+}
+
+function ageOf({ now, goodAt, maxAgeMs }: FreshnessFacts): 'young' | 'old' | 'none' {
+  if (goodAt === null) return 'none';
+  // A backup from far in the future, made before the clock went back, proves no more than an old one.
+  return Math.abs(now.getTime() - goodAt.getTime()) > maxAgeMs ? 'old' : 'young';
+}
+
+function freshnessAt(target: TargetName, { items, lastUnchangedRun }: FreshnessFacts): TargetFreshness {
+  const stored = items.flatMap((item) => {
+    const placement = item.placements.find((place) => place.target === target && place.status === 'stored');
+    // A foreign file holds what nobody knows, a safety backup what a restore replaced.
+    return placement && !item.foreign && !item.safety ? [{ item, at: placement.at ?? item.createdAt }] : [];
+  });
+  const good = stored.find(({ item }) => item.verified)?.item;
+  const isRenewed = good && lastUnchangedRun?.backup === good.filename && lastUnchangedRun.endedAt > good.createdAt;
+  const checks = stored.flatMap(({ item: { verification } }) =>
+    verification.state === 'verified' ? [verification.at] : [],
+  );
+  return {
+    target,
+    goodAt: isRenewed ? lastUnchangedRun.endedAt : (good?.createdAt ?? null),
+    verifiedAt: latest(checks),
+    storedAt: latest(stored.map(({ at }) => at)),
+  };
+}
+
+function latest(moments: readonly Date[]): Date | null {
+  return moments.length === 0 ? null : new Date(Math.max(...moments.map((moment) => moment.getTime())));
+}

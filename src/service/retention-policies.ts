@@ -1,0 +1,59 @@
+/** What to keep in the folder and at S3, from the settings. Pure. */
+import type { KeepNumbers, RetentionPolicy } from '../engine/retention.ts';
+import type { Settings } from './model.ts';
+
+/** Of S3 alone; what is not given is as in the folder. */
+export interface OwnRetention {
+  readonly retentionCount: number | null;
+  readonly keep?: Partial<KeepNumbers>;
+}
+
+export type KeepSettings = Pick<Settings, 'keepHourly' | 'keepDaily' | 'keepWeekly' | 'keepMonthly' | 'keepYearly'>;
+
+/** The count alone decides. */
+export const keepSettingsNone: KeepSettings = {
+  keepHourly: 0,
+  keepDaily: 0,
+  keepWeekly: 0,
+  keepMonthly: 0,
+  keepYearly: 0,
+};
+
+export function toKeepSettings(keep: KeepNumbers): KeepSettings {
+  return {
+    keepHourly: keep.hourly,
+    keepDaily: keep.daily,
+    keepWeekly: keep.weekly,
+    keepMonthly: keep.monthly,
+    keepYearly: keep.yearly,
+  };
+}
+
+export function localRetention(
+  settings: KeepSettings & Pick<Settings, 'retentionCount'>,
+  intervalMinutes: number,
+): Required<RetentionPolicy> {
+  const { keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
+  return {
+    count: settings.retentionCount,
+    startBurstMs: intervalMinutes * 60_000,
+    keep: { hourly: keepHourly, daily: keepDaily, weekly: keepWeekly, monthly: keepMonthly, yearly: keepYearly },
+  };
+}
+
+export function s3Retention(
+  local: Required<RetentionPolicy>,
+  { retentionCount, keep = {} }: OwnRetention,
+): RetentionPolicy {
+  return {
+    ...local,
+    count: retentionCount ?? local.count,
+    keep: {
+      hourly: keep.hourly ?? local.keep.hourly,
+      daily: keep.daily ?? local.keep.daily,
+      weekly: keep.weekly ?? local.keep.weekly,
+      monthly: keep.monthly ?? local.keep.monthly,
+      yearly: keep.yearly ?? local.keep.yearly,
+    },
+  };
+}

@@ -1,0 +1,113 @@
+import { expect, test } from 'bun:test';
+import { createFakeService } from '../../../tests/http/fake-service.ts';
+import type { Freshness } from '../freshness.ts';
+import type { Run, RunTotal, Status } from '../model.ts';
+import { assessSituation, type Concern, changeSince, type SituationFacts } from './concerns.ts';
+
+const now = new Date('2024-03-01T12:00:00Z');
+const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
+const plain = await createFakeService().getStatus();
+const refused = { code: 'S3_DENIED', message: 'S3 refused the key', hint: 'Check it.' } as const;
+
+function status(freshness: Partial<Freshness>, change: Partial<Status> = {}): Status {
+  return { ...plain, serverTime: now, freshness: { ...plain.freshness, ...freshness }, ...change };
+}
+
+function ended(result: Run['result'], message = 'the disk is full'): Run {
+  return {
+    ...{ id: '1', kind: 'backup', trigger: 'schedule', user: null, plannedAt: null, startedAt: now, endedAt: now },
+    ...{ result, backup: null, sizeBytes: null, steps: [] },
+    error: result === 'failed' ? { code: 'DISK_FULL', message, hint: 'Free space.' } : null,
+  };
+}
+
+const success: RunTotal = { kind: 'backup', trigger: 'start', result: 'success', count: 1, sizeBytes: 1 };
+const facts = (change: Partial<SituationFacts>): SituationFacts => ({
+  ...{ status: status({}), lastRuns: [ended('success')], totals: [success] },
+  ...change,
+});
+const concernsOf = (change: Partial<SituationFacts>) => assessSituation(facts(change)).concerns;
+
+test('each concern has its state of affairs, and all may be there at once', () => {
+  expect(concernsOf({})).toEqual([]);
+  expect(concernsOf({ status: status({ state: 'at-risk', cause: 'damaged' }) })).toEqual(['damaged']);
+  expect(concernsOf({ status: status({ state: 'late', cause: 'too-old' }) })).toEqual(['stale']);
+  expect(concernsOf({ status: status({ state: 'late', cause: 'damaged' }), lastRuns: [ended('failed')] })).toEqual([
+    ...(['damaged', 'stale', 'failed'] as const),
+  ]);
+  for (const cause of ['off', 'disk-low', 's3-waiting'] as const)
+    expect([cause, concernsOf({ status: status({ state: 'at-risk', cause }) })]).toEqual([cause, []]);
+});
+
+test('a run that was stopped by hand mends no failure, an unchanged one does', () => {
+  expect(concernsOf({ lastRuns: [ended('stopped'), ended('stopped'), ended('failed')] })).toEqual(['failed']);
+  expect(concernsOf({ lastRuns: [ended('unchanged'), ended('failed')] })).toEqual([]);
+  expect(concernsOf({ lastRuns: [] })).toEqual([]);
+});
+
+test('before the very first backup nothing is missing; afterwards an empty folder is', () => {
+  const empty = status({ state: 'unprotected', cause: 'none' });
+  expect(concernsOf({ status: empty, totals: [] })).toEqual([]);
+  expect(concernsOf({ status: empty, totals: [{ ...success, result: 'failed' }] })).toEqual([]);
+  expect(concernsOf({ status: empty })).toEqual(['stale']);
+});
+
+test('S3 is a concern when uploads fail and what is there is too old, not at the first failure', () => {
+  const offsite = (goodAt: Date | null, change: Partial<Status['s3']> = {}) =>
+    concernsOf({
+      status: status(
+        { targets: [{ target: 's3', goodAt, verifiedAt: null, storedAt: null }] },
+        { s3: { ...plain.s3, enabled: true, waiting: 2, error: refused, ...change } },
+      ),
+    });
+  expect(offsite(minutesAgo(29))).toEqual([]);
+  expect(offsite(minutesAgo(31))).toEqual(['offsite']);
+  expect(offsite(null)).toEqual(['offsite']);
+  expect(offsite(null, { error: null })).toEqual([]);
+  expect(offsite(null, { waiting: 0 })).toEqual([]);
+  expect(offsite(null, { enabled: false })).toEqual([]);
+});
+
+test('staleness that a running backup is about to end is not said, and one that was said does not end by that', () => {
+  const run = (minutes: number): Status['run'] => ({
+    ...{ id: '1', kind: 'backup', trigger: 'start', user: null, backup: null, steps: [], percent: 0 },
+    startedAt: minutesAgo(minutes),
+  });
+  const late = { state: 'late', cause: 'too-old' } as const;
+  const change = (said: readonly Concern[], minutes: number) => {
+    const { message, ...rest } = changeSince(
+      said,
+      assessSituation(facts({ status: status(late, { run: run(minutes) }) })),
+    );
+    return [rest.said, message?.event ?? null];
+  };
+  expect(change([], 1)).toEqual([[], null]);
+  expect(change(['stale'], 1)).toEqual([['stale'], null]);
+  expect(change([], 31)).toEqual([['stale'], 'stale']);
+});
+
+test('what begins is said, what goes on is not, and the end is said when nothing is left', () => {
+  const steps: [said: Concern[], present: Partial<SituationFacts>, event: Concern | 'recovered' | null][] = [
+    [[], {}, null],
+    [[], { lastRuns: [ended('failed')] }, 'failed'],
+    [['failed'], { lastRuns: [ended('failed')] }, null],
+    [['failed'], { lastRuns: [ended('failed')], status: status({ state: 'late', cause: 'too-old' }) }, 'stale'],
+    [['stale', 'failed'], { lastRuns: [ended('failed')] }, null],
+    [['stale', 'failed'], {}, 'recovered'],
+  ];
+  for (const [said, present, event] of steps)
+    expect([said, changeSince(said, assessSituation(facts(present))).message?.event ?? null]).toEqual([said, event]);
+});
+
+test('a message names no folder, no password and calls nobody', () => {
+  const message = 'no space in /srv/app/storage/backups; https://ada:s3cret@s3.example.com/<!channel>';
+  const change = changeSince([], assessSituation(facts({ lastRuns: [ended('failed', message)] })));
+  const text = JSON.stringify(change.message);
+  expect(text).toContain('no space in backups; https://s3.example.com/!channel');
+  expect(text).not.toMatch(/srv|s3cret|<|ada:/);
+  expect(change.message).toMatchObject({ allowed_mentions: { parse: [] } });
+  const inside = { ...ended('failed'), error: { code: 'INTERNAL', message: 'secret sauce', hint: 'none' } } as const;
+  expect(JSON.stringify(changeSince([], assessSituation(facts({ lastRuns: [inside] }))).message)).not.toContain(
+    'sauce',
+  );
+});

@@ -1,0 +1,138 @@
+/**
+ * What is worth waking somebody for, and in which words. Pure. A concern is a state of affairs and no event: it begins,
+ * lasts and ends, so that it can be said once however often it is looked at.
+ */
+import { type ErrorBody, publicError } from '../../engine/errors.ts';
+import type { Run, RunTotal, Status } from '../model.ts';
+
+/**
+ * `damaged`: the newest backup failed a check. `stale`: no good backup is young enough. `failed`: the last backup run
+ * failed. `offsite`: uploads fail, and what is at S3 is too old. The worst first.
+ */
+export const concerns = ['damaged', 'stale', 'failed', 'offsite'] as const;
+export type Concern = (typeof concerns)[number];
+
+export interface Situation {
+  readonly status: Status;
+  readonly concerns: readonly Concern[];
+  /** After a night without power the first backup ends it; one that hangs for long ends nothing. */
+  readonly isStaleAboutToEnd: boolean;
+  /** The run that failed, or why S3 can't be used. */
+  readonly error: ErrorBody | null;
+}
+
+export interface SituationFacts {
+  readonly status: Status;
+  /** Newest first, of kind `backup`. */
+  readonly lastRuns: readonly Run[];
+  readonly totals: readonly RunTotal[];
+}
+
+export function assessSituation({ status, lastRuns, totals }: SituationFacts): Situation {
+  // Who stops a run by hand has not mended what failed before.
+  const last = lastRuns.find(({ result }) => result !== 'stopped');
+  const failure = last?.result === 'failed' ? last.error : null;
+  const current: Record<Concern, boolean> = {
+    damaged: status.freshness.cause === 'damaged',
+    stale: isStale(status, totals),
+    failed: last?.result === 'failed',
+    offsite: isOffsiteStale(status),
+  };
+  return {
+    status,
+    concerns: concerns.filter((concern) => current[concern]),
+    isStaleAboutToEnd: isAboutToEnd(status),
+    error: failure ?? (current.offsite ? status.s3.error : null),
+  };
+}
+
+/** Before the very first backup nothing is missing yet; a folder that was emptied is. */
+function isStale({ freshness: { state } }: Status, totals: readonly RunTotal[]): boolean {
+  const wasProtected = totals.some(({ kind, result }) => kind === 'backup' && result === 'success');
+  return state === 'late' || (state === 'unprotected' && wasProtected);
+}
+
+function isAboutToEnd({ run, serverTime, maxAgeMinutes }: Status): boolean {
+  return run?.kind === 'backup' && serverTime.getTime() - run.startedAt.getTime() < maxAgeMinutes * 60_000;
+}
+
+function isOffsiteStale({ s3, freshness, serverTime, maxAgeMinutes }: Status): boolean {
+  if (!s3.enabled || s3.waiting === 0 || s3.error === null) return false;
+  const goodAt = freshness.targets.find(({ target }) => target === 's3')?.goodAt ?? null;
+  return goodAt === null || serverTime.getTime() - goodAt.getTime() > maxAgeMinutes * 60_000;
+}
+
+/** Chats take no longer ones. */
+const TEXT_MAX = 1_500;
+
+export interface Change {
+  /** What counts as said when this was said. */
+  readonly said: readonly Concern[];
+  /** Null when there is nothing new. */
+  readonly message: Message | null;
+}
+
+export type Message = Readonly<Record<string, unknown>> & { readonly event: Concern | 'recovered' };
+
+/** What is to be said when these concerns were said last. */
+export function changeSince(before: readonly Concern[], situation: Situation): Change {
+  const said = situation.concerns.filter(
+    (concern) => concern !== 'stale' || before.includes('stale') || !situation.isStaleAboutToEnd,
+  );
+  const added = said.filter((concern) => !before.includes(concern));
+  const isRecovery = said.length === 0 && before.length > 0;
+  const event = isRecovery ? 'recovered' : added[0];
+  return { said, message: event === undefined ? null : compose(event, said, added, situation) };
+}
+
+function compose(
+  event: Message['event'],
+  said: readonly Concern[],
+  added: readonly Concern[],
+  situation: Situation,
+): Message {
+  const { status } = situation;
+  const error = situation.error && publicError(situation.error);
+  const lines =
+    event === 'recovered'
+      ? [`Backups of ${status.database.name} are fine again.`]
+      : added.map((concern) => sentence[concern](status, error));
+  const text = plain([...lines, lastGoodText(status)].join('\n')).slice(0, TEXT_MAX);
+  return {
+    // Slack and Mattermost read the first, Discord the second.
+    text,
+    content: text,
+    // Nobody is called by a name that a file happens to have.
+    allowed_mentions: { parse: [] },
+    event,
+    concerns: said,
+    state: status.freshness.state,
+    database: status.database.name,
+    at: status.serverTime,
+    lastGood: status.lastGood && { filename: status.lastGood.filename, holdsAt: status.lastGood.holdsAt },
+    error: error && { code: error.code, message: plain(error.message), hint: plain(error.hint) },
+    version: status.version,
+  };
+}
+
+const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | null) => string>> = {
+  damaged: ({ database }) => `The newest backup of ${database.name} is damaged.`,
+  stale: ({ database, maxAgeMinutes }) =>
+    `Backups of ${database.name} are too old: there is no good one of the last ${maxAgeMinutes} minutes.`,
+  failed: ({ database }, error) => `The backup of ${database.name} failed${why(error)}`,
+  offsite: ({ database, s3 }, error) => `${s3.waiting} backups of ${database.name} wait for S3${why(error)}`,
+};
+
+function why(error: ErrorBody | null): string {
+  return error ? `: ${error.message} (${error.code}). ${error.hint}` : '.';
+}
+
+function lastGoodText({ lastGood }: Status): string {
+  if (!lastGood) return 'There is no good backup.';
+  return `The newest good one is ${lastGood.filename}, known to be the whole truth at ${lastGood.holdsAt.toISOString()}.`;
+}
+
+/** Without names and passwords in addresses, and without what a chat takes for a link or a call. */
+function plain(text: string): string {
+  return text.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1').replaceAll(/[<>]/g, '');
+}

@@ -1,0 +1,167 @@
+/**
+ * Tells people and programs elsewhere how the backups are: a webhook when something changes, a heartbeat with each run.
+ * Both hear the service's events and look again now and then. They are told beside the runs: no receiver, slow, broken
+ * or gone, holds up a run or fails it, and `stop` ends whatever is under way.
+ */
+import { BackupError } from '../../engine/errors.ts';
+import type { Log } from '../log.ts';
+import type { Run, ServiceEvent, Status } from '../model.ts';
+import type { BackupServicePort } from '../service-port.ts';
+import { openStateDatabase } from '../state-database.ts';
+import { assessSituation, type Concern, concerns } from './concerns.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { VOICE_WAITS, type VoiceWaits } from './retry.ts';
+import { Webhook } from './webhook.ts';
+
+export interface VoicesOptions {
+  /** Takes JSON with a text, as Slack, Discord and Mattermost do. */
+  readonly webhookUrl?: string | null;
+  readonly heartbeatUrl?: string | null;
+  readonly waits?: Partial<VoiceWaits>;
+}
+
+export interface VoicesContext {
+  readonly service: Pick<BackupServicePort, 'on' | 'getStatus' | 'getRuns' | 'getRunTotals'>;
+  readonly statePath: string;
+  readonly log: Log;
+}
+
+/** Of these one at least was not stopped by hand. */
+const RUNS_LOOKED_AT = 20;
+
+export class Voices {
+  readonly #options: VoicesOptions;
+  readonly #context: VoicesContext;
+  readonly #waits: VoiceWaits;
+  #life: Life | null = null;
+
+  constructor(options: VoicesOptions, context: VoicesContext) {
+    this.#options = options;
+    this.#context = context;
+    this.#waits = { ...VOICE_WAITS, ...options.waits };
+  }
+
+  start(): void {
+    const { webhookUrl, heartbeatUrl } = this.#options;
+    if (this.#life || (!webhookUrl && !heartbeatUrl)) return;
+    const { service, statePath, log } = this.#context;
+    const abort = new AbortController();
+    const common = { waits: this.#waits, log, signal: abort.signal };
+    const heartbeat = heartbeatUrl ? new Heartbeat({ ...common, url: heartbeatUrl }) : null;
+    const said = keptConcerns(statePath, log);
+    const webhook = webhookUrl ? new Webhook({ ...common, url: webhookUrl, said }) : null;
+    const timer = setInterval(() => this.#look(), this.#waits.lookMs);
+    timer.unref();
+    const unsubscribe = service.on((event) => this.#hear(event));
+    this.#life = { abort, heartbeat, webhook, timer, unsubscribe, ...newLife };
+  }
+
+  /** Resolves when nothing is under way; what was not said by then is said after the next start. */
+  async stop(): Promise<void> {
+    const life = this.#life;
+    this.#life = null;
+    if (!life) return;
+    clearInterval(life.timer);
+    life.unsubscribe();
+    life.abort.abort();
+    await Promise.all([life.looking, life.webhook?.ended(), life.heartbeat?.ended()]);
+  }
+
+  #hear(event: ServiceEvent): void {
+    const life = this.#life;
+    if (!life) return;
+    if (event.type === 'progress' && event.run.kind === 'backup' && life.pinged !== event.run.id) {
+      life.pinged = event.run.id;
+      life.heartbeat?.ping('start');
+    }
+    if (event.type === 'run' && event.run.kind === 'backup') this.#pingEnd(life, event.run);
+    if (event.type === 'run') life.runsEnded++;
+    if (event.type === 'run' || event.type === 'backups') this.#look();
+  }
+
+  #pingEnd({ heartbeat }: Life, { result }: Run): void {
+    // Stopped by hand it is neither: the watcher hears of the next one.
+    if (result !== 'stopped') heartbeat?.ping(result === 'failed' ? 'fail' : 'success');
+  }
+
+  /** One look at a time; what happens meanwhile is looked at once more. */
+  #look(): void {
+    const life = this.#life;
+    if (!life?.webhook) return;
+    life.lookAgain = true;
+    life.looking ??= this.#lookUntilSettled(life, life.webhook).finally(() => {
+      life.looking = null;
+    });
+  }
+
+  async #lookUntilSettled(life: Life, webhook: Webhook): Promise<void> {
+    const { service, log } = this.#context;
+    while (life.lookAgain && !life.abort.signal.aborted) {
+      life.lookAgain = false;
+      const { runsEnded } = life;
+      try {
+        // A folder that can't be listed is told by the run that failed for it.
+        const status = await service.getStatus().catch((error: unknown) => life.status ?? Promise.reject(error));
+        life.status = status;
+        const lastRuns = service.getRuns({ kind: 'backup', limit: RUNS_LOOKED_AT });
+        if (life.abort.signal.aborted) return;
+        // The folder was listed before that run ended, and its backup is not in the list.
+        if (runsEnded !== life.runsEnded) continue;
+        webhook.tell(assessSituation({ status, lastRuns, totals: service.getRunTotals() }));
+        life.isBlind = false;
+      } catch (error) {
+        // Once, not at every look.
+        if (!life.isBlind) log('warn', `The webhook is told nothing: ${BackupError.from(error).message}.`);
+        life.isBlind = true;
+      }
+    }
+  }
+}
+
+const newLife = { pinged: null, runsEnded: 0, status: null, isBlind: false, looking: null, lookAgain: false };
+
+/** From a start to its stop. */
+interface Life {
+  readonly abort: AbortController;
+  readonly heartbeat: Heartbeat | null;
+  readonly webhook: Webhook | null;
+  readonly timer: NodeJS.Timeout;
+  readonly unsubscribe: () => void;
+  /** The run whose begin was told. */
+  pinged: string | null;
+  runsEnded: number;
+  /** The last that could be had. */
+  status: Status | null;
+  isBlind: boolean;
+  looking: Promise<void> | null;
+  lookAgain: boolean;
+}
+
+/** In our own small database, opened for the moment: it changes a few times a year. */
+function keptConcerns(statePath: string, log: Log) {
+  const withDatabase = <Result>(work: (database: ReturnType<typeof openStateDatabase>) => Result): Result => {
+    const database = openStateDatabase(statePath, { warn: (message) => log('warn', message) });
+    try {
+      return work(database);
+    } finally {
+      database.close();
+    }
+  };
+  return {
+    load(): readonly Concern[] {
+      const row = withDatabase((database) => database.prepare("SELECT value FROM voices WHERE key = 'said'").get());
+      const said = String(row?.['value'] ?? '').split(',');
+      return concerns.filter((concern) => said.includes(concern));
+    },
+    save(said: readonly Concern[]): void {
+      try {
+        withDatabase((database) =>
+          database.prepare("INSERT OR REPLACE INTO voices (key, value) VALUES ('said', ?)").run(said.join()),
+        );
+      } catch (error) {
+        // A full disk must not keep the next thing from being said.
+        log('warn', `What the webhook was told could not be noted: ${error instanceof Error ? error.message : error}.`);
+      }
+    },
+  };
+}
