@@ -8,6 +8,7 @@ import { loadEnvironment } from './config/env.ts';
 import { BackupError } from './engine/errors.ts';
 import { openDemoShop } from './features/demo-shop/demo-shop.ts';
 import { createServer } from './http/server.ts';
+import { createSignIn } from './http/sign-in.ts';
 import { createService } from './service/from-environment.ts';
 
 export interface AppOptions {
@@ -40,7 +41,9 @@ export async function runApp(options: AppOptions): Promise<void> {
     opened.push(() => service.close());
 
     const port = environment.port + (options.behindPageServer ? 1 : 0);
-    const server = createServer({ service, host: environment.host, port });
+    const { password, token } = environment.signIn;
+    const signIn = password === null && token === null ? undefined : createSignIn({ password, token });
+    const server = createServer({ service, host: environment.host, port, signIn });
     const { url } = await server.listen();
     opened.push(() => server.stop());
 

@@ -20,6 +20,7 @@ test('without any variable the documented defaults hold', () => {
     port: 3000,
     logFormat: 'text',
     demoOrders: true,
+    signIn: { password: null, token: null },
     databasePath: './db/dev.sqlite',
     backup: {
       enabled: true,

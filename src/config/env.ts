@@ -52,6 +52,13 @@ const schema = z.object({
   BACKUP_VERIFY: z.enum(['quick', 'full']).default('quick'),
   BACKUP_SKIP_UNCHANGED: flag('true'),
   BACKUP_MAX_AGE_MINUTES: whole(1, 5_256_000).optional(),
+  BACKUP_ADMIN_PASSWORD: z.string().max(1_024).optional(),
+  BACKUP_API_TOKEN: z
+    .string()
+    .regex(/^[\x21-\x7e]{16,1024}$/, {
+      error: 'at least 16 characters without spaces, such as openssl rand -hex 32 makes',
+    })
+    .optional(),
   BACKUP_WEBHOOK_URL: receiver.optional(),
   BACKUP_HEARTBEAT_URL: receiver.optional(),
   BACKUP_S3_ENABLED: flag('false'),
@@ -102,6 +109,7 @@ const schema = z.object({
  */
 const secrets: ReadonlySet<string> = new Set([
   ...['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'DATABASE_URL', 'BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL'],
+  ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN'],
 ]);
 /** Their message shows what of them may be seen: a private key may stand where a public one belongs. */
 const saidByMessage: ReadonlySet<string> = new Set(['BACKUP_ENCRYPTION_RECIPIENT']);
@@ -115,6 +123,8 @@ export interface Environment {
   readonly logFormat: 'text' | 'json';
   readonly demoOrders: boolean;
   readonly databasePath: string;
+  /** With neither, the server answers this machine alone. */
+  readonly signIn: { readonly password: string | null; readonly token: string | null };
   readonly backup: {
     readonly enabled: boolean;
     readonly intervalMinutes: number;
@@ -196,6 +206,7 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
     logFormat: values.LOG_FORMAT,
     demoOrders: values.DEMO_ORDERS,
     databasePath: values.DATABASE_URL,
+    signIn: { password: values.BACKUP_ADMIN_PASSWORD ?? null, token: values.BACKUP_API_TOKEN ?? null },
     backup: {
       enabled: values.BACKUP_ENABLED,
       intervalMinutes: values.BACKUP_INTERVAL_MINUTES,

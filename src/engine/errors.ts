@@ -39,6 +39,8 @@ export const errorCodes = [
   'S3_NO_BUCKET',
   'S3_UNREACHABLE',
   'TARGET_EXISTS',
+  'TOO_MANY',
+  'UNAUTHORIZED',
   'UNSUPPORTED',
   'VERIFY_FAILED',
 ] as const;

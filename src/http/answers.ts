@@ -41,6 +41,8 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   S3_NO_BUCKET: 502,
   S3_UNREACHABLE: 502,
   TARGET_EXISTS: 409,
+  TOO_MANY: 429,
+  UNAUTHORIZED: 401,
   UNSUPPORTED: 501,
   VERIFY_FAILED: 500,
 };

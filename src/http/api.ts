@@ -14,7 +14,8 @@ import { BackupError, withoutFolders } from '../engine/errors.ts';
 import { isFailing } from '../service/freshness.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
-import { type AccessOptions, type Action, admit, rememberClientAddress } from './auth.ts';
+import { type AccessOptions, type Action, admit, isFromElsewhere, rememberClientAddress } from './auth.ts';
+
 import {
   type Activity,
   activityQuery,
@@ -38,6 +39,7 @@ import {
   type RunsAnswer,
   restoreBody,
   runsQuery,
+  type Session,
   type Status,
   type StopAnswer,
   type TargetReport,
@@ -48,8 +50,12 @@ import {
 import { eventStream } from './events.ts';
 import { renderMetrics } from './metrics.ts';
 import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
+import type { Params, Route } from './route.ts';
 import { sendBackup } from './send-backup.ts';
+import { BadInput, readText } from './read-text.ts';
 import { serialize } from './serialize.ts';
+import { signInRoutes } from './sign-in-routes.ts';
+import { signInPage } from './sign-in-page.ts';
 
 export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends AccessOptions {
   /** Where the routes stand, `/backup` unless told. */
@@ -61,6 +67,8 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
   /** Told of every fault whose cause the client may not read. */
   readonly onError?: (error: unknown, request: Request) => void;
 }
+
+export { authorizeBy } from './auth.ts';
 
 /** `app.use(backupRoutes(backupService, { authorize }))`. Without `authorize` only this machine is answered. */
 export function backupRoutes<const Prefix extends string = '/backup'>(
@@ -132,26 +140,6 @@ export function backupRoutes<const Prefix extends string = '/backup'>(
   }
 }
 
-type Params = Readonly<Record<string, string | undefined>>;
-
-interface Call {
-  readonly request: Request;
-  readonly params: Params;
-  readonly query: URLSearchParams;
-  readonly user: string | undefined;
-}
-
-interface Route {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
-  readonly path: string;
-  readonly action: Action;
-  /** Stands behind the others of its path and is not named in `Allow`. */
-  readonly fallback?: boolean;
-  /** Its first byte may take minutes and nothing can be sent before: S3 is asked first. */
-  readonly isSlow?: boolean;
-  handle(call: Call): Response | Promise<Response>;
-}
-
 const DEFAULT_PING_MS = 5_000;
 
 function routes(service: BackupServicePort, options: BackupRoutesOptions<string>): readonly Route[] {
@@ -162,6 +150,14 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
     for (const watcher of watchers) watcher();
   };
   const onError = options.onError ?? logFault;
+  const signIn = options.authorize ? undefined : options.signIn;
+  /** The page's files hold no data, and the sign-in page needs some of them. */
+  const assets: Action = signIn ? 'open' : 'page';
+  const mayRead = (request: Request) =>
+    admit(request, 'read', options).then(
+      () => true,
+      () => false,
+    );
 
   /** For long work: its failure is an answer too, because the headers may be gone when it comes. */
   async function long(work: () => Promise<Response>, request: Request): Promise<Response> {
@@ -174,17 +170,22 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
   }
 
   return [
+    ...(signIn ? signInRoutes(signIn, page) : []),
     {
       method: 'GET',
       path: '/',
-      action: 'page',
-      handle({ request }) {
+      // Who is not signed in gets the sign-in page at the dashboard's own address.
+      action: signIn ? 'open' : 'page',
+      async handle({ request }) {
         const url = new URL(request.url);
         // Relative, so that it holds behind a proxy that cuts a prefix; the page's own addresses need the last slash.
         if (!url.pathname.endsWith('/')) {
           const location = `./${url.pathname.slice(url.pathname.lastIndexOf('/') + 1)}/${url.search}`;
           return new Response(null, { status: 308, headers: { location } });
         }
+        if (signIn && isFromElsewhere(request)) return comeAgain();
+        if (signIn && !(await mayRead(request)))
+          return signInPage({ assets: page, hasPassword: signIn.hasPassword, status: 401 });
         const index = page.find('index.html');
         return index ? sendAsset(request, index) : pageNotBuilt();
       },
@@ -192,7 +193,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
     {
       method: 'GET',
       path: '/*',
-      action: 'page',
+      action: assets,
       fallback: true,
       handle({ request, params }) {
         const asset = page.find(params['*'] ?? '');
@@ -229,12 +230,10 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
         const { verdict, freshness, lastGood } = await service.getStatus();
         const failing = isFailing(freshness);
         const word: Health = { status: failing ? 'failing' : 'ok' };
-        const mayRead = await admit(request, 'read', options).then(
-          () => true,
-          () => false,
-        );
         return json<Health>(
-          mayRead ? { ...word, state: freshness.state, verdict: verdict.code, lastGood: serialize(lastGood) } : word,
+          (await mayRead(request))
+            ? { ...word, state: freshness.state, verdict: verdict.code, lastGood: serialize(lastGood) }
+            : word,
           failing ? 503 : 200,
         );
       },
@@ -265,7 +264,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       // The dashboard's files that lie beside index.html share their depth with the file names above.
       method: 'GET',
       path: '/:filename',
-      action: 'page',
+      action: assets,
       fallback: true,
       handle({ request, params }) {
         const name = params.filename ?? '';
@@ -449,6 +448,13 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
     },
     {
       method: 'GET',
+      path: '/api/session',
+      action: 'read',
+      handle: ({ request, user }) =>
+        json<Session>({ user: user ?? null, canSignOut: signIn?.hasSession(request) ?? false }),
+    },
+    {
+      method: 'GET',
       path: '/api/events',
       action: 'read',
       handle({ request }) {
@@ -471,21 +477,6 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
   ];
 }
 
-/** What a client sent is not what the route takes. `fields` has one message per wrong field. */
-class BadInput extends BackupError {
-  readonly fields: Record<string, string>;
-
-  constructor(code: 'BAD_CONFIG' | 'BAD_REQUEST', fields: Record<string, string>) {
-    const names = Object.keys(fields);
-    super(code, names.map((name) => `${name}: ${fields[name]}`).join('; '), {
-      hint: `Correct ${names.join(', ')} and send it again.`,
-    });
-    this.fields = fields;
-  }
-}
-
-const MAX_BODY_BYTES = 64 * 1024;
-
 async function readBody<Schema extends z.ZodType>(
   request: Request,
   schema: Schema,
@@ -501,26 +492,6 @@ async function readBody<Schema extends z.ZodType>(
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new BadInput(code, fieldErrors(parsed.error.issues));
-}
-
-async function readText(request: Request): Promise<string> {
-  if (!request.body) return '';
-  const decoder = new TextDecoder();
-  let text = '';
-  let sizeBytes = 0;
-  // `for await` over a web stream is missing from the DOM types, hence the reader.
-  const reader = request.body.getReader();
-  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
-    sizeBytes += chunk.value.byteLength;
-    if (sizeBytes > MAX_BODY_BYTES) {
-      await reader.cancel();
-      throw new BadInput('BAD_REQUEST', {
-        body: `is larger than ${MAX_BODY_BYTES} bytes`,
-      });
-    }
-    text += decoder.decode(chunk.value, { stream: true });
-  }
-  return text + decoder.decode();
 }
 
 function readQuery<Schema extends z.ZodType>(query: URLSearchParams, schema: Schema): z.output<Schema> {
@@ -562,15 +533,28 @@ function fieldsOf(error: unknown): Record<string, string> | undefined {
   return Object.fromEntries(Object.entries(fields).map(([name, message]) => [name, String(message)]));
 }
 
-/** What every answer bears; and no body for HEAD, which hosts without an own HEAD would read to its end. */
+/** A link on another site brings no `SameSite=Strict` cookie; a page of ours that loads the dashboard anew does. */
+function comeAgain(): Response {
+  return new Response(null, { headers: { refresh: '0; url=./', 'cache-control': 'no-store' } });
+}
+
+/** What every answer bears, unless it says otherwise; and no body for HEAD, which hosts without an own HEAD would read to its end. */
 function dress(request: Request, response: Response): Response {
-  response.headers.set('cross-origin-resource-policy', 'same-origin');
-  response.headers.set('referrer-policy', 'no-referrer');
-  response.headers.set('x-content-type-options', 'nosniff');
+  for (const [name, value] of Object.entries(usualHeaders))
+    if (!response.headers.has(name)) response.headers.set(name, value);
   if (request.method !== 'HEAD' || response.body === null) return response;
   void response.body.cancel();
   return new Response(null, response);
 }
+
+const usualHeaders = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
 
 function clientAddress(
   server: { requestIP?(request: Request): { address: string } | null } | null,

@@ -1,16 +1,18 @@
 /**
  * Who may do what over HTTP.
  *
- * An app hands in `authorize`. Without it only this machine may ask, and three rules hold that up: the server binds a
+ * An app hands in `authorize`; the standalone server hands in `signIn`, a password and a token of its own. With neither
+ * only this machine may ask, and three rules hold that up: the server binds a
  * loopback address (`assertBindable`); the client's address is loopback where the host tells it, and nothing forwarded
  * the request; the `Host` header names this machine, so that a hostile web page cannot reach us by a DNS name of its
  * own that points to 127.0.0.1.
  *
- * With or without `authorize`, a browser may change something only from our own pages: a request that bears `Origin` or
+ * In each case a browser may change something only from our own pages: a request that bears `Origin` or
  * `Sec-Fetch-Site` must be same-origin. One that bears neither comes from a program and is judged by authorization
  * alone, so `curl -X POST http://localhost:3000/backup/now` works.
  */
 import { BackupError } from '../engine/errors.ts';
+import { notSignedIn, type SignIn } from './sign-in.ts';
 
 /** What a request wants. `page` is the dashboard's own files, `open` needs no right. */
 export type Action =
@@ -22,6 +24,8 @@ export type Authorize = (request: Request, action: Action) => Verdict | Promise<
 export interface AccessOptions {
   /** Says who may act; a user's name is written into runs and backups. Without it: this machine only. */
   readonly authorize?: Authorize;
+  /** Instead of `authorize`, where no app knows the users: then the routes have a sign-in page. */
+  readonly signIn?: SignIn;
   /** Further values of the `Host` header (`host` or `host:port`) that name this machine. */
   readonly allowedHosts?: readonly string[];
 }
@@ -30,15 +34,16 @@ export interface Access {
   readonly user: string | undefined;
 }
 
-/** Answers who asks, or throws FORBIDDEN. */
+/** Answers who asks, or throws FORBIDDEN, or UNAUTHORIZED where one can sign in. */
 export async function admit(request: Request, action: Action, options: AccessOptions): Promise<Access> {
-  if (action === 'open') return { user: undefined };
-  if (!options.authorize) requireThisMachine(request, options.allowedHosts ?? []);
+  const { signIn, authorize = signIn?.authorize } = options;
+  if (!authorize && action !== 'open') requireThisMachine(request, options.allowedHosts ?? []);
   requireOwnPage(request, action);
-  if (!options.authorize) return { user: undefined };
+  if (!authorize || action === 'open') return { user: undefined };
 
-  const verdict = await options.authorize(request, action);
+  const verdict = await authorize(request, action);
   if (verdict === false) {
+    if (signIn && !options.authorize) throw notSignedIn();
     throw forbidden(
       'this is not allowed for you',
       'Sign in to the application with an account that may manage backups.',
@@ -47,11 +52,29 @@ export async function admit(request: Request, action: Action, options: AccessOpt
   return { user: verdict === true ? undefined : verdict.user };
 }
 
-/** Throws BAD_CONFIG when a server without `authorize` would be reachable from other machines. */
+/**
+ * An `authorize` for apps that have sessions: `session` finds who is signed in, `mayDo` decides, `nameOf` says what is
+ * written into runs and backups.
+ */
+export function authorizeBy<User>(options: {
+  readonly session: (request: Request) => User | null | undefined | Promise<User | null | undefined>;
+  readonly mayDo: (user: User, action: Action) => boolean | Promise<boolean>;
+  readonly nameOf: (user: User) => string;
+}): Authorize {
+  return async (request, action) => {
+    const user = await options.session(request);
+    if (user === null || user === undefined || !(await options.mayDo(user, action))) return false;
+    return { user: options.nameOf(user) };
+  };
+}
+
+/** Throws BAD_CONFIG when a server that lets everybody in would be reachable from other machines. */
 export function assertBindable(host: string, options: AccessOptions = {}): void {
-  if (options.authorize || isLoopback(host)) return;
+  if (options.authorize || options.signIn || isLoopback(host)) return;
   throw new BackupError('BAD_CONFIG', `HOST=${host}: without a login only a loopback address can be served`, {
-    hint: 'Set HOST=127.0.0.1 and reach it through an SSH tunnel, or mount the routes in an app and pass authorize().',
+    hint:
+      'Set BACKUP_ADMIN_PASSWORD to sign in on the page, or BACKUP_API_TOKEN for programs. Or set HOST=127.0.0.1 and ' +
+      'reach it through an SSH tunnel, or mount the routes in an app and pass authorize().',
   });
 }
 
@@ -62,6 +85,10 @@ export function rememberClientAddress(request: Request, address: string | undefi
   if (address !== undefined) clientAddresses.set(request, address);
 }
 
+export function clientAddressOf(request: Request): string | undefined {
+  return clientAddresses.get(request);
+}
+
 function requireThisMachine(request: Request, allowedHosts: readonly string[]): void {
   const address = clientAddresses.get(request);
   const forwarded = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'].some((name) =>
@@ -70,7 +97,7 @@ function requireThisMachine(request: Request, allowedHosts: readonly string[]): 
   if (forwarded || (address !== undefined && !isLoopback(address))) {
     throw forbidden(
       'without a login the backups answer this machine only',
-      'Pass authorize() to the routes to let others in.',
+      'Set BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN, or pass authorize() to the routes, to let others in.',
     );
   }
   const host = hostOf(request);
@@ -87,10 +114,9 @@ function requireThisMachine(request: Request, allowedHosts: readonly string[]): 
 
 function requireOwnPage(request: Request, action: Action): void {
   const changes = request.method !== 'GET' && request.method !== 'HEAD';
-  const site = request.headers.get('sec-fetch-site');
-  const fromElsewhere = site !== null && site !== 'same-origin' && site !== 'none';
+  const fromElsewhere = isFromElsewhere(request);
   if (!changes) {
-    if (action === 'page' || !fromElsewhere) return;
+    if (action === 'page' || action === 'open' || !fromElsewhere) return;
     throw forbidden('another web site may not read backups', 'Open the backup page itself.');
   }
   const origin = request.headers.get('origin');
@@ -99,6 +125,12 @@ function requireOwnPage(request: Request, action: Action): void {
     'another web site may not change backups',
     'Use the backup page itself, or a program that sends no Origin header.',
   );
+}
+
+/** Whether a browser says that a page of another site made the request. */
+export function isFromElsewhere(request: Request): boolean {
+  const site = request.headers.get('sec-fetch-site');
+  return site !== null && site !== 'same-origin' && site !== 'none';
 }
 
 function hostOf(request: Request): string {

@@ -355,6 +355,10 @@ export const deleteAnswer = z.object({ deleted: z.string() });
 /** `POST /api/restore/dismiss`: the verdict of the last restore is put away for all; false when there is none. */
 export const dismissAnswer = z.object({ dismissed: z.boolean() });
 export const stopAnswer = z.object({ stopped: z.boolean() });
+/** Who the server takes the asker for, and whether `POST /logout` would change that. */
+export const session = z.object({ user: z.string().nullable(), canSignOut: z.boolean() });
+/** `POST /logout`; false when there was no session. */
+export const signOutAnswer = z.object({ signedOut: z.boolean() });
 /** The word is open to all; the rest needs the right to read. */
 export const health = z.object({
   status: z.enum(['ok', 'failing']),
@@ -397,5 +401,7 @@ export type RunAccepted = z.infer<typeof runAccepted>;
 export type DeleteAnswer = z.infer<typeof deleteAnswer>;
 export type DismissAnswer = z.infer<typeof dismissAnswer>;
 export type StopAnswer = z.infer<typeof stopAnswer>;
+export type Session = z.infer<typeof session>;
+export type SignOutAnswer = z.infer<typeof signOutAnswer>;
 export type TargetReport = z.infer<typeof targetReport>;
 export type Health = z.infer<typeof health>;

@@ -17,6 +17,8 @@ import type {
   RestorePlan,
   RestoreResult,
   Run,
+  Session,
+  SignOutAnswer,
   Status,
   TargetReport,
 } from '../../../http/contract.ts';
@@ -65,6 +67,8 @@ export const api = {
   runs: async (limit: number) => (await send<{ runs: Run[] }>('GET', `api/runs?limit=${limit}`)).runs,
   activity: (range: Activity['range']) => send<Activity>('GET', `api/activity?range=${range}`),
   config: () => send<Config>('GET', 'api/config'),
+  session: () => send<Session>('GET', 'api/session'),
+  signOut: () => send<SignOutAnswer>('POST', 'logout'),
   saveConfig: (change: ConfigChange) => send<Config>('POST', 'config', change),
   backupNow: () => send<{ runId: string } | BackupResult>('POST', 'now?wait=false'),
   stopRun: () => send<unknown>('POST', 'api/runs/stop'),

@@ -347,6 +347,7 @@ class Dashboard {
   #refuse(reason: ApiError): void {
     if (reason.status !== 401 && reason.status !== 403) return;
     this.refusal = { message: reason.message, hint: reason.hint };
+    if (reason.code === 'UNAUTHORIZED') location.assign(address('login'));
     this.contact = 'refused';
   }
 

@@ -1,0 +1,38 @@
+/** The text of a request's body, up to a limit; and the error for what a client sent that a route does not take. */
+import { BackupError } from '../engine/errors.ts';
+
+const MAX_BODY_BYTES = 64 * 1024;
+
+/** What a client sent is not what the route takes. `fields` has one message per wrong field. */
+export class BadInput extends BackupError {
+  readonly fields: Record<string, string>;
+
+  constructor(code: 'BAD_CONFIG' | 'BAD_REQUEST', fields: Record<string, string>) {
+    const names = Object.keys(fields);
+    super(code, names.map((name) => `${name}: ${fields[name]}`).join('; '), {
+      hint: `Correct ${names.join(', ')} and send it again.`,
+    });
+    this.fields = fields;
+  }
+}
+
+/** @throws BadInput when it is too large; the rest is then not read. */
+export async function readText(request: Request): Promise<string> {
+  if (!request.body) return '';
+  const decoder = new TextDecoder();
+  let text = '';
+  let sizeBytes = 0;
+  // `for await` over a web stream is missing from the DOM types, hence the reader.
+  const reader = request.body.getReader();
+  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+    sizeBytes += chunk.value.byteLength;
+    if (sizeBytes > MAX_BODY_BYTES) {
+      await reader.cancel();
+      throw new BadInput('BAD_REQUEST', {
+        body: `is larger than ${MAX_BODY_BYTES} bytes`,
+      });
+    }
+    text += decoder.decode(chunk.value, { stream: true });
+  }
+  return text + decoder.decode();
+}
