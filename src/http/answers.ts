@@ -6,6 +6,7 @@
  * their last part.
  */
 import { type BackupError, type ErrorBody, type ErrorCode, publicError } from '../engine/errors.ts';
+import { shownField } from './shown-paths.ts';
 
 const statusByCode: Readonly<Record<ErrorCode, number>> = {
   ABORTED: 409,
@@ -148,15 +149,33 @@ export async function longAnswer(work: Promise<Response>, pingMs: number): Promi
   });
 }
 
+/** What every answer bears, unless it says otherwise; and no body for HEAD, which hosts without an own HEAD would read to its end. */
+export function dress(request: Request, response: Response): Response {
+  for (const [name, value] of Object.entries(usualHeaders))
+    if (!response.headers.has(name)) response.headers.set(name, value);
+  if (request.method !== 'HEAD' || response.body === null) return response;
+  void response.body.cancel();
+  return new Response(null, response);
+}
+
+const usualHeaders = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
+
 const jsonHeaders = {
   'content-type': 'application/json; charset=utf-8',
   'cache-control': 'no-store',
 };
 
-/** JSON text of a body, with every `error` in it cut to what a client may read. */
+/** JSON text of a body, with every error and path in it cut to what a client may read. */
 export function toText(body: unknown): string {
   return JSON.stringify(body, (key, value: unknown) =>
-    key === 'error' && isErrorBody(value) ? publicError(value) : value,
+    key === 'error' && isErrorBody(value) ? publicError(value) : shownField(key, value),
   );
 }
 

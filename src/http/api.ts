@@ -10,10 +10,10 @@
 import { basename } from 'node:path';
 import { Elysia } from 'elysia';
 import type { z } from 'zod';
-import { BackupError, withoutFolders } from '../engine/errors.ts';
+import { BackupError } from '../engine/errors.ts';
 import { isFailing } from '../service/freshness.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
+import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
 import { type AccessOptions, type Action, admit, isFromElsewhere, rememberClientAddress } from './auth.ts';
 
 import {
@@ -50,6 +50,7 @@ import {
 import { eventStream } from './events.ts';
 import { renderMetrics } from './metrics.ts';
 import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
+import { RateLimits, TooMany } from './rate-limits.ts';
 import type { Params, Route } from './route.ts';
 import { sendBackup } from './send-backup.ts';
 import { BadInput, readText } from './read-text.ts';
@@ -64,6 +65,8 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
   readonly page?: PageAssets;
   /** Long answers and event streams send a sign of life this often; servers cut silent ones after 10 seconds. */
   readonly pingMs?: number;
+  /** The clock of the rate limits. */
+  readonly nowMs?: () => number;
   /** Told of every fault whose cause the client may not read. */
   readonly onError?: (error: unknown, request: Request) => void;
 }
@@ -78,6 +81,7 @@ export function backupRoutes<const Prefix extends string = '/backup'>(
   const prefix = options.prefix ?? ('/backup' as Prefix);
   const app = new Elysia<Prefix>({ prefix });
   const table = routes(service, options);
+  const rates = new RateLimits(options.nowMs ?? (() => performance.now()));
 
   for (const route of table) {
     app.route(
@@ -118,6 +122,7 @@ export function backupRoutes<const Prefix extends string = '/backup'>(
     try {
       rememberClientAddress(request, address);
       const { user } = await admit(request, route.action, options);
+      if (route.costs) rates.take(route.costs);
       return dress(
         request,
         await route.handle({
@@ -134,6 +139,8 @@ export function backupRoutes<const Prefix extends string = '/backup'>(
 
   function explain(thrown: unknown, request: Request): Response {
     if (thrown instanceof BadInput) return problem(thrown, { fields: thrown.fields });
+    if (thrown instanceof TooMany)
+      return problem(thrown, { headers: { 'retry-after': String(thrown.retryAfterSeconds) } });
     const error = BackupError.from(thrown);
     if (statusOf(error.code) >= 500) (options.onError ?? logFault)(thrown, request);
     return problem(error, { fields: fieldsOf(thrown) });
@@ -204,6 +211,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'POST',
       path: '/now',
       action: 'backup',
+      costs: 'backup',
       async handle({ request, user, query }) {
         if (readQuery(query, nowQuery).wait === 'false')
           return json<RunAccepted>(await service.requestBackup(user), 202);
@@ -316,6 +324,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'GET',
       path: '/api/backups/:filename/download',
       action: 'download',
+      costs: 'watch',
       isSlow: true,
       async handle({ request, params }) {
         const filename = readName(params);
@@ -326,6 +335,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'POST',
       path: '/api/backups/:filename/verify',
       action: 'verify',
+      costs: 'verify',
       async handle({ request, params, user }) {
         const filename = readName(params);
         const full = (await readBody(request, verifyBody))?.full ?? false;
@@ -340,6 +350,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'POST',
       path: '/api/backups/:filename/adopt',
       action: 'change',
+      costs: 'verify',
       async handle({ request, params }) {
         const filename = readName(params);
         return long(async () => {
@@ -353,6 +364,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'GET',
       path: '/api/backups/:filename/restore',
       action: 'read',
+      costs: 'restore',
       async handle({ request, params }) {
         const filename = readName(params);
         return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename))), request);
@@ -362,6 +374,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'POST',
       path: '/api/backups/:filename/restore',
       action: 'restore',
+      costs: 'restore',
       async handle({ request, params, user }) {
         const filename = readName(params);
         const { confirm, mode, expected } = await readBody(request, restoreBody);
@@ -376,6 +389,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'POST',
       path: '/api/restore/undo',
       action: 'restore',
+      costs: 'restore',
       async handle({ request, user }) {
         requireConfirmed(service, (await readBody(request, undoBody)).confirm);
         return long(async () => json<RestoreResult>(serialize(await service.undoRestore({ user }))), request);
@@ -395,9 +409,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       action: 'read',
       async handle({ query }) {
         const { range } = readQuery(query, activityQuery);
-        const activity = await service.getActivity(range);
-        const bars = activity.bars.map((bar) => ({ ...bar, reason: bar.reason && withoutFolders(bar.reason) }));
-        return json<Activity>(serialize({ ...activity, bars }));
+        return json<Activity>(serialize(await service.getActivity(range)));
       },
     },
     {
@@ -423,6 +435,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'POST',
       path: '/api/targets/:name/test',
       action: 'configure',
+      costs: 'test',
       async handle({ request, params }) {
         const name = targetName.safeParse(params.name);
         if (!name.success) throw new BadInput('BAD_REQUEST', { target: 'must be local or s3' });
@@ -441,6 +454,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'GET',
       path: '/api/prune',
       action: 'read',
+      costs: 'restore',
       async handle({ query, request }) {
         const { target } = readQuery(query, pruneQuery);
         return long(async () => json<PrunePlan>(serialize(await service.prune({ dryRun: true, target }))), request);
@@ -457,6 +471,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'GET',
       path: '/api/events',
       action: 'read',
+      costs: 'watch',
       handle({ request }) {
         // Some hosts answer HEAD with a GET and read the body to its end, which never comes.
         if (request.method === 'HEAD')
@@ -537,24 +552,6 @@ function fieldsOf(error: unknown): Record<string, string> | undefined {
 function comeAgain(): Response {
   return new Response(null, { headers: { refresh: '0; url=./', 'cache-control': 'no-store' } });
 }
-
-/** What every answer bears, unless it says otherwise; and no body for HEAD, which hosts without an own HEAD would read to its end. */
-function dress(request: Request, response: Response): Response {
-  for (const [name, value] of Object.entries(usualHeaders))
-    if (!response.headers.has(name)) response.headers.set(name, value);
-  if (request.method !== 'HEAD' || response.body === null) return response;
-  void response.body.cancel();
-  return new Response(null, response);
-}
-
-const usualHeaders = {
-  'cache-control': 'no-store',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
-};
 
 function clientAddress(
   server: { requestIP?(request: Request): { address: string } | null } | null,

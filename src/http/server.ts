@@ -10,7 +10,7 @@ import { createServer as createNodeServer } from 'node:http';
 import { Elysia } from 'elysia';
 import { BackupError, errnoCode } from '../engine/errors.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { notFound } from './answers.ts';
+import { dress, notFound } from './answers.ts';
 import { type BackupRoutesOptions, backupRoutes } from './api.ts';
 import { assertBindable, rememberClientAddress } from './auth.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
@@ -40,15 +40,11 @@ export function createServer(options: ServerOptions): BackupServer {
     .use(backupRoutes(service, { ...options, prefix }))
     .get(
       '/',
-      () =>
-        new Response(null, {
-          status: 302,
-          headers: { location: `.${prefix}/` },
-        }),
+      ({ request }) => dress(request, new Response(null, { status: 302, headers: { location: `.${prefix}/` } })),
       { parse: 'none' },
     )
-    .all('/*', () => notFound(), { parse: 'none' })
-    .onError(() => notFound());
+    .all('/*', ({ request }) => dress(request, notFound()), { parse: 'none' })
+    .onError(({ request }) => dress(request, notFound()));
   let stopListening: (() => Promise<void>) | undefined;
 
   async function fetch(

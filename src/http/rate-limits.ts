@@ -1,0 +1,50 @@
+/**
+ * How often costly work may be asked for: each kind has a bucket of tokens that fills again with time. The buckets are
+ * the service's and not the asker's, because what they guard is one disk, one database and one bill. A person who
+ * clicks never meets them; a script in a loop, or a thousand open pages, does.
+ */
+import { BackupError } from '../engine/errors.ts';
+
+/** `burst` at once, then one every `everyMs`. "Verify all" on the page asks for each backup in turn. */
+const limits = {
+  backup: { burst: 20, everyMs: 3_000 },
+  verify: { burst: 500, everyMs: 250 },
+  restore: { burst: 30, everyMs: 2_000 },
+  test: { burst: 10, everyMs: 6_000 },
+  watch: { burst: 120, everyMs: 500 },
+} as const;
+
+export type Costly = keyof typeof limits;
+
+/** 429 with `Retry-After`. */
+export class TooMany extends BackupError {
+  readonly retryAfterSeconds: number;
+
+  constructor(waitMs: number) {
+    const seconds = Math.max(1, Math.ceil(waitMs / 1_000));
+    super('TOO_MANY', 'this was asked for too often', {
+      hint: `Try again in ${seconds} ${seconds === 1 ? 'second' : 'seconds'}.`,
+    });
+    this.retryAfterSeconds = seconds;
+  }
+}
+
+export class RateLimits {
+  readonly #nowMs: () => number;
+  readonly #buckets = new Map<Costly, { tokens: number; atMs: number }>();
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** @throws TooMany */
+  take(kind: Costly): void {
+    const { burst, everyMs } = limits[kind];
+    const nowMs = this.#nowMs();
+    const { tokens, atMs } = this.#buckets.get(kind) ?? { tokens: burst, atMs: nowMs };
+    // A clock that was set back fills nothing.
+    const filled = Math.min(burst, tokens + Math.max(0, nowMs - atMs) / everyMs);
+    if (filled < 1) throw new TooMany((1 - filled) * everyMs);
+    this.#buckets.set(kind, { tokens: filled - 1, atMs: nowMs });
+  }
+}
