@@ -2,7 +2,7 @@
  * One run per backup folder, across processes: an exclusive SQLite transaction on an empty file in that folder. The
  * operating system releases it when its holder dies, so nobody ever clears it by hand.
  */
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -32,7 +32,10 @@ export async function takeLock(path: string, options: { waitMs: number; signal: 
 }
 
 function tryLock(path: string): Disposable | null {
-  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
+  if (!existsSync(path)) {
+    closeSync(openSync(path, 'a', 0o600));
+    chmodSync(path, 0o600); // the umask may have taken more
+  }
   const file = new DatabaseSync(path);
   try {
     file.exec('BEGIN EXCLUSIVE');

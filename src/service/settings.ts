@@ -3,6 +3,7 @@
  * value; a change made on the page or by `updateConfig` wins over it and can be reverted.
  */
 import {
+  chmodSync,
   closeSync,
   existsSync,
   fsyncSync,
@@ -98,6 +99,7 @@ export class SettingsFile {
       mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
       const temporary = `${this.#path}.${process.pid}.tmp`;
       writeFileSync(temporary, `${JSON.stringify(changes, null, 2)}\n`, { mode: 0o600 });
+      chmodSync(temporary, 0o600); // the umask may have taken more
       const file = openSync(temporary, 'r+');
       fsyncSync(file);
       closeSync(file);

@@ -4,7 +4,7 @@
  * about themselves. So a damaged file is moved aside and begun anew, and where none can be written the state lives in
  * memory and the log says so; backups go on either way.
  */
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
@@ -19,6 +19,7 @@ export function folderInState(statePath: string, backupsPath: string): string {
 export function openStateDatabase(path: string, { warn }: { readonly warn: (message: string) => void }): StateDatabase {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    keepPrivate(path);
     return openSchema(path);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -32,6 +33,12 @@ export function openStateDatabase(path: string, { warn }: { readonly warn: (mess
     warn(`The run history can not be kept at ${path} (${reason}); it is kept in memory until the next start.`);
     return openSchema(':memory:');
   }
+}
+
+/** Before SQLite opens it: the files beside it get the same rights. Made by an older version, it was open to all. */
+function keepPrivate(path: string): void {
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
+  if (statSync(path).uid === process.getuid?.()) chmodSync(path, 0o600);
 }
 
 function openSchema(path: string): DatabaseSync {

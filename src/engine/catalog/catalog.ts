@@ -107,6 +107,7 @@ export class Catalog {
     try {
       const file = await open(temporary, 'wx', 0o600);
       try {
+        await file.chmod(0o600); // the umask may have taken more
         await file.writeFile(formatManifest(manifest));
         await file.sync();
       } finally {
