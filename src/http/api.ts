@@ -49,6 +49,7 @@ import {
 } from './contract.ts';
 import { eventStream } from './events.ts';
 import { renderMetrics } from './metrics.ts';
+import { openApi } from './openapi.ts';
 import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
 import { RateLimits, TooMany } from './rate-limits.ts';
 import type { Params, Route } from './route.ts';
@@ -80,7 +81,7 @@ export function backupRoutes<const Prefix extends string = '/backup'>(
 ) {
   const prefix = options.prefix ?? ('/backup' as Prefix);
   const app = new Elysia<Prefix>({ prefix });
-  const table = routes(service, options);
+  const table = withOpenApi(routes(service, options));
   const rates = new RateLimits(options.nowMs ?? (() => performance.now()));
 
   for (const route of table) {
@@ -530,6 +531,16 @@ function readName(params: Params): string {
   throw new BackupError('BAD_NAME', 'this is not the name of a backup', {
     hint: 'Names look like backup-2024-01-15T10-30-00-000Z.sqlite; api/backups lists them.',
   });
+}
+
+function withOpenApi(table: readonly Route[]): readonly Route[] {
+  const own: Route = {
+    method: 'GET',
+    path: '/api/openapi.json',
+    action: 'read',
+    handle: () => json(openApi([...table, own])),
+  };
+  return [...table, own];
 }
 
 function requireConfirmed(service: BackupServicePort, confirm: string): void {
