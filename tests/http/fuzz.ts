@@ -38,9 +38,13 @@ export async function fuzz(options: { requests: number; seed: number }): Promise
   const counts: Record<number, number> = {};
   const faults: unknown[] = [];
   const onError = (error: unknown) => faults.push(error);
+  const later = () => {
+    nowMs += 50;
+    return nowMs;
+  };
   const open = () =>
     // One request in a hundred meets the rate limits.
-    createServer({ service: createFakeService(), page, signIn, nowMs: () => (nowMs += 50), onError });
+    createServer({ service: createFakeService(), page, signIn, nowMs: later, onError });
   let server = open();
   const document = (await (
     await server.fetch(new Request(`${base}/api/openapi.json`, { headers: { authorization: `Bearer ${token}` } }))
@@ -68,6 +72,8 @@ export async function fuzz(options: { requests: number; seed: number }): Promise
       throw new Error(`a fault of the server, ${response.status}: ${text}`, { cause: faults[0] });
     if (response.headers.get('x-content-type-options') !== 'nosniff') throw new Error('the usual headers are missing');
     if (method === 'HEAD') return;
+    // A name such as `.` or nothing makes the address another one.
+    if (asked.hasName && !/backup-\d/.test(path)) return;
     if (type !== 'application/json') {
       if (response.status >= 300 && response.status < 500) return;
       const known = Object.keys(operation?.responses[response.status]?.content ?? {});
@@ -79,12 +85,13 @@ export async function fuzz(options: { requests: number; seed: number }): Promise
       errorSchema.parse(answer);
       return;
     }
-    // A name such as `.` or nothing makes the address another one.
-    if (asked.hasName && !/backup-\d/.test(path)) return;
     const told = operation?.responses[response.status]?.content['application/json']?.schema;
     if (told === undefined) throw new Error(`${response.status} is not in the document`);
     let schema = schemas.get(told);
-    if (!schema) schemas.set(told, (schema = z.fromJSONSchema(told as z.core.JSONSchema.JSONSchema)));
+    if (!schema) {
+      schema = z.fromJSONSchema(told as z.core.JSONSchema.JSONSchema);
+      schemas.set(told, schema);
+    }
     schema.parse(answer);
   });
   try {
