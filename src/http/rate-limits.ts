@@ -7,7 +7,7 @@ import { BackupError } from '../engine/errors.ts';
 
 /** `burst` at once, then one every `everyMs`. "Verify all" on the page asks for each backup in turn. */
 const limits = {
-  backup: { burst: 20, everyMs: 3_000 },
+  backup: { burst: 30, everyMs: 1_000 },
   verify: { burst: 500, everyMs: 250 },
   restore: { burst: 30, everyMs: 2_000 },
   test: { burst: 10, everyMs: 6_000 },

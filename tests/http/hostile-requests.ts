@@ -128,8 +128,8 @@ export const hostileRequests: readonly HostileRequest[] = [
     ...{ door: locked, method: 'POST', path: '/backup/login', body: 'password=guess', before: 3, status: 429 },
   },
   {
-    what: 'a loop that backs up, the 21st at once',
-    ...{ door: open, method: 'POST', path: '/backup/now?wait=false', before: 20, status: 429, code: 'TOO_MANY' },
+    what: 'a loop that backs up, the 31st at once',
+    ...{ door: open, method: 'POST', path: '/backup/now?wait=false', before: 30, status: 429, code: 'TOO_MANY' },
   },
   {
     what: 'a loop that tests S3, the 11th at once',
