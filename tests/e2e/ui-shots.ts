@@ -2,12 +2,13 @@
  * Takes a picture of the page in every state, both themes and two widths, and fails when the content security policy
  * was violated, the page logged an error, or axe found a fault.
  *
- * `bun tests/e2e/ui-shots.ts [folder] [state…]`, after `vite build`.
+ * `bun tests/e2e/ui-shots.ts [folder] [state…]`
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { openBrowser } from './ui-browser.ts';
+import { buildPage } from './ui-build.ts';
 import { type State, startFixture } from './ui-fixture.ts';
 
 interface Scene {
@@ -208,6 +209,7 @@ const axe = readFileSync(join(import.meta.dirname, '../../node_modules/axe-core/
 const faults: string[] = [];
 mkdirSync(folder, { recursive: true });
 
+await buildPage();
 const browser = await openBrowser();
 for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.includes(name))) {
   await Promise.all(
