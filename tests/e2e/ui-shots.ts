@@ -5,6 +5,7 @@
  * `bun tests/e2e/ui-shots.ts [folder] [state…]`
  */
 import { mkdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { openBrowser } from './ui-browser.ts';
@@ -204,7 +205,7 @@ const scenes: readonly Scene[] = [
   },
 ];
 
-const [folder = '/tmp/ui-shots', ...chosen] = process.argv.slice(2);
+const [folder = join(tmpdir(), 'ui-shots'), ...chosen] = process.argv.slice(2);
 const axe = readFileSync(join(import.meta.dirname, '../../node_modules/axe-core/axe.min.js'), 'utf8');
 const faults: string[] = [];
 mkdirSync(folder, { recursive: true });
