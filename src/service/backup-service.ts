@@ -6,7 +6,7 @@
  * uploads and checks go on beside them.
  */
 import { existsSync, statfsSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest } from '../engine/catalog/manifest.ts';
 import { BackupError } from '../engine/errors.ts';
@@ -31,9 +31,7 @@ import type {
   RestorePlan,
   RestoreResult,
   Run,
-  RunKind,
   RunProgress,
-  RunResult,
   ServiceEvent,
   Settings,
   Status,
@@ -45,7 +43,7 @@ import { Offsite, type S3Target } from './offsite.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { toRestorePlan } from './restore-plan.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
-import { RunHistory } from './run-history.ts';
+import { type RunFilter, RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
 import { Scheduler } from './scheduler.ts';
@@ -282,8 +280,7 @@ export class BackupService implements BackupServicePort {
     const backups = await this.#backups.everywhere();
     const here = namesOf(backups.filter(isHere));
     const lastRestore = this.#restores.lastRestore();
-    const newest = (filter: { kind?: RunKind; except?: RunKind; result?: RunResult }) =>
-      this.#history.list({ limit: 1, ...filter })[0] ?? null;
+    const newest = (filter: RunFilter) => this.#history.list({ limit: 1, ...filter })[0] ?? null;
     return composeStatus({
       now: this.#now(),
       settings: this.#settings.current,
@@ -301,7 +298,7 @@ export class BackupService implements BackupServicePort {
       lastRun: newest({ except: 'upload' }),
       lastBackupRun: newest({ kind: 'backup' }),
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
-      shownRestore: this.#restores.shownRestore(),
+      shownRestore: this.#restores.shownRestore(lastRestore),
       vanished: this.#vanished(here),
       isUploading: (name) => this.#isUploading(name),
       undo: this.#restores.undoable(backups, lastRestore),
@@ -313,7 +310,7 @@ export class BackupService implements BackupServicePort {
     const from = new Date(now.getTime() - LONGEST_ACTIVITY_MS[range]);
     const backups = await this.#backups.everywhere();
     const here = namesOf(backups.filter(isHere));
-    const removed = this.#history.removed();
+    const removed = this.#history.removed(from);
     const run = this.#shownRun();
     return composeActivity({
       range,
@@ -357,7 +354,7 @@ export class BackupService implements BackupServicePort {
     if (offsite && isAtS3 && options.target !== 'local') await offsite.remove(filename);
     const local = options.target === 's3' ? null : isHere(backup) ? backup : null;
     if (local) await this.#catalog.remove(local);
-    this.#noteRemoval(filename, options.user ? `by ${options.user}` : 'by hand');
+    if (local || !isHere(backup)) this.#noteRemoval(filename, options.user ? `by ${options.user}` : 'by hand');
     this.#options.log(
       'info',
       `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`,
@@ -587,6 +584,9 @@ export class BackupService implements BackupServicePort {
     const uploads = this.#offsite?.uploads;
     if (!uploads) return { ...result, s3Uploaded: false };
     this.#uploading.add(filename);
+    // Behind others it is not on its way yet.
+    const waiting = await uploads.waiting().catch(() => []);
+    if (waiting.length > 1) this.#uploading.delete(filename);
     await uploads.run().finally(() => this.#uploading.delete(filename));
     return { ...result, s3Uploaded: uploads.isStored(filename) };
   }
@@ -882,7 +882,10 @@ export class BackupService implements BackupServicePort {
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
       runs: this.#runs,
-      onRemoved: (name) => this.#noteRemoval(name, `${BY_RETENTION} on S3`),
+      onRemoved: (name) => {
+        // One that is still here is not gone.
+        if (!existsSync(join(this.#paths.backups, name))) this.#noteRemoval(name, `${BY_RETENTION} on S3`);
+      },
       onChange: () => {
         this.#emit({ type: 'backups' });
         this.#emit({ type: 'status' });

@@ -18,6 +18,7 @@ import type {
   RestoreResult,
   Run,
   Status,
+  StopAnswer,
   TargetReport,
 } from '../../../http/contract.ts';
 
@@ -67,7 +68,7 @@ export const api = {
   config: () => send<Config>('GET', 'api/config'),
   saveConfig: (change: ConfigChange) => send<Config>('POST', 'config', change),
   backupNow: () => send<{ runId: string } | BackupResult>('POST', 'now?wait=false'),
-  stopRun: () => send<unknown>('POST', 'api/runs/stop'),
+  stopRun: () => send<StopAnswer>('POST', 'api/runs/stop'),
   remove: (filename: string, target?: Target) =>
     send<{ deleted: string }>(
       'DELETE',
