@@ -110,8 +110,8 @@ async function tick(
   clock: Clock,
   { number, folders }: { number: number; folders: readonly string[] },
 ): Promise<Tick> {
-  // The scheduler wakes at the next turn of the event loop.
-  service.updateConfig({ intervalMinutes: 10 + (number % 2) });
+  // Another interval than before: the scheduler wakes at the next turn of the event loop.
+  service.updateConfig({ intervalMinutes: 11 - (number % 2) });
   const before = { ...activity(), files: timesOf(folders) };
   clock.advance(HOUR_MS);
   const result = await new Promise<string>((resolve) => {

@@ -121,8 +121,9 @@ function liveFacts(request: PlanRequest, context: StoryContext): Pick<PlanFacts,
   try {
     using pinned = pinDatabase(request.databasePath, { now: context.now, timeoutMs: PLAN_PIN_TIMEOUT_MS });
     const rows = pinned.tablesAndRows({ deadlineMs: COUNT_DEADLINE_MS });
-    const { pageSize, journalMode } = pinned;
-    return { live: { pageSize, journalMode, rows: rows && Object.fromEntries(rows) }, liveComplaint: null };
+    const { pageSize, schemaVersion, journalMode } = pinned;
+    const live = { pageSize, schemaVersion, journalMode, rows: rows && Object.fromEntries(rows) };
+    return { live, liveComplaint: null };
   } catch (error) {
     return { live: null, liveComplaint: BackupError.from(error).message };
   }
@@ -132,7 +133,11 @@ function backupFacts(path: string): PlanFacts['backup'] {
   const file = openUnwritten(path);
   try {
     const rows = countRows(file, { deadlineMs: COUNT_DEADLINE_MS });
-    return { pageSize: Number(pragma(file, 'page_size')), rows: rows && Object.fromEntries(rows) };
+    return {
+      pageSize: Number(pragma(file, 'page_size')),
+      schemaVersion: Number(pragma(file, 'user_version')),
+      rows: rows && Object.fromEntries(rows),
+    };
   } finally {
     file.close();
   }

@@ -6,7 +6,7 @@
  * uploads and checks go on beside them.
  */
 import { existsSync, statfsSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest } from '../engine/catalog/manifest.ts';
 import { BackupError } from '../engine/errors.ts';
@@ -31,9 +31,7 @@ import type {
   RestorePlan,
   RestoreResult,
   Run,
-  RunKind,
   RunProgress,
-  RunResult,
   RunTotal,
   ServiceEvent,
   Settings,
@@ -47,7 +45,7 @@ import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { toRestorePlan } from './restore-plan.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
 import { localRetention, s3Retention } from './retention-policies.ts';
-import { RunHistory } from './run-history.ts';
+import { type RunFilter, RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
 import { Scheduler } from './scheduler.ts';
@@ -292,8 +290,7 @@ export class BackupService implements BackupServicePort {
     const backups = await this.#backups.everywhere();
     const here = namesOf(backups.filter(isHere));
     const lastRestore = this.#restores.lastRestore();
-    const newest = (filter: { kind?: RunKind; except?: RunKind; result?: RunResult }) =>
-      this.#history.list({ limit: 1, ...filter })[0] ?? null;
+    const newest = (filter: RunFilter) => this.#history.list({ limit: 1, ...filter })[0] ?? null;
     return composeStatus({
       now: this.#now(),
       settings: this.#settings.current,
@@ -311,7 +308,7 @@ export class BackupService implements BackupServicePort {
       lastRun: newest({ except: 'upload' }),
       lastBackupRun: newest({ kind: 'backup' }),
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
-      shownRestore: this.#restores.shownRestore(),
+      shownRestore: this.#restores.shownRestore(lastRestore),
       vanished: this.#vanished(here),
       isUploading: (name) => this.#isUploading(name),
       undo: this.#restores.undoable(backups, lastRestore),
@@ -323,7 +320,7 @@ export class BackupService implements BackupServicePort {
     const from = new Date(now.getTime() - LONGEST_ACTIVITY_MS[range]);
     const backups = await this.#backups.everywhere();
     const here = namesOf(backups.filter(isHere));
-    const removed = this.#history.removed();
+    const removed = this.#history.removed(from);
     const run = this.#shownRun();
     return composeActivity({
       range,
@@ -344,7 +341,7 @@ export class BackupService implements BackupServicePort {
   }
 
   getRuns(
-    options: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult } = {},
+    options: Pick<RunFilter, 'kind' | 'result'> & { readonly limit?: number } = {},
   ): readonly Run[] {
     return this.#history.list({ ...options, limit: options.limit ?? 200 });
   }
@@ -373,7 +370,7 @@ export class BackupService implements BackupServicePort {
     if (offsite && isAtS3 && options.target !== 'local') await offsite.remove(filename);
     const local = options.target === 's3' ? null : isHere(backup) ? backup : null;
     if (local) await this.#catalog.remove(local);
-    this.#noteRemoval(filename, options.user ? `by ${options.user}` : 'by hand');
+    if (local || !isHere(backup)) this.#noteRemoval(filename, options.user ? `by ${options.user}` : 'by hand');
     this.#options.log(
       'info',
       `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`,
@@ -612,6 +609,9 @@ export class BackupService implements BackupServicePort {
     const uploads = this.#offsite?.uploads;
     if (!uploads) return { ...result, s3Uploaded: false };
     this.#uploading.add(filename);
+    // Behind others it is not on its way yet.
+    const waiting = await uploads.waiting().catch(() => []);
+    if (waiting.length > 1) this.#uploading.delete(filename);
     await uploads.run().finally(() => this.#uploading.delete(filename));
     return { ...result, s3Uploaded: uploads.isStored(filename) };
   }
@@ -908,7 +908,10 @@ export class BackupService implements BackupServicePort {
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
       runs: this.#runs,
-      onRemoved: (name) => this.#noteRemoval(name, `${BY_RETENTION} on S3`),
+      onRemoved: (name) => {
+        // One that is still here is not gone.
+        if (!existsSync(join(this.#paths.backups, name))) this.#noteRemoval(name, `${BY_RETENTION} on S3`);
+      },
       onChange: () => {
         this.#emit({ type: 'backups' });
         this.#emit({ type: 'status' });

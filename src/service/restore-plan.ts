@@ -20,6 +20,11 @@ export function toRestorePlan(
   }
   const inWal = facts.live?.journalMode === 'wal';
   if (facts.live && !inWal) warnings.push('The database is not in WAL mode: stop the app and restore offline.');
+  const versions = [facts.backup.schemaVersion, facts.live?.schemaVersion ?? facts.backup.schemaVersion] as const;
+  if (versions[0] !== versions[1]) {
+    const after = versions[0] < versions[1] ? 'migrations run at its next start' : 'the app may be too old for it';
+    warnings.push(`This backup is from schema version ${versions[0]}, the database is at ${versions[1]}: ${after}.`);
+  }
   if (!isVerified(backup)) warnings.push('This backup was not verified; it is checked before anything is changed.');
   return {
     backup: backup.name,

@@ -144,6 +144,18 @@ test('online, a database without a log is refused with nothing changed, and the 
   expect(await safetyBackups(shop)).toEqual([]);
 });
 
+test('a backup of another schema version is told as such', async () => {
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  expect((await shop.service.planRestore(filename)).warnings).toEqual([]);
+  const neighbour = await openElsewhere(shop.databasePath);
+  await neighbour.ask('PRAGMA user_version = 42');
+  await neighbour.close();
+  expect((await shop.service.planRestore(filename)).warnings).toEqual([
+    'This backup is from schema version 0, the database is at 42: migrations run at its next start.',
+  ]);
+});
+
 test('looking at and restoring a foreign backup in WAL mode leaves nothing beside it', async () => {
   await using shop = openShop(scratch());
   mkdirSync(shop.backups);

@@ -119,8 +119,7 @@ export class Restores {
   }
 
   /** The one whose verdict is still shown: nobody has put it away. */
-  shownRestore(): Run | null {
-    const last = this.lastRestore();
+  shownRestore(last: Run | null = this.lastRestore()): Run | null {
     return last?.id === this.#options.history().note('dismissed restore') ? null : last;
   }
 

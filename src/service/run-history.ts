@@ -10,6 +10,12 @@ import { openStateDatabase, type StateDatabase } from './state-database.ts';
 const KEPT_DAYS = 90;
 const DAY_MS = 86_400_000;
 
+export interface RunFilter {
+  readonly kind?: RunKind;
+  readonly except?: RunKind;
+  readonly result?: RunResult;
+}
+
 export class RunHistory {
   readonly #database: StateDatabase;
   readonly #warn: (message: string) => void;
@@ -55,20 +61,19 @@ export class RunHistory {
   }
 
   /** Newest first, in the order in which they were recorded: a clock that goes back hides no failure. */
-  list(options: { limit: number; kind?: RunKind; except?: RunKind; result?: RunResult }): readonly Run[] {
+  list({ limit, ...filter }: RunFilter & { readonly limit: number }): readonly Run[] {
+    const conditions = ['(folder IS NULL OR folder = $folder)'];
+    // Only what is asked for: an index serves no condition that may be left open.
+    if (filter.kind) conditions.push('kind = $kind');
+    if (filter.except) conditions.push('kind <> $except');
+    if (filter.result) conditions.push('result = $result');
+    const named = Object.entries(filter).filter(([, value]) => value !== undefined);
     return this.#database
-      .prepare(
-        // By name: Node 22 finds no value for a numbered parameter.
-        `SELECT * FROM runs WHERE (folder IS NULL OR folder = $folder)
-         AND ($kind IS NULL OR kind = $kind) AND ($except IS NULL OR kind <> $except) AND ($result IS NULL OR result = $result)
-         ORDER BY rowid DESC LIMIT $limit`,
-      )
+      .prepare(`SELECT * FROM runs WHERE ${conditions.join(' AND ')} ORDER BY rowid DESC LIMIT $limit`)
       .all({
+        ...Object.fromEntries(named.map(([name, value]) => [`$${name}`, value])),
         $folder: this.#folder,
-        $kind: options.kind ?? null,
-        $except: options.except ?? null,
-        $result: options.result ?? null,
-        $limit: options.limit,
+        $limit: limit,
       })
       .map(readRun);
   }
@@ -134,9 +139,11 @@ export class RunHistory {
     return row ? { backup, at: new Date(Number(row['at'])), why: String(row['why']) } : null;
   }
 
-  /** Names of all backups whose removal is known. */
-  removed(): ReadonlyMap<string, Removal> {
-    const rows = this.#database.prepare('SELECT backup, at, why FROM removals WHERE folder = ?').all(this.#folder);
+  /** Names of the backups that were removed since then, as far as that is known. */
+  removed(from: Date): ReadonlyMap<string, Removal> {
+    const rows = this.#database
+      .prepare('SELECT backup, at, why FROM removals WHERE folder = ? AND at >= ?')
+      .all(this.#folder, from.getTime());
     return new Map(
       rows.map((row) => {
         const backup = String(row['backup']);

@@ -51,9 +51,12 @@ function openSchema(path: string): DatabaseSync {
     CREATE TABLE IF NOT EXISTS runs (
       id TEXT PRIMARY KEY, kind TEXT NOT NULL, trigger TEXT NOT NULL, user TEXT, planned_at INTEGER,
       started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, result TEXT NOT NULL, backup TEXT, size_bytes INTEGER,
-      steps TEXT NOT NULL, error TEXT
+      steps TEXT NOT NULL, error TEXT, folder TEXT
     );
     CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended_at);
+    CREATE INDEX IF NOT EXISTS runs_by_plan ON runs (planned_at);
+    CREATE INDEX IF NOT EXISTS runs_by_kind ON runs (kind);
+    CREATE INDEX IF NOT EXISTS runs_by_result ON runs (kind, result);
     CREATE TABLE IF NOT EXISTS forgotten_runs (
       folder TEXT NOT NULL, kind TEXT, trigger TEXT, result TEXT, count INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
       PRIMARY KEY (folder, kind, trigger, result)
@@ -71,6 +74,7 @@ function openSchema(path: string): DatabaseSync {
     CREATE TABLE IF NOT EXISTS removals (
       folder TEXT, backup TEXT, at INTEGER NOT NULL, why TEXT NOT NULL, PRIMARY KEY (folder, backup)
     );
+    CREATE INDEX IF NOT EXISTS removals_by_time ON removals (at);
     CREATE TABLE IF NOT EXISTS notes (folder TEXT, key TEXT, value TEXT, PRIMARY KEY (folder, key));
     CREATE TABLE IF NOT EXISTS schedule_spans (
       id INTEGER PRIMARY KEY, folder TEXT NOT NULL, began_at INTEGER NOT NULL, planned_at INTEGER NOT NULL,
@@ -80,8 +84,15 @@ function openSchema(path: string): DatabaseSync {
       service TEXT PRIMARY KEY, folder TEXT NOT NULL, pid INTEGER NOT NULL, seen_at INTEGER NOT NULL, run TEXT NOT NULL
     );
   `);
-  const columns = database.prepare('PRAGMA table_info(runs)').all();
-  // Null in rows from before there was this column: they count for every folder.
-  if (!columns.some((column) => column['name'] === 'folder')) database.exec('ALTER TABLE runs ADD COLUMN folder TEXT');
+  const hasFolders = () =>
+    database
+      .prepare('PRAGMA table_info(runs)')
+      .all()
+      .some((column) => column['name'] === 'folder');
+  if (hasFolders()) return database;
+  database.exec('BEGIN IMMEDIATE');
+  // Another process may have been faster. Null in rows from before there was this column: they count for every folder.
+  if (!hasFolders()) database.exec('ALTER TABLE runs ADD COLUMN folder TEXT');
+  database.exec('COMMIT');
   return database;
 }

@@ -59,13 +59,17 @@ export interface PlanRequest {
 }
 
 export interface PlanFacts {
-  readonly live: {
-    readonly pageSize: number;
-    readonly journalMode: string;
-    readonly rows: Readonly<Record<string, number>> | null;
-  } | null;
+  readonly live: (FileFacts & { readonly journalMode: string }) | null;
   readonly liveComplaint: string | null;
-  readonly backup: { readonly pageSize: number; readonly rows: Readonly<Record<string, number>> | null };
+  readonly backup: FileFacts;
+}
+
+interface FileFacts {
+  readonly pageSize: number;
+  /** `PRAGMA user_version`. */
+  readonly schemaVersion: number;
+  /** Null when counting took too long. */
+  readonly rows: Readonly<Record<string, number>> | null;
 }
 
 export interface RestoreRequest {

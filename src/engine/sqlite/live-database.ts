@@ -25,6 +25,8 @@ export interface PinnedDatabase {
   readonly descriptor: number;
   readonly pageSize: number;
   readonly pages: number;
+  /** `PRAGMA user_version`, which many migration tools count in. */
+  readonly schemaVersion: number;
   readonly journalMode: string;
   readonly checkpoint: CheckpointRow | null;
   /** All of the log up to here was in the main file before the pin; null when some of it was not, or nobody knows. */
@@ -118,6 +120,7 @@ function pin(
     descriptor: at.descriptor,
     pageSize: Number(pragma(connection, 'page_size')),
     pages: Number(pragma(connection, 'page_count')),
+    schemaVersion: Number(pragma(connection, 'user_version')),
     journalMode,
     checkpoint,
     merged: isComplete(checkpoint) ? { salts, frame: checkpoint.mergedFrames } : null,

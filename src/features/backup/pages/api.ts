@@ -20,6 +20,7 @@ import type {
   Session,
   SignOutAnswer,
   Status,
+  StopAnswer,
   TargetReport,
 } from '../../../http/contract.ts';
 
@@ -71,7 +72,7 @@ export const api = {
   signOut: () => send<SignOutAnswer>('POST', 'logout'),
   saveConfig: (change: ConfigChange) => send<Config>('POST', 'config', change),
   backupNow: () => send<{ runId: string } | BackupResult>('POST', 'now?wait=false'),
-  stopRun: () => send<unknown>('POST', 'api/runs/stop'),
+  stopRun: () => send<StopAnswer>('POST', 'api/runs/stop'),
   remove: (filename: string, target?: Target) =>
     send<{ deleted: string }>(
       'DELETE',

@@ -66,8 +66,10 @@ class Dashboard {
 
   #stream: EventSource | null = null;
   #runsWanted = runsUsual;
+  #statusesTold = 0;
   #activityAt = 0;
   #heardAt = 0;
+  #connectedAt = 0;
   #retryAt = 0;
   #tries = 0;
   #refresh: ReturnType<typeof setTimeout> | undefined;
@@ -112,7 +114,13 @@ class Dashboard {
   }
 
   async stopRun(): Promise<void> {
-    await this.#try('The run was not stopped', () => api.stopRun());
+    const answer = await this.#try('The run was not stopped', () => api.stopRun());
+    if (answer?.stopped === false)
+      toasts.show({
+        tone: 'plain',
+        title: 'Nothing was stopped',
+        lines: ['It has just ended, or it belongs to another program: stop it there.'],
+      });
   }
 
   async turnOn(): Promise<void> {
@@ -233,13 +241,18 @@ class Dashboard {
     void this.#fetchActivity();
   }
 
-  /** Makes sure that a run is among those that are known, as far back as the server tells. */
-  async findRun(id: string): Promise<void> {
-    if (this.runs.some((run) => run.id === id)) return;
+  /** Makes sure that a run is among those that are known, as far back as the server tells; says so when it is not. */
+  async findRun(id: string): Promise<boolean> {
+    const isKnown = () => this.runs.some((run) => run.id === id);
+    if (isKnown()) return true;
     this.#runsWanted = runsMost;
     await this.#try('The run was not found', async () => {
       this.runs = await api.runs(runsMost);
     });
+    if (isKnown()) return true;
+    this.#runsWanted = runsUsual;
+    toasts.show({ tone: 'plain', title: 'That run is further back than the run log goes', lines: [] });
+    return false;
   }
 
   /** Fetches everything again, soon, once for all who ask meanwhile. */
@@ -279,6 +292,7 @@ class Dashboard {
   #connect(): void {
     this.#retryAt = 0;
     this.retryInMs = 0;
+    this.#connectedAt = performance.now();
     const stream = new EventSource(address('api/events'));
     this.#stream = stream;
     const on = <Data>(type: string, use: (data: Data) => void) =>
@@ -294,7 +308,10 @@ class Dashboard {
       this.#heard();
       void this.#fetchAll();
     });
-    on<Status>('status', (status) => this.#setStatus(status));
+    on<Status>('status', (status) => {
+      this.#statusesTold++;
+      this.#setStatus(status);
+    });
     on<RunProgress>('progress', (run) => this.#setRun(run));
     on<Run>('run', (run) => this.#endRun(run));
     on('backups', () => this.#gather());
@@ -322,14 +339,13 @@ class Dashboard {
       clock.now -= now - this.#heardAt;
       this.alert = 'No contact with the server';
     }
-    if (isSilent && this.#stream !== null && now - this.#heardAt > 2 * silenceMs) {
+    if (isSilent && this.#stream !== null && now - Math.max(this.#heardAt, this.#connectedAt) > 2 * silenceMs) {
       // A stream that is open but says nothing (a proxy that holds it back, a sleeping laptop) is opened anew.
       this.#stream.close();
       this.#stream = null;
       this.#retryAt = now;
     }
-    if (this.contact === 'live' && !document.hidden && now - this.#activityAt > activityAgeMs)
-      void this.#fetchActivity();
+    if (this.contact === 'live' && !document.hidden && now - this.#activityAt > activityAgeMs) void this.#fetchAll();
     this.retryInMs = this.#retryAt === 0 ? 0 : Math.max(0, this.#retryAt - now);
     if (this.#stream === null && now >= this.#retryAt) this.#connect();
   }
@@ -358,16 +374,14 @@ class Dashboard {
 
   async #fetchAll(): Promise<void> {
     try {
-      const [status, backups, runs] = await Promise.all([
-        api.status(),
-        api.backups(),
-        api.runs(this.#runsWanted),
-        this.#fetchActivity(),
-      ]);
+      void this.#fetchActivity();
+      const told = this.#statusesTold;
+      const [status, backups, runs] = await Promise.all([api.status(), api.backups(), api.runs(this.#runsWanted)]);
       this.backups = backups;
       this.runs = runs;
       for (const run of runs) this.#seenRuns.add(run.id);
-      this.#setStatus(status);
+      // The stream may have told a newer one meanwhile.
+      if (told === this.#statusesTold || this.status === null) this.#setStatus(status);
       this.contact = 'live';
       this.#heardAt = performance.now();
     } catch (error) {
@@ -472,11 +486,10 @@ class Dashboard {
     const took = duration(Date.parse(run.endedAt) - Date.parse(run.startedAt));
     const amount = run.sizeBytes === null ? '' : `${size(run.sizeBytes)} `;
     const verified = isDone(run, 'verify') ? ' · verified' : '';
-    const uploaded = isDone(run, 'upload') ? ' · Local and S3' : '';
     toasts.show({
       tone: 'good',
       title: 'Backup Successful',
-      lines: [`${amount}in ${took}${verified}${uploaded}`],
+      lines: [`${amount}in ${took}${verified}`],
       ...(run.backup === null ? {} : { code: run.backup }),
     });
     this.announcement = 'Backup successful';

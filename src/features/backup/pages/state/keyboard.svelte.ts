@@ -48,6 +48,8 @@ class Keyboard {
     if (!this.isOn || event.defaultPrevented || event.isComposing) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { key, target } = event;
+    // A key that is held down walks through the rows, and does nothing else again and again.
+    if (event.repeat && !/^[jk]$/i.test(key)) return;
     // Signs like ? need Shift on some keyboards; letters never do.
     if (event.shiftKey && key.toLowerCase() !== key.toUpperCase()) return;
     if (target instanceof Element && target.closest('input, textarea, select')) return;
