@@ -76,5 +76,6 @@ function openSchema(path: string): DatabaseSync {
   const columns = database.prepare('PRAGMA table_info(runs)').all();
   // Null in rows from before there was this column: they count for every folder.
   if (!columns.some((column) => column['name'] === 'folder')) database.exec('ALTER TABLE runs ADD COLUMN folder TEXT');
+  if (!columns.some((column) => column['name'] === 'drill')) database.exec('ALTER TABLE runs ADD COLUMN drill TEXT');
   return database;
 }
