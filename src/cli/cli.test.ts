@@ -190,6 +190,20 @@ test('a dry run tells why each stays or goes, here or at S3', async () => {
   expect((await cli('prune --target gcs')).code).toBe(2);
 });
 
+test('a drill tells what it proved and how long it took, and exits 4 when an assertion does not hold', async () => {
+  const good = await cli('drill');
+  expect([good.code, good.calls]).toEqual([0, ['drill each', 'close']]);
+  expect(good.stdout).toBe(`local: ${secondBackup} was restored and proven in 3.2 s, 2 assertions held.\n`);
+  const key = join(folder, 'drill-key.txt');
+  writeFileSync(key, 'AGE-SECRET-KEY-1TEST');
+  expect((await cli(`drill --from s3 --identity ${key}`)).calls).toContain('drill s3 with AGE-SECRET-KEY-1TEST');
+  const service = createFakeService();
+  service.behaviour.runError = { code: 'DRILL_FAILED', message: 'SELECT 0: row 1 begins with "0"', hint: 'Look.' };
+  const { code, stdout } = await cli('drill', { service });
+  expect([code, stdout]).toEqual([4, `local: FAILED, ${secondBackup}: SELECT 0: row 1 begins with "0"\nLook.\n`]);
+  expect(JSON.parse((await cli('drill --json', { service })).stdout)).toMatchObject({ ok: false });
+});
+
 test('an interrupt stops the run and exits 130', async () => {
   const service = createFakeService();
   service.behaviour.until = new Promise(() => {});

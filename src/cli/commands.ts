@@ -9,7 +9,16 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
-import type { BackupItem, PruneResult, RestorePlan, RestoreResult, Status, TargetName } from '../service/model.ts';
+import type { TargetFreshness } from '../service/freshness.ts';
+import type {
+  BackupItem,
+  PruneResult,
+  RestorePlan,
+  RestoreResult,
+  Status,
+  TargetDrill,
+  TargetName,
+} from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { targetText } from './target-report.ts';
 import { backupTable, createOutput, durationText, type Output, type Sink, sizeText, table } from './output.ts';
@@ -90,6 +99,7 @@ function exitCodeOf(code: ErrorCode): number {
     case 'NO_BACKUP':
     case 'NOTHING_TO_UNDO':
       return exitCodes.noBackup;
+    case 'DRILL_FAILED':
     case 'VERIFY_FAILED':
     case 'BAD_BACKUP':
     case 'DB_DAMAGED':
@@ -208,6 +218,10 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('test-target [name]', 'try at s3 (or local) all that backups need, and remove the traces').action(
     (name: string | undefined) => run((session) => testTarget(session, name), places()),
   );
+  command('drill', 'restore the newest backup of each target to a hidden place, judge it and remove it')
+    .addOption(target('--from <target>', 'only this one: local, or s3; left out: each that is on'))
+    .option(...identity)
+    .action((options: DrillOptions) => run((session) => drill(session, options), places()));
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
     run(showStatus, places()),
   );
@@ -345,6 +359,20 @@ async function testTarget({ service, output, signal }: Session, wanted = 's3'): 
   return report.ok ? exitCodes.done : exitCodes.failed;
 }
 
+interface DrillOptions {
+  readonly from?: TargetName;
+  readonly identity?: string;
+}
+
+async function drill({ service, output }: Session, options: DrillOptions): Promise<number> {
+  const { from } = options;
+  const identity = readIdentity(options.identity);
+  const report = await service.drill({ target: from, identity, trigger: 'cli', onProgress: output.progress.show });
+  output.answer(report, report.drills.map(drillText).join('\n'));
+  const error = report.drills.find(({ result }) => result === 'failed' || result === 'stopped')?.error;
+  return error ? exitCodeOf(error.code) : exitCodes.done;
+}
+
 const showStatus: Work = async ({ service, output, now }) => {
   const status = await service.getStatus();
   output.answer(status, statusText(status, now()));
@@ -448,6 +476,29 @@ function pruneText({ kept, removed, dryRun }: PruneResult): string {
   return [...stays, ...goes, `${kept.length} kept, ${removed.length} ${dryRun ? 'to remove' : 'removed'}`].join('\n');
 }
 
+function drillText({ target, result, backup, ms, assertions, error }: TargetDrill): string {
+  const seconds = `${(ms / 1_000).toFixed(1)} s`;
+  const held = assertions === 0 ? '' : `, ${assertions} assertion${assertions === 1 ? '' : 's'} held`;
+  switch (result) {
+    case 'proven':
+      return `${target}: ${backup} was restored and proven in ${seconds}${held}.`;
+    case 'sealed':
+      return `${target}: ${backup} is what was stored. Its content was not opened: name the private key with --identity.`;
+    case 'stopped':
+      return `${target}: stopped.`;
+    case 'failed':
+      return `${target}: FAILED${backup === null ? '' : `, ${backup}`}: ${error?.message ?? 'no reason was given'}\n${error?.hint ?? ''}`;
+  }
+}
+
+function provenText({ target, proven, drill }: TargetFreshness, now: Date): string {
+  const at = (moment: Date) => `${durationText(now.getTime() - moment.getTime())} ago`;
+  const last = proven === null ? 'never' : `${at(proven.at)}, ${(proven.ms / 1_000).toFixed(1)} s`;
+  const failed = drill?.result === 'failed' ? `; the drill ${at(drill.at)} FAILED` : '';
+  const sealed = drill?.result === 'sealed' ? `; ${at(drill.at)} all but the content, for want of the key` : '';
+  return `${last}${failed}${sealed} (${target})`;
+}
+
 function statusText(status: Status, now: Date): string {
   const { lastGood, schedule, local, s3 } = status;
   const rows = [
@@ -461,6 +512,7 @@ function statusText(status: Status, now: Date): string {
       'last good',
       lastGood ? `${lastGood.filename}, ${durationText(now.getTime() - lastGood.createdAt.getTime())} ago` : 'none',
     ],
+    ['proven', status.freshness.targets.map((target) => provenText(target, now)).join('; ')],
     ['schedule', schedule.enabled ? (schedule.cron ?? `every ${schedule.intervalMinutes} minutes`) : 'off'],
     ['local', `${local.path}, ${local.count} backups, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`],
     ['s3', s3.enabled ? s3Text(s3, now) : 'off'],

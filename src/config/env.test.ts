@@ -33,6 +33,8 @@ test('without any variable the documented defaults hold', () => {
       verify: 'quick',
       skipUnchanged: true,
       maxAgeMinutes: null,
+      drillEnabled: true,
+      drillSql: null,
       webhookUrl: null,
       heartbeatUrl: null,
       s3Enabled: false,

@@ -59,6 +59,9 @@ const schema = z.object({
       error: 'at least 16 characters without spaces, such as openssl rand -hex 32 makes',
     })
     .optional(),
+  /** Once a day. */
+  BACKUP_DRILL_ENABLED: flag('true'),
+  BACKUP_DRILL_SQL: z.string().min(1).optional(),
   BACKUP_WEBHOOK_URL: receiver.optional(),
   BACKUP_HEARTBEAT_URL: receiver.optional(),
   BACKUP_S3_ENABLED: flag('false'),
@@ -137,6 +140,9 @@ export interface Environment {
     readonly verify: 'quick' | 'full';
     readonly skipUnchanged: boolean;
     readonly maxAgeMinutes: number | null;
+    readonly drillEnabled: boolean;
+    /** One statement, or the path of a file with several. */
+    readonly drillSql: string | null;
     readonly webhookUrl: string | null;
     readonly heartbeatUrl: string | null;
     readonly s3Enabled: boolean;
@@ -224,6 +230,8 @@ function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, st
       verify: values.BACKUP_VERIFY,
       skipUnchanged: values.BACKUP_SKIP_UNCHANGED,
       maxAgeMinutes: values.BACKUP_MAX_AGE_MINUTES ?? null,
+      drillEnabled: values.BACKUP_DRILL_ENABLED,
+      drillSql: values.BACKUP_DRILL_SQL ?? null,
       webhookUrl: values.BACKUP_WEBHOOK_URL ?? null,
       heartbeatUrl: values.BACKUP_HEARTBEAT_URL ?? null,
       s3Enabled: values.BACKUP_S3_ENABLED,

@@ -19,6 +19,7 @@ export const errorCodes = [
   'DB_EMPTY',
   'DB_MISSING',
   'DISK_FULL',
+  'DRILL_FAILED',
   'FOLDER_MISSING',
   'FORBIDDEN',
   'GONE',

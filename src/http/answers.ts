@@ -22,6 +22,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   DB_EMPTY: 409,
   DB_MISSING: 503,
   DISK_FULL: 507,
+  DRILL_FAILED: 500,
   FOLDER_MISSING: 500,
   FORBIDDEN: 403,
   GONE: 404,

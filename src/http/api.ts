@@ -10,7 +10,7 @@
 import { basename } from 'node:path';
 import { Elysia } from 'elysia';
 import type { z } from 'zod';
-import { BackupError } from '../engine/errors.ts';
+import { BackupError, publicError } from '../engine/errors.ts';
 import { isFailing } from '../service/freshness.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
@@ -27,6 +27,8 @@ import {
   type Config,
   configChange,
   type DeleteAnswer,
+  type DrillReport,
+  drillBody,
   type DismissAnswer,
   deleteQuery,
   type Health,
@@ -441,6 +443,20 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
         const name = targetName.safeParse(params.name);
         if (!name.success) throw new BadInput('BAD_REQUEST', { target: 'must be local or s3' });
         return long(async () => json<TargetReport>(serialize(await service.testTarget(name.data))), request);
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/drill',
+      action: 'verify',
+      async handle({ request, user }) {
+        const target = (await readBody(request, drillBody))?.target;
+        return long(async () => {
+          const report = serialize(await service.drill({ target, user }));
+          backupsChanged();
+          const drills = report.drills.map((drill) => ({ ...drill, error: drill.error && publicError(drill.error) }));
+          return json<DrillReport>({ ...report, drills });
+        }, request);
       },
     },
     {

@@ -15,7 +15,12 @@ export const errorAnswer = z.object({
 });
 
 const trigger = z.enum(['start', 'schedule', 'manual', 'cli', 'safety']);
-const runKind = z.enum(['backup', 'verify', 'restore', 'undo', 'upload']);
+const runKind = z.enum(['backup', 'verify', 'restore', 'undo', 'upload', 'drill']);
+const drilled = z.object({
+  target: z.enum(['local', 's3']),
+  proof: z.enum(['restored', 'sealed']).nullable(),
+  assertions: z.number(),
+});
 const step = z.object({
   name: z.enum([
     'checkpoint',
@@ -60,6 +65,8 @@ export const run = z.object({
   sizeBytes: z.number().nullable(),
   steps: z.array(step),
   error: errorBody.nullable(),
+  /** Of a drill alone. `sealed`: the digest is right, and there was no key to open the content. */
+  drill: drilled.optional(),
 });
 
 const method = z.enum(['quick', 'full']);
@@ -138,6 +145,10 @@ const freshness = z.object({
       goodAt: time.nullable(),
       verifiedAt: time.nullable(),
       storedAt: time.nullable(),
+      /** The last restore that a drill proved there; null when none did. */
+      proven: z.object({ at: time, ms: z.number(), backup: z.string() }).nullable(),
+      /** How the last drill there ended. */
+      drill: z.object({ at: time, result: z.enum(['proven', 'sealed', 'failed']) }).nullable(),
     }),
   ),
 });
@@ -312,6 +323,24 @@ export const prunePlan = z.object({
   dryRun: z.boolean(),
 });
 
+/** `POST /api/drill`: the newest backup of one target or of each is restored to a hidden place, judged and removed. */
+export const drillBody = z.strictObject({ target: z.enum(['local', 's3']).optional() }).optional();
+/** A drill that fails is an answer, not an error. */
+export const drillReport = z.object({
+  ok: z.boolean(),
+  drills: z.array(
+    z.object({
+      target: z.enum(['local', 's3']),
+      result: z.enum(['proven', 'sealed', 'failed', 'stopped']),
+      backup: z.string().nullable(),
+      sizeBytes: z.number().nullable(),
+      ms: z.number(),
+      assertions: z.number(),
+      error: errorBody.nullable(),
+    }),
+  ),
+});
+
 /** `POST /api/targets/:name/test`. A target that fails its test is an answer, not an error. */
 export const targetReport = z.object({
   target: z.enum(['local', 's3']),
@@ -403,5 +432,6 @@ export type DismissAnswer = z.infer<typeof dismissAnswer>;
 export type StopAnswer = z.infer<typeof stopAnswer>;
 export type Session = z.infer<typeof session>;
 export type SignOutAnswer = z.infer<typeof signOutAnswer>;
+export type DrillReport = z.infer<typeof drillReport>;
 export type TargetReport = z.infer<typeof targetReport>;
 export type Health = z.infer<typeof health>;

@@ -10,7 +10,7 @@ import { protectionStates } from '../service/freshness.ts';
 import type { RunKind, Status } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 
-const runKinds = ['backup', 'verify', 'restore', 'undo'] as const satisfies readonly RunKind[];
+const runKinds = ['backup', 'verify', 'restore', 'undo', 'drill'] as const satisfies readonly RunKind[];
 
 export interface Metrics {
   readonly contentType: string;
@@ -52,6 +52,9 @@ export async function renderMetrics(
     good: gauge('good_age_seconds', 'Since the newest good backup was known to be the whole truth.', 'target'),
     verified: gauge('verified_age_seconds', 'Since a backup that is there passed a check last.', 'target'),
     stored: gauge('stored_age_seconds', 'Since a backup was stored there last.', 'target'),
+    proven: gauge('proven_restore_age_seconds', 'Since a drill proved a restore from there last.', 'target'),
+    drillSeconds: gauge('proven_restore_seconds', 'How long that restore took.', 'target'),
+    drillFailing: gauge('drill_failing', 'Whether the last drill there failed.', 'target'),
   };
   addAges(ages, status);
 
@@ -72,16 +75,23 @@ export async function renderMetrics(
 
 /** By the server's own clock, so that no other one has to be right. A moment of the future has no age yet. */
 function addAges(
-  ages: Readonly<Record<'changed' | 'good' | 'verified' | 'stored', Gauge<string>>>,
+  ages: Readonly<
+    Record<'changed' | 'good' | 'verified' | 'stored' | 'proven' | 'drillSeconds' | 'drillFailing', Gauge<string>>
+  >,
   { serverTime, freshness }: Status,
 ): void {
   const since = (moment: Date) => Math.max(0, (serverTime.getTime() - moment.getTime()) / 1_000);
   if (freshness.changedAt) ages.changed.set(since(freshness.changedAt));
   // Without labels it begins at 0.
   else ages.changed.remove();
-  for (const { target, goodAt, verifiedAt, storedAt } of freshness.targets) {
+  for (const { target, goodAt, verifiedAt, storedAt, proven, drill } of freshness.targets) {
     if (goodAt) ages.good.set({ target }, since(goodAt));
     if (verifiedAt) ages.verified.set({ target }, since(verifiedAt));
     if (storedAt) ages.stored.set({ target }, since(storedAt));
+    if (proven) {
+      ages.proven.set({ target }, since(proven.at));
+      ages.drillSeconds.set({ target }, proven.ms / 1_000);
+    }
+    if (drill) ages.drillFailing.set({ target }, drill.result === 'failed' ? 1 : 0);
   }
 }

@@ -89,6 +89,11 @@ const described: Readonly<Record<string, Described>> = {
   'GET /api/runs': { summary: 'Runs, newest first', query: contract.runsQuery, answers: { 200: contract.runsAnswer } },
   'POST /api/runs/stop': { summary: 'Stop the run that is going', answers: { 200: contract.stopAnswer } },
   'POST /api/targets/:name/test': { summary: 'Test a target', answers: { 200: contract.targetReport } },
+  'POST /api/drill': {
+    summary: 'Rehearse a restore from one target, or from each',
+    body: contract.drillBody,
+    answers: { 200: contract.drillReport },
+  },
   'GET /api/config': { summary: 'The settings', answers: { 200: contract.config } },
   'GET /api/prune': {
     summary: 'What retention would remove, and why',

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { BackupError } from '../engine/errors.ts';
 import type { JobEvent } from '../engine/jobs/protocol.ts';
-import type { Run, RunKind, RunProgress, RunResult, Step, StepName, Trigger } from './model.ts';
+import type { Drill, Run, RunKind, RunProgress, RunResult, Step, StepName, Trigger } from './model.ts';
 
 export interface RunOptions {
   readonly kind: RunKind;
@@ -77,6 +77,7 @@ export class ActiveRun {
     backup?: string | null;
     sizeBytes?: number | null;
     error?: BackupError | null;
+    drill?: Drill;
   }): Run {
     this.hasEnded = true;
     this.#finishStep(outcome.result === 'success' ? 'done' : 'failed');
@@ -89,6 +90,7 @@ export class ActiveRun {
       sizeBytes: outcome.sizeBytes ?? null,
       steps: steps.filter((step) => step.state !== 'waiting'),
       error: outcome.error?.toJSON() ?? null,
+      ...(outcome.drill && { drill: outcome.drill }),
     };
   }
 

@@ -19,6 +19,7 @@ import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
+import { type DrillAsked, Drills } from './drills.ts';
 import type { FetchOptions } from './downloads.ts';
 import { formatSize, type Log } from './log.ts';
 import type {
@@ -27,6 +28,7 @@ import type {
   BackupConfig,
   BackupItem,
   BackupResult,
+  DrillReport,
   PruneResult,
   RestorePlan,
   RestoreResult,
@@ -68,6 +70,12 @@ export interface BackupServiceOptions {
   readonly cron?: string | null;
   readonly skipUnchanged?: boolean;
   readonly s3?: S3Target | null;
+  /** Rehearsals of a restore: by hand alone and without assertions, if not given. */
+  readonly drills?: {
+    readonly scheduled: boolean;
+    /** One SQL statement, or the path of a file with several. */
+    readonly sql: string | null;
+  };
   /** Who is told when something changes; nobody, if not given. */
   readonly voices?: VoicesOptions;
   readonly log: Log;
@@ -106,6 +114,7 @@ export class BackupService implements BackupServicePort {
   readonly #neighbours: Neighbours;
   readonly #backups: Backups;
   readonly #restores: Restores;
+  readonly #drills: Drills;
   readonly #scheduler: Scheduler;
   readonly #scheduleHistory: ScheduleHistory;
   /** Backups of which the first upload is under way, or the very next thing. */
@@ -155,6 +164,17 @@ export class BackupService implements BackupServicePort {
       lockWaitMs: this.#waits.lockMs,
       job: (request, jobOptions) => this.#job<'restore'>(request, jobOptions),
     });
+    this.#drills = new Drills({
+      ...{ backups: this.#backups, runs: this.#runs, history, now: this.#now, log: options.log },
+      folder: this.#paths.backups,
+      isScheduled: options.drills?.scheduled ?? false,
+      assertions: options.drills?.sql ?? null,
+      s3: () => (options.s3 ? { prefix: this.#settings.current.s3Path, s3: options.s3 } : null),
+      isS3Enabled: () => this.#settings.current.s3Enabled,
+      lockWaitMs: this.#waits.lockMs,
+      job: (request, jobOptions) => this.#job<'drill'>(request, jobOptions),
+      onJudged: (backup, complaint) => this.#recordVerification(backup, 'full', complaint),
+    });
     this.#scheduler = new Scheduler({
       schedule: () => this.#schedule(),
       now: this.#now,
@@ -164,6 +184,7 @@ export class BackupService implements BackupServicePort {
       // A verdict turns with time alone; who watches hears of it at every wake.
       onWake: () => {
         this.#scheduleHistory.goesOn();
+        this.#drills.wake();
         this.#emit({ type: 'status' });
       },
     });
@@ -201,7 +222,7 @@ export class BackupService implements BackupServicePort {
     try {
       this.#scheduler.end();
       this.#scheduleHistory.end();
-      await Promise.all([this.stopRun(), this.#offsiteMade?.stop()]);
+      await Promise.all([this.stopRun(), this.#drills.stop(), this.#offsiteMade?.stop()]);
       await this.#runs.idle();
     } finally {
       await this.#voices.stop();
@@ -308,6 +329,10 @@ export class BackupService implements BackupServicePort {
       lastRun: newest({ except: 'upload' }),
       lastBackupRun: newest({ kind: 'backup' }),
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
+      drills: (target) => ({
+        last: this.#history.lastDrill(target),
+        proven: this.#history.lastDrill(target, 'restored'),
+      }),
       shownRestore: this.#restores.shownRestore(lastRestore),
       vanished: this.#vanished(here),
       isUploading: (name) => this.#isUploading(name),
@@ -340,9 +365,7 @@ export class BackupService implements BackupServicePort {
     });
   }
 
-  getRuns(
-    options: Pick<RunFilter, 'kind' | 'result'> & { readonly limit?: number } = {},
-  ): readonly Run[] {
+  getRuns(options: Pick<RunFilter, 'kind' | 'result'> & { readonly limit?: number } = {}): readonly Run[] {
     return this.#history.list({ ...options, limit: options.limit ?? 200 });
   }
 
@@ -539,6 +562,10 @@ export class BackupService implements BackupServicePort {
     return { ...report, place: named(report.place), findings };
   }
 
+  async drill(options: DrillAsked = {}): Promise<DrillReport> {
+    return await this.#drills.run(options);
+  }
+
   async stopRun(): Promise<boolean> {
     const run = this.#runs.shown;
     if (!run?.mayStop) return false;
@@ -692,6 +719,7 @@ export class BackupService implements BackupServicePort {
       ? `Schedule: ${this.#options.cron}`
       : `Interval: ${this.#settings.current.intervalMinutes} minutes`;
     this.#options.log('info', `Auto-backup started. ${rhythm}`);
+    this.#drills.begin();
     this.#scheduler.begin(options);
     this.#noteSchedule(options.runAtOnce ? this.#now() : null);
   }

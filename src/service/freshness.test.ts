@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { assessFreshness, type FreshnessFacts, isFailing, protectionState } from './freshness.ts';
-import type { BackupItem, Placement, Run, VerdictCode } from './model.ts';
+import type { BackupItem, Drill, Placement, Run, VerdictCode } from './model.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
 const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
@@ -30,7 +30,9 @@ const good: FreshnessFacts = {
   items: [item(5), item(15)],
   lastUnchangedRun: null,
   s3Enabled: false,
+  drills: () => ({ last: null, proven: null }),
 };
+const undrilled = { proven: null, drill: null };
 
 test('each verdict, with a good backup of each age, has one of four states', () => {
   const states = (verdict: VerdictCode) =>
@@ -68,8 +70,8 @@ test('each place has its own newest good, verified and stored backup', () => {
     item(25, { placements: [stored('s3', 20)] }),
   ];
   expect(assessFreshness({ ...good, items, s3Enabled: true }).targets).toEqual([
-    { target: 'local', goodAt: minutesAgo(15), verifiedAt: minutesAgo(4), storedAt: minutesAgo(5) },
-    { target: 's3', goodAt: minutesAgo(25), verifiedAt: minutesAgo(25), storedAt: minutesAgo(20) },
+    { target: 'local', goodAt: minutesAgo(15), verifiedAt: minutesAgo(4), storedAt: minutesAgo(5), ...undrilled },
+    { target: 's3', goodAt: minutesAgo(25), verifiedAt: minutesAgo(25), storedAt: minutesAgo(20), ...undrilled },
   ]);
 });
 
@@ -87,11 +89,37 @@ test('an unchanged database renews the places that hold its newest backup, and n
   expect(targets.map(({ goodAt }) => goodAt)).toEqual([minutesAgo(5), minutesAgo(25)]);
 });
 
+test('a failed drill does not take away what an earlier one proved', () => {
+  const run = (minutes: number, proof: Drill['proof']): Run => ({
+    ...{
+      id: '1',
+      kind: 'drill',
+      trigger: 'schedule',
+      user: null,
+      plannedAt: null,
+      sizeBytes: 1,
+      steps: [],
+      error: null,
+    },
+    ...{ startedAt: minutesAgo(minutes + 1), endedAt: minutesAgo(minutes), result: proof ? 'success' : 'failed' },
+    ...{ backup: 'backup-2024-01-15T10-30-00-000Z.sqlite', drill: { target: 'local', proof, assertions: 0 } },
+  });
+  const told = (last: Run, proven: Run | null) =>
+    assessFreshness({ ...good, drills: () => ({ last, proven }) }).targets[0];
+  const proven = { at: minutesAgo(60), ms: 60_000, backup: 'backup-2024-01-15T10-30-00-000Z.sqlite' };
+  expect(told(run(60, 'restored'), run(60, 'restored'))).toMatchObject({ proven, drill: { result: 'proven' } });
+  expect(told(run(9, null), run(60, 'restored'))).toMatchObject({
+    proven,
+    drill: { at: minutesAgo(9), result: 'failed' },
+  });
+  expect(told(run(9, 'sealed'), null)).toMatchObject({ proven: null, drill: { result: 'sealed' } });
+});
+
 test('with nothing anywhere there is nothing to tell', () => {
   expect(assessFreshness({ ...good, verdict: 'none', goodAt: null, changedAt: null, items: [] })).toEqual({
     state: 'unprotected',
     cause: 'none',
     changedAt: null,
-    targets: [{ target: 'local', goodAt: null, verifiedAt: null, storedAt: null }],
+    targets: [{ target: 'local', goodAt: null, verifiedAt: null, storedAt: null, ...undrilled }],
   });
 });

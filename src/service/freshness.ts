@@ -29,6 +29,10 @@ export interface TargetFreshness {
   readonly verifiedAt: Date | null;
   /** When one was stored there last. */
   readonly storedAt: Date | null;
+  /** The last restore that a drill proved there, and how long it took. */
+  readonly proven: { readonly at: Date; readonly ms: number; readonly backup: string } | null;
+  /** How the last drill there ended; `sealed`: all but the content, for want of a key. */
+  readonly drill: { readonly at: Date; readonly result: 'proven' | 'sealed' | 'failed' } | null;
 }
 
 export interface FreshnessFacts {
@@ -43,7 +47,11 @@ export interface FreshnessFacts {
   readonly items: readonly BackupItem[];
   readonly lastUnchangedRun: Run | null;
   readonly s3Enabled: boolean;
+  readonly drills: DrillsOf;
 }
+
+/** The drill runs that matter at one target. */
+export type DrillsOf = (target: TargetName) => { readonly last: Run | null; readonly proven: Run | null };
 
 export function assessFreshness(facts: FreshnessFacts): Freshness {
   const targets: readonly TargetName[] = facts.s3Enabled ? ['local', 's3'] : ['local'];
@@ -74,7 +82,7 @@ function ageOf({ now, goodAt, maxAgeMs }: FreshnessFacts): 'young' | 'old' | 'no
   return Math.abs(now.getTime() - goodAt.getTime()) > maxAgeMs ? 'old' : 'young';
 }
 
-function freshnessAt(target: TargetName, { items, lastUnchangedRun }: FreshnessFacts): TargetFreshness {
+function freshnessAt(target: TargetName, { items, lastUnchangedRun, drills }: FreshnessFacts): TargetFreshness {
   const stored = items.flatMap((item) => {
     const placement = item.placements.find((place) => place.target === target && place.status === 'stored');
     // A foreign file holds what nobody knows, a safety backup what a restore replaced.
@@ -90,6 +98,16 @@ function freshnessAt(target: TargetName, { items, lastUnchangedRun }: FreshnessF
     goodAt: isRenewed ? lastUnchangedRun.endedAt : (good?.createdAt ?? null),
     verifiedAt: latest(checks),
     storedAt: latest(stored.map(({ at }) => at)),
+    ...drilled(drills(target)),
+  };
+}
+
+function drilled({ last, proven }: ReturnType<DrillsOf>): Pick<TargetFreshness, 'proven' | 'drill'> {
+  const result = last?.drill?.proof === 'restored' ? 'proven' : (last?.drill?.proof ?? 'failed');
+  const ms = proven ? proven.endedAt.getTime() - proven.startedAt.getTime() : 0;
+  return {
+    proven: proven && { at: proven.endedAt, ms, backup: proven.backup ?? '' },
+    drill: last && { at: last.endedAt, result },
   };
 }
 

@@ -37,6 +37,7 @@ export function createService(environment: Environment, overrides: ServiceOverri
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
     voices: { webhookUrl: backup.webhookUrl, heartbeatUrl: backup.heartbeatUrl },
+    drills: { scheduled: backup.drillEnabled, sql: backup.drillSql },
     s3:
       s3.bucket === null
         ? null

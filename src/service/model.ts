@@ -9,7 +9,7 @@ import type { Freshness } from './freshness.ts';
 export type { TargetReport } from '../engine/targets/self-test.ts';
 
 export type Trigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
-export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload';
+export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload' | 'drill';
 export type RunResult = 'success' | 'failed' | 'unchanged' | 'stopped';
 export type StepName =
   'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
@@ -48,6 +48,16 @@ export interface Run {
   readonly sizeBytes: number | null;
   readonly steps: readonly Step[];
   readonly error: ErrorBody | null;
+  /** Of a drill alone. */
+  readonly drill?: Drill;
+}
+
+export interface Drill {
+  readonly target: TargetName;
+  /** `sealed`: the digest is right, and there was no key to open the content. Null when the drill failed. */
+  readonly proof: 'restored' | 'sealed' | null;
+  /** How many statements of the owner held. */
+  readonly assertions: number;
 }
 
 /** How many runs of one kind there ever were; numbers never fall. */
@@ -277,6 +287,24 @@ export interface RestoreResult {
   /** The safety backup that was made first; null for a restore to a new file. */
   readonly safetyBackup: string | null;
   readonly report: Run;
+}
+
+/** What became of the drills that were asked for; one that fails is an answer, not an error. */
+export interface DrillReport {
+  /** True when none failed. A sealed copy that could not be opened for want of a key is no failure. */
+  readonly ok: boolean;
+  readonly drills: readonly TargetDrill[];
+}
+
+export interface TargetDrill {
+  readonly target: TargetName;
+  readonly result: 'proven' | 'sealed' | 'failed' | 'stopped';
+  /** Null where there was none. */
+  readonly backup: string | null;
+  readonly sizeBytes: number | null;
+  readonly ms: number;
+  readonly assertions: number;
+  readonly error: ErrorBody | null;
 }
 
 export interface PruneResult {

@@ -4,7 +4,7 @@
  */
 import type { RunMark } from './activity.ts';
 import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
-import type { Run, RunKind, RunResult, RunTotal, Step, Trigger } from './model.ts';
+import type { Drill, Run, RunKind, RunResult, RunTotal, Step, TargetName, Trigger } from './model.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
 const KEPT_DAYS = 90;
@@ -36,8 +36,8 @@ export class RunHistory {
     this.#write(() => {
       this.#database
         .prepare(
-          `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error, folder)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+          `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error, folder, drill)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         )
         .run(
           run.id,
@@ -53,6 +53,7 @@ export class RunHistory {
           JSON.stringify(run.steps),
           run.error && JSON.stringify(run.error),
           this.#folder,
+          run.drill ? JSON.stringify(run.drill) : null,
         );
       const keptMs = run.endedAt.getTime() - KEPT_DAYS * DAY_MS;
       this.#forget(keptMs);
@@ -119,6 +120,18 @@ export class RunHistory {
          ORDER BY rowid DESC LIMIT 1`,
       )
       .get({ $codes: JSON.stringify(codes), $folder: this.#folder });
+    return row ? readRun(row) : null;
+  }
+
+  /** The newest drill of a target that was not stopped, or that proved as much. */
+  lastDrill(target: TargetName, proof?: Drill['proof']): Run | null {
+    const row = this.#database
+      .prepare(
+        `SELECT * FROM runs WHERE kind = 'drill' AND result <> 'stopped' AND (folder IS NULL OR folder = $folder)
+         AND json_extract(drill, '$.target') = $target
+         AND ($proof IS NULL OR json_extract(drill, '$.proof') = $proof) ORDER BY rowid DESC LIMIT 1`,
+      )
+      .get({ $folder: this.#folder, $target: target, $proof: proof ?? null });
     return row ? readRun(row) : null;
   }
 
@@ -258,5 +271,6 @@ function readRun(row: Readonly<Record<string, unknown>>): Run {
     sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']),
     steps: JSON.parse(String(row['steps'])) as Step[],
     error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody),
+    ...(typeof row['drill'] === 'string' && { drill: JSON.parse(row['drill']) as Drill }),
   };
 }

@@ -1,10 +1,12 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
+import type { DrillAsked } from './drills.ts';
 import type {
   Activity,
   ActivityRange,
   BackupConfig,
   BackupItem,
   BackupResult,
+  DrillReport,
   PruneResult,
   RestorePlan,
   RestoreResult,
@@ -102,6 +104,8 @@ export interface BackupServicePort {
   dismissRestore(): boolean;
   /** In the folder, unless told. BAD_REQUEST for S3 where none is configured; it is asked anew. */
   prune(options?: { readonly dryRun?: boolean; readonly target?: TargetName }): Promise<PruneResult>;
+  /** Restores the newest backup of each target to a hidden place, judges and removes it. BAD_REQUEST for S3 without one. */
+  drill(options?: DrillAsked): Promise<DrillReport>;
   /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
   testTarget(name: TargetName, options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;
   /** Asks the running job to end; resolves when it has. */

@@ -84,15 +84,15 @@ function openSchema(path: string): DatabaseSync {
       service TEXT PRIMARY KEY, folder TEXT NOT NULL, pid INTEGER NOT NULL, seen_at INTEGER NOT NULL, run TEXT NOT NULL
     );
   `);
-  const hasFolders = () =>
-    database
-      .prepare('PRAGMA table_info(runs)')
-      .all()
-      .some((column) => column['name'] === 'folder');
-  if (hasFolders()) return database;
+  // Null in rows from before there were these columns; a run without a folder counts for every folder.
+  const missing = () => {
+    const columns = database.prepare('PRAGMA table_info(runs)').all();
+    return ['folder', 'drill'].filter((name) => !columns.some((column) => column['name'] === name));
+  };
+  if (missing().length === 0) return database;
   database.exec('BEGIN IMMEDIATE');
-  // Another process may have been faster. Null in rows from before there was this column: they count for every folder.
-  if (!hasFolders()) database.exec('ALTER TABLE runs ADD COLUMN folder TEXT');
+  // Another process may have been faster.
+  for (const name of missing()) database.exec(`ALTER TABLE runs ADD COLUMN ${name} TEXT`);
   database.exec('COMMIT');
   return database;
 }

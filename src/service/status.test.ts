@@ -51,6 +51,7 @@ function compose(backups: readonly Backup[], s3: Partial<ItemFacts> | null, chan
       lastRun: null,
       lastBackupRun: null,
       lastUnchangedRun: null,
+      drills: () => ({ last: null, proven: null }),
       shownRestore: null,
       vanished: null,
       undo: null,

@@ -2,7 +2,7 @@
 import { isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
-import { assessFreshness } from './freshness.ts';
+import { assessFreshness, type DrillsOf } from './freshness.ts';
 import type { BackupItem, Placement, Run, RunProgress, Settings, Status } from './model.ts';
 import { judge, type VerdictInput } from './verdict.ts';
 
@@ -24,6 +24,7 @@ export interface StatusFacts {
   readonly lastRun: Run | null;
   readonly lastBackupRun: Run | null;
   readonly lastUnchangedRun: Run | null;
+  readonly drills: DrillsOf;
   /** The last one, unless a person has put it away. */
   readonly shownRestore: Run | null;
   /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
@@ -77,6 +78,7 @@ export function composeStatus(facts: StatusFacts): Status {
       items: facts.items,
       lastUnchangedRun: facts.lastUnchangedRun,
       s3Enabled: settings.s3Enabled,
+      drills: facts.drills,
     }),
     database: { ...database, growthBytes: growthOf(own, facts.now) },
     schedule: {

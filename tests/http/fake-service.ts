@@ -294,7 +294,16 @@ export function createFakeService(): FakeService {
           state: protectionState(code, code === 'none' ? 'none' : code === 'too-old' ? 'old' : 'young'),
           cause: code,
           changedAt: new Date(0),
-          targets: [{ target: 'local', goodAt: new Date(0), verifiedAt: new Date(0), storedAt: null }],
+          targets: [
+            {
+              target: 'local',
+              goodAt: new Date(0),
+              verifiedAt: new Date(0),
+              storedAt: null,
+              proven: null,
+              drill: null,
+            },
+          ],
         },
         database: {
           name: 'dev.sqlite',
@@ -463,6 +472,14 @@ export function createFakeService(): FakeService {
         removed: [{ filename: firstBackup, reason: 'older than the 1 kept' }],
         dryRun: options?.dryRun ?? false,
       };
+    },
+    async drill(options) {
+      enter(`drill ${options?.target ?? 'each'}${options?.identity ? ` with ${options.identity}` : ''}`);
+      users.push(options?.user);
+      const error = behaviour.runError ?? null;
+      const result = error ? 'failed' : 'proven';
+      const [target, backup] = [options?.target ?? 'local', secondBackup];
+      return { ok: !error, drills: [{ target, result, backup, sizeBytes: 1_000, ms: 3_200, assertions: 2, error }] };
     },
     async testTarget(name): Promise<TargetReport> {
       enter(`testTarget ${name}`);

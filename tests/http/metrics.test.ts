@@ -101,6 +101,7 @@ test('every query of the Grafana dashboard asks for a metric that is served, and
 test('every label that the dashboard shows is one of its metric', async () => {
   await using shop = openShop(scratch());
   await shop.service.performBackup();
+  await shop.service.drill();
   const { samples } = await scrape(shop.service);
   const { panels } = JSON.parse(dashboard) as {
     panels: { targets: { expr: string; legendFormat: string }[] }[];
@@ -112,4 +113,15 @@ test('every label that the dashboard shows is one of its metric', async () => {
     const unknown = labels.filter((label) => label !== 'instance' && !sample.includes(`${label}="`));
     expect([expr, unknown]).toEqual([expr, []]);
   }
+});
+
+test('a drill is a figure of its place: since when a restore is proven, and how long it took', async () => {
+  await using shop = openShop(scratch());
+  await shop.service.performBackup();
+  expect((await scrape(shop.service)).value('proven_restore_age_seconds{target="local"}')).toBeUndefined();
+  await shop.service.drill();
+  const { value } = await scrape(shop.service);
+  expect(value('proven_restore_age_seconds{target="local"}')).toBeLessThan(60);
+  expect(value('proven_restore_seconds{target="local"}')).toBeGreaterThan(0);
+  expect(value('drill_failing{target="local"}')).toBe(0);
 });

@@ -91,6 +91,18 @@ for (const [name, open] of Object.entries(hosts)) {
       expect((await host.fetch(path)).status).toBe(405);
     });
 
+    test('a drill is made at each place or at one, and one that fails is an answer', async () => {
+      const drill = (body?: string) => ask('/backup/api/drill', contract.drillReport, { method: 'POST', body });
+      expect(await drill()).toMatchObject({ ok: true, drills: [{ result: 'proven', ms: 3_200 }] });
+      await drill('{ "target": "s3" }');
+      expect(service.calls).toEqual(['drill each', 'drill s3']);
+      const hint = 'Look.';
+      service.behaviour.runError = { code: 'DRILL_FAILED', message: 'no file /srv/app/db/dev.sqlite', hint };
+      expect((await drill()).drills[0]?.error?.message).toBe('no file dev.sqlite');
+      const body = '{ "identity": "AGE-SECRET-KEY-1" }';
+      await ask('/backup/api/drill', contract.errorAnswer, { method: 'POST', body }, 422);
+    });
+
     test('POST /now makes a backup without a body, as curl sends it', async () => {
       const result = await ask('/backup/now', contract.backupResult, {
         method: 'POST',

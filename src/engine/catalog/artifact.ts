@@ -4,6 +4,9 @@ const identity = /^backup-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})-(\d{3})Z\.
 
 export const STAGING_FOLDER = '.staging';
 export const LOCK_FILE = '.velist-backup.lock';
+/** Beside the backups: what a drill restored, with an end of its own. */
+export const DRILL_FOLDER = '.drill-';
+export const DRILL_LOCK_FILE = '.velist-drill.lock';
 
 /** `backup-2024-01-15T10-30-00-000Z.sqlite` for that moment. */
 export function nameBackup(at: Date): string {

@@ -12,6 +12,7 @@ import { makeBackup } from '../backup.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import { LOCK_FILE } from '../catalog/artifact.ts';
 import { join } from 'node:path';
+import { drill } from '../drill.ts';
 import { BackupError, errnoCode } from '../errors.ts';
 import { fetchBackup } from '../fetch.ts';
 import { prune } from '../prune.ts';
@@ -73,6 +74,8 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return await listRemoteBackups(request, context);
     case 'fetch':
       return await fetchBackup(request, context);
+    case 'drill':
+      return await drill(request, context);
     case 'change-remote':
       return await changeRemote(request, context);
     case 'remove-remote':

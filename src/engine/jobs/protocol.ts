@@ -188,6 +188,33 @@ export interface Fetched {
   readonly manifest: Manifest;
 }
 
+export interface DrillRequest {
+  readonly kind: 'drill';
+  readonly name: string;
+  readonly from:
+    | { readonly target: 'local'; readonly path: string; readonly sizeBytes: number; readonly sha256: string }
+    | {
+        readonly target: 's3';
+        readonly prefix: string;
+        readonly s3: S3Access;
+        /** Private keys; without one a sealed artifact is proven as far as that goes. */
+        readonly identities: readonly string[];
+      };
+  /** Hidden folder beside the backups for what is restored; must not exist, and is removed at the end. */
+  readonly staging: string;
+  /** SQL statements that must hold on what was restored; null for none. */
+  readonly assertions: string | null;
+  readonly lockWaitMs: number;
+}
+
+export interface Drilled {
+  /** `sealed`: digest and first bytes are right, and there was no key to open the content. */
+  readonly proof: 'restored' | 'sealed';
+  readonly sizeBytes: number;
+  /** How many statements of the owner held. */
+  readonly assertions: number;
+}
+
 export interface TestTargetRequest {
   readonly kind: 'test-target';
   readonly target: TargetToTest;
@@ -208,6 +235,7 @@ export interface JobMap {
   upload: { request: UploadRequest; result: Uploaded };
   'list-remote': { request: ListRemoteRequest; result: RemoteListing };
   fetch: { request: FetchRequest; result: Fetched };
+  drill: { request: DrillRequest; result: Drilled };
   'change-remote': { request: ChangeRemoteRequest; result: null };
   'prune-remote': {
     request: PruneRemoteRequest;

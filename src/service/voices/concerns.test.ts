@@ -56,7 +56,7 @@ test('S3 is a concern when uploads fail and what is there is too old, not at the
   const offsite = (goodAt: Date | null, change: Partial<Status['s3']> = {}) =>
     concernsOf({
       status: status(
-        { targets: [{ target: 's3', goodAt, verifiedAt: null, storedAt: null }] },
+        { targets: [{ target: 's3', goodAt, verifiedAt: null, storedAt: null, proven: null, drill: null }] },
         { s3: { ...plain.s3, enabled: true, waiting: 2, error: refused, ...change } },
       ),
     });

@@ -436,6 +436,7 @@ const runIcons: Record<Run['kind'], Icon> = {
   upload: 'cloud',
   restore: 'restore',
   undo: 'restore',
+  drill: 'badge-check',
 };
 
 function runningWords(known: Known): Words {
@@ -468,6 +469,14 @@ function runningWords(known: Known): Words {
         count: percent,
         say: [`${started} The file is opened read-only and checked. `, ...named(run, now, zone)],
         actions: ['stop'],
+      };
+    case 'drill':
+      return {
+        ...base,
+        headline: 'Rehearsing a restore…',
+        count: percent,
+        say: [`${started} Into a hidden place beside the backups. `, ...named(run, now, zone)],
+        actions: ['stop', 'backup'],
       };
     case 'upload':
       return {

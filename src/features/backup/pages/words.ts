@@ -18,6 +18,7 @@ export const kindWords: Record<Run['kind'], string> = {
   restore: 'Restore',
   undo: 'Undo restore',
   upload: 'Upload',
+  drill: 'Drill',
 };
 
 export const stepWords: Record<Step['name'], string> = {

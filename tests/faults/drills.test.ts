@@ -1,0 +1,191 @@
+/** Drills: what they prove, what they find, and that they leave nothing behind. */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BackupService } from '../../src/service/backup-service.ts';
+import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
+import { startS3Server } from '../support/s3-server.ts';
+import { openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
+import { digestOf } from '../support/objects.ts';
+
+const BUCKET = 'my-backups';
+const newFolder = scratchFolders();
+let server: Awaited<ReturnType<typeof startS3Server>>;
+
+beforeAll(async () => {
+  server = await startS3Server();
+  await server.createBucket(BUCKET);
+});
+afterAll(() => server.close());
+
+const hidden = (shop: Shop) => readdirSync(shop.backups).filter((name) => name.startsWith('.drill-'));
+const local = async (service: BackupService) =>
+  (await service.getStatus()).freshness.targets.find(({ target }) => target === 'local');
+
+/** One byte in the middle, which no length tells. */
+function alter(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 0xff;
+  writeFileSync(path, bytes);
+}
+
+function openOffsite(prefix: string, recipients: readonly string[] = [], sql: string | null = null) {
+  const s3 = { ...server, bucket: BUCKET, forcePathStyle: true, retentionCount: null };
+  return openShop(newFolder(), {
+    settings: { s3Enabled: true, s3Path: prefix },
+    s3: { ...s3, sealing: { compression: 'zstd', recipients } },
+    drills: { scheduled: false, sql },
+  });
+}
+
+async function alterAtS3(store: S3Store, key: string): Promise<void> {
+  const bytes = Buffer.concat(await Array.fromAsync(store.get(key)));
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 0xff;
+  const once = async function* () {
+    yield bytes;
+  };
+  await store.put(key, once(), { sizeBytes: bytes.length });
+}
+
+test('a drill restores the newest backup, asks the owner’s questions, and leaves nothing', async () => {
+  await using shop = openShop(newFolder(), {
+    drills: { scheduled: false, sql: 'SELECT count(*) = 100 FROM notes; SELECT 1' },
+  });
+  const { filename = '' } = await shop.service.performBackup();
+  const before = statSync(shop.databasePath, { bigint: true }).mtimeNs;
+  expect(await shop.service.drill({ user: 'ada' })).toMatchObject({
+    ok: true,
+    drills: [{ target: 'local', result: 'proven', backup: filename, assertions: 2, error: null }],
+  });
+  expect(hidden(shop)).toEqual([]);
+  expect(statSync(shop.databasePath, { bigint: true }).mtimeNs).toBe(before);
+  const [run] = shop.service.getRuns({ kind: 'drill' });
+  expect(run).toMatchObject({
+    ...{ result: 'success', user: 'ada', backup: filename },
+    drill: { target: 'local', proof: 'restored', assertions: 2 },
+  });
+  expect(run?.steps.map(({ name, state }) => `${name} ${state}`)).toEqual(['fetch done', 'check done', 'prove done']);
+  expect(await local(shop.again())).toMatchObject({ proven: { backup: filename }, drill: { result: 'proven' } });
+  const [item] = await shop.service.getBackups();
+  expect(item?.verification).toMatchObject({ state: 'verified', method: 'full' });
+});
+
+test('a drill fails when the bytes of the backup were altered, and the backup counts as damaged', async () => {
+  await using shop = openShop(newFolder());
+  const { filename = '' } = await shop.service.performBackup();
+  await shop.service.drill();
+  alter(join(shop.backups, filename));
+  const { ok, drills } = await shop.service.drill();
+  expect([ok, drills[0]?.result, drills[0]?.error?.code]).toEqual([false, 'failed', 'VERIFY_FAILED']);
+  const { freshness, verdict } = await shop.service.getStatus();
+  expect([verdict.code, freshness.targets[0]?.drill?.result]).toEqual(['damaged', 'failed']);
+  expect(freshness.targets[0]?.proven?.backup).toBe(filename);
+
+  truncateSync(join(shop.backups, filename), 5_000);
+  expect((await shop.service.drill()).drills[0]?.error?.code).toBe('BAD_BACKUP');
+  expect(hidden(shop)).toEqual([]);
+});
+
+test('a drill fails when an assertion does not hold, and names it; the backup stays good', async () => {
+  const sqlPath = join(newFolder(), 'drill.sql');
+  writeFileSync(sqlPath, '-- the shop\nSELECT 1;\nSELECT count(*) > 1000 FROM notes;\n');
+  await using shop = openShop(newFolder(), { drills: { scheduled: false, sql: sqlPath } });
+  await shop.service.performBackup();
+  const { error } = (await shop.service.drill()).drills[0] ?? {};
+  expect([error?.code, error?.message]).toEqual([
+    'DRILL_FAILED',
+    'an assertion does not hold on the restored backup: SELECT count(*) > 1000 FROM notes: row 1 begins with "0"',
+  ]);
+  expect((await shop.service.getStatus()).verdict.code).toBe('protected');
+  expect(hidden(shop)).toEqual([]);
+});
+
+test('without a backup, or with a file of assertions that is not there, a drill fails and says so', async () => {
+  await using shop = openShop(newFolder(), { drills: { scheduled: false, sql: 'nowhere/drill.sql' } });
+  expect((await shop.service.drill()).drills[0]?.error?.code).toBe('NO_BACKUP');
+  await shop.service.performBackup();
+  expect((await shop.service.drill()).drills[0]?.error?.code).toBe('BAD_CONFIG');
+  expect((await refusal(() => shop.service.drill({ target: 's3' }))).code).toBe('BAD_REQUEST');
+});
+
+test('what is at S3 is fetched, opened and proven; altered there, the drill fails', async () => {
+  await using shop = openOffsite('drill/plain', [], 'SELECT count(*) = 100 FROM notes');
+  const { filename = '' } = await shop.service.performBackup();
+  const { ok, drills } = await shop.service.drill();
+  expect([ok, drills.map(({ target, result }) => `${target} ${result}`)]).toEqual([
+    true,
+    ['local proven', 's3 proven'],
+  ]);
+  expect(hidden(shop)).toEqual([]);
+
+  using store = disposable(createS3Store({ ...server, bucket: BUCKET, prefix: 'drill/plain' }));
+  await alterAtS3(store.store, `${filename}.zst`);
+  const after = await shop.service.drill();
+  expect(after.drills.map(({ target, result }) => `${target} ${result}`)).toEqual(['local proven', 's3 failed']);
+  expect(after.drills[1]?.error?.code).toBe('VERIFY_FAILED');
+  expect((await shop.service.getStatus()).freshness.targets.map(({ drill }) => drill?.result)).toEqual([
+    'proven',
+    'failed',
+  ]);
+});
+
+test('without the private key a sealed copy is proven as far as that goes, with it all the way', async () => {
+  const identity = await generateX25519Identity();
+  await using shop = openOffsite('drill/sealed', [await identityToRecipient(identity)]);
+  const { filename = '' } = await shop.service.performBackup();
+  const sealed = await shop.service.drill({ target: 's3' });
+  expect(sealed).toMatchObject({ ok: true, drills: [{ target: 's3', result: 'sealed', backup: filename }] });
+  const fresh = async () => (await shop.service.getStatus()).freshness.targets.find(({ target }) => target === 's3');
+  expect(await fresh()).toMatchObject({ proven: null, drill: { result: 'sealed' } });
+
+  expect(await shop.service.drill({ target: 's3', identity })).toMatchObject({
+    ok: true,
+    drills: [{ result: 'proven' }],
+  });
+  expect(await fresh()).toMatchObject({ proven: { backup: filename }, drill: { result: 'proven' } });
+  const wrong = await shop.service.drill({ target: 's3', identity: await generateX25519Identity() });
+  expect(wrong.drills[0]).toMatchObject({ result: 'failed', error: { code: 'BAD_REQUEST' } });
+
+  using store = disposable(createS3Store({ ...server, bucket: BUCKET, prefix: 'drill/sealed' }));
+  expect(await digestOf(store.store.get(`${filename}.zst.age`))).toHaveLength(64);
+  await alterAtS3(store.store, `${filename}.zst.age`);
+  expect((await shop.service.drill({ target: 's3' })).drills[0]).toMatchObject({
+    ...{ result: 'failed', error: { code: 'VERIFY_FAILED' } },
+  });
+  expect(hidden(shop)).toEqual([]);
+});
+
+test('a drill that is stopped leaves nothing, and the next one removes what a killed one left', async () => {
+  await using shop = openShop(newFolder(), { form: { rows: 400_000 } });
+  await shop.service.performBackup();
+  const left = join(shop.backups, '.drill-of-a-killed-process');
+  mkdirSync(left);
+  writeFileSync(join(left, 'backup.sqlite'), 'half');
+  const hearing = Promise.withResolvers<void>();
+  const drilling = shop.service.drill({
+    onProgress: (run) =>
+      run.steps.some(({ name, state }) => name === 'check' && state === 'running') && hearing.resolve(),
+  });
+  await hearing.promise;
+  expect(await shop.service.stopRun()).toBe(true);
+  expect(await drilling).toMatchObject({ ok: false, drills: [{ result: 'stopped', error: { code: 'ABORTED' } }] });
+  expect(hidden(shop)).toEqual([]);
+  expect((await local(shop.service))?.drill).toBeNull();
+}, 30_000);
+
+test('while the schedule runs there is a drill a day, not at once', async () => {
+  let nowMs = Date.now();
+  await using shop = openShop(newFolder(), { now: () => new Date(nowMs), drills: { scheduled: true, sql: null } });
+  shop.service.start();
+  await shop.ended(({ kind }) => kind === 'backup');
+  expect(shop.service.getRuns({ kind: 'drill' })).toEqual([]);
+  nowMs += 11 * 60_000;
+  shop.service.updateConfig({ intervalMinutes: 9 });
+  const first = await shop.ended(({ kind }) => kind === 'drill');
+  expect([first.trigger, first.result]).toEqual(['schedule', 'success']);
+});
+
+function disposable(store: S3Store) {
+  return { store, [Symbol.dispose]: () => store.close() };
+}
