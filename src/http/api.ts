@@ -26,6 +26,7 @@ import {
   type Config,
   configChange,
   type DeleteAnswer,
+  type DoctorReport,
   type DrillReport,
   drillBody,
   type DismissAnswer,
@@ -430,6 +431,27 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
         const name = targetName.safeParse(params.name);
         if (!name.success) throw new BadInput('BAD_REQUEST', { target: 'must be local or s3' });
         return long(async () => json<TargetReport>(serialize(await service.testTarget(name.data))), request);
+      },
+    },
+    {
+      // The bucket is not asked: that writes to it, and is `/api/targets/s3/test`.
+      method: 'GET',
+      path: '/api/doctor',
+      action: 'read',
+      async handle({ request }) {
+        return long(async () => {
+          const { ok, findings } = await service.diagnose();
+          const plain = (text: string | null) => text && withoutFolders(text);
+          return json<DoctorReport>({
+            ok,
+            findings: findings.map(({ what, why, fix, ...rest }) => ({
+              ...rest,
+              what: withoutFolders(what),
+              why: plain(why),
+              fix: plain(fix),
+            })),
+          });
+        }, request);
       },
     },
     {
