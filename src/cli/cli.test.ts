@@ -204,6 +204,25 @@ test('a drill tells what it proved and how long it took, and exits 4 when an ass
   expect(JSON.parse((await cli('drill --json', { service })).stdout)).toMatchObject({ ok: false });
 });
 
+test('the doctor exits 1 when somebody should act, and asks the bucket where it is told to', async () => {
+  const good = await cli('doctor');
+  expect([good.code, good.calls]).toEqual([0, ['diagnose', 'close']]);
+  expect((await cli('doctor --s3')).calls).toContain('diagnose with s3');
+  const service = createFakeService();
+  service.behaviour.damaged = true;
+  const { code, stdout } = await cli('doctor', { service });
+  expect(code).toBe(1);
+  expect(stdout.split('\n')).toEqual([
+    'WARNING  same-disk  all of /srv/app/db is on one disk',
+    '                    Why: Disks die.',
+    '                    Do:  Use two.',
+    'ok       clock      no backup is of the future',
+    '',
+    '1 finding to act on.',
+    '',
+  ]);
+});
+
 test('an interrupt stops the run and exits 130', async () => {
   const service = createFakeService();
   service.behaviour.until = new Promise(() => {});

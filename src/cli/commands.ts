@@ -20,6 +20,7 @@ import type {
   TargetName,
 } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
+import { doctorText } from './doctor-report.ts';
 import { targetText } from './target-report.ts';
 import { backupTable, createOutput, durationText, type Output, type Sink, sizeText, table } from './output.ts';
 
@@ -222,6 +223,9 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .addOption(target('--from <target>', 'only this one: local, or s3; left out: each that is on'))
     .option(...identity)
     .action((options: DrillOptions) => run((session) => drill(session, options), places()));
+  command('doctor', 'say what is wrong, or may go wrong, with the way all is set up; exits 1 when somebody should act')
+    .option('--s3', 'ask the bucket too, as test-target does; left out: while S3 is on')
+    .action((options: { s3?: boolean }) => run((session) => diagnose(session, options), places()));
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
     run(showStatus, places()),
   );
@@ -356,6 +360,12 @@ async function testTarget({ service, output, signal }: Session, wanted = 's3'): 
   if (wanted !== 's3' && wanted !== 'local') throw wrongUse(`there is no target ${wanted}; it is s3 or local`);
   const report = await service.testTarget(wanted, { signal });
   output.answer(report, targetText(report));
+  return report.ok ? exitCodes.done : exitCodes.failed;
+}
+
+async function diagnose({ service, output }: Session, options: { s3?: boolean }): Promise<number> {
+  const report = await service.diagnose({ s3: options.s3 ?? service.getConfig().s3Enabled });
+  output.answer(report, doctorText(report));
   return report.ok ? exitCodes.done : exitCodes.failed;
 }
 

@@ -10,7 +10,7 @@
 import { basename } from 'node:path';
 import { Elysia } from 'elysia';
 import type { z } from 'zod';
-import { BackupError, publicError } from '../engine/errors.ts';
+import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
 import { isFailing } from '../service/freshness.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
@@ -27,6 +27,7 @@ import {
   type Config,
   configChange,
   type DeleteAnswer,
+  type DoctorReport,
   type DrillReport,
   drillBody,
   type DismissAnswer,
@@ -443,6 +444,27 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
         const name = targetName.safeParse(params.name);
         if (!name.success) throw new BadInput('BAD_REQUEST', { target: 'must be local or s3' });
         return long(async () => json<TargetReport>(serialize(await service.testTarget(name.data))), request);
+      },
+    },
+    {
+      // The bucket is not asked: that writes to it, and is `/api/targets/s3/test`.
+      method: 'GET',
+      path: '/api/doctor',
+      action: 'read',
+      async handle({ request }) {
+        return long(async () => {
+          const { ok, findings } = await service.diagnose();
+          const plain = (text: string | null) => text && withoutFolders(text);
+          return json<DoctorReport>({
+            ok,
+            findings: findings.map(({ what, why, fix, ...rest }) => ({
+              ...rest,
+              what: withoutFolders(what),
+              why: plain(why),
+              fix: plain(fix),
+            })),
+          });
+        }, request);
       },
     },
     {

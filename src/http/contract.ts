@@ -323,6 +323,20 @@ export const prunePlan = z.object({
   dryRun: z.boolean(),
 });
 
+/** `GET /api/doctor`, the worst first; `why` and `fix` are null where all is well. */
+export const doctorReport = z.object({
+  ok: z.boolean(),
+  findings: z.array(
+    z.object({
+      code: z.string(),
+      severity: z.enum(['ok', 'info', 'warning', 'problem']),
+      what: z.string(),
+      why: z.string().nullable(),
+      fix: z.string().nullable(),
+    }),
+  ),
+});
+
 /** `POST /api/drill`: the newest backup of one target or of each is restored to a hidden place, judged and removed. */
 export const drillBody = z.strictObject({ target: z.enum(['local', 's3']).optional() }).optional();
 /** A drill that fails is an answer, not an error. */
@@ -432,6 +446,7 @@ export type DismissAnswer = z.infer<typeof dismissAnswer>;
 export type StopAnswer = z.infer<typeof stopAnswer>;
 export type Session = z.infer<typeof session>;
 export type SignOutAnswer = z.infer<typeof signOutAnswer>;
+export type DoctorReport = z.infer<typeof doctorReport>;
 export type DrillReport = z.infer<typeof drillReport>;
 export type TargetReport = z.infer<typeof targetReport>;
 export type Health = z.infer<typeof health>;

@@ -94,6 +94,7 @@ const described: Readonly<Record<string, Described>> = {
     body: contract.drillBody,
     answers: { 200: contract.drillReport },
   },
+  'GET /api/doctor': { summary: 'What is wrong with the way all is set up', answers: { 200: contract.doctorReport } },
   'GET /api/config': { summary: 'The settings', answers: { 200: contract.config } },
   'GET /api/prune': {
     summary: 'What retention would remove, and why',

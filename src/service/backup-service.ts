@@ -9,7 +9,8 @@ import { existsSync, statfsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest } from '../engine/catalog/manifest.ts';
-import { BackupError } from '../engine/errors.ts';
+import { readAssertions } from '../engine/assertions.ts';
+import { BackupError, type ErrorBody } from '../engine/errors.ts';
 import type { JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
@@ -19,6 +20,8 @@ import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
+import { findAll, isOfWeight } from './doctor/findings.ts';
+import { lookAtDatabase, lookAtFolder, modeOf, servedAs } from './doctor/facts.ts';
 import { type DrillAsked, Drills } from './drills.ts';
 import type { FetchOptions } from './downloads.ts';
 import { formatSize, type Log } from './log.ts';
@@ -28,6 +31,7 @@ import type {
   BackupConfig,
   BackupItem,
   BackupResult,
+  DoctorReport,
   DrillReport,
   PruneResult,
   RestorePlan,
@@ -76,6 +80,8 @@ export interface BackupServiceOptions {
     /** One SQL statement, or the path of a file with several. */
     readonly sql: string | null;
   };
+  /** What the app serves to the public, as far as we are told: for the doctor alone. */
+  readonly served?: { readonly folders: readonly string[]; readonly buckets: readonly string[] };
   /** Who is told when something changes; nobody, if not given. */
   readonly voices?: VoicesOptions;
   readonly log: Log;
@@ -94,6 +100,9 @@ export interface BackupServiceOptions {
 /** How far back each range of the activity chart looks. */
 const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
 const BY_RETENTION = 'by retention';
+
+/** So many backups in a row that met the same reader met one that stays. */
+const DOCTOR_CHECKPOINTS = 3;
 
 const WAITS = { lockMs: 30_000, pinMs: 30_000 } as const;
 
@@ -562,6 +571,43 @@ export class BackupService implements BackupServicePort {
     return { ...report, place: named(report.place), findings };
   }
 
+  async diagnose(options: { readonly s3?: boolean } = {}): Promise<DoctorReport> {
+    const { databasePath, backupsPath, statePath, s3, served, drills } = this.#options;
+    const { database, backups, state } = this.#paths;
+    const status = await this.getStatus();
+    const examined = await this.#job<'examine'>({ kind: 'examine', databasePath: database });
+    const looked = lookAtDatabase(database, databasePath);
+    const known = (await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []);
+    const findings = findAll({
+      now: this.#now(),
+      sqlite: examined,
+      database: {
+        ...looked,
+        journalMode: examined.journalMode,
+        replicators: [...looked.replicators, ...examined.replicatorTables],
+        complaint: examined.complaint,
+      },
+      folder: { ...lookAtFolder(backups, backupsPath), count: status.local.count, freeBytes: status.local.freeBytes },
+      state: { path: statePath, mode: modeOf(state) },
+      servedAs: servedAs({ backups, state }, served?.folders ?? []),
+      unmergedBytes: known
+        .flatMap(({ copy, database: { pageSize } }) =>
+          copy?.checkpoint ? (copy.checkpoint.logFrames - copy.checkpoint.mergedFrames) * pageSize : [],
+        )
+        .slice(0, DOCTOR_CHECKPOINTS),
+      newestAt: known[0] ? new Date(known[0].createdAt) : null,
+      settings: this.#settings.current,
+      intervalMinutes: this.#intervalMinutes(),
+      s3: {
+        isEncrypted: (s3?.sealing?.recipients.length ?? 0) > 0,
+        isAlsoPublic: s3 != null && (served?.buckets.includes(s3.bucket) ?? false),
+        test: options.s3 ? await this.testTarget('s3') : null,
+      },
+      drills: { complaint: complaintOf(drills?.sql ?? null), targets: status.freshness.targets },
+    });
+    return { ok: !findings.some(isOfWeight), findings };
+  }
+
   async drill(options: DrillAsked = {}): Promise<DrillReport> {
     return await this.#drills.run(options);
   }
@@ -946,6 +992,16 @@ export class BackupService implements BackupServicePort {
       },
     });
     return this.#offsiteMade;
+  }
+}
+
+/** Why the owner's SQL can't be read. */
+function complaintOf(sql: string | null): ErrorBody | null {
+  try {
+    if (sql !== null) readAssertions(sql);
+    return null;
+  } catch (error) {
+    return BackupError.from(error).toJSON();
   }
 }
 

@@ -37,6 +37,11 @@ export function createService(environment: Environment, overrides: ServiceOverri
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
     voices: { webhookUrl: backup.webhookUrl, heartbeatUrl: backup.heartbeatUrl },
+    served: {
+      folders: [environment.storage.localPath],
+      buckets:
+        environment.storage.driver === 's3' && environment.storage.cdnUrl !== null && s3.bucket ? [s3.bucket] : [],
+    },
     drills: { scheduled: backup.drillEnabled, sql: backup.drillSql },
     s3:
       s3.bucket === null

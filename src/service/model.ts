@@ -289,6 +289,22 @@ export interface RestoreResult {
   readonly report: Run;
 }
 
+/** What the doctor found: what it is, why it matters, and what to do; the last two are null where all is well. */
+export interface Finding {
+  readonly code: string;
+  readonly severity: 'ok' | 'info' | 'warning' | 'problem';
+  readonly what: string;
+  readonly why: string | null;
+  readonly fix: string | null;
+}
+
+export interface DoctorReport {
+  /** True when nobody has to act: there is no warning and no problem. */
+  readonly ok: boolean;
+  /** The worst first. */
+  readonly findings: readonly Finding[];
+}
+
 /** What became of the drills that were asked for; one that fails is an answer, not an error. */
 export interface DrillReport {
   /** True when none failed. A sealed copy that could not be opened for want of a key is no failure. */

@@ -473,6 +473,13 @@ export function createFakeService(): FakeService {
         dryRun: options?.dryRun ?? false,
       };
     },
+    async diagnose(options) {
+      enter(`diagnose${options?.s3 ? ' with s3' : ''}`);
+      const bad = { code: 'same-disk', severity: 'warning', what: 'all of /srv/app/db is on one disk' } as const;
+      const good = { code: 'clock', severity: 'ok', what: 'no backup is of the future', why: null, fix: null } as const;
+      const findings = behaviour.damaged ? [{ ...bad, why: 'Disks die.', fix: 'Use two.' }, good] : [good];
+      return { ok: !behaviour.damaged, findings };
+    },
     async drill(options) {
       enter(`drill ${options?.target ?? 'each'}${options?.identity ? ` with ${options.identity}` : ''}`);
       users.push(options?.user);

@@ -103,6 +103,12 @@ for (const [name, open] of Object.entries(hosts)) {
       await ask('/backup/api/drill', contract.errorAnswer, { method: 'POST', body }, 422);
     });
 
+    test('the doctor tells what it finds, without the folders of the server and without asking the bucket', async () => {
+      service.behaviour.damaged = true;
+      const { ok, findings } = await ask('/backup/api/doctor', contract.doctorReport);
+      expect([ok, findings[0]?.what, service.calls]).toEqual([false, 'all of db is on one disk', ['diagnose']]);
+    });
+
     test('POST /now makes a backup without a body, as curl sends it', async () => {
       const result = await ask('/backup/now', contract.backupResult, {
         method: 'POST',

@@ -14,6 +14,7 @@ import { LOCK_FILE } from '../catalog/artifact.ts';
 import { join } from 'node:path';
 import { drill } from '../drill.ts';
 import { BackupError, errnoCode } from '../errors.ts';
+import { examineDatabase } from '../examine.ts';
 import { fetchBackup } from '../fetch.ts';
 import { prune } from '../prune.ts';
 import { changeRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../remote.ts';
@@ -74,6 +75,8 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return await listRemoteBackups(request, context);
     case 'fetch':
       return await fetchBackup(request, context);
+    case 'examine':
+      return examineDatabase(request);
     case 'drill':
       return await drill(request, context);
     case 'change-remote':

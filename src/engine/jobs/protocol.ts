@@ -215,6 +215,23 @@ export interface Drilled {
   readonly assertions: number;
 }
 
+export interface ExamineRequest {
+  readonly kind: 'examine';
+  readonly databasePath: string;
+}
+
+export interface Examined {
+  /** Version of the library that jobs use: the runtime's. */
+  readonly sqlite: string;
+  readonly hasWalResetBug: boolean;
+  /** Null where the database could not be opened. */
+  readonly journalMode: string | null;
+  /** Tables that other replication tools keep in it. */
+  readonly replicatorTables: readonly string[];
+  /** Why it could not be opened. */
+  readonly complaint: ErrorBody | null;
+}
+
 export interface TestTargetRequest {
   readonly kind: 'test-target';
   readonly target: TargetToTest;
@@ -235,6 +252,7 @@ export interface JobMap {
   upload: { request: UploadRequest; result: Uploaded };
   'list-remote': { request: ListRemoteRequest; result: RemoteListing };
   fetch: { request: FetchRequest; result: Fetched };
+  examine: { request: ExamineRequest; result: Examined };
   drill: { request: DrillRequest; result: Drilled };
   'change-remote': { request: ChangeRemoteRequest; result: null };
   'prune-remote': {

@@ -206,6 +206,35 @@ export function checkLiveDatabase(databasePath: string): string | null {
   }
 }
 
+/**
+ * How the live database is set up, by one read.
+ *
+ * @throws BackupError as `pinDatabase` does.
+ */
+export function lookIntoDatabase(databasePath: string): {
+  readonly journalMode: string;
+  /** Tables that other replication tools keep in it. */
+  readonly replicatorTables: readonly string[];
+} {
+  const path = resolveDatabase(databasePath);
+  let connection: DatabaseSync | undefined;
+  try {
+    connection = openConnection(path, LOOK_TIMEOUT_MS);
+    const journalMode = String(pragma(connection, 'journal_mode'));
+    const tables = connection
+      .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_litestream\\_%' ESCAPE '\\'")
+      .all();
+    return { journalMode, replicatorTables: tables.map(({ name }) => `table ${String(name)}`) };
+  } catch (error) {
+    throw explainLiveError(error, { databasePath, timeoutMs: LOOK_TIMEOUT_MS });
+  } finally {
+    connection?.close();
+  }
+}
+
+/** Who asks how things are waits for no writer. */
+const LOOK_TIMEOUT_MS = 2_000;
+
 /** One value of a pragma. */
 export function pragma(connection: DatabaseSync, name: string): unknown {
   const row = connection.prepare(`PRAGMA ${name}`).get();

@@ -1,0 +1,18 @@
+/**
+ * What only a look into the live database can tell about the way it is set up. Runs in a job's own process, as all that
+ * opens it; one read, no write, no checkpoint of ours.
+ */
+import { sqliteVersion } from './backup.ts';
+import { BackupError } from './errors.ts';
+import type { Examined, ExamineRequest } from './jobs/protocol.ts';
+import { hasWalResetBug, lookIntoDatabase } from './sqlite/live-database.ts';
+
+export function examineDatabase({ databasePath }: ExamineRequest): Examined {
+  const sqlite = sqliteVersion();
+  const library = { sqlite, hasWalResetBug: hasWalResetBug(sqlite) };
+  try {
+    return { ...library, ...lookIntoDatabase(databasePath), complaint: null };
+  } catch (error) {
+    return { ...library, journalMode: null, replicatorTables: [], complaint: BackupError.from(error).toJSON() };
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * Gathers what the doctor judges: by `stat`, by what the system tells of its mounts, and by a job that looks into the
+ * database. Nothing here opens it.
+ */
+import {
+  accessSync,
+  constants,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import type { ErrorBody } from '../../engine/errors.ts';
+import type { Examined } from '../../engine/jobs/protocol.ts';
+import type { TargetFreshness } from '../freshness.ts';
+import type { Settings, TargetReport } from '../model.ts';
+
+export interface DoctorFacts {
+  readonly now: Date;
+  readonly sqlite: Pick<Examined, 'sqlite' | 'hasWalResetBug'>;
+  readonly database: Place & {
+    readonly exists: boolean;
+    readonly sizeBytes: number;
+    readonly walBytes: number;
+    /** Null where nobody could look. */
+    readonly journalMode: string | null;
+    /** Traces of other tools that replicate it. */
+    readonly replicators: readonly string[];
+    /** Why it can't be opened. */
+    readonly complaint: ErrorBody | null;
+  };
+  readonly folder: Place & {
+    /** Null where it is missing. */
+    readonly mode: number | null;
+    readonly isWritable: boolean;
+    /** Files that bear rights for other users. */
+    readonly openFiles: number;
+    /** Backups in it. */
+    readonly count: number;
+    readonly freeBytes: number;
+  };
+  readonly state: { readonly path: string; readonly mode: number | null };
+  readonly servedAs: Served | null;
+  /** Of the newest backups whose checkpoint is known: bytes of the log that it could not merge. */
+  readonly unmergedBytes: readonly number[];
+  readonly newestAt: Date | null;
+  readonly settings: Settings;
+  readonly intervalMinutes: number;
+  readonly s3: {
+    readonly isEncrypted: boolean;
+    /** The app's own files lie in the same bucket, and a CDN serves them. */
+    readonly isAlsoPublic: boolean;
+    /** Null where it was not asked. */
+    readonly test: TargetReport | null;
+  };
+  readonly drills: { readonly complaint: ErrorBody | null; readonly targets: readonly TargetFreshness[] };
+}
+
+interface Place {
+  /** As configured. */
+  readonly path: string;
+  /** Which disk; null for what is missing. */
+  readonly device: number | null;
+  /** `ext4`, `nfs4`, …; null where the system does not tell. */
+  readonly fileSystem: string | null;
+}
+
+export interface Served {
+  readonly what: 'backups' | 'state';
+  readonly folder: string;
+  /** False where its name alone says so. */
+  readonly isCertain: boolean;
+}
+
+export function lookAtDatabase(
+  path: string,
+  named: string,
+): Omit<DoctorFacts['database'], 'journalMode' | 'complaint'> {
+  const found = statSync(path, { throwIfNoEntry: false });
+  const real = realPathOf(path);
+  const left = [`.${basename(real)}-litestream`, `${basename(real)}-litestream`].filter((name) =>
+    existsSync(join(dirname(real), name)),
+  );
+  return {
+    ...placeOf(path, named),
+    exists: found !== undefined,
+    sizeBytes: found?.size ?? 0,
+    walBytes: statSync(`${real}-wal`, { throwIfNoEntry: false })?.size ?? 0,
+    replicators: left,
+  };
+}
+
+export function lookAtFolder(path: string, named: string): Omit<DoctorFacts['folder'], 'count' | 'freeBytes'> {
+  const found = statSync(path, { throwIfNoEntry: false });
+  const place = placeOf(path, named);
+  if (!found) return { ...place, mode: null, isWritable: true, openFiles: 0 };
+  // Links as they are: their own mode says nothing, and what they name is not ours.
+  const files = mayList(path)
+    ? readdirSync(path).map((name) => lstatSync(join(path, name), { throwIfNoEntry: false }))
+    : [];
+  return {
+    ...place,
+    mode: found.mode,
+    isWritable: may(path, constants.W_OK | constants.X_OK),
+    openFiles: files.filter((file) => file?.isFile() && (file.mode & 0o077) !== 0).length,
+  };
+}
+
+/** Of a file; null where it is missing. */
+export function modeOf(path: string): number | null {
+  return statSync(path, { throwIfNoEntry: false })?.mode ?? null;
+}
+
+function mayList(path: string): boolean {
+  return may(path, constants.R_OK | constants.X_OK);
+}
+
+function may(path: string, rights: number): boolean {
+  try {
+    accessSync(path, rights);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function placeOf(path: string, named: string): Place {
+  const real = realPathOf(path);
+  const device = statSync(existing(real), { throwIfNoEntry: false })?.dev ?? null;
+  return { path: named, device, fileSystem: fileSystemOf(real, readMounts()) };
+}
+
+/** Null on systems that have no such file. */
+function readMounts(): string | null {
+  try {
+    return readFileSync('/proc/self/mounts', 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+/** The kind of the file system that holds `path`, by the text of /proc/mounts (proc(5)). */
+export function fileSystemOf(path: string, mounts: string | null): string | null {
+  if (mounts === null) return null;
+  let best: { readonly at: string; readonly kind: string } | null = null;
+  for (const line of mounts.split('\n')) {
+    const [, at = '', kind] = line.split(' ').map(unescapeMount);
+    if (kind === undefined || !isIn(path, at)) continue;
+    // Of two at one place the later one hides the other.
+    if (best === null || at.length >= best.at.length) best = { at, kind };
+  }
+  return best?.kind ?? null;
+}
+
+/** Space, tab, newline and backslash are written in octal. */
+function unescapeMount(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+const publicNames: ReadonlySet<string> = new Set(['public', 'static', 'public_html', 'htdocs', 'www', 'wwwroot']);
+
+/** Whether backups or state lie in a folder that is served, or in one that is called so. */
+export function servedAs(
+  places: { readonly backups: string; readonly state: string },
+  servedFolders: readonly string[],
+): Served | null {
+  const all = (['backups', 'state'] as const).map((what) => ({ what, path: realPathOf(places[what]) }));
+  for (const { what, path } of all) {
+    const folder = servedFolders.find((served) => isIn(path, realPathOf(served)));
+    if (folder !== undefined) return { what, folder, isCertain: true };
+  }
+  for (const { what, path } of all) {
+    const folder = dirname(path)
+      .split(sep)
+      .concat(what === 'backups' ? basename(path) : [])
+      .find((part) => publicNames.has(part.toLowerCase()));
+    if (folder !== undefined) return { what, folder, isCertain: false };
+  }
+  return null;
+}
+
+function isIn(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
+}
+
+/** Links followed as far as it exists; the rest as it would be made. */
+function realPathOf(path: string): string {
+  const full = resolve(path);
+  const there = existing(full);
+  return realpathSync(there) + full.slice(there === '/' ? 0 : there.length);
+}
+
+function existing(path: string): string {
+  let at = path;
+  while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
+  return at;
+}

@@ -1,0 +1,139 @@
+import { expect, test } from 'bun:test';
+import { keepSettingsNone } from '../retention-policies.ts';
+import type { DoctorFacts } from './facts.ts';
+import { findAll, isOfWeight } from './findings.ts';
+
+const now = new Date('2024-03-01T12:00:00Z');
+const MIB = 1024 ** 2;
+const local = { target: 'local', goodAt: now, verifiedAt: now, storedAt: now } as const;
+const proven = { at: now, ms: 3_200, backup: 'backup-2024-03-01T11-00-00-000Z.sqlite' };
+const drilled = (result: 'proven' | 'sealed' | 'failed') => ({ at: now, result });
+const error = { code: 'DB_BUSY', message: 'db/dev.sqlite was locked', hint: 'End that.' } as const;
+
+/** An app with nothing to complain about. */
+const well: DoctorFacts = {
+  now,
+  sqlite: { sqlite: '3.54.1', hasWalResetBug: false },
+  database: {
+    ...{ path: 'db/dev.sqlite', device: 1, fileSystem: 'ext4', exists: true, sizeBytes: 100 * MIB, walBytes: 4 * MIB },
+    ...{ journalMode: 'wal', replicators: [], complaint: null },
+  },
+  folder: {
+    ...{ path: 'storage/backups', device: 2, fileSystem: 'xfs', mode: 0o40700, isWritable: true, openFiles: 0 },
+    ...{ count: 10, freeBytes: 10_000 * MIB },
+  },
+  state: { path: 'storage/state.sqlite', mode: 0o100600 },
+  servedAs: null,
+  unmergedBytes: [0, 0, 0],
+  newestAt: now,
+  settings: {
+    ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, ...keepSettingsNone, keepHourly: 24, keepDaily: 7 },
+    ...{ s3Enabled: false, s3Path: 'backups', verify: 'quick', maxAgeMinutes: null },
+  },
+  intervalMinutes: 10,
+  s3: { isEncrypted: false, isAlsoPublic: false, test: null },
+  drills: { complaint: null, targets: [{ ...local, proven, drill: drilled('proven') }] },
+};
+
+type Change = { readonly [Key in keyof DoctorFacts]?: Partial<DoctorFacts[Key]> | null };
+
+function changed(change: Change): DoctorFacts {
+  const merged = Object.entries(change).map(([key, value]) => {
+    const base = well[key as keyof DoctorFacts]; // its own keys
+    const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+    return [key, isRecord && base !== null ? { ...(base as object), ...value } : value];
+  });
+  return { ...well, ...Object.fromEntries(merged) };
+}
+
+/** What is not ok, as `severity code`. */
+const told = (change: Change) =>
+  findAll(changed(change)).flatMap(({ code, severity }) => (severity === 'ok' ? [] : [`${severity} ${code}`]));
+
+const s3On = { ...well.settings, s3Enabled: true };
+const encrypted = { isEncrypted: true };
+
+test('where all is well each finding says so, and nobody has to act', () => {
+  const findings = findAll(well);
+  expect(findings.length).toBeGreaterThan(15);
+  expect(findings.every(({ severity, why, fix }) => severity === 'ok' && why === null && fix === null)).toBe(true);
+  expect(new Set(findings.map(({ code }) => code)).size).toBe(findings.length);
+});
+
+const table: readonly [string, Change, readonly string[]][] = [
+  ['the database is missing', { database: { exists: false, journalMode: null } }, ['problem database']],
+  ['the database can not be opened', { database: { complaint: error, journalMode: null } }, ['problem database']],
+  ['SQLite has the WAL-reset bug', { sqlite: { sqlite: '3.51.2', hasWalResetBug: true } }, ['warning sqlite-version']],
+  ['the database is in rollback mode', { database: { journalMode: 'delete' } }, ['warning journal-mode']],
+  ['a reader holds the log', { unmergedBytes: [90 * MIB, 70 * MIB] }, ['warning wal-size']],
+  ['one backup met a reader', { unmergedBytes: [90 * MIB] }, []],
+  ['a reader has gone', { unmergedBytes: [0, 90 * MIB, 70 * MIB] }, []],
+  ['the log was large once', { database: { walBytes: 64 * MIB } }, ['info wal-size']],
+  ['Litestream is there', { database: { replicators: ['.dev.sqlite-litestream'] } }, ['warning replication']],
+  ['the database is on NFS', { database: { fileSystem: 'nfs4' } }, ['problem database-disk']],
+  ['the system tells no file system', { database: { fileSystem: null }, folder: { fileSystem: null } }, []],
+  ['the backups are in memory', { folder: { fileSystem: 'tmpfs' } }, ['problem folder-disk']],
+  ['the backups are in a container', { folder: { fileSystem: 'overlay' } }, ['warning folder-disk']],
+  ['the backups are on CIFS', { folder: { fileSystem: 'cifs' } }, ['info folder-disk']],
+  ['one disk has all', { folder: { device: 1 } }, ['warning same-disk']],
+  ['one disk has all, and S3', { folder: { device: 1 }, settings: s3On, s3: encrypted }, []],
+  ['the next backup does not fit', { folder: { freeBytes: 110 * MIB } }, ['problem free-disk']],
+  ['retention comes too late', { folder: { freeBytes: 900 * MIB, count: 0 } }, ['warning free-disk']],
+  ['there is no room for a restore', { folder: { freeBytes: 300 * MIB } }, ['warning free-disk']],
+  ['others may enter the folder', { folder: { mode: 0o40755 } }, ['warning permissions']],
+  ['the folder is read-only', { folder: { isWritable: false } }, ['problem permissions']],
+  ['a backup bears rights for others', { folder: { openFiles: 1 } }, ['info permissions']],
+  ['others may read the state', { state: { mode: 0o100644 } }, ['info state-permissions']],
+  ['backups are served', { servedAs: { what: 'backups', folder: 'up', isCertain: true } }, ['problem served']],
+  [
+    'the state lies in public/',
+    { servedAs: { what: 'state', folder: 'public', isCertain: false } },
+    ['warning served'],
+  ],
+  ['the clock went back', { newestAt: new Date(now.getTime() + 6 * 60_000) }, ['warning clock']],
+  ['there is no backup yet', { newestAt: null }, []],
+  ['the schedule is off', { settings: { enabled: false } }, ['warning schedule']],
+  ['each backup is late', { settings: { maxAgeMinutes: 10 } }, ['warning max-age']],
+  ['backups go back an hour', { settings: { keepHourly: 0, keepDaily: 0 } }, ['info history']],
+  ['hours are kept of a daily backup', { intervalMinutes: 1_440 }, ['info keep']],
+  ['keys are set and S3 is off', { s3: encrypted }, ['warning encryption']],
+  ['S3 is on without keys', { settings: s3On }, ['info encryption']],
+  ['the bucket is public', { settings: s3On, s3: { ...encrypted, isAlsoPublic: true } }, ['warning bucket']],
+  ['the assertions are gone', { drills: { complaint: error } }, ['problem drills']],
+  ['a drill failed', { drills: { targets: [{ ...local, proven, drill: drilled('failed') }] } }, ['problem drills']],
+  ['nobody ever drilled', { drills: { targets: [{ ...local, proven: null, drill: null }] } }, ['info drills']],
+];
+for (const [name, change, expected] of table) {
+  test(`${name}: ${expected.join(', ') || 'nothing'}`, () => {
+    expect(told(change)).toEqual([...expected]);
+    for (const { severity, why, fix } of findAll(changed(change)))
+      expect([why, fix].every((text) => (text === null) === (severity === 'ok'))).toBe(true);
+  });
+}
+
+test('what the test of the bucket found is told with it, the worst first', () => {
+  const report = { target: 's3', place: 'bucket', ok: false, ms: 1, policy: null } as const;
+  const s3 = {
+    ...encrypted,
+    test: {
+      ...report,
+      findings: [
+        { check: 'write', result: 'ok', message: 'written', hint: null },
+        { check: 'create-only', result: 'warning', message: 'ignored', hint: 'Use one prefix each.' },
+        { check: 'private', result: 'failed', message: 'the bucket is public', hint: 'Close it now.' },
+      ],
+    },
+  } as const;
+  const findings = findAll(changed({ settings: s3On, s3 }));
+  expect(findings.slice(0, 2)).toEqual([
+    {
+      ...{ code: 's3-private', severity: 'problem', what: 'on S3: the bucket is public', fix: 'Close it now.' },
+      why: 'Backups hold everything that the database holds.',
+    },
+    {
+      ...{ code: 's3-create-only', severity: 'warning', what: 'on S3: ignored', fix: 'Use one prefix each.' },
+      why: 'Uploads, restores or retention rely on it.',
+    },
+  ]);
+  expect(findings.filter(isOfWeight)).toHaveLength(2);
+});

@@ -1,0 +1,394 @@
+/**
+ * What is wrong, or may go wrong, with the way an app and its backups are set up. Pure: facts in, findings out, so that
+ * each can be tried without the disk, the server or the mistake that it is about. A finding says what was found, why it
+ * matters, and what to do.
+ */
+import { formatSize } from '../log.ts';
+import type { Finding, TargetReport } from '../model.ts';
+import type { DoctorFacts } from './facts.ts';
+
+type Check = (facts: DoctorFacts) => Finding | null;
+
+/** The worst first; a check that has nothing to look at says nothing. */
+export function findAll(facts: DoctorFacts): readonly Finding[] {
+  const findings = [...checks.flatMap((check) => check(facts) ?? []), ...ofTarget(facts.s3.test)];
+  return findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
+}
+
+const severities: readonly Finding['severity'][] = ['problem', 'warning', 'info', 'ok'];
+
+/** True when somebody should act. */
+export function isOfWeight({ severity }: Finding): boolean {
+  return severity === 'problem' || severity === 'warning';
+}
+
+const ok = (code: string, what: string): Finding => ({ code, severity: 'ok', what, why: null, fix: null });
+const found = (
+  severity: Exclude<Finding['severity'], 'ok'>,
+  code: string,
+  { what, why, fix }: { readonly what: string; readonly why: string; readonly fix: string },
+): Finding => ({ code, severity, what, why, fix });
+
+const MIB = 1024 ** 2;
+
+// ── the database ──
+
+const databaseOpens: Check = ({ database: { exists, path, complaint } }) => {
+  const code = 'database';
+  if (!exists) {
+    return found('problem', code, {
+      what: `there is no file at ${path}`,
+      why: 'Nothing can be backed up.',
+      fix: 'Check DATABASE_URL, or start the app that creates the database.',
+    });
+  }
+  if (complaint === null) return ok(code, `${path} can be read`);
+  return found('problem', code, {
+    what: complaint.message,
+    why: 'A backup would fail for the same reason.',
+    fix: complaint.hint,
+  });
+};
+
+const libraryIsSafe: Check = ({ sqlite: { sqlite, hasWalResetBug } }) => {
+  const code = 'sqlite-version';
+  if (!hasWalResetBug) return ok(code, `SQLite ${sqlite}`);
+  return found('warning', code, {
+    what: `SQLite ${sqlite} of this runtime has the WAL-reset bug`,
+    why: 'From 3.7.0 to 3.51.2 two connections that write or checkpoint at once can corrupt a database in WAL mode. We issue no checkpoint with it; the app may.',
+    fix: 'Update the runtime, and the SQLite driver of the app: it is fixed in 3.51.3, 3.50.7 and 3.44.6.',
+  });
+};
+
+const journalIsWal: Check = ({ database: { journalMode } }) => {
+  const code = 'journal-mode';
+  if (journalMode === null) return null;
+  if (journalMode === 'wal') return ok(code, 'the database is in WAL mode');
+  return found('warning', code, {
+    what: `the database is in journal mode ${journalMode}`,
+    why: 'Each backup holds writers off for as long as the copy takes, and a restore needs the app to be stopped.',
+    fix: 'Set `PRAGMA journal_mode = WAL` once in the app; the database remembers it.',
+  });
+};
+
+/** What an app's own checkpoints leave at most; far above, something keeps them from it. */
+const WAL_LARGE_BYTES = 64 * MIB;
+const WAL_HELD_BYTES = 8 * MIB;
+
+const logShrinks: Check = ({ database: { journalMode, walBytes }, unmergedBytes }) => {
+  const code = 'wal-size';
+  if (journalMode !== 'wal') return null;
+  // One backup may have met a reader by chance; several in a row met one that stays.
+  const heldBytes = unmergedBytes.length < 2 ? 0 : Math.min(...unmergedBytes);
+  if (heldBytes >= WAL_HELD_BYTES) {
+    return found('warning', code, {
+      what: `the last ${unmergedBytes.length} backups each found at least ${formatSize(heldBytes)} of the write-ahead log that could not be merged; it now has ${formatSize(walBytes)}`,
+      why: 'A reader that never ends its transaction holds it. The log grows without end, and reads become slow.',
+      fix: 'Find the connection that keeps a transaction or an unfinished query open, and end it.',
+    });
+  }
+  if (walBytes >= WAL_LARGE_BYTES) {
+    return found('info', code, {
+      what: `the write-ahead log has ${formatSize(walBytes)}`,
+      why: 'It grew once, by a long reader or one large transaction, and SQLite keeps its room.',
+      fix: 'Nothing, if the disk has room; `PRAGMA journal_size_limit` in the app makes it shrink.',
+    });
+  }
+  return ok(code, `the write-ahead log has ${formatSize(walBytes)}`);
+};
+
+const isAlone: Check = ({ database: { replicators } }) => {
+  const code = 'replication';
+  if (replicators.length === 0) return ok(code, 'no other replication tool was seen');
+  return found('warning', code, {
+    what: `another tool replicates this database: ${replicators.join(', ')}`,
+    why: 'Such a tool wants to be the only one that checkpoints; our checkpoint of each backup may make it begin anew.',
+    fix: 'Use one of the two, or make backups rarely, for instance once a day. If it is no longer in use, remove what it left.',
+  });
+};
+
+// ── where things lie ──
+
+const networkKinds =
+  /^(nfs\d*|cifs|smb\w*|9p|afs|ceph|glusterfs|lustre|fuse\.(sshfs|s3fs|rclone|glusterfs|gcsfuse|grpcfuse))$/;
+
+const databaseIsLocal: Check = ({ database: { fileSystem, path } }) => {
+  const code = 'database-disk';
+  if (fileSystem === null) return null;
+  if (!networkKinds.test(fileSystem)) return ok(code, `${path} lies on ${fileSystem}`);
+  return found('problem', code, {
+    what: `the database lies on a network file system (${fileSystem})`,
+    why: "SQLite's locks may not hold there, and WAL mode does not work over it: the database can be corrupted.",
+    fix: 'Move it to a disk of this machine.',
+  });
+};
+
+const folderIsDurable: Check = ({ folder: { fileSystem, path }, settings }) => {
+  const code = 'folder-disk';
+  if (fileSystem === null) return null;
+  if (fileSystem === 'tmpfs' || fileSystem === 'ramfs') {
+    return found('problem', code, {
+      what: `the backups lie in memory (${fileSystem})`,
+      why: 'A restart of the machine takes them all.',
+      fix: 'Set BACKUP_LOCAL_PATH to a folder on a disk.',
+    });
+  }
+  if (fileSystem === 'overlay') {
+    return found(settings.s3Enabled ? 'info' : 'warning', code, {
+      what: "the backups lie in the container's own layer (overlay)",
+      why: 'They go when the container is made anew, as with each deployment.',
+      fix: 'Mount a volume and set BACKUP_LOCAL_PATH to it.',
+    });
+  }
+  if (networkKinds.test(fileSystem)) {
+    return found('info', code, {
+      what: `the backups lie on a network file system (${fileSystem})`,
+      why: 'The lock that keeps two runs apart may not be seen by other machines there.',
+      fix: 'Let one machine alone write into this folder.',
+    });
+  }
+  return ok(code, `${path} lies on ${fileSystem}`);
+};
+
+const isElsewhere: Check = ({ database, folder, settings }) => {
+  const code = 'same-disk';
+  if (database.device === null || folder.device === null) return null;
+  if (database.device !== folder.device) return ok(code, 'database and backups lie on two disks');
+  if (settings.s3Enabled) return ok(code, 'database and backups lie on one disk, and copies are on S3');
+  return found('warning', code, {
+    what: 'database and backups lie on one disk, and there is no other copy',
+    why: 'When that disk or machine is lost, both are.',
+    fix: 'Switch S3 on (BACKUP_S3_ENABLED), or set BACKUP_LOCAL_PATH to another disk.',
+  });
+};
+
+const hasRoom: Check = ({ database, folder, settings }) => {
+  const code = 'free-disk';
+  const { freeBytes } = folder;
+  const eachBytes = database.sizeBytes + database.walBytes;
+  const free = `${formatSize(freeBytes)} free for backups of ${formatSize(eachBytes)}`;
+  if (freeBytes < eachBytes + 16 * MIB) {
+    return found('problem', code, {
+      what: free,
+      why: 'The next backup does not fit.',
+      fix: 'Free space on that disk, or keep fewer backups.',
+    });
+  }
+  const missing = Math.max(0, settings.retentionCount - folder.count);
+  if (freeBytes < missing * eachBytes) {
+    return found('warning', code, {
+      what: `${free}; ${missing} more are to be kept`,
+      why: 'The disk is full before retention begins to remove backups.',
+      fix: `Free space, or keep fewer than ${settings.retentionCount} backups.`,
+    });
+  }
+  if (freeBytes < 3 * eachBytes) {
+    return found('warning', code, {
+      what: free,
+      why: 'A restore makes a safety backup first and a drill restores a whole one: both need room for a database.',
+      fix: 'Free space on that disk, or keep fewer backups.',
+    });
+  }
+  return ok(code, free);
+};
+
+// ── who may look ──
+
+const OTHERS = 0o077;
+const octal = (mode: number) => (mode & 0o777).toString(8).padStart(4, '0');
+
+const folderIsPrivate: Check = ({ folder }) => {
+  const code = 'permissions';
+  if (folder.mode === null) return null;
+  if (!folder.isWritable) {
+    return found('problem', code, {
+      what: `the user of this process may not write to ${folder.path}`,
+      why: 'No backup can be made.',
+      fix: 'Give that user the folder: `chown`, then `chmod 700`.',
+    });
+  }
+  if ((folder.mode & OTHERS) !== 0) {
+    return found('warning', code, {
+      what: `${folder.path} is open to other users of this machine (${octal(folder.mode)})`,
+      why: 'A backup holds everything that the database holds.',
+      fix: `chmod 700 ${folder.path}`,
+    });
+  }
+  if (folder.openFiles > 0) {
+    return found('info', code, {
+      what: `${folder.openFiles} files in ${folder.path} bear rights for other users`,
+      why: 'The folder keeps others out; a copy that keeps those rights does not.',
+      fix: `chmod 600 ${folder.path}/backup-*`,
+    });
+  }
+  return ok(code, `${folder.path} is closed to other users`);
+};
+
+const stateIsPrivate: Check = ({ state }) => {
+  const code = 'state-permissions';
+  if (state.mode === null) return null;
+  if ((state.mode & OTHERS) === 0) return ok(code, `${state.path} is closed to other users`);
+  return found('info', code, {
+    what: `${state.path} can be read by other users of this machine (${octal(state.mode)})`,
+    why: 'It holds the run history: who did what, and when. It holds no backup.',
+    fix: `chmod 600 ${state.path}`,
+  });
+};
+
+const nothingIsServed: Check = ({ folder, state, servedAs }) => {
+  const code = 'served';
+  if (servedAs === null) return ok(code, 'backups and state lie in no folder that is served');
+  const { what, folder: served, isCertain } = servedAs;
+  return found(isCertain ? 'problem' : 'warning', code, {
+    what: `${what === 'backups' ? folder.path : state.path} lies in ${served}, which ${isCertain ? 'is' : 'by its name is'} served to the public`,
+    why: 'Whoever guesses a name can fetch it.',
+    fix: `Set ${what === 'backups' ? 'BACKUP_LOCAL_PATH' : 'BACKUP_STATE_PATH'} to a folder that no server knows.`,
+  });
+};
+
+// ── time ──
+
+/** Clocks that are set by the network are apart by less. */
+const FUTURE_MS = 5 * 60_000;
+
+const clockIsRight: Check = ({ now, newestAt }) => {
+  const code = 'clock';
+  if (newestAt === null || newestAt.getTime() - now.getTime() <= FUTURE_MS)
+    return ok(code, 'no backup is of the future');
+  return found('warning', code, {
+    what: `the newest backup is of the future: ${newestAt.toISOString()}`,
+    why: 'The clock went back, or was wrong when it was made. Its age says nothing then.',
+    fix: 'See that the clock is set by the network (`timedatectl`). New backups put it right by themselves.',
+  });
+};
+
+// ── settings ──
+
+const isScheduled: Check = ({ settings }) => {
+  const code = 'schedule';
+  if (settings.enabled) return ok(code, 'backups are made by themselves');
+  return found('warning', code, {
+    what: 'auto-backup is off',
+    why: 'A backup is made only when somebody thinks of it.',
+    fix: 'Set BACKUP_ENABLED=true, or switch it on on the page.',
+  });
+};
+
+const ageFitsInterval: Check = ({ settings: { maxAgeMinutes }, intervalMinutes }) => {
+  const code = 'max-age';
+  if (maxAgeMinutes === null || maxAgeMinutes > intervalMinutes) return ok(code, 'the age limit fits the interval');
+  return found('warning', code, {
+    what: `a backup counts as too old after ${maxAgeMinutes} minutes, and one is made every ${intervalMinutes}`,
+    why: 'The state says `late` before each backup, and nobody believes it any more.',
+    fix: `Set BACKUP_MAX_AGE_MINUTES to ${3 * intervalMinutes}, or leave it out.`,
+  });
+};
+
+const DAY_MINUTES = 1_440;
+
+const historyIsLong: Check = ({ settings, intervalMinutes }) => {
+  const code = 'history';
+  const { retentionCount, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
+  const keepsPeriods = keepDaily + keepWeekly + keepMonthly + keepYearly > 0 || keepHourly >= 24;
+  const minutes = retentionCount * intervalMinutes;
+  if (keepsPeriods || minutes >= DAY_MINUTES) return ok(code, 'backups go back a day or more');
+  return found('info', code, {
+    what: `${retentionCount} backups, one every ${intervalMinutes} minutes, go back ${minutes} minutes while the database changes`,
+    why: 'A mistake that is seen tomorrow is in all of them.',
+    fix: 'Set BACKUP_KEEP_HOURLY=24 and BACKUP_KEEP_DAILY=7, or a higher BACKUP_RETENTION_COUNT.',
+  });
+};
+
+const keepFitsInterval: Check = ({ settings, intervalMinutes }) => {
+  const periods = [
+    ['BACKUP_KEEP_HOURLY', settings.keepHourly, 60],
+    ['BACKUP_KEEP_DAILY', settings.keepDaily, DAY_MINUTES],
+  ] as const;
+  const inert = periods.find(([, count, minutes]) => count > 0 && intervalMinutes > minutes);
+  if (!inert) return null;
+  const [name, count, minutes] = inert;
+  return found('info', 'keep', {
+    what: `${name}=${count}, and a backup is made only every ${intervalMinutes} minutes`,
+    why: `Most periods of ${minutes} minutes have no backup; it keeps ${count} that have one, which go back further than the number says.`,
+    fix: `Leave ${name} out, or make backups more often.`,
+  });
+};
+
+const sealingWorks: Check = ({ settings, s3 }) => {
+  const code = 'encryption';
+  if (s3.isEncrypted && !settings.s3Enabled) {
+    return found('warning', code, {
+      what: 'public keys are set, and S3 is off',
+      why: 'They encrypt the copies on S3 alone; what lies on this disk is not encrypted.',
+      fix: 'Switch S3 on, or remove BACKUP_ENCRYPTION_RECIPIENT.',
+    });
+  }
+  if (settings.s3Enabled && !s3.isEncrypted) {
+    return found('info', code, {
+      what: 'copies on S3 are not encrypted',
+      why: 'Whoever may read the bucket reads the database.',
+      fix: 'Set BACKUP_ENCRYPTION_RECIPIENT to a public key of age, and keep the private key in two places.',
+    });
+  }
+  return settings.s3Enabled ? ok(code, 'copies on S3 are encrypted') : null;
+};
+
+const bucketIsOwn: Check = ({ settings, s3 }) => {
+  if (!settings.s3Enabled || !s3.isAlsoPublic) return null;
+  return found('warning', 'bucket', {
+    what: "backups lie in the bucket of the app's own files, which a CDN serves",
+    why: 'One wrong rule of the bucket or of the CDN makes them public.',
+    fix: 'Use a bucket and a key of their own for backups.',
+  });
+};
+
+const drillsProve: Check = ({ drills }) => {
+  const code = 'drills';
+  if (drills.complaint !== null) {
+    return found('problem', code, {
+      what: drills.complaint.message,
+      why: 'Each drill fails before it begins.',
+      fix: drills.complaint.hint,
+    });
+  }
+  const failed = drills.targets.find(({ drill }) => drill?.result === 'failed');
+  if (failed) {
+    return found('problem', code, {
+      what: `the last drill of ${failed.target} failed`,
+      why: 'What can not be restored today can not be restored on the day it is needed.',
+      fix: `Run it again and read its reason: velist-backup drill --from ${failed.target}`,
+    });
+  }
+  const unproven = drills.targets.filter(({ proven }) => proven === null).map(({ target }) => target);
+  if (unproven.length === 0) return ok(code, 'a restore from each place was proven');
+  return found('info', code, {
+    what: `a restore from ${unproven.join(' and ')} was never proven`,
+    why: 'A backup is worth what its restore is worth.',
+    fix: `velist-backup drill${unproven.includes('s3') && drills.targets.find(({ target }) => target === 's3')?.drill?.result === 'sealed' ? ' --from s3 --identity key.txt, where the private key is' : ''}`,
+  });
+};
+
+const checks: readonly Check[] = [
+  ...[databaseOpens, libraryIsSafe, journalIsWal, logShrinks, isAlone],
+  ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom],
+  ...[folderIsPrivate, stateIsPrivate, nothingIsServed, clockIsRight],
+  ...[isScheduled, ageFitsInterval, historyIsLong, keepFitsInterval, sealingWorks, bucketIsOwn, drillsProve],
+];
+
+// ── S3 ──
+
+const whyOfCheck: Partial<Record<TargetReport['findings'][number]['check'], string>> = {
+  private: 'Backups hold everything that the database holds.',
+  delete: 'Retention could remove nothing there, and the bucket would grow without end.',
+  clock: 'S3 refuses requests of a clock that is too wrong.',
+};
+
+function ofTarget(report: TargetReport | null): readonly Finding[] {
+  return (report?.findings ?? []).map(({ check, result, message, hint }) => {
+    const [code, what] = [`s3-${check}`, `on S3: ${message}`];
+    if (result === 'ok') return ok(code, what);
+    const why = whyOfCheck[check] ?? 'Uploads, restores or retention rely on it.';
+    const fix = hint ?? 'See velist-backup test-target.';
+    return found(result === 'failed' ? 'problem' : 'warning', code, { what, why, fix });
+  });
+}
