@@ -9,7 +9,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseIdentities } from '../engine/age.ts';
 import { DRILL_FOLDER } from '../engine/catalog/artifact.ts';
-import { BackupError } from '../engine/errors.ts';
+import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { Drilled, DrillRequest, S3Access } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import type { ActiveRun } from './active-run.ts';
@@ -55,6 +55,12 @@ const EVERY_MS = 24 * 3_600_000;
 const FIRST_AFTER_MS = 10 * 60_000;
 /** When there was nothing to drill, or nobody could look. */
 const RETRY_MS = 3_600_000;
+
+/**
+ * Nobody asked, and nothing was learned: another process drills, there is no backup yet, S3 is away for a while (what
+ * waits for it says so). It is tried again in an hour.
+ */
+const saysNothing: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['BUSY', 'NO_BACKUP', 'S3_UNREACHABLE']);
 
 const weights = { local: { fetch: 30, check: 65, prove: 5 }, s3: { fetch: 60, check: 35, prove: 5 } };
 
@@ -169,9 +175,7 @@ export class Drills {
       const known = BackupError.from(error);
       const result = known.code === 'ABORTED' ? 'stopped' : 'failed';
       const report = run.end({ result, backup: name, error: known, drill: { target, proof: null, assertions: 0 } });
-      // Nobody asked, and another process drills: that is as good. Before the first backup there is nothing to drill.
-      if (trigger === 'schedule' && (known.code === 'BUSY' || known.code === 'NO_BACKUP'))
-        return toDrill(target, report);
+      if (trigger === 'schedule' && saysNothing.has(known.code)) return toDrill(target, report);
       runs.record(report);
       if (result === 'failed') log('error', `Drill failed (${target}): ${known.message}. ${known.hint}`);
       if (backup && known.code === 'VERIFY_FAILED') await this.#note(backup, known.message);

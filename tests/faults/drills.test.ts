@@ -128,7 +128,7 @@ test('what is at S3 is fetched, opened and proven; altered there, the drill fail
     'proven',
     'failed',
   ]);
-});
+}, 30_000);
 
 test('without the private key a sealed copy is proven as far as that goes, with it all the way', async () => {
   const identity = await generateX25519Identity();
@@ -154,7 +154,7 @@ test('without the private key a sealed copy is proven as far as that goes, with 
     ...{ result: 'failed', error: { code: 'VERIFY_FAILED' } },
   });
   expect(hidden(shop)).toEqual([]);
-});
+}, 30_000);
 
 test('a drill that is stopped leaves nothing, and the next one removes what a killed one left', async () => {
   await using shop = openShop(newFolder(), { form: { rows: 400_000 } });

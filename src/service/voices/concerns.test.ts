@@ -52,6 +52,18 @@ test('before the very first backup nothing is missing; afterwards an empty folde
   expect(concernsOf({ status: empty })).toEqual(['stale']);
 });
 
+test('a drill that failed is a concern until one succeeds', () => {
+  const drilled = (result: 'proven' | 'sealed' | 'failed') =>
+    concernsOf({
+      status: status({
+        targets: [
+          { target: 'local', goodAt: now, verifiedAt: now, storedAt: now, proven: null, drill: { at: now, result } },
+        ],
+      }),
+    });
+  expect([drilled('failed'), drilled('sealed'), drilled('proven')]).toEqual([['drill'], [], []]);
+});
+
 test('S3 is a concern when uploads fail and what is there is too old, not at the first failure', () => {
   const offsite = (goodAt: Date | null, change: Partial<Status['s3']> = {}) =>
     concernsOf({

@@ -7,9 +7,10 @@ import type { Run, RunTotal, Status } from '../model.ts';
 
 /**
  * `damaged`: the newest backup failed a check. `stale`: no good backup is young enough. `failed`: the last backup run
- * failed. `offsite`: uploads fail, and what is at S3 is too old. The worst first.
+ * failed. `offsite`: uploads fail, and what is at S3 is too old. `drill`: the last rehearsal of a restore failed. The
+ * worst first.
  */
-export const concerns = ['damaged', 'stale', 'failed', 'offsite'] as const;
+export const concerns = ['damaged', 'stale', 'failed', 'offsite', 'drill'] as const;
 export type Concern = (typeof concerns)[number];
 
 export interface Situation {
@@ -37,6 +38,7 @@ export function assessSituation({ status, lastRuns, totals }: SituationFacts): S
     stale: isStale(status, totals),
     failed: last?.result === 'failed',
     offsite: isOffsiteStale(status),
+    drill: failedDrills(status).length > 0,
   };
   return {
     status,
@@ -54,6 +56,10 @@ function isStale({ freshness: { state } }: Status, totals: readonly RunTotal[]):
 
 function isAboutToEnd({ run, serverTime, maxAgeMinutes }: Status): boolean {
   return run?.kind === 'backup' && serverTime.getTime() - run.startedAt.getTime() < maxAgeMinutes * 60_000;
+}
+
+function failedDrills({ freshness }: Status): readonly string[] {
+  return freshness.targets.flatMap(({ target, drill }) => (drill?.result === 'failed' ? [target] : []));
 }
 
 function isOffsiteStale({ s3, freshness, serverTime, maxAgeMinutes }: Status): boolean {
@@ -121,6 +127,8 @@ const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | nul
     `Backups of ${database.name} are too old: there is no good one of the last ${maxAgeMinutes} minutes.`,
   failed: ({ database }, error) => `The backup of ${database.name} failed${why(error)}`,
   offsite: ({ database, s3 }, error) => `${s3.waiting} backups of ${database.name} wait for S3${why(error)}`,
+  drill: (status) =>
+    `The restore of ${status.database.name} was rehearsed and failed (${failedDrills(status).join(', ')}). The run log says why.`,
 };
 
 function why(error: ErrorBody | null): string {
