@@ -185,7 +185,6 @@ export class Offsite {
     try {
       const listing = await this.#job<'list-remote'>({ kind: 'list-remote', ...this.#access(), known: this.#toKnow() });
       await this.#take(listing, began);
-      this.#listError = null;
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED') this.#listError = known.toJSON();
@@ -220,6 +219,7 @@ export class Offsite {
     const gone = [...before.keys()].filter((name) => !after.has(name));
     this.#known = after;
     this.#listedAt = this.#options.now();
+    this.#listError = null;
     this.#state.saveListing(this.#listedAt, { changed, gone });
     if (listing.unnamed.length > 0 && before.size === 0) this.#reportUnnamed(listing.unnamed);
     try {

@@ -381,7 +381,8 @@ class Dashboard {
       this.runs = runs;
       for (const run of runs) this.#seenRuns.add(run.id);
       // The stream may have told a newer one meanwhile.
-      if (told === this.#statusesTold || this.status === null) this.#setStatus(status);
+      const isOlder = told !== this.#statusesTold && status.serverTime < (this.status?.serverTime ?? '');
+      if (!isOlder) this.#setStatus(status);
       this.contact = 'live';
       this.#heardAt = performance.now();
     } catch (error) {
