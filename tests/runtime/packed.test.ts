@@ -226,7 +226,9 @@ for (const { name, program: runtime } of runtimes) {
         expect(await cli(folder, 'restore', 'latest', '--to', 'copy.sqlite')).toMatchObject({ code: 2, stdout: '' });
         expect(await cli(folder, 'prune', '--dry-run')).toMatchObject({
           code: 0,
-          stdout: '1 kept, 0 to remove\n',
+          stdout: expect.stringMatching(
+            /^would keep +backup-.*\.sqlite \(newest verified backup.*\)\n1 kept, 0 to remove\n$/,
+          ),
           stderr: '',
         });
         expect(await cli(folder, 'status')).toMatchObject({ code: 0, stderr: '' });
