@@ -124,6 +124,7 @@ async function roundTrip(
   const to = join(staging, 'back.sqlite');
   const down = await watch<'fetch'>({
     kind: 'fetch',
+    target: 's3',
     name,
     ...access,
     identities: [identity],

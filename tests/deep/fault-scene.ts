@@ -167,7 +167,7 @@ async function fetch({ world, access, to, environment: jobEnvironment }: FaultSc
   mkdirSync(join(world.folder, 'fetched'), { recursive: true });
   return await runJob<'fetch'>(
     {
-      ...{ kind: 'fetch', name: world.name, prefix: STORED, s3: access, identities: [] },
+      ...{ kind: 'fetch', target: 's3', name: world.name, prefix: STORED, s3: access, identities: [] },
       ...{ staging: `${to}.staging`, to, lockWaitMs: 1_000 },
     },
     { environment: jobEnvironment },

@@ -244,7 +244,7 @@ test('a server that goes away in the middle for longer than its retries is waite
 /** A fetch in a process of its own; resolves with the process when so many bytes have come. */
 async function beginFetch(name: string, to: string, { bytes }: { bytes: number }) {
   const request: FetchRequest = {
-    ...{ kind: 'fetch', name, prefix: PREFIX, identities: [], lockWaitMs: 5_000 },
+    ...{ kind: 'fetch', target: 's3', name, prefix: PREFIX, identities: [], lockWaitMs: 5_000 },
     s3: { ...server, bucket: BUCKET },
     staging: join(folder, '.velist-backup-fetch'),
     to,
