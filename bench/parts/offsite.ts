@@ -112,6 +112,7 @@ async function roundTrip(
   settleDisk(bench.folder);
   const up = await watch<'upload'>({
     kind: 'upload',
+    target: 's3',
     folder: dirname(path),
     name,
     ...access,

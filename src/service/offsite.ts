@@ -394,6 +394,7 @@ export class Offsite {
       const done = await this.#job<'upload'>(
         {
           kind: 'upload',
+          target: this.target,
           folder: this.#options.catalog.folder,
           name: backup.name,
           ...this.access,

@@ -158,7 +158,17 @@ async function upload(
 ): Promise<Uploaded> {
   const sealing = { compression: 'none', recipients: [] } as const;
   return await runJob<'upload'>(
-    { kind: 'upload', folder: join(folder, 'backups'), name, prefix, s3, sealing, retention: null, known: [] },
+    {
+      kind: 'upload',
+      target: 's3',
+      folder: join(folder, 'backups'),
+      name,
+      prefix,
+      s3,
+      sealing,
+      retention: null,
+      known: [],
+    },
     { environment: jobEnvironment },
   );
 }

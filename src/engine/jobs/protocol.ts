@@ -105,6 +105,7 @@ export interface S3Access extends Omit<S3Options, 'prefix'> {
 
 export interface UploadRequest {
   readonly kind: 'upload';
+  readonly target: string;
   readonly folder: string;
   readonly name: string;
   readonly prefix: string;
