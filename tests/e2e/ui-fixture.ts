@@ -51,7 +51,7 @@ const megabyte = 1024 * 1024;
 export interface Fixture {
   readonly url: string;
   /** Every request that asked for a change, as "METHOD /path body". */
-  readonly asked: readonly string[];
+  readonly asked: string[];
   /** Ends the server and every stream, as if it had crashed. */
   stop(): Promise<void>;
 }
