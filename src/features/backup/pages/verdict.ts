@@ -395,7 +395,9 @@ function s3WaitingWords(known: Known): Words {
   return {
     icon: 'cloud-off',
     headline:
-      s3.error === null ? `Protected here, not yet in ${places}` : `Protected here, but ${places} is not reachable`,
+      s3.error === null
+        ? `Protected here, not yet in ${places}`
+        : `Protected here, but ${places} ${failing.length > 1 ? 'are' : 'is'} not reachable`,
     say: [
       `${reason} Local backups go on. `,
       ...(s3.waiting === 0
