@@ -112,6 +112,7 @@ async function roundTrip(
   settleDisk(bench.folder);
   const up = await watch<'upload'>({
     kind: 'upload',
+    target: 's3',
     folder: dirname(path),
     name,
     ...access,
@@ -124,6 +125,7 @@ async function roundTrip(
   const to = join(staging, 'back.sqlite');
   const down = await watch<'fetch'>({
     kind: 'fetch',
+    target: 's3',
     name,
     ...access,
     identities: [identity],

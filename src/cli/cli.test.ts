@@ -206,7 +206,7 @@ test('a drill tells what it proved and how long it took, and exits 4 when an ass
 
 test('the doctor exits 1 when somebody should act, and asks the bucket where it is told to', async () => {
   const good = await cli('doctor');
-  expect([good.code, good.calls]).toEqual([0, ['diagnose', 'close']]);
+  expect([good.code, good.calls]).toEqual([0, ['getStatus', 'diagnose', 'close']]);
   expect((await cli('doctor --s3')).calls).toContain('diagnose with s3');
   const service = createFakeService();
   service.behaviour.damaged = true;
@@ -319,6 +319,24 @@ test('status says what waits for S3, why, and when it is tried next', async () =
   expect(await line({ listedAt: new Date(now - 60_000) })).toBe('b/p, 9 stored (seen 1 min 0 s ago)');
   expect(await line({ error })).toBe("b/p, 9 stored; can't be used: s3.example.com does not answer");
   expect(await line({ enabled: false })).toBe('off');
+});
+
+test('each further target has a line, a test, a listing and a drill of its own', async () => {
+  const service = createFakeService();
+  const about = { bucket: 'eu', path: 'p', enabled: true, stored: 4, nextTryAt: null, error: null, listedAt: null };
+  service.behaviour.targets = [{ ...about, target: 'offsite-eu-west', waiting: 2 }];
+  const { stdout } = await cli('status', { service });
+  expect(stdout).toMatch(/^offsite-eu-west eu\/p, 4 stored; waiting, 2 uploads$/m);
+  expect(stdout).toMatch(/^state {11}protected$/m);
+  for (const [argv, call] of [
+    ['test-target offsite-eu-west', 'testTarget offsite-eu-west'],
+    ['list --target offsite-eu-west', 'getBackups offsite-eu-west'],
+    ['prune --target offsite-eu-west', 'prune offsite-eu-west'],
+    ['drill --from offsite-eu-west', 'drill offsite-eu-west'],
+  ] as const) {
+    expect((await cli(argv, { service })).code).toBe(0);
+    expect(service.calls).toContain(call);
+  }
 });
 
 test('latest is verified and no safety backup', async () => {

@@ -19,6 +19,7 @@ import type {
   TargetDrill,
   TargetName,
 } from '../service/model.ts';
+import { targetWord } from '../service/remote-targets.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { doctorText } from './doctor-report.ts';
 import { targetText } from './target-report.ts';
@@ -186,14 +187,13 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   };
 
   command('backup', 'make a backup now').action(() => run(makeBackup, places()));
-  const target = (flags: string, description: string) => new Option(flags, description).choices(['local', 's3']);
-  const identity = ['--identity <file>', 'the private key of age that opens an encrypted copy on S3'] as const;
+  const identity = ['--identity <file>', 'the private key of age that opens an encrypted copy'] as const;
   command('list', 'list the backups, newest first')
-    .addOption(target('--target <name>', 'only what is there: local, or s3 (asks S3 now)'))
+    .option('--target <name>', 'only what is there: local, s3 or a further target, which is asked now')
     .action((options: { target?: TargetName }) => run((session) => listBackups(session, options), places()));
   command('verify <backup>', 'check a backup: its name, "latest", or a path to any SQLite file')
     .option('--full', 'integrity_check instead of quick_check')
-    .addOption(target('--from <target>', 'which copy; left out: the local one if there is one'))
+    .option('--from <target>', 'which copy; left out: the local one if there is one')
     .option(...identity)
     .action((wanted: string, options: VerifyOptions) =>
       run((session) => verifyBackup(session, wanted, options), places()),
@@ -203,7 +203,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .addOption(new Option('--online', 'over the database while programs use it').conflicts(['to', 'inPlace']))
     .addOption(new Option('--in-place', 'over the database while no program uses it').conflicts(['to', 'online']))
     .option('--at <time>', 'the newest backup that is not later than this time')
-    .addOption(target('--from <target>', 's3: from S3 alone, also on a machine that has nothing but the S3 variables'))
+    .option('--from <target>', 'from there alone; s3 also on a machine that has nothing but the S3 variables')
     .option(...identity)
     .action((wanted: string | undefined, options: RestoreOptions) =>
       run((session) => restoreBackup(session, wanted, options), places()),
@@ -214,17 +214,17 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   );
   command('prune', 'remove the backups that the retention policy does not keep')
     .option('--dry-run', 'only say what would be removed, and why each stays')
-    .addOption(target('--target <name>', 'where: local unless told, or s3 (asks S3 now)'))
+    .option('--target <name>', 'where: local unless told; another target is asked now')
     .action((options: PruneOptions) => run((session) => prune(session, options), places()));
-  command('test-target [name]', 'try at s3 (or local) all that backups need, and remove the traces').action(
+  command('test-target [name]', 'try at s3 (or another target) all that backups need, and remove the traces').action(
     (name: string | undefined) => run((session) => testTarget(session, name), places()),
   );
   command('drill', 'restore the newest backup of each target to a hidden place, judge it and remove it')
-    .addOption(target('--from <target>', 'only this one: local, or s3; left out: each that is on'))
+    .option('--from <target>', 'only this one; left out: each that is on')
     .option(...identity)
     .action((options: DrillOptions) => run((session) => drill(session, options), places()));
   command('doctor', 'say what is wrong, or may go wrong, with the way all is set up; exits 1 when somebody should act')
-    .option('--s3', 'ask the bucket too, as test-target does; left out: while S3 is on')
+    .option('--s3', 'ask the buckets too, as test-target does; left out: while one is on')
     .action((options: { s3?: boolean }) => run((session) => diagnose(session, options), places()));
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
     run(showStatus, places()),
@@ -246,10 +246,16 @@ const makeBackup: Work = async ({ service, output }) => {
     if (!output.json) output.error(error);
     return exitCodeOf(error.code);
   }
-  const where = result.s3Uploaded === true ? ', stored locally and at S3' : '';
+  const uploaded = Object.entries(result.uploaded ?? {});
+  const words = (stored: boolean) => uploaded.flatMap(([name, is]) => (is === stored ? targetWord(name) : []));
+  const where =
+    uploaded.length > 0 && words(false).length === 0 ? `, stored locally and at ${words(true).join(' and ')}` : '';
   output.answer(result, `Completed: ${result.filename} (${sizeText(result.size ?? 0)})${where}`);
-  if (result.s3Uploaded !== false) return exitCodes.done;
-  output.note('The backup is stored locally, but not yet at S3; the running app or the next backup tries again.');
+  if (words(false).length === 0) return exitCodes.done;
+  const missing = words(false).join(' and ');
+  output.note(
+    `The backup is stored locally, but not yet at ${missing}; the running app or the next backup tries again.`,
+  );
   return exitCodes.notEverywhere;
 };
 
@@ -357,14 +363,14 @@ async function prune({ service, output }: Session, options: PruneOptions): Promi
 }
 
 async function testTarget({ service, output, signal }: Session, wanted = 's3'): Promise<number> {
-  if (wanted !== 's3' && wanted !== 'local') throw wrongUse(`there is no target ${wanted}; it is s3 or local`);
   const report = await service.testTarget(wanted, { signal });
   output.answer(report, targetText(report));
   return report.ok ? exitCodes.done : exitCodes.failed;
 }
 
 async function diagnose({ service, output }: Session, options: { s3?: boolean }): Promise<number> {
-  const report = await service.diagnose({ s3: options.s3 ?? service.getConfig().s3Enabled });
+  const isRemote = async () => (await service.getStatus()).targets.some(({ enabled }) => enabled);
+  const report = await service.diagnose({ s3: options.s3 ?? (await isRemote()) });
   output.answer(report, doctorText(report));
   return report.ok ? exitCodes.done : exitCodes.failed;
 }
@@ -425,12 +431,16 @@ async function findBackup(service: CliService, wanted: string, from: TargetName 
   if (wanted === 'latest') {
     // A safety backup holds what a restore replaced on purpose; it comes back by its name or by `undo`.
     const backup = newest(backups, (item) => item.verified && !item.safety);
-    if (!backup) throw noBackup(`there is no verified backup ${from === 's3' ? 'on S3' : 'yet'}`);
+    if (!backup)
+      throw noBackup(
+        `there is no verified backup ${from === undefined || from === 'local' ? 'yet' : `on ${targetWord(from)}`}`,
+      );
     return { kind: 'backup', backup };
   }
   const backup = backups.find(({ filename }) => filename === wanted);
   if (backup) return { kind: 'backup', backup };
-  if (from !== undefined) throw noBackup(`there is no backup ${wanted} ${from === 's3' ? 'on S3' : 'here'}`);
+  if (from !== undefined)
+    throw noBackup(`there is no backup ${wanted} ${from === 'local' ? 'here' : `on ${targetWord(from)}`}`);
   if (existsSync(wanted)) return { kind: 'file', path: wanted };
   throw noBackup(`there is no backup and no file named ${wanted}`);
 }
@@ -510,7 +520,8 @@ function provenText({ target, proven, drill }: TargetFreshness, now: Date): stri
 }
 
 function statusText(status: Status, now: Date): string {
-  const { lastGood, schedule, local, s3 } = status;
+  const { lastGood, schedule, local, s3, targets } = status;
+  const further = targets.filter(({ target }) => target !== 's3');
   const rows = [
     ['status', status.verdict.code],
     ['state', status.freshness.state],
@@ -525,13 +536,18 @@ function statusText(status: Status, now: Date): string {
     ['proven', status.freshness.targets.map((target) => provenText(target, now)).join('; ')],
     ['schedule', schedule.enabled ? (schedule.cron ?? `every ${schedule.intervalMinutes} minutes`) : 'off'],
     ['local', `${local.path}, ${local.count} backups, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`],
-    ['s3', s3.enabled ? s3Text(s3, now) : 'off'],
+    ['s3', s3.enabled ? remoteText(s3, now) : 'off'],
+    ...further.map((target) => [target.target, remoteText(target, now)]),
   ];
-  return rows.map(([name = '', value = '']) => `${name.padEnd(10)} ${value}`).join('\n');
+  const width = Math.max(10, ...rows.map(([name = '']) => name.length));
+  return rows.map(([name = '', value = '']) => `${name.padEnd(width)} ${value}`).join('\n');
 }
 
 /** `my-backups/backups/database, 9 stored; waiting, 3 uploads, next try in 40 s: …` */
-function s3Text({ bucket, path, stored, waiting, nextTryAt, error, listedAt }: Status['s3'], now: Date): string {
+function remoteText(
+  { bucket, path, stored, waiting, nextTryAt, error, listedAt }: Omit<Status['s3'], 'configured'>,
+  now: Date,
+): string {
   const seen = listedAt === null ? '' : ` (seen ${durationText(now.getTime() - listedAt.getTime())} ago)`;
   const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}`;
   const why = error === null ? '' : `: ${error.message}`;

@@ -38,7 +38,7 @@ export async function drill(request: DrillRequest, context: StoryContext): Promi
   const { from, staging } = request;
   // Before the first byte: a file that is not there costs no download.
   const assertions = request.assertions === null ? null : readAssertions(request.assertions);
-  if (from.target === 's3' && from.identities.length === 0) {
+  if ('s3' in from && from.identities.length === 0) {
     const sealed = await proveSealed(request.name, from, context);
     if (sealed) return sealed;
   }
@@ -68,10 +68,10 @@ function removeLeftovers(folder: string): void {
 /** The digest that the restored file must have. */
 async function bringBack(request: DrillRequest, to: string, context: StoryContext): Promise<string> {
   const { name, from, staging, lockWaitMs } = request;
-  if (from.target === 's3') {
-    const { prefix, s3, identities } = from;
+  if ('s3' in from) {
+    const { target, prefix, s3, identities } = from;
     const fetched = await fetchBackup(
-      { kind: 'fetch', name, prefix, s3, identities, staging, to, lockWaitMs },
+      { kind: 'fetch', name, target, prefix, s3, identities, staging, to, lockWaitMs },
       quietAfterFetch(context),
     );
     return fetched.manifest.database.sha256;
@@ -132,7 +132,7 @@ async function judge(restored: Restored, context: StoryContext): Promise<Drilled
 /** Null for a copy that can be opened without a key. */
 async function proveSealed(
   name: string,
-  { prefix, s3 }: Extract<DrillRequest['from'], { target: 's3' }>,
+  { prefix, s3 }: Extract<DrillRequest['from'], { s3: unknown }>,
   context: StoryContext,
 ): Promise<Drilled | null> {
   const store = createS3Store({ ...s3, prefix });

@@ -56,7 +56,7 @@ export async function fetchBackup(request: FetchRequest, context: StoryContext):
   const store = createS3Store({ ...request.s3, prefix: request.prefix });
   try {
     context.onEvent({ type: 'step', name: 'fetch' });
-    const manifest = await findManifest(store, request.name, context);
+    const manifest = await findManifest(store, request, context);
     refuseWithoutIdentity(manifest, request);
     for (const folder of [dirname(request.to), request.staging]) mkdirSync(folder, { recursive: true, mode: 0o700 });
     removeForgotten(request.staging, context);
@@ -98,23 +98,27 @@ async function fetchStaged(
   }
 }
 
-async function findManifest(store: ObjectStore, name: string, context: StoryContext): Promise<Manifest> {
+async function findManifest(
+  store: ObjectStore,
+  { name, target }: FetchRequest,
+  context: StoryContext,
+): Promise<Manifest> {
   try {
     return await readRemoteManifest(store, name, context);
   } catch (error) {
     if (!isNotThere(error)) throw error;
     throw new BackupError('NO_BACKUP', `there is no backup ${name} in ${store.place}`, {
-      hint: 'List what is there: velist-backup list --target s3.',
+      hint: `List what is there: velist-backup list --target ${target}.`,
       cause: error,
     });
   }
 }
 
 /** Before the first byte: who has no key waits for no download. */
-function refuseWithoutIdentity({ name, artifact }: Manifest, { identities }: FetchRequest): void {
+function refuseWithoutIdentity({ name, artifact }: Manifest, { identities, target }: FetchRequest): void {
   if (artifact.encryption === 'none' || identities.length > 0) return;
   throw new BackupError('BAD_REQUEST', `${name} is encrypted on S3, and the private key is not on this server`, {
-    hint: `Where the key is: velist-backup restore ${name} --from s3 --to restored.sqlite --identity key.txt`,
+    hint: `Where the key is: velist-backup restore ${name} --from ${target} --to restored.sqlite --identity key.txt`,
   });
 }
 

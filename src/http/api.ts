@@ -442,7 +442,8 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       costs: 'test',
       async handle({ request, params }) {
         const name = targetName.safeParse(params.name);
-        if (!name.success) throw new BadInput('BAD_REQUEST', { target: 'must be local or s3' });
+        if (!name.success)
+          throw new BadInput('BAD_REQUEST', { target: name.error.issues[0]?.message ?? 'is not the name of a target' });
         return long(async () => json<TargetReport>(serialize(await service.testTarget(name.data))), request);
       },
     },

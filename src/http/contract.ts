@@ -9,6 +9,9 @@ import { errorCodes } from '../engine/errors.ts';
 const time = z.iso.datetime();
 export const backupName = /^backup-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-\d{3}Z\.sqlite$/;
 
+/** `local`, `s3` (the one of the environment), or the name of a further one. */
+export const targetName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be the name of a target: local, s3, …');
+
 export const errorBody = z.object({ code: z.enum(errorCodes), message: z.string(), hint: z.string() });
 export const errorAnswer = z.object({
   error: errorBody.extend({ fields: z.record(z.string(), z.string()).optional() }),
@@ -17,7 +20,7 @@ export const errorAnswer = z.object({
 const trigger = z.enum(['start', 'schedule', 'manual', 'cli', 'safety']);
 const runKind = z.enum(['backup', 'verify', 'restore', 'undo', 'upload', 'drill']);
 const drilled = z.object({
-  target: z.enum(['local', 's3']),
+  target: targetName,
   proof: z.enum(['restored', 'sealed']).nullable(),
   assertions: z.number(),
 });
@@ -67,6 +70,8 @@ export const run = z.object({
   error: errorBody.nullable(),
   /** Of a drill alone. `sealed`: the digest is right, and there was no key to open the content. */
   drill: drilled.optional(),
+  /** Of an upload alone: where to; left out for `s3`. */
+  target: targetName.optional(),
 });
 
 const method = z.enum(['quick', 'full']);
@@ -91,10 +96,10 @@ export const backup = z.object({
   sha256: z.string().nullable(),
   pages: z.number().nullable(),
   pageSize: z.number().nullable(),
-  /** Without `local` the backup is at S3 alone: it is fetched when it is needed. */
+  /** Without `local` the backup is elsewhere alone: it is fetched when it is needed. */
   placements: z.array(
     z.object({
-      target: z.enum(['local', 's3']),
+      target: targetName,
       status: z.enum(['stored', 'waiting', 'failed']),
       at: time.nullable(),
       error: errorBody.nullable(),
@@ -141,7 +146,7 @@ const freshness = z.object({
   changedAt: time.nullable(),
   targets: z.array(
     z.object({
-      target: z.enum(['local', 's3']),
+      target: targetName,
       goodAt: time.nullable(),
       verifiedAt: time.nullable(),
       storedAt: time.nullable(),
@@ -152,6 +157,19 @@ const freshness = z.object({
     }),
   ),
 });
+
+/** What is stored in a bucket, and what waits for it. */
+const remote = {
+  enabled: z.boolean(),
+  bucket: z.string(),
+  path: z.string(),
+  stored: z.number(),
+  waiting: z.number(),
+  nextTryAt: time.nullable(),
+  error: errorBody.nullable(),
+  /** When what it holds was looked at last. */
+  listedAt: time.nullable(),
+};
 
 export const status = z.object({
   serverTime: time,
@@ -186,18 +204,9 @@ export const status = z.object({
     sizeBytes: z.number(),
     freeBytes: z.number(),
   }),
-  s3: z.object({
-    enabled: z.boolean(),
-    configured: z.boolean(),
-    bucket: z.string().nullable(),
-    path: z.string(),
-    stored: z.number(),
-    waiting: z.number(),
-    nextTryAt: time.nullable(),
-    error: errorBody.nullable(),
-    /** When what S3 holds was looked at last. */
-    listedAt: time.nullable(),
-  }),
+  s3: z.object({ configured: z.boolean(), ...remote, bucket: z.string().nullable() }),
+  /** Each that is configured beside the folder; `s3` first, if it is. */
+  targets: z.array(z.object({ target: targetName, ...remote })),
   lastGood: z.object({ filename: z.string(), createdAt: time, verifiedAt: time, holdsAt: time }).nullable(),
   maxAgeMinutes: z.number(),
   run: runProgress.nullable(),
@@ -293,6 +302,8 @@ export const backupResult = z.object({
   filename: z.string().optional(),
   size: z.number().optional(),
   s3Uploaded: z.boolean().optional(),
+  /** By the names of the targets beside the folder that are on. */
+  uploaded: z.record(z.string(), z.boolean()).optional(),
   error: errorBody.optional(),
   report: run,
 });
@@ -317,7 +328,7 @@ export const backupChange = z.strictObject({
   note: z.string().max(200).nullable().optional(),
 });
 export const prunePlan = z.object({
-  target: z.enum(['local', 's3']),
+  target: targetName,
   kept: z.array(z.object({ filename: z.string(), reasons: z.array(z.string()) })),
   removed: z.array(z.object({ filename: z.string(), reason: z.string() })),
   dryRun: z.boolean(),
@@ -338,13 +349,13 @@ export const doctorReport = z.object({
 });
 
 /** `POST /api/drill`: the newest backup of one target or of each is restored to a hidden place, judged and removed. */
-export const drillBody = z.strictObject({ target: z.enum(['local', 's3']).optional() }).optional();
+export const drillBody = z.strictObject({ target: targetName.optional() }).optional();
 /** A drill that fails is an answer, not an error. */
 export const drillReport = z.object({
   ok: z.boolean(),
   drills: z.array(
     z.object({
-      target: z.enum(['local', 's3']),
+      target: targetName,
       result: z.enum(['proven', 'sealed', 'failed', 'stopped']),
       backup: z.string().nullable(),
       sizeBytes: z.number().nullable(),
@@ -357,7 +368,7 @@ export const drillReport = z.object({
 
 /** `POST /api/targets/:name/test`. A target that fails its test is an answer, not an error. */
 export const targetReport = z.object({
-  target: z.enum(['local', 's3']),
+  target: targetName,
   place: z.string(),
   ok: z.boolean(),
   ms: z.number(),
@@ -388,7 +399,6 @@ export const targetReport = z.object({
     })
     .nullable(),
 });
-export const targetName = z.enum(['local', 's3']);
 
 export const backupsAnswer = z.object({ backups: z.array(backup) });
 export const runsAnswer = z.object({ runs: z.array(run) });
@@ -414,12 +424,12 @@ export const nowQuery = z.object({
   wait: z.enum(['true', 'false']).default('true'),
 });
 export const deleteQuery = z.object({
-  target: z.enum(['local', 's3']).optional(),
+  target: targetName.optional(),
 });
 export const activityQuery = z.object({ range: activityRange.default('24h') });
 /** Which place's plan; that of S3 is made from a new listing. */
 export const pruneQuery = z.object({
-  target: z.enum(['local', 's3']).default('local'),
+  target: targetName.default('local'),
 });
 export const runsQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),

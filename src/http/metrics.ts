@@ -64,8 +64,10 @@ export async function renderMetrics(
   gauge('folder_bytes', 'Size of all backups in the folder.').set(status.local.sizeBytes);
   const backups = gauge('backups', 'Backups that are there.', 'target');
   backups.set({ target: 'local' }, status.local.count);
-  if (status.s3.enabled) backups.set({ target: 's3' }, status.s3.stored);
-  gauge('uploads_waiting', 'Backups that are yet to be uploaded.').set(status.s3.waiting);
+  const targets = status.targets.filter(({ enabled }) => enabled);
+  for (const { target, stored } of targets) backups.set({ target }, stored);
+  const waiting = targets.reduce((sum, target) => sum + target.waiting, 0);
+  gauge('uploads_waiting', 'Backups that are yet to be uploaded, counted for each target.').set(waiting);
   gauge('running', 'Whether a run is going.').set(status.run ? 1 : 0);
   const state = gauge('state', 'How the database is protected: 1 at one of the four states.', 'state');
   for (const name of protectionStates) state.set({ state: name }, name === status.freshness.state ? 1 : 0);

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { BackupError } from '../engine/errors.ts';
 import type { JobEvent } from '../engine/jobs/protocol.ts';
-import type { Drill, Run, RunKind, RunProgress, RunResult, Step, StepName, Trigger } from './model.ts';
+import type { Drill, Run, RunKind, RunProgress, RunResult, Step, StepName, TargetName, Trigger } from './model.ts';
 
 export interface RunOptions {
   readonly kind: RunKind;
@@ -10,6 +10,8 @@ export interface RunOptions {
   readonly user: string | null;
   readonly plannedAt: Date | null;
   readonly backup: string | null;
+  /** Of an upload. */
+  readonly target?: TargetName;
   /** Share of the whole, in percent, that each step takes; they add up to 100. */
   readonly weights: Readonly<Partial<Record<StepName, number>>>;
   readonly now: () => Date;
@@ -82,6 +84,7 @@ export class ActiveRun {
     this.hasEnded = true;
     this.#finishStep(outcome.result === 'success' ? 'done' : 'failed');
     const { id, kind, trigger, user, startedAt, steps } = this.progress();
+    const { target } = this.#options;
     return {
       ...{ id, kind, trigger, user, startedAt, plannedAt: this.#options.plannedAt, endedAt: this.#options.now() },
       result: outcome.result,
@@ -91,6 +94,7 @@ export class ActiveRun {
       steps: steps.filter((step) => step.state !== 'waiting'),
       error: outcome.error?.toJSON() ?? null,
       ...(outcome.drill && { drill: outcome.drill }),
+      ...(target !== undefined && target !== 's3' && { target }),
     };
   }
 

@@ -8,7 +8,7 @@
  */
 import type { ErrorBody } from '../engine/errors.ts';
 import { plannedTimes, type Schedule } from '../engine/schedule.ts';
-import type { Activity, ActivityBar, ActivityRange, BackupItem, Run } from './model.ts';
+import type { Activity, ActivityBar, ActivityRange, BackupItem, Run, TargetName } from './model.ts';
 
 /** What a bar needs of a backup run. */
 export type RunMark = Pick<
@@ -45,7 +45,7 @@ export interface ActivityFacts {
   /** Why a backup is no longer there, as a sentence; null where that is not known. */
   readonly removal: (backup: string) => string | null;
   /** Its upload is going now. */
-  readonly isUploading: (backup: string) => boolean;
+  readonly isUploading: (backup: string, target: TargetName) => boolean;
 }
 
 const MINUTE_MS = 60_000;
@@ -200,11 +200,12 @@ function* runEvents(facts: ActivityFacts): Generator<ActivityEvent> {
 function becameOf({ backup }: RunMark, items: ReadonlyMap<string, BackupItem>, facts: ActivityFacts) {
   const item = backup === null ? undefined : items.get(backup);
   if (!item) return { state: 'pruned', reason: backup && facts.removal(backup) } as const;
-  const atS3 = item.placements.find(({ target }) => target === 's3');
-  // Without a placement it was removed there on purpose, or S3 is off.
-  if (!atS3 || atS3.status === 'stored' || facts.isUploading(item.filename))
-    return { state: 'kept', reason: null } as const;
-  return { state: 'no-s3', reason: atS3.error && sentenceOf(atS3.error) } as const;
+  // Without a placement it was removed there on purpose, or the target is off.
+  const missing = item.placements.find(
+    ({ target, status }) => status !== 'stored' && !facts.isUploading(item.filename, target),
+  );
+  if (!missing) return { state: 'kept', reason: null } as const;
+  return { state: 'no-s3', reason: missing.error && sentenceOf(missing.error) } as const;
 }
 
 function* missedEvents(facts: ActivityFacts, planned: readonly PlannedRun[]): Generator<ActivityEvent> {

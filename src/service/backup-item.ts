@@ -1,21 +1,30 @@
-/** How a backup of the folder, or one that is at S3 alone, is told to the outside. */
+/** How a backup of the folder, or one that is elsewhere alone, is told to the outside. */
 import { type SealName, sealName } from '../engine/artifact.ts';
 import type { Backup } from '../engine/catalog/catalog.ts';
-import type { RemoteBackup } from '../engine/catalog/remote-catalog.ts';
 import { isVerified } from '../engine/retention.ts';
-import type { BackupItem, Placement, Verification } from './model.ts';
+import type { BackupItem, Placement, TargetName, Verification } from './model.ts';
+import type { OffsiteBackup } from './offsite.ts';
 import type { UploadState } from './offsite-state.ts';
+import { targetWord } from './remote-targets.ts';
 
-export type KnownBackup = Backup | RemoteBackup;
+export type KnownBackup = Backup | OffsiteBackup;
 
 export interface ItemFacts {
   readonly isLocal: boolean;
-  /** The same backup as S3 held it when it was listed. */
-  readonly remote: RemoteBackup | undefined;
+  /** As configured. */
+  readonly folder: string;
+  readonly remotes: readonly RemoteFacts[];
+}
+
+/** What is known of the backup at one target beside the folder. */
+export interface RemoteFacts {
+  readonly target: TargetName;
+  /** `s3://bucket/path` */
+  readonly address: string;
+  readonly isEnabled: boolean;
+  /** The same backup as the target held it when it was listed. */
+  readonly remote: OffsiteBackup | null;
   readonly upload: UploadState | undefined;
-  readonly s3Enabled: boolean;
-  /** As configured: the folder, and `s3://bucket/prefix`; null where no S3 is. */
-  readonly places: { readonly local: string; readonly s3: string | null };
 }
 
 export function toBackupItem(backup: KnownBackup, facts: ItemFacts): BackupItem {
@@ -45,24 +54,28 @@ export function isHere(backup: KnownBackup): backup is Backup {
 }
 
 function* toPlacements(backup: KnownBackup, facts: ItemFacts): Generator<Placement> {
-  const { remote, upload, s3Enabled, places } = facts;
   if (facts.isLocal) {
-    const here = { where: `${places.local}/${backup.name}`, sizeBytes: backup.sizeBytes };
+    const here = { where: `${facts.folder}/${backup.name}`, sizeBytes: backup.sizeBytes };
     yield { target: 'local', status: 'stored', at: backup.createdAt, error: null, ...here };
   }
+  for (const remote of facts.remotes) yield* toPlacement(backup, remote);
+}
+
+function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placement> {
+  const { target, address, isEnabled, remote, upload } = facts;
   const sealing = upload?.sealing ?? (remote?.manifest ? sealName(remote.manifest.artifact) : undefined);
   const there = {
-    where: places.s3 && sealing ? `${places.s3}/${backup.name}${endings[sealing]}` : null,
+    where: sealing ? `${address}/${backup.name}${endings[sealing]}` : null,
     sizeBytes: remote?.manifest?.artifact.sizeBytes ?? (sealing === 'plain' ? backup.sizeBytes : null),
   };
   const nowhere = { where: null, sizeBytes: null };
   if (remote?.fault) {
     const hint = 'Look at it in the bucket, or delete it there.';
-    const error = { code: 'BAD_BACKUP', message: `on S3: ${remote.fault}`, hint } as const;
-    yield { target: 's3', status: 'failed', at: null, error, ...there };
+    const error = { code: 'BAD_BACKUP', message: `on ${targetWord(target)}: ${remote.fault}`, hint } as const;
+    yield { target, status: 'failed', at: null, error, ...there };
   } else if (upload?.status === 'stored' || (remote && upload?.status !== 'removed')) {
     yield {
-      target: 's3',
+      target,
       status: 'stored',
       at: upload?.at ?? backup.createdAt,
       error: null,
@@ -70,9 +83,9 @@ function* toPlacements(backup: KnownBackup, facts: ItemFacts): Generator<Placeme
       ...(sealing && { sealing }),
     };
   } else if (upload?.status === 'failed') {
-    yield { target: 's3', status: 'failed', at: upload.at, error: upload.error, ...nowhere };
-  } else if (!upload && s3Enabled && backup.manifest && !backup.fault) {
-    yield { target: 's3', status: 'waiting', at: null, error: null, ...nowhere };
+    yield { target, status: 'failed', at: upload.at, error: upload.error, ...nowhere };
+  } else if (!upload && isEnabled && backup.manifest && !backup.fault) {
+    yield { target, status: 'waiting', at: null, error: null, ...nowhere };
   }
 }
 

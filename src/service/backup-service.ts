@@ -21,7 +21,7 @@ import { composeActivity } from './activity.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
-import { lookAtDatabase, lookAtFolder, modeOf, servedAs } from './doctor/facts.ts';
+import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs } from './doctor/facts.ts';
 import { type DrillAsked, Drills } from './drills.ts';
 import type { FetchOptions } from './downloads.ts';
 import { formatSize, type Log } from './log.ts';
@@ -46,11 +46,19 @@ import type {
   TargetReport,
 } from './model.ts';
 import { Neighbours } from './neighbours.ts';
-import { Offsite, type S3Target } from './offsite.ts';
+import { Offsite } from './offsite.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { toRestorePlan } from './restore-plan.ts';
+import {
+  checkTargets,
+  remoteTargets,
+  type S3Target,
+  targetWord,
+  type TargetOptions,
+  type RemoteTarget,
+} from './remote-targets.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
-import { localRetention, s3Retention } from './retention-policies.ts';
+import { localRetention, type OwnRetention, ownRetention } from './retention-policies.ts';
 import { type RunFilter, RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
@@ -61,7 +69,7 @@ import { folderInState, openStateDatabase, type StateDatabase } from './state-da
 import { composeStatus } from './status.ts';
 import { Voices, type VoicesOptions } from './voices/voices.ts';
 
-export interface BackupServiceOptions {
+export interface BackupServiceOptions extends TargetOptions {
   /** Path of the database to protect. Never opened in this process. */
   readonly databasePath: string;
   /** Folder of the backups; made (0700) where it is missing. */
@@ -73,7 +81,6 @@ export interface BackupServiceOptions {
   /** A cron line of five fields, instead of the interval. */
   readonly cron?: string | null;
   readonly skipUnchanged?: boolean;
-  readonly s3?: S3Target | null;
   /** Rehearsals of a restore: by hand alone and without assertions, if not given. */
   readonly drills?: {
     readonly scheduled: boolean;
@@ -118,7 +125,7 @@ export class BackupService implements BackupServicePort {
   /** For notes that must neither wait nor fail: its statements do not wait for another process. */
   #notesOpened: StateDatabase | undefined;
   #settingsRead: SettingsFile | undefined;
-  #offsiteMade: Offsite | undefined;
+  #offsitesMade: readonly Offsite[] | undefined;
   readonly #runs: Runs;
   readonly #neighbours: Neighbours;
   readonly #backups: Backups;
@@ -126,8 +133,6 @@ export class BackupService implements BackupServicePort {
   readonly #drills: Drills;
   readonly #scheduler: Scheduler;
   readonly #scheduleHistory: ScheduleHistory;
-  /** Backups of which the first upload is under way, or the very next thing. */
-  readonly #uploading = new Set<string>();
   readonly #voices: Voices;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
@@ -136,7 +141,9 @@ export class BackupService implements BackupServicePort {
   #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
   #followUp: BackupRequested | null = null;
 
+  /** @throws BackupError BAD_CONFIG for targets that can not be told apart. */
   constructor(options: BackupServiceOptions) {
+    checkTargets(options, options.settings);
     this.#options = options;
     this.#now = options.now ?? (() => new Date());
     this.#waits = options.waits ?? WAITS;
@@ -158,13 +165,9 @@ export class BackupService implements BackupServicePort {
     });
     this.#backups = new Backups({
       ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs },
-      offsite: () => this.#offsite,
-      isS3Enabled: () => this.#settings.current.s3Enabled,
+      offsites: () => this.#offsites,
       removal: (name) => this.#history.removal(name),
-      places: () => ({
-        local: options.backupsPath,
-        s3: options.s3 ? `s3://${options.s3.bucket}/${this.#settings.current.s3Path}` : null,
-      }),
+      folder: options.backupsPath,
     });
     this.#scheduleHistory = new ScheduleHistory({ database, folder, now: this.#now });
     this.#restores = new Restores({
@@ -178,8 +181,7 @@ export class BackupService implements BackupServicePort {
       folder: this.#paths.backups,
       isScheduled: options.drills?.scheduled ?? false,
       assertions: options.drills?.sql ?? null,
-      s3: () => (options.s3 ? { prefix: this.#settings.current.s3Path, s3: options.s3 } : null),
-      isS3Enabled: () => this.#settings.current.s3Enabled,
+      remotes: () => this.#offsites.filter(({ isEnabled }) => isEnabled).map(({ target }) => target),
       lockWaitMs: this.#waits.lockMs,
       job: (request, jobOptions) => this.#job<'drill'>(request, jobOptions),
       onJudged: (backup, complaint) => this.#recordVerification(backup, 'full', complaint),
@@ -221,7 +223,7 @@ export class BackupService implements BackupServicePort {
       this.#scheduleHistory.begin(null, this.#now());
       this.#options.log('info', 'Auto-backup is off. Backups can be made by hand.');
     }
-    this.#offsite?.start();
+    for (const offsite of this.#offsites) offsite.start();
   }
 
   /** Ends the schedule, asks what is running to stop, and resolves when it has ended. */
@@ -231,7 +233,8 @@ export class BackupService implements BackupServicePort {
     try {
       this.#scheduler.end();
       this.#scheduleHistory.end();
-      await Promise.all([this.stopRun(), this.#drills.stop(), this.#offsiteMade?.stop()]);
+      const offsites = this.#offsitesMade ?? [];
+      await Promise.all([this.stopRun(), this.#drills.stop(), ...offsites.map((offsite) => offsite.stop())]);
       await this.#runs.idle();
     } finally {
       await this.#voices.stop();
@@ -243,8 +246,8 @@ export class BackupService implements BackupServicePort {
   async close(): Promise<void> {
     await this.stop();
     this.#neighbours.close();
-    this.#offsiteMade?.close();
-    this.#offsiteMade = undefined;
+    for (const offsite of this.#offsitesMade ?? []) offsite.close();
+    this.#offsitesMade = undefined;
     this.#historyOpened?.close();
     this.#historyOpened = undefined;
     this.#notesOpened?.close();
@@ -273,7 +276,8 @@ export class BackupService implements BackupServicePort {
   async getBackups(options: { readonly target?: TargetName } = {}): Promise<readonly BackupItem[]> {
     const { target } = options;
     const backups = target ? await this.#backups.at(target) : await this.#backups.everywhere();
-    const here = target === 's3' ? await this.#backups.namesHere() : namesOf(backups.filter(isHere));
+    const isRemote = target !== undefined && target !== 'local';
+    const here = isRemote ? await this.#backups.namesHere() : namesOf(backups.filter(isHere));
     return this.#backups.toItems(backups, here);
   }
 
@@ -310,6 +314,8 @@ export class BackupService implements BackupServicePort {
         hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
       });
     }
+    const { s3Path = revert.includes('s3Path') ? this.#options.settings.s3Path : before.s3Path } = settings;
+    checkTargets(this.#options, { ...before, s3Path });
     const after = this.#settings.change(settings, revert);
     if (this.#started) this.#applySettings(before, after);
     this.#emit({ type: 'status' });
@@ -332,8 +338,14 @@ export class BackupService implements BackupServicePort {
       intervalMinutes: this.#intervalMinutes(),
       localPath: this.#options.backupsPath,
       freeBytes: this.#freeBytes(),
-      s3: this.#options.s3 ?? null,
-      uploads: this.#aboutS3(),
+      targets: this.#offsites.map((offsite) => ({
+        target: offsite.target,
+        enabled: offsite.isEnabled,
+        bucket: offsite.bucket,
+        path: offsite.access.prefix,
+        ...offsite.waiting,
+        listedAt: offsite.listedAt,
+      })),
       run: this.#shownRun(),
       lastRun: newest({ except: 'upload' }),
       lastBackupRun: newest({ kind: 'backup' }),
@@ -344,7 +356,7 @@ export class BackupService implements BackupServicePort {
       }),
       shownRestore: this.#restores.shownRestore(lastRestore),
       vanished: this.#vanished(here),
-      isUploading: (name) => this.#isUploading(name),
+      isUploading: (name, target) => this.#isUploading(name, target),
       undo: this.#restores.undoable(backups, lastRestore),
     });
   }
@@ -370,7 +382,7 @@ export class BackupService implements BackupServicePort {
         const removal = removed.get(name);
         return removal ? `Removed ${removal.why}.` : null;
       },
-      isUploading: (name) => this.#isUploading(name),
+      isUploading: (name, target) => this.#isUploading(name, target),
     });
   }
 
@@ -392,17 +404,19 @@ export class BackupService implements BackupServicePort {
         hint: 'It is not deleted. Move the database out of the backup folder.',
       });
     }
-    const offsite = options.target === 's3' ? this.#backups.requireOffsite() : this.#offsite;
-    const upload = offsite?.uploadStates().get(filename);
-    const isAtS3 =
-      options.target === 's3' ||
-      Boolean(offsite?.find(filename)) ||
-      offsite?.isUploading(filename) ||
-      (upload && upload.status !== 'removed');
-    if (offsite && isAtS3 && options.target !== 'local') await offsite.remove(filename);
-    const local = options.target === 's3' ? null : isHere(backup) ? backup : null;
-    if (local) await this.#catalog.remove(local);
-    if (local || !isHere(backup)) this.#noteRemoval(filename, options.user ? `by ${options.user}` : 'by hand');
+    const { target } = options;
+    const isThere = (offsite: Offsite) => {
+      const upload = offsite.uploadStates().get(filename);
+      return offsite.find(filename) || offsite.isUploading(filename) || (upload && upload.status !== 'removed');
+    };
+    const named = target === undefined ? this.#offsites.filter(isThere) : [];
+    const offsites = target === undefined || target === 'local' ? named : [this.#backups.requireOffsite(target)];
+    await eachOf(offsites, 'it was deleted', (offsite) => offsite.remove(filename));
+    const why = options.user ? `by ${options.user}` : 'by hand';
+    if (isHere(backup)) {
+      await this.#catalog.remove(backup);
+      this.#noteRemoval(filename, why);
+    } else this.#noteIfGone(filename, why);
     this.#options.log(
       'info',
       `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`,
@@ -426,8 +440,9 @@ export class BackupService implements BackupServicePort {
     let complaint: string | null = null;
     try {
       const { identity } = options;
+      const target = isHere(backup) ? 'local' : backup.target;
       const fetchAnew = (given: FetchOptions) =>
-        this.#backups.requireOffsite().downloads.fetchHere(filename, { ...given, identity, anew: true });
+        this.#backups.requireOffsite(target).downloads.fetchHere(filename, { ...given, identity, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
       await this.#job<'verify'>({ kind: 'verify', path, method, sha256 }, { onEvent: (event) => run.hear(event) });
@@ -489,8 +504,11 @@ export class BackupService implements BackupServicePort {
         pinned: change.pinned ?? manifest.pinned,
         note: change.note === undefined ? manifest.note : change.note,
       }));
-      this.#offsite?.backupChanged();
-    } else await this.#backups.requireOffsite().change(filename, change);
+      for (const offsite of this.#offsites) offsite.backupChanged();
+    } else {
+      const holders = this.#offsites.filter((offsite) => offsite.find(filename));
+      await eachOf(holders, 'it was changed', (offsite) => offsite.change(filename, change));
+    }
     this.#emit({ type: 'status' });
     return await this.getBackup(filename);
   }
@@ -527,14 +545,14 @@ export class BackupService implements BackupServicePort {
   async prune(options: { readonly dryRun?: boolean; readonly target?: TargetName } = {}): Promise<PruneResult> {
     const { dryRun = false, target = 'local' } = options;
     const when = { now: this.#now(), hold: this.#pruneHold() };
-    const plan =
-      target === 's3'
-        ? await this.#backups.requireOffsite().plan(this.#s3Retention(), when)
-        : planRetention(await this.#catalog.list(), this.#retention(), when);
+    const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
+    const plan = offsite
+      ? await offsite.plan(this.#ownRetention(offsite.access.s3), when)
+      : planRetention(await this.#catalog.list(), this.#retention(), when);
     const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
     const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
     if (dryRun || removed.length === 0) return { target, kept, removed, dryRun };
-    const done = target === 's3' ? await this.#backups.requireOffsite().prune() : await this.#pruneFolder();
+    const done = offsite ? await offsite.prune() : await this.#pruneFolder();
     this.#emit({ type: 'status' });
     return { target, kept, removed: removed.filter(({ filename }) => done.includes(filename)), dryRun };
   }
@@ -551,12 +569,8 @@ export class BackupService implements BackupServicePort {
   }
 
   async testTarget(name: TargetName, options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {
-    const { s3, backupsPath, log } = this.#options;
-    if (name === 's3') this.#backups.requireOffsite();
-    const target =
-      name === 's3' && s3
-        ? { name, s3: { ...s3, prefix: this.#settings.current.s3Path } }
-        : { name: 'local' as const, folder: this.#paths.backups };
+    const { backupsPath, log } = this.#options;
+    const target = name === 'local' ? { name: 'local' as const, folder: this.#paths.backups } : this.#bucket(name);
     // It removes its traces before it ends.
     const report = await this.#job<'test-target'>({ kind: 'test-target', target }, { ...options, mayKill: false });
     const failures = report.findings.filter(({ result }) => result === 'failed').map(({ message }) => message);
@@ -571,13 +585,28 @@ export class BackupService implements BackupServicePort {
     return { ...report, place: named(report.place), findings };
   }
 
+  #bucket(name: TargetName) {
+    const { prefix, s3 } = this.#backups.requireOffsite(name).access;
+    return { name, s3: { ...s3, prefix } };
+  }
+
   async diagnose(options: { readonly s3?: boolean } = {}): Promise<DoctorReport> {
-    const { databasePath, backupsPath, statePath, s3, served, drills } = this.#options;
+    const { databasePath, backupsPath, statePath, s3, targets = [], served, drills } = this.#options;
     const { database, backups, state } = this.#paths;
     const status = await this.getStatus();
     const examined = await this.#job<'examine'>({ kind: 'examine', databasePath: database });
     const looked = lookAtDatabase(database, databasePath);
     const known = (await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []);
+    const aboutBucket = (bucket: S3Target | null | undefined) => ({
+      isEncrypted: (bucket?.sealing?.recipients.length ?? 0) > 0,
+      isAlsoPublic: bucket != null && (served?.buckets.includes(bucket.bucket) ?? false),
+    });
+    const isS3Asked = targets.length === 0 || this.#settings.current.s3Enabled;
+    const further: DoctorFacts['targets'][number][] = [];
+    for (const target of targets) {
+      const { name } = target;
+      further.push({ name, ...aboutBucket(target), test: options.s3 ? await this.testTarget(name) : null });
+    }
     const findings = findAll({
       now: this.#now(),
       sqlite: examined,
@@ -598,11 +627,8 @@ export class BackupService implements BackupServicePort {
       newestAt: known[0] ? new Date(known[0].createdAt) : null,
       settings: this.#settings.current,
       intervalMinutes: this.#intervalMinutes(),
-      s3: {
-        isEncrypted: (s3?.sealing?.recipients.length ?? 0) > 0,
-        isAlsoPublic: s3 != null && (served?.buckets.includes(s3.bucket) ?? false),
-        test: options.s3 ? await this.testTarget('s3') : null,
-      },
+      s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
+      targets: further,
       drills: { complaint: complaintOf(drills?.sql ?? null), targets: status.freshness.targets },
     });
     return { ok: !findings.some(isOfWeight), findings };
@@ -678,19 +704,25 @@ export class BackupService implements BackupServicePort {
 
   async #withUpload(result: BackupResult): Promise<BackupResult> {
     const { success, filename } = result;
-    if (!success || !filename || !this.#settings.current.s3Enabled) return result;
-    const uploads = this.#offsite?.uploads;
-    if (!uploads) return { ...result, s3Uploaded: false };
-    this.#uploading.add(filename);
-    // Behind others it is not on its way yet.
-    const waiting = await uploads.waiting().catch(() => []);
-    if (waiting.length > 1) this.#uploading.delete(filename);
-    await uploads.run().finally(() => this.#uploading.delete(filename));
-    return { ...result, s3Uploaded: uploads.isStored(filename) };
+    if (!success || !filename) return result;
+    const enabled = this.#offsites.filter(({ isEnabled }) => isEnabled);
+    const brought = await Promise.all(
+      enabled.map(async (offsite) => [offsite.target, await offsite.bring(filename)] as const),
+    );
+    // Switched on, and not configured: it is nowhere.
+    const uploaded = { ...(this.#settings.current.s3Enabled && { s3: false }), ...Object.fromEntries(brought) };
+    if (Object.keys(uploaded).length === 0) return result;
+    return { ...result, ...(uploaded['s3'] !== undefined && { s3Uploaded: uploaded['s3'] }), uploaded };
   }
 
-  #isUploading(name: string): boolean {
-    return this.#uploading.has(name) || this.#offsiteMade?.uploads.current === name;
+  #isUploading(name: string, target: TargetName): boolean {
+    return this.#offsitesMade?.some((offsite) => offsite.target === target && offsite.isComing(name)) ?? false;
+  }
+
+  /** A copy that is still here, or at another target, is not gone. */
+  #noteIfGone(name: string, why: string): void {
+    const isLeft = existsSync(join(this.#paths.backups, name)) || this.#offsites.some((offsite) => offsite.find(name));
+    if (!isLeft) this.#noteRemoval(name, why);
   }
 
   #noteRemoval(backup: string, why: string): void {
@@ -840,13 +872,8 @@ export class BackupService implements BackupServicePort {
       this.#scheduler.replan();
       this.#noteSchedule();
     }
-    if (before.s3Enabled !== after.s3Enabled || before.s3Path !== after.s3Path) this.#offsite?.settingsChanged();
-  }
-
-  #aboutS3(): Pick<Status['s3'], 'nextTryAt' | 'error' | 'listedAt'> {
-    const offsite = this.#offsite;
-    if (!offsite) return { nextTryAt: null, error: null, listedAt: null };
-    return { ...offsite.waiting, listedAt: offsite.listedAt };
+    if (before.s3Enabled !== after.s3Enabled || before.s3Path !== after.s3Path)
+      for (const offsite of this.#offsites) if (offsite.target === 's3') offsite.settingsChanged();
   }
 
   // ── what the stories need ──
@@ -875,13 +902,13 @@ export class BackupService implements BackupServicePort {
     complaint: string | null,
   ): Promise<BackupItem> {
     const at = this.#now();
+    const verification = { method, at: at.toISOString(), complaint };
     if (isHere(backup)) {
-      const verification = { method, at: at.toISOString(), complaint };
       if (backup.manifest)
         await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, verification }));
-    } else this.#backups.requireOffsite().recordVerification(backup.name, { method, at: at.toISOString(), complaint });
+    } else this.#backups.requireOffsite(backup.target).recordVerification(backup.name, verification);
     // As that copy is known now.
-    const item = await this.#toItem(await this.#backups.find(backup.name, isHere(backup) ? 'local' : 's3'));
+    const item = await this.#toItem(await this.#backups.find(backup.name, isHere(backup) ? 'local' : backup.target));
     if (complaint === null) return item;
     return { ...item, verified: false, verification: { state: 'damaged', method, at, detail: complaint } };
   }
@@ -943,8 +970,8 @@ export class BackupService implements BackupServicePort {
     return localRetention(this.#settings.current, this.#intervalMinutes());
   }
 
-  #s3Retention(): RetentionPolicy {
-    return s3Retention(this.#retention(), this.#options.s3 ?? { retentionCount: null });
+  #ownRetention(target: OwnRetention): RetentionPolicy {
+    return ownRetention(this.#retention(), target);
   }
 
   get #history(): RunHistory {
@@ -971,28 +998,60 @@ export class BackupService implements BackupServicePort {
     return this.#settingsRead;
   }
 
-  get #offsite(): Offsite | null {
-    const { s3, log } = this.#options;
-    if (!s3) return null;
-    this.#offsiteMade ??= new Offsite({
-      ...{ s3, log, now: this.#now, catalog: this.#catalog, statePath: this.#paths.state },
-      prefix: () => this.#settings.current.s3Path,
-      isEnabled: () => this.#settings.current.s3Enabled,
-      retention: () => (this.#pruneHold() === null ? this.#s3Retention() : null),
+  /**
+   * Of each configured target beside the folder.
+   *
+   * @throws BackupError BAD_CONFIG where the path of S3 that was set on the page is the place of another target by now.
+   */
+  get #offsites(): readonly Offsite[] {
+    if (this.#offsitesMade) return this.#offsitesMade;
+    checkTargets(this.#options, this.#settings.current);
+    this.#offsitesMade = remoteTargets(this.#options, this.#settings.current).map((target) => this.#offsite(target));
+    return this.#offsitesMade;
+  }
+
+  #offsite({ name: target, access: s3, prefix }: RemoteTarget): Offsite {
+    const { log } = this.#options;
+    const isS3 = target === 's3';
+    return new Offsite({
+      ...{ target, s3, log, now: this.#now, catalog: this.#catalog, statePath: this.#paths.state },
+      prefix: () => (isS3 ? this.#settings.current.s3Path : prefix),
+      isEnabled: () => !isS3 || this.#settings.current.s3Enabled,
+      retention: () => (this.#pruneHold() === null ? this.#ownRetention(s3) : null),
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
       runs: this.#runs,
-      onRemoved: (name) => {
-        // One that is still here is not gone.
-        if (!existsSync(join(this.#paths.backups, name))) this.#noteRemoval(name, `${BY_RETENTION} on S3`);
-      },
+      onRemoved: (name) => this.#noteIfGone(name, `${BY_RETENTION} on ${targetWord(target)}`),
       onChange: () => {
         this.#emit({ type: 'backups' });
         this.#emit({ type: 'status' });
       },
     });
-    return this.#offsiteMade;
   }
+}
+
+/**
+ * At each of them, whatever becomes of the others; the error of the first that failed says at which it was done.
+ *
+ * @param done what is true then: `it was deleted`.
+ */
+async function eachOf(
+  offsites: readonly Offsite[],
+  done: string,
+  work: (offsite: Offsite) => Promise<void>,
+): Promise<void> {
+  const ended = await Promise.allSettled(offsites.map(work));
+  const failed = ended.find((outcome) => outcome.status === 'rejected');
+  if (failed === undefined) return;
+  const error = BackupError.from(failed.reason);
+  const there = offsites
+    .filter((_, index) => ended[index]?.status === 'fulfilled')
+    .map((one) => targetWord(one.target));
+  if (there.length === 0) throw error;
+  throw new BackupError(error.code, `${error.message}; on ${there.join(' and ')} ${done}`, {
+    hint: error.hint,
+    cause: error,
+  });
 }
 
 /** Why the owner's SQL can't be read. */

@@ -1,17 +1,18 @@
 /**
- * The backups of the folder and those that are at S3 alone, as one list, newest first. What is in the folder is looked
- * up there at each call; what is at S3 is as of its last listing.
+ * The backups of the folder and those that are at other targets alone, as one list, newest first. What is in the folder
+ * is looked up there at each call; what is elsewhere is as of the last listing there.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
-import type { RemoteBackup } from '../engine/catalog/remote-catalog.ts';
 import { BackupError } from '../engine/errors.ts';
-import { isHere, type ItemFacts, type KnownBackup, toBackupItem } from './backup-item.ts';
+import { isVerified } from '../engine/retention.ts';
+import { isHere, type KnownBackup, toBackupItem } from './backup-item.ts';
 import type { BackupItem, TargetName } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
-import type { Offsite } from './offsite.ts';
+import type { Offsite, OffsiteBackup } from './offsite.ts';
 import { openBackup } from './opened-backup.ts';
+import { targetWord } from './remote-targets.ts';
 import type { Removal } from './run-history.ts';
 import type { Runs } from './runs.ts';
 import type { FromTarget, OpenedBackup } from './service-port.ts';
@@ -20,11 +21,10 @@ export interface BackupsOptions {
   readonly catalog: Catalog;
   /** Never opened here, under whatever name it is planted. */
   readonly databasePath: string;
-  /** Null where no S3 is configured. */
-  readonly offsite: () => Offsite | null;
-  readonly isS3Enabled: () => boolean;
-  /** How the places of the copies are called, as configured. */
-  readonly places: () => ItemFacts['places'];
+  /** Of each configured target beside the folder. */
+  readonly offsites: () => readonly Offsite[];
+  /** The folder, as configured. */
+  readonly folder: string;
   readonly runs: Runs;
   /** What is known of a backup that is gone. */
   readonly removal: (name: string) => Removal | null;
@@ -37,45 +37,53 @@ export class Backups {
     this.#options = options;
   }
 
-  /** @throws BackupError BAD_REQUEST where none is configured. */
-  requireOffsite(): Offsite {
-    const offsite = this.#options.offsite();
+  /** @throws BackupError BAD_REQUEST where none of that name is configured. */
+  requireOffsite(target: TargetName): Offsite {
+    const offsites = this.#options.offsites();
+    const offsite = offsites.find((candidate) => candidate.target === target);
     if (offsite) return offsite;
-    throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
-      hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
-    });
+    if (target === 's3') {
+      throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
+        hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
+      });
+    }
+    const names = ['local', ...offsites.map((candidate) => candidate.target)];
+    throw new BackupError('BAD_REQUEST', `there is no target ${target}`, { hint: `There is ${names.join(', ')}.` });
   }
 
-  /** Of the folder and, while S3 is on, of what is there alone. */
+  /** Of the folder and of what is at other targets alone, as far as they are on. */
   async everywhere(): Promise<readonly KnownBackup[]> {
-    const { catalog, offsite, isS3Enabled } = this.#options;
-    const local = await catalog.list();
+    const local = await this.#options.catalog.list();
+    const offsites = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
+    const [only, ...others] = offsites;
     const here = new Set(local.map(({ name }) => name));
-    const remote = isS3Enabled() ? (offsite()?.backups ?? []) : [];
-    return inOrder<KnownBackup>([...local, ...remote.filter(({ name }) => !here.has(name))]);
+    const elsewhere = others.length === 0 ? (only?.backups ?? []) : bestCopies(offsites);
+    return inOrder<KnownBackup>([...local, ...elsewhere.filter(({ name }) => !here.has(name))]);
   }
 
-  /** What is at one target; S3 is asked anew. */
+  /** What is at one target; another than the folder is asked anew. */
   async at(target: TargetName): Promise<readonly KnownBackup[]> {
     if (target === 'local') return await this.#options.catalog.list();
-    const offsite = this.requireOffsite();
+    const offsite = this.requireOffsite(target);
     await offsite.refresh();
     return offsite.backups;
   }
 
   /** @param here names of the backups in the folder. */
   toItems(backups: readonly KnownBackup[], here: ReadonlySet<string>): readonly BackupItem[] {
-    const offsite = this.#options.offsite();
-    const uploads = offsite?.uploadStates();
-    const s3Enabled = this.#options.isS3Enabled();
-    const places = this.#options.places();
+    const { folder } = this.#options;
+    const offsites = this.#options.offsites().map((offsite) => ({ offsite, uploads: offsite.uploadStates() }));
     return backups.map((backup) =>
       toBackupItem(backup, {
         isLocal: here.has(backup.name),
-        remote: offsite?.find(backup.name) ?? undefined,
-        upload: uploads?.get(backup.name),
-        s3Enabled,
-        places,
+        folder,
+        remotes: offsites.map(({ offsite, uploads }) => ({
+          target: offsite.target,
+          address: offsite.address,
+          isEnabled: offsite.isEnabled,
+          remote: offsite.find(backup.name),
+          upload: uploads.get(backup.name),
+        })),
       }),
     );
   }
@@ -85,32 +93,32 @@ export class Backups {
   }
 
   /**
-   * The backup in the folder, else the one at S3; `from` says which is meant.
+   * The backup in the folder, else the best copy elsewhere; `from` says which is meant.
    *
    * @throws BackupError BAD_NAME, NO_BACKUP, GONE where it is known who removed it.
    */
   async find(name: string, from?: TargetName): Promise<KnownBackup> {
-    const { catalog, offsite } = this.#options;
-    if (from === 's3') return await this.#findRemote(name);
+    const { catalog, offsites } = this.#options;
+    if (from !== undefined && from !== 'local') return await this.#findRemote(name, from);
     try {
       return await catalog.find(name);
     } catch (error) {
-      const remote = from === undefined ? offsite()?.find(name) : null;
+      const remote = from === undefined ? bestCopy(offsites(), name) : null;
       if (BackupError.from(error).code !== 'NO_BACKUP') throw error;
       if (remote) return remote;
       throw this.#gone(name) ?? error;
     }
   }
 
-  async #findRemote(name: string): Promise<RemoteBackup> {
-    const offsite = this.requireOffsite();
+  async #findRemote(name: string, target: TargetName): Promise<OffsiteBackup> {
+    const offsite = this.requireOffsite(target);
     if (!offsite.find(name)) await offsite.refresh();
     const found = offsite.find(name);
     if (found) return found;
     throw (
       this.#gone(name) ??
-      new BackupError('NO_BACKUP', `there is no backup ${name} on S3`, {
-        hint: 'It may have been removed by retention; list what is there with --target s3.',
+      new BackupError('NO_BACKUP', `there is no backup ${name} on ${targetWord(target)}`, {
+        hint: `It may have been removed by retention; list what is there with --target ${target}.`,
       })
     );
   }
@@ -127,7 +135,7 @@ export class Backups {
     );
   }
 
-  /** The bytes of the plain database; one that is at S3 alone is fetched first. */
+  /** The bytes of the plain database; one that is elsewhere alone is fetched first. */
   async open(backup: KnownBackup): Promise<OpenedBackup> {
     const sha256 = backup.fault ? null : (backup.manifest?.database.sha256 ?? null);
     if (isHere(backup)) return await openBackup({ open: () => this.#openFile(backup), sha256 });
@@ -142,15 +150,16 @@ export class Backups {
     return resolve(backup.path);
   }
 
-  /** A run of its own, because it takes its time and proves the copy at S3. */
+  /** A run of its own, because it takes its time and proves the copy there. */
   async #fetchAsRun(
-    { name, sizeBytes }: RemoteBackup,
+    { name, sizeBytes, target }: OffsiteBackup,
     { user = null, identity, onProgress }: FromTarget & { readonly user?: string | null },
   ): Promise<string> {
     const { runs } = this.#options;
     const run = runs.begin({ kind: 'verify', user, backup: name, weights: { fetch: 90, check: 10 } });
     run.listen(onProgress);
-    const fetchHere = (given: FetchOptions) => this.requireOffsite().downloads.fetchHere(name, { ...given, identity });
+    const { downloads } = this.requireOffsite(target);
+    const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity });
     try {
       const path = await runs.fetching(run, fetchHere, 'all steps');
       runs.record(run.end({ result: 'success', backup: name, sizeBytes }));
@@ -166,4 +175,19 @@ export class Backups {
     const { catalog, databasePath } = this.#options;
     return await catalog.open(backup, { databasePath });
   }
+}
+
+/** Each backup once, whichever targets hold it. */
+function bestCopies(offsites: readonly Offsite[]): readonly OffsiteBackup[] {
+  const names = new Set(offsites.flatMap(({ backups }) => backups.map(({ name }) => name)));
+  return [...names].flatMap((name) => bestCopy(offsites, name) ?? []);
+}
+
+/** The copy to rely on: a good one before a damaged one, then of a target that answered when it was last asked. */
+function bestCopy(offsites: readonly Offsite[], name: string): OffsiteBackup | null {
+  const copies = offsites.flatMap((offsite) => {
+    const copy = offsite.find(name);
+    return copy ? [{ copy, faults: (isVerified(copy) ? 0 : 2) + (offsite.waiting.error === null ? 0 : 1) }] : [];
+  });
+  return copies.sort((a, b) => a.faults - b.faults)[0]?.copy ?? null;
 }

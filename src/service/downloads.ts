@@ -6,10 +6,12 @@ import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseIdentities } from '../engine/age.ts';
 import type { FetchRequest, JobEvent } from '../engine/jobs/protocol.ts';
+import type { TargetName } from './model.ts';
 
 export interface DownloadsOptions {
   /** Of the backups. */
   readonly folder: string;
+  readonly target: TargetName;
   /** Of the database that a backup at S3 becomes; null when that is not known. */
   readonly sizeOf: (name: string) => number | null;
   readonly fetch: (
@@ -41,7 +43,9 @@ export class Downloads {
 
   constructor(options: DownloadsOptions) {
     this.#options = options;
-    this.#folder = join(options.folder, FETCHED_FOLDER);
+    const { folder, target } = options;
+    // A check of one target's copy must not meet what another's left.
+    this.#folder = join(folder, target === 's3' ? FETCHED_FOLDER : `${FETCHED_FOLDER}-${target}`);
   }
 
   /** @throws BackupError as `fetchBackup` does; then nothing was placed. */

@@ -10,13 +10,14 @@ import { join } from 'node:path';
 import { parseIdentities } from '../engine/age.ts';
 import { DRILL_FOLDER } from '../engine/catalog/artifact.ts';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
-import type { Drilled, DrillRequest, S3Access } from '../engine/jobs/protocol.ts';
+import type { Drilled, DrillRequest } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import type { ActiveRun } from './active-run.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Log } from './log.ts';
 import type { DrillReport, Run, RunProgress, TargetDrill, TargetName } from './model.ts';
+import { targetWord } from './remote-targets.ts';
 import type { RunHistory } from './run-history.ts';
 import type { Runs } from './runs.ts';
 
@@ -30,8 +31,8 @@ export interface DrillsOptions {
   readonly isScheduled: boolean;
   /** One SQL statement, or the path of a file with several; null for none. */
   readonly assertions: string | null;
-  readonly s3: () => { readonly prefix: string; readonly s3: S3Access } | null;
-  readonly isS3Enabled: () => boolean;
+  /** Names of those beside the folder that are on. */
+  readonly remotes: () => readonly TargetName[];
   readonly lockWaitMs: number;
   readonly job: (request: DrillRequest, options: Omit<JobOptions, 'environment'>) => Promise<Drilled>;
   /** The check of a copy that was opened: null when it passed. */
@@ -41,7 +42,7 @@ export interface DrillsOptions {
 }
 
 export interface DrillAsked {
-  /** Left out: the folder, and S3 while it is on. */
+  /** Left out: each that is on. */
   readonly target?: TargetName;
   /** The text of an identity file of age, with the private key that opens an encrypted copy. */
   readonly identity?: string;
@@ -62,7 +63,7 @@ const RETRY_MS = 3_600_000;
  */
 const saysNothing: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['BUSY', 'NO_BACKUP', 'S3_UNREACHABLE']);
 
-const weights = { local: { fetch: 30, check: 65, prove: 5 }, s3: { fetch: 60, check: 35, prove: 5 } };
+const weights = { local: { fetch: 30, check: 65, prove: 5 }, remote: { fetch: 60, check: 35, prove: 5 } };
 
 export class Drills {
   readonly #options: DrillsOptions;
@@ -94,9 +95,9 @@ export class Drills {
     );
   }
 
-  /** @throws BackupError BAD_REQUEST where S3 is asked for and none is configured, or for a text that is no identity. */
+  /** @throws BackupError BAD_REQUEST for a target that is not configured, and for a text that is no identity. */
   async run(asked: DrillAsked = {}): Promise<DrillReport> {
-    if (asked.target === 's3') this.#options.backups.requireOffsite();
+    if (asked.target !== undefined && asked.target !== 'local') this.#options.backups.requireOffsite(asked.target);
     const identities = asked.identity === undefined ? [] : parseIdentities(asked.identity);
     const drills = await this.#drillEach(asked.target ? [asked.target] : this.#targets(), asked, identities);
     return { ok: drills.every(({ result }) => result === 'proven' || result === 'sealed'), drills };
@@ -111,7 +112,7 @@ export class Drills {
   }
 
   #targets(): readonly TargetName[] {
-    return this.#options.isS3Enabled() ? ['local', 's3'] : ['local'];
+    return ['local', ...this.#options.remotes()];
   }
 
   #isDue(target: TargetName, nowMs: number): boolean {
@@ -150,7 +151,7 @@ export class Drills {
     const { backup, obstacle } = await this.#newest(target);
     const { trigger = 'manual', user = null } = asked;
     const name = backup?.name ?? null;
-    const run = runs.begin({ kind: 'drill', trigger, user, backup: name, weights: weights[target] });
+    const run = runs.begin({ kind: 'drill', trigger, user, backup: name, weights: weights[placeOf(target)] });
     run.listen(asked.onProgress);
     this.#runs.add(run);
     if (this.#stopping) run.abort.abort();
@@ -196,7 +197,7 @@ export class Drills {
       // What nobody made a manifest of is not ours; a safety backup holds what a restore replaced.
       const backup = all.find(({ manifest, fault }) => fault ?? (manifest && manifest.trigger !== 'safety'));
       if (backup) return { backup, obstacle: null };
-      throw new BackupError('NO_BACKUP', `there is no backup ${target === 's3' ? 'on S3' : 'in the folder'}`, {
+      throw new BackupError('NO_BACKUP', `there is no backup ${where(target)}`, {
         hint: 'Make one: velist-backup backup.',
       });
     } catch (error) {
@@ -223,14 +224,13 @@ export class Drills {
   }
 
   async #source(backup: KnownBackup, target: TargetName, identities: readonly string[]): Promise<DrillRequest['from']> {
-    const { backups, s3 } = this.#options;
+    const { backups } = this.#options;
     if (backup.fault || !backup.manifest) {
       throw new BackupError('BAD_BACKUP', `${backup.name}: ${backup.fault ?? 'its manifest is missing'}`, {
         hint: 'It can not be relied on. Make a new backup, and see what happened to this one.',
       });
     }
-    const access = s3();
-    if (target === 's3' && access) return { target, ...access, identities };
+    if (target !== 'local') return { target, ...backups.requireOffsite(target).access, identities };
     const { sha256, sizeBytes } = backup.manifest.database;
     return { target: 'local', path: await backups.path(backup), sizeBytes, sha256 };
   }
@@ -239,13 +239,21 @@ export class Drills {
     try {
       await this.#options.onJudged(backup, complaint);
     } catch (error) {
-      const place = isHere(backup) ? 'here' : 'on S3';
+      const place = where(isHere(backup) ? 'local' : backup.target);
       this.#options.log(
         'warn',
         `What the drill found of ${backup.name} ${place} was not noted: ${BackupError.from(error).message}`,
       );
     }
   }
+}
+
+function placeOf(target: TargetName): keyof typeof weights {
+  return target === 'local' ? 'local' : 'remote';
+}
+
+function where(target: TargetName): string {
+  return target === 'local' ? 'in the folder' : `on ${targetWord(target)}`;
 }
 
 function toDrill(target: TargetName, run: Run): TargetDrill {

@@ -29,7 +29,7 @@ const good: FreshnessFacts = {
   changedAt: minutesAgo(7),
   items: [item(5), item(15)],
   lastUnchangedRun: null,
-  s3Enabled: false,
+  remotes: [],
   drills: () => ({ last: null, proven: null }),
 };
 const undrilled = { proven: null, drill: null };
@@ -69,7 +69,7 @@ test('each place has its own newest good, verified and stored backup', () => {
     }),
     item(25, { placements: [stored('s3', 20)] }),
   ];
-  expect(assessFreshness({ ...good, items, s3Enabled: true }).targets).toEqual([
+  expect(assessFreshness({ ...good, items, remotes: ['s3'] }).targets).toEqual([
     { target: 'local', goodAt: minutesAgo(15), verifiedAt: minutesAgo(4), storedAt: minutesAgo(5), ...undrilled },
     { target: 's3', goodAt: minutesAgo(25), verifiedAt: minutesAgo(25), storedAt: minutesAgo(20), ...undrilled },
   ]);
@@ -85,7 +85,7 @@ test('an unchanged database renews the places that hold its newest backup, and n
     ...{ endedAt: minutesAgo(5), result: 'unchanged', sizeBytes: null, steps: [], error: null },
     backup: items[0]?.filename ?? '',
   };
-  const { targets } = assessFreshness({ ...good, items, lastUnchangedRun, s3Enabled: true });
+  const { targets } = assessFreshness({ ...good, items, lastUnchangedRun, remotes: ['s3'] });
   expect(targets.map(({ goodAt }) => goodAt)).toEqual([minutesAgo(5), minutesAgo(25)]);
 });
 

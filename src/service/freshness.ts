@@ -17,7 +17,7 @@ export interface Freshness {
   readonly cause: VerdictCode;
   /** When the database was seen to change last. */
   readonly changedAt: Date | null;
-  /** The folder, and S3 while it is on. */
+  /** The folder, and each other target that is on. */
   readonly targets: readonly TargetFreshness[];
 }
 
@@ -46,7 +46,8 @@ export interface FreshnessFacts {
   /** Newest first. */
   readonly items: readonly BackupItem[];
   readonly lastUnchangedRun: Run | null;
-  readonly s3Enabled: boolean;
+  /** Names of the targets beside the folder that are on. */
+  readonly remotes: readonly TargetName[];
   readonly drills: DrillsOf;
 }
 
@@ -54,7 +55,7 @@ export interface FreshnessFacts {
 export type DrillsOf = (target: TargetName) => { readonly last: Run | null; readonly proven: Run | null };
 
 export function assessFreshness(facts: FreshnessFacts): Freshness {
-  const targets: readonly TargetName[] = facts.s3Enabled ? ['local', 's3'] : ['local'];
+  const targets = ['local', ...facts.remotes];
   return {
     state: protectionState(facts.verdict, ageOf(facts)),
     cause: facts.verdict,

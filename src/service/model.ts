@@ -50,6 +50,8 @@ export interface Run {
   readonly error: ErrorBody | null;
   /** Of a drill alone. */
   readonly drill?: Drill;
+  /** Of an upload alone: where to; left out for `s3`. */
+  readonly target?: TargetName;
 }
 
 export interface Drill {
@@ -71,7 +73,8 @@ export type Verification =
   | { readonly state: 'damaged'; readonly method: 'quick' | 'full'; readonly at: Date; readonly detail: string }
   | { readonly state: 'unchecked' };
 
-export type TargetName = 'local' | 's3';
+/** `local`, `s3` (the one of the environment), or the name of a further one. */
+export type TargetName = string;
 
 export interface Placement {
   readonly target: TargetName;
@@ -103,7 +106,7 @@ export interface BackupItem {
   readonly sha256: string | null;
   readonly pages: number | null;
   readonly pageSize: number | null;
-  /** Where it is, and where it is to go. Without `local` it is at S3 alone and is fetched when it is needed. */
+  /** Where it is, and where it is to go. Without `local` it is fetched when it is needed. */
   readonly placements: readonly Placement[];
 }
 
@@ -192,6 +195,8 @@ export interface Status {
     /** When what S3 holds was looked at last; null when never. */
     readonly listedAt: Date | null;
   };
+  /** Each that is configured beside the folder; `s3` first, if it is. */
+  readonly targets: readonly TargetStatus[];
   /** Newest verified backup, and when its content was last known to be the whole truth. */
   readonly lastGood: {
     readonly filename: string;
@@ -206,6 +211,12 @@ export interface Status {
   readonly lastBackupRun: Run | null;
   /** What "Undo restore" would bring back. */
   readonly undo: { readonly filename: string; readonly restored: string; readonly at: Date } | null;
+}
+
+/** Of a target beside the folder, as `Status.s3` has it. */
+export interface TargetStatus extends Omit<Status['s3'], 'configured' | 'bucket'> {
+  readonly target: TargetName;
+  readonly bucket: string;
 }
 
 export type ActivityRange = '24h' | '7d' | '30d';
@@ -274,6 +285,8 @@ export interface BackupResult {
   readonly size?: number;
   /** Present only when S3 is enabled. */
   readonly s3Uploaded?: boolean;
+  /** By the names of the targets beside the folder that are on; not there when none is. */
+  readonly uploaded?: Readonly<Record<TargetName, boolean>>;
   readonly error?: ErrorBody;
   readonly report: Run;
 }

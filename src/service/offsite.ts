@@ -1,12 +1,14 @@
 /**
- * Everything that concerns S3: what waits to be uploaded, what is there, and what comes back. The work is done in jobs;
+ * Everything that concerns one target beside the folder: what waits to be uploaded, what is there, and what comes back. The work is done in jobs;
  * what is known between them lives in our own small database.
+ *
+ * Each target has its own: its queue, its downloads, what is known of it. So one that is slow or gone holds up no other.
  *
  * Nobody waits for S3 who only looks: the last listing answers at once. It is renewed with each upload, at the start,
  * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
  * is there already is not, and a pin that was set here is set there.
  */
-import { PLAIN, sealName, type Sealing } from '../engine/artifact.ts';
+import { PLAIN, sealName } from '../engine/artifact.ts';
 import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
 import type { Manifest } from '../engine/catalog/manifest.ts';
 import {
@@ -16,7 +18,7 @@ import {
   toRemoteBackup,
 } from '../engine/catalog/remote-catalog.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
-import type { JobKind, JobMap, S3Access, Uploaded } from '../engine/jobs/protocol.ts';
+import type { JobKind, JobMap, Uploaded } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../engine/prune-remote.ts';
 import type { RetentionPlan, RetentionPolicy } from '../engine/retention.ts';
@@ -24,12 +26,15 @@ import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
 import type { Runs } from './runs.ts';
 import { type KnownRemote, OffsiteState, type UploadState } from './offsite-state.ts';
-import type { OwnRetention } from './retention-policies.ts';
+import type { TargetName } from './model.ts';
+import { type S3Target, targetWord } from './remote-targets.ts';
 import { UploadQueue } from './upload-queue.ts';
 
-export type S3Target = S3Access & OwnRetention & { readonly sealing?: Sealing };
+/** A backup as one target holds it. */
+export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
 
 export interface OffsiteOptions {
+  readonly target: TargetName;
   readonly s3: S3Target;
   /** Path in the bucket; may change. */
   readonly prefix: () => string;
@@ -62,6 +67,7 @@ const LIST_EVERY_MS = 15 * 60_000;
 const WAKE_MS = 30_000;
 
 export class Offsite {
+  readonly target: TargetName;
   readonly uploads: UploadQueue;
   readonly downloads: Downloads;
   readonly #options: OffsiteOptions;
@@ -79,10 +85,13 @@ export class Offsite {
   readonly #changedAt = new Map<string, number>();
   #uploading: { readonly name: string; readonly abort: AbortController; readonly ended: Promise<unknown> } | null =
     null;
+  /** Backups of which the first upload is under way, or the very next thing. */
+  readonly #coming = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: OffsiteOptions) {
     this.#options = options;
+    this.target = options.target;
     const { catalog, now, isEnabled, onChange } = options;
     this.#state = new OffsiteState(options.statePath, { warn: (message) => options.log('warn', message) });
     this.#sync();
@@ -92,10 +101,11 @@ export class Offsite {
     });
     this.downloads = new Downloads({
       folder: catalog.folder,
+      target: this.target,
       sizeOf: (name) => this.#entries().get(name)?.manifest?.database.sizeBytes ?? null,
       fetch: async (request, given) => {
         const { lockWaitMs } = options;
-        await this.#job<'fetch'>({ kind: 'fetch', ...request, ...this.#access(), lockWaitMs }, given);
+        await this.#job<'fetch'>({ kind: 'fetch', ...request, ...this.access, target: this.target, lockWaitMs }, given);
       },
     });
   }
@@ -103,13 +113,31 @@ export class Offsite {
   // ── what is known ──
 
   /** What S3 held when it was listed last, newest first. */
-  get backups(): readonly RemoteBackup[] {
-    return inOrder([...this.#entries().values()].map(withCheck));
+  get backups(): readonly OffsiteBackup[] {
+    const { target } = this;
+    return inOrder([...this.#entries().values()].map((entry) => ({ ...withCheck(entry), target })));
   }
 
-  find(name: string): RemoteBackup | null {
+  find(name: string): OffsiteBackup | null {
     const entry = this.#entries().get(name);
-    return entry ? withCheck(entry) : null;
+    return entry ? { ...withCheck(entry), target: this.target } : null;
+  }
+
+  get isEnabled(): boolean {
+    return this.#options.isEnabled();
+  }
+
+  /** `s3://bucket/path` */
+  get address(): string {
+    return `s3://${this.#options.s3.bucket}/${this.#options.prefix()}`;
+  }
+
+  get bucket(): string {
+    return this.#options.s3.bucket;
+  }
+
+  get access(): { readonly prefix: string; readonly s3: S3Target } {
+    return { prefix: this.#options.prefix(), s3: this.#options.s3 };
   }
 
   get listedAt(): Date | null {
@@ -183,7 +211,7 @@ export class Offsite {
     const began = { place, at: this.#options.now(), changes: this.#changes };
     this.#triedMs = began.at.getTime();
     try {
-      const listing = await this.#job<'list-remote'>({ kind: 'list-remote', ...this.#access(), known: this.#toKnow() });
+      const listing = await this.#job<'list-remote'>({ kind: 'list-remote', ...this.access, known: this.#toKnow() });
       await this.#take(listing, began);
     } catch (error) {
       const known = BackupError.from(error);
@@ -226,14 +254,15 @@ export class Offsite {
       await this.#setRight(after, { ...began, isOutdated });
     } catch (error) {
       const known = BackupError.from(error);
-      if (known.code !== 'ABORTED') this.#options.log('warn', `S3 was not compared with the folder: ${known.message}.`);
+      if (known.code !== 'ABORTED')
+        this.#options.log('warn', `${this.#word} was not compared with the folder: ${known.message}.`);
     }
   }
 
   #reportUnnamed(unnamed: readonly string[]): void {
     this.#options.log(
       'warn',
-      `${unnamed.length} files on S3 have the name of a backup and no manifest (${unnamed[0]}); they stay as they are.`,
+      `${unnamed.length} files on ${this.#word} have the name of a backup and no manifest (${unnamed[0]}); they stay as they are.`,
     );
   }
 
@@ -252,7 +281,7 @@ export class Offsite {
         const sealing = entry.manifest && sealName(entry.manifest.artifact);
         this.#state.setUpload({ backup: name, status: 'stored', at: beganAt, sealing, error: null });
       } else if (!isStored && !isUnread(entry) && upload?.status === 'stored' && upload.at < beganAt) {
-        this.#options.log('warn', `No longer on S3: ${name}. It is uploaded again.`);
+        this.#options.log('warn', `No longer on ${this.#word}: ${name}. It is uploaded again.`);
         this.#state.forgetUpload(name);
       }
     }
@@ -290,7 +319,7 @@ export class Offsite {
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code === 'ABORTED' || known.code === before) return;
-      this.#options.log('warn', `S3 could not be listed: ${known.message}. ${known.hint}`);
+      this.#options.log('warn', `${this.#word} could not be listed: ${known.message}. ${known.hint}`);
     }
     // A folder that can't be listed is told by the run that needs it.
     const waiting = await this.uploads.waiting().catch(() => []);
@@ -317,7 +346,7 @@ export class Offsite {
     const done = await this.#job<'prune-remote'>({
       kind: 'prune-remote',
       folder: catalog.folder,
-      ...this.#access(),
+      ...this.access,
       retention: policy,
       known: this.#toKnow(),
     });
@@ -342,17 +371,33 @@ export class Offsite {
     return this.#uploading?.name === name;
   }
 
+  /** Uploads what waits, that backup too; whether it is stored then. */
+  async bring(name: string): Promise<boolean> {
+    this.#coming.add(name);
+    // Behind others it is not on its way yet.
+    const waiting = await this.uploads.waiting().catch(() => []);
+    if (waiting.length > 1) this.#coming.delete(name);
+    await this.uploads.run().finally(() => this.#coming.delete(name));
+    return this.uploads.isStored(name);
+  }
+
+  /** Its upload is going, or the very next thing. */
+  isComing(name: string): boolean {
+    return this.#coming.has(name) || this.uploads.current === name;
+  }
+
   async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
     const { s3, log, now, retention } = this.#options;
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
-    const run = this.#options.runs.beginUpload(backup.name);
+    const run = this.#options.runs.beginUpload(backup.name, this.target);
     try {
       const done = await this.#job<'upload'>(
         {
           kind: 'upload',
+          target: this.target,
           folder: this.#options.catalog.folder,
           name: backup.name,
-          ...this.#access(),
+          ...this.access,
           sealing: s3.sealing ?? PLAIN,
           retention: retention(),
           known: this.#toKnow(),
@@ -360,19 +405,22 @@ export class Offsite {
         { signal, onEvent: (event) => run.hear(event) },
       );
       if (began.place !== this.#sync()) {
-        throw new BackupError('ABORTED', 'the path on S3 was changed meanwhile', { hint: 'It is uploaded there.' });
+        throw new BackupError('ABORTED', `the path on ${this.#word} was changed meanwhile`, {
+          hint: 'It is uploaded there.',
+        });
       }
       this.#options.runs.record(run.end({ result: 'success', sizeBytes: backup.sizeBytes }));
-      log('info', `Uploaded to S3: ${done.key}`);
+      log('info', `Uploaded to ${this.#word}: ${done.key}`);
       this.#takePruned(done);
-      if (done.complaint) log('warn', `After the upload S3 could not be looked through: ${done.complaint}.`);
+      if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
       if (done.listing) await this.#take(done.listing, began);
       return done.removed.includes(backup.name)
         ? { status: 'removed', sealing: null }
         : { status: 'stored', sealing: done.sealing };
     } catch (error) {
       const known = BackupError.from(error);
-      if (known.code !== 'ABORTED') log('warn', `Not uploaded to S3: ${backup.name}: ${known.message}. ${known.hint}`);
+      if (known.code !== 'ABORTED')
+        log('warn', `Not uploaded to ${this.#word}: ${backup.name}: ${known.message}. ${known.hint}`);
       const result = known.code === 'ABORTED' ? 'stopped' : 'failed';
       if (!run.hasEnded) this.#options.runs.record(run.end({ result, backup: backup.name, error: known }));
       throw known;
@@ -382,11 +430,12 @@ export class Offsite {
   #takePruned({ removed, survived }: Pick<Uploaded, 'removed' | 'survived'>): void {
     const { log } = this.#options;
     for (const name of removed) {
-      log('info', `Removed from S3 by retention: ${name}`);
-      this.#options.onRemoved(name);
+      log('info', `Removed from ${this.#word} by retention: ${name}`);
       this.#forget(name);
+      this.#options.onRemoved(name);
     }
-    for (const { name, reason } of survived) log('warn', `Not removed from S3 by retention: ${name}: ${reason}.`);
+    for (const { name, reason } of survived)
+      log('warn', `Not removed from ${this.#word} by retention: ${name}: ${reason}.`);
   }
 
   /** Removed there: it is not uploaded again. */
@@ -412,7 +461,7 @@ export class Offsite {
       await this.#uploading.ended;
     }
     try {
-      await this.#job<'remove-remote'>({ kind: 'remove-remote', name, ...this.#access() });
+      await this.#job<'remove-remote'>({ kind: 'remove-remote', name, ...this.access });
     } catch (error) {
       // What of it is there is not known: the next upload looks.
       if (before === undefined) this.#state.forgetUpload(name);
@@ -426,7 +475,7 @@ export class Offsite {
   async change(name: string, change: { readonly pinned?: boolean; readonly note?: string | null }): Promise<void> {
     const manifest = this.#entries().get(name)?.manifest;
     if (!manifest) {
-      throw new BackupError('BAD_BACKUP', `${name} has no readable manifest on S3`, {
+      throw new BackupError('BAD_BACKUP', `${name} has no readable manifest on ${this.#word}`, {
         hint: 'Look at it in the bucket.',
       });
     }
@@ -436,7 +485,7 @@ export class Offsite {
   }
 
   async #changeThere(name: string, { pinned, note }: Pick<Manifest, 'pinned' | 'note'>): Promise<void> {
-    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.#access(), pinned, note });
+    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.access, pinned, note });
     this.#changedAt.set(name, ++this.#changes);
     // Read anew at the next listing, whatever its ETag.
     const known = this.#entries().get(name);
@@ -457,6 +506,10 @@ export class Offsite {
   }
 
   // ── what the stories need ──
+
+  get #word(): string {
+    return targetWord(this.target);
+  }
 
   /** Forgets what is known of another place than the present one, and answers its name. */
   #sync(): string {
@@ -488,10 +541,6 @@ export class Offsite {
       const { name, sequence, trigger, pinned, verification, database, artifact } = manifest;
       return { etag, manifest: { name, sequence, trigger, pinned, verification, database, artifact } };
     });
-  }
-
-  #access(): { readonly prefix: string; readonly s3: S3Access } {
-    return { prefix: this.#options.prefix(), s3: this.#options.s3 };
   }
 
   /** Ends with `stop`, or with the caller's own signal. */

@@ -40,8 +40,9 @@ type RestoreMode = NonNullable<RestoreOptions['mode']>;
 interface RestoreSource {
   readonly name: string;
   readonly sha256: string | null;
-  /** Null for a backup that is fetched first. */
+  /** Null for a backup that is fetched first, from `target`. */
   readonly path: string | null;
+  readonly target: TargetName;
 }
 
 const UNDO_DAYS = 30;
@@ -63,7 +64,7 @@ export class Restores {
   /** @param filename a backup's name, or the path of any SQLite file. */
   async restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
     const { backups, runs } = this.#options;
-    const { name, sha256, path } = await this.#source(filename, options.from);
+    const { name, sha256, path, target } = await this.#source(filename, options.from);
     const mode = options.mode ?? 'online';
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
     const begin = (steps: RunWeights) => {
@@ -72,13 +73,13 @@ export class Restores {
       return run;
     };
     const place = (run: ActiveRun, source: string) =>
-      this.#place(run, { name, sha256, path: source }, { ...options, mode, to });
+      this.#place(run, { name, sha256, path: source, target }, { ...options, mode, to });
     if (path !== null) return await runs.inLine(() => place(begin(weights[mode]), path));
 
     const { identity } = options;
     const run = begin(weightsFromS3[mode]);
     try {
-      const offsite = backups.requireOffsite();
+      const offsite = backups.requireOffsite(target);
       if (to === null) {
         const fetchHere = (given: FetchOptions) => offsite.downloads.fetchHere(name, { ...given, identity });
         const fetched = await runs.fetching(run, fetchHere);
@@ -188,10 +189,11 @@ export class Restores {
   async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
     const { backups } = this.#options;
     if (!isBackupName(filename) && existsSync(filename))
-      return { name: basename(filename), path: resolve(filename), sha256: null };
+      return { name: basename(filename), path: resolve(filename), sha256: null, target: 'local' };
     const backup = await backups.find(filename, from);
     const sha256 = backup.manifest?.database.sha256 ?? null;
-    return { name: backup.name, sha256, path: isHere(backup) ? await backups.path(backup) : null };
+    if (isHere(backup)) return { name: backup.name, sha256, path: await backups.path(backup), target: 'local' };
+    return { name: backup.name, sha256, path: null, target: backup.target };
   }
 
   /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */

@@ -1,8 +1,8 @@
-/** What to keep in the folder and at S3, from the settings. Pure. */
+/** What to keep in the folder and at other targets, from the settings. Pure. */
 import type { KeepNumbers, RetentionPolicy } from '../engine/retention.ts';
 import type { Settings } from './model.ts';
 
-/** Of S3 alone; what is not given is as in the folder. */
+/** Of one target; what is not given is as in the folder. */
 export interface OwnRetention {
   readonly retentionCount: number | null;
   readonly keep?: Partial<KeepNumbers>;
@@ -41,7 +41,7 @@ export function localRetention(
   };
 }
 
-export function s3Retention(
+export function ownRetention(
   local: Required<RetentionPolicy>,
   { retentionCount, keep = {} }: OwnRetention,
 ): RetentionPolicy {

@@ -36,8 +36,8 @@ export class RunHistory {
     this.#write(() => {
       this.#database
         .prepare(
-          `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error, folder, drill)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+          `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error, folder, drill, target)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         )
         .run(
           run.id,
@@ -54,6 +54,7 @@ export class RunHistory {
           run.error && JSON.stringify(run.error),
           this.#folder,
           run.drill ? JSON.stringify(run.drill) : null,
+          run.target ?? null,
         );
       const keptMs = run.endedAt.getTime() - KEPT_DAYS * DAY_MS;
       this.#forget(keptMs);
@@ -272,5 +273,6 @@ function readRun(row: Readonly<Record<string, unknown>>): Run {
     steps: JSON.parse(String(row['steps'])) as Step[],
     error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody),
     ...(typeof row['drill'] === 'string' && { drill: JSON.parse(row['drill']) as Drill }),
+    ...(typeof row['target'] === 'string' && { target: row['target'] }),
   };
 }

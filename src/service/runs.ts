@@ -4,7 +4,7 @@
  */
 import type { JobEvent } from '../engine/jobs/protocol.ts';
 import { ActiveRun, type RunOptions } from './active-run.ts';
-import type { Run, RunProgress, ServiceEvent } from './model.ts';
+import type { Run, RunProgress, ServiceEvent, TargetName } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
 import type { RunHistory } from './run-history.ts';
 
@@ -55,9 +55,9 @@ export class Runs {
   }
 
   /** An upload goes on beside everything else: it is recorded when it ended, and shown as what waits until then. */
-  beginUpload(backup: string): ActiveRun {
+  beginUpload(backup: string, target: TargetName): ActiveRun {
     return new ActiveRun({
-      ...{ kind: 'upload', trigger: 'schedule', user: null, plannedAt: null, backup },
+      ...{ kind: 'upload', trigger: 'schedule', user: null, plannedAt: null, backup, target },
       weights: { upload: 95, prune: 5 },
       now: this.#options.now,
       onProgress: () => {},

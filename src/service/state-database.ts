@@ -87,7 +87,7 @@ function openSchema(path: string): DatabaseSync {
   // Null in rows from before there were these columns; a run without a folder counts for every folder.
   const missing = () => {
     const columns = database.prepare('PRAGMA table_info(runs)').all();
-    return ['folder', 'drill'].filter((name) => !columns.some((column) => column['name'] === name));
+    return ['folder', 'drill', 'target'].filter((name) => !columns.some((column) => column['name'] === name));
   };
   if (missing().length === 0) return database;
   database.exec('BEGIN IMMEDIATE');

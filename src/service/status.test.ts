@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test';
 import { manifestOf } from '../../tests/support/scratch.ts';
 import type { Backup } from '../engine/catalog/catalog.ts';
-import { type ItemFacts, toBackupItem } from './backup-item.ts';
+import type { ErrorBody } from '../engine/errors.ts';
+import { type RemoteFacts, toBackupItem } from './backup-item.ts';
 import type { UploadState } from './offsite-state.ts';
 import { composeStatus, type StatusFacts } from './status.ts';
 
@@ -28,11 +29,22 @@ function made(
   };
 }
 
-/** @param s3 what is known of the newest one at S3; null where S3 is off. */
-function compose(backups: readonly Backup[], s3: Partial<ItemFacts> | null, change: Partial<StatusFacts> = {}) {
-  const facts = { isLocal: true, remote: undefined, upload: undefined, s3Enabled: s3 !== null };
-  const places = { local: 'backups', s3: 's3://bucket/path' };
+/**
+ * @param s3 what is known of the newest one at S3; null where S3 is off.
+ * @param other the same of a further target; left out where there is none.
+ */
+function compose(
+  backups: readonly Backup[],
+  s3: Partial<RemoteFacts> | null,
+  { other, s3Error = null, ...change }: Partial<StatusFacts> & Other = {},
+) {
+  const nowhere = { remote: null, upload: undefined, address: 's3://bucket/path' };
   const stored = (name: string) => ({ upload: uploaded(name, 'stored') });
+  const remotes = (name: string, isNewest: boolean): RemoteFacts[] => [
+    { ...nowhere, target: 's3', isEnabled: s3 !== null, ...(isNewest ? s3 : s3 && stored(name)) },
+    ...(other ? [{ ...nowhere, target: 'offsite-eu', isEnabled: true, ...(isNewest ? other : stored(name)) }] : []),
+  ];
+  const about = { bucket: 'bucket', path: 'path', nextTryAt: null, error: null, listedAt: null };
   return composeStatus({
     ...{ now, backups, cron: null, nextRunAt: now, intervalMinutes: 10, localPath: 'backups', freeBytes: 1e9 },
     settings: {
@@ -41,11 +53,13 @@ function compose(backups: readonly Backup[], s3: Partial<ItemFacts> | null, chan
       ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
     },
     items: backups.map((backup, index) =>
-      toBackupItem(backup, { ...facts, places, ...(index === 0 ? s3 : s3 && stored(backup.name)) }),
+      toBackupItem(backup, { isLocal: true, folder: 'backups', remotes: remotes(backup.name, index === 0) }),
     ),
     database: { name: 'shop.sqlite', path: 'shop.sqlite', exists: true, sizeBytes: 8_192, changedAt: now },
-    s3: s3 && { bucket: 'bucket' },
-    uploads: { nextTryAt: null, error: null, listedAt: null },
+    targets: [
+      { ...about, target: 's3', enabled: s3 !== null, error: s3Error },
+      ...(other ? [{ ...about, target: 'offsite-eu', enabled: true }] : []),
+    ],
     ...{
       run: null,
       lastRun: null,
@@ -61,12 +75,17 @@ function compose(backups: readonly Backup[], s3: Partial<ItemFacts> | null, chan
   });
 }
 
+interface Other {
+  readonly other?: Partial<RemoteFacts>;
+  readonly s3Error?: ErrorBody | null;
+}
+
 function uploaded(backup: string, status: UploadState['status']): UploadState {
   return { backup, status, at: now, sealing: 'plain', error: status === 'failed' ? unreachable : null };
 }
 const upload = (status: UploadState['status']) => ({ upload: uploaded('newest', status) });
 const listed = (backup: Backup, fault: string | null = null) => ({
-  remote: { name: backup.name, createdAt: backup.createdAt, sizeBytes: 8_192, manifest: backup.manifest, fault },
+  remote: { ...backup, sizeBytes: 8_192, fault, target: 's3' },
 });
 
 const young = made(5);
@@ -85,14 +104,13 @@ const table: [sentence: string, status: ReturnType<typeof compose>, verdict: str
   ],
   [
     'S3 does not answer, and all was uploaded before',
-    compose([young], upload('stored'), { uploads: { nextTryAt: null, error: unreachable, listedAt: null } }),
+    compose([young], upload('stored'), { s3Error: unreachable }),
     's3-waiting',
   ],
-  [
-    'an error of S3 from when it was on',
-    compose([young], null, { uploads: { nextTryAt: null, error: unreachable, listedAt: null } }),
-    'protected',
-  ],
+  ['an error of S3 from when it was on', compose([young], null, { s3Error: unreachable }), 'protected'],
+  ['stored at both targets', compose([young], upload('stored'), { other: upload('stored') }), 'protected'],
+  ['stored at one of two', compose([young], upload('stored'), { other: {} }), 's3-waiting'],
+  ['S3 is off, and a further target has it', compose([young], null, { other: upload('stored') }), 'protected'],
   ['nothing is there', compose([], null), 'none'],
   ['only a file without a manifest is there', compose([made(5, { manifest: null })], null), 'none'],
   ['its check found damage', compose([made(5, { complaint: 'row 1 missing' }), made(15)], null), 'damaged'],

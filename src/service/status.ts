@@ -3,7 +3,7 @@ import { isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
-import type { BackupItem, Placement, Run, RunProgress, Settings, Status } from './model.ts';
+import type { BackupItem, Placement, Run, RunProgress, Settings, Status, TargetName, TargetStatus } from './model.ts';
 import { judge, type VerdictInput } from './verdict.ts';
 
 export interface StatusFacts {
@@ -18,8 +18,8 @@ export interface StatusFacts {
   readonly intervalMinutes: number;
   readonly localPath: string;
   readonly freeBytes: number;
-  readonly s3: { readonly bucket: string } | null;
-  readonly uploads: Pick<Status['s3'], 'nextTryAt' | 'error' | 'listedAt'>;
+  /** Each that is configured beside the folder. */
+  readonly targets: readonly Omit<TargetStatus, 'stored' | 'waiting'>[];
   readonly run: RunProgress | null;
   readonly lastRun: Run | null;
   readonly lastBackupRun: Run | null;
@@ -29,7 +29,7 @@ export interface StatusFacts {
   readonly shownRestore: Run | null;
   /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
   readonly vanished: string | null;
-  readonly isUploading: (backup: string) => boolean;
+  readonly isUploading: (backup: string, target: TargetName) => boolean;
   readonly undo: Status['undo'];
 }
 
@@ -46,11 +46,11 @@ export function composeStatus(facts: StatusFacts): Status {
   const holdsAt = good && heldUntil(good, facts.lastUnchangedRun);
   const maxAgeMinutes =
     settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, MAX_AGE_INTERVALS * facts.intervalMinutes);
-  const atS3 = facts.items.filter(({ placements }) => isPlaced(placements, 's3', 'stored')).length;
-  const isWaiting = ({ placements }: BackupItem) =>
-    isPlaced(placements, 'local', 'stored') &&
-    (isPlaced(placements, 's3', 'waiting') || isPlaced(placements, 's3', 'failed'));
-  const waiting = settings.s3Enabled ? facts.items.filter(isWaiting).length : 0;
+  const targets = facts.targets.map((target) => countedAt(target, facts.items));
+  const enabled = targets.filter((target) => target.enabled);
+  const newest = own[0];
+  const without = newest ? enabled.filter(({ target }) => !isAt(target, newest.name, facts)) : [];
+  const s3 = targets.find(({ target }) => target === 's3');
   const judged: VerdictInput = {
     now: facts.now,
     run,
@@ -59,10 +59,10 @@ export function composeStatus(facts: StatusFacts): Status {
     hasBackup: own.length > 0,
     newestDamaged: Boolean(own[0] && !isVerified(own[0])),
     vanished: facts.vanished,
-    notAtS3: settings.s3Enabled && own[0] && !isAtS3(own[0].name, facts) ? own[0].name : null,
+    notAt: newest && without.length > 0 ? { backup: newest.name, targets: without.map(({ target }) => target) } : null,
     goodAt: holdsAt,
     maxAgeMs: maxAgeMinutes * 60_000,
-    s3Failing: settings.s3Enabled && facts.uploads.error !== null,
+    remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
     freeBytes,
     databaseBytes: database.sizeBytes,
@@ -77,7 +77,7 @@ export function composeStatus(facts: StatusFacts): Status {
       changedAt: database.changedAt,
       items: facts.items,
       lastUnchangedRun: facts.lastUnchangedRun,
-      s3Enabled: settings.s3Enabled,
+      remotes: enabled.map(({ target }) => target),
       drills: facts.drills,
     }),
     database: { ...database, growthBytes: growthOf(own, facts.now) },
@@ -97,13 +97,16 @@ export function composeStatus(facts: StatusFacts): Status {
     },
     s3: {
       enabled: settings.s3Enabled,
-      configured: facts.s3 !== null,
-      bucket: facts.s3?.bucket ?? null,
+      configured: s3 !== undefined,
+      bucket: s3?.bucket ?? null,
       path: settings.s3Path,
-      stored: atS3,
-      waiting,
-      ...facts.uploads,
+      stored: s3?.stored ?? 0,
+      waiting: s3?.waiting ?? 0,
+      nextTryAt: s3?.nextTryAt ?? null,
+      error: s3?.error ?? null,
+      listedAt: s3?.listedAt ?? null,
     },
+    targets,
     lastGood:
       good?.manifest && holdsAt
         ? {
@@ -136,10 +139,22 @@ function isPlaced(placements: BackupItem['placements'], target: Placement['targe
   return placements.some((placement) => placement.target === target && placement.status === status);
 }
 
+function countedAt(status: StatusFacts['targets'][number], items: readonly BackupItem[]): TargetStatus {
+  const { target, enabled } = status;
+  const isWaiting = ({ placements }: BackupItem) =>
+    isPlaced(placements, 'local', 'stored') &&
+    (isPlaced(placements, target, 'waiting') || isPlaced(placements, target, 'failed'));
+  return {
+    ...status,
+    stored: items.filter(({ placements }) => isPlaced(placements, target, 'stored')).length,
+    waiting: enabled ? items.filter(isWaiting).length : 0,
+  };
+}
+
 /** Seen there, or on its way. */
-function isAtS3(name: string, { items, isUploading }: StatusFacts): boolean {
+function isAt(target: TargetName, name: string, { items, isUploading }: StatusFacts): boolean {
   const item = items.find(({ filename }) => filename === name);
-  return (item && isPlaced(item.placements, 's3', 'stored')) || isUploading(name);
+  return (item && isPlaced(item.placements, target, 'stored')) || isUploading(name, target);
 }
 
 /** When the newest good backup was last known to hold: an unchanged run renews it. */

@@ -15,8 +15,8 @@ const good: VerdictInput = {
   goodAt: minutesAgo(5),
   maxAgeMs: 30 * 60_000,
   vanished: null,
-  s3Failing: false,
-  notAtS3: null,
+  remoteFailing: false,
+  notAt: null,
   scheduleEnabled: true,
   freeBytes: 10_000,
   databaseBytes: 1_000,
@@ -74,11 +74,11 @@ const table: [sentence: string, change: Partial<VerdictInput>, verdict: string][
   ],
   ['the last run failed, a good backup is young', { lastBackupRun: ended('failed') }, 'last-failed amber'],
   ['the last run was stopped by hand', { lastBackupRun: ended('stopped') }, 'protected green'],
-  ['S3 can not be used', { s3Failing: true, scheduleEnabled: false }, 's3-waiting amber'],
-  ['the newest has no copy on S3', { notAtS3: 'backup-1' }, 's3-waiting amber'],
+  ['S3 can not be used', { remoteFailing: true, scheduleEnabled: false }, 's3-waiting amber'],
+  ['the newest has no copy on S3', { notAt: { backup: 'backup-1', targets: ['s3'] } }, 's3-waiting amber'],
   [
     'the last run failed, and S3 can not be used',
-    { s3Failing: true, lastBackupRun: ended('failed') },
+    { remoteFailing: true, lastBackupRun: ended('failed') },
     'last-failed amber',
   ],
   [
@@ -102,6 +102,8 @@ for (const [sentence, change, verdict] of table) {
 
 test('what is wrong is named where code and status do not say it', () => {
   expect(judge({ ...good, vanished: 'backup-1' }).detail).toStartWith('backup-1 is no longer in the backup folder');
-  expect(judge({ ...good, notAtS3: 'backup-1' }).detail).toBe('backup-1 has no copy on S3.');
+  const missing = (...targets: string[]) => judge({ ...good, notAt: { backup: 'backup-1', targets } }).detail;
+  expect(missing('s3')).toBe('backup-1 has no copy on S3.');
+  expect(missing('s3', 'offsite-eu')).toBe('backup-1 has no copy on S3 and offsite-eu.');
   expect(judge(good).detail).toBeUndefined();
 });

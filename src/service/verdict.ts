@@ -3,7 +3,8 @@
  *
  * Green is a promise: the newest backup passed its check, and each of its copies was seen where it belongs.
  */
-import type { Run, RunProgress, Verdict } from './model.ts';
+import type { Run, RunProgress, TargetName, Verdict } from './model.ts';
+import { targetWord } from './remote-targets.ts';
 
 export interface VerdictInput {
   readonly now: Date;
@@ -19,10 +20,10 @@ export interface VerdictInput {
   /** When the newest verified backup was last known to hold; null when there is none. */
   readonly goodAt: Date | null;
   readonly maxAgeMs: number;
-  /** S3 is on and could not be used at the last try. */
-  readonly s3Failing: boolean;
-  /** The newest backup, where S3 is on, does not hold it, and it is not on its way just now. */
-  readonly notAtS3: string | null;
+  /** A target beside the folder is on and could not be used at the last try. */
+  readonly remoteFailing: boolean;
+  /** The newest backup, and the targets that are on, do not hold it, and to which it is not on its way just now. */
+  readonly notAt: { readonly backup: string; readonly targets: readonly TargetName[] } | null;
   readonly scheduleEnabled: boolean;
   readonly freeBytes: number;
   readonly databaseBytes: number;
@@ -54,8 +55,12 @@ export function judge(input: VerdictInput): Verdict {
   if (!input.goodAt) return { code: 'too-old', tone: 'red' };
   if (gone) return gone;
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
-  if (input.s3Failing) return { code: 's3-waiting', tone: 'amber' };
-  if (input.notAtS3) return { code: 's3-waiting', tone: 'amber', detail: `${input.notAtS3} has no copy on S3.` };
+  if (input.remoteFailing) return { code: 's3-waiting', tone: 'amber' };
+  if (input.notAt) {
+    const { backup, targets } = input.notAt;
+    const detail = `${backup} has no copy on ${targets.map(targetWord).join(' and ')}.`;
+    return { code: 's3-waiting', tone: 'amber', detail };
+  }
   if (!input.scheduleEnabled) return { code: 'off', tone: 'amber' };
   if (input.freeBytes < DISK_FACTOR * input.databaseBytes) return { code: 'disk-low', tone: 'amber' };
   return { code: 'protected', tone: 'green' };

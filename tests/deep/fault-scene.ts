@@ -158,7 +158,17 @@ async function upload(
 ): Promise<Uploaded> {
   const sealing = { compression: 'none', recipients: [] } as const;
   return await runJob<'upload'>(
-    { kind: 'upload', folder: join(folder, 'backups'), name, prefix, s3, sealing, retention: null, known: [] },
+    {
+      kind: 'upload',
+      target: 's3',
+      folder: join(folder, 'backups'),
+      name,
+      prefix,
+      s3,
+      sealing,
+      retention: null,
+      known: [],
+    },
     { environment: jobEnvironment },
   );
 }
@@ -167,7 +177,7 @@ async function fetch({ world, access, to, environment: jobEnvironment }: FaultSc
   mkdirSync(join(world.folder, 'fetched'), { recursive: true });
   return await runJob<'fetch'>(
     {
-      ...{ kind: 'fetch', name: world.name, prefix: STORED, s3: access, identities: [] },
+      ...{ kind: 'fetch', target: 's3', name: world.name, prefix: STORED, s3: access, identities: [] },
       ...{ staging: `${to}.staging`, to, lockWaitMs: 1_000 },
     },
     { environment: jobEnvironment },

@@ -51,7 +51,7 @@ const megabyte = 1024 * 1024;
 export interface Fixture {
   readonly url: string;
   /** Every request that asked for a change, as "METHOD /path body". */
-  readonly asked: readonly string[];
+  readonly asked: string[];
   /** Ends the server and every stream, as if it had crashed. */
   stop(): Promise<void>;
 }
@@ -61,6 +61,8 @@ export interface FixtureOptions {
   readonly now?: Date;
   /** So many backups more, one each ten minutes before the oldest. */
   readonly more?: number;
+  /** Another target beside S3, which holds them all. */
+  readonly further?: string;
 }
 
 export function startFixture(state: State, options: FixtureOptions = {}): Fixture {
@@ -72,6 +74,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
     model.backups.push(
       makeBackup(origin - 48 * 60 * minuteMs - index * 10 * minuteMs, (13.1 - index / 1000) * megabyte),
     );
+  const { further } = options;
+  if (further !== undefined) addTarget(model, further);
   const streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
   const asked: string[] = [];
   const encoder = new TextEncoder();
@@ -133,6 +137,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
         model.run = null;
         emit('status', model.status());
         return Response.json({ stopped: true });
+      case 'api/targets/offsite-eu/test':
       case 'api/targets/s3/test':
         return Response.json(targetReport(state));
       case 'api/restore/dismiss':
@@ -284,7 +289,18 @@ interface Model {
   run: RunProgress | null;
   verdict: Status['verdict'];
   undo: Status['undo'];
+  /** Targets beside S3. */
+  further: Status['targets'];
   status(): Status;
+}
+
+function addTarget(model: Model, target: string): void {
+  for (const { filename, placements } of model.backups) {
+    const copy = placements.find((placement) => placement.target === 's3');
+    if (copy) placements.push({ ...copy, target, where: `s3://my-backups-eu/shop/${filename}` });
+  }
+  const [s3] = model.status().targets;
+  if (s3) model.further = [{ ...s3, target, bucket: 'my-backups-eu', path: 'shop' }];
 }
 
 function makeModel(state: State, origin: number, now: () => number): Model {
@@ -409,6 +425,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
   const model: Model = {
     backups,
     runs,
+    further: [],
     verdict: verdicts[state],
     undo:
       state === 'restored'
@@ -484,6 +501,10 @@ function makeModel(state: State, origin: number, now: () => number): Model {
             state === 's3-waiting'
               ? { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: '' }
               : null,
+        },
+        get targets() {
+          const { configured, bucket, ...rest } = this.s3;
+          return configured && bucket !== null ? [{ ...rest, target: 's3', bucket }, ...model.further] : [];
         },
         lastGood:
           good === undefined

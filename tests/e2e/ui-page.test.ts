@@ -26,9 +26,9 @@ afterEach(async () => {
 
 async function open(
   state: State,
-  { more = 0, width = 1280 }: { more?: number; width?: number } = {},
+  { more = 0, width = 1280, further }: { more?: number; width?: number; further?: string } = {},
 ): Promise<{ page: Page; fixture: Fixture }> {
-  const fixture = startFixture(state, { more });
+  const fixture = startFixture(state, { more, further });
   fixtures.push(fixture);
   const page = await browser.newPage({ viewport: { width, height: 860 }, reducedMotion: 'reduce' });
   await page.goto(fixture.url);
@@ -96,6 +96,39 @@ test(
     expect(fixture.asked).toEqual([]);
     await page.getByText('10-00-00-000Z').first().waitFor({ state: 'detached', timeout: 15_000 });
     expect(fixture.asked).toEqual(['DELETE backup-2026-11-22T10-00-00-000Z.sqlite?target=s3']);
+  },
+  patienceMs,
+);
+
+test(
+  'with a further target each copy has its chip, its place, its box and its connection test',
+  async () => {
+    const { page, fixture } = await open('ok', { further: 'offsite-eu' });
+    await page.getByText('and copies are in S3 and offsite-eu.').waitFor();
+    await page.getByText('2 of 2 targets in sync').waitFor();
+    const copies = page.locator('.row').nth(3).getByRole('list', { name: 'Copies' });
+    expect(await copies.getByRole('listitem').allInnerTexts()).toEqual(['Local', 'S3', 'offsite-eu']);
+
+    await page.getByRole('button', { name: 'Configure' }).first().click();
+    await page.getByRole('button', { name: 'Test connection' }).nth(1).click();
+    await page.getByText('Connection works').waitFor();
+    expect(fixture.asked).toEqual(['POST api/targets/offsite-eu/test']);
+    await page.getByRole('button', { name: 'Cancel' }).click();
+
+    await page.getByTitle('Details').nth(3).click();
+    await page.getByRole('dialog').getByText('s3://my-backups-eu/shop/').waitFor();
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+    await page.getByText('The S3 and offsite-eu copies stay and can still be restored.').waitFor();
+    await page.getByLabel('S3 copy as well').check();
+    await page.getByLabel('Local copy').uncheck();
+    await page.getByLabel('offsite-eu copy as well').check();
+    await page.getByText('The local copy stays and can still be restored.').waitFor();
+    fixture.asked.length = 0;
+    await page.getByRole('button', { name: 'Delete S3 and offsite-eu copies' }).click();
+    await page.getByText('10-00-00-000Z').first().waitFor({ state: 'detached', timeout: 15_000 });
+    const name = 'backup-2026-11-22T10-00-00-000Z.sqlite';
+    await page.getByText('Deleting the S3 and offsite-eu copies').waitFor({ state: 'detached' });
+    expect(fixture.asked).toEqual([`DELETE ${name}?target=s3`, `DELETE ${name}?target=offsite-eu`]);
   },
   patienceMs,
 );

@@ -16,6 +16,7 @@ import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.t
 import { createService, createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import type { RunProgress } from '../../src/service/model.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
+import { s3Environment, s3Variables } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { ask, refusal, scratchFolders } from '../support/scratch.ts';
 
@@ -51,25 +52,9 @@ beforeEach(async () => {
   makeBank(join(folder, 'app.sqlite'), { sizeBytes: 12 * MIB });
 });
 
-const s3Variables = () => ({
-  S3_BUCKET: BUCKET,
-  S3_REGION: server.region,
-  S3_ENDPOINT: server.endpoint,
-  S3_ACCESS_KEY: server.accessKeyId,
-  S3_SECRET_KEY: server.secretAccessKey,
-  BACKUP_S3_PATH: PREFIX,
-});
-
-const variables = (environment: Record<string, string>) => ({
-  PATH: process.env.PATH,
-  DATABASE_URL: join(folder, 'app.sqlite'),
-  BACKUP_LOCAL_PATH: join(folder, 'backups'),
-  BACKUP_STATE_PATH: join(folder, 'state.sqlite'),
-  BACKUP_ENABLED: 'false',
-  BACKUP_S3_ENABLED: 'true',
-  ...s3Variables(),
-  ...environment,
-});
+const place = { bucket: BUCKET, prefix: PREFIX };
+const onlyS3 = () => s3Variables(server, place);
+const variables = (extra: Record<string, string>) => s3Environment(folder, server, { ...place, extra });
 
 function openService(environment: Record<string, string> = {}) {
   const lines: string[] = [];
@@ -109,7 +94,7 @@ async function* one(content: string | Uint8Array) {
 /** The program itself, in a folder of its own, with no more than these variables. */
 async function cli(
   argv: string,
-  environment: Record<string, string> = s3Variables(),
+  environment: Record<string, string> = onlyS3(),
   onStarted: (child: ChildProcess) => void = () => {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const child = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', cliPath, ...argv.split(' ')], {
@@ -179,7 +164,7 @@ test('with --in-place the database is put back where there is none', async () =>
   await backUp();
   loseEverything();
   const restored = await cli('restore latest --from s3 --in-place', {
-    ...s3Variables(),
+    ...onlyS3(),
     DATABASE_URL: join(folder, 'db', 'app.sqlite'),
   });
   expect([restored.code, restored.stdout]).toEqual([0, expect.stringContaining('Restored backup-')]);
@@ -244,7 +229,7 @@ test('a server that goes away in the middle for longer than its retries is waite
 /** A fetch in a process of its own; resolves with the process when so many bytes have come. */
 async function beginFetch(name: string, to: string, { bytes }: { bytes: number }) {
   const request: FetchRequest = {
-    ...{ kind: 'fetch', name, prefix: PREFIX, identities: [], lockWaitMs: 5_000 },
+    ...{ kind: 'fetch', target: 's3', name, prefix: PREFIX, identities: [], lockWaitMs: 5_000 },
     s3: { ...server, bucket: BUCKET },
     staging: join(folder, '.velist-backup-fetch'),
     to,
@@ -298,7 +283,7 @@ test('an interrupt ends the command, and the next one goes on behind the last by
   server.faults.push({ match: /GET .*\.sqlite\?x-id=GetObject/, effect: { stallAfterBytes: 6 * MIB }, times: 1 });
   const staged = () => filesLeft().find((file) => file.endsWith('.part'));
   const haveBytes = () => statSync(join(folder, staged() ?? '.')).size;
-  const interrupted = await cli('restore latest --from s3 --to back.sqlite', s3Variables(), async (child) => {
+  const interrupted = await cli('restore latest --from s3 --to back.sqlite', onlyS3(), async (child) => {
     while (!staged() || haveBytes() < 5 * MIB) await Bun.sleep(20);
     child.kill('SIGINT');
   });
@@ -597,7 +582,7 @@ test('S3 that was away for a while gets what waited, oldest first, after a resta
     expect(s3.nextTryAt?.getTime()).toBeGreaterThan(Date.now());
     // Another process, as long as this one tries.
     const told = await cli('status', {
-      ...s3Variables(),
+      ...onlyS3(),
       ...{ BACKUP_S3_ENABLED: 'true', BACKUP_LOCAL_PATH: 'backups', BACKUP_STATE_PATH: 'state.sqlite' },
       DATABASE_URL: 'app.sqlite',
     });

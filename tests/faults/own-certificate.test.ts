@@ -7,6 +7,7 @@ import { createServiceFromEnvironment } from '../../src/service/from-environment
 import { makeBank } from '../support/bank.ts';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
 import { ownCertificate } from '../support/own-certificate.ts';
+import { s3Environment } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
 
 let server: S3Server;
@@ -31,19 +32,10 @@ afterAll(async () => {
 test('an upload trusts the authority that NODE_EXTRA_CA_CERTS names, and no other', async () => {
   const backUp = async (environment: Record<string, string>) => {
     const service = createServiceFromEnvironment({
-      env: {
-        PATH: process.env.PATH,
-        DATABASE_URL: join(folder, 'app.sqlite'),
-        BACKUP_LOCAL_PATH: join(folder, 'backups'),
-        BACKUP_STATE_PATH: join(folder, 'state.sqlite'),
-        BACKUP_ENABLED: 'false',
-        BACKUP_S3_ENABLED: 'true',
-        S3_BUCKET: 'my-backups',
-        S3_ENDPOINT: proxy.endpoint,
-        S3_ACCESS_KEY: server.accessKeyId,
-        S3_SECRET_KEY: server.secretAccessKey,
-        ...environment,
-      },
+      env: s3Environment(folder, server, {
+        ...{ bucket: 'my-backups', prefix: 'backups/database' },
+        extra: { S3_ENDPOINT: proxy.endpoint, ...environment },
+      }),
       write: () => {},
     });
     try {

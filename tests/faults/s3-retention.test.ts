@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
+import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
 
@@ -34,20 +35,7 @@ test('the plan for S3 tells a reason for each, by the numbers of S3, and is what
   makeDatabase(join(folder, 'app.sqlite'));
   const open = (environment: Record<string, string>) =>
     createServiceFromEnvironment({
-      env: {
-        PATH: process.env.PATH,
-        DATABASE_URL: join(folder, 'app.sqlite'),
-        BACKUP_LOCAL_PATH: join(folder, 'backups'),
-        BACKUP_STATE_PATH: join(folder, 'state.sqlite'),
-        BACKUP_S3_ENABLED: 'true',
-        BACKUP_S3_PATH: PREFIX,
-        S3_BUCKET: BUCKET,
-        S3_REGION: server.region,
-        S3_ENDPOINT: server.endpoint,
-        S3_ACCESS_KEY: server.accessKeyId,
-        S3_SECRET_KEY: server.secretAccessKey,
-        ...environment,
-      },
+      env: s3Environment(folder, server, { bucket: BUCKET, prefix: PREFIX, extra: environment }),
       write: () => {},
     });
   const made: string[] = [];

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
+import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
 
 const BUCKET = 'my-backups';
@@ -33,21 +34,7 @@ afterAll(async () => {
 function newService(environment: Record<string, string> = {}) {
   const lines: string[] = [];
   const service = createServiceFromEnvironment({
-    env: {
-      PATH: process.env.PATH,
-      DATABASE_URL: join(folder, 'app.sqlite'),
-      BACKUP_LOCAL_PATH: join(folder, 'backups'),
-      BACKUP_STATE_PATH: join(folder, 'state.sqlite'),
-      BACKUP_ENABLED: 'false',
-      BACKUP_S3_ENABLED: 'true',
-      BACKUP_S3_PATH: PREFIX,
-      S3_BUCKET: BUCKET,
-      S3_REGION: server.region,
-      S3_ENDPOINT: server.endpoint,
-      S3_ACCESS_KEY: server.accessKeyId,
-      S3_SECRET_KEY: server.secretAccessKey,
-      ...environment,
-    },
+    env: s3Environment(folder, server, { bucket: BUCKET, prefix: PREFIX, extra: environment }),
     write: (line) => lines.push(line),
   });
   return { service, lines };

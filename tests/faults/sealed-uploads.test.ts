@@ -10,6 +10,7 @@ import { getBytes } from '../../src/engine/targets/object-store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { makeBank } from '../support/bank.ts';
+import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { refusal, scratchFolders } from '../support/scratch.ts';
 import { opensWithStockPrograms } from '../support/stock-programs.ts';
@@ -47,21 +48,7 @@ beforeEach(async () => {
 
 function newService(environment: Record<string, string>) {
   return createServiceFromEnvironment({
-    env: {
-      PATH: process.env.PATH,
-      DATABASE_URL: join(folder, 'app.sqlite'),
-      BACKUP_LOCAL_PATH: join(folder, 'backups'),
-      BACKUP_STATE_PATH: join(folder, 'state.sqlite'),
-      BACKUP_ENABLED: 'false',
-      BACKUP_S3_ENABLED: 'true',
-      BACKUP_S3_PATH: PREFIX,
-      S3_BUCKET: BUCKET,
-      S3_REGION: server.region,
-      S3_ENDPOINT: server.endpoint,
-      S3_ACCESS_KEY: server.accessKeyId,
-      S3_SECRET_KEY: server.secretAccessKey,
-      ...environment,
-    },
+    env: s3Environment(folder, server, { bucket: BUCKET, prefix: PREFIX, extra: environment }),
     write: () => {},
   });
 }

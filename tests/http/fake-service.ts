@@ -42,6 +42,7 @@ export interface FakeService extends BackupServicePort {
     damaged?: boolean;
     targetFails?: boolean;
     s3?: Partial<Status['s3']>;
+    targets?: Status['targets'];
   };
   emit(event: ServiceEvent): void;
   addBackup(filename: string, overrides?: Partial<BackupItem>): void;
@@ -72,6 +73,11 @@ export function createFakeService(): FakeService {
   let settings = started;
   let stopAsked: (() => void) | undefined;
   const behaviour: FakeService['behaviour'] = {};
+
+  function requireTarget(name = 'local'): void {
+    const names = ['local', 's3', ...(behaviour.targets ?? []).map(({ target }) => target)];
+    if (!names.includes(name)) throw new BackupError('BAD_REQUEST', `there is no target ${name}`, { hint: 'Ask.' });
+  }
 
   function enter(name: string): void {
     calls.push(name);
@@ -238,6 +244,7 @@ export function createFakeService(): FakeService {
         filename,
         size: 1_000,
         s3Uploaded: behaviour.s3Uploaded,
+        uploaded: behaviour.s3Uploaded === undefined ? undefined : { s3: behaviour.s3Uploaded },
         report,
       };
     },
@@ -246,6 +253,7 @@ export function createFakeService(): FakeService {
       return { runId: 'run-1' };
     },
     async getBackups(options) {
+      requireTarget(options?.target);
       enter(options?.target ? `getBackups ${options.target}` : 'getBackups');
       return [...backups.values()]
         .map(({ item }) => item)
@@ -339,6 +347,7 @@ export function createFakeService(): FakeService {
           listedAt: null,
           ...behaviour.s3,
         },
+        targets: behaviour.targets ?? [],
         lastGood: {
           filename: secondBackup,
           createdAt: new Date(0),
@@ -375,6 +384,7 @@ export function createFakeService(): FakeService {
       }));
     },
     async deleteBackup(filename, options) {
+      requireTarget(options?.target);
       enter(`deleteBackup ${options?.target ?? 'all'}`);
       get(filename);
       backups.delete(filename);
@@ -465,6 +475,7 @@ export function createFakeService(): FakeService {
       return true;
     },
     async prune(options) {
+      requireTarget(options?.target);
       enter(`prune ${options?.target ?? 'local'}`);
       return {
         target: options?.target ?? 'local',
@@ -481,6 +492,7 @@ export function createFakeService(): FakeService {
       return { ok: !behaviour.damaged, findings };
     },
     async drill(options) {
+      requireTarget(options?.target);
       enter(`drill ${options?.target ?? 'each'}${options?.identity ? ` with ${options.identity}` : ''}`);
       users.push(options?.user);
       const error = behaviour.runError ?? null;
@@ -489,6 +501,7 @@ export function createFakeService(): FakeService {
       return { ok: !error, drills: [{ target, result, backup, sizeBytes: 1_000, ms: 3_200, assertions: 2, error }] };
     },
     async testTarget(name): Promise<TargetReport> {
+      requireTarget(name);
       enter(`testTarget ${name}`);
       await behaviour.until;
       const failed = behaviour.targetFails === true;

@@ -105,6 +105,7 @@ export interface S3Access extends Omit<S3Options, 'prefix'> {
 
 export interface UploadRequest {
   readonly kind: 'upload';
+  readonly target: string;
   readonly folder: string;
   readonly name: string;
   readonly prefix: string;
@@ -170,6 +171,8 @@ export interface ListRemoteRequest {
 
 export interface FetchRequest {
   readonly kind: 'fetch';
+  /** How the command line calls the target, for what an error advises. */
+  readonly target: string;
   readonly name: string;
   readonly prefix: string;
   readonly s3: S3Access;
@@ -194,7 +197,7 @@ export interface DrillRequest {
   readonly from:
     | { readonly target: 'local'; readonly path: string; readonly sizeBytes: number; readonly sha256: string }
     | {
-        readonly target: 's3';
+        readonly target: string;
         readonly prefix: string;
         readonly s3: S3Access;
         /** Private keys; without one a sealed artifact is proven as far as that goes. */

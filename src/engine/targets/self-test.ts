@@ -30,7 +30,7 @@ import {
 import { createsOnly, isPrivateBucket, keepsTime, keepsVersions, listsUploads, uploadsParts } from './self-test-s3.ts';
 
 export type TargetToTest =
-  { readonly name: 'local'; readonly folder: string } | { readonly name: 's3'; readonly s3: S3Options };
+  { readonly name: 'local'; readonly folder: string } | { readonly name: string; readonly s3: S3Options };
 
 export interface TargetReport {
   readonly target: TargetToTest['name'];
@@ -56,8 +56,7 @@ const cleanupTimeoutMs = 15_000;
 /** @throws BackupError ABORTED, and BAD_CONFIG when the settings name no target at all. */
 export async function testTarget(target: TargetToTest, context: SelfTestContext): Promise<TargetReport> {
   const startedAt = context.now().getTime();
-  const { store, checks, policy, close } =
-    target.name === 'local' ? folderToTest(target.folder) : bucketToTest(target.s3);
+  const { store, checks, policy, close } = 's3' in target ? bucketToTest(target.s3) : folderToTest(target.folder);
   try {
     const findings = await carryOut(checks, store, context);
     return {

@@ -16,7 +16,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { ErrorBody } from '../../engine/errors.ts';
 import type { Examined } from '../../engine/jobs/protocol.ts';
 import type { TargetFreshness } from '../freshness.ts';
-import type { Settings, TargetReport } from '../model.ts';
+import type { Settings, TargetName, TargetReport } from '../model.ts';
 
 export interface DoctorFacts {
   readonly now: Date;
@@ -49,14 +49,18 @@ export interface DoctorFacts {
   readonly newestAt: Date | null;
   readonly settings: Settings;
   readonly intervalMinutes: number;
-  readonly s3: {
-    readonly isEncrypted: boolean;
-    /** The app's own files lie in the same bucket, and a CDN serves them. */
-    readonly isAlsoPublic: boolean;
-    /** Null where it was not asked. */
-    readonly test: TargetReport | null;
-  };
+  readonly s3: BucketFacts;
+  /** Beside S3. */
+  readonly targets: readonly (BucketFacts & { readonly name: TargetName })[];
   readonly drills: { readonly complaint: ErrorBody | null; readonly targets: readonly TargetFreshness[] };
+}
+
+export interface BucketFacts {
+  readonly isEncrypted: boolean;
+  /** The app's own files lie in the same bucket, and a CDN serves them. */
+  readonly isAlsoPublic: boolean;
+  /** Null where it was not asked. */
+  readonly test: TargetReport | null;
 }
 
 interface Place {

@@ -32,6 +32,7 @@ const well: DoctorFacts = {
   },
   intervalMinutes: 10,
   s3: { isEncrypted: false, isAlsoPublic: false, test: null },
+  targets: [],
   drills: { complaint: null, targets: [{ ...local, proven, drill: drilled('proven') }] },
 };
 

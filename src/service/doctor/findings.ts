@@ -5,13 +5,17 @@
  */
 import { formatSize } from '../log.ts';
 import type { Finding, TargetReport } from '../model.ts';
-import type { DoctorFacts } from './facts.ts';
+import { targetWord } from '../remote-targets.ts';
+import type { BucketFacts, DoctorFacts } from './facts.ts';
 
 type Check = (facts: DoctorFacts) => Finding | null;
 
 /** The worst first; a check that has nothing to look at says nothing. */
 export function findAll(facts: DoctorFacts): readonly Finding[] {
-  const findings = [...checks.flatMap((check) => check(facts) ?? []), ...ofTarget(facts.s3.test)];
+  const findings = [
+    ...checks.flatMap((check) => check(facts) ?? []),
+    ...[facts.s3, ...facts.targets].flatMap(({ test }) => ofTarget(test)),
+  ];
   return findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
 }
 
@@ -123,7 +127,8 @@ const databaseIsLocal: Check = ({ database: { fileSystem, path } }) => {
   });
 };
 
-const folderIsDurable: Check = ({ folder: { fileSystem, path }, settings }) => {
+const folderIsDurable: Check = (facts) => {
+  const { fileSystem, path } = facts.folder;
   const code = 'folder-disk';
   if (fileSystem === null) return null;
   if (fileSystem === 'tmpfs' || fileSystem === 'ramfs') {
@@ -134,7 +139,7 @@ const folderIsDurable: Check = ({ folder: { fileSystem, path }, settings }) => {
     });
   }
   if (fileSystem === 'overlay') {
-    return found(settings.s3Enabled ? 'info' : 'warning', code, {
+    return found(buckets(facts).length > 0 ? 'info' : 'warning', code, {
       what: "the backups lie in the container's own layer (overlay)",
       why: 'They go when the container is made anew, as with each deployment.',
       fix: 'Mount a volume and set BACKUP_LOCAL_PATH to it.',
@@ -150,11 +155,13 @@ const folderIsDurable: Check = ({ folder: { fileSystem, path }, settings }) => {
   return ok(code, `${path} lies on ${fileSystem}`);
 };
 
-const isElsewhere: Check = ({ database, folder, settings }) => {
+const isElsewhere: Check = (facts) => {
+  const { database, folder } = facts;
   const code = 'same-disk';
   if (database.device === null || folder.device === null) return null;
   if (database.device !== folder.device) return ok(code, 'database and backups lie on two disks');
-  if (settings.s3Enabled) return ok(code, 'database and backups lie on one disk, and copies are on S3');
+  const [bucket] = buckets(facts);
+  if (bucket) return ok(code, `database and backups lie on one disk, and copies are on ${bucket.word}`);
   return found('warning', code, {
     what: 'database and backups lie on one disk, and there is no other copy',
     why: 'When that disk or machine is lost, both are.',
@@ -314,8 +321,9 @@ const keepFitsInterval: Check = ({ settings, intervalMinutes }) => {
   });
 };
 
-const sealingWorks: Check = ({ settings, s3 }) => {
+const sealingWorks: Check = (facts) => {
   const code = 'encryption';
+  const { settings, s3 } = facts;
   if (s3.isEncrypted && !settings.s3Enabled) {
     return found('warning', code, {
       what: 'public keys are set, and S3 is off',
@@ -323,18 +331,33 @@ const sealingWorks: Check = ({ settings, s3 }) => {
       fix: 'Switch S3 on, or remove BACKUP_ENCRYPTION_RECIPIENT.',
     });
   }
-  if (settings.s3Enabled && !s3.isEncrypted) {
+  const on = buckets(facts);
+  const open = on.filter(({ isEncrypted }) => !isEncrypted);
+  if (open.length > 0) {
+    const isS3 = settings.s3Enabled && !s3.isEncrypted;
     return found('info', code, {
-      what: 'copies on S3 are not encrypted',
+      what: `copies on ${wordsOf(open)} are not encrypted`,
       why: 'Whoever may read the bucket reads the database.',
-      fix: 'Set BACKUP_ENCRYPTION_RECIPIENT to a public key of age, and keep the private key in two places.',
+      fix: `${isS3 ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} a public key of age, and keep the private key in two places.`,
     });
   }
-  return settings.s3Enabled ? ok(code, 'copies on S3 are encrypted') : null;
+  return on.length > 0 ? ok(code, `copies on ${wordsOf(on)} are encrypted`) : null;
 };
 
-const bucketIsOwn: Check = ({ settings, s3 }) => {
-  if (!settings.s3Enabled || !s3.isAlsoPublic) return null;
+type Bucket = BucketFacts & { readonly word: string };
+
+/** Of the targets that are on. */
+function buckets({ settings, s3, targets }: DoctorFacts): readonly Bucket[] {
+  const further = targets.map((target) => ({ ...target, word: target.name }));
+  return settings.s3Enabled ? [{ ...s3, word: 'S3' }, ...further] : further;
+}
+
+function wordsOf(some: readonly Bucket[]): string {
+  return some.map(({ word }) => word).join(' and ');
+}
+
+const bucketIsOwn: Check = (facts) => {
+  if (!buckets(facts).some(({ isAlsoPublic }) => isAlsoPublic)) return null;
   return found('warning', 'bucket', {
     what: "backups lie in the bucket of the app's own files, which a CDN serves",
     why: 'One wrong rule of the bucket or of the CDN makes them public.',
@@ -361,10 +384,11 @@ const drillsProve: Check = ({ drills }) => {
   }
   const unproven = drills.targets.filter(({ proven }) => proven === null).map(({ target }) => target);
   if (unproven.length === 0) return ok(code, 'a restore from each place was proven');
+  const sealed = drills.targets.find(({ proven, drill }) => proven === null && drill?.result === 'sealed');
   return found('info', code, {
     what: `a restore from ${unproven.join(' and ')} was never proven`,
     why: 'A backup is worth what its restore is worth.',
-    fix: `velist-backup drill${unproven.includes('s3') && drills.targets.find(({ target }) => target === 's3')?.drill?.result === 'sealed' ? ' --from s3 --identity key.txt, where the private key is' : ''}`,
+    fix: `velist-backup drill${sealed ? ` --from ${sealed.target} --identity key.txt, where the private key is` : ''}`,
   });
 };
 
@@ -384,11 +408,12 @@ const whyOfCheck: Partial<Record<TargetReport['findings'][number]['check'], stri
 };
 
 function ofTarget(report: TargetReport | null): readonly Finding[] {
-  return (report?.findings ?? []).map(({ check, result, message, hint }) => {
-    const [code, what] = [`s3-${check}`, `on S3: ${message}`];
+  if (report === null) return [];
+  return report.findings.map(({ check, result, message, hint }) => {
+    const [code, what] = [`${report.target}-${check}`, `on ${targetWord(report.target)}: ${message}`];
     if (result === 'ok') return ok(code, what);
     const why = whyOfCheck[check] ?? 'Uploads, restores or retention rely on it.';
-    const fix = hint ?? 'See velist-backup test-target.';
+    const fix = hint ?? `See velist-backup test-target ${report.target}.`;
     return found(result === 'failed' ? 'problem' : 'warning', code, { what, why, fix });
   });
 }

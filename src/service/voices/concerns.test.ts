@@ -65,11 +65,12 @@ test('a drill that failed is a concern until one succeeds', () => {
 });
 
 test('S3 is a concern when uploads fail and what is there is too old, not at the first failure', () => {
-  const offsite = (goodAt: Date | null, change: Partial<Status['s3']> = {}) =>
+  const about = { path: 'path', stored: 9, nextTryAt: null, listedAt: null, enabled: true, waiting: 2, error: refused };
+  const offsite = (goodAt: Date | null, change: Partial<Status['targets'][number]> = {}) =>
     concernsOf({
       status: status(
         { targets: [{ target: 's3', goodAt, verifiedAt: null, storedAt: null, proven: null, drill: null }] },
-        { s3: { ...plain.s3, enabled: true, waiting: 2, error: refused, ...change } },
+        { targets: [{ ...about, target: 's3', bucket: 'bucket', ...change }] },
       ),
     });
   expect(offsite(minutesAgo(29))).toEqual([]);

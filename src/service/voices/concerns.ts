@@ -3,11 +3,12 @@
  * lasts and ends, so that it can be said once however often it is looked at.
  */
 import { type ErrorBody, publicError } from '../../engine/errors.ts';
-import type { Run, RunTotal, Status } from '../model.ts';
+import type { Run, RunTotal, Status, TargetStatus } from '../model.ts';
+import { targetWord } from '../remote-targets.ts';
 
 /**
  * `damaged`: the newest backup failed a check. `stale`: no good backup is young enough. `failed`: the last backup run
- * failed. `offsite`: uploads fail, and what is at S3 is too old. `drill`: the last rehearsal of a restore failed. The
+ * failed. `offsite`: uploads fail, and what is at a target is too old. `drill`: the last rehearsal of a restore failed. The
  * worst first.
  */
 export const concerns = ['damaged', 'stale', 'failed', 'offsite', 'drill'] as const;
@@ -37,14 +38,14 @@ export function assessSituation({ status, lastRuns, totals }: SituationFacts): S
     damaged: status.freshness.cause === 'damaged',
     stale: isStale(status, totals),
     failed: last?.result === 'failed',
-    offsite: isOffsiteStale(status),
+    offsite: staleTargets(status).length > 0,
     drill: failedDrills(status).length > 0,
   };
   return {
     status,
     concerns: concerns.filter((concern) => current[concern]),
     isStaleAboutToEnd: isAboutToEnd(status),
-    error: failure ?? (current.offsite ? status.s3.error : null),
+    error: failure ?? staleTargets(status)[0]?.error ?? null,
   };
 }
 
@@ -62,10 +63,12 @@ function failedDrills({ freshness }: Status): readonly string[] {
   return freshness.targets.flatMap(({ target, drill }) => (drill?.result === 'failed' ? [target] : []));
 }
 
-function isOffsiteStale({ s3, freshness, serverTime, maxAgeMinutes }: Status): boolean {
-  if (!s3.enabled || s3.waiting === 0 || s3.error === null) return false;
-  const goodAt = freshness.targets.find(({ target }) => target === 's3')?.goodAt ?? null;
-  return goodAt === null || serverTime.getTime() - goodAt.getTime() > maxAgeMinutes * 60_000;
+function staleTargets({ targets, freshness, serverTime, maxAgeMinutes }: Status): readonly TargetStatus[] {
+  return targets.filter(({ target, enabled, waiting, error }) => {
+    if (!enabled || waiting === 0 || error === null) return false;
+    const goodAt = freshness.targets.find((fresh) => fresh.target === target)?.goodAt ?? null;
+    return goodAt === null || serverTime.getTime() - goodAt.getTime() > maxAgeMinutes * 60_000;
+  });
 }
 
 /** Chats take no longer ones. */
@@ -126,7 +129,12 @@ const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | nul
   stale: ({ database, maxAgeMinutes }) =>
     `Backups of ${database.name} are too old: there is no good one of the last ${maxAgeMinutes} minutes.`,
   failed: ({ database }, error) => `The backup of ${database.name} failed${why(error)}`,
-  offsite: ({ database, s3 }, error) => `${s3.waiting} backups of ${database.name} wait for S3${why(error)}`,
+  offsite: (status, error) => {
+    const waiting = staleTargets(status).map(
+      ({ target, waiting: count }) => `${count} backups of ${status.database.name} wait for ${targetWord(target)}`,
+    );
+    return `${waiting.join(', ')}${why(error)}`;
+  },
   drill: (status) =>
     `The restore of ${status.database.name} was rehearsed and failed (${failedDrills(status).join(', ')}). The run log says why.`,
 };

@@ -24,7 +24,8 @@ import type {
   TargetReport,
 } from '../../../http/contract.ts';
 
-export type Target = 'local' | 's3';
+/** `local`, `s3`, or the name of a further one. */
+export type Target = Backup['placements'][number]['target'];
 
 export class ApiError extends Error {
   override readonly name = 'ApiError';

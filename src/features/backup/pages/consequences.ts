@@ -54,6 +54,6 @@ export function consequences(settings: Settings, status: Status, backups: readon
 function sentBytes(backups: readonly Backup[]): number | null {
   const sent = backups
     .flatMap(({ placements }) => placements)
-    .find(({ target, sizeBytes }) => target === 's3' && sizeBytes);
+    .find(({ target, sizeBytes }) => target !== 'local' && sizeBytes);
   return sent?.sizeBytes ?? null;
 }

@@ -18,7 +18,7 @@ import {
   sentence,
   size,
 } from './format.ts';
-import { stepWords, triggerWords } from './words.ts';
+import { stepWords, targetList, triggerWords } from './words.ts';
 
 /** A piece of a sentence: plain, weighty, or a name in code. */
 export type Phrase = string | { readonly strong: string } | { readonly code: string };
@@ -170,7 +170,9 @@ function protectedWords(known: Known): Words {
     };
   const created = Date.parse(lastGood.createdAt);
   const holds = Date.parse(lastGood.holdsAt);
-  const copy = isStored(known, lastGood.filename, 's3') ? ', and a copy is in S3.' : '.';
+  const copies = copiesOf(known, lastGood.filename);
+  const copy =
+    copies.length === 0 ? '.' : `, and ${copies.length > 1 ? 'copies are' : 'a copy is'} in ${targetList(copies)}.`;
   const unchanged: Phrase[] =
     holds - created > 90_000
       ? [' Nothing had changed since then when it was last looked at, ', { strong: ago(holds, now) }, '.']
@@ -182,11 +184,12 @@ function protectedWords(known: Known): Words {
       text: `Verified ${clockTime(Date.parse(lastGood.verifiedAt), zone)}`,
     },
   ];
-  if (status.s3.enabled && status.s3.waiting === 0 && status.s3.stored > 0)
+  const targets = status.targets.filter(({ enabled }) => enabled);
+  if (targets.length > 0 && targets.every(({ waiting, stored }) => waiting === 0 && stored > 0))
     facts.push({
       icon: 'drive',
       mood: 'ok',
-      text: 'Every upload has arrived in S3',
+      text: `Every upload has arrived in ${targetList(targets)}`,
     });
   return {
     ...base,
@@ -349,7 +352,8 @@ function lastFailedWords(known: Known): Words {
   const error = lastRun?.error ?? null;
   const facts: Fact[] = lastRun === null ? [] : [failedFact(lastRun, zone)];
   if (status.lastGood !== null) {
-    const copies = isStored(known, status.lastGood.filename, 's3') ? ', with a copy in S3' : '';
+    const stored = copiesOf(known, status.lastGood.filename);
+    const copies = stored.length === 0 ? '' : `, with a copy in ${targetList(stored)}`;
     const time = moment(Date.parse(status.lastGood.createdAt), now, zone);
     facts.push({ icon: 'check', mood: 'ok', text: `${time} is verified${copies}` });
   }
@@ -368,7 +372,10 @@ function lastFailedWords(known: Known): Words {
 
 function s3WaitingWords(known: Known): Words {
   const { status, now } = known;
-  const { s3 } = status;
+  const wanting = status.targets.filter(({ enabled, error, waiting }) => enabled && (error !== null || waiting > 0));
+  const failing = wanting.filter(({ error }) => error !== null);
+  const places = targetList(failing.length > 0 ? failing : wanting) || 'S3';
+  const s3 = failing[0] ?? wanting[0] ?? status.s3;
   const facts: Fact[] = [];
   if (status.lastGood !== null)
     facts.push({
@@ -387,7 +394,10 @@ function s3WaitingWords(known: Known): Words {
     s3.error === null || s3.error.hint === '' ? 'They are sent as soon as it answers.' : sentence(s3.error.hint);
   return {
     icon: 'cloud-off',
-    headline: s3.error === null ? 'Protected here, not yet in S3' : 'Protected here, but S3 is not reachable',
+    headline:
+      s3.error === null
+        ? `Protected here, not yet in ${places}`
+        : `Protected here, but ${places} ${failing.length > 1 ? 'are' : 'is'} not reachable`,
     say: [
       `${reason} Local backups go on. `,
       ...(s3.waiting === 0
@@ -548,9 +558,10 @@ function failedFact(run: Run, zone: string): Fact {
   };
 }
 
-function isStored(known: Known, filename: string, target: 'local' | 's3'): boolean {
+/** Elsewhere than here. */
+function copiesOf(known: Known, filename: string): Backup['placements'] {
   const backup = known.backups.find((candidate) => candidate.filename === filename);
-  return backup?.placements.some((placement) => placement.target === target && placement.status === 'stored') ?? false;
+  return backup?.placements.filter(({ target, status }) => target !== 'local' && status === 'stored') ?? [];
 }
 
 function checkName(known: Known, filename: string): string {

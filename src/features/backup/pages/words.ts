@@ -46,7 +46,13 @@ export const barWords: Record<Activity['bars'][number]['state'], string> = {
   none: 'No run planned',
 };
 
-export const targetWords = { local: 'Local', s3: 'S3' } as const;
+const targetNames: Readonly<Record<string, string>> = { local: 'Local', s3: 'S3' };
+
+export const targetWord = (target: string): string => targetNames[target] ?? target;
+
+/** "S3 and offsite-eu" */
+export const targetList = (targets: readonly { readonly target: string }[]): string =>
+  targets.map(({ target }) => targetWord(target)).join(' and ');
 
 export const methodWords = { quick: 'Quick check', full: 'Full integrity check' } as const;
 
@@ -58,10 +64,14 @@ export const sealingWords = {
   'zstd+age': 'Compressed with zstd, encrypted with age',
 } as const;
 
-/** The bytes that a backup at S3 alone costs before it can be looked at; null where there is a local copy. */
+/** "local copy", "S3 and offsite-eu copies" */
+export const copyWords = (targets: readonly string[]): string =>
+  `${targets.map((target) => (target === 'local' ? target : targetWord(target))).join(' and ')} ${targets.length > 1 ? 'copies' : 'copy'}`;
+
+/** The bytes that a backup that is not here costs before it can be looked at; null where there is a local copy. */
 export function fetchSize({ placements, size }: Backup): number | null {
   const stored = placements.filter(({ status }) => status === 'stored');
-  const remote = stored.find(({ target }) => target === 's3');
+  const remote = stored.find(({ target }) => target !== 'local');
   if (remote === undefined || stored.some(({ target }) => target === 'local')) return null;
   return remote.sizeBytes ?? size;
 }

@@ -9,9 +9,10 @@
  * A run shorter than 400 ms would only flicker, so its steps are shown from then on.
  */
 import type { Activity, Backup, Run, RunProgress, Status } from '../../../../http/contract.ts';
-import { ApiError, address, api } from '../api.ts';
+import { ApiError, address, api, type Target } from '../api.ts';
 import { ranges } from '../chart.ts';
 import { duration, plural, sentence, size } from '../format.ts';
+import { copyWords } from '../words.ts';
 import { clock } from './clock.svelte.ts';
 import { toasts } from './toasts.svelte.ts';
 
@@ -196,17 +197,18 @@ class Dashboard {
   }
 
   /** Deletes after 8 seconds in which it can be taken back; leaving the page takes it back too. */
-  removeSoon(backup: Backup, target?: 'local' | 's3'): void {
+  /** @param targets none: everywhere. */
+  removeSoon(backup: Backup, targets: readonly Target[]): void {
     const { filename } = backup;
     this.leaving = new Set([...this.leaving, filename]);
     const stay = () => {
       this.leaving = new Set([...this.leaving].filter((name) => name !== filename));
     };
-    const timer = setTimeout(() => void this.remove(backup, target).finally(stay), undoMs);
+    const timer = setTimeout(() => void this.remove(backup, targets).finally(stay), undoMs);
     const dismiss = toasts.show(
       {
         tone: 'plain',
-        title: `Deleting ${target === undefined ? 'the backup' : target === 's3' ? 'the S3 copy' : 'the local copy'}`,
+        title: `Deleting the ${targets.length === 0 ? 'backup' : copyWords(targets)}`,
         lines: [`In ${undoMs / 1000} seconds. Leaving this page keeps it.`],
         code: filename,
         button: {
@@ -222,9 +224,12 @@ class Dashboard {
     );
   }
 
-  async remove(backup: Backup, target?: 'local' | 's3'): Promise<void> {
-    const answer = await this.#try('The backup was not deleted', () => api.remove(backup.filename, target));
-    if (answer !== undefined) this.announcement = 'Backup deleted';
+  async remove(backup: Backup, targets: readonly Target[]): Promise<void> {
+    for (const target of targets.length === 0 ? [undefined] : targets) {
+      const answer = await this.#try('The backup was not deleted', () => api.remove(backup.filename, target));
+      if (answer === undefined) return;
+    }
+    this.announcement = 'Backup deleted';
   }
 
   async dismissRestored(): Promise<void> {

@@ -1,5 +1,6 @@
 /** What lies over the page: at most one dialog, and whether the configuration is open in it. */
 import type { Backup } from '../../../../http/contract.ts';
+import type { Target } from '../api.ts';
 
 export type Dialog =
   | {
@@ -15,8 +16,8 @@ export type Dialog =
 class Dialogs {
   open = $state.raw<Dialog | null>(null);
   configuration = $state(false);
-  /** The open configuration shall test the connection to S3. */
-  connectionTest = $state(false);
+  /** The open configuration shall test the connection to that one. */
+  connectionTest = $state<Target | null>(null);
   tab = $state<'history' | 'log'>('history');
   /** The run that is unfolded in the run log. */
   run = $state<string | null>(null);
@@ -27,9 +28,9 @@ class Dialogs {
     this.open = null;
   }
 
-  testConnection(): void {
+  testConnection(target: Target): void {
     this.configuration = true;
-    this.connectionTest = true;
+    this.connectionTest = target;
   }
 
   showRun(id: string): void {
