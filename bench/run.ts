@@ -2,9 +2,10 @@
  * Measures ours against the peers, side by side on generated databases, and writes docs/benchmarks/.
  *
  *     bun bench/run.ts [--megabytes 1024] [--seconds 30] [--rounds 3] [--only stall,speed,idle,restore,app,offsite] [--folder DIR]
+ *         [--report DIR]
  *
- * `--seconds` is the length of one slice beside a writer, `--folder` the disk that is measured. Linux only. The whole of
- * it takes about three quarters of an hour on 1 GB; keep the machine quiet meanwhile.
+ * `--seconds` is the length of one slice beside a writer, `--folder` the disk that is measured, `--report` where the
+ * tables go instead of docs/benchmarks. Linux only. The whole of it takes about three quarters of an hour on 1 GB; keep the machine quiet meanwhile.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +24,6 @@ import { circumstances, readResults, type Result, writeReport } from './report.t
 const parts: ReadonlyMap<string, Part<unknown>> = new Map(
   Object.entries({ stall, speed, idle, restore, app, offsite }),
 );
-const OUTPUT = fileURLToPath(new URL('../docs/benchmarks', import.meta.url));
 
 const { values } = parseArgs({
   options: {
@@ -32,6 +32,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     only: { type: 'string', default: [...parts.keys()].join(',') },
     folder: { type: 'string', default: tmpdir() },
+    report: { type: 'string', default: fileURLToPath(new URL('../docs/benchmarks', import.meta.url)) },
   },
 });
 const chosen = values.only.split(',');
@@ -46,7 +47,7 @@ process.once('SIGINT', () => {
 });
 try {
   const here = circumstances({ command: commandLine(), megabytes: numberOf('megabytes'), folder });
-  const results: Record<string, Result> = { ...readResults(OUTPUT) };
+  const results: Record<string, Result> = { ...readResults(values.report) };
   for (const name of chosen) {
     const bench: Bench = {
       folder: mkdtempSync(join(folder, `${name}-`)),
@@ -61,19 +62,19 @@ try {
     results[name] = { ...here, figures: JSON.parse(JSON.stringify(figures)) };
     write(results);
   }
-  console.log('written to docs/benchmarks/');
+  console.log(`written to ${values.report}`);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 
 /** After each part, so that a run that is ended early keeps what it has. */
 function write(results: Readonly<Record<string, Result>>): void {
-  mkdirSync(OUTPUT, { recursive: true });
+  mkdirSync(values.report, { recursive: true });
   const sections = [...parts].flatMap(([name, part]) => {
     const result = results[name];
     return result ? [{ section: part.tell(result.figures), result }] : [];
   });
-  writeReport(OUTPUT, results, sections);
+  writeReport(values.report, results, sections);
 }
 
 /** Where the databases lay is this machine's business. */

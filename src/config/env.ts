@@ -21,7 +21,7 @@ const path = z.string().min(1);
 const secret = z.string().min(1);
 const receiver = z.url({ protocol: /^https?$/, error: 'a URL that begins with https:// or http://' });
 
-const schema = z.object({
+export const settingsSchema = z.object({
   NODE_ENV: z.string().default('development'),
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: whole(0, 65_535).default(3000),
@@ -181,10 +181,10 @@ export function loadEnvironment(variables: Variables = process.env): Environment
   const given = Object.fromEntries(
     Object.entries(variables).filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
-  const parsed = schema.safeParse(given);
+  const parsed = settingsSchema.safeParse(given);
   const faults = parsed.success ? [] : parsed.error.issues.map((issue) => fault(issue, given));
   for (const name of Object.keys(given)) {
-    if (name.startsWith('BACKUP_') && !(name in schema.shape))
+    if (name.startsWith('BACKUP_') && !(name in settingsSchema.shape))
       faults.push(`${name}: this version knows no such setting`);
   }
   if (parsed.success && parsed.data.BACKUP_S3_ENABLED && !parsed.data.S3_BUCKET) {
@@ -204,7 +204,7 @@ export function loadEnvironment(variables: Variables = process.env): Environment
   return shape(parsed.data, given);
 }
 
-function shape(values: z.infer<typeof schema>, given: Readonly<Record<string, string | undefined>>): Environment {
+function shape(values: z.infer<typeof settingsSchema>, given: Readonly<Record<string, string | undefined>>): Environment {
   return {
     production: values.NODE_ENV === 'production',
     host: values.HOST,
@@ -304,7 +304,7 @@ function recipients(text: string, context: z.core.$RefinementCtx<string>): reado
  * Both seal the copies on S3 alone. Without a bucket there can be none, and nobody must believe that something is
  * encrypted; with a bucket S3 may be off for now, because the page can switch it on.
  */
-function inertSealing(values: z.infer<typeof schema>): readonly string[] {
+function inertSealing(values: z.infer<typeof settingsSchema>): readonly string[] {
   if (values.S3_BUCKET !== undefined || values.BACKUP_S3_ENABLED) return [];
   const set = [
     ...(values.BACKUP_COMPRESSION === 'none' ? [] : ['BACKUP_COMPRESSION']),
@@ -317,7 +317,7 @@ function inertSealing(values: z.infer<typeof schema>): readonly string[] {
 }
 
 /** As above: what nobody asks a server for must not look as if it were there. */
-function inertStoredAs(values: z.infer<typeof schema>): readonly string[] {
+function inertStoredAs(values: z.infer<typeof settingsSchema>): readonly string[] {
   const { S3_BUCKET, BACKUP_S3_ENABLED, BACKUP_S3_SSE, BACKUP_S3_SSE_KMS_KEY, BACKUP_S3_OBJECT_LOCK_DAYS } = values;
   const set = (Object.keys(values) as (keyof typeof values)[]).filter(
     (name) => /^BACKUP_S3_(STORAGE_CLASS|SSE|OBJECT_LOCK)/.test(name) && values[name] !== undefined,
@@ -334,7 +334,7 @@ function inertStoredAs(values: z.infer<typeof schema>): readonly string[] {
   ];
 }
 
-function storedAs(values: z.infer<typeof schema>): StoredAs {
+function storedAs(values: z.infer<typeof settingsSchema>): StoredAs {
   const { BACKUP_S3_SSE: sse, BACKUP_S3_SSE_KMS_KEY: key = null, BACKUP_S3_OBJECT_LOCK_DAYS: days } = values;
   return {
     storageClass: values.BACKUP_S3_STORAGE_CLASS ?? null,

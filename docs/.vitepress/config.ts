@@ -1,0 +1,51 @@
+/** The documentation's site: `npm run docs` while writing, `npm run docs:build` for the finished files. */
+import { defineConfig } from 'vitepress';
+
+export default defineConfig({
+  title: 'Velist Backup',
+  description: 'Backups of a SQLite database in use: consistent, proven, restorable.',
+  lang: 'en',
+  cleanUrls: true,
+  // The demo's page, which runs on the reader's own machine.
+  ignoreDeadLinks: 'localhostLinks',
+  rewrites: { 'benchmarks/README.md': 'benchmarks/index.md' },
+  themeConfig: {
+    search: { provider: 'local' },
+    outline: 'deep',
+    nav: [
+      { text: 'Start', link: '/' },
+      { text: 'Restore', link: '/restore' },
+      { text: 'Configuration', link: '/configuration' },
+    ],
+    sidebar: [
+      {
+        text: 'Use',
+        items: [
+          { text: 'Start', link: '/' },
+          { text: 'Restore', link: '/restore' },
+          { text: 'The page', link: '/page' },
+          { text: 'Configuration', link: '/configuration' },
+          { text: 'In your app', link: '/embedding' },
+          { text: 'Beside any app', link: '/sidecar' },
+          { text: 'S3', link: '/s3' },
+          { text: 'Doctor', link: '/doctor' },
+          { text: 'Security', link: '/security' },
+          { text: 'Troubleshooting', link: '/troubleshooting' },
+        ],
+      },
+      {
+        text: 'Understand',
+        items: [
+          { text: 'How it works', link: '/how-it-works' },
+          { text: 'Compared with others', link: '/comparison' },
+          { text: 'Benchmarks', link: '/benchmarks/' },
+          { text: 'Hard cases', link: '/hard-cases' },
+          { text: 'S3 faults', link: '/s3-faults' },
+          { text: 'Threat model', link: '/threat-model' },
+          { text: 'Hostile requests', link: '/hostile-requests' },
+          { text: 'Contributing', link: '/contributing' },
+        ],
+      },
+    ],
+  },
+});

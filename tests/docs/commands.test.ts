@@ -1,0 +1,188 @@
+/**
+ * Every command of the README and the documentation, typed as it stands there: page by page, from the top, in a folder
+ * of its own with a database in WAL mode, a bucket and a backup. What a command needs that this machine can't give, or
+ * would take hours, has its stand-in below, with the reason.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { makeDatabase, scratchFolders } from '../support/scratch.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const newFolder = scratchFolders();
+const PATIENCE_MS = 120_000;
+const backupOfDocs = 'backup-2026-01-15T10-30-00-000Z.sqlite';
+const bucket = 'docs';
+
+const standIns: readonly { readonly command: RegExp; readonly instead: string; readonly why: string }[] = [
+  { command: /^npm ci && npm test$/, instead: 'true', why: 'this test is part of it; `.ci/run` types it' },
+  { command: /^npm ci && /, instead: '', why: 'would replace the packages that are running; `.ci/run` types it' },
+  { command: /^npm install velist-backup$/, instead: 'true', why: 'tests/runtime installs the packed package' },
+  {
+    command: /^(npx bun bench\/run\.ts --only) \S+$/,
+    instead: '$1 idle --megabytes 20 --seconds 1 --rounds 1 --report "$HOME/report"',
+    why: 'takes many minutes',
+  },
+  { command: /^npx bun tests\/e2e\/ui-shots\.ts .*/, instead: 'true', why: 'tests/e2e walks through the same scenes' },
+  {
+    command: /^(npx bun tests\/torture\/backups-under-load\.ts)$/,
+    instead: '$1 --megabytes 20 --backups 2',
+    why: 'takes minutes',
+  },
+];
+
+/** What `doctor` and `status` say by their code: backups and database are on one disk here. */
+const otherCodes: readonly { readonly command: RegExp; readonly codes: readonly number[] }[] = [
+  { command: / (doctor|status)\b/, codes: [0, 1] },
+];
+
+/** Commands that serve until they are told to end, and what they say when they are ready. */
+const serves = /( serve\b|npm start$|npm run dev$)/;
+const isReady = /The page is at/;
+
+let server: S3Server;
+let programs: string;
+
+beforeAll(async () => {
+  server = await startS3Server();
+  await server.createBucket(bucket);
+  programs = newFolder();
+  const cli = `exec '${process.execPath}' '${join(root, 'src/cli/main.ts')}' "$@"`;
+  program('velist-backup', cli);
+  // The package is not installed in the folder; `npx` finds the program of this repository.
+  program('npx', `if [ "$1" = bun ]; then shift; cd '${root}' && exec '${process.execPath}' "$@"; fi; exec "$@"`);
+  // `npm run` reads the package of the folder that it is called in.
+  const npm = spawnSync('which', ['npm'], { encoding: 'utf8' }).stdout.trim();
+  program('npm', `exec '${npm}' --prefix '${root}' "$@"`);
+});
+
+afterAll(async () => server.close());
+
+const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].filter((name) =>
+  name.endsWith('.md'),
+);
+
+for (const page of [...pages, 'docs/benchmarks/README.md']) {
+  const commands = commandsOf(readFileSync(join(root, page), 'utf8'));
+  if (commands.length === 0) continue;
+  test(
+    `${page}: ${commands.length} commands do what they say`,
+    async () => {
+      const desk = await setTable(page);
+      for (const command of commands) {
+        const { code, output } = await type(command, desk);
+        const codes = otherCodes.find((other) => other.command.test(command))?.codes ?? [0];
+        expect({ command, code: codes.includes(code) ? 'right' : code, output }).toEqual({
+          command,
+          code: 'right',
+          output: expect.any(String),
+        });
+      }
+    },
+    PATIENCE_MS,
+  );
+}
+
+describe('the files that the documentation shows', () => {
+  const sidecar = readFileSync(join(root, 'docs/sidecar.md'), 'utf8');
+
+  test('the unit is one that systemd takes', () => {
+    const folder = newFolder();
+    const unit = join(folder, 'velist-backup.service');
+    writeFileSync(unit, blockOf(sidecar, 'ini', '[Unit]').replaceAll(/\/srv\/app\S*velist-backup/g, '/bin/true'));
+    const { stderr, error } = spawnSync('systemd-analyze', ['verify', '--man=no', unit], { encoding: 'utf8' });
+    if (error) throw new Error('systemd-analyze is missing: apt-get install systemd');
+    expect(stderr.split('\n').filter((line) => line.includes('velist-backup.service'))).toEqual([]);
+  });
+});
+
+function commandsOf(text: string): readonly string[] {
+  return [...text.matchAll(/^```bash\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) =>
+    block
+      .replaceAll('\\\n', '')
+      .split('\n')
+      .map((line) => line.replace(/\s+# .*$/, '').trim())
+      .filter((line) => line !== '' && !/^[A-Z_0-9]+=\S*$/.test(line)),
+  );
+}
+
+function blockOf(text: string, language: string, begin: string): string {
+  const blocks = [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```/gm)];
+  const block = blocks.find(([, name, content]) => name === language && content?.startsWith(begin))?.[2];
+  if (block === undefined) throw new Error(`there is no ${language} that begins with ${begin}`);
+  return block;
+}
+
+interface Desk {
+  readonly folder: string;
+  readonly environment: Record<string, string>;
+}
+
+/** A folder with what the pages take for granted. */
+async function setTable(page: string): Promise<Desk> {
+  const folder = newFolder();
+  const environment: Record<string, string> = {
+    PATH: `${programs}:${process.env['PATH']}`,
+    HOME: folder,
+    NODE_ENV: 'production',
+    PORT: '0',
+    DATABASE_URL: join(folder, 'app.sqlite'),
+    BACKUP_LOCAL_PATH: join(folder, 'storage/backups'),
+    BACKUP_STATE_PATH: join(folder, 'storage/state.sqlite'),
+    BACKUP_S3_ENABLED: 'true',
+    BACKUP_S3_PATH: page.replaceAll(/\W/g, '-'),
+    S3_BUCKET: bucket,
+    S3_REGION: server.region,
+    S3_ENDPOINT: server.endpoint,
+    S3_ACCESS_KEY: server.accessKeyId,
+    S3_SECRET_KEY: server.secretAccessKey,
+  };
+  makeDatabase(join(folder, 'app.sqlite'));
+  const desk = { folder, environment };
+  for (const command of ['velist-backup backup', 'velist-backup restore latest --online', sealedCopy]) {
+    const { code, output } = await type(command, desk);
+    if (code !== 0) throw new Error(`${command} ended with ${code}: ${output}`);
+  }
+  return desk;
+}
+
+/** The backup that the pages name by hand, here and as it lies on S3. */
+const sealedCopy = [
+  `cp app.sqlite ${backupOfDocs}`,
+  'age-keygen -o key.txt',
+  `zstd -q -c ${backupOfDocs} | age -e -i key.txt > ${backupOfDocs}.zst.age`,
+  `mv ${backupOfDocs} storage/backups/`,
+].join(' && ');
+
+function type(command: string, { folder, environment }: Desk): Promise<{ code: number; output: string }> {
+  const standIn = standIns.find((one) => one.command.test(command));
+  const typed = standIn ? command.replace(standIn.command, standIn.instead) : command;
+  const child = spawn('bash', ['-c', `set -o pipefail; ${typed}`], {
+    cwd: folder,
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  return new Promise((resolve, reject) => {
+    let output = '';
+    let isServing = false;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+        if (!serves.test(command) || !isReady.test(output) || isServing) return;
+        isServing = true;
+        process.kill(-Number(child.pid), 'SIGTERM');
+      });
+    }
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code: isServing ? 0 : (code ?? -1), output }));
+  });
+}
+
+function program(name: string, script: string): void {
+  writeFileSync(join(programs, name), `#!/bin/sh\n${script}\n`);
+  chmodSync(join(programs, name), 0o755);
+}
