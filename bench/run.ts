@@ -5,7 +5,8 @@
  *         [--report DIR]
  *
  * `--seconds` is the length of one slice beside a writer, `--folder` the disk that is measured, `--report` where the
- * tables go instead of docs/benchmarks. Linux only. The whole of it takes about three quarters of an hour on 1 GB; keep the machine quiet meanwhile.
+ * tables go instead of docs/benchmarks. Linux only. The whole of it takes about three quarters of an hour on 1 GB; keep
+ * the machine quiet meanwhile.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

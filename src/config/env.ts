@@ -204,7 +204,10 @@ export function loadEnvironment(variables: Variables = process.env): Environment
   return shape(parsed.data, given);
 }
 
-function shape(values: z.infer<typeof settingsSchema>, given: Readonly<Record<string, string | undefined>>): Environment {
+function shape(
+  values: z.infer<typeof settingsSchema>,
+  given: Readonly<Record<string, string | undefined>>,
+): Environment {
   return {
     production: values.NODE_ENV === 'production',
     host: values.HOST,

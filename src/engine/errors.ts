@@ -25,6 +25,7 @@ export const errorCodes = [
   'GONE',
   'INTERNAL',
   'JOB_DIED',
+  'MIGRATION_FAILED',
   'NO_BACKUP',
   'NO_PERMISSION',
   'NOTHING_TO_UNDO',

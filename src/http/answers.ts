@@ -28,6 +28,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   GONE: 404,
   INTERNAL: 500,
   JOB_DIED: 500,
+  MIGRATION_FAILED: 500,
   NO_BACKUP: 404,
   NO_PERMISSION: 500,
   NOTHING_TO_UNDO: 409,

@@ -7,7 +7,8 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web';
 
-export type Fetch = (request: Request, client: { readonly address: string | undefined }) => Promise<Response>;
+/** @param client tells who asks, where the host knows it. */
+export type Fetch = (request: Request, client?: { readonly address: string | undefined }) => Promise<Response>;
 
 export function nodeListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
   return (incoming, outgoing) => {

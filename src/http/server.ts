@@ -3,8 +3,6 @@
  *
  * It listens through `node:http` on both runtimes: Bun's own server sends a streamed body chunked and drops its
  * `content-length`, and a download without a length shows no progress and cannot be resumed by most programs.
- * `fetch` stands between the listener and Elysia, which would read a download to its end to answer HEAD, and which finds
- * no path behind a host name of less than four characters.
  */
 import { createServer as createNodeServer } from 'node:http';
 import { Elysia } from 'elysia';
@@ -12,7 +10,8 @@ import { BackupError, errnoCode } from '../engine/errors.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, notFound } from './answers.ts';
 import { type BackupRoutesOptions, backupRoutes } from './api.ts';
-import { assertBindable, rememberClientAddress } from './auth.ts';
+import { assertBindable } from './auth.ts';
+import { fetchOf } from './mount.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
 
 export interface ServerOptions extends BackupRoutesOptions<string> {
@@ -28,7 +27,7 @@ export interface BackupServer {
   listen(): Promise<{ readonly url: string; readonly port: number }>;
   /** Ends all connections, event streams and downloads too. */
   stop(): Promise<void>;
-  fetch(request: Request, client?: { readonly address: string | undefined }): Promise<Response>;
+  readonly fetch: Fetch;
 }
 
 const DEFAULT_HOST = '127.0.0.1';
@@ -47,21 +46,7 @@ export function createServer(options: ServerOptions): BackupServer {
     .onError(({ request }) => dress(request, notFound()));
   let stopListening: (() => Promise<void>) | undefined;
 
-  async function fetch(
-    request: Request,
-    client: { readonly address: string | undefined } = { address: undefined },
-  ): Promise<Response> {
-    const isHead = request.method === 'HEAD';
-    const asked = routable(isHead ? new Request(request, { method: 'GET' }) : request);
-    rememberClientAddress(asked, client.address);
-    const response = await app.handle(asked);
-    if (!isHead) return response;
-    await response.body?.cancel();
-    return new Response(null, {
-      status: response.status,
-      headers: response.headers,
-    });
-  }
+  const fetch = fetchOf(app);
 
   return {
     fetch,
@@ -100,15 +85,6 @@ async function listenOn(
         server.closeAllConnections();
       }),
   };
-}
-
-/** The same request under a host name that Elysia's router can skip; the `Host` header keeps the real one. */
-function routable(request: Request): Request {
-  const url = new URL(request.url);
-  if (url.host.length >= 4) return request;
-  const headers = new Headers(request.headers);
-  if (!headers.has('host')) headers.set('host', url.host);
-  return new Request(new Request(`${url.protocol}//localhost${url.pathname}${url.search}`, request), { headers });
 }
 
 function bare(host: string): string {

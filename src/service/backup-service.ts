@@ -11,7 +11,7 @@ import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest } from '../engine/catalog/manifest.ts';
 import { readAssertions } from '../engine/assertions.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
-import type { JobKind, JobMap } from '../engine/jobs/protocol.ts';
+import type { Checked, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
 import { nextRun, type Schedule } from '../engine/schedule.ts';
@@ -588,6 +588,11 @@ export class BackupService implements BackupServicePort {
   #bucket(name: TargetName) {
     const { prefix, s3 } = this.#backups.requireOffsite(name).access;
     return { name, s3: { ...s3, prefix } };
+  }
+
+  /** `integrity_check` and `foreign_key_check` of the live database, in a process of its own. */
+  async checkDatabase(): Promise<Checked> {
+    return await this.#job<'check'>({ kind: 'check', databasePath: this.#paths.database });
   }
 
   async diagnose(options: { readonly s3?: boolean } = {}): Promise<DoctorReport> {

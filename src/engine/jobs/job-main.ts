@@ -20,6 +20,7 @@ import { prune } from '../prune.ts';
 import { changeRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../remote.ts';
 import { planRestoreFacts, restoreDatabase } from '../restore.ts';
 import { takeLock } from '../run-lock.ts';
+import { checkDatabase } from '../sqlite/live-database.ts';
 import { verifyFile } from '../sqlite/verify.ts';
 import { testTarget } from '../targets/self-test.ts';
 import { uploadBackup } from '../upload.ts';
@@ -56,7 +57,8 @@ async function run(request: JobRequest): Promise<void> {
 
 /** What nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took longer. */
 function giveWay({ kind }: JobRequest): void {
-  if (kind !== 'restore' && kind !== 'plan' && kind !== 'fetch') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  if (kind !== 'restore' && kind !== 'plan' && kind !== 'fetch' && kind !== 'check')
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 }
 
 async function carryOut(request: JobRequest): Promise<unknown> {
@@ -77,6 +79,8 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return await fetchBackup(request, context);
     case 'examine':
       return examineDatabase(request);
+    case 'check':
+      return checkDatabase(request.databasePath);
     case 'drill':
       return await drill(request, context);
     case 'change-remote':

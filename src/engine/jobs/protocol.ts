@@ -235,6 +235,18 @@ export interface Examined {
   readonly complaint: ErrorBody | null;
 }
 
+export interface CheckRequest {
+  readonly kind: 'check';
+  readonly databasePath: string;
+}
+
+export interface Checked {
+  /** SQLite's own complaints, by `integrity_check`; empty when it has none. */
+  readonly complaints: readonly string[];
+  /** Rows whose parent is missing, by `foreign_key_check`, counted by `table -> parent`. */
+  readonly orphans: Readonly<Record<string, number>>;
+}
+
 export interface TestTargetRequest {
   readonly kind: 'test-target';
   readonly target: TargetToTest;
@@ -256,6 +268,7 @@ export interface JobMap {
   'list-remote': { request: ListRemoteRequest; result: RemoteListing };
   fetch: { request: FetchRequest; result: Fetched };
   examine: { request: ExamineRequest; result: Examined };
+  check: { request: CheckRequest; result: Checked };
   drill: { request: DrillRequest; result: Drilled };
   'change-remote': { request: ChangeRemoteRequest; result: null };
   'prune-remote': {

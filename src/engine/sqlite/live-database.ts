@@ -207,6 +207,36 @@ export function checkLiveDatabase(databasePath: string): string | null {
 }
 
 /**
+ * The thorough check of the live database, for after a migration: indexes against their tables, and foreign keys.
+ * Readers and writers go on meanwhile.
+ *
+ * @throws BackupError as `pinDatabase` does.
+ */
+export function checkDatabase(databasePath: string): {
+  readonly complaints: readonly string[];
+  readonly orphans: Readonly<Record<string, number>>;
+} {
+  const path = resolveDatabase(databasePath);
+  let connection: DatabaseSync | undefined;
+  try {
+    connection = openConnection(path, PIN_TIMEOUT_MS);
+    const rows = connection.prepare('PRAGMA integrity_check(3)').all();
+    const complaints = rows.map((row) => String(Object.values(row)[0])).filter((text) => text !== 'ok');
+    const orphans: Record<string, number> = {};
+    for (const { table, parent } of connection.prepare('PRAGMA foreign_key_check').iterate()) {
+      const key = `${String(table)} -> ${String(parent)}`;
+      orphans[key] = (orphans[key] ?? 0) + 1;
+    }
+    return { complaints, orphans };
+  } catch (error) {
+    if (isDamage(error)) return { complaints: [error instanceof Error ? error.message : String(error)], orphans: {} };
+    throw explainLiveError(error, { databasePath, timeoutMs: PIN_TIMEOUT_MS });
+  } finally {
+    connection?.close();
+  }
+}
+
+/**
  * How the live database is set up, by one read.
  *
  * @throws BackupError as `pinDatabase` does.

@@ -11,6 +11,7 @@
  */
 import type { BackupService } from '../../service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../service/from-environment.ts';
+import { guardMigration, type MigrationGuardOptions } from '../../service/migration-guard.ts';
 
 let made: BackupService | undefined;
 
@@ -21,3 +22,16 @@ export const backupService: BackupService = new Proxy({} as BackupService, {
     return typeof member === 'function' ? member.bind(made) : member;
   },
 });
+
+/**
+ * Runs a migration with a way back: `await withBackup(() => migrate(db))`. A pinned backup before, integrity and foreign
+ * keys checked after; on failure an error that says how to get the state before.
+ *
+ * @throws BackupError as `guardMigration` does.
+ */
+export async function withBackup<Result>(
+  migrate: () => Result | Promise<Result>,
+  options: MigrationGuardOptions & { readonly service?: BackupService } = {},
+): Promise<Result> {
+  return await guardMigration(options.service ?? backupService, migrate, options);
+}

@@ -1,0 +1,98 @@
+/**
+ * A migration with a way back: a backup before, the thorough check after, and where either says no, an error that names
+ * the backup.
+ */
+import { BackupError } from '../engine/errors.ts';
+import type { BackupService } from './backup-service.ts';
+
+export interface MigrationGuardOptions {
+  /** False when there is nothing to migrate: then no backup is made and nothing is checked. */
+  readonly pending?: () => boolean | Promise<boolean>;
+  /** Puts the database back to the state before, online, when the migration or the check fails; then throws. */
+  readonly restoreOnFailure?: boolean;
+}
+
+/** By it the next guard finds the pin of the one before. */
+const NOTE = 'before a migration';
+
+/**
+ * Makes a backup, pins it, migrates, then runs SQLite's `integrity_check` and `foreign_key_check` on the live database.
+ * The pin stays until the next migration went well. On a database that does not exist yet only the check is run.
+ *
+ * @returns what `migrate` returns.
+ * @throws BackupError MIGRATION_FAILED with the name of the backup and the way back; its `cause` is what went wrong. What
+ * the backup itself failed with, before anything was migrated.
+ */
+export async function guardMigration<Result>(
+  service: BackupService,
+  migrate: () => Result | Promise<Result>,
+  { pending, restoreOnFailure = false }: MigrationGuardOptions = {},
+): Promise<Result> {
+  if (pending && !(await pending())) return await migrate();
+  const filename = await backUp(service);
+  const before = filename === null ? {} : (await service.checkDatabase()).orphans;
+  let result: Result;
+  try {
+    result = await migrate();
+    await check(service, before);
+  } catch (error) {
+    throw await failed(service, error, { filename, restoreOnFailure });
+  }
+  for (const { filename: older, pinned, note } of await service.getBackups())
+    if (pinned && note === NOTE && older !== filename) await service.updateBackup(older, { pinned: false });
+  return result;
+}
+
+/** Null where there is no database yet. */
+async function backUp(service: BackupService): Promise<string | null> {
+  const { success, filename, error } = await service.performBackup();
+  if (filename !== undefined && success) {
+    await service.updateBackup(filename, { pinned: true, note: NOTE });
+    return filename;
+  }
+  if (error?.code === 'DB_MISSING' || error?.code === 'DB_EMPTY') return null;
+  throw error
+    ? BackupError.fromJSON({ ...error, message: `no backup could be made before the migration: ${error.message}` })
+    : new BackupError('INTERNAL', 'the backup before the migration failed', { hint: 'The log has the details.' });
+}
+
+async function check(service: BackupService, before: Readonly<Record<string, number>>): Promise<void> {
+  const { complaints, orphans } = await service.checkDatabase();
+  // Rows that had no parent before are not this migration's doing.
+  const added = Object.entries(orphans).filter(([key, rows]) => rows > (before[key] ?? 0));
+  const faults = [
+    ...complaints,
+    ...added.map(([key, rows]) => `${rows - (before[key] ?? 0)} rows without parent: ${key}`),
+  ];
+  if (faults.length > 0) throw new Error(`the check after it says: ${faults.join('; ')}`);
+}
+
+async function failed(
+  service: BackupService,
+  cause: unknown,
+  { filename, restoreOnFailure }: { readonly filename: string | null; readonly restoreOnFailure: boolean },
+): Promise<BackupError> {
+  const message = `the migration failed: ${cause instanceof Error ? cause.message : String(cause)}`;
+  if (filename === null) {
+    return new BackupError('MIGRATION_FAILED', message, { hint: 'There was no database before it.', cause });
+  }
+  const wayBack = `velist-backup restore ${filename} --online`;
+  if (!restoreOnFailure) {
+    return new BackupError('MIGRATION_FAILED', message, {
+      hint: `The state before it is kept in ${filename}. The way back: ${wayBack}`,
+      cause,
+    });
+  }
+  try {
+    await service.restore(filename);
+  } catch (error) {
+    return new BackupError('MIGRATION_FAILED', `${message}; and the state before it could not be restored`, {
+      hint: `${BackupError.from(error).message}. Stop the app, then: velist-backup restore ${filename} --in-place`,
+      cause,
+    });
+  }
+  return new BackupError('MIGRATION_FAILED', `${message}; the state before it was restored`, {
+    hint: `What the migration left is kept in a safety backup: velist-backup undo brings it back.`,
+    cause,
+  });
+}
