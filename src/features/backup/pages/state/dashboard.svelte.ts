@@ -12,8 +12,9 @@ import type { Activity, Backup, Run, RunProgress, Status } from '../../../../htt
 import { ApiError, address, api, type Target } from '../api.ts';
 import { ranges } from '../chart.ts';
 import { duration, plural, sentence, size } from '../format.ts';
-import { copyWords } from '../words.ts';
+import { copyWords, targetWord } from '../words.ts';
 import { clock } from './clock.svelte.ts';
+import { recall, remember } from './memory.ts';
 import { toasts } from './toasts.svelte.ts';
 
 export type Contact = 'loading' | 'live' | 'lost' | 'refused';
@@ -30,7 +31,6 @@ const runsUsual = 100;
 const runsMost = 1000;
 /** Time passes without events too: planned runs are missed, bars move on. */
 const activityAgeMs = 60_000;
-const rangeKey = 'velist-backup.range';
 /** The time to take back a deletion. */
 export const undoMs = 8000;
 
@@ -43,7 +43,7 @@ class Dashboard {
   activity = $state.raw<Activity | null>(null);
   /** Why there is no activity. */
   activityError = $state<string | null>(null);
-  range = $state<Activity['range']>(rememberedRange());
+  range = $state<Activity['range']>(ranges.find((range) => range === recall('range')) ?? '24h');
   /** What the server said when it refused to show the page, and what to do. */
   refusal = $state.raw<{ message: string; hint: string } | null>(null);
   /** Milliseconds to the next try while there is no contact. */
@@ -51,6 +51,8 @@ class Dashboard {
   /** The run this page asked for; null when it ended. */
   ownRun = $state<string | null>(null);
   asking = $state(false);
+  /** A drill that this page asked for goes on. */
+  drilling = $state(false);
   /** Backups being verified or adopted on request of this page. */
   working = $state.raw<ReadonlySet<string>>(new Set());
   /** Backups whose deletion waits for its 8 seconds. */
@@ -122,6 +124,30 @@ class Dashboard {
         title: 'Nothing was stopped',
         lines: ['It has just ended, or it belongs to another program: stop it there.'],
       });
+  }
+
+  /** Of each place; how it went stands in the check-up and in the run log. */
+  async drill(): Promise<void> {
+    this.drilling = true;
+    const answer = await this.#try('The restore was not rehearsed', () => api.drill());
+    this.drilling = false;
+    for (const { target, result, ms, error } of answer?.drills ?? []) {
+      const where = targetWord(target);
+      if (result === 'proven')
+        toasts.show({ tone: 'good', title: `${where}: a restore works`, lines: [`It took ${duration(ms)}.`] });
+      else if (result === 'sealed')
+        toasts.show({
+          tone: 'plain',
+          title: `${where}: the copy is whole`,
+          lines: ['It is encrypted, and the key is not on this server, so its content was not opened.'],
+        });
+      else
+        toasts.show({
+          tone: 'bad',
+          title: `${where}: ${result === 'failed' ? 'a restore fails' : 'stopped'}`,
+          lines: error === null ? [] : [sentence(error.message), sentence(error.hint)],
+        });
+    }
   }
 
   async turnOn(): Promise<void> {
@@ -238,11 +264,7 @@ class Dashboard {
 
   chooseRange(range: Activity['range']): void {
     this.range = range;
-    try {
-      localStorage.setItem(rangeKey, range);
-    } catch {
-      // Storage may be blocked; the choice then lasts as long as the page.
-    }
+    remember('range', range);
     void this.#fetchActivity();
   }
 
@@ -503,14 +525,6 @@ class Dashboard {
     setTimeout(() => {
       this.newest = null;
     }, glowMs);
-  }
-}
-
-function rememberedRange(): Activity['range'] {
-  try {
-    return ranges.find((range) => range === localStorage.getItem(rangeKey)) ?? '24h';
-  } catch {
-    return '24h';
   }
 }
 

@@ -18,7 +18,7 @@ class Dialogs {
   configuration = $state(false);
   /** The open configuration shall test the connection to that one. */
   connectionTest = $state<Target | null>(null);
-  tab = $state<'history' | 'log'>('history');
+  tab = $state<'history' | 'log' | 'checkup'>('history');
   /** The run that is unfolded in the run log. */
   run = $state<string | null>(null);
   /** The run that shall be brought into view as soon as the run log shows it. */
