@@ -38,13 +38,13 @@ export async function drill(request: DrillRequest, context: StoryContext): Promi
   const { from, staging } = request;
   // Before the first byte: a file that is not there costs no download.
   const assertions = request.assertions === null ? null : readAssertions(request.assertions);
+  const folder = dirname(staging);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  using _lock = await takeLock(join(folder, DRILL_LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
   if (from.target === 's3' && from.identities.length === 0) {
     const sealed = await proveSealed(request.name, from, context);
     if (sealed) return sealed;
   }
-  const folder = dirname(staging);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  using _lock = await takeLock(join(folder, DRILL_LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
   removeLeftovers(folder);
   mkdirSync(staging, { mode: 0o700 });
   const restored = join(staging, request.name);

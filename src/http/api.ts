@@ -451,6 +451,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'GET',
       path: '/api/doctor',
       action: 'read',
+      costs: 'doctor',
       async handle({ request }) {
         return long(async () => {
           const { ok, findings } = await service.diagnose();
@@ -471,6 +472,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'POST',
       path: '/api/drill',
       action: 'verify',
+      costs: 'drill',
       async handle({ request, user }) {
         const target = (await readBody(request, drillBody))?.target;
         return long(async () => {

@@ -9,7 +9,7 @@ import { existsSync, statfsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest } from '../engine/catalog/manifest.ts';
-import { readAssertions } from '../engine/assertions.ts';
+import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
 import type { JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
@@ -94,6 +94,8 @@ export interface BackupServiceOptions {
     readonly lockMs: number;
     /** For a connection that holds the database exclusively. */
     readonly pinMs: number;
+    /** For the statements of a drill; ten minutes, if not given. */
+    readonly proveMs?: number;
   };
 }
 
@@ -113,6 +115,8 @@ export class BackupService implements BackupServicePort {
   /** Absolute from the beginning: an app may change its working folder later. The options keep the names as given. */
   readonly #paths: { readonly database: string; readonly backups: string; readonly state: string };
   readonly #catalog: Catalog;
+  /** The owner's SQL, or the absolute path of the file with it. */
+  readonly #assertions: string | null;
   readonly #listeners = new Set<(event: ServiceEvent) => void>();
   #historyOpened: RunHistory | undefined;
   /** For notes that must neither wait nor fail: its statements do not wait for another process. */
@@ -146,6 +150,8 @@ export class BackupService implements BackupServicePort {
       state: resolve(options.statePath),
     };
     this.#catalog = new Catalog(this.#paths.backups);
+    const sql = options.drills?.sql ?? null;
+    this.#assertions = sql !== null && isPath(sql) ? resolve(sql) : sql;
     const history = () => this.#history;
     const folder = folderInState(this.#paths.state, this.#paths.backups);
     const shared = { folder, now: this.#now, history, emit: (event: ServiceEvent) => this.#emit(event) };
@@ -177,10 +183,11 @@ export class BackupService implements BackupServicePort {
       ...{ backups: this.#backups, runs: this.#runs, history, now: this.#now, log: options.log },
       folder: this.#paths.backups,
       isScheduled: options.drills?.scheduled ?? false,
-      assertions: options.drills?.sql ?? null,
+      assertions: this.#assertions,
       s3: () => (options.s3 ? { prefix: this.#settings.current.s3Path, s3: options.s3 } : null),
       isS3Enabled: () => this.#settings.current.s3Enabled,
       lockWaitMs: this.#waits.lockMs,
+      proveMaxMs: this.#waits.proveMs,
       job: (request, jobOptions) => this.#job<'drill'>(request, jobOptions),
       onJudged: (backup, complaint) => this.#recordVerification(backup, 'full', complaint),
     });
@@ -572,7 +579,7 @@ export class BackupService implements BackupServicePort {
   }
 
   async diagnose(options: { readonly s3?: boolean } = {}): Promise<DoctorReport> {
-    const { databasePath, backupsPath, statePath, s3, served, drills } = this.#options;
+    const { databasePath, backupsPath, statePath, s3, served } = this.#options;
     const { database, backups, state } = this.#paths;
     const status = await this.getStatus();
     const examined = await this.#job<'examine'>({ kind: 'examine', databasePath: database });
@@ -603,7 +610,7 @@ export class BackupService implements BackupServicePort {
         isAlsoPublic: s3 != null && (served?.buckets.includes(s3.bucket) ?? false),
         test: options.s3 ? await this.testTarget('s3') : null,
       },
-      drills: { complaint: complaintOf(drills?.sql ?? null), targets: status.freshness.targets },
+      drills: { complaint: complaintOf(this.#assertions, database), targets: status.freshness.targets },
     });
     return { ok: !findings.some(isOfWeight), findings };
   }
@@ -996,10 +1003,14 @@ export class BackupService implements BackupServicePort {
 }
 
 /** Why the owner's SQL can't be read. */
-function complaintOf(sql: string | null): ErrorBody | null {
+function complaintOf(sql: string | null, databasePath: string): ErrorBody | null {
   try {
-    if (sql !== null) readAssertions(sql);
-    return null;
+    if (sql === null) return null;
+    refuseUnreadable(sql);
+    if (!isPath(sql) || !isLiveFile(sql, databasePath)) return null;
+    throw new BackupError('BAD_CONFIG', 'BACKUP_DRILL_SQL names the live database', {
+      hint: 'Name a file with SQL statements, or write one statement that begins with SELECT.',
+    });
   } catch (error) {
     return BackupError.from(error).toJSON();
   }
