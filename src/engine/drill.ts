@@ -70,6 +70,7 @@ async function bringBack(request: DrillRequest, to: string, context: StoryContex
   const { name, from, staging, lockWaitMs } = request;
   if (from.target === 's3') {
     const { prefix, s3, identities } = from;
+    checkRoom(staging, from.sizeBytes);
     const fetched = await fetchBackup(
       { kind: 'fetch', name, prefix, s3, identities, staging, to, lockWaitMs },
       quietAfterFetch(context),
@@ -172,7 +173,8 @@ async function checkArtifact(store: S3Store, { artifact }: Manifest, context: St
 }
 
 function checkRoom(folder: string, sizeBytes: number): void {
-  const neededBytes = sizeBytes + DISK_RESERVE_BYTES;
+  // What is restored, and as much again for the next backup, which must not fail because of a rehearsal.
+  const neededBytes = 2 * sizeBytes + DISK_RESERVE_BYTES;
   const { bavail, bsize } = statfsSync(folder);
   const freeBytes = Number(bavail) * Number(bsize);
   if (freeBytes >= neededBytes) return;

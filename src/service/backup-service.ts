@@ -8,13 +8,13 @@
 import { existsSync, statfsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
-import { adoptedManifest } from '../engine/catalog/manifest.ts';
+import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
 import type { JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
-import { nextRun, type Schedule } from '../engine/schedule.ts';
+import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
@@ -123,6 +123,9 @@ export class BackupService implements BackupServicePort {
   #notesOpened: StateDatabase | undefined;
   #settingsRead: SettingsFile | undefined;
   #offsiteMade: Offsite | undefined;
+  /** Of the cron line, which stays; it takes many steps to find them. */
+  #gapsSeen:
+    { readonly day: number; readonly gaps: { readonly shortest: number; readonly longest: number } } | undefined;
   readonly #runs: Runs;
   readonly #neighbours: Neighbours;
   readonly #backups: Backups;
@@ -336,7 +339,7 @@ export class BackupService implements BackupServicePort {
       database: this.#lookAtDatabase(),
       cron: this.#options.cron ?? null,
       nextRunAt: this.#scheduler.nextRunAt,
-      intervalMinutes: this.#intervalMinutes(),
+      gapMinutes: this.#gapMinutes(),
       localPath: this.#options.backupsPath,
       freeBytes: this.#freeBytes(),
       s3: this.#options.s3 ?? null,
@@ -581,10 +584,18 @@ export class BackupService implements BackupServicePort {
   async diagnose(options: { readonly s3?: boolean } = {}): Promise<DoctorReport> {
     const { databasePath, backupsPath, statePath, s3, served } = this.#options;
     const { database, backups, state } = this.#paths;
-    const status = await this.getStatus();
+    // What can't be listed is a finding, and the other findings are wanted all the more.
+    let folderComplaint: ErrorBody | null = null;
+    const known: Manifest[] = [];
+    let targets: Status['freshness']['targets'] = [];
+    try {
+      targets = (await this.getStatus()).freshness.targets;
+      known.push(...(await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []));
+    } catch (error) {
+      folderComplaint = BackupError.from(error).toJSON();
+    }
     const examined = await this.#job<'examine'>({ kind: 'examine', databasePath: database });
     const looked = lookAtDatabase(database, databasePath);
-    const known = (await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []);
     const findings = findAll({
       now: this.#now(),
       sqlite: examined,
@@ -594,7 +605,10 @@ export class BackupService implements BackupServicePort {
         replicators: [...looked.replicators, ...examined.replicatorTables],
         complaint: examined.complaint,
       },
-      folder: { ...lookAtFolder(backups, backupsPath), count: status.local.count, freeBytes: status.local.freeBytes },
+      folder: {
+        ...lookAtFolder(backups, backupsPath),
+        ...{ complaint: folderComplaint, count: known.length, freeBytes: this.#freeBytes() },
+      },
       state: { path: statePath, mode: modeOf(state) },
       servedAs: servedAs({ backups, state }, served?.folders ?? []),
       unmergedBytes: known
@@ -604,13 +618,13 @@ export class BackupService implements BackupServicePort {
         .slice(0, DOCTOR_CHECKPOINTS),
       newestAt: known[0] ? new Date(known[0].createdAt) : null,
       settings: this.#settings.current,
-      intervalMinutes: this.#intervalMinutes(),
+      gapMinutes: this.#gapMinutes(),
       s3: {
         isEncrypted: (s3?.sealing?.recipients.length ?? 0) > 0,
         isAlsoPublic: s3 != null && (served?.buckets.includes(s3.bucket) ?? false),
         test: options.s3 ? await this.testTarget('s3') : null,
       },
-      drills: { complaint: complaintOf(this.#assertions, database), targets: status.freshness.targets },
+      drills: { complaint: complaintOf(this.#assertions, database), targets },
     });
     return { ok: !findings.some(isOfWeight), findings };
   }
@@ -933,12 +947,22 @@ export class BackupService implements BackupServicePort {
       : { kind: 'interval', intervalMs: this.#settings.current.intervalMinutes * 60_000 };
   }
 
-  /** For a cron line, the distance of its next two times. */
+  /** For a cron line, its shortest gap. */
   #intervalMinutes(): number {
+    return this.#gapMinutes().shortest;
+  }
+
+  /** Between two backups: a cron line may leave out nights and weekends, and nothing is late that was never planned. */
+  #gapMinutes(): { readonly shortest: number; readonly longest: number } {
     const schedule = this.#schedule();
-    if (schedule.kind === 'interval') return this.#settings.current.intervalMinutes;
-    const first = nextRun(schedule, this.#now(), this.#now());
-    return Math.ceil((nextRun(schedule, first, first).getTime() - first.getTime()) / 60_000);
+    const day = schedule.kind === 'cron' ? Math.floor(this.#now().getTime() / 86_400_000) : null;
+    if (day === null || this.#gapsSeen?.day !== day) {
+      const { shortestMs, longestMs } = gapsOf(schedule, this.#now());
+      const gaps = { shortest: Math.ceil(shortestMs / 60_000), longest: Math.ceil(longestMs / 60_000) };
+      if (day === null) return gaps;
+      this.#gapsSeen = { day, gaps };
+    }
+    return this.#gapsSeen.gaps;
   }
 
   /** Why nothing may be removed at present; null when retention does its work. */

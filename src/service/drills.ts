@@ -298,8 +298,8 @@ export class Drills {
       });
     }
     const access = s3();
-    if (target === 's3' && access) return { target, ...access, identities };
     const { sha256, sizeBytes } = backup.manifest.database;
+    if (target === 's3' && access) return { target, ...access, identities, sizeBytes };
     return { target: 'local', path: await backups.path(backup), sizeBytes, sha256 };
   }
 
