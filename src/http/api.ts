@@ -462,7 +462,8 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
               ...rest,
               what: withoutFolders(what),
               why: plain(why),
-              fix: plain(fix),
+              // Cut short it would be a command for another folder.
+              fix: plain(fix && fix.replace(/^(chmod \d+) \/.*$/s, '$1 on what is named above')),
             })),
           });
         }, request);

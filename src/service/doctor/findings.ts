@@ -102,7 +102,7 @@ const logShrinks: Check = ({ database: { journalMode, walBytes }, unmergedBytes,
 
 const isAlone: Check = ({ database: { replicators } }) => {
   const code = 'replication';
-  if (replicators.length === 0) return ok(code, 'no other replication tool was seen');
+  if (replicators.length === 0) return ok(code, 'no trace of Litestream was seen');
   return found('warning', code, {
     what: `another tool replicates this database: ${replicators.join(', ')}`,
     why: 'Such a tool wants to be the only one that checkpoints; our checkpoint of each backup may make it begin anew.',
