@@ -463,7 +463,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
               what: withoutFolders(what),
               why: plain(why),
               // Cut short it would be a command for another folder.
-              fix: plain(fix && fix.replace(/^(chmod \d+) \/.*$/s, '$1 on what is named above')),
+              fix: plain(fix?.replace(/^(chmod \d+) \/.*$/s, '$1 on what is named above') ?? null),
             })),
           });
         }, request);
