@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test';
-import { writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ask, makeDatabase, refusal, scratchFolders } from '../../tests/support/scratch.ts';
-import { checkAssertions, readAssertions, splitStatements } from './assertions.ts';
+import { checkAssertions, isPath, readAssertions, splitStatements } from './assertions.ts';
 
 const scratch = scratchFolders();
 
@@ -49,9 +49,14 @@ test('each row of each statement must begin with something true', async () => {
 
 test('an assertion changes nothing', async () => {
   const path = notes();
-  for (const statement of ['DELETE FROM notes RETURNING 1', 'CREATE TABLE more (id)', 'PRAGMA user_version = 5']) {
+  const made = join(scratch(), 'made.sqlite');
+  for (const statement of [
+    ...['DELETE FROM notes RETURNING 1', 'CREATE TABLE more (id)', 'PRAGMA user_version = 5'],
+    ...[`VACUUM INTO '${made}'`, `ATTACH '${made}' AS made`],
+  ]) {
     expect((await refusal(() => checkAssertions(path, statement))).code).toBe('DRILL_FAILED');
   }
+  expect(existsSync(made)).toBe(false);
   expect([ask(path, 'SELECT count(*) FROM notes'), ask(path, 'PRAGMA user_version')]).toEqual([3, 0]);
 });
 
@@ -63,4 +68,17 @@ test('what is no statement is the path of a file', async () => {
     ' with x AS (SELECT 1) SELECT 1',
   ]);
   expect((await refusal(() => readAssertions(`${path}.none`))).message).toContain('BACKUP_DRILL_SQL');
+});
+
+test('a path may begin like a statement, and what is no text is not read', async () => {
+  for (const path of ['select.sql', 'with.sql', 'values/x.sql', './drill.sql'])
+    expect([path, isPath(path)]).toEqual([path, true]);
+  for (const sql of ['select 1', 'VALUES(1)', 'SELECT*FROM t', '-- why\nSELECT 1', "SELECT'x'", 'select/* */1'])
+    expect([sql, isPath(sql)]).toEqual([sql, false]);
+  const folder = scratch();
+  mkdirSync(join(folder, 'folder.sql'));
+  writeFileSync(join(folder, 'large.sql'), '');
+  truncateSync(join(folder, 'large.sql'), 2 ** 21);
+  for (const name of ['folder.sql', 'large.sql'])
+    expect((await refusal(() => readAssertions(join(folder, name)))).message).toContain('is no file of SQL statements');
 });

@@ -3,9 +3,9 @@
  * sound; only its owner can say that what is in it makes sense. Each statement must answer at least one row, and each
  * row must begin with a value that is true. The file is opened for reading alone.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
-import { BackupError, errnoCode } from './errors.ts';
+import { BackupError } from './errors.ts';
 import { openUnwritten } from './sqlite/verify.ts';
 
 /** A statement in a message; the rest of a long one says nothing new. */
@@ -17,21 +17,49 @@ const SHOWN_CHARACTERS_MAX = 200;
  * @throws BackupError BAD_CONFIG when it is neither.
  */
 export function readAssertions(given: string): string {
+  refuseUnreadable(given);
   if (!isPath(given)) return given;
   try {
     return readFileSync(given, 'utf8');
   } catch (error) {
-    const why = errnoCode(error) === 'ENOENT' ? 'does not exist' : "can't be read";
-    throw new BackupError('BAD_CONFIG', `the file ${given} that BACKUP_DRILL_SQL names ${why}`, {
-      hint: 'Name a file with SQL statements, or write one statement that begins with SELECT.',
-      cause: error,
-    });
+    throw unreadable(given, "can't be read", error);
   }
 }
 
-function isPath(given: string): boolean {
-  return existsSync(given) || !/^\s*(--|\/\*|(select|with|values|pragma|explain)\b)/i.test(given);
+/** More is a database that was named by mistake. */
+const TEXT_BYTES_MAX = 1024 * 1024;
+
+/**
+ * Judges by `stat` alone: in the app's process no file is opened, because it might be the live database.
+ *
+ * @throws BackupError BAD_CONFIG
+ */
+export function refuseUnreadable(given: string): void {
+  if (!isPath(given)) return;
+  const found = statSync(given, { throwIfNoEntry: false });
+  if (!found) throw unreadable(given, 'does not exist');
+  if (!found.isFile() || found.size > TEXT_BYTES_MAX) throw unreadable(given, 'is no file of SQL statements');
+  try {
+    accessSync(given, constants.R_OK);
+  } catch (error) {
+    throw unreadable(given, "can't be read", error);
+  }
 }
+
+function unreadable(path: string, why: string, cause?: unknown): BackupError {
+  return new BackupError('BAD_CONFIG', `the file ${path} that BACKUP_DRILL_SQL names ${why}`, {
+    hint: 'Name a file with SQL statements, or write one statement that begins with SELECT.',
+    cause,
+  });
+}
+
+/** A file may be called `select.sql`; a statement goes on with a blank, a comment, a text or a bracket. */
+export function isPath(given: string): boolean {
+  return !/^\s*(--|\/\*|(select|with|values|pragma|explain)(?=[\s(*'"]|--|\/\*))/i.test(given) || existsSync(given);
+}
+
+/** Attaching and vacuuming make files, which `query_only` does not refuse. */
+const asks = /^(select|with|values|pragma|explain)\b/i;
 
 /**
  * How many statements held.
@@ -45,6 +73,8 @@ export function checkAssertions(path: string, sql: string): number {
       hint: 'Write one, such as SELECT count(*) > 0 FROM users, or leave the variable out.',
     });
   }
+  const other = statements.find((statement) => !asks.test(statement));
+  if (other !== undefined) throw failed(other, 'it does not begin with SELECT, WITH, VALUES, PRAGMA or EXPLAIN');
   const database = openUnwritten(path);
   try {
     database.exec('PRAGMA query_only = ON');

@@ -38,13 +38,13 @@ export async function drill(request: DrillRequest, context: StoryContext): Promi
   const { from, staging } = request;
   // Before the first byte: a file that is not there costs no download.
   const assertions = request.assertions === null ? null : readAssertions(request.assertions);
+  const folder = dirname(staging);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  using _lock = await takeLock(join(folder, DRILL_LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
   if ('s3' in from && from.identities.length === 0) {
     const sealed = await proveSealed(request.name, from, context);
     if (sealed) return sealed;
   }
-  const folder = dirname(staging);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  using _lock = await takeLock(join(folder, DRILL_LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
   removeLeftovers(folder);
   mkdirSync(staging, { mode: 0o700 });
   const restored = join(staging, request.name);
@@ -70,6 +70,7 @@ async function bringBack(request: DrillRequest, to: string, context: StoryContex
   const { name, from, staging, lockWaitMs } = request;
   if ('s3' in from) {
     const { target, prefix, s3, identities } = from;
+    checkRoom(staging, from.sizeBytes);
     const fetched = await fetchBackup(
       { kind: 'fetch', name, target, prefix, s3, identities, staging, to, lockWaitMs },
       quietAfterFetch(context),
@@ -172,7 +173,8 @@ async function checkArtifact(store: S3Store, { artifact }: Manifest, context: St
 }
 
 function checkRoom(folder: string, sizeBytes: number): void {
-  const neededBytes = sizeBytes + DISK_RESERVE_BYTES;
+  // What is restored, and as much again for the next backup, which must not fail because of a rehearsal.
+  const neededBytes = 2 * sizeBytes + DISK_RESERVE_BYTES;
   const { bavail, bsize } = statfsSync(folder);
   const freeBytes = Number(bavail) * Number(bsize);
   if (freeBytes >= neededBytes) return;

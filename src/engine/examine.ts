@@ -1,6 +1,6 @@
 /**
  * What only a look into the live database can tell about the way it is set up. Runs in a job's own process, as all that
- * opens it; one read, no write, no checkpoint of ours.
+ * opens it; one read, no write, no checkpoint, also not the one of a last connection that closes.
  */
 import { sqliteVersion } from './backup.ts';
 import { BackupError } from './errors.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { checkCron, isDue, nextRun, type Schedule, SLEEP_MAX_MS } from './schedule.ts';
+import { checkCron, isDue, nextRun, type Schedule, SLEEP_MAX_MS, gapsOf } from './schedule.ts';
 
 const minuteMs = 60_000;
 const every = (minutes: number): Schedule => ({ kind: 'interval', intervalMs: minutes * minuteMs });
@@ -40,6 +40,18 @@ test('a cron line comes due at its next time after now, whatever was planned bef
   expect(nextRun(schedule, at('12:00:00'), at('12:00:00'))).toEqual(at('12:15:00'));
   expect(nextRun(schedule, at('03:00:00'), at('12:31:07'))).toEqual(at('12:45:00'));
   expect(nextRun(schedule, at('23:00:00'), at('12:31:07'))).toEqual(at('12:45:00'));
+});
+
+test('a cron line has its longest gap at night or over the weekend', () => {
+  const hours = (line: string) => {
+    const { shortestMs, longestMs } = gapsOf({ kind: 'cron', line }, at('12:00:00'));
+    return [shortestMs / 3_600_000, longestMs / 3_600_000];
+  };
+  expect(hours('0 9-17 * * *')).toEqual([1, 16]);
+  expect(hours('0 3 * * MON-FRI')).toEqual([24, 72]);
+  expect(hours('0 * * * *')).toEqual([1, 1]);
+  expect(hours('0 0 1 1 *')[1]).toBeGreaterThan(8_000);
+  expect(gapsOf({ kind: 'interval', intervalMs: 600_000 }, at('12:00:00')).longestMs).toBe(600_000);
 });
 
 test('a cron line of five fields that comes due is accepted', () => {

@@ -45,6 +45,28 @@ export function* plannedTimes(
     yield next.getTime();
 }
 
+/** So far ahead the times of a cron line are looked at: a week has nights and a weekend. */
+const GAPS_LOOK_MS = 7 * 24 * 3_600_000;
+/** Of a line that comes due each minute, a day tells enough. */
+const GAPS_MAX = 1_500;
+
+/** The shortest and the longest time between two runs that follow each other, in the week after `from`. */
+export function gapsOf(schedule: Schedule, from: Date): { readonly shortestMs: number; readonly longestMs: number } {
+  if (schedule.kind === 'interval') return { shortestMs: schedule.intervalMs, longestMs: schedule.intervalMs };
+  let [shortestMs, longestMs] = [Number.POSITIVE_INFINITY, 0];
+  let lastMs = nextRun(schedule, from, from).getTime();
+  const untilMs = lastMs + GAPS_LOOK_MS;
+  let gaps = 0;
+  for (const ms of plannedTimes(schedule, { anchorMs: lastMs, fromMs: lastMs + 1, toMs: Number.POSITIVE_INFINITY })) {
+    shortestMs = Math.min(shortestMs, ms - lastMs);
+    longestMs = Math.max(longestMs, ms - lastMs);
+    lastMs = ms;
+    gaps += 1;
+    if (gaps >= GAPS_MAX || ms >= untilMs) break;
+  }
+  return { shortestMs, longestMs };
+}
+
 /** No timer sleeps longer: `setInterval` over 35,791 minutes fires every millisecond, and clocks jump. */
 export const SLEEP_MAX_MS = 30_000;
 

@@ -452,6 +452,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'GET',
       path: '/api/doctor',
       action: 'read',
+      costs: 'doctor',
       async handle({ request }) {
         return long(async () => {
           const { ok, findings } = await service.diagnose();
@@ -462,7 +463,8 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
               ...rest,
               what: withoutFolders(what),
               why: plain(why),
-              fix: plain(fix),
+              // Cut short it would be a command for another folder.
+              fix: plain(fix?.replace(/^(chmod \d+) \/.*$/s, '$1 on what is named above') ?? null),
             })),
           });
         }, request);
@@ -472,6 +474,7 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       method: 'POST',
       path: '/api/drill',
       action: 'verify',
+      costs: 'drill',
       async handle({ request, user }) {
         const target = (await readBody(request, drillBody))?.target;
         return long(async () => {

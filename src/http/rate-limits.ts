@@ -11,6 +11,8 @@ const limits = {
   verify: { burst: 500, everyMs: 250 },
   restore: { burst: 30, everyMs: 2_000 },
   test: { burst: 10, everyMs: 6_000 },
+  drill: { burst: 10, everyMs: 6_000 },
+  doctor: { burst: 30, everyMs: 1_000 },
   watch: { burst: 120, everyMs: 500 },
 } as const;
 

@@ -8,13 +8,13 @@
 import { existsSync, statfsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
-import { adoptedManifest } from '../engine/catalog/manifest.ts';
-import { readAssertions } from '../engine/assertions.ts';
+import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
+import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
 import type { Checked, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
-import { nextRun, type Schedule } from '../engine/schedule.ts';
+import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
@@ -101,6 +101,8 @@ export interface BackupServiceOptions extends TargetOptions {
     readonly lockMs: number;
     /** For a connection that holds the database exclusively. */
     readonly pinMs: number;
+    /** For the statements of a drill; ten minutes, if not given. */
+    readonly proveMs?: number;
   };
 }
 
@@ -120,12 +122,17 @@ export class BackupService implements BackupServicePort {
   /** Absolute from the beginning: an app may change its working folder later. The options keep the names as given. */
   readonly #paths: { readonly database: string; readonly backups: string; readonly state: string };
   readonly #catalog: Catalog;
+  /** The owner's SQL, or the absolute path of the file with it. */
+  readonly #assertions: string | null;
   readonly #listeners = new Set<(event: ServiceEvent) => void>();
   #historyOpened: RunHistory | undefined;
   /** For notes that must neither wait nor fail: its statements do not wait for another process. */
   #notesOpened: StateDatabase | undefined;
   #settingsRead: SettingsFile | undefined;
   #offsitesMade: readonly Offsite[] | undefined;
+  /** Of the cron line, which stays; it takes many steps to find them. */
+  #gapsSeen:
+    { readonly day: number; readonly gaps: { readonly shortest: number; readonly longest: number } } | undefined;
   readonly #runs: Runs;
   readonly #neighbours: Neighbours;
   readonly #backups: Backups;
@@ -153,6 +160,8 @@ export class BackupService implements BackupServicePort {
       state: resolve(options.statePath),
     };
     this.#catalog = new Catalog(this.#paths.backups);
+    const sql = options.drills?.sql ?? null;
+    this.#assertions = sql !== null && isPath(sql) ? resolve(sql) : sql;
     const history = () => this.#history;
     const folder = folderInState(this.#paths.state, this.#paths.backups);
     const shared = { folder, now: this.#now, history, emit: (event: ServiceEvent) => this.#emit(event) };
@@ -180,9 +189,10 @@ export class BackupService implements BackupServicePort {
       ...{ backups: this.#backups, runs: this.#runs, history, now: this.#now, log: options.log },
       folder: this.#paths.backups,
       isScheduled: options.drills?.scheduled ?? false,
-      assertions: options.drills?.sql ?? null,
+      assertions: this.#assertions,
       remotes: () => this.#offsites.filter(({ isEnabled }) => isEnabled).map(({ target }) => target),
       lockWaitMs: this.#waits.lockMs,
+      proveMaxMs: this.#waits.proveMs,
       job: (request, jobOptions) => this.#job<'drill'>(request, jobOptions),
       onJudged: (backup, complaint) => this.#recordVerification(backup, 'full', complaint),
     });
@@ -335,7 +345,7 @@ export class BackupService implements BackupServicePort {
       database: this.#lookAtDatabase(),
       cron: this.#options.cron ?? null,
       nextRunAt: this.#scheduler.nextRunAt,
-      intervalMinutes: this.#intervalMinutes(),
+      gapMinutes: this.#gapMinutes(),
       localPath: this.#options.backupsPath,
       freeBytes: this.#freeBytes(),
       targets: this.#offsites.map((offsite) => ({
@@ -596,12 +606,20 @@ export class BackupService implements BackupServicePort {
   }
 
   async diagnose(options: { readonly s3?: boolean } = {}): Promise<DoctorReport> {
-    const { databasePath, backupsPath, statePath, s3, targets = [], served, drills } = this.#options;
+    const { databasePath, backupsPath, statePath, s3, targets = [], served } = this.#options;
     const { database, backups, state } = this.#paths;
-    const status = await this.getStatus();
+    // What can't be listed is a finding, and the other findings are wanted all the more.
+    let folderComplaint: ErrorBody | null = null;
+    const known: Manifest[] = [];
+    let proven: Status['freshness']['targets'] = [];
+    try {
+      proven = (await this.getStatus()).freshness.targets;
+      known.push(...(await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []));
+    } catch (error) {
+      folderComplaint = BackupError.from(error).toJSON();
+    }
     const examined = await this.#job<'examine'>({ kind: 'examine', databasePath: database });
     const looked = lookAtDatabase(database, databasePath);
-    const known = (await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []);
     const aboutBucket = (bucket: S3Target | null | undefined) => ({
       isEncrypted: (bucket?.sealing?.recipients.length ?? 0) > 0,
       isAlsoPublic: bucket != null && (served?.buckets.includes(bucket.bucket) ?? false),
@@ -621,7 +639,10 @@ export class BackupService implements BackupServicePort {
         replicators: [...looked.replicators, ...examined.replicatorTables],
         complaint: examined.complaint,
       },
-      folder: { ...lookAtFolder(backups, backupsPath), count: status.local.count, freeBytes: status.local.freeBytes },
+      folder: {
+        ...lookAtFolder(backups, backupsPath),
+        ...{ complaint: folderComplaint, count: known.length, freeBytes: this.#freeBytes() },
+      },
       state: { path: statePath, mode: modeOf(state) },
       servedAs: servedAs({ backups, state }, served?.folders ?? []),
       unmergedBytes: known
@@ -631,10 +652,10 @@ export class BackupService implements BackupServicePort {
         .slice(0, DOCTOR_CHECKPOINTS),
       newestAt: known[0] ? new Date(known[0].createdAt) : null,
       settings: this.#settings.current,
-      intervalMinutes: this.#intervalMinutes(),
+      gapMinutes: this.#gapMinutes(),
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
       targets: further,
-      drills: { complaint: complaintOf(drills?.sql ?? null), targets: status.freshness.targets },
+      drills: { complaint: complaintOf(this.#assertions, database), targets: proven },
     });
     return { ok: !findings.some(isOfWeight), findings };
   }
@@ -958,12 +979,22 @@ export class BackupService implements BackupServicePort {
       : { kind: 'interval', intervalMs: this.#settings.current.intervalMinutes * 60_000 };
   }
 
-  /** For a cron line, the distance of its next two times. */
+  /** For a cron line, its shortest gap. */
   #intervalMinutes(): number {
+    return this.#gapMinutes().shortest;
+  }
+
+  /** Between two backups: a cron line may leave out nights and weekends, and nothing is late that was never planned. */
+  #gapMinutes(): { readonly shortest: number; readonly longest: number } {
     const schedule = this.#schedule();
-    if (schedule.kind === 'interval') return this.#settings.current.intervalMinutes;
-    const first = nextRun(schedule, this.#now(), this.#now());
-    return Math.ceil((nextRun(schedule, first, first).getTime() - first.getTime()) / 60_000);
+    const day = schedule.kind === 'cron' ? Math.floor(this.#now().getTime() / 86_400_000) : null;
+    if (day === null || this.#gapsSeen?.day !== day) {
+      const { shortestMs, longestMs } = gapsOf(schedule, this.#now());
+      const gaps = { shortest: Math.ceil(shortestMs / 60_000), longest: Math.ceil(longestMs / 60_000) };
+      if (day === null) return gaps;
+      this.#gapsSeen = { day, gaps };
+    }
+    return this.#gapsSeen.gaps;
   }
 
   /** Why nothing may be removed at present; null when retention does its work. */
@@ -1060,10 +1091,14 @@ async function eachOf(
 }
 
 /** Why the owner's SQL can't be read. */
-function complaintOf(sql: string | null): ErrorBody | null {
+function complaintOf(sql: string | null, databasePath: string): ErrorBody | null {
   try {
-    if (sql !== null) readAssertions(sql);
-    return null;
+    if (sql === null) return null;
+    refuseUnreadable(sql);
+    if (!isPath(sql) || !isLiveFile(sql, databasePath)) return null;
+    throw new BackupError('BAD_CONFIG', 'BACKUP_DRILL_SQL names the live database', {
+      hint: 'Name a file with SQL statements, or write one statement that begins with SELECT.',
+    });
   } catch (error) {
     return BackupError.from(error).toJSON();
   }

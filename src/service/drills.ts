@@ -34,6 +34,8 @@ export interface DrillsOptions {
   /** Names of those beside the folder that are on. */
   readonly remotes: () => readonly TargetName[];
   readonly lockWaitMs: number;
+  /** For the owner's statements, all together; ten minutes, if not given. */
+  readonly proveMaxMs?: number | undefined;
   readonly job: (request: DrillRequest, options: Omit<JobOptions, 'environment'>) => Promise<Drilled>;
   /** The check of a copy that was opened: null when it passed. */
   readonly onJudged: (backup: KnownBackup, complaint: string | null) => Promise<unknown>;
@@ -51,17 +53,26 @@ export interface DrillAsked {
   readonly onProgress?: (run: RunProgress) => void;
 }
 
+type Listener = (run: RunProgress) => void;
+
 const EVERY_MS = 24 * 3_600_000;
 /** An app that has just started has other things to do. */
 const FIRST_AFTER_MS = 10 * 60_000;
 /** When there was nothing to drill, or nobody could look. */
 const RETRY_MS = 3_600_000;
 
+/** A statement that never ends would hold its process, and the lock of drills, for ever. */
+const PROVE_MAX_MS = 10 * 60_000;
+
 /**
- * Nobody asked, and nothing was learned: another process drills, there is no backup yet, S3 is away for a while (what
- * waits for it says so). It is tried again in an hour.
+ * What says something about the backup, or about the way to it. All else (another process drills, no room, the wrong
+ * private key, S3 away for a while) is an answer to whoever asked, no proof against the backup: it wakes nobody, what
+ * was known before goes on to count, and the schedule tries again in an hour.
  */
-const saysNothing: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['BUSY', 'NO_BACKUP', 'S3_UNREACHABLE']);
+const verdicts: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'DRILL_FAILED'] as const),
+  ...(['S3_DENIED', 'S3_NO_BUCKET'] as const),
+]);
 
 const weights = { local: { fetch: 30, check: 65, prove: 5 }, remote: { fetch: 60, check: 35, prove: 5 } };
 
@@ -69,6 +80,8 @@ export class Drills {
   readonly #options: DrillsOptions;
   readonly #going = new Set<Promise<unknown>>();
   readonly #runs = new Set<ActiveRun>();
+  /** Of one target, with the same private key: who asks for it while it goes on gets its answer. */
+  readonly #shared = new Map<string, { readonly drill: Promise<TargetDrill>; readonly listeners: Listener[] }>();
   #notBeforeMs = 0;
   /** While `stop` waits: what begins now ends at once. */
   #stopping = false;
@@ -139,25 +152,52 @@ export class Drills {
   ): Promise<readonly TargetDrill[]> {
     const drills: TargetDrill[] = [];
     for (const target of targets) {
-      const drill = await this.#drill(target, asked, identities);
+      const drill = await this.#join(target, asked, identities);
       drills.push(drill);
       if (drill.result === 'stopped') break;
     }
     return drills;
   }
 
+  async #join(target: TargetName, asked: DrillAsked, identities: readonly string[]): Promise<TargetDrill> {
+    const key = [target, ...identities].join(' ');
+    const going = this.#shared.get(key);
+    if (going) {
+      if (asked.onProgress) going.listeners.push(asked.onProgress);
+      return await going.drill;
+    }
+    const listeners = asked.onProgress ? [asked.onProgress] : [];
+    const onProgress: Listener = (run) => {
+      for (const listener of listeners) listener(run);
+    };
+    const drill = this.#drill(target, { ...asked, onProgress }, identities);
+    this.#shared.set(key, { drill, listeners });
+    return await drill.finally(() => this.#shared.delete(key));
+  }
+
   async #drill(target: TargetName, asked: DrillAsked, identities: readonly string[]): Promise<TargetDrill> {
     const { runs, log } = this.#options;
-    const { backup, obstacle } = await this.#newest(target);
+    let { backup, obstacle } = await this.#newest(target);
     const { trigger = 'manual', user = null } = asked;
-    const name = backup?.name ?? null;
-    const run = runs.begin({ kind: 'drill', trigger, user, backup: name, weights: weights[placeOf(target)] });
+    const run = runs.begin({
+      ...({ kind: 'drill', trigger, user } as const),
+      backup: backup?.name ?? null,
+      weights: weights[placeOf(target)],
+    });
     run.listen(asked.onProgress);
     this.#runs.add(run);
     if (this.#stopping) run.abort.abort();
     try {
       if (!backup) throw obstacle;
-      const { proof, sizeBytes, assertions } = await this.#rehearse(run, backup, target, identities);
+      let drilled = await this.#rehearse(run, backup, target, identities);
+      if (drilled === 'gone') {
+        ({ backup, obstacle } = await this.#newest(target));
+        if (!backup) throw obstacle;
+        drilled = await this.#rehearse(run, backup, target, identities);
+      }
+      if (drilled === 'gone') throw removedUnder(backup);
+      const { proof, sizeBytes, assertions } = drilled;
+      const { name } = backup;
       const report = run.end({
         ...{ result: 'success', backup: name, sizeBytes },
         drill: { target, proof, assertions },
@@ -175,10 +215,16 @@ export class Drills {
     } catch (error) {
       const known = BackupError.from(error);
       const result = known.code === 'ABORTED' ? 'stopped' : 'failed';
-      const report = run.end({ result, backup: name, error: known, drill: { target, proof: null, assertions: 0 } });
-      if (trigger === 'schedule' && saysNothing.has(known.code)) return toDrill(target, report);
-      runs.record(report);
-      if (result === 'failed') log('error', `Drill failed (${target}): ${known.message}. ${known.hint}`);
+      const isVerdict = verdicts.has(known.code);
+      const report = run.end({
+        ...{ result, backup: backup?.name ?? null, error: known },
+        ...(isVerdict && { drill: { target, proof: null, assertions: 0 } }),
+      });
+      // Nobody asked, and it would be said each hour.
+      if (trigger !== 'schedule' || isVerdict) runs.record(report);
+      const text = `(${target}): ${known.message}. ${known.hint}`;
+      if (isVerdict) log('error', `Drill failed ${text}`);
+      else if (result === 'failed' && known.code !== 'NO_BACKUP') log('warn', `The drill could not be made ${text}`);
       if (backup && known.code === 'VERIFY_FAILED') await this.#note(backup, known.message);
       return toDrill(target, report);
     } finally {
@@ -205,21 +251,47 @@ export class Drills {
     }
   }
 
+  /** `gone` where it failed because the backup was removed meanwhile, by retention or by hand: that proves nothing. */
   async #rehearse(
     run: ActiveRun,
     backup: KnownBackup,
     target: TargetName,
     identities: readonly string[],
-  ): Promise<Drilled> {
-    const { runs, folder, assertions, lockWaitMs, job } = this.#options;
+  ): Promise<Drilled | 'gone'> {
+    const { runs, folder, assertions, lockWaitMs, job, proveMaxMs = PROVE_MAX_MS } = this.#options;
     const staging = join(folder, `${DRILL_FOLDER}${randomUUID()}`);
-    const from = await this.#source(backup, target, identities);
-    const request: DrillRequest = { kind: 'drill', name: backup.name, from, staging, assertions, lockWaitMs };
+    const late = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
     try {
-      return await runs.fetching(run, (given) => job(request, given), 'all steps');
+      const from = await this.#source(backup, target, identities);
+      const request: DrillRequest = { kind: 'drill', name: backup.name, from, staging, assertions, lockWaitMs };
+      const drilling = ({ signal = run.abort.signal, onEvent }: Omit<JobOptions, 'environment'>) =>
+        job(request, {
+          signal: AbortSignal.any([signal, late.signal]),
+          onEvent: (event) => {
+            onEvent?.(event);
+            if (event.type === 'step' && event.name === 'prove') timer ??= setTimeout(() => late.abort(), proveMaxMs);
+          },
+        });
+      return await runs.fetching(run, drilling, 'all steps');
+    } catch (error) {
+      if (run.abort.signal.aborted) throw error;
+      if (late.signal.aborted) throw tookTooLong(proveMaxMs);
+      if (await this.#isThere(target, backup.name)) throw error;
+      return 'gone';
     } finally {
+      clearTimeout(timer);
       // A job that was killed leaves what it restored.
       rmSync(staging, { recursive: true, force: true });
+    }
+  }
+
+  /** True as well where nobody could look: then the first error stands. */
+  async #isThere(target: TargetName, name: string): Promise<boolean> {
+    try {
+      return (await this.#options.backups.at(target)).some((backup) => backup.name === name);
+    } catch {
+      return true;
     }
   }
 
@@ -230,8 +302,8 @@ export class Drills {
         hint: 'It can not be relied on. Make a new backup, and see what happened to this one.',
       });
     }
-    if (target !== 'local') return { target, ...backups.requireOffsite(target).access, identities };
     const { sha256, sizeBytes } = backup.manifest.database;
+    if (target !== 'local') return { target, ...backups.requireOffsite(target).access, identities, sizeBytes };
     return { target: 'local', path: await backups.path(backup), sizeBytes, sha256 };
   }
 
@@ -254,6 +326,18 @@ function placeOf(target: TargetName): keyof typeof weights {
 
 function where(target: TargetName): string {
   return target === 'local' ? 'in the folder' : `on ${targetWord(target)}`;
+}
+
+function tookTooLong(proveMaxMs: number): BackupError {
+  return new BackupError('DRILL_FAILED', `the assertions took longer than ${proveMaxMs / 1_000} s and were ended`, {
+    hint: 'Simplify the statements of BACKUP_DRILL_SQL, or give their tables an index; the backup itself was sound.',
+  });
+}
+
+function removedUnder({ name }: KnownBackup): BackupError {
+  return new BackupError('GONE', `${name} was removed while the drill read it, as the one before`, {
+    hint: 'Backups are removed faster than one is restored. Keep more of them, and try again.',
+  });
 }
 
 function toDrill(target: TargetName, run: Run): TargetDrill {

@@ -46,7 +46,15 @@ function compose(
   ];
   const about = { bucket: 'bucket', path: 'path', nextTryAt: null, error: null, listedAt: null };
   return composeStatus({
-    ...{ now, backups, cron: null, nextRunAt: now, intervalMinutes: 10, localPath: 'backups', freeBytes: 1e9 },
+    ...{
+      now,
+      backups,
+      cron: null,
+      nextRunAt: now,
+      gapMinutes: { shortest: 10, longest: 10 },
+      localPath: 'backups',
+      freeBytes: 1e9,
+    },
     settings: {
       ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: s3 !== null, s3Path: 'path' },
       ...{ verify: 'quick', maxAgeMinutes: null },
@@ -139,4 +147,10 @@ test('growth is from the oldest backup of the day to the newest', () => {
   expect(growth(made(5))).toBe(0);
   expect(growth(made(5, { sizeBytes: 12_288 }), made(600), made(1_439, { sizeBytes: 4_096 }), made(1_441))).toBe(8_192);
   expect(growth(made(5, { sizeBytes: 4_096 }), made(600))).toBe(-4_096);
+});
+
+test('a backup counts as too old after the longest planned gap and two that did not come', () => {
+  const limit = (shortest: number, longest: number) =>
+    compose([], null, { gapMinutes: { shortest, longest } }).maxAgeMinutes;
+  expect([limit(1, 1), limit(10, 10), limit(60, 960)]).toEqual([15, 30, 1_080]);
 });

@@ -15,7 +15,8 @@ export interface StatusFacts {
   readonly database: Omit<Status['database'], 'growthBytes'>;
   readonly cron: string | null;
   readonly nextRunAt: Date | null;
-  readonly intervalMinutes: number;
+  /** Between two planned backups. */
+  readonly gapMinutes: { readonly shortest: number; readonly longest: number };
   readonly localPath: string;
   readonly freeBytes: number;
   /** Each that is configured beside the folder. */
@@ -33,19 +34,20 @@ export interface StatusFacts {
   readonly undo: Status['undo'];
 }
 
-const MAX_AGE_INTERVALS = 3;
+/** The longest planned gap, and so many backups more that did not come. */
+const MISSED_MAX = 2;
 const DAY_MS = 86_400_000;
 const MAX_AGE_LEAST_MINUTES = 15;
 
 export function composeStatus(facts: StatusFacts): Status {
-  const { settings, backups, database, freeBytes, run } = facts;
+  const { settings, backups, database, freeBytes, run, gapMinutes } = facts;
   const here = backups.filter(isHere);
   // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
   const own = backups.filter((backup) => backup.manifest ?? backup.fault);
   const good = backups.find(isVerified) ?? null;
   const holdsAt = good && heldUntil(good, facts.lastUnchangedRun);
   const maxAgeMinutes =
-    settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, MAX_AGE_INTERVALS * facts.intervalMinutes);
+    settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, gapMinutes.longest + MISSED_MAX * gapMinutes.shortest);
   const targets = facts.targets.map((target) => countedAt(target, facts.items));
   const enabled = targets.filter((target) => target.enabled);
   const newest = own[0];

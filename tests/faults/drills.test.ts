@@ -1,7 +1,7 @@
 /** Drills: what they prove, what they find, and that they leave nothing behind. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
-import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
@@ -177,13 +177,87 @@ test('a drill that is stopped leaves nothing, and the next one removes what a ki
 test('while the schedule runs there is a drill a day, not at once', async () => {
   let nowMs = Date.now();
   await using shop = openShop(newFolder(), { now: () => new Date(nowMs), drills: { scheduled: true, sql: null } });
+  const drills = () => shop.service.getRuns({ kind: 'drill' }).length;
+  let minutes = 9;
+  /** A change of the interval wakes the schedule, a turn later. */
+  const later = async (ms: number) => {
+    nowMs += ms;
+    shop.service.updateConfig({ intervalMinutes: minutes++ });
+    const woke = Promise.withResolvers<void>();
+    const off = shop.service.on(({ type }) => type === 'status' && woke.resolve());
+    await woke.promise.finally(off);
+  };
   shop.service.start();
   await shop.ended(({ kind }) => kind === 'backup');
-  expect(shop.service.getRuns({ kind: 'drill' })).toEqual([]);
-  nowMs += 11 * 60_000;
-  shop.service.updateConfig({ intervalMinutes: 9 });
+  expect(drills()).toBe(0);
+  await later(11 * 60_000);
   const first = await shop.ended(({ kind }) => kind === 'drill');
   expect([first.trigger, first.result]).toEqual(['schedule', 'success']);
+  // The first one may still be noting what it found; then a wake passes it over.
+  for (let hours = 0; drills() === 1 && hours < 10_000; hours++) await later(3_600_000);
+  const second = await shop.ended(({ kind, id }) => kind === 'drill' && id !== first.id);
+  expect(second.startedAt.getTime() - first.endedAt.getTime()).toBeGreaterThanOrEqual(24 * 3_600_000);
+});
+
+test('what proves nothing against the backup is answered, and what was proven goes on to count', async () => {
+  const sqlPath = join(newFolder(), 'drill.sql');
+  writeFileSync(sqlPath, 'SELECT 1');
+  await using shop = openShop(newFolder(), { drills: { scheduled: false, sql: sqlPath } });
+  const { filename = '' } = await shop.service.performBackup();
+  await shop.service.drill();
+  rmSync(sqlPath);
+  expect((await shop.service.drill()).drills[0]?.error?.code).toBe('BAD_CONFIG');
+  expect(shop.service.getRuns({ kind: 'drill' })[0]).toMatchObject({ result: 'failed', error: { code: 'BAD_CONFIG' } });
+  expect((await local(shop.service))?.drill?.result).toBe('proven');
+  await shop.service.deleteBackup(filename);
+  expect((await shop.service.drill()).drills[0]?.error?.code).toBe('NO_BACKUP');
+  expect(await local(shop.service)).toMatchObject({ drill: { result: 'proven' }, proven: { backup: filename } });
+});
+
+test('an assertion that never ends is ended, and the drill has failed', async () => {
+  const sql = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT sum(i) FROM n';
+  const waits = { lockMs: 1_000, pinMs: 1_000, proveMs: 100 };
+  await using shop = openShop(newFolder(), { drills: { scheduled: false, sql }, waits });
+  await shop.service.performBackup();
+  expect((await shop.service.drill()).drills[0]?.error).toMatchObject({
+    ...{ code: 'DRILL_FAILED', message: 'the assertions took longer than 0.1 s and were ended' },
+  });
+  expect((await local(shop.service))?.drill?.result).toBe('failed');
+  expect(hidden(shop)).toEqual([]);
+}, 30_000);
+
+test('a backup that is removed under a drill is no failure: the newest of what is left is drilled', async () => {
+  await using shop = openShop(newFolder());
+  const { filename: older = '' } = await shop.service.performBackup();
+  const { filename = '' } = await shop.service.performBackup();
+  let removals = 0;
+  // Between the choice and the first byte.
+  const onProgress = () => {
+    if (removals++ === 0) rmSync(join(shop.backups, filename));
+    if (removals === 1) rmSync(join(shop.backups, `${filename}.json`));
+  };
+  expect(await shop.service.drill({ onProgress })).toMatchObject({
+    ok: true,
+    drills: [{ result: 'proven', backup: older, error: null }],
+  });
+  removals = 0;
+  const again = shop.service.drill({
+    onProgress: () => rmSync(join(shop.backups, older), { force: true }),
+  });
+  expect((await again).drills[0]?.error?.code).toBe('NO_BACKUP');
+  expect((await local(shop.service))?.drill?.result).toBe('proven');
+});
+
+test('who asks for the drill that is going gets its answer', async () => {
+  await using shop = openShop(newFolder());
+  await shop.service.performBackup();
+  const told: string[] = [];
+  const answers = await Promise.all(
+    ['a', 'b', 'c'].map((user) => shop.service.drill({ user, onProgress: () => told.push(user) })),
+  );
+  expect(answers.map(({ ok }) => ok)).toEqual([true, true, true]);
+  expect(shop.service.getRuns({ kind: 'drill' })).toHaveLength(1);
+  expect([...new Set(told)]).toEqual(['a', 'b', 'c']);
 });
 
 function disposable(store: S3Store) {

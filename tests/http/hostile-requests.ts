@@ -136,6 +136,14 @@ export const hostileRequests: readonly HostileRequest[] = [
     ...{ door: open, method: 'POST', path: '/backup/api/targets/s3/test', before: 10, status: 429, code: 'TOO_MANY' },
   },
   {
+    what: 'a loop that drills, the 11th at once',
+    ...{ door: open, method: 'POST', path: '/backup/api/drill', before: 10, status: 429, code: 'TOO_MANY' },
+  },
+  {
+    what: 'a loop that asks the doctor, the 31st at once',
+    ...{ door: open, method: 'GET', path: '/backup/api/doctor', before: 30, status: 429, code: 'TOO_MANY' },
+  },
+  {
     what: 'a loop that plans restores, the 31st at once',
     ...{ door: open, method: 'GET', path: `/backup/api/backups/${firstBackup}/restore` },
     ...{ before: 30, status: 429, code: 'TOO_MANY' },

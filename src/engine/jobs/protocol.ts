@@ -200,6 +200,8 @@ export interface DrillRequest {
         readonly target: string;
         readonly prefix: string;
         readonly s3: S3Access;
+        /** Of the plain database, as the listing tells. */
+        readonly sizeBytes: number;
         /** Private keys; without one a sealed artifact is proven as far as that goes. */
         readonly identities: readonly string[];
       };

@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test';
-import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDatabase, openElsewhere, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
-import { checkLiveDatabase, hasWalResetBug, pinDatabase } from './live-database.ts';
+import { checkLiveDatabase, hasWalResetBug, lookIntoDatabase, pinDatabase } from './live-database.ts';
 
 const scratch = scratchFolders();
 const pin = (path: string) => pinDatabase(path, { now: () => new Date(), timeoutMs: 50 });
@@ -47,6 +47,61 @@ test('a database that another process holds exclusively is busy, and readable ag
     }
     pin(path)[Symbol.dispose]();
   }
+});
+
+/** Names and bytes of all but the index of the log, which every reader may write. */
+function contentOf(folder: string): unknown {
+  return readdirSync(folder)
+    .toSorted()
+    .map((name) => [name, name.endsWith('-shm') ? null : readFileSync(join(folder, name)).toString('base64')]);
+}
+
+test('a look changes nothing: not what a crashed app left, and not a database that is closed', async () => {
+  const folder = scratch();
+  const path = join(folder, 'shop.sqlite');
+  makeDatabase(path, { rows: 2_000 });
+  const looked = () => {
+    const before = contentOf(folder);
+    const found = lookIntoDatabase(path);
+    expect(contentOf(folder)).toEqual(before);
+    return found;
+  };
+  expect(looked()).toEqual({ journalMode: 'wal', replicatorTables: [] });
+  const app = await openElsewhere(path);
+  await app.ask("INSERT INTO notes (text) SELECT text || ' again' FROM notes RETURNING 1");
+  await app.ask('CREATE TABLE _litestream_seq (id INTEGER)');
+  await app.kill();
+  expect(readdirSync(folder)).toContain('shop.sqlite-wal');
+  expect(looked()).toEqual({ journalMode: 'wal', replicatorTables: ['table _litestream_seq'] });
+  // The files of a copy without the index: nobody could look without making it.
+  rmSync(`${path}-shm`);
+  expect(looked()).toEqual({ journalMode: 'wal', replicatorTables: [] });
+});
+
+test('a look into a rollback journal of a crashed app leaves it to the app', async () => {
+  const folder = scratch();
+  const path = join(folder, 'shop.sqlite');
+  makeDatabase(path, { rows: 20_000, journalMode: 'delete' });
+  expect(lookIntoDatabase(path).journalMode).toBe('delete');
+  const app = await openElsewhere(path);
+  await app.ask('PRAGMA cache_size = 5');
+  await app.ask('BEGIN');
+  await app.ask("UPDATE notes SET text = 'x' || text RETURNING 1");
+  await app.kill();
+  expect(existsSync(`${path}-journal`)).toBe(true);
+  const before = contentOf(folder);
+  expect(lookIntoDatabase(path).journalMode).toBeNull();
+  expect(contentOf(folder)).toEqual(before);
+});
+
+test('a look at a database that is held exclusively says that it is busy', async () => {
+  const path = join(scratch(), 'shop.sqlite');
+  makeDatabase(path);
+  const app = await openElsewhere(path);
+  await app.ask('PRAGMA locking_mode = EXCLUSIVE');
+  await app.ask("INSERT INTO notes (text) VALUES ('mine') RETURNING id");
+  expect((await refusal(() => lookIntoDatabase(path))).code).toBe('DB_BUSY');
+  await app.close();
 });
 
 test('a pin counts rows of ordinary tables, and gives up at its deadline', () => {

@@ -5,10 +5,11 @@
  * it there. In the app's process that means a deleted WAL and lost commits; in ours, a lost pin. So a pin opens its
  * descriptor before the connection and closes it after, and nothing else here touches the file by name.
  */
-import { closeSync, fstatSync, openSync, readSync, statfsSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { BackupError, errnoCode } from '../errors.ts';
+import { isOpenSomewhere } from './open-files.ts';
 import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
 import { type LogEnd, readSalts } from './wal.ts';
 
@@ -206,6 +207,14 @@ export function checkLiveDatabase(databasePath: string): string | null {
   }
 }
 
+/** How the live database is set up. */
+export interface LookedInto {
+  /** Null where a crashed app left a rollback journal: who only reads can't see behind it. */
+  readonly journalMode: string | null;
+  /** Tables that other replication tools keep in it; none where nobody could look without changing something. */
+  readonly replicatorTables: readonly string[];
+}
+
 /**
  * The thorough check of the live database, for after a migration: indexes against their tables, and foreign keys.
  * Readers and writers go on meanwhile.
@@ -237,29 +246,51 @@ export function checkDatabase(databasePath: string): {
 }
 
 /**
- * How the live database is set up, by one read.
+ * How the live database is set up, by one read that changes nothing: a connection that may write, and is the last one,
+ * checkpoints as it closes, rewrites the main file and deletes the log. Beside a log without its index not even a
+ * reader opens it, because that would make the index, under our own user.
  *
  * @throws BackupError as `pinDatabase` does.
  */
-export function lookIntoDatabase(databasePath: string): {
-  readonly journalMode: string;
-  /** Tables that other replication tools keep in it. */
-  readonly replicatorTables: readonly string[];
-} {
+export function lookIntoDatabase(databasePath: string): LookedInto {
   const path = resolveDatabase(databasePath);
   let connection: DatabaseSync | undefined;
   try {
-    connection = openConnection(path, LOOK_TIMEOUT_MS);
-    const journalMode = String(pragma(connection, 'journal_mode'));
+    const form = formOnDisk(path);
+    // Locked exclusively it has no index either; then the read below is refused before anything is made.
+    if (form === 'log without index' && isOpenSomewhere(path) !== true)
+      return { journalMode: 'wal', replicatorTables: [] };
+    // Without a log all is in the main file, and a reader with locks would make one.
+    connection = new DatabaseSync(`${pathToFileURL(path).href}?mode=ro${form === 'no log' ? '&immutable=1' : ''}`, {
+      readOnly: true,
+    });
+    connection.exec(`PRAGMA busy_timeout = ${LOOK_TIMEOUT_MS}`);
     const tables = connection
       .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_litestream\\_%' ESCAPE '\\'")
       .all();
-    return { journalMode, replicatorTables: tables.map(({ name }) => `table ${String(name)}`) };
+    return {
+      journalMode: form === 'rollback' ? String(pragma(connection, 'journal_mode')) : 'wal',
+      replicatorTables: tables.map(({ name }) => `table ${String(name)}`),
+    };
   } catch (error) {
+    if (sqliteCode(error) === SQLITE_READONLY && existsSync(`${path}-journal`))
+      return { journalMode: null, replicatorTables: [] };
     throw explainLiveError(error, { databasePath, timeoutMs: LOOK_TIMEOUT_MS });
   } finally {
     connection?.close();
   }
+}
+
+/** By its header and the files beside it. */
+function formOnDisk(path: string): 'rollback' | 'no log' | 'log without index' | 'log' {
+  const descriptor = openSync(path, 'r');
+  try {
+    if (!hasLog(descriptor)) return 'rollback';
+  } finally {
+    closeSync(descriptor);
+  }
+  if (existsSync(`${path}-shm`) && existsSync(`${path}-wal`)) return 'log';
+  return (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) === 0 ? 'no log' : 'log without index';
 }
 
 /** Who asks how things are waits for no writer. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openElsewhere, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
 import { fileSystemOf, lookAtFolder, servedAs } from './facts.ts';
@@ -26,11 +26,13 @@ test('backups in a served folder are found, through links too, and in one that i
   symlinkSync(join(root, 'uploads/backups'), join(root, 'linked'));
   const state = join(root, 'private/state.sqlite');
   const judge = (backups: string, to = state) =>
-    servedAs({ backups: join(root, backups), state: to }, [join(root, 'uploads')]);
+    servedAs({ backups: join(root, backups), state: to }, [join(root, 'uploads')], root);
   expect(judge('private')).toBeNull();
   expect(judge('linked')).toMatchObject({ what: 'backups', isCertain: true });
   expect(judge('uploads/yet/to/be')).toMatchObject({ what: 'backups', isCertain: true });
   expect(judge('public/backups')).toEqual({ what: 'backups', folder: 'public', isCertain: false });
+  // An app that itself lies in a folder of that name.
+  expect(servedAs({ backups: join(root, 'public/backups'), state }, [], join(root, 'public'))).toBeNull();
   expect(judge('private', join(root, 'uploads/state.sqlite'))).toMatchObject({ what: 'state', isCertain: true });
 });
 
@@ -71,4 +73,46 @@ test('the doctor of a machine without a database says that it is missing', async
   await using shop = openShop(scratch(), { form: null });
   const { findings, ok } = await shop.service.diagnose();
   expect([ok, findings[0]?.code, findings[0]?.severity]).toEqual([false, 'database', 'problem']);
+});
+
+test('a backup folder that is a file is a finding, and so is one that can not be made below it', async () => {
+  for (const below of ['', 'backups']) {
+    const folder = scratch();
+    const file = join(folder, 'file');
+    writeFileSync(file, 'a letter');
+    await using shop = openShop(folder, { backupsPath: join(file, below) });
+    const { findings } = await shop.service.diagnose();
+    const told = new Map(findings.map(({ code, severity }) => [code, severity]));
+    expect([below, told.get('permissions'), told.get('database')]).toEqual([below, 'problem', 'ok']);
+  }
+});
+
+test('the doctor tells of a reader that keeps the log from being merged', async () => {
+  await using shop = openShop(scratch());
+  const reader = await openElsewhere(shop.databasePath);
+  const writer = await openElsewhere(shop.databasePath);
+  await reader.ask('BEGIN');
+  await reader.ask('SELECT count(*) FROM notes');
+  await writer.ask('INSERT INTO notes (text) SELECT hex(zeroblob(200000)) FROM notes LIMIT 40 RETURNING 1');
+  for (const _ of [1, 2]) await shop.service.performBackup();
+  const { findings } = await shop.service.diagnose();
+  expect(findings.find(({ code }) => code === 'wal-size')?.severity).toBe('warning');
+  await reader.close();
+  await writer.close();
+});
+
+test('SQL for drills that names the live database is told without opening it', async () => {
+  const folder = scratch();
+  const databasePath = join(folder, 'shop.sqlite');
+  await using shop = openShop(folder, { databasePath, drills: { scheduled: false, sql: databasePath } });
+  const { findings } = await shop.service.diagnose();
+  expect(findings.find(({ code }) => code === 'drills')?.what).toBe('BACKUP_DRILL_SQL names the live database');
+});
+
+test('docs/doctor.md names each code of the doctor, and no other', () => {
+  const codesIn = (path: string, pattern: RegExp) =>
+    new Set([...readFileSync(join(import.meta.dir, path), 'utf8').matchAll(pattern)].map(([, code]) => code ?? ''));
+  const told = codesIn('findings.ts', /(?:const code = |found\('\w+', )'([a-z0-9-]+)'/g);
+  const written = codesIn('../../../docs/doctor.md', /^\| `([a-z0-9-]+)`/gm);
+  expect([...written].filter((code) => !code.startsWith('s3-')).toSorted()).toEqual([...told].toSorted());
 });

@@ -36,6 +36,8 @@ export interface DoctorFacts {
     /** Null where it is missing. */
     readonly mode: number | null;
     readonly isWritable: boolean;
+    /** Why it can't be listed. */
+    readonly complaint: ErrorBody | null;
     /** Files that bear rights for other users. */
     readonly openFiles: number;
     /** Backups in it. */
@@ -48,7 +50,8 @@ export interface DoctorFacts {
   readonly unmergedBytes: readonly number[];
   readonly newestAt: Date | null;
   readonly settings: Settings;
-  readonly intervalMinutes: number;
+  /** Between two planned backups. */
+  readonly gapMinutes: { readonly shortest: number; readonly longest: number };
   readonly s3: BucketFacts;
   /** Beside S3. */
   readonly targets: readonly (BucketFacts & { readonly name: TargetName })[];
@@ -97,10 +100,17 @@ export function lookAtDatabase(
   };
 }
 
-export function lookAtFolder(path: string, named: string): Omit<DoctorFacts['folder'], 'count' | 'freeBytes'> {
-  const found = statSync(path, { throwIfNoEntry: false });
+export function lookAtFolder(
+  path: string,
+  named: string,
+): Omit<DoctorFacts['folder'], 'count' | 'freeBytes' | 'complaint'> {
+  const found = existsSync(path) ? statSync(path) : undefined;
   const place = placeOf(path, named);
-  if (!found) return { ...place, mode: null, isWritable: true, openFiles: 0 };
+  // It is made with the first backup, if that may be done.
+  if (!found) {
+    const isWritable = may(existing(resolve(path)), constants.W_OK | constants.X_OK);
+    return { ...place, mode: null, isWritable, openFiles: 0 };
+  }
   // Links as they are: their own mode says nothing, and what they name is not ours.
   const files = mayList(path)
     ? readdirSync(path).map((name) => lstatSync(join(path, name), { throwIfNoEntry: false }))
@@ -166,18 +176,23 @@ function unescapeMount(text: string): string {
 
 const publicNames: ReadonlySet<string> = new Set(['public', 'static', 'public_html', 'htdocs', 'www', 'wwwroot']);
 
-/** Whether backups or state lie in a folder that is served, or in one that is called so. */
+/** Whether backups or state lie in a folder that is served, or in one of the app's that is called so. */
 export function servedAs(
   places: { readonly backups: string; readonly state: string },
   servedFolders: readonly string[],
+  workingFolder: string = process.cwd(),
 ): Served | null {
   const all = (['backups', 'state'] as const).map((what) => ({ what, path: realPathOf(places[what]) }));
   for (const { what, path } of all) {
     const folder = servedFolders.find((served) => isIn(path, realPathOf(served)));
     if (folder !== undefined) return { what, folder, isCertain: true };
   }
+  // What is above the app, as in /var/www/app, is served by its name no more than the app itself.
+  const app = realPathOf(workingFolder);
   for (const { what, path } of all) {
+    if (!isIn(path, app)) continue;
     const folder = dirname(path)
+      .slice(app.length)
       .split(sep)
       .concat(what === 'backups' ? basename(path) : [])
       .find((part) => publicNames.has(part.toLowerCase()));

@@ -79,12 +79,13 @@ const journalIsWal: Check = ({ database: { journalMode } }) => {
 const WAL_LARGE_BYTES = 64 * MIB;
 const WAL_HELD_BYTES = 8 * MIB;
 
-const logShrinks: Check = ({ database: { journalMode, walBytes }, unmergedBytes }) => {
+const logShrinks: Check = ({ database: { journalMode, walBytes }, unmergedBytes, sqlite: { hasWalResetBug } }) => {
   const code = 'wal-size';
   if (journalMode !== 'wal') return null;
   // One backup may have met a reader by chance; several in a row met one that stays.
   const heldBytes = unmergedBytes.length < 2 ? 0 : Math.min(...unmergedBytes);
-  if (heldBytes >= WAL_HELD_BYTES) {
+  // When the reader has gone, an app's checkpoint may have emptied it since.
+  if (heldBytes >= WAL_HELD_BYTES && walBytes >= WAL_HELD_BYTES) {
     return found('warning', code, {
       what: `the last ${unmergedBytes.length} backups each found at least ${formatSize(heldBytes)} of the write-ahead log that could not be merged; it now has ${formatSize(walBytes)}`,
       why: 'A reader that never ends its transaction holds it. The log grows without end, and reads become slow.',
@@ -94,7 +95,9 @@ const logShrinks: Check = ({ database: { journalMode, walBytes }, unmergedBytes 
   if (walBytes >= WAL_LARGE_BYTES) {
     return found('info', code, {
       what: `the write-ahead log has ${formatSize(walBytes)}`,
-      why: 'It grew once, by a long reader or one large transaction, and SQLite keeps its room.',
+      why: hasWalResetBug
+        ? 'It grew by a large transaction, or a reader holds it: with this SQLite we issue no checkpoint that would tell.'
+        : 'It grew once, by a long reader or one large transaction, and SQLite keeps its room.',
       fix: 'Nothing, if the disk has room; `PRAGMA journal_size_limit` in the app makes it shrink.',
     });
   }
@@ -103,7 +106,7 @@ const logShrinks: Check = ({ database: { journalMode, walBytes }, unmergedBytes 
 
 const isAlone: Check = ({ database: { replicators } }) => {
   const code = 'replication';
-  if (replicators.length === 0) return ok(code, 'no other replication tool was seen');
+  if (replicators.length === 0) return ok(code, 'no trace of Litestream was seen');
   return found('warning', code, {
     what: `another tool replicates this database: ${replicators.join(', ')}`,
     why: 'Such a tool wants to be the only one that checkpoints; our checkpoint of each backup may make it begin anew.',
@@ -113,8 +116,9 @@ const isAlone: Check = ({ database: { replicators } }) => {
 
 // ── where things lie ──
 
+/** By the names of mounts; `live-database.ts` knows those that `statfs` tells by number, and that is fewer. */
 const networkKinds =
-  /^(nfs\d*|cifs|smb\w*|9p|afs|ceph|glusterfs|lustre|fuse\.(sshfs|s3fs|rclone|glusterfs|gcsfuse|grpcfuse))$/;
+  /^(nfs\d*|cifs|smb\w*|9p|afs|ceph|glusterfs|lustre|gfs2|ocfs2|beegfs|virtiofs|vboxsf|fakeowner|fuse\.(sshfs|s3fs|rclone|glusterfs|gcsfuse|grpcfuse|juicefs|ceph))$/;
 
 const databaseIsLocal: Check = ({ database: { fileSystem, path } }) => {
   const code = 'database-disk';
@@ -181,12 +185,15 @@ const hasRoom: Check = ({ database, folder, settings }) => {
       fix: 'Free space on that disk, or keep fewer backups.',
     });
   }
-  const missing = Math.max(0, settings.retentionCount - folder.count);
+  const { retentionCount, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
+  // At most: one backup may be kept for several reasons.
+  const kept = retentionCount + keepHourly + keepDaily + keepWeekly + keepMonthly + keepYearly;
+  const missing = Math.max(0, kept - folder.count);
   if (freeBytes < missing * eachBytes) {
     return found('warning', code, {
       what: `${free}; ${missing} more are to be kept`,
       why: 'The disk is full before retention begins to remove backups.',
-      fix: `Free space, or keep fewer than ${settings.retentionCount} backups.`,
+      fix: `Free space, or keep fewer than ${kept} backups.`,
     });
   }
   if (freeBytes < 3 * eachBytes) {
@@ -206,10 +213,17 @@ const octal = (mode: number) => (mode & 0o777).toString(8).padStart(4, '0');
 
 const folderIsPrivate: Check = ({ folder }) => {
   const code = 'permissions';
-  if (folder.mode === null) return null;
-  if (!folder.isWritable) {
+  if (folder.complaint !== null) {
     return found('problem', code, {
-      what: `the user of this process may not write to ${folder.path}`,
+      what: `the backups can't be listed: ${folder.complaint.message}`,
+      why: 'No backup can be made, and none be restored from here.',
+      fix: folder.complaint.hint,
+    });
+  }
+  if (folder.mode === null && folder.isWritable) return null;
+  if (folder.mode === null || !folder.isWritable) {
+    return found('problem', code, {
+      what: `the user of this process may not ${folder.mode === null ? 'make' : 'write to'} ${folder.path}`,
       why: 'No backup can be made.',
       fix: 'Give that user the folder: `chown`, then `chmod 700`.',
     });
@@ -281,19 +295,19 @@ const isScheduled: Check = ({ settings }) => {
   });
 };
 
-const ageFitsInterval: Check = ({ settings: { maxAgeMinutes }, intervalMinutes }) => {
+const ageFitsInterval: Check = ({ settings: { maxAgeMinutes }, gapMinutes: { shortest, longest } }) => {
   const code = 'max-age';
-  if (maxAgeMinutes === null || maxAgeMinutes > intervalMinutes) return ok(code, 'the age limit fits the interval');
+  if (maxAgeMinutes === null || maxAgeMinutes > longest) return ok(code, 'the age limit fits the interval');
   return found('warning', code, {
-    what: `a backup counts as too old after ${maxAgeMinutes} minutes, and one is made every ${intervalMinutes}`,
+    what: `a backup counts as too old after ${maxAgeMinutes} minutes, and up to ${longest} lie between two`,
     why: 'The state says `late` before each backup, and nobody believes it any more.',
-    fix: `Set BACKUP_MAX_AGE_MINUTES to ${3 * intervalMinutes}, or leave it out.`,
+    fix: `Set BACKUP_MAX_AGE_MINUTES to ${longest + 2 * shortest}, or leave it out.`,
   });
 };
 
 const DAY_MINUTES = 1_440;
 
-const historyIsLong: Check = ({ settings, intervalMinutes }) => {
+const historyIsLong: Check = ({ settings, gapMinutes: { shortest: intervalMinutes } }) => {
   const code = 'history';
   const { retentionCount, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
   const keepsPeriods = keepDaily + keepWeekly + keepMonthly + keepYearly > 0 || keepHourly >= 24;
@@ -306,7 +320,7 @@ const historyIsLong: Check = ({ settings, intervalMinutes }) => {
   });
 };
 
-const keepFitsInterval: Check = ({ settings, intervalMinutes }) => {
+const keepFitsInterval: Check = ({ settings, gapMinutes: { shortest: intervalMinutes } }) => {
   const periods = [
     ['BACKUP_KEEP_HOURLY', settings.keepHourly, 60],
     ['BACKUP_KEEP_DAILY', settings.keepDaily, DAY_MINUTES],
@@ -374,6 +388,8 @@ const drillsProve: Check = ({ drills }) => {
       fix: drills.complaint.hint,
     });
   }
+  // Where nobody could list the backups.
+  if (drills.targets.length === 0) return null;
   const failed = drills.targets.find(({ drill }) => drill?.result === 'failed');
   if (failed) {
     return found('problem', code, {
