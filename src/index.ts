@@ -8,6 +8,7 @@ export type {
   BackupConfig,
   BackupItem,
   BackupResult,
+  FirstBoot,
   PruneResult,
   RestorePlan,
   RestoreResult,

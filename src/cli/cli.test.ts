@@ -321,6 +321,16 @@ test('status says what waits for S3, why, and when it is tried next', async () =
   expect(await line({ enabled: false })).toBe('off');
 });
 
+test('--if-missing chooses by itself, and serve hands it on', async () => {
+  expect(await cli('restore --if-missing --identity key.txt')).toMatchObject({
+    code: 0,
+    stdout: `Restored ${secondBackup} (s3) to ./db/dev.sqlite, which was missing.\n`,
+    calls: ['restoreIfMissing with key.txt', 'close'],
+  });
+  for (const argv of ['restore latest --if-missing', 'restore --if-missing --to x', 'serve --identity key.txt'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+});
+
 test('latest is verified and no safety backup', async () => {
   const service = createFakeService();
   service.addBackup('backup-2024-01-16T00-00-00-000Z.sqlite', {

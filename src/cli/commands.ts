@@ -12,9 +12,11 @@ import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import type {
   BackupItem,
+  FirstBoot,
   PruneResult,
   RestorePlan,
   RestoreResult,
+  RunProgress,
   Status,
   TargetDrill,
   TargetName,
@@ -31,6 +33,11 @@ export interface CliService extends BackupServicePort {
     path: string,
     options?: { readonly full?: boolean },
   ): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
+  /** See `BackupService.restoreIfMissing`. */
+  restoreIfMissing(options?: {
+    readonly identityFile?: string;
+    readonly onProgress?: (run: RunProgress) => void;
+  }): Promise<FirstBoot>;
   close(): Promise<void>;
 }
 
@@ -46,9 +53,13 @@ export interface CliContext {
   readonly signal: AbortSignal;
   readonly createService: (places: CliPlaces) => CliService | Promise<CliService>;
   /** Runs the server until the signal is aborted. */
-  readonly serve: (places: CliPlaces, signal: AbortSignal) => Promise<void>;
+  readonly serve: (places: CliPlaces, signal: AbortSignal, options: ServeOptions) => Promise<void>;
   readonly color?: boolean;
   readonly now?: () => Date;
+}
+
+export interface ServeOptions {
+  readonly restoreIfMissing?: { readonly identityFile?: string };
 }
 
 /** `argv` without the program's name. */
@@ -203,10 +214,16 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .addOption(new Option('--online', 'over the database while programs use it').conflicts(['to', 'inPlace']))
     .addOption(new Option('--in-place', 'over the database while no program uses it').conflicts(['to', 'online']))
     .option('--at <time>', 'the newest backup that is not later than this time')
+    .addOption(
+      new Option(
+        '--if-missing',
+        'the newest good backup, here or on S3, to the place of the database, if that is missing: for the start of a container',
+      ).conflicts(['to', 'online', 'inPlace', 'at', 'from']),
+    )
     .addOption(target('--from <target>', 's3: from S3 alone, also on a machine that has nothing but the S3 variables'))
     .option(...identity)
     .action((wanted: string | undefined, options: RestoreOptions) =>
-      run((session) => restoreBackup(session, wanted, options), places()),
+      run((session) => (options.ifMissing ? restoreIfMissing : restoreBackup)(session, wanted, options), places()),
     );
   command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places()));
   command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action(
@@ -229,10 +246,17 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
     run(showStatus, places()),
   );
-  command('serve', 'run the schedule and the dashboard until interrupted').action(async () => {
-    await context.serve(places(), context.signal);
-    output.progress.done();
-  });
+  command('serve', 'run the schedule and the dashboard until interrupted')
+    .option(
+      '--restore-if-missing',
+      'first bring the newest good backup back, here or from S3, if the database is missing',
+    )
+    .option(...identity)
+    .action(async ({ restoreIfMissing, identity: identityFile }: { restoreIfMissing?: true; identity?: string }) => {
+      if (identityFile && !restoreIfMissing) throw wrongUse('--identity is for --restore-if-missing');
+      await context.serve(places(), context.signal, restoreIfMissing ? { restoreIfMissing: { identityFile } } : {});
+      output.progress.done();
+    });
   return program;
 }
 
@@ -294,6 +318,7 @@ interface RestoreOptions {
   readonly online?: boolean;
   readonly inPlace?: boolean;
   readonly at?: string;
+  readonly ifMissing?: boolean;
   readonly from?: TargetName;
   readonly identity?: string;
 }
@@ -317,6 +342,17 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   }
   const result = await service.restore(source, { ...copy, mode, to, expected });
   output.answer(result, restoredText(result));
+  return exitCodes.done;
+}
+
+async function restoreIfMissing(
+  { service, output }: Session,
+  wanted: string | undefined,
+  { identity: identityFile }: RestoreOptions,
+): Promise<number> {
+  if (wanted !== undefined) throw wrongUse('--if-missing chooses the backup itself; leave its name out');
+  const result = await service.restoreIfMissing({ identityFile, onProgress: output.progress.show });
+  output.answer(result, firstBootText(result));
   return exitCodes.done;
 }
 
@@ -478,6 +514,17 @@ function restoredText(result: RestoreResult): string {
     ? `\nWhat was there before is kept as ${result.safetyBackup}; \`velist-backup undo\` brings it back.`
     : '';
   return `Restored ${result.backup} to ${result.path}${safety}`;
+}
+
+function firstBootText(result: FirstBoot): string {
+  switch (result.outcome) {
+    case 'present':
+      return `${result.path} is there; nothing was brought back.`;
+    case 'restored':
+      return `Restored ${result.backup} (${result.from}) to ${result.path}, which was missing.`;
+    case 'first-boot':
+      return `No backup, first boot: there is none in ${result.looked.join(' and none in ')}.`;
+  }
 }
 
 function pruneText({ kept, removed, dryRun }: PruneResult): string {

@@ -21,9 +21,9 @@ process.exitCode = await runCli(process.argv.slice(2), {
     const write = (line: string, level: string) => void (level === 'info' || process.stderr.write(`${line}\n`));
     return createServiceFromEnvironment({ ...places, write });
   },
-  async serve(places, signal) {
+  async serve(places, signal, options) {
     const { runApp } = await import('../bootstrap.ts');
-    await runApp({ ...places, signal });
+    await runApp({ ...places, ...options, signal });
   },
 });
 

@@ -24,6 +24,7 @@ import { findAll, isOfWeight } from './doctor/findings.ts';
 import { lookAtDatabase, lookAtFolder, modeOf, servedAs } from './doctor/facts.ts';
 import { type DrillAsked, Drills } from './drills.ts';
 import type { FetchOptions } from './downloads.ts';
+import { type FirstBootOptions, FirstBoots } from './first-boot.ts';
 import { formatSize, type Log } from './log.ts';
 import type {
   Activity,
@@ -33,6 +34,7 @@ import type {
   BackupResult,
   DoctorReport,
   DrillReport,
+  FirstBoot,
   PruneResult,
   RestorePlan,
   RestoreResult,
@@ -124,6 +126,7 @@ export class BackupService implements BackupServicePort {
   readonly #backups: Backups;
   readonly #restores: Restores;
   readonly #drills: Drills;
+  readonly #firstBoots: FirstBoots;
   readonly #scheduler: Scheduler;
   readonly #scheduleHistory: ScheduleHistory;
   /** Backups of which the first upload is under way, or the very next thing. */
@@ -156,15 +159,23 @@ export class BackupService implements BackupServicePort {
       onShown: (run) => this.#neighbours.show(run),
       onRecorded: (run) => this.#neighbours.recorded(run),
     });
+    const places = () => ({
+      local: options.backupsPath,
+      s3: options.s3 ? `s3://${options.s3.bucket}/${this.#settings.current.s3Path}` : null,
+    });
     this.#backups = new Backups({
       ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs },
       offsite: () => this.#offsite,
       isS3Enabled: () => this.#settings.current.s3Enabled,
       removal: (name) => this.#history.removal(name),
-      places: () => ({
-        local: options.backupsPath,
-        s3: options.s3 ? `s3://${options.s3.bucket}/${this.#settings.current.s3Path}` : null,
-      }),
+      places,
+    });
+    this.#firstBoots = new FirstBoots({
+      ...{ catalog: this.#catalog, backups: this.#backups, runs: this.#runs, history, places, log: options.log },
+      hasS3: Boolean(options.s3),
+      databasePath: options.databasePath,
+      database: this.#paths.database,
+      job: (request, jobOptions) => this.#job<'first-boot'>(request, jobOptions),
     });
     this.#scheduleHistory = new ScheduleHistory({ database, folder, now: this.#now });
     this.#restores = new Restores({
@@ -231,6 +242,7 @@ export class BackupService implements BackupServicePort {
     try {
       this.#scheduler.end();
       this.#scheduleHistory.end();
+      this.#firstBoots.stop();
       await Promise.all([this.stopRun(), this.#drills.stop(), this.#offsiteMade?.stop()]);
       await this.#runs.idle();
     } finally {
@@ -516,6 +528,18 @@ export class BackupService implements BackupServicePort {
     } = {},
   ): Promise<RestoreResult> {
     return await this.#restores.undo(options);
+  }
+
+  /**
+   * Where the database is missing, brings the newest good backup back, from the folder or from S3, whichever is newer.
+   * Awaited before the app opens the database. Whatever lies at its path is never touched.
+   *
+   * @throws BackupError S3_* when S3 can't be asked; BAD_REQUEST for an encrypted copy without its key; NO_BACKUP when
+   * there are backups and none is good; DB_EMPTY, DB_MISSING, NOT_SQLITE, RESTORE_IN_USE for what is there instead of a
+   * database: in all of these the app must not begin an empty one.
+   */
+  async restoreIfMissing(options: FirstBootOptions = {}): Promise<FirstBoot> {
+    return await this.#firstBoots.restoreIfMissing(options);
   }
 
   dismissRestore(): boolean {
