@@ -23,6 +23,7 @@ import type {
 } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { doctorText } from './doctor-report.ts';
+import { writeKit } from './kit.ts';
 import { targetText } from './target-report.ts';
 import { backupTable, createOutput, durationText, type Output, type Sink, sizeText, table } from './output.ts';
 
@@ -33,6 +34,7 @@ export interface CliService extends BackupServicePort {
     path: string,
     options?: { readonly full?: boolean },
   ): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
+  recoveryKit(): Promise<string>;
   /** See `BackupService.restoreIfMissing`. */
   restoreIfMissing(options?: {
     readonly identityFile?: string;
@@ -124,7 +126,7 @@ function exitCodeOf(code: ErrorCode): number {
   }
 }
 
-interface Session {
+export interface Session {
   readonly service: CliService;
   readonly output: Output;
   readonly now: () => Date;
@@ -246,6 +248,9 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
     run(showStatus, places()),
   );
+  command('kit', 'write how to get the data back with stock programs when this one is gone; holds no secret')
+    .option('--output <file>', 'into this file, which only its owner can read; replaces nothing but an earlier kit')
+    .action((options: { output?: string }) => run((session) => writeKit(session, options), places()));
   command('serve', 'run the schedule and the dashboard until interrupted')
     .option(
       '--restore-if-missing',

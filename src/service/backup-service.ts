@@ -10,11 +10,14 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest } from '../engine/catalog/manifest.ts';
 import { readAssertions } from '../engine/assertions.ts';
+import { PLAIN } from '../engine/artifact.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
 import type { JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
 import { nextRun, type Schedule } from '../engine/schedule.ts';
+import { connectS3 } from '../engine/targets/s3-connection.ts';
+import { VERSION } from '../version.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
@@ -50,6 +53,7 @@ import type {
 import { Neighbours } from './neighbours.ts';
 import { Offsite, type S3Target } from './offsite.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
+import { type KitS3, recoveryKit } from './recovery-kit.ts';
 import { toRestorePlan } from './restore-plan.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
 import { localRetention, s3Retention } from './retention-policies.ts';
@@ -102,6 +106,9 @@ export interface BackupServiceOptions {
 /** How far back each range of the activity chart looks. */
 const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
 const BY_RETENTION = 'by retention';
+
+/** Of the newest backups, for whoever wonders which there were. */
+const KIT_NAMES = 5;
 
 /** So many backups in a row that met the same reader met one that stays. */
 const DOCTOR_CHECKPOINTS = 3;
@@ -540,6 +547,38 @@ export class BackupService implements BackupServicePort {
    */
   async restoreIfMissing(options: FirstBootOptions = {}): Promise<FirstBoot> {
     return await this.#firstBoots.restoreIfMissing(options);
+  }
+
+  /** A text that gets the data back with stock programs when this one is gone; it holds no secret. */
+  async recoveryKit(): Promise<string> {
+    const { s3 } = this.#options;
+    const here = (await this.#catalog.list()).filter(isSound);
+    const newest = here[0] ?? this.#offsite?.backups.find(isSound);
+    return recoveryKit({
+      writtenAt: this.#now(),
+      version: VERSION,
+      databasePath: this.#paths.database,
+      backupsPath: this.#paths.backups,
+      journalMode: newest?.manifest?.source.journalMode ?? null,
+      here: here.slice(0, KIT_NAMES).map(({ name }) => name),
+      s3: s3 ? await this.#kitOfS3(s3) : null,
+    });
+  }
+
+  async #kitOfS3(s3: S3Target): Promise<KitS3> {
+    const offsite = this.#backups.requireOffsite();
+    const prefix = this.#settings.current.s3Path;
+    const complaint = await offsite.refresh().then(
+      () => null,
+      (error: unknown) => BackupError.from(error).message,
+    );
+    const { bucket, region, endpoint = null, sealing = PLAIN } = s3;
+    const there = offsite.backups.filter(isSound).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
+    return {
+      ...{ bucket, region, endpoint, prefix, sealing, complaint },
+      baseUrl: connectS3({ ...s3, prefix }).baseUrl,
+      there: there.slice(0, KIT_NAMES).map((file) => `s3://${bucket}/${prefix}/${file}`),
+    };
   }
 
   dismissRestore(): boolean {
@@ -1017,6 +1056,12 @@ export class BackupService implements BackupServicePort {
     });
     return this.#offsiteMade;
   }
+}
+
+function isSound({ manifest, fault }: KnownBackup): boolean {
+  return (
+    manifest !== null && fault === null && manifest.trigger !== 'safety' && manifest.verification.complaint === null
+  );
 }
 
 /** Why the owner's SQL can't be read. */

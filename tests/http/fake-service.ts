@@ -47,6 +47,7 @@ export interface FakeService extends BackupServicePort {
   emit(event: ServiceEvent): void;
   addBackup(filename: string, overrides?: Partial<BackupItem>): void;
   verifyFile(path: string, options?: { full?: boolean }): Promise<{ ok: boolean; detail: string | null }>;
+  recoveryKit(): Promise<string>;
   restoreIfMissing(options?: { identityFile?: string }): Promise<FirstBoot>;
   close(): Promise<void>;
 }
@@ -412,6 +413,10 @@ export function createFakeService(): FakeService {
         ok: !behaviour.damaged,
         detail: behaviour.damaged ? 'row 1 missing from index' : null,
       };
+    },
+    async recoveryKit() {
+      enter('recoveryKit');
+      return '# Recovery kit of /srv/app/dev.sqlite\n';
     },
     async restoreIfMissing(options) {
       enter(`restoreIfMissing${options?.identityFile ? ` with ${options.identityFile}` : ''}`);
