@@ -7,7 +7,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import type {
@@ -23,9 +23,12 @@ import type {
 } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { doctorText } from './doctor-report.ts';
+import { examplesText } from './examples.ts';
 import { writeKit } from './kit.ts';
+import { addSelfDescription } from './self-description.ts';
 import { targetText } from './target-report.ts';
-import { backupTable, createOutput, durationText, type Output, type Sink, sizeText, table } from './output.ts';
+import { backupTable, createOutput, durationText, type Output, type Sink, sizeText } from './output.ts';
+import { table } from './tables.ts';
 
 /** The service, and what only the command line asks of it. */
 export interface CliService extends BackupServicePort {
@@ -70,7 +73,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
   const output = createOutput({
     stdout: context.stdout,
     stderr: context.stderr,
-    color: context.color ?? false,
+    color: context.color,
     ...global,
   });
   let exitCode: number = exitCodes.done;
@@ -100,6 +103,16 @@ const exitCodes = {
   notEverywhere: 5,
   interrupted: 130,
 } as const;
+
+const exitWords = [
+  [exitCodes.done, 'done'],
+  [exitCodes.failed, 'failed'],
+  [exitCodes.wrongUse, 'wrong use or configuration'],
+  [exitCodes.noBackup, 'no such backup'],
+  [exitCodes.verificationFailed, 'verification failed'],
+  [exitCodes.notEverywhere, 'stored locally but not at every target'],
+  [exitCodes.interrupted, 'interrupted'],
+] as const;
 
 function exitCodeOf(code: ErrorCode): number {
   switch (code) {
@@ -173,7 +186,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .configureHelp({ showGlobalOptions: true })
     .addHelpText(
       'after',
-      '\nExit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 no such backup,\n4 verification failed, 5 stored locally but not at every target, 130 interrupted.',
+      `\nExit codes:\n${exitWords.map(([code, what]) => `  ${String(code).padEnd(4)} ${what}`).join('\n')}`,
     )
     .exitOverride()
     .configureOutput({
@@ -189,6 +202,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   // Global options are also taken behind the command, as people type them.
   const command = (usage: string, description: string) => {
     const made = program.command(usage).description(description).helpOption('--help', 'show this help');
+    made.addHelpText('after', examplesText(made.name()));
     for (const option of program.options.filter(({ long }) => long !== '--version')) {
       made.addOption(new Option(option.flags, option.description).hideHelp());
       made.on(`option:${option.attributeName()}`, (value: string | null) =>
@@ -235,9 +249,9 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .option('--dry-run', 'only say what would be removed, and why each stays')
     .addOption(target('--target <name>', 'where: local unless told, or s3 (asks S3 now)'))
     .action((options: PruneOptions) => run((session) => prune(session, options), places()));
-  command('test-target [name]', 'try at s3 (or local) all that backups need, and remove the traces').action(
-    (name: string | undefined) => run((session) => testTarget(session, name), places()),
-  );
+  command('test-target', 'try at s3 (or local) all that backups need, and remove the traces')
+    .addArgument(new Argument('[name]').choices(['s3', 'local']))
+    .action((name: TargetName | undefined) => run((session) => testTarget(session, name), places()));
   command('drill', 'restore the newest backup of each target to a hidden place, judge it and remove it')
     .addOption(target('--from <target>', 'only this one: local, or s3; left out: each that is on'))
     .option(...identity)
@@ -262,6 +276,10 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
       await context.serve(places(), context.signal, restoreIfMissing ? { restoreIfMissing: { identityFile } } : {});
       output.progress.done();
     });
+  addSelfDescription(program, {
+    ...{ stdout: context.stdout, command, wrongUse, version: packageVersion(), exitCodes: exitWords },
+    withService: (work) => run(work, places()),
+  });
   return program;
 }
 
@@ -284,7 +302,7 @@ const makeBackup: Work = async ({ service, output }) => {
 
 async function listBackups({ service, output }: Session, options: { target?: TargetName }): Promise<number> {
   const backups = await service.getBackups(options);
-  output.answer({ backups }, backupTable(backups));
+  output.answer({ backups }, backupTable(backups, { width: output.width }));
   return exitCodes.done;
 }
 
@@ -341,7 +359,7 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   let expected: string | undefined;
   if (mode !== 'file' && found.kind === 'backup') {
     const plan = await service.planRestore(source, copy);
-    output.note(planText(plan));
+    output.note(planText(plan, output.noteWidth));
     // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
     if (mode === 'offline') expected = plan.expected;
   }
@@ -397,8 +415,7 @@ async function prune({ service, output }: Session, options: PruneOptions): Promi
   return exitCodes.done;
 }
 
-async function testTarget({ service, output, signal }: Session, wanted = 's3'): Promise<number> {
-  if (wanted !== 's3' && wanted !== 'local') throw wrongUse(`there is no target ${wanted}; it is s3 or local`);
+async function testTarget({ service, output, signal }: Session, wanted: TargetName = 's3'): Promise<number> {
   const report = await service.testTarget(wanted, { signal });
   output.answer(report, targetText(report));
   return report.ok ? exitCodes.done : exitCodes.failed;
@@ -501,7 +518,7 @@ function newFileBeside(databasePath: string, found: Found, now: Date): string {
 /** Restores of one backup beside each other; the next one is refused by the service. */
 const MAX_RESTORED_FILES = 100;
 
-function planText(plan: RestorePlan): string {
+function planText(plan: RestorePlan, width: number | undefined): string {
   const lines = [`Restoring ${plan.backup} over ${plan.confirm}.`];
   if (plan.now) lines.push(`now:   ${sizeText(plan.now.sizeBytes)}, changed ${plan.now.changedAt.toISOString()}`);
   lines.push(
@@ -509,7 +526,7 @@ function planText(plan: RestorePlan): string {
   );
   if (plan.tables && plan.tables.length > 0) {
     const rows = plan.tables.map(({ name, now, after }) => [name, String(now ?? '-'), String(after ?? '-')]);
-    lines.push(table(['TABLE', 'ROWS NOW', 'ROWS AFTER'], rows));
+    lines.push(table(['TABLE', 'ROWS NOW', 'ROWS AFTER'], rows, { width }));
   }
   return [...lines, ...plan.warnings.map((warning) => `Warning: ${warning}`)].join('\n');
 }

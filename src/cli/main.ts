@@ -14,7 +14,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
   signal: interrupted.signal,
-  color: (process.env['NO_COLOR'] ?? '') === '',
+  color: wantsColor(),
   async createService(places) {
     const { createServiceFromEnvironment } = await import('../service/from-environment.ts');
     // The answer tells what was done; of the log only what went wrong is left to say, and never on standard output.
@@ -26,6 +26,13 @@ process.exitCode = await runCli(process.argv.slice(2), {
     await runApp({ ...places, ...options, signal });
   },
 });
+
+/** As https://no-color.org and its opposite have it; undefined: as the terminal is. */
+function wantsColor(): boolean | undefined {
+  if ((process.env['NO_COLOR'] ?? '') !== '') return false;
+  const forced = process.env['FORCE_COLOR'] ?? '';
+  return forced === '' ? undefined : forced !== '0' && forced !== 'false';
+}
 
 /** The first interrupt stops the run and waits for it; the second one leaves at once. */
 function interrupt(): void {

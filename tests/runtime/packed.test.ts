@@ -94,7 +94,15 @@ test('the package holds programs with types and maps, and neither tests nor the 
       /\.test\.|\.svelte|(^|\/)(src|tests)\/|(?<!\.d)\.ts$|dist\/features\/backup\/pages/.test(path),
     ),
   ).toEqual([]);
-  for (const path of ['dist/page/index.html', 'package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'])
+  for (const path of [
+    'dist/man/velist-backup.1',
+    'dist/velist-backup.schema.json',
+    'dist/page/index.html',
+    'package.json',
+    'README.md',
+    'CHANGELOG.md',
+    'LICENSE',
+  ])
     expect(shipped).toContain(path);
 });
 
