@@ -74,13 +74,14 @@ test('the page knows the types of the contract and nothing else of ours', () => 
   expect(told(out.filter(({ typeOnly }) => !typeOnly))).toEqual([]);
 });
 
-test('the environment is read in one file; the command line asks it for NO_COLOR alone', () => {
+test('the environment is read in one file; the command line asks it for colour alone', () => {
   const readers = files.filter((file) =>
     /\bprocess\.env\b|\bBun\.env\b|\bimport\.meta\.env\b/.test(readFileSync(join(root, file), 'utf8')),
   );
   expect(readers.sort()).toEqual(['cli/main.ts', 'config/env.ts']);
   expect(readFileSync(join(root, 'cli/main.ts'), 'utf8').match(/process\.env\S*/g)).toEqual([
     "process.env['NO_COLOR']",
+    "process.env['FORCE_COLOR']",
   ]);
 });
 

@@ -18,6 +18,8 @@ export interface AppOptions {
   readonly signal: AbortSignal;
   /** In development the page's own server listens on PORT and passes requests on to us, one above. */
   readonly behindPageServer?: boolean;
+  /** Bring the newest good backup back where the database is missing, before anything else starts. */
+  readonly restoreIfMissing?: { readonly identityFile?: string };
   /** Make the demo database where none is; never in production. */
   readonly demo?: boolean;
 }
@@ -39,6 +41,12 @@ export async function runApp(options: AppOptions): Promise<void> {
     }
     const service = createService(environment, { databasePath, backupsPath: options.backupsPath });
     opened.push(() => service.close());
+    if (options.restoreIfMissing) {
+      const stop = () => void service.stop();
+      options.signal.addEventListener('abort', stop, { once: true });
+      await service.restoreIfMissing(options.restoreIfMissing);
+      options.signal.removeEventListener('abort', stop);
+    }
 
     const port = environment.port + (options.behindPageServer ? 1 : 0);
     const { password, token } = environment.signIn;

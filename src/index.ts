@@ -9,6 +9,7 @@ export type {
   BackupConfig,
   BackupItem,
   BackupResult,
+  FirstBoot,
   PruneResult,
   RestorePlan,
   RestoreResult,

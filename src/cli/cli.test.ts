@@ -10,7 +10,9 @@ import {
   secondBackup,
 } from '../../tests/http/fake-service.ts';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
+import type { RunProgress } from '../service/model.ts';
 import { type CliPlaces, runCli } from './commands.ts';
+import { progressLine } from './output.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -173,7 +175,7 @@ test('a target is tested: s3 unless told, 1 when something failed, with the poli
   expect(stdout).toMatch(/^FAILED {3}private/m);
   expect(stdout).toContain('One check failed.');
   expect(JSON.parse((await cli('test-target --json', { service })).stdout)).toMatchObject({ ok: false, target: 's3' });
-  expect(await cli('test-target gcs')).toMatchObject({ code: 2, calls: ['close'] });
+  expect(await cli('test-target gcs')).toMatchObject({ code: 2, stdout: '', calls: ['close'] });
 });
 
 test('a dry run tells why each stays or goes, here or at S3', async () => {
@@ -215,7 +217,7 @@ test('the doctor exits 1 when somebody should act, and asks the bucket where it 
   expect(stdout.split('\n')).toEqual([
     'WARNING  same-disk  all of /srv/app/db is on one disk',
     '                    Why: Disks die.',
-    '                    Do:  Use two.',
+    '                    Do:  chmod 700 /srv/app/backups',
     'ok       clock      no backup is of the future',
     '',
     '1 finding to act on.',
@@ -339,6 +341,16 @@ test('each further target has a line, a test, a listing and a drill of its own',
   }
 });
 
+test('--if-missing chooses by itself, and serve hands it on', async () => {
+  expect(await cli('restore --if-missing --identity key.txt')).toMatchObject({
+    code: 0,
+    stdout: `Restored ${secondBackup} (s3) to ./db/dev.sqlite, which was missing.\n`,
+    calls: ['restoreIfMissing with key.txt', 'close'],
+  });
+  for (const argv of ['restore latest --if-missing', 'restore --if-missing --to x', 'serve --identity key.txt'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+});
+
 test('latest is verified and no safety backup', async () => {
   const service = createFakeService();
   service.addBackup('backup-2024-01-16T00-00-00-000Z.sqlite', {
@@ -365,4 +377,18 @@ test('a terminal sees a bar, a pipe does not', async () => {
   expect((await cli('backup', { isTTY: true })).stderr).toContain('[############------------]  50%  500 B of 1000 B');
   expect((await cli('backup')).stderr).toBe('');
   expect((await cli('backup --quiet', { isTTY: true })).stderr).toBe('');
+});
+
+test('the bar gives way to bytes, speed and time left on a narrow terminal', () => {
+  const now = Date.parse('2024-02-01T00:00:10Z');
+  const run: RunProgress = {
+    ...{ id: '1', kind: 'backup', trigger: 'cli', user: null, backup: null, percent: 50 },
+    startedAt: new Date(now - 10_000),
+    steps: [{ name: 'copy', state: 'running', bytesDone: 5_000, bytesTotal: 10_000 }],
+  };
+  const whole = '  50%  4.9 KB of 9.8 KB  500 B/s  10 s left';
+  expect(progressLine(run, now)).toBe(`copy       [############------------]${whole}`);
+  expect(progressLine(run, now, 64)).toBe(`copy       [####----]${whole}`);
+  expect(progressLine(run, now, 55)).toMatch(/^copy {7}\[#+-+\] {2}50% {2}4\.9 KB of 9\.8 KB {2}500 B\/s$/);
+  for (let width = 23; width < 90; width++) expect(progressLine(run, now, width).length).toBeLessThanOrEqual(width);
 });

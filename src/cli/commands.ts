@@ -12,9 +12,11 @@ import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import type {
   BackupItem,
+  FirstBoot,
   PruneResult,
   RestorePlan,
   RestoreResult,
+  RunProgress,
   Status,
   TargetDrill,
   TargetName,
@@ -22,8 +24,12 @@ import type {
 import { targetWord } from '../service/remote-targets.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { doctorText } from './doctor-report.ts';
+import { examplesText } from './examples.ts';
+import { writeKit } from './kit.ts';
+import { addSelfDescription } from './self-description.ts';
 import { targetText } from './target-report.ts';
-import { backupTable, createOutput, durationText, type Output, type Sink, sizeText, table } from './output.ts';
+import { backupTable, createOutput, durationText, type Output, type Sink, sizeText } from './output.ts';
+import { table } from './tables.ts';
 
 /** The service, and what only the command line asks of it. */
 export interface CliService extends BackupServicePort {
@@ -32,6 +38,12 @@ export interface CliService extends BackupServicePort {
     path: string,
     options?: { readonly full?: boolean },
   ): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
+  recoveryKit(): Promise<string>;
+  /** See `BackupService.restoreIfMissing`. */
+  restoreIfMissing(options?: {
+    readonly identityFile?: string;
+    readonly onProgress?: (run: RunProgress) => void;
+  }): Promise<FirstBoot>;
   close(): Promise<void>;
 }
 
@@ -47,9 +59,13 @@ export interface CliContext {
   readonly signal: AbortSignal;
   readonly createService: (places: CliPlaces) => CliService | Promise<CliService>;
   /** Runs the server until the signal is aborted. */
-  readonly serve: (places: CliPlaces, signal: AbortSignal) => Promise<void>;
+  readonly serve: (places: CliPlaces, signal: AbortSignal, options: ServeOptions) => Promise<void>;
   readonly color?: boolean;
   readonly now?: () => Date;
+}
+
+export interface ServeOptions {
+  readonly restoreIfMissing?: { readonly identityFile?: string };
 }
 
 /** `argv` without the program's name. */
@@ -58,7 +74,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
   const output = createOutput({
     stdout: context.stdout,
     stderr: context.stderr,
-    color: context.color ?? false,
+    color: context.color,
     ...global,
   });
   let exitCode: number = exitCodes.done;
@@ -89,6 +105,16 @@ const exitCodes = {
   interrupted: 130,
 } as const;
 
+const exitWords = [
+  [exitCodes.done, 'done'],
+  [exitCodes.failed, 'failed'],
+  [exitCodes.wrongUse, 'wrong use or configuration'],
+  [exitCodes.noBackup, 'no such backup'],
+  [exitCodes.verificationFailed, 'verification failed'],
+  [exitCodes.notEverywhere, 'stored locally but not at every target'],
+  [exitCodes.interrupted, 'interrupted'],
+] as const;
+
 function exitCodeOf(code: ErrorCode): number {
   switch (code) {
     case 'BAD_CONFIG':
@@ -114,7 +140,7 @@ function exitCodeOf(code: ErrorCode): number {
   }
 }
 
-interface Session {
+export interface Session {
   readonly service: CliService;
   readonly output: Output;
   readonly now: () => Date;
@@ -161,7 +187,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .configureHelp({ showGlobalOptions: true })
     .addHelpText(
       'after',
-      '\nExit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 no such backup,\n4 verification failed, 5 stored locally but not at every target, 130 interrupted.',
+      `\nExit codes:\n${exitWords.map(([code, what]) => `  ${String(code).padEnd(4)} ${what}`).join('\n')}`,
     )
     .exitOverride()
     .configureOutput({
@@ -177,6 +203,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   // Global options are also taken behind the command, as people type them.
   const command = (usage: string, description: string) => {
     const made = program.command(usage).description(description).helpOption('--help', 'show this help');
+    made.addHelpText('after', examplesText(made.name()));
     for (const option of program.options.filter(({ long }) => long !== '--version')) {
       made.addOption(new Option(option.flags, option.description).hideHelp());
       made.on(`option:${option.attributeName()}`, (value: string | null) =>
@@ -203,10 +230,16 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .addOption(new Option('--online', 'over the database while programs use it').conflicts(['to', 'inPlace']))
     .addOption(new Option('--in-place', 'over the database while no program uses it').conflicts(['to', 'online']))
     .option('--at <time>', 'the newest backup that is not later than this time')
+    .addOption(
+      new Option(
+        '--if-missing',
+        'the newest good backup, here or on S3, to the place of the database, if that is missing: for the start of a container',
+      ).conflicts(['to', 'online', 'inPlace', 'at', 'from']),
+    )
     .option('--from <target>', 'from there alone; s3 also on a machine that has nothing but the S3 variables')
     .option(...identity)
     .action((wanted: string | undefined, options: RestoreOptions) =>
-      run((session) => restoreBackup(session, wanted, options), places()),
+      run((session) => (options.ifMissing ? restoreIfMissing : restoreBackup)(session, wanted, options), places()),
     );
   command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places()));
   command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action(
@@ -229,9 +262,23 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
     run(showStatus, places()),
   );
-  command('serve', 'run the schedule and the dashboard until interrupted').action(async () => {
-    await context.serve(places(), context.signal);
-    output.progress.done();
+  command('kit', 'write how to get the data back with stock programs when this one is gone; holds no secret')
+    .option('--output <file>', 'into this file, which only its owner can read; replaces nothing but an earlier kit')
+    .action((options: { output?: string }) => run((session) => writeKit(session, options), places()));
+  command('serve', 'run the schedule and the dashboard until interrupted')
+    .option(
+      '--restore-if-missing',
+      'first bring the newest good backup back, here or from S3, if the database is missing',
+    )
+    .option(...identity)
+    .action(async ({ restoreIfMissing, identity: identityFile }: { restoreIfMissing?: true; identity?: string }) => {
+      if (identityFile && !restoreIfMissing) throw wrongUse('--identity is for --restore-if-missing');
+      await context.serve(places(), context.signal, restoreIfMissing ? { restoreIfMissing: { identityFile } } : {});
+      output.progress.done();
+    });
+  addSelfDescription(program, {
+    ...{ stdout: context.stdout, command, wrongUse, version: packageVersion(), exitCodes: exitWords },
+    withService: (work) => run(work, places()),
   });
   return program;
 }
@@ -261,7 +308,7 @@ const makeBackup: Work = async ({ service, output }) => {
 
 async function listBackups({ service, output }: Session, options: { target?: TargetName }): Promise<number> {
   const backups = await service.getBackups(options);
-  output.answer({ backups }, backupTable(backups));
+  output.answer({ backups }, backupTable(backups, { width: output.width }));
   return exitCodes.done;
 }
 
@@ -300,6 +347,7 @@ interface RestoreOptions {
   readonly online?: boolean;
   readonly inPlace?: boolean;
   readonly at?: string;
+  readonly ifMissing?: boolean;
   readonly from?: TargetName;
   readonly identity?: string;
 }
@@ -317,12 +365,23 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   let expected: string | undefined;
   if (mode !== 'file' && found.kind === 'backup') {
     const plan = await service.planRestore(source, copy);
-    output.note(planText(plan));
+    output.note(planText(plan, output.noteWidth));
     // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
     if (mode === 'offline') expected = plan.expected;
   }
   const result = await service.restore(source, { ...copy, mode, to, expected });
   output.answer(result, restoredText(result));
+  return exitCodes.done;
+}
+
+async function restoreIfMissing(
+  { service, output }: Session,
+  wanted: string | undefined,
+  { identity: identityFile }: RestoreOptions,
+): Promise<number> {
+  if (wanted !== undefined) throw wrongUse('--if-missing chooses the backup itself; leave its name out');
+  const result = await service.restoreIfMissing({ identityFile, onProgress: output.progress.show });
+  output.answer(result, firstBootText(result));
   return exitCodes.done;
 }
 
@@ -470,7 +529,7 @@ function newFileBeside(databasePath: string, found: Found, now: Date): string {
 /** Restores of one backup beside each other; the next one is refused by the service. */
 const MAX_RESTORED_FILES = 100;
 
-function planText(plan: RestorePlan): string {
+function planText(plan: RestorePlan, width: number | undefined): string {
   const lines = [`Restoring ${plan.backup} over ${plan.confirm}.`];
   if (plan.now) lines.push(`now:   ${sizeText(plan.now.sizeBytes)}, changed ${plan.now.changedAt.toISOString()}`);
   lines.push(
@@ -478,7 +537,7 @@ function planText(plan: RestorePlan): string {
   );
   if (plan.tables && plan.tables.length > 0) {
     const rows = plan.tables.map(({ name, now, after }) => [name, String(now ?? '-'), String(after ?? '-')]);
-    lines.push(table(['TABLE', 'ROWS NOW', 'ROWS AFTER'], rows));
+    lines.push(table(['TABLE', 'ROWS NOW', 'ROWS AFTER'], rows, { width }));
   }
   return [...lines, ...plan.warnings.map((warning) => `Warning: ${warning}`)].join('\n');
 }
@@ -488,6 +547,17 @@ function restoredText(result: RestoreResult): string {
     ? `\nWhat was there before is kept as ${result.safetyBackup}; \`velist-backup undo\` brings it back.`
     : '';
   return `Restored ${result.backup} to ${result.path}${safety}`;
+}
+
+function firstBootText(result: FirstBoot): string {
+  switch (result.outcome) {
+    case 'present':
+      return `${result.path} is there; nothing was brought back.`;
+    case 'restored':
+      return `Restored ${result.backup} (${result.from}) to ${result.path}, which was missing.`;
+    case 'first-boot':
+      return `No backup, first boot: there is none in ${result.looked.join(' and none in ')}.`;
+  }
 }
 
 function pruneText({ kept, removed, dryRun }: PruneResult): string {

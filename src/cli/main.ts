@@ -14,18 +14,25 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
   signal: interrupted.signal,
-  color: (process.env['NO_COLOR'] ?? '') === '',
+  color: wantsColor(),
   async createService(places) {
     const { createServiceFromEnvironment } = await import('../service/from-environment.ts');
     // The answer tells what was done; of the log only what went wrong is left to say, and never on standard output.
     const write = (line: string, level: string) => void (level === 'info' || process.stderr.write(`${line}\n`));
     return createServiceFromEnvironment({ ...places, write });
   },
-  async serve(places, signal) {
+  async serve(places, signal, options) {
     const { runApp } = await import('../bootstrap.ts');
-    await runApp({ ...places, signal });
+    await runApp({ ...places, ...options, signal });
   },
 });
+
+/** As https://no-color.org and its opposite have it; undefined: as the terminal is. */
+function wantsColor(): boolean | undefined {
+  if ((process.env['NO_COLOR'] ?? '') !== '') return false;
+  const forced = process.env['FORCE_COLOR'] ?? '';
+  return forced === '' ? undefined : forced !== '0' && forced !== 'false';
+}
 
 /** The first interrupt stops the run and waits for it; the second one leaves at once. */
 function interrupt(): void {

@@ -1,9 +1,11 @@
 /**
  * What the command line prints. Standard output carries the answer (with `--json` exactly one document); progress,
- * plans and errors go to standard error. Colour and the moving bar are for terminals, and `NO_COLOR` turns colour off.
+ * plans and errors go to standard error. Colour and the moving bar are for terminals; `NO_COLOR` turns colour off, and
+ * `FORCE_COLOR` turns it on where no terminal is.
  */
 import type { BackupError } from '../engine/errors.ts';
 import type { BackupItem, RunProgress } from '../service/model.ts';
+import { table, type TableOptions } from './tables.ts';
 
 export interface Sink {
   write(text: string): unknown;
@@ -16,13 +18,17 @@ export interface OutputOptions {
   readonly stderr: Sink;
   readonly json: boolean;
   readonly quiet: boolean;
-  readonly color: boolean;
+  /** Left out: where the terminal is. */
+  readonly color?: boolean | undefined;
 }
 
 export interface Output {
   /** The answer: the document with `--json`, else the text; nothing of the text with `--quiet`. */
   answer(document: unknown, text: string): void;
   readonly json: boolean;
+  /** Of the terminals that answers and notes go to; undefined where there is none. */
+  readonly width: number | undefined;
+  readonly noteWidth: number | undefined;
   /** A remark beside the answer. */
   note(text: string): void;
   error(error: BackupError): void;
@@ -33,9 +39,11 @@ export interface Output {
 /** Between two drawings of the bar. */
 const DRAW_MS = 100;
 const BAR_CELLS = 24;
+const BAR_CELLS_MIN = 5;
+const BRACKETS = 2;
 
 export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptions): Output {
-  const paint = (code: number, text: string) => (color && stderr.isTTY ? `\x1b[${code}m${text}\x1b[0m` : text);
+  const paint = (code: number, text: string) => ((color ?? stderr.isTTY) ? `\x1b[${code}m${text}\x1b[0m` : text);
   const hasBar = stderr.isTTY === true && !quiet;
   let drawnAt = 0;
   let drawn = false;
@@ -47,6 +55,8 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
 
   return {
     json,
+    width: widthOf(stdout),
+    noteWidth: widthOf(stderr),
     answer(document, text) {
       done();
       if (json) stdout.write(`${JSON.stringify(document, null, 2)}\n`);
@@ -67,33 +77,45 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
         if (!hasBar || now - drawnAt < DRAW_MS) return;
         drawnAt = now;
         drawn = true;
-        stderr.write(`\r${progressLine(run, now).slice(0, (stderr.columns ?? 80) - 1)}\x1b[K`);
+        // The last cell stays free: some terminals break the line there.
+        const width = (stderr.columns || 80) - 1;
+        stderr.write(`\r${progressLine(run, now, width).slice(0, width)}\x1b[K`);
       },
       done,
     },
   };
 }
 
-/** `Copy      [#####-----]  52%  1.2 GB of 2.3 GB  610 MB/s  2 s left` */
-export function progressLine(run: RunProgress, now: number): string {
-  const filled = Math.round((Math.min(100, Math.max(0, run.percent)) / 100) * BAR_CELLS);
-  const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_CELLS - filled)}]`;
+function widthOf({ isTTY, columns }: Sink): number | undefined {
+  return isTTY ? columns : undefined;
+}
+
+/**
+ * `copy       [#####-----]  52%  1.2 GB of 2.3 GB  610 MB/s  2 s left`: on a narrow terminal the bar gives way first, then
+ * what stands at the end.
+ */
+export function progressLine(run: RunProgress, now: number, width = Number.POSITIVE_INFINITY): string {
   const step = run.steps.find(({ state }) => state === 'running');
-  const parts = [`${(step?.name ?? run.kind).padEnd(10)} ${bar} ${String(Math.round(run.percent)).padStart(3)}%`];
+  const before = `${(step?.name ?? run.kind).padEnd(10)} `;
+  const behind = [` ${String(Math.round(run.percent)).padStart(3)}%`];
   const elapsedMs = now - run.startedAt.getTime();
   if (step?.bytesDone !== undefined) {
-    parts.push(
+    behind.push(
       step.bytesTotal === undefined
         ? sizeText(step.bytesDone)
         : `${sizeText(step.bytesDone)} of ${sizeText(step.bytesTotal)}`,
     );
     // Steps before this one took part of the time, so the speed is a careful one.
     const stepMs = elapsedMs - run.steps.reduce((sum, { ms }) => sum + (ms ?? 0), 0);
-    if (stepMs > 0) parts.push(`${sizeText((step.bytesDone / stepMs) * 1_000)}/s`);
+    if (stepMs > 0) behind.push(`${sizeText((step.bytesDone / stepMs) * 1_000)}/s`);
   }
   if (run.percent > 0 && run.percent < 100 && elapsedMs > 1_000)
-    parts.push(`${durationText((elapsedMs / run.percent) * (100 - run.percent))} left`);
-  return parts.join('  ');
+    behind.push(`${durationText((elapsedMs / run.percent) * (100 - run.percent))} left`);
+  const cellsBeside = () => width - before.length - behind.join('  ').length - BRACKETS;
+  while (behind.length > 1 && cellsBeside() < BAR_CELLS_MIN) behind.pop();
+  const cells = Math.max(BAR_CELLS_MIN, Math.min(BAR_CELLS, cellsBeside()));
+  const filled = Math.round((Math.min(100, Math.max(0, run.percent)) / 100) * cells);
+  return `${before}[${'#'.repeat(filled)}${'-'.repeat(cells - filled)}]${behind.join('  ')}`;
 }
 
 export function sizeText(bytes: number): string {
@@ -114,7 +136,7 @@ export function durationText(ms: number): string {
   return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-export function backupTable(backups: readonly BackupItem[]): string {
+export function backupTable(backups: readonly BackupItem[], options: TableOptions = {}): string {
   if (backups.length === 0) return 'No backups yet.';
   const rows = backups.map((backup) => [
     backup.filename,
@@ -125,23 +147,10 @@ export function backupTable(backups: readonly BackupItem[]): string {
       .filter(Boolean)
       .join(', '),
   ]);
-  return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS'], rows);
+  return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS'], rows, options);
 }
 
 function placementText({ target, status, sealing = 'plain' }: BackupItem['placements'][number]): string {
   if (status !== 'stored') return `${target} ${status}`;
   return sealing === 'plain' ? target : `${target} (${sealing})`;
-}
-
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows];
-  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
-  return all
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
 }

@@ -3,8 +3,8 @@
  * the result. Runs in a job's own process. Nothing is changed before the safety backup exists; a restore to a new file
  * changes nothing that exists.
  */
-import { existsSync, mkdirSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { type BackupPurpose, makeBackupUnderPin, pinForBackup } from './backup.ts';
 import { LOCK_FILE } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
@@ -143,7 +143,10 @@ function backupFacts(path: string): PlanFacts['backup'] {
   }
 }
 
-async function checkSource(request: RestoreRequest): Promise<void> {
+/** @throws BackupError BAD_BACKUP, VERIFY_FAILED: it is not a file to restore from. */
+export async function checkSource(
+  request: Pick<RestoreRequest, 'source' | 'sourceName' | 'sha256' | 'databasePath'>,
+): Promise<void> {
   if (isLiveFile(request.source, request.databasePath)) {
     throw new BackupError('BAD_BACKUP', `${request.sourceName} is the live database itself`, {
       hint: 'Name a backup instead.',
@@ -279,8 +282,6 @@ function quietly(context: StoryContext): StoryContext {
 async function place(safety: Safety, request: RestoreRequest, context: StoryContext): Promise<string | null> {
   if (safety.backup === null && safety.because === 'missing') {
     const databasePath = resolve(request.databasePath);
-    // On a new machine its folder may be missing too.
-    mkdirSync(dirname(databasePath), { recursive: true });
     placeWhereMissing(request.source, databasePath);
     return null;
   }

@@ -10,11 +10,14 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
+import { PLAIN } from '../engine/artifact.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
 import type { Checked, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
+import { connectS3 } from '../engine/targets/s3-connection.ts';
+import { VERSION } from '../version.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
@@ -24,6 +27,7 @@ import { findAll, isOfWeight } from './doctor/findings.ts';
 import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs } from './doctor/facts.ts';
 import { type DrillAsked, Drills } from './drills.ts';
 import type { FetchOptions } from './downloads.ts';
+import { type FirstBootOptions, FirstBoots } from './first-boot.ts';
 import { formatSize, type Log } from './log.ts';
 import type {
   Activity,
@@ -33,6 +37,7 @@ import type {
   BackupResult,
   DoctorReport,
   DrillReport,
+  FirstBoot,
   PruneResult,
   RestorePlan,
   RestoreResult,
@@ -48,6 +53,7 @@ import type {
 import { Neighbours } from './neighbours.ts';
 import { Offsite } from './offsite.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
+import { type KitS3, recoveryKit } from './recovery-kit.ts';
 import { toRestorePlan } from './restore-plan.ts';
 import {
   checkTargets,
@@ -110,6 +116,9 @@ export interface BackupServiceOptions extends TargetOptions {
 const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
 const BY_RETENTION = 'by retention';
 
+/** Of the newest backups, for whoever wonders which there were. */
+const KIT_NAMES = 5;
+
 /** So many backups in a row that met the same reader met one that stays. */
 const DOCTOR_CHECKPOINTS = 3;
 
@@ -138,6 +147,7 @@ export class BackupService implements BackupServicePort {
   readonly #backups: Backups;
   readonly #restores: Restores;
   readonly #drills: Drills;
+  readonly #firstBoots: FirstBoots;
   readonly #scheduler: Scheduler;
   readonly #scheduleHistory: ScheduleHistory;
   readonly #voices: Voices;
@@ -177,6 +187,14 @@ export class BackupService implements BackupServicePort {
       offsites: () => this.#offsites,
       removal: (name) => this.#history.removal(name),
       folder: options.backupsPath,
+    });
+    this.#firstBoots = new FirstBoots({
+      ...{ catalog: this.#catalog, backups: this.#backups, runs: this.#runs, history, log: options.log },
+      remotes: () =>
+        this.#offsites.map(({ target, bucket, access }) => ({ target, place: `s3://${bucket}/${access.prefix}` })),
+      ...{ databasePath: options.databasePath, folder: options.backupsPath },
+      database: this.#paths.database,
+      job: (request, jobOptions) => this.#job<'first-boot'>(request, jobOptions),
     });
     this.#scheduleHistory = new ScheduleHistory({ database, folder, now: this.#now });
     this.#restores = new Restores({
@@ -243,6 +261,7 @@ export class BackupService implements BackupServicePort {
     try {
       this.#scheduler.end();
       this.#scheduleHistory.end();
+      this.#firstBoots.stop();
       const offsites = this.#offsitesMade ?? [];
       await Promise.all([this.stopRun(), this.#drills.stop(), ...offsites.map((offsite) => offsite.stop())]);
       await this.#runs.idle();
@@ -544,6 +563,49 @@ export class BackupService implements BackupServicePort {
     } = {},
   ): Promise<RestoreResult> {
     return await this.#restores.undo(options);
+  }
+
+  /**
+   * Where the database is missing, brings the newest good backup back, from the folder or from S3, whichever is newer.
+   * Awaited before the app opens the database. Whatever lies at its path is never touched.
+   *
+   * @throws BackupError S3_* when S3 can't be asked; BAD_REQUEST for an encrypted copy without its key; NO_BACKUP when
+   * there are backups and none is good; DB_EMPTY, DB_MISSING, NOT_SQLITE, RESTORE_IN_USE for what is there instead of a
+   * database: in all of these the app must not begin an empty one.
+   */
+  async restoreIfMissing(options: FirstBootOptions = {}): Promise<FirstBoot> {
+    return await this.#firstBoots.restoreIfMissing(options);
+  }
+
+  /** A text that gets the data back from here or the first target with stock programs alone; it holds no secret. */
+  async recoveryKit(): Promise<string> {
+    const offsite = this.#offsites[0];
+    const here = (await this.#catalog.list()).filter(isSound);
+    const newest = here[0] ?? offsite?.backups.find(isSound);
+    return recoveryKit({
+      writtenAt: this.#now(),
+      version: VERSION,
+      databasePath: this.#paths.database,
+      backupsPath: this.#paths.backups,
+      journalMode: newest?.manifest?.source.journalMode ?? null,
+      here: here.slice(0, KIT_NAMES).map(({ name }) => name),
+      s3: offsite ? await this.#kitOf(offsite) : null,
+    });
+  }
+
+  async #kitOf(offsite: Offsite): Promise<KitS3> {
+    const { prefix, s3 } = offsite.access;
+    const complaint = await offsite.refresh().then(
+      () => null,
+      (error: unknown) => BackupError.from(error).message,
+    );
+    const { bucket, region, endpoint = null, sealing = PLAIN } = s3;
+    const there = offsite.backups.filter(isSound).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
+    return {
+      ...{ bucket, region, endpoint, prefix, sealing, complaint },
+      baseUrl: connectS3({ ...s3, prefix }).baseUrl,
+      there: there.slice(0, KIT_NAMES).map((file) => `s3://${bucket}/${prefix}/${file}`),
+    };
   }
 
   dismissRestore(): boolean {
@@ -1088,6 +1150,12 @@ async function eachOf(
     hint: error.hint,
     cause: error,
   });
+}
+
+function isSound({ manifest, fault }: KnownBackup): boolean {
+  return (
+    manifest !== null && fault === null && manifest.trigger !== 'safety' && manifest.verification.complaint === null
+  );
 }
 
 /** Why the owner's SQL can't be read. */

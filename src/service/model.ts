@@ -302,6 +302,27 @@ export interface RestoreResult {
   readonly report: Run;
 }
 
+/** What became of `restoreIfMissing`. Paths and places are as configured. */
+export type FirstBoot =
+  /** Nothing was done. */
+  | { readonly outcome: 'present'; readonly path: string }
+  | {
+      readonly outcome: 'restored';
+      readonly path: string;
+      readonly backup: string;
+      readonly from: TargetName;
+      /** Newer copies that could not be used, newest first. */
+      readonly skipped: readonly FirstBootSkipped[];
+    }
+  /** There is no backup in any of these places, and never was as far as is known: a new database may begin. */
+  | { readonly outcome: 'first-boot'; readonly path: string; readonly looked: readonly string[] };
+
+export interface FirstBootSkipped {
+  readonly filename: string;
+  readonly from: TargetName;
+  readonly reason: string;
+}
+
 /** What the doctor found: what it is, why it matters, and what to do; the last two are null where all is well. */
 export interface Finding {
   readonly code: string;

@@ -265,7 +265,8 @@ test('each is pruned by its own numbers and drilled by itself', async () => {
   takeAway(eu);
   expect((await service.drill({ target: EU })).drills).toMatchObject([{ target: EU, result: 'failed' }]);
   const { targets } = (await service.getStatus()).freshness;
-  expect(targets.map(({ drill }) => drill?.result)).toEqual(['proven', 'proven', 'failed']);
+  // Nobody could look: that proves nothing against what was proven before.
+  expect(targets.map(({ drill }) => drill?.result)).toEqual(['proven', 'proven', 'proven']);
 }, 60_000);
 
 test('a further target needs no S3 of the environment, and what does not exist is refused by its name', async () => {

@@ -9,6 +9,7 @@ import type {
   BackupConfig,
   BackupItem,
   BackupResult,
+  FirstBoot,
   RestoreResult,
   Run,
   RunKind,
@@ -47,6 +48,8 @@ export interface FakeService extends BackupServicePort {
   emit(event: ServiceEvent): void;
   addBackup(filename: string, overrides?: Partial<BackupItem>): void;
   verifyFile(path: string, options?: { full?: boolean }): Promise<{ ok: boolean; detail: string | null }>;
+  recoveryKit(): Promise<string>;
+  restoreIfMissing(options?: { identityFile?: string }): Promise<FirstBoot>;
   close(): Promise<void>;
 }
 
@@ -420,6 +423,14 @@ export function createFakeService(): FakeService {
         ok: !behaviour.damaged,
         detail: behaviour.damaged ? 'row 1 missing from index' : null,
       };
+    },
+    async recoveryKit() {
+      enter('recoveryKit');
+      return '# Recovery kit of /srv/app/dev.sqlite\n';
+    },
+    async restoreIfMissing(options) {
+      enter(`restoreIfMissing${options?.identityFile ? ` with ${options.identityFile}` : ''}`);
+      return { outcome: 'restored', path: './db/dev.sqlite', backup: secondBackup, from: 's3', skipped: [] };
     },
     async adoptBackup(filename) {
       enter('adoptBackup');

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { unseal } from '../../src/engine/artifact.ts';
 import { createS3Store } from '../../src/engine/targets/s3-store.ts';
 import { startS3Server } from '../support/s3-server.ts';
-import { makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 
 const PATIENCE_MS = 180_000;
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -94,7 +94,15 @@ test('the package holds programs with types and maps, and neither tests nor the 
       /\.test\.|\.svelte|(^|\/)(src|tests)\/|(?<!\.d)\.ts$|dist\/features\/backup\/pages/.test(path),
     ),
   ).toEqual([]);
-  for (const path of ['dist/page/index.html', 'package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'])
+  for (const path of [
+    'dist/man/velist-backup.1',
+    'dist/velist-backup.schema.json',
+    'dist/page/index.html',
+    'package.json',
+    'README.md',
+    'CHANGELOG.md',
+    'LICENSE',
+  ])
     expect(shipped).toContain(path);
 });
 
@@ -268,6 +276,15 @@ for (const { name, program: runtime } of runtimes) {
         const opened = await Array.fromAsync(unseal(store.get(`${filename}.zst.age`), seal, [identity]));
         store.close();
         expect(Buffer.concat(opened).equals(readFileSync(join(folder, 'storage/backups', filename)))).toBe(true);
+
+        await Bun.write(join(folder, 'key.txt'), `${identity}\n`);
+        for (const entry of ['app.sqlite', 'app.sqlite-wal', 'app.sqlite-shm', 'storage'])
+          rmSync(join(folder, entry), { recursive: true, force: true });
+        const again = await run(runtime, [program, 'restore', '--if-missing', '--json', '--identity', 'key.txt'], {
+          ...{ cwd: folder, env },
+        });
+        expect([again.stderr, JSON.parse(again.stdout)]).toMatchObject(['', { outcome: 'restored', from: 's3' }]);
+        expect(ask(join(folder, 'app.sqlite'), 'SELECT count(*) FROM notes')).toBe(500);
 
         const mistaken = { ...env, BACKUP_ENCRYPTION_RECIPIENT: identity };
         const refused = await run(runtime, [program, 'backup'], { cwd: folder, env: mistaken });

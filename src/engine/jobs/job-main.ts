@@ -16,6 +16,7 @@ import { drill } from '../drill.ts';
 import { BackupError, errnoCode } from '../errors.ts';
 import { examineDatabase } from '../examine.ts';
 import { fetchBackup } from '../fetch.ts';
+import { bringBackMissing } from '../first-boot.ts';
 import { prune } from '../prune.ts';
 import { changeRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../remote.ts';
 import { planRestoreFacts, restoreDatabase } from '../restore.ts';
@@ -57,8 +58,8 @@ async function run(request: JobRequest): Promise<void> {
 
 /** What nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took longer. */
 function giveWay({ kind }: JobRequest): void {
-  if (kind !== 'restore' && kind !== 'plan' && kind !== 'fetch' && kind !== 'check')
-    setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  const isWaitedFor = ['restore', 'first-boot', 'plan', 'fetch', 'check'].includes(kind);
+  if (!isWaitedFor) setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 }
 
 async function carryOut(request: JobRequest): Promise<unknown> {
@@ -71,6 +72,8 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return planRestoreFacts(request, context);
     case 'restore':
       return await restoreDatabase(request, context);
+    case 'first-boot':
+      return await bringBackMissing(request, context);
     case 'upload':
       return await uploadBackup(request, context);
     case 'list-remote':

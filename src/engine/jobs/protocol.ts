@@ -90,6 +90,18 @@ export interface RestoreRequest {
   readonly lockWaitMs: number;
 }
 
+export interface FirstBootRequest {
+  readonly kind: 'first-boot';
+  readonly source: string;
+  readonly sourceName: string;
+  /** Digest from the manifest. */
+  readonly sha256: string;
+  /** Must not exist. */
+  readonly databasePath: string;
+  /** Of the database that it is a backup of; null when that is not known. */
+  readonly journalMode: string | null;
+}
+
 export interface Restored {
   readonly path: string;
   readonly mode: 'file' | 'online' | 'offline';
@@ -266,6 +278,7 @@ export interface JobMap {
   verify: { request: VerifyRequest; result: FileFindings };
   plan: { request: PlanRequest; result: PlanFacts };
   restore: { request: RestoreRequest; result: Restored };
+  'first-boot': { request: FirstBootRequest; result: null };
   upload: { request: UploadRequest; result: Uploaded };
   'list-remote': { request: ListRemoteRequest; result: RemoteListing };
   fetch: { request: FetchRequest; result: Fetched };

@@ -16,6 +16,7 @@ import {
   existsSync,
   fsyncSync,
   linkSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readSync,
@@ -29,6 +30,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../errors.ts';
 import { openConnection, pragma, sqliteCode } from './live-database.ts';
 import { isOpenSomewhere } from './open-files.ts';
+import { leftoverOf, sideFiles } from './stamp.ts';
 import { openUnwritten } from './verify.ts';
 
 /**
@@ -45,12 +47,13 @@ const PLACE_RETRY_MS = 10;
 export function placeAsNewFile(
   source: string,
   destination: string,
-  { journalMode }: { readonly journalMode?: 'wal' } = {},
+  { journalMode, ownedAsFolder = false }: { readonly journalMode?: 'wal'; readonly ownedAsFolder?: boolean } = {},
 ): void {
   removeDead(dirname(destination), (name) => name === basename(destination));
   const temporary = stage(source, destination);
   try {
     if (journalMode) setJournalMode(temporary, journalMode);
+    if (ownedAsFolder) giveToOwnerOf(dirname(destination), temporary);
     // link fails where rename would overwrite.
     linkSync(temporary, destination);
   } catch (error) {
@@ -181,15 +184,22 @@ export function placeOverUnreadable(source: string, databasePath: string, option
   return setAside;
 }
 
-/** A database that is not there: the file becomes it. */
-export function placeWhereMissing(source: string, databasePath: string): void {
-  const leftLog = sideFiles.map((suffix) => databasePath + suffix).find((path) => existsSync(path));
-  if (leftLog) {
-    throw new BackupError('RESTORE_IN_USE', `${leftLog} lies there without its database`, {
+/**
+ * A database that is not there: the file becomes it. Its folder, which may be missing on a new machine, is made.
+ *
+ * @param journalMode of the database that the file is a backup of; null when that is not known.
+ * @throws BackupError TARGET_EXISTS when there is a database by now; RESTORE_IN_USE when a part of one lies there.
+ */
+export function placeWhereMissing(source: string, databasePath: string, journalMode: string | null = null): void {
+  const left = leftoverOf(databasePath);
+  if (left && !existsSync(databasePath)) {
+    throw new BackupError('RESTORE_IN_USE', `${left} lies there without its database`, {
       hint: 'It would be replayed into the restored file. Move it away, then try again.',
     });
   }
-  placeAsNewFile(source, databasePath, { journalMode: 'wal' });
+  mkdirSync(dirname(databasePath), { recursive: true });
+  const isWal = journalMode === null || journalMode === 'wal';
+  placeAsNewFile(source, databasePath, { ...(isWal && { journalMode: 'wal' }), ownedAsFolder: true });
 }
 
 /**
@@ -225,6 +235,8 @@ function giveModeBack(staged: string, databasePath: string): boolean {
 }
 
 function isAlive(pid: number): boolean {
+  // Asked before we stage anything: a container that starts anew gives out the same numbers again.
+  if (pid === process.pid) return false;
   try {
     process.kill(pid, 0);
     return true;
@@ -232,8 +244,6 @@ function isAlive(pid: number): boolean {
     return errnoCode(error) !== 'ESRCH';
   }
 }
-
-const sideFiles = ['-wal', '-shm', '-journal'];
 
 /** The whole file under a temporary name beside its destination, durable. A reflink where the file system has them. */
 function stage(source: string, destination: string): string {
@@ -315,6 +325,13 @@ function formatVersion(path: string): number | undefined {
   } finally {
     closeSync(file);
   }
+}
+
+/** Root restores before the app starts, and the app that may make files in that folder must be able to open this one. */
+function giveToOwnerOf(folder: string, path: string): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(folder);
+  chownSync(path, uid, gid);
 }
 
 /** File mode and, where we may give a file away, owner: an app must be able to open what root restored. */

@@ -6,7 +6,7 @@
  * any descriptor of it would drop SQLite's locks there). Kernel timestamps are coarse: a write in the same tick as the
  * one before leaves mtime as it was, so a stamp that was young when it was recorded proves nothing.
  */
-import { realpathSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { BackupError, errnoCode } from '../errors.ts';
 
 interface FileStamp {
@@ -72,6 +72,14 @@ export function isLiveFile(path: string, databasePath: string): boolean {
     return false;
   }
   return [live, `${live}-wal`, `${live}-shm`].some((file) => identityOf(file) === candidate);
+}
+
+/** What SQLite keeps beside a database, by the ends of their names. */
+export const sideFiles: readonly string[] = ['-wal', '-shm', '-journal'];
+
+/** What lies beside the place of a database and belongs to it; undefined when nothing does. */
+export function leftoverOf(databasePath: string): string | undefined {
+  return sideFiles.map((suffix) => databasePath + suffix).find((path) => existsSync(path));
 }
 
 function identityOf(path: string): string | null {

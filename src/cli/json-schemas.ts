@@ -1,0 +1,69 @@
+/**
+ * What `--json` prints, as one JSON Schema: a definition a verb. It is made of the schemas that the routes promise, so the
+ * two can not part. Fields may be added in later versions; none is removed or changes its meaning.
+ */
+import { z } from 'zod';
+import {
+  backup,
+  backupResult,
+  backupsAnswer,
+  doctorReport,
+  drillReport,
+  errorBody,
+  prunePlan,
+  restoreResult,
+  status,
+  targetName,
+  targetReport,
+} from '../http/contract.ts';
+
+const path = z.string();
+
+export const firstBoot = z.discriminatedUnion('outcome', [
+  z.object({ outcome: z.literal('present'), path }),
+  z.object({
+    outcome: z.literal('restored'),
+    path,
+    backup: z.string(),
+    from: targetName,
+    skipped: z.array(z.object({ filename: z.string(), from: targetName, reason: z.string() })),
+  }),
+  z.object({ outcome: z.literal('first-boot'), path, looked: z.array(z.string()) }),
+]);
+
+const verifiedFile = z.object({
+  path,
+  ok: z.boolean(),
+  detail: z.string().nullable(),
+  method: z.enum(['quick', 'full']),
+});
+
+/** Whatever the verb, one that could not be carried out answers `error`. */
+export const answers = {
+  backup: backupResult,
+  list: backupsAnswer,
+  verify: z.union([backup, verifiedFile]),
+  restore: z.union([restoreResult, firstBoot]),
+  undo: restoreResult,
+  adopt: backup,
+  prune: prunePlan,
+  'test-target': targetReport,
+  drill: drillReport,
+  doctor: doctorReport,
+  status,
+  kit: z.object({ kit: z.string(), path: z.string().nullable(), replaced: z.boolean() }),
+  error: z.object({ error: errorBody }),
+} as const;
+
+export function answersSchema(): object {
+  const definitions = Object.entries(answers).map(([verb, answer]) => {
+    const { $schema: _, ...definition } = z.toJSONSchema(answer, { io: 'input', reused: 'inline' });
+    return [verb, definition];
+  });
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'What velist-backup --json prints',
+    description: 'One definition for each verb; `error` is what each of them prints when it could not be carried out.',
+    $defs: Object.fromEntries(definitions),
+  };
+}

@@ -1,0 +1,60 @@
+/** The manual page, in the macros of `man(7)`, written from the definitions of the program. */
+import type { DescribedOption, DescribedVerb, describe } from './description.ts';
+import { examples } from './examples.ts';
+
+export interface ManOptions {
+  readonly version: string;
+  readonly exitCodes: readonly (readonly [code: number, what: string])[];
+}
+
+export function manPage({ global, verbs }: ReturnType<typeof describe>, { version, exitCodes }: ManOptions): string {
+  return `${[
+    `.TH VELIST-BACKUP 1 "" "velist-backup ${version}" "User Commands"`,
+    '.SH NAME',
+    'velist\\-backup \\- consistent, verified, restorable backups of a SQLite database in use',
+    '.SH SYNOPSIS',
+    '.B velist\\-backup',
+    '.I verb',
+    '[\\fIoptions\\fR]',
+    '.SH DESCRIPTION',
+    'Takes consistent backups of a SQLite database while programs use it, proves each one, keeps them on this disk and on S3, and brings any of them back. Settings come from the environment or from .env.',
+    '.SH OPTIONS',
+    'These go with every verb, before or behind it.',
+    ...global.flatMap(optionLines),
+    '.SH VERBS',
+    ...verbs.flatMap(verbLines),
+    '.SH EXIT STATUS',
+    ...exitCodes.flatMap(([code, what]) => ['.TP', `.B ${code}`, escaped(what)]),
+    '.SH ENVIRONMENT',
+    'DATABASE_URL, BACKUP_LOCAL_PATH, S3_BUCKET and the others: see the README of the package. A private key of age is never taken from the environment.',
+    'NO_COLOR turns colour off; FORCE_COLOR turns it on where no terminal is.',
+  ].join('\n')}\n`;
+}
+
+function verbLines(verb: DescribedVerb): readonly string[] {
+  const words = verb.arguments.map(({ name, required }) => (required ? `<${name}>` : `[${name}]`));
+  const shown = examples[verb.name] ?? [];
+  return [
+    `.SS ${escaped([verb.name, ...words].join(' '))}`,
+    sentence(verb.what),
+    ...verb.options.flatMap(optionLines),
+    ...shown.flatMap(([command, what]) => ['.PP', sentence(what), '.PP', '.RS', '.nf', escaped(command), '.fi', '.RE']),
+  ];
+}
+
+function optionLines({ flags, what }: DescribedOption): readonly string[] {
+  return ['.TP', `.B ${escaped(flags)}`, sentence(what)];
+}
+
+function sentence(text: string): string {
+  return escaped(`${text.charAt(0).toUpperCase()}${text.slice(1)}.`);
+}
+
+/** A hyphen is one that can be copied; a line must not begin like a request. */
+function escaped(text: string): string {
+  return text
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replaceAll('~', '\\(ti')
+    .replace(/^(?=[.'])/, '\\&');
+}

@@ -1,0 +1,202 @@
+/**
+ * One text that gets the data back when this program is gone: by `curl`, `sqlite3`, `zstd`, `age` and a shell, with the
+ * true values of this setup and no secret in it. Its commands are for a POSIX shell and follow each other in one; the
+ * test `recovery-kit.test.ts` runs them as they stand.
+ */
+export interface KitFacts {
+  readonly writtenAt: Date;
+  readonly version: string;
+  /** Absolute. */
+  readonly databasePath: string;
+  /** Absolute. */
+  readonly backupsPath: string;
+  /** Of the newest backup; null when that is not known. */
+  readonly journalMode: string | null;
+  readonly s3: KitS3 | null;
+  /** Names of the newest here, newest first. */
+  readonly here: readonly string[];
+}
+
+export interface KitS3 {
+  readonly bucket: string;
+  readonly region: string;
+  /** Null: Amazon's. */
+  readonly endpoint: string | null;
+  /** Begins every address of an object, without a slash at its end. */
+  readonly baseUrl: string;
+  readonly prefix: string;
+  readonly sealing: { readonly compression: 'none' | 'zstd'; readonly recipients: readonly string[] };
+  /** Where the newest copies are, newest first. */
+  readonly there: readonly string[];
+  /** Why they could not be listed. */
+  readonly complaint: string | null;
+}
+
+export function recoveryKit(facts: KitFacts): string {
+  const { s3, databasePath, writtenAt, version } = facts;
+  const parts = [
+    `# Recovery kit of ${databasePath}`,
+    `Written ${writtenAt.toISOString()} by velist-backup ${version}. It gets the database back without that program. Write it anew
+when the bucket, the prefix or the keys change: velist-backup kit --output FILE`,
+    needed(facts),
+    `## 1. Begin
+
+Run all commands in one shell, in this order. They change nothing before step 4.
+
+${shell(`umask 077
+mkdir -p velist-recovery && cd velist-recovery`)}`,
+    ...(s3 ? [fromS3(s3)] : []),
+    fromFolder(facts),
+    open,
+    putInPlace(facts),
+    ...(s3 ? [otherClients(s3)] : []),
+    newest(facts),
+  ];
+  return `${parts.join('\n\n')}\n`;
+}
+
+function needed({ s3 }: KitFacts): string {
+  const lines = ['## What is needed', '', '- `sqlite3` and `sha256sum` (Debian: packages sqlite3, coreutils).'];
+  if (!s3) return lines.join('\n');
+  lines.push(
+    '- `curl` 7.75 or newer; `zstd` for files that end in .zst, `age` for files that end in .age (packages of the same names).',
+    `- A key that may list and read the bucket ${s3.bucket}. It is not in this text: the app has it in S3_ACCESS_KEY and
+  S3_SECRET_KEY, and whoever owns the account can make a new one.`,
+  );
+  const { recipients } = s3.sealing;
+  if (recipients.length > 0) {
+    lines.push(
+      `- The age identity (private key) of one of these recipients. It is not in this text and not on the server; **without
+  it nobody can open the copies on S3**. Keep it apart from this text and from the bucket, in two places:
+${recipients.map((recipient) => `  - ${recipient}`).join('\n')}`,
+    );
+  }
+  return lines.join('\n');
+}
+
+/** The query is sorted and encoded as it is signed, because older versions of curl sign it as it stands. */
+function fromS3({ baseUrl, prefix, region, bucket }: KitS3): string {
+  const encoded = encodeURIComponent(`${prefix}/`);
+  const folder = `${baseUrl}/${prefix.split('/').map(encodeURIComponent).join('/')}`;
+  return `## 2a. Get the backup from S3
+
+Bucket ${bucket}, prefix ${prefix}, region ${region}. First the key, in place of the dots:
+
+${plain(`export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…`)}
+
+${shell(`from_s3() {
+  printf 'user = "%s:%s"\\n' "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" |
+    curl --silent --show-error --fail --config - --aws-sigv4 ${quoted(`aws:amz:${region}:s3`)} \\
+      --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --output "$2" "$1"
+}`)}
+
+What is there. Names begin with the moment of the backup, in UTC, so that the last one is the newest:
+
+${shell(`after=; : > names.txt
+while from_s3 ${quoted(`${baseUrl}?list-type=2&prefix=${encoded}backup-&start-after=`)}"$after" page.xml; do
+  grep -o 'backup-[0-9TZ-]*\\.sqlite[a-z.]*</Key>' page.xml | sed 's,</Key>,,' > page.txt
+  last=${quoted(encoded)}$(tail -n 1 page.txt)
+  if [ ! -s page.txt ] || [ "$last" = "$after" ]; then break; fi
+  cat page.txt >> names.txt; after=$last
+done
+grep '\\.json$' names.txt | sort | tail -n 20`)}
+
+The newest that is no safety copy (which holds what a restore replaced) and passed its check. For another one, set
+\`name\` by hand, without .json, and fetch that manifest:
+
+${shell(`for manifest in $(grep '\\.json$' names.txt | sort -r); do
+  from_s3 ${quoted(`${folder}/`)}"$manifest" "$manifest" || break
+  if ! grep -q '"trigger": "safety"' "$manifest" && grep -q '"complaint": null' "$manifest"; then break; fi
+done
+name=\${manifest%.json}; echo "$name"`)}
+
+Its file, and whether it is what was stored (the digest is in the manifest):
+
+${shell(`file=$(sed -n 's/^ *"file": "\\(.*\\)",*$/\\1/p' "$name.json")
+from_s3 ${quoted(`${folder}/`)}"$file" "$file"
+echo "$(sed -n '/"artifact"/,/}/s/.*"sha256": "\\([0-9a-f]*\\)".*/\\1/p' "$name.json")  $file" | sha256sum -c`)}`;
+}
+
+function fromFolder({ s3, backupsPath }: KitFacts): string {
+  return `## ${s3 ? '2b. Or get it' : '2. Get the backup'} from the folder
+
+Where the disk with ${backupsPath} is still there, its files are whole databases.
+
+${shell(`for manifest in $(ls -r ${quoted(backupsPath)} | grep '^backup-.*\\.sqlite\\.json$'); do
+  cp ${quoted(`${backupsPath}/`)}"$manifest" .
+  if ! grep -q '"trigger": "safety"' "$manifest" && grep -q '"complaint": null' "$manifest"; then break; fi
+done
+name=\${manifest%.json}; echo "$name"
+file=$name
+cp ${quoted(`${backupsPath}/`)}"$file" .`)}`;
+}
+
+const open = `## 3. Open and check it
+
+${shell(`case "$file" in
+  *.zst.age) age -d -i ../key.txt "$file" | zstd -q -d -f -o "$name" ;;
+  *.age) age -d -i ../key.txt -o "$name" "$file" ;;
+  *.zst) zstd -q -d -f -o "$name" "$file" ;;
+esac
+echo "$(sed -n '/"database"/,/}/s/.*"sha256": "\\([0-9a-f]*\\)".*/\\1/p' "$name.json")  $name" | sha256sum -c
+sqlite3 "$name" 'PRAGMA integrity_check'`)}
+
+\`key.txt\` is the file with the age identity, in the folder where you began. Both answers must be good: \`OK\`, and \`ok\`.
+If one is not, go back to step 2 with the backup before.`;
+
+function putInPlace({ databasePath, journalMode }: KitFacts): string {
+  const wal = journalMode === null || journalMode === 'wal' ? `\nsqlite3 "$database" 'PRAGMA journal_mode = wal'` : '';
+  return `## 4. Put it in place
+
+Stop every program that uses the database. What is there is moved aside, its -wal and -shm with it: an old -wal beside
+the new file would be replayed into it, and undo or damage what came back.
+
+${shell(`database=${quoted(databasePath)}
+mkdir -p "$(dirname "$database")"
+before=$database.before-$(date +%s)
+for end in '' -wal -shm -journal; do
+  if [ -e "$database$end" ]; then mv "$database$end" "$before$end"; fi
+done
+cp "$name" "$database.new" && chmod 600 "$database.new" && mv "$database.new" "$database"${wal}
+sqlite3 "$database" 'PRAGMA quick_check'`)}
+
+Give the file to the user that the app runs as (\`chown\`), then start the app. Remove \`velist-recovery\` afterwards.`;
+}
+
+function otherClients({ bucket, prefix, region, endpoint }: KitS3): string {
+  const at = endpoint === null ? '' : ` --endpoint-url ${quoted(endpoint)}`;
+  const remote = `:s3,provider=${endpoint === null ? 'AWS' : 'Other'},env_auth=true,region=${region}${endpoint === null ? '' : `,endpoint="${endpoint}"`}:${bucket}/${prefix}`;
+  return `## Other clients
+
+Any S3 client will do instead of curl. With the key in the same two variables:
+
+${plain(`aws s3 ls${at} --region ${region} ${quoted(`s3://${bucket}/${prefix}/`)}
+aws s3 cp${at} --region ${region} ${quoted(`s3://${bucket}/${prefix}/`)}"$file" .
+
+rclone lsf ${quoted(remote)}
+rclone copy ${quoted(remote)}/"$file" .`)}`;
+}
+
+function newest({ here, s3, backupsPath }: KitFacts): string {
+  const list = (names: readonly string[]) =>
+    names.length === 0 ? '- none' : names.map((name) => `- ${name}`).join('\n');
+  const there = s3
+    ? `\n\nOn S3${s3.complaint === null ? '' : ` (it could not be asked just then: ${s3.complaint}; as it was known)`}:\n\n${list(s3.there)}`
+    : '';
+  return `## The newest when this was written\n\nIn ${backupsPath}:\n\n${list(here)}${there}`;
+}
+
+/** What is run as it stands. */
+function shell(commands: string): string {
+  return `\`\`\`sh\n${commands}\n\`\`\``;
+}
+
+/** What is read, or filled in first. */
+function plain(text: string): string {
+  return `\`\`\`text\n${text}\n\`\`\``;
+}
+
+/** One word for a shell, whatever is in it. */
+function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
