@@ -20,6 +20,7 @@ import type {
   TargetName,
 } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
+import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './many.ts';
 import { doctorText } from './doctor-report.ts';
 import { targetText } from './target-report.ts';
 import { backupTable, createOutput, durationText, type Output, type Sink, sizeText, table } from './output.ts';
@@ -35,6 +36,9 @@ export interface CliService extends BackupServicePort {
 }
 
 export interface CliPlaces {
+  /** The configuration file; else one is looked for in the working folder. */
+  readonly configPath?: string;
+  /** Where a configuration has a list, one of it, also by its name. */
   readonly databasePath?: string;
   readonly backupsPath?: string;
 }
@@ -44,7 +48,7 @@ export interface CliContext {
   readonly stderr: Sink;
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
-  readonly createService: (places: CliPlaces) => CliService | Promise<CliService>;
+  readonly createService: (places: CliPlaces) => CliService | CliDatabases | Promise<CliService | CliDatabases>;
   /** Runs the server until the signal is aborted. */
   readonly serve: (places: CliPlaces, signal: AbortSignal) => Promise<void>;
   readonly color?: boolean;
@@ -62,8 +66,8 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
   });
   let exitCode: number = exitCodes.done;
 
-  const program = describeProgram(context, output, global.json, async (work, places) => {
-    exitCode = await runWithService(work, places, context, output);
+  const program = describeProgram(context, output, global.json, async (work, places, onMany) => {
+    exitCode = await runWithService(work, places, context, output, onMany);
   });
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -113,32 +117,52 @@ function exitCodeOf(code: ErrorCode): number {
   }
 }
 
-interface Session {
+export interface Session {
   readonly service: CliService;
+  /** Its name, as one of several. */
+  readonly database?: string;
   readonly output: Output;
   readonly now: () => Date;
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
 }
 type Work = (session: Session) => Promise<number>;
-type Run = (work: Work, places: CliPlaces) => Promise<void>;
+/** What is done where there are several databases and none was picked; left out, the same to each. */
+type OnMany = typeof workOnEach;
+type Run = (work: Work, places: CliPlaces, onMany?: OnMany) => Promise<void>;
 
 /** Opens the service for one command and closes it, whatever comes. An interrupt stops the run and is waited for. */
-async function runWithService(work: Work, places: CliPlaces, context: CliContext, output: Output): Promise<number> {
-  const service = await context.createService(places);
+async function runWithService(
+  work: Work,
+  places: CliPlaces,
+  context: CliContext,
+  output: Output,
+  onMany: OnMany = workOnEach,
+): Promise<number> {
+  const opened = await context.createService(places);
+  const several = 'databases' in opened ? opened.databases : null;
+  const services = 'databases' in opened ? opened.databases.map(({ service }) => service) : [opened];
   const interrupt = () => {
-    // All of it: a listing and an upload are no runs.
-    service.stop().catch((error: unknown) => output.error(BackupError.from(error)));
+    for (const service of services) {
+      // All of it: a listing and an upload are no runs.
+      service.stop().catch((error: unknown) => output.error(BackupError.from(error)));
+    }
   };
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {
-    return await work({ service, output, now: context.now ?? (() => new Date()), signal: context.signal });
+    const session = { output, now: context.now ?? (() => new Date()), signal: context.signal };
+    const picked = several && pickDatabases(several, places.databasePath);
+    const service = picked === null ? services[0] : places.databasePath === undefined ? undefined : picked[0]?.service;
+    if (service) return await work({ ...session, service });
+    return await onMany(work, picked ?? [], session, (thrown) =>
+      context.signal.aborted ? exitCodes.interrupted : exitCodeOf(BackupError.from(thrown).code),
+    );
   } catch (thrown) {
     return fail(thrown, context, output);
   } finally {
     context.signal.removeEventListener('abort', interrupt);
     output.progress.done();
-    await service.close();
+    await opened.close();
   }
 }
 
@@ -151,7 +175,8 @@ function fail(thrown: unknown, context: CliContext, output: Output): number {
 function describeProgram(context: CliContext, output: Output, json: boolean, run: Run): Command {
   const program = new Command('velist-backup')
     .description('Consistent, verified, restorable backups of a SQLite database in use.')
-    .option('--database <path>', 'the database (else DATABASE_URL)')
+    .option('--config <file>', 'the configuration (else velist-backup.config.ts, .js or .mjs here, if there is one)')
+    .option('--database <path>', 'the database (else DATABASE_URL); of several one, by its name or path')
     .option('--backups <dir>', 'the folder of the backups (else BACKUP_LOCAL_PATH)')
     .option('--json', 'one JSON document on standard output, everything else on standard error')
     .option('--quiet', 'print errors only')
@@ -169,6 +194,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     })
     .showSuggestionAfterError();
   const places = (): CliPlaces => ({
+    configPath: program.opts()['config'],
     databasePath: program.opts()['database'],
     backupsPath: program.opts()['backups'],
   });
@@ -196,7 +222,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .addOption(target('--from <target>', 'which copy; left out: the local one if there is one'))
     .option(...identity)
     .action((wanted: string, options: VerifyOptions) =>
-      run((session) => verifyBackup(session, wanted, options), places()),
+      run((session) => verifyBackup(session, wanted, options), places(), onlyOne),
     );
   command('restore [backup]', 'bring a backup back: its name, "latest", or a path; into a new file unless told')
     .option('--to <path>', 'into this file, which must not exist')
@@ -206,11 +232,11 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .addOption(target('--from <target>', 's3: from S3 alone, also on a machine that has nothing but the S3 variables'))
     .option(...identity)
     .action((wanted: string | undefined, options: RestoreOptions) =>
-      run((session) => restoreBackup(session, wanted, options), places()),
+      run((session) => restoreBackup(session, wanted, options), places(), onlyOne),
     );
-  command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places()));
+  command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places(), onlyOne));
   command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action(
-    (filename: string) => run((session) => adoptBackup(session, filename), places()),
+    (filename: string) => run((session) => adoptBackup(session, filename), places(), onlyOne),
   );
   command('prune', 'remove the backups that the retention policy does not keep')
     .option('--dry-run', 'only say what would be removed, and why each stays')
@@ -227,7 +253,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .option('--s3', 'ask the bucket too, as test-target does; left out: while S3 is on')
     .action((options: { s3?: boolean }) => run((session) => diagnose(session, options), places()));
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
-    run(showStatus, places()),
+    run(showStatus, places(), (_, ...rest) => statusOfEach(statusExitCode, ...rest)),
   );
   command('serve', 'run the schedule and the dashboard until interrupted').action(async () => {
     await context.serve(places(), context.signal);
@@ -235,6 +261,8 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   });
   return program;
 }
+
+const onlyOne: OnMany = (_, databases) => askWhich(databases);
 
 const makeBackup: Work = async ({ service, output }) => {
   const result = await service.performBackup(undefined, { trigger: 'cli', onProgress: output.progress.show });

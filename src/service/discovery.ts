@@ -58,7 +58,8 @@ export async function rememberDatabase(folder: string, file: string): Promise<vo
   const path = join(folder, RECORD);
   const text = `${JSON.stringify({ file })}\n`;
   try {
-    if ((await readdir(folder)).length === 0 || (await textOf(path)) === text) return;
+    const hasBackups = (await readdir(folder)).some((name) => ownerOf(name) !== null);
+    if (!hasBackups || (await textOf(path)) === text) return;
     await writeFile(`${path}.tmp`, text, { mode: 0o600 });
     await rename(`${path}.tmp`, path);
   } catch (error) {

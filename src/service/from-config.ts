@@ -1,8 +1,10 @@
 /** All databases of a configuration, guarded by one object. */
 import { readConfig } from '../config/config-file.ts';
 import type { BackupsConfig } from '../config/define-config.ts';
-import { loadConfigFile } from '../config/load-config-file.ts';
-import type { ServiceOverrides } from './from-environment.ts';
+import { findConfigFile, loadConfigFile } from '../config/load-config-file.ts';
+import { BackupError } from '../engine/errors.ts';
+import type { BackupService } from './backup-service.ts';
+import { createServiceFromEnvironment, type ServiceOverrides } from './from-environment.ts';
 import { Guard } from './guard.ts';
 
 /**
@@ -19,11 +21,28 @@ export async function createBackups(
 }
 
 /**
- * As the configuration file says.
+ * As the configuration file says, the named one or the one that is found; null where there is none.
  *
  * @throws BackupError BAD_CONFIG as `createBackups`, or when the file can't be run.
  */
-export async function openConfigFile(file: string, options: ServiceOverrides = {}): Promise<Guard> {
-  const config = await loadConfigFile(file);
-  return await Guard.open(readConfig(config, { file, variables: options.env }), options);
+export async function openConfigFile(named: string | undefined, options: ServiceOverrides = {}): Promise<Guard | null> {
+  const file = findConfigFile(named);
+  if (file === null) return null;
+  const configured = readConfig(await loadConfigFile(file), { file, variables: options.env });
+  if (configured.isMany && options.backupsPath !== undefined) {
+    throw new BackupError('BAD_REQUEST', `--backups is for one database, and ${file} has a list`, {
+      hint: 'Say localPath in that file.',
+    });
+  }
+  return await Guard.open(configured, options);
+}
+
+/** What the configuration file guards, or the one database of the environment. */
+export async function openService(
+  named: string | undefined,
+  options: ServiceOverrides = {},
+): Promise<Guard | BackupService> {
+  const guard = await openConfigFile(named, options);
+  if (guard === null) return createServiceFromEnvironment(options);
+  return guard.isMany ? guard : (guard.databases[0]?.service ?? guard);
 }
