@@ -11,7 +11,12 @@ async function cli(argv: string, databases: readonly CliDatabase[]) {
     stdout: { write: (text) => (stdout += text) },
     stderr: { write: (text) => (stderr += text) },
     signal: new AbortController().signal,
-    createService: () => ({ databases, close: async () => void (closed += 1) }),
+    createService: () => ({
+      databases,
+      async close() {
+        closed += 1;
+      },
+    }),
     serve: async () => {},
     now: () => new Date('2024-02-01T00:00:00Z'),
   });

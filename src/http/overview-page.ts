@@ -18,8 +18,9 @@ export function overviewPage({ databases }: DatabasesAnswer, assets: PageAssets,
       <header class="top">
         <div>
           <h1>Database Backup</h1>
-          <p class="sub">${summary}. As of ${now.toISOString().slice(11, 19)} UTC. <a class="link" href="./">Reload</a></p>
+          <p class="sub">${summary}. As of ${now.toISOString().slice(11, 19)} UTC.</p>
         </div>
+        <div class="right"><a class="btn" href="./">Reload</a></div>
       </header>
       <main>${
         rows.length === 0
