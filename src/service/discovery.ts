@@ -58,8 +58,7 @@ export async function rememberDatabase(folder: string, file: string): Promise<vo
   const path = join(folder, RECORD);
   const text = `${JSON.stringify({ file })}\n`;
   try {
-    const hasBackups = (await readdir(folder)).some((name) => ownerOf(name) !== null);
-    if (!hasBackups || (await textOf(path)) === text) return;
+    if (!(await holdsBackups(folder)) || (await textOf(path)) === text) return;
     await writeFile(`${path}.tmp`, text, { mode: 0o600 });
     await rename(`${path}.tmp`, path);
   } catch (error) {
@@ -79,6 +78,12 @@ export async function rememberedDatabases(wanted: ConfiguredGlob): Promise<reado
     found.push({ name, path: join(beginOf(wanted.pattern), file), file });
   }
   return found;
+}
+
+/** Whether backups lie in that very folder, and not in one below it. */
+export async function holdsBackups(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch(() => []);
+  return names.some((name) => ownerOf(name) !== null);
 }
 
 async function textOf(path: string): Promise<string | null> {

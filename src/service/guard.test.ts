@@ -105,6 +105,19 @@ test('a database that is named by its path is not found by a glob again, through
   expect(service(guard, 'acme').getConfig().keepDaily).toBe(9);
 });
 
+test('backups that were made before there was a list are told of, until a database has them', async () => {
+  makeDatabase(at('app.sqlite'));
+  const before = await open({ path: at('app.sqlite'), databases: undefined });
+  expect(before.isMany).toBe(false);
+  const made = await before.databases[0]?.service.performBackup();
+  expect(log.filter((line) => line.includes('belong to none'))).toEqual([]);
+  await open({ databases: [{ path: at('app.sqlite') }] });
+  expect(log.filter((line) => line.includes('belong to none')).length).toBe(1);
+  const again = await open({ databases: [{ path: at('app.sqlite'), localPath: at('storage/backups') }] });
+  expect(log.filter((line) => line.includes('belong to none')).length).toBe(1);
+  expect((await service(again, 'app').getBackups()).map(({ filename }) => filename)).toEqual([made?.filename ?? '']);
+});
+
 test('two databases never share a file, a folder, a state file or a prefix', async () => {
   const one = { path: at('a.sqlite') };
   const s3 = { bucket: 'safe', path: 'same' };

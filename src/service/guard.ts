@@ -9,7 +9,14 @@ import type { Configured, ConfiguredGlob } from '../config/config-file.ts';
 import type { Environment } from '../config/env.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { BackupService } from './backup-service.ts';
-import { findDatabases, type FoundDatabase, rememberDatabase, rememberedDatabases, truePath } from './discovery.ts';
+import {
+  findDatabases,
+  type FoundDatabase,
+  holdsBackups,
+  rememberDatabase,
+  rememberedDatabases,
+  truePath,
+} from './discovery.ts';
 import { createService, type ServiceOverrides, writeToConsole } from './from-environment.ts';
 import type { Guarded, GuardPort } from './guard-port.ts';
 import { createLog, type Log } from './log.ts';
@@ -61,6 +68,7 @@ export class Guard implements GuardPort<BackupService> {
       for (const [index, entry] of configured.entries.entries())
         if (entry.kind === 'database') guard.#add(index, entry.name, entry.environment, null);
       await guard.#look();
+      await guard.#warnOfOldFolder();
       return guard;
     } catch (error) {
       await guard.close();
@@ -139,6 +147,15 @@ export class Guard implements GuardPort<BackupService> {
       if (found.length === 0) this.#once(`No file matches ${entry.pattern}. It is looked for every minute.`);
     }
     await this.#remember();
+  }
+
+  /** A list gives each database a folder of its own: what was made before there was one would be missed. */
+  async #warnOfOldFolder(): Promise<void> {
+    const { localPath } = this.#configured.common.backup;
+    if (!this.isMany || this.#owners.has(`folder ${truePath(localPath)}`) || !(await holdsBackups(localPath))) return;
+    this.#once(
+      `The backups in ${localPath} itself belong to none of the databases. Say localPath: '${localPath}', and s3.path where they are on S3 too, for the one that they are of.`,
+    );
   }
 
   #meet(index: number, entry: ConfiguredGlob, { name, path, file }: FoundDatabase): void {
