@@ -795,7 +795,7 @@ export class BackupService implements BackupServicePort {
 
   #reportMissingDatabase(plannedAt: Date): void {
     const error = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
-      hint: 'Check DATABASE_URL. A backup is made as soon as the database is there.',
+      hint: 'Check DATABASE_URL, or the path in the configuration. A backup is made as soon as the database is there.',
     });
     this.#options.log('warn', `Waiting for a database: ${error.message}. ${error.hint}`);
     const run = this.#runs.begin({

@@ -68,6 +68,10 @@ test(
     await picker.waitFor();
     await page.locator('.row').first().waitFor();
     expect(page.url()).toBe(`${app.url}/db/tenants.acme/`);
+    // The command to copy picks it, too.
+    await page.locator('.row').first().getByRole('button').first().click();
+    await page.getByText(/restore backup-\S+ --online --database tenants\.acme/).waitFor();
+    await page.keyboard.press('Escape');
 
     await picker.press('Enter');
     const zoo = page.getByRole('link', { name: 'tenants.zoo Protected' });
