@@ -36,7 +36,7 @@ const mayKnow: Record<string, RegExp> = {
   'features/backup/pages/': /^features\/backup\/pages\/|^http\/contract\.ts$/,
   'features/': /^(features|http|service|config|engine\/targets)\//,
   'bootstrap.ts': /^(features|http|service|config)\//,
-  'index.ts': /^(features|service)\//,
+  'index.ts': /^(features|service|config)\//,
 };
 const ruleOf = (file: string) =>
   Object.entries(mayKnow).find(([place]) => file === place || (place.endsWith('/') && file.startsWith(place)));

@@ -9,9 +9,12 @@ import { BackupError } from './engine/errors.ts';
 import { openDemoShop } from './features/demo-shop/demo-shop.ts';
 import { createServer } from './http/server.ts';
 import { createSignIn } from './http/sign-in.ts';
+import { openConfigFile } from './service/from-config.ts';
 import { createService } from './service/from-environment.ts';
+import { Guard } from './service/guard.ts';
 
 export interface AppOptions {
+  readonly configPath?: string;
   readonly databasePath?: string;
   readonly backupsPath?: string;
   /** Ends the app. */
@@ -30,21 +33,30 @@ export interface AppOptions {
  * @throws BackupError BAD_CONFIG with one line per wrong setting, or when the address can't be used.
  */
 export async function runApp(options: AppOptions): Promise<void> {
-  const environment = loadEnvironment();
-  const databasePath = options.databasePath ?? environment.databasePath;
+  const { configPath, backupsPath } = options;
   const opened: (() => unknown)[] = [];
   try {
-    if (options.demo && !environment.production) {
+    const guard = await openConfigFile(configPath, { databasePath: options.databasePath, backupsPath });
+    if (guard) opened.push(() => guard.close());
+    if (guard?.isMany && options.databasePath !== undefined) {
+      throw new BackupError('BAD_REQUEST', 'serve guards all databases of the configuration', {
+        hint: 'Leave --database out, or name a file with fewer of them by --config.',
+      });
+    }
+    const environment = guard?.common ?? loadEnvironment();
+    const databasePath = options.databasePath ?? environment.databasePath;
+    if (options.demo && !environment.production && !guard?.isMany) {
       const log = (message: string) => console.log(`[Demo] ${message}`);
       const demo = openDemoShop(databasePath, { orders: environment.demoOrders, log });
       opened.push(() => demo.close());
     }
-    const service = createService(environment, { databasePath, backupsPath: options.backupsPath });
-    opened.push(() => service.close());
+    const service = guard ?? createService(environment, { databasePath, backupsPath });
+    if (!guard) opened.push(() => service.close());
     if (options.restoreIfMissing) {
+      const services = service instanceof Guard ? service.databases.map((one) => one.service) : [service];
       const stop = () => void service.stop();
       options.signal.addEventListener('abort', stop, { once: true });
-      await service.restoreIfMissing(options.restoreIfMissing);
+      for (const one of services) await one.restoreIfMissing(options.restoreIfMissing);
       options.signal.removeEventListener('abort', stop);
     }
 

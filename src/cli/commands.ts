@@ -23,6 +23,7 @@ import type {
 } from '../service/model.ts';
 import { targetWord } from '../service/remote-targets.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
+import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './many.ts';
 import { doctorText } from './doctor-report.ts';
 import { examplesText } from './examples.ts';
 import { writeKit } from './kit.ts';
@@ -48,6 +49,9 @@ export interface CliService extends BackupServicePort {
 }
 
 export interface CliPlaces {
+  /** The configuration file; else one is looked for in the working folder. */
+  readonly configPath?: string;
+  /** Where a configuration has a list, one of it, also by its name. */
   readonly databasePath?: string;
   readonly backupsPath?: string;
 }
@@ -57,7 +61,7 @@ export interface CliContext {
   readonly stderr: Sink;
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
-  readonly createService: (places: CliPlaces) => CliService | Promise<CliService>;
+  readonly createService: (places: CliPlaces) => CliService | CliDatabases | Promise<CliService | CliDatabases>;
   /** Runs the server until the signal is aborted. */
   readonly serve: (places: CliPlaces, signal: AbortSignal, options: ServeOptions) => Promise<void>;
   readonly color?: boolean;
@@ -79,8 +83,8 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
   });
   let exitCode: number = exitCodes.done;
 
-  const program = describeProgram(context, output, global.json, async (work, places) => {
-    exitCode = await runWithService(work, places, context, output);
+  const program = describeProgram(context, output, global.json, async (work, places, onMany) => {
+    exitCode = await runWithService(work, places, context, output, onMany);
   });
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -142,30 +146,50 @@ function exitCodeOf(code: ErrorCode): number {
 
 export interface Session {
   readonly service: CliService;
+  /** Its name, as one of several. */
+  readonly database?: string;
   readonly output: Output;
   readonly now: () => Date;
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
 }
 type Work = (session: Session) => Promise<number>;
-type Run = (work: Work, places: CliPlaces) => Promise<void>;
+/** What is done where there are several databases and none was picked; left out, the same to each. */
+type OnMany = typeof workOnEach;
+type Run = (work: Work, places: CliPlaces, onMany?: OnMany) => Promise<void>;
 
 /** Opens the service for one command and closes it, whatever comes. An interrupt stops the run and is waited for. */
-async function runWithService(work: Work, places: CliPlaces, context: CliContext, output: Output): Promise<number> {
-  const service = await context.createService(places);
+async function runWithService(
+  work: Work,
+  places: CliPlaces,
+  context: CliContext,
+  output: Output,
+  onMany: OnMany = workOnEach,
+): Promise<number> {
+  const opened = await context.createService(places);
+  const several = 'databases' in opened ? opened.databases : null;
+  const services = 'databases' in opened ? opened.databases.map(({ service }) => service) : [opened];
   const interrupt = () => {
-    // All of it: a listing and an upload are no runs.
-    service.stop().catch((error: unknown) => output.error(BackupError.from(error)));
+    for (const service of services) {
+      // All of it: a listing and an upload are no runs.
+      service.stop().catch((error: unknown) => output.error(BackupError.from(error)));
+    }
   };
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {
-    return await work({ service, output, now: context.now ?? (() => new Date()), signal: context.signal });
+    const session = { output, now: context.now ?? (() => new Date()), signal: context.signal };
+    const picked = several && pickDatabases(several, places.databasePath);
+    const service = picked === null ? services[0] : places.databasePath === undefined ? undefined : picked[0]?.service;
+    if (service) return await work({ ...session, service });
+    return await onMany(work, picked ?? [], session, (thrown) =>
+      context.signal.aborted ? exitCodes.interrupted : exitCodeOf(BackupError.from(thrown).code),
+    );
   } catch (thrown) {
     return fail(thrown, context, output);
   } finally {
     context.signal.removeEventListener('abort', interrupt);
     output.progress.done();
-    await service.close();
+    await opened.close();
   }
 }
 
@@ -178,7 +202,8 @@ function fail(thrown: unknown, context: CliContext, output: Output): number {
 function describeProgram(context: CliContext, output: Output, json: boolean, run: Run): Command {
   const program = new Command('velist-backup')
     .description('Consistent, verified, restorable backups of a SQLite database in use.')
-    .option('--database <path>', 'the database (else DATABASE_URL)')
+    .option('--config <file>', 'the configuration (else velist-backup.config.ts, .js or .mjs here, if there is one)')
+    .option('--database <path>', 'the database (else DATABASE_URL); of several one, by its name or path')
     .option('--backups <dir>', 'the folder of the backups (else BACKUP_LOCAL_PATH)')
     .option('--json', 'one JSON document on standard output, everything else on standard error')
     .option('--quiet', 'print errors only')
@@ -196,6 +221,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     })
     .showSuggestionAfterError();
   const places = (): CliPlaces => ({
+    configPath: program.opts()['config'],
     databasePath: program.opts()['database'],
     backupsPath: program.opts()['backups'],
   });
@@ -216,14 +242,14 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('backup', 'make a backup now').action(() => run(makeBackup, places()));
   const identity = ['--identity <file>', 'the private key of age that opens an encrypted copy'] as const;
   command('list', 'list the backups, newest first')
-    .option('--target <name>', 'only what is there: local, s3 or a further target, which is asked now')
+    .option('--target <target>', 'only what is there: local, s3 or a further target, which is asked now')
     .action((options: { target?: TargetName }) => run((session) => listBackups(session, options), places()));
   command('verify <backup>', 'check a backup: its name, "latest", or a path to any SQLite file')
     .option('--full', 'integrity_check instead of quick_check')
     .option('--from <target>', 'which copy; left out: the local one if there is one')
     .option(...identity)
     .action((wanted: string, options: VerifyOptions) =>
-      run((session) => verifyBackup(session, wanted, options), places()),
+      run((session) => verifyBackup(session, wanted, options), places(), onlyOne),
     );
   command('restore [backup]', 'bring a backup back: its name, "latest", or a path; into a new file unless told')
     .option('--to <path>', 'into this file, which must not exist')
@@ -239,15 +265,19 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .option('--from <target>', 'from there alone; s3 also on a machine that has nothing but the S3 variables')
     .option(...identity)
     .action((wanted: string | undefined, options: RestoreOptions) =>
-      run((session) => (options.ifMissing ? restoreIfMissing : restoreBackup)(session, wanted, options), places()),
+      run(
+        (session) => (options.ifMissing ? restoreIfMissing : restoreBackup)(session, wanted, options),
+        places(),
+        options.ifMissing ? undefined : onlyOne,
+      ),
     );
-  command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places()));
+  command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places(), onlyOne));
   command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action(
-    (filename: string) => run((session) => adoptBackup(session, filename), places()),
+    (filename: string) => run((session) => adoptBackup(session, filename), places(), onlyOne),
   );
   command('prune', 'remove the backups that the retention policy does not keep')
     .option('--dry-run', 'only say what would be removed, and why each stays')
-    .option('--target <name>', 'where: local unless told; another target is asked now')
+    .option('--target <target>', 'where: local unless told; another target is asked now')
     .action((options: PruneOptions) => run((session) => prune(session, options), places()));
   command('test-target [name]', 'try at s3 (or another target) all that backups need, and remove the traces').action(
     (name: string | undefined) => run((session) => testTarget(session, name), places()),
@@ -260,7 +290,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .option('--s3', 'ask the buckets too, as test-target does; left out: while one is on')
     .action((options: { s3?: boolean }) => run((session) => diagnose(session, options), places()));
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
-    run(showStatus, places()),
+    run(showStatus, places(), (_, ...rest) => statusOfEach(statusExitCode, ...rest)),
   );
   command('kit', 'write how to get the data back with stock programs when this one is gone; holds no secret')
     .option('--output <file>', 'into this file, which only its owner can read; replaces nothing but an earlier kit')
@@ -282,6 +312,8 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   });
   return program;
 }
+
+const onlyOne: OnMany = (_, databases) => askWhich(databases);
 
 const makeBackup: Work = async ({ service, output }) => {
   const result = await service.performBackup(undefined, { trigger: 'cli', onProgress: output.progress.show });

@@ -15,11 +15,11 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stderr: process.stderr,
   signal: interrupted.signal,
   color: wantsColor(),
-  async createService(places) {
-    const { createServiceFromEnvironment } = await import('../service/from-environment.ts');
+  async createService({ configPath, ...places }) {
     // The answer tells what was done; of the log only what went wrong is left to say, and never on standard output.
     const write = (line: string, level: string) => void (level === 'info' || process.stderr.write(`${line}\n`));
-    return createServiceFromEnvironment({ ...places, write });
+    const { openService } = await import('../service/from-config.ts');
+    return await openService(configPath, { ...places, write });
   },
   async serve(places, signal, options) {
     const { runApp } = await import('../bootstrap.ts');

@@ -175,9 +175,10 @@ export interface Environment {
 /**
  * Reads and checks all settings. An empty variable counts as absent.
  *
+ * @param source of variables that do not all stand in the environment: what a fault calls each, and where to correct it.
  * @throws BackupError BAD_CONFIG whose message has one line per fault: name, value (never a secret's), what is allowed.
  */
-export function loadEnvironment(variables: Variables = process.env): Environment {
+export function loadEnvironment(variables: Variables = process.env, source: Source = inEnvironment): Environment {
   const given = Object.fromEntries(
     Object.entries(variables).filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
@@ -197,11 +198,42 @@ export function loadEnvironment(variables: Variables = process.env): Environment
   }
   if (parsed.success) faults.push(...inertSealing(parsed.data), ...inertStoredAs(parsed.data));
   if (!parsed.success || faults.length > 0) {
-    throw new BackupError('BAD_CONFIG', `the settings are wrong:\n${faults.map((line) => `  ${line}`).join('\n')}`, {
-      hint: 'Correct these variables in the environment or in .env, then start again.',
-    });
+    throw wrongSettings(
+      faults.map((line) => named(line, source)),
+      source.hint,
+    );
   }
   return shape(parsed.data, given);
+}
+
+export interface Source {
+  readonly nameOf: (variable: string) => string;
+  readonly hint: string;
+}
+
+const inEnvironment: Source = {
+  nameOf: (variable) => variable,
+  hint: 'Correct these variables in the environment or in .env, then start again.',
+};
+
+/** All variables of this process, for what reads some of them from elsewhere. */
+export function processVariables(): Variables {
+  return process.env;
+}
+
+/** The names of all settings, for the test that each has its key in the configuration file. */
+export const variableNames: readonly string[] = Object.keys(settingsSchema.shape);
+
+/** The one form of a wrong configuration: a line for each fault. */
+export function wrongSettings(faults: readonly string[], hint: string): BackupError {
+  return new BackupError('BAD_CONFIG', `the settings are wrong:\n${faults.map((line) => `  ${line}`).join('\n')}`, {
+    hint,
+  });
+}
+
+/** `S3_ACCESS_KEY, S3_SECRET_KEY: one is missing…`, each called as its source calls it. */
+function named(line: string, { nameOf }: Source): string {
+  return line.replace(/^\w+(, \w+)*(?=: )/, (names) => names.split(', ').map(nameOf).join(', '));
 }
 
 function shape(

@@ -7,11 +7,12 @@
  * A file name from outside is matched against the form of a backup's name and then looked up by the service; it never
  * becomes part of a path.
  */
-import { basename } from 'node:path';
+import { basename, extname } from 'node:path';
 import { Elysia } from 'elysia';
 import type { z } from 'zod';
 import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
 import { isFailing } from '../service/freshness.ts';
+import { type GuardPort, isGuard } from '../service/guard-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
 import { type AccessOptions, type Action, admit, isFromElsewhere, rememberClientAddress } from './auth.ts';
@@ -25,6 +26,7 @@ import {
   backupChange,
   backupName,
   type Config,
+  type DatabasesAnswer,
   configChange,
   type DeleteAnswer,
   type DoctorReport,
@@ -50,6 +52,7 @@ import {
   undoBody,
   verifyBody,
 } from './contract.ts';
+import { describeDatabases, manyRoutes } from './databases.ts';
 import { eventStream } from './events.ts';
 import { renderMetrics } from './metrics.ts';
 import { openApi } from './openapi.ts';
@@ -59,7 +62,8 @@ import type { Params, Route } from './route.ts';
 import { sendBackup } from './send-backup.ts';
 import { BadInput, readText } from './read-text.ts';
 import { serialize } from './serialize.ts';
-import { signInRoutes } from './sign-in-routes.ts';
+import { seeOther, signInAboveRoutes, signInRoutes } from './sign-in-routes.ts';
+import type { SignIn } from './sign-in.ts';
 import { signInPage } from './sign-in-page.ts';
 
 export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends AccessOptions {
@@ -77,14 +81,14 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
 
 export { authorizeBy } from './auth.ts';
 
-/** `app.use(backupRoutes(backupService, { authorize }))`. Without `authorize` only this machine is answered. */
+/** `app.use(backupRoutes(backupService, { authorize }))`, or what `createBackups` answers. Without `authorize` only this machine is answered. */
 export function backupRoutes<const Prefix extends string = '/backup'>(
-  service: BackupServicePort,
+  guarding: BackupServicePort | GuardPort,
   options: BackupRoutesOptions<Prefix> = {},
 ) {
   const prefix = options.prefix ?? ('/backup' as Prefix);
   const app = new Elysia<Prefix>({ prefix });
-  const table = withOpenApi(routes(service, options));
+  const table = withOpenApi(isGuard(guarding) ? guardRoutes(guarding, options) : routes(guarding, options));
   const rates = new RateLimits(options.nowMs ?? (() => performance.now()));
 
   for (const route of table) {
@@ -153,7 +157,12 @@ export function backupRoutes<const Prefix extends string = '/backup'>(
 
 const DEFAULT_PING_MS = 5_000;
 
-function routes(service: BackupServicePort, options: BackupRoutesOptions<string>): readonly Route[] {
+/** @param among the others, where it is one of many. */
+function routes(
+  service: BackupServicePort,
+  options: BackupRoutesOptions<string>,
+  among?: { readonly name: string; readonly guard: GuardPort },
+): readonly Route[] {
   const page = options.page ?? pageAssets();
   const pingMs = options.pingMs ?? DEFAULT_PING_MS;
   const watchers = new Set<() => void>();
@@ -181,36 +190,20 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
   }
 
   return [
-    ...(signIn ? signInRoutes(signIn, page) : []),
+    ...(signIn ? (among ? signInAboveRoutes(signIn) : signInRoutes(signIn, page)) : []),
     {
       method: 'GET',
       path: '/',
       // Who is not signed in gets the sign-in page at the dashboard's own address.
       action: signIn ? 'open' : 'page',
       async handle({ request }) {
-        const url = new URL(request.url);
-        // Relative, so that it holds behind a proxy that cuts a prefix; the page's own addresses need the last slash.
-        if (!url.pathname.endsWith('/')) {
-          const location = `./${url.pathname.slice(url.pathname.lastIndexOf('/') + 1)}/${url.search}`;
-          return new Response(null, { status: 308, headers: { location } });
-        }
-        if (signIn && isFromElsewhere(request)) return comeAgain();
-        if (signIn && !(await mayRead(request)))
-          return signInPage({ assets: page, hasPassword: signIn.hasPassword, status: 401 });
+        const aside = await atDoor(request, { signIn, page, mayRead, isAbove: among !== undefined });
+        if (aside) return aside;
         const index = page.find('index.html');
         return index ? sendAsset(request, index) : pageNotBuilt();
       },
     },
-    {
-      method: 'GET',
-      path: '/*',
-      action: assets,
-      fallback: true,
-      handle({ request, params }) {
-        const asset = page.find(params['*'] ?? '');
-        return asset ? sendAsset(request, asset) : notFound();
-      },
-    },
+    assetRoute(page, assets),
     {
       method: 'POST',
       path: '/now',
@@ -283,6 +276,16 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
         const asset = page.find(name);
         if (asset) return sendAsset(request, asset);
         return backupName.test(name) ? methodNotAllowed(request.method, ['DELETE']) : notFound();
+      },
+    },
+    {
+      method: 'GET',
+      path: '/api/databases',
+      action: 'read',
+      async handle() {
+        const name = databaseNameOf(service);
+        const { guard, name: current } = among ?? { guard: { isMany: false, databases: [{ name, service }] }, name };
+        return json<DatabasesAnswer>(await describeDatabases(guard, current));
       },
     },
     {
@@ -533,6 +536,68 @@ function routes(service: BackupServicePort, options: BackupRoutesOptions<string>
       },
     },
   ];
+}
+
+/** One of many has its routes below its name; without a list the one has them all. */
+function guardRoutes(guard: GuardPort, options: BackupRoutesOptions<string>): readonly Route[] {
+  const [only] = guard.databases;
+  if (!guard.isMany && only) return routes(only.service, options);
+  const page = options.page ?? pageAssets();
+  const signIn = options.authorize ? undefined : options.signIn;
+  const mayRead = (request: Request) =>
+    admit(request, 'read', options).then(
+      () => true,
+      () => false,
+    );
+  const assets: Action = signIn ? 'open' : 'page';
+  return manyRoutes(guard, {
+    page,
+    mayRead,
+    actions: { assets, front: assets },
+    shared: [...(signIn ? signInRoutes(signIn, page) : []), assetRoute(page, assets)],
+    door: (request) => atDoor(request, { signIn, page, mayRead, isAbove: false }),
+    routesOf: ({ name, service }) => routes(service, { ...options, page }, { name, guard }),
+  });
+}
+
+interface DoorOptions {
+  readonly signIn: SignIn | undefined;
+  readonly page: PageAssets;
+  readonly mayRead: (request: Request) => Promise<boolean>;
+  /** One signs in above. */
+  readonly isAbove: boolean;
+}
+
+/** What is answered instead of a page: its address with the last slash, or the way to sign in. */
+async function atDoor(request: Request, { signIn, page, mayRead, isAbove }: DoorOptions): Promise<Response | null> {
+  const url = new URL(request.url);
+  // Relative, so that it holds behind a proxy that cuts a prefix; the page's own addresses need the last slash.
+  if (!url.pathname.endsWith('/')) {
+    const location = `./${url.pathname.slice(url.pathname.lastIndexOf('/') + 1)}/${url.search}`;
+    return new Response(null, { status: 308, headers: { location } });
+  }
+  if (signIn && isFromElsewhere(request)) return comeAgain();
+  if (!signIn || (await mayRead(request))) return null;
+  return isAbove ? seeOther('../../') : signInPage({ assets: page, hasPassword: signIn.hasPassword, status: 401 });
+}
+
+function assetRoute(page: PageAssets, action: Action): Route {
+  return {
+    method: 'GET',
+    path: '/*',
+    action,
+    fallback: true,
+    handle({ request, params }) {
+      const asset = page.find(params['*'] ?? '');
+      return asset ? sendAsset(request, asset) : notFound();
+    },
+  };
+}
+
+/** Of the one database that nobody gave a name. */
+function databaseNameOf(service: BackupServicePort): string {
+  const file = basename(service.getConfig().databasePath);
+  return file.slice(0, file.length - extname(file).length);
 }
 
 async function readBody<Schema extends z.ZodType>(

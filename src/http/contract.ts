@@ -418,6 +418,41 @@ export const health = z.object({
   state: protectionState.optional(),
   verdict: verdictCode.optional(),
   lastGood: status.shape.lastGood.optional(),
+  /** Where there are many; the rest is the worst of them. */
+  databases: z
+    .array(
+      z.object({
+        name: z.string(),
+        status: z.enum(['ok', 'failing']),
+        state: protectionState,
+        verdict: verdictCode.nullable(),
+        lastGoodAt: z.iso.datetime().nullable(),
+      }),
+    )
+    .optional(),
+});
+/** The form of a database's name. */
+export const databaseName = /^[a-z0-9][a-z0-9._-]*$/;
+/** `GET /api/databases`: one where no list is configured. */
+export const databasesAnswer = z.object({
+  /** Whose routes answered; null at the top. */
+  current: z.string().nullable(),
+  databases: z.array(
+    z.object({
+      name: z.string(),
+      /** Its page, below the first one. */
+      page: z.string(),
+      path: z.string(),
+      exists: z.boolean(),
+      state: protectionState,
+      /** The verdict in a few words, and its colour. */
+      label: z.string(),
+      tone: status.shape.verdict.shape.tone,
+      sizeBytes: z.number(),
+      /** When the newest good backup was last known to be the whole truth. */
+      lastGoodAt: z.iso.datetime().nullable(),
+    }),
+  ),
 });
 /** Query strings. */
 export const nowQuery = z.object({
@@ -459,4 +494,5 @@ export type SignOutAnswer = z.infer<typeof signOutAnswer>;
 export type DoctorReport = z.infer<typeof doctorReport>;
 export type DrillReport = z.infer<typeof drillReport>;
 export type TargetReport = z.infer<typeof targetReport>;
+export type DatabasesAnswer = z.infer<typeof databasesAnswer>;
 export type Health = z.infer<typeof health>;

@@ -17,11 +17,40 @@ export interface Metrics {
   readonly text: string;
 }
 
-export async function renderMetrics(
-  service: Pick<BackupServicePort, 'getStatus' | 'getRuns' | 'getRunTotals'>,
+type Figures = Pick<BackupServicePort, 'getStatus' | 'getRuns' | 'getRunTotals'>;
+
+/** Of many databases, each sample with the label `database`. One that can't be read counts as unprotected. */
+export async function renderMetricsOfAll(
+  databases: readonly { readonly name: string; readonly service: Figures }[],
 ): Promise<Metrics> {
+  let contentType = 'text/plain; version=0.0.4; charset=utf-8';
+  /** The head of a metric, and its samples of all databases: in the format they stand together. */
+  const families = new Map<string, string[]>();
+  for (const { name, service } of databases) {
+    const figures = await renderMetrics(service, { database: name }).catch(() => unreadable(name));
+    contentType = figures.contentType;
+    for (const family of figures.text.split(/^(?=# HELP )/m)) {
+      const lines = family.split('\n').filter((line) => line !== '');
+      const head = lines.filter((line) => line.startsWith('#')).join('\n');
+      families.set(head, [...(families.get(head) ?? []), ...lines.filter((line) => !line.startsWith('#'))]);
+    }
+  }
+  const text = [...families].map(([head, samples]) => `${[head, ...samples].join('\n')}\n`).join('\n');
+  return { contentType, text };
+}
+
+const stateHelp = 'How the database is protected: 1 at one of the four states.';
+
+function unreadable(name: string): Metrics {
+  const head = `# HELP velist_backup_state ${stateHelp}\n# TYPE velist_backup_state gauge\n`;
+  const text = `${head}velist_backup_state{state="unprotected",database="${name}"} 1\n`;
+  return { contentType: 'text/plain; version=0.0.4; charset=utf-8', text };
+}
+
+export async function renderMetrics(service: Figures, labels: Readonly<Record<string, string>> = {}): Promise<Metrics> {
   const { Counter, Gauge, Registry } = await import('@prometheus-io/client');
   const registry = new Registry();
+  registry.setDefaultLabels(labels);
   const registers = [registry];
   const gauge = (name: string, help: string, ...labelNames: string[]) =>
     new Gauge({ name: `velist_backup_${name}`, help, labelNames, registers });
@@ -69,7 +98,7 @@ export async function renderMetrics(
   const waiting = targets.reduce((sum, target) => sum + target.waiting, 0);
   gauge('uploads_waiting', 'Backups that are yet to be uploaded, counted for each target.').set(waiting);
   gauge('running', 'Whether a run is going.').set(status.run ? 1 : 0);
-  const state = gauge('state', 'How the database is protected: 1 at one of the four states.', 'state');
+  const state = gauge('state', stateHelp, 'state');
   for (const name of protectionStates) state.set({ state: name }, name === status.freshness.state ? 1 : 0);
   gauge('info', 'The version of this program.', 'version').set({ version: status.version }, 1);
   return { contentType: registry.contentType, text: await registry.metrics() };

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BackupError } from '../engine/errors.ts';
+import type { GuardPort } from '../service/guard-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { type BackupRoutesOptions, backupRoutes } from './api.ts';
 import { rememberClientAddress } from './auth.ts';
@@ -20,7 +21,7 @@ export type MountOptions = BackupRoutesOptions<string> & Required<Pick<BackupRou
  *
  * @throws BackupError BAD_CONFIG without `authorize`.
  */
-export function backupFetch(service: BackupServicePort, options: MountOptions): Fetch {
+export function backupFetch(service: BackupServicePort | GuardPort, options: MountOptions): Fetch {
   return fetchOf(backupRoutes(service, requireAuthorize(options)));
 }
 
@@ -31,7 +32,7 @@ export function backupFetch(service: BackupServicePort, options: MountOptions): 
  * @throws BackupError BAD_CONFIG without `authorize`.
  */
 export function backupListener(
-  service: BackupServicePort,
+  service: BackupServicePort | GuardPort,
   options: MountOptions,
 ): (incoming: IncomingMessage, outgoing: ServerResponse, next?: () => void) => void {
   const listen = nodeListener(backupFetch(service, options));

@@ -36,6 +36,7 @@ const described: Readonly<Record<string, Described>> = {
     summary: 'Whether the database is protected',
     answers: { 200: contract.health, 503: contract.health },
   },
+  'GET /api/databases': { summary: 'All databases and how each stands', answers: { 200: contract.databasesAnswer } },
   'GET /metrics': { summary: 'Figures for Prometheus', answers: { 200: 'text/plain' } },
   'DELETE /:filename': {
     summary: 'Delete a backup everywhere, or at one place',
@@ -158,7 +159,7 @@ export function openApi(routes: readonly Pick<Route, 'method' | 'path' | 'fallba
 }
 
 function operation(method: string, path: string): Operation {
-  const route = described[`${method} ${path}`];
+  const route = described[`${method} ${path.replace(/^\/db\/:database/, '')}`];
   if (!route) throw new Error(`${method} ${path} is not described`);
   const parameters = [...pathParameters(path), ...(route.query ? queryParameters(route.query) : [])];
   return {
@@ -197,7 +198,11 @@ function pathParameters(path: string): readonly Parameter[] {
     in: 'path',
     required: true,
     schema:
-      name === 'filename' ? { type: 'string', pattern: contract.backupName.source } : toSchema(contract.targetName),
+      name === 'filename'
+        ? { type: 'string', pattern: contract.backupName.source }
+        : name === 'database'
+          ? { type: 'string', pattern: contract.databaseName.source }
+          : toSchema(contract.targetName),
   }));
 }
 

@@ -7,6 +7,7 @@
 import { createServer as createNodeServer } from 'node:http';
 import { Elysia } from 'elysia';
 import { BackupError, errnoCode } from '../engine/errors.ts';
+import type { GuardPort } from '../service/guard-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, notFound } from './answers.ts';
 import { type BackupRoutesOptions, backupRoutes } from './api.ts';
@@ -15,7 +16,7 @@ import { fetchOf } from './mount.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
 
 export interface ServerOptions extends BackupRoutesOptions<string> {
-  readonly service: BackupServicePort;
+  readonly service: BackupServicePort | GuardPort;
   /** An address of this machine; another one needs `authorize`. */
   readonly host?: string;
   /** 0 takes a free one. */

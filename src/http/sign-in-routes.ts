@@ -49,6 +49,18 @@ export function signInRoutes(signIn: SignIn, assets: PageAssets): readonly Route
   ];
 }
 
+/** Below the page of one database of many: one signs in at the top. */
+export function signInAboveRoutes(signIn: SignIn): readonly Route[] {
+  return [
+    { method: 'GET', path: '/login', action: 'open', handle: () => seeOther('../../login') },
+    ...signInRoutes(signIn, { find: () => undefined }).filter(({ path }) => path === '/logout'),
+  ];
+}
+
+export function seeOther(location: string): Response {
+  return new Response(null, { status: 303, headers: { location, 'cache-control': 'no-store' } });
+}
+
 function toDashboard(cookie?: string): Response {
   const headers = new Headers({ location: './', 'cache-control': 'no-store' });
   if (cookie !== undefined) headers.set('set-cookie', cookie);

@@ -70,9 +70,10 @@ import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
 import { Scheduler } from './scheduler.ts';
 import type { BackupServicePort, FromTarget, OpenedBackup } from './service-port.ts';
-import { SettingsFile } from './settings.ts';
+import { SettingsError, SettingsFile } from './settings.ts';
 import { folderInState, openStateDatabase, type StateDatabase } from './state-database.ts';
 import { composeStatus } from './status.ts';
+import type { Turns } from './turns.ts';
 import { Voices, type VoicesOptions } from './voices/voices.ts';
 
 export interface BackupServiceOptions extends TargetOptions {
@@ -97,6 +98,10 @@ export interface BackupServiceOptions extends TargetOptions {
   readonly served?: { readonly folders: readonly string[]; readonly buckets: readonly string[] };
   /** Who is told when something changes; nobody, if not given. */
   readonly voices?: VoicesOptions;
+  /** Where many are guarded by one process: its jobs take turns with those of the others. */
+  readonly turns?: Turns;
+  /** Which other database has that prefix on S3. */
+  readonly ownerOfS3Path?: (path: string) => string | null;
   readonly log: Log;
   /** All that a job's process inherits. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
@@ -343,8 +348,11 @@ export class BackupService implements BackupServicePort {
         hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
       });
     }
-    const { s3Path = revert.includes('s3Path') ? this.#options.settings.s3Path : before.s3Path } = settings;
-    checkTargets(this.#options, { ...before, s3Path });
+    const s3Path = settings.s3Path ?? (revert.includes('s3Path') ? this.#options.settings.s3Path : null);
+    const owner = s3Path === null ? null : this.#options.ownerOfS3Path?.(s3Path);
+    // In one place two databases would prune each other.
+    if (owner) throw new SettingsError({ s3Path: `is that of the database ${owner}; choose one of its own` });
+    checkTargets(this.#options, { ...before, s3Path: s3Path ?? before.s3Path });
     const after = this.#settings.change(settings, revert);
     if (this.#started) this.#applySettings(before, after);
     this.#emit({ type: 'status' });
@@ -906,7 +914,7 @@ export class BackupService implements BackupServicePort {
 
   #reportMissingDatabase(plannedAt: Date): void {
     const error = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
-      hint: 'Check DATABASE_URL. A backup is made as soon as the database is there.',
+      hint: 'Check DATABASE_URL, or the path in the configuration. A backup is made as soon as the database is there.',
     });
     this.#options.log('warn', `Waiting for a database: ${error.message}. ${error.hint}`);
     const run = this.#runs.begin({
@@ -970,7 +978,9 @@ export class BackupService implements BackupServicePort {
     request: JobMap[Kind]['request'],
     options: Omit<JobOptions, 'environment'> = {},
   ): Promise<JobMap[Kind]['result']> {
-    return await runJob<Kind>(request, { ...options, environment: this.#options.jobEnvironment });
+    const { turns, jobEnvironment: environment } = this.#options;
+    const work = () => runJob<Kind>(request, { ...options, environment });
+    return await (turns ? turns.take(request, work, options.signal) : work());
   }
 
   #emit(event: ServiceEvent): void {

@@ -2,6 +2,7 @@
 import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
 import { BackupService } from './backup-service.ts';
 import { createLog } from './log.ts';
+import type { Turns } from './turns.ts';
 import { toKeepSettings } from './retention-policies.ts';
 
 export interface ServiceOverrides {
@@ -13,12 +14,24 @@ export interface ServiceOverrides {
   readonly write?: (line: string, level: 'info' | 'warn' | 'error') => void;
 }
 
+/** What a service needs to know as one of many. */
+export interface AmongMany {
+  /** What its log lines begin with. */
+  readonly name?: string;
+  readonly turns?: Turns;
+  readonly ownerOfS3Path?: (path: string) => string | null;
+}
+
 /** @throws BackupError BAD_CONFIG with one line per wrong setting. */
 export function createServiceFromEnvironment(overrides: ServiceOverrides = {}): BackupService {
   return createService(loadEnvironment(overrides.env), overrides);
 }
 
-export function createService(environment: Environment, overrides: ServiceOverrides = {}): BackupService {
+export function createService(
+  environment: Environment,
+  overrides: ServiceOverrides = {},
+  { name, ...among }: AmongMany = {},
+): BackupService {
   const { backup, s3 } = environment;
   return new BackupService({
     databasePath: overrides.databasePath ?? environment.databasePath,
@@ -55,12 +68,13 @@ export function createService(environment: Environment, overrides: ServiceOverri
             keep: backup.s3Keep,
             sealing: backup.sealing,
           },
-    log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole }),
+    log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole, database: name }),
+    ...among,
     jobEnvironment: environment.jobEnvironment,
   });
 }
 
-function writeToConsole(line: string, level: 'info' | 'warn' | 'error'): void {
+export function writeToConsole(line: string, level: 'info' | 'warn' | 'error'): void {
   if (level === 'info') console.log(line);
   else console.error(line);
 }

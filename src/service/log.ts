@@ -2,12 +2,18 @@
 export type LogLevel = 'info' | 'warn' | 'error';
 export type Log = (level: LogLevel, message: string) => void;
 
-export function createLog(options: { format: 'text' | 'json'; write: (line: string, level: LogLevel) => void }): Log {
+export function createLog(options: {
+  format: 'text' | 'json';
+  write: (line: string, level: LogLevel) => void;
+  /** Its name, where one of many speaks. */
+  database?: string;
+}): Log {
+  const { database } = options;
   return (level, message) => {
     const line =
       options.format === 'json'
-        ? JSON.stringify({ time: new Date().toISOString(), level, area: 'backup', message })
-        : `[Backup] ${message}`;
+        ? JSON.stringify({ time: new Date().toISOString(), level, area: 'backup', database, message })
+        : `[Backup] ${database === undefined ? '' : `${database}: `}${message}`;
     options.write(line, level);
   };
 }

@@ -33,5 +33,6 @@ test('the document tells every route of the table', async () => {
     ([, method, path = '']) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`,
   );
   expect(inTable.length).toBeGreaterThan(25);
-  expect(told.sort()).toEqual(inTable.sort());
+  // One of many databases has another way to sign in, at the same address.
+  expect(told.sort()).toEqual([...new Set(inTable)].sort());
 });

@@ -112,10 +112,12 @@ test(
     const folder = project();
     await Bun.write(
       join(folder, 'app.ts'),
-      `import { BackupError, type BackupResult, backupService, createStorage } from 'velist-backup';
+      `import { BackupError, type BackupResult, backupService, createBackups, createStorage, defineConfig } from 'velist-backup';
        import { backupRoutes } from 'velist-backup/elysia';
        export const result: Promise<BackupResult> = backupService.performBackup('me');
        export const routes = backupRoutes(backupService);
+       export const many = createBackups(defineConfig({ databases: [{ glob: './*.sqlite', s3: { keepDaily: 7 } }] }));
+       export const routesOfMany = many.then((backups) => backupRoutes(backups, { prefix: '/b' }));
        export const storage = createStorage();
        export const code: string = new BackupError('BUSY', 'busy', { hint: 'Wait.' }).code;`,
     );
@@ -215,6 +217,36 @@ for (const { name, program: runtime } of runtimes) {
           same: 3,
           stored: 'hello',
         });
+      },
+      PATIENCE_MS,
+    );
+
+    test(
+      'a configuration file in TypeScript is run, and an app guards several databases',
+      async () => {
+        const folder = project();
+        await Bun.write(
+          join(folder, 'velist-backup.config.ts'),
+          `import { type BackupsConfig, defineConfig } from 'velist-backup';
+           enum Check { full = 'full' }
+           const config: BackupsConfig = { verify: Check.full, databases: [{ path: 'app.sqlite' }, { glob: '*.db' }] };
+           export default defineConfig(config);`,
+        );
+        makeDatabase(join(folder, 'wiki.db'));
+        const made = await cli(folder, 'backup', '--json');
+        expect([made.code, made.stderr]).toEqual([0, '']);
+        expect(Object.keys(JSON.parse(made.stdout).databases)).toEqual(['app', 'database.wiki']);
+        await Bun.write(
+          join(folder, 'app.mjs'),
+          `import { createBackups } from 'velist-backup';
+           import { backupRoutes } from 'velist-backup/elysia';
+           const backups = await createBackups({ databases: [{ path: 'app.sqlite' }, { glob: './*.db', name: 'w' }] });
+           const all = await backupRoutes(backups).handle(new Request('http://localhost/backup/db/app/api/backups'));
+           console.log(JSON.stringify([backups.databases.map(({ name }) => name), (await all.json()).backups.length]));
+           await backups.close();`,
+        );
+        const ended = await run(runtime, ['app.mjs'], { cwd: folder });
+        expect([ended.code, ended.stdout]).toEqual([0, '[["app","w.wiki"],1]\n']);
       },
       PATIENCE_MS,
     );

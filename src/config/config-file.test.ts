@@ -1,0 +1,122 @@
+import { expect, test } from 'bun:test';
+import { refusal } from '../../tests/support/scratch.ts';
+import { type Configured, nameInGlob, readConfig, unreachableVariables } from './config-file.ts';
+import { type BackupsConfig, defineConfig } from './define-config.ts';
+import { loadEnvironment, type Variables } from './env.ts';
+
+const file = 'velist-backup.config.ts';
+const read = (config: BackupsConfig, variables: Variables = {}) =>
+  readConfig(defineConfig(config), { file, variables });
+/** Its lines of faults. */
+async function faults(config: unknown, variables: Variables = {}): Promise<readonly string[]> {
+  const error = await refusal(() => read(config as BackupsConfig, variables));
+  expect([error.code, error.hint]).toEqual(['BAD_CONFIG', expect.stringContaining(`Correct ${file}`)]);
+  return error.message
+    .split('\n')
+    .slice(1)
+    .map((line) => line.trim());
+}
+/** Name, folder, state file and prefix of each database; of a glob as for its file `acme`. */
+function placesOf({ entries }: Configured) {
+  return entries.map((entry) => {
+    const name = entry.kind === 'glob' ? nameInGlob(entry, 'acme.sqlite') : entry.name;
+    const { backup } = entry.kind === 'glob' ? entry.environmentOf(name, 'x') : entry.environment;
+    return [name, backup.localPath, backup.statePath, backup.s3Path];
+  });
+}
+
+test('every setting of the environment has its key', () => {
+  expect(unreachableVariables()).toEqual([]);
+});
+
+test('without a list it is the environment, with what the file says on top', () => {
+  const { isMany, common, entries } = read({ intervalMinutes: 30, s3: { bucket: 'safe' } }, { BACKUP_VERIFY: 'full' });
+  expect(isMany).toBe(false);
+  expect(common).toEqual(loadEnvironment({ BACKUP_INTERVAL_MINUTES: '30', S3_BUCKET: 'safe', BACKUP_VERIFY: 'full' }));
+  expect(entries).toEqual([{ kind: 'database', name: 'dev', environment: common }]);
+});
+
+test('in a list each database has its own folder, state and prefix, by its name', () => {
+  const databases = [{ path: './db/App.sqlite' }, { name: 'tenants', glob: './tenants/*.sqlite' }];
+  expect(placesOf(read({ databases }))).toEqual([
+    ['app', 'storage/backups/app', 'storage/app.velist-backup.sqlite', 'backups/database/app'],
+    [
+      ...['tenants.acme', 'storage/backups/tenants.acme', 'storage/tenants.acme.velist-backup.sqlite'],
+      'backups/database/tenants.acme',
+    ],
+  ]);
+  // Its own places, and one entry alone.
+  const one = { path: 'a.db', localPath: '/b/old', statePath: '/s/old', s3: { path: 'old' } };
+  expect(placesOf(read({ localPath: '/x', databases: [one] }))).toEqual([['a', '/b/old', '/s/old', 'old']]);
+});
+
+test('an entry wins over the top, the top over the environment, and null goes back to the default', () => {
+  const { entries } = read(
+    {
+      keepDaily: 7,
+      schedule: '0 3 * * *',
+      databases: [
+        { path: 'a', keepDaily: 14 },
+        { path: 'b', schedule: null },
+      ],
+    },
+    { BACKUP_KEEP_DAILY: '1', BACKUP_KEEP_WEEKLY: '4' },
+  );
+  const kept = entries.map((entry) => (entry.kind === 'database' ? entry.environment.backup : null));
+  expect(kept.map((backup) => [backup?.keep.daily, backup?.keep.weekly, backup?.cron])).toEqual([
+    [14, 4, '0 3 * * *'],
+    [7, 4, null],
+  ]);
+});
+
+test('a fault names the key, its variable and the file, and never a secret', async () => {
+  expect(await faults({ databases: [{ path: 'a' }, { path: 'b', s3: { keepDaily: -1 } }] })).toEqual([
+    expect.stringMatching(
+      /^velist-backup\.config\.ts: databases\[1\]\.s3\.keepDaily \(BACKUP_S3_KEEP_DAILY\): "-1" is not/,
+    ),
+  ]);
+  const [line = ''] = await faults({ webhookUrl: 'hunter2' });
+  expect(line).toStartWith(`${file}: webhookUrl (BACKUP_WEBHOOK_URL): (secret) is not allowed`);
+  // What stands in the environment is called as it is called there.
+  expect(await faults({}, { PORT: 'x' })).toEqual([expect.stringMatching(/^PORT: "x" is not allowed/)]);
+});
+
+test('what would do nothing is refused: unknown keys, and values that came out empty', async () => {
+  expect(await faults({ intervallMinutes: 5, s3: { secretKey: undefined, compress: true } })).toEqual([
+    `${file}: intervallMinutes: this version knows no such setting`,
+    `${file}: s3.secretKey: is empty; leave it out, or say null to have the default`,
+    `${file}: s3.compress: this version knows no such setting`,
+  ]);
+  expect(await faults({ databases: [{ path: 'a', port: 1 }] })).toEqual([
+    `${file}: databases[0].port: this version knows no such setting`,
+  ]);
+  for (const databases of [[], {}, [{}], [{ path: 'a', glob: 'b' }], ['a'], [{ path: 'a', name: '../b' }]])
+    expect((await faults({ databases })).length).toBe(1);
+});
+
+test('two databases with one name are refused, and names that a glob could give', async () => {
+  expect(await faults({ databases: [{ path: 'a/app.sqlite' }, { path: 'b/app.sqlite' }] })).toEqual([
+    expect.stringContaining('databases[1].name: two are called app'),
+  ]);
+  expect(await faults({ databases: [{ path: 'a', name: 'tenants.x' }, { glob: './tenants/*.sqlite' }] })).toEqual([
+    expect.stringContaining('databases[0].name: tenants.x could be a file of the glob tenants'),
+  ]);
+});
+
+test('no two files of a glob have one name', () => {
+  const glob = { name: 't', pattern: './t/**/*.sqlite' };
+  const files = [
+    'acme.sqlite',
+    'Acme.sqlite',
+    'a cme.sqlite',
+    'a/cme.sqlite',
+    'a-cme.sqlite',
+    `${'x'.repeat(200)}.sqlite`,
+  ];
+  const names = files.map((name) => nameInGlob(glob, name));
+  expect(names[0]).toBe('t.acme');
+  expect(new Set(names).size).toBe(files.length);
+  for (const name of names) expect(name).toMatch(/^[a-z0-9][a-z0-9._-]{0,99}$/);
+  // A glob that takes several endings keeps them.
+  expect(nameInGlob({ name: 't', pattern: './t/*' }, 'a.db')).toBe('t.a.db');
+});

@@ -1,0 +1,152 @@
+/**
+ * The routes where one service guards many databases: an overview of all, and below `/db/:database` each one's own,
+ * which are the routes of a single database under a longer address. One signs in once, at the top.
+ *
+ * A request reaches the service that its address names and no other: the name is looked up among those that are guarded
+ * and becomes part of no path.
+ */
+import { BackupError } from '../engine/errors.ts';
+import { isFailing } from '../service/freshness.ts';
+import type { Guarded, GuardPort } from '../service/guard-port.ts';
+import type { Status as ServiceStatus, VerdictCode } from '../service/model.ts';
+import type { BackupServicePort } from '../service/service-port.ts';
+import { json } from './answers.ts';
+import type { Action } from './auth.ts';
+import type { DatabasesAnswer, Health } from './contract.ts';
+import { renderMetricsOfAll } from './metrics.ts';
+import { overviewPage } from './overview-page.ts';
+import type { PageAssets } from './page-assets.ts';
+import type { Call, Route } from './route.ts';
+
+const words: Readonly<Record<VerdictCode, string>> = {
+  restoring: 'Restoring…',
+  running: 'Backing up…',
+  restored: 'Restored',
+  none: 'Not protected yet',
+  'too-old': 'Last good backup is too old',
+  damaged: 'Backups are damaged',
+  'last-failed': 'The last backup failed',
+  's3-waiting': 'Uploads wait',
+  off: 'Auto-backup is off',
+  'disk-low': 'Disk is nearly full',
+  protected: 'Protected',
+};
+
+/** How each stands; one that can't be read never hides the others. */
+export async function describeDatabases(
+  { isMany, databases }: GuardPort,
+  current: string | null,
+): Promise<DatabasesAnswer> {
+  const described = databases.map(async ({ name, service }) => {
+    const base = { name, page: isMany ? `db/${name}/` : '', path: service.getConfig().databasePath };
+    const status = await service.getStatus().catch(() => null);
+    if (status === null) {
+      const unknown = { state: 'unprotected', label: 'Its state can’t be read', tone: 'red' } as const;
+      return { ...base, ...unknown, exists: true, sizeBytes: 0, lastGoodAt: null };
+    }
+    const { database, verdict, freshness, lastGood } = status;
+    return {
+      ...base,
+      state: freshness.state,
+      label: database.exists ? words[verdict.code] : 'The file is gone',
+      tone: database.exists || verdict.tone === 'red' ? verdict.tone : ('amber' as const),
+      exists: database.exists,
+      sizeBytes: database.sizeBytes,
+      lastGoodAt: lastGood?.holdsAt.toISOString() ?? null,
+    };
+  });
+  return { current, databases: await Promise.all(described) };
+}
+
+export interface ManyOptions {
+  readonly page: PageAssets;
+  /** Of the files of the dashboard, and of the front page. */
+  readonly actions: { readonly assets: Action; readonly front: Action };
+  readonly mayRead: (request: Request) => Promise<boolean>;
+  /** The routes of one; of which the dashboard's own are answered without asking which. */
+  readonly routesOf: (database: Guarded) => readonly Route[];
+  /** At the top: to sign in, and the dashboard's files. */
+  readonly shared: readonly Route[];
+  /** Instead of the page, for who must sign in first or wants the last slash. */
+  readonly door: (request: Request) => Promise<Response | null>;
+}
+
+export function manyRoutes(guard: GuardPort, options: ManyOptions): readonly Route[] {
+  return [
+    ...options.shared,
+    {
+      method: 'GET',
+      path: '/',
+      action: options.actions.front,
+      handle: async ({ request }) =>
+        (await options.door(request)) ?? overviewPage(await describeDatabases(guard, null), options.page),
+    },
+    {
+      method: 'GET',
+      path: '/health',
+      action: 'open',
+      handle: async ({ request }) => healthOfAll(guard, await options.mayRead(request)),
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      action: 'read',
+      async handle() {
+        const { text, contentType } = await renderMetricsOfAll(guard.databases);
+        return new Response(text, { headers: { 'content-type': contentType, 'cache-control': 'no-store' } });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/api/databases',
+      action: 'read',
+      handle: async () => json<DatabasesAnswer>(await describeDatabases(guard, null)),
+    },
+    ...eachOf(guard, options),
+  ];
+}
+
+/** The table of each database has the same form; which one's row is asked is decided when a request comes. */
+function eachOf(guard: GuardPort, { routesOf, mayRead }: ManyOptions): readonly Route[] {
+  const tables = new WeakMap<BackupServicePort, readonly Route[]>();
+  const tableOf = ({ params }: Call): readonly Route[] | null => {
+    const found = guard.databases.find(({ name }) => name === params.database);
+    if (!found) return null;
+    const table = tables.get(found.service) ?? routesOf(found);
+    tables.set(found.service, table);
+    return table;
+  };
+  const form = routesOf({ name: '', service: {} as BackupServicePort }); // its service is asked nothing
+  return form.map((route, index) => ({
+    ...route,
+    path: `/db/:database${route.path}`,
+    // Open at the top alone: who may not read learns of no database whether it is there.
+    action: route.path === '/health' ? 'read' : route.action,
+    async handle(call) {
+      const row = tableOf(call)?.[index];
+      if (row) return row.handle(call);
+      if (route.fallback || (route.action === 'open' && !(await mayRead(call.request)))) return route.handle(call);
+      throw new BackupError('GONE', 'there is no database of that name', {
+        hint: 'api/databases, below the first page, lists them.',
+      });
+    },
+  }));
+}
+
+/** 503 as soon as one is not protected; so too where none is found, because somebody meant to protect one. */
+async function healthOfAll({ databases }: GuardPort, mayRead: boolean): Promise<Response> {
+  const all = await Promise.all(
+    databases.map(async ({ name, service }) => ({ name, status: await service.getStatus().catch(() => null) })),
+  );
+  const isBad = (status: ServiceStatus | null) => status === null || isFailing(status.freshness);
+  const failing = all.length === 0 || all.some(({ status }) => isBad(status));
+  const told = all.map(({ name, status }) => ({
+    name,
+    status: isBad(status) ? ('failing' as const) : ('ok' as const),
+    state: status?.freshness.state ?? ('unprotected' as const),
+    verdict: status?.verdict.code ?? null,
+    lastGoodAt: status?.lastGood?.holdsAt.toISOString() ?? null,
+  }));
+  const word: Health = { status: failing ? 'failing' : 'ok' };
+  return json<Health>(mayRead ? { ...word, databases: told } : word, failing ? 503 : 200);
+}

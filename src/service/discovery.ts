@@ -1,0 +1,110 @@
+/**
+ * The files that a glob names, by their directories alone: none is opened, because a file of a database must not be
+ * opened in the app's process. Whether one is a database is the job's to say. What we make ourselves, and what SQLite
+ * keeps beside a database, is left out, or a glob like `**` would find the backups and back them up in turn.
+ */
+import { realpathSync } from 'node:fs';
+import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { glob } from 'tinyglobby';
+import { type ConfiguredGlob, nameInGlob } from '../config/config-file.ts';
+import { ownerOf } from '../engine/catalog/artifact.ts';
+import { errnoCode } from '../engine/errors.ts';
+
+export interface FoundDatabase {
+  readonly name: string;
+  readonly path: string;
+  /** Relative to the folder where the glob begins. */
+  readonly file: string;
+}
+
+/** Sorted, so that names are given in the same order each time. */
+export async function findDatabases(
+  wanted: ConfiguredGlob,
+  { notIn }: { readonly notIn: readonly string[] },
+): Promise<readonly FoundDatabase[]> {
+  const begin = beginOf(wanted.pattern);
+  const folders = notIn.map((folder) => resolve(folder) + sep);
+  const files = await glob(wanted.pattern, { ignore: ['**/node_modules/**'], expandDirectories: false });
+  return files
+    .filter((path) => !isByproduct(basename(path), basename(wanted.statePath)))
+    .filter((path) => !folders.some((folder) => resolve(path).startsWith(folder)))
+    .sort()
+    .map((path) => {
+      const file = resolve(path).slice(resolve(begin).length + 1);
+      return { name: nameInGlob(wanted, file), path: join(begin, file), file };
+    });
+}
+
+/** Of a database, of a backup, of a restore beside the database, of our own state. */
+function isByproduct(name: string, state: string): boolean {
+  return (
+    /-(wal|shm|journal)$|\.restoring-\d+|\.restored-\d{4}-/.test(name) || name.endsWith(state) || ownerOf(name) !== null
+  );
+}
+
+/** The folder above the first part that varies. */
+function beginOf(pattern: string): string {
+  return dirname(pattern.replace(/[*?{[(!].*$/s, 'x'));
+}
+
+const RECORD = 'database.json';
+
+/**
+ * Notes in the folder of its backups which file a database was, so that they stay listed and restorable after a restart
+ * without it. Where there are no backups nothing is noted.
+ */
+export async function rememberDatabase(folder: string, file: string): Promise<void> {
+  const path = join(folder, RECORD);
+  const text = `${JSON.stringify({ file })}\n`;
+  try {
+    if (!(await holdsBackups(folder)) || (await textOf(path)) === text) return;
+    await writeFile(`${path}.tmp`, text, { mode: 0o600 });
+    await rename(`${path}.tmp`, path);
+  } catch (error) {
+    // No backup yet, or the run that can't write there says so; it is noted at the next look.
+    if (!['ENOENT', 'EACCES', 'EROFS', 'ENOSPC'].includes(errnoCode(error) ?? '')) throw error;
+  }
+}
+
+/** Databases of that glob that have backups, whether their file is there or not. */
+export async function rememberedDatabases(wanted: ConfiguredGlob): Promise<readonly FoundDatabase[]> {
+  const names = await readdir(wanted.localPath).catch(() => []);
+  const found: FoundDatabase[] = [];
+  for (const name of names.filter((one) => one.startsWith(`${wanted.name}.`)).sort()) {
+    const file = fileIn(await textOf(join(wanted.localPath, name, RECORD)));
+    // What another glob left there is not this one's.
+    if (file === null || nameInGlob(wanted, file) !== name || file.split(/[\\/]/).includes('..')) continue;
+    found.push({ name, path: join(beginOf(wanted.pattern), file), file });
+  }
+  return found;
+}
+
+/** Whether backups lie in that very folder, and not in one below it. */
+export async function holdsBackups(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch(() => []);
+  return names.some((name) => ownerOf(name) !== null);
+}
+
+async function textOf(path: string): Promise<string | null> {
+  return await readFile(path, 'utf8').catch(() => null);
+}
+
+function fileIn(text: string | null): string | null {
+  try {
+    const { file }: { file?: unknown } = JSON.parse(text ?? '{}');
+    return typeof file === 'string' ? file : null;
+  } catch {
+    return null;
+  }
+}
+
+/** One name for each place, through links, also where its last parts do not exist yet. */
+export function truePath(path: string): string {
+  const whole = resolve(path);
+  try {
+    return realpathSync(whole);
+  } catch {
+    return dirname(whole) === whole ? whole : join(truePath(dirname(whole)), basename(whole));
+  }
+}

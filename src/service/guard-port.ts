@@ -1,0 +1,20 @@
+/** What the routes and the command line ask of what guards many databases. `guard.ts` is the one implementation. */
+import type { BackupServicePort } from './service-port.ts';
+
+export interface Guarded<Service extends BackupServicePort = BackupServicePort> {
+  readonly name: string;
+  readonly service: Service;
+}
+
+export interface GuardPort<Service extends BackupServicePort = BackupServicePort> {
+  /** False where there is one database that is called by no name. */
+  readonly isMany: boolean;
+  /** In the order of the configuration, files of a glob by name. */
+  readonly databases: readonly Guarded<Service>[];
+}
+
+export function isGuard<Service extends BackupServicePort>(
+  guarding: Service | GuardPort<Service>,
+): guarding is GuardPort<Service> {
+  return 'databases' in guarding;
+}

@@ -1,0 +1,67 @@
+/**
+ * How many jobs go at once where one process guards many databases. Whoever is one too many waits in line; what a person
+ * asked for does not come here. Copies and uploads have lines of their own: an upload that takes hours must never hold
+ * up a backup.
+ */
+import { BackupError } from '../engine/errors.ts';
+import type { JobRequest } from '../engine/jobs/protocol.ts';
+
+/** Two cores' worth: a copy waits for the disk while the other one is being verified. */
+const AT_ONCE = 2;
+
+type Line = 'copy' | 'remote';
+
+export class Turns {
+  readonly #lines: Record<Line, { going: number; readonly waiting: (() => void)[] }> = {
+    copy: { going: 0, waiting: [] },
+    remote: { going: 0, waiting: [] },
+  };
+
+  /** @throws BackupError ABORTED when the signal came before the turn. */
+  async take<Result>(request: JobRequest, work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
+    const name = lineOf(request);
+    if (name === null) return await work();
+    const line = this.#lines[name];
+    if (line.going >= AT_ONCE) await turn(line.waiting, signal);
+    else line.going += 1;
+    try {
+      return await work();
+    } finally {
+      // Its place goes to the next, or is free.
+      const next = line.waiting.shift();
+      if (next) next();
+      else line.going -= 1;
+    }
+  }
+}
+
+function turn(waiting: (() => void)[], signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const begin = () => {
+      signal?.removeEventListener('abort', leave);
+      resolve();
+    };
+    const leave = () => {
+      waiting.splice(waiting.indexOf(begin), 1);
+      reject(new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' }));
+    };
+    if (signal?.aborted) return leave();
+    signal?.addEventListener('abort', leave, { once: true });
+    waiting.push(begin);
+  });
+}
+
+function lineOf(request: JobRequest): Line | null {
+  switch (request.kind) {
+    case 'backup':
+      return request.trigger === 'manual' || request.trigger === 'cli' ? null : 'copy';
+    case 'drill':
+      return 'copy';
+    case 'upload':
+    case 'list-remote':
+    case 'prune-remote':
+      return 'remote';
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,208 @@
+/** Several databases behind one server: an overview, and each one's own routes under its name. */
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { databasesAnswer, health } from '../../src/http/contract.ts';
+import type { OpenApi } from '../../src/http/openapi.ts';
+import { createServer } from '../../src/http/server.ts';
+import { createSignIn } from '../../src/http/sign-in.ts';
+import { createBackups } from '../../src/service/from-config.ts';
+import type { Guard } from '../../src/service/guard.ts';
+import { openShop, makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { createFakeService } from './fake-service.ts';
+import { type Host, hosts } from './hosts.ts';
+
+const newFolder = scratchFolders();
+const token = '0123456789abcdef';
+let folder: string;
+let guard: Guard;
+const endings: (() => Promise<void>)[] = [];
+const end = async () => {
+  for (const ending of endings.splice(0).reverse()) await ending();
+};
+afterEach(end);
+afterAll(end);
+
+beforeEach(async () => {
+  folder = newFolder();
+  mkdirSync(join(folder, 'tenants'));
+  makeDatabase(join(folder, 'app.sqlite'), { rows: 3 });
+  makeDatabase(join(folder, 'tenants/acme.sqlite'), { rows: 5 });
+  guard = await createBackups(
+    {
+      localPath: join(folder, 'backups'),
+      statePath: join(folder, 'state.sqlite'),
+      databases: [{ path: join(folder, 'app.sqlite') }, { glob: join(folder, 'tenants/*.sqlite') }],
+    },
+    { env: { PATH: process.env.PATH }, write: () => {} },
+  );
+  endings.push(() => guard.close());
+});
+
+async function backUp(name: string): Promise<string> {
+  const { filename } = (await guard.get(name)?.performBackup()) ?? {};
+  return filename ?? expect.unreachable(`${name} has no backup`);
+}
+
+describe.each(Object.entries(hosts))('under %s', (_, openHost) => {
+  let host: Host;
+  const open = async (options: { signIn?: ReturnType<typeof createSignIn> } = {}) => {
+    host = await openHost({ service: guard, ...options });
+    endings.push(() => host.close());
+  };
+  const status = async (path: string, init?: RequestInit) => (await host.fetch(`/backup/${path}`, init)).status;
+  const body = async (path: string, init?: RequestInit) => (await host.fetch(`/backup/${path}`, init)).json();
+
+  test('each database has all routes below its name', async () => {
+    await open();
+    const { filename } = await body('db/tenants.acme/now', { method: 'POST' });
+    expect(
+      (await body('db/tenants.acme/api/backups')).backups.map((one: { filename: string }) => one.filename),
+    ).toEqual([filename]);
+    expect((await body('db/tenants.acme/api/status')).database.name).toBe('acme.sqlite');
+    const download = await host.fetch(`/backup/db/tenants.acme/api/backups/${filename}/download`);
+    expect(new TextDecoder().decode((await download.arrayBuffer()).slice(0, 15))).toBe('SQLite format 3');
+    expect(await status(`db/tenants.acme/${filename}`, { method: 'DELETE' })).toBe(200);
+    expect(await status('db/app/now', { method: 'PUT' })).toBe(405);
+    const moved = await host.fetch('/backup/db/app');
+    expect([moved.status, moved.headers.get('location')]).toEqual([308, './app/']);
+  });
+
+  test('the name or file name of one never reaches what is another’s', async () => {
+    await open();
+    const filename = await backUp('tenants.acme');
+    for (const path of [`api/backups/${filename}`, `api/backups/${filename}/download`])
+      expect([path, await status(`db/app/${path}`), await status(`db/tenants.acme/${path}`)]).toEqual([path, 404, 200]);
+    expect(await status(`db/app/${filename}`, { method: 'DELETE' })).toBe(404);
+    for (const name of ['app%2f..%2ftenants.acme', '..%2ftenants.acme', 'tenants', 'APP', '%00', 'constructor'])
+      expect([name, await status(`db/${name}/api/status`)]).toEqual([name, 404]);
+    // What belongs to one database is not at the top.
+    for (const path of ['api/status', 'api/backups', filename]) expect([path, await status(path)]).toEqual([path, 404]);
+    const confirmed = { confirm: 'acme.sqlite', mode: 'offline' };
+    const own = await backUp('app');
+    const restore = { method: 'POST', body: JSON.stringify(confirmed) };
+    expect(await status(`db/app/api/backups/${own}/restore`, restore)).toBe(409);
+  });
+
+  test('health is that of the worst, and names who it is to those who may read', async () => {
+    await open({ signIn: createSignIn({ password: null, token }) });
+    const headers = { authorization: `Bearer ${token}` };
+    await backUp('app');
+    expect([await status('health'), await body('health')]).toEqual([503, { status: 'failing' }]);
+    const told = health.parse(await body('health', { headers }));
+    expect(told.databases?.map(({ name, status: word, state }) => [name, word, state])).toEqual([
+      ['app', 'ok', 'protected'],
+      ['tenants.acme', 'failing', 'unprotected'],
+    ]);
+    await backUp('tenants.acme');
+    expect([await status('health'), await body('health')]).toEqual([200, { status: 'ok' }]);
+    expect(await status('db/app/health', { headers })).toBe(200);
+  });
+
+  test('one token opens all, and without it nobody learns which databases there are', async () => {
+    await open({ signIn: createSignIn({ password: null, token }) });
+    const headers = { authorization: `Bearer ${token}` };
+    for (const path of ['api/databases', 'metrics', 'db/app/api/status'])
+      expect([path, await status(path), await status(path, { headers })]).toEqual([path, 401, 200]);
+    for (const path of ['', 'login', 'health', 'api/status', 'now', 'x.js']) {
+      const [there, absent] = [await host.fetch(`/backup/db/app/${path}`), await host.fetch(`/backup/db/none/${path}`)];
+      expect([path, there.status, await there.text()]).toEqual([path, absent.status, await absent.text()]);
+      expect(there.headers.get('location')).toBe(absent.headers.get('location'));
+    }
+    expect((await host.fetch('/backup/db/app/')).headers.get('location')).toBe('../../');
+    expect((await host.fetch('/backup/')).status).toBe(401);
+  });
+});
+
+test('a session that was opened at the top holds for each database, and is ended from each', async () => {
+  const server = createServer({ service: guard, signIn: createSignIn({ password: 'correct horse', token: null }) });
+  const ask = (path: string, init?: RequestInit) => server.fetch(new Request(`http://localhost/backup/${path}`, init));
+  const signedIn = await ask('login', { method: 'POST', body: 'password=correct+horse' });
+  const cookie = signedIn.headers.get('set-cookie')?.split(';')[0] ?? '';
+  expect([signedIn.status, signedIn.headers.get('location')]).toEqual([303, './']);
+  const page = await ask('', { headers: { cookie } });
+  expect([page.status, page.headers.get('content-security-policy')]).toEqual([
+    200,
+    expect.stringContaining("default-src 'none'"),
+  ]);
+  for (const link of ['./db/app/', './db/tenants.acme/']) expect(await page.clone().text()).toContain(`href="${link}"`);
+  expect((await (await ask('db/app/api/session', { headers: { cookie } })).json()).canSignOut).toBe(true);
+  await ask('db/tenants.acme/logout', { method: 'POST', headers: { cookie } });
+  expect((await ask('db/app/api/status', { headers: { cookie } })).status).toBe(401);
+});
+
+test('the list tells how each stands, also when a file is gone', async () => {
+  const server = createServer({ service: guard });
+  const list = async (path: string) =>
+    databasesAnswer.parse(
+      await (await server.fetch(new Request(`http://localhost/backup/${path}api/databases`))).json(),
+    );
+  await backUp('app');
+  rmSync(join(folder, 'tenants/acme.sqlite'));
+  const told = await list('');
+  expect(told).toEqual(await list('db/app/').then((one) => ({ ...one, current: null })));
+  expect((await list('db/app/')).current).toBe('app');
+  expect(told.databases.map(({ name, page, label, tone, exists }) => [name, page, label, tone, exists])).toEqual([
+    ['app', 'db/app/', 'Protected', 'green', true],
+    ['tenants.acme', 'db/tenants.acme/', 'The file is gone', 'amber', false],
+  ]);
+  expect(JSON.stringify(told)).not.toContain(folder);
+});
+
+test('metrics have the label database, and stand together by name', async () => {
+  const server = createServer({ service: guard });
+  await backUp('app');
+  const text = await (await server.fetch(new Request('http://localhost/backup/metrics'))).text();
+  for (const [name, state] of Object.entries({ app: 'protected', 'tenants.acme': 'unprotected' }))
+    expect(text).toMatch(new RegExp(`^velist_backup_state\\{state="${state}",database="${name}"\\} 1$`, 'm'));
+  const heads = text.match(/^# TYPE \S+/gm) ?? [];
+  expect(new Set(heads).size).toBe(heads.length);
+  for (const line of text.split('\n').filter((one) => one !== '' && !one.startsWith('#')))
+    expect(line).toMatch(/database="(app|tenants\.acme)"/);
+});
+
+test('one that can’t be read is unprotected, and hides none of the others', async () => {
+  const broken = createFakeService();
+  broken.getStatus = () => Promise.reject(new Error('no'));
+  const databases = [
+    { name: 'broken', service: broken },
+    { name: 'good', service: createFakeService() },
+  ];
+  const server = createServer({ service: { isMany: true, databases } });
+  const ask = async (path: string) => await server.fetch(new Request(`http://localhost/backup/${path}`));
+  expect((await ask('health')).status).toBe(503);
+  expect((await (await ask('api/databases')).json()).databases.map((one: { state: string }) => one.state)).toEqual([
+    ...['unprotected', 'protected'],
+  ]);
+  const metrics = await (await ask('metrics')).text();
+  expect(metrics).toContain('velist_backup_state{state="unprotected",database="broken"} 1');
+  expect(metrics).toContain('velist_backup_state{state="protected",database="good"} 1');
+});
+
+test('a glob that finds nothing is no protection', async () => {
+  const server = createServer({ service: { isMany: true, databases: [] } });
+  expect((await server.fetch(new Request('http://localhost/backup/health'))).status).toBe(503);
+  expect(await (await server.fetch(new Request('http://localhost/backup/'))).text()).toContain('No file was found yet');
+});
+
+test('without a list all routes stay, and the list names the one', async () => {
+  await using shop = openShop(newFolder());
+  const server = createServer({ service: shop.service });
+  const told = databasesAnswer.parse(
+    await (await server.fetch(new Request('http://localhost/backup/api/databases'))).json(),
+  );
+  expect(told.databases.map(({ name, page }) => [name, page])).toEqual([[told.current ?? '', '']]);
+  expect((await server.fetch(new Request('http://localhost/backup/db/shop/api/status'))).status).toBe(404);
+});
+
+test('the document tells the routes of the top and of each', async () => {
+  const server = createServer({ service: guard });
+  const { paths } = (await (
+    await server.fetch(new Request('http://localhost/backup/api/openapi.json'))
+  ).json()) as OpenApi;
+  expect(Object.keys(paths['/api/databases'] ?? {})).toEqual(['get']);
+  expect(paths['/db/{database}/now']?.['post']?.parameters).toEqual([
+    expect.objectContaining({ name: 'database', in: 'path' }),
+    expect.objectContaining({ name: 'wait' }),
+  ]);
+});
