@@ -279,7 +279,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .option('--dry-run', 'only say what would be removed, and why each stays')
     .option('--target <target>', 'where: local unless told; another target is asked now')
     .action((options: PruneOptions) => run((session) => prune(session, options), places()));
-  command('test-target [name]', 'try at s3 (or another target) all that backups need, and remove the traces').action(
+  command('test-target [target]', 'try at s3 (or another target) all that backups need, and remove the traces').action(
     (name: string | undefined) => run((session) => testTarget(session, name), places()),
   );
   command('drill', 'restore the newest backup of each target to a hidden place, judge it and remove it')

@@ -1,5 +1,5 @@
 /** The verbs, options and words of the program as data, read from the definitions that parse the command line. */
-import type { Command, Option } from 'commander';
+import type { Argument, Command, Option } from 'commander';
 
 export interface DescribedVerb {
   readonly name: string;
@@ -33,17 +33,24 @@ export function describe(program: Command): {
       arguments: command.registeredArguments.map((argument) => ({
         name: argument.name(),
         required: argument.required,
-        choices: argument.name() === 'backup' ? 'backups' : (argument.argChoices ?? null),
+        choices: choicesOf(argument),
       })),
       options: program.createHelp().visibleOptions(command).map(toOption),
     })),
   };
 }
 
+/** Further targets are called as their owner likes. */
+const everywhere = ['local', 's3'];
+
+function choicesOf(argument: Argument): Choices {
+  if (argument.name() === 'backup') return 'backups';
+  return argument.argChoices ?? (argument.name() === 'target' ? everywhere.toReversed() : null);
+}
+
 function toOption(option: Option): DescribedOption {
   const { flags, description } = option;
-  // Further targets are called as their owner likes; these two are everywhere.
-  const { argChoices = flags.endsWith('<target>') ? ['local', 's3'] : [] } = option;
+  const { argChoices = flags.endsWith('<target>') ? everywhere : [] } = option;
   const value = /<(.*)>/.exec(flags)?.[1] ?? '';
   const takes = value === 'file' || value === 'path' ? 'a file' : value === 'dir' ? 'a folder' : 'a word';
   return {
