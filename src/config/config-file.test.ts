@@ -120,3 +120,44 @@ test('no two files of a glob have one name', () => {
   // A glob that takes several endings keeps them.
   expect(nameInGlob({ name: 't', pattern: './t/*' }, 'a.db')).toBe('t.a.db');
 });
+
+test('further targets are those of all and of each database, with what is their own alone', async () => {
+  const config: BackupsConfig = {
+    s3: { bucket: 'main', accessKey: 'id', secretKey: 'key', retentionCount: 5 },
+    compression: 'zstd',
+    targets: { 'offsite-eu': { bucket: 'eu', region: 'eu-west-1', path: 'velist', keepDaily: 7 } },
+    databases: [
+      { path: './db/app.sqlite', targets: { cold: { bucket: 'cold', path: 'very/own', storageClass: 'GLACIER_IR' } } },
+      { name: 'tenants', glob: './tenants/*.sqlite' },
+    ],
+  };
+  const { entries, common } = read(config);
+  const [app, tenants] = entries;
+  const told = (targets: typeof common.targets = []) =>
+    targets.map(({ name, environment: { s3, backup } }) => [name, s3.bucket, s3.accessKeyId, backup.s3Path]);
+  expect(told(common.targets)).toEqual([['offsite-eu', 'eu', null, 'velist']]);
+  expect(app?.kind === 'database' && told(app.environment.targets)).toEqual([
+    ['offsite-eu', 'eu', null, 'velist/app'],
+    ['cold', 'cold', null, 'very/own'],
+  ]);
+  const [target] = (app?.kind === 'database' && app.environment.targets) || [];
+  expect(target?.environment.backup).toMatchObject({
+    s3RetentionCount: null,
+    s3Keep: { daily: 7 },
+    sealing: { compression: 'none', recipients: [] },
+  });
+  expect(tenants?.kind === 'glob' && told(tenants.environmentOf('tenants.acme', 'x').targets)).toEqual([
+    ['offsite-eu', 'eu', null, 'velist/tenants.acme'],
+  ]);
+
+  const wrong = { targets: { S3: {}, local: { bucket: 'x' }, eu: { bucket: 'x', enabled: true }, us: 7 } };
+  expect(await faults(wrong)).toEqual([
+    `${file}: targets.S3: the name is not allowed; small letters, digits and hyphens, and not local or s3`,
+    `${file}: targets.local: the name is not allowed; small letters, digits and hyphens, and not local or s3`,
+    `${file}: targets.eu.enabled: this version knows no such setting`,
+    `${file}: targets.us: must be an object`,
+  ]);
+  expect(await faults({ targets: { eu: { region: 'eu-west-1' } } })).toEqual([
+    expect.stringContaining('S3_BUCKET: is missing'),
+  ]);
+});

@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, extname, join } from 'node:path';
 import type { BackupError } from '../engine/errors.ts';
-import type { BackupsConfig, DatabaseEntry, DatabaseSettings, S3Settings } from './define-config.ts';
+import type { BackupsConfig, DatabaseEntry, DatabaseSettings, S3Settings, TargetSettings } from './define-config.ts';
 import {
   type Environment,
   loadEnvironment,
@@ -20,7 +20,7 @@ import {
   wrongSettings,
 } from './env.ts';
 
-type TopKey = Exclude<keyof BackupsConfig, 'databases' | 's3' | keyof DatabaseSettings>;
+type TopKey = Exclude<keyof BackupsConfig, 'databases' | 's3' | 'targets' | keyof DatabaseSettings>;
 
 const settingVariables = {
   enabled: 'BACKUP_ENABLED',
@@ -41,7 +41,7 @@ const settingVariables = {
   heartbeatUrl: 'BACKUP_HEARTBEAT_URL',
   compression: 'BACKUP_COMPRESSION',
   encryptionRecipient: 'BACKUP_ENCRYPTION_RECIPIENT',
-} as const satisfies Record<Exclude<keyof DatabaseSettings, 's3'>, string>;
+} as const satisfies Record<Exclude<keyof DatabaseSettings, 's3' | 'targets'>, string>;
 
 const s3Variables = {
   enabled: 'BACKUP_S3_ENABLED',
@@ -64,6 +64,13 @@ const s3Variables = {
   objectLockDays: 'BACKUP_S3_OBJECT_LOCK_DAYS',
   objectLockMode: 'BACKUP_S3_OBJECT_LOCK_MODE',
 } as const satisfies Record<keyof S3Settings, string>;
+
+const { enabled: _, ...placeOnS3 } = s3Variables;
+const targetVariables = {
+  ...placeOnS3,
+  compression: 'BACKUP_COMPRESSION',
+  encryptionRecipient: 'BACKUP_ENCRYPTION_RECIPIENT',
+} as const satisfies Record<keyof TargetSettings, string>;
 
 const placeVariables = {
   path: 'DATABASE_URL',
@@ -130,14 +137,15 @@ export interface ConfigSource {
 /** @throws BackupError BAD_CONFIG with one line per fault: key, variable, value (never a secret's), what is allowed. */
 export function readConfig(config: BackupsConfig, { file, variables = processVariables() }: ConfigSource): Configured {
   const hint = `Correct ${file}, then start again.`;
-  const { databases, s3, ...settings } = asRecord(config, file, hint);
+  const { databases, s3, targets, ...settings } = asRecord(config, file, hint);
   const faults: string[] = [];
   const top = new Given(variables);
   top.take(settings, { ...settingVariables, ...topVariables }, '', faults);
   top.take(s3, s3Variables, 's3.', faults);
+  top.takeTargets(targets, '', faults);
   const given = entriesOf(databases, faults);
   const entries = given.map((entry, index) => {
-    const { path, glob, name, s3: ownS3, ...own } = entry;
+    const { path, glob, name, s3: ownS3, targets: ownTargets, ...own } = entry;
     const where = `databases[${index}].`;
     const values = new Given(top);
     values.take(
@@ -147,6 +155,7 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
       faults,
     );
     values.take(ownS3, s3Variables, `${where}s3.`, faults);
+    values.takeTargets(ownTargets, where, faults);
     return { values, where, path, glob, name: name ?? nameOfEntry(entry) };
   });
   faults.push(...faultsOfNames(entries, databases !== undefined && databases !== null && 'path' in settings));
@@ -156,7 +165,7 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
       hint,
     );
 
-  const common = loadEnvironment(top.variables, top.source(file, hint));
+  const common = withTargets(loadEnvironment(top.variables, top.source(file, hint)), top, { file, hint });
   if (databases === undefined || databases === null) {
     const name = safeName(basename(common.databasePath, extname(common.databasePath)));
     return { common, isMany: false, entries: [{ kind: 'database', name, environment: common }] };
@@ -169,8 +178,8 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
       // The places that the entry names, or those of all.
       const { backup } = loadEnvironment(values.variables, source);
       const isOwn = (variable: string) => glob === undefined && values.keyOf(variable)?.startsWith(where) === true;
-      const environmentOf = (ofName: string, place: Variables) =>
-        loadEnvironment(
+      const environmentOf = (ofName: string, place: Variables) => {
+        const environment = loadEnvironment(
           {
             ...values.variables,
             ...(isOwn('BACKUP_LOCAL_PATH') ? {} : { BACKUP_LOCAL_PATH: join(backup.localPath, ofName) }),
@@ -182,6 +191,8 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
           },
           source,
         );
+        return withTargets(environment, values, { file, hint, where, ofName, isGlob: glob !== undefined });
+      };
       if (glob === undefined) return { kind: 'database', name, environment: environmentOf(name, {}) };
       return {
         kind: 'glob',
@@ -195,7 +206,31 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
   };
 }
 
+/** What a target does not say is not taken from `s3`: half of another bucket's address would be worse than none. */
+function withTargets(
+  environment: Environment,
+  values: Given,
+  of: { file: string; hint: string; where?: string; ofName?: string; isGlob?: boolean },
+): Environment {
+  if (values.targets.size === 0) return environment;
+  const targets = [...values.targets].map(([name, target]) => {
+    const { variables } = target;
+    const prefix = variables['BACKUP_S3_PATH'] ?? 'backups/database';
+    const isOwn = !of.isGlob && of.where !== undefined && target.keyOf('BACKUP_S3_PATH')?.startsWith(of.where) === true;
+    const path = of.ofName === undefined || isOwn ? prefix : `${prefix}/${of.ofName}`;
+    return {
+      name,
+      environment: loadEnvironment(
+        { ...variables, BACKUP_S3_ENABLED: 'true', BACKUP_S3_PATH: path },
+        target.source(of.file, of.hint),
+      ),
+    };
+  });
+  return { ...environment, targets };
+}
+
 const NAME = /^[a-z0-9][a-z0-9._-]*$/;
+const TARGET_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 /** It becomes a part of file names, which may have 255 bytes. */
 const NAME_CHARACTERS_MAX = 100;
 
@@ -218,10 +253,12 @@ export function nameInGlob(glob: Pick<ConfiguredGlob, 'name' | 'pattern'>, file:
 class Given {
   readonly #values: Map<string, string | undefined>;
   readonly #keys: Map<string, string>;
+  readonly targets: Map<string, Given>;
 
   constructor(below: Variables | Given) {
     this.#values = new Map(below instanceof Given ? below.#values : Object.entries(below));
     this.#keys = new Map(below instanceof Given ? below.#keys : []);
+    this.targets = new Map(below instanceof Given ? below.targets : []);
   }
 
   get variables(): Variables {
@@ -258,6 +295,22 @@ class Given {
       else if (['string', 'number', 'boolean'].includes(typeof value)) this.#set(variable, where + key, String(value));
       else if (Array.isArray(value) && key === 'encryptionRecipient') this.#set(variable, where + key, value.join(','));
       else faults.push(`${where}${key}: must be text, a number, true or false`);
+    }
+  }
+
+  takeTargets(targets: unknown, where: string, faults: string[]): void {
+    if (targets === undefined || targets === null) return;
+    if (typeof targets !== 'object' || Array.isArray(targets)) {
+      faults.push(`${where}targets: must be an object, with a target by each name`);
+      return;
+    }
+    for (const [name, settings] of Object.entries(targets)) {
+      const of = `${where}targets.${name}`;
+      const target = new Given({});
+      target.take(settings, targetVariables, `${of}.`, faults);
+      if (!TARGET_NAME.test(name) || name === 'local' || name === 's3')
+        faults.push(`${of}: the name is not allowed; small letters, digits and hyphens, and not local or s3`);
+      else this.targets.set(name, target);
     }
   }
 

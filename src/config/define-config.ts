@@ -28,7 +28,15 @@ export interface DatabaseSettings {
   /** Public keys of age: copies on S3 are encrypted to them. */
   readonly encryptionRecipient?: string | readonly string[] | null;
   readonly s3?: S3Settings;
+  /**
+   * Beside `s3`, by their names (small letters, digits, hyphens): each is a bucket of its own with its own retention and
+   * sealing, and nothing of `s3` holds for it. Those of the top are for all databases.
+   */
+  readonly targets?: Readonly<Record<string, TargetSettings>>;
 }
+
+export type TargetSettings = Omit<S3Settings, 'enabled'> &
+  Pick<DatabaseSettings, 'compression' | 'encryptionRecipient'>;
 
 /** A place on S3-compatible storage, and what is kept there. */
 export interface S3Settings {

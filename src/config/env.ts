@@ -154,6 +154,8 @@ export interface Environment {
     readonly sealing: Sealing;
     readonly s3StoredAs: StoredAs;
   };
+  /** Beside S3, each with what is its own; only a configuration file names them. */
+  readonly targets?: readonly { readonly name: string; readonly environment: Environment }[];
   readonly storage: {
     readonly driver: 'local' | 's3';
     readonly localPath: string;

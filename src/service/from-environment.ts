@@ -3,6 +3,7 @@ import { loadEnvironment, type Environment, type Variables } from '../config/env
 import { BackupService } from './backup-service.ts';
 import { createLog } from './log.ts';
 import type { Turns } from './turns.ts';
+import type { S3Target } from './remote-targets.ts';
 import { toKeepSettings } from './retention-policies.ts';
 
 export interface ServiceOverrides {
@@ -56,22 +57,28 @@ export function createService(
         environment.storage.driver === 's3' && environment.storage.cdnUrl !== null && s3.bucket ? [s3.bucket] : [],
     },
     drills: { scheduled: backup.drillEnabled, sql: backup.drillSql },
-    s3:
-      s3.bucket === null
-        ? null
-        : {
-            ...s3,
-            ...backup.s3StoredAs,
-            bucket: s3.bucket,
-            region: s3.region ?? 'us-east-1',
-            retentionCount: backup.s3RetentionCount,
-            keep: backup.s3Keep,
-            sealing: backup.sealing,
-          },
+    s3: bucketOf(environment),
+    targets: (environment.targets ?? []).flatMap(({ name: target, environment: of }) => {
+      const bucket = bucketOf(of);
+      return bucket ? [{ ...bucket, name: target, prefix: of.backup.s3Path }] : [];
+    }),
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole, database: name }),
     ...among,
     jobEnvironment: environment.jobEnvironment,
   });
+}
+
+function bucketOf({ backup, s3 }: Environment): S3Target | null {
+  if (s3.bucket === null) return null;
+  return {
+    ...s3,
+    ...backup.s3StoredAs,
+    bucket: s3.bucket,
+    region: s3.region ?? 'us-east-1',
+    retentionCount: backup.s3RetentionCount,
+    keep: backup.s3Keep,
+    sealing: backup.sealing,
+  };
 }
 
 export function writeToConsole(line: string, level: 'info' | 'warn' | 'error'): void {

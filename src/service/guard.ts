@@ -189,6 +189,8 @@ export class Guard implements GuardPort<BackupService> {
       `folder ${truePath(backup.localPath)}`,
       `state file ${truePath(backup.statePath)}`,
     ];
+    for (const { environment: of } of environment.targets ?? [])
+      places.push(`place ${of.s3.endpoint ?? 'aws'}/${of.s3.bucket}/${of.backup.s3Path}`);
     for (const place of places) {
       const owner = this.#owners.get(place);
       if (owner !== undefined) throw shared(place, owner, name);
