@@ -26,6 +26,7 @@ const standIns: readonly { readonly command: RegExp; readonly instead: string; r
     instead: '$1 idle --megabytes 20 --seconds 1 --rounds 1 --report "$HOME/report"',
     why: 'takes many minutes',
   },
+  { command: /exec node app\.js$/, instead: 'true', why: 'stands for the app of the reader' },
   { command: /^npx bun tests\/e2e\/ui-shots\.ts .*/, instead: 'true', why: 'tests/e2e walks through the same scenes' },
   {
     command: /^(npx bun tests\/torture\/backups-under-load\.ts)$/,
