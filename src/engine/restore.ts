@@ -3,7 +3,7 @@
  * the result. Runs in a job's own process. Nothing is changed before the safety backup exists; a restore to a new file
  * changes nothing that exists.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type BackupPurpose, makeBackupUnderPin, pinForBackup } from './backup.ts';
 import { LOCK_FILE } from './catalog/artifact.ts';
@@ -25,7 +25,7 @@ import type { LogEnd } from './sqlite/wal.ts';
  */
 export async function restoreDatabase(request: RestoreRequest, context: StoryContext): Promise<Restored> {
   context.onEvent({ type: 'step', name: 'check' });
-  await checkSource(request);
+  const checked = await checkSource(request);
   context.signal.throwIfAborted();
   if (request.mode === 'file') return await restoreToFile(request, context);
 
@@ -33,7 +33,7 @@ export async function restoreDatabase(request: RestoreRequest, context: StoryCon
   await catalog.prepare();
   using _lock = await takeLock(join(request.folder, LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
   checkExpected(request, context);
-  const replaced = await replace(catalog, request, context);
+  const replaced = await replace(catalog, checked, request, context);
   const safetyBackup =
     replaced.safetyBackup && (await mergeAfterPlacing(catalog, replaced.safetyBackup, request, context));
 
@@ -48,15 +48,25 @@ interface Replaced {
 }
 
 /** Where the database is pinned meanwhile, the pin is released at the end. */
-async function replace(catalog: Catalog, request: RestoreRequest, context: StoryContext): Promise<Replaced> {
+async function replace(
+  catalog: Catalog,
+  checked: Checked,
+  request: RestoreRequest,
+  context: StoryContext,
+): Promise<Replaced> {
   context.onEvent({ type: 'step', name: 'safety' });
   using safety = await makeSafetyBackup(catalog, request, context);
   checkStillThere(request);
+  checkStillTheSame(request, checked);
   context.signal.throwIfAborted();
 
   // From here on no stop is heard: placing is all or nothing.
   context.onEvent({ type: 'step', name: 'place' });
-  return { safetyBackup: safety.backup, setAside: await place(safety, request, context) };
+  const replaced = { safetyBackup: safety.backup, setAside: await place(safety, request, context) };
+  if (identityOf(request.source) === checked.identity) return replaced;
+  throw placedBut(request, 'its file was changed while it was placed', changedMeanwhile(request), {
+    hint: `What is in the database now was checked by nobody. ${whereOldIs(replaced)}. Restore that, or another backup.`,
+  });
 }
 
 async function mergeAfterPlacing(
@@ -143,10 +153,16 @@ function backupFacts(path: string): PlanFacts['backup'] {
   }
 }
 
+/** A file that was found good. */
+interface Checked {
+  /** Any other file, and any change of this one, has another. */
+  readonly identity: string;
+}
+
 /** @throws BackupError BAD_BACKUP, VERIFY_FAILED: it is not a file to restore from. */
 export async function checkSource(
   request: Pick<RestoreRequest, 'source' | 'sourceName' | 'sha256' | 'databasePath'>,
-): Promise<void> {
+): Promise<Checked> {
   if (isLiveFile(request.source, request.databasePath)) {
     throw new BackupError('BAD_BACKUP', `${request.sourceName} is the live database itself`, {
       hint: 'Name a backup instead.',
@@ -161,12 +177,31 @@ export async function checkSource(
       },
     );
   }
+  const identity = identityOf(request.source);
   const { sha256 } = await verifyFile(request.source, { method: 'quick' });
   if (request.sha256 !== null && sha256 !== request.sha256) {
     throw new BackupError('VERIFY_FAILED', `${request.sourceName} is not the file that its manifest describes`, {
       hint: 'It was changed after it was made. Use another backup.',
     });
   }
+  return { identity };
+}
+
+/** The time of its last change can't be set by a program, unlike that of its last write. */
+function identityOf(path: string): string {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found ? [found.dev, found.ino, found.size, found.ctimeNs].join(' ') : 'gone';
+}
+
+/** Minutes may pass between the check and the placing, while the safety backup is made. */
+function checkStillTheSame(request: RestoreRequest, { identity }: Checked): void {
+  if (identityOf(request.source) !== identity) throw changedMeanwhile(request);
+}
+
+function changedMeanwhile({ sourceName }: RestoreRequest): BackupError {
+  return new BackupError('VERIFY_FAILED', `${sourceName} was changed or exchanged after it was checked`, {
+    hint: 'Nothing was changed. Something else writes into the backup folder; verify the backup again.',
+  });
 }
 
 async function restoreToFile(request: RestoreRequest, context: StoryContext): Promise<Restored> {
@@ -176,7 +211,11 @@ async function restoreToFile(request: RestoreRequest, context: StoryContext): Pr
   context.onEvent({ type: 'step', name: 'place' });
   placeAsNewFile(request.source, destination);
   context.onEvent({ type: 'step', name: 'prove' });
-  await verifyFile(destination, { method: 'quick' });
+  const { sha256 } = await verifyFile(destination, { method: 'quick' });
+  if (request.sha256 !== null && sha256 !== request.sha256) {
+    rmSync(destination, { force: true });
+    throw changedMeanwhile(request);
+  }
   return { path: destination, mode: 'file', safetyBackup: null, setAside: null };
 }
 

@@ -15,7 +15,14 @@ import { isFailing } from '../service/freshness.ts';
 import { type GuardPort, isGuard } from '../service/guard-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
-import { type AccessOptions, type Action, admit, isFromElsewhere, rememberClientAddress } from './auth.ts';
+import {
+  type AccessOptions,
+  type Action,
+  admit,
+  assertGuarded,
+  isFromElsewhere,
+  rememberClientAddress,
+} from './auth.ts';
 
 import {
   type Activity,
@@ -79,13 +86,18 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
   readonly onError?: (error: unknown, request: Request) => void;
 }
 
-export { authorizeBy } from './auth.ts';
+export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.ts';
 
-/** `app.use(backupRoutes(backupService, { authorize }))`, or what `createBackups` answers. Without `authorize` only this machine is answered. */
+/**
+ * `app.use(backupRoutes(backupService, { authorize }))`, or what `createBackups` answers.
+ *
+ * @throws BackupError BAD_CONFIG when nobody said who may act.
+ */
 export function backupRoutes<const Prefix extends string = '/backup'>(
   guarding: BackupServicePort | GuardPort,
-  options: BackupRoutesOptions<Prefix> = {},
+  options: BackupRoutesOptions<Prefix>,
 ) {
+  assertGuarded(options);
   const prefix = options.prefix ?? ('/backup' as Prefix);
   const app = new Elysia<Prefix>({ prefix });
   const table = withOpenApi(isGuard(guarding) ? guardRoutes(guarding, options) : routes(guarding, options));
@@ -527,6 +539,7 @@ function routes(
         return eventStream(service, {
           pingMs,
           signal: request.signal,
+          mayGoOn: async () => void (await admit(request, 'read', options)),
           onError: (error) => onError(error, request),
           onBackupsChanged(listener) {
             watchers.add(listener);

@@ -22,10 +22,12 @@ export type Verdict = boolean | { readonly user: string };
 export type Authorize = (request: Request, action: Action) => Verdict | Promise<Verdict>;
 
 export interface AccessOptions {
-  /** Says who may act; a user's name is written into runs and backups. Without it: this machine only. */
+  /** Says who may act; a user's name is written into runs and backups. */
   readonly authorize?: Authorize;
   /** Instead of `authorize`, where no app knows the users: then the routes have a sign-in page. */
   readonly signIn?: SignIn;
+  /** Instead of both: nobody but who sits at this machine, as far as the host tells the client's address. */
+  readonly thisMachineOnly?: boolean;
   /** Further values of the `Host` header (`host` or `host:port`) that name this machine. */
   readonly allowedHosts?: readonly string[];
 }
@@ -41,15 +43,18 @@ export async function admit(request: Request, action: Action, options: AccessOpt
   requireOwnPage(request, action);
   if (!authorize || action === 'open') return { user: undefined };
 
-  const verdict = await authorize(request, action);
-  if (verdict === false) {
+  // An app in plain JavaScript may answer anything: only a plain yes, or a name, lets in.
+  const verdict: unknown = await authorize(request, action);
+  const user = typeof verdict === 'object' && verdict !== null && 'user' in verdict ? verdict.user : undefined;
+  if (verdict !== true && typeof user !== 'string') {
     if (signIn && !options.authorize) throw notSignedIn();
     throw forbidden(
       'this is not allowed for you',
       'Sign in to the application with an account that may manage backups.',
     );
   }
-  return { user: verdict === true ? undefined : verdict.user };
+  // A line of the log is one line.
+  return { user: typeof user === 'string' ? user.replace(/\p{Cc}+/gu, ' ') : undefined };
 }
 
 /**
@@ -78,6 +83,16 @@ export function assertBindable(host: string, options: AccessOptions = {}): void 
   });
 }
 
+/** Throws BAD_CONFIG when nobody said who may act. */
+export function assertGuarded(options: AccessOptions): void {
+  if (typeof options.authorize === 'function' || options.signIn || options.thisMachineOnly === true) return;
+  throw new BackupError('BAD_CONFIG', 'the backup routes are mounted without `authorize`', {
+    hint:
+      'Pass authorize: (request, action) => …, which says whether this user may do that; authorizeBy() makes one. ' +
+      'Or thisMachineOnly: true, where nobody else may ask.',
+  });
+}
+
 const clientAddresses = new WeakMap<Request, string>();
 
 /** A host that knows the client's address tells it here, before it hands the request to the routes. */
@@ -89,12 +104,13 @@ export function clientAddressOf(request: Request): string | undefined {
   return clientAddresses.get(request);
 }
 
+const ofProxies = /^(via|forwarded|x-forwarded-.*|x-real-ip|x-client-ip|true-client-ip|cf-.*)$/;
+
 function requireThisMachine(request: Request, allowedHosts: readonly string[]): void {
   const address = clientAddresses.get(request);
-  const forwarded = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'].some((name) =>
-    request.headers.has(name),
-  );
-  if (forwarded || (address !== undefined && !isLoopback(address))) {
+  const isForwarded = [...request.headers.keys()].some((name) => ofProxies.test(name));
+  // A host that does not tell who asks may be reached by anybody, who may send any `Host` header.
+  if (isForwarded || address === undefined || !isLoopback(address)) {
     throw forbidden(
       'without a login the backups answer this machine only',
       'Set BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN, or pass authorize() to the routes, to let others in.',

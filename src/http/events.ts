@@ -16,6 +16,8 @@ export interface EventOptions {
   readonly signal: AbortSignal;
   /** Tells of changes that routes made to the list of backups; returns the end of the subscription. */
   readonly onBackupsChanged: (listener: () => void) => () => void;
+  /** Asked at each ping; throws when who listens may not read any longer. */
+  readonly mayGoOn: () => Promise<void>;
   readonly onError: (error: unknown) => void;
 }
 
@@ -76,7 +78,8 @@ export function eventStream(service: BackupServicePort, options: EventOptions): 
           }),
           options.onBackupsChanged(() => queue(() => send('backups', {}))),
         );
-        const pings = setInterval(() => send('ping', {}), options.pingMs);
+        // A session ends, or a right is taken, while the stream is open.
+        const pings = setInterval(() => void options.mayGoOn().then(() => send('ping', {}), close), options.pingMs);
         endings.push(() => clearInterval(pings));
         options.signal.addEventListener('abort', close, { once: true });
         endings.push(() => options.signal.removeEventListener('abort', close));

@@ -3,14 +3,13 @@
  * standards) and as a listener of `node:http` (Express, Fastify, plain Node).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { BackupError } from '../engine/errors.ts';
 import type { GuardPort } from '../service/guard-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { type BackupRoutesOptions, backupRoutes } from './api.ts';
 import { rememberClientAddress } from './auth.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
 
-export { authorizeBy } from './auth.ts';
+export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.ts';
 
 /** An app has users of its own, and its server may be reached from anywhere: it has to say who may do what. */
 export type MountOptions = BackupRoutesOptions<string> & Required<Pick<BackupRoutesOptions, 'authorize'>>;
@@ -22,7 +21,7 @@ export type MountOptions = BackupRoutesOptions<string> & Required<Pick<BackupRou
  * @throws BackupError BAD_CONFIG without `authorize`.
  */
 export function backupFetch(service: BackupServicePort | GuardPort, options: MountOptions): Fetch {
-  return fetchOf(backupRoutes(service, requireAuthorize(options)));
+  return fetchOf(backupRoutes(service, options));
 }
 
 /**
@@ -42,13 +41,6 @@ export function backupListener(
     if (next && path !== prefix && !path.startsWith(`${prefix}/`)) next();
     else listen(incoming, outgoing);
   };
-}
-
-function requireAuthorize(options: MountOptions): MountOptions {
-  if (typeof options?.authorize === 'function') return options;
-  throw new BackupError('BAD_CONFIG', 'the backup routes are mounted without `authorize`', {
-    hint: 'Pass authorize: (request, action) => …, which says whether this user may do that; authorizeBy() makes one.',
-  });
 }
 
 /**

@@ -37,7 +37,7 @@ const DEFAULT_PORT = 3000;
 export function createServer(options: ServerOptions): BackupServer {
   const { service, host = DEFAULT_HOST, port = DEFAULT_PORT, prefix = '/backup' } = options;
   const app = new Elysia()
-    .use(backupRoutes(service, { ...options, prefix }))
+    .use(backupRoutes(service, { ...options, prefix, thisMachineOnly: !options.authorize && !options.signIn }))
     .get(
       '/',
       ({ request }) => dress(request, new Response(null, { status: 302, headers: { location: `.${prefix}/` } })),
@@ -47,7 +47,9 @@ export function createServer(options: ServerOptions): BackupServer {
     .onError(({ request }) => dress(request, notFound()));
   let stopListening: (() => Promise<void>) | undefined;
 
-  const fetch = fetchOf(app);
+  const answer = fetchOf(app);
+  // Whoever calls it in this process is on this machine; the listener tells of the others.
+  const fetch: Fetch = (request, client = { address: DEFAULT_HOST }) => answer(request, client);
 
   return {
     fetch,

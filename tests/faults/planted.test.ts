@@ -1,6 +1,7 @@
 /** What somebody with a hand in the backup folder may plant there, and what a careless umask may open. */
 import { afterEach, describe, expect, test } from 'bun:test';
 import {
+  copyFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -15,7 +16,7 @@ import {
 import { dirname, join } from 'node:path';
 import { startApp } from '../support/app.ts';
 import { makeBank } from '../support/bank.ts';
-import { makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
+import { ask, makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
 
 const scratch = scratchFolders();
 const planted = 'backup-2024-01-15T12-00-00-000Z.sqlite';
@@ -129,6 +130,31 @@ test('a manifest that lies about name or size makes no verified backup, one that
     expect(readFileSync(shop.databasePath).toString('base64')).toBe(before);
     const checked = await shop.service.verifyBackup(name);
     expect(checked).toMatchObject({ verified: false, verification: { state: 'damaged' } });
+  }
+});
+
+test('a backup that is exchanged while the safety backup is made is not placed', async () => {
+  for (const mode of ['online', 'offline'] as const) {
+    await using shop = openShop(scratch());
+    const name = await backUp(shop);
+    const path = join(shop.backups, name);
+    const other = join(scratch(), 'other.sqlite');
+    makeDatabase(other, { rows: 7 });
+    let isExchanged = false;
+    const refused = await refusal(() =>
+      shop.service.restore(name, {
+        mode,
+        onProgress({ steps }) {
+          if (isExchanged || !steps.some((step) => step.name === 'safety' && step.state === 'running')) return;
+          isExchanged = true;
+          copyFileSync(other, `${path}.new`);
+          renameSync(`${path}.new`, path);
+        },
+      }),
+    );
+    expect([isExchanged, refused.code]).toEqual([true, 'VERIFY_FAILED']);
+    expect(refused.message).toContain('was changed or exchanged after it was checked');
+    expect(ask(shop.databasePath, 'SELECT count(*) FROM notes')).toBe(100);
   }
 });
 

@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { Elysia } from 'elysia';
+import { backupRoutes } from '../../src/http/api.ts';
 import { assertBindable } from '../../src/http/auth.ts';
+import { backupFetch, backupListener } from '../../src/http/mount.ts';
 import { createServer } from '../../src/http/server.ts';
 import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';
 import { type Host, hosts } from './hosts.ts';
@@ -180,6 +183,37 @@ describe('authorize', () => {
     expect(asked).toEqual(['backup', 'backup', 'read']);
   });
 
+  test('only a plain yes or a name lets in, whatever an app in plain JavaScript answers', async () => {
+    for (const answer of [0, '', Number.NaN, 'yes', {}, { user: 7 }, [], undefined, null, false]) {
+      const service = createFakeService();
+      const server = createServer({ service, authorize: () => answer as unknown as boolean });
+      for (const path of ['api/status', `api/backups/${firstBackup}/download`])
+        expect((await server.fetch(new Request(`http://localhost/backup/${path}`))).status, String(answer)).toBe(403);
+      expect(service.calls).toEqual([]);
+    }
+  });
+
+  test('a name that would break a line of the log does not', async () => {
+    const service = createFakeService();
+    const { performBackup } = service;
+    let user: string | undefined;
+    service.performBackup = (userId) => performBackup((user = userId));
+    const server = createServer({ service, authorize: () => ({ user: 'x\n[Backup] Deleted: all\u001b[2J' }) });
+    await server.fetch(new Request('http://localhost/backup/now', { method: 'POST' }));
+    expect(user).toBe('x [Backup] Deleted: all [2J');
+  });
+
+  test('a right that is taken away ends the stream of events', async () => {
+    let may = true;
+    const server = createServer({ service: createFakeService(), pingMs: 5, authorize: () => may });
+    const response = await server.fetch(new Request('http://localhost/backup/api/events'));
+    const reader = response.body?.getReader();
+    await reader?.read();
+    may = false;
+    while (!(await reader?.read())?.done);
+    expect(await reader?.closed).toBeUndefined();
+  });
+
   test('one that fails lets nobody in', async () => {
     const service = createFakeService();
     const server = createServer({
@@ -189,6 +223,28 @@ describe('authorize', () => {
     });
     expect((await server.fetch(new Request('http://localhost/backup/now', { method: 'POST' }))).status).toBe(500);
     expect(service.calls).toEqual([]);
+  });
+});
+
+describe('mounted without a word on who may act', () => {
+  test('nothing is mounted', () => {
+    const service = createFakeService();
+    for (const mount of [backupRoutes, backupFetch, backupListener])
+      expect(() => mount(service, {} as { authorize: () => boolean })).toThrow(/mounted without `authorize`/);
+  });
+
+  test('for this machine only: a host that does not tell who asks is not believed, nor what a proxy passed on', async () => {
+    const app = new Elysia().use(backupRoutes(createFakeService(), { thisMachineOnly: true }));
+    const asked = new Request('http://localhost/backup/api/status', { headers: { host: 'localhost' } });
+    expect((await app.handle(asked)).status).toBe(403);
+    const server = createServer({ service: createFakeService() });
+    for (const name of ['via', 'x-forwarded-proto', 'cf-connecting-ip', 'true-client-ip', 'x-client-ip']) {
+      const headers = { [name]: '203.0.113.9' };
+      expect((await server.fetch(new Request('http://localhost/backup/api/status', { headers }))).status, name).toBe(
+        403,
+      );
+    }
+    expect((await server.fetch(new Request('http://localhost/backup/api/status'))).status).toBe(200);
   });
 });
 

@@ -47,7 +47,9 @@ export const hosts: Readonly<Record<string, (options: ServerOptions) => Promise<
     };
   },
   async 'an Elysia app'({ service, ...options }) {
-    const app = new Elysia().get('/host', () => 'host').use(backupRoutes(service, options));
+    const app = new Elysia()
+      .get('/host', () => 'host')
+      .use(backupRoutes(service, { thisMachineOnly: !options.authorize && !options.signIn, ...options }));
     app.listen({ port: 0, hostname: '127.0.0.1' });
     const origin = `http://localhost:${app.server?.port}`;
     return {

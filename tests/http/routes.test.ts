@@ -469,7 +469,7 @@ test('a download that is fetched from S3 first is not cut by the host while it w
     await Bun.sleep(6_000);
     return await openBackup(filename);
   };
-  const app = new Elysia().use(backupRoutes(service));
+  const app = new Elysia().use(backupRoutes(service, { thisMachineOnly: true }));
   app.listen({ port: 0, hostname: '127.0.0.1', idleTimeout: 1 });
   const response = await fetch(`http://localhost:${app.server?.port}/backup/api/backups/${firstBackup}/download`);
   expect(response.status).toBe(200);

@@ -115,9 +115,9 @@ test(
       `import { BackupError, type BackupResult, backupService, createBackups, createStorage, defineConfig } from 'velist-backup';
        import { backupRoutes } from 'velist-backup/elysia';
        export const result: Promise<BackupResult> = backupService.performBackup('me');
-       export const routes = backupRoutes(backupService);
+       export const routes = backupRoutes(backupService, { authorize: () => true });
        export const many = createBackups(defineConfig({ databases: [{ glob: './*.sqlite', s3: { keepDaily: 7 } }] }));
-       export const routesOfMany = many.then((backups) => backupRoutes(backups, { prefix: '/b' }));
+       export const routesOfMany = many.then((backups) => backupRoutes(backups, { prefix: '/b', thisMachineOnly: true }));
        export const storage = createStorage();
        export const code: string = new BackupError('BUSY', 'busy', { hint: 'Wait.' }).code;`,
     );
@@ -241,7 +241,7 @@ for (const { name, program: runtime } of runtimes) {
           `import { createBackups } from 'velist-backup';
            import { backupRoutes } from 'velist-backup/elysia';
            const backups = await createBackups({ databases: [{ path: 'app.sqlite' }, { glob: './*.db', name: 'w' }] });
-           const all = await backupRoutes(backups).handle(new Request('http://localhost/backup/db/app/api/backups'));
+           const all = await backupRoutes(backups, { authorize: () => true }).handle(new Request('http://localhost/backup/db/app/api/backups'));
            console.log(JSON.stringify([backups.databases.map(({ name }) => name), (await all.json()).backups.length]));
            await backups.close();`,
         );
