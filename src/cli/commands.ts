@@ -487,8 +487,9 @@ const showStatus: Work = async ({ service, output, now }) => {
 };
 
 /** 0 only when all is well, so that `velist-backup status || …` may raise the alarm. */
-function statusExitCode({ freshness: { state, cause } }: Status): number {
+function statusExitCode({ freshness: { state, cause }, local }: Status): number {
   if (state === 'protected') return exitCodes.done;
+  if (state === 'unprotected' && local.count === 0) return exitCodes.noBackup;
   if (cause === 'damaged') return exitCodes.verificationFailed;
   if (state === 'unprotected') return exitCodes.noBackup;
   return state === 'at-risk' && cause === 's3-waiting' ? exitCodes.notEverywhere : exitCodes.failed;

@@ -120,6 +120,8 @@ export interface BackupServiceOptions extends TargetOptions {
 /** How far back each range of the activity chart looks. */
 const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
 const BY_RETENTION = 'by retention';
+/** Of these one at least was not stopped by hand. */
+const RUNS_LOOKED_AT = 20;
 
 /** Of the newest backups, for whoever wonders which there were. */
 const KIT_NAMES = 5;
@@ -233,7 +235,7 @@ export class BackupService implements BackupServicePort {
       },
     });
     const { voices = {}, log } = options;
-    this.#voices = new Voices(voices, { service: this, statePath: this.#paths.state, log });
+    this.#voices = new Voices(voices, { service: this, statePath: this.#paths.state, folder, log });
   }
 
   /**
@@ -360,9 +362,15 @@ export class BackupService implements BackupServicePort {
   }
 
   async getStatus(): Promise<Status> {
-    const backups = await this.#backups.everywhere();
+    // A folder that can't be listed is the news itself: page, health, metrics and voices have to tell it.
+    let unlisted: ErrorBody | null = null;
+    const backups = await this.#backups.everywhere().catch((error: unknown) => {
+      unlisted = BackupError.from(error).toJSON();
+      return [];
+    });
     const here = namesOf(backups.filter(isHere));
     const lastRestore = this.#restores.lastRestore();
+    const runsOfBackups = this.#history.list({ limit: RUNS_LOOKED_AT, kind: 'backup' });
     const newest = (filter: RunFilter) => this.#history.list({ limit: 1, ...filter })[0] ?? null;
     return composeStatus({
       now: this.#now(),
@@ -385,7 +393,9 @@ export class BackupService implements BackupServicePort {
       })),
       run: this.#shownRun(),
       lastRun: newest({ except: 'upload' }),
-      lastBackupRun: newest({ kind: 'backup' }),
+      unlisted,
+      // Who stops a run by hand has not mended what failed before.
+      lastBackupRun: runsOfBackups.find(({ result }) => result !== 'stopped') ?? null,
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
       drills: (target) => ({
         last: this.#history.lastDrill(target),
@@ -950,6 +960,8 @@ export class BackupService implements BackupServicePort {
     try {
       const newest = (await this.#catalog.list()).find((backup) => backup.manifest?.stamp);
       if (!newest?.manifest?.stamp || !isVerified(newest)) return null;
+      // Made before the clock was set back: it would count as too old until the clock has caught up.
+      if (Date.parse(newest.manifest.createdAt) > this.#now().getTime()) return null;
       const current = stampDatabase(this.#paths.database, { nowMs: this.#now().getTime() });
       return isUnchanged(newest.manifest.stamp, current) ? newest : null;
     } catch {

@@ -28,6 +28,7 @@ export function openStateDatabase(path: string, { warn }: { readonly warn: (mess
       for (const suffix of ['', '-wal', '-shm'])
         if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
       warn(`The run history ${path} was damaged (${reason}); it was moved to ${aside} and begun anew.`);
+      keepPrivate(path);
       return openSchema(path);
     }
     warn(`The run history can not be kept at ${path} (${reason}); it is kept in memory until the next start.`);
@@ -69,7 +70,6 @@ function openSchema(path: string): DatabaseSync {
       place TEXT, name TEXT, etag TEXT NOT NULL, manifest TEXT, fault TEXT, verification TEXT,
       PRIMARY KEY (place, name)
     );
-    CREATE TABLE IF NOT EXISTS voices (key TEXT PRIMARY KEY, value TEXT);
     CREATE TABLE IF NOT EXISTS s3_notes (place TEXT, key TEXT, value TEXT, PRIMARY KEY (place, key));
     CREATE TABLE IF NOT EXISTS removals (
       folder TEXT, backup TEXT, at INTEGER NOT NULL, why TEXT NOT NULL, PRIMARY KEY (folder, backup)
@@ -89,10 +89,13 @@ function openSchema(path: string): DatabaseSync {
     const columns = database.prepare('PRAGMA table_info(runs)').all();
     return ['folder', 'drill', 'target'].filter((name) => !columns.some((column) => column['name'] === name));
   };
-  if (missing().length === 0) return database;
-  database.exec('BEGIN IMMEDIATE');
-  // Another process may have been faster.
-  for (const name of missing()) database.exec(`ALTER TABLE runs ADD COLUMN ${name} TEXT`);
-  database.exec('COMMIT');
+  if (missing().length > 0) {
+    database.exec('BEGIN IMMEDIATE');
+    // Another process may have been faster.
+    for (const name of missing()) database.exec(`ALTER TABLE runs ADD COLUMN ${name} TEXT`);
+    database.exec('COMMIT');
+  }
+  // All that the totals ask for: a quarter of a million runs are counted without reading one.
+  database.exec('CREATE INDEX IF NOT EXISTS runs_counted ON runs (folder, kind, trigger, result, size_bytes)');
   return database;
 }

@@ -76,6 +76,7 @@ function compose(
       drills: () => ({ last: null, proven: null }),
       shownRestore: null,
       vanished: null,
+      unlisted: null,
       undo: null,
     },
     isUploading: () => false,

@@ -1,4 +1,5 @@
 /** What the page and `status` show, put together from what the service knows at one moment. Pure. */
+import type { ErrorBody } from '../engine/errors.ts';
 import { isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
@@ -28,6 +29,8 @@ export interface StatusFacts {
   readonly drills: DrillsOf;
   /** The last one, unless a person has put it away. */
   readonly shownRestore: Run | null;
+  /** Why the folder could not be listed. */
+  readonly unlisted: ErrorBody | null;
   /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
   readonly vanished: string | null;
   readonly isUploading: (backup: string, target: TargetName) => boolean;
@@ -44,7 +47,8 @@ export function composeStatus(facts: StatusFacts): Status {
   const here = backups.filter(isHere);
   // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
   const own = backups.filter((backup) => backup.manifest ?? backup.fault);
-  const good = backups.find(isVerified) ?? null;
+  // A safety backup holds what a restore replaced.
+  const good = backups.find((backup) => isVerified(backup) && backup.manifest?.trigger !== 'safety') ?? null;
   const holdsAt = good && heldUntil(good, facts.lastUnchangedRun);
   const maxAgeMinutes =
     settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, gapMinutes.longest + MISSED_MAX * gapMinutes.shortest);
@@ -61,6 +65,7 @@ export function composeStatus(facts: StatusFacts): Status {
     hasBackup: own.length > 0,
     newestDamaged: Boolean(own[0] && !isVerified(own[0])),
     vanished: facts.vanished,
+    unlisted: facts.unlisted,
     notAt: newest && without.length > 0 ? { backup: newest.name, targets: without.map(({ target }) => target) } : null,
     goodAt: holdsAt,
     maxAgeMs: maxAgeMinutes * 60_000,

@@ -15,6 +15,7 @@ const good: VerdictInput = {
   goodAt: minutesAgo(5),
   maxAgeMs: 30 * 60_000,
   vanished: null,
+  unlisted: null,
   remoteFailing: false,
   notAt: null,
   scheduleEnabled: true,

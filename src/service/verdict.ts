@@ -3,6 +3,7 @@
  *
  * Green is a promise: the newest backup passed its check, and each of its copies was seen where it belongs.
  */
+import type { ErrorBody } from '../engine/errors.ts';
 import type { Run, RunProgress, TargetName, Verdict } from './model.ts';
 import { targetWord } from './remote-targets.ts';
 
@@ -17,6 +18,8 @@ export interface VerdictInput {
   readonly newestDamaged: boolean;
   /** The newest backup that was made here, where its file is gone and nobody is known to have removed it. */
   readonly vanished: string | null;
+  /** Why the folder of the backups could not be listed. */
+  readonly unlisted: ErrorBody | null;
   /** When the newest verified backup was last known to hold; null when there is none. */
   readonly goodAt: Date | null;
   readonly maxAgeMs: number;
@@ -41,6 +44,10 @@ export function judge(input: VerdictInput): Verdict {
   // A restore of the future was made before the clock went back; it hides nothing that came after.
   if (input.lastRestore?.result === 'success' && sinceRestoreMs >= 0 && sinceRestoreMs < RESTORED_SHOWN_MS) {
     return { code: 'restored', tone: 'green' };
+  }
+  if (input.unlisted) {
+    const detail = `The backup folder can't be listed (${input.unlisted.code}), so nobody knows what is in it.`;
+    return { code: 'damaged', tone: 'red', detail };
   }
   const gone = input.vanished === null ? null : vanished(input.vanished);
   if (!input.hasBackup) {

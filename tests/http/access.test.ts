@@ -197,7 +197,10 @@ describe('authorize', () => {
     const service = createFakeService();
     const { performBackup } = service;
     let user: string | undefined;
-    service.performBackup = (userId) => performBackup((user = userId));
+    service.performBackup = (userId) => {
+      user = userId;
+      return performBackup(userId);
+    };
     const server = createServer({ service, authorize: () => ({ user: 'x\n[Backup] Deleted: all\u001b[2J' }) });
     await server.fetch(new Request('http://localhost/backup/now', { method: 'POST' }));
     expect(user).toBe('x [Backup] Deleted: all [2J');

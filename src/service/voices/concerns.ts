@@ -125,7 +125,8 @@ function compose(
 }
 
 const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | null) => string>> = {
-  damaged: ({ database }) => `The newest backup of ${database.name} is damaged.`,
+  damaged: ({ database, verdict: { detail } }) =>
+    `The newest backup of ${database.name} is ${detail === undefined ? 'damaged.' : `damaged or missing. ${detail}`}`,
   stale: ({ database, maxAgeMinutes }) =>
     `Backups of ${database.name} are too old: there is no good one of the last ${maxAgeMinutes} minutes.`,
   failed: ({ database }, error) => `The backup of ${database.name} failed${why(error)}`,
@@ -150,5 +151,9 @@ function lastGoodText({ lastGood }: Status): string {
 
 /** Without names and passwords in addresses, and without what a chat takes for a link or a call. */
 function plain(text: string): string {
-  return text.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1').replaceAll(/[<>]/g, '');
+  // A chat calls whoever stands behind an @, and a file or user may be named so.
+  return text
+    .replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1')
+    .replaceAll(/[<>]/g, '')
+    .replaceAll('@', '@\u200b');
 }

@@ -1,8 +1,8 @@
 /** Webhook and heartbeat of a real service, with a real receiver: what is said, how often, and what it never does. */
 import { expect, test } from 'bun:test';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { openReceiver, type Received } from '../../../tests/support/receiver.ts';
 import { makeDatabase, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
 import type { VoicesOptions } from './voices.ts';
@@ -95,6 +95,28 @@ test('a damaged newest backup is said, and an emptied folder too', async () => {
   for (const item of (await shop.service.getBackups()).toReversed()) await shop.service.deleteBackup(item.filename);
   const [, stale] = await receiver.until(2);
   expect(JSON.parse(stale?.body ?? '')).toMatchObject({ event: 'stale', state: 'unprotected', lastGood: null });
+});
+
+test('after a restart with a folder that can not be read it is said, and who else keeps its state there is not touched', async () => {
+  await using receiver = await openReceiver();
+  await using shop = openWatched({ webhookUrl: receiver.url });
+  shop.service.start();
+  await shop.service.performBackup();
+  await shop.service.close();
+  rmSync(shop.backups, { recursive: true });
+  writeFileSync(shop.backups, 'a file where the folder was');
+  const again = shop.again();
+  again.start();
+  const [first] = await receiver.until(1);
+  expect(JSON.parse(first?.body ?? '').text).toContain("can't be listed (FOLDER_MISSING)");
+  expect((await again.getStatus()).freshness).toMatchObject({ state: 'unprotected', cause: 'damaged' });
+  // Another database with the same state file says nothing of a recovery: nothing was wrong with it.
+  const other = join(dirname(shop.databasePath), 'other');
+  const neighbour = shop.again({ backupsPath: other });
+  neighbour.start();
+  await neighbour.performBackup();
+  await looks();
+  expect(said(receiver.received)).not.toContain('recovered');
 });
 
 test('when all is well nothing is said, nor before the very first backup', async () => {

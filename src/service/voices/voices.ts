@@ -23,6 +23,8 @@ export interface VoicesOptions {
 export interface VoicesContext {
   readonly service: Pick<BackupServicePort, 'on' | 'getStatus' | 'getRuns' | 'getRunTotals'>;
   readonly statePath: string;
+  /** Of the backups, as the state database knows it: several services may share that. */
+  readonly folder: string;
   readonly log: Log;
 }
 
@@ -44,11 +46,11 @@ export class Voices {
   start(): void {
     const { webhookUrl, heartbeatUrl } = this.#options;
     if (this.#life || (!webhookUrl && !heartbeatUrl)) return;
-    const { service, statePath, log } = this.#context;
+    const { service, statePath, folder, log } = this.#context;
     const abort = new AbortController();
     const common = { waits: this.#waits, log, signal: abort.signal };
     const heartbeat = heartbeatUrl ? new Heartbeat({ ...common, url: heartbeatUrl }) : null;
-    const said = keptConcerns(statePath, log);
+    const said = keptConcerns(statePath, folder, log);
     const webhook = webhookUrl ? new Webhook({ ...common, url: webhookUrl, said }) : null;
     const timer = setInterval(() => this.#look(), this.#waits.lookMs);
     timer.unref();
@@ -138,7 +140,7 @@ interface Life {
 }
 
 /** In our own small database, opened for the moment: it changes a few times a year. */
-function keptConcerns(statePath: string, log: Log) {
+function keptConcerns(statePath: string, folder: string, log: Log) {
   const withDatabase = <Result>(work: (database: ReturnType<typeof openStateDatabase>) => Result): Result => {
     const database = openStateDatabase(statePath, { warn: (message) => log('warn', message) });
     try {
@@ -149,14 +151,18 @@ function keptConcerns(statePath: string, log: Log) {
   };
   return {
     load(): readonly Concern[] {
-      const row = withDatabase((database) => database.prepare("SELECT value FROM voices WHERE key = 'said'").get());
+      const row = withDatabase((database) =>
+        database.prepare("SELECT value FROM notes WHERE folder = ? AND key = 'said'").get(folder),
+      );
       const said = String(row?.['value'] ?? '').split(',');
       return concerns.filter((concern) => said.includes(concern));
     },
     save(said: readonly Concern[]): void {
       try {
         withDatabase((database) =>
-          database.prepare("INSERT OR REPLACE INTO voices (key, value) VALUES ('said', ?)").run(said.join()),
+          database
+            .prepare("INSERT OR REPLACE INTO notes (folder, key, value) VALUES (?, 'said', ?)")
+            .run(folder, said.join()),
         );
       } catch (error) {
         // A full disk must not keep the next thing from being said.
