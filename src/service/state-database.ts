@@ -95,7 +95,5 @@ function openSchema(path: string): DatabaseSync {
     for (const name of missing()) database.exec(`ALTER TABLE runs ADD COLUMN ${name} TEXT`);
     database.exec('COMMIT');
   }
-  // All that the totals ask for: a quarter of a million runs are counted without reading one.
-  database.exec('CREATE INDEX IF NOT EXISTS runs_counted ON runs (folder, kind, trigger, result, size_bytes)');
   return database;
 }
