@@ -151,7 +151,9 @@ export const diskCases: readonly HardCase[] = [
       });
       const result = await scene.service.performBackup();
       // The page says the same instead of an empty list.
-      assert.equal((await refusalOf(() => scene.service.getStatus())).code, 'FOLDER_MISSING');
+      const { verdict } = await scene.service.getStatus();
+      assert.match(verdict.detail ?? '', /can't be listed \(FOLDER_MISSING\)/);
+      assert.equal((await refusalOf(() => scene.service.getBackups())).code, 'FOLDER_MISSING');
       await scene.mendAll();
       return result;
     },
