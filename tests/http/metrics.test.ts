@@ -2,6 +2,7 @@
 import { afterAll, expect, test } from 'bun:test';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import parsePrometheus from 'parse-prometheus-text-format';
 import { createServer } from '../../src/http/server.ts';
 import type { BackupServicePort } from '../../src/service/service-port.ts';
 import { openShop, scratchFolders } from '../support/scratch.ts';
@@ -26,6 +27,10 @@ async function scrape(service: BackupServicePort) {
     const [, name = '', value = ''] = /^(\S+?(?:\{.*\})?) (\S+)$/.exec(line) ?? [];
     samples.set(name.replace('velist_backup_', ''), Number(value));
   }
+  // What a parser of the format makes of it is what we read: no sample is lost, doubled or without type and help.
+  const families = parsePrometheus(text);
+  expect(families.flatMap(({ metrics }) => metrics).length).toBe(samples.size);
+  expect(families.filter(({ type, help }) => help === '' || !['GAUGE', 'COUNTER'].includes(type))).toEqual([]);
   return {
     status: response.status,
     type: response.headers.get('content-type'),
