@@ -45,15 +45,25 @@ async function respond(
   });
 }
 
-function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
-  const url = `http://${incoming.headers.host ?? 'localhost'}${incoming.url ?? '/'}`;
-  if (!incoming.url?.startsWith('/') || !URL.canParse(url)) return undefined;
+/** What Express and its like do to a request: cut the mount's path off its address, and read its body. */
+interface Passed extends IncomingMessage {
+  readonly originalUrl?: string;
+  readonly body?: unknown;
+}
+
+function toRequest(incoming: Passed, signal: AbortSignal): Request | undefined {
+  const path = incoming.originalUrl ?? incoming.url;
+  const url = `http://${incoming.headers.host ?? 'localhost'}${path ?? '/'}`;
+  if (!path?.startsWith('/') || !URL.canParse(url)) return undefined;
   const headers = new Headers();
   for (const [name, values] of Object.entries(incoming.headersDistinct))
     for (const value of values ?? []) headers.append(name, value);
   const method = incoming.method ?? 'GET';
   if (method === 'GET' || method === 'HEAD') return new Request(url, { method, headers, signal });
-  const body = Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>;
+  const body =
+    incoming.readableEnded && incoming.body !== undefined
+      ? JSON.stringify(incoming.body)
+      : (Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>);
   // `duplex` is required by Node for a streamed body and unknown to the DOM types.
   return new Request(url, {
     method,

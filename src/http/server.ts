@@ -3,16 +3,14 @@
  *
  * It listens through `node:http` on both runtimes: Bun's own server sends a streamed body chunked and drops its
  * `content-length`, and a download without a length shows no progress and cannot be resumed by most programs.
- * `fetch` stands between the listener and Elysia, which would read a download to its end to answer HEAD, and which finds
- * no path behind a host name of less than four characters.
  */
 import { createServer as createNodeServer } from 'node:http';
-import { Elysia } from 'elysia';
 import { BackupError, errnoCode } from '../engine/errors.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { dress, notFound } from './answers.ts';
-import { type BackupRoutesOptions, backupRoutes } from './api.ts';
-import { assertBindable, rememberClientAddress } from './auth.ts';
+import { dress } from './answers.ts';
+import type { BackupRoutesOptions } from './api.ts';
+import { assertBindable } from './auth.ts';
+import { handlerAt } from './fetch.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
 
 export interface ServerOptions extends BackupRoutesOptions<string> {
@@ -36,31 +34,18 @@ const DEFAULT_PORT = 3000;
 
 export function createServer(options: ServerOptions): BackupServer {
   const { service, host = DEFAULT_HOST, port = DEFAULT_PORT, prefix = '/backup' } = options;
-  const app = new Elysia()
-    .use(backupRoutes(service, { ...options, prefix }))
-    .get(
-      '/',
-      ({ request }) => dress(request, new Response(null, { status: 302, headers: { location: `.${prefix}/` } })),
-      { parse: 'none' },
-    )
-    .all('/*', ({ request }) => dress(request, notFound()), { parse: 'none' })
-    .onError(({ request }) => dress(request, notFound()));
+  const handler = handlerAt(service, { ...options, prefix });
   let stopListening: (() => Promise<void>) | undefined;
 
   async function fetch(
     request: Request,
     client: { readonly address: string | undefined } = { address: undefined },
   ): Promise<Response> {
-    const isHead = request.method === 'HEAD';
-    const asked = routable(isHead ? new Request(request, { method: 'GET' }) : request);
-    rememberClientAddress(asked, client.address);
-    const response = await app.handle(asked);
-    if (!isHead) return response;
-    await response.body?.cancel();
-    return new Response(null, {
-      status: response.status,
-      headers: response.headers,
-    });
+    const { method, url } = request;
+    if (new URL(url).pathname === '/' && (method === 'GET' || method === 'HEAD'))
+      return dress(request, new Response(null, { status: 302, headers: { location: `.${prefix}/` } }));
+    const { address } = client;
+    return handler(request, { requestIP: () => (address === undefined ? null : { address }) });
   }
 
   return {
@@ -100,15 +85,6 @@ async function listenOn(
         server.closeAllConnections();
       }),
   };
-}
-
-/** The same request under a host name that Elysia's router can skip; the `Host` header keeps the real one. */
-function routable(request: Request): Request {
-  const url = new URL(request.url);
-  if (url.host.length >= 4) return request;
-  const headers = new Headers(request.headers);
-  if (!headers.has('host')) headers.set('host', url.host);
-  return new Request(new Request(`${url.protocol}//localhost${url.pathname}${url.search}`, request), { headers });
 }
 
 function bare(host: string): string {
