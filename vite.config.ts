@@ -75,6 +75,7 @@ export default defineConfig(({ command }) => {
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },
       target: 'es2022',
+      license: { fileName: '.vite/licences.json' },
     },
     server: {
       host: '127.0.0.1',

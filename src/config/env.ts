@@ -181,6 +181,7 @@ export interface Environment {
  * @throws BackupError BAD_CONFIG whose message has one line per fault: name, value (never a secret's), what is allowed.
  */
 export function loadEnvironment(variables: Variables = process.env, source: Source = inEnvironment): Environment {
+  if (variables[JOB_MARK]) throw startedAsJob();
   const given = Object.fromEntries(
     Object.entries(variables).filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
@@ -236,6 +237,16 @@ export function wrongSettings(faults: readonly string[], hint: string): BackupEr
 /** `S3_ACCESS_KEY, S3_SECRET_KEY: one is missing…`, each called as its source calls it. */
 function named(line: string, { nameOf }: Source): string {
   return line.replace(/^\w+(, \w+)*(?=: )/, (names) => names.split(', ').map(nameOf).join(', '));
+}
+
+/** Set by `run-job` for the job's process. */
+const JOB_MARK = 'VELIST_BACKUP_JOB';
+
+/** Where `process.execPath` is the app and not its runtime. Going on would start a job again, and that the app. */
+function startedAsJob(): BackupError {
+  return new BackupError('UNSUPPORTED', 'the app was started in the place of a backup job', {
+    hint: 'Run the app by node or bun, compile it by bun build --compile, or let `velist-backup serve` back up beside it.',
+  });
 }
 
 function shape(

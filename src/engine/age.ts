@@ -22,10 +22,24 @@ const CHUNK_TAG_BYTES = 16;
 
 type Bytes = AsyncIterable<Uint8Array>;
 
+/** Some bundlers leave no address to `import.meta`. */
+const here = String(import.meta.url ?? process.argv[1]);
+
 let loaded: typeof Library | undefined;
 function library(): typeof Library {
-  loaded ??= createRequire(import.meta.url)('age-encryption') as typeof Library; // its types say so
+  try {
+    loaded ??= createRequire(here)('age-encryption') as typeof Library; // its types say so
+  } catch (cause) {
+    throw leftBehind(cause);
+  }
   return loaded;
+}
+
+/** No bundler follows the line above. The job's own bundle has the library in it, the app's has not. */
+function leftBehind(cause: unknown): BackupError {
+  const message =
+    'the library age-encryption is not here; install it where the app runs, or mark velist-backup as external in its bundler';
+  return new BackupError('UNSUPPORTED', message, { hint: 'Without it nothing can be encrypted.', cause });
 }
 
 /** @param recipients At least one, checked by `parseRecipients`. */

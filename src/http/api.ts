@@ -1,14 +1,13 @@
 /**
- * The routes under `/backup`, as an Elysia plugin for any app.
+ * The routes under `/backup`, for any host: `mount.ts` and `elysia.ts` mount them.
  *
- * The table `routes` is the whole surface: method, path, what right it needs, what it does. Elysia finds the route;
- * reading bodies, rights, errors and files are our own few functions, because they must behave alike under every host
- * (Bun's server, Node's, another framework that calls `fetch`), and because a plugin must not touch its host's errors.
+ * The table `routes` is the whole surface: method, path, what right it needs, what it does. Finding the route, reading
+ * bodies, rights, errors and files are our own few functions, because they must behave alike under every host (Bun's
+ * server, Node's, another framework that calls `fetch`), and because a plugin must not touch its host's errors.
  * A file name from outside is matched against the form of a backup's name and then looked up by the service; it never
  * becomes part of a path.
  */
 import { basename, extname } from 'node:path';
-import { Elysia } from 'elysia';
 import type { z } from 'zod';
 import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
 import { isFailing } from '../service/freshness.ts';
@@ -61,6 +60,7 @@ import {
 } from './contract.ts';
 import { describeDatabases, manyRoutes } from './databases.ts';
 import { eventStream } from './events.ts';
+import { routeFinder } from './find-route.ts';
 import { renderMetrics } from './metrics.ts';
 import { openApi } from './openapi.ts';
 import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
@@ -86,52 +86,33 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
   readonly onError?: (error: unknown, request: Request) => void;
 }
 
-export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.ts';
+/** What Bun's server offers: the client's address, and no limit of time for one request. */
+export interface HostServer {
+  requestIP?(request: Request): { readonly address: string } | null;
+  timeout?(request: Request, seconds: number): void;
+}
 
 /**
- * `app.use(backupRoutes(backupService, { authorize }))`, or what `createBackups` answers.
- *
+ * @returns what answers a request; `path` is the one below the place where the routes stand.
  * @throws BackupError BAD_CONFIG when nobody said who may act.
  */
-export function backupRoutes<const Prefix extends string = '/backup'>(
+export function createAnswer(
   guarding: BackupServicePort | GuardPort,
-  options: BackupRoutesOptions<Prefix>,
-) {
+  options: BackupRoutesOptions<string>,
+): (request: Request, path: string, host?: HostServer | null) => Promise<Response> {
   assertGuarded(options);
-  const prefix = options.prefix ?? ('/backup' as Prefix);
-  const app = new Elysia<Prefix>({ prefix });
-  const table = withOpenApi(isGuard(guarding) ? guardRoutes(guarding, options) : routes(guarding, options));
+  const table = isGuard(guarding) ? guardRoutes(guarding, options) : routes(guarding, options);
+  const findRoute = routeFinder(withOpenApi(table));
   const rates = new RateLimits(options.nowMs ?? (() => performance.now()));
 
-  for (const route of table) {
-    app.route(
-      route.method,
-      route.path,
-      ({ request, params, server }) => {
-        // Bun cuts a request that has no byte of answer after 10 seconds, Elysia after 30.
-        if (route.isSlow) server?.timeout?.(request, 0);
-        return answer(request, route, params, clientAddress(server, request));
-      },
-      {
-        parse: 'none',
-      },
-    );
-  }
-  for (const path of new Set(table.map((route) => route.path))) {
-    const taken = table.filter((route) => route.path === path);
-    const allowed = taken.filter((route) => !route.fallback).map((route) => route.method);
-    if (allowed.length === 0) continue;
-    // By name and not only by `all`: a method's own route for `/:filename` would win over `all` for `/now`.
-    for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const) {
-      if (!taken.some((route) => route.method === method))
-        app.route(method, path, ({ request }) => dress(request, methodNotAllowed(request.method, allowed)), {
-          parse: 'none',
-        });
-    }
-    app.all(path, ({ request }) => dress(request, methodNotAllowed(request.method, allowed)), { parse: 'none' });
-  }
-  app.all('/*', ({ request }) => dress(request, notFound()), { parse: 'none' });
-  return app;
+  return async (request, path, host) => {
+    const found = findRoute(request.method, path);
+    if (found.kind === 'none') return dress(request, notFound());
+    if (found.kind === 'method') return dress(request, methodNotAllowed(request.method, found.allowed));
+    // Bun cuts a request that has no byte of answer after 10 seconds, Elysia after 30.
+    if (found.route.isSlow) host?.timeout?.(request, 0);
+    return answer(request, found.route, found.params, host?.requestIP?.(request)?.address);
+  };
 
   async function answer(
     request: Request,
@@ -682,13 +663,6 @@ function fieldsOf(error: unknown): Record<string, string> | undefined {
 /** A link on another site brings no `SameSite=Strict` cookie; a page of ours that loads the dashboard anew does. */
 function comeAgain(): Response {
   return new Response(null, { headers: { refresh: '0; url=./', 'cache-control': 'no-store' } });
-}
-
-function clientAddress(
-  server: { requestIP?(request: Request): { address: string } | null } | null,
-  request: Request,
-): string | undefined {
-  return server?.requestIP?.(request)?.address;
 }
 
 function logFault(error: unknown, request: Request): void {

@@ -5,11 +5,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GuardPort } from '../service/guard-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { type BackupRoutesOptions, backupRoutes } from './api.ts';
-import { rememberClientAddress } from './auth.ts';
-import { type Fetch, nodeListener } from './node-listener.ts';
+import { dress, notFound } from './answers.ts';
+import { type BackupRoutesOptions, createAnswer } from './api.ts';
+import { type Fetch, nodeListener, pathAsked } from './node-listener.ts';
 
 export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.ts';
+export type { Fetch } from './node-listener.ts';
 
 /** An app has users of its own, and its server may be reached from anywhere: it has to say who may do what. */
 export type MountOptions = BackupRoutesOptions<string> & Required<Pick<BackupRoutesOptions, 'authorize'>>;
@@ -18,15 +19,20 @@ export type MountOptions = BackupRoutesOptions<string> & Required<Pick<BackupRou
  * Answers every request at or below `prefix` (`/backup` unless told); another path is answered 404. The prefix is part
  * of the path that it is given.
  *
+ * ```ts
+ * const backup = backupFetch(backupService, { authorize: (request, action) => isAdmin(request) });
+ * app.all('/backup', (c) => backup(c.req.raw)).all('/backup/*', (c) => backup(c.req.raw)); // Hono
+ * ```
+ *
  * @throws BackupError BAD_CONFIG without `authorize`.
  */
 export function backupFetch(service: BackupServicePort | GuardPort, options: MountOptions): Fetch {
-  return fetchOf(backupRoutes(service, options));
+  return fetchAt(service, options);
 }
 
 /**
- * `app.use(backupListener(…))` in Express: paths outside `prefix` go on to `next`, or are answered 404 where there is
- * none. It must stand before whatever reads bodies.
+ * `app.use('/backup', backupListener(…))` or `app.use(backupListener(…))` in Express: paths outside `prefix` go on to
+ * `next`, or are answered 404 where there is none.
  *
  * @throws BackupError BAD_CONFIG without `authorize`.
  */
@@ -34,36 +40,28 @@ export function backupListener(
   service: BackupServicePort | GuardPort,
   options: MountOptions,
 ): (incoming: IncomingMessage, outgoing: ServerResponse, next?: () => void) => void {
-  const listen = nodeListener(backupFetch(service, options));
-  const prefix = options.prefix ?? '/backup';
+  const { prefix = DEFAULT_PREFIX } = options;
+  const listen = nodeListener(fetchAt(service, options));
   return (incoming, outgoing, next) => {
-    const path = incoming.url?.split('?')[0] ?? '';
-    if (next && path !== prefix && !path.startsWith(`${prefix}/`)) next();
+    const [path = ''] = pathAsked(incoming).split('?');
+    if (next && below(prefix, path) === null) next();
     else listen(incoming, outgoing);
   };
 }
 
-/**
- * What stands between a host and Elysia, which would read a download to its end to answer HEAD, and which finds no path
- * behind a host name of less than four characters.
- */
-export function fetchOf(app: { handle(request: Request): Promise<Response> }): Fetch {
-  return async (request, client) => {
-    const isHead = request.method === 'HEAD';
-    const asked = routable(isHead ? new Request(request, { method: 'GET' }) : request);
-    rememberClientAddress(asked, client?.address);
-    const response = await app.handle(asked);
-    if (!isHead) return response;
-    await response.body?.cancel();
-    return new Response(null, { status: response.status, headers: response.headers });
+/** The same for our own server, which has rules where there is no `authorize`. */
+export function fetchAt(service: BackupServicePort | GuardPort, options: BackupRoutesOptions<string>): Fetch {
+  const { prefix = DEFAULT_PREFIX } = options;
+  const answer = createAnswer(service, options);
+  return async (request, host) => {
+    const path = below(prefix, new URL(request.url).pathname);
+    return path === null ? dress(request, notFound()) : answer(request, path, host);
   };
 }
 
-/** The same request under a host name that Elysia's router can skip; the `Host` header keeps the real one. */
-function routable(request: Request): Request {
-  const url = new URL(request.url);
-  if (url.host.length >= 4) return request;
-  const headers = new Headers(request.headers);
-  if (!headers.has('host')) headers.set('host', url.host);
-  return new Request(new Request(`${url.protocol}//localhost${url.pathname}${url.search}`, request), { headers });
+const DEFAULT_PREFIX = '/backup';
+
+function below(prefix: string, path: string): string | null {
+  if (path === prefix) return '/';
+  return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : null;
 }

@@ -6,9 +6,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web';
+import type { HostServer } from './api.ts';
 
-/** @param client tells who asks, where the host knows it. */
-export type Fetch = (request: Request, client?: { readonly address: string | undefined }) => Promise<Response>;
+/** @param host Bun's server or what stands for it: it tells who asks, and is asked not to cut slow answers. */
+export type Fetch = (request: Request, host?: HostServer | null) => Promise<Response>;
 
 export function nodeListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
   return (incoming, outgoing) => {
@@ -29,9 +30,8 @@ async function respond(
     outgoing.writeHead(400, { 'content-length': 0 }).end();
     return;
   }
-  const response = await fetch(request, {
-    address: incoming.socket.remoteAddress,
-  });
+  const { remoteAddress: address } = incoming.socket;
+  const response = await fetch(request, { requestIP: () => (address === undefined ? null : { address }) });
   outgoing.writeHead(response.status, [...response.headers].flat());
   if (!response.body) {
     outgoing.end();
@@ -46,15 +46,30 @@ async function respond(
   });
 }
 
-function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
-  const url = `http://${incoming.headers.host ?? 'localhost'}${incoming.url ?? '/'}`;
-  if (!incoming.url?.startsWith('/') || !URL.canParse(url)) return undefined;
+/** What Express and its like do to a request: cut the mount's path off its address, and read its body. */
+interface Passed extends IncomingMessage {
+  readonly originalUrl?: string;
+  readonly body?: unknown;
+}
+
+/** The path with its query, as the client asked for it. */
+export function pathAsked(incoming: Passed): string {
+  return incoming.originalUrl ?? incoming.url ?? '/';
+}
+
+function toRequest(incoming: Passed, signal: AbortSignal): Request | undefined {
+  const path = pathAsked(incoming);
+  const url = `http://${incoming.headers.host ?? 'localhost'}${path}`;
+  if (!path.startsWith('/') || !URL.canParse(url)) return undefined;
   const headers = new Headers();
   for (const [name, values] of Object.entries(incoming.headersDistinct))
     for (const value of values ?? []) headers.append(name, value);
   const method = incoming.method ?? 'GET';
   if (method === 'GET' || method === 'HEAD') return new Request(url, { method, headers, signal });
-  const body = Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>;
+  const body =
+    incoming.readableEnded && incoming.body !== undefined
+      ? JSON.stringify(incoming.body)
+      : (Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>);
   // `duplex` is required by Node for a streamed body and unknown to the DOM types.
   return new Request(url, {
     method,

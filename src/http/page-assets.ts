@@ -1,12 +1,14 @@
 /**
- * The built dashboard, from memory. Files under `assets/` have their content's hash in the name and are kept by the
- * browser for ever; the others are asked for again each time and answered with 304. A new build is noticed by the
- * modification time of `index.html`. Everything goes out under a policy that lets only our own files run.
+ * The built dashboard, from memory: out of a module of the package, or of the repository's folder `dist/page`, where a
+ * new build is noticed by the modification time of `index.html`. Files under `assets/` have their content's hash in the
+ * name and are kept by the browser for ever; the others are asked for again each time and answered with 304. Everything
+ * goes out under a policy that lets only our own files run.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { extname, join, sep } from 'node:path';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, extname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundledPage } from './bundled-page.ts';
 
 export interface PageAsset {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -21,7 +23,26 @@ export interface PageAssets {
 }
 
 /** Assets of a folder, read at the first request. Without a folder: the package's own build. */
-export function pageAssets(folder: string = builtPage()): PageAssets {
+export function pageAssets(folder?: string): PageAssets {
+  return folder === undefined && bundledPage !== null ? fromPackage(bundledPage) : fromFolder(folder ?? builtPage());
+}
+
+function fromPackage(bundled: Readonly<Record<string, string>>): PageAssets {
+  let files: ReadonlyMap<string, PageAsset> | undefined;
+  return {
+    find(path) {
+      files ??= new Map(
+        Object.entries(bundled).map(([key, base64]) => [
+          key,
+          asset(key, new Uint8Array(Buffer.from(base64, 'base64'))),
+        ]),
+      );
+      return files.get(path);
+    },
+  };
+}
+
+function fromFolder(folder: string): PageAssets {
   let files: ReadonlyMap<string, PageAsset> = new Map();
   let readAtMtime: number | undefined;
   return {
@@ -84,12 +105,9 @@ export const contentSecurityPolicy = [
   'trusted-types svelte-trusted-html',
 ].join('; ');
 
-/** `dist/page`, seen from `dist/http` in the package and from `src/http` in the repository. */
+/** In the repository; the package has no such folder. */
 function builtPage(): string {
-  const packaged = fileURLToPath(new URL('../page', import.meta.url));
-  return existsSync(join(packaged, 'index.html'))
-    ? packaged
-    : fileURLToPath(new URL('../../dist/page', import.meta.url));
+  return join(dirname(fileURLToPath(import.meta.url)), '../../dist/page');
 }
 
 function readFolder(folder: string): ReadonlyMap<string, PageAsset> {
@@ -101,15 +119,18 @@ function readFolder(folder: string): ReadonlyMap<string, PageAsset> {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
     const key = path.slice(join(folder, sep).length).split(sep).join('/');
-    const bytes = new Uint8Array(readFileSync(path));
-    files.set(key, {
-      bytes,
-      type: contentTypes[extname(entry.name)] ?? 'application/octet-stream',
-      etag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`,
-      immutable: key.startsWith('assets/'),
-    });
+    files.set(key, asset(key, new Uint8Array(readFileSync(path))));
   }
   return files;
+}
+
+function asset(key: string, bytes: Uint8Array<ArrayBuffer>): PageAsset {
+  return {
+    bytes,
+    type: contentTypes[extname(key)] ?? 'application/octet-stream',
+    etag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`,
+    immutable: key.startsWith('assets/'),
+  };
 }
 
 const contentTypes: Readonly<Record<string, string>> = {

@@ -5,14 +5,13 @@
  * `content-length`, and a download without a length shows no progress and cannot be resumed by most programs.
  */
 import { createServer as createNodeServer } from 'node:http';
-import { Elysia } from 'elysia';
 import { BackupError, errnoCode } from '../engine/errors.ts';
 import type { GuardPort } from '../service/guard-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { dress, notFound } from './answers.ts';
-import { type BackupRoutesOptions, backupRoutes } from './api.ts';
+import { dress } from './answers.ts';
+import type { BackupRoutesOptions, HostServer } from './api.ts';
 import { assertBindable } from './auth.ts';
-import { fetchOf } from './mount.ts';
+import { fetchAt } from './mount.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
 
 export interface ServerOptions extends BackupRoutesOptions<string> {
@@ -33,23 +32,24 @@ export interface BackupServer {
 
 const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_PORT = 3000;
+const inThisProcess: HostServer = { requestIP: () => ({ address: DEFAULT_HOST }) };
 
 export function createServer(options: ServerOptions): BackupServer {
   const { service, host = DEFAULT_HOST, port = DEFAULT_PORT, prefix = '/backup' } = options;
-  const app = new Elysia()
-    .use(backupRoutes(service, { ...options, prefix, thisMachineOnly: !options.authorize && !options.signIn }))
-    .get(
-      '/',
-      ({ request }) => dress(request, new Response(null, { status: 302, headers: { location: `.${prefix}/` } })),
-      { parse: 'none' },
-    )
-    .all('/*', ({ request }) => dress(request, notFound()), { parse: 'none' })
-    .onError(({ request }) => dress(request, notFound()));
+  const answer = fetchAt(service, {
+    ...options,
+    prefix,
+    thisMachineOnly: !options.authorize && !options.signIn,
+  });
   let stopListening: (() => Promise<void>) | undefined;
 
-  const answer = fetchOf(app);
   // Whoever calls it in this process is on this machine; the listener tells of the others.
-  const fetch: Fetch = (request, client = { address: DEFAULT_HOST }) => answer(request, client);
+  const fetch: Fetch = async (request, client = inThisProcess) => {
+    const { method, url } = request;
+    if (new URL(url).pathname === '/' && (method === 'GET' || method === 'HEAD'))
+      return dress(request, new Response(null, { status: 302, headers: { location: `.${prefix}/` } }));
+    return answer(request, client);
+  };
 
   return {
     fetch,

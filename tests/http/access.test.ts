@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { Elysia } from 'elysia';
-import { backupRoutes } from '../../src/http/api.ts';
+import { backupRoutes } from '../../src/http/elysia.ts';
 import { assertBindable } from '../../src/http/auth.ts';
 import { backupFetch, backupListener } from '../../src/http/mount.ts';
 import { createServer } from '../../src/http/server.ts';

@@ -1,6 +1,12 @@
-/** The places where the routes must behave alike: a bare `fetch`, our server, Bun's, and an Elysia app of a host. */
+/**
+ * The places where the routes must behave alike: a bare `fetch`, our server, Bun's, and the apps of hosts that mount
+ * them, with Elysia, with `fetch` and with a listener of Node's http server.
+ */
+import { createServer as createNodeServer } from 'node:http';
+import { once } from 'node:events';
 import { Elysia } from 'elysia';
-import { backupRoutes } from '../../src/http/api.ts';
+import { backupRoutes } from '../../src/http/elysia.ts';
+import { backupFetch, backupListener } from '../../src/http/mount.ts';
 import { createServer, type ServerOptions } from '../../src/http/server.ts';
 
 export interface Host {
@@ -36,7 +42,7 @@ export const hosts: Readonly<Record<string, (options: ServerOptions) => Promise<
     const server = Bun.serve({
       port: 0,
       hostname: '127.0.0.1',
-      fetch: (request, self) => routes.fetch(request, { address: self.requestIP(request)?.address }),
+      fetch: (request, self) => routes.fetch(request, self),
     });
     const origin = `http://localhost:${server.port}`;
     return {
@@ -57,6 +63,37 @@ export const hosts: Readonly<Record<string, (options: ServerOptions) => Promise<
       sendsLength: false,
       fetch: (path, init) => fetch(origin + path, { redirect: 'manual', ...init }),
       close: async () => void (await app.stop(true)),
+    };
+  },
+};
+
+/** Apps that mount the routes by a function, which asks them for `authorize`. */
+export const appHosts: typeof hosts = {
+  async 'an app of fetch'({ service, ...options }) {
+    const handler = backupFetch(service, { authorize: () => true, ...options });
+    const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: handler });
+    const origin = `http://localhost:${server.port}`;
+    return {
+      origin,
+      sendsLength: false,
+      fetch: (path, init) => fetch(origin + path, { redirect: 'manual', ...init }),
+      close: () => server.stop(true),
+    };
+  },
+  async 'an app of node:http'({ service, ...options }) {
+    const server = createNodeServer(backupListener(service, { authorize: () => true, ...options }));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const address = server.address();
+    const origin = `http://localhost:${typeof address === 'object' ? address?.port : ''}`;
+    return {
+      origin,
+      sendsLength: true,
+      fetch: (path, init) => fetch(origin + path, { redirect: 'manual', ...init }),
+      close: async () => {
+        const closed = once(server.close(), 'close');
+        server.closeAllConnections();
+        await closed;
+      },
     };
   },
 };

@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import { Elysia } from 'elysia';
 import { BackupError } from '../../src/engine/errors.ts';
-import { backupRoutes } from '../../src/http/api.ts';
+import { backupRoutes } from '../../src/http/elysia.ts';
 import * as contract from '../../src/http/contract.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createFakeService, type FakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
-import { type Host, hosts } from './hosts.ts';
+import { appHosts, type Host, hosts } from './hosts.ts';
 
-for (const [name, open] of Object.entries(hosts)) {
+for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
   describe(`the routes on ${name}`, () => {
     let service: FakeService;
     let host: Host;

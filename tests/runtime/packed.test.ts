@@ -1,54 +1,33 @@
-/** The package as npm ships it, unpacked beside its declared dependencies alone, used on Node and on Bun. */
+/**
+ * The package as npm ships it, unpacked beside its declared dependencies alone: judged by the linters of packages, then
+ * used by the same program on each runtime, then taken in by bundlers.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { unseal } from '../../src/engine/artifact.ts';
 import { createS3Store } from '../../src/engine/targets/s3-store.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { bundledApps } from './bundles.ts';
+import { complaints, mustRun, root, run } from './run.ts';
 
 const PATIENCE_MS = 180_000;
-const root = fileURLToPath(new URL('../..', import.meta.url));
+/** Bun, and the two ends of the Nodes that `engines` promises: the oldest and the newest even one. */
 const runtimes = [
-  { name: 'Node', program: join(root, 'node_modules/node/bin/node') },
+  { name: 'Node-22.16', program: join(root, 'node_modules/node/bin/node') },
+  { name: 'Node-26', program: join(root, 'node_modules/node-26/bin/node') },
   { name: 'Bun', program: process.execPath },
 ];
 const newFolder = scratchFolders();
+let tarball: string;
 let shipped: readonly string[];
 let installed: string;
 let server: Awaited<ReturnType<typeof startS3Server>>;
-
-interface Ended {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function run(
-  program: string,
-  args: readonly string[],
-  options: { cwd: string; env?: Record<string, string> },
-): Promise<Ended> {
-  return new Promise((resolve) => {
-    const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...options.env };
-    execFile(program, args, { cwd: options.cwd, env }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
-      resolve({ code, stdout, stderr });
-    });
-  });
-}
-
-async function mustRun(program: string, args: readonly string[], cwd: string): Promise<string> {
-  const ended = await run(program, args, { cwd });
-  if (ended.code !== 0)
-    throw new Error(`${program} ${args.join(' ')} ended with ${ended.code}:\n${ended.stdout}${ended.stderr}`);
-  return ended.stdout;
-}
 
 beforeAll(async () => {
   server = await startS3Server();
@@ -58,8 +37,16 @@ beforeAll(async () => {
   const { files, dependencies }: { files: string[]; dependencies: Record<string, string> } = await Bun.file(
     join(root, 'package.json'),
   ).json();
-  const needed = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'vite.config.ts', 'svelte.config.js'];
-  for (const name of [...needed, ...files.filter((file) => file !== 'dist')])
+  const needed = [
+    'src',
+    'package.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'vite.config.ts',
+    'svelte.config.js',
+    'embed.ts',
+  ];
+  for (const name of [...needed, ...files.filter((file) => !file.includes('dist'))])
     cpSync(join(root, name), join(sources, name), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(sources, 'node_modules'));
   await mustRun('npm', ['run', 'build'], sources);
@@ -69,18 +56,23 @@ beforeAll(async () => {
   shipped = (packed?.files ?? []).map(({ path }) => path);
 
   installed = newFolder();
+  tarball = join(sources, packed?.filename ?? '');
   const target = join(installed, 'node_modules/velist-backup');
   mkdirSync(target, { recursive: true });
-  await mustRun('tar', ['xzf', join(sources, packed?.filename ?? ''), '-C', target, '--strip-components=1'], installed);
-  for (const name of Object.keys(dependencies)) {
-    mkdirSync(dirname(join(installed, 'node_modules', name)), { recursive: true });
-    symlinkSync(join(root, 'node_modules', name), join(installed, 'node_modules', name));
-  }
+  await mustRun('tar', ['xzf', tarball, '-C', target, '--strip-components=1'], installed);
+  for (const name of Object.keys(dependencies)) link(name, installed);
   mkdirSync(join(installed, 'node_modules/.bin'));
   symlinkSync('../velist-backup/dist/cli/main.js', join(installed, 'node_modules/.bin/velist-backup'));
 }, PATIENCE_MS);
 
 afterAll(async () => await server.close());
+
+/** Installs a package of ours in a folder. */
+function link(name: string, folder: string): void {
+  const place = join(folder, 'node_modules', name);
+  mkdirSync(dirname(place), { recursive: true });
+  symlinkSync(join(root, 'node_modules', name), place);
+}
 
 test('the package holds programs with types and maps, and neither tests nor the sources of the page', () => {
   const modules = shipped.filter((path) => /^dist\/(?!page\/).*\.js$/.test(path));
@@ -95,25 +87,58 @@ test('the package holds programs with types and maps, and neither tests nor the 
     ),
   ).toEqual([]);
   for (const path of [
+    'dist/licences.md',
     'dist/man/velist-backup.1',
     'dist/velist-backup.schema.json',
-    'dist/page/index.html',
     'package.json',
     'README.md',
     'CHANGELOG.md',
     'LICENSE',
   ])
     expect(shipped).toContain(path);
+  expect(shipped.filter((path) => path.startsWith('dist/page'))).toEqual([]);
+  for (const path of modules.filter((path) => !/bundled-(job|page)\.js$/.test(path))) {
+    const map: { sources: string[]; sourcesContent?: string[] } = JSON.parse(
+      readFileSync(join(installed, 'node_modules/velist-backup', `${path}.map`), 'utf8'),
+    );
+    expect([path, map.sources.length, map.sourcesContent?.length]).toEqual([path, 1, 1]);
+  }
 });
+
+test('the licences of all that is taken in from others are told', () => {
+  const text = readFileSync(join(installed, 'node_modules/velist-backup/dist/licences.md'), 'utf8');
+  for (const name of ['svelte', '@lucide/svelte', '@fontsource-variable/geist', '@aws-sdk/client-s3', 'age-encryption'])
+    expect(text).toContain(`\n- ${name} `);
+  for (const licence of ['SIL OPEN FONT LICENSE', 'Apache License', 'MIT', 'ISC']) expect(text).toContain(licence);
+});
+
+test(
+  'publint and arethetypeswrong find nothing',
+  async () => {
+    const bin = join(root, 'node_modules/.bin');
+    const lint = await run(process.execPath, [join(bin, 'publint'), tarball, '--strict'], { cwd: root });
+    expect([lint.code, lint.stdout]).toEqual([0, expect.stringContaining('All good!')]);
+    // The package has modules alone: the oldest Node that it takes can require() them, as a test below does.
+    const types = await run(process.execPath, [join(bin, 'attw'), tarball, '--profile', 'esm-only'], { cwd: root });
+    expect(types).toMatchObject({ code: 0, stdout: expect.stringContaining('"velist-backup/elysia"') });
+  },
+  PATIENCE_MS,
+);
 
 test(
   'its types are whole: a strict program compiles against them',
   async () => {
     const folder = project();
+    link('elysia', folder);
     await Bun.write(
       join(folder, 'app.ts'),
       `import { BackupError, type BackupResult, backupService, createBackups, createStorage, defineConfig } from 'velist-backup';
        import { backupRoutes } from 'velist-backup/elysia';
+       import { backupFetch, backupListener, type Fetch } from 'velist-backup/http';
+       export const handler: Fetch = backupFetch(backupService, { authorize: () => ({ user: 'me' }) });
+       export const listener = backupListener(backupService, { authorize: async () => true });
+       // @ts-expect-error authorize is missing
+       export const open = backupFetch(backupService, {});
        export const result: Promise<BackupResult> = backupService.performBackup('me');
        export const routes = backupRoutes(backupService, { authorize: () => true });
        export const many = createBackups(defineConfig({ databases: [{ glob: './*.sqlite', s3: { keepDaily: 7 } }] }));
@@ -153,6 +178,7 @@ function project(): string {
 const program = `
   import { DatabaseSync } from 'node:sqlite';
   import { BackupService, backupService, createServiceFromEnvironment, createStorage } from 'velist-backup';
+  import { backupFetch } from 'velist-backup/http';
   const database = new DatabaseSync('app.sqlite');
   database.exec('PRAGMA busy_timeout = 5000');
   const rows = () => database.prepare('SELECT count(*) AS n FROM notes').get().n;
@@ -175,6 +201,15 @@ const program = `
   out.verdict = (await service.getStatus()).verdict.code;
   out.runs = service.getRuns().map((run) => run.kind + ' ' + run.result);
   out.same = (await backupService.getBackups()).length;
+  const handler = backupFetch(service, { authorize: (_, action) => action !== 'delete' });
+  const ask = (path, init) => handler(new Request('http://localhost/backup/' + path, init));
+  const page = await (await ask('')).text();
+  out.page = [page.includes('<title>'), (await ask(/src="\\.\\/([^"]+\\.js)"/.exec(page)[1])).status];
+  out.refused = (await ask(made.filename, { method: 'DELETE' })).status;
+  const events = (await ask('api/events')).body.getReader();
+  for (let text = ''; out.event === undefined; out.event = /event: \\w+/.exec(text)?.[0])
+    text += new TextDecoder().decode((await events.read()).value);
+  await events.cancel();
   const storage = createStorage();
   await storage.upload('notes/one.txt', 'hello');
   out.stored = new TextDecoder().decode(await storage.get('notes/one.txt'));
@@ -184,6 +219,32 @@ const program = `
   database.exec("INSERT INTO notes (text) VALUES ('after all')");
   database.close();
   console.log(JSON.stringify(out));
+`;
+
+/**
+ * The app's SQLite library is not ours. A descriptor of the database that we closed in this process would drop the app's
+ * locks, the visitor would take the log away when it leaves, and the last rows would be lost with the app. The visitor
+ * is a Node: a Bun that ends leaves the log there.
+ */
+const otherLibrary = `
+  import { execFileSync } from 'node:child_process';
+  import Database from 'better-sqlite3';
+  import { createServiceFromEnvironment } from 'velist-backup';
+  const database = new Database('app.sqlite');
+  const insert = database.prepare("INSERT INTO notes (text) VALUES ('more')");
+  database.pragma('wal_autocheckpoint = 0');
+  const made = await createServiceFromEnvironment({ write() {} }).performBackup();
+  if (!made.success) throw made.error;
+  console.log('backed up');
+  process.stdout.write(execFileSync(process.env.VISITOR, ['visitor.mjs'], { stdio: ['ignore', 'pipe', 'ignore'] }));
+  for (let row = 0; row < 100; row++) insert.run();
+  process.kill(process.pid, 'SIGKILL');
+`;
+const visitor = `
+  import { DatabaseSync } from 'node:sqlite';
+  const database = new DatabaseSync('app.sqlite');
+  console.log(database.prepare('SELECT count(*) AS n FROM notes').get().n + ' seen by the visitor');
+  database.close();
 `;
 
 for (const { name, program: runtime } of runtimes) {
@@ -200,7 +261,7 @@ for (const { name, program: runtime } of runtimes) {
         const folder = project();
         await Bun.write(join(folder, 'app.mjs'), program);
         const ended = await run(runtime, ['app.mjs'], { cwd: folder, env: { DATABASE_URL: 'app.sqlite' } });
-        expect(ended.stderr.replace(/^.*(ExperimentalWarning|--trace-warnings).*\n/gm, '')).toBe('');
+        expect(complaints(ended)).toBe('');
         expect(JSON.parse(ended.stdout)).toEqual({
           isService: true,
           before: 500,
@@ -215,6 +276,9 @@ for (const { name, program: runtime } of runtimes) {
           verdict: 'restored',
           runs: ['undo success', 'restore success', 'verify success', 'backup success'],
           same: 3,
+          page: [true, 200],
+          refused: 403,
+          event: 'event: status',
           stored: 'hello',
         });
       },
@@ -239,9 +303,9 @@ for (const { name, program: runtime } of runtimes) {
         await Bun.write(
           join(folder, 'app.mjs'),
           `import { createBackups } from 'velist-backup';
-           import { backupRoutes } from 'velist-backup/elysia';
+           import { backupFetch } from 'velist-backup/http';
            const backups = await createBackups({ databases: [{ path: 'app.sqlite' }, { glob: './*.db', name: 'w' }] });
-           const all = await backupRoutes(backups, { authorize: () => true }).handle(new Request('http://localhost/backup/db/app/api/backups'));
+           const all = await backupFetch(backups, { authorize: () => true })(new Request('http://localhost/backup/db/app/api/backups'));
            console.log(JSON.stringify([backups.databases.map(({ name }) => name), (await all.json()).backups.length]));
            await backups.close();`,
         );
@@ -327,6 +391,56 @@ for (const { name, program: runtime } of runtimes) {
       PATIENCE_MS,
     );
 
+    test(
+      'an app on better-sqlite3 keeps all rows: a backup in its process, a visitor, more rows, then it is killed',
+      async () => {
+        const folder = project();
+        link('better-sqlite3', folder);
+        await Bun.write(join(folder, 'visitor.mjs'), visitor);
+        await Bun.write(join(folder, 'app.mjs'), otherLibrary);
+        const env = { DATABASE_URL: 'app.sqlite', VISITOR: join(root, 'node_modules/node/bin/node') };
+        const ended = await run(runtime, ['app.mjs'], { cwd: folder, env });
+        expect([ended.code, ended.stdout]).toEqual(['SIGKILL', 'backed up\n500 seen by the visitor\n']);
+        expect(ask(join(folder, 'app.sqlite'), 'SELECT count(*) FROM notes')).toBe(600);
+        expect(ask(join(folder, 'app.sqlite'), 'PRAGMA integrity_check')).toBe('ok');
+      },
+      PATIENCE_MS,
+    );
+
+    test('an app of CommonJS can require it', async () => {
+      const program = "console.log(Object.keys(require('velist-backup')).includes('backupService'))";
+      const ended = await run(runtime, ['-e', program], { cwd: project() });
+      expect([complaints(ended), ended.stdout]).toEqual(['', 'true\n']);
+    });
+
+    test(
+      "Elysia is the app's own: its plugin answers where it is installed, and nothing else needs it",
+      async () => {
+        const folder = project();
+        link('elysia', folder);
+        const app = `
+          import { Elysia } from 'elysia';
+          import { backupService } from 'velist-backup';
+          import { backupRoutes } from 'velist-backup/elysia';
+          const app = new Elysia().use(backupRoutes(backupService, { authorize: () => true }));
+          console.log((await app.handle(new Request('http://localhost/backup/api/backups'))).status);
+          await backupService.close();`;
+        await Bun.write(join(folder, 'app.mjs'), app);
+        const env = { DATABASE_URL: 'app.sqlite' };
+        const missing = await run(runtime, ['app.mjs'], { cwd: folder, env });
+        expect([missing.code, missing.stderr]).toEqual([
+          1,
+          expect.stringMatching(/Cannot find (package|module) 'elysia'/),
+        ]);
+        cpSync(join(installed, 'node_modules/velist-backup'), join(folder, 'node_modules/velist-backup'), {
+          recursive: true,
+        });
+        const ended = await run(runtime, ['app.mjs'], { cwd: folder, env });
+        expect([complaints(ended), ended.stdout]).toEqual(['', '200\n']);
+      },
+      PATIENCE_MS,
+    );
+
     const servers = [
       { what: '`serve`', file: 'node_modules/.bin/velist-backup', args: ['serve'] },
       { what: 'the app, through a linked folder,', file: 'linked/dist/bootstrap.js', args: [] },
@@ -383,3 +497,5 @@ for (const { name, program: runtime } of runtimes) {
     }
   });
 }
+
+bundledApps(() => ({ installed, newFolder }));

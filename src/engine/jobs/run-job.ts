@@ -2,9 +2,15 @@
  * Starts one job as a process of its own and listens to it. One job, one process, in a clean environment: the app's
  * bunfig, preload, .env and NODE_OPTIONS must not reach it, and in a compiled binary (where `process.execPath` is the
  * app itself) `BUN_BE_BUN` makes it the runtime, so that a child never starts the app a second time.
+ *
+ * The job's program is the file beside this one. A bundler leaves that file behind; then the program is a text of the
+ * package, and the job's process reads it from a pipe, because no file of the app's may be run in its place.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { BackupError } from '../errors.ts';
 import type { JobEvent, JobKind, JobMap, JobMessage } from './protocol.ts';
@@ -30,11 +36,10 @@ export async function runJob<Kind extends JobKind>(
   request: JobMap[Kind]['request'],
   options: JobOptions,
 ): Promise<JobMap[Kind]['result']> {
+  requireRuntime();
+  const program = await findProgram();
   options.signal?.throwIfAborted();
-  const child = spawn(process.execPath, [...runtimeArguments, jobPath], {
-    env: { ...options.environment, BUN_BE_BUN: '1' },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = start(program, { ...options.environment, ...JOB_MARK, BUN_BE_BUN: '1' });
   let answer: JobMessage | undefined;
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -74,12 +79,66 @@ export async function runJob<Kind extends JobKind>(
   }
 }
 
+/** Tells an app that it was started in a job's place, whatever we did not think of; `loadEnvironment` refuses there. */
+const JOB_MARK = { VELIST_BACKUP_JOB: '1' };
 const onBun = process.versions['bun'] !== undefined;
 const runtimeArguments = onBun ? ['--config=/dev/null', '--no-env-file'] : ['--disable-warning=ExperimentalWarning'];
-/** The job is TypeScript beside us in the sources, JavaScript beside us in the package. */
-const jobPath = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './job-main.ts' : './job-main.js', import.meta.url),
-);
+const PROGRAM_DESCRIPTOR = 3;
+const PROGRAM_NAME = '/velist-backup-job.cjs';
+const loader =
+  `const program = new (require('node:module'))('${PROGRAM_NAME}');` +
+  `program._compile(require('node:fs').readFileSync(${PROGRAM_DESCRIPTOR}, 'utf8'), '${PROGRAM_NAME}');`;
+
+type Program = { readonly path: string } | { readonly text: string };
+type JobProcess = ChildProcess & { readonly stdin: Writable; readonly stdout: Readable; readonly stderr: Readable };
+
+function start(program: Program, env: Record<string, string>): JobProcess {
+  if ('path' in program) return spawn(process.execPath, [...runtimeArguments, program.path], { env, stdio: 'pipe' });
+  const asScript = onBun ? [] : ['--input-type=commonjs'];
+  const child = spawn(process.execPath, [...runtimeArguments, ...asScript, '-e', loader], {
+    env,
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+  }) as JobProcess; // the types know that all are pipes where there are three
+  const pipe = child.stdio[PROGRAM_DESCRIPTOR] as Writable;
+  // A child that died before reading it is reported by its exit.
+  pipe.on('error', () => {});
+  pipe.end(program.text);
+  return child;
+}
+
+/**
+ * Whether what we would start is Node or Bun: a single executable application of Node starts itself again, whatever its
+ * arguments say, and so do other binaries that have an app in them.
+ */
+function requireRuntime(): void {
+  if (onBun) return;
+  const sea = process.getBuiltinModule('node:sea');
+  if (/^node/i.test(basename(process.execPath)) && !sea.isSea()) return;
+  throw new BackupError(
+    'UNSUPPORTED',
+    `${basename(process.execPath)} can not run backup jobs: it is the app and no node`,
+    {
+      hint: 'Run the app by node or bun, compile it by bun build --compile, or let `velist-backup serve` back up beside it.',
+    },
+  );
+}
+
+/** TypeScript beside us in the sources, JavaScript in the package, a text where a bundler has moved us away from it. */
+async function findProgram(): Promise<Program> {
+  // Some bundlers leave no address at all.
+  const [, folder, type] = /^(file:.*\/engine\/jobs\/)run-job\.(ts|js)$/.exec(String(import.meta.url)) ?? [];
+  const path = folder === undefined ? null : fileURLToPath(`${folder}job-main.${type}`);
+  if (path !== null && existsSync(path)) return { path };
+  const { bundledJob } = await import('./bundled-job.ts');
+  if (bundledJob === null) throw noProgram();
+  return { text: bundledJob };
+}
+
+function noProgram(): BackupError {
+  return new BackupError('UNSUPPORTED', "the program of backup jobs was left behind by the app's bundler", {
+    hint: 'Bundle the package velist-backup as npm installs it, or keep it out of the bundle: mark it as external.',
+  });
+}
 
 /** Null for the half of a line that a killed child leaves: its exit says that it died. */
 function parseMessage(line: string): JobMessage | null {

@@ -1,0 +1,127 @@
+/**
+ * The last step of the build: writes the job's program and the dashboard into modules of `dist`, as text. So they are
+ * there below any bundler, which follows imports and nothing else, and in a binary of `bun build --compile`.
+ *
+ * The licences of what is taken in from other packages go beside them.
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type Plugin } from 'vite';
+
+const root = fileURLToPath(new URL('.', import.meta.url));
+const page = join(root, 'dist/page');
+
+const files = readdirSync(page, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile() && !entry.parentPath.includes('.vite'))
+  .map((entry) => join(entry.parentPath, entry.name));
+fill(
+  'dist/http/bundled-page.js',
+  'bundledPage',
+  Object.fromEntries(files.map((file) => [file.slice(page.length + 1), readFileSync(file).toString('base64')])),
+);
+
+const digest = await bundle('src/engine/sqlite/digest.ts', { format: 'es' });
+const job = await bundle('src/engine/jobs/job-main.ts', {
+  format: 'cjs',
+  plugins: [
+    // The job has no file of its own any more: its thread gets its program in the address, the library is taken in.
+    replace(
+      'sqlite/digest.ts',
+      'import.meta.url',
+      JSON.stringify(`data:text/javascript,${encodeURIComponent(digest.code)}`),
+    ),
+    replace('engine/age.ts', 'createRequire(here)', 'require'),
+  ],
+});
+fill('dist/engine/jobs/bundled-job.js', 'bundledJob', job.code);
+
+writeFileSync(
+  join(root, 'dist/licences.md'),
+  licencesText([
+    ...readLicences(readFileSync(join(page, '.vite/licences.json'), 'utf8')),
+    ...job.licences,
+    ...['@fontsource-variable/geist', '@fontsource-variable/geist-mono'].map(licenceOfFont),
+  ]),
+);
+
+interface Licence {
+  readonly name: string;
+  readonly version: string;
+  readonly identifier: string | null;
+  readonly text?: string | null;
+}
+
+async function bundle(entry: string, options: { format: 'es' | 'cjs'; plugins?: Plugin[] }) {
+  const built = await build({
+    configFile: false,
+    root,
+    logLevel: 'warn',
+    plugins: options.plugins ?? [],
+    ssr: { noExternal: true, target: 'node' },
+    build: {
+      ssr: join(root, entry),
+      write: false,
+      minify: true,
+      target: 'es2022',
+      license: { fileName: 'licences.json' },
+      rolldownOptions: { output: { format: options.format, codeSplitting: false } },
+    },
+  });
+  if (!('output' in built)) throw new Error(`${entry} was not built once`);
+  const [chunk, ...others] = built.output.filter((output) => output.type === 'chunk');
+  if (!chunk || others.length > 0) throw new Error(`${entry} became ${others.length + 1} files`);
+  const licences = built.output.find((output) => output.fileName === 'licences.json');
+  return { code: chunk.code, licences: licences?.type === 'asset' ? readLicences(licences.source.toString()) : [] };
+}
+
+function replace(file: string, text: string, by: string): Plugin {
+  return {
+    name: `replace-in-${file}`,
+    enforce: 'pre',
+    transform(code, id) {
+      if (!id.endsWith(file)) return;
+      if (code.split(text).length !== 2) throw new Error(`${file} does not say ${text} once`);
+      return code.replace(text, () => by);
+    },
+  };
+}
+
+/** Puts a value in the place of the null that the sources have there. */
+function fill(file: string, name: string, value: unknown): void {
+  const path = join(root, file);
+  const empty = `export const ${name} = null;`;
+  const code = readFileSync(path, 'utf8');
+  if (!code.includes(empty)) throw new Error(`${file} does not say ${empty}`);
+  writeFileSync(
+    path,
+    code.replace(empty, () => `export const ${name} = ${JSON.stringify(value)};`),
+  );
+}
+
+function readLicences(text: string): readonly Licence[] {
+  return JSON.parse(text); // Vite wrote it
+}
+
+/** Vite tells of scripts only. */
+function licenceOfFont(name: string): Licence {
+  const folder = join(root, 'node_modules', name);
+  const { version, license }: { version: string; license: string } = JSON.parse(
+    readFileSync(join(folder, 'package.json'), 'utf8'),
+  );
+  return { name, version, identifier: license, text: readFileSync(join(folder, 'LICENSE'), 'utf8') };
+}
+
+/** Each text once, below the packages that it is of. */
+function licencesText(licences: readonly Licence[]): string {
+  const packagesByText = new Map<string, string[]>();
+  for (const { name, version, identifier, text } of licences) {
+    const key = text?.trim() ?? '';
+    packagesByText.set(key, [
+      ...(packagesByText.get(key) ?? []),
+      `- ${name} ${version} (${identifier ?? 'see below'})`,
+    ]);
+  }
+  const parts = [...packagesByText].map(([text, packages]) => `${[...new Set(packages)].join('\n')}\n\n${text}\n`);
+  return `# Licences of what \`bundled-job.js\` and \`bundled-page.js\` take in from others\n\n${parts.join('\n---\n\n')}`;
+}

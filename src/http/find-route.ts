@@ -1,0 +1,69 @@
+/**
+ * Finds the route of a request in the table, alike under every host. A fixed word wins over a parameter, a parameter
+ * over the rest of a path, and the path decides before the method: `DELETE /now` is refused and deletes no `/:filename`.
+ */
+import type { Params, Route } from './route.ts';
+
+export type Found =
+  | { readonly kind: 'route'; readonly route: Route; readonly params: Params }
+  | { readonly kind: 'method'; readonly allowed: readonly string[] }
+  | { readonly kind: 'none' };
+
+/** @returns what finds a method and a path, which is the one below the place where the routes stand. */
+export function routeFinder(table: readonly Route[]): (method: string, path: string) => Found {
+  const places = [...new Set(table.map(({ path }) => path))]
+    .sort((a, b) => (rank(a) < rank(b) ? -1 : 1))
+    .map((path) => {
+      const taken = table.filter((route) => route.path === path);
+      const allowed = taken.filter((route) => !route.fallback).map((route) => route.method);
+      return { pattern: patternOf(path), taken, allowed };
+    });
+  return (method, path) => {
+    const wanted = method === 'HEAD' ? 'GET' : method;
+    for (const { pattern, taken, allowed } of places) {
+      const match = pattern.exec(withoutLastSlash(path));
+      if (!match) continue;
+      const route = taken.find((candidate) => candidate.method === wanted);
+      if (route) return { kind: 'route', route, params: paramsOf(match) };
+      if (allowed.length > 0) return { kind: 'method', allowed };
+    }
+    return { kind: 'none' };
+  };
+}
+
+const REST = 'rest';
+
+function patternOf(path: string): RegExp {
+  const source = withoutLastSlash(path)
+    .replaceAll('.', '\\.')
+    .replaceAll(/:(\w+)/g, '(?<$1>[^/]+)')
+    .replace(/\*$/, `(?<${REST}>.*)`);
+  return new RegExp(`^${source}$`);
+}
+
+/** Sorts the paths: by each of their words, fixed before a parameter before the rest. */
+function rank(path: string): string {
+  return path
+    .split('/')
+    .map((word) => (word === '*' ? '2' : word.startsWith(':') ? '1' : '0'))
+    .join('');
+}
+
+function paramsOf({ groups = {} }: RegExpExecArray): Params {
+  const params: Record<string, string> = {};
+  for (const [name, value] of Object.entries(groups)) params[name === REST ? '*' : name] = decoded(value);
+  return params;
+}
+
+/** As it came where it is no valid encoding: then it names nothing. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function withoutLastSlash(path: string): string {
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
+}

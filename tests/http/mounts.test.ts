@@ -1,0 +1,68 @@
+/** What an app's framework does to a request before the routes get it. */
+import { afterEach, expect, test } from 'bun:test';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { once } from 'node:events';
+import { Elysia } from 'elysia';
+import { backupRoutes } from '../../src/http/elysia.ts';
+import { backupFetch, backupListener, type MountOptions } from '../../src/http/mount.ts';
+import { refusal } from '../support/scratch.ts';
+import { createFakeService, firstBackup } from './fake-service.ts';
+
+const authorize = () => ({ user: 'me' });
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+async function listen(listener: (incoming: IncomingMessage, outgoing: ServerResponse) => void): Promise<string> {
+  const server = createServer(listener);
+  closers.push(() => server.close().closeAllConnections());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const address = server.address();
+  return `http://localhost:${typeof address === 'object' ? address?.port : ''}`;
+}
+
+test('a mount by a function is refused without authorize', async () => {
+  const none = {} as MountOptions;
+  for (const mount of [backupFetch, backupListener]) {
+    const { code, hint } = await refusal(() => mount(createFakeService(), none));
+    expect([code, hint]).toEqual(['BAD_CONFIG', expect.stringContaining('authorize')]);
+  }
+});
+
+test('another prefix, also a deep one, and nothing beside it', async () => {
+  const handler = backupFetch(createFakeService(), { authorize, prefix: '/admin/db' });
+  const status = async (path: string) => (await handler(new Request(`http://x${path}`))).status;
+  expect(await status('/admin/db/api/status')).toBe(200);
+  expect(await status('/admin/db')).toBe(308);
+  for (const path of ['/', '/admin/dbx/api/status', '/backup/api/status', '/api/status'])
+    expect(await status(path)).toBe(404);
+});
+
+test('an Elysia app may move the routes below a prefix of its own, with parameters', async () => {
+  const routes = backupRoutes(createFakeService(), { authorize });
+  const app = new Elysia().group('/of/:tenant', (group) => group.use(routes));
+  const fetch = (path: string, init?: RequestInit) => app.handle(new Request(`http://localhost${path}`, init));
+  expect((await fetch('/of/a%2Fb/backup/api/status')).status).toBe(200);
+  expect((await fetch(`/of/a/backup/api/backups/${firstBackup}`)).status).toBe(200);
+  expect((await fetch('/of/a/backup')).headers.get('location')).toBe('./backup/');
+  expect((await fetch('/of/a/backup/now', { method: 'DELETE' })).status).toBe(405);
+  expect((await fetch('/of/a/status')).status).toBe(404);
+});
+
+test('a framework that cut the path of the mount and has read the body already, as Express does', async () => {
+  const service = createFakeService();
+  const listener = backupListener(service, { authorize });
+  const origin = await listen(async (incoming, outgoing) => {
+    const chunks = await incoming.toArray();
+    const body: unknown = chunks.length === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString());
+    const { url = '' } = incoming;
+    listener(Object.assign(incoming, { originalUrl: url, url: url.replace('/backup', ''), body }), outgoing);
+  });
+  const patched = await fetch(`${origin}/backup/api/backups/${firstBackup}`, {
+    method: 'PATCH',
+    body: JSON.stringify({ note: 'seen' }),
+  });
+  expect(await patched.json()).toMatchObject({ note: 'seen' });
+  expect((await fetch(`${origin}/backup/now`, { method: 'POST' })).status).toBe(200);
+});
