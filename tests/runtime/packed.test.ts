@@ -14,6 +14,7 @@ import { createS3Store } from '../../src/engine/targets/s3-store.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { bundledApps } from './bundles.ts';
+import { exampleApps } from './examples.ts';
 import { complaints, mustRun, root, run } from './run.ts';
 
 const PATIENCE_MS = 180_000;
@@ -499,3 +500,4 @@ for (const { name, program: runtime } of runtimes) {
 }
 
 bundledApps(() => ({ installed, newFolder }));
+exampleApps(() => ({ tarball, newFolder }));

@@ -14,7 +14,7 @@ export interface Ended {
 export function run(
   program: string,
   args: readonly string[],
-  options: { cwd: string; env?: Record<string, string> },
+  options: { cwd: string; env?: Record<string, string | undefined> },
 ): Promise<Ended> {
   return new Promise((resolve) => {
     const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...options.env };
@@ -25,8 +25,14 @@ export function run(
   });
 }
 
-export async function mustRun(program: string, args: readonly string[], cwd: string): Promise<string> {
-  const ended = await run(program, args, { cwd });
+/** @param env beside `PATH` and `HOME`. */
+export async function mustRun(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  env: Record<string, string | undefined> = {},
+): Promise<string> {
+  const ended = await run(program, args, { cwd, env });
   if (ended.code !== 0)
     throw new Error(`${program} ${args.join(' ')} ended with ${ended.code}:\n${ended.stdout}${ended.stderr}`);
   return ended.stdout;
