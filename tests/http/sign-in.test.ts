@@ -7,7 +7,7 @@ import { authorizeBy } from '../../src/http/auth.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
 import { createSignIn } from '../../src/http/sign-in.ts';
-import { SignInThrottle } from '../../src/http/sign-in-throttle.ts';
+import { laneOf, SignInThrottle } from '../../src/http/sign-in-throttle.ts';
 import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';
 import { type Host, hosts } from './hosts.ts';
 
@@ -95,10 +95,37 @@ for (const [name, open] of Object.entries(hosts)) {
     });
 
     test('the cookie is read by no script, sent by no other site, and by https alone where that was used', async () => {
-      const plain = (await send(password)).headers.get('set-cookie') ?? '';
+      const [plain, browser] = (await send(password)).headers.getSetCookie();
       expect(plain).toMatch(/^velist-backup=[\w-]{43}; Max-Age=604800; HttpOnly; SameSite=Strict$/);
-      const secure = (await send(password, { 'x-forwarded-proto': 'https' })).headers.get('set-cookie') ?? '';
-      expect(secure).toEndWith('; HttpOnly; SameSite=Strict; Secure');
+      expect(browser).toMatch(
+        /^velist-backup-browser=[\w-]{22}\.[\w-]{43}; Max-Age=34560000; HttpOnly; SameSite=Strict$/,
+      );
+      const secure = (await send(password, { 'x-forwarded-proto': 'https' })).headers.getSetCookie();
+      for (const cookie of secure) expect(cookie).toEndWith('; HttpOnly; SameSite=Strict; Secure');
+    });
+
+    test('a browser that signed in before is held up by its own failures alone, also over a restart', async () => {
+      const cookies = (await send(password)).headers.getSetCookie().map((cookie) => cookie.split(';')[0] ?? '');
+      const [session = '', browser = ''] = cookies;
+      for (let guess = 0; guess < 30; guess++) await send('wrong');
+      expect((await send(password)).status).toBe(429);
+      // The cookie of a session gets in by itself; that of the browser opens nothing.
+      expect((await host.fetch('/backup/api/config', { headers: { cookie: browser } })).status).toBe(401);
+      expect((await host.fetch('/backup/api/config', { headers: { cookie: session } })).status).toBe(200);
+      const [id = '', seal = ''] = browser.split('.');
+      for (const forged of [`${id}.`, id, `${id}x.${seal}`, `${id}.${seal.slice(1)}`, `velist-backup-browser=.${seal}`])
+        expect([forged, (await send(password, { cookie: forged })).status]).toEqual([forged, 429]);
+      expect((await send(password, { cookie: browser })).status).toBe(303);
+      for (let guess = 0; guess < 3; guess++) expect((await send('wrong', { cookie: browser })).status).toBe(401);
+      expect((await send(password, { cookie: browser })).status).toBe(429);
+
+      const restarted = createSignIn({ password, token, nowMs: () => nowMs });
+      const other = createSignIn({ password: 'another horse', token, nowMs: () => nowMs });
+      const request = (cookie: string) => new Request('http://localhost/backup/login', { headers: { cookie } });
+      for (let guess = 0; guess < 30; guess++)
+        for (const signIn of [restarted, other]) await signIn.attempt(request(''), 'wrong', 'there');
+      expect((await restarted.attempt(request(browser), password, 'there')).status).toBe('signed-in');
+      expect((await other.attempt(request(browser), 'another horse', 'there')).status).toBe('wait');
     });
 
     test('a session ends after twelve hours without use, and after a week in any case', async () => {
@@ -180,15 +207,39 @@ test('a token alone opens to programs, and the page says what is missing', async
   expect(attempt.status).toBe(401);
 });
 
-test('a flood of strangers slows all down, but not the address of one who signed in', () => {
+test('a flood of strangers slows all down, but no browser that signed in before', () => {
   const throttle = new SignInThrottle();
-  expect(throttle.begin('owner', 0)).toBe(0);
-  throttle.succeeded('owner');
   let refused = 0;
-  for (let stranger = 0; stranger < 1_000; stranger++) if (throttle.begin(`stranger ${stranger}`, 0) > 0) refused++;
+  for (let stranger = 0; stranger < 1_000; stranger++)
+    if (throttle.begin(laneOf(`192.0.2.${stranger}`), 0) > 0) refused++;
   expect(refused).toBe(980);
-  expect(throttle.begin('owner', 0)).toBe(0);
-  expect(throttle.begin('newcomer', 10_000)).toBe(0);
+  expect(throttle.begin({ name: 'browser 1', isOwn: true }, 0)).toBe(0);
+  expect(throttle.begin(laneOf('newcomer'), 10_000)).toBe(0);
+});
+
+test('an address of IPv6 stands for its network', () => {
+  const names = [
+    '2001:db8::1',
+    '2001:db8:0:0:1:2:3:4',
+    '2001:0db8::',
+    '2001:db8:0:1::1',
+    '::1',
+    'fe80::1%eth0',
+    '::ffff:192.0.2.1',
+    '192.0.2.1',
+    '',
+  ];
+  expect(names.map((address) => laneOf(address).name)).toEqual([
+    ...[
+      '2001:db8:0:0::/64',
+      '2001:db8:0:0::/64',
+      '2001:db8:0:0::/64',
+      '2001:db8:0:1::/64',
+      '0:0:0:0::/64',
+      'fe80:0:0:0::/64',
+    ],
+    ...['::ffff:192.0.2.1', '192.0.2.1', ''],
+  ]);
 });
 
 test('an hour without attempts is a new start, and no wait is longer than a quarter of an hour', () => {
@@ -196,15 +247,15 @@ test('an hour without attempts is a new start, and no wait is longer than a quar
   let now = 0;
   const waits: number[] = [];
   for (let guess = 0; guess < 20; guess++) {
-    const wait = throttle.begin('one', now);
+    const wait = throttle.begin(laneOf('one'), now);
     if (wait > 0) waits.push(wait / 1_000);
     now += wait;
-    if (wait > 0) throttle.begin('one', now);
+    if (wait > 0) throttle.begin(laneOf('one'), now);
   }
   expect(waits.slice(0, 4)).toEqual([1, 2, 4, 8]);
   expect(Math.max(...waits)).toBeLessThanOrEqual(900);
   now += 3_600_001;
-  expect([throttle.begin('one', now), throttle.begin('one', now)]).toEqual([0, 0]);
+  expect([throttle.begin(laneOf('one'), now), throttle.begin(laneOf('one'), now)]).toEqual([0, 0]);
 });
 
 test('a short token stops the start, and neither secret is repeated', () => {
