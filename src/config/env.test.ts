@@ -154,6 +154,9 @@ test('S3 needs a bucket, and both keys or none; no key is ever printed', async (
   ]);
   const error = await refusal(() => loadEnvironment({ S3_SECRET_KEY: 'hunter2', S3_ENDPOINT: 'nonsense', PORT: '-1' }));
   expect(JSON.stringify([error, error.message, error.stack])).not.toContain('hunter2');
+  expect(await faults({ S3_ENDPOINT: 'http://us3r:hunter2@s3.local' })).toEqual([
+    'S3_ENDPOINT: (secret) is not allowed; without a user; keys belong in S3_ACCESS_KEY and S3_SECRET_KEY',
+  ]);
   expect(await faults({ S3_ACCESS_KEY: 'hunter2' })).toEqual([
     'S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials',
   ]);

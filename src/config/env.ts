@@ -19,6 +19,8 @@ const whole = (from: number, to: number) => z.coerce.number().int().min(from).ma
 const keep = whole(0, 10_000);
 const path = z.string().min(1);
 const secret = z.string().min(1);
+/** `https://user:password@host`. */
+const withUser = /:\/\/[^/]*@/;
 const receiver = z.url({ protocol: /^https?$/, error: 'a URL that begins with https:// or http://' });
 
 export const settingsSchema = z.object({
@@ -99,7 +101,10 @@ export const settingsSchema = z.object({
   CDN_URL: z.string().optional(),
   S3_BUCKET: z.string().min(1).optional(),
   S3_REGION: z.string().min(1).optional(),
-  S3_ENDPOINT: z.url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com' }).optional(),
+  S3_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com' })
+    .refine((url) => !withUser.test(url), { error: 'without a user; keys belong in S3_ACCESS_KEY and S3_SECRET_KEY' })
+    .optional(),
   /** Empty: `host/bucket/key`, except at Amazon's. */
   S3_FORCE_PATH_STYLE: z.stringbool(words).optional(),
   S3_ACCESS_KEY: secret.optional(),
@@ -398,6 +403,7 @@ function trimSlashes(prefix: string): string {
 function fault(issue: z.core.$ZodIssue, given: Readonly<Record<string, string | undefined>>): string {
   const name = String(issue.path[0] ?? '');
   if (saidByMessage.has(name)) return `${name}: ${issue.message}`;
-  const value = secrets.has(name) ? '(secret)' : JSON.stringify(given[name] ?? '');
+  const text = given[name] ?? '';
+  const value = secrets.has(name) || withUser.test(text) ? '(secret)' : JSON.stringify(text);
   return `${name}: ${value} is not allowed; ${issue.message}`;
 }

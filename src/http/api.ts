@@ -86,6 +86,9 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
   readonly onError?: (error: unknown, request: Request) => void;
 }
 
+/** What an app passes. It has sessions of its own; ours are for the server of its own. */
+export type HostOptions<Prefix extends string = '/backup'> = Omit<BackupRoutesOptions<Prefix>, 'signIn'>;
+
 /** What Bun's server offers: the client's address, and no limit of time for one request. */
 export interface HostServer {
   requestIP?(request: Request): { readonly address: string } | null;
@@ -149,6 +152,9 @@ export function createAnswer(
 }
 
 const DEFAULT_PING_MS = 5_000;
+/** Open at once: each is told of every step of every run. */
+const MOST_STREAMS = 100;
+const STREAM_WAIT_MS = 5_000;
 
 /** @param among the others, where it is one of many. */
 function routes(
@@ -324,7 +330,7 @@ function routes(
       method: 'GET',
       path: '/api/backups/:filename/download',
       action: 'download',
-      costs: 'watch',
+      costs: 'download',
       isSlow: true,
       async handle({ request, params }) {
         const filename = readName(params);
@@ -364,7 +370,7 @@ function routes(
       method: 'GET',
       path: '/api/backups/:filename/restore',
       action: 'read',
-      costs: 'restore',
+      costs: 'plan',
       async handle({ request, params }) {
         const filename = readName(params);
         return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename))), request);
@@ -493,7 +499,7 @@ function routes(
       method: 'GET',
       path: '/api/prune',
       action: 'read',
-      costs: 'restore',
+      costs: 'plan',
       async handle({ query, request }) {
         const { target } = readQuery(query, pruneQuery);
         return long(async () => json<PrunePlan>(serialize(await service.prune({ dryRun: true, target }))), request);
@@ -517,6 +523,7 @@ function routes(
           return new Response(null, {
             headers: { 'content-type': 'text/event-stream; charset=utf-8' },
           });
+        if (watchers.size >= MOST_STREAMS) throw new TooMany(STREAM_WAIT_MS);
         return eventStream(service, {
           pingMs,
           signal: request.signal,

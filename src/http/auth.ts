@@ -139,7 +139,7 @@ function requireOwnPage(request: Request, action: Action): void {
   if (!fromElsewhere && (origin === null || originHost(origin) === hostOf(request))) return;
   throw forbidden(
     'another web site may not change backups',
-    'Use the backup page itself, or a program that sends no Origin header.',
+    'Use the backup page itself, or a program that sends no Origin header. A proxy must pass the Host header on.',
   );
 }
 

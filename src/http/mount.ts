@@ -6,14 +6,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GuardPort } from '../service/guard-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, notFound } from './answers.ts';
-import { type BackupRoutesOptions, createAnswer } from './api.ts';
+import { type BackupRoutesOptions, createAnswer, type HostOptions } from './api.ts';
 import { type Fetch, nodeListener, pathAsked } from './node-listener.ts';
 
 export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.ts';
 export type { Fetch } from './node-listener.ts';
 
 /** An app has users of its own, and its server may be reached from anywhere: it has to say who may do what. */
-export type MountOptions = BackupRoutesOptions<string> & Required<Pick<BackupRoutesOptions, 'authorize'>>;
+export type MountOptions = HostOptions<string> & Required<Pick<HostOptions, 'authorize'>>;
 
 /**
  * Answers every request at or below `prefix` (`/backup` unless told); another path is answered 404. The prefix is part

@@ -41,7 +41,7 @@ export interface SignIn {
 
 const SESSION_IDLE_MS = 12 * 60 * 60_000;
 const SESSION_MOST_MS = 7 * 24 * 60 * 60_000;
-const MOST_SESSIONS = 1_000;
+const MOST_SESSIONS = 100;
 const COOKIE = 'velist-backup';
 const BROWSER_COOKIE = 'velist-backup-browser';
 /** As long as browsers keep one. */

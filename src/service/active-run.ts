@@ -18,6 +18,12 @@ export interface RunOptions {
   readonly onProgress: (run: RunProgress) => void;
 }
 
+/** `ada, bob`: each that is told, once. */
+export function nameAll(users: readonly (string | null)[]): string | null {
+  const names = users.flatMap((user) => user?.split(', ') ?? []);
+  return names.length === 0 ? null : [...new Set(names)].join(', ');
+}
+
 type MutableStep = { -readonly [Key in keyof Step]: Step[Key] };
 
 export class ActiveRun {
@@ -36,6 +42,7 @@ export class ActiveRun {
   readonly #listeners = new Set<(run: RunProgress) => void>();
   #stepStartedMs = 0;
   #backup: string | null;
+  #user: string | null;
   #percent = 0;
 
   constructor(options: RunOptions) {
@@ -43,6 +50,7 @@ export class ActiveRun {
     this.#options = options;
     this.#startedAt = options.now();
     this.#backup = options.backup;
+    this.#user = options.user;
     this.#steps = (Object.keys(options.weights) as StepName[]).map((name) => ({ name, state: 'waiting' })); // keys of that record
     this.#listeners.add(options.onProgress);
   }
@@ -61,12 +69,17 @@ export class ActiveRun {
     this.#tell();
   }
 
+  /** Somebody else asked for the same while it goes. */
+  join(user: string | null): void {
+    this.#user = nameAll([this.#user, user]);
+  }
+
   progress(): RunProgress {
     return {
       id: this.id,
       kind: this.kind,
       trigger: this.#options.trigger,
-      user: this.#options.user,
+      user: this.#user,
       startedAt: this.#startedAt,
       backup: this.#backup,
       steps: this.#steps.map((step) => ({ ...step })),

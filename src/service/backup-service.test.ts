@@ -78,12 +78,13 @@ test('who asks before the moment is fixed joins the run that is going', async ()
   await using shop = openShop(scratch());
   const results = await Promise.all([
     shop.service.performBackup(),
-    shop.service.performBackup(),
-    shop.service.requestBackup(),
+    shop.service.performBackup('ada'),
+    shop.service.requestBackup('bob'),
+    shop.service.performBackup('ada'),
   ]);
   expect(results[0]).toEqual(results[1]);
   expect(results[2].runId).toBe(results[0].report.id);
-  expect(shop.service.getRuns().length).toBe(1);
+  expect(shop.service.getRuns().map(({ user }) => user)).toEqual(['ada, bob']);
 });
 
 test('who asks after it waits for one more run, shared by all', async () => {
@@ -98,7 +99,7 @@ test('who asks after it waits for one more run, shared by all', async () => {
   ]);
   expect(new Set(later.map((result) => result.filename)).size).toBe(1);
   expect(later[0]?.filename).not.toBe((await first).filename);
-  expect(shop.service.getRuns().length).toBe(2);
+  expect(shop.service.getRuns().map(({ user }) => user)).toEqual(['ada, bob', null]);
 });
 
 test('asked for by hand, a backup of an unchanged database is made all the same', async () => {
@@ -361,6 +362,13 @@ test('an opened backup streams exactly its bytes, in whole and in part', async (
     expect((await streamed(opened.stream(from, to))).equals(bytes.subarray(from, to + 1))).toBe(true);
   }
   await opened.stream(0, bytes.length - 1).cancel();
+
+  // Another file of the same name and size: its bytes are not sent under the digest of the first.
+  rmSync(join(shop.backups, filename));
+  writeFileSync(join(shop.backups, filename), bytes.fill(7));
+  const refused = opened.stream(0, 9).getReader();
+  expect((await refusal(async () => await refused.read())).message).toBe('the backup was exchanged while it was sent');
+  await opened.stream(0, 9).cancel();
 });
 
 test('a link to the live database under a backup’s name is neither served nor verified, adopted or restored', async () => {

@@ -19,7 +19,7 @@ import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
-import type { ActiveRun } from './active-run.ts';
+import { type ActiveRun, nameAll } from './active-run.ts';
 import { composeActivity } from './activity.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
@@ -772,11 +772,13 @@ export class BackupService implements BackupServicePort {
   #requestBackup(asked: BackupAsked): BackupRequested {
     const joinable = this.#joinable;
     if (joinable && !joinable.run.pinned && !joinable.run.abort.signal.aborted) {
+      joinable.run.join(asked.user);
       joinable.run.listen(asked.onProgress);
       return joinable.request;
     }
     if (this.#followUp) {
       this.#followUp.listeners.push(asked.onProgress);
+      this.#followUp.users.push(asked.user);
       return this.#followUp;
     }
     const started = Promise.withResolvers<string>();
@@ -787,13 +789,16 @@ export class BackupService implements BackupServicePort {
       // Beside the line: an upload never delays the next run.
       result: finished.promise.then((result) => this.#withUpload(result)),
       listeners: [asked.onProgress],
+      users: [asked.user],
     };
     this.#followUp = request;
     const local = this.#runs.inLine(() => {
       this.#followUp = null;
+      const user = nameAll(request.users);
       const run = this.#runs.begin({
         kind: 'backup',
         ...asked,
+        user,
         backup: null,
         weights: { checkpoint: 0, copy: 60, verify: 38, publish: 1, prune: 1 },
       });
@@ -802,7 +807,7 @@ export class BackupService implements BackupServicePort {
       this.#runs.active = run;
       this.#joinable = { run, request };
       started.resolve(run.id);
-      return this.#backUp(run, asked);
+      return this.#backUp(run, { ...asked, user });
     });
     finished.resolve(local);
     return request;
@@ -1204,6 +1209,8 @@ interface BackupRequested {
   readonly local: Promise<BackupResult>;
   readonly result: Promise<BackupResult>;
   readonly listeners: (((run: RunProgress) => void) | undefined)[];
+  /** Who asked for it before it began. */
+  readonly users: (string | null)[];
 }
 
 interface BackupAsked {

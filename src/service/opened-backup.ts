@@ -1,5 +1,10 @@
-/** A backup's bytes, for a download: whole or a range, read in small chunks, closed also when the reader goes away. */
+/**
+ * A backup's bytes, for a download: whole or a range, read in small chunks, closed also when the reader goes away. The
+ * bytes come of the file that was looked at, and of no other that has taken its place since.
+ */
+import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { BackupError } from '../engine/errors.ts';
 import type { OpenedBackup } from './service-port.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -19,12 +24,20 @@ export async function openBackup(source: Source): Promise<OpenedBackup> {
     sizeBytes: found.size,
     etag: sha256 ? `"${sha256}"` : `"${found.size}-${Math.trunc(found.mtimeMs)}"`,
     modifiedAt: found.mtime,
-    stream: (from, to) => streamBytes(source, from, to),
+    stream: (from, to) => streamBytes(openSame(source, found), from, to),
   };
 }
 
-function streamBytes(source: Source, from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const opened = source.open();
+async function openSame(source: Source, looked: Stats): Promise<FileHandle> {
+  const file = await source.open();
+  const found = await file.stat();
+  const isSame = (['dev', 'ino', 'size', 'mtimeMs'] as const).every((key) => found[key] === looked[key]);
+  if (isSame) return file;
+  await file.close();
+  throw new BackupError('BAD_BACKUP', 'the backup was exchanged while it was sent', { hint: 'Verify it.' });
+}
+
+function streamBytes(opened: Promise<FileHandle>, from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>> {
   let position = from;
   return new ReadableStream({
     async pull(controller) {
@@ -42,7 +55,7 @@ function streamBytes(source: Source, from: number, to: number): ReadableStream<U
       }
     },
     async cancel() {
-      await (await opened).close();
+      await opened.then((file) => file.close()).catch(() => {});
     },
   });
 }

@@ -479,6 +479,7 @@ export function createFakeService(): FakeService {
     },
     async undoRestore(options) {
       enter('undoRestore');
+      users.push(options?.user);
       return restored('undo', firstBackup, 'online', './db/dev.sqlite', options?.onProgress);
     },
     dismissRestore() {
