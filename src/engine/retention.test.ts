@@ -158,6 +158,19 @@ test('beside the count the newest of each of the last days that have one is kept
   );
 });
 
+test('while there are fewer periods than asked for the oldest good one stays, and goes when they have come', () => {
+  const keep = { ...KEEP_NONE, daily: 3 };
+  const first = [10, 20, 30, 40].map((minutes) => backup(minutes));
+  expect(reasonsOfAll(first, { count: 1, keep })).toEqual([
+    ['newest verified backup', 'one of the newest 1 (1)', 'newest of day 2024-03-01 (daily 1 of 3)'],
+    ['oldest (daily 2 of 3)'],
+  ]);
+  const later = [10, days(1), days(2), days(2) + 10].map((minutes) => backup(minutes));
+  expect(reasonsOfAll(later, { count: 1, keep }).flat()).not.toContain(expect.stringContaining('oldest'));
+  const damaged = [...first, backup(50, { verification: failed })];
+  expect(reasonsOfAll(damaged, { count: 1, keep }).at(-1)).toEqual(['oldest (daily 2 of 3)']);
+});
+
 test('one backup may stand for an hour, a day, a week, a month and a year at once', () => {
   const keep = { hourly: 1, daily: 1, weekly: 1, monthly: 1, yearly: 2 };
   expect(reasonsOfAll([backup(10), backup(days(400))], { count: 1, keep })).toEqual([
@@ -231,7 +244,8 @@ test('whatever there is, the newest good one of each of the last periods stays, 
       );
       for (const period of PERIODS) {
         const periods = [...new Set(ours.map(({ createdAt }) => periodOf(createdAt, period)))].slice(0, keep[period]);
-        const expected = periods.map((name) => ours.find(({ createdAt }) => periodOf(createdAt, period) === name));
+        const newest = periods.map((name) => ours.find(({ createdAt }) => periodOf(createdAt, period) === name));
+        const expected = [...new Set([...newest, ...ours.slice(-1)])].slice(0, keep[period]);
         const stands = kept.filter(({ reasons }) => reasons.some((reason) => reason.includes(`(${period} `)));
         expect(stands.map((entry) => entry.backup)).toEqual(expected as Backup[]);
       }

@@ -2,7 +2,8 @@
  * Which backups to keep, and why: a pure function of backups, policy and time. Nothing here touches a file.
  *
  * Kept are the newest so many, and beside them the newest good one of each of the last so many hours, days, ISO weeks,
- * months and years that have one. Calendar periods are those of UTC, as in the backups' names: what is kept can be read
+ * months and years that have one; while there are fewer such periods than asked for, the oldest good one too, as restic
+ * has it. Calendar periods are those of UTC, as in the backups' names: what is kept can be read
  * off a listing, no day has 23 or 25 hours, and machines in several time zones plan the same for one bucket.
  *
  * Never removed: pinned and foreign ones, the newest verified one, and safety backups younger than 30 days (which are
@@ -94,14 +95,19 @@ function* holdReasons(backup: Retainable, now: Date): Generator<string> {
  */
 function calendarReasons(backups: readonly Retainable[], keep: KeepNumbers): ReadonlyMap<Retainable, string[]> {
   const reasons = new Map<Retainable, string[]>();
+  const oldest = backups.findLast((backup) => isCounted(backup) && isVerified(backup));
   for (const period of PERIODS) {
     const seen = new Set<string>();
     for (const backup of backups) {
       if (seen.size >= keep[period]) break;
       const name = periodOf(backup.createdAt, period);
-      if (!isCounted(backup) || !isVerified(backup) || seen.has(name)) continue;
-      seen.add(name);
-      const reason = `newest of ${unitOf[period]} ${name} (${period} ${seen.size} of ${keep[period]})`;
+      if (!isCounted(backup) || !isVerified(backup)) continue;
+      const isNewest = !seen.has(name);
+      if (!isNewest && backup !== oldest) continue;
+      // The oldest takes the place of a period that is yet to come.
+      seen.add(isNewest ? name : 'oldest');
+      const why = isNewest ? `newest of ${unitOf[period]} ${name}` : 'oldest';
+      const reason = `${why} (${period} ${seen.size} of ${keep[period]})`;
       reasons.set(backup, [...(reasons.get(backup) ?? []), reason]);
     }
   }

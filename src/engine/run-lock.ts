@@ -9,6 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from './errors.ts';
 import { sqliteCode } from './sqlite/live-database.ts';
 
+/** One upload from a folder to a target at a time, across processes; another target is not waited for. */
+export const uploadLock = (target: string): string => (target === 's3' ? '.uploads.lock' : `.uploads-${target}.lock`);
+
 const RETRY_MS = 100;
 const SQLITE_BUSY = 5;
 
@@ -29,6 +32,14 @@ export async function takeLock(path: string, options: { waitMs: number; signal: 
     }
     await sleep(RETRY_MS, undefined, { signal: options.signal });
   }
+}
+
+/** Whether somebody holds it just now. */
+export function isLocked(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const lock = tryLock(path);
+  lock?.[Symbol.dispose]();
+  return lock === null;
 }
 
 function tryLock(path: string): Disposable | null {

@@ -26,12 +26,10 @@ import { listByBackup, listRemote, readRemoteManifest, toListing } from './catal
 import { BackupError } from './errors.ts';
 import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
 import { pinsOf, pruneRemote, removeKeys } from './prune-remote.ts';
-import { takeLock } from './run-lock.ts';
+import { takeLock, uploadLock } from './run-lock.ts';
 import { bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store, type S3Store } from './targets/s3-store.ts';
 
-/** One upload from a folder to a target at a time, across processes; another target is not waited for. */
-const lockFile = (target: string) => (target === 's3' ? '.uploads.lock' : `.uploads-${target}.lock`);
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 /** An unfinished upload that is older was left by a job that was killed. */
@@ -49,7 +47,7 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
   try {
     // Two that upload one backup would leave the file of one beside the manifest of the other. Who comes second finds it stored.
     const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal };
-    using _lock = await takeLock(join(request.folder, lockFile(request.target)), lock);
+    using _lock = await takeLock(join(request.folder, uploadLock(request.target)), lock);
     context.onEvent({ type: 'step', name: 'upload' });
     const source = { ...backup, manifest: backup.manifest };
     const stored =

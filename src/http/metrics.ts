@@ -10,7 +10,7 @@ import { protectionStates } from '../service/freshness.ts';
 import type { RunKind, Status } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 
-const runKinds = ['backup', 'verify', 'restore', 'undo', 'drill'] as const satisfies readonly RunKind[];
+const runKinds = ['backup', 'upload', 'verify', 'restore', 'undo', 'drill'] as const satisfies readonly RunKind[];
 
 export interface Metrics {
   readonly contentType: string;
@@ -59,15 +59,15 @@ export async function renderMetrics(service: Figures, labels: Readonly<Record<st
 
   const status = await service.getStatus();
   const runs = counter('runs_total', 'Runs that ended.', 'kind', 'result', 'trigger');
-  const runBytes = counter('run_bytes_total', 'Bytes of the backups that runs made.');
+  const runBytes = counter('run_bytes_total', 'Bytes of the backups that runs made or uploaded.', 'kind');
   for (const { kind, result, trigger, count, sizeBytes } of service.getRunTotals()) {
     runs.inc({ kind, result, trigger }, count);
-    if (kind === 'backup' && result === 'success') runBytes.inc(sizeBytes);
+    if ((kind === 'backup' || kind === 'upload') && result === 'success') runBytes.inc({ kind }, sizeBytes);
   }
 
   const lastSeconds = gauge('last_run_seconds', 'How long the last run that succeeded took.', 'kind');
   const lastSteps = gauge('last_run_step_seconds', 'How long each of its steps took.', 'kind', 'step');
-  const lastBytes = gauge('last_run_bytes', 'Size of the backup that it made or checked.', 'kind');
+  const lastBytes = gauge('last_run_bytes', 'Size of the backup that it made, sent or checked.', 'kind');
   for (const kind of runKinds) {
     const [last] = service.getRuns({ kind, result: 'success', limit: 1 });
     if (!last) continue;

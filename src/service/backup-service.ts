@@ -827,7 +827,10 @@ export class BackupService implements BackupServicePort {
   }
 
   #isUploading(name: string, target: TargetName): boolean {
-    return this.#offsitesMade?.some((offsite) => offsite.target === target && offsite.isComing(name)) ?? false;
+    const offsite = this.#offsites.find((one) => one.target === target);
+    if (!offsite) return false;
+    const isUntried = !offsite.uploadStates().has(name);
+    return offsite.isComing(name) || (isUntried && offsite.isBusyElsewhere());
   }
 
   /** A copy that is still here, or at another target, is not gone. */

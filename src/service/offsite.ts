@@ -8,6 +8,7 @@
  * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
  * is there already is not, and a pin that was set here is set there.
  */
+import { join } from 'node:path';
 import { PLAIN, sealName } from '../engine/artifact.ts';
 import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
 import type { Manifest } from '../engine/catalog/manifest.ts';
@@ -22,6 +23,7 @@ import type { JobKind, JobMap, Uploaded } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../engine/prune-remote.ts';
 import type { RetentionPlan, RetentionPolicy } from '../engine/retention.ts';
+import { isLocked, uploadLock } from '../engine/run-lock.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
 import type { Runs } from './runs.ts';
@@ -379,6 +381,11 @@ export class Offsite {
     if (waiting.length > 1) this.#coming.delete(name);
     await this.uploads.run().finally(() => this.#coming.delete(name));
     return this.uploads.isStored(name);
+  }
+
+  /** Another process is uploading, the command line or the app; which backup it does not say. */
+  isBusyElsewhere(): boolean {
+    return this.#uploading === null && isLocked(join(this.#options.catalog.folder, uploadLock(this.target)));
   }
 
   /** Its upload is going, or the very next thing. */

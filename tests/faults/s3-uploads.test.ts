@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isLocked } from '../../src/engine/run-lock.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
@@ -84,6 +85,28 @@ test('a local backup counts while S3 refuses, and the next run uploads what wait
   const added = (await remoteNames()).filter((key) => !before.has(key) && key.endsWith('.sqlite'));
   expect(added).toEqual([refused.filename ?? '', stored.filename ?? '']);
   expect((await service.getStatus()).s3).toMatchObject({ waiting: 0, error: null });
+  await service.close();
+});
+
+test('an upload of another process is on its way for this one too, until it failed', async () => {
+  const app = newService();
+  const { service } = newService();
+  const held = Promise.withResolvers<void>();
+  server.faults.push({ match: /PUT/, effect: { answerAfter: held.promise }, times: 1 });
+  const backup = app.service.performBackup();
+  while (!isLocked(join(folder, 'backups/.uploads.lock'))) await Bun.sleep(10);
+  const during = await service.getStatus();
+  expect([during.verdict.code, during.s3.waiting]).toEqual(['off', 1]);
+  held.resolve();
+  expect((await backup).s3Uploaded).toBe(true);
+  expect((await service.getStatus()).verdict.code).toBe('off');
+
+  server.faults.push({ match: /PUT/, effect: { status: 403, code: 'AccessDenied' }, times: 1_000 });
+  expect((await app.service.performBackup()).s3Uploaded).toBe(false);
+  expect((await service.getStatus()).verdict.code).toBe('s3-waiting');
+  server.faults.length = 0;
+  expect((await app.service.performBackup()).s3Uploaded).toBe(true);
+  await app.service.close();
   await service.close();
 });
 

@@ -47,7 +47,7 @@ test('what the service knows is served as Prometheus text', async () => {
   const { status, type, value, samples } = await scrape(shop.service);
   expect([status, type]).toEqual([200, 'text/plain; version=0.0.4; charset=utf-8']);
   expect(value('runs_total{kind="backup",result="success",trigger="manual"}')).toBe(2);
-  expect([value('run_bytes_total'), value('last_run_bytes{kind="backup"}')]).toEqual([2 * size, size]);
+  expect([value('run_bytes_total{kind="backup"}'), value('last_run_bytes{kind="backup"}')]).toEqual([2 * size, size]);
   expect(value('last_run_step_seconds{kind="backup",step="copy"}')).toBeGreaterThanOrEqual(0);
   expect(value('last_run_seconds{kind="backup"}')).toBeGreaterThan(0);
   expect(value('database_bytes')).toBeGreaterThanOrEqual(size);

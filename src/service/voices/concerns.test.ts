@@ -79,6 +79,19 @@ test('S3 is a concern when uploads fail and what is there is too old, not at the
   expect(offsite(null, { error: null })).toEqual([]);
   expect(offsite(null, { waiting: 0 })).toEqual([]);
   expect(offsite(null, { enabled: false })).toEqual([]);
+
+  const ends = (goodAt: Date | null, change: Partial<Status['targets'][number]>) => {
+    const target = { target: 's3', goodAt, verifiedAt: null, storedAt: null, proven: null, drill: null };
+    const present = status(
+      { targets: [target] },
+      { targets: [{ ...about, target: 's3', bucket: 'bucket', ...change }] },
+    );
+    return changeSince(['offsite'], assessSituation(facts({ status: present }))).message?.event ?? null;
+  };
+  // One of several went through: the others are still to come.
+  expect(ends(minutesAgo(31), { error: null })).toBeNull();
+  expect(ends(minutesAgo(29), { error: null })).toBe('recovered');
+  expect(ends(minutesAgo(31), { error: null, waiting: 0 })).toBe('recovered');
 });
 
 test('staleness that a running backup is about to end is not said, and one that was said does not end by that', () => {
@@ -99,17 +112,43 @@ test('staleness that a running backup is about to end is not said, and one that 
   expect(change([], 31)).toEqual([['stale'], 'stale']);
 });
 
-test('what begins is said, what goes on is not, and the end is said when nothing is left', () => {
+test('what begins is said, what goes on is not, and so is each end', () => {
   const steps: [said: Concern[], present: Partial<SituationFacts>, event: Concern | 'recovered' | null][] = [
     [[], {}, null],
     [[], { lastRuns: [ended('failed')] }, 'failed'],
     [['failed'], { lastRuns: [ended('failed')] }, null],
     [['failed'], { lastRuns: [ended('failed')], status: status({ state: 'late', cause: 'too-old' }) }, 'stale'],
-    [['stale', 'failed'], { lastRuns: [ended('failed')] }, null],
+    [['stale', 'failed'], { lastRuns: [ended('failed')], status: status({ state: 'late', cause: 'too-old' }) }, null],
+    [['stale', 'failed'], { lastRuns: [ended('failed')] }, 'recovered'],
     [['stale', 'failed'], {}, 'recovered'],
   ];
   for (const [said, present, event] of steps)
     expect([said, changeSince(said, assessSituation(facts(present))).message?.event ?? null]).toEqual([said, event]);
+});
+
+test('a concern that ends is said though another one stays, and which is which', () => {
+  const target = { target: 'local', goodAt: now, verifiedAt: now, storedAt: now, proven: null } as const;
+  const drill = status({ targets: [{ ...target, drill: { at: now, result: 'failed' } }] });
+  const texts = ([['stale', 'drill'], ['drill'], ['drill', 'offsite']] as Concern[][]).map((said) => {
+    const { message } = changeSince(said, assessSituation(facts({ status: drill })));
+    return (
+      message && [
+        message.event,
+        message['ended'],
+        message['concerns'],
+        String(message['text']).split('\n').slice(0, -1),
+      ]
+    );
+  });
+  const still = 'Still there: a failed rehearsal of a restore.';
+  expect(texts).toEqual([
+    ['recovered', ['stale'], ['drill'], ['Over is: backups that are too old.', still]],
+    null,
+    ['recovered', ['offsite'], ['drill'], ['Over is: failing uploads.', still]],
+  ]);
+  const { message } = changeSince(['stale'], assessSituation(facts({ lastRuns: [ended('failed')] })));
+  expect(message).toMatchObject({ event: 'failed', ended: ['stale'] });
+  expect(message?.['text']).toMatch(/^The backup of .* failed: .*\nOver is: backups that are too old\.\n/);
 });
 
 test('a message names no folder, no password and calls nobody', () => {

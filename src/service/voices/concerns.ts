@@ -19,6 +19,8 @@ export interface Situation {
   readonly concerns: readonly Concern[];
   /** After a night without power the first backup ends it; one that hangs for long ends nothing. */
   readonly isStaleAboutToEnd: boolean;
+  /** What is there is still too old, though the last try went well: the next may fail again. */
+  readonly isOffsiteLasting: boolean;
   /** The run that failed, or why S3 can't be used. */
   readonly error: ErrorBody | null;
 }
@@ -45,6 +47,7 @@ export function assessSituation({ status, lastRuns, totals }: SituationFacts): S
     status,
     concerns: concerns.filter((concern) => current[concern]),
     isStaleAboutToEnd: isAboutToEnd(status),
+    isOffsiteLasting: lateTargets(status).length > 0,
     error: failure ?? staleTargets(status)[0]?.error ?? null,
   };
 }
@@ -63,9 +66,13 @@ function failedDrills({ freshness }: Status): readonly string[] {
   return freshness.targets.flatMap(({ target, drill }) => (drill?.result === 'failed' ? [target] : []));
 }
 
-function staleTargets({ targets, freshness, serverTime, maxAgeMinutes }: Status): readonly TargetStatus[] {
-  return targets.filter(({ target, enabled, waiting, error }) => {
-    if (!enabled || waiting === 0 || error === null) return false;
+function staleTargets(status: Status): readonly TargetStatus[] {
+  return lateTargets(status).filter(({ error }) => error !== null);
+}
+
+function lateTargets({ targets, freshness, serverTime, maxAgeMinutes }: Status): readonly TargetStatus[] {
+  return targets.filter(({ target, enabled, waiting }) => {
+    if (!enabled || waiting === 0) return false;
     const goodAt = freshness.targets.find((fresh) => fresh.target === target)?.goodAt ?? null;
     return goodAt === null || serverTime.getTime() - goodAt.getTime() > maxAgeMinutes * 60_000;
   });
@@ -85,27 +92,34 @@ export type Message = Readonly<Record<string, unknown>> & { readonly event: Conc
 
 /** What is to be said when these concerns were said last. */
 export function changeSince(before: readonly Concern[], situation: Situation): Change {
-  const said = situation.concerns.filter(
-    (concern) => concern !== 'stale' || before.includes('stale') || !situation.isStaleAboutToEnd,
-  );
+  const said = concerns.filter((concern) => {
+    const isThere = situation.concerns.includes(concern);
+    if (concern === 'stale') return isThere && (before.includes('stale') || !situation.isStaleAboutToEnd);
+    return isThere || (concern === 'offsite' && before.includes('offsite') && situation.isOffsiteLasting);
+  });
   const added = said.filter((concern) => !before.includes(concern));
-  const isRecovery = said.length === 0 && before.length > 0;
-  const event = isRecovery ? 'recovered' : added[0];
-  return { said, message: event === undefined ? null : compose(event, said, added, situation) };
+  const ended = before.filter((concern) => !said.includes(concern));
+  const event = added[0] ?? (ended.length > 0 ? 'recovered' : undefined);
+  return { said, message: event === undefined ? null : compose(event, { said, added, ended }, situation) };
 }
 
 function compose(
   event: Message['event'],
-  said: readonly Concern[],
-  added: readonly Concern[],
+  { said, added, ended }: Readonly<Record<'said' | 'added' | 'ended', readonly Concern[]>>,
   situation: Situation,
 ): Message {
   const { status } = situation;
   const error = situation.error && publicError(situation.error);
-  const lines =
-    event === 'recovered'
-      ? [`Backups of ${status.database.name} are fine again.`]
-      : added.map((concern) => sentence[concern](status, error));
+  const lines = [
+    ...added.map((concern) => sentence[concern](status, error)),
+    ...(said.length === 0 ? [`Backups of ${status.database.name} are fine again.`] : []),
+    ...(said.length > 0 && ended.length > 0
+      ? [`Over is: ${ended.map((concern) => inShort[concern]).join(', ')}.`]
+      : []),
+  ];
+  const lasting = said.filter((concern) => !added.includes(concern));
+  if (event === 'recovered' && lasting.length > 0)
+    lines.push(`Still there: ${lasting.map((concern) => inShort[concern]).join(', ')}.`);
   const text = plain([...lines, lastGoodText(status)].join('\n')).slice(0, TEXT_MAX);
   return {
     // Slack and Mattermost read the first, Discord the second.
@@ -115,6 +129,7 @@ function compose(
     allowed_mentions: { parse: [] },
     event,
     concerns: said,
+    ended,
     state: status.freshness.state,
     database: status.database.name,
     at: status.serverTime,
@@ -138,6 +153,14 @@ const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | nul
   },
   drill: (status) =>
     `The restore of ${status.database.name} was rehearsed and failed (${failedDrills(status).join(', ')}). The run log says why.`,
+};
+
+const inShort: Readonly<Record<Concern, string>> = {
+  damaged: 'a damaged newest backup',
+  stale: 'backups that are too old',
+  failed: 'failing backups',
+  offsite: 'failing uploads',
+  drill: 'a failed rehearsal of a restore',
 };
 
 function why(error: ErrorBody | null): string {

@@ -3,7 +3,9 @@ import { expect, test } from 'bun:test';
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { openReceiver, type Received } from '../../../tests/support/receiver.ts';
+import { startS3Server } from '../../../tests/support/s3-server.ts';
 import { makeDatabase, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
 import type { VoicesOptions } from './voices.ts';
 
@@ -127,6 +129,61 @@ test('when all is well nothing is said, nor before the very first backup', async
   for (let round = 0; round < 3; round++) await shop.service.performBackup();
   await looks();
   expect(receiver.received).toEqual([]);
+});
+
+test('two processes of one app say each thing once, and a turn that a dead one took ends', async () => {
+  await using receiver = await openReceiver();
+  await using shop = openWatched({ webhookUrl: receiver.url });
+  const other = shop.again({ voices: { waits: soon, webhookUrl: receiver.url } });
+  shop.service.start();
+  other.start();
+  await shop.service.performBackup();
+  shop.loseDatabase();
+  await Promise.all([shop.service.performBackup(), other.performBackup()]);
+  await receiver.until(1);
+  await looks();
+  shop.findDatabase();
+  await other.performBackup();
+  await receiver.until(2);
+  await looks();
+  expect(said(receiver.received)).toEqual(['failed', 'recovered']);
+
+  const state = new DatabaseSync(join(dirname(shop.databasePath), 'state.sqlite'));
+  const taken = state.prepare("UPDATE notes SET value = ? WHERE key = 'saying'");
+  expect(Number(taken.run(`another ${Date.now() + 5_000}`).changes)).toBe(1);
+  shop.loseDatabase();
+  await shop.service.performBackup();
+  await looks();
+  expect(said(receiver.received)).toEqual(['failed', 'recovered']);
+  taken.run(`another ${Date.now() - 1}`);
+  expect(said(await receiver.until(3))).toEqual(['failed', 'recovered', 'failed']);
+  state.close();
+});
+
+test('failing uploads and a failed drill are said, and their ends', async () => {
+  await using receiver = await openReceiver();
+  const server = await startS3Server();
+  await using _stopped = { [Symbol.asyncDispose]: () => server.close() };
+  await server.createBucket('voices');
+  await using shop = openWatched(
+    { webhookUrl: receiver.url },
+    {
+      s3: { ...server, bucket: 'voices', retentionCount: null },
+      settings: { enabled: false, s3Enabled: true },
+      drills: { scheduled: false, sql: 'SELECT count(*) > 1000000 FROM notes' },
+    },
+  );
+  server.faults.push({ match: /PUT/, effect: { status: 403, code: 'AccessDenied' }, times: 1_000_000 });
+  shop.service.start();
+  await shop.service.performBackup();
+  const [offsite] = await receiver.until(1);
+  expect(JSON.parse(offsite?.body ?? '')).toMatchObject({ event: 'offsite', error: { code: 'S3_DENIED' } });
+  await shop.service.drill({ target: 'local' });
+  expect(said(await receiver.until(2))).toEqual(['offsite', 'drill']);
+  server.faults.length = 0;
+  await shop.service.performBackup();
+  const [, , over] = await receiver.until(3);
+  expect(JSON.parse(over?.body ?? '')).toMatchObject({ event: 'recovered', ended: ['offsite'], concerns: ['drill'] });
 });
 
 test('without an address nobody is told and nothing is logged', async () => {

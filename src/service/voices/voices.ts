@@ -3,6 +3,7 @@
  * Both hear the service's events and look again now and then. They are told beside the runs: no receiver, slow, broken
  * or gone, holds up a run or fails it, and `stop` ends whatever is under way.
  */
+import { randomUUID } from 'node:crypto';
 import { BackupError } from '../../engine/errors.ts';
 import type { Log } from '../log.ts';
 import type { Run, ServiceEvent, Status } from '../model.ts';
@@ -11,7 +12,7 @@ import { openStateDatabase } from '../state-database.ts';
 import { assessSituation, type Concern, concerns } from './concerns.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { VOICE_WAITS, type VoiceWaits } from './retry.ts';
-import { Webhook } from './webhook.ts';
+import { type Said, Webhook } from './webhook.ts';
 
 export interface VoicesOptions {
   /** Takes JSON with a text, as Slack, Discord and Mattermost do. */
@@ -140,34 +141,66 @@ interface Life {
 }
 
 /** In our own small database, opened for the moment: it changes a few times a year. */
-function keptConcerns(statePath: string, folder: string, log: Log) {
-  const withDatabase = <Result>(work: (database: ReturnType<typeof openStateDatabase>) => Result): Result => {
+function keptConcerns(statePath: string, folder: string, log: Log): Said {
+  const self = randomUUID();
+  const withDatabase = <Result>(work: (notes: Notes) => Result): Result => {
     const database = openStateDatabase(statePath, { warn: (message) => log('warn', message) });
+    const read = database.prepare('SELECT value FROM notes WHERE folder = ? AND key = ?');
+    const write = database.prepare('INSERT OR REPLACE INTO notes (folder, key, value) VALUES (?, ?, ?)');
     try {
-      return work(database);
+      // What is looked at and what is noted are one step, also beside another process.
+      database.exec('BEGIN IMMEDIATE');
+      const result = work({
+        get: (key) => read.get(folder, key)?.['value'],
+        set: (key, value) => write.run(folder, key, value),
+      });
+      database.exec('COMMIT');
+      return result;
     } finally {
       database.close();
     }
   };
-  return {
-    load(): readonly Concern[] {
-      const row = withDatabase((database) =>
-        database.prepare("SELECT value FROM notes WHERE folder = ? AND key = 'said'").get(folder),
-      );
-      const said = String(row?.['value'] ?? '').split(',');
-      return concerns.filter((concern) => said.includes(concern));
-    },
-    save(said: readonly Concern[]): void {
-      try {
-        withDatabase((database) =>
-          database
-            .prepare("INSERT OR REPLACE INTO notes (folder, key, value) VALUES (?, 'said', ?)")
-            .run(folder, said.join()),
-        );
-      } catch (error) {
-        // A full disk must not keep the next thing from being said.
-        log('warn', `What the webhook was told could not be noted: ${error instanceof Error ? error.message : error}.`);
-      }
-    },
+  /** A full disk, or another process that holds the file, must not keep the next thing from being said. */
+  const orElse = <Result>(fallback: Result, work: (notes: Notes) => Result): Result => {
+    try {
+      return withDatabase(work);
+    } catch (error) {
+      log('warn', `What the webhook was told could not be noted: ${error instanceof Error ? error.message : error}.`);
+      return fallback;
+    }
   };
+  const saidBy = (notes: Notes): readonly Concern[] | null => {
+    const said = notes.get('said');
+    return typeof said === 'string' ? concerns.filter((concern) => said.split(',').includes(concern)) : null;
+  };
+  return {
+    load: () => withDatabase(saidBy),
+    takeTurn(mostMs) {
+      return orElse<ReturnType<Said['takeTurn']>>(null, (notes) => {
+        const [by, until] = String(notes.get('saying') ?? '').split(' ');
+        const leftMs = Number(until) - Date.now();
+        // A turn of a process that died ends by time; one of far in the future is of a clock that was wrong.
+        if (by !== '' && by !== self && leftMs > 0 && leftMs <= mostMs + TURN_SLACK_MS) return 'taken';
+        notes.set('saying', `${self} ${Date.now() + mostMs + TURN_SLACK_MS}`);
+        return saidBy(notes);
+      });
+    },
+    save: (said) =>
+      orElse(undefined, (notes) => {
+        notes.set('said', said.join());
+        endTurn(notes, self);
+      }),
+    release: () => orElse(undefined, (notes) => endTurn(notes, self)),
+  };
+}
+
+const TURN_SLACK_MS = 5_000;
+
+interface Notes {
+  readonly get: (key: 'said' | 'saying') => unknown;
+  readonly set: (key: 'said' | 'saying', value: string) => void;
+}
+
+function endTurn(notes: Notes, self: string): void {
+  if (String(notes.get('saying') ?? '').startsWith(`${self} `)) notes.set('saying', '');
 }

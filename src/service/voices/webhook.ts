@@ -12,11 +12,20 @@ import { send } from './send.ts';
 
 export interface WebhookOptions {
   readonly url: string;
-  /** What was said last, kept over a restart. */
-  readonly said: { load(): readonly Concern[]; save(concerns: readonly Concern[]): void };
+  readonly said: Said;
   readonly waits: VoiceWaits;
   readonly log: Log;
   readonly signal: AbortSignal;
+}
+
+/** What was said last, kept over a restart and shared with other processes of the app. */
+export interface Said {
+  /** Null where nothing is kept. */
+  load(): readonly Concern[] | null;
+  /** Whoever takes the turn says what is to be said; null while another process has it. It ends by `save` or `release`. */
+  takeTurn(mostMs: number): (readonly Concern[] | null) | 'taken';
+  save(concerns: readonly Concern[]): void;
+  release(): void;
 }
 
 export class Webhook {
@@ -29,7 +38,7 @@ export class Webhook {
   constructor(options: WebhookOptions) {
     this.#options = options;
     this.#address = new URL(options.url);
-    this.#said = options.said.load();
+    this.#said = options.said.load() ?? [];
   }
 
   /** How things stand now. Returns at once. */
@@ -53,6 +62,9 @@ export class Webhook {
     const { waits, log, signal } = this.#options;
     for (let failures = 0; !signal.aborted && this.#present !== null;) {
       const situation = this.#present;
+      const turn = this.#takeTurn(situation);
+      // Another process of the app is telling it; how that ended is seen at the next look.
+      if (turn === 'taken') return;
       const { said, message } = changeSince(this.#said, situation);
       const fault = message && (await send(this.#address, { ...waits, signal, body: JSON.stringify(message) }));
       if (fault === null) {
@@ -62,6 +74,7 @@ export class Webhook {
         if (this.#present === situation) return;
         continue;
       }
+      this.#options.said.release();
       if (signal.aborted) return;
       // Once, not at every try.
       if (failures === 0) log('warn', `The webhook was not told: ${fault}. It is tried again.`);
@@ -69,9 +82,20 @@ export class Webhook {
     }
   }
 
+  /** Only where there is something to say; then what another process has said counts as said. */
+  #takeTurn(situation: Situation): 'ours' | 'taken' {
+    const { said, waits } = this.#options;
+    if (changeSince(this.#said, situation).message === null) return 'ours';
+    const kept = said.takeTurn(waits.timeoutMs);
+    if (kept === 'taken') return 'taken';
+    this.#said = kept ?? this.#said;
+    return 'ours';
+  }
+
   #remember(concerns: readonly Concern[]): void {
     const isSame = concerns.join() === this.#said.join();
     this.#said = concerns;
-    if (!isSame) this.#options.said.save(concerns);
+    if (isSame) this.#options.said.release();
+    else this.#options.said.save(concerns);
   }
 }
