@@ -35,7 +35,12 @@ export function describe(program: Command): {
         required: argument.required,
         choices: choicesOf(argument),
       })),
-      options: program.createHelp().visibleOptions(command).map(toOption),
+      // `--help` is among those of the program.
+      options: program
+        .createHelp()
+        .visibleOptions(command)
+        .filter(({ long }) => long !== '--help')
+        .map(toOption),
     })),
   };
 }

@@ -106,6 +106,8 @@ test('zsh and fish offer verbs, options, values and the names of backups', () =>
     if (verbsOffered === null) continue;
     expect([shell, verbsOffered]).toEqual([shell, expect.arrayContaining(['backup', 'restore', 'kit', 'completion'])]);
     expect(offeredBy(shell, 'velist-backup restore --i')?.sort()).toEqual(['--identity', '--if-missing', '--in-place']);
+    const all = offeredBy(shell, 'velist-backup restore --') ?? [];
+    expect([shell, all.filter((word, at) => all.indexOf(word) < at)]).toEqual([shell, []]);
     expect(offeredBy(shell, 'velist-backup completion z')).toEqual(['zsh']);
     expect(offeredBy(shell, 'velist-backup list --target s')).toEqual(['s3']);
     expect(offeredBy(shell, 'velist-backup verify backup-')).toEqual([backup]);
