@@ -1,11 +1,19 @@
 #!/usr/bin/env node
 /** The program `velist-backup`: hands the process's streams, environment and interrupts to the commands. */
 import { runCli } from './commands.ts';
+import { unsupportedRuntime } from './runtime.ts';
 
+const WRONG_USE = 2;
+const INTERRUPTED = 130;
+
+const unsupported = unsupportedRuntime(process.versions);
+if (unsupported !== null) {
+  process.stderr.write(`${unsupported}\n`);
+  process.exit(WRONG_USE);
+}
 hideExperimentalWarnings();
 
 const interrupted = new AbortController();
-const INTERRUPTED = 130;
 
 process.on('SIGINT', interrupt);
 process.on('SIGTERM', interrupt);
