@@ -4,12 +4,13 @@
  * would take hours, has its stand-in below, with the reason.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
 import { makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { commandsOf, type } from './typing.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const newFolder = scratchFolders();
@@ -39,10 +40,6 @@ const standIns: readonly { readonly command: RegExp; readonly instead: string; r
 const otherCodes: readonly { readonly command: RegExp; readonly codes: readonly number[] }[] = [
   { command: / (doctor|status)\b/, codes: [0, 1] },
 ];
-
-/** Commands that serve until they are told to end, and what they say when they are ready. */
-const serves = /( serve\b|npm start$|npm run dev$)/;
-const isReady = /The page is at/;
 
 let server: S3Server;
 let programs: string;
@@ -74,7 +71,7 @@ for (const page of [...pages, 'docs/benchmarks/README.md']) {
     async () => {
       const desk = await setTable(page);
       for (const command of commands) {
-        const { code, output } = await type(command, desk);
+        const { code, output } = await typeHere(command, desk);
         const codes = otherCodes.find((other) => other.command.test(command))?.codes ?? [0];
         expect({ command, code: codes.includes(code) ? 'right' : code, output }).toEqual({
           command,
@@ -99,16 +96,6 @@ describe('the files that the documentation shows', () => {
     expect(stderr.split('\n').filter((line) => line.includes('velist-backup.service'))).toEqual([]);
   });
 });
-
-function commandsOf(text: string): readonly string[] {
-  return [...text.matchAll(/^```bash\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) =>
-    block
-      .replaceAll('\\\n', '')
-      .split('\n')
-      .map((line) => line.replace(/\s+# .*$/, '').trim())
-      .filter((line) => line !== '' && !/^[A-Z_0-9]+=\S*$/.test(line)),
-  );
-}
 
 function blockOf(text: string, language: string, begin: string): string {
   const blocks = [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```/gm)];
@@ -144,7 +131,7 @@ async function setTable(page: string): Promise<Desk> {
   makeDatabase(join(folder, 'app.sqlite'));
   const desk = { folder, environment };
   for (const command of ['velist-backup backup', 'velist-backup restore latest --online', sealedCopy]) {
-    const { code, output } = await type(command, desk);
+    const { code, output } = await typeHere(command, desk);
     if (code !== 0) throw new Error(`${command} ended with ${code}: ${output}`);
   }
   return desk;
@@ -158,29 +145,9 @@ const sealedCopy = [
   `mv ${backupOfDocs} storage/backups/`,
 ].join(' && ');
 
-function type(command: string, { folder, environment }: Desk): Promise<{ code: number; output: string }> {
+function typeHere(command: string, desk: Desk): Promise<{ code: number; output: string }> {
   const standIn = standIns.find((one) => one.command.test(command));
-  const typed = standIn ? command.replace(standIn.command, standIn.instead) : command;
-  const child = spawn('bash', ['-c', `set -o pipefail; ${typed}`], {
-    cwd: folder,
-    env: environment,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  });
-  return new Promise((resolve, reject) => {
-    let output = '';
-    let isServing = false;
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        output += text;
-        if (!serves.test(command) || !isReady.test(output) || isServing) return;
-        isServing = true;
-        process.kill(-Number(child.pid), 'SIGTERM');
-      });
-    }
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code: isServing ? 0 : (code ?? -1), output }));
-  });
+  return type(command, { ...desk, typed: standIn && command.replace(standIn.command, standIn.instead) });
 }
 
 function program(name: string, script: string): void {

@@ -15,6 +15,7 @@ import { startS3Server } from '../support/s3-server.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { bundledApps } from './bundles.ts';
 import { exampleApps } from './examples.ts';
+import { packPackage } from './pack.ts';
 import { complaints, mustRun, root, run } from './run.ts';
 
 const PATIENCE_MS = 180_000;
@@ -27,41 +28,21 @@ const runtimes = [
 const newFolder = scratchFolders();
 let tarball: string;
 let shipped: readonly string[];
+let sizeBytes: number;
 let installed: string;
 let server: Awaited<ReturnType<typeof startS3Server>>;
 
 beforeAll(async () => {
   server = await startS3Server();
   await server.createBucket('sealed');
-  // Built from a copy of the sources: what an earlier build left in `dist` must not be what is tested.
-  const sources = newFolder();
-  const { files, dependencies }: { files: string[]; dependencies: Record<string, string> } = await Bun.file(
-    join(root, 'package.json'),
-  ).json();
-  const needed = [
-    'src',
-    'package.json',
-    'tsconfig.json',
-    'tsconfig.build.json',
-    'vite.config.ts',
-    'svelte.config.js',
-    'embed.ts',
-  ];
-  for (const name of [...needed, ...files.filter((file) => !file.includes('dist'))])
-    cpSync(join(root, name), join(sources, name), { recursive: true });
-  symlinkSync(join(root, 'node_modules'), join(sources, 'node_modules'));
-  await mustRun('npm', ['run', 'build'], sources);
-  const [packed]: { filename: string; files: { path: string }[] }[] = JSON.parse(
-    await mustRun('npm', ['pack', '--json', '--ignore-scripts'], sources),
-  );
-  shipped = (packed?.files ?? []).map(({ path }) => path);
+  const packed = await packPackage(newFolder());
+  ({ tarball, shipped, sizeBytes } = packed);
 
   installed = newFolder();
-  tarball = join(sources, packed?.filename ?? '');
   const target = join(installed, 'node_modules/velist-backup');
   mkdirSync(target, { recursive: true });
   await mustRun('tar', ['xzf', tarball, '-C', target, '--strip-components=1'], installed);
-  for (const name of Object.keys(dependencies)) link(name, installed);
+  for (const name of packed.dependencies) link(name, installed);
   mkdirSync(join(installed, 'node_modules/.bin'));
   symlinkSync('../velist-backup/dist/cli/main.js', join(installed, 'node_modules/.bin/velist-backup'));
 }, PATIENCE_MS);
@@ -104,6 +85,16 @@ test('the package holds programs with types and maps, and neither tests nor the 
     );
     expect([path, map.sources.length, map.sourcesContent?.length]).toEqual([path, 1, 1]);
   }
+});
+
+test('it is small: what it weighs, and how many packages come with it', () => {
+  const { packages }: { packages: Record<string, { dev?: boolean }> } = JSON.parse(
+    readFileSync(join(root, 'package-lock.json'), 'utf8'),
+  );
+  const brought = Object.entries(packages).filter(([path, { dev }]) => path !== '' && !dev);
+  console.log(`${sizeBytes} bytes in ${shipped.length} files; ${brought.length} packages come with it`);
+  expect(sizeBytes).toBeLessThan(1_500_000);
+  expect(brought.length).toBeLessThanOrEqual(60);
 });
 
 test('the licences of all that is taken in from others are told', () => {
