@@ -623,22 +623,29 @@ function provenText({ target, proven, drill }: TargetFreshness, now: Date): stri
 }
 
 function statusText(status: Status, now: Date): string {
-  const { lastGood, schedule, local, s3, targets } = status;
+  const { lastGood, schedule, local, s3, targets, freshness } = status;
+  const ago = (moment: Date | null) =>
+    moment === null ? 'never' : `${durationText(now.getTime() - moment.getTime())} ago`;
+  const each = (moment: (target: TargetFreshness) => Date | null) =>
+    freshness.targets.map((target) => `${ago(moment(target))} (${target.target})`).join('; ');
+  const changed = freshness.changedAt === null ? '' : `, changed ${ago(freshness.changedAt)}`;
   const further = targets.filter(({ target }) => target !== 's3');
   const rows = [
     ['status', status.verdict.code],
     ['state', status.freshness.state],
     [
       'database',
-      `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}` : ', missing'}`,
+      `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}${changed}` : ', missing'}`,
     ],
-    [
-      'last good',
-      lastGood ? `${lastGood.filename}, ${durationText(now.getTime() - lastGood.createdAt.getTime())} ago` : 'none',
-    ],
+    ['last good', lastGood ? `${lastGood.filename}, ${ago(lastGood.createdAt)}` : 'none'],
+    ['good', each(({ goodAt }) => goodAt)],
+    ['checked', each(({ verifiedAt }) => verifiedAt)],
     ['proven', status.freshness.targets.map((target) => provenText(target, now)).join('; ')],
     ['schedule', schedule.enabled ? (schedule.cron ?? `every ${schedule.intervalMinutes} minutes`) : 'off'],
-    ['local', `${local.path}, ${local.count} backups, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`],
+    [
+      'local',
+      `${local.path}, ${local.count} backup${local.count === 1 ? '' : 's'}, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`,
+    ],
     ['s3', s3.enabled ? remoteText(s3, now) : 'off'],
     ...further.map((target) => [target.target, remoteText(target, now)]),
   ];

@@ -874,7 +874,8 @@ export class BackupService implements BackupServicePort {
     } catch (error) {
       const known = this.#withNeighbour(BackupError.from(error));
       this.#runs.active = null;
-      this.#options.log(known.code === 'ABORTED' ? 'info' : 'error', `Failed: ${known.message}. ${known.hint}`);
+      if (known.code === 'ABORTED') this.#options.log('info', 'Stopped: the run was ended before it was done.');
+      else this.#options.log('error', `Failed: ${known.message}. ${known.hint}`);
       const report = run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', error: known });
       this.#runs.record(report);
       return { success: false, error: known.toJSON(), report };

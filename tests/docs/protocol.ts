@@ -16,7 +16,7 @@ import { commandsOf, type } from './typing.ts';
 /** What takes longer than an hour would allow, and where it is typed instead. */
 const elsewhere: readonly { readonly command: RegExp; readonly why: string }[] = [
   { command: /^npm ci && npm test$/, why: 'ten minutes; CI types it' },
-  { command: /^npx bun (bench|tests)\//, why: 'minutes; docs/benchmarks and the closing notes have the figures' },
+  { command: /^npx bun (bench|tests)\//, why: 'minutes; docs/benchmarks has the figures' },
 ];
 /** What is told where it needs something that the reader has. */
 const takenForGranted: readonly { readonly command: RegExp; readonly prepare: (desk: Desk) => Promise<unknown> }[] = [
