@@ -595,11 +595,10 @@ export class BackupService implements BackupServicePort {
     return await this.#firstBoots.restoreIfMissing(options);
   }
 
-  /** A text that gets the data back from here or the first target with stock programs alone; it holds no secret. */
+  /** A text that gets the data back from here or any target with stock programs alone; it holds no secret. */
   async recoveryKit(): Promise<string> {
-    const offsite = this.#offsites[0];
     const here = (await this.#catalog.list()).filter(isSound);
-    const newest = here[0] ?? offsite?.backups.find(isSound);
+    const newest = here[0] ?? this.#offsites.flatMap(({ backups }) => backups).find(isSound);
     return recoveryKit({
       writtenAt: this.#now(),
       version: VERSION,
@@ -607,7 +606,7 @@ export class BackupService implements BackupServicePort {
       backupsPath: this.#paths.backups,
       journalMode: newest?.manifest?.source.journalMode ?? null,
       here: here.slice(0, KIT_NAMES).map(({ name }) => name),
-      s3: offsite ? await this.#kitOf(offsite) : null,
+      targets: await Promise.all(this.#offsites.map((offsite) => this.#kitOf(offsite))),
     });
   }
 
@@ -620,7 +619,7 @@ export class BackupService implements BackupServicePort {
     const { bucket, region, endpoint = null, sealing = PLAIN } = s3;
     const there = offsite.backups.filter(isSound).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
     return {
-      ...{ bucket, region, endpoint, prefix, sealing, complaint },
+      ...{ name: offsite.target, bucket, region, endpoint, prefix, sealing, complaint },
       baseUrl: connectS3({ ...s3, prefix }).baseUrl,
       there: there.slice(0, KIT_NAMES).map((file) => `s3://${bucket}/${prefix}/${file}`),
     };

@@ -12,12 +12,15 @@ export interface KitFacts {
   readonly backupsPath: string;
   /** Of the newest backup; null when that is not known. */
   readonly journalMode: string | null;
-  readonly s3: KitS3 | null;
+  /** In the order in which they are to be tried. */
+  readonly targets: readonly KitS3[];
   /** Names of the newest here, newest first. */
   readonly here: readonly string[];
 }
 
 export interface KitS3 {
+  /** `s3`, or as its owner calls it. */
+  readonly name: string;
   readonly bucket: string;
   readonly region: string;
   /** Null: Amazon's. */
@@ -33,7 +36,7 @@ export interface KitS3 {
 }
 
 export function recoveryKit(facts: KitFacts): string {
-  const { s3, databasePath, writtenAt, version } = facts;
+  const { targets, databasePath, writtenAt, version } = facts;
   const parts = [
     `# Recovery kit of ${databasePath}`,
     `Written ${writtenAt.toISOString()} by velist-backup ${version}. It gets the database back without that program. Write it anew
@@ -45,25 +48,31 @@ Run all commands in one shell, in this order. They change nothing before step 4.
 
 ${shell(`umask 077
 mkdir -p velist-recovery && cd velist-recovery`)}`,
-    ...(s3 ? [fromS3(s3)] : []),
+    ...targets.map((target, index) => fromS3(target, `2${letter(index)}`, index === 0 ? 'Get' : 'Or get')),
     fromFolder(facts),
     open,
     putInPlace(facts),
-    ...(s3 ? [otherClients(s3)] : []),
+    ...(targets.length > 0 ? [otherClients(targets)] : []),
     newest(facts),
   ];
   return `${parts.join('\n\n')}\n`;
 }
 
-function needed({ s3 }: KitFacts): string {
+const letter = (index: number) => String.fromCharCode('a'.charCodeAt(0) + index);
+
+function needed({ targets }: KitFacts): string {
   const lines = ['## What is needed', '', '- `sqlite3` and `sha256sum` (Debian: packages sqlite3, coreutils).'];
-  if (!s3) return lines.join('\n');
+  if (targets.length === 0) return lines.join('\n');
+  const buckets = targets.map(({ bucket }) => bucket);
+  const where = targets.some(({ name }) => name !== 's3')
+    ? 'the app has them in its configuration'
+    : 'the app has it in S3_ACCESS_KEY and\n  S3_SECRET_KEY';
   lines.push(
     '- `curl` 7.75 or newer; `zstd` for files that end in .zst, `age` for files that end in .age (packages of the same names).',
-    `- A key that may list and read the bucket ${s3.bucket}. It is not in this text: the app has it in S3_ACCESS_KEY and
-  S3_SECRET_KEY, and whoever owns the account can make a new one.`,
+    `- A key that may list and read the bucket ${buckets.join(', or ')}. It is not in this text: ${where}, and whoever owns
+  the account can make a new one.`,
   );
-  const { recipients } = s3.sealing;
+  const recipients = [...new Set(targets.flatMap(({ sealing }) => sealing.recipients))];
   if (recipients.length > 0) {
     lines.push(
       `- The age identity (private key) of one of these recipients. It is not in this text and not on the server; **without
@@ -75,10 +84,10 @@ ${recipients.map((recipient) => `  - ${recipient}`).join('\n')}`,
 }
 
 /** The query is sorted and encoded as it is signed, because older versions of curl sign it as it stands. */
-function fromS3({ baseUrl, prefix, region, bucket }: KitS3): string {
+function fromS3({ name, baseUrl, prefix, region, bucket }: KitS3, number: string, get: string): string {
   const encoded = encodeURIComponent(`${prefix}/`);
   const folder = `${baseUrl}/${prefix.split('/').map(encodeURIComponent).join('/')}`;
-  return `## 2a. Get the backup from S3
+  return `## ${number}. ${get} the backup from ${name === 's3' ? 'S3' : name}
 
 Bucket ${bucket}, prefix ${prefix}, region ${region}. First the key, in place of the dots:
 
@@ -117,8 +126,9 @@ from_s3 ${quoted(`${folder}/`)}"$file" "$file"
 echo "$(sed -n '/"artifact"/,/}/s/.*"sha256": "\\([0-9a-f]*\\)".*/\\1/p' "$name.json")  $file" | sha256sum -c`)}`;
 }
 
-function fromFolder({ s3, backupsPath }: KitFacts): string {
-  return `## ${s3 ? '2b. Or get it' : '2. Get the backup'} from the folder
+function fromFolder({ targets, backupsPath }: KitFacts): string {
+  const number = targets.length === 0 ? '2' : `2${letter(targets.length)}`;
+  return `## ${number}. ${targets.length === 0 ? 'Get the backup' : 'Or get it'} from the folder
 
 Where the disk with ${backupsPath} is still there, its files are whole databases.
 
@@ -163,27 +173,32 @@ sqlite3 "$database" 'PRAGMA quick_check'`)}
 Give the file to the user that the app runs as (\`chown\`), then start the app. Remove \`velist-recovery\` afterwards.`;
 }
 
-function otherClients({ bucket, prefix, region, endpoint }: KitS3): string {
-  const at = endpoint === null ? '' : ` --endpoint-url ${quoted(endpoint)}`;
-  const remote = `:s3,provider=${endpoint === null ? 'AWS' : 'Other'},env_auth=true,region=${region}${endpoint === null ? '' : `,endpoint="${endpoint}"`}:${bucket}/${prefix}`;
+function otherClients(targets: readonly KitS3[]): string {
   return `## Other clients
 
 Any S3 client will do instead of curl. With the key in the same two variables:
 
-${plain(`aws s3 ls${at} --region ${region} ${quoted(`s3://${bucket}/${prefix}/`)}
+${targets.map(otherClient).join('\n\n')}`;
+}
+
+function otherClient({ bucket, prefix, region, endpoint }: KitS3): string {
+  const at = endpoint === null ? '' : ` --endpoint-url ${quoted(endpoint)}`;
+  const remote = `:s3,provider=${endpoint === null ? 'AWS' : 'Other'},env_auth=true,region=${region}${endpoint === null ? '' : `,endpoint="${endpoint}"`}:${bucket}/${prefix}`;
+  return plain(`aws s3 ls${at} --region ${region} ${quoted(`s3://${bucket}/${prefix}/`)}
 aws s3 cp${at} --region ${region} ${quoted(`s3://${bucket}/${prefix}/`)}"$file" .
 
 rclone lsf ${quoted(remote)}
-rclone copy ${quoted(remote)}/"$file" .`)}`;
+rclone copy ${quoted(remote)}/"$file" .`);
 }
 
-function newest({ here, s3, backupsPath }: KitFacts): string {
+function newest({ here, targets, backupsPath }: KitFacts): string {
   const list = (names: readonly string[]) =>
     names.length === 0 ? '- none' : names.map((name) => `- ${name}`).join('\n');
-  const there = s3
-    ? `\n\nOn S3${s3.complaint === null ? '' : ` (it could not be asked just then: ${s3.complaint}; as it was known)`}:\n\n${list(s3.there)}`
-    : '';
-  return `## The newest when this was written\n\nIn ${backupsPath}:\n\n${list(here)}${there}`;
+  const there = targets.map(({ name, complaint, there: names }) => {
+    const doubt = complaint === null ? '' : ` (it could not be asked just then: ${complaint}; as it was known)`;
+    return `\n\nOn ${name === 's3' ? 'S3' : name}${doubt}:\n\n${list(names)}`;
+  });
+  return `## The newest when this was written\n\nIn ${backupsPath}:\n\n${list(here)}${there.join('')}`;
 }
 
 /** What is run as it stands. */

@@ -10,9 +10,10 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, wri
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
-import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { ask, makeDatabase, scratchFolders, shopSettings } from '../support/scratch.ts';
 
 const BUCKET = 'my-backups';
 /** With what a path may have in it, as owners write it. */
@@ -163,6 +164,36 @@ test('the kit gets a backup of the folder back, and moves what was there aside w
     'app.sqlite.before-N',
     'app.sqlite.before-N-wal',
   ]);
+});
+
+test('of several targets each has its part, and any of them gets the data back', async () => {
+  await server.createBucket('second-bucket');
+  makeDatabase(database(), { rows: 101 });
+  const { endpoint, region, accessKeyId, secretAccessKey } = server;
+  const access = { endpoint, region, accessKeyId, secretAccessKey, retentionCount: null };
+  const sealing = { compression: 'zstd', recipients: [recipient] } as const;
+  const service = new BackupService({
+    ...{ databasePath: database(), backupsPath: backups(), statePath: join(folder, 'state.sqlite'), log: () => {} },
+    settings: { ...shopSettings, s3Enabled: true, s3Path: PREFIX },
+    s3: { ...access, bucket: BUCKET },
+    targets: [{ ...access, bucket: 'second-bucket', name: 'offsite-eu', prefix: 'elsewhere', sealing }],
+    jobEnvironment: { PATH: process.env['PATH'] ?? '' },
+  });
+  const { filename = '' } = await service.performBackup();
+  const text = await service.recoveryKit();
+  await service.close();
+  expect(text).toContain(`s3://second-bucket/elsewhere/${filename}.zst.age`);
+  expect([...text.matchAll(/^## 2.*$/gm)].map(([line]) => line)).toEqual([
+    '## 2a. Get the backup from S3',
+    '## 2b. Or get the backup from offsite-eu',
+    '## 2c. Or get it from the folder',
+  ]);
+  for (const section of ['2a', '2b', '2c']) {
+    rmSync(join(folder, "the app's data"), { recursive: true });
+    rmSync(join(folder, 'velist-recovery'), { recursive: true, force: true });
+    writeFileSync(join(folder, 'key.txt'), `${identity}\n`);
+    expectData(await follow(commandsOf(text, ['1', section, '3', '4'])), filename);
+  }
 });
 
 test('a copy that is damaged on S3 is told by its digest', async () => {

@@ -222,7 +222,7 @@ export function openShop(
   };
 }
 
-const shopSettings: Settings = {
+export const shopSettings: Settings = {
   enabled: true,
   intervalMinutes: 10,
   retentionCount: 10,
