@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { createFakeService } from '../../tests/http/fake-service.ts';
+import { areMissing } from '../../tests/support/programs.ts';
 import { ask, makeDatabase, openShop } from '../../tests/support/scratch.ts';
 import { runCli } from './commands.ts';
 import { examples } from './examples.ts';
@@ -70,16 +71,9 @@ test('bash offers verbs, options, values, files and the names of backups', () =>
   expect(offered('velist-backup adopt ')).toEqual([backup]);
 });
 
-/** In CI a program that is missing is a failure, elsewhere a word. */
-function isMissing(error: Error | undefined, name: string): boolean {
-  if (error === undefined) return false;
-  if (process.env['CI']) throw new Error(`${name} is missing: apt-get install ${name}`);
-  console.warn(`${name} is not installed: what is made for it was not tried`);
-  return true;
-}
-
 /** What zsh or fish offers at the end of this line; null where it is not installed. */
 function offeredBy(shell: 'zsh' | 'fish', line: string): string[] | null {
+  if (areMissing([shell])) return null;
   const script = program('completion', shell).stdout;
   const words = line.split(' ');
   // What zsh has within a completion, as far as the script uses it.
@@ -93,8 +87,7 @@ function offeredBy(shell: 'zsh' | 'fish', line: string): string[] | null {
     shell === 'zsh'
       ? ['-fc', within]
       : ['--no-config', '-c', `${script}\ncomplete -C '${line}' | string split -f1 \\t`];
-  const { error, stdout, stderr } = spawnSync(shell, args, { cwd: folder, env: environment, encoding: 'utf8' });
-  if (isMissing(error, shell)) return null;
+  const { stdout, stderr } = spawnSync(shell, args, { cwd: folder, env: environment, encoding: 'utf8' });
   expect([shell, line, stderr]).toEqual([shell, line, '']);
   const found = stdout.split('\n').filter((word) => word !== '');
   return found.filter((word) => word.startsWith(words.at(-1) ?? ''));
@@ -127,8 +120,9 @@ test('zsh and fish are told every verb and every option, and read their script',
       ]);
     const file = join(folder, `completion.${shell}`);
     writeFileSync(file, stdout);
-    const { error, status, stderr } = spawnSync(shell, ['-n', file], { encoding: 'utf8' });
-    if (!isMissing(error, shell)) expect([shell, status, stderr]).toEqual([shell, 0, '']);
+    if (areMissing([shell])) continue;
+    const { status, stderr } = spawnSync(shell, ['-n', file], { encoding: 'utf8' });
+    expect([shell, status, stderr]).toEqual([shell, 0, '']);
   }
   expect(program('completion').status).toBe(2);
   expect(program('completion', 'tcsh').status).toBe(2);
@@ -140,8 +134,8 @@ test('the manual page has every verb, option and exit code, and groff has nothin
     for (const option of offered(`velist-backup ${verb} --`)) expect(man).toContain(option.replaceAll('-', '\\-'));
   }
   for (const code of [0, 1, 2, 3, 4, 5, 130]) expect(man).toContain(`.B ${code}\n`);
-  const { error, stdout, stderr } = spawnSync('groff', ['-ww', '-man', '-Tutf8'], { input: man, encoding: 'utf8' });
-  if (isMissing(error, 'groff')) return;
+  if (areMissing(['groff'])) return;
+  const { stdout, stderr } = spawnSync('groff', ['-ww', '-man', '-Tutf8'], { input: man, encoding: 'utf8' });
   expect(stderr).toBe('');
   expect(stdout).toContain('velist-backup restore --if-missing');
 });

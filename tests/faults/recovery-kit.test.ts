@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { createS3Store } from '../../src/engine/targets/s3-store.ts';
 import { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
+import { areMissing } from '../support/programs.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { ask, makeDatabase, scratchFolders, shopSettings } from '../support/scratch.ts';
 
@@ -194,6 +195,22 @@ test('of several targets each has its part, and any of them gets the data back',
     writeFileSync(join(folder, 'key.txt'), `${identity}\n`);
     expectData(await follow(commandsOf(text, ['1', section, '3', '4'])), filename);
   }
+});
+
+test('any other client does: aws and rclone, by the commands that stand there', async () => {
+  if (areMissing(['aws', 'rclone'], ['awscli', 'rclone'])) return;
+  const name = await backUpTwice();
+  const [, commands = ''] = /^## Other clients\n[\s\S]*?^```text\n([\s\S]*?)^```/m.exec(await kit()) ?? [];
+  for (const client of commands.split('\n\n')) {
+    const output = await follow(
+      `set -e; mkdir there; cd there; file=${name}\n${client}\nsha256sum "$file" ../backups/"$file"`,
+    );
+    expect([output.code, output.stdout]).toEqual([0, expect.stringContaining(`${name}.json`)]);
+    const digests = [...output.stdout.matchAll(/^([0-9a-f]{64}) /gm)].map(([, digest]) => digest);
+    expect([client, digests.length, new Set(digests).size]).toEqual([client, 2, 1]);
+    rmSync(join(folder, 'there'), { recursive: true });
+  }
+  expect(commands.split('\n\n').length).toBe(2);
 });
 
 test('a copy that is damaged on S3 is told by its digest', async () => {
