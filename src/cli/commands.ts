@@ -10,6 +10,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
+import { SURVIVED } from '../service/retention-policies.ts';
 import type {
   BackupItem,
   FirstBoot,
@@ -450,7 +451,7 @@ interface PruneOptions {
 async function prune({ service, output }: Session, options: PruneOptions): Promise<number> {
   const result = await service.prune(options);
   output.answer(result, pruneText(result));
-  return exitCodes.done;
+  return survivorsOf(result).length === 0 ? exitCodes.done : exitCodes.failed;
 }
 
 async function testTarget({ service, output, signal }: Session, wanted = 's3'): Promise<number> {
@@ -593,10 +594,21 @@ function firstBootText(result: FirstBoot): string {
   }
 }
 
-function pruneText({ kept, removed, dryRun }: PruneResult): string {
+function survivorsOf({ kept, dryRun }: PruneResult): PruneResult['kept'] {
+  return dryRun ? [] : kept.filter(({ reasons }) => reasons.includes(SURVIVED));
+}
+
+function pruneText(result: PruneResult): string {
+  const { kept, removed, dryRun } = result;
   const stays = dryRun ? kept.map(({ filename, reasons }) => `would keep   ${filename} (${reasons.join('; ')})`) : [];
   const goes = removed.map(({ filename, reason }) => `${dryRun ? 'would remove' : 'removed'} ${filename} (${reason})`);
-  return [...stays, ...goes, `${kept.length} kept, ${removed.length} ${dryRun ? 'to remove' : 'removed'}`].join('\n');
+  const survived = survivorsOf(result).map(({ filename }) => `KEPT    ${filename} (${SURVIVED})`);
+  return [
+    ...stays,
+    ...goes,
+    ...survived,
+    `${kept.length} kept, ${removed.length} ${dryRun ? 'to remove' : 'removed'}`,
+  ].join('\n');
 }
 
 function drillText({ target, result, backup, ms, assertions, error }: TargetDrill): string {

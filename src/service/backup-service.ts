@@ -64,7 +64,7 @@ import {
   type RemoteTarget,
 } from './remote-targets.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
-import { localRetention, type OwnRetention, ownRetention } from './retention-policies.ts';
+import { localRetention, type OwnRetention, ownRetention, SURVIVED } from './retention-policies.ts';
 import { type RunFilter, RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
@@ -643,7 +643,11 @@ export class BackupService implements BackupServicePort {
     if (dryRun || removed.length === 0) return { target, kept, removed, dryRun };
     const done = offsite ? await offsite.prune() : await this.#pruneFolder();
     this.#emit({ type: 'status' });
-    return { target, kept, removed: removed.filter(({ filename }) => done.includes(filename)), dryRun };
+    const survivors = removed.filter(({ filename }) => !done.includes(filename));
+    return {
+      ...{ target, dryRun, removed: removed.filter(({ filename }) => done.includes(filename)) },
+      kept: [...kept, ...survivors.map(({ filename }) => ({ filename, reasons: [SURVIVED] }))],
+    };
   }
 
   async #pruneFolder(): Promise<readonly string[]> {

@@ -2,6 +2,9 @@
 import type { KeepNumbers, RetentionPolicy } from '../engine/retention.ts';
 import type { Settings } from './model.ts';
 
+/** The reason of one that a plan gave up and that is there still. */
+export const SURVIVED = 'was to be removed, and could not be; the log says why';
+
 /** Of one target; what is not given is as in the folder. */
 export interface OwnRetention {
   readonly retentionCount: number | null;

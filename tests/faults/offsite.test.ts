@@ -553,6 +553,13 @@ test('what retention can not remove is told by name, and the upload counts', asy
   server.faults.push({ match: /DELETE/, effect: { status: 204 } });
   expect((await opened.service.performBackup()).s3Uploaded).toBe(true);
   expect(opened.lines).toContainEqual(expect.stringContaining(`${first} is still in bucket "my-backups"`));
+  const pruned = await opened.service.prune({ target: 's3' });
+  expect([pruned.removed, pruned.kept.find(({ filename }) => filename === first)?.reasons]).toEqual([
+    [],
+    [expect.stringContaining('could not be')],
+  ]);
+  const typed = await cli('prune --target s3', { ...onlyS3(), BACKUP_S3_RETENTION_COUNT: '1' });
+  expect([typed.code, typed.stdout]).toEqual([1, expect.stringContaining(`KEPT    ${first} (was to be removed`)]);
   expect((await opened.service.getStatus()).s3).toMatchObject({ waiting: 0, error: null });
 });
 

@@ -174,7 +174,7 @@ function keptConcerns(statePath: string, folder: string, log: Log): Said {
     return typeof said === 'string' ? concerns.filter((concern) => said.split(',').includes(concern)) : null;
   };
   return {
-    load: () => withDatabase(saidBy),
+    load: () => orElse(null, saidBy),
     takeTurn(mostMs) {
       return orElse<ReturnType<Said['takeTurn']>>(null, (notes) => {
         const [by, until] = String(notes.get('saying') ?? '').split(' ');
