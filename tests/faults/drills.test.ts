@@ -1,12 +1,17 @@
 /** Drills: what they prove, what they find, and that they leave nothing behind. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { BackupService } from '../../src/service/backup-service.ts';
+import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
+import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
-import { openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
+import { makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
 import { digestOf } from '../support/objects.ts';
 
 const BUCKET = 'my-backups';
@@ -47,6 +52,36 @@ async function alterAtS3(store: S3Store, key: string): Promise<void> {
   };
   await store.put(key, once(), { sizeBytes: bytes.length });
 }
+
+test('a drill that is killed in the middle leaves no lock, and the next one clears what it left', async () => {
+  const folder = newFolder();
+  makeDatabase(join(folder, 'app.sqlite'), { rows: 5_000 });
+  const env = s3Environment(folder, server, { bucket: BUCKET, prefix: 'killed', extra: {} });
+  const open = () => createServiceFromEnvironment({ env, write: () => {} });
+  const service = open();
+  const { filename = '' } = await service.performBackup();
+  await service.close();
+  const left = () => readdirSync(join(folder, 'backups')).filter((name) => name.startsWith('.drill-'));
+
+  const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+  server.faults.push({ match: new RegExp(`GET .*${filename}$`), effect: { stallAfterBytes: 4_096 }, times: 1 });
+  const argv = ['--config=/dev/null', '--no-env-file', main, 'drill', '--from', 's3'];
+  const child = spawn(process.execPath, argv, { cwd: folder, env, stdio: 'ignore' });
+  while (left().length === 0) await Bun.sleep(10);
+  child.kill('SIGKILL');
+  await once(child, 'close');
+  server.faults.length = 0;
+  expect(left().length).toBe(1);
+
+  const again = open();
+  expect(await again.drill({ target: 's3' })).toMatchObject({
+    ok: true,
+    drills: [{ result: 'proven', backup: filename }],
+  });
+  expect(left()).toEqual([]);
+  expect((await again.getBackups()).map((item) => item.filename)).toEqual([filename]);
+  await again.close();
+});
 
 test('a drill restores the newest backup, asks the owner’s questions, and leaves nothing', async () => {
   await using shop = openShop(newFolder(), {
