@@ -55,14 +55,13 @@ try {
   const start: Desk = { folder: join(home, 'app'), environment: { ...environment, ...s3 } };
   mkdirSync(start.folder);
   makeDatabase(join(start.folder, 'app.sqlite'), { rows: 1_000 });
-  const startPage = await typeAll(commandsOf(readFileSync(join(root, 'docs/index.md'), 'utf8')), start, (command) =>
-    command.replace('npm install velist-backup', `npm install ${tarball}`),
-  );
+  const packedOne = (command: string) => command.replace('npm install velist-backup', `npm install ${tarball}`);
+  const startPage = await typeAll(commandsOf(readFileSync(join(root, 'docs/index.md'), 'utf8')), start, packedOne);
 
   const clone = { folder: join(home, 'velist-backup'), environment };
   await mustRun('git', ['clone', '--quiet', root, clone.folder], home);
   const commands = commandsOf(readFileSync(join(root, 'README.md'), 'utf8'));
-  const ofRepository = (command: string) => /^npm /.test(command);
+  const ofRepository = (command: string) => /^npm (ci|run|start)/.test(command);
   const repository = await typeAll(commands.filter(ofRepository), clone);
   const terminal = await typeAll(
     commands.filter((command) => !ofRepository(command)),
@@ -74,6 +73,7 @@ try {
         PATH: `${start.folder}/node_modules/.bin:${environment.PATH}`,
       },
     },
+    packedOne,
   );
   writeFileSync(
     target,
