@@ -27,7 +27,7 @@ export function signInRoutes(signIn: SignIn, assets: PageAssets): readonly Route
       async handle({ request }) {
         const password = new URLSearchParams(await readText(request)).get('password') ?? '';
         const attempt = await signIn.attempt(request, password, clientAddressOf(request));
-        if (attempt.status === 'signed-in') return toDashboard(attempt.cookie);
+        if (attempt.status === 'signed-in') return toDashboard(attempt.cookies);
         if (attempt.status === 'refused')
           return signInPage({ ...form, status: 401, complaint: 'That is not the password.' });
         const seconds = Math.ceil(attempt.ms / 1_000);
@@ -61,8 +61,8 @@ export function seeOther(location: string): Response {
   return new Response(null, { status: 303, headers: { location, 'cache-control': 'no-store' } });
 }
 
-function toDashboard(cookie?: string): Response {
+function toDashboard(cookies: readonly string[] = []): Response {
   const headers = new Headers({ location: './', 'cache-control': 'no-store' });
-  if (cookie !== undefined) headers.set('set-cookie', cookie);
+  for (const cookie of cookies) headers.append('set-cookie', cookie);
   return new Response(null, { status: 303, headers });
 }

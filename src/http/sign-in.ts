@@ -6,8 +6,13 @@
  * other site can send; the server keeps its digest alone, in memory, so a restart signs everybody out. The cookie
  * bears no `Path`: browsers then take the folder of the sign-in page, which is right behind a proxy that adds or cuts a
  * prefix too, and which no server behind one can know.
+ *
+ * A second cookie outlives the session and the server: it opens nothing, but proves that this browser knew the password
+ * once, and so whoever guesses elsewhere does not slow it down. It is signed by a key made of the password and the
+ * token, so it needs no file of its own and ends when either is changed. Who steals it can try passwords against that
+ * signature at home, each at the cost of one scrypt, and none where a token is set too.
  */
-import { createHash, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { BackupError } from '../engine/errors.ts';
 import type { Authorize } from './auth.ts';
 import { SignInThrottle } from './sign-in-throttle.ts';
@@ -20,7 +25,7 @@ export interface SignInOptions {
 }
 
 export type SignInAttempt =
-  | { readonly status: 'signed-in'; readonly cookie: string }
+  | { readonly status: 'signed-in'; readonly cookies: readonly string[] }
   | { readonly status: 'refused' }
   | { readonly status: 'wait'; readonly ms: number };
 
@@ -40,6 +45,9 @@ const SESSION_IDLE_MS = 12 * 60 * 60_000;
 const SESSION_MOST_MS = 7 * 24 * 60 * 60_000;
 const MOST_SESSIONS = 1_000;
 const COOKIE = 'velist-backup';
+const BROWSER_COOKIE = 'velist-backup-browser';
+/** Browsers keep no cookie for longer. */
+const BROWSER_KNOWN_MS = 400 * 24 * 60 * 60_000;
 /** The usual cost of an interactive sign-in: about 50 ms and 16 MB. */
 const scryptCost = { N: 16_384, r: 8, p: 1 };
 
@@ -47,11 +55,12 @@ export function createSignIn({ password, token, nowMs = Date.now }: SignInOption
   const salt = randomBytes(16);
   const wanted = password === null ? null : stretch(password, salt);
   const tokenDigest = token === null ? null : digest(token);
+  const browserKey = password === null ? null : stretch(`${password}\0${token ?? ''}`, 'velist-backup browser');
   const throttle = new SignInThrottle();
   const sessions = new Map<string, { readonly startedMs: number; usedMs: number }>();
 
   function sessionOf(request: Request): string | undefined {
-    const id = cookieOf(request);
+    const id = cookieOf(request, COOKIE);
     if (id === undefined) return undefined;
     const key = digest(id).toString('hex');
     const session = sessions.get(key);
@@ -65,6 +74,16 @@ export function createSignIn({ password, token, nowMs = Date.now }: SignInOption
     return key;
   }
 
+  /** Which of those that signed in before it is, by their cookie. */
+  async function browserOf(request: Request): Promise<string | undefined> {
+    const given = cookieOf(request, BROWSER_COOKIE);
+    const [, browser, until] = /^([\w-]{22})\.(\d{13})\.[\w-]{43}$/.exec(given ?? '') ?? [];
+    if (given === undefined || browser === undefined || browserKey === null || Number(until) < nowMs())
+      return undefined;
+    const right = browserValue(await browserKey, browser, Number(until));
+    return timingSafeEqual(digest(given), digest(right)) ? browser : undefined;
+  }
+
   return {
     hasPassword: password !== null,
     authorize(request) {
@@ -73,24 +92,33 @@ export function createSignIn({ password, token, nowMs = Date.now }: SignInOption
       return sessionOf(request) === undefined ? false : { user: 'admin' };
     },
     async attempt(request, given, address = '') {
-      if (wanted === null) return { status: 'refused' };
-      const ms = throttle.begin(address, nowMs());
+      if (wanted === null || browserKey === null) return { status: 'refused' };
+      const guesser = { address, browser: await browserOf(request) };
+      const ms = throttle.begin(guesser, nowMs());
       if (ms > 0) return { status: 'wait', ms };
       if (!timingSafeEqual(await stretch(given, salt), await wanted)) return { status: 'refused' };
-      throttle.succeeded(address);
+      throttle.succeeded(guesser);
       const id = randomBytes(32).toString('base64url');
       sessions.set(digest(id).toString('hex'), { startedMs: nowMs(), usedMs: nowMs() });
       for (const oldest of sessions.keys()) {
         if (sessions.size <= MOST_SESSIONS) break;
         sessions.delete(oldest);
       }
-      return { status: 'signed-in', cookie: cookie(request, id, SESSION_MOST_MS / 1_000) };
+      const browser = guesser.browser ?? randomBytes(16).toString('base64url');
+      const known = browserValue(await browserKey, browser, nowMs() + BROWSER_KNOWN_MS);
+      return {
+        status: 'signed-in',
+        cookies: [
+          cookie(request, { name: COOKIE, value: id, forMs: SESSION_MOST_MS }),
+          cookie(request, { name: BROWSER_COOKIE, value: known, forMs: BROWSER_KNOWN_MS }),
+        ],
+      };
     },
     hasSession: (request) => sessionOf(request) !== undefined,
     signOut(request) {
       const session = sessionOf(request);
       if (session !== undefined) sessions.delete(session);
-      return cookie(request, '', 0);
+      return cookie(request, { name: COOKIE, value: '', forMs: 0 });
     },
   };
 }
@@ -102,22 +130,27 @@ export function notSignedIn(): BackupError {
   });
 }
 
-function cookie(request: Request, value: string, maxAgeSeconds: number): string {
+function cookie(request: Request, { name, value, forMs }: { name: string; value: string; forMs: number }): string {
   const secure =
     new URL(request.url).protocol === 'https:' || request.headers.get('x-forwarded-proto')?.split(',')[0] === 'https';
-  return `${COOKIE}=${value}; Max-Age=${maxAgeSeconds}; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`;
+  return `${name}=${value}; Max-Age=${forMs / 1_000}; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`;
 }
 
-function cookieOf(request: Request): string | undefined {
+function cookieOf(request: Request, wanted: string): string | undefined {
   const cookies = (request.headers.get('cookie') ?? '').split(';').map((part) => part.trim().split('='));
-  return cookies.find(([name, value]) => name === COOKIE && value)?.[1];
+  return cookies.find(([name, value]) => name === wanted && value)?.[1];
+}
+
+function browserValue(key: Buffer, browser: string, untilMs: number): string {
+  const signed = `${browser}.${untilMs}`;
+  return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
 }
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-function stretch(password: string, salt: Buffer): Promise<Buffer> {
+function stretch(password: string, salt: Buffer | string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     scrypt(password.normalize('NFC'), salt, 32, scryptCost, (error, key) => (error ? reject(error) : resolve(key)));
   });

@@ -95,10 +95,11 @@ for (const [name, open] of Object.entries(hosts)) {
     });
 
     test('the cookie is read by no script, sent by no other site, and by https alone where that was used', async () => {
-      const plain = (await send(password)).headers.get('set-cookie') ?? '';
+      const [plain, known] = (await send(password)).headers.getSetCookie();
       expect(plain).toMatch(/^velist-backup=[\w-]{43}; Max-Age=604800; HttpOnly; SameSite=Strict$/);
-      const secure = (await send(password, { 'x-forwarded-proto': 'https' })).headers.get('set-cookie') ?? '';
-      expect(secure).toEndWith('; HttpOnly; SameSite=Strict; Secure');
+      expect(known).toMatch(/^velist-backup-browser=[\w.-]{80}; Max-Age=34560000; HttpOnly; SameSite=Strict$/);
+      for (const secure of (await send(password, { 'x-forwarded-proto': 'https' })).headers.getSetCookie())
+        expect(secure).toEndWith('; HttpOnly; SameSite=Strict; Secure');
     });
 
     test('a session ends after twelve hours without use, and after a week in any case', async () => {
@@ -144,6 +145,33 @@ for (const [name, open] of Object.entries(hosts)) {
       expect((await send('wrong')).status).toBe(401);
     });
 
+    test('a browser that signed in before is not held up by who guesses, only by its own failures', async () => {
+      const cookieFrom = (answer: Response) => answer.headers.getSetCookie()[1]?.split(';')[0] ?? '';
+      const owner = { cookie: cookieFrom(await send(password)) };
+      for (let guess = 0; guess < 100; guess++) {
+        await send('wrong');
+        nowMs += 500;
+      }
+      expect((await send(password)).status).toBe(429);
+      const again = await send(password, owner);
+      expect(again.status).toBe(303);
+      // It stays the same browser: signing in buys no second lane.
+      expect(cookieFrom(again).split('.')[0]).toBe(owner.cookie.split('.')[0]);
+      expect((await host.fetch('/backup/api/config', { headers: owner })).status).toBe(401);
+
+      const forged = [owner.cookie.replace(/.$/, (last) => (last === 'A' ? 'Q' : 'A'))];
+      forged.push(owner.cookie.replace(/=./, (first) => (first === '=A' ? '=B' : '=A')));
+      forged.push(owner.cookie.replace(/\.\d+/, `.${nowMs + 500 * 24 * 60 * minuteMs}`));
+      for (const cookie of forged) expect([cookie, (await send(password, { cookie })).status]).toEqual([cookie, 429]);
+
+      const own: number[] = [];
+      for (let guess = 0; guess < 4; guess++) own.push((await send('wrong', owner)).status);
+      expect(own).toEqual([401, 401, 401, 429]);
+      nowMs += 401 * 24 * 60 * minuteMs;
+      for (let guess = 0; guess < 4; guess++) await send('wrong');
+      expect((await send(password, owner)).status).toBe(429);
+    });
+
     test('another site signs nobody in or out, and a link from there finds the session', async () => {
       const cookie = await signedIn();
       expect((await send(password, { origin: 'https://evil.example' })).status).toBe(403);
@@ -180,15 +208,52 @@ test('a token alone opens to programs, and the page says what is missing', async
   expect(attempt.status).toBe(401);
 });
 
-test('a flood of strangers slows all down, but not the address of one who signed in', () => {
+test('a browser stays known over a restart, until the password or the token is another', async () => {
+  const address = '203.0.113.9';
+  const ask = (cookie: string) => new Request('http://localhost/backup/login', { headers: { cookie } });
+  const answer = await createSignIn({ password, token }).attempt(ask(''), password, address);
+  const cookie = answer.status === 'signed-in' ? (answer.cookies[1]?.split(';')[0] ?? '') : '';
+  for (const [changed, expected] of [
+    [{}, 'signed-in'],
+    [{ token: `${token}0` }, 'wait'],
+    [{ password: 'correct horses' }, 'wait'],
+  ] as const) {
+    const now = { password, token, ...changed };
+    const restarted = createSignIn({ ...now, nowMs: () => Date.now() });
+    for (let guess = 0; guess < 4; guess++) await restarted.attempt(ask(''), 'wrong', address);
+    const { status } = await restarted.attempt(ask(cookie), now.password, address);
+    expect([changed, status]).toEqual([changed, expected]);
+  }
+});
+
+test('a flood of strangers slows all down, but not a known browser nor the address of one who signed in', () => {
   const throttle = new SignInThrottle();
-  expect(throttle.begin('owner', 0)).toBe(0);
-  throttle.succeeded('owner');
+  const owner = { address: '198.51.100.7' };
+  expect(throttle.begin(owner, 0)).toBe(0);
+  throttle.succeeded(owner);
   let refused = 0;
-  for (let stranger = 0; stranger < 1_000; stranger++) if (throttle.begin(`stranger ${stranger}`, 0) > 0) refused++;
+  for (let stranger = 0; stranger < 1_000; stranger++)
+    if (throttle.begin({ address: `stranger ${stranger}` }, 0) > 0) refused++;
   expect(refused).toBe(980);
-  expect(throttle.begin('owner', 0)).toBe(0);
-  expect(throttle.begin('newcomer', 10_000)).toBe(0);
+  expect(throttle.begin(owner, 0)).toBe(0);
+  expect(throttle.begin({ address: 'stranger 1', browser: 'known' }, 0)).toBe(0);
+  expect(throttle.begin({ address: 'newcomer' }, 10_000)).toBe(0);
+});
+
+test('of IPv6 a whole /64 waits together, of IPv4 each address alone', () => {
+  const waitsAfter = (guessers: readonly string[], address: string) => {
+    const throttle = new SignInThrottle();
+    for (const guesser of guessers) throttle.begin({ address: guesser }, 0);
+    return throttle.begin({ address }, 0) > 0;
+  };
+  const neighbours = ['2001:db8:0:7::1', '2001:0DB8:0:7:ffff::2', '2001:db8::7:0:0:0:3'];
+  expect(waitsAfter(neighbours, '2001:db8:0:7:9:9:9:9')).toBe(true);
+  expect(waitsAfter(neighbours, '2001:db8:0:8::1')).toBe(false);
+  expect(waitsAfter(['fe80::1%eth0', 'fe80::2%eth0', 'fe80::3%eth0'], 'fe80::4%eth0')).toBe(true);
+  for (const prefix of ['203.0.113.', '::ffff:203.0.113.']) {
+    expect(waitsAfter([`${prefix}1`, `${prefix}2`, `${prefix}3`], `${prefix}4`)).toBe(false);
+    expect(waitsAfter([`${prefix}4`, `${prefix}4`, `${prefix}4`], `${prefix}4`)).toBe(true);
+  }
 });
 
 test('an hour without attempts is a new start, and no wait is longer than a quarter of an hour', () => {
@@ -196,15 +261,15 @@ test('an hour without attempts is a new start, and no wait is longer than a quar
   let now = 0;
   const waits: number[] = [];
   for (let guess = 0; guess < 20; guess++) {
-    const wait = throttle.begin('one', now);
+    const wait = throttle.begin({ address: 'one' }, now);
     if (wait > 0) waits.push(wait / 1_000);
     now += wait;
-    if (wait > 0) throttle.begin('one', now);
+    if (wait > 0) throttle.begin({ address: 'one' }, now);
   }
   expect(waits.slice(0, 4)).toEqual([1, 2, 4, 8]);
   expect(Math.max(...waits)).toBeLessThanOrEqual(900);
   now += 3_600_001;
-  expect([throttle.begin('one', now), throttle.begin('one', now)]).toEqual([0, 0]);
+  expect([throttle.begin({ address: 'one' }, now), throttle.begin({ address: 'one' }, now)]).toEqual([0, 0]);
 });
 
 test('a short token stops the start, and neither secret is repeated', () => {
