@@ -159,6 +159,22 @@ test('S3 needs a bucket, and both keys or none; no key is ever printed', async (
   ]);
 });
 
+test('an endpoint with a name or a password is refused, and neither is repeated', async () => {
+  for (const endpoint of ['us3r:pa55word@', 'us3r@', ':pa55word@'].flatMap((info) => [
+    `http://${info}s3.example.com`,
+    `https://${info}`,
+    `htp://${info}s3.example.com`,
+    `${info}s3.example.com`,
+  ])) {
+    const lines = await faults({ S3_ENDPOINT: endpoint });
+    expect([endpoint, lines]).toEqual([
+      endpoint,
+      [expect.stringMatching(/^S3_ENDPOINT: \(secret\) is not allowed; a URL/)],
+    ]);
+    expect(lines.join()).not.toMatch(/us3r|pa55word/);
+  }
+});
+
 test('the driver of the app’s files does not decide where backups go', () => {
   const { backup, storage, s3 } = loadEnvironment({
     STORAGE_DRIVER: 'local',

@@ -99,7 +99,12 @@ export const settingsSchema = z.object({
   CDN_URL: z.string().optional(),
   S3_BUCKET: z.string().min(1).optional(),
   S3_REGION: z.string().min(1).optional(),
-  S3_ENDPOINT: z.url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com' }).optional(),
+  S3_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com', abort: true })
+    .refine((url) => !url.includes('@'), {
+      error: 'a URL without a name and a password, which belong into S3_ACCESS_KEY and S3_SECRET_KEY',
+    })
+    .optional(),
   /** Empty: `host/bucket/key`, except at Amazon's. */
   S3_FORCE_PATH_STYLE: z.stringbool(words).optional(),
   S3_ACCESS_KEY: secret.optional(),
@@ -387,6 +392,8 @@ function trimSlashes(prefix: string): string {
 function fault(issue: z.core.$ZodIssue, given: Readonly<Record<string, string | undefined>>): string {
   const name = String(issue.path[0] ?? '');
   if (saidByMessage.has(name)) return `${name}: ${issue.message}`;
-  const value = secrets.has(name) ? '(secret)' : JSON.stringify(given[name] ?? '');
+  const text = given[name] ?? '';
+  // A password may stand in an address of any form.
+  const value = secrets.has(name) || (name === 'S3_ENDPOINT' && text.includes('@')) ? '(secret)' : JSON.stringify(text);
   return `${name}: ${value} is not allowed; ${issue.message}`;
 }
