@@ -343,7 +343,7 @@ function routes(
       method: 'GET',
       path: '/api/backups/:filename/download',
       action: 'download',
-      costs: 'watch',
+      costs: 'download',
       isSlow: true,
       async handle({ request, params }) {
         const filename = readName(params);
@@ -383,7 +383,7 @@ function routes(
       method: 'GET',
       path: '/api/backups/:filename/restore',
       action: 'read',
-      costs: 'restore',
+      costs: 'plan',
       async handle({ request, params }) {
         const filename = readName(params);
         return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename))), request);
@@ -512,7 +512,7 @@ function routes(
       method: 'GET',
       path: '/api/prune',
       action: 'read',
-      costs: 'restore',
+      costs: 'plan',
       async handle({ query, request }) {
         const { target } = readQuery(query, pruneQuery);
         return long(async () => json<PrunePlan>(serialize(await service.prune({ dryRun: true, target }))), request);

@@ -1,7 +1,8 @@
 /**
  * How often costly work may be asked for: each kind has a bucket of tokens that fills again with time. The buckets are
  * the service's and not the asker's, because what they guard is one disk, one database and one bill. A person who
- * clicks never meets them; a script in a loop, or a thousand open pages, does.
+ * clicks never meets them; a script in a loop, or a thousand open pages, does. What takes another right has another
+ * bucket: who may only read must not use up the administrator's restores.
  */
 import { BackupError } from '../engine/errors.ts';
 
@@ -9,11 +10,13 @@ import { BackupError } from '../engine/errors.ts';
 const limits = {
   backup: { burst: 30, everyMs: 1_000 },
   verify: { burst: 500, everyMs: 250 },
+  plan: { burst: 30, everyMs: 2_000 },
   restore: { burst: 30, everyMs: 2_000 },
   test: { burst: 10, everyMs: 6_000 },
   drill: { burst: 10, everyMs: 6_000 },
   doctor: { burst: 30, everyMs: 1_000 },
   watch: { burst: 120, everyMs: 500 },
+  download: { burst: 120, everyMs: 500 },
 } as const;
 
 export type Costly = keyof typeof limits;
