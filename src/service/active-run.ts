@@ -34,6 +34,7 @@ export class ActiveRun {
   readonly #startedAt: Date;
   readonly #steps: MutableStep[];
   readonly #listeners = new Set<(run: RunProgress) => void>();
+  readonly #users = new Set<string>();
   #stepStartedMs = 0;
   #backup: string | null;
   #percent = 0;
@@ -45,6 +46,17 @@ export class ActiveRun {
     this.#backup = options.backup;
     this.#steps = (Object.keys(options.weights) as StepName[]).map((name) => ({ name, state: 'waiting' })); // keys of that record
     this.#listeners.add(options.onProgress);
+    this.join(options.user);
+  }
+
+  /** Who asks for what is going already has asked for it too. */
+  join(user: string | null): void {
+    if (user !== null) this.#users.add(user);
+  }
+
+  /** All who asked, in that order. */
+  get user(): string | null {
+    return this.#users.size === 0 ? null : [...this.#users].join(', ');
   }
 
   listen(listener: ((run: RunProgress) => void) | undefined): void {
@@ -66,7 +78,7 @@ export class ActiveRun {
       id: this.id,
       kind: this.kind,
       trigger: this.#options.trigger,
-      user: this.#options.user,
+      user: this.user,
       startedAt: this.#startedAt,
       backup: this.#backup,
       steps: this.#steps.map((step) => ({ ...step })),

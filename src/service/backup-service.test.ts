@@ -99,6 +99,22 @@ test('who asks after it waits for one more run, shared by all', async () => {
   expect(new Set(later.map((result) => result.filename)).size).toBe(1);
   expect(later[0]?.filename).not.toBe((await first).filename);
   expect(shop.service.getRuns().length).toBe(2);
+  expect([shop.service.getRuns()[0]?.user, later[0]?.report.user]).toEqual(['ada, bob', 'ada, bob']);
+  expect((await shop.service.getBackup(later[0]?.filename ?? '')).user).toBe('ada, bob');
+});
+
+test('who joins a run that goes already is named in it, once', async () => {
+  await using shop = openShop(scratch());
+  const joined: Promise<unknown>[] = [];
+  const end = shop.service.on((event) => {
+    if (event.type !== 'progress' || joined.length > 0) return;
+    for (const user of ['bob', 'ada', undefined]) joined.push(shop.service.performBackup(user));
+  });
+  await shop.service.performBackup('ada');
+  end();
+  expect(joined.length).toBe(3);
+  await Promise.all(joined);
+  expect(shop.service.getRuns().map(({ user }) => user)).toEqual(['ada, bob']);
 });
 
 test('asked for by hand, a backup of an unchanged database is made all the same', async () => {

@@ -115,6 +115,16 @@ export class Backups {
     if (!offsite.find(name)) await offsite.refresh();
     const found = offsite.find(name);
     if (found) return found;
+    const { status, why, at } = offsite.uploadStates().get(name) ?? {};
+    if (status === 'removed' && why && at) {
+      throw new BackupError(
+        'GONE',
+        `${name} is no longer on ${targetWord(target)}: it was removed ${why} at ${at.toISOString()}`,
+        {
+          hint: 'List the backups to see where it still is.',
+        },
+      );
+    }
     throw (
       this.#gone(name) ??
       new BackupError('NO_BACKUP', `there is no backup ${name} on ${targetWord(target)}`, {
