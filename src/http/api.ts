@@ -60,7 +60,7 @@ import {
   verifyBody,
 } from './contract.ts';
 import { describeDatabases, manyRoutes } from './databases.ts';
-import { eventStream } from './events.ts';
+import { eventStream, OpenStreams } from './events.ts';
 import { renderMetrics } from './metrics.ts';
 import { openApi } from './openapi.ts';
 import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
@@ -173,8 +173,9 @@ const DEFAULT_PING_MS = 5_000;
 function routes(
   service: BackupServicePort,
   options: BackupRoutesOptions<string>,
-  among?: { readonly name: string; readonly guard: GuardPort },
+  among?: { readonly name: string; readonly guard: GuardPort; readonly openStreams: OpenStreams },
 ): readonly Route[] {
+  const openStreams = among?.openStreams ?? new OpenStreams();
   const page = options.page ?? pageAssets();
   const pingMs = options.pingMs ?? DEFAULT_PING_MS;
   const watchers = new Set<() => void>();
@@ -538,6 +539,7 @@ function routes(
           });
         return eventStream(service, {
           pingMs,
+          openStreams,
           signal: request.signal,
           mayGoOn: async () => void (await admit(request, 'read', options)),
           onError: (error) => onError(error, request),
@@ -563,13 +565,14 @@ function guardRoutes(guard: GuardPort, options: BackupRoutesOptions<string>): re
       () => false,
     );
   const assets: Action = signIn ? 'open' : 'page';
+  const openStreams = new OpenStreams();
   return manyRoutes(guard, {
     page,
     mayRead,
     actions: { assets, front: assets },
     shared: [...(signIn ? signInRoutes(signIn, page) : []), assetRoute(page, assets)],
     door: (request) => atDoor(request, { signIn, page, mayRead, isAbove: false }),
-    routesOf: ({ name, service }) => routes(service, { ...options, page }, { name, guard }),
+    routesOf: ({ name, service }) => routes(service, { ...options, page }, { name, guard, openStreams }),
   });
 }
 

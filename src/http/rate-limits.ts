@@ -25,10 +25,10 @@ export type Costly = keyof typeof limits;
 export class TooMany extends BackupError {
   readonly retryAfterSeconds: number;
 
-  constructor(waitMs: number) {
+  constructor(waitMs: number, { message = 'this was asked for too often', firstly = '' } = {}) {
     const seconds = Math.max(1, Math.ceil(waitMs / 1_000));
-    super('TOO_MANY', 'this was asked for too often', {
-      hint: `Try again in ${seconds} ${seconds === 1 ? 'second' : 'seconds'}.`,
+    super('TOO_MANY', message, {
+      hint: `${firstly}Try again in ${seconds} ${seconds === 1 ? 'second' : 'seconds'}.`,
     });
     this.retryAfterSeconds = seconds;
   }

@@ -38,6 +38,28 @@ const buckets: readonly { readonly most: number; readonly routes: readonly Asked
   { most: 120, routes: [['GET', '/api/events']] },
 ];
 
+test('a hundred event streams are open at once; the next is refused, and let in when one has ended', async () => {
+  let nowMs = 0;
+  const server = createServer({ service: createFakeService(), nowMs: () => (nowMs += 1_000), onError: () => {} });
+  const watch = async (signal?: AbortSignal) =>
+    await server.fetch(new Request('http://localhost/backup/api/events', { signal }));
+  const aborts = Array.from({ length: 100 }, () => new AbortController());
+  const streams = await Promise.all(aborts.map(({ signal }) => watch(signal)));
+  expect(streams.filter(({ status }) => status !== 200)).toEqual([]);
+
+  const refused = await watch();
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '5']);
+  expect((await refused.json()) as object).toMatchObject({
+    error: { code: 'TOO_MANY', message: '100 event streams are open, and no more are served at once' },
+  });
+  // However it ends: its reader leaves, or the connection does.
+  await streams[0]?.body?.cancel();
+  aborts[1]?.abort();
+  const again = [await watch(), await watch(), await watch()];
+  expect(again.map(({ status }) => status)).toEqual([200, 200, 429]);
+  for (const stream of [...streams.slice(2), ...again]) await stream.body?.cancel();
+});
+
 for (const { most, routes } of buckets) {
   for (const route of routes) {
     const [method, path] = route;
