@@ -363,20 +363,37 @@ test('an opened backup streams exactly its bytes, in whole and in part', async (
   await using shop = openShop(scratch(), { form: { rows: 20_000 } });
   const { filename = '' } = await shop.service.performBackup();
   const bytes = readFileSync(join(shop.backups, filename));
-  const opened = await shop.service.openBackup(filename);
-  expect([opened.sizeBytes, opened.etag]).toEqual([
-    bytes.length,
-    `"${(await shop.service.getBackup(filename)).sha256}"`,
-  ]);
+  const { sha256 } = await shop.service.getBackup(filename);
   for (const [from, to] of [
     [0, bytes.length - 1],
     [0, 0],
     [bytes.length - 1, bytes.length - 1],
     [300_000, 700_000],
   ] as const) {
+    const opened = await shop.service.openBackup(filename);
+    const { mtimeMs } = statSync(join(shop.backups, filename));
+    expect([opened.sizeBytes, opened.etag]).toEqual([
+      bytes.length,
+      `"${sha256}-${bytes.length}-${Math.trunc(mtimeMs)}"`,
+    ]);
     expect((await streamed(opened.stream(from, to))).equals(bytes.subarray(from, to + 1))).toBe(true);
   }
-  await opened.stream(0, bytes.length - 1).cancel();
+});
+
+test('a backup that is replaced while it is downloaded is sent as it was opened, and the new one has another tag', async () => {
+  await using shop = openShop(scratch(), { form: { rows: 20_000 } });
+  const { filename = '' } = await shop.service.performBackup();
+  const path = join(shop.backups, filename);
+  const bytes = readFileSync(path);
+  const opened = await shop.service.openBackup(filename);
+  writeFileSync(`${path}.other`, bytes.toReversed());
+  renameSync(`${path}.other`, path);
+  expect((await streamed(opened.stream(0, bytes.length - 1))).equals(bytes)).toBe(true);
+  // As large as the first, and its manifest still claims the digest.
+  const replaced = await shop.service.openBackup(filename);
+  expect(replaced.sizeBytes).toBe(opened.sizeBytes);
+  expect(replaced.etag).not.toBe(opened.etag);
+  await replaced.close();
 });
 
 test('a link to the live database under a backup’s name is neither served nor verified, adopted or restored', async () => {

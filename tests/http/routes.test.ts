@@ -375,6 +375,26 @@ for (const [name, open] of Object.entries(hosts)) {
       expect((await host.fetch(`/backup/api/backups/${missingBackup}/download`)).status).toBe(404);
     });
 
+    test('what a download opens is closed, whether it is read, refused, or left by its client', async () => {
+      const path = `/backup/api/backups/${firstBackup}/download`;
+      const closed = async () => {
+        while (service.openFiles > 0) await Bun.sleep(1);
+      };
+      const etag = (await host.fetch(path, { method: 'HEAD' })).headers.get('etag') ?? '';
+      for (const headers of [{}, { range: 'bytes=0-9' }, { range: 'bytes=1000-' }, { 'if-none-match': etag }]) {
+        await (await host.fetch(path, { headers: headers as Record<string, string> })).bytes();
+        await closed();
+      }
+      const left = await host.fetch(path);
+      await left.body?.cancel();
+      await closed();
+      const abort = new AbortController();
+      await host.fetch(path, { signal: abort.signal });
+      abort.abort();
+      await closed();
+      expect(service.calls.filter((call) => call === 'openBackup').length).toBe(7);
+    });
+
     test('HEAD has the headers of GET and no body', async () => {
       for (const path of [`/backup/api/backups/${firstBackup}/download`, '/backup/api/status', '/backup/api/events']) {
         const response = await host.fetch(path, { method: 'HEAD' });
