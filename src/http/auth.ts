@@ -139,7 +139,11 @@ function requireOwnPage(request: Request, action: Action): void {
   if (!fromElsewhere && (origin === null || originHost(origin) === hostOf(request))) return;
   throw forbidden(
     'another web site may not change backups',
-    'Use the backup page itself, or a program that sends no Origin header.',
+    // The browser names no other site: then it is rather a proxy that names another host than the browser did.
+    fromElsewhere
+      ? 'Use the backup page itself, or a program that sends no Origin header.'
+      : 'If this is the backup page itself, a proxy in front changes the Host header: let it pass the one of the ' +
+          'browser on (in nginx: proxy_set_header Host $http_host).',
   );
 }
 
