@@ -2,10 +2,9 @@
  * The doors of the standalone server: a password for people, who get a session, and a token for programs.
  *
  * The password is compared by scrypt with a salt of this start, the token by its digest, both in constant time; neither
- * is kept in a form that an answer could show. A session is 32 random bytes in a cookie that no script can read and no
- * other site can send; the server keeps its digest alone, in memory, so a restart signs everybody out. The cookie
- * bears no `Path`: browsers then take the folder of the sign-in page, which is right behind a proxy that adds or cuts a
- * prefix too, and which no server behind one can know.
+ * is kept in a form that an answer could show. A session is in a cookie that no script can read and no other site can
+ * send. It bears no `Path`: browsers then take the folder of the sign-in page, which is right behind a proxy that adds
+ * or cuts a prefix too, and which no server behind one can know.
  *
  * A second cookie outlives the session and the server: it opens nothing, but proves that this browser knew the password
  * once, and so whoever guesses elsewhere does not slow it down. It is signed by a key made of the password and the
@@ -15,6 +14,7 @@
 import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { BackupError } from '../engine/errors.ts';
 import type { Authorize } from './auth.ts';
+import { Sessions } from './sessions.ts';
 import { SignInThrottle } from './sign-in-throttle.ts';
 
 export interface SignInOptions {
@@ -41,9 +41,6 @@ export interface SignIn {
   signOut(request: Request): string;
 }
 
-const SESSION_IDLE_MS = 12 * 60 * 60_000;
-const SESSION_MOST_MS = 7 * 24 * 60 * 60_000;
-const MOST_SESSIONS = 1_000;
 const COOKIE = 'velist-backup';
 const BROWSER_COOKIE = 'velist-backup-browser';
 /** Browsers keep no cookie for longer. */
@@ -57,22 +54,8 @@ export function createSignIn({ password, token, nowMs = Date.now }: SignInOption
   const tokenDigest = token === null ? null : digest(token);
   const browserKey = password === null ? null : stretch(`${password}\0${token ?? ''}`, 'velist-backup browser');
   const throttle = new SignInThrottle();
-  const sessions = new Map<string, { readonly startedMs: number; usedMs: number }>();
-
-  function sessionOf(request: Request): string | undefined {
-    const id = cookieOf(request, COOKIE);
-    if (id === undefined) return undefined;
-    const key = digest(id).toString('hex');
-    const session = sessions.get(key);
-    if (!session) return undefined;
-    const now = nowMs();
-    if (now - session.usedMs > SESSION_IDLE_MS || now - session.startedMs > SESSION_MOST_MS) {
-      sessions.delete(key);
-      return undefined;
-    }
-    session.usedMs = now;
-    return key;
-  }
+  const sessions = new Sessions();
+  const isSignedIn = (request: Request) => sessions.use(cookieOf(request, COOKIE), nowMs());
 
   /** Which of those that signed in before it is, by their cookie. */
   async function browserOf(request: Request): Promise<string | undefined> {
@@ -89,7 +72,7 @@ export function createSignIn({ password, token, nowMs = Date.now }: SignInOption
     authorize(request) {
       const given = /^Bearer +(\S+) *$/i.exec(request.headers.get('authorization') ?? '')?.[1];
       if (given !== undefined && tokenDigest && timingSafeEqual(digest(given), tokenDigest)) return { user: 'token' };
-      return sessionOf(request) === undefined ? false : { user: 'admin' };
+      return isSignedIn(request) ? { user: 'admin' } : false;
     },
     async attempt(request, given, address = '') {
       if (wanted === null || browserKey === null) return { status: 'refused' };
@@ -98,26 +81,20 @@ export function createSignIn({ password, token, nowMs = Date.now }: SignInOption
       if (ms > 0) return { status: 'wait', ms };
       if (!timingSafeEqual(await stretch(given, salt), await wanted)) return { status: 'refused' };
       throttle.succeeded(guesser);
-      const id = randomBytes(32).toString('base64url');
-      sessions.set(digest(id).toString('hex'), { startedMs: nowMs(), usedMs: nowMs() });
-      for (const oldest of sessions.keys()) {
-        if (sessions.size <= MOST_SESSIONS) break;
-        sessions.delete(oldest);
-      }
+      const id = sessions.begin(nowMs());
       const browser = guesser.browser ?? randomBytes(16).toString('base64url');
       const known = browserValue(await browserKey, browser, nowMs() + BROWSER_KNOWN_MS);
       return {
         status: 'signed-in',
         cookies: [
-          cookie(request, { name: COOKIE, value: id, forMs: SESSION_MOST_MS }),
+          cookie(request, { name: COOKIE, value: id, forMs: Sessions.MOST_MS }),
           cookie(request, { name: BROWSER_COOKIE, value: known, forMs: BROWSER_KNOWN_MS }),
         ],
       };
     },
-    hasSession: (request) => sessionOf(request) !== undefined,
+    hasSession: isSignedIn,
     signOut(request) {
-      const session = sessionOf(request);
-      if (session !== undefined) sessions.delete(session);
+      sessions.end(cookieOf(request, COOKIE));
       return cookie(request, { name: COOKIE, value: '', forMs: 0 });
     },
   };

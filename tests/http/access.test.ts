@@ -261,6 +261,18 @@ describe('mounted without a word on who may act', () => {
       );
     }
     expect((await server.fetch(new Request('http://localhost/backup/api/status'))).status).toBe(200);
+    // Whatever the headers say: who asks from elsewhere is not on this machine.
+    for (const [address, expected] of [
+      ['127.0.0.1', 200],
+      ['::1', 200],
+      ['::ffff:127.0.0.1', 200],
+      ['203.0.113.9', 403],
+      ['::ffff:203.0.113.9', 403],
+      ['2001:db8::1', 403],
+    ] as const) {
+      const answer = await server.fetch(new Request('http://localhost/backup/api/status'), { address });
+      expect([address, answer.status]).toEqual([address, expected]);
+    }
   });
 });
 

@@ -257,8 +257,9 @@ export function createFakeService(): FakeService {
         report,
       };
     },
-    async requestBackup() {
+    async requestBackup(userId) {
       enter('requestBackup');
+      users.push(userId);
       return { runId: 'run-1' };
     },
     async getBackups(options) {
@@ -406,11 +407,13 @@ export function createFakeService(): FakeService {
     async deleteBackup(filename, options) {
       requireTarget(options?.target);
       enter(`deleteBackup ${options?.target ?? 'all'}`);
+      users.push(options?.user);
       get(filename);
       backups.delete(filename);
     },
     async verifyBackup(filename, options) {
       enter(`verifyBackup ${options?.full ? 'full' : 'quick'}${fromOf(options)}`);
+      users.push(options?.user);
       await behaviour.until;
       const { item, bytes } = get(filename);
       const at = new Date();
@@ -496,6 +499,7 @@ export function createFakeService(): FakeService {
     },
     async undoRestore(options) {
       enter('undoRestore');
+      users.push(options?.user);
       return restored('undo', firstBackup, 'online', './db/dev.sqlite', options?.onProgress);
     },
     dismissRestore() {

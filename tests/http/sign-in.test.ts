@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { createHmac, scryptSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,7 @@ import { loadEnvironment } from '../../src/config/env.ts';
 import { authorizeBy } from '../../src/http/auth.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
+import { Sessions } from '../../src/http/sessions.ts';
 import { createSignIn } from '../../src/http/sign-in.ts';
 import { SignInThrottle } from '../../src/http/sign-in-throttle.ts';
 import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';
@@ -206,6 +208,33 @@ test('a token alone opens to programs, and the page says what is missing', async
     new Request('http://localhost/backup/login', { method: 'POST', body: 'password=null' }),
   );
   expect(attempt.status).toBe(401);
+});
+
+test('a thousand are signed in at most: the next ends the oldest', () => {
+  const sessions = new Sessions();
+  const [first, second, ...others] = Array.from({ length: 1_001 }, () => sessions.begin(0));
+  expect([sessions.use(first, 0), sessions.use(second, 0)]).toEqual([false, true]);
+  expect(others.filter((secret) => !sessions.use(secret, 0))).toEqual([]);
+});
+
+test('a restart ends every session', async () => {
+  const ask = (cookie = '') => new Request('http://localhost/backup/api/status', { headers: { cookie } });
+  const signIn = createSignIn({ password, token });
+  const answer = await signIn.attempt(ask(), password, undefined);
+  const cookie = answer.status === 'signed-in' ? answer.cookies.join('; ') : '';
+  expect(await signIn.authorize(ask(cookie), 'read')).toEqual({ user: 'admin' });
+  expect(await createSignIn({ password, token }).authorize(ask(cookie), 'read')).toBe(false);
+});
+
+test('what is made of the password costs whoever guesses 16 MB and a scrypt', async () => {
+  const request = new Request('http://localhost/backup/login');
+  const answer = await createSignIn({ password, token }).attempt(request, password, undefined);
+  const value = (answer.status === 'signed-in' && /=([^;]*)/.exec(answer.cookies[1] ?? '')?.[1]) || '';
+  const cost = { N: 16_384, r: 8, p: 1 };
+  const key = scryptSync(`${password}\0${token}`, 'velist-backup browser', 32, cost);
+  const signed = value.slice(0, value.lastIndexOf('.'));
+  expect(signed).toMatch(/^[\w-]{22}\.\d{13}$/);
+  expect(value).toBe(`${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`);
 });
 
 test('a browser stays known over a restart, until the password or the token is another', async () => {
