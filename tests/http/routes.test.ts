@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { open as openFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { z } from 'zod';
@@ -8,6 +9,8 @@ import { BackupError } from '../../src/engine/errors.ts';
 import { backupRoutes } from '../../src/http/api.ts';
 import * as contract from '../../src/http/contract.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
+import { sendBackup } from '../../src/http/send-backup.ts';
+import { openBackup } from '../../src/service/opened-backup.ts';
 import { createFakeService, type FakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
 import { type Host, hosts } from './hosts.ts';
 
@@ -496,3 +499,21 @@ test('a download that is fetched from S3 first is not cut by the host while it w
   expect((await response.bytes()).length).toBe(1_000);
   await app.stop(true);
 }, 20_000);
+
+test('a download of which a host reads nothing more is closed when its client leaves', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'velist-left-'));
+  writeFileSync(join(folder, 'backup'), Buffer.alloc(5_000_000));
+  for (const isEarly of [false, true]) {
+    const file = await openFile(join(folder, 'backup'));
+    const abort = new AbortController();
+    const request = new Request('http://localhost/', { signal: abort.signal });
+    if (isEarly) abort.abort();
+    const opened = await openBackup({ file, sha256: null, isTimeOfBytes: true });
+    const response = await sendBackup(request, firstBackup, opened);
+    expect(file.fd === -1).toBe(isEarly);
+    abort.abort();
+    while (file.fd !== -1) await Bun.sleep(1);
+    expect([isEarly, response.body === null]).toEqual([isEarly, isEarly]);
+  }
+  rmSync(folder, { recursive: true });
+});
