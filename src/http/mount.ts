@@ -10,15 +10,20 @@ import { rememberClientAddress } from './auth.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
 
 export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.ts';
+export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
 
-/** An app has users of its own, and its server may be reached from anywhere: it has to say who may do what. */
-export type MountOptions = BackupRoutesOptions<string> & Required<Pick<BackupRoutesOptions, 'authorize'>>;
+/**
+ * An app's server may be reached from anywhere: it has to say who may do what, or, where it has no users of its own,
+ * by which password one signs in.
+ */
+export type MountOptions = BackupRoutesOptions<string> &
+  (Required<Pick<BackupRoutesOptions, 'authorize'>> | Required<Pick<BackupRoutesOptions, 'signIn'>>);
 
 /**
  * Answers every request at or below `prefix` (`/backup` unless told); another path is answered 404. The prefix is part
  * of the path that it is given.
  *
- * @throws BackupError BAD_CONFIG without `authorize`.
+ * @throws BackupError BAD_CONFIG without `authorize` or `signIn`.
  */
 export function backupFetch(service: BackupServicePort | GuardPort, options: MountOptions): Fetch {
   return fetchOf(backupRoutes(service, options));
@@ -28,7 +33,7 @@ export function backupFetch(service: BackupServicePort | GuardPort, options: Mou
  * `app.use(backupListener(…))` in Express: paths outside `prefix` go on to `next`, or are answered 404 where there is
  * none. It must stand before whatever reads bodies.
  *
- * @throws BackupError BAD_CONFIG without `authorize`.
+ * @throws BackupError BAD_CONFIG without `authorize` or `signIn`.
  */
 export function backupListener(
   service: BackupServicePort | GuardPort,

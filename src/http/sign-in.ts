@@ -18,8 +18,9 @@ import { Sessions } from './sessions.ts';
 import { SignInThrottle } from './sign-in-throttle.ts';
 
 export interface SignInOptions {
+  /** Of the one administrator; null: only the token opens. */
   readonly password: string | null;
-  /** At least 16 characters. */
+  /** Of programs, at least 16 characters; null: only the password opens. */
   readonly token: string | null;
   readonly nowMs?: () => number;
 }
@@ -48,7 +49,13 @@ const BROWSER_KNOWN_MS = 400 * 24 * 60 * 60_000;
 /** The usual cost of an interactive sign-in: about 50 ms and 16 MB. */
 const scryptCost = { N: 16_384, r: 8, p: 1 };
 
+/**
+ * One of them for all requests: it holds the sessions.
+ *
+ * @throws BackupError BAD_CONFIG without either, or with one that anybody guesses.
+ */
 export function createSignIn({ password, token, nowMs = Date.now }: SignInOptions): SignIn {
+  assertSecrets(password, token);
   const salt = randomBytes(16);
   const wanted = password === null ? null : stretch(password, salt);
   const tokenDigest = token === null ? null : digest(token);
@@ -98,6 +105,20 @@ export function createSignIn({ password, token, nowMs = Date.now }: SignInOption
       return cookie(request, { name: COOKIE, value: '', forMs: 0 });
     },
   };
+}
+
+/** The values may come from an app in plain JavaScript. */
+function assertSecrets(password: unknown, token: unknown): void {
+  const isPassword = password === null || (typeof password === 'string' && password !== '');
+  const isToken = token === null || (typeof token === 'string' && /^[\x21-\x7e]{16,1024}$/.test(token));
+  if (isPassword && isToken && (password !== null || token !== null)) return;
+  throw new BackupError(
+    'BAD_CONFIG',
+    'there is no password and no token to sign in with, or one of them is too short',
+    {
+      hint: 'Pass createSignIn a password, and as the token null or at least 16 characters without spaces, such as openssl rand -hex 32 makes.',
+    },
+  );
 }
 
 /** @throws BackupError UNAUTHORIZED */

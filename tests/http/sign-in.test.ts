@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadEnvironment } from '../../src/config/env.ts';
 import { authorizeBy } from '../../src/http/auth.ts';
+import * as mount from '../../src/http/mount.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
 import { Sessions } from '../../src/http/sessions.ts';
@@ -299,6 +300,27 @@ test('an hour without attempts is a new start, and no wait is longer than a quar
   expect(Math.max(...waits)).toBeLessThanOrEqual(900);
   now += 3_600_001;
   expect([throttle.begin({ address: 'one' }, now), throttle.begin({ address: 'one' }, now)]).toEqual([0, 0]);
+});
+
+test('an app without users mounts the page to sign in, which is exported beside the routes', async () => {
+  const answer = mount.backupFetch(createFakeService(), { signIn: mount.createSignIn({ password, token: null }) });
+  const ask = (path: string, init?: RequestInit) => answer(new Request(`https://app.example/backup/${path}`, init));
+  expect((await ask('api/status')).status).toBe(401);
+  const signedIn = await ask('login', { method: 'POST', body: new URLSearchParams({ password }) });
+  const cookie = signedIn.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+  expect((await ask('api/status', { headers: { cookie } })).status).toBe(200);
+});
+
+test('a door that nobody or anybody could open is not made', () => {
+  for (const secrets of [
+    { password: null, token: null },
+    { password: '', token },
+    { password, token: '' },
+    { password, token: 'tooshort' },
+    { password: undefined, token: undefined },
+    { password },
+  ])
+    expect(() => createSignIn(secrets as { password: string; token: string })).toThrow(/no password and no token/);
 });
 
 test('a short token stops the start, and neither secret is repeated', () => {
