@@ -77,6 +77,17 @@ test('a fault names the key, its variable and the file, and never a secret', asy
   ]);
   const [line = ''] = await faults({ webhookUrl: 'hunter2' });
   expect(line).toStartWith(`${file}: webhookUrl (BACKUP_WEBHOOK_URL): (secret) is not allowed`);
+  const endpoint = 'https://us3r:pa55word@s3.example.com';
+  const bucket = { bucket: 'b', endpoint };
+  for (const [config, key] of [
+    [{ s3: bucket }, 's3.endpoint'],
+    [{ targets: { eu: bucket } }, 'targets.eu.endpoint'],
+    [{ databases: [{ path: 'a', targets: { eu: bucket } }] }, 'databases[0].targets.eu.endpoint'],
+  ] as const) {
+    const [told = ''] = await faults(config);
+    expect(told).toStartWith(`${file}: ${key} (S3_ENDPOINT): (secret) is not allowed; a URL without`);
+    expect(told).not.toMatch(/us3r|pa55word/);
+  }
   // What stands in the environment is called as it is called there.
   expect(await faults({}, { PORT: 'x' })).toEqual([expect.stringMatching(/^PORT: "x" is not allowed/)]);
 });

@@ -154,12 +154,25 @@ test('S3 needs a bucket, and both keys or none; no key is ever printed', async (
   ]);
   const error = await refusal(() => loadEnvironment({ S3_SECRET_KEY: 'hunter2', S3_ENDPOINT: 'nonsense', PORT: '-1' }));
   expect(JSON.stringify([error, error.message, error.stack])).not.toContain('hunter2');
-  expect(await faults({ S3_ENDPOINT: 'http://us3r:hunter2@s3.local' })).toEqual([
-    'S3_ENDPOINT: (secret) is not allowed; without a user; keys belong in S3_ACCESS_KEY and S3_SECRET_KEY',
-  ]);
   expect(await faults({ S3_ACCESS_KEY: 'hunter2' })).toEqual([
     'S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials',
   ]);
+});
+
+test('an endpoint with a name or a password is refused, and neither is repeated', async () => {
+  for (const endpoint of ['us3r:pa55word@', 'us3r@', ':pa55word@'].flatMap((info) => [
+    `http://${info}s3.example.com`,
+    `https://${info}`,
+    `htp://${info}s3.example.com`,
+    `${info}s3.example.com`,
+  ])) {
+    const lines = await faults({ S3_ENDPOINT: endpoint });
+    expect([endpoint, lines]).toEqual([
+      endpoint,
+      [expect.stringMatching(/^S3_ENDPOINT: \(secret\) is not allowed; a URL/)],
+    ]);
+    expect(lines.join()).not.toMatch(/us3r|pa55word/);
+  }
 });
 
 test('the driver of the app’s files does not decide where backups go', () => {

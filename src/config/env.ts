@@ -19,8 +19,6 @@ const whole = (from: number, to: number) => z.coerce.number().int().min(from).ma
 const keep = whole(0, 10_000);
 const path = z.string().min(1);
 const secret = z.string().min(1);
-/** `https://user:password@host`. */
-const withUser = /:\/\/[^/]*@/;
 const receiver = z.url({ protocol: /^https?$/, error: 'a URL that begins with https:// or http://' });
 
 export const settingsSchema = z.object({
@@ -102,8 +100,10 @@ export const settingsSchema = z.object({
   S3_BUCKET: z.string().min(1).optional(),
   S3_REGION: z.string().min(1).optional(),
   S3_ENDPOINT: z
-    .url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com' })
-    .refine((url) => !withUser.test(url), { error: 'without a user; keys belong in S3_ACCESS_KEY and S3_SECRET_KEY' })
+    .url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com', abort: true })
+    .refine((url) => !url.includes('@'), {
+      error: 'a URL without a name and a password, which belong into S3_ACCESS_KEY and S3_SECRET_KEY',
+    })
     .optional(),
   /** Empty: `host/bucket/key`, except at Amazon's. */
   S3_FORCE_PATH_STYLE: z.stringbool(words).optional(),
@@ -404,6 +404,7 @@ function fault(issue: z.core.$ZodIssue, given: Readonly<Record<string, string | 
   const name = String(issue.path[0] ?? '');
   if (saidByMessage.has(name)) return `${name}: ${issue.message}`;
   const text = given[name] ?? '';
-  const value = secrets.has(name) || withUser.test(text) ? '(secret)' : JSON.stringify(text);
+  // A password may stand in an address of any form.
+  const value = secrets.has(name) || (name === 'S3_ENDPOINT' && text.includes('@')) ? '(secret)' : JSON.stringify(text);
   return `${name}: ${value} is not allowed; ${issue.message}`;
 }

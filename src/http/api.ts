@@ -59,7 +59,7 @@ import {
   verifyBody,
 } from './contract.ts';
 import { describeDatabases, manyRoutes } from './databases.ts';
-import { eventStream } from './events.ts';
+import { eventStream, OpenStreams } from './events.ts';
 import { routeFinder } from './find-route.ts';
 import { renderMetrics } from './metrics.ts';
 import { openApi } from './openapi.ts';
@@ -85,9 +85,6 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
   /** Told of every fault whose cause the client may not read. */
   readonly onError?: (error: unknown, request: Request) => void;
 }
-
-/** What an app passes. It has sessions of its own; ours are for the server of its own. */
-export type HostOptions<Prefix extends string = '/backup'> = Omit<BackupRoutesOptions<Prefix>, 'signIn'>;
 
 /** What Bun's server offers: the client's address, and no limit of time for one request. */
 export interface HostServer {
@@ -152,16 +149,14 @@ export function createAnswer(
 }
 
 const DEFAULT_PING_MS = 5_000;
-/** Open at once: each is told of every step of every run. */
-const MOST_STREAMS = 100;
-const STREAM_WAIT_MS = 5_000;
 
 /** @param among the others, where it is one of many. */
 function routes(
   service: BackupServicePort,
   options: BackupRoutesOptions<string>,
-  among?: { readonly name: string; readonly guard: GuardPort },
+  among?: { readonly name: string; readonly guard: GuardPort; readonly openStreams: OpenStreams },
 ): readonly Route[] {
+  const openStreams = among?.openStreams ?? new OpenStreams();
   const page = options.page ?? pageAssets();
   const pingMs = options.pingMs ?? DEFAULT_PING_MS;
   const watchers = new Set<() => void>();
@@ -523,9 +518,9 @@ function routes(
           return new Response(null, {
             headers: { 'content-type': 'text/event-stream; charset=utf-8' },
           });
-        if (watchers.size >= MOST_STREAMS) throw new TooMany(STREAM_WAIT_MS);
         return eventStream(service, {
           pingMs,
+          openStreams,
           signal: request.signal,
           mayGoOn: async () => void (await admit(request, 'read', options)),
           onError: (error) => onError(error, request),
@@ -551,13 +546,14 @@ function guardRoutes(guard: GuardPort, options: BackupRoutesOptions<string>): re
       () => false,
     );
   const assets: Action = signIn ? 'open' : 'page';
+  const openStreams = new OpenStreams();
   return manyRoutes(guard, {
     page,
     mayRead,
     actions: { assets, front: assets },
     shared: [...(signIn ? signInRoutes(signIn, page) : []), assetRoute(page, assets)],
     door: (request) => atDoor(request, { signIn, page, mayRead, isAbove: false }),
-    routesOf: ({ name, service }) => routes(service, { ...options, page }, { name, guard }),
+    routesOf: ({ name, service }) => routes(service, { ...options, page }, { name, guard, openStreams }),
   });
 }
 

@@ -24,7 +24,7 @@ export type Authorize = (request: Request, action: Action) => Verdict | Promise<
 export interface AccessOptions {
   /** Says who may act; a user's name is written into runs and backups. */
   readonly authorize?: Authorize;
-  /** Instead of `authorize`, where no app knows the users: then the routes have a sign-in page. */
+  /** Instead of `authorize`, where no app knows the users: of `createSignIn`; then the routes have a sign-in page. */
   readonly signIn?: SignIn;
   /** Instead of both: nobody but who sits at this machine, as far as the host tells the client's address. */
   readonly thisMachineOnly?: boolean;
@@ -89,7 +89,7 @@ export function assertGuarded(options: AccessOptions): void {
   throw new BackupError('BAD_CONFIG', 'the backup routes are mounted without `authorize`', {
     hint:
       'Pass authorize: (request, action) => …, which says whether this user may do that; authorizeBy() makes one. ' +
-      'Or thisMachineOnly: true, where nobody else may ask.',
+      'Or signIn: createSignIn({ password, token }), a page to sign in; or thisMachineOnly: true, where nobody else may ask.',
   });
 }
 
@@ -139,7 +139,11 @@ function requireOwnPage(request: Request, action: Action): void {
   if (!fromElsewhere && (origin === null || originHost(origin) === hostOf(request))) return;
   throw forbidden(
     'another web site may not change backups',
-    'Use the backup page itself, or a program that sends no Origin header. A proxy must pass the Host header on.',
+    // The browser names no other site: then it is rather a proxy that names another host than the browser did.
+    fromElsewhere
+      ? 'Use the backup page itself, or a program that sends no Origin header.'
+      : 'If this is the backup page itself, a proxy in front changes the Host header: let it pass the one of the ' +
+          'browser on (in nginx: proxy_set_header Host $http_host).',
   );
 }
 

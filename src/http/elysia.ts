@@ -2,9 +2,9 @@
 import { Elysia } from 'elysia';
 import type { GuardPort } from '../service/guard-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { createAnswer, type HostOptions, type HostServer } from './api.ts';
+import { type BackupRoutesOptions, createAnswer, type HostServer } from './api.ts';
 
-export type { HostOptions as BackupRoutesOptions } from './api.ts';
+export type { BackupRoutesOptions } from './api.ts';
 export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.ts';
 
 /**
@@ -14,7 +14,7 @@ export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.t
  */
 export function backupRoutes<const Prefix extends string = '/backup'>(
   service: BackupServicePort | GuardPort,
-  options: HostOptions<Prefix>,
+  options: BackupRoutesOptions<Prefix>,
 ) {
   const prefix = options.prefix ?? ('/backup' as Prefix);
   const answer = createAnswer(service, options);

@@ -5,10 +5,34 @@
  */
 import type { BackupServicePort } from '../service/service-port.ts';
 import { toText } from './answers.ts';
+import { TooMany } from './rate-limits.ts';
 import { serialize } from './serialize.ts';
 
 /** Events that may wait for a client that does not read; then its stream ends and it connects anew. */
 const MAX_WAITING = 1_000;
+
+/** Each costs a connection, a timer and the status at every change. */
+const MOST_STREAMS = 100;
+const FULL_WAIT_MS = 5_000;
+
+/** How many are open, of all databases behind one door. */
+export class OpenStreams {
+  #count = 0;
+
+  /**
+   * Answers what to call when the stream has ended.
+   *
+   * @throws TooMany
+   */
+  enter(): () => void {
+    if (this.#count >= MOST_STREAMS) {
+      const message = `${MOST_STREAMS} event streams are open, and no more are served at once`;
+      throw new TooMany(FULL_WAIT_MS, { message, firstly: 'Close pages that nobody looks at. ' });
+    }
+    this.#count++;
+    return () => void this.#count--;
+  }
+}
 
 export interface EventOptions {
   /** Servers cut a silent connection after 10 to 30 seconds. */
@@ -19,11 +43,14 @@ export interface EventOptions {
   /** Asked at each ping; throws when who listens may not read any longer. */
   readonly mayGoOn: () => Promise<void>;
   readonly onError: (error: unknown) => void;
+  readonly openStreams: OpenStreams;
 }
+
+/** @throws TooMany */
 
 export function eventStream(service: BackupServicePort, options: EventOptions): Response {
   const text = new TextEncoder();
-  const endings: (() => void)[] = [];
+  const endings: (() => void)[] = [options.openStreams.enter()];
   let id = 0;
   let ended = false;
 

@@ -6,14 +6,19 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GuardPort } from '../service/guard-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, notFound } from './answers.ts';
-import { type BackupRoutesOptions, createAnswer, type HostOptions } from './api.ts';
+import { type BackupRoutesOptions, createAnswer } from './api.ts';
 import { type Fetch, nodeListener, pathAsked } from './node-listener.ts';
 
 export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.ts';
 export type { Fetch } from './node-listener.ts';
+export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
 
-/** An app has users of its own, and its server may be reached from anywhere: it has to say who may do what. */
-export type MountOptions = HostOptions<string> & Required<Pick<HostOptions, 'authorize'>>;
+/**
+ * An app's server may be reached from anywhere: it has to say who may do what, or, where it has no users of its own,
+ * by which password one signs in.
+ */
+export type MountOptions = BackupRoutesOptions<string> &
+  (Required<Pick<BackupRoutesOptions, 'authorize'>> | Required<Pick<BackupRoutesOptions, 'signIn'>>);
 
 /**
  * Answers every request at or below `prefix` (`/backup` unless told); another path is answered 404. The prefix is part
@@ -24,7 +29,7 @@ export type MountOptions = HostOptions<string> & Required<Pick<HostOptions, 'aut
  * app.all('/backup', (c) => backup(c.req.raw)).all('/backup/*', (c) => backup(c.req.raw)); // Hono
  * ```
  *
- * @throws BackupError BAD_CONFIG without `authorize`.
+ * @throws BackupError BAD_CONFIG without `authorize` or `signIn`.
  */
 export function backupFetch(service: BackupServicePort | GuardPort, options: MountOptions): Fetch {
   return fetchAt(service, options);
@@ -34,7 +39,7 @@ export function backupFetch(service: BackupServicePort | GuardPort, options: Mou
  * `app.use('/backup', backupListener(…))` or `app.use(backupListener(…))` in Express: paths outside `prefix` go on to
  * `next`, or are answered 404 where there is none.
  *
- * @throws BackupError BAD_CONFIG without `authorize`.
+ * @throws BackupError BAD_CONFIG without `authorize` or `signIn`.
  */
 export function backupListener(
   service: BackupServicePort | GuardPort,

@@ -1,8 +1,8 @@
 /**
- * How often costly work may be asked for: each kind has a bucket of tokens that fills again with time; who may only read
- * takes none of those that a restore needs. The buckets are
+ * How often costly work may be asked for: each kind has a bucket of tokens that fills again with time. The buckets are
  * the service's and not the asker's, because what they guard is one disk, one database and one bill. A person who
- * clicks never meets them; a script in a loop, or a thousand open pages, does.
+ * clicks never meets them; a script in a loop, or a thousand open pages, does. What takes another right has another
+ * bucket: who may only read must not use up the administrator's restores.
  */
 import { BackupError } from '../engine/errors.ts';
 
@@ -25,10 +25,10 @@ export type Costly = keyof typeof limits;
 export class TooMany extends BackupError {
   readonly retryAfterSeconds: number;
 
-  constructor(waitMs: number) {
+  constructor(waitMs: number, { message = 'this was asked for too often', firstly = '' } = {}) {
     const seconds = Math.max(1, Math.ceil(waitMs / 1_000));
-    super('TOO_MANY', 'this was asked for too often', {
-      hint: `Try again in ${seconds} ${seconds === 1 ? 'second' : 'seconds'}.`,
+    super('TOO_MANY', message, {
+      hint: `${firstly}Try again in ${seconds} ${seconds === 1 ? 'second' : 'seconds'}.`,
     });
     this.retryAfterSeconds = seconds;
   }

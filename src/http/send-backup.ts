@@ -5,7 +5,7 @@
  */
 import type { OpenedBackup } from '../service/service-port.ts';
 
-export function sendBackup(request: Request, filename: string, backup: OpenedBackup): Response {
+export async function sendBackup(request: Request, filename: string, backup: OpenedBackup): Promise<Response> {
   const etag = /^(W\/)?".*"$/.test(backup.etag) ? backup.etag : `"${backup.etag}"`;
   const headers = new Headers({
     'accept-ranges': 'bytes',
@@ -15,13 +15,17 @@ export function sendBackup(request: Request, filename: string, backup: OpenedBac
     etag,
     'last-modified': backup.modifiedAt.toUTCString(),
   });
-  if (matches(request.headers.get('if-none-match'), etag)) return new Response(null, { status: 304, headers });
+  if (matches(request.headers.get('if-none-match'), etag)) {
+    await backup.close();
+    return new Response(null, { status: 304, headers });
+  }
 
   const size = backup.sizeBytes;
   const range = mayUseRange(request, etag, backup.modifiedAt)
     ? parseRange(request.headers.get('range'), size)
     : 'whole';
   if (range === 'unsatisfiable') {
+    await backup.close();
     headers.set('content-range', `bytes */${size}`);
     headers.delete('content-disposition');
     headers.delete('content-type');
@@ -30,11 +34,14 @@ export function sendBackup(request: Request, filename: string, backup: OpenedBac
   const [from, to] = range === 'whole' ? [0, size - 1] : range;
   headers.set('content-length', String(to - from + 1));
   if (range !== 'whole') headers.set('content-range', `bytes ${from}-${to}/${size}`);
-  const bodyless = request.method === 'HEAD' || size === 0;
-  return new Response(bodyless ? null : backup.stream(from, to), {
-    status: range === 'whole' ? 200 : 206,
-    headers,
-  });
+  const status = range === 'whole' ? 200 : 206;
+  // A client that left while the backup was opened reads nothing, and cancels nothing.
+  if (request.method === 'HEAD' || size === 0 || request.signal.aborted) {
+    await backup.close();
+    return new Response(null, { status, headers });
+  }
+  request.signal.addEventListener('abort', () => void backup.close(), { once: true });
+  return new Response(backup.stream(from, to), { status, headers });
 }
 
 function matches(header: string | null, etag: string): boolean {

@@ -1,9 +1,12 @@
 /**
- * Slows down who guesses at the password. Attempts come by lanes: a browser that signed in before has one of its own, all
- * others share that of their address. After three failures a lane waits, twice as long after each further one; after
- * twenty from anywhere all wait a little. Only a browser's own failures hold up that browser: a stranger can't lock the
- * owner out, but can keep a new browser of his waiting. An attempt counts when it begins, so that a hundred at once are
- * not one.
+ * Slows down who guesses at the password. After three failures an address waits, twice as long after each further one;
+ * after twenty from anywhere all wait a little, save addresses from which somebody signed in before. An attempt counts
+ * when it begins, so that a hundred at once are not one.
+ *
+ * A stranger must not lock the owner out: a browser that signed in before has a lane of its own, in which nothing but
+ * its own failures counts. What remains: while strangers guess without a pause, a browser that never signed in, at an
+ * address from which nobody did, or at theirs, may find no moment of its own. A proxy gives everybody one address, and
+ * a network that gives out addresses gives its guessers many, of which IPv6 counts a whole /64 as one.
  */
 import { isIPv6 } from 'node:net';
 
@@ -11,57 +14,64 @@ import { isIPv6 } from 'node:net';
 const FREE_FAILURES = 3;
 const FREE_FAILURES_IN_ALL = 20;
 const MOST_WAIT_MS = 15 * 60_000;
-/** Small: it holds up the owner's new browser too. */
+/** Small: it holds up the owner's new browser at a new address too. */
 const MOST_WAIT_IN_ALL_MS = 10_000;
 /** Failures are forgotten when nobody tried for so long. */
 const FORGET_MS = 60 * 60_000;
-const MOST_LANES = 10_000;
+const MOST_REMEMBERED = 10_000;
+
+/** Who tries. */
+export interface Guesser {
+  readonly address: string;
+  /** The browser, if it signed in before and proves it. */
+  readonly browser?: string;
+}
 
 interface Failures {
   readonly count: number;
   readonly at: number;
 }
 
-export interface Lane {
-  readonly name: string;
-  /** Of a browser that signed in before. */
-  readonly isOwn: boolean;
-}
-
-/** @param address of the client; '' where the host tells none. The owner of an IPv6 address has 2^64 of them. */
-export function laneOf(address: string): Lane {
-  if (!isIPv6(address) || address.includes('.')) return { name: address, isOwn: false };
-  const [head = '', tail = ''] = address.replace(/%.*$/, '').split('::');
-  const words = [head, tail].map((half) => (half === '' ? [] : half.split(':')));
-  const zeros = Array.from({ length: 8 - words.flat().length }, () => '0');
-  const network = [...(words[0] ?? []), ...zeros, ...(words[1] ?? [])].slice(0, 4);
-  return { name: `${network.map((word) => Number.parseInt(word, 16).toString(16)).join(':')}::/64`, isOwn: false };
-}
-
 export class SignInThrottle {
-  readonly #byLane = new Map<string, Failures>();
+  readonly #byAddress = new Map<string, Failures>();
+  readonly #byBrowser = new Map<string, Failures>();
+  readonly #known = new Set<string>();
   #inAll: Failures = { count: 0, at: 0 };
 
-  /** How long the next attempt there has to wait; 0 lets it begin, and counts it as failed until it `succeeded`. */
-  begin({ name, isOwn }: Lane, nowMs: number): number {
-    const own = remembered(this.#byLane.get(name), nowMs);
+  /** How long the next attempt of theirs has to wait; 0 lets it begin, and counts it as failed until it `succeeded`. */
+  begin({ address, browser }: Guesser, nowMs: number): number {
+    if (browser !== undefined) return beginIn(this.#byBrowser, browser, nowMs);
+    const network = networkOf(address);
     const all = remembered(this.#inAll, nowMs);
-    const waitMs = Math.max(
-      waitLeft(own, nowMs, { free: FREE_FAILURES, mostMs: MOST_WAIT_MS }),
-      isOwn ? 0 : waitLeft(all, nowMs, { free: FREE_FAILURES_IN_ALL, mostMs: MOST_WAIT_IN_ALL_MS }),
-    );
-    if (waitMs > 0) return waitMs;
-    this.#byLane.delete(name);
-    this.#byLane.set(name, { count: own.count + 1, at: nowMs });
-    if (!isOwn) this.#inAll = { count: all.count + 1, at: nowMs };
-    forgetOldest(this.#byLane);
-    return 0;
+    const waitInAllMs = waitLeft(all, nowMs, { free: FREE_FAILURES_IN_ALL, mostMs: MOST_WAIT_IN_ALL_MS });
+    const waitMs = beginIn(this.#byAddress, network, nowMs, this.#known.has(network) ? 0 : waitInAllMs);
+    if (waitMs === 0) this.#inAll = { count: all.count + 1, at: nowMs };
+    return waitMs;
   }
 
-  succeeded({ name, isOwn }: Lane): void {
-    this.#byLane.delete(name);
-    if (!isOwn) this.#inAll = { ...this.#inAll, count: Math.max(0, this.#inAll.count - 1) };
+  succeeded({ address, browser }: Guesser): void {
+    if (browser !== undefined) {
+      this.#byBrowser.delete(browser);
+      return;
+    }
+    const network = networkOf(address);
+    this.#byAddress.delete(network);
+    this.#inAll = { ...this.#inAll, count: Math.max(0, this.#inAll.count - 1) };
+    this.#known.delete(network);
+    this.#known.add(network);
+    forgetOldest(this.#known);
   }
+}
+
+/** @param leastMs that it has to wait for another reason. */
+function beginIn(lanes: Map<string, Failures>, lane: string, nowMs: number, leastMs = 0): number {
+  const own = remembered(lanes.get(lane), nowMs);
+  const waitMs = Math.max(leastMs, waitLeft(own, nowMs, { free: FREE_FAILURES, mostMs: MOST_WAIT_MS }));
+  if (waitMs > 0) return waitMs;
+  lanes.delete(lane);
+  lanes.set(lane, { count: own.count + 1, at: nowMs });
+  forgetOldest(lanes);
+  return 0;
 }
 
 function remembered(failures: Failures | undefined, nowMs: number): Failures {
@@ -73,10 +83,22 @@ function waitLeft({ count, at }: Failures, nowMs: number, { free, mostMs }: { fr
   return Math.max(0, at + Math.min(mostMs, 1_000 * 2 ** (count - free)) - nowMs);
 }
 
-/** Maps keep the order in which they were filled. */
-function forgetOldest(lanes: Map<string, Failures>): void {
+/** Sets and maps keep the order in which they were filled. */
+function forgetOldest(lanes: Set<string> | Map<string, Failures>): void {
+  if (lanes.size <= MOST_REMEMBERED) return;
   for (const oldest of lanes.keys()) {
-    if (lanes.size <= MOST_LANES) return;
     lanes.delete(oldest);
+    return;
   }
+}
+
+/** One subscriber of IPv6 has a /64, 2^64 addresses to guess from. IPv4 inside IPv6 is told apart as IPv4 is. */
+function networkOf(address: string): string {
+  const bare = address.replace(/%.*$/s, '').toLowerCase();
+  if (!isIPv6(bare)) return address;
+  const [before = '', after] = new URL(`http://[${bare}]`).hostname.slice(1, -1).split('::');
+  const [head, tail] = [before, after ?? ''].map((groups) => groups.split(':').filter((group) => group !== ''));
+  const filled = Array.from({ length: 8 - (head?.length ?? 0) - (tail?.length ?? 0) }, () => '0');
+  const groups = [...(head ?? []), ...filled, ...(tail ?? [])];
+  return groups.slice(0, 6).join(':') === '0:0:0:0:0:ffff' ? groups.join(':') : `${groups.slice(0, 4).join(':')}::/64`;
 }

@@ -2,22 +2,25 @@
  * The doors of the standalone server: a password for people, who get a session, and a token for programs.
  *
  * The password is compared by scrypt with a salt of this start, the token by its digest, both in constant time; neither
- * is kept in a form that an answer could show. A session is 32 random bytes in a cookie that no script can read and no
- * other site can send; the server keeps its digest alone, in memory, so a restart signs everybody out. The cookie
- * bears no `Path`: browsers then take the folder of the sign-in page, which is right behind a proxy that adds or cuts a
- * prefix too, and which no server behind one can know.
+ * is kept in a form that an answer could show. A session is in a cookie that no script can read and no other site can
+ * send. It bears no `Path`: browsers then take the folder of the sign-in page, which is right behind a proxy that adds
+ * or cuts a prefix too, and which no server behind one can know.
  *
- * A second cookie opens nothing. It says that somebody signed in with this browser, so that no stranger's guesses hold it
- * up; it holds over restarts, because its key comes of the password.
+ * A second cookie outlives the session and the server: it opens nothing, but proves that this browser knew the password
+ * once, and so whoever guesses elsewhere does not slow it down. It is signed by a key made of the password and the
+ * token, so it needs no file of its own and ends when either is changed. Who steals it can try passwords against that
+ * signature at home, each at the cost of one scrypt, and none where a token is set too.
  */
 import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { BackupError } from '../engine/errors.ts';
 import type { Authorize } from './auth.ts';
-import { type Lane, laneOf, SignInThrottle } from './sign-in-throttle.ts';
+import { Sessions } from './sessions.ts';
+import { SignInThrottle } from './sign-in-throttle.ts';
 
 export interface SignInOptions {
+  /** Of the one administrator; null: only the token opens. */
   readonly password: string | null;
-  /** At least 16 characters. */
+  /** Of programs, at least 16 characters; null: only the password opens. */
   readonly token: string | null;
   readonly nowMs?: () => number;
 }
@@ -39,44 +42,36 @@ export interface SignIn {
   signOut(request: Request): string;
 }
 
-const SESSION_IDLE_MS = 12 * 60 * 60_000;
-const SESSION_MOST_MS = 7 * 24 * 60 * 60_000;
-const MOST_SESSIONS = 100;
 const COOKIE = 'velist-backup';
 const BROWSER_COOKIE = 'velist-backup-browser';
-/** As long as browsers keep one. */
-const BROWSER_MOST_MS = 400 * 24 * 60 * 60_000;
+/** Browsers keep no cookie for longer. */
+const BROWSER_KNOWN_MS = 400 * 24 * 60 * 60_000;
 /** The usual cost of an interactive sign-in: about 50 ms and 16 MB. */
 const scryptCost = { N: 16_384, r: 8, p: 1 };
 
+/**
+ * One of them for all requests: it holds the sessions.
+ *
+ * @throws BackupError BAD_CONFIG without either, or with one that anybody guesses.
+ */
 export function createSignIn({ password, token, nowMs = Date.now }: SignInOptions): SignIn {
+  assertSecrets(password, token);
   const salt = randomBytes(16);
   const wanted = password === null ? null : stretch(password, salt);
-  const browserKey = password === null ? null : stretch(password, Buffer.from(BROWSER_COOKIE));
   const tokenDigest = token === null ? null : digest(token);
+  const browserKey = password === null ? null : stretch(`${password}\0${token ?? ''}`, 'velist-backup browser');
   const throttle = new SignInThrottle();
-  const sessions = new Map<string, { readonly startedMs: number; usedMs: number }>();
+  const sessions = new Sessions();
+  const isSignedIn = (request: Request) => sessions.use(cookieOf(request, COOKIE), nowMs());
 
-  function sessionOf(request: Request): string | undefined {
-    const id = cookieOf(request, COOKIE);
-    if (id === undefined) return undefined;
-    const key = digest(id).toString('hex');
-    const session = sessions.get(key);
-    if (!session) return undefined;
-    const now = nowMs();
-    if (now - session.usedMs > SESSION_IDLE_MS || now - session.startedMs > SESSION_MOST_MS) {
-      sessions.delete(key);
+  /** Which of those that signed in before it is, by their cookie. */
+  async function browserOf(request: Request): Promise<string | undefined> {
+    const given = cookieOf(request, BROWSER_COOKIE);
+    const [, browser, until] = /^([\w-]{22})\.(\d{13})\.[\w-]{43}$/.exec(given ?? '') ?? [];
+    if (given === undefined || browser === undefined || browserKey === null || Number(until) < nowMs())
       return undefined;
-    }
-    session.usedMs = now;
-    return key;
-  }
-
-  /** Of a browser that signed in with this password: its own. */
-  function findLane(request: Request, address: string, key: Buffer): Lane {
-    const [id = '', seal = ''] = (cookieOf(request, BROWSER_COOKIE) ?? '').split('.');
-    const isOwn = id !== '' && timingSafeEqual(digest(seal), digest(sealOf(id, key)));
-    return isOwn ? { name: `browser ${id}`, isOwn } : laneOf(address);
+    const right = browserValue(await browserKey, browser, Number(until));
+    return timingSafeEqual(digest(given), digest(right)) ? browser : undefined;
   }
 
   return {
@@ -84,33 +79,46 @@ export function createSignIn({ password, token, nowMs = Date.now }: SignInOption
     authorize(request) {
       const given = /^Bearer +(\S+) *$/i.exec(request.headers.get('authorization') ?? '')?.[1];
       if (given !== undefined && tokenDigest && timingSafeEqual(digest(given), tokenDigest)) return { user: 'token' };
-      return sessionOf(request) === undefined ? false : { user: 'admin' };
+      return isSignedIn(request) ? { user: 'admin' } : false;
     },
     async attempt(request, given, address = '') {
       if (wanted === null || browserKey === null) return { status: 'refused' };
-      const key = await browserKey;
-      const lane = findLane(request, address, key);
-      const ms = throttle.begin(lane, nowMs());
+      const guesser = { address, browser: await browserOf(request) };
+      const ms = throttle.begin(guesser, nowMs());
       if (ms > 0) return { status: 'wait', ms };
       if (!timingSafeEqual(await stretch(given, salt), await wanted)) return { status: 'refused' };
-      throttle.succeeded(lane);
-      const id = randomBytes(32).toString('base64url');
-      sessions.set(digest(id).toString('hex'), { startedMs: nowMs(), usedMs: nowMs() });
-      for (const oldest of sessions.keys()) {
-        if (sessions.size <= MOST_SESSIONS) break;
-        sessions.delete(oldest);
-      }
-      const browser = randomBytes(16).toString('base64url');
-      const remembered = cookie(request, BROWSER_COOKIE, `${browser}.${sealOf(browser, key)}`, BROWSER_MOST_MS);
-      return { status: 'signed-in', cookies: [cookie(request, COOKIE, id, SESSION_MOST_MS), remembered] };
+      throttle.succeeded(guesser);
+      const id = sessions.begin(nowMs());
+      const browser = guesser.browser ?? randomBytes(16).toString('base64url');
+      const known = browserValue(await browserKey, browser, nowMs() + BROWSER_KNOWN_MS);
+      return {
+        status: 'signed-in',
+        cookies: [
+          cookie(request, { name: COOKIE, value: id, forMs: Sessions.MOST_MS }),
+          cookie(request, { name: BROWSER_COOKIE, value: known, forMs: BROWSER_KNOWN_MS }),
+        ],
+      };
     },
-    hasSession: (request) => sessionOf(request) !== undefined,
+    hasSession: isSignedIn,
     signOut(request) {
-      const session = sessionOf(request);
-      if (session !== undefined) sessions.delete(session);
-      return cookie(request, COOKIE, '', 0);
+      sessions.end(cookieOf(request, COOKIE));
+      return cookie(request, { name: COOKIE, value: '', forMs: 0 });
     },
   };
+}
+
+/** The values may come from an app in plain JavaScript. */
+function assertSecrets(password: unknown, token: unknown): void {
+  const isPassword = password === null || (typeof password === 'string' && password !== '');
+  const isToken = token === null || (typeof token === 'string' && /^[\x21-\x7e]{16,1024}$/.test(token));
+  if (isPassword && isToken && (password !== null || token !== null)) return;
+  throw new BackupError(
+    'BAD_CONFIG',
+    'there is no password and no token to sign in with, or one of them is too short',
+    {
+      hint: 'Pass createSignIn a password, and as the token null or at least 16 characters without spaces, such as openssl rand -hex 32 makes.',
+    },
+  );
 }
 
 /** @throws BackupError UNAUTHORIZED */
@@ -120,26 +128,27 @@ export function notSignedIn(): BackupError {
   });
 }
 
-function sealOf(browser: string, key: Buffer): string {
-  return createHmac('sha256', key).update(browser).digest('base64url');
-}
-
-function cookie(request: Request, name: string, value: string, mostMs: number): string {
+function cookie(request: Request, { name, value, forMs }: { name: string; value: string; forMs: number }): string {
   const secure =
     new URL(request.url).protocol === 'https:' || request.headers.get('x-forwarded-proto')?.split(',')[0] === 'https';
-  return `${name}=${value}; Max-Age=${mostMs / 1_000}; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`;
+  return `${name}=${value}; Max-Age=${forMs / 1_000}; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`;
 }
 
-function cookieOf(request: Request, name: string): string | undefined {
+function cookieOf(request: Request, wanted: string): string | undefined {
   const cookies = (request.headers.get('cookie') ?? '').split(';').map((part) => part.trim().split('='));
-  return cookies.find(([key, value]) => key === name && value)?.[1];
+  return cookies.find(([name, value]) => name === wanted && value)?.[1];
+}
+
+function browserValue(key: Buffer, browser: string, untilMs: number): string {
+  const signed = `${browser}.${untilMs}`;
+  return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
 }
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-function stretch(password: string, salt: Buffer): Promise<Buffer> {
+function stretch(password: string, salt: Buffer | string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     scrypt(password.normalize('NFC'), salt, 32, scryptCost, (error, key) => (error ? reject(error) : resolve(key)));
   });

@@ -18,12 +18,6 @@ export interface RunOptions {
   readonly onProgress: (run: RunProgress) => void;
 }
 
-/** `ada, bob`: each that is told, once. */
-export function nameAll(users: readonly (string | null)[]): string | null {
-  const names = users.flatMap((user) => user?.split(', ') ?? []);
-  return names.length === 0 ? null : [...new Set(names)].join(', ');
-}
-
 type MutableStep = { -readonly [Key in keyof Step]: Step[Key] };
 
 export class ActiveRun {
@@ -40,9 +34,9 @@ export class ActiveRun {
   readonly #startedAt: Date;
   readonly #steps: MutableStep[];
   readonly #listeners = new Set<(run: RunProgress) => void>();
+  readonly #users = new Set<string>();
   #stepStartedMs = 0;
   #backup: string | null;
-  #user: string | null;
   #percent = 0;
 
   constructor(options: RunOptions) {
@@ -50,9 +44,19 @@ export class ActiveRun {
     this.#options = options;
     this.#startedAt = options.now();
     this.#backup = options.backup;
-    this.#user = options.user;
     this.#steps = (Object.keys(options.weights) as StepName[]).map((name) => ({ name, state: 'waiting' })); // keys of that record
     this.#listeners.add(options.onProgress);
+    this.join(options.user);
+  }
+
+  /** Who asks for what is going already has asked for it too. */
+  join(user: string | null): void {
+    if (user !== null) this.#users.add(user);
+  }
+
+  /** All who asked, in that order. */
+  get user(): string | null {
+    return this.#users.size === 0 ? null : [...this.#users].join(', ');
   }
 
   listen(listener: ((run: RunProgress) => void) | undefined): void {
@@ -69,17 +73,12 @@ export class ActiveRun {
     this.#tell();
   }
 
-  /** Somebody else asked for the same while it goes. */
-  join(user: string | null): void {
-    this.#user = nameAll([this.#user, user]);
-  }
-
   progress(): RunProgress {
     return {
       id: this.id,
       kind: this.kind,
       trigger: this.#options.trigger,
-      user: this.#user,
+      user: this.user,
       startedAt: this.#startedAt,
       backup: this.#backup,
       steps: this.#steps.map((step) => ({ ...step })),

@@ -99,7 +99,23 @@ test('who asks after it waits for one more run, shared by all', async () => {
   ]);
   expect(new Set(later.map((result) => result.filename)).size).toBe(1);
   expect(later[0]?.filename).not.toBe((await first).filename);
-  expect(shop.service.getRuns().map(({ user }) => user)).toEqual(['ada, bob', null]);
+  expect(shop.service.getRuns().length).toBe(2);
+  expect([shop.service.getRuns()[0]?.user, later[0]?.report.user]).toEqual(['ada, bob', 'ada, bob']);
+  expect((await shop.service.getBackup(later[0]?.filename ?? '')).user).toBe('ada, bob');
+});
+
+test('who joins a run that goes already is named in it, once', async () => {
+  await using shop = openShop(scratch());
+  const joined: Promise<unknown>[] = [];
+  const end = shop.service.on((event) => {
+    if (event.type !== 'progress' || joined.length > 0) return;
+    for (const user of ['bob', 'ada', undefined]) joined.push(shop.service.performBackup(user));
+  });
+  await shop.service.performBackup('ada');
+  end();
+  expect(joined.length).toBe(3);
+  await Promise.all(joined);
+  expect(shop.service.getRuns().map(({ user }) => user)).toEqual(['ada, bob']);
 });
 
 test('asked for by hand, a backup of an unchanged database is made all the same', async () => {
@@ -348,27 +364,37 @@ test('an opened backup streams exactly its bytes, in whole and in part', async (
   await using shop = openShop(scratch(), { form: { rows: 20_000 } });
   const { filename = '' } = await shop.service.performBackup();
   const bytes = readFileSync(join(shop.backups, filename));
-  const opened = await shop.service.openBackup(filename);
-  expect([opened.sizeBytes, opened.etag]).toEqual([
-    bytes.length,
-    `"${(await shop.service.getBackup(filename)).sha256}"`,
-  ]);
+  const { sha256 } = await shop.service.getBackup(filename);
   for (const [from, to] of [
     [0, bytes.length - 1],
     [0, 0],
     [bytes.length - 1, bytes.length - 1],
     [300_000, 700_000],
   ] as const) {
+    const opened = await shop.service.openBackup(filename);
+    const { mtimeMs } = statSync(join(shop.backups, filename));
+    expect([opened.sizeBytes, opened.etag]).toEqual([
+      bytes.length,
+      `"${sha256}-${bytes.length}-${Math.trunc(mtimeMs)}"`,
+    ]);
     expect((await streamed(opened.stream(from, to))).equals(bytes.subarray(from, to + 1))).toBe(true);
   }
-  await opened.stream(0, bytes.length - 1).cancel();
+});
 
-  // Another file of the same name and size: its bytes are not sent under the digest of the first.
-  rmSync(join(shop.backups, filename));
-  writeFileSync(join(shop.backups, filename), bytes.fill(7));
-  const refused = opened.stream(0, 9).getReader();
-  expect((await refusal(async () => await refused.read())).message).toBe('the backup was exchanged while it was sent');
-  await opened.stream(0, 9).cancel();
+test('a backup that is replaced while it is downloaded is sent as it was opened, and the new one has another tag', async () => {
+  await using shop = openShop(scratch(), { form: { rows: 20_000 } });
+  const { filename = '' } = await shop.service.performBackup();
+  const path = join(shop.backups, filename);
+  const bytes = readFileSync(path);
+  const opened = await shop.service.openBackup(filename);
+  writeFileSync(`${path}.other`, bytes.toReversed());
+  renameSync(`${path}.other`, path);
+  expect((await streamed(opened.stream(0, bytes.length - 1))).equals(bytes)).toBe(true);
+  // As large as the first, and its manifest still claims the digest.
+  const replaced = await shop.service.openBackup(filename);
+  expect(replaced.sizeBytes).toBe(opened.sizeBytes);
+  expect(replaced.etag).not.toBe(opened.etag);
+  await replaced.close();
 });
 
 test('a link to the live database under a backup’s name is neither served nor verified, adopted or restored', async () => {

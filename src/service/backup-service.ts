@@ -19,7 +19,7 @@ import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
-import { type ActiveRun, nameAll } from './active-run.ts';
+import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
@@ -65,7 +65,7 @@ import {
 } from './remote-targets.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
 import { localRetention, type OwnRetention, ownRetention, SURVIVED } from './retention-policies.ts';
-import { type RunFilter, RunHistory } from './run-history.ts';
+import { BY_RETENTION, type RunFilter, RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
 import { Scheduler } from './scheduler.ts';
@@ -119,7 +119,6 @@ export interface BackupServiceOptions extends TargetOptions {
 
 /** How far back each range of the activity chart looks. */
 const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
-const BY_RETENTION = 'by retention';
 /** Of these one at least was not stopped by hand. */
 const RUNS_LOOKED_AT = 20;
 
@@ -458,8 +457,8 @@ export class BackupService implements BackupServicePort {
     };
     const named = target === undefined ? this.#offsites.filter(isThere) : [];
     const offsites = target === undefined || target === 'local' ? named : [this.#backups.requireOffsite(target)];
-    await eachOf(offsites, 'it was deleted', (offsite) => offsite.remove(filename));
     const why = options.user ? `by ${options.user}` : 'by hand';
+    await eachOf(offsites, 'it was deleted', (offsite) => offsite.remove(filename, why));
     if (isHere(backup)) {
       await this.#catalog.remove(backup);
       this.#noteRemoval(filename, why);
@@ -780,8 +779,7 @@ export class BackupService implements BackupServicePort {
       return joinable.request;
     }
     if (this.#followUp) {
-      this.#followUp.listeners.push(asked.onProgress);
-      this.#followUp.users.push(asked.user);
+      this.#followUp.askers.push(asked);
       return this.#followUp;
     }
     const started = Promise.withResolvers<string>();
@@ -791,26 +789,26 @@ export class BackupService implements BackupServicePort {
       local: finished.promise,
       // Beside the line: an upload never delays the next run.
       result: finished.promise.then((result) => this.#withUpload(result)),
-      listeners: [asked.onProgress],
-      users: [asked.user],
+      askers: [asked],
     };
     this.#followUp = request;
     const local = this.#runs.inLine(() => {
       this.#followUp = null;
-      const user = nameAll(request.users);
       const run = this.#runs.begin({
         kind: 'backup',
         ...asked,
-        user,
         backup: null,
         weights: { checkpoint: 0, copy: 60, verify: 38, publish: 1, prune: 1 },
       });
-      for (const listener of request.listeners) run.listen(listener);
+      for (const { user, onProgress } of request.askers) {
+        run.join(user);
+        run.listen(onProgress);
+      }
       if (this.#stopping) run.abort.abort();
       this.#runs.active = run;
       this.#joinable = { run, request };
       started.resolve(run.id);
-      return this.#backUp(run, { ...asked, user });
+      return this.#backUp(run, { ...asked, user: run.user });
     });
     finished.resolve(local);
     return request;
@@ -1215,9 +1213,8 @@ interface BackupRequested {
   /** Without the upload. */
   readonly local: Promise<BackupResult>;
   readonly result: Promise<BackupResult>;
-  readonly listeners: (((run: RunProgress) => void) | undefined)[];
-  /** Who asked for it before it began. */
-  readonly users: (string | null)[];
+  /** Who began it, and who joined before it did begin. */
+  readonly askers: BackupAsked[];
 }
 
 interface BackupAsked {

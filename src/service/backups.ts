@@ -115,6 +115,16 @@ export class Backups {
     if (!offsite.find(name)) await offsite.refresh();
     const found = offsite.find(name);
     if (found) return found;
+    const { status, why, at } = offsite.uploadStates().get(name) ?? {};
+    if (status === 'removed' && why && at) {
+      throw new BackupError(
+        'GONE',
+        `${name} is no longer on ${targetWord(target)}: it was removed ${why} at ${at.toISOString()}`,
+        {
+          hint: 'List the backups to see where it still is.',
+        },
+      );
+    }
     throw (
       this.#gone(name) ??
       new BackupError('NO_BACKUP', `there is no backup ${name} on ${targetWord(target)}`, {
@@ -138,9 +148,9 @@ export class Backups {
   /** The bytes of the plain database; one that is elsewhere alone is fetched first. */
   async open(backup: KnownBackup): Promise<OpenedBackup> {
     const sha256 = backup.fault ? null : (backup.manifest?.database.sha256 ?? null);
-    if (isHere(backup)) return await openBackup({ open: () => this.#openFile(backup), sha256 });
+    if (isHere(backup)) return await openBackup({ file: await this.#openFile(backup), sha256, isTimeOfBytes: true });
     const path = await this.path(backup);
-    return await openBackup({ open: () => open(path, 'r'), sha256 });
+    return await openBackup({ file: await open(path, 'r'), sha256, isTimeOfBytes: false });
   }
 
   /** Where it can be read, by a job: a file that is a backup and nothing planted. */

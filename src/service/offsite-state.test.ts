@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { manifestOf, openElsewhere, scratchFolders } from '../../tests/support/scratch.ts';
 import { OffsiteState } from './offsite-state.ts';
 
@@ -70,5 +71,24 @@ test('a state that can not be written just now warns and goes on', async () => {
   state.setUpload({ backup: 'a', status: 'stored', at: new Date(), sealing: 'plain', error: null });
   expect(warnings.length).toBe(before + 1);
   await other.kill();
+  state.close();
+});
+
+test('a state of an older version learns who removed a copy', () => {
+  const path = join(scratch(), 'state.sqlite');
+  const at = new Date('2024-03-01T12:00:00Z');
+  const older = new DatabaseSync(path);
+  older.exec(`CREATE TABLE s3_uploads (
+    place TEXT, backup TEXT, status TEXT NOT NULL, at INTEGER NOT NULL, sealing TEXT, error TEXT,
+    PRIMARY KEY (place, backup));
+    INSERT INTO s3_uploads VALUES ('', 'a', 'removed', ${at.getTime()}, NULL, NULL)`);
+  older.close();
+  const state = open(path);
+  const removed = { status: 'removed', at, sealing: null, error: null } as const;
+  state.setUpload({ backup: 'b', ...removed, why: 'by ada' });
+  expect([...state.uploads().values()]).toEqual([
+    { backup: 'a', ...removed },
+    { backup: 'b', ...removed, why: 'by ada' },
+  ]);
   state.close();
 });

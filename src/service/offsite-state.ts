@@ -17,6 +17,8 @@ export interface UploadState {
   /** How the copy is sealed; null while there is none, and for one that was stored before this was noted. */
   readonly sealing: SealName | null;
   readonly error: ErrorBody | null;
+  /** Who removed it, as the end of a sentence; left out where that is not known. */
+  readonly why?: string;
 }
 
 export interface KnownRemote {
@@ -61,6 +63,7 @@ export class OffsiteState {
           at: new Date(Number(row['at'])),
           sealing: row['sealing'] as SealName | null, // written by us
           error: parseOrNull<ErrorBody>(row['error']),
+          ...(typeof row['why'] === 'string' && { why: row['why'] }),
         },
       ]),
     );
@@ -70,9 +73,17 @@ export class OffsiteState {
     this.#write(() =>
       this.#database
         .prepare(
-          'INSERT OR REPLACE INTO s3_uploads (place, backup, status, at, sealing, error) VALUES (?, ?, ?, ?, ?, ?)',
+          'INSERT OR REPLACE INTO s3_uploads (place, backup, status, at, sealing, error, why) VALUES (?, ?, ?, ?, ?, ?, ?)',
         )
-        .run(this.#place, state.backup, state.status, state.at.getTime(), state.sealing, textOrNull(state.error)),
+        .run(
+          this.#place,
+          state.backup,
+          state.status,
+          state.at.getTime(),
+          state.sealing,
+          textOrNull(state.error),
+          state.why ?? null,
+        ),
     );
   }
 

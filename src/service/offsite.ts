@@ -28,6 +28,7 @@ import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
 import type { Runs } from './runs.ts';
 import { type KnownRemote, OffsiteState, type UploadState } from './offsite-state.ts';
+import { BY_RETENTION } from './run-history.ts';
 import type { TargetName } from './model.ts';
 import { type S3Target, targetWord } from './remote-targets.ts';
 import { UploadQueue } from './upload-queue.ts';
@@ -438,7 +439,7 @@ export class Offsite {
     const { log } = this.#options;
     for (const name of removed) {
       log('info', `Removed from ${this.#word} by retention: ${name}`);
-      this.#forget(name);
+      this.#forget(name, BY_RETENTION);
       this.#options.onRemoved(name);
     }
     for (const { name, reason } of survived)
@@ -446,24 +447,29 @@ export class Offsite {
   }
 
   /** Removed there: it is not uploaded again. */
-  #forget(name: string): void {
-    this.#noteRemoved(name);
+  #forget(name: string, why: string): void {
+    this.#noteRemoved(name, why);
     const known = new Map(this.#entries());
     if (!known.delete(name)) return;
     this.#known = known;
     this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [], gone: [name] });
   }
 
-  #noteRemoved(name: string): void {
+  #noteRemoved(name: string, why: string): void {
     this.#changedAt.set(name, ++this.#changes);
-    this.#state.setUpload({ backup: name, status: 'removed', at: this.#options.now(), sealing: null, error: null });
+    const at = this.#options.now();
+    this.#state.setUpload({ backup: name, status: 'removed', at, sealing: null, error: null, why });
   }
 
-  /** Removes one backup there, verified; it is not uploaded again. An upload of it that is going is ended. */
-  async remove(name: string): Promise<void> {
+  /**
+   * Removes one backup there, verified; it is not uploaded again. An upload of it that is going is ended.
+   *
+   * @param why who removes it, as the end of a sentence: `by ada`.
+   */
+  async remove(name: string, why: string): Promise<void> {
     const before = this.uploadStates().get(name);
     if (this.#uploading?.name === name) {
-      this.#noteRemoved(name);
+      this.#noteRemoved(name, why);
       this.#uploading.abort.abort();
       await this.#uploading.ended;
     }
@@ -475,7 +481,7 @@ export class Offsite {
       else this.#state.setUpload(before);
       throw error;
     }
-    this.#forget(name);
+    this.#forget(name, why);
   }
 
   /** Pin and note of a backup that is at S3 alone. */

@@ -1,61 +1,56 @@
 /**
- * A backup's bytes, for a download: whole or a range, read in small chunks, closed also when the reader goes away. The
- * bytes come of the file that was looked at, and of no other that has taken its place since.
+ * A backup's bytes, for a download: whole or a range, read in small chunks. Size, tag and bytes are those of one open
+ * file, so what takes its place meanwhile under the same name is not sent under another's tag. It is closed when the
+ * bytes end, when reading fails and when the reader goes away.
  */
-import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { BackupError } from '../engine/errors.ts';
 import type { OpenedBackup } from './service-port.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 
 interface Source {
-  readonly open: () => Promise<FileHandle>;
-  /** What the file must have; null when nobody knows. */
+  readonly file: FileHandle;
+  /** What the file must have; null when nobody knows. A download does not compute it. */
   readonly sha256: string | null;
+  /** False where the file's time says when it was used. */
+  readonly isTimeOfBytes: boolean;
 }
 
-/** @throws BackupError as `source.open` does. */
-export async function openBackup(source: Source): Promise<OpenedBackup> {
-  const file = await source.open();
-  const found = await file.stat().finally(() => file.close());
-  const { sha256 } = source;
-  return {
-    sizeBytes: found.size,
-    etag: sha256 ? `"${sha256}"` : `"${found.size}-${Math.trunc(found.mtimeMs)}"`,
-    modifiedAt: found.mtime,
-    stream: (from, to) => streamBytes(openSame(source, found), from, to),
-  };
+export async function openBackup({ file, sha256, isTimeOfBytes }: Source): Promise<OpenedBackup> {
+  try {
+    const { size, mtime, mtimeMs } = await file.stat();
+    const tag = [sha256, size, isTimeOfBytes ? Math.trunc(mtimeMs) : null].filter((part) => part !== null).join('-');
+    return {
+      sizeBytes: size,
+      etag: `"${tag}"`,
+      modifiedAt: mtime,
+      stream: (from, to) => streamBytes(file, from, to),
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
-async function openSame(source: Source, looked: Stats): Promise<FileHandle> {
-  const file = await source.open();
-  const found = await file.stat();
-  const isSame = (['dev', 'ino', 'size', 'mtimeMs'] as const).every((key) => found[key] === looked[key]);
-  if (isSame) return file;
-  await file.close();
-  throw new BackupError('BAD_BACKUP', 'the backup was exchanged while it was sent', { hint: 'Verify it.' });
-}
-
-function streamBytes(opened: Promise<FileHandle>, from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+function streamBytes(file: FileHandle, from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>> {
   let position = from;
   return new ReadableStream({
     async pull(controller) {
-      const file = await opened;
-      const chunk = new Uint8Array(Math.min(CHUNK_BYTES, to + 1 - position));
-      const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
-      position += bytesRead;
-      if (bytesRead > 0) controller.enqueue(chunk.subarray(0, bytesRead));
-      if (position > to) {
+      try {
+        const chunk = new Uint8Array(Math.min(CHUNK_BYTES, to + 1 - position));
+        const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
+        if (bytesRead === 0) throw new Error('the backup became shorter while it was read');
+        position += bytesRead;
+        controller.enqueue(chunk.subarray(0, bytesRead));
+      } catch (error) {
         await file.close();
-        controller.close();
-      } else if (bytesRead === 0) {
-        await file.close();
-        controller.error(new Error('the backup became shorter while it was read'));
+        throw error;
       }
+      if (position <= to) return;
+      await file.close();
+      controller.close();
     },
-    async cancel() {
-      await opened.then((file) => file.close()).catch(() => {});
-    },
+    cancel: () => file.close(),
   });
 }

@@ -36,6 +36,15 @@ test('a name is taken once, and a prefix is a path', async () => {
   checkTargets({ s3, targets: [further(), further({ name: `a${'b'.repeat(31)}`, prefix: 'b' })] }, settings);
 });
 
+test('an address that is shown has no password in it', async () => {
+  const endpoint = 'https://us3r:pa55word@s3.example.com';
+  for (const targets of [{ s3: { ...s3, endpoint } }, { s3, targets: [further({ endpoint })] }]) {
+    const { code, message, hint } = await refusal(() => checkTargets(targets, settings));
+    expect([code, message]).toEqual(['BAD_CONFIG', expect.stringContaining('has a name or a password in it')]);
+    expect(message + hint).not.toMatch(/us3r|pa55word/);
+  }
+});
+
 test('two targets are never one place, however its address is written', async () => {
   for (const endpoint of ['https://s3.example.com', 's3.example.com', 'https://S3.example.com/']) {
     const same = await complaint(further({ bucket: 'mine', endpoint }));

@@ -72,6 +72,13 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
   }
   const taken = new Map<string, TargetName>();
   for (const { name, access, prefix } of remoteTargets(options, settings)) {
+    // Addresses are shown.
+    if (access.endpoint?.includes('@')) {
+      throw wrong(
+        `the endpoint of the target ${name} has a name or a password in it`,
+        'Give them as accessKeyId and secretAccessKey, and of the endpoint host and port alone.',
+      );
+    }
     const place = `${hostOf(access)}/${access.bucket}/${prefix}`;
     const other = taken.get(place);
     if (other !== undefined) {

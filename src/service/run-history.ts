@@ -9,6 +9,8 @@ import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
 const KEPT_DAYS = 90;
 const DAY_MS = 86_400_000;
+/** Who removed it, as the end of a sentence. */
+export const BY_RETENTION = 'by retention';
 
 export interface RunFilter {
   readonly kind?: RunKind;

@@ -23,12 +23,15 @@ import type {
   TargetReport,
 } from './model.ts';
 
+/** One open file: whoever opened it streams it, once, or closes it. */
 export interface OpenedBackup {
   readonly sizeBytes: number;
   readonly etag: string;
   readonly modifiedAt: Date;
-  /** Bytes `from` to `to`, both inclusive. The stream closes what it opened, also when it is cancelled. */
+  /** Bytes `from` to `to`, both inclusive. The stream closes the file at its end, also when it is cancelled. */
   stream(from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** Also while it is streamed; then the stream fails. */
+  close(): Promise<void>;
 }
 
 /** For a backup that is at S3, and of which copy is meant when it is here too. */

@@ -85,14 +85,16 @@ function openSchema(path: string): DatabaseSync {
     );
   `);
   // Null in rows from before there were these columns; a run without a folder counts for every folder.
-  const missing = () => {
-    const columns = database.prepare('PRAGMA table_info(runs)').all();
-    return ['folder', 'drill', 'target'].filter((name) => !columns.some((column) => column['name'] === name));
-  };
+  const missing = () =>
+    Object.entries({ runs: ['folder', 'drill', 'target'], s3_uploads: ['why'] }).flatMap(([table, names]) => {
+      const columns = database.prepare(`PRAGMA table_info(${table})`).all();
+      const absent = names.filter((name) => !columns.some((column) => column['name'] === name));
+      return absent.map((name) => ({ table, name }));
+    });
   if (missing().length > 0) {
     database.exec('BEGIN IMMEDIATE');
     // Another process may have been faster.
-    for (const name of missing()) database.exec(`ALTER TABLE runs ADD COLUMN ${name} TEXT`);
+    for (const { table, name } of missing()) database.exec(`ALTER TABLE ${table} ADD COLUMN ${name} TEXT`);
     database.exec('COMMIT');
   }
   return database;

@@ -178,8 +178,17 @@ test('deleting everywhere means each of them; where one is gone, the error says 
   const { service } = shop;
   const { filename: kept = '' } = await service.performBackup();
   const { filename = '' } = await service.performBackup();
-  await service.deleteBackup(kept, { target: EU });
+  await service.deleteBackup(kept, { target: EU, user: 'ada' });
   expect(await placed(service, kept)).toEqual({ local: 'stored', s3: 'stored' });
+  // Who did it is known there, also after a restart, and where it still is nothing is said to be gone.
+  for (const known of [service, shop.again()]) {
+    const gone = await refusal(() => known.deleteBackup(kept, { target: EU }));
+    expect([gone.code, gone.message]).toEqual([
+      'GONE',
+      expect.stringMatching(new RegExp(`^${kept} is no longer on ${EU}: it was removed by ada at 20`)),
+    ]);
+    expect((await known.getBackup(kept)).filename).toBe(kept);
+  }
 
   takeAway(eu);
   const refused = await refusal(() => service.deleteBackup(filename));

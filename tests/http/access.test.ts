@@ -83,6 +83,19 @@ for (const [name, open] of Object.entries(hosts)) {
       expect(service.calls).toEqual([]);
     });
 
+    test('where a proxy names another host than the browser did, the hint says so', async () => {
+      const hintFor = async (headers: Record<string, string>) => {
+        const answer = await host.fetch('/backup/now', { method: 'POST', headers });
+        const { error } = (await answer.json()) as { error: { hint: string } };
+        return [answer.status, /proxy in front changes the Host header/.test(error.hint)];
+      };
+      const origin = 'https://backup.example.com';
+      expect(await hintFor({ origin, 'sec-fetch-site': 'same-origin' })).toEqual([403, true]);
+      // Browsers name no site over plain http.
+      expect(await hintFor({ origin })).toEqual([403, true]);
+      expect(await hintFor({ origin, 'sec-fetch-site': 'cross-site' })).toEqual([403, false]);
+    });
+
     test('the own page and curl change what they like', async () => {
       for (const headers of [
         {},
@@ -248,6 +261,20 @@ describe('mounted without a word on who may act', () => {
       );
     }
     expect((await server.fetch(new Request('http://localhost/backup/api/status'))).status).toBe(200);
+    // Whatever the headers say: who asks from elsewhere is not on this machine.
+    for (const [address, expected] of [
+      ['127.0.0.1', 200],
+      ['::1', 200],
+      ['::ffff:127.0.0.1', 200],
+      ['203.0.113.9', 403],
+      ['::ffff:203.0.113.9', 403],
+      ['2001:db8::1', 403],
+    ] as const) {
+      const answer = await server.fetch(new Request('http://localhost/backup/api/status'), {
+        requestIP: () => ({ address }),
+      });
+      expect([address, answer.status]).toEqual([address, expected]);
+    }
   });
 });
 

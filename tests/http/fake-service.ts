@@ -32,6 +32,8 @@ export interface FakeService extends BackupServicePort {
   readonly calls: string[];
   readonly users: (string | undefined)[];
   readonly listeners: number;
+  /** Backups that were opened and not closed. */
+  readonly openFiles: number;
   /** What the next runs do. */
   behaviour: {
     /** Runs wait for this before they end. */
@@ -75,6 +77,7 @@ export function createFakeService(): FakeService {
   };
   let settings = started;
   let stopAsked: (() => void) | undefined;
+  let openFiles = 0;
   const behaviour: FakeService['behaviour'] = {};
 
   function requireTarget(name = 'local'): void {
@@ -225,6 +228,9 @@ export function createFakeService(): FakeService {
     get listeners() {
       return listeners.size;
     },
+    get openFiles() {
+      return openFiles;
+    },
     start() {
       enter('start');
     },
@@ -251,8 +257,9 @@ export function createFakeService(): FakeService {
         report,
       };
     },
-    async requestBackup() {
+    async requestBackup(userId) {
       enter('requestBackup');
+      users.push(userId);
       return { runId: 'run-1' };
     },
     async getBackups(options) {
@@ -269,6 +276,12 @@ export function createFakeService(): FakeService {
     async openBackup(filename) {
       enter('openBackup');
       const { bytes, item } = get(filename);
+      let isOpen = true;
+      openFiles++;
+      const close = () => {
+        if (isOpen) openFiles--;
+        isOpen = false;
+      };
       return {
         sizeBytes: bytes.byteLength,
         etag: item.sha256 ?? '',
@@ -281,8 +294,13 @@ export function createFakeService(): FakeService {
               await new Promise((resolve) => setTimeout(resolve, 1));
               controller.enqueue(bytes.slice(from, to + 1));
               controller.close();
+              close();
             },
+            cancel: close,
           });
+        },
+        async close() {
+          close();
         },
       };
     },
@@ -389,11 +407,13 @@ export function createFakeService(): FakeService {
     async deleteBackup(filename, options) {
       requireTarget(options?.target);
       enter(`deleteBackup ${options?.target ?? 'all'}`);
+      users.push(options?.user);
       get(filename);
       backups.delete(filename);
     },
     async verifyBackup(filename, options) {
       enter(`verifyBackup ${options?.full ? 'full' : 'quick'}${fromOf(options)}`);
+      users.push(options?.user);
       await behaviour.until;
       const { item, bytes } = get(filename);
       const at = new Date();

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { open as openFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { z } from 'zod';
@@ -8,6 +9,8 @@ import { BackupError } from '../../src/engine/errors.ts';
 import { backupRoutes } from '../../src/http/elysia.ts';
 import * as contract from '../../src/http/contract.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
+import { sendBackup } from '../../src/http/send-backup.ts';
+import { openBackup } from '../../src/service/opened-backup.ts';
 import { createFakeService, type FakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
 import { appHosts, type Host, hosts } from './hosts.ts';
 
@@ -375,6 +378,26 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
       expect((await host.fetch(`/backup/api/backups/${missingBackup}/download`)).status).toBe(404);
     });
 
+    test('what a download opens is closed, whether it is read, refused, or left by its client', async () => {
+      const path = `/backup/api/backups/${firstBackup}/download`;
+      const closed = async () => {
+        while (service.openFiles > 0) await Bun.sleep(1);
+      };
+      const etag = (await host.fetch(path, { method: 'HEAD' })).headers.get('etag') ?? '';
+      for (const headers of [{}, { range: 'bytes=0-9' }, { range: 'bytes=1000-' }, { 'if-none-match': etag }]) {
+        await (await host.fetch(path, { headers: headers as Record<string, string> })).bytes();
+        await closed();
+      }
+      const left = await host.fetch(path);
+      await left.body?.cancel();
+      await closed();
+      const abort = new AbortController();
+      await host.fetch(path, { signal: abort.signal });
+      abort.abort();
+      await closed();
+      expect(service.calls.filter((call) => call === 'openBackup').length).toBe(7);
+    });
+
     test('HEAD has the headers of GET and no body', async () => {
       for (const path of [`/backup/api/backups/${firstBackup}/download`, '/backup/api/status', '/backup/api/events']) {
         const response = await host.fetch(path, { method: 'HEAD' });
@@ -476,3 +499,21 @@ test('a download that is fetched from S3 first is not cut by the host while it w
   expect((await response.bytes()).length).toBe(1_000);
   await app.stop(true);
 }, 20_000);
+
+test('a download of which a host reads nothing more is closed when its client leaves', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'velist-left-'));
+  writeFileSync(join(folder, 'backup'), Buffer.alloc(5_000_000));
+  for (const isEarly of [false, true]) {
+    const file = await openFile(join(folder, 'backup'));
+    const abort = new AbortController();
+    const request = new Request('http://localhost/', { signal: abort.signal });
+    if (isEarly) abort.abort();
+    const opened = await openBackup({ file, sha256: null, isTimeOfBytes: true });
+    const response = await sendBackup(request, firstBackup, opened);
+    expect(file.fd === -1).toBe(isEarly);
+    abort.abort();
+    while (file.fd !== -1) await Bun.sleep(1);
+    expect([isEarly, response.body === null]).toEqual([isEarly, isEarly]);
+  }
+  rmSync(folder, { recursive: true });
+});

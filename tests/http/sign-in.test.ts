@@ -1,13 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { createHmac, scryptSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadEnvironment } from '../../src/config/env.ts';
 import { authorizeBy } from '../../src/http/auth.ts';
+import * as mount from '../../src/http/mount.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
+import { Sessions } from '../../src/http/sessions.ts';
 import { createSignIn } from '../../src/http/sign-in.ts';
-import { laneOf, SignInThrottle } from '../../src/http/sign-in-throttle.ts';
+import { SignInThrottle } from '../../src/http/sign-in-throttle.ts';
 import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';
 import { type Host, hosts } from './hosts.ts';
 
@@ -95,37 +98,11 @@ for (const [name, open] of Object.entries(hosts)) {
     });
 
     test('the cookie is read by no script, sent by no other site, and by https alone where that was used', async () => {
-      const [plain, browser] = (await send(password)).headers.getSetCookie();
+      const [plain, known] = (await send(password)).headers.getSetCookie();
       expect(plain).toMatch(/^velist-backup=[\w-]{43}; Max-Age=604800; HttpOnly; SameSite=Strict$/);
-      expect(browser).toMatch(
-        /^velist-backup-browser=[\w-]{22}\.[\w-]{43}; Max-Age=34560000; HttpOnly; SameSite=Strict$/,
-      );
-      const secure = (await send(password, { 'x-forwarded-proto': 'https' })).headers.getSetCookie();
-      for (const cookie of secure) expect(cookie).toEndWith('; HttpOnly; SameSite=Strict; Secure');
-    });
-
-    test('a browser that signed in before is held up by its own failures alone, also over a restart', async () => {
-      const cookies = (await send(password)).headers.getSetCookie().map((cookie) => cookie.split(';')[0] ?? '');
-      const [session = '', browser = ''] = cookies;
-      for (let guess = 0; guess < 30; guess++) await send('wrong');
-      expect((await send(password)).status).toBe(429);
-      // The cookie of a session gets in by itself; that of the browser opens nothing.
-      expect((await host.fetch('/backup/api/config', { headers: { cookie: browser } })).status).toBe(401);
-      expect((await host.fetch('/backup/api/config', { headers: { cookie: session } })).status).toBe(200);
-      const [id = '', seal = ''] = browser.split('.');
-      for (const forged of [`${id}.`, id, `${id}x.${seal}`, `${id}.${seal.slice(1)}`, `velist-backup-browser=.${seal}`])
-        expect([forged, (await send(password, { cookie: forged })).status]).toEqual([forged, 429]);
-      expect((await send(password, { cookie: browser })).status).toBe(303);
-      for (let guess = 0; guess < 3; guess++) expect((await send('wrong', { cookie: browser })).status).toBe(401);
-      expect((await send(password, { cookie: browser })).status).toBe(429);
-
-      const restarted = createSignIn({ password, token, nowMs: () => nowMs });
-      const other = createSignIn({ password: 'another horse', token, nowMs: () => nowMs });
-      const request = (cookie: string) => new Request('http://localhost/backup/login', { headers: { cookie } });
-      for (let guess = 0; guess < 30; guess++)
-        for (const signIn of [restarted, other]) await signIn.attempt(request(''), 'wrong', 'there');
-      expect((await restarted.attempt(request(browser), password, 'there')).status).toBe('signed-in');
-      expect((await other.attempt(request(browser), 'another horse', 'there')).status).toBe('wait');
+      expect(known).toMatch(/^velist-backup-browser=[\w.-]{80}; Max-Age=34560000; HttpOnly; SameSite=Strict$/);
+      for (const secure of (await send(password, { 'x-forwarded-proto': 'https' })).headers.getSetCookie())
+        expect(secure).toEndWith('; HttpOnly; SameSite=Strict; Secure');
     });
 
     test('a session ends after twelve hours without use, and after a week in any case', async () => {
@@ -171,6 +148,33 @@ for (const [name, open] of Object.entries(hosts)) {
       expect((await send('wrong')).status).toBe(401);
     });
 
+    test('a browser that signed in before is not held up by who guesses, only by its own failures', async () => {
+      const cookieFrom = (answer: Response) => answer.headers.getSetCookie()[1]?.split(';')[0] ?? '';
+      const owner = { cookie: cookieFrom(await send(password)) };
+      for (let guess = 0; guess < 100; guess++) {
+        await send('wrong');
+        nowMs += 500;
+      }
+      expect((await send(password)).status).toBe(429);
+      const again = await send(password, owner);
+      expect(again.status).toBe(303);
+      // It stays the same browser: signing in buys no second lane.
+      expect(cookieFrom(again).split('.')[0]).toBe(owner.cookie.split('.')[0]);
+      expect((await host.fetch('/backup/api/config', { headers: owner })).status).toBe(401);
+
+      const forged = [owner.cookie.replace(/.$/, (last) => (last === 'A' ? 'Q' : 'A'))];
+      forged.push(owner.cookie.replace(/=./, (first) => (first === '=A' ? '=B' : '=A')));
+      forged.push(owner.cookie.replace(/\.\d+/, `.${nowMs + 500 * 24 * 60 * minuteMs}`));
+      for (const cookie of forged) expect([cookie, (await send(password, { cookie })).status]).toEqual([cookie, 429]);
+
+      const own: number[] = [];
+      for (let guess = 0; guess < 4; guess++) own.push((await send('wrong', owner)).status);
+      expect(own).toEqual([401, 401, 401, 429]);
+      nowMs += 401 * 24 * 60 * minuteMs;
+      for (let guess = 0; guess < 4; guess++) await send('wrong');
+      expect((await send(password, owner)).status).toBe(429);
+    });
+
     test('another site signs nobody in or out, and a link from there finds the session', async () => {
       const cookie = await signedIn();
       expect((await send(password, { origin: 'https://evil.example' })).status).toBe(403);
@@ -207,39 +211,79 @@ test('a token alone opens to programs, and the page says what is missing', async
   expect(attempt.status).toBe(401);
 });
 
-test('a flood of strangers slows all down, but no browser that signed in before', () => {
-  const throttle = new SignInThrottle();
-  let refused = 0;
-  for (let stranger = 0; stranger < 1_000; stranger++)
-    if (throttle.begin(laneOf(`192.0.2.${stranger}`), 0) > 0) refused++;
-  expect(refused).toBe(980);
-  expect(throttle.begin({ name: 'browser 1', isOwn: true }, 0)).toBe(0);
-  expect(throttle.begin(laneOf('newcomer'), 10_000)).toBe(0);
+test('a thousand are signed in at most: the next ends the oldest', () => {
+  const sessions = new Sessions();
+  const [first, second, ...others] = Array.from({ length: 1_001 }, () => sessions.begin(0));
+  expect([sessions.use(first, 0), sessions.use(second, 0)]).toEqual([false, true]);
+  expect(others.filter((secret) => !sessions.use(secret, 0))).toEqual([]);
 });
 
-test('an address of IPv6 stands for its network', () => {
-  const names = [
-    '2001:db8::1',
-    '2001:db8:0:0:1:2:3:4',
-    '2001:0db8::',
-    '2001:db8:0:1::1',
-    '::1',
-    'fe80::1%eth0',
-    '::ffff:192.0.2.1',
-    '192.0.2.1',
-    '',
-  ];
-  expect(names.map((address) => laneOf(address).name)).toEqual([
-    ...[
-      '2001:db8:0:0::/64',
-      '2001:db8:0:0::/64',
-      '2001:db8:0:0::/64',
-      '2001:db8:0:1::/64',
-      '0:0:0:0::/64',
-      'fe80:0:0:0::/64',
-    ],
-    ...['::ffff:192.0.2.1', '192.0.2.1', ''],
-  ]);
+test('a restart ends every session', async () => {
+  const ask = (cookie = '') => new Request('http://localhost/backup/api/status', { headers: { cookie } });
+  const signIn = createSignIn({ password, token });
+  const answer = await signIn.attempt(ask(), password, undefined);
+  const cookie = answer.status === 'signed-in' ? answer.cookies.join('; ') : '';
+  expect(await signIn.authorize(ask(cookie), 'read')).toEqual({ user: 'admin' });
+  expect(await createSignIn({ password, token }).authorize(ask(cookie), 'read')).toBe(false);
+});
+
+test('what is made of the password costs whoever guesses 16 MB and a scrypt', async () => {
+  const request = new Request('http://localhost/backup/login');
+  const answer = await createSignIn({ password, token }).attempt(request, password, undefined);
+  const value = (answer.status === 'signed-in' && /=([^;]*)/.exec(answer.cookies[1] ?? '')?.[1]) || '';
+  const cost = { N: 16_384, r: 8, p: 1 };
+  const key = scryptSync(`${password}\0${token}`, 'velist-backup browser', 32, cost);
+  const signed = value.slice(0, value.lastIndexOf('.'));
+  expect(signed).toMatch(/^[\w-]{22}\.\d{13}$/);
+  expect(value).toBe(`${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`);
+});
+
+test('a browser stays known over a restart, until the password or the token is another', async () => {
+  const address = '203.0.113.9';
+  const ask = (cookie: string) => new Request('http://localhost/backup/login', { headers: { cookie } });
+  const answer = await createSignIn({ password, token }).attempt(ask(''), password, address);
+  const cookie = answer.status === 'signed-in' ? (answer.cookies[1]?.split(';')[0] ?? '') : '';
+  for (const [changed, expected] of [
+    [{}, 'signed-in'],
+    [{ token: `${token}0` }, 'wait'],
+    [{ password: 'correct horses' }, 'wait'],
+  ] as const) {
+    const now = { password, token, ...changed };
+    const restarted = createSignIn({ ...now, nowMs: () => Date.now() });
+    for (let guess = 0; guess < 4; guess++) await restarted.attempt(ask(''), 'wrong', address);
+    const { status } = await restarted.attempt(ask(cookie), now.password, address);
+    expect([changed, status]).toEqual([changed, expected]);
+  }
+});
+
+test('a flood of strangers slows all down, but not a known browser nor the address of one who signed in', () => {
+  const throttle = new SignInThrottle();
+  const owner = { address: '198.51.100.7' };
+  expect(throttle.begin(owner, 0)).toBe(0);
+  throttle.succeeded(owner);
+  let refused = 0;
+  for (let stranger = 0; stranger < 1_000; stranger++)
+    if (throttle.begin({ address: `stranger ${stranger}` }, 0) > 0) refused++;
+  expect(refused).toBe(980);
+  expect(throttle.begin(owner, 0)).toBe(0);
+  expect(throttle.begin({ address: 'stranger 1', browser: 'known' }, 0)).toBe(0);
+  expect(throttle.begin({ address: 'newcomer' }, 10_000)).toBe(0);
+});
+
+test('of IPv6 a whole /64 waits together, of IPv4 each address alone', () => {
+  const waitsAfter = (guessers: readonly string[], address: string) => {
+    const throttle = new SignInThrottle();
+    for (const guesser of guessers) throttle.begin({ address: guesser }, 0);
+    return throttle.begin({ address }, 0) > 0;
+  };
+  const neighbours = ['2001:db8:0:7::1', '2001:0DB8:0:7:ffff::2', '2001:db8::7:0:0:0:3'];
+  expect(waitsAfter(neighbours, '2001:db8:0:7:9:9:9:9')).toBe(true);
+  expect(waitsAfter(neighbours, '2001:db8:0:8::1')).toBe(false);
+  expect(waitsAfter(['fe80::1%eth0', 'fe80::2%eth0', 'fe80::3%eth0'], 'fe80::4%eth0')).toBe(true);
+  for (const prefix of ['203.0.113.', '::ffff:203.0.113.']) {
+    expect(waitsAfter([`${prefix}1`, `${prefix}2`, `${prefix}3`], `${prefix}4`)).toBe(false);
+    expect(waitsAfter([`${prefix}4`, `${prefix}4`, `${prefix}4`], `${prefix}4`)).toBe(true);
+  }
 });
 
 test('an hour without attempts is a new start, and no wait is longer than a quarter of an hour', () => {
@@ -247,15 +291,36 @@ test('an hour without attempts is a new start, and no wait is longer than a quar
   let now = 0;
   const waits: number[] = [];
   for (let guess = 0; guess < 20; guess++) {
-    const wait = throttle.begin(laneOf('one'), now);
+    const wait = throttle.begin({ address: 'one' }, now);
     if (wait > 0) waits.push(wait / 1_000);
     now += wait;
-    if (wait > 0) throttle.begin(laneOf('one'), now);
+    if (wait > 0) throttle.begin({ address: 'one' }, now);
   }
   expect(waits.slice(0, 4)).toEqual([1, 2, 4, 8]);
   expect(Math.max(...waits)).toBeLessThanOrEqual(900);
   now += 3_600_001;
-  expect([throttle.begin(laneOf('one'), now), throttle.begin(laneOf('one'), now)]).toEqual([0, 0]);
+  expect([throttle.begin({ address: 'one' }, now), throttle.begin({ address: 'one' }, now)]).toEqual([0, 0]);
+});
+
+test('an app without users mounts the page to sign in, which is exported beside the routes', async () => {
+  const answer = mount.backupFetch(createFakeService(), { signIn: mount.createSignIn({ password, token: null }) });
+  const ask = (path: string, init?: RequestInit) => answer(new Request(`https://app.example/backup/${path}`, init));
+  expect((await ask('api/status')).status).toBe(401);
+  const signedIn = await ask('login', { method: 'POST', body: new URLSearchParams({ password }) });
+  const cookie = signedIn.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+  expect((await ask('api/status', { headers: { cookie } })).status).toBe(200);
+});
+
+test('a door that nobody or anybody could open is not made', () => {
+  for (const secrets of [
+    { password: null, token: null },
+    { password: '', token },
+    { password, token: '' },
+    { password, token: 'tooshort' },
+    { password: undefined, token: undefined },
+    { password },
+  ])
+    expect(() => createSignIn(secrets as { password: string; token: string })).toThrow(/no password and no token/);
 });
 
 test('a short token stops the start, and neither secret is repeated', () => {

@@ -141,7 +141,7 @@ export function connectS3(options: S3Options): S3Connection {
 function parseEndpoint(text: string): URL {
   const address = /^https?:\/\//i.test(text) ? text : `https://${text}`;
   const url = URL.canParse(address) ? new URL(address) : null;
-  if (url === null || url.pathname !== '/' || url.username !== '' || url.search !== '') {
+  if (url === null || url.pathname !== '/' || url.username !== '' || url.password !== '' || url.search !== '') {
     throw badConfig(
       'S3_ENDPOINT is not the address of a server',
       'Give host and port only, such as https://s3.example.com; the bucket goes into S3_BUCKET.',
