@@ -52,6 +52,15 @@ interface Passed extends IncomingMessage {
   readonly body?: unknown;
 }
 
+/** What a framework made of a body, as it came. */
+function asSent(body: unknown, headers: Headers): string | Uint8Array<ArrayBuffer> {
+  if (typeof body === 'string') return body;
+  if (body instanceof Uint8Array) return new Uint8Array(body);
+  const isForm = headers.get('content-type')?.startsWith('application/x-www-form-urlencoded') === true;
+  if (!isForm || typeof body !== 'object' || body === null) return JSON.stringify(body);
+  return new URLSearchParams(Object.entries(body).map(([name, value]) => [name, String(value)])).toString();
+}
+
 /** The path with its query, as the client asked for it. */
 export function pathAsked(incoming: Passed): string {
   return incoming.originalUrl ?? incoming.url ?? '/';
@@ -68,7 +77,7 @@ function toRequest(incoming: Passed, signal: AbortSignal): Request | undefined {
   if (method === 'GET' || method === 'HEAD') return new Request(url, { method, headers, signal });
   const body =
     incoming.readableEnded && incoming.body !== undefined
-      ? JSON.stringify(incoming.body)
+      ? asSent(incoming.body, headers)
       : (Readable.toWeb(incoming) as unknown as ReadableStream<Uint8Array>);
   // `duplex` is required by Node for a streamed body and unknown to the DOM types.
   return new Request(url, {

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { once } from 'node:events';
 import { Elysia } from 'elysia';
 import { backupRoutes } from '../../src/http/elysia.ts';
-import { backupFetch, backupListener, type MountOptions } from '../../src/http/mount.ts';
+import { backupFetch, backupListener, createSignIn, type MountOptions } from '../../src/http/mount.ts';
 import { refusal } from '../support/scratch.ts';
 import { createFakeService, firstBackup } from './fake-service.ts';
 
@@ -65,4 +65,27 @@ test('a framework that cut the path of the mount and has read the body already, 
   });
   expect(await patched.json()).toMatchObject({ note: 'seen' });
   expect((await fetch(`${origin}/backup/now`, { method: 'POST' })).status).toBe(200);
+});
+
+test('a page to sign in for an app without users, also where the framework has read the form', async () => {
+  const signIn = createSignIn({ password: 'correct horse', token: null });
+  const listener = backupListener(createFakeService(), { signIn });
+  for (const reads of [
+    (bytes: Buffer) => Object.fromEntries(new URLSearchParams(bytes.toString())),
+    (bytes: Buffer) => bytes.toString(),
+    (bytes: Buffer) => bytes,
+    null,
+  ]) {
+    const origin = await listen(async (incoming, outgoing) => {
+      if (reads) Object.assign(incoming, { body: reads(Buffer.concat(await incoming.toArray())) });
+      listener(incoming, outgoing);
+    });
+    expect((await fetch(`${origin}/backup/api/status`)).status).toBe(401);
+    const body = new URLSearchParams({ username: 'admin', password: 'correct horse' });
+    const signedIn = await fetch(`${origin}/backup/login`, { method: 'POST', body, redirect: 'manual' });
+    const cookie = signedIn.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+    expect([signedIn.status, (await fetch(`${origin}/backup/api/status`, { headers: { cookie } })).status]).toEqual([
+      303, 200,
+    ]);
+  }
 });
