@@ -46,21 +46,21 @@ test('the plan for S3 tells a reason for each, by the numbers of S3, and is what
   expect(await remoteBackups()).toEqual(made);
 
   const strict = closing.use(
-    disposable(open({ BACKUP_KEEP_HOURLY: '5', BACKUP_S3_RETENTION_COUNT: '1', BACKUP_S3_KEEP_YEARLY: '1' })),
+    disposable(open({ BACKUP_KEEP_MONTHLY: '1', BACKUP_S3_RETENTION_COUNT: '1', BACKUP_S3_KEEP_YEARLY: '1' })),
   );
   const plan = await strict.prune({ dryRun: true, target: 's3' });
-  const [hour, year] = [made[0]?.slice(7, 20), made[0]?.slice(7, 11)];
+  const [month, year] = [made[0]?.slice(7, 14), made[0]?.slice(7, 11)];
   expect(plan.kept[0]).toEqual({
     filename: made[0] ?? '',
     reasons: [
       'newest verified backup',
       'one of the newest 1 (1)',
-      `newest of hour ${hour} (hourly 1 of 5)`,
+      `newest of month ${month} (monthly 1 of 1)`,
       `newest of year ${year} (yearly 1 of 1)`,
     ],
   });
   expect(plan.kept[1]).toEqual({ filename: made[3] ?? '', reasons: ['pinned'] });
-  const reason = 'older than the newest 1, and not the newest of a kept hour, year';
+  const reason = 'older than the newest 1, and not the newest of a kept month, year';
   expect(plan).toMatchObject({
     target: 's3',
     dryRun: true,
