@@ -7,7 +7,7 @@
  * all its bytes, and that they begin like an encrypted file. Then it says that the content was not opened.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FORM_BYTES, formOf, formOfSeal } from './artifact.ts';
@@ -18,6 +18,7 @@ import type { Manifest } from './catalog/manifest.ts';
 import { readRemoteManifest } from './catalog/remote-catalog.ts';
 import { removeGently } from './catalog/remove-gently.ts';
 import { BackupError } from './errors.ts';
+import { makePrivateFolder } from './private-folder.ts';
 import { fetchBackup } from './fetch.ts';
 import type { Drilled, DrillRequest, StoryContext } from './jobs/protocol.ts';
 import { takeLock } from './run-lock.ts';
@@ -39,7 +40,7 @@ export async function drill(request: DrillRequest, context: StoryContext): Promi
   // Before the first byte: a file that is not there costs no download.
   const assertions = request.assertions === null ? null : readAssertions(request.assertions);
   const folder = dirname(staging);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makePrivateFolder(folder);
   using _lock = await takeLock(join(folder, DRILL_LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
   if ('s3' in from && from.identities.length === 0) {
     const sealed = await proveSealed(request.name, from, context);
@@ -47,6 +48,7 @@ export async function drill(request: DrillRequest, context: StoryContext): Promi
   }
   removeLeftovers(folder);
   mkdirSync(staging, { mode: 0o700 });
+  chmodSync(staging, 0o700);
   const restored = join(staging, request.name);
   try {
     const sha256 = await bringBack(request, restored, context);

@@ -123,7 +123,31 @@ export function publicError(error: ErrorBody): ErrorBody {
   };
 }
 
+/**
+ * Where a path ends in a sentence nobody can tell when it has blanks, brackets or quotes in it. So the folders of this
+ * process's services are known, and are cut first, letter by letter.
+ */
+const knownFolders = new Set<string>();
+let knownFolder: RegExp | null = null;
+
+/** Says which absolute paths no stranger may read; of each the last part stays. */
+export function hideFoldersOf(paths: readonly string[]): void {
+  const before = knownFolders.size;
+  for (const path of paths) {
+    for (let folder = path; folder.lastIndexOf('/') > 0;) {
+      folder = folder.slice(0, folder.lastIndexOf('/'));
+      knownFolders.add(`${folder}/`);
+    }
+  }
+  if (knownFolders.size === before) return;
+  // The longest first: of a path the most is cut. A URL or a relative path may hold the same letters.
+  const longest = [...knownFolders].sort((a, b) => b.length - a.length);
+  const letters = longest.map((folder) => folder.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  knownFolder = new RegExp(`(?<![\\p{L}\\p{N}_.~/-])(?:${letters.join('|')})`, 'gu');
+}
+
 /** `/srv/app/db/dev.sqlite` becomes `dev.sqlite`; relative paths, URLs and `/backup` (one part) stay. */
 export function withoutFolders(text: string): string {
-  return text.replace(/(^|[\s'"`(=])\/(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g, '$1$2');
+  const known = knownFolder ? text.replace(knownFolder, '') : text;
+  return known.replace(/(^|[\s'"`(=])\/(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g, '$1$2');
 }

@@ -11,7 +11,6 @@ import {
   createReadStream,
   existsSync,
   linkSync,
-  mkdirSync,
   readdirSync,
   rmdirSync,
   rmSync,
@@ -28,6 +27,7 @@ import { inMegabytes } from './catalog/folder-error.ts';
 import type { Manifest } from './catalog/manifest.ts';
 import { readRemoteManifest } from './catalog/remote-catalog.ts';
 import { BackupError, errnoCode } from './errors.ts';
+import { makePrivateFolder } from './private-folder.ts';
 import type { Fetched, FetchRequest, StoryContext } from './jobs/protocol.ts';
 import { PartialFile } from './partial-file.ts';
 import { takeLock } from './run-lock.ts';
@@ -58,7 +58,7 @@ export async function fetchBackup(request: FetchRequest, context: StoryContext):
     context.onEvent({ type: 'step', name: 'fetch' });
     const manifest = await findManifest(store, request, context);
     refuseWithoutIdentity(manifest, request);
-    for (const folder of [dirname(request.to), request.staging]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+    for (const folder of [dirname(request.to), request.staging]) makePrivateFolder(folder);
     removeForgotten(request.staging, context);
     await fetchStaged(store, manifest, request, context);
     removeIfEmpty(request.staging);

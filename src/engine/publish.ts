@@ -21,6 +21,7 @@ import { nameBackup, STAGING_FOLDER } from './catalog/artifact.ts';
 import { type Catalog, syncFolder } from './catalog/catalog.ts';
 import type { Manifest } from './catalog/manifest.ts';
 import { BackupError } from './errors.ts';
+import { makePrivateFolder } from './private-folder.ts';
 import type { VerifiedSnapshot } from './sqlite/verify.ts';
 
 /** The folder in which one run works; on the same file system as the backups, so that a rename publishes. */
@@ -30,7 +31,7 @@ export class Staging {
 
   constructor(backupsFolder: string) {
     this.#root = join(backupsFolder, STAGING_FOLDER);
-    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    makePrivateFolder(this.#root);
     chmodSync(this.#root, 0o700);
     this.#folder = join(this.#root, `run-${process.pid}`);
     mkdirSync(this.#folder, { mode: 0o700 });

@@ -6,12 +6,12 @@
  * uploads and checks go on beside them.
  */
 import { existsSync, statfsSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { PLAIN } from '../engine/artifact.ts';
-import { BackupError, type ErrorBody } from '../engine/errors.ts';
+import { BackupError, type ErrorBody, hideFoldersOf } from '../engine/errors.ts';
 import type { Checked, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
@@ -175,6 +175,10 @@ export class BackupService implements BackupServicePort {
       backups: resolve(options.backupsPath),
       state: resolve(options.statePath),
     };
+    const asGiven = [options.databasePath, options.backupsPath, options.statePath].filter(isAbsolute);
+    // A file in the folder, because the folder may be named itself.
+    const inFolders = [this.#paths.backups, process.cwd()].map((folder) => join(folder, '_'));
+    hideFoldersOf([...asGiven, ...inFolders, this.#paths.database, this.#paths.state]);
     this.#catalog = new Catalog(this.#paths.backups);
     const sql = options.drills?.sql ?? null;
     this.#assertions = sql !== null && isPath(sql) ? resolve(sql) : sql;

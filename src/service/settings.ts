@@ -7,7 +7,6 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -16,6 +15,7 @@ import {
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BackupError } from '../engine/errors.ts';
+import { makePrivateFolder } from '../engine/private-folder.ts';
 import type { Settings } from './model.ts';
 
 const keep = z.int('a whole number').min(0, 'at least 0').max(10_000, 'at most 10,000');
@@ -96,7 +96,7 @@ export class SettingsFile {
 
   #write(changes: Record<string, unknown>): void {
     try {
-      mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+      makePrivateFolder(this.#folder);
       const temporary = `${this.#path}.${process.pid}.tmp`;
       writeFileSync(temporary, `${JSON.stringify(changes, null, 2)}\n`, { mode: 0o600 });
       chmodSync(temporary, 0o600); // the umask may have taken more

@@ -4,9 +4,10 @@
  * about themselves. So a damaged file is moved aside and begun anew, and where none can be written the state lives in
  * memory and the log says so; backups go on either way.
  */
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, renameSync, statSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makePrivateFolder } from '../engine/private-folder.ts';
 
 export type StateDatabase = DatabaseSync;
 
@@ -18,7 +19,7 @@ export function folderInState(statePath: string, backupsPath: string): string {
 /** @param options.warn hears why the state is not where it should be. */
 export function openStateDatabase(path: string, { warn }: { readonly warn: (message: string) => void }): StateDatabase {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makePrivateFolder(dirname(path));
     keepPrivate(path);
     return openSchema(path);
   } catch (error) {

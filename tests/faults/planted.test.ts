@@ -37,7 +37,6 @@ describe('rights', () => {
       const database = join(folder, 'dev.sqlite');
       makeBank(database, { sizeBytes: 50_000 });
       const backups = join(folder, 'storage', 'backups');
-      if (umask === 0o277) for (const made of [dirname(backups), backups]) mkdirSync(made, { mode: 0o700 });
       process.umask(umask);
       const app = await startApp({ database, backups, environment: { BACKUP_ENABLED: 'false' } });
       process.umask(usual);

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { shownPath } from '../../src/http/shown-paths.ts';
@@ -67,9 +67,13 @@ test('a path is shown as configured, below the working directory, or by its last
     expect([path, shownPath(path, '/srv/app')]).toEqual([path, shown]);
 });
 
+const hidden = "its owner's (own) folder [of it]";
+
 test('no answer of the real app has a path of the server, or a secret', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'velist-shown-'));
-  const elsewhere = mkdtempSync(join(tmpdir(), 'velist-shown-'));
+  const outer = mkdtempSync(join(tmpdir(), 'velist-shown-'));
+  // Of the last two parts of a path everybody may read.
+  const [folder, elsewhere] = [join(outer, hidden, 'app'), join(outer, hidden, 'storage')];
+  for (const made of [folder, elsewhere]) mkdirSync(made, { recursive: true });
   const database = join(folder, 'dev.sqlite');
   makeBank(database, { sizeBytes: 50_000 });
   const app = await startApp({
@@ -95,15 +99,34 @@ test('no answer of the real app has a path of the server, or a secret', async ()
       await ask('/api/restore/undo', { method: 'POST', body: '{"confirm":"dev.sqlite"}' }),
       await ask('/api/runs'),
       await ask(`/${filename}`, { method: 'DELETE' }),
-      await ask(`/api/backups/${filename}`),
+      await ask('/api/doctor'),
+      await ask('/api/drill', { method: 'POST' }),
     ];
+    const gone = await ask(`/api/backups/${filename}`);
+    answers.push(gone);
+    const events = (await fetch(`${app.url}/api/events`, { headers })).body?.getReader();
+    let told = '';
+    while (!told.includes('event: status')) told += new TextDecoder().decode((await events?.read())?.value);
+    answers.push(told);
+    rmSync(elsewhere, { recursive: true });
+    writeFileSync(elsewhere, 'no folder');
+    for (const suffix of ['', '-wal', '-shm']) rmSync(database + suffix, { force: true });
+    answers.push(
+      await ask('/now', { method: 'POST' }),
+      ...(await Promise.all(
+        ['/api/backups', '/api/status', '/api/runs', '/api/activity', '/api/doctor'].map((path) => ask(path)),
+      )),
+      await ask('/api/drill', { method: 'POST' }),
+    );
+    await events?.cancel();
     for (const answer of answers) {
       expect(answer).not.toContain(tmpdir());
+      expect(answer).not.toMatch(/owner's|\[of it\]/);
       expect(answer).not.toContain(token);
       expect(answer).not.toContain(password);
     }
     expect(answers[0]).toContain('"path":"./dev.sqlite"');
-    expect(answers.at(-1)).toContain('by token');
+    expect(gone).toContain('by token');
     expect(JSON.parse(answers[3] ?? '')).toMatchObject({ runs: [{ user: 'token' }] });
     for (const line of app.log) {
       expect(line).not.toContain(token);
@@ -111,6 +134,6 @@ test('no answer of the real app has a path of the server, or a secret', async ()
     }
   } finally {
     await app.stop();
-    for (const made of [folder, elsewhere]) rmSync(made, { recursive: true });
+    rmSync(outer, { recursive: true });
   }
 }, 60_000);

@@ -9,10 +9,11 @@
  * Everything is looked up by listing the folder: no name from outside is ever joined to a path before it was found.
  */
 import { constants, type Stats } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { chmod, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { BackupError, errnoCode } from '../errors.ts';
+import { makePrivateFolder } from '../private-folder.ts';
 import { takeLock } from '../run-lock.ts';
 import { isLiveFile } from '../sqlite/stamp.ts';
 import { backupMoment, isBackupName, manifestName, STAGING_FOLDER } from './artifact.ts';
@@ -93,7 +94,7 @@ export class Catalog {
   /** Makes the folder (0700) where it is missing. */
   async prepare(): Promise<void> {
     try {
-      await mkdir(this.folder, { recursive: true, mode: 0o700 });
+      makePrivateFolder(this.folder);
       await chmod(this.folder, 0o700);
     } catch (error) {
       throw explainFolderError(error, this.folder);
