@@ -45,7 +45,7 @@ export function backupListener(
   service: BackupServicePort | GuardPort,
   options: MountOptions,
 ): (incoming: IncomingMessage, outgoing: ServerResponse, next?: () => void) => void {
-  const { prefix = DEFAULT_PREFIX } = options;
+  const prefix = placeOf(options);
   const listen = nodeListener(fetchAt(service, options));
   return (incoming, outgoing, next) => {
     const [path = ''] = pathAsked(incoming).split('?');
@@ -56,7 +56,7 @@ export function backupListener(
 
 /** The same for our own server, which has rules where there is no `authorize`. */
 export function fetchAt(service: BackupServicePort | GuardPort, options: BackupRoutesOptions<string>): Fetch {
-  const { prefix = DEFAULT_PREFIX } = options;
+  const prefix = placeOf(options);
   const answer = createAnswer(service, options);
   return async (request, host) => {
     const path = below(prefix, new URL(request.url).pathname);
@@ -65,6 +65,15 @@ export function fetchAt(service: BackupServicePort | GuardPort, options: BackupR
 }
 
 const DEFAULT_PREFIX = '/backup';
+
+/** With one slash before and none behind; empty at the root. */
+function placeOf({ prefix = DEFAULT_PREFIX }: { readonly prefix?: string }): string {
+  return prefix
+    .split('/')
+    .filter((word) => word !== '')
+    .map((word) => `/${word}`)
+    .join('');
+}
 
 function below(prefix: string, path: string): string | null {
   if (path === prefix) return '/';

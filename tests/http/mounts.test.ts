@@ -37,6 +37,14 @@ test('another prefix, also a deep one, and nothing beside it', async () => {
   expect(await status('/admin/db')).toBe(308);
   for (const path of ['/', '/admin/dbx/api/status', '/backup/api/status', '/api/status'])
     expect(await status(path)).toBe(404);
+  for (const [prefix, path] of [
+    ['/admin/db/', '/admin/db/api/status'],
+    ['admin', '/admin/api/status'],
+    ['/', '/api/status'],
+  ] as const) {
+    const mounted = backupFetch(createFakeService(), { authorize, prefix });
+    expect([prefix, (await mounted(new Request(`http://x${path}`))).status]).toEqual([prefix, 200]);
+  }
 });
 
 test('an Elysia app may move the routes below a prefix of its own, with parameters', async () => {
