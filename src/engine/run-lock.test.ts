@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openElsewhere, refusal, scratchFolders } from '../../tests/support/scratch.ts';
 import { BackupError } from './errors.ts';
-import { takeLock } from './run-lock.ts';
+import { isLocked, takeLock } from './run-lock.ts';
 
 const scratch = scratchFolders();
 const signal = new AbortController().signal;
@@ -38,4 +38,17 @@ test('waiting for a lock ends with the signal', async () => {
   );
   abort.abort();
   expect(await waiting).toBe('ABORTED');
+});
+
+test('whether a lock is held is seen without taking it, and what is no lock is held by nobody', async () => {
+  const path = join(scratch(), '.lock');
+  expect([isLocked(path), existsSync(path)]).toEqual([false, false]);
+  {
+    using _held = await takeLock(path, { waitMs: 0, signal });
+    expect(isLocked(path)).toBe(true);
+  }
+  expect(isLocked(path)).toBe(false);
+  (await takeLock(path, { waitMs: 0, signal }))[Symbol.dispose]();
+  writeFileSync(path, 'something else, that is no database and never will be one');
+  expect([isLocked(path), isLocked(scratch())]).toEqual([false, false]);
 });

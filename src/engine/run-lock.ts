@@ -34,12 +34,16 @@ export async function takeLock(path: string, options: { waitMs: number; signal: 
   }
 }
 
-/** Whether somebody holds it just now. */
+/** Whether somebody is seen to hold it just now. Who may not open it sees nobody. */
 export function isLocked(path: string): boolean {
   if (!existsSync(path)) return false;
-  const lock = tryLock(path);
-  lock?.[Symbol.dispose]();
-  return lock === null;
+  try {
+    const lock = tryLock(path);
+    lock?.[Symbol.dispose]();
+    return lock === null;
+  } catch {
+    return false;
+  }
 }
 
 function tryLock(path: string): Disposable | null {
