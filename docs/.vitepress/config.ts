@@ -22,6 +22,7 @@ export default defineConfig({
         text: 'Use',
         items: [
           { text: 'Start', link: '/' },
+          { text: 'A first hour', link: '/first-hour' },
           { text: 'Restore', link: '/restore' },
           { text: 'The page', link: '/page' },
           { text: 'Configuration', link: '/configuration' },
