@@ -79,10 +79,12 @@ try {
     target,
     `# A first hour
 
-Every command of [the start page](index.md) and of the README, typed into empty folders, and what was printed; written by
-\`npx bun tests/docs/protocol.ts\` on ${new Date().toISOString().slice(0, 10)}. In the folder lies \`app.sqlite\`, a database
-in WAL mode with 1,000 rows; the variables of a bucket are set. The package is the packed one, ${sizeBytes} bytes in
-${shipped.length} files, under Node 22.16.
+Every command of [the start page](index.md) and of the README, typed into empty folders, and what was printed. Written on
+${new Date().toISOString().slice(0, 10)} by \`npx bun tests/docs/protocol.ts\`.
+
+In the folder lies \`app.sqlite\`, a database in WAL mode with 1,000 rows. The variables of a bucket are set; it is that of a
+small server for tests, which explains the warnings about unfinished uploads. The package is the packed one,
+${sizeBytes} bytes in ${shipped.length} files, under Node 22.16.
 
 ## The start page
 
