@@ -38,9 +38,16 @@ export async function takeLock(path: string, options: { waitMs: number; signal: 
 export function isLocked(path: string): boolean {
   if (!existsSync(path)) return false;
   try {
-    const lock = tryLock(path);
-    lock?.[Symbol.dispose]();
-    return lock === null;
+    // As a reader, whom only the holder keeps out: two that look do not take each other for it.
+    const file = new DatabaseSync(path, { readOnly: true });
+    try {
+      file.prepare('SELECT count(*) FROM sqlite_schema').get();
+      return false;
+    } catch (error) {
+      return sqliteCode(error) === SQLITE_BUSY;
+    } finally {
+      file.close();
+    }
   } catch {
     return false;
   }

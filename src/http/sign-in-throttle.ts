@@ -80,7 +80,9 @@ function remembered(failures: Failures | undefined, nowMs: number): Failures {
 
 function waitLeft({ count, at }: Failures, nowMs: number, { free, mostMs }: { free: number; mostMs: number }): number {
   if (count < free) return 0;
-  return Math.max(0, at + Math.min(mostMs, 1_000 * 2 ** (count - free)) - nowMs);
+  const waitMs = Math.min(mostMs, 1_000 * 2 ** (count - free));
+  // After a clock that was set back too.
+  return Math.max(0, Math.min(waitMs, at + waitMs - nowMs));
 }
 
 /** Sets and maps keep the order in which they were filled. */

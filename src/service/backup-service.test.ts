@@ -21,6 +21,7 @@ import {
   refusal,
   scratchFolders,
   settle,
+  shopSettings,
 } from '../../tests/support/scratch.ts';
 import { LOCK_FILE } from '../engine/catalog/artifact.ts';
 import type { RunProgress, ServiceEvent } from './model.ts';
@@ -358,6 +359,16 @@ test('a deleted backup is gone, and names that are none delete nothing', async (
   expect([await filenames(shop.service), existsSync(join(shop.backups, `${filename}.json`))]).toEqual([[], false]);
   expect((await refusal(() => shop.service.deleteBackup(filename))).code).toBe('GONE');
   expect(existsSync(shop.databasePath)).toBe(true);
+});
+
+test('two that prune at once: what the other one removed is not said to be there', async () => {
+  await using shop = openShop(scratch());
+  for (let count = 0; count < 4; count++) await shop.service.performBackup();
+  const strict = { settings: { ...shopSettings, retentionCount: 1 } };
+  const both = [shop.again(strict), shop.again(strict)];
+  const results = await Promise.all(both.map((service) => service.prune()));
+  expect(results.flatMap(({ removed }) => removed).length).toBe(3);
+  expect(results.map(({ kept }) => kept.length)).toEqual([1, 1]);
 });
 
 test('an opened backup streams exactly its bytes, in whole and in part', async () => {

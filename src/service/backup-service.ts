@@ -407,6 +407,7 @@ export class BackupService implements BackupServicePort {
       shownRestore: this.#restores.shownRestore(lastRestore),
       vanished: this.#vanished(here),
       isUploading: (name, target) => this.#isUploading(name, target),
+      isBusyElsewhere: (target) => this.#offsites.some((one) => one.target === target && one.isBusyElsewhere()),
       undo: this.#restores.undoable(backups, lastRestore),
     });
   }
@@ -646,7 +647,9 @@ export class BackupService implements BackupServicePort {
     if (dryRun || removed.length === 0) return { target, kept, removed, dryRun };
     const done = offsite ? await offsite.prune() : await this.#pruneFolder();
     this.#emit({ type: 'status' });
-    const survivors = removed.filter(({ filename }) => !done.includes(filename));
+    // Another process may have removed some meanwhile.
+    const there = namesOf(offsite ? offsite.backups : await this.#catalog.list());
+    const survivors = removed.filter(({ filename }) => !done.includes(filename) && there.has(filename));
     return {
       ...{ target, dryRun, removed: removed.filter(({ filename }) => done.includes(filename)) },
       kept: [...kept, ...survivors.map(({ filename }) => ({ filename, reasons: [SURVIVED] }))],
@@ -832,10 +835,7 @@ export class BackupService implements BackupServicePort {
   }
 
   #isUploading(name: string, target: TargetName): boolean {
-    const offsite = this.#offsites.find((one) => one.target === target);
-    if (!offsite) return false;
-    const isUntried = !offsite.uploadStates().has(name);
-    return offsite.isComing(name) || (isUntried && offsite.isBusyElsewhere());
+    return this.#offsitesMade?.some((offsite) => offsite.target === target && offsite.isComing(name)) ?? false;
   }
 
   /** A copy that is still here, or at another target, is not gone. */

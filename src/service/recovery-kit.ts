@@ -72,14 +72,16 @@ function needed({ targets }: KitFacts): string {
     `- A key that may list and read the bucket ${buckets.join(', or ')}. It is not in this text: ${where}, and whoever owns
   the account can make a new one.`,
   );
-  const recipients = [...new Set(targets.flatMap(({ sealing }) => sealing.recipients))];
-  if (recipients.length > 0) {
+  const sealed = targets.filter(({ sealing }) => sealing.recipients.length > 0);
+  for (const { name, sealing } of sealed) {
     lines.push(
-      `- The age identity (private key) of one of these recipients. It is not in this text and not on the server; **without
-  it nobody can open the copies on S3**. Keep it apart from this text and from the bucket, in two places:
-${recipients.map((recipient) => `  - ${recipient}`).join('\n')}`,
+      `- For the copies on ${name === 's3' ? 'S3' : name}: the age identity (private key) of one of these recipients. It is not in this
+  text and not on the server; **without it nobody can open those copies**. Keep it apart from this text and from the
+  bucket, in two places:
+${sealing.recipients.map((recipient) => `  - ${recipient}`).join('\n')}`,
     );
   }
+  if (sealed.length > 1) lines.push('- `key.txt` may hold several identities, one a line.');
   return lines.join('\n');
 }
 

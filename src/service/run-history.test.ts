@@ -114,6 +114,19 @@ test('a run that is forgotten stays counted, so that totals never fall', () => {
   again.history.close();
 });
 
+test('a run that another process records and forgets between two looks is counted', () => {
+  const path = join(scratch(), 'state.sqlite');
+  const [a, b] = [open(path).history, open(path).history];
+  const count = (history: RunHistory) => history.totals().reduce((sum, total) => sum + total.count, 0);
+  a.add(run('first', { endedAt: new Date('2024-03-01T00:00:00Z') }));
+  expect(count(a)).toBe(1);
+  b.add(run('before the clock was set', { endedAt: new Date(0) }));
+  b.add(run('now', { endedAt: new Date('2024-03-01T00:10:00Z') }));
+  expect([count(a), count(b)]).toEqual([3, 3]);
+  a.close();
+  b.close();
+});
+
 test('runs are kept for 90 days', () => {
   const { history } = open(join(scratch(), 'state.sqlite'));
   history.add(run('old', { endedAt: new Date('2024-01-01T00:00:00Z') }));

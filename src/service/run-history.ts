@@ -24,7 +24,7 @@ export class RunHistory {
 
   readonly #folder: string | null;
   /** Counted once, and from then on what came after. */
-  #counted: { readonly totals: Map<string, RunTotal>; mark: number } | null = null;
+  #counted: Counted | null = null;
 
   /**
    * @param options.warn hears why the history is not where it should be.
@@ -188,6 +188,8 @@ export class RunHistory {
    * for 260,000; each later one takes what was recorded since.
    */
   totals(): readonly RunTotal[] {
+    // What is forgotten may never have been counted: another process can do both between two calls.
+    if (this.#counted?.forgotten !== this.#forgotten()) this.#counted = null;
     this.#counted ??= this.#countAll();
     const { totals, mark } = this.#counted;
     const since = this.#database
@@ -204,7 +206,7 @@ export class RunHistory {
   }
 
   /** Of one moment: a run that is forgotten meanwhile is counted once. */
-  #countAll(): { totals: Map<string, RunTotal>; mark: number } {
+  #countAll(): Counted {
     this.#database.exec('BEGIN');
     try {
       const mark = this.mark();
@@ -219,10 +221,17 @@ export class RunHistory {
         .all({ $folder: this.#folder });
       const totals = new Map<string, RunTotal>();
       for (const row of rows) addTotal(totals, readTotal(row));
-      return { totals, mark };
+      return { totals, mark, forgotten: this.#forgotten() };
     } finally {
       this.#database.exec('COMMIT');
     }
+  }
+
+  #forgotten(): number {
+    const row = this.#database
+      .prepare("SELECT sum(count) AS count FROM forgotten_runs WHERE folder IN ('', ?)")
+      .get(this.#folder);
+    return Number(row?.['count'] ?? 0);
   }
 
   #forget(beforeMs: number): void {
@@ -267,6 +276,14 @@ export interface Removal {
   readonly backup: string;
   readonly at: Date;
   readonly why: string;
+}
+
+interface Counted {
+  readonly totals: Map<string, RunTotal>;
+  /** Up to which run. */
+  mark: number;
+  /** How many were forgotten by then. */
+  readonly forgotten: number;
 }
 
 function readTotal(row: Readonly<Record<string, unknown>>): RunTotal {

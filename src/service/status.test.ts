@@ -80,6 +80,7 @@ function compose(
       undo: null,
     },
     isUploading: () => false,
+    isBusyElsewhere: () => false,
     ...change,
   });
 }
@@ -98,12 +99,23 @@ const listed = (backup: Backup, fault: string | null = null) => ({
 });
 
 const young = made(5);
+const busyElsewhere = { isBusyElsewhere: () => true };
+const twoWait = {
+  ...busyElsewhere,
+  items: [young, made(9)].map((backup) => {
+    const remote = { target: 's3', isEnabled: true, remote: null, upload: undefined, address: 's3://bucket/path' };
+    return toBackupItem(backup, { isLocal: true, folder: 'backups', remotes: [remote] });
+  }),
+};
 const table: [sentence: string, status: ReturnType<typeof compose>, verdict: string][] = [
   ['verified and young, S3 is off', compose([young], null), 'protected'],
   ['uploaded', compose([young], upload('stored')), 'protected'],
   ['seen at S3 by a listing alone', compose([young], listed(young)), 'protected'],
   ['not uploaded yet', compose([young], {}), 's3-waiting'],
   ['on its way to S3', compose([young], {}, { isUploading: (name) => name === young.name }), 'protected'],
+  ['on its way by another process', compose([young], {}, busyElsewhere), 'protected'],
+  ['one of two that wait, and another process uploads', compose([young, made(9)], {}, twoWait), 's3-waiting'],
+  ['its upload failed, and another process uploads', compose([young], upload('failed'), busyElsewhere), 's3-waiting'],
   ['its upload failed', compose([young], upload('failed')), 's3-waiting'],
   ['its copy on S3 was removed', compose([young], upload('removed')), 's3-waiting'],
   [

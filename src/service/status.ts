@@ -34,6 +34,8 @@ export interface StatusFacts {
   /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
   readonly vanished: string | null;
   readonly isUploading: (backup: string, target: TargetName) => boolean;
+  /** Another process is uploading to it. */
+  readonly isBusyElsewhere: (target: TargetName) => boolean;
   readonly undo: Status['undo'];
 }
 
@@ -55,7 +57,11 @@ export function composeStatus(facts: StatusFacts): Status {
   const targets = facts.targets.map((target) => countedAt(target, facts.items));
   const enabled = targets.filter((target) => target.enabled);
   const newest = own[0];
-  const without = newest ? enabled.filter(({ target }) => !isAt(target, newest.name, facts)) : [];
+  const without = newest
+    ? enabled.filter(
+        (target) => !isAt(target.target, newest.name, facts) && !isComing(target, newest, { maxAgeMinutes, facts }),
+      )
+    : [];
   const s3 = targets.find(({ target }) => target === 's3');
   const judged: VerdictInput = {
     now: facts.now,
@@ -162,6 +168,21 @@ function countedAt(status: StatusFacts['targets'][number], items: readonly Backu
 function isAt(target: TargetName, name: string, { items, isUploading }: StatusFacts): boolean {
   const item = items.find(({ filename }) => filename === name);
   return (item && isPlaced(item.placements, target, 'stored')) || isUploading(name, target);
+}
+
+/**
+ * On its way by another process: the only one that waits, not tried yet, and young. Of several nobody can tell which is
+ * being sent, and an upload that hangs is none.
+ */
+function isComing(
+  { target, waiting }: TargetStatus,
+  { name, createdAt }: KnownBackup,
+  { maxAgeMinutes, facts }: { readonly maxAgeMinutes: number; readonly facts: StatusFacts },
+): boolean {
+  const item = facts.items.find(({ filename }) => filename === name);
+  const ageMs = Math.abs(facts.now.getTime() - createdAt.getTime());
+  const isNext = waiting === 1 && item !== undefined && isPlaced(item.placements, target, 'waiting');
+  return isNext && ageMs <= maxAgeMinutes * 60_000 && facts.isBusyElsewhere(target);
 }
 
 /** When the newest good backup was last known to hold: an unchanged run renews it. */

@@ -184,6 +184,8 @@ test('of several targets each has its part, and any of them gets the data back',
   const text = await service.recoveryKit();
   await service.close();
   expect(text).toContain(`s3://second-bucket/elsewhere/${filename}.zst.age`);
+  expect(text).toContain('For the copies on offsite-eu: the age identity');
+  expect(text).not.toContain('For the copies on S3');
   expect([...text.matchAll(/^## 2.*$/gm)].map(([line]) => line)).toEqual([
     '## 2a. Get the backup from S3',
     '## 2b. Or get the backup from offsite-eu',

@@ -286,6 +286,15 @@ test('of IPv6 a whole /64 waits together, of IPv4 each address alone', () => {
   }
 });
 
+test('a clock that is set back lengthens no wait', () => {
+  const throttle = new SignInThrottle();
+  const day = 86_400_000;
+  for (let guess = 0; guess < 4; guess++) throttle.begin({ address: 'one' }, day);
+  for (let stranger = 0; stranger < 30; stranger++) throttle.begin({ address: `stranger ${stranger}` }, day);
+  expect(throttle.begin({ address: 'one' }, 0)).toBeLessThanOrEqual(15 * minuteMs);
+  expect(throttle.begin({ address: 'another' }, 0)).toBeLessThanOrEqual(10_000);
+});
+
 test('an hour without attempts is a new start, and no wait is longer than a quarter of an hour', () => {
   const throttle = new SignInThrottle();
   let now = 0;

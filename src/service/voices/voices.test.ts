@@ -160,6 +160,74 @@ test('two processes of one app say each thing once, and a turn that a dead one t
   state.close();
 });
 
+test('what could not be noted hides nothing that comes later', async () => {
+  await using receiver = await openReceiver();
+  await using shop = openWatched({ webhookUrl: receiver.url });
+  shop.service.start();
+  await shop.service.performBackup();
+  const state = new DatabaseSync(join(dirname(shop.databasePath), 'state.sqlite'));
+  const full = (on: string) =>
+    state.exec(`CREATE TRIGGER full BEFORE INSERT ON notes ${on} BEGIN SELECT RAISE(ABORT, 'disk is full'); END`);
+  const fail = async () => {
+    shop.loseDatabase();
+    await shop.service.performBackup();
+  };
+  const succeed = async () => {
+    shop.findDatabase();
+    await shop.service.performBackup();
+  };
+  await fail();
+  await receiver.until(1);
+  await looks();
+  full("WHEN new.key = 'said'");
+  await succeed();
+  await receiver.until(2);
+  await looks();
+  state.exec('DROP TRIGGER full');
+  await fail();
+  expect(said(await receiver.until(3))).toEqual(['failed', 'recovered', 'failed']);
+  await looks();
+  full('');
+  await succeed();
+  await receiver.until(4);
+  await fail();
+  await receiver.until(5);
+  await looks();
+  state.exec('DROP TRIGGER full');
+  await succeed();
+  expect(said(await receiver.until(6)).slice(3)).toEqual(['recovered', 'failed', 'recovered']);
+  state.close();
+});
+
+test('what another process said meanwhile counts, though things are again as they were', async () => {
+  await using receiver = await openReceiver();
+  await using shop = openWatched({ webhookUrl: receiver.url });
+  shop.service.start();
+  await shop.service.performBackup();
+  shop.loseDatabase();
+  await shop.service.performBackup();
+  await receiver.until(1);
+  await looks();
+  // As if another process had said that all is well, before it failed again.
+  const state = new DatabaseSync(join(dirname(shop.databasePath), 'state.sqlite'));
+  state.exec("UPDATE notes SET value = '' WHERE key = 'said'");
+  state.close();
+  expect(said(await receiver.until(2))).toEqual(['failed', 'failed']);
+});
+
+test('a look that has nothing to say writes nothing', async () => {
+  await using receiver = await openReceiver();
+  await using shop = openWatched({ webhookUrl: receiver.url });
+  shop.service.start();
+  await shop.service.performBackup();
+  const state = new DatabaseSync(join(dirname(shop.databasePath), 'state.sqlite'));
+  state.exec('BEGIN IMMEDIATE');
+  await looks();
+  state.exec('ROLLBACK');
+  state.close();
+  expect(shop.log.filter((line) => /webhook/.test(line))).toEqual([]);
+});
+
 test('failing uploads and a failed drill are said, and their ends', async () => {
   await using receiver = await openReceiver();
   const server = await startS3Server();

@@ -9,7 +9,7 @@ import type { Log } from '../log.ts';
 import type { Run, ServiceEvent, Status } from '../model.ts';
 import type { BackupServicePort } from '../service-port.ts';
 import { openStateDatabase } from '../state-database.ts';
-import { assessSituation, type Concern, concerns } from './concerns.ts';
+import { assessSituation, concerns } from './concerns.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { VOICE_WAITS, type VoiceWaits } from './retry.ts';
 import { type Said, Webhook } from './webhook.ts';
@@ -51,12 +51,12 @@ export class Voices {
     const abort = new AbortController();
     const common = { waits: this.#waits, log, signal: abort.signal };
     const heartbeat = heartbeatUrl ? new Heartbeat({ ...common, url: heartbeatUrl }) : null;
-    const said = keptConcerns(statePath, folder, log);
-    const webhook = webhookUrl ? new Webhook({ ...common, url: webhookUrl, said }) : null;
+    const said = webhookUrl ? keptConcerns(statePath, folder, log) : null;
+    const webhook = webhookUrl && said ? new Webhook({ ...common, url: webhookUrl, said }) : null;
     const timer = setInterval(() => this.#look(), this.#waits.lookMs);
     timer.unref();
     const unsubscribe = service.on((event) => this.#hear(event));
-    this.#life = { abort, heartbeat, webhook, timer, unsubscribe, ...newLife };
+    this.#life = { abort, heartbeat, webhook, said, timer, unsubscribe, ...newLife };
   }
 
   /** Resolves when nothing is under way; what was not said by then is said after the next start. */
@@ -68,6 +68,7 @@ export class Voices {
     life.unsubscribe();
     life.abort.abort();
     await Promise.all([life.looking, life.webhook?.ended(), life.heartbeat?.ended()]);
+    life.said?.close();
   }
 
   #hear(event: ServiceEvent): void {
@@ -128,6 +129,7 @@ interface Life {
   readonly abort: AbortController;
   readonly heartbeat: Heartbeat | null;
   readonly webhook: Webhook | null;
+  readonly said: Said | null;
   readonly timer: NodeJS.Timeout;
   readonly unsubscribe: () => void;
   /** The run whose begin was told. */
@@ -140,67 +142,64 @@ interface Life {
   lookAgain: boolean;
 }
 
-/** In our own small database, opened for the moment: it changes a few times a year. */
+/** In our own small database: it changes a few times a year. */
 function keptConcerns(statePath: string, folder: string, log: Log): Said {
   const self = randomUUID();
-  const withDatabase = <Result>(work: (notes: Notes) => Result): Result => {
-    const database = openStateDatabase(statePath, { warn: (message) => log('warn', message) });
-    const read = database.prepare('SELECT value FROM notes WHERE folder = ? AND key = ?');
-    const write = database.prepare('INSERT OR REPLACE INTO notes (folder, key, value) VALUES (?, ?, ?)');
+  const database = openStateDatabase(statePath, { warn: (message) => log('warn', message) });
+  const select = database.prepare('SELECT value FROM notes WHERE folder = ? AND key = ?');
+  const replace = database.prepare('INSERT OR REPLACE INTO notes (folder, key, value) VALUES (?, ?, ?)');
+  const get = (key: Note) => String(select.get(folder, key)?.['value'] ?? '');
+  const set = (key: Note, value: string) => replace.run(folder, key, value);
+
+  /** One step, also beside another process. A full disk, or who holds the file, keeps nothing from being said. */
+  function change<Result>(fallback: Result, work: () => Result): Result {
     try {
-      // What is looked at and what is noted are one step, also beside another process.
       database.exec('BEGIN IMMEDIATE');
-      const result = work({
-        get: (key) => read.get(folder, key)?.['value'],
-        set: (key, value) => write.run(folder, key, value),
-      });
-      database.exec('COMMIT');
-      return result;
-    } finally {
-      database.close();
-    }
-  };
-  /** A full disk, or another process that holds the file, must not keep the next thing from being said. */
-  const orElse = <Result>(fallback: Result, work: (notes: Notes) => Result): Result => {
-    try {
-      return withDatabase(work);
+      try {
+        const result = work();
+        database.exec('COMMIT');
+        return result;
+      } catch (error) {
+        if (database.isTransaction) database.exec('ROLLBACK');
+        throw error;
+      }
     } catch (error) {
       log('warn', `What the webhook was told could not be noted: ${error instanceof Error ? error.message : error}.`);
       return fallback;
     }
-  };
-  const saidBy = (notes: Notes): readonly Concern[] | null => {
-    const said = notes.get('said');
-    return typeof said === 'string' ? concerns.filter((concern) => said.split(',').includes(concern)) : null;
-  };
+  }
+
   return {
-    load: () => orElse(null, saidBy),
-    takeTurn(mostMs) {
-      return orElse<ReturnType<Said['takeTurn']>>(null, (notes) => {
-        const [by, until] = String(notes.get('saying') ?? '').split(' ');
+    read() {
+      try {
+        const value = select.get(folder, 'said')?.['value'];
+        return typeof value === 'string' ? concerns.filter((concern) => value.split(',').includes(concern)) : null;
+      } catch {
+        return null;
+      }
+    },
+    takeTurn: (mostMs) =>
+      change(true, () => {
+        const [by, until] = get('saying').split(' ');
         const leftMs = Number(until) - Date.now();
         // A turn of a process that died ends by time; one of far in the future is of a clock that was wrong.
-        if (by !== '' && by !== self && leftMs > 0 && leftMs <= mostMs + TURN_SLACK_MS) return 'taken';
-        notes.set('saying', `${self} ${Date.now() + mostMs + TURN_SLACK_MS}`);
-        return saidBy(notes);
-      });
-    },
-    save: (said) =>
-      orElse(undefined, (notes) => {
-        notes.set('said', said.join());
-        endTurn(notes, self);
+        if (by !== '' && by !== self && leftMs > 0 && leftMs <= mostMs + TURN_SLACK_MS) return false;
+        set('saying', `${self} ${Date.now() + mostMs + TURN_SLACK_MS}`);
+        return true;
       }),
-    release: () => orElse(undefined, (notes) => endTurn(notes, self)),
+    save: (said) =>
+      change(false, () => {
+        set('said', said.join());
+        return true;
+      }),
+    release: () =>
+      change(undefined, () => {
+        if (get('saying').startsWith(`${self} `)) set('saying', '');
+      }),
+    close: () => database.close(),
   };
 }
 
 const TURN_SLACK_MS = 5_000;
 
-interface Notes {
-  readonly get: (key: 'said' | 'saying') => unknown;
-  readonly set: (key: 'said' | 'saying', value: string) => void;
-}
-
-function endTurn(notes: Notes, self: string): void {
-  if (String(notes.get('saying') ?? '').startsWith(`${self} `)) notes.set('saying', '');
-}
+type Note = 'said' | 'saying';

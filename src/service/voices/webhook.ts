@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../../engine/errors.ts';
 import type { Log } from '../log.ts';
-import { changeSince, type Concern, type Situation } from './concerns.ts';
+import { type Change, changeSince, type Concern, type Situation } from './concerns.ts';
 import { retryDelayMs, type VoiceWaits } from './retry.ts';
 import { send } from './send.ts';
 
@@ -20,25 +20,30 @@ export interface WebhookOptions {
 
 /** What was said last, kept over a restart and shared with other processes of the app. */
 export interface Said {
-  /** Null where nothing is kept. */
-  load(): readonly Concern[] | null;
-  /** Whoever takes the turn says what is to be said; null while another process has it. It ends by `save` or `release`. */
-  takeTurn(mostMs: number): (readonly Concern[] | null) | 'taken';
-  save(concerns: readonly Concern[]): void;
+  /** By whichever process; null where nothing was, or where it can't be read just now. */
+  read(): readonly Concern[] | null;
+  /** False while another process is saying something. A turn ends by `save`, by `release`, or by time. */
+  takeTurn(mostMs: number): boolean;
+  /** Whether it could be noted. */
+  save(concerns: readonly Concern[]): boolean;
   release(): void;
+  close(): void;
 }
 
 export class Webhook {
   readonly #options: WebhookOptions;
   readonly #address: URL;
   #said: readonly Concern[];
+  /** As we last saw it kept: where it differs from that, another process has said something. */
+  #kept: readonly Concern[];
   #present: Situation | null = null;
   #telling: Promise<void> | null = null;
 
   constructor(options: WebhookOptions) {
     this.#options = options;
     this.#address = new URL(options.url);
-    this.#said = options.said.load() ?? [];
+    this.#kept = options.said.read() ?? [];
+    this.#said = this.#kept;
   }
 
   /** How things stand now. Returns at once. */
@@ -59,22 +64,28 @@ export class Webhook {
   }
 
   async #catchUp(): Promise<void> {
-    const { waits, log, signal } = this.#options;
+    const { said: kept, waits, log, signal } = this.#options;
     for (let failures = 0; !signal.aborted && this.#present !== null;) {
       const situation = this.#present;
-      const turn = this.#takeTurn(situation);
+      const change = this.#changeFor(situation);
+      if (change.message === null) {
+        this.#remember(change.said);
+        if (this.#present === situation) return;
+        continue;
+      }
       // Another process of the app is telling it; how that ended is seen at the next look.
-      if (turn === 'taken') return;
-      const { said, message } = changeSince(this.#said, situation);
+      if (!kept.takeTurn(waits.timeoutMs)) return;
+      const { said, message } = this.#changeFor(situation);
       const fault = message && (await send(this.#address, { ...waits, signal, body: JSON.stringify(message) }));
       if (fault === null) {
         this.#remember(said);
+        kept.release();
         if (message) log('info', `The webhook was told: ${message.event}.`);
         failures = 0;
         if (this.#present === situation) return;
         continue;
       }
-      this.#options.said.release();
+      kept.release();
       if (signal.aborted) return;
       // Once, not at every try.
       if (failures === 0) log('warn', `The webhook was not told: ${fault}. It is tried again.`);
@@ -82,20 +93,18 @@ export class Webhook {
     }
   }
 
-  /** Only where there is something to say; then what another process has said counts as said. */
-  #takeTurn(situation: Situation): 'ours' | 'taken' {
-    const { said, waits } = this.#options;
-    if (changeSince(this.#said, situation).message === null) return 'ours';
-    const kept = said.takeTurn(waits.timeoutMs);
-    if (kept === 'taken') return 'taken';
-    this.#said = kept ?? this.#said;
-    return 'ours';
+  #changeFor(situation: Situation): Change {
+    const kept = this.#options.said.read();
+    if (kept !== null && kept.join() !== this.#kept.join()) {
+      this.#kept = kept;
+      this.#said = kept;
+    }
+    return changeSince(this.#said, situation);
   }
 
-  #remember(concerns: readonly Concern[]): void {
-    const isSame = concerns.join() === this.#said.join();
-    this.#said = concerns;
-    if (isSame) this.#options.said.release();
-    else this.#options.said.save(concerns);
+  /** What could not be noted is noted at a later look; until then our own memory counts. */
+  #remember(said: readonly Concern[]): void {
+    this.#said = said;
+    if (said.join() !== this.#kept.join() && this.#options.said.save(said)) this.#kept = said;
   }
 }
