@@ -41,7 +41,7 @@ writeFileSync(
   licencesText([
     ...readLicences(readFileSync(join(page, '.vite/licences.json'), 'utf8')),
     ...job.licences,
-    ...['@fontsource-variable/geist', '@fontsource-variable/geist-mono'].map(licenceOfFont),
+    ...['@fontsource-variable/geist', '@fontsource-variable/geist-mono', 'tailwindcss'].map(licenceOf),
   ]),
 );
 
@@ -104,7 +104,7 @@ function readLicences(text: string): readonly Licence[] {
 }
 
 /** Vite tells of scripts only. */
-function licenceOfFont(name: string): Licence {
+function licenceOf(name: string): Licence {
   const folder = join(root, 'node_modules', name);
   const { version, license }: { version: string; license: string } = JSON.parse(
     readFileSync(join(folder, 'package.json'), 'utf8'),

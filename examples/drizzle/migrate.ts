@@ -1,11 +1,12 @@
 /** Drizzle's migrations, with a backup before those that are pending and a check after. */
 import type { Database } from 'bun:sqlite';
+import { fileURLToPath } from 'node:url';
 import { drizzle } from 'drizzle-orm/bun-sqlite';
 import { migrate } from 'drizzle-orm/bun-sqlite/migrator';
 import { readMigrationFiles } from 'drizzle-orm/migrator';
 import { withBackup } from 'velist-backup';
 
-const folder = { migrationsFolder: new URL('migrations', import.meta.url).pathname };
+const folder = { migrationsFolder: fileURLToPath(new URL('migrations', import.meta.url)) };
 
 export async function migrateSafely(database: Database): Promise<void> {
   await withBackup(() => migrate(drizzle(database), folder), { pending: () => isPending(database) });

@@ -550,7 +550,8 @@ function guardRoutes(guard: GuardPort, options: BackupRoutesOptions<string>): re
   return manyRoutes(guard, {
     page,
     mayRead,
-    actions: { assets, front: assets },
+    // The overview names all databases.
+    actions: { assets, front: signIn ? 'open' : 'read' },
     shared: [...(signIn ? signInRoutes(signIn, page) : []), assetRoute(page, assets)],
     door: (request) => atDoor(request, { signIn, page, mayRead, isAbove: false }),
     routesOf: ({ name, service }) => routes(service, { ...options, page }, { name, guard, openStreams }),

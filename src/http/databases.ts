@@ -125,7 +125,8 @@ function eachOf(guard: GuardPort, { routesOf, mayRead }: ManyOptions): readonly 
     async handle(call) {
       const row = tableOf(call)?.[index];
       if (row) return row.handle(call);
-      if (route.fallback || (route.action === 'open' && !(await mayRead(call.request)))) return route.handle(call);
+      const isShared = route.action === 'open' || route.action === 'page';
+      if (route.fallback || (isShared && !(await mayRead(call.request)))) return route.handle(call);
       throw new BackupError('GONE', 'there is no database of that name', {
         hint: 'api/databases, below the first page, lists them.',
       });

@@ -120,7 +120,8 @@ export function eventStream(service: BackupServicePort, options: EventOptions): 
   return new Response(body, {
     headers: {
       'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
+      // A proxy or a framework that compresses would hold the events back.
+      'cache-control': 'no-store, no-transform',
       'x-accel-buffering': 'no',
     },
   });

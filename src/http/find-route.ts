@@ -32,6 +32,8 @@ export function routeFinder(table: readonly Route[]): (method: string, path: str
 }
 
 const REST = 'rest';
+/** A database's name needs no encoding, and an app may judge by the path: it is found under one address alone. */
+const AS_IT_CAME = 'database';
 
 function patternOf(path: string): RegExp {
   const source = withoutLastSlash(path)
@@ -51,7 +53,8 @@ function rank(path: string): string {
 
 function paramsOf({ groups = {} }: RegExpExecArray): Params {
   const params: Record<string, string> = {};
-  for (const [name, value] of Object.entries(groups)) params[name === REST ? '*' : name] = decoded(value);
+  for (const [name, value] of Object.entries(groups))
+    params[name === REST ? '*' : name] = name === AS_IT_CAME ? value : decoded(value);
   return params;
 }
 

@@ -18,7 +18,11 @@ export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
  * by which password one signs in.
  */
 export type MountOptions = BackupRoutesOptions<string> &
-  (Required<Pick<BackupRoutesOptions, 'authorize'>> | Required<Pick<BackupRoutesOptions, 'signIn'>>);
+  (
+    | Required<Pick<BackupRoutesOptions, 'authorize'>>
+    | Required<Pick<BackupRoutesOptions, 'signIn'>>
+    | { readonly thisMachineOnly: true }
+  );
 
 /**
  * Answers every request at or below `prefix` (`/backup` unless told); another path is answered 404. The prefix is part
@@ -26,7 +30,7 @@ export type MountOptions = BackupRoutesOptions<string> &
  *
  * ```ts
  * const backup = backupFetch(backupService, { authorize: (request, action) => isAdmin(request) });
- * app.all('/backup', (c) => backup(c.req.raw)).all('/backup/*', (c) => backup(c.req.raw)); // Hono
+ * app.all('/backup', (c) => backup(c.req.raw, c.env)).all('/backup/*', (c) => backup(c.req.raw, c.env)); // Hono
  * ```
  *
  * @throws BackupError BAD_CONFIG without `authorize` or `signIn`.

@@ -46,6 +46,9 @@ async function respond(
   });
 }
 
+/** Below no mount and no name of a file: it is answered that nothing is there. */
+const NOWHERE = 'http://localhost//';
+
 /** What Express and its like do to a request: cut the mount's path off its address, and read its body. */
 interface Passed extends IncomingMessage {
   readonly originalUrl?: string;
@@ -68,8 +71,11 @@ export function pathAsked(incoming: Passed): string {
 
 function toRequest(incoming: Passed, signal: AbortSignal): Request | undefined {
   const path = pathAsked(incoming);
-  const url = `http://${incoming.headers.host ?? 'localhost'}${path}`;
+  const scheme = 'encrypted' in incoming.socket && incoming.socket.encrypted === true ? 'https' : 'http';
+  const url = `${scheme}://${incoming.headers.host ?? 'localhost'}${path}`;
   if (!path.startsWith('/') || !URL.canParse(url)) return undefined;
+  // What a guard of the app has judged is what is answered: no `..`, and nothing of the path in the host.
+  if (new URL(url).pathname !== path.split('?')[0]) return new Request(NOWHERE, { signal });
   const headers = new Headers();
   for (const [name, values] of Object.entries(incoming.headersDistinct))
     for (const value of values ?? []) headers.append(name, value);

@@ -4,6 +4,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { databasesAnswer, health } from '../../src/http/contract.ts';
 import type { OpenApi } from '../../src/http/openapi.ts';
+import { backupFetch, type Fetch } from '../../src/http/mount.ts';
 import { createServer } from '../../src/http/server.ts';
 import { createSignIn } from '../../src/http/sign-in.ts';
 import { createBackups } from '../../src/service/from-config.ts';
@@ -112,6 +113,20 @@ describe.each(Object.entries(hosts))('under %s', (_, openHost) => {
     expect((await host.fetch('/backup/db/app/')).headers.get('location')).toBe('../../');
     expect((await host.fetch('/backup/')).status).toBe(401);
   });
+});
+
+test('who gets the page alone learns of no database, and one that is refused by its path has no other', async () => {
+  const onlyPage = backupFetch(guard, { authorize: (_, action) => action === 'page' });
+  const status = async (fetch: Fetch, path: string) =>
+    (await fetch(new Request(`http://localhost/backup${path}`))).status;
+  expect(await status(onlyPage, '/')).toBe(403);
+  expect(await status(onlyPage, '/db/app/')).toBe(await status(onlyPage, '/db/nosuch/'));
+  const byPath = backupFetch(guard, {
+    authorize: ({ url }) => !new URL(url).pathname.startsWith('/backup/db/app/'),
+  });
+  expect([await status(byPath, '/db/app/api/status'), await status(byPath, '/db/%61pp/api/status')]).toEqual([
+    403, 404,
+  ]);
 });
 
 test('a session that was opened at the top holds for each database, and is ended from each', async () => {

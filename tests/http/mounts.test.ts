@@ -1,6 +1,6 @@
 /** What an app's framework does to a request before the routes get it. */
 import { afterEach, expect, test } from 'bun:test';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import { Elysia } from 'elysia';
 import { backupRoutes } from '../../src/http/elysia.ts';
@@ -96,4 +96,23 @@ test('a page to sign in for an app without users, also where the framework has r
       303, 200,
     ]);
   }
+});
+
+test('the path that a guard of the app has seen is the one that is answered', async () => {
+  const listener = backupListener(createFakeService(), { authorize });
+  const origin = await listen(listener);
+  const { hostname, port } = new URL(origin);
+  const ask = (path: string, host = 'localhost') =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const asked = request({ hostname, port, path, headers: { host } }, (answer) => {
+        resolve(answer.resume().statusCode);
+      });
+      asked.on('error', reject).end();
+    });
+  expect(await ask('/backup/api/status')).toBe(200);
+  expect(await ask('/backup/api/status?x=/../')).toBe(200);
+  for (const path of ['/x/../backup/api/status', '/backup/./api/status', '/x\\..\\backup/api/status'])
+    expect([path, await ask(path)]).toEqual([path, 404]);
+  for (const host of ['x/backup/api/status?', 'x/backup/api/status#'])
+    expect([host, await ask('/anything', host)]).toEqual([host, 404]);
 });

@@ -93,7 +93,7 @@ for (const route of [...Object.keys(rights), ...files].filter((name) => name.sta
     await response.body?.cancel();
     expect(response.status).toBe(200);
     const isPage = route === 'GET /' || files.includes(route);
-    if (!isPage) expect(response.headers.get('cache-control')).toMatch(/^(private, )?no-store$/);
+    if (!isPage) expect(response.headers.get('cache-control')).toMatch(/^(private, )?no-store(, no-transform)?$/);
     expect(response.headers.get('x-content-type-options')).toBe('nosniff');
     expect(response.headers.get('x-frame-options')).toBe('DENY');
     const policy = response.headers.get('content-security-policy') ?? '';
