@@ -14,7 +14,8 @@ export const authApi = new Elysia()
     async ({ body, cookie: { session }, redirect, status }) => {
       const token = await signIn(body.name, body.password);
       if (token === null) return status(401, 'The name or the password is wrong.');
-      session?.set({ value: token, httpOnly: true, sameSite: 'lax', path: '/' });
+      const secure = process.env['NODE_ENV'] === 'production';
+      session?.set({ value: token, httpOnly: true, sameSite: 'strict', secure, path: '/' });
       return redirect('/backup/');
     },
     { body: t.Object({ name: t.String(), password: t.String() }) },
