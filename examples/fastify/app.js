@@ -1,9 +1,11 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
 import basicAuth from '@fastify/basic-auth';
 import Database from 'better-sqlite3';
 import Fastify from 'fastify';
 import { backupService } from 'velist-backup';
 import { backupListener } from 'velist-backup/http';
 
+const digest = (text) => createHash('sha256').update(text).digest();
 const { DATABASE_URL = './app.sqlite', ADMIN_PASSWORD, PORT = '3000' } = process.env;
 if (!ADMIN_PASSWORD) throw new Error('Set ADMIN_PASSWORD: it guards /backup.');
 process.env.DATABASE_URL = DATABASE_URL; // the backups look for it there
@@ -21,7 +23,8 @@ app.post('/notes', ({ body }) =>
 await app.register(basicAuth, {
   authenticate: { realm: 'Backup' },
   validate: async (name, password) => {
-    if (name !== 'admin' || password !== ADMIN_PASSWORD) throw new Error('The name or the password is wrong.');
+    if (name !== 'admin' || !timingSafeEqual(digest(password), digest(ADMIN_PASSWORD)))
+      throw new Error('The name or the password is wrong.');
   },
 });
 await app.register(async (scope) => {
