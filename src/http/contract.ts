@@ -81,6 +81,17 @@ export const verification = z.discriminatedUnion('state', [
   z.object({ state: z.literal('unchecked') }),
 ]);
 
+/** A database that a place or a backup belongs to; the id is null where only old manifests tell of it. */
+const otherDatabase = z.object({ id: z.string().nullable(), name: z.string() });
+const loss = z.object({
+  before: z.string(),
+  dayBefore: z.string().nullable(),
+  /** The worst first; `after` null: the table is gone. */
+  tables: z.array(z.object({ name: z.string(), before: z.number(), after: z.number().nullable() })),
+  usedPages: z.object({ before: z.number(), after: z.number() }),
+  accepted: z.object({ at: time, user: z.string().nullable() }).nullable(),
+});
+
 export const backup = z.object({
   filename: z.string(),
   size: z.number(),
@@ -111,6 +122,36 @@ export const backup = z.object({
       sealing: z.enum(['plain', 'zstd', 'age', 'zstd+age']).optional(),
     }),
   ),
+  /** Of another database than this one; null for a backup of this one. */
+  other: otherDatabase.nullable(),
+  /** In all tables; null where verification did not count them. */
+  rows: z.number().nullable(),
+  /** Against the backup before it: the three biggest differences, and how many tables differ. */
+  changes: z
+    .object({
+      since: z.string(),
+      count: z.number(),
+      tables: z.array(z.object({ name: z.string(), before: z.number().nullable(), after: z.number().nullable() })),
+    })
+    .nullable(),
+  loss: loss.nullable(),
+});
+
+const tableSize = z.object({ rows: z.number().nullable(), bytes: z.number() }).nullable();
+/** `GET /api/diff?a=&b=`: by what verification counted. */
+export const backupDiff = z.object({
+  a: z.string(),
+  b: z.string(),
+  tables: z.array(
+    z.object({
+      name: z.string(),
+      change: z.enum(['same', 'rows', 'schema', 'added', 'removed']),
+      before: tableSize,
+      after: tableSize,
+    }),
+  ),
+  isSameSchema: z.boolean(),
+  usedBytes: z.object({ before: z.number(), after: z.number() }),
 });
 
 export const restorePlan = z.object({
@@ -128,6 +169,11 @@ const verdictCode = z.enum([
   'restoring',
   'running',
   'restored',
+  'missing',
+  'loss',
+  'foreign-place',
+  'other-writer',
+  'cloned',
   'none',
   'too-old',
   'damaged',
@@ -213,6 +259,29 @@ export const status = z.object({
   /** The newest that is not an upload. */
   lastRun: run.nullable(),
   lastBackupRun: run.nullable(),
+  /** Whose the folder and each target that is on are, and who else writes there. */
+  places: z.array(
+    z.object({
+      target: targetName,
+      owner: z.enum(['ours', 'new', 'mixed', 'foreign', 'unknown']),
+      other: otherDatabase
+        .extend({
+          createdAt: time.nullable(),
+          isSameName: z.boolean().nullable(),
+          isSamePath: z.boolean().nullable(),
+          isSameMachine: z.boolean().nullable(),
+          tablesInCommon: z.object({ common: z.number(), theirs: z.number() }).nullable(),
+          newestBackup: z.object({ filename: z.string(), createdAt: time }).nullable(),
+        })
+        .nullable(),
+      writer: z
+        .object({ kind: z.enum(['other', 'clone']), host: z.string(), since: time, seenAt: time.nullable() })
+        .nullable(),
+      sparesOthersUntil: time.nullable(),
+    }),
+  ),
+  /** The open alarm: `filename` shows the loss that `before` does not have. */
+  loss: loss.extend({ filename: z.string(), at: time, beforeAt: time }).nullable(),
   undo: z.object({ filename: z.string(), restored: z.string(), at: time }).nullable(),
 });
 

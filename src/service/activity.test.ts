@@ -24,7 +24,7 @@ function kept(time: string, s3: Placement['status'] | null = null): BackupItem {
   return {
     ...{ filename: `backup of ${time}`, size: 1_000, createdAt: at(time), trigger: 'schedule', user: null },
     ...{ verified: true, verification: { state: 'unchecked' }, foreign: false, pinned: false, note: null },
-    ...{ safety: false, sha256: null, pages: null, pageSize: null },
+    ...{ safety: false, sha256: null, pages: null, pageSize: null, other: null, rows: null, changes: null, loss: null },
     placements: s3 === null ? [] : [{ target: 's3', status: s3, ...placement }],
   };
 }

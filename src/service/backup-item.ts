@@ -45,6 +45,10 @@ export function toBackupItem(backup: KnownBackup, facts: ItemFacts): BackupItem 
     pages: manifest?.database.pages ?? null,
     pageSize: manifest?.database.pageSize ?? null,
     placements: [...toPlacements(backup, facts)],
+    other: null,
+    rows: null,
+    changes: null,
+    loss: null,
   };
 }
 

@@ -10,7 +10,17 @@ function item(minutes: number, change: Partial<BackupItem> = {}): BackupItem {
   return {
     filename: `backup-${createdAt.toISOString().replace(/[:.]/g, '-')}.sqlite`,
     ...{ size: 8192, createdAt, trigger: 'schedule', user: null, verified: true, foreign: false, pinned: false },
-    ...{ note: null, safety: false, sha256: null, pages: 2, pageSize: 4096 },
+    ...{
+      note: null,
+      safety: false,
+      sha256: null,
+      pages: 2,
+      pageSize: 4096,
+      other: null,
+      rows: null,
+      changes: null,
+      loss: null,
+    },
     verification: { state: 'verified', method: 'quick', at: createdAt },
     placements: [stored('local', minutes)],
     ...change,

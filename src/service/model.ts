@@ -108,6 +108,92 @@ export interface BackupItem {
   readonly pageSize: number | null;
   /** Where it is, and where it is to go. Without `local` it is fetched when it is needed. */
   readonly placements: readonly Placement[];
+  /** Of another database than the one that is asked about; null for a backup of this one. */
+  readonly other: OtherDatabase | null;
+  /** Rows in all its tables; null where verification did not count them. */
+  readonly rows: number | null;
+  /** Against the backup of this database before it; null where one of them was not counted. */
+  readonly changes: RowChanges | null;
+  /** That it lost much against the one before; null when it did not. */
+  readonly loss: Loss | null;
+}
+
+/** A database that a place or a backup belongs to. */
+export interface OtherDatabase {
+  /** Null where only manifests of an older version tell of it. */
+  readonly id: string | null;
+  /** Its file's name. */
+  readonly name: string;
+}
+
+export interface RowChanges {
+  /** The backup compared with. */
+  readonly since: string;
+  /** How many tables differ in rows. */
+  readonly count: number;
+  /** The biggest differences first, three at most; null where the table was not there. */
+  readonly tables: readonly { readonly name: string; readonly before: number | null; readonly after: number | null }[];
+}
+
+export interface Loss {
+  /** Last backup before it, and the newest that was a day older than that one. */
+  readonly before: string;
+  readonly dayBefore: string | null;
+  /** The worst first; `after` null: the table is gone. */
+  readonly tables: readonly { readonly name: string; readonly before: number; readonly after: number | null }[];
+  readonly usedPages: { readonly before: number; readonly after: number };
+  /** Who said that it was meant; null while nobody did. */
+  readonly accepted: { readonly at: Date; readonly user: string | null } | null;
+}
+
+/** `GET /api/diff`: two backups by what verification counted, at no cost. */
+export interface BackupDiff {
+  readonly a: string;
+  readonly b: string;
+  /** The biggest difference first, then by name; null where the table was not there, or its rows can't be counted. */
+  readonly tables: readonly {
+    readonly name: string;
+    readonly change: 'same' | 'rows' | 'schema' | 'added' | 'removed';
+    readonly before: { readonly rows: number | null; readonly bytes: number } | null;
+    readonly after: { readonly rows: number | null; readonly bytes: number } | null;
+  }[];
+  readonly isSameSchema: boolean;
+  readonly usedBytes: { readonly before: number; readonly after: number };
+}
+
+/** Whose a place is, and who writes there. */
+export interface PlaceStatus {
+  readonly target: TargetName;
+  /**
+   * `ours`: of this database. `new`: of nobody yet. `mixed`: an old place with backups of several databases, told apart by
+   * their manifests. `foreign`: of another database; nothing is written or removed there. `unknown`: not looked at yet.
+   */
+  readonly owner: 'ours' | 'new' | 'mixed' | 'foreign' | 'unknown';
+  /** The database it belongs to, where that is another one, and what helps to tell whether it is the same. */
+  readonly other: (OtherDatabase & PlaceFacts) | null;
+  /** Beside the folder alone: who else writes there; null when nobody does. */
+  readonly writer: PlaceWriter | null;
+  /** Until then nothing that others made is removed there; null when that does not hold. */
+  readonly sparesOthersUntil: Date | null;
+}
+
+export interface PlaceFacts {
+  readonly createdAt: Date | null;
+  /** Each answer null where nobody knows. */
+  readonly isSameName: boolean | null;
+  readonly isSamePath: boolean | null;
+  readonly isSameMachine: boolean | null;
+  /** Of the tables of its newest backup, how many this database has too. */
+  readonly tablesInCommon: { readonly common: number; readonly theirs: number } | null;
+  readonly newestBackup: { readonly filename: string; readonly createdAt: Date } | null;
+}
+
+export interface PlaceWriter {
+  /** `clone`: it has the id of this installation. */
+  readonly kind: 'other' | 'clone';
+  readonly host: string;
+  readonly since: Date;
+  readonly seenAt: Date | null;
 }
 
 export interface TableRows {
@@ -137,6 +223,11 @@ export type VerdictCode =
   | 'restoring'
   | 'running'
   | 'restored'
+  | 'missing'
+  | 'loss'
+  | 'foreign-place'
+  | 'other-writer'
+  | 'cloned'
   | 'none'
   | 'too-old'
   | 'damaged'
@@ -209,6 +300,10 @@ export interface Status {
   /** The newest that is not an upload. */
   readonly lastRun: Run | null;
   readonly lastBackupRun: Run | null;
+  /** The folder, and each target beside it that is on. */
+  readonly places: readonly PlaceStatus[];
+  /** The open alarm: the backup that shows the loss, the one before it, and what was lost. */
+  readonly loss: (Loss & { readonly filename: string; readonly at: Date; readonly beforeAt: Date }) | null;
   /** What "Undo restore" would bring back. */
   readonly undo: { readonly filename: string; readonly restored: string; readonly at: Date } | null;
 }

@@ -551,8 +551,9 @@ export class Offsite {
       const { etag } = entry;
       const { manifest } = withCheck(entry);
       if (etag === '' || !manifest) return [];
-      const { name, sequence, trigger, pinned, verification, database, artifact } = manifest;
-      return { etag, manifest: { name, sequence, trigger, pinned, verification, database, artifact } };
+      // What planning does not need of it would travel to each job.
+      const { facts, copy, stamp, versions, ...needed } = manifest;
+      return { etag, manifest: needed };
     });
   }
 

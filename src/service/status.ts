@@ -133,6 +133,8 @@ export function composeStatus(facts: StatusFacts): Status {
     run,
     lastRun: facts.lastRun,
     lastBackupRun: facts.lastBackupRun,
+    places: [],
+    loss: null,
     undo: facts.undo,
   };
 }

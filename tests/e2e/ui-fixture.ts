@@ -552,6 +552,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
         run: model.run,
         lastRun: model.runs[0] ?? null,
         lastBackupRun: model.runs.find(({ kind }) => kind === 'backup') ?? null,
+        places: [],
+        loss: null,
         undo: model.undo,
       };
     },
@@ -636,6 +638,10 @@ function makeBackup(time: number, about: number): Backup {
     sha256: '9f2c41d07ab3'.padEnd(64, '0'),
     pages: 3635,
     pageSize: 4096,
+    other: null,
+    rows: null,
+    changes: null,
+    loss: null,
     placements: [
       {
         target: 'local',

@@ -117,6 +117,10 @@ export function createFakeService(): FakeService {
       sha256: createHash('sha256').update(bytes).digest('hex'),
       pages: 1,
       pageSize: 4_096,
+      other: null,
+      rows: null,
+      changes: null,
+      loss: null,
       placements: [
         {
           target: 'local',
@@ -379,6 +383,8 @@ export function createFakeService(): FakeService {
         run: null,
         lastRun: runs[0] ?? null,
         lastBackupRun: runs.find(({ kind }) => kind === 'backup') ?? null,
+        places: [],
+        loss: null,
         undo: null,
       };
     },

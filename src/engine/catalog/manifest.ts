@@ -9,6 +9,47 @@ import { artifactFile } from './artifact.ts';
 
 export const MANIFEST_FORMAT = 'velist-backup/1';
 
+/** How much a table held: null rows where they could not be counted, as in a virtual table. */
+const tableFacts = z.object({
+  rows: z.int().nonnegative().nullable(),
+  /** Of the table and its indexes, overflow pages included. */
+  bytes: z.int().nonnegative(),
+  /** First 12 hex digits of the SHA-256 of its `CREATE` statement, and those of its indexes and triggers. */
+  schema: z.string(),
+});
+
+/** What verification found in the database; versions before 0.2 did not look. */
+const databaseFacts = z.object({
+  /** By name; SQLite's own tables are left out. */
+  tables: z.record(z.string(), tableFacts),
+  /** Tables beyond the first few thousand, which are not listed. */
+  furtherTables: z.int().nonnegative(),
+  /** SHA-256 of the whole schema. */
+  schema: z.string(),
+  /** Pages in use: all but those of the freelist. */
+  usedPages: z.int().nonnegative(),
+});
+
+const tableLoss = z.object({
+  name: z.string(),
+  before: z.int().nonnegative(),
+  /** Null: the table is gone. */
+  after: z.int().nonnegative().nullable(),
+});
+
+/** That a backup lost much against the one before. */
+const lossMark = z.object({
+  /** Name of the last backup before the loss. */
+  before: z.string(),
+  /** Name of the newest backup that was a day older than that one; null when there is none. */
+  dayBefore: z.string().nullable(),
+  /** The worst first. */
+  tables: z.array(tableLoss),
+  usedPages: z.object({ before: z.int(), after: z.int() }),
+  /** Who said that it was meant; null while nobody did. */
+  accepted: z.object({ at: z.iso.datetime(), user: z.string().nullable() }).nullable(),
+});
+
 const fileStamp = z.object({ inode: z.string(), sizeBytes: z.number(), modifiedNs: z.string() });
 const time = z.iso.datetime();
 
@@ -53,7 +94,17 @@ export const manifestSchema = z.object({
   /** The live database's files under the pin; equal to today's means unchanged. */
   stamp: z.object({ main: fileStamp, wal: fileStamp.nullable(), recordedAtMs: z.number() }).nullable(),
   versions: z.object({ velistBackup: z.string(), sqlite: z.string(), runtime: z.string() }),
+  /** Id of the database that it is of, as `database.json` of its place has it; versions before 0.2 wrote none. */
+  databaseId: z.string().optional(),
+  /** The installation that made it: its random id, and the name of its host for people. */
+  madeBy: z.object({ installation: z.string(), host: z.string() }).optional(),
+  facts: databaseFacts.optional(),
+  loss: lossMark.optional(),
 });
+
+export type DatabaseFacts = z.infer<typeof databaseFacts>;
+export type TableLoss = z.infer<typeof tableLoss>;
+export type LossMark = z.infer<typeof lossMark>;
 
 export type Manifest = z.infer<typeof manifestSchema>;
 

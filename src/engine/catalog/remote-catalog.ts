@@ -22,7 +22,17 @@ export type RemoteBackup = Omit<Backup, 'path'>;
 /** What planning needs of a manifest: small, because it travels to each job. */
 export type ManifestFacts = Pick<
   Manifest,
-  'name' | 'sequence' | 'trigger' | 'pinned' | 'verification' | 'database' | 'artifact'
+  | 'name'
+  | 'sequence'
+  | 'source'
+  | 'trigger'
+  | 'pinned'
+  | 'verification'
+  | 'database'
+  | 'artifact'
+  | 'databaseId'
+  | 'madeBy'
+  | 'loss'
 >;
 
 export interface KnownManifest {

@@ -101,6 +101,11 @@ export function verdictWords(known: Known): VerdictWords {
       return { tone, ...noneWords(known) };
     case 'too-old':
       return { tone, ...tooOldWords(known) };
+    case 'missing':
+    case 'loss':
+    case 'foreign-place':
+    case 'other-writer':
+    case 'cloned':
     case 'damaged':
       return { tone, ...damagedWords(known) };
     case 'last-failed':
