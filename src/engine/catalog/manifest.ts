@@ -24,10 +24,13 @@ const databaseFacts = z.object({
   tables: z.record(z.string(), tableFacts),
   /** Tables beyond the first few thousand, which are not listed. */
   furtherTables: z.int().nonnegative(),
+  furtherRows: z.int().nonnegative().optional(),
   /** SHA-256 of the whole schema. */
   schema: z.string(),
   /** Pages in use: all but those of the freelist. */
   usedPages: z.int().nonnegative(),
+  /** Keys and values in all tables and indexes. */
+  contentBytes: z.int().nonnegative().optional(),
 });
 
 const tableLoss = z.object({
