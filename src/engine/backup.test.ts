@@ -49,8 +49,10 @@ test('a backup is a private file with a manifest that tells the truth about it',
   const { request, run, events, catalog } = setting({ user: 'ada', note: 'before the migration' });
   const made = await run();
   const [backup] = await catalog.list();
-  const findings = await verifyFile(join(request.folder, made.name), { method: 'full' });
-  expect(made).toEqual({ name: backup?.name ?? '', sizeBytes: findings.sizeBytes, removed: [] });
+  const { facts, ...findings } = await verifyFile(join(request.folder, made.name), { method: 'full' });
+  expect(made).toEqual({ name: backup?.name ?? '', sizeBytes: findings.sizeBytes, removed: [], loss: null });
+  expect(backup?.manifest?.facts).toEqual(facts ?? undefined);
+  expect(facts?.tables['notes']?.rows).toBe(100);
   expect(backup?.fault).toBeNull();
   expect(backup?.manifest).toEqual(
     expect.objectContaining({

@@ -12,6 +12,7 @@ import { MANIFEST_FORMAT, type Manifest, versions } from './catalog/manifest.ts'
 import { BackupError } from './errors.ts';
 import type { BackupRequest, MadeBackup, StoryContext } from './jobs/protocol.ts';
 import { mergeLeftLateLogs } from './late-commits.ts';
+import { lossOf } from './mark-loss.ts';
 import { prune } from './prune.ts';
 import { freeName, nextSequence, publish, Staging } from './publish.ts';
 import { takeLock } from './run-lock.ts';
@@ -89,12 +90,14 @@ export async function makeBackupUnderPin(
   context.signal.throwIfAborted();
 
   context.onEvent({ type: 'step', name: 'publish' });
-  const sequence = nextSequence(await catalog.list(), pinned.pinnedAt);
-  await publish(catalog, staging, verified, describe(name, sequence, snapshot.method, pinned, verified, purpose));
+  const earlier = await catalog.list();
+  const described = describe(name, nextSequence(earlier, pinned.pinnedAt), snapshot.method, pinned, verified, purpose);
+  const loss = purpose.loss ? lossOf(described, earlier, purpose.loss) : null;
+  await publish(catalog, staging, verified, { ...described, ...(loss && { loss }) });
 
   context.onEvent({ type: 'step', name: 'prune' });
   const removed = purpose.trigger === 'safety' ? [] : await prune(catalog, purpose.retention, context);
-  return { made: { name, sizeBytes: verified.sizeBytes, removed }, logEnd: snapshot.logEnd };
+  return { made: { name, sizeBytes: verified.sizeBytes, removed, loss }, logEnd: snapshot.logEnd };
 }
 
 /**
@@ -191,7 +194,7 @@ function describe(
   verified: VerifiedSnapshot,
   request: Pick<BackupRequest, 'databasePath' | 'trigger' | 'user' | 'note'>,
 ): Manifest {
-  const { sizeBytes, pageSize, pages, sha256 } = verified;
+  const { sizeBytes, pageSize, pages, sha256, facts } = verified;
   return {
     format: MANIFEST_FORMAT,
     name,
@@ -208,6 +211,7 @@ function describe(
     copy: { method, checkpoint: pinned.checkpoint },
     stamp: pinned.stamp,
     versions: versions(sqliteVersion()),
+    ...(facts && { facts }),
   };
 }
 

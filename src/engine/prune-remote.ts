@@ -6,10 +6,12 @@
  * by name: it costs money and disk, but no backup is the worse for it, so it fails nothing.
  */
 import { manifestName } from './catalog/artifact.ts';
-import { type Catalog, inOrder } from './catalog/catalog.ts';
+import { type Backup, type Catalog, inOrder } from './catalog/catalog.ts';
+import type { Manifest } from './catalog/manifest.ts';
 import { momentOf, type RemoteEntry } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
 import type { StoryContext, Survivor } from './jobs/protocol.ts';
+import { lossHolds } from './loss.ts';
 import { planRetention, type RetentionPlan, type RetentionPolicy } from './retention.ts';
 import type { ObjectStore } from './targets/object-store.ts';
 
@@ -21,7 +23,7 @@ export interface PrunedRemote {
 export async function pruneRemote(
   store: ObjectStore,
   entries: readonly RemoteEntry[],
-  options: { readonly retention: RetentionPolicy; readonly pins: ReadonlyMap<string, boolean> },
+  options: { readonly retention: RetentionPolicy; readonly pins: SaidHere },
   context: StoryContext,
 ): Promise<PrunedRemote> {
   const plan = planRemoteRetention(entries, options.retention, { pins: options.pins, now: context.now() });
@@ -43,27 +45,40 @@ export async function pruneRemote(
   return { removed, survived };
 }
 
-/** @param options.pins what the folder says of backups that are here too: a pin set after the upload holds there as well. */
+/**
+ * @param options.pins what the folder says of backups: a pin that was set, and a loss that was accepted after the upload hold
+ * there as well, and so does a loss that is not there yet.
+ */
 export function planRemoteRetention(
   entries: readonly Omit<RemoteEntry, 'etag'>[],
   policy: RetentionPolicy,
-  options: { readonly pins: ReadonlyMap<string, boolean>; readonly now: Date; readonly hold?: string | null },
+  options: { readonly pins: SaidHere; readonly now: Date; readonly hold?: string | null },
 ): RetentionPlan<RemoteCandidate> {
   const backups = entries.map(({ name, manifest, fault }) => ({
     name,
     fault,
     createdAt: momentOf(name),
-    manifest: manifest && { ...manifest, pinned: options.pins.get(name) ?? manifest.pinned },
+    manifest: manifest && { ...manifest, ...saidOf(options.pins.get(name)?.manifest) },
   }));
-  return planRetention(inOrder(backups), policy, options);
+  const there = new Set(entries.map(({ name }) => name));
+  const others = [...options.pins.values()].filter(({ name, manifest }) => manifest?.loss && !there.has(name));
+  const losses = lossHolds(inOrder<Backup | RemoteCandidate>([...backups, ...others]), options.now);
+  return planRetention(inOrder(backups), policy, { ...options, losses });
+}
+
+/** What people said of a backup, and may say anew. */
+function saidOf(manifest: Backup['manifest'] | undefined): Partial<Pick<Manifest, 'pinned' | 'loss'>> {
+  if (!manifest) return {};
+  return { pinned: manifest.pinned, ...(manifest.loss && { loss: manifest.loss }) };
 }
 
 export type RemoteCandidate = Omit<RemoteEntry, 'etag'> & { readonly createdAt: Date };
 
-/** By the names of the backups in a folder. */
-export async function pinsOf(catalog: Catalog): Promise<ReadonlyMap<string, boolean>> {
-  const here = await catalog.list();
-  return new Map(here.flatMap(({ name, manifest }) => (manifest ? [[name, manifest.pinned] as const] : [])));
+/** The backups in a folder, by their names, as far as they have a manifest. */
+export type SaidHere = ReadonlyMap<string, Backup>;
+
+export async function pinsOf(catalog: Catalog): Promise<SaidHere> {
+  return new Map((await catalog.list()).flatMap((backup) => (backup.manifest ? [[backup.name, backup] as const] : [])));
 }
 
 /**

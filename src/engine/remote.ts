@@ -28,11 +28,12 @@ export async function listRemoteBackups(request: ListRemoteRequest, context: Sto
   });
 }
 
-/** Pin and note of a backup, so that they hold for whoever reads the bucket. */
+/** Pin and note of a backup and the word on its loss, so that they hold for whoever reads the bucket. */
 export async function changeRemote(request: ChangeRemoteRequest, context: StoryContext): Promise<null> {
   return await withStore(request, async (store) => {
     const manifest = await readRemoteManifest(store, request.name, context);
-    const text = formatManifest({ ...manifest, pinned: request.pinned, note: request.note });
+    const { pinned, note, loss = manifest.loss } = request;
+    const text = formatManifest({ ...manifest, pinned, note, ...(loss && { loss }) });
     await store.put(manifestName(request.name), bytesOf(text), {
       contentType: 'application/json',
       signal: context.signal,

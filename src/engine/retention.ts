@@ -6,12 +6,13 @@
  * has it. Calendar periods are those of UTC, as in the backups' names: what is kept can be read
  * off a listing, no day has 23 or 25 hours, and machines in several time zones plan the same for one bucket.
  *
- * Never removed: pinned and foreign ones, the newest verified one, and safety backups younger than 30 days (which are
- * not counted). Of several start backups within one interval only the oldest and the newest are kept and counted, so
+ * Never removed: pinned and foreign ones, the newest verified one, safety backups younger than 30 days (which are not
+ * counted), and for as long what is held because of a loss (`loss.ts`). Of several start backups within one interval only the oldest and the newest are kept and counted, so
  * that a crash loop flushes no history; the intervals are those of the clock, so that carrying a plan out shifts none.
  */
 import type { Backup } from './catalog/catalog.ts';
 import type { Manifest } from './catalog/manifest.ts';
+import { lossHolds } from './loss.ts';
 import { PERIODS, type Period, periodOf, unitOf } from './periods.ts';
 
 /** Of how many of the last hours, days, … that have a backup the newest is kept. */
@@ -30,7 +31,7 @@ export interface RetentionPolicy {
 
 /** A backup in the folder or at another target, as far as retention looks at it. */
 export type Retainable = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
-  readonly manifest: Pick<Manifest, 'trigger' | 'pinned' | 'verification'> | null;
+  readonly manifest: Pick<Manifest, 'trigger' | 'pinned' | 'verification' | 'loss'> | null;
 };
 
 export interface RetentionPlan<Kind extends Retainable = Backup> {
@@ -44,16 +45,18 @@ const DAY_MS = 86_400_000;
 /**
  * @param backups newest first, as the catalog lists them.
  * @param options.hold why nothing may be removed at present, in words for the plan.
+ * @param options.losses why some are held because of a loss, where it can't be seen by these backups alone.
  */
 export function planRetention<Kind extends Retainable>(
   backups: readonly Kind[],
   policy: RetentionPolicy,
-  options: { now: Date; hold?: string | null },
+  options: { now: Date; hold?: string | null; losses?: ReadonlyMap<Retainable, readonly string[]> },
 ): RetentionPlan<Kind> {
   const keep = policy.keep ?? KEEP_NONE;
   const newestVerified = backups.find(isVerified);
   const burst = middleOfStartBursts(backups, policy.startBurstMs);
   const calendar = calendarReasons(backups, keep);
+  const losses = options.losses ?? lossHolds(backups, options.now);
   const kept: { backup: Kind; reasons: string[] }[] = [];
   const removed: { backup: Kind; reason: string }[] = [];
   let counted = 0;
@@ -61,7 +64,7 @@ export function planRetention<Kind extends Retainable>(
     const periods = calendar.get(backup) ?? [];
     // One of a burst that stays anyway is as good as any other.
     const isMiddle = burst.has(backup) && periods.length === 0;
-    const reasons = [...holdReasons(backup, options.now)];
+    const reasons = [...holdReasons(backup, options.now), ...(losses.get(backup) ?? [])];
     if (backup === newestVerified) reasons.push('newest verified backup');
     if (isCounted(backup) && !isMiddle && counted < policy.count)
       reasons.push(`one of the newest ${policy.count} (${++counted})`);

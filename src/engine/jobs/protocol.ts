@@ -4,9 +4,10 @@
  * machine can read. The job ends itself when standard input closes: its parent is gone.
  */
 import type { Sealing, SealName } from '../artifact.ts';
-import type { Manifest } from '../catalog/manifest.ts';
+import type { DatabaseFacts, LossMark, Manifest } from '../catalog/manifest.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
+import type { Earlier, LossRules } from '../loss.ts';
 import type { RetentionPolicy } from '../retention.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
@@ -28,12 +29,23 @@ export interface BackupRequest {
   readonly lockWaitMs: number;
   /** How long to wait for a connection that holds the database exclusively; half a minute by default. */
   readonly pinTimeoutMs?: number;
+  /** Whether much was lost since the backup before; left out: that is not asked. */
+  readonly loss?: LossQuestion;
+}
+
+export interface LossQuestion {
+  readonly rules: LossRules;
+  /** When we changed the database ourselves last (a restore, a migration), as ISO text: what was before is not compared. */
+  readonly changedAt: string | null;
+  /** The newest good backup that is at another target alone, with what was counted in it. */
+  readonly elsewhere: Earlier | null;
 }
 
 export interface MadeBackup {
   readonly name: string;
   readonly sizeBytes: number;
   readonly removed: readonly string[];
+  readonly loss: LossMark | null;
 }
 
 export interface VerifyRequest {
@@ -49,6 +61,7 @@ export interface FileFindings {
   readonly pageSize: number;
   readonly pages: number;
   readonly sha256: string;
+  readonly facts: DatabaseFacts | null;
   readonly sqlite: string;
 }
 
@@ -162,6 +175,8 @@ export interface ChangeRemoteRequest {
   readonly s3: S3Access;
   readonly pinned: boolean;
   readonly note: string | null;
+  /** Left out: as it is there. */
+  readonly loss?: LossMark;
 }
 
 export interface PruneRemoteRequest {

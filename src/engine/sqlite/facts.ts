@@ -15,6 +15,8 @@ export interface TableFacts {
   readonly rows: number | null;
   /** Of the table and its indexes, overflow pages included. */
   readonly bytes: number;
+  /** Keys and values in them; a vacuum changes the pages, and not these. */
+  readonly contentBytes: number;
   /** Digest of its definition and those of its indexes and triggers; a new name alone does not change it. */
   readonly schema: string;
 }
@@ -29,7 +31,7 @@ export interface DatabaseFacts {
   readonly schema: string;
   /** All but those of the freelist. */
   readonly usedPages: number;
-  /** Keys and values in all tables and indexes; a vacuum changes the pages, and not these. */
+  /** Of all tables and indexes, SQLite's own too. */
   readonly contentBytes: number;
 }
 
@@ -51,8 +53,10 @@ export function readFacts(database: DatabaseSync, account: Account, { pages, pag
       furtherRows += rows ?? 0;
       continue;
     }
-    const bytes = pageSize * schema.pagesOf(table, account.trees);
-    tables.push([table.name, { rows, bytes, schema: schema.digestOf(table) }]);
+    const trees = schema.treesOf(table, account.trees);
+    const bytes = pageSize * sum(trees.map((tree) => tree.pages));
+    const contentBytes = sum(trees.map((tree) => tree.contentBytes));
+    tables.push([table.name, { rows, bytes, contentBytes, schema: schema.digestOf(table) }]);
   }
   return {
     tables: Object.fromEntries(tables),
@@ -119,10 +123,11 @@ class Schema {
     return createHash('sha256').update(parts.join('\0')).digest('hex').slice(0, TABLE_DIGEST_DIGITS);
   }
 
-  pagesOf(table: TableEntry, trees: Trees): number {
+  /** Its own and those of its indexes. */
+  treesOf(table: TableEntry, trees: Trees): readonly Tree[] {
     const own = table.kind === 'virtual' ? table.shadows : [table];
     const names = own.flatMap(({ name }) => [name, ...this.#partsOf(name).map((part) => part.name)]);
-    return sum(names.map((name) => trees.get(name)?.pages ?? 0));
+    return names.flatMap((name) => trees.get(name) ?? []);
   }
 
   rowsOf(table: TableEntry, trees: Trees): number | null {

@@ -66,6 +66,20 @@ export async function verifyFile(
   return { sizeBytes, pageSize, pages, sha256: await digest, facts };
 }
 
+/** What a file holds that was found good before; null where it can't be counted. */
+export function countFile(path: string): DatabaseFacts | null {
+  let file: DatabaseSync | undefined;
+  try {
+    file = openUnwritten(path);
+    const account = accountForPages(path, file);
+    return account && readFacts(file, account, sizesOf(file));
+  } catch {
+    return null;
+  } finally {
+    file?.close();
+  }
+}
+
 /** As much of a file as SQLite maps at most, unless it was built for more. */
 const MAPPED_BYTES_MAX = 2 ** 31 - 64 * 1024;
 
@@ -86,7 +100,7 @@ function checkPages(path: string, method: VerifyMethod): Pick<Findings, 'pageSiz
     const complaints = file.prepare(`PRAGMA ${method === 'quick' ? 'quick_check' : 'integrity_check'}(3)`).all();
     const texts = complaints.map((row) => String(Object.values(row)[0]));
     if (texts.length !== 1 || texts[0] !== 'ok') throw failed(texts.join('; '));
-    const sizes = { pageSize: Number(pragma(file, 'page_size')), pages: Number(pragma(file, 'page_count')) };
+    const sizes = sizesOf(file);
     const account = accountForPages(path, file);
     if (account && account.complaints.length > 0) throw failed(account.complaints.join('; '));
     return { ...sizes, facts: account && factsOrNull(file, account, sizes) };
@@ -96,6 +110,10 @@ function checkPages(path: string, method: VerifyMethod): Pick<Findings, 'pageSiz
   } finally {
     file?.close();
   }
+}
+
+function sizesOf(file: DatabaseSync): Pick<Findings, 'pageSize' | 'pages'> {
+  return { pageSize: Number(pragma(file, 'page_size')), pages: Number(pragma(file, 'page_count')) };
 }
 
 /** What a sound file holds is worth no failure of its backup. */
