@@ -32,6 +32,10 @@ const sections: readonly Section[] = [
     settings: {
       BACKUP_VERIFY: '`quick_check` or `integrity_check` for every backup',
       BACKUP_MAX_AGE_MINUTES: 'when the newest good backup is too old; else three intervals, at least 15',
+      BACKUP_LOSS_ALARM: 'a backup that lost much against the one before raises an alarm, and keeps what was before',
+      BACKUP_LOSS_PERCENT: 'more than this part of the rows of a table, or of the whole content, is much',
+      BACKUP_LOSS_ROWS: 'only in tables with at least so many rows is a part judged',
+      BACKUP_LOSS_IGNORE: 'tables that the app empties regularly, with commas between',
       BACKUP_DRILL_ENABLED: 'once a day a restore is rehearsed',
       BACKUP_DRILL_SQL: 'what must hold on a restored backup: a statement, or the path of a file with several',
       BACKUP_WEBHOOK_URL: 'told when something changes: JSON that Slack, Discord and Mattermost take',

@@ -10,6 +10,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
+import { lossText } from '../service/loss-text.ts';
 import { SURVIVED } from '../service/retention-policies.ts';
 import type {
   BackupItem,
@@ -28,6 +29,7 @@ import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } 
 import { doctorText } from './doctor-report.ts';
 import { examplesText } from './examples.ts';
 import { writeKit } from './kit.ts';
+import { acceptLoss, diffBackups } from './losses.ts';
 import { addSelfDescription } from './self-description.ts';
 import { targetText } from './target-report.ts';
 import { backupTable, createOutput, durationText, type Output, type Sink, sizeText } from './output.ts';
@@ -280,6 +282,14 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .option('--dry-run', 'only say what would be removed, and why each stays')
     .option('--target <target>', 'where: local unless told; another target is asked now')
     .action((options: PruneOptions) => run((session) => prune(session, options), places()));
+  command('diff <a> <b>', 'compare two backups by tables, rows and schema: their names, or "latest"').action(
+    (a: string, b: string) => run((session) => diffBackups(session, a, b), places(), onlyOne),
+  );
+  command('accept-loss [backup]', 'say that a loss was meant: its alarm ends, and what was before may be removed')
+    .option('--ignore-tables', 'its tables are emptied regularly: nobody is told of them again')
+    .action((filename: string | undefined, options: { ignoreTables?: boolean }) =>
+      run((session) => acceptLoss(session, filename, options), places(), onlyOne),
+    );
   command('test-target [target]', 'try at s3 (or another target) all that backups need, and remove the traces').action(
     (name: string | undefined) => run((session) => testTarget(session, name), places()),
   );
@@ -645,6 +655,7 @@ function statusText(status: Status, now: Date): string {
   const rows = [
     ['status', status.verdict.code],
     ['state', status.freshness.state],
+    ...(status.loss ? [['loss', `${lossText(status.loss)} (${status.loss.filename})`]] : []),
     [
       'database',
       `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}${changed}` : ', missing'}`,

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import {
   backup,
+  backupDiff,
   backupResult,
   backupsAnswer,
   doctorReport,
@@ -47,6 +48,8 @@ export const answers = {
   undo: restoreResult,
   adopt: backup,
   prune: prunePlan,
+  diff: backupDiff,
+  'accept-loss': backup,
   'test-target': targetReport,
   drill: drillReport,
   doctor: doctorReport,

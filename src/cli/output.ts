@@ -5,6 +5,7 @@
  */
 import type { BackupError } from '../engine/errors.ts';
 import type { BackupItem, RunProgress } from '../service/model.ts';
+import { rowsText } from './row-changes.ts';
 import { table, type TableOptions } from './tables.ts';
 
 export interface Sink {
@@ -143,11 +144,18 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
     sizeText(backup.size),
     backup.verification.state,
     backup.placements.map(placementText).join(', '),
-    [backup.foreign && 'foreign', backup.pinned && 'pinned', backup.safety && 'safety', backup.note]
+    [
+      backup.loss && (backup.loss.accepted ? 'loss (accepted)' : 'LOSS'),
+      backup.foreign && 'foreign',
+      backup.pinned && 'pinned',
+      backup.safety && 'safety',
+      backup.note,
+    ]
       .filter(Boolean)
       .join(', '),
+    rowsText(backup),
   ]);
-  return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS'], rows, options);
+  return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS', 'ROWS'], rows, options);
 }
 
 function placementText({ target, status, sealing = 'plain' }: BackupItem['placements'][number]): string {

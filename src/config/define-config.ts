@@ -19,6 +19,14 @@ export interface DatabaseSettings {
   readonly verify?: 'quick' | 'full' | null;
   readonly skipUnchanged?: boolean | null;
   readonly maxAgeMinutes?: number | null;
+  /** Whether a backup that lost much against the one before raises an alarm. */
+  readonly lossAlarm?: boolean | null;
+  /** More than this part of a table's rows is much. */
+  readonly lossPercent?: number | null;
+  /** Only in tables with so many rows is a part judged. */
+  readonly lossRows?: number | null;
+  /** Tables that the app empties regularly. */
+  readonly lossIgnore?: string | readonly string[] | null;
   readonly drillEnabled?: boolean | null;
   readonly drillSql?: string | null;
   readonly webhookUrl?: string | null;

@@ -33,6 +33,8 @@ test('without any variable the documented defaults hold', () => {
       verify: 'quick',
       skipUnchanged: true,
       maxAgeMinutes: null,
+      loss: { isOn: true, percent: 50, rows: 1_000 },
+      lossIgnore: [],
       drillEnabled: true,
       drillSql: null,
       webhookUrl: null,
@@ -53,6 +55,12 @@ test('without any variable the documented defaults hold', () => {
 test('an empty variable counts as absent', () => {
   const { backup, port } = loadEnvironment({ BACKUP_INTERVAL_MINUTES: '', PORT: '  ', BACKUP_SCHEDULE: undefined });
   expect([backup.intervalMinutes, port, backup.cron]).toEqual([10, 3000, null]);
+});
+
+test('tables that are emptied regularly are named with commas between', () => {
+  const { backup } = loadEnvironment({ BACKUP_LOSS_IGNORE: ' sessions, cache ,,', BACKUP_LOSS_PERCENT: '20' });
+  expect(backup.lossIgnore).toEqual(['sessions', 'cache']);
+  expect(backup.loss).toEqual({ isOn: true, percent: 20, rows: 1_000 });
 });
 
 test('hours, days, weeks, months and years to keep are whole numbers, at S3 those of its own', async () => {

@@ -52,6 +52,10 @@ export const settingsSchema = z.object({
   BACKUP_VERIFY: z.enum(['quick', 'full']).default('quick'),
   BACKUP_SKIP_UNCHANGED: flag('true'),
   BACKUP_MAX_AGE_MINUTES: whole(1, 5_256_000).optional(),
+  BACKUP_LOSS_ALARM: flag('true'),
+  BACKUP_LOSS_PERCENT: whole(1, 100).default(50),
+  BACKUP_LOSS_ROWS: whole(1, 1_000_000_000).default(1_000),
+  BACKUP_LOSS_IGNORE: z.string().transform(names).default([]),
   BACKUP_ADMIN_PASSWORD: z.string().max(1_024).optional(),
   BACKUP_API_TOKEN: z
     .string()
@@ -145,6 +149,10 @@ export interface Environment {
     readonly verify: 'quick' | 'full';
     readonly skipUnchanged: boolean;
     readonly maxAgeMinutes: number | null;
+    /** Whether a backup that lost much raises an alarm, and what much is. */
+    readonly loss: { readonly isOn: boolean; readonly percent: number; readonly rows: number };
+    /** Tables that the app empties regularly. */
+    readonly lossIgnore: readonly string[];
     readonly drillEnabled: boolean;
     /** One statement, or the path of a file with several. */
     readonly drillSql: string | null;
@@ -283,6 +291,12 @@ function shape(
       verify: values.BACKUP_VERIFY,
       skipUnchanged: values.BACKUP_SKIP_UNCHANGED,
       maxAgeMinutes: values.BACKUP_MAX_AGE_MINUTES ?? null,
+      loss: {
+        isOn: values.BACKUP_LOSS_ALARM,
+        percent: values.BACKUP_LOSS_PERCENT,
+        rows: values.BACKUP_LOSS_ROWS,
+      },
+      lossIgnore: values.BACKUP_LOSS_IGNORE,
       drillEnabled: values.BACKUP_DRILL_ENABLED,
       drillSql: values.BACKUP_DRILL_SQL ?? null,
       webhookUrl: values.BACKUP_WEBHOOK_URL ?? null,
@@ -342,6 +356,13 @@ function databasePath(url: string): string | null {
     // A percent sign that escapes nothing.
     return null;
   }
+}
+
+function names(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }
 
 function recipients(text: string, context: z.core.$RefinementCtx<string>): readonly string[] {

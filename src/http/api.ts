@@ -27,6 +27,7 @@ import {
   type Activity,
   activityQuery,
   type Backup,
+  type BackupDiff,
   type BackupResult,
   type BackupsAnswer,
   backupChange,
@@ -39,8 +40,11 @@ import {
   type DrillReport,
   drillBody,
   type DismissAnswer,
+  diffQuery,
   deleteQuery,
   type Health,
+  lossAnswer,
+  lossReopening,
   nowQuery,
   type PrunePlan,
   pruneQuery,
@@ -402,6 +406,39 @@ function routes(
       action: 'change',
       handle() {
         return json<DismissAnswer>({ dismissed: service.dismissRestore() });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/api/diff',
+      action: 'read',
+      async handle({ query }) {
+        const { a, b } = readQuery(query, diffQuery);
+        return json<BackupDiff>(serialize(await service.diff(a, b)));
+      },
+    },
+    {
+      // Retention removes then what is held now.
+      method: 'POST',
+      path: '/api/loss/accept',
+      action: 'delete',
+      isSlow: true,
+      async handle({ request, user }) {
+        const accepted = await service.acceptLoss({ ...(await readBody(request, lossAnswer)), user });
+        backupsChanged();
+        return json<Backup>(serialize(accepted));
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/loss/reopen',
+      action: 'delete',
+      isSlow: true,
+      async handle({ request }) {
+        const { filename } = await readBody(request, lossReopening);
+        const reopened = await service.reopenLoss(filename);
+        backupsChanged();
+        return json<Backup>(serialize(reopened));
       },
     },
     {

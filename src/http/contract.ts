@@ -330,6 +330,8 @@ const settingsShape = {
   s3Path: z.string().min(1).max(512),
   verify: method,
   maxAgeMinutes: z.int().min(1).max(5_256_000).nullable(),
+  /** Tables that the app empties regularly: what they lose raises no alarm. */
+  lossIgnore: z.array(z.string().min(1).max(512)).max(1_000),
 };
 /** Body of `POST /config`: any of the settings, or `revert` with the names to set back to the start value. */
 export const configChange = z.strictObject({
@@ -345,6 +347,7 @@ export const configChange = z.strictObject({
           's3Path',
           'verify',
           'maxAgeMinutes',
+          'lossIgnore',
         ] as const),
         ...(['keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const),
       ]),
@@ -396,6 +399,15 @@ export const backupChange = z.strictObject({
   pinned: z.boolean().optional(),
   note: z.string().max(200).nullable().optional(),
 });
+const nameOrLatest = z.union([z.string().regex(backupName, 'the name of a backup, or latest'), z.literal('latest')]);
+export const diffQuery = z.strictObject({ a: nameOrLatest, b: nameOrLatest });
+/** `POST /api/loss/accept`; `ignore`: the tables are emptied regularly, nobody is told of them again. */
+export const lossAnswer = z.strictObject({
+  filename: z.string().regex(backupName, 'the name of a backup'),
+  ignore: z.boolean().default(false),
+});
+/** `POST /api/loss/reopen`: takes an answer back. */
+export const lossReopening = lossAnswer.omit({ ignore: true });
 export const prunePlan = z.object({
   target: targetName,
   kept: z.array(z.object({ filename: z.string(), reasons: z.array(z.string()) })),
@@ -543,6 +555,7 @@ export type ErrorAnswer = z.infer<typeof errorAnswer>;
 export type RunProgress = z.infer<typeof runProgress>;
 export type Run = z.infer<typeof run>;
 export type Backup = z.infer<typeof backup>;
+export type BackupDiff = z.infer<typeof backupDiff>;
 export type RestorePlan = z.infer<typeof restorePlan>;
 export type Status = z.infer<typeof status>;
 export type ConfigChange = z.infer<typeof configChange>;

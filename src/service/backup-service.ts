@@ -12,8 +12,9 @@ import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { PLAIN } from '../engine/artifact.ts';
 import { BackupError, type ErrorBody, hideFoldersOf } from '../engine/errors.ts';
-import type { Checked, JobKind, JobMap } from '../engine/jobs/protocol.ts';
+import type { Checked, FileFindings, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
+import { LOSS_RULES } from '../engine/loss.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
@@ -29,10 +30,12 @@ import { type DrillAsked, Drills } from './drills.ts';
 import type { FetchOptions } from './downloads.ts';
 import { type FirstBootOptions, FirstBoots } from './first-boot.ts';
 import { formatSize, type Log } from './log.ts';
+import { type LossAnswer, Losses, type LossOptions } from './losses.ts';
 import type {
   Activity,
   ActivityRange,
   BackupConfig,
+  BackupDiff,
   BackupItem,
   BackupResult,
   DoctorReport,
@@ -51,7 +54,7 @@ import type {
   TargetReport,
 } from './model.ts';
 import { Neighbours } from './neighbours.ts';
-import { Offsite } from './offsite.ts';
+import { Offsite, type Said } from './offsite.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { type KitS3, recoveryKit } from './recovery-kit.ts';
 import { toRestorePlan } from './restore-plan.ts';
@@ -96,6 +99,8 @@ export interface BackupServiceOptions extends TargetOptions {
   };
   /** What the app serves to the public, as far as we are told: for the doctor alone. */
   readonly served?: { readonly folders: readonly string[]; readonly buckets: readonly string[] };
+  /** Whether a backup that lost much raises an alarm, and what much is; on, if not given. */
+  readonly loss?: LossOptions;
   /** Who is told when something changes; nobody, if not given. */
   readonly voices?: VoicesOptions;
   /** Where many are guarded by one process: its jobs take turns with those of the others. */
@@ -153,6 +158,7 @@ export class BackupService implements BackupServicePort {
   readonly #backups: Backups;
   readonly #restores: Restores;
   readonly #drills: Drills;
+  readonly #losses: Losses;
   readonly #firstBoots: FirstBoots;
   readonly #scheduler: Scheduler;
   readonly #scheduleHistory: ScheduleHistory;
@@ -223,6 +229,17 @@ export class BackupService implements BackupServicePort {
       proveMaxMs: this.#waits.proveMs,
       job: (request, jobOptions) => this.#job<'drill'>(request, jobOptions),
       onJudged: (backup, complaint) => this.#recordVerification(backup, 'full', complaint),
+    });
+    this.#losses = new Losses({
+      ...{ log: options.log, now: this.#now, lastRestore: () => this.#restores.lastRestore() },
+      options: options.loss ?? { isOn: true, ...LOSS_RULES },
+      ignored: () => this.#settings.current.lossIgnore,
+      ignore: (tables) => void this.updateConfig({ lossIgnore: tables }),
+      backups: () => this.#backups.everywhere(),
+      find: (name) => this.#backups.find(name),
+      change: (name, loss) => this.#say(name, { loss }),
+      migratedAt: () => momentOrNull(this.#history.note('migrated')),
+      isBlind: () => this.#offsites.some(({ isEnabled, listedAt }) => isEnabled && listedAt === null),
     });
     this.#scheduler = new Scheduler({
       schedule: () => this.#schedule(),
@@ -409,6 +426,7 @@ export class BackupService implements BackupServicePort {
       isUploading: (name, target) => this.#isUploading(name, target),
       isBusyElsewhere: (target) => this.#offsites.some((one) => one.target === target && one.isBusyElsewhere()),
       undo: this.#restores.undoable(backups, lastRestore),
+      loss: this.#losses.shown(backups),
     });
   }
 
@@ -456,6 +474,7 @@ export class BackupService implements BackupServicePort {
       });
     }
     const { target } = options;
+    if (target === undefined || isHere(backup)) await this.#losses.passOn(filename);
     const isThere = (offsite: Offsite) => {
       const upload = offsite.uploadStates().get(filename);
       return offsite.find(filename) || offsite.isUploading(filename) || (upload && upload.status !== 'removed');
@@ -489,6 +508,7 @@ export class BackupService implements BackupServicePort {
     });
     run.listen(options.onProgress);
     let complaint: string | null = null;
+    let facts: FileFindings['facts'] = null;
     try {
       const { identity } = options;
       const target = isHere(backup) ? 'local' : backup.target;
@@ -496,7 +516,8 @@ export class BackupService implements BackupServicePort {
         this.#backups.requireOffsite(target).downloads.fetchHere(filename, { ...given, identity, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
-      await this.#job<'verify'>({ kind: 'verify', path, method, sha256 }, { onEvent: (event) => run.hear(event) });
+      const asked = { kind: 'verify', path, method, sha256 } as const;
+      ({ facts } = await this.#job<'verify'>(asked, { onEvent: (event) => run.hear(event) }));
       this.#runs.record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
     } catch (error) {
       const known = BackupError.from(error);
@@ -507,7 +528,7 @@ export class BackupService implements BackupServicePort {
       if (known.code !== 'VERIFY_FAILED') throw known;
       complaint = known.message;
     }
-    return await this.#recordVerification(backup, method, complaint);
+    return await this.#recordVerification(backup, method, complaint, facts);
   }
 
   async verifyFile(
@@ -549,19 +570,38 @@ export class BackupService implements BackupServicePort {
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem> {
+    await this.#say(filename, change);
+    return await this.getBackup(filename);
+  }
+
+  /** Pin, note, or the word on its loss; what is not given stays. */
+  async #say(filename: string, change: Partial<Said>): Promise<void> {
     if (isHere(await this.#backups.find(filename))) {
-      await this.#catalog.changeManifest(filename, (manifest) => ({
-        ...manifest,
-        pinned: change.pinned ?? manifest.pinned,
-        note: change.note === undefined ? manifest.note : change.note,
-      }));
+      const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+      await this.#catalog.changeManifest(filename, (manifest) => ({ ...manifest, ...given }));
       for (const offsite of this.#offsites) offsite.backupChanged();
     } else {
       const holders = this.#offsites.filter((offsite) => offsite.find(filename));
       await eachOf(holders, 'it was changed', (offsite) => offsite.change(filename, change));
     }
     this.#emit({ type: 'status' });
-    return await this.getBackup(filename);
+  }
+
+  async acceptLoss(answer: LossAnswer = {}): Promise<BackupItem> {
+    return await this.getBackup(await this.#losses.accept(answer));
+  }
+
+  async reopenLoss(filename: string): Promise<BackupItem> {
+    return await this.getBackup(await this.#losses.reopen(filename));
+  }
+
+  async diff(a: string, b: string): Promise<BackupDiff> {
+    return await this.#losses.diff(a, b);
+  }
+
+  /** What was changed by a migration is no loss. */
+  noteMigration(): void {
+    this.#history.setNote('migrated', this.#now().toISOString());
   }
 
   async planRestore(filename: string, options: FromTarget & { readonly user?: string } = {}): Promise<RestorePlan> {
@@ -701,8 +741,11 @@ export class BackupService implements BackupServicePort {
     let folderComplaint: ErrorBody | null = null;
     const known: Manifest[] = [];
     let proven: Status['freshness']['targets'] = [];
+    let loss: Status['loss'] = null;
     try {
-      proven = (await this.getStatus()).freshness.targets;
+      const status = await this.getStatus();
+      proven = status.freshness.targets;
+      loss = status.loss;
       known.push(...(await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []));
     } catch (error) {
       folderComplaint = BackupError.from(error).toJSON();
@@ -740,6 +783,7 @@ export class BackupService implements BackupServicePort {
         )
         .slice(0, DOCTOR_CHECKPOINTS),
       newestAt: known[0] ? new Date(known[0].createdAt) : null,
+      loss,
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
@@ -864,11 +908,13 @@ export class BackupService implements BackupServicePort {
           retention: this.#retention(),
           lockWaitMs: this.#waits.lockMs,
           pinTimeoutMs: this.#waits.pinMs,
+          loss: await this.#losses.question(),
         },
         { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
       );
       this.#runs.active = null;
       this.#options.log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
+      this.#losses.made(made.name, made.loss);
       for (const name of made.removed) {
         this.#options.log('info', `Removed by retention: ${name}`);
         this.#noteRemoval(name, BY_RETENTION);
@@ -1024,13 +1070,16 @@ export class BackupService implements BackupServicePort {
     backup: KnownBackup,
     method: 'quick' | 'full',
     complaint: string | null,
+    facts: FileFindings['facts'] = null,
   ): Promise<BackupItem> {
     const at = this.#now();
     const verification = { method, at: at.toISOString(), complaint };
+    // Made by a version that counted nothing.
+    const counted = facts && !backup.manifest?.facts ? { facts } : {};
     if (isHere(backup)) {
       if (backup.manifest)
-        await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, verification }));
-    } else this.#backups.requireOffsite(backup.target).recordVerification(backup.name, verification);
+        await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, ...counted, verification }));
+    } else this.#backups.requireOffsite(backup.target).recordVerification(backup.name, verification, counted.facts);
     // As that copy is known now.
     const item = await this.#toItem(await this.#backups.find(backup.name, isHere(backup) ? 'local' : backup.target));
     if (complaint === null) return item;
@@ -1038,7 +1087,8 @@ export class BackupService implements BackupServicePort {
   }
 
   async #toItem(backup: KnownBackup): Promise<BackupItem> {
-    const [item] = this.#backups.toItems([backup], await this.#backups.namesHere());
+    const all = await this.#backups.everywhere();
+    const [item] = this.#backups.toItems([backup], namesOf(all.filter(isHere)), all);
     if (item) return item;
     throw new BackupError('GONE', `${backup.name} was removed a moment ago`, { hint: 'List the backups again.' });
   }
@@ -1159,6 +1209,9 @@ export class BackupService implements BackupServicePort {
       onChange: () => {
         this.#emit({ type: 'backups' });
         this.#emit({ type: 'status' });
+        this.#losses.listed().catch((error: unknown) => {
+          log('warn', `What was lost was not compared: ${BackupError.from(error).message}.`);
+        });
       },
     });
   }
@@ -1206,6 +1259,10 @@ function complaintOf(sql: string | null, databasePath: string): ErrorBody | null
   } catch (error) {
     return BackupError.from(error).toJSON();
   }
+}
+
+function momentOrNull(text: string | null): Date | null {
+  return text === null ? null : new Date(text);
 }
 
 function namesOf(backups: readonly KnownBackup[]): ReadonlySet<string> {

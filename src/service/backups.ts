@@ -69,13 +69,22 @@ export class Backups {
     return offsite.backups;
   }
 
-  /** @param here names of the backups in the folder. */
-  toItems(backups: readonly KnownBackup[], here: ReadonlySet<string>): readonly BackupItem[] {
+  /**
+   * @param here names of the backups in the folder.
+   * @param among all, newest first, where `backups` are only some of them.
+   */
+  toItems(
+    backups: readonly KnownBackup[],
+    here: ReadonlySet<string>,
+    among: readonly KnownBackup[] = backups,
+  ): readonly BackupItem[] {
+    const before = beforeEach(among);
     const { folder } = this.#options;
     const offsites = this.#options.offsites().map((offsite) => ({ offsite, uploads: offsite.uploadStates() }));
     return backups.map((backup) =>
       toBackupItem(backup, {
         isLocal: here.has(backup.name),
+        before: before.get(backup.name) ?? null,
         folder,
         remotes: offsites.map(({ offsite, uploads }) => ({
           target: offsite.target,
@@ -185,6 +194,20 @@ export class Backups {
     const { catalog, databasePath } = this.#options;
     return await catalog.open(backup, { databasePath });
   }
+}
+
+/** By the name of each backup, the one of the same database before it. A foreign file is of nobody known. */
+function beforeEach(backups: readonly KnownBackup[]): ReadonlyMap<string, KnownBackup> {
+  const before = new Map<string, KnownBackup>();
+  const newer = new Map<string, string>();
+  for (const backup of backups) {
+    const of = backup.manifest?.databaseId ?? backup.manifest?.source.name;
+    if (of === undefined) continue;
+    const waiting = newer.get(of);
+    if (waiting !== undefined) before.set(waiting, backup);
+    newer.set(of, backup.name);
+  }
+  return before;
 }
 
 /** Each backup once, whichever targets hold it. */

@@ -358,6 +358,8 @@ export interface Settings {
   readonly verify: 'quick' | 'full';
   /** Null: three intervals, at least 15 minutes. */
   readonly maxAgeMinutes: number | null;
+  /** Tables that the app empties regularly: what they lose raises no alarm. */
+  readonly lossIgnore: readonly string[];
 }
 
 export interface BackupConfig extends Settings {

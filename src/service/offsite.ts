@@ -9,6 +9,7 @@
  * is there already is not, and a pin that was set here is set there.
  */
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { PLAIN, sealName } from '../engine/artifact.ts';
 import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
 import type { Manifest } from '../engine/catalog/manifest.ts';
@@ -58,6 +59,9 @@ export interface OffsiteOptions {
   readonly runs: Pick<Runs, 'beginUpload' | 'record'>;
   readonly onChange: () => void;
 }
+
+/** What people say of a backup after it was made. */
+export type Said = Pick<Manifest, 'pinned' | 'note' | 'loss'>;
 
 /** When a look at S3 began: what was changed since is not in it. */
 interface Began {
@@ -298,7 +302,9 @@ export class Offsite {
   async #passPinsOn(here: readonly Backup[], there: ReadonlyMap<string, KnownRemote>): Promise<void> {
     for (const { name, manifest } of here) {
       const remote = there.get(name)?.manifest;
-      if (!manifest || !remote || (remote.pinned === manifest.pinned && remote.note === manifest.note)) continue;
+      if (!manifest || !remote) continue;
+      const isLossSaid = !manifest.loss || isDeepStrictEqual(remote.loss, manifest.loss);
+      if (remote.pinned === manifest.pinned && remote.note === manifest.note && isLossSaid) continue;
       await this.#changeThere(name, manifest);
     }
   }
@@ -484,35 +490,37 @@ export class Offsite {
     this.#forget(name, why);
   }
 
-  /** Pin and note of a backup that is at S3 alone. */
-  async change(name: string, change: { readonly pinned?: boolean; readonly note?: string | null }): Promise<void> {
+  /** What people say of a backup that is at S3 alone. */
+  async change(name: string, change: Partial<Said>): Promise<void> {
     const manifest = this.#entries().get(name)?.manifest;
     if (!manifest) {
       throw new BackupError('BAD_BACKUP', `${name} has no readable manifest on ${this.#word}`, {
         hint: 'Look at it in the bucket.',
       });
     }
-    const { pinned = manifest.pinned, note = manifest.note } = change;
-    await this.#changeThere(name, { pinned, note });
+    const { pinned = manifest.pinned, note = manifest.note, loss = manifest.loss } = change;
+    await this.#changeThere(name, { pinned, note, loss });
     await this.refresh();
   }
 
-  async #changeThere(name: string, { pinned, note }: Pick<Manifest, 'pinned' | 'note'>): Promise<void> {
-    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.access, pinned, note });
+  async #changeThere(name: string, { pinned, note, loss }: Said): Promise<void> {
+    const said = { pinned, note, ...(loss && { loss }) };
+    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.access, ...said });
     this.#changedAt.set(name, ++this.#changes);
     // Read anew at the next listing, whatever its ETag.
     const known = this.#entries().get(name);
     if (!known?.manifest) return;
-    const changed = { ...known, etag: '', manifest: { ...known.manifest, pinned, note } };
+    const changed = { ...known, etag: '', manifest: { ...known.manifest, ...said } };
     this.#known = new Map(this.#entries()).set(name, changed);
     this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [changed], gone: [] });
   }
 
   /** What a check of the copy at S3 found. */
-  recordVerification(name: string, verification: Manifest['verification']): void {
+  recordVerification(name: string, verification: Manifest['verification'], facts: Manifest['facts'] | null): void {
     const entry = this.#entries().get(name);
     if (!entry) return;
-    const changed = { ...entry, verification };
+    const manifest = entry.manifest && facts ? { ...entry.manifest, facts } : entry.manifest;
+    const changed = { ...entry, manifest, verification };
     this.#known = new Map(this.#entries()).set(name, changed);
     this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [changed], gone: [] });
     this.#options.onChange();

@@ -269,8 +269,8 @@ export class RunHistory {
   }
 }
 
-/** `dismissed restore`: the id of the run that a person has seen. */
-export type NoteKey = 'dismissed restore';
+/** `dismissed restore`: the id of the run that a person has seen. `migrated`: when a migration of ours ended. */
+export type NoteKey = 'dismissed restore' | 'migrated';
 
 export interface Removal {
   readonly backup: string;

@@ -4,6 +4,7 @@ import type {
   Activity,
   ActivityRange,
   BackupConfig,
+  BackupDiff,
   BackupItem,
   BackupResult,
   DoctorReport,
@@ -87,6 +88,18 @@ export interface BackupServicePort {
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem>;
+  /** A loss was meant: its alarm ends, and retention goes its way. BAD_REQUEST where there is none. */
+  acceptLoss(options?: {
+    /** The backup that shows it; left out: the one that the status shows. */
+    readonly filename?: string;
+    /** Its tables are emptied regularly: nobody is told of them again. */
+    readonly ignore?: boolean;
+    readonly user?: string;
+  }): Promise<BackupItem>;
+  /** Takes such an answer back. */
+  reopenLoss(filename: string): Promise<BackupItem>;
+  /** Two backups by what verification counted, names or `latest`. BAD_REQUEST for one that was not counted. */
+  diff(a: string, b: string): Promise<BackupDiff>;
   planRestore(filename: string, options?: FromTarget & { readonly user?: string }): Promise<RestorePlan>;
   /** Rejects with a BackupError when nothing could be restored; then nothing was changed or the error says what was. */
   restore(

@@ -40,6 +40,10 @@ export const settingsSchema = z.strictObject({
     .refine((path) => !path.split('/').some((part) => part === '.' || part === '..'), 'must not contain . or ..'),
   verify: z.enum(['quick', 'full']),
   maxAgeMinutes: z.int('a whole number of minutes').min(1).max(5_256_000).nullable(),
+  lossIgnore: z
+    .array(z.string().min(1, 'the name of a table').max(512, 'at most 512 characters'))
+    .max(1_000, 'at most 1,000 tables')
+    .readonly(),
 });
 const changesSchema = settingsSchema.partial();
 
@@ -85,7 +89,7 @@ export class SettingsFile {
     const next: Record<string, unknown> = { ...this.#changes };
     for (const [name, value] of Object.entries(parsed.data)) {
       if (value === undefined) continue;
-      if (value === this.#start[name as keyof Settings]) delete next[name];
+      if (isEqual(value, this.#start[name as keyof Settings])) delete next[name];
       else next[name] = value;
     }
     for (const name of revert) delete next[name];
@@ -126,6 +130,11 @@ function readChanges(path: string, warn: (message: string) => void): Partial<Set
     );
     return {};
   }
+}
+
+/** One of them is a list. */
+function isEqual(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 function faults(error: z.ZodError): Record<string, string> {

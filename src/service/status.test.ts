@@ -57,11 +57,14 @@ function compose(
     },
     settings: {
       ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: s3 !== null, s3Path: 'path' },
-      ...{ verify: 'quick', maxAgeMinutes: null },
+      ...{ verify: 'quick', lossIgnore: [], maxAgeMinutes: null },
       ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
     },
     items: backups.map((backup, index) =>
-      toBackupItem(backup, { isLocal: true, folder: 'backups', remotes: remotes(backup.name, index === 0) }),
+      toBackupItem(backup, {
+        ...{ isLocal: true, folder: 'backups', before: null },
+        remotes: remotes(backup.name, index === 0),
+      }),
     ),
     database: { name: 'shop.sqlite', path: 'shop.sqlite', exists: true, sizeBytes: 8_192, changedAt: now },
     targets: [
@@ -78,6 +81,7 @@ function compose(
       vanished: null,
       unlisted: null,
       undo: null,
+      loss: null,
     },
     isUploading: () => false,
     isBusyElsewhere: () => false,
@@ -104,7 +108,7 @@ const twoWait = {
   ...busyElsewhere,
   items: [young, made(9)].map((backup) => {
     const remote = { target: 's3', isEnabled: true, remote: null, upload: undefined, address: 's3://bucket/path' };
-    return toBackupItem(backup, { isLocal: true, folder: 'backups', remotes: [remote] });
+    return toBackupItem(backup, { isLocal: true, folder: 'backups', before: null, remotes: [remote] });
   }),
 };
 const table: [sentence: string, status: ReturnType<typeof compose>, verdict: string][] = [

@@ -4,7 +4,17 @@ import { isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
-import type { BackupItem, Placement, Run, RunProgress, Settings, Status, TargetName, TargetStatus } from './model.ts';
+import type {
+  BackupItem,
+  Placement,
+  Run,
+  RunProgress,
+  Settings,
+  Status,
+  TargetName,
+  TargetStatus,
+  Verdict,
+} from './model.ts';
 import { judge, type VerdictInput } from './verdict.ts';
 
 export interface StatusFacts {
@@ -37,6 +47,8 @@ export interface StatusFacts {
   /** Another process is uploading to it. */
   readonly isBusyElsewhere: (target: TargetName) => boolean;
   readonly undo: Status['undo'];
+  /** The open alarm. */
+  readonly loss: Status['loss'];
 }
 
 /** The longest planned gap, and so many backups more that did not come. */
@@ -72,6 +84,7 @@ export function composeStatus(facts: StatusFacts): Status {
     newestDamaged: Boolean(own[0] && !isVerified(own[0])),
     vanished: facts.vanished,
     unlisted: facts.unlisted,
+    hasLoss: facts.loss !== null,
     notAt: newest && without.length > 0 ? { backup: newest.name, targets: without.map(({ target }) => target) } : null,
     goodAt: holdsAt,
     maxAgeMs: maxAgeMinutes * 60_000,
@@ -86,7 +99,7 @@ export function composeStatus(facts: StatusFacts): Status {
     verdict: judge(judged),
     freshness: assessFreshness({
       ...judged,
-      verdict: judge({ ...judged, run: null, lastRestore: null }).code,
+      verdict: lastingVerdict(judged),
       changedAt: database.changedAt,
       items: facts.items,
       lastUnchangedRun: facts.lastUnchangedRun,
@@ -134,9 +147,16 @@ export function composeStatus(facts: StatusFacts): Status {
     lastRun: facts.lastRun,
     lastBackupRun: facts.lastBackupRun,
     places: [],
-    loss: null,
+    loss: facts.loss,
     undo: facts.undo,
   };
+}
+
+/** As if nothing was running. A loss that nobody answers for weeks hides no backup that is damaged or too old. */
+function lastingVerdict(judged: VerdictInput): Verdict['code'] {
+  const lasting = { ...judged, run: null, lastRestore: null };
+  const { code, tone } = judge({ ...lasting, hasLoss: false });
+  return tone === 'red' ? code : judge(lasting).code;
 }
 
 /**

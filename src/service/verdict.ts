@@ -20,6 +20,8 @@ export interface VerdictInput {
   readonly vanished: string | null;
   /** Why the folder of the backups could not be listed. */
   readonly unlisted: ErrorBody | null;
+  /** Much was lost, and nobody has said that it was meant. */
+  readonly hasLoss: boolean;
   /** When the newest verified backup was last known to hold; null when there is none. */
   readonly goodAt: Date | null;
   readonly maxAgeMs: number;
@@ -49,6 +51,7 @@ export function judge(input: VerdictInput): Verdict {
     const detail = `The backup folder can't be listed (${input.unlisted.code}), so nobody knows what is in it.`;
     return { code: 'damaged', tone: 'red', detail };
   }
+  if (input.hasLoss) return { code: 'loss', tone: 'red' };
   const gone = input.vanished === null ? null : vanished(input.vanished);
   if (!input.hasBackup) {
     // Nobody may take a first try that failed for one that was not made yet.

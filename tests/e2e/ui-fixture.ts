@@ -457,6 +457,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       s3Enabled: !isEmpty,
       s3Path: 'backups/database',
       verify: 'quick',
+      lossIgnore: [],
       maxAgeMinutes: null,
       changed: isEmpty ? {} : { retentionCount: 7 },
       localPath: './storage/backups',

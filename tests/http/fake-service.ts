@@ -7,9 +7,11 @@ import { BackupError, type ErrorBody } from '../../src/engine/errors.ts';
 import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
 import type {
   BackupConfig,
+  BackupDiff,
   BackupItem,
   BackupResult,
   FirstBoot,
+  Loss,
   RestoreResult,
   Run,
   RunKind,
@@ -74,6 +76,7 @@ export function createFakeService(): FakeService {
     s3Path: 'backups/database',
     verify: 'quick',
     maxAgeMinutes: null,
+    lossIgnore: [],
   };
   let settings = started;
   let stopAsked: (() => void) | undefined;
@@ -201,6 +204,11 @@ export function createFakeService(): FakeService {
     };
   }
 
+  const fakeLoss: Loss = {
+    ...{ before: secondBackup, dayBefore: null, accepted: null, usedPages: { before: 220, after: 1 } },
+    tables: [{ name: 'orders', before: 8_310, after: 0 }],
+  };
+
   async function restored(
     kind: RunKind,
     backup: string,
@@ -306,6 +314,30 @@ export function createFakeService(): FakeService {
         async close() {
           close();
         },
+      };
+    },
+    async acceptLoss({ filename = firstBackup, ignore = false, user } = {}) {
+      enter(`acceptLoss ${ignore}`);
+      users.push(user);
+      const accepted = { at: new Date(), user: user ?? null };
+      addBackup(filename, { loss: { ...fakeLoss, accepted } });
+      return get(filename).item;
+    },
+    async reopenLoss(filename) {
+      enter('reopenLoss');
+      addBackup(filename, { loss: fakeLoss });
+      return get(filename).item;
+    },
+    async diff(a, b): Promise<BackupDiff> {
+      enter('diff');
+      const named = (name: string) => get(name === 'latest' ? secondBackup : name).item.filename;
+      const [before, after] = [
+        { rows: 8_310, bytes: 900_000 },
+        { rows: 0, bytes: 4_096 },
+      ];
+      return {
+        ...{ a: named(a), b: named(b), isSameSchema: true, usedBytes: { before: 900_000, after: 4_096 } },
+        tables: [{ name: 'orders', change: 'rows', before, after }],
       };
     },
     getConfig,

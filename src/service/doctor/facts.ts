@@ -16,7 +16,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { ErrorBody } from '../../engine/errors.ts';
 import type { Examined } from '../../engine/jobs/protocol.ts';
 import type { TargetFreshness } from '../freshness.ts';
-import type { Settings, TargetName, TargetReport } from '../model.ts';
+import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
 
 export interface DoctorFacts {
   readonly now: Date;
@@ -49,6 +49,8 @@ export interface DoctorFacts {
   /** Of the newest backups whose checkpoint is known: bytes of the log that it could not merge. */
   readonly unmergedBytes: readonly number[];
   readonly newestAt: Date | null;
+  /** The open alarm. */
+  readonly loss: Status['loss'];
   readonly settings: Settings;
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };

@@ -34,9 +34,10 @@ const well: DoctorFacts = {
   servedAs: null,
   unmergedBytes: [0, 0, 0],
   newestAt: now,
+  loss: null,
   settings: {
     ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, ...keepSettingsNone, keepHourly: 24, keepDaily: 7 },
-    ...{ s3Enabled: false, s3Path: 'backups', verify: 'quick', maxAgeMinutes: null },
+    ...{ s3Enabled: false, s3Path: 'backups', verify: 'quick', maxAgeMinutes: null, lossIgnore: [] },
   },
   gapMinutes: { shortest: 10, longest: 10 },
   s3: { isEncrypted: false, isAlsoPublic: false, test: null },
@@ -59,6 +60,10 @@ function changed(change: Change): DoctorFacts {
 const told = (change: Change) =>
   findAll(changed(change)).flatMap(({ code, severity }) => (severity === 'ok' ? [] : [`${severity} ${code}`]));
 
+const loss = {
+  ...{ filename: 'backup-2', at: now, beforeAt: now, before: 'backup-1', dayBefore: null, accepted: null },
+  ...{ tables: [{ name: 'orders', before: 8_310, after: 0 }], usedPages: { before: 300, after: 20 } },
+};
 const s3On = { ...well.settings, s3Enabled: true };
 const encrypted = { isEncrypted: true };
 
@@ -70,6 +75,7 @@ test('where all is well each finding says so, and nobody has to act', () => {
 });
 
 const table: readonly [string, Change, readonly string[]][] = [
+  ['much was lost', { loss }, ['problem loss']],
   ['the database is missing', { database: { exists: false, journalMode: null } }, ['problem database']],
   ['the database can not be opened', { database: { complaint: error, journalMode: null } }, ['problem database']],
   ['SQLite has the WAL-reset bug', { sqlite: { sqlite: '3.51.2', hasWalResetBug: true } }, ['warning sqlite-version']],

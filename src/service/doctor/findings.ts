@@ -3,7 +3,9 @@
  * each can be tried without the disk, the server or the mistake that it is about. A finding says what was found, why it
  * matters, and what to do.
  */
+import { LOSS_DAYS } from '../../engine/loss.ts';
 import { formatSize } from '../log.ts';
+import { lossText } from '../loss-text.ts';
 import type { Finding, TargetReport } from '../model.ts';
 import { targetWord } from '../remote-targets.ts';
 import type { BucketFacts, DoctorFacts } from './facts.ts';
@@ -408,8 +410,17 @@ const drillsProve: Check = ({ drills }) => {
   });
 };
 
+const nothingWasLost: Check = ({ loss }) => {
+  if (loss === null) return null;
+  return found('problem', 'loss', {
+    what: `much was lost: ${lossText(loss)}`,
+    why: `${loss.before} is the last backup before it. It is kept for ${LOSS_DAYS} days, or until somebody says that it was meant.`,
+    fix: `Compare: velist-backup diff ${loss.before} ${loss.filename}. If it was meant: velist-backup accept-loss ${loss.filename}`,
+  });
+};
+
 const checks: readonly Check[] = [
-  ...[databaseOpens, libraryIsSafe, journalIsWal, logShrinks, isAlone],
+  ...[databaseOpens, nothingWasLost, libraryIsSafe, journalIsWal, logShrinks, isAlone],
   ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom],
   ...[folderIsPrivate, stateIsPrivate, nothingIsServed, clockIsRight],
   ...[isScheduled, ageFitsInterval, historyIsLong, keepFitsInterval, sealingWorks, bucketIsOwn, drillsProve],

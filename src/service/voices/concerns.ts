@@ -4,14 +4,16 @@
  */
 import { type ErrorBody, publicError } from '../../engine/errors.ts';
 import type { Run, RunTotal, Status, TargetStatus } from '../model.ts';
+import { lossText } from '../loss-text.ts';
 import { targetWord } from '../remote-targets.ts';
 
 /**
- * `damaged`: the newest backup failed a check. `stale`: no good backup is young enough. `failed`: the last backup run
+ * `loss`: a backup lost much against the one before, and nobody has said that it was meant. `damaged`: the newest backup
+ * failed a check. `stale`: no good backup is young enough. `failed`: the last backup run
  * failed. `offsite`: uploads fail, and what is at a target is too old. `drill`: the last rehearsal of a restore failed. The
  * worst first.
  */
-export const concerns = ['damaged', 'stale', 'failed', 'offsite', 'drill'] as const;
+export const concerns = ['loss', 'damaged', 'stale', 'failed', 'offsite', 'drill'] as const;
 export type Concern = (typeof concerns)[number];
 
 export interface Situation {
@@ -37,6 +39,7 @@ export function assessSituation({ status, lastRuns, totals }: SituationFacts): S
   const last = lastRuns.find(({ result }) => result !== 'stopped');
   const failure = last?.result === 'failed' ? last.error : null;
   const current: Record<Concern, boolean> = {
+    loss: status.loss !== null,
     damaged: status.freshness.cause === 'damaged',
     stale: isStale(status, totals),
     failed: last?.result === 'failed',
@@ -134,12 +137,17 @@ function compose(
     database: status.database.name,
     at: status.serverTime,
     lastGood: status.lastGood && { filename: status.lastGood.filename, holdsAt: status.lastGood.holdsAt },
+    loss: status.loss && { filename: status.loss.filename, before: status.loss.before, tables: status.loss.tables },
     error: error && { code: error.code, message: plain(error.message), hint: plain(error.hint) },
     version: status.version,
   };
 }
 
 const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | null) => string>> = {
+  loss: ({ database, loss }) =>
+    loss === null
+      ? `Much was lost in ${database.name}.`
+      : `Much was lost in ${database.name}: ${lossText(loss)}. What was before is kept in ${loss.before} until somebody says that it was meant.`,
   damaged: ({ database, verdict: { detail } }) =>
     `The newest backup of ${database.name} is ${detail === undefined ? 'damaged.' : `damaged or missing. ${detail}`}`,
   stale: ({ database, maxAgeMinutes }) =>
@@ -156,6 +164,7 @@ const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | nul
 };
 
 const inShort: Readonly<Record<Concern, string>> = {
+  loss: 'a loss that nobody has answered',
   damaged: 'a damaged newest backup',
   stale: 'backups that are too old',
   failed: 'failing backups',
