@@ -13,6 +13,7 @@ import {
   lossHolds,
   type LossRules,
   markLoss,
+  type OwnChange,
 } from './loss.ts';
 import { planRetention } from './retention.ts';
 
@@ -184,9 +185,9 @@ function backup(
   return { name: manifest.name, path: `/backups/${manifest.name}`, sizeBytes: 8192, createdAt, manifest, fault: null };
 }
 
-function mark(last: ReturnType<typeof backup>, earlier: readonly Backup[], changedAt: Date | null = null) {
+function mark(last: ReturnType<typeof backup>, earlier: readonly Backup[], ownChange: OwnChange | null = null) {
   const factsOf = ({ manifest }: Backup) => manifest?.facts ?? null;
-  return markLoss(last.manifest, earlier, { rules: LOSS_RULES, changedAt, factsOf });
+  return markLoss(last.manifest, earlier, { rules: LOSS_RULES, ownChange, factsOf });
 }
 
 const full = { orders: 8_310, customers: 40 };
@@ -218,8 +219,21 @@ test('what we did ourselves is no loss: a restore or an undo, a migration', () =
   const before = backup(2, full);
   expect(mark(backup(0, emptied), [backup(1, full, { trigger: 'safety' }), before])).toBeNull();
   expect(mark(backup(0, emptied), [backup(2, full, { note: BEFORE_MIGRATION, pinned: true })])).toBeNull();
-  expect(mark(backup(0, emptied), [before], new Date(now.getTime() - hourMs))).toBeNull();
-  expect(mark(backup(0, emptied), [before], new Date(now.getTime() - 3 * hourMs))).not.toBeNull();
+  const migrated = (hoursAgo: number) => ({ at: new Date(now.getTime() - hoursAgo * hourMs), restored: null });
+  expect(mark(backup(0, emptied), [before], migrated(1))).toBeNull();
+  expect(mark(backup(0, emptied), [before], migrated(3))).not.toBeNull();
+});
+
+test('after a restore the next backup is compared with the one that was restored', () => {
+  const [grown, restored] = [backup(2, { ...full, more: 5_000 }), backup(5, full)];
+  const safety = backup(1, { ...full, more: 5_000 }, { trigger: 'safety' });
+  const ownChange = { at: new Date(now.getTime() - hourMs / 2), restored: restored.name };
+  expect(mark(backup(0, full), [safety, grown, restored], ownChange)).toBeNull();
+  expect(mark(backup(0, emptied), [safety, grown, restored], ownChange)?.before).toBe(restored.name);
+  // An undo brings a safety backup back.
+  const undone = { ...ownChange, restored: safety.name };
+  expect(mark(backup(0, { ...full, more: 0 }), [safety, grown, restored], undone)?.before).toBe(safety.name);
+  expect(mark(backup(0, emptied), [safety, grown], ownChange)).toBeNull();
 });
 
 test('without anything to compare with, or without numbers, nothing is marked', () => {

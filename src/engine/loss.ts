@@ -204,10 +204,16 @@ export type Earlier = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
   > | null;
 };
 
+/** That we changed the database ourselves: by a restore, an undo or a migration. */
+export interface OwnChange {
+  readonly at: Date;
+  /** The backup that the database was since then. */
+  readonly restored: string | null;
+}
+
 export interface LossContext<Kind extends Earlier> {
   readonly rules: LossRules;
-  /** When we changed the database ourselves last. */
-  readonly changedAt: Date | null;
+  readonly ownChange: OwnChange | null;
   /** What was counted in a backup, now or when it was made. */
   readonly factsOf: (backup: Kind) => DatabaseFacts | null;
 }
@@ -220,13 +226,15 @@ export interface LossContext<Kind extends Earlier> {
 export function markLoss<Kind extends Earlier>(
   made: Pick<Manifest, 'database' | 'stamp' | 'facts'>,
   earlier: readonly Kind[],
-  { rules, changedAt, factsOf }: LossContext<Kind>,
+  { rules, ownChange, factsOf }: LossContext<Kind>,
 ): LossMark | null {
-  const before = comparedWith(earlier, { changedAt });
+  const before = comparedWith(earlier, ownChange);
   const facts = before && factsOf(before);
   if (!before?.manifest || !facts || !made.facts) return null;
   const counted = { facts, pageSize: before.manifest.database.pageSize };
-  const isExchanged = inodeOf(before.manifest) !== null && inodeOf(before.manifest) !== inodeOf(made);
+  const [was, is] = [inodeOf(before.manifest), inodeOf(made)];
+  // A restore puts another file in its place too.
+  const isExchanged = was !== null && was !== is && before.name !== ownChange?.restored;
   const found = findLoss(counted, { facts: made.facts, pageSize: made.database.pageSize }, rules, { isExchanged });
   if (found === null) return null;
   const dayBefore = aDayBefore(earlier.slice(earlier.indexOf(before) + 1), before);
@@ -238,17 +246,14 @@ function inodeOf({ stamp }: Pick<Manifest, 'stamp'>): string | null {
 }
 
 /**
- * The newest good backup. Null where what lies between was our own doing: a restore or an undo (each leaves a safety
- * backup), or a migration.
+ * The newest good backup. What we did ourselves since then is no loss: after a restore or an undo it is the backup that
+ * was restored, after a migration none. Where the run history was lost, the safety backup of a restore tells of it.
  */
-function comparedWith<Kind extends Earlier>(
-  earlier: readonly Kind[],
-  { changedAt }: { readonly changedAt: Date | null },
-): Kind | null {
-  const before = earlier.find((backup) => isGood(backup) || backup.manifest?.trigger === 'safety');
-  if (!before?.manifest || before.manifest.trigger === 'safety') return null;
-  if (before.manifest.note === BEFORE_MIGRATION) return null;
-  return changedAt !== null && before.createdAt <= changedAt ? null : before;
+function comparedWith<Kind extends Earlier>(earlier: readonly Kind[], ownChange: OwnChange | null): Kind | null {
+  const newest = earlier.find((backup) => isGood(backup) || backup.manifest?.trigger === 'safety');
+  if (!newest?.manifest || newest.manifest.note === BEFORE_MIGRATION) return null;
+  if (ownChange === null || newest.createdAt > ownChange.at) return isGood(newest) ? newest : null;
+  return earlier.find(({ name, fault }) => name === ownChange.restored && fault === null) ?? null;
 }
 
 type Judged = Pick<Backup, 'fault'> & { readonly manifest: Pick<Manifest, 'trigger' | 'verification'> | null };

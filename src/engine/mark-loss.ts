@@ -10,10 +10,10 @@ import { countFile } from './sqlite/verify.ts';
 
 /** @param here the backups of the folder, newest first. */
 export function lossOf(made: Manifest, here: readonly Backup[], question: LossQuestion): LossMark | null {
-  const { rules, changedAt, elsewhere } = question;
+  const { rules, ownChange, elsewhere } = question;
   return markLoss(made, withElsewhere(here.filter(isOfSame(made)), elsewhere), {
     rules,
-    changedAt: changedAt === null ? null : new Date(changedAt),
+    ownChange: ownChange && { ...ownChange, at: new Date(ownChange.at) },
     factsOf,
   });
 }

@@ -239,7 +239,8 @@ export class BackupService implements BackupServicePort {
       find: (name) => this.#backups.find(name),
       change: (name, loss) => this.#say(name, { loss }),
       migratedAt: () => momentOrNull(this.#history.note('migrated')),
-      isBlind: () => this.#offsites.some(({ isEnabled, listedAt }) => isEnabled && listedAt === null),
+      isBlind: () => this.#unseenTargets().length > 0,
+      look: () => Promise.allSettled(this.#unseenTargets().map((offsite) => offsite.refresh())),
     });
     this.#scheduler = new Scheduler({
       schedule: () => this.#schedule(),
@@ -579,12 +580,25 @@ export class BackupService implements BackupServicePort {
     if (isHere(await this.#backups.find(filename))) {
       const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
       await this.#catalog.changeManifest(filename, (manifest) => ({ ...manifest, ...given }));
-      for (const offsite of this.#offsites) offsite.backupChanged();
+      await this.#sayElsewhere(filename, change);
     } else {
       const holders = this.#offsites.filter((offsite) => offsite.find(filename));
       await eachOf(holders, 'it was changed', (offsite) => offsite.change(filename, change));
     }
     this.#emit({ type: 'status' });
+  }
+
+  /** A backup that is here too: pins are passed on with the next look, the word on a loss before retention acts on it here. */
+  async #sayElsewhere(filename: string, change: Partial<Said>): Promise<void> {
+    if (!change.loss) {
+      for (const offsite of this.#offsites) offsite.backupChanged();
+      return;
+    }
+    const holders = this.#offsites.filter((offsite) => offsite.isEnabled && offsite.find(filename));
+    await eachOf(holders, 'it was written', (offsite) => offsite.change(filename, change)).catch((error: unknown) => {
+      const known = BackupError.from(error);
+      this.#options.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is tried again.`);
+    });
   }
 
   async acceptLoss(answer: LossAnswer = {}): Promise<BackupItem> {
@@ -876,6 +890,11 @@ export class BackupService implements BackupServicePort {
     const uploaded = { ...(this.#settings.current.s3Enabled && { s3: false }), ...Object.fromEntries(brought) };
     if (Object.keys(uploaded).length === 0) return result;
     return { ...result, ...(uploaded['s3'] !== undefined && { s3Uploaded: uploaded['s3'] }), uploaded };
+  }
+
+  /** That are on, and of which nothing is known yet. */
+  #unseenTargets(): readonly Offsite[] {
+    return this.#offsites.filter(({ isEnabled, listedAt }) => isEnabled && listedAt === null);
   }
 
   #isUploading(name: string, target: TargetName): boolean {

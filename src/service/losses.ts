@@ -3,12 +3,12 @@
  * say of it. What counts as a loss is decided in `engine/loss.ts`; the mark itself is in the manifests, so that another
  * machine, and retention at each target, know it too.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { backupMoment } from '../engine/catalog/artifact.ts';
-import { inOrder } from '../engine/catalog/catalog.ts';
 import type { LossMark } from '../engine/catalog/manifest.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { LossQuestion } from '../engine/jobs/protocol.ts';
-import { isOpen, isRecovered, type LossRules, markLoss } from '../engine/loss.ts';
+import { isOpen, isRecovered, type LossRules, markLoss, type OwnChange } from '../engine/loss.ts';
 import { isVerified } from '../engine/retention.ts';
 import { isHere, type KnownBackup, toLoss } from './backup-item.ts';
 import { compareBackups, withFacts } from './differences.ts';
@@ -39,6 +39,8 @@ export interface LossesOptions {
   readonly migratedAt: () => Date | null;
   /** A target that is on was not looked at yet. */
   readonly isBlind: () => boolean;
+  /** Looks at those. */
+  readonly look: () => Promise<unknown>;
   readonly log: Log;
   readonly now: () => Date;
 }
@@ -50,6 +52,9 @@ export interface LossAnswer {
   readonly ignore?: boolean;
   readonly user?: string;
 }
+
+/** A first backup waits so long for a target that does not answer; it is compared afterwards then. */
+const LOOK_MS_MAX = 10_000;
 
 export class Losses {
   readonly #options: LossesOptions;
@@ -63,11 +68,21 @@ export class Losses {
   /** What the job of a backup is asked; undefined while nobody wants to know. */
   async question(): Promise<LossQuestion | undefined> {
     if (!this.#options.options.isOn) return undefined;
-    // A folder that can't be listed is explained by the run itself.
-    const backups = await this.#options.backups().catch(() => []);
-    const newest = backups.find((backup) => isSound(backup) && backup.manifest?.facts !== undefined);
+    const newest = (await this.#backups()).find(isCounted) ?? (await this.#lookElsewhere());
     const elsewhere = newest && !isHere(newest) ? newest : null;
-    return { rules: this.#rules(), changedAt: this.#changedAt()?.toISOString() ?? null, elsewhere };
+    return { rules: this.#rules(), ownChange: this.#ownChange(), elsewhere };
+  }
+
+  async #backups(): Promise<readonly KnownBackup[]> {
+    // A folder that can't be listed is explained by the run itself.
+    return await this.#options.backups().catch(() => []);
+  }
+
+  /** On a machine that was built anew the history is at the targets alone. */
+  async #lookElsewhere(): Promise<KnownBackup | undefined> {
+    if (!this.#options.isBlind()) return undefined;
+    await Promise.race([this.#options.look(), sleep(LOOK_MS_MAX, undefined, { ref: false })]);
+    return (await this.#backups()).find(isCounted);
   }
 
   /** A backup was made. */
@@ -86,7 +101,7 @@ export class Losses {
     const manifest = backups[index]?.manifest;
     if (!manifest || manifest.loss) return;
     const factsOf = (backup: KnownBackup) => backup.manifest?.facts ?? null;
-    const context = { rules: this.#rules(), changedAt: this.#changedAt(), factsOf };
+    const context = { rules: this.#rules(), ownChange: this.#ownChange(), factsOf };
     const loss = markLoss(manifest, backups.slice(index + 1), context);
     if (loss === null) return;
     await this.#options.change(name, loss);
@@ -97,11 +112,12 @@ export class Losses {
   shown(backups: readonly KnownBackup[]): Status['loss'] {
     const { options, now } = this.#options;
     if (!options.isOn) return null;
-    const facts = backups.find((backup) => isSound(backup) && backup.manifest?.facts)?.manifest?.facts;
-    for (const { name: filename, createdAt: at, manifest } of openOnes(backups, now())) {
-      const mark = manifest?.loss;
-      if (!mark || (facts && isRecovered(mark, facts))) continue;
-      return { ...toLoss(mark), filename, at, beforeAt: backupMoment(mark.before) ?? at };
+    for (const marked of openOnes(backups, now())) {
+      const { name: filename, createdAt: at, manifest } = marked;
+      const newer = backups.slice(0, backups.indexOf(marked));
+      const facts = newer.find(isCounted)?.manifest?.facts;
+      if (!manifest?.loss || (facts && isRecovered(manifest.loss, facts))) continue;
+      return { ...toLoss(manifest.loss), filename, at, beforeAt: backupMoment(manifest.loss.before) ?? at };
     }
     return null;
   }
@@ -196,15 +212,21 @@ export class Losses {
     return { percent, rows, ignore: this.#options.ignored() };
   }
 
-  #changedAt(): Date | null {
-    const moments = [this.#options.lastRestore()?.endedAt, this.#options.migratedAt()].flatMap((at) => at ?? []);
-    return moments.length === 0 ? null : new Date(Math.max(...moments.map((at) => at.getTime())));
+  #ownChange(): OwnChange | null {
+    const restore = this.#options.lastRestore();
+    const migratedAt = this.#options.migratedAt();
+    if (restore && (migratedAt === null || restore.endedAt > migratedAt))
+      return { at: restore.endedAt, restored: restore.backup };
+    return migratedAt && { at: migratedAt, restored: null };
   }
 }
 
-/** Newest first. */
 function openOnes(backups: readonly KnownBackup[], now: Date): readonly KnownBackup[] {
-  return inOrder(backups.filter((backup) => isOpen(backup, now)));
+  return backups.filter((backup) => isOpen(backup, now));
+}
+
+function isCounted(backup: KnownBackup): boolean {
+  return isSound(backup) && backup.manifest?.facts !== undefined;
 }
 
 /** A safety backup holds what a restore replaced. */

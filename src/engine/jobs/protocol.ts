@@ -7,7 +7,7 @@ import type { Sealing, SealName } from '../artifact.ts';
 import type { DatabaseFacts, LossMark, Manifest } from '../catalog/manifest.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
-import type { Earlier, LossRules } from '../loss.ts';
+import type { Earlier, LossRules, OwnChange } from '../loss.ts';
 import type { RetentionPolicy } from '../retention.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
@@ -35,8 +35,8 @@ export interface BackupRequest {
 
 export interface LossQuestion {
   readonly rules: LossRules;
-  /** When we changed the database ourselves last (a restore, a migration), as ISO text: what was before is not compared. */
-  readonly changedAt: string | null;
+  /** What we did to the database ourselves last. */
+  readonly ownChange: OwnChange | null;
   /** The newest good backup that is at another target alone, with what was counted in it. */
   readonly elsewhere: Earlier | null;
 }
