@@ -378,9 +378,13 @@ export const backupResult = z.object({
 });
 
 export const restoreBody = z.strictObject({
-  confirm: z.string().max(255),
-  mode: z.enum(['online', 'offline']).default('online'),
+  /** The database's file name. Not asked for by the mode `missing`, which overwrites nothing. */
+  confirm: z.string().max(255).optional(),
+  /** `missing`: puts back a database whose file is gone; TARGET_EXISTS where there is one. */
+  mode: z.enum(['online', 'offline', 'missing']).default('online'),
   expected: z.string().max(200).optional(),
+  /** A backup of another database is restored here only when this says so. */
+  fromOther: z.boolean().optional(),
 });
 export const undoBody = z.strictObject({ confirm: z.string().max(255) });
 export const restoreResult = z.object({
@@ -391,6 +395,17 @@ export const restoreResult = z.object({
   safetyBackup: z.string().nullable(),
   report: run,
 });
+/** `POST /api/claim`: the place, the folder unless told, is this database's from now on. */
+export const claimBody = z.strictObject({ target: targetName.optional() });
+export const claimAnswer = z.object({ claimed: z.string() });
+/** `POST /api/loss/accept`, `POST /api/loss/reopen`: the backup that shows the loss. */
+export const lossBody = z.strictObject({
+  filename: z.string().regex(backupName),
+  /** The tables that lost rows raise no alarm any more. */
+  ignore: z.boolean().optional(),
+});
+export const acceptLossAnswer = z.object({ accepted: z.string() });
+export const reopenLossAnswer = z.object({ reopened: z.string() });
 export const verifyBody = z.strictObject({ full: z.boolean().default(false) }).optional();
 export const backupChange = z.strictObject({
   pinned: z.boolean().optional(),
@@ -543,6 +558,7 @@ export type ErrorAnswer = z.infer<typeof errorAnswer>;
 export type RunProgress = z.infer<typeof runProgress>;
 export type Run = z.infer<typeof run>;
 export type Backup = z.infer<typeof backup>;
+export type BackupDiff = z.infer<typeof backupDiff>;
 export type RestorePlan = z.infer<typeof restorePlan>;
 export type Status = z.infer<typeof status>;
 export type ConfigChange = z.infer<typeof configChange>;
@@ -551,6 +567,11 @@ export type Config = z.infer<typeof config>;
 export type BackupResult = z.infer<typeof backupResult>;
 export type RestoreBody = z.input<typeof restoreBody>;
 export type RestoreResult = z.infer<typeof restoreResult>;
+export type ClaimBody = z.input<typeof claimBody>;
+export type ClaimAnswer = z.infer<typeof claimAnswer>;
+export type LossBody = z.input<typeof lossBody>;
+export type AcceptLossAnswer = z.infer<typeof acceptLossAnswer>;
+export type ReopenLossAnswer = z.infer<typeof reopenLossAnswer>;
 export type PrunePlan = z.infer<typeof prunePlan>;
 export type BackupsAnswer = z.infer<typeof backupsAnswer>;
 export type RunsAnswer = z.infer<typeof runsAnswer>;
