@@ -1,6 +1,7 @@
 /** What the words of all verdicts are made of: their form, and the sentences and facts that several of them share. */
 import type { Activity, Backup, Status } from '../../../http/contract.ts';
 import { ago, countdown, moment } from './format.ts';
+import type { Loss } from './loss.ts';
 
 /** A piece of a sentence: plain, weighty, or a name in code. */
 export type Phrase = string | { readonly strong: string } | { readonly code: string };
@@ -15,7 +16,12 @@ export type Action =
   | 'dismiss'
   | 'stop'
   | 'reconnect'
-  | 'reload';
+  | 'reload'
+  | 'check-again'
+  | 'bring-back'
+  | 'see-loss'
+  | 'restore-before'
+  | 'accept-loss';
 export type Tone = 'good' | 'warn' | 'bad' | 'busy' | 'calm';
 export type Icon =
   | 'shield-check'
@@ -29,7 +35,10 @@ export type Icon =
   | 'restore'
   | 'check'
   | 'wifi-off'
-  | 'disk';
+  | 'disk'
+  | 'file-x'
+  | 'folder-x'
+  | 'server';
 export type FactIcon = 'check' | 'alert' | 'drive' | 'calendar' | 'clock' | 'retry' | 'info' | 'cloud';
 
 export interface Fact {
@@ -44,9 +53,18 @@ export interface VerdictWords {
   readonly headline: string;
   /** The part of the headline that counts while a run goes on. */
   readonly count?: string;
+  /** The name that the headline begins with, when it comes out of the database: shown in code. */
+  readonly subject?: string;
+  /** The headline of the tab, where the other one names what is in the database. */
+  readonly tab?: string;
+  /** Tables that lost rows, the worst first; those beyond the first three are counted. */
+  readonly losses?: Loss['tables'];
   readonly say: readonly Phrase[];
   readonly facts: readonly Fact[];
+  /** The last one is the filled button. */
   readonly actions: readonly Action[];
+  /** A card below asks what to do, so that no button here is the filled one. */
+  readonly isAskedBelow?: boolean;
 }
 
 export interface Known {

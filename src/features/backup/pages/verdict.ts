@@ -31,6 +31,7 @@ import {
   type VerdictWords,
   type Words,
 } from './verdict-parts.ts';
+import { foreignWords, lossWords, missingWords, writerWords } from './verdict-alarms.ts';
 import { stepWords, targetList, triggerWords } from './words.ts';
 
 const tones: Record<Status['verdict']['tone'], Tone> = {
@@ -57,10 +58,14 @@ export function verdictWords(known: Known): VerdictWords {
     case 'too-old':
       return { tone, ...tooOldWords(known) };
     case 'missing':
+      return { tone, ...missingWords(known) };
     case 'loss':
+      return { tone, ...lossWords(known) };
     case 'foreign-place':
+      return { tone, ...foreignWords(known) };
     case 'other-writer':
     case 'cloned':
+      return { tone, ...writerWords(known) };
     case 'damaged':
       return { tone, ...damagedWords(known) };
     case 'last-failed':
@@ -286,7 +291,7 @@ function damagedWords(known: Known): Words {
       facts: nextRun(known),
       actions: usual,
     };
-  const broken = backups.find((backup) => backup.verification.state === 'damaged');
+  const broken = backups.find(({ other, verification }) => other === null && verification.state === 'damaged');
   const detail = broken?.verification.state === 'damaged' ? ` ${sentence(broken.verification.detail)}` : '';
   const which =
     broken === undefined ? 'The newest backup' : `The backup of ${moment(Date.parse(broken.createdAt), now, zone)}`;
