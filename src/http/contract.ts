@@ -395,17 +395,6 @@ export const restoreResult = z.object({
   safetyBackup: z.string().nullable(),
   report: run,
 });
-/** `POST /api/claim`: the place, the folder unless told, is this database's from now on. */
-export const claimBody = z.strictObject({ target: targetName.optional() });
-export const claimAnswer = z.object({ claimed: z.string() });
-/** `POST /api/loss/accept`, `POST /api/loss/reopen`: the backup that shows the loss. */
-export const lossBody = z.strictObject({
-  filename: z.string().regex(backupName),
-  /** The tables that lost rows raise no alarm any more. */
-  ignore: z.boolean().optional(),
-});
-export const acceptLossAnswer = z.object({ accepted: z.string() });
-export const reopenLossAnswer = z.object({ reopened: z.string() });
 export const verifyBody = z.strictObject({ full: z.boolean().default(false) }).optional();
 export const backupChange = z.strictObject({
   pinned: z.boolean().optional(),
@@ -567,11 +556,6 @@ export type Config = z.infer<typeof config>;
 export type BackupResult = z.infer<typeof backupResult>;
 export type RestoreBody = z.input<typeof restoreBody>;
 export type RestoreResult = z.infer<typeof restoreResult>;
-export type ClaimBody = z.input<typeof claimBody>;
-export type ClaimAnswer = z.infer<typeof claimAnswer>;
-export type LossBody = z.input<typeof lossBody>;
-export type AcceptLossAnswer = z.infer<typeof acceptLossAnswer>;
-export type ReopenLossAnswer = z.infer<typeof reopenLossAnswer>;
 export type PrunePlan = z.infer<typeof prunePlan>;
 export type BackupsAnswer = z.infer<typeof backupsAnswer>;
 export type RunsAnswer = z.infer<typeof runsAnswer>;

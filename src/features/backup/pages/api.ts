@@ -7,22 +7,17 @@
  * is recognised by its body, not by the status alone.
  */
 import type {
-  AcceptLossAnswer,
   Activity,
   Backup,
   BackupDiff,
   BackupResult,
-  ClaimAnswer,
-  ClaimBody,
   Config,
   ConfigChange,
   DoctorReport,
   DrillReport,
   DatabasesAnswer,
   ErrorAnswer,
-  LossBody,
   PrunePlan,
-  ReopenLossAnswer,
   RestoreBody,
   RestorePlan,
   RestoreResult,
@@ -97,9 +92,12 @@ export const api = {
   planRestore: (filename: string) => send<RestorePlan>('GET', backupPath(filename, '/restore')),
   restore: (filename: string, body: RestoreBody) => send<RestoreResult>('POST', backupPath(filename, '/restore'), body),
   diff: (a: string, b: string) => send<BackupDiff>('GET', `api/diff?${new URLSearchParams({ a, b })}`),
-  acceptLoss: (body: LossBody) => send<AcceptLossAnswer>('POST', 'api/loss/accept', body),
-  reopenLoss: (filename: string) => send<ReopenLossAnswer>('POST', 'api/loss/reopen', { filename } satisfies LossBody),
-  claim: (target: Target) => send<ClaimAnswer>('POST', 'api/claim', { target } satisfies ClaimBody),
+  /** That it was done is all that is looked at: what holds then comes over the stream. */
+  acceptLoss: (body: { filename: string; ignore?: boolean }) => send<unknown>('POST', 'api/loss/accept', body),
+  reopenLoss: (filename: string) => send<unknown>('POST', 'api/loss/reopen', { filename }),
+  /** Tables that raise no alarm whatever they lose. */
+  ignoreLosses: (tables: readonly string[]) => send<Config>('POST', 'config', { lossIgnore: tables }),
+  claim: (target: Target) => send<unknown>('POST', 'api/claim', { target }),
   doctor: () => send<DoctorReport>('GET', 'api/doctor'),
   drill: () => send<DrillReport>('POST', 'api/drill'),
   prunePlan: (target: Target) => send<PrunePlan>('GET', `api/prune?target=${target}`),
@@ -107,6 +105,11 @@ export const api = {
   dismissRestored: () => send<{ dismissed: boolean }>('POST', 'api/restore/dismiss'),
   undoRestore: (confirm: string) => send<RestoreResult>('POST', 'api/restore/undo', { confirm }),
 };
+
+/** Of a server that looks for losses. */
+export function ignoredTables(config: Config & { readonly lossIgnore?: readonly string[] }): readonly string[] {
+  return config.lossIgnore ?? [];
+}
 
 const backupPath = (filename: string, rest = '') => `api/backups/${encodeURIComponent(filename)}${rest}`;
 
