@@ -130,6 +130,14 @@ export function moment(ms: number, nowMs: number, zone: string): string {
   return dayKey(ms, zone) === dayKey(nowMs, zone) ? time : `${dayName(ms, nowMs, zone)}, ${time}`;
 }
 
+/** Two moments as `moment` says them; with seconds where they would look alike. */
+export function momentsApart(pair: readonly [number, number], nowMs: number, zone: string): readonly [string, string] {
+  const [a, b] = pair.map((ms) => moment(ms, nowMs, zone));
+  if (a !== b) return [a ?? '', b ?? ''];
+  const [c, d] = pair.map((ms) => moment(ms, nowMs, zone).replace(shortTime(ms, zone), clockTime(ms, zone)));
+  return [c ?? '', d ?? ''];
+}
+
 /** "11:20 today", "11:20 yesterday", "11:20 on 20 November". */
 export function dayTime(ms: number, nowMs: number, zone: string): string {
   const day = dayKey(ms, zone);

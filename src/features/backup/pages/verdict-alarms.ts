@@ -2,10 +2,10 @@
  * The verdicts that ask somebody to decide: the database is gone, it lost much, a place is another database's, another
  * machine writes there. They name what is still safe, and promise nothing that the server did not say.
  */
-import { ago, clockTime, count, dayTime, moment, plural, shownName } from './format.ts';
+import { ago, clockTime, count, dayTime, moment, momentsApart, plural, sentence, shownName } from './format.ts';
 import { lossKeptDays, pagesLost, timeOf, type OpenLoss } from './loss.ts';
 import { type Foreign, isForeign, isShared, placeName, strangerName } from './places.ts';
-import { copiesOf, nextRun, type Fact, type Known, type Phrase, type Words } from './verdict-parts.ts';
+import { copiesOf, nextRun, usual, type Fact, type Known, type Phrase, type Words } from './verdict-parts.ts';
 import { targetList, targetWord } from './words.ts';
 
 export function missingWords(known: Known): Words {
@@ -56,11 +56,11 @@ export function lossWords(known: Known): Words {
     backups.some(({ filename }) => filename === name),
   );
   const times = held.map((name) => dayTime(timeOf(name), now, zone));
-  const before = moment(Date.parse(loss.beforeAt), now, zone);
+  const [before, since] = momentsApart([Date.parse(loss.beforeAt), Date.parse(loss.at)], now, zone);
   const isHeld = held.includes(loss.before);
   return {
     icon: 'shield-x',
-    ...lossHeadline(loss, before, moment(Date.parse(loss.at), now, zone)),
+    ...lossHeadline(loss, before, since),
     tab: `${status.database.name} lost much`,
     say: [
       held.length === 0
@@ -122,8 +122,19 @@ export function writerWords(known: Known): Words {
   const place = status.places.find(isShared);
   const isClone = status.verdict.code === 'cloned';
   const headline = isClone ? 'This machine was cloned' : 'Another machine writes here';
+  // Nobody writes there now, but somebody did who is us: a clone, or this machine before it was set back.
   if (place === undefined)
-    return { icon: 'server', headline, say: ['Local backups go on.'], facts: nextRun(known), actions: ['configure'] };
+    return {
+      icon: 'server',
+      headline: isClone ? 'This machine was cloned, or set back' : headline,
+      say: [
+        `${sentence(status.verdict.detail ?? '')} Local backups go on. If this machine is the right one, say so: `,
+        { code: `velist-backup claim --target ${status.targets.find(({ enabled }) => enabled)?.target ?? 's3'}` },
+        '.',
+      ],
+      facts: [ownFact(known)],
+      actions: usual,
+    };
   const { host, since, seenAt } = place.writer;
   const waiting = status.targets.find(({ target }) => target === place.target)?.waiting ?? 0;
   const facts: Fact[] = [
