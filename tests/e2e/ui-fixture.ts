@@ -194,9 +194,13 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
         happens({ verdict: { code: 'protected', tone: 'green' }, places: noAlarm().places });
         return Response.json({ claimed: target });
       }
-      case 'api/loss/accept':
+      case 'api/loss/accept': {
+        const body = await request.json();
+        if (body.ignore) Object.assign(model.config, { lossIgnore: model.alarm.loss?.tables.map(({ name }) => name) });
+        return answerLoss(body, true);
+      }
       case 'api/loss/reopen':
-        return answerLoss(await request.json(), path.endsWith('accept'));
+        return answerLoss(await request.json(), false);
     }
     const backup = model.backups.find((candidate) => candidate.filename === decodeURIComponent(filename));
     if (backup === undefined) return refuse(404, 'GONE', 'this backup no longer exists', 'Reload the list.');
@@ -317,7 +321,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
     return Response.json(result);
   }
 
-  function saveConfig(change: Partial<Config> & { revert?: string[] }): Response {
+  function saveConfig(change: Partial<Config> & { revert?: string[]; lossIgnore?: string[] }): Response {
     if (change.intervalMinutes !== undefined && !(change.intervalMinutes >= 1)) {
       return refuse(422, 'BAD_CONFIG', 'the configuration was not saved', 'Mend the marked fields.', {
         intervalMinutes: 'must be a whole number from 1 to 525600',
