@@ -383,7 +383,9 @@ function routes(
       async handle({ request, params, user }) {
         const filename = readName(params);
         const { confirm, mode, expected } = await readBody(request, restoreBody);
-        requireConfirmed(service, confirm);
+        // The service does not know this mode yet.
+        if (mode === 'missing') throw new BadInput('BAD_REQUEST', { mode: 'must be online or offline' });
+        requireConfirmed(service, confirm ?? '');
         return long(
           async () => json<RestoreResult>(serialize(await service.restore(filename, { mode, expected, user }))),
           request,

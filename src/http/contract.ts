@@ -381,9 +381,13 @@ export const backupResult = z.object({
 });
 
 export const restoreBody = z.strictObject({
-  confirm: z.string().max(255),
-  mode: z.enum(['online', 'offline']).default('online'),
+  /** The database's file name. Not asked for by the mode `missing`, which overwrites nothing. */
+  confirm: z.string().max(255).optional(),
+  /** `missing`: puts back a database whose file is gone; TARGET_EXISTS where there is one. */
+  mode: z.enum(['online', 'offline', 'missing']).default('online'),
   expected: z.string().max(200).optional(),
+  /** A backup of another database is restored here only when this says so. */
+  fromOther: z.boolean().optional(),
 });
 export const undoBody = z.strictObject({ confirm: z.string().max(255) });
 export const restoreResult = z.object({

@@ -1,5 +1,6 @@
 /** What a set of settings means for the one who saves it, in numbers. Estimates from today's sizes, and worded so. */
 import type { Backup, Config, Status } from '../../../http/contract.ts';
+import { keptOnTop } from './on-top.ts';
 
 export type Settings = Pick<
   Config,
@@ -22,7 +23,7 @@ export interface Consequences {
   readonly reachMinutes: number;
   /** How far those by hours to years reach; null when that is not further. */
   readonly thinReachMinutes: number | null;
-  /** At most: one backup may stand for an hour and a day. */
+  /** At most: one backup may stand for an hour and a day. What is kept on top of the numbers is in it. */
   readonly diskBytes: number;
   readonly freeBytes: number;
   /** Null when nothing is uploaded. */
@@ -42,7 +43,9 @@ const wider = { intervalMinutes: 60, retentionCount: 48 };
 
 export function consequences(settings: Settings, status: Status, backups: readonly Backup[]): Consequences {
   const { local, database } = status;
-  const typical = local.count > 0 ? local.sizeBytes / local.count : database.sizeBytes;
+  const onTop = keptOnTop(backups, Date.parse(status.serverTime));
+  const counted = local.count - onTop.safety - onTop.pinned - onTop.kept;
+  const typical = counted > 0 ? (local.sizeBytes - onTop.bytes) / counted : database.sizeBytes;
   const reachMinutes = settings.intervalMinutes * settings.retentionCount;
   const thinReachMinutes = Math.max(...keepNames.map((name) => settings[name] * periods[name].minutes));
   const kept = keepNames.reduce((sum, name) => sum + settings[name], settings.retentionCount);
@@ -51,7 +54,7 @@ export function consequences(settings: Settings, status: Status, backups: readon
   return {
     reachMinutes,
     thinReachMinutes: thinReachMinutes > reachMinutes ? thinReachMinutes : null,
-    diskBytes: kept * typical,
+    diskBytes: kept * typical + onTop.bytes,
     freeBytes: local.freeBytes,
     s3BytesPerDay: settings.s3Enabled
       ? (dayMinutes / settings.intervalMinutes) * (sentBytes(backups) ?? typical)
