@@ -12,6 +12,7 @@ import { BackupError } from './errors.ts';
 import type { StoryContext, Survivor } from './jobs/protocol.ts';
 import { planRetention, type RetentionPlan, type RetentionPolicy } from './retention.ts';
 import type { ObjectStore } from './targets/object-store.ts';
+import type { Holding } from './writer.ts';
 
 export interface PrunedRemote {
   readonly removed: readonly string[];
@@ -21,10 +22,17 @@ export interface PrunedRemote {
 export async function pruneRemote(
   store: ObjectStore,
   entries: readonly RemoteEntry[],
-  options: { readonly retention: RetentionPolicy; readonly pins: ReadonlyMap<string, boolean> },
+  options: {
+    readonly retention: RetentionPolicy;
+    readonly pins: ReadonlyMap<string, boolean>;
+    readonly holding: Holding | null;
+  },
   context: StoryContext,
 ): Promise<PrunedRemote> {
-  const plan = planRemoteRetention(entries, options.retention, { pins: options.pins, now: context.now() });
+  const { retention, pins, holding } = options;
+  const sparesAllBut = holding?.sparesAllBut ?? null;
+  const plan = planRemoteRetention(entries, retention, { pins, sparesAllBut, now: context.now() });
+  if (plan.removed.length > 0) await holding?.confirm();
   const removed: string[] = [];
   const survived: Survivor[] = [];
   for (const { backup } of plan.removed) {
@@ -43,20 +51,40 @@ export async function pruneRemote(
   return { removed, survived };
 }
 
-/** @param options.pins what the folder says of backups that are here too: a pin set after the upload holds there as well. */
+/**
+ * @param options.pins what the folder says of backups that are here too: a pin set after the upload holds there as well.
+ * @param options.sparesAllBut the only installation whose backups are counted and removed; what others made stays.
+ */
 export function planRemoteRetention(
   entries: readonly Omit<RemoteEntry, 'etag'>[],
   policy: RetentionPolicy,
-  options: { readonly pins: ReadonlyMap<string, boolean>; readonly now: Date; readonly hold?: string | null },
+  options: {
+    readonly pins: ReadonlyMap<string, boolean>;
+    readonly now: Date;
+    readonly hold?: string | null;
+    readonly sparesAllBut?: string | null;
+  },
 ): RetentionPlan<RemoteCandidate> {
+  const { sparesAllBut = null } = options;
   const backups = entries.map(({ name, manifest, fault }) => ({
     name,
     fault,
     createdAt: momentOf(name),
     manifest: manifest && { ...manifest, pinned: options.pins.get(name) ?? manifest.pinned },
   }));
-  return planRetention(inOrder(backups), policy, options);
+  const ordered = inOrder(backups);
+  if (sparesAllBut === null) return planRetention(ordered, policy, options);
+  const own = ordered.filter(({ manifest }) => manifest?.madeBy?.installation === sparesAllBut);
+  const plan = planRetention(own, policy, options);
+  const judged = new Map(plan.kept.map((one) => [one.backup, one]));
+  const removed = new Set(plan.removed.map(({ backup }) => backup));
+  const kept = ordered
+    .filter((backup) => !removed.has(backup))
+    .map((backup) => judged.get(backup) ?? { backup, reasons: [MADE_BY_OTHERS] });
+  return { kept, removed: plan.removed };
 }
+
+const MADE_BY_OTHERS = 'made by another installation, and this one took over a short while ago';
 
 export type RemoteCandidate = Omit<RemoteEntry, 'etag'> & { readonly createdAt: Date };
 
