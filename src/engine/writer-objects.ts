@@ -136,7 +136,7 @@ export async function lookAt(place: Place, options: Options): Promise<PlaceLook>
       return { newest: { epoch, writer, since: object.modifiedAt, isReleased }, clones, objects };
     }
   } catch (error) {
-    throw unknowable(error, place);
+    throw unknowable(error);
   }
 }
 
@@ -221,7 +221,7 @@ export async function createEpoch(
     await sleep(options.secondLookMs, undefined, { signal: options.signal });
     return (await textAt(place.store, key, options)) === bytes.toString();
   } catch (error) {
-    throw unknowable(error, place);
+    throw unknowable(error);
   }
 }
 
@@ -266,7 +266,7 @@ export async function knock(place: Place, installation: string, options: Options
   for (let knocks = 0; knocks < KNOCKS_MAX; knocks++) {
     const key = await writeSomewhere(place.store, keyAt(place, `knock-${installation}.json`), text, options).catch(
       (error: unknown) => {
-        throw unknowable(error, place);
+        throw unknowable(error);
       },
     );
     const head = await place.store.head(key, options);
@@ -365,10 +365,10 @@ function letBe(error: unknown): void {
 }
 
 /** The key may not list or write below `writer/`: we stop, because two that write blindly would prune each other. */
-function unknowable(error: unknown, { store }: Place): BackupError {
+function unknowable(error: unknown): BackupError {
   const known = BackupError.from(error);
   if (known.code !== 'S3_DENIED') return known;
-  return new BackupError('S3_DENIED', `nobody can tell who writes to ${store.place}: ${known.message}`, {
+  return new BackupError('S3_DENIED', `${known.message}, so nobody can tell who writes there`, {
     hint: `${known.hint} Nothing is uploaded or removed there until then; local backups go on.`,
     cause: known,
   });

@@ -62,6 +62,7 @@ export type WriterNews =
       readonly type: 'holds';
       readonly address: string;
       readonly epoch: number;
+      readonly token: string;
       /** False where another process of this installation took the epoch, and renews its heartbeat. */
       readonly isOwn: boolean;
       readonly everyMs: number;
@@ -268,6 +269,7 @@ async function isSilent(
 
 interface Held {
   readonly epoch: number;
+  readonly token: string;
   readonly isOwn: boolean;
   readonly everyMs: number;
 }
@@ -275,7 +277,7 @@ interface Held {
 function heldFrom({ newest }: PlaceLook, { writing }: HoldRequest): Held | null {
   if (!newest?.writer) return null;
   const { token, everyMs } = newest.writer;
-  return { epoch: newest.epoch, isOwn: token === writing.token, everyMs };
+  return { epoch: newest.epoch, token, isOwn: token === writing.token, everyMs };
 }
 
 /** Null where another machine was faster. */
@@ -312,10 +314,10 @@ async function take(
       : (memory.held?.sparesOthersUntil ?? null);
   await memory.noteTaken({ epoch, token, sparesOthersUntil });
   await tidy(place, look, epoch, context);
-  return { epoch, isOwn: true, everyMs };
+  return { epoch, token, isOwn: true, everyMs };
 }
 
-/** What is there may be of somebody whom we know nothing about. */
+/** Are there backups of somebody whom we know nothing about, or who wrote there after us? */
 async function mustSpare(
   place: Place,
   {
@@ -325,8 +327,8 @@ async function mustSpare(
   }: { readonly memory: PlaceMemory; readonly look: PlaceLook; readonly knowsPlace: boolean },
   { signal }: Context,
 ): Promise<boolean> {
-  if (look.newest && !isOurs(look, memory)) return true;
-  if (memory.held !== null || knowsPlace) return false;
+  const isTaken = look.newest !== null && !isOurs(look, memory);
+  if (!isTaken && (memory.held !== null || knowsPlace)) return false;
   const before = keyAt(place, '').replace(/writer\/$/, '');
   for await (const { key } of place.store.list(`${before}backup-`, { signal }))
     if (isBackupName(key.slice(before.length).replace(/\.json$/, ''))) return true;

@@ -19,7 +19,7 @@ import {
   toRemoteBackup,
 } from '../engine/catalog/remote-catalog.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
-import type { JobKind, JobMap, Uploaded } from '../engine/jobs/protocol.ts';
+import type { ClaimedRemote, JobKind, JobMap, Uploaded, WritingRequest } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../engine/prune-remote.ts';
 import type { RetentionPlan, RetentionPolicy } from '../engine/retention.ts';
@@ -32,6 +32,7 @@ import { BY_RETENTION } from './run-history.ts';
 import type { TargetName } from './model.ts';
 import { type S3Target, targetWord } from './remote-targets.ts';
 import { UploadQueue } from './upload-queue.ts';
+import { Writing, type WritingOptions } from './writing.ts';
 
 /** A backup as one target holds it. */
 export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
@@ -56,6 +57,8 @@ export interface OffsiteOptions {
   /** Retention removed it there. */
   readonly onRemoved: (name: string) => void;
   readonly runs: Pick<Runs, 'beginUpload' | 'record'>;
+  /** Who writes there. */
+  readonly writing: Pick<WritingOptions, 'self' | 'everyMs' | 'isStarted' | 'hasUploaded' | 'heartbeats' | 'emit'>;
   readonly onChange: () => void;
 }
 
@@ -73,6 +76,7 @@ export class Offsite {
   readonly target: TargetName;
   readonly uploads: UploadQueue;
   readonly downloads: Downloads;
+  readonly writing: Writing;
   readonly #options: OffsiteOptions;
   readonly #state: OffsiteState;
   readonly #aborts = new Set<AbortController>();
@@ -98,6 +102,12 @@ export class Offsite {
     const { catalog, now, isEnabled, onChange } = options;
     this.#state = new OffsiteState(options.statePath, { warn: (message) => options.log('warn', message) });
     this.#sync();
+    this.writing = new Writing({
+      ...options.writing,
+      ...{ target: options.target, s3: options.s3, prefix: options.prefix, isEnabled, state: this.#state },
+      ...{ log: options.log, now, onChange },
+      onFree: () => void this.#catchUp(),
+    });
     this.uploads = new UploadQueue({
       ...{ catalog, state: this.#state, now, isEnabled, onChange },
       upload: (backup) => this.#upload(backup),
@@ -175,6 +185,8 @@ export class Offsite {
     this.#timer = undefined;
     for (const abort of this.#aborts) abort.abort();
     await Promise.allSettled([this.uploads.stop(), this.downloads.idle(), this.#listing]);
+    // The last one to write has ended.
+    await this.writing.release();
   }
 
   close(): void {
@@ -185,6 +197,7 @@ export class Offsite {
   /** S3 was switched on or off, or another path was set. */
   settingsChanged(): void {
     this.#sync();
+    this.writing.settingsChanged();
     if (this.#timer && this.#options.isEnabled()) void this.#catchUp();
     // Without S3 nothing is tried, and nobody is told of a next try.
     else if (!this.#options.isEnabled()) void this.uploads.run();
@@ -214,7 +227,10 @@ export class Offsite {
     const began = { place, at: this.#options.now(), changes: this.#changes };
     this.#triedMs = began.at.getTime();
     try {
-      const listing = await this.#job<'list-remote'>({ kind: 'list-remote', ...this.access, known: this.#toKnow() });
+      const listing = await this.#job<'list-remote'>({
+        ...{ kind: 'list-remote', ...this.access, known: this.#toKnow() },
+        self: this.#options.writing.self(),
+      });
       await this.#take(listing, began);
     } catch (error) {
       const known = BackupError.from(error);
@@ -291,7 +307,8 @@ export class Offsite {
     const names = new Set(here.map(({ name }) => name));
     // An empty folder may be a disk that is not mounted: what was removed at S3 must not be uploaded again with it.
     if (names.size > 0) for (const name of uploads.keys()) if (!names.has(name)) this.#state.forgetUpload(name);
-    if (this.#timer) await this.#passPinsOn(here, there);
+    // Where another machine writes, nothing is changed by itself.
+    if (this.#timer && !this.writing.isStopped) await this.#passPinsOn(here, there);
   }
 
   /** What a person said of a backup here holds there too, also when this disk is lost. */
@@ -299,7 +316,7 @@ export class Offsite {
     for (const { name, manifest } of here) {
       const remote = there.get(name)?.manifest;
       if (!manifest || !remote || (remote.pinned === manifest.pinned && remote.note === manifest.note)) continue;
-      await this.#changeThere(name, manifest);
+      await this.#changeThere(name, manifest, this.writing.request());
     }
   }
 
@@ -335,7 +352,9 @@ export class Offsite {
     options: { readonly now: Date; readonly hold: string | null },
   ): Promise<RetentionPlan<RemoteCandidate>> {
     await this.refresh();
-    return planRemoteRetention(this.backups, policy, { ...options, pins: await pinsOf(this.#options.catalog) });
+    const { sparesAllBut } = this.writing;
+    const pins = await pinsOf(this.#options.catalog);
+    return planRemoteRetention(this.backups, policy, { ...options, pins, sparesAllBut });
   }
 
   // ── change ──
@@ -350,6 +369,7 @@ export class Offsite {
       kind: 'prune-remote',
       folder: catalog.folder,
       ...this.access,
+      ...this.writing.request(),
       retention: policy,
       known: this.#toKnow(),
     });
@@ -396,6 +416,7 @@ export class Offsite {
 
   async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
     const { s3, log, now, retention } = this.#options;
+    this.writing.refuse();
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
     const run = this.#options.runs.beginUpload(backup.name, this.target);
     try {
@@ -406,6 +427,7 @@ export class Offsite {
           folder: this.#options.catalog.folder,
           name: backup.name,
           ...this.access,
+          ...this.writing.request(),
           sealing: s3.sealing ?? PLAIN,
           retention: retention(),
           known: this.#toKnow(),
@@ -484,6 +506,22 @@ export class Offsite {
     this.#forget(name, why);
   }
 
+  /**
+   * Makes this installation the writer there, because a person said that it is the same database; what waits is uploaded.
+   *
+   * @throws BackupError S3_*.
+   */
+  async claim(): Promise<ClaimedRemote> {
+    const claimed = await this.#job<'claim-remote'>({
+      kind: 'claim-remote',
+      ...this.access,
+      ...this.writing.request(),
+    });
+    this.writing.claimed();
+    if (this.#timer) void this.uploads.run();
+    return claimed;
+  }
+
   /** Pin and note of a backup that is at S3 alone. */
   async change(name: string, change: { readonly pinned?: boolean; readonly note?: string | null }): Promise<void> {
     const manifest = this.#entries().get(name)?.manifest;
@@ -497,8 +535,13 @@ export class Offsite {
     await this.refresh();
   }
 
-  async #changeThere(name: string, { pinned, note }: Pick<Manifest, 'pinned' | 'note'>): Promise<void> {
-    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.access, pinned, note });
+  /** @param asWriter left out for what a person asked for. */
+  async #changeThere(
+    name: string,
+    { pinned, note }: Pick<Manifest, 'pinned' | 'note'>,
+    asWriter: WritingRequest = {},
+  ): Promise<void> {
+    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.access, ...asWriter, pinned, note });
     this.#changedAt.set(name, ++this.#changes);
     // Read anew at the next listing, whatever its ETag.
     const known = this.#entries().get(name);
@@ -568,7 +611,10 @@ export class Offsite {
     if (signal?.aborted) abort.abort();
     this.#aborts.add(abort);
     try {
-      return await this.#options.job<Kind>(request, { signal: abort.signal, onEvent });
+      return await this.#options.job<Kind>(request, {
+        signal: abort.signal,
+        onEvent: (event) => (event.type === 'writer' ? this.writing.hear(event.news) : onEvent?.(event)),
+      });
     } finally {
       this.#aborts.delete(abort);
       signal?.removeEventListener('abort', stop);

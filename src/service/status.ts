@@ -33,6 +33,8 @@ export interface StatusFacts {
   readonly unlisted: ErrorBody | null;
   /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
   readonly vanished: string | null;
+  /** The folder, and each target that is on. */
+  readonly places: Status['places'];
   readonly isUploading: (backup: string, target: TargetName) => boolean;
   /** Another process is uploading to it. */
   readonly isBusyElsewhere: (target: TargetName) => boolean;
@@ -75,6 +77,7 @@ export function composeStatus(facts: StatusFacts): Status {
     notAt: newest && without.length > 0 ? { backup: newest.name, targets: without.map(({ target }) => target) } : null,
     goodAt: holdsAt,
     maxAgeMs: maxAgeMinutes * 60_000,
+    writerAt: writerAt(facts.places),
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
     freeBytes,
@@ -133,10 +136,16 @@ export function composeStatus(facts: StatusFacts): Status {
     run,
     lastRun: facts.lastRun,
     lastBackupRun: facts.lastBackupRun,
-    places: [],
+    places: facts.places,
     loss: null,
     undo: facts.undo,
   };
+}
+
+/** The first place where another machine writes, or wanted to. */
+function writerAt(places: Status['places']): VerdictInput['writerAt'] {
+  for (const { target, writer } of places) if (writer) return { target, ...writer };
+  return null;
 }
 
 /**
