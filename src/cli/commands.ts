@@ -15,6 +15,7 @@ import { SURVIVED } from '../service/retention-policies.ts';
 import type {
   BackupItem,
   FirstBoot,
+  PlaceStatus,
   PruneResult,
   RestorePlan,
   RestoreResult,
@@ -22,6 +23,7 @@ import type {
   Status,
   TargetDrill,
   TargetName,
+  VerdictCode,
 } from '../service/model.ts';
 import { targetWord } from '../service/remote-targets.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
@@ -503,8 +505,11 @@ function statusExitCode({ freshness: { state, cause }, local }: Status): number 
   if (state === 'unprotected' && local.count === 0) return exitCodes.noBackup;
   if (cause === 'damaged') return exitCodes.verificationFailed;
   if (state === 'unprotected') return exitCodes.noBackup;
-  return state === 'at-risk' && cause === 's3-waiting' ? exitCodes.notEverywhere : exitCodes.failed;
+  return state === 'at-risk' && elsewhereCauses.has(cause) ? exitCodes.notEverywhere : exitCodes.failed;
 }
+
+/** What is here is good; it is a copy elsewhere that is missing, or may be. */
+const elsewhereCauses: ReadonlySet<VerdictCode> = new Set(['s3-waiting', 'other-writer', 'cloned']);
 
 type Found =
   { readonly kind: 'backup'; readonly backup: BackupItem } | { readonly kind: 'file'; readonly path: string };
@@ -671,9 +676,29 @@ function statusText(status: Status, now: Date): string {
     ],
     ['s3', s3.enabled ? remoteText(s3, now) : 'off'],
     ...further.map((target) => [target.target, remoteText(target, now)]),
+    ...status.places.flatMap((place) => writerRows(place, now)),
   ];
   const width = Math.max(10, ...rows.map(([name = '']) => name.length));
   return rows.map(([name = '', value = '']) => `${name.padEnd(width)} ${value}`).join('\n');
+}
+
+/** Only where there is something to say. */
+function writerRows({ target, writer, sparesOthersUntil }: PlaceStatus, now: Date): readonly (readonly string[])[] {
+  const word = targetWord(target);
+  const ago = (moment: Date) => `${durationText(now.getTime() - moment.getTime())} ago`;
+  const rows: string[][] = [];
+  if (writer) {
+    const who = writer.kind === 'clone' ? `a copy of this machine (${writer.host})` : writer.host;
+    const does = writer.kind === 'clone' ? 'wants to write' : 'writes';
+    const seen = writer.seenAt === null ? '' : `, seen ${ago(writer.seenAt)}`;
+    rows.push([
+      'writer',
+      `${word}: ${who} ${does} there since ${ago(writer.since)}${seen}; velist-backup doctor says what to do`,
+    ]);
+  }
+  if (sparesOthersUntil)
+    rows.push(['spares', `${word}: what other installations made stays until ${sparesOthersUntil.toISOString()}`]);
+  return rows;
 }
 
 /** `my-backups/backups/database, 9 stored; waiting, 3 uploads, next try in 40 s: …` */

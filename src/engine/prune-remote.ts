@@ -14,6 +14,7 @@ import type { StoryContext, Survivor } from './jobs/protocol.ts';
 import { lossHolds } from './loss.ts';
 import { planRetention, type RetentionPlan, type RetentionPolicy } from './retention.ts';
 import type { ObjectStore } from './targets/object-store.ts';
+import type { Holding } from './writer.ts';
 
 export interface PrunedRemote {
   readonly removed: readonly string[];
@@ -23,10 +24,17 @@ export interface PrunedRemote {
 export async function pruneRemote(
   store: ObjectStore,
   entries: readonly RemoteEntry[],
-  options: { readonly retention: RetentionPolicy; readonly pins: SaidHere },
+  options: {
+    readonly retention: RetentionPolicy;
+    readonly pins: SaidHere;
+    readonly holding: Holding | null;
+  },
   context: StoryContext,
 ): Promise<PrunedRemote> {
-  const plan = planRemoteRetention(entries, options.retention, { pins: options.pins, now: context.now() });
+  const { retention, pins, holding } = options;
+  const sparesAllBut = holding?.sparesAllBut ?? null;
+  const plan = planRemoteRetention(entries, retention, { pins, sparesAllBut, now: context.now() });
+  if (plan.removed.length > 0) await holding?.confirm();
   const removed: string[] = [];
   const survived: Survivor[] = [];
   for (const { backup } of plan.removed) {
@@ -48,12 +56,19 @@ export async function pruneRemote(
 /**
  * @param options.pins what the folder says of backups: a pin that was set, and a loss that was accepted after the upload hold
  * there as well, and so does a loss that is not there yet.
+ * @param options.sparesAllBut the only installation whose backups are counted and removed; what others made stays.
  */
 export function planRemoteRetention(
   entries: readonly Omit<RemoteEntry, 'etag'>[],
   policy: RetentionPolicy,
-  options: { readonly pins: SaidHere; readonly now: Date; readonly hold?: string | null },
+  options: {
+    readonly pins: SaidHere;
+    readonly now: Date;
+    readonly hold?: string | null;
+    readonly sparesAllBut?: string | null;
+  },
 ): RetentionPlan<RemoteCandidate> {
+  const { sparesAllBut = null } = options;
   const backups = entries.map(({ name, manifest, fault }) => ({
     name,
     fault,
@@ -63,7 +78,16 @@ export function planRemoteRetention(
   const there = new Set(entries.map(({ name }) => name));
   const others = [...options.pins.values()].filter(({ name, manifest }) => manifest?.loss && !there.has(name));
   const losses = lossHolds(inOrder<Backup | RemoteCandidate>([...backups, ...others]), options.now);
-  return planRetention(inOrder(backups), policy, { ...options, losses });
+  const ordered = inOrder(backups);
+  if (sparesAllBut === null) return planRetention(ordered, policy, { ...options, losses });
+  const own = ordered.filter(({ manifest }) => manifest?.madeBy?.installation === sparesAllBut);
+  const plan = planRetention(own, policy, { ...options, losses });
+  const judged = new Map(plan.kept.map((one) => [one.backup, one]));
+  const removed = new Set(plan.removed.map(({ backup }) => backup));
+  const kept = ordered
+    .filter((backup) => !removed.has(backup))
+    .map((backup) => judged.get(backup) ?? { backup, reasons: [MADE_BY_OTHERS] });
+  return { kept, removed: plan.removed };
 }
 
 /** What people said of a backup, and may say anew. */
@@ -71,6 +95,8 @@ function saidOf(manifest: Backup['manifest'] | undefined): Partial<Pick<Manifest
   if (!manifest) return {};
   return { pinned: manifest.pinned, ...(manifest.loss && { loss: manifest.loss }) };
 }
+
+const MADE_BY_OTHERS = 'made by another installation, and this one took over a short while ago';
 
 export type RemoteCandidate = Omit<RemoteEntry, 'etag'> & { readonly createdAt: Date };
 

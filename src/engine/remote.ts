@@ -9,6 +9,7 @@ import {
   readRemoteManifest,
   toListing,
 } from './catalog/remote-catalog.ts';
+import { holdTarget, seeTarget } from './hold-target.ts';
 import type {
   ChangeRemoteRequest,
   JobMap,
@@ -18,19 +19,22 @@ import type {
   StoryContext,
 } from './jobs/protocol.ts';
 import { pinsOf, pruneRemote, removeKeys } from './prune-remote.ts';
-import { bytesOf, type ObjectStore } from './targets/object-store.ts';
-import { createS3Store } from './targets/s3-store.ts';
+import { bytesOf } from './targets/object-store.ts';
+import { createS3Store, type S3Store } from './targets/s3-store.ts';
 
 /** @throws BackupError S3_* when the listing could not be had. */
 export async function listRemoteBackups(request: ListRemoteRequest, context: StoryContext): Promise<RemoteListing> {
   return await withStore(request, async (store) => {
-    return toListing(await listRemote(store, { known: request.known, signal: context.signal }));
+    const listing = toListing(await listRemote(store, { known: request.known, signal: context.signal }));
+    await seeTarget(store, request, context);
+    return listing;
   });
 }
 
 /** Pin and note of a backup and the word on its loss, so that they hold for whoever reads the bucket. */
 export async function changeRemote(request: ChangeRemoteRequest, context: StoryContext): Promise<null> {
   return await withStore(request, async (store) => {
+    await holdTarget(store, request, context);
     const manifest = await readRemoteManifest(store, request.name, context);
     const { pinned, note, loss = manifest.loss } = request;
     const text = formatManifest({ ...manifest, pinned, note, ...(loss && { loss }) });
@@ -48,9 +52,10 @@ export async function pruneRemoteBackups(
   context: StoryContext,
 ): Promise<JobMap['prune-remote']['result']> {
   return await withStore(request, async (store) => {
+    const holding = await holdTarget(store, request, context);
     const catalog = await listRemote(store, { known: request.known, signal: context.signal });
     const pins = await pinsOf(new Catalog(request.folder));
-    const pruned = await pruneRemote(store, catalog.entries, { retention: request.retention, pins }, context);
+    const pruned = await pruneRemote(store, catalog.entries, { retention: request.retention, pins, holding }, context);
     return { ...pruned, listing: toListing(catalog, pruned.removed) };
   });
 }
@@ -67,7 +72,7 @@ export async function removeRemote(request: RemoveRemoteRequest, context: StoryC
 
 async function withStore<Result>(
   { s3, prefix }: Pick<ListRemoteRequest, 's3' | 'prefix'>,
-  work: (store: ObjectStore) => Promise<Result>,
+  work: (store: S3Store) => Promise<Result>,
 ): Promise<Result> {
   const store = createS3Store({ ...s3, prefix });
   try {

@@ -24,18 +24,20 @@ import { type Backup, Catalog } from './catalog/catalog.ts';
 import { formatManifest, type Manifest } from './catalog/manifest.ts';
 import { listByBackup, listRemote, readRemoteManifest, toListing } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
+import { holdTarget } from './hold-target.ts';
 import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
 import { pinsOf, pruneRemote, removeKeys } from './prune-remote.ts';
 import { takeLock, uploadLock } from './run-lock.ts';
 import { bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store, type S3Store } from './targets/s3-store.ts';
+import type { Holding } from './writer.ts';
 
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 /** An unfinished upload that is older was left by a job that was killed. */
 const UNFINISHED_MAX_MS = 24 * 3_600_000;
 
-/** @throws BackupError S3_*, NO_BACKUP, VERIFY_FAILED when the local file is not what its manifest says, ABORTED. */
+/** @throws BackupError S3_*, PLACE_TAKEN, CLONED, NO_BACKUP, VERIFY_FAILED when the local file is not what its manifest says, ABORTED. */
 export async function uploadBackup(request: UploadRequest, context: StoryContext): Promise<Uploaded> {
   const backup = await new Catalog(request.folder).find(request.name);
   if (!backup.manifest) {
@@ -49,6 +51,7 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
     const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal };
     using _lock = await takeLock(join(request.folder, uploadLock(request.target)), lock);
     context.onEvent({ type: 'step', name: 'upload' });
+    const holding = await holdTarget(store, request, context);
     const source = { ...backup, manifest: backup.manifest };
     const stored =
       (await findStored(store, source.manifest, context)) ?? (await place(store, source, request.sealing, context));
@@ -58,7 +61,7 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
     return {
       key: `${request.prefix}/${stored.artifact.file}`,
       sealing: sealName(stored.artifact),
-      ...(await lookAround(store, request, context)),
+      ...(await lookAround(store, { ...request, holding }, context)),
     };
   } finally {
     store.close();
@@ -177,12 +180,17 @@ async function* digested(source: AsyncIterable<Uint8Array>, hash: Hash): AsyncGe
 type After = Pick<Uploaded, 'listing' | 'removed' | 'survived' | 'complaint'>;
 
 /** Lists, prunes and sweeps. The backup is stored by now: what fails here is told and fails nothing. */
-async function lookAround(store: S3Store, request: UploadRequest, context: StoryContext): Promise<After> {
+async function lookAround(
+  store: S3Store,
+  request: UploadRequest & { readonly holding: Holding | null },
+  context: StoryContext,
+): Promise<After> {
   try {
     const catalog = await listRemote(store, { known: request.known, signal: context.signal });
     const pins = await pinsOf(new Catalog(request.folder));
-    const { removed, survived } = request.retention
-      ? await pruneRemote(store, catalog.entries, { retention: request.retention, pins }, context)
+    const { retention, holding } = request;
+    const { removed, survived } = retention
+      ? await pruneRemote(store, catalog.entries, { retention, pins, holding }, context)
       : { removed: [], survived: [] };
     const olderThan = new Date(context.now().getTime() - UNFINISHED_MAX_MS);
     await store.sweepUploads({ olderThan, isOurs: (key) => ownerOf(key) !== null, signal: context.signal });

@@ -53,8 +53,11 @@ import type {
   TargetName,
   TargetReport,
 } from './model.ts';
+import { databaseSelf } from './database-self.ts';
+import { Heartbeats, tickMs } from './heartbeats.ts';
 import { Neighbours } from './neighbours.ts';
 import { Offsite, type Said } from './offsite.ts';
+import { composePlaces } from './places.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { type KitS3, recoveryKit } from './recovery-kit.ts';
 import { toRestorePlan } from './restore-plan.ts';
@@ -105,6 +108,8 @@ export interface BackupServiceOptions extends TargetOptions {
   readonly voices?: VoicesOptions;
   /** Where many are guarded by one process: its jobs take turns with those of the others. */
   readonly turns?: Turns;
+  /** Shared by those of one process: then one heartbeat in a bucket is enough for all of them. */
+  readonly heartbeats?: Heartbeats;
   /** Which other database has that prefix on S3. */
   readonly ownerOfS3Path?: (path: string) => string | null;
   readonly log: Log;
@@ -119,6 +124,8 @@ export interface BackupServiceOptions extends TargetOptions {
     readonly pinMs: number;
     /** For the statements of a drill; ten minutes, if not given. */
     readonly proveMs?: number;
+    /** Between two signs of life of a writer; by the schedule, if not given. */
+    readonly tickMs?: number;
   };
 }
 
@@ -163,6 +170,7 @@ export class BackupService implements BackupServicePort {
   readonly #scheduler: Scheduler;
   readonly #scheduleHistory: ScheduleHistory;
   readonly #voices: Voices;
+  readonly #heartbeats: Heartbeats;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
@@ -175,6 +183,7 @@ export class BackupService implements BackupServicePort {
     checkTargets(options, options.settings);
     this.#options = options;
     this.#now = options.now ?? (() => new Date());
+    this.#heartbeats = options.heartbeats ?? new Heartbeats({ now: this.#now });
     this.#waits = options.waits ?? WAITS;
     this.#paths = {
       database: resolve(options.databasePath),
@@ -415,6 +424,10 @@ export class BackupService implements BackupServicePort {
       run: this.#shownRun(),
       lastRun: newest({ except: 'upload' }),
       unlisted,
+      places: composePlaces({
+        targets: ['local', ...this.#offsites.filter(({ isEnabled }) => isEnabled).map(({ target }) => target)],
+        writers: new Map(this.#offsites.map(({ target, writing }) => [target, writing.status])),
+      }),
       // Who stops a run by hand has not mended what failed before.
       lastBackupRun: runsOfBackups.find(({ result }) => result !== 'stopped') ?? null,
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
@@ -756,10 +769,12 @@ export class BackupService implements BackupServicePort {
     const known: Manifest[] = [];
     let proven: Status['freshness']['targets'] = [];
     let loss: Status['loss'] = null;
+    let places: Status['places'] = [];
     try {
       const status = await this.getStatus();
       proven = status.freshness.targets;
       loss = status.loss;
+      places = status.places;
       known.push(...(await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []));
     } catch (error) {
       folderComplaint = BackupError.from(error).toJSON();
@@ -802,6 +817,7 @@ export class BackupService implements BackupServicePort {
       gapMinutes: this.#gapMinutes(),
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
       targets: further,
+      places,
       drills: { complaint: complaintOf(this.#assertions, database), targets: proven },
     });
     return { ok: !findings.some(isOfWeight), findings };
@@ -1224,6 +1240,14 @@ export class BackupService implements BackupServicePort {
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
       runs: this.#runs,
+      writing: {
+        self: () => databaseSelf(this.#paths),
+        everyMs: () => this.#waits.tickMs ?? tickMs(this.#gapMinutes().longest),
+        isStarted: () => this.#started,
+        hasUploaded: () => this.#history.hasUploaded(target),
+        heartbeats: this.#heartbeats,
+        emit: (event) => this.#emit(event),
+      },
       onRemoved: (name) => this.#noteIfGone(name, `${BY_RETENTION} on ${targetWord(target)}`),
       onChange: () => {
         this.#emit({ type: 'backups' });

@@ -1,6 +1,7 @@
 /** The service as the environment describes it. Nothing is read, made or started before the first call. */
 import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
 import { BackupService } from './backup-service.ts';
+import type { Heartbeats } from './heartbeats.ts';
 import { createLog } from './log.ts';
 import type { Turns } from './turns.ts';
 import type { S3Target } from './remote-targets.ts';
@@ -20,6 +21,7 @@ export interface AmongMany {
   /** What its log lines begin with. */
   readonly name?: string;
   readonly turns?: Turns;
+  readonly heartbeats?: Heartbeats;
   readonly ownerOfS3Path?: (path: string) => string | null;
 }
 

@@ -19,6 +19,7 @@ import {
 } from './discovery.ts';
 import { createService, type ServiceOverrides, writeToConsole } from './from-environment.ts';
 import type { Guarded, GuardPort } from './guard-port.ts';
+import { Heartbeats } from './heartbeats.ts';
 import { createLog, type Log } from './log.ts';
 import { Turns } from './turns.ts';
 
@@ -40,6 +41,7 @@ export class Guard implements GuardPort<BackupService> {
   readonly #overrides: ServiceOverrides;
   readonly #log: Log;
   readonly #turns = new Turns();
+  readonly #heartbeats = new Heartbeats();
   #watched: readonly Watched[] = [];
   /** Which database has a file or folder that no other may have. */
   readonly #owners = new Map<string, string>();
@@ -180,7 +182,12 @@ export class Guard implements GuardPort<BackupService> {
     const service = createService(
       environment,
       isMany ? { write: this.#overrides.write } : this.#overrides,
-      isMany ? { name, turns: this.#turns, ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name) } : {},
+      isMany
+        ? {
+            ...{ name, turns: this.#turns, heartbeats: this.#heartbeats },
+            ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
+          }
+        : {},
     );
     const watched = { name, service, entry, environment, record };
     const { databasePath, backup } = environment;

@@ -467,4 +467,14 @@ export type ServiceEvent =
   | { readonly type: 'run'; readonly run: Run; readonly elsewhere?: true }
   /** What is at S3, or known of it, changed. */
   | { readonly type: 'backups' }
+  /** This installation became the writer of a target where another one wrote until now. */
+  | { readonly type: 'takeover'; readonly target: TargetName; readonly from: TakenFrom }
   | { readonly type: 'status' };
+
+export interface TakenFrom {
+  readonly host: string;
+  readonly since: Date;
+  /** Its last sign of life; null where it gave the place back. */
+  readonly seenAt: Date | null;
+  readonly wasReleased: boolean;
+}

@@ -37,6 +37,19 @@ export interface Waiting {
   readonly error: ErrorBody | null;
 }
 
+/** Who else writes there, as it was seen last. */
+export interface WriterNote {
+  readonly kind: 'other' | 'clone';
+  readonly host: string;
+  /** By the server's clock. */
+  readonly since: string;
+  readonly seenAt: string | null;
+  /** By ours. */
+  readonly notedAt: string;
+  /** False where it is the other one that stopped. */
+  readonly isStopped: boolean;
+}
+
 export class OffsiteState {
   readonly #database: StateDatabase;
   readonly #warn: (message: string) => void;
@@ -142,6 +155,14 @@ export class OffsiteState {
       this.#setNote('nextTryAt', nextTryAt?.toISOString() ?? null);
       this.#setNote('error', textOrNull(error));
     });
+  }
+
+  get writer(): WriterNote | null {
+    return parseOrNull(this.#note('writer'));
+  }
+
+  set writer(writer: WriterNote | null) {
+    this.#write(() => this.#setNote('writer', textOrNull(writer)));
   }
 
   close(): void {

@@ -20,7 +20,7 @@ import {
   toRemoteBackup,
 } from '../engine/catalog/remote-catalog.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
-import type { JobKind, JobMap, Uploaded } from '../engine/jobs/protocol.ts';
+import type { ClaimedRemote, JobKind, JobMap, Uploaded, WritingRequest } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../engine/prune-remote.ts';
 import type { RetentionPlan, RetentionPolicy } from '../engine/retention.ts';
@@ -33,6 +33,7 @@ import { BY_RETENTION } from './run-history.ts';
 import type { TargetName } from './model.ts';
 import { type S3Target, targetWord } from './remote-targets.ts';
 import { UploadQueue } from './upload-queue.ts';
+import { Writing, type WritingOptions } from './writing.ts';
 
 /** A backup as one target holds it. */
 export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
@@ -57,6 +58,8 @@ export interface OffsiteOptions {
   /** Retention removed it there. */
   readonly onRemoved: (name: string) => void;
   readonly runs: Pick<Runs, 'beginUpload' | 'record'>;
+  /** Who writes there. */
+  readonly writing: Pick<WritingOptions, 'self' | 'everyMs' | 'isStarted' | 'hasUploaded' | 'heartbeats' | 'emit'>;
   readonly onChange: () => void;
 }
 
@@ -77,6 +80,7 @@ export class Offsite {
   readonly target: TargetName;
   readonly uploads: UploadQueue;
   readonly downloads: Downloads;
+  readonly writing: Writing;
   readonly #options: OffsiteOptions;
   readonly #state: OffsiteState;
   readonly #aborts = new Set<AbortController>();
@@ -102,6 +106,12 @@ export class Offsite {
     const { catalog, now, isEnabled, onChange } = options;
     this.#state = new OffsiteState(options.statePath, { warn: (message) => options.log('warn', message) });
     this.#sync();
+    this.writing = new Writing({
+      ...options.writing,
+      ...{ target: options.target, s3: options.s3, prefix: options.prefix, isEnabled, state: this.#state },
+      ...{ log: options.log, now, onChange },
+      onFree: () => void this.#catchUp(),
+    });
     this.uploads = new UploadQueue({
       ...{ catalog, state: this.#state, now, isEnabled, onChange },
       upload: (backup) => this.#upload(backup),
@@ -179,6 +189,8 @@ export class Offsite {
     this.#timer = undefined;
     for (const abort of this.#aborts) abort.abort();
     await Promise.allSettled([this.uploads.stop(), this.downloads.idle(), this.#listing]);
+    // The last one to write has ended.
+    await this.writing.release();
   }
 
   close(): void {
@@ -189,6 +201,7 @@ export class Offsite {
   /** S3 was switched on or off, or another path was set. */
   settingsChanged(): void {
     this.#sync();
+    this.writing.settingsChanged();
     if (this.#timer && this.#options.isEnabled()) void this.#catchUp();
     // Without S3 nothing is tried, and nobody is told of a next try.
     else if (!this.#options.isEnabled()) void this.uploads.run();
@@ -218,7 +231,10 @@ export class Offsite {
     const began = { place, at: this.#options.now(), changes: this.#changes };
     this.#triedMs = began.at.getTime();
     try {
-      const listing = await this.#job<'list-remote'>({ kind: 'list-remote', ...this.access, known: this.#toKnow() });
+      const listing = await this.#job<'list-remote'>({
+        ...{ kind: 'list-remote', ...this.access, known: this.#toKnow() },
+        self: this.#options.writing.self(),
+      });
       await this.#take(listing, began);
     } catch (error) {
       const known = BackupError.from(error);
@@ -295,7 +311,8 @@ export class Offsite {
     const names = new Set(here.map(({ name }) => name));
     // An empty folder may be a disk that is not mounted: what was removed at S3 must not be uploaded again with it.
     if (names.size > 0) for (const name of uploads.keys()) if (!names.has(name)) this.#state.forgetUpload(name);
-    if (this.#timer) await this.#passPinsOn(here, there);
+    // Where another machine writes, nothing is changed by itself.
+    if (this.#timer && !this.writing.isStopped) await this.#passPinsOn(here, there);
   }
 
   /** What a person said of a backup here holds there too, also when this disk is lost. */
@@ -305,7 +322,7 @@ export class Offsite {
       if (!manifest || !remote) continue;
       const isLossSaid = !manifest.loss || isDeepStrictEqual(remote.loss, manifest.loss);
       if (remote.pinned === manifest.pinned && remote.note === manifest.note && isLossSaid) continue;
-      await this.#changeThere(name, manifest);
+      await this.#changeThere(name, manifest, this.writing.request());
     }
   }
 
@@ -341,7 +358,9 @@ export class Offsite {
     options: { readonly now: Date; readonly hold: string | null },
   ): Promise<RetentionPlan<RemoteCandidate>> {
     await this.refresh();
-    return planRemoteRetention(this.backups, policy, { ...options, pins: await pinsOf(this.#options.catalog) });
+    const { sparesAllBut } = this.writing;
+    const pins = await pinsOf(this.#options.catalog);
+    return planRemoteRetention(this.backups, policy, { ...options, pins, sparesAllBut });
   }
 
   // ── change ──
@@ -356,6 +375,7 @@ export class Offsite {
       kind: 'prune-remote',
       folder: catalog.folder,
       ...this.access,
+      ...this.writing.request(),
       retention: policy,
       known: this.#toKnow(),
     });
@@ -402,6 +422,7 @@ export class Offsite {
 
   async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
     const { s3, log, now, retention } = this.#options;
+    this.writing.refuse();
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
     const run = this.#options.runs.beginUpload(backup.name, this.target);
     try {
@@ -412,6 +433,7 @@ export class Offsite {
           folder: this.#options.catalog.folder,
           name: backup.name,
           ...this.access,
+          ...this.writing.request(),
           sealing: s3.sealing ?? PLAIN,
           retention: retention(),
           known: this.#toKnow(),
@@ -490,6 +512,22 @@ export class Offsite {
     this.#forget(name, why);
   }
 
+  /**
+   * Makes this installation the writer there, because a person said that it is the same database; what waits is uploaded.
+   *
+   * @throws BackupError S3_*.
+   */
+  async claim(): Promise<ClaimedRemote> {
+    const claimed = await this.#job<'claim-remote'>({
+      kind: 'claim-remote',
+      ...this.access,
+      ...this.writing.request(),
+    });
+    this.writing.claimed();
+    if (this.#timer) void this.uploads.run();
+    return claimed;
+  }
+
   /** What people say of a backup that is at S3 alone. */
   async change(name: string, change: Partial<Said>): Promise<void> {
     const manifest = this.#entries().get(name)?.manifest;
@@ -503,9 +541,10 @@ export class Offsite {
     await this.refresh();
   }
 
-  async #changeThere(name: string, { pinned, note, loss }: Said): Promise<void> {
+  /** @param asWriter left out for what a person asked for. */
+  async #changeThere(name: string, { pinned, note, loss }: Said, asWriter: WritingRequest = {}): Promise<void> {
     const said = { pinned, note, ...(loss && { loss }) };
-    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.access, ...said });
+    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.access, ...asWriter, ...said });
     this.#changedAt.set(name, ++this.#changes);
     // Read anew at the next listing, whatever its ETag.
     const known = this.#entries().get(name);
@@ -576,7 +615,10 @@ export class Offsite {
     if (signal?.aborted) abort.abort();
     this.#aborts.add(abort);
     try {
-      return await this.#options.job<Kind>(request, { signal: abort.signal, onEvent });
+      return await this.#options.job<Kind>(request, {
+        signal: abort.signal,
+        onEvent: (event) => (event.type === 'writer' ? this.writing.hear(event.news) : onEvent?.(event)),
+      });
     } finally {
       this.#aborts.delete(abort);
       signal?.removeEventListener('abort', stop);

@@ -140,6 +140,17 @@ export class RunHistory {
     return row ? readRun(row) : null;
   }
 
+  /** Whether an upload to that target is remembered. */
+  hasUploaded(target: TargetName): boolean {
+    const row = this.#database
+      .prepare(
+        `SELECT 1 FROM runs WHERE kind = 'upload' AND result = 'success' AND (folder IS NULL OR folder = $folder)
+         AND coalesce(target, 's3') = $target LIMIT 1`,
+      )
+      .get({ $folder: this.#folder, $target: target });
+    return row !== undefined;
+  }
+
   /** @param why who removed it, as the end of a sentence: `by retention`. */
   addRemoval({ backup, at, why }: Removal): void {
     this.#write(() =>

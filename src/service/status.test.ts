@@ -52,6 +52,7 @@ function compose(
       cron: null,
       nextRunAt: now,
       gapMinutes: { shortest: 10, longest: 10 },
+      places: [],
       localPath: 'backups',
       freeBytes: 1e9,
     },

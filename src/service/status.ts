@@ -43,6 +43,8 @@ export interface StatusFacts {
   readonly unlisted: ErrorBody | null;
   /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
   readonly vanished: string | null;
+  /** The folder, and each target that is on. */
+  readonly places: Status['places'];
   readonly isUploading: (backup: string, target: TargetName) => boolean;
   /** Another process is uploading to it. */
   readonly isBusyElsewhere: (target: TargetName) => boolean;
@@ -88,6 +90,7 @@ export function composeStatus(facts: StatusFacts): Status {
     notAt: newest && without.length > 0 ? { backup: newest.name, targets: without.map(({ target }) => target) } : null,
     goodAt: holdsAt,
     maxAgeMs: maxAgeMinutes * 60_000,
+    writerAt: writerAt(facts.places),
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
     freeBytes,
@@ -146,7 +149,7 @@ export function composeStatus(facts: StatusFacts): Status {
     run,
     lastRun: facts.lastRun,
     lastBackupRun: facts.lastBackupRun,
-    places: [],
+    places: facts.places,
     loss: facts.loss,
     undo: facts.undo,
   };
@@ -157,6 +160,12 @@ function lastingVerdict(judged: VerdictInput): Verdict['code'] {
   const lasting = { ...judged, run: null, lastRestore: null };
   const { code, tone } = judge({ ...lasting, hasLoss: false });
   return tone === 'red' ? code : judge(lasting).code;
+}
+
+/** The first place where another machine writes, or wanted to. */
+function writerAt(places: Status['places']): VerdictInput['writerAt'] {
+  for (const { target, writer } of places) if (writer) return { target, ...writer };
+  return null;
 }
 
 /**

@@ -17,6 +17,7 @@ const good: VerdictInput = {
   vanished: null,
   unlisted: null,
   hasLoss: false,
+  writerAt: null,
   remoteFailing: false,
   notAt: null,
   scheduleEnabled: true,
@@ -39,6 +40,8 @@ const ended = (result: Run['result'], endedAt = minutesAgo(1)) =>
     ...{ id: '1', kind: 'backup', trigger: 'manual', user: null, plannedAt: null, startedAt: endedAt, endedAt, result },
     ...{ backup: null, sizeBytes: null, steps: [], error: null },
   }) satisfies Run;
+
+const writer = (kind: 'other' | 'clone') => ({ target: 's3', kind, host: 'staging', since: now, seenAt: null });
 
 const table: [sentence: string, change: Partial<VerdictInput>, verdict: string][] = [
   ['all is well', {}, 'protected green'],
@@ -80,6 +83,13 @@ const table: [sentence: string, change: Partial<VerdictInput>, verdict: string][
   ['the last run failed, a good backup is young', { lastBackupRun: ended('failed') }, 'last-failed amber'],
   ['the last run was stopped by hand', { lastBackupRun: ended('stopped') }, 'protected green'],
   ['S3 can not be used', { remoteFailing: true, scheduleEnabled: false }, 's3-waiting amber'],
+  ['another machine writes to S3', { writerAt: writer('other'), remoteFailing: true }, 'other-writer amber'],
+  ['a clone of this machine wants to write to S3', { writerAt: writer('clone') }, 'cloned amber'],
+  [
+    'another machine writes to S3, and the last run failed',
+    { writerAt: writer('other'), lastBackupRun: ended('failed') },
+    'last-failed amber',
+  ],
   ['the newest has no copy on S3', { notAt: { backup: 'backup-1', targets: ['s3'] } }, 's3-waiting amber'],
   [
     'the last run failed, and S3 can not be used',
@@ -110,5 +120,9 @@ test('what is wrong is named where code and status do not say it', () => {
   const missing = (...targets: string[]) => judge({ ...good, notAt: { backup: 'backup-1', targets } }).detail;
   expect(missing('s3')).toBe('backup-1 has no copy on S3.');
   expect(missing('s3', 'offsite-eu')).toBe('backup-1 has no copy on S3 and offsite-eu.');
+  expect(judge({ ...good, writerAt: writer('other') }).detail).toBe(
+    'staging writes to S3 since 2024-03-01T12:00:00.000Z; nothing from here is stored or removed there.',
+  );
+  expect(judge({ ...good, writerAt: writer('clone') }).detail).toContain('copy of the other (staging)');
   expect(judge(good).detail).toBeUndefined();
 });

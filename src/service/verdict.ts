@@ -4,7 +4,7 @@
  * Green is a promise: the newest backup passed its check, and each of its copies was seen where it belongs.
  */
 import type { ErrorBody } from '../engine/errors.ts';
-import type { Run, RunProgress, TargetName, Verdict } from './model.ts';
+import type { PlaceWriter, Run, RunProgress, TargetName, Verdict } from './model.ts';
 import { targetWord } from './remote-targets.ts';
 
 export interface VerdictInput {
@@ -25,6 +25,8 @@ export interface VerdictInput {
   /** When the newest verified backup was last known to hold; null when there is none. */
   readonly goodAt: Date | null;
   readonly maxAgeMs: number;
+  /** A target that is on and has another writer, or a machine with our id that wants to be one. */
+  readonly writerAt: (PlaceWriter & { readonly target: TargetName }) | null;
   /** A target beside the folder is on and could not be used at the last try. */
   readonly remoteFailing: boolean;
   /** The newest backup, and the targets that are on, do not hold it, and to which it is not on its way just now. */
@@ -65,6 +67,7 @@ export function judge(input: VerdictInput): Verdict {
   if (!input.goodAt) return { code: 'too-old', tone: 'red' };
   if (gone) return gone;
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
+  if (input.writerAt) return writerVerdict(input.writerAt);
   if (input.remoteFailing) return { code: 's3-waiting', tone: 'amber' };
   if (input.notAt) {
     const { backup, targets } = input.notAt;
@@ -74,6 +77,16 @@ export function judge(input: VerdictInput): Verdict {
   if (!input.scheduleEnabled) return { code: 'off', tone: 'amber' };
   if (input.freeBytes < DISK_FACTOR * input.databaseBytes) return { code: 'disk-low', tone: 'amber' };
   return { code: 'protected', tone: 'green' };
+}
+
+function writerVerdict({ target, kind, host, since }: NonNullable<VerdictInput['writerAt']>): Verdict {
+  const word = targetWord(target);
+  if (kind === 'clone') {
+    const detail = `Two machines with one id want to write to ${word}: one of them is a copy of the other (${host}).`;
+    return { code: 'cloned', tone: 'amber', detail };
+  }
+  const detail = `${host} writes to ${word} since ${since.toISOString()}; nothing from here is stored or removed there.`;
+  return { code: 'other-writer', tone: 'amber', detail };
 }
 
 function vanished(backup: string): Verdict {

@@ -17,6 +17,7 @@ import { BackupError, errnoCode } from '../errors.ts';
 import { examineDatabase } from '../examine.ts';
 import { fetchBackup } from '../fetch.ts';
 import { bringBackMissing } from '../first-boot.ts';
+import { claimTarget } from '../hold-target.ts';
 import { prune } from '../prune.ts';
 import { changeRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../remote.ts';
 import { planRestoreFacts, restoreDatabase } from '../restore.ts';
@@ -90,6 +91,8 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return await changeRemote(request, context);
     case 'remove-remote':
       return await removeRemote(request, context);
+    case 'claim-remote':
+      return await claimTarget(request, context);
     case 'prune-remote':
       return await pruneRemoteBackups(request, context);
     case 'test-target':

@@ -7,14 +7,48 @@ import type { Sealing, SealName } from '../artifact.ts';
 import type { DatabaseFacts, LossMark, Manifest } from '../catalog/manifest.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
+import type { Maker } from '../installation.ts';
 import type { Earlier, LossRules, OwnChange } from '../loss.ts';
 import type { RetentionPolicy } from '../retention.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
+import type { WriterNews } from '../writer.ts';
 
 export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type StepName =
   'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
+
+/** Which database it is that is worked for, and on which installation. */
+export interface DatabaseSelf {
+  /** Null while none is known. */
+  readonly databaseId: string | null;
+  /** Its file's name. */
+  readonly name: string;
+  readonly pathDigest: string;
+  readonly machineDigest: string;
+  readonly maker: Maker;
+  readonly installationPath: string;
+}
+
+/** What a job that writes at a target says there of this start of the service. */
+export interface Writing {
+  /** Secret of this start. */
+  readonly token: string;
+  /** How often its heartbeat is renewed. */
+  readonly everyMs: number;
+  /** Key of its heartbeat, from the root of the bucket. */
+  readonly beat: string;
+  /** A service that was started writes there for the first time: it takes an epoch of its own. */
+  readonly isFirst: boolean;
+  /** The run history tells of uploads to that place. */
+  readonly knowsPlace: boolean;
+}
+
+/** With both of them a job writes as the one writer of the place; without, as versions before 0.2 did. */
+export interface WritingRequest {
+  readonly self?: DatabaseSelf;
+  readonly writing?: Writing;
+}
 
 export interface BackupRequest {
   readonly kind: 'backup';
@@ -128,7 +162,7 @@ export interface S3Access extends Omit<S3Options, 'prefix'> {
   readonly region: string;
 }
 
-export interface UploadRequest {
+export interface UploadRequest extends WritingRequest {
   readonly kind: 'upload';
   readonly target: string;
   readonly folder: string;
@@ -168,7 +202,7 @@ export interface RemoveRemoteRequest {
   readonly s3: S3Access;
 }
 
-export interface ChangeRemoteRequest {
+export interface ChangeRemoteRequest extends WritingRequest {
   readonly kind: 'change-remote';
   readonly name: string;
   readonly prefix: string;
@@ -179,7 +213,7 @@ export interface ChangeRemoteRequest {
   readonly loss?: LossMark;
 }
 
-export interface PruneRemoteRequest {
+export interface PruneRemoteRequest extends WritingRequest {
   readonly kind: 'prune-remote';
   /** What was pinned here holds there. */
   readonly folder: string;
@@ -189,11 +223,24 @@ export interface PruneRemoteRequest {
   readonly known: readonly KnownManifest[];
 }
 
-export interface ListRemoteRequest {
+export interface ListRemoteRequest extends WritingRequest {
   readonly kind: 'list-remote';
   readonly prefix: string;
   readonly s3: S3Access;
   readonly known: readonly KnownManifest[];
+}
+
+/** Makes this installation the writer there, whoever is. */
+export interface ClaimRemoteRequest extends Required<WritingRequest> {
+  readonly kind: 'claim-remote';
+  readonly prefix: string;
+  readonly s3: S3Access;
+}
+
+export interface ClaimedRemote {
+  readonly epoch: number;
+  /** Whose place it was: the writer before; null when there was none. */
+  readonly from: { readonly installation: string; readonly host: string; readonly since: string } | null;
 }
 
 export interface FetchRequest {
@@ -306,6 +353,7 @@ export interface JobMap {
     result: Pick<Uploaded, 'removed' | 'survived'> & { readonly listing: RemoteListing };
   };
   'remove-remote': { request: RemoveRemoteRequest; result: null };
+  'claim-remote': { request: ClaimRemoteRequest; result: ClaimedRemote };
   'test-target': { request: TestTargetRequest; result: TargetReport };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };
 }
@@ -316,7 +364,9 @@ export type JobEvent =
   | { readonly type: 'step'; readonly name: StepName }
   | { readonly type: 'bytes'; readonly done: number; readonly total: number }
   /** The moment of the database is fixed: who asks from now on needs another run. */
-  | { readonly type: 'pinned'; readonly backup: string };
+  | { readonly type: 'pinned'; readonly backup: string }
+  /** Who writes at the target. */
+  | { readonly type: 'writer'; readonly news: WriterNews };
 
 export type JobMessage =
   | JobEvent

@@ -57,6 +57,8 @@ export interface DoctorFacts {
   readonly s3: BucketFacts;
   /** Beside S3. */
   readonly targets: readonly (BucketFacts & { readonly name: TargetName })[];
+  /** Empty where the backups can't be listed. */
+  readonly places: Status['places'];
   readonly drills: { readonly complaint: ErrorBody | null; readonly targets: readonly TargetFreshness[] };
 }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test';
+import type { PlaceStatus } from '../model.ts';
 import { keepSettingsNone } from '../retention-policies.ts';
 import type { DoctorFacts } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
@@ -9,6 +10,12 @@ const local = { target: 'local', goodAt: now, verifiedAt: now, storedAt: now } a
 const proven = { at: now, ms: 3_200, backup: 'backup-2024-03-01T11-00-00-000Z.sqlite' };
 const drilled = (result: 'proven' | 'sealed' | 'failed') => ({ at: now, result });
 const error = { code: 'DB_BUSY', message: 'db/dev.sqlite was locked', hint: 'End that.' } as const;
+
+const writer = (kind: 'other' | 'clone') => ({ kind, host: 'staging', since: now, seenAt: now });
+const place = (change: Partial<PlaceStatus>): PlaceStatus => ({
+  ...{ target: 's3', owner: 'ours', other: null, writer: null, sparesOthersUntil: null },
+  ...change,
+});
 
 /** An app with nothing to complain about. */
 const well: DoctorFacts = {
@@ -42,6 +49,7 @@ const well: DoctorFacts = {
   gapMinutes: { shortest: 10, longest: 10 },
   s3: { isEncrypted: false, isAlsoPublic: false, test: null },
   targets: [],
+  places: [],
   drills: { complaint: null, targets: [{ ...local, proven, drill: drilled('proven') }] },
 };
 
@@ -134,6 +142,10 @@ const table: readonly [string, Change, readonly string[]][] = [
   ['the bucket is public', { settings: s3On, s3: { ...encrypted, isAlsoPublic: true } }, ['warning bucket']],
   ['the assertions are gone', { drills: { complaint: error } }, ['problem drills']],
   ['a drill failed', { drills: { targets: [{ ...local, proven, drill: drilled('failed') }] } }, ['problem drills']],
+  ['another machine writes there', { places: [place({ writer: writer('other') })] }, ['problem writers']],
+  ['a clone wants to write there', { places: [place({ writer: writer('clone') })] }, ['problem writers']],
+  ['the place was just taken over', { places: [place({ sparesOthersUntil: now })] }, ['info writers']],
+  ['nobody else writes there', { places: [place({})] }, []],
   ['nobody ever drilled', { drills: { targets: [{ ...local, proven: null, drill: null }] } }, ['info drills']],
 ];
 for (const [name, change, expected] of table) {

@@ -16,6 +16,7 @@ type Check = (facts: DoctorFacts) => Finding | null;
 export function findAll(facts: DoctorFacts): readonly Finding[] {
   const findings = [
     ...checks.flatMap((check) => check(facts) ?? []),
+    ...facts.places.flatMap(ofWriter),
     ...[facts.s3, ...facts.targets].flatMap(({ test }) => ofTarget(test)),
   ];
   return findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
@@ -418,6 +419,42 @@ const nothingWasLost: Check = ({ loss }) => {
     fix: `Compare: velist-backup diff ${loss.before} ${loss.filename}. If it was meant: velist-backup accept-loss ${loss.filename}`,
   });
 };
+
+/** Of one target: who else writes there, and what stays because of that. */
+function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][number]): readonly Finding[] {
+  const code = 'writers';
+  const word = targetWord(target);
+  const findings: Finding[] = [];
+  if (writer?.kind === 'other') {
+    const seen = writer.seenAt === null ? '' : `, seen last at ${writer.seenAt.toISOString()}`;
+    findings.push(
+      found('problem', code, {
+        what: `${writer.host} writes to ${word} since ${writer.since.toISOString()}${seen}`,
+        why: "While it does, nothing from here is stored or removed there: two writers of one place remove each other's backups.",
+        fix: 'Give this machine a prefix of its own (BACKUP_S3_PATH), or stop the other one; then this one goes on by itself.',
+      }),
+    );
+  }
+  if (writer?.kind === 'clone') {
+    findings.push(
+      found('problem', code, {
+        what: `two machines with the id of this one want to write to ${word} (${writer.host})`,
+        why: 'One is a copy of the other. Only one of them writes there, and nobody but you knows which it should be.',
+        fix: 'On the copy, stop velist-backup, move velist-backup.installation.json away and set a prefix of its own (BACKUP_S3_PATH).',
+      }),
+    );
+  }
+  if (sparesOthersUntil !== null) {
+    findings.push(
+      found('info', code, {
+        what: `backups on ${word} that others made stay until ${sparesOthersUntil.toISOString()}`,
+        why: 'This installation took the place over and does not know whose they are; retention removes only what it made itself.',
+        fix: `If this machine replaces the one that made them, \`velist-backup claim --target ${target}\` ends that. Keep BACKUP_STATE_PATH on a volume: without it each new container is a new installation.`,
+      }),
+    );
+  }
+  return findings;
+}
 
 const checks: readonly Check[] = [
   ...[databaseOpens, nothingWasLost, libraryIsSafe, journalIsWal, logShrinks, isAlone],
