@@ -249,6 +249,19 @@ export const status = z.object({
     keep: z.number(),
     sizeBytes: z.number(),
     freeBytes: z.number(),
+    /** What retention will hold there, estimated from today's sizes. */
+    forecast: z.object({
+      bytes: z.number(),
+      /** Of one more backup. */
+      eachBytes: z.number(),
+      /** Of safety copies, pinned ones, and files that are not ours: they stay beside what the numbers say. */
+      besideBytes: z.number(),
+      /** What all copies together may take while nobody said the keep numbers; null where somebody did. */
+      budgetBytes: z.number().nullable(),
+      /** Of what the default keeps beside the newest, how many copies there is room for, and the same in words. */
+      fitting: z.number().nullable(),
+      note: z.string().nullable(),
+    }),
   }),
   s3: z.object({ configured: z.boolean(), ...remote, bucket: z.string().nullable() }),
   /** Each that is configured beside the folder; `s3` first, if it is. */
@@ -355,6 +368,8 @@ export const configChange = z.strictObject({
 export const config = z.object({
   ...settingsShape,
   changed: z.object(settingsShape).partial(),
+  /** Nobody said the keep numbers: they hold as long as all copies together stay below a fifth of the disk. */
+  keepIsDefault: z.boolean(),
   localPath: z.string(),
   databasePath: z.string(),
   cron: z.string().nullable(),

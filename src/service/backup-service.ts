@@ -5,16 +5,18 @@
  * with `stat`, and everything else happens in jobs. Runs that change something (backup, restore) follow each other;
  * uploads and checks go on beside them.
  */
-import { existsSync, statfsSync } from 'node:fs';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, isAbsolute, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { PLAIN } from '../engine/artifact.ts';
+import { diskRoom } from '../engine/disk-share.ts';
 import { BackupError, type ErrorBody, hideFoldersOf } from '../engine/errors.ts';
 import type { Checked, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
-import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
+import { planFolder } from '../engine/prune.ts';
+import { type FolderRetention, isVerified, type RetentionPolicy } from '../engine/retention.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
@@ -85,6 +87,10 @@ export interface BackupServiceOptions extends TargetOptions {
   readonly statePath: string;
   /** Start values; what was changed while running is kept in the backup folder and wins. */
   readonly settings: Settings;
+  /** The keep numbers among them were said by nobody: they hold as long as all copies stay below a fifth of the disk. */
+  readonly keepIsDefault?: boolean;
+  /** How many databases share that fifth; one, if not given. */
+  readonly databasesOnDisk?: () => number;
   /** A cron line of five fields, instead of the interval. */
   readonly cron?: string | null;
   readonly skipUnchanged?: boolean;
@@ -333,6 +339,7 @@ export class BackupService implements BackupServicePort {
     return {
       ...this.#settings.current,
       changed: this.#settings.overridden,
+      keepIsDefault: this.#settings.keepIsDefault,
       localPath: backupsPath,
       databasePath,
       cron: cron ?? null,
@@ -385,7 +392,8 @@ export class BackupService implements BackupServicePort {
       nextRunAt: this.#scheduler.nextRunAt,
       gapMinutes: this.#gapMinutes(),
       localPath: this.#options.backupsPath,
-      freeBytes: this.#freeBytes(),
+      disk: diskRoom(this.#paths.backups),
+      retention: this.#retention(),
       targets: this.#offsites.map((offsite) => ({
         target: offsite.target,
         enabled: offsite.isEnabled,
@@ -641,7 +649,7 @@ export class BackupService implements BackupServicePort {
     const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
     const plan = offsite
       ? await offsite.plan(this.#ownRetention(offsite.access.s3), when)
-      : planRetention(await this.#catalog.list(), this.#retention(), when);
+      : planFolder(await this.#catalog.list(), this.#paths.backups, this.#retention(), when);
     const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
     const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
     if (dryRun || removed.length === 0) return { target, kept, removed, dryRun };
@@ -701,8 +709,11 @@ export class BackupService implements BackupServicePort {
     let folderComplaint: ErrorBody | null = null;
     const known: Manifest[] = [];
     let proven: Status['freshness']['targets'] = [];
+    let fitting: number | null = null;
     try {
-      proven = (await this.getStatus()).freshness.targets;
+      const status = await this.getStatus();
+      proven = status.freshness.targets;
+      fitting = status.local.forecast.fitting;
       known.push(...(await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []));
     } catch (error) {
       folderComplaint = BackupError.from(error).toJSON();
@@ -730,7 +741,8 @@ export class BackupService implements BackupServicePort {
       },
       folder: {
         ...lookAtFolder(backups, backupsPath),
-        ...{ complaint: folderComplaint, count: known.length, freeBytes: this.#freeBytes() },
+        ...{ complaint: folderComplaint, count: known.length, fitting },
+        freeBytes: diskRoom(this.#paths.backups).freeBytes,
       },
       state: { path: statePath, mode: modeOf(state) },
       servedAs: servedAs({ backups, state }, served?.folders ?? []),
@@ -1062,14 +1074,6 @@ export class BackupService implements BackupServicePort {
     };
   }
 
-  #freeBytes(): number {
-    for (let folder = this.#paths.backups; ; folder = dirname(folder)) {
-      if (!existsSync(folder)) continue;
-      const { bavail, bsize } = statfsSync(folder);
-      return Number(bavail) * Number(bsize);
-    }
-  }
-
   #schedule(): Schedule {
     const { cron } = this.#options;
     return cron
@@ -1100,8 +1104,10 @@ export class BackupService implements BackupServicePort {
     return pruneHold(this.#history.lastJudgement(holdingCodes));
   }
 
-  #retention(): Required<RetentionPolicy> {
-    return localRetention(this.#settings.current, this.#intervalMinutes());
+  #retention(): Required<FolderRetention> {
+    const { databasesOnDisk = () => 1 } = this.#options;
+    const byDefault = this.#settings.keepIsDefault ? { databases: databasesOnDisk() } : null;
+    return localRetention(this.#settings.current, this.#intervalMinutes(), byDefault);
   }
 
   #ownRetention(target: OwnRetention): RetentionPolicy {
@@ -1127,6 +1133,7 @@ export class BackupService implements BackupServicePort {
 
   get #settings(): SettingsFile {
     this.#settingsRead ??= new SettingsFile(this.#paths.backups, this.#options.settings, {
+      keepIsDefault: this.#options.keepIsDefault,
       warn: (message) => this.#options.log('warn', message),
     });
     return this.#settingsRead;

@@ -20,6 +20,7 @@ export interface AmongMany {
   /** What its log lines begin with. */
   readonly name?: string;
   readonly turns?: Turns;
+  readonly databasesOnDisk?: () => number;
   readonly ownerOfS3Path?: (path: string) => string | null;
 }
 
@@ -48,6 +49,7 @@ export function createService(
       verify: backup.verify,
       maxAgeMinutes: backup.maxAgeMinutes,
     },
+    keepIsDefault: backup.keepIsDefault,
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
     voices: { webhookUrl: backup.webhookUrl, heartbeatUrl: backup.heartbeatUrl },

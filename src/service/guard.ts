@@ -180,7 +180,12 @@ export class Guard implements GuardPort<BackupService> {
     const service = createService(
       environment,
       isMany ? { write: this.#overrides.write } : this.#overrides,
-      isMany ? { name, turns: this.#turns, ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name) } : {},
+      isMany
+        ? {
+            ...{ name, turns: this.#turns, databasesOnDisk: () => this.#watched.length },
+            ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
+          }
+        : {},
     );
     const watched = { name, service, entry, environment, record };
     const { databasePath, backup } = environment;

@@ -5,6 +5,7 @@
 import type { SealName } from '../engine/artifact.ts';
 import type { ErrorBody } from '../engine/errors.ts';
 import type { Freshness } from './freshness.ts';
+import type { RetentionForecast } from './retention-forecast.ts';
 
 export type { TargetReport } from '../engine/targets/self-test.ts';
 
@@ -273,6 +274,8 @@ export interface Status {
     readonly keep: number;
     readonly sizeBytes: number;
     readonly freeBytes: number;
+    /** What retention will hold there. */
+    readonly forecast: RetentionForecast;
   };
   readonly s3: {
     readonly enabled: boolean;
@@ -363,6 +366,8 @@ export interface Settings {
 export interface BackupConfig extends Settings {
   /** Start values of settings that were changed on the page or by `updateConfig`. */
   readonly changed: Partial<Settings>;
+  /** Nobody said the keep numbers: they hold as long as all copies together stay below a fifth of the disk. */
+  readonly keepIsDefault: boolean;
   readonly localPath: string;
   readonly databasePath: string;
   readonly cron: string | null;

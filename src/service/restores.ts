@@ -8,7 +8,7 @@ import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { JobMap, Restored } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
-import type { RetentionPolicy } from '../engine/retention.ts';
+import type { FolderRetention } from '../engine/retention.ts';
 import type { ActiveRun } from './active-run.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
@@ -24,7 +24,7 @@ export interface RestoresOptions {
   readonly runs: Runs;
   readonly history: () => RunHistory;
   readonly paths: { readonly database: string; readonly backups: string };
-  readonly retention: () => RetentionPolicy;
+  readonly retention: () => FolderRetention;
   readonly lockWaitMs: number;
   readonly job: (
     request: JobMap['restore']['request'],

@@ -1,10 +1,12 @@
 /** What the page and `status` show, put together from what the service knows at one moment. Pure. */
 import type { ErrorBody } from '../engine/errors.ts';
-import { isVerified } from '../engine/retention.ts';
+import type { DiskRoom } from '../engine/disk-share.ts';
+import { type FolderRetention, isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
 import type { BackupItem, Placement, Run, RunProgress, Settings, Status, TargetName, TargetStatus } from './model.ts';
+import { forecastRetention } from './retention-forecast.ts';
 import { judge, type VerdictInput } from './verdict.ts';
 
 export interface StatusFacts {
@@ -19,7 +21,8 @@ export interface StatusFacts {
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
   readonly localPath: string;
-  readonly freeBytes: number;
+  readonly disk: DiskRoom;
+  readonly retention: Required<FolderRetention>;
   /** Each that is configured beside the folder. */
   readonly targets: readonly Omit<TargetStatus, 'stored' | 'waiting'>[];
   readonly run: RunProgress | null;
@@ -45,7 +48,7 @@ const DAY_MS = 86_400_000;
 const MAX_AGE_LEAST_MINUTES = 15;
 
 export function composeStatus(facts: StatusFacts): Status {
-  const { settings, backups, database, freeBytes, run, gapMinutes } = facts;
+  const { settings, backups, database, disk, run, gapMinutes } = facts;
   const here = backups.filter(isHere);
   // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
   const own = backups.filter((backup) => backup.manifest ?? backup.fault);
@@ -77,7 +80,7 @@ export function composeStatus(facts: StatusFacts): Status {
     maxAgeMs: maxAgeMinutes * 60_000,
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
-    freeBytes,
+    freeBytes: disk.freeBytes,
     databaseBytes: database.sizeBytes,
   };
   return {
@@ -106,7 +109,13 @@ export function composeStatus(facts: StatusFacts): Status {
       count: here.length,
       keep: settings.retentionCount,
       sizeBytes: here.reduce((sum, backup) => sum + backup.sizeBytes, 0),
-      freeBytes,
+      freeBytes: disk.freeBytes,
+      forecast: forecastRetention({
+        copies: here,
+        databaseBytes: database.sizeBytes,
+        retention: facts.retention,
+        disk,
+      }),
     },
     s3: {
       enabled: settings.s3Enabled,

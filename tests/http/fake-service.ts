@@ -194,6 +194,7 @@ export function createFakeService(): FakeService {
     return {
       ...settings,
       changed: settings === started ? {} : started,
+      keepIsDefault: false,
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
@@ -359,6 +360,7 @@ export function createFakeService(): FakeService {
           keep: 10,
           sizeBytes: 2_000,
           freeBytes: 1_000_000,
+          forecast: { bytes: 10_000, eachBytes: 1_000, besideBytes: 0, budgetBytes: null, fitting: null, note: null },
         },
         s3: {
           enabled: false,

@@ -7,7 +7,7 @@ import type { Sealing, SealName } from '../artifact.ts';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
-import type { RetentionPolicy } from '../retention.ts';
+import type { FolderRetention, RetentionPolicy } from '../retention.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 
@@ -23,7 +23,7 @@ export interface BackupRequest {
   readonly trigger: JobTrigger;
   readonly user: string | null;
   readonly note: string | null;
-  readonly retention: RetentionPolicy;
+  readonly retention: FolderRetention;
   /** How long to wait for another run on the same folder. */
   readonly lockWaitMs: number;
   /** How long to wait for a connection that holds the database exclusively; half a minute by default. */
@@ -86,7 +86,7 @@ export interface RestoreRequest {
   /** `stampText` that the caller's plan was based on; null to not compare. */
   readonly expected: string | null;
   readonly user: string | null;
-  readonly retention: RetentionPolicy;
+  readonly retention: FolderRetention;
   readonly lockWaitMs: number;
 }
 
@@ -269,7 +269,7 @@ export interface TestTargetRequest {
 export interface PruneRequest {
   readonly kind: 'prune';
   readonly folder: string;
-  readonly retention: RetentionPolicy;
+  readonly retention: FolderRetention;
   readonly lockWaitMs: number;
 }
 

@@ -43,6 +43,8 @@ export interface DoctorFacts {
     /** Backups in it. */
     readonly count: number;
     readonly freeBytes: number;
+    /** Of what the default keeps beside the newest, how many there is room for; null where somebody said what to keep. */
+    readonly fitting: number | null;
   };
   readonly state: { readonly path: string; readonly mode: number | null };
   readonly servedAs: Served | null;
@@ -103,7 +105,7 @@ export function lookAtDatabase(
 export function lookAtFolder(
   path: string,
   named: string,
-): Omit<DoctorFacts['folder'], 'count' | 'freeBytes' | 'complaint'> {
+): Omit<DoctorFacts['folder'], 'count' | 'freeBytes' | 'fitting' | 'complaint'> {
   const found = existsSync(path) ? statSync(path) : undefined;
   const place = placeOf(path, named);
   // It is made with the first backup, if that may be done.
