@@ -12,6 +12,8 @@ import type { z } from 'zod';
 import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
 import { isFailing } from '../service/freshness.ts';
 import { type GuardPort, isGuard } from '../service/guard-port.ts';
+import type { BackupConfig } from '../service/model.ts';
+import { retentionNames } from '../service/retention-policies.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
 import {
@@ -33,6 +35,7 @@ import {
   backupName,
   type Config,
   type DatabasesAnswer,
+  type ConfigChange,
   configChange,
   type DeleteAnswer,
   type DoctorReport,
@@ -218,6 +221,7 @@ function routes(
       action: 'configure',
       async handle({ request }) {
         const change = await readBody(request, configChange, 'BAD_CONFIG');
+        if (changesRetention(change, service.getConfig())) await admitToRetention(request, options);
         return json<Config>(serialize(service.updateConfig(change)));
       },
     },
@@ -646,6 +650,27 @@ function withOpenApi(table: readonly Route[]): readonly Route[] {
     handle: () => json(openApi([...table, own])),
   };
   return [...table, own];
+}
+
+/** The next run removes what is no longer kept: to say how much that is, is to delete. */
+async function admitToRetention(request: Request, options: AccessOptions): Promise<void> {
+  try {
+    await admit(request, 'delete', options);
+  } catch (error) {
+    if (!(error instanceof BackupError) || error.code !== 'FORBIDDEN') throw error;
+    throw new BackupError('FORBIDDEN', 'changing what is kept removes backups, and needs the right to delete them', {
+      hint: 'Nothing was changed. Save the other settings alone, or ask somebody who may delete backups.',
+      cause: error,
+    });
+  }
+}
+
+function changesRetention({ revert = [], ...change }: ConfigChange, config: BackupConfig): boolean {
+  return retentionNames.some(
+    (name) =>
+      (change[name] !== undefined && change[name] !== config[name]) ||
+      (revert.includes(name) && config.changed[name] !== undefined),
+  );
 }
 
 function requireConfirmed(service: BackupServicePort, confirm: string): void {
