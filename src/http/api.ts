@@ -383,7 +383,7 @@ function routes(
       async handle({ request, params, user }) {
         const filename = readName(params);
         const { confirm, mode, expected } = await readBody(request, restoreBody);
-        requireConfirmed(service, confirm);
+        if (mode !== 'missing') requireConfirmed(service, confirm);
         return long(
           async () => json<RestoreResult>(serialize(await service.restore(filename, { mode, expected, user }))),
           request,
@@ -673,7 +673,7 @@ function changesRetention({ revert = [], ...change }: ConfigChange, config: Back
   );
 }
 
-function requireConfirmed(service: BackupServicePort, confirm: string): void {
+function requireConfirmed(service: BackupServicePort, confirm: string | undefined): void {
   const name = basename(service.getConfig().databasePath);
   if (confirm === name) return;
   throw new BackupError('CONFIRM_MISMATCH', `the confirmation must be the database's file name, ${name}`, {

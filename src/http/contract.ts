@@ -161,7 +161,8 @@ export const restorePlan = z.object({
   now: z.object({ sizeBytes: z.number(), changedAt: time, pageSize: z.number() }).nullable(),
   after: z.object({ sizeBytes: z.number(), createdAt: time, verified: z.boolean(), pageSize: z.number() }),
   tables: z.array(z.object({ name: z.string(), now: z.number().nullable(), after: z.number().nullable() })).nullable(),
-  modes: z.array(z.enum(['online', 'offline'])),
+  /** The best first; `missing` where there is no file to replace. */
+  modes: z.array(z.enum(['online', 'offline', 'missing'])),
   warnings: z.array(z.string()),
 });
 
@@ -392,17 +393,24 @@ export const backupResult = z.object({
   report: run,
 });
 
-export const restoreBody = z.strictObject({
-  confirm: z.string().max(255),
-  mode: z.enum(['online', 'offline']).default('online'),
-  expected: z.string().max(200).optional(),
-});
+/** `missing`: where the database's file is gone. Nothing is replaced, so nothing is confirmed; refused where there is one. */
+export const restoreBody = z
+  .strictObject({
+    confirm: z.string().max(255).optional(),
+    mode: z.enum(['online', 'offline', 'missing']).default('online'),
+    expected: z.string().max(200).optional(),
+  })
+  .refine(({ mode, confirm }) => mode === 'missing' || confirm !== undefined, {
+    path: ['confirm'],
+    error: 'must be the name of the database, where one is replaced',
+  });
 export const undoBody = z.strictObject({ confirm: z.string().max(255) });
 export const restoreResult = z.object({
   success: z.boolean(),
   backup: z.string(),
-  mode: z.enum(['file', 'online', 'offline']),
+  mode: z.enum(['file', 'online', 'offline', 'missing']),
   path: z.string(),
+  /** Null where nothing was replaced. */
   safetyBackup: z.string().nullable(),
   report: run,
 });

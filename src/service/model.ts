@@ -216,7 +216,8 @@ export interface RestorePlan {
   };
   /** Rows by table, biggest difference first; null when counting took longer than two seconds. */
   readonly tables: readonly TableRows[] | null;
-  readonly modes: readonly ('online' | 'offline')[];
+  /** The best first; `missing` where there is no file to replace. */
+  readonly modes: readonly ('online' | 'offline' | 'missing')[];
   readonly warnings: readonly string[];
 }
 
@@ -394,10 +395,10 @@ export interface BackupResult {
 export interface RestoreResult {
   readonly success: boolean;
   readonly backup: string;
-  readonly mode: 'file' | 'online' | 'offline';
+  readonly mode: 'file' | 'online' | 'offline' | 'missing';
   /** Where the database now is. */
   readonly path: string;
-  /** The safety backup that was made first; null for a restore to a new file. */
+  /** The safety backup that was made first; null where nothing was replaced. */
   readonly safetyBackup: string | null;
   readonly report: Run;
 }

@@ -216,7 +216,7 @@ export function createFakeService(): FakeService {
       backup,
       mode,
       path,
-      safetyBackup: mode === 'file' ? null : firstBackup,
+      safetyBackup: mode === 'file' || mode === 'missing' ? null : firstBackup,
       report,
     };
   }

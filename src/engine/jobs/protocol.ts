@@ -61,6 +61,8 @@ export interface PlanRequest {
 export interface PlanFacts {
   readonly live: (FileFacts & { readonly journalMode: string }) | null;
   readonly liveComplaint: string | null;
+  /** Processes that have the database open although its file was removed, as far as we may see. */
+  readonly heldBy: readonly number[];
   readonly backup: FileFacts;
 }
 
@@ -72,6 +74,9 @@ interface FileFacts {
   readonly rows: Readonly<Record<string, number>> | null;
 }
 
+/** `missing`: to the place of a database whose file is gone, and nowhere else. */
+export type RestoreMode = 'file' | 'online' | 'offline' | 'missing';
+
 export interface RestoreRequest {
   readonly kind: 'restore';
   /** Any SQLite file: a backup of ours or one from elsewhere. */
@@ -80,8 +85,10 @@ export interface RestoreRequest {
   /** Digest from the manifest, checked before anything is touched; null for a file without one. */
   readonly sha256: string | null;
   readonly databasePath: string;
+  /** Of the database that the source is a backup of, for one whose file is gone; left out when that is not known. */
+  readonly journalMode?: string | null;
   readonly folder: string;
-  readonly mode: 'file' | 'online' | 'offline';
+  readonly mode: RestoreMode;
   readonly to: string | null;
   /** `stampText` that the caller's plan was based on; null to not compare. */
   readonly expected: string | null;
@@ -104,7 +111,7 @@ export interface FirstBootRequest {
 
 export interface Restored {
   readonly path: string;
-  readonly mode: 'file' | 'online' | 'offline';
+  readonly mode: RestoreMode;
   readonly safetyBackup: string | null;
   /** Where an unreadable old database was moved to, when no safety backup could be made of it. */
   readonly setAside: string | null;
