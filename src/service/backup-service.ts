@@ -52,6 +52,7 @@ import type {
   TargetName,
   TargetReport,
 } from './model.ts';
+import { DatabaseWatch, isMissing, missingHold, saysItAgain, withWayBack } from './missing.ts';
 import { Neighbours } from './neighbours.ts';
 import { Offsite } from './offsite.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
@@ -163,6 +164,7 @@ export class BackupService implements BackupServicePort {
   readonly #scheduler: Scheduler;
   readonly #scheduleHistory: ScheduleHistory;
   readonly #voices: Voices;
+  readonly #watch: DatabaseWatch;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
@@ -233,8 +235,8 @@ export class BackupService implements BackupServicePort {
     this.#scheduler = new Scheduler({
       schedule: () => this.#schedule(),
       now: this.#now,
-      hasDatabase: () => existsSync(this.#paths.database),
-      onMissing: (plannedAt) => this.#reportMissingDatabase(plannedAt),
+      hasDatabase: () => !isMissing(this.#paths.database),
+      onMissing: (at) => void this.#reportMissingDatabase(at),
       run: (trigger, plannedAt) => this.#scheduledRun(trigger, plannedAt),
       // A verdict turns with time alone; who watches hears of it at every wake.
       onWake: () => {
@@ -243,6 +245,7 @@ export class BackupService implements BackupServicePort {
         this.#emit({ type: 'status' });
       },
     });
+    this.#watch = new DatabaseWatch(this.#paths.database, () => this.#emit({ type: 'status' }));
     const { voices = {}, log } = options;
     this.#voices = new Voices(voices, { service: this, statePath: this.#paths.state, folder, log });
   }
@@ -291,6 +294,7 @@ export class BackupService implements BackupServicePort {
   async close(): Promise<void> {
     await this.stop();
     this.#neighbours.close();
+    this.#watch.end();
     for (const offsite of this.#offsitesMade ?? []) offsite.close();
     this.#offsitesMade = undefined;
     this.#historyOpened?.close();
@@ -381,6 +385,7 @@ export class BackupService implements BackupServicePort {
     const here = namesOf(backups.filter(isHere));
     const lastRestore = this.#restores.lastRestore();
     const runsOfBackups = this.#history.list({ limit: RUNS_LOOKED_AT, kind: 'backup' });
+    const isGone = isMissing(this.#paths.database);
     const newest = (filter: RunFilter) => this.#history.list({ limit: 1, ...filter })[0] ?? null;
     return composeStatus({
       now: this.#now(),
@@ -405,8 +410,12 @@ export class BackupService implements BackupServicePort {
       run: this.#shownRun(),
       lastRun: newest({ except: 'upload' }),
       unlisted,
-      // Who stops a run by hand has not mended what failed before.
-      lastBackupRun: runsOfBackups.find(({ result }) => result !== 'stopped') ?? null,
+      wasBackedUp: this.#lastMade() !== null,
+      isMissing: isGone,
+      // Who stops a run by hand has not mended what failed before; a file that is back has.
+      lastBackupRun:
+        runsOfBackups.find(({ result, error }) => result !== 'stopped' && (isGone || error?.code !== 'DB_MISSING')) ??
+        null,
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
       drills: (target) => ({
         last: this.#history.lastDrill(target),
@@ -710,10 +719,12 @@ export class BackupService implements BackupServicePort {
     const known: Manifest[] = [];
     let proven: Status['freshness']['targets'] = [];
     let fitting: number | null = null;
+    let isLost = false;
     try {
       const status = await this.getStatus();
       proven = status.freshness.targets;
       fitting = status.local.forecast.fitting;
+      isLost = status.freshness.cause === 'missing';
       known.push(...(await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []));
     } catch (error) {
       folderComplaint = BackupError.from(error).toJSON();
@@ -735,6 +746,7 @@ export class BackupService implements BackupServicePort {
       sqlite: examined,
       database: {
         ...looked,
+        isLost,
         journalMode: examined.journalMode,
         replicators: [...looked.replicators, ...examined.replicatorTables],
         complaint: examined.complaint,
@@ -776,9 +788,12 @@ export class BackupService implements BackupServicePort {
   on(listener: (event: ServiceEvent) => void): () => void {
     this.#listeners.add(listener);
     this.#neighbours.watch();
+    this.#watch.begin();
     return () => {
       this.#listeners.delete(listener);
-      if (this.#listeners.size === 0) this.#neighbours.unwatch();
+      if (this.#listeners.size > 0) return;
+      this.#neighbours.unwatch();
+      this.#watch.end();
     };
   }
 
@@ -889,16 +904,39 @@ export class BackupService implements BackupServicePort {
       this.#runs.record(report);
       return { success: true, filename: made.name, size: made.sizeBytes, report };
     } catch (error) {
-      const known = this.#withNeighbour(BackupError.from(error));
+      const known = await this.#explain(BackupError.from(error));
       this.#runs.active = null;
       if (known.code === 'ABORTED') this.#options.log('info', 'Stopped: the run was ended before it was done.');
       else this.#options.log('error', `Failed: ${known.message}. ${known.hint}`);
       const report = run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', error: known });
-      this.#runs.record(report);
+      // What a person asked for is noted; a cron line would note the same at each tick.
+      if (asked.trigger === 'manual' || !saysItAgain(known, this.#lastBackupRun())) this.#runs.record(report);
+      else this.#emit({ type: 'status' });
       return { success: false, error: known.toJSON(), report };
     } finally {
       this.#joinable = null;
     }
+  }
+
+  async #explain(error: BackupError): Promise<BackupError> {
+    if (error.code === 'DB_MISSING' && (await this.#wasBackedUp())) return withWayBack(error);
+    return this.#withNeighbour(error);
+  }
+
+  /** There is something that a missing database can be brought back from, or was. */
+  async #wasBackedUp(): Promise<boolean> {
+    if (this.#lastMade() !== null) return true;
+    const backups = await this.#backups.everywhere().catch(() => []);
+    return backups.some(({ manifest }) => manifest !== null);
+  }
+
+  #lastBackupRun(): Run | undefined {
+    return this.#history.list({ limit: 1, kind: 'backup' })[0];
+  }
+
+  /** The newest backup that a run made, as far as the history goes. */
+  #lastMade(): string | null {
+    return this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup ?? null;
   }
 
   /** Which run of another process it is that holds the folder. */
@@ -912,13 +950,13 @@ export class BackupService implements BackupServicePort {
 
   /** A disk that is not mounted leaves an empty folder, which looks like a new one; the history knows better. */
   async #warnOfEmptyFolder(): Promise<void> {
-    const last = this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0];
+    const last = this.#lastMade();
     // A folder that can't be listed is explained by the run itself.
     const backups = await this.#catalog.list().catch(() => null);
-    if (!last?.backup || backups?.length !== 0) return;
+    if (last === null || backups?.length !== 0) return;
     this.#options.log(
       'warn',
-      `The backup folder ${this.#options.backupsPath} is empty, but ${last.backup} was made before. If nobody removed it, see whether the disk of that folder is mounted. A new backup is made all the same.`,
+      `The backup folder ${this.#options.backupsPath} is empty, but ${last} was made before. If nobody removed it, see whether the disk of that folder is mounted. A new backup is made all the same.`,
     );
   }
 
@@ -948,11 +986,17 @@ export class BackupService implements BackupServicePort {
     return { failed: report.result === 'failed' };
   }
 
-  #reportMissingDatabase(plannedAt: Date): void {
-    const error = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
+  /** Once when it begins, and nothing but a line in the log before the first backup: the app may start after us. */
+  async #reportMissingDatabase(plannedAt: Date): Promise<void> {
+    const found = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
       hint: 'Check DATABASE_URL, or the path in the configuration. A backup is made as soon as the database is there.',
     });
+    const wasBackedUp = await this.#wasBackedUp();
+    const error = wasBackedUp ? withWayBack(found) : found;
+    // Stopped while we looked.
+    if (!this.#started) return;
     this.#options.log('warn', `Waiting for a database: ${error.message}. ${error.hint}`);
+    if (!wasBackedUp || saysItAgain(error, this.#lastBackupRun())) return;
     const run = this.#runs.begin({
       kind: 'backup',
       trigger: 'schedule',
@@ -1057,7 +1101,7 @@ export class BackupService implements BackupServicePort {
 
   /** The newest backup that was made here and that nobody is known to have removed, where it is not in the folder. */
   #vanished(here: ReadonlySet<string>): string | null {
-    const made = this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
+    const made = this.#lastMade();
     return made && !here.has(made) && this.#history.removal(made) === null ? made : null;
   }
 
@@ -1101,6 +1145,7 @@ export class BackupService implements BackupServicePort {
 
   /** Why nothing may be removed at present; null when retention does its work. */
   #pruneHold(): string | null {
+    if (isMissing(this.#paths.database)) return missingHold(basename(this.#paths.database));
     return pruneHold(this.#history.lastJudgement(holdingCodes));
   }
 

@@ -77,6 +77,8 @@ function compose(
       lastUnchangedRun: null,
       drills: () => ({ last: null, proven: null }),
       shownRestore: null,
+      wasBackedUp: true,
+      isMissing: false,
       vanished: null,
       unlisted: null,
       undo: null,

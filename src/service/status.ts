@@ -32,6 +32,10 @@ export interface StatusFacts {
   readonly drills: DrillsOf;
   /** The last one, unless a person has put it away. */
   readonly shownRestore: Run | null;
+  /** A backup run succeeded once, as far as the history goes. */
+  readonly wasBackedUp: boolean;
+  /** The file of the database is gone, or was never there. */
+  readonly isMissing: boolean;
   /** Why the folder could not be listed. */
   readonly unlisted: ErrorBody | null;
   /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
@@ -65,6 +69,7 @@ export function composeStatus(facts: StatusFacts): Status {
         (target) => !isAt(target.target, newest.name, facts) && !isComing(target, newest, { maxAgeMinutes, facts }),
       )
     : [];
+  const file = !facts.isMissing ? 'there' : own.length > 0 || facts.wasBackedUp ? 'missing' : 'awaited';
   const s3 = targets.find(({ target }) => target === 's3');
   const judged: VerdictInput = {
     now: facts.now,
@@ -72,6 +77,7 @@ export function composeStatus(facts: StatusFacts): Status {
     lastBackupRun: facts.lastBackupRun,
     lastRestore: facts.shownRestore,
     hasBackup: own.length > 0,
+    file,
     newestDamaged: Boolean(own[0] && !isVerified(own[0])),
     vanished: facts.vanished,
     unlisted: facts.unlisted,
@@ -144,7 +150,8 @@ export function composeStatus(facts: StatusFacts): Status {
     lastBackupRun: facts.lastBackupRun,
     places: [],
     loss: null,
-    undo: facts.undo,
+    // A safety backup goes over a database, and there is none.
+    undo: facts.isMissing ? null : facts.undo,
   };
 }
 

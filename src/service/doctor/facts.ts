@@ -23,6 +23,8 @@ export interface DoctorFacts {
   readonly sqlite: Pick<Examined, 'sqlite' | 'hasWalResetBug'>;
   readonly database: Place & {
     readonly exists: boolean;
+    /** Gone, and backed up before. */
+    readonly isLost: boolean;
     readonly sizeBytes: number;
     readonly walBytes: number;
     /** Null where nobody could look. */
@@ -87,7 +89,7 @@ export interface Served {
 export function lookAtDatabase(
   path: string,
   named: string,
-): Omit<DoctorFacts['database'], 'journalMode' | 'complaint'> {
+): Omit<DoctorFacts['database'], 'journalMode' | 'complaint' | 'isLost'> {
   const found = statSync(path, { throwIfNoEntry: false });
   const real = realPathOf(path);
   const left = [`.${basename(real)}-litestream`, `${basename(real)}-litestream`].filter((name) =>

@@ -15,7 +15,8 @@ const well: DoctorFacts = {
   now,
   sqlite: { sqlite: '3.54.1', hasWalResetBug: false },
   database: {
-    ...{ path: 'db/dev.sqlite', device: 1, fileSystem: 'ext4', exists: true, sizeBytes: 100 * MIB, walBytes: 4 * MIB },
+    ...{ path: 'db/dev.sqlite', device: 1, fileSystem: 'ext4', exists: true, isLost: false, sizeBytes: 100 * MIB },
+    walBytes: 4 * MIB,
     ...{ journalMode: 'wal', replicators: [], complaint: null },
   },
   folder: {
@@ -71,6 +72,7 @@ test('where all is well each finding says so, and nobody has to act', () => {
 
 const table: readonly [string, Change, readonly string[]][] = [
   ['the database is missing', { database: { exists: false, journalMode: null } }, ['problem database']],
+  ['the database is lost', { database: { exists: false, isLost: true, journalMode: null } }, ['problem database']],
   ['the database can not be opened', { database: { complaint: error, journalMode: null } }, ['problem database']],
   ['SQLite has the WAL-reset bug', { sqlite: { sqlite: '3.51.2', hasWalResetBug: true } }, ['warning sqlite-version']],
   ['the database is in rollback mode', { database: { journalMode: 'delete' } }, ['warning journal-mode']],

@@ -4,6 +4,7 @@
  * matters, and what to do.
  */
 import { formatSize } from '../log.ts';
+import { BRING_BACK } from '../missing.ts';
 import type { Finding, TargetReport } from '../model.ts';
 import { targetWord } from '../remote-targets.ts';
 import type { BucketFacts, DoctorFacts } from './facts.ts';
@@ -37,8 +38,15 @@ const MIB = 1024 ** 2;
 
 // ── the database ──
 
-const databaseOpens: Check = ({ database: { exists, path, complaint } }) => {
+const databaseOpens: Check = ({ database: { exists, isLost, path, complaint } }) => {
   const code = 'database';
+  if (isLost) {
+    return found('problem', code, {
+      what: `there is no file at ${path}, and it was backed up before`,
+      why: 'Nothing can be backed up, and no backup is removed until it is back.',
+      fix: `Check DATABASE_URL. If the file is lost: ${BRING_BACK}`,
+    });
+  }
   if (!exists) {
     return found('problem', code, {
       what: `there is no file at ${path}`,
