@@ -11,6 +11,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import { lossText } from '../service/loss-text.ts';
+import { BRING_BACK, NOTHING_TO_UNDO } from '../service/missing.ts';
 import { SURVIVED } from '../service/retention-policies.ts';
 import type {
   BackupItem,
@@ -26,7 +27,7 @@ import type {
   VerdictCode,
 } from '../service/model.ts';
 import { targetWord } from '../service/remote-targets.ts';
-import type { BackupServicePort } from '../service/service-port.ts';
+import type { BackupServicePort, RestoreMode } from '../service/service-port.ts';
 import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './many.ts';
 import { doctorText } from './doctor-report.ts';
 import { examplesText } from './examples.ts';
@@ -34,7 +35,7 @@ import { writeKit } from './kit.ts';
 import { acceptLoss, diffBackups } from './losses.ts';
 import { addSelfDescription } from './self-description.ts';
 import { targetText } from './target-report.ts';
-import { backupTable, createOutput, durationText, type Output, type Sink, sizeText } from './output.ts';
+import { agoText, backupTable, createOutput, durationText, type Output, type Sink, sizeText } from './output.ts';
 import { table } from './tables.ts';
 
 /** The service, and what only the command line asks of it. */
@@ -259,7 +260,12 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('restore [backup]', 'bring a backup back: its name, "latest", or a path; into a new file unless told')
     .option('--to <path>', 'into this file, which must not exist')
     .addOption(new Option('--online', 'over the database while programs use it').conflicts(['to', 'inPlace']))
-    .addOption(new Option('--in-place', 'over the database while no program uses it').conflicts(['to', 'online']))
+    .addOption(
+      new Option(
+        '--in-place',
+        'over the database while no program uses it, or to its place when it is missing',
+      ).conflicts(['to', 'online']),
+    )
     .option('--at <time>', 'the newest backup that is not later than this time')
     .addOption(
       new Option(
@@ -403,7 +409,7 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   const found = await chooseBackup(service, wanted, options);
   const copy = { from: options.from, identity, onProgress: output.progress.show };
   const source = found.kind === 'file' ? found.path : found.backup.filename;
-  const mode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
+  let mode: RestoreMode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
   const to =
     mode === 'file' ? (options.to ?? newFileBeside(service.getConfig().databasePath, found, session.now())) : undefined;
 
@@ -411,6 +417,8 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   if (mode !== 'file' && found.kind === 'backup') {
     const plan = await service.planRestore(source, copy);
     output.note(planText(plan, output.noteWidth));
+    // A file that appears from now on was not in the plan: it is not replaced.
+    if (mode === 'offline' && plan.now === null) mode = 'missing';
     // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
     if (mode === 'offline') expected = plan.expected;
   }
@@ -579,8 +587,9 @@ function newFileBeside(databasePath: string, found: Found, now: Date): string {
 const MAX_RESTORED_FILES = 100;
 
 function planText(plan: RestorePlan, width: number | undefined): string {
-  const lines = [`Restoring ${plan.backup} over ${plan.confirm}.`];
+  const lines = [`Restoring ${plan.backup} ${plan.now ? 'over' : 'to the place of'} ${plan.confirm}.`];
   if (plan.now) lines.push(`now:   ${sizeText(plan.now.sizeBytes)}, changed ${plan.now.changedAt.toISOString()}`);
+  else lines.push(`now:   no file. ${NOTHING_TO_UNDO}`);
   lines.push(
     `after: ${sizeText(plan.after.sizeBytes)}, from ${plan.after.createdAt.toISOString()}${plan.after.verified ? '' : ', not verified yet'}`,
   );
@@ -595,7 +604,8 @@ function restoredText(result: RestoreResult): string {
   const safety = result.safetyBackup
     ? `\nWhat was there before is kept as ${result.safetyBackup}; \`velist-backup undo\` brings it back.`
     : '';
-  return `Restored ${result.backup} to ${result.path}${safety}`;
+  const missing = result.mode === 'missing' ? `, which was missing. ${NOTHING_TO_UNDO}` : '';
+  return `Restored ${result.backup} to ${result.path}${missing}${safety}`;
 }
 
 function firstBootText(result: FirstBoot): string {
@@ -642,7 +652,7 @@ function drillText({ target, result, backup, ms, assertions, error }: TargetDril
 }
 
 function provenText({ target, proven, drill }: TargetFreshness, now: Date): string {
-  const at = (moment: Date) => `${durationText(now.getTime() - moment.getTime())} ago`;
+  const at = (moment: Date) => agoText(moment, now);
   const last = proven === null ? 'never' : `${at(proven.at)}, ${(proven.ms / 1_000).toFixed(1)} s`;
   const failed = drill?.result === 'failed' ? `; the drill ${at(drill.at)} FAILED` : '';
   const sealed = drill?.result === 'sealed' ? `; ${at(drill.at)} all but the content, for want of the key` : '';
@@ -651,8 +661,7 @@ function provenText({ target, proven, drill }: TargetFreshness, now: Date): stri
 
 function statusText(status: Status, now: Date): string {
   const { lastGood, schedule, local, s3, targets, freshness } = status;
-  const ago = (moment: Date | null) =>
-    moment === null ? 'never' : `${durationText(now.getTime() - moment.getTime())} ago`;
+  const ago = (moment: Date | null) => (moment === null ? 'never' : agoText(moment, now));
   const each = (moment: (target: TargetFreshness) => Date | null) =>
     freshness.targets.map((target) => `${ago(moment(target))} (${target.target})`).join('; ');
   const changed = freshness.changedAt === null ? '' : `, changed ${ago(freshness.changedAt)}`;
@@ -679,7 +688,13 @@ function statusText(status: Status, now: Date): string {
     ...status.places.flatMap((place) => writerRows(place, now)),
   ];
   const width = Math.max(10, ...rows.map(([name = '']) => name.length));
-  return rows.map(([name = '', value = '']) => `${name.padEnd(width)} ${value}`).join('\n');
+  const lines = rows.map(([name = '', value = '']) => `${name.padEnd(width)} ${value}`);
+  return [...lines, ...(freshness.cause === 'missing' ? [missingText(status, now)] : [])].join('\n');
+}
+
+function missingText({ database, lastGood }: Status, now: Date): string {
+  const newest = lastGood ? `${lastGood.filename}, ${agoText(lastGood.createdAt, now)}` : 'none';
+  return `${database.name} is missing. Newest good backup: ${newest}.${lastGood ? `\n${BRING_BACK}` : ''}`;
 }
 
 /** Only where there is something to say. */
@@ -706,7 +721,7 @@ function remoteText(
   { bucket, path, stored, waiting, nextTryAt, error, listedAt }: Omit<Status['s3'], 'configured'>,
   now: Date,
 ): string {
-  const seen = listedAt === null ? '' : ` (seen ${durationText(now.getTime() - listedAt.getTime())} ago)`;
+  const seen = listedAt === null ? '' : ` (seen ${agoText(listedAt, now)})`;
   const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}`;
   const why = error === null ? '' : `: ${error.message}`;
   if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);

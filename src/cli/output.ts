@@ -130,8 +130,18 @@ export function sizeText(bytes: number): string {
   return `${unit === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
 }
 
+/** `3 min 20 s ago`. A moment of the future is told as such: it was made before the clock went back. */
+export function agoText(moment: Date, now: Date): string {
+  const ms = now.getTime() - moment.getTime();
+  return ms < -CLOCK_SLACK_MS ? `${durationText(-ms)} in the future` : `${durationText(ms)} ago`;
+}
+
+/** Clocks of two processes, or of a server and this machine, differ by so much. */
+const CLOCK_SLACK_MS = 5_000;
+
+/** Never negative. */
 export function durationText(ms: number): string {
-  const seconds = Math.round(ms / 1_000);
+  const seconds = Math.max(0, Math.round(ms / 1_000));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;

@@ -11,6 +11,7 @@ export interface DatabaseSettings {
   /** A cron line, instead of the interval. */
   readonly schedule?: string | null;
   readonly retentionCount?: number | null;
+  /** Without any of the five: 24 hours, 7 days and 4 weeks, within a fifth of the disk. Beside one that is said: 0. */
   readonly keepHourly?: number | null;
   readonly keepDaily?: number | null;
   readonly keepWeekly?: number | null;

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { parseRecipients } from '../engine/age.ts';
 import type { Sealing } from '../engine/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
-import type { KeepNumbers } from '../engine/retention.ts';
+import { KEEP_BY_DEFAULT, type KeepNumbers } from '../engine/retention.ts';
 import { checkCron } from '../engine/schedule.ts';
 import { isKey } from '../engine/targets/object-key.ts';
 import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
@@ -42,11 +42,12 @@ export const settingsSchema = z.object({
     .refine((line) => checkCron(line) === null, { error: 'a cron line of five fields, for instance 0 3 * * *' })
     .optional(),
   BACKUP_RETENTION_COUNT: whole(1, 10_000).default(10),
-  BACKUP_KEEP_HOURLY: keep.default(0),
-  BACKUP_KEEP_DAILY: keep.default(0),
-  BACKUP_KEEP_WEEKLY: keep.default(0),
-  BACKUP_KEEP_MONTHLY: keep.default(0),
-  BACKUP_KEEP_YEARLY: keep.default(0),
+  /** Where one is set, those that are not are 0; where none is, `KEEP_BY_DEFAULT` holds. */
+  BACKUP_KEEP_HOURLY: keep.optional(),
+  BACKUP_KEEP_DAILY: keep.optional(),
+  BACKUP_KEEP_WEEKLY: keep.optional(),
+  BACKUP_KEEP_MONTHLY: keep.optional(),
+  BACKUP_KEEP_YEARLY: keep.optional(),
   BACKUP_LOCAL_PATH: path.default('./storage/backups'),
   BACKUP_STATE_PATH: path.default('./storage/velist-backup.sqlite'),
   BACKUP_VERIFY: z.enum(['quick', 'full']).default('quick'),
@@ -144,6 +145,8 @@ export interface Environment {
     readonly retentionCount: number;
     /** Of each calendar period, beside the newest. */
     readonly keep: KeepNumbers;
+    /** None of these numbers was set. */
+    readonly keepIsDefault: boolean;
     readonly localPath: string;
     readonly statePath: string;
     readonly verify: 'quick' | 'full';
@@ -266,6 +269,7 @@ function shape(
   values: z.infer<typeof settingsSchema>,
   given: Readonly<Record<string, string | undefined>>,
 ): Environment {
+  const keepSet = keepNumbers(values);
   return {
     production: values.NODE_ENV === 'production',
     host: values.HOST,
@@ -279,13 +283,8 @@ function shape(
       intervalMinutes: values.BACKUP_INTERVAL_MINUTES,
       cron: values.BACKUP_SCHEDULE ?? null,
       retentionCount: values.BACKUP_RETENTION_COUNT,
-      keep: {
-        hourly: values.BACKUP_KEEP_HOURLY,
-        daily: values.BACKUP_KEEP_DAILY,
-        weekly: values.BACKUP_KEEP_WEEKLY,
-        monthly: values.BACKUP_KEEP_MONTHLY,
-        yearly: values.BACKUP_KEEP_YEARLY,
-      },
+      keep: keepSet ?? KEEP_BY_DEFAULT,
+      keepIsDefault: keepSet === null,
       localPath: values.BACKUP_LOCAL_PATH,
       statePath: values.BACKUP_STATE_PATH,
       verify: values.BACKUP_VERIFY,
@@ -333,6 +332,20 @@ function shape(
         (entry): entry is [string, string] => entry[1] !== undefined && isInherited(entry[0]),
       ),
     ),
+  };
+}
+
+/** Null where none is set. */
+function keepNumbers(values: z.infer<typeof settingsSchema>): KeepNumbers | null {
+  const { BACKUP_KEEP_HOURLY: hourly, BACKUP_KEEP_DAILY: daily, BACKUP_KEEP_WEEKLY: weekly } = values;
+  const { BACKUP_KEEP_MONTHLY: monthly, BACKUP_KEEP_YEARLY: yearly } = values;
+  if ([hourly, daily, weekly, monthly, yearly].every((number) => number === undefined)) return null;
+  return {
+    hourly: hourly ?? 0,
+    daily: daily ?? 0,
+    weekly: weekly ?? 0,
+    monthly: monthly ?? 0,
+    yearly: yearly ?? 0,
   };
 }
 

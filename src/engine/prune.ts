@@ -1,15 +1,35 @@
-/** Carries out a retention plan on one catalog. Needs the folder's lock. */
-import type { Catalog } from './catalog/catalog.ts';
+/** Plans retention for the folder, and carries it out. Carrying out needs the folder's lock. */
+import type { Backup, Catalog } from './catalog/catalog.ts';
+import { diskRoom, historyBudget } from './disk-share.ts';
 import type { StoryContext } from './jobs/protocol.ts';
-import { planRetention, type RetentionPolicy } from './retention.ts';
+import { type FolderRetention, planRetention, type RetentionPlan } from './retention.ts';
+
+/** @param backups of that folder, newest first. */
+export function planFolder(
+  backups: readonly Backup[],
+  folder: string,
+  policy: FolderRetention,
+  options: { readonly now: Date; readonly hold?: string | null },
+): RetentionPlan {
+  return planRetention(backups, { ...policy, budgetBytes: budgetOf(backups, folder, policy) }, options);
+}
+
+/** What all copies may take for the sake of the default; undefined where somebody said what to keep. */
+export function budgetOf(
+  backups: readonly Backup[],
+  folder: string,
+  { byDefault }: FolderRetention,
+): number | undefined {
+  return byDefault ? historyBudget(backups, diskRoom(folder), byDefault.databases) : undefined;
+}
 
 /** The names that were removed. */
 export async function prune(
   catalog: Catalog,
-  policy: RetentionPolicy,
+  policy: FolderRetention,
   context: StoryContext,
 ): Promise<readonly string[]> {
-  const plan = planRetention(await catalog.list(), policy, { now: context.now() });
+  const plan = planFolder(await catalog.list(), catalog.folder, policy, { now: context.now() });
   for (const { backup } of plan.removed) await catalog.remove(backup, { gently: true });
   return plan.removed.map(({ backup }) => backup.name);
 }

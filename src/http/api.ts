@@ -12,6 +12,8 @@ import type { z } from 'zod';
 import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
 import { isFailing } from '../service/freshness.ts';
 import { type GuardPort, isGuard } from '../service/guard-port.ts';
+import type { BackupConfig } from '../service/model.ts';
+import { retentionNames } from '../service/retention-policies.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
 import {
@@ -34,6 +36,7 @@ import {
   backupName,
   type Config,
   type DatabasesAnswer,
+  type ConfigChange,
   configChange,
   type DeleteAnswer,
   type DoctorReport,
@@ -222,6 +225,7 @@ function routes(
       action: 'configure',
       async handle({ request }) {
         const change = await readBody(request, configChange, 'BAD_CONFIG');
+        if (changesRetention(change, service.getConfig())) await admitToRetention(request, options);
         return json<Config>(serialize(service.updateConfig(change)));
       },
     },
@@ -383,9 +387,7 @@ function routes(
       async handle({ request, params, user }) {
         const filename = readName(params);
         const { confirm, mode, expected } = await readBody(request, restoreBody);
-        // The service does not know this mode yet.
-        if (mode === 'missing') throw new BadInput('BAD_REQUEST', { mode: 'must be online or offline' });
-        requireConfirmed(service, confirm ?? '');
+        if (mode !== 'missing') requireConfirmed(service, confirm ?? '');
         return long(
           async () => json<RestoreResult>(serialize(await service.restore(filename, { mode, expected, user }))),
           request,
@@ -687,7 +689,28 @@ function withOpenApi(table: readonly Route[]): readonly Route[] {
   return [...table, own];
 }
 
-function requireConfirmed(service: BackupServicePort, confirm: string): void {
+/** The next run removes what is no longer kept: to say how much that is, is to delete. */
+async function admitToRetention(request: Request, options: AccessOptions): Promise<void> {
+  try {
+    await admit(request, 'delete', options);
+  } catch (error) {
+    if (!(error instanceof BackupError) || error.code !== 'FORBIDDEN') throw error;
+    throw new BackupError('FORBIDDEN', 'changing what is kept removes backups, and needs the right to delete them', {
+      hint: 'Nothing was changed. Save the other settings alone, or ask somebody who may delete backups.',
+      cause: error,
+    });
+  }
+}
+
+function changesRetention({ revert = [], ...change }: ConfigChange, config: BackupConfig): boolean {
+  return retentionNames.some(
+    (name) =>
+      (change[name] !== undefined && change[name] !== config[name]) ||
+      (revert.includes(name) && config.changed[name] !== undefined),
+  );
+}
+
+function requireConfirmed(service: BackupServicePort, confirm: string | undefined): void {
   const name = basename(service.getConfig().databasePath);
   if (confirm === name) return;
   throw new BackupError('CONFIRM_MISMATCH', `the confirmation must be the database's file name, ${name}`, {

@@ -161,7 +161,8 @@ export const restorePlan = z.object({
   now: z.object({ sizeBytes: z.number(), changedAt: time, pageSize: z.number() }).nullable(),
   after: z.object({ sizeBytes: z.number(), createdAt: time, verified: z.boolean(), pageSize: z.number() }),
   tables: z.array(z.object({ name: z.string(), now: z.number().nullable(), after: z.number().nullable() })).nullable(),
-  modes: z.array(z.enum(['online', 'offline'])),
+  /** The best first; `missing` where there is no file to replace. */
+  modes: z.array(z.enum(['online', 'offline', 'missing'])),
   warnings: z.array(z.string()),
 });
 
@@ -249,6 +250,19 @@ export const status = z.object({
     keep: z.number(),
     sizeBytes: z.number(),
     freeBytes: z.number(),
+    /** What retention will hold there, estimated from today's sizes. */
+    forecast: z.object({
+      bytes: z.number(),
+      /** Of one more backup. */
+      eachBytes: z.number(),
+      /** Of safety copies, pinned ones, and files that are not ours: they stay beside what the numbers say. */
+      besideBytes: z.number(),
+      /** What all copies together may take while nobody said the keep numbers; null where somebody did. */
+      budgetBytes: z.number().nullable(),
+      /** Of what the default keeps beside the newest, how many copies there is room for, and the same in words. */
+      fitting: z.number().nullable(),
+      note: z.string().nullable(),
+    }),
   }),
   s3: z.object({ configured: z.boolean(), ...remote, bucket: z.string().nullable() }),
   /** Each that is configured beside the folder; `s3` first, if it is. */
@@ -358,6 +372,8 @@ export const configChange = z.strictObject({
 export const config = z.object({
   ...settingsShape,
   changed: z.object(settingsShape).partial(),
+  /** Nobody said the keep numbers: they hold as long as all copies together stay below a fifth of the disk. */
+  keepIsDefault: z.boolean(),
   localPath: z.string(),
   databasePath: z.string(),
   cron: z.string().nullable(),
@@ -380,21 +396,29 @@ export const backupResult = z.object({
   report: run,
 });
 
-export const restoreBody = z.strictObject({
-  /** The database's file name. Not asked for by the mode `missing`, which overwrites nothing. */
-  confirm: z.string().max(255).optional(),
-  /** `missing`: puts back a database whose file is gone; TARGET_EXISTS where there is one. */
-  mode: z.enum(['online', 'offline', 'missing']).default('online'),
-  expected: z.string().max(200).optional(),
-  /** A backup of another database is restored here only when this says so. */
-  fromOther: z.boolean().optional(),
-});
+/**
+ * `missing`: where the database's file is gone. Nothing is replaced, so nothing is confirmed; refused where there is one.
+ * `fromOther`: a backup of another database is restored here only when this says so.
+ */
+export const restoreBody = z
+  .strictObject({
+    /** The database's file name. */
+    confirm: z.string().max(255).optional(),
+    mode: z.enum(['online', 'offline', 'missing']).default('online'),
+    expected: z.string().max(200).optional(),
+    fromOther: z.boolean().optional(),
+  })
+  .refine(({ mode, confirm }) => mode === 'missing' || confirm !== undefined, {
+    path: ['confirm'],
+    error: 'must be the name of the database, where one is replaced',
+  });
 export const undoBody = z.strictObject({ confirm: z.string().max(255) });
 export const restoreResult = z.object({
   success: z.boolean(),
   backup: z.string(),
-  mode: z.enum(['file', 'online', 'offline']),
+  mode: z.enum(['file', 'online', 'offline', 'missing']),
   path: z.string(),
+  /** Null where nothing was replaced. */
   safetyBackup: z.string().nullable(),
   report: run,
 });

@@ -71,7 +71,7 @@ export async function renderMetrics(service: Figures, labels: Readonly<Record<st
   for (const kind of runKinds) {
     const [last] = service.getRuns({ kind, result: 'success', limit: 1 });
     if (!last) continue;
-    lastSeconds.set({ kind }, (last.endedAt.getTime() - last.startedAt.getTime()) / 1_000);
+    lastSeconds.set({ kind }, Math.max(0, last.endedAt.getTime() - last.startedAt.getTime()) / 1_000);
     for (const { name, ms } of last.steps) if (ms !== undefined) lastSteps.set({ kind, step: name }, ms / 1_000);
     if (last.sizeBytes !== null) lastBytes.set({ kind }, last.sizeBytes);
   }

@@ -5,17 +5,19 @@
  * with `stat`, and everything else happens in jobs. Runs that change something (backup, restore) follow each other;
  * uploads and checks go on beside them.
  */
-import { existsSync, statfsSync } from 'node:fs';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, isAbsolute, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { PLAIN } from '../engine/artifact.ts';
+import { diskRoom } from '../engine/disk-share.ts';
 import { BackupError, type ErrorBody, hideFoldersOf } from '../engine/errors.ts';
 import type { Checked, FileFindings, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { LOSS_RULES } from '../engine/loss.ts';
-import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
+import { planFolder } from '../engine/prune.ts';
+import { type FolderRetention, isVerified, type RetentionPolicy } from '../engine/retention.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
@@ -55,6 +57,7 @@ import type {
 } from './model.ts';
 import { databaseSelf } from './database-self.ts';
 import { Heartbeats, tickMs } from './heartbeats.ts';
+import { DatabaseWatch, isMissing, missingHold, saysItAgain, withWayBack } from './missing.ts';
 import { Neighbours } from './neighbours.ts';
 import { Offsite, type Said } from './offsite.ts';
 import { composePlaces } from './places.ts';
@@ -91,6 +94,10 @@ export interface BackupServiceOptions extends TargetOptions {
   readonly statePath: string;
   /** Start values; what was changed while running is kept in the backup folder and wins. */
   readonly settings: Settings;
+  /** The keep numbers among them were said by nobody: they hold as long as all copies stay below a fifth of the disk. */
+  readonly keepIsDefault?: boolean;
+  /** How many databases share that fifth; one, if not given. */
+  readonly databasesOnDisk?: () => number;
   /** A cron line of five fields, instead of the interval. */
   readonly cron?: string | null;
   readonly skipUnchanged?: boolean;
@@ -171,6 +178,7 @@ export class BackupService implements BackupServicePort {
   readonly #scheduleHistory: ScheduleHistory;
   readonly #voices: Voices;
   readonly #heartbeats: Heartbeats;
+  readonly #watch: DatabaseWatch;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
@@ -254,8 +262,8 @@ export class BackupService implements BackupServicePort {
     this.#scheduler = new Scheduler({
       schedule: () => this.#schedule(),
       now: this.#now,
-      hasDatabase: () => existsSync(this.#paths.database),
-      onMissing: (plannedAt) => this.#reportMissingDatabase(plannedAt),
+      hasDatabase: () => !isMissing(this.#paths.database),
+      onMissing: (at) => void this.#reportMissingDatabase(at),
       run: (trigger, plannedAt) => this.#scheduledRun(trigger, plannedAt),
       // A verdict turns with time alone; who watches hears of it at every wake.
       onWake: () => {
@@ -264,6 +272,7 @@ export class BackupService implements BackupServicePort {
         this.#emit({ type: 'status' });
       },
     });
+    this.#watch = new DatabaseWatch(this.#paths.database, () => this.#emit({ type: 'status' }));
     const { voices = {}, log } = options;
     this.#voices = new Voices(voices, { service: this, statePath: this.#paths.state, folder, log });
   }
@@ -312,6 +321,7 @@ export class BackupService implements BackupServicePort {
   async close(): Promise<void> {
     await this.stop();
     this.#neighbours.close();
+    this.#watch.end();
     for (const offsite of this.#offsitesMade ?? []) offsite.close();
     this.#offsitesMade = undefined;
     this.#historyOpened?.close();
@@ -360,6 +370,7 @@ export class BackupService implements BackupServicePort {
     return {
       ...this.#settings.current,
       changed: this.#settings.overridden,
+      keepIsDefault: this.#settings.keepIsDefault,
       localPath: backupsPath,
       databasePath,
       cron: cron ?? null,
@@ -401,6 +412,7 @@ export class BackupService implements BackupServicePort {
     const here = namesOf(backups.filter(isHere));
     const lastRestore = this.#restores.lastRestore();
     const runsOfBackups = this.#history.list({ limit: RUNS_LOOKED_AT, kind: 'backup' });
+    const isGone = isMissing(this.#paths.database);
     const newest = (filter: RunFilter) => this.#history.list({ limit: 1, ...filter })[0] ?? null;
     return composeStatus({
       now: this.#now(),
@@ -412,7 +424,8 @@ export class BackupService implements BackupServicePort {
       nextRunAt: this.#scheduler.nextRunAt,
       gapMinutes: this.#gapMinutes(),
       localPath: this.#options.backupsPath,
-      freeBytes: this.#freeBytes(),
+      disk: diskRoom(this.#paths.backups),
+      retention: this.#retention(),
       targets: this.#offsites.map((offsite) => ({
         target: offsite.target,
         enabled: offsite.isEnabled,
@@ -428,8 +441,12 @@ export class BackupService implements BackupServicePort {
         targets: ['local', ...this.#offsites.filter(({ isEnabled }) => isEnabled).map(({ target }) => target)],
         writers: new Map(this.#offsites.map(({ target, writing }) => [target, writing.status])),
       }),
-      // Who stops a run by hand has not mended what failed before.
-      lastBackupRun: runsOfBackups.find(({ result }) => result !== 'stopped') ?? null,
+      wasBackedUp: this.#lastMade() !== null,
+      isMissing: isGone,
+      // Who stops a run by hand has not mended what failed before; a file that is back has.
+      lastBackupRun:
+        runsOfBackups.find(({ result, error }) => result !== 'stopped' && (isGone || error?.code !== 'DB_MISSING')) ??
+        null,
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
       drills: (target) => ({
         last: this.#history.lastDrill(target),
@@ -708,7 +725,7 @@ export class BackupService implements BackupServicePort {
     const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
     const plan = offsite
       ? await offsite.plan(this.#ownRetention(offsite.access.s3), when)
-      : planRetention(await this.#catalog.list(), this.#retention(), when);
+      : planFolder(await this.#catalog.list(), this.#paths.backups, this.#retention(), when);
     const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
     const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
     if (dryRun || removed.length === 0) return { target, kept, removed, dryRun };
@@ -770,11 +787,15 @@ export class BackupService implements BackupServicePort {
     let proven: Status['freshness']['targets'] = [];
     let loss: Status['loss'] = null;
     let places: Status['places'] = [];
+    let fitting: number | null = null;
+    let isLost = false;
     try {
       const status = await this.getStatus();
       proven = status.freshness.targets;
       loss = status.loss;
       places = status.places;
+      fitting = status.local.forecast.fitting;
+      isLost = status.freshness.cause === 'missing';
       known.push(...(await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []));
     } catch (error) {
       folderComplaint = BackupError.from(error).toJSON();
@@ -796,13 +817,15 @@ export class BackupService implements BackupServicePort {
       sqlite: examined,
       database: {
         ...looked,
+        isLost,
         journalMode: examined.journalMode,
         replicators: [...looked.replicators, ...examined.replicatorTables],
         complaint: examined.complaint,
       },
       folder: {
         ...lookAtFolder(backups, backupsPath),
-        ...{ complaint: folderComplaint, count: known.length, freeBytes: this.#freeBytes() },
+        ...{ complaint: folderComplaint, count: known.length, fitting },
+        freeBytes: diskRoom(this.#paths.backups).freeBytes,
       },
       state: { path: statePath, mode: modeOf(state) },
       servedAs: servedAs({ backups, state }, served?.folders ?? []),
@@ -838,9 +861,12 @@ export class BackupService implements BackupServicePort {
   on(listener: (event: ServiceEvent) => void): () => void {
     this.#listeners.add(listener);
     this.#neighbours.watch();
+    this.#watch.begin();
     return () => {
       this.#listeners.delete(listener);
-      if (this.#listeners.size === 0) this.#neighbours.unwatch();
+      if (this.#listeners.size > 0) return;
+      this.#neighbours.unwatch();
+      this.#watch.end();
     };
   }
 
@@ -958,16 +984,39 @@ export class BackupService implements BackupServicePort {
       this.#runs.record(report);
       return { success: true, filename: made.name, size: made.sizeBytes, report };
     } catch (error) {
-      const known = this.#withNeighbour(BackupError.from(error));
+      const known = await this.#explain(BackupError.from(error));
       this.#runs.active = null;
       if (known.code === 'ABORTED') this.#options.log('info', 'Stopped: the run was ended before it was done.');
       else this.#options.log('error', `Failed: ${known.message}. ${known.hint}`);
       const report = run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', error: known });
-      this.#runs.record(report);
+      // What a person asked for is noted; a cron line would note the same at each tick.
+      if (asked.trigger === 'manual' || !saysItAgain(known, this.#lastBackupRun())) this.#runs.record(report);
+      else this.#emit({ type: 'status' });
       return { success: false, error: known.toJSON(), report };
     } finally {
       this.#joinable = null;
     }
+  }
+
+  async #explain(error: BackupError): Promise<BackupError> {
+    if (error.code === 'DB_MISSING' && (await this.#wasBackedUp())) return withWayBack(error);
+    return this.#withNeighbour(error);
+  }
+
+  /** There is something that a missing database can be brought back from, or was. */
+  async #wasBackedUp(): Promise<boolean> {
+    if (this.#lastMade() !== null) return true;
+    const backups = await this.#backups.everywhere().catch(() => []);
+    return backups.some(({ manifest }) => manifest !== null);
+  }
+
+  #lastBackupRun(): Run | undefined {
+    return this.#history.list({ limit: 1, kind: 'backup' })[0];
+  }
+
+  /** The newest backup that a run made, as far as the history goes. */
+  #lastMade(): string | null {
+    return this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup ?? null;
   }
 
   /** Which run of another process it is that holds the folder. */
@@ -981,13 +1030,13 @@ export class BackupService implements BackupServicePort {
 
   /** A disk that is not mounted leaves an empty folder, which looks like a new one; the history knows better. */
   async #warnOfEmptyFolder(): Promise<void> {
-    const last = this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0];
+    const last = this.#lastMade();
     // A folder that can't be listed is explained by the run itself.
     const backups = await this.#catalog.list().catch(() => null);
-    if (!last?.backup || backups?.length !== 0) return;
+    if (last === null || backups?.length !== 0) return;
     this.#options.log(
       'warn',
-      `The backup folder ${this.#options.backupsPath} is empty, but ${last.backup} was made before. If nobody removed it, see whether the disk of that folder is mounted. A new backup is made all the same.`,
+      `The backup folder ${this.#options.backupsPath} is empty, but ${last} was made before. If nobody removed it, see whether the disk of that folder is mounted. A new backup is made all the same.`,
     );
   }
 
@@ -1017,11 +1066,17 @@ export class BackupService implements BackupServicePort {
     return { failed: report.result === 'failed' };
   }
 
-  #reportMissingDatabase(plannedAt: Date): void {
-    const error = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
+  /** Once when it begins, and nothing but a line in the log before the first backup: the app may start after us. */
+  async #reportMissingDatabase(plannedAt: Date): Promise<void> {
+    const found = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
       hint: 'Check DATABASE_URL, or the path in the configuration. A backup is made as soon as the database is there.',
     });
+    const wasBackedUp = await this.#wasBackedUp();
+    const error = wasBackedUp ? withWayBack(found) : found;
+    // Stopped while we looked.
+    if (!this.#started) return;
     this.#options.log('warn', `Waiting for a database: ${error.message}. ${error.hint}`);
+    if (!wasBackedUp || saysItAgain(error, this.#lastBackupRun())) return;
     const run = this.#runs.begin({
       kind: 'backup',
       trigger: 'schedule',
@@ -1130,7 +1185,7 @@ export class BackupService implements BackupServicePort {
 
   /** The newest backup that was made here and that nobody is known to have removed, where it is not in the folder. */
   #vanished(here: ReadonlySet<string>): string | null {
-    const made = this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
+    const made = this.#lastMade();
     return made && !here.has(made) && this.#history.removal(made) === null ? made : null;
   }
 
@@ -1145,14 +1200,6 @@ export class BackupService implements BackupServicePort {
       sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0),
       changedAt: changedAt(stamp),
     };
-  }
-
-  #freeBytes(): number {
-    for (let folder = this.#paths.backups; ; folder = dirname(folder)) {
-      if (!existsSync(folder)) continue;
-      const { bavail, bsize } = statfsSync(folder);
-      return Number(bavail) * Number(bsize);
-    }
   }
 
   #schedule(): Schedule {
@@ -1182,11 +1229,14 @@ export class BackupService implements BackupServicePort {
 
   /** Why nothing may be removed at present; null when retention does its work. */
   #pruneHold(): string | null {
+    if (isMissing(this.#paths.database)) return missingHold(basename(this.#paths.database));
     return pruneHold(this.#history.lastJudgement(holdingCodes));
   }
 
-  #retention(): Required<RetentionPolicy> {
-    return localRetention(this.#settings.current, this.#intervalMinutes());
+  #retention(): Required<FolderRetention> {
+    const { databasesOnDisk = () => 1 } = this.#options;
+    const byDefault = this.#settings.keepIsDefault ? { databases: databasesOnDisk() } : null;
+    return localRetention(this.#settings.current, this.#intervalMinutes(), byDefault);
   }
 
   #ownRetention(target: OwnRetention): RetentionPolicy {
@@ -1212,6 +1262,7 @@ export class BackupService implements BackupServicePort {
 
   get #settings(): SettingsFile {
     this.#settingsRead ??= new SettingsFile(this.#paths.backups, this.#options.settings, {
+      keepIsDefault: this.#options.keepIsDefault,
       warn: (message) => this.#options.log('warn', message),
     });
     return this.#settingsRead;

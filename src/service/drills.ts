@@ -355,5 +355,5 @@ function toDrill(target: TargetName, run: Run): TargetDrill {
 }
 
 function msOf({ startedAt, endedAt }: Run): number {
-  return endedAt.getTime() - startedAt.getTime();
+  return Math.max(0, endedAt.getTime() - startedAt.getTime());
 }

@@ -11,6 +11,7 @@ import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { FirstBootRequest } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import { takeLock } from '../engine/run-lock.ts';
+import { leadsNowhere } from '../engine/sqlite/missing.ts';
 import { leftoverOf } from '../engine/sqlite/stamp.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
@@ -247,9 +248,7 @@ function lookAt(path: string): 'present' | 'empty' | 'missing' {
   }
   const file = statOf(statSync, path);
   if (!file) {
-    throw new BackupError('DB_MISSING', `${path} is a link to a file that is not there`, {
-      hint: 'See whether the disk that it points to is mounted. To have a backup brought back, remove the link or set DATABASE_URL to the file itself.',
-    });
+    throw leadsNowhere(path);
   }
   if (!file.isFile()) {
     throw new BackupError('NOT_SQLITE', `${path} is not a file`, {

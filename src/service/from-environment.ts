@@ -22,6 +22,7 @@ export interface AmongMany {
   readonly name?: string;
   readonly turns?: Turns;
   readonly heartbeats?: Heartbeats;
+  readonly databasesOnDisk?: () => number;
   readonly ownerOfS3Path?: (path: string) => string | null;
 }
 
@@ -52,6 +53,7 @@ export function createService(
       lossIgnore: backup.lossIgnore,
     },
     loss: backup.loss,
+    keepIsDefault: backup.keepIsDefault,
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
     voices: { webhookUrl: backup.webhookUrl, heartbeatUrl: backup.heartbeatUrl },

@@ -184,7 +184,7 @@ export class Guard implements GuardPort<BackupService> {
       isMany ? { write: this.#overrides.write } : this.#overrides,
       isMany
         ? {
-            ...{ name, turns: this.#turns, heartbeats: this.#heartbeats },
+            ...{ name, turns: this.#turns, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
             ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
           }
         : {},

@@ -5,6 +5,7 @@
 import type { SealName } from '../engine/artifact.ts';
 import type { ErrorBody } from '../engine/errors.ts';
 import type { Freshness } from './freshness.ts';
+import type { RetentionForecast } from './retention-forecast.ts';
 
 export type { TargetReport } from '../engine/targets/self-test.ts';
 
@@ -215,7 +216,8 @@ export interface RestorePlan {
   };
   /** Rows by table, biggest difference first; null when counting took longer than two seconds. */
   readonly tables: readonly TableRows[] | null;
-  readonly modes: readonly ('online' | 'offline')[];
+  /** The best first; `missing` where there is no file to replace. */
+  readonly modes: readonly ('online' | 'offline' | 'missing')[];
   readonly warnings: readonly string[];
 }
 
@@ -273,6 +275,8 @@ export interface Status {
     readonly keep: number;
     readonly sizeBytes: number;
     readonly freeBytes: number;
+    /** What retention will hold there. */
+    readonly forecast: RetentionForecast;
   };
   readonly s3: {
     readonly enabled: boolean;
@@ -365,6 +369,8 @@ export interface Settings {
 export interface BackupConfig extends Settings {
   /** Start values of settings that were changed on the page or by `updateConfig`. */
   readonly changed: Partial<Settings>;
+  /** Nobody said the keep numbers: they hold as long as all copies together stay below a fifth of the disk. */
+  readonly keepIsDefault: boolean;
   readonly localPath: string;
   readonly databasePath: string;
   readonly cron: string | null;
@@ -391,10 +397,10 @@ export interface BackupResult {
 export interface RestoreResult {
   readonly success: boolean;
   readonly backup: string;
-  readonly mode: 'file' | 'online' | 'offline';
+  readonly mode: 'file' | 'online' | 'offline' | 'missing';
   /** Where the database now is. */
   readonly path: string;
-  /** The safety backup that was made first; null for a restore to a new file. */
+  /** The safety backup that was made first; null where nothing was replaced. */
   readonly safetyBackup: string | null;
   readonly report: Run;
 }

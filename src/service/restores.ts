@@ -8,7 +8,8 @@ import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { JobMap, Restored } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
-import type { RetentionPolicy } from '../engine/retention.ts';
+import type { FolderRetention } from '../engine/retention.ts';
+import { thereIsAFile } from '../engine/sqlite/missing.ts';
 import type { ActiveRun } from './active-run.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
@@ -17,14 +18,14 @@ import type { RestoreResult, Run, Status, TargetName } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
 import type { RunHistory } from './run-history.ts';
 import type { Runs, RunWeights } from './runs.ts';
-import type { BackupServicePort } from './service-port.ts';
+import type { BackupServicePort, RestoreMode } from './service-port.ts';
 
 export interface RestoresOptions {
   readonly backups: Backups;
   readonly runs: Runs;
   readonly history: () => RunHistory;
   readonly paths: { readonly database: string; readonly backups: string };
-  readonly retention: () => RetentionPolicy;
+  readonly retention: () => FolderRetention;
   readonly lockWaitMs: number;
   readonly job: (
     request: JobMap['restore']['request'],
@@ -35,11 +36,11 @@ export interface RestoresOptions {
 }
 
 export type RestoreOptions = NonNullable<Parameters<BackupServicePort['restore']>[1]>;
-type RestoreMode = NonNullable<RestoreOptions['mode']>;
 
 interface RestoreSource {
   readonly name: string;
   readonly sha256: string | null;
+  readonly journalMode: string | null;
   /** Null for a backup that is fetched first, from `target`. */
   readonly path: string | null;
   readonly target: TargetName;
@@ -50,9 +51,15 @@ const DAY_MS = 86_400_000;
 
 /** How long the steps take, in percent of the whole. */
 const over = { check: 20, safety: 40, place: 25, prove: 15 };
-const weights = { file: { check: 40, place: 40, prove: 20 }, online: over, offline: over };
+const toNothing = { check: 40, place: 40, prove: 20 };
+const weights = { file: toNothing, missing: toNothing, online: over, offline: over };
 const fetchOver = { fetch: 60, check: 8, safety: 16, place: 10, prove: 6 };
-const weightsFromS3 = { file: { fetch: 85, check: 14, place: 1 }, online: fetchOver, offline: fetchOver };
+const weightsFromS3 = {
+  file: { fetch: 85, check: 14, place: 1 },
+  missing: { fetch: 80, check: 10, place: 7, prove: 3 },
+  online: fetchOver,
+  offline: fetchOver,
+};
 
 export class Restores {
   readonly #options: RestoresOptions;
@@ -63,9 +70,11 @@ export class Restores {
 
   /** @param filename a backup's name, or the path of any SQLite file. */
   async restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
-    const { backups, runs } = this.#options;
-    const { name, sha256, path, target } = await this.#source(filename, options.from);
+    const { backups, runs, paths } = this.#options;
+    const { name, sha256, journalMode, path, target } = await this.#source(filename, options.from);
     const mode = options.mode ?? 'online';
+    // Before anything is fetched; the job asks again.
+    if (mode === 'missing' && existsSync(paths.database)) throw thereIsAFile(paths.database);
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
     const begin = (steps: RunWeights) => {
       const run = runs.begin({ kind, user: options.user ?? null, backup: name, weights: steps });
@@ -73,7 +82,7 @@ export class Restores {
       return run;
     };
     const place = (run: ActiveRun, source: string) =>
-      this.#place(run, { name, sha256, path: source, target }, { ...options, mode, to });
+      this.#place(run, { name, sha256, journalMode, path: source, target }, { ...options, mode, to });
     if (path !== null) return await runs.inLine(() => place(begin(weights[mode]), path));
 
     const { identity } = options;
@@ -147,6 +156,7 @@ export class Restores {
           sourceName: source.name,
           sha256: source.sha256,
           databasePath: paths.database,
+          journalMode: source.journalMode,
           folder: paths.backups,
           mode: options.mode,
           to: options.to,
@@ -189,11 +199,12 @@ export class Restores {
   async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
     const { backups } = this.#options;
     if (!isBackupName(filename) && existsSync(filename))
-      return { name: basename(filename), path: resolve(filename), sha256: null, target: 'local' };
+      return { name: basename(filename), path: resolve(filename), sha256: null, journalMode: null, target: 'local' };
     const backup = await backups.find(filename, from);
     const sha256 = backup.manifest?.database.sha256 ?? null;
-    if (isHere(backup)) return { name: backup.name, sha256, path: await backups.path(backup), target: 'local' };
-    return { name: backup.name, sha256, path: null, target: backup.target };
+    const about = { name: backup.name, sha256, journalMode: backup.manifest?.source.journalMode ?? null };
+    if (isHere(backup)) return { ...about, path: await backups.path(backup), target: 'local' };
+    return { ...about, path: null, target: backup.target };
   }
 
   /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */

@@ -97,12 +97,14 @@ export class RunHistory {
       .map(readRun);
   }
 
-  /** Backup runs that ended since then, as the activity chart needs them; oldest first. */
+  /** Backup runs that ended since then, and the last one before, as the activity chart needs them; oldest first. */
   backupRunsSince(from: Date): readonly RunMark[] {
+    const ofFolder = `kind = 'backup' AND (folder IS NULL OR folder = $folder)`;
     return this.#database
       .prepare(
         `SELECT id, planned_at, started_at, ended_at, result, backup, size_bytes, error FROM runs
-         WHERE ended_at >= $from AND kind = 'backup' AND (folder IS NULL OR folder = $folder) ORDER BY ended_at`,
+         WHERE ${ofFolder} AND ended_at >=
+           coalesce((SELECT max(ended_at) FROM runs WHERE ${ofFolder} AND ended_at < $from), $from) ORDER BY ended_at`,
       )
       .all({ $from: from.getTime(), $folder: this.#folder })
       .map(readMark);

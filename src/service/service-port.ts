@@ -35,6 +35,8 @@ export interface OpenedBackup {
   close(): Promise<void>;
 }
 
+export type RestoreMode = RestoreResult['mode'];
+
 /** For a backup that is at S3, and of which copy is meant when it is here too. */
 export interface FromTarget {
   /** Left out: the local one if there is one. */
@@ -105,7 +107,8 @@ export interface BackupServicePort {
   restore(
     filename: string,
     options?: FromTarget & {
-      readonly mode?: 'file' | 'online' | 'offline';
+      /** `missing`: where the database's file is gone; TARGET_EXISTS where there is one, and nothing to undo. */
+      readonly mode?: RestoreMode;
       /** For mode `file`: a new file; must not exist. */
       readonly to?: string;
       /** The plan's `expected` stamp: DB_CHANGED when the database changed since. */

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test';
 import { manifestOf } from '../../tests/support/scratch.ts';
 import type { Backup } from '../engine/catalog/catalog.ts';
 import type { ErrorBody } from '../engine/errors.ts';
+import { KEEP_NONE } from '../engine/retention.ts';
 import { type RemoteFacts, toBackupItem } from './backup-item.ts';
 import type { UploadState } from './offsite-state.ts';
 import { composeStatus, type StatusFacts } from './status.ts';
@@ -54,7 +55,8 @@ function compose(
       gapMinutes: { shortest: 10, longest: 10 },
       places: [],
       localPath: 'backups',
-      freeBytes: 1e9,
+      disk: { diskBytes: 1e12, freeBytes: 1e9 },
+      retention: { count: 10, startBurstMs: 600_000, keep: KEEP_NONE, byDefault: null },
     },
     settings: {
       ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: s3 !== null, s3Path: 'path' },
@@ -79,6 +81,8 @@ function compose(
       lastUnchangedRun: null,
       drills: () => ({ last: null, proven: null }),
       shownRestore: null,
+      wasBackedUp: true,
+      isMissing: false,
       vanished: null,
       unlisted: null,
       undo: null,

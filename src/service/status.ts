@@ -1,6 +1,7 @@
 /** What the page and `status` show, put together from what the service knows at one moment. Pure. */
 import type { ErrorBody } from '../engine/errors.ts';
-import { isVerified } from '../engine/retention.ts';
+import type { DiskRoom } from '../engine/disk-share.ts';
+import { type FolderRetention, isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
@@ -15,6 +16,7 @@ import type {
   TargetStatus,
   Verdict,
 } from './model.ts';
+import { forecastRetention } from './retention-forecast.ts';
 import { judge, type VerdictInput } from './verdict.ts';
 
 export interface StatusFacts {
@@ -29,7 +31,8 @@ export interface StatusFacts {
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
   readonly localPath: string;
-  readonly freeBytes: number;
+  readonly disk: DiskRoom;
+  readonly retention: Required<FolderRetention>;
   /** Each that is configured beside the folder. */
   readonly targets: readonly Omit<TargetStatus, 'stored' | 'waiting'>[];
   readonly run: RunProgress | null;
@@ -39,6 +42,10 @@ export interface StatusFacts {
   readonly drills: DrillsOf;
   /** The last one, unless a person has put it away. */
   readonly shownRestore: Run | null;
+  /** A backup run succeeded once, as far as the history goes. */
+  readonly wasBackedUp: boolean;
+  /** The file of the database is gone, or was never there. */
+  readonly isMissing: boolean;
   /** Why the folder could not be listed. */
   readonly unlisted: ErrorBody | null;
   /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
@@ -59,7 +66,7 @@ const DAY_MS = 86_400_000;
 const MAX_AGE_LEAST_MINUTES = 15;
 
 export function composeStatus(facts: StatusFacts): Status {
-  const { settings, backups, database, freeBytes, run, gapMinutes } = facts;
+  const { settings, backups, database, disk, run, gapMinutes } = facts;
   const here = backups.filter(isHere);
   // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
   const own = backups.filter((backup) => backup.manifest ?? backup.fault);
@@ -76,6 +83,7 @@ export function composeStatus(facts: StatusFacts): Status {
         (target) => !isAt(target.target, newest.name, facts) && !isComing(target, newest, { maxAgeMinutes, facts }),
       )
     : [];
+  const file = !facts.isMissing ? 'there' : own.length > 0 || facts.wasBackedUp ? 'missing' : 'awaited';
   const s3 = targets.find(({ target }) => target === 's3');
   const judged: VerdictInput = {
     now: facts.now,
@@ -83,6 +91,7 @@ export function composeStatus(facts: StatusFacts): Status {
     lastBackupRun: facts.lastBackupRun,
     lastRestore: facts.shownRestore,
     hasBackup: own.length > 0,
+    file,
     newestDamaged: Boolean(own[0] && !isVerified(own[0])),
     vanished: facts.vanished,
     unlisted: facts.unlisted,
@@ -93,7 +102,7 @@ export function composeStatus(facts: StatusFacts): Status {
     writerAt: writerAt(facts.places),
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
-    freeBytes,
+    freeBytes: disk.freeBytes,
     databaseBytes: database.sizeBytes,
   };
   return {
@@ -122,7 +131,13 @@ export function composeStatus(facts: StatusFacts): Status {
       count: here.length,
       keep: settings.retentionCount,
       sizeBytes: here.reduce((sum, backup) => sum + backup.sizeBytes, 0),
-      freeBytes,
+      freeBytes: disk.freeBytes,
+      forecast: forecastRetention({
+        copies: here,
+        databaseBytes: database.sizeBytes,
+        retention: facts.retention,
+        disk,
+      }),
     },
     s3: {
       enabled: settings.s3Enabled,
@@ -151,7 +166,8 @@ export function composeStatus(facts: StatusFacts): Status {
     lastBackupRun: facts.lastBackupRun,
     places: facts.places,
     loss: facts.loss,
-    undo: facts.undo,
+    // A safety backup goes over a database, and there is none.
+    undo: facts.isMissing ? null : facts.undo,
   };
 }
 

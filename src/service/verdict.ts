@@ -14,6 +14,8 @@ export interface VerdictInput {
   /** That nobody has put away. */
   readonly lastRestore: Run | null;
   readonly hasBackup: boolean;
+  /** `missing`: gone, and backed up before. `awaited`: not there, and never backed up: the app has not made it yet. */
+  readonly file: 'there' | 'missing' | 'awaited';
   /** The newest backup of ours did not pass a check. */
   readonly newestDamaged: boolean;
   /** The newest backup that was made here, where its file is gone and nobody is known to have removed it. */
@@ -46,16 +48,20 @@ export function judge(input: VerdictInput): Verdict {
   if (input.run) return { code: 'running', tone: 'blue' };
   const sinceRestoreMs = input.lastRestore ? nowMs - input.lastRestore.endedAt.getTime() : Number.NaN;
   // A restore of the future was made before the clock went back; it hides nothing that came after.
-  if (input.lastRestore?.result === 'success' && sinceRestoreMs >= 0 && sinceRestoreMs < RESTORED_SHOWN_MS) {
-    return { code: 'restored', tone: 'green' };
-  }
+  const isRestored =
+    input.lastRestore?.result === 'success' && sinceRestoreMs >= 0 && sinceRestoreMs < RESTORED_SHOWN_MS;
+  // What was restored and is gone again is not restored.
+  if (isRestored && input.file !== 'missing') return { code: 'restored', tone: 'green' };
   if (input.unlisted) {
     const detail = `The backup folder can't be listed (${input.unlisted.code}), so nobody knows what is in it.`;
     return { code: 'damaged', tone: 'red', detail };
   }
+  if (input.file === 'missing') return { code: 'missing', tone: 'red' };
   if (input.hasLoss) return { code: 'loss', tone: 'red' };
   const gone = input.vanished === null ? null : vanished(input.vanished);
   if (!input.hasBackup) {
+    // A service that starts before its app has nothing to complain of.
+    if (input.file === 'awaited') return { code: 'none', tone: 'grey' };
     // Nobody may take a first try that failed for one that was not made yet.
     if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'red' };
     return gone ?? { code: 'none', tone: 'grey' };

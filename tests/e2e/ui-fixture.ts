@@ -47,7 +47,7 @@ export const states = [
   'empty',
   /** Every badge and chip that a row can have; the oldest backups are at S3 alone. */
   'mixed',
-  /** One verified backup and nothing else. */
+  /** One verified backup and nothing else; nobody said what to keep beside the newest. */
   'single',
   ...alarmStates,
 ] as const;
@@ -522,12 +522,14 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       intervalMinutes: 10,
       retentionCount: 10,
       ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
+      ...(state === 'single' && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
       s3Enabled: !isEmpty,
       s3Path: 'backups/database',
       verify: 'quick',
       lossIgnore: [],
       maxAgeMinutes: null,
       changed: isEmpty ? {} : { retentionCount: 7 },
+      keepIsDefault: state === 'single',
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
@@ -594,6 +596,12 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           keep: config.retentionCount,
           sizeBytes: own.reduce((sum, backup) => sum + backup.size, 0),
           freeBytes: (state === 'disk-low' ? 31 : 79_872) * megabyte,
+          forecast: {
+            ...{ bytes: 182 * megabyte, eachBytes: 14.2 * megabyte, besideBytes: 40 * megabyte },
+            ...(config.keepIsDefault
+              ? { budgetBytes: 280 * megabyte, fitting: 7, note: 'There is room for about 7 of these 35.' }
+              : { budgetBytes: null, fitting: null, note: null }),
+          },
         },
         s3: {
           enabled: config.s3Enabled,

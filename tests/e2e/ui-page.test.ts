@@ -102,6 +102,42 @@ test(
 );
 
 test(
+  'a history by default is said with the room that it has, and a number of one’s own ends that',
+  async () => {
+    const { page } = await open('single');
+    await page.getByRole('button', { name: 'Configure' }).and(page.locator(':visible')).click();
+    await page.getByText('There is room for about 7 of these 35.').waitFor();
+    // Ten newest, seven that fit, and what stays anyway.
+    await page.getByText('281 MB', { exact: true }).waitFor();
+    await page.getByLabel('Months').fill('12');
+    await page.getByText(/then wider apart over/).waitFor();
+    expect(await page.getByText('There is room for about').count()).toBe(0);
+  },
+  patienceMs,
+);
+
+test(
+  'who may not change what is kept is told so, and what was typed stays',
+  async () => {
+    const { page } = await open('ok');
+    const error = {
+      code: 'FORBIDDEN',
+      message: 'changing what is kept removes backups, and needs the right to delete',
+      hint: 'Nothing was changed.',
+    };
+    await page.route('**/config', (route) =>
+      route.request().method() === 'POST' ? route.fulfill({ status: 403, json: { error } }) : route.fallback(),
+    );
+    await page.getByRole('button', { name: 'Configure' }).and(page.locator(':visible')).click();
+    await page.getByLabel('Retention Count').fill('1');
+    await page.getByRole('button', { name: 'Save Configuration' }).click();
+    await page.getByText('Changing what is kept removes backups, and needs the right to delete').waitFor();
+    expect(await page.getByLabel('Retention Count').inputValue()).toBe('1');
+  },
+  patienceMs,
+);
+
+test(
   'a restore is sent only with the typed name, and with the stamp of the plan that was shown',
   async () => {
     const { page, fixture } = await open('ok');

@@ -304,6 +304,7 @@ function refused(
     message,
     hint,
     form: { rows: 5_000 },
+    ...(code === 'DB_MISSING' && { verdict: 'missing' as const }),
     provoke: (scene) => withDatabase(scene, change, () => look?.(scene)),
   }));
 }

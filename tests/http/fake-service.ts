@@ -197,6 +197,7 @@ export function createFakeService(): FakeService {
     return {
       ...settings,
       changed: settings === started ? {} : started,
+      keepIsDefault: false,
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
@@ -223,7 +224,7 @@ export function createFakeService(): FakeService {
       backup,
       mode,
       path,
-      safetyBackup: mode === 'file' ? null : firstBackup,
+      safetyBackup: mode === 'file' || mode === 'missing' ? null : firstBackup,
       report,
     };
   }
@@ -391,6 +392,7 @@ export function createFakeService(): FakeService {
           keep: 10,
           sizeBytes: 2_000,
           freeBytes: 1_000_000,
+          forecast: { bytes: 10_000, eachBytes: 1_000, besideBytes: 0, budgetBytes: null, fitting: null, note: null },
         },
         s3: {
           enabled: false,

@@ -227,6 +227,7 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
         expect(wrong.error.code).toBe('CONFIRM_MISMATCH');
       }
       await ask(path, contract.errorAnswer, post(), 422);
+      await ask(path, contract.errorAnswer, post({ mode: 'offline' }), 422);
       await ask(path, contract.errorAnswer, post({ confirm: 'dev.sqlite', mode: 'file' }), 422);
       await ask('/backup/api/restore/undo', contract.errorAnswer, post({ confirm: 'x' }), 409);
       expect(service.calls).toEqual([]);
@@ -242,6 +243,13 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
       });
       await ask('/backup/api/restore/undo', contract.restoreResult, post({ confirm: 'dev.sqlite' }));
       expect(service.calls).toEqual(['restore offline', 'undoRestore']);
+    });
+
+    test('to bring a missing database back nothing is confirmed, because nothing is replaced', async () => {
+      const path = `/backup/api/backups/${firstBackup}/restore`;
+      const done = await ask(path, contract.restoreResult, post({ mode: 'missing' }));
+      expect(done).toMatchObject({ success: true, mode: 'missing', safetyBackup: null });
+      expect(service.calls).toEqual(['restore missing']);
     });
 
     test('a restore that fails after the first ping says so in the body', async () => {

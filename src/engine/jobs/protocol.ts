@@ -9,7 +9,7 @@ import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts'
 import type { ErrorBody } from '../errors.ts';
 import type { Maker } from '../installation.ts';
 import type { Earlier, LossRules, OwnChange } from '../loss.ts';
-import type { RetentionPolicy } from '../retention.ts';
+import type { FolderRetention, RetentionPolicy } from '../retention.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 import type { WriterNews } from '../writer.ts';
@@ -58,7 +58,7 @@ export interface BackupRequest {
   readonly trigger: JobTrigger;
   readonly user: string | null;
   readonly note: string | null;
-  readonly retention: RetentionPolicy;
+  readonly retention: FolderRetention;
   /** How long to wait for another run on the same folder. */
   readonly lockWaitMs: number;
   /** How long to wait for a connection that holds the database exclusively; half a minute by default. */
@@ -108,6 +108,8 @@ export interface PlanRequest {
 export interface PlanFacts {
   readonly live: (FileFacts & { readonly journalMode: string }) | null;
   readonly liveComplaint: string | null;
+  /** Processes that have the database open although its file was removed, as far as we may see. */
+  readonly heldBy: readonly number[];
   readonly backup: FileFacts;
 }
 
@@ -119,6 +121,9 @@ interface FileFacts {
   readonly rows: Readonly<Record<string, number>> | null;
 }
 
+/** `missing`: to the place of a database whose file is gone, and nowhere else. */
+export type RestoreMode = 'file' | 'online' | 'offline' | 'missing';
+
 export interface RestoreRequest {
   readonly kind: 'restore';
   /** Any SQLite file: a backup of ours or one from elsewhere. */
@@ -127,13 +132,15 @@ export interface RestoreRequest {
   /** Digest from the manifest, checked before anything is touched; null for a file without one. */
   readonly sha256: string | null;
   readonly databasePath: string;
+  /** Of the database that the source is a backup of, for one whose file is gone; left out when that is not known. */
+  readonly journalMode?: string | null;
   readonly folder: string;
-  readonly mode: 'file' | 'online' | 'offline';
+  readonly mode: RestoreMode;
   readonly to: string | null;
   /** `stampText` that the caller's plan was based on; null to not compare. */
   readonly expected: string | null;
   readonly user: string | null;
-  readonly retention: RetentionPolicy;
+  readonly retention: FolderRetention;
   readonly lockWaitMs: number;
 }
 
@@ -151,7 +158,7 @@ export interface FirstBootRequest {
 
 export interface Restored {
   readonly path: string;
-  readonly mode: 'file' | 'online' | 'offline';
+  readonly mode: RestoreMode;
   readonly safetyBackup: string | null;
   /** Where an unreadable old database was moved to, when no safety backup could be made of it. */
   readonly setAside: string | null;
@@ -331,7 +338,7 @@ export interface TestTargetRequest {
 export interface PruneRequest {
   readonly kind: 'prune';
   readonly folder: string;
-  readonly retention: RetentionPolicy;
+  readonly retention: FolderRetention;
   readonly lockWaitMs: number;
 }
 

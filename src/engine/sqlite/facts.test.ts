@@ -95,7 +95,10 @@ test('names of any kind are names', () => {
   );
   expect(Object.keys(facts.tables).sort()).toEqual([...names].sort());
   // Alike but for their names.
-  expect(new Set(Object.values(facts.tables).map(({ schema, bytes, contentBytes }) => `${schema} ${bytes} ${contentBytes}`)).size).toBe(1);
+  expect(
+    new Set(Object.values(facts.tables).map(({ schema, bytes, contentBytes }) => `${schema} ${bytes} ${contentBytes}`))
+      .size,
+  ).toBe(1);
 });
 
 test('a new name keeps the digest of a table, a new column and a new index do not', () => {

@@ -23,6 +23,8 @@ export interface DoctorFacts {
   readonly sqlite: Pick<Examined, 'sqlite' | 'hasWalResetBug'>;
   readonly database: Place & {
     readonly exists: boolean;
+    /** Gone, and backed up before. */
+    readonly isLost: boolean;
     readonly sizeBytes: number;
     readonly walBytes: number;
     /** Null where nobody could look. */
@@ -43,6 +45,8 @@ export interface DoctorFacts {
     /** Backups in it. */
     readonly count: number;
     readonly freeBytes: number;
+    /** Of what the default keeps beside the newest, how many there is room for; null where somebody said what to keep. */
+    readonly fitting: number | null;
   };
   readonly state: { readonly path: string; readonly mode: number | null };
   readonly servedAs: Served | null;
@@ -89,7 +93,7 @@ export interface Served {
 export function lookAtDatabase(
   path: string,
   named: string,
-): Omit<DoctorFacts['database'], 'journalMode' | 'complaint'> {
+): Omit<DoctorFacts['database'], 'journalMode' | 'complaint' | 'isLost'> {
   const found = statSync(path, { throwIfNoEntry: false });
   const real = realPathOf(path);
   const left = [`.${basename(real)}-litestream`, `${basename(real)}-litestream`].filter((name) =>
@@ -107,7 +111,7 @@ export function lookAtDatabase(
 export function lookAtFolder(
   path: string,
   named: string,
-): Omit<DoctorFacts['folder'], 'count' | 'freeBytes' | 'complaint'> {
+): Omit<DoctorFacts['folder'], 'count' | 'freeBytes' | 'fitting' | 'complaint'> {
   const found = existsSync(path) ? statSync(path) : undefined;
   const place = placeOf(path, named);
   // It is made with the first backup, if that may be done.

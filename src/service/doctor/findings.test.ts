@@ -22,7 +22,8 @@ const well: DoctorFacts = {
   now,
   sqlite: { sqlite: '3.54.1', hasWalResetBug: false },
   database: {
-    ...{ path: 'db/dev.sqlite', device: 1, fileSystem: 'ext4', exists: true, sizeBytes: 100 * MIB, walBytes: 4 * MIB },
+    ...{ path: 'db/dev.sqlite', device: 1, fileSystem: 'ext4', exists: true, isLost: false, sizeBytes: 100 * MIB },
+    walBytes: 4 * MIB,
     ...{ journalMode: 'wal', replicators: [], complaint: null },
   },
   folder: {
@@ -35,7 +36,7 @@ const well: DoctorFacts = {
       openFiles: 0,
       complaint: null,
     },
-    ...{ count: 10, freeBytes: 10_000 * MIB },
+    ...{ count: 10, freeBytes: 10_000 * MIB, fitting: null },
   },
   state: { path: 'storage/state.sqlite', mode: 0o100600 },
   servedAs: null,
@@ -85,6 +86,7 @@ test('where all is well each finding says so, and nobody has to act', () => {
 const table: readonly [string, Change, readonly string[]][] = [
   ['much was lost', { loss }, ['problem loss']],
   ['the database is missing', { database: { exists: false, journalMode: null } }, ['problem database']],
+  ['the database is lost', { database: { exists: false, isLost: true, journalMode: null } }, ['problem database']],
   ['the database can not be opened', { database: { complaint: error, journalMode: null } }, ['problem database']],
   ['SQLite has the WAL-reset bug', { sqlite: { sqlite: '3.51.2', hasWalResetBug: true } }, ['warning sqlite-version']],
   ['the database is in rollback mode', { database: { journalMode: 'delete' } }, ['warning journal-mode']],
@@ -136,7 +138,20 @@ const table: readonly [string, Change, readonly string[]][] = [
     ['warning max-age'],
   ],
   ['backups go back an hour', { settings: { keepHourly: 0, keepDaily: 0 } }, ['info history']],
+  ['there is no room for the default', { folder: { fitting: 0 } }, ['info history']],
+  ['there is room for some of the default', { folder: { fitting: 1 } }, []],
+  [
+    'the default fits, and the disk does not',
+    { folder: { fitting: 35, count: 0, freeBytes: 4_500 * MIB } },
+    ['warning free-disk'],
+  ],
+  ['the default finds little room', { folder: { fitting: 2, count: 0, freeBytes: 1_300 * MIB } }, []],
   ['hours are kept of a daily backup', { gapMinutes: { shortest: 1_440, longest: 1_440 } }, ['info keep']],
+  [
+    'the default meets a daily backup',
+    { gapMinutes: { shortest: 1_440, longest: 1_440 }, folder: { fitting: 35 } },
+    [],
+  ],
   ['keys are set and S3 is off', { s3: encrypted }, ['warning encryption']],
   ['S3 is on without keys', { settings: s3On }, ['info encryption']],
   ['the bucket is public', { settings: s3On, s3: { ...encrypted, isAlsoPublic: true } }, ['warning bucket']],

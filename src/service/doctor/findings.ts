@@ -6,6 +6,7 @@
 import { LOSS_DAYS } from '../../engine/loss.ts';
 import { formatSize } from '../log.ts';
 import { lossText } from '../loss-text.ts';
+import { BRING_BACK } from '../missing.ts';
 import type { Finding, TargetReport } from '../model.ts';
 import { targetWord } from '../remote-targets.ts';
 import type { BucketFacts, DoctorFacts } from './facts.ts';
@@ -40,8 +41,15 @@ const MIB = 1024 ** 2;
 
 // ── the database ──
 
-const databaseOpens: Check = ({ database: { exists, path, complaint } }) => {
+const databaseOpens: Check = ({ database: { exists, isLost, path, complaint } }) => {
   const code = 'database';
+  if (isLost) {
+    return found('problem', code, {
+      what: `there is no file at ${path}, and it was backed up before`,
+      why: 'Nothing can be backed up, and no backup is removed until it is back.',
+      fix: `Check DATABASE_URL. If the file is lost: ${BRING_BACK}`,
+    });
+  }
   if (!exists) {
     return found('problem', code, {
       what: `there is no file at ${path}`,
@@ -190,7 +198,8 @@ const hasRoom: Check = ({ database, folder, settings }) => {
   }
   const { retentionCount, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
   // At most: one backup may be kept for several reasons.
-  const kept = retentionCount + keepHourly + keepDaily + keepWeekly + keepMonthly + keepYearly;
+  const periods = folder.fitting ?? keepHourly + keepDaily + keepWeekly + keepMonthly + keepYearly;
+  const kept = retentionCount + periods;
   const missing = Math.max(0, kept - folder.count);
   if (freeBytes < missing * eachBytes) {
     return found('warning', code, {
@@ -310,20 +319,32 @@ const ageFitsInterval: Check = ({ settings: { maxAgeMinutes }, gapMinutes: { sho
 
 const DAY_MINUTES = 1_440;
 
-const historyIsLong: Check = ({ settings, gapMinutes: { shortest: intervalMinutes } }) => {
+const historyIsLong: Check = ({ folder, settings, gapMinutes: { shortest: intervalMinutes } }) => {
   const code = 'history';
   const { retentionCount, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
-  const keepsPeriods = keepDaily + keepWeekly + keepMonthly + keepYearly > 0 || keepHourly >= 24;
+  const isSaid = keepDaily + keepWeekly + keepMonthly + keepYearly > 0 || keepHourly >= 24;
+  const keepsPeriods = folder.fitting === null ? isSaid : folder.fitting > 0;
   const minutes = retentionCount * intervalMinutes;
   if (keepsPeriods || minutes >= DAY_MINUTES) return ok(code, 'backups go back a day or more');
+  const reach = `${retentionCount} backups, one every ${intervalMinutes} minutes, go back ${minutes} minutes while the database changes`;
+  const why = 'A mistake that is seen tomorrow is in all of them.';
+  if (folder.fitting === 0) {
+    return found('info', code, {
+      what: `${reach}: all copies together may take a fifth of the disk by default, and there is no room for more`,
+      why,
+      fix: 'Set BACKUP_LOCAL_PATH to a larger disk, or BACKUP_KEEP_DAILY=7, which holds whatever room it takes.',
+    });
+  }
   return found('info', code, {
-    what: `${retentionCount} backups, one every ${intervalMinutes} minutes, go back ${minutes} minutes while the database changes`,
-    why: 'A mistake that is seen tomorrow is in all of them.',
+    what: reach,
+    why,
     fix: 'Set BACKUP_KEEP_HOURLY=24 and BACKUP_KEEP_DAILY=7, or a higher BACKUP_RETENTION_COUNT.',
   });
 };
 
-const keepFitsInterval: Check = ({ settings, gapMinutes: { shortest: intervalMinutes } }) => {
+const keepFitsInterval: Check = ({ folder, settings, gapMinutes: { shortest: intervalMinutes } }) => {
+  // The default fits every rhythm: nobody asked for hours.
+  if (folder.fitting !== null) return null;
   const periods = [
     ['BACKUP_KEEP_HOURLY', settings.keepHourly, 60],
     ['BACKUP_KEEP_DAILY', settings.keepDaily, DAY_MINUTES],

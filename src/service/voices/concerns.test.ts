@@ -39,6 +39,18 @@ test('each concern has its state of affairs, and all may be there at once', () =
     expect([cause, concernsOf({ status: status({ state: 'at-risk', cause }) })]).toEqual([cause, []]);
 });
 
+test('a missing database is one concern, whatever it makes fail, and before and after it there is none', () => {
+  const found: Run = { ...ended('failed'), error: { code: 'DB_MISSING', message: 'there is no file', hint: 'Look.' } };
+  const missing = { cause: 'missing', state: 'late' } as const;
+  expect(concernsOf({ status: status(missing), lastRuns: [found, ended('success')] })).toEqual(['missing']);
+  expect(assessSituation(facts({ status: status(missing), lastRuns: [found] })).error?.code).toBe('DB_MISSING');
+  // What failed before it has not been mended by it.
+  expect(concernsOf({ status: status(missing), lastRuns: [found, ended('failed')] })).toEqual(['missing', 'failed']);
+  expect(concernsOf({ lastRuns: [found, ended('success')] })).toEqual([]);
+  const first = { status: status({ state: 'unprotected', cause: 'none' }), lastRuns: [found], totals: [] };
+  expect(concernsOf(first)).toEqual([]);
+});
+
 test('a run that was stopped by hand mends no failure, an unchanged one does', () => {
   expect(concernsOf({ lastRuns: [ended('stopped'), ended('stopped'), ended('failed')] })).toEqual(['failed']);
   expect(concernsOf({ lastRuns: [ended('unchanged'), ended('failed')] })).toEqual([]);

@@ -91,6 +91,12 @@ describe('durations', () => {
     expect(age(3 * 24 * 60 * minuteMs)).toBe('3 days');
   });
 
+  test('are never negative, however far in the future a clock that went back has put the moment', () => {
+    for (const ms of [-1, -500, -61_000, -3 * 24 * 60 * minuteMs]) {
+      expect([age(ms), duration(ms), ago(now - ms, now)]).toEqual(['0 s', '0 ms', 'just now']);
+    }
+  });
+
   test('until a moment never fall below zero', () => {
     expect(countdown(342_000)).toBe('5:42');
     expect(countdown(3_942_000)).toBe('1:05:42');
