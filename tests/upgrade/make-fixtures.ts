@@ -132,6 +132,7 @@ async function makeReplaced(): Promise<void> {
   const scene = await openScene('replaced', 'dev.sqlite', 'orders', { BACKUP_RETENTION_COUNT: '10' });
   for (const hour of ['09', '10', '11', '12']) {
     const name = await scene.backUp(`02T${hour}:00`);
+    scene.add('replaced by a restore');
     await scene.at(`02T${hour}:30`, (service) => service.restore(name, { mode: 'offline' }));
   }
 }
