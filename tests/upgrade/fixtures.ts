@@ -1,5 +1,5 @@
 /** What the version at commit 84b75aa left, as `make-fixtures.ts` made it: copied for each test, because tests write. */
-import { cpSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { createS3Store } from '../../src/engine/targets/s3-store.ts';
 import type { S3Server } from '../support/s3-server.ts';
@@ -23,6 +23,9 @@ export type Scene =
 /** Into that folder, which is empty: databases, backups, run history, as they lay beside each other. */
 export function copyScene(scene: Scene, folder: string): void {
   cpSync(join(FIXTURES, scene), folder, { recursive: true });
+  // Files say when they were changed by the clock of the operating system; the test's own stands elsewhere.
+  for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
+    utimesSync(join(folder, entry), new Date(), new Date());
 }
 
 /** Puts what the bucket held under its keys; with a prefix only that one. */
