@@ -7,9 +7,10 @@ import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Manifest } from '../../src/engine/catalog/manifest.ts';
 import type { Status } from '../../src/service/model.ts';
+import { type AppHere, listed, openApp, prunePlan } from '../support/app-here.ts';
 import { moveClock } from '../support/moved-clock.ts';
 import { scratchFolders } from '../support/scratch.ts';
-import { AFTER, copyOf, listed, type OpenScene, openScene, prunePlan } from './scene.ts';
+import { AFTER, copyOf } from './scene.ts';
 
 const newFolder = scratchFolders();
 const clock = moveClock();
@@ -17,20 +18,20 @@ afterAll(() => clock[Symbol.dispose]());
 beforeEach(() => clock.set(AFTER));
 
 /** By day and hour; names have milliseconds that the making of the fixtures decided. */
-const at = (scene: OpenScene, moment: string) =>
+const at = (scene: AppHere, moment: string) =>
   scene.here().find((name) => name.startsWith(`backup-2026-03-${moment}`)) ?? expect.unreachable(`none of ${moment}`);
 const moments = (names: readonly string[]) => names.map((name) => name.slice('backup-2026-03-'.length).slice(0, 5));
-const ownerHere = async (scene: OpenScene) =>
+const ownerHere = async (scene: AppHere) =>
   (await scene.with((service) => service.getStatus())).places.find(({ target }) => target === 'local')?.owner;
-const identityOf = (scene: OpenScene) => join(scene.backups, 'database.json');
+const identityOf = (scene: AppHere) => join(scene.backups, 'database.json');
 
 /** As the older version writes a manifest, and rewrites one: what it does not know is left out. */
-function byOldVersion(scene: OpenScene, { databaseId, madeBy, facts, loss, ...manifest }: Manifest): void {
+function byOldVersion(scene: AppHere, { databaseId, madeBy, facts, loss, ...manifest }: Manifest): void {
   writeFileSync(join(scene.backups, `${manifest.name}.json`), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
 /** A backup that the older version makes beside us, of that moment: numbered by the folder alone. */
-function oldVersionBacksUp(scene: OpenScene, like: string, hour: string): string {
+function oldVersionBacksUp(scene: AppHere, like: string, hour: string): string {
   const name = `backup-2026-03-04T${hour}-00-00-000Z.sqlite`;
   const manifest = scene.manifest(like);
   const withManifest = scene.here().filter((one) => existsSync(join(scene.backups, `${one}.json`)));
@@ -42,7 +43,7 @@ function oldVersionBacksUp(scene: OpenScene, like: string, hour: string): string
 }
 
 describe('the folder of one database', () => {
-  const open = (env: Record<string, string> = {}) => openScene({ clock, folder: copyOf('one', newFolder()), env });
+  const open = (env: Record<string, string> = {}) => openApp({ clock, folder: copyOf('one', newFolder()), env });
   const asBefore = { BACKUP_KEEP_DAILY: '3' };
 
   test('is listed whole and is not taken for that of another; looking writes nothing', async () => {
@@ -151,8 +152,8 @@ describe('the folder of one database', () => {
 
   test('a database by another name is refused there, and nothing is changed', async () => {
     const { folder } = open();
-    const blog = openScene({ clock, folder: copyOf('mixed-names', newFolder()), file: 'blog.sqlite', table: 'posts' });
-    const scene = openScene({
+    const blog = openApp({ clock, folder: copyOf('mixed-names', newFolder()), file: 'blog.sqlite', table: 'posts' });
+    const scene = openApp({
       clock,
       folder: blog.folder,
       file: 'blog.sqlite',
@@ -171,18 +172,18 @@ describe('the folder of one database', () => {
 });
 
 describe('the folder of a database that was restored in place again and again', () => {
-  const open = () => openScene({ clock, folder: copyOf('replaced', newFolder()) });
+  const open = () => openApp({ clock, folder: copyOf('replaced', newFolder()) });
 
   test('the last restore is undone', async () => {
     clock.set(new Date('2026-03-02T13:00:00.000Z'));
     const scene = open();
-    expect(scene.last(scene.database)).toBe('at 02T12:00');
+    expect(scene.last()).toBe('at 02T12:00');
     expect((await scene.cli('undo')).code).toBe(0);
-    expect(scene.last(scene.database)).toBe('replaced by a restore');
+    expect(scene.last()).toBe('replaced by a restore');
   });
 
   test('other inodes are not other databases: it goes on, and retention with it', async () => {
-    const scene = openScene({
+    const scene = openApp({
       clock,
       folder: copyOf('replaced', newFolder()),
       env: { BACKUP_RETENTION_COUNT: '2', BACKUP_KEEP_HOURLY: '0' },
@@ -198,8 +199,8 @@ describe('the folder of a database that was restored in place again and again', 
 describe('a folder that two databases share by other names', () => {
   function open(env: Record<string, string> = {}) {
     const folder = copyOf('mixed-names', newFolder());
-    const shop = openScene({ clock, folder, file: 'shop.sqlite', env });
-    const blog = openScene({ clock, folder, file: 'blog.sqlite', table: 'posts', env });
+    const shop = openApp({ clock, folder, file: 'shop.sqlite', env });
+    const blog = openApp({ clock, folder, file: 'blog.sqlite', table: 'posts', env });
     return { shop, blog, folder };
   }
 
@@ -257,7 +258,7 @@ describe('a folder that two databases share by other names', () => {
     expect((await shop.cli('undo')).stderr).toContain('NOTHING_TO_UNDO');
     rmSync(shop.database);
     await shop.json('restore --if-missing');
-    expect(shop.last(shop.database)).toBe('at 02T11:00');
+    expect(shop.last()).toBe('at 02T11:00');
   });
 
   test('a backup of the other one replaces no live database, unless that is said', async () => {
@@ -267,18 +268,18 @@ describe('a folder that two databases share by other names', () => {
       const refused = await shop.cli(`restore ${theirs} ${how}`);
       expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('FOREIGN_PLACE')]);
     }
-    expect(shop.last(shop.database)).toBe('at 02T11:00');
+    expect(shop.last()).toBe('at 02T11:00');
     expect((await shop.cli(`restore ${theirs} --to ${join(shop.folder, 'copy.sqlite')}`)).code).toBe(0);
     expect((await shop.cli(`restore ${theirs} --in-place --from-other`)).code).toBe(0);
     expect((await shop.cli('undo')).code).toBe(0);
-    expect(shop.last(shop.database)).toBe('at 02T11:00');
+    expect(shop.last()).toBe('at 02T11:00');
   });
 
   test('a third one is refused', async () => {
     const { folder } = open();
-    const news = openScene({ clock, folder, file: 'shop.sqlite' });
+    const news = openApp({ clock, folder, file: 'shop.sqlite' });
     await Bun.write(join(folder, 'news.sqlite'), Bun.file(news.database));
-    const refused = await openScene({ clock, folder, file: 'news.sqlite' }).cli('backup');
+    const refused = await openApp({ clock, folder, file: 'news.sqlite' }).cli('backup');
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('FOREIGN_PLACE')]);
   });
 });
@@ -287,8 +288,8 @@ describe('a folder that two databases of one name share', () => {
   function open() {
     const folder = copyOf('mixed-same-name', newFolder());
     const env = { BACKUP_RETENTION_COUNT: '1', BACKUP_KEEP_HOURLY: '0' };
-    const a = openScene({ clock, folder, file: 'a/app.sqlite', env });
-    const b = openScene({ clock, folder, file: 'b/app.sqlite', table: 'posts', env });
+    const a = openApp({ clock, folder, file: 'a/app.sqlite', env });
+    const b = openApp({ clock, folder, file: 'b/app.sqlite', table: 'posts', env });
     return { a, b };
   }
 
@@ -315,6 +316,6 @@ describe('a folder that two databases of one name share', () => {
     expect((await a.json<{ backup: string }>(`restore latest --to ${to}`)).backup).toBe(first);
     rmSync(a.database);
     await a.json('restore --if-missing');
-    expect(a.last(a.database)).toBe('of a');
+    expect(a.last()).toBe('of a');
   });
 });
