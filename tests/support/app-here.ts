@@ -2,7 +2,7 @@
  * An app with its folder, database and backups, and the commands that cron types there: each opens the service as the
  * environment describes it and closes it again. All in this process, jobs too, at the moment of a moved clock.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { runCli } from '../../src/cli/commands.ts';
@@ -25,6 +25,7 @@ export interface AppHere {
   readonly folder: string;
   readonly database: string;
   readonly backups: string;
+  readonly table: string;
   /** Of all services that were opened. */
   readonly log: readonly string[];
   /** `argv` as one types it. */
@@ -35,6 +36,8 @@ export interface AppHere {
   /** Closed by whoever opens it. */
   open(): BackupService;
   sql(statements: string): void;
+  /** The database and what SQLite keeps beside it. */
+  lose(): void;
   /** A row more and a backup, a quarter of an hour later; answers its name. */
   backUp(text?: string): Promise<string>;
   /** Names in the folder, oldest first. */
@@ -95,7 +98,10 @@ export function openApp(options: AppHereOptions): AppHere {
     return createService(loadEnvironment(variables), { write }, machine);
   };
   const app: AppHere = {
-    ...{ folder, database, backups, log, open, sql },
+    ...{ folder, database, backups, table, log, open, sql },
+    lose() {
+      for (const suffix of ['', '-wal', '-shm']) rmSync(database + suffix, { force: true });
+    },
     async cli(argv) {
       let [stdout, stderr] = ['', ''];
       const code = await runCli(argv.split(' '), {

@@ -8,6 +8,8 @@ export interface MovedClock extends Disposable {
   readonly shiftMs: number;
   set(at: Date): void;
   advance(ms: number): void;
+  /** As the operating system has it, for processes of their own. */
+  reset(): void;
 }
 
 /** Until it is disposed of; one at a time. */
@@ -32,6 +34,9 @@ export function moveClock(): MovedClock {
     },
     advance(ms) {
       shiftMs += ms;
+    },
+    reset() {
+      shiftMs = 0;
     },
     [Symbol.dispose]() {
       globalThis.Date = TrueDate;
