@@ -12,7 +12,7 @@ import type { Manifest } from '../../src/engine/catalog/manifest.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { createService } from '../../src/service/from-environment.ts';
 import type { BackupItem, PruneResult } from '../../src/service/model.ts';
-import { JobsHere } from './jobs-here.ts';
+import { jobsHere } from './jobs-here.ts';
 import type { MovedClock } from './moved-clock.ts';
 
 export interface Told {
@@ -93,9 +93,7 @@ export function openApp(options: AppHereOptions): AppHere {
       ...env,
     };
     const write = (line: string) => void log.push(line);
-    // That a machine has a clock of its own is known to tests alone.
-    const machine = { turns: new JobsHere({ now }), now };
-    return createService(loadEnvironment(variables), { write }, machine);
+    return createService(loadEnvironment(variables), { write }, { now, runJob: jobsHere({ now }) });
   };
   const app: AppHere = {
     ...{ folder, database, backups, table, log, open, sql },

@@ -12,7 +12,8 @@ import { BackupError } from '../../src/engine/errors.ts';
 import { examineDatabase } from '../../src/engine/examine.ts';
 import { fetchBackup } from '../../src/engine/fetch.ts';
 import { bringBackMissing } from '../../src/engine/first-boot.ts';
-import type { JobRequest, StoryContext } from '../../src/engine/jobs/protocol.ts';
+import type { JobEvent, JobKind, JobMap, JobRequest, StoryContext } from '../../src/engine/jobs/protocol.ts';
+import type { JobOptions, runJob } from '../../src/engine/jobs/run-job.ts';
 import { prune } from '../../src/engine/prune.ts';
 import { changeRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../../src/engine/remote.ts';
 import { planRestoreFacts, restoreDatabase } from '../../src/engine/restore.ts';
@@ -21,37 +22,30 @@ import { checkDatabase } from '../../src/engine/sqlite/live-database.ts';
 import { verifyFile } from '../../src/engine/sqlite/verify.ts';
 import { testTarget } from '../../src/engine/targets/self-test.ts';
 import { uploadBackup } from '../../src/engine/upload.ts';
-import { Turns } from '../../src/service/turns.ts';
 import { join } from 'node:path';
 
 export interface JobsHereOptions {
+  /** Of the machine. */
   readonly now: () => Date;
-  /** Instead of carrying that job out here; undefined for the usual way. */
-  readonly instead?: (request: JobRequest) => Promise<unknown> | undefined;
+  /** Carries that job out in another way; undefined for the usual one. */
+  readonly instead?: (request: JobRequest, context: StoryContext) => Promise<unknown> | undefined;
 }
 
-export class JobsHere extends Turns {
-  readonly #options: JobsHereOptions;
-
-  constructor(options: JobsHereOptions) {
-    super();
-    this.#options = options;
-  }
-
-  override async take<Result>(
-    request: JobRequest,
-    _work: () => Promise<Result>,
-    signal: AbortSignal = new AbortController().signal,
-  ): Promise<Result> {
-    const { now, instead } = this.#options;
+export function jobsHere({ now, instead }: JobsHereOptions): typeof runJob {
+  return async <Kind extends JobKind>(
+    request: JobMap[Kind]['request'],
+    { signal = new AbortController().signal, onEvent }: Omit<JobOptions, 'environment'>,
+  ) => {
     const asked = JSON.parse(JSON.stringify(request)) as JobRequest; // as it was
+    const hear = (event: JobEvent) => onEvent?.(JSON.parse(JSON.stringify(event)) as JobEvent); // as it was
+    const context: StoryContext = { signal, now, onEvent: hear };
     try {
-      const answer = await (instead?.(asked) ?? carryOut(asked, { signal, now, onEvent: () => {} }));
-      return JSON.parse(JSON.stringify(answer ?? null)) as Result; // by the protocol
+      const answer = await (instead?.(asked, context) ?? carryOut(asked, context));
+      return JSON.parse(JSON.stringify(answer ?? null)) as JobMap[Kind]['result']; // by the protocol
     } catch (error) {
       throw BackupError.fromJSON(BackupError.from(error).toJSON());
     }
-  }
+  };
 }
 
 /** As the program of the jobs does it. */
