@@ -12,7 +12,7 @@ import type { Manifest } from '../../src/engine/catalog/manifest.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { createService } from '../../src/service/from-environment.ts';
 import type { BackupItem, PruneResult } from '../../src/service/model.ts';
-import { jobsHere } from './jobs-here.ts';
+import { jobsHere, type JobsHereOptions } from './jobs-here.ts';
 import type { MovedClock } from './moved-clock.ts';
 
 export interface Told {
@@ -58,11 +58,23 @@ export interface AppHereOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** How far the clock of this machine is off. */
   readonly skewMs?: () => number;
+  /** False: the database is not made. */
+  readonly isNew?: boolean;
+  readonly instead?: JobsHereOptions['instead'];
 }
 
-/** The database is made where there is none, with an empty table. */
+/** The database is made where there is none, with an empty table, unless told. */
 export function openApp(options: AppHereOptions): AppHere {
-  const { clock, folder, file = 'dev.sqlite', storage = 'storage', table = 'orders', env = {}, skewMs } = options;
+  const {
+    clock,
+    folder,
+    file = 'dev.sqlite',
+    storage = 'storage',
+    table = 'orders',
+    env = {},
+    skewMs,
+    isNew = true,
+  } = options;
   const database = join(folder, file);
   const backups = join(folder, storage, 'backups');
   const log: string[] = [];
@@ -79,7 +91,7 @@ export function openApp(options: AppHereOptions): AppHere {
   };
   mkdirSync(dirname(database), { recursive: true });
   if (existsSync(database)) settle();
-  else {
+  else if (isNew) {
     sql('PRAGMA page_size = 512; PRAGMA journal_mode = WAL');
     sql(`CREATE TABLE ${table} (id INTEGER PRIMARY KEY, text TEXT)`);
   }
@@ -93,7 +105,11 @@ export function openApp(options: AppHereOptions): AppHere {
       ...env,
     };
     const write = (line: string) => void log.push(line);
-    return createService(loadEnvironment(variables), { write }, { now, runJob: jobsHere({ now }) });
+    return createService(
+      loadEnvironment(variables),
+      { write },
+      { now, runJob: jobsHere({ now, instead: options.instead }) },
+    );
   };
   const app: AppHere = {
     ...{ folder, database, backups, table, log, open, sql },

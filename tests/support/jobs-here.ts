@@ -49,7 +49,7 @@ export function jobsHere({ now, instead }: JobsHereOptions): typeof runJob {
 }
 
 /** As the program of the jobs does it. */
-async function carryOut(request: JobRequest, context: StoryContext): Promise<unknown> {
+export async function carryOut(request: JobRequest, context: StoryContext): Promise<unknown> {
   switch (request.kind) {
     case 'backup':
       return await makeBackup(request, context);
