@@ -79,6 +79,14 @@ const aStep = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('clock' as const), machine: ofMachine, hours: fc.constantFrom(-9000, -30, -2, 0, 2, 30, 9000) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('image' as const), machine: ofMachine }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('set back' as const), machine: ofMachine }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('roll back' as const),
+      app: ofApp,
+      backups: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('lose state' as const), app: ofApp }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('lose folder' as const), app: ofApp }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('lose machine' as const), machine: ofMachine }) },
@@ -202,6 +210,9 @@ class World implements AsyncDisposable {
       case 'set back':
         if (this.#images.has(step.machine)) this.#replaceDisk(step.machine, this.#imageOf(step.machine));
         return;
+      case 'roll back':
+        await this.#rollBack(step.app, step.backups);
+        return;
       case 'lose state':
         this.#loseState(step.app);
         return;
@@ -297,6 +308,17 @@ class World implements AsyncDisposable {
     this.#kill = null;
     if (this.#isKilled) this.#replaceDisk(machine, this.#atKill(machine));
     await this.#judge(name, before, null);
+  }
+
+  /** The machine goes on for a while, and is then put back to where it was. */
+  async #rollBack(name: AppName, backups: number): Promise<void> {
+    const { machine } = apps[name];
+    const image = join(this.#root, 'rolled-back', machine);
+    rmSync(image, { recursive: true, force: true });
+    cpSync(this.#disk(machine), image, { recursive: true, preserveTimestamps: true });
+    for (let time = 0; time < backups; time++) await this.#backUp(name);
+    this.#replaceDisk(machine, image);
+    await this.#backUp(name);
   }
 
   #commit(name: AppName): void {
