@@ -149,11 +149,10 @@ describe('the folder of another one named by hand', () => {
     const b = open(folder, 'b.sqlite', { table: 'posts' });
     for (let round = 0; round < 3; round++) await a.backUp();
     const seen = () =>
-      readdirSync(a.backups).map((entry) => [
-        entry,
-        isBackupName(entry) || readFileSync(join(a.backups, entry), 'utf8'),
-      ]);
-    const before = seen().filter(([entry]) => !String(entry).endsWith('lock'));
+      readdirSync(a.backups).flatMap((entry) =>
+        entry.startsWith('.') ? [] : [[entry, Bun.hash(readFileSync(join(a.backups, entry)))]],
+      );
+    const before = seen();
     for (const argv of [
       'backup',
       'prune',
@@ -170,7 +169,7 @@ describe('the folder of another one named by hand', () => {
     ])
       // one after the other
       await b.cli(argv);
-    expect(seen().filter(([entry]) => !String(entry).endsWith('lock'))).toEqual(before);
+    expect(seen()).toEqual(before);
     expect(tablesOf(b.database)).toEqual(['posts']);
   });
 

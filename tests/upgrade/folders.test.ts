@@ -293,11 +293,11 @@ describe('a folder that two databases of one name share', () => {
     return { a, b };
   }
 
-  test('both go on, nothing is removed, and it is said why', async () => {
+  test('both go on; of what nobody can tell apart nothing is removed, and it is said why', async () => {
     const { a, b } = open();
     const before = a.here();
-    const made = [await a.backUp(), await b.backUp(), await a.backUp(), await b.backUp()];
-    expect(a.here()).toEqual([...before, ...made].toSorted());
+    const [, , ...newest] = [await a.backUp(), await b.backUp(), await a.backUp(), await b.backUp()];
+    expect(a.here()).toEqual(expect.arrayContaining([...before, ...newest]));
     const { kept, removed } = await prunePlan(a);
     expect(removed).toEqual([]);
     const reasons = new Map(kept.map(({ filename, reasons }) => [filename, reasons.join('; ')]));

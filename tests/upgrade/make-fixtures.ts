@@ -168,8 +168,8 @@ async function makeBucket(): Promise<void> {
   }
   await one.at('02T12:00', async (service) => {
     const [newest] = await service.getBackups();
-    await service.updateBackup(newest?.filename ?? '', { pinned: true, note: 'kept' });
     await service.deleteBackup(newest?.filename ?? '', { target: 'local' });
+    await service.updateBackup(newest?.filename ?? '', { pinned: true, note: 'kept' });
   });
 }
 
