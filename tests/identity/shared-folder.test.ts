@@ -7,10 +7,11 @@ import { afterAll, beforeEach, describe, expect, test } from 'bun:test';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { isBackupName } from '../../src/engine/catalog/artifact.ts';
+import { createServer } from '../../src/http/server.ts';
 import type { Status } from '../../src/service/model.ts';
 import { listed, openApp } from '../support/app-here.ts';
 import { moveClock } from '../support/moved-clock.ts';
-import { scratchFolders } from '../support/scratch.ts';
+import { refusal, scratchFolders } from '../support/scratch.ts';
 import { execute, makeTable, run, serve, tablesOf } from './program.ts';
 
 const newFolder = scratchFolders();
@@ -112,6 +113,18 @@ describe('two cron lines with the defaults', () => {
   });
 });
 
+test('serve that is to bring its database back does not start on top of a mix-up', async () => {
+  const cwd = newFolder();
+  makeTable(join(cwd, 'shop.sqlite'), 'shop');
+  expect((await run('backup --database shop.sqlite', { cwd })).code).toBe(0);
+  const ended = await run('serve --restore-if-missing --database blog.sqlite', { cwd, env: { PORT: '0' } });
+  expect([ended.code === 0, `${ended.stdout}${ended.stderr}`]).toEqual([
+    false,
+    expect.stringContaining('FOREIGN_PLACE'),
+  ]);
+  expect(existsSync(join(cwd, 'blog.sqlite'))).toBe(false);
+});
+
 test('two services beside each other: the second makes no backup there, and says so as long as it lasts', async () => {
   const cwd = newFolder();
   makeTable(join(cwd, 'shop.sqlite'), 'shop');
@@ -171,6 +184,55 @@ describe('the folder of another one named by hand', () => {
       await b.cli(argv);
     expect(seen()).toEqual(before);
     expect(tablesOf(b.database)).toEqual(['posts']);
+  });
+
+  test('a restore over HTTP of a backup of the other one asks for a second word', async () => {
+    const folder = newFolder();
+    const a = open(folder, 'a.sqlite');
+    const b = open(folder, 'b.sqlite', { table: 'posts' });
+    const theirs = await a.backUp('of a');
+    b.sql("INSERT INTO posts (text) VALUES ('of b')");
+    await b.with(async (service) => {
+      const server = createServer({ service, authorize: () => ({ user: 'ada' }) });
+      const restore = async (body: object) => {
+        const request = new Request(`https://app.example/backup/api/backups/${theirs}/restore`, {
+          method: 'POST',
+          body: JSON.stringify({ confirm: 'b.sqlite', ...body }),
+        });
+        const answer = (await (await server.fetch(request)).json()) as { error?: { code: string } };
+        return answer.error?.code ?? 'restored';
+      };
+      for (const mode of ['online', 'offline']) expect(await restore({ mode })).toBe('FOREIGN_PLACE');
+      expect(b.last()).toBe('of b');
+      expect(await restore({ mode: 'offline', fromOther: true })).toBe('restored');
+    });
+    expect(tablesOf(b.database)).toEqual(['orders']);
+    // What was there before comes back.
+    expect((await b.cli('undo')).code).toBe(0);
+    expect(b.last()).toBe('of b');
+  });
+
+  test('a migration does not begin where no backup could be made before it', async () => {
+    const folder = newFolder();
+    const a = open(folder, 'a.sqlite');
+    const b = open(folder, 'b.sqlite', { table: 'posts' });
+    await a.backUp();
+    let begun = false;
+    const refused = await refusal(() => b.with((service) => service.withBackup(async () => void (begun = true))));
+    expect([refused.code, begun]).toEqual(['FOREIGN_PLACE', false]);
+  });
+
+  test('two databases of one name in two folders are two databases', async () => {
+    const folder = newFolder();
+    const a = open(folder, 'a/app.sqlite', { storage: 'storage' });
+    const b = open(folder, 'b/app.sqlite', { storage: 'storage', table: 'posts' });
+    const name = await a.backUp();
+    const refused = await b.cli('backup');
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('FOREIGN_PLACE')]);
+    expect((await listed(b)).others.map(([filename]) => filename)).toEqual([name]);
+    b.lose();
+    expect((await b.cli('restore --if-missing')).code).toBe(1);
+    expect(existsSync(b.database)).toBe(false);
   });
 
   test('identity is written once, and never again', async () => {
