@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { join } from 'node:path';
 import { isBackupName } from '../../src/engine/catalog/artifact.ts';
 import { createServer } from '../../src/http/server.ts';
+import { guardMigration } from '../../src/service/migration-guard.ts';
 import type { Status } from '../../src/service/model.ts';
 import { listed, openApp } from '../support/app-here.ts';
 import { moveClock } from '../support/moved-clock.ts';
@@ -208,7 +209,7 @@ describe('the folder of another one named by hand', () => {
     });
     expect(tablesOf(b.database)).toEqual(['orders']);
     // What was there before comes back.
-    expect((await b.cli('undo')).code).toBe(0);
+    expect(await b.cli('undo')).toMatchObject({ code: 0, stderr: expect.anything() });
     expect(b.last()).toBe('of b');
   });
 
@@ -217,9 +218,9 @@ describe('the folder of another one named by hand', () => {
     const a = open(folder, 'a.sqlite');
     const b = open(folder, 'b.sqlite', { table: 'posts' });
     await a.backUp();
-    let begun = false;
-    const refused = await refusal(() => b.with((service) => service.withBackup(async () => void (begun = true))));
-    expect([refused.code, begun]).toEqual(['FOREIGN_PLACE', false]);
+    const begun: string[] = [];
+    const refused = await refusal(() => b.with((service) => guardMigration(service, () => begun.push('begun'))));
+    expect([refused.code, begun]).toEqual(['FOREIGN_PLACE', []]);
   });
 
   test('two databases of one name in two folders are two databases', async () => {
