@@ -1,6 +1,6 @@
 /** The service as the environment describes it. Nothing is read, made or started before the first call. */
 import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
-import { BackupService, type BackupServiceOptions } from './backup-service.ts';
+import { BackupService } from './backup-service.ts';
 import { createLog } from './log.ts';
 import type { Turns } from './turns.ts';
 import type { S3Target } from './remote-targets.ts';
@@ -16,7 +16,7 @@ export interface ServiceOverrides {
 }
 
 /** What a service needs to know as one of many, and what tests hand in. */
-export interface AmongMany extends Pick<BackupServiceOptions, 'now' | 'runJob'> {
+export interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0], 'now' | 'runJob'> {
   /** What its log lines begin with. */
   readonly name?: string;
   readonly turns?: Turns;
