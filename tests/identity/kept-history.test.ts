@@ -141,6 +141,7 @@ describe('an emptied database', () => {
 
   test('however often it is backed up for 29 days, the last one before and one a day older stay, and come back', async () => {
     const { app, last } = await emptied();
+    await app.json('backup');
     for (let day = 0; day < 29; day++) {
       for (let run = 0; run < 12; run++) {
         clock.advance(HOUR_MS);
@@ -160,9 +161,16 @@ describe('an emptied database', () => {
     expect(app.last()).toBe('step 35');
   }, 60_000);
 
+  test('one that was emptied and has a few rows again is told too, as an app makes them at its next start', async () => {
+    const { app } = await emptied();
+    app.sql("INSERT INTO orders (text) VALUES ('of the new start')");
+    clock.advance(HOUR_MS);
+    await app.json('backup');
+    expect((await statusOf(app)).verdict.code).toBe('loss');
+  });
+
   test('our own restore and undo raise no alarm', async () => {
     const { app, last } = await emptied();
-    app.sql("INSERT INTO orders (text) VALUES ('little')");
     clock.advance(HOUR_MS);
     await app.json('backup');
     await app.json('accept-loss');
