@@ -16,8 +16,8 @@ export interface ServiceOverrides {
   readonly write?: (line: string, level: 'info' | 'warn' | 'error') => void;
 }
 
-/** What a service needs to know as one of many. */
-export interface AmongMany {
+/** What a service needs to know as one of many, and what tests hand in. */
+export interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0], 'now' | 'runJob'> {
   /** What its log lines begin with. */
   readonly name?: string;
   readonly turns?: Turns;

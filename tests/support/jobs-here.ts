@@ -1,0 +1,93 @@
+/**
+ * Jobs that are carried out in this process, with the clock that a test hands in: a machine's, while the clock of the
+ * process is the true time. What passes between service and job goes through JSON, as it does between processes.
+ *
+ * Only for tests in which nobody else has the database open in this process.
+ */
+import { makeBackup } from '../../src/engine/backup.ts';
+import { LOCK_FILE } from '../../src/engine/catalog/artifact.ts';
+import { Catalog } from '../../src/engine/catalog/catalog.ts';
+import { drill } from '../../src/engine/drill.ts';
+import { BackupError } from '../../src/engine/errors.ts';
+import { examineDatabase } from '../../src/engine/examine.ts';
+import { fetchBackup } from '../../src/engine/fetch.ts';
+import { bringBackMissing } from '../../src/engine/first-boot.ts';
+import type { JobEvent, JobKind, JobMap, JobRequest, StoryContext } from '../../src/engine/jobs/protocol.ts';
+import type { JobOptions, runJob } from '../../src/engine/jobs/run-job.ts';
+import { prune } from '../../src/engine/prune.ts';
+import { changeRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../../src/engine/remote.ts';
+import { planRestoreFacts, restoreDatabase } from '../../src/engine/restore.ts';
+import { takeLock } from '../../src/engine/run-lock.ts';
+import { checkDatabase } from '../../src/engine/sqlite/live-database.ts';
+import { verifyFile } from '../../src/engine/sqlite/verify.ts';
+import { testTarget } from '../../src/engine/targets/self-test.ts';
+import { uploadBackup } from '../../src/engine/upload.ts';
+import { join } from 'node:path';
+
+export interface JobsHereOptions {
+  /** Of the machine. */
+  readonly now: () => Date;
+  /** Carries that job out in another way; undefined for the usual one. */
+  readonly instead?: (request: JobRequest, context: StoryContext) => Promise<unknown> | undefined;
+}
+
+export function jobsHere({ now, instead }: JobsHereOptions): typeof runJob {
+  return async <Kind extends JobKind>(
+    request: JobMap[Kind]['request'],
+    { signal = new AbortController().signal, onEvent }: Omit<JobOptions, 'environment'>,
+  ) => {
+    const asked = JSON.parse(JSON.stringify(request)) as JobRequest; // as it was
+    const hear = (event: JobEvent) => onEvent?.(JSON.parse(JSON.stringify(event)) as JobEvent); // as it was
+    const context: StoryContext = { signal, now, onEvent: hear };
+    try {
+      const answer = await (instead?.(asked, context) ?? carryOut(asked, context));
+      return JSON.parse(JSON.stringify(answer ?? null)) as JobMap[Kind]['result']; // by the protocol
+    } catch (error) {
+      throw BackupError.fromJSON(BackupError.from(error).toJSON());
+    }
+  };
+}
+
+/** As the program of the jobs does it. */
+export async function carryOut(request: JobRequest, context: StoryContext): Promise<unknown> {
+  switch (request.kind) {
+    case 'backup':
+      return await makeBackup(request, context);
+    case 'verify': {
+      const findings = await verifyFile(request.path, { method: request.method });
+      if (request.sha256 === null || findings.sha256 === request.sha256) return { ...findings, sqlite: '' };
+      throw new BackupError('VERIFY_FAILED', 'the digests differ', { hint: 'Use another backup.' });
+    }
+    case 'plan':
+      return planRestoreFacts(request, context);
+    case 'restore':
+      return await restoreDatabase(request, context);
+    case 'first-boot':
+      return await bringBackMissing(request, context);
+    case 'upload':
+      return await uploadBackup(request, context);
+    case 'list-remote':
+      return await listRemoteBackups(request, context);
+    case 'fetch':
+      return await fetchBackup(request, context);
+    case 'examine':
+      return examineDatabase(request);
+    case 'check':
+      return checkDatabase(request.databasePath);
+    case 'drill':
+      return await drill(request, context);
+    case 'change-remote':
+      return await changeRemote(request, context);
+    case 'remove-remote':
+      return await removeRemote(request, context);
+    case 'prune-remote':
+      return await pruneRemoteBackups(request, context);
+    case 'test-target':
+      return await testTarget(request.target, context);
+    case 'prune': {
+      const lock = { waitMs: request.lockWaitMs, signal: context.signal };
+      using _lock = await takeLock(join(request.folder, LOCK_FILE), lock);
+      return { removed: await prune(new Catalog(request.folder), request.retention, context) };
+    }
+  }
+}
