@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { BackupError, type ErrorCode } from './errors.ts';
-import { changeInstallation, type HeldPlace, type Installation } from './installation.ts';
+import { changeInstallation, type HeldPlace, type Installation, readInstallation } from './installation.ts';
 import type { DatabaseSelf, StoryContext } from './jobs/protocol.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { takeLock } from './run-lock.ts';
@@ -21,6 +21,11 @@ export interface PlaceMemory extends Disposable {
   readonly taking: string | null;
   /** False where nothing outlives this process. */
   readonly isKept: boolean;
+  /**
+   * As the file is now. To be asked after the heartbeat was read: another process of this installation counts there first,
+   * and renews it then.
+   */
+  reread(): void;
   /** Before the target hears of it. */
   noteTaking(token: string): Promise<void>;
   /** How often that start renewed its heartbeat so far is taken from its other places. */
@@ -84,6 +89,9 @@ function memoryOf(
     get taking() {
       return known.taking[address] ?? null;
     },
+    reread() {
+      known = readInstallation(installationPath) ?? known;
+    },
     async noteTaking(token) {
       await change((it) => ({ ...it, taking: { ...it.taking, [address]: token } }));
     },
@@ -113,6 +121,7 @@ function withoutMemory(installation: string): PlaceMemory {
     get held() {
       return held;
     },
+    reread() {},
     async noteTaking() {},
     async noteTaken(taken) {
       held = { ...taken, beats: 0, isHeld: true };

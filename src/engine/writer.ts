@@ -215,18 +215,18 @@ async function examine(
 ): Promise<Examined> {
   const look = await lookAt(place, context);
   const { newest } = look;
-  const { installation, held, taking } = memory;
-  const us = { installation, token, isFirst, held, taking };
   let life: Life = {};
   let seenAt: Date | null | undefined;
   for (;;) {
-    const outcome = judgeWriter(newest, us, life);
+    const { installation, held, taking } = memory;
+    const outcome = judgeWriter(newest, { installation, token, isFirst, held, taking }, life);
     if (typeof outcome === 'string') {
       return { outcome, look, writer: newest && describe(newest, installation, seenAt ?? null) };
     }
     if (newest === null) throw new Error('an empty place has no heartbeat'); // judged without one
     if (life.beats === undefined) {
       const beat = await lifeOf(place, newest, context);
+      memory.reread();
       life = { beats: beat.beats };
       seenAt = beat.seenAt;
     }

@@ -9,6 +9,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLocalStore } from '../../src/engine/targets/local-store.ts';
+import type { ObjectStore } from '../../src/engine/targets/object-store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { claimWriter, holdPlace, seeWriter } from '../../src/engine/writer.ts';
 import type { Place } from '../../src/engine/writer-objects.ts';
@@ -238,6 +239,26 @@ describe.each(kinds)('one writer in %s', (_name, open) => {
     // The service is not dead after all: it writes on beside it.
     expect((await service.hold()).epoch).toBe(2);
     expect(await service.beat()).toEqual([]);
+  });
+
+  test('a heartbeat that is renewed while the command line looks is no clone’s', async () => {
+    const service = machine(place, 'production');
+    await service.hold();
+    await service.beat();
+    let isBeating = true;
+    const store: ObjectStore = {
+      ...place.store,
+      async *list(prefix, options) {
+        if (prefix.includes('beat-') && isBeating) {
+          isBeating = false;
+          await service.beat();
+        }
+        yield* place.store.list(prefix, options);
+      },
+    };
+    const commandLine = new Machine({ ...service.options, place: { ...place, store } });
+    expect((await commandLine.hold({ isCommandLine: true })).epoch).toBe(1);
+    expect(isBeating).toBe(false);
   });
 
   test('a clone of the disk stops while the original lives, and both know', async () => {
