@@ -130,7 +130,8 @@ export function sizeText(bytes: number): string {
 }
 
 export function durationText(ms: number): string {
-  const seconds = Math.round(ms / 1_000);
+  // A moment of the future has no age yet.
+  const seconds = Math.max(0, Math.round(ms / 1_000));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
@@ -143,7 +144,7 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
     sizeText(backup.size),
     backup.verification.state,
     backup.placements.map(placementText).join(', '),
-    [backup.foreign && 'foreign', backup.pinned && 'pinned', backup.safety && 'safety', backup.note]
+    [backup.other && `of ${backup.other.name}`, backup.foreign && 'foreign', backup.pinned && 'pinned', backup.safety && 'safety', backup.note]
       .filter(Boolean)
       .join(', '),
   ]);

@@ -28,6 +28,8 @@ import {
   activityQuery,
   type Backup,
   type BackupResult,
+  type ClaimAnswer,
+  claimBody,
   type BackupsAnswer,
   backupChange,
   backupName,
@@ -378,12 +380,25 @@ function routes(
       costs: 'restore',
       async handle({ request, params, user }) {
         const filename = readName(params);
-        const { confirm, mode, expected } = await readBody(request, restoreBody);
+        const { confirm, ...options } = await readBody(request, restoreBody);
         requireConfirmed(service, confirm);
         return long(
-          async () => json<RestoreResult>(serialize(await service.restore(filename, { mode, expected, user }))),
+          async () => json<RestoreResult>(serialize(await service.restore(filename, { ...options, user }))),
           request,
         );
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/claim',
+      action: 'configure',
+      async handle({ request, user }) {
+        const target = (await readBody(request, claimBody))?.target;
+        return long(async () => {
+          const claimed = serialize(await service.claim({ target, user }));
+          backupsChanged();
+          return json<ClaimAnswer>(claimed);
+        }, request);
       },
     },
     {

@@ -2,12 +2,13 @@
 import { type SealName, sealName } from '../engine/artifact.ts';
 import type { Backup } from '../engine/catalog/catalog.ts';
 import { isVerified } from '../engine/retention.ts';
-import type { BackupItem, Placement, TargetName, Verification } from './model.ts';
+import type { BackupItem, OtherDatabase, Placement, TargetName, Verification } from './model.ts';
 import type { OffsiteBackup } from './offsite.ts';
 import type { UploadState } from './offsite-state.ts';
 import { targetWord } from './remote-targets.ts';
 
-export type KnownBackup = Backup | OffsiteBackup;
+/** `other` where it is a backup of another database than ours. */
+export type KnownBackup = (Backup | OffsiteBackup) & { readonly other?: OtherDatabase };
 
 export interface ItemFacts {
   readonly isLocal: boolean;
@@ -45,15 +46,20 @@ export function toBackupItem(backup: KnownBackup, facts: ItemFacts): BackupItem 
     pages: manifest?.database.pages ?? null,
     pageSize: manifest?.database.pageSize ?? null,
     placements: [...toPlacements(backup, facts)],
-    other: null,
+    other: backup.other ?? null,
     rows: null,
     changes: null,
     loss: null,
   };
 }
 
+/** True for a backup of our database, or for a file that says nothing. */
+export function isOwn(backup: KnownBackup): boolean {
+  return backup.other === undefined;
+}
+
 /** True for a backup of the folder. */
-export function isHere(backup: KnownBackup): backup is Backup {
+export function isHere(backup: KnownBackup): backup is Backup & Pick<KnownBackup, 'other'> {
   return 'path' in backup;
 }
 

@@ -13,6 +13,8 @@ export function toRestorePlan(
   const { stamp } = options;
   const samePages = facts.live?.pageSize === facts.backup.pageSize;
   const warnings: string[] = [];
+  if (backup.other)
+    warnings.push(`This is a backup of another database, ${backup.other.name}, and not of ${options.databaseName}.`);
   if (facts.liveComplaint) {
     warnings.push(`The database can not be read now: ${facts.liveComplaint}. Only an offline restore is possible.`);
   } else if (!samePages) {

@@ -4,17 +4,21 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
+import { isBackupName, manifestName, nameBackup } from '../engine/catalog/artifact.ts';
+import { Catalog } from '../engine/catalog/catalog.ts';
+import { foreignBackup, otherOf } from '../engine/catalog/identity.ts';
+import { lookAtFolder } from '../engine/catalog/own-folder.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { JobMap, Restored } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import type { RetentionPolicy } from '../engine/retention.ts';
 import type { ActiveRun } from './active-run.ts';
-import { isHere, type KnownBackup } from './backup-item.ts';
+import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Log } from './log.ts';
-import type { RestoreResult, Run, Status, TargetName } from './model.ts';
+import type { OtherDatabase, RestoreResult, Run, Status, TargetName } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
+import type { Places } from './places.ts';
 import type { RunHistory } from './run-history.ts';
 import type { Runs, RunWeights } from './runs.ts';
 import type { BackupServicePort } from './service-port.ts';
@@ -25,6 +29,11 @@ export interface RestoresOptions {
   readonly history: () => RunHistory;
   readonly paths: { readonly database: string; readonly backups: string };
   readonly retention: () => RetentionPolicy;
+  readonly places: Pick<Places, 'self' | 'selfToWrite'>;
+  /** The highest sequence of ours at any target. */
+  readonly highestKnown: () => number;
+  /** A safety backup was made. */
+  readonly onMade: (name: string) => Promise<void>;
   readonly lockWaitMs: number;
   readonly job: (
     request: JobMap['restore']['request'],
@@ -43,6 +52,8 @@ interface RestoreSource {
   /** Null for a backup that is fetched first, from `target`. */
   readonly path: string | null;
   readonly target: TargetName;
+  /** Whose it is, if not ours. */
+  readonly other: OtherDatabase | null;
 }
 
 const UNDO_DAYS = 30;
@@ -64,8 +75,10 @@ export class Restores {
   /** @param filename a backup's name, or the path of any SQLite file. */
   async restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
     const { backups, runs } = this.#options;
-    const { name, sha256, path, target } = await this.#source(filename, options.from);
+    const { name, sha256, path, target, other } = await this.#source(filename, options.from);
     const mode = options.mode ?? 'online';
+    if (other && mode !== 'file' && !options.fromOther)
+      throw foreignBackup(name, other, basename(this.#options.paths.database));
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
     const begin = (steps: RunWeights) => {
       const run = runs.begin({ kind, user: options.user ?? null, backup: name, weights: steps });
@@ -73,7 +86,7 @@ export class Restores {
       return run;
     };
     const place = (run: ActiveRun, source: string) =>
-      this.#place(run, { name, sha256, path: source, target }, { ...options, mode, to });
+      this.#place(run, { name, sha256, path: source, target, other }, { ...options, mode, to });
     if (path !== null) return await runs.inLine(() => place(begin(weights[mode]), path));
 
     const { identity } = options;
@@ -95,7 +108,8 @@ export class Restores {
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
   async undo(options: RestoreOptions): Promise<RestoreResult> {
-    const undo = this.undoable(await this.#options.backups.everywhere(), this.lastRestore());
+    const backups = await this.#options.backups.everywhere();
+    const undo = this.undoable(backups.filter(isOwn), this.lastRestore());
     if (undo) return await this.restore('undo', undo.filename, options);
     throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
       hint: `A safety backup is kept for ${UNDO_DAYS} days after each restore; list the backups to see what is there.`,
@@ -135,9 +149,9 @@ export class Restores {
   async #place(
     run: ActiveRun,
     source: RestoreSource & { readonly path: string },
-    options: Pick<RestoreOptions, 'expected' | 'user'> & { readonly mode: RestoreMode; readonly to: string | null },
+    options: Pick<RestoreOptions, 'expected' | 'user' | 'fromOther'> & { readonly mode: RestoreMode; readonly to: string | null },
   ): Promise<RestoreResult> {
-    const { runs, paths } = this.#options;
+    const { runs, paths, places, highestKnown } = this.#options;
     runs.active = run;
     try {
       const restored = await this.#options.job(
@@ -154,10 +168,14 @@ export class Restores {
           user: options.user ?? null,
           retention: this.#options.retention(),
           lockWaitMs: this.#options.lockWaitMs,
+          self: options.mode === 'file' ? places.self : await places.selfToWrite(),
+          highestKnown: highestKnown(),
+          fromOther: options.fromOther ?? false,
         },
         { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
       );
       runs.active = null;
+      if (restored.safetyBackup) await this.#options.onMade(restored.safetyBackup);
       return this.#restored(run, restored, source.name);
     } catch (error) {
       runs.active = null;
@@ -188,12 +206,25 @@ export class Restores {
 
   async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
     const { backups } = this.#options;
-    if (!isBackupName(filename) && existsSync(filename))
-      return { name: basename(filename), path: resolve(filename), sha256: null, target: 'local' };
+    if (!isBackupName(filename) && existsSync(filename)) {
+      const path = resolve(filename);
+      return { name: basename(path), path, sha256: null, target: 'local', other: await this.#otherAt(path) };
+    }
     const backup = await backups.find(filename, from);
+    const { name, other = null } = backup;
     const sha256 = backup.manifest?.database.sha256 ?? null;
-    if (isHere(backup)) return { name: backup.name, sha256, path: await backups.path(backup), target: 'local' };
-    return { name: backup.name, sha256, path: null, target: backup.target };
+    if (isHere(backup)) return { name, sha256, path: await backups.path(backup), target: 'local', other };
+    return { name, sha256, path: null, target: backup.target, other };
+  }
+
+  /** A file that lies as a backup in another folder of backups, with its manifest, says whose it is. */
+  async #otherAt(path: string): Promise<OtherDatabase | null> {
+    const [folder, name] = [dirname(path), basename(path)];
+    if (!isBackupName(name) || !existsSync(join(folder, manifestName(name)))) return null;
+    const backups = await new Catalog(folder).list();
+    const { ownership } = lookAtFolder(folder, this.#options.places.self, backups);
+    const backup = backups.find((candidate) => candidate.name === name);
+    return backup ? otherOf(ownership, backup) : null;
   }
 
   /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */

@@ -37,6 +37,9 @@ export interface StatusFacts {
   /** Another process is uploading to it. */
   readonly isBusyElsewhere: (target: TargetName) => boolean;
   readonly undo: Status['undo'];
+  readonly places?: Status['places'];
+  /** A target holds backups that this installation made and does not remember. */
+  readonly setBack?: { readonly target: TargetName; readonly backup: string } | null;
 }
 
 /** The longest planned gap, and so many backups more that did not come. */
@@ -45,7 +48,7 @@ const DAY_MS = 86_400_000;
 const MAX_AGE_LEAST_MINUTES = 15;
 
 export function composeStatus(facts: StatusFacts): Status {
-  const { settings, backups, database, freeBytes, run, gapMinutes } = facts;
+  const { settings, backups, database, freeBytes, run, gapMinutes, places = [], setBack = null } = facts;
   const here = backups.filter(isHere);
   // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
   const own = backups.filter((backup) => backup.manifest ?? backup.fault);
@@ -75,6 +78,10 @@ export function composeStatus(facts: StatusFacts): Status {
     notAt: newest && without.length > 0 ? { backup: newest.name, targets: without.map(({ target }) => target) } : null,
     goodAt: holdsAt,
     maxAgeMs: maxAgeMinutes * 60_000,
+    foreign: places.flatMap(({ target, owner, other }) =>
+      owner === 'foreign' && other ? [{ target, name: other.name }] : [],
+    ),
+    setBack,
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
     freeBytes,
@@ -133,7 +140,7 @@ export function composeStatus(facts: StatusFacts): Status {
     run,
     lastRun: facts.lastRun,
     lastBackupRun: facts.lastBackupRun,
-    places: [],
+    places,
     loss: null,
     undo: facts.undo,
   };

@@ -23,6 +23,10 @@ export interface VerdictInput {
   /** When the newest verified backup was last known to hold; null when there is none. */
   readonly goodAt: Date | null;
   readonly maxAgeMs: number;
+  /** Places of other databases, and whose they are. */
+  readonly foreign?: readonly { readonly target: TargetName; readonly name: string }[];
+  /** A target holds backups that this installation made and does not remember, the newest of that name. */
+  readonly setBack?: { readonly target: TargetName; readonly backup: string } | null;
   /** A target beside the folder is on and could not be used at the last try. */
   readonly remoteFailing: boolean;
   /** The newest backup, and the targets that are on, do not hold it, and to which it is not on its way just now. */
@@ -49,6 +53,9 @@ export function judge(input: VerdictInput): Verdict {
     const detail = `The backup folder can't be listed (${input.unlisted.code}), so nobody knows what is in it.`;
     return { code: 'damaged', tone: 'red', detail };
   }
+  const [foreign] = input.foreign ?? [];
+  // Nothing can be backed up, whatever else is wrong.
+  if (foreign?.target === 'local') return foreignPlace(foreign);
   const gone = input.vanished === null ? null : vanished(input.vanished);
   if (!input.hasBackup) {
     // Nobody may take a first try that failed for one that was not made yet.
@@ -62,6 +69,8 @@ export function judge(input: VerdictInput): Verdict {
   if (!input.goodAt) return { code: 'too-old', tone: 'red' };
   if (gone) return gone;
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
+  if (foreign) return foreignPlace(foreign);
+  if (input.setBack) return setBack(input.setBack);
   if (input.remoteFailing) return { code: 's3-waiting', tone: 'amber' };
   if (input.notAt) {
     const { backup, targets } = input.notAt;
@@ -71,6 +80,17 @@ export function judge(input: VerdictInput): Verdict {
   if (!input.scheduleEnabled) return { code: 'off', tone: 'amber' };
   if (input.freeBytes < DISK_FACTOR * input.databaseBytes) return { code: 'disk-low', tone: 'amber' };
   return { code: 'protected', tone: 'green' };
+}
+
+function foreignPlace({ target, name }: { readonly target: TargetName; readonly name: string }): Verdict {
+  const place = target === 'local' ? 'The backup folder' : targetWord(target);
+  const detail = `${place} holds the backups of another database, ${name}. Nothing of this one is written there.`;
+  return { code: 'foreign-place', tone: 'amber', detail };
+}
+
+function setBack({ target, backup }: { readonly target: TargetName; readonly backup: string }): Verdict {
+  const detail = `${targetWord(target)} holds ${backup}, which this machine made and does not remember: it was set back to an older image, or there is a clone of it.`;
+  return { code: 'cloned', tone: 'amber', detail };
 }
 
 function vanished(backup: string): Verdict {

@@ -26,6 +26,7 @@ const rights: Readonly<Record<string, Action>> = {
   'POST /api/backups/{filename}/adopt': 'change',
   'GET /api/backups/{filename}/restore': 'read',
   'POST /api/backups/{filename}/restore': 'restore',
+  'POST /api/claim': 'configure',
   'POST /api/restore/undo': 'restore',
   'POST /api/restore/dismiss': 'change',
   'GET /api/activity': 'read',
@@ -108,6 +109,7 @@ for (const [route, body] of [
   ['DELETE /{filename}'],
   ['POST /api/backups/{filename}/verify'],
   ['POST /api/backups/{filename}/restore', { confirm: 'dev.sqlite' }],
+  ['POST /api/claim'],
   ['POST /api/restore/undo', { confirm: 'dev.sqlite' }],
   ['POST /api/drill'],
 ] as const) {

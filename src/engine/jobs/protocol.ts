@@ -4,10 +4,12 @@
  * machine can read. The job ends itself when standard input closes: its parent is gone.
  */
 import type { Sealing, SealName } from '../artifact.ts';
+import type { Claim, PlaceIdentity, PlaceRecord } from '../catalog/identity.ts';
 import type { Manifest } from '../catalog/manifest.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
 import type { RetentionPolicy } from '../retention.ts';
+import type { DatabaseSelf } from '../self.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 
@@ -28,6 +30,10 @@ export interface BackupRequest {
   readonly lockWaitMs: number;
   /** How long to wait for a connection that holds the database exclusively; half a minute by default. */
   readonly pinTimeoutMs?: number;
+  /** Left out: as the path of the database tells. */
+  readonly self?: DatabaseSelf;
+  /** The highest sequence of this database at any target, as it was listed last. */
+  readonly highestKnown?: number;
 }
 
 export interface MadeBackup {
@@ -88,6 +94,11 @@ export interface RestoreRequest {
   readonly user: string | null;
   readonly retention: RetentionPolicy;
   readonly lockWaitMs: number;
+  /** Left out: as the path of the database tells. */
+  readonly self?: DatabaseSelf;
+  readonly highestKnown?: number;
+  /** The folder may be another database's: the safety backup is made there all the same. */
+  readonly fromOther?: boolean;
 }
 
 export interface FirstBootRequest {
@@ -128,6 +139,8 @@ export interface UploadRequest {
   readonly retention: RetentionPolicy | null;
   /** Manifests of the last listing: what did not change is not read again. */
   readonly known: readonly KnownManifest[];
+  /** Left out: the place is taken for ours. */
+  readonly self?: DatabaseSelf;
 }
 
 export interface Uploaded {
@@ -141,6 +154,8 @@ export interface Uploaded {
   readonly survived: readonly Survivor[];
   /** Why the target was not looked through; the backup is stored all the same. */
   readonly complaint: string | null;
+  /** How many backups of the folder got a higher number, because the target held higher ones. */
+  readonly renumbered: number;
 }
 
 export interface Survivor {
@@ -172,6 +187,23 @@ export interface PruneRemoteRequest {
   readonly s3: S3Access;
   readonly retention: RetentionPolicy;
   readonly known: readonly KnownManifest[];
+  readonly target?: string;
+  /** Left out: the place is taken for ours. */
+  readonly self?: DatabaseSelf;
+}
+
+export interface ClaimRemoteRequest {
+  readonly kind: 'claim-remote';
+  readonly target: string;
+  /** Of the backups: its lock keeps uploads away meanwhile. */
+  readonly folder: string;
+  readonly prefix: string;
+  readonly s3: S3Access;
+  readonly self: DatabaseSelf;
+  /** Oldest first. */
+  readonly claims: readonly Claim[];
+  /** Written where the place has none. */
+  readonly record: PlaceRecord;
 }
 
 export interface ListRemoteRequest {
@@ -179,6 +211,7 @@ export interface ListRemoteRequest {
   readonly prefix: string;
   readonly s3: S3Access;
   readonly known: readonly KnownManifest[];
+  readonly self?: DatabaseSelf;
 }
 
 export interface FetchRequest {
@@ -271,6 +304,8 @@ export interface PruneRequest {
   readonly folder: string;
   readonly retention: RetentionPolicy;
   readonly lockWaitMs: number;
+  /** Left out: the folder is taken for ours. */
+  readonly self?: DatabaseSelf;
 }
 
 export interface JobMap {
@@ -290,6 +325,7 @@ export interface JobMap {
     request: PruneRemoteRequest;
     result: Pick<Uploaded, 'removed' | 'survived'> & { readonly listing: RemoteListing };
   };
+  'claim-remote': { request: ClaimRemoteRequest; result: PlaceIdentity };
   'remove-remote': { request: RemoveRemoteRequest; result: null };
   'test-target': { request: TestTargetRequest; result: TargetReport };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };

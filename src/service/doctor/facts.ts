@@ -16,7 +16,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { ErrorBody } from '../../engine/errors.ts';
 import type { Examined } from '../../engine/jobs/protocol.ts';
 import type { TargetFreshness } from '../freshness.ts';
-import type { Settings, TargetName, TargetReport } from '../model.ts';
+import type { PlaceStatus, Settings, TargetName, TargetReport } from '../model.ts';
 
 export interface DoctorFacts {
   readonly now: Date;
@@ -55,6 +55,8 @@ export interface DoctorFacts {
   readonly s3: BucketFacts;
   /** Beside S3. */
   readonly targets: readonly (BucketFacts & { readonly name: TargetName })[];
+  /** The folder, and each target beside it that is on. */
+  readonly places?: readonly PlaceStatus[];
   readonly drills: { readonly complaint: ErrorBody | null; readonly targets: readonly TargetFreshness[] };
 }
 
