@@ -400,8 +400,6 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   const found = await chooseBackup(session, wanted, { ...options, mayBeOther });
   const copy = { from: options.from, identity, onProgress: output.progress.show };
   const source = found.kind === 'file' ? found.path : found.backup.filename;
-  if (found.kind === 'backup' && found.backup.other)
-    output.note(`${found.backup.filename} is a backup of another database, ${found.backup.other.name}.`);
   const to =
     mode === 'file' ? (options.to ?? newFileBeside(service.getConfig().databasePath, found, session.now())) : undefined;
 
@@ -414,7 +412,10 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   }
   const { fromOther } = options;
   const result = await service.restore(source, { ...copy, mode, to, expected, fromOther });
-  output.answer(result, restoredText(result));
+  // Where there is no database, nothing can be mixed up: a new machine knows no name yet.
+  const other = found.kind === 'backup' && existsSync(service.getConfig().databasePath) ? found.backup.other : null;
+  const whose = other ? `\nIt is a backup of another database, ${other.name}.` : '';
+  output.answer(result, restoredText(result) + whose);
   return exitCodes.done;
 }
 

@@ -201,6 +201,7 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   copyFileSync(join(shop.backups, made.filename), join(shop.backups, 'backup-2020-01-01T00-00-00-000Z.sqlite'));
   await check('list', 'list');
   await check('adopt', 'adopt backup-2020-01-01T00-00-00-000Z.sqlite');
+  await check('claim', 'claim');
   await check('prune', 'prune --dry-run');
   await check('test-target', 'test-target local');
   await check('drill', 'drill');

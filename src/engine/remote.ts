@@ -4,7 +4,7 @@ import { manifestName } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { NO_IDENTITY, type PlaceIdentity } from './catalog/identity.ts';
 import { formatManifest } from './catalog/manifest.ts';
-import { claimTarget, readTargetIdentity, requireOwnTarget } from './catalog/own-target.ts';
+import { claimTarget, readTargetIdentity, requireOwnTarget, withClaims } from './catalog/own-target.ts';
 import {
   listByBackup,
   listRemote,
@@ -25,6 +25,7 @@ import type {
 } from './jobs/protocol.ts';
 import { lookForPruning, pruneRemote, removeKeys } from './prune-remote.ts';
 import { takeLock, uploadLock } from './run-lock.ts';
+import { idsOf } from './self.ts';
 import { bytesOf, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store } from './targets/s3-store.ts';
 
@@ -39,11 +40,15 @@ export async function listRemoteBackups(request: ListRemoteRequest, context: Sto
 /** A key that may not ask for what is not there can list all the same: then nobody knows whose it is. */
 async function identityForReading(
   store: ObjectStore,
-  { self }: ListRemoteRequest,
+  { self, record = null }: ListRemoteRequest,
   { entries }: RemoteCatalog,
   context: StoryContext,
 ): Promise<PlaceIdentity> {
+  const known = new Set([record?.id, ...(self ? idsOf(self) : [])]);
+  const fits = entries.every(({ manifest }) => manifest?.databaseId === undefined || known.has(manifest.databaseId));
   try {
+    if (record !== null && fits && entries.length > 0)
+      return await withClaims(store, { ...NO_IDENTITY, record }, self, entries, context);
     return await readTargetIdentity(store, self, entries, context);
   } catch (error) {
     if (!(error instanceof BackupError) || error.code !== 'S3_DENIED') throw error;

@@ -8,6 +8,7 @@
 import type { Configured, ConfiguredGlob } from '../config/config-file.ts';
 import type { Environment } from '../config/env.ts';
 import { BackupError } from '../engine/errors.ts';
+import { truePath } from '../engine/true-path.ts';
 import type { BackupService } from './backup-service.ts';
 import {
   findDatabases,
@@ -15,7 +16,6 @@ import {
   holdsBackups,
   rememberDatabase,
   rememberedDatabases,
-  truePath,
 } from './discovery.ts';
 import { createService, type ServiceOverrides, writeToConsole } from './from-environment.ts';
 import type { Guarded, GuardPort } from './guard-port.ts';

@@ -268,8 +268,9 @@ export class Offsite {
     this.#triedMs = began.at.getTime();
     try {
       const self = this.#options.self();
-      const request = { kind: 'list-remote', ...this.access, known: this.#toKnow(), self } as const;
-      const listing = await this.#job<'list-remote'>(request);
+      const request = { kind: 'list-remote' as const, ...this.access, known: this.#toKnow(), self };
+      const record = this.identity?.record ?? null;
+      const listing = await this.#job<'list-remote'>({ ...request, record });
       await this.#take(listing, began);
     } catch (error) {
       const known = BackupError.from(error);

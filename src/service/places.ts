@@ -177,8 +177,13 @@ function pathsOf({ record, claims }: PlaceIdentity, own: string): readonly strin
 }
 
 function stampOf(path: string): string {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return found ? `${found.ino}.${found.size}.${found.mtimeMs}` : '-';
+  try {
+    const { ino, size, mtimeMs } = statSync(path);
+    return `${ino}.${size}.${mtimeMs}`;
+  } catch {
+    // Missing, or in a folder that is none: whoever reads it says what is wrong.
+    return '-';
+  }
 }
 
 /** @throws BackupError S3_UNREACHABLE when it takes longer; the work goes on. */

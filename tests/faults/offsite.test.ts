@@ -5,6 +5,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { RECORD_FILE } from '../../src/engine/catalog/artifact.ts';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { loadEnvironment } from '../../src/config/env.ts';
@@ -47,7 +48,7 @@ afterAll(async () => {
 
 beforeEach(async () => {
   server.faults.length = 0;
-  await store.deleteMany(await remoteNames());
+  await store.deleteMany([...(await remoteNames()), RECORD_FILE]);
   folder = newFolder();
   makeBank(join(folder, 'app.sqlite'), { sizeBytes: 12 * MIB });
 });
@@ -75,9 +76,10 @@ function loseEverything(): void {
   for (const entry of readdirSync(folder)) rmSync(join(folder, entry), { recursive: true });
 }
 
+/** All but the record of the owner. */
 async function remoteNames(): Promise<string[]> {
   const names: string[] = [];
-  for await (const { key } of store.list('')) names.push(key);
+  for await (const { key } of store.list('')) if (key !== RECORD_FILE) names.push(key);
   return names;
 }
 
@@ -558,7 +560,10 @@ test('what retention can not remove is told by name, and the upload counts', asy
     [],
     [expect.stringContaining('could not be')],
   ]);
-  const typed = await cli('prune --target s3', { ...onlyS3(), BACKUP_S3_RETENTION_COUNT: '1' });
+  const typed = await cli('prune --target s3', {
+    ...{ ...onlyS3(), BACKUP_S3_RETENTION_COUNT: '1' },
+    DATABASE_URL: 'app.sqlite',
+  });
   expect([typed.code, typed.stdout]).toEqual([1, expect.stringContaining(`KEPT    ${first} (was to be removed`)]);
   expect((await opened.service.getStatus()).s3).toMatchObject({ waiting: 0, error: null });
 });
@@ -621,7 +626,7 @@ test('with another path everything is uploaded there; with the path of before it
   expect((await service.getStatus()).s3).toMatchObject({ stored: 0, waiting: 1, listedAt: null });
   const next = await service.performBackup();
   const elsewhere = createS3Store({ ...server, bucket: BUCKET, prefix: 'another/path' });
-  const keys = (await Array.fromAsync(elsewhere.list(''))).map(({ key }) => key);
+  const keys = (await Array.fromAsync(elsewhere.list('backup-'))).map(({ key }) => key);
   elsewhere.close();
   expect(keys).toEqual([name, `${name}.json`, next.filename ?? '', `${next.filename}.json`]);
   service.updateConfig({ s3Path: PREFIX });

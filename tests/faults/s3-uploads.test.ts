@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { RECORD_FILE } from '../../src/engine/catalog/artifact.ts';
 import { isLocked } from '../../src/engine/run-lock.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
@@ -41,9 +42,10 @@ function newService(environment: Record<string, string> = {}) {
   return { service, lines };
 }
 
+/** All but the record of the owner. */
 async function remoteNames(): Promise<string[]> {
   const names: string[] = [];
-  for await (const { key } of store.list('')) names.push(key);
+  for await (const { key } of store.list('')) if (key !== RECORD_FILE) names.push(key);
   return names;
 }
 

@@ -4,6 +4,7 @@ import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { RECORD_FILE } from '../../src/engine/catalog/artifact.ts';
 import { artifactName, formOf, seal, type Sealing, unseal } from '../../src/engine/artifact.ts';
 import { formatManifest, type Manifest, parseManifest } from '../../src/engine/catalog/manifest.ts';
 import { getBytes } from '../../src/engine/targets/object-store.ts';
@@ -41,7 +42,7 @@ afterAll(async () => {
 
 beforeEach(async () => {
   server.faults.length = 0;
-  await store.deleteMany(await remoteNames());
+  await store.deleteMany([...(await remoteNames()), RECORD_FILE]);
   folder = newFolder();
   makeBank(join(folder, 'app.sqlite'), { sizeBytes: 12 * MIB });
 });
@@ -64,9 +65,10 @@ async function backUp(environment: Record<string, string>) {
   }
 }
 
+/** All but the record of the owner. */
 async function remoteNames(): Promise<string[]> {
   const names: string[] = [];
-  for await (const { key } of store.list('')) names.push(key);
+  for await (const { key } of store.list('')) if (key !== RECORD_FILE) names.push(key);
   return names;
 }
 

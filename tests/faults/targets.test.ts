@@ -63,7 +63,7 @@ function openBoth(
 
 /** Names of the backups that are there whole, oldest first. */
 async function stored({ store }: Place): Promise<readonly string[]> {
-  const keys = (await Array.fromAsync(store.list(''))).map(({ key }) => key);
+  const keys = (await Array.fromAsync(store.list('backup-'))).map(({ key }) => key);
   return keys.filter((key) => key.endsWith('.json')).map((key) => key.replace(/\.json$/, ''));
 }
 

@@ -14,6 +14,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  type Stats,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -74,10 +75,20 @@ function isOldDiscovery(json: unknown): boolean {
 
 /** Null where there is none; a link is not followed. */
 function textOf(path: string): string | null {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (!found) return null;
+  const found = lookAt(path);
+  if (found === null) return null;
   if (!found.isFile() || found.size > BYTES_MAX) throw new Error(`${path} is not a small plain file`);
   return readFileSync(path, 'utf8');
+}
+
+function lookAt(path: string): Stats | null {
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    // A file in the folder's place is told by whoever lists it.
+    if (errnoCode(error) === 'ENOENT' || errnoCode(error) === 'ENOTDIR') return null;
+    throw error;
+  }
 }
 
 export interface OwnedFolder {

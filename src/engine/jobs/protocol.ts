@@ -212,6 +212,8 @@ export interface ListRemoteRequest {
   readonly s3: S3Access;
   readonly known: readonly KnownManifest[];
   readonly self?: DatabaseSelf;
+  /** The record as it was read before: it never changes, and is read again only where the listing does not fit it. */
+  readonly record?: PlaceRecord | null;
 }
 
 export interface FetchRequest {
