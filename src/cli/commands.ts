@@ -8,13 +8,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { BackupError, type ErrorCode } from '../engine/errors.ts';
+import { BackupError, type ErrorBody, type ErrorCode } from '../engine/errors.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import { lossText } from '../service/loss-text.ts';
 import { BRING_BACK, NOTHING_TO_UNDO } from '../service/missing.ts';
 import { SURVIVED } from '../service/retention-policies.ts';
 import type {
   BackupItem,
+  ClaimResult,
   FirstBoot,
   PlaceStatus,
   PruneResult,
@@ -49,6 +50,7 @@ export interface CliService extends BackupServicePort {
   /** See `BackupService.restoreIfMissing`. */
   restoreIfMissing(options?: {
     readonly identityFile?: string;
+    readonly fromOther?: boolean;
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<FirstBoot>;
   close(): Promise<void>;
@@ -274,6 +276,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
       ).conflicts(['to', 'online', 'inPlace', 'at', 'from']),
     )
     .option('--from <target>', 'from there alone; s3 also on a machine that has nothing but the S3 variables')
+    .option('--from-other', 'also a backup of another database: its data takes the place of this one')
     .option(...identity)
     .action((wanted: string | undefined, options: RestoreOptions) =>
       run(
@@ -282,6 +285,9 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
         options.ifMissing ? undefined : onlyOne,
       ),
     );
+  command('claim', 'say that the backups there are of this database: after a move, a rename, a lost state')
+    .option('--target <target>', 'where: local unless told')
+    .action((options: ClaimOptions) => run((session) => claim(session, options), places(), onlyOne));
   command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places(), onlyOne));
   command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action(
     (filename: string) => run((session) => adoptBackup(session, filename), places(), onlyOne),
@@ -372,7 +378,7 @@ interface VerifyOptions {
 async function verifyBackup({ service, output }: Session, wanted: string, options: VerifyOptions): Promise<number> {
   const { full = false, from } = options;
   const identity = readIdentity(options.identity);
-  const found = await findBackup(service, wanted, from);
+  const found = await findBackup({ service, output }, wanted, { from });
   if (found.kind === 'file') {
     const { ok, detail } = await service.verifyFile(found.path, { full });
     output.answer(
@@ -400,16 +406,18 @@ interface RestoreOptions {
   readonly at?: string;
   readonly ifMissing?: boolean;
   readonly from?: TargetName;
+  readonly fromOther?: boolean;
   readonly identity?: string;
 }
 
 async function restoreBackup(session: Session, wanted: string | undefined, options: RestoreOptions): Promise<number> {
   const { service, output } = session;
   const identity = readIdentity(options.identity);
-  const found = await chooseBackup(service, wanted, options);
+  let mode: RestoreMode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
+  const mayBeOther = mode === 'file' || options.fromOther === true;
+  const found = await chooseBackup(session, wanted, { ...options, mayBeOther });
   const copy = { from: options.from, identity, onProgress: output.progress.show };
   const source = found.kind === 'file' ? found.path : found.backup.filename;
-  let mode: RestoreMode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
   const to =
     mode === 'file' ? (options.to ?? newFileBeside(service.getConfig().databasePath, found, session.now())) : undefined;
 
@@ -422,18 +430,22 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
     // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
     if (mode === 'offline') expected = plan.expected;
   }
-  const result = await service.restore(source, { ...copy, mode, to, expected });
-  output.answer(result, restoredText(result));
+  const { fromOther } = options;
+  const result = await service.restore(source, { ...copy, mode, to, expected, fromOther });
+  // Where there is no database, nothing can be mixed up: a new machine knows no name yet.
+  const other = found.kind === 'backup' && existsSync(service.getConfig().databasePath) ? found.backup.other : null;
+  const whose = other ? `\nIt is a backup of another database, ${other.name}.` : '';
+  output.answer(result, restoredText(result) + whose);
   return exitCodes.done;
 }
 
 async function restoreIfMissing(
   { service, output }: Session,
   wanted: string | undefined,
-  { identity: identityFile }: RestoreOptions,
+  { identity: identityFile, fromOther }: RestoreOptions,
 ): Promise<number> {
   if (wanted !== undefined) throw wrongUse('--if-missing chooses the backup itself; leave its name out');
-  const result = await service.restoreIfMissing({ identityFile, onProgress: output.progress.show });
+  const result = await service.restoreIfMissing({ identityFile, fromOther, onProgress: output.progress.show });
   output.answer(result, firstBootText(result));
   return exitCodes.done;
 }
@@ -456,6 +468,28 @@ const undoRestore: Work = async ({ service, output }) => {
   output.answer(result, restoredText(result));
   return exitCodes.done;
 };
+
+interface ClaimOptions {
+  readonly target?: TargetName;
+}
+
+async function claim({ service, output }: Session, options: ClaimOptions): Promise<number> {
+  const result = await service.claim(options);
+  output.answer(result, claimText(result));
+  return exitCodes.done;
+}
+
+function claimText({ place, changed, before, ours, others, sparesUntil, databaseId }: ClaimResult): string {
+  if (!changed) {
+    return databaseId === null || ours + others === 0
+      ? `${place} is of no other database; the first backup makes it this one's.`
+      : `${place} belongs to this database already.`;
+  }
+  const whose = before ? `, which was of ${before.name},` : '';
+  const spared = sparesUntil ? ` None of them is removed before ${sparesUntil.toISOString()}.` : '';
+  const rest = others > 0 ? ` ${others} stay as backups of other databases.` : '';
+  return `${place}${whose} belongs to this database now, and ${ours} backup${ours === 1 ? '' : 's'} there with it.${spared}${rest}`;
+}
 
 async function adoptBackup({ service, output }: Session, filename: string): Promise<number> {
   const backup = await service.adoptBackup(filename);
@@ -522,37 +556,47 @@ const elsewhereCauses: ReadonlySet<VerdictCode> = new Set(['s3-waiting', 'other-
 type Found =
   { readonly kind: 'backup'; readonly backup: BackupItem } | { readonly kind: 'file'; readonly path: string };
 
+interface Choice {
+  readonly from: TargetName | undefined;
+  /** Of no backup of ours, and those of one other database, the newest of these is meant. */
+  readonly mayBeOther?: boolean;
+}
+
 async function chooseBackup(
-  service: CliService,
+  session: Pick<Session, 'service' | 'output'>,
   wanted: string | undefined,
-  { at, from }: Pick<RestoreOptions, 'at' | 'from'>,
+  { at, from, mayBeOther }: Pick<RestoreOptions, 'at' | 'from'> & Pick<Choice, 'mayBeOther'>,
 ): Promise<Found> {
   if (at === undefined) {
-    if (wanted !== undefined) return findBackup(service, wanted, from);
+    if (wanted !== undefined) return findBackup(session, wanted, { from, mayBeOther });
     throw wrongUse('say which backup: its name, "latest", a path, or --at TIME');
   }
   if (wanted !== undefined && wanted !== 'latest') throw wrongUse('--at chooses the backup itself; leave its name out');
   const time = parseTime(at);
-  const backup = newest(
-    await service.getBackups({ target: from }),
-    (item) => item.createdAt <= time && item.verification.state !== 'damaged',
-  );
+  const backup = await newest(session, { from, mayBeOther }, (item) => {
+    return item.createdAt <= time && item.verification.state !== 'damaged';
+  });
   if (!backup) throw noBackup(`there is no backup from ${time.toISOString()} or before`);
   return { kind: 'backup', backup };
 }
 
 /** A name of the catalog, `latest` (the newest verified backup), or a path to a file. */
-async function findBackup(service: CliService, wanted: string, from: TargetName | undefined): Promise<Found> {
-  const backups = await service.getBackups({ target: from });
+async function findBackup(
+  session: Pick<Session, 'service' | 'output'>,
+  wanted: string,
+  choice: Choice,
+): Promise<Found> {
+  const { from } = choice;
   if (wanted === 'latest') {
     // A safety backup holds what a restore replaced on purpose; it comes back by its name or by `undo`.
-    const backup = newest(backups, (item) => item.verified && !item.safety);
+    const backup = await newest(session, choice, (item) => item.verified && !item.safety);
     if (!backup)
       throw noBackup(
         `there is no verified backup ${from === undefined || from === 'local' ? 'yet' : `on ${targetWord(from)}`}`,
       );
     return { kind: 'backup', backup };
   }
+  const backups = await session.service.getBackups({ target: from });
   const backup = backups.find(({ filename }) => filename === wanted);
   if (backup) return { kind: 'backup', backup };
   if (from !== undefined)
@@ -561,9 +605,36 @@ async function findBackup(service: CliService, wanted: string, from: TargetName 
   throw noBackup(`there is no backup and no file named ${wanted}`);
 }
 
-function newest(backups: readonly BackupItem[], isWanted: (item: BackupItem) => boolean): BackupItem | undefined {
-  // The service lists newest first, by sequence; a clock that jumped back does not change that order.
-  return backups.find(isWanted);
+/**
+ * The newest of this database, wherever it lies: the service lists newest first, by sequence, so a clock that jumped back
+ * does not change that order. A target that does not answer is told, and what is there alone is left out.
+ *
+ * @throws BackupError FOREIGN_PLACE when there are backups of other databases alone.
+ */
+async function newest(
+  { service, output }: Pick<Session, 'service' | 'output'>,
+  { from, mayBeOther = false }: Choice,
+  isWanted: (item: BackupItem) => boolean,
+): Promise<BackupItem | undefined> {
+  const silent = new Map<TargetName, ErrorBody>();
+  const onSilent = (target: TargetName, error: ErrorBody) => silent.set(target, error);
+  const listed = await service.getBackups(from === undefined ? { recent: true, onSilent } : { target: from });
+  const isNear = ({ placements }: BackupItem) => placements.some(({ target }) => !silent.has(target));
+  const wanted = listed.filter(isWanted);
+  const own = wanted.filter(({ other }) => !other);
+  const backup = own.find(isNear);
+  for (const [target, error] of silent) {
+    const newer = own[0] !== undefined && own[0] !== backup ? ` ${own[0].filename} was seen there and is newer.` : '';
+    output.note(`${targetWord(target)} could not be asked for its newest backup: ${error.message}.${newer}`);
+  }
+  if (backup || own.length > 0) return backup;
+  const others = wanted.filter(isNear);
+  const names = [...new Set(others.map(({ other }) => other?.name ?? ''))];
+  if (names.length === 0) return undefined;
+  if (names.length === 1 && mayBeOther) return others[0];
+  throw new BackupError('FOREIGN_PLACE', `the backups there are of other databases: ${names.join(', ')}`, {
+    hint: 'Nothing was changed. Name one of `velist-backup list` and restore it to a new file with --to.',
+  });
 }
 
 /** ISO 8601; without a zone it is local time, also for a day alone (where `Date` would take UTC). */
@@ -662,13 +733,15 @@ function provenText({ target, proven, drill }: TargetFreshness, now: Date): stri
 function statusText(status: Status, now: Date): string {
   const { lastGood, schedule, local, s3, targets, freshness } = status;
   const ago = (moment: Date | null) => (moment === null ? 'never' : agoText(moment, now));
+  const { state } = freshness;
+  const { code } = status.verdict;
   const each = (moment: (target: TargetFreshness) => Date | null) =>
     freshness.targets.map((target) => `${ago(moment(target))} (${target.target})`).join('; ');
   const changed = freshness.changedAt === null ? '' : `, changed ${ago(freshness.changedAt)}`;
   const further = targets.filter(({ target }) => target !== 's3');
   const rows = [
-    ['status', status.verdict.code],
-    ['state', status.freshness.state],
+    ['status', code === state ? state : `${state} (${code})`],
+    ['state', state],
     ...(status.loss ? [['loss', `${lossText(status.loss)} (${status.loss.filename})`]] : []),
     [
       'database',
@@ -685,6 +758,7 @@ function statusText(status: Status, now: Date): string {
     ],
     ['s3', s3.enabled ? remoteText(s3, now) : 'off'],
     ...further.map((target) => [target.target, remoteText(target, now)]),
+    ...status.places.flatMap(placeRow),
     ...status.places.flatMap((place) => writerRows(place, now)),
   ];
   const width = Math.max(10, ...rows.map(([name = '']) => name.length));
@@ -714,6 +788,14 @@ function writerRows({ target, writer, sparesOthersUntil }: PlaceStatus, now: Dat
   if (sparesOthersUntil)
     rows.push(['spares', `${word}: what other installations made stays until ${sparesOthersUntil.toISOString()}`]);
   return rows;
+}
+
+function placeRow({ target, owner, other }: Status['places'][number]): string[][] {
+  if (owner === 'mixed')
+    return [['identity', `${target} holds backups of several databases, told apart by their manifests`]];
+  if (!other) return [];
+  const since = other.createdAt === null ? '' : ` since ${other.createdAt.toISOString()}`;
+  return [['identity', `${target} belongs to another database, ${other.name}${since}; nothing is written there`]];
 }
 
 /** `my-backups/backups/database, 9 stored; waiting, 3 uploads, next try in 40 s: …` */

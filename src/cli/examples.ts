@@ -21,6 +21,10 @@ export const examples: Readonly<Record<string, readonly (readonly [command: stri
     ['velist-backup restore --if-missing', 'in the entry point of a container'],
   ],
   undo: [['velist-backup undo', 'back to what the last restore replaced']],
+  claim: [
+    ['velist-backup claim', 'the folder, after the database was moved or renamed'],
+    ['velist-backup claim --target s3', 'the prefix on S3'],
+  ],
   adopt: [
     ['velist-backup adopt backup-2024-01-15T10-30-00-000Z.sqlite', 'a file that was put into the folder by hand'],
   ],

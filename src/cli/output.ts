@@ -141,6 +141,7 @@ const CLOCK_SLACK_MS = 5_000;
 
 /** Never negative. */
 export function durationText(ms: number): string {
+  // A moment of the future has no age yet.
   const seconds = Math.max(0, Math.round(ms / 1_000));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
@@ -156,6 +157,7 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
     backup.placements.map(placementText).join(', '),
     [
       backup.loss && (backup.loss.accepted ? 'loss (accepted)' : 'LOSS'),
+      backup.other && `of ${backup.other.name}`,
       backup.foreign && 'foreign',
       backup.pinned && 'pinned',
       backup.safety && 'safety',

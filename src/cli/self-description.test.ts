@@ -211,6 +211,7 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   await check('accept-loss', 'accept-loss --ignore-tables');
   await check('restore', `restore ${made.filename} --in-place`);
   await check('backup', 'backup');
+  await check('claim', 'claim');
   await check('prune', 'prune --dry-run');
   await check('test-target', 'test-target local');
   await check('drill', 'drill');

@@ -6,7 +6,8 @@ import type {
   UploadRequest,
   WritingRequest,
 } from './jobs/protocol.ts';
-import { createS3Store, type S3Store } from './targets/s3-store.ts';
+import { type DatabaseSelf, type WriterSelf } from './self.ts';
+import type { S3Store } from './targets/s3-store.ts';
 import { claimWriter, type Holding, holdPlace, type HoldRequest, seeWriter } from './writer.ts';
 import { addressOf, type Place } from './writer-objects.ts';
 
@@ -24,7 +25,8 @@ export async function holdTarget(
 ): Promise<Holding | null> {
   const { self, writing } = request;
   if (!self || !writing) return null;
-  return await holdPlace(placeOf(store, request), { self, writing, address: addressOfTarget(request) }, context);
+  const asked: HoldRequest = { self: writerSelf(self), writing, address: addressOfTarget(request) };
+  return await holdPlace(placeOf(store, request), asked, context);
 }
 
 /** Tells the parent who writes there. A key that may not look there says nothing, and lists the backups all the same. */
@@ -35,24 +37,22 @@ export async function seeTarget(
 ): Promise<void> {
   const { self } = request;
   if (!self) return;
-  const news = await seeWriter(placeOf(store, request), { self, address: addressOfTarget(request) }, context).catch(
-    (error: unknown) => {
-      if (context.signal.aborted) throw error;
-      return null;
-    },
-  );
+  const asked = { self: writerSelf(self), address: addressOfTarget(request) };
+  const news = await seeWriter(placeOf(store, request), asked, context).catch((error: unknown) => {
+    if (context.signal.aborted) throw error;
+    return null;
+  });
   if (news) context.onEvent({ type: 'writer', news });
 }
 
 /** @throws BackupError S3_*. */
-export async function claimTarget(request: ClaimRemoteRequest, context: StoryContext): Promise<ClaimedRemote> {
-  const store = createS3Store({ ...request.s3, prefix: request.prefix });
-  try {
-    const asked: HoldRequest = { ...request, address: addressOfTarget(request) };
-    return await claimWriter(placeOf(store, request), asked, context);
-  } finally {
-    store.close();
-  }
+export async function claimWriting(
+  store: S3Store,
+  request: ClaimRemoteRequest,
+  context: StoryContext,
+): Promise<Omit<ClaimedRemote, 'identity'>> {
+  const asked: HoldRequest = { ...request, self: writerSelf(request.self), address: addressOfTarget(request) };
+  return await claimWriter(placeOf(store, request), asked, context);
 }
 
 function placeOf(store: S3Store, { prefix }: Target): Place {
@@ -61,4 +61,10 @@ function placeOf(store: S3Store, { prefix }: Target): Place {
 
 function addressOfTarget({ s3, prefix }: Target): string {
   return addressOf(s3, prefix);
+}
+
+/** The service says both with each request that it makes at a target. */
+function writerSelf({ maker, installationPath, ...self }: DatabaseSelf): WriterSelf {
+  if (maker === null || installationPath === null) throw new Error('a job at a target was not told its installation');
+  return { ...self, maker, installationPath };
 }

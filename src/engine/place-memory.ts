@@ -9,7 +9,8 @@ import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { BackupError, type ErrorCode } from './errors.ts';
 import { changeInstallation, type HeldPlace, type Installation, readInstallation } from './installation.ts';
-import type { DatabaseSelf, StoryContext } from './jobs/protocol.ts';
+import type { StoryContext } from './jobs/protocol.ts';
+import type { WriterSelf } from './self.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { takeLock } from './run-lock.ts';
 
@@ -41,7 +42,7 @@ type Context = Pick<StoryContext, 'now' | 'signal'>;
 
 /** @throws BackupError BAD_CONFIG for a file that is unreadable, BUSY, ABORTED. */
 export async function openPlaceMemory(
-  { maker, installationPath }: Pick<DatabaseSelf, 'maker' | 'installationPath'>,
+  { maker, installationPath }: Pick<WriterSelf, 'maker' | 'installationPath'>,
   address: string,
   context: Context,
 ): Promise<PlaceMemory> {

@@ -1,18 +1,21 @@
 /**
- * Retention at S3: the same plan as for the folder, made of the manifests there. Only what our own manifests name is
- * ever deleted; what else bears a backup's name stays and is reported.
+ * Retention at S3: the same plan as for the folder, made of the manifests there. Only what manifests of this database
+ * name is ever deleted; what else bears a backup's name stays and is reported.
  *
  * After each deletion the object is looked up. One that survives (a locked bucket, a key that may not delete) is told
  * by name: it costs money and disk, but no backup is the worse for it, so it fails nothing.
  */
 import { manifestName } from './catalog/artifact.ts';
-import { type Backup, type Catalog, inOrder } from './catalog/catalog.ts';
+import { type Backup, Catalog, inOrder } from './catalog/catalog.ts';
+import { judgePlace, NO_IDENTITY, otherOf, type PlaceIdentity } from './catalog/identity.ts';
 import type { Manifest } from './catalog/manifest.ts';
-import { momentOf, type RemoteEntry } from './catalog/remote-catalog.ts';
+import { type OwnedTarget, withClaims } from './catalog/own-target.ts';
+import { momentOf, type RemoteCatalog, type RemoteEntry } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
-import type { StoryContext, Survivor } from './jobs/protocol.ts';
+import type { PruneRemoteRequest, StoryContext, Survivor } from './jobs/protocol.ts';
 import { lossHolds } from './loss.ts';
-import { planRetention, type RetentionPlan, type RetentionPolicy } from './retention.ts';
+import { type OwnRetentionOptions, planOwnRetention } from './own-retention.ts';
+import type { RetentionPlan, RetentionPolicy } from './retention.ts';
 import type { ObjectStore } from './targets/object-store.ts';
 import type { Holding } from './writer.ts';
 
@@ -24,16 +27,15 @@ export interface PrunedRemote {
 export async function pruneRemote(
   store: ObjectStore,
   entries: readonly RemoteEntry[],
-  options: {
-    readonly retention: RetentionPolicy;
-    readonly pins: SaidHere;
-    readonly holding: Holding | null;
-  },
+  {
+    retention,
+    holding,
+    ...options
+  }: { readonly retention: RetentionPolicy; readonly holding: Holding | null } & Omit<RemoteRetentionOptions, 'now'>,
   context: StoryContext,
 ): Promise<PrunedRemote> {
-  const { retention, pins, holding } = options;
   const sparesAllBut = holding?.sparesAllBut ?? null;
-  const plan = planRemoteRetention(entries, retention, { pins, sparesAllBut, now: context.now() });
+  const plan = planRemoteRetention(entries, retention, { ...options, sparesAllBut, now: context.now() });
   if (plan.removed.length > 0) await holding?.confirm();
   const removed: string[] = [];
   const survived: Survivor[] = [];
@@ -53,41 +55,31 @@ export async function pruneRemote(
   return { removed, survived };
 }
 
-/**
- * @param options.pins what the folder says of backups: a pin that was set, and a loss that was accepted after the upload hold
- * there as well, and so does a loss that is not there yet.
- * @param options.sparesAllBut the only installation whose backups are counted and removed; what others made stays.
- */
+export interface RemoteRetentionOptions extends Omit<OwnRetentionOptions, 'losses'> {
+  /**
+   * What the folder says of backups: a pin that was set, and a loss that was accepted after the upload hold there as well,
+   * and so does a loss that is not there yet.
+   */
+  readonly pins: SaidHere;
+}
+
 export function planRemoteRetention(
   entries: readonly Omit<RemoteEntry, 'etag'>[],
   policy: RetentionPolicy,
-  options: {
-    readonly pins: SaidHere;
-    readonly now: Date;
-    readonly hold?: string | null;
-    readonly sparesAllBut?: string | null;
-  },
+  { pins, ...options }: RemoteRetentionOptions,
 ): RetentionPlan<RemoteCandidate> {
-  const { sparesAllBut = null } = options;
   const backups = entries.map(({ name, manifest, fault }) => ({
     name,
     fault,
     createdAt: momentOf(name),
-    manifest: manifest && { ...manifest, ...saidOf(options.pins.get(name)?.manifest) },
+    manifest: manifest && { ...manifest, ...saidOf(pins.get(name)?.manifest) },
   }));
   const there = new Set(entries.map(({ name }) => name));
-  const others = [...options.pins.values()].filter(({ name, manifest }) => manifest?.loss && !there.has(name));
-  const losses = lossHolds(inOrder<Backup | RemoteCandidate>([...backups, ...others]), options.now);
-  const ordered = inOrder(backups);
-  if (sparesAllBut === null) return planRetention(ordered, policy, { ...options, losses });
-  const own = ordered.filter(({ manifest }) => manifest?.madeBy?.installation === sparesAllBut);
-  const plan = planRetention(own, policy, { ...options, losses });
-  const judged = new Map(plan.kept.map((one) => [one.backup, one]));
-  const removed = new Set(plan.removed.map(({ backup }) => backup));
-  const kept = ordered
-    .filter((backup) => !removed.has(backup))
-    .map((backup) => judged.get(backup) ?? { backup, reasons: [MADE_BY_OTHERS] });
-  return { kept, removed: plan.removed };
+  const others = [...pins.values()].filter(({ name, manifest }) => manifest?.loss && !there.has(name));
+  const isOurs = (backup: Backup | RemoteCandidate) =>
+    options.ownership === null || otherOf(options.ownership, backup) === null;
+  const marked = inOrder<Backup | RemoteCandidate>([...backups, ...others]).filter(isOurs);
+  return planOwnRetention(inOrder(backups), policy, { ...options, losses: lossHolds(marked, options.now) });
 }
 
 /** What people said of a backup, and may say anew. */
@@ -96,12 +88,36 @@ function saidOf(manifest: Backup['manifest'] | undefined): Partial<Pick<Manifest
   return { pinned: manifest.pinned, ...(manifest.loss && { loss: manifest.loss }) };
 }
 
-const MADE_BY_OTHERS = 'made by another installation, and this one took over a short while ago';
-
 export type RemoteCandidate = Omit<RemoteEntry, 'etag'> & { readonly createdAt: Date };
 
 /** The backups in a folder, by their names, as far as they have a manifest. */
 export type SaidHere = ReadonlyMap<string, Backup>;
+
+/** Which of them this installation made and does not know of: it was set back to an older image, or lost what it knew. */
+export function forgottenOf(
+  entries: readonly Pick<RemoteEntry, 'name' | 'manifest'>[],
+  installation: string | undefined,
+  isKnown: (name: string) => boolean,
+): ReadonlySet<string> {
+  const made = entries.filter(({ manifest }) => installation && manifest?.madeBy?.installation === installation);
+  return new Set(made.flatMap(({ name }) => (isKnown(name) ? [] : [name])));
+}
+
+/** What retention must know of a target and of the folder beside its policy. */
+export async function lookForPruning(
+  store: ObjectStore,
+  { entries }: Pick<RemoteCatalog, 'entries'>,
+  { self, owned, folder, known }: Pick<PruneRemoteRequest, 'self' | 'folder' | 'known'> & { owned: OwnedTarget | null },
+  context: StoryContext,
+): Promise<Omit<RemoteRetentionOptions, 'now'> & { readonly identity: PlaceIdentity }> {
+  const pins = await pinsOf(new Catalog(folder));
+  if (!self || !owned) return { pins, ownership: null, identity: NO_IDENTITY };
+  const identity = await withClaims(store, owned.identity, self, entries, context);
+  const ownership = judgePlace('target', identity, self, entries);
+  const names = new Set([...pins.keys(), ...known.map(({ manifest }) => manifest.name)]);
+  const forgotten = forgottenOf(entries, self.maker?.installation, (name) => names.has(name));
+  return { pins, ownership, identity, isForgotten: (name) => forgotten.has(name) };
+}
 
 export async function pinsOf(catalog: Catalog): Promise<SaidHere> {
   return new Map((await catalog.list()).flatMap((backup) => (backup.manifest ? [[backup.name, backup] as const] : [])));

@@ -1,17 +1,21 @@
 /** Plans retention for the folder, and carries it out. Carrying out needs the folder's lock. */
 import type { Backup, Catalog } from './catalog/catalog.ts';
+import type { Ownership } from './catalog/identity.ts';
+import { requireOwnFolder } from './catalog/own-folder.ts';
 import { diskRoom, historyBudget } from './disk-share.ts';
 import type { StoryContext } from './jobs/protocol.ts';
-import { type FolderRetention, planRetention, type RetentionPlan } from './retention.ts';
+import { planOwnRetention } from './own-retention.ts';
+import type { FolderRetention, RetentionPlan } from './retention.ts';
+import type { DatabaseSelf } from './self.ts';
 
 /** @param backups of that folder, newest first. */
 export function planFolder(
   backups: readonly Backup[],
   folder: string,
   policy: FolderRetention,
-  options: { readonly now: Date; readonly hold?: string | null },
+  options: { readonly now: Date; readonly hold?: string | null; readonly ownership: Ownership | null },
 ): RetentionPlan {
-  return planRetention(backups, { ...policy, budgetBytes: budgetOf(backups, folder, policy) }, options);
+  return planOwnRetention(backups, { ...policy, budgetBytes: budgetOf(backups, folder, policy) }, options);
 }
 
 /** What all copies may take for the sake of the default; undefined where somebody said what to keep. */
@@ -23,13 +27,20 @@ export function budgetOf(
   return byDefault ? historyBudget(backups, diskRoom(folder), byDefault.databases) : undefined;
 }
 
-/** The names that were removed. */
+/**
+ * The names that were removed; none of another database's.
+ *
+ * @param self undefined: the folder is taken for ours.
+ * @throws BackupError FOREIGN_PLACE
+ */
 export async function prune(
   catalog: Catalog,
+  self: DatabaseSelf | undefined,
   policy: FolderRetention,
   context: StoryContext,
 ): Promise<readonly string[]> {
-  const plan = planFolder(await catalog.list(), catalog.folder, policy, { now: context.now() });
+  const ownership = self ? (await requireOwnFolder(catalog, self)).ownership : null;
+  const plan = planFolder(await catalog.list(), catalog.folder, policy, { ownership, now: context.now() });
   for (const { backup } of plan.removed) await catalog.remove(backup, { gently: true });
   return plan.removed.map(({ backup }) => backup.name);
 }

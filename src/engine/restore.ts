@@ -28,7 +28,7 @@ import { openUnwritten, verifyFile } from './sqlite/verify.ts';
 import type { LogEnd } from './sqlite/wal.ts';
 
 /**
- * @throws BackupError VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS, NOT_WAL,
+ * @throws BackupError FOREIGN_PLACE, VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS, NOT_WAL,
  * UNSUPPORTED, TARGET_EXISTS, DB_MISSING, GONE, BUSY, DISK_FULL, NO_PERMISSION, ABORTED: in all of these nothing was
  * changed, unless the message begins with what was placed. DB_DAMAGED: the result did not pass; the error names the safety
  * backup.
@@ -260,7 +260,7 @@ interface Held {
 }
 
 const unreadable: ReadonlySet<ErrorCode> = new Set(['NOT_SQLITE', 'DB_DAMAGED', 'DB_EMPTY']);
-const refusals: ReadonlySet<ErrorCode> = new Set(['ABORTED', 'NOT_WAL', 'UNSUPPORTED']);
+const refusals: ReadonlySet<ErrorCode> = new Set(['ABORTED', 'NOT_WAL', 'UNSUPPORTED', 'FOREIGN_PLACE']);
 
 /** Offline, a database that can't be backed up is not lost: its files are set aside instead. */
 async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, context: StoryContext): Promise<Safety> {
@@ -327,6 +327,9 @@ function safetyPurpose(request: RestoreRequest): BackupPurpose {
     user: request.user,
     note: `Before restoring ${request.sourceName}`,
     retention: request.retention,
+    mayBeForeign: request.fromOther ?? false,
+    ...(request.self && { self: request.self }),
+    ...(request.highestKnown !== undefined && { highestKnown: request.highestKnown }),
   };
 }
 

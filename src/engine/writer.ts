@@ -16,7 +16,8 @@
 import { isBackupName } from './catalog/artifact.ts';
 import { BackupError } from './errors.ts';
 import { judgeWriter, type Life, type Outcome } from './judge-writer.ts';
-import type { ClaimedRemote, DatabaseSelf, StoryContext, Writing } from './jobs/protocol.ts';
+import type { ClaimedRemote, StoryContext, Writing } from './jobs/protocol.ts';
+import type { WriterSelf } from './self.ts';
 import { openPlaceMemory, type PlaceMemory } from './place-memory.ts';
 import {
   createEpoch,
@@ -94,7 +95,7 @@ export interface Holding {
 }
 
 export interface HoldRequest {
-  readonly self: DatabaseSelf;
+  readonly self: WriterSelf;
   readonly writing: Writing;
   /** Of the place, as the file of the installation calls it. */
   readonly address: string;
@@ -141,7 +142,11 @@ export async function holdPlace(place: Place, request: HoldRequest, context: Con
  *
  * @throws BackupError S3_*.
  */
-export async function claimWriter(place: Place, request: HoldRequest, context: Context): Promise<ClaimedRemote> {
+export async function claimWriter(
+  place: Place,
+  request: HoldRequest,
+  context: Context,
+): Promise<Omit<ClaimedRemote, 'identity'>> {
   using memory = await openPlaceMemory(request.self, request.address, context);
   for (let takes = 0; takes < TAKES_MAX; takes++) {
     const look = await lookAt(place, context);

@@ -31,6 +31,8 @@ import {
   type Backup,
   type BackupDiff,
   type BackupResult,
+  type ClaimAnswer,
+  claimBody,
   type BackupsAnswer,
   backupChange,
   backupName,
@@ -386,12 +388,25 @@ function routes(
       costs: 'restore',
       async handle({ request, params, user }) {
         const filename = readName(params);
-        const { confirm, mode, expected } = await readBody(request, restoreBody);
-        if (mode !== 'missing') requireConfirmed(service, confirm ?? '');
+        const { confirm, ...options } = await readBody(request, restoreBody);
+        if (options.mode !== 'missing') requireConfirmed(service, confirm ?? '');
         return long(
-          async () => json<RestoreResult>(serialize(await service.restore(filename, { mode, expected, user }))),
+          async () => json<RestoreResult>(serialize(await service.restore(filename, { ...options, user }))),
           request,
         );
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/claim',
+      action: 'configure',
+      async handle({ request, user }) {
+        const target = (await readBody(request, claimBody))?.target;
+        return long(async () => {
+          const claimed = serialize(await service.claim({ target, user }));
+          backupsChanged();
+          return json<ClaimAnswer>(claimed);
+        }, request);
       },
     },
     {

@@ -412,6 +412,22 @@ export const restoreBody = z
     path: ['confirm'],
     error: 'must be the name of the database, where one is replaced',
   });
+/** `POST /api/claim`: the folder, unless told. */
+export const claimBody = z.strictObject({ target: targetName.optional() }).optional();
+export const claimAnswer = z.object({
+  target: targetName,
+  place: z.string(),
+  /** False where the place was ours already, or is of nobody yet. */
+  changed: z.boolean(),
+  /** Whose it was; null where it was of several, or of nobody. */
+  before: otherDatabase.nullable(),
+  databaseId: z.string().nullable(),
+  /** Backups there that count as this database's by now, and those that stay as others'. */
+  ours: z.number(),
+  others: z.number(),
+  /** Until then nothing is removed there that was made before the claim. */
+  sparesUntil: time.nullable(),
+});
 export const undoBody = z.strictObject({ confirm: z.string().max(255) });
 export const restoreResult = z.object({
   success: z.boolean(),
@@ -591,6 +607,7 @@ export type Activity = z.infer<typeof activity>;
 export type Config = z.infer<typeof config>;
 export type BackupResult = z.infer<typeof backupResult>;
 export type RestoreBody = z.input<typeof restoreBody>;
+export type ClaimAnswer = z.infer<typeof claimAnswer>;
 export type RestoreResult = z.infer<typeof restoreResult>;
 export type PrunePlan = z.infer<typeof prunePlan>;
 export type BackupsAnswer = z.infer<typeof backupsAnswer>;

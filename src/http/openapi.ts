@@ -73,6 +73,11 @@ const described: Readonly<Record<string, Described>> = {
     body: contract.restoreBody,
     answers: { 200: contract.restoreResult },
   },
+  'POST /api/claim': {
+    summary: 'Say that the backups at a place are of this database',
+    body: contract.claimBody,
+    answers: { 200: contract.claimAnswer },
+  },
   'POST /api/restore/undo': {
     summary: 'Undo the last restore',
     body: contract.undoBody,

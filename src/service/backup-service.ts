@@ -8,6 +8,9 @@
 import { existsSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
+import { LOCK_FILE } from '../engine/catalog/artifact.ts';
+import { type NamedPlace, NO_IDENTITY, otherOf, requireOurs } from '../engine/catalog/identity.ts';
+import type { OwnedFolder } from '../engine/catalog/own-folder.ts';
 import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { PLAIN } from '../engine/artifact.ts';
@@ -18,14 +21,16 @@ import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { LOSS_RULES } from '../engine/loss.ts';
 import { planFolder } from '../engine/prune.ts';
 import { type FolderRetention, isVerified, type RetentionPolicy } from '../engine/retention.ts';
+import { takeLock } from '../engine/run-lock.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
-import { isHere, type KnownBackup } from './backup-item.ts';
+import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
+import { Claims } from './claims.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
 import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs } from './doctor/facts.ts';
 import { type DrillAsked, Drills } from './drills.ts';
@@ -40,6 +45,7 @@ import type {
   BackupDiff,
   BackupItem,
   BackupResult,
+  ClaimResult,
   DoctorReport,
   DrillReport,
   FirstBoot,
@@ -55,12 +61,13 @@ import type {
   TargetName,
   TargetReport,
 } from './model.ts';
-import { databaseSelf } from './database-self.ts';
+import { writerSelf } from './database-self.ts';
 import { Heartbeats, tickMs } from './heartbeats.ts';
 import { DatabaseWatch, isMissing, missingHold, saysItAgain, withWayBack } from './missing.ts';
 import { Neighbours } from './neighbours.ts';
 import { Offsite, type Said } from './offsite.ts';
-import { composePlaces } from './places.ts';
+import { composePlaces, toPlaceStatus } from './place-status.ts';
+import { Places, withinMs } from './places.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { type KitS3, recoveryKit } from './recovery-kit.ts';
 import { toRestorePlan } from './restore-plan.ts';
@@ -78,7 +85,7 @@ import { BY_RETENTION, type RunFilter, RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
 import { Scheduler } from './scheduler.ts';
-import type { BackupServicePort, FromTarget, OpenedBackup } from './service-port.ts';
+import type { BackupServicePort, FromTarget, ListOptions, OpenedBackup } from './service-port.ts';
 import { SettingsError, SettingsFile } from './settings.ts';
 import { folderInState, openStateDatabase, type StateDatabase } from './state-database.ts';
 import { composeStatus } from './status.ts';
@@ -143,6 +150,10 @@ const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30
 /** Of these one at least was not stopped by hand. */
 const RUNS_LOOKED_AT = 20;
 
+/** What `latest` is chosen from: a listing may be as old as those of a running app. */
+const RECENT_MS = 15 * 60_000;
+const LOOK_AROUND_MS = 10_000;
+
 /** Of the newest backups, for whoever wonders which there were. */
 const KIT_NAMES = 5;
 
@@ -171,6 +182,8 @@ export class BackupService implements BackupServicePort {
     { readonly day: number; readonly gaps: { readonly shortest: number; readonly longest: number } } | undefined;
   readonly #runs: Runs;
   readonly #neighbours: Neighbours;
+  readonly #places: Places;
+  readonly #claims: Claims;
   readonly #backups: Backups;
   readonly #restores: Restores;
   readonly #drills: Drills;
@@ -217,8 +230,17 @@ export class BackupService implements BackupServicePort {
       onShown: (run) => this.#neighbours.show(run),
       onRecorded: (run) => this.#neighbours.recorded(run),
     });
+    this.#places = new Places({
+      ...{ database: this.#paths.database, folder: this.#paths.backups, statePath: this.#paths.state },
+      ...{ offsites: () => this.#offsites, log: options.log, now: this.#now },
+    });
+    const { backupsPath, log: write } = options;
+    this.#claims = new Claims({
+      ...{ catalog: this.#catalog, folder: backupsPath, places: this.#places, log: write, now: this.#now },
+      lockWaitMs: this.#waits.lockMs,
+    });
     this.#backups = new Backups({
-      ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs },
+      ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs, places: this.#places },
       offsites: () => this.#offsites,
       removal: (name) => this.#history.removal(name),
       folder: options.backupsPath,
@@ -235,6 +257,9 @@ export class BackupService implements BackupServicePort {
     this.#restores = new Restores({
       ...{ backups: this.#backups, runs: this.#runs, history, paths: this.#paths, now: this.#now, log: options.log },
       retention: () => this.#retention(),
+      places: this.#places,
+      highestKnown: () => this.#highestKnown(),
+      onMade: (name) => this.#noteIdOf(name),
       lockWaitMs: this.#waits.lockMs,
       job: (request, jobOptions) => this.#job<'restore'>(request, jobOptions),
     });
@@ -351,8 +376,10 @@ export class BackupService implements BackupServicePort {
     return { runId: await id };
   }
 
-  async getBackups(options: { readonly target?: TargetName } = {}): Promise<readonly BackupItem[]> {
-    const { target } = options;
+  async getBackups(options: ListOptions = {}): Promise<readonly BackupItem[]> {
+    const { target, recent = false, onSilent } = options;
+    if (recent && target === undefined)
+      for (const { offsite, error } of await this.#lookAround()) onSilent?.(offsite.target, error);
     const backups = target ? await this.#backups.at(target) : await this.#backups.everywhere();
     const isRemote = target !== undefined && target !== 'local';
     const here = isRemote ? await this.#backups.namesHere() : namesOf(backups.filter(isHere));
@@ -407,11 +434,12 @@ export class BackupService implements BackupServicePort {
   async getStatus(): Promise<Status> {
     // A folder that can't be listed is the news itself: page, health, metrics and voices have to tell it.
     let unlisted: ErrorBody | null = null;
-    const backups = await this.#backups.everywhere().catch((error: unknown) => {
+    const all = await this.#backups.everywhere().catch((error: unknown) => {
       unlisted = BackupError.from(error).toJSON();
       return [];
     });
-    const here = namesOf(backups.filter(isHere));
+    const here = namesOf(all.filter(isHere));
+    const backups = all.filter(isOwn);
     const lastRestore = this.#restores.lastRestore();
     const runsOfBackups = this.#history.list({ limit: RUNS_LOOKED_AT, kind: 'backup' });
     const isGone = isMissing(this.#paths.database);
@@ -439,10 +467,6 @@ export class BackupService implements BackupServicePort {
       run: this.#shownRun(),
       lastRun: newest({ except: 'upload' }),
       unlisted,
-      places: composePlaces({
-        targets: ['local', ...this.#offsites.filter(({ isEnabled }) => isEnabled).map(({ target }) => target)],
-        writers: new Map(this.#offsites.map(({ target, writing }) => [target, writing.status])),
-      }),
       wasBackedUp: this.#lastMade() !== null,
       isMissing: isGone,
       // Who stops a run by hand has not mended what failed before; a file that is back has.
@@ -459,14 +483,16 @@ export class BackupService implements BackupServicePort {
       isUploading: (name, target) => this.#isUploading(name, target),
       isBusyElsewhere: (target) => this.#offsites.some((one) => one.target === target && one.isBusyElsewhere()),
       undo: this.#restores.undoable(backups, lastRestore),
-      loss: this.#losses.shown(backups),
+      loss: this.#losses.shown(backups.filter(isOwn)),
+      places: this.#placesOf(all, { isListed: unlisted === null }),
+      setBack: this.#setBack(),
     });
   }
 
   async getActivity(range: ActivityRange): Promise<Activity> {
     const now = this.#now();
     const from = new Date(now.getTime() - LONGEST_ACTIVITY_MS[range]);
-    const backups = await this.#backups.everywhere();
+    const backups = (await this.#backups.everywhere()).filter(isOwn);
     const here = namesOf(backups.filter(isHere));
     const removed = this.#history.removed(from);
     const run = this.#shownRun();
@@ -594,7 +620,17 @@ export class BackupService implements BackupServicePort {
       sha256: null,
     });
     const source = basename(this.#options.databasePath);
-    await this.#catalog.writeManifest(adoptedManifest(backup, findings, { verifiedAt: this.#now(), source }));
+    const self = await this.#places.selfToWrite();
+    const signal = new AbortController().signal;
+    using _lock = await takeLock(join(this.#paths.backups, LOCK_FILE), { waitMs: this.#waits.lockMs, signal });
+    const { ownership, identity } = this.#places.folder(await this.#catalog.list());
+    requireOurs(ownership, identity, this.#folderPlace);
+    const origin = {
+      ...(ownership.id !== null && { databaseId: ownership.id }),
+      ...(self.maker && { madeBy: self.maker }),
+    };
+    const adopted = adoptedManifest(backup, findings, { verifiedAt: this.#now(), source });
+    await this.#catalog.writeManifest({ ...adopted, ...origin });
     this.#emit({ type: 'status' });
     return await this.getBackup(filename);
   }
@@ -687,16 +723,24 @@ export class BackupService implements BackupServicePort {
 
   /** A text that gets the data back from here or any target with stock programs alone; it holds no secret. */
   async recoveryKit(): Promise<string> {
-    const here = (await this.#catalog.list()).filter(isSound);
-    const newest = here[0] ?? this.#offsites.flatMap(({ backups }) => backups).find(isSound);
+    const all = (await this.#backups.at('local')).filter(isOwn);
+    const here = all.filter(isSound);
+    const newest = here[0] ?? (await this.#backups.everywhere()).filter(isOwn).find(isSound);
+    const targets = await Promise.all(this.#offsites.map((offsite) => this.#kitOf(offsite)));
+    const kin = [
+      this.#places.folder(await this.#catalog.list()).ownership,
+      ...this.#offsites.map((one) => one.ownership),
+    ];
     return recoveryKit({
       writtenAt: this.#now(),
       version: VERSION,
       databasePath: this.#paths.database,
       backupsPath: this.#paths.backups,
       journalMode: newest?.manifest?.source.journalMode ?? null,
+      ids: [...new Set(kin.flatMap(({ ids }) => ids))],
+      names: [...new Set(kin.flatMap(({ names }) => names))],
       here: here.slice(0, KIT_NAMES).map(({ name }) => name),
-      targets: await Promise.all(this.#offsites.map((offsite) => this.#kitOf(offsite))),
+      targets,
     });
   }
 
@@ -707,7 +751,9 @@ export class BackupService implements BackupServicePort {
       (error: unknown) => BackupError.from(error).message,
     );
     const { bucket, region, endpoint = null, sealing = PLAIN } = s3;
-    const there = offsite.backups.filter(isSound).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
+    const { ownership } = offsite;
+    const own = offsite.backups.filter((backup) => otherOf(ownership, backup) === null);
+    const there = own.filter(isSound).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
     return {
       ...{ name: offsite.target, bucket, region, endpoint, prefix, sealing, complaint },
       baseUrl: connectS3({ ...s3, prefix }).baseUrl,
@@ -727,10 +773,13 @@ export class BackupService implements BackupServicePort {
     const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
     const plan = offsite
       ? await offsite.plan(this.#ownRetention(offsite.access.s3), when)
-      : planFolder(await this.#catalog.list(), this.#paths.backups, this.#retention(), when);
+      : await this.#planFolder(when);
     const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
     const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
-    if (dryRun || removed.length === 0) return { target, kept, removed, dryRun };
+    if (dryRun) return { target, kept, removed, dryRun };
+    if (offsite) requireOurs(offsite.ownership, offsite.identity ?? NO_IDENTITY, { place: offsite.address, target });
+    else await this.#requireOwnFolder();
+    if (removed.length === 0) return { target, kept, removed, dryRun };
     const done = offsite ? await offsite.prune() : await this.#pruneFolder();
     this.#emit({ type: 'status' });
     // Another process may have removed some meanwhile.
@@ -742,12 +791,39 @@ export class BackupService implements BackupServicePort {
     };
   }
 
+  async #planFolder(when: { readonly now: Date; readonly hold: string | null }) {
+    const backups = await this.#catalog.list();
+    const { ownership } = this.#places.folder(backups);
+    return planFolder(backups, this.#paths.backups, this.#retention(), { ...when, ownership });
+  }
+
+  /** @throws BackupError FOREIGN_PLACE */
+  async #requireOwnFolder(): Promise<OwnedFolder> {
+    const found = this.#places.folder(await this.#catalog.list());
+    requireOurs(found.ownership, found.identity, this.#folderPlace);
+    return found;
+  }
+
+  get #folderPlace(): NamedPlace {
+    return { place: `the folder ${this.#options.backupsPath}`, target: 'local' };
+  }
+
+  async claim(options: { readonly target?: TargetName; readonly user?: string } = {}): Promise<ClaimResult> {
+    const { target = 'local', user = null } = options;
+    const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
+    const result = offsite ? await this.#claims.claimTarget(offsite, user) : await this.#claims.claimFolder(user);
+    this.#emit({ type: 'backups' });
+    this.#emit({ type: 'status' });
+    return result;
+  }
+
   async #pruneFolder(): Promise<readonly string[]> {
     const { removed } = await this.#job<'prune'>({
       kind: 'prune',
       folder: this.#paths.backups,
       retention: this.#retention(),
       lockWaitMs: this.#waits.lockMs,
+      self: await this.#places.selfToWrite(),
     });
     for (const name of removed) this.#noteRemoval(name, BY_RETENTION);
     return removed;
@@ -798,7 +874,8 @@ export class BackupService implements BackupServicePort {
       places = status.places;
       fitting = status.local.forecast.fitting;
       isLost = status.freshness.cause === 'missing';
-      known.push(...(await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []));
+      const own = (await this.#backups.at('local')).filter(isOwn);
+      known.push(...own.flatMap(({ manifest }) => manifest ?? []));
     } catch (error) {
       folderComplaint = BackupError.from(error).toJSON();
     }
@@ -972,12 +1049,15 @@ export class BackupService implements BackupServicePort {
           lockWaitMs: this.#waits.lockMs,
           pinTimeoutMs: this.#waits.pinMs,
           loss: await this.#losses.question(),
+          self: await this.#places.selfToWrite(),
+          highestKnown: this.#highestKnown(),
         },
         { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
       );
       this.#runs.active = null;
       this.#options.log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
       this.#losses.made(made.name, made.loss);
+      await this.#noteIdOf(made.name);
       for (const name of made.removed) {
         this.#options.log('info', `Removed by retention: ${name}`);
         this.#noteRemoval(name, BY_RETENTION);
@@ -1110,7 +1190,8 @@ export class BackupService implements BackupServicePort {
 
   async #unchangedBackup(): Promise<Backup | null> {
     try {
-      const newest = (await this.#catalog.list()).find((backup) => backup.manifest?.stamp);
+      const own = (await this.#backups.at('local')).filter(isOwn).filter(isHere);
+      const newest = own.find((backup) => backup.manifest?.stamp);
       if (!newest?.manifest?.stamp || !isVerified(newest)) return null;
       // Made before the clock was set back: it would count as too old until the clock has caught up.
       if (Date.parse(newest.manifest.createdAt) > this.#now().getTime()) return null;
@@ -1134,6 +1215,71 @@ export class BackupService implements BackupServicePort {
     }
     if (before.s3Enabled !== after.s3Enabled || before.s3Path !== after.s3Path)
       for (const offsite of this.#offsites) if (offsite.target === 's3') offsite.settingsChanged();
+  }
+
+  // ── whose the places are ──
+
+  #placesOf(all: readonly KnownBackup[], { isListed }: { readonly isListed: boolean }): Status['places'] {
+    const { self } = this.#places;
+    const here = all.filter(isHere);
+    const ownFacts = all.filter(isOwn).find(({ manifest }) => manifest?.facts)?.manifest?.facts;
+    const remote = this.#offsites.filter(({ isEnabled }) => isEnabled);
+    const looks = [
+      { target: 'local', backups: here, ...this.#places.folder(here), ...(!isListed && { identity: null }) },
+      ...remote.map(({ target, ownership, identity, backups }) => ({
+        ...{ target, ownership, identity },
+        // Only of a place that is another database's they are asked for.
+        backups: ownership.stranger
+          ? backups.map((backup) => ({ ...backup, other: ownership.stranger ?? undefined }))
+          : [],
+      })),
+    ];
+    return composePlaces(
+      looks.map((look) => toPlaceStatus({ ...look, self, ownFacts })),
+      new Map(remote.map(({ target, writing }) => [target, writing.status])),
+    );
+  }
+
+  #setBack(): { readonly target: TargetName; readonly backup: string } | null {
+    for (const { target, isEnabled, setBack } of this.#offsites)
+      if (isEnabled && setBack) return { target, backup: setBack.backup };
+    return null;
+  }
+
+  /** The highest sequence of ours at any target, as it was listed last. */
+  #highestKnown(): number {
+    const own = this.#offsites.flatMap(({ backups, ownership }) =>
+      backups.filter((backup) => otherOf(ownership, backup) === null),
+    );
+    return own.reduce((highest, { manifest }) => Math.max(highest, manifest?.sequence ?? 0), 0);
+  }
+
+  /** The database may have been given its id by that backup. */
+  async #noteIdOf(name: string): Promise<void> {
+    try {
+      const { databaseId } = (await this.#catalog.find(name)).manifest ?? {};
+      if (databaseId !== undefined) await this.#places.note(databaseId);
+    } catch (error) {
+      this.#options.log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+    }
+  }
+
+  /** Asks the targets that are on and were not looked at for long; those that did not answer in time. */
+  async #lookAround(): Promise<readonly { readonly offsite: Offsite; readonly error: ErrorBody }[]> {
+    const nowMs = this.#now().getTime();
+    const stale = this.#offsites.filter(
+      ({ isEnabled, listedAt }) =>
+        isEnabled && (listedAt === null || Math.abs(nowMs - listedAt.getTime()) >= RECENT_MS),
+    );
+    const answers = stale.map(async (offsite) => {
+      try {
+        await withinMs(offsite.refresh(), LOOK_AROUND_MS);
+        return [];
+      } catch (error) {
+        return [{ offsite, error: BackupError.from(error).toJSON() }];
+      }
+    });
+    return (await Promise.all(answers)).flat();
   }
 
   // ── what the stories need ──
@@ -1249,6 +1395,7 @@ export class BackupService implements BackupServicePort {
     this.#historyOpened ??= new RunHistory(this.#paths.state, {
       warn: (message) => this.#options.log('warn', message),
       folder: folderInState(this.#paths.state, this.#paths.backups),
+      databases: () => this.#places.paths,
     });
     return this.#historyOpened;
   }
@@ -1292,9 +1439,12 @@ export class BackupService implements BackupServicePort {
       retention: () => (this.#pruneHold() === null ? this.#ownRetention(s3) : null),
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
+      self: () => this.#places.self,
+      onFirstContact: (id) => this.#claims.takeId(id, null),
+      madeSince: (from) => this.#history.madeSince(from),
       runs: this.#runs,
       writing: {
-        self: () => databaseSelf(this.#paths),
+        self: () => writerSelf(this.#places.self, this.#paths.state),
         everyMs: () => this.#waits.tickMs ?? tickMs(this.#gapMinutes().longest),
         isStarted: () => this.#started,
         hasUploaded: () => this.#history.hasUploaded(target),

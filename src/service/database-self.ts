@@ -1,24 +1,15 @@
-/** Which database a service works for and on which installation, as its jobs say it at the places that they write to. */
-import { createHash, randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
-import { basename } from 'node:path';
+/** What a job at a target is told of the database and of the installation that it works for. */
+import { randomUUID } from 'node:crypto';
 import { type Installation, installationPath, makerOf, readInstallation } from '../engine/installation.ts';
-import type { DatabaseSelf } from '../engine/jobs/protocol.ts';
-import { truePath } from './discovery.ts';
+import type { DatabaseSelf, WriterSelf } from '../engine/self.ts';
 
 /** Stands in for the id of the installation until a job has made its file, or where none can be written. */
 const madeUpId = randomUUID();
 
-export function databaseSelf(paths: { readonly database: string; readonly state: string }): DatabaseSelf {
-  const path = installationPath(paths.state);
-  return {
-    databaseId: null,
-    name: basename(paths.database),
-    pathDigest: digest(truePath(paths.database)),
-    machineDigest: digest(hostname()),
-    maker: makerOf({ id: knownInstallation(path)?.id ?? madeUpId }),
-    installationPath: path,
-  };
+export function writerSelf(self: DatabaseSelf, statePath: string): WriterSelf {
+  const path = installationPath(statePath);
+  const maker = self.maker ?? makerOf({ id: knownInstallation(path)?.id ?? madeUpId });
+  return { ...self, maker, installationPath: path };
 }
 
 /** Null where there is none, or none that can be read: the job that needs it says why. */
@@ -28,8 +19,4 @@ export function knownInstallation(path: string): Installation | null {
   } catch {
     return null;
   }
-}
-
-function digest(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

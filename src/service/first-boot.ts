@@ -13,7 +13,7 @@ import type { JobOptions } from '../engine/jobs/run-job.ts';
 import { takeLock } from '../engine/run-lock.ts';
 import { leadsNowhere } from '../engine/sqlite/missing.ts';
 import { leftoverOf } from '../engine/sqlite/stamp.ts';
-import { isHere, type KnownBackup } from './backup-item.ts';
+import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
@@ -42,6 +42,8 @@ export interface FirstBootsOptions {
 export interface FirstBootOptions {
   /** A file of age with the private key that opens encrypted copies on S3. Read only when the database is missing. */
   readonly identityFile?: string;
+  /** Where there are backups of other databases alone: the newest good one of them shall become this one. */
+  readonly fromOther?: boolean;
   readonly onProgress?: (run: RunProgress) => void;
 }
 
@@ -77,7 +79,7 @@ export class FirstBoots {
     const found = lookAt(database);
     if (found === 'present') return this.#present();
 
-    const all = await this.#allCopies();
+    const all = this.#choose(await this.#allCopies(), options);
     if (all.length === 0) {
       this.#refuseWhenOneWasMade();
       const looked = [this.#options.folder, ...this.#options.remotes().map(({ place }) => place)];
@@ -132,6 +134,29 @@ export class FirstBoots {
         cause: known,
       });
     }
+  }
+
+  /**
+   * Ours alone. Where there are only those of others, an empty database would begin on top of a mix-up.
+   *
+   * @throws BackupError FOREIGN_PLACE
+   */
+  #choose(all: readonly KnownBackup[], { fromOther = false }: FirstBootOptions): readonly KnownBackup[] {
+    const own = all.filter(isOwn);
+    const others = [...new Set(all.flatMap(({ other }) => other?.name ?? []))];
+    if (own.some(({ manifest, fault }) => manifest ?? fault) || others.length === 0) return own;
+    if (fromOther && others.length === 1) return all;
+    const { databasePath: path } = this.#options;
+    throw new BackupError(
+      'FOREIGN_PLACE',
+      `${path} is missing, and the backups that are there are of another database: ${others.join(', ')}`,
+      {
+        hint:
+          others.length > 1
+            ? `Nothing was brought back. Restore the right one by its name: velist-backup restore NAME --to ${path}`
+            : `Nothing was brought back. If ${path} is that database, moved or renamed, say so (velist-backup claim) and start again; if its data shall become this one: --from-other`,
+      },
+    );
   }
 
   /** A disk that is not mounted looks like a new one. */

@@ -40,8 +40,9 @@ export async function guardMigration<Result>(
   } catch (error) {
     throw await failed(service, error, { filename, restoreOnFailure });
   }
-  for (const { filename: older, pinned, note } of await service.getBackups())
-    if (pinned && note === NOTE && older !== filename) await service.updateBackup(older, { pinned: false });
+  for (const { filename: older, pinned, note, other } of await service.getBackups())
+    if (pinned && note === NOTE && other === null && older !== filename)
+      await service.updateBackup(older, { pinned: false });
   return result;
 }
 

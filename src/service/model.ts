@@ -189,6 +189,23 @@ export interface PlaceFacts {
   readonly newestBackup: { readonly filename: string; readonly createdAt: Date } | null;
 }
 
+/** What became of a claim. */
+export interface ClaimResult {
+  readonly target: TargetName;
+  /** As configured: a path or an address. */
+  readonly place: string;
+  /** False where the place was ours already, or is of nobody yet: the first backup makes it ours. */
+  readonly changed: boolean;
+  /** Whose it was; null where it was of several, or of nobody. */
+  readonly before: OtherDatabase | null;
+  readonly databaseId: string | null;
+  /** Backups there that count as ours by now, and those that stay as other databases'. */
+  readonly ours: number;
+  readonly others: number;
+  /** Until then nothing is removed there that was made before the claim. */
+  readonly sparesUntil: Date | null;
+}
+
 export interface PlaceWriter {
   /** `clone`: it has the id of this installation. */
   readonly kind: 'other' | 'clone';

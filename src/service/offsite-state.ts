@@ -5,6 +5,7 @@
  * All of it is of one place (server, bucket, path): at another one nothing is known until it is listed.
  */
 import type { SealName } from '../engine/artifact.ts';
+import type { PlaceIdentity } from '../engine/catalog/identity.ts';
 import type { Manifest } from '../engine/catalog/manifest.ts';
 import type { ErrorBody } from '../engine/errors.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
@@ -31,6 +32,14 @@ export interface KnownRemote {
   readonly verification: Manifest['verification'] | null;
 }
 
+/** The machine was set back to an older image, or cloned. */
+export interface SetBack {
+  /** The newest that it does not remember. */
+  readonly backup: string;
+  /** When that was seen. */
+  readonly at: Date;
+}
+
 /** What waits for another try. */
 export interface Waiting {
   readonly nextTryAt: Date | null;
@@ -53,11 +62,14 @@ export interface WriterNote {
 export class OffsiteState {
   readonly #database: StateDatabase;
   readonly #warn: (message: string) => void;
+  readonly #ofFolder: string;
   #place = '';
 
-  constructor(path: string, options: { warn: (message: string) => void }) {
+  /** @param options.folder of the backups, as the state calls it: what waits is of one folder, what is there of all. */
+  constructor(path: string, options: { warn: (message: string) => void; folder?: string }) {
     this.#database = openStateDatabase(path, options);
     this.#warn = options.warn;
+    this.#ofFolder = options.folder === undefined ? '' : ` ${options.folder}`;
   }
 
   /** Says of which place the rest is. */
@@ -146,14 +158,15 @@ export class OffsiteState {
   }
 
   get waiting(): Waiting {
-    const nextTryAt = this.#note('nextTryAt');
-    return { nextTryAt: nextTryAt === null ? null : new Date(nextTryAt), error: parseOrNull(this.#note('error')) };
+    const nextTryAt = this.#note(`nextTryAt${this.#ofFolder}`);
+    const error = parseOrNull<ErrorBody>(this.#note(`error${this.#ofFolder}`));
+    return { nextTryAt: nextTryAt === null ? null : new Date(nextTryAt), error };
   }
 
   set waiting({ nextTryAt, error }: Waiting) {
     this.#write(() => {
-      this.#setNote('nextTryAt', nextTryAt?.toISOString() ?? null);
-      this.#setNote('error', textOrNull(error));
+      this.#setNote(`nextTryAt${this.#ofFolder}`, nextTryAt?.toISOString() ?? null);
+      this.#setNote(`error${this.#ofFolder}`, textOrNull(error));
     });
   }
 
@@ -163,6 +176,26 @@ export class OffsiteState {
 
   set writer(writer: WriterNote | null) {
     this.#write(() => this.#setNote('writer', textOrNull(writer)));
+  }
+
+  /** Whose the place was when it was looked at last. */
+  get identity(): PlaceIdentity | null {
+    return parseOrNull(this.#note('identity'));
+  }
+
+  set identity(identity: PlaceIdentity) {
+    const text = JSON.stringify(identity);
+    if (text !== this.#note('identity')) this.#write(() => this.#setNote('identity', text));
+  }
+
+  /** That a backup was found there which this installation made and does not remember; null when nothing is wrong. */
+  get setBack(): SetBack | null {
+    const noted = parseOrNull<Record<'backup' | 'at', string>>(this.#note(`setBack${this.#ofFolder}`));
+    return noted && { backup: noted.backup, at: new Date(noted.at) };
+  }
+
+  set setBack(found: SetBack | null) {
+    this.#write(() => this.#setNote(`setBack${this.#ofFolder}`, textOrNull(found)));
   }
 
   close(): void {

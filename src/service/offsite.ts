@@ -12,6 +12,8 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { PLAIN, sealName } from '../engine/artifact.ts';
 import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
+import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../engine/catalog/identity.ts';
+import { lookAtFolder } from '../engine/catalog/own-folder.ts';
 import type { Manifest } from '../engine/catalog/manifest.ts';
 import {
   type KnownManifest,
@@ -25,13 +27,15 @@ import type { JobOptions } from '../engine/jobs/run-job.ts';
 import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../engine/prune-remote.ts';
 import type { RetentionPlan, RetentionPolicy } from '../engine/retention.ts';
 import { isLocked, uploadLock } from '../engine/run-lock.ts';
+import { type DatabaseSelf, idsOf } from '../engine/self.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
 import type { Runs } from './runs.ts';
-import { type KnownRemote, OffsiteState, type UploadState } from './offsite-state.ts';
+import { type KnownRemote, OffsiteState, type SetBack, type UploadState } from './offsite-state.ts';
 import { BY_RETENTION } from './run-history.ts';
 import type { TargetName } from './model.ts';
 import { type S3Target, targetWord } from './remote-targets.ts';
+import { folderInState } from './state-database.ts';
 import { UploadQueue } from './upload-queue.ts';
 import { Writing, type WritingOptions } from './writing.ts';
 
@@ -55,6 +59,12 @@ export interface OffsiteOptions {
   ) => Promise<JobMap[Kind]['result']>;
   readonly log: Log;
   readonly now: () => Date;
+  /** Which database we are. */
+  readonly self: () => DatabaseSelf;
+  /** The place has an id that we did not know, and its name is ours. */
+  readonly onFirstContact: (databaseId: string) => Promise<void>;
+  /** Which backups were made here since then, whether they are still there or not; null: nothing goes back that far. */
+  readonly madeSince: (from: Date) => ReadonlySet<string> | null;
   /** Retention removed it there. */
   readonly onRemoved: (name: string) => void;
   readonly runs: Pick<Runs, 'beginUpload' | 'record'>;
@@ -75,6 +85,8 @@ interface Began {
 
 const LIST_EVERY_MS = 15 * 60_000;
 const WAKE_MS = 30_000;
+/** Nobody answered, and the machine goes on: then what is there counts as its own. */
+const SET_BACK_MS = 7 * 24 * 3_600_000;
 
 export class Offsite {
   readonly target: TargetName;
@@ -104,7 +116,10 @@ export class Offsite {
     this.#options = options;
     this.target = options.target;
     const { catalog, now, isEnabled, onChange } = options;
-    this.#state = new OffsiteState(options.statePath, { warn: (message) => options.log('warn', message) });
+    this.#state = new OffsiteState(options.statePath, {
+      warn: (message) => options.log('warn', message),
+      folder: folderInState(options.statePath, catalog.folder),
+    });
     this.#sync();
     this.writing = new Writing({
       ...options.writing,
@@ -113,7 +128,8 @@ export class Offsite {
       onFree: () => void this.#catchUp(),
     });
     this.uploads = new UploadQueue({
-      ...{ catalog, state: this.#state, now, isEnabled, onChange },
+      ...{ state: this.#state, now, isEnabled, onChange },
+      backups: () => this.#ownHere(),
       upload: (backup) => this.#upload(backup),
     });
     this.downloads = new Downloads({
@@ -142,6 +158,43 @@ export class Offsite {
 
   get isEnabled(): boolean {
     return this.#options.isEnabled();
+  }
+
+  /** Whose the place is, as far as it was looked at. */
+  get ownership(): Ownership {
+    return this.ownershipFor(this.#options.self());
+  }
+
+  ownershipFor(self: DatabaseSelf): Ownership {
+    return judgePlace('target', this.identity ?? NO_IDENTITY, self, [...this.#entries().values()]);
+  }
+
+  /** Null when it was never looked at. */
+  get identity(): PlaceIdentity | null {
+    this.#sync();
+    return this.#state.identity;
+  }
+
+  /** It holds backups that this installation made and does not remember: nothing is removed there for a week. */
+  get setBack(): SetBack | null {
+    this.#sync();
+    const { setBack } = this.#state;
+    if (setBack === null) return null;
+    return Math.abs(this.#options.now().getTime() - setBack.at.getTime()) < SET_BACK_MS ? setBack : null;
+  }
+
+  /** Somebody said that this machine goes on from here. */
+  answerSetBack(): void {
+    this.#sync();
+    this.#state.setBack = null;
+  }
+
+  /** Of our database, in the folder, newest first. */
+  async #ownHere(): Promise<readonly Backup[]> {
+    const { catalog, self } = this.#options;
+    const backups = await catalog.list();
+    const { ownership } = lookAtFolder(catalog.folder, self(), backups);
+    return backups.filter((backup) => otherOf(ownership, backup) === null);
   }
 
   /** `s3://bucket/path` */
@@ -231,10 +284,10 @@ export class Offsite {
     const began = { place, at: this.#options.now(), changes: this.#changes };
     this.#triedMs = began.at.getTime();
     try {
-      const listing = await this.#job<'list-remote'>({
-        ...{ kind: 'list-remote', ...this.access, known: this.#toKnow() },
-        self: this.#options.writing.self(),
-      });
+      const self = this.writing.request().self;
+      const request = { kind: 'list-remote' as const, ...this.access, known: this.#toKnow(), self };
+      const record = this.identity?.record ?? null;
+      const listing = await this.#job<'list-remote'>({ ...request, record });
       await this.#take(listing, began);
     } catch (error) {
       const known = BackupError.from(error);
@@ -272,14 +325,47 @@ export class Offsite {
     this.#listedAt = this.#options.now();
     this.#listError = null;
     this.#state.saveListing(this.#listedAt, { changed, gone });
+    this.#state.identity = listing.identity;
     if (listing.unnamed.length > 0 && before.size === 0) this.#reportUnnamed(listing.unnamed);
+    if (this.ownership.owner === 'foreign') return;
     try {
+      await this.#noticeSetBack([...after.values()].filter(({ name }) => !before.has(name)));
       await this.#setRight(after, { ...began, isOutdated });
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED')
         this.#options.log('warn', `${this.#word} was not compared with the folder: ${known.message}.`);
     }
+  }
+
+  /**
+   * A machine that was set back to an older image forgot what it made since; at the target it is still there. So is what a
+   * clone of this machine makes.
+   */
+  async #noticeSetBack(appeared: readonly KnownRemote[]): Promise<void> {
+    const { self, catalog, now, log, madeSince } = this.#options;
+    const { maker } = self();
+    const ownership = this.ownership;
+    const made = appeared.map(withCheck).filter((backup) => {
+      const { madeBy, trigger, sequence } = backup.manifest ?? {};
+      const isNumbered = sequence !== null && trigger !== 'safety';
+      return maker && madeBy?.installation === maker.installation && isNumbered && otherOf(ownership, backup) === null;
+    });
+    if (made.length === 0) return;
+    const here = new Set((await catalog.list()).map(({ name }) => name));
+    const uploads = this.#state.uploads();
+    const forgotten = made.filter(({ name, createdAt }) => {
+      if (here.has(name) || uploads.has(name)) return false;
+      const remembered = madeSince(createdAt);
+      return remembered !== null && !remembered.has(name);
+    });
+    const [newest] = inOrder(forgotten);
+    if (!newest) return;
+    this.#state.setBack = { backup: newest.name, at: now() };
+    log(
+      'warn',
+      `${this.#word} holds ${forgotten.length} backups that this machine made and does not remember, the newest ${newest.name}. It was set back to an older image, or there is a clone of it. For a week nothing is removed on ${this.#word}.`,
+    );
   }
 
   #reportUnnamed(unnamed: readonly string[]): void {
@@ -293,7 +379,7 @@ export class Offsite {
     there: ReadonlyMap<string, KnownRemote>,
     { at: beganAt, isOutdated }: Began & { readonly isOutdated: (name: string) => boolean },
   ): Promise<void> {
-    const here = await this.#options.catalog.list();
+    const here = await this.#ownHere();
     const uploads = this.#state.uploads();
     for (const { name, manifest } of here) {
       if (!manifest || isOutdated(name)) continue;
@@ -308,7 +394,7 @@ export class Offsite {
         this.#state.forgetUpload(name);
       }
     }
-    const names = new Set(here.map(({ name }) => name));
+    const names = new Set((await this.#options.catalog.list()).map(({ name }) => name));
     // An empty folder may be a disk that is not mounted: what was removed at S3 must not be uploaded again with it.
     if (names.size > 0) for (const name of uploads.keys()) if (!names.has(name)) this.#state.forgetUpload(name);
     // Where another machine writes, nothing is changed by itself.
@@ -360,15 +446,22 @@ export class Offsite {
     await this.refresh();
     const { sparesAllBut } = this.writing;
     const pins = await pinsOf(this.#options.catalog);
-    return planRemoteRetention(this.backups, policy, { ...options, pins, sparesAllBut });
+    const hold = options.hold ?? (this.setBack && HELD_SET_BACK);
+    return planRemoteRetention(this.backups, policy, {
+      ...options,
+      hold,
+      pins,
+      sparesAllBut,
+      ownership: this.ownership,
+    });
   }
 
   // ── change ──
 
   /** Carries retention out there; answers the names that were removed. Nothing while it is held back. */
   async prune(): Promise<readonly string[]> {
-    const { catalog, retention, now } = this.#options;
-    const policy = retention();
+    const { catalog, now, self } = this.#options;
+    const policy = this.#retention();
     if (policy === null) return [];
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
     const done = await this.#job<'prune-remote'>({
@@ -378,6 +471,8 @@ export class Offsite {
       ...this.writing.request(),
       retention: policy,
       known: this.#toKnow(),
+      target: this.target,
+      self: self(),
     });
     if (began.place !== this.#sync()) return done.removed;
     this.#takePruned(done);
@@ -421,7 +516,7 @@ export class Offsite {
   }
 
   async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
-    const { s3, log, now, retention } = this.#options;
+    const { s3, log, now } = this.#options;
     this.writing.refuse();
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
     const run = this.#options.runs.beginUpload(backup.name, this.target);
@@ -435,7 +530,7 @@ export class Offsite {
           ...this.access,
           ...this.writing.request(),
           sealing: s3.sealing ?? PLAIN,
-          retention: retention(),
+          retention: this.#retention(),
           known: this.#toKnow(),
         },
         { signal, onEvent: (event) => run.hear(event) },
@@ -448,8 +543,12 @@ export class Offsite {
       this.#options.runs.record(run.end({ result: 'success', sizeBytes: backup.sizeBytes }));
       log('info', `Uploaded to ${this.#word}: ${done.key}`);
       this.#takePruned(done);
+      if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
       if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
-      if (done.listing) await this.#take(done.listing, began);
+      if (done.listing) {
+        await this.#take(done.listing, began);
+        await this.#learnId(done.listing.identity);
+      }
       return done.removed.includes(backup.name)
         ? { status: 'removed', sealing: null }
         : { status: 'stored', sealing: done.sealing };
@@ -461,6 +560,23 @@ export class Offsite {
       if (!run.hasEnded) this.#options.runs.record(run.end({ result, backup: backup.name, error: known }));
       throw known;
     }
+  }
+
+  #renumbered(count: number): string {
+    const which = count === 1 ? 'A backup that was not there yet got' : `${count} backups that were not there yet got`;
+    return `${which} a higher number: ${this.#word} held higher ones than this machine knew.`;
+  }
+
+  /** From the first contact on, the id of the place is ours. */
+  async #learnId({ record }: PlaceIdentity): Promise<void> {
+    const { self, onFirstContact } = this.#options;
+    if (record === null || this.ownership.owner !== 'ours' || idsOf(self()).includes(record.id)) return;
+    await onFirstContact(record.id);
+  }
+
+  /** What to keep there; null while nothing may be removed. */
+  #retention(): RetentionPolicy | null {
+    return this.setBack ? null : this.#options.retention();
   }
 
   #takePruned({ removed, survived }: Pick<Uploaded, 'removed' | 'survived'>): void {
@@ -515,11 +631,13 @@ export class Offsite {
   /**
    * Makes this installation the writer there, because a person said that it is the same database; what waits is uploaded.
    *
+   * @param claim what makes the place this database's; null where it is, or is of nobody.
    * @throws BackupError S3_*.
    */
-  async claim(): Promise<ClaimedRemote> {
+  async claim(claim: JobMap['claim-remote']['request']['claim']): Promise<ClaimedRemote> {
+    const { folder } = this.#options.catalog;
     const claimed = await this.#job<'claim-remote'>({
-      kind: 'claim-remote',
+      ...{ kind: 'claim-remote', target: this.target, folder, claim },
       ...this.access,
       ...this.writing.request(),
     });
@@ -594,13 +712,14 @@ export class Offsite {
   }
 
   #toKnow(): readonly KnownManifest[] {
+    const hasRecord = this.identity?.record != null;
     return [...this.#entries().values()].flatMap((entry) => {
       const { etag } = entry;
       const { manifest } = withCheck(entry);
       if (etag === '' || !manifest) return [];
       // What planning does not need of it would travel to each job.
       const { facts, copy, stamp, versions, ...needed } = manifest;
-      return { etag, manifest: needed };
+      return { etag, manifest: hasRecord ? needed : { ...needed, stamp } };
     });
   }
 
@@ -625,6 +744,8 @@ export class Offsite {
     }
   }
 }
+
+const HELD_SET_BACK = 'held: this machine was set back to an older image, or there is a clone of it';
 
 /** S3 would not show its manifest just now: that says nothing of the copy. */
 function isUnread(entry: KnownRemote | undefined): boolean {

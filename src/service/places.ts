@@ -1,22 +1,206 @@
-/** Whose the folder and each target are, and who writes there, put together from what each part knows. Pure. */
-import type { PlaceStatus, TargetName } from './model.ts';
+/**
+ * Whose the folder and the targets are, and which database we are ourselves. What is known lies in the places and in the
+ * installation's own file; here it is put together at each look, because a claim by another process changes it.
+ *
+ * Looking writes nothing. An id is given with the first backup: by the folder, else as the installation knows it, else by a
+ * target that has a database of our name, else at random.
+ */
+import { randomUUID } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { OWNER_FILE, RECORD_FILE } from '../engine/catalog/artifact.ts';
+import { judgePlace, type PlaceIdentity, type Sourced } from '../engine/catalog/identity.ts';
+import { lookAtFolder, type OwnedFolder, readFolderIdentity } from '../engine/catalog/own-folder.ts';
+import { BackupError } from '../engine/errors.ts';
+import {
+  changeInstallation,
+  type Installation,
+  installationPath,
+  makerOf,
+  readInstallation,
+} from '../engine/installation.ts';
+import { type DatabaseSelf, selfOf } from '../engine/self.ts';
+import type { Log } from './log.ts';
+import type { Offsite } from './offsite.ts';
 
-export interface PlacesKnown {
-  /** In the order in which they are shown. */
-  readonly targets: readonly TargetName[];
-  readonly owners?: ReadonlyMap<TargetName, Pick<PlaceStatus, 'owner' | 'other'>>;
-  readonly writers?: ReadonlyMap<TargetName, WriterStatus>;
+export interface PlacesOptions {
+  /** Absolute. */
+  readonly database: string;
+  /** Of the backups, absolute. */
+  readonly folder: string;
+  readonly statePath: string;
+  /** Of each configured target beside the folder. */
+  readonly offsites: () => readonly Offsite[];
+  readonly log: Log;
+  readonly now: () => Date;
 }
 
-export type WriterStatus = Pick<PlaceStatus, 'writer' | 'sparesOthersUntil'>;
+/** A target that does not answer must not hold up the first backup for longer. */
+const FIRST_CONTACT_MS = 10_000;
 
-const unknownOwner = { owner: 'unknown', other: null } as const;
-const noWriter = { writer: null, sparesOthersUntil: null } as const;
+interface Known {
+  readonly self: DatabaseSelf;
+  /** Digests of the paths at which this database was. */
+  readonly paths: readonly string[];
+}
 
-export function composePlaces({ targets, owners, writers }: PlacesKnown): readonly PlaceStatus[] {
-  return targets.map((target) => ({
-    target,
-    ...(owners?.get(target) ?? unknownOwner),
-    ...(writers?.get(target) ?? noWriter),
-  }));
+export class Places {
+  readonly #options: PlacesOptions;
+  readonly #installationPath: string;
+  #seen: { readonly key: string; readonly known: Known } | null = null;
+  /** Where the installation's file can't be written: for as long as this process lives. */
+  #installation: Installation | null = null;
+  #complained = false;
+
+  constructor(options: PlacesOptions) {
+    this.#options = options;
+    this.#installationPath = installationPath(options.statePath);
+  }
+
+  /** Which database we are, as far as it is known. */
+  get self(): DatabaseSelf {
+    return this.#known().self;
+  }
+
+  /** Digests of the paths at which this database is and was, by the claims of the folder. */
+  get paths(): readonly string[] {
+    return this.#known().paths;
+  }
+
+  /** @param backups of the folder, newest first. */
+  folder(backups: readonly Sourced[]): OwnedFolder {
+    return lookAtFolder(this.#options.folder, this.self, backups);
+  }
+
+  /** For a job that writes: with the id of the installation, and asked at the targets where our own id is not known. */
+  async selfToWrite(): Promise<DatabaseSelf> {
+    await this.#change((installation) => installation);
+    const { self } = this;
+    const isForeign = judgePlace('folder', readFolderIdentity(this.#options.folder), self, []).owner === 'foreign';
+    // Without a database there will be no backup, and in a foreign folder neither.
+    if (self.databaseId !== null || isForeign || !existsSync(this.#options.database)) return self;
+    return await this.#askTargets(self);
+  }
+
+  /** A backup of ours was made under this id. */
+  async note(databaseId: string): Promise<void> {
+    const { pathDigest } = this.self;
+    await this.#change((installation) => ({
+      ...installation,
+      databases: { ...installation.databases, [pathDigest]: databaseId },
+    }));
+  }
+
+  /** The first contact: a target may know a database of our name. */
+  async #askTargets(self: DatabaseSelf): Promise<DatabaseSelf> {
+    const asked = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
+    const answers = await Promise.all(asked.map((offsite) => this.#ask(offsite, self)));
+    const databaseId = answers.find((answer) => answer !== 'silent' && answer !== null) ?? null;
+    return { ...self, databaseId, isProvisional: databaseId === null && answers.includes('silent') };
+  }
+
+  async #ask(offsite: Offsite, self: DatabaseSelf): Promise<string | null> {
+    try {
+      await withinMs(offsite.refresh(), FIRST_CONTACT_MS);
+    } catch {
+      // The log says why, and the upload that follows.
+      return 'silent';
+    }
+    const { owner, id } = offsite.ownershipFor(self);
+    return owner === 'ours' ? id : null;
+  }
+
+  #known(): Known {
+    const { database, folder } = this.#options;
+    const base = selfOf(database);
+    const files = [this.#installationPath, join(folder, RECORD_FILE), join(folder, OWNER_FILE)];
+    const key = [base.pathDigest, this.#installation?.id, ...files.map(stampOf)].join(' ');
+    if (this.#seen?.key === key) return this.#seen.known;
+    const known = this.#look(base);
+    this.#seen = { key, known };
+    return known;
+  }
+
+  #look(base: DatabaseSelf): Known {
+    const installation = this.#readInstallation();
+    const start: DatabaseSelf = {
+      ...base,
+      databaseId: installation?.databases[base.pathDigest] ?? null,
+      maker: installation && makerOf(installation),
+      installationPath: this.#installationPath,
+    };
+    const identity = readFolderIdentity(this.#options.folder);
+    const ownership = judgePlace('folder', identity, start, []);
+    if (identity.record === null || ownership.owner !== 'ours') return { self: start, paths: [base.pathDigest] };
+    const { id, ids } = ownership;
+    const formerIds = ids.filter((one) => one !== id);
+    const isProvisional = identity.record.provisional === true && identity.claims.length === 0;
+    return { self: { ...start, databaseId: id, formerIds, isProvisional }, paths: pathsOf(identity, base.pathDigest) };
+  }
+
+  #readInstallation(): Installation | null {
+    try {
+      return readInstallation(this.#installationPath) ?? this.#installation;
+    } catch (error) {
+      this.#complain(error);
+      return this.#installation;
+    }
+  }
+
+  /** Where it can't be written, backups go on, and the log says so once. */
+  async #change(change: (installation: Installation) => Installation): Promise<void> {
+    const { now } = this.#options;
+    try {
+      this.#installation = await changeInstallation(this.#installationPath, change, { now });
+    } catch (error) {
+      this.#complain(error);
+      this.#installation = change(this.#installation ?? newInMemory(now()));
+    }
+    this.#seen = null;
+  }
+
+  #complain(error: unknown): void {
+    if (this.#complained) return;
+    this.#complained = true;
+    const { message, hint } = BackupError.from(error);
+    this.#options.log('warn', `Which installation this is could not be noted: ${message}. ${hint}`);
+  }
+}
+
+function newInMemory(now: Date): Installation {
+  const format = 'velist-backup-installation/1';
+  return { format, id: randomUUID(), createdAt: now.toISOString(), databases: {}, places: {}, taking: {} };
+}
+
+function pathsOf({ record, claims }: PlaceIdentity, own: string): readonly string[] {
+  return [...new Set([own, ...[record, ...claims].flatMap((one) => one?.path ?? [])])];
+}
+
+function stampOf(path: string): string {
+  try {
+    const { ino, size, mtimeMs } = statSync(path);
+    return `${ino}.${size}.${mtimeMs}`;
+  } catch {
+    // Missing, or in a folder that is none: whoever reads it says what is wrong.
+    return '-';
+  }
+}
+
+/** @throws BackupError S3_UNREACHABLE when it takes longer; the work goes on. */
+export async function withinMs(work: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(noAnswer(ms)), ms);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function noAnswer(ms: number): BackupError {
+  return new BackupError('S3_UNREACHABLE', `there was no answer within ${ms / 1_000} s`, {
+    hint: 'Check the network and S3_ENDPOINT.',
+  });
 }

@@ -14,6 +14,8 @@ export function toRestorePlan(
   const samePages = facts.live?.pageSize === facts.backup.pageSize;
   const warnings: string[] = [];
   if (facts.heldBy.length > 0) warnings.push(heldText(facts.heldBy));
+  if (backup.other)
+    warnings.push(`This is a backup of another database, ${backup.other.name}, and not of ${options.databaseName}.`);
   if (stamp !== null && facts.liveComplaint) {
     warnings.push(`The database can not be read now: ${facts.liveComplaint}. Only an offline restore is possible.`);
   } else if (stamp !== null && !samePages) {

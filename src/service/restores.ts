@@ -4,18 +4,22 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
+import { isBackupName, manifestName, nameBackup } from '../engine/catalog/artifact.ts';
+import { Catalog } from '../engine/catalog/catalog.ts';
+import { foreignBackup, otherOf } from '../engine/catalog/identity.ts';
+import { lookAtFolder } from '../engine/catalog/own-folder.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { JobMap, Restored } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import type { FolderRetention } from '../engine/retention.ts';
 import { thereIsAFile } from '../engine/sqlite/missing.ts';
 import type { ActiveRun } from './active-run.ts';
-import { isHere, type KnownBackup } from './backup-item.ts';
+import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Log } from './log.ts';
-import type { RestoreResult, Run, Status, TargetName } from './model.ts';
+import type { OtherDatabase, RestoreResult, Run, Status, TargetName } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
+import type { Places } from './places.ts';
 import type { RunHistory } from './run-history.ts';
 import type { Runs, RunWeights } from './runs.ts';
 import type { BackupServicePort, RestoreMode } from './service-port.ts';
@@ -26,6 +30,11 @@ export interface RestoresOptions {
   readonly history: () => RunHistory;
   readonly paths: { readonly database: string; readonly backups: string };
   readonly retention: () => FolderRetention;
+  readonly places: Pick<Places, 'self' | 'selfToWrite'>;
+  /** The highest sequence of ours at any target. */
+  readonly highestKnown: () => number;
+  /** A safety backup was made. */
+  readonly onMade: (name: string) => Promise<void>;
   readonly lockWaitMs: number;
   readonly job: (
     request: JobMap['restore']['request'],
@@ -44,6 +53,8 @@ interface RestoreSource {
   /** Null for a backup that is fetched first, from `target`. */
   readonly path: string | null;
   readonly target: TargetName;
+  /** Whose it is, if not ours. */
+  readonly other: OtherDatabase | null;
 }
 
 const UNDO_DAYS = 30;
@@ -71,8 +82,9 @@ export class Restores {
   /** @param filename a backup's name, or the path of any SQLite file. */
   async restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
     const { backups, runs, paths } = this.#options;
-    const { name, sha256, journalMode, path, target } = await this.#source(filename, options.from);
+    const { name, sha256, journalMode, path, target, other } = await this.#source(filename, options.from);
     const mode = options.mode ?? 'online';
+    if (other && mode !== 'file' && !options.fromOther) throw foreignBackup(name, other, basename(paths.database));
     // Before anything is fetched; the job asks again.
     if (mode === 'missing' && existsSync(paths.database)) throw thereIsAFile(paths.database);
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
@@ -82,7 +94,7 @@ export class Restores {
       return run;
     };
     const place = (run: ActiveRun, source: string) =>
-      this.#place(run, { name, sha256, journalMode, path: source, target }, { ...options, mode, to });
+      this.#place(run, { name, sha256, journalMode, path: source, target, other }, { ...options, mode, to });
     if (path !== null) return await runs.inLine(() => place(begin(weights[mode]), path));
 
     const { identity } = options;
@@ -104,7 +116,8 @@ export class Restores {
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
   async undo(options: RestoreOptions): Promise<RestoreResult> {
-    const undo = this.undoable(await this.#options.backups.everywhere(), this.lastRestore());
+    const backups = await this.#options.backups.everywhere();
+    const undo = this.undoable(backups.filter(isOwn), this.lastRestore());
     if (undo) return await this.restore('undo', undo.filename, options);
     throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
       hint: `A safety backup is kept for ${UNDO_DAYS} days after each restore; list the backups to see what is there.`,
@@ -144,9 +157,12 @@ export class Restores {
   async #place(
     run: ActiveRun,
     source: RestoreSource & { readonly path: string },
-    options: Pick<RestoreOptions, 'expected' | 'user'> & { readonly mode: RestoreMode; readonly to: string | null },
+    options: Pick<RestoreOptions, 'expected' | 'user' | 'fromOther'> & {
+      readonly mode: RestoreMode;
+      readonly to: string | null;
+    },
   ): Promise<RestoreResult> {
-    const { runs, paths } = this.#options;
+    const { runs, paths, places, highestKnown } = this.#options;
     runs.active = run;
     try {
       const restored = await this.#options.job(
@@ -164,10 +180,14 @@ export class Restores {
           user: options.user ?? null,
           retention: this.#options.retention(),
           lockWaitMs: this.#options.lockWaitMs,
+          self: options.mode === 'file' ? places.self : await places.selfToWrite(),
+          highestKnown: highestKnown(),
+          fromOther: options.fromOther ?? false,
         },
         { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
       );
       runs.active = null;
+      if (restored.safetyBackup) await this.#options.onMade(restored.safetyBackup);
       return this.#restored(run, restored, source.name);
     } catch (error) {
       runs.active = null;
@@ -198,13 +218,27 @@ export class Restores {
 
   async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
     const { backups } = this.#options;
-    if (!isBackupName(filename) && existsSync(filename))
-      return { name: basename(filename), path: resolve(filename), sha256: null, journalMode: null, target: 'local' };
+    if (!isBackupName(filename) && existsSync(filename)) {
+      const path = resolve(filename);
+      const other = await this.#otherAt(path);
+      return { name: basename(path), path, sha256: null, journalMode: null, target: 'local', other };
+    }
     const backup = await backups.find(filename, from);
+    const { name, other = null } = backup;
     const sha256 = backup.manifest?.database.sha256 ?? null;
-    const about = { name: backup.name, sha256, journalMode: backup.manifest?.source.journalMode ?? null };
-    if (isHere(backup)) return { ...about, path: await backups.path(backup), target: 'local' };
-    return { ...about, path: null, target: backup.target };
+    const journalMode = backup.manifest?.source.journalMode ?? null;
+    if (isHere(backup)) return { name, sha256, journalMode, path: await backups.path(backup), target: 'local', other };
+    return { name, sha256, journalMode, path: null, target: backup.target, other };
+  }
+
+  /** A file that lies as a backup in another folder of backups, with its manifest, says whose it is. */
+  async #otherAt(path: string): Promise<OtherDatabase | null> {
+    const [folder, name] = [dirname(path), basename(path)];
+    if (!isBackupName(name) || !existsSync(join(folder, manifestName(name)))) return null;
+    const backups = await new Catalog(folder).list();
+    const { ownership } = lookAtFolder(folder, this.#options.places.self, backups);
+    const backup = backups.find((candidate) => candidate.name === name);
+    return backup ? otherOf(ownership, backup) : null;
   }
 
   /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */

@@ -1,4 +1,5 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
+import type { ErrorBody } from '../engine/errors.ts';
 import type { DrillAsked } from './drills.ts';
 import type {
   Activity,
@@ -7,6 +8,7 @@ import type {
   BackupDiff,
   BackupItem,
   BackupResult,
+  ClaimResult,
   DoctorReport,
   DrillReport,
   PruneResult,
@@ -46,6 +48,14 @@ export interface FromTarget {
   readonly onProgress?: (run: RunProgress) => void;
 }
 
+export interface ListOptions {
+  readonly target?: TargetName;
+  /** Asks targets that are on and were not looked at for a quarter of an hour first, each for ten seconds at most. */
+  readonly recent?: boolean;
+  /** Hears of each that did not answer then; what it held when it was looked at last is listed. */
+  readonly onSilent?: (target: TargetName, error: ErrorBody) => void;
+}
+
 export interface BackupServicePort {
   start(): void;
   stop(): Promise<void>;
@@ -58,9 +68,9 @@ export interface BackupServicePort {
   requestBackup(userId?: string): Promise<{ readonly runId: string }>;
   /**
    * Newest first. What is at S3 alone is as of the last listing there (`status.s3.listedAt`). With a target only what
-   * is there; S3 is then asked anew.
+   * is there; S3 is then asked anew. Those of other databases say so (`other`).
    */
-  getBackups(options?: { readonly target?: TargetName }): Promise<readonly BackupItem[]>;
+  getBackups(options?: ListOptions): Promise<readonly BackupItem[]>;
   /** Throws GONE (404) when there is no such backup. */
   getBackup(filename: string): Promise<BackupItem>;
   /** As a plain database file; one that is at S3 alone is fetched and checked first. */
@@ -114,6 +124,8 @@ export interface BackupServicePort {
       /** The plan's `expected` stamp: DB_CHANGED when the database changed since. */
       readonly expected?: string;
       readonly user?: string;
+      /** The data of another database shall take the place of this one; else FOREIGN_PLACE. To a new file it always may. */
+      readonly fromOther?: boolean;
     },
   ): Promise<RestoreResult>;
   undoRestore(options?: {
@@ -122,6 +134,11 @@ export interface BackupServicePort {
   }): Promise<RestoreResult>;
   /** Puts the verdict of the last restore away, for all who look. False when there is none; undo stays possible. */
   dismissRestore(): boolean;
+  /**
+   * Says that the backups in the folder, or at a target, are of this database: after a move, a rename, a lost state. For a
+   * week nothing is removed there that was made before. What bears the name of a third database stays as that one's.
+   */
+  claim(options?: { readonly target?: TargetName; readonly user?: string }): Promise<ClaimResult>;
   /** In the folder, unless told. BAD_REQUEST for S3 where none is configured; it is asked anew. */
   prune(options?: { readonly dryRun?: boolean; readonly target?: TargetName }): Promise<PruneResult>;
   /** Restores the newest backup of each target to a hidden place, judges and removes it. BAD_REQUEST for S3 without one. */

@@ -58,6 +58,8 @@ export interface StatusFacts {
   readonly undo: Status['undo'];
   /** The open alarm. */
   readonly loss: Status['loss'];
+  /** A target holds backups that this installation made and does not remember. */
+  readonly setBack?: { readonly target: TargetName; readonly backup: string } | null;
 }
 
 /** The longest planned gap, and so many backups more that did not come. */
@@ -66,7 +68,7 @@ const DAY_MS = 86_400_000;
 const MAX_AGE_LEAST_MINUTES = 15;
 
 export function composeStatus(facts: StatusFacts): Status {
-  const { settings, backups, database, disk, run, gapMinutes } = facts;
+  const { settings, backups, database, disk, run, gapMinutes, setBack = null } = facts;
   const here = backups.filter(isHere);
   // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
   const own = backups.filter((backup) => backup.manifest ?? backup.fault);
@@ -100,6 +102,10 @@ export function composeStatus(facts: StatusFacts): Status {
     goodAt: holdsAt,
     maxAgeMs: maxAgeMinutes * 60_000,
     writerAt: writerAt(facts.places),
+    foreign: facts.places.flatMap(({ target, owner, other }) =>
+      owner === 'foreign' && other ? [{ target, name: other.name }] : [],
+    ),
+    setBack,
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
     freeBytes: disk.freeBytes,

@@ -29,6 +29,10 @@ export interface VerdictInput {
   readonly maxAgeMs: number;
   /** A target that is on and has another writer, or a machine with our id that wants to be one. */
   readonly writerAt: (PlaceWriter & { readonly target: TargetName }) | null;
+  /** Places of other databases, and whose they are. */
+  readonly foreign?: readonly { readonly target: TargetName; readonly name: string }[];
+  /** A target holds backups that this installation made and does not remember, the newest of that name. */
+  readonly setBack?: { readonly target: TargetName; readonly backup: string } | null;
   /** A target beside the folder is on and could not be used at the last try. */
   readonly remoteFailing: boolean;
   /** The newest backup, and the targets that are on, do not hold it, and to which it is not on its way just now. */
@@ -58,6 +62,9 @@ export function judge(input: VerdictInput): Verdict {
   }
   if (input.file === 'missing') return { code: 'missing', tone: 'red' };
   if (input.hasLoss) return { code: 'loss', tone: 'red' };
+  const [foreign] = input.foreign ?? [];
+  // Nothing can be backed up, whatever else is wrong.
+  if (foreign?.target === 'local') return foreignPlace(foreign);
   const gone = input.vanished === null ? null : vanished(input.vanished);
   if (!input.hasBackup) {
     // A service that starts before its app has nothing to complain of.
@@ -73,7 +80,9 @@ export function judge(input: VerdictInput): Verdict {
   if (!input.goodAt) return { code: 'too-old', tone: 'red' };
   if (gone) return gone;
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
+  if (foreign) return foreignPlace(foreign);
   if (input.writerAt) return writerVerdict(input.writerAt);
+  if (input.setBack) return setBack(input.setBack);
   if (input.remoteFailing) return { code: 's3-waiting', tone: 'amber' };
   if (input.notAt) {
     const { backup, targets } = input.notAt;
@@ -93,6 +102,17 @@ function writerVerdict({ target, kind, host, since }: NonNullable<VerdictInput['
   }
   const detail = `${host} writes to ${word} since ${since.toISOString()}; nothing from here is stored or removed there.`;
   return { code: 'other-writer', tone: 'amber', detail };
+}
+
+function foreignPlace({ target, name }: { readonly target: TargetName; readonly name: string }): Verdict {
+  const place = target === 'local' ? 'The backup folder' : targetWord(target);
+  const detail = `${place} holds the backups of another database, ${name}. Nothing of this one is written there.`;
+  return { code: 'foreign-place', tone: 'amber', detail };
+}
+
+function setBack({ target, backup }: { readonly target: TargetName; readonly backup: string }): Verdict {
+  const detail = `${targetWord(target)} holds ${backup}, which this machine made and does not remember: it was set back to an older image, or there is a clone of it.`;
+  return { code: 'cloned', tone: 'amber', detail };
 }
 
 function vanished(backup: string): Verdict {

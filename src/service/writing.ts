@@ -6,7 +6,8 @@
  * Where another machine writes, uploads are not even tried before a look, once a tick, finds the place free.
  */
 import { BackupError } from '../engine/errors.ts';
-import type { DatabaseSelf, Writing as WritingFacts, WritingRequest } from '../engine/jobs/protocol.ts';
+import type { Writing as WritingFacts } from '../engine/jobs/protocol.ts';
+import type { WriterSelf } from '../engine/self.ts';
 import { otherWriterAt, type OtherWriter, refusalBy, type WriterNews } from '../engine/writer.ts';
 import { addressOf } from '../engine/writer-objects.ts';
 import { knownInstallation } from './database-self.ts';
@@ -14,14 +15,14 @@ import type { BucketHeartbeat, Heartbeats } from './heartbeats.ts';
 import type { Log } from './log.ts';
 import type { ServiceEvent, TargetName } from './model.ts';
 import type { OffsiteState } from './offsite-state.ts';
-import type { WriterStatus } from './places.ts';
+import type { WriterStatus } from './place-status.ts';
 import { type S3Target, targetWord } from './remote-targets.ts';
 
 export interface WritingOptions {
   readonly target: TargetName;
   readonly s3: S3Target;
   readonly prefix: () => string;
-  readonly self: () => DatabaseSelf;
+  readonly self: () => WriterSelf;
   /** Length of a tick. */
   readonly everyMs: () => number;
   /** True for a service with a schedule; the command line writes beside one. */
@@ -60,7 +61,7 @@ export class Writing {
   }
 
   /** What a job that writes is told. */
-  request(): Required<WritingRequest> {
+  request(): { readonly self: WriterSelf; readonly writing: WritingFacts } {
     const { self, everyMs, isStarted, prefix } = this.#options;
     const { token, key: beat } = this.#bucket.of(prefix());
     const writing: WritingFacts = {

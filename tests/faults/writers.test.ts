@@ -10,11 +10,9 @@ import { cpSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installationPath, readInstallation } from '../../src/engine/installation.ts';
-import { runJob } from '../../src/engine/jobs/run-job.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { addressOf } from '../../src/engine/writer-objects.ts';
 import type { BackupService, BackupServiceOptions } from '../../src/service/backup-service.ts';
-import { databaseSelf } from '../../src/service/database-self.ts';
 import { createBackups } from '../../src/service/from-config.ts';
 import { Heartbeats } from '../../src/service/heartbeats.ts';
 import type { ServiceEvent } from '../../src/service/model.ts';
@@ -179,12 +177,7 @@ test('an S3 that does not answer at the stop is not waited for; the place is fre
   expect((await back.getStatus()).verdict.code).toBe('other-writer');
 
   // It is the same database, and a person says that production is to go on.
-  const paths = { database: production.databasePath, state: join(production.backups, '../state.sqlite') };
-  const self = databaseSelf(paths);
-  const writing = { token: randomUUID(), beat: 'nowhere', everyMs: TICK_MS, isFirst: false, knowsPlace: true };
-  const request = { kind: 'claim-remote', prefix, s3: s3(), self, writing } as const;
-  const claimed = await runJob<'claim-remote'>(request, { environment: { PATH: process.env['PATH'] ?? '' } });
-  expect(claimed).toMatchObject({ epoch: 3, from: { installation: expect.any(String) } });
+  expect(await back.claim({ target: 's3' })).toMatchObject({ changed: false });
   await until(
     async () => (await back.getStatus()).s3.waiting,
     (count) => count === 0,

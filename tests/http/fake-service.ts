@@ -492,6 +492,14 @@ export function createFakeService(): FakeService {
       enter(`restoreIfMissing${options?.identityFile ? ` with ${options.identityFile}` : ''}`);
       return { outcome: 'restored', path: './db/dev.sqlite', backup: secondBackup, from: 's3', skipped: [] };
     },
+    async claim({ target = 'local', user } = {}) {
+      enter(`claim ${target}`);
+      users.push(user);
+      return {
+        ...{ target, place: 'folder storage/backups', changed: true, before: { id: 'b', name: 'shop.sqlite' } },
+        ...{ databaseId: 'b', ours: 2, others: 0, sparesUntil: new Date('2024-02-08T00:00:00Z') },
+      };
+    },
     async adoptBackup(filename) {
       enter('adoptBackup');
       const { item, bytes } = get(filename);

@@ -87,7 +87,7 @@ export async function carryOut(request: JobRequest, context: StoryContext): Prom
     case 'prune': {
       const lock = { waitMs: request.lockWaitMs, signal: context.signal };
       using _lock = await takeLock(join(request.folder, LOCK_FILE), lock);
-      return { removed: await prune(new Catalog(request.folder), request.retention, context) };
+      return { removed: await prune(new Catalog(request.folder), request.self, request.retention, context) };
     }
   }
 }

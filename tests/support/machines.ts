@@ -11,7 +11,8 @@ import {
   renew,
 } from '../../src/engine/heartbeat.ts';
 import { changeInstallation, readInstallation } from '../../src/engine/installation.ts';
-import type { DatabaseSelf, JobEvent, Writing } from '../../src/engine/jobs/protocol.ts';
+import type { JobEvent, Writing } from '../../src/engine/jobs/protocol.ts';
+import type { WriterSelf } from '../../src/engine/self.ts';
 import { type Holding, holdPlace, type HoldRequest, otherWriterAt, type WriterNews } from '../../src/engine/writer.ts';
 import { beatName, keyAt, type Place } from '../../src/engine/writer-objects.ts';
 
@@ -105,8 +106,16 @@ export class Machine {
     const { host, everyMs } = this.options;
     const { token, key } = this.#heartbeat;
     const maker = { installation: 'made up', host };
-    const self: DatabaseSelf = {
-      ...{ databaseId: null, name: 'shop.sqlite', pathDigest: 'path', machineDigest: 'machine', maker },
+    const self: WriterSelf = {
+      ...{
+        databaseId: null,
+        formerIds: [],
+        isProvisional: false,
+        name: 'shop.sqlite',
+        pathDigest: 'path',
+        machineDigest: 'machine',
+        maker,
+      },
       installationPath: this.installationPath,
     };
     return {

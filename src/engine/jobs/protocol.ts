@@ -4,12 +4,13 @@
  * machine can read. The job ends itself when standard input closes: its parent is gone.
  */
 import type { Sealing, SealName } from '../artifact.ts';
+import type { Claim, PlaceIdentity, PlaceRecord } from '../catalog/identity.ts';
 import type { DatabaseFacts, LossMark, Manifest } from '../catalog/manifest.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
-import type { Maker } from '../installation.ts';
 import type { Earlier, LossRules, OwnChange } from '../loss.ts';
 import type { FolderRetention, RetentionPolicy } from '../retention.ts';
+import type { DatabaseSelf } from '../self.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 import type { WriterNews } from '../writer.ts';
@@ -17,18 +18,6 @@ import type { WriterNews } from '../writer.ts';
 export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type StepName =
   'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
-
-/** Which database it is that is worked for, and on which installation. */
-export interface DatabaseSelf {
-  /** Null while none is known. */
-  readonly databaseId: string | null;
-  /** Its file's name. */
-  readonly name: string;
-  readonly pathDigest: string;
-  readonly machineDigest: string;
-  readonly maker: Maker;
-  readonly installationPath: string;
-}
 
 /** What a job that writes at a target says there of this start of the service. */
 export interface Writing {
@@ -65,6 +54,10 @@ export interface BackupRequest {
   readonly pinTimeoutMs?: number;
   /** Whether much was lost since the backup before; left out: that is not asked. */
   readonly loss?: LossQuestion;
+  /** Left out: as the path of the database tells. */
+  readonly self?: DatabaseSelf;
+  /** The highest sequence of this database at any target, as it was listed last. */
+  readonly highestKnown?: number;
 }
 
 export interface LossQuestion {
@@ -142,6 +135,11 @@ export interface RestoreRequest {
   readonly user: string | null;
   readonly retention: FolderRetention;
   readonly lockWaitMs: number;
+  /** Left out: as the path of the database tells. */
+  readonly self?: DatabaseSelf;
+  readonly highestKnown?: number;
+  /** The folder may be another database's: the safety backup is made there all the same. */
+  readonly fromOther?: boolean;
 }
 
 export interface FirstBootRequest {
@@ -195,6 +193,8 @@ export interface Uploaded {
   readonly survived: readonly Survivor[];
   /** Why the target was not looked through; the backup is stored all the same. */
   readonly complaint: string | null;
+  /** How many backups of the folder got a higher number, because the target held higher ones. */
+  readonly renumbered: number;
 }
 
 export interface Survivor {
@@ -228,6 +228,22 @@ export interface PruneRemoteRequest extends WritingRequest {
   readonly s3: S3Access;
   readonly retention: RetentionPolicy;
   readonly known: readonly KnownManifest[];
+  readonly target?: string;
+}
+
+/** Makes the place this database's, and this installation the writer there, whoever is. */
+export interface ClaimRemoteRequest extends Required<WritingRequest> {
+  readonly kind: 'claim-remote';
+  readonly target: string;
+  /** Of the backups: its lock keeps uploads away meanwhile. */
+  readonly folder: string;
+  readonly prefix: string;
+  readonly s3: S3Access;
+  /** What makes the place ours, oldest first; null where it is ours already, or of nobody. */
+  readonly claim: {
+    readonly claims: readonly Claim[];
+    /** Written where there is none. */ readonly record: PlaceRecord;
+  } | null;
 }
 
 export interface ListRemoteRequest extends WritingRequest {
@@ -235,16 +251,13 @@ export interface ListRemoteRequest extends WritingRequest {
   readonly prefix: string;
   readonly s3: S3Access;
   readonly known: readonly KnownManifest[];
-}
-
-/** Makes this installation the writer there, whoever is. */
-export interface ClaimRemoteRequest extends Required<WritingRequest> {
-  readonly kind: 'claim-remote';
-  readonly prefix: string;
-  readonly s3: S3Access;
+  /** The record as it was read before: it never changes, and is read again only where the listing does not fit it. */
+  readonly record?: PlaceRecord | null;
 }
 
 export interface ClaimedRemote {
+  /** Null where nothing of it was changed. */
+  readonly identity: PlaceIdentity | null;
   readonly epoch: number;
   /** Whose place it was: the writer before; null when there was none. */
   readonly from: { readonly installation: string; readonly host: string; readonly since: string } | null;
@@ -340,6 +353,8 @@ export interface PruneRequest {
   readonly folder: string;
   readonly retention: FolderRetention;
   readonly lockWaitMs: number;
+  /** Left out: the folder is taken for ours. */
+  readonly self?: DatabaseSelf;
 }
 
 export interface JobMap {

@@ -218,6 +218,30 @@ const hasRoom: Check = ({ database, folder, settings }) => {
   return ok(code, free);
 };
 
+const placesAreOurs: Check = ({ places = [], folder }) => {
+  const code = 'identity';
+  const known = places.filter(({ owner }) => owner !== 'unknown' && owner !== 'new');
+  const foreign = known.find(({ owner }) => owner === 'foreign');
+  const nameOf = (target: string) => (target === 'local' ? folder.path : targetWord(target));
+  if (foreign) {
+    const isLocal = foreign.target === 'local';
+    return found('problem', code, {
+      what: `${nameOf(foreign.target)} holds the backups of another database, ${foreign.other?.name}`,
+      why: 'Nothing of this database is written there, and nothing is removed.',
+      fix: `Give this one ${isLocal ? 'a folder (BACKUP_LOCAL_PATH)' : 'a prefix (BACKUP_S3_PATH)'} of its own. If it is the same database, moved or renamed: velist-backup claim${isLocal ? '' : ` --target ${foreign.target}`}`,
+    });
+  }
+  const mixed = known.find(({ owner }) => owner === 'mixed');
+  if (mixed) {
+    return found('info', code, {
+      what: `${nameOf(mixed.target)} holds backups of several databases, from a version before 0.2`,
+      why: 'They are told apart by their manifests; of what can not be told apart nothing is removed.',
+      fix: 'Give each database a folder and a prefix of its own; what is here can be restored as before.',
+    });
+  }
+  return known.length > 0 ? ok(code, 'the places of the backups belong to this database') : null;
+};
+
 // ── who may look ──
 
 const OTHERS = 0o077;
@@ -479,7 +503,7 @@ function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][n
 
 const checks: readonly Check[] = [
   ...[databaseOpens, nothingWasLost, libraryIsSafe, journalIsWal, logShrinks, isAlone],
-  ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom],
+  ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom, placesAreOurs],
   ...[folderIsPrivate, stateIsPrivate, nothingIsServed, clockIsRight],
   ...[isScheduled, ageFitsInterval, historyIsLong, keepFitsInterval, sealingWorks, bucketIsOwn, drillsProve],
 ];
