@@ -11,6 +11,7 @@ import { otherOf } from './catalog/identity.ts';
 import { diskFull, explainFolderError, freeBytes } from './catalog/folder-error.ts';
 import { MANIFEST_FORMAT, type Manifest, versions } from './catalog/manifest.ts';
 import { publishAsOwn, requireOwnFolder } from './catalog/own-folder.ts';
+import { DISK_RESERVE_BYTES } from './disk-share.ts';
 import { BackupError } from './errors.ts';
 import type { BackupRequest, MadeBackup, StoryContext } from './jobs/protocol.ts';
 import { mergeLeftLateLogs } from './late-commits.ts';
@@ -25,9 +26,6 @@ import { removeDeadPlacements } from './sqlite/place.ts';
 import { resolveDatabase, stampDatabase } from './sqlite/stamp.ts';
 import { type VerifiedSnapshot, verifySnapshot } from './sqlite/verify.ts';
 import type { LogEnd } from './sqlite/wal.ts';
-
-/** Kept free beyond what a copy needs, so that a backup never takes the last byte from the app. */
-const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
 
 /** @throws BackupError FOREIGN_PLACE, BUSY, DB_*, NOT_SQLITE, DISK_FULL, FOLDER_MISSING, NO_PERMISSION, VERIFY_FAILED, ABORTED. */
 export async function makeBackup(request: BackupRequest, context: StoryContext): Promise<MadeBackup> {

@@ -11,6 +11,8 @@ import { dirname } from 'node:path';
 const SHARE = 1 / 5;
 /** Of the newest copy's size: the next backup, the safety backup of a restore, a drill, and one more. */
 const FREE_COPIES = 4;
+/** Kept free beyond what a copy needs, so that a backup never takes the last byte from the app. */
+export const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
 
 export interface DiskRoom {
   /** Size of the whole disk. */
@@ -37,6 +39,7 @@ export function historyBudget(
 ): number {
   const heldBytes = copies.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const newestBytes = copies[0]?.sizeBytes ?? 0;
-  const fittingBytes = Math.max(heldBytes + freeBytes - FREE_COPIES * newestBytes, heldBytes - newestBytes);
+  const spareBytes = freeBytes - FREE_COPIES * newestBytes - DISK_RESERVE_BYTES;
+  const fittingBytes = heldBytes + Math.max(spareBytes, -newestBytes);
   return Math.floor(Math.min((diskBytes * SHARE) / databases, fittingBytes));
 }
