@@ -6,7 +6,7 @@ import type {
   UploadRequest,
   WritingRequest,
 } from './jobs/protocol.ts';
-import { type DatabaseSelf, type WriterSelf } from './self.ts';
+import type { DatabaseSelf, WriterSelf } from './self.ts';
 import type { S3Store } from './targets/s3-store.ts';
 import { claimWriter, type Holding, holdPlace, type HoldRequest, seeWriter } from './writer.ts';
 import { addressOf, type Place } from './writer-objects.ts';

@@ -561,8 +561,7 @@ test('what retention can not remove is told by name, and the upload counts', asy
     [],
     [expect.stringContaining('could not be')],
   ]);
-  const whereItIs = { ...onlyS3(), DATABASE_URL: 'app.sqlite', BACKUP_S3_RETENTION_COUNT: '1' };
-  const typed = await cli('prune --target s3', whereItIs);
+  const typed = await cli('prune --target s3', environmentOf({ BACKUP_S3_RETENTION_COUNT: '1' }));
   expect([typed.code, typed.stdout]).toEqual([1, expect.stringContaining(`KEPT    ${first} (was to be removed`)]);
   expect((await opened.service.getStatus()).s3).toMatchObject({ waiting: 0, error: null });
 });
