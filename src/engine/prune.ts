@@ -11,16 +11,10 @@ export function planFolder(
   policy: FolderRetention,
   options: { readonly now: Date; readonly hold?: string | null },
 ): RetentionPlan {
-  return planRetention(backups, { ...policy, budgetBytes: budgetOf(backups, folder, policy) }, options);
-}
-
-/** What all copies may take for the sake of the default; undefined where somebody said what to keep. */
-export function budgetOf(
-  backups: readonly Backup[],
-  folder: string,
-  { byDefault }: FolderRetention,
-): number | undefined {
-  return byDefault ? historyBudget(backups, diskRoom(folder), byDefault.databases) : undefined;
+  const { byDefault } = policy;
+  // Where somebody said what to keep, that holds whatever room it takes.
+  const budgetBytes = byDefault ? historyBudget(backups, diskRoom(folder), byDefault.databases) : undefined;
+  return planRetention(backups, { ...policy, budgetBytes }, options);
 }
 
 /** The names that were removed. */
