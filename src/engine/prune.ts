@@ -15,16 +15,10 @@ export function planFolder(
   policy: FolderRetention,
   options: { readonly now: Date; readonly hold?: string | null; readonly ownership: Ownership | null },
 ): RetentionPlan {
-  return planOwnRetention(backups, { ...policy, budgetBytes: budgetOf(backups, folder, policy) }, options);
-}
-
-/** What all copies may take for the sake of the default; undefined where somebody said what to keep. */
-export function budgetOf(
-  backups: readonly Backup[],
-  folder: string,
-  { byDefault }: FolderRetention,
-): number | undefined {
-  return byDefault ? historyBudget(backups, diskRoom(folder), byDefault.databases) : undefined;
+  const { byDefault } = policy;
+  // Where somebody said what to keep, that holds whatever room it takes.
+  const budgetBytes = byDefault ? historyBudget(backups, diskRoom(folder), byDefault.databases) : undefined;
+  return planOwnRetention(backups, { ...policy, budgetBytes }, options);
 }
 
 /**
