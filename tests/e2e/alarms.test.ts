@@ -153,9 +153,20 @@ test(
       .click();
     const dialog = page.getByRole('dialog', { name: 'This is a backup of another database' });
     await dialog.getByText('Your table is not in this backup.').waitFor();
-    expect(await dialog.getByRole('button', { name: 'Replace with bank.sqlite' }).isDisabled()).toBe(true);
+    const replace = dialog.getByRole('button', { name: 'Replace with bank.sqlite' });
+    expect(await replace.isDisabled()).toBe(true);
     expect(await axeFaults(page)).toEqual([]);
-    await page.keyboard.press('Escape');
+    await dialog.getByLabel('Yes, put the data of bank.sqlite in place of shop.sqlite').check();
+    await dialog.getByLabel(/to confirm/).fill('shop.sqlite');
+    await replace.click();
+    await page.getByRole('heading', { name: 'Restored', exact: true }).waitFor();
+    expect(askFile(here.database, 'SELECT count(*) FROM accounts')).toBe(1_000);
+    await page.getByRole('button', { name: 'Undo restore' }).click();
+    await page.getByLabel(/to confirm/).fill('shop.sqlite');
+    await page.getByLabel(/to confirm/).press('Enter');
+    await page.locator('.toast', { hasText: 'Restore undone' }).waitFor();
+    expect(askFile(here.database, 'SELECT count(*) FROM notes')).toBe(60);
+    await page.locator('.verdict').getByRole('button', { name: 'Dismiss' }).click();
 
     await page.getByRole('button', { name: 'Claim for shop.sqlite…' }).click();
     await page.getByRole('button', { name: 'Claim for shop.sqlite', exact: true }).click();
