@@ -50,7 +50,7 @@ function lost(before: Rows, after: Rows, rules: Partial<LossRules> = {}) {
 }
 
 test('a table that is empty or gone is a loss from 50 rows on', () => {
-  const others = { customers: 500 };
+  const others = { customers: 500, tags: 5 };
   expect(lost({ ...others, orders: 50 }, { ...others, orders: 0 })).toEqual([{ name: 'orders', before: 50, after: 0 }]);
   expect(lost({ ...others, orders: 50 }, others)).toEqual([{ name: 'orders', before: 50, after: null }]);
   expect(lost({ ...others, orders: 49 }, { ...others, orders: 0 })).toBeNull();
@@ -82,11 +82,20 @@ test('that everything is gone is a loss however little it was', () => {
 });
 
 test('in a file that was exchanged a table that is gone is a loss however little it was', () => {
-  const [before, after] = [counted({ users: 20, posts: 5 }), counted({ users: 500, orders: 80 })];
+  const [before, after] = [counted({ users: 20, posts: 5, tags: 3 }), counted({ users: 500, orders: 80, tags: 3 })];
   expect(findLoss(before, after, LOSS_RULES)).toBeNull();
   expect(findLoss(before, after, LOSS_RULES, { isExchanged: true })?.tables).toEqual([
     { name: 'posts', before: 5, after: null },
   ]);
+});
+
+test('where half of the tables are gone it is another database, however little they held', () => {
+  expect(lost({ users: 20, posts: 5 }, { users: 500, orders: 80 })).toEqual([
+    { name: 'posts', before: 5, after: null },
+  ]);
+  expect(lost({ users: 20, posts: 5, empty: 0 }, { users: 500, posts: 5 })).toBeNull();
+  // A queue of a few rows that runs dry is there still.
+  expect(lost({ users: 20, queue: 5 }, { users: 20, queue: 0 })).toBeNull();
 });
 
 test('a table that was renamed is not gone', () => {
@@ -95,6 +104,8 @@ test('a table that was renamed is not gone', () => {
   expect(lost({ o2023: 300, o2024: 200, x: 5 }, { orders: 500, x: 5 })).toBeNull();
   expect(lost({ orders: 800, x: 5 }, { old_orders: 500, x: 5 })).toBeNull();
   expect(lost({ orders: 800, x: 5 }, { old_orders: 300, x: 5 })).not.toBeNull();
+  // A new table with far more rows has others.
+  expect(lost({ orders: 800, x: 5 }, { events: 9_000, x: 5 })).not.toBeNull();
   // The rows of one new table stand for one old table.
   expect(lost({ a: 800, b: 800, x: 5 }, { c: 900, x: 5 })).toEqual([{ name: 'b', before: 800, after: null }]);
 });
@@ -244,8 +255,8 @@ test('without anything to compare with, or without numbers, nothing is marked', 
 
 test('another inode of the database’s file makes it an exchanged one', () => {
   const stamp = (inode: string) => ({ main: { inode, sizeBytes: 1, modifiedNs: '1' }, wal: null, recordedAtMs: 1 });
-  const before = backup(1, { users: 20, posts: 5 }, { stamp: stamp('7') });
-  const after = { users: 400 };
+  const before = backup(1, { users: 20, posts: 5, tags: 3 }, { stamp: stamp('7') });
+  const after = { users: 400, tags: 3 };
   expect(mark(backup(0, after, { stamp: stamp('7') }), [before])).toBeNull();
   expect(mark(backup(0, after, { stamp: stamp('8') }), [before])?.tables).toEqual([
     { name: 'posts', before: 5, after: null },

@@ -6,14 +6,14 @@
  * meant, retention keeps it, the last backup before it and one a day older (`lossHolds`), for 30 days.
  *
  * What counts, and why:
- * - a table that is gone or empty and had 50 rows: fewer are settings, sessions, queues that run dry. In a file that was
- *   exchanged any row counts, because nobody exchanges files to empty a queue;
+ * - a table that is gone or empty and had 50 rows: fewer are settings, sessions, queues that run dry. Where the file was
+ *   exchanged, or half of the tables that had rows are gone, any row counts: that is another database, and no queue;
  * - more than half of the rows of a table with 1,000: purges by age take a part, and small tables jump by chance;
  * - more than half of at least 256 used pages (1 MB), with as much of the content: a vacuum gives pages back and keeps
  *   the content, a deleted BLOB column keeps the rows and loses the content;
  * - everything: no row is left of what had some, however little that was.
  *
- * A table that was renamed is not gone: its definition or its number of rows is found in a new one.
+ * A table that was renamed is not gone: its definition, or about as many rows, is found in a new one.
  */
 import type { Backup } from './catalog/catalog.ts';
 import type { DatabaseFacts, LossMark, Manifest, TableLoss } from './catalog/manifest.ts';
@@ -58,7 +58,8 @@ export function findLoss(
   const left = 1 - percent / 100;
   const isIgnored = ignoring(ignore);
   const lost = lostRows(before.facts, after.facts, { left, isIgnored, isExchanged });
-  const emptiedLeast = isExchanged ? 1 : EMPTIED_ROWS_LEAST;
+  const isAnother = isExchanged || areMostGone(before.facts, lost);
+  const emptiedLeast = isAnother ? 1 : EMPTIED_ROWS_LEAST;
   const much = lost.filter((table) => {
     const now = table.after ?? 0;
     return now === 0 ? table.before >= emptiedLeast : table.before >= rowsLeast && now < table.before * left;
@@ -133,8 +134,8 @@ function newTables(before: DatabaseFacts, after: DatabaseFacts): readonly NewTab
 }
 
 /**
- * Names of tables that are there under another name. By the definition; by the number of rows alone only in the same
- * file with another table left, or a file that has nothing to do with the old one would pass for a rename.
+ * Names of tables that are there under another name. By the definition; by about as many rows only in the same file with
+ * another table left, or a file that has nothing to do with the old one would pass for a rename.
  */
 function findRenamed(
   gone: readonly { readonly name: string; readonly before: number; readonly schema: string }[],
@@ -143,8 +144,9 @@ function findRenamed(
 ): ReadonlySet<string> {
   const renamed = new Set<string>();
   for (const { name, before, schema } of gone.toSorted((a, b) => b.before - a.before)) {
-    const needed = Math.max(1, before * left);
-    const fitting = added.filter((table) => table.rowsLeft >= needed && (isSameFile || table.schema === schema));
+    const isEnough = ({ rowsLeft }: NewTable) => rowsLeft >= Math.max(1, before * left);
+    const isAlike = ({ rowsLeft }: NewTable) => isSameFile && rowsLeft * left <= before;
+    const fitting = added.filter((table) => isEnough(table) && (table.schema === schema || isAlike(table)));
     const best =
       fitting.find((table) => table.schema === schema) ?? fitting.toSorted((a, b) => b.rowsLeft - a.rowsLeft)[0];
     if (!best) continue;
@@ -153,6 +155,12 @@ function findRenamed(
     renamed.add(name);
   }
   return renamed;
+}
+
+/** Half of the tables that had rows. */
+function areMostGone({ tables }: DatabaseFacts, lost: readonly TableLoss[]): boolean {
+  const filled = Object.values(tables).filter(({ rows }) => rows !== null && rows > 0);
+  return lost.filter(({ after }) => after === null).length * 2 >= filled.length;
 }
 
 /** No row is left of any table that had some. */

@@ -1144,7 +1144,10 @@ export class BackupService implements BackupServicePort {
     // Stopped while we looked.
     if (!this.#started) return { failed: false };
     // Not for its upload, which may take longer than the time to the next run.
-    const { report } = await this.#requestBackup({ trigger, user: null, plannedAt }).local;
+    const { local, result } = this.#requestBackup({ trigger, user: null, plannedAt });
+    // Closed before the upload: the next start brings it.
+    result.catch(() => {});
+    const { report } = await local;
     return { failed: report.result === 'failed' };
   }
 

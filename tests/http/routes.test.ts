@@ -266,6 +266,25 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
       expect(contract.errorAnswer.parse(await response.json()).error.code).toBe('DB_CHANGED');
     });
 
+    test('a loss is accepted for once or for good, and that can be taken back', async () => {
+      const body = { filename: firstBackup };
+      const accepted = await ask('/backup/api/loss/accept', contract.backup, post(body));
+      expect(accepted.loss?.accepted).not.toBeNull();
+      await ask('/backup/api/loss/accept', contract.backup, post({ ...body, ignore: true }));
+      expect((await ask('/backup/api/loss/reopen', contract.backup, post(body))).loss?.accepted).toBeNull();
+      expect(service.calls).toEqual(['acceptLoss false', 'acceptLoss true', 'reopenLoss']);
+      for (const wrong of [{}, { filename: '../x' }, { ...body, more: 1 }])
+        expect((await host.fetch('/backup/api/loss/accept', post(wrong))).status).toBe(422);
+    });
+
+    test('two backups are compared, by their names or the latest', async () => {
+      const diff = await ask(`/backup/api/diff?a=${firstBackup}&b=latest`, contract.backupDiff);
+      expect(diff).toMatchObject({ a: firstBackup, tables: [{ name: 'orders', change: 'rows' }] });
+      for (const query of ['', '?a=latest', '?a=latest&b=../../etc', '?a=latest&b=latest&c=1'])
+        expect([query, (await host.fetch(`/backup/api/diff${query}`)).status]).toEqual([query, 422]);
+      expect(service.calls).toEqual(['diff']);
+    });
+
     test('the verdict of a restore is put away', async () => {
       const init = { method: 'POST' };
       expect(await ask('/backup/api/restore/dismiss', contract.dismissAnswer, init)).toEqual({ dismissed: true });
