@@ -86,7 +86,11 @@ async function renewal(server: S3Server): Promise<void> {
 function open(
   server: S3Server,
   bench: Bench,
-  { prefix, tickMs = 3_600_000, heartbeats }: { prefix: string; tickMs?: number } & Pick<BackupServiceOptions, 'heartbeats'>,
+  {
+    prefix,
+    tickMs = 3_600_000,
+    heartbeats,
+  }: { prefix: string; tickMs?: number } & Pick<BackupServiceOptions, 'heartbeats'>,
 ): BackupService {
   const folder = newFolder(bench);
   const { endpoint, region, accessKeyId, secretAccessKey } = server;
