@@ -22,7 +22,7 @@ const heldPlace = z.object({
   token: z.string(),
   /** How often we renewed our heartbeat; a higher number at the target is a clone's, or from before we were set back. */
   beats: z.int().nonnegative(),
-  /** False once it was released. */
+  /** False once it was released, and where a command claimed it: then no process renews it. */
   isHeld: z.boolean(),
   /** Until then nothing that others made is removed there: we took over without knowing the place. */
   sparesOthersUntil: z.iso.datetime().nullable(),

@@ -4,7 +4,7 @@ import { judgeWriter, type Life, type Us } from './judge-writer.ts';
 import type { SeenEpoch } from './writer-objects.ts';
 
 const us: Us = { installation: 'ours', token: 'this start', isFirst: true, held: null, taking: null };
-const earlier = { token: 'an earlier start', beats: 7 };
+const earlier = { token: 'an earlier start', beats: 7, isHeld: true };
 
 function newest(token: string, installation: string, isReleased = false): Pick<SeenEpoch, 'writer' | 'isReleased'> {
   const writer = {
@@ -70,6 +70,12 @@ describe('after a start that was not released', () => {
     expect(judgeWriter(found, beside, { beats: 7, isSilent: false })).toBe('hold');
     expect(judgeWriter(found, beside, { beats: 7, isSilent: true })).toBe('take');
     expect(judgeWriter(found, beside, { beats: 8, isSilent: false })).toBe('clone');
+  });
+
+  test('what a command claimed is taken by the first process that writes', () => {
+    const claimed = { ...again, isFirst: false, held: { ...earlier, isHeld: false } };
+    expect(judgeWriter(found, claimed, { beats: 0 })).toBe('take');
+    expect(judgeWriter(found, claimed, { beats: 8, isSilent: false })).toBe('clone');
   });
 
   test('an epoch that was taken a moment before the crash is ours', () => {

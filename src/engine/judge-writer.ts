@@ -7,7 +7,7 @@ export interface Us {
   /** Of this start. */
   readonly token: string;
   readonly isFirst: boolean;
-  readonly held: Pick<HeldPlace, 'token' | 'beats'> | null;
+  readonly held: Pick<HeldPlace, 'token' | 'beats' | 'isHeld'> | null;
   /** Token of an epoch that we were about to take when we crashed. */
   readonly taking: string | null;
 }
@@ -34,12 +34,14 @@ export function judgeWriter(
   if (newest === null || newest.isReleased) return 'take';
   const token = newest.writer?.token ?? null;
   if (token === us.token) return 'hold';
-  const isHeld = token !== null && token === us.held?.token;
-  const isOurs = isHeld || (token !== null && token === us.taking);
+  const isLast = token !== null && token === us.held?.token;
+  const isOurs = isLast || (token !== null && token === us.taking);
   if (isOurs && life.beats === undefined) return { learn: 'beats' };
   // Renewed more often than we know of: by a clone, or by ourselves before we were set back.
-  const isAhead = (life.beats ?? 0) > (isHeld ? (us.held?.beats ?? 0) : 0);
-  if (isOurs && !isAhead && us.isFirst) return 'take';
+  const isAhead = (life.beats ?? 0) > (isLast ? (us.held?.beats ?? 0) : 0);
+  // Claimed by a command that has ended: it waits for a process that renews it.
+  const isUntended = isLast && us.held?.isHeld === false;
+  if (isOurs && !isAhead && (us.isFirst || isUntended)) return 'take';
   if (life.isSilent === undefined) return { learn: 'silence' };
   if (life.isSilent) return 'take';
   // Another process of this installation renews it: the command line writes beside the running service.

@@ -30,7 +30,7 @@ export interface PlaceMemory extends Disposable {
   /** Before the target hears of it. */
   noteTaking(token: string): Promise<void>;
   /** How often that start renewed its heartbeat so far is taken from its other places. */
-  noteTaken(held: Pick<HeldPlace, 'epoch' | 'token' | 'sparesOthersUntil'>): Promise<HeldPlace>;
+  noteTaken(held: Pick<HeldPlace, 'epoch' | 'token' | 'isHeld' | 'sparesOthersUntil'>): Promise<void>;
   noteSparing(until: string | null): Promise<void>;
 }
 
@@ -96,14 +96,12 @@ function memoryOf(
     async noteTaking(token) {
       await change((it) => ({ ...it, taking: { ...it.taking, [address]: token } }));
     },
-    async noteTaken({ epoch, token, sparesOthersUntil }) {
-      let held: HeldPlace = { epoch, token, sparesOthersUntil, beats: 0, isHeld: true };
+    async noteTaken(held) {
       await change((it) => {
         const { [address]: _taken, ...taking } = it.taking;
-        held = { ...held, beats: beatsOf(it, token) };
-        return { ...it, taking, places: { ...it.places, [address]: held } };
+        const beats = beatsOf(it, held.token);
+        return { ...it, taking, places: { ...it.places, [address]: { ...held, beats } } };
       });
-      return held;
     },
     async noteSparing(until) {
       await change((it) => {
@@ -125,8 +123,7 @@ function withoutMemory(installation: string): PlaceMemory {
     reread() {},
     async noteTaking() {},
     async noteTaken(taken) {
-      held = { ...taken, beats: 0, isHeld: true };
-      return held;
+      held = { ...taken, beats: 0 };
     },
     async noteSparing() {},
     [Symbol.dispose]() {},
@@ -134,6 +131,6 @@ function withoutMemory(installation: string): PlaceMemory {
 }
 
 /** All places of a start have one count, because they share its heartbeat. */
-export function beatsOf({ places }: Installation, token: string): number {
+function beatsOf({ places }: Installation, token: string): number {
   return Math.max(0, ...Object.values(places).flatMap((place) => (place.token === token ? place.beats : [])));
 }

@@ -213,40 +213,47 @@ export async function createEpoch(
   writer: Writer,
   options: Options & { readonly secondLookMs: number },
 ): Promise<boolean> {
+  const { store } = place;
   const key = keyAt(place, epochName(epoch));
-  const bytes = Buffer.from(format(writer));
+  const text = format(writer);
   try {
-    const created = await createOnly(place.store, key, bytes, options);
-    if (created !== 'perhaps') return created;
+    if (!(await writeOnce(store, key, text, options))) return false;
+    // Refused now, the condition holds here; taken, or unknown, it means nothing.
+    if (await isKept(store, key, text, options)) return true;
     await sleep(options.secondLookMs, undefined, { signal: options.signal });
-    return (await textAt(place.store, key, options)) === bytes.toString();
+    return (await textAt(store, key, options)) === text;
   } catch (error) {
     throw unknowable(error);
   }
 }
 
-async function createOnly(
-  store: ObjectStore,
-  key: string,
-  bytes: Uint8Array,
-  options: Options,
-): Promise<boolean | 'perhaps'> {
+/** False where there is such an object. A server without create-only is asked first, and then written to. */
+async function writeOnce(store: ObjectStore, key: string, text: string, options: Options): Promise<boolean> {
   try {
-    if (!(await store.putIfAbsent(key, bytes, { ...options, contentType: JSON_TYPE }))) return false;
-    // Refused now, the condition holds here; taken, it means nothing.
-    return (await store.putIfAbsent(key, bytes, { ...options, contentType: JSON_TYPE })) ? 'perhaps' : true;
+    return await store.putIfAbsent(key, Buffer.from(text), { signal: options.signal, contentType: JSON_TYPE });
   } catch (error) {
-    if (!(error instanceof BackupError) || error.code !== 'UNSUPPORTED') throw error;
+    if (!isUnsupported(error)) throw error;
     if ((await store.head(key, options)) !== null) return false;
-    await write(store, key, Buffer.from(bytes).toString(), options);
-    return 'perhaps';
+    await write(store, key, text, options);
+    return true;
   }
 }
 
+/** Whether what was written stays what it is: the same bytes are refused a second time. */
+async function isKept(store: ObjectStore, key: string, text: string, options: Options): Promise<boolean> {
+  try {
+    return !(await store.putIfAbsent(key, Buffer.from(text), { signal: options.signal, contentType: JSON_TYPE }));
+  } catch (error) {
+    if (!isUnsupported(error)) throw error;
+    return false;
+  }
+}
+
+const isUnsupported = (error: unknown): boolean => error instanceof BackupError && error.code === 'UNSUPPORTED';
+
 export async function createReleased(place: Place, epoch: number, token: string, options: Options): Promise<void> {
   const key = keyAt(place, epochName(epoch).replace('.json', '.released.json'));
-  const text = format({ format: 'velist-backup-released/1', token });
-  await createOnly(place.store, key, Buffer.from(text), options);
+  await writeOnce(place.store, key, format({ format: 'velist-backup-released/1', token }), options);
 }
 
 /** Tells the writer that this machine has its id. Renewed with each try, as a heartbeat is. */
@@ -304,8 +311,7 @@ export async function writeBeat(
     if (refused === null) return 'replaced';
     if (!mayBeAppendOnly(refused)) throw refused;
   }
-  const created = await createOnly(store, numbered(key, number), Buffer.from(format(beat)), { signal });
-  if (created === false) return 'taken';
+  if (!(await writeOnce(store, numbered(key, number), format(beat), { signal }))) return 'taken';
   // The one before says nothing any more; where it may not be deleted either, a rule of the bucket has to expire it.
   if (number > 1) await store.delete(numbered(key, number - 1), { signal }).catch(letBe);
   return 'appended';
@@ -342,7 +348,7 @@ async function writeSomewhere(store: ObjectStore, key: string, text: string, opt
   } catch (error) {
     if (!mayBeAppendOnly(BackupError.from(error))) throw error;
     const another = numbered(key, Math.floor(Math.random() * 1e9));
-    await createOnly(store, another, Buffer.from(text), options);
+    await writeOnce(store, another, text, options);
     return another;
   }
 }

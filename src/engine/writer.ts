@@ -317,7 +317,8 @@ async function take(
     : isClaim
       ? null
       : (memory.held?.sparesOthersUntil ?? null);
-  await memory.noteTaken({ epoch, token, sparesOthersUntil });
+  // A command that claims the place ends, and what process goes on there is not known.
+  await memory.noteTaken({ epoch, token, isHeld: !isClaim, sparesOthersUntil });
   await tidy(place, look, epoch, context);
   return { epoch, token, isOwn: true, everyMs };
 }

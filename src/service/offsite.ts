@@ -231,6 +231,7 @@ export class Offsite {
 
   start(): void {
     this.uploads.resume();
+    this.writing.start();
     this.#timer ??= setInterval(() => this.#wake(), WAKE_MS);
     this.#timer.unref();
     if (this.#options.isEnabled()) void this.#catchUp();

@@ -60,6 +60,11 @@ export class Writing {
     this.#bucket = options.heartbeats.in(options.s3);
   }
 
+  /** Where another machine was the writer when the last process ended, it is looked at also when nothing waits. */
+  start(): void {
+    if (this.isStopped) this.#watch();
+  }
+
   /** What a job that writes is told. */
   request(): { readonly self: WriterSelf; readonly writing: WritingFacts } {
     const { self, everyMs, isStarted, prefix } = this.#options;
@@ -188,12 +193,12 @@ export class Writing {
 
   /** @param options.isSaid the run that was refused says why. */
   #stop(by: OtherWriter, { isSaid }: { readonly isSaid: boolean }): void {
-    const { state, now, everyMs, log, onChange } = this.#options;
+    const { state, now, log, onChange } = this.#options;
     state.writer = { ...by, notedAt: now().toISOString(), isStopped: true };
     this.#hasWritten = false;
     this.#lookedMs = now().getTime();
     this.#bucket.drop(this.#address);
-    this.#bucket.watch(this.#address, everyMs(), (signal) => this.#look(signal));
+    this.#watch();
     if (!isSaid) {
       const { message, hint } = refusalBy(by, this.#where);
       log('warn', `Nothing is uploaded to ${this.#word} or removed there: ${message}. ${hint}`);
@@ -238,6 +243,10 @@ export class Writing {
     const at = now().toISOString();
     this.#stop({ kind: 'clone', host: this.#options.self().maker.host, since: at, seenAt: null }, { isSaid: true });
     void this.#look(AbortSignal.timeout(LOOK_MAX_MS));
+  }
+
+  #watch(): void {
+    this.#bucket.watch(this.#address, this.#options.everyMs(), (signal) => this.#look(signal));
   }
 
   /** Never rejects: what fails is tried again a tick later, and the uploads that wait say why. */

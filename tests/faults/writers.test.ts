@@ -19,7 +19,7 @@ import type { ServiceEvent } from '../../src/service/model.ts';
 import { keysOf, storedKeys, textOf } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
-import { makeDatabase, openShop, scratchFolders, type Shop } from '../support/scratch.ts';
+import { makeDatabase, openShop, scratchFolders, type Shop, shopSettings } from '../support/scratch.ts';
 
 setDefaultTimeout(60_000);
 
@@ -219,6 +219,37 @@ test('a heartbeat that can not be renewed fails no run, and is told once', async
   expect(production.log.filter((line) => line.includes('could not be renewed')).length).toBe(1);
 });
 
+test('an upload that takes long is no silence', async () => {
+  const production = machine();
+  const staging = machine();
+  const held = Promise.withResolvers<void>();
+  server.faults.push({ match: /^PUT .*\.sqlite\?/, effect: { answerAfter: held.promise }, times: 1 });
+  const uploading = backUp(production.service);
+  await until(epochs, (names) => names.length > 0);
+  await Bun.sleep(4 * TICK_MS);
+  expect((await backUp(staging.service)).s3Uploaded).toBe(false);
+  held.resolve();
+  expect((await uploading).s3Uploaded).toBe(true);
+});
+
+test('a start that finds another writer noted looks again, also when nothing waits', async () => {
+  const production = machine();
+  await backUp(production.service);
+  const staging = machine();
+  const { filename } = await backUp(staging.service);
+  expect((await staging.service.getStatus()).verdict.code).toBe('other-writer');
+  await staging.service.close();
+  await production.service.close();
+  const again = staging.again({ settings: { ...shopSettings, enabled: false, s3Enabled: true, s3Path: prefix } });
+  await again.deleteBackup(filename);
+  expect((await placeOf(again)).writer).toMatchObject({ kind: 'other' });
+  again.start();
+  await until(
+    async () => (await placeOf(again)).writer,
+    (writer) => writer === null,
+  );
+});
+
 test('many databases of one process renew one object in a bucket', async () => {
   const heartbeats = new Heartbeats();
   const paths = ['a', 'b', 'c'].map((name) => `${prefix}/${name}`);
@@ -309,6 +340,13 @@ test('a run of the command line takes the place, gives it back, and ends', async
   expect([status.code, status.output]).toEqual([5, expect.stringMatching(/^writer +S3: .* writes there since /m)]);
   const pruned = await run('prune', '--target', 's3');
   expect(pruned.output).not.toContain('removed backup-');
+
+  // What does not answer at the end holds up no exit.
+  await other.service.close();
+  server.faults.push({ match: /^PUT .*released/, effect: 'stall' });
+  const startedMs = performance.now();
+  expect((await run('backup')).code).toBe(0);
+  expect(performance.now() - startedMs).toBeLessThan(20_000);
 });
 
 test('a clone of the machine stops while the original lives, and both say so', async () => {
