@@ -81,6 +81,7 @@ export class Claims {
     const { claims, record } = this.#claimOf(ownership, identity, self, { backups, user });
     const request = { kind: 'claim-remote', target: offsite.target, folder: catalog.folder, ...access } as const;
     const after = await job({ ...request, self, claims, record });
+    offsite.noteIdentity(after);
     await this.takeId(after.record?.id ?? record.id, user);
     await offsite.refresh();
     return this.#changed(place, { before: ownership, after: offsite.ownership, backups: offsite.backups });

@@ -60,13 +60,24 @@ export class SettingsFile {
   readonly #path: string;
   readonly #folder: string;
   readonly #start: Settings;
-  #changes: Partial<Settings>;
+  readonly #isOurs: () => boolean;
+  #saved: Partial<Settings>;
 
-  constructor(folder: string, start: Settings, options: { warn: (message: string) => void }) {
+  /** @param options.isOurs false while the folder is another database's: its settings are not ours. */
+  constructor(
+    folder: string,
+    start: Settings,
+    options: { warn: (message: string) => void; isOurs?: () => boolean },
+  ) {
     this.#folder = folder;
     this.#path = join(folder, 'settings.json');
     this.#start = start;
-    this.#changes = readChanges(this.#path, options.warn);
+    this.#isOurs = options.isOurs ?? (() => true);
+    this.#saved = readChanges(this.#path, options.warn);
+  }
+
+  get #changes(): Partial<Settings> {
+    return this.#isOurs() ? this.#saved : {};
   }
 
   get current(): Settings {
@@ -90,7 +101,7 @@ export class SettingsFile {
     }
     for (const name of revert) delete next[name];
     this.#write(next);
-    this.#changes = next as Partial<Settings>; // each value was parsed above
+    this.#saved = next as Partial<Settings>; // each value was parsed above
     return this.current;
   }
 

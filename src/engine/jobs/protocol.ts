@@ -141,6 +141,8 @@ export interface UploadRequest {
   readonly known: readonly KnownManifest[];
   /** Left out: the place is taken for ours. */
   readonly self?: DatabaseSelf;
+  /** Whose the place was when it was looked at last. */
+  readonly identity?: PlaceIdentity | null;
 }
 
 export interface Uploaded {
@@ -190,6 +192,7 @@ export interface PruneRemoteRequest {
   readonly target?: string;
   /** Left out: the place is taken for ours. */
   readonly self?: DatabaseSelf;
+  readonly identity?: PlaceIdentity | null;
 }
 
 export interface ClaimRemoteRequest {
@@ -212,8 +215,7 @@ export interface ListRemoteRequest {
   readonly s3: S3Access;
   readonly known: readonly KnownManifest[];
   readonly self?: DatabaseSelf;
-  /** The record as it was read before: it never changes, and is read again only where the listing does not fit it. */
-  readonly record?: PlaceRecord | null;
+  readonly identity?: PlaceIdentity | null;
 }
 
 export interface FetchRequest {
