@@ -317,7 +317,7 @@ test('another database at the prefix is refused there: it goes on locally, remov
   const [name = ''] = await backUp(blog);
   expect(await keys()).toEqual(expect.arrayContaining([name, ...made]));
   expect((await type(blog, 'list --target s3 --json')).json.backups.every(({ other }: { other: unknown }) => other === null)).toBe(true);
-  expect((await type(blog, 'status --json')).json.verdict.code).toBe('protected');
+  expect((await type(blog, 'status --json')).json.freshness.state).toBe('protected');
 }, 180_000);
 
 test('a folder of before is taken over by the database that its manifests name', async () => {
