@@ -740,7 +740,8 @@ function statusText(status: Status, now: Date): string {
 }
 
 function placeRow({ target, owner, other }: Status['places'][number]): string[][] {
-  if (owner === 'mixed') return [['identity', `${target} holds backups of several databases, told apart by their manifests`]];
+  if (owner === 'mixed')
+    return [['identity', `${target} holds backups of several databases, told apart by their manifests`]];
   if (!other) return [];
   const since = other.createdAt === null ? '' : ` since ${other.createdAt.toISOString()}`;
   return [['identity', `${target} belongs to another database, ${other.name}${since}; nothing is written there`]];

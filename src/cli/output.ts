@@ -144,7 +144,13 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
     sizeText(backup.size),
     backup.verification.state,
     backup.placements.map(placementText).join(', '),
-    [backup.other && `of ${backup.other.name}`, backup.foreign && 'foreign', backup.pinned && 'pinned', backup.safety && 'safety', backup.note]
+    [
+      backup.other && `of ${backup.other.name}`,
+      backup.foreign && 'foreign',
+      backup.pinned && 'pinned',
+      backup.safety && 'safety',
+      backup.note,
+    ]
       .filter(Boolean)
       .join(', '),
   ]);

@@ -76,7 +76,9 @@ export async function listAgain(
   options: RemoteOptions,
 ): Promise<RemoteCatalog> {
   if (before === null) return await listRemote(store, { known, ...options });
-  const readBefore = before.entries.flatMap(({ etag, manifest }) => (etag !== '' && manifest ? [{ etag, manifest }] : []));
+  const readBefore = before.entries.flatMap(({ etag, manifest }) =>
+    etag !== '' && manifest ? [{ etag, manifest }] : [],
+  );
   const after = await listRemote(store, { known: readBefore, ...options });
   const names = new Set(after.read.map(({ name }) => name));
   return { ...after, read: [...before.read.filter(({ name }) => !names.has(name)), ...after.read] };

@@ -649,7 +649,10 @@ export class BackupService implements BackupServicePort {
     const here = all.filter(isSound);
     const newest = here[0] ?? (await this.#backups.everywhere()).filter(isOwn).find(isSound);
     const targets = await Promise.all(this.#offsites.map((offsite) => this.#kitOf(offsite)));
-    const kin = [this.#places.folder(await this.#catalog.list()).ownership, ...this.#offsites.map((one) => one.ownership)];
+    const kin = [
+      this.#places.folder(await this.#catalog.list()).ownership,
+      ...this.#offsites.map((one) => one.ownership),
+    ];
     return recoveryKit({
       writtenAt: this.#now(),
       version: VERSION,
@@ -1099,7 +1102,9 @@ export class BackupService implements BackupServicePort {
       ...remote.map(({ target, ownership, identity, backups }) => ({
         ...{ target, ownership, identity },
         // Only of a place that is another database's they are asked for.
-        backups: ownership.stranger ? backups.map((backup) => ({ ...backup, other: ownership.stranger ?? undefined })) : [],
+        backups: ownership.stranger
+          ? backups.map((backup) => ({ ...backup, other: ownership.stranger ?? undefined }))
+          : [],
       })),
     ].map((look) => toPlaceStatus({ ...look, self, ownFacts }));
   }

@@ -132,7 +132,10 @@ export class Claims {
   ): ClaimResult {
     const result = { ...place, ...countOf(after, backups), changed: true, before: before.stranger };
     const whose = before.stranger ? `, which was of ${before.stranger.name},` : '';
-    this.#options.log('info', `Claimed: ${place.place}${whose} belongs to this database now. ${result.ours} backups are its.`);
+    this.#options.log(
+      'info',
+      `Claimed: ${place.place}${whose} belongs to this database now. ${result.ours} backups are its.`,
+    );
     return { ...result, databaseId: after.id };
   }
 

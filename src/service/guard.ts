@@ -10,13 +10,7 @@ import type { Environment } from '../config/env.ts';
 import { BackupError } from '../engine/errors.ts';
 import { truePath } from '../engine/true-path.ts';
 import type { BackupService } from './backup-service.ts';
-import {
-  findDatabases,
-  type FoundDatabase,
-  holdsBackups,
-  rememberDatabase,
-  rememberedDatabases,
-} from './discovery.ts';
+import { findDatabases, type FoundDatabase, holdsBackups, rememberDatabase, rememberedDatabases } from './discovery.ts';
 import { createService, type ServiceOverrides, writeToConsole } from './from-environment.ts';
 import type { Guarded, GuardPort } from './guard-port.ts';
 import { createLog, type Log } from './log.ts';

@@ -39,7 +39,8 @@ export async function guardMigration<Result>(
     throw await failed(service, error, { filename, restoreOnFailure });
   }
   for (const { filename: older, pinned, note, other } of await service.getBackups())
-    if (pinned && note === NOTE && other === null && older !== filename) await service.updateBackup(older, { pinned: false });
+    if (pinned && note === NOTE && other === null && older !== filename)
+      await service.updateBackup(older, { pinned: false });
   return result;
 }
 

@@ -150,7 +150,10 @@ export class Restores {
   async #place(
     run: ActiveRun,
     source: RestoreSource & { readonly path: string },
-    options: Pick<RestoreOptions, 'expected' | 'user' | 'fromOther'> & { readonly mode: RestoreMode; readonly to: string | null },
+    options: Pick<RestoreOptions, 'expected' | 'user' | 'fromOther'> & {
+      readonly mode: RestoreMode;
+      readonly to: string | null;
+    },
   ): Promise<RestoreResult> {
     const { runs, paths, places, highestKnown } = this.#options;
     runs.active = run;

@@ -131,9 +131,7 @@ export class RunHistory {
 
   /** When the first run of a schedule was planned; null when none ever was. */
   firstPlannedAt(): Date | null {
-    const row = this.#database
-      .prepare(`SELECT min(planned_at) AS at FROM runs WHERE ${OF_US}`)
-      .get(this.#us);
+    const row = this.#database.prepare(`SELECT min(planned_at) AS at FROM runs WHERE ${OF_US}`).get(this.#us);
     return typeof row?.['at'] === 'number' ? new Date(row['at']) : null;
   }
 

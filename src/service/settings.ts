@@ -64,11 +64,7 @@ export class SettingsFile {
   #saved: Partial<Settings>;
 
   /** @param options.isOurs false while the folder is another database's: its settings are not ours. */
-  constructor(
-    folder: string,
-    start: Settings,
-    options: { warn: (message: string) => void; isOurs?: () => boolean },
-  ) {
+  constructor(folder: string, start: Settings, options: { warn: (message: string) => void; isOurs?: () => boolean }) {
     this.#folder = folder;
     this.#path = join(folder, 'settings.json');
     this.#start = start;

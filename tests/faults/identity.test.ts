@@ -1,6 +1,15 @@
 /** Whose backups are these? Several databases over one folder or prefix, moves, renames, lost states, and places of before. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
-import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { FOUND_FILE, isBackupName, OWNER_FILE, RECORD_FILE } from '../../src/engine/catalog/artifact.ts';
@@ -96,7 +105,10 @@ test('two cron lines over one folder: the second one is refused, and neither los
   expect(backupsIn(shop.backups)).toEqual(made);
 
   const status = await type(blog, 'status');
-  expect([status.code, status.stdout]).toEqual([3, expect.stringMatching(/^status {5}unprotected \(foreign-place\)$/m)]);
+  expect([status.code, status.stdout]).toEqual([
+    3,
+    expect.stringMatching(/^status {5}unprotected \(foreign-place\)$/m),
+  ]);
   expect(status.stdout).toMatch(/^identity {3}local belongs to another database, shop\.sqlite since /m);
   expect((await type(blog, 'status --json')).json).toMatchObject({
     verdict: { code: 'foreign-place', tone: 'amber' },
@@ -114,7 +126,11 @@ test('two cron lines over one folder: the second one is refused, and neither los
   });
   // What the other one failed at is no news of this one.
   const ours = await type(shop, 'status --json');
-  expect([ours.json.verdict.code, ours.json.lastBackupRun.result, ours.json.local.count]).toEqual(['protected', 'success', 3]);
+  expect([ours.json.verdict.code, ours.json.lastBackupRun.result, ours.json.local.count]).toEqual([
+    'protected',
+    'success',
+    3,
+  ]);
   expect((await type(blog, 'list')).stdout).toContain('of shop.sqlite');
   expect((await type(shop, 'list')).stdout).not.toContain('of shop.sqlite');
 
@@ -192,7 +208,9 @@ test('the page is told whose a backup is, may restore it when it says so, and ma
     code: 'foreign-place',
     detail: expect.stringContaining('shop.sqlite'),
   });
-  expect((await send('GET', `/api/backups/${newest}/restore`)).json.warnings[0]).toContain('another database, shop.sqlite');
+  expect((await send('GET', `/api/backups/${newest}/restore`)).json.warnings[0]).toContain(
+    'another database, shop.sqlite',
+  );
   const body = { confirm: 'blog.sqlite' };
   const refused = await send('POST', `/api/backups/${newest}/restore`, body);
   expect([refused.status, refused.json.error.code]).toEqual([409, 'FOREIGN_PLACE']);
@@ -221,14 +239,18 @@ test('a database that was renamed, or moved with its folder, goes on after a cla
   const claimed = await type(renamed, 'claim');
   expect([claimed.code, claimed.stdout]).toEqual([
     0,
-    expect.stringMatching(/, which was of shop\.sqlite, belongs to this database now, and 2 backups there with it\. None/),
+    expect.stringMatching(
+      /, which was of shop\.sqlite, belongs to this database now, and 2 backups there with it\. None/,
+    ),
   ]);
   expect((await type(renamed, 'claim')).stdout).toContain('belongs to this database already');
   const fresh = await backUp(renamed, 3);
   // For a week the claim may have been a mistake.
   expect(backupsIn(shop.backups)).toEqual([fresh[0] ?? '', fresh[1] ?? '', ...made]);
   expect((await type(renamed, 'prune --dry-run')).stdout).toContain('it is from before the claim');
-  expect((await type(renamed, 'list --json')).json.backups.every(({ other }: { other: unknown }) => other === null)).toBe(true);
+  expect(
+    (await type(renamed, 'list --json')).json.backups.every(({ other }: { other: unknown }) => other === null),
+  ).toBe(true);
   expect(recordOf(shop.backups)).toMatchObject({ name: 'shop.sqlite' });
   expect(JSON.parse(readFileSync(join(shop.backups, OWNER_FILE), 'utf8'))).toMatchObject({ name: 'store.sqlite' });
   // The history of before is still known: it lies in the same state.
@@ -267,7 +289,10 @@ test('an installation without disk and state takes over the id that the target k
   const [name = ''] = await backUp(built);
   expect(recordOf(built.backups)).toMatchObject({ id });
   expect((await new Catalog(built.backups).find(name)).manifest?.databaseId).toBe(id);
-  expect((await type(built, 'status --json')).json.places).toMatchObject([{ owner: 'ours' }, { target: 's3', owner: 'ours' }]);
+  expect((await type(built, 'status --json')).json.places).toMatchObject([
+    { owner: 'ours' },
+    { target: 's3', owner: 'ours' },
+  ]);
 });
 
 test('a machine that could not ask takes the id over when the target is back', async () => {
@@ -283,7 +308,9 @@ test('a machine that could not ask takes the id over when the target is back', a
   expect(await keys()).toContain(`${name}.json`);
   const [last = ''] = await backUp(built);
   expect((await new Catalog(built.backups).find(last)).manifest?.databaseId).toBe(id);
-  expect((await type(built, 'list --json')).json.backups.every(({ other }: { other: unknown }) => other === null)).toBe(true);
+  expect((await type(built, 'list --json')).json.backups.every(({ other }: { other: unknown }) => other === null)).toBe(
+    true,
+  );
 }, 60_000);
 
 test('another database at the prefix is refused there: it goes on locally, removes nothing, and says whose it is', async () => {
@@ -300,7 +327,11 @@ test('another database at the prefix is refused there: it goes on locally, remov
   expect(there).toEqual(made.toReversed().flatMap((name) => [name, `${name}.json`]));
   const { json } = await type(blog, 'status --json');
   expect([json.verdict.code, json.freshness.state, json.s3.stored]).toEqual(['foreign-place', 'at-risk', 0]);
-  expect(json.places[1]).toMatchObject({ target: 's3', owner: 'foreign', other: { name: 'shop.sqlite', newestBackup: { filename: made[0] } } });
+  expect(json.places[1]).toMatchObject({
+    target: 's3',
+    owner: 'foreign',
+    other: { name: 'shop.sqlite', newestBackup: { filename: made[0] } },
+  });
   expect((await type(blog, 'status')).code).toBe(1);
   // Its own are the newest, whatever lies there.
   expect((await type(blog, 'restore latest --online')).code).toBe(0);
@@ -316,7 +347,9 @@ test('another database at the prefix is refused there: it goes on locally, remov
   expect([claimed.code, claimed.stdout]).toEqual([0, expect.stringContaining('which was of shop.sqlite')]);
   const [name = ''] = await backUp(blog);
   expect(await keys()).toEqual(expect.arrayContaining([name, ...made]));
-  expect((await type(blog, 'list --target s3 --json')).json.backups.every(({ other }: { other: unknown }) => other === null)).toBe(true);
+  expect(
+    (await type(blog, 'list --target s3 --json')).json.backups.every(({ other }: { other: unknown }) => other === null),
+  ).toBe(true);
   expect((await type(blog, 'status --json')).json.freshness.state).toBe('protected');
 }, 180_000);
 
@@ -327,7 +360,10 @@ test('a folder of before is taken over by the database that its manifests name',
   await store.deleteMany([RECORD_FILE]);
   rmSync(join(shop.root, 'state'), { recursive: true });
   const before = filesBelow(shop.backups);
-  expect((await type(shop, 'list --json')).json.backups.map(({ other }: { other: unknown }) => other)).toEqual([null, null]);
+  expect((await type(shop, 'list --json')).json.backups.map(({ other }: { other: unknown }) => other)).toEqual([
+    null,
+    null,
+  ]);
   expect((await type(shop, 'status --json')).json.places[0].owner).toBe('ours');
   expect(filesBelow(shop.backups)).toEqual(before);
   const fresh = await backUp(shop, 2);
@@ -339,7 +375,9 @@ test('a folder of before is taken over by the database that its manifests name',
 
 test('a mixed folder of before accepts both, and each goes by its own backups alone', async () => {
   const root = newFolder();
-  const [shop, blog] = ['shop.sqlite', 'blog.sqlite'].map((name) => machine(root, { name, env: { BACKUP_RETENTION_COUNT: '2' } }));
+  const [shop, blog] = ['shop.sqlite', 'blog.sqlite'].map((name) =>
+    machine(root, { name, env: { BACKUP_RETENTION_COUNT: '2' } }),
+  );
   if (!shop || !blog) throw new Error('both are there');
   mark(shop.database, 'shop');
   mark(blog.database, 'blog');
@@ -349,7 +387,8 @@ test('a mixed folder of before accepts both, and each goes by its own backups al
   const elsewhere = machine(root, { name: 'blog.sqlite', env: { BACKUP_LOCAL_PATH: join(root, 'elsewhere') } });
   const ofBlog = await backUp(elsewhere, 2);
   await makeOld(elsewhere);
-  for (const name of ofBlog.flatMap((one) => [one, `${one}.json`])) copyFileSync(join(elsewhere.backups, name), join(shop.backups, name));
+  for (const name of ofBlog.flatMap((one) => [one, `${one}.json`]))
+    copyFileSync(join(elsewhere.backups, name), join(shop.backups, name));
 
   const freshShop = await backUp(shop, 1);
   const freshBlog = await backUp(blog, 2);
@@ -387,7 +426,8 @@ test('where two databases of one name took turns nothing that may be the otherâ€
   expect((await type(a, 'prune --dry-run')).stdout).toContain('several databases are called dev.sqlite');
   // What bears the id of one is the other's no more.
   const ofB = await type(b, 'list --json');
-  const other = (name: string | undefined) => ofB.json.backups.find(({ filename }: { filename: string }) => filename === name)?.other;
+  const other = (name: string | undefined) =>
+    ofB.json.backups.find(({ filename }: { filename: string }) => filename === name)?.other;
   expect([other(fresh[0]), other(old[0])]).toEqual([{ id: expect.any(String), name: 'dev.sqlite' }, null]);
 }, 60_000);
 
@@ -431,7 +471,9 @@ test('a record that nobody can read stops what writes, and hides nothing', async
   const refused = await type(shop, 'backup');
   expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("can't be read: database.json")]);
   expect((await type(shop, 'claim')).code).toBe(2);
-  expect((await type(shop, 'list --json')).json.backups.map(({ filename }: { filename: string }) => filename)).toEqual(made);
+  expect((await type(shop, 'list --json')).json.backups.map(({ filename }: { filename: string }) => filename)).toEqual(
+    made,
+  );
   expect(backupsIn(shop.backups)).toEqual(made);
   rmSync(join(shop.backups, RECORD_FILE));
   expect((await type(shop, 'backup')).code).toBe(0);
@@ -442,7 +484,10 @@ test('two databases that begin in one folder at once leave one owner, and the ot
   await using first = open(shop);
   await using second = open(blog);
   const results = await Promise.all([first.service.performBackup(), second.service.performBackup()]);
-  expect(results.map(({ success, error }) => (success ? 'made' : error?.code)).sort()).toEqual(['FOREIGN_PLACE', 'made']);
+  expect(results.map(({ success, error }) => (success ? 'made' : error?.code)).sort()).toEqual([
+    'FOREIGN_PLACE',
+    'made',
+  ]);
   expect(backupsIn(shop.backups).length).toBe(1);
 });
 

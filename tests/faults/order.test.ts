@@ -41,15 +41,19 @@ function mark({ database }: Machine, text: string): void {
   file.close();
 }
 const markOf = (path: string) => ask(path, 'SELECT text FROM mark');
-const there = async () => (await Array.fromAsync(store.list('backup-'))).flatMap(({ key }) => (key.endsWith('.json') ? key.slice(0, -5) : []));
+const there = async () =>
+  (await Array.fromAsync(store.list('backup-'))).flatMap(({ key }) => (key.endsWith('.json') ? key.slice(0, -5) : []));
 
 async function numberThere(name: string, sequence: number): Promise<void> {
   const bytes = await getBytes(store, `${name}.json`, { limitBytes: 1024 * 1024 });
   const manifest = parseManifest(new TextDecoder().decode(bytes), name);
   const changed: Manifest = { ...manifest, sequence };
-  await store.put(`${name}.json`, (async function* () {
-    yield new TextEncoder().encode(formatManifest(changed));
-  })());
+  await store.put(
+    `${name}.json`,
+    (async function* () {
+      yield new TextEncoder().encode(formatManifest(changed));
+    })(),
+  );
 }
 
 /** The newest that `latest` brings to a new file on that machine, by what it holds. */
@@ -92,7 +96,11 @@ test('a machine that is set back to an older image goes on above what S3 holds, 
   expect(await latest(shop, ' --from s3')).toBe('after-3');
 
   const { json } = await type(shop, 'status --json');
-  expect(json.verdict).toMatchObject({ code: 'cloned', tone: 'amber', detail: expect.stringContaining(lost.at(-1) ?? '') });
+  expect(json.verdict).toMatchObject({
+    code: 'cloned',
+    tone: 'amber',
+    detail: expect.stringContaining(lost.at(-1) ?? ''),
+  });
   expect((await type(shop, 'status')).stdout).toStartWith('status     at-risk (cloned)\n');
   expect((await type(shop, 'prune --target s3 --dry-run')).stdout).toContain('set back to an older image');
   expect((await type(shop, 'prune --target s3')).stdout).toContain('0 removed');
@@ -136,7 +144,9 @@ test('what waited while S3 was away is numbered anew, in its order, when S3 prov
   await using opened = open(shop);
   const { filename = '', uploaded } = await opened.service.performBackup();
   expect(uploaded).toEqual({ s3: true });
-  expect(opened.lines).toContainEqual(expect.stringMatching(/backups that were not there yet got a higher number: S3 held/));
+  expect(opened.lines).toContainEqual(
+    expect.stringMatching(/backups that were not there yet got a higher number: S3 held/),
+  );
   const order = (await new Catalog(shop.backups).list()).map(({ name, manifest }) => [name, manifest?.sequence]);
   expect(order).toEqual([
     [filename, 6_000_000_003],
@@ -144,7 +154,12 @@ test('what waited while S3 was away is numbered anew, in its order, when S3 prov
     [waiting[0], 6_000_000_001],
     [first, expect.any(Number)],
   ]);
-  expect((await opened.service.getBackups({ target: 's3' })).map((item) => item.filename)).toEqual(order.slice(0, 3).map(([name]) => name).concat(first) as string[]);
+  expect((await opened.service.getBackups({ target: 's3' })).map((item) => item.filename)).toEqual(
+    order
+      .slice(0, 3)
+      .map(([name]) => name)
+      .concat(first) as string[],
+  );
 }, 60_000);
 
 test('latest is the newest wherever it lies: a target is asked, and one that is silent is told and fails nothing', async () => {
@@ -162,7 +177,10 @@ test('latest is the newest wherever it lies: a target is asked, and one that is 
   rmSync(join(disk, 'state'), { recursive: true });
   server.faults.push({ match: /./, effect: { status: 403, code: 'AccessDenied' } });
   const silent = await type(shop, `restore latest --to ${join(disk, 'silent.sqlite')}`);
-  expect([silent.code, silent.stderr]).toEqual([0, expect.stringContaining('S3 could not be asked for its newest backup')]);
+  expect([silent.code, silent.stderr]).toEqual([
+    0,
+    expect.stringContaining('S3 could not be asked for its newest backup'),
+  ]);
   expect(markOf(join(disk, 'silent.sqlite'))).toBe('here');
   server.faults.length = 0;
   expect(await latest(shop)).toBe('there');
@@ -183,7 +201,12 @@ test('a backup of a machine whose clock is ahead has no negative age anywhere', 
   const manifest = JSON.parse(await Bun.file(path).text());
   const ahead = 'backup-2099-01-01T00-00-00-000Z.sqlite';
   for (const [from, to] of [[name, ahead]] as const) cpSync(join(shop.backups, from), join(shop.backups, to));
-  const later = { ...manifest, name: ahead, createdAt: '2099-01-01T00:00:00.000Z', artifact: { ...manifest.artifact, file: ahead } };
+  const later = {
+    ...manifest,
+    name: ahead,
+    createdAt: '2099-01-01T00:00:00.000Z',
+    artifact: { ...manifest.artifact, file: ahead },
+  };
   writeFileSync(join(shop.backups, `${ahead}.json`), JSON.stringify({ ...later, sequence: manifest.sequence + 1 }));
   const { stdout } = await type(shop, 'status');
   expect(stdout).toContain(ahead);

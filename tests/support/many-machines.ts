@@ -51,21 +51,22 @@ export interface Typed {
 
 /** The command line on that machine, with `--json` where it is asked for. */
 export async function type({ env }: Pick<Machine, 'env'>, argv: string): Promise<Typed> {
-  let [stdout, stderr] = ['', ''];
+  const [stdout, stderr]: [string[], string[]] = [[], []];
   const code = await runCli(argv.split(' '), {
-    stdout: { write: (text) => void (stdout += text) },
-    stderr: { write: (text) => void (stderr += text) },
+    stdout: { write: (text) => stdout.push(text) },
+    stderr: { write: (text) => stderr.push(text) },
     signal: new AbortController().signal,
     createService: ({ databasePath, backupsPath }) =>
       createServiceFromEnvironment({
         ...(databasePath && { databasePath }),
         ...(backupsPath && { backupsPath }),
         env,
-        write: (line, level) => void (level !== 'info' && (stderr += `${line}\n`)),
+        write: (line, level) => void (level === 'info' || stderr.push(`${line}\n`)),
       }),
     serve: async () => {},
   });
-  return { code, stdout, stderr, json: argv.includes('--json') ? JSON.parse(stdout) : null };
+  const said = { stdout: stdout.join(''), stderr: stderr.join('') };
+  return { code, ...said, json: argv.includes('--json') ? JSON.parse(said.stdout) : null };
 }
 
 /** The service on that machine; closed by `await using`. */

@@ -70,12 +70,12 @@ test('after a claim the folder is the claiming database’s, with all ids and na
   const ownership = judgePlace('folder', place, blog, []);
   expect(ownership).toMatchObject({ owner: 'ours', id: 'shop-id' });
   const whose = (of: string, databaseId?: string) => otherOf(ownership, backup(of, { databaseId }));
-  expect([whose('shop.sqlite'), whose('blog.sqlite'), whose('x.sqlite', 'shop-id'), whose('x.sqlite', 'blog-id')]).toEqual([
-    null,
-    null,
-    null,
-    null,
-  ]);
+  expect([
+    whose('shop.sqlite'),
+    whose('blog.sqlite'),
+    whose('x.sqlite', 'shop-id'),
+    whose('x.sqlite', 'blog-id'),
+  ]).toEqual([null, null, null, null]);
   expect(whose('wiki.sqlite')).toEqual({ id: null, name: 'wiki.sqlite' });
   expect(whose('shop.sqlite', 'wiki-id')).toEqual({ id: 'wiki-id', name: 'shop.sqlite' });
 });
@@ -89,7 +89,11 @@ test('a claim at a target makes both ids one database, and the place keeps its o
 test('an old place without backups is of nobody, one of our name alone becomes ours with the next backup', () => {
   expect(judgePlace('folder', NO_IDENTITY, shop, [])).toMatchObject({ owner: 'new', mustRecord: true });
   const old = [backup('shop.sqlite'), backup('shop.sqlite'), { name: 'foreign', manifest: null }];
-  expect(judgePlace('folder', NO_IDENTITY, shop, old)).toMatchObject({ owner: 'ours', mustRecord: true, id: 'shop-id' });
+  expect(judgePlace('folder', NO_IDENTITY, shop, old)).toMatchObject({
+    owner: 'ours',
+    mustRecord: true,
+    id: 'shop-id',
+  });
   expect(judgePlace('target', NO_IDENTITY, stranger, old)).toMatchObject({ owner: 'ours', mustRecord: true, id: null });
 });
 
@@ -148,13 +152,19 @@ test('two databases of one name that took turns are told apart by their files, a
 test('the refusal says whose it is, since when, and what to do; an unreadable record is refused too', () => {
   const where = { place: 'the folder /srv/backups', target: 'local' };
   const { stranger: whose } = judgePlace('folder', recordOf(shop), blog, []);
-  const error = foreignPlace(whose ?? { id: null, name: '' }, recordOf({ ...shop, maker: { installation: 'i', host: 'web1' } }), where);
+  const error = foreignPlace(
+    whose ?? { id: null, name: '' },
+    recordOf({ ...shop, maker: { installation: 'i', host: 'web1' } }),
+    where,
+  );
   expect(error.message).toBe(
     'the folder /srv/backups holds the backups of another database, shop.sqlite (since 2024-01-15T12:00:00.000Z by web1)',
   );
   expect(error.hint).toContain('BACKUP_LOCAL_PATH');
   expect(error.hint).toEndWith('velist-backup claim');
-  expect(foreignPlace({ id: null, name: 'x' }, NO_IDENTITY, { place: 's3://b/p', target: 's3' }).hint).toContain('--target s3');
+  expect(foreignPlace({ id: null, name: 'x' }, NO_IDENTITY, { place: 's3://b/p', target: 's3' }).hint).toContain(
+    '--target s3',
+  );
   const unreadable = { ...NO_IDENTITY, complaint: 'database.json: is not JSON' };
   expect(() => requireOurs(judgePlace('folder', unreadable, shop, []), unreadable, where)).toThrow(/can't be read/);
 });
@@ -172,23 +182,28 @@ const anyIdentity = fc.constantFrom(NO_IDENTITY, recordOf(shop), recordOf(blog),
 
 test('of any place, at most one of two databases counts a backup as its own, unless both are one by a claim', () => {
   fc.assert(
-    fc.property(anyIdentity, fc.constantFrom('folder' as const, 'target' as const), anyBackups, (identity, kind, drawn) => {
-      const backups = drawn.map(({ isSafety, ...one }) =>
-        backup(one.name, { ...one, trigger: isSafety ? 'safety' : 'schedule', databaseId: one.databaseId }),
-      );
-      const [forShop, forBlog] = [shop, blog].map((self) => judgePlace(kind, identity, self, backups));
-      if (!forShop || !forBlog) throw new Error('both were judged');
-      for (const one of backups) {
-        if (kind === 'target' && identity.claims.length > 0) continue;
-        const owners = [forShop, forBlog].filter((ownership) => otherOf(ownership, one) === null);
-        expect(owners.length).toBeLessThanOrEqual(1);
-        // In a foreign place nothing is ours but a safety copy.
-        for (const { owner } of owners) if (owner === 'foreign') expect(one.manifest.trigger).toBe('safety');
-      }
-      // Nobody writes a record where another database has backups.
-      for (const ownership of [forShop, forBlog])
-        if (ownership.mustRecord) expect(backups.every((one) => otherOf(ownership, one) === null)).toBe(true);
-    }),
+    fc.property(
+      anyIdentity,
+      fc.constantFrom('folder' as const, 'target' as const),
+      anyBackups,
+      (identity, kind, drawn) => {
+        const backups = drawn.map(({ isSafety, ...one }) =>
+          backup(one.name, { ...one, trigger: isSafety ? 'safety' : 'schedule', databaseId: one.databaseId }),
+        );
+        const [forShop, forBlog] = [shop, blog].map((self) => judgePlace(kind, identity, self, backups));
+        if (!forShop || !forBlog) throw new Error('both were judged');
+        for (const one of backups) {
+          if (kind === 'target' && identity.claims.length > 0) continue;
+          const owners = [forShop, forBlog].filter((ownership) => otherOf(ownership, one) === null);
+          expect(owners.length).toBeLessThanOrEqual(1);
+          // In a foreign place nothing is ours but a safety copy.
+          for (const { owner } of owners) if (owner === 'foreign') expect(one.manifest.trigger).toBe('safety');
+        }
+        // Nobody writes a record where another database has backups.
+        for (const ownership of [forShop, forBlog])
+          if (ownership.mustRecord) expect(backups.every((one) => otherOf(ownership, one) === null)).toBe(true);
+      },
+    ),
     { seed: 20_240_401, numRuns: 500 },
   );
 });

@@ -233,7 +233,9 @@ export function otherOf(ownership: Ownership, { manifest }: Pick<Sourced, 'manif
       manifest.databaseId !== undefined &&
       manifest.databaseId !== stranger.id &&
       ids.includes(manifest.databaseId);
-    return isOurSafety ? null : toStranger({ ...manifest, databaseId: manifest.databaseId ?? stranger.id ?? undefined });
+    return isOurSafety
+      ? null
+      : toStranger({ ...manifest, databaseId: manifest.databaseId ?? stranger.id ?? undefined });
   }
   if (manifest === null) return null;
   const isOurs =

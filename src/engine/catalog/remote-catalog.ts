@@ -155,7 +155,10 @@ export interface RemoteListing {
 /** @param without backups that were removed after they were listed. */
 export function toListing(
   catalog: RemoteCatalog,
-  { identity = NO_IDENTITY, without = [] }: { readonly identity?: PlaceIdentity; readonly without?: readonly string[] } = {},
+  {
+    identity = NO_IDENTITY,
+    without = [],
+  }: { readonly identity?: PlaceIdentity; readonly without?: readonly string[] } = {},
 ): RemoteListing {
   const gone = new Set(without);
   return {
