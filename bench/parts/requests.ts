@@ -99,7 +99,7 @@ function open(
     statePath: join(folder, 'state.sqlite'),
     settings: {
       ...{ enabled: true, intervalMinutes: 10, retentionCount: KEPT, ...keepSettingsNone },
-      ...{ s3Enabled: true, s3Path: prefix, verify: 'quick', maxAgeMinutes: null },
+      ...{ s3Enabled: true, s3Path: prefix, verify: 'quick', maxAgeMinutes: null, lossIgnore: [] },
     },
     s3: { endpoint, region, accessKeyId, secretAccessKey, bucket: BUCKET, retentionCount: KEPT },
     ...{ log: () => {}, jobEnvironment: jobEnvironment(), heartbeats },

@@ -32,7 +32,7 @@ export async function prepareUpload(
   request: UploadRequest,
   context: StoryContext,
 ): Promise<UploadOrder> {
-  const { self, name, target, s3, prefix } = request;
+  const { self, name, target, s3, prefix, identity: lastSeen = null } = request;
   if (self === undefined) return { owned: null, renumbered: 0, before: null };
   await requireOwnBackup(catalog, name, self);
   let before: RemoteCatalog | null = null;
@@ -42,9 +42,10 @@ export async function prepareUpload(
   };
   const now = context.now();
   const place = `s3://${s3.bucket}/${prefix}`;
-  const owned = await requireOwnTarget(store, self, { signal: context.signal, target, place, now, list });
+  const asked = { signal: context.signal, before: lastSeen };
+  const owned = await requireOwnTarget(store, self, { ...asked, target, place, now, list });
   const there = await list();
-  const identity = await withClaims(store, owned.identity, self, there, context);
+  const identity = await withClaims(store, owned.identity, self, there, { ...asked, before: owned.identity });
   const ownership = judgePlace('target', identity, self, there);
   const oursThere = there.filter((entry) => otherOf(ownership, entry) === null);
   const ours = async () => await ownBackups(catalog, self);

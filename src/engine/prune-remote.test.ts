@@ -16,7 +16,12 @@ function made(day: number, installation: string | null) {
 }
 
 const plan = (entries: readonly ReturnType<typeof made>[], sparesAllBut: string | null) => {
-  const { kept, removed } = planRemoteRetention(entries, policy, { pins: new Map(), now, sparesAllBut });
+  const { kept, removed } = planRemoteRetention(entries, policy, {
+    pins: new Map(),
+    ownership: null,
+    now,
+    sparesAllBut,
+  });
   const day = (name: string) => Number(name.slice(15, 17));
   return {
     kept: kept.map(({ backup, reasons }) => `${day(backup.name)}: ${reasons.at(-1)}`),

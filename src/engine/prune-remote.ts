@@ -112,7 +112,8 @@ export async function lookForPruning(
 ): Promise<Omit<RemoteRetentionOptions, 'now'> & { readonly identity: PlaceIdentity }> {
   const pins = await pinsOf(new Catalog(folder));
   if (!self || !owned) return { pins, ownership: null, identity: NO_IDENTITY };
-  const identity = await withClaims(store, owned.identity, self, entries, context);
+  const asked = { signal: context.signal, before: owned.identity };
+  const identity = await withClaims(store, owned.identity, self, entries, asked);
   const ownership = judgePlace('target', identity, self, entries);
   const names = new Set([...pins.keys(), ...known.map(({ manifest }) => manifest.name)]);
   const forgotten = forgottenOf(entries, self.maker?.installation, (name) => names.has(name));

@@ -44,16 +44,19 @@ export async function listRemoteBackups(request: ListRemoteRequest, context: Sto
 /** A key that may not ask for what is not there can list all the same: then nobody knows whose it is. */
 async function identityForReading(
   store: ObjectStore,
-  { self, record = null }: ListRemoteRequest,
+  { self, identity: before = null }: ListRemoteRequest,
   { entries }: RemoteCatalog,
   context: StoryContext,
 ): Promise<PlaceIdentity> {
+  const record = before?.record ?? null;
   const known = new Set([record?.id, ...(self ? idsOf(self) : [])]);
   const fits = entries.every(({ manifest }) => manifest?.databaseId === undefined || known.has(manifest.databaseId));
   try {
+    // The record never changes: it is read again only where the listing does not fit it.
+    const asked = { signal: context.signal, before };
     if (record !== null && fits && entries.length > 0)
-      return await withClaims(store, { ...NO_IDENTITY, record }, self, entries, context);
-    return await readTargetIdentity(store, self, entries, context);
+      return await withClaims(store, { ...NO_IDENTITY, record }, self, entries, asked);
+    return await readTargetIdentity(store, self, entries, asked);
   } catch (error) {
     if (!(error instanceof BackupError) || error.code !== 'S3_DENIED') throw error;
     return { ...NO_IDENTITY, complaint: error.message };
@@ -83,10 +86,10 @@ export async function pruneRemoteBackups(
   return await withStore(request, async (store) => {
     const holding = await holdTarget(store, request, context);
     const catalog = await listRemote(store, { known: request.known, signal: context.signal });
-    const { self, target = 's3', retention, folder, known } = request;
+    const { self, target = 's3', retention, folder, known, identity: before = null } = request;
     const list = async () => catalog.entries;
     const place = `s3://${request.s3.bucket}/${request.prefix}`;
-    const options = { signal: context.signal, now: context.now(), target, place, list };
+    const options = { signal: context.signal, now: context.now(), target, place, list, before };
     const owned = self ? await requireOwnTarget(store, self, options) : null;
     const whose = await lookForPruning(store, catalog, { self, owned, folder, known }, context);
     const pruned = await pruneRemote(store, catalog.entries, { retention, holding, ...whose }, context);

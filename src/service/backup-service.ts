@@ -231,7 +231,7 @@ export class BackupService implements BackupServicePort {
       onRecorded: (run) => this.#neighbours.recorded(run),
     });
     this.#places = new Places({
-      ...{ database: this.#paths.database, folder: this.#paths.backups, statePath: this.#paths.state },
+      ...{ database: this.#paths.database, catalog: this.#catalog, statePath: this.#paths.state },
       ...{ offsites: () => this.#offsites, log: options.log, now: this.#now },
     });
     const { backupsPath, log: write } = options;
@@ -414,6 +414,8 @@ export class BackupService implements BackupServicePort {
 
   updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig {
     const { revert = [], ...settings } = change;
+    // What is saved lies in the folder.
+    if (this.#places.isForeign) requireFolder(this.#places.folder([]), this.#folderPlace);
     const before = this.#settings.current;
     if (settings.s3Enabled && !this.#options.s3) {
       throw new BackupError('BAD_CONFIG', 'S3 can not be switched on: no bucket is configured', {
@@ -623,8 +625,7 @@ export class BackupService implements BackupServicePort {
     const self = await this.#places.selfToWrite();
     const signal = new AbortController().signal;
     using _lock = await takeLock(join(this.#paths.backups, LOCK_FILE), { waitMs: this.#waits.lockMs, signal });
-    const { ownership, identity } = this.#places.folder(await this.#catalog.list());
-    requireOurs(ownership, identity, this.#folderPlace);
+    const { ownership } = await this.#requireOwnFolder();
     const origin = {
       ...(ownership.id !== null && { databaseId: ownership.id }),
       ...(self.maker && { madeBy: self.maker }),
@@ -800,7 +801,7 @@ export class BackupService implements BackupServicePort {
   /** @throws BackupError FOREIGN_PLACE */
   async #requireOwnFolder(): Promise<OwnedFolder> {
     const found = this.#places.folder(await this.#catalog.list());
-    requireOurs(found.ownership, found.identity, this.#folderPlace);
+    requireFolder(found, this.#folderPlace);
     return found;
   }
 
@@ -1416,6 +1417,7 @@ export class BackupService implements BackupServicePort {
     this.#settingsRead ??= new SettingsFile(this.#paths.backups, this.#options.settings, {
       keepIsDefault: this.#options.keepIsDefault,
       warn: (message) => this.#options.log('warn', message),
+      isOurs: () => !this.#places.isForeign,
     });
     return this.#settingsRead;
   }
@@ -1443,6 +1445,7 @@ export class BackupService implements BackupServicePort {
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
       self: () => this.#places.self,
+      selfToWrite: () => this.#places.selfToWrite(),
       onFirstContact: (id) => this.#claims.takeId(id, null),
       madeSince: (from) => this.#history.madeSince(from),
       runs: this.#runs,
@@ -1494,6 +1497,11 @@ function isSound({ manifest, fault }: KnownBackup): boolean {
   return (
     manifest !== null && fault === null && manifest.trigger !== 'safety' && manifest.verification.complaint === null
   );
+}
+
+/** @throws BackupError FOREIGN_PLACE */
+function requireFolder({ ownership, identity }: OwnedFolder, place: NamedPlace): void {
+  requireOurs(ownership, identity, place);
 }
 
 /** Why the owner's SQL can't be read. */

@@ -80,6 +80,7 @@ export class Claims {
     }
     const claim = this.#claimOf(ownership, identity, self, { backups, user });
     const { identity: after } = await offsite.claim(claim);
+    if (after) offsite.noteIdentity(after);
     await this.takeId(after?.record?.id ?? claim.record.id, user);
     await offsite.refresh();
     return this.#changed(place, { before: ownership, after: offsite.ownership, backups: offsite.backups });

@@ -61,6 +61,8 @@ export interface OffsiteOptions {
   readonly now: () => Date;
   /** Which database we are. */
   readonly self: () => DatabaseSelf;
+  /** With an id of our own. */
+  readonly selfToWrite: () => Promise<DatabaseSelf>;
   /** The place has an id that we did not know, and its name is ours. */
   readonly onFirstContact: (databaseId: string) => Promise<void>;
   /** Which backups were made here since then, whether they are still there or not; null: nothing goes back that far. */
@@ -175,6 +177,12 @@ export class Offsite {
     return this.#state.identity;
   }
 
+  /** As a claim of ours left it. */
+  noteIdentity(identity: PlaceIdentity): void {
+    this.#sync();
+    this.#state.identity = identity;
+  }
+
   /** It holds backups that this installation made and does not remember: nothing is removed there for a week. */
   get setBack(): SetBack | null {
     this.#sync();
@@ -287,8 +295,7 @@ export class Offsite {
     try {
       const self = this.writing.request().self;
       const request = { kind: 'list-remote' as const, ...this.access, known: this.#toKnow(), self };
-      const record = this.identity?.record ?? null;
-      const listing = await this.#job<'list-remote'>({ ...request, record });
+      const listing = await this.#job<'list-remote'>({ ...request, identity: this.identity });
       await this.#take(listing, began);
     } catch (error) {
       const known = BackupError.from(error);
@@ -474,6 +481,7 @@ export class Offsite {
       known: this.#toKnow(),
       target: this.target,
       self: self(),
+      identity: this.identity,
     });
     if (began.place !== this.#sync()) return done.removed;
     this.#takePruned(done);
@@ -517,11 +525,13 @@ export class Offsite {
   }
 
   async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
-    const { s3, log, now } = this.#options;
+    const { s3, log, now, selfToWrite } = this.#options;
     this.writing.refuse();
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
     const run = this.#options.runs.beginUpload(backup.name, this.target);
     try {
+      // Before anything is said of this installation.
+      await selfToWrite();
       const done = await this.#job<'upload'>(
         {
           kind: 'upload',
@@ -533,6 +543,7 @@ export class Offsite {
           sealing: s3.sealing ?? PLAIN,
           retention: this.#retention(),
           known: this.#toKnow(),
+          identity: this.identity,
         },
         { signal, onEvent: (event) => run.hear(event) },
       );
@@ -570,9 +581,14 @@ export class Offsite {
 
   /** From the first contact on, the id of the place is ours. */
   async #learnId({ record }: PlaceIdentity): Promise<void> {
-    const { self, onFirstContact } = this.#options;
+    const { self, onFirstContact, log } = this.#options;
     if (record === null || this.ownership.owner !== 'ours' || idsOf(self()).includes(record.id)) return;
-    await onFirstContact(record.id);
+    try {
+      await onFirstContact(record.id);
+    } catch (error) {
+      // The next upload tries again.
+      log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+    }
   }
 
   /** What to keep there; null while nothing may be removed. */

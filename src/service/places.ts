@@ -9,6 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { OWNER_FILE, RECORD_FILE } from '../engine/catalog/artifact.ts';
+import type { Catalog } from '../engine/catalog/catalog.ts';
 import { judgePlace, type PlaceIdentity, type Sourced } from '../engine/catalog/identity.ts';
 import { lookAtFolder, type OwnedFolder, readFolderIdentity } from '../engine/catalog/own-folder.ts';
 import { BackupError } from '../engine/errors.ts';
@@ -26,8 +27,7 @@ import type { Offsite } from './offsite.ts';
 export interface PlacesOptions {
   /** Absolute. */
   readonly database: string;
-  /** Of the backups, absolute. */
-  readonly folder: string;
+  readonly catalog: Catalog;
   readonly statePath: string;
   /** Of each configured target beside the folder. */
   readonly offsites: () => readonly Offsite[];
@@ -42,7 +42,11 @@ interface Known {
   readonly self: DatabaseSelf;
   /** Digests of the paths at which this database was. */
   readonly paths: readonly string[];
+  /** The folder's record names another database. */
+  readonly isForeign: boolean;
 }
+
+type GivenId = Pick<DatabaseSelf, 'databaseId' | 'isProvisional'>;
 
 export class Places {
   readonly #options: PlacesOptions;
@@ -51,6 +55,9 @@ export class Places {
   /** Where the installation's file can't be written: for as long as this process lives. */
   #installation: Installation | null = null;
   #complained = false;
+  /** For a first backup; whoever asks at the same time gets the same. */
+  #giving: Promise<GivenId> | null = null;
+  #random: string | null = null;
 
   constructor(options: PlacesOptions) {
     this.#options = options;
@@ -67,19 +74,25 @@ export class Places {
     return this.#known().paths;
   }
 
-  /** @param backups of the folder, newest first. */
-  folder(backups: readonly Sourced[]): OwnedFolder {
-    return lookAtFolder(this.#options.folder, this.self, backups);
+  /** True where the folder's record names another database: what else lies there is not ours either. */
+  get isForeign(): boolean {
+    return this.#known().isForeign;
   }
 
-  /** For a job that writes: with the id of the installation, and asked at the targets where our own id is not known. */
+  /** @param backups of the folder, newest first. */
+  folder(backups: readonly Sourced[]): OwnedFolder {
+    return lookAtFolder(this.#options.catalog.folder, this.self, backups);
+  }
+
+  /** For a job that writes: with the id of the installation, and an id of our own wherever there will be a backup. */
   async selfToWrite(): Promise<DatabaseSelf> {
     await this.#change((installation) => installation);
-    const { self } = this;
-    const isForeign = judgePlace('folder', readFolderIdentity(this.#options.folder), self, []).owner === 'foreign';
-    // Without a database there will be no backup, and in a foreign folder neither.
+    const { self, isForeign } = this;
     if (self.databaseId !== null || isForeign || !existsSync(this.#options.database)) return self;
-    return await this.#askTargets(self);
+    this.#giving ??= this.#giveId(self).finally(() => {
+      this.#giving = null;
+    });
+    return { ...self, ...(await this.#giving) };
   }
 
   /** A backup of ours was made under this id. */
@@ -91,12 +104,22 @@ export class Places {
     }));
   }
 
+  async #giveId(self: DatabaseSelf): Promise<GivenId> {
+    // A folder that can't be listed is told by the run itself.
+    const backups = await this.#options.catalog.list().catch(() => []);
+    const { owner, id } = this.folder(backups).ownership;
+    if (owner === 'ours' && id !== null) return { databaseId: id, isProvisional: false };
+    const { found, isComplete } = await this.#askTargets(self);
+    this.#random ??= randomUUID();
+    return { databaseId: found ?? this.#random, isProvisional: found === null && !isComplete };
+  }
+
   /** The first contact: a target may know a database of our name. */
-  async #askTargets(self: DatabaseSelf): Promise<DatabaseSelf> {
+  async #askTargets(self: DatabaseSelf): Promise<{ readonly found: string | null; readonly isComplete: boolean }> {
     const asked = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
     const answers = await Promise.all(asked.map((offsite) => this.#ask(offsite, self)));
-    const databaseId = answers.find((answer) => answer !== 'silent' && answer !== null) ?? null;
-    return { ...self, databaseId, isProvisional: databaseId === null && answers.includes('silent') };
+    const found = answers.find((answer) => answer !== 'silent' && answer !== null) ?? null;
+    return { found, isComplete: !answers.includes('silent') };
   }
 
   async #ask(offsite: Offsite, self: DatabaseSelf): Promise<string | null> {
@@ -111,7 +134,8 @@ export class Places {
   }
 
   #known(): Known {
-    const { database, folder } = this.#options;
+    const { database, catalog } = this.#options;
+    const { folder } = catalog;
     const base = selfOf(database);
     const files = [this.#installationPath, join(folder, RECORD_FILE), join(folder, OWNER_FILE)];
     const key = [base.pathDigest, this.#installation?.id, ...files.map(stampOf)].join(' ');
@@ -129,13 +153,15 @@ export class Places {
       maker: installation && makerOf(installation),
       installationPath: this.#installationPath,
     };
-    const identity = readFolderIdentity(this.#options.folder);
+    const identity = readFolderIdentity(this.#options.catalog.folder);
     const ownership = judgePlace('folder', identity, start, []);
-    if (identity.record === null || ownership.owner !== 'ours') return { self: start, paths: [base.pathDigest] };
+    if (identity.record === null || ownership.owner !== 'ours')
+      return { self: start, paths: [base.pathDigest], isForeign: ownership.owner === 'foreign' };
     const { id, ids } = ownership;
     const formerIds = ids.filter((one) => one !== id);
     const isProvisional = identity.record.provisional === true && identity.claims.length === 0;
-    return { self: { ...start, databaseId: id, formerIds, isProvisional }, paths: pathsOf(identity, base.pathDigest) };
+    const self = { ...start, databaseId: id, formerIds, isProvisional };
+    return { self, paths: pathsOf(identity, base.pathDigest), isForeign: false };
   }
 
   #readInstallation(): Installation | null {

@@ -118,7 +118,8 @@ export class Restores {
   async undo(options: RestoreOptions): Promise<RestoreResult> {
     const backups = await this.#options.backups.everywhere();
     const undo = this.undoable(backups.filter(isOwn), this.lastRestore());
-    if (undo) return await this.restore('undo', undo.filename, options);
+    // What is replaced may be kept in the same folder, whosever it is.
+    if (undo) return await this.restore('undo', undo.filename, { ...options, fromOther: true });
     throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
       hint: `A safety backup is kept for ${UNDO_DAYS} days after each restore; list the backups to see what is there.`,
     });

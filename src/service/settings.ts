@@ -70,18 +70,29 @@ export class SettingsFile {
   readonly #start: Settings;
   /** The keep numbers among the start values were said by nobody. */
   readonly #startsByDefault: boolean;
-  #changes: Partial<Settings>;
+  readonly #isOurs: () => boolean;
+  #saved: Partial<Settings>;
 
+  /** @param options.isOurs false while the folder is another database's: its settings are not ours. */
   constructor(
     folder: string,
     start: Settings,
-    options: { readonly warn: (message: string) => void; readonly keepIsDefault?: boolean },
+    options: {
+      readonly warn: (message: string) => void;
+      readonly keepIsDefault?: boolean;
+      readonly isOurs?: () => boolean;
+    },
   ) {
     this.#folder = folder;
     this.#path = join(folder, 'settings.json');
     this.#start = start;
     this.#startsByDefault = options.keepIsDefault ?? false;
-    this.#changes = readChanges(this.#path, options.warn);
+    this.#isOurs = options.isOurs ?? (() => true);
+    this.#saved = readChanges(this.#path, options.warn);
+  }
+
+  get #changes(): Partial<Settings> {
+    return this.#isOurs() ? this.#saved : {};
   }
 
   get current(): Settings {
@@ -116,7 +127,7 @@ export class SettingsFile {
     for (const name of revert) delete next[name];
     if (this.#startsByDefault) this.#sayAllKeep(next, parsed.data, revert);
     this.#write(next);
-    this.#changes = next as Partial<Settings>; // each value was parsed above
+    this.#saved = next as Partial<Settings>; // each value was parsed above
     return this.current;
   }
 

@@ -174,26 +174,20 @@ function unrecorded(self: DatabaseSelf): Ownership {
 
 function judgeByManifests(self: DatabaseSelf, backups: readonly Sourced[]): Ownership {
   const known = backups.flatMap(({ manifest }) => manifest ?? []);
-  const given = distinct(known.flatMap(({ databaseId }) => databaseId ?? []));
-  // Of a record that was lost, all manifests bear the id.
-  const lost = given.length === 1 && idsOf(self).length === 0 ? given : [];
+  if (known.length === 0) return unrecorded(self);
+  const named = known.filter(({ source }) => source.name === self.name);
+  const isInseparable = isOfSeveralFiles(named.filter(({ databaseId }) => databaseId === undefined).toReversed());
+  // Of a record, or an installation, that was lost, the manifests bear the id.
+  const given = distinct(named.flatMap(({ databaseId }) => databaseId ?? []));
+  const lost = given.length === 1 && idsOf(self).length === 0 && !isInseparable ? given : [];
   const ids = [...idsOf(self), ...lost];
-  const isOurs = ({ databaseId, source }: (typeof known)[number]) => {
-    const isNamed = source.name === self.name;
-    if (databaseId === undefined) return isNamed;
-    return idsOf(self).includes(databaseId) || (isNamed && lost.includes(databaseId));
-  };
+  const isOurs = ({ databaseId, source }: (typeof known)[number]) =>
+    databaseId === undefined ? source.name === self.name : ids.includes(databaseId);
   const base = { ...unrecorded(self), id: lost[0] ?? self.databaseId, ids };
-  if (known.length === 0) return base;
-  const others = known.filter((manifest) => !isOurs(manifest));
+  const [other] = known.filter((manifest) => !isOurs(manifest));
   // A safety copy that was made here before another database was restored makes no place ours.
   const hasOurs = known.some((manifest) => isOurs(manifest) && manifest.trigger !== 'safety');
-  const [other] = others;
-  if (other && !hasOurs) {
-    return { ...base, owner: 'foreign', mustRecord: false, stranger: toStranger(other) };
-  }
-  const withoutId = known.filter((manifest) => manifest.databaseId === undefined && isOurs(manifest));
-  const isInseparable = isOfSeveralFiles(withoutId.toReversed());
+  if (other && !hasOurs) return { ...base, owner: 'foreign', mustRecord: false, stranger: toStranger(other) };
   if (other || isInseparable) return { ...base, owner: 'mixed', mustRecord: false, isInseparable };
   return { ...base, owner: 'ours' };
 }

@@ -47,12 +47,18 @@ async function readRecord(store: ObjectStore, options: Options): Promise<PlaceId
   }
 }
 
+/** What is known of a place, for what is asked of it again: claims are read where it does not answer that. */
+interface Asked extends Options {
+  /** As it was when it was looked at last. */
+  readonly before: PlaceIdentity | null;
+}
+
 /** One request where the record tells that the place is ours, and no backup there bears an id that we do not know. */
 export async function readTargetIdentity(
   store: ObjectStore,
   self: DatabaseSelf | undefined,
   backups: readonly Sourced[],
-  options: Options,
+  options: Asked,
 ): Promise<PlaceIdentity> {
   return await withClaims(store, await readRecord(store, options), self, backups, options);
 }
@@ -63,13 +69,15 @@ export async function withClaims(
   identity: PlaceIdentity,
   self: DatabaseSelf | undefined,
   backups: readonly Sourced[],
-  options: Options,
+  { before, signal }: Asked,
 ): Promise<PlaceIdentity> {
-  if (identity.record === null || identity.claims.length > 0) return identity;
+  const { record } = identity;
+  if (record === null) return identity;
   const known = self === undefined ? [] : idsOf(self);
-  const named = [identity.record.id, ...backups.flatMap(({ manifest }) => manifest?.databaseId ?? [])];
-  if (named.every((one) => known.includes(one))) return identity;
-  return { ...identity, claims: await readClaims(store, options) };
+  const named = [record.id, ...backups.flatMap(({ manifest }) => manifest?.databaseId ?? [])];
+  if (before?.record?.id === record.id && named.every((one) => known.includes(one)))
+    return { ...identity, claims: before.claims };
+  return { ...identity, claims: await readClaims(store, { signal }) };
 }
 
 /** Oldest first, as their names are; one that can't be read is left out. */
@@ -109,7 +117,7 @@ export interface OwnedTarget {
 export async function requireOwnTarget(
   store: ObjectStore,
   self: DatabaseSelf,
-  options: Options & {
+  options: Asked & {
     readonly target: string;
     /** How messages name it. */
     readonly place: string;
@@ -146,7 +154,8 @@ export async function claimTarget(
   { claims, record }: { readonly claims: readonly Claim[]; readonly record: PlaceRecord },
   options: Options,
 ): Promise<PlaceIdentity> {
-  const before = await readTargetIdentity(store, undefined, [], options);
+  const asked = { ...options, before: null };
+  const before = await readTargetIdentity(store, undefined, [], asked);
   requireReadable(before, { place: store.place, target: '' });
   if (before.record === null) await putRecord(store, record, options);
   for (const [index, one] of claims.entries()) {
@@ -156,7 +165,7 @@ export async function claimTarget(
     const bytes = toBytes({ format: CLAIM_FORMAT, ...one });
     await store.putIfAbsent(key, bytes, { ...options, contentType: 'application/json' });
   }
-  return await readTargetIdentity(store, undefined, [], options);
+  return await readTargetIdentity(store, undefined, [], asked);
 }
 
 function toBytes(content: object): Uint8Array {

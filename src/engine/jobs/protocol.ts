@@ -180,6 +180,8 @@ export interface UploadRequest extends WritingRequest {
   readonly retention: RetentionPolicy | null;
   /** Manifests of the last listing: what did not change is not read again. */
   readonly known: readonly KnownManifest[];
+  /** Whose the place was when it was looked at last. */
+  readonly identity?: PlaceIdentity | null;
 }
 
 export interface Uploaded {
@@ -229,6 +231,8 @@ export interface PruneRemoteRequest extends WritingRequest {
   readonly retention: RetentionPolicy;
   readonly known: readonly KnownManifest[];
   readonly target?: string;
+  /** Whose the place was when it was looked at last. */
+  readonly identity?: PlaceIdentity | null;
 }
 
 /** Makes the place this database's, and this installation the writer there, whoever is. */
@@ -251,8 +255,8 @@ export interface ListRemoteRequest extends WritingRequest {
   readonly prefix: string;
   readonly s3: S3Access;
   readonly known: readonly KnownManifest[];
-  /** The record as it was read before: it never changes, and is read again only where the listing does not fit it. */
-  readonly record?: PlaceRecord | null;
+  /** Whose the place was when it was looked at last. */
+  readonly identity?: PlaceIdentity | null;
 }
 
 export interface ClaimedRemote {
