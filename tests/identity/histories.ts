@@ -161,6 +161,7 @@ class World implements AsyncDisposable {
     this.#store = createS3Store({ ...server, bucket: BUCKET, prefix: '' });
     clock.set(START);
     server.faults.push({ match: this.#outage(), effect: { status: 403, code: 'AccessDenied' } });
+    for (const machine of machineNames) mkdirSync(this.#disk(machine), { recursive: true });
     for (const name of appNames) if (name !== 'spare') this.#open(name);
   }
 
