@@ -206,6 +206,22 @@ describe('a database that is gone', () => {
     expect(undo.code).toBe(3);
   });
 
+  test('the button of the page brings it back without a word to confirm, and never over a file that is there', async () => {
+    const app = open();
+    const newest = await app.backUp('two');
+    app.lose();
+    await app.with(async (service) => {
+      const path = `/api/backups/${newest}/restore`;
+      expect((await ask(service, ['restore'], path, { mode: 'missing' })).status).toBe(200);
+      expect(app.last()).toBe('two');
+      app.sql("INSERT INTO orders (text) VALUES ('three')");
+      const refused = await ask(service, ['restore'], path, { mode: 'missing' });
+      expect([refused.status, refused.body.error?.code]).toEqual([409, 'TARGET_EXISTS']);
+      expect(app.last()).toBe('three');
+      expect((await service.getStatus()).undo).toBeNull();
+    });
+  });
+
   test('nothing is pruned while it is gone', async () => {
     const app = open({ BACKUP_RETENTION_COUNT: '2', BACKUP_KEEP_HOURLY: '0' });
     await app.backUp();
