@@ -204,18 +204,24 @@ test('where a file has appeared it is left as it is, whatever it holds', async (
     expect(await Bun.file(shop.databasePath).text()).toBe(text);
   }
   rmSync(shop.databasePath);
-  // A part of a database, and the name of one whose disk is not mounted.
+  // A part of a database.
   writeFileSync(`${shop.databasePath}-wal`, 'frames');
   expect((await refusal(() => shop.service.restore(filename, { mode: 'missing' }))).code).toBe('RESTORE_IN_USE');
   rmSync(`${shop.databasePath}-wal`);
-  symlinkSync(join(scratch(), 'not-mounted', 'shop.sqlite'), shop.databasePath);
+  await shop.service.restore(filename, { mode: 'missing' });
+  expect(ask(shop.databasePath, count)).toBe(100);
+});
+
+test('a link to a disk that is not mounted is missing, and nothing is put in its place', async () => {
+  const [folder, disk] = [scratch(), scratch()];
+  symlinkSync(join(disk, 'shop.sqlite'), join(folder, 'shop.sqlite'));
+  await using shop = openShop(folder);
+  const filename = await backUp(shop);
+  for (const name of readdirSync(disk)) rmSync(join(disk, name));
   expect((await verdictOf(shop)).code).toBe('missing');
   for (const mode of ['missing', 'offline'] as const)
     expect((await refusal(() => shop.service.restore(filename, { mode }))).code).toBe('DB_MISSING');
-  expect(existsSync(shop.databasePath)).toBe(false);
-  rmSync(shop.databasePath);
-  await shop.service.restore(filename, { mode: 'missing' });
-  expect(ask(shop.databasePath, count)).toBe(100);
+  expect(readdirSync(disk)).toEqual([]);
 });
 
 test('the folder of the database is made, and a damaged backup is not placed', async () => {

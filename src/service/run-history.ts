@@ -120,12 +120,12 @@ export class RunHistory {
 
   /** Backup runs that ended since then, and the last one before, as the activity chart needs them; oldest first. */
   backupRunsSince(from: Date): readonly RunMark[] {
-    const ofFolder = `kind = 'backup' AND (folder IS NULL OR folder = $folder)`;
+    const backups = `kind = 'backup' AND ${OF_US}`;
     return this.#database
       .prepare(
         `SELECT id, planned_at, started_at, ended_at, result, backup, size_bytes, error FROM runs
-         WHERE ${ofFolder} AND ended_at >=
-           coalesce((SELECT max(ended_at) FROM runs WHERE ${ofFolder} AND ended_at < $from), $from) ORDER BY ended_at`,
+         WHERE ${backups} AND ended_at >=
+           coalesce((SELECT max(ended_at) FROM runs WHERE ${backups} AND ended_at < $from), $from) ORDER BY ended_at`,
       )
       .all({ $from: from.getTime(), ...this.#us })
       .map(readMark);
