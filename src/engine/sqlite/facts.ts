@@ -37,7 +37,7 @@ export interface DatabaseFacts {
 
 /** A manifest is read with each listing: so many tables are 300 KB of it. */
 const TABLES_MAX = 2_000;
-/** Names may have any length. */
+/** Names may have any length, and control characters, which JSON writes with six. */
 const NAMES_BYTES_MAX = 128 * 1024;
 const TABLE_DIGEST_DIGITS = 12;
 
@@ -47,7 +47,7 @@ export function readFacts(database: DatabaseSync, account: Account, { pages, pag
   let [furtherTables, furtherRows, nameBytes] = [0, 0, 0];
   for (const table of schema.tables) {
     const rows = schema.rowsOf(table, account.trees);
-    nameBytes += Buffer.byteLength(table.name);
+    nameBytes += Buffer.byteLength(JSON.stringify(table.name));
     if (furtherTables > 0 || tables.length >= TABLES_MAX || nameBytes > NAMES_BYTES_MAX) {
       furtherTables += 1;
       furtherRows += rows ?? 0;
