@@ -60,7 +60,14 @@ test('a table that is empty or gone is a loss from 50 rows on', () => {
 test('more than half of the rows of a table is a loss from 1,000 rows on', () => {
   expect(lost({ orders: 1_000 }, { orders: 499 })).toEqual([{ name: 'orders', before: 1_000, after: 499 }]);
   expect(lost({ orders: 1_000 }, { orders: 500 })).toBeNull();
-  expect(lost({ orders: 999 }, { orders: 1 })).toBeNull();
+  const others = { carts: 5_000 };
+  expect(lost({ ...others, orders: 999 }, { ...others, orders: 1 })).toBeNull();
+});
+
+test('nearly all rows of all tables together are a loss, as where an app begins anew in an emptied database', () => {
+  expect(lost({ orders: 36 }, { orders: 1 })).toEqual([{ name: 'orders', before: 36, after: 1 }]);
+  expect(lost({ orders: 30, carts: 10 }, { orders: 4, carts: 1 })).toBeNull();
+  expect(lost({ orders: 19 }, { orders: 1 })).toBeNull();
 });
 
 test('both numbers can be set', () => {

@@ -30,6 +30,9 @@ export interface LossRules {
 export const LOSS_RULES: LossRules = { percent: 50, rows: 1_000, ignore: [] };
 
 const EMPTIED_ROWS_LEAST = 50;
+/** In all tables: an app that finds its database emptied begins anew with a few rows. Below it a test or a trial is tidied up. */
+const NEARLY_ALL_ROWS_LEAST = 20;
+const NEARLY_ALL_SHARE = 0.9;
 const USED_PAGES_LEAST = 256;
 /** The mark is in every listing. */
 const TABLES_TOLD_MAX = 20;
@@ -64,7 +67,9 @@ export function findLoss(
     const now = table.after ?? 0;
     return now === 0 ? table.before >= emptiedLeast : table.before >= rowsLeast && now < table.before * left;
   });
-  const isAll = isEverythingLost(before.facts, after.facts, lost, isIgnored);
+  const isAll =
+    isEverythingLost(before.facts, after.facts, lost, isIgnored) ||
+    (percent < 100 && isNearlyAllLost(before.facts, lost, isIgnored));
   const isMuchContent = isContentLost(before, after, { left, isIgnored });
   if (much.length === 0 && !isAll && !isMuchContent) return null;
   const tables = isAll || isMuchContent ? lost : much;
@@ -175,6 +180,12 @@ function isEverythingLost(
   const emptied = new Set(lost.filter((table) => (table.after ?? 0) === 0).map(({ name }) => name));
   const counted = filled.filter(([, { rows }]) => rows !== null);
   return counted.length > 0 && counted.every(([name]) => emptied.has(name));
+}
+
+/** By the rows of all tables together: each by itself may be too small to be judged. */
+function isNearlyAllLost({ tables }: DatabaseFacts, lost: readonly TableLoss[], isIgnored: IsIgnored): boolean {
+  const rows = sum(Object.entries(tables).flatMap(([name, table]) => (isIgnored(name) ? [] : (table.rows ?? []))));
+  return rows >= NEARLY_ALL_ROWS_LEAST && sum(lost.map(lossOf)) >= rows * NEARLY_ALL_SHARE;
 }
 
 function isContentLost(

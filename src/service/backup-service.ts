@@ -251,6 +251,7 @@ export class BackupService implements BackupServicePort {
         this.#offsites.map(({ target, bucket, access }) => ({ target, place: `s3://${bucket}/${access.prefix}` })),
       ...{ databasePath: options.databasePath, folder: options.backupsPath },
       database: this.#paths.database,
+      onRestored: (databaseId) => this.#places.restored(databaseId),
       job: (request, jobOptions) => this.#job<'first-boot'>(request, jobOptions),
     });
     this.#scheduleHistory = new ScheduleHistory({ database, folder, now: this.#now });
@@ -279,7 +280,7 @@ export class BackupService implements BackupServicePort {
       options: options.loss ?? { isOn: true, ...LOSS_RULES },
       ignored: () => this.#settings.current.lossIgnore,
       ignore: (tables) => void this.updateConfig({ lossIgnore: tables }),
-      backups: () => this.#backups.everywhere(),
+      backups: async () => (await this.#backups.everywhere()).filter(isOwn),
       find: (name) => this.#backups.find(name),
       change: (name, loss) => this.#say(name, { loss }),
       migratedAt: () => momentOrNull(this.#history.note('migrated')),
@@ -780,7 +781,8 @@ export class BackupService implements BackupServicePort {
     if (dryRun) return { target, kept, removed, dryRun };
     if (offsite) requireOurs(offsite.ownership, offsite.identity ?? NO_IDENTITY, { place: offsite.address, target });
     else await this.#requireOwnFolder();
-    if (removed.length === 0) return { target, kept, removed, dryRun };
+    // Whether another machine writes there, the job finds out anew.
+    if (removed.length === 0 && !offsite?.writing.isStopped) return { target, kept, removed, dryRun };
     const done = offsite ? await offsite.prune() : await this.#pruneFolder();
     this.#emit({ type: 'status' });
     // Another process may have removed some meanwhile.

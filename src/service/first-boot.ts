@@ -36,6 +36,8 @@ export interface FirstBootsOptions {
   /** Of the backups, as configured. */
   readonly folder: string;
   readonly job: (request: FirstBootRequest, options: Omit<JobOptions, 'environment'>) => Promise<null>;
+  /** It is the database of that id from now on. */
+  readonly onRestored: (databaseId: string | undefined) => Promise<void>;
   readonly log: Log;
 }
 
@@ -181,6 +183,7 @@ export class FirstBoots {
         // A safety backup holds what a restore replaced on purpose.
         if (copy.manifest?.trigger === 'safety') continue;
         await this.#tryCopy(copy, options);
+        if (!copy.other) await this.#options.onRestored(copy.manifest?.databaseId);
         log('info', `Restored: ${copy.name} (${from}) to ${path}, which was missing.`);
         return { outcome: 'restored', path, backup: copy.name, from, skipped };
       } catch (error) {

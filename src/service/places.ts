@@ -10,7 +10,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { OWNER_FILE, RECORD_FILE } from '../engine/catalog/artifact.ts';
 import type { Catalog } from '../engine/catalog/catalog.ts';
-import { judgePlace, type PlaceIdentity, type Sourced } from '../engine/catalog/identity.ts';
+import { isSameDatabase, judgePlace, type PlaceIdentity, type Sourced } from '../engine/catalog/identity.ts';
 import { lookAtFolder, type OwnedFolder, readFolderIdentity } from '../engine/catalog/own-folder.ts';
 import { BackupError } from '../engine/errors.ts';
 import {
@@ -104,6 +104,11 @@ export class Places {
     }));
   }
 
+  /** What was brought back here is that database from now on, also where nobody knew its id here. */
+  async restored(databaseId: string | undefined): Promise<void> {
+    if (databaseId !== undefined && this.self.databaseId === null) await this.note(databaseId);
+  }
+
   async #giveId(self: DatabaseSelf): Promise<GivenId> {
     // A folder that can't be listed is told by the run itself.
     const backups = await this.#options.catalog.list().catch(() => []);
@@ -114,7 +119,7 @@ export class Places {
     return { databaseId: found ?? this.#random, isProvisional: found === null && !isComplete };
   }
 
-  /** The first contact: a target may know a database of our name. */
+  /** The first contact: a target may know this very database, whose state was lost. */
   async #askTargets(self: DatabaseSelf): Promise<{ readonly found: string | null; readonly isComplete: boolean }> {
     const asked = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
     const answers = await Promise.all(asked.map((offsite) => this.#ask(offsite, self)));
@@ -130,7 +135,9 @@ export class Places {
       return 'silent';
     }
     const { owner, id } = offsite.ownershipFor(self);
-    return owner === 'ours' ? id : null;
+    const { record = null, claims = [] } = offsite.identity ?? {};
+    if (owner !== 'ours' || (record !== null && !isSameDatabase(claims.at(-1) ?? record, self))) return null;
+    return id;
   }
 
   #known(): Known {

@@ -30,7 +30,7 @@ export interface RestoresOptions {
   readonly history: () => RunHistory;
   readonly paths: { readonly database: string; readonly backups: string };
   readonly retention: () => FolderRetention;
-  readonly places: Pick<Places, 'self' | 'selfToWrite'>;
+  readonly places: Pick<Places, 'self' | 'selfToWrite' | 'restored'>;
   /** The highest sequence of ours at any target. */
   readonly highestKnown: () => number;
   /** A safety backup was made. */
@@ -50,12 +50,17 @@ interface RestoreSource {
   readonly name: string;
   readonly sha256: string | null;
   readonly journalMode: string | null;
+  /** Undefined where nothing says it. */
+  readonly databaseId: string | undefined;
   /** Null for a backup that is fetched first, from `target`. */
   readonly path: string | null;
   readonly target: TargetName;
   /** Whose it is, if not ours. */
   readonly other: OtherDatabase | null;
 }
+
+/** Of a file of which nothing is known. */
+const unknownSource = { sha256: null, journalMode: null, databaseId: undefined, target: 'local' } as const;
 
 const UNDO_DAYS = 30;
 const DAY_MS = 86_400_000;
@@ -82,7 +87,8 @@ export class Restores {
   /** @param filename a backup's name, or the path of any SQLite file. */
   async restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
     const { backups, runs, paths } = this.#options;
-    const { name, sha256, journalMode, path, target, other } = await this.#source(filename, options.from);
+    const { path, ...found } = await this.#source(filename, options.from);
+    const { name, target, other } = found;
     const mode = options.mode ?? 'online';
     if (other && mode !== 'file' && !options.fromOther) throw foreignBackup(name, other, basename(paths.database));
     // Before anything is fetched; the job asks again.
@@ -94,7 +100,7 @@ export class Restores {
       return run;
     };
     const place = (run: ActiveRun, source: string) =>
-      this.#place(run, { name, sha256, journalMode, path: source, target, other }, { ...options, mode, to });
+      this.#place(run, { ...found, path: source }, { ...options, mode, to });
     if (path !== null) return await runs.inLine(() => place(begin(weights[mode]), path));
 
     const { identity } = options;
@@ -189,6 +195,7 @@ export class Restores {
       );
       runs.active = null;
       if (restored.safetyBackup) await this.#options.onMade(restored.safetyBackup);
+      if (restored.mode !== 'file' && !source.other) await places.restored(source.databaseId);
       return this.#restored(run, restored, source.name);
     } catch (error) {
       runs.active = null;
@@ -222,14 +229,16 @@ export class Restores {
     if (!isBackupName(filename) && existsSync(filename)) {
       const path = resolve(filename);
       const other = await this.#otherAt(path);
-      return { name: basename(path), path, sha256: null, journalMode: null, target: 'local', other };
+      return { name: basename(path), path, ...unknownSource, other };
     }
     const backup = await backups.find(filename, from);
-    const { name, other = null } = backup;
-    const sha256 = backup.manifest?.database.sha256 ?? null;
-    const journalMode = backup.manifest?.source.journalMode ?? null;
-    if (isHere(backup)) return { name, sha256, journalMode, path: await backups.path(backup), target: 'local', other };
-    return { name, sha256, journalMode, path: null, target: backup.target, other };
+    const { name, other = null, manifest } = backup;
+    const about = {
+      ...{ name, other, sha256: manifest?.database.sha256 ?? null },
+      ...{ journalMode: manifest?.source.journalMode ?? null, databaseId: manifest?.databaseId },
+    };
+    if (isHere(backup)) return { ...about, path: await backups.path(backup), target: 'local' };
+    return { ...about, path: null, target: backup.target };
   }
 
   /** A file that lies as a backup in another folder of backups, with its manifest, says whose it is. */

@@ -115,7 +115,8 @@ describe('staging with the environment of production', () => {
     await using production: Served = await serve('', { cwd: folder, env });
     await production.says(/Uploaded to S3/);
     const staging = newFolder();
-    makeTable(join(staging, 'app.sqlite'), 'orders');
+    // With the same name alone it would be another database; what was brought back from there is this one.
+    expect((await run('restore --if-missing', { cwd: staging, env })).code).toBe(0);
     const before = await stored();
     for (let round = 0; round < 3; round++) {
       execute(join(staging, 'app.sqlite'), "INSERT INTO orders (v) VALUES ('staging')");
@@ -205,6 +206,8 @@ describe('staging with the environment of production', () => {
     await fetch(`${original.url}/now`, { method: 'POST' });
     await original.says(/Uploaded to S3/);
     const before = await stored();
+    // It lies at another path here; on a machine of its own it would not.
+    expect((await run('claim', { cwd: clone, env })).code).toBe(0);
     execute(join(clone, 'app.sqlite'), "INSERT INTO orders (v) VALUES ('clone')");
     const made = await run('backup', { cwd: clone, env });
     expect([made.code, `${made.stdout}${made.stderr}`]).toEqual([
@@ -223,6 +226,8 @@ describe('staging with the environment of production', () => {
     await production.says(/Uploaded to S3/);
     await production.kill();
     const next = machine('app.sqlite');
+    next.lose();
+    await next.json('restore --if-missing');
     expect(await cronLine(next, 'next')).toBe(5);
     clock.advance(60 * 60_000);
     expect(await cronLine(next, 'next')).toBe(0);

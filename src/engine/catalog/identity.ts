@@ -130,9 +130,20 @@ function isOurPlace(
   if (kind === 'folder') return (claims.at(-1)?.path ?? record.path) === self.pathDigest;
   const known = idsOf(self);
   if ([record, ...claims].some((one) => known.includes(one.id))) return true;
-  // At the first contact the name decides, and the id of the place becomes ours.
-  const isFirstContact = known.length === 0 || self.isProvisional;
-  return isFirstContact && [record, ...claims].some((one) => one.name === self.name);
+  // Whoever has no id yet only reads: then the name decides, so that a new machine finds what it has lost.
+  if (known.length === 0) return [record, ...claims].some((one) => one.name === self.name);
+  return self.isProvisional && isSameDatabase(claims.at(-1) ?? record, self);
+}
+
+/**
+ * Is the database of that record or claim the one that we are? A name alone proves nothing to whoever writes: a copy of a
+ * machine, or a second app of the same kind, has the same.
+ */
+export function isSameDatabase(
+  { name, path, machine }: Pick<Claim, 'name' | 'path' | 'machine'>,
+  self: DatabaseSelf,
+): boolean {
+  return name === self.name && path === self.pathDigest && machine === self.machineDigest;
 }
 
 function ours(record: PlaceRecord, claims: readonly Claim[], self: DatabaseSelf, itsId: string): Ownership {
