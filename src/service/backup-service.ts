@@ -235,7 +235,7 @@ export class BackupService implements BackupServicePort {
       options: options.loss ?? { isOn: true, ...LOSS_RULES },
       ignored: () => this.#settings.current.lossIgnore,
       ignore: (tables) => void this.updateConfig({ lossIgnore: tables }),
-      backups: () => this.#backups.everywhere(),
+      backups: async () => (await this.#backups.everywhere()).filter((backup) => this.#isOurs(backup)),
       find: (name) => this.#backups.find(name),
       change: (name, loss) => this.#say(name, { loss }),
       migratedAt: () => momentOrNull(this.#history.note('migrated')),
@@ -427,7 +427,7 @@ export class BackupService implements BackupServicePort {
       isUploading: (name, target) => this.#isUploading(name, target),
       isBusyElsewhere: (target) => this.#offsites.some((one) => one.target === target && one.isBusyElsewhere()),
       undo: this.#restores.undoable(backups, lastRestore),
-      loss: this.#losses.shown(backups),
+      loss: this.#losses.shown(backups.filter((backup) => this.#isOurs(backup))),
     });
   }
 
@@ -890,6 +890,11 @@ export class BackupService implements BackupServicePort {
     const uploaded = { ...(this.#settings.current.s3Enabled && { s3: false }), ...Object.fromEntries(brought) };
     if (Object.keys(uploaded).length === 0) return result;
     return { ...result, ...(uploaded['s3'] !== undefined && { s3Uploaded: uploaded['s3'] }), uploaded };
+  }
+
+  /** Of this database, and not of another one in the same folder or bucket. A foreign file may be. */
+  #isOurs({ manifest }: KnownBackup): boolean {
+    return manifest === null || manifest.source.name === basename(this.#paths.database);
   }
 
   /** That are on, and of which nothing is known yet. */
