@@ -11,19 +11,11 @@ import { countFile } from './sqlite/verify.ts';
 /** @param here the backups of the folder, newest first. */
 export function lossOf(made: Manifest, here: readonly Backup[], question: LossQuestion): LossMark | null {
   const { rules, ownChange, elsewhere } = question;
-  return markLoss(made, withElsewhere(here.filter(isOfSame(made)), elsewhere), {
+  return markLoss(made, withElsewhere(here, elsewhere), {
     rules,
     ownChange: ownChange && { ...ownChange, at: new Date(ownChange.at) },
     factsOf,
   });
-}
-
-/** In a folder where several databases lie together, those of others say nothing of this one. */
-function isOfSame(made: Manifest): (backup: Backup) => boolean {
-  return ({ manifest }) =>
-    manifest?.databaseId !== undefined && made.databaseId !== undefined
-      ? manifest.databaseId === made.databaseId
-      : manifest?.source.name === made.source.name;
 }
 
 /** A machine that was built anew has its history elsewhere. */

@@ -247,6 +247,9 @@ test('an answer ends it, frees what was held, and can be taken back', async () =
   const before = await backUp(shop);
   change(shop, 'DELETE FROM orders');
   const shows = await backUp(shop);
+  expect((await shop.service.planRestore(shows)).warnings.join()).toContain(
+    `${before} is the last one from before that`,
+  );
   const { loss } = await shop.service.acceptLoss({ user: 'ada' });
   expect(loss?.accepted).toMatchObject({ user: 'ada' });
   expect([await verdict(shop), (await shop.service.getStatus()).loss]).toEqual(['protected', null]);

@@ -80,7 +80,7 @@ export class Losses {
 
   /** On a machine that was built anew the history is at the targets alone. */
   async #lookElsewhere(): Promise<KnownBackup | undefined> {
-    if (!this.#options.isBlind()) return undefined;
+    if (!this.#isBlind()) return undefined;
     await Promise.race([this.#options.look(), sleep(LOOK_MS_MAX, undefined, { ref: false })]);
     return (await this.#backups()).find(isCounted);
   }
@@ -88,15 +88,24 @@ export class Losses {
   /** A backup was made. */
   made(name: string, loss: LossMark | null): void {
     if (loss) this.#report(name, loss);
-    else if (this.#options.isBlind()) this.#unreviewed = name;
+    else if (this.#isBlind()) this.#unreviewed ??= name;
+  }
+
+  /** Targets that can't be used for a wrong configuration must not fail a local backup. */
+  #isBlind(): boolean {
+    try {
+      return this.#options.isBlind();
+    } catch {
+      return false;
+    }
   }
 
   /** A target was looked at: the backup before the first one of this process may have been there. */
   async listed(): Promise<void> {
     const name = this.#unreviewed;
-    if (name === null || this.#options.isBlind()) return;
-    this.#unreviewed = null;
+    if (name === null) return;
     const backups = await this.#options.backups();
+    if (!this.#isBlind()) this.#unreviewed = null;
     const index = backups.findIndex((backup) => backup.name === name);
     const manifest = backups[index]?.manifest;
     if (!manifest || manifest.loss) return;
@@ -104,6 +113,7 @@ export class Losses {
     const context = { rules: this.#rules(), ownChange: this.#ownChange(), factsOf };
     const loss = markLoss(manifest, backups.slice(index + 1), context);
     if (loss === null) return;
+    this.#unreviewed = null;
     await this.#options.change(name, loss);
     this.#report(name, loss);
   }

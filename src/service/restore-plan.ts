@@ -28,6 +28,12 @@ export function toRestorePlan(
     const after = versions[0] < versions[1] ? 'migrations run at its next start' : 'the app may be too old for it';
     warnings.push(`This backup is from schema version ${versions[0]}, the database is at ${versions[1]}: ${after}.`);
   }
+  const loss = backup.manifest?.loss;
+  if (loss?.accepted === null) {
+    warnings.push(
+      `Much was lost shortly before this backup was made; ${loss.before} is the last one from before that.`,
+    );
+  }
   if (!isVerified(backup)) warnings.push('This backup was not verified; it is checked before anything is changed.');
   return {
     backup: backup.name,
