@@ -71,7 +71,7 @@ export type WriterNews =
       readonly clones: readonly OtherWriter[];
     }
   | { readonly type: 'stopped'; readonly address: string; readonly by: OtherWriter }
-  /** Of a job that only reads: it does not ask whether the writer is alive. */
+  /** Told by a job that only reads, and so does not ask whether the writer is alive. */
   | {
       readonly type: 'seen';
       readonly address: string;
@@ -94,7 +94,7 @@ export interface Holding {
 export interface HoldRequest {
   readonly self: DatabaseSelf;
   readonly writing: Writing;
-  /** Of the place, as the file of the installation calls it. */
+  /** The place, as the file of the installation calls it. */
   readonly address: string;
   readonly secondLookMs?: number;
 }
@@ -155,7 +155,7 @@ export async function claimWriter(place: Place, request: HoldRequest, context: C
   throw busy(place, 'claim');
 }
 
-/** As `holdPlace` finds it, and nothing is taken; null where the place is free or ours. */
+/** Looks as `holdPlace` does and takes nothing; null where the place is free or ours. */
 export async function otherWriterAt(place: Place, request: HoldRequest, context: Context): Promise<OtherWriter | null> {
   using memory = await openPlaceMemory(request.self, request.address, context);
   const { outcome, look, writer } = await examine(place, request, memory, context);
@@ -252,7 +252,7 @@ async function lifeOf(
   }
 }
 
-/** By the server's clock alone. Whose heartbeat can't be seen counts as alive. */
+/** Compares the server's times alone. A writer whose heartbeat can't be seen counts as alive. */
 async function isSilent(
   place: Place,
   { writer }: SeenEpoch,
@@ -338,7 +338,7 @@ function isOurs({ newest }: PlaceLook, { installation }: PlaceMemory): boolean {
   return newest?.writer?.installation === installation;
 }
 
-/** By the server's clock; by ours where the epoch that was just created can't be seen, which the next look will tell. */
+/** Counted by the server's clock, or by ours in case the epoch that was just created can't be looked up. */
 async function sparedUntil(place: Place, epoch: number, context: Context): Promise<string> {
   const from = (await timeOf(place, epoch, context)) ?? context.now();
   return new Date(from.getTime() + SPARED_MS).toISOString();
@@ -356,7 +356,7 @@ async function isSparing(place: Place, memory: PlaceMemory, context: Context): P
   return false;
 }
 
-/** Asked however short ago we looked: a virtual machine that was paused in between knows nothing of the time. */
+/** Looks every time: a virtual machine that was paused since the last look does not know how long ago that was. */
 function confirmer(place: Place, held: Held, context: Context): () => Promise<void> {
   return async () => {
     const { newest } = await lookAt(place, context);

@@ -39,7 +39,7 @@ afterAll(async () => {
 
 interface Kind {
   readonly place: Place;
-  /** By the clock of the server. */
+  /** Lets time pass for the server. */
   pass(ms: number): Promise<void>;
 }
 

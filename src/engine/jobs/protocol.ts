@@ -29,7 +29,7 @@ export interface DatabaseSelf {
   readonly installationPath: string;
 }
 
-/** What a job that writes at a target says there of this start of the service. */
+/** This start of the service, as a job that writes at a target presents it there. */
 export interface Writing {
   /** Secret of this start. */
   readonly token: string;
@@ -224,7 +224,7 @@ export interface ClaimRemoteRequest extends Required<WritingRequest> {
 
 export interface ClaimedRemote {
   readonly epoch: number;
-  /** Whose place it was: the writer before; null when there was none. */
+  /** The writer before; null when there was none. */
   readonly from: { readonly installation: string; readonly host: string; readonly since: string } | null;
 }
 
@@ -350,7 +350,7 @@ export type JobEvent =
   | { readonly type: 'bytes'; readonly done: number; readonly total: number }
   /** The moment of the database is fixed: who asks from now on needs another run. */
   | { readonly type: 'pinned'; readonly backup: string }
-  /** Who writes at the target. */
+  /** What the job learned about the writer of the target. */
   | { readonly type: 'writer'; readonly news: WriterNews };
 
 export type JobMessage =
