@@ -20,7 +20,7 @@ const TICK_MS = 2_000;
 interface Row {
   readonly what: string;
   readonly all: number;
-  /** Of them, for the writer. */
+  /** How many of them are for the writer. */
   readonly writer: number;
   /** `PUT 2, GET 1, …` */
   readonly kinds: string;
@@ -60,7 +60,7 @@ async function measureOne(server: S3Server, bench: Bench): Promise<readonly Row[
   return rows;
 }
 
-/** From one heartbeat to the next; nothing changes meanwhile. */
+/** Counts from one heartbeat to the next, while nothing changes. */
 async function measureFleet(server: S3Server, bench: Bench): Promise<Row> {
   const heartbeats = new Heartbeats();
   const services = Array.from({ length: FLEET }, (_, number) =>

@@ -550,7 +550,7 @@ function statusExitCode({ freshness: { state, cause }, local }: Status): number 
   return state === 'at-risk' && elsewhereCauses.has(cause) ? exitCodes.notEverywhere : exitCodes.failed;
 }
 
-/** What is here is good; it is a copy elsewhere that is missing, or may be. */
+/** The local backups are good; a copy elsewhere is missing, or may be. */
 const elsewhereCauses: ReadonlySet<VerdictCode> = new Set(['s3-waiting', 'other-writer', 'cloned']);
 
 type Found =

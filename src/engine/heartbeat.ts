@@ -26,7 +26,7 @@ export interface OwnEpoch {
   readonly epoch: number;
 }
 
-/** Of one start; `renew` changes it. */
+/** The heartbeat of one start; `renew` changes it. */
 export interface Heartbeat {
   readonly token: string;
   /** From the root of the bucket. */
@@ -35,9 +35,9 @@ export interface Heartbeat {
   beats: number;
   /** Renewals that were tried. */
   number: number;
-  /** Of the last renewal that arrived. */
+  /** Nonce of the last renewal that arrived. */
   nonce: string | null;
-  /** Of later ones that may have arrived: their answers were lost. */
+  /** Nonces of later ones that may have arrived: their answers were lost. */
   tried: readonly string[];
   isAppendOnly: boolean;
 }
@@ -67,7 +67,7 @@ export async function renew(
   return counted;
 }
 
-/** After the last place was given back. Best effort. */
+/** Removes it after the last place was given back. Best effort. */
 export async function endHeartbeat({ key, number, isAppendOnly }: Heartbeat, store: ObjectStore, signal: AbortSignal) {
   if (number > 0 && !isAppendOnly) await removeBeat(store, key, { signal });
 }

@@ -36,7 +36,7 @@ const installationSchema = z.object({
   databases: z.record(z.string(), z.string()).default({}),
   /** By address of the place: server, bucket and prefix. */
   places: z.record(z.string(), heldPlace).default({}),
-  /** By address, the token of an epoch that was about to be taken: a crash in between leaves it, and the epoch is ours. */
+  /** Tokens of epochs that were about to be taken, by address. A crash leaves one here, and the epoch is ours all the same. */
   taking: z.record(z.string(), z.string()).default({}),
 });
 
@@ -97,7 +97,7 @@ function newInstallation(now: Date): Installation {
   return { format, id: randomUUID(), createdAt: now.toISOString(), databases: {}, places: {}, taking: {} };
 }
 
-/** Beside the event loop: the service renews its heartbeats in the process of the app. */
+/** Asynchronous, because the service counts its heartbeats in the process of the app, which must not wait for a disk. */
 async function write(path: string, installation: Installation): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {

@@ -1,4 +1,4 @@
-/** Who is the writer, decided without a target: every case by itself. */
+/** Deciding who the writer is, case by case and without a target. */
 import { describe, expect, test } from 'bun:test';
 import { judgeWriter, type Life, type Us } from './judge-writer.ts';
 import type { SeenEpoch } from './writer-objects.ts';

@@ -4,7 +4,7 @@ import type { SeenEpoch } from './writer-objects.ts';
 
 export interface Us {
   readonly installation: string;
-  /** Of this start. */
+  /** The token of this start. */
   readonly token: string;
   readonly isFirst: boolean;
   readonly held: Pick<HeldPlace, 'token' | 'beats' | 'isHeld'> | null;

@@ -27,14 +27,14 @@ export interface PlaceMemory extends Disposable {
    * and renews it then.
    */
   reread(): void;
-  /** Before the target hears of it. */
+  /** Called before the target hears of it. */
   noteTaking(token: string): Promise<void>;
   /** How often that start renewed its heartbeat so far is taken from its other places. */
   noteTaken(held: Pick<HeldPlace, 'epoch' | 'token' | 'isHeld' | 'sparesOthersUntil'>): Promise<void>;
   noteSparing(until: string | null): Promise<void>;
 }
 
-/** For another process of this installation that looks at the same place; it may have to wait for the server. */
+/** Another process of this installation that looks at the same place may have to wait for the server. */
 const LOCK_WAIT_MS = 120_000;
 const unwritable: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['NO_PERMISSION', 'DISK_FULL', 'INTERNAL']);
 

@@ -19,7 +19,7 @@ import { factsOf } from './targets/s3-errors.ts';
 import { bytesOf, getBytes, isNotThere, type ListedObject, type ObjectStore } from './targets/object-store.ts';
 
 export interface Place {
-  /** From the root of the bucket: a heartbeat may lie below another prefix. */
+  /** The bucket from its root, because a heartbeat may lie below another prefix. */
   readonly store: ObjectStore;
   readonly prefix: string;
 }
@@ -34,9 +34,9 @@ const FOLDER = 'writer/';
 const OBJECT_BYTES_MAX = 64 * 1024;
 /** Epochs that stay, ours included. */
 const EPOCHS_KEPT = 3;
-/** What belongs to no epoch any more, such as the heartbeat of a process that was killed. */
+/** An object this old belongs to no epoch any more, such as the heartbeat of a process that was killed. */
 const LEFTOVER_MS = 7 * 86_400_000;
-/** Where nothing may be deleted, each take would try them all again. */
+/** A limit, because where nothing may be deleted each take tries them all again. */
 const REMOVED_AT_ONCE_MAX = 20;
 const KNOCKS_MAX = 3;
 
@@ -48,7 +48,7 @@ const writerSchema = z.object({
   databaseId: z.string().nullable(),
   /** Digest of the database's path. */
   path: z.string(),
-  /** By the clock of that machine, for people. */
+  /** The time by the clock of that machine, for people. */
   at: z.string(),
   everyMs: z.number().positive(),
   /** Key of the heartbeat, from the root of the bucket. */
@@ -60,7 +60,7 @@ const beatSchema = z.object({
   format: z.literal('velist-backup-beat/1'),
   token: z.string(),
   beats: z.int().nonnegative(),
-  /** Of this one renewal: another one under our token is a clone's. */
+  /** New with each renewal: one that is not ours under our token is a clone's. */
   nonce: z.string(),
 });
 const markSchema = z.object({ host: z.string() });
@@ -94,7 +94,7 @@ export interface SeenEpoch {
   readonly epoch: number;
   /** Null where what stands there can't be read: then nobody knows whose it is. */
   readonly writer: Writer | null;
-  /** By the server's clock. */
+  /** The server's time. */
   readonly since: Date;
   readonly isReleased: boolean;
 }
@@ -108,7 +108,7 @@ export interface PlaceLook {
   readonly newest: SeenEpoch | null;
   /** Machines with the id of a writer that stopped because of it. */
   readonly clones: readonly SeenClone[];
-  /** By their names below `writer/`. */
+  /** Their keys are names below `writer/`. */
   readonly objects: readonly ListedObject[];
 }
 
@@ -154,7 +154,7 @@ async function readWriter(place: Place, name: string, options: Options): Promise
   return text === null ? undefined : parse(writerSchema, text);
 }
 
-/** Who a clone's mark is of, in words for people. */
+/** The host that left a clone's mark. */
 export async function hostOfClone(place: Place, { key }: SeenClone, options: Options): Promise<string> {
   const text = await textAt(place.store, keyAt(place, key), options);
   return (text !== null && parse(markSchema, text)?.host) || 'unknown';
@@ -340,7 +340,7 @@ async function write(store: ObjectStore, key: string, text: string, options: Opt
   await store.put(key, bytesOf(text), { ...options, sizeBytes: Buffer.byteLength(text), contentType: JSON_TYPE });
 }
 
-/** Under that key, or a new one where nothing may be replaced; answers which. */
+/** Writes under that key, or under a new one where nothing may be replaced; answers which. */
 async function writeSomewhere(store: ObjectStore, key: string, text: string, options: Options): Promise<string> {
   try {
     await write(store, key, text, options);

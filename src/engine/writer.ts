@@ -44,8 +44,6 @@ const SPARED_MS = 7 * 86_400_000;
 const TAKES_MAX = 5;
 /** Longer than a small write takes to arrive. */
 const SECOND_LOOK_MS = 2_000;
-/** So soon after a look nobody but a person can have made another machine the writer. */
-const SURE_MS = 60_000;
 const CLONES_MAX = 3;
 
 /** Whoever else writes there. The times are the server's. */
@@ -74,7 +72,7 @@ export type WriterNews =
       readonly clones: readonly OtherWriter[];
     }
   | { readonly type: 'stopped'; readonly address: string; readonly by: OtherWriter }
-  /** Of a job that only reads: it does not ask whether the writer is alive. */
+  /** Told by a job that only reads, and so does not ask whether the writer is alive. */
   | {
       readonly type: 'seen';
       readonly address: string;
@@ -87,7 +85,7 @@ export interface Holding {
   /** The only installation whose backups may be removed there; null where that does not hold. */
   readonly sparesAllBut: string | null;
   /**
-   * To be asked before something is removed: an upload may take hours.
+   * To be asked before something is removed: an upload may take hours, or the machine was paused.
    *
    * @throws BackupError PLACE_TAKEN when another machine became the writer meanwhile.
    */
@@ -97,7 +95,7 @@ export interface Holding {
 export interface HoldRequest {
   readonly self: WriterSelf;
   readonly writing: Writing;
-  /** Of the place, as the file of the installation calls it. */
+  /** The place, as the file of the installation calls it. */
   readonly address: string;
   readonly secondLookMs?: number;
 }
@@ -130,7 +128,7 @@ export async function holdPlace(place: Place, request: HoldRequest, context: Con
     return {
       epoch: held.epoch,
       sparesAllBut: (await isSparing(place, memory, context)) ? memory.installation : null,
-      confirm: confirmer(place, held.epoch, context),
+      confirm: confirmer(place, held, context),
     };
   }
   throw busy(place, 'begin to write');
@@ -162,7 +160,7 @@ export async function claimWriter(
   throw busy(place, 'claim');
 }
 
-/** As `holdPlace` finds it, and nothing is taken; null where the place is free or ours. */
+/** Looks as `holdPlace` does and takes nothing; null where the place is free or ours. */
 export async function otherWriterAt(place: Place, request: HoldRequest, context: Context): Promise<OtherWriter | null> {
   using memory = await openPlaceMemory(request.self, request.address, context);
   const { outcome, look, writer } = await examine(place, request, memory, context);
@@ -259,7 +257,7 @@ async function lifeOf(
   }
 }
 
-/** By the server's clock alone. Whose heartbeat can't be seen counts as alive. */
+/** Compares the server's times alone. A writer whose heartbeat can't be seen counts as alive. */
 async function isSilent(
   place: Place,
   { writer }: SeenEpoch,
@@ -345,7 +343,7 @@ function isOurs({ newest }: PlaceLook, { installation }: PlaceMemory): boolean {
   return newest?.writer?.installation === installation;
 }
 
-/** By the server's clock; by ours where the epoch that was just created can't be seen, which the next look will tell. */
+/** Counted by the server's clock, or by ours in case the epoch that was just created can't be looked up. */
 async function sparedUntil(place: Place, epoch: number, context: Context): Promise<string> {
   const from = (await timeOf(place, epoch, context)) ?? context.now();
   return new Date(from.getTime() + SPARED_MS).toISOString();
@@ -363,12 +361,11 @@ async function isSparing(place: Place, memory: PlaceMemory, context: Context): P
   return false;
 }
 
-function confirmer(place: Place, epoch: number, context: Context): () => Promise<void> {
-  const lookedMs = performance.now();
+/** Looks every time: a virtual machine that was paused since the last look does not know how long ago that was. */
+function confirmer(place: Place, held: Held, context: Context): () => Promise<void> {
   return async () => {
-    if (performance.now() - lookedMs < SURE_MS) return;
     const { newest } = await lookAt(place, context);
-    if (newest === null || newest.epoch === epoch) return;
+    if (newest === null || (newest.epoch === held.epoch && newest.writer?.token === held.token)) return;
     throw refusalBy(describe(newest, '', null), placeText(place));
   };
 }

@@ -24,9 +24,9 @@ import type { Log } from './log.ts';
 const TICK_LEAST_MS = 60_000;
 /** No timer sleeps longer: a machine that slept is seen again within that time. */
 const WAKE_MAX_MS = 30_000;
-/** For the last words: a target that does not answer must not hold up an exit. */
+/** A limit for giving places back: a target that does not answer must not hold up an exit. */
 const RELEASE_MAX_MS = 5_000;
-/** Of a tick; the timer is coarse, and a writer must not seem late. */
+/** The part of a tick after which a heartbeat is due: the timer is coarse, and a writer must not seem late. */
 const DUE_PART = 0.9;
 /** Two tries, and no minute for a server that does not answer: the next tick comes by itself. */
 const patience = { maxAttempts: 2, connectTimeoutMs: 5_000, requestTimeoutMs: 15_000 } as const;
@@ -39,7 +39,7 @@ export function tickMs(longestGapMinutes: number): number {
 /** A place that this process writes to. */
 export interface HeldPlaceHere extends OwnEpoch {
   readonly prefix: string;
-  /** Of the epoch. */
+  /** The token of the epoch. */
   readonly token: string;
   /** How sentences call the place. */
   readonly where: string;
@@ -126,7 +126,7 @@ export class BucketHeartbeat {
     this.#setTimer();
   }
 
-  /** Once a tick, while another machine writes there. */
+  /** Looks once a tick while another machine writes there. */
   watch(address: string, everyMs: number, look: Look['look']): void {
     if (this.#looks.has(address)) return;
     const lookedMs = this.#now().getTime();
@@ -250,7 +250,7 @@ export class BucketHeartbeat {
     this.#heartbeat = null;
     for (const place of places) {
       this.drop(place.address);
-      // Where it can't be noted, the next write fails for that.
+      // If it can't be noted, the next write fails for the same reason.
       await disownPlace(place, heartbeat.token, {
         signal: AbortSignal.timeout(RELEASE_MAX_MS),
         now: this.#now,

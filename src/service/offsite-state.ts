@@ -50,10 +50,10 @@ export interface Waiting {
 export interface WriterNote {
   readonly kind: 'other' | 'clone';
   readonly host: string;
-  /** By the server's clock. */
+  /** The server's time. */
   readonly since: string;
   readonly seenAt: string | null;
-  /** By ours. */
+  /** Our own time. */
   readonly notedAt: string;
   /** False where it is the other one that stopped. */
   readonly isStopped: boolean;

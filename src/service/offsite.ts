@@ -70,7 +70,7 @@ export interface OffsiteOptions {
   /** Retention removed it there. */
   readonly onRemoved: (name: string) => void;
   readonly runs: Pick<Runs, 'beginUpload' | 'record'>;
-  /** Who writes there. */
+  /** What is needed to be the one writer there. */
   readonly writing: Pick<WritingOptions, 'self' | 'everyMs' | 'isStarted' | 'hasUploaded' | 'heartbeats' | 'emit'>;
   readonly onChange: () => void;
 }
@@ -405,7 +405,7 @@ export class Offsite {
     const names = new Set((await this.#options.catalog.list()).map(({ name }) => name));
     // An empty folder may be a disk that is not mounted: what was removed at S3 must not be uploaded again with it.
     if (names.size > 0) for (const name of uploads.keys()) if (!names.has(name)) this.#state.forgetUpload(name);
-    // Where another machine writes, nothing is changed by itself.
+    // Nothing is changed unasked while another machine writes there.
     if (this.#timer && !this.writing.isStopped) await this.#passPinsOn(here, there);
   }
 

@@ -60,7 +60,7 @@ export class Writing {
     this.#bucket = options.heartbeats.in(options.s3);
   }
 
-  /** Where another machine was the writer when the last process ended, it is looked at also when nothing waits. */
+  /** Goes on looking if another machine was the writer when the last process ended, also while nothing waits. */
   start(): void {
     if (this.isStopped) this.#watch();
   }
@@ -114,7 +114,7 @@ export class Writing {
     };
   }
 
-  /** For a plan: the only installation whose backups would be removed now; null where that does not hold. */
+  /** The only installation whose backups would be removed now, for a plan; null if that does not hold. */
   get sparesAllBut(): string | null {
     const { maker, installationPath } = this.#options.self();
     const isKnown = this.#knowsPlace || knownInstallation(installationPath)?.places[this.#address] !== undefined;

@@ -57,7 +57,7 @@ const place = { bucket: BUCKET, prefix: PREFIX };
 const onlyS3 = () => s3Variables(server, place);
 const variables = (extra: Record<string, string>) => s3Environment(folder, server, { ...place, extra });
 
-/** For another process of this installation. */
+/** The environment of another process of this installation. */
 const environmentOf = (extra: Record<string, string>): Record<string, string> =>
   Object.fromEntries(
     Object.entries(variables(extra)).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),

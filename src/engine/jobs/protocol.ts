@@ -19,7 +19,7 @@ export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type StepName =
   'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
 
-/** What a job that writes at a target says there of this start of the service. */
+/** This start of the service, as a job that writes at a target presents it there. */
 export interface Writing {
   /** Secret of this start. */
   readonly token: string;
@@ -263,7 +263,7 @@ export interface ClaimedRemote {
   /** Null where nothing of it was changed. */
   readonly identity: PlaceIdentity | null;
   readonly epoch: number;
-  /** Whose place it was: the writer before; null when there was none. */
+  /** The writer before; null when there was none. */
   readonly from: { readonly installation: string; readonly host: string; readonly since: string } | null;
 }
 
@@ -391,7 +391,7 @@ export type JobEvent =
   | { readonly type: 'bytes'; readonly done: number; readonly total: number }
   /** The moment of the database is fixed: who asks from now on needs another run. */
   | { readonly type: 'pinned'; readonly backup: string }
-  /** Who writes at the target. */
+  /** What the job learned about the writer of the target. */
   | { readonly type: 'writer'; readonly news: WriterNews };
 
 export type JobMessage =

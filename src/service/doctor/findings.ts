@@ -465,7 +465,7 @@ const nothingWasLost: Check = ({ loss }) => {
   });
 };
 
-/** Of one target: who else writes there, and what stays because of that. */
+/** Who else writes to one target, and what is kept there because of that. */
 function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][number]): readonly Finding[] {
   const code = 'writers';
   const word = targetWord(target);
