@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { BackupError } from '../errors.ts';
 import { type DatabaseSelf, idsOf } from '../self.ts';
-import { getBytes, isNotThere, type ObjectStore } from '../targets/object-store.ts';
+import { bytesOf, getBytes, isNotThere, type ObjectStore } from '../targets/object-store.ts';
 import { CLAIM_PREFIX, RECORD_FILE } from './artifact.ts';
 import {
   CLAIM_FORMAT,
@@ -136,7 +136,7 @@ export async function requireOwnTarget(
   requireOurs(ownership, found, where);
   if (!ownership.mustRecord) return { ownership, identity: found };
   const id = ownership.id ?? randomUUID();
-  await putRecord(store, toRecord(id, self, options.now), options);
+  await putRecord(store, toRecord(id, { ...self, isProvisional: false }, options.now), options);
   // What is there now is the truth, also where the server ignores that it was to be created only.
   const identity = await readTargetIdentity(store, self, [], options);
   const decided = judgePlace('target', identity, { ...self, databaseId: self.databaseId ?? id }, []);
@@ -145,7 +145,19 @@ export async function requireOwnTarget(
 }
 
 async function putRecord(store: ObjectStore, record: PlaceRecord, options: Options): Promise<void> {
-  await store.putIfAbsent(RECORD_FILE, toBytes(record), { ...options, contentType: 'application/json' });
+  await create(store, RECORD_FILE, record, options);
+}
+
+/** Of nobody's name yet. A server that knows no create-only gets a plain write; what is there then is read back. */
+async function create(store: ObjectStore, key: string, content: object, { signal }: Options): Promise<void> {
+  const text = `${JSON.stringify(content, null, 2)}\n`;
+  const options = { signal, contentType: 'application/json' };
+  try {
+    await store.putIfAbsent(key, new TextEncoder().encode(text), options);
+  } catch (error) {
+    if (!(error instanceof BackupError) || error.code !== 'UNSUPPORTED') throw error;
+    await store.put(key, bytesOf(text), options);
+  }
 }
 
 /** @throws BackupError BAD_CONFIG where the record can't be read, S3_*, ABORTED. */
@@ -162,12 +174,7 @@ export async function claimTarget(
     // Their order is that of their names.
     const stamp = `${one.at.replaceAll(':', '-').replace('.', '-')}-${index}`;
     const key = `${CLAIM_PREFIX}${stamp}-${randomUUID().slice(0, 8)}.json`;
-    const bytes = toBytes({ format: CLAIM_FORMAT, ...one });
-    await store.putIfAbsent(key, bytes, { ...options, contentType: 'application/json' });
+    await create(store, key, { format: CLAIM_FORMAT, ...one }, options);
   }
   return await readTargetIdentity(store, undefined, [], asked);
-}
-
-function toBytes(content: object): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`);
 }
