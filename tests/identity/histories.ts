@@ -691,84 +691,82 @@ function lastIn(root: string, bytes: Uint8Array): string | null {
 
 // ── run ──
 
+/** @throws Error that says at which step something was lost. */
+export async function takeHistory(history: readonly HistoryStep[]): Promise<void> {
+  using clock = moveClock();
+  await using world = await World.open(clock);
+  for (const [number, step] of history.entries()) {
+    try {
+      await world.take(step);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`step ${number + 1}, ${text(step)}: ${reason}`, { cause: error });
+    }
+  }
+}
+
 export interface Report {
   readonly runs: number;
   /** Null when all held. */
-  readonly failure: {
-    readonly history: string;
-    readonly error: string;
-    readonly seed: number;
-    readonly path: string;
-  } | null;
+  readonly failure: { readonly history: readonly HistoryStep[]; readonly error: string } | null;
 }
 
-/** @param options.path of a failure that was found before: it alone is run again. */
 export async function runHistories(options: {
   readonly runs: number;
   readonly seed: number;
   readonly steps: number;
-  readonly path?: string;
   readonly log?: (line: string) => void;
 }): Promise<Report> {
-  const { runs, seed, steps, path, log = () => {} } = options;
-  using clock = moveClock();
+  const { runs, seed, steps, log = () => {} } = options;
   let failedMs: number | null = null;
   const property = fc.asyncProperty(aHistory(steps), async (history) => {
     // All that is left to try counts as good: what failed so far is the shortest.
     if (failedMs !== null && performance.now() - failedMs > SHORTEN_MS_MAX) return;
-    await using world = await World.open(clock);
-    for (const [number, step] of history.entries()) {
-      try {
-        await world.take(step);
-      } catch (error) {
-        if (failedMs === null) log(`\n${error instanceof Error ? error.message : String(error)}\n`);
-        failedMs ??= performance.now();
-        throw new Error(
-          `step ${number + 1}, ${text(step)}: ${error instanceof Error ? error.message : String(error)}`,
-          { cause: error },
-        );
-      }
+    try {
+      await takeHistory(history);
+      log('.');
+    } catch (error) {
+      if (failedMs === null) log(`\n${error instanceof Error ? error.message : String(error)}\n`);
+      failedMs ??= performance.now();
+      throw error;
     }
-    log('.');
   });
-  const details = await fc.check(property, { numRuns: runs, seed, path, verbose: false });
-  if (!details.failed) return { runs: details.numRuns, failure: null };
-  const [history = []] = details.counterexample ?? [];
+  const details = await fc.check(property, { numRuns: runs, seed });
+  const [history] = details.counterexample ?? [];
+  if (!details.failed || !history) return { runs: details.numRuns, failure: null };
   const cause = details.errorInstance;
   return {
     runs: details.numRuns,
-    failure: {
-      history: historyText(history),
-      error: cause instanceof Error ? cause.message : String(cause),
-      seed: details.seed,
-      path: details.counterexamplePath ?? '',
-    },
+    failure: { history, error: cause instanceof Error ? cause.message : String(cause) },
   };
 }
 
-export function failureText({ history, error, seed, path }: NonNullable<Report['failure']>): string {
-  return `${error}\n\n${history}\n\nseed ${seed}, path ${path}`;
+/** With the history in words, and in the form that `--history` takes. */
+export function failureText({ history, error }: NonNullable<Report['failure']>, seed: number): string {
+  return `${error}\n\n${historyText(history)}\n\nseed ${seed}, or: --history '${JSON.stringify(history)}'`;
 }
 
-if (import.meta.main) {
+async function main(): Promise<boolean> {
   const { values } = parseArgs({
     options: {
       runs: { type: 'string', default: '100' },
       seed: { type: 'string' },
       steps: { type: 'string', default: '40' },
-      path: { type: 'string' },
+      history: { type: 'string' },
     },
   });
+  if (values.history !== undefined) {
+    await takeHistory(JSON.parse(values.history) as HistoryStep[]); // as it was printed
+    console.log('nothing was lost');
+    return true;
+  }
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000));
   console.log(`seed ${seed}`);
   const log = (line: string) => process.stdout.write(line);
-  const { runs, failure } = await runHistories({
-    runs: Number(values.runs),
-    seed,
-    steps: Number(values.steps),
-    path: values.path,
-    log,
-  });
-  console.log(failure ? `\n${failureText(failure)}` : `\n${runs} histories, nothing was lost`);
-  process.exit(failure ? 1 : 0);
+  const report = await runHistories({ runs: Number(values.runs), seed, steps: Number(values.steps), log });
+  const { runs, failure } = report;
+  console.log(`\n${failure ? failureText(failure, seed) : `${runs} histories, nothing was lost`}`);
+  return failure === null;
 }
+
+if (import.meta.main) process.exit((await main()) ? 0 : 1);
