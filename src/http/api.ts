@@ -8,6 +8,7 @@
  * becomes part of a path.
  */
 import { basename, extname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
 import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
 import { isFailing } from '../service/freshness.ts';
@@ -720,7 +721,7 @@ async function admitToRetention(request: Request, options: AccessOptions): Promi
 function changesRetention({ revert = [], ...change }: ConfigChange, config: BackupConfig): boolean {
   return retentionNames.some(
     (name) =>
-      (change[name] !== undefined && change[name] !== config[name]) ||
+      (change[name] !== undefined && !isDeepStrictEqual(change[name], config[name])) ||
       (revert.includes(name) && config.changed[name] !== undefined),
   );
 }

@@ -16,6 +16,7 @@ const facts = {
   copies: [copy(), copy({ trigger: 'safety' }), copy({ pinned: true }), { ...copy(), manifest: null }],
   databaseBytes: 2 * GB,
   disk: { diskBytes: 500 * GB, freeBytes: 400 * GB },
+  now,
 };
 
 test('safety copies, pinned ones and foreign files are counted beside what the numbers say', () => {
@@ -25,6 +26,19 @@ test('safety copies, pinned ones and foreign files are counted beside what the n
   });
   const keep = { ...KEEP_NONE, daily: 7 };
   expect(forecastRetention({ ...facts, retention: { ...policy, keep } }).bytes).toBe(20 * GB);
+});
+
+test('what is held for a loss is counted beside them, as long as nobody said that it was meant', () => {
+  const before = copy();
+  const lost = (accepted: { at: string; user: null } | null) =>
+    copy({
+      name: 'backup-2024-03-01T12-10-00-000Z.sqlite',
+      loss: { before: before.name, dayBefore: null, tables: [], usedPages: { before: 2, after: 1 }, accepted },
+    });
+  const beside = (first: ReturnType<typeof copy>) =>
+    forecastRetention({ ...facts, copies: [first, before], retention: policy }).besideBytes;
+  expect(beside(lost(null))).toBe(2 * GB);
+  expect(beside(lost({ at: now.toISOString(), user: null }))).toBe(0);
 });
 
 test('before the first backup the size of the database is the measure', () => {

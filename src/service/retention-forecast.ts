@@ -3,6 +3,7 @@
  * Where nobody said what to keep beside the newest, also how much of that there is room for, in words.
  */
 import { historyBudget, type DiskRoom } from '../engine/disk-share.ts';
+import { lossHolds } from '../engine/loss.ts';
 import type { FolderRetention, Retainable } from '../engine/retention.ts';
 import { PERIODS, type Period, unitOf } from '../engine/periods.ts';
 import { formatSize } from './log.ts';
@@ -12,7 +13,7 @@ export interface RetentionForecast {
   readonly bytes: number;
   /** Of one more backup. */
   readonly eachBytes: number;
-  /** Of what stays beside what the numbers say: safety copies, pinned ones, and files that are not ours. */
+  /** Of what stays beside what the numbers say: safety copies, pinned ones, those held for a loss, and files that are not ours. */
   readonly besideBytes: number;
   /** What all copies together may take while nobody said the keep numbers; null where somebody did. */
   readonly budgetBytes: number | null;
@@ -28,11 +29,14 @@ export interface ForecastFacts {
   readonly databaseBytes: number;
   readonly retention: Required<FolderRetention>;
   readonly disk: DiskRoom;
+  readonly now: Date;
 }
 
-export function forecastRetention({ copies, databaseBytes, retention, disk }: ForecastFacts): RetentionForecast {
+export function forecastRetention({ copies, databaseBytes, retention, disk, now }: ForecastFacts): RetentionForecast {
   const { count, keep, byDefault } = retention;
-  const [beside, ours] = [copies.filter(staysAnyway), copies.filter((copy) => !staysAnyway(copy))];
+  const held = lossHolds(copies, now);
+  const isBeside = (copy: (typeof copies)[number]) => staysAnyway(copy) || held.has(copy);
+  const [beside, ours] = [copies.filter(isBeside), copies.filter((copy) => !isBeside(copy))];
   const eachBytes = ours[0]?.sizeBytes ?? databaseBytes;
   const besideBytes = beside.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const wanted = PERIODS.reduce((sum, period) => sum + keep[period], 0);

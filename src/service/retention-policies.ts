@@ -72,4 +72,4 @@ export function ownRetention(
 }
 
 /** The settings that decide what is removed. */
-export const retentionNames: readonly (keyof Settings)[] = ['retentionCount', ...keepNames];
+export const retentionNames: readonly (keyof Settings)[] = ['retentionCount', 'lossIgnore', ...keepNames];

@@ -143,6 +143,7 @@ export function composeStatus(facts: StatusFacts): Status {
         databaseBytes: database.sizeBytes,
         retention: facts.retention,
         disk,
+        now: facts.now,
       }),
     },
     s3: {
