@@ -65,6 +65,7 @@ async function measureTicks(bench: Bench, backups: number): Promise<Row> {
       s3Path: '',
       verify: 'quick',
       maxAgeMinutes: null,
+      lossIgnore: [],
     },
     log: () => {},
     jobEnvironment: jobEnvironment(),

@@ -24,6 +24,7 @@ export default defineConfig({
           { text: 'Start', link: '/' },
           { text: 'A first hour', link: '/first-hour' },
           { text: 'Restore', link: '/restore' },
+          { text: 'When data is lost', link: '/losses' },
           { text: 'The page', link: '/page' },
           { text: 'Configuration', link: '/configuration' },
           { text: 'In your app', link: '/embedding' },

@@ -64,6 +64,44 @@ test('--json prints one document, before or behind the command', async () => {
   }
 });
 
+test('two backups are compared, and the difference is a table', async () => {
+  const { code, stdout } = await cli(`diff ${firstBackup} latest`);
+  expect([code, stdout.split('\n')]).toEqual([
+    0,
+    [
+      'TABLE   ROWS BEFORE  ROWS AFTER  DIFFERENCE  CHANGE',
+      'orders  8,310        0           -8,310      rows',
+      'The schema is the same. 878.9 KB in use before, 4.0 KB after.',
+      '',
+    ],
+  ]);
+});
+
+test('a loss is accepted for once, or its tables are left out from then on', async () => {
+  const once = await cli(`accept-loss ${firstBackup}`);
+  expect(once.stdout).toBe(`The loss in ${firstBackup} was meant: the alarm ends, and retention goes its way again.\n`);
+  const forGood = await cli('accept-loss --ignore-tables');
+  expect(forGood.stdout).toContain('From now on nobody is told of what these lose: orders.');
+  expect([once.calls, forGood.calls].map(([first]) => first)).toEqual(['acceptLoss false', 'acceptLoss true']);
+});
+
+test('the list shows the rows of each backup, what changed since the one before, and a loss', async () => {
+  const service = createFakeService();
+  const changes = {
+    ...{ since: firstBackup, count: 4 },
+    tables: [
+      { name: 'orders', before: 8_310, after: 0 },
+      { name: 'log', before: 10, after: 22 },
+      { name: 'tags', before: null, after: 3 },
+    ],
+  };
+  const loss = { before: firstBackup, dayBefore: null, tables: [], usedPages: { before: 9, after: 1 }, accepted: null };
+  service.addBackup('backup-2024-01-16T10-30-00-000Z.sqlite', { rows: 1_025, changes, loss });
+  const { stdout } = await cli('list', { service });
+  expect(stdout.split('\n')[0]).toMatch(/REMARKS +ROWS$/);
+  expect(stdout.split('\n')[1]).toMatch(/ LOSS +1,025: orders -8,310, log \+12, tags \+3 \(new\), 1 more$/);
+});
+
 test('errors with --json are one document too', async () => {
   for (const [argv, code] of [
     ['restore nothing --json', 'NO_BACKUP'],

@@ -8,12 +8,16 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { BackupError, type ErrorCode } from '../engine/errors.ts';
+import { BackupError, type ErrorBody, type ErrorCode } from '../engine/errors.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
+import { lossText } from '../service/loss-text.ts';
+import { BRING_BACK, NOTHING_TO_UNDO } from '../service/missing.ts';
 import { SURVIVED } from '../service/retention-policies.ts';
 import type {
   BackupItem,
+  ClaimResult,
   FirstBoot,
+  PlaceStatus,
   PruneResult,
   RestorePlan,
   RestoreResult,
@@ -21,16 +25,18 @@ import type {
   Status,
   TargetDrill,
   TargetName,
+  VerdictCode,
 } from '../service/model.ts';
 import { targetWord } from '../service/remote-targets.ts';
-import type { BackupServicePort } from '../service/service-port.ts';
+import type { BackupServicePort, RestoreMode } from '../service/service-port.ts';
 import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './many.ts';
 import { doctorText } from './doctor-report.ts';
 import { examplesText } from './examples.ts';
 import { writeKit } from './kit.ts';
+import { acceptLoss, diffBackups } from './losses.ts';
 import { addSelfDescription } from './self-description.ts';
 import { targetText } from './target-report.ts';
-import { backupTable, createOutput, durationText, type Output, type Sink, sizeText } from './output.ts';
+import { agoText, backupTable, createOutput, durationText, type Output, type Sink, sizeText } from './output.ts';
 import { table } from './tables.ts';
 
 /** The service, and what only the command line asks of it. */
@@ -44,6 +50,7 @@ export interface CliService extends BackupServicePort {
   /** See `BackupService.restoreIfMissing`. */
   restoreIfMissing(options?: {
     readonly identityFile?: string;
+    readonly fromOther?: boolean;
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<FirstBoot>;
   close(): Promise<void>;
@@ -255,7 +262,12 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('restore [backup]', 'bring a backup back: its name, "latest", or a path; into a new file unless told')
     .option('--to <path>', 'into this file, which must not exist')
     .addOption(new Option('--online', 'over the database while programs use it').conflicts(['to', 'inPlace']))
-    .addOption(new Option('--in-place', 'over the database while no program uses it').conflicts(['to', 'online']))
+    .addOption(
+      new Option(
+        '--in-place',
+        'over the database while no program uses it, or to its place when it is missing',
+      ).conflicts(['to', 'online']),
+    )
     .option('--at <time>', 'the newest backup that is not later than this time')
     .addOption(
       new Option(
@@ -264,6 +276,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
       ).conflicts(['to', 'online', 'inPlace', 'at', 'from']),
     )
     .option('--from <target>', 'from there alone; s3 also on a machine that has nothing but the S3 variables')
+    .option('--from-other', 'also a backup of another database: its data takes the place of this one')
     .option(...identity)
     .action((wanted: string | undefined, options: RestoreOptions) =>
       run(
@@ -272,6 +285,9 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
         options.ifMissing ? undefined : onlyOne,
       ),
     );
+  command('claim', 'say that the backups there are of this database: after a move, a rename, a lost state')
+    .option('--target <target>', 'where: local unless told')
+    .action((options: ClaimOptions) => run((session) => claim(session, options), places(), onlyOne));
   command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places(), onlyOne));
   command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action(
     (filename: string) => run((session) => adoptBackup(session, filename), places(), onlyOne),
@@ -280,6 +296,14 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .option('--dry-run', 'only say what would be removed, and why each stays')
     .option('--target <target>', 'where: local unless told; another target is asked now')
     .action((options: PruneOptions) => run((session) => prune(session, options), places()));
+  command('diff <a> <b>', 'compare two backups by tables, rows and schema: their names, or "latest"').action(
+    (a: string, b: string) => run((session) => diffBackups(session, a, b), places(), onlyOne),
+  );
+  command('accept-loss [backup]', 'say that a loss was meant: its alarm ends, and what was before may be removed')
+    .option('--ignore-tables', 'its tables are emptied regularly: nobody is told of them again')
+    .action((filename: string | undefined, options: { ignoreTables?: boolean }) =>
+      run((session) => acceptLoss(session, filename, options), places(), onlyOne),
+    );
   command('test-target [target]', 'try at s3 (or another target) all that backups need, and remove the traces').action(
     (name: string | undefined) => run((session) => testTarget(session, name), places()),
   );
@@ -354,7 +378,7 @@ interface VerifyOptions {
 async function verifyBackup({ service, output }: Session, wanted: string, options: VerifyOptions): Promise<number> {
   const { full = false, from } = options;
   const identity = readIdentity(options.identity);
-  const found = await findBackup(service, wanted, from);
+  const found = await findBackup({ service, output }, wanted, { from });
   if (found.kind === 'file') {
     const { ok, detail } = await service.verifyFile(found.path, { full });
     output.answer(
@@ -382,16 +406,18 @@ interface RestoreOptions {
   readonly at?: string;
   readonly ifMissing?: boolean;
   readonly from?: TargetName;
+  readonly fromOther?: boolean;
   readonly identity?: string;
 }
 
 async function restoreBackup(session: Session, wanted: string | undefined, options: RestoreOptions): Promise<number> {
   const { service, output } = session;
   const identity = readIdentity(options.identity);
-  const found = await chooseBackup(service, wanted, options);
+  let mode: RestoreMode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
+  const mayBeOther = mode === 'file' || options.fromOther === true;
+  const found = await chooseBackup(session, wanted, { ...options, mayBeOther });
   const copy = { from: options.from, identity, onProgress: output.progress.show };
   const source = found.kind === 'file' ? found.path : found.backup.filename;
-  const mode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
   const to =
     mode === 'file' ? (options.to ?? newFileBeside(service.getConfig().databasePath, found, session.now())) : undefined;
 
@@ -399,21 +425,27 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   if (mode !== 'file' && found.kind === 'backup') {
     const plan = await service.planRestore(source, copy);
     output.note(planText(plan, output.noteWidth));
+    // A file that appears from now on was not in the plan: it is not replaced.
+    if (mode === 'offline' && plan.now === null) mode = 'missing';
     // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
     if (mode === 'offline') expected = plan.expected;
   }
-  const result = await service.restore(source, { ...copy, mode, to, expected });
-  output.answer(result, restoredText(result));
+  const { fromOther } = options;
+  const result = await service.restore(source, { ...copy, mode, to, expected, fromOther });
+  // Where there is no database, nothing can be mixed up: a new machine knows no name yet.
+  const other = found.kind === 'backup' && existsSync(service.getConfig().databasePath) ? found.backup.other : null;
+  const whose = other ? `\nIt is a backup of another database, ${other.name}.` : '';
+  output.answer(result, restoredText(result) + whose);
   return exitCodes.done;
 }
 
 async function restoreIfMissing(
   { service, output }: Session,
   wanted: string | undefined,
-  { identity: identityFile }: RestoreOptions,
+  { identity: identityFile, fromOther }: RestoreOptions,
 ): Promise<number> {
   if (wanted !== undefined) throw wrongUse('--if-missing chooses the backup itself; leave its name out');
-  const result = await service.restoreIfMissing({ identityFile, onProgress: output.progress.show });
+  const result = await service.restoreIfMissing({ identityFile, fromOther, onProgress: output.progress.show });
   output.answer(result, firstBootText(result));
   return exitCodes.done;
 }
@@ -436,6 +468,28 @@ const undoRestore: Work = async ({ service, output }) => {
   output.answer(result, restoredText(result));
   return exitCodes.done;
 };
+
+interface ClaimOptions {
+  readonly target?: TargetName;
+}
+
+async function claim({ service, output }: Session, options: ClaimOptions): Promise<number> {
+  const result = await service.claim(options);
+  output.answer(result, claimText(result));
+  return exitCodes.done;
+}
+
+function claimText({ place, changed, before, ours, others, sparesUntil, databaseId }: ClaimResult): string {
+  if (!changed) {
+    return databaseId === null || ours + others === 0
+      ? `${place} is of no other database; the first backup makes it this one's.`
+      : `${place} belongs to this database already.`;
+  }
+  const whose = before ? `, which was of ${before.name},` : '';
+  const spared = sparesUntil ? ` None of them is removed before ${sparesUntil.toISOString()}.` : '';
+  const rest = others > 0 ? ` ${others} stay as backups of other databases.` : '';
+  return `${place}${whose} belongs to this database now, and ${ours} backup${ours === 1 ? '' : 's'} there with it.${spared}${rest}`;
+}
 
 async function adoptBackup({ service, output }: Session, filename: string): Promise<number> {
   const backup = await service.adoptBackup(filename);
@@ -493,43 +547,56 @@ function statusExitCode({ freshness: { state, cause }, local }: Status): number 
   if (state === 'unprotected' && local.count === 0) return exitCodes.noBackup;
   if (cause === 'damaged') return exitCodes.verificationFailed;
   if (state === 'unprotected') return exitCodes.noBackup;
-  return state === 'at-risk' && cause === 's3-waiting' ? exitCodes.notEverywhere : exitCodes.failed;
+  return state === 'at-risk' && elsewhereCauses.has(cause) ? exitCodes.notEverywhere : exitCodes.failed;
 }
+
+/** The local backups are good; a copy elsewhere is missing, or may be. */
+const elsewhereCauses: ReadonlySet<VerdictCode> = new Set(['s3-waiting', 'other-writer', 'cloned']);
 
 type Found =
   { readonly kind: 'backup'; readonly backup: BackupItem } | { readonly kind: 'file'; readonly path: string };
 
+interface Choice {
+  readonly from: TargetName | undefined;
+  /** Of no backup of ours, and those of one other database, the newest of these is meant. */
+  readonly mayBeOther?: boolean;
+}
+
 async function chooseBackup(
-  service: CliService,
+  session: Pick<Session, 'service' | 'output'>,
   wanted: string | undefined,
-  { at, from }: Pick<RestoreOptions, 'at' | 'from'>,
+  { at, from, mayBeOther }: Pick<RestoreOptions, 'at' | 'from'> & Pick<Choice, 'mayBeOther'>,
 ): Promise<Found> {
   if (at === undefined) {
-    if (wanted !== undefined) return findBackup(service, wanted, from);
+    if (wanted !== undefined) return findBackup(session, wanted, { from, mayBeOther });
     throw wrongUse('say which backup: its name, "latest", a path, or --at TIME');
   }
   if (wanted !== undefined && wanted !== 'latest') throw wrongUse('--at chooses the backup itself; leave its name out');
   const time = parseTime(at);
-  const backup = newest(
-    await service.getBackups({ target: from }),
-    (item) => item.createdAt <= time && item.verification.state !== 'damaged',
-  );
+  const backup = await newest(session, { from, mayBeOther }, (item) => {
+    return item.createdAt <= time && item.verification.state !== 'damaged';
+  });
   if (!backup) throw noBackup(`there is no backup from ${time.toISOString()} or before`);
   return { kind: 'backup', backup };
 }
 
 /** A name of the catalog, `latest` (the newest verified backup), or a path to a file. */
-async function findBackup(service: CliService, wanted: string, from: TargetName | undefined): Promise<Found> {
-  const backups = await service.getBackups({ target: from });
+async function findBackup(
+  session: Pick<Session, 'service' | 'output'>,
+  wanted: string,
+  choice: Choice,
+): Promise<Found> {
+  const { from } = choice;
   if (wanted === 'latest') {
     // A safety backup holds what a restore replaced on purpose; it comes back by its name or by `undo`.
-    const backup = newest(backups, (item) => item.verified && !item.safety);
+    const backup = await newest(session, choice, (item) => item.verified && !item.safety);
     if (!backup)
       throw noBackup(
         `there is no verified backup ${from === undefined || from === 'local' ? 'yet' : `on ${targetWord(from)}`}`,
       );
     return { kind: 'backup', backup };
   }
+  const backups = await session.service.getBackups({ target: from });
   const backup = backups.find(({ filename }) => filename === wanted);
   if (backup) return { kind: 'backup', backup };
   if (from !== undefined)
@@ -538,9 +605,36 @@ async function findBackup(service: CliService, wanted: string, from: TargetName 
   throw noBackup(`there is no backup and no file named ${wanted}`);
 }
 
-function newest(backups: readonly BackupItem[], isWanted: (item: BackupItem) => boolean): BackupItem | undefined {
-  // The service lists newest first, by sequence; a clock that jumped back does not change that order.
-  return backups.find(isWanted);
+/**
+ * The newest of this database, wherever it lies: the service lists newest first, by sequence, so a clock that jumped back
+ * does not change that order. A target that does not answer is told, and what is there alone is left out.
+ *
+ * @throws BackupError FOREIGN_PLACE when there are backups of other databases alone.
+ */
+async function newest(
+  { service, output }: Pick<Session, 'service' | 'output'>,
+  { from, mayBeOther = false }: Choice,
+  isWanted: (item: BackupItem) => boolean,
+): Promise<BackupItem | undefined> {
+  const silent = new Map<TargetName, ErrorBody>();
+  const onSilent = (target: TargetName, error: ErrorBody) => silent.set(target, error);
+  const listed = await service.getBackups(from === undefined ? { recent: true, onSilent } : { target: from });
+  const isNear = ({ placements }: BackupItem) => placements.some(({ target }) => !silent.has(target));
+  const wanted = listed.filter(isWanted);
+  const own = wanted.filter(({ other }) => !other);
+  const backup = own.find(isNear);
+  for (const [target, error] of silent) {
+    const newer = own[0] !== undefined && own[0] !== backup ? ` ${own[0].filename} was seen there and is newer.` : '';
+    output.note(`${targetWord(target)} could not be asked for its newest backup: ${error.message}.${newer}`);
+  }
+  if (backup || own.length > 0) return backup;
+  const others = wanted.filter(isNear);
+  const names = [...new Set(others.map(({ other }) => other?.name ?? ''))];
+  if (names.length === 0) return undefined;
+  if (names.length === 1 && mayBeOther) return others[0];
+  throw new BackupError('FOREIGN_PLACE', `the backups there are of other databases: ${names.join(', ')}`, {
+    hint: 'Nothing was changed. Name one of `velist-backup list` and restore it to a new file with --to.',
+  });
 }
 
 /** ISO 8601; without a zone it is local time, also for a day alone (where `Date` would take UTC). */
@@ -564,8 +658,9 @@ function newFileBeside(databasePath: string, found: Found, now: Date): string {
 const MAX_RESTORED_FILES = 100;
 
 function planText(plan: RestorePlan, width: number | undefined): string {
-  const lines = [`Restoring ${plan.backup} over ${plan.confirm}.`];
+  const lines = [`Restoring ${plan.backup} ${plan.now ? 'over' : 'to the place of'} ${plan.confirm}.`];
   if (plan.now) lines.push(`now:   ${sizeText(plan.now.sizeBytes)}, changed ${plan.now.changedAt.toISOString()}`);
+  else lines.push(`now:   no file. ${NOTHING_TO_UNDO}`);
   lines.push(
     `after: ${sizeText(plan.after.sizeBytes)}, from ${plan.after.createdAt.toISOString()}${plan.after.verified ? '' : ', not verified yet'}`,
   );
@@ -580,7 +675,8 @@ function restoredText(result: RestoreResult): string {
   const safety = result.safetyBackup
     ? `\nWhat was there before is kept as ${result.safetyBackup}; \`velist-backup undo\` brings it back.`
     : '';
-  return `Restored ${result.backup} to ${result.path}${safety}`;
+  const missing = result.mode === 'missing' ? `, which was missing. ${NOTHING_TO_UNDO}` : '';
+  return `Restored ${result.backup} to ${result.path}${missing}${safety}`;
 }
 
 function firstBootText(result: FirstBoot): string {
@@ -627,7 +723,7 @@ function drillText({ target, result, backup, ms, assertions, error }: TargetDril
 }
 
 function provenText({ target, proven, drill }: TargetFreshness, now: Date): string {
-  const at = (moment: Date) => `${durationText(now.getTime() - moment.getTime())} ago`;
+  const at = (moment: Date) => agoText(moment, now);
   const last = proven === null ? 'never' : `${at(proven.at)}, ${(proven.ms / 1_000).toFixed(1)} s`;
   const failed = drill?.result === 'failed' ? `; the drill ${at(drill.at)} FAILED` : '';
   const sealed = drill?.result === 'sealed' ? `; ${at(drill.at)} all but the content, for want of the key` : '';
@@ -636,15 +732,17 @@ function provenText({ target, proven, drill }: TargetFreshness, now: Date): stri
 
 function statusText(status: Status, now: Date): string {
   const { lastGood, schedule, local, s3, targets, freshness } = status;
-  const ago = (moment: Date | null) =>
-    moment === null ? 'never' : `${durationText(now.getTime() - moment.getTime())} ago`;
+  const ago = (moment: Date | null) => (moment === null ? 'never' : agoText(moment, now));
+  const { state } = freshness;
+  const { code } = status.verdict;
   const each = (moment: (target: TargetFreshness) => Date | null) =>
     freshness.targets.map((target) => `${ago(moment(target))} (${target.target})`).join('; ');
   const changed = freshness.changedAt === null ? '' : `, changed ${ago(freshness.changedAt)}`;
   const further = targets.filter(({ target }) => target !== 's3');
   const rows = [
-    ['status', status.verdict.code],
-    ['state', status.freshness.state],
+    ['status', code === state ? state : `${state} (${code})`],
+    ['state', state],
+    ...(status.loss ? [['loss', `${lossText(status.loss)} (${status.loss.filename})`]] : []),
     [
       'database',
       `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}${changed}` : ', missing'}`,
@@ -660,9 +758,44 @@ function statusText(status: Status, now: Date): string {
     ],
     ['s3', s3.enabled ? remoteText(s3, now) : 'off'],
     ...further.map((target) => [target.target, remoteText(target, now)]),
+    ...status.places.flatMap(placeRow),
+    ...status.places.flatMap((place) => writerRows(place, now)),
   ];
   const width = Math.max(10, ...rows.map(([name = '']) => name.length));
-  return rows.map(([name = '', value = '']) => `${name.padEnd(width)} ${value}`).join('\n');
+  const lines = rows.map(([name = '', value = '']) => `${name.padEnd(width)} ${value}`);
+  return [...lines, ...(freshness.cause === 'missing' ? [missingText(status, now)] : [])].join('\n');
+}
+
+function missingText({ database, lastGood }: Status, now: Date): string {
+  const newest = lastGood ? `${lastGood.filename}, ${agoText(lastGood.createdAt, now)}` : 'none';
+  return `${database.name} is missing. Newest good backup: ${newest}.${lastGood ? `\n${BRING_BACK}` : ''}`;
+}
+
+/** Only where there is something to say. */
+function writerRows({ target, writer, sparesOthersUntil }: PlaceStatus, now: Date): readonly (readonly string[])[] {
+  const word = targetWord(target);
+  const ago = (moment: Date) => `${durationText(now.getTime() - moment.getTime())} ago`;
+  const rows: string[][] = [];
+  if (writer) {
+    const who = writer.kind === 'clone' ? `a copy of this machine (${writer.host})` : writer.host;
+    const does = writer.kind === 'clone' ? 'wants to write' : 'writes';
+    const seen = writer.seenAt === null ? '' : `, seen ${ago(writer.seenAt)}`;
+    rows.push([
+      'writer',
+      `${word}: ${who} ${does} there since ${ago(writer.since)}${seen}; velist-backup doctor says what to do`,
+    ]);
+  }
+  if (sparesOthersUntil)
+    rows.push(['spares', `${word}: what other installations made stays until ${sparesOthersUntil.toISOString()}`]);
+  return rows;
+}
+
+function placeRow({ target, owner, other }: Status['places'][number]): string[][] {
+  if (owner === 'mixed')
+    return [['identity', `${target} holds backups of several databases, told apart by their manifests`]];
+  if (!other) return [];
+  const since = other.createdAt === null ? '' : ` since ${other.createdAt.toISOString()}`;
+  return [['identity', `${target} belongs to another database, ${other.name}${since}; nothing is written there`]];
 }
 
 /** `my-backups/backups/database, 9 stored; waiting, 3 uploads, next try in 40 s: …` */
@@ -670,7 +803,7 @@ function remoteText(
   { bucket, path, stored, waiting, nextTryAt, error, listedAt }: Omit<Status['s3'], 'configured'>,
   now: Date,
 ): string {
-  const seen = listedAt === null ? '' : ` (seen ${durationText(now.getTime() - listedAt.getTime())} ago)`;
+  const seen = listedAt === null ? '' : ` (seen ${agoText(listedAt, now)})`;
   const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}`;
   const why = error === null ? '' : `: ${error.message}`;
   if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);

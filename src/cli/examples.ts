@@ -21,12 +21,23 @@ export const examples: Readonly<Record<string, readonly (readonly [command: stri
     ['velist-backup restore --if-missing', 'in the entry point of a container'],
   ],
   undo: [['velist-backup undo', 'back to what the last restore replaced']],
+  claim: [
+    ['velist-backup claim', 'the folder, after the database was moved or renamed'],
+    ['velist-backup claim --target s3', 'the prefix on S3'],
+  ],
   adopt: [
     ['velist-backup adopt backup-2024-01-15T10-30-00-000Z.sqlite', 'a file that was put into the folder by hand'],
   ],
   prune: [
     ['velist-backup prune --dry-run', 'each backup with the reason why it stays or goes'],
     ['velist-backup prune --target s3', 'remove on S3 what its policy does not keep'],
+  ],
+  diff: [
+    ['velist-backup diff backup-2024-01-15T10-30-00-000Z.sqlite latest', 'what changed since then, table by table'],
+  ],
+  'accept-loss': [
+    ['velist-backup accept-loss', 'the loss that `status` tells of was meant'],
+    ['velist-backup accept-loss --ignore-tables', 'and its tables are emptied regularly'],
   ],
   'test-target': [
     ['velist-backup test-target', 'all that backups ask of the bucket'],

@@ -5,8 +5,10 @@
 import { z } from 'zod';
 import {
   backup,
+  backupDiff,
   backupResult,
   backupsAnswer,
+  claimAnswer,
   doctorReport,
   drillReport,
   errorBody,
@@ -46,7 +48,10 @@ export const answers = {
   restore: z.union([restoreResult, firstBoot]),
   undo: restoreResult,
   adopt: backup,
+  claim: claimAnswer,
   prune: prunePlan,
+  diff: backupDiff,
+  'accept-loss': backup,
   'test-target': targetReport,
   drill: drillReport,
   doctor: doctorReport,

@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { BackupError } from '../engine/errors.ts';
 import type { Status } from '../service/model.ts';
 import type { CliService, Session } from './commands.ts';
-import { durationText, type Output, sizeText } from './output.ts';
+import { agoText, type Output, sizeText } from './output.ts';
 import { table } from './tables.ts';
 
 export interface CliDatabase {
@@ -100,7 +100,7 @@ function statusRow({ freshness, verdict, lastGood, database, local, s3 }: Status
   return [
     freshness.state,
     verdict.code,
-    lastGood ? `${durationText(now.getTime() - lastGood.holdsAt.getTime())} ago` : 'none',
+    lastGood ? agoText(lastGood.holdsAt, now) : 'none',
     database.exists ? sizeText(database.sizeBytes) : 'missing',
     String(local.count),
     s3.enabled ? waiting : 'off',

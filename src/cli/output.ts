@@ -5,6 +5,7 @@
  */
 import type { BackupError } from '../engine/errors.ts';
 import type { BackupItem, RunProgress } from '../service/model.ts';
+import { rowsText } from './row-changes.ts';
 import { table, type TableOptions } from './tables.ts';
 
 export interface Sink {
@@ -129,8 +130,19 @@ export function sizeText(bytes: number): string {
   return `${unit === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
 }
 
+/** `3 min 20 s ago`. A moment of the future is told as such: it was made before the clock went back. */
+export function agoText(moment: Date, now: Date): string {
+  const ms = now.getTime() - moment.getTime();
+  return ms < -CLOCK_SLACK_MS ? `${durationText(-ms)} in the future` : `${durationText(ms)} ago`;
+}
+
+/** Clocks of two processes, or of a server and this machine, differ by so much. */
+const CLOCK_SLACK_MS = 5_000;
+
+/** Never negative. */
 export function durationText(ms: number): string {
-  const seconds = Math.round(ms / 1_000);
+  // A moment of the future has no age yet.
+  const seconds = Math.max(0, Math.round(ms / 1_000));
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
@@ -143,11 +155,19 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
     sizeText(backup.size),
     backup.verification.state,
     backup.placements.map(placementText).join(', '),
-    [backup.foreign && 'foreign', backup.pinned && 'pinned', backup.safety && 'safety', backup.note]
+    [
+      backup.loss && (backup.loss.accepted ? 'loss (accepted)' : 'LOSS'),
+      backup.other && `of ${backup.other.name}`,
+      backup.foreign && 'foreign',
+      backup.pinned && 'pinned',
+      backup.safety && 'safety',
+      backup.note,
+    ]
       .filter(Boolean)
       .join(', '),
+    rowsText(backup),
   ]);
-  return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS'], rows, options);
+  return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS', 'ROWS'], rows, options);
 }
 
 function placementText({ target, status, sealing = 'plain' }: BackupItem['placements'][number]): string {

@@ -35,6 +35,10 @@ const settingVariables = {
   verify: 'BACKUP_VERIFY',
   skipUnchanged: 'BACKUP_SKIP_UNCHANGED',
   maxAgeMinutes: 'BACKUP_MAX_AGE_MINUTES',
+  lossAlarm: 'BACKUP_LOSS_ALARM',
+  lossPercent: 'BACKUP_LOSS_PERCENT',
+  lossRows: 'BACKUP_LOSS_ROWS',
+  lossIgnore: 'BACKUP_LOSS_IGNORE',
   drillEnabled: 'BACKUP_DRILL_ENABLED',
   drillSql: 'BACKUP_DRILL_SQL',
   webhookUrl: 'BACKUP_WEBHOOK_URL',
@@ -229,6 +233,9 @@ function withTargets(
   return { ...environment, targets };
 }
 
+/** Keys that may have a list. */
+const lists: ReadonlySet<string> = new Set(['encryptionRecipient', 'lossIgnore']);
+
 const NAME = /^[a-z0-9][a-z0-9._-]*$/;
 const TARGET_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 /** It becomes a part of file names, which may have 255 bytes. */
@@ -293,7 +300,7 @@ class Given {
         faults.push(`${where}${key}: is empty; leave it out, or say null to have the default`);
       else if (value === null) this.#set(variable, where + key, undefined);
       else if (['string', 'number', 'boolean'].includes(typeof value)) this.#set(variable, where + key, String(value));
-      else if (Array.isArray(value) && key === 'encryptionRecipient') this.#set(variable, where + key, value.join(','));
+      else if (Array.isArray(value) && lists.has(key)) this.#set(variable, where + key, value.join(','));
       else faults.push(`${where}${key}: must be text, a number, true or false`);
     }
   }

@@ -11,6 +11,7 @@ export interface DatabaseSettings {
   /** A cron line, instead of the interval. */
   readonly schedule?: string | null;
   readonly retentionCount?: number | null;
+  /** Without any of the five: 24 hours, 7 days and 4 weeks, within a fifth of the disk. Beside one that is said: 0. */
   readonly keepHourly?: number | null;
   readonly keepDaily?: number | null;
   readonly keepWeekly?: number | null;
@@ -19,6 +20,14 @@ export interface DatabaseSettings {
   readonly verify?: 'quick' | 'full' | null;
   readonly skipUnchanged?: boolean | null;
   readonly maxAgeMinutes?: number | null;
+  /** Whether a backup that lost much against the one before raises an alarm. */
+  readonly lossAlarm?: boolean | null;
+  /** More than this part of a table's rows is much. */
+  readonly lossPercent?: number | null;
+  /** Only in tables with so many rows is a part judged. */
+  readonly lossRows?: number | null;
+  /** Tables that the app empties regularly. */
+  readonly lossIgnore?: string | readonly string[] | null;
   readonly drillEnabled?: boolean | null;
   readonly drillSql?: string | null;
   readonly webhookUrl?: string | null;

@@ -27,12 +27,15 @@ test('without any variable the documented defaults hold', () => {
       intervalMinutes: 10,
       cron: null,
       retentionCount: 10,
-      keep: { hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 },
+      keep: { hourly: 24, daily: 7, weekly: 4, monthly: 0, yearly: 0 },
+      keepIsDefault: true,
       localPath: './storage/backups',
       statePath: './storage/velist-backup.sqlite',
       verify: 'quick',
       skipUnchanged: true,
       maxAgeMinutes: null,
+      loss: { isOn: true, percent: 50, rows: 1_000 },
+      lossIgnore: [],
       drillEnabled: true,
       drillSql: null,
       webhookUrl: null,
@@ -53,6 +56,12 @@ test('without any variable the documented defaults hold', () => {
 test('an empty variable counts as absent', () => {
   const { backup, port } = loadEnvironment({ BACKUP_INTERVAL_MINUTES: '', PORT: '  ', BACKUP_SCHEDULE: undefined });
   expect([backup.intervalMinutes, port, backup.cron]).toEqual([10, 3000, null]);
+});
+
+test('tables that are emptied regularly are named with commas between', () => {
+  const { backup } = loadEnvironment({ BACKUP_LOSS_IGNORE: ' sessions, cache ,,', BACKUP_LOSS_PERCENT: '20' });
+  expect(backup.lossIgnore).toEqual(['sessions', 'cache']);
+  expect(backup.loss).toEqual({ isOn: true, percent: 20, rows: 1_000 });
 });
 
 test('hours, days, weeks, months and years to keep are whole numbers, at S3 those of its own', async () => {

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { parseRecipients } from '../engine/age.ts';
 import type { Sealing } from '../engine/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
-import type { KeepNumbers } from '../engine/retention.ts';
+import { KEEP_BY_DEFAULT, type KeepNumbers } from '../engine/retention.ts';
 import { checkCron } from '../engine/schedule.ts';
 import { isKey } from '../engine/targets/object-key.ts';
 import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
@@ -42,16 +42,21 @@ export const settingsSchema = z.object({
     .refine((line) => checkCron(line) === null, { error: 'a cron line of five fields, for instance 0 3 * * *' })
     .optional(),
   BACKUP_RETENTION_COUNT: whole(1, 10_000).default(10),
-  BACKUP_KEEP_HOURLY: keep.default(0),
-  BACKUP_KEEP_DAILY: keep.default(0),
-  BACKUP_KEEP_WEEKLY: keep.default(0),
-  BACKUP_KEEP_MONTHLY: keep.default(0),
-  BACKUP_KEEP_YEARLY: keep.default(0),
+  /** Where one is set, those that are not are 0; where none is, `KEEP_BY_DEFAULT` holds. */
+  BACKUP_KEEP_HOURLY: keep.optional(),
+  BACKUP_KEEP_DAILY: keep.optional(),
+  BACKUP_KEEP_WEEKLY: keep.optional(),
+  BACKUP_KEEP_MONTHLY: keep.optional(),
+  BACKUP_KEEP_YEARLY: keep.optional(),
   BACKUP_LOCAL_PATH: path.default('./storage/backups'),
   BACKUP_STATE_PATH: path.default('./storage/velist-backup.sqlite'),
   BACKUP_VERIFY: z.enum(['quick', 'full']).default('quick'),
   BACKUP_SKIP_UNCHANGED: flag('true'),
   BACKUP_MAX_AGE_MINUTES: whole(1, 5_256_000).optional(),
+  BACKUP_LOSS_ALARM: flag('true'),
+  BACKUP_LOSS_PERCENT: whole(1, 100).default(50),
+  BACKUP_LOSS_ROWS: whole(1, 1_000_000_000).default(1_000),
+  BACKUP_LOSS_IGNORE: z.string().transform(names).default([]),
   BACKUP_ADMIN_PASSWORD: z.string().max(1_024).optional(),
   BACKUP_API_TOKEN: z
     .string()
@@ -140,11 +145,17 @@ export interface Environment {
     readonly retentionCount: number;
     /** Of each calendar period, beside the newest. */
     readonly keep: KeepNumbers;
+    /** None of these numbers was set. */
+    readonly keepIsDefault: boolean;
     readonly localPath: string;
     readonly statePath: string;
     readonly verify: 'quick' | 'full';
     readonly skipUnchanged: boolean;
     readonly maxAgeMinutes: number | null;
+    /** Whether a backup that lost much raises an alarm, and what much is. */
+    readonly loss: { readonly isOn: boolean; readonly percent: number; readonly rows: number };
+    /** Tables that the app empties regularly. */
+    readonly lossIgnore: readonly string[];
     readonly drillEnabled: boolean;
     /** One statement, or the path of a file with several. */
     readonly drillSql: string | null;
@@ -258,6 +269,7 @@ function shape(
   values: z.infer<typeof settingsSchema>,
   given: Readonly<Record<string, string | undefined>>,
 ): Environment {
+  const keepSet = keepNumbers(values);
   return {
     production: values.NODE_ENV === 'production',
     host: values.HOST,
@@ -271,18 +283,19 @@ function shape(
       intervalMinutes: values.BACKUP_INTERVAL_MINUTES,
       cron: values.BACKUP_SCHEDULE ?? null,
       retentionCount: values.BACKUP_RETENTION_COUNT,
-      keep: {
-        hourly: values.BACKUP_KEEP_HOURLY,
-        daily: values.BACKUP_KEEP_DAILY,
-        weekly: values.BACKUP_KEEP_WEEKLY,
-        monthly: values.BACKUP_KEEP_MONTHLY,
-        yearly: values.BACKUP_KEEP_YEARLY,
-      },
+      keep: keepSet ?? KEEP_BY_DEFAULT,
+      keepIsDefault: keepSet === null,
       localPath: values.BACKUP_LOCAL_PATH,
       statePath: values.BACKUP_STATE_PATH,
       verify: values.BACKUP_VERIFY,
       skipUnchanged: values.BACKUP_SKIP_UNCHANGED,
       maxAgeMinutes: values.BACKUP_MAX_AGE_MINUTES ?? null,
+      loss: {
+        isOn: values.BACKUP_LOSS_ALARM,
+        percent: values.BACKUP_LOSS_PERCENT,
+        rows: values.BACKUP_LOSS_ROWS,
+      },
+      lossIgnore: values.BACKUP_LOSS_IGNORE,
       drillEnabled: values.BACKUP_DRILL_ENABLED,
       drillSql: values.BACKUP_DRILL_SQL ?? null,
       webhookUrl: values.BACKUP_WEBHOOK_URL ?? null,
@@ -322,6 +335,20 @@ function shape(
   };
 }
 
+/** Null where none is set. */
+function keepNumbers(values: z.infer<typeof settingsSchema>): KeepNumbers | null {
+  const { BACKUP_KEEP_HOURLY: hourly, BACKUP_KEEP_DAILY: daily, BACKUP_KEEP_WEEKLY: weekly } = values;
+  const { BACKUP_KEEP_MONTHLY: monthly, BACKUP_KEEP_YEARLY: yearly } = values;
+  if ([hourly, daily, weekly, monthly, yearly].every((number) => number === undefined)) return null;
+  return {
+    hourly: hourly ?? 0,
+    daily: daily ?? 0,
+    weekly: weekly ?? 0,
+    monthly: monthly ?? 0,
+    yearly: yearly ?? 0,
+  };
+}
+
 const inherited: ReadonlySet<string> = new Set([
   ...['PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'TZ'],
   ...['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'],
@@ -342,6 +369,13 @@ function databasePath(url: string): string | null {
     // A percent sign that escapes nothing.
     return null;
   }
+}
+
+function names(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }
 
 function recipients(text: string, context: z.core.$RefinementCtx<string>): readonly string[] {

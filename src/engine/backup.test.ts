@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSyn
 import { join } from 'node:path';
 import { ask, makeDatabase, manifestOf, refusal, scratchFolders } from '../../tests/support/scratch.ts';
 import { makeBackup } from './backup.ts';
-import { isBackupName, LOCK_FILE, nameBackup, STAGING_FOLDER } from './catalog/artifact.ts';
+import { isBackupName, LOCK_FILE, nameBackup, RECORD_FILE, STAGING_FOLDER } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { BackupRequest, JobEvent } from './jobs/protocol.ts';
 import { takeLock } from './run-lock.ts';
@@ -39,9 +39,9 @@ function setting(change: Partial<BackupRequest> = {}) {
   return { request, run, events, catalog: new Catalog(request.folder) };
 }
 
-/** What lies in the folder besides locks. */
+/** What lies in the folder besides locks and the record of its owner. */
 const files = (folder: string) =>
-  readdirSync(folder).filter((name) => !name.startsWith(LOCK_FILE) && name !== STAGING_FOLDER);
+  readdirSync(folder).filter((name) => !name.startsWith(LOCK_FILE) && name !== STAGING_FOLDER && name !== RECORD_FILE);
 const staged = (folder: string) =>
   existsSync(join(folder, STAGING_FOLDER)) ? readdirSync(join(folder, STAGING_FOLDER)) : [];
 
@@ -49,8 +49,10 @@ test('a backup is a private file with a manifest that tells the truth about it',
   const { request, run, events, catalog } = setting({ user: 'ada', note: 'before the migration' });
   const made = await run();
   const [backup] = await catalog.list();
-  const findings = await verifyFile(join(request.folder, made.name), { method: 'full' });
-  expect(made).toEqual({ name: backup?.name ?? '', sizeBytes: findings.sizeBytes, removed: [] });
+  const { facts, ...findings } = await verifyFile(join(request.folder, made.name), { method: 'full' });
+  expect(made).toEqual({ name: backup?.name ?? '', sizeBytes: findings.sizeBytes, removed: [], loss: null });
+  expect(backup?.manifest?.facts).toEqual(facts ?? undefined);
+  expect(facts?.tables['notes']?.rows).toBe(100);
   expect(backup?.fault).toBeNull();
   expect(backup?.manifest).toEqual(
     expect.objectContaining({

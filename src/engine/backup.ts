@@ -7,14 +7,19 @@ import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { isBackupName, LOCK_FILE, STAGING_FOLDER } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
+import { otherOf } from './catalog/identity.ts';
 import { diskFull, explainFolderError, freeBytes } from './catalog/folder-error.ts';
 import { MANIFEST_FORMAT, type Manifest, versions } from './catalog/manifest.ts';
+import { publishAsOwn, requireOwnFolder } from './catalog/own-folder.ts';
+import { DISK_RESERVE_BYTES } from './disk-share.ts';
 import { BackupError } from './errors.ts';
 import type { BackupRequest, MadeBackup, StoryContext } from './jobs/protocol.ts';
 import { mergeLeftLateLogs } from './late-commits.ts';
+import { lossOf } from './mark-loss.ts';
 import { prune } from './prune.ts';
 import { freeName, nextSequence, publish, Staging } from './publish.ts';
 import { takeLock } from './run-lock.ts';
+import { type DatabaseSelf, selfOf } from './self.ts';
 import { checkLiveDatabase, type PinnedDatabase, pinDatabase } from './sqlite/live-database.ts';
 import { type CopyMethod, type Snapshot, takeSnapshot } from './sqlite/snapshot.ts';
 import { removeDeadPlacements } from './sqlite/place.ts';
@@ -22,10 +27,7 @@ import { resolveDatabase, stampDatabase } from './sqlite/stamp.ts';
 import { type VerifiedSnapshot, verifySnapshot } from './sqlite/verify.ts';
 import type { LogEnd } from './sqlite/wal.ts';
 
-/** Kept free beyond what a copy needs, so that a backup never takes the last byte from the app. */
-const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
-
-/** @throws BackupError BUSY, DB_*, NOT_SQLITE, DISK_FULL, FOLDER_MISSING, NO_PERMISSION, VERIFY_FAILED, ABORTED. */
+/** @throws BackupError FOREIGN_PLACE, BUSY, DB_*, NOT_SQLITE, DISK_FULL, FOLDER_MISSING, NO_PERMISSION, VERIFY_FAILED, ABORTED. */
 export async function makeBackup(request: BackupRequest, context: StoryContext): Promise<MadeBackup> {
   const catalog = new Catalog(request.folder);
   await catalog.prepare();
@@ -40,7 +42,10 @@ export async function makeBackup(request: BackupRequest, context: StoryContext):
 }
 
 /** What a backup is made for, whoever holds the lock. */
-export type BackupPurpose = Omit<BackupRequest, 'kind' | 'folder' | 'lockWaitMs'>;
+export type BackupPurpose = Omit<BackupRequest, 'kind' | 'folder' | 'lockWaitMs'> & {
+  /** It is made in this folder although that is another database's. */
+  readonly mayBeForeign?: boolean;
+};
 
 /** As `makeBackup`, for a story that already holds the folder's lock. */
 export async function makeBackupUnderLock(
@@ -53,12 +58,16 @@ export async function makeBackupUnderLock(
   return made;
 }
 
-/** Clears what killed runs left, makes sure there is room, and pins the database. Needs the lock. */
+/**
+ * Makes sure that the folder is not another database's, clears what killed runs left, makes sure there is room, and pins the
+ * database. Needs the lock.
+ */
 export async function pinForBackup(
   catalog: Catalog,
   purpose: BackupPurpose,
   context: StoryContext,
 ): Promise<PinnedDatabase> {
+  await requireOwnFolder(catalog, purposeSelf(purpose), purpose);
   await removeLeftovers(catalog, purpose.databasePath, context);
   checkRoom(catalog.folder, purpose.databasePath, context);
   context.onEvent({ type: 'step', name: 'checkpoint' });
@@ -89,12 +98,31 @@ export async function makeBackupUnderPin(
   context.signal.throwIfAborted();
 
   context.onEvent({ type: 'step', name: 'publish' });
-  const sequence = nextSequence(await catalog.list(), pinned.pinnedAt);
-  await publish(catalog, staging, verified, describe(name, sequence, snapshot.method, pinned, verified, purpose));
+  const self = purposeSelf(purpose);
+  const owned = await requireOwnFolder(catalog, self, purpose);
+  const earlier = await catalog.list();
+  const sequence = nextSequence(earlier, pinned.pinnedAt, purpose.highestKnown);
+  const described = describe(name, sequence, snapshot.method, pinned, verified, purpose);
+  const own = earlier.filter((backup) => otherOf(owned.ownership, backup) === null);
+  const loss = purpose.loss ? lossOf(described, own, purpose.loss) : null;
+  const manifest = { ...described, ...(loss && { loss }) };
+  const databaseId = await publishAsOwn(catalog.folder, owned, self, {
+    now: context.now(),
+    publish: (id) => publish(catalog, staging, verified, { ...manifest, ...origin(id, self) }),
+  });
 
   context.onEvent({ type: 'step', name: 'prune' });
-  const removed = purpose.trigger === 'safety' ? [] : await prune(catalog, purpose.retention, context);
-  return { made: { name, sizeBytes: verified.sizeBytes, removed }, logEnd: snapshot.logEnd };
+  const removed =
+    purpose.trigger === 'safety' ? [] : await prune(catalog, { ...self, databaseId }, purpose.retention, context);
+  return { made: { name, sizeBytes: verified.sizeBytes, removed, loss }, logEnd: snapshot.logEnd };
+}
+
+function origin(databaseId: string, { maker }: DatabaseSelf): Pick<Manifest, 'databaseId' | 'madeBy'> {
+  return { databaseId, ...(maker && { madeBy: maker }) };
+}
+
+function purposeSelf({ self, databasePath }: BackupPurpose): DatabaseSelf {
+  return self ?? selfOf(databasePath);
 }
 
 /**
@@ -191,7 +219,7 @@ function describe(
   verified: VerifiedSnapshot,
   request: Pick<BackupRequest, 'databasePath' | 'trigger' | 'user' | 'note'>,
 ): Manifest {
-  const { sizeBytes, pageSize, pages, sha256 } = verified;
+  const { sizeBytes, pageSize, pages, sha256, facts } = verified;
   return {
     format: MANIFEST_FORMAT,
     name,
@@ -208,6 +236,7 @@ function describe(
     copy: { method, checkpoint: pinned.checkpoint },
     stamp: pinned.stamp,
     versions: versions(sqliteVersion()),
+    ...(facts && { facts }),
   };
 }
 

@@ -6,23 +6,14 @@
  * both are told by the numbers that a target holds (`writer.ts`).
  */
 import { randomUUID } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { open, rename } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { BackupError } from './errors.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { takeLock } from './run-lock.ts';
-import { syncFolderNow } from './sqlite/place.ts';
 
 const heldPlace = z.object({
   /** Number of the epoch that we took there. */
@@ -31,7 +22,7 @@ const heldPlace = z.object({
   token: z.string(),
   /** How often we renewed our heartbeat; a higher number at the target is a clone's, or from before we were set back. */
   beats: z.int().nonnegative(),
-  /** False once it was released. */
+  /** False once it was released, and where a command claimed it: then no process renews it. */
   isHeld: z.boolean(),
   /** Until then nothing that others made is removed there: we took over without knowing the place. */
   sparesOthersUntil: z.iso.datetime().nullable(),
@@ -45,6 +36,8 @@ const installationSchema = z.object({
   databases: z.record(z.string(), z.string()).default({}),
   /** By address of the place: server, bucket and prefix. */
   places: z.record(z.string(), heldPlace).default({}),
+  /** Tokens of epochs that were about to be taken, by address. A crash leaves one here, and the epoch is ours all the same. */
+  taking: z.record(z.string(), z.string()).default({}),
 });
 
 export type Installation = z.infer<typeof installationSchema>;
@@ -95,25 +88,30 @@ export async function changeInstallation(
   using _lock = await takeLock(`${path}.lock`, { waitMs: LOCK_WAIT_MS, signal });
   const before = readInstallation(path);
   const after = change(before ?? newInstallation(now()));
-  if (JSON.stringify(after) !== JSON.stringify(before)) write(path, after);
+  if (JSON.stringify(after) !== JSON.stringify(before)) await write(path, after);
   return after;
 }
 
 function newInstallation(now: Date): Installation {
   const format = 'velist-backup-installation/1';
-  return { format, id: randomUUID(), createdAt: now.toISOString(), databases: {}, places: {} };
+  return { format, id: randomUUID(), createdAt: now.toISOString(), databases: {}, places: {}, taking: {} };
 }
 
-function write(path: string, installation: Installation): void {
+/** Asynchronous, because the service counts its heartbeats in the process of the app, which must not wait for a disk. */
+async function write(path: string, installation: Installation): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
-    writeFileSync(temporary, `${JSON.stringify(installation, null, 2)}\n`, { mode: 0o600 });
-    chmodSync(temporary, 0o600); // the umask may have taken more
-    const file = openSync(temporary, 'r+');
-    fsyncSync(file);
-    closeSync(file);
-    renameSync(temporary, path);
-    syncFolderNow(dirname(path));
+    const file = await open(temporary, 'w', 0o600);
+    try {
+      await file.chmod(0o600); // the umask may have taken more
+      await file.writeFile(`${JSON.stringify(installation, null, 2)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    const folder = await open(dirname(path), 'r');
+    await folder.sync().finally(() => folder.close());
   } catch (error) {
     throw BackupError.from(error);
   }

@@ -79,14 +79,16 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
   // The log was written when the database was replaced.
   const moment = statSync(log).mtime;
   const name = await freeName(catalog, moment);
-  const { sizeBytes, pageSize, pages, sha256 } = verified;
+  const { sizeBytes, pageSize, pages, sha256, facts } = verified;
+  const { facts: _ofFirst, ...manifest } = first.manifest;
   await publish(catalog, staging, verified, {
-    ...first.manifest,
+    ...manifest,
+    ...(facts && { facts }),
     name,
     sequence: nextSequence(await catalog.list(), moment),
     createdAt: moment.toISOString(),
     database: { sizeBytes, pageSize, pages, sha256 },
-    artifact: { ...first.manifest.artifact, file: name, sizeBytes, sha256 },
+    artifact: { ...manifest.artifact, file: name, sizeBytes, sha256 },
     verification: { method, at: verified.verifiedAt.toISOString(), complaint: null },
     stamp: null,
   });

@@ -1,15 +1,40 @@
-/** Carries out a retention plan on one catalog. Needs the folder's lock. */
-import type { Catalog } from './catalog/catalog.ts';
+/** Plans retention for the folder, and carries it out. Carrying out needs the folder's lock. */
+import type { Backup, Catalog } from './catalog/catalog.ts';
+import type { Ownership } from './catalog/identity.ts';
+import { requireOwnFolder } from './catalog/own-folder.ts';
+import { diskRoom, historyBudget } from './disk-share.ts';
 import type { StoryContext } from './jobs/protocol.ts';
-import { planRetention, type RetentionPolicy } from './retention.ts';
+import { planOwnRetention } from './own-retention.ts';
+import type { FolderRetention, RetentionPlan } from './retention.ts';
+import type { DatabaseSelf } from './self.ts';
 
-/** The names that were removed. */
+/** @param backups of that folder, newest first. */
+export function planFolder(
+  backups: readonly Backup[],
+  folder: string,
+  policy: FolderRetention,
+  options: { readonly now: Date; readonly hold?: string | null; readonly ownership: Ownership | null },
+): RetentionPlan {
+  const { byDefault } = policy;
+  // Where somebody said what to keep, that holds whatever room it takes.
+  const budgetBytes = byDefault ? historyBudget(backups, diskRoom(folder), byDefault.databases) : undefined;
+  return planOwnRetention(backups, { ...policy, budgetBytes }, options);
+}
+
+/**
+ * The names that were removed; none of another database's.
+ *
+ * @param self undefined: the folder is taken for ours.
+ * @throws BackupError FOREIGN_PLACE
+ */
 export async function prune(
   catalog: Catalog,
-  policy: RetentionPolicy,
+  self: DatabaseSelf | undefined,
+  policy: FolderRetention,
   context: StoryContext,
 ): Promise<readonly string[]> {
-  const plan = planRetention(await catalog.list(), policy, { now: context.now() });
+  const ownership = self ? (await requireOwnFolder(catalog, self)).ownership : null;
+  const plan = planFolder(await catalog.list(), catalog.folder, policy, { ownership, now: context.now() });
   for (const { backup } of plan.removed) await catalog.remove(backup, { gently: true });
   return plan.removed.map(({ backup }) => backup.name);
 }

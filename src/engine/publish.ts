@@ -97,10 +97,18 @@ export async function freeName(catalog: Catalog, moment: Date): Promise<string> 
 }
 
 /**
- * The first number of a folder is the second of its moment, counted from 1970: a machine built anew, whose older backups
- * are at S3 alone, goes on behind their numbers, as long as nobody makes one every second.
+ * Above all that is known, in the folder and at any target, and not below the second of its moment, counted from 1970: so
+ * a machine built anew, whose older backups are at a target that can't be asked, most often goes on behind their numbers.
+ *
+ * @param highestKnown at targets, as they were listed last.
  */
-export function nextSequence(backups: readonly { readonly manifest: Manifest | null }[], moment: Date): number {
+export function nextSequence(
+  backups: readonly { readonly manifest: Manifest | null }[],
+  moment: Date,
+  highestKnown = 0,
+): number {
   const numbers = backups.flatMap((backup) => backup.manifest?.sequence ?? []);
-  return numbers.length > 0 ? 1 + Math.max(...numbers) : Math.max(1, Math.floor(moment.getTime() / 1_000));
+  const next = Math.max(highestKnown + 1, Math.floor(moment.getTime() / 1_000), ...numbers.map((number) => number + 1));
+  // A number that nobody can have made must not make a manifest that nobody can read.
+  return Math.min(Math.max(1, next), Number.MAX_SAFE_INTEGER);
 }

@@ -1,38 +1,75 @@
 /** What is done at S3 with backups that are there already: look, change pin and note, prune, remove. Each a job of its own. */
+import { join } from 'node:path';
 import { manifestName } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
+import { NO_IDENTITY, type PlaceIdentity } from './catalog/identity.ts';
 import { formatManifest } from './catalog/manifest.ts';
+import { claimTarget, readTargetIdentity, requireOwnTarget, withClaims } from './catalog/own-target.ts';
 import {
   listByBackup,
   listRemote,
+  type RemoteCatalog,
   type RemoteListing,
   readRemoteManifest,
   toListing,
 } from './catalog/remote-catalog.ts';
+import { claimWriting, holdTarget, seeTarget } from './hold-target.ts';
+import { BackupError } from './errors.ts';
 import type {
   ChangeRemoteRequest,
+  ClaimedRemote,
+  ClaimRemoteRequest,
   JobMap,
   ListRemoteRequest,
   PruneRemoteRequest,
   RemoveRemoteRequest,
   StoryContext,
 } from './jobs/protocol.ts';
-import { pinsOf, pruneRemote, removeKeys } from './prune-remote.ts';
+import { lookForPruning, pruneRemote, removeKeys } from './prune-remote.ts';
+import { takeLock, uploadLock } from './run-lock.ts';
+import { idsOf } from './self.ts';
 import { bytesOf, type ObjectStore } from './targets/object-store.ts';
-import { createS3Store } from './targets/s3-store.ts';
+import { createS3Store, type S3Store } from './targets/s3-store.ts';
 
 /** @throws BackupError S3_* when the listing could not be had. */
 export async function listRemoteBackups(request: ListRemoteRequest, context: StoryContext): Promise<RemoteListing> {
   return await withStore(request, async (store) => {
-    return toListing(await listRemote(store, { known: request.known, signal: context.signal }));
+    const catalog = await listRemote(store, { known: request.known, signal: context.signal });
+    const identity = await identityForReading(store, request, catalog, context);
+    await seeTarget(store, request, context);
+    return toListing(catalog, { identity });
   });
 }
 
-/** Pin and note of a backup, so that they hold for whoever reads the bucket. */
+/** A key that may not ask for what is not there can list all the same: then nobody knows whose it is. */
+async function identityForReading(
+  store: ObjectStore,
+  { self, identity: before = null }: ListRemoteRequest,
+  { entries }: RemoteCatalog,
+  context: StoryContext,
+): Promise<PlaceIdentity> {
+  const record = before?.record ?? null;
+  const known = new Set([record?.id, ...(self ? idsOf(self) : [])]);
+  const fits = entries.every(({ manifest }) => manifest?.databaseId === undefined || known.has(manifest.databaseId));
+  try {
+    // The record never changes: it is read again only where the listing does not fit it.
+    const asked = { signal: context.signal, before };
+    if (record !== null && fits && entries.length > 0)
+      return await withClaims(store, { ...NO_IDENTITY, record }, self, entries, asked);
+    return await readTargetIdentity(store, self, entries, asked);
+  } catch (error) {
+    if (!(error instanceof BackupError) || error.code !== 'S3_DENIED') throw error;
+    return { ...NO_IDENTITY, complaint: error.message };
+  }
+}
+
+/** Pin and note of a backup and the word on its loss, so that they hold for whoever reads the bucket. */
 export async function changeRemote(request: ChangeRemoteRequest, context: StoryContext): Promise<null> {
   return await withStore(request, async (store) => {
+    await holdTarget(store, request, context);
     const manifest = await readRemoteManifest(store, request.name, context);
-    const text = formatManifest({ ...manifest, pinned: request.pinned, note: request.note });
+    const { pinned, note, loss = manifest.loss } = request;
+    const text = formatManifest({ ...manifest, pinned, note, ...(loss && { loss }) });
     await store.put(manifestName(request.name), bytesOf(text), {
       contentType: 'application/json',
       signal: context.signal,
@@ -47,10 +84,28 @@ export async function pruneRemoteBackups(
   context: StoryContext,
 ): Promise<JobMap['prune-remote']['result']> {
   return await withStore(request, async (store) => {
+    const holding = await holdTarget(store, request, context);
     const catalog = await listRemote(store, { known: request.known, signal: context.signal });
-    const pins = await pinsOf(new Catalog(request.folder));
-    const pruned = await pruneRemote(store, catalog.entries, { retention: request.retention, pins }, context);
-    return { ...pruned, listing: toListing(catalog, pruned.removed) };
+    const { self, target = 's3', retention, folder, known, identity: before = null } = request;
+    const list = async () => catalog.entries;
+    const place = `s3://${request.s3.bucket}/${request.prefix}`;
+    const options = { signal: context.signal, now: context.now(), target, place, list, before };
+    const owned = self ? await requireOwnTarget(store, self, options) : null;
+    const whose = await lookForPruning(store, catalog, { self, owned, folder, known }, context);
+    const pruned = await pruneRemote(store, catalog.entries, { retention, holding, ...whose }, context);
+    return { ...pruned, listing: toListing(catalog, { ...whose, without: pruned.removed }) };
+  });
+}
+
+/** Makes the place ours, by a claim that stands beside its record, and us its writer. */
+export async function claimRemote(request: ClaimRemoteRequest, context: StoryContext): Promise<ClaimedRemote> {
+  const { claim, folder, target } = request;
+  return await withStore(request, async (store) => {
+    const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal };
+    await new Catalog(folder).prepare();
+    using _lock = await takeLock(join(folder, uploadLock(target)), lock);
+    const identity = claim && (await claimTarget(store, claim, context));
+    return { identity, ...(await claimWriting(store, request, context)) };
   });
 }
 
@@ -66,7 +121,7 @@ export async function removeRemote(request: RemoveRemoteRequest, context: StoryC
 
 async function withStore<Result>(
   { s3, prefix }: Pick<ListRemoteRequest, 's3' | 'prefix'>,
-  work: (store: ObjectStore) => Promise<Result>,
+  work: (store: S3Store) => Promise<Result>,
 ): Promise<Result> {
   const store = createS3Store({ ...s3, prefix });
   try {

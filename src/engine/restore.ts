@@ -13,15 +13,25 @@ import type { PlanFacts, PlanRequest, Restored, RestoreRequest, StoryContext } f
 import { mergeLateLog, saveLateCommits } from './late-commits.ts';
 import { takeLock } from './run-lock.ts';
 import { checkLiveDatabase, countRows, pinDatabase, type PinnedDatabase, pragma } from './sqlite/live-database.ts';
-import { placeAsNewFile, placeOffline, placeOnline, placeOverUnreadable, placeWhereMissing } from './sqlite/place.ts';
+import { BRING_BACK } from './sqlite/missing.ts';
+import { holdersOfRemoved } from './sqlite/open-files.ts';
+import {
+  placeAsNewFile,
+  placeOffline,
+  placeOnline,
+  placeOverUnreadable,
+  placeWhereMissing,
+  refuseWhatIsThere,
+} from './sqlite/place.ts';
 import { isLiveFile, resolveDatabase, stampDatabase, stampText } from './sqlite/stamp.ts';
 import { openUnwritten, verifyFile } from './sqlite/verify.ts';
 import type { LogEnd } from './sqlite/wal.ts';
 
 /**
- * @throws BackupError VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS, NOT_WAL,
- * UNSUPPORTED, TARGET_EXISTS, GONE, BUSY, DISK_FULL, NO_PERMISSION, ABORTED: in all of these nothing was changed, unless
- * the message begins with what was placed. DB_DAMAGED: the result did not pass; the error names the safety backup.
+ * @throws BackupError FOREIGN_PLACE, VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS, NOT_WAL,
+ * UNSUPPORTED, TARGET_EXISTS, DB_MISSING, GONE, BUSY, DISK_FULL, NO_PERMISSION, ABORTED: in all of these nothing was
+ * changed, unless the message begins with what was placed. DB_DAMAGED: the result did not pass; the error names the safety
+ * backup.
  */
 export async function restoreDatabase(request: RestoreRequest, context: StoryContext): Promise<Restored> {
   context.onEvent({ type: 'step', name: 'check' });
@@ -120,7 +130,8 @@ function placedBut(
 
 /** What a restore dialog shows: both files counted, neither changed. */
 export function planRestoreFacts(request: PlanRequest, context: StoryContext): PlanFacts {
-  return { ...liveFacts(request, context), backup: backupFacts(request.backupPath) };
+  const { databasePath, backupPath } = request;
+  return { ...liveFacts(request, context), heldBy: holdersOfRemoved(databasePath), backup: backupFacts(backupPath) };
 }
 
 /** Counting rows for a dialog may take this long. */
@@ -249,12 +260,17 @@ interface Held {
 }
 
 const unreadable: ReadonlySet<ErrorCode> = new Set(['NOT_SQLITE', 'DB_DAMAGED', 'DB_EMPTY']);
-const refusals: ReadonlySet<ErrorCode> = new Set(['ABORTED', 'NOT_WAL', 'UNSUPPORTED']);
+const refusals: ReadonlySet<ErrorCode> = new Set(['ABORTED', 'NOT_WAL', 'UNSUPPORTED', 'FOREIGN_PLACE']);
 
 /** Offline, a database that can't be backed up is not lost: its files are set aside instead. */
 async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, context: StoryContext): Promise<Safety> {
   const quiet = quietly(context);
   let pinned: PinnedDatabase | undefined;
+  const nothing = { backup: null, held: null, [Symbol.dispose]: () => {} };
+  if (request.mode === 'missing') {
+    refuseWhatIsThere(request.databasePath);
+    return { ...nothing, because: 'missing' };
+  }
   try {
     pinned = await pinForBackup(catalog, safetyPurpose(request), quiet);
     const keepPin = request.mode === 'online';
@@ -266,7 +282,6 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
     pinned?.[Symbol.dispose]();
     const reason = BackupError.from(error);
     if (refusals.has(reason.code)) throw reason;
-    const nothing = { backup: null, held: null, [Symbol.dispose]: () => {} };
     if (request.mode === 'offline' && reason.code === 'DB_MISSING') return { ...nothing, because: 'missing' };
     if (request.mode === 'offline' && unreadable.has(reason.code)) return { ...nothing, because: 'unreadable' };
     throw new BackupError(
@@ -275,7 +290,9 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
       {
         hint: unreadable.has(reason.code)
           ? 'Stop the app and restore offline: the damaged files are then set aside.'
-          : reason.hint,
+          : reason.code === 'DB_MISSING'
+            ? BRING_BACK
+            : reason.hint,
         cause: reason,
       },
     );
@@ -310,6 +327,9 @@ function safetyPurpose(request: RestoreRequest): BackupPurpose {
     user: request.user,
     note: `Before restoring ${request.sourceName}`,
     retention: request.retention,
+    mayBeForeign: request.fromOther ?? false,
+    ...(request.self && { self: request.self }),
+    ...(request.highestKnown !== undefined && { highestKnown: request.highestKnown }),
   };
 }
 
@@ -321,7 +341,7 @@ function quietly(context: StoryContext): StoryContext {
 async function place(safety: Safety, request: RestoreRequest, context: StoryContext): Promise<string | null> {
   if (safety.backup === null && safety.because === 'missing') {
     const databasePath = resolve(request.databasePath);
-    placeWhereMissing(request.source, databasePath);
+    placeWhereMissing(request.source, databasePath, request.journalMode ?? null);
     return null;
   }
   const path = resolveDatabase(request.databasePath);

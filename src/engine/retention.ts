@@ -6,18 +6,24 @@
  * has it. Calendar periods are those of UTC, as in the backups' names: what is kept can be read
  * off a listing, no day has 23 or 25 hours, and machines in several time zones plan the same for one bucket.
  *
- * Never removed: pinned and foreign ones, the newest verified one, and safety backups younger than 30 days (which are
- * not counted). Of several start backups within one interval only the oldest and the newest are kept and counted, so
+ * Never removed: pinned and foreign ones, the newest verified one, safety backups younger than 30 days (which are not
+ * counted), and for as long what is held because of a loss (`loss.ts`). Of several start backups within one interval only the oldest and the newest are kept and counted, so
  * that a crash loop flushes no history; the intervals are those of the clock, so that carrying a plan out shifts none.
+ *
+ * With a budget the calendar is kept only as far as all copies together stay below it: first the days, then the weeks,
+ * then the hours, each from the newest on. What stays for another reason is never removed for want of room.
  */
 import type { Backup } from './catalog/catalog.ts';
 import type { Manifest } from './catalog/manifest.ts';
+import { lossHolds } from './loss.ts';
 import { PERIODS, type Period, periodOf, unitOf } from './periods.ts';
 
 /** Of how many of the last hours, days, … that have a backup the newest is kept. */
 export type KeepNumbers = Readonly<Record<Period, number>>;
 
 export const KEEP_NONE: KeepNumbers = { hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+/** In a folder where nobody said a number, within a budget: a day by hours, a week by days, a month by weeks. */
+export const KEEP_BY_DEFAULT: KeepNumbers = { hourly: 24, daily: 7, weekly: 4, monthly: 0, yearly: 0 };
 
 export interface RetentionPolicy {
   /** The newest so many. */
@@ -26,11 +32,21 @@ export interface RetentionPolicy {
   readonly startBurstMs: number;
   /** Beside the newest; none if not given. */
   readonly keep?: KeepNumbers;
+  /** What all copies together may take for the sake of `keep`; no limit if not given. */
+  readonly budgetBytes?: number;
+}
+
+/** For the folder, whose disk is asked when the plan is made. */
+export interface FolderRetention extends Omit<RetentionPolicy, 'budgetBytes'> {
+  /** Nobody said what to keep beside the newest: `keep` holds within a budget, which so many databases share. */
+  readonly byDefault?: { readonly databases: number } | null;
 }
 
 /** A backup in the folder or at another target, as far as retention looks at it. */
 export type Retainable = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
-  readonly manifest: Pick<Manifest, 'trigger' | 'pinned' | 'verification'> | null;
+  readonly manifest: Pick<Manifest, 'trigger' | 'pinned' | 'verification' | 'loss'> | null;
+  /** Needed where there is a budget. */
+  readonly sizeBytes?: number;
 };
 
 export interface RetentionPlan<Kind extends Retainable = Backup> {
@@ -38,36 +54,46 @@ export interface RetentionPlan<Kind extends Retainable = Backup> {
   readonly removed: readonly { readonly backup: Kind; readonly reason: string }[];
 }
 
+export interface PlanOptions {
+  readonly now: Date;
+  /** Why nothing may be removed at present, in words for the plan. */
+  readonly hold?: string | null;
+  /** Why some are held because of a loss, where it can't be seen by these backups alone. */
+  readonly losses?: ReadonlyMap<Retainable, readonly string[]>;
+}
+
 export const SAFETY_DAYS = 30;
+const NO_ROOM = 'and what backups may take of the disk by default is used up';
 const DAY_MS = 86_400_000;
 
-/**
- * @param backups newest first, as the catalog lists them.
- * @param options.hold why nothing may be removed at present, in words for the plan.
- */
+/** @param backups newest first, as the catalog lists them. */
 export function planRetention<Kind extends Retainable>(
   backups: readonly Kind[],
   policy: RetentionPolicy,
-  options: { now: Date; hold?: string | null },
+  options: PlanOptions,
 ): RetentionPlan<Kind> {
   const keep = policy.keep ?? KEEP_NONE;
   const newestVerified = backups.find(isVerified);
   const burst = middleOfStartBursts(backups, policy.startBurstMs);
   const calendar = calendarReasons(backups, keep);
+  const losses = options.losses ?? lossHolds(backups, options.now);
+  const fitting = withinBudget(backups, calendar, policy, { now: options.now, losses });
   const kept: { backup: Kind; reasons: string[] }[] = [];
   const removed: { backup: Kind; reason: string }[] = [];
   let counted = 0;
   for (const backup of backups) {
-    const periods = calendar.get(backup) ?? [];
+    const periods = fitting.has(backup) ? (calendar.get(backup) ?? []) : [];
     // One of a burst that stays anyway is as good as any other.
     const isMiddle = burst.has(backup) && periods.length === 0;
-    const reasons = [...holdReasons(backup, options.now)];
+    const reasons = [...holdReasons(backup, options.now), ...(losses.get(backup) ?? [])];
     if (backup === newestVerified) reasons.push('newest verified backup');
     if (isCounted(backup) && !isMiddle && counted < policy.count)
       reasons.push(`one of the newest ${policy.count} (${++counted})`);
-    reasons.push(...periods);
+    reasons.push(...periods.map(({ reason }) => reason));
     if (reasons.length === 0 && options.hold) reasons.push(options.hold);
     if (reasons.length > 0) kept.push({ backup, reasons });
+    else if (calendar.has(backup))
+      removed.push({ backup, reason: `older than the newest ${policy.count}, ${NO_ROOM}` });
     else removed.push({ backup, reason: removalReason(backup, { ...policy, keep }, isMiddle) });
   }
   return { kept, removed };
@@ -93,8 +119,8 @@ function* holdReasons(backup: Retainable, now: Date): Generator<string> {
  * The newest of each period, by the catalog's order: a clock that went back gives no period two. A damaged backup stands
  * for no period, or it would push out the good ones of its day.
  */
-function calendarReasons(backups: readonly Retainable[], keep: KeepNumbers): ReadonlyMap<Retainable, string[]> {
-  const reasons = new Map<Retainable, string[]>();
+function calendarReasons(backups: readonly Retainable[], keep: KeepNumbers): Calendar {
+  const reasons = new Map<Retainable, { period: Period; reason: string }[]>();
   const oldest = backups.findLast((backup) => isCounted(backup) && isVerified(backup));
   for (const period of PERIODS) {
     const seen = new Set<string>();
@@ -108,13 +134,46 @@ function calendarReasons(backups: readonly Retainable[], keep: KeepNumbers): Rea
       seen.add(isNewest ? name : 'oldest');
       const why = isNewest ? `newest of ${unitOf[period]} ${name}` : 'oldest';
       const reason = `${why} (${period} ${seen.size} of ${keep[period]})`;
-      reasons.set(backup, [...(reasons.get(backup) ?? []), reason]);
+      reasons.set(backup, [...(reasons.get(backup) ?? []), { period, reason }]);
     }
   }
   return reasons;
 }
 
-function removalReason(backup: Retainable, { count, keep }: Required<RetentionPolicy>, isMiddle: boolean): string {
+type Calendar = ReadonlyMap<Retainable, readonly { readonly period: Period; readonly reason: string }[]>;
+
+/** "Give me yesterday back" comes before "give me ten o'clock back". */
+const ADMISSION = ['daily', 'weekly', 'hourly', 'monthly', 'yearly'] as const satisfies readonly Period[];
+
+/** Those that may stay for the calendar's sake, among them all that stay anyway. */
+function withinBudget(
+  backups: readonly Retainable[],
+  calendar: Calendar,
+  policy: RetentionPolicy,
+  options: Pick<PlanOptions, 'now' | 'losses'>,
+): ReadonlySet<Retainable> {
+  const { budgetBytes, count, startBurstMs } = policy;
+  if (budgetBytes === undefined) return new Set(calendar.keys());
+  const anyway = planRetention(backups, { count, startBurstMs }, options).kept.map(({ backup }) => backup);
+  const fitting = new Set(anyway);
+  let bytes = anyway.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0);
+  for (const period of ADMISSION) {
+    for (const backup of backups) {
+      if (fitting.has(backup) || !calendar.get(backup)?.some((reason) => reason.period === period)) continue;
+      bytes += backup.sizeBytes ?? 0;
+      // An older one that would still fit is no substitute for the one before it.
+      if (bytes > budgetBytes) return fitting;
+      fitting.add(backup);
+    }
+  }
+  return fitting;
+}
+
+function removalReason(
+  backup: Retainable,
+  { count, keep }: Pick<Required<RetentionPolicy>, 'count' | 'keep'>,
+  isMiddle: boolean,
+): string {
   if (backup.manifest?.trigger === 'safety') return `safety backup older than ${SAFETY_DAYS} days`;
   if (isMiddle && isCounted(backup)) return 'between the oldest and the newest of several starts within one interval';
   const units = PERIODS.filter((period) => keep[period] > 0).map((period) => unitOf[period]);

@@ -22,34 +22,35 @@ import {
 import { manifestName, ownerOf } from './catalog/artifact.ts';
 import { type Backup, Catalog } from './catalog/catalog.ts';
 import { formatManifest, type Manifest } from './catalog/manifest.ts';
-import { listByBackup, listRemote, readRemoteManifest, toListing } from './catalog/remote-catalog.ts';
+import { listByBackup, readRemoteManifest, toListing } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
+import { holdTarget } from './hold-target.ts';
 import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
-import { pinsOf, pruneRemote, removeKeys } from './prune-remote.ts';
+import { lookForPruning, pruneRemote, removeKeys } from './prune-remote.ts';
+import { listAgain, prepareUpload, type UploadOrder } from './own-upload.ts';
 import { takeLock, uploadLock } from './run-lock.ts';
 import { bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store, type S3Store } from './targets/s3-store.ts';
+import type { Holding } from './writer.ts';
 
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 /** An unfinished upload that is older was left by a job that was killed. */
 const UNFINISHED_MAX_MS = 24 * 3_600_000;
 
-/** @throws BackupError S3_*, NO_BACKUP, VERIFY_FAILED when the local file is not what its manifest says, ABORTED. */
+/** @throws BackupError FOREIGN_PLACE, PLACE_TAKEN, CLONED, S3_*, NO_BACKUP, VERIFY_FAILED when the local file is not what its manifest says, ABORTED. */
 export async function uploadBackup(request: UploadRequest, context: StoryContext): Promise<Uploaded> {
-  const backup = await new Catalog(request.folder).find(request.name);
-  if (!backup.manifest) {
-    throw new BackupError('BAD_BACKUP', `${request.name} has no readable manifest`, {
-      hint: 'Adopt it first; only then is it uploaded.',
-    });
-  }
+  const catalog = new Catalog(request.folder);
+  await findVerified(catalog, request.name);
   const store = createS3Store({ ...request.s3, prefix: request.prefix });
   try {
     // Two that upload one backup would leave the file of one beside the manifest of the other. Who comes second finds it stored.
     const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal };
     using _lock = await takeLock(join(request.folder, uploadLock(request.target)), lock);
     context.onEvent({ type: 'step', name: 'upload' });
-    const source = { ...backup, manifest: backup.manifest };
+    const order = await prepareUpload(store, catalog, request, context);
+    const holding = await holdTarget(store, request, context);
+    const source = await findVerified(catalog, request.name);
     const stored =
       (await findStored(store, source.manifest, context)) ?? (await place(store, source, request.sealing, context));
     await confirm(store, stored, context);
@@ -58,11 +59,21 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
     return {
       key: `${request.prefix}/${stored.artifact.file}`,
       sealing: sealName(stored.artifact),
-      ...(await lookAround(store, request, context)),
+      renumbered: order.renumbered,
+      ...(await lookAround(store, { ...request, holding }, order, context)),
     };
   } finally {
     store.close();
   }
+}
+
+/** As it is by now: another process may have changed its manifest while we waited. */
+async function findVerified(catalog: Catalog, name: string): Promise<VerifiedBackup> {
+  const backup = await catalog.find(name);
+  if (backup.manifest) return { ...backup, manifest: backup.manifest };
+  throw new BackupError('BAD_BACKUP', `${name} has no readable manifest`, {
+    hint: 'Adopt it first; only then is it uploaded.',
+  });
 }
 
 /** The manifest there of the same database, when its artifact is there too, however it was sealed. */
@@ -177,16 +188,22 @@ async function* digested(source: AsyncIterable<Uint8Array>, hash: Hash): AsyncGe
 type After = Pick<Uploaded, 'listing' | 'removed' | 'survived' | 'complaint'>;
 
 /** Lists, prunes and sweeps. The backup is stored by now: what fails here is told and fails nothing. */
-async function lookAround(store: S3Store, request: UploadRequest, context: StoryContext): Promise<After> {
+async function lookAround(
+  store: S3Store,
+  request: UploadRequest & { readonly holding: Holding | null },
+  order: UploadOrder,
+  context: StoryContext,
+): Promise<After> {
   try {
-    const catalog = await listRemote(store, { known: request.known, signal: context.signal });
-    const pins = await pinsOf(new Catalog(request.folder));
-    const { removed, survived } = request.retention
-      ? await pruneRemote(store, catalog.entries, { retention: request.retention, pins }, context)
+    const { retention, holding } = request;
+    const catalog = await listAgain(store, order, request.known, { signal: context.signal });
+    const whose = await lookForPruning(store, catalog, { ...request, owned: order.owned }, context);
+    const { removed, survived } = retention
+      ? await pruneRemote(store, catalog.entries, { retention, holding, ...whose }, context)
       : { removed: [], survived: [] };
     const olderThan = new Date(context.now().getTime() - UNFINISHED_MAX_MS);
     await store.sweepUploads({ olderThan, isOurs: (key) => ownerOf(key) !== null, signal: context.signal });
-    return { listing: toListing(catalog, removed), removed, survived, complaint: null };
+    return { listing: toListing(catalog, { ...whose, without: removed }), removed, survived, complaint: null };
   } catch (error) {
     const known = BackupError.from(error);
     if (known.code === 'ABORTED') throw known;

@@ -8,10 +8,13 @@
  * becomes part of a path.
  */
 import { basename, extname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
 import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
 import { isFailing } from '../service/freshness.ts';
 import { type GuardPort, isGuard } from '../service/guard-port.ts';
+import type { BackupConfig } from '../service/model.ts';
+import { retentionNames } from '../service/retention-policies.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
 import {
@@ -27,20 +30,27 @@ import {
   type Activity,
   activityQuery,
   type Backup,
+  type BackupDiff,
   type BackupResult,
+  type ClaimAnswer,
+  claimBody,
   type BackupsAnswer,
   backupChange,
   backupName,
   type Config,
   type DatabasesAnswer,
+  type ConfigChange,
   configChange,
   type DeleteAnswer,
   type DoctorReport,
   type DrillReport,
   drillBody,
   type DismissAnswer,
+  diffQuery,
   deleteQuery,
   type Health,
+  lossAnswer,
+  lossReopening,
   nowQuery,
   type PrunePlan,
   pruneQuery,
@@ -218,6 +228,7 @@ function routes(
       action: 'configure',
       async handle({ request }) {
         const change = await readBody(request, configChange, 'BAD_CONFIG');
+        if (changesRetention(change, service.getConfig())) await admitToRetention(request, options);
         return json<Config>(serialize(service.updateConfig(change)));
       },
     },
@@ -378,12 +389,25 @@ function routes(
       costs: 'restore',
       async handle({ request, params, user }) {
         const filename = readName(params);
-        const { confirm, mode, expected } = await readBody(request, restoreBody);
-        requireConfirmed(service, confirm);
+        const { confirm, ...options } = await readBody(request, restoreBody);
+        if (options.mode !== 'missing') requireConfirmed(service, confirm ?? '');
         return long(
-          async () => json<RestoreResult>(serialize(await service.restore(filename, { mode, expected, user }))),
+          async () => json<RestoreResult>(serialize(await service.restore(filename, { ...options, user }))),
           request,
         );
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/claim',
+      action: 'configure',
+      async handle({ request, user }) {
+        const target = (await readBody(request, claimBody))?.target;
+        return long(async () => {
+          const claimed = serialize(await service.claim({ target, user }));
+          backupsChanged();
+          return json<ClaimAnswer>(claimed);
+        }, request);
       },
     },
     {
@@ -402,6 +426,39 @@ function routes(
       action: 'change',
       handle() {
         return json<DismissAnswer>({ dismissed: service.dismissRestore() });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/api/diff',
+      action: 'read',
+      async handle({ query }) {
+        const { a, b } = readQuery(query, diffQuery);
+        return json<BackupDiff>(serialize(await service.diff(a, b)));
+      },
+    },
+    {
+      // Retention removes then what is held now.
+      method: 'POST',
+      path: '/api/loss/accept',
+      action: 'delete',
+      isSlow: true,
+      async handle({ request, user }) {
+        const accepted = await service.acceptLoss({ ...(await readBody(request, lossAnswer)), user });
+        backupsChanged();
+        return json<Backup>(serialize(accepted));
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/loss/reopen',
+      action: 'delete',
+      isSlow: true,
+      async handle({ request }) {
+        const { filename } = await readBody(request, lossReopening);
+        const reopened = await service.reopenLoss(filename);
+        backupsChanged();
+        return json<Backup>(serialize(reopened));
       },
     },
     {
@@ -648,7 +705,28 @@ function withOpenApi(table: readonly Route[]): readonly Route[] {
   return [...table, own];
 }
 
-function requireConfirmed(service: BackupServicePort, confirm: string): void {
+/** The next run removes what is no longer kept: to say how much that is, is to delete. */
+async function admitToRetention(request: Request, options: AccessOptions): Promise<void> {
+  try {
+    await admit(request, 'delete', options);
+  } catch (error) {
+    if (!(error instanceof BackupError) || error.code !== 'FORBIDDEN') throw error;
+    throw new BackupError('FORBIDDEN', 'changing what is kept removes backups, and needs the right to delete them', {
+      hint: 'Nothing was changed. Save the other settings alone, or ask somebody who may delete backups.',
+      cause: error,
+    });
+  }
+}
+
+function changesRetention({ revert = [], ...change }: ConfigChange, config: BackupConfig): boolean {
+  return retentionNames.some(
+    (name) =>
+      (change[name] !== undefined && !isDeepStrictEqual(change[name], config[name])) ||
+      (revert.includes(name) && config.changed[name] !== undefined),
+  );
+}
+
+function requireConfirmed(service: BackupServicePort, confirm: string | undefined): void {
   const name = basename(service.getConfig().databasePath);
   if (confirm === name) return;
   throw new BackupError('CONFIRM_MISMATCH', `the confirmation must be the database's file name, ${name}`, {

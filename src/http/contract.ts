@@ -161,7 +161,8 @@ export const restorePlan = z.object({
   now: z.object({ sizeBytes: z.number(), changedAt: time, pageSize: z.number() }).nullable(),
   after: z.object({ sizeBytes: z.number(), createdAt: time, verified: z.boolean(), pageSize: z.number() }),
   tables: z.array(z.object({ name: z.string(), now: z.number().nullable(), after: z.number().nullable() })).nullable(),
-  modes: z.array(z.enum(['online', 'offline'])),
+  /** The best first; `missing` where there is no file to replace. */
+  modes: z.array(z.enum(['online', 'offline', 'missing'])),
   warnings: z.array(z.string()),
 });
 
@@ -249,6 +250,19 @@ export const status = z.object({
     keep: z.number(),
     sizeBytes: z.number(),
     freeBytes: z.number(),
+    /** What retention will hold there, estimated from today's sizes. */
+    forecast: z.object({
+      bytes: z.number(),
+      /** Of one more backup. */
+      eachBytes: z.number(),
+      /** Of safety copies, pinned ones, and files that are not ours: they stay beside what the numbers say. */
+      besideBytes: z.number(),
+      /** What all copies together may take while nobody said the keep numbers; null where somebody did. */
+      budgetBytes: z.number().nullable(),
+      /** Of what the default keeps beside the newest, how many copies there is room for, and the same in words. */
+      fitting: z.number().nullable(),
+      note: z.string().nullable(),
+    }),
   }),
   s3: z.object({ configured: z.boolean(), ...remote, bucket: z.string().nullable() }),
   /** Each that is configured beside the folder; `s3` first, if it is. */
@@ -330,6 +344,8 @@ const settingsShape = {
   s3Path: z.string().min(1).max(512),
   verify: method,
   maxAgeMinutes: z.int().min(1).max(5_256_000).nullable(),
+  /** Tables that the app empties regularly: what they lose raises no alarm. */
+  lossIgnore: z.array(z.string().min(1).max(512)).max(1_000),
 };
 /** Body of `POST /config`: any of the settings, or `revert` with the names to set back to the start value. */
 export const configChange = z.strictObject({
@@ -345,6 +361,7 @@ export const configChange = z.strictObject({
           's3Path',
           'verify',
           'maxAgeMinutes',
+          'lossIgnore',
         ] as const),
         ...(['keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const),
       ]),
@@ -355,6 +372,8 @@ export const configChange = z.strictObject({
 export const config = z.object({
   ...settingsShape,
   changed: z.object(settingsShape).partial(),
+  /** Nobody said the keep numbers: they hold as long as all copies together stay below a fifth of the disk. */
+  keepIsDefault: z.boolean(),
   localPath: z.string(),
   databasePath: z.string(),
   cron: z.string().nullable(),
@@ -377,17 +396,45 @@ export const backupResult = z.object({
   report: run,
 });
 
-export const restoreBody = z.strictObject({
-  confirm: z.string().max(255),
-  mode: z.enum(['online', 'offline']).default('online'),
-  expected: z.string().max(200).optional(),
+/**
+ * `missing`: where the database's file is gone. Nothing is replaced, so nothing is confirmed; refused where there is one.
+ * `fromOther`: a backup of another database is restored here only when this says so.
+ */
+export const restoreBody = z
+  .strictObject({
+    /** The database's file name. */
+    confirm: z.string().max(255).optional(),
+    mode: z.enum(['online', 'offline', 'missing']).default('online'),
+    expected: z.string().max(200).optional(),
+    fromOther: z.boolean().optional(),
+  })
+  .refine(({ mode, confirm }) => mode === 'missing' || confirm !== undefined, {
+    path: ['confirm'],
+    error: 'must be the name of the database, where one is replaced',
+  });
+/** `POST /api/claim`: the folder, unless told. */
+export const claimBody = z.strictObject({ target: targetName.optional() }).optional();
+export const claimAnswer = z.object({
+  target: targetName,
+  place: z.string(),
+  /** False where the place was ours already, or is of nobody yet. */
+  changed: z.boolean(),
+  /** Whose it was; null where it was of several, or of nobody. */
+  before: otherDatabase.nullable(),
+  databaseId: z.string().nullable(),
+  /** Backups there that count as this database's by now, and those that stay as others'. */
+  ours: z.number(),
+  others: z.number(),
+  /** Until then nothing is removed there that was made before the claim. */
+  sparesUntil: time.nullable(),
 });
 export const undoBody = z.strictObject({ confirm: z.string().max(255) });
 export const restoreResult = z.object({
   success: z.boolean(),
   backup: z.string(),
-  mode: z.enum(['file', 'online', 'offline']),
+  mode: z.enum(['file', 'online', 'offline', 'missing']),
   path: z.string(),
+  /** Null where nothing was replaced. */
   safetyBackup: z.string().nullable(),
   report: run,
 });
@@ -396,6 +443,15 @@ export const backupChange = z.strictObject({
   pinned: z.boolean().optional(),
   note: z.string().max(200).nullable().optional(),
 });
+const nameOrLatest = z.union([z.string().regex(backupName, 'the name of a backup, or latest'), z.literal('latest')]);
+export const diffQuery = z.strictObject({ a: nameOrLatest, b: nameOrLatest });
+/** `POST /api/loss/accept`; `ignore`: the tables are emptied regularly, nobody is told of them again. */
+export const lossAnswer = z.strictObject({
+  filename: z.string().regex(backupName, 'the name of a backup'),
+  ignore: z.boolean().default(false),
+});
+/** `POST /api/loss/reopen`: takes an answer back. */
+export const lossReopening = lossAnswer.omit({ ignore: true });
 export const prunePlan = z.object({
   target: targetName,
   kept: z.array(z.object({ filename: z.string(), reasons: z.array(z.string()) })),
@@ -543,6 +599,7 @@ export type ErrorAnswer = z.infer<typeof errorAnswer>;
 export type RunProgress = z.infer<typeof runProgress>;
 export type Run = z.infer<typeof run>;
 export type Backup = z.infer<typeof backup>;
+export type BackupDiff = z.infer<typeof backupDiff>;
 export type RestorePlan = z.infer<typeof restorePlan>;
 export type Status = z.infer<typeof status>;
 export type ConfigChange = z.infer<typeof configChange>;
@@ -550,6 +607,7 @@ export type Activity = z.infer<typeof activity>;
 export type Config = z.infer<typeof config>;
 export type BackupResult = z.infer<typeof backupResult>;
 export type RestoreBody = z.input<typeof restoreBody>;
+export type ClaimAnswer = z.infer<typeof claimAnswer>;
 export type RestoreResult = z.infer<typeof restoreResult>;
 export type PrunePlan = z.infer<typeof prunePlan>;
 export type BackupsAnswer = z.infer<typeof backupsAnswer>;

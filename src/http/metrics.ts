@@ -71,7 +71,7 @@ export async function renderMetrics(service: Figures, labels: Readonly<Record<st
   for (const kind of runKinds) {
     const [last] = service.getRuns({ kind, result: 'success', limit: 1 });
     if (!last) continue;
-    lastSeconds.set({ kind }, (last.endedAt.getTime() - last.startedAt.getTime()) / 1_000);
+    lastSeconds.set({ kind }, Math.max(0, last.endedAt.getTime() - last.startedAt.getTime()) / 1_000);
     for (const { name, ms } of last.steps) if (ms !== undefined) lastSteps.set({ kind, step: name }, ms / 1_000);
     if (last.sizeBytes !== null) lastBytes.set({ kind }, last.sizeBytes);
   }
@@ -97,6 +97,7 @@ export async function renderMetrics(service: Figures, labels: Readonly<Record<st
   for (const { target, stored } of targets) backups.set({ target }, stored);
   const waiting = targets.reduce((sum, target) => sum + target.waiting, 0);
   gauge('uploads_waiting', 'Backups that are yet to be uploaded, counted for each target.').set(waiting);
+  gauge('loss_open', 'Whether a backup lost much and nobody has said that it was meant.').set(status.loss ? 1 : 0);
   gauge('running', 'Whether a run is going.').set(status.run ? 1 : 0);
   const state = gauge('state', stateHelp, 'state');
   for (const name of protectionStates) state.set({ state: name }, name === status.freshness.state ? 1 : 0);

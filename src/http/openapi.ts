@@ -73,6 +73,11 @@ const described: Readonly<Record<string, Described>> = {
     body: contract.restoreBody,
     answers: { 200: contract.restoreResult },
   },
+  'POST /api/claim': {
+    summary: 'Say that the backups at a place are of this database',
+    body: contract.claimBody,
+    answers: { 200: contract.claimAnswer },
+  },
   'POST /api/restore/undo': {
     summary: 'Undo the last restore',
     body: contract.undoBody,
@@ -81,6 +86,21 @@ const described: Readonly<Record<string, Described>> = {
   'POST /api/restore/dismiss': {
     summary: 'Put the word of the last restore away',
     answers: { 200: contract.dismissAnswer },
+  },
+  'GET /api/diff': {
+    summary: 'Two backups side by side, by tables and rows',
+    query: contract.diffQuery,
+    answers: { 200: contract.backupDiff },
+  },
+  'POST /api/loss/accept': {
+    summary: 'A loss was meant: its alarm ends',
+    body: contract.lossAnswer,
+    answers: { 200: contract.backup },
+  },
+  'POST /api/loss/reopen': {
+    summary: 'Take that answer back',
+    body: contract.lossReopening,
+    answers: { 200: contract.backup },
   },
   'GET /api/activity': {
     summary: 'What became of each planned run',
@@ -210,7 +230,7 @@ function queryParameters(query: z.ZodObject): readonly Parameter[] {
   return Object.entries(query.shape).map(([name, schema]) => ({
     name,
     in: 'query',
-    required: false,
+    required: !(schema as z.ZodType).safeParse(undefined).success,
     schema: toSchema(schema as z.ZodType, 'input'), // a shape holds schemas
   }));
 }

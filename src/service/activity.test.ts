@@ -260,3 +260,17 @@ test('the size is a point a bar, an unchanged run goes on with it, and the count
   ]);
   expect(counts).toEqual({ good: 2, failed: 1, missed: 1 });
 });
+
+test('while there is no file nothing is missed, from the run that found none to the next one', () => {
+  const missing = failed('09:00', 'DB_MISSING', 'there is no file at db/dev.sqlite');
+  const facts = { runs: [run('08:00'), missing], backups: [kept('08:00')] };
+  const one = '09:00 failed: There is no file at db/dev.sqlite.';
+  expect(bars({ ...facts, spans: running })).toEqual(['08:00 kept', one]);
+  // The app slept too: nobody knows whether there was one.
+  expect(bars({ ...facts, spans: [span('08:00', '09:30')] })).toEqual([
+    ...['08:00 kept', one],
+    ...['10:00', '11:00'].map((time) => `${time} missed: The app was not running.`),
+  ]);
+  const back = { runs: [...facts.runs, run('10:00')], backups: [kept('08:00'), kept('10:00')] };
+  expect(bars({ ...back, spans: running })).toEqual(['08:00 kept', one, '10:00 kept', '11:00 missed']);
+});

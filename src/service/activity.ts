@@ -35,7 +35,7 @@ export interface ActivityFacts {
   readonly isEnabled: boolean;
   /** Oldest first. */
   readonly spans: readonly ScheduleSpan[];
-  /** Ended backup runs, from the beginning of the range on. */
+  /** Ended backup runs, from the beginning of the range on, and the last one before. */
   readonly runs: readonly RunMark[];
   /** Of the first planned run that is known. */
   readonly firstPlannedAt: Date | null;
@@ -210,18 +210,29 @@ function becameOf({ backup }: RunMark, items: ReadonlyMap<string, BackupItem>, f
 
 function* missedEvents(facts: ActivityFacts, planned: readonly PlannedRun[]): Generator<ActivityEvent> {
   const begun = facts.runs
-    .map((run) => ({ fromMs: momentOf(run).getTime(), toMs: run.endedAt.getTime() }))
-    .concat(facts.runningSince ? { fromMs: facts.runningSince.getTime(), toMs: facts.now.getTime() } : [])
+    .map((run) => ({ fromMs: momentOf(run).getTime(), toMs: run.endedAt.getTime(), foundFile: !foundNoFile(run) }))
+    .concat(
+      facts.runningSince ? { fromMs: facts.runningSince.getTime(), toMs: facts.now.getTime(), foundFile: true } : [],
+    )
     .sort((a, b) => a.fromMs - b.fromMs);
   let index = 0;
   let coveredUntilMs = Number.NEGATIVE_INFINITY;
+  let isThere = true;
   for (const { atMs, nextMs, counts, wasRunning } of planned) {
-    for (; (begun[index]?.fromMs ?? Number.POSITIVE_INFINITY) < nextMs; index++)
+    for (; (begun[index]?.fromMs ?? Number.POSITIVE_INFINITY) < nextMs; index++) {
       coveredUntilMs = Math.max(coveredUntilMs, begun[index]?.toMs ?? 0, begun[index]?.fromMs ?? 0);
+      isThere = begun[index]?.foundFile ?? isThere;
+    }
     if (!counts || coveredUntilMs >= atMs || nextMs - atMs < GRACE_MS) continue;
+    // There is nothing to back up: that was said once, when it began.
+    if (!isThere && wasRunning !== false) continue;
     const reason = wasRunning === false ? 'The app was not running.' : null;
     yield { atMs, state: 'missed', isGood: false, run: null, sizeBytes: null, reason };
   }
+}
+
+function foundNoFile({ result, error }: RunMark): boolean {
+  return result === 'failed' && error?.code === 'DB_MISSING';
 }
 
 /** The planned time, unless the run came much later. */

@@ -1,15 +1,20 @@
 /** How a backup of the folder, or one that is elsewhere alone, is told to the outside. */
 import { type SealName, sealName } from '../engine/artifact.ts';
 import type { Backup } from '../engine/catalog/catalog.ts';
+import type { LossMark } from '../engine/catalog/manifest.ts';
 import { isVerified } from '../engine/retention.ts';
-import type { BackupItem, Placement, TargetName, Verification } from './model.ts';
+import { changesBetween, totalRows } from './differences.ts';
+import type { BackupItem, Loss, OtherDatabase, Placement, TargetName, Verification } from './model.ts';
 import type { OffsiteBackup } from './offsite.ts';
 import type { UploadState } from './offsite-state.ts';
 import { targetWord } from './remote-targets.ts';
 
-export type KnownBackup = Backup | OffsiteBackup;
+/** `other` where it is a backup of another database than ours. */
+export type KnownBackup = (Backup | OffsiteBackup) & { readonly other?: OtherDatabase };
 
 export interface ItemFacts {
+  /** The backup of this database before it; null when there is none. */
+  readonly before: KnownBackup | null;
   readonly isLocal: boolean;
   /** As configured. */
   readonly folder: string;
@@ -45,15 +50,24 @@ export function toBackupItem(backup: KnownBackup, facts: ItemFacts): BackupItem 
     pages: manifest?.database.pages ?? null,
     pageSize: manifest?.database.pageSize ?? null,
     placements: [...toPlacements(backup, facts)],
-    other: null,
-    rows: null,
-    changes: null,
-    loss: null,
+    other: backup.other ?? null,
+    rows: totalRows(manifest?.facts),
+    changes: changesBetween(facts.before, backup),
+    loss: manifest?.loss ? toLoss(manifest.loss) : null,
   };
 }
 
+export function toLoss({ accepted, ...mark }: LossMark): Loss {
+  return { ...mark, accepted: accepted && { at: new Date(accepted.at), user: accepted.user } };
+}
+
+/** True for a backup of our database, or for a file that says nothing. */
+export function isOwn(backup: KnownBackup): boolean {
+  return backup.other === undefined;
+}
+
 /** True for a backup of the folder. */
-export function isHere(backup: KnownBackup): backup is Backup {
+export function isHere(backup: KnownBackup): backup is Backup & Pick<KnownBackup, 'other'> {
   return 'path' in backup;
 }
 

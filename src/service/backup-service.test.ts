@@ -279,13 +279,15 @@ test('stopped in the turn in which a backup was asked for, none is made', async 
   expect(await shop.service.stopRun()).toBe(false);
 });
 
-test('without a database it waits, says so once, and makes a backup when it is there', async () => {
+test('before the app made its database it waits calmly, says so once in the log, and makes a backup when it is there', async () => {
   jest.useFakeTimers({ now: new Date() });
   await using shop = openShop(scratch(), { form: null });
   shop.service.start();
   jest.advanceTimersByTime(2 * minuteMs);
-  expect(shop.service.getRuns().map((run) => run.error?.code)).toEqual(['DB_MISSING']);
-  expect((await shop.service.getStatus()).database.exists).toBe(false);
+  const { database, verdict } = await shop.service.getStatus();
+  expect([database.exists, verdict]).toEqual([false, { code: 'none', tone: 'grey' }]);
+  expect(shop.service.getRuns()).toEqual([]);
+  expect(shop.log.filter((line) => line.startsWith('warn: Waiting for a database'))).toHaveLength(1);
   makeDatabase(shop.databasePath);
   jest.advanceTimersByTime(30_000);
   expect((await shop.ended((run) => run.result === 'success')).backup).toBeString();

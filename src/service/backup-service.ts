@@ -5,36 +5,47 @@
  * with `stat`, and everything else happens in jobs. Runs that change something (backup, restore) follow each other;
  * uploads and checks go on beside them.
  */
-import { existsSync, statfsSync } from 'node:fs';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, isAbsolute, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
+import { LOCK_FILE } from '../engine/catalog/artifact.ts';
+import { type NamedPlace, NO_IDENTITY, otherOf, requireOurs } from '../engine/catalog/identity.ts';
+import type { OwnedFolder } from '../engine/catalog/own-folder.ts';
 import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { PLAIN } from '../engine/artifact.ts';
+import { diskRoom } from '../engine/disk-share.ts';
 import { BackupError, type ErrorBody, hideFoldersOf } from '../engine/errors.ts';
-import type { Checked, JobKind, JobMap } from '../engine/jobs/protocol.ts';
+import type { Checked, FileFindings, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
-import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
+import { LOSS_RULES } from '../engine/loss.ts';
+import { planFolder } from '../engine/prune.ts';
+import { type FolderRetention, isVerified, type RetentionPolicy } from '../engine/retention.ts';
+import { takeLock } from '../engine/run-lock.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
-import { isHere, type KnownBackup } from './backup-item.ts';
+import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
+import { Claims } from './claims.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
 import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs } from './doctor/facts.ts';
 import { type DrillAsked, Drills } from './drills.ts';
 import type { FetchOptions } from './downloads.ts';
 import { type FirstBootOptions, FirstBoots } from './first-boot.ts';
 import { formatSize, type Log } from './log.ts';
+import { type LossAnswer, Losses, type LossOptions } from './losses.ts';
 import type {
   Activity,
   ActivityRange,
   BackupConfig,
+  BackupDiff,
   BackupItem,
   BackupResult,
+  ClaimResult,
   DoctorReport,
   DrillReport,
   FirstBoot,
@@ -50,8 +61,13 @@ import type {
   TargetName,
   TargetReport,
 } from './model.ts';
+import { writerSelf } from './database-self.ts';
+import { Heartbeats, tickMs } from './heartbeats.ts';
+import { DatabaseWatch, isMissing, missingHold, saysItAgain, withWayBack } from './missing.ts';
 import { Neighbours } from './neighbours.ts';
-import { Offsite } from './offsite.ts';
+import { Offsite, type Said } from './offsite.ts';
+import { composePlaces, toPlaceStatus } from './place-status.ts';
+import { Places, withinMs } from './places.ts';
 import { holdingCodes, pruneHold } from './prune-hold.ts';
 import { type KitS3, recoveryKit } from './recovery-kit.ts';
 import { toRestorePlan } from './restore-plan.ts';
@@ -69,7 +85,7 @@ import { BY_RETENTION, type RunFilter, RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
 import { Scheduler } from './scheduler.ts';
-import type { BackupServicePort, FromTarget, OpenedBackup } from './service-port.ts';
+import type { BackupServicePort, FromTarget, ListOptions, OpenedBackup } from './service-port.ts';
 import { SettingsError, SettingsFile } from './settings.ts';
 import { folderInState, openStateDatabase, type StateDatabase } from './state-database.ts';
 import { composeStatus } from './status.ts';
@@ -85,6 +101,10 @@ export interface BackupServiceOptions extends TargetOptions {
   readonly statePath: string;
   /** Start values; what was changed while running is kept in the backup folder and wins. */
   readonly settings: Settings;
+  /** The keep numbers among them were said by nobody: they hold as long as all copies stay below a fifth of the disk. */
+  readonly keepIsDefault?: boolean;
+  /** How many databases share that fifth; one, if not given. */
+  readonly databasesOnDisk?: () => number;
   /** A cron line of five fields, instead of the interval. */
   readonly cron?: string | null;
   readonly skipUnchanged?: boolean;
@@ -96,10 +116,14 @@ export interface BackupServiceOptions extends TargetOptions {
   };
   /** What the app serves to the public, as far as we are told: for the doctor alone. */
   readonly served?: { readonly folders: readonly string[]; readonly buckets: readonly string[] };
+  /** Whether a backup that lost much raises an alarm, and what much is; on, if not given. */
+  readonly loss?: LossOptions;
   /** Who is told when something changes; nobody, if not given. */
   readonly voices?: VoicesOptions;
   /** Where many are guarded by one process: its jobs take turns with those of the others. */
   readonly turns?: Turns;
+  /** Shared by those of one process: then one heartbeat in a bucket is enough for all of them. */
+  readonly heartbeats?: Heartbeats;
   /** Which other database has that prefix on S3. */
   readonly ownerOfS3Path?: (path: string) => string | null;
   readonly log: Log;
@@ -116,6 +140,8 @@ export interface BackupServiceOptions extends TargetOptions {
     readonly pinMs: number;
     /** For the statements of a drill; ten minutes, if not given. */
     readonly proveMs?: number;
+    /** Between two signs of life of a writer; by the schedule, if not given. */
+    readonly tickMs?: number;
   };
 }
 
@@ -123,6 +149,10 @@ export interface BackupServiceOptions extends TargetOptions {
 const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
 /** Of these one at least was not stopped by hand. */
 const RUNS_LOOKED_AT = 20;
+
+/** What `latest` is chosen from: a listing may be as old as those of a running app. */
+const RECENT_MS = 15 * 60_000;
+const LOOK_AROUND_MS = 10_000;
 
 /** Of the newest backups, for whoever wonders which there were. */
 const KIT_NAMES = 5;
@@ -152,13 +182,18 @@ export class BackupService implements BackupServicePort {
     { readonly day: number; readonly gaps: { readonly shortest: number; readonly longest: number } } | undefined;
   readonly #runs: Runs;
   readonly #neighbours: Neighbours;
+  readonly #places: Places;
+  readonly #claims: Claims;
   readonly #backups: Backups;
   readonly #restores: Restores;
   readonly #drills: Drills;
+  readonly #losses: Losses;
   readonly #firstBoots: FirstBoots;
   readonly #scheduler: Scheduler;
   readonly #scheduleHistory: ScheduleHistory;
   readonly #voices: Voices;
+  readonly #heartbeats: Heartbeats;
+  readonly #watch: DatabaseWatch;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
@@ -171,6 +206,7 @@ export class BackupService implements BackupServicePort {
     checkTargets(options, options.settings);
     this.#options = options;
     this.#now = options.now ?? (() => new Date());
+    this.#heartbeats = options.heartbeats ?? new Heartbeats({ now: this.#now });
     this.#waits = options.waits ?? WAITS;
     this.#paths = {
       database: resolve(options.databasePath),
@@ -194,8 +230,17 @@ export class BackupService implements BackupServicePort {
       onShown: (run) => this.#neighbours.show(run),
       onRecorded: (run) => this.#neighbours.recorded(run),
     });
+    this.#places = new Places({
+      ...{ database: this.#paths.database, catalog: this.#catalog, statePath: this.#paths.state },
+      ...{ offsites: () => this.#offsites, log: options.log, now: this.#now },
+    });
+    const { backupsPath, log: write } = options;
+    this.#claims = new Claims({
+      ...{ catalog: this.#catalog, folder: backupsPath, places: this.#places, log: write, now: this.#now },
+      lockWaitMs: this.#waits.lockMs,
+    });
     this.#backups = new Backups({
-      ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs },
+      ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs, places: this.#places },
       offsites: () => this.#offsites,
       removal: (name) => this.#history.removal(name),
       folder: options.backupsPath,
@@ -206,12 +251,16 @@ export class BackupService implements BackupServicePort {
         this.#offsites.map(({ target, bucket, access }) => ({ target, place: `s3://${bucket}/${access.prefix}` })),
       ...{ databasePath: options.databasePath, folder: options.backupsPath },
       database: this.#paths.database,
+      onRestored: (databaseId) => this.#places.restored(databaseId),
       job: (request, jobOptions) => this.#job<'first-boot'>(request, jobOptions),
     });
     this.#scheduleHistory = new ScheduleHistory({ database, folder, now: this.#now });
     this.#restores = new Restores({
       ...{ backups: this.#backups, runs: this.#runs, history, paths: this.#paths, now: this.#now, log: options.log },
       retention: () => this.#retention(),
+      places: this.#places,
+      highestKnown: () => this.#highestKnown(),
+      onMade: (name) => this.#noteIdOf(name),
       lockWaitMs: this.#waits.lockMs,
       job: (request, jobOptions) => this.#job<'restore'>(request, jobOptions),
     });
@@ -226,11 +275,23 @@ export class BackupService implements BackupServicePort {
       job: (request, jobOptions) => this.#job<'drill'>(request, jobOptions),
       onJudged: (backup, complaint) => this.#recordVerification(backup, 'full', complaint),
     });
+    this.#losses = new Losses({
+      ...{ log: options.log, now: this.#now, lastRestore: () => this.#restores.lastRestore() },
+      options: options.loss ?? { isOn: true, ...LOSS_RULES },
+      ignored: () => this.#settings.current.lossIgnore,
+      ignore: (tables) => void this.updateConfig({ lossIgnore: tables }),
+      backups: async () => (await this.#backups.everywhere()).filter(isOwn),
+      find: (name) => this.#backups.find(name),
+      change: (name, loss) => this.#say(name, { loss }),
+      migratedAt: () => momentOrNull(this.#history.note('migrated')),
+      isBlind: () => this.#unseenTargets().length > 0,
+      look: () => Promise.allSettled(this.#unseenTargets().map((offsite) => offsite.refresh())),
+    });
     this.#scheduler = new Scheduler({
       schedule: () => this.#schedule(),
       now: this.#now,
-      hasDatabase: () => existsSync(this.#paths.database),
-      onMissing: (plannedAt) => this.#reportMissingDatabase(plannedAt),
+      hasDatabase: () => !isMissing(this.#paths.database),
+      onMissing: (at) => void this.#reportMissingDatabase(at),
       run: (trigger, plannedAt) => this.#scheduledRun(trigger, plannedAt),
       // A verdict turns with time alone; who watches hears of it at every wake.
       onWake: () => {
@@ -239,6 +300,7 @@ export class BackupService implements BackupServicePort {
         this.#emit({ type: 'status' });
       },
     });
+    this.#watch = new DatabaseWatch(this.#paths.database, () => this.#emit({ type: 'status' }));
     const { voices = {}, log } = options;
     this.#voices = new Voices(voices, { service: this, statePath: this.#paths.state, folder, log });
   }
@@ -287,6 +349,7 @@ export class BackupService implements BackupServicePort {
   async close(): Promise<void> {
     await this.stop();
     this.#neighbours.close();
+    this.#watch.end();
     for (const offsite of this.#offsitesMade ?? []) offsite.close();
     this.#offsitesMade = undefined;
     this.#historyOpened?.close();
@@ -314,8 +377,10 @@ export class BackupService implements BackupServicePort {
     return { runId: await id };
   }
 
-  async getBackups(options: { readonly target?: TargetName } = {}): Promise<readonly BackupItem[]> {
-    const { target } = options;
+  async getBackups(options: ListOptions = {}): Promise<readonly BackupItem[]> {
+    const { target, recent = false, onSilent } = options;
+    if (recent && target === undefined)
+      for (const { offsite, error } of await this.#lookAround()) onSilent?.(offsite.target, error);
     const backups = target ? await this.#backups.at(target) : await this.#backups.everywhere();
     const isRemote = target !== undefined && target !== 'local';
     const here = isRemote ? await this.#backups.namesHere() : namesOf(backups.filter(isHere));
@@ -335,6 +400,7 @@ export class BackupService implements BackupServicePort {
     return {
       ...this.#settings.current,
       changed: this.#settings.overridden,
+      keepIsDefault: this.#settings.keepIsDefault,
       localPath: backupsPath,
       databasePath,
       cron: cron ?? null,
@@ -349,6 +415,8 @@ export class BackupService implements BackupServicePort {
 
   updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig {
     const { revert = [], ...settings } = change;
+    // What is saved lies in the folder.
+    if (this.#places.isForeign) requireFolder(this.#places.folder([]), this.#folderPlace);
     const before = this.#settings.current;
     if (settings.s3Enabled && !this.#options.s3) {
       throw new BackupError('BAD_CONFIG', 'S3 can not be switched on: no bucket is configured', {
@@ -369,13 +437,15 @@ export class BackupService implements BackupServicePort {
   async getStatus(): Promise<Status> {
     // A folder that can't be listed is the news itself: page, health, metrics and voices have to tell it.
     let unlisted: ErrorBody | null = null;
-    const backups = await this.#backups.everywhere().catch((error: unknown) => {
+    const all = await this.#backups.everywhere().catch((error: unknown) => {
       unlisted = BackupError.from(error).toJSON();
       return [];
     });
-    const here = namesOf(backups.filter(isHere));
+    const here = namesOf(all.filter(isHere));
+    const backups = all.filter(isOwn);
     const lastRestore = this.#restores.lastRestore();
     const runsOfBackups = this.#history.list({ limit: RUNS_LOOKED_AT, kind: 'backup' });
+    const isGone = isMissing(this.#paths.database);
     const newest = (filter: RunFilter) => this.#history.list({ limit: 1, ...filter })[0] ?? null;
     return composeStatus({
       now: this.#now(),
@@ -387,7 +457,8 @@ export class BackupService implements BackupServicePort {
       nextRunAt: this.#scheduler.nextRunAt,
       gapMinutes: this.#gapMinutes(),
       localPath: this.#options.backupsPath,
-      freeBytes: this.#freeBytes(),
+      disk: diskRoom(this.#paths.backups),
+      retention: this.#retention(),
       targets: this.#offsites.map((offsite) => ({
         target: offsite.target,
         enabled: offsite.isEnabled,
@@ -399,8 +470,12 @@ export class BackupService implements BackupServicePort {
       run: this.#shownRun(),
       lastRun: newest({ except: 'upload' }),
       unlisted,
-      // Who stops a run by hand has not mended what failed before.
-      lastBackupRun: runsOfBackups.find(({ result }) => result !== 'stopped') ?? null,
+      wasBackedUp: this.#lastMade() !== null,
+      isMissing: isGone,
+      // Who stops a run by hand has not mended what failed before; a file that is back has.
+      lastBackupRun:
+        runsOfBackups.find(({ result, error }) => result !== 'stopped' && (isGone || error?.code !== 'DB_MISSING')) ??
+        null,
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
       drills: (target) => ({
         last: this.#history.lastDrill(target),
@@ -411,13 +486,16 @@ export class BackupService implements BackupServicePort {
       isUploading: (name, target) => this.#isUploading(name, target),
       isBusyElsewhere: (target) => this.#offsites.some((one) => one.target === target && one.isBusyElsewhere()),
       undo: this.#restores.undoable(backups, lastRestore),
+      loss: this.#losses.shown(backups.filter(isOwn)),
+      places: this.#placesOf(all, { isListed: unlisted === null }),
+      setBack: this.#setBack(),
     });
   }
 
   async getActivity(range: ActivityRange): Promise<Activity> {
     const now = this.#now();
     const from = new Date(now.getTime() - LONGEST_ACTIVITY_MS[range]);
-    const backups = await this.#backups.everywhere();
+    const backups = (await this.#backups.everywhere()).filter(isOwn);
     const here = namesOf(backups.filter(isHere));
     const removed = this.#history.removed(from);
     const run = this.#shownRun();
@@ -458,6 +536,7 @@ export class BackupService implements BackupServicePort {
       });
     }
     const { target } = options;
+    if (target === undefined || isHere(backup)) await this.#losses.passOn(filename);
     const isThere = (offsite: Offsite) => {
       const upload = offsite.uploadStates().get(filename);
       return offsite.find(filename) || offsite.isUploading(filename) || (upload && upload.status !== 'removed');
@@ -491,6 +570,7 @@ export class BackupService implements BackupServicePort {
     });
     run.listen(options.onProgress);
     let complaint: string | null = null;
+    let facts: FileFindings['facts'] = null;
     try {
       const { identity } = options;
       const target = isHere(backup) ? 'local' : backup.target;
@@ -498,7 +578,8 @@ export class BackupService implements BackupServicePort {
         this.#backups.requireOffsite(target).downloads.fetchHere(filename, { ...given, identity, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
-      await this.#job<'verify'>({ kind: 'verify', path, method, sha256 }, { onEvent: (event) => run.hear(event) });
+      const asked = { kind: 'verify', path, method, sha256 } as const;
+      ({ facts } = await this.#job<'verify'>(asked, { onEvent: (event) => run.hear(event) }));
       this.#runs.record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
     } catch (error) {
       const known = BackupError.from(error);
@@ -509,7 +590,7 @@ export class BackupService implements BackupServicePort {
       if (known.code !== 'VERIFY_FAILED') throw known;
       complaint = known.message;
     }
-    return await this.#recordVerification(backup, method, complaint);
+    return await this.#recordVerification(backup, method, complaint, facts);
   }
 
   async verifyFile(
@@ -542,7 +623,16 @@ export class BackupService implements BackupServicePort {
       sha256: null,
     });
     const source = basename(this.#options.databasePath);
-    await this.#catalog.writeManifest(adoptedManifest(backup, findings, { verifiedAt: this.#now(), source }));
+    const self = await this.#places.selfToWrite();
+    const signal = new AbortController().signal;
+    using _lock = await takeLock(join(this.#paths.backups, LOCK_FILE), { waitMs: this.#waits.lockMs, signal });
+    const { ownership } = await this.#requireOwnFolder();
+    const origin = {
+      ...(ownership.id !== null && { databaseId: ownership.id }),
+      ...(self.maker && { madeBy: self.maker }),
+    };
+    const adopted = adoptedManifest(backup, findings, { verifiedAt: this.#now(), source });
+    await this.#catalog.writeManifest({ ...adopted, ...origin });
     this.#emit({ type: 'status' });
     return await this.getBackup(filename);
   }
@@ -551,19 +641,51 @@ export class BackupService implements BackupServicePort {
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem> {
+    await this.#say(filename, change);
+    return await this.getBackup(filename);
+  }
+
+  /** Pin, note, or the word on its loss; what is not given stays. */
+  async #say(filename: string, change: Partial<Said>): Promise<void> {
     if (isHere(await this.#backups.find(filename))) {
-      await this.#catalog.changeManifest(filename, (manifest) => ({
-        ...manifest,
-        pinned: change.pinned ?? manifest.pinned,
-        note: change.note === undefined ? manifest.note : change.note,
-      }));
-      for (const offsite of this.#offsites) offsite.backupChanged();
+      const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+      await this.#catalog.changeManifest(filename, (manifest) => ({ ...manifest, ...given }));
+      await this.#sayElsewhere(filename, change);
     } else {
       const holders = this.#offsites.filter((offsite) => offsite.find(filename));
       await eachOf(holders, 'it was changed', (offsite) => offsite.change(filename, change));
     }
     this.#emit({ type: 'status' });
-    return await this.getBackup(filename);
+  }
+
+  /** A backup that is here too: pins are passed on with the next look, the word on a loss before retention acts on it here. */
+  async #sayElsewhere(filename: string, change: Partial<Said>): Promise<void> {
+    if (!change.loss) {
+      for (const offsite of this.#offsites) offsite.backupChanged();
+      return;
+    }
+    const holders = this.#offsites.filter((offsite) => offsite.isEnabled && offsite.find(filename));
+    await eachOf(holders, 'it was written', (offsite) => offsite.change(filename, change)).catch((error: unknown) => {
+      const known = BackupError.from(error);
+      this.#options.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is tried again.`);
+    });
+  }
+
+  async acceptLoss(answer: LossAnswer = {}): Promise<BackupItem> {
+    return await this.getBackup(await this.#losses.accept(answer));
+  }
+
+  async reopenLoss(filename: string): Promise<BackupItem> {
+    return await this.getBackup(await this.#losses.reopen(filename));
+  }
+
+  async diff(a: string, b: string): Promise<BackupDiff> {
+    return await this.#losses.diff(a, b);
+  }
+
+  /** What was changed by a migration is no loss. */
+  noteMigration(): void {
+    this.#history.setNote('migrated', this.#now().toISOString());
   }
 
   async planRestore(filename: string, options: FromTarget & { readonly user?: string } = {}): Promise<RestorePlan> {
@@ -603,16 +725,24 @@ export class BackupService implements BackupServicePort {
 
   /** A text that gets the data back from here or any target with stock programs alone; it holds no secret. */
   async recoveryKit(): Promise<string> {
-    const here = (await this.#catalog.list()).filter(isSound);
-    const newest = here[0] ?? this.#offsites.flatMap(({ backups }) => backups).find(isSound);
+    const all = (await this.#backups.at('local')).filter(isOwn);
+    const here = all.filter(isSound);
+    const newest = here[0] ?? (await this.#backups.everywhere()).filter(isOwn).find(isSound);
+    const targets = await Promise.all(this.#offsites.map((offsite) => this.#kitOf(offsite)));
+    const kin = [
+      this.#places.folder(await this.#catalog.list()).ownership,
+      ...this.#offsites.map((one) => one.ownership),
+    ];
     return recoveryKit({
       writtenAt: this.#now(),
       version: VERSION,
       databasePath: this.#paths.database,
       backupsPath: this.#paths.backups,
       journalMode: newest?.manifest?.source.journalMode ?? null,
+      ids: [...new Set(kin.flatMap(({ ids }) => ids))],
+      names: [...new Set(kin.flatMap(({ names }) => names))],
       here: here.slice(0, KIT_NAMES).map(({ name }) => name),
-      targets: await Promise.all(this.#offsites.map((offsite) => this.#kitOf(offsite))),
+      targets,
     });
   }
 
@@ -623,7 +753,9 @@ export class BackupService implements BackupServicePort {
       (error: unknown) => BackupError.from(error).message,
     );
     const { bucket, region, endpoint = null, sealing = PLAIN } = s3;
-    const there = offsite.backups.filter(isSound).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
+    const { ownership } = offsite;
+    const own = offsite.backups.filter((backup) => otherOf(ownership, backup) === null);
+    const there = own.filter(isSound).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
     return {
       ...{ name: offsite.target, bucket, region, endpoint, prefix, sealing, complaint },
       baseUrl: connectS3({ ...s3, prefix }).baseUrl,
@@ -643,10 +775,14 @@ export class BackupService implements BackupServicePort {
     const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
     const plan = offsite
       ? await offsite.plan(this.#ownRetention(offsite.access.s3), when)
-      : planRetention(await this.#catalog.list(), this.#retention(), when);
+      : await this.#planFolder(when);
     const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
     const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
-    if (dryRun || removed.length === 0) return { target, kept, removed, dryRun };
+    if (dryRun) return { target, kept, removed, dryRun };
+    if (offsite) requireOurs(offsite.ownership, offsite.identity ?? NO_IDENTITY, { place: offsite.address, target });
+    else await this.#requireOwnFolder();
+    // Whether another machine writes there, the job finds out anew.
+    if (removed.length === 0 && !offsite?.writing.isStopped) return { target, kept, removed, dryRun };
     const done = offsite ? await offsite.prune() : await this.#pruneFolder();
     this.#emit({ type: 'status' });
     // Another process may have removed some meanwhile.
@@ -658,12 +794,39 @@ export class BackupService implements BackupServicePort {
     };
   }
 
+  async #planFolder(when: { readonly now: Date; readonly hold: string | null }) {
+    const backups = await this.#catalog.list();
+    const { ownership } = this.#places.folder(backups);
+    return planFolder(backups, this.#paths.backups, this.#retention(), { ...when, ownership });
+  }
+
+  /** @throws BackupError FOREIGN_PLACE */
+  async #requireOwnFolder(): Promise<OwnedFolder> {
+    const found = this.#places.folder(await this.#catalog.list());
+    requireFolder(found, this.#folderPlace);
+    return found;
+  }
+
+  get #folderPlace(): NamedPlace {
+    return { place: `the folder ${this.#options.backupsPath}`, target: 'local' };
+  }
+
+  async claim(options: { readonly target?: TargetName; readonly user?: string } = {}): Promise<ClaimResult> {
+    const { target = 'local', user = null } = options;
+    const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
+    const result = offsite ? await this.#claims.claimTarget(offsite, user) : await this.#claims.claimFolder(user);
+    this.#emit({ type: 'backups' });
+    this.#emit({ type: 'status' });
+    return result;
+  }
+
   async #pruneFolder(): Promise<readonly string[]> {
     const { removed } = await this.#job<'prune'>({
       kind: 'prune',
       folder: this.#paths.backups,
       retention: this.#retention(),
       lockWaitMs: this.#waits.lockMs,
+      self: await this.#places.selfToWrite(),
     });
     for (const name of removed) this.#noteRemoval(name, BY_RETENTION);
     return removed;
@@ -703,9 +866,19 @@ export class BackupService implements BackupServicePort {
     let folderComplaint: ErrorBody | null = null;
     const known: Manifest[] = [];
     let proven: Status['freshness']['targets'] = [];
+    let loss: Status['loss'] = null;
+    let places: Status['places'] = [];
+    let fitting: number | null = null;
+    let isLost = false;
     try {
-      proven = (await this.getStatus()).freshness.targets;
-      known.push(...(await this.#catalog.list()).flatMap(({ manifest }) => manifest ?? []));
+      const status = await this.getStatus();
+      proven = status.freshness.targets;
+      loss = status.loss;
+      places = status.places;
+      fitting = status.local.forecast.fitting;
+      isLost = status.freshness.cause === 'missing';
+      const own = (await this.#backups.at('local')).filter(isOwn);
+      known.push(...own.flatMap(({ manifest }) => manifest ?? []));
     } catch (error) {
       folderComplaint = BackupError.from(error).toJSON();
     }
@@ -726,13 +899,15 @@ export class BackupService implements BackupServicePort {
       sqlite: examined,
       database: {
         ...looked,
+        isLost,
         journalMode: examined.journalMode,
         replicators: [...looked.replicators, ...examined.replicatorTables],
         complaint: examined.complaint,
       },
       folder: {
         ...lookAtFolder(backups, backupsPath),
-        ...{ complaint: folderComplaint, count: known.length, freeBytes: this.#freeBytes() },
+        ...{ complaint: folderComplaint, count: known.length, fitting },
+        freeBytes: diskRoom(this.#paths.backups).freeBytes,
       },
       state: { path: statePath, mode: modeOf(state) },
       servedAs: servedAs({ backups, state }, served?.folders ?? []),
@@ -742,10 +917,12 @@ export class BackupService implements BackupServicePort {
         )
         .slice(0, DOCTOR_CHECKPOINTS),
       newestAt: known[0] ? new Date(known[0].createdAt) : null,
+      loss,
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
       targets: further,
+      places,
       drills: { complaint: complaintOf(this.#assertions, database), targets: proven },
     });
     return { ok: !findings.some(isOfWeight), findings };
@@ -766,9 +943,12 @@ export class BackupService implements BackupServicePort {
   on(listener: (event: ServiceEvent) => void): () => void {
     this.#listeners.add(listener);
     this.#neighbours.watch();
+    this.#watch.begin();
     return () => {
       this.#listeners.delete(listener);
-      if (this.#listeners.size === 0) this.#neighbours.unwatch();
+      if (this.#listeners.size > 0) return;
+      this.#neighbours.unwatch();
+      this.#watch.end();
     };
   }
 
@@ -836,6 +1016,11 @@ export class BackupService implements BackupServicePort {
     return { ...result, ...(uploaded['s3'] !== undefined && { s3Uploaded: uploaded['s3'] }), uploaded };
   }
 
+  /** That are on, and of which nothing is known yet. */
+  #unseenTargets(): readonly Offsite[] {
+    return this.#offsites.filter(({ isEnabled, listedAt }) => isEnabled && listedAt === null);
+  }
+
   #isUploading(name: string, target: TargetName): boolean {
     return this.#offsitesMade?.some((offsite) => offsite.target === target && offsite.isComing(name)) ?? false;
   }
@@ -866,11 +1051,16 @@ export class BackupService implements BackupServicePort {
           retention: this.#retention(),
           lockWaitMs: this.#waits.lockMs,
           pinTimeoutMs: this.#waits.pinMs,
+          loss: await this.#losses.question(),
+          self: await this.#places.selfToWrite(),
+          highestKnown: this.#highestKnown(),
         },
         { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
       );
       this.#runs.active = null;
       this.#options.log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
+      this.#losses.made(made.name, made.loss);
+      await this.#noteIdOf(made.name);
       for (const name of made.removed) {
         this.#options.log('info', `Removed by retention: ${name}`);
         this.#noteRemoval(name, BY_RETENTION);
@@ -879,16 +1069,39 @@ export class BackupService implements BackupServicePort {
       this.#runs.record(report);
       return { success: true, filename: made.name, size: made.sizeBytes, report };
     } catch (error) {
-      const known = this.#withNeighbour(BackupError.from(error));
+      const known = await this.#explain(BackupError.from(error));
       this.#runs.active = null;
       if (known.code === 'ABORTED') this.#options.log('info', 'Stopped: the run was ended before it was done.');
       else this.#options.log('error', `Failed: ${known.message}. ${known.hint}`);
       const report = run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', error: known });
-      this.#runs.record(report);
+      // What a person asked for is noted; a cron line would note the same at each tick.
+      if (asked.trigger === 'manual' || !saysItAgain(known, this.#lastBackupRun())) this.#runs.record(report);
+      else this.#emit({ type: 'status' });
       return { success: false, error: known.toJSON(), report };
     } finally {
       this.#joinable = null;
     }
+  }
+
+  async #explain(error: BackupError): Promise<BackupError> {
+    if (error.code === 'DB_MISSING' && (await this.#wasBackedUp())) return withWayBack(error);
+    return this.#withNeighbour(error);
+  }
+
+  /** There is something that a missing database can be brought back from, or was. */
+  async #wasBackedUp(): Promise<boolean> {
+    if (this.#lastMade() !== null) return true;
+    const backups = await this.#backups.everywhere().catch(() => []);
+    return backups.some(({ manifest }) => manifest !== null);
+  }
+
+  #lastBackupRun(): Run | undefined {
+    return this.#history.list({ limit: 1, kind: 'backup' })[0];
+  }
+
+  /** The newest backup that a run made, as far as the history goes. */
+  #lastMade(): string | null {
+    return this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup ?? null;
   }
 
   /** Which run of another process it is that holds the folder. */
@@ -902,13 +1115,13 @@ export class BackupService implements BackupServicePort {
 
   /** A disk that is not mounted leaves an empty folder, which looks like a new one; the history knows better. */
   async #warnOfEmptyFolder(): Promise<void> {
-    const last = this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0];
+    const last = this.#lastMade();
     // A folder that can't be listed is explained by the run itself.
     const backups = await this.#catalog.list().catch(() => null);
-    if (!last?.backup || backups?.length !== 0) return;
+    if (last === null || backups?.length !== 0) return;
     this.#options.log(
       'warn',
-      `The backup folder ${this.#options.backupsPath} is empty, but ${last.backup} was made before. If nobody removed it, see whether the disk of that folder is mounted. A new backup is made all the same.`,
+      `The backup folder ${this.#options.backupsPath} is empty, but ${last} was made before. If nobody removed it, see whether the disk of that folder is mounted. A new backup is made all the same.`,
     );
   }
 
@@ -934,15 +1147,24 @@ export class BackupService implements BackupServicePort {
     // Stopped while we looked.
     if (!this.#started) return { failed: false };
     // Not for its upload, which may take longer than the time to the next run.
-    const { report } = await this.#requestBackup({ trigger, user: null, plannedAt }).local;
+    const { local, result } = this.#requestBackup({ trigger, user: null, plannedAt });
+    // Closed before the upload: the next start brings it.
+    result.catch(() => {});
+    const { report } = await local;
     return { failed: report.result === 'failed' };
   }
 
-  #reportMissingDatabase(plannedAt: Date): void {
-    const error = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
+  /** Once when it begins, and nothing but a line in the log before the first backup: the app may start after us. */
+  async #reportMissingDatabase(plannedAt: Date): Promise<void> {
+    const found = new BackupError('DB_MISSING', `there is no file at ${this.#options.databasePath}`, {
       hint: 'Check DATABASE_URL, or the path in the configuration. A backup is made as soon as the database is there.',
     });
+    const wasBackedUp = await this.#wasBackedUp();
+    const error = wasBackedUp ? withWayBack(found) : found;
+    // Stopped while we looked.
+    if (!this.#started) return;
     this.#options.log('warn', `Waiting for a database: ${error.message}. ${error.hint}`);
+    if (!wasBackedUp || saysItAgain(error, this.#lastBackupRun())) return;
     const run = this.#runs.begin({
       kind: 'backup',
       trigger: 'schedule',
@@ -974,7 +1196,8 @@ export class BackupService implements BackupServicePort {
 
   async #unchangedBackup(): Promise<Backup | null> {
     try {
-      const newest = (await this.#catalog.list()).find((backup) => backup.manifest?.stamp);
+      const own = (await this.#backups.at('local')).filter(isOwn).filter(isHere);
+      const newest = own.find((backup) => backup.manifest?.stamp);
       if (!newest?.manifest?.stamp || !isVerified(newest)) return null;
       // Made before the clock was set back: it would count as too old until the clock has caught up.
       if (Date.parse(newest.manifest.createdAt) > this.#now().getTime()) return null;
@@ -998,6 +1221,71 @@ export class BackupService implements BackupServicePort {
     }
     if (before.s3Enabled !== after.s3Enabled || before.s3Path !== after.s3Path)
       for (const offsite of this.#offsites) if (offsite.target === 's3') offsite.settingsChanged();
+  }
+
+  // ── whose the places are ──
+
+  #placesOf(all: readonly KnownBackup[], { isListed }: { readonly isListed: boolean }): Status['places'] {
+    const { self } = this.#places;
+    const here = all.filter(isHere);
+    const ownFacts = all.filter(isOwn).find(({ manifest }) => manifest?.facts)?.manifest?.facts;
+    const remote = this.#offsites.filter(({ isEnabled }) => isEnabled);
+    const looks = [
+      { target: 'local', backups: here, ...this.#places.folder(here), ...(!isListed && { identity: null }) },
+      ...remote.map(({ target, ownership, identity, backups }) => ({
+        ...{ target, ownership, identity },
+        // Only of a place that is another database's they are asked for.
+        backups: ownership.stranger
+          ? backups.map((backup) => ({ ...backup, other: ownership.stranger ?? undefined }))
+          : [],
+      })),
+    ];
+    return composePlaces(
+      looks.map((look) => toPlaceStatus({ ...look, self, ownFacts })),
+      new Map(remote.map(({ target, writing }) => [target, writing.status])),
+    );
+  }
+
+  #setBack(): { readonly target: TargetName; readonly backup: string } | null {
+    for (const { target, isEnabled, setBack } of this.#offsites)
+      if (isEnabled && setBack) return { target, backup: setBack.backup };
+    return null;
+  }
+
+  /** The highest sequence of ours at any target, as it was listed last. */
+  #highestKnown(): number {
+    const own = this.#offsites.flatMap(({ backups, ownership }) =>
+      backups.filter((backup) => otherOf(ownership, backup) === null),
+    );
+    return own.reduce((highest, { manifest }) => Math.max(highest, manifest?.sequence ?? 0), 0);
+  }
+
+  /** The database may have been given its id by that backup. */
+  async #noteIdOf(name: string): Promise<void> {
+    try {
+      const { databaseId } = (await this.#catalog.find(name)).manifest ?? {};
+      if (databaseId !== undefined) await this.#places.note(databaseId);
+    } catch (error) {
+      this.#options.log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+    }
+  }
+
+  /** Asks the targets that are on and were not looked at for long; those that did not answer in time. */
+  async #lookAround(): Promise<readonly { readonly offsite: Offsite; readonly error: ErrorBody }[]> {
+    const nowMs = this.#now().getTime();
+    const stale = this.#offsites.filter(
+      ({ isEnabled, listedAt }) =>
+        isEnabled && (listedAt === null || Math.abs(nowMs - listedAt.getTime()) >= RECENT_MS),
+    );
+    const answers = stale.map(async (offsite) => {
+      try {
+        await withinMs(offsite.refresh(), LOOK_AROUND_MS);
+        return [];
+      } catch (error) {
+        return [{ offsite, error: BackupError.from(error).toJSON() }];
+      }
+    });
+    return (await Promise.all(answers)).flat();
   }
 
   // ── what the stories need ──
@@ -1026,13 +1314,16 @@ export class BackupService implements BackupServicePort {
     backup: KnownBackup,
     method: 'quick' | 'full',
     complaint: string | null,
+    facts: FileFindings['facts'] = null,
   ): Promise<BackupItem> {
     const at = this.#now();
     const verification = { method, at: at.toISOString(), complaint };
+    // Made by a version that counted nothing.
+    const counted = facts && !backup.manifest?.facts ? { facts } : {};
     if (isHere(backup)) {
       if (backup.manifest)
-        await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, verification }));
-    } else this.#backups.requireOffsite(backup.target).recordVerification(backup.name, verification);
+        await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, ...counted, verification }));
+    } else this.#backups.requireOffsite(backup.target).recordVerification(backup.name, verification, counted.facts);
     // As that copy is known now.
     const item = await this.#toItem(await this.#backups.find(backup.name, isHere(backup) ? 'local' : backup.target));
     if (complaint === null) return item;
@@ -1040,14 +1331,15 @@ export class BackupService implements BackupServicePort {
   }
 
   async #toItem(backup: KnownBackup): Promise<BackupItem> {
-    const [item] = this.#backups.toItems([backup], await this.#backups.namesHere());
+    const all = await this.#backups.everywhere();
+    const [item] = this.#backups.toItems([backup], namesOf(all.filter(isHere)), all);
     if (item) return item;
     throw new BackupError('GONE', `${backup.name} was removed a moment ago`, { hint: 'List the backups again.' });
   }
 
   /** The newest backup that was made here and that nobody is known to have removed, where it is not in the folder. */
   #vanished(here: ReadonlySet<string>): string | null {
-    const made = this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
+    const made = this.#lastMade();
     return made && !here.has(made) && this.#history.removal(made) === null ? made : null;
   }
 
@@ -1062,14 +1354,6 @@ export class BackupService implements BackupServicePort {
       sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0),
       changedAt: changedAt(stamp),
     };
-  }
-
-  #freeBytes(): number {
-    for (let folder = this.#paths.backups; ; folder = dirname(folder)) {
-      if (!existsSync(folder)) continue;
-      const { bavail, bsize } = statfsSync(folder);
-      return Number(bavail) * Number(bsize);
-    }
   }
 
   #schedule(): Schedule {
@@ -1099,11 +1383,14 @@ export class BackupService implements BackupServicePort {
 
   /** Why nothing may be removed at present; null when retention does its work. */
   #pruneHold(): string | null {
+    if (isMissing(this.#paths.database)) return missingHold(basename(this.#paths.database));
     return pruneHold(this.#history.lastJudgement(holdingCodes));
   }
 
-  #retention(): Required<RetentionPolicy> {
-    return localRetention(this.#settings.current, this.#intervalMinutes());
+  #retention(): Required<FolderRetention> {
+    const { databasesOnDisk = () => 1 } = this.#options;
+    const byDefault = this.#settings.keepIsDefault ? { databases: databasesOnDisk() } : null;
+    return localRetention(this.#settings.current, this.#intervalMinutes(), byDefault);
   }
 
   #ownRetention(target: OwnRetention): RetentionPolicy {
@@ -1114,6 +1401,7 @@ export class BackupService implements BackupServicePort {
     this.#historyOpened ??= new RunHistory(this.#paths.state, {
       warn: (message) => this.#options.log('warn', message),
       folder: folderInState(this.#paths.state, this.#paths.backups),
+      databases: () => this.#places.paths,
     });
     return this.#historyOpened;
   }
@@ -1129,7 +1417,9 @@ export class BackupService implements BackupServicePort {
 
   get #settings(): SettingsFile {
     this.#settingsRead ??= new SettingsFile(this.#paths.backups, this.#options.settings, {
+      keepIsDefault: this.#options.keepIsDefault,
       warn: (message) => this.#options.log('warn', message),
+      isOurs: () => !this.#places.isForeign,
     });
     return this.#settingsRead;
   }
@@ -1156,11 +1446,26 @@ export class BackupService implements BackupServicePort {
       retention: () => (this.#pruneHold() === null ? this.#ownRetention(s3) : null),
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
+      self: () => this.#places.self,
+      selfToWrite: () => this.#places.selfToWrite(),
+      onFirstContact: (id) => this.#claims.takeId(id, null),
+      madeSince: (from) => this.#history.madeSince(from),
       runs: this.#runs,
+      writing: {
+        self: () => writerSelf(this.#places.self, this.#paths.state),
+        everyMs: () => this.#waits.tickMs ?? tickMs(this.#gapMinutes().longest),
+        isStarted: () => this.#started,
+        hasUploaded: () => this.#history.hasUploaded(target),
+        heartbeats: this.#heartbeats,
+        emit: (event) => this.#emit(event),
+      },
       onRemoved: (name) => this.#noteIfGone(name, `${BY_RETENTION} on ${targetWord(target)}`),
       onChange: () => {
         this.#emit({ type: 'backups' });
         this.#emit({ type: 'status' });
+        this.#losses.listed().catch((error: unknown) => {
+          log('warn', `What was lost was not compared: ${BackupError.from(error).message}.`);
+        });
       },
     });
   }
@@ -1196,6 +1501,11 @@ function isSound({ manifest, fault }: KnownBackup): boolean {
   );
 }
 
+/** @throws BackupError FOREIGN_PLACE */
+function requireFolder({ ownership, identity }: OwnedFolder, place: NamedPlace): void {
+  requireOurs(ownership, identity, place);
+}
+
 /** Why the owner's SQL can't be read. */
 function complaintOf(sql: string | null, databasePath: string): ErrorBody | null {
   try {
@@ -1208,6 +1518,10 @@ function complaintOf(sql: string | null, databasePath: string): ErrorBody | null
   } catch (error) {
     return BackupError.from(error).toJSON();
   }
+}
+
+function momentOrNull(text: string | null): Date | null {
+  return text === null ? null : new Date(text);
 }
 
 function namesOf(backups: readonly KnownBackup[]): ReadonlySet<string> {

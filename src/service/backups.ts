@@ -5,6 +5,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
+import { otherOf, type Ownership } from '../engine/catalog/identity.ts';
 import { BackupError } from '../engine/errors.ts';
 import { isVerified } from '../engine/retention.ts';
 import { isHere, type KnownBackup, toBackupItem } from './backup-item.ts';
@@ -12,6 +13,7 @@ import type { BackupItem, TargetName } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
 import type { Offsite, OffsiteBackup } from './offsite.ts';
 import { openBackup } from './opened-backup.ts';
+import type { Places } from './places.ts';
 import { targetWord } from './remote-targets.ts';
 import type { Removal } from './run-history.ts';
 import type { Runs } from './runs.ts';
@@ -26,6 +28,7 @@ export interface BackupsOptions {
   /** The folder, as configured. */
   readonly folder: string;
   readonly runs: Runs;
+  readonly places: Pick<Places, 'folder'>;
   /** What is known of a backup that is gone. */
   readonly removal: (name: string) => Removal | null;
 }
@@ -51,31 +54,49 @@ export class Backups {
     throw new BackupError('BAD_REQUEST', `there is no target ${target}`, { hint: `There is ${names.join(', ')}.` });
   }
 
-  /** Of the folder and of what is at other targets alone, as far as they are on. */
+  /** Of the folder and of what is at other targets alone, as far as they are on; those of other databases too. */
   async everywhere(): Promise<readonly KnownBackup[]> {
-    const local = await this.#options.catalog.list();
+    const local = await this.#here();
     const offsites = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
     const [only, ...others] = offsites;
     const here = new Set(local.map(({ name }) => name));
     const elsewhere = others.length === 0 ? (only?.backups ?? []) : bestCopies(offsites);
-    return inOrder<KnownBackup>([...local, ...elsewhere.filter(({ name }) => !here.has(name))]);
+    const ownerships = new Map(offsites.map((offsite) => [offsite.target, offsite.ownership]));
+    const marked = elsewhere.map((backup) => marking(backup, ownerships.get(backup.target)));
+    return inOrder<KnownBackup>([...local, ...marked.filter(({ name }) => !here.has(name))]);
   }
 
-  /** What is at one target; another than the folder is asked anew. */
+  /** What is at one target, of other databases too; another than the folder is asked anew. */
   async at(target: TargetName): Promise<readonly KnownBackup[]> {
-    if (target === 'local') return await this.#options.catalog.list();
+    if (target === 'local') return await this.#here();
     const offsite = this.requireOffsite(target);
     await offsite.refresh();
-    return offsite.backups;
+    const { ownership } = offsite;
+    return offsite.backups.map((backup) => marking(backup, ownership));
   }
 
-  /** @param here names of the backups in the folder. */
-  toItems(backups: readonly KnownBackup[], here: ReadonlySet<string>): readonly BackupItem[] {
+  async #here(): Promise<readonly (Backup & Pick<KnownBackup, 'other'>)[]> {
+    const backups = await this.#options.catalog.list();
+    const { ownership } = this.#options.places.folder(backups);
+    return backups.map((backup) => marking(backup, ownership));
+  }
+
+  /**
+   * @param here names of the backups in the folder.
+   * @param among all, newest first, where `backups` are only some of them.
+   */
+  toItems(
+    backups: readonly KnownBackup[],
+    here: ReadonlySet<string>,
+    among: readonly KnownBackup[] = backups,
+  ): readonly BackupItem[] {
+    const before = beforeEach(among);
     const { folder } = this.#options;
     const offsites = this.#options.offsites().map((offsite) => ({ offsite, uploads: offsite.uploadStates() }));
     return backups.map((backup) =>
       toBackupItem(backup, {
         isLocal: here.has(backup.name),
+        before: before.get(backup.name) ?? null,
         folder,
         remotes: offsites.map(({ offsite, uploads }) => ({
           target: offsite.target,
@@ -101,20 +122,21 @@ export class Backups {
     const { catalog, offsites } = this.#options;
     if (from !== undefined && from !== 'local') return await this.#findRemote(name, from);
     try {
-      return await catalog.find(name);
+      const found = await catalog.find(name);
+      return marking(found, this.#options.places.folder(await catalog.list()).ownership);
     } catch (error) {
       const remote = from === undefined ? bestCopy(offsites(), name) : null;
       if (BackupError.from(error).code !== 'NO_BACKUP') throw error;
-      if (remote) return remote;
+      if (remote) return marking(remote, this.requireOffsite(remote.target).ownership);
       throw this.#gone(name) ?? error;
     }
   }
 
-  async #findRemote(name: string, target: TargetName): Promise<OffsiteBackup> {
+  async #findRemote(name: string, target: TargetName): Promise<KnownBackup> {
     const offsite = this.requireOffsite(target);
     if (!offsite.find(name)) await offsite.refresh();
     const found = offsite.find(name);
-    if (found) return found;
+    if (found) return marking(found, offsite.ownership);
     const { status, why, at } = offsite.uploadStates().get(name) ?? {};
     if (status === 'removed' && why && at) {
       throw new BackupError(
@@ -185,6 +207,29 @@ export class Backups {
     const { catalog, databasePath } = this.#options;
     return await catalog.open(backup, { databasePath });
   }
+}
+
+/** By the name of each backup, the one of the same database before it. A foreign file is of nobody known. */
+function beforeEach(backups: readonly KnownBackup[]): ReadonlyMap<string, KnownBackup> {
+  const before = new Map<string, KnownBackup>();
+  const newer = new Map<string, string>();
+  for (const backup of backups) {
+    const of = backup.manifest?.databaseId ?? backup.manifest?.source.name;
+    if (of === undefined) continue;
+    const waiting = newer.get(of);
+    if (waiting !== undefined) before.set(waiting, backup);
+    newer.set(of, backup.name);
+  }
+  return before;
+}
+
+/** Says whose it is where it is not ours. */
+function marking<Kind extends Backup | OffsiteBackup>(
+  backup: Kind,
+  ownership: Ownership | undefined,
+): Kind & Pick<KnownBackup, 'other'> {
+  const other = ownership && otherOf(ownership, backup);
+  return other ? { ...backup, other } : backup;
 }
 
 /** Each backup once, whichever targets hold it. */

@@ -3,12 +3,11 @@
  * opened in the app's process. Whether one is a database is the job's to say. What we make ourselves, and what SQLite
  * keeps beside a database, is left out, or a glob like `**` would find the backups and back them up in turn.
  */
-import { realpathSync } from 'node:fs';
-import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { glob } from 'tinyglobby';
 import { type ConfiguredGlob, nameInGlob } from '../config/config-file.ts';
-import { ownerOf } from '../engine/catalog/artifact.ts';
+import { FOUND_FILE, ownerOf, RECORD_FILE } from '../engine/catalog/artifact.ts';
 import { errnoCode } from '../engine/errors.ts';
 
 export interface FoundDatabase {
@@ -48,19 +47,20 @@ function beginOf(pattern: string): string {
   return dirname(pattern.replace(/[*?{[(!].*$/s, 'x'));
 }
 
-const RECORD = 'database.json';
-
 /**
  * Notes in the folder of its backups which file a database was, so that they stay listed and restorable after a restart
  * without it. Where there are no backups nothing is noted.
  */
 export async function rememberDatabase(folder: string, file: string): Promise<void> {
-  const path = join(folder, RECORD);
+  const path = join(folder, FOUND_FILE);
   const text = `${JSON.stringify({ file })}\n`;
   try {
     if (!(await holdsBackups(folder)) || (await textOf(path)) === text) return;
     await writeFile(`${path}.tmp`, text, { mode: 0o600 });
     await rename(`${path}.tmp`, path);
+    // Versions before 0.2 noted it where the record of the owner is now.
+    const old = join(folder, RECORD_FILE);
+    if (fileIn(await textOf(old)) !== null) await rm(old);
   } catch (error) {
     // No backup yet, or the run that can't write there says so; it is noted at the next look.
     if (!['ENOENT', 'EACCES', 'EROFS', 'ENOSPC'].includes(errnoCode(error) ?? '')) throw error;
@@ -72,7 +72,8 @@ export async function rememberedDatabases(wanted: ConfiguredGlob): Promise<reado
   const names = await readdir(wanted.localPath).catch(() => []);
   const found: FoundDatabase[] = [];
   for (const name of names.filter((one) => one.startsWith(`${wanted.name}.`)).sort()) {
-    const file = fileIn(await textOf(join(wanted.localPath, name, RECORD)));
+    const folder = join(wanted.localPath, name);
+    const file = fileIn(await textOf(join(folder, FOUND_FILE))) ?? fileIn(await textOf(join(folder, RECORD_FILE)));
     // What another glob left there is not this one's.
     if (file === null || nameInGlob(wanted, file) !== name || file.split(/[\\/]/).includes('..')) continue;
     found.push({ name, path: join(beginOf(wanted.pattern), file), file });
@@ -96,15 +97,5 @@ function fileIn(text: string | null): string | null {
     return typeof file === 'string' ? file : null;
   } catch {
     return null;
-  }
-}
-
-/** One name for each place, through links, also where its last parts do not exist yet. */
-export function truePath(path: string): string {
-  const whole = resolve(path);
-  try {
-    return realpathSync(whole);
-  } catch {
-    return dirname(whole) === whole ? whole : join(truePath(dirname(whole)), basename(whole));
   }
 }

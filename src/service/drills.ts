@@ -13,7 +13,7 @@ import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { Drilled, DrillRequest } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import type { ActiveRun } from './active-run.ts';
-import { isHere, type KnownBackup } from './backup-item.ts';
+import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Log } from './log.ts';
 import type { DrillReport, Run, RunProgress, TargetDrill, TargetName } from './model.ts';
@@ -240,10 +240,12 @@ export class Drills {
   > {
     try {
       const all = await this.#options.backups.at(target);
+      const own = all.filter(isOwn);
       // What nobody made a manifest of is not ours; a safety backup holds what a restore replaced.
-      const backup = all.find(({ manifest, fault }) => fault ?? (manifest && manifest.trigger !== 'safety'));
+      const backup = own.find(({ manifest, fault }) => fault ?? (manifest && manifest.trigger !== 'safety'));
       if (backup) return { backup, obstacle: null };
-      throw new BackupError('NO_BACKUP', `there is no backup ${where(target)}`, {
+      const others = own.length < all.length ? ' of this database' : '';
+      throw new BackupError('NO_BACKUP', `there is no backup${others} ${where(target)}`, {
         hint: 'Make one: velist-backup backup.',
       });
     } catch (error) {
@@ -355,5 +357,5 @@ function toDrill(target: TargetName, run: Run): TargetDrill {
 }
 
 function msOf({ startedAt, endedAt }: Run): number {
-  return endedAt.getTime() - startedAt.getTime();
+  return Math.max(0, endedAt.getTime() - startedAt.getTime());
 }

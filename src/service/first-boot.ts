@@ -11,8 +11,9 @@ import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { FirstBootRequest } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import { takeLock } from '../engine/run-lock.ts';
+import { leadsNowhere } from '../engine/sqlite/missing.ts';
 import { leftoverOf } from '../engine/sqlite/stamp.ts';
-import { isHere, type KnownBackup } from './backup-item.ts';
+import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
@@ -35,12 +36,16 @@ export interface FirstBootsOptions {
   /** Of the backups, as configured. */
   readonly folder: string;
   readonly job: (request: FirstBootRequest, options: Omit<JobOptions, 'environment'>) => Promise<null>;
+  /** It is the database of that id from now on. */
+  readonly onRestored: (databaseId: string | undefined) => Promise<void>;
   readonly log: Log;
 }
 
 export interface FirstBootOptions {
   /** A file of age with the private key that opens encrypted copies on S3. Read only when the database is missing. */
   readonly identityFile?: string;
+  /** Where there are backups of other databases alone: the newest good one of them shall become this one. */
+  readonly fromOther?: boolean;
   readonly onProgress?: (run: RunProgress) => void;
 }
 
@@ -76,7 +81,7 @@ export class FirstBoots {
     const found = lookAt(database);
     if (found === 'present') return this.#present();
 
-    const all = await this.#allCopies();
+    const all = this.#choose(await this.#allCopies(), options);
     if (all.length === 0) {
       this.#refuseWhenOneWasMade();
       const looked = [this.#options.folder, ...this.#options.remotes().map(({ place }) => place)];
@@ -133,6 +138,29 @@ export class FirstBoots {
     }
   }
 
+  /**
+   * Ours alone. Where there are only those of others, an empty database would begin on top of a mix-up.
+   *
+   * @throws BackupError FOREIGN_PLACE
+   */
+  #choose(all: readonly KnownBackup[], { fromOther = false }: FirstBootOptions): readonly KnownBackup[] {
+    const own = all.filter(isOwn);
+    const others = [...new Set(all.flatMap(({ other }) => other?.name ?? []))];
+    if (own.some(({ manifest, fault }) => manifest ?? fault) || others.length === 0) return own;
+    if (fromOther && others.length === 1) return all;
+    const { databasePath: path } = this.#options;
+    throw new BackupError(
+      'FOREIGN_PLACE',
+      `${path} is missing, and the backups that are there are of another database: ${others.join(', ')}`,
+      {
+        hint:
+          others.length > 1
+            ? `Nothing was brought back. Restore the right one by its name: velist-backup restore NAME --to ${path}`
+            : `Nothing was brought back. If ${path} is that database, moved or renamed, say so (velist-backup claim) and start again; if its data shall become this one: --from-other`,
+      },
+    );
+  }
+
   /** A disk that is not mounted looks like a new one. */
   #refuseWhenOneWasMade(): void {
     const made = this.#options.history().list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
@@ -155,6 +183,7 @@ export class FirstBoots {
         // A safety backup holds what a restore replaced on purpose.
         if (copy.manifest?.trigger === 'safety') continue;
         await this.#tryCopy(copy, options);
+        if (!copy.other) await this.#options.onRestored(copy.manifest?.databaseId);
         log('info', `Restored: ${copy.name} (${from}) to ${path}, which was missing.`);
         return { outcome: 'restored', path, backup: copy.name, from, skipped };
       } catch (error) {
@@ -247,9 +276,7 @@ function lookAt(path: string): 'present' | 'empty' | 'missing' {
   }
   const file = statOf(statSync, path);
   if (!file) {
-    throw new BackupError('DB_MISSING', `${path} is a link to a file that is not there`, {
-      hint: 'See whether the disk that it points to is mounted. To have a backup brought back, remove the link or set DATABASE_URL to the file itself.',
-    });
+    throw leadsNowhere(path);
   }
   if (!file.isFile()) {
     throw new BackupError('NOT_SQLITE', `${path} is not a file`, {

@@ -72,9 +72,11 @@ export function protectionState(verdict: VerdictCode, good: 'young' | 'old' | 'n
   return calm.has(verdict) ? 'protected' : 'at-risk';
 }
 
-/** Nobody should rely on it: also when a good backup is young, but the newest one is damaged. */
+const alarms: ReadonlySet<VerdictCode> = new Set(['damaged', 'missing']);
+
+/** Nobody should rely on it: also when a good backup is young, but the newest one is damaged or the database is gone. */
 export function isFailing({ state, cause }: Pick<Freshness, 'state' | 'cause'>): boolean {
-  return state === 'late' || state === 'unprotected' || cause === 'damaged';
+  return state === 'late' || state === 'unprotected' || alarms.has(cause);
 }
 
 function ageOf({ now, goodAt, maxAgeMs }: FreshnessFacts): 'young' | 'old' | 'none' {
@@ -105,7 +107,8 @@ function freshnessAt(target: TargetName, { items, lastUnchangedRun, drills }: Fr
 
 function drilled({ last, proven }: ReturnType<DrillsOf>): Pick<TargetFreshness, 'proven' | 'drill'> {
   const result = last?.drill?.proof === 'restored' ? 'proven' : (last?.drill?.proof ?? 'failed');
-  const ms = proven ? proven.endedAt.getTime() - proven.startedAt.getTime() : 0;
+  // The clock may have gone back meanwhile.
+  const ms = proven ? Math.max(0, proven.endedAt.getTime() - proven.startedAt.getTime()) : 0;
   return {
     proven: proven && { at: proven.endedAt, ms, backup: proven.backup ?? '' },
     drill: last && { at: last.endedAt, result },

@@ -1,6 +1,7 @@
 /** The service as the environment describes it. Nothing is read, made or started before the first call. */
 import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
 import { BackupService } from './backup-service.ts';
+import type { Heartbeats } from './heartbeats.ts';
 import { createLog } from './log.ts';
 import type { Turns } from './turns.ts';
 import type { S3Target } from './remote-targets.ts';
@@ -20,6 +21,8 @@ export interface AmongMany extends Pick<ConstructorParameters<typeof BackupServi
   /** What its log lines begin with. */
   readonly name?: string;
   readonly turns?: Turns;
+  readonly heartbeats?: Heartbeats;
+  readonly databasesOnDisk?: () => number;
   readonly ownerOfS3Path?: (path: string) => string | null;
 }
 
@@ -47,7 +50,10 @@ export function createService(
       s3Path: backup.s3Path,
       verify: backup.verify,
       maxAgeMinutes: backup.maxAgeMinutes,
+      lossIgnore: backup.lossIgnore,
     },
+    loss: backup.loss,
+    keepIsDefault: backup.keepIsDefault,
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
     voices: { webhookUrl: backup.webhookUrl, heartbeatUrl: backup.heartbeatUrl },

@@ -80,7 +80,7 @@ test('a file that vanished keeps its backups, also over a restart, and its verdi
   again.start();
   await ended;
   const { database, verdict, lastBackupRun } = await acme.getStatus();
-  expect([database.exists, verdict.code, lastBackupRun?.error?.code]).toEqual([false, 'last-failed', 'DB_MISSING']);
+  expect([database.exists, verdict.code, lastBackupRun?.error?.code]).toEqual([false, 'missing', 'DB_MISSING']);
   const [backup] = await acme.getBackups();
   await acme.restore(backup?.filename ?? '', { mode: 'file', to: at('tenants/acme.sqlite') });
   expect(ask(at('tenants/acme.sqlite'), 'SELECT count(*) FROM notes')).toBe(7);

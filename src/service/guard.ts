@@ -8,17 +8,12 @@
 import type { Configured, ConfiguredGlob } from '../config/config-file.ts';
 import type { Environment } from '../config/env.ts';
 import { BackupError } from '../engine/errors.ts';
+import { truePath } from '../engine/true-path.ts';
 import type { BackupService } from './backup-service.ts';
-import {
-  findDatabases,
-  type FoundDatabase,
-  holdsBackups,
-  rememberDatabase,
-  rememberedDatabases,
-  truePath,
-} from './discovery.ts';
+import { findDatabases, type FoundDatabase, holdsBackups, rememberDatabase, rememberedDatabases } from './discovery.ts';
 import { createService, type ServiceOverrides, writeToConsole } from './from-environment.ts';
 import type { Guarded, GuardPort } from './guard-port.ts';
+import { Heartbeats } from './heartbeats.ts';
 import { createLog, type Log } from './log.ts';
 import { Turns } from './turns.ts';
 
@@ -40,6 +35,7 @@ export class Guard implements GuardPort<BackupService> {
   readonly #overrides: ServiceOverrides;
   readonly #log: Log;
   readonly #turns = new Turns();
+  readonly #heartbeats = new Heartbeats();
   #watched: readonly Watched[] = [];
   /** Which database has a file or folder that no other may have. */
   readonly #owners = new Map<string, string>();
@@ -180,7 +176,12 @@ export class Guard implements GuardPort<BackupService> {
     const service = createService(
       environment,
       isMany ? { write: this.#overrides.write } : this.#overrides,
-      isMany ? { name, turns: this.#turns, ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name) } : {},
+      isMany
+        ? {
+            ...{ name, turns: this.#turns, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
+            ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
+          }
+        : {},
     );
     const watched = { name, service, entry, environment, record };
     const { databasePath, backup } = environment;

@@ -3,6 +3,7 @@
  * the backup.
  */
 import { BackupError } from '../engine/errors.ts';
+import { BEFORE_MIGRATION } from '../engine/loss.ts';
 import type { BackupService } from './backup-service.ts';
 
 export interface MigrationGuardOptions {
@@ -12,8 +13,8 @@ export interface MigrationGuardOptions {
   readonly restoreOnFailure?: boolean;
 }
 
-/** By it the next guard finds the pin of the one before. */
-const NOTE = 'before a migration';
+/** By it the next guard finds the pin of the one before, and a loss after it is known for ours. */
+const NOTE = BEFORE_MIGRATION;
 
 /**
  * Makes a backup, pins it, migrates, then runs SQLite's `integrity_check` and `foreign_key_check` on the live database.
@@ -35,11 +36,13 @@ export async function guardMigration<Result>(
   try {
     result = await migrate();
     await check(service, before);
+    service.noteMigration();
   } catch (error) {
     throw await failed(service, error, { filename, restoreOnFailure });
   }
-  for (const { filename: older, pinned, note } of await service.getBackups())
-    if (pinned && note === NOTE && older !== filename) await service.updateBackup(older, { pinned: false });
+  for (const { filename: older, pinned, note, other } of await service.getBackups())
+    if (pinned && note === NOTE && other === null && older !== filename)
+      await service.updateBackup(older, { pinned: false });
   return result;
 }
 

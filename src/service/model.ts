@@ -5,6 +5,7 @@
 import type { SealName } from '../engine/artifact.ts';
 import type { ErrorBody } from '../engine/errors.ts';
 import type { Freshness } from './freshness.ts';
+import type { RetentionForecast } from './retention-forecast.ts';
 
 export type { TargetReport } from '../engine/targets/self-test.ts';
 
@@ -188,6 +189,23 @@ export interface PlaceFacts {
   readonly newestBackup: { readonly filename: string; readonly createdAt: Date } | null;
 }
 
+/** What became of a claim. */
+export interface ClaimResult {
+  readonly target: TargetName;
+  /** As configured: a path or an address. */
+  readonly place: string;
+  /** False where the place was ours already, or is of nobody yet: the first backup makes it ours. */
+  readonly changed: boolean;
+  /** Whose it was; null where it was of several, or of nobody. */
+  readonly before: OtherDatabase | null;
+  readonly databaseId: string | null;
+  /** Backups there that count as ours by now, and those that stay as other databases'. */
+  readonly ours: number;
+  readonly others: number;
+  /** Until then nothing is removed there that was made before the claim. */
+  readonly sparesUntil: Date | null;
+}
+
 export interface PlaceWriter {
   /** `clone`: it has the id of this installation. */
   readonly kind: 'other' | 'clone';
@@ -215,7 +233,8 @@ export interface RestorePlan {
   };
   /** Rows by table, biggest difference first; null when counting took longer than two seconds. */
   readonly tables: readonly TableRows[] | null;
-  readonly modes: readonly ('online' | 'offline')[];
+  /** The best first; `missing` where there is no file to replace. */
+  readonly modes: readonly ('online' | 'offline' | 'missing')[];
   readonly warnings: readonly string[];
 }
 
@@ -273,6 +292,8 @@ export interface Status {
     readonly keep: number;
     readonly sizeBytes: number;
     readonly freeBytes: number;
+    /** What retention will hold there. */
+    readonly forecast: RetentionForecast;
   };
   readonly s3: {
     readonly enabled: boolean;
@@ -358,11 +379,15 @@ export interface Settings {
   readonly verify: 'quick' | 'full';
   /** Null: three intervals, at least 15 minutes. */
   readonly maxAgeMinutes: number | null;
+  /** Tables that the app empties regularly: what they lose raises no alarm. */
+  readonly lossIgnore: readonly string[];
 }
 
 export interface BackupConfig extends Settings {
   /** Start values of settings that were changed on the page or by `updateConfig`. */
   readonly changed: Partial<Settings>;
+  /** Nobody said the keep numbers: they hold as long as all copies together stay below a fifth of the disk. */
+  readonly keepIsDefault: boolean;
   readonly localPath: string;
   readonly databasePath: string;
   readonly cron: string | null;
@@ -389,10 +414,10 @@ export interface BackupResult {
 export interface RestoreResult {
   readonly success: boolean;
   readonly backup: string;
-  readonly mode: 'file' | 'online' | 'offline';
+  readonly mode: 'file' | 'online' | 'offline' | 'missing';
   /** Where the database now is. */
   readonly path: string;
-  /** The safety backup that was made first; null for a restore to a new file. */
+  /** The safety backup that was made first; null where nothing was replaced. */
   readonly safetyBackup: string | null;
   readonly report: Run;
 }
@@ -465,4 +490,14 @@ export type ServiceEvent =
   | { readonly type: 'run'; readonly run: Run; readonly elsewhere?: true }
   /** What is at S3, or known of it, changed. */
   | { readonly type: 'backups' }
+  /** This installation became the writer of a target where another one wrote until now. */
+  | { readonly type: 'takeover'; readonly target: TargetName; readonly from: TakenFrom }
   | { readonly type: 'status' };
+
+export interface TakenFrom {
+  readonly host: string;
+  readonly since: Date;
+  /** Its last sign of life; null where it gave the place back. */
+  readonly seenAt: Date | null;
+  readonly wasReleased: boolean;
+}

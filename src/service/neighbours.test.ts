@@ -15,7 +15,7 @@ const elsewhere = `
   import { BackupService } from '${join(import.meta.dir, 'backup-service.ts')}';
   const [databasePath, backupsPath, statePath] = process.argv.slice(1);
   const settings = { enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: false, s3Path: 'x',
-    verify: 'quick', maxAgeMinutes: null };
+    verify: 'quick', maxAgeMinutes: null, lossIgnore: [] };
   const service = new BackupService({ databasePath, backupsPath, statePath, settings, log() {}, jobEnvironment: {} });
   const { filename, report } = await service.performBackup('eve', { trigger: 'cli' });
   await service.close();

@@ -5,6 +5,7 @@
  * All of it is of one place (server, bucket, path): at another one nothing is known until it is listed.
  */
 import type { SealName } from '../engine/artifact.ts';
+import type { PlaceIdentity } from '../engine/catalog/identity.ts';
 import type { Manifest } from '../engine/catalog/manifest.ts';
 import type { ErrorBody } from '../engine/errors.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
@@ -31,20 +32,44 @@ export interface KnownRemote {
   readonly verification: Manifest['verification'] | null;
 }
 
+/** The machine was set back to an older image, or cloned. */
+export interface SetBack {
+  /** The newest that it does not remember. */
+  readonly backup: string;
+  /** When that was seen. */
+  readonly at: Date;
+}
+
 /** What waits for another try. */
 export interface Waiting {
   readonly nextTryAt: Date | null;
   readonly error: ErrorBody | null;
 }
 
+/** Who else writes there, as it was seen last. */
+export interface WriterNote {
+  readonly kind: 'other' | 'clone';
+  readonly host: string;
+  /** The server's time. */
+  readonly since: string;
+  readonly seenAt: string | null;
+  /** Our own time. */
+  readonly notedAt: string;
+  /** False where it is the other one that stopped. */
+  readonly isStopped: boolean;
+}
+
 export class OffsiteState {
   readonly #database: StateDatabase;
   readonly #warn: (message: string) => void;
+  readonly #ofFolder: string;
   #place = '';
 
-  constructor(path: string, options: { warn: (message: string) => void }) {
+  /** @param options.folder of the backups, as the state calls it: what waits is of one folder, what is there of all. */
+  constructor(path: string, options: { warn: (message: string) => void; folder?: string }) {
     this.#database = openStateDatabase(path, options);
     this.#warn = options.warn;
+    this.#ofFolder = options.folder === undefined ? '' : ` ${options.folder}`;
   }
 
   /** Says of which place the rest is. */
@@ -133,15 +158,44 @@ export class OffsiteState {
   }
 
   get waiting(): Waiting {
-    const nextTryAt = this.#note('nextTryAt');
-    return { nextTryAt: nextTryAt === null ? null : new Date(nextTryAt), error: parseOrNull(this.#note('error')) };
+    const nextTryAt = this.#note(`nextTryAt${this.#ofFolder}`);
+    const error = parseOrNull<ErrorBody>(this.#note(`error${this.#ofFolder}`));
+    return { nextTryAt: nextTryAt === null ? null : new Date(nextTryAt), error };
   }
 
   set waiting({ nextTryAt, error }: Waiting) {
     this.#write(() => {
-      this.#setNote('nextTryAt', nextTryAt?.toISOString() ?? null);
-      this.#setNote('error', textOrNull(error));
+      this.#setNote(`nextTryAt${this.#ofFolder}`, nextTryAt?.toISOString() ?? null);
+      this.#setNote(`error${this.#ofFolder}`, textOrNull(error));
     });
+  }
+
+  get writer(): WriterNote | null {
+    return parseOrNull(this.#note('writer'));
+  }
+
+  set writer(writer: WriterNote | null) {
+    this.#write(() => this.#setNote('writer', textOrNull(writer)));
+  }
+
+  /** Whose the place was when it was looked at last. */
+  get identity(): PlaceIdentity | null {
+    return parseOrNull(this.#note('identity'));
+  }
+
+  set identity(identity: PlaceIdentity) {
+    const text = JSON.stringify(identity);
+    if (text !== this.#note('identity')) this.#write(() => this.#setNote('identity', text));
+  }
+
+  /** That a backup was found there which this installation made and does not remember; null when nothing is wrong. */
+  get setBack(): SetBack | null {
+    const noted = parseOrNull<Record<'backup' | 'at', string>>(this.#note(`setBack${this.#ofFolder}`));
+    return noted && { backup: noted.backup, at: new Date(noted.at) };
+  }
+
+  set setBack(found: SetBack | null) {
+    this.#write(() => this.#setNote(`setBack${this.#ofFolder}`, textOrNull(found)));
   }
 
   close(): void {

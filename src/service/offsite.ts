@@ -9,8 +9,11 @@
  * is there already is not, and a pin that was set here is set there.
  */
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { PLAIN, sealName } from '../engine/artifact.ts';
 import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
+import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../engine/catalog/identity.ts';
+import { lookAtFolder } from '../engine/catalog/own-folder.ts';
 import type { Manifest } from '../engine/catalog/manifest.ts';
 import {
   type KnownManifest,
@@ -19,19 +22,22 @@ import {
   toRemoteBackup,
 } from '../engine/catalog/remote-catalog.ts';
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
-import type { JobKind, JobMap, Uploaded } from '../engine/jobs/protocol.ts';
+import type { ClaimedRemote, JobKind, JobMap, Uploaded, WritingRequest } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../engine/prune-remote.ts';
 import type { RetentionPlan, RetentionPolicy } from '../engine/retention.ts';
 import { isLocked, uploadLock } from '../engine/run-lock.ts';
+import { type DatabaseSelf, idsOf } from '../engine/self.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
 import type { Runs } from './runs.ts';
-import { type KnownRemote, OffsiteState, type UploadState } from './offsite-state.ts';
+import { type KnownRemote, OffsiteState, type SetBack, type UploadState } from './offsite-state.ts';
 import { BY_RETENTION } from './run-history.ts';
 import type { TargetName } from './model.ts';
 import { type S3Target, targetWord } from './remote-targets.ts';
+import { folderInState } from './state-database.ts';
 import { UploadQueue } from './upload-queue.ts';
+import { Writing, type WritingOptions } from './writing.ts';
 
 /** A backup as one target holds it. */
 export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
@@ -53,11 +59,24 @@ export interface OffsiteOptions {
   ) => Promise<JobMap[Kind]['result']>;
   readonly log: Log;
   readonly now: () => Date;
+  /** Which database we are. */
+  readonly self: () => DatabaseSelf;
+  /** With an id of our own. */
+  readonly selfToWrite: () => Promise<DatabaseSelf>;
+  /** The place has an id that we did not know, and its name is ours. */
+  readonly onFirstContact: (databaseId: string) => Promise<void>;
+  /** Which backups were made here since then, whether they are still there or not; null: nothing goes back that far. */
+  readonly madeSince: (from: Date) => ReadonlySet<string> | null;
   /** Retention removed it there. */
   readonly onRemoved: (name: string) => void;
   readonly runs: Pick<Runs, 'beginUpload' | 'record'>;
+  /** What is needed to be the one writer there. */
+  readonly writing: Pick<WritingOptions, 'self' | 'everyMs' | 'isStarted' | 'hasUploaded' | 'heartbeats' | 'emit'>;
   readonly onChange: () => void;
 }
+
+/** What people say of a backup after it was made. */
+export type Said = Pick<Manifest, 'pinned' | 'note' | 'loss'>;
 
 /** When a look at S3 began: what was changed since is not in it. */
 interface Began {
@@ -68,11 +87,14 @@ interface Began {
 
 const LIST_EVERY_MS = 15 * 60_000;
 const WAKE_MS = 30_000;
+/** Nobody answered, and the machine goes on: then what is there counts as its own. */
+const SET_BACK_MS = 7 * 24 * 3_600_000;
 
 export class Offsite {
   readonly target: TargetName;
   readonly uploads: UploadQueue;
   readonly downloads: Downloads;
+  readonly writing: Writing;
   readonly #options: OffsiteOptions;
   readonly #state: OffsiteState;
   readonly #aborts = new Set<AbortController>();
@@ -96,10 +118,20 @@ export class Offsite {
     this.#options = options;
     this.target = options.target;
     const { catalog, now, isEnabled, onChange } = options;
-    this.#state = new OffsiteState(options.statePath, { warn: (message) => options.log('warn', message) });
+    this.#state = new OffsiteState(options.statePath, {
+      warn: (message) => options.log('warn', message),
+      folder: folderInState(options.statePath, catalog.folder),
+    });
     this.#sync();
+    this.writing = new Writing({
+      ...options.writing,
+      ...{ target: options.target, s3: options.s3, prefix: options.prefix, isEnabled, state: this.#state },
+      ...{ log: options.log, now, onChange },
+      onFree: () => void this.#catchUp(),
+    });
     this.uploads = new UploadQueue({
-      ...{ catalog, state: this.#state, now, isEnabled, onChange },
+      ...{ state: this.#state, now, isEnabled, onChange },
+      backups: () => this.#ownHere(),
       upload: (backup) => this.#upload(backup),
     });
     this.downloads = new Downloads({
@@ -128,6 +160,49 @@ export class Offsite {
 
   get isEnabled(): boolean {
     return this.#options.isEnabled();
+  }
+
+  /** Whose the place is, as far as it was looked at. */
+  get ownership(): Ownership {
+    return this.ownershipFor(this.#options.self());
+  }
+
+  ownershipFor(self: DatabaseSelf): Ownership {
+    return judgePlace('target', this.identity ?? NO_IDENTITY, self, [...this.#entries().values()]);
+  }
+
+  /** Null when it was never looked at. */
+  get identity(): PlaceIdentity | null {
+    this.#sync();
+    return this.#state.identity;
+  }
+
+  /** As a claim of ours left it. */
+  noteIdentity(identity: PlaceIdentity): void {
+    this.#sync();
+    this.#state.identity = identity;
+  }
+
+  /** It holds backups that this installation made and does not remember: nothing is removed there for a week. */
+  get setBack(): SetBack | null {
+    this.#sync();
+    const { setBack } = this.#state;
+    if (setBack === null) return null;
+    return Math.abs(this.#options.now().getTime() - setBack.at.getTime()) < SET_BACK_MS ? setBack : null;
+  }
+
+  /** Somebody said that this machine goes on from here. */
+  answerSetBack(): void {
+    this.#sync();
+    this.#state.setBack = null;
+  }
+
+  /** Of our database, in the folder, newest first. */
+  async #ownHere(): Promise<readonly Backup[]> {
+    const { catalog, self } = this.#options;
+    const backups = await catalog.list();
+    const { ownership } = lookAtFolder(catalog.folder, self(), backups);
+    return backups.filter((backup) => otherOf(ownership, backup) === null);
   }
 
   /** `s3://bucket/path` */
@@ -164,6 +239,7 @@ export class Offsite {
 
   start(): void {
     this.uploads.resume();
+    this.writing.start();
     this.#timer ??= setInterval(() => this.#wake(), WAKE_MS);
     this.#timer.unref();
     if (this.#options.isEnabled()) void this.#catchUp();
@@ -175,6 +251,8 @@ export class Offsite {
     this.#timer = undefined;
     for (const abort of this.#aborts) abort.abort();
     await Promise.allSettled([this.uploads.stop(), this.downloads.idle(), this.#listing]);
+    // The last one to write has ended.
+    await this.writing.release();
   }
 
   close(): void {
@@ -185,6 +263,7 @@ export class Offsite {
   /** S3 was switched on or off, or another path was set. */
   settingsChanged(): void {
     this.#sync();
+    this.writing.settingsChanged();
     if (this.#timer && this.#options.isEnabled()) void this.#catchUp();
     // Without S3 nothing is tried, and nobody is told of a next try.
     else if (!this.#options.isEnabled()) void this.uploads.run();
@@ -214,7 +293,9 @@ export class Offsite {
     const began = { place, at: this.#options.now(), changes: this.#changes };
     this.#triedMs = began.at.getTime();
     try {
-      const listing = await this.#job<'list-remote'>({ kind: 'list-remote', ...this.access, known: this.#toKnow() });
+      const self = this.writing.request().self;
+      const request = { kind: 'list-remote' as const, ...this.access, known: this.#toKnow(), self };
+      const listing = await this.#job<'list-remote'>({ ...request, identity: this.identity });
       await this.#take(listing, began);
     } catch (error) {
       const known = BackupError.from(error);
@@ -252,14 +333,47 @@ export class Offsite {
     this.#listedAt = this.#options.now();
     this.#listError = null;
     this.#state.saveListing(this.#listedAt, { changed, gone });
+    this.#state.identity = listing.identity;
     if (listing.unnamed.length > 0 && before.size === 0) this.#reportUnnamed(listing.unnamed);
+    if (this.ownership.owner === 'foreign') return;
     try {
+      await this.#noticeSetBack([...after.values()].filter(({ name }) => !before.has(name)));
       await this.#setRight(after, { ...began, isOutdated });
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED')
         this.#options.log('warn', `${this.#word} was not compared with the folder: ${known.message}.`);
     }
+  }
+
+  /**
+   * A machine that was set back to an older image forgot what it made since; at the target it is still there. So is what a
+   * clone of this machine makes.
+   */
+  async #noticeSetBack(appeared: readonly KnownRemote[]): Promise<void> {
+    const { self, catalog, now, log, madeSince } = this.#options;
+    const { maker } = self();
+    const ownership = this.ownership;
+    const made = appeared.map(withCheck).filter((backup) => {
+      const { madeBy, trigger, sequence } = backup.manifest ?? {};
+      const isNumbered = sequence !== null && trigger !== 'safety';
+      return maker && madeBy?.installation === maker.installation && isNumbered && otherOf(ownership, backup) === null;
+    });
+    if (made.length === 0) return;
+    const here = new Set((await catalog.list()).map(({ name }) => name));
+    const uploads = this.#state.uploads();
+    const forgotten = made.filter(({ name, createdAt }) => {
+      if (here.has(name) || uploads.has(name)) return false;
+      const remembered = madeSince(createdAt);
+      return remembered !== null && !remembered.has(name);
+    });
+    const [newest] = inOrder(forgotten);
+    if (!newest) return;
+    this.#state.setBack = { backup: newest.name, at: now() };
+    log(
+      'warn',
+      `${this.#word} holds ${forgotten.length} backups that this machine made and does not remember, the newest ${newest.name}. It was set back to an older image, or there is a clone of it. For a week nothing is removed on ${this.#word}.`,
+    );
   }
 
   #reportUnnamed(unnamed: readonly string[]): void {
@@ -273,7 +387,7 @@ export class Offsite {
     there: ReadonlyMap<string, KnownRemote>,
     { at: beganAt, isOutdated }: Began & { readonly isOutdated: (name: string) => boolean },
   ): Promise<void> {
-    const here = await this.#options.catalog.list();
+    const here = await this.#ownHere();
     const uploads = this.#state.uploads();
     for (const { name, manifest } of here) {
       if (!manifest || isOutdated(name)) continue;
@@ -288,18 +402,21 @@ export class Offsite {
         this.#state.forgetUpload(name);
       }
     }
-    const names = new Set(here.map(({ name }) => name));
+    const names = new Set((await this.#options.catalog.list()).map(({ name }) => name));
     // An empty folder may be a disk that is not mounted: what was removed at S3 must not be uploaded again with it.
     if (names.size > 0) for (const name of uploads.keys()) if (!names.has(name)) this.#state.forgetUpload(name);
-    if (this.#timer) await this.#passPinsOn(here, there);
+    // Nothing is changed unasked while another machine writes there.
+    if (this.#timer && !this.writing.isStopped) await this.#passPinsOn(here, there);
   }
 
   /** What a person said of a backup here holds there too, also when this disk is lost. */
   async #passPinsOn(here: readonly Backup[], there: ReadonlyMap<string, KnownRemote>): Promise<void> {
     for (const { name, manifest } of here) {
       const remote = there.get(name)?.manifest;
-      if (!manifest || !remote || (remote.pinned === manifest.pinned && remote.note === manifest.note)) continue;
-      await this.#changeThere(name, manifest);
+      if (!manifest || !remote) continue;
+      const isLossSaid = !manifest.loss || isDeepStrictEqual(remote.loss, manifest.loss);
+      if (remote.pinned === manifest.pinned && remote.note === manifest.note && isLossSaid) continue;
+      await this.#changeThere(name, manifest, this.writing.request());
     }
   }
 
@@ -335,23 +452,36 @@ export class Offsite {
     options: { readonly now: Date; readonly hold: string | null },
   ): Promise<RetentionPlan<RemoteCandidate>> {
     await this.refresh();
-    return planRemoteRetention(this.backups, policy, { ...options, pins: await pinsOf(this.#options.catalog) });
+    const { sparesAllBut } = this.writing;
+    const pins = await pinsOf(this.#options.catalog);
+    const hold = options.hold ?? (this.setBack && HELD_SET_BACK);
+    return planRemoteRetention(this.backups, policy, {
+      ...options,
+      hold,
+      pins,
+      sparesAllBut,
+      ownership: this.ownership,
+    });
   }
 
   // ── change ──
 
   /** Carries retention out there; answers the names that were removed. Nothing while it is held back. */
   async prune(): Promise<readonly string[]> {
-    const { catalog, retention, now } = this.#options;
-    const policy = retention();
+    const { catalog, now, self } = this.#options;
+    const policy = this.#retention();
     if (policy === null) return [];
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
     const done = await this.#job<'prune-remote'>({
       kind: 'prune-remote',
       folder: catalog.folder,
       ...this.access,
+      ...this.writing.request(),
       retention: policy,
       known: this.#toKnow(),
+      target: this.target,
+      self: self(),
+      identity: this.identity,
     });
     if (began.place !== this.#sync()) return done.removed;
     this.#takePruned(done);
@@ -395,10 +525,13 @@ export class Offsite {
   }
 
   async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
-    const { s3, log, now, retention } = this.#options;
+    const { s3, log, now, selfToWrite } = this.#options;
+    this.writing.refuse();
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
     const run = this.#options.runs.beginUpload(backup.name, this.target);
     try {
+      // Before anything is said of this installation.
+      await selfToWrite();
       const done = await this.#job<'upload'>(
         {
           kind: 'upload',
@@ -406,9 +539,11 @@ export class Offsite {
           folder: this.#options.catalog.folder,
           name: backup.name,
           ...this.access,
+          ...this.writing.request(),
           sealing: s3.sealing ?? PLAIN,
-          retention: retention(),
+          retention: this.#retention(),
           known: this.#toKnow(),
+          identity: this.identity,
         },
         { signal, onEvent: (event) => run.hear(event) },
       );
@@ -420,8 +555,12 @@ export class Offsite {
       this.#options.runs.record(run.end({ result: 'success', sizeBytes: backup.sizeBytes }));
       log('info', `Uploaded to ${this.#word}: ${done.key}`);
       this.#takePruned(done);
+      if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
       if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
-      if (done.listing) await this.#take(done.listing, began);
+      if (done.listing) {
+        await this.#take(done.listing, began);
+        await this.#learnId(done.listing.identity);
+      }
       return done.removed.includes(backup.name)
         ? { status: 'removed', sealing: null }
         : { status: 'stored', sealing: done.sealing };
@@ -433,6 +572,28 @@ export class Offsite {
       if (!run.hasEnded) this.#options.runs.record(run.end({ result, backup: backup.name, error: known }));
       throw known;
     }
+  }
+
+  #renumbered(count: number): string {
+    const which = count === 1 ? 'A backup that was not there yet got' : `${count} backups that were not there yet got`;
+    return `${which} a higher number: ${this.#word} held higher ones than this machine knew.`;
+  }
+
+  /** From the first contact on, the id of the place is ours. */
+  async #learnId({ record }: PlaceIdentity): Promise<void> {
+    const { self, onFirstContact, log } = this.#options;
+    if (record === null || this.ownership.owner !== 'ours' || idsOf(self()).includes(record.id)) return;
+    try {
+      await onFirstContact(record.id);
+    } catch (error) {
+      // The next upload tries again.
+      log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+    }
+  }
+
+  /** What to keep there; null while nothing may be removed. */
+  #retention(): RetentionPolicy | null {
+    return this.setBack ? null : this.#options.retention();
   }
 
   #takePruned({ removed, survived }: Pick<Uploaded, 'removed' | 'survived'>): void {
@@ -484,35 +645,56 @@ export class Offsite {
     this.#forget(name, why);
   }
 
-  /** Pin and note of a backup that is at S3 alone. */
-  async change(name: string, change: { readonly pinned?: boolean; readonly note?: string | null }): Promise<void> {
+  /**
+   * Makes this installation the writer there, because a person said that it is the same database; what waits is uploaded.
+   *
+   * @param claim what makes the place this database's; null where it is, or is of nobody.
+   * @throws BackupError S3_*.
+   */
+  async claim(claim: JobMap['claim-remote']['request']['claim']): Promise<ClaimedRemote> {
+    const { folder } = this.#options.catalog;
+    const claimed = await this.#job<'claim-remote'>({
+      ...{ kind: 'claim-remote', target: this.target, folder, claim },
+      ...this.access,
+      ...this.writing.request(),
+    });
+    this.writing.claimed();
+    if (this.#timer) void this.uploads.run();
+    return claimed;
+  }
+
+  /** What people say of a backup that is at S3 alone. */
+  async change(name: string, change: Partial<Said>): Promise<void> {
     const manifest = this.#entries().get(name)?.manifest;
     if (!manifest) {
       throw new BackupError('BAD_BACKUP', `${name} has no readable manifest on ${this.#word}`, {
         hint: 'Look at it in the bucket.',
       });
     }
-    const { pinned = manifest.pinned, note = manifest.note } = change;
-    await this.#changeThere(name, { pinned, note });
+    const { pinned = manifest.pinned, note = manifest.note, loss = manifest.loss } = change;
+    await this.#changeThere(name, { pinned, note, loss });
     await this.refresh();
   }
 
-  async #changeThere(name: string, { pinned, note }: Pick<Manifest, 'pinned' | 'note'>): Promise<void> {
-    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.access, pinned, note });
+  /** @param asWriter left out for what a person asked for. */
+  async #changeThere(name: string, { pinned, note, loss }: Said, asWriter: WritingRequest = {}): Promise<void> {
+    const said = { pinned, note, ...(loss && { loss }) };
+    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.access, ...asWriter, ...said });
     this.#changedAt.set(name, ++this.#changes);
     // Read anew at the next listing, whatever its ETag.
     const known = this.#entries().get(name);
     if (!known?.manifest) return;
-    const changed = { ...known, etag: '', manifest: { ...known.manifest, pinned, note } };
+    const changed = { ...known, etag: '', manifest: { ...known.manifest, ...said } };
     this.#known = new Map(this.#entries()).set(name, changed);
     this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [changed], gone: [] });
   }
 
   /** What a check of the copy at S3 found. */
-  recordVerification(name: string, verification: Manifest['verification']): void {
+  recordVerification(name: string, verification: Manifest['verification'], facts: Manifest['facts'] | null): void {
     const entry = this.#entries().get(name);
     if (!entry) return;
-    const changed = { ...entry, verification };
+    const manifest = entry.manifest && facts ? { ...entry.manifest, facts } : entry.manifest;
+    const changed = { ...entry, manifest, verification };
     this.#known = new Map(this.#entries()).set(name, changed);
     this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [changed], gone: [] });
     this.#options.onChange();
@@ -547,13 +729,14 @@ export class Offsite {
   }
 
   #toKnow(): readonly KnownManifest[] {
+    const hasRecord = this.identity?.record != null;
     return [...this.#entries().values()].flatMap((entry) => {
       const { etag } = entry;
       const { manifest } = withCheck(entry);
       if (etag === '' || !manifest) return [];
       // What planning does not need of it would travel to each job.
       const { facts, copy, stamp, versions, ...needed } = manifest;
-      return { etag, manifest: needed };
+      return { etag, manifest: hasRecord ? needed : { ...needed, stamp } };
     });
   }
 
@@ -568,13 +751,18 @@ export class Offsite {
     if (signal?.aborted) abort.abort();
     this.#aborts.add(abort);
     try {
-      return await this.#options.job<Kind>(request, { signal: abort.signal, onEvent });
+      return await this.#options.job<Kind>(request, {
+        signal: abort.signal,
+        onEvent: (event) => (event.type === 'writer' ? this.writing.hear(event.news) : onEvent?.(event)),
+      });
     } finally {
       this.#aborts.delete(abort);
       signal?.removeEventListener('abort', stop);
     }
   }
 }
+
+const HELD_SET_BACK = 'held: this machine was set back to an older image, or there is a clone of it';
 
 /** S3 would not show its manifest just now: that says nothing of the copy. */
 function isUnread(entry: KnownRemote | undefined): boolean {

@@ -10,6 +10,9 @@ export interface KitFacts {
   readonly databasePath: string;
   /** Absolute. */
   readonly backupsPath: string;
+  /** How its manifests name the database: ids, and names where a manifest bears no id. Others may lie beside it. */
+  readonly ids?: readonly string[];
+  readonly names?: readonly string[];
   /** Of the newest backup; null when that is not known. */
   readonly journalMode: string | null;
   /** In the order in which they are to be tried. */
@@ -48,7 +51,7 @@ Run all commands in one shell, in this order. They change nothing before step 4.
 
 ${shell(`umask 077
 mkdir -p velist-recovery && cd velist-recovery`)}`,
-    ...targets.map((target, index) => fromS3(target, `2${letter(index)}`, index === 0 ? 'Get' : 'Or get')),
+    ...targets.map((target, index) => fromS3(target, facts, { number: `2${letter(index)}`, isFirst: index === 0 })),
     fromFolder(facts),
     open,
     putInPlace(facts),
@@ -86,10 +89,14 @@ ${sealing.recipients.map((recipient) => `  - ${recipient}`).join('\n')}`,
 }
 
 /** The query is sorted and encoded as it is signed, because older versions of curl sign it as it stands. */
-function fromS3({ name, baseUrl, prefix, region, bucket }: KitS3, number: string, get: string): string {
+function fromS3(
+  { name, baseUrl, prefix, region, bucket }: KitS3,
+  facts: KitFacts,
+  { number, isFirst }: { readonly number: string; readonly isFirst: boolean },
+): string {
   const encoded = encodeURIComponent(`${prefix}/`);
   const folder = `${baseUrl}/${prefix.split('/').map(encodeURIComponent).join('/')}`;
-  return `## ${number}. ${get} the backup from ${name === 's3' ? 'S3' : name}
+  return `## ${number}. ${isFirst ? 'Get' : 'Or get'} the backup from ${name === 's3' ? 'S3' : name}
 
 Bucket ${bucket}, prefix ${prefix}, region ${region}. First the key, in place of the dots:
 
@@ -112,12 +119,12 @@ while from_s3 ${quoted(`${baseUrl}?list-type=2&prefix=${encoded}backup-&start-af
 done
 grep '\\.json$' names.txt | sort | tail -n 20`)}
 
-The newest that is no safety copy (which holds what a restore replaced) and passed its check. For another one, set
+The newest of this database that is no safety copy (which holds what a restore replaced) and passed its check. For another one, set
 \`name\` by hand, without .json, and fetch that manifest:
 
 ${shell(`for manifest in $(grep '\\.json$' names.txt | sort -r); do
   from_s3 ${quoted(`${folder}/`)}"$manifest" "$manifest" || break
-  if ! grep -q '"trigger": "safety"' "$manifest" && grep -q '"complaint": null' "$manifest"; then break; fi
+  if ! grep -q '"trigger": "safety"' "$manifest" && grep -q '"complaint": null' "$manifest"${isOurs(facts)}; then break; fi
 done
 name=\${manifest%.json}; echo "$name"`)}
 
@@ -128,7 +135,8 @@ from_s3 ${quoted(`${folder}/`)}"$file" "$file"
 echo "$(sed -n '/"artifact"/,/}/s/.*"sha256": "\\([0-9a-f]*\\)".*/\\1/p' "$name.json")  $file" | sha256sum -c`)}`;
 }
 
-function fromFolder({ targets, backupsPath }: KitFacts): string {
+function fromFolder(facts: KitFacts): string {
+  const { targets, backupsPath } = facts;
   const number = targets.length === 0 ? '2' : `2${letter(targets.length)}`;
   return `## ${number}. ${targets.length === 0 ? 'Get the backup' : 'Or get it'} from the folder
 
@@ -136,11 +144,22 @@ Where the disk with ${backupsPath} is still there, its files are whole databases
 
 ${shell(`for manifest in $(ls -r ${quoted(backupsPath)} | grep '^backup-.*\\.sqlite\\.json$'); do
   cp ${quoted(`${backupsPath}/`)}"$manifest" .
-  if ! grep -q '"trigger": "safety"' "$manifest" && grep -q '"complaint": null' "$manifest"; then break; fi
+  if ! grep -q '"trigger": "safety"' "$manifest" && grep -q '"complaint": null' "$manifest"${isOurs(facts)}; then break; fi
 done
 name=\${manifest%.json}; echo "$name"
 file=$name
 cp ${quoted(`${backupsPath}/`)}"$file" .`)}`;
+}
+
+/** As a condition of the shell: the manifest bears one of our ids, or none and one of our names. */
+function isOurs({ ids = [], names = [] }: KitFacts): string {
+  if (names.length === 0) return '';
+  const lines = (key: string, values: readonly string[]) =>
+    values.map((value) => `-e ${quoted(`"${key}": ${JSON.stringify(value)}`)}`).join(' ');
+  const named = `{ ! grep -q '"databaseId"' "$manifest" && grep -qF ${lines('name', names)} "$manifest"; }`;
+  return ids.length === 0
+    ? ` &&\n    ${named}`
+    : ` &&\n    { grep -qF ${lines('databaseId', ids)} "$manifest" || ${named}; }`;
 }
 
 const open = `## 3. Open and check it

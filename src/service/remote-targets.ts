@@ -8,6 +8,7 @@
 import type { Sealing } from '../engine/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { S3Access } from '../engine/jobs/protocol.ts';
+import { addressOf } from '../engine/writer-objects.ts';
 import type { Settings, TargetName } from './model.ts';
 import type { OwnRetention } from './retention-policies.ts';
 import { settingsSchema } from './settings.ts';
@@ -79,7 +80,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
         'Give them as accessKeyId and secretAccessKey, and of the endpoint host and port alone.',
       );
     }
-    const place = `${hostOf(access)}/${access.bucket}/${prefix}`;
+    const place = addressOf(access, prefix);
     const other = taken.get(place);
     if (other !== undefined) {
       throw wrong(
@@ -94,12 +95,6 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
 /** How sentences call it. */
 export function targetWord(target: TargetName): string {
   return target === 's3' ? 'S3' : target;
-}
-
-/** A bucket of Amazon has one name in all regions. */
-function hostOf({ endpoint }: S3Target): string {
-  const host = endpoint?.toLowerCase().replaceAll(/^https?:\/\/|\/+$/g, '');
-  return !host || host.endsWith('.amazonaws.com') ? 'aws' : host;
 }
 
 function wrong(message: string, hint: string): BackupError {

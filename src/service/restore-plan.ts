@@ -13,9 +13,12 @@ export function toRestorePlan(
   const { stamp } = options;
   const samePages = facts.live?.pageSize === facts.backup.pageSize;
   const warnings: string[] = [];
-  if (facts.liveComplaint) {
+  if (facts.heldBy.length > 0) warnings.push(heldText(facts.heldBy));
+  if (backup.other)
+    warnings.push(`This is a backup of another database, ${backup.other.name}, and not of ${options.databaseName}.`);
+  if (stamp !== null && facts.liveComplaint) {
     warnings.push(`The database can not be read now: ${facts.liveComplaint}. Only an offline restore is possible.`);
-  } else if (!samePages) {
+  } else if (stamp !== null && !samePages) {
     warnings.push('The backup has another page size than the database: stop the app and restore offline.');
   }
   const inWal = facts.live?.journalMode === 'wal';
@@ -24,6 +27,12 @@ export function toRestorePlan(
   if (versions[0] !== versions[1]) {
     const after = versions[0] < versions[1] ? 'migrations run at its next start' : 'the app may be too old for it';
     warnings.push(`This backup is from schema version ${versions[0]}, the database is at ${versions[1]}: ${after}.`);
+  }
+  const loss = backup.manifest?.loss;
+  if (loss?.accepted === null) {
+    warnings.push(
+      `Much was lost shortly before this backup was made; ${loss.before} is the last one from before that.`,
+    );
   }
   if (!isVerified(backup)) warnings.push('This backup was not verified; it is checked before anything is changed.');
   return {
@@ -42,9 +51,15 @@ export function toRestorePlan(
       pageSize: facts.backup.pageSize,
     },
     tables: facts.backup.rows && compareTables(facts.live?.rows ?? {}, facts.backup.rows),
-    modes: samePages && inWal ? ['online', 'offline'] : ['offline'],
+    modes: stamp === null ? ['missing', 'offline'] : samePages && inWal ? ['online', 'offline'] : ['offline'],
     warnings,
   };
+}
+
+function heldText(pids: readonly number[]): string {
+  const who = pids.length === 1 ? `Process ${pids[0]} has` : `Processes ${pids.join(', ')} have`;
+  const it = pids.length === 1 ? 'it' : 'them';
+  return `${who} the removed file still open, and what is written there is lost: restart ${it} after the restore.`;
 }
 
 type Rows = Readonly<Record<string, number>>;

@@ -241,8 +241,13 @@ test('a missing database is put back offline; a log that lies there without it i
   await using shop = openShop(scratch());
   const filename = await backUp(shop);
   renameSync(shop.databasePath, `${shop.databasePath}.lost`);
-  expect((await shop.service.planRestore(filename)).modes).toEqual(['offline']);
-  expect((await refusal(() => shop.service.restore(filename))).code).toBe('RESTORE_SAFETY_FAILED');
+  expect((await shop.service.planRestore(filename)).modes).toEqual(['missing', 'offline']);
+  expect(await refusal(() => shop.service.restore(filename))).toMatchObject({
+    code: 'RESTORE_SAFETY_FAILED',
+    hint: expect.stringContaining(
+      '`velist-backup restore latest --in-place` puts the newest good backup in its place.',
+    ),
+  });
   expect(existsSync(shop.databasePath)).toBe(false);
   writeFileSync(`${shop.databasePath}-wal`, 'frames of long ago');
   expect((await refusal(() => shop.service.restore(filename, { mode: 'offline' }))).code).toBe('RESTORE_IN_USE');

@@ -4,27 +4,37 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
+import { isBackupName, manifestName, nameBackup } from '../engine/catalog/artifact.ts';
+import { Catalog } from '../engine/catalog/catalog.ts';
+import { foreignBackup, otherOf } from '../engine/catalog/identity.ts';
+import { lookAtFolder } from '../engine/catalog/own-folder.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { JobMap, Restored } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
-import type { RetentionPolicy } from '../engine/retention.ts';
+import type { FolderRetention } from '../engine/retention.ts';
+import { thereIsAFile } from '../engine/sqlite/missing.ts';
 import type { ActiveRun } from './active-run.ts';
-import { isHere, type KnownBackup } from './backup-item.ts';
+import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Log } from './log.ts';
-import type { RestoreResult, Run, Status, TargetName } from './model.ts';
+import type { OtherDatabase, RestoreResult, Run, Status, TargetName } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
+import type { Places } from './places.ts';
 import type { RunHistory } from './run-history.ts';
 import type { Runs, RunWeights } from './runs.ts';
-import type { BackupServicePort } from './service-port.ts';
+import type { BackupServicePort, RestoreMode } from './service-port.ts';
 
 export interface RestoresOptions {
   readonly backups: Backups;
   readonly runs: Runs;
   readonly history: () => RunHistory;
   readonly paths: { readonly database: string; readonly backups: string };
-  readonly retention: () => RetentionPolicy;
+  readonly retention: () => FolderRetention;
+  readonly places: Pick<Places, 'self' | 'selfToWrite' | 'restored'>;
+  /** The highest sequence of ours at any target. */
+  readonly highestKnown: () => number;
+  /** A safety backup was made. */
+  readonly onMade: (name: string) => Promise<void>;
   readonly lockWaitMs: number;
   readonly job: (
     request: JobMap['restore']['request'],
@@ -35,24 +45,37 @@ export interface RestoresOptions {
 }
 
 export type RestoreOptions = NonNullable<Parameters<BackupServicePort['restore']>[1]>;
-type RestoreMode = NonNullable<RestoreOptions['mode']>;
 
 interface RestoreSource {
   readonly name: string;
   readonly sha256: string | null;
+  readonly journalMode: string | null;
+  /** Undefined where nothing says it. */
+  readonly databaseId: string | undefined;
   /** Null for a backup that is fetched first, from `target`. */
   readonly path: string | null;
   readonly target: TargetName;
+  /** Whose it is, if not ours. */
+  readonly other: OtherDatabase | null;
 }
+
+/** Of a file of which nothing is known. */
+const unknownSource = { sha256: null, journalMode: null, databaseId: undefined, target: 'local' } as const;
 
 const UNDO_DAYS = 30;
 const DAY_MS = 86_400_000;
 
 /** How long the steps take, in percent of the whole. */
 const over = { check: 20, safety: 40, place: 25, prove: 15 };
-const weights = { file: { check: 40, place: 40, prove: 20 }, online: over, offline: over };
+const toNothing = { check: 40, place: 40, prove: 20 };
+const weights = { file: toNothing, missing: toNothing, online: over, offline: over };
 const fetchOver = { fetch: 60, check: 8, safety: 16, place: 10, prove: 6 };
-const weightsFromS3 = { file: { fetch: 85, check: 14, place: 1 }, online: fetchOver, offline: fetchOver };
+const weightsFromS3 = {
+  file: { fetch: 85, check: 14, place: 1 },
+  missing: { fetch: 80, check: 10, place: 7, prove: 3 },
+  online: fetchOver,
+  offline: fetchOver,
+};
 
 export class Restores {
   readonly #options: RestoresOptions;
@@ -63,9 +86,13 @@ export class Restores {
 
   /** @param filename a backup's name, or the path of any SQLite file. */
   async restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
-    const { backups, runs } = this.#options;
-    const { name, sha256, path, target } = await this.#source(filename, options.from);
+    const { backups, runs, paths } = this.#options;
+    const { path, ...found } = await this.#source(filename, options.from);
+    const { name, target, other } = found;
     const mode = options.mode ?? 'online';
+    if (other && mode !== 'file' && !options.fromOther) throw foreignBackup(name, other, basename(paths.database));
+    // Before anything is fetched; the job asks again.
+    if (mode === 'missing' && existsSync(paths.database)) throw thereIsAFile(paths.database);
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
     const begin = (steps: RunWeights) => {
       const run = runs.begin({ kind, user: options.user ?? null, backup: name, weights: steps });
@@ -73,7 +100,7 @@ export class Restores {
       return run;
     };
     const place = (run: ActiveRun, source: string) =>
-      this.#place(run, { name, sha256, path: source, target }, { ...options, mode, to });
+      this.#place(run, { ...found, path: source }, { ...options, mode, to });
     if (path !== null) return await runs.inLine(() => place(begin(weights[mode]), path));
 
     const { identity } = options;
@@ -95,8 +122,10 @@ export class Restores {
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
   async undo(options: RestoreOptions): Promise<RestoreResult> {
-    const undo = this.undoable(await this.#options.backups.everywhere(), this.lastRestore());
-    if (undo) return await this.restore('undo', undo.filename, options);
+    const backups = await this.#options.backups.everywhere();
+    const undo = this.undoable(backups.filter(isOwn), this.lastRestore());
+    // What is replaced may be kept in the same folder, whosever it is.
+    if (undo) return await this.restore('undo', undo.filename, { ...options, fromOther: true });
     throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
       hint: `A safety backup is kept for ${UNDO_DAYS} days after each restore; list the backups to see what is there.`,
     });
@@ -135,9 +164,12 @@ export class Restores {
   async #place(
     run: ActiveRun,
     source: RestoreSource & { readonly path: string },
-    options: Pick<RestoreOptions, 'expected' | 'user'> & { readonly mode: RestoreMode; readonly to: string | null },
+    options: Pick<RestoreOptions, 'expected' | 'user' | 'fromOther'> & {
+      readonly mode: RestoreMode;
+      readonly to: string | null;
+    },
   ): Promise<RestoreResult> {
-    const { runs, paths } = this.#options;
+    const { runs, paths, places, highestKnown } = this.#options;
     runs.active = run;
     try {
       const restored = await this.#options.job(
@@ -147,6 +179,7 @@ export class Restores {
           sourceName: source.name,
           sha256: source.sha256,
           databasePath: paths.database,
+          journalMode: source.journalMode,
           folder: paths.backups,
           mode: options.mode,
           to: options.to,
@@ -154,10 +187,15 @@ export class Restores {
           user: options.user ?? null,
           retention: this.#options.retention(),
           lockWaitMs: this.#options.lockWaitMs,
+          self: options.mode === 'file' ? places.self : await places.selfToWrite(),
+          highestKnown: highestKnown(),
+          fromOther: options.fromOther ?? false,
         },
         { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
       );
       runs.active = null;
+      if (restored.safetyBackup) await this.#options.onMade(restored.safetyBackup);
+      if (restored.mode !== 'file' && !source.other) await places.restored(source.databaseId);
       return this.#restored(run, restored, source.name);
     } catch (error) {
       runs.active = null;
@@ -188,12 +226,29 @@ export class Restores {
 
   async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
     const { backups } = this.#options;
-    if (!isBackupName(filename) && existsSync(filename))
-      return { name: basename(filename), path: resolve(filename), sha256: null, target: 'local' };
+    if (!isBackupName(filename) && existsSync(filename)) {
+      const path = resolve(filename);
+      const other = await this.#otherAt(path);
+      return { name: basename(path), path, ...unknownSource, other };
+    }
     const backup = await backups.find(filename, from);
-    const sha256 = backup.manifest?.database.sha256 ?? null;
-    if (isHere(backup)) return { name: backup.name, sha256, path: await backups.path(backup), target: 'local' };
-    return { name: backup.name, sha256, path: null, target: backup.target };
+    const { name, other = null, manifest } = backup;
+    const about = {
+      ...{ name, other, sha256: manifest?.database.sha256 ?? null },
+      ...{ journalMode: manifest?.source.journalMode ?? null, databaseId: manifest?.databaseId },
+    };
+    if (isHere(backup)) return { ...about, path: await backups.path(backup), target: 'local' };
+    return { ...about, path: null, target: backup.target };
+  }
+
+  /** A file that lies as a backup in another folder of backups, with its manifest, says whose it is. */
+  async #otherAt(path: string): Promise<OtherDatabase | null> {
+    const [folder, name] = [dirname(path), basename(path)];
+    if (!isBackupName(name) || !existsSync(join(folder, manifestName(name)))) return null;
+    const backups = await new Catalog(folder).list();
+    const { ownership } = lookAtFolder(folder, this.#options.places.self, backups);
+    const backup = backups.find((candidate) => candidate.name === name);
+    return backup ? otherOf(ownership, backup) : null;
   }
 
   /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */

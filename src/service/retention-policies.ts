@@ -1,5 +1,5 @@
 /** What to keep in the folder and at other targets, from the settings. Pure. */
-import type { KeepNumbers, RetentionPolicy } from '../engine/retention.ts';
+import { type FolderRetention, KEEP_NONE, type KeepNumbers, type RetentionPolicy } from '../engine/retention.ts';
 import type { Settings } from './model.ts';
 
 /** The reason of one that a plan gave up and that is there still. */
@@ -21,6 +21,7 @@ export const keepSettingsNone: KeepSettings = {
   keepMonthly: 0,
   keepYearly: 0,
 };
+export const keepNames = Object.keys(keepSettingsNone) as readonly (keyof KeepSettings)[]; // its own keys
 
 export function toKeepSettings(keep: KeepNumbers): KeepSettings {
   return {
@@ -32,31 +33,43 @@ export function toKeepSettings(keep: KeepNumbers): KeepSettings {
   };
 }
 
+function toKeepNumbers(settings: KeepSettings): KeepNumbers {
+  const { keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
+  return { hourly: keepHourly, daily: keepDaily, weekly: keepWeekly, monthly: keepMonthly, yearly: keepYearly };
+}
+
+/** @param byDefault where nobody said the keep numbers. */
 export function localRetention(
   settings: KeepSettings & Pick<Settings, 'retentionCount'>,
   intervalMinutes: number,
-): Required<RetentionPolicy> {
-  const { keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
+  byDefault: FolderRetention['byDefault'] = null,
+): Required<FolderRetention> {
   return {
     count: settings.retentionCount,
     startBurstMs: intervalMinutes * 60_000,
-    keep: { hourly: keepHourly, daily: keepDaily, weekly: keepWeekly, monthly: keepMonthly, yearly: keepYearly },
+    keep: toKeepNumbers(settings),
+    byDefault,
   };
 }
 
+/** The default of the folder is not that of a target: there the count alone decides until somebody says more. */
 export function ownRetention(
-  local: Required<RetentionPolicy>,
+  { count, startBurstMs, keep: localKeep, byDefault }: Required<FolderRetention>,
   { retentionCount, keep = {} }: OwnRetention,
 ): RetentionPolicy {
+  const below = byDefault ? KEEP_NONE : localKeep;
   return {
-    ...local,
-    count: retentionCount ?? local.count,
+    count: retentionCount ?? count,
+    startBurstMs,
     keep: {
-      hourly: keep.hourly ?? local.keep.hourly,
-      daily: keep.daily ?? local.keep.daily,
-      weekly: keep.weekly ?? local.keep.weekly,
-      monthly: keep.monthly ?? local.keep.monthly,
-      yearly: keep.yearly ?? local.keep.yearly,
+      hourly: keep.hourly ?? below.hourly,
+      daily: keep.daily ?? below.daily,
+      weekly: keep.weekly ?? below.weekly,
+      monthly: keep.monthly ?? below.monthly,
+      yearly: keep.yearly ?? below.yearly,
     },
   };
 }
+
+/** The settings that decide what is removed. */
+export const retentionNames: readonly (keyof Settings)[] = ['retentionCount', 'lossIgnore', ...keepNames];

@@ -7,6 +7,10 @@ import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
 import type { Drill, Run, RunKind, RunResult, RunTotal, Step, TargetName, Trigger } from './model.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
+/** A run from before there were these columns counts for every folder, and for every database. */
+const OF_US = `(folder IS NULL OR folder = $folder)
+  AND (database IS NULL OR $databases = '[]' OR database IN (SELECT value FROM json_each($databases)))`;
+
 const KEPT_DAYS = 90;
 const DAY_MS = 86_400_000;
 /** Who removed it, as the end of a sentence. */
@@ -23,25 +27,41 @@ export class RunHistory {
   readonly #warn: (message: string) => void;
 
   readonly #folder: string | null;
+  readonly #databases: () => readonly string[];
   /** Counted once, and from then on what came after. */
   #counted: Counted | null = null;
 
   /**
    * @param options.warn hears why the history is not where it should be.
    * @param options.folder the backup folder that the runs are of, as `folderInState` calls it; left out: any.
+   * @param options.databases digests of the database's path, as it is and was: another one may use the same folder. The
+   * first is noted with each run; left out: any.
    */
-  constructor(path: string, { warn, folder = null }: { warn: (message: string) => void; folder?: string | null }) {
+  constructor(
+    path: string,
+    {
+      warn,
+      folder = null,
+      databases = () => [],
+    }: { warn: (message: string) => void; folder?: string | null; databases?: () => readonly string[] },
+  ) {
     this.#database = openStateDatabase(path, { warn });
     this.#warn = warn;
     this.#folder = folder;
+    this.#databases = databases;
+  }
+
+  /** For `OF_US`. */
+  get #us(): { readonly $folder: string | null; readonly $databases: string } {
+    return { $folder: this.#folder, $databases: JSON.stringify(this.#databases()) };
   }
 
   add(run: Run): void {
     this.#write(() => {
       this.#database
         .prepare(
-          `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error, folder, drill, target)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+          `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error, folder, drill, target, database)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         )
         .run(
           run.id,
@@ -59,6 +79,7 @@ export class RunHistory {
           this.#folder,
           run.drill ? JSON.stringify(run.drill) : null,
           run.target ?? null,
+          this.#databases()[0] ?? null,
         );
       const keptMs = run.endedAt.getTime() - KEPT_DAYS * DAY_MS;
       this.#forget(keptMs);
@@ -68,7 +89,7 @@ export class RunHistory {
 
   /** Newest first, in the order in which they were recorded: a clock that goes back hides no failure. */
   list({ limit, ...filter }: RunFilter & { readonly limit: number }): readonly Run[] {
-    const conditions = ['(folder IS NULL OR folder = $folder)'];
+    const conditions = [OF_US];
     // Only what is asked for: an index serves no condition that may be left open.
     if (filter.kind) conditions.push('kind = $kind');
     if (filter.except) conditions.push('kind <> $except');
@@ -78,7 +99,7 @@ export class RunHistory {
       .prepare(`SELECT * FROM runs WHERE ${conditions.join(' AND ')} ORDER BY rowid DESC LIMIT $limit`)
       .all({
         ...Object.fromEntries(named.map(([name, value]) => [`$${name}`, value])),
-        $folder: this.#folder,
+        ...this.#us,
         $limit: limit,
       })
       .map(readRun);
@@ -92,27 +113,27 @@ export class RunHistory {
   /** Runs that were recorded after that mark, by any process; oldest first. */
   after(mark: number): readonly Run[] {
     return this.#database
-      .prepare('SELECT * FROM runs WHERE rowid > ? AND (folder IS NULL OR folder = ?) ORDER BY rowid')
-      .all(mark, this.#folder)
+      .prepare(`SELECT * FROM runs WHERE rowid > $mark AND ${OF_US} ORDER BY rowid`)
+      .all({ $mark: mark, ...this.#us })
       .map(readRun);
   }
 
-  /** Backup runs that ended since then, as the activity chart needs them; oldest first. */
+  /** Backup runs that ended since then, and the last one before, as the activity chart needs them; oldest first. */
   backupRunsSince(from: Date): readonly RunMark[] {
+    const backups = `kind = 'backup' AND ${OF_US}`;
     return this.#database
       .prepare(
         `SELECT id, planned_at, started_at, ended_at, result, backup, size_bytes, error FROM runs
-         WHERE ended_at >= $from AND kind = 'backup' AND (folder IS NULL OR folder = $folder) ORDER BY ended_at`,
+         WHERE ${backups} AND ended_at >=
+           coalesce((SELECT max(ended_at) FROM runs WHERE ${backups} AND ended_at < $from), $from) ORDER BY ended_at`,
       )
-      .all({ $from: from.getTime(), $folder: this.#folder })
+      .all({ $from: from.getTime(), ...this.#us })
       .map(readMark);
   }
 
   /** When the first run of a schedule was planned; null when none ever was. */
   firstPlannedAt(): Date | null {
-    const row = this.#database
-      .prepare('SELECT min(planned_at) AS at FROM runs WHERE folder IS NULL OR folder = ?')
-      .get(this.#folder);
+    const row = this.#database.prepare(`SELECT min(planned_at) AS at FROM runs WHERE ${OF_US}`).get(this.#us);
     return typeof row?.['at'] === 'number' ? new Date(row['at']) : null;
   }
 
@@ -120,11 +141,11 @@ export class RunHistory {
   lastJudgement(codes: readonly ErrorCode[]): Run | null {
     const row = this.#database
       .prepare(
-        `SELECT * FROM runs WHERE kind = 'backup' AND (folder IS NULL OR folder = $folder)
+        `SELECT * FROM runs WHERE kind = 'backup' AND ${OF_US}
          AND (result = 'success' OR json_extract(error, '$.code') IN (SELECT value FROM json_each($codes)))
          ORDER BY rowid DESC LIMIT 1`,
       )
-      .get({ $codes: JSON.stringify(codes), $folder: this.#folder });
+      .get({ $codes: JSON.stringify(codes), ...this.#us });
     return row ? readRun(row) : null;
   }
 
@@ -132,12 +153,37 @@ export class RunHistory {
   lastDrill(target: TargetName, proof?: Drill['proof']): Run | null {
     const row = this.#database
       .prepare(
-        `SELECT * FROM runs WHERE kind = 'drill' AND result <> 'stopped' AND (folder IS NULL OR folder = $folder)
+        `SELECT * FROM runs WHERE kind = 'drill' AND result <> 'stopped' AND ${OF_US}
          AND json_extract(drill, '$.target') = $target
          AND ($proof IS NULL OR json_extract(drill, '$.proof') = $proof) ORDER BY rowid DESC LIMIT 1`,
       )
-      .get({ $folder: this.#folder, $target: target, $proof: proof ?? null });
+      .get({ ...this.#us, $target: target, $proof: proof ?? null });
     return row ? readRun(row) : null;
+  }
+
+  /** Whether an upload to that target is remembered. */
+  hasUploaded(target: TargetName): boolean {
+    const row = this.#database
+      .prepare(
+        `SELECT 1 FROM runs WHERE kind = 'upload' AND result = 'success' AND (folder IS NULL OR folder = $folder)
+         AND coalesce(target, 's3') = $target LIMIT 1`,
+      )
+      .get({ $folder: this.#folder, $target: target });
+    return row !== undefined;
+  }
+
+  /** Names of the backups that were made here since then; null when no run is remembered that began before. */
+  madeSince(from: Date): ReadonlySet<string> | null {
+    const us = this.#us;
+    const first = this.#database.prepare(`SELECT min(started_at) AS at FROM runs WHERE ${OF_US}`).get(us)?.['at'];
+    if (typeof first !== 'number' || first > from.getTime()) return null;
+    const rows = this.#database
+      .prepare(
+        `SELECT backup FROM runs WHERE kind = 'backup' AND result = 'success' AND ended_at >= $from AND ${OF_US}
+         UNION SELECT backup FROM removals WHERE folder = $folder AND at >= $from`,
+      )
+      .all({ $from: from.getTime(), ...us });
+    return new Set(rows.map((row) => String(row['backup'])));
   }
 
   /** @param why who removed it, as the end of a sentence: `by retention`. */
@@ -269,8 +315,8 @@ export class RunHistory {
   }
 }
 
-/** `dismissed restore`: the id of the run that a person has seen. */
-export type NoteKey = 'dismissed restore';
+/** `dismissed restore`: the id of the run that a person has seen. `migrated`: when a migration of ours ended. */
+export type NoteKey = 'dismissed restore' | 'migrated';
 
 export interface Removal {
   readonly backup: string;

@@ -134,3 +134,22 @@ test('without a database it says so once, looks every few seconds, and runs when
   expect(runs.length).toBe(1);
   made.end();
 });
+
+test('a database that vanishes between two runs is missed at the next wake, and backed up as soon as it is back', async () => {
+  let there = true;
+  const { made, runs, missing, pass } = scheduler({ hasDatabase: () => there });
+  made.begin({ runAtOnce: true });
+  await pass(2);
+  there = false;
+  await pass(1);
+  expect(missing.map((at) => at.getTime() < noon.getTime() + 4 * minuteMs)).toEqual([true]);
+  await pass(1);
+  there = true;
+  await pass(0.5);
+  expect(runs.length).toBe(2);
+  // And once more when it goes once more.
+  there = false;
+  await pass(1);
+  expect(missing.length).toBe(2);
+  made.end();
+});

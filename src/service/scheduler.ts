@@ -1,7 +1,8 @@
 /**
  * Runs at their time: one at once, then by the schedule, none twice at a time. Sleeps at most 30 s, so a machine that
  * slept or a clock that jumped costs no more than that. A failed run is tried again after a minute, then two, four, …,
- * never later than the next planned one. While there is no database it waits and looks every few seconds.
+ * never later than the next planned one. While there is no database it waits and looks every few seconds, whether a run
+ * is due or not: when the file is back a run is made at once.
  */
 import { isDue, nextRun, type Schedule, SLEEP_MAX_MS } from '../engine/schedule.ts';
 
@@ -12,8 +13,8 @@ export interface SchedulerOptions {
   readonly schedule: () => Schedule;
   readonly now: () => Date;
   readonly hasDatabase: () => boolean;
-  /** Told once, when a run is due and there is no database. */
-  readonly onMissing: (plannedAt: Date) => void;
+  /** Told once, when there is no database. */
+  readonly onMissing: (at: Date) => void;
   /** Never rejects; answers whether it failed. */
   readonly run: (trigger: 'start' | 'schedule', plannedAt: Date) => Promise<{ readonly failed: boolean }>;
   /** At every wake, at least every 30 s. */
@@ -68,7 +69,8 @@ export class Scheduler {
     // The clock went back: the planned time is further away than the schedule's next, so plan anew.
     const next = nextRun(schedule, now, now);
     if (this.#planned > next) this.#planned = next;
-    if (isDue(this.#planned, now)) void this.#run('schedule');
+    const isGone = !this.#missing && !this.#running && !this.#options.hasDatabase();
+    if (isGone || isDue(this.#planned, now)) void this.#run('schedule');
     this.#options.onWake();
     this.#sleep(this.#planned.getTime() - now.getTime());
   }
@@ -78,7 +80,7 @@ export class Scheduler {
     const now = this.#options.now();
     this.#planned = nextRun(this.#options.schedule(), plannedAt, now);
     if (!this.#options.hasDatabase()) {
-      if (!this.#missing) this.#options.onMissing(plannedAt);
+      if (!this.#missing) this.#options.onMissing(plannedAt > now ? now : plannedAt);
       this.#missing = true;
       this.#planned = new Date(now.getTime() + MISSING_POLL_MS);
       return;

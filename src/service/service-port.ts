@@ -1,11 +1,14 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
+import type { ErrorBody } from '../engine/errors.ts';
 import type { DrillAsked } from './drills.ts';
 import type {
   Activity,
   ActivityRange,
   BackupConfig,
+  BackupDiff,
   BackupItem,
   BackupResult,
+  ClaimResult,
   DoctorReport,
   DrillReport,
   PruneResult,
@@ -34,6 +37,8 @@ export interface OpenedBackup {
   close(): Promise<void>;
 }
 
+export type RestoreMode = RestoreResult['mode'];
+
 /** For a backup that is at S3, and of which copy is meant when it is here too. */
 export interface FromTarget {
   /** Left out: the local one if there is one. */
@@ -41,6 +46,14 @@ export interface FromTarget {
   /** The text of an identity file of age, with the private key that opens an encrypted copy. */
   readonly identity?: string;
   readonly onProgress?: (run: RunProgress) => void;
+}
+
+export interface ListOptions {
+  readonly target?: TargetName;
+  /** Asks targets that are on and were not looked at for a quarter of an hour first, each for ten seconds at most. */
+  readonly recent?: boolean;
+  /** Hears of each that did not answer then; what it held when it was looked at last is listed. */
+  readonly onSilent?: (target: TargetName, error: ErrorBody) => void;
 }
 
 export interface BackupServicePort {
@@ -55,9 +68,9 @@ export interface BackupServicePort {
   requestBackup(userId?: string): Promise<{ readonly runId: string }>;
   /**
    * Newest first. What is at S3 alone is as of the last listing there (`status.s3.listedAt`). With a target only what
-   * is there; S3 is then asked anew.
+   * is there; S3 is then asked anew. Those of other databases say so (`other`).
    */
-  getBackups(options?: { readonly target?: TargetName }): Promise<readonly BackupItem[]>;
+  getBackups(options?: ListOptions): Promise<readonly BackupItem[]>;
   /** Throws GONE (404) when there is no such backup. */
   getBackup(filename: string): Promise<BackupItem>;
   /** As a plain database file; one that is at S3 alone is fetched and checked first. */
@@ -87,17 +100,32 @@ export interface BackupServicePort {
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem>;
+  /** A loss was meant: its alarm ends, and retention goes its way. BAD_REQUEST where there is none. */
+  acceptLoss(options?: {
+    /** The backup that shows it; left out: the one that the status shows. */
+    readonly filename?: string;
+    /** Its tables are emptied regularly: nobody is told of them again. */
+    readonly ignore?: boolean;
+    readonly user?: string;
+  }): Promise<BackupItem>;
+  /** Takes such an answer back. */
+  reopenLoss(filename: string): Promise<BackupItem>;
+  /** Two backups by what verification counted, names or `latest`. BAD_REQUEST for one that was not counted. */
+  diff(a: string, b: string): Promise<BackupDiff>;
   planRestore(filename: string, options?: FromTarget & { readonly user?: string }): Promise<RestorePlan>;
   /** Rejects with a BackupError when nothing could be restored; then nothing was changed or the error says what was. */
   restore(
     filename: string,
     options?: FromTarget & {
-      readonly mode?: 'file' | 'online' | 'offline';
+      /** `missing`: where the database's file is gone; TARGET_EXISTS where there is one, and nothing to undo. */
+      readonly mode?: RestoreMode;
       /** For mode `file`: a new file; must not exist. */
       readonly to?: string;
       /** The plan's `expected` stamp: DB_CHANGED when the database changed since. */
       readonly expected?: string;
       readonly user?: string;
+      /** The data of another database shall take the place of this one; else FOREIGN_PLACE. To a new file it always may. */
+      readonly fromOther?: boolean;
     },
   ): Promise<RestoreResult>;
   undoRestore(options?: {
@@ -106,6 +134,11 @@ export interface BackupServicePort {
   }): Promise<RestoreResult>;
   /** Puts the verdict of the last restore away, for all who look. False when there is none; undo stays possible. */
   dismissRestore(): boolean;
+  /**
+   * Says that the backups in the folder, or at a target, are of this database: after a move, a rename, a lost state. For a
+   * week nothing is removed there that was made before. What bears the name of a third database stays as that one's.
+   */
+  claim(options?: { readonly target?: TargetName; readonly user?: string }): Promise<ClaimResult>;
   /** In the folder, unless told. BAD_REQUEST for S3 where none is configured; it is asked anew. */
   prune(options?: { readonly dryRun?: boolean; readonly target?: TargetName }): Promise<PruneResult>;
   /** Restores the newest backup of each target to a hidden place, judges and removes it. BAD_REQUEST for S3 without one. */

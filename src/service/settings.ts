@@ -1,6 +1,9 @@
 /**
  * Settings that were changed while running, kept in `settings.json` in the backup folder. The environment is the start
  * value; a change made on the page or by `updateConfig` wins over it and can be reverted.
+ *
+ * The five keep numbers are one answer to one question. Where the environment has none of them the default holds, which
+ * has a limit; a change of one says them all, and when all are back at the default's numbers the default holds again.
  */
 import {
   chmodSync,
@@ -17,6 +20,7 @@ import { z } from 'zod';
 import { BackupError } from '../engine/errors.ts';
 import { makePrivateFolder } from '../engine/private-folder.ts';
 import type { Settings } from './model.ts';
+import { keepNames, keepSettingsNone, type KeepSettings } from './retention-policies.ts';
 
 const keep = z.int('a whole number').min(0, 'at least 0').max(10_000, 'at most 10,000');
 
@@ -40,6 +44,10 @@ export const settingsSchema = z.strictObject({
     .refine((path) => !path.split('/').some((part) => part === '.' || part === '..'), 'must not contain . or ..'),
   verify: z.enum(['quick', 'full']),
   maxAgeMinutes: z.int('a whole number of minutes').min(1).max(5_256_000).nullable(),
+  lossIgnore: z
+    .array(z.string().min(1, 'the name of a table').max(512, 'at most 512 characters'))
+    .max(1_000, 'at most 1,000 tables')
+    .readonly(),
 });
 const changesSchema = settingsSchema.partial();
 
@@ -60,22 +68,50 @@ export class SettingsFile {
   readonly #path: string;
   readonly #folder: string;
   readonly #start: Settings;
-  #changes: Partial<Settings>;
+  /** The keep numbers among the start values were said by nobody. */
+  readonly #startsByDefault: boolean;
+  readonly #isOurs: () => boolean;
+  #saved: Partial<Settings>;
 
-  constructor(folder: string, start: Settings, options: { warn: (message: string) => void }) {
+  /** @param options.isOurs false while the folder is another database's: its settings are not ours. */
+  constructor(
+    folder: string,
+    start: Settings,
+    options: {
+      readonly warn: (message: string) => void;
+      readonly keepIsDefault?: boolean;
+      readonly isOurs?: () => boolean;
+    },
+  ) {
     this.#folder = folder;
     this.#path = join(folder, 'settings.json');
     this.#start = start;
-    this.#changes = readChanges(this.#path, options.warn);
+    this.#startsByDefault = options.keepIsDefault ?? false;
+    this.#isOurs = options.isOurs ?? (() => true);
+    this.#saved = readChanges(this.#path, options.warn);
+  }
+
+  get #changes(): Partial<Settings> {
+    return this.#isOurs() ? this.#saved : {};
   }
 
   get current(): Settings {
-    return { ...this.#start, ...this.#changes };
+    return { ...this.#start, ...this.#changes, ...this.#keepSaid(this.#changes) };
+  }
+
+  /** Nobody said what to keep beside the newest, neither in the environment nor later. */
+  get keepIsDefault(): boolean {
+    return this.#startsByDefault && this.#keepSaid(this.#changes) === null;
   }
 
   /** Start values of what was changed. */
   get overridden(): Partial<Settings> {
-    return Object.fromEntries(Object.keys(this.#changes).map((name) => [name, this.#start[name as keyof Settings]])); // our own keys
+    const { current } = this;
+    const names = Object.keys(current) as (keyof Settings)[]; // its own keys
+    const changed = names.filter((name) =>
+      this.#startsByDefault && isKeep(name) ? current[name] !== this.#start[name] : name in this.#changes,
+    );
+    return Object.fromEntries(changed.map((name) => [name, this.#start[name]]));
   }
 
   /** @throws SettingsError; then nothing was changed. */
@@ -85,13 +121,31 @@ export class SettingsFile {
     const next: Record<string, unknown> = { ...this.#changes };
     for (const [name, value] of Object.entries(parsed.data)) {
       if (value === undefined) continue;
-      if (value === this.#start[name as keyof Settings]) delete next[name];
+      if (isEqual(value, this.#start[name as keyof Settings])) delete next[name];
       else next[name] = value;
     }
     for (const name of revert) delete next[name];
+    if (this.#startsByDefault) this.#sayAllKeep(next, parsed.data, revert);
     this.#write(next);
-    this.#changes = next as Partial<Settings>; // each value was parsed above
+    this.#saved = next as Partial<Settings>; // each value was parsed above
     return this.current;
+  }
+
+  /** Where the default is the start: all five once one of them was said, in this version or an earlier one; else null. */
+  #keepSaid(changes: Partial<Settings>): KeepSettings | null {
+    if (!this.#startsByDefault || !keepNames.some((name) => name in changes)) return null;
+    const said = keepNames.flatMap((name) => (changes[name] === undefined ? [] : [[name, changes[name]]]));
+    return { ...keepSettingsNone, ...Object.fromEntries(said) };
+  }
+
+  #sayAllKeep(next: Record<string, unknown>, change: Partial<Settings>, revert: readonly (keyof Settings)[]): void {
+    const { current } = this;
+    const keep = keepNames.map(
+      (name) => [name, revert.includes(name) ? this.#start[name] : (change[name] ?? current[name])] as const,
+    );
+    for (const name of keepNames) delete next[name];
+    // Back at the numbers of the default, it holds again.
+    if (keep.some(([name, number]) => number !== this.#start[name])) Object.assign(next, Object.fromEntries(keep));
   }
 
   #write(changes: Record<string, unknown>): void {
@@ -110,6 +164,10 @@ export class SettingsFile {
   }
 }
 
+function isKeep(name: keyof Settings): name is keyof KeepSettings {
+  return keepNames.some((keep) => keep === name);
+}
+
 /** What was changed while running and is in force, for those who have no service; a file that is unreadable counts as none. */
 export function savedSettings(folder: string): Partial<Settings> {
   return readChanges(join(folder, 'settings.json'), () => {});
@@ -126,6 +184,11 @@ function readChanges(path: string, warn: (message: string) => void): Partial<Set
     );
     return {};
   }
+}
+
+/** One of them is a list. */
+function isEqual(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 function faults(error: z.ZodError): Record<string, string> {

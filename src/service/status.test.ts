@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test';
 import { manifestOf } from '../../tests/support/scratch.ts';
 import type { Backup } from '../engine/catalog/catalog.ts';
 import type { ErrorBody } from '../engine/errors.ts';
+import { KEEP_NONE } from '../engine/retention.ts';
 import { type RemoteFacts, toBackupItem } from './backup-item.ts';
 import type { UploadState } from './offsite-state.ts';
 import { composeStatus, type StatusFacts } from './status.ts';
@@ -52,16 +53,21 @@ function compose(
       cron: null,
       nextRunAt: now,
       gapMinutes: { shortest: 10, longest: 10 },
+      places: [],
       localPath: 'backups',
-      freeBytes: 1e9,
+      disk: { diskBytes: 1e12, freeBytes: 1e9 },
+      retention: { count: 10, startBurstMs: 600_000, keep: KEEP_NONE, byDefault: null },
     },
     settings: {
       ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: s3 !== null, s3Path: 'path' },
-      ...{ verify: 'quick', maxAgeMinutes: null },
+      ...{ verify: 'quick', lossIgnore: [], maxAgeMinutes: null },
       ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
     },
     items: backups.map((backup, index) =>
-      toBackupItem(backup, { isLocal: true, folder: 'backups', remotes: remotes(backup.name, index === 0) }),
+      toBackupItem(backup, {
+        ...{ isLocal: true, folder: 'backups', before: null },
+        remotes: remotes(backup.name, index === 0),
+      }),
     ),
     database: { name: 'shop.sqlite', path: 'shop.sqlite', exists: true, sizeBytes: 8_192, changedAt: now },
     targets: [
@@ -75,9 +81,12 @@ function compose(
       lastUnchangedRun: null,
       drills: () => ({ last: null, proven: null }),
       shownRestore: null,
+      wasBackedUp: true,
+      isMissing: false,
       vanished: null,
       unlisted: null,
       undo: null,
+      loss: null,
     },
     isUploading: () => false,
     isBusyElsewhere: () => false,
@@ -104,7 +113,7 @@ const twoWait = {
   ...busyElsewhere,
   items: [young, made(9)].map((backup) => {
     const remote = { target: 's3', isEnabled: true, remote: null, upload: undefined, address: 's3://bucket/path' };
-    return toBackupItem(backup, { isLocal: true, folder: 'backups', remotes: [remote] });
+    return toBackupItem(backup, { isLocal: true, folder: 'backups', before: null, remotes: [remote] });
   }),
 };
 const table: [sentence: string, status: ReturnType<typeof compose>, verdict: string][] = [

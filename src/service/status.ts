@@ -1,10 +1,22 @@
 /** What the page and `status` show, put together from what the service knows at one moment. Pure. */
 import type { ErrorBody } from '../engine/errors.ts';
-import { isVerified } from '../engine/retention.ts';
+import type { DiskRoom } from '../engine/disk-share.ts';
+import { type FolderRetention, isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
-import type { BackupItem, Placement, Run, RunProgress, Settings, Status, TargetName, TargetStatus } from './model.ts';
+import type {
+  BackupItem,
+  Placement,
+  Run,
+  RunProgress,
+  Settings,
+  Status,
+  TargetName,
+  TargetStatus,
+  Verdict,
+} from './model.ts';
+import { forecastRetention } from './retention-forecast.ts';
 import { judge, type VerdictInput } from './verdict.ts';
 
 export interface StatusFacts {
@@ -19,7 +31,8 @@ export interface StatusFacts {
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
   readonly localPath: string;
-  readonly freeBytes: number;
+  readonly disk: DiskRoom;
+  readonly retention: Required<FolderRetention>;
   /** Each that is configured beside the folder. */
   readonly targets: readonly Omit<TargetStatus, 'stored' | 'waiting'>[];
   readonly run: RunProgress | null;
@@ -29,14 +42,24 @@ export interface StatusFacts {
   readonly drills: DrillsOf;
   /** The last one, unless a person has put it away. */
   readonly shownRestore: Run | null;
+  /** A backup run succeeded once, as far as the history goes. */
+  readonly wasBackedUp: boolean;
+  /** The file of the database is gone, or was never there. */
+  readonly isMissing: boolean;
   /** Why the folder could not be listed. */
   readonly unlisted: ErrorBody | null;
   /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
   readonly vanished: string | null;
+  /** The folder, and each target that is on. */
+  readonly places: Status['places'];
   readonly isUploading: (backup: string, target: TargetName) => boolean;
   /** Another process is uploading to it. */
   readonly isBusyElsewhere: (target: TargetName) => boolean;
   readonly undo: Status['undo'];
+  /** The open alarm. */
+  readonly loss: Status['loss'];
+  /** A target holds backups that this installation made and does not remember. */
+  readonly setBack?: { readonly target: TargetName; readonly backup: string } | null;
 }
 
 /** The longest planned gap, and so many backups more that did not come. */
@@ -45,7 +68,7 @@ const DAY_MS = 86_400_000;
 const MAX_AGE_LEAST_MINUTES = 15;
 
 export function composeStatus(facts: StatusFacts): Status {
-  const { settings, backups, database, freeBytes, run, gapMinutes } = facts;
+  const { settings, backups, database, disk, run, gapMinutes, setBack = null } = facts;
   const here = backups.filter(isHere);
   // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
   const own = backups.filter((backup) => backup.manifest ?? backup.fault);
@@ -62,6 +85,7 @@ export function composeStatus(facts: StatusFacts): Status {
         (target) => !isAt(target.target, newest.name, facts) && !isComing(target, newest, { maxAgeMinutes, facts }),
       )
     : [];
+  const file = !facts.isMissing ? 'there' : own.length > 0 || facts.wasBackedUp ? 'missing' : 'awaited';
   const s3 = targets.find(({ target }) => target === 's3');
   const judged: VerdictInput = {
     now: facts.now,
@@ -69,15 +93,22 @@ export function composeStatus(facts: StatusFacts): Status {
     lastBackupRun: facts.lastBackupRun,
     lastRestore: facts.shownRestore,
     hasBackup: own.length > 0,
+    file,
     newestDamaged: Boolean(own[0] && !isVerified(own[0])),
     vanished: facts.vanished,
     unlisted: facts.unlisted,
+    hasLoss: facts.loss !== null,
     notAt: newest && without.length > 0 ? { backup: newest.name, targets: without.map(({ target }) => target) } : null,
     goodAt: holdsAt,
     maxAgeMs: maxAgeMinutes * 60_000,
+    writerAt: writerAt(facts.places),
+    foreign: facts.places.flatMap(({ target, owner, other }) =>
+      owner === 'foreign' && other ? [{ target, name: other.name }] : [],
+    ),
+    setBack,
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
-    freeBytes,
+    freeBytes: disk.freeBytes,
     databaseBytes: database.sizeBytes,
   };
   return {
@@ -86,7 +117,7 @@ export function composeStatus(facts: StatusFacts): Status {
     verdict: judge(judged),
     freshness: assessFreshness({
       ...judged,
-      verdict: judge({ ...judged, run: null, lastRestore: null }).code,
+      verdict: lastingVerdict(judged),
       changedAt: database.changedAt,
       items: facts.items,
       lastUnchangedRun: facts.lastUnchangedRun,
@@ -106,7 +137,14 @@ export function composeStatus(facts: StatusFacts): Status {
       count: here.length,
       keep: settings.retentionCount,
       sizeBytes: here.reduce((sum, backup) => sum + backup.sizeBytes, 0),
-      freeBytes,
+      freeBytes: disk.freeBytes,
+      forecast: forecastRetention({
+        copies: here,
+        databaseBytes: database.sizeBytes,
+        retention: facts.retention,
+        disk,
+        now: facts.now,
+      }),
     },
     s3: {
       enabled: settings.s3Enabled,
@@ -133,10 +171,24 @@ export function composeStatus(facts: StatusFacts): Status {
     run,
     lastRun: facts.lastRun,
     lastBackupRun: facts.lastBackupRun,
-    places: [],
-    loss: null,
-    undo: facts.undo,
+    places: facts.places,
+    loss: facts.loss,
+    // A safety backup goes over a database, and there is none.
+    undo: facts.isMissing ? null : facts.undo,
   };
+}
+
+/** As if nothing was running. A loss that nobody answers for weeks hides no backup that is damaged or too old. */
+function lastingVerdict(judged: VerdictInput): Verdict['code'] {
+  const lasting = { ...judged, run: null, lastRestore: null };
+  const { code, tone } = judge({ ...lasting, hasLoss: false });
+  return tone === 'red' ? code : judge(lasting).code;
+}
+
+/** The first place where another machine writes, or wanted to. */
+function writerAt(places: Status['places']): VerdictInput['writerAt'] {
+  for (const { target, writer } of places) if (writer) return { target, ...writer };
+  return null;
 }
 
 /**

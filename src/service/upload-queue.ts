@@ -3,7 +3,7 @@
  * tried again at the next backup or after a growing, jittered delay, until it is stored or pruned. A local backup is
  * never given up because S3 is down.
  */
-import type { Backup, Catalog } from '../engine/catalog/catalog.ts';
+import type { Backup } from '../engine/catalog/catalog.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { OffsiteState, UploadState } from './offsite-state.ts';
 
@@ -11,7 +11,8 @@ const RETRY_FIRST_MS = 30_000;
 const RETRY_LONGEST_MS = 3_600_000;
 
 export interface UploadQueueOptions {
-  readonly catalog: Catalog;
+  /** Those of our database in the folder, newest first. */
+  readonly backups: () => Promise<readonly Backup[]>;
   readonly state: OffsiteState;
   readonly now: () => Date;
   /** Uploads one backup, or says why there is nothing to do; throws BackupError. */
@@ -40,7 +41,7 @@ export class UploadQueue {
   /** Backups of ours that S3 does not have yet, oldest first. */
   async waiting(): Promise<readonly Backup[]> {
     const uploads = this.#options.state.uploads();
-    const backups = await this.#options.catalog.list();
+    const backups = await this.#options.backups();
     const isWaiting = ({ name }: Backup) => (uploads.get(name)?.status ?? 'failed') === 'failed';
     return backups.filter((backup) => backup.manifest && !backup.fault && isWaiting(backup)).reverse();
   }

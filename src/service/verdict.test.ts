@@ -11,11 +11,14 @@ const good: VerdictInput = {
   lastBackupRun: null,
   lastRestore: null,
   hasBackup: true,
+  file: 'there',
   newestDamaged: false,
   goodAt: minutesAgo(5),
   maxAgeMs: 30 * 60_000,
   vanished: null,
   unlisted: null,
+  hasLoss: false,
+  writerAt: null,
   remoteFailing: false,
   notAt: null,
   scheduleEnabled: true,
@@ -39,6 +42,8 @@ const ended = (result: Run['result'], endedAt = minutesAgo(1)) =>
     ...{ backup: null, sizeBytes: null, steps: [], error: null },
   }) satisfies Run;
 
+const writer = (kind: 'other' | 'clone') => ({ target: 's3', kind, host: 'staging', since: now, seenAt: null });
+
 const table: [sentence: string, change: Partial<VerdictInput>, verdict: string][] = [
   ['all is well', {}, 'protected green'],
   ['a restore is going', { run: going('restore') }, 'restoring blue'],
@@ -46,8 +51,26 @@ const table: [sentence: string, change: Partial<VerdictInput>, verdict: string][
   ['a backup is going, although the newest is damaged', { run: going('backup'), newestDamaged: true }, 'running blue'],
   ['a restore ended within the hour', { lastRestore: ended('success', minutesAgo(59)) }, 'restored green'],
   ['a restore ended an hour ago', { lastRestore: ended('success', minutesAgo(60)) }, 'protected green'],
+  ['much was lost', { hasLoss: true }, 'loss red'],
+  ['much was lost, and the newest is damaged', { hasLoss: true, newestDamaged: true }, 'loss red'],
+  ['much was lost, and that was restored just now', { hasLoss: true, lastRestore: ended('success') }, 'restored green'],
   ['nothing was ever backed up', { hasBackup: false, goodAt: null }, 'none grey'],
   ['the very first run failed', { hasBackup: false, goodAt: null, lastBackupRun: ended('failed') }, 'last-failed red'],
+  [
+    'the app has not made its database yet, and a run failed for that',
+    { file: 'awaited', hasBackup: false, goodAt: null, lastBackupRun: ended('failed') },
+    'none grey',
+  ],
+  ['the database is missing', { file: 'missing', lastBackupRun: ended('failed') }, 'missing red'],
+  ['it is missing, and the good backup is too old', { file: 'missing', goodAt: minutesAgo(31) }, 'missing red'],
+  ['it is missing, and no good backup is left', { file: 'missing', hasBackup: false, goodAt: null }, 'missing red'],
+  ['it is missing a minute after a restore', { file: 'missing', lastRestore: ended('success') }, 'missing red'],
+  ['it is missing, and a restore is going', { file: 'missing', run: going('restore') }, 'restoring blue'],
+  [
+    'it is missing, and nobody may list the backups',
+    { file: 'missing', unlisted: { code: 'NO_PERMISSION', message: '', hint: '' } },
+    'damaged red',
+  ],
   ['the newest is damaged', { newestDamaged: true }, 'damaged red'],
   [
     'the newest is damaged, and the last good one is too old as well',
@@ -76,6 +99,13 @@ const table: [sentence: string, change: Partial<VerdictInput>, verdict: string][
   ['the last run failed, a good backup is young', { lastBackupRun: ended('failed') }, 'last-failed amber'],
   ['the last run was stopped by hand', { lastBackupRun: ended('stopped') }, 'protected green'],
   ['S3 can not be used', { remoteFailing: true, scheduleEnabled: false }, 's3-waiting amber'],
+  ['another machine writes to S3', { writerAt: writer('other'), remoteFailing: true }, 'other-writer amber'],
+  ['a clone of this machine wants to write to S3', { writerAt: writer('clone') }, 'cloned amber'],
+  [
+    'another machine writes to S3, and the last run failed',
+    { writerAt: writer('other'), lastBackupRun: ended('failed') },
+    'last-failed amber',
+  ],
   ['the newest has no copy on S3', { notAt: { backup: 'backup-1', targets: ['s3'] } }, 's3-waiting amber'],
   [
     'the last run failed, and S3 can not be used',
@@ -106,5 +136,9 @@ test('what is wrong is named where code and status do not say it', () => {
   const missing = (...targets: string[]) => judge({ ...good, notAt: { backup: 'backup-1', targets } }).detail;
   expect(missing('s3')).toBe('backup-1 has no copy on S3.');
   expect(missing('s3', 'offsite-eu')).toBe('backup-1 has no copy on S3 and offsite-eu.');
+  expect(judge({ ...good, writerAt: writer('other') }).detail).toBe(
+    'staging writes to S3 since 2024-03-01T12:00:00.000Z; nothing from here is stored or removed there.',
+  );
+  expect(judge({ ...good, writerAt: writer('clone') }).detail).toContain('copy of the other (staging)');
   expect(judge(good).detail).toBeUndefined();
 });

@@ -129,6 +129,17 @@ describe('s3 store', () => {
     return error;
   };
 
+  test('its root names the same objects by their whole keys, and locks nothing', async () => {
+    const prefix = `run/${randomUUID()}`;
+    const locked = createS3Store(s3Options({ prefix, objectLock: { days: 1, mode: 'governance' } }));
+    await locked.root.put(`${prefix}/writer/beat`, once('x'));
+    expect(await keysOf(locked, 'writer/')).toEqual(['writer/beat']);
+    expect(await keysOf(locked.root, `${prefix}/writer/`)).toEqual([`${prefix}/writer/beat`]);
+    const put = server.requests.find(({ method }) => method === 'PUT');
+    expect(Object.keys(put?.headers ?? {}).filter((name) => name.includes('object-lock'))).toEqual([]);
+    locked.close();
+  });
+
   test('signs every payload and never names an ACL', async () => {
     await store.put('small', once('x'));
     await store.put('large', randomSource(14 * MiB).source);

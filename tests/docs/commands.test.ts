@@ -39,6 +39,8 @@ const standIns: readonly { readonly command: RegExp; readonly instead: string; r
 /** What `doctor` and `status` say by their code: backups and database are on one disk here. */
 const otherCodes: readonly { readonly command: RegExp; readonly codes: readonly number[] }[] = [
   { command: / (doctor|status)\b/, codes: [0, 1] },
+  // Nothing was lost here, and the backup that the pages name was made by hand and counted by nobody.
+  { command: / (accept-loss|diff)\b/, codes: [0, 2] },
 ];
 
 let server: S3Server;

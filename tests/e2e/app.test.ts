@@ -55,7 +55,7 @@ test(
     expect([...percents].sort((a, b) => a - b)).toEqual(percents);
     const [newest] = await backupList();
     expect(await topName(page).textContent()).toBe(newest?.filename ?? '');
-    expect(await rowOf(page, newest?.filename ?? '').textContent()).toMatch(/Latest.*Manual.*Verified.*Local/s);
+    expect(await rowOf(page, newest?.filename ?? '').textContent()).toMatch(/Verified.*Latest.*Manual.*Local/s);
     expect(await axeFaults(page)).toEqual([]);
     expect(here.faults).toEqual([]);
   },

@@ -21,6 +21,17 @@ import type {
   TargetReport,
 } from '../../src/http/contract.ts';
 import { makeActivity, olderRuns } from './ui-activity.ts';
+import {
+  type Alarm,
+  type AlarmState,
+  alarmStates,
+  countRows,
+  diffOf,
+  isAlarm,
+  noAlarm,
+  planFor,
+  raiseAlarm,
+} from './ui-alarms.ts';
 
 export const states = [
   'ok',
@@ -36,8 +47,9 @@ export const states = [
   'empty',
   /** Every badge and chip that a row can have; the oldest backups are at S3 alone. */
   'mixed',
-  /** One verified backup and nothing else. */
+  /** One verified backup and nothing else; nobody said what to keep beside the newest. */
   'single',
+  ...alarmStates,
 ] as const;
 export type State = (typeof states)[number];
 
@@ -54,6 +66,8 @@ export interface Fixture {
   readonly url: string;
   /** Every request that asked for a change, as "METHOD /path body". */
   readonly asked: string[];
+  /** Something happens at the server, and every open page is told. */
+  happens(change: Partial<Alarm>): void;
   /** Ends the server and every stream, as if it had crashed. */
   stop(): Promise<void>;
 }
@@ -142,6 +156,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       case 'api/targets/offsite-eu/test':
       case 'api/targets/s3/test':
         return Response.json(targetReport(state));
+      case 'api/databases':
+        return Response.json({ current: null, databases: [] });
       case 'api/session':
         return Response.json({ user: null, canSignOut: false });
       case 'api/doctor':
@@ -164,11 +180,34 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
         return Response.json({ dismissed: true });
       case 'api/restore/undo':
         return restore(await request.json(), 'undo');
+      case 'api/diff': {
+        const [a, b] = ['a', 'b'].map((name) =>
+          model.backups.find((one) => one.filename === url.searchParams.get(name)),
+        );
+        return a && b
+          ? Response.json(diffOf(a, b))
+          : refuse(404, 'GONE', 'there is no such backup', 'Reload the list.');
+      }
+      case 'api/claim': {
+        const { target = 'local' } = await request.json();
+        for (const backup of model.backups) backup.other = null;
+        happens({ verdict: { code: 'protected', tone: 'green' }, places: noAlarm().places });
+        return Response.json({ claimed: target });
+      }
+      case 'api/loss/accept': {
+        const body = await request.json();
+        if (body.ignore) Object.assign(model.config, { lossIgnore: model.alarm.loss?.tables.map(({ name }) => name) });
+        return answerLoss(body, true);
+      }
+      case 'api/loss/reopen':
+        return answerLoss(await request.json(), false);
     }
     const backup = model.backups.find((candidate) => candidate.filename === decodeURIComponent(filename));
     if (backup === undefined) return refuse(404, 'GONE', 'this backup no longer exists', 'Reload the list.');
     if (verb === 'restore')
-      return method === 'GET' ? Response.json(plan(backup)) : restore(await request.json(), 'restore');
+      return method === 'GET'
+        ? Response.json(planFor(plan(backup), { exists: model.alarm.exists, other: backup.other }))
+        : restore(await request.json(), 'restore', backup.other !== null);
     if (verb === 'download') return new Response('SQLite format 3\0');
     if (verb === 'verify')
       backup.verification = { state: 'verified', method: 'quick', at: new Date(now()).toISOString() };
@@ -232,8 +271,33 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
     return id;
   }
 
-  function restore(body: { confirm: string }, kind: 'restore' | 'undo'): Response {
-    if (body.confirm !== 'dev.sqlite')
+  function happens({ verdict, ...change }: Partial<Alarm>): void {
+    if (verdict) model.verdict = verdict;
+    Object.assign(model.alarm, change);
+    emit('backups', {});
+    emit('status', model.status());
+  }
+
+  function answerLoss({ filename }: { filename: string }, isMeant: boolean): Response {
+    const loss = model.backups.find((backup) => backup.filename === filename)?.loss;
+    if (!loss) return refuse(404, 'GONE', 'this backup shows no loss', 'Reload the list.');
+    loss.accepted = isMeant ? { at: iso(now()), user: null } : null;
+    happens({ verdict: isMeant ? { code: 'protected', tone: 'green' } : { code: 'loss', tone: 'red' } });
+    return Response.json(isMeant ? { accepted: filename } : { reopened: filename });
+  }
+
+  function restore(
+    body: { confirm?: string; mode?: string; fromOther?: boolean },
+    kind: 'restore' | 'undo',
+    isOther = false,
+  ): Response {
+    if (isOther && body.fromOther !== true)
+      return refuse(409, 'FOREIGN_PLACE', 'this is a backup of shop.sqlite', 'Say so when it is what you want.');
+    if (body.mode === 'missing') {
+      if (model.alarm.exists)
+        return refuse(409, 'TARGET_EXISTS', 'there is a file at db/dev.sqlite', 'Look at it, then restore over it.');
+      happens({ exists: true });
+    } else if (body.confirm !== 'dev.sqlite')
       return refuse(422, 'CONFIRM_MISMATCH', 'the name does not match', 'Type dev.sqlite.');
     const [newest] = model.backups;
     const run: Run = {
@@ -257,7 +321,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
     return Response.json(result);
   }
 
-  function saveConfig(change: Partial<Config> & { revert?: string[] }): Response {
+  function saveConfig(change: Partial<Config> & { revert?: string[]; lossIgnore?: string[] }): Response {
     if (change.intervalMinutes !== undefined && !(change.intervalMinutes >= 1)) {
       return refuse(422, 'BAD_CONFIG', 'the configuration was not saved', 'Mend the marked fields.', {
         intervalMinutes: 'must be a whole number from 1 to 525600',
@@ -276,6 +340,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
   return {
     url: `http://127.0.0.1:${server.port}/backup/`,
     asked,
+    happens,
     async stop() {
       clearInterval(ping);
       await server.stop(true);
@@ -307,6 +372,7 @@ interface Model {
   run: RunProgress | null;
   verdict: Status['verdict'];
   undo: Status['undo'];
+  alarm: Omit<Alarm, 'verdict'>;
   /** Targets beside S3. */
   further: Status['targets'];
   status(): Status;
@@ -382,7 +448,6 @@ function makeModel(state: State, origin: number, now: () => number): Model {
   }
   if (state === 'single') backups = all.slice(0, 1);
   if (state === 'mixed') mix(backups);
-  const good = backups.find((backup) => backup.verified);
   const failure: Run = {
     ...makeRun('run-failed', last, undefined),
     result: 'failed',
@@ -425,7 +490,9 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     });
   }
 
-  const verdicts: Record<State, Status['verdict']> = {
+  const raised = isAlarm(state) ? raiseAlarm(state, backups, { last, make: makeBackup }) : undefined;
+  countRows(backups);
+  const verdicts: Record<Exclude<State, AlarmState>, Status['verdict']> = {
     ok: { code: 'protected', tone: 'green' },
     running: { code: 'running', tone: 'blue' },
     restoring: { code: 'restoring', tone: 'blue' },
@@ -444,7 +511,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     backups,
     runs,
     further: [],
-    verdict: verdicts[state],
+    verdict: isAlarm(state) ? (raised?.verdict ?? verdicts.ok) : verdicts[state],
+    alarm: raised ?? noAlarm(),
     undo:
       state === 'restored'
         ? { filename: backups.at(-1)?.filename ?? '', restored: backups[2]?.filename ?? '', at: iso(origin - 4000) }
@@ -454,11 +522,14 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       intervalMinutes: 10,
       retentionCount: 10,
       ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
+      ...(state === 'single' && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
       s3Enabled: !isEmpty,
       s3Path: 'backups/database',
       verify: 'quick',
+      lossIgnore: [],
       maxAgeMinutes: null,
       changed: isEmpty ? {} : { retentionCount: 7 },
+      keepIsDefault: state === 'single',
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
@@ -471,7 +542,12 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     },
     run: runOf(state, origin),
     status() {
-      const { config } = model;
+      const { config, alarm } = model;
+      const own = model.backups.filter(({ other }) => other === null);
+      const good = own.find((backup) => backup.verified);
+      const waiting = isAlarm(state)
+        ? own.filter(({ placements }) => placements.some((copy) => copy.status === 'waiting')).length
+        : 0;
       return {
         serverTime: iso(now()),
         version: '0.1.0',
@@ -502,32 +578,38 @@ function makeModel(state: State, origin: number, now: () => number): Model {
         database: {
           name: 'dev.sqlite',
           path: './db/dev.sqlite',
-          exists: true,
-          sizeBytes: 14_931_000,
-          changedAt: iso(origin - 12_000),
-          growthBytes: isEmpty ? null : 626_688,
+          exists: alarm.exists,
+          sizeBytes: alarm.exists ? (alarm.loss === null ? 14_931_000 : 10_276_045) : 0,
+          changedAt: alarm.exists ? iso(origin - 12_000) : null,
+          growthBytes: isEmpty || !alarm.exists ? null : alarm.loss === null ? 626_688 : -4_613_735,
         },
         schedule: {
           enabled: config.enabled,
           running: config.enabled,
           intervalMinutes: config.intervalMinutes,
           cron: null,
-          nextRunAt: config.enabled ? iso(isEmpty ? origin + 8000 : last + 10 * minuteMs) : null,
+          nextRunAt: config.enabled ? iso(isEmpty || !alarm.exists ? origin + 8000 : last + 10 * minuteMs) : null,
         },
         local: {
           path: './storage/backups',
-          count: model.backups.length,
+          count: own.length,
           keep: config.retentionCount,
-          sizeBytes: model.backups.reduce((sum, backup) => sum + backup.size, 0),
+          sizeBytes: own.reduce((sum, backup) => sum + backup.size, 0),
           freeBytes: (state === 'disk-low' ? 31 : 79_872) * megabyte,
+          forecast: {
+            ...{ bytes: 182 * megabyte, eachBytes: 14.2 * megabyte, besideBytes: 40 * megabyte },
+            ...(config.keepIsDefault
+              ? { budgetBytes: 280 * megabyte, fitting: 7, note: 'There is room for about 7 of these 35.' }
+              : { budgetBytes: null, fitting: null, note: null }),
+          },
         },
         s3: {
           enabled: config.s3Enabled,
           configured: config.s3.configured,
           bucket: config.s3.bucket,
           path: config.s3Path,
-          stored: state === 's3-waiting' ? 9 : model.backups.length,
-          waiting: state === 's3-waiting' ? 3 : 0,
+          stored: state === 's3-waiting' ? 9 : own.length - waiting,
+          waiting: state === 's3-waiting' ? 3 : waiting,
           nextTryAt: state === 's3-waiting' ? iso(origin + 42_000) : null,
           listedAt: config.s3Enabled ? iso(origin) : null,
           error:
@@ -552,8 +634,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
         run: model.run,
         lastRun: model.runs[0] ?? null,
         lastBackupRun: model.runs.find(({ kind }) => kind === 'backup') ?? null,
-        places: [],
-        loss: null,
+        places: alarm.places,
+        loss: alarm.loss !== null && model.verdict.code === 'loss' ? alarm.loss : null,
         undo: model.undo,
       };
     },

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { openBrowser } from './ui-browser.ts';
 import { buildPage } from './ui-build.ts';
-import { type State, startFixture } from './ui-fixture.ts';
+import { type Fixture, type State, startFixture } from './ui-fixture.ts';
 
 interface Scene {
   readonly name: string;
@@ -18,7 +18,7 @@ interface Scene {
   /** The whole page is in the picture, not only what is on the screen. */
   readonly whole?: boolean;
   /** Brings the page from its first picture into the one to look at. */
-  readonly act?: (page: Page, stop: () => Promise<void>) => Promise<void>;
+  readonly act?: (page: Page, fixture: Fixture) => Promise<void>;
 }
 
 const openMenu = (page: Page) => page.getByRole('button', { name: 'More for backup' }).nth(1).click();
@@ -38,7 +38,7 @@ function openDetails(index: number): Scene['act'] {
   return async (page) => {
     const row = page.locator('.row').nth(index);
     await row.waitFor();
-    if ((page.viewportSize()?.width ?? 0) < 640) await row.locator('.meta').click({ force: true });
+    if ((page.viewportSize()?.width ?? 0) < 640) await row.locator('.szc').click({ force: true });
     else await row.locator('.name button').click();
     await page.locator('.drawer').getByRole('heading', { name: 'What is inside' }).waitFor();
     await page
@@ -89,6 +89,24 @@ function showRange(name: '7d' | '30d'): Scene['act'] {
     await page.getByRole('img', { name: /over the last (7|30) days/ }).waitFor();
   };
 }
+
+/** In the verdict on a desktop, at the bottom edge of a phone. */
+const press = (name: string | RegExp) => (page: Page) =>
+  page.getByRole('button', { name }).and(page.locator(':visible')).first().click();
+
+async function openStranger(page: Page): Promise<void> {
+  await page.getByText('Is it the same database?').waitFor();
+  const button = page.getByRole('button', { name: 'Restore backup of' }).first();
+  if (await button.isVisible()) await button.click();
+  else {
+    await page.getByRole('button', { name: 'More for backup' }).first().click();
+    await page.getByRole('button', { name: 'Restore…' }).click();
+  }
+  await page.getByLabel(/to confirm/).fill('dev.sq');
+  await page.getByLabel(/Yes, put the data/).check();
+}
+
+const waitFor = (text: string) => (page: Page) => page.getByText(text).first().waitFor();
 
 const scenes: readonly Scene[] = [
   { name: 'ok', state: 'ok' },
@@ -201,17 +219,80 @@ const scenes: readonly Scene[] = [
       await page.waitForTimeout(400);
     },
   },
+  { name: 'missing', state: 'missing' },
+  { name: 'missing-none', state: 'missing-none' },
+  {
+    name: 'missing-dialog',
+    state: 'missing',
+    async act(page) {
+      await press(/^Bring back/)(page);
+      await page.getByText('What comes back').waitFor();
+    },
+  },
+  {
+    name: 'missing-appeared',
+    state: 'missing',
+    async act(page, { happens }) {
+      await press(/^Bring back/)(page);
+      await page.getByText('What comes back').waitFor();
+      happens({ exists: true, verdict: { code: 'protected', tone: 'green' } });
+      await page.getByText('There is a file again.').waitFor();
+    },
+  },
+  { name: 'loss', state: 'loss' },
+  {
+    name: 'loss-see',
+    state: 'loss',
+    async act(page) {
+      await press('See what was lost')(page);
+      await page.getByText('37 other tables').waitFor();
+    },
+  },
+  {
+    name: 'loss-intentional',
+    state: 'loss',
+    async act(page) {
+      await press('It was intentional…')(page);
+      await page.getByText('Yes, this once').waitFor();
+    },
+  },
+  { name: 'loss-details', state: 'loss', act: openDetails(0) },
+  { name: 'foreign-place', state: 'foreign-place', whole: true, act: waitFor('Is it the same database?') },
+  { name: 'foreign-moved', state: 'foreign-moved', whole: true, act: waitFor('Is it the same database?') },
+  { name: 'foreign-s3', state: 'foreign-s3', whole: true, act: waitFor('Is it the same database?') },
+  {
+    name: 'foreign-claim',
+    state: 'foreign-place',
+    async act(page) {
+      await press(/^Claim for/)(page);
+      await page.getByText('The facts say').waitFor();
+    },
+  },
+  { name: 'foreign-restore', state: 'foreign-place', act: openStranger },
+  { name: 'other-writer', state: 'other-writer', whole: true, act: waitFor('Who wrote here') },
+  { name: 'cloned', state: 'cloned', whole: true, act: waitFor('Who wrote here') },
+  {
+    name: 'compare',
+    state: 'ok',
+    async act(page) {
+      await page.getByRole('button', { name: 'More for backup' }).first().click();
+      await press('Compare with the one before')(page);
+      await page.getByText('The schema differs.').waitFor();
+    },
+  },
   {
     name: 'lost',
     state: 'ok',
     whole: true,
-    async act(page, stop) {
+    async act(page, { stop }) {
       await stop();
       await page.getByRole('heading', { name: 'No contact with the server' }).waitFor({ timeout: 20_000 });
     },
   },
 ];
 
+/** A desktop and a phone, or what `WIDTHS=1440,1024` says. */
+const widths = (process.env.WIDTHS ?? '1280,390').split(',').map(Number);
 const [folder = join(tmpdir(), 'ui-shots'), ...chosen] = process.argv.slice(2);
 const axe = readFileSync(join(import.meta.dirname, '../../node_modules/axe-core/axe.min.js'), 'utf8');
 const faults: string[] = [];
@@ -222,7 +303,7 @@ const browser = await openBrowser();
 for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.includes(name))) {
   await Promise.all(
     (['light', 'dark'] as const).flatMap((colorScheme) =>
-      [1280, 390].map(async (width) => {
+      widths.map(async (width) => {
         const fixture = startFixture(scene.state);
         const name = `${scene.name}-${colorScheme}-${width}`;
         const context = await browser.newContext({
@@ -255,7 +336,7 @@ for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.in
           await page.goto(fixture.url);
           await page.getByRole('region', { name: 'Verdict' }).waitFor();
           await page.evaluate(() => document.fonts.ready);
-          await scene.act?.(page, () => fixture.stop());
+          await scene.act?.(page, fixture);
           const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
           if (overflow > 0) faults.push(`${name}: scrolls sideways by ${overflow} px`);
           const found = await page.evaluate(
@@ -265,6 +346,10 @@ for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.in
         } catch (error) {
           faults.push(`${name}: ${error instanceof Error ? error.message : error}`);
         }
+        // Rows that were never on the screen have not been laid out, and a picture of the whole page shows them as gaps.
+        await page.evaluate(() => {
+          for (const row of document.querySelectorAll<HTMLElement>('.row')) row.style.contentVisibility = 'visible';
+        });
         await page.screenshot({
           path: join(folder, `${name}.png`),
           fullPage: scene.whole ?? scene.act === undefined,

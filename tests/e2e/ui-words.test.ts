@@ -1,6 +1,7 @@
 /** What the verdict says in each canned state; the words alone, without a browser. */
 import { afterEach, expect, test } from 'bun:test';
-import { lostWords, plainText, type VerdictWords, verdictWords } from '../../src/features/backup/pages/verdict.ts';
+import { lostWords, verdictWords } from '../../src/features/backup/pages/verdict.ts';
+import { plainText, type VerdictWords } from '../../src/features/backup/pages/verdict-parts.ts';
 import type { Activity, Backup, Status } from '../../src/http/contract.ts';
 import { type Fixture, type State, startFixture, states } from './ui-fixture.ts';
 
@@ -9,11 +10,12 @@ afterEach(async () => {
   for (const fixture of fixtures.splice(0)) await fixture.stop();
 });
 
-async function wordsOf(state: State): Promise<VerdictWords> {
+async function wordsOf(state: State, change: (status: Status) => Partial<Status> = () => ({})): Promise<VerdictWords> {
   const fixture = startFixture(state);
   fixtures.push(fixture);
   const ask = async <Answer>(path: string) => (await (await fetch(`${fixture.url}api/${path}`)).json()) as Answer;
-  const status = await ask<Status>('status');
+  const told = await ask<Status>('status');
+  const status = { ...told, ...change(told) };
   const { backups } = await ask<{ backups: Backup[] }>('backups');
   const activity = await ask<Activity>('activity');
   const now = Date.parse(status.serverTime);
@@ -60,5 +62,32 @@ test('a refusal is told in the words of the server, not as a lost contact', () =
   expect(words.headline).toBe('You may not see this page');
   expect(plainText(words.say)).toBe(
     'This is not allowed for you. Sign in with an account that may manage backups. Backups go on without this page.',
+  );
+});
+
+test('a loss is told by its worst table, or by what the database holds, with seconds where one minute saw both', async () => {
+  const lossOf = (loss: Partial<NonNullable<Status['loss']>>) =>
+    wordsOf('loss', (status) => ({ loss: status.loss && { ...status.loss, ...loss } }));
+  const gone = await lossOf({ tables: [{ name: 'a\u202eb', before: 8310, after: null }] });
+  expect([gone.subject, gone.headline]).toEqual(['ab', 'ab had 8,310 rows at 11:20 and is gone since 11:30']);
+  const pages = await lossOf({ tables: [], beforeAt: '2026-11-22T10:29:50.000Z', at: '2026-11-22T10:29:58.000Z' });
+  expect(pages.headline).toBe('31% of what was in the database at 11:29:50 is gone since 11:29:58');
+});
+
+test('what was before a loss is called safe only as long as it is there', async () => {
+  const words = await wordsOf('loss', (status) => ({
+    loss: status.loss && { ...status.loss, before: 'backup-2026-11-01T10-00-00-000Z.sqlite', dayBefore: null },
+  }));
+  expect(plainText(words.say)).toBe('The backups from before are not here any more. Backups go on.');
+  expect(words.actions).not.toContain('restore-before');
+});
+
+test('a machine that was set back is told so by the server, with the command that says that it is the right one', async () => {
+  const words = await wordsOf('cloned', ({ places, verdict }) => ({
+    places: places.map((place) => ({ ...place, writer: null })),
+    verdict: { ...verdict, detail: 'S3 holds a backup that this machine made and does not remember' },
+  }));
+  expect(plainText(words.say)).toBe(
+    'S3 holds a backup that this machine made and does not remember. Local backups go on. If this machine is the right one, say so: velist-backup claim --target s3.',
   );
 });

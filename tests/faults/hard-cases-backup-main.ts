@@ -25,6 +25,7 @@ const service = new BackupService({
     s3Enabled: false,
     s3Path: 'backups/database',
     verify: 'quick',
+    lossIgnore: [],
     maxAgeMinutes: null,
   },
   skipUnchanged: false,

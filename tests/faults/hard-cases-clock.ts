@@ -61,8 +61,8 @@ export const clockCases: readonly HardCase[] = [
   {
     name: 'a failure after the clock went back is not hidden by an earlier success from the future',
     code: 'DB_MISSING',
-    // The only backup bears a moment of the future, which proves no age.
-    verdict: 'too-old',
+    // Said before that the only backup bears a moment of the future, which proves no age.
+    verdict: 'missing',
     async provoke(scene) {
       const { filename = '' } = await shifted(scene, HOUR_MS).performBackup();
       renameSync(scene.databasePath, join(scene.folder, 'aside.sqlite'));

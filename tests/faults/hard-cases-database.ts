@@ -247,9 +247,11 @@ export const databaseCases: readonly HardCase[] = [
       assert.ok(existsSync(scene.databasePath), 'the database is still there');
       const moved = join(scene.folder, 'shop.sqlite');
       const result = await scene.service.performBackup();
-      scene.mend(() => {
+      scene.mend(async () => {
         renameSync(scene.databasePath, moved);
         scene.moveTo(moved);
+        // It has another path and another name now.
+        await scene.service.claim();
       });
       return result;
     },
@@ -304,6 +306,7 @@ function refused(
     message,
     hint,
     form: { rows: 5_000 },
+    ...(code === 'DB_MISSING' && { verdict: 'missing' as const }),
     provoke: (scene) => withDatabase(scene, change, () => look?.(scene)),
   }));
 }

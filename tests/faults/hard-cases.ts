@@ -162,6 +162,7 @@ const settings: Settings = {
   s3Enabled: false,
   s3Path: 'backups/database',
   verify: 'quick',
+  lossIgnore: [],
   maxAgeMinutes: null,
 };
 

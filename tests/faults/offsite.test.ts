@@ -16,6 +16,7 @@ import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.t
 import { createService, createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import type { RunProgress } from '../../src/service/model.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
+import { keysOf, storedKeys } from '../support/objects.ts';
 import { s3Environment, s3Variables } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { ask, refusal, scratchFolders } from '../support/scratch.ts';
@@ -47,7 +48,7 @@ afterAll(async () => {
 
 beforeEach(async () => {
   server.faults.length = 0;
-  await store.deleteMany(await remoteNames());
+  await store.deleteMany(await keysOf(store));
   folder = newFolder();
   makeBank(join(folder, 'app.sqlite'), { sizeBytes: 12 * MIB });
 });
@@ -55,6 +56,12 @@ beforeEach(async () => {
 const place = { bucket: BUCKET, prefix: PREFIX };
 const onlyS3 = () => s3Variables(server, place);
 const variables = (extra: Record<string, string>) => s3Environment(folder, server, { ...place, extra });
+
+/** The environment of another process of this installation. */
+const environmentOf = (extra: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(variables(extra)).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
 
 function openService(environment: Record<string, string> = {}) {
   const lines: string[] = [];
@@ -75,11 +82,7 @@ function loseEverything(): void {
   for (const entry of readdirSync(folder)) rmSync(join(folder, entry), { recursive: true });
 }
 
-async function remoteNames(): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { key } of store.list('')) names.push(key);
-  return names;
-}
+const remoteNames = () => storedKeys(store);
 
 async function changeManifest(name: string, change: (manifest: Manifest) => object): Promise<void> {
   const bytes = await getBytes(store, `${name}.json`, { limitBytes: MIB });
@@ -321,7 +324,7 @@ test('an object that was altered is refused by its digest, and nothing is placed
     expect(filesLeft().filter((entry) => entry.startsWith('.velist-backup-fetch'))).toEqual([]);
     const verified = await cli(`verify ${name} --from s3`);
     expect([verified.code, verified.stdout]).toEqual([4, expect.stringContaining('its digest differs')]);
-    await store.deleteMany(await remoteNames());
+    await store.deleteMany(await keysOf(store));
   }
 });
 
@@ -372,7 +375,7 @@ test('a listing reads each manifest once', async () => {
   await using opened = openService();
   await opened.service.getBackups({ target: 's3' });
   const manifestsRead = () =>
-    server.requests.filter(({ method, url }) => method === 'GET' && /\.json\?/.test(url)).length;
+    server.requests.filter(({ method, url }) => method === 'GET' && /backup-.*\.json\?/.test(url)).length;
   server.requests.length = 0;
   await opened.service.getBackups({ target: 's3' });
   expect(manifestsRead()).toBe(0);
@@ -558,7 +561,7 @@ test('what retention can not remove is told by name, and the upload counts', asy
     [],
     [expect.stringContaining('could not be')],
   ]);
-  const typed = await cli('prune --target s3', { ...onlyS3(), BACKUP_S3_RETENTION_COUNT: '1' });
+  const typed = await cli('prune --target s3', environmentOf({ BACKUP_S3_RETENTION_COUNT: '1' }));
   expect([typed.code, typed.stdout]).toEqual([1, expect.stringContaining(`KEPT    ${first} (was to be removed`)]);
   expect((await opened.service.getStatus()).s3).toMatchObject({ waiting: 0, error: null });
 });
@@ -621,7 +624,7 @@ test('with another path everything is uploaded there; with the path of before it
   expect((await service.getStatus()).s3).toMatchObject({ stored: 0, waiting: 1, listedAt: null });
   const next = await service.performBackup();
   const elsewhere = createS3Store({ ...server, bucket: BUCKET, prefix: 'another/path' });
-  const keys = (await Array.fromAsync(elsewhere.list(''))).map(({ key }) => key);
+  const keys = await storedKeys(elsewhere);
   elsewhere.close();
   expect(keys).toEqual([name, `${name}.json`, next.filename ?? '', `${next.filename}.json`]);
   service.updateConfig({ s3Path: PREFIX });

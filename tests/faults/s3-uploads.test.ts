@@ -8,6 +8,7 @@ import { isLocked } from '../../src/engine/run-lock.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
+import { storedKeys } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
 
@@ -41,11 +42,7 @@ function newService(environment: Record<string, string> = {}) {
   return { service, lines };
 }
 
-async function remoteNames(): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { key } of store.list('')) names.push(key);
-  return names;
-}
+const remoteNames = () => storedKeys(store);
 
 test('each backup is uploaded with its manifest, byte for byte, and the answer says so', async () => {
   const { service, lines } = newService();

@@ -10,6 +10,7 @@ import { getBytes } from '../../src/engine/targets/object-store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { makeBank } from '../support/bank.ts';
+import { keysOf, storedKeys } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { refusal, scratchFolders } from '../support/scratch.ts';
@@ -41,7 +42,7 @@ afterAll(async () => {
 
 beforeEach(async () => {
   server.faults.length = 0;
-  await store.deleteMany(await remoteNames());
+  await store.deleteMany(await keysOf(store));
   folder = newFolder();
   makeBank(join(folder, 'app.sqlite'), { sizeBytes: 12 * MIB });
 });
@@ -64,11 +65,7 @@ async function backUp(environment: Record<string, string>) {
   }
 }
 
-async function remoteNames(): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { key } of store.list('')) names.push(key);
-  return names;
-}
+const remoteNames = () => storedKeys(store);
 
 const readRemote = (key: string) => getBytes(store, key, { limitBytes: 64 * MIB }).then((bytes) => Buffer.from(bytes));
 

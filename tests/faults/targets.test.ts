@@ -7,6 +7,7 @@ import { runCli } from '../../src/cli/commands.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import type { FurtherTarget, S3Target } from '../../src/service/remote-targets.ts';
+import { storedKeys } from '../support/objects.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
 import { ask, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
 
@@ -63,7 +64,7 @@ function openBoth(
 
 /** Names of the backups that are there whole, oldest first. */
 async function stored({ store }: Place): Promise<readonly string[]> {
-  const keys = (await Array.fromAsync(store.list(''))).map(({ key }) => key);
+  const keys = await storedKeys(store);
   return keys.filter((key) => key.endsWith('.json')).map((key) => key.replace(/\.json$/, ''));
 }
 

@@ -75,6 +75,8 @@ for (const [name, open] of Object.entries(hosts)) {
           ['POST', `/backup/api/backups/${firstBackup}/restore`],
           ['POST', '/backup/api/restore/undo'],
           ['POST', '/backup/api/restore/dismiss'],
+          ['POST', '/backup/api/loss/accept'],
+          ['POST', '/backup/api/loss/reopen'],
           ['POST', '/backup/api/runs/stop'],
         ] as const) {
           expect([headers, path, await status(method, path, headers)]).toEqual([headers, path, 403]);

@@ -7,9 +7,11 @@ import { BackupError, type ErrorBody } from '../../src/engine/errors.ts';
 import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
 import type {
   BackupConfig,
+  BackupDiff,
   BackupItem,
   BackupResult,
   FirstBoot,
+  Loss,
   RestoreResult,
   Run,
   RunKind,
@@ -74,6 +76,7 @@ export function createFakeService(): FakeService {
     s3Path: 'backups/database',
     verify: 'quick',
     maxAgeMinutes: null,
+    lossIgnore: [],
   };
   let settings = started;
   let stopAsked: (() => void) | undefined;
@@ -194,12 +197,18 @@ export function createFakeService(): FakeService {
     return {
       ...settings,
       changed: settings === started ? {} : started,
+      keepIsDefault: false,
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
       s3: { configured: false, bucket: null, region: null, endpoint: null },
     };
   }
+
+  const fakeLoss: Loss = {
+    ...{ before: secondBackup, dayBefore: null, accepted: null, usedPages: { before: 220, after: 1 } },
+    tables: [{ name: 'orders', before: 8_310, after: 0 }],
+  };
 
   async function restored(
     kind: RunKind,
@@ -215,7 +224,7 @@ export function createFakeService(): FakeService {
       backup,
       mode,
       path,
-      safetyBackup: mode === 'file' ? null : firstBackup,
+      safetyBackup: mode === 'file' || mode === 'missing' ? null : firstBackup,
       report,
     };
   }
@@ -308,6 +317,30 @@ export function createFakeService(): FakeService {
         },
       };
     },
+    async acceptLoss({ filename = firstBackup, ignore = false, user } = {}) {
+      enter(`acceptLoss ${ignore}`);
+      users.push(user);
+      const accepted = { at: new Date(), user: user ?? null };
+      addBackup(filename, { loss: { ...fakeLoss, accepted } });
+      return get(filename).item;
+    },
+    async reopenLoss(filename) {
+      enter('reopenLoss');
+      addBackup(filename, { loss: fakeLoss });
+      return get(filename).item;
+    },
+    async diff(a, b): Promise<BackupDiff> {
+      enter('diff');
+      const named = (name: string) => get(name === 'latest' ? secondBackup : name).item.filename;
+      const [before, after] = [
+        { rows: 8_310, bytes: 900_000 },
+        { rows: 0, bytes: 4_096 },
+      ];
+      return {
+        ...{ a: named(a), b: named(b), isSameSchema: true, usedBytes: { before: 900_000, after: 4_096 } },
+        tables: [{ name: 'orders', change: 'rows', before, after }],
+      };
+    },
     getConfig,
     updateConfig(change) {
       enter('updateConfig');
@@ -359,6 +392,7 @@ export function createFakeService(): FakeService {
           keep: 10,
           sizeBytes: 2_000,
           freeBytes: 1_000_000,
+          forecast: { bytes: 10_000, eachBytes: 1_000, besideBytes: 0, budgetBytes: null, fitting: null, note: null },
         },
         s3: {
           enabled: false,
@@ -457,6 +491,14 @@ export function createFakeService(): FakeService {
     async restoreIfMissing(options) {
       enter(`restoreIfMissing${options?.identityFile ? ` with ${options.identityFile}` : ''}`);
       return { outcome: 'restored', path: './db/dev.sqlite', backup: secondBackup, from: 's3', skipped: [] };
+    },
+    async claim({ target = 'local', user } = {}) {
+      enter(`claim ${target}`);
+      users.push(user);
+      return {
+        ...{ target, place: 'folder storage/backups', changed: true, before: { id: 'b', name: 'shop.sqlite' } },
+        ...{ databaseId: 'b', ours: 2, others: 0, sparesUntil: new Date('2024-02-08T00:00:00Z') },
+      };
     },
     async adoptBackup(filename) {
       enter('adoptBackup');

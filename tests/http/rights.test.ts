@@ -26,8 +26,12 @@ const rights: Readonly<Record<string, Action>> = {
   'POST /api/backups/{filename}/adopt': 'change',
   'GET /api/backups/{filename}/restore': 'read',
   'POST /api/backups/{filename}/restore': 'restore',
+  'POST /api/claim': 'configure',
   'POST /api/restore/undo': 'restore',
   'POST /api/restore/dismiss': 'change',
+  'GET /api/diff': 'read',
+  'POST /api/loss/accept': 'delete',
+  'POST /api/loss/reopen': 'delete',
   'GET /api/activity': 'read',
   'GET /api/runs': 'read',
   'POST /api/runs/stop': 'backup',
@@ -55,7 +59,11 @@ function open(authorize: Authorize) {
   const service = createFakeService();
   const server = createServer({ service, authorize, page: pageAssets(folder), nowMs: () => 0, onError: () => {} });
   const ask = async (route: string, body?: object) => {
-    const [method, path = ''] = route.replace('{filename}', firstBackup).replace('{name}', 's3').split(' ');
+    const [method, path = ''] = route
+      .replace('{filename}', firstBackup)
+      .replace('{name}', 's3')
+      .replace('api/diff', 'api/diff?a=latest&b=latest')
+      .split(' ');
     const init = { method, body: body && JSON.stringify(body) };
     return await server.fetch(new Request(`https://app.example/backup${path}`, init));
   };
@@ -108,7 +116,9 @@ for (const [route, body] of [
   ['DELETE /{filename}'],
   ['POST /api/backups/{filename}/verify'],
   ['POST /api/backups/{filename}/restore', { confirm: 'dev.sqlite' }],
+  ['POST /api/claim'],
   ['POST /api/restore/undo', { confirm: 'dev.sqlite' }],
+  ['POST /api/loss/accept', { filename: firstBackup }],
   ['POST /api/drill'],
 ] as const) {
   test(`${route} names who asked`, async () => {

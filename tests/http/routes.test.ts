@@ -227,6 +227,7 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
         expect(wrong.error.code).toBe('CONFIRM_MISMATCH');
       }
       await ask(path, contract.errorAnswer, post(), 422);
+      await ask(path, contract.errorAnswer, post({ mode: 'offline' }), 422);
       await ask(path, contract.errorAnswer, post({ confirm: 'dev.sqlite', mode: 'file' }), 422);
       await ask('/backup/api/restore/undo', contract.errorAnswer, post({ confirm: 'x' }), 409);
       expect(service.calls).toEqual([]);
@@ -244,6 +245,13 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
       expect(service.calls).toEqual(['restore offline', 'undoRestore']);
     });
 
+    test('to bring a missing database back nothing is confirmed, because nothing is replaced', async () => {
+      const path = `/backup/api/backups/${firstBackup}/restore`;
+      const done = await ask(path, contract.restoreResult, post({ mode: 'missing' }));
+      expect(done).toMatchObject({ success: true, mode: 'missing', safetyBackup: null });
+      expect(service.calls).toEqual(['restore missing']);
+    });
+
     test('a restore that fails after the first ping says so in the body', async () => {
       let fail: (error: unknown) => void = () => {};
       service.behaviour.until = new Promise((_, reject) => {
@@ -256,6 +264,25 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
         }),
       );
       expect(contract.errorAnswer.parse(await response.json()).error.code).toBe('DB_CHANGED');
+    });
+
+    test('a loss is accepted for once or for good, and that can be taken back', async () => {
+      const body = { filename: firstBackup };
+      const accepted = await ask('/backup/api/loss/accept', contract.backup, post(body));
+      expect(accepted.loss?.accepted).not.toBeNull();
+      await ask('/backup/api/loss/accept', contract.backup, post({ ...body, ignore: true }));
+      expect((await ask('/backup/api/loss/reopen', contract.backup, post(body))).loss?.accepted).toBeNull();
+      expect(service.calls).toEqual(['acceptLoss false', 'acceptLoss true', 'reopenLoss']);
+      for (const wrong of [{}, { filename: '../x' }, { ...body, more: 1 }])
+        expect((await host.fetch('/backup/api/loss/accept', post(wrong))).status).toBe(422);
+    });
+
+    test('two backups are compared, by their names or the latest', async () => {
+      const diff = await ask(`/backup/api/diff?a=${firstBackup}&b=latest`, contract.backupDiff);
+      expect(diff).toMatchObject({ a: firstBackup, tables: [{ name: 'orders', change: 'rows' }] });
+      for (const query of ['', '?a=latest', '?a=latest&b=../../etc', '?a=latest&b=latest&c=1'])
+        expect([query, (await host.fetch(`/backup/api/diff${query}`)).status]).toEqual([query, 422]);
+      expect(service.calls).toEqual(['diff']);
     });
 
     test('the verdict of a restore is put away', async () => {

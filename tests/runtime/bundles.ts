@@ -31,14 +31,18 @@ const app = `
     const handler = backupFetch(backupService, { authorize: () => true });
     const ask = (path) => handler(new Request('http://localhost/backup/' + path));
     const page = await (await ask('')).text();
-    out.page = [page.includes('<title>'), (await ask(/src="\\.\\/([^"]+\\.js)"/.exec(page)[1])).status];
+    const script = await ask(/src="\\.\\/(assets[^"]+\\.js)"/.exec(page)[1]);
+    out.page = [page.includes('<title>'), script.status];
+    // What the page fetches when a dialog is opened: a script and its style sheet.
+    for (const name of new Set((await script.text()).match(/on-demand-[\\w-]+\\.(?:js|css)/g)))
+      out.page.push((await ask('assets/' + name)).status);
     await backupService.close();
     console.log(JSON.stringify(out));
   }
   main();
 `;
-const works = { made: true, verified: 'verified', page: [true, 200] };
-const refused = { made: false, error: 'UNSUPPORTED', page: [true, 200] };
+const works = { made: true, verified: 'verified', page: [true, 200, 200, 200] };
+const refused = { made: false, error: 'UNSUPPORTED', page: [true, 200, 200, 200] };
 
 interface Place {
   readonly installed: string;

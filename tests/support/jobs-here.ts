@@ -15,7 +15,13 @@ import { bringBackMissing } from '../../src/engine/first-boot.ts';
 import type { JobEvent, JobKind, JobMap, JobRequest, StoryContext } from '../../src/engine/jobs/protocol.ts';
 import type { JobOptions, runJob } from '../../src/engine/jobs/run-job.ts';
 import { prune } from '../../src/engine/prune.ts';
-import { changeRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../../src/engine/remote.ts';
+import {
+  changeRemote,
+  claimRemote,
+  listRemoteBackups,
+  pruneRemoteBackups,
+  removeRemote,
+} from '../../src/engine/remote.ts';
 import { planRestoreFacts, restoreDatabase } from '../../src/engine/restore.ts';
 import { takeLock } from '../../src/engine/run-lock.ts';
 import { checkDatabase } from '../../src/engine/sqlite/live-database.ts';
@@ -76,6 +82,8 @@ export async function carryOut(request: JobRequest, context: StoryContext): Prom
       return checkDatabase(request.databasePath);
     case 'drill':
       return await drill(request, context);
+    case 'claim-remote':
+      return await claimRemote(request, context);
     case 'change-remote':
       return await changeRemote(request, context);
     case 'remove-remote':
@@ -87,7 +95,7 @@ export async function carryOut(request: JobRequest, context: StoryContext): Prom
     case 'prune': {
       const lock = { waitMs: request.lockWaitMs, signal: context.signal };
       using _lock = await takeLock(join(request.folder, LOCK_FILE), lock);
-      return { removed: await prune(new Catalog(request.folder), request.retention, context) };
+      return { removed: await prune(new Catalog(request.folder), request.self, request.retention, context) };
     }
   }
 }

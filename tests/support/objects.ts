@@ -50,6 +50,11 @@ export async function keysOf(store: ObjectStore, prefix = '', signal?: AbortSign
   return keys;
 }
 
+/** All but the keys by which a place says whose it is and who writes there. */
+export async function storedKeys(store: ObjectStore): Promise<string[]> {
+  return (await keysOf(store)).filter((key) => !/^(writer\/|claim-|database\.json$)/.test(key));
+}
+
 export async function inLots<Item>(items: readonly Item[], work: (item: Item) => Promise<unknown>): Promise<void> {
   const waiting = items.values();
   await Promise.all(

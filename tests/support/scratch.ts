@@ -231,4 +231,5 @@ export const shopSettings: Settings = {
   s3Path: 'backups/database',
   verify: 'quick',
   maxAgeMinutes: null,
+  lossIgnore: [],
 };

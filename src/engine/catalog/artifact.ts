@@ -4,6 +4,13 @@ const identity = /^backup-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})-(\d{3})Z\.
 
 export const STAGING_FOLDER = '.staging';
 export const LOCK_FILE = '.velist-backup.lock';
+/** Whose a place is: in a folder and at a target. */
+export const RECORD_FILE = 'database.json';
+/** Whose a folder is by now, after a claim; at a target each claim has an object of its own. */
+export const OWNER_FILE = 'owner.json';
+export const CLAIM_PREFIX = 'claim-';
+/** Which file of a glob a database was. Versions before 0.2 called it as `RECORD_FILE` is called now. */
+export const FOUND_FILE = 'found-as.json';
 /** Beside the backups: what a drill restored, with an end of its own. */
 export const DRILL_FOLDER = '.drill-';
 export const DRILL_LOCK_FILE = '.velist-drill.lock';

@@ -124,10 +124,7 @@ export class Catalog {
 
   /** Reads, changes and writes one manifest; two processes that change the same one follow each other. */
   async changeManifest(name: string, change: (manifest: Manifest) => Manifest): Promise<Backup> {
-    using _lock = await takeLock(join(this.folder, MANIFEST_LOCK_FILE), {
-      waitMs: MANIFEST_LOCK_WAIT_MS,
-      signal: new AbortController().signal,
-    });
+    using _lock = await this.#lockManifests();
     const backup = await this.find(name);
     if (!backup.manifest) {
       throw new BackupError('BAD_BACKUP', `${name} has no readable manifest`, {
@@ -136,6 +133,21 @@ export class Catalog {
     }
     await this.writeManifest(change(backup.manifest));
     return await this.find(name);
+  }
+
+  /** Gives backups other numbers, the highest first: killed in between, no two change their order. Needs the folder's lock. */
+  async renumber(numbers: ReadonlyMap<string, number>): Promise<void> {
+    using _lock = await this.#lockManifests();
+    const backups = new Map((await this.list()).map((backup) => [backup.name, backup]));
+    for (const [name, sequence] of [...numbers].sort(([, a], [, b]) => b - a)) {
+      const manifest = backups.get(name)?.manifest;
+      if (manifest) await this.writeManifest({ ...manifest, sequence });
+    }
+  }
+
+  async #lockManifests(): Promise<Disposable> {
+    const path = join(this.folder, MANIFEST_LOCK_FILE);
+    return await takeLock(path, { waitMs: MANIFEST_LOCK_WAIT_MS, signal: new AbortController().signal });
   }
 
   /** The file first: a manifest alone is no backup, a file alone would be a foreign one. Gone already is fine. */

@@ -14,7 +14,9 @@ const tableFacts = z.object({
   rows: z.int().nonnegative().nullable(),
   /** Of the table and its indexes, overflow pages included. */
   bytes: z.int().nonnegative(),
-  /** First 12 hex digits of the SHA-256 of its `CREATE` statement, and those of its indexes and triggers. */
+  /** Keys and values in them; a vacuum changes the pages, and not these. */
+  contentBytes: z.int().nonnegative().optional(),
+  /** First 12 hex digits of the SHA-256 of its definition and those of its indexes and triggers, without their names. */
   schema: z.string(),
 });
 
@@ -24,10 +26,13 @@ const databaseFacts = z.object({
   tables: z.record(z.string(), tableFacts),
   /** Tables beyond the first few thousand, which are not listed. */
   furtherTables: z.int().nonnegative(),
+  furtherRows: z.int().nonnegative().optional(),
   /** SHA-256 of the whole schema. */
   schema: z.string(),
   /** Pages in use: all but those of the freelist. */
   usedPages: z.int().nonnegative(),
+  /** Keys and values in all tables and indexes. */
+  contentBytes: z.int().nonnegative().optional(),
 });
 
 const tableLoss = z.object({
@@ -135,10 +140,10 @@ export function formatManifest(manifest: Manifest): string {
 /** The manifest of a foreign file that was found good: its order is that of its name, its history unknown. */
 export function adoptedManifest(
   backup: { readonly name: string; readonly createdAt: Date },
-  found: Pick<Manifest['database'], 'sizeBytes' | 'pageSize' | 'pages' | 'sha256'> & { readonly sqlite: string },
+  found: Manifest['database'] & { readonly facts: DatabaseFacts | null; readonly sqlite: string },
   options: { readonly verifiedAt: Date; readonly source: string },
 ): Manifest {
-  const { sizeBytes, pageSize, pages, sha256, sqlite } = found;
+  const { sizeBytes, pageSize, pages, sha256, facts, sqlite } = found;
   return {
     format: MANIFEST_FORMAT,
     name: backup.name,
@@ -155,6 +160,7 @@ export function adoptedManifest(
     copy: null,
     stamp: null,
     versions: versions(sqlite),
+    ...(facts && { facts }),
   };
 }
 

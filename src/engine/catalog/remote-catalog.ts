@@ -9,6 +9,7 @@ import { BackupError, type ErrorCode } from '../errors.ts';
 import { getBytes, isNotThere, type ListedObject, type ObjectStore } from '../targets/object-store.ts';
 import { backupMoment, manifestName, ownerOf } from './artifact.ts';
 import type { Backup } from './catalog.ts';
+import { NO_IDENTITY, type PlaceIdentity } from './identity.ts';
 import { type Manifest, parseManifest } from './manifest.ts';
 
 const MANIFEST_BYTES_MAX = 1024 * 1024;
@@ -33,7 +34,9 @@ export type ManifestFacts = Pick<
   | 'databaseId'
   | 'madeBy'
   | 'loss'
->;
+> &
+  // Of a place without a record alone: there it tells several databases of one name apart.
+  Partial<Pick<Manifest, 'stamp'>>;
 
 export interface KnownManifest {
   readonly etag: string;
@@ -145,10 +148,18 @@ export interface RemoteListing {
   readonly entries: readonly Omit<RemoteEntry, 'manifest'>[];
   readonly read: readonly Manifest[];
   readonly unnamed: readonly string[];
+  /** Whose the place is. */
+  readonly identity: PlaceIdentity;
 }
 
 /** @param without backups that were removed after they were listed. */
-export function toListing(catalog: RemoteCatalog, without: readonly string[] = []): RemoteListing {
+export function toListing(
+  catalog: RemoteCatalog,
+  {
+    identity = NO_IDENTITY,
+    without = [],
+  }: { readonly identity?: PlaceIdentity; readonly without?: readonly string[] } = {},
+): RemoteListing {
   const gone = new Set(without);
   return {
     entries: catalog.entries
@@ -156,6 +167,7 @@ export function toListing(catalog: RemoteCatalog, without: readonly string[] = [
       .map(({ name, etag, fault }) => ({ name, etag, fault })),
     read: catalog.read.filter(({ name }) => !gone.has(name)),
     unnamed: catalog.unnamed,
+    identity,
   };
 }
 

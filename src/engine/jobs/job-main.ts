@@ -18,7 +18,7 @@ import { examineDatabase } from '../examine.ts';
 import { fetchBackup } from '../fetch.ts';
 import { bringBackMissing } from '../first-boot.ts';
 import { prune } from '../prune.ts';
-import { changeRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../remote.ts';
+import { changeRemote, claimRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../remote.ts';
 import { planRestoreFacts, restoreDatabase } from '../restore.ts';
 import { takeLock } from '../run-lock.ts';
 import { checkDatabase } from '../sqlite/live-database.ts';
@@ -88,6 +88,8 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return await drill(request, context);
     case 'change-remote':
       return await changeRemote(request, context);
+    case 'claim-remote':
+      return await claimRemote(request, context);
     case 'remove-remote':
       return await removeRemote(request, context);
     case 'prune-remote':
@@ -112,7 +114,7 @@ async function verify(request: VerifyRequest): Promise<unknown> {
 
 async function pruneFolder(request: PruneRequest): Promise<unknown> {
   using _lock = await takeLock(join(request.folder, LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
-  return { removed: await prune(new Catalog(request.folder), request.retention, context) };
+  return { removed: await prune(new Catalog(request.folder), request.self, request.retention, context) };
 }
 
 /** A parent that reads nothing for so long is as good as gone. */

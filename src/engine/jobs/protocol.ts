@@ -4,16 +4,40 @@
  * machine can read. The job ends itself when standard input closes: its parent is gone.
  */
 import type { Sealing, SealName } from '../artifact.ts';
-import type { Manifest } from '../catalog/manifest.ts';
+import type { Claim, PlaceIdentity, PlaceRecord } from '../catalog/identity.ts';
+import type { DatabaseFacts, LossMark, Manifest } from '../catalog/manifest.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
-import type { RetentionPolicy } from '../retention.ts';
+import type { Earlier, LossRules, OwnChange } from '../loss.ts';
+import type { FolderRetention, RetentionPolicy } from '../retention.ts';
+import type { DatabaseSelf } from '../self.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
+import type { WriterNews } from '../writer.ts';
 
 export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type StepName =
   'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
+
+/** This start of the service, as a job that writes at a target presents it there. */
+export interface Writing {
+  /** Secret of this start. */
+  readonly token: string;
+  /** How often its heartbeat is renewed. */
+  readonly everyMs: number;
+  /** Key of its heartbeat, from the root of the bucket. */
+  readonly beat: string;
+  /** A service that was started writes there for the first time: it takes an epoch of its own. */
+  readonly isFirst: boolean;
+  /** The run history tells of uploads to that place. */
+  readonly knowsPlace: boolean;
+}
+
+/** With both of them a job writes as the one writer of the place; without, as versions before 0.2 did. */
+export interface WritingRequest {
+  readonly self?: DatabaseSelf;
+  readonly writing?: Writing;
+}
 
 export interface BackupRequest {
   readonly kind: 'backup';
@@ -23,17 +47,32 @@ export interface BackupRequest {
   readonly trigger: JobTrigger;
   readonly user: string | null;
   readonly note: string | null;
-  readonly retention: RetentionPolicy;
+  readonly retention: FolderRetention;
   /** How long to wait for another run on the same folder. */
   readonly lockWaitMs: number;
   /** How long to wait for a connection that holds the database exclusively; half a minute by default. */
   readonly pinTimeoutMs?: number;
+  /** Whether much was lost since the backup before; left out: that is not asked. */
+  readonly loss?: LossQuestion;
+  /** Left out: as the path of the database tells. */
+  readonly self?: DatabaseSelf;
+  /** The highest sequence of this database at any target, as it was listed last. */
+  readonly highestKnown?: number;
+}
+
+export interface LossQuestion {
+  readonly rules: LossRules;
+  /** What we did to the database ourselves last. */
+  readonly ownChange: OwnChange | null;
+  /** The newest good backup that is at another target alone, with what was counted in it. */
+  readonly elsewhere: Earlier | null;
 }
 
 export interface MadeBackup {
   readonly name: string;
   readonly sizeBytes: number;
   readonly removed: readonly string[];
+  readonly loss: LossMark | null;
 }
 
 export interface VerifyRequest {
@@ -49,6 +88,7 @@ export interface FileFindings {
   readonly pageSize: number;
   readonly pages: number;
   readonly sha256: string;
+  readonly facts: DatabaseFacts | null;
   readonly sqlite: string;
 }
 
@@ -61,6 +101,8 @@ export interface PlanRequest {
 export interface PlanFacts {
   readonly live: (FileFacts & { readonly journalMode: string }) | null;
   readonly liveComplaint: string | null;
+  /** Processes that have the database open although its file was removed, as far as we may see. */
+  readonly heldBy: readonly number[];
   readonly backup: FileFacts;
 }
 
@@ -72,6 +114,9 @@ interface FileFacts {
   readonly rows: Readonly<Record<string, number>> | null;
 }
 
+/** `missing`: to the place of a database whose file is gone, and nowhere else. */
+export type RestoreMode = 'file' | 'online' | 'offline' | 'missing';
+
 export interface RestoreRequest {
   readonly kind: 'restore';
   /** Any SQLite file: a backup of ours or one from elsewhere. */
@@ -80,14 +125,21 @@ export interface RestoreRequest {
   /** Digest from the manifest, checked before anything is touched; null for a file without one. */
   readonly sha256: string | null;
   readonly databasePath: string;
+  /** Of the database that the source is a backup of, for one whose file is gone; left out when that is not known. */
+  readonly journalMode?: string | null;
   readonly folder: string;
-  readonly mode: 'file' | 'online' | 'offline';
+  readonly mode: RestoreMode;
   readonly to: string | null;
   /** `stampText` that the caller's plan was based on; null to not compare. */
   readonly expected: string | null;
   readonly user: string | null;
-  readonly retention: RetentionPolicy;
+  readonly retention: FolderRetention;
   readonly lockWaitMs: number;
+  /** Left out: as the path of the database tells. */
+  readonly self?: DatabaseSelf;
+  readonly highestKnown?: number;
+  /** The folder may be another database's: the safety backup is made there all the same. */
+  readonly fromOther?: boolean;
 }
 
 export interface FirstBootRequest {
@@ -104,7 +156,7 @@ export interface FirstBootRequest {
 
 export interface Restored {
   readonly path: string;
-  readonly mode: 'file' | 'online' | 'offline';
+  readonly mode: RestoreMode;
   readonly safetyBackup: string | null;
   /** Where an unreadable old database was moved to, when no safety backup could be made of it. */
   readonly setAside: string | null;
@@ -115,7 +167,7 @@ export interface S3Access extends Omit<S3Options, 'prefix'> {
   readonly region: string;
 }
 
-export interface UploadRequest {
+export interface UploadRequest extends WritingRequest {
   readonly kind: 'upload';
   readonly target: string;
   readonly folder: string;
@@ -128,6 +180,8 @@ export interface UploadRequest {
   readonly retention: RetentionPolicy | null;
   /** Manifests of the last listing: what did not change is not read again. */
   readonly known: readonly KnownManifest[];
+  /** Whose the place was when it was looked at last. */
+  readonly identity?: PlaceIdentity | null;
 }
 
 export interface Uploaded {
@@ -141,6 +195,8 @@ export interface Uploaded {
   readonly survived: readonly Survivor[];
   /** Why the target was not looked through; the backup is stored all the same. */
   readonly complaint: string | null;
+  /** How many backups of the folder got a higher number, because the target held higher ones. */
+  readonly renumbered: number;
 }
 
 export interface Survivor {
@@ -155,16 +211,18 @@ export interface RemoveRemoteRequest {
   readonly s3: S3Access;
 }
 
-export interface ChangeRemoteRequest {
+export interface ChangeRemoteRequest extends WritingRequest {
   readonly kind: 'change-remote';
   readonly name: string;
   readonly prefix: string;
   readonly s3: S3Access;
   readonly pinned: boolean;
   readonly note: string | null;
+  /** Left out: as it is there. */
+  readonly loss?: LossMark;
 }
 
-export interface PruneRemoteRequest {
+export interface PruneRemoteRequest extends WritingRequest {
   readonly kind: 'prune-remote';
   /** What was pinned here holds there. */
   readonly folder: string;
@@ -172,13 +230,41 @@ export interface PruneRemoteRequest {
   readonly s3: S3Access;
   readonly retention: RetentionPolicy;
   readonly known: readonly KnownManifest[];
+  readonly target?: string;
+  /** Whose the place was when it was looked at last. */
+  readonly identity?: PlaceIdentity | null;
 }
 
-export interface ListRemoteRequest {
+/** Makes the place this database's, and this installation the writer there, whoever is. */
+export interface ClaimRemoteRequest extends Required<WritingRequest> {
+  readonly kind: 'claim-remote';
+  readonly target: string;
+  /** Of the backups: its lock keeps uploads away meanwhile. */
+  readonly folder: string;
+  readonly prefix: string;
+  readonly s3: S3Access;
+  /** What makes the place ours, oldest first; null where it is ours already, or of nobody. */
+  readonly claim: {
+    readonly claims: readonly Claim[];
+    /** Written where there is none. */ readonly record: PlaceRecord;
+  } | null;
+}
+
+export interface ListRemoteRequest extends WritingRequest {
   readonly kind: 'list-remote';
   readonly prefix: string;
   readonly s3: S3Access;
   readonly known: readonly KnownManifest[];
+  /** Whose the place was when it was looked at last. */
+  readonly identity?: PlaceIdentity | null;
+}
+
+export interface ClaimedRemote {
+  /** Null where nothing of it was changed. */
+  readonly identity: PlaceIdentity | null;
+  readonly epoch: number;
+  /** The writer before; null when there was none. */
+  readonly from: { readonly installation: string; readonly host: string; readonly since: string } | null;
 }
 
 export interface FetchRequest {
@@ -269,8 +355,10 @@ export interface TestTargetRequest {
 export interface PruneRequest {
   readonly kind: 'prune';
   readonly folder: string;
-  readonly retention: RetentionPolicy;
+  readonly retention: FolderRetention;
   readonly lockWaitMs: number;
+  /** Left out: the folder is taken for ours. */
+  readonly self?: DatabaseSelf;
 }
 
 export interface JobMap {
@@ -291,6 +379,7 @@ export interface JobMap {
     result: Pick<Uploaded, 'removed' | 'survived'> & { readonly listing: RemoteListing };
   };
   'remove-remote': { request: RemoveRemoteRequest; result: null };
+  'claim-remote': { request: ClaimRemoteRequest; result: ClaimedRemote };
   'test-target': { request: TestTargetRequest; result: TargetReport };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };
 }
@@ -301,7 +390,9 @@ export type JobEvent =
   | { readonly type: 'step'; readonly name: StepName }
   | { readonly type: 'bytes'; readonly done: number; readonly total: number }
   /** The moment of the database is fixed: who asks from now on needs another run. */
-  | { readonly type: 'pinned'; readonly backup: string };
+  | { readonly type: 'pinned'; readonly backup: string }
+  /** What the job learned about the writer of the target. */
+  | { readonly type: 'writer'; readonly news: WriterNews };
 
 export type JobMessage =
   | JobEvent

@@ -16,6 +16,7 @@ import {
   existsSync,
   fsyncSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -29,6 +30,7 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../errors.ts';
 import { openConnection, pragma, sqliteCode } from './live-database.ts';
+import { leadsNowhere, thereIsAFile } from './missing.ts';
 import { isOpenSomewhere } from './open-files.ts';
 import { leftoverOf, sideFiles } from './stamp.ts';
 import { openUnwritten } from './verify.ts';
@@ -188,9 +190,11 @@ export function placeOverUnreadable(source: string, databasePath: string, option
  * A database that is not there: the file becomes it. Its folder, which may be missing on a new machine, is made.
  *
  * @param journalMode of the database that the file is a backup of; null when that is not known.
- * @throws BackupError TARGET_EXISTS when there is a database by now; RESTORE_IN_USE when a part of one lies there.
+ * @throws BackupError TARGET_EXISTS when there is a database by now; DB_MISSING when its name is a link to nothing;
+ * RESTORE_IN_USE when a part of one lies there.
  */
 export function placeWhereMissing(source: string, databasePath: string, journalMode: string | null = null): void {
+  refuseWhatIsThere(databasePath);
   const left = leftoverOf(databasePath);
   if (left && !existsSync(databasePath)) {
     throw new BackupError('RESTORE_IN_USE', `${left} lies there without its database`, {
@@ -199,7 +203,17 @@ export function placeWhereMissing(source: string, databasePath: string, journalM
   }
   mkdirSync(dirname(databasePath), { recursive: true });
   const isWal = journalMode === null || journalMode === 'wal';
-  placeAsNewFile(source, databasePath, { ...(isWal && { journalMode: 'wal' }), ownedAsFolder: true });
+  try {
+    placeAsNewFile(source, databasePath, { ...(isWal && { journalMode: 'wal' }), ownedAsFolder: true });
+  } catch (error) {
+    throw error instanceof BackupError && error.code === 'TARGET_EXISTS' ? thereIsAFile(databasePath, error) : error;
+  }
+}
+
+/** @throws BackupError TARGET_EXISTS, DB_MISSING for a link to nothing. */
+export function refuseWhatIsThere(databasePath: string): void {
+  if (existsSync(databasePath)) throw thereIsAFile(databasePath);
+  if (lstatSync(databasePath, { throwIfNoEntry: false })) throw leadsNowhere(databasePath);
 }
 
 /**

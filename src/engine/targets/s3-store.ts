@@ -18,7 +18,7 @@ import {
   type ObjectStore,
   throwIfAborted,
 } from './object-store.ts';
-import { connectS3, type S3Options } from './s3-connection.ts';
+import { connectS3, type S3Connection, type S3Options } from './s3-connection.ts';
 import { downloadFromS3 } from './s3-download.ts';
 import { describePlace, factsOf, noBucket, notS3, s3Error } from './s3-errors.ts';
 import { faultOf, isToBeSeen, lockFor, notStoredAs, requestFor } from './s3-stored-as.ts';
@@ -37,6 +37,11 @@ export interface S3Store extends ObjectStore {
    * null where it could not: some servers cannot list them, and some keys may not.
    */
   sweepUploads(options: SweepOptions): Promise<number | null>;
+  /**
+   * The whole bucket, over the same connection and closed with it: for keys that are named from there. Nothing is locked
+   * through it, because what is renewed again and again would pile up.
+   */
+  readonly root: ObjectStore;
 }
 
 export interface PresignOptions {
@@ -55,9 +60,13 @@ const withoutBulkDelete: ReadonlySet<number> = new Set([400, 403, 405, 411, 501]
 
 export function createS3Store(options: S3Options): S3Store {
   const connection = connectS3(options);
+  return storeOver(connection, connection.place.prefix);
+}
+
+function storeOver(connection: S3Connection, prefix: string): S3Store {
   const { place } = connection;
   const { bucket: Bucket } = place;
-  const keyBefore = place.prefix === '' ? '' : `${place.prefix}/`;
+  const keyBefore = prefix === '' ? '' : `${prefix}/`;
   let bucketIsKnown = false;
   let bulkDeleteWorks = true;
 
@@ -324,6 +333,10 @@ export function createS3Store(options: S3Options): S3Store {
 
     urlOf(key) {
       return `${connection.baseUrl}/${encodeKey(remote(key))}`;
+    },
+
+    get root() {
+      return storeOver({ ...connection, storedAs: { ...connection.storedAs, objectLock: null } }, '');
     },
 
     close() {

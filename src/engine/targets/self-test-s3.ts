@@ -122,11 +122,13 @@ export const createsOnly: Check = {
   needsObject: true,
   async run({ store, key, signal }) {
     const once = key('once');
-    const hint = 'Give every machine a prefix of its own (BACKUP_S3_PATH); then nothing depends on it.';
+    const hint =
+      'Two machines that begin within the same second may both write to one place until their next upload. Give every machine a prefix of its own (BACKUP_S3_PATH); then nothing depends on it.';
     try {
       const first = await store.putIfAbsent(once, Buffer.from('first'), { signal });
       const second = await store.putIfAbsent(once, Buffer.from('second'), { signal });
-      if (first && !second) return ok('a create-only write does not replace what is there');
+      if (first && !second)
+        return ok('a create-only write does not replace what is there, so a place has one writer at a time');
       return warning('the server ignores the condition of a create-only write (If-None-Match)', hint);
     } catch (thrown) {
       const error = BackupError.from(thrown);

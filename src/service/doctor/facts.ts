@@ -16,13 +16,15 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { ErrorBody } from '../../engine/errors.ts';
 import type { Examined } from '../../engine/jobs/protocol.ts';
 import type { TargetFreshness } from '../freshness.ts';
-import type { Settings, TargetName, TargetReport } from '../model.ts';
+import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
 
 export interface DoctorFacts {
   readonly now: Date;
   readonly sqlite: Pick<Examined, 'sqlite' | 'hasWalResetBug'>;
   readonly database: Place & {
     readonly exists: boolean;
+    /** Gone, and backed up before. */
+    readonly isLost: boolean;
     readonly sizeBytes: number;
     readonly walBytes: number;
     /** Null where nobody could look. */
@@ -43,18 +45,24 @@ export interface DoctorFacts {
     /** Backups in it. */
     readonly count: number;
     readonly freeBytes: number;
+    /** Of what the default keeps beside the newest, how many there is room for; null where somebody said what to keep. */
+    readonly fitting: number | null;
   };
   readonly state: { readonly path: string; readonly mode: number | null };
   readonly servedAs: Served | null;
   /** Of the newest backups whose checkpoint is known: bytes of the log that it could not merge. */
   readonly unmergedBytes: readonly number[];
   readonly newestAt: Date | null;
+  /** The open alarm. */
+  readonly loss: Status['loss'];
   readonly settings: Settings;
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
   readonly s3: BucketFacts;
   /** Beside S3. */
   readonly targets: readonly (BucketFacts & { readonly name: TargetName })[];
+  /** Empty where the backups can't be listed. */
+  readonly places: Status['places'];
   readonly drills: { readonly complaint: ErrorBody | null; readonly targets: readonly TargetFreshness[] };
 }
 
@@ -85,7 +93,7 @@ export interface Served {
 export function lookAtDatabase(
   path: string,
   named: string,
-): Omit<DoctorFacts['database'], 'journalMode' | 'complaint'> {
+): Omit<DoctorFacts['database'], 'journalMode' | 'complaint' | 'isLost'> {
   const found = statSync(path, { throwIfNoEntry: false });
   const real = realPathOf(path);
   const left = [`.${basename(real)}-litestream`, `${basename(real)}-litestream`].filter((name) =>
@@ -103,7 +111,7 @@ export function lookAtDatabase(
 export function lookAtFolder(
   path: string,
   named: string,
-): Omit<DoctorFacts['folder'], 'count' | 'freeBytes' | 'complaint'> {
+): Omit<DoctorFacts['folder'], 'count' | 'freeBytes' | 'fitting' | 'complaint'> {
   const found = existsSync(path) ? statSync(path) : undefined;
   const place = placeOf(path, named);
   // It is made with the first backup, if that may be done.

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test';
+import type { PlaceStatus } from '../model.ts';
 import { keepSettingsNone } from '../retention-policies.ts';
 import type { DoctorFacts } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
@@ -10,12 +11,19 @@ const proven = { at: now, ms: 3_200, backup: 'backup-2024-03-01T11-00-00-000Z.sq
 const drilled = (result: 'proven' | 'sealed' | 'failed') => ({ at: now, result });
 const error = { code: 'DB_BUSY', message: 'db/dev.sqlite was locked', hint: 'End that.' } as const;
 
+const writer = (kind: 'other' | 'clone') => ({ kind, host: 'staging', since: now, seenAt: now });
+const place = (change: Partial<PlaceStatus>): PlaceStatus => ({
+  ...{ target: 's3', owner: 'ours', other: null, writer: null, sparesOthersUntil: null },
+  ...change,
+});
+
 /** An app with nothing to complain about. */
 const well: DoctorFacts = {
   now,
   sqlite: { sqlite: '3.54.1', hasWalResetBug: false },
   database: {
-    ...{ path: 'db/dev.sqlite', device: 1, fileSystem: 'ext4', exists: true, sizeBytes: 100 * MIB, walBytes: 4 * MIB },
+    ...{ path: 'db/dev.sqlite', device: 1, fileSystem: 'ext4', exists: true, isLost: false, sizeBytes: 100 * MIB },
+    walBytes: 4 * MIB,
     ...{ journalMode: 'wal', replicators: [], complaint: null },
   },
   folder: {
@@ -28,19 +36,21 @@ const well: DoctorFacts = {
       openFiles: 0,
       complaint: null,
     },
-    ...{ count: 10, freeBytes: 10_000 * MIB },
+    ...{ count: 10, freeBytes: 10_000 * MIB, fitting: null },
   },
   state: { path: 'storage/state.sqlite', mode: 0o100600 },
   servedAs: null,
   unmergedBytes: [0, 0, 0],
   newestAt: now,
+  loss: null,
   settings: {
     ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, ...keepSettingsNone, keepHourly: 24, keepDaily: 7 },
-    ...{ s3Enabled: false, s3Path: 'backups', verify: 'quick', maxAgeMinutes: null },
+    ...{ s3Enabled: false, s3Path: 'backups', verify: 'quick', maxAgeMinutes: null, lossIgnore: [] },
   },
   gapMinutes: { shortest: 10, longest: 10 },
   s3: { isEncrypted: false, isAlsoPublic: false, test: null },
   targets: [],
+  places: [],
   drills: { complaint: null, targets: [{ ...local, proven, drill: drilled('proven') }] },
 };
 
@@ -59,6 +69,10 @@ function changed(change: Change): DoctorFacts {
 const told = (change: Change) =>
   findAll(changed(change)).flatMap(({ code, severity }) => (severity === 'ok' ? [] : [`${severity} ${code}`]));
 
+const loss = {
+  ...{ filename: 'backup-2', at: now, beforeAt: now, before: 'backup-1', dayBefore: null, accepted: null },
+  ...{ tables: [{ name: 'orders', before: 8_310, after: 0 }], usedPages: { before: 300, after: 20 } },
+};
 const s3On = { ...well.settings, s3Enabled: true };
 const encrypted = { isEncrypted: true };
 
@@ -70,7 +84,9 @@ test('where all is well each finding says so, and nobody has to act', () => {
 });
 
 const table: readonly [string, Change, readonly string[]][] = [
+  ['much was lost', { loss }, ['problem loss']],
   ['the database is missing', { database: { exists: false, journalMode: null } }, ['problem database']],
+  ['the database is lost', { database: { exists: false, isLost: true, journalMode: null } }, ['problem database']],
   ['the database can not be opened', { database: { complaint: error, journalMode: null } }, ['problem database']],
   ['SQLite has the WAL-reset bug', { sqlite: { sqlite: '3.51.2', hasWalResetBug: true } }, ['warning sqlite-version']],
   ['the database is in rollback mode', { database: { journalMode: 'delete' } }, ['warning journal-mode']],
@@ -122,12 +138,29 @@ const table: readonly [string, Change, readonly string[]][] = [
     ['warning max-age'],
   ],
   ['backups go back an hour', { settings: { keepHourly: 0, keepDaily: 0 } }, ['info history']],
+  ['there is no room for the default', { folder: { fitting: 0 } }, ['info history']],
+  ['there is room for some of the default', { folder: { fitting: 1 } }, []],
+  [
+    'the default fits, and the disk does not',
+    { folder: { fitting: 35, count: 0, freeBytes: 4_500 * MIB } },
+    ['warning free-disk'],
+  ],
+  ['the default finds little room', { folder: { fitting: 2, count: 0, freeBytes: 1_300 * MIB } }, []],
   ['hours are kept of a daily backup', { gapMinutes: { shortest: 1_440, longest: 1_440 } }, ['info keep']],
+  [
+    'the default meets a daily backup',
+    { gapMinutes: { shortest: 1_440, longest: 1_440 }, folder: { fitting: 35 } },
+    [],
+  ],
   ['keys are set and S3 is off', { s3: encrypted }, ['warning encryption']],
   ['S3 is on without keys', { settings: s3On }, ['info encryption']],
   ['the bucket is public', { settings: s3On, s3: { ...encrypted, isAlsoPublic: true } }, ['warning bucket']],
   ['the assertions are gone', { drills: { complaint: error } }, ['problem drills']],
   ['a drill failed', { drills: { targets: [{ ...local, proven, drill: drilled('failed') }] } }, ['problem drills']],
+  ['another machine writes there', { places: [place({ writer: writer('other') })] }, ['problem writers']],
+  ['a clone wants to write there', { places: [place({ writer: writer('clone') })] }, ['problem writers']],
+  ['the place was just taken over', { places: [place({ sparesOthersUntil: now })] }, ['info writers']],
+  ['nobody else writes there', { places: [place({})] }, []],
   ['nobody ever drilled', { drills: { targets: [{ ...local, proven: null, drill: null }] } }, ['info drills']],
 ];
 for (const [name, change, expected] of table) {

@@ -3,7 +3,10 @@
  * each can be tried without the disk, the server or the mistake that it is about. A finding says what was found, why it
  * matters, and what to do.
  */
+import { LOSS_DAYS } from '../../engine/loss.ts';
 import { formatSize } from '../log.ts';
+import { lossText } from '../loss-text.ts';
+import { BRING_BACK } from '../missing.ts';
 import type { Finding, TargetReport } from '../model.ts';
 import { targetWord } from '../remote-targets.ts';
 import type { BucketFacts, DoctorFacts } from './facts.ts';
@@ -14,6 +17,7 @@ type Check = (facts: DoctorFacts) => Finding | null;
 export function findAll(facts: DoctorFacts): readonly Finding[] {
   const findings = [
     ...checks.flatMap((check) => check(facts) ?? []),
+    ...facts.places.flatMap(ofWriter),
     ...[facts.s3, ...facts.targets].flatMap(({ test }) => ofTarget(test)),
   ];
   return findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
@@ -37,8 +41,15 @@ const MIB = 1024 ** 2;
 
 // ── the database ──
 
-const databaseOpens: Check = ({ database: { exists, path, complaint } }) => {
+const databaseOpens: Check = ({ database: { exists, isLost, path, complaint } }) => {
   const code = 'database';
+  if (isLost) {
+    return found('problem', code, {
+      what: `there is no file at ${path}, and it was backed up before`,
+      why: 'Nothing can be backed up, and no backup is removed until it is back.',
+      fix: `Check DATABASE_URL. If the file is lost: ${BRING_BACK}`,
+    });
+  }
   if (!exists) {
     return found('problem', code, {
       what: `there is no file at ${path}`,
@@ -187,7 +198,8 @@ const hasRoom: Check = ({ database, folder, settings }) => {
   }
   const { retentionCount, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
   // At most: one backup may be kept for several reasons.
-  const kept = retentionCount + keepHourly + keepDaily + keepWeekly + keepMonthly + keepYearly;
+  const periods = folder.fitting ?? keepHourly + keepDaily + keepWeekly + keepMonthly + keepYearly;
+  const kept = retentionCount + periods;
   const missing = Math.max(0, kept - folder.count);
   if (freeBytes < missing * eachBytes) {
     return found('warning', code, {
@@ -204,6 +216,30 @@ const hasRoom: Check = ({ database, folder, settings }) => {
     });
   }
   return ok(code, free);
+};
+
+const placesAreOurs: Check = ({ places = [], folder }) => {
+  const code = 'identity';
+  const known = places.filter(({ owner }) => owner !== 'unknown' && owner !== 'new');
+  const foreign = known.find(({ owner }) => owner === 'foreign');
+  const nameOf = (target: string) => (target === 'local' ? folder.path : targetWord(target));
+  if (foreign) {
+    const isLocal = foreign.target === 'local';
+    return found('problem', code, {
+      what: `${nameOf(foreign.target)} holds the backups of another database, ${foreign.other?.name}`,
+      why: 'Nothing of this database is written there, and nothing is removed.',
+      fix: `Give this one ${isLocal ? 'a folder (BACKUP_LOCAL_PATH)' : 'a prefix (BACKUP_S3_PATH)'} of its own. If it is the same database, moved or renamed: velist-backup claim${isLocal ? '' : ` --target ${foreign.target}`}`,
+    });
+  }
+  const mixed = known.find(({ owner }) => owner === 'mixed');
+  if (mixed) {
+    return found('info', code, {
+      what: `${nameOf(mixed.target)} holds backups of several databases, from a version before 0.2`,
+      why: 'They are told apart by their manifests; of what can not be told apart nothing is removed.',
+      fix: 'Give each database a folder and a prefix of its own; what is here can be restored as before.',
+    });
+  }
+  return known.length > 0 ? ok(code, 'the places of the backups belong to this database') : null;
 };
 
 // ── who may look ──
@@ -307,20 +343,32 @@ const ageFitsInterval: Check = ({ settings: { maxAgeMinutes }, gapMinutes: { sho
 
 const DAY_MINUTES = 1_440;
 
-const historyIsLong: Check = ({ settings, gapMinutes: { shortest: intervalMinutes } }) => {
+const historyIsLong: Check = ({ folder, settings, gapMinutes: { shortest: intervalMinutes } }) => {
   const code = 'history';
   const { retentionCount, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
-  const keepsPeriods = keepDaily + keepWeekly + keepMonthly + keepYearly > 0 || keepHourly >= 24;
+  const isSaid = keepDaily + keepWeekly + keepMonthly + keepYearly > 0 || keepHourly >= 24;
+  const keepsPeriods = folder.fitting === null ? isSaid : folder.fitting > 0;
   const minutes = retentionCount * intervalMinutes;
   if (keepsPeriods || minutes >= DAY_MINUTES) return ok(code, 'backups go back a day or more');
+  const reach = `${retentionCount} backups, one every ${intervalMinutes} minutes, go back ${minutes} minutes while the database changes`;
+  const why = 'A mistake that is seen tomorrow is in all of them.';
+  if (folder.fitting === 0) {
+    return found('info', code, {
+      what: `${reach}: all copies together may take a fifth of the disk by default, and there is no room for more`,
+      why,
+      fix: 'Set BACKUP_LOCAL_PATH to a larger disk, or BACKUP_KEEP_DAILY=7, which holds whatever room it takes.',
+    });
+  }
   return found('info', code, {
-    what: `${retentionCount} backups, one every ${intervalMinutes} minutes, go back ${minutes} minutes while the database changes`,
-    why: 'A mistake that is seen tomorrow is in all of them.',
+    what: reach,
+    why,
     fix: 'Set BACKUP_KEEP_HOURLY=24 and BACKUP_KEEP_DAILY=7, or a higher BACKUP_RETENTION_COUNT.',
   });
 };
 
-const keepFitsInterval: Check = ({ settings, gapMinutes: { shortest: intervalMinutes } }) => {
+const keepFitsInterval: Check = ({ folder, settings, gapMinutes: { shortest: intervalMinutes } }) => {
+  // The default fits every rhythm: nobody asked for hours.
+  if (folder.fitting !== null) return null;
   const periods = [
     ['BACKUP_KEEP_HOURLY', settings.keepHourly, 60],
     ['BACKUP_KEEP_DAILY', settings.keepDaily, DAY_MINUTES],
@@ -408,9 +456,54 @@ const drillsProve: Check = ({ drills }) => {
   });
 };
 
+const nothingWasLost: Check = ({ loss }) => {
+  if (loss === null) return null;
+  return found('problem', 'loss', {
+    what: `much was lost: ${lossText(loss)}`,
+    why: `${loss.before} is the last backup before it. It is kept for ${LOSS_DAYS} days, or until somebody says that it was meant.`,
+    fix: `Compare: velist-backup diff ${loss.before} ${loss.filename}. If it was meant: velist-backup accept-loss ${loss.filename}`,
+  });
+};
+
+/** Who else writes to one target, and what is kept there because of that. */
+function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][number]): readonly Finding[] {
+  const code = 'writers';
+  const word = targetWord(target);
+  const findings: Finding[] = [];
+  if (writer?.kind === 'other') {
+    const seen = writer.seenAt === null ? '' : `, seen last at ${writer.seenAt.toISOString()}`;
+    findings.push(
+      found('problem', code, {
+        what: `${writer.host} writes to ${word} since ${writer.since.toISOString()}${seen}`,
+        why: "While it does, nothing from here is stored or removed there: two writers of one place remove each other's backups.",
+        fix: 'Give this machine a prefix of its own (BACKUP_S3_PATH), or stop the other one; then this one goes on by itself.',
+      }),
+    );
+  }
+  if (writer?.kind === 'clone') {
+    findings.push(
+      found('problem', code, {
+        what: `two machines with the id of this one want to write to ${word} (${writer.host})`,
+        why: 'One is a copy of the other. Only one of them writes there, and nobody but you knows which it should be.',
+        fix: 'On the copy, stop velist-backup, move velist-backup.installation.json away and set a prefix of its own (BACKUP_S3_PATH).',
+      }),
+    );
+  }
+  if (sparesOthersUntil !== null) {
+    findings.push(
+      found('info', code, {
+        what: `backups on ${word} that others made stay until ${sparesOthersUntil.toISOString()}`,
+        why: 'This installation took the place over and does not know whose they are; retention removes only what it made itself.',
+        fix: `If this machine replaces the one that made them, \`velist-backup claim --target ${target}\` ends that. Keep BACKUP_STATE_PATH on a volume: without it each new container is a new installation.`,
+      }),
+    );
+  }
+  return findings;
+}
+
 const checks: readonly Check[] = [
-  ...[databaseOpens, libraryIsSafe, journalIsWal, logShrinks, isAlone],
-  ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom],
+  ...[databaseOpens, nothingWasLost, libraryIsSafe, journalIsWal, logShrinks, isAlone],
+  ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom, placesAreOurs],
   ...[folderIsPrivate, stateIsPrivate, nothingIsServed, clockIsRight],
   ...[isScheduled, ageFitsInterval, historyIsLong, keepFitsInterval, sealingWorks, bucketIsOwn, drillsProve],
 ];

@@ -39,6 +39,33 @@ test('each concern has its state of affairs, and all may be there at once', () =
     expect([cause, concernsOf({ status: status({ state: 'at-risk', cause }) })]).toEqual([cause, []]);
 });
 
+test('a missing database is one concern, whatever it makes fail, and before and after it there is none', () => {
+  const found: Run = { ...ended('failed'), error: { code: 'DB_MISSING', message: 'there is no file', hint: 'Look.' } };
+  const missing = { cause: 'missing', state: 'late' } as const;
+  expect(concernsOf({ status: status(missing), lastRuns: [found, ended('success')] })).toEqual(['missing']);
+  expect(assessSituation(facts({ status: status(missing), lastRuns: [found] })).error?.code).toBe('DB_MISSING');
+  // What failed before it has not been mended by it.
+  expect(concernsOf({ status: status(missing), lastRuns: [found, ended('failed')] })).toEqual(['missing', 'failed']);
+  expect(concernsOf({ lastRuns: [found, ended('success')] })).toEqual([]);
+  const first = { status: status({ state: 'unprotected', cause: 'none' }), lastRuns: [found], totals: [] };
+  expect(concernsOf(first)).toEqual([]);
+});
+
+test('a loss is a concern as long as it is shown, told with what was lost', () => {
+  const loss = {
+    ...{ filename: 'backup-2', at: now, beforeAt: minutesAgo(10), before: 'backup-1', dayBefore: null, accepted: null },
+    ...{ tables: [{ name: 'orders', before: 8_310, after: 0 }], usedPages: { before: 300, after: 20 } },
+  };
+  const situation = assessSituation(facts({ status: status({ state: 'at-risk', cause: 'loss' }, { loss }) }));
+  expect(situation.concerns).toEqual(['loss']);
+  const { message } = changeSince([], situation);
+  expect(message).toMatchObject({ event: 'loss', loss: { filename: 'backup-2', before: 'backup-1' } });
+  expect(message?.['text']).toStartWith(
+    'Much was lost in dev.sqlite: orders had 8,310 rows at 2024-03-01 11:50 UTC and has 0 since 2024-03-01 12:00 UTC. ' +
+      'What was before is kept in backup-1 until somebody says that it was meant.',
+  );
+});
+
 test('a run that was stopped by hand mends no failure, an unchanged one does', () => {
   expect(concernsOf({ lastRuns: [ended('stopped'), ended('stopped'), ended('failed')] })).toEqual(['failed']);
   expect(concernsOf({ lastRuns: [ended('unchanged'), ended('failed')] })).toEqual([]);

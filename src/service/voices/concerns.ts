@@ -4,14 +4,16 @@
  */
 import { type ErrorBody, publicError } from '../../engine/errors.ts';
 import type { Run, RunTotal, Status, TargetStatus } from '../model.ts';
+import { lossText } from '../loss-text.ts';
 import { targetWord } from '../remote-targets.ts';
 
 /**
- * `damaged`: the newest backup failed a check. `stale`: no good backup is young enough. `failed`: the last backup run
- * failed. `offsite`: uploads fail, and what is at a target is too old. `drill`: the last rehearsal of a restore failed. The
- * worst first.
+ * `missing`: the database's file is gone. `loss`: a backup lost much against the one before, and nobody has said that it
+ * was meant. `damaged`: the newest backup failed a check. `stale`: no good backup is young enough. `failed`: the last
+ * backup run failed. `offsite`: uploads fail, and what is at a target is too old. `drill`: the last rehearsal of a restore
+ * failed. The worst first.
  */
-export const concerns = ['damaged', 'stale', 'failed', 'offsite', 'drill'] as const;
+export const concerns = ['missing', 'loss', 'damaged', 'stale', 'failed', 'offsite', 'drill'] as const;
 export type Concern = (typeof concerns)[number];
 
 export interface Situation {
@@ -33,12 +35,18 @@ export interface SituationFacts {
 }
 
 export function assessSituation({ status, lastRuns, totals }: SituationFacts): Situation {
+  // A run that found no file says what the missing file says, and before the first backup and after its return nothing.
+  const foundNone = lastRuns.find(({ error }) => error?.code === 'DB_MISSING');
   // Who stops a run by hand has not mended what failed before.
-  const last = lastRuns.find(({ result }) => result !== 'stopped');
+  const last = lastRuns.find(({ result, error }) => result !== 'stopped' && error?.code !== 'DB_MISSING');
+  const isMissing = status.freshness.cause === 'missing';
   const failure = last?.result === 'failed' ? last.error : null;
   const current: Record<Concern, boolean> = {
+    missing: isMissing,
+    loss: status.loss !== null,
     damaged: status.freshness.cause === 'damaged',
-    stale: isStale(status, totals),
+    // Nothing younger can be made of what is not there.
+    stale: isStale(status, totals) && !isMissing,
     failed: last?.result === 'failed',
     offsite: staleTargets(status).length > 0,
     drill: failedDrills(status).length > 0,
@@ -48,7 +56,7 @@ export function assessSituation({ status, lastRuns, totals }: SituationFacts): S
     concerns: concerns.filter((concern) => current[concern]),
     isStaleAboutToEnd: isAboutToEnd(status),
     isOffsiteLasting: lateTargets(status).length > 0,
-    error: failure ?? staleTargets(status)[0]?.error ?? null,
+    error: (isMissing ? foundNone?.error : null) ?? failure ?? staleTargets(status)[0]?.error ?? null,
   };
 }
 
@@ -134,12 +142,19 @@ function compose(
     database: status.database.name,
     at: status.serverTime,
     lastGood: status.lastGood && { filename: status.lastGood.filename, holdsAt: status.lastGood.holdsAt },
+    loss: status.loss && { filename: status.loss.filename, before: status.loss.before, tables: status.loss.tables },
     error: error && { code: error.code, message: plain(error.message), hint: plain(error.hint) },
     version: status.version,
   };
 }
 
 const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | null) => string>> = {
+  missing: ({ database }) =>
+    `${database.name} is missing: there is no file at its path. No backup is removed until it is back.`,
+  loss: ({ database, loss }) =>
+    loss === null
+      ? `Much was lost in ${database.name}.`
+      : `Much was lost in ${database.name}: ${lossText(loss)}. What was before is kept in ${loss.before} until somebody says that it was meant.`,
   damaged: ({ database, verdict: { detail } }) =>
     `The newest backup of ${database.name} is ${detail === undefined ? 'damaged.' : `damaged or missing. ${detail}`}`,
   stale: ({ database, maxAgeMinutes }) =>
@@ -156,6 +171,8 @@ const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | nul
 };
 
 const inShort: Readonly<Record<Concern, string>> = {
+  missing: 'a missing database',
+  loss: 'a loss that nobody has answered',
   damaged: 'a damaged newest backup',
   stale: 'backups that are too old',
   failed: 'failing backups',

@@ -27,8 +27,13 @@ function openWatched(voices: VoicesOptions, change: Parameters<typeof openShop>[
   const away = `${shop.databasePath}.away`;
   return Object.assign(shop, {
     clock,
+    /** An empty file is no database: each run fails. */
+    breakDatabase: () => {
+      renameSync(shop.databasePath, away);
+      writeFileSync(shop.databasePath, '');
+    },
     loseDatabase: () => renameSync(shop.databasePath, away),
-    findDatabase: () => renameSync(away, shop.databasePath),
+    mendDatabase: () => renameSync(away, shop.databasePath),
   });
 }
 
@@ -42,11 +47,11 @@ test('a failure is said once, in words for people and fields for programs, and s
   await using shop = openWatched({ webhookUrl: `${receiver.url}/services/T0/B0/hush` });
   shop.service.start();
   const { filename = '' } = await shop.service.performBackup();
-  shop.loseDatabase();
+  shop.breakDatabase();
   for (let round = 0; round < 3; round++) await shop.service.performBackup();
   const [failure] = await receiver.until(1);
   await looks();
-  shop.findDatabase();
+  shop.mendDatabase();
   await shop.service.performBackup();
   const [, recovery] = await receiver.until(2);
   await looks();
@@ -59,7 +64,7 @@ test('a failure is said once, in words for people and fields for programs, and s
     content: body.text,
     ...{ event: 'failed', concerns: ['failed'], state: 'at-risk', database: 'shop.sqlite' },
     lastGood: { filename },
-    error: { code: 'DB_MISSING' },
+    error: { code: 'DB_EMPTY' },
   });
   expect(body.text).toStartWith('The backup of shop.sqlite failed: ');
   expect(body.text).toContain(`The newest good one is ${filename}`);
@@ -68,6 +73,42 @@ test('a failure is said once, in words for people and fields for programs, and s
     'info: The webhook was told: failed.',
     'info: The webhook was told: recovered.',
   ]);
+});
+
+test('a missing database is said once, whatever fails for that and however old its backups get, and so is its return', async () => {
+  await using receiver = await openReceiver();
+  await using shop = openWatched({ webhookUrl: receiver.url });
+  shop.service.start();
+  const { filename = '' } = await shop.service.performBackup();
+  shop.loseDatabase();
+  const [missing] = await receiver.until(1);
+  for (let round = 0; round < 3; round++) await shop.service.performBackup();
+  shop.clock.offsetMs = 31 * minuteMs;
+  await looks();
+  expect(said(receiver.received)).toEqual(['missing']);
+  expect(JSON.parse(missing?.body ?? '')).toMatchObject({
+    ...{ event: 'missing', concerns: ['missing'], state: 'at-risk', lastGood: { filename } },
+    text: expect.stringMatching(/^shop\.sqlite is missing: there is no file at its path\. No backup is removed/),
+  });
+  shop.clock.offsetMs = 0;
+  shop.mendDatabase();
+  const [, back] = await receiver.until(2);
+  await looks();
+  expect(said(receiver.received)).toEqual(['missing', 'recovered']);
+  expect(JSON.parse(back?.body ?? '')).toMatchObject({ ended: ['missing'], concerns: [] });
+});
+
+test('before the app made its database nobody is woken', async () => {
+  await using receiver = await openReceiver();
+  await using shop = openWatched({ webhookUrl: receiver.url }, { form: null, settings: { enabled: true } });
+  shop.service.start();
+  await shop.service.performBackup();
+  await looks();
+  expect(receiver.received).toEqual([]);
+  makeDatabase(shop.databasePath);
+  expect((await shop.service.performBackup()).success).toBe(true);
+  await looks();
+  expect(receiver.received).toEqual([]);
 });
 
 test('a backup that became too old is said without any run', async () => {
@@ -138,11 +179,11 @@ test('two processes of one app say each thing once, and a turn that a dead one t
   shop.service.start();
   other.start();
   await shop.service.performBackup();
-  shop.loseDatabase();
+  shop.breakDatabase();
   await Promise.all([shop.service.performBackup(), other.performBackup()]);
   await receiver.until(1);
   await looks();
-  shop.findDatabase();
+  shop.mendDatabase();
   await other.performBackup();
   await receiver.until(2);
   await looks();
@@ -151,7 +192,7 @@ test('two processes of one app say each thing once, and a turn that a dead one t
   const state = new DatabaseSync(join(dirname(shop.databasePath), 'state.sqlite'));
   const taken = state.prepare("UPDATE notes SET value = ? WHERE key = 'saying'");
   expect(Number(taken.run(`another ${Date.now() + 5_000}`).changes)).toBe(1);
-  shop.loseDatabase();
+  shop.breakDatabase();
   await shop.service.performBackup();
   await looks();
   expect(said(receiver.received)).toEqual(['failed', 'recovered']);
@@ -169,11 +210,11 @@ test('what could not be noted hides nothing that comes later', async () => {
   const full = (on: string) =>
     state.exec(`CREATE TRIGGER full BEFORE INSERT ON notes ${on} BEGIN SELECT RAISE(ABORT, 'disk is full'); END`);
   const fail = async () => {
-    shop.loseDatabase();
+    shop.breakDatabase();
     await shop.service.performBackup();
   };
   const succeed = async () => {
-    shop.findDatabase();
+    shop.mendDatabase();
     await shop.service.performBackup();
   };
   await fail();
@@ -204,7 +245,7 @@ test('what another process said meanwhile counts, though things are again as the
   await using shop = openWatched({ webhookUrl: receiver.url });
   shop.service.start();
   await shop.service.performBackup();
-  shop.loseDatabase();
+  shop.breakDatabase();
   await shop.service.performBackup();
   await receiver.until(1);
   await looks();
@@ -257,7 +298,7 @@ test('failing uploads and a failed drill are said, and their ends', async () => 
 test('without an address nobody is told and nothing is logged', async () => {
   await using shop = openWatched({});
   shop.service.start();
-  shop.loseDatabase();
+  shop.breakDatabase();
   await shop.service.performBackup();
   await looks();
   expect(shop.log.filter((line) => /webhook|heartbeat/.test(line))).toEqual([]);
@@ -267,7 +308,7 @@ test('a restart repeats nothing, and says the recovery that came meanwhile', asy
   await using receiver = await openReceiver();
   await using shop = openWatched({ webhookUrl: receiver.url });
   shop.service.start();
-  shop.loseDatabase();
+  shop.breakDatabase();
   await shop.service.performBackup();
   // Sent and not yet answered it would be said again: rather twice than never.
   while (!shop.log.includes('info: The webhook was told: failed.')) await Bun.sleep(5);
@@ -278,7 +319,7 @@ test('a restart repeats nothing, and says the recovery that came meanwhile', asy
   await looks();
   await second.stop();
   expect(said(receiver.received)).toEqual(['failed']);
-  shop.findDatabase();
+  shop.mendDatabase();
   await shop.again({ voices: {} }).performBackup();
   shop.again().start();
   expect(said(await receiver.until(2))).toEqual(['failed', 'recovered']);
@@ -302,7 +343,7 @@ test('a receiver that answers 500 and resets is told when it is back, once, and 
   await using shop = openWatched({ webhookUrl: receiver.url });
   receiver.answers = [500, 'reset', 301, 429];
   shop.service.start();
-  shop.loseDatabase();
+  shop.breakDatabase();
   await shop.service.performBackup();
   expect(said(await receiver.until(5))).toEqual(Array(5).fill('failed'));
   await looks();
@@ -319,10 +360,10 @@ test('what came and went while the receiver was away is not said', async () => {
   });
   receiver.answers = [503];
   shop.service.start();
-  shop.loseDatabase();
+  shop.breakDatabase();
   await shop.service.performBackup();
   await receiver.until(1);
-  shop.findDatabase();
+  shop.mendDatabase();
   await shop.service.performBackup();
   await Bun.sleep(1_300);
   expect(said(receiver.received)).toEqual(['failed']);
@@ -335,10 +376,10 @@ test('a receiver that hangs holds up no run and no stop', async () => {
   receiver.answers = Array(20).fill('hang');
   shop.service.start();
   expect((await shop.service.performBackup()).success).toBe(true);
-  shop.loseDatabase();
+  shop.breakDatabase();
   await shop.service.performBackup();
   await receiver.until(2);
-  shop.findDatabase();
+  shop.mendDatabase();
   expect((await shop.service.performBackup()).success).toBe(true);
   const startedMs = performance.now();
   await shop.service.stop();
@@ -351,7 +392,7 @@ test('a receiver that hangs is given up after the time limit and tried again', a
   await using shop = openWatched({ webhookUrl: receiver.url });
   receiver.answers = ['hang'];
   shop.service.start();
-  shop.loseDatabase();
+  shop.breakDatabase();
   await shop.service.performBackup();
   expect(said(await receiver.until(2))).toEqual(['failed', 'failed']);
   expect(shop.log).toContain('warn: The webhook was not told: it did not answer within 0.3 s. It is tried again.');
@@ -363,7 +404,7 @@ test('a heartbeat is sent when a backup begins, ends and fails, at the addresses
   shop.service.start();
   await shop.service.performBackup();
   await receiver.until(2);
-  shop.loseDatabase();
+  shop.breakDatabase();
   await shop.service.performBackup();
   const pings = await receiver.until(4);
   expect(pings.map(({ method, path }) => `${method} ${path}`)).toEqual([
@@ -393,7 +434,7 @@ test('no address, no password and no folder of this machine is in a log line or 
   receiver.answers = [500, 500, 500];
   shop.service.start();
   await shop.service.performBackup();
-  shop.loseDatabase();
+  shop.breakDatabase();
   await shop.service.performBackup();
   const hooks = () => receiver.received.filter(({ method }) => method === 'POST');
   while (hooks().length === 0) await receiver.until(receiver.received.length + 1);
@@ -433,7 +474,7 @@ test('where the state can not be kept, what happens is told all the same, once',
   writeFileSync(file, '');
   await using shop = openWatched({ webhookUrl: receiver.url }, { statePath: join(file, 'state.sqlite') });
   shop.service.start();
-  shop.loseDatabase();
+  shop.breakDatabase();
   for (let round = 0; round < 2; round++) await shop.service.performBackup();
   await receiver.until(1);
   await looks();

@@ -9,6 +9,7 @@
 import type {
   Activity,
   Backup,
+  BackupDiff,
   BackupResult,
   Config,
   ConfigChange,
@@ -90,6 +91,13 @@ export const api = {
     send<Backup>('PATCH', backupPath(filename), change),
   planRestore: (filename: string) => send<RestorePlan>('GET', backupPath(filename, '/restore')),
   restore: (filename: string, body: RestoreBody) => send<RestoreResult>('POST', backupPath(filename, '/restore'), body),
+  diff: (a: string, b: string) => send<BackupDiff>('GET', `api/diff?${new URLSearchParams({ a, b })}`),
+  /** That it was done is all that is looked at: what holds then comes over the stream. */
+  acceptLoss: (body: { filename: string; ignore?: boolean }) => send<unknown>('POST', 'api/loss/accept', body),
+  reopenLoss: (filename: string) => send<unknown>('POST', 'api/loss/reopen', { filename }),
+  /** Tables that raise no alarm whatever they lose. */
+  ignoreLosses: (tables: readonly string[]) => send<Config>('POST', 'config', { lossIgnore: tables }),
+  claim: (target: Target) => send<unknown>('POST', 'api/claim', { target }),
   doctor: () => send<DoctorReport>('GET', 'api/doctor'),
   drill: () => send<DrillReport>('POST', 'api/drill'),
   prunePlan: (target: Target) => send<PrunePlan>('GET', `api/prune?target=${target}`),
@@ -97,6 +105,11 @@ export const api = {
   dismissRestored: () => send<{ dismissed: boolean }>('POST', 'api/restore/dismiss'),
   undoRestore: (confirm: string) => send<RestoreResult>('POST', 'api/restore/undo', { confirm }),
 };
+
+/** Of a server that looks for losses. */
+export function ignoredTables(config: Config & { readonly lossIgnore?: readonly string[] }): readonly string[] {
+  return config.lossIgnore ?? [];
+}
 
 const backupPath = (filename: string, rest = '') => `api/backups/${encodeURIComponent(filename)}${rest}`;
 

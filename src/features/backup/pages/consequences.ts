@@ -22,48 +22,39 @@ export interface Consequences {
   readonly reachMinutes: number;
   /** How far those by hours to years reach; null when that is not further. */
   readonly thinReachMinutes: number | null;
-  /** At most: one backup may stand for an hour and a day. */
+  /** At most, safety copies included: one backup may stand for an hour and a day. */
   readonly diskBytes: number;
   readonly freeBytes: number;
   /** Null when nothing is uploaded. */
   readonly s3BytesPerDay: number | null;
   readonly warnAfterMinutes: number;
-  /** A wider cover at the same care, when the reach is short. */
-  readonly wider: {
-    readonly intervalMinutes: number;
-    readonly retentionCount: number;
-    readonly reachMinutes: number;
-    readonly diskBytes: number;
-  } | null;
 }
 
 const dayMinutes = 24 * 60;
-const wider = { intervalMinutes: 60, retentionCount: 48 };
 
-export function consequences(settings: Settings, status: Status, backups: readonly Backup[]): Consequences {
-  const { local, database } = status;
-  const typical = local.count > 0 ? local.sizeBytes / local.count : database.sizeBytes;
+/** @param isDefault the keep numbers were said by nobody, and hold as far as there is room. */
+export function consequences(
+  settings: Settings,
+  { local }: Status,
+  backups: readonly Backup[],
+  isDefault: boolean,
+): Consequences {
+  const { eachBytes: typical, besideBytes, fitting } = local.forecast;
   const reachMinutes = settings.intervalMinutes * settings.retentionCount;
-  const thinReachMinutes = Math.max(...keepNames.map((name) => settings[name] * periods[name].minutes));
-  const kept = keepNames.reduce((sum, name) => sum + settings[name], settings.retentionCount);
-  const widerBytes = wider.retentionCount * typical;
-  const isShort = Math.max(reachMinutes, thinReachMinutes) < dayMinutes && widerBytes < local.freeBytes / 2;
+  const wanted = keepNames.reduce((sum, name) => sum + settings[name], 0);
+  const thin = isDefault && fitting !== null ? fitting : wanted;
+  // Nobody knows how far back those go that fit.
+  const thinReachMinutes =
+    thin < wanted ? 0 : Math.max(...keepNames.map((name) => settings[name] * periods[name].minutes));
   return {
     reachMinutes,
     thinReachMinutes: thinReachMinutes > reachMinutes ? thinReachMinutes : null,
-    diskBytes: kept * typical,
+    diskBytes: (settings.retentionCount + thin) * typical + besideBytes,
     freeBytes: local.freeBytes,
     s3BytesPerDay: settings.s3Enabled
       ? (dayMinutes / settings.intervalMinutes) * (sentBytes(backups) ?? typical)
       : null,
     warnAfterMinutes: settings.maxAgeMinutes ?? Math.max(15, 3 * settings.intervalMinutes),
-    wider: isShort
-      ? {
-          ...wider,
-          reachMinutes: wider.intervalMinutes * wider.retentionCount,
-          diskBytes: widerBytes,
-        }
-      : null,
   };
 }
 

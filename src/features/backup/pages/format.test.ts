@@ -6,14 +6,19 @@ import {
   countChange,
   countdown,
   dayHeading,
+  dayTime,
   duration,
   exactSize,
+  listed,
+  listTime,
   minutes,
   moment,
+  momentsApart,
   nameTime,
   offset,
   sentence,
   shortInterval,
+  shownName,
   size,
   sizeChange,
   zoneName,
@@ -86,6 +91,12 @@ describe('durations', () => {
     expect(age(3 * 24 * 60 * minuteMs)).toBe('3 days');
   });
 
+  test('are never negative, however far in the future a clock that went back has put the moment', () => {
+    for (const ms of [-1, -500, -61_000, -3 * 24 * 60 * minuteMs]) {
+      expect([age(ms), duration(ms), ago(now - ms, now)]).toEqual(['0 s', '0 ms', 'just now']);
+    }
+  });
+
   test('until a moment never fall below zero', () => {
     expect(countdown(342_000)).toBe('5:42');
     expect(countdown(3_942_000)).toBe('1:05:42');
@@ -129,4 +140,43 @@ test('a server’s message becomes a sentence, but a path keeps its letters', ()
   expect(sentence('the disk is full')).toBe('The disk is full.');
   expect(sentence('db/dev.sqlite does not exist')).toBe('db/dev.sqlite does not exist.');
   expect(sentence('Try again!')).toBe('Try again!');
+});
+
+test('a name out of a database is text: signs for what controls, nothing that turns the line, an end', () => {
+  expect(shownName('orders')).toBe('orders');
+  expect(shownName('a\nb\u0000\u007f')).toBe('a␊b␀␡');
+  expect(shownName('a\u202eb')).toBe('ab');
+  expect(shownName('x'.repeat(70))).toBe(`${'x'.repeat(60)}…`);
+});
+
+test('names in a row end with how many more there are', () => {
+  expect(listed(['a'])).toBe('a');
+  expect(listed(['a', 'b', 'c'])).toBe('a, b and c');
+  expect(listed(['a', 'b', 'c', 'd'])).toBe('a, b and 2 more');
+});
+
+test('a moment in a sentence says its day', () => {
+  const hour = 3_600_000;
+  expect(dayTime(now - hour, now, 'UTC')).toBe('09:34 today');
+  expect(dayTime(now - 24 * hour, now, 'UTC')).toBe('10:34 yesterday');
+  expect(dayTime(now - 72 * hour, now, 'UTC')).toBe('10:34 on 19 November');
+});
+
+test('a list shows seconds only where two moments would look alike, and the offset where the hour comes twice', () => {
+  const at = Date.parse('2026-11-22T10:30:07.000Z');
+  expect(listTime(at, 'UTC', { hasSeconds: false })).toBe('10:30');
+  expect(listTime(at, 'UTC', { hasSeconds: true })).toBe('10:30:07');
+  expect(listTime(Date.parse('2026-10-25T00:30:00.000Z'), 'Europe/Berlin', { hasSeconds: false })).toBe(
+    '02:30:00 UTC+2',
+  );
+});
+
+test('two moments have seconds where they would look alike', () => {
+  const hour = 3_600_000;
+  expect(momentsApart([now - hour, now], now, 'UTC')).toEqual(['09:34', '10:34']);
+  expect(momentsApart([now - 9_000, now], now, 'UTC')).toEqual(['10:34:09', '10:34:18']);
+  expect(momentsApart([now - 48 * hour - 9_000, now - 48 * hour], now, 'UTC')).toEqual([
+    '20 November, 10:34:09',
+    '20 November, 10:34:18',
+  ]);
 });

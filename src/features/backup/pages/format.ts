@@ -109,6 +109,11 @@ export function localHour(ms: number, zone: string): number {
   return Number(formatter(zone, { hour: '2-digit', hourCycle: 'h23' }).format(ms));
 }
 
+/** 11:30, with seconds where another moment would look the same, and the offset where the hour comes twice. */
+export function listTime(ms: number, zone: string, options: { readonly hasSeconds: boolean }): string {
+  return options.hasSeconds || isDoubled(ms, zone) ? clockTime(ms, zone) : shortTime(ms, zone);
+}
+
 /** 22 Nov 2026, 11:20:00 */
 export function fullTime(ms: number, zone: string): string {
   return formatter(zone, { dateStyle: 'medium', timeStyle: 'medium' }).format(ms);
@@ -123,6 +128,21 @@ export function dayAndMonth(ms: number, zone: string): string {
 export function moment(ms: number, nowMs: number, zone: string): string {
   const time = shortTime(ms, zone);
   return dayKey(ms, zone) === dayKey(nowMs, zone) ? time : `${dayName(ms, nowMs, zone)}, ${time}`;
+}
+
+/** Two moments as `moment` says them; with seconds where they would look alike. */
+export function momentsApart(pair: readonly [number, number], nowMs: number, zone: string): readonly [string, string] {
+  const [a, b] = pair.map((ms) => moment(ms, nowMs, zone));
+  if (a !== b) return [a ?? '', b ?? ''];
+  const [c, d] = pair.map((ms) => moment(ms, nowMs, zone).replace(shortTime(ms, zone), clockTime(ms, zone)));
+  return [c ?? '', d ?? ''];
+}
+
+/** "11:20 today", "11:20 yesterday", "11:20 on 20 November". */
+export function dayTime(ms: number, nowMs: number, zone: string): string {
+  const day = dayKey(ms, zone);
+  const word = day === dayKey(nowMs, zone) ? 'today' : day === dayKey(nowMs - dayMs, zone) ? 'yesterday' : undefined;
+  return `${shortTime(ms, zone)} ${word ?? `on ${dayName(ms, nowMs, zone)}`}`;
 }
 
 /** "Today, 22 November", "Yesterday, 21 November", "20 November", "3 March 2025". */
@@ -158,6 +178,24 @@ export function nameTime(filename: string): number | null {
   const [, day, h, m, s, ms] = match;
   const time = Date.parse(`${day}T${h}:${m}:${s}.${ms}Z`);
   return Number.isNaN(time) ? null : time;
+}
+
+const nameLetters = 60;
+
+/** A name out of a database: control characters are shown as signs, those that turn the line are left out, long ones cut. */
+export function shownName(name: string): string {
+  const plain = [...name.replaceAll(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '')].map((letter) => {
+    const code = letter.codePointAt(0) ?? 0;
+    return code < 32 ? String.fromCodePoint(0x2400 + code) : code === 127 ? '\u2421' : letter;
+  });
+  return plain.length > nameLetters ? `${plain.slice(0, nameLetters).join('')}…` : plain.join('');
+}
+
+/** "orders", "orders and users", "orders, users and 3 more". */
+export function listed(names: readonly string[], most = 3): string {
+  if (names.length > most) return `${names.slice(0, most - 1).join(', ')} and ${count(names.length - most + 1)} more`;
+  const last = names.at(-1) ?? '';
+  return names.length > 1 ? `${names.slice(0, -1).join(', ')} and ${last}` : last;
 }
 
 /** A server's message as a sentence: first letter large, full stop at the end. */

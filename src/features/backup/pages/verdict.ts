@@ -3,7 +3,7 @@
  * do, in that order, and offers the button that helps. Pure, and it claims nothing that the server did not say: without
  * a stored placement there is no "copy in S3", without a verified backup no "it opens".
  */
-import type { Activity, Backup, Run, RunProgress, Status } from '../../../http/contract.ts';
+import type { Run, RunProgress, Status } from '../../../http/contract.ts';
 import { missedLately } from './chart.ts';
 import {
   age,
@@ -18,64 +18,21 @@ import {
   sentence,
   size,
 } from './format.ts';
+import {
+  copiesOf,
+  type Fact,
+  type Icon,
+  type Known,
+  newestGood,
+  nextRun,
+  type Phrase,
+  type Tone,
+  usual,
+  type VerdictWords,
+  type Words,
+} from './verdict-parts.ts';
+import { foreignWords, lossWords, missingWords, writerWords } from './verdict-alarms.ts';
 import { stepWords, targetList, triggerWords } from './words.ts';
-
-/** A piece of a sentence: plain, weighty, or a name in code. */
-export type Phrase = string | { readonly strong: string } | { readonly code: string };
-export type Action =
-  | 'configure'
-  | 'backup'
-  | 'retry'
-  | 'show-run'
-  | 'turn-on'
-  | 'test-connection'
-  | 'undo'
-  | 'dismiss'
-  | 'stop'
-  | 'reconnect'
-  | 'reload';
-export type Tone = 'good' | 'warn' | 'bad' | 'busy' | 'calm';
-export type Icon =
-  | 'shield-check'
-  | 'shield-alert'
-  | 'shield-x'
-  | 'shield-off'
-  | 'cloud-off'
-  | 'database'
-  | 'badge-check'
-  | 'cloud'
-  | 'restore'
-  | 'check'
-  | 'wifi-off'
-  | 'disk';
-export type FactIcon = 'check' | 'alert' | 'drive' | 'calendar' | 'clock' | 'retry' | 'info' | 'cloud';
-
-export interface Fact {
-  readonly icon: FactIcon;
-  readonly mood: 'ok' | 'no' | 'plain';
-  readonly text: string;
-}
-
-export interface VerdictWords {
-  readonly tone: Tone;
-  readonly icon: Icon;
-  readonly headline: string;
-  /** The part of the headline that counts while a run goes on. */
-  readonly count?: string;
-  readonly say: readonly Phrase[];
-  readonly facts: readonly Fact[];
-  readonly actions: readonly Action[];
-}
-
-export interface Known {
-  readonly status: Status;
-  readonly backups: readonly Backup[];
-  readonly activity: Activity | null;
-  readonly now: number;
-  readonly zone: string;
-  /** The id of the run that this page asked for. */
-  readonly ownRun: string | null;
-}
 
 const tones: Record<Status['verdict']['tone'], Tone> = {
   green: 'good',
@@ -84,7 +41,6 @@ const tones: Record<Status['verdict']['tone'], Tone> = {
   blue: 'busy',
   grey: 'calm',
 };
-const usual: readonly Action[] = ['configure', 'backup'];
 
 export function verdictWords(known: Known): VerdictWords {
   const { status } = known;
@@ -102,10 +58,14 @@ export function verdictWords(known: Known): VerdictWords {
     case 'too-old':
       return { tone, ...tooOldWords(known) };
     case 'missing':
+      return { tone, ...missingWords(known) };
     case 'loss':
+      return { tone, ...lossWords(known) };
     case 'foreign-place':
+      return { tone, ...foreignWords(known) };
     case 'other-writer':
     case 'cloned':
+      return { tone, ...writerWords(known) };
     case 'damaged':
       return { tone, ...damagedWords(known) };
     case 'last-failed':
@@ -151,13 +111,6 @@ export function lostWords(options: {
     actions: ['reconnect'],
   };
 }
-
-export const plainText = (phrases: readonly Phrase[]): string =>
-  phrases
-    .map((phrase) => (typeof phrase === 'string' ? phrase : 'strong' in phrase ? phrase.strong : phrase.code))
-    .join('');
-
-type Words = Omit<VerdictWords, 'tone'>;
 
 function protectedWords(known: Known): Words {
   const { status, now, zone } = known;
@@ -338,7 +291,7 @@ function damagedWords(known: Known): Words {
       facts: nextRun(known),
       actions: usual,
     };
-  const broken = backups.find((backup) => backup.verification.state === 'damaged');
+  const broken = backups.find(({ other, verification }) => other === null && verification.state === 'damaged');
   const detail = broken?.verification.state === 'damaged' ? ` ${sentence(broken.verification.detail)}` : '';
   const which =
     broken === undefined ? 'The newest backup' : `The backup of ${moment(Date.parse(broken.createdAt), now, zone)}`;
@@ -534,25 +487,6 @@ function starter(run: RunProgress, ownRun: string | null): string {
   return run.trigger === 'manual' ? 'Started by hand' : `Started: ${triggerWords[run.trigger].toLowerCase()},`;
 }
 
-function newestGood(known: Known): Phrase[] {
-  const { status, now, zone } = known;
-  if (status.lastGood === null) return ['No verified backup is known.'];
-  const created = Date.parse(status.lastGood.createdAt);
-  return ['Your newest good backup is from ', { strong: moment(created, now, zone) }, `, ${ago(created, now)}.`];
-}
-
-function nextRun(known: Known): Fact[] {
-  const { schedule } = known.status;
-  if (!schedule.enabled || schedule.nextRunAt === null) return [];
-  return [
-    {
-      icon: 'calendar',
-      mood: 'plain',
-      text: `Next backup in ${countdown(Date.parse(schedule.nextRunAt) - known.now)}`,
-    },
-  ];
-}
-
 function failedFact(run: Run, zone: string): Fact {
   const failed = run.steps.find((step) => step.state === 'failed');
   const where = failed === undefined ? 'failed' : `stopped at “${stepWords[failed.name]}”`;
@@ -561,12 +495,6 @@ function failedFact(run: Run, zone: string): Fact {
     mood: 'no',
     text: `Run ${clockTime(Date.parse(run.startedAt), zone)} ${where}`,
   };
-}
-
-/** Elsewhere than here. */
-function copiesOf(known: Known, filename: string): Backup['placements'] {
-  const backup = known.backups.find((candidate) => candidate.filename === filename);
-  return backup?.placements.filter(({ target, status }) => target !== 'local' && status === 'stored') ?? [];
 }
 
 function checkName(known: Known, filename: string): string {

@@ -44,6 +44,11 @@ export class ConfigDraft {
     return keepNames.every((name) => isWhole(name, 0)) ? (this.values as Settings) : null; // none is null
   }
 
+  /** Nobody said what to keep beside the newest, here neither. */
+  get keepsDefault(): boolean {
+    return this.saved.keepIsDefault && !this.#differing.some((name) => name.startsWith('keep'));
+  }
+
   hasStart(name: SettingName): boolean {
     return name in this.saved.changed;
   }

@@ -62,6 +62,8 @@ class Dashboard {
   announcement = $state('');
   alert = $state('');
 
+  /** Of this database; a place may hold those of others too. */
+  readonly own = $derived(this.backups.filter(({ other }) => other === null));
   readonly online = $derived(this.contact === 'live');
   readonly run = $derived(this.status?.run ?? null);
   readonly isBusy = $derived(this.asking || this.run !== null);
@@ -117,7 +119,7 @@ class Dashboard {
   }
 
   async stopRun(): Promise<void> {
-    const answer = await this.#try('The run was not stopped', () => api.stopRun());
+    const answer = await this.attempt('The run was not stopped', () => api.stopRun());
     if (answer?.stopped === false)
       toasts.show({
         tone: 'plain',
@@ -129,7 +131,7 @@ class Dashboard {
   /** Of each place; how it went stands in the check-up and in the run log. */
   async drill(): Promise<void> {
     this.drilling = true;
-    const answer = await this.#try('The restore was not rehearsed', () => api.drill());
+    const answer = await this.attempt('The restore was not rehearsed', () => api.drill());
     this.drilling = false;
     for (const { target, result, ms, error } of answer?.drills ?? []) {
       const where = targetWord(target);
@@ -151,13 +153,13 @@ class Dashboard {
   }
 
   async turnOn(): Promise<void> {
-    const saved = await this.#try('Auto-backup was not turned on', () => api.saveConfig({ enabled: true }));
+    const saved = await this.attempt('Auto-backup was not turned on', () => api.saveConfig({ enabled: true }));
     if (saved !== undefined) toasts.show({ tone: 'good', title: 'Auto-backup is on', lines: [] });
   }
 
   async verify(backup: Backup, full: boolean): Promise<void> {
     await this.#work(backup, async () => {
-      const checked = await this.#try('The check could not be made', () => api.verify(backup.filename, full));
+      const checked = await this.attempt('The check could not be made', () => api.verify(backup.filename, full));
       if (checked === undefined) return;
       const { verification } = checked;
       if (verification.state === 'verified')
@@ -182,7 +184,7 @@ class Dashboard {
   /** One after the other; what is found damaged says so at once. */
   async verifyAll(): Promise<void> {
     const found = { verified: 0, damaged: 0, unknown: 0 };
-    const all = this.backups.filter(({ placements }) => placements.some(({ target }) => target === 'local'));
+    const all = this.own.filter(({ placements }) => placements.some(({ target }) => target === 'local'));
     this.working = new Set([...this.working, ...all.map(({ filename }) => filename)]);
     for (const backup of all) {
       const checked = await api.verify(backup.filename, false).catch(() => null);
@@ -204,7 +206,7 @@ class Dashboard {
 
   async adopt(backup: Backup): Promise<void> {
     await this.#work(backup, async () => {
-      const adopted = await this.#try('The file was not adopted', () => api.adopt(backup.filename));
+      const adopted = await this.attempt('The file was not adopted', () => api.adopt(backup.filename));
       if (adopted !== undefined)
         toasts.show({
           tone: 'good',
@@ -216,8 +218,9 @@ class Dashboard {
   }
 
   async pin(backup: Backup, change: { pinned: boolean; note?: string | null }): Promise<boolean> {
-    const changed = await this.#try(change.pinned ? 'The backup was not pinned' : 'The backup was not unpinned', () =>
-      api.change(backup.filename, change),
+    const changed = await this.attempt(
+      change.pinned ? 'The backup was not pinned' : 'The backup was not unpinned',
+      () => api.change(backup.filename, change),
     );
     return changed !== undefined;
   }
@@ -252,14 +255,14 @@ class Dashboard {
 
   async remove(backup: Backup, targets: readonly Target[]): Promise<void> {
     for (const target of targets.length === 0 ? [undefined] : targets) {
-      const answer = await this.#try('The backup was not deleted', () => api.remove(backup.filename, target));
+      const answer = await this.attempt('The backup was not deleted', () => api.remove(backup.filename, target));
       if (answer === undefined) return;
     }
     this.announcement = 'Backup deleted';
   }
 
   async dismissRestored(): Promise<void> {
-    await this.#try('The message was not dismissed', () => api.dismissRestored());
+    await this.attempt('The message was not dismissed', () => api.dismissRestored());
   }
 
   chooseRange(range: Activity['range']): void {
@@ -273,7 +276,7 @@ class Dashboard {
     const isKnown = () => this.runs.some((run) => run.id === id);
     if (isKnown()) return true;
     this.#runsWanted = runsMost;
-    await this.#try('The run was not found', async () => {
+    await this.attempt('The run was not found', async () => {
       this.runs = await api.runs(runsMost);
     });
     if (isKnown()) return true;
@@ -297,7 +300,8 @@ class Dashboard {
     this.alert = `${title}. ${lines.join(' ')}`;
   }
 
-  async #try<Answer>(title: string, ask: () => Promise<Answer>): Promise<Answer | undefined> {
+  /** Undefined when it was refused, which is said then. */
+  async attempt<Answer>(title: string, ask: () => Promise<Answer>): Promise<Answer | undefined> {
     try {
       const answer = await ask();
       this.#gather();
@@ -434,12 +438,24 @@ class Dashboard {
 
   #setStatus(status: Status): void {
     clock.set(status.serverTime);
+    this.#sayTakenOver(status);
     const { run } = status;
     if (run !== null && this.#isTooEarly(run)) return;
     if (run === null) this.#shownRun = null;
     const known = this.status?.run ?? null;
     this.status =
       run !== null && known?.id === run.id && known.percent > run.percent ? { ...status, run: known } : status;
+  }
+
+  /** When another machine wrote at a target until now, and this one does again. */
+  #sayTakenOver({ places }: Status): void {
+    for (const { target, owner, writer } of places) {
+      const before = this.status?.places.find((place) => place.target === target)?.writer;
+      if (!before || writer !== null || owner === 'foreign') continue;
+      const title = `This machine writes to ${targetWord(target)} again`;
+      toasts.show({ tone: 'good', title, lines: [`${before.host} does not any more. What waits here is uploaded.`] });
+      this.announcement = title;
+    }
   }
 
   #setRun(run: RunProgress): void {

@@ -1,6 +1,7 @@
 /** What lies over the page: at most one dialog, and whether the configuration is open in it. */
 import type { Backup } from '../../../../http/contract.ts';
 import type { Target } from '../api.ts';
+import { dashboard } from './dashboard.svelte.ts';
 
 export type Dialog =
   | {
@@ -8,6 +9,12 @@ export type Dialog =
       readonly filename: string;
       readonly isUndo: boolean;
     }
+  /** To where there is no file. */
+  | { readonly kind: 'bring-back'; readonly filename: string }
+  /** Two backups by their counts, the older one first. */
+  | { readonly kind: 'compare'; readonly a: string; readonly b: string }
+  | { readonly kind: 'accept-loss' }
+  | { readonly kind: 'claim'; readonly target: Target }
   | { readonly kind: 'delete'; readonly backup: Backup }
   | { readonly kind: 'pin'; readonly backup: Backup }
   | { readonly kind: 'details'; readonly filename: string }
@@ -26,6 +33,19 @@ class Dialogs {
 
   close(): void {
     this.open = null;
+  }
+
+  /** Over the database, or to where it was. */
+  restore(filename: string): void {
+    const isMissing = dashboard.status?.database.exists === false;
+    this.open = isMissing ? { kind: 'bring-back', filename } : { kind: 'restore', filename, isUndo: false };
+  }
+
+  /** With the one before it; nothing happens where there is none. */
+  compareWithBefore({ filename, changes, other }: Backup): void {
+    const siblings = dashboard.backups.filter((one) => one.other?.name === other?.name);
+    const before = changes?.since ?? siblings[siblings.findIndex((one) => one.filename === filename) + 1]?.filename;
+    if (before !== undefined) this.open = { kind: 'compare', a: before, b: filename };
   }
 
   testConnection(target: Target): void {

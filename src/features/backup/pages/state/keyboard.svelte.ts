@@ -29,6 +29,7 @@ export const shortcuts: readonly Shortcut[] = [
     does: 'Restore, download, delete',
     keys: { r: () => pressInRow('r'), d: () => pressInRow('d'), Delete: () => pressInRow('Delete') },
   },
+  { does: 'Compare with the one before, see a loss', keys: { '=': compare } },
   { does: 'Local time or UTC', keys: { u: () => clock.choose(clock.choice === 'utc' ? 'local' : 'utc') } },
   { does: 'Light or dark', keys: { t: () => theme.toggle() } },
   { does: 'This help', keys: { '?': () => (dialogs.open = { kind: 'keys' }) } },
@@ -81,6 +82,14 @@ const focusedRow = () => document.activeElement?.closest<HTMLElement>('.row') ??
 
 function pressInRow(key: string): void {
   focusedRow()?.querySelector<HTMLElement>(`[data-key="${key}"]`)?.click();
+}
+
+/** Of the row that has the focus; else what was lost, while the verdict tells of a loss. */
+function compare(): void {
+  const { filename } = focusedRow()?.dataset ?? {};
+  const backup = dashboard.backups.find((one) => one.filename === filename);
+  if (backup !== undefined) dialogs.compareWithBefore(backup);
+  else document.querySelector<HTMLElement>('[data-key="="]')?.click();
 }
 
 async function configure(): Promise<void> {

@@ -1,7 +1,10 @@
 /** The verdict that holds now, in words: the server's, or that there is no contact with it. */
-import { lostWords, type VerdictWords, verdictWords } from '../verdict.ts';
+import { lostWords, verdictWords } from '../verdict.ts';
+import type { Action, VerdictWords } from '../verdict-parts.ts';
 import { clock } from './clock.svelte.ts';
 import { dashboard } from './dashboard.svelte.ts';
+
+const thumbs: readonly Action[] = ['bring-back', 'see-loss', 'check-again', 'retry'];
 
 class Verdict {
   /** What the server last said; null before it said anything. */
@@ -30,6 +33,13 @@ class Verdict {
       knownSomething: this.known !== null,
       before: this.known?.headline ?? null,
     });
+  });
+
+  /** What lies under the thumb on a phone, beside Configure; null: neither does, as a card below asks what to do. */
+  readonly thumb = $derived.by((): Action | null => {
+    const { actions = [], isAskedBelow = false } = this.words ?? {};
+    if (isAskedBelow && !actions.includes('backup')) return null;
+    return thumbs.find((action) => action === actions.at(-1)) ?? 'backup';
   });
 }
 

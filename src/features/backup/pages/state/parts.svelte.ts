@@ -1,0 +1,41 @@
+/**
+ * The parts of the page that are fetched when the first of them is wanted. A server that was replaced meanwhile has them
+ * under another name, and browsers do not ask twice for what they did not get: then the page is loaded anew.
+ */
+import { dialogs } from './dialogs.svelte.ts';
+import { toasts } from './toasts.svelte.ts';
+
+class Parts {
+  /** Null until they are there. */
+  loaded = $state.raw<typeof import('../on-demand.ts') | null>(null);
+  #isAsked = false;
+  #hasFailed = false;
+
+  /** @param options.isPressed somebody asked for one of them; what shows by itself is tried once. */
+  want({ isPressed }: { readonly isPressed: boolean }): void {
+    if (this.#isAsked || (this.#hasFailed && !isPressed)) return;
+    this.#isAsked = true;
+    void import('../on-demand.ts').then(
+      (loaded) => {
+        this.loaded = loaded;
+      },
+      () => this.#fail(),
+    );
+  }
+
+  #fail(): void {
+    this.#isAsked = false;
+    this.#hasFailed = true;
+    dialogs.close();
+    dialogs.configuration = false;
+    dialogs.tab = 'history';
+    toasts.show({
+      tone: 'bad',
+      title: 'This part of the page did not load',
+      lines: ['The server is out of reach, or was replaced by another version. Reload the page once it is back.'],
+      button: { label: 'Reload', press: () => location.reload() },
+    });
+  }
+}
+
+export const parts = new Parts();
