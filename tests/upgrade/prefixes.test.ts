@@ -144,8 +144,9 @@ test('a prefix of two databases by other names: each goes on with its own', asyn
   const made = [await shop.backUp(), await shop.backUp()];
   expect((await stored('mixed')).toSorted()).toEqual([...ofBlog, made[1] ?? ''].toSorted());
   expect(await keys('mixed/database.json')).toEqual([]);
-  const last = await blog.backUp();
-  expect((await stored('mixed')).toSorted()).toEqual([made[1] ?? '', last].toSorted());
+  // Another machine wrote there between: for a week blog removes only what it made itself since then.
+  const last = [await blog.backUp(), await blog.backUp()];
+  expect((await stored('mixed')).toSorted()).toEqual([...ofBlog, made[1] ?? '', last[1] ?? ''].toSorted());
   for (const scene of [shop, blog]) expect(scene.log.join('\n')).not.toContain('No longer on S3');
 
   // A new machine for one of them, with nothing but the variables.
