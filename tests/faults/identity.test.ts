@@ -280,12 +280,27 @@ test('a lost state, or another machine id, changes nothing for the folder', asyn
   expect((await type(shop, 'status')).code).toBe(0);
 });
 
-test('an installation without disk and state takes over the id that the target knows by its name', async () => {
+/** The backups and the state are lost; the database is there. */
+function loseDisk({ root, backups }: Machine): void {
+  for (const lost of [backups, join(root, 'state')]) rmSync(lost, { recursive: true });
+}
+
+test('a name alone gives a database no id: another one of that name is refused at the target', async () => {
+  await backUp(machine(newFolder(), { env: s3() }), 1);
+  const before = await keys();
+  const { code, stderr } = await type(machine(newFolder(), { env: s3() }), 'backup');
+  expect([code, stderr]).toEqual([5, expect.stringContaining('another database, shop.sqlite')]);
+  expect(await keys()).toEqual(before);
+});
+
+test('what was brought back from a target goes on under its id, on a machine without disk and state', async () => {
   const old = machine(newFolder(), { env: s3() });
   await backUp(old, 2);
   const { id } = recordOf(old.backups);
   expect(await keys()).toContain(RECORD_FILE);
   const built = machine(newFolder(), { env: s3() });
+  rmSync(built.database);
+  expect((await type(built, 'restore --if-missing')).code).toBe(0);
   const [name = ''] = await backUp(built);
   expect(recordOf(built.backups)).toMatchObject({ id });
   expect((await new Catalog(built.backups).find(name)).manifest?.databaseId).toBe(id);
@@ -299,7 +314,8 @@ test('a machine that could not ask takes the id over when the target is back', a
   const old = machine(newFolder(), { env: s3() });
   await backUp(old, 1);
   const { id } = recordOf(old.backups);
-  const built = machine(newFolder(), { env: s3() });
+  loseDisk(old);
+  const built = old;
   server.faults.push({ match: /./, effect: { status: 403, code: 'AccessDenied' } });
   await backUp(built);
   expect(recordOf(built.backups)).toMatchObject({ provisional: true });

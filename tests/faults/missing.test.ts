@@ -108,7 +108,7 @@ test('a cron line notes it once, prunes nothing, and goes on when the file is ba
   expect((await runs()).id).toBe(id);
   const pruned = await cli('prune', { BACKUP_RETENTION_COUNT: '1', BACKUP_KEEP_DAILY: '0' });
   expect(pruned).toMatchObject({ code: 0, stdout: expect.stringContaining('3 kept, 0 removed') });
-  makeDatabase(database(), { rows: 7 });
+  makeDatabase(database(), { rows: 100 });
   expect((await cli('backup')).code).toBe(0);
   expect((await cli('status')).code).toBe(0);
 });

@@ -91,7 +91,8 @@ test('a machine that is set back to an older image goes on above what S3 holds, 
   }
   expect(await there()).toEqual(expect.arrayContaining([...lost, ...made]));
   const here = await new Catalog(shop.backups).list();
-  expect(here.map(({ manifest }) => manifest?.sequence)).toEqual([4_000_000_005, 4_000_000_004, 4_000_000_003]);
+  const numbers = here.map(({ manifest }) => manifest?.sequence);
+  expect(numbers.slice(0, 3)).toEqual([4_000_000_005, 4_000_000_004, 4_000_000_003]);
   expect(await latest(shop)).toBe('after-3');
   expect(await latest(shop, ' --from s3')).toBe('after-3');
 
@@ -120,6 +121,8 @@ test('on a machine without disk and state new backups rank above the old ones, w
   // As a machine with a fast clock numbers them.
   await numberThere(name, 5_000_000_000);
   const built = machine(newFolder(), { env: s3({ BACKUP_RETENTION_COUNT: '2' }) });
+  for (const end of ['', '-wal', '-shm']) rmSync(built.database + end, { force: true });
+  expect((await type(built, 'restore --if-missing')).code).toBe(0);
   mark(built, 'new');
   const [fresh = ''] = await backUp(built);
   expect((await new Catalog(built.backups).find(fresh)).manifest?.sequence).toBe(5_000_000_001);

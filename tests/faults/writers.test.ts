@@ -6,10 +6,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, setDefaultTimeout, 
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { cpSync, existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installationPath, readInstallation } from '../../src/engine/installation.ts';
+import { selfOf } from '../../src/engine/self.ts';
 import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
 import { addressOf } from '../../src/engine/writer-objects.ts';
 import type { BackupService, BackupServiceOptions } from '../../src/service/backup-service.ts';
@@ -30,6 +31,8 @@ const newFolder = scratchFolders();
 const opened: (Shop & AsyncDisposable)[] = [];
 let server: S3Server;
 let prefix: string;
+/** All machines of a test work for one database, as after a move. */
+let databaseId: string;
 let store: S3Store;
 
 beforeAll(async () => {
@@ -41,6 +44,7 @@ beforeEach(() => {
   server.faults.length = 0;
   server.requests.length = 0;
   prefix = `shop-${randomUUID()}`;
+  databaseId = randomUUID();
   store = createS3Store({ ...server, bucket: BUCKET, prefix });
 });
 afterEach(async () => {
@@ -55,11 +59,24 @@ const s3 = () => ({
 });
 
 /** A machine of its own, with the environment of all the others. */
+/** Notes in the installation's file which database it is: who writes at its places is asked here, and not whose they are. */
+function know(statePath: string, databasePath: string): void {
+  const path = installationPath(statePath);
+  mkdirSync(dirname(path), { recursive: true });
+  const format = 'velist-backup-installation/1';
+  const created = { format, id: randomUUID(), createdAt: new Date().toISOString(), places: {}, taking: {} };
+  const before = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : created;
+  const databases = { ...before.databases, [selfOf(databasePath).pathDigest]: databaseId };
+  writeFileSync(path, JSON.stringify({ ...before, databases }));
+}
+
 function machine({
   folder = newFolder(),
   s3Path = prefix,
+  isKnown = true,
   ...change
-}: Partial<BackupServiceOptions> & { folder?: string; s3Path?: string } = {}): Shop {
+}: Partial<BackupServiceOptions> & { folder?: string; s3Path?: string; isKnown?: boolean } = {}): Shop {
+  if (isKnown) know(join(folder, 'state.sqlite'), join(folder, 'shop.sqlite'));
   const shop = openShop(folder, {
     settings: { s3Enabled: true, s3Path, retentionCount: 2, intervalMinutes: 600 },
     ...{ s3: s3(), waits: { lockMs: 30_000, pinMs: 30_000, tickMs: TICK_MS } },
@@ -107,7 +124,7 @@ test('staging with a copy of production’s environment goes on locally, and say
   expect(staging.log).toContainEqual(expect.stringContaining('Not uploaded to S3'));
   const { findings } = await staging.service.diagnose();
   expect(findings.find(({ code }) => code === 'writers')).toMatchObject({ severity: 'problem' });
-  await expect(staging.service.prune({ target: 's3' })).resolves.toMatchObject({ removed: [] });
+  await expect(staging.service.prune({ target: 's3' })).rejects.toMatchObject({ code: 'PLACE_TAKEN' });
 
   // Until the next look nothing is even tried.
   const jobs = staging.service.getRuns({ kind: 'upload' }).length;
@@ -318,6 +335,7 @@ test('a run of the command line takes the place, gives it back, and ends', async
   const folder = newFolder();
   makeDatabase(join(folder, 'app.sqlite'));
   const env = s3Environment(folder, server, { bucket: BUCKET, prefix, extra: { BACKUP_RETENTION_COUNT: '2' } });
+  know(resolve(folder, env['BACKUP_STATE_PATH'] ?? ''), join(folder, 'app.sqlite'));
   const run = async (...argv: string[]) => {
     const child = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', cliPath, ...argv], {
       ...{ cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
@@ -358,6 +376,8 @@ test('a clone of the machine stops while the original lives, and both say so', a
   await until(writers, (names) => names.some((name) => name.startsWith('beat-')));
 
   const clone = machine({ folder: copied });
+  // Here it lies at another path; on a machine of its own it would not.
+  await clone.service.claim();
   expect((await backUp(clone.service)).s3Uploaded).toBe(false);
   const status = await clone.service.getStatus();
   expect([status.verdict.code, status.s3.error?.code]).toEqual(['cloned', 'CLONED']);
@@ -387,7 +407,7 @@ test('whoever only looks writes nothing: no epoch, no knock, no file of the inst
   await backUp(production.service);
   const before = await writers();
   const folder = newFolder();
-  const reader = machine({ folder });
+  const reader = machine({ folder, isKnown: false });
   server.requests.length = 0;
   await reader.service.getBackups({ target: 's3' });
   await reader.service.getStatus();

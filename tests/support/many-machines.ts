@@ -35,6 +35,8 @@ export function machine(
       DATABASE_URL: database,
       BACKUP_LOCAL_PATH: backups,
       BACKUP_STATE_PATH: join(root, 'state', 'state.sqlite'),
+      // The number alone decides what stays.
+      BACKUP_KEEP_DAILY: '0',
       ...env,
     },
   };
