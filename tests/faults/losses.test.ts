@@ -1,5 +1,6 @@
 /** A loss and the copies on S3: what is held there, what an answer changes there, and a machine with nothing but S3. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Manifest, parseManifest } from '../../src/engine/catalog/manifest.ts';
@@ -39,6 +40,12 @@ function machine(prefix: string, folder = newFolder()) {
     },
     [Symbol.asyncDispose]: () => service.close(),
   };
+}
+
+/** Of the same machine, after its disk was lost. */
+function emptied(folder: string): string {
+  for (const entry of readdirSync(folder)) rmSync(join(folder, entry), { recursive: true });
+  return folder;
 }
 
 async function backUp(service: BackupService): Promise<string> {
@@ -115,11 +122,12 @@ test('a loss that is not on S3 yet holds there what was before it', async () => 
 test('a machine that was built anew with an empty database does not push its history out of S3', async () => {
   const prefix = 'built-anew';
   const made: string[] = [];
+  const folder = newFolder();
   {
-    await using app = machine(prefix);
+    await using app = machine(prefix, folder);
     made.push(await backUp(app.service));
   }
-  await using fresh = machine(prefix);
+  await using fresh = machine(prefix, emptied(folder));
   fresh.change('DELETE FROM notes');
   const shows = await backUp(fresh.service);
   for (let round = 0; round < 2; round++) await backUp(fresh.service);
@@ -131,11 +139,12 @@ test('a machine that was built anew with an empty database does not push its his
 
 test('where S3 does not answer at first, the first backup is compared as soon as it does', async () => {
   const prefix = 'silent-at-first';
+  const folder = newFolder();
   {
-    await using app = machine(prefix);
+    await using app = machine(prefix, folder);
     await backUp(app.service);
   }
-  await using fresh = machine(prefix);
+  await using fresh = machine(prefix, emptied(folder));
   fresh.change('DELETE FROM notes');
   server.faults.push({ match: /GET/, effect: { status: 403, code: 'AccessDenied' }, times: 1_000 });
   const { filename } = await fresh.service.performBackup();
