@@ -379,6 +379,14 @@ test('each further target has a line, a test, a listing and a drill of its own',
   }
 });
 
+test('claim names whose it was, what it took over, and how long that is spared', async () => {
+  const { code, stdout, calls } = await cli('claim --target s3');
+  expect([code, calls]).toEqual([0, ['claim s3', 'close']]);
+  expect(stdout).toBe(
+    'folder storage/backups, which was of shop.sqlite, belongs to this database now, and 2 backups there with it. None of them is removed before 2024-02-08T00:00:00.000Z.\n',
+  );
+});
+
 test('--if-missing chooses by itself, and serve hands it on', async () => {
   expect(await cli('restore --if-missing --identity key.txt')).toMatchObject({
     code: 0,

@@ -558,7 +558,7 @@ type Found =
 
 interface Choice {
   readonly from: TargetName | undefined;
-  /** Of no backup of ours, and those of one other database, the newest of these is meant. */
+  /** If there is no backup of ours and those of one other database, the newest of those may be chosen. */
   readonly mayBeOther?: boolean;
 }
 

@@ -43,7 +43,7 @@ export async function makeBackup(request: BackupRequest, context: StoryContext):
 
 /** What a backup is made for, whoever holds the lock. */
 export type BackupPurpose = Omit<BackupRequest, 'kind' | 'folder' | 'lockWaitMs'> & {
-  /** It is made in this folder although that is another database's. */
+  /** The folder may be another database's: a safety backup is made there all the same. */
   readonly mayBeForeign?: boolean;
 };
 

@@ -12,7 +12,7 @@ import {
   type RetentionPolicy,
 } from './retention.ts';
 
-/** A backup as retention looks at it, and what tells whose it is. */
+/** What retention looks at, and what tells whose it is. */
 export type OwnedRetainable = Retainable & {
   readonly manifest: Pick<Manifest, 'source' | 'databaseId' | 'madeBy'> | null;
 };
@@ -22,7 +22,7 @@ export interface OwnRetentionOptions extends PlanOptions {
   readonly sparesAllBut?: string | null;
   /** Null: all are taken for ours. */
   readonly ownership: Ownership | null;
-  /** Was made by this installation, and it does not know of it. */
+  /** True for a backup that this installation made and does not know of. */
   readonly isForgotten?: (name: string) => boolean;
 }
 

@@ -93,7 +93,7 @@ export type RemoteCandidate = Omit<RemoteEntry, 'etag'> & { readonly createdAt: 
 /** The backups in a folder, by their names, as far as they have a manifest. */
 export type SaidHere = ReadonlyMap<string, Backup>;
 
-/** Which of them this installation made and does not know of: it was set back to an older image, or lost what it knew. */
+/** Finds those that this installation made and does not know of: it was set back to an older image, or lost what it knew. */
 export function forgottenOf(
   entries: readonly Pick<RemoteEntry, 'name' | 'manifest'>[],
   installation: string | undefined,

@@ -10,13 +10,13 @@ import type { Maker } from './installation.ts';
 import { truePath } from './true-path.ts';
 
 export interface DatabaseSelf {
-  /** Null as long as nobody gave it one. */
+  /** Null until it was given one. */
   readonly databaseId: string | null;
   /** Ids that it had before it took over a place of another id. */
   readonly formerIds: readonly string[];
   /** Its id was given while a target that was on could not be asked: there it may have another one. */
   readonly isProvisional: boolean;
-  /** Of its file. */
+  /** The name of its file. */
   readonly name: string;
   readonly pathDigest: string;
   readonly machineDigest: string;
@@ -53,7 +53,7 @@ function digest(text: string): string {
 
 let machine: string | undefined;
 
-/** Of a container made anew it is another one; its volumes stay. https://man7.org/linux/man-pages/man5/machine-id.5.html */
+/** A container that was made anew has another one, and its volumes stay. https://man7.org/linux/man-pages/man5/machine-id.5.html */
 function machineId(): string {
   machine ??= readMachineId() ?? hostname();
   return machine;

@@ -2,7 +2,7 @@
 import { readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
-/** As many as Linux follows. */
+/** Linux follows as many. */
 const LINKS_MAX = 40;
 
 export function truePath(path: string, links = 0): string {

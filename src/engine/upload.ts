@@ -67,7 +67,7 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
   }
 }
 
-/** As it is by now: another process may have changed its manifest while we waited. */
+/** Looks it up anew: another process may have changed its manifest while we waited. */
 async function findVerified(catalog: Catalog, name: string): Promise<VerifiedBackup> {
   const backup = await catalog.find(name);
   if (backup.manifest) return { ...backup, manifest: backup.manifest };

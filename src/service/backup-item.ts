@@ -9,7 +9,7 @@ import type { OffsiteBackup } from './offsite.ts';
 import type { UploadState } from './offsite-state.ts';
 import { targetWord } from './remote-targets.ts';
 
-/** `other` where it is a backup of another database than ours. */
+/** A backup of another database than ours has `other`. */
 export type KnownBackup = (Backup | OffsiteBackup) & { readonly other?: OtherDatabase };
 
 export interface ItemFacts {

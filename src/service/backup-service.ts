@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { LOCK_FILE } from '../engine/catalog/artifact.ts';
-import { type NamedPlace, NO_IDENTITY, otherOf, requireOurs } from '../engine/catalog/identity.ts';
+import { NO_IDENTITY, otherOf, requireOurs } from '../engine/catalog/identity.ts';
 import type { OwnedFolder } from '../engine/catalog/own-folder.ts';
 import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
@@ -150,7 +150,7 @@ const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30
 /** Of these one at least was not stopped by hand. */
 const RUNS_LOOKED_AT = 20;
 
-/** What `latest` is chosen from: a listing may be as old as those of a running app. */
+/** `latest` is chosen from listings that are no older than those of a running app. */
 const RECENT_MS = 15 * 60_000;
 const LOOK_AROUND_MS = 10_000;
 
@@ -416,7 +416,7 @@ export class BackupService implements BackupServicePort {
   updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig {
     const { revert = [], ...settings } = change;
     // What is saved lies in the folder.
-    if (this.#places.isForeign) requireFolder(this.#places.folder([]), this.#folderPlace);
+    if (this.#places.isForeign) this.#requireOurs(this.#places.folder([]));
     const before = this.#settings.current;
     if (settings.s3Enabled && !this.#options.s3) {
       throw new BackupError('BAD_CONFIG', 'S3 can not be switched on: no bucket is configured', {
@@ -802,13 +802,13 @@ export class BackupService implements BackupServicePort {
 
   /** @throws BackupError FOREIGN_PLACE */
   async #requireOwnFolder(): Promise<OwnedFolder> {
-    const found = this.#places.folder(await this.#catalog.list());
-    requireFolder(found, this.#folderPlace);
-    return found;
+    return this.#requireOurs(this.#places.folder(await this.#catalog.list()));
   }
 
-  get #folderPlace(): NamedPlace {
-    return { place: `the folder ${this.#options.backupsPath}`, target: 'local' };
+  #requireOurs(folder: OwnedFolder): OwnedFolder {
+    const place = `the folder ${this.#options.backupsPath}`;
+    requireOurs(folder.ownership, folder.identity, { place, target: 'local' });
+    return folder;
   }
 
   async claim(options: { readonly target?: TargetName; readonly user?: string } = {}): Promise<ClaimResult> {
@@ -954,7 +954,8 @@ export class BackupService implements BackupServicePort {
 
   /** Ours, or the one of another process over the same folder. */
   #shownRun(): RunProgress | null {
-    return this.#runs.shown?.progress() ?? this.#neighbours.run;
+    // In a folder of another database the runs of others are that one's.
+    return this.#runs.shown?.progress() ?? (this.#places.isForeign ? null : this.#neighbours.run);
   }
 
   // ── backups ──
@@ -1270,7 +1271,7 @@ export class BackupService implements BackupServicePort {
     }
   }
 
-  /** Asks the targets that are on and were not looked at for long; those that did not answer in time. */
+  /** Asks the targets that are on and were not looked at for long; answers those that stayed silent. */
   async #lookAround(): Promise<readonly { readonly offsite: Offsite; readonly error: ErrorBody }[]> {
     const nowMs = this.#now().getTime();
     const stale = this.#offsites.filter(
@@ -1499,11 +1500,6 @@ function isSound({ manifest, fault }: KnownBackup): boolean {
   return (
     manifest !== null && fault === null && manifest.trigger !== 'safety' && manifest.verification.complaint === null
   );
-}
-
-/** @throws BackupError FOREIGN_PLACE */
-function requireFolder({ ownership, identity }: OwnedFolder, place: NamedPlace): void {
-  requireOurs(ownership, identity, place);
 }
 
 /** Why the owner's SQL can't be read. */

@@ -54,7 +54,7 @@ export class Backups {
     throw new BackupError('BAD_REQUEST', `there is no target ${target}`, { hint: `There is ${names.join(', ')}.` });
   }
 
-  /** Of the folder and of what is at other targets alone, as far as they are on; those of other databases too. */
+  /** All of the folder, and what is at other targets alone, as far as they are on; those of other databases too. */
   async everywhere(): Promise<readonly KnownBackup[]> {
     const local = await this.#here();
     const offsites = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
@@ -223,7 +223,7 @@ function beforeEach(backups: readonly KnownBackup[]): ReadonlyMap<string, KnownB
   return before;
 }
 
-/** Says whose it is where it is not ours. */
+/** Adds whose it is, if not ours. */
 function marking<Kind extends Backup | OffsiteBackup>(
   backup: Kind,
   ownership: Ownership | undefined,

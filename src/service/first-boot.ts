@@ -44,7 +44,7 @@ export interface FirstBootsOptions {
 export interface FirstBootOptions {
   /** A file of age with the private key that opens encrypted copies on S3. Read only when the database is missing. */
   readonly identityFile?: string;
-  /** Where there are backups of other databases alone: the newest good one of them shall become this one. */
+  /** If there are backups of another database alone, the newest good one of them becomes this one. */
   readonly fromOther?: boolean;
   readonly onProgress?: (run: RunProgress) => void;
 }

@@ -65,7 +65,7 @@ export class OffsiteState {
   readonly #ofFolder: string;
   #place = '';
 
-  /** @param options.folder of the backups, as the state calls it: what waits is of one folder, what is there of all. */
+  /** @param options.folder the backup folder, as the state calls it: what waits belongs to one, what is at a target to all. */
   constructor(path: string, options: { warn: (message: string) => void; folder?: string }) {
     this.#database = openStateDatabase(path, options);
     this.#warn = options.warn;

@@ -61,11 +61,11 @@ export interface OffsiteOptions {
   readonly now: () => Date;
   /** Which database we are. */
   readonly self: () => DatabaseSelf;
-  /** With an id of our own. */
+  /** The same, with an id of our own. */
   readonly selfToWrite: () => Promise<DatabaseSelf>;
   /** The place has an id that we did not know, and its name is ours. */
   readonly onFirstContact: (databaseId: string) => Promise<void>;
-  /** Which backups were made here since then, whether they are still there or not; null: nothing goes back that far. */
+  /** Names of the backups that were made here since then, gone or not; null if nothing goes back that far. */
   readonly madeSince: (from: Date) => ReadonlySet<string> | null;
   /** Retention removed it there. */
   readonly onRemoved: (name: string) => void;
@@ -87,7 +87,7 @@ interface Began {
 
 const LIST_EVERY_MS = 15 * 60_000;
 const WAKE_MS = 30_000;
-/** Nobody answered, and the machine goes on: then what is there counts as its own. */
+/** After a week without an answer the machine goes on, and what is there counts as its own. */
 const SET_BACK_MS = 7 * 24 * 3_600_000;
 
 export class Offsite {
@@ -162,7 +162,7 @@ export class Offsite {
     return this.#options.isEnabled();
   }
 
-  /** Whose the place is, as far as it was looked at. */
+  /** Says whose the place is, by the last look. */
   get ownership(): Ownership {
     return this.ownershipFor(this.#options.self());
   }
@@ -171,13 +171,13 @@ export class Offsite {
     return judgePlace('target', this.identity ?? NO_IDENTITY, self, [...this.#entries().values()]);
   }
 
-  /** Null when it was never looked at. */
+  /** Null if nobody ever looked. */
   get identity(): PlaceIdentity | null {
     this.#sync();
     return this.#state.identity;
   }
 
-  /** As a claim of ours left it. */
+  /** Notes what a claim of ours left there. */
   noteIdentity(identity: PlaceIdentity): void {
     this.#sync();
     this.#state.identity = identity;
@@ -191,13 +191,13 @@ export class Offsite {
     return Math.abs(this.#options.now().getTime() - setBack.at.getTime()) < SET_BACK_MS ? setBack : null;
   }
 
-  /** Somebody said that this machine goes on from here. */
+  /** A person said that this machine goes on from here. */
   answerSetBack(): void {
     this.#sync();
     this.#state.setBack = null;
   }
 
-  /** Of our database, in the folder, newest first. */
+  /** The backups of our database in the folder, newest first. */
   async #ownHere(): Promise<readonly Backup[]> {
     const { catalog, self } = this.#options;
     const backups = await catalog.list();

@@ -24,9 +24,9 @@ export interface PlaceLook {
   readonly identity: PlaceIdentity | null;
   readonly ownership: Ownership;
   readonly self: DatabaseSelf;
-  /** In that place, newest first. */
+  /** The backups in that place, newest first. */
   readonly backups: readonly KnownBackup[];
-  /** Of our newest backup anywhere. */
+  /** Facts of our newest backup anywhere. */
   readonly ownFacts: Manifest['facts'] | undefined;
 }
 

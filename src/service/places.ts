@@ -52,10 +52,10 @@ export class Places {
   readonly #options: PlacesOptions;
   readonly #installationPath: string;
   #seen: { readonly key: string; readonly known: Known } | null = null;
-  /** Where the installation's file can't be written: for as long as this process lives. */
+  /** Stands in for the installation's file where that can't be written. */
   #installation: Installation | null = null;
   #complained = false;
-  /** For a first backup; whoever asks at the same time gets the same. */
+  /** The id of a first backup is being decided; whoever asks meanwhile gets the same. */
   #giving: Promise<GivenId> | null = null;
   #random: string | null = null;
 
@@ -84,7 +84,7 @@ export class Places {
     return lookAtFolder(this.#options.catalog.folder, this.self, backups);
   }
 
-  /** For a job that writes: with the id of the installation, and an id of our own wherever there will be a backup. */
+  /** What a job that writes needs: the id of the installation too, and an id of our own wherever there will be a backup. */
   async selfToWrite(): Promise<DatabaseSelf> {
     await this.#change((installation) => installation);
     const { self, isForeign } = this;
@@ -180,7 +180,7 @@ export class Places {
     }
   }
 
-  /** Where it can't be written, backups go on, and the log says so once. */
+  /** If it can't be written, backups go on, and the log says so once. */
   async #change(change: (installation: Installation) => Installation): Promise<void> {
     const { now } = this.#options;
     try {

@@ -151,7 +151,7 @@ file=$name
 cp ${quoted(`${backupsPath}/`)}"$file" .`)}`;
 }
 
-/** As a condition of the shell: the manifest bears one of our ids, or none and one of our names. */
+/** A condition of the shell: the manifest bears one of our ids, or none and one of our names. */
 function isOurs({ ids = [], names = [] }: KitFacts): string {
   if (names.length === 0) return '';
   const lines = (key: string, values: readonly string[]) =>

@@ -51,7 +51,7 @@ export class RunHistory {
     this.#databases = databases;
   }
 
-  /** For `OF_US`. */
+  /** The parameters of `OF_US`. */
   get #us(): { readonly $folder: string | null; readonly $databases: string } {
     return { $folder: this.#folder, $databases: JSON.stringify(this.#databases()) };
   }

@@ -23,6 +23,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { parseArgs } from 'node:util';
 import { isBackupName } from '../../src/engine/catalog/artifact.ts';
 import type { Manifest } from '../../src/engine/catalog/manifest.ts';
+import type { BackupService } from '../../src/service/backup-service.ts';
 import { BackupError } from '../../src/engine/errors.ts';
 import type { JobRequest, StoryContext } from '../../src/engine/jobs/protocol.ts';
 import { getBytes } from '../../src/engine/targets/object-store.ts';
@@ -130,6 +131,15 @@ interface Made {
 const folderPlace = (app: AppName) => `${apps[app].machine}/${apps[app].storage}`;
 const prefixPlace = (app: AppName) => `s3/${apps[app].prefix}`;
 const nameOf = (app: AppName) => apps[app].file;
+
+/** In a folder of another database nothing is saved. */
+function keep(service: BackupService, retentionCount: number): void {
+  try {
+    service.updateConfig({ retentionCount });
+  } catch (error) {
+    if (BackupError.from(error).code !== 'FOREIGN_PLACE') throw error;
+  }
+}
 
 class World implements AsyncDisposable {
   readonly #root = mkdtempSync(join(tmpdir(), 'histories-'));
@@ -247,8 +257,7 @@ class World implements AsyncDisposable {
         this.#empty(step.app);
         return;
       case 'keep':
-        if (this.#has(step.app))
-          await this.#app(step.app).with((service) => void service.updateConfig({ retentionCount: step.count }));
+        if (this.#has(step.app)) await this.#app(step.app).with((service) => keep(service, step.count));
         return;
       case 'rewrite':
         this.#rewrite(step.app);

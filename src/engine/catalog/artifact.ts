@@ -4,12 +4,12 @@ const identity = /^backup-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})-(\d{3})Z\.
 
 export const STAGING_FOLDER = '.staging';
 export const LOCK_FILE = '.velist-backup.lock';
-/** Whose a place is: in a folder and at a target. */
+/** The record that says whose a place is: in a folder and at a target. */
 export const RECORD_FILE = 'database.json';
-/** Whose a folder is by now, after a claim; at a target each claim has an object of its own. */
+/** The owner of a folder after a claim; at a target each claim has an object of its own. */
 export const OWNER_FILE = 'owner.json';
 export const CLAIM_PREFIX = 'claim-';
-/** Which file of a glob a database was. Versions before 0.2 called it as `RECORD_FILE` is called now. */
+/** The file of a glob that a database was. Versions before 0.2 kept this under the name of `RECORD_FILE`. */
 export const FOUND_FILE = 'found-as.json';
 /** Beside the backups: what a drill restored, with an end of its own. */
 export const DRILL_FOLDER = '.drill-';

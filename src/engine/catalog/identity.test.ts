@@ -161,7 +161,7 @@ test('the refusal says whose it is, since when, and what to do; an unreadable re
     'the folder /srv/backups holds the backups of another database, shop.sqlite (since 2024-01-15T12:00:00.000Z by web1)',
   );
   expect(error.hint).toContain('BACKUP_LOCAL_PATH');
-  expect(error.hint).toEndWith('velist-backup claim');
+  expect(error.hint).toEndWith('`velist-backup claim`.');
   expect(foreignPlace({ id: null, name: 'x' }, NO_IDENTITY, { place: 's3://b/p', target: 's3' }).hint).toContain(
     '--target s3',
   );

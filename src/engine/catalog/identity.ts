@@ -29,7 +29,7 @@ export const placeRecord = z.object({
   format: z.literal(RECORD_FORMAT),
   id,
   name,
-  /** Of the resolved path of the database. */
+  /** Digest of the resolved path of the database. */
   path: digest,
   machine: digest,
   createdAt: z.iso.datetime(),
@@ -71,7 +71,7 @@ export interface PlaceIdentity {
 
 export const NO_IDENTITY: PlaceIdentity = { record: null, claims: [], complaint: null };
 
-/** Another database, as a place or a manifest names it. */
+/** The other database, as a place or a manifest names it. */
 export interface Stranger {
   /** Null where only manifests of an older version tell of it. */
   readonly id: string | null;
@@ -84,15 +84,15 @@ export interface Ownership {
    * be ours. `foreign`: of another one.
    */
   readonly owner: 'ours' | 'new' | 'mixed' | 'foreign';
-  /** Its id for our new backups; null: one has yet to be given. */
+  /** The id that our new backups bear; null: one has yet to be given. */
   readonly id: string | null;
   /** Backups here that bear one of these ids are ours. */
   readonly ids: readonly string[];
-  /** And those that bear no id and one of these names. */
+  /** Backups without an id are ours if they bear one of these names. */
   readonly names: readonly string[];
   /** The record is yet to be written, by the first that writes here. */
   readonly mustRecord: boolean;
-  /** Mixed, and of one name: backups without an id may be ours or another database's. */
+  /** Two databases of our name used this place: a backup without an id may be ours or the other's. */
   readonly isInseparable: boolean;
   /** Whose it is, if not ours. */
   readonly stranger: Stranger | null;
@@ -169,7 +169,7 @@ function strangerOf(record: PlaceRecord, claims: readonly Claim[]): Stranger {
   return { id: itsId, name: itsName };
 }
 
-/** As it is as long as nothing else is known. */
+/** What holds as long as nothing else is known. */
 function unrecorded(self: DatabaseSelf): Ownership {
   return {
     owner: 'new',
@@ -254,7 +254,7 @@ export function otherOf(ownership: Ownership, { manifest }: Pick<Sourced, 'manif
   return isOurs ? null : toStranger(manifest);
 }
 
-/** Ours by its name alone, where another database has the same name. */
+/** Is it ours by its name alone, while another database has the same name? */
 export function isDoubtful({ isInseparable }: Ownership, { manifest }: Pick<Sourced, 'manifest'>): boolean {
   return isInseparable && manifest !== null && manifest.databaseId === undefined;
 }
@@ -288,7 +288,7 @@ export function foreignPlace(
     'FOREIGN_PLACE',
     `${place} holds the backups of another database, ${stranger.name}${details && ` (${details})`}`,
     {
-      hint: `Nothing was written or removed there. Give this database ${own}; or, if it is the same one, moved or renamed, say so: ${claimed}`,
+      hint: `Nothing was written or removed there. Give this database ${own}; if it is the same one, moved or renamed, say so with \`${claimed}\`.`,
     },
   );
 }
@@ -301,10 +301,10 @@ export function requireReadable({ complaint }: PlaceIdentity, { place }: NamedPl
   });
 }
 
-/** A backup of another database would take the place of this one. */
+/** The refusal to put a backup of another database in the place of this one. */
 export function foreignBackup(backup: string, { name: itsName }: Stranger, database: string): BackupError {
   return new BackupError('FOREIGN_PLACE', `${backup} is of another database, ${itsName}, and not of ${database}`, {
-    hint: `Nothing was changed. Restore it to a new file, or say that its data shall take the place of ${database}: --from-other`,
+    hint: `Nothing was changed. Restore it to a new file; if its data is to take the place of ${database}, say so with --from-other.`,
   });
 }
 

@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { errnoCode } from '../errors.ts';
+import { BackupError, errnoCode } from '../errors.ts';
 import type { DatabaseSelf } from '../self.ts';
 import { syncFolderNow } from '../sqlite/place.ts';
 import { FOUND_FILE, OWNER_FILE, RECORD_FILE } from './artifact.ts';
@@ -43,7 +43,7 @@ const BYTES_MAX = 256 * 1024;
 /** Claims that are remembered; a database moves rarely. */
 const CLAIMS_MAX = 100;
 
-/** An absent folder has none. What can't be read is a complaint and no error: a listing must not fail of it. */
+/** What can't be read is a complaint and no error, because a listing must not fail for it. */
 export function readFolderIdentity(folder: string): PlaceIdentity {
   try {
     const record = parseRecord(textOf(join(folder, RECORD_FILE)));
@@ -56,14 +56,14 @@ export function readFolderIdentity(folder: string): PlaceIdentity {
   }
 }
 
-/** Null for none, and for what the discovery of older versions noted under that name. */
+/** Answers null for no record, and for what the discovery of older versions kept under that name. */
 function parseRecord(text: string | null): PlaceRecord | null {
   if (text === null) return null;
   const json: unknown = JSON.parse(text);
   return isOldDiscovery(json) ? null : placeRecord.parse(json);
 }
 
-/** Why a record is none, in one line. */
+/** Says in one line why a record can't be read. */
 export function reasonOf(error: unknown): string {
   if (error instanceof z.ZodError) return `${error.issues[0]?.path.join('.') || 'it'}: ${error.issues[0]?.message}`;
   return error instanceof Error ? error.message : String(error);
@@ -96,7 +96,7 @@ export interface OwnedFolder {
   readonly identity: PlaceIdentity;
 }
 
-/** As it is now; writes nothing. @param backups newest first. */
+/** Looks, and writes nothing. @param backups newest first. */
 export function lookAtFolder(folder: string, self: DatabaseSelf, backups: readonly Sourced[]): OwnedFolder {
   const identity = readFolderIdentity(folder);
   return { identity, ownership: judgePlace('folder', identity, self, backups) };
@@ -164,13 +164,20 @@ export function writeRecord(folder: string, record: PlaceRecord): void {
       linkSync(temporary, path);
     } catch (error) {
       // A file system without hard links; the folder's lock keeps others away meanwhile.
-      if (errnoCode(error) === 'EEXIST' || existsSync(path)) throw error;
+      if (errnoCode(error) === 'EEXIST' || existsSync(path)) throw ownedMeanwhile(folder);
       renameSync(temporary, path);
     }
     syncFolderNow(folder);
   } finally {
     rmSync(temporary, { force: true });
   }
+}
+
+/** Another machine has no part in the folder's lock where that is on a network file system. */
+function ownedMeanwhile(folder: string): BackupError {
+  return new BackupError('FOREIGN_PLACE', `another run made the folder ${folder} its own a moment ago`, {
+    hint: 'Nothing was written. Try again: then it is said whose it is.',
+  });
 }
 
 /** What the discovery of older versions noted is kept, under its new name. */
@@ -192,7 +199,7 @@ export function writeOwner(folder: string, claims: readonly Claim[]): void {
   syncFolderNow(folder);
 }
 
-/** Durable, and of a name that the next run removes when this one is killed. */
+/** Writes a durable file, under a name that the next run removes if this one is killed. */
 function writeTemporary(folder: string, content: object): string {
   const path = join(folder, `.backup-owner.${randomUUID()}.tmp`);
   const file = openSync(path, 'wx', 0o600);

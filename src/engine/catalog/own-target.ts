@@ -47,13 +47,13 @@ async function readRecord(store: ObjectStore, options: Options): Promise<PlaceId
   }
 }
 
-/** What is known of a place, for what is asked of it again: claims are read where it does not answer that. */
+/** Claims are read where what was known before does not answer whose the place is. */
 interface Asked extends Options {
   /** As it was when it was looked at last. */
   readonly before: PlaceIdentity | null;
 }
 
-/** One request where the record tells that the place is ours, and no backup there bears an id that we do not know. */
+/** Takes one request where the record says that the place is ours and no backup there bears an unknown id. */
 export async function readTargetIdentity(
   store: ObjectStore,
   self: DatabaseSelf | undefined,
@@ -63,7 +63,7 @@ export async function readTargetIdentity(
   return await withClaims(store, await readRecord(store, options), self, backups, options);
 }
 
-/** As `readTargetIdentity`, where the record was read before. */
+/** Does the same as `readTargetIdentity` with a record that was read before. */
 export async function withClaims(
   store: ObjectStore,
   identity: PlaceIdentity,
@@ -80,7 +80,7 @@ export async function withClaims(
   return { ...identity, claims: await readClaims(store, { signal }) };
 }
 
-/** Oldest first, as their names are; one that can't be read is left out. */
+/** Claims in the order of their names, the oldest first; one that can't be read is left out. */
 async function readClaims(store: ObjectStore, options: Options): Promise<readonly Claim[]> {
   const keys: string[] = [];
   for await (const { key } of store.list(CLAIM_PREFIX, options)) keys.push(key);
@@ -109,7 +109,7 @@ export interface OwnedTarget {
 }
 
 /**
- * For who is about to write or remove there: it becomes ours where it is nobody's yet.
+ * Before anything is written or removed there. The place becomes ours where it is nobody's yet.
  *
  * @param list asked only where there is no record.
  * @throws BackupError FOREIGN_PLACE, BAD_CONFIG when nobody can tell, S3_*, ABORTED.
@@ -148,7 +148,7 @@ async function putRecord(store: ObjectStore, record: PlaceRecord, options: Optio
   await create(store, RECORD_FILE, record, options);
 }
 
-/** Of nobody's name yet. A server that knows no create-only gets a plain write; what is there then is read back. */
+/** Writes it where there is none. A server that knows no create-only gets a plain write; the caller reads it back. */
 async function create(store: ObjectStore, key: string, content: object, { signal }: Options): Promise<void> {
   const text = `${JSON.stringify(content, null, 2)}\n`;
   const options = { signal, contentType: 'application/json' };

@@ -54,7 +54,7 @@ export interface BackupRequest {
   readonly pinTimeoutMs?: number;
   /** Whether much was lost since the backup before; left out: that is not asked. */
   readonly loss?: LossQuestion;
-  /** Left out: as the path of the database tells. */
+  /** Left out, the path of the database tells it. */
   readonly self?: DatabaseSelf;
   /** The highest sequence of this database at any target, as it was listed last. */
   readonly highestKnown?: number;
@@ -135,7 +135,7 @@ export interface RestoreRequest {
   readonly user: string | null;
   readonly retention: FolderRetention;
   readonly lockWaitMs: number;
-  /** Left out: as the path of the database tells. */
+  /** Left out, the path of the database tells it. */
   readonly self?: DatabaseSelf;
   readonly highestKnown?: number;
   /** The folder may be another database's: the safety backup is made there all the same. */
@@ -239,7 +239,7 @@ export interface PruneRemoteRequest extends WritingRequest {
 export interface ClaimRemoteRequest extends Required<WritingRequest> {
   readonly kind: 'claim-remote';
   readonly target: string;
-  /** Of the backups: its lock keeps uploads away meanwhile. */
+  /** The folder of the backups: its lock keeps uploads away meanwhile. */
   readonly folder: string;
   readonly prefix: string;
   readonly s3: S3Access;
@@ -357,7 +357,7 @@ export interface PruneRequest {
   readonly folder: string;
   readonly retention: FolderRetention;
   readonly lockWaitMs: number;
-  /** Left out: the folder is taken for ours. */
+  /** Left out, the folder is taken for ours. */
   readonly self?: DatabaseSelf;
 }
 
