@@ -78,7 +78,7 @@ const aStep = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('prune' as const), app: ofApp, at: ofPlace }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('restore' as const), app: ofApp }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('undo' as const), app: ofApp }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('boot' as const), app: ofApp }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('boot' as const), app: fc.constantFrom<AppName>('spare', 'spare', 'shop', 'staging', 'news') }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('clock' as const), machine: ofMachine, hours: fc.constantFrom(-9000, -30, -2, 0, 2, 30, 9000) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('image' as const), machine: ofMachine }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('set back' as const), machine: ofMachine }) },
@@ -155,6 +155,8 @@ class World implements AsyncDisposable {
   #order = 0;
   /** Apps that a person called one database, with the place. */
   readonly #claims = new Set<string>();
+  /** Apps of which one was brought back from the other's backups: they go on as one database. */
+  readonly #lineage = new Set<string>();
   /** Who wrote last at a prefix, since when without another one between, and whether by a claim. */
   readonly #tenures = new Map<
     string,
@@ -201,7 +203,7 @@ class World implements AsyncDisposable {
         await this.#command(step.app, step.at === 's3' ? 'prune --target s3' : 'prune');
         return;
       case 'restore':
-        await this.#command(step.app, 'restore latest --in-place');
+        await this.#restore(step.app);
         return;
       case 'undo':
         await this.#command(step.app, 'undo');
@@ -278,6 +280,12 @@ class World implements AsyncDisposable {
     if (told.code === 0 || told.code === 5) await this.#expectLatest(name);
   }
 
+  async #restore(name: AppName): Promise<void> {
+    const { code } = await this.#command(name, 'restore latest --in-place');
+    const made = this.#made.get(lastOf(this.#app(name).database) ?? '');
+    if (code === 0 && made) this.#lineage.add(pair(made.by, name));
+  }
+
   /**
    * A machine that has nothing can't tell its own copies from those of another one that writes under the same name to the
    * same prefix: which of them is meant, only a person knows. Another database's is never brought back.
@@ -290,6 +298,7 @@ class World implements AsyncDisposable {
     const made = this.#made.get(lastOf(app.database) ?? '');
     if (made && nameOf(made.by) !== nameOf(name) && !this.#areOne(made.by, name))
       fail(`${name} came back with the data of ${made.by}: ${told.stdout}`);
+    if (made) this.#lineage.add(pair(made.by, name));
   }
 
   async #claim(name: AppName, at: 'local' | 's3'): Promise<void> {
@@ -414,7 +423,8 @@ class World implements AsyncDisposable {
 
   #judgeRemoval(actor: AppName, item: Item): void {
     const made = this.#makerOf(item);
-    if (!made || made.by === actor || this.#areOne(made.by, actor)) return;
+    // A common origin alone allows nothing: both may be alive.
+    if (!made || made.by === actor || this.#claims.has(pair(made.by, actor))) return;
     const what = `${item.name} of ${made.by} at ${item.place} was removed for ${actor}`;
     if (nameOf(made.by) !== nameOf(actor)) fail(`${what}, which is another database`);
     const tenure = this.#tenures.get(item.place);
@@ -484,7 +494,7 @@ class World implements AsyncDisposable {
     const told = await app.cli(`restore latest --to ${to}`);
     const found = existsSync(to) ? lastOf(to) : null;
     rmSync(to, { force: true });
-    // Of several that a person called one, the one that claimed last has the places.
+    // Of several that are one by now, any may have made the newest.
     const isOneOfSeveral = this.#kinOf(name).size > 1;
     const by = this.#made.get(found ?? '')?.by;
     const isRight = isOneOfSeveral ? by === undefined || this.#areOne(name, by) : !wanted || found === wanted.last;
@@ -500,7 +510,7 @@ class World implements AsyncDisposable {
     return place === folderPlace(name) || place === prefixPlace(name);
   }
 
-  /** A person called them one database, at whatever place: from then on the newest of all of them counts. */
+  /** They are one database by now, at whatever place: the newest of all of them counts. */
   #areOne(a: AppName, b: AppName): boolean {
     return this.#kinOf(a).has(b);
   }
@@ -508,7 +518,9 @@ class World implements AsyncDisposable {
   #kinOf(app: AppName): ReadonlySet<AppName> {
     const kin = new Set<AppName>([app]);
     // A set that grows goes on with what was added.
-    for (const one of kin) for (const other of appNames) if (this.#claims.has(pair(one, other))) kin.add(other);
+    for (const one of kin)
+      for (const other of appNames)
+        if ([this.#claims, this.#lineage].some((pairs) => pairs.has(pair(one, other)))) kin.add(other);
     return kin;
   }
 
