@@ -83,7 +83,7 @@ const aStep = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('image' as const), machine: ofMachine }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('set back' as const), machine: ofMachine }) },
   {
-    weight: 4,
+    weight: 6,
     arbitrary: fc.record({
       do: fc.constant('roll back' as const),
       app: ofApp,
@@ -97,8 +97,9 @@ const aStep = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('cut' as const), app: ofApp, requests: fc.integer({ min: 1, max: 30 }) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('kill' as const), app: ofApp, event: fc.integer({ min: 1, max: 8 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('claim' as const), app: ofApp, at: ofPlace }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('empty' as const), app: ofApp }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('empty' as const), app: ofApp }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('keep' as const), app: ofApp, count: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('older version' as const), app: ofApp }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('rewrite' as const), app: ofApp }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('look' as const), app: ofApp }) },
 ); // prettier-ignore
@@ -256,7 +257,10 @@ class World implements AsyncDisposable {
         await this.#claim(step.app, step.at);
         return;
       case 'empty':
-        this.#empty(step.app);
+        await this.#empty(step.app);
+        return;
+      case 'older version':
+        await this.#backUpAsBefore(step.app);
         return;
       case 'keep':
         if (this.#has(step.app)) await this.#app(step.app).with((service) => keep(service, step.count));
@@ -348,12 +352,40 @@ class World implements AsyncDisposable {
     this.#made.set(`${name} ${number}`, { by: name, order: ++this.#order, last: `${name} ${number}` });
   }
 
-  #empty(name: AppName): void {
+  /** A table of many rows that a backup holds is empty at the next one. */
+  async #empty(name: AppName): Promise<void> {
     if (!this.#has(name)) return;
-    // Enough that the loss is one.
-    this.#app(name).sql(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 80)
-      INSERT INTO orders (text) SELECT 'of many' FROM n`);
+    this.#app(name).sql(`CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY);
+      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 80) INSERT INTO items SELECT NULL FROM n`);
+    await this.#backUp(name);
+    this.#app(name).sql('DELETE FROM items');
+    await this.#backUp(name);
+  }
+
+  /**
+   * A backup that an older version makes in the folder, whose folder that may be: it knows of no identity, and numbers by
+   * the folder alone.
+   */
+  async #backUpAsBefore(name: AppName): Promise<void> {
+    if (!this.#has(name)) return;
     this.#commit(name);
+    const { machine, file } = apps[name];
+    const env = { BACKUP_STATE_PATH: join(this.#root, 'older/state.sqlite') };
+    const aside = { folder: join(this.#root, 'older'), file: `../disks/${machine}/${file}`, storage: name };
+    const older = openApp({ ...{ clock: this.#clock, ...aside, env }, skewMs: () => this.#skewMs[machine] });
+    await older.json('backup');
+    const { backups } = this.#app(name);
+    mkdirSync(backups, { recursive: true });
+    const taken = readdirSync(backups).filter((entry) => isBackupName(entry.replace(/\.json$/, '')));
+    const [made] = older.here();
+    if (made && !taken.includes(made)) {
+      const numbers = taken.filter((entry) => entry.endsWith('.json')).map((entry) => sequenceIn(join(backups, entry)));
+      const { databaseId, madeBy, facts, loss, ...manifest } = older.manifest(made);
+      const sequence = numbers.length > 0 ? 1 + Math.max(...numbers) : manifest.sequence;
+      cpSync(join(older.backups, made), join(backups, made));
+      writeFileSync(join(backups, `${made}.json`), JSON.stringify({ ...manifest, sequence }, null, 2));
+    }
+    rmSync(older.folder, { recursive: true, force: true });
   }
 
   #loseState(name: AppName): void {
@@ -487,7 +519,11 @@ class World implements AsyncDisposable {
     const app = this.#app(name);
     if (!this.#isBucketUp || this.#cutAfter !== null) return;
     const ours = [...(await this.#inventory()).values()].filter(
-      (item) => this.#isReachable(name, item) && item.manifest.trigger !== 'safety' && this.#isOf(item, name),
+      (item) =>
+        this.#isReachable(name, item) &&
+        item.manifest.trigger !== 'safety' &&
+        this.#isOf(item, name) &&
+        !this.#isAmongOthers(name, item),
     );
     const wanted = ours.map((item) => this.#makerOf(item)).sort((a, b) => (b?.order ?? 0) - (a?.order ?? 0))[0];
     const to = join(this.#root, `latest-${this.#order}-${Math.random()}.sqlite`);
@@ -504,6 +540,13 @@ class World implements AsyncDisposable {
   #isOf(item: Item, app: AppName): boolean {
     const made = this.#makerOf(item);
     return made !== null && this.#areOne(app, made.by);
+  }
+
+  /** What an older version put into the folder of another database is that one's to list, and nobody's to trust. */
+  #isAmongOthers(name: AppName, { place, manifest }: Item): boolean {
+    const record = join(this.#root, 'disks', place, 'backups/database.json');
+    if (manifest.databaseId !== undefined || !existsSync(record)) return false;
+    return (JSON.parse(readFileSync(record, 'utf8')) as { name: string }).name !== nameOf(name);
   }
 
   #isReachable(name: AppName, { place }: Item): boolean {
@@ -680,6 +723,8 @@ function fail(what: string): never {
 const pair = (a: AppName, b: AppName): string => [a, b].sort().join('+');
 const keyOf = ({ place, name }: Item): string => `${place}/${name}`;
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex').slice(0, 12);
+
+const sequenceIn = (path: string): number => Number((JSON.parse(readFileSync(path, 'utf8')) as Manifest).sequence ?? 0);
 
 function difference(before: string, after: string): string {
   const [was, is] = [new Set(before.split('\n')), new Set(after.split('\n'))];
