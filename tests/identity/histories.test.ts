@@ -9,8 +9,9 @@ const STEPS = 30;
 const found: Readonly<Record<string, readonly HistoryStep[]>> = {
   'a machine that was set back goes on sparing what another one made': [
     { do: 'backup', app: 'shop', times: 1 },
-    { do: 'roll back', app: 'staging', backups: 2 },
-    { do: 'roll back', app: 'shop', backups: 3 },
+    { do: 'boot', app: 'spare' },
+    { do: 'backup', app: 'spare', times: 1 },
+    { do: 'roll back', app: 'shop', backups: 1 },
   ],
 };
 

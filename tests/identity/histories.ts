@@ -78,12 +78,12 @@ const aStep = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('prune' as const), app: ofApp, at: ofPlace }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('restore' as const), app: ofApp }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('undo' as const), app: ofApp }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('boot' as const), app: ofApp }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('boot' as const), app: fc.constantFrom<AppName>('spare', 'spare', 'shop', 'staging', 'news') }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('clock' as const), machine: ofMachine, hours: fc.constantFrom(-9000, -30, -2, 0, 2, 30, 9000) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('image' as const), machine: ofMachine }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('set back' as const), machine: ofMachine }) },
   {
-    weight: 4,
+    weight: 6,
     arbitrary: fc.record({
       do: fc.constant('roll back' as const),
       app: ofApp,
@@ -97,8 +97,9 @@ const aStep = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('cut' as const), app: ofApp, requests: fc.integer({ min: 1, max: 30 }) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('kill' as const), app: ofApp, event: fc.integer({ min: 1, max: 8 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('claim' as const), app: ofApp, at: ofPlace }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('empty' as const), app: ofApp }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('empty' as const), app: ofApp }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('keep' as const), app: ofApp, count: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('older version' as const), app: ofApp }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('rewrite' as const), app: ofApp }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('look' as const), app: ofApp }) },
 ); // prettier-ignore
@@ -155,6 +156,8 @@ class World implements AsyncDisposable {
   #order = 0;
   /** Apps that a person called one database, with the place. */
   readonly #claims = new Set<string>();
+  /** Apps of which one was brought back from the other's backups: they go on as one database. */
+  readonly #lineage = new Set<string>();
   /** Who wrote last at a prefix, since when without another one between, and whether by a claim. */
   readonly #tenures = new Map<
     string,
@@ -201,7 +204,7 @@ class World implements AsyncDisposable {
         await this.#command(step.app, step.at === 's3' ? 'prune --target s3' : 'prune');
         return;
       case 'restore':
-        await this.#command(step.app, 'restore latest --in-place');
+        await this.#restore(step.app);
         return;
       case 'undo':
         await this.#command(step.app, 'undo');
@@ -254,7 +257,10 @@ class World implements AsyncDisposable {
         await this.#claim(step.app, step.at);
         return;
       case 'empty':
-        this.#empty(step.app);
+        await this.#empty(step.app);
+        return;
+      case 'older version':
+        await this.#backUpAsBefore(step.app);
         return;
       case 'keep':
         if (this.#has(step.app)) await this.#app(step.app).with((service) => keep(service, step.count));
@@ -278,6 +284,12 @@ class World implements AsyncDisposable {
     if (told.code === 0 || told.code === 5) await this.#expectLatest(name);
   }
 
+  async #restore(name: AppName): Promise<void> {
+    const { code } = await this.#command(name, 'restore latest --in-place');
+    const made = this.#made.get(lastOf(this.#app(name).database) ?? '');
+    if (code === 0 && made) this.#lineage.add(pair(made.by, name));
+  }
+
   /**
    * A machine that has nothing can't tell its own copies from those of another one that writes under the same name to the
    * same prefix: which of them is meant, only a person knows. Another database's is never brought back.
@@ -290,6 +302,7 @@ class World implements AsyncDisposable {
     const made = this.#made.get(lastOf(app.database) ?? '');
     if (made && nameOf(made.by) !== nameOf(name) && !this.#areOne(made.by, name))
       fail(`${name} came back with the data of ${made.by}: ${told.stdout}`);
+    if (made) this.#lineage.add(pair(made.by, name));
   }
 
   async #claim(name: AppName, at: 'local' | 's3'): Promise<void> {
@@ -339,12 +352,40 @@ class World implements AsyncDisposable {
     this.#made.set(`${name} ${number}`, { by: name, order: ++this.#order, last: `${name} ${number}` });
   }
 
-  #empty(name: AppName): void {
+  /** A table of many rows that a backup holds is empty at the next one. */
+  async #empty(name: AppName): Promise<void> {
     if (!this.#has(name)) return;
-    // Enough that the loss is one.
-    this.#app(name).sql(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 80)
-      INSERT INTO orders (text) SELECT 'of many' FROM n`);
+    this.#app(name).sql(`CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY);
+      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 80) INSERT INTO items SELECT NULL FROM n`);
+    await this.#backUp(name);
+    this.#app(name).sql('DELETE FROM items');
+    await this.#backUp(name);
+  }
+
+  /**
+   * A backup that an older version makes in the folder, whose folder that may be: it knows of no identity, and numbers by
+   * the folder alone.
+   */
+  async #backUpAsBefore(name: AppName): Promise<void> {
+    if (!this.#has(name)) return;
     this.#commit(name);
+    const { machine, file } = apps[name];
+    const env = { BACKUP_STATE_PATH: join(this.#root, 'older/state.sqlite') };
+    const aside = { folder: join(this.#root, 'older'), file: `../disks/${machine}/${file}`, storage: name };
+    const older = openApp({ ...{ clock: this.#clock, ...aside, env }, skewMs: () => this.#skewMs[machine] });
+    await older.json('backup');
+    const { backups } = this.#app(name);
+    mkdirSync(backups, { recursive: true });
+    const taken = readdirSync(backups).filter((entry) => isBackupName(entry.replace(/\.json$/, '')));
+    const [made] = older.here();
+    if (made && !taken.includes(made)) {
+      const numbers = taken.filter((entry) => entry.endsWith('.json')).map((entry) => sequenceIn(join(backups, entry)));
+      const { databaseId, madeBy, facts, loss, ...manifest } = older.manifest(made);
+      const sequence = numbers.length > 0 ? 1 + Math.max(...numbers) : manifest.sequence;
+      cpSync(join(older.backups, made), join(backups, made));
+      writeFileSync(join(backups, `${made}.json`), JSON.stringify({ ...manifest, sequence }, null, 2));
+    }
+    rmSync(older.folder, { recursive: true, force: true });
   }
 
   #loseState(name: AppName): void {
@@ -414,7 +455,8 @@ class World implements AsyncDisposable {
 
   #judgeRemoval(actor: AppName, item: Item): void {
     const made = this.#makerOf(item);
-    if (!made || made.by === actor || this.#areOne(made.by, actor)) return;
+    // A common origin alone allows nothing: both may be alive.
+    if (!made || made.by === actor || this.#claims.has(pair(made.by, actor))) return;
     const what = `${item.name} of ${made.by} at ${item.place} was removed for ${actor}`;
     if (nameOf(made.by) !== nameOf(actor)) fail(`${what}, which is another database`);
     const tenure = this.#tenures.get(item.place);
@@ -477,14 +519,18 @@ class World implements AsyncDisposable {
     const app = this.#app(name);
     if (!this.#isBucketUp || this.#cutAfter !== null) return;
     const ours = [...(await this.#inventory()).values()].filter(
-      (item) => this.#isReachable(name, item) && item.manifest.trigger !== 'safety' && this.#isOf(item, name),
+      (item) =>
+        this.#isReachable(name, item) &&
+        item.manifest.trigger !== 'safety' &&
+        this.#isOf(item, name) &&
+        !this.#isAmongOthers(name, item),
     );
     const wanted = ours.map((item) => this.#makerOf(item)).sort((a, b) => (b?.order ?? 0) - (a?.order ?? 0))[0];
     const to = join(this.#root, `latest-${this.#order}-${Math.random()}.sqlite`);
     const told = await app.cli(`restore latest --to ${to}`);
     const found = existsSync(to) ? lastOf(to) : null;
     rmSync(to, { force: true });
-    // Of several that a person called one, the one that claimed last has the places.
+    // Of several that are one by now, any may have made the newest.
     const isOneOfSeveral = this.#kinOf(name).size > 1;
     const by = this.#made.get(found ?? '')?.by;
     const isRight = isOneOfSeveral ? by === undefined || this.#areOne(name, by) : !wanted || found === wanted.last;
@@ -496,11 +542,18 @@ class World implements AsyncDisposable {
     return made !== null && this.#areOne(app, made.by);
   }
 
+  /** What an older version put into the folder of another database is that one's to list, and nobody's to trust. */
+  #isAmongOthers(name: AppName, { place, manifest }: Item): boolean {
+    const record = join(this.#root, 'disks', place, 'backups/database.json');
+    if (manifest.databaseId !== undefined || !existsSync(record)) return false;
+    return (JSON.parse(readFileSync(record, 'utf8')) as { name: string }).name !== nameOf(name);
+  }
+
   #isReachable(name: AppName, { place }: Item): boolean {
     return place === folderPlace(name) || place === prefixPlace(name);
   }
 
-  /** A person called them one database, at whatever place: from then on the newest of all of them counts. */
+  /** They are one database by now, at whatever place: the newest of all of them counts. */
   #areOne(a: AppName, b: AppName): boolean {
     return this.#kinOf(a).has(b);
   }
@@ -508,7 +561,9 @@ class World implements AsyncDisposable {
   #kinOf(app: AppName): ReadonlySet<AppName> {
     const kin = new Set<AppName>([app]);
     // A set that grows goes on with what was added.
-    for (const one of kin) for (const other of appNames) if (this.#claims.has(pair(one, other))) kin.add(other);
+    for (const one of kin)
+      for (const other of appNames)
+        if ([this.#claims, this.#lineage].some((pairs) => pairs.has(pair(one, other)))) kin.add(other);
     return kin;
   }
 
@@ -668,6 +723,8 @@ function fail(what: string): never {
 const pair = (a: AppName, b: AppName): string => [a, b].sort().join('+');
 const keyOf = ({ place, name }: Item): string => `${place}/${name}`;
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex').slice(0, 12);
+
+const sequenceIn = (path: string): number => Number((JSON.parse(readFileSync(path, 'utf8')) as Manifest).sequence ?? 0);
 
 function difference(before: string, after: string): string {
   const [was, is] = [new Set(before.split('\n')), new Set(after.split('\n'))];

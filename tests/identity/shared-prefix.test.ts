@@ -85,6 +85,42 @@ describe('two databases by other names', () => {
     expect(await keys()).toEqual(before);
   });
 
+  for (const name of ['blog.sqlite', 'shop.sqlite'])
+    test(`a service over another ${name} takes nothing there either: the first goes on writing`, async () => {
+      clock.reset();
+      const shop = newFolder();
+      makeTable(join(shop, 'shop.sqlite'), 'orders');
+      const cron = () => run('backup --database shop.sqlite', { cwd: shop, env: environment() });
+      expect((await cron()).code).toBe(0);
+      const before = (await keys()).filter((key) => !key.startsWith('writer/'));
+      const writers = (await keys()).filter((key) => key.startsWith('writer/'));
+      const blog = newFolder();
+      makeTable(join(blog, name), 'posts');
+      await using served = await serve(`--database ${name}`, { cwd: blog, env: environment() });
+      await served.says(/Not uploaded to S3/);
+      expect((await keys()).filter((key) => !key.startsWith('writer/'))).toEqual(before);
+      expect((await keys()).filter((key) => key.startsWith('writer/'))).toEqual(writers);
+      execute(join(shop, 'shop.sqlite'), "INSERT INTO orders (v) VALUES ('more')");
+      const next = await cron();
+      expect([next.code, next.stderr]).toEqual([0, '']);
+    });
+
+  for (const name of ['blog.sqlite', 'shop.sqlite'])
+    for (const argv of ['backup', 'prune --target s3'])
+      test(`${argv} for another ${name} does not become the writer there`, async () => {
+        const shop = machine('shop.sqlite');
+        await cronLine(shop, 'of shop');
+        const before = await keys();
+        const other = machine(name, 'posts');
+        for (let round = 0; round < 2; round++) {
+          other.sql("INSERT INTO posts (text) VALUES ('of another')");
+          await other.cli(argv);
+          clock.advance(15 * 60_000);
+        }
+        expect(await keys()).toEqual(before);
+        expect(other.log.join('\n')).not.toMatch(/took .* over/i);
+      });
+
   test('latest from there never is the other one’s: over a live database it is refused', async () => {
     const shop = machine('shop.sqlite');
     const blog = machine('blog.sqlite', 'posts');
