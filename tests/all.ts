@@ -46,6 +46,7 @@ const checks: readonly Check[] = [
 let passed = 0;
 let failed = 0;
 const failures: string[] = [];
+const details: string[] = [];
 for (const { name, command, isTests, missing } of checks) {
   console.log(`\n── ${name}`);
   if (missing) {
@@ -62,12 +63,15 @@ for (const { name, command, isTests, missing } of checks) {
   if (code !== 0 && counts.failed === 0) counts.failed = 1;
   passed += counts.passed;
   failed += counts.failed;
-  if (counts.failed > 0) failures.push(name);
+  if (counts.failed > 0) {
+    failures.push(name);
+    details.push(...failedTests(output));
+  }
   console.log(
     `── ${name}: ${code === 0 ? 'ok' : `failed with code ${code}`} in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`,
   );
 }
-if (failures.length > 0) console.log(`\nfailed: ${failures.join(', ')}`);
+if (failures.length > 0) console.log(`\n${[...details, `failed: ${failures.join(', ')}`].join('\n\n')}`);
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
 
@@ -90,4 +94,14 @@ function run(command: readonly string[]): Promise<{ code: number; output: string
 function countTests(output: string): { passed: number; failed: number } {
   const last = (pattern: RegExp) => Number([...output.matchAll(pattern)].at(-1)?.[1] ?? 0);
   return { passed: last(/^ *(\d+) pass$/gm), failed: last(/^ *(\d+) fail$/gm) };
+}
+
+/** What each failed test printed, with its name last: at the end of a long run that is what one looks for. */
+function failedTests(output: string): string[] {
+  const lines = output.split('\n');
+  return lines.flatMap((line, index) => {
+    if (!line.startsWith('(fail)')) return [];
+    const before = lines.slice(Math.max(0, index - 60), index);
+    return [[...before.slice(before.findLastIndex((each) => /^\((pass|skip|fail)\)/.test(each)) + 1), line].join('\n')];
+  });
 }
