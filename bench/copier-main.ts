@@ -11,7 +11,9 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { accountForPages } from '../src/engine/sqlite/account.ts';
 import { digestFile, digestInBackground } from '../src/engine/sqlite/digest.ts';
 import { readFacts } from '../src/engine/sqlite/facts.ts';
-import { pinDatabase, pragma } from '../src/engine/sqlite/live-database.ts';
+import { pragma } from '../src/engine/sqlite/library.ts';
+import { pinDatabase } from '../src/engine/sqlite/live-database.ts';
+import { PageFile, pagesOf } from '../src/engine/sqlite/pages.ts';
 import { type PinnedSnapshot, takeSnapshot } from '../src/engine/sqlite/snapshot.ts';
 import { openUnwritten, verifySnapshot } from '../src/engine/sqlite/verify.ts';
 
@@ -54,12 +56,10 @@ const works = {
     const file = openUnwritten(database);
     file.prepare('PRAGMA quick_check').get();
     const startedMs = performance.now();
-    const account = accountForPages(database, file);
+    const sizes = { pages: Number(pragma(file, 'page_count')), pageSize: Number(pragma(file, 'page_size')) };
+    const account = accountForPages(file, new PageFile(pagesOf(openSync(database, 'r'), sizes)));
     if (account === null) throw new Error('this SQLite library has no dbstat');
-    readFacts(file, account, {
-      pages: Number(pragma(file, 'page_count')),
-      pageSize: Number(pragma(file, 'page_size')),
-    });
+    readFacts(file, account, sizes);
     const tookMs = performance.now() - startedMs;
     file.close();
     return { tookMs };

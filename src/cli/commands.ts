@@ -9,6 +9,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorBody, type ErrorCode } from '../engine/errors.ts';
+import { type Remarks, remarkTexts } from '../engine/sqlite/rules.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import { lossText } from '../service/loss-text.ts';
 import { BRING_BACK, NOTHING_TO_UNDO } from '../service/missing.ts';
@@ -45,7 +46,7 @@ export interface CliService extends BackupServicePort {
   verifyFile(
     path: string,
     options?: { readonly full?: boolean },
-  ): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
+  ): Promise<{ readonly ok: boolean; readonly detail: string | null } & Remarks>;
   recoveryKit(): Promise<string>;
   /** See `BackupService.restoreIfMissing`. */
   restoreIfMissing(options?: {
@@ -354,7 +355,8 @@ const makeBackup: Work = async ({ service, output }) => {
   const words = (stored: boolean) => uploaded.flatMap(([name, is]) => (is === stored ? targetWord(name) : []));
   const where =
     uploaded.length > 0 && words(false).length === 0 ? `, stored locally and at ${words(true).join(' and ')}` : '';
-  output.answer(result, `Completed: ${result.filename} (${sizeText(result.size ?? 0)})${where}`);
+  const completed = `Completed: ${result.filename} (${sizeText(result.size ?? 0)})${where}`;
+  output.answer(result, withRemarks(completed, result.remarks ?? []));
   if (words(false).length === 0) return exitCodes.done;
   const missing = words(false).join(' and ');
   output.note(
@@ -380,10 +382,10 @@ async function verifyBackup({ service, output }: Session, wanted: string, option
   const identity = readIdentity(options.identity);
   const found = await findBackup({ service, output }, wanted, { from });
   if (found.kind === 'file') {
-    const { ok, detail } = await service.verifyFile(found.path, { full });
+    const { ok, detail, ...remarks } = await service.verifyFile(found.path, { full });
     output.answer(
-      { path: found.path, ok, detail, method: full ? 'full' : 'quick' },
-      ok ? `${found.path} is good.` : `${found.path} is damaged: ${detail}`,
+      { path: found.path, ok, detail, method: full ? 'full' : 'quick', ...remarks },
+      ok ? withRemarks(`${found.path} is good.`, remarkTexts(remarks)) : `${found.path} is damaged: ${detail}`,
     );
     return ok ? exitCodes.done : exitCodes.verificationFailed;
   }
@@ -394,9 +396,16 @@ async function verifyBackup({ service, output }: Session, wanted: string, option
   const detail = verification.state === 'damaged' ? `: ${verification.detail}` : '';
   output.answer(
     backup,
-    good ? `${filename} is good (${verification.method} check).` : `${filename} is ${verification.state}${detail}`,
+    good
+      ? withRemarks(`${filename} is good (${verification.method} check).`, remarkTexts(verification))
+      : `${filename} is ${verification.state}${detail}`,
   );
   return good ? exitCodes.done : exitCodes.verificationFailed;
+}
+
+/** The verdict first; what is said beside it does not change it. */
+function withRemarks(verdict: string, remarks: readonly string[]): string {
+  return [verdict, ...remarks.map((text) => `  ${text}`)].join('\n');
 }
 
 interface RestoreOptions {
@@ -707,12 +716,12 @@ function pruneText(result: PruneResult): string {
   ].join('\n');
 }
 
-function drillText({ target, result, backup, ms, assertions, error }: TargetDrill): string {
+function drillText({ target, result, backup, ms, assertions, remarks = [], error }: TargetDrill): string {
   const seconds = `${(ms / 1_000).toFixed(1)} s`;
   const held = assertions === 0 ? '' : `, ${assertions} assertion${assertions === 1 ? '' : 's'} held`;
   switch (result) {
     case 'proven':
-      return `${target}: ${backup} was restored and proven in ${seconds}${held}.`;
+      return withRemarks(`${target}: ${backup} was restored and proven in ${seconds}${held}.`, remarks);
     case 'sealed':
       return `${target}: ${backup} is what was stored. Its content was not opened: name the private key with --identity.`;
     case 'stopped':

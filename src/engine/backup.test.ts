@@ -1,3 +1,4 @@
+import { NO_REMARKS } from './sqlite/rules.ts';
 import { expect, test } from 'bun:test';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -49,9 +50,18 @@ test('a backup is a private file with a manifest that tells the truth about it',
   const { request, run, events, catalog } = setting({ user: 'ada', note: 'before the migration' });
   const made = await run();
   const [backup] = await catalog.list();
-  const { facts, ...findings } = await verifyFile(join(request.folder, made.name), { method: 'full' });
-  expect(made).toEqual({ name: backup?.name ?? '', sizeBytes: findings.sizeBytes, removed: [], loss: null });
+  const { facts, content, unchecked, ...findings } = await verifyFile(join(request.folder, made.name), {
+    method: 'full',
+  });
+  expect(made).toEqual({
+    name: backup?.name ?? '',
+    sizeBytes: findings.sizeBytes,
+    removed: [],
+    loss: null,
+    ...NO_REMARKS,
+  });
   expect(backup?.manifest?.facts).toEqual(facts ?? undefined);
+  expect([content, unchecked]).toEqual([[], []]);
   expect(facts?.tables['notes']?.rows).toBe(100);
   expect(backup?.fault).toBeNull();
   expect(backup?.manifest).toEqual(

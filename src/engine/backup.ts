@@ -9,7 +9,7 @@ import { isBackupName, LOCK_FILE, STAGING_FOLDER } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { otherOf } from './catalog/identity.ts';
 import { diskFull, explainFolderError, freeBytes } from './catalog/folder-error.ts';
-import { MANIFEST_FORMAT, type Manifest, versions } from './catalog/manifest.ts';
+import { MANIFEST_FORMAT, type Manifest, verificationOf, versions } from './catalog/manifest.ts';
 import { publishAsOwn, requireOwnFolder } from './catalog/own-folder.ts';
 import { DISK_RESERVE_BYTES } from './disk-share.ts';
 import { BackupError } from './errors.ts';
@@ -20,7 +20,8 @@ import { prune } from './prune.ts';
 import { freeName, nextSequence, publish, Staging } from './publish.ts';
 import { takeLock } from './run-lock.ts';
 import { type DatabaseSelf, selfOf } from './self.ts';
-import { checkLiveDatabase, type PinnedDatabase, pinDatabase } from './sqlite/live-database.ts';
+import { checkLiveDatabase } from './sqlite/judge-live.ts';
+import { DAMAGED_HINT, type PinnedDatabase, pinDatabase } from './sqlite/live-database.ts';
 import { type CopyMethod, type Snapshot, takeSnapshot } from './sqlite/snapshot.ts';
 import { removeDeadPlacements } from './sqlite/place.ts';
 import { resolveDatabase, stampDatabase } from './sqlite/stamp.ts';
@@ -114,7 +115,8 @@ export async function makeBackupUnderPin(
   context.onEvent({ type: 'step', name: 'prune' });
   const removed =
     purpose.trigger === 'safety' ? [] : await prune(catalog, { ...self, databaseId }, purpose.retention, context);
-  return { made: { name, sizeBytes: verified.sizeBytes, removed, loss }, logEnd: snapshot.logEnd };
+  const { sizeBytes, content, unchecked } = verified;
+  return { made: { name, sizeBytes, removed, loss, content, unchecked }, logEnd: snapshot.logEnd };
 }
 
 function origin(databaseId: string, { maker }: DatabaseSelf): Pick<Manifest, 'databaseId' | 'madeBy'> {
@@ -174,9 +176,12 @@ async function judge(
     // A copy that failed for want of disk or folder says nothing about the database.
     if (!(error instanceof BackupError) || error.code !== 'VERIFY_FAILED') throw error;
     const complaint = complaintAboutLive(request.databasePath);
-    if (complaint === null) {
+    if (complaint === null || complaint === NOBODY_COULD_LOOK) {
       throw new BackupError('VERIFY_FAILED', `the new backup was dropped: ${error.message}`, {
-        hint: 'Nothing wrong was found in the live database, so most often the disk is at fault: check it. Earlier backups are as they were.',
+        hint:
+          complaint === null
+            ? 'Nothing wrong was found in the live database, so most often the disk is at fault: check it. Earlier backups are as they were.'
+            : 'The live database itself could not be looked at, so nothing is known of it. Earlier backups are as they were; the next run tries again.',
         cause: error,
       });
     }
@@ -184,19 +189,21 @@ async function judge(
       'DB_DAMAGED',
       `the live database ${request.databasePath} fails its integrity check: ${complaint}`,
       {
-        hint: 'No old backup is removed until this is solved. Restore the newest good backup.',
+        hint: DAMAGED_HINT,
         cause: error,
       },
     );
   }
 }
 
-function complaintAboutLive(databasePath: string): string | null {
+const NOBODY_COULD_LOOK = Symbol('nobody could look');
+
+function complaintAboutLive(databasePath: string): string | null | typeof NOBODY_COULD_LOOK {
   try {
     return checkLiveDatabase(databasePath);
   } catch {
     // Busy, or gone meanwhile: that it could not be looked at is no proof against it.
-    return null;
+    return NOBODY_COULD_LOOK;
   }
 }
 
@@ -228,7 +235,7 @@ function describe(
     source: { name: basename(request.databasePath), journalMode: pinned.journalMode },
     database: { sizeBytes, pageSize, pages, sha256 },
     artifact: { file: name, sizeBytes, sha256, compression: 'none', encryption: 'none' },
-    verification: { method: verified.method, at: verified.verifiedAt.toISOString(), complaint: null },
+    verification: verificationOf(verified.method, verified.verifiedAt, verified),
     trigger: request.trigger,
     user: request.user,
     pinned: false,

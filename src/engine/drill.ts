@@ -22,6 +22,7 @@ import { makePrivateFolder } from './private-folder.ts';
 import { fetchBackup } from './fetch.ts';
 import type { Drilled, DrillRequest, StoryContext } from './jobs/protocol.ts';
 import { takeLock } from './run-lock.ts';
+import { NO_REMARKS } from './sqlite/rules.ts';
 import { verifyFile } from './sqlite/verify.ts';
 import { createS3Store, type S3Store } from './targets/s3-store.ts';
 
@@ -120,7 +121,7 @@ interface Restored {
 
 async function judge(restored: Restored, context: StoryContext): Promise<Drilled> {
   context.onEvent({ type: 'step', name: 'check' });
-  const { sha256, sizeBytes } = await verifyFile(restored.path, { method: 'full' });
+  const { sha256, sizeBytes, content, unchecked } = await verifyFile(restored.path, { method: 'full' });
   if (sha256 !== restored.sha256) {
     throw new BackupError('VERIFY_FAILED', `${basename(restored.path)} is not the file that its manifest describes`, {
       hint: 'It was changed after it was made. Use another backup.',
@@ -129,7 +130,7 @@ async function judge(restored: Restored, context: StoryContext): Promise<Drilled
   context.signal.throwIfAborted();
   context.onEvent({ type: 'step', name: 'prove' });
   const held = restored.assertions === null ? 0 : checkAssertions(restored.path, restored.assertions);
-  return { proof: 'restored', sizeBytes, assertions: held };
+  return { proof: 'restored', sizeBytes, assertions: held, content, unchecked };
 }
 
 /** Null for a copy that can be opened without a key. */
@@ -144,7 +145,7 @@ async function proveSealed(
     const manifest = await readRemoteManifest(store, name, context);
     if (manifest.artifact.encryption === 'none') return null;
     await checkArtifact(store, manifest, context);
-    return { proof: 'sealed', sizeBytes: manifest.artifact.sizeBytes, assertions: 0 };
+    return { proof: 'sealed', sizeBytes: manifest.artifact.sizeBytes, assertions: 0, ...NO_REMARKS };
   } finally {
     store.close();
   }

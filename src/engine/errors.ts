@@ -31,6 +31,7 @@ export const errorCodes = [
   'NO_BACKUP',
   'NO_PERMISSION',
   'NOTHING_TO_UNDO',
+  'NOT_CHECKED',
   'NOT_SQLITE',
   'NOT_WAL',
   'PAGE_SIZE_DIFFERS',

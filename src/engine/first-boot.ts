@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { BackupError } from './errors.ts';
 import type { FirstBootRequest, StoryContext } from './jobs/protocol.ts';
 import { checkSource } from './restore.ts';
-import { checkLiveDatabase } from './sqlite/live-database.ts';
+import { checkLiveDatabase } from './sqlite/judge-live.ts';
 import { placeWhereMissing } from './sqlite/place.ts';
 
 /**

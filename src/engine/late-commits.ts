@@ -24,6 +24,7 @@ import {
 import { join } from 'node:path';
 import { lateLogName, lateLogOwner, lateLogSetAside } from './catalog/artifact.ts';
 import type { Catalog } from './catalog/catalog.ts';
+import { verificationOf } from './catalog/manifest.ts';
 import { BackupError } from './errors.ts';
 import type { StoryContext } from './jobs/protocol.ts';
 import { freeName, nextSequence, publish, Staging } from './publish.ts';
@@ -89,7 +90,7 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
     createdAt: moment.toISOString(),
     database: { sizeBytes, pageSize, pages, sha256 },
     artifact: { ...manifest.artifact, file: name, sizeBytes, sha256 },
-    verification: { method, at: verified.verifiedAt.toISOString(), complaint: null },
+    verification: verificationOf(method, verified.verifiedAt, verified),
     stamp: null,
   });
   // The log first: without its backup it could not be replayed.

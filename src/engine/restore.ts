@@ -12,7 +12,9 @@ import { BackupError, type ErrorCode } from './errors.ts';
 import type { PlanFacts, PlanRequest, Restored, RestoreRequest, StoryContext } from './jobs/protocol.ts';
 import { mergeLateLog, saveLateCommits } from './late-commits.ts';
 import { takeLock } from './run-lock.ts';
-import { checkLiveDatabase, countRows, pinDatabase, type PinnedDatabase, pragma } from './sqlite/live-database.ts';
+import { checkLiveDatabase } from './sqlite/judge-live.ts';
+import { pragma } from './sqlite/library.ts';
+import { countRows, pinDatabase, type PinnedDatabase } from './sqlite/live-database.ts';
 import { BRING_BACK } from './sqlite/missing.ts';
 import { holdersOfRemoved } from './sqlite/open-files.ts';
 import {

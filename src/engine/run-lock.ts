@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from './errors.ts';
-import { sqliteCode } from './sqlite/live-database.ts';
+import { sqliteCode } from './sqlite/library.ts';
 
 /** One upload from a folder to a target at a time, across processes; another target is not waited for. */
 export const uploadLock = (target: string): string => (target === 's3' ? '.uploads.lock' : `.uploads-${target}.lock`);

@@ -34,6 +34,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   NO_BACKUP: 404,
   NO_PERMISSION: 500,
   NOTHING_TO_UNDO: 409,
+  NOT_CHECKED: 500,
   NOT_SQLITE: 422,
   NOT_WAL: 409,
   PAGE_SIZE_DIFFERS: 409,

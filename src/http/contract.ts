@@ -23,6 +23,7 @@ const drilled = z.object({
   target: targetName,
   proof: z.enum(['restored', 'sealed']).nullable(),
   assertions: z.number(),
+  remarks: z.array(z.string()).optional(),
 });
 const step = z.object({
   name: z.enum([
@@ -76,7 +77,15 @@ export const run = z.object({
 
 const method = z.enum(['quick', 'full']);
 export const verification = z.discriminatedUnion('state', [
-  z.object({ state: z.literal('verified'), method, at: time }),
+  z.object({
+    state: z.literal('verified'),
+    method,
+    at: time,
+    /** Rows that break a rule of their own table; null rows where they are not counted. */
+    content: z.array(z.object({ table: z.string(), rule: z.string(), rows: z.number().nullable() })),
+    /** What could not be checked, and why. */
+    unchecked: z.array(z.object({ what: z.string(), why: z.string() })),
+  }),
   z.object({ state: z.literal('damaged'), method, at: time, detail: z.string() }),
   z.object({ state: z.literal('unchecked') }),
 ]);
@@ -486,6 +495,7 @@ export const drillReport = z.object({
       sizeBytes: z.number().nullable(),
       ms: z.number(),
       assertions: z.number(),
+      remarks: z.array(z.string()).optional(),
       error: errorBody.nullable(),
     }),
   ),

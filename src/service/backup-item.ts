@@ -113,7 +113,7 @@ const endings: Readonly<Record<SealName, string>> = { plain: '', zstd: '.zst', a
 function toVerification({ manifest, fault, createdAt }: KnownBackup): Verification {
   if (fault) return { state: 'damaged', method: 'quick', at: createdAt, detail: fault };
   if (!manifest) return { state: 'unchecked' };
-  const { method, at, complaint } = manifest.verification;
-  if (complaint === null) return { state: 'verified', method, at: new Date(at) };
+  const { method, at, complaint, content = [], unchecked = [] } = manifest.verification;
+  if (complaint === null) return { state: 'verified', method, at: new Date(at), content, unchecked };
   return { state: 'damaged', method, at: new Date(at), detail: complaint };
 }

@@ -11,7 +11,7 @@ import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { LOCK_FILE } from '../engine/catalog/artifact.ts';
 import { NO_IDENTITY, otherOf, requireOurs } from '../engine/catalog/identity.ts';
 import type { OwnedFolder } from '../engine/catalog/own-folder.ts';
-import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
+import { adoptedManifest, type Manifest, verificationOf } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { PLAIN } from '../engine/artifact.ts';
 import { diskRoom } from '../engine/disk-share.ts';
@@ -25,6 +25,7 @@ import { takeLock } from '../engine/run-lock.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
+import { NO_REMARKS, type Remarks, remarkTexts } from '../engine/sqlite/rules.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
@@ -199,6 +200,7 @@ export class BackupService implements BackupServicePort {
   #stopping = false;
   /** The backup run that newcomers may join as long as it has not pinned. */
   #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
+  #remarksSaid = '';
   #followUp: BackupRequested | null = null;
 
   /** @throws BackupError BAD_CONFIG for targets that can not be told apart. */
@@ -273,7 +275,7 @@ export class BackupService implements BackupServicePort {
       lockWaitMs: this.#waits.lockMs,
       proveMaxMs: this.#waits.proveMs,
       job: (request, jobOptions) => this.#job<'drill'>(request, jobOptions),
-      onJudged: (backup, complaint) => this.#recordVerification(backup, 'full', complaint),
+      onJudged: (backup, complaint, remarks) => this.#recordVerification(backup, 'full', complaint, { remarks }),
     });
     this.#losses = new Losses({
       ...{ log: options.log, now: this.#now, lastRestore: () => this.#restores.lastRestore() },
@@ -570,7 +572,7 @@ export class BackupService implements BackupServicePort {
     });
     run.listen(options.onProgress);
     let complaint: string | null = null;
-    let facts: FileFindings['facts'] = null;
+    let found: Pick<FileFindings, 'facts' | 'content' | 'unchecked'> = { facts: null, ...NO_REMARKS };
     try {
       const { identity } = options;
       const target = isHere(backup) ? 'local' : backup.target;
@@ -579,7 +581,7 @@ export class BackupService implements BackupServicePort {
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
       const asked = { kind: 'verify', path, method, sha256 } as const;
-      ({ facts } = await this.#job<'verify'>(asked, { onEvent: (event) => run.hear(event) }));
+      found = await this.#job<'verify'>(asked, { onEvent: (event) => run.hear(event) });
       this.#runs.record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
     } catch (error) {
       const known = BackupError.from(error);
@@ -590,26 +592,26 @@ export class BackupService implements BackupServicePort {
       if (known.code !== 'VERIFY_FAILED') throw known;
       complaint = known.message;
     }
-    return await this.#recordVerification(backup, method, complaint, facts);
+    return await this.#recordVerification(backup, method, complaint, { facts: found.facts, remarks: found });
   }
 
   async verifyFile(
     path: string,
     options: { readonly full?: boolean } = {},
-  ): Promise<{ readonly ok: boolean; readonly detail: string | null }> {
+  ): Promise<{ readonly ok: boolean; readonly detail: string | null } & Remarks> {
     if (!existsSync(path)) throw new BackupError('NO_BACKUP', `there is no file ${path}`, { hint: 'Check the path.' });
     try {
-      await this.#job<'verify'>({
+      const { content, unchecked } = await this.#job<'verify'>({
         kind: 'verify',
         path: resolve(path),
         method: options.full ? 'full' : 'quick',
         sha256: null,
       });
-      return { ok: true, detail: null };
+      return { ok: true, detail: null, content, unchecked };
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'VERIFY_FAILED') throw known;
-      return { ok: false, detail: known.message };
+      return { ok: false, detail: known.message, ...NO_REMARKS };
     }
   }
 
@@ -854,7 +856,7 @@ export class BackupService implements BackupServicePort {
     return { name, s3: { ...s3, prefix } };
   }
 
-  /** `integrity_check` and `foreign_key_check` of the live database, in a process of its own. */
+  /** The thorough check of the live database, in a process of its own: structure, rules of its tables, foreign keys. */
   async checkDatabase(): Promise<Checked> {
     return await this.#job<'check'>({ kind: 'check', databasePath: this.#paths.database });
   }
@@ -1036,6 +1038,14 @@ export class BackupService implements BackupServicePort {
     this.#history.addRemoval({ backup, at: this.#now(), why });
   }
 
+  /** Once, and again when they change: each backup has them. */
+  #sayRemarks(remarks: readonly string[]): void {
+    const text = remarks.join('; ');
+    if (text !== '' && text !== this.#remarksSaid)
+      this.#options.log('warn', `The backup is good, and its check has remarks: ${text}.`);
+    this.#remarksSaid = text;
+  }
+
   async #backUp(run: ActiveRun, asked: BackupAsked): Promise<BackupResult> {
     try {
       run.hear({ type: 'step', name: 'checkpoint' });
@@ -1060,6 +1070,8 @@ export class BackupService implements BackupServicePort {
       );
       this.#runs.active = null;
       this.#options.log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
+      const remarks = remarkTexts(made);
+      this.#sayRemarks(remarks);
       this.#losses.made(made.name, made.loss);
       await this.#noteIdOf(made.name);
       for (const name of made.removed) {
@@ -1068,7 +1080,8 @@ export class BackupService implements BackupServicePort {
       }
       const report = run.end({ result: 'success', backup: made.name, sizeBytes: made.sizeBytes });
       this.#runs.record(report);
-      return { success: true, filename: made.name, size: made.sizeBytes, report };
+      const said = remarks.length > 0 && { remarks };
+      return { success: true, filename: made.name, size: made.sizeBytes, ...said, report };
     } catch (error) {
       const known = await this.#explain(BackupError.from(error));
       this.#runs.active = null;
@@ -1315,10 +1328,10 @@ export class BackupService implements BackupServicePort {
     backup: KnownBackup,
     method: 'quick' | 'full',
     complaint: string | null,
-    facts: FileFindings['facts'] = null,
+    { facts = null, remarks = NO_REMARKS }: { facts?: FileFindings['facts']; remarks?: Remarks } = {},
   ): Promise<BackupItem> {
     const at = this.#now();
-    const verification = { method, at: at.toISOString(), complaint };
+    const verification = { ...verificationOf(method, at, remarks), complaint };
     // Made by a version that counted nothing.
     const counted = facts && !backup.manifest?.facts ? { facts } : {};
     if (isHere(backup)) {

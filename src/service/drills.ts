@@ -11,6 +11,7 @@ import { parseIdentities } from '../engine/age.ts';
 import { DRILL_FOLDER } from '../engine/catalog/artifact.ts';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { Drilled, DrillRequest } from '../engine/jobs/protocol.ts';
+import { type Remarks, remarkTexts } from '../engine/sqlite/rules.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import type { ActiveRun } from './active-run.ts';
 import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
@@ -38,7 +39,7 @@ export interface DrillsOptions {
   readonly proveMaxMs?: number | undefined;
   readonly job: (request: DrillRequest, options: Omit<JobOptions, 'environment'>) => Promise<Drilled>;
   /** The check of a copy that was opened: null when it passed. */
-  readonly onJudged: (backup: KnownBackup, complaint: string | null) => Promise<unknown>;
+  readonly onJudged: (backup: KnownBackup, complaint: string | null, remarks?: Remarks) => Promise<unknown>;
   readonly log: Log;
   readonly now: () => Date;
 }
@@ -197,20 +198,21 @@ export class Drills {
       }
       if (drilled === 'gone') throw removedUnder(backup);
       const { proof, sizeBytes, assertions } = drilled;
+      const remarks = remarkTexts(drilled);
       const { name } = backup;
       const report = run.end({
         ...{ result: 'success', backup: name, sizeBytes },
-        drill: { target, proof, assertions },
+        drill: { target, proof, assertions, ...(remarks.length > 0 && { remarks }) },
       });
       runs.record(report);
       const took = `${(msOf(report) / 1_000).toFixed(1)} s`;
       log(
         'info',
         proof === 'restored'
-          ? `Drill: ${name} (${target}) was restored and proven in ${took}.`
+          ? [`Drill: ${name} (${target}) was restored and proven in ${took}`, ...remarks, ''].join('. ').trim()
           : `Drill: ${name} (${target}) is what was stored; its content was not opened, because the private key is not here.`,
       );
-      if (proof === 'restored') await this.#note(backup, null);
+      if (proof === 'restored') await this.#note(backup, null, drilled);
       return toDrill(target, report);
     } catch (error) {
       const known = BackupError.from(error);
@@ -309,9 +311,9 @@ export class Drills {
     return { target: 'local', path: await backups.path(backup), sizeBytes, sha256 };
   }
 
-  async #note(backup: KnownBackup, complaint: string | null): Promise<void> {
+  async #note(backup: KnownBackup, complaint: string | null, remarks?: Remarks): Promise<void> {
     try {
-      await this.#options.onJudged(backup, complaint);
+      await this.#options.onJudged(backup, complaint, remarks);
     } catch (error) {
       const place = where(isHere(backup) ? 'local' : backup.target);
       this.#options.log(
@@ -352,6 +354,7 @@ function toDrill(target: TargetName, run: Run): TargetDrill {
     sizeBytes: run.sizeBytes,
     ms: msOf(run),
     assertions: run.drill?.assertions ?? 0,
+    ...(run.drill?.remarks && { remarks: run.drill.remarks }),
     error: run.error,
   };
 }

@@ -4,6 +4,7 @@
  */
 import { BackupError } from '../engine/errors.ts';
 import { BEFORE_MIGRATION } from '../engine/loss.ts';
+import { remarkTexts, type RuleFinding } from '../engine/sqlite/rules.ts';
 import type { BackupService } from './backup-service.ts';
 
 export interface MigrationGuardOptions {
@@ -17,7 +18,8 @@ export interface MigrationGuardOptions {
 const NOTE = BEFORE_MIGRATION;
 
 /**
- * Makes a backup, pins it, migrates, then runs SQLite's `integrity_check` and `foreign_key_check` on the live database.
+ * Makes a backup, pins it, migrates, then runs the thorough check of the live database: its structure has to be sound, and
+ * no more rows than before may break a rule of their table or miss their parent.
  * The pin stays until the next migration went well. On a database that does not exist yet only the check is run.
  *
  * @returns what `migrate` returns.
@@ -31,7 +33,7 @@ export async function guardMigration<Result>(
 ): Promise<Result> {
   if (pending && !(await pending())) return await migrate();
   const filename = await backUp(service);
-  const before = filename === null ? {} : (await service.checkDatabase()).orphans;
+  const before = filename === null ? [] : (await service.checkDatabase()).content;
   let result: Result;
   try {
     result = await migrate();
@@ -59,15 +61,20 @@ async function backUp(service: BackupService): Promise<string | null> {
     : new BackupError('INTERNAL', 'the backup before the migration failed', { hint: 'The log has the details.' });
 }
 
-async function check(service: BackupService, before: Readonly<Record<string, number>>): Promise<void> {
-  const { complaints, orphans } = await service.checkDatabase();
-  // Rows that had no parent before are not this migration's doing.
-  const added = Object.entries(orphans).filter(([key, rows]) => rows > (before[key] ?? 0));
-  const faults = [
-    ...complaints,
-    ...added.map(([key, rows]) => `${rows - (before[key] ?? 0)} rows without parent: ${key}`),
-  ];
+async function check(service: BackupService, before: readonly RuleFinding[]): Promise<void> {
+  const { structure, content } = await service.checkDatabase();
+  // Rows that broke a rule before are not this migration's doing.
+  const faults = [...structure, ...remarkTexts({ content: addedTo(before, content), unchecked: [] })];
   if (faults.length > 0) throw new Error(`the check after it says: ${faults.join('; ')}`);
+}
+
+function addedTo(before: readonly RuleFinding[], after: readonly RuleFinding[]): readonly RuleFinding[] {
+  return after.flatMap(({ table, rule, rows }) => {
+    const same = before.find((finding) => finding.table === table && finding.rule === rule);
+    if (!same) return [{ table, rule, rows }];
+    const added = (rows ?? 0) - (same.rows ?? 0);
+    return added > 0 ? [{ table, rule, rows: added }] : [];
+  });
 }
 
 async function failed(

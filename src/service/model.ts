@@ -4,6 +4,7 @@
  */
 import type { SealName } from '../engine/artifact.ts';
 import type { ErrorBody } from '../engine/errors.ts';
+import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { Freshness } from './freshness.ts';
 import type { RetentionForecast } from './retention-forecast.ts';
 
@@ -61,6 +62,8 @@ export interface Drill {
   readonly proof: 'restored' | 'sealed' | null;
   /** How many statements of the owner held. */
   readonly assertions: number;
+  /** What is said of the content beside that it is sound: rows that break a rule, what could not be checked. */
+  readonly remarks?: readonly string[];
 }
 
 /** How many runs of one kind there ever were; numbers never fall. */
@@ -70,7 +73,7 @@ export interface RunTotal extends Pick<Run, 'kind' | 'trigger' | 'result'> {
 }
 
 export type Verification =
-  | { readonly state: 'verified'; readonly method: 'quick' | 'full'; readonly at: Date }
+  | ({ readonly state: 'verified'; readonly method: 'quick' | 'full'; readonly at: Date } & Remarks)
   | { readonly state: 'damaged'; readonly method: 'quick' | 'full'; readonly at: Date; readonly detail: string }
   | { readonly state: 'unchecked' };
 
@@ -407,6 +410,8 @@ export interface BackupResult {
   readonly s3Uploaded?: boolean;
   /** By the names of the targets beside the folder that are on; not there when none is. */
   readonly uploaded?: Readonly<Record<TargetName, boolean>>;
+  /** What the check says beside that the backup is good: rows that break a rule, what could not be checked. */
+  readonly remarks?: readonly string[];
   readonly error?: ErrorBody;
   readonly report: Run;
 }
@@ -474,6 +479,7 @@ export interface TargetDrill {
   readonly sizeBytes: number | null;
   readonly ms: number;
   readonly assertions: number;
+  readonly remarks?: readonly string[];
   readonly error: ErrorBody | null;
 }
 

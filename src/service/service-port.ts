@@ -1,4 +1,5 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
+import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { ErrorBody } from '../engine/errors.ts';
 import type { DrillAsked } from './drills.ts';
 import type {
@@ -94,7 +95,7 @@ export interface BackupServicePort {
   verifyFile(
     path: string,
     options?: { readonly full?: boolean },
-  ): Promise<{ readonly ok: boolean; readonly detail: string | null }>;
+  ): Promise<{ readonly ok: boolean; readonly detail: string | null } & Remarks>;
   adoptBackup(filename: string): Promise<BackupItem>;
   updateBackup(
     filename: string,

@@ -210,7 +210,13 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
         : restore(await request.json(), 'restore', backup.other !== null);
     if (verb === 'download') return new Response('SQLite format 3\0');
     if (verb === 'verify')
-      backup.verification = { state: 'verified', method: 'quick', at: new Date(now()).toISOString() };
+      backup.verification = {
+        state: 'verified',
+        method: 'quick',
+        at: new Date(now()).toISOString(),
+        content: [],
+        unchecked: [],
+      };
     if (verb === 'adopt') backup.foreign = false;
     if (method === 'PATCH') Object.assign(backup, await request.json());
     emit('backups', {});
@@ -712,7 +718,7 @@ function makeBackup(time: number, about: number): Backup {
     trigger: 'schedule',
     user: null,
     verified: true,
-    verification: { state: 'verified', method: 'quick', at: iso(time + 1000) },
+    verification: { state: 'verified', method: 'quick', at: iso(time + 1000), content: [], unchecked: [] },
     foreign: false,
     pinned: false,
     note: null,

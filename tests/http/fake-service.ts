@@ -2,6 +2,7 @@
  * A small service in memory that keeps the promises of `BackupServicePort`: backups are byte strings, a run takes as
  * many event-loop turns as its test wants. `calls` lists what was asked of it, for tests that something was not.
  */
+import { NO_REMARKS } from '../../src/engine/sqlite/rules.ts';
 import { createHash } from 'node:crypto';
 import { BackupError, type ErrorBody } from '../../src/engine/errors.ts';
 import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
@@ -51,7 +52,7 @@ export interface FakeService extends BackupServicePort {
   };
   emit(event: ServiceEvent): void;
   addBackup(filename: string, overrides?: Partial<BackupItem>): void;
-  verifyFile(path: string, options?: { full?: boolean }): Promise<{ ok: boolean; detail: string | null }>;
+  verifyFile(path: string, options?: { full?: boolean }): ReturnType<BackupServicePort['verifyFile']>;
   recoveryKit(): Promise<string>;
   restoreIfMissing(options?: { identityFile?: string }): Promise<FirstBoot>;
   close(): Promise<void>;
@@ -112,7 +113,7 @@ export function createFakeService(): FakeService {
       trigger: 'schedule',
       user: null,
       verified: true,
-      verification: { state: 'verified', method: 'quick', at: createdAt },
+      verification: { state: 'verified', method: 'quick', at: createdAt, ...NO_REMARKS },
       foreign: false,
       pinned: false,
       note: null,
@@ -472,7 +473,7 @@ export function createFakeService(): FakeService {
         : {
             ...item,
             verified: true,
-            verification: { state: 'verified', method, at },
+            verification: { state: 'verified', method, at, ...NO_REMARKS },
           };
       backups.set(filename, { item: checked, bytes });
       return checked;
@@ -482,6 +483,7 @@ export function createFakeService(): FakeService {
       return {
         ok: !behaviour.damaged,
         detail: behaviour.damaged ? 'row 1 missing from index' : null,
+        ...NO_REMARKS,
       };
     },
     async recoveryKit() {

@@ -24,7 +24,7 @@ import {
 } from '../../src/engine/remote.ts';
 import { planRestoreFacts, restoreDatabase } from '../../src/engine/restore.ts';
 import { takeLock } from '../../src/engine/run-lock.ts';
-import { checkDatabase } from '../../src/engine/sqlite/live-database.ts';
+import { checkDatabase } from '../../src/engine/sqlite/judge-live.ts';
 import { verifyFile } from '../../src/engine/sqlite/verify.ts';
 import { testTarget } from '../../src/engine/targets/self-test.ts';
 import { uploadBackup } from '../../src/engine/upload.ts';

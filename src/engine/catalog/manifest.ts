@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { VERSION } from '../../version.ts';
 import { BackupError } from '../errors.ts';
+import type { Remarks } from '../sqlite/rules.ts';
 import { artifactFile } from './artifact.ts';
 
 export const MANIFEST_FORMAT = 'velist-backup/1';
@@ -55,6 +56,12 @@ const lossMark = z.object({
   accepted: z.object({ at: z.iso.datetime(), user: z.string().nullable() }).nullable(),
 });
 
+/** Rows that break a rule of their own table, and what could not be checked: both are told, and no harm to the backup. */
+const remarks = {
+  content: z.array(z.object({ table: z.string(), rule: z.string(), rows: z.int().nonnegative().nullable() })),
+  unchecked: z.array(z.object({ what: z.string(), why: z.string() })),
+};
+
 const fileStamp = z.object({ inode: z.string(), sizeBytes: z.number(), modifiedNs: z.string() });
 const time = z.iso.datetime();
 
@@ -82,8 +89,10 @@ export const manifestSchema = z.object({
   verification: z.object({
     method: z.enum(['quick', 'full']),
     at: time,
-    /** Null when it passed, else what was found. */
+    /** Null when its structure is sound, else what was found. */
     complaint: z.string().nullable(),
+    content: remarks.content.optional(),
+    unchecked: remarks.unchecked.optional(),
   }),
   trigger: z.enum(['start', 'schedule', 'manual', 'cli', 'safety']),
   user: z.string().nullable(),
@@ -112,6 +121,7 @@ export type TableLoss = z.infer<typeof tableLoss>;
 export type LossMark = z.infer<typeof lossMark>;
 
 export type Manifest = z.infer<typeof manifestSchema>;
+export type Verification = Manifest['verification'];
 
 /** @throws BackupError BAD_BACKUP when the text is not a manifest of the backup `name`. */
 export function parseManifest(text: string, name: string): Manifest {
@@ -140,7 +150,7 @@ export function formatManifest(manifest: Manifest): string {
 /** The manifest of a foreign file that was found good: its order is that of its name, its history unknown. */
 export function adoptedManifest(
   backup: { readonly name: string; readonly createdAt: Date },
-  found: Manifest['database'] & { readonly facts: DatabaseFacts | null; readonly sqlite: string },
+  found: Manifest['database'] & Remarks & { readonly facts: DatabaseFacts | null; readonly sqlite: string },
   options: { readonly verifiedAt: Date; readonly source: string },
 ): Manifest {
   const { sizeBytes, pageSize, pages, sha256, facts, sqlite } = found;
@@ -152,7 +162,7 @@ export function adoptedManifest(
     source: { name: options.source, journalMode: null },
     database: { sizeBytes, pageSize, pages, sha256 },
     artifact: { file: backup.name, sizeBytes, sha256, compression: 'none', encryption: 'none' },
-    verification: { method: 'quick', at: options.verifiedAt.toISOString(), complaint: null },
+    verification: verificationOf('quick', options.verifiedAt, found),
     trigger: 'manual',
     user: null,
     pinned: false,
@@ -161,6 +171,15 @@ export function adoptedManifest(
     stamp: null,
     versions: versions(sqlite),
     ...(facts && { facts }),
+  };
+}
+
+/** The record of a check that the structure passed. */
+export function verificationOf(method: 'quick' | 'full', at: Date, { content, unchecked }: Remarks): Verification {
+  return {
+    ...{ method, at: at.toISOString(), complaint: null },
+    ...(content.length > 0 && { content: [...content] }),
+    ...(unchecked.length > 0 && { unchecked: [...unchecked] }),
   };
 }
 

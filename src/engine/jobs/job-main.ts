@@ -21,7 +21,7 @@ import { prune } from '../prune.ts';
 import { changeRemote, claimRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../remote.ts';
 import { planRestoreFacts, restoreDatabase } from '../restore.ts';
 import { takeLock } from '../run-lock.ts';
-import { checkDatabase } from '../sqlite/live-database.ts';
+import { checkDatabase } from '../sqlite/judge-live.ts';
 import { verifyFile } from '../sqlite/verify.ts';
 import { testTarget } from '../targets/self-test.ts';
 import { uploadBackup } from '../upload.ts';

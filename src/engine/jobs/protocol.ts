@@ -6,6 +6,7 @@
 import type { Sealing, SealName } from '../artifact.ts';
 import type { Claim, PlaceIdentity, PlaceRecord } from '../catalog/identity.ts';
 import type { DatabaseFacts, LossMark, Manifest } from '../catalog/manifest.ts';
+import type { Remarks } from '../sqlite/rules.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
 import type { Earlier, LossRules, OwnChange } from '../loss.ts';
@@ -68,7 +69,7 @@ export interface LossQuestion {
   readonly elsewhere: Earlier | null;
 }
 
-export interface MadeBackup {
+export interface MadeBackup extends Remarks {
   readonly name: string;
   readonly sizeBytes: number;
   readonly removed: readonly string[];
@@ -83,7 +84,7 @@ export interface VerifyRequest {
   readonly sha256: string | null;
 }
 
-export interface FileFindings {
+export interface FileFindings extends Remarks {
   readonly sizeBytes: number;
   readonly pageSize: number;
   readonly pages: number;
@@ -310,7 +311,7 @@ export interface DrillRequest {
   readonly lockWaitMs: number;
 }
 
-export interface Drilled {
+export interface Drilled extends Remarks {
   /** `sealed`: digest and first bytes are right, and there was no key to open the content. */
   readonly proof: 'restored' | 'sealed';
   readonly sizeBytes: number;
@@ -340,11 +341,10 @@ export interface CheckRequest {
   readonly databasePath: string;
 }
 
-export interface Checked {
-  /** SQLite's own complaints, by `integrity_check`; empty when it has none. */
-  readonly complaints: readonly string[];
-  /** Rows whose parent is missing, by `foreign_key_check`, counted by `table -> parent`. */
-  readonly orphans: Readonly<Record<string, number>>;
+/** What is said of the live database, by `integrity_check`, `foreign_key_check` and the account of its pages. */
+export interface Checked extends Remarks {
+  /** What is wrong with its structure; empty when it can be relied on. */
+  readonly structure: readonly string[];
 }
 
 export interface TestTargetRequest {

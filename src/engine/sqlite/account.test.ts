@@ -2,9 +2,11 @@ import { expect, test } from 'bun:test';
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { accountOfFile } from '../../../tests/support/account.ts';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import { type Random, seededRandom } from '../../../tests/support/torture-random.ts';
 import { type Account, accountForPages } from './account.ts';
+import { PageFile } from './pages.ts';
 import { openUnwritten } from './verify.ts';
 
 const scratch = scratchFolders();
@@ -36,9 +38,7 @@ const usual = `
 function account(path: string): Account {
   const database = openUnwritten(path);
   try {
-    const found = accountForPages(path, database);
-    if (found === null) throw new Error('this library has no dbstat');
-    return found;
+    return accountOfFile(path, database).account;
   } finally {
     database.close();
   }
@@ -175,7 +175,8 @@ test('a library without dbstat accounts for nothing, and says so', () => {
   const without = {
     exec: () => database.exec('CREATE VIRTUAL TABLE temp.pages USING dbstat_of_another_library(main)'),
   };
-  expect(accountForPages('nowhere', without as unknown as DatabaseSync)).toBeNull();
+  const pages = new PageFile({ pages: 1, pageSize: 512, read: () => Buffer.alloc(512) });
+  expect(accountForPages(without as unknown as DatabaseSync, pages)).toBeNull();
   database.close();
 });
 

@@ -10,9 +10,8 @@
  *
  * https://sqlite.org/fileformat2.html, https://sqlite.org/dbstat.html
  */
-import { closeSync, openSync, readSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
-import { pragma } from './live-database.ts';
+import { MAP_FREE, MAP_ROOT, type PageFile, PageSet } from './pages.ts';
 
 export interface Account {
   /** What is wrong with the structure, in words for people, the first few; empty when all pages are accounted for. */
@@ -37,19 +36,12 @@ export interface Tree {
 const COMPLAINTS_MAX = 3;
 
 /**
- * Needs a file that passed `quick_check`: pages that can't be read are its business.
+ * Needs trees that were found sound: pages that can't be read are not its business.
  *
  * @returns null when the SQLite library has no `dbstat`.
  */
-export function accountForPages(path: string, database: DatabaseSync): Account | null {
-  if (!openPageList(database)) return null;
-  const descriptor = openSync(path, 'r');
-  try {
-    const file = new PageFile(descriptor, Number(pragma(database, 'page_count')));
-    return new Bookkeeper(database, file).account();
-  } finally {
-    closeSync(descriptor);
-  }
+export function accountForPages(database: DatabaseSync, file: PageFile): Account | null {
+  return openPageList(database) ? new Bookkeeper(database, file).account() : null;
 }
 
 /** A table of its own: one of the database that is called `dbstat` would hide SQLite's. */
@@ -57,7 +49,7 @@ const PAGE_LIST = 'temp.velist_backup_pages';
 
 function openPageList(database: DatabaseSync): boolean {
   try {
-    database.exec(`PRAGMA temp_store = MEMORY; CREATE VIRTUAL TABLE IF NOT EXISTS ${PAGE_LIST} USING dbstat(main)`);
+    database.exec(`CREATE VIRTUAL TABLE IF NOT EXISTS ${PAGE_LIST} USING dbstat(main)`);
     return true;
   } catch (error) {
     if (error instanceof Error && /no such module/.test(error.message)) return false;
@@ -220,139 +212,3 @@ interface PageRow {
 const FREELIST = 'the freelist';
 const POINTER_MAP = 'the pointer map';
 const LOCK_PAGE = 'the lock page';
-
-const MAP_ROOT = 1;
-const MAP_FREE = 2;
-const MAP_ENTRY_BYTES = 5;
-
-const HEADER_BYTES = 100;
-/** SQLite locks bytes at 1 GiB; the page that holds them is never used. */
-const LOCK_BYTE = 2 ** 30;
-
-interface Header {
-  readonly pageSize: number;
-  /** Bytes of each page that SQLite itself uses. */
-  readonly usableBytes: number;
-  readonly firstFreePage: number;
-  readonly freePages: number;
-  /** 0 in a database without `auto_vacuum`. */
-  readonly largestRoot: number;
-  readonly isIncremental: boolean;
-}
-
-/** The file below SQLite: its header, freelist pages and pointer map. */
-class PageFile {
-  readonly pages: number;
-  readonly header: Header;
-  readonly #descriptor: number;
-  #map: { readonly page: number; readonly bytes: Buffer } | undefined;
-
-  constructor(descriptor: number, pages: number) {
-    this.#descriptor = descriptor;
-    this.pages = pages;
-    const bytes = this.#read(0, HEADER_BYTES);
-    const size = bytes.readUInt16BE(16);
-    const pageSize = size === 1 ? 65_536 : size;
-    this.header = {
-      pageSize,
-      usableBytes: pageSize - bytes.readUInt8(20),
-      firstFreePage: bytes.readUInt32BE(32),
-      freePages: bytes.readUInt32BE(36),
-      largestRoot: bytes.readUInt32BE(52),
-      isIncremental: bytes.readUInt32BE(64) !== 0,
-    };
-  }
-
-  get lockPage(): number {
-    return LOCK_BYTE / this.header.pageSize + 1;
-  }
-
-  get hasPointerMap(): boolean {
-    return this.header.largestRoot !== 0;
-  }
-
-  *pointerMapPages(): Generator<number> {
-    if (!this.hasPointerMap) return;
-    for (let page = 2; page <= this.pages; page += this.#mappedPages + 1) {
-      const moved = page === this.lockPage ? page + 1 : page;
-      if (moved <= this.pages) yield moved;
-    }
-  }
-
-  isPointerMapPage(page: number): boolean {
-    return this.hasPointerMap && page > 1 && this.#mapPageOf(page) === page;
-  }
-
-  /** Does the pointer map say that the page is of this kind and has no parent? */
-  isMappedAs(page: number, kind: number): boolean {
-    const mapPage = this.#mapPageOf(page);
-    if (this.#map?.page !== mapPage) this.#map = { page: mapPage, bytes: this.#readPage(mapPage) };
-    const at = MAP_ENTRY_BYTES * (page - mapPage - 1);
-    return this.#map.bytes.readUInt8(at) === kind && this.#map.bytes.readUInt32BE(at + 1) === 0;
-  }
-
-  /** The next trunk page, and the leaves that this one lists; null when it can't have so many. */
-  readTrunk(page: number): readonly [next: number, leaves: readonly number[] | null] {
-    const bytes = this.#readPage(page);
-    const count = bytes.readUInt32BE(4);
-    const room = this.header.usableBytes / 4 - 2;
-    if (count > room) return [0, null];
-    return [bytes.readUInt32BE(0), Array.from({ length: count }, (_, at) => bytes.readUInt32BE(8 + 4 * at))];
-  }
-
-  get #mappedPages(): number {
-    return Math.floor(this.header.usableBytes / MAP_ENTRY_BYTES);
-  }
-
-  #mapPageOf(page: number): number {
-    const group = Math.floor((page - 2) / (this.#mappedPages + 1));
-    const mapPage = group * (this.#mappedPages + 1) + 2;
-    return mapPage === this.lockPage ? mapPage + 1 : mapPage;
-  }
-
-  #readPage(page: number): Buffer {
-    return this.#read((page - 1) * this.header.pageSize, this.header.usableBytes);
-  }
-
-  #read(position: number, length: number): Buffer {
-    const bytes = Buffer.alloc(length);
-    readSync(this.#descriptor, bytes, 0, length, position);
-    return bytes;
-  }
-}
-
-/** One bit for each page: 32 MB for a terabyte. */
-class PageSet {
-  readonly #pages: number;
-  readonly #bits: Uint8Array;
-
-  constructor(pages: number) {
-    this.#pages = pages;
-    this.#bits = new Uint8Array((pages >> 3) + 1);
-  }
-
-  has(page: number): boolean {
-    return ((this.#bits[page >> 3] ?? 0) & (1 << (page & 7))) !== 0;
-  }
-
-  /** False when it was in it before. */
-  add(page: number): boolean {
-    if (this.has(page)) return false;
-    this.#bits[page >> 3] = (this.#bits[page >> 3] ?? 0) | (1 << (page & 7));
-    return true;
-  }
-
-  /** Of the pages from 1 on, those that are not in it. */
-  missing(): { readonly first: number; readonly count: number } {
-    let first = 0;
-    let count = 0;
-    for (let page = 1; page <= this.#pages; page++) {
-      if ((page & 7) === 0 && this.#bits[page >> 3] === 0xff) page += 7;
-      else if (!this.has(page)) {
-        count += 1;
-        first ||= page;
-      }
-    }
-    return { first, count };
-  }
-}

@@ -2,9 +2,8 @@ import { expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
-import { accountForPages } from './account.ts';
+import { accountOfFile } from '../../../tests/support/account.ts';
 import { type DatabaseFacts, readFacts } from './facts.ts';
-import { pragma } from './live-database.ts';
 import { openUnwritten } from './verify.ts';
 
 const scratch = scratchFolders();
@@ -20,9 +19,7 @@ function make(sql: string, path = join(scratch(), 'backup.sqlite')): string {
 function factsOf(path: string): DatabaseFacts {
   const database = openUnwritten(path);
   try {
-    const account = accountForPages(path, database);
-    if (account === null) throw new Error('this library has no dbstat');
-    const sizes = { pages: Number(pragma(database, 'page_count')), pageSize: Number(pragma(database, 'page_size')) };
+    const { account, sizes } = accountOfFile(path, database);
     return readFacts(database, account, sizes);
   } finally {
     database.close();

@@ -9,6 +9,7 @@
 import { createHash } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Account, Tree } from './account.ts';
+import { definitionOf, type Entry, isOfSqlite, knownModules, moduleOf, readEntries } from './schema.ts';
 
 export interface TableFacts {
   /** Null where they can't be counted. */
@@ -71,14 +72,6 @@ export function readFacts(database: DatabaseSync, account: Account, { pages, pag
 interface PageSizes {
   readonly pages: number;
   readonly pageSize: number;
-}
-
-interface Entry {
-  readonly type: string;
-  readonly name: string;
-  /** The table that an index or a trigger is of. */
-  readonly of: string;
-  readonly sql: string | null;
 }
 
 interface TableEntry extends Entry {
@@ -152,27 +145,14 @@ function rowsIn(tree: Tree | undefined, isWithoutRowid: boolean): number | null 
   return isWithoutRowid ? tree.cells : tree.leafCells;
 }
 
-function readEntries(database: DatabaseSync): readonly Entry[] {
-  const rows = database.prepare('SELECT type, name, tbl_name, sql FROM main.sqlite_schema').all();
-  return rows
-    .map((row) => ({
-      type: String(row['type']),
-      name: String(row['name']),
-      of: String(row['tbl_name']),
-      sql: row['sql'] === null ? null : String(row['sql']),
-    }))
-    .sort((a, b) => byText(a.name, b.name) || byText(a.type, b.type));
-}
-
 function toTables(entries: readonly Entry[], database: DatabaseSync): readonly TableEntry[] {
   const listed = database.prepare('PRAGMA main.table_list').all();
   const kinds = new Map(listed.flatMap((row) => (row['schema'] === 'main' ? [[String(row['name']), row]] : [])));
   const isWithoutRowid = ({ name }: Entry) => kinds.get(name)?.['wr'] === 1;
   const virtuals = new Set(entries.filter(({ name }) => kinds.get(name)?.['type'] === 'virtual'));
   // SQLite knows the shadow tables of the modules that it has; of others everything that is named like one is one.
-  const modules = database.prepare('PRAGMA module_list').all();
-  const known = new Set(modules.map(({ name }) => String(name).toLowerCase()));
-  const unknown = [...virtuals].filter(({ sql }) => !known.has(moduleOf(sql)));
+  const known = knownModules(database);
+  const unknown = [...virtuals].filter((entry) => !known.has(moduleOf(entry) ?? ''));
   const owners = new Map<Entry, Entry>();
   for (const entry of entries) {
     const isShadow = kinds.get(entry.name)?.['type'] === 'shadow';
@@ -193,32 +173,6 @@ function toTables(entries: readonly Entry[], database: DatabaseSync): readonly T
 function ownerOf(shadow: string, virtuals: readonly Entry[]): Entry | undefined {
   const fitting = virtuals.filter(({ name }) => shadow.toLowerCase().startsWith(`${name.toLowerCase()}_`));
   return fitting.toSorted((a, b) => b.name.length - a.name.length)[0];
-}
-
-const NAME = String.raw`(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|\`(?:[^\`]|\`\`)*\`|\[[^\]]*\]|[^\s("'\`[]+)`;
-const virtualTable = new RegExp(String.raw`^CREATE\s+VIRTUAL\s+TABLE\s+${NAME}\s+USING\s+(${NAME})`, 'i');
-const beginning = new RegExp(
-  String.raw`^CREATE\s+(?:VIRTUAL\s+TABLE|TABLE|(UNIQUE\s+)?INDEX|TRIGGER)\s+${NAME}(?:\s+ON\s+${NAME})?\s*`,
-  'i',
-);
-
-function moduleOf(sql: string | null): string {
-  const name = virtualTable.exec(sql ?? '')?.[1] ?? '';
-  return name.replaceAll(/^["'`[]|["'`\]]$/g, '').toLowerCase();
-}
-
-/** Without the names at its beginning, as SQLite keeps it in the schema: what is left is the same after a rename. */
-function definitionOf(sql: string): string {
-  return sql.replace(beginning, (_, unique: string | undefined) => (unique ? 'UNIQUE ' : ''));
-}
-
-/** https://sqlite.org/fileformat2.html#internal_schema_objects */
-function isOfSqlite(name: string): boolean {
-  return name.toLowerCase().startsWith('sqlite_');
-}
-
-function byText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function sum(numbers: readonly number[]): number {

@@ -2,7 +2,8 @@ import { expect, test } from 'bun:test';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDatabase, openElsewhere, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
-import { checkLiveDatabase, hasWalResetBug, lookIntoDatabase, pinDatabase } from './live-database.ts';
+import { checkLiveDatabase } from './judge-live.ts';
+import { hasWalResetBug, lookIntoDatabase, pinDatabase } from './live-database.ts';
 
 const scratch = scratchFolders();
 const pin = (path: string) => pinDatabase(path, { now: () => new Date(), timeoutMs: 50 });

@@ -6,9 +6,23 @@
  * descriptor before the connection and closes it after, and nothing else here touches the file by name.
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
-import { pathToFileURL } from 'node:url';
+import type { DatabaseSync } from 'node:sqlite';
 import { BackupError, errnoCode } from '../errors.ts';
+import {
+  isDamage,
+  loadSchema,
+  openWith,
+  pragma,
+  SQLITE_BUSY,
+  SQLITE_CANTOPEN,
+  SQLITE_FULL,
+  SQLITE_IOERR,
+  SQLITE_LOCKED,
+  SQLITE_NOTADB,
+  SQLITE_PERM,
+  SQLITE_READONLY,
+  sqliteCode,
+} from './library.ts';
 import { isOpenSomewhere } from './open-files.ts';
 import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
 import { type LogEnd, readSalts } from './wal.ts';
@@ -43,7 +57,7 @@ export interface PinnedDatabase {
 }
 
 /** How long to wait for another connection that holds the database exclusively. */
-const PIN_TIMEOUT_MS = 30_000;
+export const PIN_TIMEOUT_MS = 30_000;
 
 /**
  * How often to look whether it is free. In a rollback-journal mode a busy writer leaves gaps of far less than a
@@ -104,6 +118,7 @@ function pin(
   at: { path: string; descriptor: number; timeoutMs: number; now: () => Date },
 ): PinnedDatabase {
   const deadline = performance.now() + at.timeoutMs;
+  onceFree(() => loadSchema(connection), deadline);
   const journalMode = String(onceFree(() => pragma(connection, 'journal_mode'), deadline));
   // Before the checkpoint: if the log restarts in between, its salts tell.
   const salts = journalMode === 'wal' ? readSalts(`${at.path}-wal`) : '';
@@ -145,7 +160,7 @@ function pin(
 }
 
 /** Tries again while another connection holds the database. It stands still meanwhile, as SQLite itself would. */
-function onceFree<Result>(read: () => Result, deadline: number): Result {
+export function onceFree<Result>(read: () => Result, deadline: number): Result {
   for (;;) {
     try {
       return read();
@@ -182,67 +197,12 @@ export function countRows(
   return rows;
 }
 
-/**
- * Does the live database itself pass its check? Null when it does, else the first complaint.
- *
- * @throws BackupError DB_MISSING, DB_BUSY, NO_PERMISSION, DISK_FULL: then nobody could look.
- */
-export function checkLiveDatabase(databasePath: string): string | null {
-  const path = resolveDatabase(databasePath);
-  const connection = openConnection(path, PIN_TIMEOUT_MS);
-  try {
-    const first = connection.prepare('PRAGMA quick_check(1)').get();
-    // A complaint begins with a line that only names the database.
-    const complaint = String(first ? Object.values(first)[0] : 'no answer').replace(
-      /^\*\*\* in database \w+ \*\*\*\n/,
-      '',
-    );
-    return complaint === 'ok' ? null : complaint;
-  } catch (error) {
-    // Anything else than damage says that nobody could look.
-    if (!isDamage(error)) throw explainLiveError(error, { databasePath, timeoutMs: PIN_TIMEOUT_MS });
-    return error instanceof Error ? error.message : String(error);
-  } finally {
-    connection.close();
-  }
-}
-
 /** How the live database is set up. */
 export interface LookedInto {
   /** Null where a crashed app left a rollback journal: who only reads can't see behind it. */
   readonly journalMode: string | null;
   /** Tables that other replication tools keep in it; none where nobody could look without changing something. */
   readonly replicatorTables: readonly string[];
-}
-
-/**
- * The thorough check of the live database, for after a migration: indexes against their tables, and foreign keys.
- * Readers and writers go on meanwhile.
- *
- * @throws BackupError as `pinDatabase` does.
- */
-export function checkDatabase(databasePath: string): {
-  readonly complaints: readonly string[];
-  readonly orphans: Readonly<Record<string, number>>;
-} {
-  const path = resolveDatabase(databasePath);
-  let connection: DatabaseSync | undefined;
-  try {
-    connection = openConnection(path, PIN_TIMEOUT_MS);
-    const rows = connection.prepare('PRAGMA integrity_check(3)').all();
-    const complaints = rows.map((row) => String(Object.values(row)[0])).filter((text) => text !== 'ok');
-    const orphans: Record<string, number> = {};
-    for (const { table, parent } of connection.prepare('PRAGMA foreign_key_check').iterate()) {
-      const key = `${String(table)} -> ${String(parent)}`;
-      orphans[key] = (orphans[key] ?? 0) + 1;
-    }
-    return { complaints, orphans };
-  } catch (error) {
-    if (isDamage(error)) return { complaints: [error instanceof Error ? error.message : String(error)], orphans: {} };
-    throw explainLiveError(error, { databasePath, timeoutMs: PIN_TIMEOUT_MS });
-  } finally {
-    connection?.close();
-  }
 }
 
 /**
@@ -261,10 +221,9 @@ export function lookIntoDatabase(databasePath: string): LookedInto {
     if (form === 'log without index' && isOpenSomewhere(path) !== true)
       return { journalMode: 'wal', replicatorTables: [] };
     // Without a log all is in the main file, and a reader with locks would make one.
-    connection = new DatabaseSync(`${pathToFileURL(path).href}?mode=ro${form === 'no log' ? '&immutable=1' : ''}`, {
-      readOnly: true,
-    });
+    connection = openWith(path, `mode=ro${form === 'no log' ? '&immutable=1' : ''}`, { readOnly: true });
     connection.exec(`PRAGMA busy_timeout = ${LOOK_TIMEOUT_MS}`);
+    loadSchema(connection);
     const tables = connection
       .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_litestream\\_%' ESCAPE '\\'")
       .all();
@@ -296,15 +255,9 @@ function formOnDisk(path: string): 'rollback' | 'no log' | 'log without index' |
 /** Who asks how things are waits for no writer. */
 const LOOK_TIMEOUT_MS = 2_000;
 
-/** One value of a pragma. */
-export function pragma(connection: DatabaseSync, name: string): unknown {
-  const row = connection.prepare(`PRAGMA ${name}`).get();
-  return row ? Object.values(row)[0] : undefined;
-}
-
 export function openConnection(path: string, timeoutMs: number): DatabaseSync {
   // mode=rw: a database that vanished a moment ago must not be created anew.
-  const connection = new DatabaseSync(`${pathToFileURL(path).href}?mode=rw`);
+  const connection = openWith(path, 'mode=rw');
   connection.exec(`PRAGMA busy_timeout = ${timeoutMs}`);
   return connection;
 }
@@ -338,7 +291,11 @@ export function hasWalResetBug(version: string): boolean {
   return minor < 51;
 }
 
-function explainLiveError(
+/** Restoring over a damaged database sets its files aside: nothing of it is lost. */
+export const DAMAGED_HINT =
+  'No old backup is removed until this is solved. With the app stopped, `velist-backup restore latest --in-place` puts the newest good backup in its place and sets the damaged files aside.';
+
+export function explainLiveError(
   error: unknown,
   { databasePath, timeoutMs, hasLog = () => true }: { databasePath: string; timeoutMs: number; hasLog?: () => boolean },
 ): unknown {
@@ -354,9 +311,9 @@ function explainLiveError(
     });
   }
   if (code === SQLITE_NOTADB || /not a database/.test(text)) return notSqlite(databasePath, error);
-  if (code === SQLITE_CORRUPT || /malformed/.test(text)) {
+  if (isDamage(error)) {
     return new BackupError('DB_DAMAGED', `the live database ${databasePath} is damaged: ${text}`, {
-      hint: 'No old backup is removed until this is solved. Restore the newest good backup.',
+      hint: DAMAGED_HINT,
       cause: error,
     });
   }
@@ -402,33 +359,10 @@ function hasLog(descriptor: number): boolean {
 const READ_VERSION_OFFSET = 19;
 const READ_VERSION_WAL = 2;
 
-function isDamage(error: unknown): boolean {
-  const code = sqliteCode(error);
-  const text = error instanceof Error ? error.message : String(error);
-  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB || /malformed|not a database/.test(text);
-}
-
 function isNotPermitted(error: unknown): boolean {
   const [code, system] = [sqliteCode(error), errnoCode(error)];
   if (code === SQLITE_CANTOPEN || code === SQLITE_READONLY || code === SQLITE_PERM) return true;
   return system === 'EACCES' || system === 'EPERM' || system === 'EROFS';
-}
-
-// Primary result codes, https://sqlite.org/rescode.html
-const SQLITE_PERM = 3;
-const SQLITE_BUSY = 5;
-const SQLITE_LOCKED = 6;
-const SQLITE_READONLY = 8;
-const SQLITE_IOERR = 10;
-const SQLITE_CORRUPT = 11;
-const SQLITE_FULL = 13;
-const SQLITE_CANTOPEN = 14;
-const SQLITE_NOTADB = 26;
-
-/** The primary SQLite result code of an error that `node:sqlite` threw. */
-export function sqliteCode(error: unknown): number | undefined {
-  if (!(error instanceof Error) || !('errcode' in error)) return undefined;
-  return typeof error.errcode === 'number' ? error.errcode & 0xff : undefined;
 }
 
 function notSqlite(databasePath: string, cause?: unknown): BackupError {

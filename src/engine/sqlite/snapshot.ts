@@ -22,11 +22,11 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { BackupError, errnoCode } from '../errors.ts';
 import { FollowingDigest } from './digest.ts';
-import { pragma, type PinnedDatabase } from './live-database.ts';
+import { loadSchema, openWith, pragma } from './library.ts';
+import type { PinnedDatabase } from './live-database.ts';
 import { clone } from './reflink.ts';
 import { endsAt, lastCommit, type LogEnd, readLogHeader, readSalts } from './wal.ts';
 
@@ -267,8 +267,9 @@ function writeWhole(to: number, chunk: Buffer, length: number, position: number)
  */
 function makeSingleFile(path: string): LogEnd | null {
   const salts = readSalts(`${path}-wal`);
-  const copy = new DatabaseSync(path);
+  const copy = openWith(path, 'mode=rw');
   try {
+    loadSchema(copy);
     copy.exec('PRAGMA synchronous = OFF');
     // Its row counts the frames that SQLite found valid.
     const frame = Number(copy.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()?.['log']);

@@ -1,30 +1,23 @@
 /**
- * Judges one SQLite file that nobody writes to: does it open, does SQLite's own check pass, are all its pages accounted
- * for, is it as long as they say? The digest is computed on another core meanwhile, so it costs no time of its own.
- *
- * `quick_check` (1 GB of text in a third of a second) misses what `integrity_check` (26 s) finds: indexes that disagree with their
- * table. The first is for every backup, the second for drills and on demand.
+ * Judges one SQLite file that nobody writes to: does it open, is its structure sound, is it as long as its pages say? The
+ * digest is computed on another core meanwhile, so it costs no time of its own.
  */
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
-import { pathToFileURL } from 'node:url';
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
 import { BackupError } from '../errors.ts';
 import { accountForPages } from './account.ts';
 import { digestInBackground } from './digest.ts';
 import { type DatabaseFacts, readFacts } from './facts.ts';
-import { pragma } from './live-database.ts';
+import { type Judged, judge, type Judgement, type PageSizes, type VerifyMethod } from './judge.ts';
+import { isDamage, openWith, pragma } from './library.ts';
+import { PageFile, pagesOf } from './pages.ts';
 import type { PinnedSnapshot, Snapshot } from './snapshot.ts';
-
-export type VerifyMethod = 'quick' | 'full';
+import { sideFiles } from './stamp.ts';
 
 /** What a good file was found to be. */
-export interface Findings {
+export interface Findings extends PageSizes, Omit<Judgement, 'structure'> {
   readonly sizeBytes: number;
-  readonly pageSize: number;
-  readonly pages: number;
   readonly sha256: string;
-  /** What it holds; null where the SQLite library can't tell. */
-  readonly facts: DatabaseFacts | null;
 }
 
 declare const judged: unique symbol;
@@ -37,7 +30,7 @@ export interface VerifiedSnapshot extends Findings {
   readonly verifiedAt: Date;
 }
 
-/** @throws BackupError VERIFY_FAILED with SQLite's first complaint. */
+/** @throws BackupError as `verifyFile` does. */
 export async function verifySnapshot(
   snapshot: Snapshot & Pick<PinnedSnapshot, 'sha256'>,
   options: { method: VerifyMethod; now: () => Date },
@@ -47,7 +40,8 @@ export async function verifySnapshot(
 }
 
 /**
- * @throws BackupError VERIFY_FAILED when the file is not a whole, sound database.
+ * @throws BackupError VERIFY_FAILED when the file is not a whole, sound database; NOT_CHECKED when it could not be read, so
+ * that nothing is known of it.
  */
 export async function verifyFile(
   path: string,
@@ -59,24 +53,30 @@ export async function verifyFile(
   const digest = options.sha256 ?? digestInBackground(path);
   // When the check below throws first, nobody is left to hear the digest fail.
   digest.catch(() => {});
-  const { pageSize, pages, facts } = checkPages(path, options.method);
-  if (pageSize * pages !== sizeBytes) {
+  const { structure, ...judged } = judgePages(path, options.method);
+  if (structure.length > 0 || judged.pages === undefined || judged.pageSize === undefined)
+    throw failed(structure.join('; '));
+  const { pages, pageSize } = judged;
+  // Longer is no harm: an app that sets aside room in chunks has such files.
+  if (pageSize * pages > sizeBytes)
     throw failed(`${pages} pages of ${pageSize} bytes were expected, the file has ${sizeBytes} bytes`);
-  }
-  return { sizeBytes, pageSize, pages, sha256: await digest, facts };
+  return { ...judged, pages, pageSize, sizeBytes, sha256: await digest };
 }
 
 /** What a file holds that was found good before; null where it can't be counted. */
 export function countFile(path: string): DatabaseFacts | null {
+  const descriptor = openSync(path, 'r');
   let file: DatabaseSync | undefined;
   try {
     file = openUnwritten(path);
-    const account = accountForPages(path, file);
-    return account && readFacts(file, account, sizesOf(file));
+    const pages = new PageFile(pagesOf(descriptor, sizesOf(file)));
+    const account = accountForPages(file, pages);
+    return account && readFacts(file, account, pages);
   } catch {
     return null;
   } finally {
     file?.close();
+    closeSync(descriptor);
   }
 }
 
@@ -88,49 +88,73 @@ const MAPPED_BYTES_MAX = 2 ** 31 - 64 * 1024;
  * mapped, not read one by one, which makes `quick_check` three times as fast.
  */
 export function openUnwritten(path: string): DatabaseSync {
-  const file = new DatabaseSync(`${pathToFileURL(path).href}?mode=ro&immutable=1`, { readOnly: true });
+  return mapped(openWith(path, 'mode=ro&immutable=1', { readOnly: true }));
+}
+
+function mapped(file: DatabaseSync): DatabaseSync {
   file.exec(`PRAGMA mmap_size = ${MAPPED_BYTES_MAX}`);
   return file;
 }
 
-function checkPages(path: string, method: VerifyMethod): Pick<Findings, 'pageSize' | 'pages' | 'facts'> {
+/**
+ * SQLite passes over the CHECK constraints of a file that it can only read, so it is opened for writing where that changes
+ * nothing: the file is in no WAL mode, and no journal lies beside it.
+ */
+function openToJudge(path: string): { readonly file: DatabaseSync; readonly seesChecks: boolean } {
+  if (!mayOpenToWrite(path)) return { file: openUnwritten(path), seesChecks: false };
+  return { file: mapped(openWith(path, 'mode=rw&nolock=1')), seesChecks: true };
+}
+
+function mayOpenToWrite(path: string): boolean {
+  if (sideFiles.some((suffix) => existsSync(path + suffix))) return false;
+  try {
+    accessSync(path, constants.W_OK);
+  } catch {
+    return false;
+  }
+  const [writeVersion, readVersion] = readHead(path).subarray(WRITE_VERSION_AT);
+  return writeVersion === ROLLBACK && readVersion === ROLLBACK;
+}
+
+/** https://sqlite.org/fileformat2.html#file_format_version_numbers */
+const WRITE_VERSION_AT = 18;
+const ROLLBACK = 1;
+const HEAD_BYTES = 20;
+
+function judgePages(path: string, method: VerifyMethod): Judged {
+  const descriptor = openSync(path, 'r');
   let file: DatabaseSync | undefined;
   try {
-    file = openUnwritten(path);
-    const complaints = file.prepare(`PRAGMA ${method === 'quick' ? 'quick_check' : 'integrity_check'}(3)`).all();
-    const texts = complaints.map((row) => String(Object.values(row)[0]));
-    if (texts.length !== 1 || texts[0] !== 'ok') throw failed(texts.join('; '));
-    const sizes = sizesOf(file);
-    const account = accountForPages(path, file);
-    if (account && account.complaints.length > 0) throw failed(account.complaints.join('; '));
-    return { ...sizes, facts: account && factsOrNull(file, account, sizes) };
+    const opened = openToJudge(path);
+    ({ file } = opened);
+    const openPages = (sizes: PageSizes) => pagesOf(descriptor, sizes);
+    return judge(file, { method, openPages, seesChecks: opened.seesChecks });
   } catch (error) {
-    if (error instanceof BackupError) throw error;
-    throw failed(error instanceof Error ? error.message : String(error), error);
+    if (isDamage(error)) throw failed(error instanceof Error ? error.message : String(error), error);
+    throw new BackupError('NOT_CHECKED', `the file could not be checked: ${BackupError.from(error).message}`, {
+      hint: 'That says nothing about the file. See whether its disk answers and the machine has memory left, then check again.',
+      cause: error,
+    });
   } finally {
     file?.close();
+    closeSync(descriptor);
   }
 }
 
-function sizesOf(file: DatabaseSync): Pick<Findings, 'pageSize' | 'pages'> {
+function sizesOf(file: DatabaseSync): PageSizes {
   return { pageSize: Number(pragma(file, 'page_size')), pages: Number(pragma(file, 'page_count')) };
 }
 
-/** What a sound file holds is worth no failure of its backup. */
-function factsOrNull(...[file, account, sizes]: Parameters<typeof readFacts>): DatabaseFacts | null {
-  try {
-    return readFacts(file, account, sizes);
-  } catch {
-    return null;
-  }
+function hasSqliteHeader(path: string): boolean {
+  return readHead(path).toString('latin1', 0, 16) === 'SQLite format 3\0';
 }
 
-function hasSqliteHeader(path: string): boolean {
+function readHead(path: string): Buffer {
   const file = openSync(path, 'r');
   try {
-    const header = Buffer.alloc(16);
-    readSync(file, header, 0, 16, 0);
-    return header.toString('latin1') === 'SQLite format 3\0';
+    const head = Buffer.alloc(HEAD_BYTES);
+    readSync(file, head, 0, HEAD_BYTES, 0);
+    return head;
   } finally {
     closeSync(file);
   }

@@ -1,0 +1,298 @@
+import { expect, test } from 'bun:test';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { refusal, scratchFolders } from '../../../tests/support/scratch.ts';
+import { seededRandom } from '../../../tests/support/torture-random.ts';
+import type { VerifyMethod } from './judge.ts';
+import { judgeLiveDatabase } from './judge-live.ts';
+import { remarkTexts } from './rules.ts';
+import { verifyFile } from './verify.ts';
+
+const scratch = scratchFolders();
+const methods = ['quick', 'full'] as const;
+const numbers = (count: number) => `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})`;
+
+/** @param rewrite what is said in the schema afterwards, so that it asks for what this SQLite does not have. */
+function make(sql: string, rewrite: readonly (readonly [from: string, to: string])[] = [], mode = 'delete'): string {
+  const path = join(scratch(), 'shop.sqlite');
+  const database = new DatabaseSync(path, { defensive: false } as object);
+  database.exec(`PRAGMA journal_mode = ${mode}; PRAGMA synchronous = OFF; ${sql}`);
+  for (const [from, to] of rewrite) {
+    database.exec('PRAGMA writable_schema = ON');
+    database.prepare('UPDATE sqlite_schema SET sql = replace(sql, ?, ?)').run(from, to);
+  }
+  database.close();
+  return path;
+}
+
+const remarks = async (path: string, method: VerifyMethod = 'quick') => remarkTexts(await verifyFile(path, { method }));
+
+async function complaint(path: string, method: VerifyMethod = 'quick'): Promise<string> {
+  const error = await refusal(() => verifyFile(path, { method }));
+  expect(error.code).toBe('VERIFY_FAILED');
+  return error.message;
+}
+
+// ── content ──
+
+test('rows that break a rule of their table are told with table, rule and number, and the file is good', async () => {
+  const cases: readonly (readonly [string, string, readonly (readonly [string, string])[]])[] = [
+    [
+      'CREATE TABLE issues (id INTEGER PRIMARY KEY, notes); INSERT INTO issues (notes) VALUES (NULL), (1), (NULL)',
+      '2 rows of issues break the rule NOT NULL of notes',
+      [['notes)', 'notes NOT NULL)']],
+    ],
+    [
+      "CREATE TABLE prices (id INTEGER PRIMARY KEY, price) STRICT; INSERT INTO prices VALUES (1, 'much')".replace(
+        'price)',
+        'price TEXT)',
+      ),
+      '1 row of prices breaks the rule type of price',
+      [['TEXT)', 'INTEGER)']],
+    ],
+    [
+      'PRAGMA ignore_check_constraints = ON; CREATE TABLE t (n INTEGER CHECK (n > 0)); INSERT INTO t VALUES (-5), (-6), (7)',
+      '2 rows of t break the rule CHECK',
+      [],
+    ],
+    [
+      'CREATE TABLE "a.b" ("c.d" TEXT); INSERT INTO "a.b" VALUES (NULL)',
+      '1 row of a.b breaks the rule NOT NULL of c.d',
+      [['TEXT)', 'TEXT NOT NULL)']],
+    ],
+  ];
+  for (const [sql, expected, rewrite] of cases)
+    for (const method of methods) expect(await remarks(make(sql, rewrite), method)).toEqual([expected]);
+});
+
+test('a full-text index that is out of step with its table is told, and the file is good', async () => {
+  const path = make(`CREATE VIRTUAL TABLE docs USING fts5 (body); INSERT INTO docs VALUES ('hello'), ('world');
+    UPDATE docs_content SET c0 = 'other words' WHERE id = 1`);
+  expect(await remarks(path, 'full')).toEqual(['the full-text index of table docs is out of step with it']);
+});
+
+test('an R-tree that is out of step is told, and the file is good', async () => {
+  const path =
+    make(`CREATE VIRTUAL TABLE places USING rtree (id, x0, x1); INSERT INTO places VALUES (1, 2, 3), (2, 3, 4);
+    DELETE FROM places_rowid WHERE rowid = 1`);
+  expect(await remarks(path, 'full')).toEqual(['the R-tree index of table places is out of step with it']);
+});
+
+test('rows without their parent are told by the thorough check', async () => {
+  const path = make(`PRAGMA foreign_keys = OFF; CREATE TABLE users (id INTEGER PRIMARY KEY);
+    CREATE TABLE orders (id INTEGER PRIMARY KEY, user REFERENCES users); INSERT INTO orders VALUES (1, 7), (2, 8)`);
+  expect(await remarks(path, 'full')).toEqual(['2 rows of orders break the rule FOREIGN KEY to users']);
+  expect(await remarks(path)).toEqual([]);
+});
+
+test('damage behind many rows that break rules is found, and the rows are all counted otherwise', async () => {
+  const sql = `CREATE TABLE a (id INTEGER PRIMARY KEY, v); ${numbers(5_000)} INSERT INTO a SELECT i, NULL FROM n;
+    CREATE TABLE b (id INTEGER PRIMARY KEY, v); CREATE INDEX b_by_v ON b (v);
+    ${numbers(50)} INSERT INTO b SELECT i, 'x' || i FROM n`;
+  const path = make(sql, [['a (id INTEGER PRIMARY KEY, v)', 'a (id INTEGER PRIMARY KEY, v NOT NULL)']]);
+  expect(await remarks(path, 'full')).toEqual(['5000 rows of a break the rule NOT NULL of v']);
+  const bytes = readFileSync(path);
+  bytes.write('x5000', bytes.lastIndexOf('x50'));
+  const at = bytes.indexOf('x49');
+  bytes.write('x99', at);
+  writeFileSync(path, bytes);
+  expect(await complaint(path, 'full')).toMatch(/index b_by_v/);
+});
+
+// ── could not run ──
+
+const lacking: Readonly<
+  Record<string, readonly [sql: string, rewrite: readonly (readonly [string, string])[], said: RegExp]>
+> = {
+  'a collation in a column and its index': [
+    `CREATE TABLE notes (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE); CREATE INDEX ix ON notes (name);
+     ${numbers(200)} INSERT INTO notes SELECT i, 'n' || i FROM n`,
+    [['NOCASE', 'unicase']],
+    /^table notes was not checked: no such collation sequence: unicase$/,
+  ],
+  'a collation of a table without rowids': [
+    `CREATE TABLE kv (k TEXT COLLATE NOCASE PRIMARY KEY, v) WITHOUT ROWID; ${numbers(500)} INSERT INTO kv SELECT 'k' || i, i FROM n`,
+    [['NOCASE', 'icu_root']],
+    /^table kv was not checked: no such collation sequence: icu_root$/,
+  ],
+  'a function in a CHECK': [
+    "CREATE TABLE people (name TEXT CHECK (length(name) > 0)); INSERT INTO people VALUES ('a')",
+    [['length(', 'is_polite(']],
+    /^table people was not checked: .*is_polite/,
+  ],
+  'a tokenizer of FTS3': [
+    "CREATE VIRTUAL TABLE ft USING fts4 (body); INSERT INTO ft VALUES ('hello')",
+    [['body)', 'body, tokenize=collating)']],
+    /^virtual table ft was not checked: unknown tokenizer: collating$/,
+  ],
+  'a tokenizer of FTS5': [
+    "CREATE VIRTUAL TABLE ft USING fts5 (body); INSERT INTO ft VALUES ('hello')",
+    [['body)', "body, tokenize='mine')"]],
+    /^virtual table ft was not checked: (no such tokenizer: mine|vtable constructor failed: ft|SQL logic error)$/,
+  ],
+  'a module': [
+    "CREATE VIRTUAL TABLE v USING fts5 (body); INSERT INTO v VALUES ('hello')",
+    [['USING fts5', 'USING spellfix9']],
+    /^virtual table v was not checked: no such module: spellfix9$/,
+  ],
+  'words of a newer SQLite': [
+    `CREATE TABLE old (a); INSERT INTO old VALUES (1); CREATE TABLE fresh (a TEXT, b); CREATE INDEX fi ON fresh (b);
+     ${numbers(300)} INSERT INTO fresh SELECT 'x' || i, i FROM n`,
+    [['CREATE TABLE fresh (a TEXT, b)', 'CREATE TABLE fresh (a TEXT, b) WITH TIME TRAVEL']],
+    /^table fresh was not checked: .*syntax error$/,
+  ],
+  'words of a newer SQLite in a trigger': [
+    'CREATE TABLE t (a); CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT 1; END; INSERT INTO t VALUES (1)',
+    [['AFTER INSERT', 'AFTER UPSERT']],
+    /^trigger tr was not checked: .*syntax error$/,
+  ],
+};
+
+for (const [what, [sql, rewrite, said]] of Object.entries(lacking)) {
+  test(`${what} that this SQLite lacks: the file is good, what was not checked is said`, async () => {
+    const path = make(sql, rewrite);
+    for (const method of methods) expect((await remarks(path, method)).join('; ')).toMatch(said);
+  });
+}
+
+test('a function in an index is missed by the thorough check alone', async () => {
+  const path = make(
+    "CREATE TABLE books (title); CREATE INDEX bi ON books (lower(title)); INSERT INTO books VALUES ('A')",
+    [['lower(', 'title_sort(']],
+  );
+  expect(await remarks(path)).toEqual([]);
+  expect((await remarks(path, 'full')).join()).toMatch(/^table books was not checked: .*title_sort/);
+});
+
+test('a table with more columns than this SQLite has room for is walked', async () => {
+  const columns = Array.from({ length: 2_000 }, (_, index) => `c${index}`).join(', ');
+  const path = make(`CREATE TABLE wide (${columns}); INSERT INTO wide (c0) VALUES (1)`, [
+    ['c1999', `c1999, ${'x'.repeat(9)}`],
+  ]);
+  expect((await remarks(path)).join()).toMatch(/^table wide was not checked: too many columns/);
+});
+
+test('a database that this SQLite can not understand in whole is judged alike while it is in use', async () => {
+  for (const mode of ['wal', 'delete'])
+    for (const [sql, rewrite, said] of Object.values(lacking)) {
+      const path = make(sql, rewrite, mode);
+      const judged = judgeLiveDatabase(path, 'quick');
+      expect([judged.structure, remarkTexts(judged).join('; ')]).toEqual([[], expect.stringMatching(said)]);
+    }
+});
+
+test('bytes in the schema that no program writes are damage', async () => {
+  const path = make('CREATE TABLE t (a); CREATE TABLE u (b)');
+  const bytes = readFileSync(path);
+  bytes.writeUInt8(1, bytes.indexOf('CREATE TABLE u') + 3);
+  writeFileSync(path, bytes);
+  expect(await complaint(path)).toContain('the integrity check failed');
+});
+
+// ── structure, where SQLite is blind ──
+
+test('random damage under a collation that nobody has is found as SQLite finds it where it has it', async () => {
+  const seed = Number(process.env['JUDGE_SEED'] ?? 20_261_129);
+  let [found, sound] = [0, 0];
+  for (let number = 0; number < 60; number++) {
+    const random = seededRandom(seed + number);
+    const known = make(
+      `PRAGMA page_size = ${random.pick([512, 1024, 4096])}; PRAGMA auto_vacuum = ${random.pick([0, 1, 2])};
+       CREATE TABLE notes (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE, rest); CREATE INDEX ix ON notes (name);
+       ${numbers(random.between(50, 500))} INSERT INTO notes SELECT i, 'n' || i, randomblob(${random.pick([5, 200, 3_000])}) FROM n;
+       ${random.chance(0.5) ? 'DELETE FROM notes WHERE id % 3 = 0;' : ''} VACUUM`,
+    );
+    const unknown = `${known}.unknown`;
+    copyFileSync(known, unknown);
+    const database = new DatabaseSync(unknown, { defensive: false } as object);
+    database.exec("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'NOCASE', 'MYCASE')");
+    database.close();
+    const bytes = readFileSync(known);
+    const [size, at] = [bytes.readUInt16BE(16), random.between(bytes.readUInt16BE(16), bytes.length - 4)];
+    const edge = random.chance(0.7) ? at - (at % size) + random.between(0, 30) : at;
+    const flip = random.pick([1, 8, 255]);
+    for (const path of [known, unknown]) {
+      const changed = readFileSync(path);
+      changed.writeUInt8(bytes.readUInt8(edge) ^ flip, edge);
+      writeFileSync(path, changed);
+    }
+    const verdicts = await Promise.all(
+      [known, unknown].map(async (path) => {
+        const judged = verifyFile(path, { method: 'quick' });
+        return await judged.then(
+          () => 'sound',
+          (error: Error) => error.message,
+        );
+      }),
+    );
+    const [one = '', other = ''] = verdicts;
+    if (one === 'sound') sound += 1;
+    else found += 1;
+    // Into the records of an index that nobody can check otherwise the walk looks too.
+    const isSame = (one === 'sound') === (other === 'sound') || (one === 'sound' && other.includes('index ix'));
+    expect({ seed: seed + number, one, other, isSame }).toMatchObject({ isSame: true });
+  }
+  expect(Math.min(found, sound)).toBeGreaterThan(5);
+}, 120_000);
+
+test('the live database is accounted for to the last page, whether its pages lie in the log or not', () => {
+  const path = make(
+    `CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT); CREATE TABLE log (id INTEGER PRIMARY KEY, what TEXT);
+     ${numbers(400)} INSERT INTO log SELECT i, hex(randomblob(500)) FROM n; DELETE FROM log WHERE id > 50;
+     CREATE VIEW v0 AS SELECT * FROM orders`,
+    [],
+    'wal',
+  );
+  const app = new DatabaseSync(path);
+  app.exec('PRAGMA wal_autocheckpoint = 0');
+  for (let round = 0; round < 3; round++) {
+    app.exec(
+      `${numbers(200)} INSERT INTO orders (what) SELECT hex(randomblob(400)) FROM n; DELETE FROM log WHERE id % 7 = ${round}`,
+    );
+    expect(judgeLiveDatabase(path, 'quick').structure).toEqual([]);
+    // A reader keeps the log from being merged whole.
+    if (round === 1) app.exec('BEGIN; SELECT count(*) FROM orders');
+    if (round === 1) app.exec('COMMIT');
+  }
+  app.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  expect(judgeLiveDatabase(path, 'full').structure).toEqual([]);
+  app.close();
+  const bytes = readFileSync(path);
+  const trunk = bytes.readUInt32BE(32);
+  bytes.writeUInt32BE(2, (trunk - 1) * 4096 + 8);
+  writeFileSync(path, bytes);
+  expect(judgeLiveDatabase(path, 'quick').structure.join()).toMatch(
+    /^page 2 is used by the freelist and by table orders/,
+  );
+});
+
+test('a live database beside a busy writer is judged at one moment', async () => {
+  const path = make('CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE VIEW v0 AS SELECT 1', [], 'wal');
+  const writer = Bun.spawn(
+    [
+      process.execPath,
+      '-e',
+      `
+    const { DatabaseSync } = require('node:sqlite');
+    const db = new DatabaseSync(${JSON.stringify(path)}); db.exec('PRAGMA synchronous = OFF; PRAGMA busy_timeout = 5000');
+    const insert = db.prepare('INSERT INTO t (v) VALUES (randomblob(?))'), remove = db.prepare('DELETE FROM t WHERE id = ?');
+    console.log('ready');
+    for (let i = 1; ; i++) { insert.run(10 + (i * 37) % 3000); if (i % 3 === 0) remove.run(i - 2); }`,
+    ],
+    { stdout: 'pipe' },
+  );
+  await writer.stdout.getReader().read();
+  for (let round = 0; round < 15; round++) expect(judgeLiveDatabase(path, 'quick').structure).toEqual([]);
+  writer.kill();
+  await writer.exited;
+});
+
+test('a file that may only be read is judged as one that may be written, but for its CHECKs, and that is said', async () => {
+  const path = make(
+    'PRAGMA ignore_check_constraints = ON; CREATE TABLE t (n CHECK (n > 0)); INSERT INTO t VALUES (-1)',
+    [],
+    'wal',
+  );
+  expect(await remarks(path)).toEqual(['CHECK constraints was not checked: the file could only be read']);
+});

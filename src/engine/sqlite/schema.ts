@@ -1,0 +1,63 @@
+/** What `sqlite_schema` says, as rows: it can be read also where SQLite does not understand a definition in it. */
+import type { DatabaseSync } from 'node:sqlite';
+
+export interface Entry {
+  readonly type: string;
+  readonly name: string;
+  /** The table that an index or a trigger is of. */
+  readonly of: string;
+  /** The first page of a table or an index; 0 for what has none. */
+  readonly rootPage: number;
+  readonly sql: string | null;
+}
+
+/** In the order of their names. */
+export function readEntries(database: DatabaseSync): readonly Entry[] {
+  const rows = database.prepare('SELECT type, name, tbl_name, rootpage, sql FROM main.sqlite_schema').all();
+  return rows
+    .map((row) => ({
+      type: String(row['type']),
+      name: String(row['name']),
+      of: String(row['tbl_name']),
+      rootPage: Number(row['rootpage'] ?? 0),
+      sql: row['sql'] === null ? null : String(row['sql']),
+    }))
+    .sort((a, b) => byText(a.name, b.name) || byText(a.type, b.type));
+}
+
+const QUOTED_NAME = String.raw`(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|\`(?:[^\`]|\`\`)*\`|\[[^\]]*\]|[^\s("'\`[]+)`;
+const virtualTable = new RegExp(String.raw`^CREATE\s+VIRTUAL\s+TABLE\s+${QUOTED_NAME}\s+USING\s+(${QUOTED_NAME})`, 'i');
+const beginning = new RegExp(
+  String.raw`^CREATE\s+(?:VIRTUAL\s+TABLE|TABLE|(UNIQUE\s+)?INDEX|TRIGGER)\s+${QUOTED_NAME}(?:\s+ON\s+${QUOTED_NAME})?\s*`,
+  'i',
+);
+
+/** In small letters; null for what is no virtual table. */
+export function moduleOf({ type, sql }: Pick<Entry, 'type' | 'sql'>): string | null {
+  const name = type === 'table' ? virtualTable.exec(sql ?? '')?.[1] : undefined;
+  return name === undefined ? null : name.replaceAll(/^["'`[]|["'`\]]$/g, '').toLowerCase();
+}
+
+/** Those that this library has, in small letters. */
+export function knownModules(database: DatabaseSync): ReadonlySet<string> {
+  return new Set(
+    database
+      .prepare('PRAGMA module_list')
+      .all()
+      .map(({ name }) => String(name).toLowerCase()),
+  );
+}
+
+/** Without the names at its beginning, as SQLite keeps it in the schema: what is left is the same after a rename. */
+export function definitionOf(sql: string): string {
+  return sql.replace(beginning, (_, unique: string | undefined) => (unique ? 'UNIQUE ' : ''));
+}
+
+/** https://sqlite.org/fileformat2.html#internal_schema_objects */
+export function isOfSqlite(name: string): boolean {
+  return name.toLowerCase().startsWith('sqlite_');
+}
+
+function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

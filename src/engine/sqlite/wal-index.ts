@@ -1,0 +1,29 @@
+/**
+ * Reads where the index of a write-ahead log says that the log ends. Only for a process that has the database open: its
+ * descriptor has to outlive the connection, since closing it drops SQLite's locks on the index.
+ *
+ * Layout (https://sqlite.org/walformat.html#the_wal_index_header, in the machine's own order of bytes): the header of 48
+ * bytes twice, then at 96 how many frames are in the main file. While a commit writes it the two differ.
+ */
+import { readSync } from 'node:fs';
+import { endianness } from 'node:os';
+
+export interface LogIndex {
+  /** As the log's own header has them, in hex digits. */
+  readonly salts: string;
+  /** Frames up to the last commit; 0 for an empty log. */
+  readonly frames: number;
+  readonly mergedFrames: number;
+}
+
+const HEADER_BYTES = 48;
+const isLittle = endianness() === 'LE';
+
+/** Null while a commit changes it. */
+export function readLogIndex(descriptor: number): LogIndex | null {
+  const bytes = Buffer.alloc(2 * HEADER_BYTES + 4);
+  if (readSync(descriptor, bytes, 0, bytes.length, 0) < bytes.length) return null;
+  if (bytes.compare(bytes, HEADER_BYTES, 2 * HEADER_BYTES, 0, HEADER_BYTES) !== 0) return null;
+  const number = (at: number) => (isLittle ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at));
+  return { salts: bytes.toString('hex', 32, 40), frames: number(16), mergedFrames: number(2 * HEADER_BYTES) };
+}
