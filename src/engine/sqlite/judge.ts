@@ -302,7 +302,8 @@ function whyNotUnderstood({ sql }: Entry): string | null {
   }
 }
 
-const garbled = /[\u0000-\u0008\u000e-\u001f\u007f\ufffd]/;
+/** Control characters but blanks, and what is no text. */
+const garbled = /[^\P{Cc}\t\n\f\r]|\ufffd/u;
 
 /** Not damage, not the disk: something of the app that this SQLite does not have. */
 function couldNotRun(error: unknown): boolean {
