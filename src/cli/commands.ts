@@ -15,8 +15,6 @@ import type {
   BackupItem,
   FirstBoot,
   PruneResult,
-  RestorePlan,
-  RestoreResult,
   RunProgress,
   Status,
   TargetDrill,
@@ -28,10 +26,18 @@ import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } 
 import { doctorText } from './doctor-report.ts';
 import { examplesText } from './examples.ts';
 import { writeKit } from './kit.ts';
+import {
+  answerDryRun,
+  type Ask,
+  dryRunOption,
+  replaceDatabase,
+  type ReplaceOptions,
+  restoredText,
+  yesOption,
+} from './replace-command.ts';
 import { addSelfDescription } from './self-description.ts';
 import { targetText } from './target-report.ts';
 import { backupTable, createOutput, durationText, type Output, type Sink, sizeText } from './output.ts';
-import { table } from './tables.ts';
 
 /** The service, and what only the command line asks of it. */
 export interface CliService extends BackupServicePort {
@@ -66,6 +72,8 @@ export interface CliContext {
   /** Runs the server until the signal is aborted. */
   readonly serve: (places: CliPlaces, signal: AbortSignal, options: ServeOptions) => Promise<void>;
   readonly color?: boolean;
+  /** Left out where no person sits at a terminal. */
+  readonly ask?: Ask;
   readonly now?: () => Date;
 }
 
@@ -151,6 +159,8 @@ export interface Session {
   readonly database?: string;
   readonly output: Output;
   readonly now: () => Date;
+  /** Undefined where nobody can be asked. */
+  readonly ask: Ask | undefined;
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
 }
@@ -178,7 +188,7 @@ async function runWithService(
   };
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {
-    const session = { output, now: context.now ?? (() => new Date()), signal: context.signal };
+    const session = { output, now: context.now ?? (() => new Date()), ask: context.ask, signal: context.signal };
     const picked = several && pickDatabases(several, places.databasePath);
     const service = picked === null ? services[0] : places.databasePath === undefined ? undefined : picked[0]?.service;
     if (service) return await work({ ...session, service });
@@ -261,10 +271,12 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
       new Option(
         '--if-missing',
         'the newest good backup, here or on S3, to the place of the database, if that is missing: for the start of a container',
-      ).conflicts(['to', 'online', 'inPlace', 'at', 'from']),
+      ).conflicts(['to', 'online', 'inPlace', 'at', 'from', 'dryRun']),
     )
     .option('--from <target>', 'from there alone; s3 also on a machine that has nothing but the S3 variables')
     .option(...identity)
+    .addOption(yesOption())
+    .addOption(dryRunOption())
     .action((wanted: string | undefined, options: RestoreOptions) =>
       run(
         (session) => (options.ifMissing ? restoreIfMissing : restoreBackup)(session, wanted, options),
@@ -272,7 +284,12 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
         options.ifMissing ? undefined : onlyOne,
       ),
     );
-  command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places(), onlyOne));
+  command('undo', 'undo the last restore that replaced the database')
+    .addOption(new Option('--online', 'while programs use it; so unless told').conflicts('inPlace'))
+    .addOption(new Option('--in-place', 'while no program uses it').conflicts('online'))
+    .addOption(yesOption())
+    .addOption(dryRunOption())
+    .action((options: UndoOptions) => run((session) => undoRestore(session, options), places(), onlyOne));
   command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action(
     (filename: string) => run((session) => adoptBackup(session, filename), places(), onlyOne),
   );
@@ -375,7 +392,7 @@ async function verifyBackup({ service, output }: Session, wanted: string, option
   return good ? exitCodes.done : exitCodes.verificationFailed;
 }
 
-interface RestoreOptions {
+interface RestoreOptions extends ReplaceOptions {
   readonly to?: string;
   readonly online?: boolean;
   readonly inPlace?: boolean;
@@ -391,18 +408,20 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   const found = await chooseBackup(service, wanted, options);
   const copy = { from: options.from, identity, onProgress: output.progress.show };
   const source = found.kind === 'file' ? found.path : found.backup.filename;
-  const mode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
-  const to =
-    mode === 'file' ? (options.to ?? newFileBeside(service.getConfig().databasePath, found, session.now())) : undefined;
-
-  let expected: string | undefined;
-  if (mode !== 'file' && found.kind === 'backup') {
-    const plan = await service.planRestore(source, copy);
-    output.note(planText(plan, output.noteWidth));
-    // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
-    if (mode === 'offline') expected = plan.expected;
+  if (options.online || options.inPlace) {
+    const mode = options.online ? 'online' : 'offline';
+    const replace = (given: { expected: string | undefined }) => service.restore(source, { ...copy, ...given, mode });
+    const result = await replaceDatabase(service, { source, mode, copy, replace }, options, session);
+    if (result) output.answer(result, restoredText(result));
+    return exitCodes.done;
   }
-  const result = await service.restore(source, { ...copy, mode, to, expected });
+  const to = options.to ?? newFileBeside(service.getConfig().databasePath, found, session.now());
+  if (options.dryRun) {
+    const dryRun = { dryRun: true, mode: 'file', backup: basename(source), path: to, plan: null } as const;
+    answerDryRun(output, dryRun, `Would restore ${dryRun.backup} to ${to}; nothing is replaced.`);
+    return exitCodes.done;
+  }
+  const result = await service.restore(source, { ...copy, mode: 'file', to });
   output.answer(result, restoredText(result));
   return exitCodes.done;
 }
@@ -431,11 +450,24 @@ function readIdentity(path: string | undefined): string | undefined {
   }
 }
 
-const undoRestore: Work = async ({ service, output }) => {
-  const result = await service.undoRestore({ onProgress: output.progress.show });
-  output.answer(result, restoredText(result));
+interface UndoOptions extends ReplaceOptions {
+  readonly online?: boolean;
+  readonly inPlace?: boolean;
+}
+
+async function undoRestore(session: Session, options: UndoOptions): Promise<number> {
+  const { service, output } = session;
+  const onProgress = output.progress.show;
+  const mode = options.inPlace ? 'offline' : 'online';
+  const { undo } = await service.getStatus();
+  const replace = (given: { expected?: string | undefined }) => service.undoRestore({ ...given, mode, onProgress });
+  // Without one the service says what there is instead.
+  const result = undo
+    ? await replaceDatabase(service, { source: undo.filename, mode, copy: { onProgress }, replace }, options, session)
+    : await replace({});
+  if (result) output.answer(result, restoredText(result));
   return exitCodes.done;
-};
+}
 
 async function adoptBackup({ service, output }: Session, filename: string): Promise<number> {
   const backup = await service.adoptBackup(filename);
@@ -562,26 +594,6 @@ function newFileBeside(databasePath: string, found: Found, now: Date): string {
 }
 /** Restores of one backup beside each other; the next one is refused by the service. */
 const MAX_RESTORED_FILES = 100;
-
-function planText(plan: RestorePlan, width: number | undefined): string {
-  const lines = [`Restoring ${plan.backup} over ${plan.confirm}.`];
-  if (plan.now) lines.push(`now:   ${sizeText(plan.now.sizeBytes)}, changed ${plan.now.changedAt.toISOString()}`);
-  lines.push(
-    `after: ${sizeText(plan.after.sizeBytes)}, from ${plan.after.createdAt.toISOString()}${plan.after.verified ? '' : ', not verified yet'}`,
-  );
-  if (plan.tables && plan.tables.length > 0) {
-    const rows = plan.tables.map(({ name, now, after }) => [name, String(now ?? '-'), String(after ?? '-')]);
-    lines.push(table(['TABLE', 'ROWS NOW', 'ROWS AFTER'], rows, { width }));
-  }
-  return [...lines, ...plan.warnings.map((warning) => `Warning: ${warning}`)].join('\n');
-}
-
-function restoredText(result: RestoreResult): string {
-  const safety = result.safetyBackup
-    ? `\nWhat was there before is kept as ${result.safetyBackup}; \`velist-backup undo\` brings it back.`
-    : '';
-  return `Restored ${result.backup} to ${result.path}${safety}`;
-}
 
 function firstBootText(result: FirstBoot): string {
   switch (result.outcome) {

@@ -31,6 +31,8 @@ export interface Output {
   readonly noteWidth: number | undefined;
   /** A remark beside the answer. */
   note(text: string): void;
+  /** A remark that `--quiet` does not hush. */
+  warn(text: string): void;
   error(error: BackupError): void;
   /** Draws a run; `done` takes the bar away. */
   readonly progress: { show(run: RunProgress): void; done(): void };
@@ -65,6 +67,10 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
     note(text) {
       done();
       if (!quiet) stderr.write(`${text}\n`);
+    },
+    warn(text) {
+      done();
+      stderr.write(`${text}\n`);
     },
     error(error) {
       done();

@@ -22,7 +22,7 @@ import { z } from 'zod';
 import { BackupError } from './errors.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { takeLock } from './run-lock.ts';
-import { syncFolderNow } from './sqlite/place.ts';
+import { syncFolderNow } from './sqlite/sync-folder.ts';
 
 const heldPlace = z.object({
   /** Number of the epoch that we took there. */

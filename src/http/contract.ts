@@ -162,8 +162,15 @@ export const restorePlan = z.object({
   after: z.object({ sizeBytes: z.number(), createdAt: time, verified: z.boolean(), pageSize: z.number() }),
   tables: z.array(z.object({ name: z.string(), now: z.number().nullable(), after: z.number().nullable() })).nullable(),
   modes: z.array(z.enum(['online', 'offline'])),
+  /** What the warnings speak of: the mode that was asked for by `?mode=`, else the first that is possible. */
+  mode: z.enum(['online', 'offline']),
+  /** Processes that have the database open, as far as they can be seen; an offline restore is refused meanwhile. */
+  openIn: z.array(z.object({ pid: z.number(), name: z.string() })),
+  /** A safety backup is made first, and undo brings it back. */
+  undo: z.boolean(),
   warnings: z.array(z.string()),
 });
+export const planQuery = z.object({ mode: z.enum(['online', 'offline']).optional() });
 
 const verdictCode = z.enum([
   'restoring',
@@ -382,7 +389,10 @@ export const restoreBody = z.strictObject({
   mode: z.enum(['online', 'offline']).default('online'),
   expected: z.string().max(200).optional(),
 });
-export const undoBody = z.strictObject({ confirm: z.string().max(255) });
+export const undoBody = z.strictObject({
+  confirm: z.string().max(255),
+  mode: z.enum(['online', 'offline']).default('online'),
+});
 export const restoreResult = z.object({
   success: z.boolean(),
   backup: z.string(),

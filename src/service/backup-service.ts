@@ -39,6 +39,7 @@ import type {
   DrillReport,
   FirstBoot,
   PruneResult,
+  ReplacingMode,
   RestorePlan,
   RestoreResult,
   Run,
@@ -408,7 +409,7 @@ export class BackupService implements BackupServicePort {
       vanished: this.#vanished(here),
       isUploading: (name, target) => this.#isUploading(name, target),
       isBusyElsewhere: (target) => this.#offsites.some((one) => one.target === target && one.isBusyElsewhere()),
-      undo: this.#restores.undoable(backups, lastRestore),
+      undo: this.#restores.undoable(backups),
     });
   }
 
@@ -564,13 +565,15 @@ export class BackupService implements BackupServicePort {
     return await this.getBackup(filename);
   }
 
-  async planRestore(filename: string, options: FromTarget & { readonly user?: string } = {}): Promise<RestorePlan> {
-    const backup = await this.#backups.find(filename, options.from);
-    const backupPath = await this.#backups.path(backup, options);
+  async planRestore(
+    filename: string,
+    options: FromTarget & { readonly user?: string; readonly mode?: ReplacingMode } = {},
+  ): Promise<RestorePlan> {
+    const { path: backupPath, ...source } = await this.#restores.planned(filename, options);
     const databasePath = this.#paths.database;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: this.#now().getTime() }) : null;
     const facts = await this.#job<'plan'>({ kind: 'plan', databasePath, backupPath });
-    return toRestorePlan(backup, facts, { databaseName: basename(databasePath), stamp });
+    return toRestorePlan(source, facts, { databaseName: basename(databasePath), stamp, mode: options.mode });
   }
 
   async restore(filename: string, options: RestoreOptions = {}): Promise<RestoreResult> {
@@ -581,7 +584,8 @@ export class BackupService implements BackupServicePort {
     options: {
       readonly user?: string;
       readonly onProgress?: (run: RunProgress) => void;
-      readonly mode?: 'online' | 'offline';
+      readonly mode?: ReplacingMode;
+      readonly expected?: string;
     } = {},
   ): Promise<RestoreResult> {
     return await this.#restores.undo(options);

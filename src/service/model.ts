@@ -215,9 +215,18 @@ export interface RestorePlan {
   };
   /** Rows by table, biggest difference first; null when counting took longer than two seconds. */
   readonly tables: readonly TableRows[] | null;
-  readonly modes: readonly ('online' | 'offline')[];
+  readonly modes: readonly ReplacingMode[];
+  /** What the warnings speak of: the mode that was asked for, else the first that is possible. */
+  readonly mode: ReplacingMode;
+  /** Processes that have the database open, as far as they can be seen; an offline restore is refused meanwhile. */
+  readonly openIn: readonly { readonly pid: number; readonly name: string }[];
+  /** A safety backup is made first, and `undo` brings it back. */
+  readonly undo: boolean;
   readonly warnings: readonly string[];
 }
+
+/** Over the database: while programs use it, or while none does. */
+export type ReplacingMode = 'online' | 'offline';
 
 export type VerdictCode =
   | 'restoring'

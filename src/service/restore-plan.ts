@@ -1,50 +1,105 @@
 /** What a restore would do, from the facts that a job found out. Pure. */
 import type { PlanFacts } from '../engine/jobs/protocol.ts';
-import { isVerified } from '../engine/retention.ts';
+import { namesOf, type OpenFiles, type Unseen } from '../engine/sqlite/open-files.ts';
 import { changedAt, type DatabaseStamp, stampText } from '../engine/sqlite/stamp.ts';
-import type { KnownBackup } from './backup-item.ts';
-import type { RestorePlan } from './model.ts';
+import type { ReplacingMode, RestorePlan } from './model.ts';
 
+export interface PlanOptions {
+  readonly databaseName: string;
+  readonly stamp: DatabaseStamp | null;
+  /** What was asked for; left out: the first that is possible. */
+  readonly mode?: ReplacingMode | undefined;
+}
+
+/** @param source a backup, or any SQLite file. */
 export function toRestorePlan(
-  backup: KnownBackup,
+  source: { readonly name: string } & Omit<RestorePlan['after'], 'pageSize'>,
   facts: PlanFacts,
-  options: { readonly databaseName: string; readonly stamp: DatabaseStamp | null },
+  { databaseName, stamp, mode: wanted }: PlanOptions,
 ): RestorePlan {
-  const { stamp } = options;
-  const samePages = facts.live?.pageSize === facts.backup.pageSize;
-  const warnings: string[] = [];
-  if (facts.liveComplaint) {
-    warnings.push(`The database can not be read now: ${facts.liveComplaint}. Only an offline restore is possible.`);
-  } else if (!samePages) {
-    warnings.push('The backup has another page size than the database: stop the app and restore offline.');
-  }
-  const inWal = facts.live?.journalMode === 'wal';
-  if (facts.live && !inWal) warnings.push('The database is not in WAL mode: stop the app and restore offline.');
-  const versions = [facts.backup.schemaVersion, facts.live?.schemaVersion ?? facts.backup.schemaVersion] as const;
-  if (versions[0] !== versions[1]) {
-    const after = versions[0] < versions[1] ? 'migrations run at its next start' : 'the app may be too old for it';
-    warnings.push(`This backup is from schema version ${versions[0]}, the database is at ${versions[1]}: ${after}.`);
-  }
-  if (!isVerified(backup)) warnings.push('This backup was not verified; it is checked before anything is changed.');
+  const { name, ...after } = source;
+  const obstacle = whyNotOnline(facts);
+  const modes: readonly ReplacingMode[] = obstacle === null ? ['online', 'offline'] : ['offline'];
+  const mode = wanted ?? modes[0] ?? 'offline';
   return {
-    backup: backup.name,
-    confirm: options.databaseName,
+    backup: name,
+    confirm: databaseName,
     expected: stamp ? stampText(stamp) : '',
     now: stamp && {
       sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0),
       changedAt: changedAt(stamp),
       pageSize: facts.live?.pageSize ?? 0,
     },
-    after: {
-      sizeBytes: backup.sizeBytes,
-      createdAt: backup.createdAt,
-      verified: isVerified(backup),
-      pageSize: facts.backup.pageSize,
-    },
-    tables: facts.backup.rows && compareTables(facts.live?.rows ?? {}, facts.backup.rows),
-    modes: samePages && inWal ? ['online', 'offline'] : ['offline'],
-    warnings,
+    after: { ...after, pageSize: facts.backup.pageSize },
+    tables: tablesOf(facts, stamp),
+    modes,
+    mode,
+    openIn: facts.open.by,
+    undo: facts.live !== null,
+    warnings: [
+      // Who asked for offline needs no advice to ask for it.
+      ...(obstacle !== null && (wanted !== 'offline' || facts.live === null) ? [obstacle] : []),
+      ...(facts.live ? uncountedText[facts.live.uncounted ?? 'counted'] : []),
+      ...(mode === 'offline' ? openText(facts.open) : []),
+      ...versionText(facts),
+      ...(after.verified ? [] : ['This backup was not verified; it is checked before anything is changed.']),
+    ],
   };
+}
+
+function whyNotOnline({ live, liveComplaint, backup }: PlanFacts): string | null {
+  if (live === null) {
+    if (liveComplaint?.code === 'DB_MISSING') return 'There is no database now, and nothing to bring back by an undo.';
+    return `The database can not be read now: ${liveComplaint?.message ?? 'nobody knows why'}. Only an offline restore is possible: it sets the files of now aside, and can not be undone.`;
+  }
+  if (live.isWal && live.pageSize !== backup.pageSize)
+    return 'The backup has another page size than the database: stop the app and restore offline.';
+  if (live.encoding && backup.encoding && live.encoding !== backup.encoding)
+    return `The backup holds its text as ${backup.encoding}, the database as ${live.encoding}, and an app that has it open would fail at every query: stop the app and restore offline.`;
+  if (live.isOnNetwork) return 'The database lies on a network file system: stop the app and restore offline.';
+  return null;
+}
+
+const uncountedText: Readonly<Record<'log' | 'journal' | 'busy' | 'counted', readonly string[]>> = {
+  log: [
+    'The rows of now were not counted: an app that crashed left a log, and a plan does not merge it. The restore does.',
+  ],
+  journal: [
+    'The rows of now were not counted: a write was interrupted, and a plan does not roll it back. The restore does.',
+  ],
+  busy: ['The rows of now were not counted: a program has the database locked.'],
+  counted: [],
+};
+
+const unseenText: Readonly<Record<Unseen, string>> = {
+  'no-proc': 'this system does not tell which programs have a file open',
+  container: 'programs outside this container can not be seen from here',
+  permission: 'what the programs of other users have open can not be seen from here',
+  network: 'programs on other machines can not be seen from here',
+};
+
+/** For an offline restore: who must be stopped first. */
+function openText({ by, unseen }: OpenFiles): readonly string[] {
+  if (by.length > 0) {
+    const [has, it] = by.length === 1 ? ['has', 'it'] : ['have', 'them'];
+    return [`${namesOf(by)} ${has} the database open: stop ${it} first, the restore is refused until then.`];
+  }
+  return unseen === null ? [] : [`The app must be stopped. Make sure of it yourself: ${unseenText[unseen]}.`];
+}
+
+function versionText({ live, backup }: PlanFacts): readonly string[] {
+  if (live === null || live.schemaVersion === backup.schemaVersion) return [];
+  const after =
+    backup.schemaVersion < live.schemaVersion ? 'migrations run at its next start' : 'the app may be too old for it';
+  return [
+    `This backup is from schema version ${backup.schemaVersion}, the database is at ${live.schemaVersion}: ${after}.`,
+  ];
+}
+
+/** Null when either could not be counted: a table of unknown rows is no table that is missing. */
+function tablesOf({ live, backup }: PlanFacts, stamp: DatabaseStamp | null): RestorePlan['tables'] {
+  const now = stamp === null ? {} : (live?.rows ?? null);
+  return now && backup.rows && compareTables(now, backup.rows);
 }
 
 type Rows = Readonly<Record<string, number>>;

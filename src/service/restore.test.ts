@@ -136,12 +136,21 @@ test('offline, a foreign backup in the other journal mode leaves the database in
   expect(ask(shop.databasePath, 'PRAGMA journal_mode')).toBe('delete');
 });
 
-test('online, a database without a log is refused with nothing changed, and the plan offers offline alone', async () => {
+test('online, an app in a rollback mode sees the restored rows at once and writes on', async () => {
   await using shop = openShop(scratch(), { form: { journalMode: 'delete' } });
   const filename = await backUp(shop);
-  expect((await refusal(() => shop.service.restore(filename, { mode: 'online' }))).code).toBe('NOT_WAL');
-  expect((await shop.service.planRestore(filename)).modes).toEqual(['offline']);
-  expect(await safetyBackups(shop)).toEqual([]);
+  const app = await openElsewhere(shop.databasePath);
+  await app.ask(insert);
+  expect((await shop.service.planRestore(filename)).modes).toEqual(['online', 'offline']);
+  const { safetyBackup } = await shop.service.restore(filename);
+  expect(await app.ask(count)).toBe(100);
+  await app.ask(insert);
+  expect([await app.ask(count), await app.ask('PRAGMA journal_mode')]).toEqual([101, 'delete']);
+  expect(await app.ask('PRAGMA integrity_check')).toBe('ok');
+  await shop.service.undoRestore();
+  expect(await app.ask(count)).toBe(101);
+  await app.close();
+  expect(ask(join(shop.backups, safetyBackup ?? ''), count)).toBe(101);
 });
 
 test('a backup of another schema version is told as such', async () => {

@@ -2,13 +2,14 @@
  * Restores and their undoing: from a backup here or any SQLite file, or from S3, where the backup is fetched first. The
  * download goes on beside the line of runs; only what changes the database waits for its turn.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isBackupName, nameBackup } from '../engine/catalog/artifact.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { JobMap, Restored } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
-import type { RetentionPolicy } from '../engine/retention.ts';
+import { isVerified, type RetentionPolicy } from '../engine/retention.ts';
+import { isLiveFile } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
@@ -17,7 +18,7 @@ import type { RestoreResult, Run, Status, TargetName } from './model.ts';
 import type { FetchOptions } from './downloads.ts';
 import type { RunHistory } from './run-history.ts';
 import type { Runs, RunWeights } from './runs.ts';
-import type { BackupServicePort } from './service-port.ts';
+import type { BackupServicePort, FromTarget } from './service-port.ts';
 
 export interface RestoresOptions {
   readonly backups: Backups;
@@ -46,7 +47,19 @@ interface RestoreSource {
 }
 
 const UNDO_DAYS = 30;
-const DAY_MS = 86_400_000;
+
+interface PlannedSource {
+  readonly path: string;
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly createdAt: Date;
+  readonly verified: boolean;
+}
+
+/** Anything but a backup of ours that is called by its path. */
+function isFile(filename: string): boolean {
+  return !isBackupName(filename) && existsSync(filename);
+}
 
 /** How long the steps take, in percent of the whole. */
 const over = { check: 20, safety: 40, place: 25, prove: 15 };
@@ -95,20 +108,42 @@ export class Restores {
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
   async undo(options: RestoreOptions): Promise<RestoreResult> {
-    const undo = this.undoable(await this.#options.backups.everywhere(), this.lastRestore());
+    const undo = this.undoable(await this.#options.backups.everywhere());
     if (undo) return await this.restore('undo', undo.filename, options);
     throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
       hint: `A safety backup is kept for ${UNDO_DAYS} days after each restore; list the backups to see what is there.`,
     });
   }
 
-  undoable(backups: readonly KnownBackup[], lastRestore: Run | null): Status['undo'] {
-    if (lastRestore?.result !== 'success') return null;
-    const safety = backups.find((backup) => backup.manifest?.trigger === 'safety');
-    // The safety backup of that restore was made while it ran; an older one would undo another restore.
-    if (!safety || safety.createdAt < lastRestore.startedAt || safety.createdAt > lastRestore.endedAt) return null;
-    if (this.#options.now().getTime() - safety.createdAt.getTime() > UNDO_DAYS * DAY_MS) return null;
-    return { filename: safety.name, restored: lastRestore.backup ?? '', at: lastRestore.endedAt };
+  /**
+   * The newest safety backup, by number, of those that say what took the place of the database: neither a clock that was
+   * set nor a lost run history takes an undo away that the plan promised.
+   */
+  undoable(backups: readonly KnownBackup[]): Status['undo'] {
+    for (const { name, createdAt, manifest, fault } of backups) {
+      if (fault !== null || manifest?.trigger !== 'safety' || manifest.replacedBy === undefined) continue;
+      return { filename: name, restored: manifest.replacedBy, at: createdAt };
+    }
+    return null;
+  }
+
+  /** What a plan is made of; fetched first where it is at a target alone. */
+  async planned(filename: string, options: FromTarget): Promise<PlannedSource> {
+    const { backups, paths } = this.#options;
+    if (isFile(filename)) {
+      const path = resolve(filename);
+      // The job would open it as a file that nobody writes to.
+      if (isLiveFile(path, paths.database)) {
+        throw new BackupError('BAD_BACKUP', `${basename(path)} is the live database itself`, {
+          hint: 'Name a backup instead.',
+        });
+      }
+      const { size, mtime } = statSync(path);
+      return { path, name: basename(path), sizeBytes: size, createdAt: mtime, verified: false };
+    }
+    const backup = await backups.find(filename, options.from);
+    const { name, sizeBytes, createdAt } = backup;
+    return { path: await backups.path(backup, options), name, sizeBytes, createdAt, verified: isVerified(backup) };
   }
 
   lastRestore(): Run | null {
@@ -188,8 +223,7 @@ export class Restores {
 
   async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
     const { backups } = this.#options;
-    if (!isBackupName(filename) && existsSync(filename))
-      return { name: basename(filename), path: resolve(filename), sha256: null, target: 'local' };
+    if (isFile(filename)) return { name: basename(filename), path: resolve(filename), sha256: null, target: 'local' };
     const backup = await backups.find(filename, from);
     const sha256 = backup.manifest?.database.sha256 ?? null;
     if (isHere(backup)) return { name: backup.name, sha256, path: await backups.path(backup), target: 'local' };

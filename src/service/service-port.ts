@@ -9,6 +9,7 @@ import type {
   DoctorReport,
   DrillReport,
   PruneResult,
+  ReplacingMode,
   RestorePlan,
   RestoreResult,
   Run,
@@ -87,7 +88,11 @@ export interface BackupServicePort {
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem>;
-  planRestore(filename: string, options?: FromTarget & { readonly user?: string }): Promise<RestorePlan>;
+  /** Changes nothing. @param filename a backup's name, or the path of any SQLite file. */
+  planRestore(
+    filename: string,
+    options?: FromTarget & { readonly user?: string; readonly mode?: ReplacingMode },
+  ): Promise<RestorePlan>;
   /** Rejects with a BackupError when nothing could be restored; then nothing was changed or the error says what was. */
   restore(
     filename: string,
@@ -101,6 +106,10 @@ export interface BackupServicePort {
     },
   ): Promise<RestoreResult>;
   undoRestore(options?: {
+    /** `online` if not given. */
+    readonly mode?: ReplacingMode;
+    /** The plan's `expected` stamp. */
+    readonly expected?: string;
     readonly user?: string;
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<RestoreResult>;

@@ -704,6 +704,9 @@ function plan(backup: Backup): RestorePlan {
       ...rows,
     ],
     modes: ['online', 'offline'],
+    mode: 'online',
+    openIn: [],
+    undo: true,
     warnings: [],
   };
 }

@@ -8,6 +8,8 @@ import type { Manifest } from '../catalog/manifest.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
 import type { RetentionPolicy } from '../retention.ts';
+import type { LiveFacts } from '../sqlite/look.ts';
+import type { OpenFiles } from '../sqlite/open-files.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 
@@ -59,17 +61,12 @@ export interface PlanRequest {
 }
 
 export interface PlanFacts {
-  readonly live: (FileFacts & { readonly journalMode: string }) | null;
-  readonly liveComplaint: string | null;
-  readonly backup: FileFacts;
-}
-
-interface FileFacts {
-  readonly pageSize: number;
-  /** `PRAGMA user_version`. */
-  readonly schemaVersion: number;
-  /** Null when counting took too long. */
-  readonly rows: Readonly<Record<string, number>> | null;
+  readonly live: LiveFacts | null;
+  /** Why nobody could look into it. */
+  readonly liveComplaint: ErrorBody | null;
+  /** Who has the database open. */
+  readonly open: OpenFiles;
+  readonly backup: Pick<LiveFacts, 'pageSize' | 'schemaVersion' | 'encoding' | 'rows'>;
 }
 
 export interface RestoreRequest {

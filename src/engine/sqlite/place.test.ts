@@ -5,7 +5,8 @@ import { copyFileSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { ask, makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
-import { placeAsNewFile, placeOnline, removeDeadPlacements } from './place.ts';
+import { BackupError } from '../errors.ts';
+import { placeAsNewFile, placeThroughSqlite, removeDeadPlacements } from './place.ts';
 
 const scratch = scratchFolders();
 const count = 'SELECT count(*) FROM notes';
@@ -24,7 +25,7 @@ test('an online restore waits for a writer that holds the lock, and is told of i
   const writer = await openElsewhere(database);
   await writer.ask('BEGIN IMMEDIATE');
   let locked = 0;
-  const placed = placeOnline(source, database, { onLocked: () => locked++ });
+  const placed = placeThroughSqlite(source, database, { isWal: true, onLocked: () => locked++ });
   const first = await Promise.race([placed.then(() => 'placed', String), Bun.sleep(300).then(() => 'waiting')]);
   expect([first, locked]).toEqual(['waiting', 0]);
   await writer.ask('COMMIT');
@@ -39,7 +40,8 @@ for (const rows of [3, 100_000]) {
     const { database, source } = shop({ rows });
     const reader = new DatabaseSync(database);
     const seen: unknown[] = [];
-    await placeOnline(source, database, {
+    await placeThroughSqlite(source, database, {
+      isWal: true,
       onLocked() {
         seen.push(reader.prepare(count).get()?.['count(*)']);
         expect(() => reader.exec("INSERT INTO notes (text) VALUES ('too late')")).toThrow('locked');
@@ -54,9 +56,11 @@ for (const rows of [3, 100_000]) {
 test('where saving what came late fails, nothing is replaced and the lock is free again', async () => {
   const { database, source } = shop({ rows: 5_000 });
   const fail = () => {
-    throw new Error('no room');
+    throw new BackupError('DISK_FULL', 'no room', { hint: 'Free some.' });
   };
-  expect(await placeOnline(source, database, { onLocked: fail }).catch(String)).toBe('Error: no room');
+  expect(await placeThroughSqlite(source, database, { isWal: true, onLocked: fail }).catch(String)).toBe(
+    'BackupError: no room',
+  );
   expect(ask(database, "INSERT INTO notes (text) VALUES ('goes on') RETURNING id")).toBe(11);
   expect(ask(database, count)).toBe(11);
 });
@@ -70,7 +74,7 @@ for (const autoVacuum of ['none', 'full', 'incremental']) {
     expect(file.prepare('PRAGMA page_count').get()?.['page_count']).toBe(1);
     file.close();
     let locked = 0;
-    await placeOnline(empty, database, { onLocked: () => locked++ });
+    await placeThroughSqlite(empty, database, { isWal: true, onLocked: () => locked++ });
     expect(locked).toBe(1);
     expect(ask(database, 'PRAGMA user_version')).toBe(7);
     expect(ask(database, "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")).toBe(0);

@@ -105,6 +105,12 @@ export function replayLog(backup: string, log: string, destination: string): Sna
   return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
 }
 
+/** A whole database in rollback mode that nobody writes to, as one file at `destination` (must not exist). */
+export function copyWhole(database: string, destination: string): Snapshot {
+  copyFileSync(database, destination, constants.COPYFILE_FICLONE);
+  return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
+}
+
 function cannotReplay(log: string, end: LogEnd | null): BackupError {
   return new BackupError(
     'VERIFY_FAILED',

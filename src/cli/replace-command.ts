@@ -1,0 +1,107 @@
+/**
+ * What `restore --online`, `restore --in-place` and `undo` do: they show the plan, ask the person at the terminal, and only
+ * then replace the database. `--yes` answers for a script that has a terminal, `--dry-run` ends after the plan. Where
+ * nobody can be asked (no terminal), nothing is: a safety backup is made, and `undo` is the way back.
+ */
+import { Option } from 'commander';
+import { BackupError } from '../engine/errors.ts';
+import type { ReplacingMode, RestorePlan, RestoreResult, RunProgress, TargetName } from '../service/model.ts';
+import type { BackupServicePort } from '../service/service-port.ts';
+import { type Output, sizeText } from './output.ts';
+import { table } from './tables.ts';
+
+/** Asks the person at the terminal; false unless the answer is yes. */
+export type Ask = (question: string) => Promise<boolean>;
+
+export interface ReplaceOptions {
+  readonly yes?: boolean;
+  readonly dryRun?: boolean;
+}
+
+export interface Replacing {
+  /** A backup's name, or the path of any SQLite file. */
+  readonly source: string;
+  readonly mode: ReplacingMode;
+  readonly copy: {
+    readonly from?: TargetName | undefined;
+    readonly identity?: string | undefined;
+    readonly onProgress?: (run: RunProgress) => void;
+  };
+  readonly replace: (given: { readonly expected: string | undefined }) => Promise<RestoreResult>;
+}
+
+/** What `--dry-run` answers with `--json`. */
+export interface DryRun {
+  readonly dryRun: true;
+  readonly mode: ReplacingMode | 'file';
+  readonly backup: string;
+  /** What would be written. */
+  readonly path: string;
+  /** Null for a new file: nothing is replaced. */
+  readonly plan: RestorePlan | null;
+}
+
+export const yesOption = () => new Option('--yes', 'do not ask');
+export const dryRunOption = () => new Option('--dry-run', 'only say what would be done');
+
+/** Null after a dry run. */
+export async function replaceDatabase(
+  service: BackupServicePort,
+  { source, mode, copy, replace }: Replacing,
+  options: ReplaceOptions,
+  { output, ask }: { readonly output: Output; readonly ask: Ask | undefined },
+): Promise<RestoreResult | null> {
+  const plan = await service.planRestore(source, { ...copy, mode });
+  if (options.dryRun) {
+    const { databasePath: path } = service.getConfig();
+    answerDryRun(output, { dryRun: true, mode, backup: plan.backup, path, plan }, planText(plan, output.width));
+    return null;
+  }
+  const isAsked = ask !== undefined && options.yes !== true;
+  // A question without its plan would be none, so `--quiet` doesn't hush it.
+  (isAsked ? output.warn : output.note)(planText(plan, output.noteWidth));
+  if (isAsked) await confirm(plan, ask);
+  // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
+  return await replace({ expected: mode === 'offline' ? plan.expected : undefined });
+}
+
+export function answerDryRun(output: Output, document: DryRun, text: string): void {
+  output.answer(document, text);
+}
+
+/** @throws BackupError ABORTED unless the answer is yes. RESTORE_IN_USE where a yes would be refused anyway. */
+async function confirm(plan: RestorePlan, ask: Ask): Promise<void> {
+  const [holder] = plan.openIn;
+  if (plan.mode === 'offline' && holder) {
+    throw new BackupError('RESTORE_IN_USE', `${holder.name} (process ${holder.pid}) has ${plan.confirm} open`, {
+      hint: 'Nothing was changed. Stop it and try again, or restore with --online: that works while it runs.',
+    });
+  }
+  if (await ask(`Replace ${plan.confirm}? [y/N] `)) return;
+  throw new BackupError('ABORTED', 'nothing was changed: the answer was not yes', {
+    hint: 'Give the command again, or with --yes where nobody shall be asked.',
+  });
+}
+
+function planText(plan: RestorePlan, width: number | undefined): string {
+  const lines = [
+    `Restoring ${plan.backup} over ${plan.confirm}${plan.mode === 'offline' ? '' : ', while it is in use'}.`,
+  ];
+  if (plan.now) lines.push(`now:   ${sizeText(plan.now.sizeBytes)}, changed ${plan.now.changedAt.toISOString()}`);
+  lines.push(
+    `after: ${sizeText(plan.after.sizeBytes)}, from ${plan.after.createdAt.toISOString()}${plan.after.verified ? '' : ', not verified yet'}`,
+  );
+  if (plan.tables && plan.tables.length > 0) {
+    const rows = plan.tables.map(({ name, now, after }) => [name, String(now ?? '-'), String(after ?? '-')]);
+    lines.push(table(['TABLE', 'ROWS NOW', 'ROWS AFTER'], rows, { width }));
+  }
+  if (plan.undo) lines.push('What is there now becomes a safety backup first; `velist-backup undo` brings it back.');
+  return [...lines, ...plan.warnings.map((warning) => `Warning: ${warning}`)].join('\n');
+}
+
+export function restoredText(result: RestoreResult): string {
+  const safety = result.safetyBackup
+    ? `\nWhat was there before is kept as ${result.safetyBackup}; \`velist-backup undo\` brings it back.`
+    : '';
+  return `Restored ${result.backup} to ${result.path}${safety}`;
+}
