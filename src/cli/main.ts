@@ -50,10 +50,12 @@ async function ask(question: string): Promise<boolean> {
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
   try {
     const answer = await new Promise<string>((resolve) => {
-      lines.once('close', () => resolve(''));
+      lines.once('close', () => resolve('\n'));
       lines.question(question, { signal: interrupted.signal }, resolve);
-      interrupted.signal.addEventListener('abort', () => resolve(''), { once: true });
+      interrupted.signal.addEventListener('abort', () => resolve('\n'), { once: true });
     });
+    // Nobody has ended the line of the question.
+    if (answer === '\n') process.stderr.write(answer);
     return /^\s*y(es)?\s*$/i.test(answer);
   } finally {
     lines.close();

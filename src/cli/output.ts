@@ -93,7 +93,8 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
 }
 
 function widthOf({ isTTY, columns }: Sink): number | undefined {
-  return isTTY ? columns : undefined;
+  // Some terminals say 0: they don't know.
+  return isTTY ? columns || undefined : undefined;
 }
 
 /**

@@ -74,7 +74,7 @@ const uncountedText: Readonly<Record<'log' | 'journal' | 'busy' | 'counted', rea
 const unseenText: Readonly<Record<Unseen, string>> = {
   'no-proc': 'this system does not tell which programs have a file open',
   container: 'programs outside this container can not be seen from here',
-  permission: 'what the programs of other users have open can not be seen from here',
+  permission: 'what some of the other programs have open can not be seen from here',
   network: 'programs on other machines can not be seen from here',
 };
 

@@ -186,9 +186,10 @@ export function countRows(
  */
 export function checkLiveDatabase(databasePath: string): string | null {
   const path = resolveDatabase(databasePath);
-  const connection = openConnection(path, PIN_TIMEOUT_MS);
+  const connection = openConnection(path, 0);
+  const deadline = performance.now() + PIN_TIMEOUT_MS;
   try {
-    const first = connection.prepare('PRAGMA quick_check(1)').get();
+    const first = onceFree(() => connection.prepare('PRAGMA quick_check(1)').get(), deadline);
     // A complaint begins with a line that only names the database.
     const complaint = String(first ? Object.values(first)[0] : 'no answer').replace(
       /^\*\*\* in database \w+ \*\*\*\n/,

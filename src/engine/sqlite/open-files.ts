@@ -25,7 +25,7 @@ export interface Holder {
 /**
  * - `no-proc`: this system has no /proc;
  * - `container`: this process sees those of its own container alone;
- * - `permission`: other users' processes don't show what they have open;
+ * - `permission`: some processes, as those of other users, don't show us what they have open;
  * - `network`: other machines reach the file too.
  */
 export type Unseen = 'no-proc' | 'container' | 'permission' | 'network';
