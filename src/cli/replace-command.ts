@@ -71,9 +71,9 @@ export function answerDryRun(output: Output, document: DryRun, text: string): vo
 
 /** @throws BackupError ABORTED unless the answer is yes. RESTORE_IN_USE where a yes would be refused anyway. */
 async function confirm(plan: RestorePlan, ask: Ask): Promise<void> {
-  const [holder] = plan.openIn;
-  if (plan.mode === 'offline' && holder) {
-    throw new BackupError('RESTORE_IN_USE', `${holder.name} (process ${holder.pid}) has ${plan.confirm} open`, {
+  if (plan.mode === 'offline' && plan.openIn.length > 0) {
+    const holders = plan.openIn.map(({ name, pid }) => `${name} (process ${pid})`).join(', ');
+    throw new BackupError('RESTORE_IN_USE', `${plan.confirm} is open in ${holders}`, {
       hint: 'Nothing was changed. Stop it and try again, or restore with --online: that works while it runs.',
     });
   }
@@ -96,6 +96,8 @@ function planText(plan: RestorePlan, width: number | undefined): string {
     lines.push(table(['TABLE', 'ROWS NOW', 'ROWS AFTER'], rows, { width }));
   }
   if (plan.undo) lines.push('What is there now becomes a safety backup first; `velist-backup undo` brings it back.');
+  if (plan.undo && plan.mode === 'offline')
+    lines.push('If it turns out to be damaged, its files are set aside instead.');
   return [...lines, ...plan.warnings.map((warning) => `Warning: ${warning}`)].join('\n');
 }
 

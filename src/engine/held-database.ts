@@ -86,7 +86,7 @@ function changed(path: string): BackupError {
 /** What SQLite, or an app that has the database open, can't bear. */
 function refuseInUse(pinned: PinnedDatabase, isWal: boolean, { source }: RestoreRequest): void {
   const backup = readHeaderOf(source);
-  const how = { hint: 'Nothing was changed. Stop the app and restore offline.' };
+  const how = { hint: 'Nothing was changed. Stop the app and restore offline: `--in-place` on the command line.' };
   if (!pinned.mayCopy) {
     throw new BackupError(
       'UNSUPPORTED',

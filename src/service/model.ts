@@ -220,7 +220,7 @@ export interface RestorePlan {
   readonly mode: ReplacingMode;
   /** Processes that have the database open, as far as they can be seen; an offline restore is refused meanwhile. */
   readonly openIn: readonly { readonly pid: number; readonly name: string }[];
-  /** A safety backup is made first, and `undo` brings it back. */
+  /** A safety backup is made first, and `undo` brings it back; offline, what turns out to be damaged is set aside instead. */
   readonly undo: boolean;
   readonly warnings: readonly string[];
 }

@@ -49,8 +49,8 @@ export function toRestorePlan(
 
 function whyNotOnline({ live, liveComplaint, backup }: PlanFacts): string | null {
   if (live === null) {
-    if (liveComplaint?.code === 'DB_MISSING') return 'There is no database now, and nothing to bring back by an undo.';
-    return `The database can not be read now: ${liveComplaint?.message ?? 'nobody knows why'}. Only an offline restore is possible: it sets the files of now aside, and can not be undone.`;
+    if (liveComplaint?.code === 'DB_MISSING') return 'There is no database now, so there will be nothing to undo.';
+    return `The database can not be read now: ${liveComplaint?.message ?? 'nobody knows why'}. Only an offline restore is possible: it sets the current files aside, and can not be undone.`;
   }
   if (live.isWal && live.pageSize !== backup.pageSize)
     return 'The backup has another page size than the database: stop the app and restore offline.';
@@ -62,12 +62,12 @@ function whyNotOnline({ live, liveComplaint, backup }: PlanFacts): string | null
 
 const uncountedText: Readonly<Record<'log' | 'journal' | 'busy' | 'counted', readonly string[]>> = {
   log: [
-    'The rows of now were not counted: an app that crashed left a log, and a plan does not merge it. The restore does.',
+    'The current rows were not counted: an app that crashed left a log, and a plan does not merge it. The restore does.',
   ],
   journal: [
-    'The rows of now were not counted: a write was interrupted, and a plan does not roll it back. The restore does.',
+    'The current rows were not counted: a write was interrupted, and a plan does not roll it back. The restore does.',
   ],
-  busy: ['The rows of now were not counted: a program has the database locked.'],
+  busy: ['The current rows were not counted: a program has the database locked.'],
   counted: [],
 };
 

@@ -208,7 +208,7 @@ test('a plan beside an app that has the database locked says that nothing was co
   await app.ask('BEGIN EXCLUSIVE');
   const plan = await shop.service.planRestore(filename);
   expect([plan.tables, plan.mode, plan.undo]).toEqual([null, 'online', true]);
-  expect(plan.warnings).toEqual(['The rows of now were not counted: a program has the database locked.']);
+  expect(plan.warnings).toEqual(['The current rows were not counted: a program has the database locked.']);
   await app.close();
 });
 

@@ -95,7 +95,8 @@ export const api = {
   prunePlan: (target: Target) => send<PrunePlan>('GET', `api/prune?target=${target}`),
   testTarget: (name: Target) => send<TargetReport>('POST', `api/targets/${name}/test`),
   dismissRestored: () => send<{ dismissed: boolean }>('POST', 'api/restore/dismiss'),
-  undoRestore: (confirm: string) => send<RestoreResult>('POST', 'api/restore/undo', { confirm }),
+  undoRestore: (confirm: string, mode: RestorePlan['mode']) =>
+    send<RestoreResult>('POST', 'api/restore/undo', { confirm, mode }),
 };
 
 const backupPath = (filename: string, rest = '') => `api/backups/${encodeURIComponent(filename)}${rest}`;
