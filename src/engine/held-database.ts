@@ -63,7 +63,7 @@ export function holdDatabase(request: RestoreRequest, context: StoryContext): He
   }
 }
 
-/** @throws BackupError when its form is not the one that was planned with, because there is hope if it is begun anew. */
+/** @throws BackupError DB_CHANGED when the mark says nothing: the file is another one, or keeps a log by now. */
 function hasCommits({ path, descriptor, mark }: { path: string; descriptor: number; mark: string }): boolean {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false });
   const held = fstatSync(descriptor, { bigint: true });
@@ -83,7 +83,7 @@ function changed(path: string): BackupError {
   });
 }
 
-/** What SQLite, or an app that has the database open, can't bear. */
+/** Refuses what SQLite, or an app that has the database open, can't bear. */
 function refuseInUse(pinned: PinnedDatabase, isWal: boolean, { source }: RestoreRequest): void {
   const backup = readHeaderOf(source);
   const how = { hint: 'Nothing was changed. Stop the app and restore offline: `--in-place` on the command line.' };

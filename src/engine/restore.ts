@@ -4,7 +4,7 @@
  * changes nothing that exists.
  */
 import { existsSync, rmSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { type BackupPurpose, clearTheWay, makeBackupUnderPin } from './backup.ts';
 import { LOCK_FILE } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
@@ -52,7 +52,7 @@ interface Replaced {
   readonly setAside: string | null;
 }
 
-/** What holds the database meanwhile is released at the end. */
+/** Whatever holds the database meanwhile is released at the end. */
 async function replace(
   catalog: Catalog,
   checked: Checked,
@@ -92,7 +92,7 @@ async function withdrawUndo(catalog: Catalog, safetyBackups: readonly string[]):
     try {
       await catalog.changeManifest(name, ({ replacedBy: _, ...manifest }) => manifest);
     } catch {
-      // An undo too many shows its plan like any other, and has an undo itself; the error that brought us here matters.
+      // One undo too many does no harm: it shows its plan like any other. The error that brought us here matters more.
     }
   }
 }
@@ -162,7 +162,20 @@ function liveFacts(databasePath: string): Pick<PlanFacts, 'live' | 'liveComplain
   }
 }
 
+/** @throws BackupError VERIFY_FAILED for anything but a database. */
 function backupFacts(path: string): PlanFacts['backup'] {
+  try {
+    return factsOf(path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BackupError('VERIFY_FAILED', `${basename(path)} can't be read: ${reason}`, {
+      hint: 'Nothing was changed. Use another backup.',
+      cause,
+    });
+  }
+}
+
+function factsOf(path: string): PlanFacts['backup'] {
   const encoding = readHeaderOf(path)?.encoding ?? null;
   const file = openUnwritten(path);
   try {

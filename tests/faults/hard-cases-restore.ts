@@ -5,9 +5,9 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { BackupError, type ErrorBody, type ErrorCode } from '../../src/engine/errors.ts';
@@ -21,6 +21,7 @@ import {
   openElsewhere,
   shopSettings,
 } from '../support/scratch.ts';
+import { must } from './hard-cases.ts';
 
 export interface RestoreCase {
   /** A sentence. */
@@ -29,6 +30,8 @@ export interface RestoreCase {
   /** What the restore is refused with; null where it is done. */
   readonly code: ErrorCode | null;
   readonly form?: DatabaseForm;
+  /** The database lies on a disk of its own that is so large; needs root. */
+  readonly diskBytes?: number;
   /** One of the words that the plan warns with. */
   readonly warning?: RegExp;
   /** Between the backup of 100 rows and the plan: brings about what is hard. */
@@ -47,6 +50,8 @@ export interface RestoreFinding {
   readonly remains: string;
 }
 
+const DISK_BYTES = 16 * 1024 * 1024;
+const LEFT_BYTES = 512 * 1024;
 const foreign = 'backup-2024-01-15T10-30-00-000Z.sqlite';
 const insert = "INSERT INTO notes (text) VALUES ('since the backup')";
 const count = 'SELECT count(*) FROM notes';
@@ -54,15 +59,26 @@ const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 export class RestoreScene {
   readonly folder = mkdtempSync(join(tmpdir(), 'velist-hard-case-'));
-  readonly database = join(this.folder, 'shop.sqlite');
   readonly backups = join(this.folder, 'backups');
+  readonly database: string;
+  readonly service: BackupService;
   now = () => new Date();
-  readonly service = new BackupService({
-    ...{ databasePath: this.database, backupsPath: this.backups, statePath: join(this.folder, 'state.sqlite') },
-    ...{ settings: shopSettings, log: () => {}, now: () => this.now() },
-    jobEnvironment: { PATH: process.env['PATH'] ?? '' },
-  });
+  readonly #disk: string | null;
   readonly #apps: Neighbour[] = [];
+
+  constructor(diskBytes: number | undefined) {
+    this.#disk = diskBytes === undefined ? null : join(this.folder, 'disk');
+    if (this.#disk) {
+      mkdirSync(this.#disk);
+      must('mount', ['-t', 'tmpfs', '-o', `size=${diskBytes}`, 'tmpfs', this.#disk]);
+    }
+    this.database = join(this.#disk ?? this.folder, 'shop.sqlite');
+    this.service = new BackupService({
+      ...{ databasePath: this.database, backupsPath: this.backups, statePath: join(this.folder, 'state.sqlite') },
+      ...{ settings: shopSettings, log: () => {}, now: () => this.now() },
+      jobEnvironment: { PATH: process.env['PATH'] ?? '' },
+    });
+  }
 
   async app(): Promise<Neighbour> {
     const app = await openElsewhere(this.database);
@@ -75,6 +91,12 @@ export class RestoreScene {
     const app = await openElsewhere(this.database);
     for (const statement of statements) await app.ask(statement);
     await app.kill();
+  }
+
+  /** All but what an app needs for a while. */
+  fillDisk(): void {
+    const { bavail, bsize } = statfsSync(dirname(this.database));
+    writeFileSync(join(dirname(this.database), 'filler'), Buffer.alloc(bavail * bsize - LEFT_BYTES));
   }
 
   rows(): unknown {
@@ -97,13 +119,14 @@ export class RestoreScene {
   async close(): Promise<void> {
     for (const app of this.#apps) await app.close();
     await this.service.close();
+    if (this.#disk) must('umount', ['--lazy', this.#disk]);
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
 export async function checkRestoreCase(restoreCase: RestoreCase): Promise<RestoreFinding> {
-  const { mode, code, form = {}, source, warning } = restoreCase;
-  const scene = new RestoreScene();
+  const { mode, code, form = {}, source, warning, diskBytes } = restoreCase;
+  const scene = new RestoreScene(diskBytes);
   try {
     makeDatabase(scene.database, form);
     const made = await scene.service.performBackup();
@@ -111,6 +134,7 @@ export async function checkRestoreCase(restoreCase: RestoreCase): Promise<Restor
     if (source !== undefined) putBackup(scene, source);
     await restoreCase.provoke?.(scene);
 
+    const rows = code === null ? null : scene.rows();
     const before = scene.bytes();
     const filename = source === undefined ? made.filename : foreign;
     const plan = restoreCase.plan?.(scene, filename) ?? (await scene.service.planRestore(filename, { mode }));
@@ -132,7 +156,9 @@ export async function checkRestoreCase(restoreCase: RestoreCase): Promise<Restor
       await scene.service.restore(filename, { mode, expected });
     } catch (thrown) {
       error = BackupError.from(thrown).toJSON();
-      assert.deepEqual(scene.bytes(), before, 'what was refused changed nothing');
+      assert.deepEqual(scene.rows(), rows, 'what was refused changed nothing');
+      // A failure in the middle is rolled back, which touches the file.
+      if (error.code !== 'DISK_FULL') assert.deepEqual(scene.bytes(), before, 'not a byte');
     }
     assert.equal(error?.code ?? null, code, JSON.stringify(error));
     const { undo } = await scene.service.getStatus();
@@ -251,6 +277,24 @@ export const restoreCases: readonly RestoreCase[] = [
       const tables = ask(scene.database, 'SELECT count(*) FROM sqlite_schema');
       return `the backup, ${tables} tables; ${await scene.undo()}`;
     },
+  },
+  {
+    name: 'online, without a log, the disk of the database has no room for what SQLite needs meanwhile',
+    ...{ mode: 'online', code: 'DISK_FULL', form: { journalMode: 'delete', rows: 20_000 }, diskBytes: DISK_BYTES },
+    provoke(scene) {
+      ask(scene.database, insert);
+      scene.fillDisk();
+    },
+    look: (scene) => `the database as it was, ${scene.rows()} rows`,
+  },
+  {
+    name: 'online, in WAL mode, the disk of the database has no room for the log',
+    ...{ mode: 'online', code: 'DISK_FULL', form: { rows: 20_000 }, diskBytes: DISK_BYTES },
+    provoke(scene) {
+      ask(scene.database, insert);
+      scene.fillDisk();
+    },
+    look: (scene) => `the database as it was, ${scene.rows()} rows`,
   },
   {
     name: 'online, and then the clock is set back by years',

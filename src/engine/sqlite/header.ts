@@ -68,7 +68,7 @@ export function contentBytes(descriptor: number): number {
   return isValid ? Math.min(size, pages * pageSize) : size;
 }
 
-/** Of a file that nobody else has open, and without a log. */
+/** Takes a file without a log, which nobody else has open, out of WAL mode. */
 export function sayRollbackMode(descriptor: number): void {
   writeSync(descriptor, Buffer.from([1, 1]), 0, 2, 18);
 }
@@ -81,8 +81,8 @@ export function walHeader(): Buffer {
 }
 
 /**
- * Makes a file of one page longer by a page that nothing uses: unlike a table, it leaves no trace that a query can see.
- * Of a file that nobody else has open.
+ * Makes a file of one page, which nobody else has open, longer by a page that nothing uses: unlike a table, it leaves no
+ * trace that a query can see.
  */
 export function addFreePage(descriptor: number): void {
   const header = readBytes(descriptor);

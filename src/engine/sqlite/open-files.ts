@@ -1,6 +1,6 @@
 /**
- * Which processes have a database open. In a rollback-journal mode an app that rests holds no lock, and in WAL mode one
- * that has opened the file and not yet read: SQLite itself can't tell, /proc can.
+ * Finds out which processes have a database open. In a rollback-journal mode an app that rests holds no lock, nor does one
+ * in WAL mode that has opened the file and not read yet: SQLite can't see them, /proc can.
  */
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -30,7 +30,7 @@ export interface Holder {
  */
 export type Unseen = 'no-proc' | 'container' | 'permission' | 'network';
 
-/** Who else has the database at this path open, or had it open until its file was removed or replaced? */
+/** Finds who else has the database at this path open, or still works on the file that was there before. */
 export function whoHasOpen(databasePath: string): OpenFiles {
   if (!existsSync('/proc/self/fd')) return { by: [], unseen: 'no-proc' };
   const files = filesOf(databasePath);
@@ -112,7 +112,10 @@ function linkOf(descriptor: string): string | null {
 
 function nameOf(pid: number): string {
   try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+    // Anybody may name a process, and the name is shown on a terminal.
+    return readFileSync(`/proc/${pid}/comm`, 'utf8')
+      .trim()
+      .replaceAll(/[^ -~]/g, '?');
   } catch {
     return 'a program';
   }
@@ -143,11 +146,11 @@ export function refuseWhileOpen(databasePath: string): void {
     throw inUse(databasePath, `${namesOf(by)} ${by.length === 1 ? 'has' : 'have'} ${databasePath} open`);
 }
 
-/** So long a plan or a check-up of ours may look into the database meanwhile. */
+/** How long a plan or a check-up of ours may look into the database meanwhile. */
 const GLANCE_MS = 1_000;
 const GLANCE_RETRY_MS = 100;
 
-/** As `refuseWhileOpen`, for one that begins: who only looks in is waited for. */
+/** As `refuseWhileOpen`, but waits for a process that only looks in. */
 export async function refuseWhileInUse(databasePath: string): Promise<void> {
   for (const deadline = performance.now() + GLANCE_MS; performance.now() < deadline; await sleep(GLANCE_RETRY_MS))
     if (whoHasOpen(databasePath).by.length === 0) return;

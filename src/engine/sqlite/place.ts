@@ -36,18 +36,19 @@ import { syncFolderNow } from './sync-folder.ts';
 import { openUnwritten } from './verify.ts';
 
 /**
- * Of one step. The steps are one transaction, and the lock is held from the first to the last; between the first two there
- * is the moment to save what was committed so far. Small enough to stay in SQLite's cache of 2 MB: in a rollback mode the
- * main file is then still as it was, and in WAL mode the log's last commit is near its end. 200 MB take as long in such
- * steps as in one.
+ * The size of one step. All steps are one transaction, and the lock is held from the first to the last; between the first
+ * two is the moment to save what was committed so far. A step stays in SQLite's cache of 2 MB: in a rollback mode the main
+ * file is then still as it was, and in WAL mode the log's last commit is near its end. 200 MB take as long in such steps as
+ * in one.
  */
 const STEP_PAGES_MAX = 256;
 const STEP_BYTES_MAX = 1024 * 1024;
 const PLACE_TIMEOUT_MS = 30_000;
 const PLACE_RETRY_MS = 10;
 /**
- * So long it tries again at once in a rollback mode, where writers leave gaps of far less than a millisecond: the lock was
- * ours after 5 to 990 ms beside up to three of them and readers without a pause, and after 10 s or never in steps of 10 ms.
+ * How long we try again at once in a rollback mode, where writers leave gaps of far less than a millisecond: beside up to
+ * three of them, or three readers without a pause, the lock was ours after 5 to 990 ms; with 10 ms between the attempts it
+ * took 10 s or failed.
  */
 const PLACE_EAGER_MS = 5_000;
 
@@ -135,7 +136,7 @@ async function replacePages(
         told = true;
       };
       try {
-        // The backup API would make a new one.
+        // The backup API would make a new file.
         resolveDatabase(databasePath);
         await backup(from, databasePath, { rate, progress });
         return;
