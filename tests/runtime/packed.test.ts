@@ -329,7 +329,7 @@ for (const { name, program: runtime } of runtimes) {
         });
         expect(await cli(folder, 'status')).toMatchObject({ code: 0, stderr: '' });
         expect(await cli(folder, 'restore', 'latest', '--online')).toMatchObject({ code: 0 });
-        const plan = { stderr: expect.stringMatching(/over app\.sqlite[^]*ROWS NOW/) };
+        const plan = { stderr: expect.stringMatching(/over app\.sqlite[\s\S]*ROWS NOW/) };
         expect(await cli(folder, 'undo')).toMatchObject({ code: 0, ...plan });
         expect(await cli(folder, 'restore', 'latest', '--in-place', '--yes')).toMatchObject({ code: 0, ...plan });
         expect(await cli(folder, 'undo', '--in-place')).toMatchObject({ code: 0, ...plan });
