@@ -91,7 +91,9 @@ for (const [argv, change] of replacing) {
   test(`${argv} shows its plan and asks; a no changes nothing`, async () => {
     const no = await cli(argv, { answer: false, service: undoable() });
     expect([no.code, no.questions, no.changes]).toEqual([130, ['Replace dev.sqlite? [y/N] '], []]);
-    expect(no.stderr).toMatch(/ROWS NOW[\s\S]*orders[\s\S]*`velist-backup undo` brings it back\.[\s\S]*nothing was changed/);
+    expect(no.stderr).toMatch(
+      /ROWS NOW[\s\S]*orders[\s\S]*`velist-backup undo` brings it back\.[\s\S]*nothing was changed/,
+    );
     const yes = await cli(argv, { answer: true, service: undoable() });
     expect([yes.code, yes.changes]).toEqual([0, [change]]);
   });
