@@ -286,6 +286,7 @@ const refusals: ReadonlySet<ErrorCode> = new Set([
   'ABORTED',
   'DB_CHANGED',
   'ENCODING_DIFFERS',
+  'GONE',
   'PAGE_SIZE_DIFFERS',
   'RESTORE_IN_USE',
   'UNSUPPORTED',
@@ -298,6 +299,7 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
   let held: HeldDatabase | undefined;
   try {
     await clearTheWay(catalog, purpose, quiet);
+    checkStillThere(request);
     held = holdDatabase(request, context);
     const { pinned, isWal, usualMode } = held;
     const { made, logEnd } = await makeBackupUnderPin(catalog, pinned, { ...purpose, usualMode }, quiet, {
