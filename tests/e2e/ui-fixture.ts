@@ -786,6 +786,9 @@ function plan(backup: Backup): RestorePlan {
       ...rows,
     ],
     modes: ['online', 'offline'],
+    mode: 'online',
+    openIn: [],
+    undo: true,
     warnings: [],
   };
 }

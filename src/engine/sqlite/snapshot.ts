@@ -16,6 +16,7 @@ import {
   copyFileSync,
   fdatasync,
   fstatSync,
+  ftruncateSync,
   openSync,
   readSync,
   statSync,
@@ -26,6 +27,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { BackupError, errnoCode } from '../errors.ts';
 import { FollowingDigest } from './digest.ts';
+import { contentBytes } from './header.ts';
 import { pragma, type PinnedDatabase } from './live-database.ts';
 import { clone } from './reflink.ts';
 import { endsAt, lastCommit, type LogEnd, readLogHeader, readSalts } from './wal.ts';
@@ -102,6 +104,12 @@ export function replayLog(backup: string, log: string, destination: string): Sna
   copyFileSync(backup, destination, constants.COPYFILE_FICLONE);
   copyFileSync(log, `${destination}-wal`, constants.COPYFILE_FICLONE);
   if (makeSingleFile(destination)?.frame !== end.frame) throw cannotReplay(log, end);
+  return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
+}
+
+/** A whole database in rollback mode that nobody writes to, as one file at `destination` (must not exist). */
+export function copyWhole(database: string, destination: string): Snapshot {
+  copyFileSync(database, destination, constants.COPYFILE_FICLONE);
   return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
 }
 
@@ -281,5 +289,17 @@ function makeSingleFile(path: string): LogEnd | null {
     return frame <= 0 ? null : { salts, frame };
   } finally {
     copy.close();
+    cutToPages(path);
+  }
+}
+
+/** SQLite shortens a file only after the commit that lets it: killed there, an app leaves one that is longer than its pages. */
+function cutToPages(path: string): void {
+  const file = openSync(path, 'r+');
+  try {
+    const bytes = contentBytes(file);
+    if (bytes < fstatSync(file).size) ftruncateSync(file, bytes);
+  } finally {
+    closeSync(file);
   }
 }
