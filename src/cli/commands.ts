@@ -8,11 +8,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
+import { foreignBackup } from '../engine/catalog/identity.ts';
 import { BackupError, type ErrorBody, type ErrorCode } from '../engine/errors.ts';
 import { type Remarks, remarkTexts } from '../engine/sqlite/rules.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import { lossText } from '../service/loss-text.ts';
-import { BRING_BACK, NOTHING_TO_UNDO } from '../service/missing.ts';
+import { BRING_BACK } from '../service/missing.ts';
 import { SURVIVED } from '../service/retention-policies.ts';
 import type {
   BackupItem,
@@ -20,8 +21,6 @@ import type {
   FirstBoot,
   PlaceStatus,
   PruneResult,
-  RestorePlan,
-  RestoreResult,
   RunProgress,
   Status,
   TargetDrill,
@@ -29,16 +28,25 @@ import type {
   VerdictCode,
 } from '../service/model.ts';
 import { targetWord } from '../service/remote-targets.ts';
-import type { BackupServicePort, RestoreMode } from '../service/service-port.ts';
+import type { BackupServicePort } from '../service/service-port.ts';
 import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './many.ts';
 import { doctorText } from './doctor-report.ts';
 import { examplesText } from './examples.ts';
 import { writeKit } from './kit.ts';
 import { acceptLoss, diffBackups } from './losses.ts';
+import {
+  answerDryRun,
+  type Ask,
+  dryRunOption,
+  replaceDatabase,
+  type ReplaceGiven,
+  type ReplaceOptions,
+  restoredText,
+  yesOption,
+} from './replace-command.ts';
 import { addSelfDescription } from './self-description.ts';
 import { targetText } from './target-report.ts';
 import { agoText, backupTable, createOutput, durationText, type Output, type Sink, sizeText } from './output.ts';
-import { table } from './tables.ts';
 
 /** The service, and what only the command line asks of it. */
 export interface CliService extends BackupServicePort {
@@ -74,6 +82,8 @@ export interface CliContext {
   /** Runs the server until the signal is aborted. */
   readonly serve: (places: CliPlaces, signal: AbortSignal, options: ServeOptions) => Promise<void>;
   readonly color?: boolean;
+  /** Left out where no person sits at a terminal. */
+  readonly ask?: Ask;
   readonly now?: () => Date;
 }
 
@@ -159,6 +169,8 @@ export interface Session {
   readonly database?: string;
   readonly output: Output;
   readonly now: () => Date;
+  /** Undefined where nobody can be asked. */
+  readonly ask: Ask | undefined;
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
 }
@@ -186,7 +198,7 @@ async function runWithService(
   };
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {
-    const session = { output, now: context.now ?? (() => new Date()), signal: context.signal };
+    const session = { output, now: context.now ?? (() => new Date()), ask: context.ask, signal: context.signal };
     const picked = several && pickDatabases(several, places.databasePath);
     const service = picked === null ? services[0] : places.databasePath === undefined ? undefined : picked[0]?.service;
     if (service) return await work({ ...session, service });
@@ -274,11 +286,13 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
       new Option(
         '--if-missing',
         'the newest good backup, here or on S3, to the place of the database, if that is missing: for the start of a container',
-      ).conflicts(['to', 'online', 'inPlace', 'at', 'from']),
+      ).conflicts(['to', 'online', 'inPlace', 'at', 'from', 'dryRun']),
     )
     .option('--from <target>', 'from there alone; s3 also on a machine that has nothing but the S3 variables')
     .option('--from-other', 'also a backup of another database: its data takes the place of this one')
     .option(...identity)
+    .addOption(yesOption())
+    .addOption(dryRunOption())
     .action((wanted: string | undefined, options: RestoreOptions) =>
       run(
         (session) => (options.ifMissing ? restoreIfMissing : restoreBackup)(session, wanted, options),
@@ -289,7 +303,12 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('claim', 'say that the backups there are of this database: after a move, a rename, a lost state')
     .option('--target <target>', 'where: local unless told')
     .action((options: ClaimOptions) => run((session) => claim(session, options), places(), onlyOne));
-  command('undo', 'undo the last restore that replaced the database').action(() => run(undoRestore, places(), onlyOne));
+  command('undo', 'undo the last restore that replaced the database')
+    .addOption(new Option('--online', 'while programs use it; so unless told').conflicts('inPlace'))
+    .addOption(new Option('--in-place', 'while no program uses it').conflicts('online'))
+    .addOption(yesOption())
+    .addOption(dryRunOption())
+    .action((options: UndoOptions) => run((session) => undoRestore(session, options), places(), onlyOne));
   command('adopt <backup>', 'verify a backup that was made by hand or by Velist, and take it into the catalog').action(
     (filename: string) => run((session) => adoptBackup(session, filename), places(), onlyOne),
   );
@@ -408,7 +427,7 @@ function withRemarks(verdict: string, remarks: readonly string[]): string {
   return [verdict, ...remarks.map((text) => `  ${text}`)].join('\n');
 }
 
-interface RestoreOptions {
+interface RestoreOptions extends ReplaceOptions {
   readonly to?: string;
   readonly online?: boolean;
   readonly inPlace?: boolean;
@@ -422,30 +441,38 @@ interface RestoreOptions {
 async function restoreBackup(session: Session, wanted: string | undefined, options: RestoreOptions): Promise<number> {
   const { service, output } = session;
   const identity = readIdentity(options.identity);
-  let mode: RestoreMode = options.online ? 'online' : options.inPlace ? 'offline' : 'file';
-  const mayBeOther = mode === 'file' || options.fromOther === true;
+  const isReplacing = options.online === true || options.inPlace === true;
+  const mayBeOther = !isReplacing || options.fromOther === true;
   const found = await chooseBackup(session, wanted, { ...options, mayBeOther });
   const copy = { from: options.from, identity, onProgress: output.progress.show };
   const source = found.kind === 'file' ? found.path : found.backup.filename;
-  const to =
-    mode === 'file' ? (options.to ?? newFileBeside(service.getConfig().databasePath, found, session.now())) : undefined;
-
-  let expected: string | undefined;
-  if (mode !== 'file' && found.kind === 'backup') {
-    const plan = await service.planRestore(source, copy);
-    output.note(planText(plan, output.noteWidth));
-    // A file that appears from now on was not in the plan: it is not replaced.
-    if (mode === 'offline' && plan.now === null) mode = 'missing';
-    // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
-    if (mode === 'offline') expected = plan.expected;
+  const { databasePath } = service.getConfig();
+  if (isReplacing) {
+    const { fromOther } = options;
+    const mode = options.online ? 'online' : 'offline';
+    // Before anybody is asked; the service refuses it too, and a file as well.
+    if (found.kind === 'backup' && found.backup.other && !fromOther && !options.dryRun)
+      throw foreignBackup(found.backup.filename, found.backup.other, basename(databasePath));
+    const replace = (given: ReplaceGiven) => service.restore(source, { ...copy, ...given, fromOther });
+    const result = await replaceDatabase(service, { source, mode, copy, replace }, options, session);
+    if (result) output.answer(result, restoredText(result) + whoseText(found, databasePath));
+    return exitCodes.done;
   }
-  const { fromOther } = options;
-  const result = await service.restore(source, { ...copy, mode, to, expected, fromOther });
-  // Where there is no database, nothing can be mixed up: a new machine knows no name yet.
-  const other = found.kind === 'backup' && existsSync(service.getConfig().databasePath) ? found.backup.other : null;
-  const whose = other ? `\nIt is a backup of another database, ${other.name}.` : '';
-  output.answer(result, restoredText(result) + whose);
+  const to = options.to ?? newFileBeside(databasePath, found, session.now());
+  if (options.dryRun) {
+    const dryRun = { dryRun: true, mode: 'file', backup: basename(source), path: to, plan: null } as const;
+    answerDryRun(output, dryRun, `Would restore ${dryRun.backup} to ${to}; nothing is replaced.`);
+    return exitCodes.done;
+  }
+  const result = await service.restore(source, { ...copy, mode: 'file', to });
+  output.answer(result, restoredText(result) + whoseText(found, databasePath));
   return exitCodes.done;
+}
+
+/** Where there is no database, nothing can be mixed up: a new machine knows no name yet. */
+function whoseText(found: Found, databasePath: string): string {
+  const other = found.kind === 'backup' && existsSync(databasePath) ? found.backup.other : null;
+  return other ? `\nIt is a backup of another database, ${other.name}.` : '';
 }
 
 async function restoreIfMissing(
@@ -472,11 +499,24 @@ function readIdentity(path: string | undefined): string | undefined {
   }
 }
 
-const undoRestore: Work = async ({ service, output }) => {
-  const result = await service.undoRestore({ onProgress: output.progress.show });
-  output.answer(result, restoredText(result));
+interface UndoOptions extends ReplaceOptions {
+  readonly online?: boolean;
+  readonly inPlace?: boolean;
+}
+
+async function undoRestore(session: Session, options: UndoOptions): Promise<number> {
+  const { service, output } = session;
+  const onProgress = output.progress.show;
+  const mode = options.inPlace ? 'offline' : 'online';
+  const { undo } = await service.getStatus();
+  const replace = (given: Partial<ReplaceGiven>) => service.undoRestore({ mode, ...given, onProgress });
+  // Without one the service says what there is instead.
+  const result = undo
+    ? await replaceDatabase(service, { source: undo.filename, mode, copy: { onProgress }, replace }, options, session)
+    : await replace({});
+  if (result) output.answer(result, restoredText(result));
   return exitCodes.done;
-};
+}
 
 interface ClaimOptions {
   readonly target?: TargetName;
@@ -665,28 +705,6 @@ function newFileBeside(databasePath: string, found: Found, now: Date): string {
 }
 /** Restores of one backup beside each other; the next one is refused by the service. */
 const MAX_RESTORED_FILES = 100;
-
-function planText(plan: RestorePlan, width: number | undefined): string {
-  const lines = [`Restoring ${plan.backup} ${plan.now ? 'over' : 'to the place of'} ${plan.confirm}.`];
-  if (plan.now) lines.push(`now:   ${sizeText(plan.now.sizeBytes)}, changed ${plan.now.changedAt.toISOString()}`);
-  else lines.push(`now:   no file. ${NOTHING_TO_UNDO}`);
-  lines.push(
-    `after: ${sizeText(plan.after.sizeBytes)}, from ${plan.after.createdAt.toISOString()}${plan.after.verified ? '' : ', not verified yet'}`,
-  );
-  if (plan.tables && plan.tables.length > 0) {
-    const rows = plan.tables.map(({ name, now, after }) => [name, String(now ?? '-'), String(after ?? '-')]);
-    lines.push(table(['TABLE', 'ROWS NOW', 'ROWS AFTER'], rows, { width }));
-  }
-  return [...lines, ...plan.warnings.map((warning) => `Warning: ${warning}`)].join('\n');
-}
-
-function restoredText(result: RestoreResult): string {
-  const safety = result.safetyBackup
-    ? `\nWhat was there before is kept as ${result.safetyBackup}; \`velist-backup undo\` brings it back.`
-    : '';
-  const missing = result.mode === 'missing' ? `, which was missing. ${NOTHING_TO_UNDO}` : '';
-  return `Restored ${result.backup} to ${result.path}${missing}${safety}`;
-}
 
 function firstBootText(result: FirstBoot): string {
   switch (result.outcome) {

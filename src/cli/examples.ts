@@ -17,10 +17,14 @@ export const examples: Readonly<Record<string, readonly (readonly [command: stri
   restore: [
     ['velist-backup restore latest --to /tmp/yesterday.sqlite', 'into a new file'],
     ['velist-backup restore --at 2024-01-15T10:30 --online', 'over the database, while the app runs'],
+    ['velist-backup restore latest --in-place --dry-run', 'only what it would do, while the app is stopped'],
     ['velist-backup restore latest --from s3 --in-place --identity key.txt', 'on a new machine, before the app starts'],
     ['velist-backup restore --if-missing', 'in the entry point of a container'],
   ],
-  undo: [['velist-backup undo', 'back to what the last restore replaced']],
+  undo: [
+    ['velist-backup undo', 'back to what the last restore replaced'],
+    ['velist-backup undo --in-place --dry-run', 'what that would do while the app is stopped'],
+  ],
   claim: [
     ['velist-backup claim', 'the folder, after the database was moved or renamed'],
     ['velist-backup claim --target s3', 'the prefix on S3'],

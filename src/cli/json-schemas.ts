@@ -13,6 +13,7 @@ import {
   drillReport,
   errorBody,
   prunePlan,
+  restorePlan,
   restoreResult,
   status,
   targetName,
@@ -40,13 +41,21 @@ const verifiedFile = z.object({
   method: z.enum(['quick', 'full']),
 });
 
+export const dryRun = z.object({
+  dryRun: z.literal(true),
+  mode: z.enum(['online', 'offline', 'missing', 'file']),
+  backup: z.string(),
+  path,
+  plan: restorePlan.nullable(),
+});
+
 /** Whatever the verb, one that could not be carried out answers `error`. */
 export const answers = {
   backup: backupResult,
   list: backupsAnswer,
   verify: z.union([backup, verifiedFile]),
-  restore: z.union([restoreResult, firstBoot]),
-  undo: restoreResult,
+  restore: z.union([restoreResult, firstBoot, dryRun]),
+  undo: z.union([restoreResult, dryRun]),
   adopt: backup,
   claim: claimAnswer,
   prune: prunePlan,

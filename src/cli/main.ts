@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The program `velist-backup`: hands the process's streams, environment and interrupts to the commands. */
+import { createInterface } from 'node:readline';
 import { runCli } from './commands.ts';
 import { unsupportedRuntime } from './runtime.ts';
 
@@ -23,6 +24,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stderr: process.stderr,
   signal: interrupted.signal,
   color: wantsColor(),
+  ...(process.stdin.isTTY && process.stderr.isTTY && { ask }),
   async createService({ configPath, ...places }) {
     // The answer tells what was done; of the log only what went wrong is left to say, and never on standard output.
     const write = (line: string, level: string) => void (level === 'info' || process.stderr.write(`${line}\n`));
@@ -40,6 +42,25 @@ function wantsColor(): boolean | undefined {
   if ((process.env['NO_COLOR'] ?? '') !== '') return false;
   const forced = process.env['FORCE_COLOR'] ?? '';
   return forced === '' ? undefined : forced !== '0' && forced !== 'false';
+}
+
+/** On standard error, so that an answer in JSON stays whole. An interrupt and the end of the input are a no. */
+async function ask(question: string): Promise<boolean> {
+  // Not as a terminal: an interrupt comes as the signal that it is.
+  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+  try {
+    const answer = await new Promise<string>((resolve) => {
+      lines.once('close', () => resolve('\n'));
+      lines.question(question, { signal: interrupted.signal }, resolve);
+      interrupted.signal.addEventListener('abort', () => resolve('\n'), { once: true });
+    });
+    // Nobody has ended the line of the question.
+    if (answer === '\n') process.stderr.write(answer);
+    return /^\s*y(es)?\s*$/i.test(answer);
+  } finally {
+    lines.close();
+    process.stdin.unref();
+  }
 }
 
 /** The first interrupt stops the run and waits for it; the second one leaves at once. */

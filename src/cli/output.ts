@@ -32,6 +32,8 @@ export interface Output {
   readonly noteWidth: number | undefined;
   /** A remark beside the answer. */
   note(text: string): void;
+  /** A remark that `--quiet` does not hush. */
+  warn(text: string): void;
   error(error: BackupError): void;
   /** Draws a run; `done` takes the bar away. */
   readonly progress: { show(run: RunProgress): void; done(): void };
@@ -67,6 +69,10 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
       done();
       if (!quiet) stderr.write(`${text}\n`);
     },
+    warn(text) {
+      done();
+      stderr.write(`${text}\n`);
+    },
     error(error) {
       done();
       if (json) stdout.write(`${JSON.stringify({ error: error.toJSON() }, null, 2)}\n`);
@@ -88,7 +94,8 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
 }
 
 function widthOf({ isTTY, columns }: Sink): number | undefined {
-  return isTTY ? columns : undefined;
+  // Some terminals say 0: they don't know.
+  return isTTY ? columns || undefined : undefined;
 }
 
 /**

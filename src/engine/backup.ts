@@ -43,10 +43,14 @@ export async function makeBackup(request: BackupRequest, context: StoryContext):
 }
 
 /** What a backup is made for, whoever holds the lock. */
-export type BackupPurpose = Omit<BackupRequest, 'kind' | 'folder' | 'lockWaitMs'> & {
+export interface BackupPurpose extends Omit<BackupRequest, 'kind' | 'folder' | 'lockWaitMs'> {
   /** The folder may be another database's: a safety backup is made there all the same. */
   readonly mayBeForeign?: boolean;
-};
+  /** For a safety backup: what takes the place of the database. */
+  readonly replacedBy?: string;
+  /** Where the database was taken out of its mode for the moment: the mode that it has otherwise. */
+  readonly usualMode?: string;
+}
 
 /** As `makeBackup`, for a story that already holds the folder's lock. */
 export async function makeBackupUnderLock(
@@ -68,11 +72,16 @@ export async function pinForBackup(
   purpose: BackupPurpose,
   context: StoryContext,
 ): Promise<PinnedDatabase> {
+  await clearTheWay(catalog, purpose, context);
+  return pinDatabase(purpose.databasePath, { now: context.now, timeoutMs: purpose.pinTimeoutMs });
+}
+
+/** All of `pinForBackup` but the pin. */
+export async function clearTheWay(catalog: Catalog, purpose: BackupPurpose, context: StoryContext): Promise<void> {
   await requireOwnFolder(catalog, purposeSelf(purpose), purpose);
   await removeLeftovers(catalog, purpose.databasePath, context);
   checkRoom(catalog.folder, purpose.databasePath, context);
   context.onEvent({ type: 'step', name: 'checkpoint' });
-  return pinDatabase(purpose.databasePath, { now: context.now, timeoutMs: purpose.pinTimeoutMs });
 }
 
 /** Copy, verify, publish, prune: the story from the pin on. Releases the pin after the copy, unless told to keep it. */
@@ -224,7 +233,7 @@ function describe(
   method: CopyMethod,
   pinned: PinnedDatabase,
   verified: VerifiedSnapshot,
-  request: Pick<BackupRequest, 'databasePath' | 'trigger' | 'user' | 'note'>,
+  request: Pick<BackupPurpose, 'databasePath' | 'trigger' | 'user' | 'note' | 'replacedBy' | 'usualMode'>,
 ): Manifest {
   const { sizeBytes, pageSize, pages, sha256, facts } = verified;
   return {
@@ -232,7 +241,7 @@ function describe(
     name,
     sequence,
     createdAt: pinned.pinnedAt.toISOString(),
-    source: { name: basename(request.databasePath), journalMode: pinned.journalMode },
+    source: { name: basename(request.databasePath), journalMode: request.usualMode ?? pinned.journalMode },
     database: { sizeBytes, pageSize, pages, sha256 },
     artifact: { file: name, sizeBytes, sha256, compression: 'none', encryption: 'none' },
     verification: verificationOf(verified.method, verified.verifiedAt, verified),
@@ -244,6 +253,7 @@ function describe(
     stamp: pinned.stamp,
     versions: versions(sqliteVersion()),
     ...(facts && { facts }),
+    ...(request.replacedBy !== undefined && { replacedBy: request.replacedBy }),
   };
 }
 

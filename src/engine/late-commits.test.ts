@@ -128,7 +128,7 @@ for (const [what, spoilIt] of Object.entries(spoil)) {
     const bytes = readFileSync(shop.log);
     const error = await refusal(() => mergeLeftLateLogs(shop.catalog, context));
     expect(error.code).toBe('BAD_BACKUP');
-    const kept = join(shop.catalog.folder, lateLogSetAside(shop.safety));
+    const kept = join(shop.catalog.folder, lateLogSetAside(shop.safety, 'log'));
     expect(error.hint).toContain(kept);
     expect(readFileSync(kept).equals(bytes)).toBe(true);
     await mergeLeftLateLogs(shop.catalog, context);

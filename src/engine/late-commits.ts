@@ -1,13 +1,17 @@
 /**
- * What an app commits between the safety backup of an online restore and the replacement itself.
+ * What an app commits between the safety backup of a restore and the replacement itself.
  *
- * The pin keeps all of that in the database's log. As soon as the replacement holds the write lock, the log is copied
- * beside the safety backup: from then on a kill loses nothing, since backup and log together are the moment that was
- * replaced. Afterwards, or in the next run if there was a kill, SQLite replays the log into a copy of the safety backup,
- * and that second one takes the place of the first.
+ * In WAL mode the pin keeps all of that in the database's log. As soon as the replacement holds the write lock, the log
+ * is copied beside the safety backup: from then on a kill loses nothing, since backup and log together are the moment
+ * that was replaced. Afterwards, or in the next run if there was a kill, SQLite replays the log into a copy of the safety
+ * backup, and that second one takes the place of the first.
  *
- * A log that ends before its safety backup does would bring back old pages, so it gets its name only when it is whole
- * and durable.
+ * In a rollback mode there is no log, and a pin would keep the replacement from its lock. So the pin is released, and once
+ * the lock is held, which keeps everybody out, the database says by its count of commits whether there were any. If so,
+ * all of it is copied beside the safety backup, and becomes the second one.
+ *
+ * A log that ends before its safety backup does would bring back old pages, and half a copy is none, so either gets its
+ * name only when it is whole and durable.
  */
 import {
   closeSync,
@@ -28,8 +32,9 @@ import { verificationOf } from './catalog/manifest.ts';
 import { BackupError } from './errors.ts';
 import type { StoryContext } from './jobs/protocol.ts';
 import { freeName, nextSequence, publish, Staging } from './publish.ts';
-import { syncFolderNow } from './sqlite/place.ts';
-import { replayLog } from './sqlite/snapshot.ts';
+import { syncFolderNow } from './sqlite/sync-folder.ts';
+import { contentBytes, readHeaderOf } from './sqlite/header.ts';
+import { copyWhole, replayLog } from './sqlite/snapshot.ts';
 import { verifySnapshot } from './sqlite/verify.ts';
 import { lastCommit, type LogEnd } from './sqlite/wal.ts';
 
@@ -47,10 +52,29 @@ export function saveLateCommits(
   const log = `${from.databasePath}-wal`;
   const end = lastCommit(log);
   if (end === null || (end.salts === from.logEnd?.salts && end.frame <= from.logEnd.frame)) return;
+  const source = openSync(log, 'r');
+  try {
+    keep(folder, safetyBackup, source, end.bytes);
+  } finally {
+    closeSync(source);
+  }
+}
+
+/**
+ * Keeps the whole database as the safety backup that is made of it. Synchronous: the caller holds the lock that keeps
+ * everybody out, and its main file is not yet written to.
+ *
+ * @param descriptor of the database; the caller's, and closed by nobody before the lock is given up.
+ */
+export function saveLateCopy(folder: string, safetyBackup: string, descriptor: number): void {
+  keep(folder, safetyBackup, descriptor, contentBytes(descriptor));
+}
+
+function keep(folder: string, safetyBackup: string, source: number, bytes: number): void {
   // Of a name that the next run removes.
   const temporary = join(folder, `.${safetyBackup}.late.tmp`);
   try {
-    copyStart(log, temporary, end.bytes);
+    copyStart(source, temporary, bytes);
     renameSync(temporary, join(folder, lateLogName(safetyBackup)));
     syncFolderNow(folder);
   } catch (error) {
@@ -60,7 +84,8 @@ export function saveLateCommits(
 }
 
 /**
- * Replaces the safety backup by one that holds its late log too; without a late log it stays. Needs the folder's lock.
+ * Replaces the safety backup by one that holds its late log too, or is its late copy; without either it stays. Needs the
+ * folder's lock.
  *
  * @returns the name of the safety backup that is there now.
  * @throws BackupError NO_BACKUP, BAD_BACKUP, VERIFY_FAILED when the log can't be replayed into its backup.
@@ -76,7 +101,8 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
   }
   using staging = new Staging(catalog.folder);
   const { method } = first.manifest.verification;
-  const verified = await verifySnapshot(replayLog(first.path, log, staging.file), { method, now: context.now });
+  const snapshot = readHeaderOf(log) === null ? replayLog(first.path, log, staging.file) : copyWhole(log, staging.file);
+  const verified = await verifySnapshot(snapshot, { method, now: context.now });
   // The log was written when the database was replaced.
   const moment = statSync(log).mtime;
   const name = await freeName(catalog, moment);
@@ -117,8 +143,10 @@ export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext)
     } catch (error) {
       const reason = BackupError.from(error);
       if (!hopeless.has(reason.code)) continue;
-      const kept = join(catalog.folder, lateLogSetAside(owner));
-      renameSync(join(catalog.folder, entry), kept);
+      const late = join(catalog.folder, entry);
+      const isLog = readHeaderOf(late) === null;
+      const kept = join(catalog.folder, lateLogSetAside(owner, isLog ? 'log' : 'database'));
+      renameSync(late, kept);
       throw new BackupError(
         'BAD_BACKUP',
         `what was committed after ${owner} and before a restore that was killed can't be merged: ${reason.message}`,
@@ -131,21 +159,20 @@ export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext)
   }
 }
 
-/** The first so many bytes, durable. */
-function copyStart(from: string, to: string, bytes: number): void {
-  const [source, copy] = [openSync(from, 'r'), openSync(to, 'w', 0o600)];
+/** The first so many bytes, durable. Leaves `source` open. */
+function copyStart(source: number, to: string, bytes: number): void {
+  const copy = openSync(to, 'w', 0o600);
   try {
     const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
     for (let done = 0; done < bytes;) {
       const length = readSync(source, chunk, 0, Math.min(CHUNK_BYTES, bytes - done), done);
-      if (length === 0) throw new Error(`${from} became shorter while it was read`);
+      if (length === 0) throw new Error('the file became shorter while it was read');
       for (let written = 0; written < length;)
         written += writeSync(copy, chunk, written, length - written, done + written);
       done += length;
     }
     fsyncSync(copy);
   } finally {
-    closeSync(source);
     closeSync(copy);
   }
 }

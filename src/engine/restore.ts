@@ -4,24 +4,29 @@
  * changes nothing that exists.
  */
 import { existsSync, rmSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { type BackupPurpose, makeBackupUnderPin, pinForBackup } from './backup.ts';
+import { basename, join, resolve } from 'node:path';
+import { type BackupPurpose, clearTheWay, makeBackupUnderPin } from './backup.ts';
 import { LOCK_FILE } from './catalog/artifact.ts';
-import { Catalog } from './catalog/catalog.ts';
+import { type Backup, Catalog } from './catalog/catalog.ts';
+import { otherOf } from './catalog/identity.ts';
+import { lookAtFolder } from './catalog/own-folder.ts';
 import { BackupError, type ErrorCode } from './errors.ts';
+import { type HeldDatabase, holdDatabase } from './held-database.ts';
 import type { PlanFacts, PlanRequest, Restored, RestoreRequest, StoryContext } from './jobs/protocol.ts';
-import { mergeLateLog, saveLateCommits } from './late-commits.ts';
+import { mergeLateLog } from './late-commits.ts';
 import { takeLock } from './run-lock.ts';
+import { selfOf } from './self.ts';
+import { readHeaderOf } from './sqlite/header.ts';
 import { checkLiveDatabase } from './sqlite/judge-live.ts';
 import { pragma } from './sqlite/library.ts';
-import { countRows, pinDatabase, type PinnedDatabase } from './sqlite/live-database.ts';
+import { countRows } from './sqlite/live-database.ts';
+import { lookForPlan } from './sqlite/look.ts';
 import { BRING_BACK } from './sqlite/missing.ts';
-import { holdersOfRemoved } from './sqlite/open-files.ts';
+import { refuseWhileInUse, whoHasOpen } from './sqlite/open-files.ts';
 import {
   placeAsNewFile,
-  placeOffline,
-  placeOnline,
   placeOverUnreadable,
+  placeThroughSqlite,
   placeWhereMissing,
   refuseWhatIsThere,
 } from './sqlite/place.ts';
@@ -30,10 +35,10 @@ import { openUnwritten, verifyFile } from './sqlite/verify.ts';
 import type { LogEnd } from './sqlite/wal.ts';
 
 /**
- * @throws BackupError FOREIGN_PLACE, VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS, NOT_WAL,
- * UNSUPPORTED, TARGET_EXISTS, DB_MISSING, GONE, BUSY, DISK_FULL, NO_PERMISSION, ABORTED: in all of these nothing was
- * changed, unless the message begins with what was placed. DB_DAMAGED: the result did not pass; the error names the safety
- * backup.
+ * @throws BackupError FOREIGN_PLACE, VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS,
+ * ENCODING_DIFFERS, UNSUPPORTED, TARGET_EXISTS, DB_MISSING, GONE, BUSY, DISK_FULL, NO_PERMISSION, ABORTED: in all of these
+ * nothing was changed, unless the message begins with what was placed. DB_DAMAGED: the result did not pass; the error names
+ * the safety backup.
  */
 export async function restoreDatabase(request: RestoreRequest, context: StoryContext): Promise<Restored> {
   context.onEvent({ type: 'step', name: 'check' });
@@ -45,6 +50,7 @@ export async function restoreDatabase(request: RestoreRequest, context: StoryCon
   await catalog.prepare();
   using _lock = await takeLock(join(request.folder, LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
   checkExpected(request, context);
+  if (request.mode === 'offline') await refuseWhileInUse(request.databasePath);
   const replaced = await replace(catalog, checked, request, context);
   const safetyBackup =
     replaced.safetyBackup && (await mergeAfterPlacing(catalog, replaced.safetyBackup, request, context));
@@ -59,7 +65,7 @@ interface Replaced {
   readonly setAside: string | null;
 }
 
-/** Where the database is pinned meanwhile, the pin is released at the end. */
+/** Whatever holds the database meanwhile is released at the end. */
 async function replace(
   catalog: Catalog,
   checked: Checked,
@@ -68,17 +74,44 @@ async function replace(
 ): Promise<Replaced> {
   context.onEvent({ type: 'step', name: 'safety' });
   using safety = await makeSafetyBackup(catalog, request, context);
-  checkStillThere(request);
-  checkStillTheSame(request, checked);
-  context.signal.throwIfAborted();
+  let setAside: string | null;
+  try {
+    checkStillThere(request);
+    checkStillTheSame(request, checked);
+    context.signal.throwIfAborted();
 
-  // From here on no stop is heard: placing is all or nothing.
-  context.onEvent({ type: 'step', name: 'place' });
-  const replaced = { safetyBackup: safety.backup, setAside: await place(safety, request, context) };
+    // From here on no stop is heard: placing is all or nothing.
+    context.onEvent({ type: 'step', name: 'place' });
+    setAside = await place(safety, request, context);
+  } catch (error) {
+    if (safety.backup) await withdrawUndo(catalog, [safety.backup]);
+    throw error;
+  }
+  // What the last undo would bring back is not what was here a moment ago.
+  if (safety.backup === null) await withdrawUndo(catalog, await undoable(catalog, request));
+  const replaced = { safetyBackup: safety.backup, setAside };
   if (identityOf(request.source) === checked.identity) return replaced;
   throw placedBut(request, 'its file was changed while it was placed', changedMeanwhile(request), {
     hint: `What is in the database now was checked by nobody. ${whereOldIs(replaced)}. Restore that, or another backup.`,
   });
+}
+
+async function undoable(catalog: Catalog, { self, databasePath }: RestoreRequest): Promise<readonly string[]> {
+  const backups = await catalog.list();
+  const { ownership } = lookAtFolder(catalog.folder, self ?? selfOf(databasePath), backups);
+  const isUndoable = (backup: Backup) =>
+    backup.manifest?.replacedBy !== undefined && otherOf(ownership, backup) === null;
+  return backups.filter(isUndoable).map(({ name }) => name);
+}
+
+async function withdrawUndo(catalog: Catalog, safetyBackups: readonly string[]): Promise<void> {
+  for (const name of safetyBackups) {
+    try {
+      await catalog.changeManifest(name, ({ replacedBy: _, ...manifest }) => manifest);
+    } catch {
+      // One undo too many does no harm: it shows its plan like any other. The error that brought us here matters more.
+    }
+  }
 }
 
 async function mergeAfterPlacing(
@@ -131,34 +164,43 @@ function placedBut(
 }
 
 /** What a restore dialog shows: both files counted, neither changed. */
-export function planRestoreFacts(request: PlanRequest, context: StoryContext): PlanFacts {
-  const { databasePath, backupPath } = request;
-  return { ...liveFacts(request, context), heldBy: holdersOfRemoved(databasePath), backup: backupFacts(backupPath) };
+export function planRestoreFacts({ databasePath, backupPath }: PlanRequest): PlanFacts {
+  return { ...liveFacts(databasePath), open: whoHasOpen(databasePath), backup: backupFacts(backupPath) };
 }
 
 /** Counting rows for a dialog may take this long. */
 const COUNT_DEADLINE_MS = 2_000;
-const PLAN_PIN_TIMEOUT_MS = 2_000;
 
-function liveFacts(request: PlanRequest, context: StoryContext): Pick<PlanFacts, 'live' | 'liveComplaint'> {
+function liveFacts(databasePath: string): Pick<PlanFacts, 'live' | 'liveComplaint'> {
   try {
-    using pinned = pinDatabase(request.databasePath, { now: context.now, timeoutMs: PLAN_PIN_TIMEOUT_MS });
-    const rows = pinned.tablesAndRows({ deadlineMs: COUNT_DEADLINE_MS });
-    const { pageSize, schemaVersion, journalMode } = pinned;
-    const live = { pageSize, schemaVersion, journalMode, rows: rows && Object.fromEntries(rows) };
-    return { live, liveComplaint: null };
+    return { live: lookForPlan(databasePath, { deadlineMs: COUNT_DEADLINE_MS }), liveComplaint: null };
   } catch (error) {
-    return { live: null, liveComplaint: BackupError.from(error).message };
+    return { live: null, liveComplaint: BackupError.from(error).toJSON() };
   }
 }
 
+/** @throws BackupError VERIFY_FAILED for anything but a database. */
 function backupFacts(path: string): PlanFacts['backup'] {
+  try {
+    return factsOf(path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BackupError('VERIFY_FAILED', `${basename(path)} can't be read: ${reason}`, {
+      hint: 'Nothing was changed. Use another backup.',
+      cause,
+    });
+  }
+}
+
+function factsOf(path: string): PlanFacts['backup'] {
+  const encoding = readHeaderOf(path)?.encoding ?? null;
   const file = openUnwritten(path);
   try {
     const rows = countRows(file, { deadlineMs: COUNT_DEADLINE_MS });
     return {
       pageSize: Number(pragma(file, 'page_size')),
       schemaVersion: Number(pragma(file, 'user_version')),
+      encoding,
       rows: rows && Object.fromEntries(rows),
     };
   } finally {
@@ -252,36 +294,43 @@ interface Safety extends Disposable {
   readonly backup: string | null;
   /** Why there is no safety backup: nothing to lose, or nothing that could be read. */
   readonly because: 'missing' | 'unreadable' | null;
-  /** Online, the database stays pinned until it was replaced, so that its log keeps what is committed meanwhile. */
-  readonly held: Held | null;
-}
-
-interface Held {
-  readonly pinned: PinnedDatabase;
-  readonly logEnd: LogEnd | null;
+  /** Held until it was replaced, so that what is committed meanwhile is not lost. */
+  readonly held: (HeldDatabase & { readonly logEnd: LogEnd | null }) | null;
 }
 
 const unreadable: ReadonlySet<ErrorCode> = new Set(['NOT_SQLITE', 'DB_DAMAGED', 'DB_EMPTY']);
-const refusals: ReadonlySet<ErrorCode> = new Set(['ABORTED', 'NOT_WAL', 'UNSUPPORTED', 'FOREIGN_PLACE']);
+const refusals: ReadonlySet<ErrorCode> = new Set([
+  'ABORTED',
+  'DB_CHANGED',
+  'ENCODING_DIFFERS',
+  'FOREIGN_PLACE',
+  'GONE',
+  'PAGE_SIZE_DIFFERS',
+  'RESTORE_IN_USE',
+  'UNSUPPORTED',
+]);
 
 /** Offline, a database that can't be backed up is not lost: its files are set aside instead. */
 async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, context: StoryContext): Promise<Safety> {
   const quiet = quietly(context);
-  let pinned: PinnedDatabase | undefined;
   const nothing = { backup: null, held: null, [Symbol.dispose]: () => {} };
   if (request.mode === 'missing') {
     refuseWhatIsThere(request.databasePath);
     return { ...nothing, because: 'missing' };
   }
+  const purpose = safetyPurpose(request);
+  let held: HeldDatabase | undefined;
   try {
-    pinned = await pinForBackup(catalog, safetyPurpose(request), quiet);
-    const keepPin = request.mode === 'online';
-    if (keepPin) refuseWithoutLog(pinned);
-    const { made, logEnd } = await makeBackupUnderPin(catalog, pinned, safetyPurpose(request), quiet, { keepPin });
-    const held = keepPin ? { pinned, logEnd } : null;
-    return { backup: made.name, because: null, held, [Symbol.dispose]: () => held?.pinned[Symbol.dispose]() };
+    await clearTheWay(catalog, purpose, quiet);
+    checkStillThere(request);
+    held = holdDatabase(request, context);
+    const { pinned, isWal, usualMode } = held;
+    const { made, logEnd } = await makeBackupUnderPin(catalog, pinned, { ...purpose, usualMode }, quiet, {
+      keepPin: isWal,
+    });
+    return { backup: made.name, because: null, held: { ...held, logEnd }, [Symbol.dispose]: held[Symbol.dispose] };
   } catch (error) {
-    pinned?.[Symbol.dispose]();
+    held?.[Symbol.dispose]();
     const reason = BackupError.from(error);
     if (refusals.has(reason.code)) throw reason;
     if (request.mode === 'offline' && reason.code === 'DB_MISSING') return { ...nothing, because: 'missing' };
@@ -301,26 +350,6 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
   }
 }
 
-/** Without a log that can be relied on, nothing keeps what is committed between the safety backup and the replacement. */
-function refuseWithoutLog(pinned: PinnedDatabase): void {
-  if (pinned.journalMode !== 'wal') {
-    throw new BackupError(
-      'NOT_WAL',
-      `${pinned.path} is not in WAL mode, so it can not be replaced while it is in use`,
-      {
-        hint: 'Nothing was changed. Stop the app and restore offline, or let the app switch to WAL mode first.',
-      },
-    );
-  }
-  if (!pinned.mayCopy) {
-    throw new BackupError(
-      'UNSUPPORTED',
-      `${pinned.path} lies on a network file system, so it can not be replaced while it is in use`,
-      { hint: 'Nothing was changed. Stop the app and restore offline.' },
-    );
-  }
-}
-
 function safetyPurpose(request: RestoreRequest): BackupPurpose {
   return {
     databasePath: request.databasePath,
@@ -328,6 +357,7 @@ function safetyPurpose(request: RestoreRequest): BackupPurpose {
     trigger: 'safety',
     user: request.user,
     note: `Before restoring ${request.sourceName}`,
+    replacedBy: request.sourceName,
     retention: request.retention,
     mayBeForeign: request.fromOther ?? false,
     ...(request.self && { self: request.self }),
@@ -346,23 +376,13 @@ async function place(safety: Safety, request: RestoreRequest, context: StoryCont
     placeWhereMissing(request.source, databasePath, request.journalMode ?? null);
     return null;
   }
-  const path = resolveDatabase(request.databasePath);
-  if (safety.backup === null) return placeOverUnreadable(request.source, path, { now: context.now() });
-  const { backup, held } = safety;
-  if (held) await placeOnline(request.source, path, { onLocked: () => keepLateCommits(request.folder, backup, held) });
-  else placeOffline(request.source, path);
-  return null;
-}
-
-function keepLateCommits(folder: string, safetyBackup: string, held: Held): void {
-  try {
-    saveLateCommits(folder, safetyBackup, { databasePath: held.pinned.path, logEnd: held.logEnd });
-  } catch (error) {
-    const reason = BackupError.from(error);
-    throw new BackupError(
-      'RESTORE_SAFETY_FAILED',
-      `what was committed after the safety backup could not be saved, so nothing was changed: ${reason.message}`,
-      { hint: reason.hint, cause: reason },
-    );
+  if (safety.backup === null || safety.held === null) {
+    return placeOverUnreadable(request.source, resolveDatabase(request.databasePath), { now: context.now() });
   }
+  const { backup, held } = safety;
+  await placeThroughSqlite(request.source, held.path, {
+    isWal: held.isWal,
+    onLocked: () => held.keepLateCommits(backup, held.logEnd),
+  });
+  return null;
 }

@@ -53,6 +53,7 @@ import {
   lossReopening,
   nowQuery,
   type PrunePlan,
+  planQuery,
   pruneQuery,
   type RestorePlan,
   type RestoreResult,
@@ -377,9 +378,10 @@ function routes(
       path: '/api/backups/:filename/restore',
       action: 'read',
       costs: 'plan',
-      async handle({ request, params }) {
+      async handle({ request, params, query }) {
         const filename = readName(params);
-        return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename))), request);
+        const { mode } = readQuery(query, planQuery);
+        return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename, { mode }))), request);
       },
     },
     {
@@ -416,8 +418,9 @@ function routes(
       action: 'restore',
       costs: 'restore',
       async handle({ request, user }) {
-        requireConfirmed(service, (await readBody(request, undoBody)).confirm);
-        return long(async () => json<RestoreResult>(serialize(await service.undoRestore({ user }))), request);
+        const { confirm, mode } = await readBody(request, undoBody);
+        requireConfirmed(service, confirm);
+        return long(async () => json<RestoreResult>(serialize(await service.undoRestore({ mode, user }))), request);
       },
     },
     {

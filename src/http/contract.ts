@@ -172,8 +172,15 @@ export const restorePlan = z.object({
   tables: z.array(z.object({ name: z.string(), now: z.number().nullable(), after: z.number().nullable() })).nullable(),
   /** The best first; `missing` where there is no file to replace. */
   modes: z.array(z.enum(['online', 'offline', 'missing'])),
+  /** What the warnings speak of: `missing` where there is no file; else what `?mode=` asks for, or the first possible. */
+  mode: z.enum(['online', 'offline', 'missing']),
+  /** Processes that have the database open, as far as they can be seen; an offline restore is refused meanwhile. */
+  openIn: z.array(z.object({ pid: z.number(), name: z.string() })),
+  /** A safety backup is made first, and undo brings it back. */
+  undo: z.boolean(),
   warnings: z.array(z.string()),
 });
+export const planQuery = z.object({ mode: z.enum(['online', 'offline']).optional() });
 
 const verdictCode = z.enum([
   'restoring',
@@ -437,7 +444,10 @@ export const claimAnswer = z.object({
   /** Until then nothing is removed there that was made before the claim. */
   sparesUntil: time.nullable(),
 });
-export const undoBody = z.strictObject({ confirm: z.string().max(255) });
+export const undoBody = z.strictObject({
+  confirm: z.string().max(255),
+  mode: z.enum(['online', 'offline', 'missing']).default('online'),
+});
 export const restoreResult = z.object({
   success: z.boolean(),
   backup: z.string(),

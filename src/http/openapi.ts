@@ -66,6 +66,7 @@ const described: Readonly<Record<string, Described>> = {
   },
   'GET /api/backups/:filename/restore': {
     summary: 'What a restore would do',
+    query: contract.planQuery,
     answers: { 200: contract.restorePlan },
   },
   'POST /api/backups/:filename/restore': {

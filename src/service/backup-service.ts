@@ -50,7 +50,9 @@ import type {
   DoctorReport,
   DrillReport,
   FirstBoot,
+  PlannedMode,
   PruneResult,
+  ReplacingMode,
   RestorePlan,
   RestoreResult,
   Run,
@@ -690,13 +692,15 @@ export class BackupService implements BackupServicePort {
     this.#history.setNote('migrated', this.#now().toISOString());
   }
 
-  async planRestore(filename: string, options: FromTarget & { readonly user?: string } = {}): Promise<RestorePlan> {
-    const backup = await this.#backups.find(filename, options.from);
-    const backupPath = await this.#backups.path(backup, options);
+  async planRestore(
+    filename: string,
+    options: FromTarget & { readonly user?: string; readonly mode?: ReplacingMode } = {},
+  ): Promise<RestorePlan> {
+    const { path: backupPath, ...source } = await this.#restores.planned(filename, options);
     const databasePath = this.#paths.database;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: this.#now().getTime() }) : null;
     const facts = await this.#job<'plan'>({ kind: 'plan', databasePath, backupPath });
-    return toRestorePlan(backup, facts, { databaseName: basename(databasePath), stamp });
+    return toRestorePlan(source, facts, { databaseName: basename(databasePath), stamp, mode: options.mode });
   }
 
   async restore(filename: string, options: RestoreOptions = {}): Promise<RestoreResult> {
@@ -707,7 +711,8 @@ export class BackupService implements BackupServicePort {
     options: {
       readonly user?: string;
       readonly onProgress?: (run: RunProgress) => void;
-      readonly mode?: 'online' | 'offline';
+      readonly mode?: PlannedMode;
+      readonly expected?: string;
     } = {},
   ): Promise<RestoreResult> {
     return await this.#restores.undo(options);

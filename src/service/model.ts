@@ -237,9 +237,21 @@ export interface RestorePlan {
   /** Rows by table, biggest difference first; null when counting took longer than two seconds. */
   readonly tables: readonly TableRows[] | null;
   /** The best first; `missing` where there is no file to replace. */
-  readonly modes: readonly ('online' | 'offline' | 'missing')[];
+  readonly modes: readonly PlannedMode[];
+  /** What the warnings speak of: `missing` where there is no file; else what was asked for, or the first that is possible. */
+  readonly mode: PlannedMode;
+  /** Processes that have the database open, as far as they can be seen; an offline restore is refused meanwhile. */
+  readonly openIn: readonly { readonly pid: number; readonly name: string }[];
+  /** A safety backup is made first, and `undo` brings it back; offline, what turns out to be damaged is set aside instead. */
+  readonly undo: boolean;
   readonly warnings: readonly string[];
 }
+
+/** Over the database: while programs use it, or while none does. */
+export type ReplacingMode = 'online' | 'offline';
+
+/** `missing`: to the place of a database whose file is gone. */
+export type PlannedMode = ReplacingMode | 'missing';
 
 export type VerdictCode =
   | 'restoring'

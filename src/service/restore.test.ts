@@ -4,6 +4,7 @@ import {
   chownSync,
   closeSync,
   existsSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -15,7 +16,10 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import {
   ask,
   makeDatabase,
@@ -92,21 +96,120 @@ test('a restore is undone by its safety backup, and that again', async () => {
   expect(ask(shop.databasePath, count)).toBe(100);
 });
 
-test('offline, a database that another process holds is refused and stays as it is', async () => {
+for (const journalMode of ['wal', 'delete', 'truncate', 'persist', 'memory']) {
+  test(`offline, a database that a resting app has open is refused by its name, and stays as it is (${journalMode})`, async () => {
+    await using shop = openShop(scratch(), { form: { journalMode: journalMode === 'wal' ? 'wal' : 'delete' } });
+    const filename = await backUp(shop);
+    const app = await openElsewhere(shop.databasePath);
+    await app.ask(`PRAGMA journal_mode = ${journalMode}`);
+    await app.ask(insert);
+    const { ino } = statSync(shop.databasePath);
+    const plan = await shop.service.planRestore(filename, { mode: 'offline' });
+    expect(plan.openIn.map(({ pid }) => pid)).toEqual([app.process.pid ?? 0]);
+    expect(plan.warnings[0]).toContain(`(process ${app.process.pid}) has the database open: stop it first`);
+    const error = await refusal(() => shop.service.restore(filename, { mode: 'offline' }));
+    expect([error.code, error.message]).toEqual([
+      'RESTORE_IN_USE',
+      expect.stringContaining(`(process ${app.process.pid}) has ${shop.databasePath} open`),
+    ]);
+    expect(statSync(shop.databasePath).ino).toBe(ino);
+    expect(await app.ask(count)).toBe(101);
+    await app.ask(insert);
+    expect(await app.ask('PRAGMA journal_mode')).toBe(journalMode);
+    await app.close();
+    expect(await safetyBackups(shop)).toEqual([]);
+    expect(readdirSync(dirname(shop.databasePath)).filter((name) => name.includes('restoring'))).toEqual([]);
+    expect(shop.service.getRuns()[0]).toEqual(expect.objectContaining({ kind: 'restore', result: 'failed' }));
+  });
+}
+
+test('offline, an app that has opened a database in WAL mode and read nothing yet is seen', async () => {
   await using shop = openShop(scratch());
   const filename = await backUp(shop);
+  const program = `
+    globalThis.database = new (require('node:sqlite').DatabaseSync)(process.argv[1]);
+    console.log('open');
+    setInterval(() => {}, 1_000);
+  `;
+  const app = spawn(process.execPath, ['-e', program, shop.databasePath], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const exited = once(app, 'exit');
+  try {
+    await once(app.stdout, 'data');
+    expect((await refusal(() => shop.service.restore(filename, { mode: 'offline' }))).code).toBe('RESTORE_IN_USE');
+  } finally {
+    app.kill('SIGKILL');
+    await exited;
+  }
+  await shop.service.restore(filename, { mode: 'offline' });
+});
+
+test('the file stays the same file: whoever has it open under another name reads what was restored', async () => {
+  await using shop = openShop(scratch(), { form: { journalMode: 'delete' } });
+  const filename = await backUp(shop);
+  ask(shop.databasePath, insert);
+  const other = join(scratch(), 'other-name.sqlite');
+  linkSync(shop.databasePath, other);
+  await shop.service.restore(filename, { mode: 'offline' });
+  expect(ask(other, count)).toBe(100);
+});
+
+/** What may not change while somebody only looks. */
+const filesOf = (shop: Shop) =>
+  ['', '-wal', '-journal'].map((suffix) => {
+    const path = shop.databasePath + suffix;
+    return existsSync(path) && [statSync(path, { bigint: true }).mtimeNs, readFileSync(path).toString('base64')];
+  });
+
+/** How an app died, and what the plan says that it can't count. */
+const crashes = {
+  'its log and the index of it': { journalMode: 'wal', statement: insert, uncounted: null },
+  'its log alone': { journalMode: 'wal', statement: insert, without: '-shm', uncounted: 'left a log' },
+  'the journal of a write that it was in the middle of': {
+    journalMode: 'delete',
+    statement: 'UPDATE notes SET text = hex(randomblob(4000)) RETURNING 1',
+    uncounted: 'a write was interrupted',
+  },
+} as const;
+for (const [what, crash] of Object.entries(crashes)) {
+  test(`after a crash that left ${what}, a plan changes nothing, and the first restore offline is done`, async () => {
+    await using shop = openShop(scratch(), { form: { journalMode: crash.journalMode, rows: 2_000 } });
+    const filename = await backUp(shop);
+    const app = await openElsewhere(shop.databasePath);
+    // Small, so that a write reaches the file before its end.
+    await app.ask('PRAGMA cache_size = 5');
+    if (crash.journalMode === 'delete') await app.ask('BEGIN');
+    await app.ask(crash.statement);
+    await app.kill();
+    if ('without' in crash) rmSync(shop.databasePath + crash.without);
+    const before = filesOf(shop);
+    expect(before[crash.journalMode === 'wal' ? 1 : 2]).not.toBe(false);
+
+    const plan = await shop.service.planRestore(filename, { mode: 'offline' });
+    expect(filesOf(shop)).toEqual(before);
+    expect(existsSync(`${shop.databasePath}-shm`)).toBe(crash.journalMode === 'wal' && !('without' in crash));
+    if (crash.uncounted === null) expect(plan.tables).toEqual([{ name: 'notes', now: 2_001, after: 2_000 }]);
+    else expect([plan.tables, plan.warnings[0]]).toEqual([null, expect.stringContaining(crash.uncounted)]);
+    expect([plan.modes, plan.undo]).toEqual([['online', 'offline'], true]);
+
+    const { expected } = plan;
+    const { safetyBackup } = await shop.service.restore(filename, { mode: 'offline', expected });
+    expect([ask(shop.databasePath, count), ask(shop.databasePath, 'PRAGMA integrity_check')]).toEqual([2_000, 'ok']);
+    expect(ask(shop.databasePath, 'PRAGMA journal_mode')).toBe(crash.journalMode);
+    const safe = join(shop.backups, safetyBackup ?? '');
+    expect(ask(safe, count)).toBe(crash.journalMode === 'wal' ? 2_001 : 2_000);
+    expect(ask(safe, 'SELECT count(*) FROM notes WHERE length(text) > 1000')).toBe(0);
+  });
+}
+
+test('a plan beside an app that has the database locked says that nothing was counted, and claims no damage', async () => {
+  await using shop = openShop(scratch(), { form: { journalMode: 'delete' } });
+  const filename = await backUp(shop);
   const app = await openElsewhere(shop.databasePath);
-  await app.ask(insert);
-  const { ino } = statSync(shop.databasePath);
-  const error = await refusal(() => shop.service.restore(filename, { mode: 'offline' }));
-  expect(error.code).toBe('RESTORE_IN_USE');
-  expect(statSync(shop.databasePath).ino).toBe(ino);
-  expect(await app.ask(count)).toBe(101);
-  await app.ask(insert);
-  expect(await app.ask('PRAGMA journal_mode')).toBe('wal');
+  await app.ask('BEGIN EXCLUSIVE');
+  const plan = await shop.service.planRestore(filename);
+  expect([plan.tables, plan.mode, plan.undo]).toEqual([null, 'online', true]);
+  expect(plan.warnings).toEqual(['The current rows were not counted: a program has the database locked.']);
   await app.close();
-  expect(readdirSync(dirname(shop.databasePath)).filter((name) => name.includes('restoring'))).toEqual([]);
-  expect(shop.service.getRuns()[0]).toEqual(expect.objectContaining({ kind: 'restore', result: 'failed' }));
 });
 
 for (const journalMode of ['wal', 'delete'] as const) {
@@ -136,13 +239,97 @@ test('offline, a foreign backup in the other journal mode leaves the database in
   expect(ask(shop.databasePath, 'PRAGMA journal_mode')).toBe('delete');
 });
 
-test('online, a database without a log is refused with nothing changed, and the plan offers offline alone', async () => {
+test('online, an app in a rollback mode sees the restored rows at once and writes on', async () => {
   await using shop = openShop(scratch(), { form: { journalMode: 'delete' } });
   const filename = await backUp(shop);
-  expect((await refusal(() => shop.service.restore(filename, { mode: 'online' }))).code).toBe('NOT_WAL');
-  expect((await shop.service.planRestore(filename)).modes).toEqual(['offline']);
-  expect(await safetyBackups(shop)).toEqual([]);
+  const app = await openElsewhere(shop.databasePath);
+  await app.ask(insert);
+  expect((await shop.service.planRestore(filename)).modes).toEqual(['online', 'offline']);
+  const { safetyBackup } = await shop.service.restore(filename);
+  expect(await app.ask(count)).toBe(100);
+  await app.ask(insert);
+  expect([await app.ask(count), await app.ask('PRAGMA journal_mode')]).toEqual([101, 'delete']);
+  expect(await app.ask('PRAGMA integrity_check')).toBe('ok');
+  await shop.service.undoRestore();
+  expect(await app.ask(count)).toBe(101);
+  await app.close();
+  expect(ask(join(shop.backups, safetyBackup ?? ''), count)).toBe(101);
 });
+
+test('what a plan promised to undo is undone, whatever the clock says and though the run history is lost', async () => {
+  let now = new Date('2001-01-01T00:00:00Z');
+  await using shop = openShop(scratch(), { now: () => now });
+  const filename = await backUp(shop);
+  ask(shop.databasePath, insert);
+  expect((await shop.service.planRestore(filename)).undo).toBe(true);
+  const { safetyBackup } = await shop.service.restore(filename);
+  const undo = { filename: safetyBackup ?? '', restored: filename };
+  expect((await shop.service.getStatus()).undo).toMatchObject(undo);
+  now = new Date('2044-01-01T00:00:00Z');
+  const forgetful = shop.again({ statePath: join(scratch(), 'another-state.sqlite') });
+  expect((await forgetful.getStatus()).undo).toMatchObject(undo);
+  await forgetful.undoRestore();
+  expect(ask(shop.databasePath, count)).toBe(101);
+});
+
+test('a restore is undone offline too', async () => {
+  for (const journalMode of ['wal', 'delete'] as const) {
+    await using shop = openShop(scratch(), { form: { journalMode } });
+    const filename = await backUp(shop);
+    ask(shop.databasePath, insert);
+    await shop.service.restore(filename, { mode: 'offline' });
+    const { mode } = await shop.service.undoRestore({ mode: 'offline' });
+    expect([mode, ask(shop.databasePath, count)]).toEqual(['offline', 101]);
+    expect(ask(shop.databasePath, 'PRAGMA journal_mode')).toBe(journalMode);
+  }
+});
+
+test('a backup in another text encoding is restored offline, and never under an app that has the database open', async () => {
+  await using shop = openShop(scratch());
+  const filename = 'backup-2024-01-15T10-30-00-000Z.sqlite';
+  mkdirSync(shop.backups);
+  const file = new DatabaseSync(join(shop.backups, filename));
+  file.exec("PRAGMA encoding = 'UTF-16le'; CREATE TABLE notes (text); INSERT INTO notes VALUES ('grün')");
+  file.close();
+  const before = bytesOf(shop);
+  const plan = await shop.service.planRestore(filename);
+  expect([plan.modes, plan.warnings[0]]).toEqual([
+    ['offline'],
+    expect.stringContaining('as UTF-16le, the database as'),
+  ]);
+  expect((await refusal(() => shop.service.restore(filename))).code).toBe('ENCODING_DIFFERS');
+  expect([bytesOf(shop), await safetyBackups(shop)]).toEqual([before, []]);
+
+  await shop.service.restore(filename, { mode: 'offline' });
+  expect(ask(shop.databasePath, 'SELECT text FROM notes')).toBe('grün');
+  expect(ask(shop.databasePath, 'PRAGMA journal_mode')).toBe('wal');
+  expect((await refusal(() => shop.service.undoRestore())).code).toBe('ENCODING_DIFFERS');
+  await shop.service.undoRestore({ mode: 'offline' });
+  expect(ask(shop.databasePath, count)).toBe(100);
+});
+
+for (const journalMode of ['wal', 'delete'] as const) {
+  test(`online, into a database without tables and back, an app sees what is there, and no trace of ours (${journalMode})`, async () => {
+    await using shop = openShop(scratch(), { form: null });
+    ask(shop.databasePath, `PRAGMA journal_mode = ${journalMode}`);
+    ask(shop.databasePath, 'PRAGMA user_version = 7');
+    mkdirSync(shop.backups);
+    const filename = 'backup-2024-01-15T10-30-00-000Z.sqlite';
+    const file = new DatabaseSync(join(shop.backups, filename));
+    file.exec("PRAGMA encoding = 'UTF-16le'; CREATE TABLE notes (text); INSERT INTO notes VALUES ('grün')");
+    file.close();
+    const app = await openElsewhere(shop.databasePath);
+    expect(await app.ask('SELECT count(*) FROM sqlite_schema')).toBe(0);
+    await shop.service.restore(filename);
+    expect(await app.ask('SELECT text FROM notes')).toBe('grün');
+    await shop.service.undoRestore();
+    expect([await app.ask('PRAGMA user_version'), await app.ask('SELECT count(*) FROM sqlite_schema')]).toEqual([7, 0]);
+    await app.ask('CREATE TABLE notes (text)');
+    await app.ask("INSERT INTO notes VALUES ('blau')");
+    expect([await app.ask('SELECT text FROM notes'), await app.ask('PRAGMA integrity_check')]).toEqual(['blau', 'ok']);
+    await app.close();
+  });
+}
 
 test('a backup of another schema version is told as such', async () => {
   await using shop = openShop(scratch());
@@ -223,7 +410,7 @@ test('a damaged database is refused online, and offline its files are set aside,
     damage();
     const damaged = readFileSync(shop.databasePath);
     const plan = await shop.service.planRestore(filename);
-    expect(plan.backup).toBe(filename);
+    expect([plan.backup, plan.modes, plan.undo]).toEqual([filename, ['offline'], plan.now === null]);
     expect((await refusal(() => shop.service.restore(filename))).code).toBe('RESTORE_SAFETY_FAILED');
     expect(readFileSync(shop.databasePath).equals(damaged)).toBe(true);
     const { safetyBackup } = await shop.service.restore(filename, { mode: 'offline' });

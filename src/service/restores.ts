@@ -2,7 +2,7 @@
  * Restores and their undoing: from a backup here or any SQLite file, or from S3, where the backup is fetched first. The
  * download goes on beside the line of runs; only what changes the database waits for its turn.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isBackupName, manifestName, nameBackup } from '../engine/catalog/artifact.ts';
 import { Catalog } from '../engine/catalog/catalog.ts';
@@ -11,8 +11,9 @@ import { lookAtFolder } from '../engine/catalog/own-folder.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { JobMap, Restored } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
-import type { FolderRetention } from '../engine/retention.ts';
+import { type FolderRetention, isVerified } from '../engine/retention.ts';
 import { thereIsAFile } from '../engine/sqlite/missing.ts';
+import { isLiveFile } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
@@ -21,8 +22,9 @@ import type { OtherDatabase, RestoreResult, Run, Status, TargetName } from './mo
 import type { FetchOptions } from './downloads.ts';
 import type { Places } from './places.ts';
 import type { RunHistory } from './run-history.ts';
+import type { PlannedSource } from './restore-plan.ts';
 import type { Runs, RunWeights } from './runs.ts';
-import type { BackupServicePort, RestoreMode } from './service-port.ts';
+import type { BackupServicePort, FromTarget, RestoreMode } from './service-port.ts';
 
 export interface RestoresOptions {
   readonly backups: Backups;
@@ -63,7 +65,15 @@ interface RestoreSource {
 const unknownSource = { sha256: null, journalMode: null, databaseId: undefined, target: 'local' } as const;
 
 const UNDO_DAYS = 30;
-const DAY_MS = 86_400_000;
+
+/** Anything but a backup of ours that is called by its path. */
+function isFile(filename: string): boolean {
+  return !isBackupName(filename) && existsSync(filename);
+}
+
+function isMadeDuring(run: Run | null, createdAt: Date): run is Run {
+  return run !== null && createdAt >= run.startedAt && createdAt <= run.endedAt;
+}
 
 /** How long the steps take, in percent of the whole. */
 const over = { check: 20, safety: 40, place: 25, prove: 15 };
@@ -122,8 +132,7 @@ export class Restores {
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
   async undo(options: RestoreOptions): Promise<RestoreResult> {
-    const backups = await this.#options.backups.everywhere();
-    const undo = this.undoable(backups.filter(isOwn), this.lastRestore());
+    const undo = this.undoable(await this.#options.backups.everywhere());
     // What is replaced may be kept in the same folder, whosever it is.
     if (undo) return await this.restore('undo', undo.filename, { ...options, fromOther: true });
     throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
@@ -131,13 +140,39 @@ export class Restores {
     });
   }
 
-  undoable(backups: readonly KnownBackup[], lastRestore: Run | null): Status['undo'] {
-    if (lastRestore?.result !== 'success') return null;
-    const safety = backups.find((backup) => backup.manifest?.trigger === 'safety');
-    // The safety backup of that restore was made while it ran; an older one would undo another restore.
-    if (!safety || safety.createdAt < lastRestore.startedAt || safety.createdAt > lastRestore.endedAt) return null;
-    if (this.#options.now().getTime() - safety.createdAt.getTime() > UNDO_DAYS * DAY_MS) return null;
-    return { filename: safety.name, restored: lastRestore.backup ?? '', at: lastRestore.endedAt };
+  /**
+   * The newest safety backup of ours, by number, of those that say what took the place of the database: neither a clock
+   * that was set nor a lost run history takes an undo away that the plan promised. For those of versions that did not write
+   * it, the history tells.
+   */
+  undoable(backups: readonly KnownBackup[], lastRestore: Run | null = this.lastRestore()): Status['undo'] {
+    for (const { name, createdAt, manifest, fault } of backups.filter(isOwn)) {
+      if (fault !== null || manifest?.trigger !== 'safety') continue;
+      const restored = manifest.replacedBy ?? (isMadeDuring(lastRestore, createdAt) ? lastRestore.backup : null);
+      if (restored !== null) return { filename: name, restored, at: createdAt };
+    }
+    return null;
+  }
+
+  /** What a plan is made of; fetched first where it is at a target alone. */
+  async planned(filename: string, options: FromTarget): Promise<PlannedSource & { readonly path: string }> {
+    const { backups, paths } = this.#options;
+    if (isFile(filename)) {
+      const path = resolve(filename);
+      // The job would open it as a file that nobody writes to.
+      if (isLiveFile(path, paths.database)) {
+        throw new BackupError('BAD_BACKUP', `${basename(path)} is the live database itself`, {
+          hint: 'Name a backup instead.',
+        });
+      }
+      const { size, mtime } = statSync(path);
+      const about = { name: basename(path), other: await this.#otherAt(path), loss: null };
+      return { path, ...about, sizeBytes: size, createdAt: mtime, verified: false };
+    }
+    const backup = await backups.find(filename, options.from);
+    const { name, sizeBytes, createdAt, other = null, manifest } = backup;
+    const about = { name, other, loss: manifest?.loss ?? null };
+    return { path: await backups.path(backup, options), ...about, sizeBytes, createdAt, verified: isVerified(backup) };
   }
 
   lastRestore(): Run | null {
@@ -226,10 +261,9 @@ export class Restores {
 
   async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
     const { backups } = this.#options;
-    if (!isBackupName(filename) && existsSync(filename)) {
+    if (isFile(filename)) {
       const path = resolve(filename);
-      const other = await this.#otherAt(path);
-      return { name: basename(path), path, ...unknownSource, other };
+      return { name: basename(path), path, ...unknownSource, other: await this.#otherAt(path) };
     }
     const backup = await backups.find(filename, from);
     const { name, other = null, manifest } = backup;

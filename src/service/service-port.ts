@@ -12,7 +12,9 @@ import type {
   ClaimResult,
   DoctorReport,
   DrillReport,
+  PlannedMode,
   PruneResult,
+  ReplacingMode,
   RestorePlan,
   RestoreResult,
   Run,
@@ -113,7 +115,11 @@ export interface BackupServicePort {
   reopenLoss(filename: string): Promise<BackupItem>;
   /** Two backups by what verification counted, names or `latest`. BAD_REQUEST for one that was not counted. */
   diff(a: string, b: string): Promise<BackupDiff>;
-  planRestore(filename: string, options?: FromTarget & { readonly user?: string }): Promise<RestorePlan>;
+  /** Changes nothing. @param filename a backup's name, or the path of any SQLite file. */
+  planRestore(
+    filename: string,
+    options?: FromTarget & { readonly user?: string; readonly mode?: ReplacingMode },
+  ): Promise<RestorePlan>;
   /** Rejects with a BackupError when nothing could be restored; then nothing was changed or the error says what was. */
   restore(
     filename: string,
@@ -130,6 +136,10 @@ export interface BackupServicePort {
     },
   ): Promise<RestoreResult>;
   undoRestore(options?: {
+    /** `online` if not given. */
+    readonly mode?: PlannedMode;
+    /** The plan's `expected` stamp. */
+    readonly expected?: string;
     readonly user?: string;
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<RestoreResult>;

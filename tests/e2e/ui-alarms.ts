@@ -157,7 +157,7 @@ export function planFor(
       ...(plan.tables ?? []).map(({ name, after }) => ({ name, now: null, after })),
       { name: 'order_items', now: null, after: 24_901 },
     ];
-    return { ...plan, now: null, tables, modes: ['offline'] };
+    return { ...plan, now: null, tables, modes: ['missing', 'offline'], mode: 'missing', undo: false };
   }
   if (other === null) return plan;
   const named = (prefix: string, many: number, rows: { now: number | null; after: number | null }) =>

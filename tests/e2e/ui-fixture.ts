@@ -792,6 +792,9 @@ function plan(backup: Backup): RestorePlan {
       ...rows,
     ],
     modes: ['online', 'offline'],
+    mode: 'online',
+    openIn: [],
+    undo: true,
     warnings: [],
   };
 }

@@ -162,7 +162,7 @@ test(
     await page.getByLabel(/to confirm/).fill('dev.sqlite');
     await page.getByLabel(/to confirm/).press('Enter');
     await page.getByText('Restore undone').first().waitFor();
-    expect(fixture.asked.at(-1)).toBe('POST api/restore/undo {"confirm":"dev.sqlite"}');
+    expect(fixture.asked.at(-1)).toBe('POST api/restore/undo {"confirm":"dev.sqlite","mode":"online"}');
   },
   patienceMs,
 );

@@ -12,6 +12,7 @@ import { clockCases } from './hard-cases-clock.ts';
 import { databaseCases } from './hard-cases-database.ts';
 import { diskCases } from './hard-cases-disk.ts';
 import { neighbourCases } from './hard-cases-neighbours.ts';
+import { checkRestoreCase, restoreCases } from './hard-cases-restore.ts';
 
 const chapters: Readonly<Record<string, readonly HardCase[]>> = {
   'The disk and the backup folder': diskCases,
@@ -32,9 +33,17 @@ backup, no half file and no staging folder; that page and run history say the sa
 mend the next run is good, holds every row, and is the newest by number.
 `;
 
+const ofRestores = `## Restores over the database
+
+Each row is a plan and then the restore, beside an app in a process of its own. In all of them the plan changed no byte; a
+restore that was refused changed nothing; and \`undo\` exists if the plan promised it, and only then.
+
+`;
+
 const { markdown } = parseArgs({ options: { markdown: { type: 'string' } } }).values;
 const tables: string[] = [];
 for (const [title, cases] of Object.entries(chapters)) tables.push(`## ${title}\n\n${await table(cases)}`);
+tables.push(ofRestores + (await restoreTable()));
 if (markdown === undefined) console.log(tables.join('\n'));
 else writeFileSync(markdown, `${introduction}\n${tables.join('\n')}`);
 
@@ -47,6 +56,19 @@ async function table(cases: readonly HardCase[]): Promise<string> {
     const { error, verdict, remains } = await checkHardCase(hardCase);
     const answer = error ? `\`${error.code}\` ${toCell(error.message)}` : 'done';
     rows.push([toCell(hardCase.name), answer, toCell(error?.hint ?? ''), verdict, remains]);
+  }
+  return rows.map((cells) => `| ${cells.join(' | ')} |\n`).join('');
+}
+
+async function restoreTable(): Promise<string> {
+  const rows = [
+    ['what it meets', 'the plan warns', 'answer', 'hint', 'what remains'],
+    ['---', '---', '---', '---', '---'],
+  ];
+  for (const restoreCase of restoreCases) {
+    const { warnings, error, remains } = await checkRestoreCase(restoreCase);
+    const answer = error ? `\`${error.code}\` ${toCell(error.message)}` : 'done';
+    rows.push([restoreCase.name, toCell(warnings.join(' ')), answer, toCell(error?.hint ?? ''), remains]);
   }
   return rows.map((cells) => `| ${cells.join(' | ')} |\n`).join('');
 }

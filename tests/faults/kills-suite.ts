@@ -126,7 +126,7 @@ class Field {
       sizeBytes: Math.floor(options.megabytesMax * 1024 * 1024 * random.pick([0.1, 0.3, 1])),
       pageSize: random.pick([512, 1024, 4096, 4096, 65_536]),
       autoVacuum: random.pick(['none', 'none', 'full', 'incremental']),
-      journalMode: random.pick(['wal', 'wal', 'wal', 'delete']),
+      journalMode: random.pick(['wal', 'wal', 'delete']),
       writers: WRITERS,
     };
   }

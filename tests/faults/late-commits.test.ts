@@ -14,10 +14,10 @@ import { lateLogOwner } from '../../src/engine/catalog/artifact.ts';
 import { Catalog } from '../../src/engine/catalog/catalog.ts';
 import type { RestoreRequest } from '../../src/engine/jobs/protocol.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import { judgeBank, makeBank, startWriter } from '../support/bank.ts';
+import { type JournalMode, judgeBank, makeBank, startWriter } from '../support/bank.ts';
 
 /** A bank of which there is one backup, with transaction 1 alone. */
-async function openBank() {
+async function openBank(journalMode: JournalMode) {
   const folder = mkdtempSync(join(tmpdir(), 'velist-late-'));
   const database = join(folder, 'app.sqlite');
   const backups = join(folder, 'backups');
@@ -30,7 +30,7 @@ async function openBank() {
     },
     write: () => {},
   });
-  makeBank(database, { sizeBytes: 24 * 1024 * 1024 });
+  makeBank(database, { sizeBytes: 24 * 1024 * 1024, journalMode });
   const { filename = '' } = await service.performBackup();
   return {
     database,
@@ -44,57 +44,80 @@ async function openBank() {
   };
 }
 
-test('an undo brings back what was committed between the safety backup and the replacement', async () => {
-  await using bank = await openBank();
-  const { database, backups, service } = bank;
-  const writer = await startWriter(database, { perSecond: 400, busyTimeoutMs: 20_000 });
-  const { safetyBackup } = await service.restore(bank.filename);
-  const { errors } = await writer.stop();
-  expect(errors).toBe(0);
+for (const journalMode of ['wal', 'delete', 'truncate', 'persist'] as const) {
+  test(`an undo brings back what was committed between the safety backup and the replacement (${journalMode})`, async () => {
+    await using bank = await openBank(journalMode);
+    const { database, backups, service } = bank;
+    const writer = await startWriter(database, { perSecond: 400, busyTimeoutMs: 20_000, journalMode });
+    const { safetyBackup } = await service.restore(bank.filename);
+    const { errors } = await writer.stop();
+    expect(errors).toBe(0);
 
-  const safety = judgeBank(join(backups, safetyBackup ?? ''));
-  expect(safety.complaint).toBeNull();
-  expect(safety.transactions).toBe(lastBeforeRestore(database));
-  expect(readdirSync(backups).filter((entry) => entry.endsWith('.sqlite')).length).toBe(2);
+    const safety = judgeBank(join(backups, safetyBackup ?? ''));
+    expect(safety.complaint).toBeNull();
+    expect(safety.transactions).toBe(lastBeforeRestore(database));
+    expect(readdirSync(backups).filter((entry) => entry.endsWith('.sqlite')).length).toBe(2);
 
-  await service.undoRestore();
-  expect(judgeBank(database).transactions).toBe(safety.transactions);
-}, 60_000);
+    await service.undoRestore();
+    expect(judgeBank(database).transactions).toBe(safety.transactions);
+  }, 60_000);
+}
 
-test('a restore killed right after the replacement loses none of it: the next run adds it to the safety backup', async () => {
-  await using bank = await openBank();
-  const { database, backups, service } = bank;
-  const writer = await startWriter(database, { perSecond: 400, busyTimeoutMs: 20_000 });
-  const request: RestoreRequest = {
-    kind: 'restore',
-    source: join(backups, bank.filename),
-    sourceName: bank.filename,
-    sha256: null,
-    databasePath: database,
-    folder: backups,
-    mode: 'online',
-    to: null,
-    expected: null,
-    user: null,
-    retention: { count: 10, startBurstMs: 0 },
-    lockWaitMs: 5_000,
-  };
-  expect(await killedRestore(request)).toBe('SIGKILL');
-  const { errors } = await writer.stop();
-  expect(errors).toBe(0);
+for (const journalMode of ['wal', 'delete'] as const) {
+  test(`an app without a busy timeout is told to wait, and never sees wrong data (${journalMode})`, async () => {
+    await using bank = await openBank(journalMode);
+    const { database, backups, service } = bank;
+    const writer = await startWriter(database, { perSecond: 400, busyTimeoutMs: 0, journalMode });
+    const { safetyBackup } = await service.restore(bank.filename);
+    const { commits, errors, firstError } = await writer.stop();
+    expect(commits).toBeGreaterThan(0);
+    expect(errors === 0 || firstError === 'database is locked').toBeTrue();
 
-  const expected = lastBeforeRestore(database);
-  const [late = ''] = readdirSync(backups).filter((entry) => lateLogOwner(entry) !== null);
-  const first = judgeBank(join(backups, lateLogOwner(late) ?? ''));
-  expect(first.complaint).toBeNull();
-  expect(first.transactions).toBeLessThan(expected);
-  expect(statSync(join(backups, late)).mode & 0o777).toBe(0o600);
+    const safety = judgeBank(join(backups, safetyBackup ?? ''));
+    expect(safety).toEqual({ complaint: null, transactions: lastBeforeRestore(database) });
+    const { complaint, transactions } = judgeBank(database);
+    // All that was committed after it is there, and nothing of what was there before.
+    expect(complaint).toBe(`${transactions - safety.transactions + 1} transactions of ${transactions}`);
+  }, 60_000);
 
-  expect((await service.performBackup()).success).toBe(true);
-  const safety = (await new Catalog(backups).list()).filter((backup) => backup.manifest?.trigger === 'safety');
-  expect(safety.map((backup) => judgeBank(backup.path))).toEqual([{ complaint: null, transactions: expected }]);
-  expect(readdirSync(backups).filter((entry) => lateLogOwner(entry) !== null)).toEqual([]);
-}, 60_000);
+  test(`a restore killed right after the replacement loses none of it: the next run adds it (${journalMode})`, async () => {
+    await using bank = await openBank(journalMode);
+    const { database, backups, service } = bank;
+    const writer = await startWriter(database, { perSecond: 400, busyTimeoutMs: 20_000, journalMode });
+    const request: RestoreRequest = {
+      kind: 'restore',
+      source: join(backups, bank.filename),
+      sourceName: bank.filename,
+      sha256: null,
+      databasePath: database,
+      folder: backups,
+      mode: 'online',
+      to: null,
+      expected: null,
+      user: null,
+      retention: { count: 10, startBurstMs: 0 },
+      lockWaitMs: 5_000,
+    };
+    expect(await killedRestore(request)).toBe('SIGKILL');
+    const { errors } = await writer.stop();
+    expect(errors).toBe(0);
+
+    const expected = lastBeforeRestore(database);
+    const [late = ''] = readdirSync(backups).filter((entry) => lateLogOwner(entry) !== null);
+    const first = judgeBank(join(backups, lateLogOwner(late) ?? ''));
+    expect(first.complaint).toBeNull();
+    expect(first.transactions).toBeLessThan(expected);
+    expect(statSync(join(backups, late)).mode & 0o777).toBe(0o600);
+    // The undo that was promised is there, though nobody lived to say that the restore had been made.
+    expect((await service.getStatus()).undo?.restored).toBe(bank.filename);
+
+    expect((await service.performBackup()).success).toBe(true);
+    const safety = (await new Catalog(backups).list()).filter((backup) => backup.manifest?.trigger === 'safety');
+    expect(safety.map((backup) => judgeBank(backup.path))).toEqual([{ complaint: null, transactions: expected }]);
+    expect(readdirSync(backups).filter((entry) => lateLogOwner(entry) !== null)).toEqual([]);
+    expect((await service.getStatus()).undo?.filename).toBe(safety[0]?.name);
+  }, 60_000);
+}
 
 /** The writer counts on where it was: its first number after the restore tells its last one before. */
 function lastBeforeRestore(path: string): number {

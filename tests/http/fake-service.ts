@@ -532,6 +532,9 @@ export function createFakeService(): FakeService {
         },
         tables: [{ name: 'orders', now: 12, after: 10 }],
         modes: ['online', 'offline'],
+        mode: options?.mode ?? 'online',
+        openIn: [],
+        undo: true,
         warnings: [],
       };
     },
@@ -548,9 +551,10 @@ export function createFakeService(): FakeService {
       );
     },
     async undoRestore(options) {
-      enter('undoRestore');
+      const mode = options?.mode ?? 'online';
+      enter(mode === 'online' ? 'undoRestore' : `undoRestore ${mode}`);
       users.push(options?.user);
-      return restored('undo', firstBackup, 'online', './db/dev.sqlite', options?.onProgress);
+      return restored('undo', firstBackup, mode, './db/dev.sqlite', options?.onProgress);
     },
     dismissRestore() {
       enter('dismissRestore');

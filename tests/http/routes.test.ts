@@ -220,6 +220,13 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
       expect(service.calls).toEqual(['verifyBackup quick', 'verifyBackup full', 'adoptBackup']);
     });
 
+    test('a plan is made for the mode that is asked for', async () => {
+      const path = `/backup/api/backups/${firstBackup}/restore`;
+      expect((await ask(path, contract.restorePlan)).mode).toBe('online');
+      expect((await ask(`${path}?mode=offline`, contract.restorePlan)).mode).toBe('offline');
+      await ask(`${path}?mode=sideways`, contract.errorAnswer, undefined, 422);
+    });
+
     test('a restore asks for the name of the database', async () => {
       const path = `/backup/api/backups/${firstBackup}/restore`;
       for (const confirm of ['', 'DEV.SQLITE', firstBackup]) {
@@ -241,8 +248,10 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
         mode: 'offline',
         safetyBackup: firstBackup,
       });
-      await ask('/backup/api/restore/undo', contract.restoreResult, post({ confirm: 'dev.sqlite' }));
-      expect(service.calls).toEqual(['restore offline', 'undoRestore']);
+      const undo = (body: object) => ask('/backup/api/restore/undo', contract.restoreResult, post(body));
+      await undo({ confirm: 'dev.sqlite' });
+      await undo({ confirm: 'dev.sqlite', mode: 'offline' });
+      expect(service.calls).toEqual(['restore offline', 'undoRestore', 'undoRestore offline']);
     });
 
     test('to bring a missing database back nothing is confirmed, because nothing is replaced', async () => {

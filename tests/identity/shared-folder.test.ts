@@ -213,6 +213,25 @@ describe('the folder of another one named by hand', () => {
     expect(b.last()).toBe('of b');
   });
 
+  test('an undo is of its own database: the other one neither makes it nor takes it away', async () => {
+    const folder = newFolder();
+    const a = open(folder, 'a.sqlite');
+    const b = open(folder, 'b.sqlite', { table: 'posts' });
+    const theirs = await a.backUp('backed up');
+    a.sql("INSERT INTO orders (text) VALUES ('replaced')");
+    expect(await a.cli('restore latest --in-place')).toMatchObject({ code: 0 });
+    expect(await b.cli('undo')).toMatchObject({ code: 3, stderr: expect.stringContaining('NOTHING_TO_UNDO') });
+    expect(tablesOf(b.database)).toEqual(['posts']);
+    b.lose();
+    expect(await b.cli(`restore ${theirs} --in-place --from-other`)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('which was missing. Nothing is overwritten, so there is nothing to undo.'),
+    });
+    expect(a.last()).toBe('backed up');
+    expect(await a.cli('undo --in-place')).toMatchObject({ code: 0 });
+    expect(a.last()).toBe('replaced');
+  });
+
   test('a migration does not begin where no backup could be made before it', async () => {
     const folder = newFolder();
     const a = open(folder, 'a.sqlite');

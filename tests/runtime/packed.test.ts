@@ -161,9 +161,9 @@ test(
 );
 
 /** An app's folder with the package installed in it. */
-function project(): string {
+function project(journalMode: 'wal' | 'delete' = 'wal'): string {
   const folder = mkdtempSync(join(installed, 'app-'));
-  makeDatabase(join(folder, 'app.sqlite'), { rows: 500 });
+  makeDatabase(join(folder, 'app.sqlite'), { rows: 500, journalMode });
   return folder;
 }
 
@@ -247,10 +247,10 @@ for (const { name, program: runtime } of runtimes) {
         env: { DATABASE_URL: 'app.sqlite' },
       });
 
-    test(
-      'an app backs up, restores and undoes in the database that it has open',
-      async () => {
-        const folder = project();
+    test.each(['wal', 'delete'] as const)(
+      'an app backs up, restores and undoes in the database that it has open (journal mode %s)',
+      async (journalMode) => {
+        const folder = project(journalMode);
         await Bun.write(join(folder, 'app.mjs'), program);
         const ended = await run(runtime, ['app.mjs'], { cwd: folder, env: { DATABASE_URL: 'app.sqlite' } });
         expect(complaints(ended)).toBe('');
@@ -329,7 +329,10 @@ for (const { name, program: runtime } of runtimes) {
         });
         expect(await cli(folder, 'status')).toMatchObject({ code: 0, stderr: '' });
         expect(await cli(folder, 'restore', 'latest', '--online')).toMatchObject({ code: 0 });
-        expect(await cli(folder, 'undo')).toMatchObject({ code: 0, stderr: '' });
+        const plan = { stderr: expect.stringMatching(/over app\.sqlite[\s\S]*ROWS NOW/) };
+        expect(await cli(folder, 'undo')).toMatchObject({ code: 0, ...plan });
+        expect(await cli(folder, 'restore', 'latest', '--in-place', '--yes')).toMatchObject({ code: 0, ...plan });
+        expect(await cli(folder, 'undo', '--in-place')).toMatchObject({ code: 0, ...plan });
         expect(await cli(folder, 'verify', 'nothing.sqlite')).toMatchObject({ code: 3, stdout: '' });
         expect(await cli(folder, 'list', '--nonsense')).toMatchObject({ code: 2, stdout: '' });
         expect((await cli(folder, '--version')).stdout).toBe(

@@ -3,15 +3,18 @@
  * every error. The sum of all balances never changes, and each transaction writes its number: a copy must hold exactly
  * the transactions 1 to n.
  *
- * Arguments: database path, transactions a second (0: as fast as it can). Prints `started`, ends at SIGTERM with one
- * line of JSON: { commits, errors, firstError, waitsMs }.
+ * Arguments: database path, transactions a second (0: as fast as it can), busy timeout in ms, synchronous, journal mode.
+ * Prints `started`, ends at SIGTERM with one line of JSON: { commits, errors, firstError, waitsMs }.
  */
 import { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
-const [path = '', perSecond = '0', busyTimeoutMs = '0', synchronous = 'NORMAL'] = process.argv.slice(2);
+const [path = '', perSecond = '0', busyTimeoutMs = '0', synchronous = 'NORMAL', journalMode = 'wal'] =
+  process.argv.slice(2);
 const database = new DatabaseSync(path);
-database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}; PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}`);
+database.exec(
+  `PRAGMA busy_timeout = ${busyTimeoutMs}; PRAGMA journal_mode = ${journalMode}; PRAGMA synchronous = ${synchronous}`,
+);
 const accounts = Number(database.prepare('SELECT count(*) AS n FROM accounts').get()?.['n']);
 const take = database.prepare('UPDATE accounts SET balance = balance - ? WHERE id = ?');
 const give = database.prepare('UPDATE accounts SET balance = balance + ? WHERE id = ?');

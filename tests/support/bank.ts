@@ -9,10 +9,12 @@ export const START_BALANCE = 1_000;
 const ACCOUNTS = 1_000;
 const FILLER_BYTES = 3_000;
 
-export function makeBank(path: string, options: { sizeBytes: number }): void {
+export type JournalMode = 'wal' | 'delete' | 'truncate' | 'persist';
+
+export function makeBank(path: string, options: { sizeBytes: number; journalMode?: JournalMode }): void {
   const database = new DatabaseSync(path);
   database.exec(`
-    PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;
+    PRAGMA journal_mode = ${options.journalMode ?? 'wal'}; PRAGMA synchronous = OFF;
     CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
     CREATE TABLE log (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
     CREATE INDEX log_by_text ON log (text);
@@ -60,13 +62,17 @@ export interface Writer {
 
 export async function startWriter(
   path: string,
-  options: { perSecond?: number; busyTimeoutMs?: number; synchronous?: 'NORMAL' | 'FULL' } = {},
+  options: {
+    perSecond?: number;
+    busyTimeoutMs?: number;
+    synchronous?: 'NORMAL' | 'FULL';
+    journalMode?: JournalMode;
+  } = {},
 ): Promise<Writer> {
   const script = fileURLToPath(new URL('./bank-writer.ts', import.meta.url));
-  const { perSecond = 0, busyTimeoutMs = 0, synchronous = 'NORMAL' } = options;
-  const child = spawn(process.execPath, [script, path, String(perSecond), String(busyTimeoutMs), synchronous], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const { perSecond = 0, busyTimeoutMs = 0, synchronous = 'NORMAL', journalMode = 'wal' } = options;
+  const form = [String(perSecond), String(busyTimeoutMs), synchronous, journalMode];
+  const child = spawn(process.execPath, [script, path, ...form], { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout });
   const [first] = (await once(lines, 'line')) as [string];
   if (first !== 'started') throw new Error(`the writer said ${first}`);

@@ -65,7 +65,7 @@ export async function carryOut(request: JobRequest, context: StoryContext): Prom
       throw new BackupError('VERIFY_FAILED', 'the digests differ', { hint: 'Use another backup.' });
     }
     case 'plan':
-      return planRestoreFacts(request, context);
+      return planRestoreFacts(request);
     case 'restore':
       return await restoreDatabase(request, context);
     case 'first-boot':

@@ -69,6 +69,7 @@ async function listen(): Promise<void> {
 }
 
 function attempt(what: string, act: () => void): void {
+  const startedMs = performance.now();
   try {
     act();
     outcome.done++;
@@ -77,7 +78,7 @@ function attempt(what: string, act: () => void): void {
     const text = error instanceof Error ? error.message : String(error);
     if (/locked|busy/.test(text)) outcome.busy++;
     else outcome.errors++;
-    outcome.firstError ||= `${what}: ${text}`;
+    outcome.firstError ||= `${what}: ${text} after ${Math.round(performance.now() - startedMs)} ms`;
   }
 }
 

@@ -53,16 +53,16 @@ export function manifestName(name: string): string {
 }
 
 /**
- * The write-ahead log with what was committed between a safety backup and the replacement that it was made for. It is
- * there only until a second safety backup holds the same.
+ * What was committed between a safety backup and the replacement that it was made for: the write-ahead log, or the whole
+ * database where there is none. It is there only until a second safety backup holds the same.
  */
 export function lateLogName(safetyBackup: string): string {
   return `.late-${safetyBackup}`;
 }
 
 /** The name of a late log that nothing could be made of; outside the hidden ones, so that its owner sees it. */
-export function lateLogSetAside(safetyBackup: string): string {
-  return `late-${safetyBackup}-wal`;
+export function lateLogSetAside(safetyBackup: string, what: 'log' | 'database'): string {
+  return what === 'log' ? `late-${safetyBackup}-wal` : `late-${safetyBackup}`;
 }
 
 /** The safety backup that a late log goes on from; null when it is not the name of a late log. */

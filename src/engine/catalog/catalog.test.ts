@@ -137,7 +137,7 @@ test('other files of the folder are not backups', async () => {
     `.${noon}.tmp`,
     `${noon}-wal`,
     lateLogName(noon),
-    lateLogSetAside(noon),
+    lateLogSetAside(noon, 'log'),
   ];
   for (const name of names) writeFileSync(join(catalog.folder, name), '{}');
   expect(await catalog.list()).toEqual([]);

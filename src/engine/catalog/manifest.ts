@@ -114,6 +114,11 @@ export const manifestSchema = z.object({
   madeBy: z.object({ installation: z.string(), host: z.string() }).optional(),
   facts: databaseFacts.optional(),
   loss: lossMark.optional(),
+  /**
+   * Of a safety backup: what took the place of the database. Written before it did, so that an undo exists from then on,
+   * whatever becomes of the run; taken away when nothing was replaced.
+   */
+  replacedBy: z.string().optional(),
 });
 
 export type DatabaseFacts = z.infer<typeof databaseFacts>;

@@ -21,7 +21,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { BackupError, errnoCode } from '../errors.ts';
 import type { DatabaseSelf } from '../self.ts';
-import { syncFolderNow } from '../sqlite/place.ts';
+import { syncFolderNow } from '../sqlite/sync-folder.ts';
 import { FOUND_FILE, OWNER_FILE, RECORD_FILE } from './artifact.ts';
 import type { Catalog } from './catalog.ts';
 import {

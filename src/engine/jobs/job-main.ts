@@ -69,7 +69,7 @@ async function carryOut(request: JobRequest): Promise<unknown> {
     case 'verify':
       return await verify(request);
     case 'plan':
-      return planRestoreFacts(request, context);
+      return planRestoreFacts(request);
     case 'restore':
       return await restoreDatabase(request, context);
     case 'first-boot':

@@ -12,6 +12,8 @@ import type { ErrorBody } from '../errors.ts';
 import type { Earlier, LossRules, OwnChange } from '../loss.ts';
 import type { FolderRetention, RetentionPolicy } from '../retention.ts';
 import type { DatabaseSelf } from '../self.ts';
+import type { LiveFacts } from '../sqlite/look.ts';
+import type { OpenFiles } from '../sqlite/open-files.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 import type { WriterNews } from '../writer.ts';
@@ -100,19 +102,12 @@ export interface PlanRequest {
 }
 
 export interface PlanFacts {
-  readonly live: (FileFacts & { readonly journalMode: string }) | null;
-  readonly liveComplaint: string | null;
-  /** Processes that have the database open although its file was removed, as far as we may see. */
-  readonly heldBy: readonly number[];
-  readonly backup: FileFacts;
-}
-
-interface FileFacts {
-  readonly pageSize: number;
-  /** `PRAGMA user_version`. */
-  readonly schemaVersion: number;
-  /** Null when counting took too long. */
-  readonly rows: Readonly<Record<string, number>> | null;
+  readonly live: LiveFacts | null;
+  /** Why nobody could look into it. */
+  readonly liveComplaint: ErrorBody | null;
+  /** Who has the database open, or still works on the file that was there before. */
+  readonly open: OpenFiles;
+  readonly backup: Pick<LiveFacts, 'pageSize' | 'schemaVersion' | 'encoding' | 'rows'>;
 }
 
 /** `missing`: to the place of a database whose file is gone, and nowhere else. */

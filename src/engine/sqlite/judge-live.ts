@@ -6,7 +6,7 @@ import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Checked } from '../jobs/protocol.ts';
 import { type Judged, judge, type PageSizes, type VerifyMethod } from './judge.ts';
-import { isDamage, loadSchema, pragma } from './library.ts';
+import { isDamage, pragma } from './library.ts';
 import { explainLiveError, onceFree, openConnection, PIN_TIMEOUT_MS } from './live-database.ts';
 import { type PageSource, pagesOf } from './pages.ts';
 import { NO_REMARKS } from './rules.ts';
@@ -27,7 +27,7 @@ export function judgeLiveDatabase(databasePath: string, method: VerifyMethod): J
   try {
     const main = openSync(path, 'r');
     descriptors.push(main);
-    connection = openConnection(path, PIN_TIMEOUT_MS);
+    connection = openConnection(path, 0);
     const index = beginReading(connection, path, descriptors);
     const openPages = (sizes: PageSizes) => livePages(sizes, { main, index, path, descriptors });
     return judge(connection, { method, openPages, seesChecks: true });
@@ -59,13 +59,12 @@ const BEGINNINGS_MAX = 1_000;
 /** Begins a transaction, and says where its log ends; null without a log. */
 function beginReading(connection: DatabaseSync, path: string, descriptors: number[]): LogIndex | null {
   const deadline = performance.now() + PIN_TIMEOUT_MS;
-  onceFree(() => loadSchema(connection), deadline);
   const begin = () => {
     connection.exec('BEGIN');
     // BEGIN alone takes no snapshot; the first read does.
     onceFree(() => connection.prepare('SELECT count(*) FROM main.sqlite_schema').get(), deadline);
   };
-  const hasLog = pragma(connection, 'journal_mode') === 'wal' && existsSync(`${path}-shm`);
+  const hasLog = onceFree(() => pragma(connection, 'journal_mode'), deadline) === 'wal' && existsSync(`${path}-shm`);
   if (!hasLog) {
     begin();
     return null;

@@ -13,7 +13,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { type Account, accountForPages } from './account.ts';
 import { type DatabaseFacts, readFacts } from './facts.ts';
-import { isDamage, loadSchema, pragma, SQLITE_ERROR, SQLITE_TOOBIG, sqliteCode } from './library.ts';
+import { isDamage, pragma, SQLITE_ERROR, SQLITE_TOOBIG, sqliteCode, understandsSchema } from './library.ts';
 import { PageFile, type PageSource } from './pages.ts';
 import { type Remarks, type RuleFinding, tellApart, type Unchecked } from './rules.ts';
 import { type Entry, knownModules, moduleOf, readEntries } from './schema.ts';
@@ -51,7 +51,7 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
   let sizes: PageSizes | undefined;
   const findings = new Findings();
   try {
-    const isUnderstood = loadSchema(database);
+    const isUnderstood = understandsSchema(database);
     sizes = { pageSize: Number(pragma(database, 'page_size')), pages: Number(pragma(database, 'page_count')) };
     const facts = new Judge(database, new PageFile(options.openPages(sizes)), findings, options).judge(isUnderstood);
     return { ...sizes, ...findings.all(), facts };

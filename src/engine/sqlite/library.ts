@@ -2,12 +2,16 @@
 import { DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
-/** @param query how to open it: https://sqlite.org/uri.html */
+/**
+ * Definitions in the schema that this SQLite does not understand are passed over (`SQLITE_WriteSchema`), as everything but
+ * a judge should: pages are copied whatever they mean. We write no schema.
+ *
+ * @param query how to open it: https://sqlite.org/uri.html
+ */
 export function openWith(path: string, query: string, options: DatabaseSyncOptions = {}): DatabaseSync {
-  // Off, so that a definition that this SQLite does not understand can be passed over; we write no schema.
-  const unguarded = { ...options, defensive: false } as DatabaseSyncOptions;
+  const unguarded = { ...options, defensive: false } as DatabaseSyncOptions; // newer than the types
   const connection = new DatabaseSync(`${pathToFileURL(path).href}?${query}`, unguarded);
-  connection.exec('PRAGMA temp_store = MEMORY');
+  connection.exec('PRAGMA temp_store = MEMORY; PRAGMA writable_schema = ON');
   return connection;
 }
 
@@ -18,17 +22,15 @@ export function pragma(connection: DatabaseSync, name: string): unknown {
 }
 
 /**
- * Reads the schema, which most statements need. Entries that this SQLite does not understand (words of a newer one, more
- * columns than it has room for) are left out from here on.
- *
- * @returns whether it understood all of it.
+ * Reads the schema anew, and says whether this SQLite understands all of it. What it does not (words of a newer one, more
+ * columns than it has room for) is left out from here on.
  */
-export function loadSchema(connection: DatabaseSync): boolean {
+export function understandsSchema(connection: DatabaseSync): boolean {
   const read = () => connection.prepare('SELECT count(*) FROM main.sqlite_schema').get();
+  connection.exec('PRAGMA writable_schema = RESET');
   try {
     read();
-    // Left out before, they are no reason for an error.
-    return pragma(connection, 'writable_schema') === 0;
+    return true;
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith('malformed database schema')) throw error;
     connection.exec('PRAGMA writable_schema = ON');

@@ -8,9 +8,9 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { BackupError, errnoCode } from '../errors.ts';
+import { type Header, readHeader, type TextEncoding } from './header.ts';
 import {
   isDamage,
-  loadSchema,
   openWith,
   pragma,
   SQLITE_BUSY,
@@ -23,6 +23,7 @@ import {
   SQLITE_READONLY,
   sqliteCode,
 } from './library.ts';
+import { isOnNetwork } from './network.ts';
 import { isOpenSomewhere } from './open-files.ts';
 import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
 import { type LogEnd, readSalts } from './wal.ts';
@@ -43,6 +44,8 @@ export interface PinnedDatabase {
   /** `PRAGMA user_version`, which many migration tools count in. */
   readonly schemaVersion: number;
   readonly journalMode: string;
+  /** Null as long as it never had a table: then it takes any. */
+  readonly encoding: TextEncoding | null;
   readonly checkpoint: CheckpointRow | null;
   /** All of the log up to here was in the main file before the pin; null when some of it was not, or nobody knows. */
   readonly merged: LogEnd | null;
@@ -64,17 +67,6 @@ export const PIN_TIMEOUT_MS = 30_000;
  * millisecond between its commits; SQLite's own waiting, every 100 ms, missed them for up to 4 s beside one writer.
  */
 const PIN_RETRY_MS = 0.5;
-
-/** File systems on which locks of other machines, or of other processes, may not be seen (statfs `f_type`). */
-const networkFileSystems = new Set([
-  0x6969, // nfs
-  0x517b, // smb
-  0xff534d42, // cifs
-  0xfe534d42, // smb2
-  0x01021997, // 9p
-  0x5346414f, // afs
-  0x00c36400, // ceph
-]);
 
 /**
  * Holds one moment of the database: until disposed, nobody can move a later page into the main file.
@@ -98,9 +90,7 @@ export function pinDatabase(
     const found = fstatSync(descriptor);
     if (!found.isFile()) throw notSqlite(databasePath);
     if (found.size === 0) {
-      throw new BackupError('DB_EMPTY', `${databasePath} is an empty file, not yet a database`, {
-        hint: 'Start the app that creates its tables; a backup follows by itself.',
-      });
+      throw emptyDatabase(databasePath);
     }
     connection = openConnection(path, 0);
     return pin(connection, { path, descriptor, timeoutMs, now: options.now });
@@ -118,7 +108,6 @@ function pin(
   at: { path: string; descriptor: number; timeoutMs: number; now: () => Date },
 ): PinnedDatabase {
   const deadline = performance.now() + at.timeoutMs;
-  onceFree(() => loadSchema(connection), deadline);
   const journalMode = String(onceFree(() => pragma(connection, 'journal_mode'), deadline));
   // Before the checkpoint: if the log restarts in between, its salts tell.
   const salts = journalMode === 'wal' ? readSalts(`${at.path}-wal`) : '';
@@ -129,7 +118,6 @@ function pin(
   connection.exec(`PRAGMA busy_timeout = ${at.timeoutMs}`);
   const pinnedAt = at.now();
   const stamp = stampDatabase(at.path, { nowMs: pinnedAt.getTime() });
-  const onNetwork = networkFileSystems.has(Number(statfsSync(at.path).type));
   let open = true;
   return {
     path: at.path,
@@ -138,9 +126,10 @@ function pin(
     pages: Number(pragma(connection, 'page_count')),
     schemaVersion: Number(pragma(connection, 'user_version')),
     journalMode,
+    encoding: encodingOf(connection, readHeader(at.descriptor)),
     checkpoint,
     merged: isComplete(checkpoint) ? { salts, frame: checkpoint.mergedFrames } : null,
-    mayCopy: !onNetwork,
+    mayCopy: !isOnNetwork(at.path),
     pinnedAt,
     stamp,
     vacuumInto(destination) {
@@ -159,13 +148,19 @@ function pin(
   };
 }
 
+/** With a table SQLite is asked, because the header may be in the log alone; without one, its answer is a mere default. */
+export function encodingOf(connection: DatabaseSync, header: Header | null): TextEncoding | null {
+  const hasTables = connection.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined;
+  return hasTables ? (pragma(connection, 'encoding') as TextEncoding) : (header?.encoding ?? null); // one of those three
+}
+
 /** Tries again while another connection holds the database. It stands still meanwhile, as SQLite itself would. */
 export function onceFree<Result>(read: () => Result, deadline: number): Result {
   for (;;) {
     try {
       return read();
     } catch (error) {
-      if (!isBusy(error) || performance.now() >= deadline) throw error;
+      if (!isLocked(error) || performance.now() >= deadline) throw error;
       Atomics.wait(neverNotified, 0, 0, PIN_RETRY_MS);
     }
   }
@@ -207,23 +202,17 @@ export interface LookedInto {
 
 /**
  * How the live database is set up, by one read that changes nothing: a connection that may write, and is the last one,
- * checkpoints as it closes, rewrites the main file and deletes the log. Beside a log without its index not even a
- * reader opens it, because that would make the index, under our own user.
+ * checkpoints as it closes, rewrites the main file and deletes the log.
  *
  * @throws BackupError as `pinDatabase` does.
  */
 export function lookIntoDatabase(databasePath: string): LookedInto {
   const path = resolveDatabase(databasePath);
-  let connection: DatabaseSync | undefined;
+  let connection: DatabaseSync | null = null;
   try {
     const form = formOnDisk(path);
-    // Locked exclusively it has no index either; then the read below is refused before anything is made.
-    if (form === 'log without index' && isOpenSomewhere(path) !== true)
-      return { journalMode: 'wal', replicatorTables: [] };
-    // Without a log all is in the main file, and a reader with locks would make one.
-    connection = openWith(path, `mode=ro${form === 'no log' ? '&immutable=1' : ''}`, { readOnly: true });
-    connection.exec(`PRAGMA busy_timeout = ${LOOK_TIMEOUT_MS}`);
-    loadSchema(connection);
+    connection = openToLook(path, form);
+    if (connection === null) return { journalMode: 'wal', replicatorTables: [] };
     const tables = connection
       .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_litestream\\_%' ESCAPE '\\'")
       .all();
@@ -232,16 +221,35 @@ export function lookIntoDatabase(databasePath: string): LookedInto {
       replicatorTables: tables.map(({ name }) => `table ${String(name)}`),
     };
   } catch (error) {
-    if (sqliteCode(error) === SQLITE_READONLY && existsSync(`${path}-journal`))
-      return { journalMode: null, replicatorTables: [] };
+    if (isBehindJournal(error, path)) return { journalMode: null, replicatorTables: [] };
     throw explainLiveError(error, { databasePath, timeoutMs: LOOK_TIMEOUT_MS });
   } finally {
     connection?.close();
   }
 }
 
-/** By its header and the files beside it. */
-function formOnDisk(path: string): 'rollback' | 'no log' | 'log without index' | 'log' {
+/**
+ * A connection that changes nothing, not even as it closes. Null beside a log without its index: there even a reader
+ * would make the index, under our own user. Behind a crashed app's journal its first read fails: `isBehindJournal`.
+ */
+export function openToLook(path: string, form: FormOnDisk): DatabaseSync | null {
+  // Locked exclusively it has no index either; then the read is refused before anything is made.
+  if (form === 'log without index' && isOpenSomewhere(path) !== true) return null;
+  // Without a log all is in the main file, and a reader with locks would make one.
+  const connection = openWith(path, `mode=ro${form === 'no log' ? '&immutable=1' : ''}`, { readOnly: true });
+  connection.exec(`PRAGMA busy_timeout = ${LOOK_TIMEOUT_MS}`);
+  return connection;
+}
+
+/** A crashed app left a rollback journal: who only reads can't see behind it. */
+export function isBehindJournal(error: unknown, path: string): boolean {
+  return sqliteCode(error) === SQLITE_READONLY && existsSync(`${path}-journal`);
+}
+
+export type FormOnDisk = 'rollback' | 'no log' | 'log without index' | 'log';
+
+/** By its header and the files beside it. No connection of this process may be open: the file is opened and closed. */
+export function formOnDisk(path: string): FormOnDisk {
   const descriptor = openSync(path, 'r');
   try {
     if (!hasLog(descriptor)) return 'rollback';
@@ -302,7 +310,7 @@ export function explainLiveError(
   if (error instanceof BackupError) return error;
   const code = sqliteCode(error);
   const text = error instanceof Error ? error.message : String(error);
-  if (isBusy(error)) {
+  if (isLocked(error)) {
     return new BackupError('DB_BUSY', `${databasePath} was locked by another process for ${timeoutMs / 1_000} s`, {
       hint: hasLog()
         ? 'Another program holds it exclusively (PRAGMA locking_mode=EXCLUSIVE, or one very long write). End that, then try again.'
@@ -340,7 +348,8 @@ function hasRoomForLocks(databasePath: string): boolean {
 
 const SHARED_MEMORY_BYTES = 32 * 1024;
 
-function isBusy(error: unknown): boolean {
+/** Another connection holds the lock that this one needs. */
+export function isLocked(error: unknown): boolean {
   const code = sqliteCode(error);
   const text = error instanceof Error ? error.message : '';
   return code === SQLITE_BUSY || code === SQLITE_LOCKED || /database (table )?is locked/.test(text);
@@ -365,9 +374,15 @@ function isNotPermitted(error: unknown): boolean {
   return system === 'EACCES' || system === 'EPERM' || system === 'EROFS';
 }
 
-function notSqlite(databasePath: string, cause?: unknown): BackupError {
+export function notSqlite(databasePath: string, cause?: unknown): BackupError {
   return new BackupError('NOT_SQLITE', `${databasePath} is not a SQLite database, or it is encrypted`, {
     hint: 'Check DATABASE_URL. Encrypted databases (SQLCipher) are not supported.',
     cause,
+  });
+}
+
+export function emptyDatabase(databasePath: string): BackupError {
+  return new BackupError('DB_EMPTY', `${databasePath} is an empty file, not yet a database`, {
+    hint: 'Start the app that creates its tables; a backup follows by itself.',
   });
 }

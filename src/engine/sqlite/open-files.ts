@@ -1,6 +1,49 @@
-/** Which files other processes have open. */
-import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
+/**
+ * Finds out which processes have a database open. In a rollback-journal mode an app that rests holds no lock, nor does one
+ * in WAL mode that has opened the file and not read yet: SQLite can't see them, /proc can.
+ */
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BackupError, errnoCode } from '../errors.ts';
+import { isOnNetwork } from './network.ts';
+import { sideFiles } from './stamp.ts';
+
+export interface OpenFiles {
+  /** Other processes that have the database or a file beside it open. */
+  readonly by: readonly Holder[];
+  /** Why there may be more; null when all that could have it open were looked at. */
+  readonly unseen: Unseen | null;
+}
+
+export interface Holder {
+  readonly pid: number;
+  /** Of its program, as the kernel has it: up to 15 letters. Its arguments may hold secrets. */
+  readonly name: string;
+}
+
+/**
+ * - `no-proc`: this system has no /proc;
+ * - `container`: this process sees those of its own container alone;
+ * - `permission`: some processes, as those of other users, don't show us what they have open;
+ * - `network`: other machines reach the file too.
+ */
+export type Unseen = 'no-proc' | 'container' | 'permission' | 'network';
+
+/** Finds who else has the database at this path open, or still works on the file that was there before. */
+export function whoHasOpen(databasePath: string): OpenFiles {
+  if (!existsSync('/proc/self/fd')) return { by: [], unseen: 'no-proc' };
+  const files = filesOf(databasePath);
+  const by: Holder[] = [];
+  let isDenied = false;
+  for (const pid of processes()) {
+    if (pid === process.pid) continue;
+    const found = look(pid, files);
+    if (found === 'denied') isDenied = true;
+    if (found === 'open') by.push({ pid, name: nameOf(pid) });
+  }
+  return { by, unseen: unseen(databasePath, isDenied) };
+}
 
 /**
  * Is there a descriptor of any process on this file, as far as /proc shows them to us? Where there is no /proc (not on
@@ -8,29 +51,129 @@ import { basename, dirname, join } from 'node:path';
  */
 export function isOpenSomewhere(path: string): boolean | null {
   if (!existsSync('/proc/self/fd')) return null;
-  const real = realpathSync(path);
-  return processes().some((pid) => holds(pid, real));
+  const file = { names: new Set<string>(), ...identitiesOf([realpathSync(path)]) };
+  return processes().some((pid) => look(pid, file) === 'open');
 }
 
-/**
- * Processes that still have open what was at `path` before it was removed, as far as /proc shows them to us: what they
- * write is lost. None where there is a file, and where there is no /proc.
- */
-export function holdersOfRemoved(path: string): readonly number[] {
-  if (existsSync(path) || !existsSync('/proc/self/fd') || !existsSync(dirname(path))) return [];
-  const removed = `${join(realpathSync(dirname(path)), basename(path))} (deleted)`;
-  return processes().filter((pid) => holds(pid, removed));
+interface Files {
+  /** Device and inode: hard links, mounts and other names of a file are the same file. */
+  readonly identities: ReadonlySet<string>;
+  readonly devices: ReadonlySet<bigint>;
+  /** What /proc calls a file that was here and is no more. */
+  readonly names: ReadonlySet<string>;
+}
+
+function filesOf(databasePath: string): Files {
+  const path = realPathOf(databasePath);
+  const paths = ['', ...sideFiles].map((suffix) => path + suffix);
+  return { names: new Set(paths.map((one) => `${one} (deleted)`)), ...identitiesOf([...paths, dirname(path)]) };
+}
+
+/** Of a file that may be gone: /proc still names it by its real folder. */
+function realPathOf(path: string): string {
+  if (existsSync(path)) return realpathSync(path);
+  return existsSync(dirname(path)) ? join(realpathSync(dirname(path)), basename(path)) : path;
+}
+
+function identitiesOf(paths: readonly string[]): Omit<Files, 'names'> {
+  const found = paths.flatMap((path) => statSync(path, { bigint: true, throwIfNoEntry: false }) ?? []);
+  return {
+    identities: new Set(found.filter((one) => one.isFile()).map(({ dev, ino }) => `${dev}:${ino}`)),
+    devices: new Set(found.map(({ dev }) => dev)),
+  };
 }
 
 function processes(): readonly number[] {
-  return readdirSync('/proc').flatMap((entry) => (/^\d+$/.test(entry) ? [Number(entry)] : []));
+  return readdirSync('/proc').flatMap((entry) => (/^\d+$/.test(entry) ? Number(entry) : []));
 }
 
-function holds(pid: number, file: string): boolean {
+function look(pid: number, { identities, devices, names }: Files): 'open' | 'not open' | 'denied' {
+  const folder = `/proc/${pid}/fd`;
   try {
-    return readdirSync(`/proc/${pid}/fd`).some((descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`) === file);
+    const isOpen = readdirSync(folder).some((entry) => {
+      const descriptor = join(folder, entry);
+      const name = linkOf(descriptor);
+      if (name === null || /^(socket|pipe|anon_inode):/.test(name)) return false;
+      // `stat` opens nothing.
+      const found = statSync(descriptor, { bigint: true, throwIfNoEntry: false });
+      if (!found) return false;
+      return identities.has(`${found.dev}:${found.ino}`) || (names.has(name) && devices.has(found.dev));
+    });
+    return isOpen ? 'open' : 'not open';
+  } catch (error) {
+    // It ended meanwhile, or is another user's.
+    return errnoCode(error) === 'EACCES' || errnoCode(error) === 'EPERM' ? 'denied' : 'not open';
+  }
+}
+
+/** Null for a descriptor that was closed meanwhile. */
+function linkOf(descriptor: string): string | null {
+  try {
+    return readlinkSync(descriptor);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+function nameOf(pid: number): string {
+  try {
+    // Anybody may name a process, and the name is shown on a terminal.
+    return readFileSync(`/proc/${pid}/comm`, 'utf8')
+      .trim()
+      .replaceAll(/[^ -~]/g, '?');
   } catch {
-    // The process ended meanwhile, or is another user's.
+    return 'a program';
+  }
+}
+
+function unseen(databasePath: string, isDenied: boolean): Unseen | null {
+  if (!isFirstNamespace()) return 'container';
+  // With the option `hidepid` of /proc, processes of others are not even listed: process 1 is always another's.
+  if (isDenied || !existsSync('/proc/1')) return 'permission';
+  return isOnNetwork(databasePath) ? 'network' : null;
+}
+
+/** Inode number of the namespace that a machine starts with, a constant of Linux (`PROC_PID_INIT_INO`). */
+const FIRST_PID_NAMESPACE = 'pid:[4026531836]';
+
+function isFirstNamespace(): boolean {
+  try {
+    return readlinkSync('/proc/self/ns/pid') === FIRST_PID_NAMESPACE;
+  } catch {
     return false;
   }
+}
+
+/** @throws BackupError RESTORE_IN_USE while another process is seen to have the database open. */
+export function refuseWhileOpen(databasePath: string): void {
+  const { by } = whoHasOpen(databasePath);
+  if (by.length > 0)
+    throw inUse(databasePath, `${namesOf(by)} ${by.length === 1 ? 'has' : 'have'} ${databasePath} open`);
+}
+
+/** How long a plan or a check-up of ours may look into the database meanwhile. */
+const GLANCE_MS = 1_000;
+const GLANCE_RETRY_MS = 100;
+
+/** As `refuseWhileOpen`, but waits for a process that only looks in. */
+export async function refuseWhileInUse(databasePath: string): Promise<void> {
+  for (const deadline = performance.now() + GLANCE_MS; performance.now() < deadline; await sleep(GLANCE_RETRY_MS))
+    if (whoHasOpen(databasePath).by.length === 0) return;
+  refuseWhileOpen(databasePath);
+}
+
+export function inUse(databasePath: string, message = `another process has ${databasePath} open`): BackupError {
+  return new BackupError('RESTORE_IN_USE', message, {
+    hint: 'Nothing was changed. Stop it and try again, or restore online: that works while it runs.',
+  });
+}
+
+const NAMED_MAX = 3;
+
+/** `python3 (process 4711) and node (process 12)`. */
+export function namesOf(holders: readonly Holder[]): string {
+  const names = holders.slice(0, NAMED_MAX).map(({ name, pid }) => `${name} (process ${pid})`);
+  if (holders.length > NAMED_MAX) names.push(`${holders.length - NAMED_MAX} more`);
+  return [names.slice(0, -1).join(', '), names.at(-1)].filter(Boolean).join(' and ');
 }

@@ -1,21 +1,31 @@
 /** A database replaced while others use it, and one that nobody holds. */
 import { expect, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { ask, makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
-import { placeAsNewFile, placeOnline, removeDeadPlacements } from './place.ts';
+import { BackupError } from '../errors.ts';
+import { readHeaderOf } from './header.ts';
+import { placeAsNewFile, placeThroughSqlite, removeDeadPlacements } from './place.ts';
 
 const scratch = scratchFolders();
 const count = 'SELECT count(*) FROM notes';
 
 /** A live database of 10 rows and a backup of so many. */
-function shop({ rows = 3 }: { rows?: number } = {}) {
+function shop({
+  rows = 3,
+  journalMode = 'wal',
+  pageSizes: [live, other] = [4_096, 4_096],
+}: {
+  rows?: number;
+  journalMode?: 'wal' | 'delete';
+  pageSizes?: readonly [number, number];
+} = {}) {
   const folder = scratch();
   const [database, source] = [join(folder, 'shop.sqlite'), join(folder, 'backup.sqlite')];
-  makeDatabase(database, { rows: 10 });
-  makeDatabase(source, { rows, journalMode: 'delete' });
+  makeDatabase(database, { rows: 10, journalMode, pageSize: live });
+  makeDatabase(source, { rows, journalMode: 'delete', pageSize: other });
   return { folder, database, source };
 }
 
@@ -24,7 +34,7 @@ test('an online restore waits for a writer that holds the lock, and is told of i
   const writer = await openElsewhere(database);
   await writer.ask('BEGIN IMMEDIATE');
   let locked = 0;
-  const placed = placeOnline(source, database, { onLocked: () => locked++ });
+  const placed = placeThroughSqlite(source, database, { isWal: true, onLocked: () => locked++ });
   const first = await Promise.race([placed.then(() => 'placed', String), Bun.sleep(300).then(() => 'waiting')]);
   expect([first, locked]).toEqual(['waiting', 0]);
   await writer.ask('COMMIT');
@@ -39,7 +49,8 @@ for (const rows of [3, 100_000]) {
     const { database, source } = shop({ rows });
     const reader = new DatabaseSync(database);
     const seen: unknown[] = [];
-    await placeOnline(source, database, {
+    await placeThroughSqlite(source, database, {
+      isWal: true,
       onLocked() {
         seen.push(reader.prepare(count).get()?.['count(*)']);
         expect(() => reader.exec("INSERT INTO notes (text) VALUES ('too late')")).toThrow('locked');
@@ -54,29 +65,112 @@ for (const rows of [3, 100_000]) {
 test('where saving what came late fails, nothing is replaced and the lock is free again', async () => {
   const { database, source } = shop({ rows: 5_000 });
   const fail = () => {
-    throw new Error('no room');
+    throw new BackupError('DISK_FULL', 'no room', { hint: 'Free some.' });
   };
-  expect(await placeOnline(source, database, { onLocked: fail }).catch(String)).toBe('Error: no room');
+  expect(await placeThroughSqlite(source, database, { isWal: true, onLocked: fail }).catch(String)).toBe(
+    'BackupError: no room',
+  );
   expect(ask(database, "INSERT INTO notes (text) VALUES ('goes on') RETURNING id")).toBe(11);
   expect(ask(database, count)).toBe(11);
 });
 
-for (const autoVacuum of ['none', 'full', 'incremental']) {
-  test(`a backup without a table, one page, is placed online too (auto_vacuum ${autoVacuum})`, async () => {
-    const { folder, database } = shop();
-    const empty = join(folder, 'empty.sqlite');
-    const file = new DatabaseSync(empty);
-    file.exec(`PRAGMA auto_vacuum = ${autoVacuum}; PRAGMA user_version = 7`);
-    expect(file.prepare('PRAGMA page_count').get()?.['page_count']).toBe(1);
-    file.close();
-    let locked = 0;
-    await placeOnline(empty, database, { onLocked: () => locked++ });
-    expect(locked).toBe(1);
-    expect(ask(database, 'PRAGMA user_version')).toBe(7);
-    expect(ask(database, "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")).toBe(0);
-    expect(readdirSync(folder).filter((entry) => entry.includes('restoring'))).toEqual([]);
+for (const isWal of [true, false]) {
+  for (const autoVacuum of ['none', 'full', 'incremental']) {
+    test(`a backup without a table, one page, leaves nothing of ours behind (auto_vacuum ${autoVacuum}, ${isWal ? 'WAL' : 'rollback'})`, async () => {
+      const { folder, database } = shop({ journalMode: isWal ? 'wal' : 'delete' });
+      const empty = join(folder, 'empty.sqlite');
+      const file = new DatabaseSync(empty);
+      file.exec(`PRAGMA auto_vacuum = ${autoVacuum}; PRAGMA user_version = 7`);
+      expect(file.prepare('PRAGMA page_count').get()?.['page_count']).toBe(1);
+      file.close();
+      let locked = 0;
+      await placeThroughSqlite(empty, database, { isWal, onLocked: () => locked++ });
+      expect(locked).toBe(1);
+      expect(ask(database, 'PRAGMA user_version')).toBe(7);
+      expect(ask(database, 'SELECT count(*) FROM sqlite_schema')).toBe(0);
+      expect(ask(database, 'PRAGMA integrity_check')).toBe('ok');
+      expect(readdirSync(folder).filter((entry) => /placing|restoring/.test(entry))).toEqual([]);
+      // It still takes any encoding, as the backup does.
+      expect(readHeaderOf(database)?.encoding).toBeNull();
+      ask(database, 'CREATE TABLE first (x)');
+      expect(ask(database, 'PRAGMA integrity_check')).toBe('ok');
+    });
+  }
+}
+
+/** Of the file as it is on the disk; read by another process, because closing it here would drop locks. */
+const digestOf = (path: string) => spawnSync('sha256sum', [path], { encoding: 'utf8' }).stdout;
+
+const pageSizes = [
+  [4_096, 4_096],
+  [512, 65_536],
+  [65_536, 512],
+  [65_536, 65_536],
+] as const;
+for (const sizes of pageSizes) {
+  test(`without a log, once locked all others wait and the file is as it was (pages of ${sizes.join(', then ')})`, async () => {
+    const { database, source } = shop({ rows: 20_000, journalMode: 'delete', pageSizes: sizes });
+    const app = await openElsewhere(database);
+    await app.ask('PRAGMA busy_timeout = 0');
+    const before = digestOf(database);
+    const attempts: string[] = [];
+    await placeThroughSqlite(source, database, {
+      isWal: false,
+      onLocked() {
+        expect(digestOf(database)).toBe(before);
+        const other = spawnSync(process.execPath, ['-e', countElsewhere, database], { encoding: 'utf8' });
+        attempts.push(other.stdout.trim());
+      },
+    });
+    expect(attempts).toEqual(['database is locked']);
+    // The app goes on through the connection that it had, whatever the size of the pages is now.
+    expect(await app.ask(count)).toBe(20_000);
+    await app.ask("INSERT INTO notes (text) VALUES ('goes on')");
+    expect([await app.ask(count), await app.ask('PRAGMA integrity_check')]).toEqual([20_001, 'ok']);
+    expect([await app.ask('PRAGMA page_size'), await app.ask('PRAGMA journal_mode')]).toEqual([sizes[1], 'delete']);
+    await app.close();
   });
 }
+
+const countElsewhere = `
+  const { DatabaseSync } = await import('node:sqlite');
+  try {
+    console.log(new DatabaseSync(process.argv[1]).prepare('${count}').get());
+  } catch (error) {
+    console.log(error.message);
+  }
+`;
+
+test('without a log, where saving what came late fails, nothing is replaced and the lock is free again', async () => {
+  const { database, source } = shop({ rows: 20_000, journalMode: 'delete' });
+  const before = digestOf(database);
+  const onLocked = () => {
+    throw new BackupError('DISK_FULL', 'no room', { hint: 'Free some.' });
+  };
+  expect(await placeThroughSqlite(source, database, { isWal: false, onLocked }).catch(String)).toBe(
+    'BackupError: no room',
+  );
+  expect([digestOf(database), existsSync(`${database}-journal`)]).toEqual([before, false]);
+  expect(ask(database, "INSERT INTO notes (text) VALUES ('goes on') RETURNING id")).toBe(11);
+});
+
+test('a file in WAL mode from elsewhere leaves the database in the mode it has', async () => {
+  const { folder, database } = shop({ journalMode: 'delete' });
+  const foreign = join(folder, 'foreign.sqlite');
+  makeDatabase(foreign, { rows: 5 });
+  await placeThroughSqlite(foreign, database, { isWal: false, onLocked: () => {} });
+  expect([ask(database, count), ask(database, 'PRAGMA journal_mode')]).toEqual([5, 'delete']);
+  expect(ask(foreign, 'PRAGMA journal_mode')).toBe('wal');
+});
+
+test('a database that vanished a moment ago is not made anew', async () => {
+  const { folder, database, source } = shop();
+  renameSync(database, `${database}.moved`);
+  const placed = placeThroughSqlite(source, database, { isWal: false, onLocked: () => {} });
+  expect((await placed.catch((error: unknown) => BackupError.from(error)))?.code).toBe('DB_MISSING');
+  expect(existsSync(database)).toBe(false);
+  expect(readdirSync(folder)).not.toContain('shop.sqlite');
+});
 
 /** The number of a process that is no more. */
 const deadPid = () => spawnSync('true').pid;

@@ -2,10 +2,10 @@
  * Puts a verified file where a database is, or where one shall be. Three ways, each all or nothing:
  *
  * - a new file: temporary name, fsync, rename, fsync of the folder; an existing file is never touched;
- * - online: through SQLite's backup API, one transaction that other connections see at once (200 MB beside a writer at
- *   300 tx/s: 477 ms);
- * - offline: only when nobody holds the database; its log and shared memory are removed *before* the rename, because an
- *   old log beside a restored file silently undoes the restore.
+ * - over a database, in use or not: through SQLite's backup API, one transaction that other connections see at once. The
+ *   file stays the same file, so an app that has it open, seen or unseen, reads the restored rows or is told to wait; it
+ *   never goes on with a deleted file, and no old log or journal comes to lie beside a new one;
+ * - over something that SQLite can't read: its files are moved aside, the log before the main file.
  */
 import {
   chmodSync,
@@ -20,31 +20,40 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readSync,
   renameSync,
   statSync,
   unlinkSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { backup, DatabaseSync } from 'node:sqlite';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { backup, type DatabaseSync } from 'node:sqlite';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../errors.ts';
-import { pragma, sqliteCode } from './library.ts';
-import { openConnection } from './live-database.ts';
+import { addFreePage, readHeaderOf, sayRollbackMode } from './header.ts';
+import { openWith, pragma, sqliteCode } from './library.ts';
+import { explainLiveError, isLocked } from './live-database.ts';
 import { leadsNowhere, thereIsAFile } from './missing.ts';
-import { isOpenSomewhere } from './open-files.ts';
-import { leftoverOf, sideFiles } from './stamp.ts';
+import { refuseWhileOpen } from './open-files.ts';
+import { giveModeBack } from './out-of-wal.ts';
+import { leftoverOf, resolveDatabase, sideFiles } from './stamp.ts';
+import { syncFolderNow } from './sync-folder.ts';
 import { openUnwritten } from './verify.ts';
 
 /**
- * Pages of one step. The steps are one transaction, and the write lock is held from the first to the last; between the
- * first two there is the moment to save what was committed so far. Small enough to stay in SQLite's cache, so that the
- * log's last commit is near its end; 200 MB take as long in such steps as in one.
+ * The size of one step. All steps are one transaction, and the lock is held from the first to the last; between the first
+ * two is the moment to save what was committed so far. A step stays in SQLite's cache of 2 MB: in a rollback mode the main
+ * file is then still as it was, and in WAL mode the log's last commit is near its end. 200 MB take as long in such steps as
+ * in one.
  */
-const STEP_PAGES = 256;
-const SQLITE_BUSY = 5;
+const STEP_PAGES_MAX = 256;
+const STEP_BYTES_MAX = 1024 * 1024;
 const PLACE_TIMEOUT_MS = 30_000;
 const PLACE_RETRY_MS = 10;
+/**
+ * How long we try again at once in a rollback mode, where writers leave gaps of far less than a millisecond: beside up to
+ * three of them, or three readers without a pause, the lock was ours after 5 to 990 ms; with 10 ms between the attempts it
+ * took 10 s or failed.
+ */
+const PLACE_EAGER_MS = 5_000;
 
 /** @throws BackupError TARGET_EXISTS, DISK_FULL, NO_PERMISSION. */
 export function placeAsNewFile(
@@ -74,46 +83,54 @@ export function placeAsNewFile(
 }
 
 /**
- * Replaces a database in WAL mode while others use it.
+ * Replaces a database, also while others use it. In WAL mode they go on reading meanwhile and wait with their writes; in a
+ * rollback mode they wait with both.
  *
  * @param onLocked is called when nobody else can commit any more and nothing is replaced yet. When it throws, nothing
  * will be. Called again where SQLite had to begin anew.
- * @throws BackupError PAGE_SIZE_DIFFERS, DB_BUSY, DISK_FULL, and what `onLocked` throws.
+ * @throws BackupError DB_BUSY, DB_MISSING, DISK_FULL, NO_PERMISSION, and what `onLocked` throws: nothing was replaced.
  */
-export async function placeOnline(
+export async function placeThroughSqlite(
   source: string,
   databasePath: string,
-  { onLocked }: { readonly onLocked: () => void },
+  { isWal, onLocked }: { readonly isWal: boolean; readonly onLocked: () => void },
 ): Promise<void> {
-  checkPageSizes(source, databasePath);
-  if (pragmaOf(openUnwritten(source), 'page_count') > 1) return await replacePages(source, databasePath, onLocked);
-  // A database without a table is one page, and one step would leave no moment between.
-  const withStatistics = stage(source, databasePath);
+  const temporary = stageForm(source, databasePath, isWal);
   try {
-    addEmptyStatistics(withStatistics);
-    await replacePages(withStatistics, databasePath, onLocked);
+    await replacePages(temporary ?? source, databasePath, { isWal, onLocked });
   } finally {
-    unlinkSync(withStatistics);
+    if (temporary) unlinkSync(temporary);
   }
 }
 
-function checkPageSizes(source: string, databasePath: string): void {
-  const backupBytes = pragmaOf(openUnwritten(source), 'page_size');
-  const liveBytes = pragmaOf(openConnection(databasePath, PLACE_TIMEOUT_MS), 'page_size');
-  if (backupBytes === liveBytes) return;
-  throw new BackupError(
-    'PAGE_SIZE_DIFFERS',
-    `the backup has pages of ${backupBytes} bytes, the database in use of ${liveBytes}`,
-    {
-      hint: 'SQLite can not do that while the database is in use: stop the app and restore offline.',
-    },
-  );
+/** A copy that SQLite can copy as we need it; null when the source is so already. */
+function stageForm(source: string, databasePath: string, isWal: boolean): string | null {
+  const header = readHeaderOf(source);
+  const pages = pragmaOf(openUnwritten(source), 'page_count');
+  // SQLite takes the mode over from the source, unless the database is in WAL mode itself.
+  const changesMode = header?.isWal === true && !isWal;
+  if (pages > 1 && !changesMode) return null;
+  const temporary = stage(source, databasePath, 'placing');
+  const file = openSync(temporary, 'r+');
+  try {
+    if (changesMode) sayRollbackMode(file);
+    // One page would be one step, and leave no moment between.
+    if (pages === 1) addFreePage(file);
+    return temporary;
+  } finally {
+    closeSync(file);
+  }
 }
 
-async function replacePages(source: string, databasePath: string, onLocked: () => void): Promise<void> {
+async function replacePages(
+  source: string,
+  databasePath: string,
+  { isWal, onLocked }: { readonly isWal: boolean; readonly onLocked: () => void },
+): Promise<void> {
   const from = openUnwritten(source);
-  const rate = Math.min(STEP_PAGES, Number(pragma(from, 'page_count')) - 1);
-  const deadline = performance.now() + PLACE_TIMEOUT_MS;
+  const [pages, pageSize] = [Number(pragma(from, 'page_count')), Number(pragma(from, 'page_size'))];
+  const rate = Math.max(1, Math.min(STEP_PAGES_MAX, Math.floor(STEP_BYTES_MAX / pageSize), pages - 1));
+  const startedMs = performance.now();
   try {
     for (;;) {
       let told = false;
@@ -122,18 +139,16 @@ async function replacePages(source: string, databasePath: string, onLocked: () =
         told = true;
       };
       try {
+        // The backup API would make a new file.
+        resolveDatabase(databasePath);
         await backup(from, databasePath, { rate, progress });
         return;
       } catch (error) {
-        if (error instanceof BackupError || !isBusy(error)) throw error;
-        if (performance.now() < deadline) {
-          await sleep(PLACE_RETRY_MS);
-          continue;
-        }
-        throw new BackupError('DB_BUSY', `the database was busy for ${PLACE_TIMEOUT_MS / 1_000} s`, {
-          hint: 'Nothing was changed. Another program holds a long write; end that, then try again.',
-          cause: error,
-        });
+        if (error instanceof BackupError) throw error;
+        if (!isBusy(error)) throw explainLiveError(error, { databasePath, timeoutMs: PLACE_TIMEOUT_MS });
+        const waitedMs = performance.now() - startedMs;
+        if (waitedMs >= PLACE_TIMEOUT_MS) throw stayedBusy(error);
+        await (isWal || waitedMs > PLACE_EAGER_MS ? sleep(PLACE_RETRY_MS) : nextTurn());
       }
     }
   } finally {
@@ -141,29 +156,11 @@ async function replacePages(source: string, databasePath: string, onLocked: () =
   }
 }
 
-/**
- * Replaces a database that nobody holds, keeping its journal mode and file mode.
- *
- * @throws BackupError RESTORE_IN_USE when any other connection is open; then nothing was changed.
- */
-export function placeOffline(source: string, databasePath: string): void {
-  const temporary = stage(source, databasePath);
-  try {
-    // Before the hold leaves WAL mode: were we killed then, this file says which mode the database had.
-    setJournalMode(temporary, formatVersion(databasePath) === FORMAT_WAL ? 'wal' : 'delete');
-    giveSameRights(temporary, databasePath);
-    const hold = holdExclusively(databasePath);
-    try {
-      for (const suffix of sideFiles) if (existsSync(databasePath + suffix)) unlinkSync(databasePath + suffix);
-      renameSync(temporary, databasePath);
-      syncFolderNow(dirname(databasePath));
-    } finally {
-      hold.close();
-    }
-  } catch (error) {
-    if (existsSync(temporary)) unlinkSync(temporary);
-    throw error;
-  }
+function stayedBusy(cause: unknown): BackupError {
+  return new BackupError('DB_BUSY', `the database was busy for ${PLACE_TIMEOUT_MS / 1_000} s`, {
+    hint: 'Nothing was changed. Another program holds a long write or, without WAL, a long read; end that, then try again.',
+    cause,
+  });
 }
 
 /**
@@ -172,7 +169,7 @@ export function placeOffline(source: string, databasePath: string): void {
  * @returns the name of the old main file.
  */
 export function placeOverUnreadable(source: string, databasePath: string, options: { now: Date }): string {
-  if (isOpenSomewhere(databasePath)) throw inUse(databasePath);
+  refuseWhileOpen(databasePath);
   const temporary = stage(source, databasePath);
   setJournalMode(temporary, 'wal');
   giveSameRights(temporary, databasePath);
@@ -218,8 +215,8 @@ export function refuseWhatIsThere(databasePath: string): void {
 }
 
 /**
- * Removes what killed restores left beside a database: `….restoring-` and the number of a process that is no more. One
- * that was to replace its database offline may have taken it out of WAL mode; that is put right first.
+ * Removes what killed restores left beside a database: `….restoring-` or `….placing-` and the number of a process that is
+ * no more. One that was to replace its database offline may have taken it out of WAL mode; that is put right first.
  */
 export function removeDeadPlacements(databasePath: string): void {
   if (existsSync(dirname(databasePath))) removeDead(dirname(databasePath), () => true);
@@ -227,25 +224,12 @@ export function removeDeadPlacements(databasePath: string): void {
 
 function removeDead(folder: string, isMeant: (destination: string) => boolean): void {
   for (const entry of readdirSync(folder)) {
-    const [, destination, pid, sideFile] = /^(.+)\.restoring-(\d+)(-wal|-shm|-journal)?$/.exec(entry) ?? [];
+    const [, destination, what, pid, sideFile] =
+      /^(.+)\.(restoring|placing)-(\d+)(-wal|-shm|-journal)?$/.exec(entry) ?? [];
     if (!destination || !isMeant(destination) || isAlive(Number(pid))) continue;
     const staged = join(folder, entry);
-    if (sideFile || giveModeBack(staged, join(folder, destination))) unlinkSync(staged);
-  }
-}
-
-/** False when the database is busy: the next run tries again. */
-function giveModeBack(staged: string, databasePath: string): boolean {
-  if (!existsSync(databasePath) || formatVersion(staged) !== FORMAT_WAL) return true;
-  if (formatVersion(databasePath) !== FORMAT_ROLLBACK) return true;
-  const connection = openConnection(databasePath, 0);
-  try {
-    return pragma(connection, 'journal_mode = WAL') === 'wal';
-  } catch (error) {
-    // What can't be read has no mode to be given back.
-    return !isBusy(error);
-  } finally {
-    connection.close();
+    const isNote = what === 'restoring' && !sideFile;
+    if (!isNote || giveModeBack(staged, join(folder, destination))) unlinkSync(staged);
   }
 }
 
@@ -261,8 +245,8 @@ function isAlive(pid: number): boolean {
 }
 
 /** The whole file under a temporary name beside its destination, durable. A reflink where the file system has them. */
-function stage(source: string, destination: string): string {
-  const temporary = `${destination}.restoring-${process.pid}`;
+function stage(source: string, destination: string, what: 'restoring' | 'placing' = 'restoring'): string {
+  const temporary = `${destination}.${what}-${process.pid}`;
   try {
     copyFileSync(source, temporary, constants.COPYFILE_FICLONE);
     chmodSync(temporary, 0o600);
@@ -279,66 +263,13 @@ function stage(source: string, destination: string): string {
   }
 }
 
-/**
- * Leaving WAL mode needs that no other connection is open, and merges the log; an exclusive transaction in
- * rollback mode then keeps newcomers out until the file is replaced.
- */
-function holdExclusively(databasePath: string): DatabaseSync {
-  const connection = openConnection(databasePath, 0);
-  let journalMode = 'unknown';
-  try {
-    journalMode = String(pragma(connection, 'journal_mode'));
-    if (journalMode === 'wal' && pragma(connection, 'journal_mode = DELETE') !== 'delete') throw inUse(databasePath);
-    connection.exec('BEGIN EXCLUSIVE');
-    return connection;
-  } catch (error) {
-    if (journalMode === 'wal') returnToWal(connection);
-    connection.close();
-    throw isBusy(error) ? inUse(databasePath, error) : error;
-  }
-}
-
-/** A newcomer came between leaving WAL mode and the lock: give the database its mode back, if it lets us. */
-function returnToWal(connection: DatabaseSync): void {
-  try {
-    connection.exec('PRAGMA journal_mode = WAL');
-  } catch (error) {
-    if (!isBusy(error)) throw error;
-  }
-}
-
 /** The mode is in the file's header, so a file from elsewhere may bring another than the database had. */
 function setJournalMode(path: string, mode: string): void {
-  const file = new DatabaseSync(path);
+  const file = openWith(path, 'mode=rw');
   try {
     file.exec(`PRAGMA journal_mode = ${mode === 'wal' ? 'WAL' : 'DELETE'}`);
   } finally {
     file.close();
-  }
-}
-
-/** A file without tables gets an empty one, of SQLite's own statistics. */
-function addEmptyStatistics(path: string): void {
-  const file = new DatabaseSync(path);
-  try {
-    file.exec('ANALYZE');
-  } finally {
-    file.close();
-  }
-}
-
-const FORMAT_ROLLBACK = 1;
-const FORMAT_WAL = 2;
-
-/** https://sqlite.org/fileformat2.html#file_format_version_numbers */
-function formatVersion(path: string): number | undefined {
-  const file = openSync(path, 'r');
-  try {
-    const header = Buffer.alloc(20);
-    readSync(file, header, 0, header.length, 0);
-    return header[18];
-  } finally {
-    closeSync(file);
   }
 }
 
@@ -366,23 +297,5 @@ function pragmaOf(file: DatabaseSync, name: string): number {
 
 /** A backup step that found the database locked ends as "not an error", code 0, in `node:sqlite` of Bun and of Node. */
 function isBusy(error: unknown): boolean {
-  const code = sqliteCode(error);
-  return code === SQLITE_BUSY || code === 0 || (error instanceof Error && /database is locked/.test(error.message));
-}
-
-function inUse(databasePath: string, cause?: unknown): BackupError {
-  return new BackupError('RESTORE_IN_USE', `another process holds ${databasePath}`, {
-    hint: 'Stop the app and try again, or restore online: that works while it runs.',
-    cause,
-  });
-}
-
-/** Makes renames in a folder durable. */
-export function syncFolderNow(folder: string): void {
-  const handle = openSync(folder, 'r');
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
+  return isLocked(error) || sqliteCode(error) === 0;
 }

@@ -16,6 +16,7 @@ import {
   copyFileSync,
   fdatasync,
   fstatSync,
+  ftruncateSync,
   openSync,
   readSync,
   statSync,
@@ -25,7 +26,8 @@ import {
 import { promisify } from 'node:util';
 import { BackupError, errnoCode } from '../errors.ts';
 import { FollowingDigest } from './digest.ts';
-import { loadSchema, openWith, pragma } from './library.ts';
+import { contentBytes } from './header.ts';
+import { openWith, pragma } from './library.ts';
 import type { PinnedDatabase } from './live-database.ts';
 import { clone } from './reflink.ts';
 import { endsAt, lastCommit, type LogEnd, readLogHeader, readSalts } from './wal.ts';
@@ -102,6 +104,12 @@ export function replayLog(backup: string, log: string, destination: string): Sna
   copyFileSync(backup, destination, constants.COPYFILE_FICLONE);
   copyFileSync(log, `${destination}-wal`, constants.COPYFILE_FICLONE);
   if (makeSingleFile(destination)?.frame !== end.frame) throw cannotReplay(log, end);
+  return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
+}
+
+/** A whole database in rollback mode that nobody writes to, as one file at `destination` (must not exist). */
+export function copyWhole(database: string, destination: string): Snapshot {
+  copyFileSync(database, destination, constants.COPYFILE_FICLONE);
   return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
 }
 
@@ -269,7 +277,6 @@ function makeSingleFile(path: string): LogEnd | null {
   const salts = readSalts(`${path}-wal`);
   const copy = openWith(path, 'mode=rw');
   try {
-    loadSchema(copy);
     copy.exec('PRAGMA synchronous = OFF');
     // Its row counts the frames that SQLite found valid.
     const frame = Number(copy.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()?.['log']);
@@ -282,5 +289,17 @@ function makeSingleFile(path: string): LogEnd | null {
     return frame <= 0 ? null : { salts, frame };
   } finally {
     copy.close();
+    cutToPages(path);
+  }
+}
+
+/** SQLite shortens a file only after the commit that lets it: killed there, an app leaves one that is longer than its pages. */
+function cutToPages(path: string): void {
+  const file = openSync(path, 'r+');
+  try {
+    const bytes = contentBytes(file);
+    if (bytes < fstatSync(file).size) ftruncateSync(file, bytes);
+  } finally {
+    closeSync(file);
   }
 }

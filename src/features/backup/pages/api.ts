@@ -103,7 +103,8 @@ export const api = {
   prunePlan: (target: Target) => send<PrunePlan>('GET', `api/prune?target=${target}`),
   testTarget: (name: Target) => send<TargetReport>('POST', `api/targets/${name}/test`),
   dismissRestored: () => send<{ dismissed: boolean }>('POST', 'api/restore/dismiss'),
-  undoRestore: (confirm: string) => send<RestoreResult>('POST', 'api/restore/undo', { confirm }),
+  undoRestore: (confirm: string, mode: RestorePlan['mode']) =>
+    send<RestoreResult>('POST', 'api/restore/undo', { confirm, mode }),
 };
 
 /** Of a server that looks for losses. */
