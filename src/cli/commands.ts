@@ -8,12 +8,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { foreignBackup } from '../engine/catalog/identity.ts';
 import { BackupError, type ErrorBody, type ErrorCode } from '../engine/errors.ts';
-import { type Remarks, remarkTexts } from '../engine/sqlite/rules.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import { lossText } from '../service/loss-text.ts';
 import { BRING_BACK } from '../service/missing.ts';
+import { remarkTexts } from '../service/remarks.ts';
+import { foreignBackup } from '../service/restores.ts';
 import { SURVIVED } from '../service/retention-policies.ts';
 import type {
   BackupItem,
@@ -51,10 +51,7 @@ import { agoText, backupTable, createOutput, durationText, type Output, type Sin
 /** The service, and what only the command line asks of it. */
 export interface CliService extends BackupServicePort {
   /** Checks any SQLite file, whether it is in a catalog or not. */
-  verifyFile(
-    path: string,
-    options?: { readonly full?: boolean },
-  ): Promise<{ readonly ok: boolean; readonly detail: string | null } & Remarks>;
+  verifyFile(path: string, options?: { readonly full?: boolean }): ReturnType<BackupServicePort['verifyFile']>;
   recoveryKit(): Promise<string>;
   /** See `BackupService.restoreIfMissing`. */
   restoreIfMissing(options?: {

@@ -4,6 +4,8 @@
  */
 import { z } from 'zod';
 import {
+  ruleFindings,
+  unchecked,
   backup,
   backupDiff,
   backupResult,
@@ -39,6 +41,8 @@ const verifiedFile = z.object({
   ok: z.boolean(),
   detail: z.string().nullable(),
   method: z.enum(['quick', 'full']),
+  content: ruleFindings,
+  unchecked,
 });
 
 export const dryRun = z.object({

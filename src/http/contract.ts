@@ -76,15 +76,19 @@ export const run = z.object({
 });
 
 const method = z.enum(['quick', 'full']);
+/** Rows that break a rule of their own table; null rows where they are not counted. */
+export const ruleFindings = z.array(z.object({ table: z.string(), rule: z.string(), rows: z.number().nullable() }));
+/** What could not be checked, and why. */
+export const unchecked = z.array(z.object({ what: z.string(), why: z.string() }));
 export const verification = z.discriminatedUnion('state', [
   z.object({
     state: z.literal('verified'),
     method,
     at: time,
-    /** Rows that break a rule of their own table; null rows where they are not counted. */
-    content: z.array(z.object({ table: z.string(), rule: z.string(), rows: z.number().nullable() })),
-    /** What could not be checked, and why. */
-    unchecked: z.array(z.object({ what: z.string(), why: z.string() })),
+    content: ruleFindings,
+    unchecked,
+    /** Both in words. */
+    remarks: z.array(z.string()),
   }),
   z.object({ state: z.literal('damaged'), method, at: time, detail: z.string() }),
   z.object({ state: z.literal('unchecked') }),

@@ -8,6 +8,7 @@ import type { BackupItem, Loss, OtherDatabase, Placement, TargetName, Verificati
 import type { OffsiteBackup } from './offsite.ts';
 import type { UploadState } from './offsite-state.ts';
 import { targetWord } from './remote-targets.ts';
+import { remarkTexts } from './remarks.ts';
 
 /** A backup of another database than ours has `other`. */
 export type KnownBackup = (Backup | OffsiteBackup) & { readonly other?: OtherDatabase };
@@ -114,6 +115,9 @@ function toVerification({ manifest, fault, createdAt }: KnownBackup): Verificati
   if (fault) return { state: 'damaged', method: 'quick', at: createdAt, detail: fault };
   if (!manifest) return { state: 'unchecked' };
   const { method, at, complaint, content = [], unchecked = [] } = manifest.verification;
-  if (complaint === null) return { state: 'verified', method, at: new Date(at), content, unchecked };
+  if (complaint === null) {
+    const remarks = remarkTexts({ content, unchecked });
+    return { state: 'verified', method, at: new Date(at), content, unchecked, remarks };
+  }
   return { state: 'damaged', method, at: new Date(at), detail: complaint };
 }

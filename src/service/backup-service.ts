@@ -25,7 +25,7 @@ import { takeLock } from '../engine/run-lock.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
-import { NO_REMARKS, type Remarks, remarkTexts } from '../engine/sqlite/rules.ts';
+import { NO_REMARKS, type Remarks } from '../engine/sqlite/rules.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
@@ -94,6 +94,7 @@ import { folderInState, openStateDatabase, type StateDatabase } from './state-da
 import { composeStatus } from './status.ts';
 import type { Turns } from './turns.ts';
 import { Voices, type VoicesOptions } from './voices/voices.ts';
+import { remarkTexts } from './remarks.ts';
 
 export interface BackupServiceOptions extends TargetOptions {
   /** Path of the database to protect. Never opened in this process. */

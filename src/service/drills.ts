@@ -11,7 +11,7 @@ import { parseIdentities } from '../engine/age.ts';
 import { DRILL_FOLDER } from '../engine/catalog/artifact.ts';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { Drilled, DrillRequest } from '../engine/jobs/protocol.ts';
-import { type Remarks, remarkTexts } from '../engine/sqlite/rules.ts';
+import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
 import type { ActiveRun } from './active-run.ts';
 import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
@@ -21,6 +21,7 @@ import type { DrillReport, Run, RunProgress, TargetDrill, TargetName } from './m
 import { targetWord } from './remote-targets.ts';
 import type { RunHistory } from './run-history.ts';
 import type { Runs } from './runs.ts';
+import { remarkTexts } from './remarks.ts';
 
 export interface DrillsOptions {
   readonly backups: Backups;

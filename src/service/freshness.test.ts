@@ -22,7 +22,7 @@ function item(minutes: number, change: Partial<BackupItem> = {}): BackupItem {
       changes: null,
       loss: null,
     },
-    verification: { state: 'verified', method: 'quick', at: createdAt, ...NO_REMARKS },
+    verification: { state: 'verified', method: 'quick', at: createdAt, remarks: [], ...NO_REMARKS },
     placements: [stored('local', minutes)],
     ...change,
   };
@@ -75,7 +75,7 @@ test('each place has its own newest good, verified and stored backup', () => {
     item(3, { foreign: true, verified: false, verification: { state: 'unchecked' } }),
     item(5, { verified: false, verification: damaged }),
     item(15, {
-      verification: { state: 'verified', method: 'full', at: minutesAgo(4), ...NO_REMARKS },
+      verification: { state: 'verified', method: 'full', at: minutesAgo(4), remarks: [], ...NO_REMARKS },
       placements: [stored('local', 15), { ...stored('s3', 0), status: 'waiting', at: null }],
     }),
     item(25, { placements: [stored('s3', 20)] }),

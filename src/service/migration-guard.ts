@@ -4,8 +4,9 @@
  */
 import { BackupError } from '../engine/errors.ts';
 import { BEFORE_MIGRATION } from '../engine/loss.ts';
-import { remarkTexts, type RuleFinding } from '../engine/sqlite/rules.ts';
+import type { RuleFinding } from '../engine/sqlite/rules.ts';
 import type { BackupService } from './backup-service.ts';
+import { remarkTexts } from './remarks.ts';
 
 export interface MigrationGuardOptions {
   /** False when there is nothing to migrate: then no backup is made and nothing is checked. */

@@ -73,7 +73,13 @@ export interface RunTotal extends Pick<Run, 'kind' | 'trigger' | 'result'> {
 }
 
 export type Verification =
-  | ({ readonly state: 'verified'; readonly method: 'quick' | 'full'; readonly at: Date } & Remarks)
+  | ({
+      readonly state: 'verified';
+      readonly method: 'quick' | 'full';
+      readonly at: Date;
+      /** Both of the following in words. */
+      readonly remarks: readonly string[];
+    } & Remarks)
   | { readonly state: 'damaged'; readonly method: 'quick' | 'full'; readonly at: Date; readonly detail: string }
   | { readonly state: 'unchecked' };
 

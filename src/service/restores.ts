@@ -26,6 +26,8 @@ import type { PlannedSource } from './restore-plan.ts';
 import type { Runs, RunWeights } from './runs.ts';
 import type { BackupServicePort, FromTarget, RestoreMode } from './service-port.ts';
 
+export { foreignBackup } from '../engine/catalog/identity.ts';
+
 export interface RestoresOptions {
   readonly backups: Backups;
   readonly runs: Runs;

@@ -216,6 +216,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
         at: new Date(now()).toISOString(),
         content: [],
         unchecked: [],
+        remarks: [],
       };
     if (verb === 'adopt') backup.foreign = false;
     if (method === 'PATCH') Object.assign(backup, await request.json());
@@ -718,7 +719,7 @@ function makeBackup(time: number, about: number): Backup {
     trigger: 'schedule',
     user: null,
     verified: true,
-    verification: { state: 'verified', method: 'quick', at: iso(time + 1000), content: [], unchecked: [] },
+    verification: { state: 'verified', method: 'quick', at: iso(time + 1000), content: [], unchecked: [], remarks: [] },
     foreign: false,
     pinned: false,
     note: null,

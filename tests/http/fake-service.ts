@@ -113,7 +113,7 @@ export function createFakeService(): FakeService {
       trigger: 'schedule',
       user: null,
       verified: true,
-      verification: { state: 'verified', method: 'quick', at: createdAt, ...NO_REMARKS },
+      verification: { state: 'verified', method: 'quick', at: createdAt, remarks: [], ...NO_REMARKS },
       foreign: false,
       pinned: false,
       note: null,
@@ -473,7 +473,7 @@ export function createFakeService(): FakeService {
         : {
             ...item,
             verified: true,
-            verification: { state: 'verified', method, at, ...NO_REMARKS },
+            verification: { state: 'verified', method, at, remarks: [], ...NO_REMARKS },
           };
       backups.set(filename, { item: checked, bytes });
       return checked;

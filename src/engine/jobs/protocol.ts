@@ -6,6 +6,7 @@
 import type { Sealing, SealName } from '../artifact.ts';
 import type { Claim, PlaceIdentity, PlaceRecord } from '../catalog/identity.ts';
 import type { DatabaseFacts, LossMark, Manifest } from '../catalog/manifest.ts';
+import type { Judgement } from '../sqlite/judge.ts';
 import type { Remarks } from '../sqlite/rules.ts';
 import type { KnownManifest, RemoteListing } from '../catalog/remote-catalog.ts';
 import type { ErrorBody } from '../errors.ts';
@@ -336,11 +337,8 @@ export interface CheckRequest {
   readonly databasePath: string;
 }
 
-/** What is said of the live database, by `integrity_check`, `foreign_key_check` and the account of its pages. */
-export interface Checked extends Remarks {
-  /** What is wrong with its structure; empty when it can be relied on. */
-  readonly structure: readonly string[];
-}
+/** What is said of the live database. */
+export type Checked = Omit<Judgement, 'facts'>;
 
 export interface TestTargetRequest {
   readonly kind: 'test-target';

@@ -4,8 +4,7 @@
  */
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
-import type { Checked } from '../jobs/protocol.ts';
-import { type Judged, judge, type PageSizes, type VerifyMethod } from './judge.ts';
+import { type Judged, judge, type Judgement, type PageSizes, type VerifyMethod } from './judge.ts';
 import { isDamage, pragma } from './library.ts';
 import { explainLiveError, onceFree, openConnection, PIN_TIMEOUT_MS } from './live-database.ts';
 import { type PageSource, pagesOf } from './pages.ts';
@@ -48,7 +47,7 @@ export function checkLiveDatabase(databasePath: string): string | null {
 }
 
 /** All that is said of it, for after a migration. */
-export function checkDatabase(databasePath: string): Checked {
+export function checkDatabase(databasePath: string): Omit<Judgement, 'facts'> {
   const { structure, content, unchecked } = judgeLiveDatabase(databasePath, 'full');
   return { structure, content, unchecked };
 }

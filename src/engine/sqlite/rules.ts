@@ -27,16 +27,6 @@ export interface Remarks {
 
 export const NO_REMARKS: Remarks = { content: [], unchecked: [] };
 
-/** For people, one line each. */
-export function remarkTexts({ content, unchecked }: Remarks): readonly string[] {
-  return [...content.map(ruleText), ...unchecked.map(({ what, why }) => `${what} was not checked: ${why}`)];
-}
-
-function ruleText({ table, rule, rows }: RuleFinding): string {
-  if (rows === null) return `the ${rule} of table ${table} is out of step with it`;
-  return rows === 1 ? `1 row of ${table} breaks the rule ${rule}` : `${rows} rows of ${table} break the rule ${rule}`;
-}
-
 export type Complaint =
   | { readonly kind: 'structure'; readonly text: string }
   | { readonly kind: 'content'; readonly table: string; readonly rule: string; readonly isRow: boolean }

@@ -8,7 +8,6 @@
  *
  * A run shorter than 400 ms would only flicker, so its steps are shown from then on.
  */
-import { remarkTexts } from '../../../../engine/sqlite/rules.ts';
 import type { Activity, Backup, Run, RunProgress, Status } from '../../../../http/contract.ts';
 import { ApiError, address, api, type Target } from '../api.ts';
 import { ranges } from '../chart.ts';
@@ -169,7 +168,7 @@ class Dashboard {
           title: 'Verified',
           lines: [
             `It opens and passed its ${verification.method === 'full' ? 'full integrity check' : 'quick check'}.`,
-            ...remarkTexts(verification).map(sentence),
+            ...verification.remarks.map(sentence),
           ],
           code: backup.filename,
         });

@@ -1,0 +1,12 @@
+/** What a check says beside that a backup is good: the same words on the command line, in the log and on the page. */
+import type { Remarks, RuleFinding } from '../engine/sqlite/rules.ts';
+
+/** For people, one line each. */
+export function remarkTexts({ content, unchecked }: Remarks): readonly string[] {
+  return [...content.map(ruleText), ...unchecked.map(({ what, why }) => `${what} was not checked: ${why}`)];
+}
+
+function ruleText({ table, rule, rows }: RuleFinding): string {
+  if (rows === null) return `the ${rule} of table ${table} is out of step with it`;
+  return rows === 1 ? `1 row of ${table} breaks the rule ${rule}` : `${rows} rows of ${table} break the rule ${rule}`;
+}
