@@ -64,7 +64,7 @@ test('rows whose parent a migration took are found; rows that had none before ar
   const error = await refusal(() =>
     guardMigration(service, () => change(databasePath, 'PRAGMA foreign_keys = OFF; DELETE FROM shelves')),
   );
-  expect(error.message).toContain('2 rows without parent: books -> shelves');
+  expect(error.message).toContain('2 rows of books without parent in shelves');
 });
 
 test('asked to, it puts the state before back, and keeps what the migration left', async () => {

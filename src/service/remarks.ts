@@ -7,6 +7,8 @@ export function remarkTexts({ content, unchecked }: Remarks): readonly string[] 
 }
 
 function ruleText({ table, rule, rows }: RuleFinding): string {
+  const parent = /^FOREIGN KEY to (.*)$/s.exec(rule)?.[1];
+  if (parent !== undefined) return `${rows === 1 ? '1 row' : `${rows} rows`} of ${table} without parent in ${parent}`;
   if (rows === null) return `the ${rule} of table ${table} is out of step with it`;
   return rows === 1 ? `1 row of ${table} breaks the rule ${rule}` : `${rows} rows of ${table} break the rule ${rule}`;
 }

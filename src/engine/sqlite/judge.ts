@@ -16,7 +16,7 @@ import { type DatabaseFacts, readFacts } from './facts.ts';
 import { isDamage, pragma, SQLITE_ERROR, SQLITE_TOOBIG, sqliteCode, understandsSchema } from './library.ts';
 import { PageFile, type PageSource } from './pages.ts';
 import { type Remarks, type RuleFinding, tellApart, type Unchecked } from './rules.ts';
-import { type Entry, knownModules, moduleOf, readEntries } from './schema.ts';
+import { type Entry, hasPages, knownModules, moduleOf, readEntries, strayRoot } from './schema.ts';
 import { type Root, TreeWalker } from './tree.ts';
 
 export type VerifyMethod = 'quick' | 'full';
@@ -175,19 +175,18 @@ class Judge {
     let explained = isUnderstood;
     for (const entry of this.#entries.toSorted((a, b) => Number(b.type === 'table') - Number(a.type === 'table'))) {
       const root = rootOf(entry);
-      const hasPages = (entry.type === 'table' && moduleOf(entry) === null) || entry.type === 'index';
+      const stray = strayRoot(entry, this.#file.pages);
       const own = isUnderstood ? null : whyNotUnderstood(entry);
       explained ||= own !== null;
       const isOfUnknown = entry.type === 'index' && this.#tables.includes(entry.of) && !asked.has(entry.of);
       const why = own ?? (isOfUnknown && !known.has(root.name) ? `table ${entry.of} is not understood` : null);
       if (why !== null) this.#findings.leave(root.name, why);
-      if (hasPages && (root.page < 2 || root.page > this.#file.pages))
-        this.#findings.structure.push(`${root.name} begins on page ${root.page}`);
-      else if (why !== null || isOfUnknown) unread.push(...(hasPages ? [root] : []));
-      else if (hasPages && !known.has(root.name))
+      if (stray !== null) this.#findings.structure.push(stray);
+      else if (why !== null || isOfUnknown) unread.push(...(hasPages(entry) ? [root] : []));
+      else if (hasPages(entry) && !known.has(root.name))
         this.#findings.structure.push(`${root.name} is in the schema, and belongs to nothing`);
       else if (entry.type === 'table' && this.#askOf(entry)) asked.add(entry.name);
-      else if (entry.type === 'table' && hasPages) unread.push(root);
+      else if (entry.type === 'table' && hasPages(entry)) unread.push(root);
     }
     if (!explained) this.#findings.structure.push('the schema contradicts itself');
     return unread;

@@ -25,6 +25,7 @@ import {
 } from './library.ts';
 import { isOnNetwork } from './network.ts';
 import { isOpenSomewhere } from './open-files.ts';
+import { refuseStrayRoots } from './schema.ts';
 import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
 import { type LogEnd, readSalts } from './wal.ts';
 
@@ -108,6 +109,7 @@ function pin(
   at: { path: string; descriptor: number; timeoutMs: number; now: () => Date },
 ): PinnedDatabase {
   const deadline = performance.now() + at.timeoutMs;
+  onceFree(() => refuseStrayRoots(connection), deadline);
   const journalMode = String(onceFree(() => pragma(connection, 'journal_mode'), deadline));
   // Before the checkpoint: if the log restarts in between, its salts tell.
   const salts = journalMode === 'wal' ? readSalts(`${at.path}-wal`) : '';

@@ -18,6 +18,7 @@ import {
 } from './live-database.ts';
 import { pragma } from './library.ts';
 import { isOnNetwork } from './network.ts';
+import { refuseStrayRoots } from './schema.ts';
 import { resolveDatabase } from './stamp.ts';
 
 export interface LiveFacts {
@@ -46,6 +47,7 @@ export function lookForPlan(databasePath: string, { deadlineMs }: { readonly dea
   try {
     connection = openToLook(path, formOnDisk(path));
     if (connection === null) return { ...known, uncounted: 'log' };
+    refuseStrayRoots(connection);
     const schemaVersion = Number(pragma(connection, 'user_version'));
     const encoding = encodingOf(connection, header);
     const rows = countRows(connection, { deadlineMs });

@@ -10,6 +10,7 @@ import { readHeaderOf, walHeader } from './header.ts';
 import { pragma } from './library.ts';
 import { explainLiveError, isLocked, openConnection } from './live-database.ts';
 import { inUse } from './open-files.ts';
+import { refuseStrayRoots } from './schema.ts';
 import { syncFolderNow } from './sync-folder.ts';
 
 export interface OutOfWal extends Disposable {
@@ -33,6 +34,7 @@ export function leaveWal(databasePath: string): OutOfWal {
   let connection: DatabaseSync | undefined;
   try {
     connection = openConnection(databasePath, 0);
+    refuseStrayRoots(connection);
     if (pragma(connection, 'journal_mode = DELETE') !== 'delete') throw inUse(databasePath);
   } catch (error) {
     unlinkSync(note);

@@ -1,5 +1,6 @@
 /** What `sqlite_schema` says, as rows: it can be read also where SQLite does not understand a definition in it. */
 import type { DatabaseSync } from 'node:sqlite';
+import { pragma, understandsSchema } from './library.ts';
 
 export interface Entry {
   readonly type: string;
@@ -23,6 +24,31 @@ export function readEntries(database: DatabaseSync): readonly Entry[] {
       sql: row['sql'] === null ? null : String(row['sql']),
     }))
     .sort((a, b) => byText(a.name, b.name) || byText(a.type, b.type));
+}
+
+/** Has it a b-tree of its own? Views, triggers and virtual tables have none. */
+export function hasPages(entry: Entry): boolean {
+  return entry.type === 'index' || (entry.type === 'table' && moduleOf(entry) === null);
+}
+
+/** What is wrong with the first page of a table or an index; null when it lies in the file. */
+export function strayRoot(entry: Entry, pages: number): string | null {
+  if (!hasPages(entry) || (entry.rootPage >= 2 && entry.rootPage <= pages)) return null;
+  return `${entry.type} ${entry.name} begins on page ${entry.rootPage}, and there are ${pages} pages`;
+}
+
+/**
+ * What this SQLite does not understand may be words of a newer one; a table beyond the end of the file is damage.
+ *
+ * @throws an error that says `malformed`, as SQLite's own does.
+ */
+export function refuseStrayRoots(database: DatabaseSync): void {
+  if (understandsSchema(database)) return;
+  const pages = Number(pragma(database, 'page_count'));
+  for (const entry of readEntries(database)) {
+    const stray = strayRoot(entry, pages);
+    if (stray !== null) throw new Error(`the schema is malformed: ${stray}`);
+  }
 }
 
 const QUOTED_NAME = String.raw`(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|\`(?:[^\`]|\`\`)*\`|\[[^\]]*\]|[^\s("'\`[]+)`;
