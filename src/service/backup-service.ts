@@ -21,6 +21,7 @@ import { VERSION } from '../version.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
+import { requireApart } from './apart.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
@@ -164,7 +165,7 @@ export class BackupService implements BackupServicePort {
   #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
   #followUp: BackupRequested | null = null;
 
-  /** @throws BackupError BAD_CONFIG for targets that can not be told apart. */
+  /** @throws BackupError BAD_CONFIG for targets, or paths, that can not be told apart. */
   constructor(options: BackupServiceOptions) {
     checkTargets(options, options.settings);
     this.#options = options;
@@ -175,6 +176,7 @@ export class BackupService implements BackupServicePort {
       backups: resolve(options.backupsPath),
       state: resolve(options.statePath),
     };
+    requireApart(this.#paths);
     const asGiven = [options.databasePath, options.backupsPath, options.statePath].filter(isAbsolute);
     // A file in the folder, because the folder may be named itself.
     const inFolders = [this.#paths.backups, process.cwd()].map((folder) => join(folder, '_'));

@@ -43,6 +43,9 @@ export const settingsSchema = z.strictObject({
 });
 const changesSchema = settingsSchema.partial();
 
+/** In the folder of the backups. */
+export const SETTINGS_FILE = 'settings.json';
+
 /** A BAD_CONFIG with one message per field. */
 export class SettingsError extends BackupError {
   readonly fields: Readonly<Record<string, string>>;
@@ -64,7 +67,7 @@ export class SettingsFile {
 
   constructor(folder: string, start: Settings, options: { warn: (message: string) => void }) {
     this.#folder = folder;
-    this.#path = join(folder, 'settings.json');
+    this.#path = join(folder, SETTINGS_FILE);
     this.#start = start;
     this.#changes = readChanges(this.#path, options.warn);
   }
@@ -112,7 +115,7 @@ export class SettingsFile {
 
 /** What was changed while running and is in force, for those who have no service; a file that is unreadable counts as none. */
 export function savedSettings(folder: string): Partial<Settings> {
-  return readChanges(join(folder, 'settings.json'), () => {});
+  return readChanges(join(folder, SETTINGS_FILE), () => {});
 }
 
 function readChanges(path: string, warn: (message: string) => void): Partial<Settings> {
