@@ -665,7 +665,7 @@ function statusText(status: Status, now: Date): string {
   return rows.map(([name = '', value = '']) => `${name.padEnd(width)} ${value}`).join('\n');
 }
 
-/** `my-backups/backups/database, 9 stored; waiting, 3 uploads, next try in 40 s: …` */
+/** `my-backups/backups/database, 9 stored`, or what it waits for first: `waiting for 3 uploads, next try in 40 s: …; …` */
 function remoteText(
   { bucket, path, stored, waiting, nextTryAt, error, listedAt }: Omit<Status['s3'], 'configured'>,
   now: Date,
@@ -676,7 +676,7 @@ function remoteText(
   if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);
   const waitMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now.getTime();
   const next = waitMs > 0 ? `, next try in ${durationText(waitMs)}` : '';
-  return `${there}; waiting, ${waiting} upload${waiting === 1 ? '' : 's'}${next}${why}`;
+  return `waiting for ${waiting} upload${waiting === 1 ? '' : 's'}${next}${why}; ${there}`;
 }
 
 function wrongUse(message: string): BackupError {
