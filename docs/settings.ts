@@ -18,7 +18,7 @@ const sections: readonly Section[] = [
   {
     title: 'What is backed up, when, and where to',
     settings: {
-      DATABASE_URL: 'the database: a path, also as `file:./app.sqlite` or `sqlite:///srv/app.sqlite`',
+      DATABASE_URL: 'the database: a path, also as `file:./app.sqlite` or `sqlite:///srv/app.sqlite`, and see below',
       BACKUP_ENABLED: '`false`: nothing by itself, everything by hand',
       BACKUP_INTERVAL_MINUTES: 'between two backups',
       BACKUP_SCHEDULE: 'a cron line of five fields, instead of the interval: `0 3 * * *`',
@@ -59,6 +59,7 @@ const sections: readonly Section[] = [
       S3_FORCE_PATH_STYLE: '`true`: `host/bucket/key`, `false`: `bucket.host/key`; else chosen by the server',
       S3_ACCESS_KEY: 'without both keys those of the AWS default chain',
       S3_SECRET_KEY: '',
+      S3_SESSION_TOKEN: 'of temporary credentials, beside both keys',
       BACKUP_S3_PATH: 'the prefix in the bucket; one database alone may use it',
       BACKUP_S3_RETENTION_COUNT: 'newest backups to keep there; else as on this disk',
       BACKUP_S3_KEEP_HOURLY: 'as above, on S3; else as on this disk',

@@ -115,7 +115,7 @@ const guarded = <Options extends object>(options: Options) => ({ authorize: () =
 
 /** Apps whose own routes end with one that answers everything, mounted as the documentation says. */
 export const hostsWithCatchAll: typeof hosts = {
-  async 'Elysia'({ service, ...options }) {
+  async Elysia({ service, ...options }) {
     return await elysiaApp(new Elysia().use(backupRoutes(service, guarded(options))).get('*', () => ownPage));
   },
   async 'Elysia, the catch-all before, for all methods'({ service, ...options }) {
@@ -135,7 +135,7 @@ export const hostsWithCatchAll: typeof hosts = {
     });
     return overHttp(`http://localhost:${server.port}`, () => server.stop(true));
   },
-  async 'Hono'({ service, ...options }) {
+  async Hono({ service, ...options }) {
     const answer = backupFetch(service, guarded(options));
     const app = new Hono<{ Bindings: Bun.Server<undefined> }>()
       .all('/backup', (context) => answer(context.req.raw, context.env))
@@ -144,13 +144,13 @@ export const hostsWithCatchAll: typeof hosts = {
     const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: app.fetch });
     return overHttp(`http://localhost:${server.port}`, () => server.stop(true));
   },
-  async 'Express'({ service, ...options }) {
+  async Express({ service, ...options }) {
     const app = express()
       .use(backupListener(service, guarded(options)))
       .get('/{*path}', (_request, response) => void response.type('html').send(ownPage));
     return await nodeApp(createNodeServer(app));
   },
-  async 'Fastify'({ service, ...options }) {
+  async Fastify({ service, ...options }) {
     const listener = backupListener(service, guarded(options));
     const app = fastify();
     await app.register(async (scope) => {
