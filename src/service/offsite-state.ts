@@ -112,9 +112,8 @@ export class OffsiteState {
 
   /** Writes what differs from the listing before. */
   saveListing(listedAt: Date, change: { changed: readonly KnownRemote[]; gone: readonly string[] }): void {
-    this.#write(() => {
-      this.#database.exec('BEGIN IMMEDIATE');
-      try {
+    this.#write(() =>
+      this.#database.transaction(() => {
         const remove = this.#database.prepare('DELETE FROM s3_backups WHERE place = ? AND name = ?');
         for (const name of change.gone) remove.run(this.#place, name);
         const insert = this.#database.prepare(
@@ -124,12 +123,8 @@ export class OffsiteState {
           insert.run(this.#place, name, etag, textOrNull(manifest), fault, textOrNull(verification));
         }
         this.#setNote('listedAt', listedAt.toISOString());
-        this.#database.exec('COMMIT');
-      } catch (error) {
-        this.#database.exec('ROLLBACK');
-        throw error;
-      }
-    });
+      }),
+    );
   }
 
   get waiting(): Waiting {
@@ -170,9 +165,13 @@ export class OffsiteState {
   }
 }
 
-/** Of text that this file wrote. */
+/** Of text that this file wrote; null as well where it was damaged in a way that SQLite does not see. */
 function parseOrNull<Value>(text: unknown): Value | null {
-  return typeof text === 'string' ? (JSON.parse(text) as Value) : null;
+  try {
+    return typeof text === 'string' ? (JSON.parse(text) as Value) : null;
+  } catch {
+    return null;
+  }
 }
 
 function textOrNull(value: object | null): string | null {

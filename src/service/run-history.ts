@@ -81,7 +81,7 @@ export class RunHistory {
         $folder: this.#folder,
         $limit: limit,
       })
-      .map(readRun);
+      .flatMap((row) => readable(row, readRun));
   }
 
   /** Up to which run the history goes, for `after`. */
@@ -94,7 +94,7 @@ export class RunHistory {
     return this.#database
       .prepare('SELECT * FROM runs WHERE rowid > ? AND (folder IS NULL OR folder = ?) ORDER BY rowid')
       .all(mark, this.#folder)
-      .map(readRun);
+      .flatMap((row) => readable(row, readRun));
   }
 
   /** Backup runs that ended since then, as the activity chart needs them; oldest first. */
@@ -105,7 +105,7 @@ export class RunHistory {
          WHERE ended_at >= $from AND kind = 'backup' AND (folder IS NULL OR folder = $folder) ORDER BY ended_at`,
       )
       .all({ $from: from.getTime(), $folder: this.#folder })
-      .map(readMark);
+      .flatMap((row) => readable(row, readMark));
   }
 
   /** When the first run of a schedule was planned; null when none ever was. */
@@ -125,7 +125,7 @@ export class RunHistory {
          ORDER BY rowid DESC LIMIT 1`,
       )
       .get({ $codes: JSON.stringify(codes), $folder: this.#folder });
-    return row ? readRun(row) : null;
+    return row ? (readable(row, readRun)[0] ?? null) : null;
   }
 
   /** The newest drill of a target that was not stopped, or that proved as much. */
@@ -137,7 +137,7 @@ export class RunHistory {
          AND ($proof IS NULL OR json_extract(drill, '$.proof') = $proof) ORDER BY rowid DESC LIMIT 1`,
       )
       .get({ $folder: this.#folder, $target: target, $proof: proof ?? null });
-    return row ? readRun(row) : null;
+    return row ? (readable(row, readRun)[0] ?? null) : null;
   }
 
   /** @param why who removed it, as the end of a sentence: `by retention`. */
@@ -207,8 +207,7 @@ export class RunHistory {
 
   /** Of one moment: a run that is forgotten meanwhile is counted once. */
   #countAll(): Counted {
-    this.#database.exec('BEGIN');
-    try {
+    return this.#database.transaction(() => {
       const mark = this.mark();
       const rows = this.#database
         .prepare(
@@ -222,9 +221,7 @@ export class RunHistory {
       const totals = new Map<string, RunTotal>();
       for (const row of rows) addTotal(totals, readTotal(row));
       return { totals, mark, forgotten: this.#forgotten() };
-    } finally {
-      this.#database.exec('COMMIT');
-    }
+    }, 'BEGIN');
   }
 
   #forgotten(): number {
@@ -238,8 +235,7 @@ export class RunHistory {
     const isOld = 'FROM runs WHERE ended_at < $before';
     const before = { $before: beforeMs };
     if (!this.#database.prepare(`SELECT 1 ${isOld} LIMIT 1`).get(before)) return;
-    this.#database.exec('BEGIN IMMEDIATE');
-    try {
+    this.#database.transaction(() => {
       this.#database
         .prepare(
           `INSERT INTO forgotten_runs SELECT coalesce(folder, ''), kind, trigger, result, count(*), coalesce(sum(size_bytes), 0) ${isOld}
@@ -248,11 +244,7 @@ export class RunHistory {
         )
         .run(before);
       this.#database.prepare(`DELETE ${isOld}`).run(before);
-      this.#database.exec('COMMIT');
-    } catch (error) {
-      this.#database.exec('ROLLBACK');
-      throw error;
-    }
+    });
   }
 
   close(): void {
@@ -269,8 +261,11 @@ export class RunHistory {
   }
 }
 
-/** `dismissed restore`: the id of the run that a person has seen. */
-export type NoteKey = 'dismissed restore';
+/**
+ * `dismissed restore`: the id of the run that a person has seen. `told open folder`: the mode of the backup folder when the
+ * log said that others may look into it.
+ */
+export type NoteKey = 'dismissed restore' | 'told open folder';
 
 export interface Removal {
   readonly backup: string;
@@ -300,6 +295,18 @@ function addTotal(totals: Map<string, RunTotal>, { count, sizeBytes, ...run }: R
   const key = `${run.kind} ${run.trigger} ${run.result}`;
   const before = totals.get(key);
   totals.set(key, { ...run, count: count + (before?.count ?? 0), sizeBytes: sizeBytes + (before?.sizeBytes ?? 0) });
+}
+
+/** A row that was damaged in a way that SQLite does not see is left out. */
+function readable<Kind>(
+  row: Readonly<Record<string, unknown>>,
+  read: (row: Readonly<Record<string, unknown>>) => Kind,
+) {
+  try {
+    return [read(row)];
+  } catch {
+    return [];
+  }
 }
 
 function readMark(row: Readonly<Record<string, unknown>>): RunMark {
