@@ -24,7 +24,7 @@ import { type Backup, Catalog } from './catalog/catalog.ts';
 import { formatManifest, type Manifest } from './catalog/manifest.ts';
 import { listByBackup, listRemote, readRemoteManifest, toListing } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
-import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
+import { type StoryContext, type Uploaded, type UploadRequest, warnIn } from './jobs/protocol.ts';
 import { pinsOf, pruneRemote, removeKeys } from './prune-remote.ts';
 import { takeLock, uploadLock } from './run-lock.ts';
 import { bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
@@ -46,7 +46,7 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
   const store = createS3Store({ ...request.s3, prefix: request.prefix });
   try {
     // Two that upload one backup would leave the file of one beside the manifest of the other. Who comes second finds it stored.
-    const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal };
+    const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal, warn: warnIn(context) };
     using _lock = await takeLock(join(request.folder, uploadLock(request.target)), lock);
     context.onEvent({ type: 'step', name: 'upload' });
     const source = { ...backup, manifest: backup.manifest };

@@ -66,10 +66,10 @@ export class ActiveRun {
   hear(event: JobEvent): void {
     if (event.type === 'step') this.#begin(event.name);
     else if (event.type === 'bytes') this.#count(event.done, event.total);
-    else {
+    else if (event.type === 'pinned') {
       this.pinned = true;
       if (this.kind === 'backup') this.#backup = event.backup;
-    }
+    } else return;
     this.#tell();
   }
 

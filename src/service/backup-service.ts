@@ -25,7 +25,8 @@ import { requireApart } from './apart.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
-import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs } from './doctor/facts.ts';
+import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs, setAsideIn } from './doctor/facts.ts';
+import { openFolderWarning } from './open-folder.ts';
 import { type DrillAsked, Drills } from './drills.ts';
 import type { FetchOptions } from './downloads.ts';
 import { type FirstBootOptions, FirstBoots } from './first-boot.ts';
@@ -65,14 +66,14 @@ import {
   type RemoteTarget,
 } from './remote-targets.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
-import { localRetention, type OwnRetention, ownRetention, SURVIVED } from './retention-policies.ts';
+import { KEEP_ALL, localRetention, type OwnRetention, ownRetention, SURVIVED } from './retention-policies.ts';
 import { BY_RETENTION, type RunFilter, RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
 import { Scheduler } from './scheduler.ts';
 import type { BackupServicePort, FromTarget, OpenedBackup } from './service-port.ts';
-import { SettingsError, SettingsFile } from './settings.ts';
-import { folderInState, openStateDatabase, type StateDatabase } from './state-database.ts';
+import { SETTINGS_FILE, SettingsError, SettingsFile } from './settings.ts';
+import { asideOf, folderInState, openStateDatabase, type StateDatabase } from './state-database.ts';
 import { composeStatus } from './status.ts';
 import type { Turns } from './turns.ts';
 import { Voices, type VoicesOptions } from './voices/voices.ts';
@@ -122,6 +123,7 @@ export interface BackupServiceOptions extends TargetOptions {
 const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
 /** Of these one at least was not stopped by hand. */
 const RUNS_LOOKED_AT = 20;
+const SAID_MAX = 1_000;
 
 /** Of the newest backups, for whoever wonders which there were. */
 const KIT_NAMES = 5;
@@ -141,6 +143,8 @@ export class BackupService implements BackupServicePort {
   /** The owner's SQL, or the absolute path of the file with it. */
   readonly #assertions: string | null;
   readonly #listeners = new Set<(event: ServiceEvent) => void>();
+  /** Warnings of jobs, each said once. */
+  readonly #said = new Set<string>();
   #historyOpened: RunHistory | undefined;
   /** For notes that must neither wait nor fail: its statements do not wait for another process. */
   #notesOpened: StateDatabase | undefined;
@@ -735,6 +739,8 @@ export class BackupService implements BackupServicePort {
         ...{ complaint: folderComplaint, count: known.length, freeBytes: this.#freeBytes() },
       },
       state: { path: statePath, mode: modeOf(state) },
+      settingsComplaint: this.#settings.complaint,
+      setAside: [...asideOf(state), ...setAsideIn(backups)].map((path) => basename(path)),
       servedAs: servedAs({ backups, state }, served?.folders ?? []),
       unmergedBytes: known
         .flatMap(({ copy, database: { pageSize } }) =>
@@ -826,10 +832,23 @@ export class BackupService implements BackupServicePort {
   async #withUpload(result: BackupResult): Promise<BackupResult> {
     const { success, filename } = result;
     if (!success || !filename) return result;
-    const enabled = this.#offsites.filter(({ isEnabled }) => isEnabled);
-    const brought = await Promise.all(
-      enabled.map(async (offsite) => [offsite.target, await offsite.bring(filename)] as const),
-    );
+    // What goes wrong beside an upload fails no backup that is made.
+    const failed = (error: unknown) => {
+      const { message, hint } = BackupError.from(error);
+      this.#options.log('error', `Not uploaded: ${filename}: ${message}. ${hint}`);
+    };
+    let enabled: readonly Offsite[] = [];
+    try {
+      enabled = this.#offsites.filter(({ isEnabled }) => isEnabled);
+    } catch (error) {
+      failed(error);
+    }
+    const bring = async (offsite: Offsite) =>
+      await offsite.bring(filename).catch((error: unknown) => {
+        failed(error);
+        return false;
+      });
+    const brought = await Promise.all(enabled.map(async (one) => [one.target, await bring(one)] as const));
     // Switched on, and not configured: it is nowhere.
     const uploaded = { ...(this.#settings.current.s3Enabled && { s3: false }), ...Object.fromEntries(brought) };
     if (Object.keys(uploaded).length === 0) return result;
@@ -863,7 +882,7 @@ export class BackupService implements BackupServicePort {
           trigger: asked.trigger,
           user: asked.user,
           note: null,
-          retention: this.#retention(),
+          retention: this.#settings.complaint === null ? this.#retention() : KEEP_ALL,
           lockWaitMs: this.#waits.lockMs,
           pinTimeoutMs: this.#waits.pinMs,
         },
@@ -871,6 +890,7 @@ export class BackupService implements BackupServicePort {
       );
       this.#runs.active = null;
       this.#options.log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
+      this.#warnOfOpenFolder();
       for (const name of made.removed) {
         this.#options.log('info', `Removed by retention: ${name}`);
         this.#noteRemoval(name, BY_RETENTION);
@@ -902,7 +922,7 @@ export class BackupService implements BackupServicePort {
 
   /** A disk that is not mounted leaves an empty folder, which looks like a new one; the history knows better. */
   async #warnOfEmptyFolder(): Promise<void> {
-    const last = this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0];
+    const last = this.#lastMade();
     // A folder that can't be listed is explained by the run itself.
     const backups = await this.#catalog.list().catch(() => null);
     if (!last?.backup || backups?.length !== 0) return;
@@ -910,6 +930,28 @@ export class BackupService implements BackupServicePort {
       'warn',
       `The backup folder ${this.#options.backupsPath} is empty, but ${last.backup} was made before. If nobody removed it, see whether the disk of that folder is mounted. A new backup is made all the same.`,
     );
+  }
+
+  /** Once for each mode that it has, whichever process makes the backups. */
+  #warnOfOpenFolder(): void {
+    const warning = openFolderWarning(this.#paths.backups, this.#options.backupsPath);
+    if (warning === null) return;
+    try {
+      if (this.#history.note('told open folder') === warning.mode) return;
+      this.#history.setNote('told open folder', warning.mode);
+      this.#options.log('warn', warning.message);
+    } catch {
+      // Another process holds the history: the next run says it.
+    }
+  }
+
+  /** Null as well while another process holds the history: it has no say in whether a backup is made. */
+  #lastMade(): Run | null {
+    try {
+      return this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0] ?? null;
+    } catch {
+      return null;
+    }
   }
 
   // ── schedule ──
@@ -957,7 +999,7 @@ export class BackupService implements BackupServicePort {
   /** True when the newest backup still holds everything: that is recorded, and no process is started. */
   async #recordUnchanged(plannedAt: Date): Promise<boolean> {
     // Damage that a run found is looked at again by a run, not by `stat`.
-    if (this.#options.skipUnchanged === false || this.#pruneHold() !== null) return false;
+    if (this.#options.skipUnchanged === false || this.#damageHold() !== null) return false;
     const newest = await this.#unchangedBackup();
     if (!newest || !this.#started) return false;
     const run = this.#runs.begin({
@@ -1007,8 +1049,20 @@ export class BackupService implements BackupServicePort {
     options: Omit<JobOptions, 'environment'> = {},
   ): Promise<JobMap[Kind]['result']> {
     const { turns, jobEnvironment: environment } = this.#options;
-    const work = () => runJob<Kind>(request, { ...options, environment });
+    const onEvent: JobOptions['onEvent'] = (event) => {
+      if (event.type === 'warning') this.#warnOnce(event.message);
+      else options.onEvent?.(event);
+    };
+    const work = () => runJob<Kind>(request, { ...options, onEvent, environment });
     return await (turns ? turns.take(request, work, options.signal) : work());
+  }
+
+  /** What stays as it is would be said at each run. */
+  #warnOnce(message: string): void {
+    if (this.#said.has(message)) return;
+    if (this.#said.size >= SAID_MAX) this.#said.clear();
+    this.#said.add(message);
+    this.#options.log('warn', message);
   }
 
   #emit(event: ServiceEvent): void {
@@ -1099,7 +1153,18 @@ export class BackupService implements BackupServicePort {
 
   /** Why nothing may be removed at present; null when retention does its work. */
   #pruneHold(): string | null {
-    return pruneHold(this.#history.lastJudgement(holdingCodes));
+    const { complaint } = this.#settings;
+    if (complaint === null) return this.#damageHold();
+    return `held: ${SETTINGS_FILE} is unreadable (${complaint}), nothing is removed until it is corrected or saved anew`;
+  }
+
+  #damageHold(): string | null {
+    try {
+      return pruneHold(this.#history.lastJudgement(holdingCodes));
+    } catch (error) {
+      // Another process holds it: whether something was found is not known.
+      return `held: the run history can't be read just now (${BackupError.from(error).message})`;
+    }
   }
 
   #retention(): Required<RetentionPolicy> {
@@ -1122,8 +1187,7 @@ export class BackupService implements BackupServicePort {
     if (this.#notesOpened) return this.#notesOpened;
     // The history is opened first: what is wrong with the file is said once.
     void this.#history;
-    this.#notesOpened = openStateDatabase(this.#paths.state, { warn: () => {} });
-    this.#notesOpened.exec('PRAGMA busy_timeout = 0');
+    this.#notesOpened = openStateDatabase(this.#paths.state, { warn: () => {}, busyTimeoutMs: 0 });
     return this.#notesOpened;
   }
 

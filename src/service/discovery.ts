@@ -9,6 +9,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { glob } from 'tinyglobby';
 import { type ConfiguredGlob, nameInGlob } from '../config/config-file.ts';
 import { ownerOf } from '../engine/catalog/artifact.ts';
+import { giveToOwnerOfFolder } from '../engine/disk/owner.ts';
 import { errnoCode } from '../engine/errors.ts';
 
 export interface FoundDatabase {
@@ -60,10 +61,11 @@ export async function rememberDatabase(folder: string, file: string): Promise<vo
   try {
     if (!(await holdsBackups(folder)) || (await textOf(path)) === text) return;
     await writeFile(`${path}.tmp`, text, { mode: 0o600 });
+    giveToOwnerOfFolder(`${path}.tmp`);
     await rename(`${path}.tmp`, path);
   } catch (error) {
     // No backup yet, or the run that can't write there says so; it is noted at the next look.
-    if (!['ENOENT', 'EACCES', 'EROFS', 'ENOSPC'].includes(errnoCode(error) ?? '')) throw error;
+    if (errnoCode(error) === undefined) throw error;
   }
 }
 

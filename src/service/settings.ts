@@ -1,6 +1,9 @@
 /**
  * Settings that were changed while running, kept in `settings.json` in the backup folder. The environment is the start
  * value; a change made on the page or by `updateConfig` wins over it and can be reverted.
+ *
+ * A file that can't be read stops no backup: the environment holds. But how many backups somebody wanted to keep is not
+ * known then, and the environment may say fewer: so nothing is removed until the file is corrected or saved anew.
  */
 import {
   chmodSync,
@@ -14,7 +17,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { BackupError } from '../engine/errors.ts';
+import { setAside } from '../engine/disk/aside.ts';
+import { giveToOwnerOfFolder } from '../engine/disk/owner.ts';
+import { BackupError, errnoCode } from '../engine/errors.ts';
 import { makePrivateFolder } from '../engine/private-folder.ts';
 import type { Settings } from './model.ts';
 
@@ -63,13 +68,35 @@ export class SettingsFile {
   readonly #path: string;
   readonly #folder: string;
   readonly #start: Settings;
+  readonly #warn: (message: string) => void;
   #changes: Partial<Settings>;
+  /** Of a newer version: they do nothing here, and stay in the file. */
+  readonly #further: Readonly<Record<string, unknown>>;
+  #complaint: string | null;
 
   constructor(folder: string, start: Settings, options: { warn: (message: string) => void }) {
     this.#folder = folder;
     this.#path = join(folder, SETTINGS_FILE);
     this.#start = start;
-    this.#changes = readChanges(this.#path, options.warn);
+    this.#warn = options.warn;
+    const { changes, further, complaint } = readChanges(this.#path);
+    this.#changes = changes;
+    this.#further = further;
+    this.#complaint = complaint;
+    if (complaint !== null)
+      options.warn(
+        `${this.#path} is unreadable (${complaint}); the settings of the environment hold, and no backup is removed, until it is corrected or saved anew.`,
+      );
+    const names = Object.keys(further);
+    if (names.length > 0)
+      options.warn(
+        `${this.#path} has settings that this version does not know (${names.join(', ')}); they do nothing.`,
+      );
+  }
+
+  /** Why not all that was saved is in force; null when it is. */
+  get complaint(): string | null {
+    return this.#complaint;
   }
 
   get current(): Settings {
@@ -92,8 +119,9 @@ export class SettingsFile {
       else next[name] = value;
     }
     for (const name of revert) delete next[name];
-    this.#write(next);
+    this.#write({ ...this.#further, ...next });
     this.#changes = next as Partial<Settings>; // each value was parsed above
+    this.#complaint = null;
     return this.current;
   }
 
@@ -103,9 +131,12 @@ export class SettingsFile {
       const temporary = `${this.#path}.${process.pid}.tmp`;
       writeFileSync(temporary, `${JSON.stringify(changes, null, 2)}\n`, { mode: 0o600 });
       chmodSync(temporary, 0o600); // the umask may have taken more
+      giveToOwnerOfFolder(temporary);
       const file = openSync(temporary, 'r+');
       fsyncSync(file);
       closeSync(file);
+      if (this.#complaint !== null && existsSync(this.#path))
+        this.#warn(`${this.#path} could not be read and was moved to ${setAside(this.#path)}.`);
       renameSync(temporary, this.#path);
     } catch (error) {
       throw BackupError.from(error);
@@ -115,20 +146,37 @@ export class SettingsFile {
 
 /** What was changed while running and is in force, for those who have no service; a file that is unreadable counts as none. */
 export function savedSettings(folder: string): Partial<Settings> {
-  return readChanges(join(folder, SETTINGS_FILE), () => {});
+  return readChanges(join(folder, SETTINGS_FILE)).changes;
 }
 
-function readChanges(path: string, warn: (message: string) => void): Partial<Settings> {
-  if (!existsSync(path)) return {};
+interface Read {
+  readonly changes: Partial<Settings>;
+  readonly further: Readonly<Record<string, unknown>>;
+  readonly complaint: string | null;
+}
+
+/** Each setting by itself: one that is wrong takes none of the others along. */
+function readChanges(path: string): Read {
+  const changes: Record<string, unknown> = {};
+  const further: Record<string, unknown> = {};
+  const wrong: string[] = [];
+  let saved: unknown;
   try {
-    return changesSchema.parse(JSON.parse(readFileSync(path, 'utf8'))) as Partial<Settings>;
+    saved = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    warn(
-      `${path} is unreadable (${reason}); the settings of the environment hold until it is corrected or saved anew.`,
-    );
-    return {};
+    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    return { changes, further, complaint: errnoCode(error) === 'ENOENT' ? null : reason };
   }
+  if (typeof saved !== 'object' || saved === null || Array.isArray(saved))
+    return { changes, further, complaint: 'it holds no settings' };
+  for (const [name, value] of Object.entries(saved)) {
+    const setting = Object.hasOwn(settingsSchema.shape, name) ? settingsSchema.shape[name as keyof Settings] : null; // our own keys
+    const parsed = setting?.safeParse(value);
+    if (!parsed) further[name] = value;
+    else if (parsed.success) changes[name] = parsed.data;
+    else wrong.push(`${name}: ${parsed.error.issues[0]?.message ?? 'not allowed'}`);
+  }
+  return { changes, further, complaint: wrong.length === 0 ? null : wrong.join('; ') };
 }
 
 function faults(error: z.ZodError): Record<string, string> {

@@ -9,9 +9,10 @@
  * Everything is looked up by listing the folder: no name from outside is ever joined to a path before it was found.
  */
 import { constants, type Stats } from 'node:fs';
-import { chmod, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
+import { access, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
+import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { BackupError, errnoCode } from '../errors.ts';
 import { makePrivateFolder } from '../private-folder.ts';
 import { takeLock } from '../run-lock.ts';
@@ -81,21 +82,21 @@ export class Catalog {
     return found;
   }
 
-  /** Names that a killed run was about to publish. */
+  /** Names that a killed run was about to publish; none where another user's run left the folder closed to us. */
   async unpublished(): Promise<ReadonlySet<string>> {
     try {
       return new Set((await readdir(join(this.folder, STAGING_FOLDER))).filter(isBackupName));
     } catch (error) {
-      if (errnoCode(error) === 'ENOENT') return new Set();
+      if (['ENOENT', 'EACCES', 'EPERM', 'ENOTDIR'].includes(errnoCode(error) ?? '')) return new Set();
       throw BackupError.from(error);
     }
   }
 
-  /** Makes the folder (0700) where it is missing. */
+  /** Makes the folder (0700) where it is missing; one that is there keeps its mode, because others may work in it too. */
   async prepare(): Promise<void> {
     try {
       makePrivateFolder(this.folder);
-      await chmod(this.folder, 0o700);
+      await access(this.folder, constants.R_OK | constants.W_OK | constants.X_OK);
     } catch (error) {
       throw explainFolderError(error, this.folder);
     }
@@ -109,6 +110,7 @@ export class Catalog {
       const file = await open(temporary, 'wx', 0o600);
       try {
         await file.chmod(0o600); // the umask may have taken more
+        giveToOwnerOfFolder(temporary);
         await file.writeFile(formatManifest(manifest));
         await file.sync();
       } finally {
@@ -138,10 +140,17 @@ export class Catalog {
     return await this.find(name);
   }
 
-  /** The file first: a manifest alone is no backup, a file alone would be a foreign one. Gone already is fine. */
+  /**
+   * The file first: a manifest alone is no backup, a file alone would be a foreign one. Gone already is fine.
+   *
+   * @throws BackupError NO_PERMISSION where this one is protected, or the whole folder is.
+   */
   async remove(backup: Backup, { gently = false } = {}): Promise<void> {
-    const gone = (error: unknown) => {
-      if (errnoCode(error) !== 'ENOENT') throw explainFolderError(error, this.folder);
+    const gone = async (error: unknown) => {
+      const code = errnoCode(error);
+      if (code === 'ENOENT') return;
+      const isOfThisFile = ['EPERM', 'EACCES', 'EBUSY'].includes(code ?? '') && (await this.#mayWrite());
+      throw isOfThisFile ? isProtected(backup.name, error) : explainFolderError(error, this.folder);
     };
     await (gently ? removeGently(backup.path) : unlink(backup.path)).catch(gone);
     await unlink(join(this.folder, manifestName(backup.name))).catch(gone);
@@ -172,6 +181,13 @@ export class Catalog {
       if (errnoCode(error) === 'ENOENT') return new Set();
       throw explainFolderError(error, this.folder);
     }
+  }
+
+  async #mayWrite(): Promise<boolean> {
+    return await access(this.folder, constants.W_OK | constants.X_OK).then(
+      () => true,
+      () => false,
+    );
   }
 
   async #read(name: string): Promise<Backup | null> {
@@ -220,7 +236,11 @@ async function readManifestFile(
       await file.close();
     }
   } catch (error) {
-    return { manifest: null, fault: BackupError.from(error).message };
+    const isClosed = errnoCode(error) === 'EACCES' && found.uid !== process.getuid?.();
+    const fault = isClosed
+      ? `its manifest belongs to another user (${found.uid}), and the one of this process may not read it`
+      : BackupError.from(error).message;
+    return { manifest: null, fault };
   }
 }
 
@@ -255,6 +275,13 @@ async function statOrNull(path: string): Promise<Stats | null> {
     if (errnoCode(error) === 'ENOENT') return null;
     throw BackupError.from(error);
   }
+}
+
+function isProtected(name: string, cause: unknown): BackupError {
+  return new BackupError('NO_PERMISSION', `${name} can't be removed (${errnoCode(cause)})`, {
+    hint: 'It may be protected (`lsattr`), kept by a rule of its storage, or belong to another user. No other backup is concerned.',
+    cause,
+  });
 }
 
 function planted(name: string): BackupError {

@@ -301,7 +301,9 @@ export type JobEvent =
   | { readonly type: 'step'; readonly name: StepName }
   | { readonly type: 'bytes'; readonly done: number; readonly total: number }
   /** The moment of the database is fixed: who asks from now on needs another run. */
-  | { readonly type: 'pinned'; readonly backup: string };
+  | { readonly type: 'pinned'; readonly backup: string }
+  /** What stopped nothing and somebody should know, in whole sentences. */
+  | { readonly type: 'warning'; readonly message: string };
 
 export type JobMessage =
   | JobEvent
@@ -313,4 +315,8 @@ export interface StoryContext {
   readonly signal: AbortSignal;
   readonly now: () => Date;
   readonly onEvent: (event: JobEvent) => void;
+}
+
+export function warnIn(context: Pick<StoryContext, 'onEvent'>): (message: string) => void {
+  return (message) => context.onEvent({ type: 'warning', message });
 }

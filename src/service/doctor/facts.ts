@@ -16,6 +16,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { ErrorBody } from '../../engine/errors.ts';
 import type { Examined } from '../../engine/jobs/protocol.ts';
 import type { TargetFreshness } from '../freshness.ts';
+import { holdsOthersFiles } from '../open-folder.ts';
 import type { Settings, TargetName, TargetReport } from '../model.ts';
 
 export interface DoctorFacts {
@@ -40,11 +41,17 @@ export interface DoctorFacts {
     readonly complaint: ErrorBody | null;
     /** Files that bear rights for other users. */
     readonly openFiles: number;
+    /** Other files than backups and our own lie in it. */
+    readonly isShared: boolean;
     /** Backups in it. */
     readonly count: number;
     readonly freeBytes: number;
   };
   readonly state: { readonly path: string; readonly mode: number | null };
+  /** Why settings that were changed on the page are not in force. */
+  readonly settingsComplaint: string | null;
+  /** Names of files of ours that were moved out of the way because they could not be used. */
+  readonly setAside: readonly string[];
   readonly servedAs: Served | null;
   /** Of the newest backups whose checkpoint is known: bytes of the log that it could not merge. */
   readonly unmergedBytes: readonly number[];
@@ -109,7 +116,7 @@ export function lookAtFolder(
   // It is made with the first backup, if that may be done.
   if (!found) {
     const isWritable = may(existing(resolve(path)), constants.W_OK | constants.X_OK);
-    return { ...place, mode: null, isWritable, openFiles: 0 };
+    return { ...place, mode: null, isWritable, openFiles: 0, isShared: false };
   }
   // Links as they are: their own mode says nothing, and what they name is not ours.
   const files = mayList(path)
@@ -120,7 +127,15 @@ export function lookAtFolder(
     mode: found.mode,
     isWritable: may(path, constants.W_OK | constants.X_OK),
     openFiles: files.filter((file) => file?.isFile() && (file.mode & 0o077) !== 0).length,
+    isShared: holdsOthersFiles(path),
   };
+}
+
+/** What was set aside in a folder of ours. */
+export function setAsideIn(folder: string): readonly string[] {
+  return mayList(folder) && existsSync(folder)
+    ? readdirSync(folder).filter((name) => /\.unusable-[0-9a-f]{8}$/.test(name))
+    : [];
 }
 
 /** Of a file; null where it is missing. */
