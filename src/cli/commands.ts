@@ -588,7 +588,10 @@ function firstBootText(result: FirstBoot): string {
     case 'present':
       return `${result.path} is there; nothing was brought back.`;
     case 'restored':
-      return `Restored ${result.backup} (${result.from}) to ${result.path}, which was missing.`;
+      return [
+        `Restored ${result.backup} (${result.from}) to ${result.path}, which was missing.`,
+        ...result.skipped.map(({ filename, from, reason }) => `Not brought back: ${filename} (${from}): ${reason}.`),
+      ].join('\n');
     case 'first-boot':
       return `No backup, first boot: there is none in ${result.looked.join(' and none in ')}.`;
   }

@@ -150,7 +150,11 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
   return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS'], rows, options);
 }
 
-function placementText({ target, status, sealing = 'plain' }: BackupItem['placements'][number]): string {
+function placementText({ target, status, sealing = 'plain', archive }: BackupItem['placements'][number]): string {
   if (status !== 'stored') return `${target} ${status}`;
-  return sealing === 'plain' ? target : `${target} (${sealing})`;
+  const how = [
+    ...(sealing === 'plain' ? [] : [sealing]),
+    ...(archive ? [`${archive.storageClass}, ${archive.takes}`] : []),
+  ];
+  return how.length === 0 ? target : `${target} (${how.join('; ')})`;
 }

@@ -9,6 +9,7 @@ import { BackupError } from '../engine/errors.ts';
 import type { KeepNumbers } from '../engine/retention.ts';
 import { checkCron } from '../engine/schedule.ts';
 import { isKey } from '../engine/targets/object-key.ts';
+import { isArchiveClass } from '../engine/targets/archive-classes.ts';
 import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
 import { readDatabaseUrl } from './database-url.ts';
 import { readDotenv } from './dotenv.ts';
@@ -89,7 +90,7 @@ export const settingsSchema = z.object({
   BACKUP_S3_STORAGE_CLASS: z
     .string()
     .regex(/^[\w-]{1,64}$/, { error: 'the name of a storage class, such as STANDARD_IA' })
-    .refine((name) => !/^(GLACIER|DEEP_ARCHIVE)$/i.test(name), {
+    .refine((name) => !isArchiveClass(name), {
       error: 'that class takes hours to give an object back, and each upload is read back; GLACIER_IR does not',
     })
     .optional(),

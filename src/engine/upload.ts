@@ -122,7 +122,8 @@ async function findRemoteManifest(store: ObjectStore, name: string, context: Sto
   try {
     return await readRemoteManifest(store, name, context);
   } catch (error) {
-    if (isNotThere(error) || (error instanceof BackupError && error.code === 'BAD_BACKUP')) return null;
+    if (isNotThere(error)) return null;
+    if (error instanceof BackupError && (error.code === 'BAD_BACKUP' || error.code === 'S3_ARCHIVED')) return null;
     throw error;
   }
 }

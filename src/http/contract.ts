@@ -120,6 +120,8 @@ export const backup = z.object({
       sizeBytes: z.number().nullable(),
       /** Where it is known. */
       sealing: z.enum(['plain', 'zstd', 'age', 'zstd+age']).optional(),
+      /** The provider must bring it back before it can be read, which takes that long: `3 to 12 hours`. */
+      archive: z.object({ storageClass: z.string(), takes: z.string() }).optional(),
     }),
   ),
   /** Of another database than this one; null for a backup of this one. */

@@ -2,6 +2,7 @@
 import { type SealName, sealName } from '../engine/artifact.ts';
 import type { Backup } from '../engine/catalog/catalog.ts';
 import { isVerified } from '../engine/retention.ts';
+import { hoursOf } from '../engine/targets/archive-classes.ts';
 import type { BackupItem, Placement, TargetName, Verification } from './model.ts';
 import type { OffsiteBackup } from './offsite.ts';
 import type { UploadState } from './offsite-state.ts';
@@ -22,6 +23,8 @@ export interface RemoteFacts {
   /** `s3://bucket/path` */
   readonly address: string;
   readonly isEnabled: boolean;
+  /** Of its server: what a class of storage means depends on it. */
+  readonly host?: string;
   /** The same backup as the target held it when it was listed. */
   readonly remote: OffsiteBackup | null;
   readonly upload: UploadState | undefined;
@@ -66,7 +69,7 @@ function* toPlacements(backup: KnownBackup, facts: ItemFacts): Generator<Placeme
 }
 
 function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placement> {
-  const { target, address, isEnabled, remote, upload } = facts;
+  const { target, address, isEnabled, remote, upload, host } = facts;
   const sealing = upload?.sealing ?? (remote?.manifest ? sealName(remote.manifest.artifact) : undefined);
   const there = {
     where: sealing ? `${address}/${backup.name}${endings[sealing]}` : null,
@@ -78,6 +81,7 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
     const error = { code: 'BAD_BACKUP', message: `on ${targetWord(target)}: ${remote.fault}`, hint } as const;
     yield { target, status: 'failed', at: null, error, ...there };
   } else if (upload?.status === 'stored' || (remote && upload?.status !== 'removed')) {
+    const takes = hoursOf(remote?.archive, host);
     yield {
       target,
       status: 'stored',
@@ -85,6 +89,7 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
       error: null,
       ...there,
       ...(sealing && { sealing }),
+      ...(remote?.archive && takes && { archive: { storageClass: remote.archive, takes } }),
     };
   } else if (upload?.status === 'failed') {
     yield { target, status: 'failed', at: upload.at, error: upload.error, ...nowhere };

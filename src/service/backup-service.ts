@@ -16,6 +16,7 @@ import type { Checked, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
+import { hoursOf } from '../engine/targets/archive-classes.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
@@ -751,6 +752,7 @@ export class BackupService implements BackupServicePort {
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
+      archived: this.#offsites.filter(({ isEnabled }) => isEnabled).flatMap(archivedNewest),
       targets: further,
       drills: { complaint: complaintOf(this.#assertions, database), targets: proven },
     });
@@ -1258,6 +1260,12 @@ function isSound({ manifest, fault }: KnownBackup): boolean {
   return (
     manifest !== null && fault === null && manifest.trigger !== 'safety' && manifest.verification.complaint === null
   );
+}
+
+function archivedNewest({ backups, target, access: { s3 } }: Offsite): DoctorFacts['archived'] {
+  const storageClass = backups.find(isSound)?.archive;
+  const takes = hoursOf(storageClass, s3.endpoint ?? '');
+  return storageClass && takes ? [{ word: targetWord(target), storageClass, takes }] : [];
 }
 
 /** Why the owner's SQL can't be read. */

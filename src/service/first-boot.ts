@@ -56,7 +56,7 @@ const weights = {
 /** Something is wrong with this copy alone; the next one may be good. */
 const isOfThisCopy: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...(['VERIFY_FAILED', 'BAD_BACKUP', 'NOT_SQLITE'] as const),
-  ...(['NO_BACKUP', 'GONE', 'S3_MISMATCH'] as const),
+  ...(['NO_BACKUP', 'GONE', 'S3_MISMATCH', 'S3_ARCHIVED'] as const),
 ]);
 
 export class FirstBoots {
@@ -112,13 +112,19 @@ export class FirstBoots {
     }
   }
 
-  /** Newest first; of several copies of one backup the copy here comes first, because it needs no download. */
+  /**
+   * Newest first; of several copies of one backup the copy here comes first, because it needs no download, and one in an
+   * archive class last.
+   */
   async #allCopies(): Promise<readonly KnownBackup[]> {
     const here: readonly KnownBackup[] = await this.#options.backups.at('local');
     const copies = [...here];
     for (const { target } of this.#options.remotes()) copies.push(...(await this.#at(target)));
     const firsts = new Map(copies.toReversed().map((backup) => [backup.name, backup]));
-    return inOrder([...firsts.values()]).flatMap(({ name }) => copies.filter((copy) => copy.name === name));
+    const isArchived = (copy: KnownBackup) => Number(!isHere(copy) && Boolean(copy.archive));
+    return inOrder([...firsts.values()]).flatMap(({ name }) =>
+      copies.filter((copy) => copy.name === name).toSorted((a, b) => isArchived(a) - isArchived(b)),
+    );
   }
 
   async #at(target: TargetName): Promise<readonly KnownBackup[]> {

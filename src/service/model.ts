@@ -87,6 +87,8 @@ export interface Placement {
   readonly sizeBytes: number | null;
   /** How the copy there is compressed and encrypted, where that is known. */
   readonly sealing?: SealName;
+  /** It must be brought back by the provider before it can be read, which takes that long: `3 to 12 hours`. */
+  readonly archive?: { readonly storageClass: string; readonly takes: string };
 }
 
 export interface BackupItem {

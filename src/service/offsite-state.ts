@@ -27,6 +27,8 @@ export interface KnownRemote {
   readonly etag: string;
   readonly manifest: Manifest | null;
   readonly fault: string | null;
+  /** Class of storage that its file has to be brought back from before it can be read. */
+  readonly archive?: string | null;
   /** What a check of the copy at S3 found last; null when none was made. */
   readonly verification: Manifest['verification'] | null;
 }
@@ -105,6 +107,7 @@ export class OffsiteState {
         etag: String(row['etag']),
         manifest: parseOrNull<Manifest>(row['manifest']),
         fault: row['fault'] === null ? null : String(row['fault']),
+        ...(typeof row['archive'] === 'string' && { archive: row['archive'] }),
         verification: parseOrNull<Manifest['verification']>(row['verification']),
       }));
     return { listedAt: new Date(listedAt), backups };
@@ -117,10 +120,10 @@ export class OffsiteState {
         const remove = this.#database.prepare('DELETE FROM s3_backups WHERE place = ? AND name = ?');
         for (const name of change.gone) remove.run(this.#place, name);
         const insert = this.#database.prepare(
-          'INSERT OR REPLACE INTO s3_backups (place, name, etag, manifest, fault, verification) VALUES (?, ?, ?, ?, ?, ?)',
+          'INSERT OR REPLACE INTO s3_backups (place, name, etag, manifest, fault, archive, verification) VALUES (?, ?, ?, ?, ?, ?, ?)',
         );
-        for (const { name, etag, manifest, fault, verification } of change.changed) {
-          insert.run(this.#place, name, etag, textOrNull(manifest), fault, textOrNull(verification));
+        for (const { name, etag, manifest, fault, archive, verification } of change.changed) {
+          insert.run(this.#place, name, etag, textOrNull(manifest), fault, archive ?? null, textOrNull(verification));
         }
         this.#setNote('listedAt', listedAt.toISOString());
       }),

@@ -282,11 +282,13 @@ function makeTables(database: DatabaseSync): void {
   `);
   // Null in rows from before there were these columns; a run without a folder counts for every folder.
   const missing = () =>
-    Object.entries({ runs: ['folder', 'drill', 'target'], s3_uploads: ['why'] }).flatMap(([table, names]) => {
-      const columns = database.prepare(`PRAGMA table_info(${table})`).all();
-      const absent = names.filter((name) => !columns.some((column) => column['name'] === name));
-      return absent.map((name) => ({ table, name }));
-    });
+    Object.entries({ runs: ['folder', 'drill', 'target'], s3_uploads: ['why'], s3_backups: ['archive'] }).flatMap(
+      ([table, names]) => {
+        const columns = database.prepare(`PRAGMA table_info(${table})`).all();
+        const absent = names.filter((name) => !columns.some((column) => column['name'] === name));
+        return absent.map((name) => ({ table, name }));
+      },
+    );
   if (missing().length > 0) {
     database.exec('BEGIN IMMEDIATE');
     // Another process may have been faster.

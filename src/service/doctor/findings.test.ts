@@ -43,6 +43,7 @@ const well: DoctorFacts = {
   },
   gapMinutes: { shortest: 10, longest: 10 },
   s3: { isEncrypted: false, isAlsoPublic: false, test: null },
+  archived: [],
   targets: [],
   drills: { complaint: null, targets: [{ ...local, proven, drill: drilled('proven') }] },
 };
@@ -105,6 +106,13 @@ const table: readonly [string, Change, readonly string[]][] = [
   ['the folder can not be made', { folder: { mode: null, isWritable: false } }, ['problem permissions']],
   ['the database is shared by a virtual machine', { database: { fileSystem: 'virtiofs' } }, ['problem database-disk']],
   ['there is no room for a restore', { folder: { freeBytes: 300 * MIB } }, ['warning free-disk']],
+  [
+    'the newest copy waits in an archive',
+    { archived: [{ word: 'S3', storageClass: 'GLACIER', takes: '3 to 12 hours' }] },
+    ['warning archive'],
+  ],
+  ['settings can not be read', { settingsComplaint: 'EACCES' }, ['problem settings-file']],
+  ['a file was set aside', { setAside: ['.staging.unusable-12345678'] }, ['info set-aside']],
   ['others may enter the folder', { folder: { mode: 0o40755 } }, ['warning permissions']],
   ['the folder is read-only', { folder: { isWritable: false } }, ['problem permissions']],
   ['a backup bears rights for others', { folder: { openFiles: 1 } }, ['info permissions']],

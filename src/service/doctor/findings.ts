@@ -398,6 +398,15 @@ const bucketIsOwn: Check = (facts) => {
   });
 };
 
+const copiesCanBeRead: Check = ({ archived: [first] }) => {
+  if (first === undefined) return null;
+  return found('warning', 'archive', {
+    what: `the newest good copy on ${first.word} lies in an archive class (${first.storageClass})`,
+    why: `A restore from there takes ${first.takes} before it begins.`,
+    fix: 'Let the rule of the bucket leave the newest backups in a class that can be read at once, such as GLACIER_IR.',
+  });
+};
+
 const drillsProve: Check = ({ drills }) => {
   const code = 'drills';
   if (drills.complaint !== null) {
@@ -431,7 +440,16 @@ const checks: readonly Check[] = [
   ...[databaseOpens, libraryIsSafe, journalIsWal, logShrinks, isAlone],
   ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom],
   ...[folderIsPrivate, stateIsPrivate, settingsAreRead, nothingIsSetAside, nothingIsServed, clockIsRight],
-  ...[isScheduled, ageFitsInterval, historyIsLong, keepFitsInterval, sealingWorks, bucketIsOwn, drillsProve],
+  ...[
+    isScheduled,
+    ageFitsInterval,
+    historyIsLong,
+    keepFitsInterval,
+    sealingWorks,
+    bucketIsOwn,
+    copiesCanBeRead,
+    drillsProve,
+  ],
 ];
 
 // ── S3 ──
