@@ -22,7 +22,7 @@ const sections: readonly Section[] = [
       BACKUP_ENABLED: '`false`: nothing by itself, everything by hand',
       BACKUP_INTERVAL_MINUTES: 'between two backups',
       BACKUP_SCHEDULE: 'a cron line of five fields, instead of the interval: `0 3 * * *`',
-      BACKUP_LOCAL_PATH: 'the folder of the backups; 0700, its files 0600',
+      BACKUP_LOCAL_PATH: 'the folder of the backups; made 0700, its files 0600',
       BACKUP_STATE_PATH: 'run history, shared by the app and the command line; losing it loses nothing else',
       BACKUP_SKIP_UNCHANGED: 'a scheduled run on an unchanged database is only noted',
     },

@@ -523,7 +523,8 @@ async function findBackup(service: CliService, wanted: string, from: TargetName 
   const backups = await service.getBackups({ target: from });
   if (wanted === 'latest') {
     // A safety backup holds what a restore replaced on purpose; it comes back by its name or by `undo`.
-    const backup = newest(backups, (item) => item.verified && !item.safety);
+    // One whose file was changed is checked against its digest before anything is done with it.
+    const backup = newest(backups, (item) => (item.verified || isChanged(item)) && !item.safety);
     if (!backup)
       throw noBackup(
         `there is no verified backup ${from === undefined || from === 'local' ? 'yet' : `on ${targetWord(from)}`}`,
@@ -536,6 +537,10 @@ async function findBackup(service: CliService, wanted: string, from: TargetName 
     throw noBackup(`there is no backup ${wanted} ${from === 'local' ? 'here' : `on ${targetWord(from)}`}`);
   if (existsSync(wanted)) return { kind: 'file', path: wanted };
   throw noBackup(`there is no backup and no file named ${wanted}`);
+}
+
+function isChanged({ verification }: BackupItem): boolean {
+  return verification.state === 'unchecked' && verification.changedAt !== undefined;
 }
 
 function newest(backups: readonly BackupItem[], isWanted: (item: BackupItem) => boolean): BackupItem | undefined {

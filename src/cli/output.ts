@@ -141,13 +141,18 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
   const rows = backups.map((backup) => [
     backup.filename,
     sizeText(backup.size),
-    backup.verification.state,
+    stateText(backup),
     backup.placements.map(placementText).join(', '),
     [backup.foreign && 'foreign', backup.pinned && 'pinned', backup.safety && 'safety', backup.note]
       .filter(Boolean)
       .join(', '),
   ]);
   return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS'], rows, options);
+}
+
+function stateText({ verification }: BackupItem): string {
+  const isChanged = verification.state === 'unchecked' && verification.changedAt !== undefined;
+  return isChanged ? 'changed' : verification.state;
 }
 
 function placementText({ target, status, sealing = 'plain', archive }: BackupItem['placements'][number]): string {

@@ -9,7 +9,7 @@ import { pathForPrisma } from './prisma-path.ts';
 
 export type DatabasePlace = { readonly path: string } | { readonly fault: string };
 
-const EXAMPLES = 'the path of a SQLite file, also as file:./db/dev.sqlite or sqlite:///srv/app.sqlite';
+const EXAMPLES = 'name the path of a SQLite file, also as file:./db/dev.sqlite or sqlite:///srv/app.sqlite';
 
 /** @param url without quotes and blanks around it. */
 export function readDatabaseUrl(url: string): DatabasePlace {

@@ -87,12 +87,13 @@ export async function publish(
   renameSync(staging.file, published);
   try {
     await syncFolder(catalog.folder);
-    if (statSync(published).size !== verified.sizeBytes) {
+    const { size, mtimeNs } = statSync(published, { bigint: true });
+    if (Number(size) !== verified.sizeBytes) {
       throw new BackupError('VERIFY_FAILED', 'the published file has another size than the verified one', {
         hint: 'Something else writes into the backup folder; give it one of its own.',
       });
     }
-    await catalog.writeManifest(manifest);
+    await catalog.writeManifest({ ...manifest, published: { modifiedNs: String(mtimeNs) } });
   } catch (error) {
     // Without its manifest (the disk is full) it would be listed as foreign and never be pruned.
     rmSync(published, { force: true });

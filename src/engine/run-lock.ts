@@ -110,9 +110,8 @@ function replaceUnusable(path: string, inode: string, { warn, cause }: { warn: W
     renameSync(aside, path);
     throw mayBeHeld(path, cause);
   }
-  warn(
-    `The lock file ${path} can't be used by the user of this process; it was moved to ${aside}, which may be removed.`,
-  );
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  warn(`The lock file ${path} can't be used (${reason}); it was moved to ${aside}, which may be removed.`);
 }
 
 /** By the system's list, which names locks of files that we may not open too; null where there is none (macOS). */

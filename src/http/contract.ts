@@ -78,7 +78,8 @@ const method = z.enum(['quick', 'full']);
 export const verification = z.discriminatedUnion('state', [
   z.object({ state: z.literal('verified'), method, at: time }),
   z.object({ state: z.literal('damaged'), method, at: time, detail: z.string() }),
-  z.object({ state: z.literal('unchecked') }),
+  /** `changedAt`: it passed a check, and its file was written to since. */
+  z.object({ state: z.literal('unchecked'), changedAt: time.optional() }),
 ]);
 
 /** A database that a place or a backup belongs to; the id is null where only old manifests tell of it. */
@@ -179,6 +180,7 @@ const verdictCode = z.enum([
   'none',
   'too-old',
   'damaged',
+  'changed',
   'last-failed',
   's3-waiting',
   'off',

@@ -101,10 +101,11 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
 /** Of the names of sealed artifacts, as `artifactFile` appends them. */
 const endings: Readonly<Record<SealName, string>> = { plain: '', zstd: '.zst', age: '.age', 'zstd+age': '.zst.age' };
 
-function toVerification({ manifest, fault, createdAt }: KnownBackup): Verification {
+function toVerification({ manifest, fault, createdAt, changedAt }: KnownBackup): Verification {
   if (fault) return { state: 'damaged', method: 'quick', at: createdAt, detail: fault };
   if (!manifest) return { state: 'unchecked' };
   const { method, at, complaint } = manifest.verification;
-  if (complaint === null) return { state: 'verified', method, at: new Date(at) };
-  return { state: 'damaged', method, at: new Date(at), detail: complaint };
+  if (complaint !== null) return { state: 'damaged', method, at: new Date(at), detail: complaint };
+  if (changedAt) return { state: 'unchecked', changedAt };
+  return { state: 'verified', method, at: new Date(at) };
 }

@@ -12,7 +12,7 @@ import { adoptedManifest, type Manifest } from '../engine/catalog/manifest.ts';
 import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { PLAIN } from '../engine/artifact.ts';
 import { BackupError, type ErrorBody, hideFoldersOf } from '../engine/errors.ts';
-import type { Checked, JobKind, JobMap } from '../engine/jobs/protocol.ts';
+import type { Checked, JobEvent, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { isVerified, planRetention, type RetentionPolicy } from '../engine/retention.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
@@ -28,6 +28,7 @@ import { Backups } from './backups.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
 import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs, setAsideIn } from './doctor/facts.ts';
 import { openFolderWarning } from './open-folder.ts';
+import { ChangedFiles } from './changed-files.ts';
 import { type DrillAsked, Drills } from './drills.ts';
 import type { FetchOptions } from './downloads.ts';
 import { type FirstBootOptions, FirstBoots } from './first-boot.ts';
@@ -163,6 +164,7 @@ export class BackupService implements BackupServicePort {
   readonly #scheduler: Scheduler;
   readonly #scheduleHistory: ScheduleHistory;
   readonly #voices: Voices;
+  readonly #changedFiles: ChangedFiles;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
@@ -244,6 +246,11 @@ export class BackupService implements BackupServicePort {
         this.#emit({ type: 'status' });
       },
     });
+    this.#changedFiles = new ChangedFiles({
+      catalog: this.#catalog,
+      verify: (name, signal) => this.verifyBackup(name, { signal }),
+      log: options.log,
+    });
     const { voices = {}, log } = options;
     this.#voices = new Voices(voices, { service: this, statePath: this.#paths.state, folder, log });
   }
@@ -280,7 +287,8 @@ export class BackupService implements BackupServicePort {
       this.#scheduleHistory.end();
       this.#firstBoots.stop();
       const offsites = this.#offsitesMade ?? [];
-      await Promise.all([this.stopRun(), this.#drills.stop(), ...offsites.map((offsite) => offsite.stop())]);
+      const ended = [this.stopRun(), this.#drills.stop(), this.#changedFiles.stop()];
+      await Promise.all([...ended, ...offsites.map((offsite) => offsite.stop())]);
       await this.#runs.idle();
     } finally {
       await this.#voices.stop();
@@ -484,7 +492,7 @@ export class BackupService implements BackupServicePort {
 
   async verifyBackup(
     filename: string,
-    options: FromTarget & { readonly full?: boolean; readonly user?: string } = {},
+    options: FromTarget & { readonly full?: boolean; readonly user?: string; readonly signal?: AbortSignal } = {},
   ): Promise<BackupItem> {
     const backup = await this.#backups.find(filename, options.from);
     const method = options.full ? 'full' : 'quick';
@@ -503,7 +511,9 @@ export class BackupService implements BackupServicePort {
         this.#backups.requireOffsite(target).downloads.fetchHere(filename, { ...given, identity, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
-      await this.#job<'verify'>({ kind: 'verify', path, method, sha256 }, { onEvent: (event) => run.hear(event) });
+      const signal = options.signal ?? run.abort.signal;
+      const listen = { signal, onEvent: (event: JobEvent) => run.hear(event) };
+      await this.#job<'verify'>({ kind: 'verify', path, method, sha256 }, listen);
       this.#runs.record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
     } catch (error) {
       const known = BackupError.from(error);
@@ -974,6 +984,7 @@ export class BackupService implements BackupServicePort {
   }
 
   async #scheduledRun(trigger: 'start' | 'schedule', plannedAt: Date): Promise<{ failed: boolean }> {
+    this.#changedFiles.verifyOne();
     if (trigger === 'schedule' && (await this.#recordUnchanged(plannedAt))) return { failed: false };
     // Stopped while we looked.
     if (!this.#started) return { failed: false };
@@ -1086,8 +1097,11 @@ export class BackupService implements BackupServicePort {
     const at = this.#now();
     const verification = { method, at: at.toISOString(), complaint };
     if (isHere(backup)) {
+      // As it was before it was read: what was written since is seen at the next look.
+      const { modifiedNs } = backup;
+      const found = complaint === null && modifiedNs !== undefined ? { published: { modifiedNs } } : {};
       if (backup.manifest)
-        await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, verification }));
+        await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, verification, ...found }));
     } else this.#backups.requireOffsite(backup.target).recordVerification(backup.name, verification);
     // As that copy is known now.
     const item = await this.#toItem(await this.#backups.find(backup.name, isHere(backup) ? 'local' : backup.target));
@@ -1256,9 +1270,13 @@ async function eachOf(
   });
 }
 
-function isSound({ manifest, fault }: KnownBackup): boolean {
+function isSound({ manifest, fault, changedAt }: KnownBackup): boolean {
   return (
-    manifest !== null && fault === null && manifest.trigger !== 'safety' && manifest.verification.complaint === null
+    manifest !== null &&
+    fault === null &&
+    !changedAt &&
+    manifest.trigger !== 'safety' &&
+    manifest.verification.complaint === null
   );
 }
 

@@ -71,7 +71,8 @@ export interface RunTotal extends Pick<Run, 'kind' | 'trigger' | 'result'> {
 export type Verification =
   | { readonly state: 'verified'; readonly method: 'quick' | 'full'; readonly at: Date }
   | { readonly state: 'damaged'; readonly method: 'quick' | 'full'; readonly at: Date; readonly detail: string }
-  | { readonly state: 'unchecked' };
+  /** `changedAt`: it passed a check, and its file was written to since. */
+  | { readonly state: 'unchecked'; readonly changedAt?: Date };
 
 /** `local`, `s3` (the one of the environment), or the name of a further one. */
 export type TargetName = string;
@@ -233,6 +234,7 @@ export type VerdictCode =
   | 'none'
   | 'too-old'
   | 'damaged'
+  | 'changed'
   | 'last-failed'
   | 's3-waiting'
   | 'off'

@@ -1,6 +1,6 @@
 /** What the page and `status` show, put together from what the service knows at one moment. Pure. */
 import type { ErrorBody } from '../engine/errors.ts';
-import { isVerified } from '../engine/retention.ts';
+import { isUnsure, isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
@@ -69,7 +69,8 @@ export function composeStatus(facts: StatusFacts): Status {
     lastBackupRun: facts.lastBackupRun,
     lastRestore: facts.shownRestore,
     hasBackup: own.length > 0,
-    newestDamaged: Boolean(own[0] && !isVerified(own[0])),
+    newestDamaged: Boolean(newest && !isVerified(newest) && !isUnsure(newest)),
+    newestChanged: newest && isUnsure(newest) ? newest.name : null,
     vanished: facts.vanished,
     unlisted: facts.unlisted,
     notAt: newest && without.length > 0 ? { backup: newest.name, targets: without.map(({ target }) => target) } : null,

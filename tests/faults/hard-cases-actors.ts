@@ -172,6 +172,7 @@ export async function startS3(scene: Scene) {
   await server.createBucket(access.bucket);
   return {
     access,
+    server,
     /** Names of the backups in the bucket, whole ones, by name. */
     async backupsThere(prefix = 'backups/database'): Promise<readonly string[]> {
       const store = createS3Store({ ...access, prefix });

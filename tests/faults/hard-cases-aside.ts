@@ -81,7 +81,7 @@ export const asideCases: readonly HardCase[] = [
   {
     name: 'a lock file of root that nobody holds is set aside by the service',
     code: null,
-    says: /lock file .*\.velist-backup\.lock can't be used .*; it was moved to/,
+    says: /lock file .*\.velist-backup\.lock can't be used \(.*\); it was moved to/,
     async provoke(scene) {
       giveTo(scene.backups, 'nobody');
       rmSync(join(scene.backups, LOCK_FILE));
@@ -92,7 +92,7 @@ export const asideCases: readonly HardCase[] = [
   {
     name: 'a lock file that something was written into is set aside',
     code: null,
-    says: /lock file .*\.velist-backup\.lock can't be used .*; it was moved to/,
+    says: /lock file .*\.velist-backup\.lock can't be used \(.*\); it was moved to/,
     async provoke(scene) {
       writeFileSync(join(scene.backups, LOCK_FILE), 'this is no lock '.repeat(100));
       return await scene.service.performBackup();

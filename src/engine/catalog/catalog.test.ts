@@ -83,6 +83,7 @@ test('a file without a manifest is listed as foreign', async () => {
       createdAt: at('12:00:00.000'),
       manifest: null,
       fault: null,
+      modifiedNs: expect.any(String),
     },
   ]);
 });

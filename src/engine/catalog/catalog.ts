@@ -8,7 +8,7 @@
  *
  * Everything is looked up by listing the folder: no name from outside is ever joined to a path before it was found.
  */
-import { constants, type Stats } from 'node:fs';
+import { type BigIntStats, constants, type Stats } from 'node:fs';
 import { access, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
@@ -18,6 +18,7 @@ import { makePrivateFolder } from '../private-folder.ts';
 import { takeLock } from '../run-lock.ts';
 import { isLiveFile } from '../sqlite/stamp.ts';
 import { backupMoment, isBackupName, manifestName, STAGING_FOLDER } from './artifact.ts';
+import { isChangedSince } from './changed.ts';
 import { explainFolderError } from './folder-error.ts';
 import { formatManifest, type Manifest, parseManifest } from './manifest.ts';
 import { removeGently } from './remove-gently.ts';
@@ -31,6 +32,10 @@ export interface Backup {
   readonly manifest: Manifest | null;
   /** Why this can't be relied on: an unreadable manifest, another size than recorded. */
   readonly fault: string | null;
+  /** When the file was last written, in nanoseconds; left out where it is not in the folder. */
+  readonly modifiedNs?: string;
+  /** The same, where that was after it was published: nobody knows what is in it until it is verified. */
+  readonly changedAt?: Date | null;
 }
 
 const MANIFEST_LOCK_FILE = '.manifests.lock';
@@ -194,18 +199,21 @@ export class Catalog {
     const path = join(this.folder, name);
     // The manifest before the file: where it is gone because the backup was removed, the file is gone too.
     const { manifest, fault } = await this.#readManifest(name);
-    const found = await statOrNull(path);
+    const found = await exactStatOrNull(path);
     // A link under a backup's name is never followed; a folder is no backup.
     if (!found?.isFile()) return null;
-    const base = { name, path, sizeBytes: found.size, createdAt: backupMoment(name) ?? found.mtime };
-    if (manifest && manifest.artifact.sizeBytes !== found.size) {
+    const base = {
+      ...{ name, path, sizeBytes: Number(found.size), createdAt: backupMoment(name) ?? found.mtime },
+      ...{ manifest, modifiedNs: String(found.mtimeNs) },
+    };
+    if (manifest && manifest.artifact.sizeBytes !== base.sizeBytes) {
       return {
         ...base,
-        manifest,
         fault: `the file has ${found.size} bytes, its manifest says ${manifest.artifact.sizeBytes}`,
       };
     }
-    return { ...base, manifest, fault };
+    const isChanged = manifest?.published && isChangedSince(manifest.published.modifiedNs, found.mtimeNs);
+    return { ...base, fault, ...(isChanged && { changedAt: found.mtime }) };
   }
 
   async #readManifest(name: string): Promise<{ manifest: Manifest | null; fault: string | null }> {
@@ -268,13 +276,13 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-async function statOrNull(path: string): Promise<Stats | null> {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if (errnoCode(error) === 'ENOENT') return null;
-    throw BackupError.from(error);
-  }
+const statOrNull = (path: string): Promise<Stats | null> => lstat(path).catch(nullWhereMissing);
+const exactStatOrNull = (path: string): Promise<BigIntStats | null> =>
+  lstat(path, { bigint: true }).catch(nullWhereMissing);
+
+function nullWhereMissing(error: unknown): null {
+  if (errnoCode(error) === 'ENOENT') return null;
+  throw BackupError.from(error);
 }
 
 function isProtected(name: string, cause: unknown): BackupError {
