@@ -39,7 +39,7 @@ function isOfAnotherForm(url: string): boolean {
   return /^(file|sqlite3?|sqlite\+\w+|jdbc|libsql):/i.test(url);
 }
 
-/** Of a shell, a compose file, a template, or of Symfony. */
+/** Placeholders of shells, compose files, templates and Symfony. */
 function placeholderIn(url: string): string | null {
   return /\$\{[^}]*\}|\$\([^)]*\)|\{\{.*?\}\}|^\$\w+|%[a-z_]+(?:\.\w+)+%/i.exec(url)?.[0] ?? null;
 }

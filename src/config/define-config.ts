@@ -49,7 +49,7 @@ export interface S3Settings {
   readonly forcePathStyle?: boolean | null;
   readonly accessKey?: string | null;
   readonly secretKey?: string | null;
-  /** Of temporary credentials. */
+  /** The third part of temporary credentials. */
   readonly sessionToken?: string | null;
   readonly retentionCount?: number | null;
   readonly keepHourly?: number | null;

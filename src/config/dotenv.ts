@@ -10,7 +10,7 @@ const FILE = '.env';
 
 let warned = false;
 
-/** What it says; nothing under Bun, whose user may have told it to leave the file alone. */
+/** Its variables; none under Bun, whose user may have told it to leave the file alone. */
 export function readDotenv(): Readonly<Record<string, string | undefined>> {
   if (process.versions['bun'] !== undefined) return {};
   try {

@@ -120,7 +120,7 @@ export const settingsSchema = z.object({
   S3_FORCE_PATH_STYLE: z.stringbool(words).optional(),
   S3_ACCESS_KEY: secret.optional(),
   S3_SECRET_KEY: secret.optional(),
-  /** Of temporary credentials. */
+  /** The third part of temporary credentials. */
   S3_SESSION_TOKEN: secret.optional(),
 });
 

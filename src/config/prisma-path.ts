@@ -38,7 +38,7 @@ function schemaOfPackage(): string | null {
   }
 }
 
-/** Of a folder with a schema in parts each part. */
+/** The file itself, or each part of a schema that is split over a folder. */
 function filesOf(place: string): readonly string[] {
   try {
     if (!statSync(place).isDirectory()) return [place];

@@ -53,7 +53,7 @@ const otherNames: Readonly<Record<string, string>> = {
   BACKUP_ENCRYPTION_KEY: 'BACKUP_ENCRYPTION_RECIPIENT',
 };
 
-/** Null when nothing is near. */
+/** Null if nothing is near. */
 function nearestTo(name: string, known: readonly string[]): string | null {
   const other = otherNames[name] ?? name.replace(/^BACKUP_/, '');
   if (known.includes(other)) return other;

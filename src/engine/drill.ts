@@ -63,7 +63,7 @@ export async function drill(request: DrillRequest, context: StoryContext): Promi
   }
 }
 
-/** Of killed drills. Those of another user are told, and are in nobody's way. Needs the lock. */
+/** Removes what killed drills left. A leftover of another user is reported and in nobody's way. Needs the lock. */
 function removeLeftovers(folder: string, context: StoryContext): void {
   for (const entry of readdirSync(folder)) {
     if (!entry.startsWith(DRILL_FOLDER)) continue;

@@ -23,7 +23,7 @@ export interface RemoteFacts {
   /** `s3://bucket/path` */
   readonly address: string;
   readonly isEnabled: boolean;
-  /** Of its server: what a class of storage means depends on it. */
+  /** The server's host: what a class of storage means depends on it. */
   readonly host?: string;
   /** The same backup as the target held it when it was listed. */
   readonly remote: OffsiteBackup | null;

@@ -1070,7 +1070,7 @@ export class BackupService implements BackupServicePort {
     return await (turns ? turns.take(request, work, options.signal) : work());
   }
 
-  /** What stays as it is would be said at each run. */
+  /** A fault that nobody mends would be reported at each run. */
   #warnOnce(message: string): void {
     if (this.#said.has(message)) return;
     if (this.#said.size >= SAID_MAX) this.#said.clear();

@@ -74,7 +74,7 @@ const verdicts: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...(['S3_DENIED', 'S3_NO_BUCKET'] as const),
 ]);
 
-/** So many in a row say that the others lie there too. */
+/** When this many in a row are archived, the others are taken to be so too. */
 const ARCHIVED_MAX = 3;
 
 const weights = { local: { fetch: 30, check: 65, prove: 5 }, remote: { fetch: 60, check: 35, prove: 5 } };

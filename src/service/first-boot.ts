@@ -105,8 +105,11 @@ export class FirstBoots {
 
   async #takeLock(): Promise<Disposable> {
     try {
-      const { folder } = this.#options.catalog;
-      return await takeLock(join(folder, LOCK_FILE), { waitMs: LOCK_WAIT_MS, signal: this.#waiting.signal });
+      const { catalog, log } = this.#options;
+      const warn = (message: string) => log('warn', message);
+      return await takeLock(join(catalog.folder, LOCK_FILE), {
+        ...{ waitMs: LOCK_WAIT_MS, signal: this.#waiting.signal, warn },
+      });
     } catch (error) {
       throw BackupError.from(error);
     }

@@ -168,7 +168,7 @@ export class OffsiteState {
   }
 }
 
-/** Of text that this file wrote; null as well where it was damaged in a way that SQLite does not see. */
+/** Parses what this file wrote; null also if it was damaged in a way that SQLite does not see. */
 function parseOrNull<Value>(text: unknown): Value | null {
   try {
     return typeof text === 'string' ? (JSON.parse(text) as Value) : null;

@@ -7,7 +7,7 @@ import { isEntryOfOurs } from '../engine/catalog/artifact.ts';
 
 const OTHERS = 0o077;
 
-/** Null where it is closed to others, or can't be looked at. */
+/** Null if it is closed to others, or can't be looked at. */
 export function openFolderWarning(
   folder: string,
   named: string,

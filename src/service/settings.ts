@@ -70,7 +70,7 @@ export class SettingsFile {
   readonly #start: Settings;
   readonly #warn: (message: string) => void;
   #changes: Partial<Settings>;
-  /** Of a newer version: they do nothing here, and stay in the file. */
+  /** Settings of a newer version: they do nothing here, and stay in the file. */
   readonly #further: Readonly<Record<string, unknown>>;
   #complaint: string | null;
 

@@ -48,7 +48,7 @@ export class StateDatabase {
   readonly #path: string;
   readonly #options: StateOptions;
   #database: DatabaseSync;
-  /** Of the open file; null for one in memory. */
+  /** Device and inode of the open file; null for one in memory. */
   #inode: string | null = null;
   #prepared = new Map<string, StatementSync>();
   /** In a transaction, which is begun anew as a whole. */
@@ -189,7 +189,7 @@ function isDamage(error: unknown): boolean {
   return DAMAGED.has(codeOf(error)) || /malformed|not a database/.test(reasonOf(error));
 }
 
-/** What does not pass by itself, as a lock of another process does; and tables that somebody removed. */
+/** Is it a fault that does not pass by itself, unlike a lock of another process? Removed tables count too. */
 function isUnreadable(error: unknown): boolean {
   return UNREADABLE.has(codeOf(error)) || /no such (table|column)/.test(reasonOf(error));
 }

@@ -12,7 +12,7 @@ import { backUpAs, backUpWithoutRuntime, giveTo } from './hard-cases-actors.ts';
 import { contentOf, type HardCase, must, type Scene } from './hard-cases.ts';
 
 const PAGE = 4096;
-/** Of a safety backup that is not there. */
+/** Belongs to a safety backup that is not there. */
 const lateLog = '.late-backup-2024-01-15T10-30-00-000Z.sqlite';
 const orphan = 'backup-2024-01-15T10-30-00-000Z.sqlite.json';
 

@@ -14,7 +14,7 @@ import { refusalOf, type Scene } from './hard-cases.ts';
 export interface WordCase {
   /** A sentence. */
   readonly name: string;
-  /** Of code, message and hint together. */
+  /** Matches code, message and hint together. */
   readonly says: RegExp;
   ask(scene: Scene): Promise<Said>;
 }

@@ -20,7 +20,7 @@ export interface S3Options extends StoredAs {
   /** Both or neither; with neither the SDK looks where it always does (variables, profile, instance role). */
   readonly accessKeyId?: string | null;
   readonly secretAccessKey?: string | null;
-  /** Of temporary credentials, beside both keys. */
+  /** The third part of temporary credentials, beside both keys. */
   readonly sessionToken?: string | null;
   /** All keys lie below it, without slashes at its ends; empty for the whole bucket. */
   readonly prefix: string;

@@ -60,7 +60,7 @@ export interface DoctorFacts {
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
   readonly s3: BucketFacts;
-  /** Of the targets that are on: those whose newest good copy must be brought back before it can be read. */
+  /** Targets that are on and whose newest good copy must be brought back before it can be read. */
   readonly archived: readonly { readonly word: string; readonly storageClass: string; readonly takes: string }[];
   /** Beside S3. */
   readonly targets: readonly (BucketFacts & { readonly name: TargetName })[];
