@@ -25,7 +25,8 @@ import { join } from 'node:path';
 import { lateLogName, lateLogOwner, lateLogSetAside } from './catalog/artifact.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { BackupError } from './errors.ts';
-import type { StoryContext } from './jobs/protocol.ts';
+import { giveToOwnerOfFolder } from './disk/owner.ts';
+import { type StoryContext, warnIn } from './jobs/protocol.ts';
 import { freeName, nextSequence, publish, Staging } from './publish.ts';
 import { syncFolderNow } from './sqlite/place.ts';
 import { replayLog } from './sqlite/snapshot.ts';
@@ -50,6 +51,7 @@ export function saveLateCommits(
   const temporary = join(folder, `.${safetyBackup}.late.tmp`);
   try {
     copyStart(log, temporary, end.bytes);
+    giveToOwnerOfFolder(temporary);
     renameSync(temporary, join(folder, lateLogName(safetyBackup)));
     syncFolderNow(folder);
   } catch (error) {
@@ -73,7 +75,7 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
       hint: 'Verify it; if it is good, adopt it.',
     });
   }
-  using staging = new Staging(catalog.folder);
+  using staging = new Staging(catalog.folder, warnIn(context));
   const { method } = first.manifest.verification;
   const verified = await verifySnapshot(replayLog(first.path, log, staging.file), { method, now: context.now });
   // The log was written when the database was replaced.
@@ -103,9 +105,8 @@ const hopeless: ReadonlySet<string> = new Set(['NO_BACKUP', 'BAD_BACKUP', 'VERIF
 
 /**
  * Merges the late logs that killed restores left. Where that is impossible for now (the disk is full), the next run
- * tries again.
- *
- * @throws BackupError BAD_BACKUP, once, when a log can never be merged; it is kept under a name that is no longer hidden.
+ * tries again. One that can never be merged is told, once, and kept under a name that is no longer hidden: the backup that
+ * is made now has nothing to do with it.
  */
 export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext): Promise<void> {
   for (const entry of readdirSync(catalog.folder)) {
@@ -118,13 +119,8 @@ export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext)
       if (!hopeless.has(reason.code)) continue;
       const kept = join(catalog.folder, lateLogSetAside(owner));
       renameSync(join(catalog.folder, entry), kept);
-      throw new BackupError(
-        'BAD_BACKUP',
-        `what was committed after ${owner} and before a restore that was killed can't be merged: ${reason.message}`,
-        {
-          hint: `It is kept in ${kept}, a SQLite log that goes on from that backup. Try again: the next run ignores it.`,
-          cause: reason,
-        },
+      warnIn(context)(
+        `What was committed after ${owner} and before a restore that was killed can't be merged: ${reason.message}. It is kept in ${kept}, a SQLite log that goes on from that backup.`,
       );
     }
   }

@@ -78,7 +78,8 @@ const method = z.enum(['quick', 'full']);
 export const verification = z.discriminatedUnion('state', [
   z.object({ state: z.literal('verified'), method, at: time }),
   z.object({ state: z.literal('damaged'), method, at: time, detail: z.string() }),
-  z.object({ state: z.literal('unchecked') }),
+  /** `changedAt`: it passed a check, and its file was written to since. */
+  z.object({ state: z.literal('unchecked'), changedAt: time.optional() }),
 ]);
 
 /** A database that a place or a backup belongs to; the id is null where only old manifests tell of it. */
@@ -120,6 +121,8 @@ export const backup = z.object({
       sizeBytes: z.number().nullable(),
       /** Where it is known. */
       sealing: z.enum(['plain', 'zstd', 'age', 'zstd+age']).optional(),
+      /** The provider must bring it back before it can be read, which takes that long: `3 to 12 hours`. */
+      archive: z.object({ storageClass: z.string(), takes: z.string() }).optional(),
     }),
   ),
   /** Of another database than this one; null for a backup of this one. */
@@ -178,6 +181,7 @@ const verdictCode = z.enum([
   'none',
   'too-old',
   'damaged',
+  'changed',
   'last-failed',
   's3-waiting',
   'off',
