@@ -121,7 +121,8 @@ export async function holdPlace(place: Place, request: HoldRequest, context: Con
     const held = outcome === 'hold' ? heldFrom(look, request) : await take(place, request, { memory, look }, context);
     if (held === null) continue;
     const clones = await takeClones(place, look, context);
-    const isTakeover = outcome === 'take' && writer !== null && !isOurs(look, memory);
+    const isTakeover =
+      outcome === 'take' && writer !== null && look.newest?.writer?.installation !== memory.installation;
     const from = isTakeover ? { ...writer, wasReleased: look.newest?.isReleased ?? false } : null;
     const { sparesOthersUntil = null } = memory.held ?? {};
     tell({ type: 'holds', address, ...held, from, sparesOthersUntil, clones });
@@ -331,7 +332,7 @@ async function mustSpare(
   }: { readonly memory: PlaceMemory; readonly look: PlaceLook; readonly knowsPlace: boolean },
   { signal }: Context,
 ): Promise<boolean> {
-  const isTaken = look.newest !== null && !isOurs(look, memory);
+  const isTaken = look.newest !== null && !isRemembered(look, memory);
   if (!isTaken && (memory.held !== null || knowsPlace)) return false;
   const before = keyAt(place, '').replace(/writer\/$/, '');
   for await (const { key } of place.store.list(`${before}backup-`, { signal }))
@@ -339,8 +340,10 @@ async function mustSpare(
   return false;
 }
 
-function isOurs({ newest }: PlaceLook, { installation }: PlaceMemory): boolean {
-  return newest?.writer?.installation === installation;
+/** By its token: an epoch of this installation that is not known here is from before it was set back. */
+function isRemembered({ newest }: PlaceLook, { held, taking }: PlaceMemory): boolean {
+  const token = newest?.writer?.token;
+  return token !== undefined && (token === held?.token || token === taking);
 }
 
 /** Counted by the server's clock, or by ours in case the epoch that was just created can't be looked up. */

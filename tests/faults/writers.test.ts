@@ -190,6 +190,7 @@ test('an S3 that does not answer at the stop is not waited for; the place is fre
 
   // Production comes back: staging lives, so it stops there, and says so.
   const back = production.again();
+  back.start();
   expect((await backUp(back)).s3Uploaded).toBe(false);
   expect((await back.getStatus()).verdict.code).toBe('other-writer');
 
