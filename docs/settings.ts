@@ -18,11 +18,11 @@ const sections: readonly Section[] = [
   {
     title: 'What is backed up, when, and where to',
     settings: {
-      DATABASE_URL: 'the database: a path, also as `file:./app.sqlite` or `sqlite:///srv/app.sqlite`',
+      DATABASE_URL: 'the database: a path, also as `file:./app.sqlite` or `sqlite:///srv/app.sqlite`, and see below',
       BACKUP_ENABLED: '`false`: nothing by itself, everything by hand',
       BACKUP_INTERVAL_MINUTES: 'between two backups',
       BACKUP_SCHEDULE: 'a cron line of five fields, instead of the interval: `0 3 * * *`',
-      BACKUP_LOCAL_PATH: 'the folder of the backups; 0700, its files 0600',
+      BACKUP_LOCAL_PATH: 'the folder of the backups; made 0700, its files 0600',
       BACKUP_STATE_PATH: 'run history, shared by the app and the command line; losing it loses nothing else',
       BACKUP_SKIP_UNCHANGED: 'a scheduled run on an unchanged database is only noted',
     },
@@ -63,6 +63,7 @@ const sections: readonly Section[] = [
       S3_FORCE_PATH_STYLE: '`true`: `host/bucket/key`, `false`: `bucket.host/key`; else chosen by the server',
       S3_ACCESS_KEY: 'without both keys those of the AWS default chain',
       S3_SECRET_KEY: '',
+      S3_SESSION_TOKEN: 'of temporary credentials, beside both keys',
       BACKUP_S3_PATH: 'the prefix in the bucket; one database alone may use it',
       BACKUP_S3_RETENTION_COUNT: 'newest backups to keep there; else as on this disk',
       BACKUP_S3_KEEP_HOURLY: 'as above, on S3; else as set for this disk',

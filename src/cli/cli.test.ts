@@ -353,9 +353,9 @@ test('status says what waits for S3, why, and when it is tried next', async () =
   };
   const error = { code: 'S3_UNREACHABLE', message: 's3.example.com does not answer', hint: 'Wait.' } as const;
   expect(await line({ waiting: 3, nextTryAt: new Date(now + 40_000), error })).toBe(
-    'b/p, 9 stored; waiting, 3 uploads, next try in 40 s: s3.example.com does not answer',
+    'waiting for 3 uploads, next try in 40 s: s3.example.com does not answer; b/p, 9 stored',
   );
-  expect(await line({ waiting: 1, nextTryAt: new Date(now - 1) })).toBe('b/p, 9 stored; waiting, 1 upload');
+  expect(await line({ waiting: 1, nextTryAt: new Date(now - 1) })).toBe('waiting for 1 upload; b/p, 9 stored');
   expect(await line({ listedAt: new Date(now - 60_000) })).toBe('b/p, 9 stored (seen 1 min 0 s ago)');
   expect(await line({ error })).toBe("b/p, 9 stored; can't be used: s3.example.com does not answer");
   expect(await line({ enabled: false })).toBe('off');
@@ -366,7 +366,7 @@ test('each further target has a line, a test, a listing and a drill of its own',
   const about = { bucket: 'eu', path: 'p', enabled: true, stored: 4, nextTryAt: null, error: null, listedAt: null };
   service.behaviour.targets = [{ ...about, target: 'offsite-eu-west', waiting: 2 }];
   const { stdout } = await cli('status', { service });
-  expect(stdout).toMatch(/^offsite-eu-west eu\/p, 4 stored; waiting, 2 uploads$/m);
+  expect(stdout).toMatch(/^offsite-eu-west waiting for 2 uploads; eu\/p, 4 stored$/m);
   expect(stdout).toMatch(/^state {11}protected$/m);
   for (const [argv, call] of [
     ['test-target offsite-eu-west', 'testTarget offsite-eu-west'],

@@ -635,7 +635,8 @@ async function findBackup(
   const { from } = choice;
   if (wanted === 'latest') {
     // A safety backup holds what a restore replaced on purpose; it comes back by its name or by `undo`.
-    const backup = await newest(session, choice, (item) => item.verified && !item.safety);
+    // One whose file was changed is checked against its digest before anything is done with it.
+    const backup = await newest(session, choice, (item) => (item.verified || isChanged(item)) && !item.safety);
     if (!backup)
       throw noBackup(
         `there is no verified backup ${from === undefined || from === 'local' ? 'yet' : `on ${targetWord(from)}`}`,
@@ -649,6 +650,10 @@ async function findBackup(
     throw noBackup(`there is no backup ${wanted} ${from === 'local' ? 'here' : `on ${targetWord(from)}`}`);
   if (existsSync(wanted)) return { kind: 'file', path: wanted };
   throw noBackup(`there is no backup and no file named ${wanted}`);
+}
+
+function isChanged({ verification }: BackupItem): boolean {
+  return verification.state === 'unchecked' && verification.changedAt !== undefined;
 }
 
 /**
@@ -708,7 +713,10 @@ function firstBootText(result: FirstBoot): string {
     case 'present':
       return `${result.path} is there; nothing was brought back.`;
     case 'restored':
-      return `Restored ${result.backup} (${result.from}) to ${result.path}, which was missing.`;
+      return [
+        `Restored ${result.backup} (${result.from}) to ${result.path}, which was missing.`,
+        ...result.skipped.map(({ filename, from, reason }) => `Not brought back: ${filename} (${from}): ${reason}.`),
+      ].join('\n');
     case 'first-boot':
       return `No backup, first boot: there is none in ${result.looked.join(' and none in ')}.`;
   }
@@ -822,7 +830,7 @@ function placeRow({ target, owner, other }: Status['places'][number]): string[][
   return [['identity', `${target} belongs to another database, ${other.name}${since}; nothing is written there`]];
 }
 
-/** `my-backups/backups/database, 9 stored; waiting, 3 uploads, next try in 40 s: …` */
+/** `my-backups/backups/database, 9 stored`, or what it waits for first: `waiting for 3 uploads, next try in 40 s: …; …` */
 function remoteText(
   { bucket, path, stored, waiting, nextTryAt, error, listedAt }: Omit<Status['s3'], 'configured'>,
   now: Date,
@@ -833,7 +841,7 @@ function remoteText(
   if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);
   const waitMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now.getTime();
   const next = waitMs > 0 ? `, next try in ${durationText(waitMs)}` : '';
-  return `${there}; waiting, ${waiting} upload${waiting === 1 ? '' : 's'}${next}${why}`;
+  return `waiting for ${waiting} upload${waiting === 1 ? '' : 's'}${next}${why}; ${there}`;
 }
 
 function wrongUse(message: string): BackupError {

@@ -160,7 +160,7 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
   const rows = backups.map((backup) => [
     backup.filename,
     sizeText(backup.size),
-    backup.verification.state,
+    stateText(backup),
     backup.placements.map(placementText).join(', '),
     [
       backup.loss && (backup.loss.accepted ? 'loss (accepted)' : 'LOSS'),
@@ -177,7 +177,16 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
   return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS', 'ROWS'], rows, options);
 }
 
-function placementText({ target, status, sealing = 'plain' }: BackupItem['placements'][number]): string {
+function stateText({ verification }: BackupItem): string {
+  const isChanged = verification.state === 'unchecked' && verification.changedAt !== undefined;
+  return isChanged ? 'changed' : verification.state;
+}
+
+function placementText({ target, status, sealing = 'plain', archive }: BackupItem['placements'][number]): string {
   if (status !== 'stored') return `${target} ${status}`;
-  return sealing === 'plain' ? target : `${target} (${sealing})`;
+  const how = [
+    ...(sealing === 'plain' ? [] : [sealing]),
+    ...(archive ? [`${archive.storageClass}, ${archive.takes}`] : []),
+  ];
+  return how.length === 0 ? target : `${target} (${how.join('; ')})`;
 }

@@ -94,12 +94,12 @@ test('a fault names the key, its variable and the file, and never a secret', asy
 
 test('what would do nothing is refused: unknown keys, and values that came out empty', async () => {
   expect(await faults({ intervallMinutes: 5, s3: { secretKey: undefined, compress: true } })).toEqual([
-    `${file}: intervallMinutes: this version knows no such setting`,
+    `${file}: intervallMinutes: unknown setting; did you mean intervalMinutes?`,
     `${file}: s3.secretKey: is empty; leave it out, or say null to have the default`,
-    `${file}: s3.compress: this version knows no such setting`,
+    `${file}: s3.compress: unknown setting`,
   ]);
   expect(await faults({ databases: [{ path: 'a', port: 1 }] })).toEqual([
-    `${file}: databases[0].port: this version knows no such setting`,
+    `${file}: databases[0].port: unknown setting`,
   ]);
   for (const databases of [[], {}, [{}], [{ path: 'a', glob: 'b' }], ['a'], [{ path: 'a', name: '../b' }]])
     expect((await faults({ databases })).length).toBe(1);
@@ -165,7 +165,7 @@ test('further targets are those of all and of each database, with what is their 
   expect(await faults(wrong)).toEqual([
     `${file}: targets.S3: the name is not allowed; small letters, digits and hyphens, and not local or s3`,
     `${file}: targets.local: the name is not allowed; small letters, digits and hyphens, and not local or s3`,
-    `${file}: targets.eu.enabled: this version knows no such setting`,
+    `${file}: targets.eu.enabled: unknown setting`,
     `${file}: targets.us: must be an object`,
   ]);
   expect(await faults({ targets: { eu: { region: 'eu-west-1' } } })).toEqual([

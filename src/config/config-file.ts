@@ -19,6 +19,7 @@ import {
   variableNames,
   wrongSettings,
 } from './env.ts';
+import { unknownSetting } from './unknown-names.ts';
 
 type TopKey = Exclude<keyof BackupsConfig, 'databases' | 's3' | 'targets' | keyof DatabaseSettings>;
 
@@ -56,6 +57,7 @@ const s3Variables = {
   forcePathStyle: 'S3_FORCE_PATH_STYLE',
   accessKey: 'S3_ACCESS_KEY',
   secretKey: 'S3_SECRET_KEY',
+  sessionToken: 'S3_SESSION_TOKEN',
   retentionCount: 'BACKUP_S3_RETENTION_COUNT',
   keepHourly: 'BACKUP_S3_KEEP_HOURLY',
   keepDaily: 'BACKUP_S3_KEEP_DAILY',
@@ -294,7 +296,7 @@ class Given {
     }
     for (const [key, value] of Object.entries(settings)) {
       const variable = Object.hasOwn(table, key) ? table[key] : undefined;
-      if (variable === undefined) faults.push(`${where}${key}: this version knows no such setting`);
+      if (variable === undefined) faults.push(where + unknownSetting(key, Object.keys(table)));
       // A secret that was to come from a variable that is not set: nobody must believe in it.
       else if (value === undefined || value === '')
         faults.push(`${where}${key}: is empty; leave it out, or say null to have the default`);

@@ -58,6 +58,8 @@ export interface S3Settings {
   readonly forcePathStyle?: boolean | null;
   readonly accessKey?: string | null;
   readonly secretKey?: string | null;
+  /** The third part of temporary credentials. */
+  readonly sessionToken?: string | null;
   readonly retentionCount?: number | null;
   readonly keepHourly?: number | null;
   readonly keepDaily?: number | null;

@@ -1,7 +1,11 @@
 import { expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { refusal } from '../../tests/support/scratch.ts';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { refusal, scratchFolders } from '../../tests/support/scratch.ts';
 import { loadEnvironment, type Variables } from './env.ts';
+
+const newFolder = scratchFolders();
 
 /** The lines of faults, without their heading. */
 async function faults(variables: Variables): Promise<string[]> {
@@ -48,7 +52,10 @@ test('without any variable the documented defaults hold', () => {
       s3StoredAs: { storageClass: null, serverEncryption: null, objectLock: null },
     },
     storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
-    s3: { bucket: null, region: null, endpoint: null, forcePathStyle: null, accessKeyId: null, secretAccessKey: null },
+    s3: {
+      ...{ bucket: null, region: null, endpoint: null, forcePathStyle: null },
+      ...{ accessKeyId: null, secretAccessKey: null, sessionToken: null },
+    },
     jobEnvironment: {},
   });
 });
@@ -98,7 +105,7 @@ test('switches are true, 1, yes, on and their opposites', () => {
   }
 });
 
-test('a database is named by a path or by a URL of the form file: or sqlite:', () => {
+test('a database is named by a path or by a URL, in the forms of other tools too', () => {
   const forms = {
     './db/dev.sqlite': './db/dev.sqlite',
     '/srv/app 100%.sqlite': '/srv/app 100%.sqlite',
@@ -108,6 +115,20 @@ test('a database is named by a path or by a URL of the form file: or sqlite:', (
     'sqlite:db/dev.sqlite': 'db/dev.sqlite',
     'sqlite://./db/dev.sqlite': './db/dev.sqlite',
     'sqlite:///srv/app.sqlite': '/srv/app.sqlite',
+    // Rails, JDBC, SQLAlchemy, ADO.NET.
+    'sqlite3:db/dev.sqlite3': 'db/dev.sqlite3',
+    'sqlite3://localhost/srv/app.db': '/srv/app.db',
+    'jdbc:sqlite:db/app 100%.db': 'db/app 100%.db',
+    'jdbc:sqlite:/srv/app.db?foreign_keys=on': '/srv/app.db',
+    'jdbc:sqlite:file:db/a%20b.db?cache=shared': 'db/a b.db',
+    'sqlite:////srv/app.db': '/srv/app.db',
+    'sqlite+aiosqlite:///./app.db': './app.db',
+    'Data Source=db/app.db;Cache=Shared': 'db/app.db',
+    'file://localhost/srv/app.db': '/srv/app.db',
+    // Quotes and line ends that docker --env-file keeps.
+    '"file:./db/dev.sqlite"': './db/dev.sqlite',
+    "'./db/dev.sqlite'": './db/dev.sqlite',
+    './db/dev.sqlite\r': './db/dev.sqlite',
   };
   for (const [url, path] of Object.entries(forms)) {
     expect([url, loadEnvironment({ DATABASE_URL: url }).databasePath]).toEqual([url, path]);
@@ -131,6 +152,64 @@ test('a database that is no file, or whose URL can not be read, is refused witho
   }
 });
 
+test('a database that can not be meant is refused with what to write instead', async () => {
+  for (const [url, why] of Object.entries({
+    'postgres://app:hunter2@db/shop': 'postgres: is a server, and SQLite databases are files; ',
+    'libsql://shop.turso.io': 'that is a remote database; name a local file, as file:./local.db',
+    'file:memdb1?mode=memory&cache=shared': 'a database in memory has no file that could be backed up',
+    'sqlite:///:memory:': 'a database in memory has no file that could be backed up',
+    'jdbc:sqlite::resource:app.db': 'a database inside a program can not be backed up',
+    'file:\u0024{DATA}/app.db': '\u0024{DATA} stands for something that nobody filled in; write the whole path',
+    'sqlite:///%kernel.project_dir%/var/data.db': '%kernel.project_dir% stands for something that nobody filled in',
+    '~/app.db': '~ is known to shells alone; write the whole path',
+  })) {
+    const [line = ''] = await faults({ DATABASE_URL: url });
+    expect(line).toStartWith(`DATABASE_URL: (secret) is not allowed; ${why}`);
+  }
+});
+
+/** With that folder as the working folder. */
+async function inFolder(folder: string, work: () => unknown): Promise<void> {
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    await work();
+  } finally {
+    process.chdir(before);
+  }
+}
+
+test("beside a schema of Prisma that reads DATABASE_URL its path counts from the schema's folder", async () => {
+  const folder = newFolder();
+  const schema = (url: string) => `datasource db {\n  provider = "sqlite"\n  ${url}\n}\n`;
+  mkdirSync(join(folder, 'prisma'));
+  writeFileSync(join(folder, 'prisma/schema.prisma'), schema('url = env("DATABASE_URL")'));
+  await inFolder(folder, async () => {
+    const read = (url: string) => loadEnvironment({ DATABASE_URL: url }).databasePath;
+    expect(read('file:./dev.db')).toBe('./prisma/dev.db');
+    expect([read('./dev.db'), read('file:/srv/dev.db')]).toEqual(['./dev.db', '/srv/dev.db']);
+    writeFileSync('dev.db', '');
+    expect(read('file:./dev.db')).toBe('./dev.db');
+    writeFileSync('prisma/dev.db', '');
+    expect(await faults({ DATABASE_URL: 'file:./dev.db' })).toEqual([
+      `DATABASE_URL: (secret) is not allowed; it names two files: ./dev.db in the working folder, and prisma/dev.db, which Prisma means by it; write the whole path, for instance file:${process.cwd()}/prisma/dev.db`,
+    ]);
+    // Another address, or none as from Prisma 7 on: the variable is not Prisma's.
+    writeFileSync('prisma/schema.prisma', schema(''));
+    expect(read('file:./dev.db')).toBe('./dev.db');
+  });
+});
+
+test('three slashes of SQLAlchemy count from the working folder when the file is there alone', async () => {
+  const folder = newFolder();
+  await inFolder(folder, () => {
+    const read = () => loadEnvironment({ DATABASE_URL: 'sqlite:///app-of-this-test.db' }).databasePath;
+    expect(read()).toBe('/app-of-this-test.db');
+    writeFileSync('app-of-this-test.db', '');
+    expect(read()).toBe('./app-of-this-test.db');
+  });
+});
+
 test('each fault is one line: name, value, what is allowed', async () => {
   const lines = await faults({
     PORT: '70000',
@@ -152,8 +231,108 @@ test('each fault is one line: name, value, what is allowed', async () => {
 
 test('a BACKUP_ variable that we do not know is refused by name, without its value', async () => {
   expect(await faults({ BACKUP_PASSPHRASE: 'hunter2', BACKUP_INTERVALL_MINUTES: '5' })).toEqual([
-    'BACKUP_PASSPHRASE: this version knows no such setting',
-    'BACKUP_INTERVALL_MINUTES: this version knows no such setting',
+    'BACKUP_PASSPHRASE: unknown setting',
+    'BACKUP_INTERVALL_MINUTES: unknown setting; did you mean BACKUP_INTERVAL_MINUTES?',
+  ]);
+});
+
+test('a slip in the name of a setting is told with the name that is meant', async () => {
+  for (const [name, meant] of Object.entries({
+    BACKUP_RETENTION: 'BACKUP_RETENTION_COUNT',
+    BACKUP_DIR: 'BACKUP_LOCAL_PATH',
+    BACKUP_S3_BUCKET: 'S3_BUCKET',
+    BACKUP_HOST: 'HOST',
+    BACKUP_ENCRYPTON_RECIPIENT: 'BACKUP_ENCRYPTION_RECIPIENT',
+    Backup_Enabled: 'BACKUP_ENABLED',
+    S3_ENDPIONT: 'S3_ENDPOINT',
+    S3_ACESS_KEY: 'S3_ACCESS_KEY',
+  }))
+    expect(await faults({ [name]: 'hunter2' })).toEqual([`${name}: unknown setting; did you mean ${meant}?`]);
+  expect(await faults({ BACKUP_TO_TAPE: '1' })).toEqual(['BACKUP_TO_TAPE: unknown setting']);
+});
+
+test("other programs' variables that begin with S3_ stop nothing", () => {
+  const others = { S3_PUBLIC_URL: 'x', S3_ACCESS_KEY_ID: 'x', S3_BUCKET_2: 'x', S3_BUCKET: 'ours', S3_BUCKETS: 'x' };
+  expect(loadEnvironment(others).s3.bucket).toBe('ours');
+});
+
+test('variables that Kubernetes makes of a Service called backup stop nothing, and a PORT of a person does', async () => {
+  const ofService = {
+    BACKUP_SERVICE_HOST: '10.0.0.4',
+    BACKUP_SERVICE_PORT: '3000',
+    BACKUP_SERVICE_PORT_HTTP: '3000',
+    BACKUP_PORT: 'tcp://10.0.0.4:3000',
+    BACKUP_PORT_3000_TCP: 'tcp://10.0.0.4:3000',
+    BACKUP_PORT_3000_TCP_PROTO: 'tcp',
+    BACKUP_PORT_3000_TCP_PORT: '3000',
+    BACKUP_PORT_3000_TCP_ADDR: '10.0.0.4',
+    BACKUP_API_SERVICE_HOST: '10.0.0.5',
+    BACKUP_API_PORT_53_UDP_ADDR: '10.0.0.5',
+    S3_PORT: 'tcp://10.0.0.6:9000',
+  };
+  expect(loadEnvironment(ofService)).toEqual(loadEnvironment({}));
+  expect(await faults({ BACKUP_PORT: '3000' })).toEqual(['BACKUP_PORT: unknown setting; did you mean PORT?']);
+});
+
+test('quotes around any value are left out, around a password refused', async () => {
+  const { backup, port } = loadEnvironment({
+    BACKUP_SCHEDULE: '"0 3 * * *"',
+    PORT: "'4000'",
+    BACKUP_ENABLED: '"no"\r',
+  });
+  expect([backup.cron, port, backup.enabled]).toEqual(['0 3 * * *', 4000, false]);
+  expect(await faults({ BACKUP_ADMIN_PASSWORD: '"hunter2"', BACKUP_API_TOKEN: `'${'h'.repeat(20)}'` })).toEqual(
+    ['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN'].map(
+      (name) =>
+        `${name}: (secret) is not allowed; it stands in quotes, which docker --env-file takes for a part of it; leave them out`,
+    ),
+  );
+  expect(loadEnvironment({ BACKUP_ADMIN_PASSWORD: `it's "secret"` }).signIn.password).toBe(`it's "secret"`);
+});
+
+test('an address in the place of a bucket, a prefix or a server is told apart into its parts', async () => {
+  expect(await faults({ S3_BUCKET: 's3://my-backups/shop/db/' })).toEqual([
+    'S3_BUCKET: "s3://my-backups/shop/db/" is not allowed; the name alone: S3_BUCKET=my-backups, and BACKUP_S3_PATH=shop/db for what stands behind it',
+  ]);
+  for (const [name, value, why] of [
+    ['S3_BUCKET', 's3://my-backups', 'the name alone: S3_BUCKET=my-backups'],
+    ['S3_BUCKET', 'arn:aws:s3:::my-backups', 'the name alone: S3_BUCKET=my-backups'],
+    ['S3_BUCKET', 'https://my-backups.s3.amazonaws.com', 'its server belongs into S3_ENDPOINT'],
+    ['S3_BUCKET', 'my-backups/shop', 'what stands behind it belongs into BACKUP_S3_PATH'],
+    ['BACKUP_S3_PATH', 's3://my-backups/shop', 'the bucket belongs into S3_BUCKET'],
+    ['S3_ENDPOINT', 'https://s3.example.com/my-backups', 'the bucket belongs into S3_BUCKET'],
+  ] as const) {
+    const [line = '', ...more] = await faults({ [name]: value });
+    expect([line, more]).toEqual([expect.stringContaining(why), []]);
+  }
+  const accessPoint = 'arn:aws:s3:eu-west-1:123456789012:accesspoint/backups';
+  expect(loadEnvironment({ S3_BUCKET: accessPoint }).s3.bucket).toBe(accessPoint);
+});
+
+test('the names that other tools have for the S3 settings are told where ours are missing', async () => {
+  const on = { BACKUP_S3_ENABLED: 'true' };
+  expect(await faults({ ...on, AWS_BUCKET: 'safe' })).toEqual([
+    'S3_BUCKET: is missing; BACKUP_S3_ENABLED=true needs the name of a bucket (AWS_BUCKET is not read)',
+  ]);
+  expect(await faults({ ...on, S3_BUCKET: 'safe', AWS_ENDPOINT_URL: 'http://localhost:4566' })).toEqual([
+    expect.stringMatching(/^S3_ENDPOINT: is missing, and AWS_ENDPOINT_URL names a server; set S3_ENDPOINT/),
+  ]);
+  expect(await faults({ S3_ACCESS_KEY: 'k', AWS_SECRET_ACCESS_KEY: 'hunter2' })).toEqual([
+    'S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials (AWS_SECRET_ACCESS_KEY is not read beside the other)',
+  ]);
+  expect(await faults({ ...on, S3_BUCKET: 'safe', S3_ACCESS_KEY_ID: 'k', S3_SECRET_ACCESS_KEY: 'hunter2' })).toEqual([
+    'S3_ACCESS_KEY, S3_SECRET_KEY: are missing; S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY are not read',
+  ]);
+  // Those of the default chain are, by the library of Amazon.
+  const chain = { ...on, S3_BUCKET: 'safe', AWS_ACCESS_KEY_ID: 'k', AWS_SECRET_ACCESS_KEY: 's', AWS_REGION: 'x' };
+  expect(loadEnvironment(chain).backup.s3Enabled).toBe(true);
+});
+
+test('temporary credentials have a token beside both keys', async () => {
+  const keys = { S3_ACCESS_KEY: 'k', S3_SECRET_KEY: 's' };
+  expect(loadEnvironment({ ...keys, S3_SESSION_TOKEN: 't' }).s3.sessionToken).toBe('t');
+  expect(await faults({ S3_SESSION_TOKEN: 'hunter2' })).toEqual([
+    'S3_SESSION_TOKEN: does nothing without S3_ACCESS_KEY and S3_SECRET_KEY',
   ]);
 });
 

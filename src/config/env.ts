@@ -1,7 +1,6 @@
 /**
- * The only reader of `process.env`: one schema with every setting and its default. A wrong value stops the start with
- * one line per fault. A `BACKUP_` variable that we do not know is a fault too: nobody must believe in a setting, an
- * encryption least of all, that does nothing.
+ * The only reader of `process.env`, and on Node of `.env`: one schema with every setting and its default. A wrong value
+ * stops the start with one line per fault, and so does a `BACKUP_` variable that we do not know (`unknown-names.ts`).
  */
 import { z } from 'zod';
 import { parseRecipients } from '../engine/age.ts';
@@ -10,7 +9,12 @@ import { BackupError } from '../engine/errors.ts';
 import { KEEP_BY_DEFAULT, type KeepNumbers } from '../engine/retention.ts';
 import { checkCron } from '../engine/schedule.ts';
 import { isKey } from '../engine/targets/object-key.ts';
+import { isArchiveClass } from '../engine/targets/archive-classes.ts';
 import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
+import { readDatabaseUrl } from './database-url.ts';
+import { readDotenv } from './dotenv.ts';
+import { faultOfBucket, faultOfEndpoint, faultOfPrefix, faultsOfS3 } from './s3-faults.ts';
+import { faultsOfNames } from './unknown-names.ts';
 
 const words = { truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] };
 const flag = (start: 'true' | 'false') => z.stringbool(words).default(start === 'true');
@@ -28,10 +32,12 @@ export const settingsSchema = z.object({
   DATABASE_URL: z
     .string()
     .default('./db/dev.sqlite')
-    .refine((url) => databasePath(url) !== null, {
-      error: 'the path of a SQLite file, also as file:./db/dev.sqlite or sqlite:///srv/app.sqlite',
-    })
-    .transform((url) => databasePath(url) ?? url),
+    .transform((url, context) => {
+      const place = readDatabaseUrl(url);
+      if ('path' in place) return place.path;
+      context.addIssue({ code: 'custom', message: place.fault });
+      return url;
+    }),
   LOG_FORMAT: z.enum(['text', 'json']).default('text'),
 
   BACKUP_ENABLED: flag('true'),
@@ -57,12 +63,14 @@ export const settingsSchema = z.object({
   BACKUP_LOSS_PERCENT: whole(1, 100).default(50),
   BACKUP_LOSS_ROWS: whole(1, 1_000_000_000).default(1_000),
   BACKUP_LOSS_IGNORE: z.string().transform(names).default([]),
-  BACKUP_ADMIN_PASSWORD: z.string().max(1_024).optional(),
+  BACKUP_ADMIN_PASSWORD: z.string().max(1_024).superRefine(refused(inQuotes)).optional(),
   BACKUP_API_TOKEN: z
     .string()
     .regex(/^[\x21-\x7e]{16,1024}$/, {
       error: 'at least 16 characters without spaces, such as openssl rand -hex 32 makes',
+      abort: true,
     })
+    .superRefine(refused(inQuotes))
     .optional(),
   /** Once a day. */
   BACKUP_DRILL_ENABLED: flag('true'),
@@ -75,6 +83,7 @@ export const settingsSchema = z.object({
     .min(1)
     .max(512)
     .default('backups/database')
+    .superRefine(refused(faultOfPrefix))
     .transform(trimSlashes)
     .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' }),
   BACKUP_S3_RETENTION_COUNT: whole(1, 100_000).optional(),
@@ -86,7 +95,7 @@ export const settingsSchema = z.object({
   BACKUP_S3_STORAGE_CLASS: z
     .string()
     .regex(/^[\w-]{1,64}$/, { error: 'the name of a storage class, such as STANDARD_IA' })
-    .refine((name) => !/^(GLACIER|DEEP_ARCHIVE)$/i.test(name), {
+    .refine((name) => !isArchiveClass(name), {
       error: 'that class takes hours to give an object back, and each upload is read back; GLACIER_IR does not',
     })
     .optional(),
@@ -102,18 +111,22 @@ export const settingsSchema = z.object({
   LOCAL_STORAGE_PATH: path.default('./storage/uploads'),
   LOCAL_STORAGE_URL: z.string().default('/storage'),
   CDN_URL: z.string().optional(),
-  S3_BUCKET: z.string().min(1).optional(),
+  S3_BUCKET: z.string().min(1).superRefine(refused(faultOfBucket)).optional(),
   S3_REGION: z.string().min(1).optional(),
   S3_ENDPOINT: z
     .url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com', abort: true })
     .refine((url) => !url.includes('@'), {
       error: 'a URL without a name and a password, which belong into S3_ACCESS_KEY and S3_SECRET_KEY',
+      abort: true,
     })
+    .superRefine(refused(faultOfEndpoint))
     .optional(),
   /** Empty: `host/bucket/key`, except at Amazon's. */
   S3_FORCE_PATH_STYLE: z.stringbool(words).optional(),
   S3_ACCESS_KEY: secret.optional(),
   S3_SECRET_KEY: secret.optional(),
+  /** The third part of temporary credentials. */
+  S3_SESSION_TOKEN: secret.optional(),
 });
 
 /**
@@ -121,7 +134,8 @@ export const settingsSchema = z.object({
  * password.
  */
 const secrets: ReadonlySet<string> = new Set([
-  ...['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'DATABASE_URL', 'BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL'],
+  ...['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'S3_SESSION_TOKEN'],
+  ...['DATABASE_URL', 'BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL'],
   ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN'],
 ]);
 /** Their message shows what of them may be seen: a private key may stand where a public one belongs. */
@@ -185,6 +199,7 @@ export interface Environment {
     readonly forcePathStyle: boolean | null;
     readonly accessKeyId: string | null;
     readonly secretAccessKey: string | null;
+    readonly sessionToken: string | null;
   };
   /** What a job's process inherits: programs, temporary files, language, certificates, the AWS default chain. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
@@ -196,25 +211,20 @@ export interface Environment {
  * @param source of variables that do not all stand in the environment: what a fault calls each, and where to correct it.
  * @throws BackupError BAD_CONFIG whose message has one line per fault: name, value (never a secret's), what is allowed.
  */
-export function loadEnvironment(variables: Variables = process.env, source: Source = inEnvironment): Environment {
+export function loadEnvironment(
+  variables: Variables = processVariables(),
+  source: Source = inEnvironment,
+): Environment {
   if (variables[JOB_MARK]) throw startedAsJob();
   const given = Object.fromEntries(
-    Object.entries(variables).filter(([, value]) => value !== undefined && value.trim() !== ''),
+    Object.entries(variables)
+      .map(([name, value]) => [name, value === undefined ? undefined : bare(name, value)] as const)
+      .filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
   const parsed = settingsSchema.safeParse(given);
   const faults = parsed.success ? [] : parsed.error.issues.map((issue) => fault(issue, given));
-  for (const name of Object.keys(given)) {
-    if (name.startsWith('BACKUP_') && !(name in settingsSchema.shape))
-      faults.push(`${name}: this version knows no such setting`);
-  }
-  if (parsed.success && parsed.data.BACKUP_S3_ENABLED && !parsed.data.S3_BUCKET) {
-    faults.push('S3_BUCKET: is missing; BACKUP_S3_ENABLED=true needs the name of a bucket');
-  }
-  if (parsed.success && Boolean(parsed.data.S3_ACCESS_KEY) !== Boolean(parsed.data.S3_SECRET_KEY)) {
-    faults.push(
-      'S3_ACCESS_KEY, S3_SECRET_KEY: one is missing; set both, or neither to use the AWS default credentials',
-    );
-  }
+  faults.push(...faultsOfNames(given, new Set(variableNames)));
+  if (parsed.success) faults.push(...faultsOfS3(parsed.data, given));
   if (parsed.success) faults.push(...inertSealing(parsed.data), ...inertStoredAs(parsed.data));
   if (!parsed.success || faults.length > 0) {
     throw wrongSettings(
@@ -235,12 +245,17 @@ const inEnvironment: Source = {
   hint: 'Correct these variables in the environment or in .env, then start again.',
 };
 
-/** All variables of this process, for what reads some of them from elsewhere. */
+/** All variables of this process, also for what reads some of them from elsewhere. The environment wins over `.env`. */
 export function processVariables(): Variables {
-  return process.env;
+  return { ...readDotenv(), ...process.env };
 }
 
-/** The names of all settings, for the test that each has its key in the configuration file. */
+/** For a program of our own: what a configuration file asks `process.env` for is there on Node too. */
+export function takeDotenv(): void {
+  Object.assign(process.env, processVariables());
+}
+
+/** The names of all settings. */
 export const variableNames: readonly string[] = Object.keys(settingsSchema.shape);
 
 /** The one form of a wrong configuration: a line for each fault. */
@@ -326,6 +341,7 @@ function shape(
       forcePathStyle: values.S3_FORCE_PATH_STYLE ?? null,
       accessKeyId: values.S3_ACCESS_KEY ?? null,
       secretAccessKey: values.S3_SECRET_KEY ?? null,
+      sessionToken: values.S3_SESSION_TOKEN ?? null,
     },
     jobEnvironment: Object.fromEntries(
       Object.entries(given).filter(
@@ -355,20 +371,33 @@ const inherited: ReadonlySet<string> = new Set([
 ]);
 
 function isInherited(name: string): boolean {
-  return inherited.has(name) || name.startsWith('AWS_');
+  // Another server than the one that our messages name is never followed.
+  return inherited.has(name) || (name.startsWith('AWS_') && !name.startsWith('AWS_ENDPOINT_URL'));
 }
 
-/** `./db/dev.sqlite`, `file:./db/dev.sqlite`, `sqlite:///srv/app.sqlite`; null when it names no file. */
-function databasePath(url: string): string | null {
-  const form = /^(?:file|sqlite):(?:\/\/)?([^?]*)(?:\?.*)?$/s.exec(url);
-  const isOther = !form && (/^[a-z][a-z0-9+.-]*:\/\//i.test(url) || url === ':memory:');
-  if (isOther || form?.[1] === '' || form?.[1] === ':memory:') return null;
-  try {
-    return form ? decodeURIComponent(form[1] ?? '') : url;
-  } catch {
-    // A percent sign that escapes nothing.
-    return null;
-  }
+/**
+ * `docker --env-file` keeps the quotes around a value, and what an editor of Windows leaves at the end of a line. A
+ * password may have both; one in quotes is refused below, because nobody could sign in by what they believe it is.
+ */
+function bare(name: string, value: string): string {
+  if (!(name in settingsSchema.shape) || chosenByPeople.has(name)) return value.replace(/\r$/, '');
+  const text = value.trim();
+  return /^(["']).*\1$/s.test(text) && text.length > 1 ? text.slice(1, -1) : text;
+}
+
+const chosenByPeople: ReadonlySet<string> = new Set(['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN']);
+
+function inQuotes(text: string): string | null {
+  return /^(["']).*\1$/s.test(text) && text.length > 1
+    ? 'it stands in quotes, which docker --env-file takes for a part of it; leave them out'
+    : null;
+}
+
+function refused(faultOf: (value: string) => string | null) {
+  return (value: string, context: z.core.$RefinementCtx<string>) => {
+    const message = faultOf(value);
+    if (message !== null) context.addIssue({ code: 'custom', message });
+  };
 }
 
 function names(text: string): readonly string[] {

@@ -5,15 +5,17 @@
 import { existsSync, readdirSync, realpathSync, rmSync, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { isBackupName, LOCK_FILE, STAGING_FOLDER } from './catalog/artifact.ts';
+import { isBackupName, isEntryOfOurs, LOCK_FILE, STAGING_FOLDER } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { otherOf } from './catalog/identity.ts';
 import { diskFull, explainFolderError, freeBytes } from './catalog/folder-error.ts';
 import { MANIFEST_FORMAT, type Manifest, verificationOf, versions } from './catalog/manifest.ts';
 import { publishAsOwn, requireOwnFolder } from './catalog/own-folder.ts';
+import { setAside } from './disk/aside.ts';
+import { giveBack } from './disk/owner.ts';
 import { DISK_RESERVE_BYTES } from './disk-share.ts';
-import { BackupError } from './errors.ts';
-import type { BackupRequest, MadeBackup, StoryContext } from './jobs/protocol.ts';
+import { BackupError, errnoCode } from './errors.ts';
+import { type BackupRequest, type MadeBackup, type StoryContext, warnIn } from './jobs/protocol.ts';
 import { mergeLeftLateLogs } from './late-commits.ts';
 import { lossOf } from './mark-loss.ts';
 import { prune } from './prune.ts';
@@ -34,7 +36,8 @@ export async function makeBackup(request: BackupRequest, context: StoryContext):
   await catalog.prepare();
   try {
     const path = join(request.folder, LOCK_FILE);
-    using _lock = await takeLock(path, { waitMs: request.lockWaitMs, signal: context.signal });
+    const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
+    using _lock = await takeLock(path, lock);
     return await makeBackupUnderLock(catalog, request, context);
   } catch (error) {
     // What concerns the database was explained where it was opened.
@@ -92,7 +95,7 @@ export async function makeBackupUnderPin(
   context: StoryContext,
   { keepPin }: { readonly keepPin: boolean },
 ): Promise<{ readonly made: MadeBackup; readonly logEnd: LogEnd | null }> {
-  using staging = new Staging(catalog.folder);
+  using staging = new Staging(catalog.folder, warnIn(context));
   const name = await freeName(catalog, pinned.pinnedAt);
   context.onEvent({ type: 'pinned', backup: name });
 
@@ -138,24 +141,44 @@ function purposeSelf({ self, databasePath }: BackupPurpose): DatabaseSelf {
 
 /**
  * Removes what killed runs left: staging folders, and the file that one of them was about to publish; ends what a killed
- * online restore began. Needs the lock.
+ * online restore began. What can't be removed (root's run left it, it is protected) is told and stops nothing. Needs the lock.
  */
 async function removeLeftovers(catalog: Catalog, databasePath: string, context: StoryContext): Promise<void> {
   refuseDatabaseInStaging(catalog, databasePath);
   removeDeadPlacements(databasePath);
+  giveBack(catalog.folder, { isOurs: isEntryOfOurs });
   const unpublished = await catalog.unpublished();
-  for (const backup of await listWithoutManifest(catalog.folder)) {
-    if (unpublished.has(backup)) unlinkSync(join(catalog.folder, backup));
-  }
+  const remove = (entry: string) => removeOrWarn(join(catalog.folder, entry), context);
+  for (const backup of await listWithoutManifest(catalog.folder)) if (unpublished.has(backup)) remove(backup);
   for (const entry of readdirSync(catalog.folder)) {
-    if (entry.startsWith('.backup-') && entry.endsWith('.tmp')) rmSync(join(catalog.folder, entry), { force: true });
+    if (entry.startsWith('.backup-') && entry.endsWith('.tmp')) remove(entry);
     // A removal takes the file first; killed then, it left the manifest.
     const name = entry.replace(/\.json$/, '');
     const orphan = name !== entry && isBackupName(name) && !existsSync(join(catalog.folder, name));
-    if (orphan) rmSync(join(catalog.folder, entry), { force: true });
+    if (orphan) remove(entry);
   }
-  rmSync(join(catalog.folder, STAGING_FOLDER), { recursive: true, force: true });
+  clearStaging(join(catalog.folder, STAGING_FOLDER), context);
   await mergeLeftLateLogs(catalog, context);
+}
+
+function removeOrWarn(path: string, context: StoryContext): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return;
+    warnIn(context)(
+      `${path} was left by a run that was killed, and can't be removed (${errnoCode(error) ?? String(error)}).`,
+    );
+  }
+}
+
+function clearStaging(staging: string, context: StoryContext): void {
+  try {
+    rmSync(staging, { recursive: true, force: true });
+  } catch {
+    const aside = setAside(staging);
+    warnIn(context)(`${staging} can't be cleared by this user; it was moved to ${aside}, which may be removed.`);
+  }
 }
 
 /** The staging folder is cleared at each run; a database in it would be cleared away too. */

@@ -18,9 +18,10 @@ import type { Manifest } from './catalog/manifest.ts';
 import { readRemoteManifest } from './catalog/remote-catalog.ts';
 import { removeGently } from './catalog/remove-gently.ts';
 import { BackupError } from './errors.ts';
+import { giveToOwnerOfFolder } from './disk/owner.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { fetchBackup } from './fetch.ts';
-import type { Drilled, DrillRequest, StoryContext } from './jobs/protocol.ts';
+import { type Drilled, type DrillRequest, type StoryContext, warnIn } from './jobs/protocol.ts';
 import { takeLock } from './run-lock.ts';
 import { NO_REMARKS } from './sqlite/rules.ts';
 import { verifyFile } from './sqlite/verify.ts';
@@ -42,14 +43,16 @@ export async function drill(request: DrillRequest, context: StoryContext): Promi
   const assertions = request.assertions === null ? null : readAssertions(request.assertions);
   const folder = dirname(staging);
   makePrivateFolder(folder);
-  using _lock = await takeLock(join(folder, DRILL_LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
+  const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
+  using _lock = await takeLock(join(folder, DRILL_LOCK_FILE), lock);
   if ('s3' in from && from.identities.length === 0) {
     const sealed = await proveSealed(request.name, from, context);
     if (sealed) return sealed;
   }
-  removeLeftovers(folder);
+  removeLeftovers(folder, context);
   mkdirSync(staging, { mode: 0o700 });
   chmodSync(staging, 0o700);
+  giveToOwnerOfFolder(staging);
   const restored = join(staging, request.name);
   try {
     const sha256 = await bringBack(request, restored, context);
@@ -61,10 +64,16 @@ export async function drill(request: DrillRequest, context: StoryContext): Promi
   }
 }
 
-/** Of killed drills. Needs the lock. */
-function removeLeftovers(folder: string): void {
+/** Removes what killed drills left. A leftover of another user is reported and in nobody's way. Needs the lock. */
+function removeLeftovers(folder: string, context: StoryContext): void {
   for (const entry of readdirSync(folder)) {
-    if (entry.startsWith(DRILL_FOLDER)) rmSync(join(folder, entry), { recursive: true, force: true });
+    if (!entry.startsWith(DRILL_FOLDER)) continue;
+    const left = join(folder, entry);
+    try {
+      rmSync(left, { recursive: true, force: true });
+    } catch {
+      warnIn(context)(`${left} was left by a drill that was killed, and this user may not remove it.`);
+    }
   }
 }
 

@@ -38,6 +38,7 @@ export const errorCodes = [
   'PLACE_TAKEN',
   'RESTORE_IN_USE',
   'RESTORE_SAFETY_FAILED',
+  'S3_ARCHIVED',
   'S3_CLOCK',
   'S3_DENIED',
   'S3_FAILED',

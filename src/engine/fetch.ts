@@ -27,8 +27,10 @@ import { inMegabytes } from './catalog/folder-error.ts';
 import type { Manifest } from './catalog/manifest.ts';
 import { readRemoteManifest } from './catalog/remote-catalog.ts';
 import { BackupError, errnoCode } from './errors.ts';
+import { prepareOwnFolder } from './disk/aside.ts';
+import { giveToOwnerOfFolder } from './disk/owner.ts';
 import { makePrivateFolder } from './private-folder.ts';
-import type { Fetched, FetchRequest, StoryContext } from './jobs/protocol.ts';
+import { type Fetched, type FetchRequest, type StoryContext, warnIn } from './jobs/protocol.ts';
 import { PartialFile } from './partial-file.ts';
 import { takeLock } from './run-lock.ts';
 import { verifyFile } from './sqlite/verify.ts';
@@ -58,7 +60,8 @@ export async function fetchBackup(request: FetchRequest, context: StoryContext):
     context.onEvent({ type: 'step', name: 'fetch' });
     const manifest = await findManifest(store, request, context);
     refuseWithoutIdentity(manifest, request);
-    for (const folder of [dirname(request.to), request.staging]) makePrivateFolder(folder);
+    prepareOwnFolder(request.staging, warnIn(context));
+    makePrivateFolder(dirname(request.to));
     removeForgotten(request.staging, context);
     await fetchStaged(store, manifest, request, context);
     removeIfEmpty(request.staging);
@@ -76,7 +79,8 @@ async function fetchStaged(
 ): Promise<void> {
   const staged = (suffix: string) => join(request.staging, manifest.artifact.file + suffix);
   const lockPath = staged('.lock');
-  using _lock = await takeLock(lockPath, { waitMs: request.lockWaitMs, signal: context.signal });
+  const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
+  using _lock = await takeLock(lockPath, lock);
   const partial = new PartialFile(staged('.part'));
   const opened = staged('.opened');
   try {
@@ -161,6 +165,7 @@ async function receive(
   for await (const chunk of readChunks(partial.path, { bytes: from })) hash.update(chunk);
   progress(from);
   await using file = await open(partial.path, 'a', 0o600);
+  giveToOwnerOfFolder(partial.path);
   let position = from;
   let tries = 0;
   while (position < artifact.sizeBytes) {
@@ -216,6 +221,7 @@ async function openArtifact(
   const hash = createHash('sha256');
   const progress = countBytes(database.sizeBytes, context);
   await using file = await open(to, 'wx', 0o600);
+  giveToOwnerOfFolder(to);
   let sizeBytes = 0;
   for await (const chunk of unseal(readChunks(from), artifact, identities)) {
     context.signal.throwIfAborted();

@@ -5,6 +5,7 @@
  * this process (a virtual machine that was copied while it ran). The count goes into the file of the installation first.
  */
 import { randomUUID } from 'node:crypto';
+import type { Warn } from './disk/aside.ts';
 import { BackupError } from './errors.ts';
 import { changeInstallation, type Installation } from './installation.ts';
 import type { ObjectStore } from './targets/object-store.ts';
@@ -16,6 +17,8 @@ const TRIED_MAX = 200;
 export interface HeartbeatContext {
   readonly signal: AbortSignal;
   readonly now: () => Date;
+  /** Hears that the file of the installation was damaged and set aside. */
+  readonly warn?: Warn;
 }
 
 /** A place that this start became the writer of. */

@@ -11,7 +11,9 @@ import { open, rename } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { BackupError } from './errors.ts';
+import { setAside, type Warn } from './disk/aside.ts';
+import { giveToOwnerOfFolder } from './disk/owner.ts';
+import { BackupError, errnoCode } from './errors.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { takeLock } from './run-lock.ts';
 
@@ -62,31 +64,56 @@ export function makerOf({ id }: Pick<Installation, 'id'>): Maker {
 }
 
 /**
- * Null where there is none yet.
+ * Null where there is none yet, and where it is damaged: whoever changes it sets it aside and begins a new one. A machine
+ * with a new id counts as another one: it removes nothing that others made for seven days, and makes backups all the same.
  *
- * @throws BackupError BAD_CONFIG when the file is unreadable: a new id would make us a stranger at our own places.
+ * @throws BackupError NO_PERMISSION when another user's: a new id would make us a stranger at our own places.
  */
 export function readInstallation(path: string): Installation | null {
-  if (!existsSync(path)) return null;
+  const text = textOf(path);
+  return text === null ? null : parse(text);
+}
+
+function textOf(path: string): string | null {
   try {
-    return installationSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new BackupError('BAD_CONFIG', `${path} is unreadable`, {
-      hint: 'It says which installation this is. Put it back from a copy, or move it away: then this machine counts as a new one, and removes nothing that others made for seven days.',
+    const code = errnoCode(cause);
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return null;
+    throw new BackupError('NO_PERMISSION', `${path} can't be read (${code})`, {
+      hint: 'It says which installation this is. Give it to the user who runs this process (`chown`).',
       cause,
     });
   }
 }
 
-/** Reads, changes and writes it, durably; made where it is missing. Processes that change it follow each other. */
+function parse(text: string): Installation | null {
+  try {
+    return installationSchema.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Reads, changes and writes it, durably; made where it is missing. Processes that change it follow each other.
+ *
+ * @param options.warn hears that a damaged one was set aside.
+ */
 export async function changeInstallation(
   path: string,
   change: (installation: Installation) => Installation,
-  { now, signal = new AbortController().signal }: { readonly now: () => Date; readonly signal?: AbortSignal },
+  {
+    now,
+    signal = new AbortController().signal,
+    warn = () => {},
+  }: { readonly now: () => Date; readonly signal?: AbortSignal; readonly warn?: Warn },
 ): Promise<Installation> {
   makePrivateFolder(dirname(path));
-  using _lock = await takeLock(`${path}.lock`, { waitMs: LOCK_WAIT_MS, signal });
+  using _lock = await takeLock(`${path}.lock`, { waitMs: LOCK_WAIT_MS, signal, warn });
   const before = readInstallation(path);
+  if (before === null && existsSync(path))
+    warn(`${path} is damaged and was moved to ${setAside(path)}; this machine counts as a new installation.`);
   const after = change(before ?? newInstallation(now()));
   if (JSON.stringify(after) !== JSON.stringify(before)) await write(path, after);
   return after;
@@ -104,6 +131,7 @@ async function write(path: string, installation: Installation): Promise<void> {
     const file = await open(temporary, 'w', 0o600);
     try {
       await file.chmod(0o600); // the umask may have taken more
+      giveToOwnerOfFolder(temporary);
       await file.writeFile(`${JSON.stringify(installation, null, 2)}\n`);
       await file.sync();
     } finally {

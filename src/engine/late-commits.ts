@@ -30,7 +30,8 @@ import { lateLogName, lateLogOwner, lateLogSetAside } from './catalog/artifact.t
 import type { Catalog } from './catalog/catalog.ts';
 import { verificationOf } from './catalog/manifest.ts';
 import { BackupError } from './errors.ts';
-import type { StoryContext } from './jobs/protocol.ts';
+import { giveToOwnerOfFolder } from './disk/owner.ts';
+import { type StoryContext, warnIn } from './jobs/protocol.ts';
 import { freeName, nextSequence, publish, Staging } from './publish.ts';
 import { syncFolderNow } from './sqlite/sync-folder.ts';
 import { contentBytes, readHeaderOf } from './sqlite/header.ts';
@@ -75,6 +76,7 @@ function keep(folder: string, safetyBackup: string, source: number, bytes: numbe
   const temporary = join(folder, `.${safetyBackup}.late.tmp`);
   try {
     copyStart(source, temporary, bytes);
+    giveToOwnerOfFolder(temporary);
     renameSync(temporary, join(folder, lateLogName(safetyBackup)));
     syncFolderNow(folder);
   } catch (error) {
@@ -99,7 +101,7 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
       hint: 'Verify it; if it is good, adopt it.',
     });
   }
-  using staging = new Staging(catalog.folder);
+  using staging = new Staging(catalog.folder, warnIn(context));
   const { method } = first.manifest.verification;
   const snapshot = readHeaderOf(log) === null ? replayLog(first.path, log, staging.file) : copyWhole(log, staging.file);
   const verified = await verifySnapshot(snapshot, { method, now: context.now });
@@ -130,9 +132,8 @@ const hopeless: ReadonlySet<string> = new Set(['NO_BACKUP', 'BAD_BACKUP', 'VERIF
 
 /**
  * Merges the late logs that killed restores left. Where that is impossible for now (the disk is full), the next run
- * tries again.
- *
- * @throws BackupError BAD_BACKUP, once, when a log can never be merged; it is kept under a name that is no longer hidden.
+ * tries again. One that can never be merged is told, once, and kept under a name that is no longer hidden: the backup that
+ * is made now has nothing to do with it.
  */
 export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext): Promise<void> {
   for (const entry of readdirSync(catalog.folder)) {
@@ -147,13 +148,9 @@ export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext)
       const isLog = readHeaderOf(late) === null;
       const kept = join(catalog.folder, lateLogSetAside(owner, isLog ? 'log' : 'database'));
       renameSync(late, kept);
-      throw new BackupError(
-        'BAD_BACKUP',
-        `what was committed after ${owner} and before a restore that was killed can't be merged: ${reason.message}`,
-        {
-          hint: `It is kept in ${kept}, a SQLite log that goes on from that backup. Try again: the next run ignores it.`,
-          cause: reason,
-        },
+      const what = isLog ? 'a SQLite log that goes on from that backup' : 'a copy of the database as it was then';
+      warnIn(context)(
+        `What was committed after ${owner} and before a restore that was killed can't be merged: ${reason.message}. It is kept in ${kept}, ${what}.`,
       );
     }
   }

@@ -8,7 +8,7 @@ import { lookAtFolder } from './catalog/own-folder.ts';
 import { type OwnedTarget, requireOwnTarget, withClaims } from './catalog/own-target.ts';
 import { type KnownManifest, listRemote, type RemoteCatalog, type RemoteOptions } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
-import type { StoryContext, UploadRequest } from './jobs/protocol.ts';
+import { type StoryContext, type UploadRequest, warnIn } from './jobs/protocol.ts';
 import { numberBehind } from './renumber.ts';
 import type { DatabaseSelf } from './self.ts';
 import type { ObjectStore } from './targets/object-store.ts';
@@ -49,7 +49,11 @@ export async function prepareUpload(
   const ownership = judgePlace('target', identity, self, there);
   const oursThere = there.filter((entry) => otherOf(ownership, entry) === null);
   const ours = async () => await ownBackups(catalog, self);
-  const renumbered = await numberBehind(catalog, name, oursThere, { ours, signal: context.signal });
+  const renumbered = await numberBehind(catalog, name, oursThere, {
+    ours,
+    signal: context.signal,
+    warn: warnIn(context),
+  });
   return { owned: { ownership, identity }, renumbered, before };
 }
 

@@ -3,6 +3,7 @@
  * The tag is written before the first byte, so bytes without one are never gone on with.
  */
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { giveToOwnerOfFolder } from './disk/owner.ts';
 import { errnoCode } from './errors.ts';
 
 export class PartialFile {
@@ -20,6 +21,7 @@ export class PartialFile {
     if (this.#tag() === etag && haveBytes <= options.sizeBytes) return haveBytes;
     this.remove();
     writeFileSync(this.#tagPath, etag, { mode: 0o600 });
+    giveToOwnerOfFolder(this.#tagPath);
     return 0;
   }
 

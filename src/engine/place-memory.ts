@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { BackupError, type ErrorCode } from './errors.ts';
 import { changeInstallation, type HeldPlace, type Installation, readInstallation } from './installation.ts';
-import type { StoryContext } from './jobs/protocol.ts';
+import { type StoryContext, warnIn } from './jobs/protocol.ts';
 import type { WriterSelf } from './self.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { takeLock } from './run-lock.ts';
@@ -38,9 +38,9 @@ export interface PlaceMemory extends Disposable {
 const LOCK_WAIT_MS = 120_000;
 const unwritable: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['NO_PERMISSION', 'DISK_FULL', 'INTERNAL']);
 
-type Context = Pick<StoryContext, 'now' | 'signal'>;
+type Context = Pick<StoryContext, 'now' | 'signal' | 'onEvent'>;
 
-/** @throws BackupError BAD_CONFIG for a file that is unreadable, BUSY, ABORTED. */
+/** @throws BackupError BUSY, ABORTED. */
 export async function openPlaceMemory(
   { maker, installationPath }: Pick<WriterSelf, 'maker' | 'installationPath'>,
   address: string,
@@ -51,8 +51,9 @@ export async function openPlaceMemory(
     const digest = createHash('sha256').update(address).digest('hex').slice(0, 12);
     makePrivateFolder(dirname(installationPath));
     const path = join(dirname(installationPath), `.velist-writer-${digest}.lock`);
-    lock = await takeLock(path, { waitMs: LOCK_WAIT_MS, signal: context.signal });
-    return memoryOf(await changeInstallation(installationPath, (it) => it, context), {
+    const warn = warnIn(context);
+    lock = await takeLock(path, { waitMs: LOCK_WAIT_MS, signal: context.signal, warn });
+    return memoryOf(await changeInstallation(installationPath, (it) => it, { ...context, warn }), {
       lock,
       installationPath,
       address,
@@ -77,7 +78,7 @@ function memoryOf(
 ): PlaceMemory {
   let known = first;
   const change = async (work: (installation: Installation) => Installation) => {
-    known = await changeInstallation(installationPath, work, context);
+    known = await changeInstallation(installationPath, work, { ...context, warn: warnIn(context) });
   };
   return {
     isKept: true,

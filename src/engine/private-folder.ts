@@ -4,6 +4,7 @@
  */
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { giveToOwnerOfFolder } from './disk/owner.ts';
 import { errnoCode } from './errors.ts';
 
 /** Makes the folder and those above it that are missing, each 0700; what is there stays as it is. */
@@ -19,6 +20,7 @@ export function makePrivateFolder(path: string): void {
       throw error;
     }
     chmodSync(folder, 0o700);
+    giveToOwnerOfFolder(folder);
   }
   // Complains where a file has the name.
   mkdirSync(path, { recursive: true });

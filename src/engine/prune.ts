@@ -3,7 +3,8 @@ import type { Backup, Catalog } from './catalog/catalog.ts';
 import type { Ownership } from './catalog/identity.ts';
 import { requireOwnFolder } from './catalog/own-folder.ts';
 import { diskRoom, historyBudget } from './disk-share.ts';
-import type { StoryContext } from './jobs/protocol.ts';
+import { BackupError } from './errors.ts';
+import { type StoryContext, warnIn } from './jobs/protocol.ts';
 import { planOwnRetention } from './own-retention.ts';
 import type { FolderRetention, RetentionPlan } from './retention.ts';
 import type { DatabaseSelf } from './self.ts';
@@ -22,7 +23,8 @@ export function planFolder(
 }
 
 /**
- * The names that were removed; none of another database's.
+ * The names that were removed; none of another database's. One that can't be (it is protected, a rule of its storage keeps
+ * it) is told by name and fails nothing: it costs room, but no backup is the worse for it.
  *
  * @param self undefined: the folder is taken for ours.
  * @throws BackupError FOREIGN_PLACE
@@ -35,6 +37,17 @@ export async function prune(
 ): Promise<readonly string[]> {
   const ownership = self ? (await requireOwnFolder(catalog, self)).ownership : null;
   const plan = planFolder(await catalog.list(), catalog.folder, policy, { ownership, now: context.now() });
-  for (const { backup } of plan.removed) await catalog.remove(backup, { gently: true });
-  return plan.removed.map(({ backup }) => backup.name);
+  const removed: string[] = [];
+  for (const { backup } of plan.removed) {
+    try {
+      await catalog.remove(backup, { gently: true });
+      removed.push(backup.name);
+    } catch (error) {
+      const { code, message, hint } = BackupError.from(error);
+      // Then nothing is as it was: the run itself says so.
+      if (code === 'ABORTED' || code === 'FOLDER_MISSING') throw error;
+      warnIn(context)(`Not removed by retention: ${message}. ${hint}`);
+    }
+  }
+  return removed;
 }

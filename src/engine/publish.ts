@@ -20,8 +20,9 @@ import { join } from 'node:path';
 import { nameBackup, STAGING_FOLDER } from './catalog/artifact.ts';
 import { type Catalog, syncFolder } from './catalog/catalog.ts';
 import type { Manifest } from './catalog/manifest.ts';
-import { BackupError } from './errors.ts';
-import { makePrivateFolder } from './private-folder.ts';
+import { prepareOwnFolder, type Warn } from './disk/aside.ts';
+import { giveToOwnerOfFolder } from './disk/owner.ts';
+import { BackupError, errnoCode } from './errors.ts';
 import type { VerifiedSnapshot } from './sqlite/verify.ts';
 
 /** The folder in which one run works; on the same file system as the backups, so that a rename publishes. */
@@ -29,13 +30,15 @@ export class Staging {
   #folder: string;
   readonly #root: string;
 
-  constructor(backupsFolder: string) {
+  /** @param warn hears that the folder of another user was set aside. */
+  constructor(backupsFolder: string, warn: Warn) {
     this.#root = join(backupsFolder, STAGING_FOLDER);
-    makePrivateFolder(this.#root);
-    chmodSync(this.#root, 0o700);
+    prepareOwnFolder(this.#root, warn);
+    close(this.#root);
     this.#folder = join(this.#root, `run-${process.pid}`);
     mkdirSync(this.#folder, { mode: 0o700 });
-    chmodSync(this.#folder, 0o700);
+    close(this.#folder);
+    giveToOwnerOfFolder(this.#folder);
   }
 
   get file(): string {
@@ -55,6 +58,16 @@ export class Staging {
   }
 }
 
+/** Nobody else may look into it, also where the folder above is open. */
+function close(folder: string): void {
+  try {
+    chmodSync(folder, 0o700);
+  } catch (error) {
+    // Another user's, who lets us work in it: what we make there has its own mode.
+    if (errnoCode(error) !== 'EPERM') throw error;
+  }
+}
+
 export async function publish(
   catalog: Catalog,
   staging: Staging,
@@ -69,16 +82,18 @@ export async function publish(
     closeSync(file);
   }
   chmodSync(staging.file, 0o600);
+  giveToOwnerOfFolder(staging.file);
   const published = join(catalog.folder, manifest.name);
   renameSync(staging.file, published);
   try {
     await syncFolder(catalog.folder);
-    if (statSync(published).size !== verified.sizeBytes) {
+    const { size, mtimeNs } = statSync(published, { bigint: true });
+    if (Number(size) !== verified.sizeBytes) {
       throw new BackupError('VERIFY_FAILED', 'the published file has another size than the verified one', {
         hint: 'Something else writes into the backup folder; give it one of its own.',
       });
     }
-    await catalog.writeManifest(manifest);
+    await catalog.writeManifest({ ...manifest, published: { modifiedNs: String(mtimeNs) } });
   } catch (error) {
     // Without its manifest (the disk is full) it would be listed as foreign and never be pruned.
     rmSync(published, { force: true });

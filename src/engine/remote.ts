@@ -15,15 +15,16 @@ import {
 } from './catalog/remote-catalog.ts';
 import { claimWriting, holdTarget, seeTarget } from './hold-target.ts';
 import { BackupError } from './errors.ts';
-import type {
-  ChangeRemoteRequest,
-  ClaimedRemote,
-  ClaimRemoteRequest,
-  JobMap,
-  ListRemoteRequest,
-  PruneRemoteRequest,
-  RemoveRemoteRequest,
-  StoryContext,
+import {
+  type ChangeRemoteRequest,
+  type ClaimedRemote,
+  type ClaimRemoteRequest,
+  type JobMap,
+  type ListRemoteRequest,
+  type PruneRemoteRequest,
+  type RemoveRemoteRequest,
+  type StoryContext,
+  warnIn,
 } from './jobs/protocol.ts';
 import { lookForPruning, pruneRemote, removeKeys } from './prune-remote.ts';
 import { takeLock, uploadLock } from './run-lock.ts';
@@ -101,7 +102,7 @@ export async function pruneRemoteBackups(
 export async function claimRemote(request: ClaimRemoteRequest, context: StoryContext): Promise<ClaimedRemote> {
   const { claim, folder, target } = request;
   return await withStore(request, async (store) => {
-    const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal };
+    const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal, warn: warnIn(context) };
     await new Catalog(folder).prepare();
     using _lock = await takeLock(join(folder, uploadLock(target)), lock);
     const identity = claim && (await claimTarget(store, claim, context));

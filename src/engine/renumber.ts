@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { LOCK_FILE } from './catalog/artifact.ts';
 import type { Backup, Catalog } from './catalog/catalog.ts';
 import type { Manifest } from './catalog/manifest.ts';
+import type { Warn } from './disk/aside.ts';
 import { takeLock } from './run-lock.ts';
 
 type Numbered = Pick<Backup, 'name'> & { readonly manifest: Pick<Manifest, 'sequence'> | null };
@@ -47,10 +48,13 @@ export async function numberBehind(
   catalog: Catalog,
   name: string,
   there: readonly Numbered[],
-  { ours, signal }: { readonly ours: () => Promise<readonly Numbered[]>; readonly signal: AbortSignal },
+  {
+    ours,
+    ...options
+  }: { readonly ours: () => Promise<readonly Numbered[]>; readonly signal: AbortSignal; readonly warn?: Warn },
 ): Promise<number> {
   if (planNumbers(name, await ours(), there) === null) return 0;
-  using _lock = await takeLock(join(catalog.folder, LOCK_FILE), { waitMs: Number.POSITIVE_INFINITY, signal });
+  using _lock = await takeLock(join(catalog.folder, LOCK_FILE), { waitMs: Number.POSITIVE_INFINITY, ...options });
   const numbers = planNumbers(name, await ours(), there);
   if (numbers) await catalog.renumber(numbers);
   return numbers?.size ?? 0;

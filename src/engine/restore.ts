@@ -12,7 +12,15 @@ import { otherOf } from './catalog/identity.ts';
 import { lookAtFolder } from './catalog/own-folder.ts';
 import { BackupError, type ErrorCode } from './errors.ts';
 import { type HeldDatabase, holdDatabase } from './held-database.ts';
-import type { PlanFacts, PlanRequest, Restored, RestoreRequest, StoryContext } from './jobs/protocol.ts';
+import {
+  type JobEvent,
+  type PlanFacts,
+  type PlanRequest,
+  type Restored,
+  type RestoreRequest,
+  type StoryContext,
+  warnIn,
+} from './jobs/protocol.ts';
 import { mergeLateLog } from './late-commits.ts';
 import { takeLock } from './run-lock.ts';
 import { selfOf } from './self.ts';
@@ -48,7 +56,8 @@ export async function restoreDatabase(request: RestoreRequest, context: StoryCon
 
   const catalog = new Catalog(request.folder);
   await catalog.prepare();
-  using _lock = await takeLock(join(request.folder, LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
+  const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
+  using _lock = await takeLock(join(request.folder, LOCK_FILE), lock);
   checkExpected(request, context);
   if (request.mode === 'offline') await refuseWhileInUse(request.databasePath);
   const replaced = await replace(catalog, checked, request, context);
@@ -264,7 +273,7 @@ async function restoreToFile(request: RestoreRequest, context: StoryContext): Pr
     throw new BackupError('BAD_REQUEST', 'a restore to a new file needs its path', { hint: 'Name it with `to`.' });
   const destination = resolve(request.to);
   context.onEvent({ type: 'step', name: 'place' });
-  placeAsNewFile(request.source, destination);
+  placeAsNewFile(request.source, destination, { ownedAsFolder: true });
   context.onEvent({ type: 'step', name: 'prove' });
   const { sha256 } = await verifyFile(destination, { method: 'quick' });
   if (request.sha256 !== null && sha256 !== request.sha256) {
@@ -367,7 +376,8 @@ function safetyPurpose(request: RestoreRequest): BackupPurpose {
 
 /** The steps of a safety backup are one step of the restore. */
 function quietly(context: StoryContext): StoryContext {
-  return { ...context, onEvent: (event) => event.type === 'bytes' && context.onEvent(event) };
+  const isHeard = (type: JobEvent['type']) => type === 'bytes' || type === 'warning';
+  return { ...context, onEvent: (event) => isHeard(event.type) && context.onEvent(event) };
 }
 
 async function place(safety: Safety, request: RestoreRequest, context: StoryContext): Promise<string | null> {

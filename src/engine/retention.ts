@@ -6,8 +6,9 @@
  * has it. Calendar periods are those of UTC, as in the backups' names: what is kept can be read
  * off a listing, no day has 23 or 25 hours, and machines in several time zones plan the same for one bucket.
  *
- * Never removed: pinned and foreign ones, the newest verified one, safety backups younger than 30 days (which are not
- * counted), and for as long what is held because of a loss (`loss.ts`). Of several start backups within one interval only the oldest and the newest are kept and counted, so
+ * Never removed: pinned and foreign ones, those whose file was changed and that nobody verified since, the newest verified
+ * one, safety backups younger than 30 days (which are not counted), and for as long what is held because of a loss
+ * (`loss.ts`). Of several start backups within one interval only the oldest and the newest are kept and counted, so
  * that a crash loop flushes no history; the intervals are those of the clock, so that carrying a plan out shifts none.
  *
  * With a budget the calendar is kept only as far as all copies together stay below it: first the days, then the weeks,
@@ -43,7 +44,7 @@ export interface FolderRetention extends Omit<RetentionPolicy, 'budgetBytes'> {
 }
 
 /** A backup in the folder or at another target, as far as retention looks at it. */
-export type Retainable = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
+export type Retainable = Pick<Backup, 'name' | 'createdAt' | 'fault' | 'changedAt'> & {
   readonly manifest: Pick<Manifest, 'trigger' | 'pinned' | 'verification' | 'loss'> | null;
   /** Needed where there is a budget. */
   readonly sizeBytes?: number;
@@ -110,6 +111,7 @@ function* holdReasons(backup: Retainable, now: Date): Generator<string> {
     return;
   }
   if (backup.manifest.pinned) yield 'pinned';
+  if (isUnsure(backup)) yield 'its file was changed after it was published: verify it';
   const ageMs = now.getTime() - backup.createdAt.getTime();
   if (backup.manifest.trigger === 'safety' && ageMs < SAFETY_DAYS * DAY_MS)
     yield `safety backup younger than ${SAFETY_DAYS} days`;
@@ -183,7 +185,16 @@ function removalReason(
 }
 
 export function isVerified(backup: Retainable): boolean {
-  return backup.manifest !== null && backup.fault === null && backup.manifest.verification.complaint === null;
+  return passedItsCheck(backup) && !backup.changedAt;
+}
+
+/** It passed its check, and its file was written to since: a whole folder may have been copied, or one file spoiled. */
+export function isUnsure(backup: Retainable): boolean {
+  return passedItsCheck(backup) && Boolean(backup.changedAt);
+}
+
+function passedItsCheck({ manifest, fault }: Retainable): boolean {
+  return manifest !== null && fault === null && manifest.verification.complaint === null;
 }
 
 function middleOfStartBursts(backups: readonly Retainable[], burstMs: number): ReadonlySet<Retainable> {

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
-import { existsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { openElsewhere, refusal, scratchFolders } from '../../tests/support/scratch.ts';
 import { BackupError } from './errors.ts';
 import { isLocked, takeLock } from './run-lock.ts';
@@ -38,6 +38,28 @@ test('waiting for a lock ends with the signal', async () => {
   );
   abort.abort();
   expect(await waiting).toBe('ABORTED');
+});
+
+test('a lock file that can not be used is set aside and named, and never one that somebody holds', async () => {
+  const path = join(scratch(), '.lock');
+  const warnings: string[] = [];
+  const warn = (message: string) => void warnings.push(message);
+  writeFileSync(path, 'something else, that is no database and never will be one');
+  (await takeLock(path, { waitMs: 0, signal, warn }))[Symbol.dispose]();
+  const [aside = ''] = readdirSync(dirname(path)).filter((name) => name.startsWith('.lock.unusable-'));
+  expect(warnings).toEqual([expect.stringContaining(`it was moved to ${join(dirname(path), aside)}`)]);
+  expect(readFileSync(join(dirname(path), aside), 'utf8')).toStartWith('something else');
+
+  const other = await openElsewhere(path);
+  await other.ask('BEGIN EXCLUSIVE');
+  // Through its inode, as a careless program would.
+  writeFileSync(path, 'something else again, in the file that is locked');
+  const { code, hint } = await refusal(() => takeLock(path, { waitMs: 0, signal, warn }));
+  expect([code === 'BUSY' || code === 'NO_PERMISSION', hint]).toEqual([true, expect.stringMatching(/Wait|chown/)]);
+  expect([warnings.length, readdirSync(dirname(path)).filter((name) => name.includes('unusable')).length]).toEqual([
+    1, 1,
+  ]);
+  await other.kill();
 });
 
 test('whether a lock is held is seen without taking it, and what is no lock is held by nobody', async () => {

@@ -1,11 +1,27 @@
 /**
  * One run per backup folder, across processes: an exclusive SQLite transaction on an empty file in that folder. The
  * operating system releases it when its holder dies, so nobody ever clears it by hand.
+ *
+ * A lock file that can't be used (root made it, something was written into it) is set aside, if the system says that
+ * nobody holds it. Who has opened it and not locked it yet must not lock the old one then: so each looks, once it has the
+ * lock, whether its file still has the name; and who set one aside looks again whether it was locked meanwhile.
  */
-import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setAside, type Warn } from './disk/aside.ts';
+import { giveToOwnerOfFolder } from './disk/owner.ts';
 import { BackupError } from './errors.ts';
 import { sqliteCode } from './sqlite/library.ts';
 
@@ -14,16 +30,23 @@ export const uploadLock = (target: string): string => (target === 's3' ? '.uploa
 
 const RETRY_MS = 100;
 const SQLITE_BUSY = 5;
+/** PERM, READONLY, CORRUPT, CANTOPEN, NOTADB: https://sqlite.org/rescode.html */
+const UNUSABLE: ReadonlySet<number | undefined> = new Set([3, 8, 11, 14, 26]);
 
 /**
  * Waits up to `waitMs` for the lock.
  *
- * @throws BackupError BUSY when another run holds it for longer; ABORTED by the signal.
+ * @param options.warn hears that a lock file was set aside.
+ * @throws BackupError BUSY when another run holds it for longer; ABORTED by the signal; NO_PERMISSION for a lock file that
+ * can't be used and may be held.
  */
-export async function takeLock(path: string, options: { waitMs: number; signal: AbortSignal }): Promise<Disposable> {
+export async function takeLock(
+  path: string,
+  options: { readonly waitMs: number; readonly signal: AbortSignal; readonly warn?: Warn },
+): Promise<Disposable> {
   const deadline = performance.now() + options.waitMs;
   for (;;) {
-    const lock = tryLock(path);
+    const lock = tryLock(path, options.warn ?? (() => {}));
     if (lock) return lock;
     if (performance.now() >= deadline) {
       throw new BackupError('BUSY', `another run is using the backup folder ${dirname(path)}`, {
@@ -53,18 +76,63 @@ export function isLocked(path: string): boolean {
   }
 }
 
-function tryLock(path: string): Disposable | null {
+/** Null while another holds it, or when it was exchanged a moment ago. */
+function tryLock(path: string, warn: Warn): Disposable | null {
   if (!existsSync(path)) {
     closeSync(openSync(path, 'a', 0o600));
     chmodSync(path, 0o600); // the umask may have taken more
+    giveToOwnerOfFolder(path);
   }
-  const file = new DatabaseSync(path);
+  const before = inodeOf(path);
+  let file: DatabaseSync | undefined;
   try {
+    file = new DatabaseSync(path);
     file.exec('BEGIN EXCLUSIVE');
-  } catch (error) {
+    if (before !== null && inodeOf(path) === before) return { [Symbol.dispose]: () => file?.close() };
     file.close();
-    if (sqliteCode(error) === SQLITE_BUSY) return null;
-    throw error;
+    return null;
+  } catch (error) {
+    file?.close();
+    const code = sqliteCode(error);
+    if (code === SQLITE_BUSY) return null;
+    if (before === null || !UNUSABLE.has(code)) throw error;
+    // In a folder where nothing can be made it is the folder that is at fault.
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    replaceUnusable(path, before, { warn, cause: error });
+    return tryLock(path, warn);
   }
-  return { [Symbol.dispose]: () => file.close() };
+}
+
+function replaceUnusable(path: string, inode: string, { warn, cause }: { warn: Warn; cause: unknown }): void {
+  if (isHeld(inode) !== false) throw mayBeHeld(path, cause);
+  const aside = setAside(path);
+  if (isHeld(inode) !== false) {
+    renameSync(aside, path);
+    throw mayBeHeld(path, cause);
+  }
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  warn(`The lock file ${path} can't be used (${reason}); it was moved to ${aside}, which may be removed.`);
+}
+
+/** By the system's list, which names locks of files that we may not open too; null where there is none (macOS). */
+function isHeld(inode: string): boolean | null {
+  try {
+    return readFileSync('/proc/locks', 'utf8')
+      .split('\n')
+      .some((line) => line.trim().split(/\s+/)[5]?.split(':')[2] === inode);
+  } catch {
+    return null;
+  }
+}
+
+function inodeOf(path: string): string | null {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found ? String(found.ino) : null;
+}
+
+function mayBeHeld(path: string, cause: unknown): BackupError {
+  return new BackupError('NO_PERMISSION', `the lock file ${path} can't be used by the user of this process`, {
+    hint: 'Another user made it, and may be working there just now. When nothing is, give the file to the user who runs this process (`chown`).',
+    cause,
+  });
 }

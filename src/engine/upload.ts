@@ -25,7 +25,7 @@ import { formatManifest, type Manifest } from './catalog/manifest.ts';
 import { listByBackup, readRemoteManifest, toListing } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
 import { holdTarget } from './hold-target.ts';
-import type { StoryContext, Uploaded, UploadRequest } from './jobs/protocol.ts';
+import { type StoryContext, type Uploaded, type UploadRequest, warnIn } from './jobs/protocol.ts';
 import { lookForPruning, pruneRemote, removeKeys } from './prune-remote.ts';
 import { listAgain, prepareUpload, type UploadOrder } from './own-upload.ts';
 import { takeLock, uploadLock } from './run-lock.ts';
@@ -45,7 +45,7 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
   const store = createS3Store({ ...request.s3, prefix: request.prefix });
   try {
     // Two that upload one backup would leave the file of one beside the manifest of the other. Who comes second finds it stored.
-    const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal };
+    const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal, warn: warnIn(context) };
     using _lock = await takeLock(join(request.folder, uploadLock(request.target)), lock);
     context.onEvent({ type: 'step', name: 'upload' });
     const order = await prepareUpload(store, catalog, request, context);
@@ -133,7 +133,8 @@ async function findRemoteManifest(store: ObjectStore, name: string, context: Sto
   try {
     return await readRemoteManifest(store, name, context);
   } catch (error) {
-    if (isNotThere(error) || (error instanceof BackupError && error.code === 'BAD_BACKUP')) return null;
+    if (isNotThere(error)) return null;
+    if (error instanceof BackupError && (error.code === 'BAD_BACKUP' || error.code === 'S3_ARCHIVED')) return null;
     throw error;
   }
 }

@@ -41,6 +41,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   PLACE_TAKEN: 409,
   RESTORE_IN_USE: 409,
   RESTORE_SAFETY_FAILED: 500,
+  S3_ARCHIVED: 409,
   S3_CLOCK: 502,
   S3_DENIED: 502,
   S3_FAILED: 502,

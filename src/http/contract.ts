@@ -91,7 +91,8 @@ export const verification = z.discriminatedUnion('state', [
     remarks: z.array(z.string()),
   }),
   z.object({ state: z.literal('damaged'), method, at: time, detail: z.string() }),
-  z.object({ state: z.literal('unchecked') }),
+  /** `changedAt`: it passed a check, and its file was written to since. */
+  z.object({ state: z.literal('unchecked'), changedAt: time.optional() }),
 ]);
 
 /** A database that a place or a backup belongs to; the id is null where only old manifests tell of it. */
@@ -133,6 +134,8 @@ export const backup = z.object({
       sizeBytes: z.number().nullable(),
       /** Where it is known. */
       sealing: z.enum(['plain', 'zstd', 'age', 'zstd+age']).optional(),
+      /** The provider must bring it back before it can be read, which takes that long: `3 to 12 hours`. */
+      archive: z.object({ storageClass: z.string(), takes: z.string() }).optional(),
     }),
   ),
   /** Of another database than this one; null for a backup of this one. */
@@ -198,6 +201,7 @@ const verdictCode = z.enum([
   'none',
   'too-old',
   'damaged',
+  'changed',
   'last-failed',
   's3-waiting',
   'off',

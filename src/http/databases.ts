@@ -30,6 +30,7 @@ const words: Readonly<Record<VerdictCode, string>> = {
   none: 'Not protected yet',
   'too-old': 'Last good backup is too old',
   damaged: 'Backups are damaged',
+  changed: 'A backup was changed',
   'last-failed': 'The last backup failed',
   's3-waiting': 'Uploads wait',
   off: 'Auto-backup is off',

@@ -69,7 +69,7 @@ export class ActiveRun {
     else if (event.type === 'pinned') {
       this.pinned = true;
       if (this.kind === 'backup') this.#backup = event.backup;
-    }
+    } else return;
     this.#tell();
   }
 

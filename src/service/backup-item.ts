@@ -3,6 +3,7 @@ import { type SealName, sealName } from '../engine/artifact.ts';
 import type { Backup } from '../engine/catalog/catalog.ts';
 import type { LossMark } from '../engine/catalog/manifest.ts';
 import { isVerified } from '../engine/retention.ts';
+import { hoursOf } from '../engine/targets/archive-classes.ts';
 import { changesBetween, totalRows } from './differences.ts';
 import type { BackupItem, Loss, OtherDatabase, Placement, TargetName, Verification } from './model.ts';
 import type { OffsiteBackup } from './offsite.ts';
@@ -28,6 +29,8 @@ export interface RemoteFacts {
   /** `s3://bucket/path` */
   readonly address: string;
   readonly isEnabled: boolean;
+  /** The server's host: what a class of storage means depends on it. */
+  readonly host?: string;
   /** The same backup as the target held it when it was listed. */
   readonly remote: OffsiteBackup | null;
   readonly upload: UploadState | undefined;
@@ -81,7 +84,7 @@ function* toPlacements(backup: KnownBackup, facts: ItemFacts): Generator<Placeme
 }
 
 function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placement> {
-  const { target, address, isEnabled, remote, upload } = facts;
+  const { target, address, isEnabled, remote, upload, host } = facts;
   const sealing = upload?.sealing ?? (remote?.manifest ? sealName(remote.manifest.artifact) : undefined);
   const there = {
     where: sealing ? `${address}/${backup.name}${endings[sealing]}` : null,
@@ -93,6 +96,7 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
     const error = { code: 'BAD_BACKUP', message: `on ${targetWord(target)}: ${remote.fault}`, hint } as const;
     yield { target, status: 'failed', at: null, error, ...there };
   } else if (upload?.status === 'stored' || (remote && upload?.status !== 'removed')) {
+    const takes = hoursOf(remote?.archive, host);
     yield {
       target,
       status: 'stored',
@@ -100,6 +104,7 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
       error: null,
       ...there,
       ...(sealing && { sealing }),
+      ...(remote?.archive && takes && { archive: { storageClass: remote.archive, takes } }),
     };
   } else if (upload?.status === 'failed') {
     yield { target, status: 'failed', at: upload.at, error: upload.error, ...nowhere };
@@ -111,13 +116,12 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
 /** Of the names of sealed artifacts, as `artifactFile` appends them. */
 const endings: Readonly<Record<SealName, string>> = { plain: '', zstd: '.zst', age: '.age', 'zstd+age': '.zst.age' };
 
-function toVerification({ manifest, fault, createdAt }: KnownBackup): Verification {
+function toVerification({ manifest, fault, createdAt, changedAt }: KnownBackup): Verification {
   if (fault) return { state: 'damaged', method: 'quick', at: createdAt, detail: fault };
   if (!manifest) return { state: 'unchecked' };
   const { method, at, complaint, content = [], unchecked = [] } = manifest.verification;
-  if (complaint === null) {
-    const remarks = remarkTexts({ content, unchecked });
-    return { state: 'verified', method, at: new Date(at), content, unchecked, remarks };
-  }
-  return { state: 'damaged', method, at: new Date(at), detail: complaint };
+  if (complaint !== null) return { state: 'damaged', method, at: new Date(at), detail: complaint };
+  if (changedAt) return { state: 'unchecked', changedAt };
+  const remarks = remarkTexts({ content, unchecked });
+  return { state: 'verified', method, at: new Date(at), content, unchecked, remarks };
 }

@@ -525,6 +525,9 @@ test('a backup that someone removed from the folder is missed, one that was dele
   expect(missed.detail).toStartWith(`${lost} is no longer`);
   writeFileSync(file, bytes);
   writeFileSync(`${file}.json`, manifest);
+  // Written anew, it has another time.
+  expect((await shop.service.getStatus()).verdict.code).toBe('changed');
+  await shop.service.verifyBackup(lost);
   expect((await shop.service.getStatus()).verdict.code).toBe('protected');
   writeFileSync(`${file}.json`, 'half a mani');
   expect((await shop.service.getStatus()).verdict.code).toBe('damaged');

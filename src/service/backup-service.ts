@@ -16,24 +16,28 @@ import { isPath, refuseUnreadable } from '../engine/assertions.ts';
 import { PLAIN } from '../engine/artifact.ts';
 import { diskRoom } from '../engine/disk-share.ts';
 import { BackupError, type ErrorBody, hideFoldersOf } from '../engine/errors.ts';
-import type { Checked, FileFindings, JobKind, JobMap } from '../engine/jobs/protocol.ts';
+import type { Checked, FileFindings, JobEvent, JobKind, JobMap } from '../engine/jobs/protocol.ts';
 import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
 import { LOSS_RULES } from '../engine/loss.ts';
 import { planFolder } from '../engine/prune.ts';
 import { type FolderRetention, isVerified, type RetentionPolicy } from '../engine/retention.ts';
 import { takeLock } from '../engine/run-lock.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
+import { hoursOf } from '../engine/targets/archive-classes.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
 import { NO_REMARKS, type Remarks } from '../engine/sqlite/rules.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
 import { composeActivity } from './activity.ts';
+import { requireApart } from './apart.ts';
 import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
 import { Claims } from './claims.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
-import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs } from './doctor/facts.ts';
+import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs, setAsideIn } from './doctor/facts.ts';
+import { openFolderWarning } from './open-folder.ts';
+import { ChangedFiles } from './changed-files.ts';
 import { type DrillAsked, Drills } from './drills.ts';
 import type { FetchOptions } from './downloads.ts';
 import { type FirstBootOptions, FirstBoots } from './first-boot.ts';
@@ -83,14 +87,14 @@ import {
   type RemoteTarget,
 } from './remote-targets.ts';
 import { type RestoreOptions, Restores } from './restores.ts';
-import { localRetention, type OwnRetention, ownRetention, SURVIVED } from './retention-policies.ts';
+import { KEEP_ALL, localRetention, type OwnRetention, ownRetention, SURVIVED } from './retention-policies.ts';
 import { BY_RETENTION, type RunFilter, RunHistory } from './run-history.ts';
 import { Runs } from './runs.ts';
 import { ScheduleHistory } from './schedule-history.ts';
 import { Scheduler } from './scheduler.ts';
 import type { BackupServicePort, FromTarget, ListOptions, OpenedBackup } from './service-port.ts';
-import { SettingsError, SettingsFile } from './settings.ts';
-import { folderInState, openStateDatabase, type StateDatabase } from './state-database.ts';
+import { SETTINGS_FILE, SettingsError, SettingsFile } from './settings.ts';
+import { asideOf, folderInState, openStateDatabase, type StateDatabase } from './state-database.ts';
 import { composeStatus } from './status.ts';
 import type { Turns } from './turns.ts';
 import { Voices, type VoicesOptions } from './voices/voices.ts';
@@ -153,6 +157,7 @@ export interface BackupServiceOptions extends TargetOptions {
 const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
 /** Of these one at least was not stopped by hand. */
 const RUNS_LOOKED_AT = 20;
+const SAID_MAX = 1_000;
 
 /** `latest` is chosen from listings that are no older than those of a running app. */
 const RECENT_MS = 15 * 60_000;
@@ -176,6 +181,8 @@ export class BackupService implements BackupServicePort {
   /** The owner's SQL, or the absolute path of the file with it. */
   readonly #assertions: string | null;
   readonly #listeners = new Set<(event: ServiceEvent) => void>();
+  /** Warnings of jobs, each said once. */
+  readonly #said = new Set<string>();
   #historyOpened: RunHistory | undefined;
   /** For notes that must neither wait nor fail: its statements do not wait for another process. */
   #notesOpened: StateDatabase | undefined;
@@ -198,6 +205,7 @@ export class BackupService implements BackupServicePort {
   readonly #voices: Voices;
   readonly #heartbeats: Heartbeats;
   readonly #watch: DatabaseWatch;
+  readonly #changedFiles: ChangedFiles;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
@@ -206,7 +214,7 @@ export class BackupService implements BackupServicePort {
   #remarksSaid = '';
   #followUp: BackupRequested | null = null;
 
-  /** @throws BackupError BAD_CONFIG for targets that can not be told apart. */
+  /** @throws BackupError BAD_CONFIG for targets, or paths, that can not be told apart. */
   constructor(options: BackupServiceOptions) {
     checkTargets(options, options.settings);
     this.#options = options;
@@ -218,6 +226,7 @@ export class BackupService implements BackupServicePort {
       backups: resolve(options.backupsPath),
       state: resolve(options.statePath),
     };
+    requireApart(this.#paths);
     const asGiven = [options.databasePath, options.backupsPath, options.statePath].filter(isAbsolute);
     // A file in the folder, because the folder may be named itself.
     const inFolders = [this.#paths.backups, process.cwd()].map((folder) => join(folder, '_'));
@@ -306,6 +315,11 @@ export class BackupService implements BackupServicePort {
       },
     });
     this.#watch = new DatabaseWatch(this.#paths.database, () => this.#emit({ type: 'status' }));
+    this.#changedFiles = new ChangedFiles({
+      backups: async () => (await this.#backups.at('local')).filter(isOwn).filter(isHere),
+      verify: (name, signal) => this.verifyBackup(name, { signal }),
+      log: options.log,
+    });
     const { voices = {}, log } = options;
     this.#voices = new Voices(voices, { service: this, statePath: this.#paths.state, folder, log });
   }
@@ -342,7 +356,8 @@ export class BackupService implements BackupServicePort {
       this.#scheduleHistory.end();
       this.#firstBoots.stop();
       const offsites = this.#offsitesMade ?? [];
-      await Promise.all([this.stopRun(), this.#drills.stop(), ...offsites.map((offsite) => offsite.stop())]);
+      const ended = [this.stopRun(), this.#drills.stop(), this.#changedFiles.stop()];
+      await Promise.all([...ended, ...offsites.map((offsite) => offsite.stop())]);
       await this.#runs.idle();
     } finally {
       await this.#voices.stop();
@@ -563,7 +578,7 @@ export class BackupService implements BackupServicePort {
 
   async verifyBackup(
     filename: string,
-    options: FromTarget & { readonly full?: boolean; readonly user?: string } = {},
+    options: FromTarget & { readonly full?: boolean; readonly user?: string; readonly signal?: AbortSignal } = {},
   ): Promise<BackupItem> {
     const backup = await this.#backups.find(filename, options.from);
     const method = options.full ? 'full' : 'quick';
@@ -584,7 +599,9 @@ export class BackupService implements BackupServicePort {
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
       const asked = { kind: 'verify', path, method, sha256 } as const;
-      found = await this.#job<'verify'>(asked, { onEvent: (event) => run.hear(event) });
+      const signal = options.signal ?? run.abort.signal;
+      const listen = { signal, onEvent: (event: JobEvent) => run.hear(event) };
+      found = await this.#job<'verify'>(asked, listen);
       this.#runs.record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
     } catch (error) {
       const known = BackupError.from(error);
@@ -630,7 +647,8 @@ export class BackupService implements BackupServicePort {
     const source = basename(this.#options.databasePath);
     const self = await this.#places.selfToWrite();
     const signal = new AbortController().signal;
-    using _lock = await takeLock(join(this.#paths.backups, LOCK_FILE), { waitMs: this.#waits.lockMs, signal });
+    const lock = { waitMs: this.#waits.lockMs, signal, warn: (message: string) => this.#warnOnce(message) };
+    using _lock = await takeLock(join(this.#paths.backups, LOCK_FILE), lock);
     const { ownership } = await this.#requireOwnFolder();
     const origin = {
       ...(ownership.id !== null && { databaseId: ownership.id }),
@@ -918,6 +936,8 @@ export class BackupService implements BackupServicePort {
         freeBytes: diskRoom(this.#paths.backups).freeBytes,
       },
       state: { path: statePath, mode: modeOf(state) },
+      settingsComplaint: this.#settings.complaint,
+      setAside: [...asideOf(state), ...setAsideIn(backups)].map((path) => basename(path)),
       servedAs: servedAs({ backups, state }, served?.folders ?? []),
       unmergedBytes: known
         .flatMap(({ copy, database: { pageSize } }) =>
@@ -929,6 +949,7 @@ export class BackupService implements BackupServicePort {
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
+      archived: this.#offsites.filter(({ isEnabled }) => isEnabled).flatMap(archivedNewest),
       targets: further,
       places,
       drills: { complaint: complaintOf(this.#assertions, database), targets: proven },
@@ -1015,10 +1036,23 @@ export class BackupService implements BackupServicePort {
   async #withUpload(result: BackupResult): Promise<BackupResult> {
     const { success, filename } = result;
     if (!success || !filename) return result;
-    const enabled = this.#offsites.filter(({ isEnabled }) => isEnabled);
-    const brought = await Promise.all(
-      enabled.map(async (offsite) => [offsite.target, await offsite.bring(filename)] as const),
-    );
+    // What goes wrong beside an upload fails no backup that is made.
+    const failed = (error: unknown) => {
+      const { message, hint } = BackupError.from(error);
+      this.#options.log('error', `Not uploaded: ${filename}: ${message}. ${hint}`);
+    };
+    let enabled: readonly Offsite[] = [];
+    try {
+      enabled = this.#offsites.filter(({ isEnabled }) => isEnabled);
+    } catch (error) {
+      failed(error);
+    }
+    const bring = async (offsite: Offsite) =>
+      await offsite.bring(filename).catch((error: unknown) => {
+        failed(error);
+        return false;
+      });
+    const brought = await Promise.all(enabled.map(async (one) => [one.target, await bring(one)] as const));
     // Switched on, and not configured: it is nowhere.
     const uploaded = { ...(this.#settings.current.s3Enabled && { s3: false }), ...Object.fromEntries(brought) };
     if (Object.keys(uploaded).length === 0) return result;
@@ -1065,7 +1099,7 @@ export class BackupService implements BackupServicePort {
           trigger: asked.trigger,
           user: asked.user,
           note: null,
-          retention: this.#retention(),
+          retention: this.#settings.complaint === null ? this.#retention() : KEEP_ALL,
           lockWaitMs: this.#waits.lockMs,
           pinTimeoutMs: this.#waits.pinMs,
           loss: await this.#losses.question(),
@@ -1080,6 +1114,7 @@ export class BackupService implements BackupServicePort {
       this.#sayRemarks(remarks);
       this.#losses.made(made.name, made.loss);
       await this.#noteIdOf(made.name);
+      this.#warnOfOpenFolder();
       for (const name of made.removed) {
         this.#options.log('info', `Removed by retention: ${name}`);
         this.#noteRemoval(name, BY_RETENTION);
@@ -1119,9 +1154,16 @@ export class BackupService implements BackupServicePort {
     return this.#history.list({ limit: 1, kind: 'backup' })[0];
   }
 
-  /** The newest backup that a run made, as far as the history goes. */
+  /**
+   * The newest backup that a run made, as far as the history goes. Null as well while another process holds the history: it
+   * has no say in whether a backup is made.
+   */
   #lastMade(): string | null {
-    return this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup ?? null;
+    try {
+      return this.#history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup ?? null;
+    } catch {
+      return null;
+    }
   }
 
   /** Which run of another process it is that holds the folder. */
@@ -1145,6 +1187,19 @@ export class BackupService implements BackupServicePort {
     );
   }
 
+  /** Once for each mode that it has, whichever process makes the backups. */
+  #warnOfOpenFolder(): void {
+    const warning = openFolderWarning(this.#paths.backups, this.#options.backupsPath);
+    if (warning === null) return;
+    try {
+      if (this.#history.note('told open folder') === warning.mode) return;
+      this.#history.setNote('told open folder', warning.mode);
+      this.#options.log('warn', warning.message);
+    } catch {
+      // Another process holds the history: the next run says it.
+    }
+  }
+
   // ── schedule ──
 
   #beginSchedule(options: { runAtOnce: boolean }): void {
@@ -1163,6 +1218,7 @@ export class BackupService implements BackupServicePort {
   }
 
   async #scheduledRun(trigger: 'start' | 'schedule', plannedAt: Date): Promise<{ failed: boolean }> {
+    this.#changedFiles.verifyOne();
     if (trigger === 'schedule' && (await this.#recordUnchanged(plannedAt))) return { failed: false };
     // Stopped while we looked.
     if (!this.#started) return { failed: false };
@@ -1199,7 +1255,7 @@ export class BackupService implements BackupServicePort {
   /** True when the newest backup still holds everything: that is recorded, and no process is started. */
   async #recordUnchanged(plannedAt: Date): Promise<boolean> {
     // Damage that a run found is looked at again by a run, not by `stat`.
-    if (this.#options.skipUnchanged === false || this.#pruneHold() !== null) return false;
+    if (this.#options.skipUnchanged === false || this.#databaseHold() !== null) return false;
     const newest = await this.#unchangedBackup();
     if (!newest || !this.#started) return false;
     const run = this.#runs.begin({
@@ -1274,10 +1330,15 @@ export class BackupService implements BackupServicePort {
 
   /** The highest sequence of ours at any target, as it was listed last. */
   #highestKnown(): number {
-    const own = this.#offsites.flatMap(({ backups, ownership }) =>
-      backups.filter((backup) => otherOf(ownership, backup) === null),
-    );
-    return own.reduce((highest, { manifest }) => Math.max(highest, manifest?.sequence ?? 0), 0);
+    try {
+      const own = this.#offsites.flatMap(({ backups, ownership }) =>
+        backups.filter((backup) => otherOf(ownership, backup) === null),
+      );
+      return own.reduce((highest, { manifest }) => Math.max(highest, manifest?.sequence ?? 0), 0);
+    } catch {
+      // Targets that can't be used must not fail a local backup; the upload gives it its number then.
+      return 0;
+    }
   }
 
   /** The database may have been given its id by that backup. */
@@ -1315,8 +1376,20 @@ export class BackupService implements BackupServicePort {
     options: Omit<JobOptions, 'environment'> = {},
   ): Promise<JobMap[Kind]['result']> {
     const { turns, jobEnvironment: environment, runJob: carryOut = runJob } = this.#options;
-    const work = () => carryOut<Kind>(request, { ...options, environment });
+    const onEvent: JobOptions['onEvent'] = (event) => {
+      if (event.type === 'warning') this.#warnOnce(event.message);
+      else options.onEvent?.(event);
+    };
+    const work = () => carryOut<Kind>(request, { ...options, onEvent, environment });
     return await (turns ? turns.take(request, work, options.signal) : work());
+  }
+
+  /** A fault that nobody mends would be reported at each run. */
+  #warnOnce(message: string): void {
+    if (this.#said.has(message)) return;
+    if (this.#said.size >= SAID_MAX) this.#said.clear();
+    this.#said.add(message);
+    this.#options.log('warn', message);
   }
 
   #emit(event: ServiceEvent): void {
@@ -1341,8 +1414,13 @@ export class BackupService implements BackupServicePort {
     // Made by a version that counted nothing.
     const counted = facts && !backup.manifest?.facts ? { facts } : {};
     if (isHere(backup)) {
+      // As it was before it was read: what was written since is seen at the next look.
+      const { modifiedNs } = backup;
+      const found = complaint === null && modifiedNs !== undefined ? { published: { modifiedNs } } : {};
       if (backup.manifest)
-        await this.#catalog.changeManifest(backup.name, (manifest) => ({ ...manifest, ...counted, verification }));
+        await this.#catalog.changeManifest(backup.name, (manifest) => ({
+          ...{ ...manifest, ...counted, verification, ...found },
+        }));
     } else this.#backups.requireOffsite(backup.target).recordVerification(backup.name, verification, counted.facts);
     // As that copy is known now.
     const item = await this.#toItem(await this.#backups.find(backup.name, isHere(backup) ? 'local' : backup.target));
@@ -1403,8 +1481,19 @@ export class BackupService implements BackupServicePort {
 
   /** Why nothing may be removed at present; null when retention does its work. */
   #pruneHold(): string | null {
+    const { complaint } = this.#settings;
+    if (complaint === null) return this.#databaseHold();
+    return `held: ${SETTINGS_FILE} is unreadable (${complaint}), nothing is removed until it is corrected or saved anew`;
+  }
+
+  #databaseHold(): string | null {
     if (isMissing(this.#paths.database)) return missingHold(basename(this.#paths.database));
-    return pruneHold(this.#history.lastJudgement(holdingCodes));
+    try {
+      return pruneHold(this.#history.lastJudgement(holdingCodes));
+    } catch (error) {
+      // Another process holds it: whether something was found is not known.
+      return `held: the run history can't be read just now (${BackupError.from(error).message})`;
+    }
   }
 
   #retention(): Required<FolderRetention> {
@@ -1430,8 +1519,7 @@ export class BackupService implements BackupServicePort {
     if (this.#notesOpened) return this.#notesOpened;
     // The history is opened first: what is wrong with the file is said once.
     void this.#history;
-    this.#notesOpened = openStateDatabase(this.#paths.state, { warn: () => {} });
-    this.#notesOpened.exec('PRAGMA busy_timeout = 0');
+    this.#notesOpened = openStateDatabase(this.#paths.state, { warn: () => {}, busyTimeoutMs: 0 });
     return this.#notesOpened;
   }
 
@@ -1515,10 +1603,20 @@ async function eachOf(
   });
 }
 
-function isSound({ manifest, fault }: KnownBackup): boolean {
+function isSound({ manifest, fault, changedAt }: KnownBackup): boolean {
   return (
-    manifest !== null && fault === null && manifest.trigger !== 'safety' && manifest.verification.complaint === null
+    manifest !== null &&
+    fault === null &&
+    !changedAt &&
+    manifest.trigger !== 'safety' &&
+    manifest.verification.complaint === null
   );
+}
+
+function archivedNewest({ backups, target, access: { s3 } }: Offsite): DoctorFacts['archived'] {
+  const storageClass = backups.find(isSound)?.archive;
+  const takes = hoursOf(storageClass, s3.endpoint ?? '');
+  return storageClass && takes ? [{ word: targetWord(target), storageClass, takes }] : [];
 }
 
 /** Why the owner's SQL can't be read. */

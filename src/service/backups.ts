@@ -102,6 +102,7 @@ export class Backups {
           target: offsite.target,
           address: offsite.address,
           isEnabled: offsite.isEnabled,
+          host: hostOf(offsite),
           remote: offsite.find(backup.name),
           upload: uploads.get(backup.name),
         })),
@@ -238,11 +239,20 @@ function bestCopies(offsites: readonly Offsite[]): readonly OffsiteBackup[] {
   return [...names].flatMap((name) => bestCopy(offsites, name) ?? []);
 }
 
-/** The copy to rely on: a good one before a damaged one, then of a target that answered when it was last asked. */
+function hostOf({ access: { s3 } }: Offsite): string {
+  return s3.endpoint?.replaceAll(/^https?:\/\/|[:/].*$/g, '') ?? '';
+}
+
+/**
+ * The copy to rely on: a good one before a damaged one, then one that can be read at once, then of a target that answered
+ * when it was last asked.
+ */
 function bestCopy(offsites: readonly Offsite[], name: string): OffsiteBackup | null {
   const copies = offsites.flatMap((offsite) => {
     const copy = offsite.find(name);
-    return copy ? [{ copy, faults: (isVerified(copy) ? 0 : 2) + (offsite.waiting.error === null ? 0 : 1) }] : [];
+    if (!copy) return [];
+    const faults = [isVerified(copy) ? 0 : 4, copy.archive ? 2 : 0, offsite.waiting.error === null ? 0 : 1];
+    return [{ copy, faults: faults.reduce((sum, fault) => sum + fault) }];
   });
   return copies.sort((a, b) => a.faults - b.faults)[0]?.copy ?? null;
 }

@@ -139,9 +139,10 @@ export class Claims {
   }
 
   async #lockFolder(): Promise<Disposable> {
-    const { catalog, lockWaitMs } = this.#options;
+    const { catalog, lockWaitMs, log } = this.#options;
     const signal = new AbortController().signal;
-    return await takeLock(join(catalog.folder, LOCK_FILE), { waitMs: lockWaitMs, signal });
+    const warn = (message: string) => log('warn', message);
+    return await takeLock(join(catalog.folder, LOCK_FILE), { waitMs: lockWaitMs, signal, warn });
   }
 }
 

@@ -8,6 +8,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { glob } from 'tinyglobby';
 import { type ConfiguredGlob, nameInGlob } from '../config/config-file.ts';
 import { FOUND_FILE, ownerOf, RECORD_FILE } from '../engine/catalog/artifact.ts';
+import { giveToOwnerOfFolder } from '../engine/disk/owner.ts';
 import { errnoCode } from '../engine/errors.ts';
 
 export interface FoundDatabase {
@@ -57,13 +58,14 @@ export async function rememberDatabase(folder: string, file: string): Promise<vo
   try {
     if (!(await holdsBackups(folder)) || (await textOf(path)) === text) return;
     await writeFile(`${path}.tmp`, text, { mode: 0o600 });
+    giveToOwnerOfFolder(`${path}.tmp`);
     await rename(`${path}.tmp`, path);
     // Versions before 0.2 noted it where the record of the owner is now.
     const old = join(folder, RECORD_FILE);
     if (fileIn(await textOf(old)) !== null) await rm(old);
   } catch (error) {
     // No backup yet, or the run that can't write there says so; it is noted at the next look.
-    if (!['ENOENT', 'EACCES', 'EROFS', 'ENOSPC'].includes(errnoCode(error) ?? '')) throw error;
+    if (errnoCode(error) === undefined) throw error;
   }
 }
 

@@ -76,6 +76,9 @@ const verdicts: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...(['S3_DENIED', 'S3_NO_BUCKET'] as const),
 ]);
 
+/** When this many in a row are archived, the others are taken to be so too. */
+const ARCHIVED_MAX = 3;
+
 const weights = { local: { fetch: 30, check: 65, prove: 5 }, remote: { fetch: 60, check: 35, prove: 5 } };
 
 export class Drills {
@@ -191,13 +194,22 @@ export class Drills {
     if (this.#stopping) run.abort.abort();
     try {
       if (!backup) throw obstacle;
-      let drilled = await this.#rehearse(run, backup, target, identities);
+      let drilled: Drilled | 'gone' | 'archived' = 'archived';
+      // Some servers say so only when the file is asked for.
+      for (const archived = new Set<string>(); archived.size < ARCHIVED_MAX; archived.add(backup.name)) {
+        const next: KnownBackup | null = archived.size === 0 ? backup : (await this.#newest(target, archived)).backup;
+        if (!next) break;
+        backup = next;
+        drilled = await this.#rehearse(run, backup, target, identities);
+        if (drilled !== 'archived') break;
+      }
+      if (drilled === 'archived') throw allArchived(backup, target);
       if (drilled === 'gone') {
         ({ backup, obstacle } = await this.#newest(target));
         if (!backup) throw obstacle;
         drilled = await this.#rehearse(run, backup, target, identities);
       }
-      if (drilled === 'gone') throw removedUnder(backup);
+      if (drilled === 'gone' || drilled === 'archived') throw removedUnder(backup);
       const { proof, sizeBytes, assertions } = drilled;
       const remarks = remarkTexts(drilled);
       const { name } = backup;
@@ -235,8 +247,10 @@ export class Drills {
     }
   }
 
+  /** @param without names of backups that can't be had at once. */
   async #newest(
     target: TargetName,
+    without: ReadonlySet<string> = new Set(),
   ): Promise<
     | { readonly backup: KnownBackup; readonly obstacle: null }
     | { readonly backup: null; readonly obstacle: BackupError }
@@ -245,7 +259,11 @@ export class Drills {
       const all = await this.#options.backups.at(target);
       const own = all.filter(isOwn);
       // What nobody made a manifest of is not ours; a safety backup holds what a restore replaced.
-      const backup = own.find(({ manifest, fault }) => fault ?? (manifest && manifest.trigger !== 'safety'));
+      const ours = own
+        .filter(({ name }) => !without.has(name))
+        .filter(({ manifest, fault }) => fault ?? (manifest && manifest.trigger !== 'safety'));
+      // A rehearsal does not wait for hours: what lies in an archive class is passed over, if there is another.
+      const backup = ours.find((one) => isHere(one) || !one.archive) ?? ours[0];
       if (backup) return { backup, obstacle: null };
       const others = own.length < all.length ? ' of this database' : '';
       throw new BackupError('NO_BACKUP', `there is no backup${others} ${where(target)}`, {
@@ -256,13 +274,16 @@ export class Drills {
     }
   }
 
-  /** `gone` where it failed because the backup was removed meanwhile, by retention or by hand: that proves nothing. */
+  /**
+   * `gone` where it failed because the backup was removed meanwhile, by retention or by hand, `archived` where the provider
+   * would have to bring it back first: that proves nothing.
+   */
   async #rehearse(
     run: ActiveRun,
     backup: KnownBackup,
     target: TargetName,
     identities: readonly string[],
-  ): Promise<Drilled | 'gone'> {
+  ): Promise<Drilled | 'gone' | 'archived'> {
     const { runs, folder, assertions, lockWaitMs, job, proveMaxMs = PROVE_MAX_MS } = this.#options;
     const staging = join(folder, `${DRILL_FOLDER}${randomUUID()}`);
     const late = new AbortController();
@@ -282,6 +303,7 @@ export class Drills {
     } catch (error) {
       if (run.abort.signal.aborted) throw error;
       if (late.signal.aborted) throw tookTooLong(proveMaxMs);
+      if (BackupError.from(error).code === 'S3_ARCHIVED') return 'archived';
       if (await this.#isThere(target, backup.name)) throw error;
       return 'gone';
     } finally {
@@ -337,6 +359,16 @@ function tookTooLong(proveMaxMs: number): BackupError {
   return new BackupError('DRILL_FAILED', `the assertions took longer than ${proveMaxMs / 1_000} s and were ended`, {
     hint: 'Simplify the statements of BACKUP_DRILL_SQL, or give their tables an index; the backup itself was sound.',
   });
+}
+
+function allArchived({ name }: KnownBackup, target: TargetName): BackupError {
+  return new BackupError(
+    'S3_ARCHIVED',
+    `${name} ${where(target)} lies in an archive class, and so do those before it`,
+    {
+      hint: 'A restore from there takes hours. Let the rule of the bucket leave the newest backups where they can be read.',
+    },
+  );
 }
 
 function removedUnder({ name }: KnownBackup): BackupError {

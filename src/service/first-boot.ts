@@ -61,7 +61,7 @@ const weights = {
 /** Something is wrong with this copy alone; the next one may be good. */
 const isOfThisCopy: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...(['VERIFY_FAILED', 'BAD_BACKUP', 'NOT_SQLITE'] as const),
-  ...(['NO_BACKUP', 'GONE', 'S3_MISMATCH'] as const),
+  ...(['NO_BACKUP', 'GONE', 'S3_MISMATCH', 'S3_ARCHIVED'] as const),
 ]);
 
 export class FirstBoots {
@@ -110,20 +110,29 @@ export class FirstBoots {
 
   async #takeLock(): Promise<Disposable> {
     try {
-      const { folder } = this.#options.catalog;
-      return await takeLock(join(folder, LOCK_FILE), { waitMs: LOCK_WAIT_MS, signal: this.#waiting.signal });
+      const { catalog, log } = this.#options;
+      const warn = (message: string) => log('warn', message);
+      return await takeLock(join(catalog.folder, LOCK_FILE), {
+        ...{ waitMs: LOCK_WAIT_MS, signal: this.#waiting.signal, warn },
+      });
     } catch (error) {
       throw BackupError.from(error);
     }
   }
 
-  /** Newest first; of several copies of one backup the copy here comes first, because it needs no download. */
+  /**
+   * Newest first; of several copies of one backup the copy here comes first, because it needs no download, and one in an
+   * archive class last.
+   */
   async #allCopies(): Promise<readonly KnownBackup[]> {
     const here: readonly KnownBackup[] = await this.#options.backups.at('local');
     const copies = [...here];
     for (const { target } of this.#options.remotes()) copies.push(...(await this.#at(target)));
     const firsts = new Map(copies.toReversed().map((backup) => [backup.name, backup]));
-    return inOrder([...firsts.values()]).flatMap(({ name }) => copies.filter((copy) => copy.name === name));
+    const isArchived = (copy: KnownBackup) => Number(!isHere(copy) && Boolean(copy.archive));
+    return inOrder([...firsts.values()]).flatMap(({ name }) =>
+      copies.filter((copy) => copy.name === name).toSorted((a, b) => isArchived(a) - isArchived(b)),
+    );
   }
 
   async #at(target: TargetName): Promise<readonly KnownBackup[]> {

@@ -1,6 +1,7 @@
 /** All databases of a configuration, guarded by one object. */
 import { readConfig } from '../config/config-file.ts';
 import type { BackupsConfig } from '../config/define-config.ts';
+import { takeDotenv } from '../config/env.ts';
 import { findConfigFile, loadConfigFile } from '../config/load-config-file.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { BackupService } from './backup-service.ts';
@@ -26,6 +27,8 @@ export async function createBackups(
  * @throws BackupError BAD_CONFIG as `createBackups`, or when the file can't be run.
  */
 export async function openConfigFile(named: string | undefined, options: ServiceOverrides = {}): Promise<Guard | null> {
+  // The file may ask the environment for what stands in `.env`.
+  if (options.env === undefined) takeDotenv();
   const file = findConfigFile(named);
   if (file === null) return null;
   const configured = readConfig(await loadConfigFile(file), { file, variables: options.env });

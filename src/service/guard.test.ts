@@ -66,6 +66,17 @@ test('a new file is found by a look; what we and SQLite put there is not', async
   ]);
 });
 
+test('a run history that would be the database of another is refused', async () => {
+  const [a, b] = ['a.sqlite', 'b.sqlite'].map((name) => at(name));
+  for (const databases of [
+    [{ path: `${a}` }, { path: `${b}`, statePath: `${a}` }],
+    [{ path: `${b}`, statePath: `${a}` }, { path: `${a}` }],
+  ]) {
+    const { code, message } = await refusal(() => open({ databases }));
+    expect([code, message]).toEqual(['BAD_CONFIG', expect.stringMatching(/ and \w would share the .*\/a\.sqlite$/)]);
+  }
+});
+
 test('a file that vanished keeps its backups, also over a restart, and its verdict says so', async () => {
   makeDatabase(at('tenants/acme.sqlite'), { rows: 7 });
   const first = await open();

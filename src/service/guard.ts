@@ -192,7 +192,9 @@ export class Guard implements GuardPort<BackupService> {
     ];
     for (const { environment: of } of environment.targets ?? [])
       places.push(`place ${of.s3.endpoint ?? 'aws'}/${of.s3.bucket}/${of.backup.s3Path}`);
-    for (const place of places) {
+    // A file may not be the history of one and the database of another either.
+    const crossed = [`database ${truePath(backup.statePath)}`, `state file ${truePath(databasePath)}`];
+    for (const place of [...places, ...crossed]) {
       const owner = this.#owners.get(place);
       if (owner !== undefined) throw shared(place, owner, name);
     }

@@ -146,7 +146,8 @@ export class BucketHeartbeat {
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), RELEASE_MAX_MS);
     try {
-      const context = { signal: abort.signal, now: this.#now };
+      const warn = (message: string) => place.log('warn', message);
+      const context = { signal: abort.signal, now: this.#now, warn };
       await this.withStore(async (store) => {
         await releasePlace({ store, prefix: place.prefix }, place, heartbeat.token, context);
         if (isLast) await endHeartbeat(heartbeat, store, abort.signal);
@@ -221,9 +222,10 @@ export class BucketHeartbeat {
     if (this.#renewing || !heartbeat) return;
     const abort = new AbortController();
     this.#renewing = abort;
-    const context = { signal: abort.signal, now: this.#now };
+    const places = [...this.#held.values()];
+    const warn = (message: string) => places[0]?.log('warn', message);
+    const context = { signal: abort.signal, now: this.#now, warn };
     try {
-      const places = [...this.#held.values()];
       const ours = await this.withStore((store) => renew(heartbeat, store, places, context));
       this.#renewedMs = this.#now().getTime();
       this.#isFailing = false;
@@ -254,6 +256,7 @@ export class BucketHeartbeat {
       await disownPlace(place, heartbeat.token, {
         signal: AbortSignal.timeout(RELEASE_MAX_MS),
         now: this.#now,
+        warn: (message) => place.log('warn', message),
       }).catch(() => {});
       place.onCloned(error);
     }

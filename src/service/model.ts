@@ -81,7 +81,8 @@ export type Verification =
       readonly remarks: readonly string[];
     } & Remarks)
   | { readonly state: 'damaged'; readonly method: 'quick' | 'full'; readonly at: Date; readonly detail: string }
-  | { readonly state: 'unchecked' };
+  /** `changedAt`: it passed a check, and its file was written to since. */
+  | { readonly state: 'unchecked'; readonly changedAt?: Date };
 
 /** `local`, `s3` (the one of the environment), or the name of a further one. */
 export type TargetName = string;
@@ -97,6 +98,8 @@ export interface Placement {
   readonly sizeBytes: number | null;
   /** How the copy there is compressed and encrypted, where that is known. */
   readonly sealing?: SealName;
+  /** It must be brought back by the provider before it can be read, which takes that long: `3 to 12 hours`. */
+  readonly archive?: { readonly storageClass: string; readonly takes: string };
 }
 
 export interface BackupItem {
@@ -271,6 +274,7 @@ export type VerdictCode =
   | 'none'
   | 'too-old'
   | 'damaged'
+  | 'changed'
   | 'last-failed'
   | 's3-waiting'
   | 'off'

@@ -28,6 +28,8 @@ export interface KnownRemote {
   readonly etag: string;
   readonly manifest: Manifest | null;
   readonly fault: string | null;
+  /** Class of storage that its file has to be brought back from before it can be read. */
+  readonly archive?: string | null;
   /** What a check of the copy at S3 found last; null when none was made. */
   readonly verification: Manifest['verification'] | null;
 }
@@ -130,6 +132,7 @@ export class OffsiteState {
         etag: String(row['etag']),
         manifest: parseOrNull<Manifest>(row['manifest']),
         fault: row['fault'] === null ? null : String(row['fault']),
+        ...(typeof row['archive'] === 'string' && { archive: row['archive'] }),
         verification: parseOrNull<Manifest['verification']>(row['verification']),
       }));
     return { listedAt: new Date(listedAt), backups };
@@ -137,24 +140,19 @@ export class OffsiteState {
 
   /** Writes what differs from the listing before. */
   saveListing(listedAt: Date, change: { changed: readonly KnownRemote[]; gone: readonly string[] }): void {
-    this.#write(() => {
-      this.#database.exec('BEGIN IMMEDIATE');
-      try {
+    this.#write(() =>
+      this.#database.transaction(() => {
         const remove = this.#database.prepare('DELETE FROM s3_backups WHERE place = ? AND name = ?');
         for (const name of change.gone) remove.run(this.#place, name);
         const insert = this.#database.prepare(
-          'INSERT OR REPLACE INTO s3_backups (place, name, etag, manifest, fault, verification) VALUES (?, ?, ?, ?, ?, ?)',
+          'INSERT OR REPLACE INTO s3_backups (place, name, etag, manifest, fault, archive, verification) VALUES (?, ?, ?, ?, ?, ?, ?)',
         );
-        for (const { name, etag, manifest, fault, verification } of change.changed) {
-          insert.run(this.#place, name, etag, textOrNull(manifest), fault, textOrNull(verification));
+        for (const { name, etag, manifest, fault, archive, verification } of change.changed) {
+          insert.run(this.#place, name, etag, textOrNull(manifest), fault, archive ?? null, textOrNull(verification));
         }
         this.#setNote('listedAt', listedAt.toISOString());
-        this.#database.exec('COMMIT');
-      } catch (error) {
-        this.#database.exec('ROLLBACK');
-        throw error;
-      }
-    });
+      }),
+    );
   }
 
   get waiting(): Waiting {
@@ -224,9 +222,13 @@ export class OffsiteState {
   }
 }
 
-/** Of text that this file wrote. */
+/** Parses what this file wrote; null also if it was damaged in a way that SQLite does not see. */
 function parseOrNull<Value>(text: unknown): Value | null {
-  return typeof text === 'string' ? (JSON.parse(text) as Value) : null;
+  try {
+    return typeof text === 'string' ? (JSON.parse(text) as Value) : null;
+  } catch {
+    return null;
+  }
 }
 
 function textOrNull(value: object | null): string | null {

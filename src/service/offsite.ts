@@ -316,15 +316,16 @@ export class Offsite {
     const after = new Map<string, KnownRemote>();
     const changed: KnownRemote[] = [];
     for (const [name, known] of before) if (isOutdated(name)) after.set(name, known);
-    for (const { name, etag, fault } of listing.entries) {
+    for (const { name, etag, fault, archive } of listing.entries) {
       if (isOutdated(name)) continue;
       const known = before.get(name);
-      const isSame = known !== undefined && known.etag === etag && known.fault === fault && etag !== '';
+      const isLike = known !== undefined && known.fault === fault && (known.archive ?? null) === (archive ?? null);
+      const isSame = isLike && known.etag === etag && etag !== '';
       const manifest = read.get(name) ?? (known?.etag === etag ? known.manifest : null);
       // A pin or a note changes the manifest, not what was checked.
       const isChecked = manifest !== null && known?.manifest?.artifact.sha256 === manifest.artifact.sha256;
       const verification = isChecked ? known.verification : null;
-      const entry = isSame ? known : { name, etag, manifest, fault, verification };
+      const entry = isSame ? known : { name, etag, manifest, fault, archive, verification };
       after.set(name, entry);
       if (!isSame) changed.push(entry);
     }

@@ -121,7 +121,13 @@ export class Places {
 
   /** The first contact: a target may know this very database, whose state was lost. */
   async #askTargets(self: DatabaseSelf): Promise<{ readonly found: string | null; readonly isComplete: boolean }> {
-    const asked = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
+    let asked: readonly Offsite[];
+    try {
+      asked = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
+    } catch {
+      // Targets that can't be used must not fail a local backup; the upload says why.
+      return { found: null, isComplete: false };
+    }
     const answers = await Promise.all(asked.map((offsite) => this.#ask(offsite, self)));
     const found = answers.find((answer) => answer !== 'silent' && answer !== null) ?? null;
     return { found, isComplete: !answers.includes('silent') };
@@ -182,9 +188,10 @@ export class Places {
 
   /** If it can't be written, backups go on, and the log says so once. */
   async #change(change: (installation: Installation) => Installation): Promise<void> {
-    const { now } = this.#options;
+    const { now, log } = this.#options;
+    const warn = (message: string) => log('warn', message);
     try {
-      this.#installation = await changeInstallation(this.#installationPath, change, { now });
+      this.#installation = await changeInstallation(this.#installationPath, change, { now, warn });
     } catch (error) {
       this.#complain(error);
       this.#installation = change(this.#installation ?? newInMemory(now()));

@@ -5,6 +5,11 @@ import type { Settings } from './model.ts';
 /** The reason of one that a plan gave up and that is there still. */
 export const SURVIVED = 'was to be removed, and could not be; the log says why';
 
+/** While nothing may be removed: every backup is one of the newest so many. */
+export const KEEP_ALL: Required<FolderRetention> = {
+  ...{ count: Number.MAX_SAFE_INTEGER, startBurstMs: 0, keep: KEEP_NONE, byDefault: null },
+};
+
 /** Of one target; what is not given is as in the folder. */
 export interface OwnRetention {
   readonly retentionCount: number | null;

@@ -102,7 +102,7 @@ export class RunHistory {
         ...this.#us,
         $limit: limit,
       })
-      .map(readRun);
+      .flatMap((row) => readable(row, readRun));
   }
 
   /** Up to which run the history goes, for `after`. */
@@ -115,7 +115,7 @@ export class RunHistory {
     return this.#database
       .prepare(`SELECT * FROM runs WHERE rowid > $mark AND ${OF_US} ORDER BY rowid`)
       .all({ $mark: mark, ...this.#us })
-      .map(readRun);
+      .flatMap((row) => readable(row, readRun));
   }
 
   /** Backup runs that ended since then, and the last one before, as the activity chart needs them; oldest first. */
@@ -128,7 +128,7 @@ export class RunHistory {
            coalesce((SELECT max(ended_at) FROM runs WHERE ${backups} AND ended_at < $from), $from) ORDER BY ended_at`,
       )
       .all({ $from: from.getTime(), ...this.#us })
-      .map(readMark);
+      .flatMap((row) => readable(row, readMark));
   }
 
   /** When the first run of a schedule was planned; null when none ever was. */
@@ -146,7 +146,7 @@ export class RunHistory {
          ORDER BY rowid DESC LIMIT 1`,
       )
       .get({ $codes: JSON.stringify(codes), ...this.#us });
-    return row ? readRun(row) : null;
+    return row ? (readable(row, readRun)[0] ?? null) : null;
   }
 
   /** The newest drill of a target that was not stopped, or that proved as much. */
@@ -158,7 +158,7 @@ export class RunHistory {
          AND ($proof IS NULL OR json_extract(drill, '$.proof') = $proof) ORDER BY rowid DESC LIMIT 1`,
       )
       .get({ ...this.#us, $target: target, $proof: proof ?? null });
-    return row ? readRun(row) : null;
+    return row ? (readable(row, readRun)[0] ?? null) : null;
   }
 
   /** Whether an upload to that target is remembered. */
@@ -253,8 +253,7 @@ export class RunHistory {
 
   /** Of one moment: a run that is forgotten meanwhile is counted once. */
   #countAll(): Counted {
-    this.#database.exec('BEGIN');
-    try {
+    return this.#database.transaction(() => {
       const mark = this.mark();
       const rows = this.#database
         .prepare(
@@ -268,9 +267,7 @@ export class RunHistory {
       const totals = new Map<string, RunTotal>();
       for (const row of rows) addTotal(totals, readTotal(row));
       return { totals, mark, forgotten: this.#forgotten() };
-    } finally {
-      this.#database.exec('COMMIT');
-    }
+    }, 'BEGIN');
   }
 
   #forgotten(): number {
@@ -284,8 +281,7 @@ export class RunHistory {
     const isOld = 'FROM runs WHERE ended_at < $before';
     const before = { $before: beforeMs };
     if (!this.#database.prepare(`SELECT 1 ${isOld} LIMIT 1`).get(before)) return;
-    this.#database.exec('BEGIN IMMEDIATE');
-    try {
+    this.#database.transaction(() => {
       this.#database
         .prepare(
           `INSERT INTO forgotten_runs SELECT coalesce(folder, ''), kind, trigger, result, count(*), coalesce(sum(size_bytes), 0) ${isOld}
@@ -294,11 +290,7 @@ export class RunHistory {
         )
         .run(before);
       this.#database.prepare(`DELETE ${isOld}`).run(before);
-      this.#database.exec('COMMIT');
-    } catch (error) {
-      this.#database.exec('ROLLBACK');
-      throw error;
-    }
+    });
   }
 
   close(): void {
@@ -315,8 +307,11 @@ export class RunHistory {
   }
 }
 
-/** `dismissed restore`: the id of the run that a person has seen. `migrated`: when a migration of ours ended. */
-export type NoteKey = 'dismissed restore' | 'migrated';
+/**
+ * `dismissed restore`: the id of the run that a person has seen. `migrated`: when a migration of ours ended. `told open
+ * folder`: the mode of the backup folder when the log said that others may look into it.
+ */
+export type NoteKey = 'dismissed restore' | 'migrated' | 'told open folder';
 
 export interface Removal {
   readonly backup: string;
@@ -346,6 +341,18 @@ function addTotal(totals: Map<string, RunTotal>, { count, sizeBytes, ...run }: R
   const key = `${run.kind} ${run.trigger} ${run.result}`;
   const before = totals.get(key);
   totals.set(key, { ...run, count: count + (before?.count ?? 0), sizeBytes: sizeBytes + (before?.sizeBytes ?? 0) });
+}
+
+/** A row that was damaged in a way that SQLite does not see is left out. */
+function readable<Kind>(
+  row: Readonly<Record<string, unknown>>,
+  read: (row: Readonly<Record<string, unknown>>) => Kind,
+) {
+  try {
+    return [read(row)];
+  } catch {
+    return [];
+  }
 }
 
 function readMark(row: Readonly<Record<string, unknown>>): RunMark {

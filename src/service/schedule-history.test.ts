@@ -9,8 +9,7 @@ const hourly = { kind: 'interval', intervalMs: 3_600_000 } as const;
 const minutes = (count: number) => new Date(count * 60_000);
 
 function open(path: string) {
-  const database = openStateDatabase(path, { warn: () => {} });
-  database.exec('PRAGMA busy_timeout = 0');
+  const database = openStateDatabase(path, { warn: () => {}, busyTimeoutMs: 0 });
   const clock = { now: minutes(0) };
   return {
     database,

@@ -4,6 +4,9 @@
  *
  * The five keep numbers are one answer to one question. Where the environment has none of them the default holds, which
  * has a limit; a change of one says them all, and when all are back at the default's numbers the default holds again.
+ *
+ * A file that can't be read stops no backup: the environment holds. But how many backups somebody wanted to keep is not
+ * known then, and the environment may say fewer: so nothing is removed until the file is corrected or saved anew.
  */
 import {
   chmodSync,
@@ -17,7 +20,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { BackupError } from '../engine/errors.ts';
+import { setAside } from '../engine/disk/aside.ts';
+import { giveToOwnerOfFolder } from '../engine/disk/owner.ts';
+import { BackupError, errnoCode } from '../engine/errors.ts';
 import { makePrivateFolder } from '../engine/private-folder.ts';
 import type { Settings } from './model.ts';
 import { keepNames, keepSettingsNone, type KeepSettings } from './retention-policies.ts';
@@ -51,6 +56,9 @@ export const settingsSchema = z.strictObject({
 });
 const changesSchema = settingsSchema.partial();
 
+/** In the folder of the backups. */
+export const SETTINGS_FILE = 'settings.json';
+
 /** A BAD_CONFIG with one message per field. */
 export class SettingsError extends BackupError {
   readonly fields: Readonly<Record<string, string>>;
@@ -71,7 +79,11 @@ export class SettingsFile {
   /** The keep numbers among the start values were said by nobody. */
   readonly #startsByDefault: boolean;
   readonly #isOurs: () => boolean;
+  readonly #warn: (message: string) => void;
   #saved: Partial<Settings>;
+  /** Settings of a newer version: they do nothing here, and stay in the file. */
+  readonly #further: Readonly<Record<string, unknown>>;
+  #complaint: string | null;
 
   /** @param options.isOurs false while the folder is another database's: its settings are not ours. */
   constructor(
@@ -84,15 +96,34 @@ export class SettingsFile {
     },
   ) {
     this.#folder = folder;
-    this.#path = join(folder, 'settings.json');
+    this.#path = join(folder, SETTINGS_FILE);
     this.#start = start;
     this.#startsByDefault = options.keepIsDefault ?? false;
     this.#isOurs = options.isOurs ?? (() => true);
-    this.#saved = readChanges(this.#path, options.warn);
+    this.#warn = options.warn;
+    const { changes, further, complaint } = readChanges(this.#path);
+    this.#saved = changes;
+    this.#further = further;
+    this.#complaint = complaint;
+    if (!this.#isOurs()) return;
+    if (complaint !== null)
+      options.warn(
+        `${this.#path} is unreadable (${complaint}); the settings of the environment hold, and no backup is removed, until it is corrected or saved anew.`,
+      );
+    const names = Object.keys(further);
+    if (names.length > 0)
+      options.warn(
+        `${this.#path} has settings that this version does not know (${names.join(', ')}); they do nothing.`,
+      );
   }
 
   get #changes(): Partial<Settings> {
     return this.#isOurs() ? this.#saved : {};
+  }
+
+  /** Why not all that was saved is in force; null when it is. */
+  get complaint(): string | null {
+    return this.#isOurs() ? this.#complaint : null;
   }
 
   get current(): Settings {
@@ -126,8 +157,9 @@ export class SettingsFile {
     }
     for (const name of revert) delete next[name];
     if (this.#startsByDefault) this.#sayAllKeep(next, parsed.data, revert);
-    this.#write(next);
+    this.#write({ ...this.#further, ...next });
     this.#saved = next as Partial<Settings>; // each value was parsed above
+    this.#complaint = null;
     return this.current;
   }
 
@@ -154,9 +186,12 @@ export class SettingsFile {
       const temporary = `${this.#path}.${process.pid}.tmp`;
       writeFileSync(temporary, `${JSON.stringify(changes, null, 2)}\n`, { mode: 0o600 });
       chmodSync(temporary, 0o600); // the umask may have taken more
+      giveToOwnerOfFolder(temporary);
       const file = openSync(temporary, 'r+');
       fsyncSync(file);
       closeSync(file);
+      if (this.#complaint !== null && existsSync(this.#path))
+        this.#warn(`${this.#path} could not be read and was moved to ${setAside(this.#path)}.`);
       renameSync(temporary, this.#path);
     } catch (error) {
       throw BackupError.from(error);
@@ -170,20 +205,37 @@ function isKeep(name: keyof Settings): name is keyof KeepSettings {
 
 /** What was changed while running and is in force, for those who have no service; a file that is unreadable counts as none. */
 export function savedSettings(folder: string): Partial<Settings> {
-  return readChanges(join(folder, 'settings.json'), () => {});
+  return readChanges(join(folder, SETTINGS_FILE)).changes;
 }
 
-function readChanges(path: string, warn: (message: string) => void): Partial<Settings> {
-  if (!existsSync(path)) return {};
+interface Read {
+  readonly changes: Partial<Settings>;
+  readonly further: Readonly<Record<string, unknown>>;
+  readonly complaint: string | null;
+}
+
+/** Each setting by itself: one that is wrong takes none of the others along. */
+function readChanges(path: string): Read {
+  const changes: Record<string, unknown> = {};
+  const further: Record<string, unknown> = {};
+  const wrong: string[] = [];
+  let saved: unknown;
   try {
-    return changesSchema.parse(JSON.parse(readFileSync(path, 'utf8'))) as Partial<Settings>;
+    saved = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    warn(
-      `${path} is unreadable (${reason}); the settings of the environment hold until it is corrected or saved anew.`,
-    );
-    return {};
+    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    return { changes, further, complaint: errnoCode(error) === 'ENOENT' ? null : reason };
   }
+  if (typeof saved !== 'object' || saved === null || Array.isArray(saved))
+    return { changes, further, complaint: 'it holds no settings' };
+  for (const [name, value] of Object.entries(saved)) {
+    const setting = Object.hasOwn(settingsSchema.shape, name) ? settingsSchema.shape[name as keyof Settings] : null; // our own keys
+    const parsed = setting?.safeParse(value);
+    if (!parsed) further[name] = value;
+    else if (parsed.success) changes[name] = parsed.data;
+    else wrong.push(`${name}: ${parsed.error.issues[0]?.message ?? 'not allowed'}`);
+  }
+  return { changes, further, complaint: wrong.length === 0 ? null : wrong.join('; ') };
 }
 
 /** One of them is a list. */

@@ -3,51 +3,246 @@
  * S3. It may be shared: each row of a run bears the backup folder that it is of. Losing it loses nothing else: backups say all
  * about themselves. So a damaged file is moved aside and begun anew, and where none can be written the state lives in
  * memory and the log says so; backups go on either way.
+ *
+ * Damage behind a good header shows at the first statement that meets it, weeks after the file was opened. So each
+ * statement may find the file damaged, moves it aside and is carried out on the new one. Several connections of several
+ * processes may find the same: whose file no longer has the name opens the one that has.
  */
-import { chmodSync, closeSync, existsSync, openSync, renameSync, statSync } from 'node:fs';
-import { dirname, relative, resolve } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { chmodSync, closeSync, existsSync, openSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
+import { giveToOwnerOfFolder } from '../engine/disk/owner.ts';
 import { makePrivateFolder } from '../engine/private-folder.ts';
-
-export type StateDatabase = DatabaseSync;
 
 /** How a backup folder is called in the state: as seen from there, so that both may move together. */
 export function folderInState(statePath: string, backupsPath: string): string {
   return relative(dirname(resolve(statePath)), resolve(backupsPath)) || '.';
 }
 
-/** @param options.warn hears why the state is not where it should be. */
-export function openStateDatabase(path: string, { warn }: { readonly warn: (message: string) => void }): StateDatabase {
-  try {
-    makePrivateFolder(dirname(path));
-    keepPrivate(path);
-    return openSchema(path);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    if (existsSync(path) && /malformed|not a database/.test(reason)) {
-      const aside = `${path}.damaged-${process.pid}-${Date.now()}`;
-      for (const suffix of ['', '-wal', '-shm'])
-        if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
-      warn(`The run history ${path} was damaged (${reason}); it was moved to ${aside} and begun anew.`);
-      keepPrivate(path);
-      return openSchema(path);
-    }
-    warn(`The run history can not be kept at ${path} (${reason}); it is kept in memory until the next start.`);
-    return openSchema(':memory:');
+export interface StateOptions {
+  /** Hears why the state is not where it should be. */
+  readonly warn: (message: string) => void;
+  /** How long a statement waits for another process; a second, if not given. */
+  readonly busyTimeoutMs?: number;
+}
+
+type Row = Record<string, SQLOutputValue>;
+type Values = readonly (SQLInputValue | Readonly<Record<string, SQLInputValue>>)[];
+
+/** What is asked of `node:sqlite`'s statements here. */
+export interface Statement {
+  all(...values: Values): Row[];
+  get(...values: Values): Row | undefined;
+  run(...values: Values): { readonly lastInsertRowid: number | bigint };
+}
+
+export function openStateDatabase(path: string, options: StateOptions): StateDatabase {
+  return new StateDatabase(path, options);
+}
+
+const MEMORY = ':memory:';
+/** A disk that damages each new file must not be filled with damaged ones. */
+const SET_ASIDE_MAX = 5;
+
+export class StateDatabase {
+  readonly #path: string;
+  readonly #options: StateOptions;
+  #database: DatabaseSync;
+  /** Device and inode of the open file; null for one in memory. */
+  #inode: string | null = null;
+  #prepared = new Map<string, StatementSync>();
+  /** In a transaction, which is begun anew as a whole. */
+  #isWhole = false;
+
+  constructor(path: string, options: StateOptions) {
+    this.#path = path;
+    this.#options = options;
+    this.#database = this.#open();
   }
+
+  prepare(sql: string): Statement {
+    return {
+      all: (...values) => this.#carryOut(() => this.#statement(sql).all(...(values as SQLInputValue[]))),
+      get: (...values) => this.#carryOut(() => this.#statement(sql).get(...(values as SQLInputValue[]))),
+      run: (...values) => this.#carryOut(() => this.#statement(sql).run(...(values as SQLInputValue[]))),
+    };
+  }
+
+  /** All of it or nothing. Begun anew where the file is found damaged in its middle. */
+  transaction<Result>(work: () => Result, begin: 'BEGIN' | 'BEGIN IMMEDIATE' = 'BEGIN IMMEDIATE'): Result {
+    return this.#carryOut(() => {
+      const database = this.#database;
+      database.exec(begin);
+      this.#isWhole = true;
+      try {
+        const result = work();
+        database.exec('COMMIT');
+        return result;
+      } catch (error) {
+        if (database.isTransaction) database.exec('ROLLBACK');
+        throw error;
+      } finally {
+        this.#isWhole = false;
+      }
+    });
+  }
+
+  close(): void {
+    this.#prepared.clear();
+    this.#database.close();
+  }
+
+  #statement(sql: string): StatementSync {
+    const known = this.#prepared.get(sql);
+    if (known) return known;
+    const made = this.#database.prepare(sql);
+    this.#prepared.set(sql, made);
+    return made;
+  }
+
+  /** Twice at most: the second time on another file. */
+  #carryOut<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      if (this.#inode === null || this.#isWhole || !this.#leave(error)) throw error;
+      return work();
+    }
+  }
+
+  /** Goes over to another file when this one is of no use any more; false when it is. */
+  #leave(error: unknown): boolean {
+    const reason = reasonOf(error);
+    if (!isDamage(error) && !isUnreadable(error)) return false;
+    this.#prepared.clear();
+    try {
+      this.#database.close();
+    } catch {
+      // A damaged file may refuse even that; nothing is asked of it any more.
+    }
+    // Another connection may have moved it already.
+    const isGone = isDamage(error) && (inodeOf(this.#path) !== this.#inode || this.#setAside(reason));
+    this.#database = isGone ? this.#open() : this.#inMemory(reason);
+    return true;
+  }
+
+  #open(): DatabaseSync {
+    try {
+      makePrivateFolder(dirname(this.#path));
+      keepPrivate(this.#path);
+      return this.#openFile();
+    } catch (error) {
+      if (!isDamage(error) || !existsSync(this.#path)) return this.#inMemory(reasonOf(error));
+      try {
+        if (!this.#setAside(reasonOf(error))) return this.#inMemory(reasonOf(error));
+        keepPrivate(this.#path);
+        return this.#openFile();
+      } catch (again) {
+        return this.#inMemory(reasonOf(again));
+      }
+    }
+  }
+
+  #openFile(): DatabaseSync {
+    const before = inodeOf(this.#path);
+    const database = openSchema(this.#path, this.#options.busyTimeoutMs);
+    // Exchanged while it was opened: it counts as that other one, and at worst is opened again.
+    this.#inode = before;
+    return database;
+  }
+
+  #inMemory(reason: string): DatabaseSync {
+    this.#options.warn(
+      `The run history can not be kept at ${this.#path} (${reason}); it is kept in memory until the next start.`,
+    );
+    this.#inode = null;
+    return openSchema(MEMORY);
+  }
+
+  /** False when there are too many already. */
+  #setAside(reason: string): boolean {
+    if (asideOf(this.#path).length >= SET_ASIDE_MAX) return false;
+    const aside = `${this.#path}.damaged-${process.pid}-${Date.now()}`;
+    for (const suffix of ['', '-wal', '-shm'])
+      if (existsSync(this.#path + suffix)) renameSync(this.#path + suffix, aside + suffix);
+    this.#options.warn(
+      `The run history ${this.#path} was damaged (${reason}); it was moved to ${aside} and begun anew.`,
+    );
+    return true;
+  }
+}
+
+/** Damaged files that were moved aside. */
+export function asideOf(path: string): readonly string[] {
+  const begin = `${basename(path)}.damaged-`;
+  const entries = existsSync(dirname(path)) ? readdirSync(dirname(path)) : [];
+  const aside = entries.filter((entry) => entry.startsWith(begin) && !/-(wal|shm)$/.test(entry));
+  return aside.map((entry) => join(dirname(path), entry));
+}
+
+/** CORRUPT and NOTADB; https://sqlite.org/rescode.html */
+const DAMAGED: ReadonlySet<number> = new Set([11, 26]);
+/** PERM, READONLY, IOERR, CANTOPEN. */
+const UNREADABLE: ReadonlySet<number> = new Set([3, 8, 10, 14]);
+
+function isDamage(error: unknown): boolean {
+  return DAMAGED.has(codeOf(error)) || /malformed|not a database/.test(reasonOf(error));
+}
+
+/** Is it a fault that does not pass by itself, unlike a lock of another process? Removed tables count too. */
+function isUnreadable(error: unknown): boolean {
+  return UNREADABLE.has(codeOf(error)) || /no such (table|column)/.test(reasonOf(error));
+}
+
+function codeOf(error: unknown): number {
+  return error instanceof Error && 'errcode' in error ? Number(error.errcode) % 256 : 0;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function inodeOf(path: string): string | null {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found ? `${found.dev}:${found.ino}` : null;
 }
 
 /** Before SQLite opens it: the files beside it get the same rights. Made by an older version, it was open to all. */
 function keepPrivate(path: string): void {
-  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
+  if (!existsSync(path)) {
+    closeSync(openSync(path, 'a', 0o600));
+    giveToOwnerOfFolder(path);
+  }
   if (statSync(path).uid === process.getuid?.()) chmodSync(path, 0o600);
 }
 
-function openSchema(path: string): DatabaseSync {
+function openSchema(path: string, busyTimeoutMs = 1_000): DatabaseSync {
   const database = new DatabaseSync(path);
+  try {
+    database.exec('PRAGMA busy_timeout = 1000');
+    refuseForeign(database, path);
+    makeTables(database);
+    database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** One at least is in each state, of this version and of those before; many programs have notes. */
+const ourTables: ReadonlySet<string> = new Set(['runs', 's3_uploads', 's3_backups', 'schedule_spans']);
+
+/** Tables of another program: ours do not belong among them, and its file is not moved anywhere. */
+function refuseForeign(database: DatabaseSync, path: string): void {
+  const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  if (tables.length === 0 || tables.some(({ name }) => ourTables.has(String(name)))) return;
+  throw new Error(`${path} is the database of another program`);
+}
+
+function makeTables(database: DatabaseSync): void {
   // NORMAL in WAL mode: a commit needs no fsync, so the app's event loop never waits for the disk.
   database.exec(`
-    PRAGMA busy_timeout = 1000;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     CREATE TABLE IF NOT EXISTS runs (
@@ -87,18 +282,17 @@ function openSchema(path: string): DatabaseSync {
   `);
   // Null in rows from before there were these columns; a run without a folder counts for every folder.
   const missing = () =>
-    Object.entries({ runs: ['folder', 'drill', 'target', 'database'], s3_uploads: ['why'] }).flatMap(
-      ([table, names]) => {
-        const columns = database.prepare(`PRAGMA table_info(${table})`).all();
-        const absent = names.filter((name) => !columns.some((column) => column['name'] === name));
-        return absent.map((name) => ({ table, name }));
-      },
-    );
+    Object.entries({
+      ...{ runs: ['folder', 'drill', 'target', 'database'], s3_uploads: ['why'], s3_backups: ['archive'] },
+    }).flatMap(([table, names]) => {
+      const columns = database.prepare(`PRAGMA table_info(${table})`).all();
+      const absent = names.filter((name) => !columns.some((column) => column['name'] === name));
+      return absent.map((name) => ({ table, name }));
+    });
   if (missing().length > 0) {
     database.exec('BEGIN IMMEDIATE');
     // Another process may have been faster.
     for (const { table, name } of missing()) database.exec(`ALTER TABLE ${table} ADD COLUMN ${name} TEXT`);
     database.exec('COMMIT');
   }
-  return database;
 }

@@ -1,7 +1,7 @@
 /** What the page and `status` show, put together from what the service knows at one moment. Pure. */
 import type { ErrorBody } from '../engine/errors.ts';
 import type { DiskRoom } from '../engine/disk-share.ts';
-import { type FolderRetention, isVerified } from '../engine/retention.ts';
+import { type FolderRetention, isUnsure, isVerified } from '../engine/retention.ts';
 import { VERSION } from '../version.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
@@ -94,7 +94,8 @@ export function composeStatus(facts: StatusFacts): Status {
     lastRestore: facts.shownRestore,
     hasBackup: own.length > 0,
     file,
-    newestDamaged: Boolean(own[0] && !isVerified(own[0])),
+    newestDamaged: Boolean(newest && !isVerified(newest) && !isUnsure(newest)),
+    newestChanged: newest && isUnsure(newest) ? newest.name : null,
     vanished: facts.vanished,
     unlisted: facts.unlisted,
     hasLoss: facts.loss !== null,

@@ -136,6 +136,7 @@ export class UploadQueue {
   }
 }
 
-function isLocalFault(error: BackupError): boolean {
-  return error.code === 'VERIFY_FAILED' || error.code === 'BAD_BACKUP';
+/** Is this file alone at fault? It may be another user's, for instance, that we may not read. */
+function isLocalFault({ code }: BackupError): boolean {
+  return code === 'VERIFY_FAILED' || code === 'BAD_BACKUP' || code === 'NO_PERMISSION';
 }

@@ -18,6 +18,8 @@ export interface VerdictInput {
   readonly file: 'there' | 'missing' | 'awaited';
   /** The newest backup of ours did not pass a check. */
   readonly newestDamaged: boolean;
+  /** The newest backup of ours passed its check, and its file was written to since. */
+  readonly newestChanged?: string | null;
   /** The newest backup that was made here, where its file is gone and nobody is known to have removed it. */
   readonly vanished: string | null;
   /** Why the folder of the backups could not be listed. */
@@ -77,6 +79,10 @@ export function judge(input: VerdictInput): Verdict {
   if (input.goodAt && Math.abs(nowMs - input.goodAt.getTime()) > input.maxAgeMs)
     return { code: 'too-old', tone: 'red' };
   if (input.newestDamaged) return { code: 'damaged', tone: 'red' };
+  if (input.newestChanged) {
+    const detail = `The file of ${input.newestChanged} was changed after it was published; verify it.`;
+    return { code: 'changed', tone: input.goodAt ? 'amber' : 'red', detail };
+  }
   if (!input.goodAt) return { code: 'too-old', tone: 'red' };
   if (gone) return gone;
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };

@@ -6,7 +6,7 @@
  * Where another machine writes, uploads are not even tried before a look, once a tick, finds the place free.
  */
 import { BackupError } from '../engine/errors.ts';
-import type { Writing as WritingFacts } from '../engine/jobs/protocol.ts';
+import type { JobEvent, Writing as WritingFacts } from '../engine/jobs/protocol.ts';
 import type { WriterSelf } from '../engine/self.ts';
 import { otherWriterAt, type OtherWriter, refusalBy, type WriterNews } from '../engine/writer.ts';
 import { addressOf } from '../engine/writer-objects.ts';
@@ -251,10 +251,11 @@ export class Writing {
 
   /** Never rejects: what fails is tried again a tick later, and the uploads that wait say why. */
   async #look(signal: AbortSignal): Promise<void> {
-    const { state, now, onChange, onFree } = this.#options;
+    const { state, now, log, onChange, onFree } = this.#options;
     const address = this.#address;
     try {
-      const context = { signal, now, onEvent: () => {} };
+      const onEvent = (event: JobEvent) => event.type === 'warning' && log('warn', event.message);
+      const context = { signal, now, onEvent };
       const by = await this.#bucket.withStore((store) =>
         otherWriterAt({ store, prefix: this.#options.prefix() }, { ...this.request(), address }, context),
       );

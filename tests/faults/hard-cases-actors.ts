@@ -1,7 +1,7 @@
 /** Who else is there in a hard case: services of other users, apps of all manners, an S3 server. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, existsSync, lstatSync, readdirSync } from 'node:fs';
+import { chownSync, copyFileSync, existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
@@ -15,8 +15,11 @@ import { type Scene, WAIT_MS } from './hard-cases.ts';
 const NOBODY = 65_534;
 const backupMain = fileURLToPath(new URL('./hard-cases-backup-main.ts', import.meta.url));
 
-/** One backup by a service that runs as another user; its run is in the scene's history afterwards. */
-export async function backUpAs(user: 'nobody', scene: Scene): Promise<BackupResult> {
+/**
+ * One backup by a service that runs as another user, as considerate as `nice` makes it; its run is in the scene's history
+ * afterwards.
+ */
+export async function backUpAs(user: 'nobody', scene: Scene, niceness = 0): Promise<BackupResult> {
   for (const suffix of ['', '-wal', '-shm']) {
     const file = scene.statePath + suffix;
     if (existsSync(file)) chownSync(file, NOBODY, NOBODY);
@@ -25,15 +28,30 @@ export async function backUpAs(user: 'nobody', scene: Scene): Promise<BackupResu
   scene.mend(() => chownSync(scene.folder, 0, 0));
   const ids = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
   const form = JSON.stringify(formOf(scene, { lockMs: WAIT_MS, pinMs: WAIT_MS }));
-  const { status, stdout, stderr, error } = spawnSync('setpriv', [...ids, process.execPath, backupMain, form], {
+  const program = ['setpriv', ...ids, process.execPath, backupMain, form];
+  const { status, stdout, stderr, error } = spawnSync('nice', ['-n', String(niceness), ...program], {
     encoding: 'utf8',
     env: { PATH: process.env['PATH'], BUN_BE_BUN: '1' },
   });
+  scene.log.push(...stderr.split('\n'));
   if (status !== 0) {
     throw new Error(
       `this case needs \`setpriv\`, root, and a checkout that ${user} can read: ${error?.message ?? stderr.trim()}`,
     );
   }
+  return JSON.parse(stdout) as BackupResult; // written by the script above
+}
+
+/** One backup by a service whose runtime an update has removed while it runs. */
+export async function backUpWithoutRuntime(scene: Scene): Promise<BackupResult> {
+  const runtime = join(scene.folder, 'bun');
+  copyFileSync(process.execPath, runtime);
+  const form: ServiceForm = { ...formOf(scene, { lockMs: WAIT_MS, pinMs: WAIT_MS }), removeRuntime: true };
+  const { stdout, stderr } = spawnSync(runtime, [backupMain, JSON.stringify(form)], {
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'], BUN_BE_BUN: '1' },
+  });
+  if (existsSync(runtime)) throw new Error(`the runtime is still there: ${stderr}`);
   return JSON.parse(stdout) as BackupResult; // written by the script above
 }
 
@@ -154,6 +172,7 @@ export async function startS3(scene: Scene) {
   await server.createBucket(access.bucket);
   return {
     access,
+    server,
     /** Names of the backups in the bucket, whole ones, by name. */
     async backupsThere(prefix = 'backups/database'): Promise<readonly string[]> {
       const store = createS3Store({ ...access, prefix });

@@ -3,6 +3,7 @@
  * its schedule until so many runs have ended; its runs are JSON on standard output.
  */
 import { BackupService } from '../../src/service/backup-service.ts';
+import { rmSync } from 'node:fs';
 import type { Run } from '../../src/service/model.ts';
 import { keepSettingsNone } from '../../src/service/retention-policies.ts';
 
@@ -11,10 +12,12 @@ export interface ServiceForm {
   readonly backupsPath: string;
   readonly statePath: string;
   readonly waits: { readonly lockMs: number; readonly pinMs: number };
+  /** The binary that runs this is removed first. */
+  readonly removeRuntime?: boolean;
   readonly schedule?: { readonly intervalMs: number; readonly runs: number; readonly retentionCount: number };
 }
 
-const { schedule, ...options }: ServiceForm = JSON.parse(process.argv[2] ?? '');
+const { schedule, removeRuntime, ...options }: ServiceForm = JSON.parse(process.argv[2] ?? '');
 const service = new BackupService({
   ...options,
   settings: {
@@ -29,9 +32,10 @@ const service = new BackupService({
     maxAgeMinutes: null,
   },
   skipUnchanged: false,
-  log: () => {},
+  log: (level, message) => void (level === 'warn' && console.error(`warn: ${message}`)),
   jobEnvironment: { PATH: process.env['PATH'] ?? '' },
 });
+if (removeRuntime) rmSync(process.execPath);
 if (schedule) console.log(JSON.stringify(await followSchedule(schedule.runs)));
 else console.log(JSON.stringify(await service.performBackup()));
 await service.close();

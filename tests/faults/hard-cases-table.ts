@@ -4,21 +4,34 @@
  *     bun tests/faults/hard-cases-table.ts                            prints the tables
  *     bun tests/faults/hard-cases-table.ts --markdown docs/hard-cases.md
  *     bun fmt --write --no-script docs/hard-cases.md
+ *
+ * With `--chapter 'Files of ours'` that one alone, as far as it begins so.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { checkHardCase, type HardCase } from './hard-cases.ts';
+import { makeDatabase } from '../support/scratch.ts';
+import { checkHardCase, type HardCase, Scene } from './hard-cases.ts';
 import { clockCases } from './hard-cases-clock.ts';
 import { databaseCases } from './hard-cases-database.ts';
+import { asideCases } from './hard-cases-aside.ts';
 import { diskCases } from './hard-cases-disk.ts';
 import { neighbourCases } from './hard-cases-neighbours.ts';
 import { checkRestoreCase, restoreCases } from './hard-cases-restore.ts';
+import { answerCases, keptCases, settingCases, type WordCase } from './hard-cases-words.ts';
 
 const chapters: Readonly<Record<string, readonly HardCase[]>> = {
   'The disk and the backup folder': diskCases,
   'The database': databaseCases,
+  'Files of ours': asideCases,
   'Several of us on one folder': neighbourCases,
   'The clock': clockCases,
+};
+
+/** No backup fails here: what is said is all. */
+const words: Readonly<Record<string, readonly WordCase[]>> = {
+  'Settings that are refused at the start': settingCases,
+  'What S3 answers': answerCases,
+  'Backups that are there already': keptCases,
 };
 
 const introduction = `# Hard cases
@@ -31,6 +44,9 @@ tests (\`tests/faults/hard-cases.test.ts\`).
 In every case it was checked that the backups made before are as they were, to the byte; that a failed run left no
 backup, no half file and no staging folder; that page and run history say the same as the answer; and that after the
 mend the next run is good, holds every row, and is the newest by number.
+
+The last chapters are of another kind: no backup fails there, and the tables have what is said
+(\`tests/faults/hard-cases-words.test.ts\`).
 `;
 
 const ofRestores = `## Restores over the database
@@ -40,10 +56,16 @@ restore that was refused changed nothing; and \`undo\` exists if the plan promis
 
 `;
 
-const { markdown } = parseArgs({ options: { markdown: { type: 'string' } } }).values;
+const { markdown, chapter } = parseArgs({
+  options: { markdown: { type: 'string' }, chapter: { type: 'string', default: '' } },
+}).values;
 const tables: string[] = [];
-for (const [title, cases] of Object.entries(chapters)) tables.push(`## ${title}\n\n${await table(cases)}`);
-tables.push(ofRestores + (await restoreTable()));
+const wanted = ([title]: readonly [string, unknown]) => title.startsWith(chapter);
+for (const [title, cases] of Object.entries(chapters).filter(wanted))
+  tables.push(`## ${title}\n\n${await table(cases)}`);
+for (const [title, cases] of Object.entries(words).filter(wanted))
+  tables.push(`## ${title}\n\n${await wordTable(cases)}`);
+if ('Restores over the database'.startsWith(chapter)) tables.push(ofRestores + (await restoreTable()));
 if (markdown === undefined) console.log(tables.join('\n'));
 else writeFileSync(markdown, `${introduction}\n${tables.join('\n')}`);
 
@@ -53,8 +75,9 @@ async function table(cases: readonly HardCase[]): Promise<string> {
     ['---', '---', '---', '---', '---'],
   ];
   for (const hardCase of cases) {
-    const { error, verdict, remains } = await checkHardCase(hardCase);
-    const answer = error ? `\`${error.code}\` ${toCell(error.message)}` : 'done';
+    const { error, warning, verdict, remains } = await checkHardCase(hardCase);
+    const done = warning === null ? 'done' : `done, with a warning: ${toCell(warning)}`;
+    const answer = error ? `\`${error.code}\` ${toCell(error.message)}` : done;
     rows.push([toCell(hardCase.name), answer, toCell(error?.hint ?? ''), verdict, remains]);
   }
   return rows.map((cells) => `| ${cells.join(' | ')} |\n`).join('');
@@ -73,10 +96,27 @@ async function restoreTable(): Promise<string> {
   return rows.map((cells) => `| ${cells.join(' | ')} |\n`).join('');
 }
 
-/** Scratch folders have another name at each run. */
+async function wordTable(cases: readonly WordCase[]): Promise<string> {
+  const rows = [
+    ['what is wrong', 'what is said', 'hint'],
+    ['---', '---', '---'],
+  ];
+  for (const { name, ask } of cases) {
+    const scene = new Scene();
+    makeDatabase(scene.databasePath);
+    const { code, message, hint } = await ask(scene).finally(() => scene.close());
+    rows.push([toCell(name), `${code ? `\`${code}\` ` : ''}${toCell(message)}`, toCell(hint ?? '')]);
+  }
+  return rows.map((cells) => `| ${cells.join(' | ')} |\n`).join('');
+}
+
+/** Scratch folders, ports and moments differ at each run. */
 function toCell(text: string): string {
   return text
     .replaceAll(/\/\S*velist-hard-case-\w+\//g, '')
+    .replaceAll(/127\.0\.0\.1:\d+/g, 's3.example.com')
+    .replaceAll(/\.(damaged|unusable)-[\w-]+/g, '.$1-…')
+    .replaceAll(/backup-(?!2024-01-15)\d{4}-[\dTZ-]+\.sqlite/g, 'backup-….sqlite')
     .replaceAll('|', '\\|')
     .replaceAll('\n', '⏎');
 }

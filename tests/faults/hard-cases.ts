@@ -29,6 +29,8 @@ export interface HardCase {
   readonly code: ErrorCode | null;
   readonly message?: RegExp;
   readonly hint?: RegExp;
+  /** A warning in the log while it was provoked. */
+  readonly says?: RegExp;
   /** The verdict on the page right after the fault; `protected` where the backup is made. */
   readonly verdict?: VerdictCode;
   /** Null makes no database. */
@@ -49,6 +51,8 @@ export interface Places {
 
 export interface Finding {
   readonly error: ErrorBody | null;
+  /** The warning that the case is about. */
+  readonly warning: string | null;
   readonly verdict: VerdictCode;
   /** What is left, in words. */
   readonly remains: string;
@@ -175,8 +179,10 @@ export async function checkHardCase(hardCase: HardCase): Promise<Finding> {
     const before = hardCase.backedUpBefore === false ? [] : await makeFirstBackups(scene);
     const digests = digestAll(scene.backups, before);
 
+    scene.log.length = 0;
     const result = await hardCase.provoke(scene);
     checkAnswer(hardCase, result);
+    const warning = warningOf(hardCase, scene);
     const verdict = await checkVerdict(hardCase, scene);
 
     await scene.mendAll();
@@ -184,7 +190,7 @@ export async function checkHardCase(hardCase: HardCase): Promise<Finding> {
     const known = await catalogOf(scene);
     if (!result.success) assert.deepEqual(known, before.toReversed(), 'the failed run left no backup');
     await checkGoodRun(scene);
-    return { error: result.error ?? null, verdict, remains: describeRemains(before.length, result) };
+    return { error: result.error ?? null, warning, verdict, remains: describeRemains(before.length, result) };
   } finally {
     await scene.close();
   }
@@ -218,6 +224,13 @@ function checkAnswer(hardCase: HardCase, result: BackupResult): void {
   // A message in lower case that goes on in a log line; a hint that is whole sentences.
   assert.match(message, /^[^A-Z\s]|^[A-Z]{2}|^\//, 'a message begins in lower case, or with a path');
   assert.match(hint, /^[A-Z].*[.!?]$/s, 'a hint is a whole sentence');
+}
+
+function warningOf({ says }: HardCase, { log }: Scene): string | null {
+  if (!says) return null;
+  const said = log.find((line) => line.startsWith('warn: ') && says.test(line));
+  assert.ok(said, `no warning says ${says}: ${log.join('\n')}`);
+  return said.slice('warn: '.length);
 }
 
 async function checkVerdict(hardCase: HardCase, scene: Scene): Promise<VerdictCode> {

@@ -451,7 +451,7 @@ test('manifests that an older version wrote or changed still count', async () =>
   const shop = machine(newFolder(), { env: { BACKUP_RETENTION_COUNT: '2' } });
   const [name = ''] = await backUp(shop, 2);
   const catalog = new Catalog(shop.backups);
-  const { databaseId, madeBy, ...old } = (await catalog.find(name)).manifest ?? {};
+  const { databaseId, madeBy, published, ...old } = (await catalog.find(name)).manifest ?? {};
   writeFileSync(join(shop.backups, `${name}.json`), JSON.stringify({ ...old, note: 'by an older version' }));
   const { json } = await type(shop, 'status --json');
   expect([json.verdict.code, json.lastGood.filename, json.local.count]).toEqual(['protected', name, 2]);

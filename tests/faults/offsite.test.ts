@@ -596,7 +596,7 @@ test('S3 that was away for a while gets what waited, oldest first, after a resta
       ...{ BACKUP_S3_ENABLED: 'true', BACKUP_LOCAL_PATH: 'backups', BACKUP_STATE_PATH: 'state.sqlite' },
       DATABASE_URL: 'app.sqlite',
     });
-    expect(told.stdout).toMatch(/^s3 .*; waiting, 3 uploads, next try in (\d+ min )?\d+ s: S3 refused the key/m);
+    expect(told.stdout).toMatch(/^s3 +waiting for 3 uploads, next try in (\d+ min )?\d+ s: S3 refused the key/m);
   }
   await using stopped = openService();
   expect((await stopped.service.getStatus()).s3).toMatchObject({ waiting: 3, nextTryAt: null });

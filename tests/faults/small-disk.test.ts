@@ -37,6 +37,8 @@ async function openFolder(diskBytes: number, days: number, rows = 7_000) {
     copyFileSync(join(shop.backups, filename), join(shop.backups, name));
     await catalog.writeManifest({
       ...{ ...manifest, name, createdAt: at.toISOString(), sequence: (manifest.sequence ?? 0) - day },
+      // The copy has a time of its own.
+      published: undefined,
       artifact: { ...manifest.artifact, file: name },
     });
   }

@@ -145,7 +145,7 @@ test('while one is gone the other receives all, the answers tell it, and later i
   const shown = await cli(shop, 'status');
   expect(shown.code).toBe(5);
   expect(shown.stdout).toMatch(/^s3 {9}backups\/shop, 3 stored \(seen .*\)$/m);
-  expect(shown.stdout).toMatch(/^offsite-eu backups\/shop, 0 stored; waiting, 3 uploads.* does not answer/m);
+  expect(shown.stdout).toMatch(/^offsite-eu waiting for 3 uploads.* does not answer .*; backups\/shop, 0 stored$/m);
 
   eu.server.faults.length = 0;
   eu.server.requests.length = 0;

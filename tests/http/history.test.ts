@@ -29,6 +29,8 @@ async function openHistory(folder: string) {
     copyFileSync(join(shop.backups, filename), join(shop.backups, name));
     await catalog.writeManifest({
       ...{ ...manifest, name, createdAt: at.toISOString(), sequence: (manifest.sequence ?? 0) - 1 - index },
+      // The copy has a time of its own.
+      published: undefined,
       artifact: { ...manifest.artifact, file: name },
     });
     old.push(name);

@@ -7,6 +7,7 @@ import { backupRoutes } from '../../src/http/elysia.ts';
 import { backupFetch, backupListener, createSignIn, type MountOptions } from '../../src/http/mount.ts';
 import { refusal } from '../support/scratch.ts';
 import { createFakeService, firstBackup } from './fake-service.ts';
+import { hostsWithCatchAll, ownPage } from './hosts.ts';
 
 const authorize = () => ({ user: 'me' });
 const closers: (() => unknown)[] = [];
@@ -116,3 +117,40 @@ test('the path that a guard of the app has seen is the one that is answered', as
   for (const host of ['x/backup/api/status?', 'x/backup/api/status#'])
     expect([host, await ask('/anything', host)]).toEqual([host, 404]);
 });
+
+for (const [name, open] of Object.entries(hostsWithCatchAll))
+  test(`beside a catch-all of the app, each of our routes is ours: ${name}`, async () => {
+    const host = await open({ service: createFakeService(), onError: () => {} });
+    closers.push(() => host.close());
+    const answers: Readonly<Record<string, readonly [number, string]>> = {
+      'GET /backup/': [200, 'text/html'],
+      'GET /backup/health': [200, 'application/json'],
+      'GET /backup/metrics': [200, 'text/plain; version'],
+      'GET /backup/api/status': [200, 'application/json'],
+      'GET /backup/api/backups': [200, 'application/json'],
+      'GET /backup/api/events': [200, 'text/event-stream'],
+      [`GET /backup/api/backups/${firstBackup}/download`]: [200, 'application/vnd.sqlite3'],
+      'HEAD /backup/health': [200, 'application/json'],
+      'POST /backup/now': [200, 'application/json'],
+      'PUT /backup/now': [405, 'application/json'],
+      [`PATCH /backup/api/backups/${firstBackup}`]: [200, 'application/json'],
+      'GET /backup/api/nothing': [404, 'application/json'],
+      [`DELETE /backup/${firstBackup}`]: [200, 'application/json'],
+    };
+    for (const [asked, [status, type]] of Object.entries(answers)) {
+      const [method = '', path = ''] = asked.split(' ');
+      const body = method === 'PATCH' ? JSON.stringify({ note: 'seen' }) : undefined;
+      const answer = await host.fetch(path, { method, body });
+      expect([asked, answer.status, answer.headers.get('content-type')]).toEqual([
+        asked,
+        status,
+        expect.stringContaining(type),
+      ]);
+      // The streams of events and of a download are not read to their end.
+      if (type === 'text/event-stream') await answer.body?.cancel();
+      else expect(await answer.text()).not.toContain(ownPage);
+    }
+    expect((await host.fetch('/backup')).headers.get('location')).toBe('./backup/');
+    for (const path of ['/', '/else', '/backups', '/backup-of-something/else'])
+      expect([path, await (await host.fetch(path)).text()]).toEqual([path, expect.stringContaining('The app')]);
+  });

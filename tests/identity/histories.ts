@@ -380,7 +380,7 @@ class World implements AsyncDisposable {
     const [made] = older.here();
     if (made && !taken.includes(made)) {
       const numbers = taken.filter((entry) => entry.endsWith('.json')).map((entry) => sequenceIn(join(backups, entry)));
-      const { databaseId, madeBy, facts, loss, ...manifest } = older.manifest(made);
+      const { databaseId, madeBy, facts, loss, published, ...manifest } = older.manifest(made);
       const sequence = numbers.length > 0 ? 1 + Math.max(...numbers) : manifest.sequence;
       cpSync(join(older.backups, made), join(backups, made));
       writeFileSync(join(backups, `${made}.json`), JSON.stringify({ ...manifest, sequence }, null, 2));
@@ -400,7 +400,7 @@ class World implements AsyncDisposable {
     const app = this.#app(name);
     const newest = app.here().at(-1);
     if (newest === undefined || !existsSync(join(app.backups, `${newest}.json`))) return;
-    const { databaseId, madeBy, facts, loss, ...manifest } = app.manifest(newest);
+    const { databaseId, madeBy, facts, loss, published, ...manifest } = app.manifest(newest);
     writeFileSync(join(app.backups, `${newest}.json`), JSON.stringify({ ...manifest, note: 'rewritten' }, null, 2));
   }
 

@@ -99,7 +99,7 @@ export async function makeOld({ backups }: Pick<Machine, 'backups'>, change: Par
   const catalog = new Catalog(backups);
   for (const { manifest } of await catalog.list()) {
     if (!manifest) continue;
-    const { databaseId, madeBy, ...old } = manifest;
+    const { databaseId, madeBy, published, ...old } = manifest;
     writeFileSync(join(backups, `${manifest.name}.json`), JSON.stringify({ ...old, ...change }));
   }
 }

@@ -19,6 +19,8 @@ export interface S3Server {
   readonly faults: Fault[];
   /** Every request since the start, oldest first; a test empties it by `length = 0`. */
   readonly requests: SeenRequest[];
+  /** Class of storage by `/bucket/key`: such an object is listed with it, and not given. */
+  readonly archived: Map<string, string>;
   createBucket(name: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -73,6 +75,7 @@ export async function startS3Server(): Promise<S3Server> {
   const app = buildApp({ logger: false, host: '127.0.0.1' });
   const faults: Fault[] = [];
   const requests: SeenRequest[] = [];
+  const archived = new Map<string, string>();
   const noted = new WeakMap<object, { readonly seen: SeenRequest; readonly effect: Effect | null }>();
   const writers = new Map<string, Promise<void>>();
   /** Marks the requests that the hooks themselves make. */
@@ -97,6 +100,8 @@ export async function startS3Server(): Promise<S3Server> {
     }
     const refusal = effect === 'public' ? null : refuseSignature(request.method, url, request.headers);
     if (refusal) return refuse(reply, refusal);
+    if (request.method === 'GET' && archived.has(decodeURIComponent(url.split('?')[0] ?? '')))
+      return refuse(reply, { status: 403, code: 'InvalidObjectState' });
   });
 
   app.addHook('preHandler', async (request, reply) => {
@@ -140,6 +145,11 @@ export async function startS3Server(): Promise<S3Server> {
     reply.header('date', new Date().toUTCString());
     if (note === undefined) return payload;
     note.seen.status = reply.statusCode;
+    if (archived.size > 0 && typeof payload === 'string' && payload.includes('<ListBucketResult')) {
+      const listing = withClasses(payload, `/${request.raw.url?.split(/[/?]/)[1]}`, archived);
+      reply.header('content-length', Buffer.byteLength(listing));
+      return listing;
+    }
     if (note.effect === 'lose answer') {
       request.raw.socket.resetAndDestroy();
       return payload;
@@ -174,6 +184,7 @@ export async function startS3Server(): Promise<S3Server> {
     secretAccessKey,
     faults,
     requests,
+    archived,
     async createBucket(name) {
       const made = await app.inject({
         method: 'PUT',
@@ -188,6 +199,12 @@ export async function startS3Server(): Promise<S3Server> {
       await app.close();
     },
   };
+}
+
+function withClasses(listing: string, bucket: string, classes: ReadonlyMap<string, string>): string {
+  return listing.replaceAll(/<Key>([^<]*)<\/Key>.*?<\/Contents>/gs, (found, key: string) =>
+    found.replace('STANDARD', classes.get(`${bucket}/${key}`) ?? 'STANDARD'),
+  );
 }
 
 interface Refusal {

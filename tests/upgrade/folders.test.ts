@@ -26,7 +26,7 @@ const ownerHere = async (scene: AppHere) =>
 const identityOf = (scene: AppHere) => join(scene.backups, 'database.json');
 
 /** As the older version writes a manifest, and rewrites one: what it does not know is left out. */
-function byOldVersion(scene: AppHere, { databaseId, madeBy, facts, loss, ...manifest }: Manifest): void {
+function byOldVersion(scene: AppHere, { databaseId, madeBy, facts, loss, published, ...manifest }: Manifest): void {
   writeFileSync(join(scene.backups, `${manifest.name}.json`), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 

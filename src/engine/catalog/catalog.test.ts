@@ -12,7 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { makeDatabase, manifestOf, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { lateLogName, lateLogSetAside, nameBackup, STAGING_FOLDER } from './artifact.ts';
 import { Catalog } from './catalog.ts';
@@ -83,6 +83,7 @@ test('a file without a manifest is listed as foreign', async () => {
       createdAt: at('12:00:00.000'),
       manifest: null,
       fault: null,
+      modifiedNs: expect.any(String),
     },
   ]);
 });
@@ -170,15 +171,18 @@ test('a file in place of the folder is an error and not an empty catalog', async
   expect((await refusal(() => new Catalog(join(file, 'below')).prepare())).code).toBe('FOLDER_MISSING');
 });
 
-test('the folder and its manifests are for their owner alone, also where the folder was there before', async () => {
+test('manifests are for their owner alone, and a folder that was there before keeps its mode', async () => {
   const folder = join(scratch(), 'backups');
   mkdirSync(folder);
   chmodSync(folder, 0o755);
   const catalog = new Catalog(folder);
   await catalog.prepare();
   const name = await addBackup(catalog, '12:00:00.000');
-  expect(statSync(folder).mode & 0o777).toBe(0o700);
+  expect(statSync(folder).mode & 0o777).toBe(0o755);
   expect(statSync(join(folder, `${name}.json`)).mode & 0o777).toBe(0o600);
+  const made = join(folder, 'new', 'one');
+  await new Catalog(made).prepare();
+  expect([made, dirname(made)].map((path) => statSync(path).mode & 0o777)).toEqual([0o700, 0o700]);
 });
 
 test('a name that is none is refused before anything is looked at', async () => {
@@ -250,7 +254,7 @@ test('a backup that is being published or removed is never taken for a foreign o
   const catalog = new Catalog(scratch());
   const program = `
     import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-    import { join } from 'node:path';
+    import { dirname, join } from 'node:path';
     import { Catalog } from ${JSON.stringify(new URL('./catalog.ts', import.meta.url).href)};
     import { nameBackup } from ${JSON.stringify(new URL('./artifact.ts', import.meta.url).href)};
     const [folder, text] = process.argv.slice(1);

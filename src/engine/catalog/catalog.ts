@@ -8,15 +8,17 @@
  *
  * Everything is looked up by listing the folder: no name from outside is ever joined to a path before it was found.
  */
-import { constants, type Stats } from 'node:fs';
-import { chmod, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
+import { type BigIntStats, constants, type Stats } from 'node:fs';
+import { access, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
+import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { BackupError, errnoCode } from '../errors.ts';
 import { makePrivateFolder } from '../private-folder.ts';
 import { takeLock } from '../run-lock.ts';
 import { isLiveFile } from '../sqlite/stamp.ts';
 import { backupMoment, isBackupName, manifestName, STAGING_FOLDER } from './artifact.ts';
+import { isChangedSince } from './changed.ts';
 import { explainFolderError } from './folder-error.ts';
 import { formatManifest, type Manifest, parseManifest } from './manifest.ts';
 import { removeGently } from './remove-gently.ts';
@@ -30,6 +32,10 @@ export interface Backup {
   readonly manifest: Manifest | null;
   /** Why this can't be relied on: an unreadable manifest, another size than recorded. */
   readonly fault: string | null;
+  /** When the file was last written, in nanoseconds; left out where it is not in the folder. */
+  readonly modifiedNs?: string;
+  /** The same, where that was after it was published: nobody knows what is in it until it is verified. */
+  readonly changedAt?: Date | null;
 }
 
 const MANIFEST_LOCK_FILE = '.manifests.lock';
@@ -81,21 +87,21 @@ export class Catalog {
     return found;
   }
 
-  /** Names that a killed run was about to publish. */
+  /** Names that a killed run was about to publish; none where another user's run left the folder closed to us. */
   async unpublished(): Promise<ReadonlySet<string>> {
     try {
       return new Set((await readdir(join(this.folder, STAGING_FOLDER))).filter(isBackupName));
     } catch (error) {
-      if (errnoCode(error) === 'ENOENT') return new Set();
+      if (['ENOENT', 'EACCES', 'EPERM', 'ENOTDIR'].includes(errnoCode(error) ?? '')) return new Set();
       throw BackupError.from(error);
     }
   }
 
-  /** Makes the folder (0700) where it is missing. */
+  /** Makes the folder (0700) where it is missing; one that is there keeps its mode, because others may work in it too. */
   async prepare(): Promise<void> {
     try {
       makePrivateFolder(this.folder);
-      await chmod(this.folder, 0o700);
+      await access(this.folder, constants.R_OK | constants.W_OK | constants.X_OK);
     } catch (error) {
       throw explainFolderError(error, this.folder);
     }
@@ -109,6 +115,7 @@ export class Catalog {
       const file = await open(temporary, 'wx', 0o600);
       try {
         await file.chmod(0o600); // the umask may have taken more
+        giveToOwnerOfFolder(temporary);
         await file.writeFile(formatManifest(manifest));
         await file.sync();
       } finally {
@@ -150,10 +157,17 @@ export class Catalog {
     return await takeLock(path, { waitMs: MANIFEST_LOCK_WAIT_MS, signal: new AbortController().signal });
   }
 
-  /** The file first: a manifest alone is no backup, a file alone would be a foreign one. Gone already is fine. */
+  /**
+   * The file first: a manifest alone is no backup, a file alone would be a foreign one. Gone already is fine.
+   *
+   * @throws BackupError NO_PERMISSION where this one is protected, or the whole folder is.
+   */
   async remove(backup: Backup, { gently = false } = {}): Promise<void> {
-    const gone = (error: unknown) => {
-      if (errnoCode(error) !== 'ENOENT') throw explainFolderError(error, this.folder);
+    const gone = async (error: unknown) => {
+      const code = errnoCode(error);
+      if (code === 'ENOENT') return;
+      const isOfThisFile = ['EPERM', 'EACCES', 'EBUSY'].includes(code ?? '') && (await this.#mayWrite());
+      throw isOfThisFile ? isProtected(backup.name, error) : explainFolderError(error, this.folder);
     };
     await (gently ? removeGently(backup.path) : unlink(backup.path)).catch(gone);
     await unlink(join(this.folder, manifestName(backup.name))).catch(gone);
@@ -186,22 +200,32 @@ export class Catalog {
     }
   }
 
+  async #mayWrite(): Promise<boolean> {
+    return await access(this.folder, constants.W_OK | constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+  }
+
   async #read(name: string): Promise<Backup | null> {
     const path = join(this.folder, name);
     // The manifest before the file: where it is gone because the backup was removed, the file is gone too.
     const { manifest, fault } = await this.#readManifest(name);
-    const found = await statOrNull(path);
+    const found = await exactStatOrNull(path);
     // A link under a backup's name is never followed; a folder is no backup.
     if (!found?.isFile()) return null;
-    const base = { name, path, sizeBytes: found.size, createdAt: backupMoment(name) ?? found.mtime };
-    if (manifest && manifest.artifact.sizeBytes !== found.size) {
+    const base = {
+      ...{ name, path, sizeBytes: Number(found.size), createdAt: backupMoment(name) ?? found.mtime },
+      ...{ manifest, modifiedNs: String(found.mtimeNs) },
+    };
+    if (manifest && manifest.artifact.sizeBytes !== base.sizeBytes) {
       return {
         ...base,
-        manifest,
         fault: `the file has ${found.size} bytes, its manifest says ${manifest.artifact.sizeBytes}`,
       };
     }
-    return { ...base, manifest, fault };
+    const isChanged = manifest?.published && isChangedSince(manifest.published.modifiedNs, found.mtimeNs);
+    return { ...base, fault, ...(isChanged && { changedAt: found.mtime }) };
   }
 
   async #readManifest(name: string): Promise<{ manifest: Manifest | null; fault: string | null }> {
@@ -232,7 +256,11 @@ async function readManifestFile(
       await file.close();
     }
   } catch (error) {
-    return { manifest: null, fault: BackupError.from(error).message };
+    const isClosed = errnoCode(error) === 'EACCES' && found.uid !== process.getuid?.();
+    const fault = isClosed
+      ? `its manifest belongs to another user (${found.uid}), and the one of this process may not read it`
+      : BackupError.from(error).message;
+    return { manifest: null, fault };
   }
 }
 
@@ -260,13 +288,20 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-async function statOrNull(path: string): Promise<Stats | null> {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if (errnoCode(error) === 'ENOENT') return null;
-    throw BackupError.from(error);
-  }
+const statOrNull = (path: string): Promise<Stats | null> => lstat(path).catch(nullWhereMissing);
+const exactStatOrNull = (path: string): Promise<BigIntStats | null> =>
+  lstat(path, { bigint: true }).catch(nullWhereMissing);
+
+function nullWhereMissing(error: unknown): null {
+  if (errnoCode(error) === 'ENOENT') return null;
+  throw BackupError.from(error);
+}
+
+function isProtected(name: string, cause: unknown): BackupError {
+  return new BackupError('NO_PERMISSION', `${name} can't be removed (${errnoCode(cause)})`, {
+    hint: 'It may be protected (`lsattr`), kept by a rule of its storage, or belong to another user. No other backup is concerned.',
+    cause,
+  });
 }
 
 function planted(name: string): BackupError {

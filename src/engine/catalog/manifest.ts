@@ -112,6 +112,8 @@ export const manifestSchema = z.object({
   databaseId: z.string().optional(),
   /** The installation that made it: its random id, and the name of its host for people. */
   madeBy: z.object({ installation: z.string(), host: z.string() }).optional(),
+  /** When its file in the folder was last written, as it was published, or when it was last found good. */
+  published: z.object({ modifiedNs: z.string().regex(/^\d{1,25}$/) }).optional(),
   facts: databaseFacts.optional(),
   loss: lossMark.optional(),
   /**
@@ -154,7 +156,7 @@ export function formatManifest(manifest: Manifest): string {
 
 /** The manifest of a foreign file that was found good: its order is that of its name, its history unknown. */
 export function adoptedManifest(
-  backup: { readonly name: string; readonly createdAt: Date },
+  backup: { readonly name: string; readonly createdAt: Date; readonly modifiedNs?: string },
   found: Manifest['database'] & Remarks & { readonly facts: DatabaseFacts | null; readonly sqlite: string },
   options: { readonly verifiedAt: Date; readonly source: string },
 ): Manifest {
@@ -176,6 +178,7 @@ export function adoptedManifest(
     stamp: null,
     versions: versions(sqlite),
     ...(facts && { facts }),
+    ...(backup.modifiedNs !== undefined && { published: { modifiedNs: backup.modifiedNs } }),
   };
 }
 

@@ -19,6 +19,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { BackupError, errnoCode } from '../errors.ts';
 import type { DatabaseSelf } from '../self.ts';
 import { syncFolderNow } from '../sqlite/sync-folder.ts';
@@ -205,6 +206,7 @@ function writeTemporary(folder: string, content: object): string {
   const file = openSync(path, 'wx', 0o600);
   try {
     fchmodSync(file, 0o600); // the umask may have taken more
+    giveToOwnerOfFolder(path);
     writeFileSync(file, `${JSON.stringify(content, null, 2)}\n`);
     fsyncSync(file);
   } finally {

@@ -36,13 +36,16 @@ interface Options {
  *
  * @throws BackupError S3_*, ABORTED
  */
-async function readRecord(store: ObjectStore, options: Options): Promise<PlaceIdentity> {
+async function readRecord(store: ObjectStore, { before, signal }: Asked): Promise<PlaceIdentity> {
   try {
-    const bytes = await getBytes(store, RECORD_FILE, { limitBytes: BYTES_MAX, ...options });
+    const bytes = await getBytes(store, RECORD_FILE, { limitBytes: BYTES_MAX, signal });
     return { ...NO_IDENTITY, record: placeRecord.parse(JSON.parse(new TextDecoder().decode(bytes))) };
   } catch (error) {
     if (isNotThere(error)) return NO_IDENTITY;
-    if (error instanceof BackupError && error.code !== 'BAD_REQUEST') throw error;
+    const code = error instanceof BackupError ? error.code : 'BAD_REQUEST';
+    // It is written once. Where it is not known from before, the backups there can be listed and restored all the same.
+    if (code === 'S3_ARCHIVED' && before?.record) return { ...NO_IDENTITY, record: before.record };
+    if (code !== 'BAD_REQUEST' && code !== 'S3_ARCHIVED') throw error;
     return { ...NO_IDENTITY, complaint: `${RECORD_FILE}: ${reasonOf(error)}` };
   }
 }

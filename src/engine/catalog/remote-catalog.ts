@@ -18,7 +18,10 @@ const READERS_MAX = 8;
 const UNREAD_MAX = 8;
 
 /** A backup at a target. `sizeBytes` is that of the database that it becomes. */
-export type RemoteBackup = Omit<Backup, 'path'>;
+export type RemoteBackup = Omit<Backup, 'path'> & {
+  /** Class of storage that its file has to be brought back from before it can be read; null for one that can be read. */
+  readonly archive?: string | null;
+};
 
 /** What planning needs of a manifest: small, because it travels to each job. */
 export type ManifestFacts = Pick<
@@ -50,6 +53,8 @@ export interface RemoteEntry {
   readonly manifest: ManifestFacts | null;
   /** Why this can't be relied on. */
   readonly fault: string | null;
+  /** Class of storage that its file has to be brought back from before it can be read. */
+  readonly archive?: string | null;
 }
 
 export interface RemoteCatalog {
@@ -83,22 +88,24 @@ export async function listRemote(
       return;
     }
     const before = knownByName.get(name);
+    const add = (etag: string, manifest: ManifestFacts) =>
+      entries.push({ name, etag, manifest, fault: faultOf(manifest, objects), archive: archiveOf(manifest, objects) });
     if (before?.etag === listed.etag) {
-      const { manifest } = before;
-      entries.push({ name, etag: listed.etag, manifest, fault: faultOf(manifest, objects) });
+      add(listed.etag, before.manifest);
       return;
     }
     try {
       const manifest = await readRemoteManifest(store, name, { signal });
       read.push(manifest);
-      entries.push({ name, etag: listed.etag, manifest, fault: faultOf(manifest, objects) });
+      add(listed.etag, manifest);
     } catch (error) {
       const known = BackupError.from(error);
       if (isNotThere(known)) return; // removed since it was listed
-      if (known.code !== 'BAD_BACKUP' && (silence.has(known.code) || ++unread > UNREAD_MAX)) throw known;
+      const isOfThisOne = known.code === 'BAD_BACKUP' || known.code === 'S3_ARCHIVED';
+      if (!isOfThisOne && (silence.has(known.code) || ++unread > UNREAD_MAX)) throw known;
       // What is no manifest is none as long as it is the same; one that could not be read is read again.
       const etag = known.code === 'BAD_BACKUP' ? listed.etag : '';
-      entries.push({ name, etag, manifest: null, fault: known.message });
+      entries.push({ name, etag, manifest: null, fault: known.message, archive: listed.archive ?? null });
     }
   }
 
@@ -164,7 +171,7 @@ export function toListing(
   return {
     entries: catalog.entries
       .filter(({ name }) => !gone.has(name))
-      .map(({ name, etag, fault }) => ({ name, etag, fault })),
+      .map(({ name, etag, fault, archive }) => ({ name, etag, fault, archive })),
     read: catalog.read.filter(({ name }) => !gone.has(name)),
     unnamed: catalog.unnamed,
     identity,
@@ -172,15 +179,22 @@ export function toListing(
 }
 
 /** An entry as a backup; `manifest` is the whole one where it is known. */
-export function toRemoteBackup(entry: { name: string; fault: string | null; manifest: Manifest | null }): RemoteBackup {
-  const { name, manifest, fault } = entry;
-  return { name, manifest, fault, sizeBytes: manifest?.database.sizeBytes ?? 0, createdAt: momentOf(name) };
+export function toRemoteBackup(
+  entry: Pick<RemoteBackup, 'name' | 'fault' | 'archive'> & { readonly manifest: Manifest | null },
+): RemoteBackup {
+  const { name, manifest, fault, archive } = entry;
+  const sizeBytes = manifest?.database.sizeBytes ?? 0;
+  return { name, manifest, fault, archive, sizeBytes, createdAt: momentOf(name) };
 }
 
 export function momentOf(name: string): Date {
   const moment = backupMoment(name);
   if (moment === null) throw new Error(`${name} is not the name of a backup`); // listings hold no other
   return moment;
+}
+
+function archiveOf({ artifact }: ManifestFacts, objects: readonly ListedObject[]): string | null {
+  return objects.find(({ key }) => key === artifact.file)?.archive ?? null;
 }
 
 function faultOf({ artifact }: ManifestFacts, objects: readonly ListedObject[]): string | null {

@@ -6,7 +6,7 @@
  * lives; when it closes, the job stops at the next safe point. Terminal signals are the parent's to judge.
  */
 import { writeSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
+import { constants, getPriority, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { makeBackup } from '../backup.ts';
 import { Catalog } from '../catalog/catalog.ts';
@@ -26,7 +26,14 @@ import { verifyFile } from '../sqlite/verify.ts';
 import { testTarget } from '../targets/self-test.ts';
 import { uploadBackup } from '../upload.ts';
 import { sqliteVersion } from '../backup.ts';
-import type { JobMessage, JobRequest, PruneRequest, StoryContext, VerifyRequest } from './protocol.ts';
+import {
+  type JobMessage,
+  type JobRequest,
+  type PruneRequest,
+  type StoryContext,
+  type VerifyRequest,
+  warnIn,
+} from './protocol.ts';
 
 const abort = new AbortController();
 const context: StoryContext = {
@@ -59,7 +66,13 @@ async function run(request: JobRequest): Promise<void> {
 /** What nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took longer. */
 function giveWay({ kind }: JobRequest): void {
   const isWaitedFor = ['restore', 'first-boot', 'plan', 'fetch', 'check'].includes(kind);
-  if (!isWaitedFor) setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  const { PRIORITY_BELOW_NORMAL } = constants.priority;
+  try {
+    // Started by `nice`, it may give way more already; only root could take that back.
+    if (!isWaitedFor && getPriority() < PRIORITY_BELOW_NORMAL) setPriority(PRIORITY_BELOW_NORMAL);
+  } catch {
+    // A sandbox may forbid it: a favour to the app, and no reason to make no backup.
+  }
 }
 
 async function carryOut(request: JobRequest): Promise<unknown> {
@@ -113,7 +126,8 @@ async function verify(request: VerifyRequest): Promise<unknown> {
 }
 
 async function pruneFolder(request: PruneRequest): Promise<unknown> {
-  using _lock = await takeLock(join(request.folder, LOCK_FILE), { waitMs: request.lockWaitMs, signal: context.signal });
+  const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
+  using _lock = await takeLock(join(request.folder, LOCK_FILE), lock);
   return { removed: await prune(new Catalog(request.folder), request.self, request.retention, context) };
 }
 

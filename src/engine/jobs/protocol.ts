@@ -385,7 +385,9 @@ export type JobEvent =
   /** The moment of the database is fixed: who asks from now on needs another run. */
   | { readonly type: 'pinned'; readonly backup: string }
   /** What the job learned about the writer of the target. */
-  | { readonly type: 'writer'; readonly news: WriterNews };
+  | { readonly type: 'writer'; readonly news: WriterNews }
+  /** What stopped nothing and somebody should know, in whole sentences. */
+  | { readonly type: 'warning'; readonly message: string };
 
 export type JobMessage =
   | JobEvent
@@ -397,4 +399,8 @@ export interface StoryContext {
   readonly signal: AbortSignal;
   readonly now: () => Date;
   readonly onEvent: (event: JobEvent) => void;
+}
+
+export function warnIn(context: Pick<StoryContext, 'onEvent'>): (message: string) => void {
+  return (message) => context.onEvent({ type: 'warning', message });
 }

@@ -12,7 +12,7 @@ import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { BackupError } from '../errors.ts';
+import { BackupError, errnoCode } from '../errors.ts';
 import type { JobEvent, JobKind, JobMap, JobMessage } from './protocol.ts';
 
 export interface JobOptions {
@@ -39,7 +39,15 @@ export async function runJob<Kind extends JobKind>(
   requireRuntime();
   const program = await findProgram();
   options.signal?.throwIfAborted();
-  const child = start(program, { ...options.environment, ...JOB_MARK, BUN_BE_BUN: '1' });
+  const child = startOrSay(program, { ...options.environment, ...JOB_MARK, BUN_BE_BUN: '1' });
+  // Heard before anything of it is used: a child that could not be started has no streams, and its error, which nobody
+  // would hear, ends the app.
+  const ended = new Promise<string>((resolve, reject) => {
+    child.once('error', (error) => reject(notStarted(error)));
+    child.once('close', (code, signal) => resolve(signal ?? `code ${code}`));
+  });
+  ended.catch(() => {});
+  if (!hasStreams(child)) return await ended.then(neverStarted);
   let answer: JobMessage | undefined;
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -63,15 +71,12 @@ export async function runJob<Kind extends JobKind>(
   };
   options.signal?.addEventListener('abort', stop, { once: true });
   try {
-    const ended = await new Promise<string>((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', (code, signal) => resolve(signal ?? `code ${code}`));
-    });
+    const how = await ended;
     if (answer?.type === 'result') return answer.value as JobMap[Kind]['result']; // by the protocol
     if (answer?.type === 'error') throw withStack(BackupError.fromJSON(answer.error), answer.stack);
     if (options.signal?.aborted)
       throw new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' });
-    throw died(ended, complaint);
+    throw died(how, complaint);
   } finally {
     clearTimeout(killTimer);
     options.signal?.removeEventListener('abort', stop);
@@ -92,18 +97,58 @@ const loader =
 type Program = { readonly path: string } | { readonly text: string };
 type JobProcess = ChildProcess & { readonly stdin: Writable; readonly stdout: Readable; readonly stderr: Readable };
 
-function start(program: Program, env: Record<string, string>): JobProcess {
-  if ('path' in program) return spawn(process.execPath, [...runtimeArguments, program.path], { env, stdio: 'pipe' });
+function startOrSay(program: Program, env: Record<string, string>): ChildProcess {
+  try {
+    return start(program, env);
+  } catch (error) {
+    // Bun throws what Node tells by an event.
+    throw notStarted(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
+function start(program: Program, env: Record<string, string>): ChildProcess {
+  const runtime = findRuntime();
+  if ('path' in program) return spawn(runtime, [...runtimeArguments, program.path], { env, stdio: 'pipe' });
   const asScript = onBun ? [] : ['--input-type=commonjs'];
-  const child = spawn(process.execPath, [...runtimeArguments, ...asScript, '-e', loader], {
-    env,
-    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
-  }) as JobProcess; // the types know that all are pipes where there are three
-  const pipe = child.stdio[PROGRAM_DESCRIPTOR] as Writable;
+  const stdio = ['pipe' as const, 'pipe' as const, 'pipe' as const, 'pipe' as const];
+  const child = spawn(runtime, [...runtimeArguments, ...asScript, '-e', loader], { env, stdio });
+  const pipe = child.stdio?.[PROGRAM_DESCRIPTOR] as Writable | undefined;
   // A child that died before reading it is reported by its exit.
-  pipe.on('error', () => {});
-  pipe.end(program.text);
+  pipe?.on('error', () => {});
+  pipe?.end(program.text);
   return child;
+}
+
+/**
+ * The runtime's binary, and where an update has removed it while the app runs, the one that runs: Linux keeps the file as
+ * long as a process has it. https://man7.org/linux/man-pages/man5/proc_pid_exe.5.html
+ */
+function findRuntime(): string {
+  const running = `/proc/${process.pid}/exe`;
+  return existsSync(process.execPath) || !existsSync(running) ? process.execPath : running;
+}
+
+function hasStreams(child: ChildProcess): child is JobProcess {
+  return Boolean(child.stdin && child.stdout && child.stderr);
+}
+
+function neverStarted(): never {
+  throw notStarted(new Error('it has no streams'));
+}
+
+function notStarted(cause: Error): BackupError {
+  const code = errnoCode(cause) ?? cause.message;
+  if (code === 'ENOENT' || code === 'EACCES') {
+    const why = code === 'ENOENT' ? 'is gone' : 'may not be run';
+    return new BackupError('JOB_DIED', `no job could be started: ${process.execPath} ${why} (${code})`, {
+      hint: 'It is the runtime of the app, and an update may have moved it: start the app again.',
+      cause,
+    });
+  }
+  return new BackupError('JOB_DIED', `no job could be started (${code})`, {
+    hint: 'The machine may be out of processes, files or memory for this user; the next run tries again.',
+    cause,
+  });
 }
 
 /**

@@ -199,7 +199,7 @@ export function placeWhereMissing(source: string, databasePath: string, journalM
       hint: 'It would be replayed into the restored file. Move it away, then try again.',
     });
   }
-  mkdirSync(dirname(databasePath), { recursive: true });
+  makeFolderOf(databasePath);
   const isWal = journalMode === null || journalMode === 'wal';
   try {
     placeAsNewFile(source, databasePath, { ...(isWal && { journalMode: 'wal' }), ownedAsFolder: true });
@@ -270,6 +270,17 @@ function setJournalMode(path: string, mode: string): void {
     file.exec(`PRAGMA journal_mode = ${mode === 'wal' ? 'WAL' : 'DELETE'}`);
   } finally {
     file.close();
+  }
+}
+
+/** Each folder that is made gets the owner of the one above it. */
+function makeFolderOf(path: string): void {
+  const first = mkdirSync(dirname(path), { recursive: true });
+  if (first === undefined) return;
+  const made = dirname(path).slice(first.length).split('/').filter(Boolean);
+  for (let folder = first; ; folder = join(folder, made.shift() ?? '')) {
+    giveToOwnerOf(dirname(folder), folder);
+    if (made.length === 0) return;
   }
 }
 

@@ -83,8 +83,13 @@ export function leftoverOf(databasePath: string): string | undefined {
 }
 
 function identityOf(path: string): string | null {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return found ? `${found.dev}:${found.ino}` : null;
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    // Not there, or below something that is no folder.
+    return null;
+  }
 }
 
 function stampFile(path: string): FileStamp | null {

@@ -78,6 +78,8 @@ export interface ObjectHead {
   readonly etag: string;
   /** A store may round it to a second. */
   readonly modifiedAt: Date;
+  /** The server's name for how it keeps the object, when that is one from which it must be brought back before a read. */
+  readonly archive?: string;
 }
 
 export interface ListedObject extends ObjectHead {
@@ -106,6 +108,7 @@ const permanentCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'FORBIDDEN',
   'GONE',
   'NO_PERMISSION',
+  'S3_ARCHIVED',
   'S3_CLOCK',
   'S3_DENIED',
   'S3_NO_BUCKET',

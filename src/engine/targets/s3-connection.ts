@@ -20,6 +20,8 @@ export interface S3Options extends StoredAs {
   /** Both or neither; with neither the SDK looks where it always does (variables, profile, instance role). */
   readonly accessKeyId?: string | null;
   readonly secretAccessKey?: string | null;
+  /** The third part of temporary credentials, beside both keys. */
+  readonly sessionToken?: string | null;
   /** All keys lie below it, without slashes at its ends; empty for the whole bucket. */
   readonly prefix: string;
   /** `host/bucket/key` instead of `bucket.host/key`. Left out: yes, except at Amazon's. */
@@ -70,6 +72,7 @@ export function connectS3(options: S3Options): S3Connection {
     bucket,
     accessKeyId,
     secretAccessKey,
+    sessionToken,
     maxAttempts = 6,
     connectTimeoutMs = 10_000,
     requestTimeoutMs = 60_000,
@@ -93,7 +96,10 @@ export function connectS3(options: S3Options): S3Connection {
     region,
     endpoint: endpoint?.origin,
     forcePathStyle,
-    credentials: accessKeyId && secretAccessKey ? { accessKeyId, secretAccessKey } : undefined,
+    credentials:
+      accessKeyId && secretAccessKey
+        ? { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) }
+        : undefined,
     maxAttempts,
     requestHandler: {
       connectionTimeout: connectTimeoutMs,

@@ -4,6 +4,7 @@
  * of the network error alone. It names bucket and endpoint, never a key id, a secret or a signed address.
  */
 import { BackupError, errnoCode } from '../errors.ts';
+import { hoursOf } from './archive-classes.ts';
 import { aborted, notThere } from './object-store.ts';
 
 export interface S3Place {
@@ -41,7 +42,7 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
     return fail(
       'S3_NO_BUCKET',
       `bucket "${place.bucket}" is not in ${place.region}`,
-      'Set S3_REGION, and S3_ENDPOINT if there is one, to where the bucket was made.',
+      'Set S3_REGION (AWS_REGION is not read), and S3_ENDPOINT if there is one, to where the bucket was made.',
     );
   }
   if (clockNames.has(name)) {
@@ -65,14 +66,43 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
       'Start the download again; if it stays so, the object is damaged.',
     );
   }
-  if (quotaNames.has(name) || status === 507) {
+  if (archiveNames.has(name)) return archived(error, place, key);
+  if (quotaNames.test(name) || status === 507) {
     return fail(
       'S3_FAILED',
       `${describe} is full (${name})`,
       'Raise the quota there or lower the retention; local backups go on.',
     );
   }
-  if (status === 401 || status === 403 || tokenNames.has(name)) {
+  if (capNames.test(name)) {
+    return fail(
+      'S3_FAILED',
+      `a cap of the account for ${describe} is reached (${status} ${name})`,
+      'Raise it at the provider, or wait until it is counted anew, at most of them each day; local backups go on and uploads wait.',
+    );
+  }
+  if (accountNames.test(name) || status === 402) {
+    return fail(
+      'S3_DENIED',
+      `the account or user for ${describe} is blocked (${status} ${name})`,
+      'The key and its rights are not at fault: ask who runs the server, or see to the bill; local backups go on.',
+    );
+  }
+  if (tokenNames.has(name)) {
+    return fail(
+      'S3_DENIED',
+      `the temporary credentials for ${describe} are no longer good (${status} ${name})`,
+      'Set new ones: S3_ACCESS_KEY, S3_SECRET_KEY and S3_SESSION_TOKEN together, or log in anew where the AWS default credentials come from.',
+    );
+  }
+  if (/^KMS\b/.test(name)) {
+    return fail(
+      'S3_FAILED',
+      `the key by which the server encrypts ${describe} can't be used (${status} ${name})`,
+      'It may be disabled, or be deleted soon: see to it at the provider. What it encrypts can not be read without it.',
+    );
+  }
+  if (status === 401 || status === 403) {
     return fail('S3_DENIED', `S3 refused the key for ${describe} (${status} ${name})`, deniedHint(name, place));
   }
   if (key !== undefined && (name === 'NoSuchKey' || name === 'NotFound')) return notThere(key, describe, error);
@@ -135,6 +165,19 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
   );
 }
 
+/** The error knows the class at Amazon; elsewhere nobody says. */
+function archived(error: unknown, place: S3Place, key: string | undefined): BackupError {
+  const { bucket, host, prefix } = place;
+  const given = typeof error === 'object' && error !== null && 'StorageClass' in error ? error.StorageClass : null;
+  const storageClass = typeof given === 'string' && given !== '' ? given : null;
+  const object = `${prefix === '' ? '' : `${prefix}/`}${key ?? ''}`;
+  const which = storageClass === null ? 'an archive class' : `the archive class ${storageClass}`;
+  return new BackupError('S3_ARCHIVED', `"${key ?? ''}" in ${describePlace(place)} lies in ${which}`, {
+    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: ask the provider for it, by its console or by \`aws s3api restore-object --bucket ${bucket} --key ${object} --restore-request Days=7\`, and try again then. \`velist-backup list\` shows which backups can be had at once.`,
+    cause: error,
+  });
+}
+
 export function noBucket({ bucket, region, host }: S3Place, cause?: unknown): BackupError {
   return new BackupError('S3_NO_BUCKET', `there is no bucket "${bucket}" in ${region} at ${host}`, {
     hint: 'Check S3_BUCKET, S3_REGION and S3_ENDPOINT.',
@@ -153,6 +196,9 @@ export function notS3({ host }: S3Place, cause?: unknown): BackupError {
   });
 }
 
+/** What stands for the name of an error that has none. */
+export const NAMELESS = 'without a reason';
+
 /** The facts of an SDK error that can be trusted: name, HTTP status, how often it was tried. */
 export function factsOf(error: unknown): {
   readonly name: string;
@@ -165,7 +211,7 @@ export function factsOf(error: unknown): {
     return { name, attempts: 1 };
   const { httpStatusCode, attempts } = error.$metadata as { httpStatusCode?: unknown; attempts?: unknown };
   return {
-    name: /^\d|^unknown|^error$/i.test(name) ? 'without a reason' : name,
+    name: /^\d|^unknown|^error$/i.test(name) ? NAMELESS : name,
     status: typeof httpStatusCode === 'number' ? httpStatusCode : undefined,
     attempts: typeof attempts === 'number' ? attempts : 1,
   };
@@ -188,28 +234,25 @@ function deniedHint(name: string, { prefix }: S3Place): string {
   if (name === 'SecondLevelDomainForbidden')
     return 'This server wants the bucket in its host name: set S3_FORCE_PATH_STYLE=false.';
   if (name === 'SignatureDoesNotMatch') return 'The secret does not belong to this key: check S3_SECRET_KEY.';
-  if (name === 'UserSuspended')
-    return 'The user of this key is suspended: ask who runs the server, or use another key.';
   return `The key needs PutObject, GetObject, ListBucket and DeleteObject on "${prefix === '' ? '*' : `${prefix}/*`}"; check S3_ACCESS_KEY and S3_SECRET_KEY.`;
 }
 
 const of = (key: string | undefined): string => (key === undefined ? '' : ` for "${key}"`);
 const tries = (attempts: number): string => (attempts > 1 ? `, ${attempts} tries` : '');
 
-const clockNames: ReadonlySet<string> = new Set(['RequestTimeTooSkewed', 'RequestExpired']);
+const clockNames: ReadonlySet<string> = new Set(['RequestTimeTooSkewed', 'RequestExpired', 'RequestInTheFuture']);
 const mismatchNames: ReadonlySet<string> = new Set([
   'XAmzContentSHA256Mismatch',
   'BadDigest',
   'InvalidDigest',
   'XAmzContentChecksumMismatch',
 ]);
-const quotaNames: ReadonlySet<string> = new Set([
-  'QuotaExceeded',
-  'EntityQuotaExceeded',
-  'InsufficientCapacity',
-  'XMinioStorageFull',
-  'StorageQuotaExceeded',
-]);
+const archiveNames: ReadonlySet<string> = new Set(['InvalidObjectState', 'ObjectNotInActiveTierError']);
+/** Each server has its own. */
+const quotaNames = /Quota\w*Exceed|Exceed\w*Quota|StorageFull|Storage(Cap|Limit)Exceeded|InsufficientCapacity/i;
+const capNames = /CapExceeded|(Bandwidth|Request|Transaction|Download)\w*LimitExceeded/i;
+const accountNames =
+  /Account(Problem|Disabled|Suspended|Closed)|AllAccessDisabled|NotSignedUp|User(Suspended|Disabled?)$|InvalidPayer|Billing|PaymentRequired|Arrear/i;
 /** Temporary credentials that have run out; Amazon answers 400. */
 const tokenNames: ReadonlySet<string> = new Set(['ExpiredToken', 'InvalidToken', 'TokenRefreshRequired']);
 const tlsCodes = /CERT|^ERR_TLS|^UNABLE_TO/;

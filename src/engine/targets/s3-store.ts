@@ -20,7 +20,8 @@ import {
 } from './object-store.ts';
 import { connectS3, type S3Connection, type S3Options } from './s3-connection.ts';
 import { downloadFromS3 } from './s3-download.ts';
-import { describePlace, factsOf, noBucket, notS3, s3Error } from './s3-errors.ts';
+import { hoursOf } from './archive-classes.ts';
+import { describePlace, factsOf, NAMELESS, noBucket, notS3, s3Error } from './s3-errors.ts';
 import { faultOf, isToBeSeen, lockFor, notStoredAs, requestFor } from './s3-stored-as.ts';
 import { type SweepOptions, sweepUploads } from './s3-sweep.ts';
 import { uploadToS3 } from './s3-upload.ts';
@@ -156,6 +157,31 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
     }
   }
 
+  function headOf(
+    sizeBytes: number | undefined,
+    etag: string | undefined,
+    modifiedAt: Date | undefined,
+    storageClass: string | undefined,
+  ): ObjectHead {
+    const head = { sizeBytes: sizeBytes ?? 0, etag: etag ?? '', modifiedAt: modifiedAt ?? new Date(0) };
+    return storageClass && hoursOf(storageClass, place.host) !== null ? { ...head, archive: storageClass } : head;
+  }
+
+  /** The answer to a HEAD has no body, so a refusal gives no reason: one byte is asked for, to be refused with it. */
+  async function reasonOf(error: unknown, Key: string, signal: AbortSignal | undefined): Promise<unknown> {
+    const { name, status } = factsOf(error);
+    if (name !== NAMELESS || (status !== 400 && status !== 403)) return error;
+    try {
+      const input = { Bucket, Key, Range: 'bytes=0-0' };
+      await connection.send((client, sdk, http) => client.send(new sdk.GetObjectCommand(input), http), {
+        ...{ signal, rawErrors: true },
+      });
+      return error;
+    } catch (told) {
+      return factsOf(told).status === status ? told : error;
+    }
+  }
+
   function refusedDelete(key: string, code = 'without a reason'): BackupError {
     const status = code === 'AccessDenied' ? 403 : 500;
     return s3Error({ name: code, $metadata: { httpStatusCode: status } }, place, key);
@@ -247,9 +273,11 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
         );
         if (!found.ETag) throw notS3(place);
         bucketIsKnown = true;
-        return headOf(found.ContentLength, found.ETag, found.LastModified);
+        // What was brought back can be read for some days; the server says so here, and in no listing.
+        const isBack = /ongoing-request="false"/.test(found.Restore ?? '');
+        return headOf(found.ContentLength, found.ETag, found.LastModified, isBack ? undefined : found.StorageClass);
       } catch (error) {
-        if (factsOf(error).status !== 404) throw s3Error(error, place, key);
+        if (factsOf(error).status !== 404) throw s3Error(await reasonOf(error, Key, signal), place, key);
         await requireBucket(signal);
         return null;
       }
@@ -267,11 +295,11 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
         // An XHTML page would pass for an empty bucket, and an empty bucket for backups that are gone.
         if (page.IsTruncated === undefined) throw notS3(place);
         bucketIsKnown = true;
-        for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
+        for (const { Key, Size, ETag, LastModified, StorageClass } of page.Contents ?? []) {
           // Consoles mark "folders" by empty objects whose name ends in a slash; no key of ours does.
           if (Key === undefined || !Key.startsWith(keyBefore) || Key.endsWith('/')) continue;
           throwIfAborted(signal);
-          yield { key: Key.slice(keyBefore.length), ...headOf(Size, ETag, LastModified) };
+          yield { key: Key.slice(keyBefore.length), ...headOf(Size, ETag, LastModified, StorageClass) };
         }
         const next = page.IsTruncated ? page.NextContinuationToken : undefined;
         if (next !== undefined && next === ContinuationToken)
@@ -347,10 +375,6 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
 }
 
 const longestPresignSeconds = 7 * 24 * 3600;
-
-function headOf(sizeBytes: number | undefined, etag: string | undefined, modifiedAt: Date | undefined): ObjectHead {
-  return { sizeBytes: sizeBytes ?? 0, etag: etag ?? '', modifiedAt: modifiedAt ?? new Date(0) };
-}
 
 function failAll(keys: readonly string[], error: unknown): readonly DeleteFailure[] {
   return keys.map((key) => ({ key, error: BackupError.from(error) }));

@@ -17,6 +17,7 @@ import type { ErrorBody } from '../../engine/errors.ts';
 import type { Examined } from '../../engine/jobs/protocol.ts';
 import type { TargetFreshness } from '../freshness.ts';
 import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
+import { holdsOthersFiles } from '../open-folder.ts';
 
 export interface DoctorFacts {
   readonly now: Date;
@@ -42,6 +43,8 @@ export interface DoctorFacts {
     readonly complaint: ErrorBody | null;
     /** Files that bear rights for other users. */
     readonly openFiles: number;
+    /** Other files than backups and our own lie in it. */
+    readonly isShared: boolean;
     /** Backups in it. */
     readonly count: number;
     readonly freeBytes: number;
@@ -49,6 +52,10 @@ export interface DoctorFacts {
     readonly fitting: number | null;
   };
   readonly state: { readonly path: string; readonly mode: number | null };
+  /** Why settings that were changed on the page are not in force. */
+  readonly settingsComplaint: string | null;
+  /** Names of files of ours that were moved out of the way because they could not be used. */
+  readonly setAside: readonly string[];
   readonly servedAs: Served | null;
   /** Of the newest backups whose checkpoint is known: bytes of the log that it could not merge. */
   readonly unmergedBytes: readonly number[];
@@ -59,6 +66,8 @@ export interface DoctorFacts {
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
   readonly s3: BucketFacts;
+  /** Targets that are on and whose newest good copy must be brought back before it can be read. */
+  readonly archived: readonly { readonly word: string; readonly storageClass: string; readonly takes: string }[];
   /** Beside S3. */
   readonly targets: readonly (BucketFacts & { readonly name: TargetName })[];
   /** Empty where the backups can't be listed. */
@@ -117,7 +126,7 @@ export function lookAtFolder(
   // It is made with the first backup, if that may be done.
   if (!found) {
     const isWritable = may(existing(resolve(path)), constants.W_OK | constants.X_OK);
-    return { ...place, mode: null, isWritable, openFiles: 0 };
+    return { ...place, mode: null, isWritable, openFiles: 0, isShared: false };
   }
   // Links as they are: their own mode says nothing, and what they name is not ours.
   const files = mayList(path)
@@ -128,7 +137,15 @@ export function lookAtFolder(
     mode: found.mode,
     isWritable: may(path, constants.W_OK | constants.X_OK),
     openFiles: files.filter((file) => file?.isFile() && (file.mode & 0o077) !== 0).length,
+    isShared: holdsOthersFiles(path),
   };
+}
+
+/** What was set aside in a folder of ours. */
+export function setAsideIn(folder: string): readonly string[] {
+  return mayList(folder) && existsSync(folder)
+    ? readdirSync(folder).filter((name) => /\.unusable-[0-9a-f]{8}$/.test(name))
+    : [];
 }
 
 /** Of a file; null where it is missing. */

@@ -8,6 +8,7 @@ import { formatSize } from '../log.ts';
 import { lossText } from '../loss-text.ts';
 import { BRING_BACK } from '../missing.ts';
 import type { Finding, TargetReport } from '../model.ts';
+import { closeIt, octal } from '../open-folder.ts';
 import { targetWord } from '../remote-targets.ts';
 import type { BucketFacts, DoctorFacts } from './facts.ts';
 
@@ -245,7 +246,6 @@ const placesAreOurs: Check = ({ places = [], folder }) => {
 // ── who may look ──
 
 const OTHERS = 0o077;
-const octal = (mode: number) => (mode & 0o777).toString(8).padStart(4, '0');
 
 const folderIsPrivate: Check = ({ folder }) => {
   const code = 'permissions';
@@ -268,7 +268,7 @@ const folderIsPrivate: Check = ({ folder }) => {
     return found('warning', code, {
       what: `${folder.path} is open to other users of this machine (${octal(folder.mode)})`,
       why: 'A backup holds everything that the database holds.',
-      fix: `chmod 700 ${folder.path}`,
+      fix: `${closeIt(folder.path, folder.isShared)}.`,
     });
   }
   if (folder.openFiles > 0) {
@@ -289,6 +289,25 @@ const stateIsPrivate: Check = ({ state }) => {
     what: `${state.path} can be read by other users of this machine (${octal(state.mode)})`,
     why: 'It holds the run history: who did what, and when. It holds no backup.',
     fix: `chmod 600 ${state.path}`,
+  });
+};
+
+const settingsAreRead: Check = ({ settingsComplaint }) => {
+  const code = 'settings-file';
+  if (settingsComplaint === null) return null;
+  return found('problem', code, {
+    what: `the settings that were changed on the page can't be read: ${settingsComplaint}`,
+    why: 'Those of the environment hold. No backup is removed meanwhile, because more may have been asked for.',
+    fix: 'Correct settings.json in the folder of the backups, or save the settings anew on the page.',
+  });
+};
+
+const nothingIsSetAside: Check = ({ setAside }) => {
+  if (setAside.length === 0) return null;
+  return found('info', 'set-aside', {
+    what: `files of ours that could not be used were set aside: ${setAside.join(', ')}`,
+    why: 'Nothing needs them: they were damaged, or closed to the user of this process.',
+    fix: 'Look into them if you like, and remove them.',
   });
 };
 
@@ -427,6 +446,15 @@ const bucketIsOwn: Check = (facts) => {
   });
 };
 
+const copiesCanBeRead: Check = ({ archived: [first] }) => {
+  if (first === undefined) return null;
+  return found('warning', 'archive', {
+    what: `the newest good copy on ${first.word} lies in an archive class (${first.storageClass})`,
+    why: `A restore from there takes ${first.takes} before it begins.`,
+    fix: 'Let the rule of the bucket leave the newest backups in a class that can be read at once, such as GLACIER_IR.',
+  });
+};
+
 const drillsProve: Check = ({ drills }) => {
   const code = 'drills';
   if (drills.complaint !== null) {
@@ -504,8 +532,17 @@ function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][n
 const checks: readonly Check[] = [
   ...[databaseOpens, nothingWasLost, libraryIsSafe, journalIsWal, logShrinks, isAlone],
   ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom, placesAreOurs],
-  ...[folderIsPrivate, stateIsPrivate, nothingIsServed, clockIsRight],
-  ...[isScheduled, ageFitsInterval, historyIsLong, keepFitsInterval, sealingWorks, bucketIsOwn, drillsProve],
+  ...[folderIsPrivate, stateIsPrivate, settingsAreRead, nothingIsSetAside, nothingIsServed, clockIsRight],
+  ...[
+    isScheduled,
+    ageFitsInterval,
+    historyIsLong,
+    keepFitsInterval,
+    sealingWorks,
+    bucketIsOwn,
+    copiesCanBeRead,
+    drillsProve,
+  ],
 ];
 
 // ── S3 ──

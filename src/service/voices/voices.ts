@@ -154,15 +154,7 @@ function keptConcerns(statePath: string, folder: string, log: Log): Said {
   /** One step, also beside another process. A full disk, or who holds the file, keeps nothing from being said. */
   function change<Result>(fallback: Result, work: () => Result): Result {
     try {
-      database.exec('BEGIN IMMEDIATE');
-      try {
-        const result = work();
-        database.exec('COMMIT');
-        return result;
-      } catch (error) {
-        if (database.isTransaction) database.exec('ROLLBACK');
-        throw error;
-      }
+      return database.transaction(work);
     } catch (error) {
       log('warn', `What the webhook was told could not be noted: ${error instanceof Error ? error.message : error}.`);
       return fallback;

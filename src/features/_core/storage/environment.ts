@@ -31,10 +31,10 @@ export function storageOptionsFrom({ databasePath, backup, storage, s3 }: Storag
     throw new BackupError('BAD_CONFIG', 'STORAGE_DRIVER is s3 and no bucket is named', { hint: 'Set S3_BUCKET.' });
   }
   const folder = resolve(backup.localPath);
-  const { bucket, region, endpoint, forcePathStyle, accessKeyId, secretAccessKey } = s3;
+  const { bucket, region, endpoint, forcePathStyle, accessKeyId, secretAccessKey, sessionToken } = s3;
   return {
     driver: 's3',
-    bucket: { bucket, region, endpoint, forcePathStyle, accessKeyId, secretAccessKey },
+    bucket: { bucket, region, endpoint, forcePathStyle, accessKeyId, secretAccessKey, sessionToken },
     cdnUrl: storage.cdnUrl,
     // The path may be changed on the page at any time; what was stored under the one before is still there.
     backupPrefixes: () => [backup.s3Path, savedSettings(folder).s3Path ?? backup.s3Path],

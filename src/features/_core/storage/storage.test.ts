@@ -214,7 +214,15 @@ describe('options from the environment', () => {
     databasePath: './db/dev.sqlite',
     backup: { localPath: './storage/backups', statePath: './storage/velist-backup.sqlite', s3Path: 'backups/database' },
     storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
-    s3: { bucket: null, region: null, endpoint: null, forcePathStyle: null, accessKeyId: null, secretAccessKey: null },
+    s3: {
+      bucket: null,
+      region: null,
+      endpoint: null,
+      forcePathStyle: null,
+      accessKeyId: null,
+      secretAccessKey: null,
+      sessionToken: null,
+    },
   };
 
   test('the defaults are a folder apart from the backups', () => {

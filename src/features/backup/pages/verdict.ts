@@ -68,6 +68,8 @@ export function verdictWords(known: Known): VerdictWords {
       return { tone, ...writerWords(known) };
     case 'damaged':
       return { tone, ...damagedWords(known) };
+    case 'changed':
+      return { tone, ...changedWords(known) };
     case 'last-failed':
       return { tone, ...lastFailedWords(known) };
     case 's3-waiting':
@@ -299,6 +301,17 @@ function damagedWords(known: Known): Words {
     icon: 'shield-x',
     headline: 'Backups are damaged',
     say: [`${which} did not pass its check.${detail} `, ...newestGood(known), ' Make a new backup now.'],
+    facts: nextRun(known),
+    actions: usual,
+  };
+}
+
+function changedWords(known: Known): Words {
+  const detail = known.status.verdict.detail ?? 'The file of the newest backup was changed after it was published.';
+  return {
+    icon: 'shield-alert',
+    headline: 'A backup was changed',
+    say: [`${detail} `, ...newestGood(known)],
     facts: nextRun(known),
     actions: usual,
   };

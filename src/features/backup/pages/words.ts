@@ -64,6 +64,15 @@ export const sealingWords = {
   'zstd+age': 'Compressed with zstd, encrypted with age',
 } as const;
 
+/** A copy that can be listed and not read. */
+export const archiveWords = ({
+  storageClass,
+  takes,
+}: {
+  readonly storageClass: string;
+  readonly takes: string;
+}): string => `In ${storageClass}: the provider takes ${takes} to bring it back`;
+
 /** "local copy", "S3 and offsite-eu copies" */
 export const copyWords = (targets: readonly string[]): string =>
   `${targets.map((target) => (target === 'local' ? target : targetWord(target))).join(' and ')} ${targets.length > 1 ? 'copies' : 'copy'}`;
