@@ -29,6 +29,7 @@ import { FollowingDigest } from './digest.ts';
 import { contentBytes } from './header.ts';
 import { openWith, pragma } from './library.ts';
 import type { PinnedDatabase } from './live-database.ts';
+import { renewFirstChecksum, renewFirstChecksumOf } from './page-checksum.ts';
 import { clone } from './reflink.ts';
 import { endsAt, lastCommit, type LogEnd, readLogHeader, readSalts } from './wal.ts';
 
@@ -170,7 +171,9 @@ const FORMAT_VERSIONS_AT = 18;
 const ROLLBACK_MODE = Buffer.from([1, 1]);
 
 function sayRollbackMode(chunk: Buffer, position: number): void {
-  if (position === 0) ROLLBACK_MODE.copy(chunk, FORMAT_VERSIONS_AT);
+  if (position !== 0) return;
+  ROLLBACK_MODE.copy(chunk, FORMAT_VERSIONS_AT);
+  renewFirstChecksum(chunk);
 }
 
 function leaveWalMode(path: string): void {
@@ -180,6 +183,7 @@ function leaveWalMode(path: string): void {
   } finally {
     closeSync(file);
   }
+  renewFirstChecksumOf(path);
 }
 
 /** Its log was read by name: had another database taken that name meanwhile, the copy would be of both. */
@@ -290,6 +294,7 @@ function makeSingleFile(path: string): LogEnd | null {
   } finally {
     copy.close();
     cutToPages(path);
+    renewFirstChecksumOf(path);
   }
 }
 
