@@ -17,6 +17,7 @@ import { asideCases } from './hard-cases-aside.ts';
 import { diskCases } from './hard-cases-disk.ts';
 import { neighbourCases } from './hard-cases-neighbours.ts';
 import { checkRestoreCase, restoreCases } from './hard-cases-restore.ts';
+import { judgeCases } from './hard-cases-judge.ts';
 import { answerCases, keptCases, settingCases, type WordCase } from './hard-cases-words.ts';
 
 const chapters: Readonly<Record<string, readonly HardCase[]>> = {
@@ -32,6 +33,7 @@ const words: Readonly<Record<string, readonly WordCase[]>> = {
   'Settings that are refused at the start': settingCases,
   'What S3 answers': answerCases,
   'Backups that are there already': keptCases,
+  'What the check says': judgeCases,
 };
 
 const introduction = `# Hard cases

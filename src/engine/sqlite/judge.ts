@@ -13,7 +13,15 @@
 import { DatabaseSync } from 'node:sqlite';
 import { type Account, accountForPages } from './account.ts';
 import { type DatabaseFacts, readFacts } from './facts.ts';
-import { isDamage, pragma, SQLITE_ERROR, SQLITE_TOOBIG, sqliteCode, understandsSchema } from './library.ts';
+import {
+  isDamage,
+  pragma,
+  SQLITE_CORRUPT_VTAB,
+  SQLITE_ERROR,
+  SQLITE_TOOBIG,
+  sqliteCode,
+  understandsSchema,
+} from './library.ts';
 import { PageFile, type PageSource } from './pages.ts';
 import { type Remarks, type RuleFinding, tellApart, type Unchecked } from './rules.ts';
 import { type Entry, hasPages, knownModules, moduleOf, readEntries, strayRoot } from './schema.ts';
@@ -304,8 +312,13 @@ function whyNotUnderstood({ sql }: Entry): string | null {
 /** Control characters but blanks, and what is no text. */
 const garbled = /[^\P{Cc}\t\n\f\r]|\ufffd/u;
 
+/** What a module keeps in its tables is content: their pages are accounted for like any others. */
+function isDamagedModule(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_CORRUPT_VTAB;
+}
+
 /** Not damage, not the disk: something of the app that this SQLite does not have. */
 function couldNotRun(error: unknown): boolean {
   const code = sqliteCode(error);
-  return code === SQLITE_ERROR || code === SQLITE_TOOBIG;
+  return code === SQLITE_ERROR || code === SQLITE_TOOBIG || isDamagedModule(error);
 }
