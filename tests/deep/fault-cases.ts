@@ -277,7 +277,7 @@ export const uploadCases: readonly FaultCase[] = [
     job: 'upload',
     code: 'S3_DENIED',
     message: /\(403 UserSuspended\)/,
-    hint: /suspended/,
+    message: /is blocked .*UserSuspended/,
     uploadsLeft: 1,
     provoke: (scene) =>
       scene.fault(secondPart, { meanwhile: () => scene.server.admin('user', 'suspend', '--uid=owner') }),
@@ -370,7 +370,7 @@ export const fetchCases: readonly FaultCase[] = [
     job: 'fetch',
     code: 'S3_DENIED',
     message: /\(403 UserSuspended\)/,
-    hint: /suspended/,
+    message: /is blocked .*UserSuspended/,
     provoke: (scene) => {
       const meanwhile = () => scene.server.admin('user', 'suspend', '--uid=owner');
       scene.fault(download, { cutAfterBytes: 3 * MiB, meanwhile }, { times: 1 });
