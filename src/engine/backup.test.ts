@@ -42,7 +42,7 @@ function setting(change: Partial<BackupRequest> = {}) {
 
 /** What lies in the folder besides locks and the record of its owner. */
 const files = (folder: string) =>
-  readdirSync(folder).filter((name) => !name.endsWith('.lock') && name !== STAGING_FOLDER && name !== RECORD_FILE);
+  readdirSync(folder).filter((name) => !/\.lock(-journal)?$/.test(name) && name !== STAGING_FOLDER && name !== RECORD_FILE);
 const staged = (folder: string) =>
   existsSync(join(folder, STAGING_FOLDER)) ? readdirSync(join(folder, STAGING_FOLDER)) : [];
 
