@@ -35,7 +35,7 @@ import { leadsNowhere, thereIsAFile } from './missing.ts';
 import { refuseWhileOpen } from './open-files.ts';
 import { giveModeBack } from './out-of-wal.ts';
 import { leftoverOf, resolveDatabase, sideFiles } from './stamp.ts';
-import { syncFolderNow } from './sync-folder.ts';
+import { syncFolderNow, syncNewFolder } from './sync-folder.ts';
 import { openUnwritten } from './verify.ts';
 
 /**
@@ -280,6 +280,7 @@ function makeFolderOf(path: string): void {
   const made = dirname(path).slice(first.length).split('/').filter(Boolean);
   for (let folder = first; ; folder = join(folder, made.shift() ?? '')) {
     giveToOwnerOf(dirname(folder), folder);
+    syncNewFolder(folder);
     if (made.length === 0) return;
   }
 }
