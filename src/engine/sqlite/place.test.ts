@@ -284,6 +284,15 @@ test('what was staged by a number that another process has by now is removed', (
   expect(readdirSync(folder).filter((entry) => /placing|restoring/.test(entry))).toEqual([]);
 });
 
+test('logs and journals that a kill left of what was staged go too, and those of the database stay', () => {
+  const { folder, database } = shop({ journalMode: 'delete' });
+  const staged = ['restoring-12-journal', 'placing-12-wal', 'placing-13', 'restoring.lock', 'restoring.lock-journal'];
+  for (const end of staged) writeFileSync(`${database}.${end}`, '');
+  writeFileSync(join(folder, 'other.sqlite-journal'), '');
+  removeDeadPlacements(database);
+  expect(readdirSync(folder).sort()).toEqual(['backup.sqlite', 'other.sqlite-journal', 'shop.sqlite']);
+});
+
 test('two restores beside one database hold the lock together, and its file goes with the last one', () => {
   const { folder, database } = shop();
   const one = holdStaging(database);
