@@ -93,7 +93,8 @@ async function target() {
     );
     return removed.map((name) => Number(name.slice(15, 17))).sort();
   };
-  const files = async () => (await keysOf(store)).filter((key) => key.endsWith('.sqlite')).map((key) => Number(key.slice(15, 17)));
+  const files = async () =>
+    (await keysOf(store)).filter((key) => key.endsWith('.sqlite')).map((key) => Number(key.slice(15, 17)));
   return { store, catalog, put, second, third, prune, files, signal };
 }
 

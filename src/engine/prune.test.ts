@@ -44,7 +44,11 @@ async function folderOf(days: number) {
 }
 
 const events: JobEvent[] = [];
-const context = { signal: new AbortController().signal, now: () => now, onEvent: (event: JobEvent) => events.push(event) };
+const context = {
+  signal: new AbortController().signal,
+  now: () => now,
+  onEvent: (event: JobEvent) => events.push(event),
+};
 const carryOut = (catalog: Catalog) => prune(catalog, undefined, { count: 1, startBurstMs: 1 }, context);
 
 test('a backup that is pinned after the plan was made is kept, and all the others go', async () => {

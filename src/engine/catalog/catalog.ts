@@ -193,7 +193,9 @@ export class Catalog {
     if (!isMeant(await this.list())) return null;
     let removed: Unlinked | undefined;
     try {
-      await this.#unlink(backup, async (path) => void (removed = await unlinkGently(path)));
+      await this.#unlink(backup, async (path) => {
+        removed = await unlinkGently(path);
+      });
       return removed ?? ALREADY_GONE;
     } catch (error) {
       await removed?.free();

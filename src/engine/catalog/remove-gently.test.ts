@@ -66,17 +66,20 @@ test('another name of the same file keeps all of it', async () => {
   expect(statSync(linked).size).toBe(BYTES);
 });
 
-test.skipIf(process.getuid?.() !== 0)('a reader whom /proc does not show to the user who removes keeps all of it', () => {
-  const folder = scratch();
-  const path = largeFile(folder);
-  for (const one of [folder, path]) chownSync(one, NOBODY, NOBODY);
-  chmodSync(dirname(folder), 0o711);
-  const reader = openSync(path, 'r');
-  const { status, stderr } = spawnSync('setpriv', [...asNobody, ...program(path)], { encoding: 'utf8' });
-  expect([status, stderr, existsSync(path)]).toEqual([0, '', false]);
-  expect(fstatSync(reader).size).toBe(BYTES);
-  closeSync(reader);
-});
+test.skipIf(process.getuid?.() !== 0)(
+  'a reader whom /proc does not show to the user who removes keeps all of it',
+  () => {
+    const folder = scratch();
+    const path = largeFile(folder);
+    for (const one of [folder, path]) chownSync(one, NOBODY, NOBODY);
+    chmodSync(dirname(folder), 0o711);
+    const reader = openSync(path, 'r');
+    const { status, stderr } = spawnSync('setpriv', [...asNobody, ...program(path)], { encoding: 'utf8' });
+    expect([status, stderr, existsSync(path)]).toEqual([0, '', false]);
+    expect(fstatSync(reader).size).toBe(BYTES);
+    closeSync(reader);
+  },
+);
 
 test.skipIf(process.getuid?.() !== 0)('so does a reader outside of the container of whoever removes', () => {
   const path = largeFile(scratch());

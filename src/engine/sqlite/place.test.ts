@@ -261,7 +261,14 @@ test.skipIf(process.getuid?.() !== 0)(
   'what a restore of another container stages is left alone as long as that goes on, whatever its number',
   async () => {
     const { folder, database } = shop();
-    const { child, name } = await stagesElsewhere(database, 'unshare', '--fork', '--pid', '--kill-child', '--mount-proc');
+    const { child, name } = await stagesElsewhere(
+      database,
+      'unshare',
+      '--fork',
+      '--pid',
+      '--kill-child',
+      '--mount-proc',
+    );
     // Its number is one that nobody, or anybody, has here.
     expect(name).toMatch(/restoring-1$/);
     const left = `${database}.restoring-${deadPid()}`;
@@ -331,21 +338,24 @@ test('a damaged database whose place can not be taken keeps its log, and nothing
   expect(readFileSync(`${database}-wal`, 'utf8')).toBe('its log');
 });
 
-test.skipIf(!Bun.which('strace'))('where the folder can not be synced after all was placed, the error says where the old files are', () => {
-  const { folder, database, source } = shop();
-  writeFileSync(database, Buffer.alloc(8192, 1));
-  const module = JSON.stringify(fileURLToPath(new URL('./place.ts', import.meta.url)));
-  const given = `${JSON.stringify(source)}, ${JSON.stringify(database)}, { now: new Date(0) }`;
-  const program = `
+test.skipIf(!Bun.which('strace'))(
+  'where the folder can not be synced after all was placed, the error says where the old files are',
+  () => {
+    const { folder, database, source } = shop();
+    writeFileSync(database, Buffer.alloc(8192, 1));
+    const module = JSON.stringify(fileURLToPath(new URL('./place.ts', import.meta.url)));
+    const given = `${JSON.stringify(source)}, ${JSON.stringify(database)}, { now: new Date(0) }`;
+    const program = `
     const { placeOverUnreadable } = await import(${module});
     try { placeOverUnreadable(${given}) } catch (error) { console.log(JSON.stringify(error)) }
   `;
-  const inject = ['-f', '-o', '/dev/null', '-P', folder, '-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO'];
-  const bun = [process.execPath, '--config=/dev/null', '--no-env-file', '-e', program];
-  const { stdout } = spawnSync('strace', [...inject, ...bun], { encoding: 'utf8' });
-  expect(JSON.parse(stdout)).toMatchObject({
-    message: expect.stringContaining('shop.sqlite was placed, but its folder could not be written to the disk'),
-    hint: expect.stringContaining('shop.sqlite.damaged-1970'),
-  });
-  expect(ask(database, count)).toBe(3);
-});
+    const inject = ['-f', '-o', '/dev/null', '-P', folder, '-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO'];
+    const bun = [process.execPath, '--config=/dev/null', '--no-env-file', '-e', program];
+    const { stdout } = spawnSync('strace', [...inject, ...bun], { encoding: 'utf8' });
+    expect(JSON.parse(stdout)).toMatchObject({
+      message: expect.stringContaining('shop.sqlite was placed, but its folder could not be written to the disk'),
+      hint: expect.stringContaining('shop.sqlite.damaged-1970'),
+    });
+    expect(ask(database, count)).toBe(3);
+  },
+);
