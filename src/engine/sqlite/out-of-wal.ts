@@ -3,14 +3,14 @@
  * connected to it, and its pages may be of another size. A note beside it, `….restoring-` and our process's number, says
  * which mode it had: were we killed, the next run gives that back.
  */
-import { closeSync, existsSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { readHeaderOf, walHeader } from './header.ts';
 import { isDamage, pragma } from './library.ts';
 import { explainLiveError, isLocked, openConnection } from './live-database.ts';
 import { inUse } from './open-files.ts';
 import { refuseStrayRoots } from './schema.ts';
-import { holdStaging, stagedName } from './staged.ts';
+import { holdStaging, removeIfAllowed, stagedName } from './staged.ts';
 import { syncFolderNow } from './sync-folder.ts';
 
 export interface OutOfWal extends Disposable {
@@ -34,7 +34,7 @@ export function leaveWal(databasePath: string, onLeft: () => void = () => {}): O
   const staging = holdStaging(databasePath);
   const note = stagedName(databasePath, 'restoring');
   const goBack = (timeoutMs: number) => {
-    if (giveModeBack(note, databasePath, timeoutMs)) rmSync(note, { force: true });
+    if (giveModeBack(note, databasePath, timeoutMs)) removeIfAllowed(note);
     else onLeft();
     staging[Symbol.dispose]();
   };

@@ -21,7 +21,6 @@ import {
   openSync,
   readdirSync,
   renameSync,
-  rmSync,
   statSync,
   unlinkSync,
 } from 'node:fs';
@@ -37,7 +36,7 @@ import { refuseWhileOpen } from './open-files.ts';
 import { giveToOwnerOf } from './owner.ts';
 import { giveModeBack } from './out-of-wal.ts';
 import { leftoverOf, resolveDatabase, sideFiles } from './stamp.ts';
-import { holdStaging, parseStaged, stagedName, whenAlone } from './staged.ts';
+import { holdStaging, parseStaged, removeIfAllowed, stagedName, whenAlone } from './staged.ts';
 import { syncFolderNow, syncNewFolder } from './sync-folder.ts';
 import { openUnwritten } from './verify.ts';
 
@@ -289,7 +288,7 @@ function removeStaged(folder: string, destination: string): void {
     if (found?.destination !== destination || found.isLock) continue;
     const staged = join(folder, entry);
     const isNote = found.what === 'restoring' && !found.isSideFile;
-    if (!isNote || giveModeBack(staged, join(folder, destination))) rmSync(staged, { force: true });
+    if (!isNote || giveModeBack(staged, join(folder, destination))) removeIfAllowed(staged);
   }
 }
 
@@ -312,15 +311,9 @@ function stage(source: string, destination: string, what: 'restoring' | 'placing
   }
 }
 
-/** Removes a staged file and what SQLite left beside it. One that can't be removed now is removed by the next run. */
+/** Removes a staged file and what SQLite left beside it. */
 function discard(temporary: string): void {
-  for (const suffix of ['', ...sideFiles]) {
-    try {
-      rmSync(temporary + suffix, { force: true });
-    } catch {
-      // The restore itself went well, or failed for a reason of its own.
-    }
-  }
+  for (const suffix of ['', ...sideFiles]) removeIfAllowed(temporary + suffix);
 }
 
 /** The mode is in the file's header, so a file from elsewhere may bring another than the database had. */

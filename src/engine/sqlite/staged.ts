@@ -5,7 +5,7 @@
  * number.
  */
 import { randomInt } from 'node:crypto';
-import { chmodSync, closeSync, existsSync, lstatSync, openSync, statSync, unlinkSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, lstatSync, openSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { giveToOwnerOf } from './owner.ts';
@@ -63,11 +63,20 @@ export function whenAlone(destination: string, work: () => void): boolean {
   if (lock === null) return false;
   try {
     work();
-    // Last: from then on another may hold a new file of that name.
-    unlinkSync(path);
     return true;
   } finally {
+    // Only now: from then on another may hold a new file of that name.
+    removeIfAllowed(path);
     lock.close();
+  }
+}
+
+/** What can't be removed is in nobody's way: the next run tries again. */
+export function removeIfAllowed(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // It is protected, or its folder is.
   }
 }
 
