@@ -42,7 +42,9 @@ function setting(change: Partial<BackupRequest> = {}) {
 
 /** What lies in the folder besides locks and the record of its owner. */
 const files = (folder: string) =>
-  readdirSync(folder).filter((name) => !name.startsWith(LOCK_FILE) && name !== STAGING_FOLDER && name !== RECORD_FILE);
+  readdirSync(folder).filter(
+    (name) => !/\.lock(-journal)?$/.test(name) && name !== STAGING_FOLDER && name !== RECORD_FILE,
+  );
 const staged = (folder: string) =>
   existsSync(join(folder, STAGING_FOLDER)) ? readdirSync(join(folder, STAGING_FOLDER)) : [];
 
@@ -202,4 +204,18 @@ test('a backup opens with its rows in any program', async () => {
   const { request, run } = setting();
   const { name } = await run();
   expect(ask(join(request.folder, name), 'SELECT count(*) FROM notes')).toBe(100);
+});
+
+test('a safety backup made while the clock is behind says which moment it is after', async () => {
+  const { request, run, catalog } = setting();
+  await run({ now: new Date('2026-03-01T12:00:00Z') });
+  const safety = (now: Date) =>
+    makeBackup(
+      { ...request, trigger: 'safety' },
+      { signal: new AbortController().signal, now: () => now, onEvent: () => {} },
+    );
+  const { name } = await safety(new Date(0));
+  expect((await catalog.find(name)).manifest).toMatchObject({ madeAfter: '2026-03-01T12:00:00.000Z' });
+  const later = await safety(new Date('2026-03-02T12:00:00Z'));
+  expect((await catalog.find(later.name)).manifest?.madeAfter).toBeUndefined();
 });

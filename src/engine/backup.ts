@@ -6,7 +6,7 @@ import { existsSync, readdirSync, realpathSync, rmSync, unlinkSync } from 'node:
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { isBackupName, isEntryOfOurs, LOCK_FILE, STAGING_FOLDER } from './catalog/artifact.ts';
-import { Catalog } from './catalog/catalog.ts';
+import { type Backup, Catalog } from './catalog/catalog.ts';
 import { otherOf } from './catalog/identity.ts';
 import { diskFull, explainFolderError, freeBytes } from './catalog/folder-error.ts';
 import { MANIFEST_FORMAT, type Manifest, verificationOf, versions } from './catalog/manifest.ts';
@@ -118,7 +118,7 @@ export async function makeBackupUnderPin(
   const described = describe(name, sequence, snapshot.method, pinned, verified, purpose);
   const own = earlier.filter((backup) => otherOf(owned.ownership, backup) === null);
   const loss = purpose.loss ? lossOf(described, own, purpose.loss) : null;
-  const manifest = { ...described, ...(loss && { loss }) };
+  const manifest = { ...described, ...(loss && { loss }), ...madeAfter(described, earlier) };
   const databaseId = await publishAsOwn(catalog.folder, owned, self, {
     now: context.now(),
     publish: (id) => publish(catalog, staging, verified, { ...manifest, ...origin(id, self) }),
@@ -129,6 +129,16 @@ export async function makeBackupUnderPin(
     purpose.trigger === 'safety' ? [] : await prune(catalog, { ...self, databaseId }, purpose.retention, context);
   const { sizeBytes, content, unchecked } = verified;
   return { made: { name, sizeBytes, removed, loss, content, unchecked }, logEnd: snapshot.logEnd };
+}
+
+/** A clock that was set back must not make a safety backup look old, or retention removes it with its undo. */
+function madeAfter(
+  { trigger, createdAt }: Manifest,
+  earlier: readonly Pick<Backup, 'createdAt' | 'manifest'>[],
+): Pick<Manifest, 'madeAfter'> {
+  const newest = Math.max(0, ...earlier.flatMap((one) => (one.manifest ? one.createdAt.getTime() : [])));
+  if (trigger !== 'safety' || newest <= Date.parse(createdAt)) return {};
+  return { madeAfter: new Date(newest).toISOString() };
 }
 
 function origin(databaseId: string, { maker }: DatabaseSelf): Pick<Manifest, 'databaseId' | 'madeBy'> {

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { hideFoldersOf, publicError, withoutFolders } from './errors.ts';
+import { BackupError, hideFoldersOf, publicError, withoutFolders } from './errors.ts';
 
 test('folders of this machine are cut from a text, relative paths and URLs are not', () => {
   for (const [text, shown] of [
@@ -31,4 +31,16 @@ test('folders of a service are cut whatever is in their names', () => {
     hint: `See ${folder}/back ups.`,
   } as const;
   expect(publicError(error)).toEqual({ ...error, message: "open 'a'", hint: 'See back ups.' });
+});
+
+test('a full disk is called so whoever met it, and however far down', () => {
+  const full = [
+    Object.assign(new Error('write'), { code: 'ENOSPC' }),
+    Object.assign(new Error('write'), { code: 'EDQUOT' }),
+    Object.assign(new Error('database or disk is full'), { code: 'ERR_SQLITE_ERROR', errcode: 13 }),
+    new Error('the stream ended', { cause: Object.assign(new Error('write'), { code: 'ENOSPC' }) }),
+  ];
+  for (const error of full) expect([error.message, BackupError.from(error).code]).toEqual([error.message, 'DISK_FULL']);
+  const other = Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 10 });
+  expect(BackupError.from(other).code).toBe('INTERNAL');
 });

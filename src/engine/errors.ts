@@ -84,7 +84,7 @@ export class BackupError extends Error {
     if (error instanceof BackupError) return error;
     const system = errnoCode(error);
     const text = error instanceof Error ? error.message : String(error);
-    if (system === 'ENOSPC' || system === 'EDQUOT') {
+    if (isDiskFull(error)) {
       return new BackupError('DISK_FULL', 'the disk is full', {
         hint: 'Free space on that disk or lower the retention, then try again; existing backups were not touched.',
         cause: error,
@@ -104,6 +104,18 @@ export class BackupError extends Error {
       cause: error,
     });
   }
+}
+
+/** https://sqlite.org/rescode.html#full */
+const SQLITE_FULL = 13;
+
+/** Did something find no room: the system, SQLite, or a library that tells of it as its cause? */
+export function isDiskFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const system = errnoCode(error);
+  if (system === 'ENOSPC' || system === 'EDQUOT') return true;
+  if ('errcode' in error && Number(error.errcode) % 256 === SQLITE_FULL) return true;
+  return error.cause !== error && isDiskFull(error.cause);
 }
 
 /** The `code` of a Node system error (`ENOENT`, …), or undefined. */

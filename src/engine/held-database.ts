@@ -8,7 +8,7 @@
 import { hasPageChecksums } from './sqlite/page-checksum.ts';
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { BackupError } from './errors.ts';
-import type { RestoreRequest, StoryContext } from './jobs/protocol.ts';
+import { type RestoreRequest, type StoryContext, warnIn } from './jobs/protocol.ts';
 import { saveLateCommits, saveLateCopy } from './late-commits.ts';
 import { commitMark, readHeader, readHeaderOf } from './sqlite/header.ts';
 import { pinDatabase, type PinnedDatabase } from './sqlite/live-database.ts';
@@ -31,7 +31,11 @@ export interface HeldDatabase extends Disposable {
 /** @throws BackupError as `pinDatabase` does; RESTORE_IN_USE, DB_CHANGED, PAGE_SIZE_DIFFERS, ENCODING_DIFFERS, UNSUPPORTED. */
 export function holdDatabase(request: RestoreRequest, context: StoryContext): HeldDatabase {
   const path = resolveDatabase(request.databasePath);
-  const outOfWal = request.mode === 'offline' ? leaveWal(path) : null;
+  const onLeft = () =>
+    warnIn(context)(
+      `${path} was in WAL mode, and is in rollback mode until the next backup or restore: it could not be given its mode back (it is busy, or its disk is full).`,
+    );
+  const outOfWal = request.mode === 'offline' ? leaveWal(path, onLeft) : null;
   let pinned: PinnedDatabase | undefined;
   let descriptor: number | undefined;
   const letGo = () => {
@@ -122,11 +126,12 @@ function explained(save: () => void): void {
   try {
     save();
   } catch (error) {
-    const reason = BackupError.from(error);
-    throw new BackupError(
-      'RESTORE_SAFETY_FAILED',
-      `what was committed after the safety backup could not be saved, so nothing was changed: ${reason.message}`,
-      { hint: reason.hint, cause: reason },
-    );
+    throw unsafe('what was committed after the safety backup could not be saved', BackupError.from(error));
   }
+}
+
+/** Nothing was changed, because what is there now could not be saved. A full disk keeps its own code. */
+export function unsafe(what: string, reason: BackupError, hint: string = reason.hint): BackupError {
+  const code = reason.code === 'DISK_FULL' ? 'DISK_FULL' : 'RESTORE_SAFETY_FAILED';
+  return new BackupError(code, `${what}, so nothing was changed: ${reason.message}`, { hint, cause: reason });
 }

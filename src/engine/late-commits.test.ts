@@ -79,6 +79,23 @@ test('what was committed after the safety backup, exactly that, is added to it',
   expect(readdirSync(shop.catalog.folder).filter((entry) => entry.includes('late'))).toEqual([]);
 });
 
+test('a safety backup that is pinned while its log is merged stays, pinned, beside the one that holds more', async () => {
+  using shop = await safetyAndApp();
+  commit(shop.app, 7);
+  shop.save();
+  const pinning = new Catalog(shop.catalog.folder);
+  pinning.writeManifest = async (manifest) => {
+    await shop.catalog.writeManifest(manifest);
+    await shop.catalog.changeManifest(shop.safety, (first) => ({ ...first, pinned: true }));
+  };
+  const name = await mergeLateLog(pinning, shop.safety, context);
+  const left = await shop.catalog.list();
+  expect(left.map((backup) => [backup.name, backup.manifest?.pinned])).toEqual([
+    [name, false],
+    [shop.safety, true],
+  ]);
+});
+
 test('without a late commit nothing is kept, and the safety backup stays', async () => {
   using shop = await safetyAndApp();
   shop.save();

@@ -27,7 +27,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { lateLogName, lateLogOwner, lateLogSetAside } from './catalog/artifact.ts';
-import type { Catalog } from './catalog/catalog.ts';
+import type { Backup, Catalog } from './catalog/catalog.ts';
 import { verificationOf } from './catalog/manifest.ts';
 import { BackupError } from './errors.ts';
 import { giveToOwnerOfFolder } from './disk/owner.ts';
@@ -124,8 +124,20 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
   // The log first: without its backup it could not be replayed.
   rmSync(log);
   syncFolderNow(catalog.folder);
-  await catalog.remove(first);
+  await removeMerged(catalog, first, context);
   return name;
+}
+
+/** It stays where somebody said something of it meanwhile, as a pin, or where it can't be removed: one too many does no harm. */
+async function removeMerged(catalog: Catalog, first: Backup, context: StoryContext): Promise<void> {
+  const text = JSON.stringify(first.manifest);
+  const isAsRead = (backups: readonly Backup[]) =>
+    backups.some(({ name, manifest }) => name === first.name && JSON.stringify(manifest) === text);
+  try {
+    await catalog.removeIf(first, isAsRead);
+  } catch (error) {
+    warnIn(context)(`${first.name} stays beside a newer one that holds more: ${BackupError.from(error).message}.`);
+  }
 }
 
 const hopeless: ReadonlySet<string> = new Set(['NO_BACKUP', 'BAD_BACKUP', 'VERIFY_FAILED']);

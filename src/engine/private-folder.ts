@@ -6,8 +6,9 @@ import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { giveToOwnerOfFolder } from './disk/owner.ts';
 import { errnoCode } from './errors.ts';
+import { syncNewFolder } from './sqlite/sync-folder.ts';
 
-/** Makes the folder and those above it that are missing, each 0700; what is there stays as it is. */
+/** Makes the folder and those above it that are missing, each 0700 and durable; what is there stays as it is. */
 export function makePrivateFolder(path: string): void {
   const missing: string[] = [];
   for (let folder = resolve(path); !existsSync(folder); folder = dirname(folder)) missing.unshift(folder);
@@ -21,6 +22,7 @@ export function makePrivateFolder(path: string): void {
     }
     chmodSync(folder, 0o700);
     giveToOwnerOfFolder(folder);
+    syncNewFolder(folder);
   }
   // Complains where a file has the name.
   mkdirSync(path, { recursive: true });

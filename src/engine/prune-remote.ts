@@ -5,17 +5,19 @@
  * After each deletion the object is looked up. One that survives (a locked bucket, a key that may not delete) is told
  * by name: it costs money and disk, but no backup is the worse for it, so it fails nothing.
  */
+import { join } from 'node:path';
 import { manifestName } from './catalog/artifact.ts';
 import { type Backup, Catalog, inOrder } from './catalog/catalog.ts';
 import { judgePlace, NO_IDENTITY, otherOf, type PlaceIdentity } from './catalog/identity.ts';
 import type { Manifest } from './catalog/manifest.ts';
 import { type OwnedTarget, withClaims } from './catalog/own-target.ts';
-import { momentOf, type RemoteCatalog, type RemoteEntry } from './catalog/remote-catalog.ts';
+import { momentOf, type RemoteCatalog, type RemoteEntry, readRemoteManifest } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
 import type { PruneRemoteRequest, StoryContext, Survivor } from './jobs/protocol.ts';
 import { lossHolds } from './loss.ts';
 import { type OwnRetentionOptions, planOwnRetention } from './own-retention.ts';
 import type { RetentionPlan, RetentionPolicy } from './retention.ts';
+import { remoteManifestLock, takeLock } from './run-lock.ts';
 import type { ObjectStore } from './targets/object-store.ts';
 import type { Holding } from './writer.ts';
 
@@ -24,36 +26,103 @@ export interface PrunedRemote {
   readonly survived: readonly Survivor[];
 }
 
+export interface RemotePruning extends Omit<RemoteRetentionOptions, 'now' | 'sparesAllBut'> {
+  readonly retention: RetentionPolicy;
+  readonly holding: Holding | null;
+  /** What is said of backups there holds here too. */
+  readonly folder: string;
+  readonly target: string;
+}
+
 export async function pruneRemote(
   store: ObjectStore,
   entries: readonly RemoteEntry[],
-  {
-    retention,
-    holding,
-    ...options
-  }: { readonly retention: RetentionPolicy; readonly holding: Holding | null } & Omit<RemoteRetentionOptions, 'now'>,
+  pruning: RemotePruning,
   context: StoryContext,
 ): Promise<PrunedRemote> {
-  const sparesAllBut = holding?.sparesAllBut ?? null;
-  const plan = planRemoteRetention(entries, retention, { ...options, sparesAllBut, now: context.now() });
-  if (plan.removed.length > 0) await holding?.confirm();
+  const now = context.now();
+  const planned = plannedRemovals(entries, pruning, now);
+  if (planned.length > 0) await pruning.holding?.confirm();
   const removed: string[] = [];
   const survived: Survivor[] = [];
-  for (const { backup } of plan.removed) {
-    if (!backup.manifest) continue;
+  for (const { name, manifest } of planned) {
+    if (!manifest) continue;
     try {
-      await removeKeys(store, [backup.manifest.artifact.file, manifestName(backup.name)], context);
-      removed.push(backup.name);
+      if (await removeIfStillPlanned(store, entries, name, { ...pruning, now }, context)) removed.push(name);
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code === 'ABORTED') throw known;
-      survived.push({ name: backup.name, reason: known.message });
+      survived.push({ name, reason: known.message });
       // A server that does not answer will not do so for the next one.
       if (known.code === 'S3_UNREACHABLE') break;
     }
   }
   return { removed, survived };
 }
+
+function plannedRemovals(
+  entries: readonly RemoteEntry[],
+  { retention, holding, folder: _folder, target: _target, ...options }: RemotePruning,
+  now: Date,
+): readonly RemoteCandidate[] {
+  const sparesAllBut = holding?.sparesAllBut ?? null;
+  return planRemoteRetention(entries, retention, { ...options, sparesAllBut, now }).removed.map(({ backup }) => backup);
+}
+
+/**
+ * Looks again, since it may have been pinned after it was listed, here or there. From that look until it is removed
+ * nobody of this folder can change what is said of it.
+ */
+async function removeIfStillPlanned(
+  store: ObjectStore,
+  entries: readonly RemoteEntry[],
+  name: string,
+  pruning: RemotePruning & { readonly now: Date },
+  context: StoryContext,
+): Promise<boolean> {
+  const { folder, target, now } = pruning;
+  const catalog = new Catalog(folder);
+  using _there = await lockRemoteManifests(folder, target, context);
+  using _here = (await pinsOf(catalog)).has(name) ? await catalog.lockManifests() : null;
+  const pins = await pinsOf(catalog);
+  const current = await readAgain(store, entries, name, context);
+  const isPlanned = plannedRemovals(current, { ...pruning, pins }, now).some((planned) => planned.name === name);
+  const manifest = current.find((entry) => entry.name === name)?.manifest;
+  if (!isPlanned || !manifest) return false;
+  await removeKeys(store, [manifest.artifact.file, manifestName(name)], context);
+  return true;
+}
+
+/** The entries, with the manifest of that one as it is by now; without it where that is gone. */
+async function readAgain(
+  store: ObjectStore,
+  entries: readonly RemoteEntry[],
+  name: string,
+  context: StoryContext,
+): Promise<readonly RemoteEntry[]> {
+  const head = await store.head(manifestName(name), { signal: context.signal });
+  const others = entries.filter((entry) => entry.name !== name);
+  const listed = entries.filter((entry) => entry.name === name);
+  if (head === null) return others;
+  // One that was moved to an archive can't be read, and its ETag tells that it is the same.
+  if (listed.some(({ etag }) => etag === head.etag)) return entries;
+  const manifest = await readRemoteManifest(store, name, context);
+  return [...others, ...listed.map((entry) => ({ ...entry, etag: head.etag, manifest }))];
+}
+
+/** Held by whoever changes what is said of backups at that target, or removes one because of what is said. */
+export async function lockRemoteManifests(
+  folder: string,
+  target: string,
+  { signal }: Pick<StoryContext, 'signal'>,
+): Promise<Disposable> {
+  const catalog = new Catalog(folder);
+  await catalog.prepare();
+  return await takeLock(join(folder, remoteManifestLock(target)), { waitMs: REMOTE_LOCK_WAIT_MS, signal });
+}
+
+/** As long as a server that is slow may take to remove one backup. */
+const REMOTE_LOCK_WAIT_MS = 120_000;
 
 export interface RemoteRetentionOptions extends Omit<OwnRetentionOptions, 'losses'> {
   /**

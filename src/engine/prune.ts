@@ -36,12 +36,15 @@ export async function prune(
   context: StoryContext,
 ): Promise<readonly string[]> {
   const ownership = self ? (await requireOwnFolder(catalog, self)).ownership : null;
-  const plan = planFolder(await catalog.list(), catalog.folder, policy, { ownership, now: context.now() });
+  const now = context.now();
+  const planned = (backups: readonly Backup[]) =>
+    planFolder(backups, catalog.folder, policy, { ownership, now }).removed.map(({ backup }) => backup);
   const removed: string[] = [];
-  for (const { backup } of plan.removed) {
+  for (const backup of planned(await catalog.list())) {
+    // It may have been pinned since, or the one that made it dispensable be gone.
+    const isStillPlanned = (backups: readonly Backup[]) => planned(backups).some(({ name }) => name === backup.name);
     try {
-      await catalog.remove(backup, { gently: true });
-      removed.push(backup.name);
+      if (await catalog.removeIf(backup, isStillPlanned)) removed.push(backup.name);
     } catch (error) {
       const { code, message, hint } = BackupError.from(error);
       // Then nothing is as it was: the run itself says so.

@@ -26,7 +26,7 @@ import {
   type StoryContext,
   warnIn,
 } from './jobs/protocol.ts';
-import { lookForPruning, pruneRemote, removeKeys } from './prune-remote.ts';
+import { lockRemoteManifests, lookForPruning, pruneRemote, removeKeys } from './prune-remote.ts';
 import { takeLock, uploadLock } from './run-lock.ts';
 import { idsOf } from './self.ts';
 import { bytesOf, type ObjectStore } from './targets/object-store.ts';
@@ -68,6 +68,7 @@ async function identityForReading(
 export async function changeRemote(request: ChangeRemoteRequest, context: StoryContext): Promise<null> {
   return await withStore(request, async (store) => {
     await holdTarget(store, request, context);
+    using _lock = await lockRemoteManifests(request.folder, request.target, context);
     const manifest = await readRemoteManifest(store, request.name, context);
     const { pinned, note, loss = manifest.loss } = request;
     const text = formatManifest({ ...manifest, pinned, note, ...(loss && { loss }) });
@@ -93,7 +94,7 @@ export async function pruneRemoteBackups(
     const options = { signal: context.signal, now: context.now(), target, place, list, before };
     const owned = self ? await requireOwnTarget(store, self, options) : null;
     const whose = await lookForPruning(store, catalog, { self, owned, folder, known }, context);
-    const pruned = await pruneRemote(store, catalog.entries, { retention, holding, ...whose }, context);
+    const pruned = await pruneRemote(store, catalog.entries, { retention, holding, folder, target, ...whose }, context);
     return { ...pruned, listing: toListing(catalog, { ...whose, without: pruned.removed }) };
   });
 }

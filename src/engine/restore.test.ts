@@ -1,7 +1,9 @@
 /** What a restore leaves when it was cut off in the middle; whole restores are in `service/restore.test.ts`. */
 import { expect, test } from 'bun:test';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { ask, makeDatabase, scratchFolders } from '../../tests/support/scratch.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { RestoreRequest } from './jobs/protocol.ts';
@@ -27,7 +29,7 @@ function shop(journalMode: 'wal' | 'delete') {
     });
   const undoable = async () =>
     (await new Catalog(folder).list()).flatMap(({ name, manifest }) => (manifest?.replacedBy ? name : []));
-  return { databasePath, source, restore, undoable };
+  return { databasePath, source, folder, request, restore, undoable };
 }
 
 for (const journalMode of ['wal', 'delete'] as const) {
@@ -53,4 +55,61 @@ test('where the files of now were set aside there is no undo, and that of an ear
   const { safetyBackup, setAside } = await restore('offline');
   expect([safetyBackup, existsSync(setAside ?? ''), await undoable()]).toEqual([null, true, []]);
   expect(ask(databasePath, count)).toBe(3);
+});
+
+/** That restore in a process of its own, in which calls of the system fail as `strace` is told. */
+function restoreFailing(request: RestoreRequest, ...faults: string[]): { message: string; code: string; hint: string } {
+  const module = JSON.stringify(fileURLToPath(new URL('./restore.ts', import.meta.url)));
+  const program = `
+    const { restoreDatabase } = await import(${module});
+    const context = { signal: new AbortController().signal, now: () => new Date(), onEvent: () => {} };
+    await restoreDatabase(${JSON.stringify(request)}, context).then(
+      (restored) => console.log(JSON.stringify({ message: 'restored', ...restored })),
+      (error) => console.log(JSON.stringify(error)),
+    );
+  `;
+  const bun = [process.execPath, '--config=/dev/null', '--no-env-file', '-e', program];
+  const { stdout } = spawnSync('strace', ['-f', '-o', '/dev/null', ...faults, ...bun], { encoding: 'utf8' });
+  return JSON.parse(stdout.trim());
+}
+
+const withFaults = test.skipIf(!Bun.which('strace'));
+
+withFaults('where SQLite can not end the replacement, the undo stays, and what was there is there', async () => {
+  const { databasePath, request, undoable } = shop('delete');
+  const journal = `${realpathSync(databasePath)}-journal`;
+  const error = restoreFailing(request('offline'), '-P', journal, '-e', 'inject=unlink,unlinkat:error=EIO');
+  const [safetyBackup = ''] = await undoable();
+  expect(safetyBackup).not.toBe('');
+  expect(error.message).toStartWith('shop.sqlite holds what was there before, or source.sqlite');
+  expect(error.hint).toContain(`safe in ${safetyBackup}`);
+  // The journal that is left takes back what was written of the other database.
+  expect([ask(databasePath, count), ask(databasePath, 'PRAGMA integrity_check')]).toEqual([100, 'ok']);
+});
+
+withFaults('a database that can not be written to keeps content and mode, and no undo is offered', async () => {
+  for (const journalMode of ['wal', 'delete'] as const) {
+    const { databasePath, request, undoable } = shop(journalMode);
+    const journal = `${realpathSync(databasePath)}-journal`;
+    // The first writes of a journal that goes with the replacement itself; out of WAL mode comes one before.
+    const error = restoreFailing(request('offline'), '-P', journal, '-e', 'inject=pwrite64,write:error=ENOSPC');
+    expect([journalMode, error.code]).toEqual([journalMode, 'DISK_FULL']);
+    expect([await undoable(), ask(databasePath, count)]).toEqual([[], 100]);
+    expect([ask(databasePath, 'PRAGMA journal_mode'), ask(databasePath, 'PRAGMA integrity_check')]).toEqual([
+      journalMode,
+      'ok',
+    ]);
+    expect(readdirSync(dirname(databasePath))).toEqual(['shop.sqlite']);
+  }
+});
+
+withFaults('where the disk is too full for the safety backup, that is what the error says', () => {
+  const { databasePath, folder, request } = shop('wal');
+  mkdirSync(folder);
+  const faults = ['-P', realpathSync(folder), '-e', 'inject=fsync:error=ENOSPC'];
+  expect(restoreFailing(request('online'), ...faults)).toMatchObject({
+    code: 'DISK_FULL',
+    message: expect.stringContaining('the safety copy could not be made, so nothing was changed'),
+  });
+  expect(ask(databasePath, count)).toBe(100);
 });

@@ -11,7 +11,7 @@ import { type Backup, Catalog } from './catalog/catalog.ts';
 import { otherOf } from './catalog/identity.ts';
 import { lookAtFolder } from './catalog/own-folder.ts';
 import { BackupError, type ErrorCode } from './errors.ts';
-import { type HeldDatabase, holdDatabase } from './held-database.ts';
+import { type HeldDatabase, holdDatabase, unsafe } from './held-database.ts';
 import {
   type JobEvent,
   type PlanFacts,
@@ -96,7 +96,7 @@ async function replace(
     context.onEvent({ type: 'step', name: 'place' });
     setAside = await place(safety, request, context);
   } catch (error) {
-    if (safety.backup) await withdrawUndo(catalog, [safety.backup]);
+    if (safety.backup && !mayBePlaced(error)) await withdrawUndo(catalog, [safety.backup]);
     throw error;
   }
   // What the last undo would bring back is not what was here a moment ago.
@@ -348,19 +348,13 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
     if (refusals.has(reason.code)) throw reason;
     if (request.mode === 'offline' && reason.code === 'DB_MISSING') return { ...nothing, because: 'missing' };
     if (request.mode === 'offline' && unreadable.has(reason.code)) return { ...nothing, because: 'unreadable' };
-    throw new BackupError(
-      'RESTORE_SAFETY_FAILED',
-      `the safety copy could not be made, so nothing was changed: ${reason.message}`,
-      {
-        hint: unreadable.has(reason.code)
-          ? 'Stop the app and restore offline: the damaged files are then set aside.'
-          : reason.code === 'DB_MISSING'
-            ? BRING_BACK
-            : reason.hint,
-        cause: reason,
-      },
-    );
+    throw unsafe('the safety copy could not be made', reason, wayOut(reason));
   }
+}
+
+function wayOut({ code, hint }: BackupError): string {
+  if (unreadable.has(code)) return 'Stop the app and restore offline: the damaged files are then set aside.';
+  return code === 'DB_MISSING' ? BRING_BACK : hint;
 }
 
 function safetyPurpose(request: RestoreRequest): BackupPurpose {
@@ -394,9 +388,31 @@ async function place(safety: Safety, request: RestoreRequest, context: StoryCont
     return placeOverUnreadable(request.source, resolveDatabase(request.databasePath), { now: context.now() });
   }
   const { backup, held } = safety;
-  await placeThroughSqlite(request.source, held.path, {
-    isWal: held.isWal,
-    onLocked: () => held.keepLateCommits(backup, held.logEnd),
-  });
-  return null;
+  let isLocked = false;
+  const onLocked = () => {
+    held.keepLateCommits(backup, held.logEnd);
+    isLocked = true;
+  };
+  try {
+    await placeThroughSqlite(request.source, held.path, { isWal: held.isWal, onLocked });
+    return null;
+  } catch (error) {
+    throw isLocked ? cutShort(request, backup, BackupError.from(error)) : error;
+  }
 }
+
+/** SQLite goes back to what was there in these cases. In any other a write may have failed that the disk holds all the same. */
+const surelyTakenBack: ReadonlySet<ErrorCode> = new Set(['DB_BUSY', 'DISK_FULL']);
+
+function cutShort({ sourceName, databasePath }: RestoreRequest, backup: string, reason: BackupError): BackupError {
+  if (surelyTakenBack.has(reason.code)) return reason;
+  const message = `${basename(databasePath)} holds what was there before, or ${sourceName}: placing it failed: ${reason.message}`;
+  return new MayBePlaced(reason.code, message, {
+    hint: `What was there before is safe in ${backup}, and \`velist-backup undo\` brings it back. See whether the disk is failing.`,
+    cause: reason,
+  });
+}
+
+class MayBePlaced extends BackupError {}
+
+const mayBePlaced = (error: unknown): boolean => error instanceof MayBePlaced;

@@ -89,6 +89,17 @@ test('a safety backup is kept for 30 days beside the count, then goes', () => {
   expect(planRetention([...others, old], policy, { now }).removed[0]?.reason).toBe('safety backup older than 30 days');
 });
 
+test('a safety backup that a clock behind made counts its age from the backup before it', () => {
+  const daysAgo = (days: number) => new Date(now.getTime() - days * 86_400_000).toISOString();
+  const others = [10, 20, 30].map((minutes) => backup(minutes));
+  const made = (days: number) => backup(50 * 525_600, { trigger: 'safety', madeAfter: daysAgo(days) });
+  const { kept } = plan([...others, made(29)]);
+  expect(kept).toEqual([...others, made(29)]);
+  expect(plan([...others, made(30)]).removed).toEqual([made(30)]);
+  // That one was made by a clock ahead.
+  expect(plan([...others, made(-1)]).removed).toEqual([made(-1)]);
+});
+
 test('of several starts within one interval the oldest and the newest are kept and counted', () => {
   const starts = [1, 2, 3, 4, 5].map((minutes) => backup(minutes, { trigger: 'start' }));
   const scheduled = [20, 30].map((minutes) => backup(minutes));

@@ -45,7 +45,7 @@ export interface FolderRetention extends Omit<RetentionPolicy, 'budgetBytes'> {
 
 /** A backup in the folder or at another target, as far as retention looks at it. */
 export type Retainable = Pick<Backup, 'name' | 'createdAt' | 'fault' | 'changedAt'> & {
-  readonly manifest: Pick<Manifest, 'trigger' | 'pinned' | 'verification' | 'loss'> | null;
+  readonly manifest: Pick<Manifest, 'trigger' | 'pinned' | 'verification' | 'loss' | 'madeAfter'> | null;
   /** Needed where there is a budget. */
   readonly sizeBytes?: number;
 };
@@ -112,9 +112,14 @@ function* holdReasons(backup: Retainable, now: Date): Generator<string> {
   }
   if (backup.manifest.pinned) yield 'pinned';
   if (isUnsure(backup)) yield 'its file was changed after it was published: verify it';
-  const ageMs = now.getTime() - backup.createdAt.getTime();
-  if (backup.manifest.trigger === 'safety' && ageMs < SAFETY_DAYS * DAY_MS)
+  if (backup.manifest.trigger === 'safety' && ageMs(backup, now) < SAFETY_DAYS * DAY_MS)
     yield `safety backup younger than ${SAFETY_DAYS} days`;
+}
+
+/** A moment that is yet to come, of a clock that was ahead, says nothing. */
+function ageMs({ createdAt, manifest }: Retainable, now: Date): number {
+  const after = Date.parse(manifest?.madeAfter ?? '');
+  return now.getTime() - (after <= now.getTime() ? Math.max(after, createdAt.getTime()) : createdAt.getTime());
 }
 
 /**

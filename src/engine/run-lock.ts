@@ -27,6 +27,8 @@ import { sqliteCode } from './sqlite/library.ts';
 
 /** One upload from a folder to a target at a time, across processes; another target is not waited for. */
 export const uploadLock = (target: string): string => (target === 's3' ? '.uploads.lock' : `.uploads-${target}.lock`);
+/** One change of what is said of the backups at a target at a time. */
+export const remoteManifestLock = (target: string): string => `.manifests-${target}.lock`;
 
 const RETRY_MS = 100;
 const SQLITE_BUSY = 5;

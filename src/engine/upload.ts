@@ -196,11 +196,11 @@ async function lookAround(
   context: StoryContext,
 ): Promise<After> {
   try {
-    const { retention, holding } = request;
+    const { retention, holding, folder, target } = request;
     const catalog = await listAgain(store, order, request.known, { signal: context.signal });
     const whose = await lookForPruning(store, catalog, { ...request, owned: order.owned }, context);
     const { removed, survived } = retention
-      ? await pruneRemote(store, catalog.entries, { retention, holding, ...whose }, context)
+      ? await pruneRemote(store, catalog.entries, { retention, holding, folder, target, ...whose }, context)
       : { removed: [], survived: [] };
     const olderThan = new Date(context.now().getTime() - UNFINISHED_MAX_MS);
     await store.sweepUploads({ olderThan, isOurs: (key) => ownerOf(key) !== null, signal: context.signal });

@@ -39,7 +39,9 @@ export async function findDatabases(
 /** Of a database, of a backup, of a restore beside the database, of our own state. */
 function isByproduct(name: string, state: string): boolean {
   return (
-    /-(wal|shm|journal)$|\.restoring-\d+|\.restored-\d{4}-/.test(name) || name.endsWith(state) || ownerOf(name) !== null
+    /-(wal|shm|journal)$|\.(restoring|placing)(-\d+|\.lock)|\.restored-\d{4}-/.test(name) ||
+    name.endsWith(state) ||
+    ownerOf(name) !== null
   );
 }
 

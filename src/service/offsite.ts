@@ -680,7 +680,8 @@ export class Offsite {
   /** @param asWriter left out for what a person asked for. */
   async #changeThere(name: string, { pinned, note, loss }: Said, asWriter: WritingRequest = {}): Promise<void> {
     const said = { pinned, note, ...(loss && { loss }) };
-    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...this.access, ...asWriter, ...said });
+    const where = { folder: this.#options.catalog.folder, target: this.target };
+    await this.#job<'change-remote'>({ kind: 'change-remote', name, ...where, ...this.access, ...asWriter, ...said });
     this.#changedAt.set(name, ++this.#changes);
     // Read anew at the next listing, whatever its ETag.
     const known = this.#entries().get(name);

@@ -51,7 +51,7 @@ export function ownerOf(file: string): string | null {
 /** Is an entry of a backup folder one that we make there? In a shared folder others lie beside them. */
 export function isEntryOfOurs(entry: string): boolean {
   const ours =
-    /^\.(staging|velist-|manifests\.lock|uploads|backup-|late-|drill-|fetched)|^late-backup-|^(settings|database|found-as|owner)\.json/;
+    /^\.(staging|velist-|manifests|uploads|backup-|late-|drill-|fetched)|^late-backup-|^(settings|database|found-as|owner)\.json/;
   return ownerOf(entry) !== null || ours.test(entry);
 }
 

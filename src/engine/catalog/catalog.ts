@@ -21,7 +21,7 @@ import { backupMoment, isBackupName, manifestName, STAGING_FOLDER } from './arti
 import { isChangedSince } from './changed.ts';
 import { explainFolderError } from './folder-error.ts';
 import { formatManifest, type Manifest, parseManifest } from './manifest.ts';
-import { removeGently } from './remove-gently.ts';
+import { type Unlinked, unlinkGently } from './remove-gently.ts';
 
 export interface Backup {
   readonly name: string;
@@ -41,6 +41,7 @@ export interface Backup {
 const MANIFEST_LOCK_FILE = '.manifests.lock';
 const MANIFEST_LOCK_WAIT_MS = 10_000;
 const READERS_MAX = 16;
+const ALREADY_GONE: Unlinked = { free: async () => {} };
 const MANIFEST_BYTES_MAX = 1024 * 1024;
 
 export class Catalog {
@@ -131,7 +132,7 @@ export class Catalog {
 
   /** Reads, changes and writes one manifest; two processes that change the same one follow each other. */
   async changeManifest(name: string, change: (manifest: Manifest) => Manifest): Promise<Backup> {
-    using _lock = await this.#lockManifests();
+    using _lock = await this.lockManifests();
     const backup = await this.find(name);
     if (!backup.manifest) {
       throw new BackupError('BAD_BACKUP', `${name} has no readable manifest`, {
@@ -144,7 +145,7 @@ export class Catalog {
 
   /** Gives backups other numbers, the highest first: killed in between, no two change their order. Needs the folder's lock. */
   async renumber(numbers: ReadonlyMap<string, number>): Promise<void> {
-    using _lock = await this.#lockManifests();
+    using _lock = await this.lockManifests();
     const backups = new Map((await this.list()).map((backup) => [backup.name, backup]));
     for (const [name, sequence] of [...numbers].sort(([, a], [, b]) => b - a)) {
       const manifest = backups.get(name)?.manifest;
@@ -152,7 +153,12 @@ export class Catalog {
     }
   }
 
-  async #lockManifests(): Promise<Disposable> {
+  /**
+   * Keeps what is said of backups as it is: nobody changes a manifest meanwhile.
+   *
+   * @throws BackupError BUSY, NO_PERMISSION
+   */
+  async lockManifests(): Promise<Disposable> {
     const path = join(this.folder, MANIFEST_LOCK_FILE);
     return await takeLock(path, { waitMs: MANIFEST_LOCK_WAIT_MS, signal: new AbortController().signal });
   }
@@ -162,14 +168,49 @@ export class Catalog {
    *
    * @throws BackupError NO_PERMISSION where this one is protected, or the whole folder is.
    */
-  async remove(backup: Backup, { gently = false } = {}): Promise<void> {
+  async remove(backup: Backup): Promise<void> {
+    // At once, whatever its size: opening it here might drop locks that this process has on the file.
+    await this.#unlink(backup, unlink);
+  }
+
+  /**
+   * Removes a backup if it is still meant to go. That is asked when nobody can change a manifest any more, and until it is
+   * removed nobody can.
+   *
+   * @param isMeant is given all backups as they are by now.
+   * @returns whether it was removed.
+   * @throws BackupError as `remove` does; BUSY
+   */
+  async removeIf(backup: Backup, isMeant: (backups: readonly Backup[]) => boolean): Promise<boolean> {
+    const removed = await this.#unlinkIf(backup, isMeant);
+    // A large file takes a while, and people may pin others meanwhile.
+    await removed?.free();
+    return removed !== null;
+  }
+
+  async #unlinkIf(backup: Backup, isMeant: (backups: readonly Backup[]) => boolean): Promise<Unlinked | null> {
+    using _lock = await this.lockManifests();
+    if (!isMeant(await this.list())) return null;
+    let removed: Unlinked | undefined;
+    try {
+      await this.#unlink(backup, async (path) => {
+        removed = await unlinkGently(path);
+      });
+      return removed ?? ALREADY_GONE;
+    } catch (error) {
+      await removed?.free();
+      throw error;
+    }
+  }
+
+  async #unlink(backup: Backup, unlinkFile: (path: string) => Promise<void>): Promise<void> {
     const gone = async (error: unknown) => {
       const code = errnoCode(error);
       if (code === 'ENOENT') return;
       const isOfThisFile = ['EPERM', 'EACCES', 'EBUSY'].includes(code ?? '') && (await this.#mayWrite());
       throw isOfThisFile ? isProtected(backup.name, error) : explainFolderError(error, this.folder);
     };
-    await (gently ? removeGently(backup.path) : unlink(backup.path)).catch(gone);
+    await unlinkFile(backup.path).catch(gone);
     await unlink(join(this.folder, manifestName(backup.name))).catch(gone);
     await syncFolder(this.folder);
   }

@@ -4,11 +4,8 @@
  */
 import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { BackupError, errnoCode } from '../errors.ts';
+import { BackupError, errnoCode, isDiskFull } from '../errors.ts';
 import { LOCK_FILE } from './artifact.ts';
-
-/** https://sqlite.org/rescode.html#full */
-const SQLITE_FULL = 13;
 
 /**
  * A stop is left as it is, and so are errors that explain themselves, unless the whole folder is gone.
@@ -36,7 +33,7 @@ export function explainFolderError(
       cause: error,
     });
   }
-  if (code === 'ENOSPC' || code === 'EDQUOT' || isSqliteFull(error)) {
+  if (isDiskFull(error)) {
     return diskFull(folder, { neededBytes: neededBytes?.(), cause: error });
   }
   if (code === 'EROFS') {
@@ -113,10 +110,6 @@ function lockHolder(lockPath: string): { readonly pid: number; readonly parent: 
 
 /** Where SQLite begins its locks in every file: https://sqlite.org/fileformat2.html#the_lock_byte_page */
 const SQLITE_LOCK_BYTE = String(2 ** 30);
-
-function isSqliteFull(error: unknown): boolean {
-  return error instanceof Error && 'errcode' in error && Number(error.errcode) % 256 === SQLITE_FULL;
-}
 
 /** By the system's list: Bun's `userInfo` repeats what the environment says, and a job's environment says nothing. */
 function userName(): string {

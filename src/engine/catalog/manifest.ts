@@ -121,6 +121,8 @@ export const manifestSchema = z.object({
    * whatever becomes of the run; taken away when nothing was replaced.
    */
   replacedBy: z.string().optional(),
+  /** Of a safety backup, where the clock stood before the moment of an earlier backup: that moment. Its age counts from there. */
+  madeAfter: time.optional(),
 });
 
 export type DatabaseFacts = z.infer<typeof databaseFacts>;

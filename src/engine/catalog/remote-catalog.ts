@@ -35,6 +35,7 @@ export type ManifestFacts = Pick<
   | 'database'
   | 'artifact'
   | 'databaseId'
+  | 'madeAfter'
   | 'madeBy'
   | 'loss'
 > &

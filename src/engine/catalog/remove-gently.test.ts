@@ -1,5 +1,9 @@
 import { expect, test } from 'bun:test';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
+  chmodSync,
+  chownSync,
   closeSync,
   existsSync,
   fstatSync,
@@ -10,12 +14,23 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import { removeGently } from './remove-gently.ts';
 
 const scratch = scratchFolders();
 const BYTES = 100 * 1024 * 1024;
+const NOBODY = 65_534;
+const asNobody = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+
+/** A process that removes that file. */
+function program(path: string): readonly string[] {
+  const module = fileURLToPath(new URL('./remove-gently.ts', import.meta.url));
+  const code = `await (await import(${JSON.stringify(module)})).removeGently(${JSON.stringify(path)})`;
+  return [process.execPath, '--config=/dev/null', '--no-env-file', '-e', code];
+}
 
 function largeFile(folder: string): string {
   const path = join(folder, 'large.sqlite');
@@ -50,3 +65,46 @@ test('another name of the same file keeps all of it', async () => {
   expect(readdirSync(folder)).toEqual(['linked.sqlite']);
   expect(statSync(linked).size).toBe(BYTES);
 });
+
+test.skipIf(process.getuid?.() !== 0)(
+  'a reader whom /proc does not show to the user who removes keeps all of it',
+  () => {
+    const folder = scratch();
+    const path = largeFile(folder);
+    for (const one of [folder, path]) chownSync(one, NOBODY, NOBODY);
+    chmodSync(dirname(folder), 0o711);
+    const reader = openSync(path, 'r');
+    const { status, stderr } = spawnSync('setpriv', [...asNobody, ...program(path)], { encoding: 'utf8' });
+    expect([status, stderr, existsSync(path)]).toEqual([0, '', false]);
+    expect(fstatSync(reader).size).toBe(BYTES);
+    closeSync(reader);
+  },
+);
+
+test.skipIf(process.getuid?.() !== 0)('so does a reader outside of the container of whoever removes', () => {
+  const path = largeFile(scratch());
+  const reader = openSync(path, 'r');
+  const { status } = spawnSync('unshare', ['--fork', '--pid', '--mount-proc', ...program(path)]);
+  expect([status, existsSync(path), fstatSync(reader).size]).toEqual([0, false, BYTES]);
+  closeSync(reader);
+});
+
+test.skipIf(!Bun.which('python3'))('a file that a process has mapped and closed is not cut under it', async () => {
+  const path = largeFile(scratch());
+  const reader = spawn('python3', ['-c', mapped, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: reader.stdout })[Symbol.asyncIterator]();
+  expect((await lines.next()).value).toBe('mapped');
+  await removeGently(path);
+  reader.stdin.end('\n');
+  // A page behind the end of a file ends its reader with SIGBUS.
+  expect((await lines.next()).value).toBe('0');
+  await once(reader, 'exit');
+});
+
+const mapped = `
+import mmap, sys
+with open(sys.argv[1], 'rb') as file: pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
+print('mapped', flush=True)
+sys.stdin.readline()
+print(pages[-1], flush=True)
+`;

@@ -213,6 +213,9 @@ export interface RemoveRemoteRequest {
 export interface ChangeRemoteRequest extends WritingRequest {
   readonly kind: 'change-remote';
   readonly name: string;
+  /** The folder of the backups: its lock keeps retention away meanwhile. */
+  readonly folder: string;
+  readonly target: string;
   readonly prefix: string;
   readonly s3: S3Access;
   readonly pinned: boolean;

@@ -18,3 +18,18 @@ export function isOnNetwork(path: string): boolean {
   if (!existsSync(path)) return isOnNetwork(dirname(path));
   return networkFileSystems.has(Number(statfsSync(path).type));
 }
+
+/** File systems whose files nobody reaches but through this kernel, and under one inode number each. */
+const ownFileSystems = new Set([
+  0xef53, // ext2, ext3, ext4
+  0x58465342, // xfs
+  0x9123683e, // btrfs
+  0xf2f52010, // f2fs
+  0x2fc12fc1, // zfs
+  0x01021994, // tmpfs
+]);
+
+/** False for all that may be shared with another machine or be a view of other files: FUSE, virtiofs, overlays. */
+export function isOnOwnDisk(folder: string): boolean {
+  return ownFileSystems.has(Number(statfsSync(folder).type));
+}

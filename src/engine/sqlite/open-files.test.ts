@@ -1,11 +1,12 @@
 import { expect, test } from 'bun:test';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { linkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { closeSync, linkSync, openSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
-import { namesOf, whoHasOpen } from './open-files.ts';
+import { isOnOwnDisk } from './network.ts';
+import { isSurelyUnused, namesOf, whoHasOpen } from './open-files.ts';
 
 const scratch = scratchFolders();
 
@@ -88,4 +89,23 @@ test('holders are named in a sentence, the first three of many', () => {
   expect(namesOf(holders.slice(0, 1))).toBe('node (process 1)');
   expect(namesOf(holders.slice(0, 2))).toBe('node (process 1) and python3 (process 2)');
   expect(namesOf(holders)).toBe('node (process 1), python3 (process 2), bun (process 3) and 2 more');
+});
+
+test('whether a file is open nowhere else is certain only where all can be seen', async () => {
+  const folder = scratch();
+  const path = join(folder, 'large.sqlite');
+  writeFileSync(path, 'content');
+  const file = openSync(path, 'r');
+  const other = openSync(path, 'r');
+  expect(isSurelyUnused(file, folder)).toBe(false);
+  closeSync(other);
+  const reader = spawn('tail', ['-f', path], { stdio: ['ignore', 'pipe', 'ignore'] });
+  await once(reader.stdout, 'data');
+  expect(isSurelyUnused(file, folder)).toBe(false);
+  reader.kill();
+  await once(reader, 'exit');
+  rmSync(path);
+  const seesAll = whoHasOpen(path).unseen === null && isOnOwnDisk(folder);
+  expect(isSurelyUnused(file, folder)).toBe(seesAll);
+  closeSync(file);
 });

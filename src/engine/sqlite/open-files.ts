@@ -2,11 +2,11 @@
  * Finds out which processes have a database open. In a rollback-journal mode an app that rests holds no lock, nor does one
  * in WAL mode that has opened the file and not read yet: SQLite can't see them, /proc can.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, fstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../errors.ts';
-import { isOnNetwork } from './network.ts';
+import { isOnNetwork, isOnOwnDisk } from './network.ts';
 import { sideFiles } from './stamp.ts';
 
 export interface OpenFiles {
@@ -55,6 +55,45 @@ export function isOpenSomewhere(path: string): boolean | null {
   return processes().some((pid) => look(pid, file) === 'open');
 }
 
+/**
+ * Is it certain that nobody but this process, by that descriptor, has the file open or mapped? What /proc does not show us
+ * may be open: to other users, in other containers, on other machines, by a server inside the kernel.
+ *
+ * @param folder that the file lies in, or lay in until it was unlinked.
+ */
+export function isSurelyUnused(descriptor: number, folder: string): boolean {
+  if (!existsSync('/proc/self/fd') || existsSync(KERNEL_NFS_SERVER)) return false;
+  if (unseen(folder, false) !== null || !isOnOwnDisk(folder)) return false;
+  const { dev, ino } = fstatSync(descriptor, { bigint: true });
+  const file = { identities: new Set([`${dev}:${ino}`]), devices: new Set<bigint>(), names: new Set<string>() };
+  const looked = new Set<number>();
+  for (;;) {
+    const others = processes().filter((pid) => !looked.has(pid));
+    if (others.length === 0) return true;
+    for (const pid of others) {
+      looked.add(pid);
+      const ours = pid === process.pid ? String(descriptor) : null;
+      if (look(pid, file, ours) !== 'not open' || isMapped(pid, ino)) return false;
+    }
+    // A process that was started meanwhile may have been handed the file by one that has closed it since.
+  }
+}
+
+const KERNEL_NFS_SERVER = '/proc/fs/nfsd/exports';
+
+/** By its inode alone: the device that the list names is not always the one that `stat` does. */
+function isMapped(pid: number, inode: bigint): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/maps`, 'utf8').includes(` ${inode} `);
+  } catch (error) {
+    return !hasEnded(error);
+  }
+}
+
+function hasEnded(error: unknown): boolean {
+  return errnoCode(error) === 'ENOENT' || errnoCode(error) === 'ESRCH';
+}
+
 interface Files {
   /** Device and inode: hard links, mounts and other names of a file are the same file. */
   readonly identities: ReadonlySet<string>;
@@ -87,10 +126,16 @@ function processes(): readonly number[] {
   return readdirSync('/proc').flatMap((entry) => (/^\d+$/.test(entry) ? Number(entry) : []));
 }
 
-function look(pid: number, { identities, devices, names }: Files): 'open' | 'not open' | 'denied' {
+/** @param passedOver a descriptor that does not count. */
+function look(
+  pid: number,
+  { identities, devices, names }: Files,
+  passedOver: string | null = null,
+): 'open' | 'not open' | 'denied' {
   const folder = `/proc/${pid}/fd`;
   try {
     const isOpen = readdirSync(folder).some((entry) => {
+      if (entry === passedOver) return false;
       const descriptor = join(folder, entry);
       const name = linkOf(descriptor);
       if (name === null || /^(socket|pipe|anon_inode):/.test(name)) return false;
@@ -101,8 +146,8 @@ function look(pid: number, { identities, devices, names }: Files): 'open' | 'not
     });
     return isOpen ? 'open' : 'not open';
   } catch (error) {
-    // It ended meanwhile, or is another user's.
-    return errnoCode(error) === 'EACCES' || errnoCode(error) === 'EPERM' ? 'denied' : 'not open';
+    // Whatever keeps us from looking (it is another user's, we have no descriptor left) says nothing of what it has open.
+    return hasEnded(error) ? 'not open' : 'denied';
   }
 }
 

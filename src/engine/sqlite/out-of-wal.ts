@@ -3,14 +3,14 @@
  * connected to it, and its pages may be of another size. A note beside it, `….restoring-` and our process's number, says
  * which mode it had: were we killed, the next run gives that back.
  */
-import { closeSync, existsSync, fsyncSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
 import { readHeaderOf, walHeader } from './header.ts';
-import { pragma } from './library.ts';
+import { isDamage, pragma } from './library.ts';
 import { explainLiveError, isLocked, openConnection } from './live-database.ts';
 import { inUse } from './open-files.ts';
 import { refuseStrayRoots } from './schema.ts';
+import { holdStaging, removeIfAllowed, stagedName } from './staged.ts';
 import { syncFolderNow } from './sync-folder.ts';
 
 export interface OutOfWal extends Disposable {
@@ -25,55 +25,68 @@ const GIVE_BACK_TIMEOUT_MS = 1_000;
  * Merges the log. Disposed, it gives the mode back.
  *
  * @param databasePath its real path.
+ * @param onLeft hears that the mode could not be given back, which the next run does.
  * @throws BackupError RESTORE_IN_USE while another connection is open, in whatever process; NO_PERMISSION, DISK_FULL,
  * DB_DAMAGED.
  */
-export function leaveWal(databasePath: string): OutOfWal {
+export function leaveWal(databasePath: string, onLeft: () => void = () => {}): OutOfWal {
   if (readHeaderOf(databasePath)?.isWal !== true) return { wasWal: false, [Symbol.dispose]: () => {} };
-  const note = writeNote(databasePath);
-  let connection: DatabaseSync | undefined;
+  const staging = holdStaging(databasePath);
+  const note = stagedName(databasePath, 'restoring');
+  const goBack = (timeoutMs: number) => {
+    if (giveModeBack(note, databasePath, timeoutMs)) removeIfAllowed(note);
+    else onLeft();
+    staging[Symbol.dispose]();
+  };
   try {
-    connection = openConnection(databasePath, 0);
-    refuseStrayRoots(connection);
-    if (pragma(connection, 'journal_mode = DELETE') !== 'delete') throw inUse(databasePath);
+    writeNote(note);
+    switchLogOff(databasePath);
   } catch (error) {
-    unlinkSync(note);
+    // It may have gone through all the same: the database itself tells.
+    goBack(0);
     if (isLocked(error)) throw inUse(databasePath);
     throw explainLiveError(error, { databasePath, timeoutMs: 0 });
-  } finally {
-    connection?.close();
   }
-  return {
-    wasWal: true,
-    [Symbol.dispose]() {
-      if (giveModeBack(note, databasePath, GIVE_BACK_TIMEOUT_MS)) unlinkSync(note);
-    },
-  };
+  return { wasWal: true, [Symbol.dispose]: () => goBack(GIVE_BACK_TIMEOUT_MS) };
 }
 
-function writeNote(databasePath: string): string {
-  const note = `${databasePath}.restoring-${process.pid}`;
-  const file = openSync(note, 'w', 0o600);
+function switchLogOff(databasePath: string): void {
+  const connection = openConnection(databasePath, 0);
+  try {
+    refuseStrayRoots(connection);
+    if (pragma(connection, 'journal_mode = DELETE') !== 'delete') throw inUse(databasePath);
+  } finally {
+    connection.close();
+  }
+}
+
+function writeNote(note: string): void {
+  const file = openSync(note, 'wx', 0o600);
   try {
     writeSync(file, walHeader());
     fsyncSync(file);
   } finally {
     closeSync(file);
   }
-  syncFolderNow(dirname(databasePath));
-  return note;
+  syncFolderNow(dirname(note));
 }
 
-/** False when the database is busy: the next run tries again. */
+/** False when that is not possible now (the database is busy, the disk is full): the note stays, and the next run tries again. */
 export function giveModeBack(note: string, databasePath: string, timeoutMs = 0): boolean {
-  if (!existsSync(databasePath) || readHeaderOf(note)?.isWal !== true) return true;
-  if (readHeaderOf(databasePath)?.isWal !== false) return true;
+  try {
+    if (!existsSync(databasePath) || readHeaderOf(note)?.isWal !== true) return true;
+    return readHeaderOf(databasePath)?.isWal === true || switchLogOn(databasePath, timeoutMs);
+  } catch (error) {
+    // What is no database has no mode to be given back.
+    return isDamage(error);
+  }
+}
+
+/** A journal that a kill left is rolled back first. */
+function switchLogOn(databasePath: string, timeoutMs: number): boolean {
   const connection = openConnection(databasePath, timeoutMs);
   try {
     return pragma(connection, 'journal_mode = WAL') === 'wal';
-  } catch (error) {
-    // What can't be read has no mode to be given back.
-    return !isLocked(error);
   } finally {
     connection.close();
   }

@@ -1,13 +1,26 @@
 /** A database replaced while others use it, and one that nobody holds. */
 import { expect, test } from 'bun:test';
-import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
 import { ask, makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
 import { BackupError } from '../errors.ts';
 import { readHeaderOf } from './header.ts';
-import { placeAsNewFile, placeThroughSqlite, removeDeadPlacements } from './place.ts';
+import { placeAsNewFile, placeOverUnreadable, placeThroughSqlite, removeDeadPlacements } from './place.ts';
+import { holdStaging } from './staged.ts';
 
 const scratch = scratchFolders();
 const count = 'SELECT count(*) FROM notes';
@@ -225,3 +238,124 @@ test('a restore to a new file clears what a killed one left of it, and nothing e
   expect([existsSync(left), existsSync(others)]).toEqual([false, true]);
   expect(ask(destination, count)).toBe(3);
 });
+
+/** A process that stages something for that database and goes on until it is killed. */
+async function stagesElsewhere(database: string, ...before: string[]) {
+  const module = (name: string) => JSON.stringify(fileURLToPath(new URL(name, import.meta.url)));
+  const program = `
+    const { writeFileSync } = await import('node:fs');
+    const { holdStaging, stagedName } = await import(${module('./staged.ts')});
+    const lock = holdStaging(${JSON.stringify(database)});
+    const name = stagedName(${JSON.stringify(database)}, 'restoring');
+    writeFileSync(name, 'half a file');
+    console.log(name);
+    setInterval(() => lock, 1_000);
+  `;
+  const [command = '', ...rest] = [...before, process.execPath, '--config=/dev/null', '--no-env-file', '-e', program];
+  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const { value: name } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
+  return { child, name: String(name) };
+}
+
+test.skipIf(process.getuid?.() !== 0)(
+  'what a restore of another container stages is left alone as long as that goes on, whatever its number',
+  async () => {
+    const { folder, database } = shop();
+    const { child, name } = await stagesElsewhere(
+      database,
+      'unshare',
+      '--fork',
+      '--pid',
+      '--kill-child',
+      '--mount-proc',
+    );
+    // Its number is one that nobody, or anybody, has here.
+    expect(name).toMatch(/restoring-1$/);
+    const left = `${database}.restoring-${deadPid()}`;
+    writeFileSync(left, 'of a restore that can not be told apart from it');
+    removeDeadPlacements(database);
+    expect([existsSync(name), existsSync(left)]).toEqual([true, true]);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    // Its child ends a moment later.
+    for (const until = Date.now() + 10_000; existsSync(name) && Date.now() < until; await Bun.sleep(20))
+      removeDeadPlacements(database);
+    expect(readdirSync(folder).filter((entry) => entry.includes('restoring'))).toEqual([]);
+  },
+);
+
+test('what was staged by a number that another process has by now is removed', () => {
+  const { folder, database } = shop();
+  for (const what of ['restoring', 'placing']) writeFileSync(`${database}.${what}-${process.ppid}`, 'half a file');
+  removeDeadPlacements(database);
+  expect(readdirSync(folder).filter((entry) => /placing|restoring/.test(entry))).toEqual([]);
+});
+
+test('logs and journals that a kill left of what was staged go too, and those of the database stay', () => {
+  const { folder, database } = shop({ journalMode: 'delete' });
+  const staged = ['restoring-12-journal', 'placing-12-wal', 'placing-13', 'restoring.lock', 'restoring.lock-journal'];
+  for (const end of staged) writeFileSync(`${database}.${end}`, '');
+  writeFileSync(join(folder, 'other.sqlite-journal'), '');
+  removeDeadPlacements(database);
+  expect(readdirSync(folder).sort()).toEqual(['backup.sqlite', 'other.sqlite-journal', 'shop.sqlite']);
+});
+
+test('two restores beside one database hold the lock together, and its file goes with the last one', () => {
+  const { folder, database } = shop();
+  const one = holdStaging(database);
+  holdStaging(database)[Symbol.dispose]();
+  expect(readdirSync(folder)).toContain('shop.sqlite.restoring.lock');
+  one[Symbol.dispose]();
+  expect(readdirSync(folder).filter((entry) => entry.includes('restoring'))).toEqual([]);
+});
+
+test('a mode that can not be given back for want of a log, not of a lock, is given back in a later run', () => {
+  const { database } = shop();
+  const left = `${database}.restoring-${deadPid()}`;
+  copyFileSync(database, left);
+  ask(database, 'PRAGMA journal_mode = DELETE');
+  // As on a full disk: SQLite can't make the log.
+  mkdirSync(`${database}-wal`);
+  removeDeadPlacements(database);
+  expect(existsSync(left)).toBe(true);
+  rmdirSync(`${database}-wal`);
+  removeDeadPlacements(database);
+  expect([existsSync(left), ask(database, 'PRAGMA journal_mode')]).toEqual([false, 'wal']);
+});
+
+test('a damaged database whose place can not be taken keeps its log, and nothing of ours is left', () => {
+  const { folder, database, source } = shop();
+  writeFileSync(database, Buffer.alloc(8192, 1));
+  writeFileSync(`${database}-wal`, 'its log');
+  const now = new Date('2026-03-01T12:00:00Z');
+  // The log comes before the shared memory, which can't be moved over a folder.
+  writeFileSync(`${database}-shm`, 'its index');
+  const aside = `${database}.damaged-2026-03-01T12-00-00-000Z`;
+  mkdirSync(`${aside}-shm`);
+  const before = readdirSync(folder).sort();
+  expect(() => placeOverUnreadable(source, database, { now })).toThrow();
+  expect(readdirSync(folder).sort()).toEqual(before);
+  expect(readFileSync(`${database}-wal`, 'utf8')).toBe('its log');
+});
+
+test.skipIf(!Bun.which('strace'))(
+  'where the folder can not be synced after all was placed, the error says where the old files are',
+  () => {
+    const { folder, database, source } = shop();
+    writeFileSync(database, Buffer.alloc(8192, 1));
+    const module = JSON.stringify(fileURLToPath(new URL('./place.ts', import.meta.url)));
+    const given = `${JSON.stringify(source)}, ${JSON.stringify(database)}, { now: new Date(0) }`;
+    const program = `
+    const { placeOverUnreadable } = await import(${module});
+    try { placeOverUnreadable(${given}) } catch (error) { console.log(JSON.stringify(error)) }
+  `;
+    const inject = ['-f', '-o', '/dev/null', '-P', folder, '-e', 'trace=fsync', '-e', 'inject=fsync:error=EIO'];
+    const bun = [process.execPath, '--config=/dev/null', '--no-env-file', '-e', program];
+    const { stdout } = spawnSync('strace', [...inject, ...bun], { encoding: 'utf8' });
+    expect(JSON.parse(stdout)).toMatchObject({
+      message: expect.stringContaining('shop.sqlite was placed, but its folder could not be written to the disk'),
+      hint: expect.stringContaining('shop.sqlite.damaged-1970'),
+    });
+    expect(ask(database, count)).toBe(3);
+  },
+);

@@ -33,9 +33,11 @@ import { openWith, pragma, sqliteCode } from './library.ts';
 import { explainLiveError, isLocked } from './live-database.ts';
 import { leadsNowhere, thereIsAFile } from './missing.ts';
 import { refuseWhileOpen } from './open-files.ts';
+import { giveToOwnerOf } from './owner.ts';
 import { giveModeBack } from './out-of-wal.ts';
 import { leftoverOf, resolveDatabase, sideFiles } from './stamp.ts';
-import { syncFolderNow } from './sync-folder.ts';
+import { holdStaging, parseStaged, removeIfAllowed, stagedName, whenAlone } from './staged.ts';
+import { syncFolderNow, syncNewFolder } from './sync-folder.ts';
 import { openUnwritten } from './verify.ts';
 
 /**
@@ -62,6 +64,7 @@ export function placeAsNewFile(
   { journalMode, ownedAsFolder = false }: { readonly journalMode?: 'wal'; readonly ownedAsFolder?: boolean } = {},
 ): void {
   removeDead(dirname(destination), (name) => name === basename(destination));
+  using _staging = holdStaging(destination);
   const temporary = stage(source, destination);
   try {
     if (journalMode) setJournalMode(temporary, journalMode);
@@ -77,9 +80,9 @@ export function placeAsNewFile(
     }
     throw BackupError.from(error);
   } finally {
-    unlinkSync(temporary);
+    discard(temporary);
   }
-  syncFolderNow(dirname(destination));
+  syncPlaced(destination, 'Nothing was overwritten');
 }
 
 /**
@@ -95,28 +98,43 @@ export async function placeThroughSqlite(
   databasePath: string,
   { isWal, onLocked }: { readonly isWal: boolean; readonly onLocked: () => void },
 ): Promise<void> {
-  const temporary = stageForm(source, databasePath, isWal);
-  try {
-    await replacePages(temporary ?? source, databasePath, { isWal, onLocked });
-  } finally {
-    if (temporary) unlinkSync(temporary);
-  }
+  using form = stageForm(source, databasePath, isWal);
+  await replacePages(form?.path ?? source, databasePath, { isWal, onLocked });
+}
+
+interface StagedForm extends Disposable {
+  readonly path: string;
 }
 
 /** A copy that SQLite can copy as we need it; null when the source is so already. */
-function stageForm(source: string, databasePath: string, isWal: boolean): string | null {
+function stageForm(source: string, databasePath: string, isWal: boolean): StagedForm | null {
   const header = readHeaderOf(source);
   const pages = pragmaOf(openUnwritten(source), 'page_count');
   // SQLite takes the mode over from the source, unless the database is in WAL mode itself.
   const changesMode = header?.isWal === true && !isWal;
   if (pages > 1 && !changesMode) return null;
-  const temporary = stage(source, databasePath, 'placing');
-  const file = openSync(temporary, 'r+');
+  const staging = holdStaging(databasePath);
+  let path: string | undefined;
+  const remove = () => {
+    if (path !== undefined) discard(path);
+    staging[Symbol.dispose]();
+  };
+  try {
+    path = stage(source, databasePath, 'placing');
+    adaptForm(path, { changesMode, isOnePage: pages === 1 });
+    return { path, [Symbol.dispose]: remove };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+function adaptForm(path: string, { changesMode, isOnePage }: { changesMode: boolean; isOnePage: boolean }): void {
+  const file = openSync(path, 'r+');
   try {
     if (changesMode) sayRollbackMode(file);
     // One page would be one step, and leave no moment between.
-    if (pages === 1) addFreePage(file);
-    return temporary;
+    if (isOnePage) addFreePage(file);
   } finally {
     closeSync(file);
   }
@@ -167,21 +185,54 @@ function stayedBusy(cause: unknown): BackupError {
  * Replaces a database that can't be opened: its files are moved aside, never removed.
  *
  * @returns the name of the old main file.
+ * @throws BackupError RESTORE_IN_USE, DISK_FULL, NO_PERMISSION, INTERNAL: all is as it was, unless the message begins with
+ * what was placed.
  */
 export function placeOverUnreadable(source: string, databasePath: string, options: { now: Date }): string {
   refuseWhileOpen(databasePath);
+  using _staging = holdStaging(databasePath);
   const temporary = stage(source, databasePath);
-  setJournalMode(temporary, 'wal');
-  giveSameRights(temporary, databasePath);
   const setAside = `${databasePath}.damaged-${options.now.toISOString().replaceAll(/[:.]/g, '-')}`;
-  // A second name, not a move: were we killed here, an app that finds no file would begin an empty one.
-  linkSync(databasePath, setAside);
-  for (const suffix of sideFiles) {
-    if (existsSync(databasePath + suffix)) renameSync(databasePath + suffix, setAside + suffix);
+  const undo: (() => void)[] = [() => discard(temporary)];
+  try {
+    setJournalMode(temporary, 'wal');
+    giveSameRights(temporary, databasePath);
+    // A second name, not a move: were we killed here, an app that finds no file would begin an empty one.
+    linkSync(databasePath, setAside);
+    undo.push(() => unlinkSync(setAside));
+    for (const suffix of sideFiles.filter((end) => existsSync(databasePath + end))) {
+      renameSync(databasePath + suffix, setAside + suffix);
+      undo.push(() => renameSync(setAside + suffix, databasePath + suffix));
+    }
+    renameSync(temporary, databasePath);
+  } catch (error) {
+    takeBack(undo);
+    throw BackupError.from(error);
   }
-  renameSync(temporary, databasePath);
-  syncFolderNow(dirname(databasePath));
+  syncPlaced(databasePath, `The old files are at ${setAside}`);
   return setAside;
+}
+
+/** The last step first. One that can't be taken back ends it: what lies aside is then still there. */
+function takeBack(steps: (() => void)[]): void {
+  try {
+    for (const step of steps.reverse()) step();
+  } catch {
+    // The error that brought us here matters more.
+  }
+}
+
+/** Makes a rename durable that nobody can take back any more. */
+function syncPlaced(path: string, whereOldIs: string): void {
+  try {
+    syncFolderNow(dirname(path));
+  } catch (error) {
+    const { code, message } = BackupError.from(error);
+    throw new BackupError(code, `${path} was placed, but its folder could not be written to the disk: ${message}`, {
+      hint: `${whereOldIs}. A power cut may undo it; see whether the disk is failing.`,
+      cause: error,
+    });
+  }
 }
 
 /**
@@ -215,40 +266,37 @@ export function refuseWhatIsThere(databasePath: string): void {
 }
 
 /**
- * Removes what killed restores left beside a database: `….restoring-` or `….placing-` and the number of a process that is
- * no more. One that was to replace its database offline may have taken it out of WAL mode; that is put right first.
+ * Removes what killed restores left beside a database. One that was to replace its database offline may have taken it out
+ * of WAL mode; that is put right first.
  */
 export function removeDeadPlacements(databasePath: string): void {
   if (existsSync(dirname(databasePath))) removeDead(dirname(databasePath), () => true);
 }
 
 function removeDead(folder: string, isMeant: (destination: string) => boolean): void {
-  for (const entry of readdirSync(folder)) {
-    const [, destination, what, pid, sideFile] =
-      /^(.+)\.(restoring|placing)-(\d+)(-wal|-shm|-journal)?$/.exec(entry) ?? [];
-    if (!destination || !isMeant(destination) || isAlive(Number(pid))) continue;
-    const staged = join(folder, entry);
-    const isNote = what === 'restoring' && !sideFile;
-    if (!isNote || giveModeBack(staged, join(folder, destination))) unlinkSync(staged);
+  const found = readdirSync(folder).map((entry) => parseStaged(entry)?.destination);
+  for (const destination of new Set(found)) {
+    if (destination === undefined || !isMeant(destination)) continue;
+    whenAlone(join(folder, destination), () => removeStaged(folder, destination));
   }
 }
 
-function isAlive(pid: number): boolean {
-  // Asked before we stage anything: a container that starts anew gives out the same numbers again.
-  if (pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errnoCode(error) !== 'ESRCH';
+/** Looks anew, since a restore may have staged and removed something before we were alone. */
+function removeStaged(folder: string, destination: string): void {
+  for (const entry of readdirSync(folder)) {
+    const found = parseStaged(entry);
+    if (found?.destination !== destination || found.isLock) continue;
+    const staged = join(folder, entry);
+    const isNote = found.what === 'restoring' && !found.isSideFile;
+    if (!isNote || giveModeBack(staged, join(folder, destination))) removeIfAllowed(staged);
   }
 }
 
 /** The whole file under a temporary name beside its destination, durable. A reflink where the file system has them. */
 function stage(source: string, destination: string, what: 'restoring' | 'placing' = 'restoring'): string {
-  const temporary = `${destination}.${what}-${process.pid}`;
+  const temporary = stagedName(destination, what);
   try {
-    copyFileSync(source, temporary, constants.COPYFILE_FICLONE);
+    copyFileSync(source, temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
     chmodSync(temporary, 0o600);
     const file = openSync(temporary, 'r+');
     try {
@@ -258,9 +306,14 @@ function stage(source: string, destination: string, what: 'restoring' | 'placing
     }
     return temporary;
   } catch (error) {
-    if (existsSync(temporary)) unlinkSync(temporary);
+    if (errnoCode(error) !== 'EEXIST') discard(temporary);
     throw BackupError.from(error);
   }
+}
+
+/** Removes a staged file and what SQLite left beside it. */
+function discard(temporary: string): void {
+  for (const suffix of ['', ...sideFiles]) removeIfAllowed(temporary + suffix);
 }
 
 /** The mode is in the file's header, so a file from elsewhere may bring another than the database had. */
@@ -280,15 +333,9 @@ function makeFolderOf(path: string): void {
   const made = dirname(path).slice(first.length).split('/').filter(Boolean);
   for (let folder = first; ; folder = join(folder, made.shift() ?? '')) {
     giveToOwnerOf(dirname(folder), folder);
+    syncNewFolder(folder);
     if (made.length === 0) return;
   }
-}
-
-/** Root restores before the app starts, and the app that may make files in that folder must be able to open this one. */
-function giveToOwnerOf(folder: string, path: string): void {
-  if (process.getuid?.() !== 0) return;
-  const { uid, gid } = statSync(folder);
-  chownSync(path, uid, gid);
 }
 
 /** File mode and, where we may give a file away, owner: an app must be able to open what root restored. */

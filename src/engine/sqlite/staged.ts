@@ -1,0 +1,116 @@
+/**
+ * What a restore stages beside a database: `….restoring-` or `….placing-` and a number. Whoever stages something holds a
+ * shared lock meanwhile, on a file that lies there as long. So whoever gets that lock alone knows that all of it was left by
+ * restores that were killed, those of other containers too: their processes can't be seen, and one of ours may have their
+ * number.
+ */
+import { randomInt } from 'node:crypto';
+import { chmodSync, closeSync, existsSync, lstatSync, openSync, rmSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { giveToOwnerOf } from './owner.ts';
+
+/** Whoever cleans up holds the lock alone for that long at most. */
+const HOLD_TIMEOUT_MS = 5_000;
+const EXCHANGED_MAX = 5;
+
+const lockOf = (destination: string): string => `${destination}.restoring.lock`;
+
+/** A name beside the destination that nobody has; a process in another container may have our number. */
+export function stagedName(destination: string, what: 'restoring' | 'placing'): string {
+  const name = `${destination}.${what}-${process.pid}`;
+  return lstatSync(name, { throwIfNoEntry: false }) ? `${name}${randomInt(1e6, 1e7)}` : name;
+}
+
+export interface Staged {
+  readonly destination: string;
+  readonly what: 'restoring' | 'placing';
+  readonly isSideFile: boolean;
+  /** The file of the lock is not itself staged. */
+  readonly isLock: boolean;
+}
+
+/** Null for an entry of a folder that is nothing of the kind. */
+export function parseStaged(entry: string): Staged | null {
+  const parts = /^(.+)\.(restoring|placing)(-\d+|\.lock)(-wal|-shm|-journal)?$/.exec(entry);
+  const [, destination, what, end, sideFile] = parts ?? [];
+  if (destination === undefined || (what !== 'restoring' && what !== 'placing')) return null;
+  return { destination, what, isSideFile: sideFile !== undefined, isLock: end === '.lock' };
+}
+
+/**
+ * To be held from before something is staged there until it is gone. Several may hold it, in one process too. Where there
+ * can be no lock the restore goes on without.
+ */
+export function holdStaging(destination: string): Disposable {
+  const lock = lockShared(lockOf(destination));
+  return {
+    [Symbol.dispose]() {
+      lock?.close();
+      if (lock) whenAlone(destination, () => {});
+    },
+  };
+}
+
+/**
+ * Does the work if nobody has anything staged there, and removes the lock's file.
+ *
+ * @returns false where somebody has, or may have.
+ */
+export function whenAlone(destination: string, work: () => void): boolean {
+  const path = lockOf(destination);
+  const lock = take(path, 'BEGIN EXCLUSIVE', 0);
+  if (lock === null) return false;
+  try {
+    work();
+    return true;
+  } finally {
+    // Only now: from then on another may hold a new file of that name.
+    removeIfAllowed(path);
+    lock.close();
+  }
+}
+
+/** What can't be removed is in nobody's way: the next run tries again. */
+export function removeIfAllowed(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // It is protected, or its folder is.
+  }
+}
+
+function lockShared(path: string): DatabaseSync | null {
+  for (let attempt = 0; attempt < EXCHANGED_MAX; attempt++) {
+    const lock = take(path, 'BEGIN; SELECT count(*) FROM sqlite_schema', HOLD_TIMEOUT_MS);
+    if (lock) return lock;
+  }
+  return null;
+}
+
+/** Null where it is held, was exchanged meanwhile, or can't be used. */
+function take(path: string, how: string, timeoutMs: number): DatabaseSync | null {
+  let lock: DatabaseSync | undefined;
+  try {
+    makeLockFile(path);
+    const before = inodeOf(path);
+    lock = new DatabaseSync(path);
+    lock.exec(`PRAGMA busy_timeout = ${timeoutMs}; ${how}`);
+    if (before !== null && inodeOf(path) === before) return lock;
+  } catch {
+    // Held, or of another user: either way it is not ours.
+  }
+  lock?.close();
+  return null;
+}
+
+function makeLockFile(path: string): void {
+  if (existsSync(path)) return;
+  closeSync(openSync(path, 'a', 0o600));
+  chmodSync(path, 0o600); // the umask may have taken more
+  giveToOwnerOf(dirname(path), path);
+}
+
+function inodeOf(path: string): bigint | null {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino ?? null;
+}
