@@ -19,6 +19,7 @@ export const errorCodes = [
   'DB_DAMAGED',
   'DB_EMPTY',
   'DB_MISSING',
+  'DB_NOT_SHARED',
   'DISK_FULL',
   'DRILL_FAILED',
   'ENCODING_DIFFERS',

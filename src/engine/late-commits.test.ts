@@ -35,7 +35,7 @@ async function safetyAndApp() {
     app,
     safety: made.name,
     log: join(catalog.folder, lateLogName(made.name)),
-    save: () => saveLateCommits(catalog.folder, made.name, { databasePath, logEnd }),
+    save: () => saveLateCommits(catalog.folder, made.name, { pinned, logEnd }),
     [Symbol.dispose]() {
       pinned[Symbol.dispose]();
       app.close();

@@ -2,18 +2,10 @@
  * Gathers what the doctor judges: by `stat`, by what the system tells of its mounts, and by a job that looks into the
  * database. Nothing here opens it.
  */
-import {
-  accessSync,
-  constants,
-  existsSync,
-  lstatSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { ErrorBody } from '../../engine/errors.ts';
+import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import type { Examined } from '../../engine/jobs/protocol.ts';
 import type { TargetFreshness } from '../freshness.ts';
 import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
@@ -234,7 +226,8 @@ function isIn(path: string, folder: string): boolean {
 function realPathOf(path: string): string {
   const full = resolve(path);
   const there = existing(full);
-  return realpathSync(there) + full.slice(there === '/' ? 0 : there.length);
+  const real = there === '/' ? there : realPathOfFile(there);
+  return real + full.slice(there === '/' ? 0 : there.length);
 }
 
 function existing(path: string): string {
