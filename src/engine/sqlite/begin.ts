@@ -7,6 +7,7 @@ import { accessSync, constants, openSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { errnoCode } from '../errors.ts';
 import { onceFree } from './busy.ts';
+import type { Opened } from './ending.ts';
 import { pragma } from './library.ts';
 import { missingLog } from './log-file.ts';
 import { lastCommit } from './wal.ts';
@@ -20,14 +21,8 @@ export interface Reading {
   readonly index: number | null;
 }
 
-interface Where {
-  /** The real path. */
-  readonly path: string;
-  /** Gets what is opened here. To be closed after the connection: closing one drops its locks. */
-  readonly descriptors: number[];
-  /** On the clock of `performance`. */
-  readonly deadline: number;
-}
+/** Where what is opened here is noted, and until when to wait, on the clock of `performance`. */
+type Where = Pick<Opened, 'path' | 'descriptors'> & { readonly deadline: number };
 
 /** Beside a writer that commits without a pause the index may change while we begin; then we begin anew. */
 const BEGINNINGS_MAX = 1_000;

@@ -6,7 +6,7 @@ import { openSync, readSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { type Judged, judge, type Judgement, type PageSizes, type VerifyMethod } from './judge.ts';
 import { beginReading } from './begin.ts';
-import { endConnection } from './ending.ts';
+import { aboutToOpen, endConnection, type Opened } from './ending.ts';
 import { isDamage } from './library.ts';
 import { explainLiveError, openConnection, PIN_TIMEOUT_MS } from './live-database.ts';
 import { openLog } from './log-file.ts';
@@ -25,23 +25,20 @@ import { isAllMerged, type LogIndex } from './wal-index.ts';
 export function judgeLiveDatabase(databasePath: string, method: VerifyMethod): Judged {
   const path = resolveDatabase(databasePath);
   refuseOtherLog(path);
-  // Descriptors are closed after the connection: closing one drops its locks.
-  const descriptors: number[] = [];
+  const opened = aboutToOpen(path);
   let connection: DatabaseSync | undefined;
   try {
-    // Before the connection, so that no other descriptor is closed under it.
-    descriptors.push(openSync(path, 'r'));
     connection = openConnection(path, 0);
     const deadline = performance.now() + PIN_TIMEOUT_MS;
-    const { log } = beginReading(connection, { path, descriptors, deadline });
-    const openPages = (sizes: PageSizes) => livePages(sizes, { log, path, descriptors });
+    const { log } = beginReading(connection, { ...opened, deadline });
+    const openPages = (sizes: PageSizes) => livePages(sizes, opened, log);
     return judge(connection, { method, openPages, seesChecks: true });
   } catch (error) {
     if (isDamage(error))
       return { structure: [error instanceof Error ? error.message : String(error)], ...NO_REMARKS, facts: null };
     throw explainLiveError(error, { databasePath, timeoutMs: PIN_TIMEOUT_MS });
   } finally {
-    endConnection(connection, descriptors);
+    endConnection(connection, opened);
   }
 }
 
@@ -57,18 +54,14 @@ export function checkDatabase(databasePath: string): Omit<Judgement, 'facts'> {
   return { structure, content, unchecked };
 }
 
-function livePages(
-  sizes: PageSizes,
-  { log, path, descriptors }: { log: LogIndex | null; path: string; descriptors: number[] },
-): PageSource {
-  const opened = (descriptor: number) => {
-    descriptors.push(descriptor);
-    return descriptor;
-  };
-  const inMain = pagesOf(opened(openSync(path, 'r')), sizes);
+function livePages(sizes: PageSizes, { path, descriptors }: Opened, log: LogIndex | null): PageSource {
+  const main = openSync(path, 'r');
+  descriptors.push(main);
+  const inMain = pagesOf(main, sizes);
   // All merged, SQLite reads the main file alone, and others may write the log anew; else it stays until we end.
   if (log === null || isAllMerged(log)) return inMain;
-  const wal = opened(openLog(path, log));
+  const wal = openLog(path, log);
+  descriptors.push(wal);
   const frames = pageFrames(wal, log.frames);
   return {
     ...sizes,

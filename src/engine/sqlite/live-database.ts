@@ -10,7 +10,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { BackupError, errnoCode } from '../errors.ts';
 import { beginReading } from './begin.ts';
 import { isLocked, onceFree } from './busy.ts';
-import { endConnection } from './ending.ts';
+import { aboutToOpen, endConnection, type Opened } from './ending.ts';
 import { type Header, readHeader, type TextEncoding } from './header.ts';
 import {
   isDamage,
@@ -80,43 +80,41 @@ export function pinDatabase(
   const timeoutMs = options.timeoutMs ?? PIN_TIMEOUT_MS;
   // Before all else: our checkpoint would merge the wrong log.
   refuseOtherLog(path);
-  const descriptors: number[] = [];
+  const opened = aboutToOpen(path);
   let connection: DatabaseSync | undefined;
   try {
     const descriptor = openSync(path, 'r');
-    descriptors.push(descriptor);
+    opened.descriptors.push(descriptor);
     const found = fstatSync(descriptor);
     if (!found.isFile()) throw notSqlite(databasePath);
     if (found.size === 0) throw emptyDatabase(databasePath);
     connection = openConnection(path, 0);
-    return pin(connection, { path, descriptors, timeoutMs, now: options.now });
+    return pin(connection, { opened, timeoutMs, now: options.now });
   } catch (error) {
-    const [descriptor] = descriptors;
+    const [descriptor] = opened.descriptors;
     const explained = explainLiveError(error, {
       ...{ databasePath, timeoutMs },
       hasLog: () => descriptor === undefined || hasLog(descriptor),
     });
-    endConnection(connection, descriptors);
+    endConnection(connection, opened);
     throw explained;
   }
 }
 
-function pin(
-  connection: DatabaseSync,
-  at: { path: string; descriptors: number[]; timeoutMs: number; now: () => Date },
-): PinnedDatabase {
+function pin(connection: DatabaseSync, at: { opened: Opened; timeoutMs: number; now: () => Date }): PinnedDatabase {
+  const { path } = at.opened;
   const deadline = performance.now() + at.timeoutMs;
   onceFree(() => refuseStrayRoots(connection), deadline);
   const mayHaveLog = onceFree(() => pragma(connection, 'journal_mode'), deadline) === 'wal';
   const checkpoint = mayHaveLog && mayCheckpoint(connection) ? checkpointPassively(connection) : null;
-  const { journalMode, log, index } = beginReading(connection, { ...at, deadline });
+  const { journalMode, log, index } = beginReading(connection, { ...at.opened, deadline });
   connection.exec(`PRAGMA busy_timeout = ${at.timeoutMs}`);
   const pinnedAt = at.now();
-  const stamp = stampDatabase(at.path, { nowMs: pinnedAt.getTime() });
-  const descriptor = openForReading(at);
+  const stamp = stampDatabase(path, { nowMs: pinnedAt.getTime() });
+  const descriptor = openForReading(at.opened);
   let open = true;
   return {
-    path: at.path,
+    path,
     descriptor,
     pageSize: Number(pragma(connection, 'page_size')),
     pages: Number(pragma(connection, 'page_count')),
@@ -125,7 +123,7 @@ function pin(
     encoding: encodingOf(connection, readHeader(descriptor)),
     checkpoint: journalMode === 'wal' ? checkpoint : null,
     log,
-    mayCopy: !isOnNetwork(at.path),
+    mayCopy: !isOnNetwork(path),
     pinnedAt,
     stamp,
     logEndNow: () => (index === null ? null : readLogIndex(index)),
@@ -139,13 +137,13 @@ function pin(
       if (!open) return;
       open = false;
       connection.exec('COMMIT');
-      endConnection(connection, at.descriptors);
+      endConnection(connection, at.opened);
     },
   };
 }
 
 /** Opened anew: on overlayfs a descriptor from before the first one that may write still reads the layer below. */
-function openForReading({ path, descriptors }: { path: string; descriptors: number[] }): number {
+function openForReading({ path, descriptors }: Opened): number {
   const descriptor = openSync(path, 'r');
   descriptors.push(descriptor);
   return descriptor;

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test';
-import { existsSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ask, makeDatabase, openElsewhere, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { pinDatabase } from './live-database.ts';
@@ -78,6 +79,73 @@ for (const when of ['grew', 'restarted'] as const) {
     } finally {
       await app.close();
     }
+  });
+}
+
+/** A pin whose log is needed: a reader that holds an older moment keeps the last commit from being merged. */
+async function pinWithLog(live: string) {
+  makeDatabase(live, { rows: 2_000 });
+  const app = await openElsewhere(live);
+  await app.ask("INSERT INTO notes (text) VALUES ('first') RETURNING id");
+  const reader = pinDatabase(live, { now });
+  await app.ask("INSERT INTO notes (text) VALUES ('second') RETURNING id");
+  const pinned = pinDatabase(live, { now });
+  expect(pinned.log?.mergedFrames).toBeLessThan(pinned.log?.frames ?? 0);
+  return {
+    app,
+    pinned,
+    async [Symbol.asyncDispose]() {
+      reader[Symbol.dispose]();
+      pinned[Symbol.dispose]();
+      await app.close();
+    },
+  };
+}
+
+test('frames behind the end of the log, of a commit that failed or came later, are not in the copy', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  await using scene = await pinWithLog(live);
+  await scene.app.ask("INSERT INTO notes (text) VALUES ('third') RETURNING id");
+  const destination = join(scratch(), 'snapshot.sqlite');
+  const { logEnd } = await takeSnapshot(scene.pinned, destination, quiet);
+  expect(logEnd?.frame).toBe(scene.pinned.log?.frames ?? 0);
+  await verifyFile(destination, { method: 'full' });
+  const texts = "SELECT group_concat(text) FROM notes WHERE text IN ('first', 'second', 'third')";
+  expect(ask(destination, texts)).toBe('first,second');
+});
+
+test('a log that is needed and was removed is an error that says so, and no copy without it', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  await using scene = await pinWithLog(live);
+  rmSync(`${live}-wal`);
+  const { code, message } = await refusal(() => takeSnapshot(scene.pinned, join(scratch(), 'snapshot.sqlite'), quiet));
+  expect([code, message]).toEqual(['DB_NOT_SHARED', `${live}-wal was removed while the database was in use`]);
+});
+
+test('a log that is not the one of the index is refused', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  await using scene = await pinWithLog(live);
+  const other = join(scratch(), 'other.sqlite');
+  await using _other = await pinWithLog(other);
+  copyFileSync(`${other}-wal`, `${live}-wal.other`);
+  renameSync(`${live}-wal.other`, `${live}-wal`);
+  const { code, message } = await refusal(() => takeSnapshot(scene.pinned, join(scratch(), 'snapshot.sqlite'), quiet));
+  expect(code).toBe('DB_NOT_SHARED');
+  expect(message).toContain('is not the log that the index');
+});
+
+for (const journalMode of ['wal', 'delete'] as const) {
+  test(`a main file in ${journalMode} mode that somebody writes to under the pin is refused`, async () => {
+    const live = join(scratch(), 'shop.sqlite');
+    makeDatabase(live, { journalMode });
+    const pinned = pinDatabase(live, { now });
+    // As a program by another name of the file, or another machine, does; in a process of its own it drops no lock.
+    expect(spawnSync('dd', [`of=${live}`, 'conv=notrunc', 'bs=1', 'count=1', 'seek=5000'], { input: 'x' }).status).toBe(
+      0,
+    );
+    const { code, message } = await refusal(() => takeSnapshot(pinned, join(scratch(), 'snapshot.sqlite'), quiet));
+    expect(code).toBe('DB_NOT_SHARED');
+    expect(message).toContain('does not heed our lock');
   });
 }
 

@@ -115,9 +115,8 @@ async function copyUnderPin(pin: PinnedDatabase, destination: string, options: S
     return await copyMain(pin, destination, options);
   }
   // Nobody may write to the main file then: what is committed from now on lies behind the pin.
-  const before = writtenAt(pin);
   const copied = await copyMain(pin, destination, options);
-  if (writtenAt(pin) === before) return copied;
+  if (isUnwritten(pin)) return copied;
   throw notShared(`${pin.path} was written to by a program that does not heed our lock`, LOOK_FOR_ANOTHER_NAME);
 }
 
@@ -126,9 +125,9 @@ function needsLog({ log }: PinnedDatabase): boolean {
   return log !== null && !isAllMerged(log);
 }
 
-function writtenAt(pin: PinnedDatabase): string {
-  const { size, mtimeNs } = fstatSync(pin.descriptor, { bigint: true });
-  return `${size}.${mtimeNs}`;
+function isUnwritten({ descriptor, stamp: { main } }: PinnedDatabase): boolean {
+  const { size, mtimeNs } = fstatSync(descriptor, { bigint: true });
+  return Number(size) === main.sizeBytes && String(mtimeNs) === main.modifiedNs;
 }
 
 async function copyMain(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<Copied> {

@@ -14,7 +14,10 @@ interface FileStamp {
   readonly inode: string;
   readonly sizeBytes: number;
   readonly modifiedNs: string;
-  /** When the system noted the last change, which no program can set back; versions before 0.2 did not record it. */
+  /**
+   * When the system noted the last change, which no program can set back. Only of the main file, since SQLite run by root
+   * changes that of a log as it opens it. Versions before 0.2 did not record it.
+   */
   readonly changedNs?: string | undefined;
 }
 
@@ -30,7 +33,7 @@ const SETTLED_AFTER_MS = 2_000;
 
 export function stampDatabase(databasePath: string, options: { nowMs: number }): DatabaseStamp {
   const path = resolveDatabase(databasePath);
-  const main = stampFile(path);
+  const main = stampFile(path, true);
   if (!main) throw missing(databasePath);
   const wal = stampFile(`${path}-wal`);
   return { main, wal: wal && wal.sizeBytes > 0 ? wal : null, recordedAtMs: options.nowMs };
@@ -39,6 +42,8 @@ export function stampDatabase(databasePath: string, options: { nowMs: number }):
 /** True when nothing can have been committed since `earlier` was recorded. */
 export function isUnchanged(earlier: DatabaseStamp, current: DatabaseStamp): boolean {
   if (!sameFile(earlier.main, current.main) || !sameFile(earlier.wal, current.wal)) return false;
+  // `touch -r` and `cp -p` set the other time back. A stamp without this one proves nothing.
+  if (earlier.main.changedNs === undefined || earlier.main.changedNs !== current.main.changedNs) return false;
   const newestMs = Math.max(modifiedMs(earlier.main), earlier.wal ? modifiedMs(earlier.wal) : 0);
   return earlier.recordedAtMs - newestMs >= SETTLED_AFTER_MS;
 }
@@ -96,22 +101,20 @@ function identityOf(path: string): string | null {
   }
 }
 
-function stampFile(path: string): FileStamp | null {
+function stampFile(path: string, isMain = false): FileStamp | null {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false });
   if (!found) return null;
   return {
     inode: `${found.dev}:${found.ino}`,
     sizeBytes: Number(found.size),
     modifiedNs: String(found.mtimeNs),
-    changedNs: String(found.ctimeNs),
+    ...(isMain && { changedNs: String(found.ctimeNs) }),
   };
 }
 
 function sameFile(a: FileStamp | null, b: FileStamp | null): boolean {
   if (a === null || b === null) return a === b;
-  const isSame = a.inode === b.inode && a.sizeBytes === b.sizeBytes && a.modifiedNs === b.modifiedNs;
-  // `touch -r` and `cp -p` set only the other time back. A stamp without this one proves nothing.
-  return isSame && a.changedNs !== undefined && a.changedNs === b.changedNs;
+  return a.inode === b.inode && a.sizeBytes === b.sizeBytes && a.modifiedNs === b.modifiedNs;
 }
 
 function modifiedMs(file: FileStamp): number {
