@@ -152,8 +152,8 @@ export function hideFoldersOf(paths: readonly string[]): void {
   knownFolder = new RegExp(`(?<![\\p{L}\\p{N}_.~/-])(?:${letters.join('|')})`, 'gu');
 }
 
-/** `/srv/app/db/dev.sqlite` becomes `dev.sqlite`; relative paths, URLs and `/backup` (one part) stay. */
+/** `/srv/app/db/dev.sqlite` becomes `dev.sqlite`; relative paths, URLs, `/backup` (one part) and `/proc/12/fd/3` stay. */
 export function withoutFolders(text: string): string {
   const known = knownFolder ? text.replace(knownFolder, '') : text;
-  return known.replace(/(^|[\s'"`(=])\/(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g, '$1$2');
+  return known.replace(/(^|[\s'"`(=])\/(?!proc\/\d+\/fd\/\d)(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g, '$1$2');
 }
