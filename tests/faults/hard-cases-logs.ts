@@ -8,7 +8,7 @@ import { type HardCase, must, type Scene } from './hard-cases.ts';
 
 export const logCases: readonly HardCase[] = [
   {
-    name: 'a database whose app opens it by a hard link is refused, and the app and its name are told',
+    name: 'a database whose app opens it by a hard link is refused, naming the app and the name that it uses',
     code: 'DB_NOT_SHARED',
     message: /\(process \d+\) has .*shop\.sqlite open as .*app\.sqlite, and works with another log/,
     hint: /set DATABASE_URL to that.*app\.sqlite-wal is gone or empty/,

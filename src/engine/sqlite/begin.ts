@@ -27,19 +27,27 @@ type Where = Pick<Opened, 'path' | 'descriptors'> & { readonly deadline: number 
 /** Beside a writer that commits without a pause the index may change while we begin; then we begin anew. */
 const BEGINNINGS_MAX = 1_000;
 
-/** The transaction goes on until its caller ends it. */
-export function beginReading(connection: DatabaseSync, where: Where): Reading {
+/**
+ * The transaction goes on until its caller ends it.
+ *
+ * @param options.wantsLogEnd false where only SQLite itself reads the log.
+ */
+export function beginReading(connection: DatabaseSync, where: Where, { wantsLogEnd = true } = {}): Reading {
   let index: number | null = null;
+  let isSeen = false;
   for (let beginnings = 1; beginnings <= BEGINNINGS_MAX; beginnings++) {
     const before = index === null ? null : readLogIndex(index);
     const journalMode = begin(connection, where.deadline);
-    if (journalMode !== 'wal') return { journalMode, log: null, index: null };
+    if (journalMode !== 'wal' || !wantsLogEnd) return { journalMode, log: null, index: null };
     if (!isShared(where.path)) return { journalMode, log: recoveredEnd(where.path), index: null };
     index ??= openIndex(where);
     const log = readLogIndex(index);
     // Read twice: a log that restarts in the middle of the first has the frames of before and the merged ones of after.
     if (log !== null && isSameEnd(before, log) && isSameEnd(log, readLogIndex(index)))
       return { journalMode, log, index };
+    isSeen ||= log !== null;
+    // Some file systems show a reader of the file nothing of what others write to their shared memory.
+    if (beginnings === BEGINNINGS_MAX && !isSeen) return { journalMode, log: recoveredEnd(where.path), index: null };
     connection.exec('COMMIT');
   }
   throw new Error('the log of the database never stood still');

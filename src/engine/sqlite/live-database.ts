@@ -50,7 +50,7 @@ export interface PinnedDatabase {
   /** Null as long as it never had a table: then it takes any. */
   readonly encoding: TextEncoding | null;
   readonly checkpoint: CheckpointRow | null;
-  /** Where the log ends at the pin; null in a mode without one. */
+  /** Where the log ends at the pin; null in a mode without one, and where only SQLite itself may copy. */
   readonly log: LogIndex | null;
   /** False on a network file system, where the pin may not be seen by others: then only SQLite itself may copy. */
   readonly mayCopy: boolean;
@@ -89,7 +89,7 @@ export function pinDatabase(
     if (!found.isFile()) throw notSqlite(databasePath);
     if (found.size === 0) throw emptyDatabase(databasePath);
     connection = openConnection(path, 0);
-    return pin(connection, { opened, timeoutMs, now: options.now });
+    return pin(connection, { opened, descriptor, timeoutMs, now: options.now });
   } catch (error) {
     const [descriptor] = opened.descriptors;
     const explained = explainLiveError(error, {
@@ -101,17 +101,21 @@ export function pinDatabase(
   }
 }
 
-function pin(connection: DatabaseSync, at: { opened: Opened; timeoutMs: number; now: () => Date }): PinnedDatabase {
+function pin(
+  connection: DatabaseSync,
+  at: { opened: Opened; descriptor: number; timeoutMs: number; now: () => Date },
+): PinnedDatabase {
+  const { descriptor } = at;
   const { path } = at.opened;
   const deadline = performance.now() + at.timeoutMs;
   onceFree(() => refuseStrayRoots(connection), deadline);
   const mayHaveLog = onceFree(() => pragma(connection, 'journal_mode'), deadline) === 'wal';
   const checkpoint = mayHaveLog && mayCheckpoint(connection) ? checkpointPassively(connection) : null;
-  const { journalMode, log, index } = beginReading(connection, { ...at.opened, deadline });
+  const mayCopy = !isOnNetwork(path);
+  const { journalMode, log, index } = beginReading(connection, { ...at.opened, deadline }, { wantsLogEnd: mayCopy });
   connection.exec(`PRAGMA busy_timeout = ${at.timeoutMs}`);
   const pinnedAt = at.now();
   const stamp = stampDatabase(path, { nowMs: pinnedAt.getTime() });
-  const descriptor = openForReading(at.opened);
   let open = true;
   return {
     path,
@@ -123,7 +127,7 @@ function pin(connection: DatabaseSync, at: { opened: Opened; timeoutMs: number; 
     encoding: encodingOf(connection, readHeader(descriptor)),
     checkpoint: journalMode === 'wal' ? checkpoint : null,
     log,
-    mayCopy: !isOnNetwork(path),
+    mayCopy,
     pinnedAt,
     stamp,
     logEndNow: () => (index === null ? null : readLogIndex(index)),
@@ -140,13 +144,6 @@ function pin(connection: DatabaseSync, at: { opened: Opened; timeoutMs: number; 
       endConnection(connection, at.opened);
     },
   };
-}
-
-/** Opened anew: on overlayfs a descriptor from before the first one that may write still reads the layer below. */
-function openForReading({ path, descriptors }: Opened): number {
-  const descriptor = openSync(path, 'r');
-  descriptors.push(descriptor);
-  return descriptor;
 }
 
 /** With a table SQLite is asked, because the header may be in the log alone; without one, its answer is a mere default. */

@@ -6,7 +6,7 @@
  * On Linux /proc shows it: a connection in WAL mode holds a lock on its index, and that is not the file that lies beside
  * our name. A descriptor without a lock is no connection: a process that was forked from one has those too.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BackupError } from '../errors.ts';
 import { standStill } from './busy.ts';
@@ -42,7 +42,7 @@ export function refuseOtherLog(path: string): void {
 
 /** As far as /proc shows what others have open: not on macOS, not of other containers and, without rights, other users. */
 export function findOtherLogs(path: string): readonly OtherLog[] {
-  const main = identityOf(path);
+  const main = existsSync('/proc/self/fdinfo') ? identityOf(path) : null;
   if (main === null) return [];
   const ours = { main, log: identityOf(`${path}-wal`), index: identityOf(`${path}-shm`) };
   return processes().flatMap((pid) => (pid === process.pid ? [] : (otherLogOf(pid, ours) ?? [])));

@@ -147,7 +147,10 @@ async function copyMain(pin: PinnedDatabase, destination: string, options: Snaps
       change: sayRollbackMode,
       onWritten: (bytes) => digest.follow(bytes),
     });
-    return { method: 'pinned-copy', isSingleFile, sha256: digest.end() };
+    const sha256 = digest.end();
+    // Nobody waits for it when the copy is dropped.
+    sha256.catch(() => {});
+    return { method: 'pinned-copy', isSingleFile, sha256 };
   } catch (error) {
     digest[Symbol.dispose]();
     throw error;
