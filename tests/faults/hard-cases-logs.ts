@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { closeSync, linkSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { openElsewhere } from '../support/scratch.ts';
+import { addFailedCommit } from '../support/failed-commit.ts';
+import { ask, openElsewhere } from '../support/scratch.ts';
 import { backUpAndAt, grow } from './hard-cases-disk.ts';
 import { type HardCase, must, type Scene } from './hard-cases.ts';
 
@@ -64,6 +65,23 @@ export const logCases: readonly HardCase[] = [
     async provoke(scene) {
       await grow(scene);
       return await backUpAndAt(scene, 'copy', () => rewrite(scene.databasePath));
+    },
+  },
+  {
+    name: 'a commit that failed, as by an I/O error, is in no backup, although its frames lie whole in the log',
+    code: null,
+    async provoke(scene) {
+      const reader = await openElsewhere(scene.databasePath);
+      scene.mend(() => reader.close());
+      // It keeps what is committed from now on in the log.
+      await reader.ask('BEGIN');
+      await reader.ask('SELECT count(*) FROM notes');
+      await commitBy(scene, scene.databasePath);
+      addFailedCommit(scene.databasePath, "INSERT INTO notes (text) VALUES ('failed')");
+      const result = await scene.service.performBackup();
+      const texts = "SELECT group_concat(text) FROM notes WHERE text IN ('in the log of the app', 'failed')";
+      assert.equal(ask(join(scene.backups, result.filename ?? ''), texts), 'in the log of the app');
+      return result;
     },
   },
 ];

@@ -2,10 +2,12 @@ import { expect, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { addFailedCommit } from '../../../tests/support/failed-commit.ts';
 import { ask, makeDatabase, openElsewhere, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { pinDatabase } from './live-database.ts';
 import { takeSnapshot } from './snapshot.ts';
 import { verifyFile } from './verify.ts';
+import { lastCommit } from './wal.ts';
 
 const scratch = scratchFolders();
 const now = () => new Date();
@@ -112,6 +114,17 @@ test('frames behind the end of the log, of a commit that failed or came later, a
   await verifyFile(destination, { method: 'full' });
   const texts = "SELECT group_concat(text) FROM notes WHERE text IN ('first', 'second', 'third')";
   expect(ask(destination, texts)).toBe('first,second');
+});
+
+test('a commit that failed is not in the copy, although its frames are whole', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  await using scene = await pinWithLog(live);
+  addFailedCommit(live, "INSERT INTO notes (text) VALUES ('failed')");
+  expect(lastCommit(`${live}-wal`)?.frame).toBeGreaterThan(scene.pinned.log?.frames ?? 0);
+  const destination = join(scratch(), 'snapshot.sqlite');
+  await takeSnapshot(scene.pinned, destination, quiet);
+  expect(ask(destination, "SELECT count(*) FROM notes WHERE text = 'failed'")).toBe(0);
+  expect(await scene.app.ask("SELECT count(*) FROM notes WHERE text = 'failed'")).toBe(0);
 });
 
 test('a log that is needed and was removed is an error that says so, and no copy without it', async () => {

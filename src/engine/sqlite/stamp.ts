@@ -43,7 +43,7 @@ export function stampDatabase(databasePath: string, options: { nowMs: number }):
 export function isUnchanged(earlier: DatabaseStamp, current: DatabaseStamp): boolean {
   if (!sameFile(earlier.main, current.main) || !sameFile(earlier.wal, current.wal)) return false;
   // `touch -r` and `cp -p` set the other time back. A stamp without this one proves nothing.
-  if (earlier.main.changedNs === undefined || earlier.main.changedNs !== current.main.changedNs) return false;
+  if (earlier.main.changedNs !== current.main.changedNs) return false;
   const newestMs = Math.max(modifiedMs(earlier.main), earlier.wal ? modifiedMs(earlier.wal) : 0);
   return earlier.recordedAtMs - newestMs >= SETTLED_AFTER_MS;
 }
