@@ -71,7 +71,10 @@ export const peers: readonly Candidate[] = [
   ownProcess('`node:sqlite` backup, one step', 'node-sqlite'),
   {
     ...ownProcess('better-sqlite3 backup', 'better-sqlite3'),
-    missing: betterSqliteVersion() === null ? 'the package better-sqlite3 is not installed' : null,
+    missing:
+      betterSqliteVersion() === null
+        ? 'the package better-sqlite3 is not installed (npm install --no-save --ignore-scripts better-sqlite3@13.2.0)'
+        : null,
   },
   program('`sqlite3_rsync`', 'sqlite3_rsync', (database, destination) => [database, destination]),
 ];

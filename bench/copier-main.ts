@@ -15,7 +15,9 @@ import { pragma } from '../src/engine/sqlite/library.ts';
 import { pinDatabase } from '../src/engine/sqlite/live-database.ts';
 import { PageFile, pagesOf } from '../src/engine/sqlite/pages.ts';
 import { type PinnedSnapshot, takeSnapshot } from '../src/engine/sqlite/snapshot.ts';
-import { openUnwritten, verifySnapshot } from '../src/engine/sqlite/verify.ts';
+import { readEntries, hasPages } from '../src/engine/sqlite/schema.ts';
+import { TreeWalker } from '../src/engine/sqlite/tree.ts';
+import { judgeFile, openUnwritten, verifySnapshot } from '../src/engine/sqlite/verify.ts';
 
 const [work = '', database = '', destination = ''] = process.argv.slice(2);
 const ALL_PAGES = 2 ** 31 - 1;
@@ -51,6 +53,10 @@ const works = {
     if (said !== 'ok') throw new Error(`quick_check said ${String(said)}`);
   },
   'check-mapped': () => checkMapped(database),
+  /** All that verification does but the digest. */
+  judged: () => void judgeFile(database, 'quick'),
+  /** Our own walk through all trees, for those that SQLite can't look into. */
+  walked: () => walk(database),
   /** Times itself: verification has the pages mapped by then, and a process that maps them anew would pay for that. */
   'facts-after-check': () => {
     const file = openUnwritten(database);
@@ -122,6 +128,16 @@ function checkMapped(path: string): void {
   const said = Object.values(file.prepare('PRAGMA quick_check').get() ?? {})[0];
   file.close();
   if (said !== 'ok') throw new Error(`quick_check said ${String(said)}`);
+}
+
+function walk(path: string): void {
+  const file = openUnwritten(path);
+  const sizes = { pages: Number(pragma(file, 'page_count')), pageSize: Number(pragma(file, 'page_size')) };
+  const walker = new TreeWalker(new PageFile(pagesOf(openSync(path, 'r'), sizes)));
+  for (const entry of readEntries(file).filter(hasPages))
+    walker.walk({ page: entry.rootPage, name: entry.name, isTable: null });
+  file.close();
+  if (walker.complaints.length > 0) throw new Error(walker.complaints.join('; '));
 }
 
 function withConnection(use: (connection: DatabaseSync) => unknown): void {

@@ -13,7 +13,7 @@ import type { TargetFreshness } from '../service/freshness.ts';
 import { lossText } from '../service/loss-text.ts';
 import { BRING_BACK } from '../service/missing.ts';
 import { remarkTexts } from '../service/remarks.ts';
-import { foreignBackup } from '../service/restores.ts';
+import { foreignBackup } from '../service/foreign-backup.ts';
 import { SURVIVED } from '../service/retention-policies.ts';
 import type {
   BackupItem,

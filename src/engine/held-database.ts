@@ -5,6 +5,7 @@
  * lock: there a mark tells, once that lock is held, whether anything was committed. Offline, it is taken out of WAL mode
  * first, which SQLite refuses as long as anybody is connected.
  */
+import { hasPageChecksums } from './sqlite/page-checksum.ts';
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { BackupError } from './errors.ts';
 import type { RestoreRequest, StoryContext } from './jobs/protocol.ts';
@@ -92,6 +93,13 @@ function refuseInUse(pinned: PinnedDatabase, isWal: boolean, { source }: Restore
     throw new BackupError(
       'UNSUPPORTED',
       `${pinned.path} lies on a network file system, so it can not be replaced while it is in use`,
+      how,
+    );
+  }
+  if (hasPageChecksums(source)) {
+    throw new BackupError(
+      'UNSUPPORTED',
+      'the backup has checksums of its pages (cksumvfs), and SQLite here writes none',
       how,
     );
   }

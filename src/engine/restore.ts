@@ -31,6 +31,7 @@ import { countRows } from './sqlite/live-database.ts';
 import { lookForPlan } from './sqlite/look.ts';
 import { BRING_BACK } from './sqlite/missing.ts';
 import { refuseWhileInUse, whoHasOpen } from './sqlite/open-files.ts';
+import { hasPageChecksums, renewFirstChecksumOf } from './sqlite/page-checksum.ts';
 import {
   placeAsNewFile,
   placeOverUnreadable,
@@ -64,6 +65,8 @@ export async function restoreDatabase(request: RestoreRequest, context: StoryCon
   const safetyBackup =
     replaced.safetyBackup && (await mergeAfterPlacing(catalog, replaced.safetyBackup, request, context));
 
+  // SQLite writes no checksum of page 1.
+  if (request.mode === 'offline') renewFirstChecksumOf(request.databasePath);
   context.onEvent({ type: 'step', name: 'prove' });
   proveResult(request, { ...replaced, safetyBackup });
   return { path: request.databasePath, mode: request.mode, safetyBackup, setAside: replaced.setAside };
@@ -210,6 +213,7 @@ function factsOf(path: string): PlanFacts['backup'] {
       pageSize: Number(pragma(file, 'page_size')),
       schemaVersion: Number(pragma(file, 'user_version')),
       encoding,
+      hasPageChecksums: hasPageChecksums(path),
       rows: rows && Object.fromEntries(rows),
     };
   } finally {

@@ -946,6 +946,7 @@ export class BackupService implements BackupServicePort {
         .slice(0, DOCTOR_CHECKPOINTS),
       newestAt: known[0] ? new Date(known[0].createdAt) : null,
       loss,
+      remarks: remarksOf(known[0]),
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
@@ -1655,4 +1656,9 @@ interface BackupAsked {
   readonly user: string | null;
   readonly plannedAt: Date | null;
   readonly onProgress?: (run: RunProgress) => void;
+}
+
+function remarksOf(manifest: Manifest | undefined): readonly string[] {
+  const { content = [], unchecked = [] } = manifest?.verification ?? {};
+  return remarkTexts({ content, unchecked });
 }

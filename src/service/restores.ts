@@ -6,7 +6,7 @@ import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isBackupName, manifestName, nameBackup } from '../engine/catalog/artifact.ts';
 import { Catalog } from '../engine/catalog/catalog.ts';
-import { foreignBackup, otherOf } from '../engine/catalog/identity.ts';
+import { otherOf } from '../engine/catalog/identity.ts';
 import { lookAtFolder } from '../engine/catalog/own-folder.ts';
 import { BackupError } from '../engine/errors.ts';
 import type { JobMap, Restored } from '../engine/jobs/protocol.ts';
@@ -25,8 +25,7 @@ import type { RunHistory } from './run-history.ts';
 import type { PlannedSource } from './restore-plan.ts';
 import type { Runs, RunWeights } from './runs.ts';
 import type { BackupServicePort, FromTarget, RestoreMode } from './service-port.ts';
-
-export { foreignBackup } from '../engine/catalog/identity.ts';
+import { foreignBackup } from './foreign-backup.ts';
 
 export interface RestoresOptions {
   readonly backups: Backups;

@@ -276,8 +276,7 @@ export const uploadCases: readonly FaultCase[] = [
     name: 'the key is revoked in the middle',
     job: 'upload',
     code: 'S3_DENIED',
-    message: /\(403 UserSuspended\)/,
-    hint: /suspended/,
+    message: /is blocked \(403 UserSuspended\)/,
     uploadsLeft: 1,
     provoke: (scene) =>
       scene.fault(secondPart, { meanwhile: () => scene.server.admin('user', 'suspend', '--uid=owner') }),
@@ -369,8 +368,7 @@ export const fetchCases: readonly FaultCase[] = [
     name: 'the key is revoked in the middle',
     job: 'fetch',
     code: 'S3_DENIED',
-    message: /\(403 UserSuspended\)/,
-    hint: /suspended/,
+    message: /is blocked \(403 UserSuspended\)/,
     provoke: (scene) => {
       const meanwhile = () => scene.server.admin('user', 'suspend', '--uid=owner');
       scene.fault(download, { cutAfterBytes: 3 * MiB, meanwhile }, { times: 1 });

@@ -9,7 +9,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inflate } from '@sparticuz/chromium';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, type BrowserContext, chromium, type LaunchOptions } from 'playwright-core';
 
 /**
  * The package's own arguments are left out: `--single-process` ends the browser with its first closed page, and
@@ -28,7 +28,16 @@ const systemBrowser = '/usr/bin/chromium';
 const carried = fileURLToPath(new URL('../../node_modules/@sparticuz/chromium/bin', import.meta.url));
 const parts = ['chromium.br', 'fonts.tar.br', 'swiftshader.tar.br', 'al2023.tar.br'];
 
-export async function openBrowser(): Promise<Browser> {
+export function openBrowser(): Promise<Browser> {
+  return firstThatStarts((options) => chromium.launch(options));
+}
+
+/** The browser with a profile that stays in that folder. */
+export function openProfile(folder: string): Promise<BrowserContext> {
+  return firstThatStarts((options) => chromium.launchPersistentContext(folder, options));
+}
+
+async function firstThatStarts<Opened>(open: (options: LaunchOptions) => Promise<Opened>): Promise<Opened> {
   try {
     const folder = await unpack();
     const env = {
@@ -36,9 +45,9 @@ export async function openBrowser(): Promise<Browser> {
       LD_LIBRARY_PATH: join(folder, 'al2023/lib'),
       FONTCONFIG_FILE: join(folder, 'fonts.conf'),
     };
-    return await chromium.launch({ executablePath: join(folder, 'chromium'), args, env });
+    return await open({ executablePath: join(folder, 'chromium'), args, env });
   } catch (error) {
-    if (existsSync(systemBrowser)) return chromium.launch({ executablePath: systemBrowser, args });
+    if (existsSync(systemBrowser)) return open({ executablePath: systemBrowser, args });
     throw new Error('No browser starts here: run `apt-get install -y chromium` as root, then the tests again.', {
       cause: error,
     });

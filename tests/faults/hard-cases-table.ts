@@ -18,6 +18,7 @@ import { logCases } from './hard-cases-logs.ts';
 import { diskCases } from './hard-cases-disk.ts';
 import { neighbourCases } from './hard-cases-neighbours.ts';
 import { checkRestoreCase, restoreCases } from './hard-cases-restore.ts';
+import { judgeCases } from './hard-cases-judge.ts';
 import { answerCases, keptCases, settingCases, type WordCase } from './hard-cases-words.ts';
 
 const chapters: Readonly<Record<string, readonly HardCase[]>> = {
@@ -34,6 +35,7 @@ const words: Readonly<Record<string, readonly WordCase[]>> = {
   'Settings that are refused at the start': settingCases,
   'What S3 answers': answerCases,
   'Backups that are there already': keptCases,
+  'What the check says': judgeCases,
 };
 
 const introduction = `# Hard cases
@@ -58,6 +60,23 @@ restore that was refused changed nothing; and \`undo\` exists if the plan promis
 
 `;
 
+/** Written by hand: what is said there differs by the version of the app. */
+const ofApps = `## Real apps
+
+Apps of other people, driven by a test (\`tests/apps\`): backed up while they commit; restored online while they commit, and
+undone; restored in place, and undone. After each step the app judged its own file, and its numbered writes were counted:
+each was on the right side of the restore, and but for those that Chromium dropped itself none was missing.
+
+| app | what it meets | what happened |
+| --- | --- | --- |
+| Fossil, in journal mode delete and WAL | \`fossil server\` answers, and wiki pages are committed, by transactions that read before they write | done. A command in the middle of which an online restore takes the lock says \`database is locked\`, as beside any other writer, changes nothing, and is given again; none minds a backup. In place it is refused while \`fossil sql\` is open; a server that rests has nothing open. \`fossil test-integrity\`: no errors |
+| beets | tracks are changed, while another command waits for an answer with the library open | done; online the waiting command does not mind, in place it is named. \`beet ls\` lists the tracks as they were |
+| Firefox as it comes | \`places.sqlite\` is held exclusively (\`storage.sqlite.exclusiveLock.enabled\`), and is longer than its pages | \`DB_BUSY\` after 30 s; a backup that waits is made as soon as Firefox is closed. Closed, all is done: it starts with the history and bookmarks of the backup, and finds them sane |
+| Firefox with that preference off | bookmarks are added | done, online too: the running browser reads the restored bookmarks, adds to them, and finds \`places.sqlite\` sane and coherent |
+| Chromium, headless | \`Cookies\` is open, and written | done while it runs; but Chromium has no patience: a cookie that it wants to write in the moment of the copy, as of any reader, it keeps in memory alone, so that it is gone with the next start. In place it is refused until the browser is closed, which then starts with the cookies of the backup. Not online: it keeps all cookies in memory, and would go on with those |
+| Chromium, headless | \`QuotaManager\` and \`DIPS\` are held exclusively | \`DB_BUSY\`; done when the browser is closed |
+`;
+
 const { markdown, chapter } = parseArgs({
   options: { markdown: { type: 'string' }, chapter: { type: 'string', default: '' } },
 }).values;
@@ -68,6 +87,7 @@ for (const [title, cases] of Object.entries(chapters).filter(wanted))
 for (const [title, cases] of Object.entries(words).filter(wanted))
   tables.push(`## ${title}\n\n${await wordTable(cases)}`);
 if ('Restores over the database'.startsWith(chapter)) tables.push(ofRestores + (await restoreTable()));
+if ('Real apps'.startsWith(chapter)) tables.push(ofApps);
 if (markdown === undefined) console.log(tables.join('\n'));
 else writeFileSync(markdown, `${introduction}\n${tables.join('\n')}`);
 

@@ -49,11 +49,29 @@ beforeAll(async () => {
 
 afterAll(async () => await server.close());
 
-/** Installs a package of ours in a folder. */
-function link(name: string, folder: string): void {
+let otherDriver: Promise<string> | undefined;
+
+/**
+ * A driver that is no dependency of ours: npm would compile it at each install, though its builds come with it, and needs
+ * a compiler and the network for that. Without scripts it is just unpacked.
+ */
+function betterSqlite3(): Promise<string> {
+  const folder = newFolder();
+  otherDriver ??= mustRun(
+    'npm',
+    ['install', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', 'better-sqlite3@13.2.0'],
+    folder,
+    // The way to the registry is in it.
+    process.env,
+  ).then(() => join(folder, 'node_modules/better-sqlite3'));
+  return otherDriver;
+}
+
+/** Installs a package of ours in a folder, or another one. */
+function link(name: string, folder: string, from = join(root, 'node_modules', name)): void {
   const place = join(folder, 'node_modules', name);
   mkdirSync(dirname(place), { recursive: true });
-  symlinkSync(join(root, 'node_modules', name), place);
+  symlinkSync(from, place);
 }
 
 test('the package holds programs with types and maps, and neither tests nor the sources of the page', () => {
@@ -93,7 +111,7 @@ test('it is small: what it weighs, and how many packages come with it', () => {
   );
   const brought = Object.entries(packages).filter(([path, { dev }]) => path !== '' && !dev);
   console.log(`${sizeBytes} bytes in ${shipped.length} files; ${brought.length} packages come with it`);
-  expect(sizeBytes).toBeLessThan(1_650_000);
+  expect(sizeBytes).toBeLessThan(1_750_000);
   expect(brought.length).toBeLessThanOrEqual(60);
 });
 
@@ -390,7 +408,7 @@ for (const { name, program: runtime } of runtimes) {
       'an app on better-sqlite3 keeps all rows: a backup in its process, a visitor, more rows, then it is killed',
       async () => {
         const folder = project();
-        link('better-sqlite3', folder);
+        link('better-sqlite3', folder, await betterSqlite3());
         await Bun.write(join(folder, 'visitor.mjs'), visitor);
         await Bun.write(join(folder, 'app.mjs'), otherLibrary);
         const env = { DATABASE_URL: 'app.sqlite', VISITOR: join(root, 'node_modules/node/bin/node') };

@@ -301,13 +301,6 @@ export function requireReadable({ complaint }: PlaceIdentity, { place }: NamedPl
   });
 }
 
-/** The refusal to put a backup of another database in the place of this one. */
-export function foreignBackup(backup: string, { name: itsName }: Stranger, database: string): BackupError {
-  return new BackupError('FOREIGN_PLACE', `${backup} is of another database, ${itsName}, and not of ${database}`, {
-    hint: `Nothing was changed. Restore it to a new file; if its data is to take the place of ${database}, say so with --from-other.`,
-  });
-}
-
 function distinct<Value>(values: readonly Value[]): readonly Value[] {
   return [...new Set(values)];
 }

@@ -108,7 +108,9 @@ export interface PlanFacts {
   readonly liveComplaint: ErrorBody | null;
   /** Who has the database open, or still works on the file that was there before. */
   readonly open: OpenFiles;
-  readonly backup: Pick<LiveFacts, 'pageSize' | 'schemaVersion' | 'encoding' | 'rows'>;
+  readonly backup: Pick<LiveFacts, 'pageSize' | 'schemaVersion' | 'encoding' | 'rows'> & {
+    readonly hasPageChecksums: boolean;
+  };
 }
 
 /** `missing`: to the place of a database whose file is gone, and nowhere else. */

@@ -72,6 +72,24 @@ test('a full-text index that is out of step with its table is told, and the file
   expect(await remarks(path, 'full')).toEqual(['the full-text index of table docs is out of step with it']);
 });
 
+test('a full-text index that was damaged in whatever way costs no backup', async () => {
+  const damages = [
+    'DELETE FROM docs_data WHERE id > 10',
+    'UPDATE docs_data SET block = randomblob(30) WHERE id > 10',
+    'UPDATE docs_data SET block = randomblob(30) WHERE id = 10',
+    'DELETE FROM docs_docsize',
+    'DELETE FROM docs_content WHERE id = 3',
+    "UPDATE docs_config SET v = 99 WHERE k = 'version'",
+  ];
+  for (const damage of damages) {
+    const path = make(`CREATE VIRTUAL TABLE docs USING fts5 (body);
+      ${numbers(500)} INSERT INTO docs SELECT 'word' || i || ' of many' FROM n; ${damage}`);
+    for (const method of methods)
+      expect([damage, (await remarks(path, method)).join()]).toEqual([damage, expect.stringMatching(/docs|^$/)]);
+    expect(judgeLiveDatabase(path, 'full').structure).toEqual([]);
+  }
+});
+
 test('an R-tree that is out of step is told, and the file is good', async () => {
   const path =
     make(`CREATE VIRTUAL TABLE places USING rtree (id, x0, x1); INSERT INTO places VALUES (1, 2, 3), (2, 3, 4);

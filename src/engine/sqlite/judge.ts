@@ -13,7 +13,15 @@
 import { DatabaseSync } from 'node:sqlite';
 import { type Account, accountForPages } from './account.ts';
 import { type DatabaseFacts, readFacts } from './facts.ts';
-import { isDamage, pragma, SQLITE_ERROR, SQLITE_TOOBIG, sqliteCode, understandsSchema } from './library.ts';
+import {
+  isDamage,
+  pragma,
+  SQLITE_CORRUPT_VTAB,
+  SQLITE_ERROR,
+  SQLITE_TOOBIG,
+  sqliteCode,
+  understandsSchema,
+} from './library.ts';
 import { PageFile, type PageSource } from './pages.ts';
 import { type Remarks, type RuleFinding, tellApart, type Unchecked } from './rules.ts';
 import { type Entry, hasPages, knownModules, moduleOf, readEntries, strayRoot } from './schema.ts';
@@ -153,12 +161,11 @@ class Judge {
   /** False when SQLite could not run its check as a whole. */
   #askAtOnce(): boolean {
     try {
-      const texts = this.#ask(this.#method, null, STRUCTURE_MAX);
-      for (const text of texts) this.#findings.add(text, this.#tables);
-      if (texts.length < STRUCTURE_MAX || this.#findings.structure.length > 0) return true;
+      const count = this.#hear(this.#method, STRUCTURE_MAX);
+      if (count < STRUCTURE_MAX || this.#findings.structure.length > 0) return true;
       // Rows that break rules filled the list; the structure's complaints may stand behind them.
       this.#findings.forgetContent();
-      for (const text of this.#ask(this.#method, null, ROWS_MAX)) this.#findings.add(text, this.#tables);
+      this.#hear(this.#method, ROWS_MAX);
       return true;
     } catch (error) {
       if (!couldNotRun(error)) throw error;
@@ -215,14 +222,13 @@ class Judge {
       for (const isBlind of [false, true]) {
         this.#database.exec(`PRAGMA ignore_check_constraints = ${isBlind ? 'ON' : 'OFF'}`);
         try {
-          const texts = this.#ask(method, table.name, ROWS_MAX);
+          // Noted only when the check came to its end: what it began is begun anew.
+          const texts: string[] = [];
+          const count = this.#hear(method, table.name, (text) => texts.push(text));
           for (const text of texts) this.#findings.add(text, this.#tables);
           if (reason !== null) this.#findings.leave(`table ${table.name}`, reason);
-          if (texts.length < COMPLAINTS_OF_TABLE_MAX) return true;
-          this.#findings.leave(
-            `table ${table.name} behind its first ${texts.length} complaints`,
-            'SQLite gives no more',
-          );
+          if (count < COMPLAINTS_OF_TABLE_MAX) return true;
+          this.#findings.leave(`table ${table.name} behind its first ${count} complaints`, 'SQLite gives no more');
           return false;
         } catch (error) {
           if (!couldNotRun(error)) throw error;
@@ -237,15 +243,22 @@ class Judge {
     return false;
   }
 
-  #ask(method: VerifyMethod, table: string | null, limit: number): readonly string[] {
+  /** Asks SQLite of one table, or of all up to so many complaints; how many there were. */
+  #hear(
+    method: VerifyMethod,
+    of: string | number,
+    note: (text: string) => void = (text) => this.#findings.add(text, this.#tables),
+  ): number {
     const check = method === 'quick' ? 'quick_check' : 'integrity_check';
-    const argument = table === null ? limit : `'${table.replaceAll("'", "''")}'`;
-    const texts: string[] = [];
+    const argument = typeof of === 'number' ? of : `'${of.replaceAll("'", "''")}'`;
+    let count = 0;
     for (const row of this.#database.prepare(`PRAGMA main.${check}(${argument})`).iterate()) {
       const text = String(Object.values(row)[0]);
-      if (text !== 'ok') texts.push(text);
+      if (text === 'ok') continue;
+      note(text);
+      count += 1;
     }
-    return texts;
+    return count;
   }
 
   #checkForeignKeys(): void {
@@ -304,8 +317,13 @@ function whyNotUnderstood({ sql }: Entry): string | null {
 /** Control characters but blanks, and what is no text. */
 const garbled = /[^\P{Cc}\t\n\f\r]|\ufffd/u;
 
+/** What a module keeps in its tables is content: their pages are accounted for like any others. */
+function isDamagedModule(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_CORRUPT_VTAB;
+}
+
 /** Not damage, not the disk: something of the app that this SQLite does not have. */
 function couldNotRun(error: unknown): boolean {
   const code = sqliteCode(error);
-  return code === SQLITE_ERROR || code === SQLITE_TOOBIG;
+  return code === SQLITE_ERROR || code === SQLITE_TOOBIG || isDamagedModule(error);
 }

@@ -52,6 +52,9 @@ export const SQLITE_CANTOPEN = 14;
 export const SQLITE_TOOBIG = 18;
 export const SQLITE_NOTADB = 26;
 
+/** An extended one. */
+export const SQLITE_CORRUPT_VTAB = 267;
+
 /** The primary SQLite result code of an error that `node:sqlite` threw. */
 export function sqliteCode(error: unknown): number | undefined {
   if (!(error instanceof Error) || !('errcode' in error)) return undefined;

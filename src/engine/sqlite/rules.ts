@@ -41,7 +41,9 @@ export function tellApart(text: string, tables: readonly string[]): Complaint {
   }
   const check = /^CHECK constraint failed in (.+)$/s.exec(text)?.[1];
   if (check !== undefined) return { kind: 'content', table: check, rule: 'CHECK', isRow: true };
-  const [, fullText] = /^malformed inverted index for FTS\d table main\.(.+)$/s.exec(text) ?? [];
+  const [, inverted, told] =
+    /^(?:malformed inverted index for FTS\d table main\.(.+)|fts5: .*table "?(.+?)"?)$/s.exec(text) ?? [];
+  const fullText = inverted ?? told;
   if (fullText !== undefined) return { kind: 'content', table: fullText, rule: 'full-text index', isRow: false };
   const [, tree] = /^In RTree main\.(.+?):\n/s.exec(text) ?? [];
   if (tree !== undefined) return { kind: 'content', table: tree, rule: 'R-tree index', isRow: false };

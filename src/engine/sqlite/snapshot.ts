@@ -17,6 +17,7 @@ import { isLogOf, logBytes, openLog } from './log-file.ts';
 import { LOOK_FOR_ANOTHER_NAME, notShared } from './not-shared.ts';
 import { refuseOtherLog } from './other-log.ts';
 import { copyDescriptor, type PacedOptions } from './paced-copy.ts';
+import { renewFirstChecksum, renewFirstChecksumOf } from './page-checksum.ts';
 import { clone } from './reflink.ts';
 import { lastCommit, type LogEnd } from './wal.ts';
 import { isAllMerged } from './wal-index.ts';
@@ -176,7 +177,9 @@ const FORMAT_VERSIONS_AT = 18;
 const ROLLBACK_MODE = Buffer.from([1, 1]);
 
 function sayRollbackMode(chunk: Buffer, position: number): void {
-  if (position === 0) ROLLBACK_MODE.copy(chunk, FORMAT_VERSIONS_AT);
+  if (position !== 0) return;
+  ROLLBACK_MODE.copy(chunk, FORMAT_VERSIONS_AT);
+  renewFirstChecksum(chunk);
 }
 
 function leaveWalMode(path: string): void {
@@ -186,6 +189,7 @@ function leaveWalMode(path: string): void {
   } finally {
     closeSync(file);
   }
+  renewFirstChecksumOf(path);
 }
 
 /** Its log was read by name: had another database taken that name meanwhile, the copy would be of both. */
@@ -218,6 +222,7 @@ function makeSingleFile(path: string): number {
   } finally {
     copy.close();
     cutToPages(path);
+    renewFirstChecksumOf(path);
   }
 }
 

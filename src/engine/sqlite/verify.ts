@@ -53,7 +53,7 @@ export async function verifyFile(
   const digest = options.sha256 ?? digestInBackground(path);
   // When the check below throws first, nobody is left to hear the digest fail.
   digest.catch(() => {});
-  const { structure, ...judged } = judgePages(path, options.method);
+  const { structure, ...judged } = judgeFile(path, options.method);
   if (structure.length > 0 || judged.pages === undefined || judged.pageSize === undefined)
     throw failed(structure.join('; '));
   const { pages, pageSize } = judged;
@@ -121,7 +121,8 @@ const WRITE_VERSION_AT = 18;
 const ROLLBACK = 1;
 const HEAD_BYTES = 20;
 
-function judgePages(path: string, method: VerifyMethod): Judged {
+/** @throws BackupError VERIFY_FAILED, NOT_CHECKED as `verifyFile` does, which takes the digest too. */
+export function judgeFile(path: string, method: VerifyMethod): Judged {
   const descriptor = openSync(path, 'r');
   let file: DatabaseSync | undefined;
   try {

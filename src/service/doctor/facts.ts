@@ -58,6 +58,8 @@ export interface DoctorFacts {
   readonly newestAt: Date | null;
   /** The open alarm. */
   readonly loss: Status['loss'];
+  /** What the check says of the newest backup beside that it is good. */
+  readonly remarks: readonly string[];
   readonly settings: Settings;
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };

@@ -46,6 +46,7 @@ const well: DoctorFacts = {
   unmergedBytes: [0, 0, 0],
   newestAt: now,
   loss: null,
+  remarks: [],
   settings: {
     ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, ...keepSettingsNone, keepHourly: 24, keepDaily: 7 },
     ...{ s3Enabled: false, s3Path: 'backups', verify: 'quick', maxAgeMinutes: null, lossIgnore: [] },
@@ -89,6 +90,7 @@ test('where all is well each finding says so, and nobody has to act', () => {
 
 const table: readonly [string, Change, readonly string[]][] = [
   ['much was lost', { loss }, ['problem loss']],
+  ['the check has remarks', { remarks: ['2 rows of orders break the rule CHECK'] }, ['info check']],
   ['the database is missing', { database: { exists: false, journalMode: null } }, ['problem database']],
   ['the database is lost', { database: { exists: false, isLost: true, journalMode: null } }, ['problem database']],
   ['the database can not be opened', { database: { complaint: error, journalMode: null } }, ['problem database']],
