@@ -26,6 +26,7 @@ import { checkLiveDatabase } from './sqlite/judge-live.ts';
 import { DAMAGED_HINT, type PinnedDatabase, pinDatabase } from './sqlite/live-database.ts';
 import { type CopyMethod, type Snapshot, takeSnapshot } from './sqlite/snapshot.ts';
 import { removeDeadPlacements } from './sqlite/place.ts';
+import { doubtsAbout } from './sqlite/sharing.ts';
 import { resolveDatabase, stampDatabase } from './sqlite/stamp.ts';
 import { type VerifiedSnapshot, verifySnapshot } from './sqlite/verify.ts';
 import type { LogEnd } from './sqlite/wal.ts';
@@ -76,6 +77,8 @@ export async function pinForBackup(
   context: StoryContext,
 ): Promise<PinnedDatabase> {
   await clearTheWay(catalog, purpose, context);
+  for (const { what, why, fix } of doubtsAbout(resolveDatabase(purpose.databasePath)))
+    warnIn(context)(`The database ${what}. ${why} ${fix}`);
   return pinDatabase(purpose.databasePath, { now: context.now, timeoutMs: purpose.pinTimeoutMs });
 }
 

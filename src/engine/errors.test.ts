@@ -8,6 +8,7 @@ test('folders of this machine are cut from a text, relative paths and URLs are n
     ['see ./storage/backups and ../x/y', 'see ./storage/backups and ../x/y'],
     ['see https://example.com/srv/x', 'see https://example.com/srv/x'],
     ['open /backup', 'open /backup'],
+    ['`cp /proc/4711/fd/5 saved; ls /proc/4711/cwd/x`', '`cp /proc/4711/fd/5 saved; ls x`'],
   ] as const)
     expect([text, withoutFolders(text)]).toEqual([text, shown]);
 });

@@ -19,6 +19,7 @@ export const errorCodes = [
   'DB_DAMAGED',
   'DB_EMPTY',
   'DB_MISSING',
+  'DB_NOT_SHARED',
   'DISK_FULL',
   'DRILL_FAILED',
   'ENCODING_DIFFERS',
@@ -163,8 +164,8 @@ export function hideFoldersOf(paths: readonly string[]): void {
   knownFolder = new RegExp(`(?<![\\p{L}\\p{N}_.~/-])(?:${letters.join('|')})`, 'gu');
 }
 
-/** `/srv/app/db/dev.sqlite` becomes `dev.sqlite`; relative paths, URLs and `/backup` (one part) stay. */
+/** `/srv/app/db/dev.sqlite` becomes `dev.sqlite`; relative paths, URLs, `/backup` (one part) and `/proc/12/fd/3` stay. */
 export function withoutFolders(text: string): string {
   const known = knownFolder ? text.replace(knownFolder, '') : text;
-  return known.replace(/(^|[\s'"`(=])\/(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g, '$1$2');
+  return known.replace(/(^|[\s'"`(=])\/(?!proc\/\d+\/fd\/\d)(?:[^\s'"`()/]+\/)+([^\s'"`()/]*)/g, '$1$2');
 }

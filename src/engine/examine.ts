@@ -5,11 +5,12 @@
 import { sqliteVersion } from './backup.ts';
 import { BackupError } from './errors.ts';
 import type { Examined, ExamineRequest } from './jobs/protocol.ts';
+import { missesLostLocks } from './sqlite/ending.ts';
 import { hasWalResetBug, lookIntoDatabase } from './sqlite/live-database.ts';
 
 export function examineDatabase({ databasePath }: ExamineRequest): Examined {
   const sqlite = sqliteVersion();
-  const library = { sqlite, hasWalResetBug: hasWalResetBug(sqlite) };
+  const library = { sqlite, hasWalResetBug: hasWalResetBug(sqlite), missesLostLocks: missesLostLocks(sqlite) };
   try {
     return { ...library, ...lookIntoDatabase(databasePath), complaint: null };
   } catch (error) {

@@ -50,13 +50,14 @@ export function holdDatabase(request: RestoreRequest, context: StoryContext): He
     const isWal = readHeader(descriptor)?.isWal === true;
     if (isWal !== (pinned.journalMode === 'wal') || !isSameFile(descriptor, pinned.descriptor)) throw changed(path);
     if (request.mode === 'online') refuseInUse(pinned, isWal, request);
+    const held = pinned;
     const watched = { path, descriptor, mark: commitMark(descriptor) };
     return {
       ...{ path, pinned, isWal },
       usualMode: outOfWal?.wasWal ? 'wal' : pinned.journalMode,
       keepLateCommits(safetyBackup, logEnd) {
         const { folder } = request;
-        if (isWal) return explained(() => saveLateCommits(folder, safetyBackup, { databasePath: path, logEnd }));
+        if (isWal) return explained(() => saveLateCommits(folder, safetyBackup, { pinned: held, logEnd }));
         if (request.mode === 'offline') refuseWhileOpen(path);
         if (hasCommits(watched)) explained(() => saveLateCopy(folder, safetyBackup, watched.descriptor));
       },

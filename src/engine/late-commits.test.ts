@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFil
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { ask, makeDatabase, scratchFolders } from '../../tests/support/scratch.ts';
+import { addFailedCommit } from '../../tests/support/failed-commit.ts';
 import { type BackupPurpose, makeBackupUnderPin, pinForBackup } from './backup.ts';
 import { lateLogName, lateLogSetAside } from './catalog/artifact.ts';
 import { Catalog } from './catalog/catalog.ts';
@@ -33,9 +34,10 @@ async function safetyAndApp() {
   return {
     catalog,
     app,
+    databasePath,
     safety: made.name,
     log: join(catalog.folder, lateLogName(made.name)),
-    save: () => saveLateCommits(catalog.folder, made.name, { databasePath, logEnd }),
+    save: () => saveLateCommits(catalog.folder, made.name, { pinned, logEnd }),
     [Symbol.dispose]() {
       pinned[Symbol.dispose]();
       app.close();
@@ -46,6 +48,16 @@ async function safetyAndApp() {
 const commit = (app: DatabaseSync, times: number) => {
   for (let time = 1; time <= times; time++) app.exec(`INSERT INTO notes (text) VALUES ('late ${time}')`);
 };
+
+test('a commit that failed before the database was replaced is not brought back', async () => {
+  using shop = await safetyAndApp();
+  commit(shop.app, 1);
+  addFailedCommit(shop.databasePath, "INSERT INTO notes (text) VALUES ('failed')");
+  shop.save();
+  const name = await mergeLateLog(shop.catalog, shop.safety, context);
+  const { path } = await shop.catalog.find(name);
+  expect(ask(path, "SELECT group_concat(text) FROM notes WHERE text IN ('late 1', 'failed')")).toBe('late 1');
+});
 
 test('what was committed after the safety backup, exactly that, is added to it', async () => {
   using shop = await safetyAndApp();

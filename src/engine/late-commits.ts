@@ -35,27 +35,29 @@ import { type StoryContext, warnIn } from './jobs/protocol.ts';
 import { freeName, nextSequence, publish, Staging } from './publish.ts';
 import { syncFolderNow } from './sqlite/sync-folder.ts';
 import { contentBytes, readHeaderOf } from './sqlite/header.ts';
+import type { PinnedDatabase } from './sqlite/live-database.ts';
+import { logBytes, openLog } from './sqlite/log-file.ts';
 import { copyWhole, replayLog } from './sqlite/snapshot.ts';
 import { verifySnapshot } from './sqlite/verify.ts';
-import { lastCommit, type LogEnd } from './sqlite/wal.ts';
+import type { LogEnd } from './sqlite/wal.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * Keeps what the log of `databasePath` holds beyond the safety backup. Synchronous: the caller holds the write lock, so
+ * Keeps what the log of the pinned database holds beyond the safety backup, up to where its index ends. Synchronous: the caller holds the write lock, so
  * nothing is committed meanwhile.
  */
 export function saveLateCommits(
   folder: string,
   safetyBackup: string,
-  from: { readonly databasePath: string; readonly logEnd: LogEnd | null },
+  { pinned, logEnd }: { readonly pinned: PinnedDatabase; readonly logEnd: LogEnd | null },
 ): void {
-  const log = `${from.databasePath}-wal`;
-  const end = lastCommit(log);
-  if (end === null || (end.salts === from.logEnd?.salts && end.frame <= from.logEnd.frame)) return;
-  const source = openSync(log, 'r');
+  const end = pinned.logEndNow();
+  if (end === null) throw new Error('the index of the log changes under a lock that forbids it');
+  if (end.frames === 0 || (end.salts === logEnd?.salts && end.frames <= logEnd.frame)) return;
+  const source = openLog(pinned.path, end);
   try {
-    keep(folder, safetyBackup, source, end.bytes);
+    keep(folder, safetyBackup, source, logBytes(end, pinned.pageSize));
   } finally {
     closeSync(source);
   }

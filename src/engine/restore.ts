@@ -315,6 +315,7 @@ const unreadable: ReadonlySet<ErrorCode> = new Set(['NOT_SQLITE', 'DB_DAMAGED', 
 const refusals: ReadonlySet<ErrorCode> = new Set([
   'ABORTED',
   'DB_CHANGED',
+  'DB_NOT_SHARED',
   'ENCODING_DIFFERS',
   'FOREIGN_PLACE',
   'GONE',

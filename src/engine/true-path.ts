@@ -1,6 +1,7 @@
 /** One name for each place, all links followed, also where its last parts do not exist (yet, or any more). */
-import { readlinkSync, realpathSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { realPathOfFile } from './sqlite/real-path.ts';
 
 /** Linux follows as many. */
 const LINKS_MAX = 40;
@@ -8,7 +9,7 @@ const LINKS_MAX = 40;
 export function truePath(path: string, links = 0): string {
   const whole = resolve(path);
   try {
-    return realpathSync(whole);
+    return realPathOfFile(whole);
   } catch {
     if (dirname(whole) === whole) return whole;
     const target = linkAt(whole);

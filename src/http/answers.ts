@@ -22,6 +22,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   DB_DAMAGED: 500,
   DB_EMPTY: 409,
   DB_MISSING: 503,
+  DB_NOT_SHARED: 409,
   DISK_FULL: 507,
   DRILL_FAILED: 500,
   ENCODING_DIFFERS: 409,

@@ -232,7 +232,7 @@ export const diskCases: readonly HardCase[] = [
 ];
 
 /** A run, and what happens beside it once that step has begun. The job stands still meanwhile, so none is too late. */
-async function backUpAndAt(scene: Scene, step: StepName, act: () => void): Promise<BackupResult> {
+export async function backUpAndAt(scene: Scene, step: StepName, act: () => void): Promise<BackupResult> {
   let acted = false;
   const result = await scene.service.performBackup(undefined, {
     onProgress(run) {
@@ -259,7 +259,7 @@ function runningJobs(): readonly number[] {
 }
 
 /** Makes the database 100 MB larger, so that its copy lasts. */
-async function grow(scene: Scene): Promise<void> {
+export async function grow(scene: Scene): Promise<void> {
   const app = await openElsewhere(scene.databasePath);
   await app.ask('CREATE TABLE filler (payload BLOB)');
   for (let megabytes = 0; megabytes < 100; megabytes += 10) {

@@ -14,6 +14,7 @@ import { checkHardCase, type HardCase, Scene } from './hard-cases.ts';
 import { clockCases } from './hard-cases-clock.ts';
 import { databaseCases } from './hard-cases-database.ts';
 import { asideCases } from './hard-cases-aside.ts';
+import { logCases } from './hard-cases-logs.ts';
 import { diskCases } from './hard-cases-disk.ts';
 import { neighbourCases } from './hard-cases-neighbours.ts';
 import { checkRestoreCase, restoreCases } from './hard-cases-restore.ts';
@@ -23,6 +24,7 @@ import { answerCases, keptCases, settingCases, type WordCase } from './hard-case
 const chapters: Readonly<Record<string, readonly HardCase[]>> = {
   'The disk and the backup folder': diskCases,
   'The database': databaseCases,
+  'Logs that are not shared': logCases,
   'Files of ours': asideCases,
   'Several of us on one folder': neighbourCases,
   'The clock': clockCases,
@@ -137,6 +139,7 @@ function toCell(text: string): string {
     .replaceAll(/127\.0\.0\.1:\d+/g, 's3.example.com')
     .replaceAll(/\.(damaged|unusable)-[\w-]+/g, '.$1-…')
     .replaceAll(/backup-(?!2024-01-15)\d{4}-[\dTZ-]+\.sqlite/g, 'backup-….sqlite')
+    .replaceAll(/(\(process |kill -\w+ |\/proc\/)\d+/g, (_, before: string) => `${before}4711`)
     .replaceAll('|', '\\|')
     .replaceAll('\n', '⏎');
 }

@@ -62,7 +62,10 @@ const remarks = {
   unchecked: z.array(z.object({ what: z.string(), why: z.string() })),
 };
 
-const fileStamp = z.object({ inode: z.string(), sizeBytes: z.number(), modifiedNs: z.string() });
+const fileStamp = z.object({
+  ...{ inode: z.string(), sizeBytes: z.number(), modifiedNs: z.string() },
+  changedNs: z.string().optional(),
+});
 const time = z.iso.datetime();
 
 export const manifestSchema = z.object({

@@ -22,6 +22,7 @@ import { changeRemote, claimRemote, listRemoteBackups, pruneRemoteBackups, remov
 import { planRestoreFacts, restoreDatabase } from '../restore.ts';
 import { takeLock } from '../run-lock.ts';
 import { checkDatabase } from '../sqlite/judge-live.ts';
+import { endProcess } from '../sqlite/ending.ts';
 import { verifyFile } from '../sqlite/verify.ts';
 import { testTarget } from '../targets/self-test.ts';
 import { uploadBackup } from '../upload.ts';
@@ -60,7 +61,7 @@ async function run(request: JobRequest): Promise<void> {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
     send({ type: 'error', error: known.toJSON(), stack });
   }
-  process.exit(code);
+  endProcess(code);
 }
 
 /** What nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took longer. */

@@ -329,6 +329,8 @@ export interface Examined {
   /** Version of the library that jobs use: the runtime's. */
   readonly sqlite: string;
   readonly hasWalResetBug: boolean;
+  /** It can't tell when an app has lost the locks on its database. */
+  readonly missesLostLocks: boolean;
   /** Null where the database could not be opened. */
   readonly journalMode: string | null;
   /** Tables that other replication tools keep in it. */

@@ -2,41 +2,43 @@
  * Judges the live database as it is at one moment, in the same room as every backup. Its pages lie in the main file and in
  * the log; SQLite reads both, and for what we read ourselves the log's index says which of its frames count.
  */
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { openSync, readSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { type Judged, judge, type Judgement, type PageSizes, type VerifyMethod } from './judge.ts';
-import { isDamage, pragma } from './library.ts';
-import { explainLiveError, onceFree, openConnection, PIN_TIMEOUT_MS } from './live-database.ts';
+import { beginReading } from './begin.ts';
+import { aboutToOpen, endConnection, type Opened } from './ending.ts';
+import { isDamage } from './library.ts';
+import { explainLiveError, openConnection, PIN_TIMEOUT_MS } from './live-database.ts';
+import { openLog } from './log-file.ts';
+import { refuseOtherLog } from './other-log.ts';
 import { type PageSource, pagesOf } from './pages.ts';
 import { NO_REMARKS } from './rules.ts';
 import { resolveDatabase } from './stamp.ts';
 import { pageFrames } from './wal.ts';
-import { type LogIndex, readLogIndex } from './wal-index.ts';
+import { isAllMerged, type LogIndex } from './wal-index.ts';
 
 /**
  * Readers go on meanwhile, and writers too in WAL mode.
  *
- * @throws BackupError DB_MISSING, DB_BUSY, NO_PERMISSION, DISK_FULL: then nobody could look, and nothing is known.
+ * @throws BackupError DB_MISSING, DB_BUSY, DB_NOT_SHARED, NO_PERMISSION, DISK_FULL: then nobody could look, and nothing is known.
  */
 export function judgeLiveDatabase(databasePath: string, method: VerifyMethod): Judged {
   const path = resolveDatabase(databasePath);
-  // Descriptors are closed after the connection: closing one drops its locks.
-  const descriptors: number[] = [];
+  refuseOtherLog(path);
+  const opened = aboutToOpen(path);
   let connection: DatabaseSync | undefined;
   try {
-    const main = openSync(path, 'r');
-    descriptors.push(main);
     connection = openConnection(path, 0);
-    const index = beginReading(connection, path, descriptors);
-    const openPages = (sizes: PageSizes) => livePages(sizes, { main, index, path, descriptors });
+    const deadline = performance.now() + PIN_TIMEOUT_MS;
+    const { log } = beginReading(connection, { ...opened, deadline });
+    const openPages = (sizes: PageSizes) => livePages(sizes, opened, log);
     return judge(connection, { method, openPages, seesChecks: true });
   } catch (error) {
     if (isDamage(error))
       return { structure: [error instanceof Error ? error.message : String(error)], ...NO_REMARKS, facts: null };
     throw explainLiveError(error, { databasePath, timeoutMs: PIN_TIMEOUT_MS });
   } finally {
-    connection?.close();
-    for (const descriptor of descriptors) closeSync(descriptor);
+    endConnection(connection, opened);
   }
 }
 
@@ -52,52 +54,22 @@ export function checkDatabase(databasePath: string): Omit<Judgement, 'facts'> {
   return { structure, content, unchecked };
 }
 
-/** Beside a writer that commits without a pause the index may change while we begin; then we begin anew. */
-const BEGINNINGS_MAX = 1_000;
-
-/** Begins a transaction, and says where its log ends; null without a log. */
-function beginReading(connection: DatabaseSync, path: string, descriptors: number[]): LogIndex | null {
-  const deadline = performance.now() + PIN_TIMEOUT_MS;
-  const begin = () => {
-    connection.exec('BEGIN');
-    // BEGIN alone takes no snapshot; the first read does.
-    onceFree(() => connection.prepare('SELECT count(*) FROM main.sqlite_schema').get(), deadline);
-  };
-  const hasLog = onceFree(() => pragma(connection, 'journal_mode'), deadline) === 'wal' && existsSync(`${path}-shm`);
-  if (!hasLog) {
-    begin();
-    return null;
-  }
-  const descriptor = openSync(`${path}-shm`, 'r');
-  descriptors.push(descriptor);
-  for (let beginnings = 1; ; beginnings++) {
-    const before = readLogIndex(descriptor);
-    begin();
-    const now = readLogIndex(descriptor);
-    const isSame = before !== null && before.frames === now?.frames && before.salts === now.salts;
-    if (isSame) return now;
-    if (beginnings === BEGINNINGS_MAX) throw new Error('the log of the database never stood still');
-    connection.exec('COMMIT');
-  }
-}
-
-function livePages(
-  sizes: PageSizes,
-  { main, index, path, descriptors }: { main: number; index: LogIndex | null; path: string; descriptors: number[] },
-): PageSource {
+function livePages(sizes: PageSizes, { path, descriptors }: Opened, log: LogIndex | null): PageSource {
+  const main = openSync(path, 'r');
+  descriptors.push(main);
   const inMain = pagesOf(main, sizes);
   // All merged, SQLite reads the main file alone, and others may write the log anew; else it stays until we end.
-  if (index === null || index.frames === index.mergedFrames) return inMain;
-  const log = openSync(`${path}-wal`, 'r');
-  descriptors.push(log);
-  const frames = pageFrames(log, index.frames);
+  if (log === null || isAllMerged(log)) return inMain;
+  const wal = openLog(path, log);
+  descriptors.push(wal);
+  const frames = pageFrames(wal, log.frames);
   return {
     ...sizes,
     read(page) {
       const position = frames.get(page);
       if (position === undefined) return inMain.read(page);
       const bytes = Buffer.alloc(sizes.pageSize);
-      readSync(log, bytes, 0, sizes.pageSize, position);
+      readSync(wal, bytes, 0, sizes.pageSize, position);
       return bytes;
     },
   };

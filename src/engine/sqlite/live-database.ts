@@ -8,16 +8,17 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { BackupError, errnoCode } from '../errors.ts';
+import { beginReading } from './begin.ts';
+import { isLocked, onceFree } from './busy.ts';
+import { aboutToOpen, endConnection, type Opened } from './ending.ts';
 import { type Header, readHeader, type TextEncoding } from './header.ts';
 import {
   isDamage,
   openWith,
   pragma,
-  SQLITE_BUSY,
   SQLITE_CANTOPEN,
   SQLITE_FULL,
   SQLITE_IOERR,
-  SQLITE_LOCKED,
   SQLITE_NOTADB,
   SQLITE_PERM,
   SQLITE_READONLY,
@@ -25,9 +26,10 @@ import {
 } from './library.ts';
 import { isOnNetwork } from './network.ts';
 import { isOpenSomewhere } from './open-files.ts';
+import { refuseOtherLog } from './other-log.ts';
 import { refuseStrayRoots } from './schema.ts';
 import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
-import { type LogEnd, readSalts } from './wal.ts';
+import { type LogIndex, readLogIndex } from './wal-index.ts';
 
 /** The row of `PRAGMA wal_checkpoint(PASSIVE)`: frames in the log, frames merged; null when none was issued. */
 export interface CheckpointRow {
@@ -48,13 +50,15 @@ export interface PinnedDatabase {
   /** Null as long as it never had a table: then it takes any. */
   readonly encoding: TextEncoding | null;
   readonly checkpoint: CheckpointRow | null;
-  /** All of the log up to here was in the main file before the pin; null when some of it was not, or nobody knows. */
-  readonly merged: LogEnd | null;
+  /** Where the log ends at the pin; null in a mode without one, and where only SQLite itself may copy. */
+  readonly log: LogIndex | null;
   /** False on a network file system, where the pin may not be seen by others: then only SQLite itself may copy. */
   readonly mayCopy: boolean;
   readonly pinnedAt: Date;
   /** Taken under the pin and before any byte is copied: whatever was written before it is in the copy. */
   readonly stamp: DatabaseStamp;
+  /** Where the log ends now. Asked while a lock keeps writers out, it is the last commit. */
+  logEndNow(): LogIndex | null;
   vacuumInto(destination: string): void;
   tablesAndRows(options: { deadlineMs: number }): ReadonlyMap<string, number> | null;
   [Symbol.dispose](): void;
@@ -64,15 +68,9 @@ export interface PinnedDatabase {
 export const PIN_TIMEOUT_MS = 30_000;
 
 /**
- * How often to look whether it is free. In a rollback-journal mode a busy writer leaves gaps of far less than a
- * millisecond between its commits; SQLite's own waiting, every 100 ms, missed them for up to 4 s beside one writer.
- */
-const PIN_RETRY_MS = 0.5;
-
-/**
  * Holds one moment of the database: until disposed, nobody can move a later page into the main file.
  *
- * @throws BackupError DB_MISSING, DB_EMPTY, NOT_SQLITE, DB_BUSY, DB_DAMAGED, NO_PERMISSION.
+ * @throws BackupError DB_MISSING, DB_EMPTY, NOT_SQLITE, DB_BUSY, DB_DAMAGED, DB_NOT_SHARED, NO_PERMISSION.
  */
 export function pinDatabase(
   databasePath: string,
@@ -80,60 +78,59 @@ export function pinDatabase(
 ): PinnedDatabase {
   const path = resolveDatabase(databasePath);
   const timeoutMs = options.timeoutMs ?? PIN_TIMEOUT_MS;
-  let descriptor: number;
-  try {
-    descriptor = openSync(path, 'r');
-  } catch (error) {
-    throw explainLiveError(error, { databasePath, timeoutMs });
-  }
+  // Before all else: our checkpoint would merge the wrong log.
+  refuseOtherLog(path);
+  const opened = aboutToOpen(path);
   let connection: DatabaseSync | undefined;
   try {
+    const descriptor = openSync(path, 'r');
+    opened.descriptors.push(descriptor);
     const found = fstatSync(descriptor);
     if (!found.isFile()) throw notSqlite(databasePath);
-    if (found.size === 0) {
-      throw emptyDatabase(databasePath);
-    }
+    if (found.size === 0) throw emptyDatabase(databasePath);
     connection = openConnection(path, 0);
-    return pin(connection, { path, descriptor, timeoutMs, now: options.now });
+    return pin(connection, { opened, descriptor, timeoutMs, now: options.now });
   } catch (error) {
-    const explained = explainLiveError(error, { databasePath, timeoutMs, hasLog: () => hasLog(descriptor) });
-    // The connection first: closing the descriptor drops its locks.
-    connection?.close();
-    closeSync(descriptor);
+    const [descriptor] = opened.descriptors;
+    const explained = explainLiveError(error, {
+      ...{ databasePath, timeoutMs },
+      hasLog: () => descriptor === undefined || hasLog(descriptor),
+    });
+    endConnection(connection, opened);
     throw explained;
   }
 }
 
 function pin(
   connection: DatabaseSync,
-  at: { path: string; descriptor: number; timeoutMs: number; now: () => Date },
+  at: { opened: Opened; descriptor: number; timeoutMs: number; now: () => Date },
 ): PinnedDatabase {
+  const { descriptor } = at;
+  const { path } = at.opened;
   const deadline = performance.now() + at.timeoutMs;
   onceFree(() => refuseStrayRoots(connection), deadline);
-  const journalMode = String(onceFree(() => pragma(connection, 'journal_mode'), deadline));
-  // Before the checkpoint: if the log restarts in between, its salts tell.
-  const salts = journalMode === 'wal' ? readSalts(`${at.path}-wal`) : '';
-  const checkpoint = journalMode === 'wal' && mayCheckpoint(connection) ? checkpointPassively(connection) : null;
-  connection.exec('BEGIN');
-  // BEGIN alone takes no snapshot; the first read does.
-  onceFree(() => connection.prepare('SELECT count(*) FROM sqlite_schema').get(), deadline);
+  const mayHaveLog = onceFree(() => pragma(connection, 'journal_mode'), deadline) === 'wal';
+  const checkpoint = mayHaveLog && mayCheckpoint(connection) ? checkpointPassively(connection) : null;
+  const mayCopy = !isOnNetwork(path);
+  const { journalMode, log, index } = beginReading(connection, { ...at.opened, deadline }, { wantsLogEnd: mayCopy });
   connection.exec(`PRAGMA busy_timeout = ${at.timeoutMs}`);
   const pinnedAt = at.now();
-  const stamp = stampDatabase(at.path, { nowMs: pinnedAt.getTime() });
+  const stamp = stampDatabase(path, { nowMs: pinnedAt.getTime() });
   let open = true;
   return {
-    path: at.path,
-    descriptor: at.descriptor,
+    path,
+    descriptor,
     pageSize: Number(pragma(connection, 'page_size')),
     pages: Number(pragma(connection, 'page_count')),
     schemaVersion: Number(pragma(connection, 'user_version')),
     journalMode,
-    encoding: encodingOf(connection, readHeader(at.descriptor)),
-    checkpoint,
-    merged: isComplete(checkpoint) ? { salts, frame: checkpoint.mergedFrames } : null,
-    mayCopy: !isOnNetwork(at.path),
+    encoding: encodingOf(connection, readHeader(descriptor)),
+    checkpoint: journalMode === 'wal' ? checkpoint : null,
+    log,
+    mayCopy,
     pinnedAt,
     stamp,
+    logEndNow: () => (index === null ? null : readLogIndex(index)),
     vacuumInto(destination) {
       connection.exec('COMMIT');
       connection.prepare('VACUUM INTO ?').run(destination);
@@ -144,8 +141,7 @@ function pin(
       if (!open) return;
       open = false;
       connection.exec('COMMIT');
-      connection.close();
-      closeSync(at.descriptor);
+      endConnection(connection, at.opened);
     },
   };
 }
@@ -155,20 +151,6 @@ export function encodingOf(connection: DatabaseSync, header: Header | null): Tex
   const hasTables = connection.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined;
   return hasTables ? (pragma(connection, 'encoding') as TextEncoding) : (header?.encoding ?? null); // one of those three
 }
-
-/** Tries again while another connection holds the database. It stands still meanwhile, as SQLite itself would. */
-export function onceFree<Result>(read: () => Result, deadline: number): Result {
-  for (;;) {
-    try {
-      return read();
-    } catch (error) {
-      if (!isLocked(error) || performance.now() >= deadline) throw error;
-      Atomics.wait(neverNotified, 0, 0, PIN_RETRY_MS);
-    }
-  }
-}
-
-const neverNotified = new Int32Array(new SharedArrayBuffer(4));
 
 /** Rows of each ordinary table, or null when the deadline passed: counting is a courtesy, never a wait. */
 export function countRows(
@@ -210,6 +192,7 @@ export interface LookedInto {
  */
 export function lookIntoDatabase(databasePath: string): LookedInto {
   const path = resolveDatabase(databasePath);
+  refuseOtherLog(path);
   let connection: DatabaseSync | null = null;
   try {
     const form = formOnDisk(path);
@@ -265,6 +248,8 @@ export function formOnDisk(path: string): FormOnDisk {
 /** Who asks how things are waits for no writer. */
 const LOOK_TIMEOUT_MS = 2_000;
 
+export { isLocked } from './busy.ts';
+
 export function openConnection(path: string, timeoutMs: number): DatabaseSync {
   // mode=rw: a database that vanished a moment ago must not be created anew.
   const connection = openWith(path, 'mode=rw');
@@ -277,10 +262,6 @@ function checkpointPassively(connection: DatabaseSync): CheckpointRow {
   // app without busy timeout failed beside TRUNCATE). It reports busy as a row, not as an error.
   const row = connection.prepare('PRAGMA wal_checkpoint(PASSIVE)').get();
   return { busy: row?.busy === 1, logFrames: Number(row?.log), mergedFrames: Number(row?.checkpointed) };
-}
-
-function isComplete(row: CheckpointRow | null): row is CheckpointRow {
-  return row !== null && !row.busy && row.logFrames >= 0 && row.logFrames === row.mergedFrames;
 }
 
 /**
@@ -349,13 +330,6 @@ function hasRoomForLocks(databasePath: string): boolean {
 }
 
 const SHARED_MEMORY_BYTES = 32 * 1024;
-
-/** Another connection holds the lock that this one needs. */
-export function isLocked(error: unknown): boolean {
-  const code = sqliteCode(error);
-  const text = error instanceof Error ? error.message : '';
-  return code === SQLITE_BUSY || code === SQLITE_LOCKED || /database (table )?is locked/.test(text);
-}
 
 /**
  * Does the database keep a write-ahead log? By its header, since a database that is locked tells nothing itself:

@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../errors.ts';
 import { isOnNetwork, isOnOwnDisk } from './network.ts';
+import { realPathOfFile } from './real-path.ts';
 import { sideFiles } from './stamp.ts';
 
 export interface OpenFiles {
@@ -51,7 +52,7 @@ export function whoHasOpen(databasePath: string): OpenFiles {
  */
 export function isOpenSomewhere(path: string): boolean | null {
   if (!existsSync('/proc/self/fd')) return null;
-  const file = { names: new Set<string>(), ...identitiesOf([realpathSync(path)]) };
+  const file = { names: new Set<string>(), ...identitiesOf([realPathOfFile(path)]) };
   return processes().some((pid) => look(pid, file) === 'open');
 }
 
@@ -110,7 +111,7 @@ function filesOf(databasePath: string): Files {
 
 /** Of a file that may be gone: /proc still names it by its real folder. */
 function realPathOf(path: string): string {
-  if (existsSync(path)) return realpathSync(path);
+  if (existsSync(path)) return realPathOfFile(path);
   return existsSync(dirname(path)) ? join(realpathSync(dirname(path)), basename(path)) : path;
 }
 
@@ -122,7 +123,7 @@ function identitiesOf(paths: readonly string[]): Omit<Files, 'names'> {
   };
 }
 
-function processes(): readonly number[] {
+export function processes(): readonly number[] {
   return readdirSync('/proc').flatMap((entry) => (/^\d+$/.test(entry) ? Number(entry) : []));
 }
 
@@ -152,7 +153,7 @@ function look(
 }
 
 /** Null for a descriptor that was closed meanwhile. */
-function linkOf(descriptor: string): string | null {
+export function linkOf(descriptor: string): string | null {
   try {
     return readlinkSync(descriptor);
   } catch (error) {
@@ -161,7 +162,7 @@ function linkOf(descriptor: string): string | null {
   }
 }
 
-function nameOf(pid: number): string {
+export function nameOf(pid: number): string {
   try {
     // Anybody may name a process, and the name is shown on a terminal.
     return readFileSync(`/proc/${pid}/comm`, 'utf8')

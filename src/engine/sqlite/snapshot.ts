@@ -1,39 +1,26 @@
 /**
  * The pinned copy: one consistent file of a database in use, at the speed of `cp`.
  *
- * Under the pin nobody can move pages newer than the pin into the main file, and the log can restart at most once, when
- * everything before it already was in the main file. So the log is copied first (again if its header changed in
- * between), then the main file. Every page that changes in the main file while it is copied is in the frames that we
- * hold, and SQLite itself replays them when it opens the copy; frames after the pin only move the copy to a later
- * commit, never to half of one.
- *
- * The copy is paced: a burst of dirty pages makes the writer's own fsync wait (p99.9 of 128 ms beside an unpaced copy,
- * 20 ms with a `fdatasync` every 8 MB, at about 15 % of the copy's speed).
+ * Under the pin nobody can move pages newer than the pin into the main file. The log's index says at which frame the pin
+ * ends, and how many of its frames are in the main file. If all are, the main file stands still, and it alone is copied.
+ * Else the log can't restart either: it is copied up to the pin, then the main file. Every page that changes in the main
+ * file meanwhile is in the frames that we hold, and SQLite itself replays them when it opens the copy. Frames behind the
+ * pin are left out: they may belong to a commit that failed.
  */
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  fdatasync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
-import { promisify } from 'node:util';
-import { BackupError, errnoCode } from '../errors.ts';
+import { closeSync, constants, copyFileSync, fstatSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs';
+import { BackupError } from '../errors.ts';
 import { FollowingDigest } from './digest.ts';
 import { contentBytes } from './header.ts';
 import { openWith, pragma } from './library.ts';
 import type { PinnedDatabase } from './live-database.ts';
+import { isLogOf, logBytes, openLog } from './log-file.ts';
+import { LOOK_FOR_ANOTHER_NAME, notShared } from './not-shared.ts';
+import { refuseOtherLog } from './other-log.ts';
+import { copyDescriptor, type PacedOptions } from './paced-copy.ts';
 import { renewFirstChecksum, renewFirstChecksumOf } from './page-checksum.ts';
 import { clone } from './reflink.ts';
-import { endsAt, lastCommit, type LogEnd, readLogHeader, readSalts } from './wal.ts';
-
-const flush = promisify(fdatasync);
+import { lastCommit, type LogEnd } from './wal.ts';
+import { isAllMerged } from './wal-index.ts';
 
 /** How the copy was made; a clone shares its blocks with the database until one of the two changes. */
 export type CopyMethod = 'pinned-copy' | 'pinned-clone' | 'vacuum-into';
@@ -49,30 +36,21 @@ export interface Snapshot {
 
 export interface PinnedSnapshot extends Snapshot {
   readonly method: CopyMethod;
-  /** The newest commit of the log that is in the copy; null where it needed none. */
+  /** Where the log ended at the pin; null in a mode without one. */
   readonly logEnd: LogEnd | null;
   /** Digest of the file, where it could be taken while the file was written. */
   readonly sha256?: Promise<string>;
 }
 
-export interface SnapshotOptions {
-  readonly signal: AbortSignal;
-  readonly onProgress: (bytesDone: number, bytesTotal: number) => void;
-  /** Bytes between two `fdatasync`; 0 for none. */
-  readonly paceBytes?: number;
+export interface SnapshotOptions extends PacedOptions {
   /** Leaves the pin to its owner: as long as it is held, the log keeps everything that is committed. */
   readonly keepPin?: boolean;
 }
 
-const PACE_BYTES = 8 * 1024 * 1024;
-const CHUNK_BYTES = 1024 * 1024;
-/** Once is possible for a pin; more would mean that the pin does not hold. */
-const WAL_COPIES_MAX = 3;
-
 /**
  * Copies the pinned database to `destination` (must not exist) and releases the pin.
  *
- * @throws BackupError DISK_FULL, NO_PERMISSION, DB_CHANGED, ABORTED, INTERNAL.
+ * @throws BackupError DISK_FULL, NO_PERMISSION, DB_CHANGED, DB_NOT_SHARED, VERIFY_FAILED, ABORTED.
  */
 export async function takeSnapshot(
   pinned: PinnedDatabase,
@@ -84,12 +62,16 @@ export async function takeSnapshot(
     if (pinned.mayCopy) copied = await copyUnderPin(pinned, destination, options);
     else pinned.vacuumInto(destination);
     checkSameFile(pinned);
+    // Programs that came meanwhile. In a rollback mode there is one lock for all names.
+    if (pinned.log) refuseOtherLog(pinned.path);
   } finally {
     if (!options.keepPin) pinned[Symbol.dispose]();
   }
   options.signal.throwIfAborted();
   const { isSingleFile, ...how } = copied;
-  const logEnd = isSingleFile ? pinned.merged : makeSingleFile(destination);
+  const frames = copied.method !== 'vacuum-into' && needsLog(pinned) ? (pinned.log?.frames ?? 0) : 0;
+  if (!isSingleFile && makeSingleFile(destination) !== frames) throw cannotReplay(`${pinned.path}-wal`);
+  const logEnd = pinned.log && { salts: pinned.log.salts, frame: pinned.log.frames };
   return { path: destination, sizeBytes: statSync(destination).size, logEnd, ...how } as PinnedSnapshot; // the brand
 }
 
@@ -101,10 +83,10 @@ export async function takeSnapshot(
  */
 export function replayLog(backup: string, log: string, destination: string): Snapshot {
   const end = lastCommit(log);
-  if (end?.bytes !== statSync(log).size) throw cannotReplay(log, end);
+  if (end?.bytes !== statSync(log).size) throw cannotReplay(log);
   copyFileSync(backup, destination, constants.COPYFILE_FICLONE);
   copyFileSync(log, `${destination}-wal`, constants.COPYFILE_FICLONE);
-  if (makeSingleFile(destination)?.frame !== end.frame) throw cannotReplay(log, end);
+  if (makeSingleFile(destination) !== end.frame) throw cannotReplay(log);
   return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
 }
 
@@ -114,14 +96,11 @@ export function copyWhole(database: string, destination: string): Snapshot {
   return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
 }
 
-function cannotReplay(log: string, end: LogEnd | null): BackupError {
-  return new BackupError(
-    'VERIFY_FAILED',
-    `${log} can't be replayed to its end; it is good up to frame ${end?.frame ?? 0}`,
-    {
-      hint: 'It was damaged or changed after it was written; check the disk.',
-    },
-  );
+function cannotReplay(log: string): BackupError {
+  const good = lastCommit(log)?.frame ?? 0;
+  return new BackupError('VERIFY_FAILED', `${log} can't be replayed to its end; it is good up to frame ${good}`, {
+    hint: 'It was damaged or changed after it was written; check the disk.',
+  });
 }
 
 interface Copied {
@@ -132,8 +111,28 @@ interface Copied {
 }
 
 async function copyUnderPin(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<Copied> {
-  const isSingleFile = isAllInMainFile(pin);
-  if (pin.journalMode === 'wal' && !isSingleFile) await copyLog(`${pin.path}-wal`, `${destination}-wal`, options);
+  if (needsLog(pin)) {
+    await copyLog(pin, `${destination}-wal`, options);
+    return await copyMain(pin, destination, options);
+  }
+  // Nobody may write to the main file then: what is committed from now on lies behind the pin.
+  const copied = await copyMain(pin, destination, options);
+  if (isUnwritten(pin)) return copied;
+  throw notShared(`${pin.path} was written to by a program that does not heed our lock`, LOOK_FOR_ANOTHER_NAME);
+}
+
+/** False when the main file has everything: in a rollback mode, and when all of the log is merged. */
+function needsLog({ log }: PinnedDatabase): boolean {
+  return log !== null && !isAllMerged(log);
+}
+
+function isUnwritten({ descriptor, stamp: { main } }: PinnedDatabase): boolean {
+  const { size, mtimeNs } = fstatSync(descriptor, { bigint: true });
+  return Number(size) === main.sizeBytes && String(mtimeNs) === main.modifiedNs;
+}
+
+async function copyMain(pin: PinnedDatabase, destination: string, options: SnapshotOptions): Promise<Copied> {
+  const isSingleFile = !needsLog(pin) && fstatSync(pin.descriptor).size === pin.pages * pin.pageSize;
   if (await clone(pin.path, destination)) {
     if (isSingleFile) leaveWalMode(destination);
     return { method: 'pinned-clone', isSingleFile };
@@ -149,21 +148,28 @@ async function copyUnderPin(pin: PinnedDatabase, destination: string, options: S
       change: sayRollbackMode,
       onWritten: (bytes) => digest.follow(bytes),
     });
-    return { method: 'pinned-copy', isSingleFile, sha256: digest.end() };
+    const sha256 = digest.end();
+    // Nobody waits for it when the copy is dropped.
+    sha256.catch(() => {});
+    return { method: 'pinned-copy', isSingleFile, sha256 };
   } catch (error) {
     digest[Symbol.dispose]();
     throw error;
   }
 }
 
-/**
- * Without commits that are in the log alone nobody can change the main file under the pin: what is committed from now
- * on lies behind the pin. So the log is not needed, and the copy is final as it is written.
- */
-function isAllInMainFile(pin: PinnedDatabase): boolean {
-  if (fstatSync(pin.descriptor).size !== pin.pages * pin.pageSize) return false;
-  if (pin.journalMode !== 'wal') return true;
-  return pin.merged !== null && endsAt(`${pin.path}-wal`, pin.merged);
+/** The log up to the pin. It can't restart before the pin ends, and what lies behind may belong to a commit that failed. */
+async function copyLog(pin: PinnedDatabase, to: string, options: SnapshotOptions): Promise<void> {
+  if (pin.log === null) return;
+  const log = openLog(pin.path, pin.log);
+  try {
+    const untilBytes = logBytes(pin.log, pin.pageSize);
+    await copyDescriptor(log, to, { ...options, untilBytes, onProgress: () => {} });
+    if (isLogOf(log, pin.log)) return;
+  } finally {
+    closeSync(log);
+  }
+  throw notShared(`the log of ${pin.path} restarted under a pin that forbids it`, LOOK_FOR_ANOTHER_NAME);
 }
 
 /** https://sqlite.org/fileformat2.html#file_format_version_numbers: 1 is a rollback journal, 2 is WAL. */
@@ -196,101 +202,23 @@ function checkSameFile(pin: PinnedDatabase): void {
   });
 }
 
-async function copyLog(from: string, to: string, options: SnapshotOptions): Promise<void> {
-  for (let copies = 0; copies < WAL_COPIES_MAX; copies++) {
-    let log: number;
-    try {
-      // Reading the log is safe: SQLite holds no lock on it.
-      log = openSync(from, 'r');
-    } catch (error) {
-      if (errnoCode(error) === 'ENOENT') return;
-      throw error;
-    }
-    try {
-      const before = readLogHeader(log);
-      // What is there now holds everything up to the pin; a fast writer would keep us copying for long.
-      const untilBytes = fstatSync(log).size;
-      await copyDescriptor(log, to, { ...options, untilBytes, onProgress: () => {} });
-      if (before.equals(readLogHeader(log))) return;
-      unlinkSync(to);
-    } finally {
-      closeSync(log);
-    }
-  }
-  throw new BackupError('INTERNAL', 'the write-ahead log restarted more than once under a pin', {
-    hint: 'Locks do not hold on this file system; put the database on a local disk.',
-  });
-}
-
-/** Copies the bytes of an open file, or its first so many, to a new one. Leaves `from` open. */
-async function copyDescriptor(
-  from: number,
-  destination: string,
-  options: SnapshotOptions & {
-    untilBytes?: number;
-    /** Changes what was read before it is written. */
-    change?: (chunk: Buffer, position: number) => void;
-    onWritten?: (bytes: number) => void;
-  },
-): Promise<void> {
-  const paceBytes = options.paceBytes ?? PACE_BYTES;
-  const totalBytes = fstatSync(from).size;
-  const untilBytes = options.untilBytes ?? Number.POSITIVE_INFINITY;
-  const to = openSync(destination, 'wx', 0o600);
-  let flushing: Promise<void> = Promise.resolve();
-  try {
-    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-    let unsynced = 0;
-    for (let done = 0; ;) {
-      const length = readSync(from, chunk, 0, Math.min(CHUNK_BYTES, untilBytes - done), done);
-      if (length === 0) break;
-      options.change?.(chunk, done);
-      writeWhole(to, chunk, length, done);
-      done += length;
-      options.onWritten?.(done);
-      unsynced += length;
-      if (paceBytes > 0 && unsynced >= paceBytes) {
-        // One stretch is flushed while the next is copied; never more than two are dirty.
-        await flushing;
-        flushing = flush(to);
-        unsynced = 0;
-        options.onProgress(done, Math.max(done, totalBytes));
-        options.signal.throwIfAborted();
-      }
-    }
-    await flushing;
-  } finally {
-    // Not closed under a flush that is still going: its descriptor's number could be another file's by then.
-    await flushing.catch(() => {});
-    closeSync(to);
-  }
-}
-
-function writeWhole(to: number, chunk: Buffer, length: number, position: number): void {
-  for (let written = 0; written < length;) {
-    written += writeSync(to, chunk, written, length - written, position + written);
-  }
-}
-
 /**
  * SQLite replays the copied log into the copy, then one file is left. Durability comes with publishing.
  *
- * @returns how far it replayed: the log's last frame may have been copied while it was written.
+ * @returns how many frames it found valid; 0 without a log.
  */
-function makeSingleFile(path: string): LogEnd | null {
-  const salts = readSalts(`${path}-wal`);
+function makeSingleFile(path: string): number {
   const copy = openWith(path, 'mode=rw');
   try {
     copy.exec('PRAGMA synchronous = OFF');
-    // Its row counts the frames that SQLite found valid.
-    const frame = Number(copy.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()?.['log']);
+    const frames = Number(copy.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()?.['log']);
     const mode = pragma(copy, 'journal_mode = DELETE');
     if (mode !== 'delete') {
       throw new BackupError('VERIFY_FAILED', `the copy stayed in journal mode ${String(mode)}`, {
         hint: 'Try again; if it persists, run a check of the disk.',
       });
     }
-    return frame <= 0 ? null : { salts, frame };
+    return Math.max(0, frames);
   } finally {
     copy.close();
     cutToPages(path);

@@ -59,6 +59,23 @@ test('another file under the same name, of the same size and time, is a change',
   expect(isUnchanged(earlier, stamp(path))).toBe(false);
 });
 
+test('a commit whose time was set back is a change, and so is all behind a stamp that did not note when', async () => {
+  const path = settledDatabase();
+  const earlier = stamp(path);
+  // The system's own clock of files ticks every few milliseconds.
+  await Bun.sleep(20);
+  const app = new DatabaseSync(path);
+  app.exec("PRAGMA journal_mode = DELETE; UPDATE notes SET text = 'note' WHERE id = 1");
+  app.close();
+  utimesSync(path, changedAt(earlier), changedAt(earlier));
+  const current = stamp(path);
+  expect({ ...current.main, changedNs: '' }).toEqual({ ...earlier.main, changedNs: '' });
+  expect(isUnchanged(earlier, current)).toBe(false);
+  expect(stampText(current)).not.toBe(stampText(earlier));
+  const { changedNs: _, ...old } = current.main;
+  expect(isUnchanged({ ...current, main: old }, current)).toBe(false);
+});
+
 test('a stamp recorded within two seconds of the last write proves nothing', () => {
   const path = settledDatabase();
   const writtenMs = changedAt(stamp(path)).getTime();

@@ -1,18 +1,24 @@
 /**
- * What a live database looks like from outside, by `stat` alone: the inode, size and time of the main file and of its
+ * What a live database looks like from outside, by `stat` alone: the inode, size and times of the main file and of its
  * write-ahead log. Two equal stamps mean that nothing was committed in between.
  *
  * `stat` never opens the file, so this is the one thing that the app's own process may do to a live database (closing
  * any descriptor of it would drop SQLite's locks there). Kernel timestamps are coarse: a write in the same tick as the
  * one before leaves mtime as it was, so a stamp that was young when it was recorded proves nothing.
  */
-import { existsSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { BackupError, errnoCode } from '../errors.ts';
+import { realPathOfFile } from './real-path.ts';
 
 interface FileStamp {
   readonly inode: string;
   readonly sizeBytes: number;
   readonly modifiedNs: string;
+  /**
+   * When the system noted the last change, which no program can set back. Only of the main file, since SQLite run by root
+   * changes that of a log as it opens it. Versions before 0.2 did not record it.
+   */
+  readonly changedNs?: string | undefined;
 }
 
 export interface DatabaseStamp {
@@ -27,7 +33,7 @@ const SETTLED_AFTER_MS = 2_000;
 
 export function stampDatabase(databasePath: string, options: { nowMs: number }): DatabaseStamp {
   const path = resolveDatabase(databasePath);
-  const main = stampFile(path);
+  const main = stampFile(path, true);
   if (!main) throw missing(databasePath);
   const wal = stampFile(`${path}-wal`);
   return { main, wal: wal && wal.sizeBytes > 0 ? wal : null, recordedAtMs: options.nowMs };
@@ -36,13 +42,16 @@ export function stampDatabase(databasePath: string, options: { nowMs: number }):
 /** True when nothing can have been committed since `earlier` was recorded. */
 export function isUnchanged(earlier: DatabaseStamp, current: DatabaseStamp): boolean {
   if (!sameFile(earlier.main, current.main) || !sameFile(earlier.wal, current.wal)) return false;
+  // `touch -r` and `cp -p` set the other time back. A stamp without this one proves nothing.
+  if (earlier.main.changedNs !== current.main.changedNs) return false;
   const newestMs = Math.max(modifiedMs(earlier.main), earlier.wal ? modifiedMs(earlier.wal) : 0);
   return earlier.recordedAtMs - newestMs >= SETTLED_AFTER_MS;
 }
 
 /** A short text that changes whenever the database does: what a restore dialog shows it was based on. */
 export function stampText(stamp: DatabaseStamp): string {
-  const text = (file: FileStamp | null) => (file ? `${file.inode}.${file.sizeBytes}.${file.modifiedNs}` : '-');
+  const text = (file: FileStamp | null) =>
+    file ? `${file.inode}.${file.sizeBytes}.${file.modifiedNs}.${file.changedNs ?? ''}` : '-';
   return `${text(stamp.main)}/${text(stamp.wal)}`;
 }
 
@@ -54,7 +63,7 @@ export function changedAt(stamp: DatabaseStamp): Date {
 /** The real path, all symbolic links followed, as SQLite does it: the log lies beside the real file. */
 export function resolveDatabase(databasePath: string): string {
   try {
-    return realpathSync(databasePath);
+    return realPathOfFile(databasePath);
   } catch (error) {
     if (errnoCode(error) === 'ENOENT' || errnoCode(error) === 'ENOTDIR') throw missing(databasePath);
     throw BackupError.from(error);
@@ -67,7 +76,7 @@ export function isLiveFile(path: string, databasePath: string): boolean {
   if (!candidate) return false;
   let live: string;
   try {
-    live = realpathSync(databasePath);
+    live = realPathOfFile(databasePath);
   } catch {
     return false;
   }
@@ -92,10 +101,15 @@ function identityOf(path: string): string | null {
   }
 }
 
-function stampFile(path: string): FileStamp | null {
+function stampFile(path: string, isMain = false): FileStamp | null {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false });
   if (!found) return null;
-  return { inode: `${found.dev}:${found.ino}`, sizeBytes: Number(found.size), modifiedNs: String(found.mtimeNs) };
+  return {
+    inode: `${found.dev}:${found.ino}`,
+    sizeBytes: Number(found.size),
+    modifiedNs: String(found.mtimeNs),
+    ...(isMain && { changedNs: String(found.ctimeNs) }),
+  };
 }
 
 function sameFile(a: FileStamp | null, b: FileStamp | null): boolean {

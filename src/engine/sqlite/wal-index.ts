@@ -3,7 +3,8 @@
  * descriptor has to outlive the connection, since closing it drops SQLite's locks on the index.
  *
  * Layout (https://sqlite.org/walformat.html#the_wal_index_header, in the machine's own order of bytes): the header of 48
- * bytes twice, then at 96 how many frames are in the main file. While a commit writes it the two differ.
+ * bytes twice, with a flag at 12 once it is filled, the number of frames at 16, the checksum of the last one at 24 and the
+ * salts at 32; then at 96 how many frames are in the main file. While a commit writes the header the two differ.
  */
 import { readSync } from 'node:fs';
 import { endianness } from 'node:os';
@@ -14,6 +15,8 @@ export interface LogIndex {
   /** Frames up to the last commit; 0 for an empty log. */
   readonly frames: number;
   readonly mergedFrames: number;
+  /** Of everything up to the last of these frames, as that frame has it. */
+  readonly checksum: readonly [number, number];
 }
 
 const HEADER_BYTES = 48;
@@ -23,7 +26,21 @@ const isLittle = endianness() === 'LE';
 export function readLogIndex(descriptor: number): LogIndex | null {
   const bytes = Buffer.alloc(2 * HEADER_BYTES + 4);
   if (readSync(descriptor, bytes, 0, bytes.length, 0) < bytes.length) return null;
-  if (bytes.compare(bytes, HEADER_BYTES, 2 * HEADER_BYTES, 0, HEADER_BYTES) !== 0) return null;
+  if (bytes.compare(bytes, HEADER_BYTES, 2 * HEADER_BYTES, 0, HEADER_BYTES) !== 0 || bytes[12] === 0) return null;
   const number = (at: number) => (isLittle ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at));
-  return { salts: bytes.toString('hex', 32, 40), frames: number(16), mergedFrames: number(2 * HEADER_BYTES) };
+  return {
+    salts: bytes.toString('hex', 32, 40),
+    frames: number(16),
+    mergedFrames: number(2 * HEADER_BYTES),
+    checksum: [number(24), number(28)],
+  };
+}
+
+export function isSameEnd(one: LogIndex | null, other: LogIndex | null): boolean {
+  return one !== null && other !== null && one.salts === other.salts && one.frames === other.frames;
+}
+
+/** Everything is in the main file: SQLite reads that alone, and nobody may write to it while a reader looks. */
+export function isAllMerged({ frames, mergedFrames }: LogIndex): boolean {
+  return frames === mergedFrames;
 }

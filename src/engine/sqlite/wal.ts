@@ -18,36 +18,24 @@ export interface LogEnd {
   readonly frame: number;
 }
 
-const WAL_HEADER_BYTES = 32;
-const FRAME_HEADER_BYTES = 24;
+export const WAL_HEADER_BYTES = 32;
+export const FRAME_HEADER_BYTES = 24;
+
+export interface Commit extends LogEnd {
+  readonly bytes: number;
+  readonly checksum: Checksum;
+}
 
 /** The newest commit in the log, with the log's length up to there; null without one. Reading is safe in any process. */
-export function lastCommit(path: string): (LogEnd & { readonly bytes: number }) | null {
+export function lastCommit(path: string): Commit | null {
   return readIfThere(path, null, (log) => {
     const header = readLogHeader(log);
     if (header.length < WAL_HEADER_BYTES) return null;
     const frameBytes = FRAME_HEADER_BYTES + header.readUInt32BE(8);
-    const frame = lastCommittedFrame(log, header, frameBytes);
-    return frame === 0 ? null : { salts: saltsOf(header), frame, bytes: WAL_HEADER_BYTES + frame * frameBytes };
+    const { frame, checksum } = lastCommittedFrame(log, header, frameBytes);
+    if (frame === 0) return null;
+    return { salts: saltsOf(header), frame, checksum, bytes: WAL_HEADER_BYTES + frame * frameBytes };
   });
-}
-
-/** Does the log hold nothing beyond `end`? Restarted since, it does; so may frames that were rolled back. */
-export function endsAt(path: string, end: LogEnd): boolean {
-  return readIfThere(path, true, (log) => {
-    const header = readLogHeader(log);
-    if (saltsOf(header) !== end.salts) return false;
-    if (header.length < WAL_HEADER_BYTES) return true;
-    const next = Buffer.alloc(FRAME_HEADER_BYTES);
-    const position = WAL_HEADER_BYTES + end.frame * (FRAME_HEADER_BYTES + header.readUInt32BE(8));
-    if (readSync(log, next, 0, FRAME_HEADER_BYTES, position) < FRAME_HEADER_BYTES) return true;
-    // A frame of other salts is left over from before the log restarted.
-    return next.compare(header, 16, 24, 8, 16) !== 0;
-  });
-}
-
-export function readSalts(path: string): string {
-  return readIfThere(path, '', (log) => saltsOf(readLogHeader(log)));
 }
 
 function readIfThere<Result>(path: string, absent: Result, read: (log: number) => Result): Result {
@@ -85,15 +73,19 @@ export function readLogHeader(log: number): Buffer {
   return header.subarray(0, length);
 }
 
-function saltsOf(header: Buffer): string {
+export function saltsOf(header: Buffer): string {
   return header.length < WAL_HEADER_BYTES ? '' : header.toString('hex', 16, 24);
 }
 
-function lastCommittedFrame(log: number, header: Buffer, frameBytes: number): number {
+function lastCommittedFrame(
+  log: number,
+  header: Buffer,
+  frameBytes: number,
+): { readonly frame: number; readonly checksum: Checksum } {
   const frame = Buffer.alloc(frameBytes);
   const littleEndian = header.readUInt32BE(0) % 2 === 0;
   let sums: Checksum = [header.readUInt32BE(24), header.readUInt32BE(28)];
-  let committed = 0;
+  let committed = { frame: 0, checksum: sums };
   for (let number = 1; ; number++) {
     const position = WAL_HEADER_BYTES + (number - 1) * frameBytes;
     if (readSync(log, frame, 0, frameBytes, position) < frameBytes) return committed;
@@ -101,7 +93,7 @@ function lastCommittedFrame(log: number, header: Buffer, frameBytes: number): nu
     sums = addToChecksum(sums, frame.subarray(0, 8), littleEndian);
     sums = addToChecksum(sums, frame.subarray(FRAME_HEADER_BYTES), littleEndian);
     if (sums[0] !== frame.readUInt32BE(16) || sums[1] !== frame.readUInt32BE(20)) return committed;
-    if (frame.readUInt32BE(4) > 0) committed = number;
+    if (frame.readUInt32BE(4) > 0) committed = { frame: number, checksum: sums };
   }
 }
 

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test';
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openElsewhere, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
+import { mountsIn } from '../../engine/sqlite/mounts.ts';
 import { fileSystemOf, lookAtFolder, servedAs } from './facts.ts';
 
 const scratch = scratchFolders();
@@ -16,7 +17,14 @@ test('a path lies on the file system of the longest mount above it, and of the l
     '',
   ].join('\n');
   const kinds = ['/etc/x', '/srv/x', '/srv', '/srvs/x', '/srv/my data/x', '/srv/twice/x'];
-  expect(kinds.map((path) => fileSystemOf(path, mounts))).toEqual(['ext4', 'nfs4', 'nfs4', 'ext4', 'xfs', 'btrfs']);
+  expect(kinds.map((path) => fileSystemOf(path, mountsIn(mounts)))).toEqual([
+    'ext4',
+    'nfs4',
+    'nfs4',
+    'ext4',
+    'xfs',
+    'btrfs',
+  ]);
   expect(fileSystemOf('/etc', null)).toBeNull();
 });
 

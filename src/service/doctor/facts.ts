@@ -2,18 +2,12 @@
  * Gathers what the doctor judges: by `stat`, by what the system tells of its mounts, and by a job that looks into the
  * database. Nothing here opens it.
  */
-import {
-  accessSync,
-  constants,
-  existsSync,
-  lstatSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { ErrorBody } from '../../engine/errors.ts';
+import { isIn, type Mount, mountOf, readMounts } from '../../engine/sqlite/mounts.ts';
+import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
+import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
 import type { Examined } from '../../engine/jobs/protocol.ts';
 import type { TargetFreshness } from '../freshness.ts';
 import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
@@ -21,7 +15,7 @@ import { holdsOthersFiles } from '../open-folder.ts';
 
 export interface DoctorFacts {
   readonly now: Date;
-  readonly sqlite: Pick<Examined, 'sqlite' | 'hasWalResetBug'>;
+  readonly sqlite: Pick<Examined, 'sqlite' | 'hasWalResetBug' | 'missesLostLocks'>;
   readonly database: Place & {
     readonly exists: boolean;
     /** Gone, and backed up before. */
@@ -34,6 +28,8 @@ export interface DoctorFacts {
     readonly replicators: readonly string[];
     /** Why it can't be opened. */
     readonly complaint: ErrorBody | null;
+    /** Why others who use it may not share its log. */
+    readonly doubts: readonly Doubt[];
   };
   readonly folder: Place & {
     /** Null where it is missing. */
@@ -116,6 +112,7 @@ export function lookAtDatabase(
     sizeBytes: found?.size ?? 0,
     walBytes: statSync(`${real}-wal`, { throwIfNoEntry: false })?.size ?? 0,
     replicators: left,
+    doubts: doubtsAbout(real),
   };
 }
 
@@ -174,31 +171,9 @@ function placeOf(path: string, named: string): Place {
   return { path: named, device, fileSystem: fileSystemOf(real, readMounts()) };
 }
 
-/** Null on systems that have no such file. */
-function readMounts(): string | null {
-  try {
-    return readFileSync('/proc/self/mounts', 'utf8');
-  } catch {
-    return null;
-  }
-}
-
-/** The kind of the file system that holds `path`, by the text of /proc/mounts (proc(5)). */
-export function fileSystemOf(path: string, mounts: string | null): string | null {
-  if (mounts === null) return null;
-  let best: { readonly at: string; readonly kind: string } | null = null;
-  for (const line of mounts.split('\n')) {
-    const [, at = '', kind] = line.split(' ').map(unescapeMount);
-    if (kind === undefined || !isIn(path, at)) continue;
-    // Of two at one place the later one hides the other.
-    if (best === null || at.length >= best.at.length) best = { at, kind };
-  }
-  return best?.kind ?? null;
-}
-
-/** Space, tab, newline and backslash are written in octal. */
-function unescapeMount(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+/** The kind of the file system that holds `path`. */
+export function fileSystemOf(path: string, mounts: readonly Mount[] | null): string | null {
+  return (mounts && mountOf(path, mounts)?.kind) ?? null;
 }
 
 const publicNames: ReadonlySet<string> = new Set(['public', 'static', 'public_html', 'htdocs', 'www', 'wwwroot']);
@@ -228,15 +203,12 @@ export function servedAs(
   return null;
 }
 
-function isIn(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
-}
-
 /** Links followed as far as it exists; the rest as it would be made. */
 function realPathOf(path: string): string {
   const full = resolve(path);
   const there = existing(full);
-  return realpathSync(there) + full.slice(there === '/' ? 0 : there.length);
+  const real = there === '/' ? there : realPathOfFile(there);
+  return real + full.slice(there === '/' ? 0 : there.length);
 }
 
 function existing(path: string): string {

@@ -20,11 +20,11 @@ const place = (change: Partial<PlaceStatus>): PlaceStatus => ({
 /** An app with nothing to complain about. */
 const well: DoctorFacts = {
   now,
-  sqlite: { sqlite: '3.54.1', hasWalResetBug: false },
+  sqlite: { sqlite: '3.54.1', hasWalResetBug: false, missesLostLocks: false },
   database: {
     ...{ path: 'db/dev.sqlite', device: 1, fileSystem: 'ext4', exists: true, isLost: false, sizeBytes: 100 * MIB },
     walBytes: 4 * MIB,
-    ...{ journalMode: 'wal', replicators: [], complaint: null },
+    ...{ journalMode: 'wal', replicators: [], complaint: null, doubts: [] },
   },
   folder: {
     ...{
@@ -95,6 +95,12 @@ const table: readonly [string, Change, readonly string[]][] = [
   ['the database is lost', { database: { exists: false, isLost: true, journalMode: null } }, ['problem database']],
   ['the database can not be opened', { database: { complaint: error, journalMode: null } }, ['problem database']],
   ['SQLite has the WAL-reset bug', { sqlite: { sqlite: '3.51.2', hasWalResetBug: true } }, ['warning sqlite-version']],
+  ['SQLite misses lost locks', { sqlite: { sqlite: '3.50.7', missesLostLocks: true } }, ['info sqlite-locks']],
+  [
+    'others may not share the log',
+    { database: { doubts: [{ kind: 'file-mount', what: 'it is', why: 'so', fix: 'this' }] } },
+    ['warning sharing'],
+  ],
   ['the database is in rollback mode', { database: { journalMode: 'delete' } }, ['warning journal-mode']],
   [
     'a reader holds the log',

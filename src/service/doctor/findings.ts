@@ -18,6 +18,7 @@ type Check = (facts: DoctorFacts) => Finding | null;
 export function findAll(facts: DoctorFacts): readonly Finding[] {
   const findings = [
     ...checks.flatMap((check) => check(facts) ?? []),
+    ...facts.database.doubts.flatMap(ofDoubt),
     ...facts.places.flatMap(ofWriter),
     ...[facts.s3, ...facts.targets].flatMap(({ test }) => ofTarget(test)),
   ];
@@ -73,6 +74,15 @@ const libraryIsSafe: Check = ({ sqlite: { sqlite, hasWalResetBug } }) => {
     what: `SQLite ${sqlite} of this runtime has the WAL-reset bug`,
     why: 'From 3.7.0 to 3.51.2 two connections that write or checkpoint at once can corrupt a database in WAL mode. We issue no checkpoint with it; the app may.',
     fix: 'Update the runtime, and the SQLite driver of the app: it is fixed in 3.51.3, 3.50.7 and 3.44.6.',
+  });
+};
+
+const libraryMissesNoLocks: Check = ({ sqlite: { sqlite, missesLostLocks } }) => {
+  if (!missesLostLocks) return null;
+  return found('info', 'sqlite-locks', {
+    what: `SQLite ${sqlite} of this runtime can't tell when an app has lost its locks`,
+    why: 'An app loses them when it copies or reads its own database file. The next program that closes the database then deletes the log under it. Ours leaves the log alone; others may not.',
+    fix: 'Update the runtime: SQLite notices it from 3.51 on. In the app, open the database file through SQLite alone.',
   });
 };
 
@@ -142,6 +152,10 @@ const databaseIsLocal: Check = ({ database: { fileSystem, path } }) => {
     fix: 'Move it to a disk of this machine.',
   });
 };
+
+function ofDoubt({ what, why, fix }: DoctorFacts['database']['doubts'][number]): readonly Finding[] {
+  return [found('warning', 'sharing', { what, why, fix })];
+}
 
 const folderIsDurable: Check = (facts) => {
   const { fileSystem, path } = facts.folder;
@@ -539,7 +553,16 @@ function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][n
 }
 
 const checks: readonly Check[] = [
-  ...[databaseOpens, nothingWasLost, checkHasNoRemarks, libraryIsSafe, journalIsWal, logShrinks, isAlone],
+  ...[
+    databaseOpens,
+    nothingWasLost,
+    checkHasNoRemarks,
+    libraryIsSafe,
+    libraryMissesNoLocks,
+    journalIsWal,
+    logShrinks,
+    isAlone,
+  ],
   ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom, placesAreOurs],
   ...[folderIsPrivate, stateIsPrivate, settingsAreRead, nothingIsSetAside, nothingIsServed, clockIsRight],
   ...[

@@ -6,9 +6,10 @@
  * its letters: proxies decode `%2F` once more, servers over a folder may not tell capitals from small letters or two
  * Unicode spellings apart. Whatever could be read as a key of the backups by one of them is refused.
  */
-import { realpathSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { basename, dirname, join, posix, resolve } from 'node:path';
 import { BackupError, errnoCode } from '../../../engine/errors.ts';
+import { realPathOfFile } from '../../../service/real-path.ts';
 
 /** @throws BackupError FORBIDDEN when the key is, lies below, or would stand in the way of one of the prefixes. */
 export function requireOutside(key: string, prefixes: readonly string[]): void {
@@ -80,7 +81,7 @@ function identityOf(path: string): string | null {
 function realPathOf(path: string): string {
   const full = resolve(path);
   try {
-    return realpathSync(full);
+    return realPathOfFile(full);
   } catch (error) {
     if (errnoCode(error) !== 'ENOENT' || dirname(full) === full) throw BackupError.from(error);
     return join(realPathOf(dirname(full)), basename(full));

@@ -1,0 +1,87 @@
+/**
+ * Begins a read transaction of which everything is known exactly: its journal mode, and the frame at which its log ends.
+ * Both are read inside it. Before it they may be another's: an app may switch its mode at any moment, and frames behind
+ * the end may belong to a commit that failed.
+ */
+import { accessSync, constants, openSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
+import { errnoCode } from '../errors.ts';
+import { onceFree } from './busy.ts';
+import type { Opened } from './ending.ts';
+import { pragma } from './library.ts';
+import { missingLog } from './log-file.ts';
+import { lastCommit } from './wal.ts';
+import { isSameEnd, type LogIndex, readLogIndex } from './wal-index.ts';
+
+export interface Reading {
+  readonly journalMode: string;
+  /** Where its log ends; null in a mode without one. */
+  readonly log: LogIndex | null;
+  /** Descriptor of the log's index; null where there is none to be read. */
+  readonly index: number | null;
+}
+
+/** Where what is opened here is noted, and until when to wait, on the clock of `performance`. */
+type Where = Pick<Opened, 'path' | 'descriptors'> & { readonly deadline: number };
+
+/** Beside a writer that commits without a pause the index may change while we begin; then we begin anew. */
+const BEGINNINGS_MAX = 1_000;
+
+/**
+ * The transaction goes on until its caller ends it.
+ *
+ * @param options.wantsLogEnd false where only SQLite itself reads the log.
+ */
+export function beginReading(connection: DatabaseSync, where: Where, { wantsLogEnd = true } = {}): Reading {
+  let index: number | null = null;
+  let isSeen = false;
+  for (let beginnings = 1; beginnings <= BEGINNINGS_MAX; beginnings++) {
+    const before = index === null ? null : readLogIndex(index);
+    const journalMode = begin(connection, where.deadline);
+    if (journalMode !== 'wal' || !wantsLogEnd) return { journalMode, log: null, index: null };
+    if (!isShared(where.path)) return { journalMode, log: recoveredEnd(where.path), index: null };
+    index ??= openIndex(where);
+    const log = readLogIndex(index);
+    // Read twice: a log that restarts in the middle of the first has the frames of before and the merged ones of after.
+    if (log !== null && isSameEnd(before, log) && isSameEnd(log, readLogIndex(index)))
+      return { journalMode, log, index };
+    isSeen ||= log !== null;
+    // Some file systems show a reader of the file nothing of what others write to their shared memory.
+    if (beginnings === BEGINNINGS_MAX && !isSeen) return { journalMode, log: recoveredEnd(where.path), index: null };
+    connection.exec('COMMIT');
+  }
+  throw new Error('the log of the database never stood still');
+}
+
+function begin(connection: DatabaseSync, deadline: number): string {
+  connection.exec('BEGIN');
+  // BEGIN alone takes no snapshot; the first read does.
+  onceFree(() => connection.prepare('SELECT count(*) FROM main.sqlite_schema').get(), deadline);
+  return String(pragma(connection, 'journal_mode'));
+}
+
+function openIndex({ path, descriptors }: Where): number {
+  try {
+    const index = openSync(`${path}-shm`, 'r');
+    descriptors.push(index);
+    return index;
+  } catch (error) {
+    throw errnoCode(error) === 'ENOENT' ? missingLog(path, 'shm') : error;
+  }
+}
+
+/** Who may only read the index may have one that nobody keeps: then SQLite recovers the log for itself. */
+function isShared(path: string): boolean {
+  try {
+    accessSync(`${path}-shm`, constants.W_OK);
+    return true;
+  } catch (error) {
+    return errnoCode(error) === 'ENOENT';
+  }
+}
+
+/** The end that recovery finds. How much is merged is unknown. */
+function recoveredEnd(path: string): LogIndex | null {
+  const end = lastCommit(`${path}-wal`);
+  return end && { salts: end.salts, frames: end.frame, mergedFrames: 0, checksum: end.checksum };
+}
