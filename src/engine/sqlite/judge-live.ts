@@ -2,7 +2,7 @@
  * Judges the live database as it is at one moment, in the same room as every backup. Its pages lie in the main file and in
  * the log; SQLite reads both, and for what we read ourselves the log's index says which of its frames count.
  */
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { type Judged, judge, type Judgement, type PageSizes, type VerifyMethod } from './judge.ts';
 import { isDamage, pragma } from './library.ts';
@@ -29,7 +29,12 @@ export function judgeLiveDatabase(databasePath: string, method: VerifyMethod): J
     connection = openConnection(path, 0);
     const index = beginReading(connection, path, descriptors);
     const openPages = (sizes: PageSizes) => livePages(sizes, { main, index, path, descriptors });
-    return judge(connection, { method, openPages, seesChecks: true });
+    const judged = judge(connection, { method, openPages, seesChecks: mayWrite(path) });
+    // Without a log of its own all pages are in the file.
+    const isAllInMain = index === null || index.frames === index.mergedFrames;
+    const bytes = (judged.pages ?? 0) * (judged.pageSize ?? 0);
+    if (!isAllInMain || judged.structure.length > 0 || bytes <= fstatSync(main).size) return judged;
+    return { ...judged, facts: null, structure: [`the file ends before its ${judged.pages} pages do`] };
   } catch (error) {
     if (isDamage(error))
       return { structure: [error instanceof Error ? error.message : String(error)], ...NO_REMARKS, facts: null };
@@ -41,8 +46,8 @@ export function judgeLiveDatabase(databasePath: string, method: VerifyMethod): J
 }
 
 /** What is wrong with the structure of the live database; null when it can be relied on. */
-export function checkLiveDatabase(databasePath: string): string | null {
-  const { structure } = judgeLiveDatabase(databasePath, 'quick');
+export function checkLiveDatabase(databasePath: string, method: VerifyMethod = 'quick'): string | null {
+  const { structure } = judgeLiveDatabase(databasePath, method);
   return structure.length === 0 ? null : structure.join('; ');
 }
 
@@ -101,4 +106,13 @@ function livePages(
       return bytes;
     },
   };
+}
+
+function mayWrite(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
