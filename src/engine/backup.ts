@@ -220,7 +220,7 @@ async function judge(
   } catch (error) {
     // A copy that failed for want of disk or folder says nothing about the database.
     if (!(error instanceof BackupError) || error.code !== 'VERIFY_FAILED') throw error;
-    const complaint = complaintAboutLive(request.databasePath);
+    const complaint = complaintAboutLive(request);
     if (complaint === null || complaint === NOBODY_COULD_LOOK) {
       throw new BackupError('VERIFY_FAILED', `the new backup was dropped: ${error.message}`, {
         hint:
@@ -243,9 +243,12 @@ async function judge(
 
 const NOBODY_COULD_LOOK = Symbol('nobody could look');
 
-function complaintAboutLive(databasePath: string): string | null | typeof NOBODY_COULD_LOOK {
+function complaintAboutLive({
+  databasePath,
+  verify,
+}: Pick<BackupRequest, 'databasePath' | 'verify'>): string | null | typeof NOBODY_COULD_LOOK {
   try {
-    return checkLiveDatabase(databasePath);
+    return checkLiveDatabase(databasePath, verify);
   } catch {
     // Busy, or gone meanwhile: that it could not be looked at is no proof against it.
     return NOBODY_COULD_LOOK;

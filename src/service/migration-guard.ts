@@ -73,7 +73,8 @@ function addedTo(before: readonly RuleFinding[], after: readonly RuleFinding[]):
   return after.flatMap(({ table, rule, rows }) => {
     const same = before.find((finding) => finding.table === table && finding.rule === rule);
     if (!same) return [{ table, rule, rows }];
-    const added = (rows ?? 0) - (same.rows ?? 0);
+    // Not counted on either side, nobody can say that they are more.
+    const added = rows === null || same.rows === null ? 0 : rows - same.rows;
     return added > 0 ? [{ table, rule, rows: added }] : [];
   });
 }

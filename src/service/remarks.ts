@@ -3,7 +3,9 @@ import type { Remarks, RuleFinding } from '../engine/sqlite/rules.ts';
 
 /** For people, one line each. */
 export function remarkTexts({ content, unchecked }: Remarks): readonly string[] {
-  return [...content.map(ruleText), ...unchecked.map(({ what, why }) => `${what} was not checked: ${why}`)];
+  return [...content.map(ruleText), ...unchecked.map(({ what, why }) => `${what} was not checked: ${why}`)].map(
+    printable,
+  );
 }
 
 function ruleText({ table, rule, rows }: RuleFinding): string {
@@ -11,4 +13,9 @@ function ruleText({ table, rule, rows }: RuleFinding): string {
   if (parent !== undefined) return `${rows === 1 ? '1 row' : `${rows} rows`} of ${table} without parent in ${parent}`;
   if (rows === null) return `the ${rule} of table ${table} is out of step with it`;
   return rows === 1 ? `1 row of ${table} breaks the rule ${rule}` : `${rows} rows of ${table} break the rule ${rule}`;
+}
+
+/** Names may have line ends and whatever a terminal takes for an order. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (character) => JSON.stringify(character).slice(1, -1));
 }

@@ -95,6 +95,10 @@ class Bookkeeper {
     const { pages, header } = this.#file;
     const free: number[] = [];
     for (let trunk = header.firstFreePage; trunk !== 0;) {
+      if (free.length > pages) {
+        this.#complain('the freelist names more pages than there are');
+        break;
+      }
       if (trunk > pages) {
         this.#complain(`the freelist leads to page ${trunk}, and the file has ${pages} pages`);
         break;

@@ -2,7 +2,7 @@
  * Judges the live database as it is at one moment, in the same room as every backup. Its pages lie in the main file and in
  * the log; SQLite reads both, and for what we read ourselves the log's index says which of its frames count.
  */
-import { openSync, readSync } from 'node:fs';
+import { accessSync, constants, openSync, readSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { type Judged, judge, type Judgement, type PageSizes, type VerifyMethod } from './judge.ts';
 import { beginReading } from './begin.ts';
@@ -32,7 +32,12 @@ export function judgeLiveDatabase(databasePath: string, method: VerifyMethod): J
     const deadline = performance.now() + PIN_TIMEOUT_MS;
     const { log } = beginReading(connection, { ...opened, deadline });
     const openPages = (sizes: PageSizes) => livePages(sizes, opened, log);
-    return judge(connection, { method, openPages, seesChecks: true });
+    const judged = judge(connection, { method, openPages, seesChecks: mayWrite(path) });
+    // Without a log of its own all pages are in the file.
+    const isAllInMain = log === null || isAllMerged(log);
+    const bytes = (judged.pages ?? 0) * (judged.pageSize ?? 0);
+    if (!isAllInMain || judged.structure.length > 0 || bytes <= statSync(path).size) return judged;
+    return { ...judged, facts: null, structure: [`the file ends before its ${judged.pages} pages do`] };
   } catch (error) {
     if (isDamage(error))
       return { structure: [error instanceof Error ? error.message : String(error)], ...NO_REMARKS, facts: null };
@@ -43,8 +48,8 @@ export function judgeLiveDatabase(databasePath: string, method: VerifyMethod): J
 }
 
 /** What is wrong with the structure of the live database; null when it can be relied on. */
-export function checkLiveDatabase(databasePath: string): string | null {
-  const { structure } = judgeLiveDatabase(databasePath, 'quick');
+export function checkLiveDatabase(databasePath: string, method: VerifyMethod = 'quick'): string | null {
+  const { structure } = judgeLiveDatabase(databasePath, method);
   return structure.length === 0 ? null : structure.join('; ');
 }
 
@@ -73,4 +78,13 @@ function livePages(sizes: PageSizes, { path, descriptors }: Opened, log: LogInde
       return bytes;
     },
   };
+}
+
+function mayWrite(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -16,7 +16,7 @@ const numbers = (count: number) => `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL S
 /** @param rewrite what is said in the schema afterwards, so that it asks for what this SQLite does not have. */
 function make(sql: string, rewrite: readonly (readonly [from: string, to: string])[] = [], mode = 'delete'): string {
   const path = join(scratch(), 'shop.sqlite');
-  const database = new DatabaseSync(path, { defensive: false } as object);
+  const database = new DatabaseSync(path, { defensive: false, enableDoubleQuotedStringLiterals: true } as object);
   database.exec(`PRAGMA journal_mode = ${mode}; PRAGMA synchronous = OFF; ${sql}`);
   for (const [from, to] of rewrite) {
     database.exec('PRAGMA writable_schema = ON');
@@ -313,4 +313,129 @@ test('a file that may only be read is judged as one that may be written, but for
     'wal',
   );
   expect(await remarks(path)).toEqual(['CHECK constraints was not checked: the file could only be read']);
+});
+
+// ── found by others who looked at it ──
+
+const seen: Readonly<
+  Record<string, readonly [sql: string, rewrite: readonly (readonly [string, string])[], damage?: string]>
+> = {
+  'a schema that contradicts itself beside a table with AUTOINCREMENT': [
+    'CREATE TABLE a (id INTEGER PRIMARY KEY AUTOINCREMENT); CREATE VIEW vv AS SELECT 1',
+    [],
+    "UPDATE sqlite_schema SET name = 'zz' WHERE name = 'vv'",
+  ],
+  'a schema that contradicts itself beside a collation of the app': [
+    'CREATE TABLE k (a TEXT COLLATE NOCASE PRIMARY KEY) WITHOUT ROWID; CREATE VIEW vv AS SELECT 1',
+    [['NOCASE', 'MYCASE']],
+    "UPDATE sqlite_schema SET name = 'zz' WHERE name = 'vv'",
+  ],
+  'two tables of one name': [
+    'CREATE TABLE s (id INTEGER PRIMARY KEY AUTOINCREMENT); CREATE TABLE a (x); CREATE TABLE b (x)',
+    [],
+    "UPDATE sqlite_schema SET name = 'a', tbl_name = 'a', sql = 'CREATE TABLE a(x)' WHERE name = 'b'",
+  ],
+  'a letter of a keyword that SQLite wrote': ['CREATE TABLE k (a)', [['CREATE TABLE', 'CREATE TABHE']]],
+  'a first page that no file has': ['CREATE TABLE k (a)', [], 'UPDATE sqlite_schema SET rootpage = 1 << 60'],
+};
+
+for (const [what, [sql, rewrite, damage]] of Object.entries(seen)) {
+  test(`${what} is damage, in the file and in use`, async () => {
+    const path = make(sql, rewrite);
+    const database = new DatabaseSync(path, { defensive: false } as object);
+    database.exec(`PRAGMA writable_schema = ON; ${damage ?? ''}`);
+    database.close();
+    for (const method of methods) await complaint(path, method);
+    expect(judgeLiveDatabase(path, 'quick').structure).not.toEqual([]);
+  });
+}
+
+const sound: Readonly<
+  Record<string, readonly [sql: string, rewrite: readonly (readonly [string, string])[], says: RegExp]>
+> = {
+  'rows with numbers that JavaScript can not hold, and no parent': [
+    `PRAGMA foreign_keys = OFF; CREATE TABLE u (id INTEGER PRIMARY KEY); CREATE TABLE o (id INTEGER PRIMARY KEY, u REFERENCES u);
+     INSERT INTO o VALUES (9007199254740993, 5)`,
+    [],
+    /^(1 row of o without parent in u)?$/,
+  ],
+  'new words in the body of a trigger': [
+    'CREATE TABLE t (a); CREATE TRIGGER tr AFTER INSERT ON t BEGIN DELETE FROM t; END',
+    [['DELETE FROM t', 'DELETE FROM FUTURE t']],
+    /^trigger tr was not checked: .*syntax error$/,
+  ],
+  'a virtual table with a comment in its definition': [
+    'CREATE TABLE n (x COLLATE NOCASE); CREATE INDEX ni ON n (x); CREATE VIRTUAL TABLE ft /* words */ USING fts5 (body)',
+    [['NOCASE', 'MYCASE']],
+    /^table n was not checked: no such collation sequence: MYCASE$/,
+  ],
+  'a table called like a function of SQLite': [
+    'CREATE TABLE pragma_index_list (a); CREATE TABLE n (x COLLATE NOCASE); CREATE INDEX ni ON n (x)',
+    [['NOCASE', 'MYCASE']],
+    /^table n was not checked: no such collation sequence: MYCASE$/,
+  ],
+  'words of a newer SQLite beside AUTOINCREMENT, statistics, and a text in double quotes': [
+    `CREATE TABLE s (id INTEGER PRIMARY KEY AUTOINCREMENT, x CHECK (x <> "b")); CREATE INDEX si ON s (x); INSERT INTO s (x) VALUES ('a');
+     ANALYZE; CREATE TABLE fresh (a)`,
+    [['CREATE TABLE fresh (a)', 'CREATE TABLE fresh (a) TIME TRAVEL']],
+    /^table fresh was not checked: [^;]*$/,
+  ],
+};
+
+for (const [what, [sql, rewrite, says]] of Object.entries(sound)) {
+  test(`${what}: the file is good, and what is said is right`, async () => {
+    const path = make(sql, rewrite);
+    for (const method of methods) {
+      expect((await remarks(path, method)).join('; ')).toMatch(says);
+      const judged = judgeLiveDatabase(path, method);
+      expect([judged.structure, remarkTexts(judged).join('; ')]).toEqual([[], expect.stringMatching(says)]);
+    }
+  });
+}
+
+test('an index in the order of a function that the app has in another form is told, and the file is good', async () => {
+  const path = join(scratch(), 'shop.sqlite');
+  const database = new DatabaseSync(path);
+  database.function('lower', { deterministic: true }, (text) => String(text).toLowerCase());
+  database.exec("CREATE TABLE n (x); CREATE INDEX ni ON n (lower(x)); INSERT INTO n VALUES ('ÄB')");
+  database.close();
+  expect(await remarks(path, 'full')).toEqual(['the index ni of table n is out of step with it']);
+});
+
+test('a header that says more pages than there are is damage, in use too', async () => {
+  const path = make('CREATE TABLE t (a); INSERT INTO t VALUES (1)');
+  const bytes = readFileSync(path);
+  bytes.writeUInt32BE(900, 28);
+  writeFileSync(path, bytes);
+  await complaint(path);
+  expect(judgeLiveDatabase(path, 'quick').structure.join()).toMatch(/900|malformed/);
+  bytes.writeUInt32BE(bytes.length / 4096, 28);
+  writeFileSync(path, bytes.subarray(0, -1));
+  expect(judgeLiveDatabase(path, 'quick').structure).not.toEqual([]);
+});
+
+test('a tree that leads into its own pointer map is damage, not an error of ours', async () => {
+  const path = make(
+    `PRAGMA page_size = 512; PRAGMA auto_vacuum = 1; CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT COLLATE NOCASE);
+     CREATE INDEX ti ON t (v); ${numbers(300)} INSERT INTO t SELECT i, 'value ' || i FROM n`,
+    [['NOCASE', 'MYCASE']],
+  );
+  const database = new DatabaseSync(path);
+  const root = Number(database.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 't'").get()?.['rootpage']);
+  database.close();
+  const bytes = readFileSync(path);
+  bytes.writeUInt32BE(2, (root - 1) * 512 + 8);
+  writeFileSync(path, bytes);
+  expect(await complaint(path)).toMatch(/pointer map|page 2/);
+});
+
+test('a migration is not blamed for findings that were there, however many', async () => {
+  const tables = Array.from(
+    { length: 25 },
+    (_, index) => `CREATE TABLE t${index} (v); INSERT INTO t${index} VALUES (NULL);`,
+  );
+  const path = make(tables.join(''), [['(v)', '(v NOT NULL)']]);
+  expect(judgeLiveDatabase(path, 'full').content.length).toBe(25);
+  const { content, unchecked } = await verifyFile(path, { method: 'full' });
+  expect([content.length, unchecked]).toEqual([20, [{ what: '5 more', why: 'only the first are told' }]]);
 });

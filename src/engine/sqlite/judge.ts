@@ -20,10 +20,10 @@ import {
   SQLITE_ERROR,
   SQLITE_TOOBIG,
   sqliteCode,
-  understandsSchema,
+  notUnderstood,
 } from './library.ts';
 import { PageFile, type PageSource } from './pages.ts';
-import { type Remarks, type RuleFinding, tellApart, type Unchecked } from './rules.ts';
+import { type Complaint, type Remarks, type RuleFinding, tellApart, type Unchecked } from './rules.ts';
 import { type Entry, hasPages, knownModules, moduleOf, readEntries, strayRoot } from './schema.ts';
 import { type Root, TreeWalker } from './tree.ts';
 
@@ -59,9 +59,12 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
   let sizes: PageSizes | undefined;
   const findings = new Findings();
   try {
-    const isUnderstood = understandsSchema(database);
+    const contradiction = notUnderstood(database);
     sizes = { pageSize: Number(pragma(database, 'page_size')), pages: Number(pragma(database, 'page_count')) };
-    const facts = new Judge(database, new PageFile(options.openPages(sizes)), findings, options).judge(isUnderstood);
+    const file = new PageFile(options.openPages(sizes));
+    if (file.header.pages > sizes.pages)
+      findings.structure.push(`the header says ${file.header.pages} pages, and there are ${sizes.pages}`);
+    const facts = new Judge(database, file, findings, options).judge(contradiction);
     return { ...sizes, ...findings.all(), facts };
   } catch (error) {
     if (!isDamage(error)) throw error;
@@ -72,31 +75,41 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
 
 /** More complaints about structure say nothing new. */
 const STRUCTURE_MAX = 3;
-/** A manifest is read with each listing. */
-const FINDINGS_MAX = 20;
 const TEXT_MAX = 200;
 /** So many rows that break rules are counted; a table where each row does is the rule, not the exception. */
 const ROWS_MAX = 1_000_000;
 
+/** What `index_xinfo` has in the place of a column. */
+const EXPRESSION = -2;
+const TOLD_MAX = 1_000;
 /** SQLite's own limit for the check of a single table. */
 const COMPLAINTS_OF_TABLE_MAX = 100;
 
 class Findings {
   readonly structure: string[] = [];
+  /** Each row that breaks a rule has the same text. */
+  readonly #told = new Map<string, Complaint>();
   readonly #content = new Map<string, RuleFinding>();
   readonly #unchecked = new Map<string, Unchecked>();
 
-  add(text: string, tables: readonly string[]): void {
-    const complaint = tellApart(text, tables);
-    if (complaint.kind === 'structure') this.structure.push(complaint.text);
-    else if (complaint.kind === 'unchecked') this.leave(complaint.what, complaint.why);
-    else this.break(complaint.table, complaint.rule, complaint.isRow ? 1 : null);
+  /** @param isCounted false where the list was cut off: then nobody knows how many there are. */
+  add(text: string, tables: ReadonlySet<string>, { isCounted = true } = {}): void {
+    let complaint = this.#told.get(text);
+    if (complaint === undefined) {
+      complaint = tellApart(text, tables);
+      if (this.#told.size < TOLD_MAX) this.#told.set(text, complaint);
+    }
+    if (complaint.kind === 'structure') {
+      if (this.structure.length < STRUCTURE_MAX) this.structure.push(complaint.text);
+    } else if (complaint.kind === 'unchecked') this.leave(complaint.what, complaint.why);
+    else this.break(complaint.table, complaint.rule, complaint.isRow && isCounted ? 1 : null);
   }
 
   break(table: string, rule: string, rows: number | null): void {
     const key = JSON.stringify([table, rule]);
-    const before = this.#content.get(key)?.rows ?? 0;
-    this.#content.set(key, { table: cut(table), rule: cut(rule), rows: rows === null ? null : before + rows });
+    const before = this.#content.get(key);
+    const counted = rows === null || before?.rows === null ? null : (before?.rows ?? 0) + rows;
+    this.#content.set(key, { table: cut(table), rule: cut(rule), rows: counted });
   }
 
   leave(what: string, why: string): void {
@@ -108,14 +121,8 @@ class Findings {
   }
 
   all(): Omit<Judgement, 'facts'> {
-    const unchecked = [...this.#unchecked.values()];
-    const further = unchecked.splice(FINDINGS_MAX).length;
-    if (further > 0) unchecked.push({ what: `${further} more`, why: 'for like reasons' });
-    return {
-      structure: this.structure.slice(0, STRUCTURE_MAX),
-      content: [...this.#content.values()].slice(0, FINDINGS_MAX),
-      unchecked,
-    };
+    const [content, unchecked] = [[...this.#content.values()], [...this.#unchecked.values()]];
+    return { structure: this.structure.slice(0, STRUCTURE_MAX), content, unchecked };
   }
 }
 
@@ -130,7 +137,7 @@ class Judge {
   readonly #method: VerifyMethod;
   readonly #seesChecks: boolean;
   readonly #entries: readonly Entry[];
-  readonly #tables: readonly string[];
+  readonly #tables: ReadonlySet<string>;
 
   constructor(database: DatabaseSync, file: PageFile, findings: Findings, options: JudgeOptions) {
     this.#database = database;
@@ -139,11 +146,12 @@ class Judge {
     this.#method = options.method;
     this.#seesChecks = options.seesChecks;
     this.#entries = readEntries(database);
-    this.#tables = this.#entries.filter(({ type }) => type === 'table').map(({ name }) => name);
+    this.#tables = new Set(this.#entries.filter(({ type }) => type === 'table').map(({ name }) => name));
   }
 
-  judge(isUnderstood: boolean): DatabaseFacts | null {
-    const unread = isUnderstood && this.#askAtOnce() ? [] : this.#askOfEach(isUnderstood);
+  /** @param contradiction name of the entry that SQLite could not read; null where it understands all of the schema. */
+  judge(contradiction: string | null): DatabaseFacts | null {
+    const unread = contradiction === null && this.#askAtOnce() ? [] : this.#askOfEach(contradiction);
     if (this.#findings.structure.length > 0) return null;
     const walker = new TreeWalker(this.#file);
     for (const root of unread) walker.walk(root);
@@ -153,7 +161,7 @@ class Judge {
     if (account === null) this.#findings.leave('the account of all pages', 'this SQLite has no dbstat');
     this.#findings.structure.push(...(account?.complaints ?? []));
     if (this.#findings.structure.length > 0) return null;
-    if (this.#method === 'full') this.#checkForeignKeys();
+    if (this.#method === 'full') this.#checkForeignKeys(this.#understood());
     this.#nameUnseen();
     return account && this.#factsOrNull(account);
   }
@@ -165,8 +173,9 @@ class Judge {
       if (count < STRUCTURE_MAX || this.#findings.structure.length > 0) return true;
       // Rows that break rules filled the list; the structure's complaints may stand behind them.
       this.#findings.forgetContent();
-      this.#hear(this.#method, ROWS_MAX);
-      return true;
+      if (this.#hear(this.#method, ROWS_MAX) < ROWS_MAX) return true;
+      this.#findings.forgetContent();
+      return false;
     } catch (error) {
       if (!couldNotRun(error)) throw error;
       this.#findings.forgetContent();
@@ -175,38 +184,45 @@ class Judge {
   }
 
   /** Table by table; what SQLite can't look into is left to our own walk. */
-  #askOfEach(isUnderstood: boolean): readonly Root[] {
+  #askOfEach(contradiction: string | null): readonly Root[] {
     const unread: Root[] = [{ page: 1, name: 'table sqlite_schema', isTable: true }];
     const known = this.#understood();
     const asked = new Set<string>();
-    let explained = isUnderstood;
+    using empty = new DatabaseSync(':memory:', { enableDoubleQuotedStringLiterals: true });
+    this.#findings.structure.push(...namedTwice(this.#entries));
+    let explained = contradiction === null;
     for (const entry of this.#entries.toSorted((a, b) => Number(b.type === 'table') - Number(a.type === 'table'))) {
       const root = rootOf(entry);
       const stray = strayRoot(entry, this.#file.pages);
-      const own = isUnderstood ? null : whyNotUnderstood(entry);
-      explained ||= own !== null;
-      const isOfUnknown = entry.type === 'index' && this.#tables.includes(entry.of) && !asked.has(entry.of);
+      // SQLite names the entry that it stumbled over, and the reason of that one counts.
+      const isNamed = contradiction?.startsWith(`malformed database schema (${entry.name})`) ?? false;
+      const isInDoubt = isNamed || (contradiction !== null && !known.has(root.name));
+      const own = isInDoubt ? whyNotUnderstood(entry, empty) : null;
+      explained ||= own !== null && isNamed;
+      const isOfUnknown = entry.type === 'index' && this.#tables.has(entry.of) && !asked.has(entry.of);
       const why = own ?? (isOfUnknown && !known.has(root.name) ? `table ${entry.of} is not understood` : null);
       if (why !== null) this.#findings.leave(root.name, why);
       if (stray !== null) this.#findings.structure.push(stray);
       else if (why !== null || isOfUnknown) unread.push(...(hasPages(entry) ? [root] : []));
-      else if (hasPages(entry) && !known.has(root.name))
+      else if (entry.type !== 'trigger' && !known.has(root.name))
         this.#findings.structure.push(`${root.name} is in the schema, and belongs to nothing`);
       else if (entry.type === 'table' && this.#askOf(entry)) asked.add(entry.name);
       else if (entry.type === 'table' && hasPages(entry)) unread.push(root);
     }
-    if (!explained) this.#findings.structure.push('the schema contradicts itself');
+    if (!explained) this.#findings.structure.push(`the schema contradicts itself: ${contradiction}`);
     return unread;
   }
 
   /** What SQLite made out of the schema, each with its type; triggers are not told. */
   #understood(): ReadonlySet<string> {
     const listed = this.#database.prepare('PRAGMA main.table_list').all();
-    const tables = listed.map(({ type, name }) => `${type === 'view' ? 'view' : 'table'} ${String(name)}`);
-    const indexes = this.#database.prepare(
-      'SELECT i.name FROM pragma_table_list AS t, pragma_index_list(t.name, t.schema) AS i',
-    );
-    return new Set([...tables, ...indexes.all().map(({ name }) => `index ${String(name)}`)]);
+    const names = listed.map(({ type, name }) => `${type === 'view' ? 'view' : 'table'} ${String(name)}`);
+    const indexes = this.#entries.some(({ type }) => type === 'index') ? [...this.#tables] : [];
+    for (const table of indexes) {
+      const found = this.#database.prepare(`PRAGMA main.index_list(${literal(table)})`).all();
+      names.push(...found.map(({ name }) => `index ${String(name)}`));
+    }
+    return new Set(names);
   }
 
   /** One table, as far as SQLite can; false when its pages were not looked at. */
@@ -220,12 +236,12 @@ class Judge {
     }
     for (const method of methods) {
       for (const isBlind of [false, true]) {
-        this.#database.exec(`PRAGMA ignore_check_constraints = ${isBlind ? 'ON' : 'OFF'}`);
+        if (isBlind) this.#database.exec('PRAGMA ignore_check_constraints = ON');
         try {
           // Noted only when the check came to its end: what it began is begun anew.
           const texts: string[] = [];
           const count = this.#hear(method, table.name, (text) => texts.push(text));
-          for (const text of texts) this.#findings.add(text, this.#tables);
+          for (const text of texts) this.#note(text, { isCounted: count < COMPLAINTS_OF_TABLE_MAX });
           if (reason !== null) this.#findings.leave(`table ${table.name}`, reason);
           if (count < COMPLAINTS_OF_TABLE_MAX) return true;
           this.#findings.leave(`table ${table.name} behind its first ${count} complaints`, 'SQLite gives no more');
@@ -234,7 +250,7 @@ class Judge {
           if (!couldNotRun(error)) throw error;
           reason ??= error instanceof Error ? error.message : String(error);
         } finally {
-          this.#database.exec('PRAGMA ignore_check_constraints = OFF');
+          if (isBlind) this.#database.exec('PRAGMA ignore_check_constraints = OFF');
         }
       }
     }
@@ -244,13 +260,9 @@ class Judge {
   }
 
   /** Asks SQLite of one table, or of all up to so many complaints; how many there were. */
-  #hear(
-    method: VerifyMethod,
-    of: string | number,
-    note: (text: string) => void = (text) => this.#findings.add(text, this.#tables),
-  ): number {
+  #hear(method: VerifyMethod, of: string | number, note: (text: string) => void = (text) => this.#note(text)): number {
     const check = method === 'quick' ? 'quick_check' : 'integrity_check';
-    const argument = typeof of === 'number' ? of : `'${of.replaceAll("'", "''")}'`;
+    const argument = typeof of === 'number' ? of : literal(of);
     let count = 0;
     for (const row of this.#database.prepare(`PRAGMA main.${check}(${argument})`).iterate()) {
       const text = String(Object.values(row)[0]);
@@ -261,10 +273,27 @@ class Judge {
     return count;
   }
 
-  #checkForeignKeys(): void {
+  #note(text: string, how: { readonly isCounted?: boolean } = {}): void {
+    const [, index = ''] = /^(?:row -?\d+ missing from|wrong # of entries in) index (.+)$/s.exec(text) ?? [];
+    const entry = this.#entries.find(({ type, name }) => type === 'index' && name === index);
+    // The app may have a function of that name which says otherwise (ICU's `lower`).
+    if (entry && this.#isOfExpression(entry)) this.#findings.break(entry.of, `index ${index}`, null);
+    else this.#findings.add(text, this.#tables, how);
+  }
+
+  #isOfExpression({ name, of }: Entry): boolean {
+    const columns = this.#database.prepare(`PRAGMA main.index_xinfo(${literal(name)})`).all();
+    if (columns.some(({ cid }) => cid === EXPRESSION)) return true;
+    const listed = this.#database.prepare(`PRAGMA main.index_list(${literal(of)})`).all();
+    return listed.some((index) => index['name'] === name && index['partial'] === 1);
+  }
+
+  #checkForeignKeys(known: ReadonlySet<string>): void {
     for (const table of this.#tables) {
+      if (!known.has(`table ${table}`)) continue;
       try {
-        const rows = this.#database.prepare(`PRAGMA main.foreign_key_check('${table.replaceAll("'", "''")}')`);
+        const rows = this.#database.prepare(`PRAGMA main.foreign_key_check(${literal(table)})`);
+        rows.setReadBigInts(true);
         for (const { parent } of rows.iterate()) this.#findings.break(table, `FOREIGN KEY to ${String(parent)}`, 1);
       } catch (error) {
         if (!couldNotRun(error)) throw error;
@@ -295,27 +324,58 @@ class Judge {
   }
 }
 
+function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** Tables, views and indexes share one space of names. */
+function namedTwice(entries: readonly Entry[]): readonly string[] {
+  const named = entries.filter(({ type }) => type !== 'trigger');
+  const same = Map.groupBy(named, ({ name }) => name.toLowerCase());
+  return [...same.values()].flatMap(([first, second]) =>
+    second ? [`${first?.type} ${first?.name} is in the schema twice`] : [],
+  );
+}
+
 function rootOf({ type, name, rootPage, sql }: Entry): Root {
   const mayLackRowids = type === 'table' && /\bWITHOUT\s+ROWID\b/i.test(sql ?? '');
   return { page: rootPage, name: `${type} ${name}`, isTable: mayLackRowids ? null : type === 'table' };
 }
 
+/** What SQLite itself writes before the name, whatever the app wrote. */
+const beginnings: Readonly<Record<string, RegExp>> = {
+  table: /^CREATE (VIRTUAL )?TABLE /i,
+  view: /^CREATE VIEW /i,
+  index: /^CREATE (UNIQUE )?INDEX /i,
+  trigger: /^CREATE TRIGGER /i,
+};
+
+/** Complaints about what a definition refers to, which another entry may have: no word of a newer SQLite is in them. */
+const aboutOthers =
+  /^(no such (table|column|index|collation|function|module|view)|object name reserved|there is already)/;
+
+/** Literals, quoted names and comments may hold anything. */
+const quoted = /'(?:[^']|'')*'|"(?:[^"]|"")*"|\/\*.*?\*\/|--[^\n]*/gs;
+/** Control characters but blanks, and what is no text. */
+const garbled = /[^\P{Cc}\t\n\f\r]|\ufffd/u;
+
 /** The words of a definition that this SQLite has no use for; null where they are no reason. */
-function whyNotUnderstood({ sql }: Entry): string | null {
+function whyNotUnderstood({ type, sql, of }: Entry, empty: DatabaseSync): string | null {
   // Bytes that no program writes are damage, not words of a newer SQLite.
-  if (sql === null || !/^CREATE\s/i.test(sql) || garbled.test(sql)) return null;
-  using empty = new DatabaseSync(':memory:');
+  if (sql === null || beginnings[type]?.test(sql) !== true || garbled.test(sql.replaceAll(quoted, ''))) return null;
+  empty.exec('BEGIN');
   try {
+    // The body of a trigger is read only where its table is.
+    if (type === 'trigger') empty.exec(`CREATE TABLE "${of.replaceAll('"', '""')}" (x)`);
     empty.prepare(sql);
     return null;
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return /^no such table/.test(why) ? null : why;
+    return aboutOthers.test(why) ? null : why;
+  } finally {
+    empty.exec('ROLLBACK');
   }
 }
-
-/** Control characters but blanks, and what is no text. */
-const garbled = /[^\P{Cc}\t\n\f\r]|\ufffd/u;
 
 /** What a module keeps in its tables is content: their pages are accounted for like any others. */
 function isDamagedModule(error: unknown): boolean {

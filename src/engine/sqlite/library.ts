@@ -22,20 +22,22 @@ export function pragma(connection: DatabaseSync, name: string): unknown {
 }
 
 /**
- * Reads the schema anew, and says whether this SQLite understands all of it. What it does not (words of a newer one, more
- * columns than it has room for) is left out from here on.
+ * Reads the schema anew. What this SQLite does not understand (words of a newer one, more columns than it has room for) is
+ * left out from here on.
+ *
+ * @returns what it says of the first such entry, `malformed database schema (NAME) - …`; null when it understands all.
  */
-export function understandsSchema(connection: DatabaseSync): boolean {
+export function notUnderstood(connection: DatabaseSync): string | null {
   const read = () => connection.prepare('SELECT count(*) FROM main.sqlite_schema').get();
   connection.exec('PRAGMA writable_schema = RESET');
   try {
     read();
-    return true;
+    return null;
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith('malformed database schema')) throw error;
     connection.exec('PRAGMA writable_schema = ON');
     read();
-    return false;
+    return error.message;
   }
 }
 
@@ -64,5 +66,7 @@ export function sqliteCode(error: unknown): number | undefined {
 export function isDamage(error: unknown): boolean {
   const code = sqliteCode(error);
   const text = error instanceof Error ? error.message : String(error);
-  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB || /malformed|not a database/.test(text);
+  return (
+    code === SQLITE_CORRUPT || code === SQLITE_NOTADB || /malformed|not a database|unsupported file format/.test(text)
+  );
 }

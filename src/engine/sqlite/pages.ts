@@ -39,6 +39,8 @@ const LOCK_BYTE = 2 ** 30;
 export interface Header {
   /** Bytes of each page that SQLite itself uses. */
   readonly usableBytes: number;
+  /** As the last writer that knew of it left it; 0 where another one wrote since. */
+  readonly pages: number;
   readonly firstFreePage: number;
   readonly freePages: number;
   /** 0 in a database without `auto_vacuum`. */
@@ -60,6 +62,7 @@ export class PageFile {
     const bytes = source.read(1);
     this.header = {
       usableBytes: source.pageSize - bytes.readUInt8(20),
+      pages: bytes.readUInt32BE(24) === bytes.readUInt32BE(92) ? bytes.readUInt32BE(28) : 0,
       firstFreePage: bytes.readUInt32BE(32),
       freePages: bytes.readUInt32BE(36),
       largestRoot: bytes.readUInt32BE(52),
@@ -90,6 +93,8 @@ export class PageFile {
   /** Does the pointer map say that the page is of this kind, and below this one? */
   isMappedAs(page: number, kind: number, parent = 0): boolean {
     const mapPage = this.#mapPageOf(page);
+    // The page of a map has no entry.
+    if (page <= mapPage) return false;
     if (this.#map?.page !== mapPage) this.#map = { page: mapPage, bytes: this.read(mapPage) };
     const at = MAP_ENTRY_BYTES * (page - mapPage - 1);
     return this.#map.bytes.readUInt8(at) === kind && this.#map.bytes.readUInt32BE(at + 1) === parent;

@@ -33,28 +33,44 @@ export type Complaint =
   | ({ readonly kind: 'unchecked' } & Unchecked);
 
 /** @param tables all of the database, to tell where the name of one ends. */
-export function tellApart(text: string, tables: readonly string[]): Complaint {
+export function tellApart(text: string, tables: ReadonlySet<string>): Complaint {
   const [, found, column] = /^(NULL|NUMERIC|TEXT|non-\w+) value in (.+)$/s.exec(text) ?? [];
   if (column !== undefined) {
-    const rule = found === 'NULL' ? 'NOT NULL' : 'type';
-    return { kind: 'content', isRow: true, ...columnOf(column, tables, rule) };
+    const table = upTo('.', column, tables);
+    const rule = `${found === 'NULL' ? 'NOT NULL' : 'type'} of ${column.slice(table.length + 1)}`;
+    return { kind: 'content', isRow: true, table, rule };
   }
   const check = /^CHECK constraint failed in (.+)$/s.exec(text)?.[1];
   if (check !== undefined) return { kind: 'content', table: check, rule: 'CHECK', isRow: true };
   const [, inverted, told] =
-    /^(?:malformed inverted index for FTS\d table main\.(.+)|fts5: .*table "?(.+?)"?)$/s.exec(text) ?? [];
+    /^(?:malformed inverted index for FTS\d table main\.(.+)|fts5: .*?table "?(.+?)"?)$/s.exec(text) ?? [];
   const fullText = inverted ?? told;
   if (fullText !== undefined) return { kind: 'content', table: fullText, rule: 'full-text index', isRow: false };
-  const [, tree] = /^In RTree main\.(.+?):\n/s.exec(text) ?? [];
-  if (tree !== undefined) return { kind: 'content', table: tree, rule: 'R-tree index', isRow: false };
+  const [, tree] = /^In RTree main\.(.+:\n.*)$/s.exec(text) ?? [];
+  if (tree !== undefined)
+    return { kind: 'content', table: upTo(':\n', tree, tables), rule: 'R-tree index', isRow: false };
   const [, unread, why] = /^unable to validate the inverted index for FTS\d table main\.(.+): (.+?)$/s.exec(text) ?? [];
   if (unread !== undefined) return { kind: 'unchecked', what: `full-text index ${unread}`, why: why ?? text };
   // Before its complaints SQLite names the database.
   return { kind: 'structure', text: text.replace(/^\*\*\* in database \w+ \*\*\*\n/, '') };
 }
 
-function columnOf(name: string, tables: readonly string[], rule: string): { table: string; rule: string } {
-  const fitting = tables.filter((table) => name.startsWith(`${table}.`)).toSorted((a, b) => b.length - a.length);
-  const table = fitting[0] ?? name.replace(/\.[^.]*$/s, '');
-  return { table, rule: `${rule} of ${name.slice(table.length + 1)}` };
+/** The name of a table at the beginning of a text; the end of it may be in the name, too. */
+function upTo(end: string, text: string, tables: ReadonlySet<string>): string {
+  for (let at = text.lastIndexOf(end); at > 0; at = text.lastIndexOf(end, at - 1)) {
+    const name = text.slice(0, at);
+    if (tables.has(name)) return name;
+  }
+  return text.slice(0, Math.max(0, text.indexOf(end)));
+}
+
+/** A manifest is read with each listing, and a terminal has so many lines. */
+const REMARKS_MAX = 20;
+
+/** The first of them, and how many more there are. */
+export function firstRemarks({ content, unchecked }: Remarks): Remarks {
+  const [rules, gaps] = [content.slice(0, REMARKS_MAX), unchecked.slice(0, REMARKS_MAX)];
+  const further = content.length + unchecked.length - rules.length - gaps.length;
+  if (further === 0) return { content, unchecked };
+  return { content: rules, unchecked: [...gaps, { what: `${further} more`, why: 'only the first are told' }] };
 }

@@ -1,6 +1,6 @@
 /** What `sqlite_schema` says, as rows: it can be read also where SQLite does not understand a definition in it. */
 import type { DatabaseSync } from 'node:sqlite';
-import { pragma, understandsSchema } from './library.ts';
+import { notUnderstood, pragma } from './library.ts';
 
 export interface Entry {
   readonly type: string;
@@ -14,7 +14,9 @@ export interface Entry {
 
 /** In the order of their names. */
 export function readEntries(database: DatabaseSync): readonly Entry[] {
-  const rows = database.prepare('SELECT type, name, tbl_name, rootpage, sql FROM main.sqlite_schema').all();
+  const rows = database
+    .prepare('SELECT type, name, tbl_name, CAST(rootpage AS TEXT) AS rootpage, sql FROM main.sqlite_schema')
+    .all();
   return rows
     .map((row) => ({
       type: String(row['type']),
@@ -28,7 +30,7 @@ export function readEntries(database: DatabaseSync): readonly Entry[] {
 
 /** Has it a b-tree of its own? Views, triggers and virtual tables have none. */
 export function hasPages(entry: Entry): boolean {
-  return entry.type === 'index' || (entry.type === 'table' && moduleOf(entry) === null);
+  return entry.type === 'index' || (entry.type === 'table' && !isVirtual(entry));
 }
 
 /** What is wrong with the first page of a table or an index; null when it lies in the file. */
@@ -43,7 +45,7 @@ export function strayRoot(entry: Entry, pages: number): string | null {
  * @throws an error that says `malformed`, as SQLite's own does.
  */
 export function refuseStrayRoots(database: DatabaseSync): void {
-  if (understandsSchema(database)) return;
+  if (notUnderstood(database) === null) return;
   const pages = Number(pragma(database, 'page_count'));
   for (const entry of readEntries(database)) {
     const stray = strayRoot(entry, pages);
@@ -52,16 +54,26 @@ export function refuseStrayRoots(database: DatabaseSync): void {
 }
 
 const QUOTED_NAME = String.raw`(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|\`(?:[^\`]|\`\`)*\`|\[[^\]]*\]|[^\s("'\`[]+)`;
-const virtualTable = new RegExp(String.raw`^CREATE\s+VIRTUAL\s+TABLE\s+${QUOTED_NAME}\s+USING\s+(${QUOTED_NAME})`, 'i');
+const BLANK = String.raw`(?:\s|/\*(?:.|\n)*?\*/|--[^\n]*\n)*`;
+const virtualTable = new RegExp(
+  `^CREATE VIRTUAL TABLE ${BLANK}${QUOTED_NAME}${BLANK}USING${BLANK}(${QUOTED_NAME})`,
+  'i',
+);
 const beginning = new RegExp(
   String.raw`^CREATE\s+(?:VIRTUAL\s+TABLE|TABLE|(UNIQUE\s+)?INDEX|TRIGGER)\s+${QUOTED_NAME}(?:\s+ON\s+${QUOTED_NAME})?\s*`,
   'i',
 );
 
-/** In small letters; null for what is no virtual table. */
-export function moduleOf({ type, sql }: Pick<Entry, 'type' | 'sql'>): string | null {
-  const name = type === 'table' ? virtualTable.exec(sql ?? '')?.[1] : undefined;
-  return name === undefined ? null : name.replaceAll(/^["'`[]|["'`\]]$/g, '').toLowerCase();
+/** SQLite itself writes the beginning of a definition, whatever the app wrote. */
+function isVirtual({ type, sql }: Pick<Entry, 'type' | 'sql'>): boolean {
+  return type === 'table' && /^CREATE VIRTUAL TABLE /i.test(sql ?? '');
+}
+
+/** In small letters, empty where it can't be read; null for what is no virtual table. */
+export function moduleOf(entry: Pick<Entry, 'type' | 'sql'>): string | null {
+  if (!isVirtual(entry)) return null;
+  const name = virtualTable.exec(entry.sql ?? '')?.[1] ?? '';
+  return name.replaceAll(/^["'`[]|["'`\]]$/g, '').toLowerCase();
 }
 
 /** Those that this library has, in small letters. */

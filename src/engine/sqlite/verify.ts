@@ -11,6 +11,7 @@ import { type DatabaseFacts, readFacts } from './facts.ts';
 import { type Judged, judge, type Judgement, type PageSizes, type VerifyMethod } from './judge.ts';
 import { isDamage, openWith, pragma } from './library.ts';
 import { PageFile, pagesOf } from './pages.ts';
+import { firstRemarks } from './rules.ts';
 import type { PinnedSnapshot, Snapshot } from './snapshot.ts';
 import { sideFiles } from './stamp.ts';
 
@@ -60,7 +61,7 @@ export async function verifyFile(
   // Longer is no harm: an app that sets aside room in chunks has such files.
   if (pageSize * pages > sizeBytes)
     throw failed(`${pages} pages of ${pageSize} bytes were expected, the file has ${sizeBytes} bytes`);
-  return { ...judged, pages, pageSize, sizeBytes, sha256: await digest };
+  return { ...judged, ...firstRemarks(judged), pages, pageSize, sizeBytes, sha256: await digest };
 }
 
 /** What a file holds that was found good before; null where it can't be counted. */
