@@ -74,13 +74,14 @@ class Judge {
 
   /** @param runs that may each have removed the oldest, since they made one more. */
   async #judgeListed(when: string, runs = 1): Promise<readonly Backup[]> {
-    const { backups, earlier, operation } = this.#scene;
+    const { backups, earlier, safety, operation } = this.#scene;
     const listed = await new Catalog(backups).list();
     for (const backup of listed) this.#judgeBackup(backup, when);
     const kept = operation === 'prune' ? 1 : BACKUPS - runs;
-    const gone = earlier.slice(0, kept).filter(({ name }) => !listed.some((backup) => backup.name === name));
+    const mustBe = [...earlier.slice(0, kept), ...(safety ? [safety] : [])];
+    const gone = mustBe.filter(({ name }) => !listed.some((backup) => backup.name === name));
     for (const { name } of gone) this.broken.push(`${when}: ${name} is gone`);
-    if (operation !== 'prune' && listed.length < BACKUPS) this.broken.push(`${when}: only ${listed.length} backups`);
+    if (operation !== 'prune' && listed.length <= BACKUPS) this.broken.push(`${when}: only ${listed.length} backups`);
     return listed;
   }
 
@@ -124,7 +125,8 @@ class Judge {
     const { error, result } = this.#ending;
     if (result !== null && !isReplaced) this.broken.push('the restore ended well, and its backup is not there');
     const saysSo = /was placed|holds what was there before, or/.test(error?.message ?? '');
-    if (error && isReplaced && !saysSo) this.broken.push(`it was placed, and the error does not say so: ${error.message}`);
+    if (error && isReplaced && !saysSo)
+      this.broken.push(`it was placed, and the error does not say so: ${error.message}`);
   }
 
   #judgeNewFile(): void {
@@ -147,7 +149,7 @@ class Judge {
   async #judgePrune(): Promise<void> {
     await this.#repeat('the next prune');
     const listed = await this.#judgeListed('after the next prune');
-    if (listed.length !== 1) this.broken.push(`the next prune left ${listed.length} backups`);
+    if (listed.length !== 2) this.broken.push(`the next prune left ${listed.length} backups`);
   }
 
   /** The app goes on, and the next run is made. */

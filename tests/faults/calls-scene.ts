@@ -1,12 +1,12 @@
 /**
- * A database with three backups, as each operation finds it; it is put back as it was before each fault.
+ * A database with three backups and an undo, as each operation finds it; it is put back as it was before each fault.
  *
  * The app is this process: it holds its connection where the operation is one beside a running app, commits while the job
  * runs, and notes what was acknowledged. Where the app is down, a database in WAL mode has the log of one that died.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Backup, Catalog } from '../../src/engine/catalog/catalog.ts';
 import type { JobRequest } from '../../src/engine/jobs/protocol.ts';
@@ -26,6 +26,8 @@ const KEPT_BY_PRUNE = 1;
 const LOCK_WAIT_MS = 3_000;
 const SIZE_BYTES = 48 * 1024;
 const FILLER_ROWS = 15;
+/** Above all numbers of commits that were made with the scene. */
+const NUMBERS_OF_MAKING = 100;
 
 export class Scene {
   readonly folder: string;
@@ -37,8 +39,10 @@ export class Scene {
   /** The app's connection, where it is up. */
   #app: DatabaseSync | null = null;
   #commits = 0;
-  /** Backups of the scene before the fault, newest first. */
+  /** Backups before the fault, newest first. */
   earlier: readonly Backup[] = [];
+  /** What an earlier restore replaced. */
+  safety: Backup | undefined;
   /** What a restore brings back. */
   source: Backup | undefined;
   sourceLog: readonly string[] = [];
@@ -56,11 +60,15 @@ export class Scene {
     this.journalMode = journalMode;
   }
 
+  /** Where it is kept as it is begun with: for every operation, beside a running app or without it. */
   get #kept(): string {
-    return `${this.folder}-as-made`;
+    return `${this.folder}-${this.journalMode}-${besideApp.has(this.operation) ? 'closed' : 'crashed'}`;
   }
 
+  /** Another operation may have made it. */
   async make(): Promise<void> {
+    if (existsSync(this.#kept)) return;
+    rmSync(this.folder, { recursive: true, force: true });
     for (const name of ['app', 'restored']) mkdirSync(join(this.folder, name), { recursive: true });
     const form = { sizeBytes: SIZE_BYTES, pageSize: 4096, autoVacuum: 'none', writers: 1 } as const;
     makeLedger(this.database, { ...form, journalMode: this.journalMode });
@@ -70,27 +78,28 @@ export class Scene {
       await this.#mustSucceed(this.backupRequest());
     }
     this.commit();
-    this.earlier = await new Catalog(this.backups).list();
-    if (this.operation === 'undo') await this.#mustSucceed(this.#restoreRequest('online', this.earlier.at(-1)));
-    // Copied while it is open, it is what a crash leaves.
-    if (besideApp.has(this.operation)) this.#close();
-    spawnSync('cp', ['-a', this.folder, this.#kept]);
+    await this.#mustSucceed(this.#restoreRequest('online', (await new Catalog(this.backups).list()).at(-1)));
+    this.commit();
+    // Copied while the app has it open, it is what a crash leaves.
+    copy(this.folder, `${this.folder}-${this.journalMode}-crashed`);
     this.#close();
-    if (this.operation === 'first-boot') rmSync(join(this.#kept, 'app'), { recursive: true });
+    copy(this.folder, `${this.folder}-${this.journalMode}-closed`);
   }
 
   /** Puts all back, and starts the app where the operation has one beside it. */
   async begin(): Promise<void> {
     this.#close();
     rmSync(this.folder, { recursive: true, force: true });
-    const { status, stderr } = spawnSync('cp', ['-a', this.#kept, this.folder], { encoding: 'utf8' });
-    if (status !== 0) throw new Error(stderr);
+    copy(this.#kept, this.folder);
+    if (this.operation === 'first-boot') rmSync(dirname(this.database), { recursive: true });
     this.complaint = null;
-    this.earlier = await new Catalog(this.backups).list();
-    const safety = this.earlier.find(({ manifest }) => manifest?.trigger === 'safety');
-    this.source = this.operation === 'undo' ? safety : this.earlier.at(this.operation === 'first-boot' ? 0 : -1);
+    const listed = await new Catalog(this.backups).list();
+    this.safety = listed.find(({ manifest }) => manifest?.trigger === 'safety');
+    this.earlier = listed.filter((backup) => backup !== this.safety);
+    this.source = this.operation === 'undo' ? this.safety : this.earlier.at(this.operation === 'first-boot' ? 0 : -1);
     this.sourceLog = this.source ? readLog(this.source.path, { unwritten: true }) : [];
     this.acknowledged = existsSync(this.database) ? [...readLog(this.database, { unwritten: false })] : [];
+    this.#commits ||= NUMBERS_OF_MAKING;
     if (!besideApp.has(this.operation)) return;
     this.#open();
     this.commit();
@@ -197,6 +206,11 @@ export class Scene {
     this.#app?.close();
     this.#app = null;
   }
+}
+
+function copy(from: string, to: string): void {
+  const { status, stderr } = spawnSync('cp', ['-a', from, to], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
 }
 
 function keep(count: number) {

@@ -3,18 +3,18 @@
  * then once for each chosen call with a fault there. What must hold afterwards is told in `calls-judge.ts`.
  */
 import { createInterface } from 'node:readline';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ErrorBody } from '../../src/engine/errors.ts';
 import type { JobMessage } from '../../src/engine/jobs/protocol.ts';
 import { type Call, callForms, type Fault, type FaultKind, followCalls, readReport } from '../support/system-calls.ts';
-import { seededRandom } from '../support/torture-random.ts';
+import { type Random, seededRandom } from '../support/torture-random.ts';
 import { type Ending, judgeFault } from './calls-judge.ts';
-import { type JournalMode, type Operation, Scene } from './calls-scene.ts';
+import { type JournalMode, type Operation, operations, Scene } from './calls-scene.ts';
 
 export interface CallsOptions {
   readonly operations: readonly Operation[];
-  readonly journalModes: readonly JournalMode[];
+  /** Null for one of them at each operation, by the seed. */
+  readonly journalModes: readonly JournalMode[] | null;
   readonly seed: number;
   /** How many faults each operation meets in each journal mode; null for every call with every fault. */
   readonly count: number | null;
@@ -42,22 +42,23 @@ const job = fileURLToPath(new URL('../../src/engine/jobs/job-main.ts', import.me
 export async function runCalls(options: CallsOptions): Promise<CallsReport> {
   const report: CallsReport = { faults: 0, missed: 0, broken: [], ends: new Map() };
   for (const operation of options.operations) {
-    for (const journalMode of options.journalModes) {
-      const folder = join(options.folder, `${operation}-${journalMode}`);
-      await attack(new Scene(folder, operation, journalMode), report, options);
-    }
+    const random = seededRandom(options.seed + operations.indexOf(operation));
+    for (const journalMode of options.journalModes ?? [random.pick(['wal', 'delete'])])
+      await attack(new Scene(options.folder, operation, journalMode), random, report, options);
   }
   return report;
 }
 
-async function attack(scene: Scene, report: CallsReport, options: CallsOptions): Promise<void> {
+async function attack(scene: Scene, random: Random, report: CallsReport, options: CallsOptions): Promise<void> {
   const about = `${scene.operation}, ${scene.journalMode}`;
   await scene.make();
   const quiet = await carryOut(scene, null);
   for (const broken of await judgeFault(scene, quiet.ending)) tell(report, options, `${about}, no fault: ${broken}`);
   const calls = quiet.calls.filter((call) => belongsTo(scene.operation, call));
   const possible = calls.flatMap(faultsOf);
-  const faults = options.only ? possible.filter((fault) => nameOf(fault) === options.only) : draw(possible, options);
+  const faults = options.only
+    ? possible.filter((fault) => nameOf(fault) === options.only)
+    : draw(possible, random, options.count);
   if (options.list) for (const { step, name, nth } of calls) options.log(`  ${step}: ${name} #${nth}`);
   options.log(`${about}: ${calls.length} calls, ${possible.length} faults, ${faults.length} of them tried`);
   for (const fault of faults) {
@@ -109,9 +110,8 @@ function faultsOf(call: Call): readonly Fault[] {
 }
 
 /** First a call by its name, then which of that name, then a fault: a hundred writes to one file are no hundred calls. */
-function draw(faults: readonly Fault[], { seed, count: wanted }: CallsOptions): readonly Fault[] {
+function draw(faults: readonly Fault[], random: Random, wanted: number | null): readonly Fault[] {
   if (wanted === null) return faults;
-  const random = seededRandom(seed);
   const byName = new Map<string, Fault[]>();
   for (const fault of faults) byName.set(fault.call.name, [...(byName.get(fault.call.name) ?? []), fault]);
   const drawn: Fault[] = [];

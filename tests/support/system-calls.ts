@@ -100,7 +100,7 @@ export function withoutChance(path: string): string {
   return path
     .replaceAll(/backup-\d{4}-\d{2}-\d{2}T[\d-]+Z/g, 'BACKUP')
     .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'ID')
-    .replaceAll(/\d{2,}(-[0-9a-z]+)*/g, 'N');
+    .replaceAll(/\d{2,}/g, 'N');
 }
 
 const program = fileURLToPath(new URL('./system-calls-main.ts', import.meta.url));
