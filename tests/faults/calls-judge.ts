@@ -12,14 +12,15 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isBackupName, STAGING_FOLDER } from '../../src/engine/catalog/artifact.ts';
 import { type Backup, Catalog } from '../../src/engine/catalog/catalog.ts';
-import type { FaultKind } from '../support/system-calls.ts';
+import type { Fault } from '../support/system-calls.ts';
 import { type JobEnd, startJob } from '../support/torture-jobs.ts';
 import { judgeLedger, readLog } from '../support/torture-ledger.ts';
 import { BACKUPS, replacing, type Scene } from './calls-scene.ts';
 import { DatabaseSync } from 'node:sqlite';
 
 export interface Ending extends Pick<JobEnd, 'error' | 'result'> {
-  readonly kind: FaultKind | null;
+  /** Null where nothing was put in its way. */
+  readonly fault: Fault | null;
   /** It had to be ended, because it went on and on. */
   readonly isStuck: boolean;
 }
@@ -35,18 +36,23 @@ export async function judgeFault(scene: Scene, ending: Ending): Promise<readonly
   return judge.broken;
 }
 
+/** Calls of SQLite's, of which it says that they failed and not why. A disk that stays full says so of itself. */
+const keptBySqlite =
+  /^(openat|fsync|ftruncate|unlink|fchown) \S*(ledger\.sqlite|\.lock|-N)(-wal|-shm|-journal)?$|^pwrite64 \S*-shm$/;
+
 class Judge {
   readonly broken: string[] = [];
   readonly #scene: Scene;
   readonly #ending: Ending;
   readonly #isKilled: boolean;
+  #isRepeated = false;
   /** All that was acknowledged before the operation ended. */
   readonly #before: readonly string[];
 
   constructor(scene: Scene, ending: Ending) {
     this.#scene = scene;
     this.#ending = ending;
-    this.#isKilled = ending.kind?.startsWith('killed') ?? false;
+    this.#isKilled = ending.fault?.kind.startsWith('killed') ?? false;
     this.#before = [...scene.acknowledged];
   }
 
@@ -56,18 +62,23 @@ class Judge {
     this.#judgeAnswer();
     await this.#judgeListed('at once');
     if (operation === 'file') this.#judgeNewFile();
-    if (operation === 'first-boot' && !existsSync(database)) await this.#repeat('the next first boot');
+    const { result } = this.#ending;
+    if (operation === 'first-boot' && !existsSync(database)) {
+      if (result !== null) this.broken.push('the first boot ended well, and there is no database');
+      await this.#repeat('the next first boot');
+      this.#isRepeated = true;
+    }
     const isReplaced = this.#judgeLive();
-    if (operation === 'file' && !existsSync(this.#scene.newFile)) await this.#repeat('the next restore to a file');
+    if (operation === 'file') await this.#repeat('the next restore to a file');
     if (operation === 'prune') await this.#judgePrune();
     await this.#goOn(isReplaced);
   }
 
   #judgeAnswer(): void {
-    const { error, result, kind, isStuck } = this.#ending;
+    const { error, result, fault, isStuck } = this.#ending;
     if (isStuck) this.broken.push('the job did not end');
     else if (!this.#isKilled && error === null && result === null) this.broken.push('the job ended without an answer');
-    const isFull = kind === 'ENOSPC' || kind === 'full';
+    const isFull = fault?.kind === 'full' || (fault?.kind === 'ENOSPC' && !keptBySqlite.test(fault.call.name));
     if (isFull && error && error.code !== 'DISK_FULL')
       this.broken.push(`a full disk is reported as ${error.code}: ${error.message}`);
   }
@@ -103,12 +114,13 @@ class Judge {
       return false;
     }
     // A hot journal can only be rolled back by one who may write.
-    this.#scene.openApp();
+    this.#scene.openApp({ settle: true });
     const { complaint } = judgeLedger(database, { unwritten: false, gapless: false });
     if (complaint !== null) this.broken.push(`the live database: ${complaint}`);
     const log = readLog(database, { unwritten: false });
     const [isOld, isNew] = [isSame(log, this.#before), isSame(log, sourceLog)];
     if (operation === 'first-boot') {
+      if (!this.#isRepeated) this.#judgeWords(isNew);
       if (!isNew) this.broken.push('the database is not the backup');
       this.#scene.acknowledged = [...log];
       return false;
@@ -124,7 +136,7 @@ class Judge {
   #judgeWords(isReplaced: boolean): void {
     const { error, result } = this.#ending;
     if (result !== null && !isReplaced) this.broken.push('the restore ended well, and its backup is not there');
-    const saysSo = /was placed|holds what was there before, or/.test(error?.message ?? '');
+    const saysSo = /was placed|was brought back|holds what was there before, or/.test(error?.message ?? '');
     if (error && isReplaced && !saysSo)
       this.broken.push(`it was placed, and the error does not say so: ${error.message}`);
   }
@@ -142,8 +154,10 @@ class Judge {
 
   /** The same again, with nothing in its way. */
   async #repeat(what: string): Promise<void> {
-    const { result, error } = await startJob(this.#scene.request(), () => {}).ended;
-    if (result === null && error !== null) this.broken.push(`${what} failed: ${error.code} ${error.message}`);
+    const { error } = await startJob(this.#scene.request(), () => {}).ended;
+    // What is there by now is never written over.
+    const isThere = this.#scene.operation === 'file' && error?.code === 'TARGET_EXISTS';
+    if (error !== null && !isThere) this.broken.push(`${what} failed: ${error.code} ${error.message}`);
   }
 
   async #judgePrune(): Promise<void> {

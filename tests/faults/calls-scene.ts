@@ -105,9 +105,10 @@ export class Scene {
     this.commit();
   }
 
-  /** The app opens the database again, or for the first time. */
-  openApp(): void {
+  /** The app opens the database again, or for the first time; its first use rolls back what was half done. */
+  openApp({ settle = false } = {}): void {
     if (this.#app === null) this.#open();
+    if (settle) this.#app?.prepare('SELECT count(*) FROM sqlite_schema').get();
   }
 
   end(): void {

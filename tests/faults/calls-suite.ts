@@ -67,7 +67,7 @@ async function attack(scene: Scene, random: Random, report: CallsReport, options
     else report.missed++;
     const end = ending.isStuck ? 'stuck' : (ending.error?.code ?? (ending.result === null ? 'no answer' : 'good'));
     count(report.ends, `${about}: ${fault.kind}: ${struck ? end : `not met, ${end}`}`);
-    const asSeen = struck ? ending : { ...ending, kind: null };
+    const asSeen = struck ? ending : { ...ending, fault: null };
     for (const broken of await judgeFault(scene, asSeen))
       tell(report, options, `${about}, ${nameOf(fault)}: ${broken}${ending.error ? ` (${ending.error.message})` : ''}`);
   }
@@ -158,7 +158,7 @@ async function carryOut(scene: Scene, fault: Fault | null): Promise<Carried> {
   clearTimeout(timer);
   child.stdin?.destroy();
   const { calls, struck } = readReport(report);
-  return { calls, struck: struck !== null, ending: { kind: fault?.kind ?? null, error, result, isStuck } };
+  return { calls, struck: struck !== null, ending: { fault, error, result, isStuck } };
 }
 
 /** Null for the half of a line that a killed job leaves. */

@@ -18,6 +18,7 @@ const { symbols: libc } = dlopen('libc.so.6', {
 
 const SEIZE = 0x4206;
 const SYSCALL = 24;
+const POKE_DATA = 5;
 const POKE_USER = 6;
 const GET_SYSCALL_INFO = 0x420e;
 /** A mark at stops of calls, all threads, all children, and an end of them with ours. */
@@ -30,6 +31,10 @@ const [IS_ENTRY, IS_EXIT] = [1, 2];
 const ORIGINAL_RAX = 15 * 8;
 const RAX = 10 * 8;
 const argumentRegisters = [14, 13, 12, 7, 9, 8].map((place) => place * 8);
+
+/** `statfs` and `fstatfs`, and where their answer counts what is free. */
+const STATFS: ReadonlySet<number> = new Set([137, 138]);
+const [FREE_BLOCKS, FREE_FILES] = [32, 48];
 
 const AT_CURRENT_FOLDER = -100;
 const CLONE_REQUESTS: ReadonlySet<number> = new Set([0x40049409, 0x4020940d]);
@@ -89,6 +94,7 @@ function followStop(thread: number, root: number): void {
   }
   if (kind !== IS_ENTRY) return;
   const number = Number(info.getBigUint64(24, true));
+  if (isFull && STATFS.has(number)) sayNoRoom(thread, argument(1));
   const form = callForms.get(number);
   if (form) followCall(thread, root, form);
 }
@@ -112,18 +118,22 @@ function followCall(thread: number, root: number, form: CallForm): void {
 function strike(thread: number, root: number, form: CallForm): void {
   switch (fault?.kind) {
     case 'killed before':
-      return void process.kill(root, 'SIGKILL');
+      process.kill(root, 'SIGKILL');
+      break;
     case 'killed after':
-      return void endings.set(thread, () => void process.kill(root, 'SIGKILL'));
+      endings.set(thread, () => void process.kill(root, 'SIGKILL'));
+      break;
     case 'full':
       isFull = true;
-      return fail(thread, 'ENOSPC');
+      fail(thread, 'ENOSPC');
+      break;
     case 'short':
-      return shorten(thread, form);
+      shorten(thread, form);
+      break;
     case 'EIO':
     case 'ENOSPC':
     case 'EINTR':
-      return fail(thread, fault.kind);
+      fail(thread, fault.kind);
   }
 }
 
@@ -131,6 +141,13 @@ function strike(thread: number, root: number, form: CallForm): void {
 function fail(thread: number, error: 'EIO' | 'ENOSPC' | 'EINTR'): void {
   libc.ptrace(POKE_USER, thread, ORIGINAL_RAX, -1);
   endings.set(thread, () => void libc.ptrace(POKE_USER, thread, RAX, -constants.errno[error]));
+}
+
+/** A full disk says so of itself; the two numbers are in the answer, at these places. */
+function sayNoRoom(thread: number, answer: number): void {
+  endings.set(thread, () => {
+    for (const place of [FREE_BLOCKS, FREE_FILES]) libc.ptrace(POKE_DATA, thread, answer + place, 0);
+  });
 }
 
 /** Half of it is written, and the call says so. The register is the program's own, and gets its value back. */
