@@ -60,7 +60,8 @@ class Judge {
     const { operation, database, complaint } = this.#scene;
     if (complaint !== null) this.broken.push(complaint);
     this.#judgeAnswer();
-    await this.#judgeListed('at once');
+    const listed = await this.#judgeListed('at once');
+    if (operation === 'backup' || operation === 'publish') this.#judgeMade(listed);
     if (operation === 'file') this.#judgeNewFile();
     const { result } = this.#ending;
     if (operation === 'first-boot' && !existsSync(database)) {
@@ -94,6 +95,16 @@ class Judge {
     for (const { name } of gone) this.broken.push(`${when}: ${name} is gone`);
     if (operation !== 'prune' && listed.length <= BACKUPS) this.broken.push(`${when}: only ${listed.length} backups`);
     return listed;
+  }
+
+  /** A backup is there exactly when the job says so. */
+  #judgeMade(listed: readonly Backup[]): void {
+    const { earlier, safety } = this.#scene;
+    const { result, error } = this.#ending;
+    const old = new Set([...earlier, ...(safety ? [safety] : [])].map(({ name }) => name));
+    const made = listed.find(({ name }) => !old.has(name));
+    if (result !== null && !made) this.broken.push('the run ended well, and its backup is not there');
+    if (error && made) this.broken.push(`the run failed, and its backup is there: ${error.code} ${error.message}`);
   }
 
   #judgeBackup({ name, path, manifest, fault }: Backup, when: string): void {
