@@ -22,7 +22,7 @@ export interface CallsOptions {
   readonly folder: string;
   readonly log: (line: string) => void;
   /** Only faults that are called so, as a broken promise names them. */
-  readonly only?: string | undefined;
+  readonly only?: readonly string[] | undefined;
   /** Names each call, too. */
   readonly list?: boolean;
 }
@@ -57,7 +57,7 @@ async function attack(scene: Scene, random: Random, report: CallsReport, options
   const calls = quiet.calls.filter((call) => belongsTo(scene.operation, call));
   const possible = calls.flatMap(faultsOf);
   const faults = options.only
-    ? possible.filter((fault) => nameOf(fault) === options.only)
+    ? possible.filter((fault) => options.only?.includes(nameOf(fault)))
     : draw(possible, random, options.count);
   if (options.list) for (const { step, name, nth } of calls) options.log(`  ${step}: ${name} #${nth}`);
   options.log(`${about}: ${calls.length} calls, ${possible.length} faults, ${faults.length} of them tried`);

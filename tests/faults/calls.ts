@@ -25,7 +25,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     count: { type: 'string', default: '20' },
     all: { type: 'boolean', default: false },
-    only: { type: 'string' },
+    only: { type: 'string', multiple: true },
     list: { type: 'boolean', default: false },
     folder: { type: 'string', default: tmpdir() },
     keep: { type: 'boolean', default: false },
