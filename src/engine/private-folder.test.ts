@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { areMissing } from '../../tests/support/programs.ts';
 import { makeDatabase, scratchFolders } from '../../tests/support/scratch.ts';
 import { makePrivateFolder } from './private-folder.ts';
 
@@ -45,16 +46,16 @@ function synced(program: string): readonly string[] {
   return [...stderr.matchAll(/fsync\(\d+<([^>]+)>\) += 0/g)].map(([, path]) => path ?? '');
 }
 const load = (name: string) => `await import(${JSON.stringify(fileURLToPath(new URL(name, import.meta.url)))})`;
-const hasStrace = Bun.which('strace') !== null;
+const isUntraced = areMissing(['strace']);
 
-test.skipIf(!hasStrace)('each folder that is made is an entry of a folder that is synced', () => {
+test.skipIf(isUntraced)('each folder that is made is an entry of a folder that is synced', () => {
   const there = realpathSync(scratch());
   const folder = join(there, 'a', 'b');
   const paths = synced(`(${load('./private-folder.ts')}).makePrivateFolder(${JSON.stringify(folder)})`);
   expect(paths).toEqual([there, dirname(folder)]);
 });
 
-test.skipIf(!hasStrace)('so are those that a restore makes for a database', () => {
+test.skipIf(isUntraced)('so are those that a restore makes for a database', () => {
   const [there, source] = [realpathSync(scratch()), join(scratch(), 'backup.sqlite')];
   makeDatabase(source, { rows: 3, journalMode: 'delete' });
   const database = join(there, 'a', 'b', 'shop.sqlite');

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { areMissing } from '../../tests/support/programs.ts';
 import { ask, makeDatabase, scratchFolders } from '../../tests/support/scratch.ts';
 import { Catalog } from './catalog/catalog.ts';
 import type { RestoreRequest } from './jobs/protocol.ts';
@@ -73,7 +74,7 @@ function restoreFailing(request: RestoreRequest, ...faults: string[]): { message
   return JSON.parse(stdout.trim());
 }
 
-const withFaults = test.skipIf(!Bun.which('strace'));
+const withFaults = test.skipIf(areMissing(['strace']));
 
 withFaults('where SQLite can not end the replacement, the undo stays, and what was there is there', async () => {
   const { databasePath, request, undoable } = shop('delete');

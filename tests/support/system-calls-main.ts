@@ -57,7 +57,7 @@ const infoAt = Number(ptr(info.buffer));
 
 function main(): void {
   const root = startStopped();
-  libc.ptrace(SEIZE, root, 0, OPTIONS);
+  if (libc.ptrace(SEIZE, root, 0, OPTIONS) !== 0n) stopForWant(root);
   process.kill(root, 'SIGCONT');
   const status = new Int32Array(1);
   for (;;) {
@@ -74,6 +74,11 @@ function main(): void {
     const passed = signal === CALL_STOP || event !== 0 ? 0 : signal;
     libc.ptrace(SYSCALL, thread, 0, passed);
   }
+}
+
+function stopForWant(root: number): never {
+  process.kill(root, 'SIGKILL');
+  throw new Error('the system does not let us follow a process by ptrace');
 }
 
 /** It stops itself before it becomes the command, so that no call of the command is missed. */

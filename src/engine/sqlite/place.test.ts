@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
+import { areMissing } from '../../../tests/support/programs.ts';
 import { ask, makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
 import { BackupError } from '../errors.ts';
 import { readHeaderOf } from './header.ts';
@@ -338,7 +339,7 @@ test('a damaged database whose place can not be taken keeps its log, and nothing
   expect(readFileSync(`${database}-wal`, 'utf8')).toBe('its log');
 });
 
-test.skipIf(!Bun.which('strace'))(
+test.skipIf(areMissing(['strace']))(
   'where the folder can not be synced after all was placed, the error says where the old files are',
   () => {
     const { folder, database, source } = shop();
