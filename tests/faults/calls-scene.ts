@@ -115,9 +115,18 @@ export class Scene {
     this.#close();
   }
 
-  /** The job has pinned the database: in WAL mode the app goes on, without it it may have to wait. */
-  onSaid(what: string): void {
-    if (what !== 'pinned' || this.#app === null) return;
+  /**
+   * What the job says when the app commits once more: a backup has pinned the database, a restore has its safety backup
+   * and has replaced nothing yet. It waits meanwhile, so that each run has the same calls.
+   */
+  get pauseAfter(): string | null {
+    if (!besideApp.has(this.operation)) return null;
+    return replacing.has(this.operation) ? '"name":"place"' : '"type":"pinned"';
+  }
+
+  /** Where a pin keeps writers out, in a rollback mode, nothing is acknowledged. */
+  commitMeanwhile(): void {
+    if (this.#app === null) return;
     try {
       this.#app.exec('PRAGMA busy_timeout = 0');
       this.commit();

@@ -6,7 +6,15 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ErrorBody } from '../../src/engine/errors.ts';
 import type { JobMessage } from '../../src/engine/jobs/protocol.ts';
-import { type Call, callForms, type Fault, type FaultKind, followCalls, readReport } from '../support/system-calls.ts';
+import {
+  type Call,
+  callForms,
+  type Fault,
+  type FaultKind,
+  followCalls,
+  goOn,
+  readReport,
+} from '../support/system-calls.ts';
 import { type Random, seededRandom } from '../support/torture-random.ts';
 import { type Ending, judgeFault } from './calls-judge.ts';
 import { type JournalMode, type Operation, operations, Scene } from './calls-scene.ts';
@@ -137,16 +145,20 @@ async function carryOut(scene: Scene, fault: Fault | null): Promise<Carried> {
   const report = `${scene.folder}.report`;
   const command = [process.execPath, '--config=/dev/null', '--no-env-file', job];
   const env = { PATH: process.env['PATH'] ?? '', VELIST_BACKUP_JOB: '1', BUN_BE_BUN: '1' };
-  const child = followCalls({ command, folder: scene.folder, report, fault }, env);
+  const { folder, pauseAfter } = scene;
+  const child = followCalls({ command, folder, report, fault, pauseAfter }, env);
   let error: ErrorBody | null = null;
   let result: unknown = null;
   child.stdin?.on('error', () => {});
   child.stdin?.write(`${JSON.stringify(scene.request())}\n`);
   const hear = (line: string) => {
+    if (pauseAfter !== null && line.includes(pauseAfter)) {
+      scene.commitMeanwhile();
+      goOn({ report });
+    }
     const message = parse(line);
     if (message?.type === 'error') error = message.error;
     else if (message?.type === 'result') result = message.value ?? true;
-    else if (message) scene.onSaid(message.type === 'step' ? message.name : message.type);
   };
   if (child.stdout) createInterface({ input: child.stdout }).on('line', hear);
   let isStuck = false;

@@ -6,10 +6,19 @@
  */
 import { dlopen, ptr } from 'bun:ffi';
 import { spawn } from 'node:child_process';
-import { closeSync, constants as files, openSync, readFileSync, readlinkSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants as files,
+  existsSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { constants } from 'node:os';
 import { resolve } from 'node:path';
-import { type CallForm, callForms, type Following, type ReportLine, withoutChance } from './system-calls.ts';
+import { type CallForm, callForms, type Following, goFile, type ReportLine, withoutChance } from './system-calls.ts';
 
 const { symbols: libc } = dlopen('libc.so.6', {
   ptrace: { args: ['i64', 'i64', 'i64', 'i64'], returns: 'i64' },
@@ -40,12 +49,14 @@ const AT_CURRENT_FOLDER = -100;
 const CLONE_REQUESTS: ReadonlySet<number> = new Set([0x40049409, 0x4020940d]);
 const PATH_BYTES_MAX = 4096;
 const STEP_BYTES_MAX = 4096;
+const PAUSE_MS_MAX = 10_000;
 
 const following = JSON.parse(process.argv[2] ?? '') as Following; // our own parent wrote it
 const { fault } = following;
 const report = openSync(following.report, 'w');
 const counts = new Map<string, number>();
 let step = 'start';
+let mayPause = true;
 /** From a fault of the kind `full` on, nothing finds room. */
 let isFull = false;
 
@@ -200,6 +211,16 @@ function noteStep(thread: number, { name }: CallForm): void {
   if (name !== 'write' || argument(0) !== 1) return;
   const text = readText(thread, argument(1), Math.min(argument(2), STEP_BYTES_MAX));
   step = /"type":"step","name":"(\w+)"/.exec(text)?.[1] ?? step;
+  if (mayPause && following.pauseAfter !== null && text.includes(following.pauseAfter)) {
+    mayPause = false;
+    endings.set(thread, waitForGo);
+  }
+}
+
+/** Only the thread that spoke is held, and the job does all of its work in that one. */
+function waitForGo(): void {
+  const until = performance.now() + PAUSE_MS_MAX;
+  while (!existsSync(goFile(following.report)) && performance.now() < until) Bun.sleepSync(1);
 }
 
 function readText(thread: number, address: number, bytes: number): string {

@@ -5,7 +5,7 @@
  * strace: strace counts by thread, and can shorten no write. It knows the calls of Linux on x86-64 alone.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export type FaultKind = 'killed before' | 'killed after' | 'EIO' | 'ENOSPC' | 'EINTR' | 'full' | 'short';
@@ -91,6 +91,8 @@ export interface Following {
   /** Takes a line of JSON for each call, and one for the fault. */
   readonly report: string;
   readonly fault: Fault | null;
+  /** When it first says this on standard output, it waits until `goOn` is called. */
+  readonly pauseAfter: string | null;
 }
 
 export type ReportLine = { readonly call: Call } | { readonly struck: string };
@@ -107,11 +109,19 @@ const program = fileURLToPath(new URL('./system-calls-main.ts', import.meta.url)
 
 /** Starts the command as a child that is followed; its standard input and output are the command's. */
 export function followCalls(following: Following, env: Record<string, string>): ChildProcess {
+  rmSync(goFile(following.report), { force: true });
   return spawn(process.execPath, ['--config=/dev/null', '--no-env-file', program, JSON.stringify(following)], {
     stdio: ['pipe', 'pipe', 'inherit'],
     env,
   });
 }
+
+/** Lets a command go on that waits after what it said. */
+export function goOn({ report }: Pick<Following, 'report'>): void {
+  writeFileSync(goFile(report), '');
+}
+
+export const goFile = (report: string): string => `${report}.go`;
 
 export function readReport(path: string): { readonly calls: readonly Call[]; readonly struck: string | null } {
   const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
