@@ -10,32 +10,32 @@ const newFolder = scratchFolders();
 const missing = whyNotFollowed();
 if (missing !== null) console.warn(`not tried: ${missing}`);
 
-const each = { seed: 3, count: 2, log: () => {} } as const;
+const each = { seed: 3, count: 1, log: () => {} } as const;
 
 test.skipIf(missing !== null)(
-  'two faults at system calls of each operation lose nothing, leave nothing, and the next run is good',
+  'a fault at a system call of each operation loses nothing, leaves nothing, and the next run is good',
   async () => {
     const folder = realpathSync(newFolder());
     const { faults, missed, broken } = await runCalls({ ...each, operations, journalModes: null, folder });
-    expect({ broken, faults, missed }).toEqual({ broken: [], faults: operations.length * 2, missed: 0 });
+    expect({ broken, faults, missed }).toEqual({ broken: [], faults: operations.length, missed: 0 });
   },
   240_000,
 );
 
-/** They broke a promise once. */
-const found = {
-  publish: 'EIO at unlinkat backups/.staging/BACKUP.sqlite #1',
-  'in-place': 'full at openat app/ledger.sqlite-shm #1',
-  'first-boot': 'EIO at openat app/ledger.sqlite-wal #1',
-} as const;
+/** They broke a promise once. The restore meets all of them, the first boot the last two. */
+const found = [
+  'EIO at unlinkat backups/.staging/BACKUP.sqlite #1',
+  'full at openat app/ledger.sqlite-shm #1',
+  'EIO at openat app/ledger.sqlite-wal #1',
+];
 
 test.skipIf(missing !== null)(
   'a staging that stays fails no run; a full disk is called so; a first boot says what was placed',
   async () => {
     const folder = realpathSync(newFolder());
-    const these = { operations: operations.filter((name) => name in found), only: Object.values(found) };
-    const { faults, broken } = await runCalls({ ...each, ...these, journalModes: ['wal'], folder });
-    expect({ broken, faults }).toEqual({ broken: [], faults: these.only.length });
+    const these = { operations: ['in-place', 'first-boot'], only: found, journalModes: ['wal'] } as const;
+    const { faults, broken } = await runCalls({ ...each, ...these, folder });
+    expect({ broken, faults }).toEqual({ broken: [], faults: found.length + 2 });
   },
   240_000,
 );
