@@ -74,6 +74,8 @@ function main(): void {
   for (;;) {
     const thread = libc.waitpid(-1, ptr(status), WALL);
     const [word = 0] = status;
+    // A signal of our own runtime may end the wait too early.
+    if (thread < 0 && existsSync(`/proc/${root}`)) continue;
     if (thread < 0) return;
     const ended = (word & 0x7f) === 0 || ((word & 0xff) !== 0x7f && (word & 0x7f) !== 0);
     if (ended && thread === root) return;
