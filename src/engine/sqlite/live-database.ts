@@ -309,12 +309,8 @@ export function explainLiveError(
       cause: error,
     });
   }
-  if (code === SQLITE_FULL || (mayHideFullDisk.has(code) && !hasRoomForLocks(databasePath))) {
-    return new BackupError('DISK_FULL', `the disk with the database ${databasePath} is full: ${text}`, {
-      hint: 'Free space on that disk. SQLite needs some beside the database even for reading it.',
-      cause: error,
-    });
-  }
+  const full = asFullDisk(error, databasePath);
+  if (full) return full;
   if (isNotPermitted(error)) {
     return new BackupError('NO_PERMISSION', `${databasePath} can't be opened: ${text}`, {
       hint: 'Give the user who runs this process read and write rights on the database, its -wal and -shm files and their folder.',
@@ -322,6 +318,17 @@ export function explainLiveError(
     });
   }
   return BackupError.from(error);
+}
+
+/** Null when it is another error of SQLite's. */
+export function asFullDisk(error: unknown, databasePath: string): BackupError | null {
+  const code = sqliteCode(error);
+  if (code !== SQLITE_FULL && !(mayHideFullDisk.has(code) && !hasRoomForLocks(databasePath))) return null;
+  const text = error instanceof Error ? error.message : String(error);
+  return new BackupError('DISK_FULL', `the disk with the database ${databasePath} is full: ${text}`, {
+    hint: 'Free space on that disk. SQLite needs some beside the database even for reading it.',
+    cause: error,
+  });
 }
 
 /**
