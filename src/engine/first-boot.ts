@@ -24,9 +24,21 @@ export async function bringBackMissing(request: FirstBootRequest, context: Story
   placeWhereMissing(request.source, databasePath, request.journalMode);
 
   context.onEvent({ type: 'step', name: 'prove' });
-  const complaint = checkLiveDatabase(databasePath);
+  const complaint = complaintAbout(databasePath, request);
   if (complaint === null) return null;
   throw new BackupError('DB_DAMAGED', `the database that was brought back fails its check: ${complaint}`, {
     hint: `${request.sourceName} passed its own: see whether the disk of the database is sound.`,
   });
+}
+
+function complaintAbout(databasePath: string, { sourceName }: FirstBootRequest): string | null {
+  try {
+    return checkLiveDatabase(databasePath);
+  } catch (error) {
+    const { code, message } = BackupError.from(error);
+    throw new BackupError(code, `${sourceName} was placed, but the result was not checked: ${message}`, {
+      hint: 'The file passed its own check. Make a backup when the database is free: that checks all of it.',
+      cause: error,
+    });
+  }
 }

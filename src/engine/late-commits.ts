@@ -35,9 +35,9 @@ import { type StoryContext, warnIn } from './jobs/protocol.ts';
 import { freeName, nextSequence, publish, Staging } from './publish.ts';
 import { syncFolderNow } from './sqlite/sync-folder.ts';
 import { contentBytes, readHeaderOf } from './sqlite/header.ts';
-import type { PinnedDatabase } from './sqlite/live-database.ts';
+import { asFullDisk, type PinnedDatabase } from './sqlite/live-database.ts';
 import { logBytes, openLog } from './sqlite/log-file.ts';
-import { copyWhole, replayLog } from './sqlite/snapshot.ts';
+import { copyWhole, replayLog, type Snapshot } from './sqlite/snapshot.ts';
 import { verifySnapshot } from './sqlite/verify.ts';
 import type { LogEnd } from './sqlite/wal.ts';
 
@@ -105,7 +105,7 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
   }
   using staging = new Staging(catalog.folder, warnIn(context));
   const { method } = first.manifest.verification;
-  const snapshot = readHeaderOf(log) === null ? replayLog(first.path, log, staging.file) : copyWhole(log, staging.file);
+  const snapshot = putTogether(first.path, log, staging.file);
   const verified = await verifySnapshot(snapshot, { method, now: context.now });
   // The log was written when the database was replaced.
   const moment = statSync(log).mtime;
@@ -128,6 +128,14 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
   syncFolderNow(catalog.folder);
   await removeMerged(catalog, first, context);
   return name;
+}
+
+function putTogether(first: string, log: string, destination: string): Snapshot {
+  try {
+    return readHeaderOf(log) === null ? replayLog(first, log, destination) : copyWhole(log, destination);
+  } catch (error) {
+    throw asFullDisk(error, destination) ?? error;
+  }
 }
 
 /** It stays where somebody said something of it meanwhile, as a pin, or where it can't be removed: one too many does no harm. */

@@ -29,9 +29,11 @@ import type { VerifiedSnapshot } from './sqlite/verify.ts';
 export class Staging {
   #folder: string;
   readonly #root: string;
+  readonly #warn: Warn;
 
-  /** @param warn hears that the folder of another user was set aside. */
+  /** @param warn hears that the folder of another user was set aside, or that ours could not be removed. */
   constructor(backupsFolder: string, warn: Warn) {
+    this.#warn = warn;
     this.#root = join(backupsFolder, STAGING_FOLDER);
     prepareOwnFolder(this.#root, warn);
     close(this.#root);
@@ -53,8 +55,14 @@ export class Staging {
     await syncFolder(this.#root);
   }
 
+  /** By now the backup is there, or an error says why not: what is left stops nothing, and the next run clears it. */
   [Symbol.dispose](): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    try {
+      rmSync(this.#folder, { recursive: true, force: true });
+    } catch (error) {
+      const reason = errnoCode(error) ?? String(error);
+      this.#warn(`${this.#folder} can't be removed (${reason}); the next run tries again.`);
+    }
   }
 }
 

@@ -6,6 +6,7 @@
  * descriptor before the connection and closes it after, and nothing else here touches the file by name.
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { BackupError, errnoCode } from '../errors.ts';
 import { beginReading } from './begin.ts';
@@ -308,12 +309,8 @@ export function explainLiveError(
       cause: error,
     });
   }
-  if (code === SQLITE_FULL || (code === SQLITE_IOERR && !hasRoomForLocks(databasePath))) {
-    return new BackupError('DISK_FULL', `the disk with the database ${databasePath} is full: ${text}`, {
-      hint: 'Free space on that disk. SQLite needs some beside the database even for reading it.',
-      cause: error,
-    });
-  }
+  const full = asFullDisk(error, databasePath);
+  if (full) return full;
   if (isNotPermitted(error)) {
     return new BackupError('NO_PERMISSION', `${databasePath} can't be opened: ${text}`, {
       hint: 'Give the user who runs this process read and write rights on the database, its -wal and -shm files and their folder.',
@@ -323,10 +320,27 @@ export function explainLiveError(
   return BackupError.from(error);
 }
 
-/** In WAL mode even a reader needs the shared memory, a file of 32 KB; SQLite calls its want a disk I/O error. */
+/** Null when it is another error of SQLite's. */
+export function asFullDisk(error: unknown, databasePath: string): BackupError | null {
+  const code = sqliteCode(error);
+  if (code !== SQLITE_FULL && !(mayHideFullDisk.has(code) && !hasRoomForLocks(databasePath))) return null;
+  const text = error instanceof Error ? error.message : String(error);
+  return new BackupError('DISK_FULL', `the disk with the database ${databasePath} is full: ${text}`, {
+    hint: 'Free space on that disk. SQLite needs some beside the database even for reading it.',
+    cause: error,
+  });
+}
+
+/**
+ * SQLite calls it a disk I/O error where a file could not grow or be synced, and says that it can't open or write the
+ * database where a file beside it could not be made.
+ */
+const mayHideFullDisk: ReadonlySet<number | undefined> = new Set([SQLITE_IOERR, SQLITE_CANTOPEN, SQLITE_READONLY]);
+
+/** In WAL mode even a reader needs the shared memory, a file of 32 KB. Some file systems count no files. */
 function hasRoomForLocks(databasePath: string): boolean {
-  const { bavail, bsize } = statfsSync(databasePath);
-  return Number(bavail) * Number(bsize) >= SHARED_MEMORY_BYTES;
+  const { bavail, bsize, files, ffree } = statfsSync(existsSync(databasePath) ? databasePath : dirname(databasePath));
+  return Number(bavail) * Number(bsize) >= SHARED_MEMORY_BYTES && (Number(files) === 0 || Number(ffree) > 0);
 }
 
 const SHARED_MEMORY_BYTES = 32 * 1024;

@@ -3,7 +3,7 @@
  * connected to it, and its pages may be of another size. A note beside it, `….restoring-` and our process's number, says
  * which mode it had: were we killed, the next run gives that back.
  */
-import { closeSync, existsSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { readHeaderOf, walHeader } from './header.ts';
 import { isDamage, pragma } from './library.ts';
@@ -75,12 +75,44 @@ function writeNote(note: string): void {
 export function giveModeBack(note: string, databasePath: string, timeoutMs = 0): boolean {
   try {
     if (!existsSync(databasePath) || readHeaderOf(note)?.isWal !== true) return true;
-    return readHeaderOf(databasePath)?.isWal === true || switchLogOn(databasePath, timeoutMs);
+    if (readHeaderOf(databasePath)?.isWal !== true) return switchLogOn(databasePath, timeoutMs);
+    removeUnusedJournal(databasePath);
+    return true;
   } catch (error) {
     // What is no database has no mode to be given back.
     return isDamage(error);
   }
 }
+
+/**
+ * We were killed before the journal of the switch was valid. SQLite passes over one without its first bytes, and in WAL
+ * mode nobody would ever remove it. While a connection has read, none can leave WAL mode and begin to use it.
+ */
+function removeUnusedJournal(databasePath: string): void {
+  const journal = `${databasePath}-journal`;
+  if (!existsSync(journal)) return;
+  const connection = openConnection(databasePath, 0);
+  try {
+    pragma(connection, 'schema_version');
+    if (pragma(connection, 'journal_mode') === 'wal' && isWithoutHeader(journal)) removeIfAllowed(journal);
+  } finally {
+    connection.close();
+  }
+}
+
+/** https://sqlite.org/fileformat2.html#the_rollback_journal */
+function isWithoutHeader(journal: string): boolean {
+  const file = openSync(journal, 'r');
+  try {
+    const magic = Buffer.alloc(JOURNAL_MAGIC_BYTES);
+    readSync(file, magic);
+    return magic.every((byte) => byte === 0);
+  } finally {
+    closeSync(file);
+  }
+}
+
+const JOURNAL_MAGIC_BYTES = 8;
 
 /** A journal that a kill left is rolled back first. */
 function switchLogOn(databasePath: string, timeoutMs: number): boolean {

@@ -78,7 +78,7 @@ export function placeAsNewFile(
         cause: error,
       });
     }
-    throw BackupError.from(error);
+    throw explainLiveError(error, { databasePath: destination, timeoutMs: 0 });
   } finally {
     discard(temporary);
   }
@@ -207,7 +207,7 @@ export function placeOverUnreadable(source: string, databasePath: string, option
     renameSync(temporary, databasePath);
   } catch (error) {
     takeBack(undo);
-    throw BackupError.from(error);
+    throw explainLiveError(error, { databasePath, timeoutMs: 0 });
   }
   syncPlaced(databasePath, `The old files are at ${setAside}`);
   return setAside;
