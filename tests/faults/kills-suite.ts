@@ -56,6 +56,8 @@ export interface KillOptions {
   readonly megabytesMax: number;
   readonly kinds: readonly [KilledKind, ...KilledKind[]];
   readonly log: (line: string) => void;
+  /** Ends at the first loss. */
+  readonly untilLoss?: boolean;
 }
 
 /** Then a database of another form takes its place. */
@@ -79,11 +81,12 @@ export async function runKills(options: KillOptions): Promise<KillReport> {
   const random = seededRandom(options.seed);
   const roundsMax = options.kills * ROUNDS_PER_KILL_MAX;
   let rounds = 0;
-  for (let number = 1; report.kills < options.kills && rounds < roundsMax; number++) {
+  const mayStop = () => options.untilLoss === true && report.losses.length > 0;
+  for (let number = 1; report.kills < options.kills && rounds < roundsMax && !mayStop(); number++) {
     const field = new Field(join(options.folder, `field-${number}`), random, report, options);
     await field.prepare();
     const until = Math.min(options.kills, report.kills + KILLS_PER_FIELD);
-    while (report.kills < until && rounds++ < roundsMax) await field.round();
+    while (report.kills < until && rounds++ < roundsMax && !mayStop()) await field.round();
     await field.leave();
     options.log(
       `${report.kills} kills, ${report.losses.length} losses, ${report.commits} commits (${field.describe()})`,

@@ -20,6 +20,7 @@ const { values } = parseArgs({
     megabytes: { type: 'string', default: '32' },
     folder: { type: 'string', default: tmpdir() },
     keep: { type: 'boolean', default: false },
+    'until-loss': { type: 'boolean', default: false },
   },
 });
 
@@ -40,6 +41,7 @@ try {
     // A backup and an online restore have the most moments.
     kinds: [kind, ...kinds, ...(['backup', 'online'] as const).filter((name) => [kind, ...kinds].includes(name))],
     log: (line) => console.log(line),
+    untilLoss: values['until-loss'],
   });
   console.log('\nwhere the kills fell:');
   for (const [moment, times] of [...report.landed].sort()) console.log(`${String(times).padStart(6)}  ${moment}`);

@@ -1,11 +1,11 @@
 /**
  * One process that uses the ledger while it is backed up: a writer, a foreign checkpointer, a reader that holds old
- * snapshots, or a visitor that opens and closes. Runs on Bun and on Node.
+ * snapshots, a visitor that opens and closes, or an idler that only stays. Runs on Bun and on Node.
  *
  * The only argument is an `ActorForm` as JSON. It prints `started`, hears `pause`, `resume` and `end` on standard input
  * (or its end), and closes with one line of JSON, an `ActorOutcome`.
  */
-import { openSync } from 'node:fs';
+import { appendFileSync, openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
@@ -51,6 +51,8 @@ async function play(): Promise<void> {
       return await read(form.holdMsMax);
     case 'visitor':
       return await visit(form.everyMs);
+    case 'idler':
+      return await idle(form.connections);
   }
 }
 
@@ -82,7 +84,7 @@ function attempt(what: string, act: () => void): void {
   }
 }
 
-function open(options: { readOnly?: boolean; busyTimeoutMs?: number } = {}): DatabaseSync {
+function open(options: { readOnly?: boolean; busyTimeoutMs?: number | undefined } = {}): DatabaseSync {
   const database = new DatabaseSync(form.path, { readOnly: options.readOnly ?? false });
   database.exec(`PRAGMA busy_timeout = ${options.busyTimeoutMs ?? BUSY_TIMEOUT_MS}`);
   return database;
@@ -128,12 +130,14 @@ class Ledger {
     rollback: () => this.#rollBack(),
     vacuum: () => this.#database.exec('VACUUM'),
     'incremental-vacuum': () => this.#database.exec(`PRAGMA incremental_vacuum(${random.between(1, 2_000)})`),
+    'journal-mode': () => unlessInUse(() => this.#switchTo(random.pick(JOURNAL_MODES))),
+    'page-size': () => unlessInUse(() => this.#changePageSize()),
   };
 
   constructor(writer: WriterForm, notes: number) {
     this.#form = writer;
     this.#notes = notes;
-    this.#database = open();
+    this.#database = open({ busyTimeoutMs: writer.busyTimeoutMs });
     this.#database.exec(`
       PRAGMA synchronous = ${writer.synchronous}; PRAGMA cache_size = ${writer.cachePages};
       PRAGMA wal_autocheckpoint = ${writer.autocheckpoint};
@@ -146,7 +150,29 @@ class Ledger {
   }
 
   carryOut(deed: Deed): void {
-    this.#deeds[deed]();
+    try {
+      this.#deeds[deed]();
+    } catch (error) {
+      if (this.#form.failures === undefined || !/disk I\/O error/.test(String(error))) throw error;
+      this.#noteFailure(this.#form.failures);
+    }
+  }
+
+  /** That number is never used again, so whoever has it has a commit that failed. */
+  #noteFailure(path: string): void {
+    number = (number ?? 0) + 1;
+    appendFileSync(path, `${this.#form.writer}:${number}\n`);
+  }
+
+  #switchTo(mode: string): void {
+    this.#database.prepare(`PRAGMA journal_mode = ${mode}`).get();
+  }
+
+  /** Only out of WAL mode. */
+  #changePageSize(): void {
+    this.#switchTo('DELETE');
+    this.#database.exec(`PRAGMA page_size = ${random.pick([512, 1024, 4096, 16_384, 65_536])}; VACUUM`);
+    this.#switchTo('WAL');
   }
 
   #transaction(work: (t: number) => void): void {
@@ -300,6 +326,17 @@ class Ledger {
   }
 }
 
+const JOURNAL_MODES = ['WAL', 'WAL', 'DELETE', 'TRUNCATE', 'PERSIST'] as const;
+
+/** A mode can't be left while others are connected; that is no error of theirs, nor of ours. */
+function unlessInUse(change: () => void): void {
+  try {
+    change();
+  } catch (error) {
+    if (!/locked|busy/.test(String(error))) throw error;
+  }
+}
+
 async function checkpoint(everyMs: number): Promise<void> {
   const database = open({ busyTimeoutMs: random.pick([0, 100, 2_000]) });
   console.log('started');
@@ -351,6 +388,20 @@ async function visit(everyMs: number): Promise<void> {
     await sleep(random.between(0, everyMs));
     await listen();
   }
+}
+
+async function idle(connections: number): Promise<void> {
+  const held = Array.from({ length: connections }, () => open());
+  attempt('stay', () => {
+    // One never did anything: it has not even read the header.
+    for (const [index, database] of held.entries()) if (index > 0) database.prepare('SELECT t FROM clock').get();
+  });
+  console.log('started');
+  while (!ending) {
+    await sleep(50);
+    await listen();
+  }
+  for (const database of held) database.close();
 }
 
 await play();

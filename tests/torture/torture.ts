@@ -7,12 +7,23 @@
  *     bun tests/torture/torture.ts --minutes 30 --seed 7 [--scenario vacuum] [--large] [--round-seconds 20]
  *     bun tests/torture/torture.ts --seconds 40 --seed 1
  *
+ *     bun tests/torture/torture.ts --scenario modes --seconds 10 --seed 1 --until-bad
+ *
  * The seed decides what each scenario is made of; how the processes meet is the machine's own. A bad copy is kept beside
  * the report of what made it. Ends with code 0 only when there were copies and all were good.
  */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { BackupError } from '../../src/engine/errors.ts';
@@ -26,8 +37,10 @@ import {
   makeAcknowledgements,
   makeLedger,
   readAcknowledged,
+  readLog,
 } from '../support/torture-ledger.ts';
 import { seededRandom } from '../support/torture-random.ts';
+import { giveAway, startedThrough, whyUnplayable } from './specials.ts';
 import { drawScenario, largeScenarioNames, type Scenario, type ScenarioName, scenarioNames } from './scenarios.ts';
 
 const { values } = parseArgs({
@@ -39,6 +52,7 @@ const { values } = parseArgs({
     'round-seconds': { type: 'string' },
     'megabytes-max': { type: 'string', default: '100' },
     large: { type: 'boolean', default: false },
+    'until-bad': { type: 'boolean', default: false },
     folder: { type: 'string', default: tmpdir() },
   },
 });
@@ -54,6 +68,8 @@ interface Tally {
   bad: number;
   /** Runs that ended with an error. */
   failed: number;
+  /** Runs that said that the app works with another log. */
+  refused: number;
   commits: number;
   checkpoints: number;
   readers: number;
@@ -71,13 +87,16 @@ const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000));
 const names = chosenScenarios();
 const roundSeconds = Number(values['round-seconds'] ?? Math.min(20, Math.max(2, (seconds / names.length) * 0.7)));
 const folder = mkdtempSync(join(values.folder, 'velist-torture-'));
+// Another user's app finds its database in it.
+chmodSync(folder, 0o711);
 const evidence = join(values.folder, `velist-torture-evidence-${seed}`);
 const tallies = new Map<ScenarioName, Tally>();
+let isBad = false;
 
 console.log(`seed ${seed}, ${seconds} s, rounds of ${roundSeconds.toFixed(1)} s: ${names.join(', ')}`);
 const startedMs = performance.now();
 try {
-  for (let round = 1; performance.now() - startedMs < seconds * 1_000; round++) {
+  for (let round = 1; performance.now() - startedMs < seconds * 1_000 && !mayStop(); round++) {
     const name = names[(round - 1) % names.length];
     if (name) await playRound(round, name);
   }
@@ -88,10 +107,46 @@ process.exitCode = report();
 
 function chosenScenarios(): readonly ScenarioName[] {
   const known: readonly ScenarioName[] = [...scenarioNames, ...largeScenarioNames];
-  if (values.scenario === undefined) return values.large ? known : scenarioNames;
-  const chosen = known.filter((name) => values.scenario?.split(',').includes(name));
+  const usual = values.large ? known : scenarioNames;
+  const wished = known.filter((name) => values.scenario?.split(',').includes(name) ?? usual.includes(name));
+  const chosen = wished.filter((name) => {
+    const why = whyUnplayable(name);
+    if (why !== null) console.log(`${name} is left out: ${why}`);
+    return why === null;
+  });
   if (chosen.length === 0) throw new Error(`no such scenario; there are ${known.join(', ')}`);
   return chosen;
+}
+
+function mayStop(): boolean {
+  return values['until-bad'] && isBad;
+}
+
+interface Place {
+  readonly place: string;
+  readonly database: string;
+  /** What is backed up: the database, by whatever name. */
+  readonly source: string;
+  readonly acknowledgements: string;
+  readonly failures: string;
+}
+
+function prepare(round: number, scenario: Scenario): Place {
+  const place = join(folder, `round-${round}`);
+  mkdirSync(place);
+  const database = join(place, 'ledger.sqlite');
+  const [acknowledgements, failures] = [join(place, 'acknowledged'), join(place, 'failed')];
+  makeLedger(database, scenario.form);
+  makeAcknowledgements(acknowledgements, scenario.writers.length);
+  writeFileSync(failures, '');
+  if (scenario.special === 'other user') for (const path of [place, database, acknowledgements]) giveAway(path);
+  const isLinked = scenario.special === 'other name';
+  const source = isLinked ? join(place, 'linked', 'ledger.sqlite') : database;
+  if (isLinked) {
+    mkdirSync(dirname(source));
+    linkSync(database, source);
+  }
+  return { place, database, source, acknowledgements, failures };
 }
 
 async function playRound(round: number, name: ScenarioName): Promise<void> {
@@ -100,30 +155,30 @@ async function playRound(round: number, name: ScenarioName): Promise<void> {
   const scenario = drawScenario(name, random, { sizeBytesMax: Number(values['megabytes-max']) * 1024 * 1024 });
   const tally = tallyOf(name);
   tally.rounds++;
-  const place = join(folder, `round-${round}`);
-  mkdirSync(place);
-  const database = join(place, 'ledger.sqlite');
-  const acknowledgements = join(place, 'acknowledged');
-  const backups = join(place, 'backups');
-  makeLedger(database, scenario.form);
-  makeAcknowledgements(acknowledgements, scenario.writers.length);
+  const { place, database, source, acknowledgements, failures } = prepare(round, scenario);
+  const backups = join(folder, 'backups');
   const before = { ...tally };
   const actors: Actor[] = [];
-  const complain = (what: string) => console.log(`  BAD round ${round} (${name}, round seed ${roundSeed}): ${what}`);
+  const complain = (what: string) => {
+    isBad = true;
+    console.log(`  BAD round ${round} (${name}, round seed ${roundSeed}): ${what}`);
+  };
+  const through = startedThrough(scenario, database);
   try {
     for (const [writer, traits] of scenario.writers.entries()) {
       const rows = fillerRows(scenario.form.sizeBytes);
       const own = { path: database, seed: random.seed(), writer, acknowledgements, lastNumber: 0, fillerRows: rows };
-      actors.push(await startActor({ role: 'writer', ...traits, ...own }));
+      const failing = scenario.special === 'failing fsync' && { failures };
+      actors.push(await startActor({ role: 'writer', ...traits, ...own, ...failing }, 'bun', through));
     }
     for (const { form, runtime } of scenario.others) {
       actors.push(await startActor({ ...form, path: database, seed: random.seed() }, runtime));
     }
     const untilMs = performance.now() + roundSeconds * 1_000;
     do {
-      await makeCopy({ database, backups, acknowledgements, scenario, tally, complain });
+      await makeCopy({ source, backups, acknowledgements, failures, scenario, tally, complain });
       await sleep(random.between(0, REST_MS_MAX));
-    } while (performance.now() < untilMs);
+    } while (performance.now() < untilMs && !mayStop());
   } finally {
     for (const outcome of await Promise.all(actors.map((actor) => actor.end()))) {
       const role = actors.shift()?.form.role;
@@ -137,21 +192,22 @@ async function playRound(round: number, name: ScenarioName): Promise<void> {
       if (errors > 0) complain(`a ${role} met ${errors} errors: ${outcome.firstError}`);
     }
   }
-  judgeLive(database, acknowledgements, scenario, tally, complain);
+  judgeLive({ database, acknowledgements, scenario, tally, complain });
   const { pageSize, autoVacuum, journalMode, sizeBytes } = scenario.form;
   console.log(
     `${String(round).padStart(4)} ${name.padEnd(16)} ${tally.copies - before.copies} copies, ${tally.bad - before.bad} bad, ` +
-      `${tally.failed - before.failed} failed, ${tally.commits - before.commits} commits ` +
+      `${tally.failed - before.failed} failed, ${tally.refused - before.refused} refused, ${tally.commits - before.commits} commits ` +
       `(${(sizeBytes / 1024 / 1024).toFixed(0)} MB, pages of ${pageSize}, auto_vacuum ${autoVacuum}, ${journalMode}, ` +
       `${scenario.writers.length} writers)`,
   );
-  rmSync(place, { recursive: true, force: true });
+  for (const used of [place, backups]) rmSync(used, { recursive: true, force: true });
 }
 
 async function makeCopy(at: {
-  database: string;
+  source: string;
   backups: string;
   acknowledgements: string;
+  failures: string;
   scenario: Scenario;
   tally: Tally;
   complain: (what: string) => void;
@@ -164,7 +220,7 @@ async function makeCopy(at: {
     const made = await runJob<'backup'>(
       {
         kind: 'backup',
-        databasePath: at.database,
+        databasePath: at.source,
         folder: at.backups,
         verify: 'quick',
         trigger: 'manual',
@@ -177,8 +233,12 @@ async function makeCopy(at: {
     );
     name = made.name;
   } catch (error) {
-    at.tally.failed++;
     const { code, message } = BackupError.from(error);
+    if (at.scenario.special === 'other name' && code === 'DB_NOT_SHARED') {
+      at.tally.refused++;
+      return;
+    }
+    at.tally.failed++;
     at.complain(`a run failed: ${code} ${message}`);
     return;
   } finally {
@@ -186,9 +246,11 @@ async function makeCopy(at: {
   }
   const after = readAcknowledged(at.acknowledgements, writers);
   const copy = join(at.backups, name);
-  const judgement = judgeLedger(copy, { unwritten: true });
+  const mayFail = at.scenario.special === 'failing fsync';
+  const judgement = judgeLedger(copy, { unwritten: true, gapless: !mayFail });
   at.tally.copies++;
-  const complaint = judgement.complaint ?? outOfTime(judgement, before, after);
+  const complaint =
+    judgement.complaint ?? outOfTime(judgement, before, mayFail ? null : after) ?? failedCommitIn(copy, at.failures);
   if (complaint === null) return;
   at.tally.bad++;
   mkdirSync(evidence, { recursive: true });
@@ -196,31 +258,48 @@ async function makeCopy(at: {
   at.complain(`${complaint}; kept as ${join(evidence, name)}`);
 }
 
-/** Is the copy older than its start, or newer than its end? One commit may be done and not yet noted. */
+/** A commit that the app was told had failed is in no copy. */
+function failedCommitIn(copy: string, failures: string): string | null {
+  const failed = new Set(readFileSync(failures, 'utf8').split('\n'));
+  const found = readLog(copy, { unwritten: true }).find((entry) => failed.has(entry));
+  return found === undefined ? null : `it holds ${found}, a commit that failed`;
+}
+
+/**
+ * Is the copy older than its start, or newer than its end? One commit may be done and not yet noted.
+ *
+ * @param after null where numbers are left out, so that the end is unknown.
+ */
 function outOfTime(
   copy: LedgerJudgement,
   before: readonly Acknowledged[],
-  after: readonly Acknowledged[],
+  after: readonly Acknowledged[] | null,
 ): string | null {
   const committed = Math.max(0, ...before.map(({ t }) => t));
   if (copy.commit < committed) return `older than its start: commit ${copy.commit}, ${committed} was acknowledged`;
   for (const [writer, n] of copy.last.entries()) {
     const least = before[writer]?.n ?? 0;
-    const most = (after[writer]?.n ?? 0) + 1;
+    const most = after === null ? Number.POSITIVE_INFINITY : (after[writer]?.n ?? 0) + 1;
     if (n < least || n > most) return `writer ${writer} stands at ${n}, not between ${least} and ${most}`;
   }
   return null;
 }
 
 /** When all have gone, the live database itself must be whole and hold every commit. */
-function judgeLive(
-  database: string,
-  acknowledgements: string,
-  scenario: Scenario,
-  tally: Tally,
-  complain: (what: string) => void,
-): void {
-  const live = judgeLedger(database, { unwritten: false });
+function judgeLive({
+  database,
+  acknowledgements,
+  scenario,
+  tally,
+  complain,
+}: {
+  database: string;
+  acknowledgements: string;
+  scenario: Scenario;
+  tally: Tally;
+  complain: (what: string) => void;
+}): void {
+  const live = judgeLedger(database, { unwritten: false, gapless: scenario.special !== 'failing fsync' });
   const noted = readAcknowledged(acknowledgements, scenario.writers.length);
   const lost = noted.reduce((sum, { n }, writer) => sum + Math.max(0, n - (live.last[writer] ?? 0)), 0);
   if (live.complaint === null && lost === 0) return;
@@ -231,7 +310,7 @@ function judgeLive(
 function tallyOf(name: ScenarioName): Tally {
   let tally = tallies.get(name);
   if (!tally) {
-    const nothing = { copies: 0, bad: 0, failed: 0, commits: 0, checkpoints: 0, readers: 0, visits: 0 };
+    const nothing = { copies: 0, bad: 0, failed: 0, refused: 0, commits: 0, checkpoints: 0, readers: 0, visits: 0 };
     tally = { rounds: 0, ...nothing, errors: 0, lost: 0, slowestMs: 0 };
     tallies.set(name, tally);
   }
@@ -244,6 +323,7 @@ function report(): number {
     'copies',
     'bad',
     'failed',
+    'refused',
     'commits',
     'checkpoints',
     'readers',
@@ -258,11 +338,11 @@ function report(): number {
     console.log(`${name.padEnd(17)}${Object.values(tally).map(cell).join('')}`);
     for (const [key, value] of Object.entries(tally)) sum[key] = (sum[key] ?? 0) + value;
   }
-  const { copies = 0, bad = 0, failed = 0, commits = 0, errors = 0, lost = 0 } = sum;
+  const { copies = 0, bad = 0, failed = 0, refused = 0, commits = 0, errors = 0, lost = 0 } = sum;
   const tookSeconds = Math.round((performance.now() - startedMs) / 1_000);
   console.log(
-    `\nseed ${seed}: ${copies} copies beside ${commits} commits in ${tookSeconds} s: ${bad} bad, ${failed} failed runs, ` +
+    `\nseed ${seed}: ${copies} copies beside ${commits} commits in ${tookSeconds} s: ${bad} bad, ${failed} failed and ${refused} refused runs, ` +
       `${errors} errors of users, ${lost} commits lost`,
   );
-  return copies > 0 && bad + failed + errors + lost === 0 ? 0 : 1;
+  return copies + refused > 0 && bad + failed + errors + lost === 0 ? 0 : 1;
 }

@@ -1,6 +1,17 @@
 import { expect, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { addFailedCommit } from '../../../tests/support/failed-commit.ts';
 import { ask, makeDatabase, openElsewhere, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
@@ -145,6 +156,20 @@ test('a log that is not the one of the index is refused', async () => {
   const { code, message } = await refusal(() => takeSnapshot(scene.pinned, join(scratch(), 'snapshot.sqlite'), quiet));
   expect(code).toBe('DB_NOT_SHARED');
   expect(message).toContain('is not the log that the index');
+});
+
+test('a log that restarts while it is copied is refused', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  await using scene = await pinWithLog(live);
+  const copying = refusal(() =>
+    takeSnapshot(scene.pinned, join(scratch(), 'snapshot.sqlite'), { ...quiet, paceBytes: 1 }),
+  );
+  // It was looked at before the first stretch, and waits for that to be flushed. These are the salts.
+  const log = openSync(`${live}-wal`, 'r+');
+  writeSync(log, Buffer.alloc(8, 7), 0, 8, 16);
+  closeSync(log);
+  const { code, message } = await copying;
+  expect([code, message]).toEqual(['DB_NOT_SHARED', `the log of ${live} restarted under a pin that forbids it`]);
 });
 
 for (const journalMode of ['wal', 'delete'] as const) {

@@ -1,0 +1,450 @@
+/**
+ * Faults that a suite must catch: each is a break that somebody could make, or once made. A fault that is found in the
+ * product is added here when it is mended.
+ */
+import type { Catcher, PlantedFault } from './test-build.ts';
+
+const snapshot = 'src/engine/sqlite/snapshot.ts';
+const snapshotTests = 'src/engine/sqlite/snapshot.test.ts';
+const begin = 'src/engine/sqlite/begin.ts';
+const live = 'src/engine/sqlite/live-database.ts';
+const judge = 'src/engine/sqlite/judge.ts';
+const publish = 'src/engine/publish.ts';
+const catalog = 'src/engine/catalog/catalog.ts';
+
+const test = (file: string, name: string): Catcher => ({ kind: 'test', file, name });
+const torture = (scenario: string, seconds = 6, seed = 1): Catcher => ({ kind: 'torture', scenario, seconds, seed });
+const kills = (of: string, times: number, seed = 1): Catcher => ({ kind: 'kills', of, kills: times, seed });
+
+const order = test(
+  'tests/faults/durable-order.test.ts',
+  'each step is durable before the next begins, and older backups go last',
+);
+
+export const plantedFaults: readonly PlantedFault[] = [
+  // The pin and the copy
+  {
+    name: 'the pin is released before the copy',
+    patches: [
+      { file: live, from: '  let open = true;', to: "  connection.exec('COMMIT');\n  let open = true;" },
+      { file: live, from: "      connection.exec('COMMIT');\n      endConnection", to: '      endConnection' },
+      { file: snapshot, from: 'if (isUnwritten(pin)) return copied;', to: 'return copied;' },
+    ],
+    caughtBy: torture('checkpoints'),
+  },
+  {
+    name: 'a descriptor of the database is closed under the pin, which drops its locks',
+    patches: [
+      {
+        file: live,
+        from: '  let open = true;',
+        to: "  closeSync(openSync(path, 'r'));\n  let open = true;",
+      },
+      { file: snapshot, from: 'if (isUnwritten(pin)) return copied;', to: 'return copied;' },
+    ],
+    caughtBy: torture('rollback-journal'),
+  },
+  {
+    name: 'the journal mode is read before the pin',
+    patches: [
+      {
+        file: begin,
+        from: "  connection.exec('BEGIN');\n",
+        to: "  const mode = String(pragma(connection, 'journal_mode'));\n  connection.exec('BEGIN');\n",
+      },
+      { file: begin, from: "  return String(pragma(connection, 'journal_mode'));", to: '  return mode;' },
+    ],
+    caughtBy: test(
+      'src/engine/sqlite/begin.test.ts',
+      'an app that switches to WAL mode after it was asked is read in WAL mode, with its log',
+    ),
+  },
+  {
+    name: 'the journal mode is read before the pin, beside an app that switches it',
+    patches: [
+      {
+        file: live,
+        // The moment is widened, or it would take minutes to be met.
+        from: '  const { journalMode, log, index } = beginReading(connection, { ...at.opened, deadline }, { wantsLogEnd: mayCopy });',
+        to: "  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);\n  const begun = beginReading(connection, { ...at.opened, deadline }, { wantsLogEnd: mayCopy });\n  const { journalMode, log, index } = mayHaveLog ? begun : { journalMode: 'delete', log: null, index: null };",
+      },
+      { file: snapshot, from: 'if (isUnwritten(pin)) return copied;', to: 'return copied;' },
+    ],
+    caughtBy: torture('modes', 12),
+  },
+  {
+    name: 'the copy takes frames behind the end of the index',
+    patches: [
+      { file: snapshot, from: '{ ...options, untilBytes, onProgress', to: '{ ...options, onProgress' },
+      { file: snapshot, from: 'makeSingleFile(destination) !== frames)', to: 'makeSingleFile(destination) < frames)' },
+    ],
+    caughtBy: test(snapshotTests, 'a commit that failed is not in the copy, although its frames are whole'),
+  },
+  {
+    name: 'the copy takes frames behind the end of the index, beside an app whose fsync fails',
+    patches: [
+      { file: snapshot, from: '{ ...options, untilBytes, onProgress', to: '{ ...options, onProgress' },
+      { file: snapshot, from: 'makeSingleFile(destination) !== frames)', to: 'makeSingleFile(destination) < frames)' },
+    ],
+    caughtBy: torture('failing-fsync', 8),
+  },
+  {
+    name: 'the frames that the copy replays are not counted',
+    patches: [
+      {
+        file: snapshot,
+        from: 'if (!isSingleFile && makeSingleFile(destination) !== frames)',
+        to: 'if (!isSingleFile && makeSingleFile(destination) < 0)',
+      },
+      { file: snapshot, from: 'if (isLogOf(log, pin.log)) return;', to: 'return;' },
+      { file: 'src/engine/sqlite/log-file.ts', from: 'if (isLogOf(descriptor, log)) return', to: 'return' },
+    ],
+    caughtBy: test(snapshotTests, 'a log that is not the one of the index is refused'),
+  },
+  {
+    name: 'no second look at the log header',
+    patches: [{ file: snapshot, from: 'if (isLogOf(log, pin.log)) return;', to: 'return;' }],
+    caughtBy: test(snapshotTests, 'a log that restarts while it is copied is refused'),
+  },
+  {
+    name: 'no second look at the main file of a copy that needs no log',
+    patches: [{ file: snapshot, from: 'if (isUnwritten(pin)) return copied;', to: 'return copied;' }],
+    caughtBy: test(snapshotTests, 'a main file in wal mode that somebody writes to under the pin is refused'),
+  },
+  {
+    name: 'a log that is missing under the pin counts as empty',
+    patches: [
+      {
+        file: snapshot,
+        from: '  const log = openLog(pin.path, pin.log);\n',
+        to: '  let log: number;\n  try {\n    log = openLog(pin.path, pin.log);\n  } catch {\n    return;\n  }\n',
+      },
+      { file: snapshot, from: 'makeSingleFile(destination) !== frames)', to: 'makeSingleFile(destination) < 0)' },
+    ],
+    caughtBy: test(
+      snapshotTests,
+      'a log that is needed and was removed is an error that says so, and no copy without it',
+    ),
+  },
+  {
+    name: 'the log is left out of the copy',
+    patches: [
+      { file: snapshot, from: '  return log !== null && !isAllMerged(log);', to: '  return log !== null && false;' },
+      { file: snapshot, from: 'if (isUnwritten(pin)) return copied;', to: 'return copied;' },
+    ],
+    caughtBy: torture('readers'),
+  },
+  {
+    name: 'the database may be another one after the copy',
+    patches: [{ file: snapshot, from: '    checkSameFile(pinned);\n', to: '' }],
+    caughtBy: test(
+      snapshotTests,
+      'a database that was swapped for another under the pin is refused: its log may be the other’s',
+    ),
+  },
+  {
+    name: 'nobody looks for another log of the same database',
+    patches: [
+      {
+        file: live,
+        from: '  // Before all else: our checkpoint would merge the wrong log.\n  refuseOtherLog(path);\n',
+        to: '',
+      },
+      { file: snapshot, from: '    if (pinned.log) refuseOtherLog(pinned.path);\n', to: '' },
+      { file: snapshot, from: 'if (isUnwritten(pin)) return copied;', to: 'return copied;' },
+    ],
+    caughtBy: torture('other-name'),
+  },
+  {
+    name: 'nobody looks again for another log, once the copy is made',
+    patches: [{ file: snapshot, from: '    if (pinned.log) refuseOtherLog(pinned.path);\n', to: '' }],
+    caughtBy: test(
+      'src/engine/sqlite/other-log.test.ts',
+      'an app that comes by another name while we copy is found before the copy counts',
+    ),
+  },
+  {
+    name: 'a write of the header without its checksum',
+    patches: [{ file: snapshot, from: '  renewFirstChecksum(chunk);\n', to: '' }],
+    caughtBy: test(
+      'src/engine/sqlite/page-checksum.test.ts',
+      'a copy of a database in wal mode has a right checksum on page 1',
+    ),
+  },
+  {
+    name: 'a checkpoint that waits for readers',
+    patches: [
+      {
+        file: live,
+        from: "prepare('PRAGMA wal_checkpoint(PASSIVE)')",
+        to: "prepare('PRAGMA wal_checkpoint(TRUNCATE)')",
+      },
+    ],
+    caughtBy: torture('impatient'),
+  },
+  {
+    name: 'an old library closes beside others',
+    patches: [
+      {
+        file: 'src/engine/sqlite/ending.ts',
+        from: 'return major === 3 && minor < 51;',
+        to: 'return major === 3 && minor < 0;',
+      },
+    ],
+    caughtBy: test(
+      'src/engine/sqlite/ending.test.ts',
+      'a job of an old library leaves the log of an app that lost its locks, and so its next rows',
+    ),
+  },
+  {
+    name: 'a stamp without the time of the last change',
+    patches: [
+      {
+        file: 'src/engine/sqlite/stamp.ts',
+        from: '  if (earlier.main.changedNs !== current.main.changedNs) return false;\n',
+        to: '',
+      },
+    ],
+    caughtBy: test(
+      'src/engine/sqlite/stamp.test.ts',
+      'a commit whose time was set back is a change, and so is all behind a stamp that did not note when',
+    ),
+  },
+
+  // The judge
+  {
+    name: 'page accounting left out of the judge',
+    patches: [{ file: judge, from: 'this.#findings.structure.push(...(account?.complaints ?? []));', to: '' }],
+    caughtBy: test(
+      'src/engine/sqlite/verify.test.ts',
+      'a page that a table and the freelist both claim is found, though a view hides it from SQLite’s own check',
+    ),
+  },
+  {
+    name: 'findings about content treated as damage',
+    patches: [
+      {
+        file: judge,
+        from: 'else this.break(complaint.table, complaint.rule, complaint.isRow ? 1 : null);',
+        to: 'else this.structure.push(text);',
+      },
+    ],
+    caughtBy: test(
+      'src/engine/sqlite/judge.test.ts',
+      'rows that break a rule of their table are told with table, rule and number, and the file is good',
+    ),
+  },
+  {
+    name: 'rows that break rules hide damage',
+    patches: [{ file: judge, from: '      this.#hear(this.#method, ROWS_MAX);\n', to: '' }],
+    caughtBy: test(
+      'src/engine/sqlite/judge.test.ts',
+      'damage behind many rows that break rules is found, and the rows are all counted otherwise',
+    ),
+  },
+  {
+    name: 'a file that is shorter than its pages say is good',
+    patches: [
+      { file: 'src/engine/sqlite/verify.ts', from: 'if (pageSize * pages > sizeBytes)', to: 'if (sizeBytes < 0)' },
+    ],
+    caughtBy: test(
+      'src/engine/sqlite/verify.test.ts',
+      'a file that was cut off is refused, at a page’s end and within one',
+    ),
+  },
+
+  // From staging to a backup
+  {
+    name: 'manifest before file',
+    patches: [
+      { file: publish, from: '  renameSync(staging.file, published);\n', to: '' },
+      {
+        file: publish,
+        from: 'statSync(published, { bigint: true });',
+        to: 'statSync(staging.file, { bigint: true });',
+      },
+      {
+        file: publish,
+        from: 'published: { modifiedNs: String(mtimeNs) } });\n',
+        to: 'published: { modifiedNs: String(mtimeNs) } });\n    renameSync(staging.file, published);\n    await syncFolder(catalog.folder);\n',
+      },
+    ],
+    caughtBy: order,
+  },
+  {
+    name: 'no fsync of the file',
+    patches: [{ file: publish, from: '    fsyncSync(file);\n', to: '' }],
+    caughtBy: order,
+  },
+  {
+    name: 'no fsync of the folder after the file is there',
+    patches: [{ file: publish, from: '    await syncFolder(catalog.folder);\n', to: '' }],
+    caughtBy: order,
+  },
+  {
+    name: 'no fsync of the folder after the manifest is there',
+    patches: [
+      {
+        file: catalog,
+        from: '    }\n    await syncFolder(this.folder);\n  }\n\n  /** Reads, changes',
+        to: '    }\n  }\n\n  /** Reads, changes',
+      },
+    ],
+    caughtBy: order,
+  },
+  {
+    name: 'no fsync of the manifest',
+    patches: [{ file: catalog, from: '        await file.sync();\n', to: '' }],
+    caughtBy: order,
+  },
+  {
+    name: 'the name is not announced before the file takes it',
+    patches: [{ file: publish, from: '  await staging.announce(manifest.name);\n', to: '' }],
+    caughtBy: order,
+  },
+  {
+    name: 'a name is not announced, and the run is killed',
+    patches: [
+      { file: publish, from: '  await staging.announce(manifest.name);\n', to: '' },
+      // A disk that takes its time widens the moment.
+      {
+        file: publish,
+        from: '    await syncFolder(catalog.folder);\n',
+        to: '    await new Promise((resolve) => setTimeout(resolve, 200));\n',
+      },
+    ],
+    caughtBy: kills('backup', 60),
+  },
+
+  // Retention
+  {
+    name: 'retention before commit',
+    patches: [
+      {
+        file: 'src/engine/backup.ts',
+        from: '  const databaseId = await publishAsOwn(',
+        to: "  if (purpose.trigger !== 'safety') await prune(catalog, self, purpose.retention, context);\n  const databaseId = await publishAsOwn(",
+      },
+    ],
+    caughtBy: order,
+  },
+  {
+    name: 'retention before commit, and the run is killed',
+    patches: [
+      {
+        file: 'src/engine/backup.ts',
+        from: '  const databaseId = await publishAsOwn(',
+        to: "  if (purpose.trigger !== 'safety') await prune(catalog, self, purpose.retention, context);\n  const databaseId = await publishAsOwn(",
+      },
+    ],
+    caughtBy: kills('backup', 60),
+  },
+  {
+    name: 'no look again before a removal',
+    patches: [{ file: catalog, from: '    if (!isMeant(await this.list())) return null;\n', to: '' }],
+    caughtBy: test(
+      'src/engine/prune.test.ts',
+      'a backup that is pinned after the plan was made is kept, and all the others go',
+    ),
+  },
+  {
+    name: 'a removal without the lock of the manifests',
+    patches: [
+      {
+        file: catalog,
+        from: '    using _lock = await this.lockManifests();\n    if (!isMeant',
+        to: '    if (!isMeant',
+      },
+    ],
+    caughtBy: test('src/engine/prune.test.ts', 'a pin that is set just now comes first'),
+  },
+  {
+    name: 'the manifest is removed before its file',
+    patches: [
+      { file: catalog, from: '    await unlinkFile(backup.path).catch(gone);\n', to: '' },
+      {
+        file: catalog,
+        from: '    await unlink(join(this.folder, manifestName(backup.name))).catch(gone);\n',
+        to: '    await unlink(join(this.folder, manifestName(backup.name))).catch(gone);\n    await unlinkFile(backup.path).catch(gone);\n',
+      },
+    ],
+    caughtBy: order,
+  },
+  {
+    name: 'a file is truncated although somebody may read it',
+    patches: [
+      {
+        file: 'src/engine/catalog/remove-gently.ts',
+        from: ' || !isSurelyUnused(file.fd, folder)',
+        to: '',
+      },
+    ],
+    caughtBy: test('src/engine/catalog/remove-gently.test.ts', 'who reads it meanwhile keeps all of it'),
+  },
+  {
+    name: 'a file is truncated and then unlinked',
+    patches: [
+      {
+        file: 'src/engine/catalog/remove-gently.ts',
+        from: '    await unlink(path);\n',
+        to: '    await file?.truncate(0);\n    await unlink(path);\n',
+      },
+    ],
+    caughtBy: test('src/engine/catalog/remove-gently.test.ts', 'another name of the same file keeps all of it'),
+  },
+
+  // Restores
+  {
+    name: 'what was committed before the replacement is not kept',
+    patches: [
+      {
+        file: 'src/engine/late-commits.ts',
+        from: '  if (end.frames === 0 ||',
+        to: '  if (end.frames >= 0 ||',
+      },
+    ],
+    caughtBy: kills('online', 20),
+  },
+  {
+    name: 'a commit that failed before the replacement is kept',
+    patches: [
+      {
+        file: 'src/engine/late-commits.ts',
+        from: 'keep(folder, safetyBackup, source, logBytes(end, pinned.pageSize));',
+        to: "keep(folder, safetyBackup, source, statSync(pinned.path + '-wal').size);",
+      },
+    ],
+    caughtBy: test(
+      'src/engine/late-commits.test.ts',
+      'a commit that failed before the database was replaced is not brought back',
+    ),
+  },
+  {
+    name: 'a database that a killed restore took out of WAL mode stays so',
+    patches: [
+      {
+        file: 'src/engine/sqlite/place.ts',
+        from: 'if (!isNote || giveModeBack(staged, join(folder, destination))) removeIfAllowed(staged);',
+        to: 'removeIfAllowed(staged);',
+      },
+    ],
+    caughtBy: test(
+      'src/engine/sqlite/place.test.ts',
+      'a database that a killed restore took out of WAL mode gets it back',
+    ),
+  },
+  {
+    name: 'a backup may be exchanged before it is placed',
+    patches: [
+      {
+        file: 'src/engine/restore.ts',
+        from: '  if (identityOf(request.source) !== identity) throw changedMeanwhile(request);\n',
+        to: '',
+      },
+    ],
+    caughtBy: test(
+      'tests/faults/planted.test.ts',
+      'a backup that is exchanged while the safety backup is made is not placed',
+    ),
+  },
+];
