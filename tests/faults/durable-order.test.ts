@@ -25,7 +25,7 @@ async function backUpTraced(databasePath: string, folder: string): Promise<reado
     trigger: 'manual',
     user: null,
     note: null,
-    retention: { count: 1, startBurstMs: 60_000 },
+    retention: { count: 2, startBurstMs: 60_000 },
     lockWaitMs: 0,
   };
   const strace = ['strace', '-f', '-y', '-s', '4096', '-o', trace, '-e', `trace=${CALLS}`];
@@ -49,10 +49,12 @@ test.skipIf(areMissing(['strace']))(
     const folder = join(scratch(), 'backups');
     await backUpTraced(database, folder);
     const [old = ''] = readdirSync(folder).filter(isBackupName);
+    await backUpTraced(database, folder);
     const calls = await backUpTraced(database, folder);
-    const [name = ''] = readdirSync(folder).filter((entry) => isBackupName(entry) && entry !== old);
-    // The empty staging folder goes whenever it likes.
-    const lasting = calls.filter((call) => !call.startsWith('unlink /.staging'));
+    const name = readdirSync(folder).filter(isBackupName).toSorted().at(-1) ?? '';
+    // The staging folder is made anew by each run, and goes whenever it likes.
+    const begin = calls.findIndex((call) => call.startsWith('rename ') || call.includes(old));
+    const lasting = calls.slice(begin).filter((call) => !call.startsWith('unlink /.staging'));
     const named = lasting.map((call) =>
       call
         .replaceAll(name, 'NEW')
@@ -60,7 +62,7 @@ test.skipIf(areMissing(['strace']))(
         .replaceAll(/run-\d+/g, 'run')
         .replaceAll(/\.[-0-9a-f]{36}\.tmp/g, '.tmp'),
     );
-    expect(named.slice(named.indexOf('rename /.staging/run /.staging/NEW'))).toEqual([
+    expect(named).toEqual([
       'rename /.staging/run /.staging/NEW',
       'fsync /.staging',
       'fsync /.staging/NEW/snapshot.sqlite',

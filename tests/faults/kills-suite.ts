@@ -4,6 +4,7 @@
  *
  * - the live database passes SQLite's full check and its sums, and holds every acknowledged commit; after a restore it
  *   is wholly what it was, with what was committed since, or wholly the backup, with what was committed since;
+ * - a run that made no backup removed none;
  * - everything that is listed has a manifest, the digest that the manifest says, and is one whole moment;
  * - what a restore replaced is in a safety backup, every acknowledged commit of it, after the next run at the latest;
  * - the next run cleans up, and gives the database back the journal mode that it had.
@@ -378,6 +379,8 @@ class Field {
       listed = await this.#judgeListed(`${where}, after the next run`);
     }
     const added = listed.filter((backup) => !wish.before.some(({ name }) => name === backup.name));
+    const gone = wish.before.find(({ name }) => !listed.some((backup) => backup.name === name));
+    if (gone && added.length === 0) this.#lose(`${where}: ${gone.name} was removed, and no backup was made`);
     if (wasReplaced) this.#judgeSafety(added, wish, log, since, acknowledgedBefore, where);
     if (wish.kind === 'file') this.#judgeNewFile(wish, end, where);
     if (!end.killed && end.result !== null && wish.kind !== 'backup' && wish.kind !== 'file' && restored !== null)

@@ -21,7 +21,8 @@ const DEAF_MS = 20;
 
 const form = JSON.parse(process.argv[2] ?? '') as ActorForm; // torture-actors.ts wrote it
 const random = seededRandom(form.seed);
-const outcome: ActorOutcome = { done: 0, commits: 0, errors: 0, busy: 0, firstError: '', deeds: {} };
+const nothing = { done: 0, commits: 0, errors: 0, busy: 0, switches: 0, failures: 0 };
+const outcome: ActorOutcome = { ...nothing, firstError: '', deeds: {} };
 let ending = false;
 let pausing = false;
 let resume = () => {};
@@ -161,11 +162,15 @@ class Ledger {
   /** That number is never used again, so whoever has it has a commit that failed. */
   #noteFailure(path: string): void {
     number = (number ?? 0) + 1;
+    outcome.failures++;
     appendFileSync(path, `${this.#form.writer}:${number}\n`);
   }
 
   #switchTo(mode: string): void {
+    const modeNow = () => this.#database.prepare('PRAGMA journal_mode').get()?.['journal_mode'];
+    const before = modeNow();
     this.#database.prepare(`PRAGMA journal_mode = ${mode}`).get();
+    if (modeNow() !== before) outcome.switches++;
   }
 
   /** Only out of WAL mode. */

@@ -58,6 +58,10 @@ export interface ActorOutcome {
   /** Other than busy. */
   errors: number;
   busy: number;
+  /** Changes of the journal mode. */
+  switches: number;
+  /** Commits whose `fsync` failed, as it was meant to. */
+  failures: number;
   firstError: string;
   readonly deeds: Record<string, number>;
 }

@@ -26,6 +26,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import type { Manifest } from '../../src/engine/catalog/manifest.ts';
 import { BackupError } from '../../src/engine/errors.ts';
 import { runJob } from '../../src/engine/jobs/run-job.ts';
 import { type Actor, startActor } from '../support/torture-actors.ts';
@@ -74,6 +75,10 @@ interface Tally {
   checkpoints: number;
   readers: number;
   visits: number;
+  /** Changes of the journal mode. */
+  switches: number;
+  /** Commits that failed because they were meant to. */
+  failures: number;
   /** Errors that users of the database met. */
   errors: number;
   /** Commits that the live database no longer held at the end. */
@@ -183,6 +188,8 @@ async function playRound(round: number, name: ScenarioName): Promise<void> {
     for (const outcome of await Promise.all(actors.map((actor) => actor.end()))) {
       const role = actors.shift()?.form.role;
       tally.commits += outcome.commits;
+      tally.switches += outcome.switches;
+      tally.failures += outcome.failures;
       if (role === 'checkpointer') tally.checkpoints += outcome.done;
       if (role === 'reader') tally.readers += outcome.done;
       if (role === 'visitor') tally.visits += outcome.done;
@@ -250,12 +257,22 @@ async function makeCopy(at: {
   const judgement = judgeLedger(copy, { unwritten: true, gapless: !mayFail });
   at.tally.copies++;
   const complaint =
-    judgement.complaint ?? outOfTime(judgement, before, mayFail ? null : after) ?? failedCommitIn(copy, at.failures);
+    judgement.complaint ??
+    outOfTime(judgement, before, mayFail ? null : after) ??
+    failedCommitIn(copy, at.failures) ??
+    logIgnoredBy(copy);
   if (complaint === null) return;
   at.tally.bad++;
   mkdirSync(evidence, { recursive: true });
   copyFileSync(copy, join(evidence, name));
   at.complain(`${complaint}; kept as ${join(evidence, name)}`);
+}
+
+/** In a mode without a log there is none under the pin; else the mode was read at another moment. */
+function logIgnoredBy(copy: string): string | null {
+  const { source, stamp } = JSON.parse(readFileSync(`${copy}.json`, 'utf8')) as Manifest; // the job wrote it
+  if (source.journalMode === 'wal' || !stamp?.wal) return null;
+  return `its mode was ${source.journalMode}, and under the pin lay a log of ${stamp.wal.sizeBytes} bytes`;
 }
 
 /** A commit that the app was told had failed is in no copy. */
@@ -311,7 +328,8 @@ function tallyOf(name: ScenarioName): Tally {
   let tally = tallies.get(name);
   if (!tally) {
     const nothing = { copies: 0, bad: 0, failed: 0, refused: 0, commits: 0, checkpoints: 0, readers: 0, visits: 0 };
-    tally = { rounds: 0, ...nothing, errors: 0, lost: 0, slowestMs: 0 };
+    const meant = { switches: 0, failures: 0 };
+    tally = { rounds: 0, ...nothing, ...meant, errors: 0, lost: 0, slowestMs: 0 };
     tallies.set(name, tally);
   }
   return tally;
@@ -328,8 +346,11 @@ function report(): number {
     'checkpoints',
     'readers',
     'visits',
+    'switches',
+    'failures',
     'errors',
     'lost',
+    'slowest ms',
   ];
   const cell = (value: unknown) => String(value).padStart(12);
   console.log(`\n${'scenario'.padEnd(17)}${columns.map(cell).join('')}`);
