@@ -5,9 +5,12 @@
  * - the live database passes SQLite's full check and its sums, and holds every acknowledged commit; after a restore it
  *   is wholly what it was, with what was committed since, or wholly the backup, with what was committed since;
  * - a run that made no backup removed none;
+ * - beside a connection that only stays open nothing is replaced offline;
  * - everything that is listed has a manifest, the digest that the manifest says, and is one whole moment;
  * - what a restore replaced is in a safety backup, every acknowledged commit of it, after the next run at the latest;
  * - the next run cleans up, and gives the database back the journal mode that it had.
+ *
+ * Between the rounds the app at times changes the journal mode or the page size; in some an idle connection is open.
  *
  * A moment is an event of the job and a delay, drawn from how long that step was seen to take.
  */
@@ -39,6 +42,10 @@ export interface KillReport {
   /** Jobs that ended before their moment came; they were looked at all the same. */
   ended: number;
   commits: number;
+  /** Changes of journal mode and page size. */
+  reforms: number;
+  /** Jobs beside idle connections. */
+  idlers: number;
   /** Kills by kind and by what the job last said. */
   readonly landed: Map<string, number>;
   /** Restores, killed or not, after which the backup was in place. */
@@ -66,6 +73,8 @@ const KILLS_PER_FIELD = 40;
 const ROUNDS_PER_KILL_MAX = 4;
 const LOCK_WAIT_MS = 10_000;
 const WRITERS = 2;
+const REFORM_CHANCE = 0.1;
+const IDLE_CHANCE = 0.2;
 /** Safety backups are kept for 30 days, so the test removes all but so many. */
 const SAFETY_BACKUPS_KEPT = 2;
 
@@ -74,6 +83,8 @@ export async function runKills(options: KillOptions): Promise<KillReport> {
     kills: 0,
     ended: 0,
     commits: 0,
+    reforms: 0,
+    idlers: 0,
     landed: new Map(),
     replaced: 0,
     losses: [],
@@ -109,7 +120,7 @@ class Field {
   readonly #database: string;
   readonly #backups: string;
   readonly #acknowledgements: string;
-  readonly #form: LedgerForm;
+  #form: LedgerForm;
   #writers: Actor[] = [];
   /** The log when it was last looked at. */
   #log: readonly string[] = [];
@@ -172,6 +183,7 @@ class Field {
       before,
       inode: statSync(this.#database).ino,
     };
+    if (this.#random.chance(REFORM_CHANCE)) await this.#reform();
     await this.#employ();
     await sleep(this.#random.between(0, 80));
     // Offline nobody may hold the database; the app has ended well, or died and left its log.
@@ -181,7 +193,11 @@ class Field {
     }
     const acknowledgedBefore = this.#acknowledged();
     const withApp = kind !== 'offline' && this.#random.chance(0.15);
+    const idler = this.#random.chance(IDLE_CHANCE) ? await this.#idler() : null;
     const end = await this.#killedJob(this.#request(wish), withApp);
+    if (idler !== null) await this.#endIdler(idler);
+    if (idler !== null && kind === 'offline' && end.result !== null)
+      this.#lose('an offline restore went on beside a connection');
     if (withApp) await this.#crash();
     else await this.#rest();
     if (end.killed) this.#report.kills++;
@@ -218,6 +234,29 @@ class Field {
         }),
       );
     }
+  }
+
+  /** Another mode and another page size, while nobody is connected. */
+  async #reform(): Promise<void> {
+    await this.#dismiss();
+    const change = {
+      journalMode: this.#random.pick<'wal' | 'delete'>(['wal', 'delete']),
+      pageSize: this.#random.pick([1024, 4096, 8192]),
+    };
+    reform(this.#database, change);
+    this.#form = { ...this.#form, ...change };
+    this.#report.reforms++;
+  }
+
+  async #idler(): Promise<Actor> {
+    const form = { role: 'idler', path: this.#database, seed: this.#random.seed(), connections: 2 } as const;
+    return await startActor(form, this.#random.pick(['bun', 'node']));
+  }
+
+  async #endIdler(idler: Actor): Promise<void> {
+    const { errors, busy, firstError } = await idler.end();
+    if (errors + busy > 0) this.#lose(`an idle connection met an error: ${firstError}`);
+    this.#report.idlers++;
   }
 
   /** Nobody writes for a while, with the connections open or, at times, closed. */
@@ -550,6 +589,16 @@ function settle(path: string, journalMode?: string): void {
     database.exec('PRAGMA busy_timeout = 60000');
     database.prepare('SELECT count(*) FROM sqlite_schema').get();
     if (journalMode) database.exec(`PRAGMA journal_mode = ${journalMode}`);
+  } finally {
+    database.close();
+  }
+}
+
+function reform(path: string, { journalMode, pageSize }: Pick<LedgerForm, 'journalMode' | 'pageSize'>): void {
+  settle(path, 'delete');
+  const database = new DatabaseSync(path);
+  try {
+    database.exec(`PRAGMA page_size = ${pageSize}; VACUUM; PRAGMA journal_mode = ${journalMode}`);
   } finally {
     database.close();
   }

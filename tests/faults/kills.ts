@@ -49,7 +49,7 @@ try {
   for (const [what, times] of report.oddities) console.log(`${String(times).padStart(6)}  ${what}`);
   console.log(
     `\nseed ${seed}: ${report.kills} kills, ${report.ended} jobs that ended first, ${report.replaced} databases replaced, ` +
-      `${report.commits} commits, in ${Math.round((performance.now() - startedMs) / 1_000)} s: ${report.losses.length} losses`,
+      `${report.commits} commits, ${report.reforms} changes of mode and page size, ${report.idlers} jobs beside idle connections, in ${Math.round((performance.now() - startedMs) / 1_000)} s: ${report.losses.length} losses`,
   );
   process.exitCode = report.kills >= kills && report.losses.length === 0 ? 0 : 1;
 } finally {

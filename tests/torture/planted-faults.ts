@@ -383,7 +383,21 @@ export const plantedFaults: readonly PlantedFault[] = [
         to: '  if (end.frames >= 0 ||',
       },
     ],
-    caughtBy: kills('online', 20),
+    caughtBy: kills('online', 20, 15),
+  },
+  {
+    name: 'what was committed before the replacement is not kept, where there is no log',
+    patches: [
+      {
+        file: 'src/engine/held-database.ts',
+        from: 'if (hasCommits(watched)) explained',
+        to: 'if (hasCommits(watched) && isWal) explained',
+      },
+    ],
+    caughtBy: test(
+      'tests/faults/late-commits.test.ts',
+      'an undo brings back what was committed between the safety backup and the replacement (delete)',
+    ),
   },
   {
     name: 'a commit that failed before the replacement is kept',

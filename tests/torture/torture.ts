@@ -5,7 +5,7 @@
  * committed before the run began. No user of the database may meet an error.
  *
  *     bun tests/torture/torture.ts --minutes 30 --seed 7 [--scenario vacuum] [--large] [--round-seconds 20]
- *     bun tests/torture/torture.ts --seconds 40 --seed 1
+ *     bun tests/torture/torture.ts --seconds 60 --seed 1
  *
  *     bun tests/torture/torture.ts --scenario modes --seconds 10 --seed 1 --until-bad
  *
