@@ -92,7 +92,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     caughtBy: torture('failing-fsync', 8),
   },
   {
-    name: 'the frames that the copy replays are not counted',
+    name: 'neither the log nor the number of its frames is compared with the index',
     patches: [
       {
         file: snapshot,
@@ -167,6 +167,13 @@ export const plantedFaults: readonly PlantedFault[] = [
     ),
   },
   {
+    name: 'the pin stays after a copy that failed',
+    patches: [
+      { file: 'src/engine/sqlite/snapshot.ts', from: '    if (!options.keepPin) pinned[Symbol.dispose]();\n', to: '' },
+    ],
+    caughtBy: test('src/engine/sqlite/snapshot.test.ts', 'an aborted copy releases the pin'),
+  },
+  {
     name: 'a write of the header without its checksum',
     patches: [{ file: snapshot, from: '  renewFirstChecksum(chunk);\n', to: '' }],
     caughtBy: test(
@@ -184,6 +191,14 @@ export const plantedFaults: readonly PlantedFault[] = [
       },
     ],
     caughtBy: torture('impatient'),
+  },
+  {
+    name: 'a checkpoint by a library that may corrupt the log',
+    patches: [{ file: 'src/engine/sqlite/live-database.ts', from: '  if (minor === 51) return patch < 3;\n', to: '' }],
+    caughtBy: test(
+      'src/engine/sqlite/live-database.test.ts',
+      'the libraries with the WAL-reset bug are known by their version',
+    ),
   },
   {
     name: 'an old library closes beside others',
@@ -307,6 +322,33 @@ export const plantedFaults: readonly PlantedFault[] = [
     ],
     caughtBy: kills('backup', 25),
   },
+  {
+    name: 'no fsync of the folder in which a new one is made',
+    patches: [{ file: 'src/engine/private-folder.ts', from: '    syncNewFolder(folder);\n', to: '' }],
+    caughtBy: test(
+      'src/engine/private-folder.test.ts',
+      'each folder that is made is an entry of a folder that is synced',
+    ),
+  },
+  {
+    name: 'a file whose manifest could not be written stays',
+    patches: [{ file: 'src/engine/publish.ts', from: '    rmSync(published, { force: true });\n', to: '' }],
+    caughtBy: test(
+      'src/engine/backup.test.ts',
+      'a manifest that can not be written leaves no file that looks like a foreign backup',
+    ),
+  },
+  {
+    name: 'two runs work in one folder',
+    patches: [
+      {
+        file: 'src/engine/backup.ts',
+        from: '    using _lock = await takeLock(path, lock);\n',
+        to: '    if (lock.waitMs < 0) await takeLock(path, lock);\n',
+      },
+    ],
+    caughtBy: test('src/engine/backup.test.ts', 'a second run on the folder is refused while one holds it'),
+  },
 
   // Retention
   {
@@ -351,6 +393,28 @@ export const plantedFaults: readonly PlantedFault[] = [
     caughtBy: order,
   },
   {
+    name: 'retention removes the newest good backup',
+    patches: [
+      {
+        file: 'src/engine/retention.ts',
+        from: "    if (backup === newestVerified) reasons.push('newest verified backup');\n",
+        to: '',
+      },
+    ],
+    caughtBy: test('src/engine/retention.test.ts', 'the newest verified backup outlives newer ones that are damaged'),
+  },
+  {
+    name: 'retention removes a young safety backup',
+    patches: [
+      {
+        file: 'src/engine/retention.ts',
+        from: 'ageMs(backup, now) < SAFETY_DAYS * DAY_MS)',
+        to: 'ageMs(backup, now) < SAFETY_DAYS)',
+      },
+    ],
+    caughtBy: test('src/engine/retention.test.ts', 'a safety backup is kept for 30 days beside the count, then goes'),
+  },
+  {
     name: 'a file is truncated although somebody may read it',
     patches: [
       {
@@ -371,6 +435,21 @@ export const plantedFaults: readonly PlantedFault[] = [
       },
     ],
     caughtBy: test('src/engine/catalog/remove-gently.test.ts', 'another name of the same file keeps all of it'),
+  },
+  {
+    name: 'a file counts as unused by those who can not be seen',
+    patches: [
+      {
+        file: 'src/engine/sqlite/open-files.ts',
+        from: "look(pid, file, ours) !== 'not open'",
+        to: "look(pid, file, ours) === 'open'",
+      },
+      { file: 'src/engine/sqlite/open-files.ts', from: '    return !hasEnded(error);', to: '    return false;' },
+    ],
+    caughtBy: test(
+      'src/engine/catalog/remove-gently.test.ts',
+      'a reader whom /proc does not show to the user who removes keeps all of it',
+    ),
   },
 
   // Restores
@@ -426,6 +505,45 @@ export const plantedFaults: readonly PlantedFault[] = [
       'src/engine/sqlite/place.test.ts',
       'a database that a killed restore took out of WAL mode gets it back',
     ),
+  },
+  {
+    name: 'a database is replaced offline although somebody is connected',
+    patches: [
+      {
+        file: 'src/engine/sqlite/out-of-wal.ts',
+        from: "    if (pragma(connection, 'journal_mode = DELETE') !== 'delete') throw inUse(databasePath);\n",
+        to: '',
+      },
+    ],
+    caughtBy: test(
+      'src/engine/held-database.test.ts',
+      'offline, a database in WAL mode to which anybody is connected is refused, seen or not, and stays as it is',
+    ),
+  },
+  {
+    name: 'a replacement that may have gone through leaves no undo',
+    patches: [
+      {
+        file: 'src/engine/restore.ts',
+        from: '    throw isLocked ? cutShort(request, backup, BackupError.from(error)) : error;',
+        to: '    throw isLocked ? BackupError.from(error) : error;',
+      },
+    ],
+    caughtBy: test(
+      'src/engine/restore.test.ts',
+      'where SQLite can not end the replacement, the undo stays, and what was there is there',
+    ),
+  },
+  {
+    name: 'the digest of a backup is not compared before it is placed',
+    patches: [
+      {
+        file: 'src/engine/restore.ts',
+        from: '  if (request.sha256 !== null && sha256 !== request.sha256) {\n    throw new',
+        to: "  if (sha256 === '') {\n    throw new",
+      },
+    ],
+    caughtBy: test('tests/faults/planted.test.ts', 'a backup that was replaced after its verification is not restored'),
   },
   {
     name: 'a backup may be exchanged before it is placed',

@@ -231,9 +231,12 @@ test('an aborted copy releases the pin', async () => {
     abort.abort();
     const pinned = pinDatabase(live, { now });
     const destination = join(scratch(), 'snapshot.sqlite');
-    expect(takeSnapshot(pinned, destination, { ...quiet, signal: abort.signal })).rejects.toThrow('abort');
+    await expect(takeSnapshot(pinned, destination, { ...quiet, signal: abort.signal })).rejects.toThrow('abort');
     await app.ask("INSERT INTO notes (text) VALUES ('afterwards') RETURNING id");
+    await app.ask('PRAGMA busy_timeout = 100');
     expect(await app.ask('PRAGMA wal_checkpoint(TRUNCATE)')).toBe(0);
+    // Referred to until now, or the garbage collector might have released it.
+    pinned[Symbol.dispose]();
   } finally {
     await app.close();
   }
