@@ -451,6 +451,16 @@ export const plantedFaults: readonly PlantedFault[] = [
       'a reader whom /proc does not show to the user who removes keeps all of it',
     ),
   },
+  {
+    name: 'a file counts as unused by those in other containers',
+    patches: [
+      { file: 'src/engine/sqlite/open-files.ts', from: "  if (!isFirstNamespace()) return 'container';\n", to: '' },
+    ],
+    caughtBy: test(
+      'src/engine/catalog/remove-gently.test.ts',
+      'so does a reader outside of the container of whoever removes',
+    ),
+  },
 
   // Restores
   {
