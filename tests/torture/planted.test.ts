@@ -23,7 +23,7 @@ test('each fault can be planted in the sources as they are, and has a name of it
 test('a patch that fits nowhere, or twice, is an error', () => {
   const patch = { file: 'a.ts', from: 'one', to: 'two' };
   expect(patched('this one', patch)).toBe('this two');
-  expect(() => patched('none', patch)).toThrow('fits 0 times');
+  expect(() => patched('nothing', patch)).toThrow('fits 0 times');
   expect(() => patched('one, one', patch)).toThrow('fits 2 times');
 });
 
