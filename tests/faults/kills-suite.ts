@@ -10,13 +10,14 @@
  * - what a restore replaced is in a safety backup, every acknowledged commit of it, after the next run at the latest;
  * - the next run cleans up, and gives the database back the journal mode that it had.
  *
- * Between the rounds the app at times changes the journal mode or the page size; in some an idle connection is open.
+ * Between the rounds the app at times changes the journal mode or the page size; in some an idle
+ * connection is open, and the app of some databases is another user's.
  *
  * A moment is an event of the job and a delay, drawn from how long that step was seen to take.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isBackupName, STAGING_FOLDER } from '../../src/engine/catalog/artifact.ts';
@@ -33,6 +34,7 @@ import {
   readAcknowledged,
   readLog,
 } from '../support/torture-ledger.ts';
+import { asNobody, giveAway, mayBeOtherUser } from '../torture/specials.ts';
 import { type Random, seededRandom } from '../support/torture-random.ts';
 
 export type KilledKind = 'backup' | 'file' | 'online' | 'offline';
@@ -75,6 +77,7 @@ const LOCK_WAIT_MS = 10_000;
 const WRITERS = 2;
 const REFORM_CHANCE = 0.1;
 const IDLE_CHANCE = 0.2;
+const OTHER_USER_CHANCE = 0.25;
 /** Safety backups are kept for 30 days, so the test removes all but so many. */
 const SAFETY_BACKUPS_KEPT = 2;
 
@@ -121,6 +124,8 @@ class Field {
   readonly #backups: string;
   readonly #acknowledgements: string;
   #form: LedgerForm;
+  /** The app and its database are another user's. */
+  readonly #isOthers: boolean;
   #writers: Actor[] = [];
   /** The log when it was last looked at. */
   #log: readonly string[] = [];
@@ -144,16 +149,19 @@ class Field {
       journalMode: random.pick(['wal', 'wal', 'delete']),
       writers: WRITERS,
     };
+    this.#isOthers = random.chance(OTHER_USER_CHANCE) && mayBeOtherUser(options.folder);
   }
 
   describe(): string {
     const { sizeBytes, pageSize, autoVacuum, journalMode } = this.#form;
-    return `${(sizeBytes / 1024 / 1024).toFixed(0)} MB, pages of ${pageSize}, auto_vacuum ${autoVacuum}, ${journalMode}`;
+    return `${(sizeBytes / 1024 / 1024).toFixed(0)} MB, pages of ${pageSize}, auto_vacuum ${autoVacuum}, ${journalMode}${this.#isOthers ? ", another user's" : ''}`;
   }
 
   async prepare(): Promise<void> {
     makeLedger(this.#database, this.#form);
     makeAcknowledgements(this.#acknowledgements, WRITERS);
+    const given = [dirname(this.#database), this.#database, this.#acknowledgements];
+    if (this.#isOthers) for (const path of given) giveAway(path);
     for (let backup = 0; backup < 2; backup++) {
       await this.#employ();
       await sleep(50);
@@ -215,23 +223,27 @@ class Field {
     for (const writer of this.#writers) writer.resume();
     for (let writer = this.#writers.length; writer < WRITERS; writer++) {
       this.#writers.push(
-        await startActor({
-          role: 'writer',
-          path: this.#database,
-          seed: this.#random.seed(),
-          writer,
-          acknowledgements: this.#acknowledgements,
-          lastNumber: this.#last[writer] ?? 0,
-          deeds: { autocommit: 5, transfer: 10, spill: 2, reshape: 0.3, text: 2, savepoint: 1, vacuum: 0.1 },
-          fillerRows: fillerRows(this.#form.sizeBytes),
-          spillRowsMax: 200,
-          cachePages: this.#random.pick([10, -2_000]),
-          synchronous: this.#random.pick(['OFF', 'NORMAL', 'FULL']),
-          autocheckpoint: this.#random.pick([0, 100, 1_000]),
-          reopenChance: 0.01,
-          // In a rollback journal, busy writers leave a reader no gap for many seconds.
-          perSecond: this.#form.journalMode === 'wal' ? this.#random.pick([50, 200, 400]) : 10,
-        }),
+        await startActor(
+          {
+            role: 'writer',
+            path: this.#database,
+            seed: this.#random.seed(),
+            writer,
+            acknowledgements: this.#acknowledgements,
+            lastNumber: this.#last[writer] ?? 0,
+            deeds: { autocommit: 5, transfer: 10, spill: 2, reshape: 0.3, text: 2, savepoint: 1, vacuum: 0.1 },
+            fillerRows: fillerRows(this.#form.sizeBytes),
+            spillRowsMax: 200,
+            cachePages: this.#random.pick([10, -2_000]),
+            synchronous: this.#random.pick(['OFF', 'NORMAL', 'FULL']),
+            autocheckpoint: this.#random.pick([0, 100, 1_000]),
+            reopenChance: 0.01,
+            // In a rollback journal, busy writers leave a reader no gap for many seconds.
+            perSecond: this.#form.journalMode === 'wal' ? this.#random.pick([50, 200, 400]) : 10,
+          },
+          'bun',
+          this.#isOthers ? asNobody : [],
+        ),
       );
     }
   }

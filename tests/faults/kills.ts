@@ -6,7 +6,7 @@
  * The seed decides forms, wishes and moments; how the processes meet is the machine's own. Ends with code 0 only when
  * all kills were made and nothing was lost.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -30,6 +30,8 @@ const known: readonly KilledKind[] = ['backup', 'file', 'online', 'offline'];
 const [kind, ...kinds] = known.filter((name) => values.kinds.split(',').includes(name));
 if (!kind) throw new Error(`no such kind; there are ${known.join(', ')}`);
 const folder = mkdtempSync(join(values.folder, 'velist-kills-'));
+// Another user's app finds its database in it.
+chmodSync(folder, 0o711);
 const startedMs = performance.now();
 console.log(`seed ${seed}, ${kills} kills`);
 try {

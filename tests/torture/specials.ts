@@ -5,7 +5,7 @@ import { actorScript } from '../support/torture-actors.ts';
 import type { Scenario, ScenarioName, Special } from './scenarios.ts';
 
 const NOBODY = 65_534;
-const asNobody = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+export const asNobody: readonly string[] = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
 /** Few enough that the writer gets on, often enough that a copy meets one. */
 const FAILING = 'when=3+3';
 
@@ -37,12 +37,17 @@ export function whyUnplayable(name: ScenarioName): string | null {
       return runs(['strace', '--version']) ? null : 'strace is not installed (apt-get install strace)';
     case 'other user':
       if (process.getuid?.() !== 0) return 'only root can start an app of another user';
-      return runs([...asNobody, 'test', '-r', actorScript]) && runs([...asNobody, 'test', '-x', process.execPath])
-        ? null
-        : 'another user may not read this folder';
+      return mayBeOtherUser() ? null : 'another user may not read this folder';
     case undefined:
       return null;
   }
+}
+
+/** Can an app of another user be started here, and work in these folders? */
+export function mayBeOtherUser(...folders: readonly string[]): boolean {
+  if (process.getuid?.() !== 0) return false;
+  const may = (how: string, path: string) => runs([...asNobody, 'test', how, path]);
+  return may('-r', actorScript) && [process.execPath, ...folders].every((path) => may('-x', path));
 }
 
 function runs([program = '', ...args]: readonly string[]): boolean {
