@@ -174,6 +174,20 @@ export const plantedFaults: readonly PlantedFault[] = [
     caughtBy: test('src/engine/sqlite/snapshot.test.ts', 'an aborted copy releases the pin'),
   },
   {
+    name: 'the copy has what lies behind its pages',
+    patches: [
+      {
+        file: 'src/engine/sqlite/snapshot.ts',
+        from: '    cutToPages(path);\n',
+        to: "    if (path === '') cutToPages(path);\n",
+      },
+    ],
+    caughtBy: test(
+      'src/engine/sqlite/snapshot.test.ts',
+      'what a killed app left behind the pages of its file is not in the copy',
+    ),
+  },
+  {
     name: 'a write of the header without its checksum',
     patches: [{ file: snapshot, from: '  renewFirstChecksum(chunk);\n', to: '' }],
     caughtBy: test(
@@ -554,6 +568,28 @@ export const plantedFaults: readonly PlantedFault[] = [
       },
     ],
     caughtBy: test('tests/faults/planted.test.ts', 'a backup that was replaced after its verification is not restored'),
+  },
+  {
+    name: 'what a kill left beside the database stays',
+    patches: [{ file: 'src/engine/sqlite/staged.ts', from: '(-wal|-shm|-journal)?$/', to: '()$/' }],
+    caughtBy: test(
+      'src/engine/sqlite/place.test.ts',
+      'logs and journals that a kill left of what was staged go too, and those of the database stay',
+    ),
+  },
+  {
+    name: 'a full disk is told as something else',
+    patches: [
+      {
+        file: 'src/engine/held-database.ts',
+        from: "reason.code === 'DISK_FULL' ? 'DISK_FULL' : 'RESTORE_SAFETY_FAILED'",
+        to: "reason.code === 'BUSY' ? 'DISK_FULL' : 'RESTORE_SAFETY_FAILED'",
+      },
+    ],
+    caughtBy: test(
+      'src/engine/restore.test.ts',
+      'where the disk is too full for the safety backup, that is what the error says',
+    ),
   },
   {
     name: 'a backup may be exchanged before it is placed',

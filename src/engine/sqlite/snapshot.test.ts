@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
 import {
+  appendFileSync,
   closeSync,
   copyFileSync,
   existsSync,
@@ -156,6 +157,17 @@ test('a log that is not the one of the index is refused', async () => {
   const { code, message } = await refusal(() => takeSnapshot(scene.pinned, join(scratch(), 'snapshot.sqlite'), quiet));
   expect(code).toBe('DB_NOT_SHARED');
   expect(message).toContain('is not the log that the index');
+});
+
+test('what a killed app left behind the pages of its file is not in the copy', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  makeDatabase(live, { journalMode: 'delete' });
+  const { size } = statSync(live);
+  appendFileSync(live, Buffer.alloc(3 * 4096, 1));
+  const destination = join(scratch(), 'snapshot.sqlite');
+  await takeSnapshot(pinDatabase(live, { now }), destination, quiet);
+  expect(statSync(destination).size).toBe(size);
+  await verifyFile(destination, { method: 'full' });
 });
 
 test('a log that restarts while it is copied is refused', async () => {
