@@ -40,7 +40,7 @@ import {
   readAcknowledged,
   readLog,
 } from '../support/torture-ledger.ts';
-import { seededRandom } from '../support/torture-random.ts';
+import { type Random, seededRandom } from '../support/torture-random.ts';
 import { giveAway, startedThrough, whyUnplayable } from './specials.ts';
 import { drawScenario, largeScenarioNames, type Scenario, type ScenarioName, scenarioNames } from './scenarios.ts';
 
@@ -127,17 +127,26 @@ function mayStop(): boolean {
   return values['until-bad'] && isBad;
 }
 
-interface Place {
+interface Round {
   readonly place: string;
   readonly database: string;
   /** What is backed up: the database, by whatever name. */
   readonly source: string;
+  readonly backups: string;
   readonly acknowledgements: string;
+  /** Where commits are noted that failed because they were meant to. */
   readonly failures: string;
+  readonly scenario: Scenario;
+  readonly random: Random;
+  readonly tally: Tally;
+  complain(what: string): void;
 }
 
-function prepare(round: number, scenario: Scenario): Place {
-  const place = join(folder, `round-${round}`);
+function prepare(number: number, name: ScenarioName): Round {
+  const roundSeed = (seed * 1_000 + number) >>> 0;
+  const random = seededRandom(roundSeed);
+  const scenario = drawScenario(name, random, { sizeBytesMax: Number(values['megabytes-max']) * 1024 * 1024 });
+  const place = join(folder, `round-${number}`);
   mkdirSync(place);
   const database = join(place, 'ledger.sqlite');
   const [acknowledgements, failures] = [join(place, 'acknowledged'), join(place, 'failed')];
@@ -151,74 +160,73 @@ function prepare(round: number, scenario: Scenario): Place {
     mkdirSync(dirname(source));
     linkSync(database, source);
   }
-  return { place, database, source, acknowledgements, failures };
-}
-
-async function playRound(round: number, name: ScenarioName): Promise<void> {
-  const roundSeed = (seed * 1_000 + round) >>> 0;
-  const random = seededRandom(roundSeed);
-  const scenario = drawScenario(name, random, { sizeBytesMax: Number(values['megabytes-max']) * 1024 * 1024 });
   const tally = tallyOf(name);
   tally.rounds++;
-  const { place, database, source, acknowledgements, failures } = prepare(round, scenario);
-  const backups = join(folder, 'backups');
-  const before = { ...tally };
-  const actors: Actor[] = [];
   const complain = (what: string) => {
     isBad = true;
-    console.log(`  BAD round ${round} (${name}, round seed ${roundSeed}): ${what}`);
+    console.log(`  BAD round ${number} (${name}, round seed ${roundSeed}): ${what}`);
   };
-  const through = startedThrough(scenario, database);
+  const backups = join(folder, 'backups');
+  return { place, database, source, backups, acknowledgements, failures, scenario, random, tally, complain };
+}
+
+async function playRound(number: number, name: ScenarioName): Promise<void> {
+  const round = prepare(number, name);
+  const { scenario, tally, random } = round;
+  const before = { ...tally };
+  const actors: Actor[] = [];
   try {
-    for (const [writer, traits] of scenario.writers.entries()) {
-      const rows = fillerRows(scenario.form.sizeBytes);
-      const own = { path: database, seed: random.seed(), writer, acknowledgements, lastNumber: 0, fillerRows: rows };
-      const failing = scenario.special === 'failing fsync' && { failures };
-      actors.push(await startActor({ role: 'writer', ...traits, ...own, ...failing }, 'bun', through));
-    }
-    for (const { form, runtime } of scenario.others) {
-      actors.push(await startActor({ ...form, path: database, seed: random.seed() }, runtime));
-    }
+    await startActors(round, actors);
     const untilMs = performance.now() + roundSeconds * 1_000;
     do {
-      await makeCopy({ source, backups, acknowledgements, failures, scenario, tally, complain });
+      await makeCopy(round);
       await sleep(random.between(0, REST_MS_MAX));
     } while (performance.now() < untilMs && !mayStop());
   } finally {
-    for (const outcome of await Promise.all(actors.map((actor) => actor.end()))) {
-      const role = actors.shift()?.form.role;
-      tally.commits += outcome.commits;
-      tally.switches += outcome.switches;
-      tally.failures += outcome.failures;
-      if (role === 'checkpointer') tally.checkpoints += outcome.done;
-      if (role === 'reader') tally.readers += outcome.done;
-      if (role === 'visitor') tally.visits += outcome.done;
-      // A checkpointer that does not wait is told that others are at work; that is no error.
-      const errors = outcome.errors + (role === 'checkpointer' ? 0 : outcome.busy);
-      tally.errors += errors;
-      if (errors > 0) complain(`a ${role} met ${errors} errors: ${outcome.firstError}`);
-    }
+    await endActors(round, actors);
   }
-  judgeLive({ database, acknowledgements, scenario, tally, complain });
+  judgeLive(round);
   const { pageSize, autoVacuum, journalMode, sizeBytes } = scenario.form;
   console.log(
-    `${String(round).padStart(4)} ${name.padEnd(16)} ${tally.copies - before.copies} copies, ${tally.bad - before.bad} bad, ` +
+    `${String(number).padStart(4)} ${name.padEnd(16)} ${tally.copies - before.copies} copies, ${tally.bad - before.bad} bad, ` +
       `${tally.failed - before.failed} failed, ${tally.refused - before.refused} refused, ${tally.commits - before.commits} commits ` +
       `(${(sizeBytes / 1024 / 1024).toFixed(0)} MB, pages of ${pageSize}, auto_vacuum ${autoVacuum}, ${journalMode}, ` +
       `${scenario.writers.length} writers)`,
   );
-  for (const used of [place, backups]) rmSync(used, { recursive: true, force: true });
+  for (const used of [round.place, round.backups]) rmSync(used, { recursive: true, force: true });
 }
 
-async function makeCopy(at: {
-  source: string;
-  backups: string;
-  acknowledgements: string;
-  failures: string;
-  scenario: Scenario;
-  tally: Tally;
-  complain: (what: string) => void;
-}): Promise<void> {
+/** @param actors gets each one as it is started. */
+async function startActors(round: Round, actors: Actor[]): Promise<void> {
+  const { database: path, acknowledgements, failures, scenario, random } = round;
+  const through = startedThrough(scenario, path);
+  for (const [writer, traits] of scenario.writers.entries()) {
+    const rows = fillerRows(scenario.form.sizeBytes);
+    const own = { path, seed: random.seed(), writer, acknowledgements, lastNumber: 0, fillerRows: rows };
+    const failing = scenario.special === 'failing fsync' && { failures };
+    actors.push(await startActor({ role: 'writer', ...traits, ...own, ...failing }, 'bun', through));
+  }
+  for (const { form, runtime } of scenario.others)
+    actors.push(await startActor({ ...form, path, seed: random.seed() }, runtime));
+}
+
+async function endActors({ tally, complain }: Round, actors: Actor[]): Promise<void> {
+  for (const outcome of await Promise.all(actors.map((actor) => actor.end()))) {
+    const role = actors.shift()?.form.role;
+    tally.commits += outcome.commits;
+    tally.switches += outcome.switches;
+    tally.failures += outcome.failures;
+    if (role === 'checkpointer') tally.checkpoints += outcome.done;
+    if (role === 'reader') tally.readers += outcome.done;
+    if (role === 'visitor') tally.visits += outcome.done;
+    // A checkpointer that does not wait is told that others are at work; that is no error.
+    const errors = outcome.errors + (role === 'checkpointer' ? 0 : outcome.busy);
+    tally.errors += errors;
+    if (errors > 0) complain(`a ${role} met ${errors} errors: ${outcome.firstError}`);
+  }
+}
+
+async function makeCopy(at: Round): Promise<void> {
   const writers = at.scenario.writers.length;
   const before = readAcknowledged(at.acknowledgements, writers);
   let name: string;
@@ -303,19 +311,7 @@ function outOfTime(
 }
 
 /** When all have gone, the live database itself must be whole and hold every commit. */
-function judgeLive({
-  database,
-  acknowledgements,
-  scenario,
-  tally,
-  complain,
-}: {
-  database: string;
-  acknowledgements: string;
-  scenario: Scenario;
-  tally: Tally;
-  complain: (what: string) => void;
-}): void {
+function judgeLive({ database, acknowledgements, scenario, tally, complain }: Round): void {
   const live = judgeLedger(database, { unwritten: false, gapless: scenario.special !== 'failing fsync' });
   const noted = readAcknowledged(acknowledgements, scenario.writers.length);
   const lost = noted.reduce((sum, { n }, writer) => sum + Math.max(0, n - (live.last[writer] ?? 0)), 0);
