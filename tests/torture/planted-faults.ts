@@ -33,7 +33,7 @@ export const plantedFaults: readonly PlantedFault[] = [
       { file: live, from: "      connection.exec('COMMIT');\n      endConnection", to: '      endConnection' },
       { file: snapshot, from: 'if (isUnwritten(pin)) return copied;', to: 'return copied;' },
     ],
-    caughtBy: torture('checkpoints'),
+    caughtBy: test(snapshotTests, 'nothing that is committed under the pin gets into the main file'),
   },
   {
     name: 'a descriptor of the database is closed under the pin, which drops its locks',
@@ -156,7 +156,10 @@ export const plantedFaults: readonly PlantedFault[] = [
       { file: snapshot, from: '    if (pinned.log) refuseOtherLog(pinned.path);\n', to: '' },
       { file: snapshot, from: 'if (isUnwritten(pin)) return copied;', to: 'return copied;' },
     ],
-    caughtBy: torture('other-name'),
+    caughtBy: test(
+      'src/engine/sqlite/other-log.test.ts',
+      'an app that uses the file by another name is named, with the name, before we open it',
+    ),
   },
   {
     name: 'nobody looks again for another log, once the copy is made',

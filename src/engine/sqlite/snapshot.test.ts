@@ -234,6 +234,22 @@ test('what others commit and checkpoint under the pin can not tear the copy, and
   }
 });
 
+test('nothing that is committed under the pin gets into the main file', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  makeDatabase(live);
+  const app = await openElsewhere(live);
+  try {
+    const pinned = pinDatabase(live, { now });
+    await app.ask('PRAGMA busy_timeout = 100');
+    await app.ask("INSERT INTO notes (text) VALUES ('later') RETURNING id");
+    expect(await app.ask('PRAGMA wal_checkpoint(TRUNCATE)')).toBe(1);
+    pinned[Symbol.dispose]();
+    expect(await app.ask('PRAGMA wal_checkpoint(TRUNCATE)')).toBe(0);
+  } finally {
+    await app.close();
+  }
+});
+
 test('an aborted copy releases the pin', async () => {
   const live = join(scratch(), 'shop.sqlite');
   makeDatabase(live);
