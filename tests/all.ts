@@ -40,7 +40,10 @@ const checks: readonly Check[] = [
     name: 'backups under load',
     command: [bun, 'tests/torture/backups-under-load.ts', '--megabytes', '100', '--backups', '5'],
   },
-  { name: 'torture, short', command: [bun, 'tests/torture/torture.ts', '--seconds', '40', '--seed', '1'] },
+  {
+    name: 'torture, short',
+    command: [bun, 'tests/torture/torture.ts', '--seconds', '70', '--round-seconds', '2', '--seed', '1'],
+  },
 ];
 
 let passed = 0;

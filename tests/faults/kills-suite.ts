@@ -4,15 +4,20 @@
  *
  * - the live database passes SQLite's full check and its sums, and holds every acknowledged commit; after a restore it
  *   is wholly what it was, with what was committed since, or wholly the backup, with what was committed since;
+ * - a run that made no backup removed none;
+ * - beside a connection that only stays open nothing is replaced offline;
  * - everything that is listed has a manifest, the digest that the manifest says, and is one whole moment;
  * - what a restore replaced is in a safety backup, every acknowledged commit of it, after the next run at the latest;
  * - the next run cleans up, and gives the database back the journal mode that it had.
+ *
+ * Between the rounds the app at times changes the journal mode or the page size; in some an idle
+ * connection is open, and the app of some databases is another user's.
  *
  * A moment is an event of the job and a delay, drawn from how long that step was seen to take.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isBackupName, STAGING_FOLDER } from '../../src/engine/catalog/artifact.ts';
@@ -29,6 +34,7 @@ import {
   readAcknowledged,
   readLog,
 } from '../support/torture-ledger.ts';
+import { asNobody, giveAway, mayBeOtherUser } from '../torture/specials.ts';
 import { type Random, seededRandom } from '../support/torture-random.ts';
 
 export type KilledKind = 'backup' | 'file' | 'online' | 'offline';
@@ -38,6 +44,10 @@ export interface KillReport {
   /** Jobs that ended before their moment came; they were looked at all the same. */
   ended: number;
   commits: number;
+  /** Changes of journal mode and page size. */
+  reforms: number;
+  /** Jobs beside idle connections. */
+  idlers: number;
   /** Kills by kind and by what the job last said. */
   readonly landed: Map<string, number>;
   /** Restores, killed or not, after which the backup was in place. */
@@ -56,6 +66,8 @@ export interface KillOptions {
   readonly megabytesMax: number;
   readonly kinds: readonly [KilledKind, ...KilledKind[]];
   readonly log: (line: string) => void;
+  /** Ends at the first loss. */
+  readonly untilLoss?: boolean;
 }
 
 /** Then a database of another form takes its place. */
@@ -63,6 +75,9 @@ const KILLS_PER_FIELD = 40;
 const ROUNDS_PER_KILL_MAX = 4;
 const LOCK_WAIT_MS = 10_000;
 const WRITERS = 2;
+const REFORM_CHANCE = 0.1;
+const IDLE_CHANCE = 0.2;
+const OTHER_USER_CHANCE = 0.25;
 /** Safety backups are kept for 30 days, so the test removes all but so many. */
 const SAFETY_BACKUPS_KEPT = 2;
 
@@ -71,6 +86,8 @@ export async function runKills(options: KillOptions): Promise<KillReport> {
     kills: 0,
     ended: 0,
     commits: 0,
+    reforms: 0,
+    idlers: 0,
     landed: new Map(),
     replaced: 0,
     losses: [],
@@ -79,11 +96,12 @@ export async function runKills(options: KillOptions): Promise<KillReport> {
   const random = seededRandom(options.seed);
   const roundsMax = options.kills * ROUNDS_PER_KILL_MAX;
   let rounds = 0;
-  for (let number = 1; report.kills < options.kills && rounds < roundsMax; number++) {
+  const mayStop = () => options.untilLoss === true && report.losses.length > 0;
+  for (let number = 1; report.kills < options.kills && rounds < roundsMax && !mayStop(); number++) {
     const field = new Field(join(options.folder, `field-${number}`), random, report, options);
     await field.prepare();
     const until = Math.min(options.kills, report.kills + KILLS_PER_FIELD);
-    while (report.kills < until && rounds++ < roundsMax) await field.round();
+    while (report.kills < until && rounds++ < roundsMax && !mayStop()) await field.round();
     await field.leave();
     options.log(
       `${report.kills} kills, ${report.losses.length} losses, ${report.commits} commits (${field.describe()})`,
@@ -105,7 +123,9 @@ class Field {
   readonly #database: string;
   readonly #backups: string;
   readonly #acknowledgements: string;
-  readonly #form: LedgerForm;
+  #form: LedgerForm;
+  /** The app and its database are another user's. */
+  readonly #isOthers: boolean;
   #writers: Actor[] = [];
   /** The log when it was last looked at. */
   #log: readonly string[] = [];
@@ -129,16 +149,19 @@ class Field {
       journalMode: random.pick(['wal', 'wal', 'delete']),
       writers: WRITERS,
     };
+    this.#isOthers = random.chance(OTHER_USER_CHANCE) && mayBeOtherUser(options.folder);
   }
 
   describe(): string {
     const { sizeBytes, pageSize, autoVacuum, journalMode } = this.#form;
-    return `${(sizeBytes / 1024 / 1024).toFixed(0)} MB, pages of ${pageSize}, auto_vacuum ${autoVacuum}, ${journalMode}`;
+    return `${(sizeBytes / 1024 / 1024).toFixed(0)} MB, pages of ${pageSize}, auto_vacuum ${autoVacuum}, ${journalMode}${this.#isOthers ? ", another user's" : ''}`;
   }
 
   async prepare(): Promise<void> {
     makeLedger(this.#database, this.#form);
     makeAcknowledgements(this.#acknowledgements, WRITERS);
+    const given = [dirname(this.#database), this.#database, this.#acknowledgements];
+    if (this.#isOthers) for (const path of given) giveAway(path);
     for (let backup = 0; backup < 2; backup++) {
       await this.#employ();
       await sleep(50);
@@ -168,6 +191,7 @@ class Field {
       before,
       inode: statSync(this.#database).ino,
     };
+    if (this.#random.chance(REFORM_CHANCE)) await this.#reform();
     await this.#employ();
     await sleep(this.#random.between(0, 80));
     // Offline nobody may hold the database; the app has ended well, or died and left its log.
@@ -177,7 +201,11 @@ class Field {
     }
     const acknowledgedBefore = this.#acknowledged();
     const withApp = kind !== 'offline' && this.#random.chance(0.15);
+    const idler = this.#random.chance(IDLE_CHANCE) ? await this.#idler() : null;
     const end = await this.#killedJob(this.#request(wish), withApp);
+    if (idler !== null) await this.#endIdler(idler);
+    if (idler !== null && kind === 'offline' && end.result !== null)
+      this.#lose('an offline restore went on beside a connection');
     if (withApp) await this.#crash();
     else await this.#rest();
     if (end.killed) this.#report.kills++;
@@ -195,25 +223,52 @@ class Field {
     for (const writer of this.#writers) writer.resume();
     for (let writer = this.#writers.length; writer < WRITERS; writer++) {
       this.#writers.push(
-        await startActor({
-          role: 'writer',
-          path: this.#database,
-          seed: this.#random.seed(),
-          writer,
-          acknowledgements: this.#acknowledgements,
-          lastNumber: this.#last[writer] ?? 0,
-          deeds: { autocommit: 5, transfer: 10, spill: 2, reshape: 0.3, text: 2, savepoint: 1, vacuum: 0.1 },
-          fillerRows: fillerRows(this.#form.sizeBytes),
-          spillRowsMax: 200,
-          cachePages: this.#random.pick([10, -2_000]),
-          synchronous: this.#random.pick(['OFF', 'NORMAL', 'FULL']),
-          autocheckpoint: this.#random.pick([0, 100, 1_000]),
-          reopenChance: 0.01,
-          // In a rollback journal, busy writers leave a reader no gap for many seconds.
-          perSecond: this.#form.journalMode === 'wal' ? this.#random.pick([50, 200, 400]) : 10,
-        }),
+        await startActor(
+          {
+            role: 'writer',
+            path: this.#database,
+            seed: this.#random.seed(),
+            writer,
+            acknowledgements: this.#acknowledgements,
+            lastNumber: this.#last[writer] ?? 0,
+            deeds: { autocommit: 5, transfer: 10, spill: 2, reshape: 0.3, text: 2, savepoint: 1, vacuum: 0.1 },
+            fillerRows: fillerRows(this.#form.sizeBytes),
+            spillRowsMax: 200,
+            cachePages: this.#random.pick([10, -2_000]),
+            synchronous: this.#random.pick(['OFF', 'NORMAL', 'FULL']),
+            autocheckpoint: this.#random.pick([0, 100, 1_000]),
+            reopenChance: 0.01,
+            // In a rollback journal, busy writers leave a reader no gap for many seconds.
+            perSecond: this.#form.journalMode === 'wal' ? this.#random.pick([50, 200, 400]) : 10,
+          },
+          'bun',
+          this.#isOthers ? asNobody : [],
+        ),
       );
     }
+  }
+
+  /** Another mode and another page size, while nobody is connected. */
+  async #reform(): Promise<void> {
+    await this.#dismiss();
+    const change = {
+      journalMode: this.#random.pick<'wal' | 'delete'>(['wal', 'delete']),
+      pageSize: this.#random.pick([1024, 4096, 8192]),
+    };
+    reform(this.#database, change);
+    this.#form = { ...this.#form, ...change };
+    this.#report.reforms++;
+  }
+
+  async #idler(): Promise<Actor> {
+    const form = { role: 'idler', path: this.#database, seed: this.#random.seed(), connections: 2 } as const;
+    return await startActor(form, this.#random.pick(['bun', 'node']));
+  }
+
+  async #endIdler(idler: Actor): Promise<void> {
+    const { errors, busy, firstError } = await idler.end();
+    if (errors + busy > 0) this.#lose(`an idle connection met an error: ${firstError}`);
+    this.#report.idlers++;
   }
 
   /** Nobody writes for a while, with the connections open or, at times, closed. */
@@ -375,6 +430,8 @@ class Field {
       listed = await this.#judgeListed(`${where}, after the next run`);
     }
     const added = listed.filter((backup) => !wish.before.some(({ name }) => name === backup.name));
+    const gone = wish.before.find(({ name }) => !listed.some((backup) => backup.name === name));
+    if (gone && added.length === 0) this.#lose(`${where}: ${gone.name} was removed, and no backup was made`);
     if (wasReplaced) this.#judgeSafety(added, wish, log, since, acknowledgedBefore, where);
     if (wish.kind === 'file') this.#judgeNewFile(wish, end, where);
     if (!end.killed && end.result !== null && wish.kind !== 'backup' && wish.kind !== 'file' && restored !== null)
@@ -544,6 +601,16 @@ function settle(path: string, journalMode?: string): void {
     database.exec('PRAGMA busy_timeout = 60000');
     database.prepare('SELECT count(*) FROM sqlite_schema').get();
     if (journalMode) database.exec(`PRAGMA journal_mode = ${journalMode}`);
+  } finally {
+    database.close();
+  }
+}
+
+function reform(path: string, { journalMode, pageSize }: Pick<LedgerForm, 'journalMode' | 'pageSize'>): void {
+  settle(path, 'delete');
+  const database = new DatabaseSync(path);
+  try {
+    database.exec(`PRAGMA page_size = ${pageSize}; VACUUM; PRAGMA journal_mode = ${journalMode}`);
   } finally {
     database.close();
   }

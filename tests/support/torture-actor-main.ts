@@ -1,11 +1,11 @@
 /**
  * One process that uses the ledger while it is backed up: a writer, a foreign checkpointer, a reader that holds old
- * snapshots, or a visitor that opens and closes. Runs on Bun and on Node.
+ * snapshots, a visitor that opens and closes, or an idler that only stays. Runs on Bun and on Node.
  *
  * The only argument is an `ActorForm` as JSON. It prints `started`, hears `pause`, `resume` and `end` on standard input
  * (or its end), and closes with one line of JSON, an `ActorOutcome`.
  */
-import { openSync } from 'node:fs';
+import { appendFileSync, openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
@@ -21,7 +21,8 @@ const DEAF_MS = 20;
 
 const form = JSON.parse(process.argv[2] ?? '') as ActorForm; // torture-actors.ts wrote it
 const random = seededRandom(form.seed);
-const outcome: ActorOutcome = { done: 0, commits: 0, errors: 0, busy: 0, firstError: '', deeds: {} };
+const nothing = { done: 0, commits: 0, errors: 0, busy: 0, switches: 0, failures: 0 };
+const outcome: ActorOutcome = { ...nothing, firstError: '', deeds: {} };
 let ending = false;
 let pausing = false;
 let resume = () => {};
@@ -51,6 +52,8 @@ async function play(): Promise<void> {
       return await read(form.holdMsMax);
     case 'visitor':
       return await visit(form.everyMs);
+    case 'idler':
+      return await idle(form.connections);
   }
 }
 
@@ -82,7 +85,7 @@ function attempt(what: string, act: () => void): void {
   }
 }
 
-function open(options: { readOnly?: boolean; busyTimeoutMs?: number } = {}): DatabaseSync {
+function open(options: { readOnly?: boolean; busyTimeoutMs?: number | undefined } = {}): DatabaseSync {
   const database = new DatabaseSync(form.path, { readOnly: options.readOnly ?? false });
   database.exec(`PRAGMA busy_timeout = ${options.busyTimeoutMs ?? BUSY_TIMEOUT_MS}`);
   return database;
@@ -128,12 +131,14 @@ class Ledger {
     rollback: () => this.#rollBack(),
     vacuum: () => this.#database.exec('VACUUM'),
     'incremental-vacuum': () => this.#database.exec(`PRAGMA incremental_vacuum(${random.between(1, 2_000)})`),
+    'journal-mode': () => unlessInUse(() => this.#switchTo(random.pick(JOURNAL_MODES))),
+    'page-size': () => unlessInUse(() => this.#changePageSize()),
   };
 
   constructor(writer: WriterForm, notes: number) {
     this.#form = writer;
     this.#notes = notes;
-    this.#database = open();
+    this.#database = open({ busyTimeoutMs: writer.busyTimeoutMs });
     this.#database.exec(`
       PRAGMA synchronous = ${writer.synchronous}; PRAGMA cache_size = ${writer.cachePages};
       PRAGMA wal_autocheckpoint = ${writer.autocheckpoint};
@@ -146,7 +151,33 @@ class Ledger {
   }
 
   carryOut(deed: Deed): void {
-    this.#deeds[deed]();
+    try {
+      this.#deeds[deed]();
+    } catch (error) {
+      if (this.#form.failures === undefined || !/disk I\/O error/.test(String(error))) throw error;
+      this.#noteFailure(this.#form.failures);
+    }
+  }
+
+  /** That number is never used again, so whoever has it has a commit that failed. */
+  #noteFailure(path: string): void {
+    number = (number ?? 0) + 1;
+    outcome.failures++;
+    appendFileSync(path, `${this.#form.writer}:${number}\n`);
+  }
+
+  #switchTo(mode: string): void {
+    const modeNow = () => this.#database.prepare('PRAGMA journal_mode').get()?.['journal_mode'];
+    const before = modeNow();
+    this.#database.prepare(`PRAGMA journal_mode = ${mode}`).get();
+    if (modeNow() !== before) outcome.switches++;
+  }
+
+  /** Only out of WAL mode. */
+  #changePageSize(): void {
+    this.#switchTo('DELETE');
+    this.#database.exec(`PRAGMA page_size = ${random.pick([512, 1024, 4096, 16_384, 65_536])}; VACUUM`);
+    this.#switchTo('WAL');
   }
 
   #transaction(work: (t: number) => void): void {
@@ -300,6 +331,17 @@ class Ledger {
   }
 }
 
+const JOURNAL_MODES = ['WAL', 'WAL', 'DELETE', 'TRUNCATE', 'PERSIST'] as const;
+
+/** A mode can't be left while others are connected; that is no error of theirs, nor of ours. */
+function unlessInUse(change: () => void): void {
+  try {
+    change();
+  } catch (error) {
+    if (!/locked|busy/.test(String(error))) throw error;
+  }
+}
+
 async function checkpoint(everyMs: number): Promise<void> {
   const database = open({ busyTimeoutMs: random.pick([0, 100, 2_000]) });
   console.log('started');
@@ -351,6 +393,20 @@ async function visit(everyMs: number): Promise<void> {
     await sleep(random.between(0, everyMs));
     await listen();
   }
+}
+
+async function idle(connections: number): Promise<void> {
+  const held = Array.from({ length: connections }, () => open());
+  attempt('stay', () => {
+    // One never did anything: it has not even read the header.
+    for (const [index, database] of held.entries()) if (index > 0) database.prepare('SELECT t FROM clock').get();
+  });
+  console.log('started');
+  while (!ending) {
+    await sleep(50);
+    await listen();
+  }
+  for (const database of held) database.close();
 }
 
 await play();

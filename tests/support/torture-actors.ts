@@ -4,9 +4,19 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** What a writer does at each step. Only the last three write no number. */
+/** What a writer does at each step. The last five write no number. */
 export type Deed =
-  'autocommit' | 'transfer' | 'spill' | 'reshape' | 'text' | 'savepoint' | 'rollback' | 'vacuum' | 'incremental-vacuum';
+  | 'autocommit'
+  | 'transfer'
+  | 'spill'
+  | 'reshape'
+  | 'text'
+  | 'savepoint'
+  | 'rollback'
+  | 'vacuum'
+  | 'incremental-vacuum'
+  | 'journal-mode'
+  | 'page-size';
 
 export interface WriterForm {
   readonly role: 'writer';
@@ -29,13 +39,18 @@ export interface WriterForm {
   readonly reopenChance: number;
   /** 0 for as fast as it can. */
   readonly perSecond: number;
+  readonly busyTimeoutMs?: number;
+  /** The writer's `fsync` fails at times: a file in which it notes each commit that failed so, as `writer:n`. */
+  readonly failures?: string;
 }
 
 export type ActorForm =
   | WriterForm
   | { readonly role: 'checkpointer'; readonly path: string; readonly seed: number; readonly everyMs: number }
   | { readonly role: 'reader'; readonly path: string; readonly seed: number; readonly holdMsMax: number }
-  | { readonly role: 'visitor'; readonly path: string; readonly seed: number; readonly everyMs: number };
+  | { readonly role: 'visitor'; readonly path: string; readonly seed: number; readonly everyMs: number }
+  /** Holds connections that did something once, and do nothing any more. */
+  | { readonly role: 'idler'; readonly path: string; readonly seed: number; readonly connections: number };
 
 export interface ActorOutcome {
   done: number;
@@ -43,6 +58,10 @@ export interface ActorOutcome {
   /** Other than busy. */
   errors: number;
   busy: number;
+  /** Changes of the journal mode. */
+  switches: number;
+  /** Commits whose `fsync` failed, as it was meant to. */
+  failures: number;
   firstError: string;
   readonly deeds: Record<string, number>;
 }
@@ -58,16 +77,24 @@ export interface Actor {
   kill(): Promise<void>;
 }
 
-const script = fileURLToPath(new URL('./torture-actor-main.ts', import.meta.url));
+export const actorScript = fileURLToPath(new URL('./torture-actor-main.ts', import.meta.url));
 const nodeBinary = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
 
-/** @param runtime `node` brings an older SQLite, which deletes the log at a last close where a newer one does not. */
-export async function startActor(form: ActorForm, runtime: 'bun' | 'node' = 'bun'): Promise<Actor> {
+/**
+ * @param runtime `node` brings an older SQLite, which deletes the log at a last close where a newer one does not.
+ * @param through a command that starts the actor, as `strace` or `setpriv` do. It must hand on what is said to it.
+ */
+export async function startActor(
+  form: ActorForm,
+  runtime: 'bun' | 'node' = 'bun',
+  through: readonly string[] = [],
+): Promise<Actor> {
   const [program, flags] =
     runtime === 'bun'
       ? [process.execPath, ['--config=/dev/null', '--no-env-file']]
       : [nodeBinary, ['--experimental-strip-types', '--disable-warning=ExperimentalWarning']];
-  const child = spawn(program, [...flags, script, JSON.stringify(form)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [command = '', ...args] = [...through, program, ...flags, actorScript, JSON.stringify(form)];
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
   child.stdin.on('error', () => {}); // A killed actor hears no command.
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();

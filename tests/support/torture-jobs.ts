@@ -22,9 +22,17 @@ export interface JobEnd {
 
 const script = fileURLToPath(new URL('../../src/engine/jobs/job-main.ts', import.meta.url));
 
-/** @param onSaid hears `started`, the name of each step, `pinned` and `bytes`. */
-export function startJob(request: JobRequest, onSaid: (what: string) => void): WatchedJob {
-  const child = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', script], {
+/**
+ * @param onSaid hears `started`, the name of each step, `pinned` and `bytes`.
+ * @param through a command that starts the job, as `strace` does.
+ */
+export function startJob(
+  request: JobRequest,
+  onSaid: (what: string) => void,
+  through: readonly string[] = [],
+): WatchedJob {
+  const [program = '', ...args] = [...through, process.execPath, '--config=/dev/null', '--no-env-file', script];
+  const child = spawn(program, args, {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: { PATH: process.env['PATH'] ?? '' },
   });

@@ -11,13 +11,30 @@ export interface Scenario {
   readonly form: LedgerForm;
   readonly writers: readonly WriterTraits[];
   readonly others: readonly { readonly form: OtherForm; readonly runtime: 'bun' | 'node' }[];
+  readonly special?: Special;
 }
+
+/** What sets the app apart from us. */
+export type Special =
+  /** It opens the database by another name, a hard link. A backup may be refused then. */
+  | 'other name'
+  /** Every few of its calls of `fsync` fail. */
+  | 'failing fsync'
+  /** It is another user's, as the database is. */
+  | 'other user';
 
 type WithoutPlace<Form> = Form extends unknown ? Omit<Form, 'path' | 'seed'> : never;
 type OtherForm = WithoutPlace<Exclude<ActorForm, WriterForm>>;
 export type WriterTraits = Pick<
   WriterForm,
-  'deeds' | 'spillRowsMax' | 'cachePages' | 'synchronous' | 'autocheckpoint' | 'reopenChance' | 'perSecond'
+  | 'deeds'
+  | 'spillRowsMax'
+  | 'cachePages'
+  | 'synchronous'
+  | 'autocheckpoint'
+  | 'reopenChance'
+  | 'perSecond'
+  | 'busyTimeoutMs'
 >;
 
 export const scenarioNames = [
@@ -32,6 +49,12 @@ export const scenarioNames = [
   'tables',
   'empty',
   'rollback-journal',
+  'modes',
+  'idle',
+  'impatient',
+  'other-name',
+  'failing-fsync',
+  'other-user',
   'everything',
 ] as const;
 export const largeScenarioNames = ['large', 'lock-byte'] as const;
@@ -47,6 +70,8 @@ const everyDeed: Readonly<Record<Deed, number>> = {
   rollback: 2,
   vacuum: 0.2,
   'incremental-vacuum': 1,
+  'journal-mode': 0,
+  'page-size': 0,
 };
 
 /** @param sizeMax bytes of the largest database, but for the large ones. */
@@ -78,7 +103,14 @@ export function drawScenario(name: ScenarioName, random: Random, options: { size
     writers: readonly WriterTraits[],
     others: Scenario['others'] = [],
     change: Partial<LedgerForm> = {},
-  ): Scenario => ({ form: { ...form, ...change, writers: writers.length }, writers, others });
+    special?: Special,
+  ): Scenario => ({
+    form: { ...form, ...change, writers: writers.length },
+    writers,
+    others,
+    ...(special && { special }),
+  });
+  const idler = other({ role: 'idler', connections: random.between(1, 4) }, random.pick(['bun', 'node']));
 
   switch (name) {
     case 'autocommit':
@@ -131,10 +163,47 @@ export function drawScenario(name: ScenarioName, random: Random, options: { size
         random.chance(0.5) ? [visitors[0] ?? checkpointer] : [],
         { journalMode: random.pick(['delete', 'truncate', 'persist']) },
       );
+    case 'modes':
+      // A mode can be left only by one who is alone, so there is one writer, and visitors at most.
+      return scenario(
+        [writer({ 'journal-mode': 5, 'page-size': 1, transfer: 20, spill: 1 }, { perSecond: random.pick([100, 300]) })],
+        random.chance(0.5) ? [visitors[0] ?? checkpointer] : [],
+        { sizeBytes: Math.floor(options.sizeBytesMax * 0.05), journalMode: random.pick(['wal', 'delete']) },
+      );
+    case 'idle':
+      return scenario(
+        [writer({ autocommit: 10, transfer: 10, spill: 1 }, { reopenChance: random.pick([0, 0.05]) })],
+        [idler, ...(random.chance(0.5) ? [checkpointer] : [])],
+        { journalMode: random.pick(['wal', 'wal', 'delete']) },
+      );
+    case 'impatient':
+      return scenario([writer({ autocommit: 10, transfer: 10 }, { busyTimeoutMs: 0, reopenChance: 0, perSecond: 0 })]);
+    case 'other-name':
+      return scenario(
+        [writer({ autocommit: 10, transfer: 10, spill: 1 }, { reopenChance: random.pick([0, 0.05, 0.5]) })],
+        random.chance(0.5) ? [reader] : [],
+        { journalMode: random.pick(['wal', 'wal', 'delete']) },
+        'other name',
+      );
+    case 'failing-fsync':
+      // The reader keeps the log from being merged, so that a copy needs it.
+      return scenario(
+        [writer({ autocommit: 10, transfer: 10 }, { synchronous: 'FULL', reopenChance: 0, perSecond: 30 })],
+        [reader],
+        { sizeBytes: Math.floor(options.sizeBytesMax * 0.05) },
+        'failing fsync',
+      );
+    case 'other-user':
+      return scenario(
+        many(2, () => writer({ transfer: 10, spill: 1 }, { reopenChance: random.pick([0, 0.05]) })),
+        [...(random.chance(0.5) ? [visitors[0] ?? checkpointer] : []), idler],
+        { journalMode: random.pick(['wal', 'wal', 'delete']) },
+        'other user',
+      );
     case 'everything':
       return scenario(
         many(random.between(2, 4), () => writer(everyDeed)),
-        [checkpointer, reader, ...visitors],
+        [checkpointer, reader, ...visitors, idler],
       );
     case 'large':
       return scenario([writer(largeDeeds), writer(largeDeeds, { perSecond: 300 })], [checkpointer, reader], {

@@ -102,8 +102,14 @@ test.skipIf(!Bun.which('python3'))('a file that a process has mapped and closed 
 });
 
 const mapped = `
-import mmap, sys
-with open(sys.argv[1], 'rb') as file: pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
+import mmap, os, sys
+file = os.open(sys.argv[1], os.O_RDONLY)
+pages = mmap.mmap(file, 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
+# Python keeps a second descriptor of its own.
+for descriptor in range(3, 20):
+    try:
+        if os.path.samestat(os.fstat(descriptor), os.stat(sys.argv[1])): os.close(descriptor)
+    except OSError: pass
 print('mapped', flush=True)
 sys.stdin.readline()
 print(pages[-1], flush=True)

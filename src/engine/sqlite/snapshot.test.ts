@@ -1,6 +1,18 @@
 import { expect, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { addFailedCommit } from '../../../tests/support/failed-commit.ts';
 import { ask, makeDatabase, openElsewhere, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
@@ -147,6 +159,31 @@ test('a log that is not the one of the index is refused', async () => {
   expect(message).toContain('is not the log that the index');
 });
 
+test('what a killed app left behind the pages of its file is not in the copy', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  makeDatabase(live, { journalMode: 'delete' });
+  const { size } = statSync(live);
+  appendFileSync(live, Buffer.alloc(3 * 4096, 1));
+  const destination = join(scratch(), 'snapshot.sqlite');
+  await takeSnapshot(pinDatabase(live, { now }), destination, quiet);
+  expect(statSync(destination).size).toBe(size);
+  await verifyFile(destination, { method: 'full' });
+});
+
+test('a log that restarts while it is copied is refused', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  await using scene = await pinWithLog(live);
+  const copying = refusal(() =>
+    takeSnapshot(scene.pinned, join(scratch(), 'snapshot.sqlite'), { ...quiet, paceBytes: 1 }),
+  );
+  // It was looked at before the first stretch, and waits for that to be flushed. These are the salts.
+  const log = openSync(`${live}-wal`, 'r+');
+  writeSync(log, Buffer.alloc(8, 7), 0, 8, 16);
+  closeSync(log);
+  const { code, message } = await copying;
+  expect([code, message]).toEqual(['DB_NOT_SHARED', `the log of ${live} restarted under a pin that forbids it`]);
+});
+
 for (const journalMode of ['wal', 'delete'] as const) {
   test(`a main file in ${journalMode} mode that somebody writes to under the pin is refused`, async () => {
     const live = join(scratch(), 'shop.sqlite');
@@ -197,6 +234,22 @@ test('what others commit and checkpoint under the pin can not tear the copy, and
   }
 });
 
+test('nothing that is committed under the pin gets into the main file', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  makeDatabase(live);
+  const app = await openElsewhere(live);
+  try {
+    const pinned = pinDatabase(live, { now });
+    await app.ask('PRAGMA busy_timeout = 100');
+    await app.ask("INSERT INTO notes (text) VALUES ('later') RETURNING id");
+    expect(await app.ask('PRAGMA wal_checkpoint(TRUNCATE)')).toBe(1);
+    pinned[Symbol.dispose]();
+    expect(await app.ask('PRAGMA wal_checkpoint(TRUNCATE)')).toBe(0);
+  } finally {
+    await app.close();
+  }
+});
+
 test('an aborted copy releases the pin', async () => {
   const live = join(scratch(), 'shop.sqlite');
   makeDatabase(live);
@@ -206,9 +259,12 @@ test('an aborted copy releases the pin', async () => {
     abort.abort();
     const pinned = pinDatabase(live, { now });
     const destination = join(scratch(), 'snapshot.sqlite');
-    expect(takeSnapshot(pinned, destination, { ...quiet, signal: abort.signal })).rejects.toThrow('abort');
+    await expect(takeSnapshot(pinned, destination, { ...quiet, signal: abort.signal })).rejects.toThrow('abort');
     await app.ask("INSERT INTO notes (text) VALUES ('afterwards') RETURNING id");
+    await app.ask('PRAGMA busy_timeout = 100');
     expect(await app.ask('PRAGMA wal_checkpoint(TRUNCATE)')).toBe(0);
+    // Referred to until now, or the garbage collector might have released it.
+    pinned[Symbol.dispose]();
   } finally {
     await app.close();
   }
