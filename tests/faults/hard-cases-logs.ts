@@ -45,6 +45,27 @@ export const logCases: readonly HardCase[] = [
       return await scene.service.performBackup();
     },
   },
+  {
+    name: 'a transaction that a crash cut short under another name of the file is refused, not backed up by half',
+    code: 'DB_NOT_SHARED',
+    message:
+      /app\.sqlite is another name of .*shop\.sqlite, and .*app\.sqlite-journal has a transaction that was cut short/,
+    hint: /^Copy .*app\.sqlite and .*app\.sqlite-journal to a safe folder first/,
+    async provoke(scene) {
+      const name = join(scene.folder, 'app.sqlite');
+      ask(scene.databasePath, 'PRAGMA journal_mode = DELETE');
+      linkSync(scene.databasePath, name);
+      const app = await openElsewhere(name);
+      for (const sql of ['PRAGMA cache_size = 2', 'BEGIN', "UPDATE notes SET text = printf('%.3000c', 'x')"])
+        await app.ask(sql.startsWith('UPDATE') ? `${sql} RETURNING id` : sql);
+      await app.kill();
+      scene.mend(() => {
+        ask(name, 'SELECT count(*) FROM notes');
+        rmSync(name);
+      });
+      return await scene.service.performBackup();
+    },
+  },
   ...[['-wal', '-shm'], ['-wal'], ['-shm']].map((removed): HardCase => ({
     name: `a ${removed.join(' and a ')} that somebody removed under the app is refused, and the hint saves the rows`,
     code: 'DB_NOT_SHARED',

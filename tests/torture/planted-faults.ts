@@ -153,7 +153,7 @@ export const plantedFaults: readonly PlantedFault[] = [
         from: '  // Before all else: our checkpoint would merge the wrong log.\n  refuseOtherLog(path);\n',
         to: '',
       },
-      { file: snapshot, from: '    if (pinned.log) refuseOtherLog(pinned.path);\n', to: '' },
+      { file: snapshot, from: 'if (pinned.log) refuseOtherLog(pinned.path);', to: 'if (pinned.log) void 0;' },
       { file: snapshot, from: 'if (isUnwritten(pin)) return copied;', to: 'return copied;' },
     ],
     caughtBy: test(
@@ -162,8 +162,24 @@ export const plantedFaults: readonly PlantedFault[] = [
     ),
   },
   {
+    name: 'nobody looks for what a crash left under another name',
+    patches: [{ file: 'src/engine/sqlite/other-log.ts', from: '  refuseLeftElsewhere(path);\n', to: '' }],
+    caughtBy: test(
+      'src/engine/sqlite/left-elsewhere.test.ts',
+      'a transaction that was cut short under another name is refused, not half backed up (delete)',
+    ),
+  },
+  {
+    name: 'nobody looks again for what a crash left, once the copy is made',
+    patches: [{ file: snapshot, from: '    else refuseLeftElsewhere(pinned.path);\n', to: '' }],
+    caughtBy: test(
+      'src/engine/sqlite/left-elsewhere.test.ts',
+      'a crash while we copy by another name is found before the copy counts',
+    ),
+  },
+  {
     name: 'nobody looks again for another log, once the copy is made',
-    patches: [{ file: snapshot, from: '    if (pinned.log) refuseOtherLog(pinned.path);\n', to: '' }],
+    patches: [{ file: snapshot, from: 'if (pinned.log) refuseOtherLog(pinned.path);', to: 'if (pinned.log) void 0;' }],
     caughtBy: test(
       'src/engine/sqlite/other-log.test.ts',
       'an app that comes by another name while we copy is found before the copy counts',

@@ -10,6 +10,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BackupError } from '../errors.ts';
 import { standStill } from './busy.ts';
+import { refuseLeftElsewhere } from './left-elsewhere.ts';
 import { notShared } from './not-shared.ts';
 import { linkOf, nameOf, namesOf, processes } from './open-files.ts';
 
@@ -28,7 +29,10 @@ export interface OtherLog {
 const LOOKS = 3;
 const LOOK_AGAIN_MS = 30;
 
-/** @throws BackupError DB_NOT_SHARED when another program is seen to use another log of the database at this real path. */
+/**
+ * @throws BackupError DB_NOT_SHARED when another program is seen to use another log of the database at this real path, or
+ *   left one there, or a hot journal.
+ */
 export function refuseOtherLog(path: string): void {
   let found = findOtherLogs(path);
   for (let looks = 1; looks < LOOKS && found.length > 0; looks++) {
@@ -38,6 +42,7 @@ export function refuseOtherLog(path: string): void {
   }
   const [first] = found;
   if (first) throw first.isRemoved ? logRemoved(path, first, found) : logElsewhere(path, first);
+  refuseLeftElsewhere(path);
 }
 
 /** As far as /proc shows what others have open: not on macOS, not of other containers and, without rights, other users. */

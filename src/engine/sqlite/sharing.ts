@@ -15,7 +15,7 @@ export interface Doubt {
 }
 
 const OTHER_LOG =
-  'SQLite finds the log by the name of the database: a program that opens the file by another name works with another log, and a backup misses what it commits.';
+  'SQLite finds the log by the name of the database: a program that opens the file by another name works with another log, and a backup misses what it commits; without a log, a transaction that a crash cut short is rolled back only under the name that it was begun by.';
 const MERGE_FIRST =
   'Before you change anything, let the app close the database itself, so that its log is merged, and keep each -wal file that has bytes.';
 

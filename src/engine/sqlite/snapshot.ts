@@ -11,6 +11,7 @@ import { closeSync, constants, copyFileSync, fstatSync, ftruncateSync, openSync,
 import { BackupError } from '../errors.ts';
 import { FollowingDigest } from './digest.ts';
 import { contentBytes } from './header.ts';
+import { refuseLeftElsewhere } from './left-elsewhere.ts';
 import { openWith, pragma } from './library.ts';
 import type { PinnedDatabase } from './live-database.ts';
 import { isLogOf, logBytes, openLog } from './log-file.ts';
@@ -62,8 +63,9 @@ export async function takeSnapshot(
     if (pinned.mayCopy) copied = await copyUnderPin(pinned, destination, options);
     else pinned.vacuumInto(destination);
     checkSameFile(pinned);
-    // Programs that came meanwhile. In a rollback mode there is one lock for all names.
+    // Programs that came meanwhile. In a rollback mode there is one lock for all names, but a journal for each.
     if (pinned.log) refuseOtherLog(pinned.path);
+    else refuseLeftElsewhere(pinned.path);
   } finally {
     if (!options.keepPin) pinned[Symbol.dispose]();
   }
