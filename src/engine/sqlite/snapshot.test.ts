@@ -250,6 +250,24 @@ test('nothing that is committed under the pin gets into the main file', async ()
   }
 });
 
+test('in a rollback mode nobody commits from the pin to the end of the copy, and everybody does afterwards', async () => {
+  const live = join(scratch(), 'shop.sqlite');
+  makeDatabase(live, { journalMode: 'delete' });
+  const app = await openElsewhere(live);
+  const write = () => app.ask("INSERT INTO notes (text) VALUES ('later') RETURNING id");
+  try {
+    await app.ask('PRAGMA busy_timeout = 0');
+    const pinned = pinDatabase(live, { now });
+    await expect(write()).rejects.toThrow('locked');
+    await takeSnapshot(pinned, join(scratch(), 'snapshot.sqlite'), { ...quiet, keepPin: true });
+    await expect(write()).rejects.toThrow('locked');
+    pinned[Symbol.dispose]();
+    expect(await write()).toBe(101);
+  } finally {
+    await app.close();
+  }
+});
+
 test('an aborted copy releases the pin', async () => {
   const live = join(scratch(), 'shop.sqlite');
   makeDatabase(live);
