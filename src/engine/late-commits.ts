@@ -23,6 +23,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  unlinkSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -124,7 +125,8 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
     stamp: null,
   });
   // The log first: without its backup it could not be replayed.
-  rmSync(log);
+  // Not rmSync: Bun calls a full disk EFAULT there.
+  unlinkSync(log);
   syncFolderNow(catalog.folder);
   await removeMerged(catalog, first, context);
   return name;

@@ -15,6 +15,7 @@ import {
   renameSync,
   rmSync,
   type Stats,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -186,7 +187,7 @@ function moveOldDiscovery(folder: string): void {
   const path = join(folder, RECORD_FILE);
   const text = textOf(path);
   if (text === null || !isOldDiscovery(JSON.parse(text))) return;
-  if (existsSync(join(folder, FOUND_FILE))) rmSync(path);
+  if (existsSync(join(folder, FOUND_FILE))) unlinkSync(path);
   else renameSync(path, join(folder, FOUND_FILE));
 }
 
