@@ -169,6 +169,7 @@ async function checkArtifact(store: S3Store, { artifact }: Manifest, context: St
     if (sizeBytes < FORM_BYTES) first.push(chunk.slice(0, FORM_BYTES));
     hash.update(chunk);
     sizeBytes += chunk.length;
+    if (sizeBytes > artifact.sizeBytes) break;
     context.onEvent({ type: 'bytes', done: sizeBytes, total: artifact.sizeBytes });
   }
   context.onEvent({ type: 'step', name: 'check' });

@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { BackupError } from './errors.ts';
 import type { S3Access } from './jobs/protocol.ts';
+import { isKey } from './targets/object-key.ts';
 import { factsOf } from './targets/s3-errors.ts';
 import { bytesOf, getBytes, isNotThere, type ListedObject, type ObjectStore } from './targets/object-store.ts';
 
@@ -51,8 +52,11 @@ const writerSchema = z.object({
   /** The time by the clock of that machine, for people. */
   at: z.string(),
   everyMs: z.number().positive(),
-  /** Key of the heartbeat, from the root of the bucket. */
-  beat: z.string(),
+  /** Key of the heartbeat, from the root of the bucket: only such a one is looked for. */
+  beat: z
+    .string()
+    .regex(/(^|\/)writer\/beat-[\w-]+\.json$/)
+    .refine(isKey),
   /** A person said that the place is this one's. */
   claimed: z.boolean(),
 });

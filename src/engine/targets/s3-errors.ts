@@ -206,7 +206,9 @@ export function factsOf(error: unknown): {
   readonly attempts: number;
 } {
   if (typeof error !== 'object' || error === null) return { name: 'unknown', attempts: 1 };
-  const name = 'name' in error && typeof error.name === 'string' ? error.name : 'unknown';
+  const given = 'name' in error && typeof error.name === 'string' ? error.name : 'unknown';
+  // The server's own word. It goes into messages, so one that looks like no name is none.
+  const name = /^[\w.:-]{1,100}$/.test(given) ? given : 'unknown';
   if (!('$metadata' in error) || typeof error.$metadata !== 'object' || error.$metadata === null)
     return { name, attempts: 1 };
   const { httpStatusCode, attempts } = error.$metadata as { httpStatusCode?: unknown; attempts?: unknown };
