@@ -9,6 +9,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorBody, type ErrorCode } from '../engine/errors.ts';
+import { visibleText } from '../engine/visible-text.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import { lossText } from '../service/loss-text.ts';
 import { BRING_BACK } from '../service/missing.ts';
@@ -235,7 +236,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void context.stdout.write(text),
-      writeErr: (text) => void (json || context.stderr.write(text)),
+      writeErr: (text) => void (json || context.stderr.write(visibleText(text))),
     })
     .showSuggestionAfterError();
   const places = (): CliPlaces => ({

@@ -8,9 +8,10 @@
  * becomes part of a path.
  */
 import { basename, extname } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
+import { inspect, isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
 import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
+import { visibleText } from '../engine/visible-text.ts';
 import { isFailing } from '../service/freshness.ts';
 import { type GuardPort, isGuard } from '../service/guard-port.ts';
 import type { BackupConfig } from '../service/model.ts';
@@ -751,5 +752,6 @@ function comeAgain(): Response {
 }
 
 function logFault(error: unknown, request: Request): void {
-  console.error(`[Backup] ${request.method} ${new URL(request.url).pathname} failed:`, error);
+  const { pathname } = new URL(request.url);
+  console.error(visibleText(`[Backup] ${request.method} ${pathname} failed: ${inspect(error)}`));
 }
