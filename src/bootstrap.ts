@@ -24,7 +24,7 @@ export interface AppOptions {
   /** In development the page's own server listens on PORT and passes requests on to us, one above. */
   readonly behindPageServer?: boolean;
   /** Bring the newest good backup back where the database is missing, before anything else starts. */
-  readonly restoreIfMissing?: { readonly identityFile?: string };
+  readonly restoreIfMissing?: { readonly identityFile?: string; readonly allowPlain?: boolean };
   /** Make the demo database where none is; never in production. */
   readonly demo?: boolean;
 }

@@ -21,7 +21,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unseal } from './artifact.ts';
+import { isPlain, plainCopy, unseal } from './artifact.ts';
 import { syncFolder } from './catalog/catalog.ts';
 import { inMegabytes } from './catalog/folder-error.ts';
 import type { Manifest } from './catalog/manifest.ts';
@@ -50,7 +50,7 @@ const RETRY_FIRST_MS = 1_000;
 const DOWNLOADS_MAX = 2;
 
 /**
- * @throws BackupError NO_BACKUP, BAD_BACKUP, BAD_REQUEST without the right private key, VERIFY_FAILED when what is
+ * @throws BackupError NO_BACKUP, BAD_BACKUP, PLAIN_COPY, BAD_REQUEST without the right private key, VERIFY_FAILED when what is
  * stored is not what its manifest says, TARGET_EXISTS, DISK_FULL, BUSY, S3_*, ABORTED: nothing was placed.
  */
 export async function fetchBackup(request: FetchRequest, context: StoryContext): Promise<Fetched> {
@@ -59,6 +59,7 @@ export async function fetchBackup(request: FetchRequest, context: StoryContext):
   try {
     context.onEvent({ type: 'step', name: 'fetch' });
     const manifest = await findManifest(store, request, context);
+    if (request.refusePlain && isPlain(manifest)) throw plainCopy(request.name, request.target);
     refuseWithoutIdentity(manifest, request);
     prepareOwnFolder(request.staging, warnIn(context));
     makePrivateFolder(dirname(request.to));

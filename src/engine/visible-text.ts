@@ -5,7 +5,7 @@
  *
  * C0, DEL and C1 (ECMA-48), and the directional formatting characters of UAX #9.
  */
-const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]|\p{Surrogate}/gu;
+const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\ufeff]|\p{Surrogate}/gu;
 
 /** For a log: one line. */
 export function visibleLine(text: string): string {

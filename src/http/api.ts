@@ -45,6 +45,7 @@ import {
   type DeleteAnswer,
   type DoctorReport,
   type DrillReport,
+  downloadQuery,
   drillBody,
   type DismissAnswer,
   diffQuery,
@@ -340,9 +341,10 @@ function routes(
       action: 'download',
       costs: 'download',
       isSlow: true,
-      async handle({ request, params }) {
+      async handle({ request, params, query }) {
         const filename = readName(params);
-        return sendBackup(request, filename, await service.openBackup(filename));
+        const allowPlain = readQuery(query, downloadQuery).allowPlain !== undefined;
+        return sendBackup(request, filename, await service.openBackup(filename, { allowPlain }));
       },
     },
     {
@@ -352,9 +354,9 @@ function routes(
       costs: 'verify',
       async handle({ request, params, user }) {
         const filename = readName(params);
-        const full = (await readBody(request, verifyBody))?.full ?? false;
+        const asked = await readBody(request, verifyBody);
         return long(async () => {
-          const verified = await service.verifyBackup(filename, { full, user });
+          const verified = await service.verifyBackup(filename, { full: false, ...asked, user });
           backupsChanged();
           return json<Backup>(serialize(verified));
         }, request);
@@ -381,8 +383,9 @@ function routes(
       costs: 'plan',
       async handle({ request, params, query }) {
         const filename = readName(params);
-        const { mode } = readQuery(query, planQuery);
-        return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename, { mode }))), request);
+        const { mode, allowPlain } = readQuery(query, planQuery);
+        const asked = { mode, allowPlain: allowPlain !== undefined };
+        return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename, asked))), request);
       },
     },
     {
@@ -534,9 +537,9 @@ function routes(
       action: 'verify',
       costs: 'drill',
       async handle({ request, user }) {
-        const target = (await readBody(request, drillBody))?.target;
+        const asked = await readBody(request, drillBody);
         return long(async () => {
-          const report = serialize(await service.drill({ target, user }));
+          const report = serialize(await service.drill({ ...asked, user }));
           backupsChanged();
           const drills = report.drills.map((drill) => ({ ...drill, error: drill.error && publicError(drill.error) }));
           return json<DrillReport>({ ...report, drills });

@@ -411,8 +411,8 @@ export class BackupService implements BackupServicePort {
     return await this.#toItem(await this.#backups.find(filename));
   }
 
-  async openBackup(filename: string): Promise<OpenedBackup> {
-    return await this.#backups.open(await this.#backups.find(filename));
+  async openBackup(filename: string, options: Pick<FromTarget, 'allowPlain'> = {}): Promise<OpenedBackup> {
+    return await this.#backups.open(await this.#backups.find(filename), options);
   }
 
   getConfig(): BackupConfig {
@@ -592,10 +592,12 @@ export class BackupService implements BackupServicePort {
     let complaint: string | null = null;
     let found: Pick<FileFindings, 'facts' | 'content' | 'unchecked'> = { facts: null, ...NO_REMARKS };
     try {
-      const { identity } = options;
+      const { identity, allowPlain } = options;
       const target = isHere(backup) ? 'local' : backup.target;
       const fetchAnew = (given: FetchOptions) =>
-        this.#backups.requireOffsite(target).downloads.fetchHere(filename, { ...given, identity, anew: true });
+        this.#backups
+          .requireOffsite(target)
+          .downloads.fetchHere(filename, { ...given, identity, allowPlain, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
       const asked = { kind: 'verify', path, method, sha256 } as const;

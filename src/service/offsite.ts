@@ -10,7 +10,7 @@
  */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { PLAIN, sealName } from '../engine/artifact.ts';
+import { isPlain, PLAIN, sealName } from '../engine/artifact.ts';
 import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
 import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../engine/catalog/identity.ts';
 import { lookAtFolder } from '../engine/catalog/own-folder.ts';
@@ -137,6 +137,7 @@ export class Offsite {
     this.downloads = new Downloads({
       folder: catalog.folder,
       target: this.target,
+      isSealed: this.isSealed,
       sizeOf: (name) => this.#entries().get(name)?.manifest?.database.sizeBytes ?? null,
       fetch: async (request, given) => {
         const { lockWaitMs } = options;
@@ -160,6 +161,16 @@ export class Offsite {
 
   get isEnabled(): boolean {
     return this.#options.isEnabled();
+  }
+
+  /** Copies there are encrypted from now on. */
+  get isSealed(): boolean {
+    return (this.#options.s3.sealing?.recipients.length ?? 0) > 0;
+  }
+
+  /** A copy that is taken only where somebody says so: it is not encrypted, and copies there are to be. */
+  refuses(backup: Pick<OffsiteBackup, 'manifest'>): boolean {
+    return this.isSealed && isPlain(backup.manifest);
   }
 
   /** Says whose the place is, by the last look. */
