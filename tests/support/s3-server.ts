@@ -114,7 +114,8 @@ export async function startS3Server(): Promise<S3Server> {
 
     const url = request.raw.url ?? '/';
     const [path = '/'] = url.split('?');
-    if (request.method !== 'PUT' || url.includes('partNumber=')) return;
+    const isComplete = request.method === 'POST' && url.includes('uploadId=');
+    if (!isComplete && (request.method !== 'PUT' || url.includes('partNumber='))) return;
     // One writer of a key at a time, so that of many create-only PUTs exactly one wins.
     while (writers.has(path)) await writers.get(path);
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -35,6 +35,8 @@ export interface Writing {
   readonly isFirst: boolean;
   /** The run history tells of uploads to that place. */
   readonly knowsPlace: boolean;
+  /** A rule of the bucket removes what is older than so many days, so an epoch is taken anew long before. */
+  readonly lifecycleDays?: number | null;
 }
 
 /** With both of them a job writes as the one writer of the place; without, as versions before 0.2 did. */

@@ -22,7 +22,7 @@ import { connectS3, type S3Connection, type S3Options } from './s3-connection.ts
 import { downloadFromS3 } from './s3-download.ts';
 import { hoursOf } from './archive-classes.ts';
 import { describePlace, factsOf, NAMELESS, noBucket, notS3, s3Error } from './s3-errors.ts';
-import { faultOf, isToBeSeen, lockFor, notStoredAs, requestFor } from './s3-stored-as.ts';
+import { faultOf, isToBeSeen, leftToBucket, lockFor, notStoredAs, requestFor } from './s3-stored-as.ts';
 import { type SweepOptions, sweepUploads } from './s3-sweep.ts';
 import { uploadToS3 } from './s3-upload.ts';
 
@@ -74,6 +74,7 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
   const keyBefore = prefix === '' ? '' : `${prefix}/`;
   let bucketIsKnown = false;
   let bulkDeleteWorks = true;
+  const isLeftToBucket = Boolean(connection.storedAs.lifecycleDays);
 
   const remote = (key: string): string => {
     checkKey(key);
@@ -326,11 +327,13 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
 
     async delete(key, { signal } = {}) {
       throwIfAborted(signal);
+      if (isLeftToBucket) throw leftToBucket(describePlace(place));
       await deleteOne(key, signal);
     },
 
     async deleteMany(keys, { signal } = {}) {
       for (const key of keys) checkKey(key);
+      if (isLeftToBucket) return failAll(keys, leftToBucket(describePlace(place)));
       const failures: DeleteFailure[] = [];
       for (let first = 0; first < keys.length; first += bulkDeleteLimit) {
         throwIfAborted(signal);
