@@ -26,6 +26,7 @@ import type {
   Status,
   TargetDrill,
   TargetName,
+  TargetStatus,
   VerdictCode,
 } from '../service/model.ts';
 import { targetWord } from '../service/remote-targets.ts';
@@ -816,7 +817,7 @@ function statusText(status: Status, now: Date): string {
       'local',
       `${local.path}, ${local.count} backup${local.count === 1 ? '' : 's'}, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`,
     ],
-    ['s3', s3.enabled ? remoteText(s3, now) : 'off'],
+    ['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off'],
     ...further.map((target) => [target.target, remoteText(target, now)]),
     ...status.places.flatMap(placeRow),
     ...status.places.flatMap((place) => writerRows(place, now)),
@@ -860,11 +861,21 @@ function placeRow({ target, owner, other }: Status['places'][number]): string[][
 
 /** `my-backups/backups/database, 9 stored`, or what it waits for first: `waiting for 3 uploads, next try in 40 s: …; …` */
 function remoteText(
-  { bucket, path, stored, waiting, nextTryAt, error, listedAt }: Omit<Status['s3'], 'configured'>,
+  {
+    bucket,
+    path,
+    stored,
+    waiting,
+    nextTryAt,
+    error,
+    listedAt,
+    lifecycleDays,
+  }: Omit<Status['s3'], 'configured'> & Pick<TargetStatus, 'lifecycleDays'>,
   now: Date,
 ): string {
   const seen = listedAt === null ? '' : ` (seen ${agoText(listedAt, now)})`;
-  const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}`;
+  const removal = !lifecycleDays ? '' : `, removal is left to the bucket after ${lifecycleDays} days`;
+  const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}${removal}`;
   const why = error === null ? '' : `: ${error.message}`;
   if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);
   const waitMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now.getTime();

@@ -10,16 +10,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  artifactName,
-  FORM_BYTES,
-  formOf,
-  formOfSeal,
-  seal,
-  sealedBytesMax,
-  sealName,
-  sealOf,
-} from './artifact.ts';
+import { artifactName, FORM_BYTES, formOf, formOfSeal, seal, sealedBytesMax, sealName, sealOf } from './artifact.ts';
 import { manifestName, ownerOf } from './catalog/artifact.ts';
 import { type Backup, Catalog } from './catalog/catalog.ts';
 import { renewIdentity } from './catalog/own-target.ts';

@@ -243,6 +243,8 @@ const remote = {
   error: errorBody.nullable(),
   /** When what it holds was looked at last. */
   listedAt: time.nullable(),
+  /** After so many days a rule of the bucket removes a copy, and nothing else does; else our retention does. */
+  lifecycleDays: z.number().nullable().optional(),
 };
 
 export const status = z.object({
@@ -539,6 +541,7 @@ export const targetReport = z.object({
       check: z.enum([
         ...(['write', 'head', 'read', 'list', 'private', 'delete', 'traces'] as const),
         ...(['clock', 'create-only', 'multipart', 'unfinished-uploads', 'versions'] as const),
+        ...(['overwrite', 'lifecycle'] as const),
       ]),
       result: z.enum(['ok', 'warning', 'failed']),
       message: z.string(),
