@@ -60,8 +60,19 @@ function drips(): Error {
   return Object.assign(new Error('the body arrives too slowly'), { code: 'ETIMEDOUT' });
 }
 
-function unlikeS3(host: string, what: string): BackupError {
-  return new BackupError('S3_FAILED', `${host} ${what} where S3 answers with a short text`, {
+/** The SDK adds words of its own to the message of what is thrown while it reads. */
+export class AnswerRefused extends Error {
+  readonly told: BackupError;
+
+  constructor(told: BackupError) {
+    super(told.message);
+    this.told = told;
+  }
+}
+
+function unlikeS3(host: string, what: string): AnswerRefused {
+  const told = new BackupError('S3_FAILED', `${host} ${what} where S3 answers with a short text`, {
     hint: 'Check S3_ENDPOINT: something else than an S3 server, or one that is broken, seems to answer there.',
   });
+  return new AnswerRefused(told);
 }

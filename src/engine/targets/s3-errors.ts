@@ -6,6 +6,7 @@
 import { BackupError, errnoCode } from '../errors.ts';
 import { hoursOf } from './archive-classes.ts';
 import { aborted, notThere } from './object-store.ts';
+import { AnswerRefused } from './s3-body.ts';
 
 export interface S3Place {
   readonly bucket: string;
@@ -23,6 +24,7 @@ export function describePlace({ bucket, host }: S3Place): string {
 /** Any error of the SDK as a `BackupError`. `key` is the object concerned, if one is. */
 export function s3Error(error: unknown, place: S3Place, key?: string): BackupError {
   if (error instanceof BackupError) return error;
+  if (error instanceof AnswerRefused) return error.told;
   const { name, status, attempts } = factsOf(error);
   const network = networkCode(error);
   const describe = describePlace(place);

@@ -59,7 +59,7 @@ const conflictWaitMs = 100;
 /** No listing of ours has more: 100,000 backups of two objects each. */
 const LISTED_KEYS_MAX = 500_000;
 /** Some servers give fewer than 1,000 keys a page, or none where much was deleted. */
-const LISTED_PAGES_MAX = 10_000;
+const LISTED_PAGES_MAX = 2_000;
 /** Answers to a bulk delete after which single ones may still work. */
 const withoutBulkDelete: ReadonlySet<number> = new Set([400, 403, 405, 411, 501]);
 
