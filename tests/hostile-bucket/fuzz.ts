@@ -235,7 +235,9 @@ async function fuzzObjects({ random, judge, escapes }: Scene, number: number): P
     const there = entries.find(({ name }) => name === good.name);
     if (there?.fault !== null || there.manifest?.name !== good.name)
       escapes.push(`objects ${number}: the good one is lost`);
-    for (const { name, manifest } of entries) {
+    for (const { name, manifest, fault } of entries) {
+      if (fault !== null && (fault.length > 500 || UNSEEN.test(fault)))
+        escapes.push(`objects ${number}: ${visibleLine(fault)}`);
       const file = manifest && artifactFile(name, manifest.artifact);
       if (!isBackupName(name) || manifest?.artifact.file !== (file ?? undefined))
         escapes.push(`objects ${number}: ${name}`);

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { VERSION } from '../../version.ts';
 import { BackupError } from '../errors.ts';
 import type { Remarks } from '../sqlite/rules.ts';
+import { visibleLine } from '../visible-text.ts';
 import { artifactFile } from './artifact.ts';
 
 export const MANIFEST_FORMAT = 'velist-backup/1';
@@ -146,7 +147,9 @@ export function parseManifest(text: string, name: string): Manifest {
   const parsed = manifestSchema.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    throw bad(name, `${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'unreadable'}`);
+    // Names in it are of whoever wrote it, and may be of any length.
+    const where = visibleLine(issue?.path.join('.') || 'it').slice(0, 100);
+    throw bad(name, `${where}: ${visibleLine(issue?.message ?? 'unreadable').slice(0, 200)}`);
   }
   if (parsed.data.name !== name) throw bad(name, 'names another backup');
   // What it names is read and removed: at a target anyone with the key can write one.
