@@ -22,6 +22,11 @@ export function visibleJson(json: string): string {
   return json.replace(UNSEEN, (character) => (character === '\n' ? character : `\\u${hex(character, 4)}`));
 }
 
+/** One word for a shell (POSIX), whatever is in it. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
 /** As in JavaScript: `\n`, `\x1b`, `\u202e`. */
 function shown(character: string): string {
   if (character === '\n') return '\\n';

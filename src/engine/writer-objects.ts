@@ -40,6 +40,8 @@ const LEFTOVER_MS = 7 * 86_400_000;
 /** A limit, because where nothing may be deleted each take tries them all again. */
 const REMOVED_AT_ONCE_MAX = 20;
 const KNOCKS_MAX = 3;
+/** Each one that finds the newest epoch gone means that another machine has tidied up meanwhile. */
+const LOOKS_MAX = 5;
 
 const writerSchema = z.object({
   format: z.literal('velist-backup-writer/1'),
@@ -119,7 +121,7 @@ export interface PlaceLook {
 /** @throws BackupError S3_*: whoever may not look does not know who writes there. */
 export async function lookAt(place: Place, options: Options): Promise<PlaceLook> {
   try {
-    for (;;) {
+    for (let looks = 0; looks < LOOKS_MAX; looks++) {
       const objects = await list(place, options);
       const epochs = objects.flatMap((object) => {
         const [, number, kind] = named.exec(object.key) ?? [];
@@ -139,6 +141,9 @@ export async function lookAt(place: Place, options: Options): Promise<PlaceLook>
       const isReleased = epochs.some((one) => one.epoch === epoch && one.kind === 'released');
       return { newest: { epoch, writer, since: object.modifiedAt, isReleased }, clones, objects };
     }
+    throw new BackupError('S3_MISMATCH', `${placeText(place)} lists an epoch that is not there`, {
+      hint: 'This server shows what was removed, or not what was written: nobody can tell who writes there.',
+    });
   } catch (error) {
     throw unknowable(error);
   }

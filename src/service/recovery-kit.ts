@@ -6,7 +6,7 @@
  * What the bucket says is believed by nobody: names are taken in our own forms alone, because they become files here, and
  * nothing grows beyond the size that was announced.
  */
-import { visibleLine } from '../engine/visible-text.ts';
+import { shellWord as quoted, visibleLine } from '../engine/visible-text.ts';
 
 export interface KitFacts {
   readonly writtenAt: Date;
@@ -259,9 +259,4 @@ function shell(commands: string): string {
 /** What is read, or filled in first. */
 function plain(text: string): string {
   return `\`\`\`text\n${text}\n\`\`\``;
-}
-
-/** One word for a shell, whatever is in it. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -358,6 +358,15 @@ function anyAnswer({ random, server }: Scene): { readonly what: string; readonly
     ['tags of prototypes', send(200, xml('<__proto__><polluted>1</polluted></__proto__>'))],
     ['strange keys', send(200, page(strange + good))],
     [
+      'a listing of what is not there',
+      (request, response) => {
+        const there = [`${nameOf(3)}.json`, nameOf(3), 'database.json', 'claim-1.json', 'writer/0000000001.json'];
+        const listed = page(there.map((key) => entry(`${PREFIX}/${key}`)).join(''));
+        const isListing = request.url?.includes('list-type=2') === true;
+        send(isListing ? 200 : 404, isListing ? listed : failure('NoSuchKey'))(request, response);
+      },
+    ],
+    [
       'huge numbers',
       send(200, page(entry(`${PREFIX}/a`, '9'.repeat(400)) + entry(`${PREFIX}/b`, '-1') + entry(`${PREFIX}/c`, 'NaN'))),
     ],

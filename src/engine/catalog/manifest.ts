@@ -7,7 +7,7 @@ import { VERSION } from '../../version.ts';
 import { BackupError } from '../errors.ts';
 import type { Remarks } from '../sqlite/rules.ts';
 import { visibleLine } from '../visible-text.ts';
-import { artifactFile } from './artifact.ts';
+import { artifactFile, isBackupName } from './artifact.ts';
 
 export const MANIFEST_FORMAT = 'velist-backup/1';
 
@@ -44,12 +44,15 @@ const tableLoss = z.object({
   after: z.int().nonnegative().nullable(),
 });
 
+/** Of a backup: it stands in commands that people copy. */
+const backupName = z.string().refine(isBackupName, { error: 'is no name of a backup' });
+
 /** That a backup lost much against the one before. */
 const lossMark = z.object({
   /** Name of the last backup before the loss. */
-  before: z.string(),
+  before: backupName,
   /** Name of the newest backup that was a day older than that one; null when there is none. */
-  dayBefore: z.string().nullable(),
+  dayBefore: backupName.nullable(),
   /** The worst first. */
   tables: z.array(tableLoss),
   usedPages: z.object({ before: z.int(), after: z.int() }),

@@ -4,6 +4,7 @@
  * of the network error alone. It names bucket and endpoint, never a key id, a secret or a signed address.
  */
 import { BackupError, errnoCode } from '../errors.ts';
+import { shellWord } from '../visible-text.ts';
 import { hoursOf } from './archive-classes.ts';
 import { aborted, notThere } from './object-store.ts';
 import { AnswerRefused } from './s3-body.ts';
@@ -175,7 +176,7 @@ function archived(error: unknown, place: S3Place, key: string | undefined): Back
   const object = `${prefix === '' ? '' : `${prefix}/`}${key ?? ''}`;
   const which = storageClass === null ? 'an archive class' : `the archive class ${storageClass}`;
   return new BackupError('S3_ARCHIVED', `"${key ?? ''}" in ${describePlace(place)} lies in ${which}`, {
-    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: ask the provider for it, by its console or by \`aws s3api restore-object --bucket ${bucket} --key ${object} --restore-request Days=7\`, and try again then. \`velist-backup list\` shows which backups can be had at once.`,
+    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: ask the provider for it, by its console or by \`aws s3api restore-object --bucket ${bucket} --key ${shellWord(object)} --restore-request Days=7\`, and try again then. \`velist-backup list\` shows which backups can be had at once.`,
     cause: error,
   });
 }
