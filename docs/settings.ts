@@ -71,6 +71,8 @@ const sections: readonly Section[] = [
       BACKUP_S3_KEEP_WEEKLY: '',
       BACKUP_S3_KEEP_MONTHLY: '',
       BACKUP_S3_KEEP_YEARLY: '',
+      BACKUP_S3_RETENTION: 'who removes copies there: `ours`, by the numbers above, or the rules of the `bucket`',
+      BACKUP_S3_LIFECYCLE_DAYS: 'with `bucket`: the days after which its rule removes an object',
       BACKUP_COMPRESSION: 'of copies on S3; backups on this disk stay plain files',
       BACKUP_ENCRYPTION_RECIPIENT: 'public keys of age, with commas between: copies on S3 are encrypted to them',
       BACKUP_S3_STORAGE_CLASS: 'such as `STANDARD_IA`',

@@ -4,8 +4,10 @@
  */
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import { loadEnvironment } from './config/env.ts';
 import { BackupError } from './engine/errors.ts';
+import { visibleText } from './engine/visible-text.ts';
 import { openDemoShop } from './features/demo-shop/demo-shop.ts';
 import { createServer } from './http/server.ts';
 import { createSignIn } from './http/sign-in.ts';
@@ -22,7 +24,7 @@ export interface AppOptions {
   /** In development the page's own server listens on PORT and passes requests on to us, one above. */
   readonly behindPageServer?: boolean;
   /** Bring the newest good backup back where the database is missing, before anything else starts. */
-  readonly restoreIfMissing?: { readonly identityFile?: string };
+  readonly restoreIfMissing?: { readonly identityFile?: string; readonly allowPlain?: boolean };
   /** Make the demo database where none is; never in production. */
   readonly demo?: boolean;
 }
@@ -98,8 +100,8 @@ if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLTo
     process.exit(0);
   } catch (error) {
     const known = BackupError.from(error);
-    console.error(`[Backup] ${known.message}\n${known.hint}`);
-    if (known.code === 'INTERNAL') console.error(error);
+    console.error(visibleText(`[Backup] ${known.message}\n${known.hint}`));
+    if (known.code === 'INTERNAL') console.error(visibleText(inspect(error)));
     process.exit(known.code === 'BAD_CONFIG' ? 2 : 1);
   }
 }

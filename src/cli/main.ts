@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The program `velist-backup`: hands the process's streams, environment and interrupts to the commands. */
 import { createInterface } from 'node:readline';
+import { visibleText } from '../engine/visible-text.ts';
 import { runCli } from './commands.ts';
 import { unsupportedRuntime } from './runtime.ts';
 
@@ -51,7 +52,7 @@ async function ask(question: string): Promise<boolean> {
   try {
     const answer = await new Promise<string>((resolve) => {
       lines.once('close', () => resolve('\n'));
-      lines.question(question, { signal: interrupted.signal }, resolve);
+      lines.question(visibleText(question), { signal: interrupted.signal }, resolve);
       interrupted.signal.addEventListener('abort', () => resolve('\n'), { once: true });
     });
     // Nobody has ended the line of the question.

@@ -64,6 +64,8 @@ const s3Variables = {
   keepWeekly: 'BACKUP_S3_KEEP_WEEKLY',
   keepMonthly: 'BACKUP_S3_KEEP_MONTHLY',
   keepYearly: 'BACKUP_S3_KEEP_YEARLY',
+  retention: 'BACKUP_S3_RETENTION',
+  lifecycleDays: 'BACKUP_S3_LIFECYCLE_DAYS',
   storageClass: 'BACKUP_S3_STORAGE_CLASS',
   sse: 'BACKUP_S3_SSE',
   sseKmsKey: 'BACKUP_S3_SSE_KMS_KEY',

@@ -66,6 +66,9 @@ export interface S3Settings {
   readonly keepWeekly?: number | null;
   readonly keepMonthly?: number | null;
   readonly keepYearly?: number | null;
+  /** `bucket`: its own lifecycle rules remove what is old, after `lifecycleDays`. */
+  readonly retention?: 'ours' | 'bucket' | null;
+  readonly lifecycleDays?: number | null;
   readonly storageClass?: string | null;
   readonly sse?: 'AES256' | 'aws:kms' | null;
   readonly sseKmsKey?: string | null;

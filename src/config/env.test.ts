@@ -49,7 +49,7 @@ test('without any variable the documented defaults hold', () => {
       s3RetentionCount: null,
       s3Keep: {},
       sealing: { compression: 'none', recipients: [] },
-      s3StoredAs: { storageClass: null, serverEncryption: null, objectLock: null },
+      s3StoredAs: { storageClass: null, serverEncryption: null, objectLock: null, lifecycleDays: null },
     },
     storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
     s3: {
@@ -457,6 +457,7 @@ test('how S3 keeps the copies is passed on; what would do nothing is refused', a
     storageClass: 'STANDARD_IA',
     serverEncryption: { algorithm: 'aws:kms', key: 'alias/backups' },
     objectLock: { days: 30, mode: 'governance' },
+    lifecycleDays: null,
   });
   expect(await faults(given)).toEqual(Object.keys(given).map((name) => `${name}: does nothing without S3_BUCKET`));
   expect(await faults({ ...bucket, BACKUP_S3_SSE: 'AES256', BACKUP_S3_SSE_KMS_KEY: 'x' })).toEqual([

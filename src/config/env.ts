@@ -92,6 +92,10 @@ export const settingsSchema = z.object({
   BACKUP_S3_KEEP_WEEKLY: keep.optional(),
   BACKUP_S3_KEEP_MONTHLY: keep.optional(),
   BACKUP_S3_KEEP_YEARLY: keep.optional(),
+  /** Who removes copies there: we, by the numbers above, or the bucket's own lifecycle rules. */
+  BACKUP_S3_RETENTION: z.enum(['ours', 'bucket']).optional(),
+  /** Those of the rule; an object is not removed before. */
+  BACKUP_S3_LIFECYCLE_DAYS: whole(2, 36_500).optional(),
   BACKUP_S3_STORAGE_CLASS: z
     .string()
     .regex(/^[\w-]{1,64}$/, { error: 'the name of a storage class, such as STANDARD_IA' })
@@ -436,7 +440,8 @@ function inertSealing(values: z.infer<typeof settingsSchema>): readonly string[]
 function inertStoredAs(values: z.infer<typeof settingsSchema>): readonly string[] {
   const { S3_BUCKET, BACKUP_S3_ENABLED, BACKUP_S3_SSE, BACKUP_S3_SSE_KMS_KEY, BACKUP_S3_OBJECT_LOCK_DAYS } = values;
   const set = (Object.keys(values) as (keyof typeof values)[]).filter(
-    (name) => /^BACKUP_S3_(STORAGE_CLASS|SSE|OBJECT_LOCK)/.test(name) && values[name] !== undefined,
+    (name) =>
+      /^BACKUP_S3_(STORAGE_CLASS|SSE|OBJECT_LOCK|RETENTION$|LIFECYCLE)/.test(name) && values[name] !== undefined,
   );
   if (S3_BUCKET === undefined && !BACKUP_S3_ENABLED)
     return set.map((name) => `${name}: does nothing without S3_BUCKET`);
@@ -447,6 +452,26 @@ function inertStoredAs(values: z.infer<typeof settingsSchema>): readonly string[
     ...(values.BACKUP_S3_OBJECT_LOCK_MODE !== undefined && BACKUP_S3_OBJECT_LOCK_DAYS === undefined
       ? ['BACKUP_S3_OBJECT_LOCK_MODE: does nothing without BACKUP_S3_OBJECT_LOCK_DAYS']
       : []),
+    ...faultsOfRemoval(values),
+  ];
+}
+
+/** Nobody must believe that we keep or remove what a rule of the bucket removes. */
+function faultsOfRemoval(values: z.infer<typeof settingsSchema>): readonly string[] {
+  const { BACKUP_S3_RETENTION: by, BACKUP_S3_LIFECYCLE_DAYS: days } = values;
+  if (by !== 'bucket') {
+    return days === undefined ? [] : ['BACKUP_S3_LIFECYCLE_DAYS: does nothing without BACKUP_S3_RETENTION=bucket'];
+  }
+  const ours = (Object.keys(values) as (keyof typeof values)[]).filter(
+    (name) => /^BACKUP_S3_(RETENTION_COUNT|KEEP_)/.test(name) && values[name] !== undefined,
+  );
+  return [
+    ...(days === undefined
+      ? [
+          'BACKUP_S3_LIFECYCLE_DAYS: is missing; with BACKUP_S3_RETENTION=bucket say after how many days the rule of the bucket removes an object, as its console shows under Lifecycle, or `aws s3api get-bucket-lifecycle-configuration`',
+        ]
+      : []),
+    ...ours.map((name) => `${name}: does nothing with BACKUP_S3_RETENTION=bucket; the rule of the bucket decides`),
   ];
 }
 
@@ -456,6 +481,7 @@ function storedAs(values: z.infer<typeof settingsSchema>): StoredAs {
     storageClass: values.BACKUP_S3_STORAGE_CLASS ?? null,
     serverEncryption: sse === undefined ? null : sse === 'aws:kms' ? { algorithm: sse, key } : { algorithm: sse },
     objectLock: days === undefined ? null : { days, mode: values.BACKUP_S3_OBJECT_LOCK_MODE ?? 'governance' },
+    lifecycleDays: values.BACKUP_S3_LIFECYCLE_DAYS ?? null,
   };
 }
 

@@ -37,6 +37,7 @@ export const errorCodes = [
   'NOT_SQLITE',
   'PAGE_SIZE_DIFFERS',
   'PLACE_TAKEN',
+  'PLAIN_COPY',
   'RESTORE_IN_USE',
   'RESTORE_SAFETY_FAILED',
   'S3_ARCHIVED',

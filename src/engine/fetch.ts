@@ -21,7 +21,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unseal } from './artifact.ts';
+import { isPlain, plainCopy, unseal } from './artifact.ts';
 import { syncFolder } from './catalog/catalog.ts';
 import { inMegabytes } from './catalog/folder-error.ts';
 import type { Manifest } from './catalog/manifest.ts';
@@ -43,14 +43,14 @@ const PROGRESS_EVERY_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 /** A download that was cut is gone on with the next day at the latest. */
 const FORGOTTEN_MS = 24 * 3_600_000;
-/** In a row, without a byte between them; each has the store's own retries behind it. Then the next call goes on. */
+/** In a row, with next to nothing between them; each has the store's own retries behind it. Then the next call goes on. */
 const FRUITLESS_TRIES_MAX = 4;
 const RETRY_FIRST_MS = 1_000;
 /** What was gone on with and is not what was stored is made anew once: its first half may be from before a power cut. */
 const DOWNLOADS_MAX = 2;
 
 /**
- * @throws BackupError NO_BACKUP, BAD_BACKUP, BAD_REQUEST without the right private key, VERIFY_FAILED when what is
+ * @throws BackupError NO_BACKUP, BAD_BACKUP, PLAIN_COPY, BAD_REQUEST without the right private key, VERIFY_FAILED when what is
  * stored is not what its manifest says, TARGET_EXISTS, DISK_FULL, BUSY, S3_*, ABORTED: nothing was placed.
  */
 export async function fetchBackup(request: FetchRequest, context: StoryContext): Promise<Fetched> {
@@ -59,6 +59,7 @@ export async function fetchBackup(request: FetchRequest, context: StoryContext):
   try {
     context.onEvent({ type: 'step', name: 'fetch' });
     const manifest = await findManifest(store, request, context);
+    if (request.refusePlain && isPlain(manifest)) throw plainCopy(request.name, request.target);
     refuseWithoutIdentity(manifest, request);
     prepareOwnFolder(request.staging, warnIn(context));
     makePrivateFolder(dirname(request.to));
@@ -172,6 +173,7 @@ async function receive(
     const before = position;
     try {
       for await (const chunk of store.get(artifact.file, { from: position, signal: context.signal })) {
+        if (position + chunk.length > artifact.sizeBytes) throw longer(artifact, store);
         await append(file, chunk);
         hash.update(chunk);
         position += chunk.length;
@@ -179,7 +181,7 @@ async function receive(
       }
       break;
     } catch (error) {
-      tries = position > before ? 1 : tries + 1;
+      tries = position - before >= PROGRESS_EVERY_BYTES ? 1 : tries + 1;
       // At the start the first error is the answer: the settings may be wrong.
       const isHopeless = isPermanent(error) || context.signal.aborted || !isFromStore(error);
       if (isHopeless || position === 0 || tries >= FRUITLESS_TRIES_MAX) throw error;
@@ -189,6 +191,17 @@ async function receive(
     }
   }
   return hash.digest('hex');
+}
+
+/** The disk must not fill with what nobody announced. */
+function longer({ file, sizeBytes }: Manifest['artifact'], store: ObjectStore): BackupError {
+  return new BackupError(
+    'VERIFY_FAILED',
+    `${file} in ${store.place} has more than the ${sizeBytes} bytes of its manifest`,
+    {
+      hint: 'It was changed after it was stored; use another backup.',
+    },
+  );
 }
 
 /** A full disk is no fault of the connection. */

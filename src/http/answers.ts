@@ -40,6 +40,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   NOT_SQLITE: 422,
   PAGE_SIZE_DIFFERS: 409,
   PLACE_TAKEN: 409,
+  PLAIN_COPY: 409,
   RESTORE_IN_USE: 409,
   RESTORE_SAFETY_FAILED: 500,
   S3_ARCHIVED: 409,

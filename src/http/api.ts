@@ -8,9 +8,10 @@
  * becomes part of a path.
  */
 import { basename, extname } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
+import { inspect, isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
 import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
+import { visibleText } from '../engine/visible-text.ts';
 import { isFailing } from '../service/freshness.ts';
 import { type GuardPort, isGuard } from '../service/guard-port.ts';
 import type { BackupConfig } from '../service/model.ts';
@@ -44,6 +45,7 @@ import {
   type DeleteAnswer,
   type DoctorReport,
   type DrillReport,
+  downloadQuery,
   drillBody,
   type DismissAnswer,
   diffQuery,
@@ -339,9 +341,10 @@ function routes(
       action: 'download',
       costs: 'download',
       isSlow: true,
-      async handle({ request, params }) {
+      async handle({ request, params, query }) {
         const filename = readName(params);
-        return sendBackup(request, filename, await service.openBackup(filename));
+        const allowPlain = readQuery(query, downloadQuery).allowPlain !== undefined;
+        return sendBackup(request, filename, await service.openBackup(filename, { allowPlain }));
       },
     },
     {
@@ -351,9 +354,9 @@ function routes(
       costs: 'verify',
       async handle({ request, params, user }) {
         const filename = readName(params);
-        const full = (await readBody(request, verifyBody))?.full ?? false;
+        const asked = await readBody(request, verifyBody);
         return long(async () => {
-          const verified = await service.verifyBackup(filename, { full, user });
+          const verified = await service.verifyBackup(filename, { full: false, ...asked, user });
           backupsChanged();
           return json<Backup>(serialize(verified));
         }, request);
@@ -380,8 +383,9 @@ function routes(
       costs: 'plan',
       async handle({ request, params, query }) {
         const filename = readName(params);
-        const { mode } = readQuery(query, planQuery);
-        return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename, { mode }))), request);
+        const { mode, allowPlain } = readQuery(query, planQuery);
+        const asked = { mode, allowPlain: allowPlain !== undefined };
+        return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename, asked))), request);
       },
     },
     {
@@ -533,9 +537,9 @@ function routes(
       action: 'verify',
       costs: 'drill',
       async handle({ request, user }) {
-        const target = (await readBody(request, drillBody))?.target;
+        const asked = await readBody(request, drillBody);
         return long(async () => {
-          const report = serialize(await service.drill({ target, user }));
+          const report = serialize(await service.drill({ ...asked, user }));
           backupsChanged();
           const drills = report.drills.map((drill) => ({ ...drill, error: drill.error && publicError(drill.error) }));
           return json<DrillReport>({ ...report, drills });
@@ -751,5 +755,6 @@ function comeAgain(): Response {
 }
 
 function logFault(error: unknown, request: Request): void {
-  console.error(`[Backup] ${request.method} ${new URL(request.url).pathname} failed:`, error);
+  const { pathname } = new URL(request.url);
+  console.error(visibleText(`[Backup] ${request.method} ${pathname} failed: ${inspect(error)}`));
 }

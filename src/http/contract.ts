@@ -187,7 +187,10 @@ export const restorePlan = z.object({
   undo: z.boolean(),
   warnings: z.array(z.string()),
 });
-export const planQuery = z.object({ mode: z.enum(['online', 'offline']).optional() });
+/** Of a copy at a target alone: see `restoreBody`. */
+const allowPlain = z.enum(['true']).optional();
+export const downloadQuery = z.object({ allowPlain });
+export const planQuery = z.object({ mode: z.enum(['online', 'offline']).optional(), allowPlain });
 
 const verdictCode = z.enum([
   'restoring',
@@ -240,6 +243,8 @@ const remote = {
   error: errorBody.nullable(),
   /** When what it holds was looked at last. */
   listedAt: time.nullable(),
+  /** After so many days a rule of the bucket removes a copy, and nothing else does; else our retention does. */
+  lifecycleDays: z.number().nullable().optional(),
 };
 
 export const status = z.object({
@@ -422,7 +427,8 @@ export const backupResult = z.object({
 
 /**
  * `missing`: where the database's file is gone. Nothing is replaced, so nothing is confirmed; refused where there is one.
- * `fromOther`: a backup of another database is restored here only when this says so.
+ * `fromOther`: a backup of another database is restored here only when this says so. `allowPlain`: so is a copy that is not
+ * encrypted, where copies at its target are to be.
  */
 export const restoreBody = z
   .strictObject({
@@ -431,6 +437,7 @@ export const restoreBody = z
     mode: z.enum(['online', 'offline', 'missing']).default('online'),
     expected: z.string().max(200).optional(),
     fromOther: z.boolean().optional(),
+    allowPlain: z.boolean().optional(),
   })
   .refine(({ mode, confirm }) => mode === 'missing' || confirm !== undefined, {
     path: ['confirm'],
@@ -465,7 +472,9 @@ export const restoreResult = z.object({
   safetyBackup: z.string().nullable(),
   report: run,
 });
-export const verifyBody = z.strictObject({ full: z.boolean().default(false) }).optional();
+export const verifyBody = z
+  .strictObject({ full: z.boolean().default(false), allowPlain: z.boolean().optional() })
+  .optional();
 export const backupChange = z.strictObject({
   pinned: z.boolean().optional(),
   note: z.string().max(200).nullable().optional(),
@@ -501,7 +510,9 @@ export const doctorReport = z.object({
 });
 
 /** `POST /api/drill`: the newest backup of one target or of each is restored to a hidden place, judged and removed. */
-export const drillBody = z.strictObject({ target: targetName.optional() }).optional();
+export const drillBody = z
+  .strictObject({ target: targetName.optional(), allowPlain: z.boolean().optional() })
+  .optional();
 /** A drill that fails is an answer, not an error. */
 export const drillReport = z.object({
   ok: z.boolean(),
@@ -530,6 +541,7 @@ export const targetReport = z.object({
       check: z.enum([
         ...(['write', 'head', 'read', 'list', 'private', 'delete', 'traces'] as const),
         ...(['clock', 'create-only', 'multipart', 'unfinished-uploads', 'versions'] as const),
+        ...(['overwrite', 'lifecycle'] as const),
       ]),
       result: z.enum(['ok', 'warning', 'failed']),
       message: z.string(),

@@ -53,6 +53,7 @@ const described: Readonly<Record<string, Described>> = {
   },
   'GET /api/backups/:filename/download': {
     summary: 'The database file, also in parts (Range)',
+    query: contract.downloadQuery,
     answers: { 200: 'application/vnd.sqlite3', 206: 'application/vnd.sqlite3' },
   },
   'POST /api/backups/:filename/verify': {

@@ -23,7 +23,9 @@ import { planFolder } from '../engine/prune.ts';
 import { type FolderRetention, isVerified, type RetentionPolicy } from '../engine/retention.ts';
 import { takeLock } from '../engine/run-lock.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
+import { isHalfOver } from '../engine/lifecycle.ts';
 import { hoursOf } from '../engine/targets/archive-classes.ts';
+import { leftToBucket } from '../engine/targets/s3-stored-as.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
 import { NO_REMARKS, type Remarks } from '../engine/sqlite/rules.ts';
@@ -411,8 +413,8 @@ export class BackupService implements BackupServicePort {
     return await this.#toItem(await this.#backups.find(filename));
   }
 
-  async openBackup(filename: string): Promise<OpenedBackup> {
-    return await this.#backups.open(await this.#backups.find(filename));
+  async openBackup(filename: string, options: Pick<FromTarget, 'allowPlain'> = {}): Promise<OpenedBackup> {
+    return await this.#backups.open(await this.#backups.find(filename), options);
   }
 
   getConfig(): BackupConfig {
@@ -484,6 +486,7 @@ export class BackupService implements BackupServicePort {
         enabled: offsite.isEnabled,
         bucket: offsite.bucket,
         path: offsite.access.prefix,
+        lifecycleDays: offsite.lifecycleDays,
         ...offsite.waiting,
         listedAt: offsite.listedAt,
       })),
@@ -562,7 +565,11 @@ export class BackupService implements BackupServicePort {
       return offsite.find(filename) || offsite.isUploading(filename) || (upload && upload.status !== 'removed');
     };
     const named = target === undefined ? this.#offsites.filter(isThere) : [];
-    const offsites = target === undefined || target === 'local' ? named : [this.#backups.requireOffsite(target)];
+    const holders = target === undefined || target === 'local' ? named : [this.#backups.requireOffsite(target)];
+    // Asked for by name it is refused; of all copies those go that we may remove.
+    const offsites = target === undefined ? holders.filter(({ lifecycleDays }) => lifecycleDays === null) : holders;
+    const left = holders.filter((offsite) => !offsites.includes(offsite));
+    if (left.length > 0 && offsites.length === 0 && !isHere(backup)) throw leftToBucket(left[0]?.address ?? '');
     const why = options.user ? `by ${options.user}` : 'by hand';
     await eachOf(offsites, 'it was deleted', (offsite) => offsite.remove(filename, why));
     if (isHere(backup)) {
@@ -573,6 +580,8 @@ export class BackupService implements BackupServicePort {
       'info',
       `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`,
     );
+    for (const offsite of left)
+      this.#options.log('info', `Still on ${targetWord(offsite.target)}: ${filename}; ${offsite.removal}.`);
     this.#emit({ type: 'status' });
   }
 
@@ -592,10 +601,12 @@ export class BackupService implements BackupServicePort {
     let complaint: string | null = null;
     let found: Pick<FileFindings, 'facts' | 'content' | 'unchecked'> = { facts: null, ...NO_REMARKS };
     try {
-      const { identity } = options;
+      const { identity, allowPlain } = options;
       const target = isHere(backup) ? 'local' : backup.target;
       const fetchAnew = (given: FetchOptions) =>
-        this.#backups.requireOffsite(target).downloads.fetchHere(filename, { ...given, identity, anew: true });
+        this.#backups
+          .requireOffsite(target)
+          .downloads.fetchHere(filename, { ...given, identity, allowPlain, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
       const asked = { kind: 'verify', path, method, sha256 } as const;
@@ -676,7 +687,10 @@ export class BackupService implements BackupServicePort {
       await this.#sayElsewhere(filename, change);
     } else {
       const holders = this.#offsites.filter((offsite) => offsite.find(filename));
-      await eachOf(holders, 'it was changed', (offsite) => offsite.change(filename, change));
+      const changeable = holders.filter(({ lifecycleDays }) => lifecycleDays === null);
+      // Where there is none, the first one says why.
+      const changed = changeable.length > 0 ? changeable : holders;
+      await eachOf(changed, 'it was changed', (offsite) => offsite.change(filename, change));
     }
     this.#emit({ type: 'status' });
   }
@@ -687,7 +701,9 @@ export class BackupService implements BackupServicePort {
       for (const offsite of this.#offsites) offsite.backupChanged();
       return;
     }
-    const holders = this.#offsites.filter((offsite) => offsite.isEnabled && offsite.find(filename));
+    const holders = this.#offsites.filter(
+      (offsite) => offsite.isEnabled && offsite.lifecycleDays === null && offsite.find(filename),
+    );
     await eachOf(holders, 'it was written', (offsite) => offsite.change(filename, change)).catch((error: unknown) => {
       const known = BackupError.from(error);
       this.#options.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is tried again.`);
@@ -913,6 +929,7 @@ export class BackupService implements BackupServicePort {
     const aboutBucket = (bucket: S3Target | null | undefined) => ({
       isEncrypted: (bucket?.sealing?.recipients.length ?? 0) > 0,
       isAlsoPublic: bucket != null && (served?.buckets.includes(bucket.bucket) ?? false),
+      lifecycleDays: bucket?.lifecycleDays ?? null,
     });
     const isS3Asked = targets.length === 0 || this.#settings.current.s3Enabled;
     const further: DoctorFacts['targets'][number][] = [];
@@ -1276,6 +1293,8 @@ export class BackupService implements BackupServicePort {
       const own = (await this.#backups.at('local')).filter(isOwn).filter(isHere);
       const newest = own.find((backup) => backup.manifest?.stamp);
       if (!newest?.manifest?.stamp || !isVerified(newest)) return null;
+      // At such a target it would be gone before the database changes, or can't be stored under its name.
+      if (this.#offsites.some((offsite) => isToBeMadeAnew(offsite, newest, this.#now()))) return null;
       // Made before the clock was set back: it would count as too old until the clock has caught up.
       if (Date.parse(newest.manifest.createdAt) > this.#now().getTime()) return null;
       const current = stampDatabase(this.#paths.database, { nowMs: this.#now().getTime() });
@@ -1612,6 +1631,13 @@ function isSound({ manifest, fault, changedAt }: KnownBackup): boolean {
     manifest.trigger !== 'safety' &&
     manifest.verification.complaint === null
   );
+}
+
+/** The copy at that target would end before an idle database makes another one, or is not to be had under that name. */
+function isToBeMadeAnew(offsite: Offsite, { name, createdAt }: Backup, now: Date): boolean {
+  if (!offsite.isEnabled) return false;
+  const { lifecycleDays } = offsite;
+  return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || offsite.isBlocked(name);
 }
 
 function archivedNewest({ backups, target, access: { s3 } }: Offsite): DoctorFacts['archived'] {

@@ -358,6 +358,8 @@ export interface Status {
 export interface TargetStatus extends Omit<Status['s3'], 'configured' | 'bucket'> {
   readonly target: TargetName;
   readonly bucket: string;
+  /** After so many days a rule of the bucket removes a copy, and nothing else does; else our retention does. */
+  readonly lifecycleDays?: number | null;
 }
 
 export type ActivityRange = '24h' | '7d' | '30d';

@@ -48,6 +48,11 @@ export interface FromTarget {
   readonly from?: TargetName;
   /** The text of an identity file of age, with the private key that opens an encrypted copy. */
   readonly identity?: string;
+  /**
+   * Takes a copy that is not encrypted also where recipients are set for its target. Such a one is from before they were
+   * set, or somebody else's: else PLAIN_COPY. Backups in the folder are plain files, and never meant.
+   */
+  readonly allowPlain?: boolean;
   readonly onProgress?: (run: RunProgress) => void;
 }
 
@@ -77,7 +82,7 @@ export interface BackupServicePort {
   /** Throws GONE (404) when there is no such backup. */
   getBackup(filename: string): Promise<BackupItem>;
   /** As a plain database file; one that is at S3 alone is fetched and checked first. */
-  openBackup(filename: string): Promise<OpenedBackup>;
+  openBackup(filename: string, options?: Pick<FromTarget, 'allowPlain'>): Promise<OpenedBackup>;
   getConfig(): BackupConfig;
   /** Throws BAD_CONFIG. */
   updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig;

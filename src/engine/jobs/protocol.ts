@@ -35,6 +35,8 @@ export interface Writing {
   readonly isFirst: boolean;
   /** The run history tells of uploads to that place. */
   readonly knowsPlace: boolean;
+  /** A rule of the bucket removes what is older than so many days, so an epoch is taken anew long before. */
+  readonly lifecycleDays?: number | null;
 }
 
 /** With both of them a job writes as the one writer of the place; without, as versions before 0.2 did. */
@@ -278,6 +280,8 @@ export interface FetchRequest {
   readonly s3: S3Access;
   /** Private keys for a sealed artifact; empty when there are none. */
   readonly identities: readonly string[];
+  /** Copies there are encrypted: one that is not may be anybody's. */
+  readonly refusePlain?: boolean;
   /** Folder for what is unfinished, on the disk of `to`; a download that was cut goes on from there. */
   readonly staging: string;
   /** The plain database; must not exist. */
@@ -304,6 +308,7 @@ export interface DrillRequest {
         readonly sizeBytes: number;
         /** Private keys; without one a sealed artifact is proven as far as that goes. */
         readonly identities: readonly string[];
+        readonly refusePlain?: boolean;
       };
   /** Hidden folder beside the backups for what is restored; must not exist, and is removed at the end. */
   readonly staging: string;

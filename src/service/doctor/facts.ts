@@ -77,6 +77,8 @@ export interface BucketFacts {
   readonly isEncrypted: boolean;
   /** The app's own files lie in the same bucket, and a CDN serves them. */
   readonly isAlsoPublic: boolean;
+  /** Removal is left to a rule of the bucket. */
+  readonly lifecycleDays?: number | null;
   /** Null where it was not asked. */
   readonly test: TargetReport | null;
 }

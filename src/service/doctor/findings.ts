@@ -376,6 +376,25 @@ const ageFitsInterval: Check = ({ settings: { maxAgeMinutes }, gapMinutes: { sho
 
 const DAY_MINUTES = 1_440;
 
+/** At half of the days an idle database is backed up anew, by a planned run. */
+const renewalFits: Check = (facts) => {
+  const days = Math.min(...buckets(facts).flatMap(({ lifecycleDays }) => lifecycleDays ?? []));
+  if (!Number.isFinite(days)) return null;
+  const longest = facts.gapMinutes.longest;
+  if (facts.settings.enabled && 2 * longest <= days * DAY_MINUTES)
+    return ok(
+      'lifecycle',
+      `a database that does not change is stored anew before the bucket removes it after ${days} days`,
+    );
+  return found('problem', 'lifecycle', {
+    what: facts.settings.enabled
+      ? `the bucket removes a copy after ${days} days, and up to ${longest} minutes lie between two backups`
+      : `the bucket removes a copy after ${days} days, and auto-backup is off`,
+    why: 'The copy of a database that does not change may be removed before another one is stored.',
+    fix: 'Plan backups more often, or give the rule of the bucket more days (and BACKUP_S3_LIFECYCLE_DAYS).',
+  });
+};
+
 const historyIsLong: Check = ({ folder, settings, gapMinutes: { shortest: intervalMinutes } }) => {
   const code = 'history';
   const { retentionCount, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = settings;
@@ -572,6 +591,7 @@ const checks: readonly Check[] = [
     keepFitsInterval,
     sealingWorks,
     bucketIsOwn,
+    renewalFits,
     copiesCanBeRead,
     drillsProve,
   ],
@@ -581,7 +601,9 @@ const checks: readonly Check[] = [
 
 const whyOfCheck: Partial<Record<TargetReport['findings'][number]['check'], string>> = {
   private: 'Backups hold everything that the database holds.',
-  delete: 'Retention could remove nothing there, and the bucket would grow without end.',
+  delete: 'Retention must be able to remove there, or, where that is left to the bucket, a stolen key must not.',
+  overwrite: 'Whoever steals this key could spoil all backups there.',
+  lifecycle: 'What an idle database needs is stored anew at half of these days.',
   clock: 'S3 refuses requests of a clock that is too wrong.',
 };
 
