@@ -14,12 +14,12 @@ import {
   lstatSync,
   openSync,
   readFileSync,
-  realpathSync,
   type Stats,
   statSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { BackupError } from '../engine/errors.ts';
+import { realPathOfFile } from '../engine/sqlite/real-path.ts';
 
 const GROUP_WRITES = 0o020;
 const OTHERS_WRITE = 0o002;
@@ -60,7 +60,7 @@ function refuseForeign(path: string, found: Stats, trust: Trust): void {
   refuseOwner(path, lstatSync(path), path, trust);
   refuseOwner(path, found, path, trust);
   if (!trust.isRun) return;
-  const folder = dirname(realpathSync(path));
+  const folder = dirname(realPathOfFile(path));
   const around = statSync(folder);
   if ((around.mode & OTHERS_WRITE) !== 0) throw openToAll(path, folder, trust);
   refuseOwner(path, around, folder, trust);

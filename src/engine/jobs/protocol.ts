@@ -278,8 +278,8 @@ export interface FetchRequest {
   readonly s3: S3Access;
   /** Private keys for a sealed artifact; empty when there are none. */
   readonly identities: readonly string[];
-  /** Folder for what is unfinished, on the disk of `to`; a download that was cut goes on from there. */
-  readonly staging: string;
+  /** Folder for a download that may be cut, to go on from there; null: one of the user's own. */
+  readonly staging: string | null;
   /** The plain database; must not exist. */
   readonly to: string;
   readonly lockWaitMs: number;
