@@ -65,14 +65,15 @@ export async function fetchBackup(request: FetchRequest, context: StoryContext):
     context.onEvent({ type: 'step', name: 'fetch' });
     const manifest = await findManifest(store, request, context);
     refuseWithoutIdentity(manifest, request);
+    if (request.staging !== null) prepareOwnFolder(request.staging, warnIn(context));
     makePrivateFolder(dirname(request.to));
     removeDeadFolders(dirname(request.to));
-    using fresh = FreshFolder.beside(request.to);
     const kept = request.staging ?? folderForDownload(request.to, { sizeBytes: manifest.artifact.sizeBytes });
+    using fresh = FreshFolder.beside(request.to);
     if (kept === null) {
       await fetchInto(store, manifest, { request, fresh, partial: new PartialFile(fresh.at('download')) }, context);
     } else {
-      prepareOwnFolder(kept, warnIn(context));
+      makePrivateFolder(kept);
       removeForgotten(kept, context);
       await fetchKept(store, manifest, { request, fresh, kept }, context);
       removeIfEmpty(kept);

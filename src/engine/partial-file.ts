@@ -5,12 +5,11 @@
  * Root may work in a folder of another user, who could leave a link to any file of the system under either name: neither
  * name is followed, and what is no plain file of one name is removed.
  */
-import { constants, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { giveToOwnerOfFolder } from './disk/owner.ts';
 import { BackupError } from './errors.ts';
-
-const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW = 0 } = constants;
+import { APPEND_HERE } from './sqlite/open-new.ts';
 
 export class PartialFile {
   readonly path: string;
@@ -33,7 +32,7 @@ export class PartialFile {
 
   /** To go on behind the last byte. */
   async open(): Promise<FileHandle> {
-    const file = await open(this.path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
+    const file = await open(this.path, APPEND_HERE, 0o600);
     const found = await file.stat();
     if (found.isFile() && found.nlink === 1) return file;
     await file.close();

@@ -81,7 +81,8 @@ export async function rememberDatabase(folder: string, file: string): Promise<vo
   const text = `${JSON.stringify({ file })}\n`;
   try {
     if (!(await holdsBackups(folder)) || (await textOf(path)) === text) return;
-    await writeFile(`${path}.tmp`, text, { mode: 0o600 });
+    await rm(`${path}.tmp`, { force: true });
+    await writeFile(`${path}.tmp`, text, { flag: 'wx', mode: 0o600 });
     giveToOwnerOfFolder(`${path}.tmp`);
     await rename(`${path}.tmp`, path);
     // Versions before 0.2 noted it where the record of the owner is now.

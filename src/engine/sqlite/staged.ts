@@ -5,19 +5,10 @@
  * number.
  */
 import { randomInt } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  existsSync,
-  fchmodSync,
-  fchownSync,
-  lstatSync,
-  openSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, existsSync, fchmodSync, fchownSync, lstatSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { openNew } from './open-new.ts';
 
 /** Whoever cleans up holds the lock alone for that long at most. */
 const HOLD_TIMEOUT_MS = 5_000;
@@ -116,8 +107,7 @@ function take(path: string, how: string, timeoutMs: number): DatabaseSync | null
 
 function makeLockFile(path: string): void {
   if (existsSync(path)) return;
-  const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW = 0 } = constants;
-  const file = openSync(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
+  const file = openNew(path);
   try {
     fchmodSync(file, 0o600); // the umask may have taken more
     const { uid, gid } = statSync(dirname(path));
