@@ -7,16 +7,7 @@
  *
  * What is read is what was judged: by one descriptor, so that nobody exchanges the file in between.
  */
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readFileSync,
-  type Stats,
-  statSync,
-} from 'node:fs';
+import { closeSync, existsSync, fstatSync, lstatSync, openSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { BackupError } from '../engine/errors.ts';
 import { realPathOfFile } from '../engine/sqlite/real-path.ts';
