@@ -45,7 +45,7 @@ for (const page of pages) {
 }
 
 test('a file or a test that is not there would be seen', () => {
-  const text = "test('a folder is closed', () => {});\ntest(`${name} asks for the right ${action}`, () => {});";
+  const text = "test('a folder is closed', () => {});\ntest(`$route asks for the right $right`, () => {});";
   for (const name of ['a folder …', '… asks for the right …', 'a folder is closed'])
     expect(isNamedIn(text, name)).toBe(true);
   for (const name of ['a folder is open', '… asks for the left …', 'closed … a folder'])

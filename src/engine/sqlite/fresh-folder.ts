@@ -42,10 +42,10 @@ export class FreshFolder implements Disposable {
     this.#inside = insideOf(path, this.#descriptor);
   }
 
-  /** @throws the system's error where none can be made. */
+  /** @throws BackupError NO_PERMISSION, DISK_FULL, INTERNAL where none can be made. */
   static beside(destination: string): FreshFolder {
     for (let tries = 1; ; tries++) {
-      const folder = new FreshFolder(mkdtempSync(join(dirname(destination), PREFIX)));
+      const folder = new FreshFolder(makeFolder(dirname(destination)));
       try {
         folder.#begin();
         return folder;
@@ -79,8 +79,7 @@ export class FreshFolder implements Disposable {
 
 /** Removes those in that folder whose maker was killed; those of other users are theirs to remove. */
 export function removeDeadFolders(around: string): void {
-  for (const entry of readdirSync(around)) {
-    if (!MADE.test(entry)) continue;
+  for (const entry of madeIn(around)) {
     const path = join(around, entry);
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (!found?.isDirectory() || !isOwn(found.uid)) continue;
@@ -96,6 +95,23 @@ export function removeDeadFolders(around: string): void {
     } finally {
       if (descriptor !== undefined) closeSync(descriptor);
     }
+  }
+}
+
+function makeFolder(around: string): string {
+  try {
+    return mkdtempSync(join(around, PREFIX));
+  } catch (error) {
+    throw BackupError.from(error);
+  }
+}
+
+/** In a folder that this user may enter and not read nothing is seen. */
+function madeIn(around: string): readonly string[] {
+  try {
+    return readdirSync(around).filter((entry) => MADE.test(entry));
+  } catch {
+    return [];
   }
 }
 
