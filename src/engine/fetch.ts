@@ -36,7 +36,7 @@ import { makePrivateFolder } from './private-folder.ts';
 import { type Fetched, type FetchRequest, type StoryContext, warnIn } from './jobs/protocol.ts';
 import { folderForDownload } from './kept-downloads.ts';
 import { PartialFile } from './partial-file.ts';
-import { takeLock } from './run-lock.ts';
+import { isLocked, takeLock } from './run-lock.ts';
 import { FreshFolder, removeDeadFolders } from './sqlite/fresh-folder.ts';
 import { verifyFile } from './sqlite/verify.ts';
 import { aborted, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
@@ -352,17 +352,17 @@ async function* readChunks(path: string, options: { readonly bytes?: number } = 
   yield* createReadStream(path, { highWaterMark: CHUNK_BYTES, end }) as AsyncIterable<Buffer>;
 }
 
-/** Downloads that nobody went on with, and what killed jobs left beside them. A lock stays: somebody may hold it. */
+/** Downloads that nobody went on with, and what killed jobs left beside them. A lock that somebody holds stays. */
 function removeForgotten(folder: string, context: StoryContext): void {
-  // Of versions before 0.2 the last one.
-  const suffixes = ['.part', '.part.etag', '.opened'];
+  const suffixes = ['.part', '.part.etag', '.opened', '.lock'];
   const touchedMs = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   for (const entry of readdirSync(folder)) {
     const suffix = suffixes.findLast((candidate) => entry.endsWith(candidate));
     if (suffix === undefined) continue;
     const download = join(folder, entry.slice(0, -suffix.length));
-    const newestMs = Math.max(...[...suffixes, '.lock'].map((other) => touchedMs(download + other)));
-    if (context.now().getTime() - newestMs > FORGOTTEN_MS) rmSync(join(folder, entry), { force: true });
+    const newestMs = Math.max(...suffixes.map((other) => touchedMs(download + other)));
+    if (context.now().getTime() - newestMs <= FORGOTTEN_MS || isLocked(`${download}.lock`)) continue;
+    rmSync(join(folder, entry), { force: true });
   }
 }
 

@@ -12,6 +12,8 @@ import { makePrivateFolder } from './private-folder.ts';
 /** Hidden beside a new file. */
 const BESIDE = '.velist-backup-fetch';
 const OTHERS_WRITE = 0o022;
+/** More than a download leaves free (`fetch.ts`), so that a home that is nearly full stops none. */
+const SPARE_BYTES = 32 * 1024 * 1024;
 
 /** Null where there is no such place with room: then a download that is cut begins anew. */
 export function folderForDownload(to: string, { sizeBytes }: { readonly sizeBytes: number }): string | null {
@@ -23,7 +25,9 @@ export function folderForDownload(to: string, { sizeBytes }: { readonly sizeByte
     if (!isOwn(statSync(home))) return null;
     makePrivateFolder(kept);
     const folders = [dirname(dirname(kept)), dirname(kept), kept];
-    return folders.every((folder) => isOwn(lstatSync(folder))) && freeBytes(kept) > sizeBytes ? kept : null;
+    return folders.every((folder) => isOwn(lstatSync(folder))) && freeBytes(kept) > sizeBytes + SPARE_BYTES
+      ? kept
+      : null;
   } catch {
     // Without a home, as in a container whose disk is read-only.
     return null;

@@ -157,6 +157,8 @@ test.skipIf(!isRoot)(
     mkdirSync(downloads());
     const long = new Date(Date.now() - 25 * 3_600_000);
     for (const file of ['f'.repeat(64), 'e'.repeat(64)]) writeFileSync(join(downloads(), `${file}.part`), '');
+    writeFileSync(join(downloads(), `${'f'.repeat(64)}.lock`), '');
+    utimesSync(join(downloads(), `${'f'.repeat(64)}.lock`), long, long);
     utimesSync(join(downloads(), `${'f'.repeat(64)}.part`), long, long);
     expect((await cli(to.replace('back.sqlite', 'again.sqlite'))).code).toBe(0);
     expect(readdirSync(downloads())).toEqual([`${'e'.repeat(64)}.part`]);
