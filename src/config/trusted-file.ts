@@ -81,9 +81,10 @@ function refused(path: string, why: string, { fix, otherwise }: { fix: string; o
 }
 
 function trustedOwners(): ReadonlySet<number> {
-  const program = process.argv[1];
-  const found = program === undefined ? undefined : statSync(program, { throwIfNoEntry: false });
-  return new Set([0, process.geteuid?.() ?? 0, ...(found ? [found.uid] : [])]);
+  // Compiled into one file, a program has no script; with one, the runtime is the system's.
+  const programs = [process.execPath, ...process.argv.slice(1, 2)];
+  const owners = programs.flatMap((path) => statSync(path, { throwIfNoEntry: false })?.uid ?? []);
+  return new Set([0, process.geteuid?.() ?? 0, ...owners]);
 }
 
 /**

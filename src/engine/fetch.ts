@@ -306,7 +306,8 @@ async function place(opened: string, to: string): Promise<void> {
 }
 
 function refuseExisting(path: string): void {
-  if (!existsSync(path)) return;
+  // Also a link to nothing, which somebody may have left there.
+  if (!lstatSync(path, { throwIfNoEntry: false })) return;
   throw new BackupError('TARGET_EXISTS', `${path} already exists`, {
     hint: 'Choose another name; a restore to a new file overwrites nothing.',
   });

@@ -122,6 +122,10 @@ test.skipIf(!isRoot)(
       expect((statSync(placed).mode & 0o777).toString(8)).toBe('600');
       rmSync(placed);
       expect(readdirSync(shared, { recursive: true }).sort()).toEqual(before);
+      // A link in the place asked for is something that is there, wherever it leads.
+      plant('back.sqlite', linkTo(missing));
+      expect(await cli(argv)).toMatchObject({ code: 2, stderr: expect.stringContaining('already exists') });
+      rmSync(placed);
       expect([readFileSync(victim, 'utf8'), existsSync(missing)]).toEqual(['precious', false]);
     }
   },

@@ -76,7 +76,7 @@ export function placeAsNewFile(
     // link fails where rename would overwrite.
     linkSync(temporary, destination);
   } catch (error) {
-    if (existsSync(destination)) {
+    if (lstatSync(destination, { throwIfNoEntry: false })) {
       throw new BackupError('TARGET_EXISTS', `${destination} already exists`, {
         hint: 'Choose another name; a restore to a new file overwrites nothing.',
         cause: error,
