@@ -261,7 +261,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     patches: [
       {
         file: judge,
-        from: 'else this.break(complaint.table, complaint.rule, complaint.isRow ? 1 : null);',
+        from: 'else this.break(complaint.table, complaint.rule, complaint.isRow && isCounted ? 1 : null);',
         to: 'else this.structure.push(text);',
       },
     ],
@@ -272,7 +272,9 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: 'rows that break rules hide damage',
-    patches: [{ file: judge, from: '      this.#hear(this.#method, ROWS_MAX);\n', to: '' }],
+    patches: [
+      { file: judge, from: 'if (this.#hear(this.#method, ROWS_MAX) < ROWS_MAX) return true;', to: 'return true;' },
+    ],
     caughtBy: test(
       'src/engine/sqlite/judge.test.ts',
       'damage behind many rows that break rules is found, and the rows are all counted otherwise',
