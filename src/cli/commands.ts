@@ -68,6 +68,8 @@ export interface CliService extends BackupServicePort {
 export interface CliPlaces {
   /** The configuration file; else one is looked for in the working folder. */
   readonly configPath?: string;
+  /** Runs none: whoever presses a key in a folder has not asked for what lies there. */
+  readonly isWithoutConfig?: true;
   /** Where a configuration has a list, one of it, also by its name. */
   readonly databasePath?: string;
   readonly backupsPath?: string;
@@ -366,7 +368,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     });
   addSelfDescription(program, {
     ...{ stdout: context.stdout, command, wrongUse, version: packageVersion(), exitCodes: exitWords },
-    withService: (work) => run(work, places()),
+    withoutConfig: (work) => run(work, { ...places(), isWithoutConfig: true }),
   });
   return program;
 }

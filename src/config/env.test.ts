@@ -57,6 +57,7 @@ test('without any variable the documented defaults hold', () => {
       ...{ accessKeyId: null, secretAccessKey: null, sessionToken: null },
     },
     jobEnvironment: {},
+    secretFiles: [],
   });
 });
 

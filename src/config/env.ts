@@ -14,6 +14,7 @@ import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
 import { readDatabaseUrl } from './database-url.ts';
 import { readDotenv } from './dotenv.ts';
 import { faultOfBucket, faultOfEndpoint, faultOfPrefix, faultsOfS3 } from './s3-faults.ts';
+import { fileVariable, readSecretFiles } from './secret-files.ts';
 import { faultsOfNames } from './unknown-names.ts';
 
 const words = { truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] };
@@ -142,6 +143,9 @@ const secrets: ReadonlySet<string> = new Set([
   ...['DATABASE_URL', 'BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL'],
   ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN'],
 ]);
+/** Each may stand in a file instead, which `<name>_FILE` names. The URL of a database here is a path. */
+export const secretVariables: readonly string[] = [...secrets].filter((name) => name !== 'DATABASE_URL');
+const fileVariables: ReadonlySet<string> = new Set(secretVariables.map(fileVariable));
 /** Their message shows what of them may be seen: a private key may stand where a public one belongs. */
 const saidByMessage: ReadonlySet<string> = new Set(['BACKUP_ENCRYPTION_RECIPIENT']);
 
@@ -207,6 +211,8 @@ export interface Environment {
   };
   /** What a job's process inherits: programs, temporary files, language, certificates, the AWS default chain. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
+  /** Files that secrets were read from. */
+  readonly secretFiles: readonly string[];
 }
 
 /**
@@ -220,23 +226,25 @@ export function loadEnvironment(
   source: Source = inEnvironment,
 ): Environment {
   if (variables[JOB_MARK]) throw startedAsJob();
-  const given = Object.fromEntries(
+  const said = Object.fromEntries(
     Object.entries(variables)
       .map(([name, value]) => [name, value === undefined ? undefined : bare(name, value)] as const)
       .filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
+  const { variables: given, files, faults: ofFiles } = readSecretFiles(said, secretVariables);
   const parsed = settingsSchema.safeParse(given);
   const faults = parsed.success ? [] : parsed.error.issues.map((issue) => fault(issue, given));
-  faults.push(...faultsOfNames(given, new Set(variableNames)));
+  faults.push(...ofFiles, ...faultsOfNames(given, new Set([...variableNames, ...fileVariables])));
   if (parsed.success) faults.push(...faultsOfS3(parsed.data, given));
   if (parsed.success) faults.push(...inertSealing(parsed.data), ...inertStoredAs(parsed.data));
+  const placeOf = (name: string) => (files.has(name) ? fileVariable(name) : name);
   if (!parsed.success || faults.length > 0) {
     throw wrongSettings(
-      faults.map((line) => named(line, source)),
+      faults.map((line) => named(line, { ...source, nameOf: (name) => source.nameOf(placeOf(name)) })),
       source.hint,
     );
   }
-  return shape(parsed.data, given);
+  return { ...shape(parsed.data, given), secretFiles: [...files.values()] };
 }
 
 export interface Source {
@@ -287,7 +295,7 @@ function startedAsJob(): BackupError {
 function shape(
   values: z.infer<typeof settingsSchema>,
   given: Readonly<Record<string, string | undefined>>,
-): Environment {
+): Omit<Environment, 'secretFiles'> {
   const keepSet = keepNumbers(values);
   return {
     production: values.NODE_ENV === 'production',
@@ -384,7 +392,8 @@ function isInherited(name: string): boolean {
  * password may have both; one in quotes is refused below, because nobody could sign in by what they believe it is.
  */
 function bare(name: string, value: string): string {
-  if (!(name in settingsSchema.shape) || chosenByPeople.has(name)) return value.replace(/\r$/, '');
+  if (!(name in settingsSchema.shape || fileVariables.has(name)) || chosenByPeople.has(name))
+    return value.replace(/\r$/, '');
   const text = value.trim();
   return /^(["']).*\1$/s.test(text) && text.length > 1 ? text.slice(1, -1) : text;
 }

@@ -182,7 +182,9 @@ export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext)
 
 /** The first so many bytes, durable. Leaves `source` open. */
 function copyStart(source: number, to: string, bytes: number): void {
-  const copy = openSync(to, 'w', 0o600);
+  // Not through a link, nor over a file with a second name.
+  rmSync(to, { force: true });
+  const copy = openSync(to, 'wx', 0o600);
   try {
     const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
     for (let done = 0; done < bytes;) {

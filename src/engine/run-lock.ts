@@ -8,11 +8,11 @@
  */
 import {
   accessSync,
-  chmodSync,
   closeSync,
   constants,
   existsSync,
-  openSync,
+  fchmodSync,
+  lstatSync,
   readFileSync,
   renameSync,
   statSync,
@@ -24,6 +24,7 @@ import { setAside, type Warn } from './disk/aside.ts';
 import { giveToOwnerOfFolder } from './disk/owner.ts';
 import { BackupError } from './errors.ts';
 import { sqliteCode } from './sqlite/library.ts';
+import { openNew } from './sqlite/open-new.ts';
 
 /** One upload from a folder to a target at a time, across processes; another target is not waited for. */
 export const uploadLock = (target: string): string => (target === 's3' ? '.uploads.lock' : `.uploads-${target}.lock`);
@@ -80,9 +81,13 @@ export function isLocked(path: string): boolean {
 
 /** Null while another holds it, or when it was exchanged a moment ago. */
 function tryLock(path: string, warn: Warn): Disposable | null {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    warn(`The lock file ${path} is a link, which we never make; it was moved to ${setAside(path)}.`);
+  }
   if (!existsSync(path)) {
-    closeSync(openSync(path, 'a', 0o600));
-    chmodSync(path, 0o600); // the umask may have taken more
+    const file = openNew(path);
+    fchmodSync(file, 0o600); // the umask may have taken more
+    closeSync(file);
     giveToOwnerOfFolder(path);
   }
   const before = inodeOf(path);

@@ -37,7 +37,15 @@ import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
 import { Claims } from './claims.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
-import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs, setAsideIn } from './doctor/facts.ts';
+import {
+  type DoctorFacts,
+  lookAtDatabase,
+  lookAtFolder,
+  modeOf,
+  openSecretsAmong,
+  servedAs,
+  setAsideIn,
+} from './doctor/facts.ts';
 import { openFolderWarning } from './open-folder.ts';
 import { ChangedFiles } from './changed-files.ts';
 import { type DrillAsked, Drills } from './drills.ts';
@@ -139,6 +147,8 @@ export interface BackupServiceOptions extends TargetOptions {
   readonly log: Log;
   /** All that a job's process inherits. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
+  /** Files that secrets were read from; the doctor looks whether others may read them. */
+  readonly secretFiles?: readonly string[];
   readonly now?: () => Date;
   /** Carries a job out: in a process of its own, if not given. Tests give jobs the clock of their machine. */
   readonly runJob?: typeof runJob;
@@ -953,6 +963,7 @@ export class BackupService implements BackupServicePort {
         freeBytes: diskRoom(this.#paths.backups).freeBytes,
       },
       state: { path: statePath, mode: modeOf(state) },
+      openSecrets: openSecretsAmong(this.#options.secretFiles ?? []),
       settingsComplaint: this.#settings.complaint,
       setAside: [...asideOf(state), ...setAsideIn(backups)].map((path) => basename(path)),
       servedAs: servedAs({ backups, state }, served?.folders ?? []),

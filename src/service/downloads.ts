@@ -3,7 +3,7 @@
  * in a hidden folder beside the backups, where a plan and its restore find it without a second download.
  */
 import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { parseIdentities } from '../engine/age.ts';
 import type { FetchRequest, JobEvent } from '../engine/jobs/protocol.ts';
 import type { TargetName } from './model.ts';
@@ -35,8 +35,6 @@ export interface FetchOptions {
 const FETCHED_FOLDER = '.fetched';
 /** Between the plan of a restore and the restore itself a person may go for coffee. */
 const KEPT_MS = 3_600_000;
-/** Hidden beside a new file: its download, until it is complete. */
-const STAGING_BESIDE = '.velist-backup-fetch';
 
 export class Downloads {
   readonly #options: DownloadsOptions;
@@ -54,7 +52,7 @@ export class Downloads {
 
   /** @throws BackupError as `fetchBackup` does; then nothing was placed. */
   async fetchTo(name: string, to: string, options: FetchOptions = {}): Promise<void> {
-    await this.#fetch(name, { to, staging: join(dirname(to), STAGING_BESIDE) }, options);
+    await this.#fetch(name, { to, staging: null }, options);
   }
 
   /**
@@ -116,7 +114,11 @@ export class Downloads {
     return found !== undefined && found.size === this.#options.sizeOf(name);
   }
 
-  async #fetch(name: string, { to, staging }: { to: string; staging: string }, options: FetchOptions): Promise<void> {
+  async #fetch(
+    name: string,
+    { to, staging }: Pick<FetchRequest, 'to' | 'staging'>,
+    options: FetchOptions,
+  ): Promise<void> {
     const { identity, signal, onEvent } = options;
     const identities = identity === undefined ? [] : parseIdentities(identity);
     const refusePlain = this.#options.isSealed && !options.allowPlain;

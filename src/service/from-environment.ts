@@ -71,6 +71,9 @@ export function createService(
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole, database: name }),
     ...among,
     jobEnvironment: environment.jobEnvironment,
+    secretFiles: [environment, ...(environment.targets ?? []).map((target) => target.environment)].flatMap(
+      (one) => one.secretFiles,
+    ),
   });
 }
 

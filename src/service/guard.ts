@@ -8,9 +8,17 @@
 import type { Configured, ConfiguredGlob } from '../config/config-file.ts';
 import type { Environment } from '../config/env.ts';
 import { BackupError } from '../engine/errors.ts';
+import { runJob } from '../engine/jobs/run-job.ts';
 import { truePath } from '../engine/true-path.ts';
 import type { BackupService } from './backup-service.ts';
-import { findDatabases, type FoundDatabase, holdsBackups, rememberDatabase, rememberedDatabases } from './discovery.ts';
+import {
+  findDatabases,
+  type FoundDatabase,
+  holdsBackups,
+  refuseLink,
+  rememberDatabase,
+  rememberedDatabases,
+} from './discovery.ts';
 import { createService, type ServiceOverrides, writeToConsole } from './from-environment.ts';
 import type { Guarded, GuardPort } from './guard-port.ts';
 import { Heartbeats } from './heartbeats.ts';
@@ -27,7 +35,7 @@ interface Watched extends Guarded<BackupService> {
   readonly entry: number;
   readonly environment: Environment;
   /** Of a glob: where its backups are, and what it is called there. */
-  readonly record: { readonly folder: string; readonly file: string } | null;
+  readonly record: { readonly folder: string; readonly file: string; readonly refuseLink: () => void } | null;
 }
 
 export class Guard implements GuardPort<BackupService> {
@@ -159,8 +167,10 @@ export class Guard implements GuardPort<BackupService> {
     // Named in the list by its path, or found by an earlier glob.
     if (this.#owners.has(`database ${truePath(path)}`)) return;
     try {
+      refuseLink(entry, file);
       const environment = entry.environmentOf(name, path);
-      const watched = this.#add(index, name, environment, { folder: environment.backup.localPath, file });
+      const record = { folder: environment.backup.localPath, file, refuseLink: () => refuseLink(entry, file) };
+      const watched = this.#add(index, name, environment, record);
       if (!this.#started) return;
       this.#log('info', `Found a database: ${name} (${path})`);
       this.#toStart.add(watched);
@@ -180,6 +190,7 @@ export class Guard implements GuardPort<BackupService> {
         ? {
             ...{ name, turns: this.#turns, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
             ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
+            ...(record && { runJob: afterLookingAt(record) }),
           }
         : {},
     );
@@ -241,6 +252,14 @@ export class Guard implements GuardPort<BackupService> {
     this.#refused.add(message);
     this.#log('warn', message);
   }
+}
+
+/** A file that was found may have become a link since. */
+function afterLookingAt({ refuseLink: refuse }: { readonly refuseLink: () => void }): typeof runJob {
+  return async (request, options) => {
+    if ('databasePath' in request) refuse();
+    return await runJob(request, options);
+  };
 }
 
 function shared(place: string, owner: string, name: string): BackupError {

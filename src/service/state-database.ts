@@ -8,11 +8,12 @@
  * statement may find the file damaged, moves it aside and is carried out on the new one. Several connections of several
  * processes may find the same: whose file no longer has the name opens the one that has.
  */
-import { chmodSync, closeSync, existsSync, openSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
 import { giveToOwnerOfFolder } from '../engine/disk/owner.ts';
 import { makePrivateFolder } from '../engine/private-folder.ts';
+import { openNew } from '../engine/sqlite/open-new.ts';
 
 /** How a backup folder is called in the state: as seen from there, so that both may move together. */
 export function folderInState(statePath: string, backupsPath: string): string {
@@ -210,7 +211,7 @@ function inodeOf(path: string): string | null {
 /** Before SQLite opens it: the files beside it get the same rights. Made by an older version, it was open to all. */
 function keepPrivate(path: string): void {
   if (!existsSync(path)) {
-    closeSync(openSync(path, 'a', 0o600));
+    closeSync(openNew(path));
     giveToOwnerOfFolder(path);
   }
   if (statSync(path).uid === process.getuid?.()) chmodSync(path, 0o600);

@@ -28,7 +28,7 @@ const found = [
   'EIO at unlinkat backups/.staging/BACKUP.sqlite #1',
   'full at openat app/ledger.sqlite-shm #1',
   'EIO at openat app/ledger.sqlite-wal #1',
-  'full at openat app/ledger.sqlite.restoring-N-journal #1',
+  'full at openat app/.velist-restore-R/database-journal #1',
 ];
 
 test.skipIf(missing !== null)(

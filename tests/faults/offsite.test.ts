@@ -229,6 +229,12 @@ test('a server that goes away in the middle for longer than its retries is waite
   expect(judgeBank(join(folder, 'back.sqlite')).complaint).toBeNull();
 }, 60_000);
 
+/** By which an unfinished download is called. */
+async function digestOf(name: string): Promise<string> {
+  const bytes = await getBytes(store, `${name}.json`, { limitBytes: MIB });
+  return parseManifest(new TextDecoder().decode(bytes), name).artifact.sha256;
+}
+
 /** A fetch in a process of its own; resolves with the process when so many bytes have come. */
 async function beginFetch(name: string, to: string, { bytes }: { bytes: number }) {
   const request: FetchRequest = {
@@ -272,8 +278,8 @@ test('a killed download goes on behind its last byte; of another object it begin
 
   // What lies there is of another object: of it nothing is taken.
   mkdirSync(join(folder, '.velist-backup-fetch'));
-  writeFileSync(join(folder, '.velist-backup-fetch', `${name}.part`), Buffer.alloc(3 * MIB));
-  writeFileSync(join(folder, '.velist-backup-fetch', `${name}.part.etag`), '"of something else"');
+  writeFileSync(join(folder, '.velist-backup-fetch', `${await digestOf(name)}.part`), Buffer.alloc(3 * MIB));
+  writeFileSync(join(folder, '.velist-backup-fetch', `${await digestOf(name)}.part.etag`), '"of something else"');
   server.requests.length = 0;
   expect((await cli('restore latest --from s3 --to anew.sqlite')).code).toBe(0);
   expect(rangesAsked()).toEqual(['all']);
@@ -302,8 +308,8 @@ test('a first half that a power cut spoiled is found by the digest, and everythi
   loseEverything();
   const head = await store.head(name);
   mkdirSync(join(folder, '.velist-backup-fetch'));
-  writeFileSync(join(folder, '.velist-backup-fetch', `${name}.part`), Buffer.alloc(3 * MIB));
-  writeFileSync(join(folder, '.velist-backup-fetch', `${name}.part.etag`), head?.etag ?? '');
+  writeFileSync(join(folder, '.velist-backup-fetch', `${await digestOf(name)}.part`), Buffer.alloc(3 * MIB));
+  writeFileSync(join(folder, '.velist-backup-fetch', `${await digestOf(name)}.part.etag`), head?.etag ?? '');
   server.requests.length = 0;
   expect((await cli('restore latest --from s3 --to back.sqlite')).code).toBe(0);
   expect(rangesAsked()).toEqual([`bytes=${3 * MIB}-`, 'all']);

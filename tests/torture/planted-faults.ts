@@ -11,6 +11,7 @@ const live = 'src/engine/sqlite/live-database.ts';
 const judge = 'src/engine/sqlite/judge.ts';
 const publish = 'src/engine/publish.ts';
 const catalog = 'src/engine/catalog/catalog.ts';
+const sharedTests = 'tests/faults/shared-folders.test.ts';
 
 const test = (file: string, name: string): Catcher => ({ kind: 'test', file, name });
 const torture = (scenario: string, seconds = 6, seed = 1): Catcher => ({ kind: 'torture', scenario, seconds, seed });
@@ -628,6 +629,53 @@ export const plantedFaults: readonly PlantedFault[] = [
       'tests/faults/planted.test.ts',
       'a backup that is exchanged while the safety backup is made is not placed',
     ),
+  },
+
+  // What other users leave
+  {
+    name: 'a configuration of another user is run',
+    patches: [
+      { file: 'src/config/trusted-file.ts', from: '  if (!owners.has(found.uid)) {', to: '  if (path === "") {' },
+    ],
+    caughtBy: test('src/config/trusted-file.test.ts', 'a file counts only if nobody else can have written it'),
+  },
+  {
+    name: 'a download lies beside --to, whoever may write there',
+    patches: [
+      {
+        file: 'src/engine/kept-downloads.ts',
+        from: 'if (isOwn(statSync(dirname(to))) && isOwnOrMissing(beside)) return beside;',
+        to: 'if (isOwnOrMissing(dirname(to)) || beside) return beside;',
+      },
+    ],
+    caughtBy: test(sharedTests, 'a cut download to a shared folder goes on from the cache of the user'),
+  },
+  {
+    name: 'the bytes of a download follow a link',
+    patches: [
+      {
+        file: 'src/engine/partial-file.ts',
+        from: '  return found?.isFile() && found.nlink === 1 ? found.size : null;',
+        to: '  return found ? 0 : null;',
+      },
+      { file: 'src/engine/sqlite/open-new.ts', from: ' | O_NOFOLLOW;', to: ' | (O_NOFOLLOW & 0);' },
+      {
+        file: 'src/engine/partial-file.ts',
+        from: 'found.isFile() && found.nlink === 1) return file',
+        to: 'found) return file',
+      },
+    ],
+    caughtBy: test(sharedTests, 'root that backs up and restores in a folder of another user follows none'),
+  },
+  {
+    name: 'a note beside a database is obeyed, whoever left it',
+    patches: [{ file: 'src/engine/sqlite/place.ts', from: '    if (!mayBeOurs(staged)) continue;\n', to: '' }],
+    caughtBy: test(sharedTests, 'a note that another user left beside a database does not change its mode'),
+  },
+  {
+    name: 'what became a link below a glob is backed up',
+    patches: [{ file: 'src/service/guard.ts', from: "    if ('databasePath' in request) refuse();\n", to: '' }],
+    caughtBy: test('src/service/guard.test.ts', 'a glob follows no link'),
   },
 ];
 

@@ -282,8 +282,8 @@ export interface FetchRequest {
   readonly identities: readonly string[];
   /** Copies there are encrypted: one that is not may be anybody's. */
   readonly refusePlain?: boolean;
-  /** Folder for what is unfinished, on the disk of `to`; a download that was cut goes on from there. */
-  readonly staging: string;
+  /** Folder for a download that may be cut, to go on from there; null: one of the user's own. */
+  readonly staging: string | null;
   /** The plain database; must not exist. */
   readonly to: string;
   readonly lockWaitMs: number;

@@ -77,6 +77,9 @@ export async function takeSnapshot(
   return { path: destination, sizeBytes: statSync(destination).size, logEnd, ...how } as PinnedSnapshot; // the brand
 }
 
+/** What is there, be it a link, is not written over. */
+const COPY = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL;
+
 /**
  * A backup and the log that went on from it, as one file at `destination` (must not exist). Both are left as they are.
  * The log ends with a commit: a part of it could bring back older pages than the backup has.
@@ -86,15 +89,15 @@ export async function takeSnapshot(
 export function replayLog(backup: string, log: string, destination: string): Snapshot {
   const end = lastCommit(log);
   if (end?.bytes !== statSync(log).size) throw cannotReplay(log);
-  copyFileSync(backup, destination, constants.COPYFILE_FICLONE);
-  copyFileSync(log, `${destination}-wal`, constants.COPYFILE_FICLONE);
+  copyFileSync(backup, destination, COPY);
+  copyFileSync(log, `${destination}-wal`, COPY);
   if (makeSingleFile(destination) !== end.frame) throw cannotReplay(log);
   return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
 }
 
 /** A whole database in rollback mode that nobody writes to, as one file at `destination` (must not exist). */
 export function copyWhole(database: string, destination: string): Snapshot {
-  copyFileSync(database, destination, constants.COPYFILE_FICLONE);
+  copyFileSync(database, destination, COPY);
   return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
 }
 

@@ -48,6 +48,8 @@ export interface DoctorFacts {
     readonly fitting: number | null;
   };
   readonly state: { readonly path: string; readonly mode: number | null };
+  /** Files of secrets that every user may read. */
+  readonly openSecrets: readonly string[];
   /** Why settings that were changed on the page are not in force. */
   readonly settingsComplaint: string | null;
   /** Names of files of ours that were moved out of the way because they could not be used. */
@@ -152,6 +154,18 @@ export function setAsideIn(folder: string): readonly string[] {
 /** Of a file; null where it is missing. */
 export function modeOf(path: string): number | null {
   return statSync(path, { throwIfNoEntry: false })?.mode ?? null;
+}
+
+const OTHERS_READ = 0o004;
+
+/**
+ * Docker and Kubernetes put secrets below `/run/secrets`, readable to all users of a container that has one: that is no
+ * mistake of anybody's.
+ */
+export function openSecretsAmong(files: readonly string[]): readonly string[] {
+  return [...new Set(files)].filter(
+    (path) => !resolve(path).startsWith('/run/secrets/') && ((modeOf(path) ?? 0) & OTHERS_READ) !== 0,
+  );
 }
 
 function mayList(path: string): boolean {

@@ -260,6 +260,7 @@ const placesAreOurs: Check = ({ places = [], folder }) => {
 // ── who may look ──
 
 const OTHERS = 0o077;
+const OTHERS_WRITE = 0o002;
 
 const folderIsPrivate: Check = ({ folder }) => {
   const code = 'permissions';
@@ -276,6 +277,13 @@ const folderIsPrivate: Check = ({ folder }) => {
       what: `the user of this process may not ${folder.mode === null ? 'make' : 'write to'} ${folder.path}`,
       why: 'No backup can be made.',
       fix: 'Give that user the folder: `chown`, then `chmod 700`.',
+    });
+  }
+  if ((folder.mode & OTHERS_WRITE) !== 0) {
+    return found('problem', code, {
+      what: `every user of this machine may write in ${folder.path} (${octal(folder.mode)})`,
+      why: 'Whoever does can put another database in the place of a backup and of its manifest, and a restore would take it.',
+      fix: `${closeIt(folder.path, folder.isShared)}.`,
     });
   }
   if ((folder.mode & OTHERS) !== 0) {
@@ -303,6 +311,15 @@ const stateIsPrivate: Check = ({ state }) => {
     what: `${state.path} can be read by other users of this machine (${octal(state.mode)})`,
     why: 'It holds the run history: who did what, and when. It holds no backup.',
     fix: `chmod 600 ${state.path}`,
+  });
+};
+
+const secretsArePrivate: Check = ({ openSecrets }) => {
+  if (openSecrets.length === 0) return null;
+  return found('warning', 'secret-files', {
+    what: `every user of this machine may read ${openSecrets.join(', ')}`,
+    why: 'A secret is in it.',
+    fix: `Make it the file of the user who runs this process, then \`chmod 600 ${openSecrets.join(' ')}\`.`,
   });
 };
 
@@ -583,7 +600,15 @@ const checks: readonly Check[] = [
     isAlone,
   ],
   ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom, placesAreOurs],
-  ...[folderIsPrivate, stateIsPrivate, settingsAreRead, nothingIsSetAside, nothingIsServed, clockIsRight],
+  ...[
+    folderIsPrivate,
+    stateIsPrivate,
+    secretsArePrivate,
+    settingsAreRead,
+    nothingIsSetAside,
+    nothingIsServed,
+    clockIsRight,
+  ],
   ...[
     isScheduled,
     ageFitsInterval,
