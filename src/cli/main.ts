@@ -29,7 +29,9 @@ process.exitCode = await runCli(process.argv.slice(2), {
     // The answer tells what was done; of the log only what went wrong is left to say, and never on standard output.
     const write = (line: string, level: string) => void (level === 'info' || process.stderr.write(`${line}\n`));
     const { openService } = await import('../service/from-config.ts');
-    return await openService(configPath, { ...places, write });
+    // Standard output is the answer's.
+    const writeAudit = (line: string) => void process.stderr.write(`${line}\n`);
+    return await openService(configPath, { ...places, write, writeAudit });
   },
   async serve(places, signal, options) {
     const { runApp } = await import('../bootstrap.ts');

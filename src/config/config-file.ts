@@ -90,6 +90,8 @@ const topVariables = {
   port: 'PORT',
   adminPassword: 'BACKUP_ADMIN_PASSWORD',
   apiToken: 'BACKUP_API_TOKEN',
+  metricsToken: 'BACKUP_METRICS_TOKEN',
+  auditLog: 'BACKUP_AUDIT_LOG',
   logFormat: 'LOG_FORMAT',
 } as const satisfies Record<TopKey, string>;
 

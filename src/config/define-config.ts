@@ -106,6 +106,10 @@ export interface BackupsConfig extends DatabaseSettings, Places {
   readonly port?: number | null;
   readonly adminPassword?: string | null;
   readonly apiToken?: string | null;
+  /** Opens the metrics alone. */
+  readonly metricsToken?: string | null;
+  /** JSON lines of the audit record: a file, or `-` for standard output. */
+  readonly auditLog?: string | null;
   readonly logFormat?: 'text' | 'json' | null;
   /** The one database, where there is no list; then nothing is called by a name. */
   readonly path?: string | null;

@@ -39,6 +39,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   NOT_CHECKED: 500,
   NOT_SQLITE: 422,
   PAGE_SIZE_DIFFERS: 409,
+  PASSWORD_AGAIN: 403,
   PLACE_TAKEN: 409,
   RESTORE_IN_USE: 409,
   RESTORE_SAFETY_FAILED: 500,

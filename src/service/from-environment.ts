@@ -1,5 +1,6 @@
 /** The service as the environment describes it. Nothing is read, made or started before the first call. */
 import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
+import { type AuditSink, auditSink } from './audit.ts';
 import { BackupService } from './backup-service.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import { createLog } from './log.ts';
@@ -14,6 +15,8 @@ export interface ServiceOverrides {
   readonly env?: Variables;
   /** Where log lines go; standard output and standard error by default. */
   readonly write?: (line: string, level: 'info' | 'warn' | 'error') => void;
+  /** Where the lines of `BACKUP_AUDIT_LOG=-` go; standard output by default. */
+  readonly writeAudit?: AuditSink;
 }
 
 /** What a service needs to know as one of many, and what tests hand in. */
@@ -56,6 +59,7 @@ export function createService(
     keepIsDefault: backup.keepIsDefault,
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
+    audit: { name, sink: auditSinkOf(environment, overrides) },
     voices: { webhookUrl: backup.webhookUrl, heartbeatUrl: backup.heartbeatUrl },
     served: {
       folders: [environment.storage.localPath],
@@ -72,6 +76,10 @@ export function createService(
     ...among,
     jobEnvironment: environment.jobEnvironment,
   });
+}
+
+export function auditSinkOf({ backup }: Environment, { writeAudit }: ServiceOverrides): AuditSink | null {
+  return auditSink(backup.auditLog, writeAudit ?? ((line) => console.log(line)));
 }
 
 function bucketOf({ backup, s3 }: Environment): S3Target | null {

@@ -10,7 +10,7 @@ import { createSignIn } from '../../src/http/sign-in.ts';
 import { createBackups } from '../../src/service/from-config.ts';
 import type { Guard } from '../../src/service/guard.ts';
 import { openShop, makeDatabase, scratchFolders } from '../support/scratch.ts';
-import { createFakeService } from './fake-service.ts';
+import { createFakeService, fakeGuard } from './fake-service.ts';
 import { type Host, hosts } from './hosts.ts';
 
 const newFolder = scratchFolders();
@@ -48,7 +48,9 @@ async function backUp(name: string): Promise<string> {
 describe.each(Object.entries(hosts))('under %s', (_, openHost) => {
   let host: Host;
   const open = async (options: { signIn?: ReturnType<typeof createSignIn> } = {}) => {
-    host = await openHost({ service: guard, ...options });
+    // What strangers hear of health is held for a second.
+    let nowMs = 0;
+    host = await openHost({ service: guard, nowMs: () => (nowMs += 1_000), ...options });
     endings.push(() => host.close());
   };
   const status = async (path: string, init?: RequestInit) => (await host.fetch(`/backup/${path}`, init)).status;
@@ -183,7 +185,7 @@ test('one that can’t be read is unprotected, and hides none of the others', as
     { name: 'broken', service: broken },
     { name: 'good', service: createFakeService() },
   ];
-  const server = createServer({ service: { isMany: true, databases } });
+  const server = createServer({ service: fakeGuard(databases) });
   const ask = async (path: string) => await server.fetch(new Request(`http://localhost/backup/${path}`));
   expect((await ask('health')).status).toBe(503);
   expect((await (await ask('api/databases')).json()).databases.map((one: { state: string }) => one.state)).toEqual([
@@ -195,7 +197,7 @@ test('one that can’t be read is unprotected, and hides none of the others', as
 });
 
 test('a glob that finds nothing is no protection', async () => {
-  const server = createServer({ service: { isMany: true, databases: [] } });
+  const server = createServer({ service: fakeGuard([]) });
   expect((await server.fetch(new Request('http://localhost/backup/health'))).status).toBe(503);
   expect(await (await server.fetch(new Request('http://localhost/backup/'))).text()).toContain('No file was found yet');
 });

@@ -38,7 +38,7 @@ test('a bucket fills again with time, and a clock that goes back fills nothing',
   const taken = () => {
     let count = 0;
     try {
-      for (; count < 1_000; count++) rates.take('backup');
+      for (; count < 1_000; count++) rates.take('backup', null);
     } catch {
       return count;
     }

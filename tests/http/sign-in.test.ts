@@ -101,8 +101,14 @@ for (const [name, open] of Object.entries(hosts)) {
       const [plain, known] = (await send(password)).headers.getSetCookie();
       expect(plain).toMatch(/^velist-backup=[\w-]{43}; Max-Age=604800; HttpOnly; SameSite=Strict$/);
       expect(known).toMatch(/^velist-backup-browser=[\w.-]{80}; Max-Age=34560000; HttpOnly; SameSite=Strict$/);
-      for (const secure of (await send(password, { 'x-forwarded-proto': 'https' })).headers.getSetCookie())
-        expect(secure).toEndWith('; HttpOnly; SameSite=Strict; Secure');
+      for (const headers of [
+        ['x-forwarded-proto', 'https'] as const,
+        ['forwarded', 'for=192.0.2.1;proto=https'] as const,
+      ])
+        for (const secure of (await send(password, Object.fromEntries([headers]))).headers.getSetCookie())
+          expect(secure).toMatch(
+            /^__Host-velist-backup(-browser)?=[\w.-]{43,}; Max-Age=\d+; HttpOnly; SameSite=Strict; Path=\/; Secure$/,
+          );
     });
 
     test('a session ends after twelve hours without use, and after a week in any case', async () => {
@@ -213,8 +219,8 @@ test('a token alone opens to programs, and the page says what is missing', async
 
 test('a thousand are signed in at most: the next ends the oldest', () => {
   const sessions = new Sessions();
-  const [first, second, ...others] = Array.from({ length: 1_001 }, () => sessions.begin(0));
-  expect([sessions.use(first, 0), sessions.use(second, 0)]).toEqual([false, true]);
+  const [first, second, ...others] = Array.from({ length: 1_001 }, (_, at) => sessions.begin(0, `192.0.2.${at % 20}`));
+  expect([sessions.use(first ?? '', 0), sessions.use(second ?? '', 0)]).toEqual([false, true]);
   expect(others.filter((secret) => !sessions.use(secret, 0))).toEqual([]);
 });
 
@@ -223,8 +229,8 @@ test('a restart ends every session', async () => {
   const signIn = createSignIn({ password, token });
   const answer = await signIn.attempt(ask(), password, undefined);
   const cookie = answer.status === 'signed-in' ? answer.cookies.join('; ') : '';
-  expect(await signIn.authorize(ask(cookie), 'read')).toEqual({ user: 'admin' });
-  expect(await createSignIn({ password, token }).authorize(ask(cookie), 'read')).toBe(false);
+  expect(await signIn.authorize(ask(cookie), 'read', { database: null })).toEqual({ user: 'admin' });
+  expect(await createSignIn({ password, token }).authorize(ask(cookie), 'read', { database: null })).toBe(false);
 });
 
 test('what is made of the password costs whoever guesses 16 MB and a scrypt', async () => {
