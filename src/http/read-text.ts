@@ -19,7 +19,7 @@ export class BadInput extends BackupError {
   }
 }
 
-/** @throws BadInput when it is too large; the rest is then not read. */
+/** @throws BadInput when it is too large, and the rest is then not read; or when the client leaves in its middle. */
 export async function readText(request: Request): Promise<string> {
   if (!request.body) return '';
   const decoder = new TextDecoder();
@@ -27,7 +27,11 @@ export async function readText(request: Request): Promise<string> {
   let sizeBytes = 0;
   // `for await` over a web stream is missing from the DOM types, hence the reader.
   const reader = request.body.getReader();
-  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+  const read = () =>
+    reader.read().catch((): never => {
+      throw new BadInput('BAD_REQUEST', { body: 'was not sent to its end' });
+    });
+  for (let chunk = await read(); !chunk.done; chunk = await read()) {
     sizeBytes += chunk.value.byteLength;
     if (sizeBytes > MAX_BODY_BYTES) {
       await reader.cancel();
