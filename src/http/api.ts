@@ -176,7 +176,7 @@ const DEFAULT_PING_MS = 5_000;
 /** For the audit record: whatever is done inside bears it. */
 function actorOf(request: Request, user: string | undefined): Actor {
   const { headers } = request;
-  const isPage = headers.has('cookie') || headers.has('sec-fetch-site');
+  const isPage = headers.has('cookie') || headers.has('sec-fetch-site') || headers.has('origin');
   return {
     user: user ?? null,
     via: isPage && !headers.has('authorization') ? 'page' : 'api',

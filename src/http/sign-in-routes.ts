@@ -4,7 +4,7 @@
  * that adds or cuts a prefix.
  */
 import { z } from 'zod';
-import { json } from './answers.ts';
+import { json, problem } from './answers.ts';
 import { clientAddressOf } from './client.ts';
 import { type ConfirmAnswer, confirmBody, type SignOutAnswer } from './contract.ts';
 import type { PageAssets } from './page-assets.ts';
@@ -71,7 +71,8 @@ export function signInRoutes(signIn: SignIn, assets: PageAssets, record: Recorde
       async handle({ request }) {
         const password = passwordIn(await readText(request));
         const attempted = await attempt(request, 'confirm-password', password);
-        if (attempted.status === 'refused') throw passwordAgain('that is not the password');
+        // Answered and not thrown: it is in the record already.
+        if (attempted.status === 'refused') return problem(passwordAgain('that is not the password'));
         if (attempted.status === 'wait') throw new TooMany(attempted.ms, { message: 'too many attempts' });
         const answer = json<ConfirmAnswer>({ confirmed: true });
         for (const cookie of attempted.cookies) answer.headers.append('set-cookie', cookie);
