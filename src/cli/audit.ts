@@ -2,7 +2,6 @@
 import { userInfo } from 'node:os';
 import { BackupError } from '../engine/errors.ts';
 import type { Actor } from '../service/actor.ts';
-import { auditWords, whereText } from '../service/audit-text.ts';
 import type { AuditEntry } from '../service/model.ts';
 import type { Session } from './commands.ts';
 import type { CliDatabase } from './many.ts';
@@ -59,9 +58,14 @@ function auditText(entries: readonly AuditEntry[], { width, isMany }: { width: n
     const { at, database, user, act, result, code } = entry;
     const what = [entry.subject, entry.target, entry.detail].filter((text) => text !== null).join(', ');
     const columns = [at.toISOString(), ...(isMany ? [database ?? 'all'] : []), user ?? '-', whereText(entry)];
-    return [...columns, auditWords[act], code === null ? result : `${result} (${code})`, what].map(oneLine);
+    return [...columns, act, code === null ? result : `${result} (${code})`, what].map(oneLine);
   });
   return table(['TIME', ...(isMany ? ['DATABASE'] : []), 'WHO', 'FROM', 'WHAT', 'RESULT', 'ON'], rows, { width });
+}
+
+/** `page 192.0.2.7`, `cli` */
+function whereText({ via, address }: AuditEntry): string {
+  return address === null ? via : `${via} ${address}`;
 }
 
 /** Some of it was chosen by whoever asked. */

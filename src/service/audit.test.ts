@@ -42,7 +42,7 @@ test('each act leaves one record, with who did it, from where, and with what res
     [() => service.updateBackup(newest, { note: 'a secret note' }), `note | ${byAda('done | -', newest, '-')}`],
     [
       () => service.updateConfig({ intervalMinutes: 60 }),
-      `settings | ${byAda('done | - | intervalMinutes', 'intervalMinutes 10 → 60')}`,
+      `settings | ${byAda('done | - | intervalMinutes', 'intervalMinutes was 10 and is 60')}`,
     ],
     [
       () => expect(() => service.updateConfig({ retentionCount: 0 })).toThrow(),

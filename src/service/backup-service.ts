@@ -1768,12 +1768,12 @@ function remarksOf(manifest: Manifest | undefined): readonly string[] {
   return remarkTexts({ content, unchecked });
 }
 
-/** `intervalMinutes 10 → 60` */
+/** `intervalMinutes was 10 and is 60` */
 function changesText(before: Settings, after: Settings): string {
   const names = Object.keys(before) as (keyof Settings)[]; // its own keys
   const text = (value: unknown) => (typeof value === 'object' ? JSON.stringify(value) : String(value));
   return names
     .filter((name) => text(before[name]) !== text(after[name]))
-    .map((name) => `${name} ${text(before[name])} → ${text(after[name])}`)
+    .map((name) => `${name} was ${text(before[name])} and is ${text(after[name])}`)
     .join(', ');
 }

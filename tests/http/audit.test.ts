@@ -20,7 +20,14 @@ function openDoor() {
   };
   const signIn = (given: string, headers: Record<string, string> = {}) =>
     ask('POST', '/login', headers, new URLSearchParams({ password: given }).toString());
-  return { service, ask, signIn, from: (next: string) => void (address = next) };
+  return {
+    service,
+    ask,
+    signIn,
+    from(next: string) {
+      address = next;
+    },
+  };
 }
 
 const short = ({ act, user, via, address, agent, subject, result, code, detail }: AuditEntry) =>
