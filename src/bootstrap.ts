@@ -8,10 +8,11 @@ import { loadEnvironment } from './config/env.ts';
 import { BackupError } from './engine/errors.ts';
 import { openDemoShop } from './features/demo-shop/demo-shop.ts';
 import { createServer } from './http/server.ts';
-import { createSignIn, PASSWORD_LEAST } from './http/sign-in.ts';
+import { createSignIn } from './http/sign-in.ts';
 import { openConfigFile } from './service/from-config.ts';
 import { createService } from './service/from-environment.ts';
 import { Guard } from './service/guard.ts';
+import { PASSWORD_LEAST } from './service/password.ts';
 
 export interface AppOptions {
   readonly configPath?: string;

@@ -2,9 +2,10 @@
  * The page to sign in: one form that works without JavaScript. Everything that stands in it is ours; nothing of a
  * request is repeated.
  */
+import { PASSWORD_GOOD, PASSWORD_LEAST } from '../service/password.ts';
 import type { PageAssets } from './page-assets.ts';
 import { serverPage } from './server-page.ts';
-import { PASSWORD_LEAST, type SignIn } from './sign-in.ts';
+import type { SignIn } from './sign-in.ts';
 
 export interface SignInPageOptions {
   readonly status: number;
@@ -43,4 +44,4 @@ const noPassword = `        <p>This page has no password yet. Set <code>BACKUP_A
         <p class="muted">Programs get in with the value of <code>BACKUP_API_TOKEN</code>.</p>`;
 
 const shortPassword = `        <p>The password of this page has fewer than ${PASSWORD_LEAST} characters, so it opens nothing. Backups go on.</p>
-        <p>Set <code>BACKUP_ADMIN_PASSWORD</code> to a longer one, 15 characters or more, and start the server again.</p>`;
+        <p>Set <code>BACKUP_ADMIN_PASSWORD</code> to a longer one, ${PASSWORD_GOOD} characters or more, and start the server again.</p>`;

@@ -15,6 +15,7 @@
  */
 import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { BackupError } from '../engine/errors.ts';
+import { PASSWORD_LEAST, passwordLength } from '../service/password.ts';
 import type { Authorize } from './auth.ts';
 import { isHttps } from './client.ts';
 import { Sessions } from './sessions.ts';
@@ -52,8 +53,6 @@ export interface SignIn {
 
 const COOKIE = 'velist-backup';
 const BROWSER_COOKIE = 'velist-backup-browser';
-/** By NIST SP 800-63B and OWASP ASVS the least that a password has; `passwordLength` counts. */
-export const PASSWORD_LEAST = 8;
 /** Sessions of other servers on the same host that their cookie keeps beside ours. */
 const OTHERS_KEPT = 3;
 /** Browsers keep no cookie for longer. */
@@ -172,11 +171,6 @@ export function passwordAgain(
   return new BackupError('PASSWORD_AGAIN', message, {
     hint: 'Send the password once more: the page asks for it, a program posts it to /confirm as {"password": "…"}.',
   });
-}
-
-/** In characters, each as Unicode counts it; accents in one form. */
-export function passwordLength(password: string): number {
-  return [...password.normalize('NFC')].length;
 }
 
 function cookie(request: Request, { name, value, forMs }: { name: string; value: string; forMs: number }): string {

@@ -37,7 +37,16 @@ import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
 import { Claims } from './claims.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
-import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs, setAsideIn } from './doctor/facts.ts';
+import {
+  type DoctorFacts,
+  type DoorFacts,
+  lookAtDatabase,
+  lookAtFolder,
+  modeOf,
+  plainHostOf,
+  servedAs,
+  setAsideIn,
+} from './doctor/facts.ts';
 import { openFolderWarning } from './open-folder.ts';
 import { ChangedFiles } from './changed-files.ts';
 import { type DrillAsked, Drills } from './drills.ts';
@@ -128,6 +137,8 @@ export interface BackupServiceOptions extends TargetOptions {
   };
   /** What the app serves to the public, as far as we are told: for the doctor alone. */
   readonly served?: { readonly folders: readonly string[]; readonly buckets: readonly string[] };
+  /** How the program's server is reached: for the doctor alone. */
+  readonly door?: DoorFacts;
   /** Whether a backup that lost much raises an alarm, and what much is; on, if not given. */
   readonly loss?: LossOptions;
   /** Who is told when something changes; nobody, if not given. */
@@ -1000,6 +1011,7 @@ export class BackupService implements BackupServicePort {
     const examined = await this.#job<'examine'>({ kind: 'examine', databasePath: database });
     const looked = lookAtDatabase(database, databasePath);
     const aboutBucket = (bucket: S3Target | null | undefined) => ({
+      plainHost: plainHostOf(bucket?.endpoint),
       isEncrypted: (bucket?.sealing?.recipients.length ?? 0) > 0,
       isAlsoPublic: bucket != null && (served?.buckets.includes(bucket.bucket) ?? false),
     });
@@ -1038,6 +1050,7 @@ export class BackupService implements BackupServicePort {
       remarks: remarksOf(known[0]),
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),
+      door: this.#options.door ?? null,
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
       archived: this.#offsites.filter(({ isEnabled }) => isEnabled).flatMap(archivedNewest),
       targets: further,

@@ -6,6 +6,7 @@ import type { Heartbeats } from './heartbeats.ts';
 import { createLog } from './log.ts';
 import type { Turns } from './turns.ts';
 import type { S3Target } from './remote-targets.ts';
+import { passwordLength } from './password.ts';
 import { toKeepSettings } from './retention-policies.ts';
 
 export interface ServiceOverrides {
@@ -40,6 +41,7 @@ export function createService(
   { name, ...among }: AmongMany = {},
 ): BackupService {
   const { backup, s3 } = environment;
+  const { password, token } = environment.signIn;
   return new BackupService({
     databasePath: overrides.databasePath ?? environment.databasePath,
     backupsPath: overrides.backupsPath ?? backup.localPath,
@@ -59,6 +61,11 @@ export function createService(
     keepIsDefault: backup.keepIsDefault,
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
+    door: {
+      host: environment.host,
+      passwordLength: password === null ? null : passwordLength(password),
+      hasToken: token !== null,
+    },
     audit: { name, sink: auditSinkOf(environment, overrides) },
     voices: { webhookUrl: backup.webhookUrl, heartbeatUrl: backup.heartbeatUrl },
     served: {

@@ -70,6 +70,25 @@ test('a hundred event streams are open at once, fifty of one; the next is refuse
   for (const stream of [...streams.slice(2), ...again]) await stream.body?.cancel();
 });
 
+test('what strangers hear of health is worked out once a second, however many ask; who may read hears it anew', async () => {
+  let nowMs = 0;
+  const service = createFakeService();
+  const authorize = (request: Request) => request.headers.has('authorization');
+  const server = createServer({ service, authorize, nowMs: () => nowMs, onError: () => {} });
+  const health = (headers: Record<string, string> = {}) =>
+    server.fetch(new Request('http://localhost/backup/health', { headers }));
+  await Promise.all(Array.from({ length: 100 }, () => health()));
+  expect(service.calls).toEqual(['getStatus']);
+  nowMs += 999;
+  await health();
+  expect(service.calls.length).toBe(1);
+  await health({ authorization: 'x' });
+  expect(service.calls.length).toBe(2);
+  nowMs += 1;
+  service.behaviour.verdict = 'too-old';
+  expect((await health()).status).toBe(503);
+});
+
 for (const { most, routes } of buckets) {
   for (const route of routes) {
     const [method, path] = route;

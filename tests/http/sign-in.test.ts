@@ -224,6 +224,13 @@ test('a thousand are signed in at most: the next ends the oldest', () => {
   expect(others.filter((secret) => !sessions.use(secret, 0))).toEqual([]);
 });
 
+test('the hundred and first session of an address ends its oldest, and nobody else’s', () => {
+  const sessions = new Sessions();
+  const other = sessions.begin(0, '198.51.100.1');
+  const [first = '', second = ''] = Array.from({ length: 101 }, () => sessions.begin(0, '192.0.2.1'));
+  expect([first, second, other].map((secret) => sessions.use(secret, 0))).toEqual([false, true, true]);
+});
+
 test('a restart ends every session', async () => {
   const ask = (cookie = '') => new Request('http://localhost/backup/api/status', { headers: { cookie } });
   const signIn = createSignIn({ password, token });
