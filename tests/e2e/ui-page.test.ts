@@ -80,11 +80,11 @@ test(
   'an hour after the sign-in a deletion asks for the password, and goes on when it is right',
   async () => {
     const { page, fixture } = await open('single', { wantsPassword: true });
-    await page.getByRole('button', { name: 'More for backup' }).first().click();
-    await page.getByRole('button', { name: 'Delete…' }).click();
-    const name = await page.locator('dialog .file').textContent();
-    await page.getByLabel('Type its name to confirm').fill(name ?? '');
-    await page.locator('dialog').getByRole('button', { name: 'Delete backup' }).click();
+    await page.getByRole('button', { name: /Delete backup of/ }).click();
+    await page.getByLabel('S3 copy as well').check();
+    const name = 'backup-2026-11-22T10-30-00-000Z.sqlite';
+    await page.getByLabel('Type its name to confirm').fill(name);
+    await page.getByRole('button', { name: 'Delete backup', exact: true }).click();
     const password = page.getByRole('textbox', { name: 'Password' });
     await password.fill('wrong horse');
     await password.press('Enter');
