@@ -648,7 +648,11 @@ function routes(
       path: '/api/session',
       action: 'read',
       handle: ({ request, user }) =>
-        json<Session>({ user: user ?? null, canSignOut: signIn?.hasSession(request) ?? false }),
+        json<Session>({
+          user: user ?? null,
+          canSignOut: signIn?.hasSession(request) ?? false,
+          needsPassword: signIn !== undefined && !signIn.isFresh(request),
+        }),
     },
     {
       method: 'GET',

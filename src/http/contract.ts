@@ -562,7 +562,12 @@ export const deleteAnswer = z.object({ deleted: z.string() });
 export const dismissAnswer = z.object({ dismissed: z.boolean() });
 export const stopAnswer = z.object({ stopped: z.boolean() });
 /** Who the server takes the asker for, and whether `POST /logout` would change that. */
-export const session = z.object({ user: z.string().nullable(), canSignOut: z.boolean() });
+export const session = z.object({
+  user: z.string().nullable(),
+  canSignOut: z.boolean(),
+  /** What can't be taken back wants the password first (`POST /confirm`). */
+  needsPassword: z.boolean(),
+});
 /** `POST /confirm`: the password once more. */
 export const confirmBody = z.strictObject({ password: z.string().max(1_024) });
 export const confirmAnswer = z.object({ confirmed: z.boolean() });

@@ -176,7 +176,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       case 'api/databases':
         return Response.json({ current: null, databases: [] });
       case 'api/session':
-        return Response.json({ user: null, canSignOut: false });
+        return Response.json({ user: null, canSignOut: false, needsPassword: isPasswordWanted });
       case 'api/doctor':
         return Response.json(doctorReport(state));
       case 'api/audit':

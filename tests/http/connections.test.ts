@@ -103,6 +103,7 @@ test('while a stranger holds two hundred half-sent requests, whoever is let in i
 });
 
 const halves = fileURLToPath(new URL('half-sent-main.ts', import.meta.url));
+const smuggling = fileURLToPath(new URL('smuggling-main.ts', import.meta.url));
 const node22 = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
 for (const [program, ...flags] of [[process.execPath], [node22, '--experimental-strip-types']] as const) {
   test(`what is sent by halves is ended by the server on ${basename(program)}`, () => {
@@ -110,5 +111,12 @@ for (const [program, ...flags] of [[process.execPath], [node22, '--experimental-
     const said = stderr.replaceAll(/^.*(ExperimentalWarning|--trace-warnings).*\n/gm, '');
     const ended = { nothing: 'ended', 'half a header': 'ended', 'half a body': 'ended', trickle: 'ended', whole: 200 };
     expect([said, JSON.parse(stdout || 'null')]).toEqual(['', ended]);
+  }, 70_000);
+
+  test(`what ends in two ways hides no second request on ${basename(program)}`, () => {
+    const { stdout } = spawnSync(program, [...flags, smuggling], { encoding: 'utf8', timeout: 60_000 });
+    const { 'two good ones': good, ...forms } = JSON.parse(stdout) as Record<string, string[]>;
+    expect([good, Object.keys(forms).length]).toEqual([['/seen', '/hidden'], 20]);
+    expect(Object.entries(forms).filter(([, seen]) => seen.includes('/hidden'))).toEqual([]);
   }, 70_000);
 }

@@ -66,6 +66,9 @@ describe('an hour after the password was given', () => {
       const again = await door.ask('POST', '/confirm', { ...old, body: JSON.stringify({ password }) });
       expect([again.status, await again.json()]).toEqual([200, { confirmed: true }]);
       const cookie = cookieOf(again);
+      const needs = async (headers: object) =>
+        ((await (await door.ask('GET', '/api/session', headers)).json()) as { needsPassword: boolean }).needsPassword;
+      expect(await needs({ headers: { cookie } })).toBe(false);
       // The session is another one, and the one before has ended.
       expect((await door.ask('GET', '/api/config', old)).status).toBe(401);
       expect((await door.ask(method, path, { headers: { cookie }, body })).status).toBe(200);

@@ -89,7 +89,7 @@ for (const [name, open] of Object.entries(hosts)) {
       expect((await host.fetch('/backup/now', { method: 'POST', headers })).status).toBe(200);
       expect(service.users).toEqual(['admin']);
       const session = await host.fetch('/backup/api/session', { headers });
-      expect(await session.json()).toEqual({ user: 'admin', canSignOut: true });
+      expect(await session.json()).toEqual({ user: 'admin', canSignOut: true, needsPassword: false });
 
       const out = await host.fetch('/backup/logout', { method: 'POST', headers });
       expect(await out.json()).toEqual({ signedOut: true });
