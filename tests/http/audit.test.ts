@@ -1,5 +1,6 @@
 /** What the doors write into the audit record: who came in, who was refused, and no more of a stranger than is bounded. */
 import { expect, test } from 'bun:test';
+import { join } from 'node:path';
 import { createServer } from '../../src/http/server.ts';
 import { createSignIn } from '../../src/http/sign-in.ts';
 import type { AuditEntry } from '../../src/service/model.ts';
@@ -82,6 +83,40 @@ test('of one stranger ten refusals are written and the rest is counted; another 
     await ask('GET', '/api/status');
   }
   expect(service.acts.length).toBeLessThan(230);
+});
+
+test('a request of ours that fails, and the restore of a file, tell no folder of the server', async () => {
+  const folder = newFolder();
+  await using shop = openShop(folder);
+  const { filename = '' } = await shop.service.performBackup();
+  const copy = join(folder, 'copy.sqlite');
+  await shop.service.restore(filename, { mode: 'file', to: copy });
+  await shop.service.restore(copy, { mode: 'online' });
+  await expect(shop.service.restore(join(folder, 'nothing.sqlite'), { mode: 'online' })).rejects.toThrow();
+  const server = createServer({ service: shop.service, authorize: () => true });
+  const text = await (await server.fetch(new Request('http://localhost/backup/api/audit'))).text();
+  expect(text).toContain('"subject":"copy.sqlite"');
+  expect(text).not.toContain(folder);
+});
+
+test('of one client ten faults are logged, each with its stack, and the rest is counted', async () => {
+  const service = createFakeService();
+  service.getConfig = () => {
+    throw new Error('broken');
+  };
+  const server = createServer({ service, authorize: () => true });
+  const logged: unknown[] = [];
+  const { error: before } = console;
+  console.error = (line: unknown) => logged.push(line);
+  try {
+    for (let count = 0; count < 500; count++)
+      await server.fetch(new Request('http://localhost/backup/api/config'), {
+        requestIP: () => ({ address: '192.0.2.1' }),
+      });
+  } finally {
+    console.error = before;
+  }
+  expect(logged).toEqual(Array.from({ length: 10 }, () => '[Backup] GET /backup/api/config failed:'));
 });
 
 test('the record is read with its own right, newest first, from a time on', async () => {

@@ -101,6 +101,7 @@ test('no answer of the real app has a path of the server, or a secret', async ()
       await ask(`/${filename}`, { method: 'DELETE' }),
       await ask('/api/doctor'),
       await ask('/api/drill', { method: 'POST' }),
+      await ask('/api/audit'),
     ];
     const gone = await ask(`/api/backups/${filename}`);
     answers.push(gone);
