@@ -89,6 +89,8 @@ const sections: readonly Section[] = [
       PORT: '',
       BACKUP_ADMIN_PASSWORD: 'who has it may use the page',
       BACKUP_API_TOKEN: 'programs send it as `Authorization: Bearer`; 16 characters at least: `openssl rand -hex 32`',
+      BACKUP_METRICS_TOKEN: 'opens `/backup/metrics` and nothing else, for Prometheus',
+      BACKUP_AUDIT_LOG: 'who did what, as lines of JSON for a collector: a file, or `-` for standard output',
       LOG_FORMAT: '',
     },
   },

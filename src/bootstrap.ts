@@ -14,6 +14,7 @@ import { createSignIn } from './http/sign-in.ts';
 import { openConfigFile } from './service/from-config.ts';
 import { createService } from './service/from-environment.ts';
 import { Guard } from './service/guard.ts';
+import { PASSWORD_LEAST } from './service/password.ts';
 
 export interface AppOptions {
   readonly configPath?: string;
@@ -64,7 +65,11 @@ export async function runApp(options: AppOptions): Promise<void> {
 
     const port = environment.port + (options.behindPageServer ? 1 : 0);
     const { password, token } = environment.signIn;
-    const signIn = password === null && token === null ? undefined : createSignIn({ password, token });
+    const signIn = password === null && token === null ? undefined : createSignIn(environment.signIn);
+    if (signIn?.isPasswordShort)
+      console.error(
+        `[Backup] BACKUP_ADMIN_PASSWORD has fewer than ${PASSWORD_LEAST} characters, so it opens nothing; backups go on. Set a longer one and start again.`,
+      );
     const server = createServer({ service, host: environment.host, port, signIn });
     const { url } = await server.listen();
     opened.push(() => server.stop());

@@ -10,6 +10,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorBody, type ErrorCode } from '../engine/errors.ts';
 import { visibleText } from '../engine/visible-text.ts';
+import { actingAs } from '../service/actor.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import { lossText } from '../service/loss-text.ts';
 import { BRING_BACK } from '../service/missing.ts';
@@ -31,6 +32,7 @@ import type {
 } from '../service/model.ts';
 import { targetWord } from '../service/remote-targets.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
+import { type AuditOptions, commandLineActor, showAudit, showAuditOfAll } from './audit.ts';
 import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './many.ts';
 import { doctorText } from './doctor-report.ts';
 import { examplesText } from './examples.ts';
@@ -175,6 +177,8 @@ export interface Session {
   readonly service: CliService;
   /** Its name, as one of several. */
   readonly database?: string;
+  /** Where there are several and none was picked. */
+  readonly all?: CliDatabases;
   readonly output: Output;
   readonly now: () => Date;
   /** Undefined where nobody can be asked. */
@@ -206,12 +210,15 @@ async function runWithService(
   };
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {
-    const session = { output, now: context.now ?? (() => new Date()), ask: context.ask, signal: context.signal };
+    const now = context.now ?? (() => new Date());
+    const all = 'databases' in opened && places.databasePath === undefined ? opened : undefined;
+    const session = { output, now, ask: context.ask, signal: context.signal, ...(all && { all }) };
     const picked = several && pickDatabases(several, places.databasePath);
     const service = picked === null ? services[0] : places.databasePath === undefined ? undefined : picked[0]?.service;
-    if (service) return await work({ ...session, service });
-    return await onMany(work, picked ?? [], session, (thrown) =>
-      context.signal.aborted ? exitCodes.interrupted : exitCodeOf(BackupError.from(thrown).code),
+    const codeOf = (thrown: unknown) =>
+      context.signal.aborted ? exitCodes.interrupted : exitCodeOf(BackupError.from(thrown).code);
+    return await actingAs(commandLineActor(), () =>
+      service ? work({ ...session, service }) : onMany(work, picked ?? [], session, codeOf),
     );
   } catch (thrown) {
     return fail(thrown, context, output);
@@ -349,6 +356,16 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
     run(showStatus, places(), (_, ...rest) => statusOfEach(statusExitCode, ...rest)),
   );
+  command('audit', 'say who did what, from where, when and with what result; newest first')
+    .option('--since <time>', 'nothing from before: a day, or a time in ISO 8601')
+    .option('--limit <count>', 'the newest so many; 100 unless told')
+    .action((options: AuditOptions) =>
+      run(
+        (session) => showAudit(session, options),
+        places(),
+        (_, databases, session) => showAuditOfAll(options, databases, session),
+      ),
+    );
   command('kit', 'write how to get the data back with stock programs when this one is gone; holds no secret')
     .option('--output <file>', 'into this file, which only its owner can read; replaces nothing but an earlier kit')
     .action((options: { output?: string }) => run((session) => writeKit(session, options), places()));
@@ -363,7 +380,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
       if (identityFile && !restoreIfMissing) throw wrongUse('--identity is for --restore-if-missing');
       if (plain && !restoreIfMissing) throw wrongUse('--allow-plain is for --restore-if-missing');
       const options = restoreIfMissing ? { restoreIfMissing: { identityFile, allowPlain: plain } } : {};
-      await context.serve(places(), context.signal, options);
+      await actingAs(commandLineActor(), () => context.serve(places(), context.signal, options));
       output.progress.done();
     });
   addSelfDescription(program, {

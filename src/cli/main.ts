@@ -34,7 +34,9 @@ process.exitCode = await runCli(process.argv.slice(2), {
       return createServiceFromEnvironment({ ...places, write });
     }
     const { openService } = await import('../service/from-config.ts');
-    return await openService(configPath, { ...places, write });
+    // Standard output is the answer's.
+    const writeAudit = (line: string) => void process.stderr.write(`${line}\n`);
+    return await openService(configPath, { ...places, write, writeAudit });
   },
   async serve(places, signal, options) {
     const { runApp } = await import('../bootstrap.ts');

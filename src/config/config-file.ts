@@ -100,6 +100,9 @@ const topVariables = {
   adminPasswordFile: 'BACKUP_ADMIN_PASSWORD_FILE',
   apiToken: 'BACKUP_API_TOKEN',
   apiTokenFile: 'BACKUP_API_TOKEN_FILE',
+  metricsToken: 'BACKUP_METRICS_TOKEN',
+  metricsTokenFile: 'BACKUP_METRICS_TOKEN_FILE',
+  auditLog: 'BACKUP_AUDIT_LOG',
   logFormat: 'LOG_FORMAT',
 } as const satisfies Record<TopKey, string>;
 

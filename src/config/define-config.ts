@@ -117,6 +117,11 @@ export interface BackupsConfig extends DatabaseSettings, Places {
   readonly adminPasswordFile?: string | null;
   readonly apiToken?: string | null;
   readonly apiTokenFile?: string | null;
+  /** Opens the metrics alone. */
+  readonly metricsToken?: string | null;
+  readonly metricsTokenFile?: string | null;
+  /** JSON lines of the audit record: a file, or `-` for standard output. */
+  readonly auditLog?: string | null;
   readonly logFormat?: 'text' | 'json' | null;
   /** The one database, where there is no list; then nothing is called by a name. */
   readonly path?: string | null;

@@ -24,7 +24,7 @@ test('without any variable the documented defaults hold', () => {
     port: 3000,
     logFormat: 'text',
     demoOrders: true,
-    signIn: { password: null, token: null },
+    signIn: { password: null, token: null, metricsToken: null },
     databasePath: './db/dev.sqlite',
     backup: {
       enabled: true,
@@ -42,6 +42,7 @@ test('without any variable the documented defaults hold', () => {
       lossIgnore: [],
       drillEnabled: true,
       drillSql: null,
+      auditLog: null,
       webhookUrl: null,
       heartbeatUrl: null,
       s3Enabled: false,

@@ -24,6 +24,13 @@ const whole = (from: number, to: number) => z.coerce.number().int().min(from).ma
 const keep = whole(0, 10_000);
 const path = z.string().min(1);
 const secret = z.string().min(1);
+const token = z
+  .string()
+  .regex(/^[\x21-\x7e]{16,1024}$/, {
+    error: 'at least 16 characters without spaces, such as openssl rand -hex 32 makes',
+    abort: true,
+  })
+  .superRefine(refused(inQuotes));
 const receiver = z.url({ protocol: /^https?$/, error: 'a URL that begins with https:// or http://' });
 
 export const settingsSchema = z.object({
@@ -65,17 +72,13 @@ export const settingsSchema = z.object({
   BACKUP_LOSS_ROWS: whole(1, 1_000_000_000).default(1_000),
   BACKUP_LOSS_IGNORE: z.string().transform(names).default([]),
   BACKUP_ADMIN_PASSWORD: z.string().max(1_024).superRefine(refused(inQuotes)).optional(),
-  BACKUP_API_TOKEN: z
-    .string()
-    .regex(/^[\x21-\x7e]{16,1024}$/, {
-      error: 'at least 16 characters without spaces, such as openssl rand -hex 32 makes',
-      abort: true,
-    })
-    .superRefine(refused(inQuotes))
-    .optional(),
+  BACKUP_API_TOKEN: token.optional(),
   /** Once a day. */
   BACKUP_DRILL_ENABLED: flag('true'),
   BACKUP_DRILL_SQL: z.string().min(1).optional(),
+  BACKUP_METRICS_TOKEN: token.optional(),
+  /** `-` is standard output. */
+  BACKUP_AUDIT_LOG: path.optional(),
   BACKUP_WEBHOOK_URL: receiver.optional(),
   BACKUP_HEARTBEAT_URL: receiver.optional(),
   BACKUP_S3_ENABLED: flag('false'),
@@ -141,7 +144,7 @@ export const settingsSchema = z.object({
 const secrets: ReadonlySet<string> = new Set([
   ...['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'S3_SESSION_TOKEN'],
   ...['DATABASE_URL', 'BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL'],
-  ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN'],
+  ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN', 'BACKUP_METRICS_TOKEN'],
 ]);
 /** Each may stand in a file instead, which `<name>_FILE` names. The URL of a database here is a path. */
 export const secretVariables: readonly string[] = [...secrets].filter((name) => name !== 'DATABASE_URL');
@@ -159,7 +162,12 @@ export interface Environment {
   readonly demoOrders: boolean;
   readonly databasePath: string;
   /** With neither, the server answers this machine alone. */
-  readonly signIn: { readonly password: string | null; readonly token: string | null };
+  readonly signIn: {
+    readonly password: string | null;
+    readonly token: string | null;
+    /** For the metrics alone. */
+    readonly metricsToken: string | null;
+  };
   readonly backup: {
     readonly enabled: boolean;
     readonly intervalMinutes: number;
@@ -181,6 +189,8 @@ export interface Environment {
     readonly drillEnabled: boolean;
     /** One statement, or the path of a file with several. */
     readonly drillSql: string | null;
+    /** Beside the record in the state: a file of JSON lines, or `-` for standard output. */
+    readonly auditLog: string | null;
     readonly webhookUrl: string | null;
     readonly heartbeatUrl: string | null;
     readonly s3Enabled: boolean;
@@ -236,6 +246,7 @@ export function loadEnvironment(
   const faults = parsed.success ? [] : parsed.error.issues.map((issue) => fault(issue, given));
   faults.push(...ofFiles, ...faultsOfNames(given, new Set([...variableNames, ...fileVariables])));
   if (parsed.success) faults.push(...faultsOfS3(parsed.data, given));
+  if (parsed.success) faults.push(...faultsOfMetricsToken(parsed.data));
   if (parsed.success) faults.push(...inertSealing(parsed.data), ...inertStoredAs(parsed.data));
   const placeOf = (name: string) => (files.has(name) ? fileVariable(name) : name);
   if (!parsed.success || faults.length > 0) {
@@ -304,7 +315,11 @@ function shape(
     logFormat: values.LOG_FORMAT,
     demoOrders: values.DEMO_ORDERS,
     databasePath: values.DATABASE_URL,
-    signIn: { password: values.BACKUP_ADMIN_PASSWORD ?? null, token: values.BACKUP_API_TOKEN ?? null },
+    signIn: {
+      password: values.BACKUP_ADMIN_PASSWORD ?? null,
+      token: values.BACKUP_API_TOKEN ?? null,
+      metricsToken: values.BACKUP_METRICS_TOKEN ?? null,
+    },
     backup: {
       enabled: values.BACKUP_ENABLED,
       intervalMinutes: values.BACKUP_INTERVAL_MINUTES,
@@ -325,6 +340,7 @@ function shape(
       lossIgnore: values.BACKUP_LOSS_IGNORE,
       drillEnabled: values.BACKUP_DRILL_ENABLED,
       drillSql: values.BACKUP_DRILL_SQL ?? null,
+      auditLog: values.BACKUP_AUDIT_LOG ?? null,
       webhookUrl: values.BACKUP_WEBHOOK_URL ?? null,
       heartbeatUrl: values.BACKUP_HEARTBEAT_URL ?? null,
       s3Enabled: values.BACKUP_S3_ENABLED,
@@ -398,7 +414,9 @@ function bare(name: string, value: string): string {
   return /^(["']).*\1$/s.test(text) && text.length > 1 ? text.slice(1, -1) : text;
 }
 
-const chosenByPeople: ReadonlySet<string> = new Set(['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN']);
+const chosenByPeople: ReadonlySet<string> = new Set([
+  ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN', 'BACKUP_METRICS_TOKEN'],
+]);
 
 function inQuotes(text: string): string | null {
   return /^(["']).*\1$/s.test(text) && text.length > 1
@@ -427,6 +445,15 @@ function recipients(text: string, context: z.core.$RefinementCtx<string>): reado
     context.addIssue({ code: 'custom', message: BackupError.from(error).message });
     return [];
   }
+}
+
+/** Without a login this machine reads the metrics anyway, and nobody else does; the same token twice would open all. */
+function faultsOfMetricsToken(values: z.infer<typeof settingsSchema>): readonly string[] {
+  const { BACKUP_METRICS_TOKEN: own, BACKUP_API_TOKEN: all, BACKUP_ADMIN_PASSWORD: password } = values;
+  if (own === undefined) return [];
+  if (all === undefined && password === undefined)
+    return ['BACKUP_METRICS_TOKEN: does nothing without BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN'];
+  return own === all ? ['BACKUP_METRICS_TOKEN: is the same as BACKUP_API_TOKEN, which opens everything'] : [];
 }
 
 /**

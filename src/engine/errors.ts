@@ -36,6 +36,7 @@ export const errorCodes = [
   'NOT_CHECKED',
   'NOT_SQLITE',
   'PAGE_SIZE_DIFFERS',
+  'PASSWORD_AGAIN',
   'PLACE_TAKEN',
   'PLAIN_COPY',
   'RESTORE_IN_USE',

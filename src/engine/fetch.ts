@@ -254,7 +254,7 @@ async function openArtifact(
   context: StoryContext,
 ): Promise<void> {
   const { artifact, database } = manifest;
-  if (isPlain(manifest)) return takePlain(from, to);
+  if (isStoredAsIs(manifest)) return takePlain(from, to);
   const hash = createHash('sha256');
   const progress = countBytes(database.sizeBytes, context);
   await using file = await open(to, 'wx', 0o600);
@@ -272,7 +272,7 @@ async function openArtifact(
   await file.sync();
 }
 
-function isPlain({ artifact }: Manifest): boolean {
+function isStoredAsIs({ artifact }: Manifest): boolean {
   return artifact.compression === 'none' && artifact.encryption === 'none';
 }
 
@@ -336,7 +336,7 @@ function checkRooms(
   const [kept, asked] = [dirname(partial.path), dirname(to)];
   const isOneDisk = statSync(kept).dev === statSync(asked).dev;
   const restBytes = artifact.sizeBytes - haveBytes + DISK_RESERVE_BYTES;
-  const openedBytes = isPlain(manifest) && isOneDisk ? 0 : database.sizeBytes;
+  const openedBytes = isStoredAsIs(manifest) && isOneDisk ? 0 : database.sizeBytes;
   checkRoom(asked, isOneDisk ? restBytes + openedBytes : openedBytes + DISK_RESERVE_BYTES);
   if (!isOneDisk) checkRoom(kept, restBytes);
 }

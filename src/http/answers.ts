@@ -39,6 +39,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   NOT_CHECKED: 500,
   NOT_SQLITE: 422,
   PAGE_SIZE_DIFFERS: 409,
+  PASSWORD_AGAIN: 403,
   PLACE_TAKEN: 409,
   PLAIN_COPY: 409,
   RESTORE_IN_USE: 409,
@@ -169,7 +170,7 @@ export function dress(request: Request, response: Response): Response {
 
 const usualHeaders = {
   'cache-control': 'no-store',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'content-security-policy': "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'cross-origin-resource-policy': 'same-origin',
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',

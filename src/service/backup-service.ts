@@ -31,18 +31,22 @@ import { VERSION } from '../version.ts';
 import { NO_REMARKS, type Remarks } from '../engine/sqlite/rules.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
+import { currentActor, THE_SERVICE_ITSELF } from './actor.ts';
 import { composeActivity } from './activity.ts';
 import { requireApart } from './apart.ts';
+import { type Act, Audit, type AuditSink } from './audit.ts';
 import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
 import { Claims } from './claims.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
 import {
   type DoctorFacts,
+  type DoorFacts,
   lookAtDatabase,
   lookAtFolder,
   modeOf,
   openSecretsAmong,
+  plainHostOf,
   servedAs,
   setAsideIn,
 } from './doctor/facts.ts';
@@ -56,6 +60,8 @@ import { type LossAnswer, Losses, type LossOptions } from './losses.ts';
 import type {
   Activity,
   ActivityRange,
+  AuditEntry,
+  AuditFilter,
   BackupConfig,
   BackupDiff,
   BackupItem,
@@ -134,10 +140,14 @@ export interface BackupServiceOptions extends TargetOptions {
   };
   /** What the app serves to the public, as far as we are told: for the doctor alone. */
   readonly served?: { readonly folders: readonly string[]; readonly buckets: readonly string[] };
+  /** How the program's server is reached: for the doctor alone. */
+  readonly door?: DoorFacts;
   /** Whether a backup that lost much raises an alarm, and what much is; on, if not given. */
   readonly loss?: LossOptions;
   /** Who is told when something changes; nobody, if not given. */
   readonly voices?: VoicesOptions;
+  /** Its name among several, and where the lines of its audit record go beside its own database. */
+  readonly audit?: { readonly name?: string | undefined; readonly sink?: AuditSink | null };
   /** Where many are guarded by one process: its jobs take turns with those of the others. */
   readonly turns?: Turns;
   /** Shared by those of one process: then one heartbeat in a bucket is enough for all of them. */
@@ -218,6 +228,7 @@ export class BackupService implements BackupServicePort {
   readonly #heartbeats: Heartbeats;
   readonly #watch: DatabaseWatch;
   readonly #changedFiles: ChangedFiles;
+  readonly #audit: Audit;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
@@ -250,6 +261,11 @@ export class BackupService implements BackupServicePort {
     const folder = folderInState(this.#paths.state, this.#paths.backups);
     const shared = { folder, now: this.#now, history, emit: (event: ServiceEvent) => this.#emit(event) };
     const database = () => this.#notes;
+    this.#audit = new Audit({
+      ...{ folder, name: options.audit?.name ?? null, sink: options.audit?.sink, now: this.#now },
+      database: () => this.#history.database,
+      warn: (message) => options.log('warn', message),
+    });
     this.#neighbours = new Neighbours({ ...shared, database, hasDatabase: () => existsSync(this.#paths.state) });
     this.#runs = new Runs({
       ...shared,
@@ -368,7 +384,7 @@ export class BackupService implements BackupServicePort {
       this.#scheduleHistory.end();
       this.#firstBoots.stop();
       const offsites = this.#offsitesMade ?? [];
-      const ended = [this.stopRun(), this.#drills.stop(), this.#changedFiles.stop()];
+      const ended = [this.#stopRun(), this.#drills.stop(), this.#changedFiles.stop()];
       await Promise.all([...ended, ...offsites.map((offsite) => offsite.stop())]);
       await this.#runs.idle();
     } finally {
@@ -423,8 +439,32 @@ export class BackupService implements BackupServicePort {
     return await this.#toItem(await this.#backups.find(filename));
   }
 
+  /** Recorded when its bytes are asked for, not when somebody only asks how many there are. */
   async openBackup(filename: string, options: Pick<FromTarget, 'allowPlain'> = {}): Promise<OpenedBackup> {
-    return await this.#backups.open(await this.#backups.find(filename), options);
+    const act = { act: 'download', subject: filename } as const;
+    try {
+      const opened = await this.#backups.open(await this.#backups.find(filename), options);
+      const { sizeBytes, etag, modifiedAt } = opened;
+      const stream = (from: number, to: number) => {
+        const isPart = from > 0 || to < sizeBytes - 1;
+        this.#audit.add({ ...act, detail: isPart ? `bytes ${from} to ${to} of ${sizeBytes}` : null });
+        return opened.stream(from, to);
+      };
+      return { sizeBytes, etag, modifiedAt, stream, close: () => opened.close() };
+    } catch (error) {
+      this.#audit.failed(act, error);
+      throw error;
+    }
+  }
+
+  /** Newest first. */
+  getAudit(filter: AuditFilter): readonly AuditEntry[] {
+    return this.#audit.list(filter);
+  }
+
+  /** For whoever refuses or lets in before the service is asked. */
+  recordAct(act: Act): void {
+    this.#audit.add(act);
   }
 
   getConfig(): BackupConfig {
@@ -447,6 +487,20 @@ export class BackupService implements BackupServicePort {
 
   updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig {
     const { revert = [], ...settings } = change;
+    const names = [...new Set([...Object.keys(settings), ...revert])];
+    const act = { act: 'settings', subject: names.join(', ') } as const;
+    try {
+      const before = this.#settings.current;
+      const config = this.#updateConfig(settings, revert);
+      this.#audit.add({ ...act, detail: changesText(before, config) });
+      return config;
+    } catch (error) {
+      this.#audit.failed(act, error);
+      throw error;
+    }
+  }
+
+  #updateConfig(settings: Partial<Settings>, revert: readonly (keyof Settings)[]): BackupConfig {
     // What is saved lies in the folder.
     if (this.#places.isForeign) this.#requireOurs(this.#places.folder([]));
     const before = this.#settings.current;
@@ -562,6 +616,16 @@ export class BackupService implements BackupServicePort {
     filename: string,
     options: { readonly target?: TargetName; readonly user?: string } = {},
   ): Promise<void> {
+    const act = { act: 'delete', subject: filename, target: options.target ?? null } as const;
+    await this.#audit.carry(act, () => this.#deleteBackup(filename, options), {
+      actor: currentActor(options.user),
+    });
+  }
+
+  async #deleteBackup(
+    filename: string,
+    options: { readonly target?: TargetName; readonly user?: string },
+  ): Promise<void> {
     const backup = await this.#backups.find(filename, options.target);
     if (isHere(backup) && isLiveFile(backup.path, this.#paths.database)) {
       throw new BackupError('BAD_BACKUP', `${filename} is the live database itself, under the name of a backup`, {
@@ -657,6 +721,10 @@ export class BackupService implements BackupServicePort {
   }
 
   async adoptBackup(filename: string): Promise<BackupItem> {
+    return await this.#audit.carry({ act: 'adopt', subject: filename }, () => this.#adoptBackup(filename));
+  }
+
+  async #adoptBackup(filename: string): Promise<BackupItem> {
     const backup = await this.#backups.find(filename);
     if (backup.manifest || !isHere(backup)) return await this.getBackup(filename);
     const findings = await this.#job<'verify'>({
@@ -685,7 +753,8 @@ export class BackupService implements BackupServicePort {
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem> {
-    await this.#say(filename, change);
+    const act = change.pinned === undefined ? 'note' : change.pinned ? 'pin' : 'unpin';
+    await this.#audit.carry({ act, subject: filename }, () => this.#say(filename, change));
     return await this.getBackup(filename);
   }
 
@@ -721,11 +790,17 @@ export class BackupService implements BackupServicePort {
   }
 
   async acceptLoss(answer: LossAnswer = {}): Promise<BackupItem> {
-    return await this.getBackup(await this.#losses.accept(answer));
+    const act = { act: 'accept-loss', subject: answer.filename ?? null } as const;
+    const accepted = await this.#audit.carry(act, () => this.#losses.accept(answer), {
+      actor: currentActor(answer.user),
+      done: (subject) => ({ ...act, subject }),
+    });
+    return await this.getBackup(accepted);
   }
 
   async reopenLoss(filename: string): Promise<BackupItem> {
-    return await this.getBackup(await this.#losses.reopen(filename));
+    const act = { act: 'reopen-loss', subject: filename } as const;
+    return await this.getBackup(await this.#audit.carry(act, () => this.#losses.reopen(filename)));
   }
 
   async diff(a: string, b: string): Promise<BackupDiff> {
@@ -749,7 +824,10 @@ export class BackupService implements BackupServicePort {
   }
 
   async restore(filename: string, options: RestoreOptions = {}): Promise<RestoreResult> {
-    return await this.#restores.restore('restore', filename, options);
+    const { mode = 'online', from = null } = options;
+    const act = { act: 'restore', subject: filename, target: from, detail: mode } as const;
+    const restore = () => this.#restores.restore('restore', filename, options);
+    return await this.#audit.carry(act, restore, { actor: currentActor(options.user) });
   }
 
   async undoRestore(
@@ -760,7 +838,8 @@ export class BackupService implements BackupServicePort {
       readonly expected?: string;
     } = {},
   ): Promise<RestoreResult> {
-    return await this.#restores.undo(options);
+    const act = { act: 'undo', detail: options.mode ?? 'online' } as const;
+    return await this.#audit.carry(act, () => this.#restores.undo(options), { actor: currentActor(options.user) });
   }
 
   /**
@@ -772,7 +851,15 @@ export class BackupService implements BackupServicePort {
    * database: in all of these the app must not begin an empty one.
    */
   async restoreIfMissing(options: FirstBootOptions = {}): Promise<FirstBoot> {
-    return await this.#firstBoots.restoreIfMissing(options);
+    const act = 'restore-if-missing';
+    try {
+      const found = await this.#firstBoots.restoreIfMissing(options);
+      if (found.outcome === 'restored') this.#audit.add({ act, subject: found.backup, target: found.from });
+      return found;
+    } catch (error) {
+      this.#audit.failed({ act }, error);
+      throw error;
+    }
   }
 
   /** A text that gets the data back from here or any target with stock programs alone; it holds no secret. */
@@ -835,7 +922,10 @@ export class BackupService implements BackupServicePort {
     else await this.#requireOwnFolder();
     // Whether another machine writes there, the job finds out anew.
     if (removed.length === 0 && !offsite?.writing.isStopped) return { target, kept, removed, dryRun };
-    const done = offsite ? await offsite.prune() : await this.#pruneFolder();
+    const act = { act: 'prune', target } as const;
+    const done = await this.#audit.carry(act, () => (offsite ? offsite.prune() : this.#pruneFolder()), {
+      done: ({ length }) => ({ ...act, detail: `${length} removed` }),
+    });
     this.#emit({ type: 'status' });
     // Another process may have removed some meanwhile.
     const there = namesOf(offsite ? offsite.backups : await this.#catalog.list());
@@ -865,8 +955,11 @@ export class BackupService implements BackupServicePort {
 
   async claim(options: { readonly target?: TargetName; readonly user?: string } = {}): Promise<ClaimResult> {
     const { target = 'local', user = null } = options;
-    const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
-    const result = offsite ? await this.#claims.claimTarget(offsite, user) : await this.#claims.claimFolder(user);
+    const claim = async () => {
+      const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
+      return offsite ? await this.#claims.claimTarget(offsite, user) : await this.#claims.claimFolder(user);
+    };
+    const result = await this.#audit.carry({ act: 'claim', target }, claim, { actor: currentActor(user) });
     this.#emit({ type: 'backups' });
     this.#emit({ type: 'status' });
     return result;
@@ -880,7 +973,7 @@ export class BackupService implements BackupServicePort {
       lockWaitMs: this.#waits.lockMs,
       self: await this.#places.selfToWrite(),
     });
-    for (const name of removed) this.#noteRemoval(name, BY_RETENTION);
+    for (const name of removed) this.#noteRetention(name);
     return removed;
   }
 
@@ -937,6 +1030,7 @@ export class BackupService implements BackupServicePort {
     const examined = await this.#job<'examine'>({ kind: 'examine', databasePath: database });
     const looked = lookAtDatabase(database, databasePath);
     const aboutBucket = (bucket: S3Target | null | undefined) => ({
+      plainHost: plainHostOf(bucket?.endpoint),
       isEncrypted: (bucket?.sealing?.recipients.length ?? 0) > 0,
       isAlsoPublic: bucket != null && (served?.buckets.includes(bucket.bucket) ?? false),
       lifecycleDays: bucket?.lifecycleDays ?? null,
@@ -977,6 +1071,7 @@ export class BackupService implements BackupServicePort {
       remarks: remarksOf(known[0]),
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),
+      door: this.#options.door ?? null,
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
       archived: this.#offsites.filter(({ isEnabled }) => isEnabled).flatMap(archivedNewest),
       targets: further,
@@ -991,6 +1086,13 @@ export class BackupService implements BackupServicePort {
   }
 
   async stopRun(): Promise<boolean> {
+    const { kind = null } = this.#runs.shown ?? {};
+    const isStopped = await this.#stopRun();
+    if (isStopped) this.#audit.add({ act: 'stop', subject: kind });
+    return isStopped;
+  }
+
+  async #stopRun(): Promise<boolean> {
     const run = this.#runs.shown;
     if (!run?.mayStop) return false;
     run.abort.abort();
@@ -1103,6 +1205,12 @@ export class BackupService implements BackupServicePort {
     if (!isLeft) this.#noteRemoval(name, why);
   }
 
+  /** From the folder. */
+  #noteRetention(backup: string): void {
+    this.#noteRemoval(backup, BY_RETENTION);
+    this.#audit.add({ act: 'retention', subject: backup, target: 'local' }, THE_SERVICE_ITSELF);
+  }
+
   #noteRemoval(backup: string, why: string): void {
     this.#history.addRemoval({ backup, at: this.#now(), why });
   }
@@ -1146,7 +1254,7 @@ export class BackupService implements BackupServicePort {
       this.#warnOfOpenFolder();
       for (const name of made.removed) {
         this.#options.log('info', `Removed by retention: ${name}`);
-        this.#noteRemoval(name, BY_RETENTION);
+        this.#noteRetention(name);
       }
       const report = run.end({ result: 'success', backup: made.name, sizeBytes: made.sizeBytes });
       this.#runs.record(report);
@@ -1598,7 +1706,10 @@ export class BackupService implements BackupServicePort {
         heartbeats: this.#heartbeats,
         emit: (event) => this.#emit(event),
       },
-      onRemoved: (name) => this.#noteIfGone(name, `${BY_RETENTION} on ${targetWord(target)}`),
+      onRemoved: (name) => {
+        this.#noteIfGone(name, `${BY_RETENTION} on ${targetWord(target)}`);
+        this.#audit.add({ act: 'retention', subject: name, target }, THE_SERVICE_ITSELF);
+      },
       onChange: () => {
         this.#emit({ type: 'backups' });
         this.#emit({ type: 'status' });
@@ -1698,4 +1809,14 @@ interface BackupAsked {
 function remarksOf(manifest: Manifest | undefined): readonly string[] {
   const { content = [], unchecked = [] } = manifest?.verification ?? {};
   return remarkTexts({ content, unchecked });
+}
+
+/** `intervalMinutes was 10 and is 60` */
+function changesText(before: Settings, after: Settings): string {
+  const names = Object.keys(before) as (keyof Settings)[]; // its own keys
+  const text = (value: unknown) => (typeof value === 'object' ? JSON.stringify(value) : String(value));
+  return names
+    .filter((name) => text(before[name]) !== text(after[name]))
+    .map((name) => `${name} was ${text(before[name])} and is ${text(after[name])}`)
+    .join(', ');
 }

@@ -10,6 +10,7 @@ import type { Environment } from '../config/env.ts';
 import { BackupError } from '../engine/errors.ts';
 import { runJob } from '../engine/jobs/run-job.ts';
 import { truePath } from '../engine/true-path.ts';
+import { type Act, Audit } from './audit.ts';
 import type { BackupService } from './backup-service.ts';
 import {
   findDatabases,
@@ -19,10 +20,12 @@ import {
   rememberDatabase,
   rememberedDatabases,
 } from './discovery.ts';
-import { createService, type ServiceOverrides, writeToConsole } from './from-environment.ts';
+import { auditSinkOf, createService, type ServiceOverrides, writeToConsole } from './from-environment.ts';
 import type { Guarded, GuardPort } from './guard-port.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { createLog, type Log } from './log.ts';
+import type { AuditEntry, AuditFilter } from './model.ts';
+import { openStateDatabase, type StateDatabase } from './state-database.ts';
 import { Turns } from './turns.ts';
 
 const LOOK_EVERY_MS = 60_000;
@@ -44,6 +47,9 @@ export class Guard implements GuardPort<BackupService> {
   readonly #log: Log;
   readonly #turns = new Turns();
   readonly #heartbeats = new Heartbeats();
+  /** Of what is done to all of them. */
+  readonly #audit: Audit;
+  #stateOpened: StateDatabase | undefined;
   #watched: readonly Watched[] = [];
   /** Which database has a file or folder that no other may have. */
   readonly #owners = new Map<string, string>();
@@ -58,6 +64,12 @@ export class Guard implements GuardPort<BackupService> {
     this.#configured = configured;
     this.#overrides = overrides;
     this.#log = createLog({ format: configured.common.logFormat, write: overrides.write ?? writeToConsole });
+    const warn = (message: string) => this.#log('warn', message);
+    const { statePath } = configured.common.backup;
+    this.#audit = new Audit({
+      ...{ folder: null, name: null, now: () => new Date(), warn, sink: auditSinkOf(configured.common, overrides) },
+      database: () => (this.#stateOpened ??= openStateDatabase(statePath, { warn })),
+    });
   }
 
   /**
@@ -93,6 +105,18 @@ export class Guard implements GuardPort<BackupService> {
     return this.#watched;
   }
 
+  getAudit(filter: AuditFilter): readonly AuditEntry[] {
+    const own = this.#configured.isMany ? this.#audit.list(filter) : [];
+    const all = [...own, ...this.#watched.flatMap(({ service }) => service.getAudit(filter))];
+    return all.sort((a, b) => b.at.getTime() - a.at.getTime()).slice(0, filter.limit);
+  }
+
+  recordAct(act: Act): void {
+    const [only] = this.#watched;
+    if (!this.#configured.isMany && only) only.service.recordAct(act);
+    else this.#audit.add(act);
+  }
+
   get(name: string): BackupService | undefined {
     return this.#watched.find((one) => one.name === name)?.service;
   }
@@ -124,6 +148,8 @@ export class Guard implements GuardPort<BackupService> {
     await this.stop();
     await this.#remember();
     await Promise.all(this.#watched.map(({ service }) => service.close()));
+    this.#stateOpened?.close();
+    this.#stateOpened = undefined;
   }
 
   /** Looks for new files now; else every minute. What is wrong is logged. */

@@ -3,8 +3,9 @@
  * code. `http/contract.ts` describes their JSON form, in which every `Date` is an ISO 8601 string in UTC.
  */
 import type { SealName } from '../engine/artifact.ts';
-import type { ErrorBody } from '../engine/errors.ts';
+import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
 import type { Remarks } from '../engine/sqlite/rules.ts';
+import type { Actor } from './actor.ts';
 import type { Freshness } from './freshness.ts';
 import type { RetentionForecast } from './retention-forecast.ts';
 
@@ -530,4 +531,46 @@ export interface TakenFrom {
   /** Its last sign of life; null where it gave the place back. */
   readonly seenAt: Date | null;
   readonly wasReleased: boolean;
+}
+
+/** What is recorded of what people and programs do. `retention` is what the service removes by itself. */
+export type AuditAct =
+  | 'sign-in'
+  | 'sign-out'
+  | 'confirm-password'
+  | 'request'
+  | 'download'
+  | 'delete'
+  | 'retention'
+  | 'prune'
+  | 'restore'
+  | 'restore-if-missing'
+  | 'undo'
+  | 'settings'
+  | 'pin'
+  | 'unpin'
+  | 'note'
+  | 'adopt'
+  | 'claim'
+  | 'accept-loss'
+  | 'reopen-loss'
+  | 'stop';
+
+/** One row of the audit record. */
+export interface AuditEntry extends Actor {
+  readonly at: Date;
+  /** Its name among several; null where there is one, and for what is done to all, such as signing in. */
+  readonly database: string | null;
+  readonly act: AuditAct;
+  /** What it was done to: a backup, a file, the route that was refused. */
+  readonly subject: string | null;
+  readonly target: TargetName | null;
+  readonly result: 'done' | 'failed' | 'stopped' | 'refused';
+  readonly code: ErrorCode | null;
+  readonly detail: string | null;
+}
+
+export interface AuditFilter {
+  readonly limit: number;
+  readonly since?: Date;
 }

@@ -2,9 +2,12 @@
 import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { ErrorBody } from '../engine/errors.ts';
 import type { DrillAsked } from './drills.ts';
+import type { Act } from './audit.ts';
 import type {
   Activity,
   ActivityRange,
+  AuditEntry,
+  AuditFilter,
   BackupConfig,
   BackupDiff,
   BackupItem,
@@ -92,6 +95,10 @@ export interface BackupServicePort {
   /** Newest first. */
   getRuns(options?: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult }): readonly Run[];
   getRunTotals(): readonly RunTotal[];
+  /** Who did what; newest first. Backups, checks and drills are among the runs. */
+  getAudit(filter: AuditFilter): readonly AuditEntry[];
+  /** Records what was refused, or let in, before the service was asked. */
+  recordAct(act: Act): void;
   deleteBackup(filename: string, options?: { readonly target?: TargetName; readonly user?: string }): Promise<void>;
   /** Damage is an answer (`verification.state` is `damaged`), not an error. */
   verifyBackup(

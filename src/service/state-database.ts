@@ -1,6 +1,6 @@
 /**
- * Our own small SQLite database: run history, when a schedule was in force, which run is going, and what is known of
- * S3. It may be shared: each row of a run bears the backup folder that it is of. Losing it loses nothing else: backups say all
+ * Our own small SQLite database: run history, audit record, when a schedule was in force, which run is going, and what is
+ * known of S3. It may be shared: each row of a run bears the backup folder that it is of. Losing it loses nothing else: backups say all
  * about themselves. So a damaged file is moved aside and begun anew, and where none can be written the state lives in
  * memory and the log says so; backups go on either way.
  *
@@ -14,6 +14,7 @@ import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSy
 import { giveToOwnerOfFolder } from '../engine/disk/owner.ts';
 import { makePrivateFolder } from '../engine/private-folder.ts';
 import { openNew } from '../engine/sqlite/open-new.ts';
+import { auditTable } from './audit-table.ts';
 
 /** How a backup folder is called in the state: as seen from there, so that both may move together. */
 export function folderInState(statePath: string, backupsPath: string): string {
@@ -280,6 +281,7 @@ function makeTables(database: DatabaseSync): void {
     CREATE TABLE IF NOT EXISTS active_runs (
       service TEXT PRIMARY KEY, folder TEXT NOT NULL, pid INTEGER NOT NULL, seen_at INTEGER NOT NULL, run TEXT NOT NULL
     );
+    ${auditTable}
   `);
   // Null in rows from before there were these columns; a run without a folder counts for every folder.
   const missing = () =>

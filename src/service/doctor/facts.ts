@@ -65,6 +65,8 @@ export interface DoctorFacts {
   readonly settings: Settings;
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
+  /** Of the server of the program; null where nobody told. */
+  readonly door: DoorFacts | null;
   readonly s3: BucketFacts;
   /** Targets that are on and whose newest good copy must be brought back before it can be read. */
   readonly archived: readonly { readonly word: string; readonly storageClass: string; readonly takes: string }[];
@@ -75,7 +77,16 @@ export interface DoctorFacts {
   readonly drills: { readonly complaint: ErrorBody | null; readonly targets: readonly TargetFreshness[] };
 }
 
+export interface DoorFacts {
+  readonly host: string;
+  /** Null where there is none. */
+  readonly passwordLength: number | null;
+  readonly hasToken: boolean;
+}
+
 export interface BucketFacts {
+  /** Where it is asked over plain http and not on this machine. */
+  readonly plainHost: string | null;
   readonly isEncrypted: boolean;
   /** The app's own files lie in the same bucket, and a CDN serves them. */
   readonly isAlsoPublic: boolean;
@@ -231,4 +242,15 @@ function existing(path: string): string {
   let at = path;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
   return at;
+}
+
+/** `http://minio:9000` → `minio`; null for https, and on this machine. */
+export function plainHostOf(endpoint: string | null | undefined): string | null {
+  if (!endpoint || !URL.canParse(endpoint)) return null;
+  const { protocol, hostname } = new URL(endpoint);
+  return protocol === 'http:' && !isLoopback(hostname) ? hostname : null;
+}
+
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host);
 }

@@ -9,8 +9,9 @@ import { lossText } from '../loss-text.ts';
 import { BRING_BACK } from '../missing.ts';
 import type { Finding, TargetReport } from '../model.ts';
 import { closeIt, octal } from '../open-folder.ts';
+import { PASSWORD_GOOD, PASSWORD_LEAST } from '../password.ts';
 import { targetWord } from '../remote-targets.ts';
-import type { BucketFacts, DoctorFacts } from './facts.ts';
+import { type BucketFacts, type DoctorFacts, isLoopback } from './facts.ts';
 
 type Check = (facts: DoctorFacts) => Finding | null;
 
@@ -487,6 +488,52 @@ function wordsOf(some: readonly Bucket[]): string {
   return some.map(({ word }) => word).join(' and ');
 }
 
+/** The server itself speaks plain http: outside of this machine a proxy with https belongs before it. */
+const doorIsNarrow: Check = ({ door }) => {
+  const code = 'open-address';
+  if (door === null || (door.passwordLength === null && !door.hasToken)) return null;
+  if (isLoopback(door.host)) return ok(code, `the server listens on ${door.host} alone`);
+  return found('info', code, {
+    what: `the server listens on ${door.host}, so other machines reach it, over plain http`,
+    why: 'Who listens on the network reads the password, the token and every backup that is downloaded.',
+    fix: 'Put a proxy with https before it, or set HOST=127.0.0.1 and use an SSH tunnel. In a container, publish the port to 127.0.0.1 alone.',
+  });
+};
+
+const passwordIsLong: Check = ({ door }) => {
+  const code = 'password';
+  const length = door?.passwordLength ?? null;
+  if (length === null) return null;
+  if (length < PASSWORD_LEAST) {
+    return found('problem', code, {
+      what: `BACKUP_ADMIN_PASSWORD has ${length} characters`,
+      why: `With fewer than ${PASSWORD_LEAST} it opens nothing: nobody can sign in.`,
+      fix: `Set one of ${PASSWORD_GOOD} characters or more, and start again.`,
+    });
+  }
+  if (length >= PASSWORD_GOOD) return ok(code, 'the password is long enough');
+  return found('info', code, {
+    what: `BACKUP_ADMIN_PASSWORD has ${length} characters`,
+    why: `It is all that a stranger must guess, and NIST asks for ${PASSWORD_GOOD} then (SP 800-63B).`,
+    fix: 'Set a longer one, such as a sentence, and start again.',
+  });
+};
+
+/** The key signs each request and is never sent; what is read and written is. */
+const bucketsAreAskedSafely: Check = (facts) => {
+  const code = 'plain-http';
+  const plain = buckets(facts).filter(({ plainHost }) => plainHost !== null);
+  const [first] = plain.filter(({ isEncrypted }) => !isEncrypted).concat(plain);
+  if (!first) return null;
+  return found(first.isEncrypted ? 'info' : 'warning', code, {
+    what: `${first.word} is asked over plain http (${first.plainHost})`,
+    why: first.isEncrypted
+      ? 'The copies are encrypted; their names and sizes, and what is asked for, can be read on the way, and changed.'
+      : 'Who listens on the network reads every backup that goes there, and can change what comes back.',
+    fix: 'Use an endpoint with https, or encrypt the copies (BACKUP_ENCRYPTION_RECIPIENT).',
+  });
+};
+
 const bucketIsOwn: Check = (facts) => {
   if (!buckets(facts).some(({ isAlsoPublic }) => isAlsoPublic)) return null;
   return found('warning', 'bucket', {
@@ -617,6 +664,9 @@ const checks: readonly Check[] = [
     sealingWorks,
     bucketIsOwn,
     renewalFits,
+    bucketsAreAskedSafely,
+    doorIsNarrow,
+    passwordIsLong,
     copiesCanBeRead,
     drillsProve,
   ],
