@@ -12,6 +12,7 @@ export const errorCodes = [
   'BAD_NAME',
   'BAD_REQUEST',
   'BUSY',
+  'CHECK_GAVE_UP',
   'CLONED',
   'CONFIRM_MISMATCH',
   'DB_BUSY',

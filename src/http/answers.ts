@@ -15,6 +15,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   BAD_NAME: 400,
   BAD_REQUEST: 422,
   BUSY: 409,
+  CHECK_GAVE_UP: 500,
   CLONED: 409,
   CONFIRM_MISMATCH: 409,
   DB_BUSY: 503,

@@ -171,6 +171,14 @@ const DOCTOR_CHECKPOINTS = 3;
 
 const WAITS = { lockMs: 30_000, pinMs: 30_000 } as const;
 
+/** They go on beside the run that is shown, and stop with it. */
+const besideRuns: ReadonlySet<JobKind> = new Set(['verify', 'plan', 'check', 'drill']);
+/** All that opens a database: each may be in the middle of a statement that does not end. */
+const readingKinds: ReadonlySet<JobKind> = new Set([
+  ...besideRuns,
+  ...(['backup', 'restore', 'first-boot', 'examine'] as const),
+]);
+
 export class BackupService implements BackupServicePort {
   readonly #options: BackupServiceOptions;
   readonly #now: () => Date;
@@ -209,6 +217,8 @@ export class BackupService implements BackupServicePort {
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
+  /** Jobs that read a database, each with what stops it. */
+  readonly #reading = new Map<AbortController, { readonly kind: JobKind; readonly ended: Promise<unknown> }>();
   /** The backup run that newcomers may join as long as it has not pinned. */
   #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
   #remarksSaid = '';
@@ -356,7 +366,7 @@ export class BackupService implements BackupServicePort {
       this.#scheduleHistory.end();
       this.#firstBoots.stop();
       const offsites = this.#offsitesMade ?? [];
-      const ended = [this.stopRun(), this.#drills.stop(), this.#changedFiles.stop()];
+      const ended = [this.stopRun(), this.#stopJobs(() => true), this.#drills.stop(), this.#changedFiles.stop()];
       await Promise.all([...ended, ...offsites.map((offsite) => offsite.stop())]);
       await this.#runs.idle();
     } finally {
@@ -964,10 +974,19 @@ export class BackupService implements BackupServicePort {
 
   async stopRun(): Promise<boolean> {
     const run = this.#runs.shown;
-    if (!run?.mayStop) return false;
-    run.abort.abort();
-    await this.#runs.ended(run);
-    return true;
+    const mayStop = run?.mayStop === true;
+    if (mayStop) run.abort.abort();
+    const jobs = await this.#stopJobs((kind) => besideRuns.has(kind));
+    if (mayStop) await this.#runs.ended(run);
+    return mayStop || jobs > 0;
+  }
+
+  /** How many were stopped. */
+  async #stopJobs(isMeant: (kind: JobKind) => boolean): Promise<number> {
+    const meant = [...this.#reading].filter(([, { kind }]) => isMeant(kind));
+    for (const [abort] of meant) abort.abort();
+    await Promise.allSettled(meant.map(([, { ended }]) => ended));
+    return meant.length;
   }
 
   on(listener: (event: ServiceEvent) => void): () => void {
@@ -1377,12 +1396,21 @@ export class BackupService implements BackupServicePort {
     options: Omit<JobOptions, 'environment'> = {},
   ): Promise<JobMap[Kind]['result']> {
     const { turns, jobEnvironment: environment, runJob: carryOut = runJob } = this.#options;
-    const onEvent: JobOptions['onEvent'] = (event) => {
-      if (event.type === 'warning') this.#warnOnce(event.message);
-      else options.onEvent?.(event);
+    const abort = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, abort.signal]) : abort.signal;
+    const work = (onChecking = () => {}) => {
+      const onEvent: JobOptions['onEvent'] = (event) => {
+        if (event.type === 'step' && event.name === 'verify') onChecking();
+        if (event.type === 'warning') this.#warnOnce(event.message);
+        else options.onEvent?.(event);
+      };
+      return carryOut<Kind>(request, { ...options, signal, onEvent, environment });
     };
-    const work = () => carryOut<Kind>(request, { ...options, onEvent, environment });
-    return await (turns ? turns.take(request, work, options.signal) : work());
+    const ended = turns ? turns.take(request, work, signal) : work();
+    if (!readingKinds.has(request.kind)) return await ended;
+    this.#reading.set(abort, { kind: request.kind, ended });
+    if (this.#stopping) abort.abort();
+    return await ended.finally(() => this.#reading.delete(abort));
   }
 
   /** A fault that nobody mends would be reported at each run. */
