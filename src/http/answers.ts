@@ -27,6 +27,7 @@ const statusByCode: Readonly<Record<ErrorCode, number>> = {
   DISK_FULL: 507,
   DRILL_FAILED: 500,
   ENCODING_DIFFERS: 409,
+  EXHAUSTED: 503,
   FOLDER_MISSING: 500,
   FORBIDDEN: 403,
   FOREIGN_PLACE: 409,

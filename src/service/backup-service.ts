@@ -323,6 +323,10 @@ export class BackupService implements BackupServicePort {
         this.#drills.wake();
         this.#emit({ type: 'status' });
       },
+      onFault: (error) => {
+        const { message, hint } = BackupError.from(error);
+        options.log('error', `The schedule met a fault and goes on: ${message}. ${hint}`);
+      },
     });
     this.#watch = new DatabaseWatch(this.#paths.database, () => this.#emit({ type: 'status' }));
     this.#changedFiles = new ChangedFiles({

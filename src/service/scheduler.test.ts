@@ -9,10 +9,11 @@ beforeEach(() => jest.useFakeTimers({ now: noon }));
 afterEach(() => jest.useRealTimers());
 
 function scheduler(
-  change: { schedule?: Schedule; hasDatabase?: () => boolean; run?: () => Promise<{ failed: boolean }> } = {},
+  change: { schedule?: Schedule; hasDatabase?: () => boolean; run?: () => Promise<{ failed: boolean }>; onWake?: () => void } = {},
 ) {
   const runs: string[] = [];
   const missing: Date[] = [];
+  const faults: string[] = [];
   let skewMs = 0;
   const now = () => new Date(Date.now() + skewMs);
   const made = new Scheduler({
@@ -24,12 +25,14 @@ function scheduler(
       runs.push(`${trigger} ${plannedAt.toISOString().slice(11, 19)}`);
       return await (change.run?.() ?? Promise.resolve({ failed: false }));
     },
-    onWake: () => {},
+    onWake: () => change.onWake?.(),
+    onFault: (error) => faults.push(String(error)),
   });
   return {
     made,
     runs,
     missing,
+    faults,
     jumpClock: (ms: number) => {
       skewMs += ms;
     },
@@ -151,5 +154,29 @@ test('a database that vanishes between two runs is missed at the next wake, and 
   there = false;
   await pass(1);
   expect(missing.length).toBe(2);
+  made.end();
+});
+
+test('a fault of a run or of a wake ends neither the schedule nor the app', async () => {
+  let isBroken = true;
+  const broken = () => {
+    if (isBroken) throw new Error('no descriptor left');
+  };
+  const { made, runs, faults, pass } = scheduler({
+    run: async () => {
+      broken();
+      return { failed: false };
+    },
+    onWake: broken,
+  });
+  made.begin({ runAtOnce: true });
+  await pass(5);
+  expect(faults.length).toBeGreaterThan(1);
+  isBroken = false;
+  const before = runs.length;
+  const told = faults.length;
+  await pass(21);
+  expect(runs.length).toBeGreaterThanOrEqual(before + 2);
+  expect(faults.length).toBe(told);
   made.end();
 });

@@ -15,10 +15,12 @@ export interface SchedulerOptions {
   readonly hasDatabase: () => boolean;
   /** Told once, when there is no database. */
   readonly onMissing: (at: Date) => void;
-  /** Never rejects; answers whether it failed. */
+  /** Answers whether it failed. */
   readonly run: (trigger: 'start' | 'schedule', plannedAt: Date) => Promise<{ readonly failed: boolean }>;
   /** At every wake, at least every 30 s. */
   readonly onWake: () => void;
+  /** Of a run or a wake: the schedule goes on, and so does the app. */
+  readonly onFault: (error: unknown) => void;
 }
 
 export class Scheduler {
@@ -64,6 +66,17 @@ export class Scheduler {
   }
 
   #wake(): void {
+    let sleepMs = SLEEP_MAX_MS;
+    try {
+      sleepMs = this.#look();
+    } catch (error) {
+      this.#options.onFault(error);
+    }
+    this.#sleep(sleepMs);
+  }
+
+  /** How long until the next run. */
+  #look(): number {
     const now = this.#options.now();
     const schedule = this.#options.schedule();
     // The clock went back: the planned time is further away than the schedule's next, so plan anew.
@@ -72,7 +85,7 @@ export class Scheduler {
     const isGone = !this.#missing && !this.#running && !this.#options.hasDatabase();
     if (isGone || isDue(this.#planned, now)) void this.#run('schedule');
     this.#options.onWake();
-    this.#sleep(this.#planned.getTime() - now.getTime());
+    return this.#planned.getTime() - now.getTime();
   }
 
   async #run(trigger: 'start' | 'schedule'): Promise<void> {
@@ -89,7 +102,10 @@ export class Scheduler {
     // The one before is still going: it covers this time too.
     if (this.#running) return;
     this.#running = true;
-    const { failed } = await this.#options.run(trigger, plannedAt);
+    const { failed } = await this.#options.run(trigger, plannedAt).catch((error: unknown) => {
+      this.#options.onFault(error);
+      return { failed: true };
+    });
     this.#running = false;
     this.#failures = failed ? this.#failures + 1 : 0;
     if (failed && this.#timer) this.#retry();

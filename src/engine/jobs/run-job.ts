@@ -12,7 +12,7 @@ import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { BackupError, errnoCode } from '../errors.ts';
+import { BackupError, errnoCode, exhausted, isExhausted } from '../errors.ts';
 import type { JobEvent, JobKind, JobLine, JobMap, JobMessage, JobRequest, StepName } from './protocol.ts';
 import { gaveUp } from '../sqlite/gave-up.ts';
 import type { CheckLimits } from '../sqlite/watch.ts';
@@ -195,6 +195,7 @@ function notStarted(cause: Error): BackupError {
       cause,
     });
   }
+  if (isExhausted(cause)) return exhausted(cause, 'no job could be started');
   return new BackupError('JOB_DIED', `no job could be started (${code})`, {
     hint: 'The machine may be out of processes, files or memory for this user; the next run tries again.',
     cause,
