@@ -196,6 +196,7 @@ const verdictCode = z.enum([
   'missing',
   'loss',
   'foreign-place',
+  'stalled',
   'other-writer',
   'cloned',
   'none',
@@ -267,6 +268,7 @@ export const status = z.object({
     intervalMinutes: z.number(),
     cron: z.string().nullable(),
     nextRunAt: time.nullable(),
+    stalledSince: time.nullable(),
   }),
   local: z.object({
     path: z.string(),

@@ -5,7 +5,7 @@
  * with `stat`, and everything else happens in jobs. Runs that change something (backup, restore) follow each other;
  * uploads and checks go on beside them.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { LOCK_FILE } from '../engine/catalog/artifact.ts';
@@ -170,6 +170,11 @@ const KIT_NAMES = 5;
 const DOCTOR_CHECKPOINTS = 3;
 
 const WAITS = { lockMs: 30_000, pinMs: 30_000 } as const;
+
+/** A planned backup that has not begun by then waits for something that does not end. */
+const SILENCE_LEAST_MS = 15 * 60_000;
+/** On a slow machine: 10 MB, or 1 MB, a second. */
+const CHECKED_BYTES_PER_MS = { quick: 10_000, full: 1_000 } as const;
 
 /** They go on beside the run that is shown, and stop with it. */
 const besideRuns: ReadonlySet<JobKind> = new Set(['verify', 'plan', 'check', 'drill']);
@@ -489,6 +494,7 @@ export class BackupService implements BackupServicePort {
       database: this.#lookAtDatabase(),
       cron: this.#options.cron ?? null,
       nextRunAt: this.#scheduler.nextRunAt,
+      stalledSince: this.#scheduler.stalledSince(this.#silenceMaxMs()),
       gapMinutes: this.#gapMinutes(),
       localPath: this.#options.backupsPath,
       disk: diskRoom(this.#paths.backups),
@@ -1404,6 +1410,7 @@ export class BackupService implements BackupServicePort {
     const signal = options.signal ? AbortSignal.any([options.signal, abort.signal]) : abort.signal;
     const work = (onChecking = () => {}) => {
       const onEvent: JobOptions['onEvent'] = (event) => {
+        if (request.kind === 'backup') this.#scheduler.heard();
         if (event.type === 'step' && event.name === 'verify') onChecking();
         if (event.type === 'warning') this.#warnOnce(event.message);
         else options.onEvent?.(event);
@@ -1492,6 +1499,12 @@ export class BackupService implements BackupServicePort {
     return cron
       ? { kind: 'cron', line: cron }
       : { kind: 'interval', intervalMs: this.#settings.current.intervalMinutes * 60_000 };
+  }
+
+  /** How long a backup may say nothing: most of that is its check. */
+  #silenceMaxMs(): number {
+    const stamp = statSync(this.#paths.database, { throwIfNoEntry: false });
+    return SILENCE_LEAST_MS + (stamp?.size ?? 0) / CHECKED_BYTES_PER_MS[this.#settings.current.verify];
   }
 
   /** For a cron line, its shortest gap. */

@@ -21,6 +21,8 @@ export interface SchedulerOptions {
   readonly onWake: () => void;
   /** Of a run or a wake: the schedule goes on, and so does the app. */
   readonly onFault: (error: unknown) => void;
+  /** Stands still while the machine sleeps; `performance.now`, if not given. */
+  readonly elapsedMs?: () => number;
 }
 
 export class Scheduler {
@@ -30,6 +32,8 @@ export class Scheduler {
   #failures = 0;
   #missing = false;
   #running = false;
+  /** When it last looked, or heard of the run that goes. */
+  #heardMs = 0;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -40,7 +44,24 @@ export class Scheduler {
     return this.#timer === undefined ? null : this.#planned;
   }
 
+  /** A sign of life of the run that goes. */
+  heard(): void {
+    this.#heardMs = this.#elapsedMs();
+  }
+
+  /** Since when nothing was heard: of the run that goes, or of the timer. Null while that is no longer than it may be. */
+  stalledSince(silenceMaxMs: number): Date | null {
+    if (this.#timer === undefined) return null;
+    const silentMs = this.#elapsedMs() - this.#heardMs;
+    return silentMs > silenceMaxMs ? new Date(this.#options.now().getTime() - silentMs) : null;
+  }
+
+  #elapsedMs(): number {
+    return (this.#options.elapsedMs ?? (() => performance.now()))();
+  }
+
   begin(options: { readonly runAtOnce: boolean }): void {
+    this.heard();
     const now = this.#options.now();
     this.#planned = options.runAtOnce ? now : nextRun(this.#options.schedule(), now, now);
     this.#sleep(0);
@@ -67,6 +88,7 @@ export class Scheduler {
 
   #wake(): void {
     let sleepMs = SLEEP_MAX_MS;
+    if (!this.#running) this.heard();
     try {
       sleepMs = this.#look();
     } catch (error) {
@@ -102,11 +124,13 @@ export class Scheduler {
     // The one before is still going: it covers this time too.
     if (this.#running) return;
     this.#running = true;
+    this.heard();
     const { failed } = await this.#options.run(trigger, plannedAt).catch((error: unknown) => {
       this.#options.onFault(error);
       return { failed: true };
     });
     this.#running = false;
+    this.heard();
     this.#failures = failed ? this.#failures + 1 : 0;
     if (failed && this.#timer) this.#retry();
   }
