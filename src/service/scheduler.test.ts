@@ -9,7 +9,7 @@ beforeEach(() => jest.useFakeTimers({ now: noon }));
 afterEach(() => jest.useRealTimers());
 
 function scheduler(
-  change: { schedule?: Schedule; hasDatabase?: () => boolean; run?: () => Promise<{ failed: boolean }>; onWake?: () => void } = {},
+  change: { schedule?: Schedule; hasDatabase?: () => boolean; run?: () => Promise<{ failed: boolean }>; onWake?: () => void; elapsedMs?: () => number } = {},
 ) {
   const runs: string[] = [];
   const missing: Date[] = [];
@@ -27,6 +27,7 @@ function scheduler(
     },
     onWake: () => change.onWake?.(),
     onFault: (error) => faults.push(String(error)),
+    ...(change.elapsedMs && { elapsedMs: change.elapsedMs }),
   });
   return {
     made,
@@ -178,5 +179,35 @@ test('a fault of a run or of a wake ends neither the schedule nor the app', asyn
   await pass(21);
   expect(runs.length).toBeGreaterThanOrEqual(before + 2);
   expect(faults.length).toBe(told);
+  made.end();
+});
+
+test('a run that says nothing any more, and a timer that does not come, are told after their time', async () => {
+  let elapsedMs = 0;
+  const { made, pass } = scheduler({ run: () => new Promise(() => {}), elapsedMs: () => elapsedMs });
+  expect(made.stalledSince(minuteMs)).toBeNull();
+  made.begin({ runAtOnce: true });
+  await pass(1);
+  elapsedMs += 2 * minuteMs;
+  // Its wakes are no signs of life of the run.
+  await pass(1);
+  expect(made.stalledSince(3 * minuteMs)).toBeNull();
+  expect(made.stalledSince(minuteMs)?.getTime()).toBe(Date.now() - 2 * minuteMs);
+  made.heard();
+  expect(made.stalledSince(minuteMs)).toBeNull();
+  made.end();
+  elapsedMs += 60 * minuteMs;
+  expect(made.stalledSince(minuteMs)).toBeNull();
+});
+
+test('a schedule whose runs end is never told to stand still', async () => {
+  let elapsedMs = 0;
+  const { made, pass } = scheduler({ elapsedMs: () => elapsedMs });
+  made.begin({ runAtOnce: true });
+  for (let minute = 0; minute < 60; minute++) {
+    elapsedMs += minuteMs;
+    await pass(1);
+    expect(made.stalledSince(minuteMs)).toBeNull();
+  }
   made.end();
 });
