@@ -913,6 +913,7 @@ export class BackupService implements BackupServicePort {
     const known: Manifest[] = [];
     let proven: Status['freshness']['targets'] = [];
     let loss: Status['loss'] = null;
+    let stalledSince: Date | null = null;
     let places: Status['places'] = [];
     let fitting: number | null = null;
     let isLost = false;
@@ -920,6 +921,7 @@ export class BackupService implements BackupServicePort {
       const status = await this.getStatus();
       proven = status.freshness.targets;
       loss = status.loss;
+      stalledSince = status.schedule.stalledSince;
       places = status.places;
       fitting = status.local.forecast.fitting;
       isLost = status.freshness.cause === 'missing';
@@ -966,6 +968,7 @@ export class BackupService implements BackupServicePort {
         .slice(0, DOCTOR_CHECKPOINTS),
       newestAt: known[0] ? new Date(known[0].createdAt) : null,
       loss,
+      stalledSince,
       remarks: remarksOf(known[0]),
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),

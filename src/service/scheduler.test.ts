@@ -9,7 +9,13 @@ beforeEach(() => jest.useFakeTimers({ now: noon }));
 afterEach(() => jest.useRealTimers());
 
 function scheduler(
-  change: { schedule?: Schedule; hasDatabase?: () => boolean; run?: () => Promise<{ failed: boolean }>; onWake?: () => void; elapsedMs?: () => number } = {},
+  change: {
+    schedule?: Schedule;
+    hasDatabase?: () => boolean;
+    run?: () => Promise<{ failed: boolean }>;
+    onWake?: () => void;
+    elapsedMs?: () => number;
+  } = {},
 ) {
   const runs: string[] = [];
   const missing: Date[] = [];

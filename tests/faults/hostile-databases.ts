@@ -15,7 +15,7 @@ import { hostileKinds, makeHostile } from '../support/hostile-databases.ts';
 import { makeDatabase } from '../support/scratch.ts';
 
 /** So little that a case is over soon; an honest database of this size takes a tenth of it. */
-const limits = { cpuMs: 700, memoryBytes: 600_000_000 };
+const limits = { cpuMs: 400, memoryBytes: 600_000_000 };
 /** Of the clock on the wall, on a machine with other things to do. */
 const HANG_MS = 60_000;
 /** What a job may answer about such a file. */

@@ -126,7 +126,12 @@ export const hostileKinds: Readonly<Record<string, Make>> = {
       const depth = 18 + random(8);
       add(database, 'view', 'v0', 'CREATE VIEW v0 AS SELECT id FROM users');
       for (let at = 1; at <= depth; at++)
-        add(database, 'view', `v${at}`, `CREATE VIEW v${at} AS SELECT * FROM v${at - 1} UNION ALL SELECT * FROM v${at - 1}`);
+        add(
+          database,
+          'view',
+          `v${at}`,
+          `CREATE VIEW v${at} AS SELECT * FROM v${at - 1} UNION ALL SELECT * FROM v${at - 1}`,
+        );
       add(database, 'table', 'orders', `CREATE VIEW orders AS SELECT * FROM v${depth}`);
     }),
   'a trigger': (path, random, escape) =>
@@ -153,7 +158,17 @@ export const hostileKinds: Readonly<Record<string, Make>> = {
     }),
   'a virtual table of a strange module': (path, random, escape) =>
     table(path, (database) => {
-      const modules = ['zipfile', 'csv', 'fsdir', 'sqlite_dbpage', 'dbstat', 'fts3tokenize', 'fts5vocab', 'bytecode', 'rbu'];
+      const modules = [
+        'zipfile',
+        'csv',
+        'fsdir',
+        'sqlite_dbpage',
+        'dbstat',
+        'fts3tokenize',
+        'fts5vocab',
+        'bytecode',
+        'rbu',
+      ];
       for (const name of [modules[random(modules.length)], 'dbstat'])
         add(database, 'table', `v_${name}`, `CREATE VIRTUAL TABLE v_${name} USING ${name}(filename='${escape}')`);
     }),
@@ -200,14 +215,22 @@ export const hostileKinds: Readonly<Record<string, Make>> = {
       path,
       (database) => {
         const depth = 1 + random(30);
-        database.exec(`UPDATE boxes_node SET data = CAST(x'00${depth.toString(16).padStart(2, '0')}' || substr(data, 3) AS BLOB)`);
+        database.exec(
+          `UPDATE boxes_node SET data = CAST(x'00${depth.toString(16).padStart(2, '0')}' || substr(data, 3) AS BLOB)`,
+        );
         database.exec('UPDATE boxes_parent SET parentnode = 1; UPDATE boxes_rowid SET nodeno = 1');
       },
       'CREATE VIRTUAL TABLE boxes USING rtree(id, x0, x1); INSERT INTO boxes SELECT id, id, id + 1 FROM users WHERE id < 3000',
     ),
   'two tables on one page': (path, random) =>
     table(path, (database) => {
-      const roots = ['(SELECT rootpage FROM sqlite_schema WHERE name = \'users\')', '1', '4294967295', '-1', '2147483648'];
+      const roots = [
+        "(SELECT rootpage FROM sqlite_schema WHERE name = 'users')",
+        '1',
+        '4294967295',
+        '-1',
+        '2147483648',
+      ];
       database.exec(
         `INSERT INTO sqlite_schema VALUES ('table', 'orders', 'orders', ${roots[random(roots.length)]}, 'CREATE TABLE orders (x)')`,
       );
@@ -226,7 +249,11 @@ export const hostileKinds: Readonly<Record<string, Make>> = {
     });
   },
   'a freelist without end': (path, random) => {
-    table(path, () => {}, 'CREATE TABLE gone (x); INSERT INTO gone SELECT zeroblob(3000) FROM users WHERE id < 500; DROP TABLE gone');
+    table(
+      path,
+      () => {},
+      'CREATE TABLE gone (x); INSERT INTO gone SELECT zeroblob(3000) FROM users WHERE id < 500; DROP TABLE gone',
+    );
     withPages(path, (file, pageSize, pages) => {
       const head = Buffer.alloc(100);
       readSync(file, head, 0, 100, 0);

@@ -95,7 +95,8 @@ export async function runJob<Kind extends JobKind>(
     const placed = step === 'prove' && 'sourceName' in request ? request.sourceName : null;
     if (answer?.type === 'gave-up') throw notChecked(overLimit(answer), placed);
     if (options.signal?.aborted) throw stopped(placed);
-    if (step !== undefined && checks.has(step) && killers.has(how)) throw notChecked(`its process ended (${how})`, placed);
+    if (step !== undefined && checks.has(step) && killers.has(how))
+      throw notChecked(`its process ended (${how})`, placed);
     throw died(how, complaint);
   } finally {
     clearTimeout(killTimer);

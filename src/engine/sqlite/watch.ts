@@ -51,8 +51,7 @@ export function limitsOf(bytes: number): CheckLimits {
   const near = Math.min(bytes, FITTING_BYTES);
   return {
     cpuMs: CPU_LEAST_MS + Math.round((near * CPU_US_PER_BYTE + (bytes - near) * CPU_US_PER_FAR_BYTE) / 1_000),
-    memoryBytes:
-      MEMORY_LEAST_BYTES + VALUES_HELD * Math.min(bytes, VALUE_BYTES_MAX) + Math.round(bytes * PAGES_SHARE),
+    memoryBytes: MEMORY_LEAST_BYTES + VALUES_HELD * Math.min(bytes, VALUE_BYTES_MAX) + Math.round(bytes * PAGES_SHARE),
   };
 }
 
