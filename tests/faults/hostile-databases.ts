@@ -56,8 +56,8 @@ async function attackWith(
     makeDatabase(live, { rows: 10, journalMode: 'delete' });
     mkdirSync(backups);
     mkdirSync(restored);
-    const escape = join(folder, 'escaped');
-    makeHostile(kind, path, { seed, escape });
+    const outside = join(folder, 'escaped');
+    makeHostile(kind, path, { seed, outside });
     const sha256 = digestOf(path);
     for (const request of requests({ live, backups, path, restored, sha256 })) {
       const outcome = await ask(request);

@@ -9,11 +9,11 @@ import { seededRandom } from './torture-random.ts';
 export interface HostileOptions {
   readonly seed: number;
   /** What a file must never be made in, and what it would be named. */
-  readonly escape: string;
+  readonly outside: string;
 }
 
 type Random = (below: number) => number;
-type Make = (path: string, random: Random, escape: string) => void;
+type Make = (path: string, random: Random, outside: string) => void;
 
 /** Of values of a few bytes, or of hundreds of megabytes: each is true, and takes its time. */
 const costly = (random: Random): string => {
@@ -32,15 +32,15 @@ const costly = (random: Random): string => {
   return forms[random(forms.length)] ?? '1';
 };
 
-const escapes = (random: Random, escape: string): string => {
+const escapes = (random: Random, outside: string): string => {
   const forms = [
-    `load_extension('${escape}.so')`,
-    `writefile('${escape}', a)`,
+    `load_extension('${outside}.so')`,
+    `writefile('${outside}', a)`,
     `readfile('/etc/passwd')`,
-    `edit(a, 'touch ${escape}')`,
+    `edit(a, 'touch ${outside}')`,
     `fts3_tokenizer('simple', x'4141414141414141')`,
-    `zipfile('${escape}', a)`,
-    `system('touch ${escape}')`,
+    `zipfile('${outside}', a)`,
+    `system('touch ${outside}')`,
   ];
   return forms[random(forms.length)] ?? '1';
 };
@@ -134,29 +134,29 @@ export const hostileKinds: Readonly<Record<string, Make>> = {
         );
       add(database, 'table', 'orders', `CREATE VIEW orders AS SELECT * FROM v${depth}`);
     }),
-  'a trigger': (path, random, escape) =>
+  'a trigger': (path, random, outside) =>
     table(path, (database) =>
       add(
         database,
         'trigger',
         't',
-        `CREATE TRIGGER t AFTER INSERT ON users BEGIN SELECT ${escapes(random, escape)}; SELECT ${costly(random)}; END`,
+        `CREATE TRIGGER t AFTER INSERT ON users BEGIN SELECT ${escapes(random, outside)}; SELECT ${costly(random)}; END`,
         'users',
       ),
     ),
-  'a column that escapes': (path, random, escape) =>
+  'a column that escapes': (path, random, outside) =>
     table(path, (database) =>
       asTable(
         database,
-        `CREATE TABLE users (id INTEGER PRIMARY KEY, a TEXT, g AS (${escapes(random, escape)}) NOT NULL CHECK (${escapes(random, escape)}))`,
+        `CREATE TABLE users (id INTEGER PRIMARY KEY, a TEXT, g AS (${escapes(random, outside)}) NOT NULL CHECK (${escapes(random, outside)}))`,
       ),
     ),
-  'a view that escapes, called a table': (path, random, escape) =>
+  'a view that escapes, called a table': (path, random, outside) =>
     table(path, (database) => {
-      add(database, 'table', 'orders', `CREATE VIEW orders AS SELECT ${escapes(random, escape)} FROM users AS a`);
+      add(database, 'table', 'orders', `CREATE VIEW orders AS SELECT ${escapes(random, outside)} FROM users AS a`);
       add(database, 'view', 'carts', `CREATE VIEW carts AS SELECT * FROM pragma_journal_mode('OFF')`);
     }),
-  'a virtual table of a strange module': (path, random, escape) =>
+  'a virtual table of a strange module': (path, random, outside) =>
     table(path, (database) => {
       const modules = [
         'zipfile',
@@ -170,15 +170,15 @@ export const hostileKinds: Readonly<Record<string, Make>> = {
         'rbu',
       ];
       for (const name of [modules[random(modules.length)], 'dbstat'])
-        add(database, 'table', `v_${name}`, `CREATE VIRTUAL TABLE v_${name} USING ${name}(filename='${escape}')`);
+        add(database, 'table', `v_${name}`, `CREATE VIRTUAL TABLE v_${name} USING ${name}(filename='${outside}')`);
     }),
-  'a statement instead of a definition': (path, random, escape) =>
+  'a statement instead of a definition': (path, random, outside) =>
     table(path, (database) => {
       const forms = [
-        `ATTACH '${escape}' AS x`,
-        `VACUUM INTO '${escape}'`,
+        `ATTACH '${outside}' AS x`,
+        `VACUUM INTO '${outside}'`,
         `CREATE TABLE orders AS SELECT ${costly(random)} AS x FROM users`,
-        `CREATE TABLE orders (x DEFAULT (load_extension('${escape}')))`,
+        `CREATE TABLE orders (x DEFAULT (load_extension('${outside}')))`,
         'PRAGMA writable_schema = ON',
       ];
       add(database, 'table', 'orders', forms[random(forms.length)] ?? '');
@@ -299,8 +299,8 @@ export const hostileKinds: Readonly<Record<string, Make>> = {
 };
 
 /** Makes it at that path, where nothing is. */
-export function makeHostile(kind: string, path: string, { seed, escape }: HostileOptions): void {
+export function makeHostile(kind: string, path: string, { seed, outside }: HostileOptions): void {
   const { between } = seededRandom(seed);
   const random: Random = (below) => between(0, below - 1);
-  hostileKinds[kind]?.(path, random, escape);
+  hostileKinds[kind]?.(path, random, outside);
 }
