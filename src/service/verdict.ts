@@ -53,8 +53,8 @@ export function judge(input: VerdictInput): Verdict {
   const nowMs = input.now.getTime();
   if (input.run && (input.run.kind === 'restore' || input.run.kind === 'undo'))
     return { code: 'restoring', tone: 'blue' };
-  if (input.stalledSince) return stalled(input.stalledSince);
-  if (input.run) return { code: 'running', tone: 'blue' };
+  const standing = input.stalledSince ? stalled(input.stalledSince) : null;
+  if (input.run) return standing ?? { code: 'running', tone: 'blue' };
   const sinceRestoreMs = input.lastRestore ? nowMs - input.lastRestore.endedAt.getTime() : Number.NaN;
   // A restore of the future was made before the clock went back; it hides nothing that came after.
   const isRestored =
@@ -76,7 +76,7 @@ export function judge(input: VerdictInput): Verdict {
     if (input.file === 'awaited') return { code: 'none', tone: 'grey' };
     // Nobody may take a first try that failed for one that was not made yet.
     if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'red' };
-    return gone ?? { code: 'none', tone: 'grey' };
+    return gone ?? standing ?? { code: 'none', tone: 'grey' };
   }
   // A backup from far in the future, made before the clock went back, proves no more than an old one.
   if (input.goodAt && Math.abs(nowMs - input.goodAt.getTime()) > input.maxAgeMs)
@@ -88,6 +88,7 @@ export function judge(input: VerdictInput): Verdict {
   }
   if (!input.goodAt) return { code: 'too-old', tone: 'red' };
   if (gone) return gone;
+  if (standing) return standing;
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
   if (foreign) return foreignPlace(foreign);
   if (input.writerAt) return writerVerdict(input.writerAt);
