@@ -156,6 +156,17 @@ test('a backup of a database whose own check runs away fails with its reason, an
   expect(readdirSync(shop.backups).filter((name) => name.startsWith('backup-'))).toEqual([]);
 });
 
+test('a restore over a database that is hostile itself is refused for want of a safety copy, and leaves it', async () => {
+  const folder = newFolder();
+  makeCostly(join(folder, 'shop.sqlite'), SLOW);
+  makeDatabase(join(folder, 'other.sqlite'), { journalMode: 'delete' });
+  const before = readFileSync(join(folder, 'shop.sqlite'));
+  await using shop = openShop(folder, { ...withSmallLimits, form: null });
+  const { code, message } = await refusal(() => shop.service.restore(join(folder, 'other.sqlite'), { mode: 'online' }));
+  expect([code, message]).toEqual(['RESTORE_SAFETY_FAILED', expect.stringContaining('the check was given up')]);
+  expect(readFileSync(join(folder, 'shop.sqlite')).equals(before)).toBe(true);
+});
+
 test('a stop ends a check in the middle of a statement, and so does the end of the service', async () => {
   const folder = newFolder();
   makeCostly(join(folder, 'slow.sqlite'), SLOW);

@@ -93,7 +93,10 @@ export async function runJob<Kind extends JobKind>(
     if (answer?.type === 'error') throw withStack(BackupError.fromJSON(answer.error), answer.stack);
     // A drill has such a step too, and places nothing.
     const placed = step === 'prove' && 'sourceName' in request ? request.sourceName : null;
-    if (answer?.type === 'gave-up') throw notChecked(overLimit(answer), placed);
+    if (answer?.type === 'gave-up') {
+      const why = overLimit(answer);
+      throw step === 'safety' ? noSafety(gaveUp(why)) : notChecked(why, placed);
+    }
     if (options.signal?.aborted) throw stopped(placed);
     if (step !== undefined && checks.has(step) && killers.has(how))
       throw notChecked(`its process ended (${how})`, placed);
@@ -122,6 +125,12 @@ function overLimit({ over, limit }: Extract<JobMessage, { type: 'gave-up' }>): s
 /** @param placed the backup that is in its place already; null where nothing was placed. */
 function notChecked(why: string, placed: string | null): BackupError {
   return placed === null ? gaveUp(why) : notProven(placed, gaveUp(why).message);
+}
+
+function noSafety({ message }: BackupError): BackupError {
+  return new BackupError('RESTORE_SAFETY_FAILED', `the safety copy could not be made: ${message}`, {
+    hint: 'Nothing was changed. See what the tables of the live database compute for each row; a restore to a new file (--to) needs no safety copy.',
+  });
 }
 
 function stopped(placed: string | null): BackupError {

@@ -9,6 +9,7 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { exhausted } from '../errors.ts';
 
 export interface CheckLimits {
   /** Time of the processor, all threads together. */
@@ -94,20 +95,24 @@ let watched: Watched | null = null;
 /**
  * Begins to look on. To be called once, by the job.
  *
- * @throws what the runtime throws where no thread can be had: a job without it checks nothing.
+ * @throws BackupError EXHAUSTED where no thread can be had: a job without it checks nothing.
  */
 export async function beginWatch({ parent, limits }: WatchOptions): Promise<void> {
   const shared = new SharedArrayBuffer(CELLS_BYTES + 3 * 8);
   const given = { shared, parent, cellsBytes: CELLS_BYTES, lookMs: LOOK_MS, graceMs: ORPHAN_GRACE_MS };
   const workerData = { ...given, mappedBytesMax: MAPPED_BYTES_MAX };
-  // As a text: below a bundler it has no file of its own.
-  const thread = new Worker(`(${lookOn})()`, { eval: true, workerData, env: {} });
-  await new Promise<void>((resolve, reject) => {
-    thread.once('message', () => resolve());
-    thread.once('error', reject);
-    thread.once('exit', (code) => reject(new Error(`the thread that looks on ended with code ${code}`)));
-  });
-  thread.unref();
+  try {
+    // As a text: below a bundler it has no file of its own.
+    const thread = new Worker(`(${lookOn})()`, { eval: true, workerData, env: {} });
+    await new Promise<void>((resolve, reject) => {
+      thread.once('message', () => resolve());
+      thread.once('error', reject);
+      thread.once('exit', (code) => reject(new Error(`it ended with code ${code}`)));
+    });
+    thread.unref();
+  } catch (error) {
+    throw exhausted(error, 'no thread could be started that looks on');
+  }
   watched = { states: new Int32Array(shared, 0, 2), numbers: new Float64Array(shared, CELLS_BYTES, 3), limits };
   mayEnd(true);
 }
