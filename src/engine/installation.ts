@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { setAside, type Warn } from './disk/aside.ts';
 import { giveToOwnerOfFolder } from './disk/owner.ts';
-import { BackupError, errnoCode } from './errors.ts';
+import { BackupError, errnoCode, exhausted, isExhausted } from './errors.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { takeLock } from './run-lock.ts';
 
@@ -80,6 +80,7 @@ function textOf(path: string): string | null {
   } catch (cause) {
     const code = errnoCode(cause);
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return null;
+    if (isExhausted(cause)) throw exhausted(cause);
     throw new BackupError('NO_PERMISSION', `${path} can't be read (${code})`, {
       hint: 'It says which installation this is. Give it to the user who runs this process (`chown`).',
       cause,

@@ -22,6 +22,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setAside, type Warn } from './disk/aside.ts';
 import { giveToOwnerOfFolder } from './disk/owner.ts';
+import { requireDescriptors } from './descriptors.ts';
 import { BackupError } from './errors.ts';
 import { sqliteCode } from './sqlite/library.ts';
 import { openNew } from './sqlite/open-new.ts';
@@ -80,7 +81,7 @@ export function isLocked(path: string): boolean {
 }
 
 /** Null while another holds it, or when it was exchanged a moment ago. */
-function tryLock(path: string, warn: Warn): Disposable | null {
+function tryLock(path: string, warn: Warn, { isSecond = false } = {}): Disposable | null {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) {
     warn(`The lock file ${path} is a link, which we never make; it was moved to ${setAside(path)}.`);
   }
@@ -103,10 +104,13 @@ function tryLock(path: string, warn: Warn): Disposable | null {
     const code = sqliteCode(error);
     if (code === SQLITE_BUSY) return null;
     if (before === null || !UNUSABLE.has(code)) throw error;
-    // In a folder where nothing can be made it is the folder that is at fault.
+    // In a folder where nothing can be made it is the folder that is at fault, without descriptors the process.
+    requireDescriptors();
     accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    // A new one is as bad: then the file was not at fault.
+    if (isSecond) throw error;
     replaceUnusable(path, before, { warn, cause: error });
-    return tryLock(path, warn);
+    return tryLock(path, warn, { isSecond: true });
   }
 }
 

@@ -199,6 +199,7 @@ const verdictCode = z.enum([
   'missing',
   'loss',
   'foreign-place',
+  'stalled',
   'other-writer',
   'cloned',
   'none',
@@ -272,6 +273,7 @@ export const status = z.object({
     intervalMinutes: z.number(),
     cron: z.string().nullable(),
     nextRunAt: time.nullable(),
+    stalledSince: time.nullable(),
   }),
   local: z.object({
     path: z.string(),

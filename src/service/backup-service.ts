@@ -5,7 +5,7 @@
  * with `stat`, and everything else happens in jobs. Runs that change something (backup, restore) follow each other;
  * uploads and checks go on beside them.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { LOCK_FILE } from '../engine/catalog/artifact.ts';
@@ -193,6 +193,19 @@ const DOCTOR_CHECKPOINTS = 3;
 
 const WAITS = { lockMs: 30_000, pinMs: 30_000 } as const;
 
+/** A planned backup that has not begun by then waits for something that does not end. */
+const SILENCE_LEAST_MS = 15 * 60_000;
+/** On a slow machine: 10 MB, or 1 MB, a second. */
+const CHECKED_BYTES_PER_MS = { quick: 10_000, full: 1_000 } as const;
+
+/** They go on beside the run that is shown, and stop with it. */
+const besideRuns: ReadonlySet<JobKind> = new Set(['verify', 'plan', 'check', 'drill']);
+/** All that opens a database: each may be in the middle of a statement that does not end. */
+const readingKinds: ReadonlySet<JobKind> = new Set([
+  ...besideRuns,
+  ...(['backup', 'restore', 'first-boot', 'examine'] as const),
+]);
+
 export class BackupService implements BackupServicePort {
   readonly #options: BackupServiceOptions;
   readonly #now: () => Date;
@@ -232,6 +245,8 @@ export class BackupService implements BackupServicePort {
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
+  /** Jobs that read a database, each with what stops it. */
+  readonly #reading = new Map<AbortController, { readonly kind: JobKind; readonly ended: Promise<unknown> }>();
   /** The backup run that newcomers may join as long as it has not pinned. */
   #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
   #remarksSaid = '';
@@ -341,6 +356,10 @@ export class BackupService implements BackupServicePort {
         this.#drills.wake();
         this.#emit({ type: 'status' });
       },
+      onFault: (error) => {
+        const { message, hint } = BackupError.from(error);
+        options.log('error', `The schedule met a fault and goes on: ${message}. ${hint}`);
+      },
     });
     this.#watch = new DatabaseWatch(this.#paths.database, () => this.#emit({ type: 'status' }));
     this.#changedFiles = new ChangedFiles({
@@ -384,7 +403,7 @@ export class BackupService implements BackupServicePort {
       this.#scheduleHistory.end();
       this.#firstBoots.stop();
       const offsites = this.#offsitesMade ?? [];
-      const ended = [this.#stopRun(), this.#drills.stop(), this.#changedFiles.stop()];
+      const ended = [this.#stopRun(), this.#stopJobs(() => true), this.#drills.stop(), this.#changedFiles.stop()];
       await Promise.all([...ended, ...offsites.map((offsite) => offsite.stop())]);
       await this.#runs.idle();
     } finally {
@@ -541,6 +560,7 @@ export class BackupService implements BackupServicePort {
       database: this.#lookAtDatabase(),
       cron: this.#options.cron ?? null,
       nextRunAt: this.#scheduler.nextRunAt,
+      stalledSince: this.#scheduler.stalledSince(this.#silenceMaxMs()),
       gapMinutes: this.#gapMinutes(),
       localPath: this.#options.backupsPath,
       disk: diskRoom(this.#paths.backups),
@@ -1012,6 +1032,7 @@ export class BackupService implements BackupServicePort {
     const known: Manifest[] = [];
     let proven: Status['freshness']['targets'] = [];
     let loss: Status['loss'] = null;
+    let stalledSince: Date | null = null;
     let places: Status['places'] = [];
     let fitting: number | null = null;
     let isLost = false;
@@ -1019,6 +1040,7 @@ export class BackupService implements BackupServicePort {
       const status = await this.getStatus();
       proven = status.freshness.targets;
       loss = status.loss;
+      stalledSince = status.schedule.stalledSince;
       places = status.places;
       fitting = status.local.forecast.fitting;
       isLost = status.freshness.cause === 'missing';
@@ -1068,6 +1090,7 @@ export class BackupService implements BackupServicePort {
         .slice(0, DOCTOR_CHECKPOINTS),
       newestAt: known[0] ? new Date(known[0].createdAt) : null,
       loss,
+      stalledSince,
       remarks: remarksOf(known[0]),
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),
@@ -1094,10 +1117,19 @@ export class BackupService implements BackupServicePort {
 
   async #stopRun(): Promise<boolean> {
     const run = this.#runs.shown;
-    if (!run?.mayStop) return false;
-    run.abort.abort();
-    await this.#runs.ended(run);
-    return true;
+    const mayStop = run?.mayStop === true;
+    if (mayStop) run.abort.abort();
+    const jobs = await this.#stopJobs((kind) => besideRuns.has(kind));
+    if (mayStop) await this.#runs.ended(run);
+    return mayStop || jobs > 0;
+  }
+
+  /** How many were stopped. */
+  async #stopJobs(isMeant: (kind: JobKind) => boolean): Promise<number> {
+    const meant = [...this.#reading].filter(([, { kind }]) => isMeant(kind));
+    for (const [abort] of meant) abort.abort();
+    await Promise.allSettled(meant.map(([, { ended }]) => ended));
+    return meant.length;
   }
 
   on(listener: (event: ServiceEvent) => void): () => void {
@@ -1515,12 +1547,22 @@ export class BackupService implements BackupServicePort {
     options: Omit<JobOptions, 'environment'> = {},
   ): Promise<JobMap[Kind]['result']> {
     const { turns, jobEnvironment: environment, runJob: carryOut = runJob } = this.#options;
-    const onEvent: JobOptions['onEvent'] = (event) => {
-      if (event.type === 'warning') this.#warnOnce(event.message);
-      else options.onEvent?.(event);
+    const abort = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, abort.signal]) : abort.signal;
+    const work = (onChecking = () => {}) => {
+      const onEvent: JobOptions['onEvent'] = (event) => {
+        if (request.kind === 'backup') this.#scheduler.heard();
+        if (event.type === 'step' && event.name === 'verify') onChecking();
+        if (event.type === 'warning') this.#warnOnce(event.message);
+        else options.onEvent?.(event);
+      };
+      return carryOut<Kind>(request, { ...options, signal, onEvent, environment });
     };
-    const work = () => carryOut<Kind>(request, { ...options, onEvent, environment });
-    return await (turns ? turns.take(request, work, options.signal) : work());
+    const ended = turns ? turns.take(request, work, signal) : work();
+    if (!readingKinds.has(request.kind)) return await ended;
+    this.#reading.set(abort, { kind: request.kind, ended });
+    if (this.#stopping) abort.abort();
+    return await ended.finally(() => this.#reading.delete(abort));
   }
 
   /** A fault that nobody mends would be reported at each run. */
@@ -1598,6 +1640,12 @@ export class BackupService implements BackupServicePort {
     return cron
       ? { kind: 'cron', line: cron }
       : { kind: 'interval', intervalMs: this.#settings.current.intervalMinutes * 60_000 };
+  }
+
+  /** How long a backup may say nothing: most of that is its check. */
+  #silenceMaxMs(): number {
+    const stamp = statSync(this.#paths.database, { throwIfNoEntry: false });
+    return SILENCE_LEAST_MS + (stamp?.size ?? 0) / CHECKED_BYTES_PER_MS[this.#settings.current.verify];
   }
 
   /** For a cron line, its shortest gap. */

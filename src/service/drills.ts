@@ -78,9 +78,12 @@ const PROVE_MAX_MS = 10 * 60_000;
  * was known before goes on to count, and the schedule tries again in an hour.
  */
 const verdicts: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'PLAIN_COPY', 'DRILL_FAILED'] as const),
+  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'PLAIN_COPY', 'DRILL_FAILED', 'CHECK_GAVE_UP'] as const),
   ...(['S3_DENIED', 'S3_NO_BUCKET'] as const),
 ]);
+
+/** So many more are tried where the check of one was given up, which has cost all that it may. */
+const GAVE_UP_MAX = 2;
 
 /** When this many in a row are archived, the others are taken to be so too. */
 const ARCHIVED_MAX = 3;
@@ -163,15 +166,29 @@ export class Drills {
   ): Promise<readonly TargetDrill[]> {
     const drills: TargetDrill[] = [];
     for (const target of targets) {
-      const drill = await this.#join(target, asked, identities);
-      drills.push(drill);
-      if (drill.result === 'stopped') break;
+      const tried = new Set<string>();
+      for (;;) {
+        const drill = await this.#join(target, asked, identities, tried);
+        drills.push(drill);
+        if (drill.result === 'stopped') return drills;
+        // Nothing is known of that backup; the one before it is what a restore would fall back to.
+        const { backup, error } = drill;
+        if (error?.code !== 'CHECK_GAVE_UP' || backup === null || tried.size >= GAVE_UP_MAX) break;
+        tried.add(backup);
+        const next = { allowPlain: asked.allowPlain ?? false, without: tried };
+        if ((await this.#newest(target, next)).backup === null) break;
+      }
     }
     return drills;
   }
 
-  async #join(target: TargetName, asked: DrillAsked, identities: readonly string[]): Promise<TargetDrill> {
-    const key = [target, asked.allowPlain ?? false, ...identities].join(' ');
+  async #join(
+    target: TargetName,
+    asked: DrillAsked,
+    identities: readonly string[],
+    without: ReadonlySet<string>,
+  ): Promise<TargetDrill> {
+    const key = [target, asked.allowPlain ?? false, ...identities, ...without].join(' ');
     const going = this.#shared.get(key);
     if (going) {
       if (asked.onProgress) going.listeners.push(asked.onProgress);
@@ -181,15 +198,20 @@ export class Drills {
     const onProgress: Listener = (run) => {
       for (const listener of listeners) listener(run);
     };
-    const drill = this.#drill(target, { ...asked, onProgress }, identities);
+    const drill = this.#drill(target, { ...asked, onProgress }, identities, new Set(without));
     this.#shared.set(key, { drill, listeners });
     return await drill.finally(() => this.#shared.delete(key));
   }
 
-  async #drill(target: TargetName, asked: DrillAsked, identities: readonly string[]): Promise<TargetDrill> {
+  async #drill(
+    target: TargetName,
+    asked: DrillAsked,
+    identities: readonly string[],
+    without: ReadonlySet<string>,
+  ): Promise<TargetDrill> {
     const { runs, log } = this.#options;
     const { trigger = 'manual', user = null, allowPlain = false } = asked;
-    let { backup, obstacle } = await this.#newest(target, { allowPlain });
+    let { backup, obstacle } = await this.#newest(target, { allowPlain, without });
     const run = runs.begin({
       ...({ kind: 'drill', trigger, user } as const),
       backup: backup?.name ?? null,
@@ -203,8 +225,9 @@ export class Drills {
       let drilled: Drilled | 'gone' | 'archived' = 'archived';
       // Some servers say so only when the file is asked for.
       for (const archived = new Set<string>(); archived.size < ARCHIVED_MAX; archived.add(backup.name)) {
+        const left = new Set([...without, ...archived]);
         const next: KnownBackup | null =
-          archived.size === 0 ? backup : (await this.#newest(target, { allowPlain, without: archived })).backup;
+          archived.size === 0 ? backup : (await this.#newest(target, { allowPlain, without: left })).backup;
         if (!next) break;
         backup = next;
         drilled = await this.#rehearse(run, backup, { target, identities, allowPlain });
@@ -212,7 +235,7 @@ export class Drills {
       }
       if (drilled === 'archived') throw allArchived(backup, target);
       if (drilled === 'gone') {
-        ({ backup, obstacle } = await this.#newest(target, { allowPlain }));
+        ({ backup, obstacle } = await this.#newest(target, { allowPlain, without }));
         if (!backup) throw obstacle;
         drilled = await this.#rehearse(run, backup, { target, identities, allowPlain });
       }

@@ -63,7 +63,7 @@ const weights = {
 
 /** Something is wrong with this copy alone; the next one may be good. */
 const isOfThisCopy: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'PLAIN_COPY', 'NOT_SQLITE'] as const),
+  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'PLAIN_COPY', 'NOT_SQLITE', 'CHECK_GAVE_UP'] as const),
   ...(['NO_BACKUP', 'GONE', 'S3_MISMATCH', 'S3_ARCHIVED'] as const),
 ]);
 
@@ -241,7 +241,7 @@ export class FirstBoots {
       await runs.inLine(async () => {
         runs.active = run;
         try {
-          await job(request, { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) });
+          await job(request, { signal: run.abort.signal, onEvent: (event) => run.hear(event) });
         } finally {
           runs.active = null;
         }

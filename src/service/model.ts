@@ -270,6 +270,7 @@ export type VerdictCode =
   | 'missing'
   | 'loss'
   | 'foreign-place'
+  | 'stalled'
   | 'other-writer'
   | 'cloned'
   | 'none'
@@ -311,6 +312,8 @@ export interface Status {
     readonly intervalMinutes: number;
     readonly cron: string | null;
     readonly nextRunAt: Date | null;
+    /** Since when it does not advance: a planned run has not begun, or the one that goes says nothing any more. */
+    readonly stalledSince: Date | null;
   };
   readonly local: {
     readonly path: string;

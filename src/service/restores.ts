@@ -229,7 +229,7 @@ export class Restores {
           highestKnown: highestKnown(),
           fromOther: options.fromOther ?? false,
         },
-        { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
+        { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
       );
       runs.active = null;
       if (restored.safetyBackup) await this.#options.onMade(restored.safetyBackup);

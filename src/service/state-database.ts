@@ -11,6 +11,7 @@
 import { chmodSync, closeSync, existsSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
+import { requireDescriptors } from '../engine/descriptors.ts';
 import { giveToOwnerOfFolder } from '../engine/disk/owner.ts';
 import { makePrivateFolder } from '../engine/private-folder.ts';
 import { openNew } from '../engine/sqlite/open-new.ts';
@@ -45,6 +46,8 @@ export function openStateDatabase(path: string, options: StateOptions): StateDat
 const MEMORY = ':memory:';
 /** A disk that damages each new file must not be filled with damaged ones. */
 const SET_ASIDE_MAX = 5;
+/** Where no descriptor was left for the file, it is tried again so often. */
+const RETRY_MS = 30_000;
 
 export class StateDatabase {
   readonly #path: string;
@@ -55,6 +58,8 @@ export class StateDatabase {
   #prepared = new Map<string, StatementSync>();
   /** In a transaction, which is begun anew as a whole. */
   #isWhole = false;
+  /** When the file is tried again, by `performance.now()`; never, unless the fault was of a moment. */
+  #againAtMs = Number.POSITIVE_INFINITY;
 
   constructor(path: string, options: StateOptions) {
     this.#path = path;
@@ -104,12 +109,21 @@ export class StateDatabase {
 
   /** Twice at most: the second time on another file. */
   #carryOut<Result>(work: () => Result): Result {
+    if (!this.#isWhole && performance.now() >= this.#againAtMs) this.#tryAgain();
     try {
       return work();
     } catch (error) {
       if (this.#inode === null || this.#isWhole || !this.#leave(error)) throw error;
       return work();
     }
+  }
+
+  /** What was kept in memory meanwhile is given up for what the file knows. */
+  #tryAgain(): void {
+    this.#againAtMs = Number.POSITIVE_INFINITY;
+    this.#prepared.clear();
+    this.#database.close();
+    this.#database = this.#open();
   }
 
   /** Goes over to another file when this one is of no use any more; false when it is. */
@@ -154,8 +168,11 @@ export class StateDatabase {
   }
 
   #inMemory(reason: string): DatabaseSync {
+    const passes = isOfMoment();
+    const until = passes ? 'files can be opened again' : 'the next start';
+    if (passes) this.#againAtMs = performance.now() + RETRY_MS;
     this.#options.warn(
-      `The run history can not be kept at ${this.#path} (${reason}); it is kept in memory until the next start.`,
+      `The run history can not be kept at ${this.#path} (${reason}); it is kept in memory until ${until}.`,
     );
     this.#inode = null;
     return openSchema(MEMORY);
@@ -194,6 +211,16 @@ function isDamage(error: unknown): boolean {
 /** Is it a fault that does not pass by itself, unlike a lock of another process? Removed tables count too. */
 function isUnreadable(error: unknown): boolean {
   return UNREADABLE.has(codeOf(error)) || /no such (table|column)/.test(reasonOf(error));
+}
+
+/** No descriptor is left just now: then SQLite says that it can't open the file, and not why. */
+function isOfMoment(): boolean {
+  try {
+    requireDescriptors();
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function codeOf(error: unknown): number {

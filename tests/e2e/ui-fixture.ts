@@ -615,6 +615,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           intervalMinutes: config.intervalMinutes,
           cron: null,
           nextRunAt: config.enabled ? iso(isEmpty || !alarm.exists ? origin + 8000 : last + 10 * minuteMs) : null,
+          stalledSince: null,
         },
         local: {
           path: './storage/backups',

@@ -393,6 +393,7 @@ export function createFakeService(): FakeService {
           intervalMinutes: 10,
           cron: null,
           nextRunAt: null,
+          stalledSince: null,
         },
         local: {
           path: './storage/backups',

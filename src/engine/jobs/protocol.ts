@@ -15,6 +15,7 @@ import type { FolderRetention, RetentionPolicy } from '../retention.ts';
 import type { DatabaseSelf } from '../self.ts';
 import type { LiveFacts } from '../sqlite/look.ts';
 import type { OpenFiles } from '../sqlite/open-files.ts';
+import type { CheckLimits } from '../sqlite/watch.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 import type { WriterNews } from '../writer.ts';
@@ -391,6 +392,14 @@ export interface JobMap {
 export type JobKind = keyof JobMap;
 export type JobRequest = JobMap[JobKind]['request'];
 
+/** The line on standard input. */
+export type JobLine = JobRequest & {
+  /** The process that the job ends with. */
+  readonly parent?: number;
+  /** Of each check, instead of those that the size of the file gives: for tests. */
+  readonly limits?: CheckLimits | undefined;
+};
+
 export type JobEvent =
   | { readonly type: 'step'; readonly name: StepName }
   | { readonly type: 'bytes'; readonly done: number; readonly total: number }
@@ -404,7 +413,9 @@ export type JobEvent =
 export type JobMessage =
   | JobEvent
   | { readonly type: 'result'; readonly value: unknown }
-  | { readonly type: 'error'; readonly error: ErrorBody; readonly stack: string };
+  | { readonly type: 'error'; readonly error: ErrorBody; readonly stack: string }
+  /** The last word of a job that ended itself in a check: `limit` in ms of the processor, or in bytes. */
+  | { readonly type: 'gave-up'; readonly over: 'time' | 'memory'; readonly limit: number };
 
 /** What the stories of the engine are handed. */
 export interface StoryContext {

@@ -31,7 +31,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { BackupError, errnoCode } from '../errors.ts';
 import { FreshFolder, removeDeadFolders } from './fresh-folder.ts';
 import { addFreePage, readHeaderOf, sayRollbackMode } from './header.ts';
-import { openWith, pragma, sqliteCode } from './library.ts';
+import { openElsewhere, pragma, sqliteCode } from './library.ts';
 import { explainLiveError, isLocked } from './live-database.ts';
 import { leadsNowhere, thereIsAFile } from './missing.ts';
 import { refuseWhileOpen } from './open-files.ts';
@@ -331,7 +331,7 @@ function discard(temporary: string): void {
 
 /** The mode is in the file's header, so a file from elsewhere may bring another than the database had. */
 function setJournalMode(path: string, mode: string): void {
-  const file = openWith(path, 'mode=rw');
+  const file = openElsewhere(path, 'mode=rw');
   try {
     file.exec(`PRAGMA journal_mode = ${mode === 'wal' ? 'WAL' : 'DELETE'}`);
   } finally {

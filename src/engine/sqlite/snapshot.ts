@@ -12,7 +12,7 @@ import { BackupError } from '../errors.ts';
 import { FollowingDigest } from './digest.ts';
 import { contentBytes } from './header.ts';
 import { refuseLeftElsewhere } from './left-elsewhere.ts';
-import { openWith, pragma } from './library.ts';
+import { openElsewhere, pragma } from './library.ts';
 import type { PinnedDatabase } from './live-database.ts';
 import { isLogOf, logBytes, openLog } from './log-file.ts';
 import { LOOK_FOR_ANOTHER_NAME, notShared } from './not-shared.ts';
@@ -213,7 +213,7 @@ function checkSameFile(pin: PinnedDatabase): void {
  * @returns how many frames it found valid; 0 without a log.
  */
 function makeSingleFile(path: string): number {
-  const copy = openWith(path, 'mode=rw');
+  const copy = openElsewhere(path, 'mode=rw');
   try {
     copy.exec('PRAGMA synchronous = OFF');
     const frames = Number(copy.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()?.['log']);

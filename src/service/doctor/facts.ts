@@ -60,6 +60,8 @@ export interface DoctorFacts {
   readonly newestAt: Date | null;
   /** The open alarm. */
   readonly loss: Status['loss'];
+  /** Since when the schedule of this process does not advance. */
+  readonly stalledSince: Date | null;
   /** What the check says of the newest backup beside that it is good. */
   readonly remarks: readonly string[];
   readonly settings: Settings;

@@ -47,6 +47,7 @@ const well: DoctorFacts = {
   unmergedBytes: [0, 0, 0],
   newestAt: now,
   loss: null,
+  stalledSince: null,
   remarks: [],
   settings: {
     ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, ...keepSettingsNone, keepHourly: 24, keepDaily: 7 },

@@ -590,6 +590,15 @@ const checkHasNoRemarks: Check = ({ remarks }) => {
   });
 };
 
+const scheduleAdvances: Check = ({ stalledSince }) => {
+  if (stalledSince === null) return null;
+  return found('problem', 'stalled', {
+    what: `the schedule has not gone on since ${stalledSince.toISOString()}`,
+    why: 'A planned backup waits for its turn, or the one that runs says nothing any more. No backup follows meanwhile.',
+    fix: 'Stop what is running (on the page, or POST /backup/api/runs/stop), or start the app again.',
+  });
+};
+
 const nothingWasLost: Check = ({ loss }) => {
   if (loss === null) return null;
   return found('problem', 'loss', {
@@ -638,6 +647,7 @@ function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][n
 const checks: readonly Check[] = [
   ...[
     databaseOpens,
+    scheduleAdvances,
     nothingWasLost,
     checkHasNoRemarks,
     libraryIsSafe,
