@@ -30,6 +30,7 @@ const places: Readonly<Record<string, [value: string, of: (environment: Environm
   BACKUP_HEARTBEAT_URL: ['https://hc.example.com/hunter2', ({ backup }) => backup.heartbeatUrl],
   BACKUP_ADMIN_PASSWORD: ['with blanks at its end  ', ({ signIn }) => signIn.password],
   BACKUP_API_TOKEN: ['0123456789abcdef', ({ signIn }) => signIn.token],
+  BACKUP_METRICS_TOKEN: ['fedcba9876543210', ({ signIn }) => signIn.metricsToken, { BACKUP_API_TOKEN: 'x'.repeat(16) }],
 };
 
 test('each secret may stand in a file, whose last line ends are no part of it', () => {
