@@ -4,7 +4,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { checkKey, compareKeys } from '../../src/engine/targets/object-key.ts';
-import { alreadyThere, notThere, type ObjectHead, type ObjectStore, throwIfAborted } from '../../src/engine/targets/object-store.ts';
+import {
+  alreadyThere,
+  notThere,
+  type ObjectHead,
+  type ObjectStore,
+  throwIfAborted,
+} from '../../src/engine/targets/object-store.ts';
 
 interface StoredObject extends ObjectHead {
   readonly bytes: Uint8Array;
