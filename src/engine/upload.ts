@@ -23,7 +23,7 @@ import { type StoryContext, type Uploaded, type UploadRequest, warnIn } from './
 import { lookForPruning, pruneRemote, removeKeys } from './prune-remote.ts';
 import { listAgain, prepareUpload, type UploadOrder } from './own-upload.ts';
 import { takeLock, uploadLock } from './run-lock.ts';
-import { bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
+import { alreadyThere, bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store, type S3Store } from './targets/s3-store.ts';
 import type { Holding } from './writer.ts';
 
@@ -88,7 +88,7 @@ async function place(
   const { sealing } = request;
   const options = { signal: context.signal };
   const file = artifactName(backup.name, sealing);
-  const isLeftOver = await isThereWithoutManifest(store, file, request.order, context);
+  const isLeftOver = await isThereWithoutManifest(store, file, backup.manifest, request.order, context);
   const hash = createHash('sha256');
   const sealed = digested(seal(fileStream(backup, context), sealing), hash);
   const contentType = file === backup.name ? 'application/vnd.sqlite3' : 'application/octet-stream';
@@ -109,15 +109,23 @@ async function place(
   return manifest;
 }
 
-/** The file of an upload that was killed before its manifest, or somebody else's: no backup in either case. */
+/**
+ * A file of that name that belongs to no whole backup: of an upload that was killed before its manifest, or of a backup
+ * whose manifest or file was spoiled.
+ *
+ * @throws BackupError TARGET_EXISTS where another database has a backup of that name.
+ */
 async function isThereWithoutManifest(
   store: ObjectStore,
   file: string,
+  { name, database }: Manifest,
   { before }: UploadOrder,
   { signal }: StoryContext,
 ): Promise<boolean> {
-  if (before !== null) return before.unnamed.includes(file);
-  return (await store.head(file, { signal })) !== null;
+  const listed = before?.entries.find((entry) => entry.name === name);
+  if (listed?.manifest && listed.manifest.database.sha256 !== database.sha256) throw alreadyThere(name, store.place);
+  const maybe = before === null || listed !== undefined || before.unnamed.includes(file);
+  return maybe && (await store.head(file, { signal })) !== null;
 }
 
 /** Nothing readable stands under its name, as we found before. */

@@ -10,12 +10,15 @@ import {
   PutBucketLifecycleConfigurationCommand,
   PutBucketPolicyCommand,
   PutBucketVersioningCommand,
+  PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
 import { type TargetReport, testTarget } from '../../src/engine/targets/self-test.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
+import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { keysOf } from '../support/objects.ts';
 import { type Rgw, startRgw, whyNoRgw, withClient } from '../support/rgw.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 
@@ -31,7 +34,7 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
   let rgw: Rgw;
   let limited: { readonly accessKeyId: string; readonly secretAccessKey: string };
   beforeAll(async () => {
-    rgw = await startRgw();
+    rgw = await startRgw({ lifecycleDaySeconds: 2 });
     limited = await rgw.createUser('limited');
   });
   afterAll(() => rgw?.close());
@@ -166,11 +169,14 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
       expect(targets).toMatchObject([{ stored: 3, waiting: 0, error: null, lifecycleDays: DAYS }]);
       await service.close();
 
-      // As its rule does where versions are kept: the object is hidden behind a marker, the version stays.
+      // The rule hides what is old behind a marker, and the version stays. What it takes for old is a prefix here.
       const [oldest = '', , newest = ''] = made;
+      await setRule(bucket, 1, `${PREFIX}/${oldest}`);
+      const store = createS3Store({ ...rgw, bucket, prefix: PREFIX });
+      while ((await keysOf(store, oldest)).length > 0) await Bun.sleep(200);
+      store.close();
       await withClient(rgw, async (client) => {
-        for (const Key of [`${PREFIX}/${oldest}`, `${PREFIX}/${oldest}.json`, `${PREFIX}/database.json`])
-          await client.send(new DeleteObjectCommand({ Bucket: bucket, Key }));
+        await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `${PREFIX}/database.json` }));
         const { Versions = [], DeleteMarkers = [] } = await client.send(
           new ListObjectVersionsCommand({ Bucket: bucket }),
         );
@@ -194,6 +200,22 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
       expect(await machine.restoreIfMissing()).toMatchObject({ outcome: 'restored', backup: newest });
       expect(ask(join(folder, 'app.sqlite'), 'SELECT count(*) FROM notes')).toBe(13);
       // It goes on there as the owner of the place, whose record it writes anew.
+      // Somebody with the key writes over the newest: the version before is what the owner brings back.
+      await withClient({ ...rgw, ...limited }, (client) =>
+        client.send(new PutObjectCommand({ Bucket: bucket, Key: `${PREFIX}/${newest}`, Body: 'spoilt' })),
+      );
+      rmSync(join(folder, 'app.sqlite'));
+      expect(await machine.restoreIfMissing()).toMatchObject({
+        ...{ outcome: 'restored', backup: made[1], skipped: [{ filename: newest, from: 's3' }] },
+      });
+      await withClient(rgw, async (client) => {
+        const Prefix = `${PREFIX}/${newest}`;
+        const { Versions = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: bucket, Prefix }));
+        const spoilt = Versions.find(({ Key, IsLatest }) => Key === Prefix && IsLatest);
+        await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: Prefix, VersionId: spoilt?.VersionId }));
+      });
+      await machine.getBackups({ target: 's3' });
+      expect(await machine.verifyBackup(newest, { from: 's3' })).toMatchObject({ verification: { state: 'verified' } });
       const next = await machine.performBackup();
       expect([next.error, next.s3Uploaded]).toEqual([undefined, true]);
       await machine.close();

@@ -405,7 +405,15 @@ test('a listing of many backups comes whole, newest first, and holds no page up'
   const many = Array.from({ length: 600 }, (_, index) => {
     const old = `${new Date(Date.UTC(2001, 0, 1, index)).toISOString().replaceAll(':', '-').replace('.', '-')}`;
     const artifact = { ...manifest.artifact, file: `backup-${old}.sqlite`, sizeBytes: 1 };
-    return { ...manifest, name: `backup-${old}.sqlite`, sequence: index + 1, note: 'x'.repeat(2_000), artifact };
+    const database = { ...manifest.database, sizeBytes: 1 };
+    return {
+      ...manifest,
+      name: `backup-${old}.sqlite`,
+      sequence: index + 1,
+      note: 'x'.repeat(2_000),
+      artifact,
+      database,
+    };
   });
   for (let at = 0; at < many.length; at += 20) {
     await Promise.all(
