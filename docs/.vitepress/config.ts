@@ -44,6 +44,7 @@ export default defineConfig({
           { text: 'Hard cases', link: '/hard-cases' },
           { text: 'S3 faults', link: '/s3-faults' },
           { text: 'Threat model', link: '/threat-model' },
+          { text: 'ASVS', link: '/asvs' },
           { text: 'Hostile requests', link: '/hostile-requests' },
           { text: 'Contributing', link: '/contributing' },
         ],
