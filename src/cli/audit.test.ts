@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { createBackups } from '../../src/service/from-config.ts';
@@ -14,13 +14,14 @@ test('what commands do is recorded as done by the user of the system, and `audit
   const folder = newFolder();
   mkdirSync(join(folder, 'db'));
   for (const name of ['shop', 'wiki']) makeDatabase(join(folder, `db/${name}.sqlite`));
+  const lines = join(folder, 'audit.jsonl');
   const open = async () =>
     await createBackups(
       {
         ...{ localPath: join(folder, 'backups'), statePath: join(folder, 'state.sqlite') },
         databases: ['shop', 'wiki'].map((name) => ({ path: join(folder, `db/${name}.sqlite`) })),
       },
-      { env: { PATH: process.env['PATH'] }, write: () => {} },
+      { env: { PATH: process.env['PATH'], BACKUP_AUDIT_LOG: lines }, write: () => {} },
     );
   async function cli(argv: string) {
     let [stdout, stderr] = ['', ''];
@@ -56,6 +57,12 @@ test('what commands do is recorded as done by the user of the system, and `audit
   expect(short(await entries('--database shop'))).toEqual([restored]);
   expect(short(await entries('--limit 2'))).toEqual([[null, 'sign-in', 'page', null, 'refused'], restored]);
   expect([await entries('--since 2999-01-01'), (await entries('--since 2001-01-01')).length]).toEqual([[], 3]);
+  // The same goes out as lines, in the order in which it was done.
+  const written = readFileSync(lines, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as AuditEntry);
+  expect(short(written)).toEqual([claimed, restored, [null, 'sign-in', 'page', null, 'refused']]);
   const { stdout } = await cli('audit');
   expect(stdout).toMatch(/^TIME +DATABASE +WHO +FROM +WHAT +RESULT +ON/);
   expect(stdout).toContain('page 192.0.2.7');

@@ -475,3 +475,18 @@ test('how S3 keeps the copies is passed on; what would do nothing is refused', a
 async function newRecipient(): Promise<string> {
   return identityToRecipient(await generateIdentity());
 }
+
+test('a token of the metrics is none without a login, and not the one that opens everything', async () => {
+  const [own, all] = ['fedcba9876543210', '0123456789abcdef'];
+  expect(await faults({ BACKUP_METRICS_TOKEN: own })).toEqual([
+    'BACKUP_METRICS_TOKEN: does nothing without BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN',
+  ]);
+  expect(await faults({ BACKUP_METRICS_TOKEN: all, BACKUP_API_TOKEN: all })).toEqual([
+    'BACKUP_METRICS_TOKEN: is the same as BACKUP_API_TOKEN, which opens everything',
+  ]);
+  expect(await faults({ BACKUP_METRICS_TOKEN: 'short', BACKUP_API_TOKEN: all })).toEqual([
+    expect.stringMatching(/^BACKUP_METRICS_TOKEN: \(secret\) is not allowed; at least 16 characters/),
+  ]);
+  const { signIn } = loadEnvironment({ BACKUP_METRICS_TOKEN: own, BACKUP_API_TOKEN: all });
+  expect(signIn).toEqual({ password: null, token: all, metricsToken: own });
+});

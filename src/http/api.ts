@@ -124,8 +124,6 @@ export function createAnswer(
     const found = findRoute(request.method, path);
     if (found.kind === 'none') return dress(request, notFound());
     if (found.kind === 'method') return dress(request, methodNotAllowed(request.method, found.allowed));
-    // Bun cuts a request that has no byte of answer after 10 seconds, Elysia after 30.
-    if (found.route.isSlow) host?.timeout?.(request, 0);
     rememberClientAddress(request, host?.requestIP?.(request)?.address);
     return answer(request, found.route, found.params, host);
   };
@@ -136,15 +134,19 @@ export function createAnswer(
     params: Params,
     host: HostServer | null | undefined,
   ): Promise<Response> {
+    let user: string | undefined;
     try {
-      const { user, ...given } = await letIn(request, route, params.database);
+      const { user: known, ...given } = await letIn(request, route, params.database);
+      user = known;
       if (route.action !== 'open') host?.admitted?.();
+      // Bun cuts a request that has no byte of answer after 10 seconds, Elysia after 30; a stranger's may be cut.
+      if (route.isSlow) host?.timeout?.(request, 0);
       const query = new URL(request.url).searchParams;
       if (route.costs) rates.take(route.costs, nameOf(params));
       const call = { request, params, query, user, ...given };
       return dress(request, await actingAs(actorOf(request, user), async () => route.handle(call)));
     } catch (error) {
-      refuse(request, route, params, error);
+      refuse(request, { route, params, user }, error);
       return dress(request, explain(error, request));
     }
   }
@@ -200,13 +202,18 @@ function recorders(guarding: BackupServicePort | GuardPort, guard: GuardPort | n
     actingAs(actorOf(request, user), () => (named ?? guarding).recordAct({ ...act, detail }));
   }
   const record: Recorder = (request, act, user) => write(request, act, user);
-  function refuse(request: Request, { method, path }: Route, params: Params, thrown: unknown): void {
+  function refuse(
+    request: Request,
+    { route: { method, path }, params, user }: { route: Route; params: Params; user: string | undefined },
+    thrown: unknown,
+  ): void {
     if (!(thrown instanceof BackupError) || !refusals.has(thrown.code)) return;
     // Of the address itself nothing is written but the name of a backup: a stranger chose it.
     const name = backupName.test(params.filename ?? '') ? ` (${params.filename})` : '';
     const { code, message: detail } = thrown;
     const act = { act: 'request', subject: `${method} ${path}${name}`, result: 'refused', code, detail } as const;
-    write(request, act, undefined, params.database);
+    // Only a session is asked for the password.
+    write(request, act, code === 'PASSWORD_AGAIN' ? 'admin' : user, params.database);
   }
   return { record, refuse };
 }

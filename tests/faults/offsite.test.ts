@@ -556,6 +556,18 @@ test('pins hold at S3 too, also when they are set after the upload, and for a ba
   expect((await service.getBackup(third.filename ?? '')).placements.map(({ target }) => target)).toEqual(['local']);
 });
 
+test('what retention removes at S3, and what somebody deletes there, leaves one record each', async () => {
+  const first = await backUp();
+  await using opened = openService({ BACKUP_S3_RETENTION_COUNT: '1' });
+  const { service } = opened;
+  const { filename: second = '' } = await service.performBackup('ada');
+  await service.deleteBackup(second, { target: 's3', user: 'ada' });
+  expect(service.getAudit({ limit: 10 })).toMatchObject([
+    { act: 'delete', subject: second, target: 's3', user: 'ada', via: 'library', result: 'done' },
+    { act: 'retention', subject: first, target: 's3', user: null, via: 'service', result: 'done' },
+  ]);
+});
+
 test('what retention can not remove is told by name, and the upload counts', async () => {
   const first = await backUp();
   await using opened = openService({ BACKUP_S3_RETENTION_COUNT: '1' });

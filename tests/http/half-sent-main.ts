@@ -7,7 +7,11 @@ const shorter = Object.fromEntries(Object.entries(timeouts).map(([name, ms]) => 
 const server = createServer(shorter, (incoming, outgoing) => {
   incoming
     .on('error', () => {})
-    .on('end', () => outgoing.end('all of it'))
+    .on('end', () => {
+      outgoing.write('begun');
+      // Far longer than a request may take to come: the answer has no such limit.
+      setTimeout(() => outgoing.end('all of it'), incoming.url === '/slow' ? 3_000 : 0);
+    })
     .resume();
 });
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -38,7 +42,12 @@ const [nothing, header, body, trickle] = await Promise.all([
   endOf(`${head}Content-Length: 100\r\n\r\nhalf`),
   endOf(`${head}Content-Length: 100000\r\n\r\n`, { trickles: true }),
 ]);
+const slow = fetch(`http://127.0.0.1:${port}/slow`, { method: 'POST', body: 'whole' }).then(
+  async (answer) => await answer.text(),
+);
 const { status: whole } = await fetch(`http://127.0.0.1:${port}/`, { method: 'POST', body: 'whole' });
-console.log(JSON.stringify({ nothing, 'half a header': header, 'half a body': body, trickle, whole }));
+console.log(
+  JSON.stringify({ nothing, 'half a header': header, 'half a body': body, trickle, whole, slow: await slow }),
+);
 server.closeAllConnections();
 server.close();

@@ -80,12 +80,14 @@ test('whoever may change and not delete pins, and takes no pin away', async () =
   await using shop = openShop(scratch());
   const { filename } = await shop.service.performBackup();
   const change = async (rights: readonly Action[], pinned: boolean) => {
-    const server = createServer({ service: shop.service, authorize: (_, action) => rights.includes(action) });
+    const authorize = (_: Request, action: Action) => rights.includes(action) && { user: 'ada' };
+    const server = createServer({ service: shop.service, authorize });
     const body = JSON.stringify({ pinned });
     const url = `http://localhost/backup/api/backups/${filename}`;
     return (await server.fetch(new Request(url, { method: 'PATCH', body }))).status;
   };
   expect([await change(['change'], true), await change(['change'], false)]).toEqual([200, 403]);
+  expect(shop.service.getAudit({ limit: 1 })[0]).toMatchObject({ act: 'request', user: 'ada', result: 'refused' });
   expect((await shop.service.getBackup(filename ?? '')).pinned).toBe(true);
   expect(await change(['change', 'delete'], false)).toBe(200);
 });
