@@ -29,6 +29,8 @@ import { ask, makeDatabase, openShop, refusal, scratchFolders } from '../support
 import { attack, countsOf } from './hostile-databases.ts';
 
 const newFolder = scratchFolders();
+/** Where the jobs of a process are told. */
+const isLinux = process.platform === 'linux';
 const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 test('every kind of hostile database: each job answers, nothing hangs and nothing escapes', async () => {
@@ -167,19 +169,23 @@ test('a restore over a database that is hostile itself is refused for want of a 
   expect(readFileSync(join(folder, 'shop.sqlite')).equals(before)).toBe(true);
 });
 
-test('a stop ends a check in the middle of a statement, and so does the end of the service', async () => {
-  const folder = newFolder();
-  makeCostly(join(folder, 'slow.sqlite'), SLOW);
-  await using shop = openShop(folder, { runJob: limited({ cpuMs: 600_000, memoryBytes: 4_000_000_000 }) });
-  for (const stop of [() => shop.service.stopRun(), () => shop.service.stop()]) {
-    const checked = refusal(() => shop.service.verifyFile(join(folder, 'slow.sqlite')));
-    await jobOf(process.pid);
-    await stop();
-    expect((await checked).code).toBe('ABORTED');
-  }
-}, 60_000);
+test.skipIf(!isLinux)(
+  'a stop ends a check in the middle of a statement, and so does the end of the service',
+  async () => {
+    const folder = newFolder();
+    makeCostly(join(folder, 'slow.sqlite'), SLOW);
+    await using shop = openShop(folder, { runJob: limited({ cpuMs: 600_000, memoryBytes: 4_000_000_000 }) });
+    for (const stop of [() => shop.service.stopRun(), () => shop.service.stop()]) {
+      const checked = refusal(() => shop.service.verifyFile(join(folder, 'slow.sqlite')));
+      await jobOf(process.pid);
+      await stop();
+      expect((await checked).code).toBe('ABORTED');
+    }
+  },
+  60_000,
+);
 
-test.skipIf(process.platform !== 'linux')('a job ends with its parent in the middle of a statement', async () => {
+test.skipIf(!isLinux)('a job ends with its parent in the middle of a statement', async () => {
   const path = join(newFolder(), 'slow.sqlite');
   makeCostly(path, SLOW);
   const program = startCli(['verify', path]);

@@ -12,6 +12,8 @@ const judge = 'src/engine/sqlite/judge.ts';
 const publish = 'src/engine/publish.ts';
 const catalog = 'src/engine/catalog/catalog.ts';
 const sharedTests = 'tests/faults/shared-folders.test.ts';
+const watch = 'src/engine/sqlite/watch.ts';
+const hostile = 'tests/faults/hostile-databases.test.ts';
 
 const test = (file: string, name: string): Catcher => ({ kind: 'test', file, name });
 const torture = (scenario: string, seconds = 6, seed = 1): Catcher => ({ kind: 'torture', scenario, seconds, seed });
@@ -676,6 +678,35 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'what became a link below a glob is backed up',
     patches: [{ file: 'src/service/guard.ts', from: "    if ('databasePath' in request) refuse();\n", to: '' }],
     caughtBy: test('src/service/guard.test.ts', 'a glob follows no link'),
+  },
+  // Nothing hostile, nothing exhausted
+  {
+    name: 'a check has no clock',
+    patches: [{ file: watch, from: '(user + system) / 1_000 > untilMs', to: 'false' }],
+    caughtBy: test(hostile, 'a check that takes more time than an honest one is given up, and says so'),
+  },
+  {
+    name: 'a check has no limit of memory',
+    patches: [{ file: watch, from: 'memoryBytes() > bytes', to: 'false' }],
+    caughtBy: test(hostile, 'a check that takes more memory than an honest one is given up, and says so'),
+  },
+  {
+    name: 'a job outlives its parent',
+    patches: [{ file: watch, from: 'process.ppid !== workerData.parent', to: 'false' }],
+    caughtBy: test(hostile, 'a job ends with its parent in the middle of a statement'),
+  },
+  {
+    name: 'a drill takes the place of a backup',
+    patches: [{ file: 'src/service/turns.ts', from: "      return 'drill';", to: "      return 'copy';" }],
+    caughtBy: test('src/service/turns.test.ts', 'drills wait for each other and hold up no copy'),
+  },
+  {
+    name: 'a lock is set aside for want of a descriptor',
+    patches: [{ file: 'src/engine/run-lock.ts', from: '    requireDescriptors();\n', to: '' }],
+    caughtBy: test(
+      'tests/faults/exhausted.test.ts',
+      '6 descriptors left before the service began: all that is asked for answers, and the app lives on',
+    ),
   },
 ];
 

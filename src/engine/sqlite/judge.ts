@@ -65,6 +65,10 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
     const file = new PageFile(options.openPages(sizes));
     if (file.header.pages > sizes.pages)
       findings.structure.push(`the header says ${file.header.pages} pages, and there are ${sizes.pages}`);
+    const { textEncoding } = file.header;
+    // SQLite takes the last two bits. None of them it takes for UTF-8 once, and for a contradiction when it looks again.
+    if (textEncoding !== 0 && textEncoding % 4 === 0)
+      findings.structure.push(`the header says text encoding ${textEncoding}, and there is none of that number`);
     const facts = new Judge(database, file, findings, options).judge(contradiction);
     return { ...sizes, ...findings.all(), facts };
   } catch (error) {

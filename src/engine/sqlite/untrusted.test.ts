@@ -1,6 +1,6 @@
 /** What a file from elsewhere may not do to who opens it, with the SQLite of this runtime. */
 import { expect, test } from 'bun:test';
-import { existsSync, readdirSync, truncateSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { makeDatabase, scratchFolders } from '../../../tests/support/scratch.ts';
@@ -80,4 +80,17 @@ test('limits grow with the file, and with what of it is more than holes', () => 
   expect(before).toBeGreaterThan(8_192);
   truncateSync(path, 1_000_000_000_000);
   expect(bytesToCheck(path)).toBeLessThan(32 * 1_000_000);
+});
+
+test('a header with a text encoding that SQLite reads once and not twice is damaged', () => {
+  const path = makeFile();
+  for (const [encoding, damage] of [
+    [96, ['the header says text encoding 96, and there is none of that number']],
+    [1, []],
+  ] as const) {
+    const file = openSync(path, 'r+');
+    writeSync(file, Buffer.from([0, 0, 0, encoding]), 0, 4, 56);
+    closeSync(file);
+    expect(judgeFile(path, 'quick').structure).toEqual([...damage]);
+  }
 });
