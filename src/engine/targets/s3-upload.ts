@@ -70,6 +70,9 @@ export async function uploadToS3(
   };
 
   const begin = async (): Promise<string> => {
+    // Before gigabytes are sent in vain; and Ceph 16 ignores the condition of a completion.
+    if (ifAbsent && (await isThere(connection, object, signal)))
+      throw alreadyThere(key, describePlace(connection.place));
     const begun = await connection.send(
       (client, sdk, http) =>
         client.send(
@@ -227,6 +230,24 @@ async function ifAskedFor<Answer>(
     }
     if (attempts > 1 && (await isOurs(stored))) return 'ours';
     throw alreadyThere(key, describePlace(connection.place), error);
+  }
+}
+
+/** False as well where the key may not know. */
+async function isThere(
+  connection: S3Connection,
+  object: StoredObject['object'],
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  try {
+    await connection.send((client, sdk, http) => client.send(new sdk.HeadObjectCommand(object), http), {
+      ...{ signal, rawErrors: true },
+    });
+    return true;
+  } catch (error) {
+    const { status } = factsOf(error);
+    if (status === 404 || status === 403) return false;
+    throw s3Error(error, connection.place);
   }
 }
 
