@@ -116,7 +116,9 @@ test('of one client ten faults are logged, each with its stack, and the rest is 
   } finally {
     console.error = before;
   }
-  expect(logged).toEqual(Array.from({ length: 10 }, () => '[Backup] GET /backup/api/config failed:'));
+  const [firstLines, stacks] = [0, 1].map((part) => logged.map((line) => String(line).split('\n')[part]));
+  expect(firstLines).toEqual(Array.from({ length: 10 }, () => '[Backup] GET /backup/api/config failed: Error: broken'));
+  expect(stacks?.every((line) => line?.trimStart().startsWith('at '))).toBe(true);
 });
 
 test('the record is read with its own right, newest first, from a time on', async () => {
