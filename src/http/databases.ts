@@ -27,7 +27,7 @@ const words: Readonly<Record<VerdictCode, string>> = {
   restored: 'Restored',
   missing: 'The database is missing',
   loss: 'Much was lost',
-  stalled: 'The schedule does not advance',
+  stalled: 'The schedule is stuck',
   'foreign-place': 'The place belongs to another database',
   'other-writer': 'Another machine writes there',
   cloned: 'This machine was cloned',

@@ -126,7 +126,7 @@ function setBack({ target, backup }: { readonly target: TargetName; readonly bac
 }
 
 function stalled(since: Date): Verdict {
-  const detail = `The schedule has not gone on since ${since.toISOString()}: a backup waits for its turn, or says nothing any more.`;
+  const detail = `The schedule has been stuck since ${since.toISOString()}: a backup is waiting for its turn, or has stopped reporting.`;
   return { code: 'stalled', tone: 'red', detail };
 }
 

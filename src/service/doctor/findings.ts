@@ -593,7 +593,7 @@ const checkHasNoRemarks: Check = ({ remarks }) => {
 const scheduleAdvances: Check = ({ stalledSince }) => {
   if (stalledSince === null) return null;
   return found('problem', 'stalled', {
-    what: `the schedule has not gone on since ${stalledSince.toISOString()}`,
+    what: `the schedule has been stuck since ${stalledSince.toISOString()}`,
     why: 'A planned backup waits for its turn, or the one that runs says nothing any more. No backup follows meanwhile.',
     fix: 'Stop what is running (on the page, or POST /backup/api/runs/stop), or start the app again.',
   });

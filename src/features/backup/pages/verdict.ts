@@ -388,12 +388,12 @@ function s3WaitingWords(known: Known): Words {
 function stalledWords(known: Known): Words {
   const { status, now, zone } = known;
   const { stalledSince } = status.schedule;
-  const since = stalledSince === null ? '' : ` since ${moment(Date.parse(stalledSince), now, zone)}`;
+  const since = stalledSince === null ? 'too long' : `since ${moment(Date.parse(stalledSince), now, zone)}`;
   return {
     icon: 'shield-alert',
-    headline: 'The schedule does not advance',
+    headline: 'The schedule is stuck',
     say: [
-      `A backup waits for its turn, or says nothing any more${since}. `,
+      `A backup has been waiting for its turn ${since}, or has stopped reporting. `,
       ...newestGood(known),
       ' Stop what is running, or start the app again; the next backup follows by itself.',
     ],
