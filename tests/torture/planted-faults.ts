@@ -176,6 +176,20 @@ export const plantedFaults: readonly PlantedFault[] = [
     ),
   },
   {
+    name: 'a writer that lives is not seen once it keeps readers out',
+    patches: [
+      {
+        file: 'src/engine/sqlite/left-elsewhere.ts',
+        from: 'Number(from) <= RESERVED_BYTE',
+        to: 'Number(from) === RESERVED_BYTE',
+      },
+    ],
+    caughtBy: test(
+      'src/engine/sqlite/left-elsewhere.test.ts',
+      'a writer that keeps readers out, its journal on the disk, is no reason either',
+    ),
+  },
+  {
     name: 'nobody looks again for what a crash left, once the copy is made',
     patches: [{ file: snapshot, from: '    else refuseLeftElsewhere(pinned.path);\n', to: '' }],
     caughtBy: test(

@@ -312,7 +312,8 @@ function stage(source: string, destination: string, what: 'restoring' | 'placing
 function copyDurably(source: string, destination: string): void {
   try {
     copyFileSync(source, destination, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-    const file = openSync(destination, constants.O_RDWR | (constants.O_NOFOLLOW ?? 0));
+    // For reading: the copy has the rights of its source, which may be protected from writing.
+    const file = openSync(destination, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0));
     try {
       fchmodSync(file, 0o600);
       fsyncSync(file);
