@@ -99,7 +99,7 @@ export function plainCopy(name: string, target: string): BackupError {
     'PLAIN_COPY',
     `${name} on ${target === 's3' ? 'S3' : target} is not encrypted, though copies there are to be`,
     {
-      hint: 'It was stored before BACKUP_ENCRYPTION_RECIPIENT was set, or somebody else put it there. If you know it for yours, take it with --allow-plain (HTTP and library: allowPlain); `velist-backup backup` makes an encrypted one.',
+      hint: 'It was stored before BACKUP_ENCRYPTION_RECIPIENT was set, or somebody else put it there. If you know that it is yours, use --allow-plain (HTTP and library: allowPlain); `velist-backup backup` makes an encrypted one.',
     },
   );
 }

@@ -7,13 +7,13 @@
  * all its bytes, and that they begin like an encrypted file. Then it says that the content was not opened.
  */
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FORM_BYTES, formOf, formOfSeal } from './artifact.ts';
 import { checkAssertions, readAssertions } from './assertions.ts';
 import { DRILL_FOLDER, DRILL_LOCK_FILE } from './catalog/artifact.ts';
-import { inMegabytes } from './catalog/folder-error.ts';
+import { freeBytes, inMegabytes } from './catalog/folder-error.ts';
 import type { Manifest } from './catalog/manifest.ts';
 import { readRemoteManifest } from './catalog/remote-catalog.ts';
 import { removeGently } from './catalog/remove-gently.ts';
@@ -188,12 +188,11 @@ async function checkArtifact(store: S3Store, { artifact }: Manifest, context: St
 function checkRoom(folder: string, sizeBytes: number): void {
   // What is restored, and as much again for the next backup, which must not fail because of a rehearsal.
   const neededBytes = 2 * sizeBytes + DISK_RESERVE_BYTES;
-  const { bavail, bsize } = statfsSync(folder);
-  const freeBytes = Number(bavail) * Number(bsize);
-  if (freeBytes >= neededBytes) return;
+  const free = freeBytes(folder);
+  if (free >= neededBytes) return;
   throw new BackupError(
     'DISK_FULL',
-    `the disk with the backups has no room for a drill: ${inMegabytes(neededBytes)} needed, ${inMegabytes(freeBytes)} free`,
+    `the disk with the backups has no room for a drill: ${inMegabytes(neededBytes)} needed, ${inMegabytes(free)} free`,
     { hint: 'Free space on that disk, or lower the retention. Backups go on.' },
   );
 }

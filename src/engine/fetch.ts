@@ -306,7 +306,12 @@ async function place(opened: string, to: string): Promise<void> {
   await file.chmod(0o600);
   // Root restores for whoever may make files in that folder.
   const { uid, gid } = statSync(dirname(to));
-  if (process.getuid?.() === 0) await file.chown(uid, gid);
+  if (process.getuid?.() === 0) {
+    await file.chown(uid, gid).catch((error: unknown) => {
+      // A network file system that takes root for nobody.
+      if (errnoCode(error) !== 'EPERM') throw error;
+    });
+  }
   await file.sync();
   try {
     // link fails where rename would overwrite.

@@ -5,7 +5,7 @@
  */
 const DAY_MS = 86_400_000;
 
-/** True from half of the days on: the newest backup would be gone before the next chance was missed twice. */
+/** True from half of the days on, so that a missed run does no harm. */
 export function isHalfOver(createdAt: Date, lifecycleDays: number, now: Date): boolean {
   return now.getTime() - createdAt.getTime() >= (lifecycleDays * DAY_MS) / 2;
 }

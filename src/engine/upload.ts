@@ -152,7 +152,7 @@ function isRefusal(error: unknown): boolean {
 function taken(key: string, store: ObjectStore, cause: unknown): BackupError {
   return new BackupError(
     'TARGET_EXISTS',
-    `there is a "${key}" in ${store.place} already, which is no whole backup and may not be replaced`,
+    `there is a "${key}" in ${store.place} already, which is not a complete backup and may not be replaced`,
     {
       hint: 'An upload that was cut left it, or somebody else wrote it. The next backup has another name: nothing is to be done.',
       cause,

@@ -11,6 +11,7 @@ import {
   PutBucketPolicyCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
+  type Tag,
 } from '@aws-sdk/client-s3';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -77,8 +78,9 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
     return `${found?.result}: ${found?.message}`;
   };
 
-  async function setRule(bucket: string, days: number, below = `${PREFIX}/backup-`): Promise<void> {
-    const rule = { ID: 'backups', Status: 'Enabled', Filter: { Prefix: below }, Expiration: { Days: days } } as const;
+  async function setRule(bucket: string, days: number, below = `${PREFIX}/backup-`, tag?: Tag): Promise<void> {
+    const Filter = tag ? { And: { Prefix: below, Tags: [tag] } } : { Prefix: below };
+    const rule = { ID: 'backups', Status: 'Enabled', Filter, Expiration: { Days: days } } as const;
     const LifecycleConfiguration = { Rules: [rule] };
     await withClient(rgw, (client) =>
       client.send(new PutBucketLifecycleConfigurationCommand({ Bucket: bucket, LifecycleConfiguration })),
@@ -146,6 +148,8 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
       await setRule(bucket, days, below);
       expect([days, below, await lifecycle()]).toEqual([days, below, expect.stringMatching(expected)]);
     }
+    await setRule(bucket, 7, PREFIX, { Key: 'kind', Value: 'passing' });
+    expect(await lifecycle()).toBe('warning: no rule of the bucket removes old backups');
   });
 
   test.each([

@@ -5,7 +5,7 @@
  * A stranger's requests are plain ones without a signature. One that a public bucket answers is the worst that a
  * self-test can find, so it is asked for reading, listing and writing.
  */
-import type { LifecycleRule } from '@aws-sdk/client-s3';
+import type { LifecycleRule, LifecycleRuleFilter } from '@aws-sdk/client-s3';
 import { BackupError } from '../errors.ts';
 import { type Check, failed, type Judgement, ok, once, type Trial, warning } from './self-test-checks.ts';
 import type { S3Connection } from './s3-connection.ts';
@@ -247,7 +247,7 @@ export function overwritesNothing(connection: S3Connection): Check {
       );
       if (refused) {
         const { status = 0 } = factsOf(refused.cause);
-        if (status < 400 || status >= 500) throw refused;
+        if (!REFUSALS.has(status)) throw refused;
         return ok('this key can not overwrite what is there');
       }
       const after = await versionOf(connection, object, { signal });
@@ -323,6 +323,9 @@ async function deletes(connection: S3Connection, key: string, { signal, VersionI
   }
 }
 
+/** Denied, not known there, or against the condition or the lock; another answer, as "slow down", says nothing. */
+const REFUSALS: ReadonlySet<number> = new Set([403, 405, 409, 412]);
+
 /** The days that were set must be those of the rule, or an idle database is stored anew too late. */
 export function rulesAreAsSet(connection: S3Connection, days: number): Check {
   return {
@@ -339,7 +342,8 @@ export function rulesAreAsSet(connection: S3Connection, days: number): Check {
       const backups = `${connection.place.prefix === '' ? '' : `${connection.place.prefix}/`}backup-`;
       const found = rules.flatMap(({ Status, Expiration, Filter, Prefix }) => {
         const below = Filter?.Prefix ?? Filter?.And?.Prefix ?? Prefix ?? '';
-        return Status === 'Enabled' && backups.startsWith(below) && Expiration?.Days ? [Expiration.Days] : [];
+        const isOfAll = !isOfSome(Filter) && backups.startsWith(below);
+        return Status === 'Enabled' && isOfAll && Expiration?.Days ? [Expiration.Days] : [];
       });
       if (found.length === 0) {
         return warning(
@@ -358,6 +362,13 @@ export function rulesAreAsSet(connection: S3Connection, days: number): Check {
       return ok(`a rule of the bucket removes backups after ${shortest} days${more}`);
     },
   };
+}
+
+/** Ours bear no tags, and are of any size. */
+function isOfSome(filter: LifecycleRuleFilter = {}): boolean {
+  const { Tag, And, ObjectSizeGreaterThan, ObjectSizeLessThan } = filter;
+  const sizes = [ObjectSizeGreaterThan, ObjectSizeLessThan, And?.ObjectSizeGreaterThan, And?.ObjectSizeLessThan];
+  return Tag !== undefined || (And?.Tags ?? []).length > 0 || sizes.some((size) => size !== undefined);
 }
 
 /** Null where the key may not read them, or the server has none. */
