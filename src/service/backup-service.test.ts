@@ -312,10 +312,11 @@ test('before the app made its database it waits calmly, says so once in the log,
   const { database, verdict } = await shop.service.getStatus();
   expect([database.exists, verdict]).toEqual([false, { code: 'none', tone: 'grey' }]);
   expect(shop.service.getRuns()).toEqual([]);
-  expect(shop.log.filter((line) => line.startsWith('warn: Waiting for a database'))).toHaveLength(1);
+  await shop.logged('warn: Waiting for a database');
   makeDatabase(shop.databasePath);
   jest.advanceTimersByTime(30_000);
   expect((await shop.ended((run) => run.result === 'success')).backup).toBeString();
+  expect(shop.log.filter((line) => line.startsWith('warn: Waiting for a database'))).toHaveLength(1);
 });
 
 test('a foreign backup is listed, never pruned, and adopted after a check', async () => {

@@ -160,6 +160,8 @@ export interface Shop {
   again(change?: Partial<BackupServiceOptions>): BackupService;
   /** Resolves with the first ended run, past or to come, that fits. */
   ended(fits: (run: Run) => boolean): Promise<Run>;
+  /** Resolves once the log has a line that starts so. */
+  logged(start: string): Promise<void>;
 }
 
 /** A service over a database of its own; closed by `await using`. */
@@ -177,6 +179,7 @@ export function openShop(
   const log: string[] = [];
   const runs: Run[] = [];
   const waiting = new Set<(run: Run) => void>();
+  const listening = new Set<() => void>();
   const opened: BackupService[] = [];
   const again = (more: Partial<BackupServiceOptions> = {}) => {
     const service = new BackupService({
@@ -184,7 +187,10 @@ export function openShop(
       backupsPath: backups,
       statePath: join(folder, 'state.sqlite'),
       settings: { ...shopSettings, ...settings },
-      log: (level, message) => log.push(`${level}: ${message}`),
+      log: (level, message) => {
+        log.push(`${level}: ${message}`);
+        for (const hear of listening) hear();
+      },
       jobEnvironment: { PATH: process.env['PATH'] ?? '' },
       ...options,
       ...more,
@@ -215,6 +221,16 @@ export function openShop(
       // A turn of the event loop that no fake timer holds back: the service itself hears of the end too.
       await stat(folder);
       return run;
+    },
+    async logged(start) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const hear = () => {
+        if (log.some((line) => line.startsWith(start))) resolve();
+      };
+      listening.add(hear);
+      hear();
+      await promise;
+      listening.delete(hear);
     },
     async [Symbol.asyncDispose]() {
       for (const service of opened) await service.close();
