@@ -58,7 +58,7 @@ function auditText(entries: readonly AuditEntry[], { width, isMany }: { width: n
     const { at, database, user, act, result, code } = entry;
     const what = [entry.subject, entry.target, entry.detail].filter((text) => text !== null).join(', ');
     const columns = [at.toISOString(), ...(isMany ? [database ?? 'all'] : []), user ?? '-', whereText(entry)];
-    return [...columns, act, code === null ? result : `${result} (${code})`, what].map(oneLine);
+    return [...columns, act, code === null ? result : `${result} (${code})`, what];
   });
   return table(['TIME', ...(isMany ? ['DATABASE'] : []), 'WHO', 'FROM', 'WHAT', 'RESULT', 'ON'], rows, { width });
 }
@@ -66,11 +66,6 @@ function auditText(entries: readonly AuditEntry[], { width, isMany }: { width: n
 /** `page 192.0.2.7`, `cli` */
 function whereText({ via, address }: AuditEntry): string {
   return address === null ? via : `${via} ${address}`;
-}
-
-/** Some of it was chosen by whoever asked. */
-function oneLine(text: string): string {
-  return text.replaceAll(/\p{Cc}+/gu, ' ');
 }
 
 /** A container may have no name for its user. */

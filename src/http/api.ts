@@ -234,6 +234,11 @@ async function admitToSome(
   } catch (refused) {
     if (!(refused instanceof BackupError) || refused.code !== 'FORBIDDEN' || !options.authorize) throw refused;
     const asked = await Promise.allSettled(databases.map(({ name }) => admit(request, action, options, name)));
+    for (const one of asked) {
+      const isRefused =
+        one.status === 'rejected' && one.reason instanceof BackupError && one.reason.code === 'FORBIDDEN';
+      if (one.status === 'rejected' && !isRefused) throw one.reason;
+    }
     const allowed = databases.filter((_, index) => asked[index]?.status === 'fulfilled');
     const access = asked.find((one) => one.status === 'fulfilled')?.value;
     if (!access) throw refused;

@@ -14,7 +14,7 @@ export interface Actor {
   readonly agent: string | null;
 }
 
-/** Nobody asked: retention, after a run. */
+/** Retention: after a run, where nobody asked, or of a prune, whose own row says who did. */
 export const THE_SERVICE_ITSELF: Actor = { user: null, via: 'service', address: null, agent: null };
 const AGENT_MAX = 120;
 

@@ -93,31 +93,34 @@ test('a stopped run is recorded once, and the end of the service is nobody’s a
 test('no row is changed, and none removed that is not beyond the limit of its kind', () => {
   const path = join(newFolder(), 'state.sqlite');
   const state = openStateDatabase(path, { warn: expect.unreachable });
-  const audit = new Audit({
-    database: () => state,
-    folder: 'f',
-    name: null,
-    now: () => new Date(),
-    warn: expect.unreachable,
-  });
+  const options = { database: () => state, name: null, now: () => new Date(), warn: expect.unreachable };
+  const audit = new Audit({ ...options, folder: 'f' });
   state.transaction(() => {
     for (let count = 0; count < AUDIT_KEPT.refusal + 3; count++) audit.add({ act: 'request', result: 'refused' });
     audit.add({ act: 'delete', subject: 'one' });
   });
   const count = (kind: string) =>
     Number(state.prepare('SELECT count(*) AS n FROM audit WHERE kind = ?').get(kind)?.['n']);
-  // A flood of refusals pushes out refusals alone.
+  // A flood of refusals pushes out refusals alone, and what one database records nothing of another.
   expect([count('refusal'), count('act')]).toEqual([AUDIT_KEPT.refusal, 1]);
+  const other = new Audit({ ...options, folder: 'g' });
+  state.transaction(() => {
+    for (let added = 0; added < AUDIT_KEPT.refusal + 3; added++) other.add({ act: 'request', result: 'refused' });
+  });
+  expect([audit, other].map((one) => one.list({ limit: 100_000 }).length)).toEqual([
+    AUDIT_KEPT.refusal + 1,
+    AUDIT_KEPT.refusal,
+  ]);
   state.close();
-  const other = new DatabaseSync(path);
+  const stranger = new DatabaseSync(path);
   for (const sql of [
     "UPDATE audit SET user = 'somebody else'",
     'DELETE FROM audit',
     "DELETE FROM audit WHERE kind = 'act'",
     'DELETE FROM audit WHERE id = (SELECT min(id) FROM audit)',
   ])
-    expect(() => other.exec(sql), sql).toThrow('append-only');
-  other.close();
+    expect(() => stranger.exec(sql), sql).toThrow('append-only');
+  stranger.close();
 });
 
 test('no statement of ours changes the table, and one removes from it', () => {

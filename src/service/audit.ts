@@ -11,6 +11,7 @@
  */
 import { appendFileSync, closeSync, constants, openSync } from 'node:fs';
 import { BackupError, type ErrorCode, withoutFolders } from '../engine/errors.ts';
+import { visibleJson } from '../engine/visible-text.ts';
 import { type Actor, currentActor } from './actor.ts';
 import type { AuditEntry, AuditFilter, AuditAct } from './model.ts';
 import { AUDIT_KEPT, type AuditKind } from './audit-table.ts';
@@ -45,7 +46,7 @@ const TEXT_MAX = 500;
 
 export class Audit {
   readonly #options: AuditOptions;
-  #warned = '';
+  readonly #warned = new Set<string>();
 
   /** @param options.database opened at the first act. */
   constructor(options: AuditOptions) {
@@ -96,7 +97,7 @@ export class Audit {
     if (!sink) return;
     const { at, ...rest } = entry;
     const level = result === 'refused' || result === 'failed' ? 'warn' : 'info';
-    this.#attempt(() => sink(JSON.stringify({ time: at, level, area: 'audit', ...rest })));
+    this.#attempt(() => sink(visibleJson(JSON.stringify({ time: at, level, area: 'audit', ...rest }))));
   }
 
   /** Newest first. */
@@ -122,9 +123,10 @@ export class Audit {
       );
     database
       .prepare(
-        'DELETE FROM audit WHERE kind = $kind AND id <= (SELECT id FROM audit WHERE kind = $kind ORDER BY id DESC LIMIT 1 OFFSET $kept)',
+        `DELETE FROM audit WHERE kind = $kind AND folder IS $folder AND id <=
+           (SELECT id FROM audit WHERE kind = $kind AND folder IS $folder ORDER BY id DESC LIMIT 1 OFFSET $kept)`,
       )
-      .run({ $kind: kind, $kept: AUDIT_KEPT[kind] });
+      .run({ $kind: kind, $folder: this.#options.folder, $kept: AUDIT_KEPT[kind] });
   }
 
   /** Each reason once: whoever can't record an act can't record the next one either. */
@@ -133,8 +135,8 @@ export class Audit {
       work();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      if (reason !== this.#warned) this.#options.warn(`The audit record could not be written: ${reason}.`);
-      this.#warned = reason;
+      if (!this.#warned.has(reason)) this.#options.warn(`The audit record could not be written: ${reason}.`);
+      this.#warned.add(reason);
     }
   }
 }

@@ -639,13 +639,15 @@ export class BackupService implements BackupServicePort {
     const act = { act: 'delete', subject: filename, target: options.target ?? null } as const;
     await this.#audit.carry(act, () => this.#deleteBackup(filename, options), {
       actor: currentActor(options.user),
+      done: (left) => ({ ...act, detail: left.length > 0 ? `still on ${left.join(', ')}` : null }),
     });
   }
 
+  /** @returns the targets where a copy stays, because removal is left to the bucket. */
   async #deleteBackup(
     filename: string,
     options: { readonly target?: TargetName; readonly user?: string },
-  ): Promise<void> {
+  ): Promise<readonly TargetName[]> {
     const backup = await this.#backups.find(filename, options.target);
     if (isHere(backup) && isLiveFile(backup.path, this.#paths.database)) {
       throw new BackupError('BAD_BACKUP', `${filename} is the live database itself, under the name of a backup`, {
@@ -674,9 +676,11 @@ export class BackupService implements BackupServicePort {
       'info',
       `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`,
     );
-    for (const offsite of left)
-      this.#options.log('info', `Still on ${targetWord(offsite.target)}: ${filename}; ${offsite.removal}.`);
+    const stored = left.filter((offsite) => offsite.find(filename));
+    for (const { target: where, removal } of stored)
+      this.#options.log('info', `Still on ${targetWord(where)}: ${filename}; ${removal}.`);
     this.#emit({ type: 'status' });
+    return stored.map((offsite) => offsite.target);
   }
 
   async verifyBackup(
@@ -774,7 +778,8 @@ export class BackupService implements BackupServicePort {
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem> {
     const act = change.pinned === undefined ? 'note' : change.pinned ? 'pin' : 'unpin';
-    await this.#audit.carry({ act, subject: filename }, () => this.#say(filename, change));
+    const detail = change.pinned !== undefined && change.note !== undefined ? 'and the note' : null;
+    await this.#audit.carry({ act, subject: filename, detail }, () => this.#say(filename, change));
     return await this.getBackup(filename);
   }
 

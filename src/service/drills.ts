@@ -304,7 +304,8 @@ export class Drills {
           `The drill passes over ${some} not encrypted ${where(target)}, such as ${ours.find(refused)?.name}.`,
         );
       }
-      const backup = taken.find((one) => isHere(one) || !one.archive) ?? taken[0] ?? ours[0];
+      const backup =
+        taken.find((one) => isHere(one) || !one.archive) ?? taken[0] ?? (without.size === 0 ? ours[0] : undefined);
       if (backup) return { backup, obstacle: null };
       const others = own.length < all.length ? ' of this database' : '';
       throw new BackupError('NO_BACKUP', `there is no backup${others} ${where(target)}`, {
