@@ -1,12 +1,13 @@
 /**
- * Everything that must hold, in one command: types, style, build, then all tests, then a short torture. Each check that
- * is not a test file counts as one. A check that could not run has failed. Ends with `N passed, N failed`.
+ * Everything that must hold, in one command: `bun tests/all.ts`, or some lanes of it: `bun tests/all.ts fast page`. Each
+ * check that is not a test file counts as one. A check that could not run has failed. Ends with `N passed, N failed`.
  *
  * The deep tests need a real S3 server; where none is installed one line says that they were left out, and in CI that
  * is a failure.
  */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { type Lane, lanes, testFolders } from './lanes.ts';
 import { whyNoRgw } from './support/rgw.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -14,6 +15,7 @@ const bun = process.execPath;
 
 interface Check {
   readonly name: string;
+  readonly lanes: readonly Lane[];
   readonly command: readonly string[];
   /** Its output counts tests. */
   readonly isTests?: boolean;
@@ -21,36 +23,54 @@ interface Check {
   readonly missing?: string | null;
 }
 
-const checks: readonly Check[] = [
-  { name: 'types', command: [bun, 'run', 'types'] },
-  { name: 'style', command: [bun, 'run', 'style'] },
-  { name: 'build', command: [bun, 'run', 'build'] },
-  {
-    name: 'tests',
-    command: [bun, 'test', '--timeout', '60000', '--path-ignore-patterns', 'tests/deep/**'],
+function tests(lane: Lane): Check {
+  const folders = testFolders[lane].map((folder) => `${folder}/`);
+  return {
+    name: `tests, ${lane}`,
+    lanes: [lane],
+    command: [bun, 'test', '--timeout', '60000', ...folders],
     isTests: true,
-  },
+  };
+}
+
+const checks: readonly Check[] = [
+  { name: 'types', lanes: ['fast'], command: [bun, 'run', 'types'] },
+  { name: 'style', lanes: ['fast'], command: [bun, 'run', 'style'] },
+  tests('fast'),
+  { name: 'build', lanes: ['page', 's3', 'package', 'faults'], command: [bun, 'run', 'build'] },
+  tests('page'),
+  tests('s3'),
   {
     name: 'tests on a real S3 server',
+    lanes: ['s3'],
     command: [bun, 'test', '--timeout', '60000', 'tests/deep/'],
     isTests: true,
     missing: whyNoRgw(),
   },
+  tests('package'),
+  tests('faults'),
   {
     name: 'backups under load',
+    lanes: ['faults'],
     command: [bun, 'tests/torture/backups-under-load.ts', '--megabytes', '100', '--backups', '5'],
   },
   {
     name: 'torture, short',
+    lanes: ['faults'],
     command: [bun, 'tests/torture/torture.ts', '--seconds', '70', '--round-seconds', '2', '--seed', '1'],
   },
 ];
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((lane) => !(lanes as readonly string[]).includes(lane));
+if (unknown.length > 0) throw new Error(`no such lane: ${unknown.join(', ')}; there are ${lanes.join(', ')}`);
+const chosen = checks.filter((check) => wanted.length === 0 || check.lanes.some((lane) => wanted.includes(lane)));
 
 let passed = 0;
 let failed = 0;
 const failures: string[] = [];
 const details: string[] = [];
-for (const { name, command, isTests, missing } of checks) {
+for (const { name, command, isTests, missing } of chosen) {
   console.log(`\n── ${name}`);
   if (missing) {
     const isFailure = Boolean(process.env['CI']);
