@@ -25,7 +25,7 @@ fill(
 );
 
 const digest = await bundle('src/engine/sqlite/digest.ts', { format: 'es' });
-const job = await bundle('src/engine/jobs/job-main.ts', {
+const job = await bundle('src/engine/process/job-main.ts', {
   format: 'cjs',
   plugins: [
     // The job has no file of its own any more: its thread gets its program in the address, the library is taken in.

@@ -8,9 +8,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { PLAIN, type Sealing } from '../../src/engine/artifact.ts';
-import type { JobKind, JobMap, S3Access } from '../../src/engine/jobs/protocol.ts';
-import { runJob } from '../../src/engine/jobs/run-job.ts';
+import { PLAIN, type Sealing } from '../../src/engine/format/seal.ts';
+import type { JobKind, JobMap, S3Access } from '../../src/engine/process/protocol.ts';
+import { runJob } from '../../src/engine/process/run-job.ts';
 import { type Rgw, startRgw, whyNoRgw } from '../../tests/support/rgw.ts';
 import { type Bench, newBank, newFolder, type Part, type Section, settleDisk, warm } from '../bench.ts';
 import { jobEnvironment, ourJob } from '../candidates.ts';

@@ -5,8 +5,8 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobEvent } from '../../src/engine/jobs/protocol.ts';
-import { runJob } from '../../src/engine/jobs/run-job.ts';
+import type { JobEvent } from '../../src/engine/process/protocol.ts';
+import { runJob } from '../../src/engine/process/run-job.ts';
 import { type Bench, newBank, type Part, type Section, settleDisk, TRANSACTIONS_PER_SECOND } from '../bench.ts';
 import { jobEnvironment, ourJob, timeWork } from '../candidates.ts';
 import { barPlot } from '../plot.ts';

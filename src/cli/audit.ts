@@ -1,10 +1,10 @@
 /** `audit`: who did what, from where, when and with what result. */
 import { userInfo } from 'node:os';
-import { BackupError } from '../engine/errors.ts';
-import type { Actor } from '../service/actor.ts';
+import { BackupError } from '../words/errors.ts';
+import type { Actor } from '../service/audit/actor.ts';
 import type { AuditEntry } from '../service/model.ts';
 import type { Session } from './commands.ts';
-import type { CliDatabase } from './many.ts';
+import type { CliDatabase } from './several.ts';
 import { table } from './tables.ts';
 
 const DONE = 0;

@@ -9,7 +9,7 @@ import {
   missingBackup,
   secondBackup,
 } from '../../tests/http/fake-service.ts';
-import { BackupError, type ErrorCode } from '../engine/errors.ts';
+import { BackupError, type ErrorCode } from '../words/errors.ts';
 import type { RunProgress } from '../service/model.ts';
 import { type CliPlaces, runCli } from './commands.ts';
 import { progressLine } from './output.ts';

@@ -8,15 +8,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { BackupError, type ErrorBody, type ErrorCode } from '../engine/errors.ts';
-import { visibleText } from '../engine/visible-text.ts';
-import { actingAs } from '../service/actor.ts';
-import type { TargetFreshness } from '../service/freshness.ts';
-import { lossText } from '../service/loss-text.ts';
-import { BRING_BACK } from '../service/missing.ts';
-import { remarkTexts } from '../service/remarks.ts';
-import { foreignBackup } from '../service/foreign-backup.ts';
-import { SURVIVED } from '../service/retention-policies.ts';
+import { BackupError, type ErrorBody, type ErrorCode } from '../words/errors.ts';
+import { visibleText } from '../words/visible-text.ts';
+import { actingAs } from '../service/audit/actor.ts';
+import type { TargetFreshness } from '../service/protection/freshness.ts';
+import { lossText } from '../service/protection/loss-text.ts';
+import { BRING_BACK } from '../service/protection/missing.ts';
+import { remarkTexts } from '../service/protection/remarks.ts';
+import { foreignBackup } from '../service/restores/foreign-backup.ts';
+import { SURVIVED } from '../service/targets/retention-policies.ts';
 import type {
   BackupItem,
   ClaimResult,
@@ -30,10 +30,10 @@ import type {
   TargetStatus,
   VerdictCode,
 } from '../service/model.ts';
-import { targetWord } from '../service/remote-targets.ts';
+import { targetWord } from '../service/targets/targets.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { type AuditOptions, commandLineActor, showAudit, showAuditOfAll } from './audit.ts';
-import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './many.ts';
+import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './several.ts';
 import { doctorText } from './doctor-report.ts';
 import { examplesText } from './examples.ts';
 import { writeKit } from './kit.ts';

@@ -1,5 +1,5 @@
 /** `diff` and `accept-loss`: what changed between two backups, and that a loss was meant. */
-import { numberText } from '../service/loss-text.ts';
+import { numberText } from '../service/protection/loss-text.ts';
 import type { BackupDiff, BackupItem } from '../service/model.ts';
 import type { Session } from './commands.ts';
 import { sizeText } from './output.ts';

@@ -5,8 +5,8 @@
  *
  * Nothing but what stands here talks to the terminal: control characters in names, notes and errors are shown.
  */
-import type { BackupError } from '../engine/errors.ts';
-import { visibleJson, visibleText } from '../engine/visible-text.ts';
+import type { BackupError } from '../words/errors.ts';
+import { visibleJson, visibleText } from '../words/visible-text.ts';
 import type { BackupItem, RunProgress } from '../service/model.ts';
 import { rowsText } from './row-changes.ts';
 import { table, type TableOptions } from './tables.ts';

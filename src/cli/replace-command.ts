@@ -4,8 +4,8 @@
  * nobody can be asked (no terminal), nothing is: a safety backup is made, and `undo` is the way back.
  */
 import { Option } from 'commander';
-import { BackupError } from '../engine/errors.ts';
-import { NOTHING_TO_UNDO } from '../service/missing.ts';
+import { BackupError } from '../words/errors.ts';
+import { NOTHING_TO_UNDO } from '../service/protection/missing.ts';
 import type {
   PlannedMode,
   ReplacingMode,

@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import { basename, dirname, extname, join } from 'node:path';
-import type { BackupError } from '../engine/errors.ts';
+import type { BackupError } from '../words/errors.ts';
 import type { BackupsConfig, DatabaseEntry, DatabaseSettings, S3Settings, TargetSettings } from './define-config.ts';
 import {
   type Environment,

@@ -3,14 +3,14 @@
  * stops the start with one line per fault, and so does a `BACKUP_` variable that we do not know (`unknown-names.ts`).
  */
 import { z } from 'zod';
-import { parseRecipients } from '../engine/age.ts';
-import type { Sealing } from '../engine/artifact.ts';
-import { BackupError } from '../engine/errors.ts';
-import { KEEP_BY_DEFAULT, type KeepNumbers } from '../engine/retention.ts';
-import { checkCron } from '../engine/schedule.ts';
-import { isKey } from '../engine/targets/object-key.ts';
-import { isArchiveClass } from '../engine/targets/archive-classes.ts';
-import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
+import { parseRecipients } from '../engine/format/age.ts';
+import type { Sealing } from '../engine/format/seal.ts';
+import { BackupError } from '../words/errors.ts';
+import { KEEP_BY_DEFAULT, type KeepNumbers } from '../engine/catalog/retention.ts';
+import { checkCron } from '../service/runs/schedule.ts';
+import { isKey } from '../engine/store/object-key.ts';
+import { isArchiveClass } from '../engine/store/s3/archive-classes.ts';
+import type { StoredAs } from '../engine/store/s3/stored-as.ts';
 import { readDatabaseUrl } from './database-url.ts';
 import { readDotenv } from './dotenv.ts';
 import { faultOfBucket, faultOfEndpoint, faultOfPrefix, faultsOfS3 } from './s3-faults.ts';

@@ -4,7 +4,7 @@
  * https://docs.docker.com/engine/swarm/secrets/#build-support-for-docker-secrets-into-your-images
  */
 import { readFileSync } from 'node:fs';
-import { BackupError } from '../engine/errors.ts';
+import { BackupError } from '../words/errors.ts';
 import type { Variables } from './env.ts';
 
 /** A key or a password is far shorter: another file was meant. */

@@ -5,7 +5,7 @@
  * may read of it is decided in one place: an `INTERNAL` message never leaves the server, and absolute paths are cut to
  * their last part.
  */
-import { type BackupError, type ErrorBody, type ErrorCode, publicError } from '../engine/errors.ts';
+import { type BackupError, type ErrorBody, type ErrorCode, publicError } from '../words/errors.ts';
 import { shownField } from './shown-paths.ts';
 
 const statusByCode: Readonly<Record<ErrorCode, number>> = {

@@ -10,17 +10,17 @@
 import { basename, extname } from 'node:path';
 import { inspect, isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
-import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
-import { visibleText } from '../engine/visible-text.ts';
-import { type Actor, actingAs, shortAgent } from '../service/actor.ts';
-import type { Act } from '../service/audit.ts';
-import { isFailing } from '../service/freshness.ts';
-import { type Guarded, type GuardPort, isGuard } from '../service/guard-port.ts';
+import { BackupError, publicError, withoutFolders } from '../words/errors.ts';
+import { visibleText } from '../words/visible-text.ts';
+import { type Actor, actingAs, shortAgent } from '../service/audit/actor.ts';
+import type { Act } from '../service/audit/audit.ts';
+import { isFailing } from '../service/protection/freshness.ts';
+import { type Guarded, type GuardPort, isGuard } from '../fleet/fleet-port.ts';
 import type { BackupConfig } from '../service/model.ts';
-import { keepNames, retentionNames } from '../service/retention-policies.ts';
+import { keepNames, retentionNames } from '../service/targets/retention-policies.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
-import { type Access, type AccessOptions, type Action, admit, assertGuarded, isFromElsewhere } from './auth.ts';
+import { type Access, type AccessOptions, type Action, admit, assertGuarded, isFromElsewhere } from './access/auth.ts';
 import { clientAddressOf, rememberClientAddress, WordsPerClient } from './client.ts';
 
 import {
@@ -74,14 +74,14 @@ import { routeFinder } from './find-route.ts';
 import { renderMetrics } from './metrics.ts';
 import { openApi } from './openapi.ts';
 import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
-import { RateLimits, TooMany } from './rate-limits.ts';
+import { RateLimits, TooMany } from './access/rate-limits.ts';
 import type { Call, Params, Recorder, Route } from './route.ts';
 import { sendBackup } from './send-backup.ts';
 import { BadInput, fieldErrors, readAuditQuery, readQuery, readText } from './read-text.ts';
 import { serialize } from './serialize.ts';
-import { seeOther, signInAboveRoutes, signInRoutes } from './sign-in-routes.ts';
-import type { SignIn } from './sign-in.ts';
-import { signInPage } from './sign-in-page.ts';
+import { seeOther, signInAboveRoutes, signInRoutes } from './access/sign-in-routes.ts';
+import type { SignIn } from './access/sign-in.ts';
+import { signInPage } from './access/sign-in-page.ts';
 
 export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends AccessOptions {
   /** Where the routes stand, `/backup` unless told. */

@@ -4,7 +4,7 @@
  * ISO 8601 strings in UTC, sizes are bytes, durations milliseconds.
  */
 import { z } from 'zod';
-import { errorCodes } from '../engine/errors.ts';
+import { errorCodes } from '../words/errors.ts';
 
 const time = z.iso.datetime();
 export const backupName = /^backup-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-\d{3}Z\.sqlite$/;

@@ -6,7 +6,7 @@
  * The client library is loaded by the first scrape: it takes longer to load than the rest of the routes.
  */
 import type { Gauge } from '@prometheus-io/client';
-import { protectionStates } from '../service/freshness.ts';
+import { protectionStates } from '../service/protection/freshness.ts';
 import type { RunKind, Status } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 

@@ -1,6 +1,6 @@
 /** The text of a request's body, up to a limit; its query; and the error for what a client sent that a route does not take. */
 import type { z } from 'zod';
-import { BackupError } from '../engine/errors.ts';
+import { BackupError } from '../words/errors.ts';
 import type { AuditFilter } from '../service/model.ts';
 import { auditQuery } from './contract.ts';
 

@@ -1,8 +1,8 @@
 /** One row of the table that is the surface under `/backup`. */
-import type { Act } from '../service/audit.ts';
-import type { Guarded } from '../service/guard-port.ts';
-import type { Action } from './auth.ts';
-import type { Costly } from './rate-limits.ts';
+import type { Act } from '../service/audit/audit.ts';
+import type { Guarded } from '../fleet/fleet-port.ts';
+import type { Action } from './access/auth.ts';
+import type { Costly } from './access/rate-limits.ts';
 
 export type Params = Readonly<Record<string, string | undefined>>;
 

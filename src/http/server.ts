@@ -5,12 +5,12 @@
  * `content-length`, and a download without a length shows no progress and cannot be resumed by most programs.
  */
 import { createServer as createNodeServer } from 'node:http';
-import { BackupError, errnoCode } from '../engine/errors.ts';
-import type { GuardPort } from '../service/guard-port.ts';
+import { BackupError, errnoCode } from '../words/errors.ts';
+import type { GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress } from './answers.ts';
 import type { BackupRoutesOptions, HostServer } from './api.ts';
-import { assertBindable } from './auth.ts';
+import { assertBindable } from './access/auth.ts';
 import { Connections, timeouts } from './connections.ts';
 import { fetchAt } from './mount.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';

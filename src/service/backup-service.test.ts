@@ -23,7 +23,7 @@ import {
   settle,
   shopSettings,
 } from '../../tests/support/scratch.ts';
-import { LOCK_FILE } from '../engine/catalog/artifact.ts';
+import { LOCK_FILE } from '../engine/format/names.ts';
 import type { Run, RunProgress, ServiceEvent } from './model.ts';
 import type { BackupService } from './backup-service.ts';
 import { formatSize } from './log.ts';

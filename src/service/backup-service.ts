@@ -7,37 +7,37 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
-import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
-import { LOCK_FILE } from '../engine/catalog/artifact.ts';
+import { type Backup, Catalog } from '../engine/catalog/folder-catalog.ts';
+import { LOCK_FILE } from '../engine/format/names.ts';
 import { NO_IDENTITY, otherOf, requireOurs } from '../engine/catalog/identity.ts';
 import type { OwnedFolder } from '../engine/catalog/own-folder.ts';
-import { adoptedManifest, type Manifest, verificationOf } from '../engine/catalog/manifest.ts';
-import { isPath, refuseUnreadable } from '../engine/assertions.ts';
-import { PLAIN } from '../engine/artifact.ts';
-import { diskRoom } from '../engine/disk-share.ts';
-import { BackupError, type ErrorBody, hideFoldersOf } from '../engine/errors.ts';
-import type { Checked, FileFindings, JobEvent, JobKind, JobMap } from '../engine/jobs/protocol.ts';
-import { type JobOptions, runJob } from '../engine/jobs/run-job.ts';
-import { LOSS_RULES } from '../engine/loss.ts';
-import { planFolder } from '../engine/prune.ts';
-import { type FolderRetention, isVerified, type RetentionPolicy } from '../engine/retention.ts';
-import { takeLock } from '../engine/run-lock.ts';
-import { gapsOf, type Schedule } from '../engine/schedule.ts';
-import { isHalfOver } from '../engine/lifecycle.ts';
-import { hoursOf } from '../engine/targets/archive-classes.ts';
-import { leftToBucket } from '../engine/targets/s3-stored-as.ts';
-import { connectS3 } from '../engine/targets/s3-connection.ts';
+import { adoptedManifest, type Manifest, verificationOf } from '../engine/format/manifest.ts';
+import { isPath, refuseUnreadable } from '../engine/stories/assertions.ts';
+import { PLAIN } from '../engine/format/seal.ts';
+import { diskRoom } from '../engine/disk/share.ts';
+import { BackupError, type ErrorBody, hideFoldersOf } from '../words/errors.ts';
+import type { Checked, FileFindings, JobEvent, JobKind, JobMap } from '../engine/process/protocol.ts';
+import { type JobOptions, runJob } from '../engine/process/run-job.ts';
+import { LOSS_RULES } from '../engine/catalog/loss.ts';
+import { planFolder } from '../engine/catalog/prune-folder.ts';
+import { type FolderRetention, isVerified, type RetentionPolicy } from '../engine/catalog/retention.ts';
+import { takeLock } from '../engine/disk/lock.ts';
+import { gapsOf, type Schedule } from './runs/schedule.ts';
+import { isHalfOver } from '../engine/catalog/lifecycle.ts';
+import { hoursOf } from '../engine/store/s3/archive-classes.ts';
+import { leftToBucket } from '../engine/store/s3/stored-as.ts';
+import { connectS3 } from '../engine/store/s3/connection.ts';
 import { VERSION } from '../version.ts';
 import { NO_REMARKS, type Remarks } from '../engine/sqlite/rules.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
-import type { ActiveRun } from './active-run.ts';
-import { currentActor, THE_SERVICE_ITSELF } from './actor.ts';
-import { composeActivity } from './activity.ts';
+import type { ActiveRun } from './runs/active-run.ts';
+import { currentActor, THE_SERVICE_ITSELF } from './audit/actor.ts';
+import { composeActivity } from './runs/activity.ts';
 import { requireApart } from './apart.ts';
-import { type Act, Audit, type AuditSink } from './audit.ts';
-import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
-import { Backups } from './backups.ts';
-import { Claims } from './claims.ts';
+import { type Act, Audit, type AuditSink } from './audit/audit.ts';
+import { isHere, isOwn, type KnownBackup } from './backups/backup-item.ts';
+import { Backups } from './backups/backups.ts';
+import { Claims } from './targets/claims.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
 import {
   type DoctorFacts,
@@ -50,13 +50,13 @@ import {
   servedAs,
   setAsideIn,
 } from './doctor/facts.ts';
-import { openFolderWarning } from './open-folder.ts';
-import { ChangedFiles } from './changed-files.ts';
-import { type DrillAsked, Drills } from './drills.ts';
-import type { FetchOptions } from './downloads.ts';
-import { type FirstBootOptions, FirstBoots } from './first-boot.ts';
+import { openFolderWarning } from './protection/open-folder.ts';
+import { ChangedFiles } from './protection/changed-files.ts';
+import { type DrillAsked, Drills } from './restores/drills.ts';
+import type { FetchOptions } from './targets/downloads.ts';
+import { type FirstBootOptions, FirstBoots } from './restores/first-boot.ts';
 import { formatSize, type Log } from './log.ts';
-import { type LossAnswer, Losses, type LossOptions } from './losses.ts';
+import { type LossAnswer, Losses, type LossOptions } from './protection/losses.ts';
 import type {
   Activity,
   ActivityRange,
@@ -84,16 +84,16 @@ import type {
   TargetName,
   TargetReport,
 } from './model.ts';
-import { writerSelf } from './database-self.ts';
-import { Heartbeats, tickMs } from './heartbeats.ts';
-import { DatabaseWatch, isMissing, missingHold, saysItAgain, withWayBack } from './missing.ts';
-import { Neighbours } from './neighbours.ts';
-import { Offsite, type Said } from './offsite.ts';
-import { composePlaces, toPlaceStatus } from './place-status.ts';
-import { Places, withinMs } from './places.ts';
-import { holdingCodes, pruneHold } from './prune-hold.ts';
-import { type KitS3, recoveryKit } from './recovery-kit.ts';
-import { toRestorePlan } from './restore-plan.ts';
+import { writerSelf } from './targets/database-self.ts';
+import { Heartbeats, tickMs } from './targets/heartbeats.ts';
+import { DatabaseWatch, isMissing, missingHold, saysItAgain, withWayBack } from './protection/missing.ts';
+import { Neighbours } from './state/other-processes.ts';
+import { Offsite, type Said } from './targets/remote-target.ts';
+import { composePlaces, toPlaceStatus } from './targets/place-status.ts';
+import { Places, withinMs } from './targets/places.ts';
+import { holdingCodes, pruneHold } from './protection/prune-hold.ts';
+import { type KitS3, recoveryKit } from './restores/recovery-kit.ts';
+import { toRestorePlan } from './restores/restore-plan.ts';
 import {
   checkTargets,
   remoteTargets,
@@ -101,20 +101,20 @@ import {
   targetWord,
   type TargetOptions,
   type RemoteTarget,
-} from './remote-targets.ts';
-import { type RestoreOptions, Restores } from './restores.ts';
-import { KEEP_ALL, localRetention, type OwnRetention, ownRetention, SURVIVED } from './retention-policies.ts';
-import { BY_RETENTION, type RunFilter, RunHistory } from './run-history.ts';
-import { Runs } from './runs.ts';
-import { ScheduleHistory } from './schedule-history.ts';
-import { Scheduler } from './scheduler.ts';
+} from './targets/targets.ts';
+import { type RestoreOptions, Restores } from './restores/restores.ts';
+import { KEEP_ALL, localRetention, type OwnRetention, ownRetention, SURVIVED } from './targets/retention-policies.ts';
+import { BY_RETENTION, type RunFilter, RunHistory } from './state/run-history.ts';
+import { Runs } from './runs/runs.ts';
+import { ScheduleHistory } from './state/schedule-history.ts';
+import { Scheduler } from './runs/scheduler.ts';
 import type { BackupServicePort, FromTarget, ListOptions, OpenedBackup } from './service-port.ts';
-import { SETTINGS_FILE, SettingsError, SettingsFile } from './settings.ts';
-import { asideOf, folderInState, openStateDatabase, type StateDatabase } from './state-database.ts';
-import { composeStatus } from './status.ts';
-import type { Turns } from './turns.ts';
-import { Voices, type VoicesOptions } from './voices/voices.ts';
-import { remarkTexts } from './remarks.ts';
+import { SETTINGS_FILE, SettingsError, SettingsFile } from './state/settings.ts';
+import { asideOf, folderInState, openStateDatabase, type StateDatabase } from './state/state-database.ts';
+import { composeStatus } from './protection/status.ts';
+import type { Turns } from './runs/job-slots.ts';
+import { Voices, type VoicesOptions } from './notify/notify.ts';
+import { remarkTexts } from './protection/remarks.ts';
 
 export interface BackupServiceOptions extends TargetOptions {
   /** Path of the database to protect. Never opened in this process. */

@@ -1,13 +1,13 @@
 /** The service as the environment describes it. Nothing is read, made or started before the first call. */
 import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
-import { type AuditSink, auditSink } from './audit.ts';
+import { type AuditSink, auditSink } from './audit/audit.ts';
 import { BackupService } from './backup-service.ts';
-import type { Heartbeats } from './heartbeats.ts';
+import type { Heartbeats } from './targets/heartbeats.ts';
 import { createLog } from './log.ts';
-import type { Turns } from './turns.ts';
-import type { S3Target } from './remote-targets.ts';
+import type { Turns } from './runs/job-slots.ts';
+import type { S3Target } from './targets/targets.ts';
 import { passwordLength } from './password.ts';
-import { toKeepSettings } from './retention-policies.ts';
+import { toKeepSettings } from './targets/retention-policies.ts';
 
 export interface ServiceOverrides {
   readonly databasePath?: string;

@@ -2,14 +2,14 @@
  * What the service tells the outside: plain read-only records with `Date`s, the same for the page, the command line and
  * code. `http/contract.ts` describes their JSON form, in which every `Date` is an ISO 8601 string in UTC.
  */
-import type { SealName } from '../engine/artifact.ts';
-import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
+import type { SealName } from '../engine/format/seal.ts';
+import type { ErrorBody, ErrorCode } from '../words/errors.ts';
 import type { Remarks } from '../engine/sqlite/rules.ts';
-import type { Actor } from './actor.ts';
-import type { Freshness } from './freshness.ts';
-import type { RetentionForecast } from './retention-forecast.ts';
+import type { Actor } from './audit/actor.ts';
+import type { Freshness } from './protection/freshness.ts';
+import type { RetentionForecast } from './protection/retention-forecast.ts';
 
-export type { TargetReport } from '../engine/targets/self-test.ts';
+export type { TargetReport } from '../engine/store/self-test.ts';
 
 export type Trigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload' | 'drill';

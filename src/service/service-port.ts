@@ -1,8 +1,8 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
 import type { Remarks } from '../engine/sqlite/rules.ts';
-import type { ErrorBody } from '../engine/errors.ts';
-import type { DrillAsked } from './drills.ts';
-import type { Act } from './audit.ts';
+import type { ErrorBody } from '../words/errors.ts';
+import type { DrillAsked } from './restores/drills.ts';
+import type { Act } from './audit/audit.ts';
 import type {
   Activity,
   ActivityRange,

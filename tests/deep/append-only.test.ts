@@ -15,10 +15,10 @@ import {
 } from '@aws-sdk/client-s3';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
-import { type TargetReport, testTarget } from '../../src/engine/targets/self-test.ts';
+import { leastPrivilegePolicy } from '../../src/engine/store/s3/policy.ts';
+import { type TargetReport, testTarget } from '../../src/engine/store/self-test.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { keysOf } from '../support/objects.ts';
 import { type Rgw, startRgw, whyNoRgw, withClient } from '../support/rgw.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';

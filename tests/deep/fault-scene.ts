@@ -13,10 +13,10 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
-import { BackupError, type ErrorBody, type ErrorCode } from '../../src/engine/errors.ts';
-import type { S3Access, Uploaded } from '../../src/engine/jobs/protocol.ts';
-import { runJob } from '../../src/engine/jobs/run-job.ts';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { BackupError, type ErrorBody, type ErrorCode } from '../../src/words/errors.ts';
+import type { S3Access, Uploaded } from '../../src/engine/process/protocol.ts';
+import { runJob } from '../../src/engine/process/run-job.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { makeBank } from '../support/bank.ts';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
 import { digestOf, keysOf, MiB } from '../support/objects.ts';

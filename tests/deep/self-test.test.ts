@@ -8,10 +8,10 @@ import {
   PutBucketPolicyCommand,
   PutBucketVersioningCommand,
 } from '@aws-sdk/client-s3';
-import type { S3Options } from '../../src/engine/targets/s3-connection.ts';
-import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
-import { type TargetReport, testTarget } from '../../src/engine/targets/self-test.ts';
+import type { S3Options } from '../../src/engine/store/s3/connection.ts';
+import { leastPrivilegePolicy } from '../../src/engine/store/s3/policy.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
+import { type TargetReport, testTarget } from '../../src/engine/store/self-test.ts';
 import { type Rgw, startRgw, whyNoRgw, withClient } from '../support/rgw.ts';
 
 setDefaultTimeout(120_000);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { Elysia } from 'elysia';
 import { backupRoutes } from '../../src/http/elysia.ts';
-import { assertBindable } from '../../src/http/auth.ts';
+import { assertBindable } from '../../src/http/access/auth.ts';
 import { backupFetch, backupListener } from '../../src/http/mount.ts';
 import { createServer } from '../../src/http/server.ts';
 import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';

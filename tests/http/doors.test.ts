@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'bun:test';
 import { createServer } from '../../src/http/server.ts';
-import { createSignIn, type SignInOptions } from '../../src/http/sign-in.ts';
+import { createSignIn, type SignInOptions } from '../../src/http/access/sign-in.ts';
 import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';
 
 const password = 'correct horse';

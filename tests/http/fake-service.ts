@@ -4,8 +4,8 @@
  */
 import { NO_REMARKS } from '../../src/engine/sqlite/rules.ts';
 import { createHash } from 'node:crypto';
-import { BackupError, type ErrorBody } from '../../src/engine/errors.ts';
-import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
+import { BackupError, type ErrorBody } from '../../src/words/errors.ts';
+import { leastPrivilegePolicy } from '../../src/engine/store/s3/policy.ts';
 import type {
   AuditEntry,
   BackupConfig,
@@ -24,10 +24,10 @@ import type {
   TargetReport,
   VerdictCode,
 } from '../../src/service/model.ts';
-import { currentActor } from '../../src/service/actor.ts';
-import { protectionState } from '../../src/service/freshness.ts';
-import type { GuardPort } from '../../src/service/guard-port.ts';
-import { keepSettingsNone } from '../../src/service/retention-policies.ts';
+import { currentActor } from '../../src/service/audit/actor.ts';
+import { protectionState } from '../../src/service/protection/freshness.ts';
+import type { GuardPort } from '../../src/fleet/fleet-port.ts';
+import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import type { BackupServicePort, FromTarget } from '../../src/service/service-port.ts';
 
 export const firstBackup = 'backup-2024-01-15T10-30-00-000Z.sqlite';

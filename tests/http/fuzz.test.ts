@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { createServer } from '../../src/http/server.ts';
-import { createSignIn } from '../../src/http/sign-in.ts';
+import { createSignIn } from '../../src/http/access/sign-in.ts';
 import type { OpenApi } from '../../src/http/openapi.ts';
 import { createFakeService } from './fake-service.ts';
 import { fuzz } from './fuzz.ts';

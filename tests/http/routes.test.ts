@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { Elysia } from 'elysia';
-import { BackupError } from '../../src/engine/errors.ts';
+import { BackupError } from '../../src/words/errors.ts';
 import { backupRoutes } from '../../src/http/elysia.ts';
 import * as contract from '../../src/http/contract.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { sendBackup } from '../../src/http/send-backup.ts';
-import { openBackup } from '../../src/service/opened-backup.ts';
+import { openBackup } from '../../src/service/backups/opened-backup.ts';
 import { createFakeService, type FakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
 import { appHosts, type Host, hosts } from './hosts.ts';
 

@@ -1,7 +1,7 @@
 /** Retention on S3 by its own numbers: the plan that is shown, and the same plan carried out. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { join } from 'node:path';
-import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';

@@ -5,7 +5,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServer } from '../../src/http/server.ts';
-import { BackupError } from '../../src/engine/errors.ts';
+import { BackupError } from '../../src/words/errors.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 
 const [left = '0', when = 'after', folder = '.'] = process.argv.slice(2);

@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
-import { nameBackup } from '../../src/engine/catalog/artifact.ts';
-import { BackupError } from '../../src/engine/errors.ts';
+import { nameBackup } from '../../src/engine/format/names.ts';
+import { BackupError } from '../../src/words/errors.ts';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
 import type { Run, Settings } from '../../src/service/model.ts';
-import { keepSettingsNone } from '../../src/service/retention-policies.ts';
-import { MANIFEST_FORMAT, type Manifest } from '../../src/engine/catalog/manifest.ts';
+import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
+import { MANIFEST_FORMAT, type Manifest } from '../../src/engine/format/manifest.ts';
 
 /** Makes a new empty folder at each call; all are removed when the file's tests have ended. */
 export function scratchFolders(): () => string {

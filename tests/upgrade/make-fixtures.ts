@@ -25,9 +25,9 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import type { BackupService } from '../../src/service/backup-service.ts';
-import type { createBackups } from '../../src/service/from-config.ts';
+import type { createBackups } from '../../src/fleet/from-config.ts';
 import type { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { moveClock } from '../support/moved-clock.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { BUCKET, FIXTURES, OLD_COMMIT } from './fixtures.ts';
@@ -286,7 +286,7 @@ async function checkOut(commit: string): Promise<OldVersion> {
   return {
     root,
     ...(await import(join(root, 'src/service/from-environment.ts'))),
-    ...(await import(join(root, 'src/service/from-config.ts'))),
+    ...(await import(join(root, 'src/fleet/from-config.ts'))),
   };
 }
 
@@ -305,7 +305,7 @@ function takeClock() {
         import { readFileSync } from 'node:fs';
         moveClock().advance(Number(readFileSync('${file}', 'utf8')));`;
       writeFileSync(script, moved);
-      const job = join(root, 'src/engine/jobs/job-main.ts');
+      const job = join(root, 'src/engine/process/job-main.ts');
       writeFileSync(job, `import '${script}';\n${readFileSync(job, 'utf8')}`);
     },
   };

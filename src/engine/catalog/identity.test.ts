@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { manifestOf } from '../../../tests/support/scratch.ts';
-import { type DatabaseSelf, selfOf } from '../self.ts';
+import { type DatabaseSelf, selfOf } from '../writer/self.ts';
 import {
   type Claim,
   foreignPlace,
@@ -15,7 +15,7 @@ import {
   type Sourced,
 } from './identity.ts';
 import { toRecord } from './own-folder.ts';
-import type { Manifest } from './manifest.ts';
+import type { Manifest } from '../format/manifest.ts';
 
 const now = new Date('2024-01-15T12:00:00Z');
 const shop: DatabaseSelf = { ...selfOf('/srv/shop/shop.sqlite'), databaseId: 'shop-id' };

@@ -11,9 +11,9 @@
  * of several stay mixed, and each backup there belongs to the database that its manifest names.
  */
 import { z } from 'zod';
-import { BackupError } from '../errors.ts';
-import { type DatabaseSelf, idsOf } from '../self.ts';
-import type { Manifest } from './manifest.ts';
+import { BackupError } from '../../words/errors.ts';
+import { type DatabaseSelf, idsOf } from '../writer/self.ts';
+import type { Manifest } from '../format/manifest.ts';
 
 export const RECORD_FORMAT = 'velist-backup-database/1';
 export const OWNER_FORMAT = 'velist-backup-owner/1';

@@ -5,7 +5,7 @@
  */
 import { accessSync, constants, openSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
-import { errnoCode } from '../errors.ts';
+import { errnoCode } from '../../words/errors.ts';
 import { onceFree } from './busy.ts';
 import type { Opened } from './ending.ts';
 import { pragma } from './library.ts';

@@ -20,7 +20,7 @@ import {
   rmdirSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { BackupError } from '../errors.ts';
+import { BackupError } from '../../words/errors.ts';
 import { openNew } from './open-new.ts';
 import { holdStaging, removeIfAllowed, whenAlone } from './staged.ts';
 import { sideFiles } from './stamp.ts';

@@ -3,7 +3,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { refusal, scratchFolders } from '../../../tests/support/scratch.ts';
-import { remarkTexts } from '../../service/remarks.ts';
+import { remarkTexts } from '../../service/protection/remarks.ts';
 import { seededRandom } from '../../../tests/support/torture-random.ts';
 import type { VerifyMethod } from './judge.ts';
 import { judgeLiveDatabase } from './judge-live.ts';

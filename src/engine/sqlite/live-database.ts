@@ -8,7 +8,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { BackupError, errnoCode } from '../errors.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
 import { beginReading } from './begin.ts';
 import { isLocked, onceFree } from './busy.ts';
 import { aboutToOpen, endConnection, type Opened } from './ending.ts';

@@ -5,7 +5,7 @@
 import { existsSync, fstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BackupError, errnoCode } from '../errors.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
 import { isOpenHereAlone } from './lease.ts';
 import { isOnNetwork, isOnOwnDisk } from './network.ts';
 import { realPathOfFile } from './real-path.ts';

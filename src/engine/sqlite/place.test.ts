@@ -18,7 +18,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { areMissing } from '../../../tests/support/programs.ts';
 import { ask, makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
-import { BackupError } from '../errors.ts';
+import { BackupError } from '../../words/errors.ts';
 import { readHeaderOf } from './header.ts';
 import { placeAsNewFile, placeOverUnreadable, placeThroughSqlite, removeDeadPlacements } from './place.ts';
 import { holdStaging } from './staged.ts';

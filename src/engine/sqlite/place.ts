@@ -28,7 +28,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { backup, type DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { BackupError, errnoCode } from '../errors.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
 import { FreshFolder, removeDeadFolders } from './fresh-folder.ts';
 import { addFreePage, readHeaderOf, sayRollbackMode } from './header.ts';
 import { openElsewhere, pragma, sqliteCode } from './library.ts';

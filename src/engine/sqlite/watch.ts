@@ -9,7 +9,7 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { exhausted } from '../errors.ts';
+import { exhausted } from '../../words/errors.ts';
 
 export interface CheckLimits {
   /** Time of the processor, all threads together. */

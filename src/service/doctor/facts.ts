@@ -4,14 +4,14 @@
  */
 import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
-import type { ErrorBody } from '../../engine/errors.ts';
+import type { ErrorBody } from '../../words/errors.ts';
 import { isIn, type Mount, mountOf, readMounts } from '../../engine/sqlite/mounts.ts';
 import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
-import type { Examined } from '../../engine/jobs/protocol.ts';
-import type { TargetFreshness } from '../freshness.ts';
+import type { Examined } from '../../engine/process/protocol.ts';
+import type { TargetFreshness } from '../protection/freshness.ts';
 import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
-import { holdsOthersFiles } from '../open-folder.ts';
+import { holdsOthersFiles } from '../protection/open-folder.ts';
 
 export interface DoctorFacts {
   readonly now: Date;

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import type { PlaceStatus } from '../model.ts';
-import { keepSettingsNone } from '../retention-policies.ts';
+import { keepSettingsNone } from '../targets/retention-policies.ts';
 import { type DoctorFacts, plainHostOf } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
 

@@ -3,14 +3,14 @@
  * each can be tried without the disk, the server or the mistake that it is about. A finding says what was found, why it
  * matters, and what to do.
  */
-import { LOSS_DAYS } from '../../engine/loss.ts';
+import { LOSS_DAYS } from '../../engine/catalog/loss.ts';
 import { formatSize } from '../log.ts';
-import { lossText } from '../loss-text.ts';
-import { BRING_BACK } from '../missing.ts';
+import { lossText } from '../protection/loss-text.ts';
+import { BRING_BACK } from '../protection/missing.ts';
 import type { Finding, TargetReport } from '../model.ts';
-import { closeIt, octal } from '../open-folder.ts';
+import { closeIt, octal } from '../protection/open-folder.ts';
 import { PASSWORD_GOOD, PASSWORD_LEAST } from '../password.ts';
-import { targetWord } from '../remote-targets.ts';
+import { targetWord } from '../targets/targets.ts';
 import { type BucketFacts, type DoctorFacts, isLoopback } from './facts.ts';
 
 type Check = (facts: DoctorFacts) => Finding | null;

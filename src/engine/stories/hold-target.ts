@@ -1,0 +1,70 @@
+/** The first step of every job that writes at a target: are we the one writer there? */
+import type {
+  ClaimedRemote,
+  ClaimRemoteRequest,
+  StoryContext,
+  UploadRequest,
+  WritingRequest,
+} from '../process/protocol.ts';
+import type { DatabaseSelf, WriterSelf } from '../writer/self.ts';
+import type { S3Store } from '../store/s3/store.ts';
+import { claimWriter, type Holding, holdPlace, type HoldRequest, seeWriter } from '../writer/writer.ts';
+import { addressOf, type Place } from '../writer/objects.ts';
+
+type Target = Pick<UploadRequest, 's3' | 'prefix'>;
+
+/**
+ * Null for a request that says nothing of a writer, as those of older versions: then nobody is asked.
+ *
+ * @throws BackupError PLACE_TAKEN, CLONED, S3_*.
+ */
+export async function holdTarget(
+  store: S3Store,
+  request: Target & WritingRequest,
+  context: StoryContext,
+): Promise<Holding | null> {
+  const { self, writing } = request;
+  if (!self || !writing) return null;
+  const asked: HoldRequest = { self: writerSelf(self), writing, address: addressOfTarget(request) };
+  return await holdPlace(placeOf(store, request), asked, context);
+}
+
+/** Tells the parent who writes there. A key that may not look there says nothing, and lists the backups all the same. */
+export async function seeTarget(
+  store: S3Store,
+  request: Target & WritingRequest,
+  context: StoryContext,
+): Promise<void> {
+  const { self } = request;
+  if (!self) return;
+  const asked = { self: writerSelf(self), address: addressOfTarget(request) };
+  const news = await seeWriter(placeOf(store, request), asked, context).catch((error: unknown) => {
+    if (context.signal.aborted) throw error;
+    return null;
+  });
+  if (news) context.onEvent({ type: 'writer', news });
+}
+
+/** @throws BackupError S3_*. */
+export async function claimWriting(
+  store: S3Store,
+  request: ClaimRemoteRequest,
+  context: StoryContext,
+): Promise<Omit<ClaimedRemote, 'identity'>> {
+  const asked: HoldRequest = { ...request, self: writerSelf(request.self), address: addressOfTarget(request) };
+  return await claimWriter(placeOf(store, request), asked, context);
+}
+
+function placeOf(store: S3Store, { prefix }: Target): Place {
+  return { store: store.root, prefix: prefix.replace(/^\/+|\/+$/g, '') };
+}
+
+function addressOfTarget({ s3, prefix }: Target): string {
+  return addressOf(s3, prefix);
+}
+
+/** The service says both with each request that it makes at a target. */
+function writerSelf({ maker, installationPath, ...self }: DatabaseSelf): WriterSelf {
+  if (maker === null || installationPath === null) throw new Error('a job at a target was not told its installation');
+  return { ...self, maker, installationPath };
+}

@@ -1,0 +1,102 @@
+/**
+ * The targets beside the folder: `s3`, which the environment describes, and those that the app names itself. Each has a
+ * connection, a prefix, a retention and a sealing of its own.
+ *
+ * Two of them at one place would prune each other's backups by two policies, so that is refused, also when the path of
+ * `s3` is changed while running.
+ */
+import type { Sealing } from '../../engine/format/seal.ts';
+import { BackupError } from '../../words/errors.ts';
+import type { S3Access } from '../../engine/process/protocol.ts';
+import { addressOf } from '../../engine/writer/objects.ts';
+import type { Settings, TargetName } from '../model.ts';
+import type { OwnRetention } from './retention-policies.ts';
+import { settingsSchema } from '../state/settings.ts';
+
+export type S3Target = S3Access & OwnRetention & { readonly sealing?: Sealing };
+
+/** Beside `s3`; on for as long as it is given. */
+export interface FurtherTarget extends S3Target {
+  /** Lower-case letters, digits and hyphens, as `--target` and `?target=` take it. */
+  readonly name: TargetName;
+  /** Path in the bucket. */
+  readonly prefix: string;
+}
+
+export interface TargetOptions {
+  readonly s3?: S3Target | null;
+  readonly targets?: readonly FurtherTarget[];
+}
+
+/** One as it stands now. */
+export interface RemoteTarget {
+  readonly name: TargetName;
+  readonly access: S3Target;
+  readonly prefix: string;
+  readonly isEnabled: boolean;
+}
+
+const NAME = /^[a-z][a-z0-9-]{0,31}$/;
+const TAKEN: ReadonlySet<TargetName> = new Set(['local', 's3']);
+
+/** `s3` first, then in the order of the configuration. */
+export function remoteTargets(
+  { s3, targets = [] }: TargetOptions,
+  { s3Path, s3Enabled }: Pick<Settings, 's3Path' | 's3Enabled'>,
+): readonly RemoteTarget[] {
+  const further = targets.map((target) => ({
+    name: target.name,
+    access: target,
+    prefix: target.prefix,
+    isEnabled: true,
+  }));
+  return s3 ? [{ name: 's3', access: s3, prefix: s3Path, isEnabled: s3Enabled }, ...further] : further;
+}
+
+/** @throws BackupError BAD_CONFIG for a wrong or double name, a wrong prefix, and for two at one place. */
+export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's3Path' | 's3Enabled'>): void {
+  const names = new Set(TAKEN);
+  for (const { name, prefix } of options.targets ?? []) {
+    if (!NAME.test(name) || names.has(name)) {
+      throw wrong(
+        `a further target can not be called ${JSON.stringify(name)}`,
+        'A name is up to 32 lower-case letters, digits and hyphens, begins with a letter, and is not local, s3 or that of another target.',
+      );
+    }
+    names.add(name);
+    const path = settingsSchema.shape.s3Path.safeParse(prefix);
+    if (path.success) continue;
+    throw wrong(
+      `the prefix of the target ${name} is wrong: ${JSON.stringify(prefix)}`,
+      'It is a path such as backups/database, without a slash at its ends.',
+    );
+  }
+  const taken = new Map<string, TargetName>();
+  for (const { name, access, prefix } of remoteTargets(options, settings)) {
+    // Addresses are shown.
+    if (access.endpoint?.includes('@')) {
+      throw wrong(
+        `the endpoint of the target ${name} has a name or a password in it`,
+        'Give them as accessKeyId and secretAccessKey, and of the endpoint host and port alone.',
+      );
+    }
+    const place = addressOf(access, prefix);
+    const other = taken.get(place);
+    if (other !== undefined) {
+      throw wrong(
+        `the targets ${other} and ${name} are one place: ${access.bucket}/${prefix}`,
+        'Give each a bucket or a path of its own.',
+      );
+    }
+    taken.set(place, name);
+  }
+}
+
+/** How sentences call it. */
+export function targetWord(target: TargetName): string {
+  return target === 's3' ? 'S3' : target;
+}
+
+function wrong(message: string, hint: string): BackupError {
+  return new BackupError('BAD_CONFIG', message, { hint });
+}
