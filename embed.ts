@@ -34,10 +34,10 @@ const job = await bundle('src/engine/process/job-main.ts', {
       'import.meta.url',
       JSON.stringify(`data:text/javascript,${encodeURIComponent(digest.code)}`),
     ),
-    replace('engine/age.ts', 'createRequire(here)', 'require'),
+    replace('format/age.ts', 'createRequire(here)', 'require'),
   ],
 });
-fill('dist/engine/jobs/bundled-job.js', 'bundledJob', job.code);
+fill('dist/engine/process/bundled-job.js', 'bundledJob', job.code);
 
 writeFileSync(
   join(root, 'dist/licences.md'),

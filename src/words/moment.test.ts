@@ -5,7 +5,9 @@ import { parseMoment, sayMoment } from './moment.ts';
 const now = new Date(2024, 0, 17, 9, 15, 30);
 const at = (text: string) => {
   const moment = parseMoment(text, now);
-  return moment && [moment.getMonth() + 1, moment.getDate(), moment.getHours(), moment.getMinutes(), moment.getSeconds()];
+  return (
+    moment && [moment.getMonth() + 1, moment.getDate(), moment.getHours(), moment.getMinutes(), moment.getSeconds()]
+  );
 };
 
 test('a date with a time is local, and with a zone it is of that zone', () => {
@@ -42,7 +44,18 @@ test('so long ago: hours by the clock, days by the calendar', () => {
 });
 
 test('what says no moment is null', () => {
-  const texts = ['', 'latest', '25:00', '10:60', '2024-02-30', '2024-13-01', '2024-1-5', 'tomorrow', '2 hours', '-1 hours ago'];
+  const texts = [
+    '',
+    'latest',
+    '25:00',
+    '10:60',
+    '2024-02-30',
+    '2024-13-01',
+    '2024-1-5',
+    'tomorrow',
+    '2 hours',
+    '-1 hours ago',
+  ];
   for (const text of [...texts, '2024-01-15T10:30:00Q', '9999999 days ago', 'yesterday 24:10'])
     expect([text, parseMoment(text, now)]).toEqual([text, null]);
 });

@@ -13,7 +13,13 @@ import {
 import { changeInstallation, readInstallation } from '../../src/engine/writer/installation.ts';
 import type { JobEvent, Writing } from '../../src/engine/process/protocol.ts';
 import type { WriterSelf } from '../../src/engine/writer/self.ts';
-import { type Holding, holdPlace, type HoldRequest, otherWriterAt, type WriterNews } from '../../src/engine/writer/writer.ts';
+import {
+  type Holding,
+  holdPlace,
+  type HoldRequest,
+  otherWriterAt,
+  type WriterNews,
+} from '../../src/engine/writer/writer.ts';
 import { beatName, keyAt, type Place } from '../../src/engine/writer/objects.ts';
 
 export const ADDRESS = 'server/bucket/prefix';

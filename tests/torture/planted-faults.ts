@@ -456,7 +456,10 @@ export const plantedFaults: readonly PlantedFault[] = [
         to: '',
       },
     ],
-    caughtBy: test('src/engine/catalog/retention.test.ts', 'the newest verified backup outlives newer ones that are damaged'),
+    caughtBy: test(
+      'src/engine/catalog/retention.test.ts',
+      'the newest verified backup outlives newer ones that are damaged',
+    ),
   },
   {
     name: 'retention removes a young safety backup',
@@ -467,7 +470,10 @@ export const plantedFaults: readonly PlantedFault[] = [
         to: 'ageMs(backup, now) < SAFETY_DAYS)',
       },
     ],
-    caughtBy: test('src/engine/catalog/retention.test.ts', 'a safety backup is kept for 30 days beside the count, then goes'),
+    caughtBy: test(
+      'src/engine/catalog/retention.test.ts',
+      'a safety backup is kept for 30 days beside the count, then goes',
+    ),
   },
   {
     name: 'a file is truncated although somebody may read it',

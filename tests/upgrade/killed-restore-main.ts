@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 const [, , root = '', table = ''] = process.argv;
 await import(join(root, 'clock.ts'));
-const { restoreDatabase } = await import(join(root, 'src/engine/stories/restore.ts'));
+const { restoreDatabase } = await import(join(root, 'src/engine/restore.ts'));
 const request = JSON.parse(await Bun.stdin.text());
 const insert = `
   const database = new (require('node:sqlite').DatabaseSync)('${request.databasePath}');

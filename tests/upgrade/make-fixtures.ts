@@ -286,7 +286,7 @@ async function checkOut(commit: string): Promise<OldVersion> {
   return {
     root,
     ...(await import(join(root, 'src/service/from-environment.ts'))),
-    ...(await import(join(root, 'src/fleet/from-config.ts'))),
+    ...(await import(join(root, 'src/service/from-config.ts'))),
   };
 }
 
@@ -305,7 +305,7 @@ function takeClock() {
         import { readFileSync } from 'node:fs';
         moveClock().advance(Number(readFileSync('${file}', 'utf8')));`;
       writeFileSync(script, moved);
-      const job = join(root, 'src/engine/process/job-main.ts');
+      const job = join(root, 'src/engine/jobs/job-main.ts');
       writeFileSync(job, `import '${script}';\n${readFileSync(job, 'utf8')}`);
     },
   };

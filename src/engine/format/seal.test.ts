@@ -284,7 +284,11 @@ const memoryProgram = `
 
 test.each([
   ['Bun', process.execPath, []],
-  ['Node', fileURLToPath(new URL('../../../node_modules/node/bin/node', import.meta.url)), ['--experimental-strip-types']],
+  [
+    'Node',
+    fileURLToPath(new URL('../../../node_modules/node/bin/node', import.meta.url)),
+    ['--experimental-strip-types'],
+  ],
 ] as const)(
   '256 MB pass through sealing and unsealing on %s in bounded memory',
   async (_name, program, flags) => {

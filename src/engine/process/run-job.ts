@@ -232,7 +232,7 @@ function requireRuntime(): void {
 /** TypeScript beside us in the sources, JavaScript in the package, a text where a bundler has moved us away from it. */
 async function findProgram(): Promise<Program> {
   // Some bundlers leave no address at all.
-  const [, folder, type] = /^(file:.*\/engine\/jobs\/)run-job\.(ts|js)$/.exec(String(import.meta.url)) ?? [];
+  const [, folder, type] = /^(file:.*\/engine\/process\/)run-job\.(ts|js)$/.exec(String(import.meta.url)) ?? [];
   const path = folder === undefined ? null : fileURLToPath(`${folder}job-main.${type}`);
   if (path !== null && existsSync(path)) return { path };
   const { bundledJob } = await import('./bundled-job.ts');

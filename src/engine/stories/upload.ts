@@ -10,7 +10,16 @@
 import { createHash, type Hash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { artifactName, FORM_BYTES, formOf, formOfSeal, seal, sealedBytesMax, sealName, sealOf } from '../format/seal.ts';
+import {
+  artifactName,
+  FORM_BYTES,
+  formOf,
+  formOfSeal,
+  seal,
+  sealedBytesMax,
+  sealName,
+  sealOf,
+} from '../format/seal.ts';
 import { manifestName, ownerOf } from '../format/names.ts';
 import { type Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { renewIdentity } from '../catalog/own-target.ts';

@@ -1,6 +1,6 @@
 /**
  * Losses between two backups: what a backup job is asked about them, which of them is shown as an alarm, and what people
- * say of it. What counts as a loss is decided in `engine/loss.ts`; the mark itself is in the manifests, so that another
+ * say of it. What counts as a loss is decided in `engine/catalog/loss.ts`; the mark itself is in the manifests, so that another
  * machine, and retention at each target, know it too.
  */
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -12,7 +12,7 @@ const scratch = scratchFolders();
 
 /** A program that makes one backup over the same files and prints its progress; it waits for a line before it begins. */
 const elsewhere = `
-  import { BackupService } from '${join(import.meta.dir, 'backup-service.ts')}';
+  import { BackupService } from '${join(import.meta.dir, '../backup-service.ts')}';
   const [databasePath, backupsPath, statePath] = process.argv.slice(1);
   const settings = { enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: false, s3Path: 'x',
     verify: 'quick', maxAgeMinutes: null, lossIgnore: [] };

@@ -1,5 +1,10 @@
 /** What to keep in the folder and at other targets, from the settings. Pure. */
-import { type FolderRetention, KEEP_NONE, type KeepNumbers, type RetentionPolicy } from '../../engine/catalog/retention.ts';
+import {
+  type FolderRetention,
+  KEEP_NONE,
+  type KeepNumbers,
+  type RetentionPolicy,
+} from '../../engine/catalog/retention.ts';
 import type { Settings } from '../model.ts';
 
 /** The reason of one that a plan gave up and that is there still. */

@@ -1,7 +1,7 @@
 /**
  * Whether this installation is the one writer of a target, as far as the service knows between two jobs: what a job is
  * told for it, what is heard of another writer, and that a place is given back at the end. The jobs themselves decide
- * (`engine/writer.ts`).
+ * (`engine/writer/writer.ts`).
  *
  * Where another machine writes, uploads are not even tried before a look, once a tick, finds the place free.
  */
