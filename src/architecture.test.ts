@@ -53,11 +53,11 @@ test('arrows between our files point one way', () => {
   expect(files.filter((file) => !ruleOf(file) && file !== 'version.ts')).toEqual([]);
 });
 
-test('the engine knows node, zod and croner, its targets the S3 client, and one file the library of age', () => {
+test('the engine knows node and zod, its stores the S3 client, and one file the library of age', () => {
   const packages = imports.filter(({ file, to }) => inside('engine')(file) && !files.includes(to));
   const allowed = (file: string) => {
     if (inside('engine/store')(file)) return /^(node:|@aws-sdk\/|@smithy\/)/;
-    return file === 'engine/format/age.ts' ? /^(node:|age-encryption$)/ : /^(node:|zod$|croner$)/;
+    return file === 'engine/format/age.ts' ? /^(node:|age-encryption$)/ : /^(node:|zod$)/;
   };
   expect(told(packages.filter(({ file, to }) => !allowed(file).test(to)))).toEqual([]);
 });

@@ -7,7 +7,7 @@ import { parseRecipients } from '../engine/format/age.ts';
 import type { Sealing } from '../engine/format/seal.ts';
 import { BackupError } from '../words/errors.ts';
 import { KEEP_BY_DEFAULT, type KeepNumbers } from '../engine/catalog/retention.ts';
-import { checkCron } from '../service/runs/schedule.ts';
+import { checkCron } from '../words/schedule.ts';
 import { isKey } from '../engine/store/object-key.ts';
 import { isArchiveClass } from '../engine/store/s3/archive-classes.ts';
 import type { StoredAs } from '../engine/store/s3/stored-as.ts';

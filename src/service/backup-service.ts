@@ -22,7 +22,7 @@ import { LOSS_RULES } from '../engine/catalog/loss.ts';
 import { planFolder } from '../engine/catalog/prune-folder.ts';
 import { type FolderRetention, isVerified, type RetentionPolicy } from '../engine/catalog/retention.ts';
 import { takeLock } from '../engine/disk/lock.ts';
-import { gapsOf, type Schedule } from './runs/schedule.ts';
+import { gapsOf, type Schedule } from '../words/schedule.ts';
 import { isHalfOver } from '../engine/catalog/lifecycle.ts';
 import { hoursOf } from '../engine/store/s3/archive-classes.ts';
 import { leftToBucket } from '../engine/store/s3/stored-as.ts';

@@ -482,7 +482,7 @@ for (const { name, program: runtime } of runtimes) {
 
     const servers = [
       { what: '`serve`', file: 'node_modules/.bin/velist-backup', args: ['serve'] },
-      { what: 'the app, through a linked folder,', file: 'linked/dist/bootstrap.js', args: [] },
+      { what: 'the app, through a linked folder,', file: 'linked/dist/app/bootstrap.js', args: [] },
     ];
     for (const { what, file, args } of servers) {
       test(

@@ -36,8 +36,8 @@ test('no other file asks the system for a real path but of a folder, or of the p
   );
   expect(asking.sort()).toEqual([
     'app/bootstrap.ts',
-    'engine/stories/backup.ts',
     'engine/sqlite/open-files.ts',
     'engine/sqlite/real-path.ts',
+    'engine/stories/backup.ts',
   ]);
 });

@@ -7,7 +7,7 @@
  * planned run on) and no run covers it: one that was still going when its time came does.
  */
 import type { ErrorBody } from '../../words/errors.ts';
-import { plannedTimes, type Schedule } from './schedule.ts';
+import { plannedTimes, type Schedule } from '../../words/schedule.ts';
 import type { Activity, ActivityBar, ActivityRange, BackupItem, Run, TargetName } from '../model.ts';
 
 /** What a bar needs of a backup run. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, jest, test } from 'bun:test';
-import type { Schedule } from './schedule.ts';
+import type { Schedule } from '../../words/schedule.ts';
 import { Scheduler } from './scheduler.ts';
 
 const minuteMs = 60_000;

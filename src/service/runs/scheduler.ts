@@ -4,7 +4,7 @@
  * never later than the next planned one. While there is no database it waits and looks every few seconds, whether a run
  * is due or not: when the file is back a run is made at once.
  */
-import { isDue, nextRun, type Schedule, SLEEP_MAX_MS } from './schedule.ts';
+import { isDue, nextRun, type Schedule, SLEEP_MAX_MS } from '../../words/schedule.ts';
 
 const RETRY_FIRST_MS = 60_000;
 const MISSING_POLL_MS = 5_000;

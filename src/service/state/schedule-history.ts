@@ -4,7 +4,7 @@
  *
  * A note is a favour, never a duty: one that can't be written now is written at the next wake of the schedule.
  */
-import type { Schedule } from '../runs/schedule.ts';
+import type { Schedule } from '../../words/schedule.ts';
 import type { ScheduleSpan } from '../runs/activity.ts';
 import type { StateDatabase } from './state-database.ts';
 
