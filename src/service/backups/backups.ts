@@ -8,7 +8,8 @@ import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-
 import { otherOf, type Ownership } from '../../engine/catalog/identity.ts';
 import { BackupError } from '../../words/errors.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
-import { isHere, type KnownBackup, toBackupItem } from './backup-item.ts';
+import { archiveHoursOf } from '../../engine/store/kinds.ts';
+import { isHere, type KnownBackup, type RemoteFacts, toBackupItem } from './backup-item.ts';
 import type { BackupItem, TargetName } from '../model.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Offsite, OffsiteBackup } from '../targets/remote-target.ts';
@@ -102,8 +103,7 @@ export class Backups {
           target: offsite.target,
           address: offsite.address,
           isEnabled: offsite.isEnabled,
-          host: hostOf(offsite),
-          remote: offsite.find(backup.name),
+          ...lookedUp(offsite, backup.name),
           upload: uploads.get(backup.name),
         })),
       }),
@@ -239,8 +239,9 @@ function bestCopies(offsites: readonly Offsite[]): readonly OffsiteBackup[] {
   return [...names].flatMap((name) => bestCopy(offsites, name) ?? []);
 }
 
-function hostOf({ access: { s3 } }: Offsite): string {
-  return s3.endpoint?.replaceAll(/^https?:\/\/|[:/].*$/g, '') ?? '';
+function lookedUp(offsite: Offsite, name: string): Pick<RemoteFacts, 'remote' | 'takes'> {
+  const remote = offsite.find(name);
+  return { remote, takes: archiveHoursOf(offsite.access.access, remote?.archive) };
 }
 
 /**
