@@ -30,7 +30,7 @@ import type {
   TargetStatus,
   VerdictCode,
 } from '../service/model.ts';
-import { targetWord } from '../service/targets/targets.ts';
+import { targetWord } from '../words/target-word.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { type AuditOptions, commandLineActor, showAudit, showAuditOfAll } from './audit.ts';
 import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './several.ts';

@@ -96,10 +96,10 @@ import {
   checkTargets,
   remoteTargets,
   type TargetSetup,
-  targetWord,
   type TargetOptions,
   type RemoteTarget,
 } from './targets/targets.ts';
+import { targetWord } from '../words/target-word.ts';
 import { type RestoreOptions, Restores } from './restores/restores.ts';
 import { KEEP_ALL, localRetention, type OwnRetention, ownRetention, SURVIVED } from './targets/retention-policies.ts';
 import { BY_RETENTION, type RunFilter, RunHistory } from './state/run-history.ts';

@@ -27,9 +27,6 @@ export interface KitStep {
   readonly isOurs: string;
 }
 
-/** How sentences call it. */
-export const kitWord = (name: string): string => (name === 's3' ? 'S3' : name);
-
 /** What is run as it stands. */
 export function shell(commands: string): string {
   return `\`\`\`sh\n${commands}\n\`\`\``;

@@ -29,6 +29,7 @@ import { syncFolder } from '../catalog/folder-catalog.ts';
 import { freeBytes, inMegabytes } from '../disk/folder-error.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { readRemoteManifest } from '../catalog/store-catalog.ts';
+import { targetWord } from '../../words/target-word.ts';
 import { BackupError, errnoCode, traitsOf } from '../../words/errors.ts';
 import { prepareOwnFolder } from '../disk/aside.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
@@ -118,8 +119,12 @@ async function fetchInto(
   try {
     await download(store, manifest, { partial, to: request.to }, context);
     context.onEvent({ type: 'step', name: 'check' });
-    await openArtifact(manifest, { from: partial.path, to: opened, identities: request.identities }, context);
-    await checkDatabase(manifest, opened);
+    await openArtifact(
+      manifest,
+      { from: partial.path, to: opened, identities: request.identities, target: request.target },
+      context,
+    );
+    await checkDatabase(manifest, opened, request.target);
     context.signal.throwIfAborted();
     context.onEvent({ type: 'step', name: 'place' });
     await place(opened, request.to);
@@ -150,9 +155,13 @@ async function findManifest(
 /** Before the first byte: who has no key waits for no download. */
 function refuseWithoutIdentity({ name, artifact }: Manifest, { identities, target }: FetchRequest): void {
   if (artifact.encryption === 'none' || identities.length > 0) return;
-  throw new BackupError('BAD_REQUEST', `${name} is encrypted on S3, and the private key is not on this server`, {
-    hint: `Where the key is: velist-backup restore ${name} --from ${target} --to restored.sqlite --identity key.txt`,
-  });
+  throw new BackupError(
+    'BAD_REQUEST',
+    `${name} is encrypted on ${targetWord(target)}, and the private key is not on this server`,
+    {
+      hint: `Where the key is: velist-backup restore ${name} --from ${target} --to restored.sqlite --identity key.txt`,
+    },
+  );
 }
 
 async function download(
@@ -245,12 +254,13 @@ interface Opening {
   readonly from: string;
   readonly to: string;
   readonly identities: readonly string[];
+  readonly target: string;
 }
 
 /** From the artifact, whose digest was right, to the plain database. */
 async function openArtifact(
   manifest: Manifest,
-  { from, to, identities }: Opening,
+  { from, to, identities, target }: Opening,
   context: StoryContext,
 ): Promise<void> {
   const { artifact, database } = manifest;
@@ -268,7 +278,7 @@ async function openArtifact(
     hash.update(chunk);
     progress(sizeBytes);
   }
-  checkDigest(manifest, { sizeBytes, hash });
+  checkDigest(manifest, { sizeBytes, hash }, target);
   await file.sync();
 }
 
@@ -286,19 +296,31 @@ function takePlain(from: string, to: string): void {
   }
 }
 
-function checkDigest({ name, database }: Manifest, found: { readonly sizeBytes: number; readonly hash: Hash }): void {
+function checkDigest(
+  { name, database }: Manifest,
+  found: { readonly sizeBytes: number; readonly hash: Hash },
+  target: string,
+): void {
   if (found.sizeBytes === database.sizeBytes && found.hash.digest('hex') === database.sha256) return;
-  throw new BackupError('VERIFY_FAILED', `${name} on S3 does not open to the database that its manifest describes`, {
-    hint: 'It was changed after it was made. Nothing was placed; use another backup.',
-  });
+  throw new BackupError(
+    'VERIFY_FAILED',
+    `${name} on ${targetWord(target)} does not open to the database that its manifest describes`,
+    {
+      hint: 'It was changed after it was made. Nothing was placed; use another backup.',
+    },
+  );
 }
 
-async function checkDatabase({ name, database }: Manifest, path: string): Promise<void> {
+async function checkDatabase({ name, database }: Manifest, path: string, target: string): Promise<void> {
   const { sha256 } = await verifyFile(path, { method: 'quick' });
   if (sha256 === database.sha256) return;
-  throw new BackupError('VERIFY_FAILED', `${name} on S3 is not the database that its manifest describes`, {
-    hint: 'It was changed after it was made. Nothing was placed; use another backup.',
-  });
+  throw new BackupError(
+    'VERIFY_FAILED',
+    `${name} on ${targetWord(target)} is not the database that its manifest describes`,
+    {
+      hint: 'It was changed after it was made. Nothing was placed; use another backup.',
+    },
+  );
 }
 
 async function place(opened: string, to: string): Promise<void> {

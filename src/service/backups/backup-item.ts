@@ -7,7 +7,7 @@ import { changesBetween, totalRows } from '../protection/differences.ts';
 import type { BackupItem, Loss, OtherDatabase, Placement, TargetName, Verification } from '../model.ts';
 import type { OffsiteBackup } from '../targets/remote-target.ts';
 import type { UploadState } from '../state/target-state.ts';
-import { targetWord } from '../targets/targets.ts';
+import { targetWord } from '../../words/target-word.ts';
 import { remarkTexts } from '../protection/remarks.ts';
 
 /** A backup of another database than ours has `other`. */

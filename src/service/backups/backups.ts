@@ -15,7 +15,7 @@ import type { FetchOptions } from '../targets/downloads.ts';
 import type { Offsite, OffsiteBackup } from '../targets/remote-target.ts';
 import { openBackup } from './opened-backup.ts';
 import type { Places } from '../targets/places.ts';
-import { targetWord } from '../targets/targets.ts';
+import { targetWord } from '../../words/target-word.ts';
 import type { Removal } from '../state/run-history.ts';
 import type { Runs } from '../runs/runs.ts';
 import type { FromTarget, OpenedBackup } from '../service-port.ts';

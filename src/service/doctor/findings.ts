@@ -10,7 +10,7 @@ import { BRING_BACK } from '../protection/missing.ts';
 import type { Finding, TargetReport } from '../model.ts';
 import { closeIt, octal } from '../protection/open-folder.ts';
 import { PASSWORD_GOOD, PASSWORD_LEAST } from '../password.ts';
-import { targetWord } from '../targets/targets.ts';
+import { targetWord } from '../../words/target-word.ts';
 import { isLoopback } from '../../words/loopback.ts';
 import type { BucketFacts, DoctorFacts } from './facts.ts';
 

@@ -6,7 +6,7 @@ import { type ErrorBody, publicError } from '../../words/errors.ts';
 import { visibleText } from '../../words/visible-text.ts';
 import type { Run, RunTotal, Status, TargetStatus } from '../model.ts';
 import { lossText } from '../protection/loss-text.ts';
-import { targetWord } from '../targets/targets.ts';
+import { targetWord } from '../../words/target-word.ts';
 
 /**
  * `missing`: the database's file is gone. `loss`: a backup lost much against the one before, and nobody has said that it

@@ -5,7 +5,7 @@
  */
 import type { ErrorBody } from '../../words/errors.ts';
 import type { PlaceWriter, Run, RunProgress, TargetName, Verdict } from '../model.ts';
-import { targetWord } from '../targets/targets.ts';
+import { targetWord } from '../../words/target-word.ts';
 
 export interface VerdictInput {
   readonly now: Date;

@@ -18,7 +18,7 @@ import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Log } from '../log.ts';
 import type { DrillReport, Run, RunProgress, TargetDrill, TargetName } from '../model.ts';
-import { targetWord } from '../targets/targets.ts';
+import { targetWord } from '../../words/target-word.ts';
 import type { RunHistory } from '../state/run-history.ts';
 import type { Runs } from '../runs/runs.ts';
 import { remarkTexts } from '../protection/remarks.ts';

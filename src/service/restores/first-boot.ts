@@ -19,7 +19,7 @@ import type { Backups } from '../backups/backups.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Log } from '../log.ts';
 import type { FirstBoot, FirstBootSkipped, RunProgress, TargetName } from '../model.ts';
-import { targetWord } from '../targets/targets.ts';
+import { targetWord } from '../../words/target-word.ts';
 import type { RunHistory } from '../state/run-history.ts';
 import type { Runs } from '../runs/runs.ts';
 

@@ -6,8 +6,9 @@
  * What the bucket says is believed by nobody: names are taken in our own forms alone, because they become files here, and
  * nothing grows beyond the size that was announced.
  */
-import { type KitNamed, kitWord, shell } from '../../engine/store/kit.ts';
+import { type KitNamed, shell } from '../../engine/store/kit.ts';
 import { kitOf, type TargetAccess } from '../../engine/store/kinds.ts';
+import { targetWord } from '../../words/target-word.ts';
 import { shellWord as quoted, visibleLine } from '../../words/visible-text.ts';
 
 export interface KitFacts {
@@ -52,7 +53,7 @@ ${shell(`umask 077
 mkdir -p velist-recovery && cd velist-recovery`)}`,
     ...targets.map((target, index) =>
       kit.fetching(target, {
-        heading: `## 2${letter(index)}. ${index === 0 ? 'Get' : 'Or get'} the backup from ${kitWord(target.name)}`,
+        heading: `## 2${letter(index)}. ${index === 0 ? 'Get' : 'Or get'} the backup from ${targetWord(target.name)}`,
         isSealed: target.sealing.recipients.length > 0,
         isOurs: isOurs(facts),
       }),
@@ -76,7 +77,7 @@ function needed({ targets }: KitFacts, { programs, needs }: ReturnType<typeof ki
   const sealed = targets.filter(({ sealing }) => sealing.recipients.length > 0);
   for (const { name, sealing } of sealed) {
     lines.push(
-      `- For the copies on ${kitWord(name)}: the age identity (private key) of one of these recipients. It is not in this
+      `- For the copies on ${targetWord(name)}: the age identity (private key) of one of these recipients. It is not in this
   text and not on the server; **without it nobody can open those copies**. Keep it apart from this text and from the
   bucket, in two places:
 ${sealing.recipients.map((recipient) => `  - ${recipient}`).join('\n')}`,
@@ -158,7 +159,7 @@ function newest({ here, targets, backupsPath }: KitFacts): string {
   const there = targets.map(({ name, complaint, there: names }) => {
     const doubt =
       complaint === null ? '' : ` (it could not be asked just then: ${visibleLine(complaint)}; as it was known)`;
-    return `\n\nOn ${kitWord(name)}${doubt}:\n\n${list(names)}`;
+    return `\n\nOn ${targetWord(name)}${doubt}:\n\n${list(names)}`;
   });
   return `## The newest when this was written\n\nIn ${backupsPath}:\n\n${list(here)}${there.join('')}`;
 }

@@ -100,11 +100,6 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
   }
 }
 
-/** How sentences call it. */
-export function targetWord(target: TargetName): string {
-  return target === 's3' ? 'S3' : target;
-}
-
 function wrong(message: string, hint: string): BackupError {
   return new BackupError('BAD_CONFIG', message, { hint });
 }

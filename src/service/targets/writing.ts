@@ -16,7 +16,8 @@ import type { Log } from '../log.ts';
 import type { ServiceEvent, TargetName } from '../model.ts';
 import type { OffsiteState } from '../state/target-state.ts';
 import type { WriterStatus } from './place-status.ts';
-import { type TargetSetup, targetWord } from './targets.ts';
+import type { TargetSetup } from './targets.ts';
+import { targetWord } from '../../words/target-word.ts';
 
 export interface WritingOptions {
   readonly target: TargetName;
