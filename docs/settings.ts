@@ -73,13 +73,31 @@ const sections: readonly Section[] = [
       BACKUP_S3_KEEP_YEARLY: '',
       BACKUP_S3_RETENTION: 'who removes copies there: `ours`, by the numbers above, or the rules of the `bucket`',
       BACKUP_S3_LIFECYCLE_DAYS: 'with `bucket`: the days after which its rule removes an object',
-      BACKUP_COMPRESSION: 'of copies on S3; backups on this disk stay plain files',
-      BACKUP_ENCRYPTION_RECIPIENT: 'public keys of age, with commas between: copies on S3 are encrypted to them',
       BACKUP_S3_STORAGE_CLASS: 'such as `STANDARD_IA`',
       BACKUP_S3_SSE: 'encryption by the server',
       BACKUP_S3_SSE_KMS_KEY: 'with this key of its',
       BACKUP_S3_OBJECT_LOCK_DAYS: 'how long nobody may delete a copy, in a bucket made with object lock',
       BACKUP_S3_OBJECT_LOCK_MODE: '',
+    },
+  },
+  {
+    title: 'A second folder',
+    settings: {
+      BACKUP_FOLDER_PATH:
+        'on another disk or a mounted server, with the mark `.velist-target` in it: [A second folder](folder.md)',
+      BACKUP_FOLDER_RETENTION_COUNT: 'newest backups to keep there; else as on this disk',
+      BACKUP_FOLDER_KEEP_HOURLY: 'as above, there; else as set for this disk',
+      BACKUP_FOLDER_KEEP_DAILY: '',
+      BACKUP_FOLDER_KEEP_WEEKLY: '',
+      BACKUP_FOLDER_KEEP_MONTHLY: '',
+      BACKUP_FOLDER_KEEP_YEARLY: '',
+    },
+  },
+  {
+    title: 'How copies are sealed, on S3 and in a second folder',
+    settings: {
+      BACKUP_COMPRESSION: 'of copies there; backups on this disk stay plain files',
+      BACKUP_ENCRYPTION_RECIPIENT: 'public keys of age, with commas between: copies there are encrypted to them',
     },
   },
   {

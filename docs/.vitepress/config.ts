@@ -30,6 +30,7 @@ export default defineConfig({
           { text: 'In your app', link: '/embedding' },
           { text: 'Beside any app', link: '/sidecar' },
           { text: 'S3', link: '/s3' },
+          { text: 'A second folder', link: '/folder' },
           { text: 'Doctor', link: '/doctor' },
           { text: 'Security', link: '/security' },
           { text: 'Troubleshooting', link: '/troubleshooting' },

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test';
 import { refusal } from '../../tests/support/scratch.ts';
 import { type Configured, nameInGlob, readConfig, unreachableVariables } from './config-file.ts';
 import { type BackupsConfig, defineConfig } from './define-config.ts';
-import { loadEnvironment, type Variables } from './env.ts';
+import { type Environment, loadEnvironment, type Variables } from './env.ts';
 
 const file = 'velist-backup.config.ts';
 const read = (config: BackupsConfig, variables: Variables = {}) =>
@@ -130,6 +130,45 @@ test('no two files of a glob have one name', () => {
   for (const name of names) expect(name).toMatch(/^[a-z0-9][a-z0-9._-]{0,99}$/);
   // A glob that takes several endings keeps them.
   expect(nameInGlob({ name: 't', pattern: './t/*' }, 'a.db')).toBe('t.a.db');
+});
+
+test('a second folder, and targets of that kind, have a folder for each database unless it names its own', () => {
+  const config = {
+    folder: { path: '/mnt/nas', keepDaily: 3 },
+    targets: { usb: { kind: 'folder', path: '/mnt/usb', retentionCount: 5, compression: 'zstd' } },
+  } as const;
+  const told = ({ backup: { folder, sealing } }: Environment) => [folder?.path, folder?.prefix, sealing.compression];
+  const alone = readConfig(config, { file: 'c.ts', variables: {} }).common;
+  expect(told(alone)).toEqual(['/mnt/nas', '', 'none']);
+  expect(alone.backup.folder?.keep.daily).toBe(3);
+  expect((alone.targets ?? []).map(({ name, environment }) => [name, ...told(environment)])).toEqual([
+    ['usb', '/mnt/usb', '', 'zstd'],
+  ]);
+  const { entries } = readConfig(
+    { ...config, databases: [{ path: './shop.sqlite' }, { path: './own.sqlite', folder: { path: '/mnt/own' } }] },
+    { file: 'c.ts', variables: {} },
+  );
+  const environments = entries.flatMap((entry) => (entry.kind === 'database' ? [entry.environment] : []));
+  expect(environments.map(told)).toEqual([
+    ['/mnt/nas', 'shop', 'none'],
+    ['/mnt/own', '', 'none'],
+  ]);
+  expect(environments.flatMap(({ targets = [] }) => targets.map(({ environment }) => told(environment)))).toEqual([
+    ['/mnt/usb', 'shop', 'zstd'],
+    ['/mnt/usb', 'own', 'zstd'],
+  ]);
+});
+
+test('a target of an unknown kind, without a path, or with what its kind has not is a fault', async () => {
+  const fault = async (target: object) =>
+    (await refusal(() => readConfig({ targets: { nas: target } } as BackupsConfig, { file: 'c.ts', variables: {} })))
+      .message;
+  expect(await fault({ kind: 'ftp' })).toContain('targets.nas.kind: must be s3 or folder');
+  expect(await fault({ kind: 'folder' })).toContain('targets.nas.path: is missing');
+  expect(await fault({ kind: 'folder', path: '/x', bucket: 'b' })).toContain('targets.nas.bucket: unknown setting');
+  expect(
+    (await refusal(() => readConfig({}, { file: 'c.ts', variables: { BACKUP_FOLDER_KEEP_DAILY: '3' } }))).message,
+  ).toContain('BACKUP_FOLDER_KEEP_DAILY: does nothing without BACKUP_FOLDER_PATH');
 });
 
 test('further targets are those of all and of each database, with what is their own alone', async () => {

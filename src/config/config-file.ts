@@ -9,7 +9,14 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, extname, join } from 'node:path';
 import type { BackupError } from '../words/errors.ts';
-import type { BackupsConfig, DatabaseEntry, DatabaseSettings, S3Settings, TargetSettings } from './define-config.ts';
+import type {
+  BackupsConfig,
+  DatabaseEntry,
+  DatabaseSettings,
+  FolderSettings,
+  S3Settings,
+  TargetSettings,
+} from './define-config.ts';
 import {
   type Environment,
   loadEnvironment,
@@ -22,7 +29,7 @@ import {
 import { fileVariable } from './secret-files.ts';
 import { unknownSetting } from './unknown-names.ts';
 
-type TopKey = Exclude<keyof BackupsConfig, 'databases' | 's3' | 'targets' | keyof DatabaseSettings>;
+type TopKey = Exclude<keyof BackupsConfig, 'databases' | 's3' | 'folder' | 'targets' | keyof DatabaseSettings>;
 
 const settingVariables = {
   enabled: 'BACKUP_ENABLED',
@@ -49,7 +56,7 @@ const settingVariables = {
   heartbeatUrlFile: 'BACKUP_HEARTBEAT_URL_FILE',
   compression: 'BACKUP_COMPRESSION',
   encryptionRecipient: 'BACKUP_ENCRYPTION_RECIPIENT',
-} as const satisfies Record<Exclude<keyof DatabaseSettings, 's3' | 'targets'>, string>;
+} as const satisfies Record<Exclude<keyof DatabaseSettings, 's3' | 'folder' | 'targets'>, string>;
 
 const s3Variables = {
   enabled: 'BACKUP_S3_ENABLED',
@@ -80,11 +87,29 @@ const s3Variables = {
 } as const satisfies Record<keyof S3Settings, string>;
 
 const { enabled: _, ...placeOnS3 } = s3Variables;
+const folderVariables = {
+  path: 'BACKUP_FOLDER_PATH',
+  retentionCount: 'BACKUP_FOLDER_RETENTION_COUNT',
+  keepHourly: 'BACKUP_FOLDER_KEEP_HOURLY',
+  keepDaily: 'BACKUP_FOLDER_KEEP_DAILY',
+  keepWeekly: 'BACKUP_FOLDER_KEEP_WEEKLY',
+  keepMonthly: 'BACKUP_FOLDER_KEEP_MONTHLY',
+  keepYearly: 'BACKUP_FOLDER_KEEP_YEARLY',
+} as const satisfies Record<keyof FolderSettings, string>;
+
+const sealing = { compression: 'BACKUP_COMPRESSION', encryptionRecipient: 'BACKUP_ENCRYPTION_RECIPIENT' } as const;
+
+/** The settings of a target by its kind; `s3` where none is said. */
 const targetVariables = {
-  ...placeOnS3,
-  compression: 'BACKUP_COMPRESSION',
-  encryptionRecipient: 'BACKUP_ENCRYPTION_RECIPIENT',
-} as const satisfies Record<keyof TargetSettings, string>;
+  s3: { ...placeOnS3, ...sealing },
+  folder: { ...folderVariables, ...sealing },
+} as const satisfies { [Kind in TargetKind]: Record<Exclude<keyof TargetOf<Kind>, 'kind'>, string> };
+
+type TargetKind = NonNullable<TargetSettings['kind']>;
+type TargetOf<Kind extends TargetKind> = Extract<TargetSettings, { readonly kind?: Kind }>;
+
+const isTargetKind = (kind: unknown): kind is TargetKind =>
+  typeof kind === 'string' && Object.hasOwn(targetVariables, kind);
 
 const placeVariables = {
   path: 'DATABASE_URL',
@@ -114,7 +139,7 @@ const elsewhere: ReadonlySet<string> = new Set([
 /** Variables that no key stands for; a test keeps it empty. */
 export function unreachableVariables(): readonly string[] {
   const reachable = new Set<string>(
-    [settingVariables, s3Variables, topVariables].flatMap((table) => Object.values(table)),
+    [settingVariables, s3Variables, folderVariables, topVariables].flatMap((table) => Object.values(table)),
   );
   return variableNames.filter((name) => !reachable.has(name) && !elsewhere.has(name));
 }
@@ -156,15 +181,16 @@ export interface ConfigSource {
 /** @throws BackupError BAD_CONFIG with one line per fault: key, variable, value (never a secret's), what is allowed. */
 export function readConfig(config: BackupsConfig, { file, variables = processVariables() }: ConfigSource): Configured {
   const hint = `Correct ${file}, then start again.`;
-  const { databases, s3, targets, ...settings } = asRecord(config, file, hint);
+  const { databases, s3, folder, targets, ...settings } = asRecord(config, file, hint);
   const faults: string[] = [];
   const top = new Given(variables);
   top.take(settings, { ...settingVariables, ...topVariables }, '', faults);
   top.take(s3, s3Variables, 's3.', faults);
+  top.take(folder, folderVariables, 'folder.', faults);
   top.takeTargets(targets, '', faults);
   const given = entriesOf(databases, faults);
   const entries = given.map((entry, index) => {
-    const { path, glob, name, s3: ownS3, targets: ownTargets, ...own } = entry;
+    const { path, glob, name, s3: ownS3, folder: ownFolder, targets: ownTargets, ...own } = entry;
     const where = `databases[${index}].`;
     const values = new Given(top);
     values.take(
@@ -174,6 +200,7 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
       faults,
     );
     values.take(ownS3, s3Variables, `${where}s3.`, faults);
+    values.take(ownFolder, folderVariables, `${where}folder.`, faults);
     values.takeTargets(ownTargets, where, faults);
     return { values, where, path, glob, name: name ?? nameOfEntry(entry) };
   });
@@ -210,7 +237,8 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
           },
           source,
         );
-        return withTargets(environment, values, { file, hint, where, ofName, isGlob: glob !== undefined });
+        const placed = isOwn('BACKUP_FOLDER_PATH') ? environment : withOwnFolder(environment, ofName);
+        return withTargets(placed, values, { file, hint, where, ofName, isGlob: glob !== undefined });
       };
       if (glob === undefined) return { kind: 'database', name, environment: environmentOf(name, {}) };
       return {
@@ -234,9 +262,15 @@ function withTargets(
   if (values.targets.size === 0) return environment;
   const targets = [...values.targets].map(([name, target]) => {
     const { variables } = target;
+    const isOwnHere = (variable: string) =>
+      !of.isGlob && of.where !== undefined && target.keyOf(variable)?.startsWith(of.where) === true;
+    if (target.kind === 'folder') {
+      const environment = loadEnvironment(variables, target.source(of.file, of.hint));
+      const isWhole = of.ofName === undefined || isOwnHere('BACKUP_FOLDER_PATH');
+      return { name, environment: isWhole ? environment : withOwnFolder(environment, of.ofName ?? '') };
+    }
     const prefix = variables['BACKUP_S3_PATH'] ?? 'backups/database';
-    const isOwn = !of.isGlob && of.where !== undefined && target.keyOf('BACKUP_S3_PATH')?.startsWith(of.where) === true;
-    const path = of.ofName === undefined || isOwn ? prefix : `${prefix}/${of.ofName}`;
+    const path = of.ofName === undefined || isOwnHere('BACKUP_S3_PATH') ? prefix : `${prefix}/${of.ofName}`;
     return {
       name,
       environment: loadEnvironment(
@@ -246,6 +280,12 @@ function withTargets(
     };
   });
   return { ...environment, targets };
+}
+
+/** The mark lies in the folder of all, so that it is made once; each database has a folder in it. */
+function withOwnFolder(environment: Environment, prefix: string): Environment {
+  const { backup } = environment;
+  return { ...environment, backup: { ...backup, folder: backup.folder && { ...backup.folder, prefix } } };
 }
 
 /** Keys that may have a list. */
@@ -281,6 +321,8 @@ class Given {
   readonly #values: Map<string, string | undefined>;
   readonly #keys: Map<string, string>;
   readonly targets: Map<string, Given>;
+  /** Of a target. */
+  kind: TargetKind = 's3';
 
   constructor(below: Variables | Given) {
     this.#values = new Map(below instanceof Given ? below.#values : Object.entries(below));
@@ -338,7 +380,12 @@ class Given {
     for (const [name, settings] of Object.entries(targets)) {
       const of = `${where}targets.${name}`;
       const target = new Given({});
-      target.take(settings, targetVariables, `${of}.`, faults);
+      const { kind = 's3', ...rest } = typeof settings === 'object' && settings !== null ? { ...settings } : {};
+      if (isTargetKind(kind)) target.kind = kind;
+      else faults.push(`${of}.kind: must be ${Object.keys(targetVariables).join(' or ')}`);
+      target.take(isRecord(settings) ? rest : settings, targetVariables[target.kind], `${of}.`, faults);
+      if (target.kind === 'folder' && target.variables['BACKUP_FOLDER_PATH'] === undefined)
+        faults.push(`${of}.path: is missing; it is the folder`);
       if (!TARGET_NAME.test(name) || name === 'local' || name === 's3')
         faults.push(`${of}: the name is not allowed; small letters, digits and hyphens, and not local or s3`);
       else this.targets.set(name, target);
@@ -418,6 +465,10 @@ function safeName(text: string): string {
     .replace(/^[^a-z0-9]+/, '')
     .slice(0, NAME_CHARACTERS_MAX);
   return safe === '' ? 'database' : safe;
+}
+
+function isRecord(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function asRecord(config: unknown, file: string, hint: string): Record<string, unknown> {

@@ -40,15 +40,32 @@ export interface DatabaseSettings {
   /** Public keys of age: copies on S3 are encrypted to them. */
   readonly encryptionRecipient?: string | readonly string[] | null;
   readonly s3?: S3Settings;
+  /** A second folder, on another disk or a mounted server, as the target `folder`. */
+  readonly folder?: FolderSettings;
   /**
-   * Beside `s3`, by their names (small letters, digits, hyphens): each is a bucket of its own with its own retention and
-   * sealing, and nothing of `s3` holds for it. Those of the top are for all databases.
+   * Beside `s3`, by their names (small letters, digits, hyphens): each is a bucket, or a folder, of its own with its own
+   * retention and sealing, and nothing of `s3` or `folder` holds for it. Those of the top are for all databases.
    */
   readonly targets?: Readonly<Record<string, TargetSettings>>;
 }
 
-export type TargetSettings = Omit<S3Settings, 'enabled'> &
-  Pick<DatabaseSettings, 'compression' | 'encryptionRecipient'>;
+type Sealing = Pick<DatabaseSettings, 'compression' | 'encryptionRecipient'>;
+
+export type TargetSettings =
+  | ({ readonly kind?: 's3' } & Omit<S3Settings, 'enabled'> & Sealing)
+  | ({ readonly kind: 'folder' } & FolderSettings & Sealing);
+
+/** A folder on another disk, and what is kept there. It bears a mark: `touch <path>/.velist-target`, while it is mounted. */
+export interface FolderSettings {
+  /** At the top and beside a glob the folder in which each database has its own; beside a path its very own. */
+  readonly path?: string | null;
+  readonly retentionCount?: number | null;
+  readonly keepHourly?: number | null;
+  readonly keepDaily?: number | null;
+  readonly keepWeekly?: number | null;
+  readonly keepMonthly?: number | null;
+  readonly keepYearly?: number | null;
+}
 
 /** A place on S3-compatible storage, and what is kept there. */
 export interface S3Settings {

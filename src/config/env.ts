@@ -111,6 +111,14 @@ export const settingsSchema = z.object({
   BACKUP_S3_SSE_KMS_KEY: z.string().min(1).max(2048).optional(),
   BACKUP_S3_OBJECT_LOCK_DAYS: whole(1, 36_500).optional(),
   BACKUP_S3_OBJECT_LOCK_MODE: z.enum(['governance', 'compliance']).optional(),
+  /** Of another disk, or of a server that is mounted. */
+  BACKUP_FOLDER_PATH: path.optional(),
+  BACKUP_FOLDER_RETENTION_COUNT: whole(1, 100_000).optional(),
+  BACKUP_FOLDER_KEEP_HOURLY: keep.optional(),
+  BACKUP_FOLDER_KEEP_DAILY: keep.optional(),
+  BACKUP_FOLDER_KEEP_WEEKLY: keep.optional(),
+  BACKUP_FOLDER_KEEP_MONTHLY: keep.optional(),
+  BACKUP_FOLDER_KEEP_YEARLY: keep.optional(),
   BACKUP_COMPRESSION: z.enum(['none', 'zstd']).default('none'),
   BACKUP_ENCRYPTION_RECIPIENT: z.string().transform(recipients).default([]),
   DEMO_ORDERS: flag('true'),
@@ -153,6 +161,15 @@ const fileVariables: ReadonlySet<string> = new Set(secretVariables.map(fileVaria
 const saidByMessage: ReadonlySet<string> = new Set(['BACKUP_ENCRYPTION_RECIPIENT']);
 
 export type Variables = Readonly<Record<string, string | undefined>>;
+
+export interface FolderSettings {
+  readonly path: string;
+  /** The folder in it that is this database's; empty for the folder itself. */
+  readonly prefix: string;
+  readonly retentionCount: number | null;
+  /** What is not given is as on this disk. */
+  readonly keep: Partial<KeepNumbers>;
+}
 
 export interface Environment {
   readonly production: boolean;
@@ -201,6 +218,8 @@ export interface Environment {
     /** Of copies on S3; those on this disk are plain database files. */
     readonly sealing: Sealing;
     readonly s3StoredAs: StoredAs;
+    /** A second folder, on another disk; null where there is none. */
+    readonly folder: FolderSettings | null;
   };
   /** Beside S3, each with what is its own; only a configuration file names them. */
   readonly targets?: readonly { readonly name: string; readonly environment: Environment }[];
@@ -247,7 +266,8 @@ export function loadEnvironment(
   faults.push(...ofFiles, ...faultsOfNames(given, new Set([...variableNames, ...fileVariables])));
   if (parsed.success) faults.push(...faultsOfS3(parsed.data, given));
   if (parsed.success) faults.push(...faultsOfMetricsToken(parsed.data));
-  if (parsed.success) faults.push(...inertSealing(parsed.data), ...inertStoredAs(parsed.data));
+  if (parsed.success)
+    faults.push(...inertSealing(parsed.data), ...inertStoredAs(parsed.data), ...inertFolder(parsed.data));
   const placeOf = (name: string) => (files.has(name) ? fileVariable(name) : name);
   if (!parsed.success || faults.length > 0) {
     throw wrongSettings(
@@ -355,6 +375,7 @@ function shape(
       },
       sealing: { compression: values.BACKUP_COMPRESSION, recipients: values.BACKUP_ENCRYPTION_RECIPIENT },
       s3StoredAs: storedAs(values),
+      folder: folderSettings(values),
     },
     storage: {
       driver: values.STORAGE_DRIVER,
@@ -457,18 +478,18 @@ function faultsOfMetricsToken(values: z.infer<typeof settingsSchema>): readonly 
 }
 
 /**
- * Both seal the copies on S3 alone. Without a bucket there can be none, and nobody must believe that something is
- * encrypted; with a bucket S3 may be off for now, because the page can switch it on.
+ * Both seal the copies at targets alone. Without a bucket or a second folder there can be none, and nobody must believe
+ * that something is encrypted; with a bucket S3 may be off for now, because the page can switch it on.
  */
 function inertSealing(values: z.infer<typeof settingsSchema>): readonly string[] {
-  if (values.S3_BUCKET !== undefined || values.BACKUP_S3_ENABLED) return [];
+  if (values.S3_BUCKET !== undefined || values.BACKUP_S3_ENABLED || values.BACKUP_FOLDER_PATH !== undefined) return [];
   const set = [
     ...(values.BACKUP_COMPRESSION === 'none' ? [] : ['BACKUP_COMPRESSION']),
     ...(values.BACKUP_ENCRYPTION_RECIPIENT.length === 0 ? [] : ['BACKUP_ENCRYPTION_RECIPIENT']),
   ];
   return set.map(
     (name) =>
-      `${name}: does nothing without S3_BUCKET; it seals the copies on S3, those on this disk stay plain database files`,
+      `${name}: does nothing without S3_BUCKET or BACKUP_FOLDER_PATH; it seals the copies there, those in BACKUP_LOCAL_PATH stay plain database files`,
   );
 }
 
@@ -509,6 +530,30 @@ function faultsOfRemoval(values: z.infer<typeof settingsSchema>): readonly strin
       : []),
     ...ours.map((name) => `${name}: does nothing with BACKUP_S3_RETENTION=bucket; the rule of the bucket decides`),
   ];
+}
+
+function folderSettings(values: z.infer<typeof settingsSchema>): FolderSettings | null {
+  if (values.BACKUP_FOLDER_PATH === undefined) return null;
+  return {
+    path: values.BACKUP_FOLDER_PATH,
+    prefix: '',
+    retentionCount: values.BACKUP_FOLDER_RETENTION_COUNT ?? null,
+    keep: {
+      hourly: values.BACKUP_FOLDER_KEEP_HOURLY,
+      daily: values.BACKUP_FOLDER_KEEP_DAILY,
+      weekly: values.BACKUP_FOLDER_KEEP_WEEKLY,
+      monthly: values.BACKUP_FOLDER_KEEP_MONTHLY,
+      yearly: values.BACKUP_FOLDER_KEEP_YEARLY,
+    },
+  };
+}
+
+/** Nobody must believe that something is kept where there is no folder. */
+function inertFolder(values: z.infer<typeof settingsSchema>): readonly string[] {
+  if (values.BACKUP_FOLDER_PATH !== undefined) return [];
+  return (Object.keys(values) as (keyof typeof values)[])
+    .filter((name) => name.startsWith('BACKUP_FOLDER_') && values[name] !== undefined)
+    .map((name) => `${name}: does nothing without BACKUP_FOLDER_PATH`);
 }
 
 function storedAs(values: z.infer<typeof settingsSchema>): StoredAs {

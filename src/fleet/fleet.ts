@@ -10,6 +10,7 @@ import type { Environment } from '../config/env.ts';
 import { BackupError } from '../words/errors.ts';
 import { runJob } from '../engine/process/run-job.ts';
 import { truePath } from '../engine/disk/true-path.ts';
+import { addressOf } from '../engine/store/kinds.ts';
 import { type Act, Audit } from '../service/audit/audit.ts';
 import type { BackupService } from '../service/backup-service.ts';
 import {
@@ -20,9 +21,16 @@ import {
   rememberDatabase,
   rememberedDatabases,
 } from './discovery.ts';
-import { auditSinkOf, createService, type ServiceOverrides, writeToConsole } from '../service/from-environment.ts';
+import {
+  auditSinkOf,
+  createService,
+  furtherTargetsOf,
+  type ServiceOverrides,
+  writeToConsole,
+} from '../service/from-environment.ts';
 import type { Guarded, GuardPort } from './fleet-port.ts';
 import { Heartbeats } from '../service/targets/heartbeats.ts';
+import { remoteTargets } from '../service/targets/targets.ts';
 import { createLog, type Log } from '../service/log.ts';
 import type { AuditEntry, AuditFilter } from '../service/model.ts';
 import { openStateDatabase, type StateDatabase } from '../service/state/state-database.ts';
@@ -227,8 +235,8 @@ export class Guard implements GuardPort<BackupService> {
       `folder ${truePath(backup.localPath)}`,
       `state file ${truePath(backup.statePath)}`,
     ];
-    for (const { environment: of } of environment.targets ?? [])
-      places.push(`place ${of.s3.endpoint ?? 'aws'}/${of.s3.bucket}/${of.backup.s3Path}`);
+    for (const { access, prefix } of remoteTargets({ targets: furtherTargetsOf(environment) }, service.getConfig()))
+      places.push(`place ${addressOf(access, prefix)}`);
     // A file may not be the history of one and the database of another either.
     const crossed = [`database ${truePath(backup.statePath)}`, `state file ${truePath(databasePath)}`];
     for (const place of [...places, ...crossed]) {

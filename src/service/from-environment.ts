@@ -5,7 +5,7 @@ import { BackupService } from './backup-service.ts';
 import type { Heartbeats } from './targets/heartbeats.ts';
 import { createLog } from './log.ts';
 import type { Turns } from './runs/job-slots.ts';
-import type { S3Target } from './targets/targets.ts';
+import type { FurtherFolder, FurtherTarget, S3Target } from './targets/targets.ts';
 import { passwordLength } from './password.ts';
 import { toKeepSettings } from './targets/retention-policies.ts';
 
@@ -75,10 +75,7 @@ export function createService(
     },
     drills: { scheduled: backup.drillEnabled, sql: backup.drillSql },
     s3: bucketOf(environment),
-    targets: (environment.targets ?? []).flatMap(({ name: target, environment: of }) => {
-      const bucket = bucketOf(of);
-      return bucket ? [{ ...bucket, name: target, prefix: of.backup.s3Path }] : [];
-    }),
+    targets: furtherTargetsOf(environment),
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole, database: name }),
     ...among,
     jobEnvironment: environment.jobEnvironment,
@@ -90,6 +87,22 @@ export function createService(
 
 export function auditSinkOf({ backup }: Environment, { writeAudit }: ServiceOverrides): AuditSink | null {
   return auditSink(backup.auditLog, writeAudit ?? ((line) => console.log(line)));
+}
+
+/** Those beside `s3`: the second folder, and what a configuration file names. */
+export function furtherTargetsOf(environment: Environment): readonly FurtherTarget[] {
+  const named = (environment.targets ?? []).flatMap(({ name, environment: of }): FurtherTarget[] => {
+    const folder = folderOf(of);
+    if (folder) return [{ ...folder, name }];
+    const bucket = bucketOf(of);
+    return bucket ? [{ ...bucket, name, prefix: of.backup.s3Path }] : [];
+  });
+  const folder = folderOf(environment);
+  return folder ? [{ ...folder, name: 'folder' }, ...named] : named;
+}
+
+function folderOf({ backup: { folder, sealing } }: Environment): Omit<FurtherFolder, 'name'> | null {
+  return folder && { kind: 'folder', ...folder, sealing };
 }
 
 function bucketOf({ backup, s3 }: Environment): S3Target | null {

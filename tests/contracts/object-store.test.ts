@@ -11,6 +11,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BackupError, type ErrorCode } from '../../src/words/errors.ts';
 import { createLocalStore } from '../../src/engine/store/folder-store.ts';
+import { FOLDER_MARK } from '../../src/engine/store/folder/kind.ts';
+import { openTarget } from '../../src/engine/store/kinds.ts';
 import { isPermanent, type ObjectStore } from '../../src/engine/store/store.ts';
 import { createS3Store, type S3Options } from '../../src/engine/store/s3/store.ts';
 import { partBytesFor } from '../../src/engine/store/s3/upload.ts';
@@ -42,6 +44,12 @@ const s3Options = (options: Partial<S3Options> = {}): S3Options => ({
 });
 
 holdToContract('local', async () => createLocalStore({ root: join(folder, randomUUID(), 'root') }));
+holdToContract('folder', async () => {
+  const path = join(folder, randomUUID());
+  await mkdir(path);
+  await writeFile(join(path, FOLDER_MARK), '');
+  return openTarget({ kind: 'folder', path }, 'shop/database');
+});
 holdToContract('memory', async () => createMemoryStore());
 holdToContract('s3', async () => createS3Store(s3Options()));
 

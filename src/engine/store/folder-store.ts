@@ -3,8 +3,8 @@
  *
  * A write goes to a temporary name in the folder of its destination, is flushed, renamed, and the folder is flushed; a
  * cut at any moment leaves the old object or the new one, at worst with a `.velist-….part` beside it that no listing
- * shows. Create-only uses `link`, which refuses an existing name in one step (file systems without hard links, such as
- * exFAT, refuse it altogether).
+ * shows. Create-only uses `link`, which refuses an existing name in one step. A file system without hard links, such as
+ * exFAT, refuses `putIfAbsent` (UNSUPPORTED); `put` with `ifAbsent` looks before it renames there.
  *
  * Nothing outside the root is read or written: keys cannot climb (`object-key.ts`), a folder that turns out to lie
  * elsewhere (a symbolic link on the way) is refused, and a symbolic link in the place of an object is no object. A
@@ -32,6 +32,8 @@ export interface LocalStoreOptions {
   /** 0600 and 0700 when left out: a backup is nobody else's business. */
   readonly fileMode?: number;
   readonly folderMode?: number;
+  /** Throws while the folder is not to be used. Asked before each operation, and again before a file gets its name. */
+  readonly isThere?: () => Promise<void>;
 }
 
 export function createLocalStore(options: LocalStoreOptions): ObjectStore {
@@ -39,6 +41,7 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
   const fileMode = options.fileMode ?? 0o600;
   const folderMode = options.folderMode ?? 0o700;
   const place = `folder ${options.root}`;
+  const isThere = options.isThere ?? (async () => {});
 
   /** Writes a file that is complete and flushed, beside its destination but not yet under its name. */
   async function writeUnfinished(folder: string, source: AsyncIterable<Uint8Array>, signal?: AbortSignal) {
@@ -65,14 +68,24 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
     }
   }
 
-  /** The unfinished file gets its name, unless that is taken; it is gone then in either case. */
-  async function linkIfAbsent(path: string, key: string): Promise<boolean> {
+  /**
+   * The unfinished file gets its name, unless that is taken; it is gone then in either case.
+   *
+   * @param options.mayRename where the file system has no hard links, a look before the rename must do.
+   */
+  async function nameIfAbsent(path: string, key: string, { mayRename = false } = {}): Promise<boolean> {
+    const named = join(root, ...key.split('/'));
     try {
-      await link(path, join(root, ...key.split('/')));
+      await link(path, named);
       return true;
     } catch (error) {
-      if (errnoCode(error) === 'EEXIST') return false;
-      throw diskError(error, key);
+      const code = errnoCode(error);
+      if (code === 'EEXIST') return false;
+      if (!withoutLinks.has(code)) throw diskError(error, key);
+      if (!mayRename) throw noLinks(place, error);
+      if ((await statIfThere(named)) !== null) return false;
+      await onDisk(rename(path, named), key);
+      return true;
     } finally {
       await unlinkIfThere(path);
     }
@@ -80,6 +93,7 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
 
   /** The folder a key lives in, made where it is missing, proven to lie where its name says. */
   async function folderForWriting(key: string): Promise<string> {
+    await isThere();
     const folder = dirname(join(root, ...key.split('/')));
     const firstMade = await onDisk(mkdir(folder, { recursive: true, mode: folderMode }), key);
     if (firstMade !== undefined) {
@@ -102,6 +116,7 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
   /** Where the object is, or null when nothing of ours can be there. */
   async function pathForReading(key: string): Promise<string | null> {
     checkKey(key);
+    await isThere();
     const path = join(root, ...key.split('/'));
     try {
       return (await liesElsewhere(dirname(path))) ? null : path;
@@ -155,8 +170,9 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
       const folder = await folderForWriting(key);
       const { path, sizeBytes } = await writeUnfinished(folder, source, signal);
       try {
+        await isThere();
         if (!ifAbsent) await onDisk(rename(path, join(root, ...key.split('/'))), key);
-        else if (!(await linkIfAbsent(path, key))) throw alreadyThere(key, place);
+        else if (!(await nameIfAbsent(path, key, { mayRename: true }))) throw alreadyThere(key, place);
       } catch (error) {
         await unlinkIfThere(path);
         throw error;
@@ -170,7 +186,8 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
       throwIfAborted(signal);
       const folder = await folderForWriting(key);
       const { path } = await writeUnfinished(folder, once(bytes), signal);
-      const isNew = await linkIfAbsent(path, key);
+      await isThere();
+      const isNew = await nameIfAbsent(path, key);
       if (isNew) await syncFolder(folder);
       return isNew;
     },
@@ -206,6 +223,7 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
     },
 
     async *list(prefix, { signal } = {}) {
+      await isThere();
       // Start at the folder the prefix names, so that listing one folder does not walk all of them.
       const keyBefore = prefix.slice(0, prefix.lastIndexOf('/') + 1);
       if (keyBefore === '') return yield* walk(root, '', prefix, signal);
@@ -308,6 +326,16 @@ function isMissing(error: unknown): boolean {
   const cause = error instanceof BackupError ? error.cause : error;
   const code = errnoCode(cause);
   return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** What `link` answers where the file system has none. */
+const withoutLinks: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+
+function noLinks(place: string, cause: unknown): BackupError {
+  return new BackupError('UNSUPPORTED', `the file system of ${place} has no hard links`, {
+    hint: 'Backups can be stored there all the same; keep one machine to one folder.',
+    cause,
+  });
 }
 
 /** Turns a system error of our own disk work into a `BackupError`; the source's errors never come through here. */

@@ -54,7 +54,11 @@ export interface Kind<Access> {
   /** Two with the same word can share one connection, the rights that it has included. */
   connectionOf(access: Access): string;
   /** What is wrong with the settings, before anything is asked of the target. */
-  faultOf(access: Access): { readonly what: string; readonly hint: string } | null;
+  faultOf(
+    access: Access,
+    prefix: string,
+    backupsPath: string | undefined,
+  ): { readonly what: string; readonly hint: string } | null;
   /** Days after which the place itself removes an object; null where we remove what retention does not keep. */
   lifecycleDaysOf(access: Access): number | null;
   /** How long a read of an object of that class has to wait; null where it has not. */

@@ -2,6 +2,8 @@
  * The kinds of target. Whoever means *a target* goes through here; only a kind's own folder knows how it is reached. A
  * new kind is a folder beside the others, a row here, its settings, its documentation, and the contract suite.
  */
+import type { FolderAccess } from './folder/access.ts';
+import { folderKind } from './folder/kind.ts';
 import type { KitNamed, KitPart, KitStep } from './kit.ts';
 import type { Kind, OpenOptions, Risks, Surroundings, TargetStore } from './kind.ts';
 import type { S3Access } from './s3/access.ts';
@@ -10,9 +12,9 @@ import type { TestedTarget } from './self-test-checks.ts';
 
 export type { Risks, TargetStore } from './kind.ts';
 
-const kinds = { s3: s3Kind };
+const kinds = { s3: s3Kind, folder: folderKind };
 
-export type TargetAccess = S3Access;
+export type TargetAccess = S3Access | FolderAccess;
 export type TargetKind = TargetAccess['kind'];
 
 /** The row of the table fits the access that names it. */
@@ -44,8 +46,13 @@ export function connectionOf(access: TargetAccess): string {
   return kindOf(access).connectionOf(access);
 }
 
-export function faultOfAccess(access: TargetAccess): { readonly what: string; readonly hint: string } | null {
-  return kindOf(access).faultOf(access);
+/** @param backupsPath the folder of the backups here. */
+export function faultOfTarget(
+  access: TargetAccess,
+  prefix: string,
+  backupsPath: string | undefined,
+): { readonly what: string; readonly hint: string } | null {
+  return kindOf(access).faultOf(access, prefix, backupsPath);
 }
 
 export function lifecycleDaysOf(access: TargetAccess): number | null {

@@ -24,6 +24,11 @@ export function checkKey(key: string): void {
   });
 }
 
+/** A name under which a folder holds what is being written. */
+export function isUnfinished(name: string): boolean {
+  return reserved.test(name);
+}
+
 export function isKey(text: string): boolean {
   return keyFault(text) === null;
 }

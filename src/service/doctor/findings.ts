@@ -190,6 +190,14 @@ const folderIsDurable: Check = (facts) => {
 const isElsewhere: Check = (facts) => {
   const { database, folder } = facts;
   const code = 'same-disk';
+  const near = buckets(facts).filter(({ isOnSameDisk }) => isOnSameDisk);
+  if (near.length > 0) {
+    return found('warning', code, {
+      what: `the target ${wordsOf(near)} lies on the disk of the database`,
+      why: 'When that disk is lost, both are.',
+      fix: 'Name a folder on another disk, and see that it is mounted.',
+    });
+  }
   if (database.device === null || folder.device === null) return null;
   if (database.device !== folder.device) return ok(code, 'database and backups lie on two disks');
   const [bucket] = buckets(facts);

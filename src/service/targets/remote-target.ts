@@ -235,7 +235,9 @@ export class Offsite {
   get shown(): { readonly bucket: string | null; readonly path: string; readonly where: string } {
     const { access, prefix } = this.#options;
     const where = whereOf(access, prefix());
-    return { bucket: access.bucket, path: prefix(), where };
+    return access.kind === 's3'
+      ? { bucket: access.bucket, path: prefix(), where }
+      : { bucket: null, path: where, where };
   }
 
   get access(): { readonly prefix: string; readonly access: TargetSetup } {

@@ -7,7 +7,8 @@
  */
 import type { Sealing } from '../../engine/format/seal.ts';
 import { BackupError } from '../../words/errors.ts';
-import { addressOf, faultOfAccess, type TargetAccess, whereOf } from '../../engine/store/kinds.ts';
+import type { FolderAccess } from '../../engine/store/folder/access.ts';
+import { addressOf, faultOfTarget, type TargetAccess, whereOf } from '../../engine/store/kinds.ts';
 import type { S3Access } from '../../engine/store/s3/access.ts';
 import type { Settings, TargetName } from '../model.ts';
 import type { OwnRetention } from './retention-policies.ts';
@@ -28,13 +29,17 @@ interface Named {
 }
 
 /** Beside `s3`; on for as long as it is given. */
-export type FurtherTarget = FurtherBucket;
+export type FurtherTarget = FurtherBucket | FurtherFolder;
 /** `prefix` is the path in the bucket. */
 export type FurtherBucket = S3Target & Named & { readonly prefix: string };
+/** `prefix` is the folder in it; left out: the folder itself. */
+export type FurtherFolder = FolderAccess & Kept & Named & { readonly prefix?: string };
 
 export interface TargetOptions {
   readonly s3?: S3Target | null;
   readonly targets?: readonly FurtherTarget[];
+  /** The folder of the backups here. */
+  readonly backupsPath?: string;
 }
 
 /** One as it stands now. */
@@ -56,20 +61,20 @@ export function remoteTargets(
   const further = targets.map((target) => ({
     name: target.name,
     access: setupOf(target),
-    prefix: target.prefix,
+    prefix: target.prefix ?? '',
     isEnabled: true,
   }));
   return s3 ? [{ name: 's3', access: setupOf(s3), prefix: s3Path, isEnabled: s3Enabled }, ...further] : further;
 }
 
 function setupOf(target: S3Target | FurtherTarget): TargetSetup {
-  return { ...target, kind: 's3' };
+  return target.kind === 'folder' ? target : { ...target, kind: 's3' };
 }
 
 /** @throws BackupError BAD_CONFIG for a wrong or double name, a wrong prefix, and for two at one place. */
 export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's3Path' | 's3Enabled'>): void {
   const names = new Set(TAKEN);
-  for (const { name, prefix } of options.targets ?? []) {
+  for (const { name, kind, prefix = '' } of options.targets ?? []) {
     if (!NAME.test(name) || names.has(name)) {
       throw wrong(
         `a further target can not be called ${JSON.stringify(name)}`,
@@ -77,6 +82,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
       );
     }
     names.add(name);
+    if (kind === 'folder' && prefix === '') continue;
     const path = settingsSchema.shape.s3Path.safeParse(prefix);
     if (path.success) continue;
     throw wrong(
@@ -86,7 +92,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
   }
   const taken = new Map<string, TargetName>();
   for (const { name, access, prefix } of remoteTargets(options, settings)) {
-    const fault = faultOfAccess(access);
+    const fault = faultOfTarget(access, prefix, options.backupsPath);
     if (fault) throw wrong(`the target ${name} is wrong: ${fault.what}`, fault.hint);
     const place = addressOf(access, prefix);
     const other = taken.get(place);
