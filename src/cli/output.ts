@@ -30,7 +30,7 @@ export interface Output {
   /** The answer: the document with `--json`, else the text; nothing of the text with `--quiet`. */
   answer(document: unknown, text: string): void;
   readonly json: boolean;
-  /** Of the terminals that answers and notes go to; undefined where there is none. */
+  /** Width of the terminal that answers and notes go to; undefined if there is none. */
   readonly width: number | undefined;
   readonly noteWidth: number | undefined;
   /** A remark beside the answer. */

@@ -37,7 +37,7 @@ interface Watched extends Guarded<BackupService> {
   /** Which entry of the configuration it is of. */
   readonly entry: number;
   readonly environment: Environment;
-  /** Of a glob: where its backups are, and what it is called there. */
+  /** Where a glob's backups are, and what it is called there. */
   readonly record: { readonly folder: string; readonly file: string; readonly refuseLink: () => void } | null;
 }
 
@@ -47,7 +47,7 @@ export class Guard implements GuardPort<BackupService> {
   readonly #log: Log;
   readonly #turns = new Turns();
   readonly #heartbeats = new Heartbeats();
-  /** Of what is done to all of them. */
+  /** Records what is done to all of them. */
   readonly #audit: Audit;
   #stateOpened: StateDatabase | undefined;
   #watched: readonly Watched[] = [];

@@ -81,7 +81,7 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
 /** More complaints about structure say nothing new. */
 const STRUCTURE_MAX = 3;
 const TEXT_MAX = 200;
-/** So many rows that break rules are counted; a table where each row does is the rule, not the exception. */
+/** Rows that break rules are counted up to this; a table where each row does is the rule, not the exception. */
 const ROWS_MAX = 1_000_000;
 
 /** What `index_xinfo` has in the place of a column. */
