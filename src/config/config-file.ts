@@ -19,6 +19,7 @@ import {
   variableNames,
   wrongSettings,
 } from './env.ts';
+import { PREFIX_BY_DEFAULT, prefixBelow } from './prefix.ts';
 import { fileVariable } from './secret-files.ts';
 import { unknownSetting } from './unknown-names.ts';
 
@@ -205,7 +206,7 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
             ...(isOwn('BACKUP_STATE_PATH')
               ? {}
               : { BACKUP_STATE_PATH: join(dirname(backup.statePath), `${ofName}.${basename(backup.statePath)}`) }),
-            ...(isOwn('BACKUP_S3_PATH') ? {} : { BACKUP_S3_PATH: `${backup.s3Path}/${ofName}` }),
+            ...(isOwn('BACKUP_S3_PATH') ? {} : { BACKUP_S3_PATH: prefixBelow(backup.s3Path, ofName) }),
             ...place,
           },
           source,
@@ -234,13 +235,14 @@ function withTargets(
   if (values.targets.size === 0) return environment;
   const targets = [...values.targets].map(([name, target]) => {
     const { variables } = target;
-    const prefix = variables['BACKUP_S3_PATH'] ?? 'backups/database';
+    // As it was written: in quotes or blank it has never been read like the one of `s3` before a name was put behind it.
+    const path = (variables['BACKUP_S3_PATH'] ?? PREFIX_BY_DEFAULT).trim();
     const isOwn = !of.isGlob && of.where !== undefined && target.keyOf('BACKUP_S3_PATH')?.startsWith(of.where) === true;
-    const path = of.ofName === undefined || isOwn ? prefix : `${prefix}/${of.ofName}`;
+    const own = of.ofName === undefined || isOwn ? path : prefixBelow(path, of.ofName);
     return {
       name,
       environment: loadEnvironment(
-        { ...variables, BACKUP_S3_ENABLED: 'true', BACKUP_S3_PATH: path },
+        { ...variables, BACKUP_S3_ENABLED: 'true', BACKUP_S3_PATH: own },
         target.source(of.file, of.hint),
       ),
     };

@@ -8,12 +8,12 @@ import type { Sealing } from '../engine/format/seal.ts';
 import { BackupError } from '../words/errors.ts';
 import { KEEP_BY_DEFAULT, type KeepNumbers } from '../engine/catalog/retention.ts';
 import { checkCron } from '../words/schedule.ts';
-import { isKey } from '../engine/store/object-key.ts';
 import { isArchiveClass } from '../engine/store/s3/archive-classes.ts';
 import type { StoredAs } from '../engine/store/s3/stored-as.ts';
 import { readDatabaseUrl } from './database-url.ts';
 import { readDotenv } from './dotenv.ts';
-import { faultOfBucket, faultOfEndpoint, faultOfPrefix, faultsOfS3 } from './s3-faults.ts';
+import { PREFIX_BY_DEFAULT, prefix } from './prefix.ts';
+import { faultOfBucket, faultOfEndpoint, faultsOfS3 } from './s3-faults.ts';
 import { fileVariable, readSecretFiles } from './secret-files.ts';
 import { faultsOfNames } from './unknown-names.ts';
 
@@ -82,14 +82,7 @@ export const settingsSchema = z.object({
   BACKUP_WEBHOOK_URL: receiver.optional(),
   BACKUP_HEARTBEAT_URL: receiver.optional(),
   BACKUP_S3_ENABLED: flag('false'),
-  BACKUP_S3_PATH: z
-    .string()
-    .min(1)
-    .max(512)
-    .default('backups/database')
-    .superRefine(refused(faultOfPrefix))
-    .transform(trimSlashes)
-    .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' }),
+  BACKUP_S3_PATH: prefix.default(PREFIX_BY_DEFAULT),
   BACKUP_S3_RETENTION_COUNT: whole(1, 100_000).optional(),
   BACKUP_S3_KEEP_HOURLY: keep.optional(),
   BACKUP_S3_KEEP_DAILY: keep.optional(),
@@ -519,10 +512,6 @@ function storedAs(values: z.infer<typeof settingsSchema>): StoredAs {
     objectLock: days === undefined ? null : { days, mode: values.BACKUP_S3_OBJECT_LOCK_MODE ?? 'governance' },
     lifecycleDays: values.BACKUP_S3_LIFECYCLE_DAYS ?? null,
   };
-}
-
-function trimSlashes(prefix: string): string {
-  return prefix.replaceAll(/^\/+|\/+$/g, '');
 }
 
 function fault(issue: z.core.$ZodIssue, given: Readonly<Record<string, string | undefined>>): string {

@@ -68,11 +68,6 @@ export function faultOfBucket(name: string): string | null {
   return /[\s:]/.test(name) ? 'the name of the bucket alone' : null;
 }
 
-/** Null for a prefix, as far as an address can be told from one. */
-export function faultOfPrefix(path: string): string | null {
-  return /^(s3|https?):\/\//i.test(path) ? 'a path such as backups/database; the bucket belongs into S3_BUCKET' : null;
-}
-
 /** Null for the address of a server. */
 export function faultOfEndpoint(url: string): string | null {
   const { pathname, search } = new URL(url);

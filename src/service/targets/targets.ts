@@ -5,13 +5,13 @@
  * Two of them at one place would prune each other's backups by two policies, so that is refused, also when the path of
  * `s3` is changed while running.
  */
+import { isPrefix } from '../../config/prefix.ts';
 import type { Sealing } from '../../engine/format/seal.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { S3Access } from '../../engine/process/protocol.ts';
 import { addressOf } from '../../engine/writer/objects.ts';
 import type { Settings, TargetName } from '../model.ts';
 import type { OwnRetention } from './retention-policies.ts';
-import { settingsSchema } from '../state/settings.ts';
 
 export type S3Target = S3Access & OwnRetention & { readonly sealing?: Sealing };
 
@@ -64,8 +64,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
       );
     }
     names.add(name);
-    const path = settingsSchema.shape.s3Path.safeParse(prefix);
-    if (path.success) continue;
+    if (isPrefix(prefix)) continue;
     throw wrong(
       `the prefix of the target ${name} is wrong: ${JSON.stringify(prefix)}`,
       'It is a path such as backups/database, without a slash at its ends.',
