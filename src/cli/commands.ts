@@ -8,7 +8,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { BackupError, type ErrorBody, type ErrorCode } from '../words/errors.ts';
+import { BackupError, type ErrorBody, type ErrorCode, traitsOf } from '../words/errors.ts';
 import { visibleText } from '../words/visible-text.ts';
 import { actingAs } from '../service/audit/actor.ts';
 import type { TargetFreshness } from '../service/protection/freshness.ts';
@@ -149,28 +149,7 @@ const exitWords = [
 ] as const;
 
 function exitCodeOf(code: ErrorCode): number {
-  switch (code) {
-    case 'BAD_CONFIG':
-    case 'BAD_REQUEST':
-    case 'BAD_NAME':
-    case 'TARGET_EXISTS':
-    case 'UNSUPPORTED':
-      return exitCodes.wrongUse;
-    case 'GONE':
-    case 'NO_BACKUP':
-    case 'NOTHING_TO_UNDO':
-      return exitCodes.noBackup;
-    case 'DRILL_FAILED':
-    case 'VERIFY_FAILED':
-    case 'BAD_BACKUP':
-    case 'DB_DAMAGED':
-    case 'NOT_SQLITE':
-      return exitCodes.verificationFailed;
-    case 'ABORTED':
-      return exitCodes.interrupted;
-    default:
-      return exitCodes.failed;
-  }
+  return traitsOf(code).exit;
 }
 
 export interface Session {

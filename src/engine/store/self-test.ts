@@ -8,7 +8,7 @@
  * is the only one, because every other would repeat it.
  */
 import { randomUUID } from 'node:crypto';
-import { BackupError } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import { createLocalStore } from './folder-store.ts';
 import { aborted, type ObjectStore } from './store.ts';
 import { connectS3, type S3Options } from './s3/connection.ts';
@@ -183,14 +183,7 @@ async function removeTraces({ store, traces, tried, written }: Trial): Promise<r
 
 /** True when every further request would meet the same. */
 function endsTheTest({ code, cause }: BackupError): boolean {
-  return hopelessCodes.has(code) || hopelessNames.has(factsOf(cause).name);
+  return says(code, 'whole-target') || hopelessNames.has(factsOf(cause).name);
 }
 
-const hopelessCodes: ReadonlySet<string> = new Set([
-  'BAD_CONFIG',
-  'FOLDER_MISSING',
-  'S3_CLOCK',
-  'S3_NO_BUCKET',
-  'S3_UNREACHABLE',
-]);
 const hopelessNames: ReadonlySet<string> = new Set(['InvalidAccessKeyId', 'SignatureDoesNotMatch', 'ExpiredToken']);

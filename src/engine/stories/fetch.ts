@@ -29,7 +29,7 @@ import { syncFolder } from '../catalog/folder-catalog.ts';
 import { freeBytes, inMegabytes } from '../disk/folder-error.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { readRemoteManifest } from '../catalog/store-catalog.ts';
-import { BackupError, errnoCode } from '../../words/errors.ts';
+import { BackupError, errnoCode, traitsOf } from '../../words/errors.ts';
 import { prepareOwnFolder } from '../disk/aside.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
@@ -234,7 +234,7 @@ function longer({ file, sizeBytes }: Manifest['artifact'], store: ObjectStore): 
 
 /** A full disk is no fault of the connection. */
 function isFromStore(error: unknown): boolean {
-  return error instanceof BackupError && error.code.startsWith('S3_');
+  return error instanceof BackupError && traitsOf(error.code).blames === 'target';
 }
 
 async function append(file: FileHandle, chunk: Uint8Array): Promise<void> {

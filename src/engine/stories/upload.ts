@@ -25,7 +25,7 @@ import { type Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { renewIdentity } from '../catalog/own-target.ts';
 import { formatManifest, type Manifest } from '../format/manifest.ts';
 import { listByBackup, readRemoteManifest, toListing } from '../catalog/store-catalog.ts';
-import { BackupError } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import { holdTarget } from './hold-target.ts';
 import { isToBeRenewed } from '../catalog/lifecycle.ts';
 import { type StoryContext, type Uploaded, type UploadRequest, warnIn } from '../process/protocol.ts';
@@ -154,8 +154,7 @@ async function putManifest(store: ObjectStore, manifest: Manifest, { signal }: S
 
 /** Servers and policies that let nothing be replaced say so in several ways. */
 function isRefusal(error: unknown): boolean {
-  const { code } = BackupError.from(error);
-  return code === 'S3_DENIED' || code === 'UNSUPPORTED' || code === 'TARGET_EXISTS';
+  return says(BackupError.from(error).code, 'not-replaced');
 }
 
 function taken(key: string, store: ObjectStore, cause: unknown): BackupError {

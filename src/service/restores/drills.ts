@@ -9,7 +9,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { DRILL_FOLDER } from '../../engine/format/names.ts';
-import { BackupError, type ErrorCode } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import type { Drilled, DrillRequest } from '../../engine/process/protocol.ts';
 import type { Remarks } from '../../engine/sqlite/rules.ts';
 import type { JobOptions } from '../../engine/process/run-job.ts';
@@ -71,16 +71,6 @@ const RETRY_MS = 3_600_000;
 
 /** A statement that never ends would hold its process, and the lock of drills, for ever. */
 const PROVE_MAX_MS = 10 * 60_000;
-
-/**
- * What says something about the backup, or about the way to it. All else (another process drills, no room, the wrong
- * private key, S3 away for a while) is an answer to whoever asked, no proof against the backup: it wakes nobody, what
- * was known before goes on to count, and the schedule tries again in an hour.
- */
-const verdicts: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'PLAIN_COPY', 'DRILL_FAILED', 'CHECK_GAVE_UP'] as const),
-  ...(['S3_DENIED', 'S3_NO_BUCKET'] as const),
-]);
 
 /** So many more are tried where the check of one was given up, which has cost all that it may. */
 const GAVE_UP_MAX = 2;
@@ -260,7 +250,10 @@ export class Drills {
     } catch (error) {
       const known = BackupError.from(error);
       const result = known.code === 'ABORTED' ? 'stopped' : 'failed';
-      const isVerdict = verdicts.has(known.code);
+      // Anything else (another process drills, no room, the wrong private key, S3 away for a while) is an answer to whoever
+      // asked and proves nothing against the backup: what was known before still counts, and the schedule tries again in
+      // an hour.
+      const isVerdict = says(known.code, 'drill-verdict');
       const report = run.end({
         ...{ result, backup: backup?.name ?? null, error: known },
         ...(isVerdict && { drill: { target, proof: null, assertions: 0 } }),

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { plainCopy } from '../../engine/format/seal.ts';
 import { type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
-import { BackupError, type ErrorCode } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import type { FirstBootRequest } from '../../engine/process/protocol.ts';
 import type { JobOptions } from '../../engine/process/run-job.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
@@ -60,12 +60,6 @@ const weights = {
   local: { check: 50, place: 40, prove: 10 },
   remote: { fetch: 80, check: 10, place: 7, prove: 3 },
 };
-
-/** Something is wrong with this copy alone; the next one may be good. */
-const isOfThisCopy: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'PLAIN_COPY', 'NOT_SQLITE', 'CHECK_GAVE_UP'] as const),
-  ...(['NO_BACKUP', 'GONE', 'S3_MISMATCH', 'S3_ARCHIVED'] as const),
-]);
 
 export class FirstBoots {
   readonly #options: FirstBootsOptions;
@@ -205,7 +199,7 @@ export class FirstBoots {
         const known = BackupError.from(error);
         // Placed by someone who asked nobody.
         if (known.code === 'TARGET_EXISTS' && lookAt(database) === 'present') return this.#present();
-        if (!isOfThisCopy.has(known.code)) throw known;
+        if (!says(known.code, 'another-copy-may-do')) throw known;
         if (known.code === 'PLAIN_COPY') plain ??= known;
         log('warn', `Not brought back: ${copy.name} (${from}): ${known.message}. The next one is tried.`);
         skipped.push({ filename: copy.name, from, reason: known.message });
