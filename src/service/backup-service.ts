@@ -298,7 +298,7 @@ export class BackupService implements BackupServicePort {
     });
     this.#backups = new Backups({
       ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs, places: this.#places },
-      offsites: () => this.#offsites,
+      ...{ offsites: () => this.#offsites, now: this.#now },
       removal: (name) => this.#history.removal(name),
       folder: options.backupsPath,
     });

@@ -90,14 +90,14 @@ test('a name is looked up as it is: good or not, ours or not, the copy in the fo
   expect(chosen({ point }, place('s3', copy(2)))).toBe(null);
 });
 
-test('of several targets the one that can be relied on is taken: not refused, good, at hand, answering', () => {
+test('of several targets the one that can be relied on is taken: not refused, good, at hand, without trouble', () => {
   const point = { backup: nameOf(3) };
   const good = place('good', copy(3));
   const worse: PlannedPlace<PlannedCopy>[] = [
     { ...place('sealed', of('plain', 3)), isSealed: true },
     place('damaged', of('failed check', 3)),
     place('archive', of('archived', 3)),
-    { ...place('silent', copy(3)), silent: 'time ran out' },
+    { ...place('troubled', copy(3)), hadError: true },
   ];
   for (const bad of worse) expect(chosen({ point }, bad, good)).toBe('3 good');
   for (const [index, bad] of worse.entries())
@@ -232,6 +232,7 @@ const anyPlaces = fc
       copies: fc.uniqueArray(anyCopy, { selector: ({ name }) => name, maxLength: 12 }),
       silent: fc.constantFrom(null, 'time ran out'),
       isSealed: fc.boolean(),
+      hadError: fc.boolean(),
     }),
     { selector: ({ target }) => target, maxLength: 4 },
   )

@@ -24,7 +24,7 @@ export interface PlannedCopy {
   readonly fault: string | null;
   readonly changedAt?: Date | null;
   /** The class of storage that it must be brought back from first, which takes hours. */
-  readonly archive?: string | undefined;
+  readonly archive?: string | null | undefined;
   /** Whose it is, if not ours. */
   readonly other?: { readonly name: string };
 }
@@ -37,6 +37,8 @@ export interface PlannedPlace<Copy extends PlannedCopy> {
   readonly copies: readonly Copy[];
   /** Why it did not answer when it was asked; the copies are those of an earlier look then. */
   readonly silent?: string | null;
+  /** What was last done there failed. */
+  readonly hadError?: boolean;
   /** Copies there are to be encrypted: one that is not is taken only if somebody says so. */
   readonly isSealed?: boolean;
 }
@@ -227,18 +229,20 @@ function inTurn<Copy extends PlannedCopy>(
 }
 
 /**
- * How little a copy is to be relied on. One in the folder needs no download. Then come one that is taken without a word
- * more, a good one, one that can be read at once, one at a place that answers; a wish that names no backup can go without
- * the silent places altogether.
+ * How little a copy is to be relied on. One in the folder needs no download. Then come one at a place that answers, one
+ * that is taken without a word more, a good one, one that can be read at once, one at a place that gave no trouble.
  */
-function faultsOf(copy: PlannedCopy, place: PlannedPlace<PlannedCopy>, { point, allowPlain }: RestoreWish): number {
+function faultsOf(copy: PlannedCopy, place: PlannedPlace<PlannedCopy>, { allowPlain }: RestoreWish): number {
   if (place.target === 'local') return -1;
-  const holds = (reason: 'damaged' | 'unadopted') => reasons[reason](copy) !== null;
   const faults = [
-    ...[isRefused(copy, place, allowPlain) ? 8 : 0, holds('damaged') || holds('unadopted') ? 4 : 0],
-    ...[copy.archive ? 2 : 0, place.silent ? ('backup' in point ? 1 : 16) : 0],
+    ...[place.silent ? 16 : 0, isRefused(copy, place, allowPlain) ? 8 : 0],
+    ...[isUnproven(copy) ? 4 : 0, copy.archive ? 2 : 0, place.hadError ? 1 : 0],
   ];
   return faults.reduce((sum, fault) => sum + fault);
+}
+
+function isUnproven({ manifest, fault }: PlannedCopy): boolean {
+  return manifest === null || fault !== null || manifest.verification.complaint !== null;
 }
 
 function isRefused({ manifest }: PlannedCopy, { isSealed = false }: PlannedPlace<PlannedCopy>, allowPlain = false) {
