@@ -303,7 +303,14 @@ export class BackupService implements BackupServicePort {
       folder: options.backupsPath,
     });
     this.#firstBoots = new FirstBoots({
-      ...{ catalog: this.#catalog, backups: this.#backups, runs: this.#runs, history, log: options.log },
+      ...{
+        catalog: this.#catalog,
+        backups: this.#backups,
+        runs: this.#runs,
+        history,
+        log: options.log,
+        now: this.#now,
+      },
       remotes: () =>
         this.#offsites.map(({ target, bucket, access }) => ({ target, place: `s3://${bucket}/${access.prefix}` })),
       ...{ databasePath: options.databasePath, folder: options.backupsPath },
