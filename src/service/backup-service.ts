@@ -298,12 +298,19 @@ export class BackupService implements BackupServicePort {
     });
     this.#backups = new Backups({
       ...{ catalog: this.#catalog, databasePath: this.#paths.database, runs: this.#runs, places: this.#places },
-      offsites: () => this.#offsites,
+      ...{ offsites: () => this.#offsites, now: this.#now },
       removal: (name) => this.#history.removal(name),
       folder: options.backupsPath,
     });
     this.#firstBoots = new FirstBoots({
-      ...{ catalog: this.#catalog, backups: this.#backups, runs: this.#runs, history, log: options.log },
+      ...{
+        catalog: this.#catalog,
+        backups: this.#backups,
+        runs: this.#runs,
+        history,
+        log: options.log,
+        now: this.#now,
+      },
       remotes: () =>
         this.#offsites.map(({ target, bucket, access }) => ({ target, place: `s3://${bucket}/${access.prefix}` })),
       ...{ databasePath: options.databasePath, folder: options.backupsPath },

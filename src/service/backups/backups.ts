@@ -4,10 +4,10 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
+import type { Backup, Catalog } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf, type Ownership } from '../../engine/catalog/identity.ts';
 import { BackupError } from '../../words/errors.ts';
-import { isVerified } from '../../engine/catalog/retention.ts';
+import { oneOfEach, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { isHere, type KnownBackup, toBackupItem } from './backup-item.ts';
 import type { BackupItem, TargetName } from '../model.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
@@ -29,6 +29,7 @@ export interface BackupsOptions {
   readonly folder: string;
   readonly runs: Runs;
   readonly places: Pick<Places, 'folder'>;
+  readonly now: () => Date;
   /** What is known of a backup that is gone. */
   readonly removal: (name: string) => Removal | null;
 }
@@ -56,23 +57,26 @@ export class Backups {
 
   /** All of the folder, and what is at other targets alone, as far as they are on; those of other databases too. */
   async everywhere(): Promise<readonly KnownBackup[]> {
-    const local = await this.#here();
-    const offsites = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
-    const [only, ...others] = offsites;
-    const here = new Set(local.map(({ name }) => name));
-    const elsewhere = others.length === 0 ? (only?.backups ?? []) : bestCopies(offsites);
-    const ownerships = new Map(offsites.map((offsite) => [offsite.target, offsite.ownership]));
-    const marked = elsewhere.map((backup) => marking(backup, ownerships.get(backup.target)));
-    return inOrder<KnownBackup>([...local, ...marked.filter(({ name }) => !here.has(name))]);
+    return oneOfEach(await this.places());
   }
 
   /** What is at one target, of other databases too; another than the folder is asked anew. */
   async at(target: TargetName): Promise<readonly KnownBackup[]> {
-    if (target === 'local') return await this.#here();
+    return (await this.placeAt(target)).copies;
+  }
+
+  /** The folder, and the targets that are on as they were listed last: what a restore is planned from. */
+  async places(): Promise<readonly PlannedPlace<KnownBackup>[]> {
+    const enabled = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
+    return [await this.placeAt('local'), ...enabled.map(placeOf)];
+  }
+
+  /** One place; another than the folder is asked anew. */
+  async placeAt(target: TargetName): Promise<PlannedPlace<KnownBackup>> {
+    if (target === 'local') return { target, word: target, copies: await this.#here() };
     const offsite = this.requireOffsite(target);
     await offsite.refresh();
-    const { ownership } = offsite;
-    return offsite.backups.map((backup) => marking(backup, ownership));
+    return placeOf(offsite);
   }
 
   async #here(): Promise<readonly (Backup & Pick<KnownBackup, 'other'>)[]> {
@@ -126,9 +130,11 @@ export class Backups {
       const found = await catalog.find(name);
       return marking(found, this.#options.places.folder(await catalog.list()).ownership);
     } catch (error) {
-      const remote = from === undefined ? bestCopy(offsites(), name) : null;
       if (BackupError.from(error).code !== 'NO_BACKUP') throw error;
-      if (remote) return marking(remote, this.requireOffsite(remote.target).ownership);
+      const wish = { point: { backup: name }, purpose: 'restore' } as const;
+      const remotes = from === undefined ? offsites().map(placeOf) : [];
+      const { chosen } = planRestore(wish, remotes, { now: this.#options.now() });
+      if (chosen) return chosen.copy;
       throw this.#gone(name) ?? error;
     }
   }
@@ -233,29 +239,12 @@ function marking<Kind extends Backup | OffsiteBackup>(
   return other ? { ...backup, other } : backup;
 }
 
-/** Each backup once, whichever targets hold it. */
-function bestCopies(offsites: readonly Offsite[]): readonly OffsiteBackup[] {
-  const names = new Set(offsites.flatMap(({ backups }) => backups.map(({ name }) => name)));
-  return [...names].flatMap((name) => bestCopy(offsites, name) ?? []);
+function placeOf(offsite: Offsite): PlannedPlace<KnownBackup> {
+  const { target, isSealed, ownership, waiting } = offsite;
+  const copies = offsite.backups.map((backup) => marking(backup, ownership));
+  return { target, word: targetWord(target), copies, isSealed, hadError: waiting.error !== null };
 }
 
 function hostOf({ access: { s3 } }: Offsite): string {
   return s3.endpoint?.replaceAll(/^https?:\/\/|[:/].*$/g, '') ?? '';
-}
-
-/**
- * The copy to rely on: one that is taken without a word more, a good one before a damaged one, then one that can be read at once, then of a target that answered
- * when it was last asked.
- */
-function bestCopy(offsites: readonly Offsite[], name: string): OffsiteBackup | null {
-  const copies = offsites.flatMap((offsite) => {
-    const copy = offsite.find(name);
-    if (!copy) return [];
-    const faults = [
-      ...[offsite.refuses(copy) ? 8 : 0, isVerified(copy) ? 0 : 4],
-      ...[copy.archive ? 2 : 0, offsite.waiting.error === null ? 0 : 1],
-    ];
-    return [{ copy, faults: faults.reduce((sum, fault) => sum + fault) }];
-  });
-  return copies.sort((a, b) => a.faults - b.faults)[0]?.copy ?? null;
 }

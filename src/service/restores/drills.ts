@@ -10,11 +10,12 @@ import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { DRILL_FOLDER } from '../../engine/format/names.ts';
 import { BackupError, says } from '../../words/errors.ts';
+import { planRestore } from '../../engine/restore-points/plan.ts';
 import type { Drilled, DrillRequest } from '../../engine/process/protocol.ts';
 import type { Remarks } from '../../engine/sqlite/rules.ts';
 import type { JobOptions } from '../../engine/process/run-job.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
-import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
+import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Log } from '../log.ts';
 import type { DrillReport, Run, RunProgress, TargetDrill, TargetName } from '../model.ts';
@@ -279,31 +280,23 @@ export class Drills {
     | { readonly backup: null; readonly obstacle: BackupError }
   > {
     try {
-      const all = await this.#options.backups.at(target);
-      const own = all.filter(isOwn);
-      // What nobody made a manifest of is not ours; a safety backup holds what a restore replaced.
-      const ours = own
-        .filter(({ name }) => !without.has(name))
-        .filter(({ manifest, fault }) => fault ?? (manifest && manifest.trigger !== 'safety'));
-      // A rehearsal does not wait for hours: what lies in an archive class is passed over, if there is another.
-      const refused = (one: KnownBackup) =>
-        !isHere(one) && !allowPlain && this.#options.backups.requireOffsite(one.target).refuses(one);
-      const taken = ours.filter((one) => !refused(one));
-      const plain = ours.length - taken.length;
-      if (plain > 0 && taken.length > 0 && without.size === 0) {
-        const some = plain === 1 ? 'one that is' : `${plain} that are`;
+      const place = await this.#options.backups.placeAt(target);
+      const wish = { point: { latest: true }, purpose: 'drill', allowPlain, without } as const;
+      const { chosen, considered, others } = planRestore(wish, [place], { now: this.#options.now() });
+      const plain = considered.filter(({ passedOver }) => passedOver?.reason === 'plain');
+      if (plain.length > 0 && chosen?.passedOver === null && without.size === 0) {
+        const some = plain.length === 1 ? 'one that is' : `${plain.length} that are`;
         this.#options.log(
           'warn',
-          `The drill passes over ${some} not encrypted ${where(target)}, such as ${ours.find(refused)?.name}.`,
+          `The drill passes over ${some} not encrypted ${where(target)}, such as ${plain[0]?.copy.name}.`,
         );
       }
-      const backup =
-        taken.find((one) => isHere(one) || !one.archive) ?? taken[0] ?? (without.size === 0 ? ours[0] : undefined);
-      if (backup) return { backup, obstacle: null };
-      const others = own.length < all.length ? ' of this database' : '';
-      throw new BackupError('NO_BACKUP', `there is no backup${others} ${where(target)}`, {
-        hint: 'Make one: velist-backup backup.',
-      });
+      if (chosen) return { backup: chosen.copy, obstacle: null };
+      throw new BackupError(
+        'NO_BACKUP',
+        `there is no backup${others.length > 0 ? ' of this database' : ''} ${where(target)}`,
+        { hint: 'Make one: velist-backup backup.' },
+      );
     } catch (error) {
       return { backup: null, obstacle: BackupError.from(error) };
     }

@@ -7,14 +7,15 @@ import { type BigIntStats, lstatSync, readFileSync, rmSync, statSync } from 'nod
 import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { plainCopy } from '../../engine/format/seal.ts';
-import { type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
+import type { Catalog } from '../../engine/catalog/folder-catalog.ts';
 import { BackupError, says } from '../../words/errors.ts';
 import type { FirstBootRequest } from '../../engine/process/protocol.ts';
 import type { JobOptions } from '../../engine/process/run-job.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
+import { type ConsideredCopy, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { leadsNowhere } from '../../engine/sqlite/missing.ts';
 import { leftoverOf } from '../../engine/sqlite/stamp.ts';
-import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
+import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Log } from '../log.ts';
@@ -40,6 +41,7 @@ export interface FirstBootsOptions {
   /** It is the database of that id from now on. */
   readonly onRestored: (databaseId: string | undefined) => Promise<void>;
   readonly log: Log;
+  readonly now: () => Date;
 }
 
 export interface FirstBootOptions {
@@ -78,8 +80,13 @@ export class FirstBoots {
     const found = lookAt(database);
     if (found === 'present') return this.#present();
 
-    const all = this.#choose(await this.#allCopies(), options);
-    if (all.length === 0) {
+    const plan = planRestore(
+      { point: { latest: true }, purpose: 'first-boot', fromOther: options.fromOther, allowPlain: options.allowPlain },
+      await this.#allPlaces(),
+      { now: this.#options.now() },
+    );
+    if (plan.isForeign) throw this.#foreign(plan.others);
+    if (plan.considered.length === 0) {
       this.#refuseWhenOneWasMade();
       const looked = [this.#options.folder, ...this.#options.remotes().map(({ place }) => place)];
       log('info', `No backup, first boot: there is none in ${looked.join(' and none in ')}.`);
@@ -90,7 +97,7 @@ export class FirstBoots {
         hint: 'It was left as it is. Remove it to have the newest good backup brought back, or go on without that if it shall be empty.',
       });
     }
-    return await this.#bringBack(all, { ...options, identity });
+    return await this.#bringBack(plan.considered, { ...options, identity });
   }
 
   /** Who waits for another process waits no longer. */
@@ -117,24 +124,16 @@ export class FirstBoots {
     }
   }
 
-  /**
-   * Newest first; of several copies of one backup the copy here comes first, because it needs no download, and one in an
-   * archive class last.
-   */
-  async #allCopies(): Promise<readonly KnownBackup[]> {
-    const here: readonly KnownBackup[] = await this.#options.backups.at('local');
-    const copies = [...here];
-    for (const { target } of this.#options.remotes()) copies.push(...(await this.#at(target)));
-    const firsts = new Map(copies.toReversed().map((backup) => [backup.name, backup]));
-    const isArchived = (copy: KnownBackup) => Number(!isHere(copy) && Boolean(copy.archive));
-    return inOrder([...firsts.values()]).flatMap(({ name }) =>
-      copies.filter((copy) => copy.name === name).toSorted((a, b) => isArchived(a) - isArchived(b)),
-    );
+  /** Also the targets that are switched off. */
+  async #allPlaces(): Promise<readonly PlannedPlace<KnownBackup>[]> {
+    const places = [await this.#options.backups.placeAt('local')];
+    for (const { target } of this.#options.remotes()) places.push(await this.#placeAt(target));
+    return places;
   }
 
-  async #at(target: TargetName): Promise<readonly KnownBackup[]> {
+  async #placeAt(target: TargetName): Promise<PlannedPlace<KnownBackup>> {
     try {
-      return await this.#options.backups.at(target);
+      return await this.#options.backups.placeAt(target);
     } catch (error) {
       const known = BackupError.from(error);
       throw new BackupError(known.code, `whether ${targetWord(target)} holds a backup is not known: ${known.message}`, {
@@ -144,18 +143,10 @@ export class FirstBoots {
     }
   }
 
-  /**
-   * Ours alone. Where there are only those of others, an empty database would begin on top of a mix-up.
-   *
-   * @throws BackupError FOREIGN_PLACE
-   */
-  #choose(all: readonly KnownBackup[], { fromOther = false }: FirstBootOptions): readonly KnownBackup[] {
-    const own = all.filter(isOwn);
-    const others = [...new Set(all.flatMap(({ other }) => other?.name ?? []))];
-    if (own.some(({ manifest, fault }) => manifest ?? fault) || others.length === 0) return own;
-    if (fromOther && others.length === 1) return all;
+  /** If there are only backups of others, an empty database would begin on top of a mix-up. */
+  #foreign(others: readonly string[]): BackupError {
     const { databasePath: path } = this.#options;
-    throw new BackupError(
+    return new BackupError(
       'FOREIGN_PLACE',
       `${path} is missing, and the backups that are there are of another database: ${others.join(', ')}`,
       {
@@ -177,20 +168,17 @@ export class FirstBoots {
   }
 
   async #bringBack(
-    copies: readonly KnownBackup[],
+    considered: readonly ConsideredCopy<KnownBackup>[],
     options: FirstBootOptions & { readonly identity: string | undefined },
   ): Promise<FirstBoot> {
     const { log, database, databasePath: path } = this.#options;
     const skipped: FirstBootSkipped[] = [];
     let plain: BackupError | null = null;
-    for (const copy of copies) {
-      const from = isHere(copy) ? 'local' : copy.target;
+    for (const { copy, target: from, passedOver } of considered) {
+      // It holds what a restore replaced on purpose: nobody misses it.
+      if (passedOver?.reason === 'safety') continue;
       try {
-        refuseUnusable(copy);
-        // A safety backup holds what a restore replaced on purpose.
-        if (copy.manifest?.trigger === 'safety') continue;
-        const isRefused = !isHere(copy) && this.#options.backups.requireOffsite(copy.target).refuses(copy);
-        if (isRefused && !options.allowPlain) throw plainCopy(copy.name, from);
+        if (passedOver) throw unusable(copy, from, passedOver);
         await this.#tryCopy(copy, options);
         if (!copy.other) await this.#options.onRestored(copy.manifest?.databaseId);
         log('info', `Restored: ${copy.name} (${from}) to ${path}, which was missing.`);
@@ -309,13 +297,15 @@ function statOf(
   }
 }
 
-/** What the catalog knows of a copy before anything is read. */
-function refuseUnusable(copy: KnownBackup): void {
-  const complaint = copy.fault ?? copy.manifest?.verification.complaint;
-  if (complaint) {
-    throw new BackupError('VERIFY_FAILED', complaint, { hint: 'It can not be relied on; use another backup.' });
-  }
-  if (!copy.manifest) throw withoutManifest(copy);
+/** What is known of a copy before anything is read. */
+function unusable(
+  copy: KnownBackup,
+  from: TargetName,
+  { reason, why }: NonNullable<ConsideredCopy<KnownBackup>['passedOver']>,
+): BackupError {
+  if (reason === 'plain') return plainCopy(copy.name, from);
+  if (reason === 'unadopted') return withoutManifest(copy);
+  return new BackupError('VERIFY_FAILED', why, { hint: 'It can not be relied on; use another backup.' });
 }
 
 function withoutManifest({ name }: KnownBackup): BackupError {

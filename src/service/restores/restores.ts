@@ -12,10 +12,11 @@ import { BackupError } from '../../words/errors.ts';
 import type { JobMap, Restored } from '../../engine/process/protocol.ts';
 import type { JobOptions } from '../../engine/process/run-job.ts';
 import { type FolderRetention, isVerified } from '../../engine/catalog/retention.ts';
+import { planRestore, replacedBy } from '../../engine/restore-points/plan.ts';
 import { thereIsAFile } from '../../engine/sqlite/missing.ts';
 import { isLiveFile } from '../../engine/sqlite/stamp.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
-import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
+import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Log } from '../log.ts';
 import type { OtherDatabase, RestoreResult, Run, Status, TargetName } from '../model.ts';
@@ -70,10 +71,6 @@ const UNDO_DAYS = 30;
 /** Anything but a backup of ours that is called by its path. */
 function isFile(filename: string): boolean {
   return !isBackupName(filename) && existsSync(filename);
-}
-
-function isMadeDuring(run: Run | null, createdAt: Date): run is Run {
-  return run !== null && createdAt >= run.startedAt && createdAt <= run.endedAt;
 }
 
 /** How long the steps take, in percent of the whole. */
@@ -149,12 +146,14 @@ export class Restores {
    * it, the history tells.
    */
   undoable(backups: readonly KnownBackup[], lastRestore: Run | null = this.lastRestore()): Status['undo'] {
-    for (const { name, createdAt, manifest, fault } of backups.filter(isOwn)) {
-      if (fault !== null || manifest?.trigger !== 'safety') continue;
-      const restored = manifest.replacedBy ?? (isMadeDuring(lastRestore, createdAt) ? lastRestore.backup : null);
-      if (restored !== null) return { filename: name, restored, at: createdAt };
-    }
-    return null;
+    // One list: it does not matter here where each lies.
+    const places = [{ target: 'local', word: 'local', copies: backups }];
+    const wish = { point: { latest: true }, purpose: 'undo', lastRestore } as const;
+    const { chosen } = planRestore(wish, places, { now: this.#options.now() });
+    if (!chosen) return null;
+    const { name: filename, createdAt: at } = chosen.copy;
+    const restored = replacedBy(chosen.copy, lastRestore);
+    return restored === null ? null : { filename, restored, at };
   }
 
   /** What a plan is made of; fetched first where it is at a target alone. */
