@@ -16,7 +16,7 @@ import { isPath, refuseUnreadable } from '../engine/stories/assertions.ts';
 import { PLAIN } from '../engine/format/seal.ts';
 import { diskRoom } from '../engine/disk/share.ts';
 import { BackupError, type ErrorBody, hideFoldersOf } from '../words/errors.ts';
-import type { Checked, FileFindings, JobEvent, JobKind, JobMap } from '../engine/process/protocol.ts';
+import type { Checked, FileFindings, JobKind, JobMap } from '../engine/process/protocol.ts';
 import { type JobOptions, runJob } from '../engine/process/run-job.ts';
 import { LOSS_RULES } from '../engine/catalog/loss.ts';
 import { planFolder } from '../engine/catalog/prune-folder.ts';
@@ -696,17 +696,10 @@ export class BackupService implements BackupServicePort {
   ): Promise<BackupItem> {
     const backup = await this.#backups.find(filename, options.from);
     const method = options.full ? 'full' : 'quick';
-    const run = this.#runs.begin({
-      kind: 'verify',
-      user: options.user ?? null,
-      backup: filename,
-      weights: isHere(backup) ? { verify: 100 } : { fetch: 70, verify: 30 },
-    });
-    run.listen(options.onProgress);
-    let complaint: string | null = null;
-    let found: Pick<FileFindings, 'facts' | 'content' | 'unchecked'> = { facts: null, ...NO_REMARKS };
-    try {
-      const { identity, allowPlain } = options;
+    const { identity, allowPlain, user, onProgress } = options;
+    const weights = isHere(backup) ? { verify: 100 } : { fetch: 70, verify: 30 };
+    const about = { kind: 'verify', backup: filename, sizeBytes: backup.sizeBytes, weights, user, onProgress } as const;
+    const settled = await this.#runs.settle(about, async (run) => {
       const target = isHere(backup) ? 'local' : backup.target;
       const fetchAnew = (given: FetchOptions) =>
         this.#backups
@@ -714,20 +707,13 @@ export class BackupService implements BackupServicePort {
           .downloads.fetchHere(filename, { ...given, identity, allowPlain, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
-      const asked = { kind: 'verify', path, method, sha256 } as const;
-      const signal = options.signal ?? run.abort.signal;
-      const listen = { signal, onEvent: (event: JobEvent) => run.hear(event) };
-      found = await this.#job<'verify'>(asked, listen);
-      this.#runs.record(run.end({ result: 'success', backup: filename, sizeBytes: backup.sizeBytes }));
-    } catch (error) {
-      const known = BackupError.from(error);
-      this.#runs.record(
-        run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: filename, error: known }),
-      );
-      // That the check found damage is its answer, not its failure.
-      if (known.code !== 'VERIFY_FAILED') throw known;
-      complaint = known.message;
-    }
+      const { signal = run.signal } = options;
+      return await this.#job<'verify'>({ kind: 'verify', path, method, sha256 }, { signal, onEvent: run.onEvent });
+    });
+    // That the check found damage is its answer, not its failure.
+    if (settled.error && settled.error.code !== 'VERIFY_FAILED') throw settled.error;
+    const found = settled.error ? { facts: null, ...NO_REMARKS } : settled.result;
+    const complaint = settled.error?.message ?? null;
     return await this.#recordVerification(backup, method, complaint, { facts: found.facts, remarks: found });
   }
 
@@ -1186,24 +1172,7 @@ export class BackupService implements BackupServicePort {
       askers: [asked],
     };
     this.#followUp = request;
-    const local = this.#runs.inLine(() => {
-      this.#followUp = null;
-      const run = this.#runs.begin({
-        kind: 'backup',
-        ...asked,
-        backup: null,
-        weights: { checkpoint: 0, copy: 60, verify: 38, publish: 1, prune: 1 },
-      });
-      for (const { user, onProgress } of request.askers) {
-        run.join(user);
-        run.listen(onProgress);
-      }
-      if (this.#stopping) run.abort.abort();
-      this.#runs.active = run;
-      this.#joinable = { run, request };
-      started.resolve(run.id);
-      return this.#backUp(run, { ...asked, user: run.user });
-    });
+    const local = this.#runs.enqueue(() => this.#backUp(request, asked, started.resolve));
     finished.resolve(local);
     return request;
   }
@@ -1267,56 +1236,83 @@ export class BackupService implements BackupServicePort {
     this.#remarksSaid = text;
   }
 
-  async #backUp(run: ActiveRun, asked: BackupAsked): Promise<BackupResult> {
-    try {
-      run.hear({ type: 'step', name: 'checkpoint' });
-      await this.#warnOfEmptyFolder();
-      const made = await this.#job<'backup'>(
-        {
-          kind: 'backup',
-          databasePath: this.#paths.database,
-          folder: this.#paths.backups,
-          verify: this.#settings.current.verify,
-          trigger: asked.trigger,
-          user: asked.user,
-          note: null,
-          retention: this.#settings.complaint === null ? this.#retention() : KEEP_ALL,
-          lockWaitMs: this.#waits.lockMs,
-          pinTimeoutMs: this.#waits.pinMs,
-          loss: await this.#losses.question(),
-          self: await this.#places.selfToWrite(),
-          highestKnown: this.#highestKnown(),
-        },
-        { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
-      );
-      this.#runs.active = null;
-      this.#options.log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
-      const remarks = remarkTexts(made);
-      this.#sayRemarks(remarks);
-      this.#losses.made(made.name, made.loss);
-      await this.#noteIdOf(made.name);
-      this.#warnOfOpenFolder();
-      for (const name of made.removed) {
-        this.#options.log('info', `Removed by retention: ${name}`);
-        this.#noteRetention(name);
-      }
-      const report = run.end({ result: 'success', backup: made.name, sizeBytes: made.sizeBytes });
-      this.#runs.record(report);
-      const said = remarks.length > 0 && { remarks };
-      return { success: true, filename: made.name, size: made.sizeBytes, ...said, report };
-    } catch (error) {
-      const known = await this.#explain(BackupError.from(error));
-      this.#runs.active = null;
-      if (known.code === 'ABORTED') this.#options.log('info', 'Stopped: the run was ended before it was done.');
-      else this.#options.log('error', `Failed: ${known.message}. ${known.hint}`);
-      const report = run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', error: known });
-      // What a person asked for is noted; a cron line would note the same at each tick.
-      if (asked.trigger === 'manual' || !saysItAgain(known, this.#lastBackupRun())) this.#runs.record(report);
-      else this.#emit({ type: 'status' });
-      return { success: false, error: known.toJSON(), report };
-    } finally {
-      this.#joinable = null;
+  async #backUp(
+    request: BackupRequested,
+    asked: BackupAsked,
+    onStarted: (runId: string) => void,
+  ): Promise<BackupResult> {
+    this.#followUp = null;
+    const settled = await this.#runs.settle(
+      {
+        ...{ ...asked, kind: 'backup', backup: null },
+        weights: { checkpoint: 0, copy: 60, verify: 38, publish: 1, prune: 1 },
+        // What a person asked for is noted; a cron line would note the same at each tick.
+        isRecorded: ({ error }) => asked.trigger === 'manual' || !saysItAgain(error, this.#lastBackupRun()),
+        onFailed: (error) => this.#sayFailed(error),
+      },
+      async (run) => {
+        for (const { user, onProgress } of request.askers.slice(1)) {
+          run.join(user);
+          run.listen(onProgress);
+        }
+        if (this.#stopping) run.abort.abort();
+        this.#joinable = { run, request };
+        onStarted(run.id);
+        const made = await this.#runs.lead(run, () => this.#makeBackup(run, asked.trigger));
+        run.note({ backup: made.name, sizeBytes: made.sizeBytes });
+        await this.#afterBackup(made);
+        return made;
+      },
+    );
+    this.#joinable = null;
+    const { report, error } = settled;
+    if (error) return { success: false, error: error.toJSON(), report };
+    const { name, sizeBytes } = settled.result;
+    const remarks = remarkTexts(settled.result);
+    return { success: true, filename: name, size: sizeBytes, ...(remarks.length > 0 && { remarks }), report };
+  }
+
+  async #makeBackup(run: ActiveRun, trigger: BackupAsked['trigger']): Promise<JobMap['backup']['result']> {
+    const { user } = run;
+    run.onEvent({ type: 'step', name: 'checkpoint' });
+    await this.#warnOfEmptyFolder();
+    return await this.#job<'backup'>(
+      {
+        kind: 'backup',
+        databasePath: this.#paths.database,
+        folder: this.#paths.backups,
+        verify: this.#settings.current.verify,
+        trigger,
+        user,
+        note: null,
+        retention: this.#settings.complaint === null ? this.#retention() : KEEP_ALL,
+        lockWaitMs: this.#waits.lockMs,
+        pinTimeoutMs: this.#waits.pinMs,
+        loss: await this.#losses.question(),
+        self: await this.#places.selfToWrite(),
+        highestKnown: this.#highestKnown(),
+      },
+      run,
+    );
+  }
+
+  async #afterBackup(made: JobMap['backup']['result']): Promise<void> {
+    this.#options.log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
+    this.#sayRemarks(remarkTexts(made));
+    this.#losses.made(made.name, made.loss);
+    await this.#noteIdOf(made.name);
+    this.#warnOfOpenFolder();
+    for (const name of made.removed) {
+      this.#options.log('info', `Removed by retention: ${name}`);
+      this.#noteRetention(name);
     }
+  }
+
+  async #sayFailed(error: BackupError): Promise<BackupError> {
+    const known = await this.#explain(error);
+    if (known.code === 'ABORTED') this.#options.log('info', 'Stopped: the run was ended before it was done.');
+    else this.#options.log('error', `Failed: ${known.message}. ${known.hint}`);
+    return known;
   }
 
   async #explain(error: BackupError): Promise<BackupError> {
@@ -1421,16 +1417,8 @@ export class BackupService implements BackupServicePort {
     // Stopped while we looked.
     if (!this.#started) return;
     this.#options.log('warn', `Waiting for a database: ${error.message}. ${error.hint}`);
-    if (!wasBackedUp || saysItAgain(error, this.#lastBackupRun())) return;
-    const run = this.#runs.begin({
-      kind: 'backup',
-      trigger: 'schedule',
-      user: null,
-      plannedAt,
-      backup: null,
-      weights: {},
-    });
-    this.#runs.record(run.end({ result: 'failed', error }));
+    if (!wasBackedUp || saysItAgain(error.toJSON(), this.#lastBackupRun())) return;
+    this.#runs.note({ kind: 'backup', trigger: 'schedule', plannedAt, backup: null, weights: {} }, error);
   }
 
   /** True when the newest backup still holds everything: that is recorded, and no process is started. */
@@ -1439,15 +1427,7 @@ export class BackupService implements BackupServicePort {
     if (this.#options.skipUnchanged === false || this.#databaseHold() !== null) return false;
     const newest = await this.#unchangedBackup();
     if (!newest || !this.#started) return false;
-    const run = this.#runs.begin({
-      kind: 'backup',
-      trigger: 'schedule',
-      user: null,
-      plannedAt,
-      backup: newest.name,
-      weights: {},
-    });
-    this.#runs.record(run.end({ result: 'unchanged', backup: newest.name }));
+    this.#runs.note({ kind: 'backup', trigger: 'schedule', plannedAt, backup: newest.name, weights: {} }, 'unchanged');
     return true;
   }
 
@@ -1568,7 +1548,7 @@ export class BackupService implements BackupServicePort {
         if (event.type === 'warning') this.#warnOnce(event.message);
         else options.onEvent?.(event);
       };
-      return carryOut<Kind>(request, { ...options, signal, onEvent, environment });
+      return carryOut<Kind>(request, { mayKill: options.mayKill ?? true, signal, onEvent, environment });
     };
     const ended = turns ? turns.take(request, work, signal) : work();
     if (!readingKinds.has(request.kind)) return await ended;

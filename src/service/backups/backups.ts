@@ -195,19 +195,12 @@ export class Backups {
     { user = null, identity, allowPlain, onProgress }: FromTarget & { readonly user?: string | null },
   ): Promise<string> {
     const { runs } = this.#options;
-    const run = runs.begin({ kind: 'verify', user, backup: name, weights: { fetch: 90, check: 10 } });
-    run.listen(onProgress);
     const { downloads } = this.requireOffsite(target);
     const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity, allowPlain });
-    try {
-      const path = await runs.fetching(run, fetchHere, 'all steps');
-      runs.record(run.end({ result: 'success', backup: name, sizeBytes }));
-      return path;
-    } catch (error) {
-      const known = BackupError.from(error);
-      runs.record(run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: name, error: known }));
-      throw known;
-    }
+    return await runs.carry(
+      { kind: 'verify', user, backup: name, sizeBytes, weights: { fetch: 90, check: 10 }, onProgress },
+      async (run) => await runs.fetching(run, fetchHere, 'all steps'),
+    );
   }
 
   async #openFile(backup: Backup): Promise<FileHandle> {

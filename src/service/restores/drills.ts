@@ -64,6 +64,9 @@ interface DrilledFrom extends Required<Pick<DrillAsked, 'target' | 'allowPlain'>
   readonly identities: readonly string[];
 }
 
+type Newest =
+  { readonly backup: KnownBackup; readonly obstacle: null } | { readonly backup: null; readonly obstacle: BackupError };
+
 const EVERY_MS = 24 * 3_600_000;
 /** An app that has just started has other things to do. */
 const FIRST_AFTER_MS = 10 * 60_000;
@@ -200,85 +203,108 @@ export class Drills {
     identities: readonly string[],
     without: ReadonlySet<string>,
   ): Promise<TargetDrill> {
-    const { runs, log } = this.#options;
+    const { runs } = this.#options;
     const { trigger = 'manual', user = null, allowPlain = false } = asked;
-    let { backup, obstacle } = await this.#newest(target, { allowPlain, without });
-    const run = runs.begin({
-      ...({ kind: 'drill', trigger, user } as const),
-      backup: backup?.name ?? null,
-      weights: weights[placeOf(target)],
-    });
-    run.listen(asked.onProgress);
-    this.#runs.add(run);
-    if (this.#stopping) run.abort.abort();
-    try {
-      if (!backup) throw obstacle;
-      let drilled: Drilled | 'gone' | 'archived' = 'archived';
-      // Some servers say so only when the file is asked for.
-      for (const archived = new Set<string>(); archived.size < ARCHIVED_MAX; archived.add(backup.name)) {
-        const left = new Set([...without, ...archived]);
-        const next: KnownBackup | null =
-          archived.size === 0 ? backup : (await this.#newest(target, { allowPlain, without: left })).backup;
-        if (!next) break;
-        backup = next;
-        drilled = await this.#rehearse(run, backup, { target, identities, allowPlain });
-        if (drilled !== 'archived') break;
-      }
-      if (drilled === 'archived') throw allArchived(backup, target);
-      if (drilled === 'gone') {
-        ({ backup, obstacle } = await this.#newest(target, { allowPlain, without }));
-        if (!backup) throw obstacle;
-        drilled = await this.#rehearse(run, backup, { target, identities, allowPlain });
-      }
-      if (drilled === 'gone' || drilled === 'archived') throw removedUnder(backup);
-      const { proof, sizeBytes, assertions } = drilled;
-      const remarks = remarkTexts(drilled);
-      const { name } = backup;
-      const report = run.end({
-        ...{ result: 'success', backup: name, sizeBytes },
-        drill: { target, proof, assertions, ...(remarks.length > 0 && { remarks }) },
-      });
-      runs.record(report);
-      const took = `${(msOf(report) / 1_000).toFixed(1)} s`;
-      log(
-        'info',
-        proof === 'restored'
-          ? [`Drill: ${name} (${target}) was restored and proven in ${took}`, ...remarks, ''].join('. ').trim()
-          : `Drill: ${name} (${target}) is what was stored; its content was not opened, because the private key is not here.`,
-      );
-      if (proof === 'restored') await this.#note(backup, null, drilled);
-      return toDrill(target, report);
-    } catch (error) {
-      const known = BackupError.from(error);
-      const result = known.code === 'ABORTED' ? 'stopped' : 'failed';
-      // Anything else (another process drills, no room, the wrong private key, S3 away for a while) is an answer to whoever
-      // asked and proves nothing against the backup: what was known before still counts, and the schedule tries again in
-      // an hour.
-      const isVerdict = says(known.code, 'drill-verdict');
-      const report = run.end({
-        ...{ result, backup: backup?.name ?? null, error: known },
-        ...(isVerdict && { drill: { target, proof: null, assertions: 0 } }),
-      });
-      // Nobody asked, and it would be said each hour.
-      if (trigger !== 'schedule' || isVerdict) runs.record(report);
-      const text = `(${target}): ${known.message}. ${known.hint}`;
-      if (isVerdict) log('error', `Drill failed ${text}`);
-      else if (result === 'failed' && known.code !== 'NO_BACKUP') log('warn', `The drill could not be made ${text}`);
-      if (backup && known.code === 'VERIFY_FAILED') await this.#note(backup, known.message);
-      return toDrill(target, report);
-    } finally {
-      this.#runs.delete(run);
+    const first = await this.#newest(target, { allowPlain, without });
+    let backup = first.backup;
+    const drilledFrom = { target, identities, allowPlain, without };
+    const settled = await runs.settle(
+      {
+        ...({ kind: 'drill', trigger, user } as const),
+        ...{ backup: backup?.name ?? null, weights: weights[placeOf(target)], onProgress: asked.onProgress },
+        // Anything else (another process drills, no room, the wrong private key, S3 away for a while) is an answer to whoever
+        // asked and proves nothing against the backup: what was known before still counts, and the schedule tries again in
+        // an hour. Nobody asked for that try, and it would be said each hour.
+        isRecorded: ({ error }) => trigger !== 'schedule' || error === null || says(error.code, 'drill-verdict'),
+        onFailed: (error, run) => {
+          if (says(error.code, 'drill-verdict')) run.note({ drill: { target, proof: null, assertions: 0 } });
+          return error;
+        },
+      },
+      async (run) => {
+        this.#runs.add(run);
+        if (this.#stopping) run.abort.abort();
+        const onTried = (tried: KnownBackup | null) => {
+          backup = tried;
+          run.note({ backup: tried?.name ?? null });
+        };
+        try {
+          const drilled = await this.#rehearseNewest(run, first, { ...drilledFrom, onTried });
+          const { proof, sizeBytes, assertions } = drilled;
+          const remarks = remarkTexts(drilled);
+          run.note({ sizeBytes, drill: { target, proof, assertions, ...(remarks.length > 0 && { remarks }) } });
+          return drilled;
+        } finally {
+          this.#runs.delete(run);
+        }
+      },
+    );
+    if (settled.error) this.#sayFailed(target, settled.error);
+    else this.#sayProven(target, settled.report, settled.result);
+    if (backup && !settled.error && settled.result.proof === 'restored') await this.#note(backup, null, settled.result);
+    if (backup && settled.error?.code === 'VERIFY_FAILED') await this.#note(backup, settled.error.message);
+    return toDrill(target, settled.report);
+  }
+
+  #sayProven(target: TargetName, report: Run, drilled: Drilled): void {
+    const took = `${(msOf(report) / 1_000).toFixed(1)} s`;
+    const proven = `Drill: ${report.backup} (${target}) was restored and proven in ${took}`;
+    this.#options.log(
+      'info',
+      drilled.proof === 'restored'
+        ? [proven, ...remarkTexts(drilled), ''].join('. ').trim()
+        : `Drill: ${report.backup} (${target}) is what was stored; its content was not opened, because the private key is not here.`,
+    );
+  }
+
+  #sayFailed(target: TargetName, { code, message, hint }: BackupError): void {
+    const text = `(${target}): ${message}. ${hint}`;
+    if (says(code, 'drill-verdict')) this.#options.log('error', `Drill failed ${text}`);
+    else if (code !== 'ABORTED' && code !== 'NO_BACKUP')
+      this.#options.log('warn', `The drill could not be made ${text}`);
+  }
+
+  /** The newest one, or the one before if that is archived, or was removed meanwhile. */
+  async #rehearseNewest(
+    run: ActiveRun,
+    first: Newest,
+    asked: DrilledFrom & {
+      readonly without: ReadonlySet<string>;
+      /** Gets each backup before it is tried; null when none is left. */
+      readonly onTried: (backup: KnownBackup | null) => void;
+    },
+  ): Promise<Drilled> {
+    const { target, allowPlain, without, onTried } = asked;
+    let { backup, obstacle } = first;
+    if (!backup) throw obstacle;
+    let drilled: Drilled | 'gone' | 'archived' = 'archived';
+    // Some servers say so only when the file is asked for.
+    for (const archived = new Set<string>(); archived.size < ARCHIVED_MAX; archived.add(backup.name)) {
+      const left = new Set([...without, ...archived]);
+      const next: KnownBackup | null =
+        archived.size === 0 ? backup : (await this.#newest(target, { allowPlain, without: left })).backup;
+      if (!next) break;
+      backup = next;
+      onTried(backup);
+      drilled = await this.#rehearse(run, backup, asked);
+      if (drilled !== 'archived') break;
     }
+    if (drilled === 'archived') throw allArchived(backup, target);
+    if (drilled === 'gone') {
+      ({ backup, obstacle } = await this.#newest(target, { allowPlain, without }));
+      onTried(backup);
+      if (!backup) throw obstacle;
+      drilled = await this.#rehearse(run, backup, asked);
+    }
+    if (drilled === 'gone' || drilled === 'archived') throw removedUnder(backup);
+    return drilled;
   }
 
   /** @param options.without names of backups that can't be had at once. */
   async #newest(
     target: TargetName,
     { allowPlain, without = new Set() }: { readonly allowPlain: boolean; readonly without?: ReadonlySet<string> },
-  ): Promise<
-    | { readonly backup: KnownBackup; readonly obstacle: null }
-    | { readonly backup: null; readonly obstacle: BackupError }
-  > {
+  ): Promise<Newest> {
     try {
       const place = await this.#options.backups.placeAt(target);
       const wish = { point: { latest: true }, purpose: 'drill', allowPlain, without } as const;

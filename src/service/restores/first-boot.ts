@@ -207,37 +207,23 @@ export class FirstBoots {
     options: { readonly identity: string | undefined } & FirstBootOptions,
   ): Promise<void> {
     const { runs, database, job } = this.#options;
-    const run = runs.begin({
-      ...{ kind: 'restore', user: null, backup: copy.name },
-      weights: weights[isHere(copy) ? 'local' : 'remote'],
-    });
-    run.listen(options.onProgress);
-    try {
-      const { manifest } = copy;
+    const { manifest } = copy;
+    const asked = {
+      ...({ kind: 'restore', backup: copy.name, sizeBytes: manifest?.database.sizeBytes ?? null } as const),
+      ...{ weights: weights[isHere(copy) ? 'local' : 'remote'], onProgress: options.onProgress },
+    };
+    const source = await runs.carry(asked, async (run) => {
       if (!manifest) throw withoutManifest(copy);
-      const source = await this.#sourceOf(copy, run, options);
+      const path = await this.#sourceOf(copy, run, options);
       const request: FirstBootRequest = {
-        ...{ kind: 'first-boot', source, sourceName: copy.name, databasePath: database },
+        ...{ kind: 'first-boot', source: path, sourceName: copy.name, databasePath: database },
         ...{ sha256: manifest.database.sha256, journalMode: manifest.source.journalMode },
       };
-      await runs.inLine(async () => {
-        runs.active = run;
-        try {
-          await job(request, { signal: run.abort.signal, onEvent: (event) => run.hear(event) });
-        } finally {
-          runs.active = null;
-        }
-      });
-      runs.record(run.end({ result: 'success', backup: copy.name, sizeBytes: manifest.database.sizeBytes }));
-      // A start that fails before this goes on with what it has; now it is only a second copy.
-      if (!isHere(copy)) rmSync(source, { force: true });
-    } catch (error) {
-      const known = BackupError.from(error);
-      runs.record(
-        run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: copy.name, error: known }),
-      );
-      throw known;
-    }
+      await runs.enqueue(() => runs.lead(run, () => job(request, run)));
+      return path;
+    });
+    // A start that fails before this goes on with what it has; now it is only a second copy.
+    if (!isHere(copy)) rmSync(source, { force: true });
   }
 
   async #sourceOf(

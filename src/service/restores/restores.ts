@@ -24,7 +24,7 @@ import type { FetchOptions } from '../targets/downloads.ts';
 import type { Places } from '../targets/places.ts';
 import type { RunHistory } from '../state/run-history.ts';
 import type { PlannedSource } from './restore-plan.ts';
-import type { Runs, RunWeights } from '../runs/runs.ts';
+import type { CarryAsked, Runs, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FromTarget, RestoreMode } from '../service-port.ts';
 import { foreignBackup } from './foreign-backup.ts';
 
@@ -102,32 +102,58 @@ export class Restores {
     // Before anything is fetched; the job asks again.
     if (mode === 'missing' && existsSync(paths.database)) throw thereIsAFile(paths.database);
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
-    const begin = (steps: RunWeights) => {
-      const run = runs.begin({ kind, user: options.user ?? null, backup: name, weights: steps });
-      run.listen(options.onProgress);
-      return run;
-    };
+    const carry = async (steps: RunWeights, story: (run: ActiveRun) => Promise<Restored>) =>
+      await this.#carry(
+        { kind, backup: name, weights: steps, user: options.user, onProgress: options.onProgress },
+        story,
+      );
     const place = (run: ActiveRun, source: string) =>
       this.#place(run, { ...found, path: source }, { ...options, mode, to });
-    if (path !== null) return await runs.inLine(() => place(begin(weights[mode]), path));
+    if (path !== null) return await runs.enqueue(() => carry(weights[mode], (run) => place(run, path)));
 
     const { identity, allowPlain } = options;
-    const run = begin(weightsFromS3[mode]);
-    try {
-      const offsite = backups.requireOffsite(target);
+    return await carry(weightsFromS3[mode], async (run) => {
+      const { downloads } = backups.requireOffsite(target);
       if (to === null) {
-        const fetchHere = (given: FetchOptions) =>
-          offsite.downloads.fetchHere(name, { ...given, identity, allowPlain });
+        const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity, allowPlain });
         const fetched = await runs.fetching(run, fetchHere);
-        return await runs.inLine(() => place(run, fetched));
+        return await runs.enqueue(() => place(run, fetched));
       }
-      const fetchTo = (given: FetchOptions) =>
-        offsite.downloads.fetchTo(name, resolve(to), { ...given, identity, allowPlain });
+      const fetchTo = (given: FetchOptions) => downloads.fetchTo(name, resolve(to), { ...given, identity, allowPlain });
       await runs.fetching(run, fetchTo, 'all steps');
-      return this.#restored(run, { path: to, mode: 'file', safetyBackup: null, setAside: null }, name);
-    } catch (error) {
-      throw this.#failed(run, name, error);
-    }
+      return { path: to, mode: 'file', safetyBackup: null, setAside: null };
+    });
+  }
+
+  /** Records the run and says how it ended; a restore to a new file that succeeds is in no history. */
+  async #carry(
+    asked: Pick<CarryAsked, 'kind' | 'weights' | 'user' | 'onProgress'> & { readonly backup: string },
+    story: (run: ActiveRun) => Promise<Restored>,
+  ): Promise<RestoreResult> {
+    const { runs, log } = this.#options;
+    const { backup } = asked;
+    let toFile = false;
+    const settled = await runs.settle(
+      {
+        ...asked,
+        isRecorded: ({ result }) => !(toFile && result === 'success'),
+        onFailed: (error) => {
+          log('error', `Restore failed: ${error.message}. ${error.hint}`);
+          return error;
+        },
+      },
+      async (run) => {
+        const restored = await story(run);
+        toFile = restored.mode === 'file';
+        return restored;
+      },
+    );
+    if (settled.error) throw settled.error;
+    const { mode, path, safetyBackup, setAside } = settled.result;
+    const safety = safetyBackup ? ` What was there before is in ${safetyBackup}.` : '';
+    const aside = setAside ? ` The old files were moved to ${setAside}.` : '';
+    log('info', `Restored: ${backup} (${mode}).${safety}${aside}`);
+    return { success: true, backup, mode, path, safetyBackup, report: settled.report };
   }
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
@@ -205,60 +231,36 @@ export class Restores {
       readonly mode: RestoreMode;
       readonly to: string | null;
     },
-  ): Promise<RestoreResult> {
+  ): Promise<Restored> {
     const { runs, paths, places, highestKnown } = this.#options;
-    runs.active = run;
-    try {
-      const restored = await this.#options.job(
-        {
-          kind: 'restore',
-          source: source.path,
-          sourceName: source.name,
-          sha256: source.sha256,
-          databasePath: paths.database,
-          journalMode: source.journalMode,
-          folder: paths.backups,
-          mode: options.mode,
-          to: options.to,
-          expected: options.expected || null,
-          user: options.user ?? null,
-          retention: this.#options.retention(),
-          lockWaitMs: this.#options.lockWaitMs,
-          self: options.mode === 'file' ? places.self : await places.selfToWrite(),
-          highestKnown: highestKnown(),
-          fromOther: options.fromOther ?? false,
-        },
-        { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
-      );
-      runs.active = null;
-      if (restored.safetyBackup) await this.#options.onMade(restored.safetyBackup);
-      if (restored.mode !== 'file' && !source.other) await places.restored(source.databaseId);
-      return this.#restored(run, restored, source.name);
-    } catch (error) {
-      runs.active = null;
-      throw this.#failed(run, source.name, error);
-    }
-  }
-
-  #restored(run: ActiveRun, restored: Restored, backup: string): RestoreResult {
-    const report = run.end({ result: 'success', backup });
-    if (restored.mode !== 'file') this.#options.runs.record(report);
-    const safety = restored.safetyBackup ? ` What was there before is in ${restored.safetyBackup}.` : '';
-    const aside = restored.setAside ? ` The old files were moved to ${restored.setAside}.` : '';
-    this.#options.log('info', `Restored: ${backup} (${restored.mode}).${safety}${aside}`);
-    const { mode, path, safetyBackup } = restored;
-    return { success: true, backup, mode, path, safetyBackup, report };
-  }
-
-  /** Recorded once, at the step where it failed. */
-  #failed(run: ActiveRun, backup: string, error: unknown): BackupError {
-    const known = BackupError.from(error);
-    if (run.hasEnded) return known;
-    this.#options.log('error', `Restore failed: ${known.message}. ${known.hint}`);
-    this.#options.runs.record(
-      run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup, error: known }),
+    const restored = await runs.lead(
+      run,
+      async () =>
+        await this.#options.job(
+          {
+            kind: 'restore',
+            source: source.path,
+            sourceName: source.name,
+            sha256: source.sha256,
+            databasePath: paths.database,
+            journalMode: source.journalMode,
+            folder: paths.backups,
+            mode: options.mode,
+            to: options.to,
+            expected: options.expected || null,
+            user: options.user ?? null,
+            retention: this.#options.retention(),
+            lockWaitMs: this.#options.lockWaitMs,
+            self: options.mode === 'file' ? places.self : await places.selfToWrite(),
+            highestKnown: highestKnown(),
+            fromOther: options.fromOther ?? false,
+          },
+          run,
+        ),
     );
-    return known;
+    if (restored.safetyBackup) await this.#options.onMade(restored.safetyBackup);
+    if (restored.mode !== 'file' && !source.other) await places.restored(source.databaseId);
+    return restored;
   }
 
   async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {

@@ -72,7 +72,7 @@ export interface OffsiteOptions {
   readonly madeSince: (from: Date) => ReadonlySet<string> | null;
   /** Retention removed it there. */
   readonly onRemoved: (name: string) => void;
-  readonly runs: Pick<Runs, 'beginUpload' | 'record'>;
+  readonly runs: Pick<Runs, 'carry'>;
   /** What is needed to be the one writer there. */
   readonly writing: Pick<WritingOptions, 'self' | 'everyMs' | 'isStarted' | 'hasUploaded' | 'heartbeats' | 'emit'>;
   readonly onChange: () => void;
@@ -578,11 +578,19 @@ export class Offsite {
     const { s3, log, now, selfToWrite } = this.#options;
     this.writing.refuse();
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
-    const run = this.#options.runs.beginUpload(backup.name, this.target);
-    try {
+    const asked = {
+      ...({ kind: 'upload', trigger: 'schedule', weights: { upload: 95, prune: 5 } } as const),
+      ...{ backup: backup.name, sizeBytes: backup.sizeBytes, target: this.target },
+      onFailed: (error: BackupError) => {
+        if (error.code !== 'ABORTED')
+          log('warn', `Not uploaded to ${this.#word}: ${backup.name}: ${error.message}. ${error.hint}`);
+        return error;
+      },
+    };
+    const done = await this.#options.runs.carry(asked, async (run) => {
       // Before anything is said of this installation.
       await selfToWrite();
-      const done = await this.#job<'upload'>(
+      const uploaded = await this.#job<'upload'>(
         {
           kind: 'upload',
           target: this.target,
@@ -595,33 +603,26 @@ export class Offsite {
           known: this.#toKnow(),
           identity: this.identity,
         },
-        { signal, onEvent: (event) => run.hear(event) },
+        { signal, onEvent: run.onEvent },
       );
       if (began.place !== this.#sync()) {
         throw new BackupError('ABORTED', `the path on ${this.#word} was changed meanwhile`, {
           hint: 'It is uploaded there.',
         });
       }
-      this.#options.runs.record(run.end({ result: 'success', sizeBytes: backup.sizeBytes }));
-      log('info', `Uploaded to ${this.#word}: ${done.key}`);
-      this.#takePruned(done);
-      if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
-      if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
-      if (done.listing) {
-        await this.#take(done.listing, began);
-        await this.#learnId(done.listing.identity);
-      }
-      return done.removed.includes(backup.name)
-        ? { status: 'removed', sealing: null }
-        : { status: 'stored', sealing: done.sealing };
-    } catch (error) {
-      const known = BackupError.from(error);
-      if (known.code !== 'ABORTED')
-        log('warn', `Not uploaded to ${this.#word}: ${backup.name}: ${known.message}. ${known.hint}`);
-      const result = known.code === 'ABORTED' ? 'stopped' : 'failed';
-      if (!run.hasEnded) this.#options.runs.record(run.end({ result, backup: backup.name, error: known }));
-      throw known;
+      return uploaded;
+    });
+    log('info', `Uploaded to ${this.#word}: ${done.key}`);
+    this.#takePruned(done);
+    if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
+    if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
+    if (done.listing) {
+      await this.#take(done.listing, began);
+      await this.#learnId(done.listing.identity);
     }
+    return done.removed.includes(backup.name)
+      ? { status: 'removed', sealing: null }
+      : { status: 'stored', sealing: done.sealing };
   }
 
   #renumbered(count: number): string {
