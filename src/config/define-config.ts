@@ -35,7 +35,7 @@ export interface DatabaseSettings {
   readonly webhookUrlFile?: string | null;
   readonly heartbeatUrl?: string | null;
   readonly heartbeatUrlFile?: string | null;
-  /** Of copies on S3. */
+  /** How copies on S3 are sealed. */
   readonly compression?: 'none' | 'zstd' | null;
   /** Public keys of age: copies on S3 are encrypted to them. */
   readonly encryptionRecipient?: string | readonly string[] | null;

@@ -113,7 +113,7 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
   }
 }
 
-/** Of the names of sealed artifacts, as `artifactFile` appends them. */
+/** The endings of sealed artifacts' names, as `artifactFile` appends them. */
 const endings: Readonly<Record<SealName, string>> = { plain: '', zstd: '.zst', age: '.age', 'zstd+age': '.zst.age' };
 
 function toVerification({ manifest, fault, createdAt, changedAt }: KnownBackup): Verification {

@@ -23,7 +23,7 @@ export interface BackupsOptions {
   readonly catalog: Catalog;
   /** Never opened here, under whatever name it is planted. */
   readonly databasePath: string;
-  /** Of each configured target beside the folder. */
+  /** The configured targets beside the folder. */
   readonly offsites: () => readonly Offsite[];
   /** The folder, as configured. */
   readonly folder: string;

@@ -24,12 +24,12 @@ export interface VoicesOptions {
 export interface VoicesContext {
   readonly service: Pick<BackupServicePort, 'on' | 'getStatus' | 'getRuns' | 'getRunTotals'>;
   readonly statePath: string;
-  /** Of the backups, as the state database knows it: several services may share that. */
+  /** The backup folder, as the state database calls it: several services may share that. */
   readonly folder: string;
   readonly log: Log;
 }
 
-/** Of these one at least was not stopped by hand. */
+/** One of these at least was not stopped by hand. */
 const RUNS_LOOKED_AT = 20;
 
 export class Voices {

@@ -29,7 +29,7 @@ export interface LossesOptions {
   /** Tables that the app empties regularly. */
   readonly ignored: () => readonly string[];
   readonly ignore: (tables: readonly string[]) => void;
-  /** Of this database, from the folder and elsewhere, newest first. */
+  /** Backups of this database, from the folder and elsewhere, newest first. */
   readonly backups: () => Promise<readonly KnownBackup[]>;
   readonly find: (name: string) => Promise<KnownBackup>;
   /** The same, and what it shows of the loss is written down wherever it is. */

@@ -18,7 +18,7 @@ export interface KitFacts {
   /** How its manifests name the database: ids, and names where a manifest bears no id. Others may lie beside it. */
   readonly ids?: readonly string[];
   readonly names?: readonly string[];
-  /** Of the newest backup; null when that is not known. */
+  /** The journal mode of the newest backup's database; null when that is not known. */
   readonly journalMode: string | null;
   /** In the order in which they are to be tried. */
   readonly targets: readonly KitS3[];

@@ -63,7 +63,7 @@ interface RestoreSource {
   readonly other: OtherDatabase | null;
 }
 
-/** Of a file of which nothing is known. */
+/** What is said of a file of which nothing is known. */
 const unknownSource = { sha256: null, journalMode: null, databaseId: undefined, target: 'local' } as const;
 
 const UNDO_DAYS = 30;

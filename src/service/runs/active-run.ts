@@ -10,9 +10,9 @@ export interface RunOptions {
   readonly user: string | null;
   readonly plannedAt: Date | null;
   readonly backup: string | null;
-  /** Of that backup, for the record of a run that succeeds. */
+  /** Size of that backup, for the record of a run that succeeds. */
   readonly sizeBytes?: number | null;
-  /** Of an upload. */
+  /** Only for an upload. */
   readonly target?: TargetName;
   /** Share of the whole, in percent, that each step takes; they add up to 100. */
   readonly weights: Readonly<Partial<Record<StepName, number>>>;
@@ -57,7 +57,7 @@ export class ActiveRun {
     this.join(options.user);
   }
 
-  /** Who asks for what is going already has asked for it too. */
+  /** A user who asks for what is running has asked for it, too. */
   join(user: string | null): void {
     if (user !== null) this.#users.add(user);
   }
@@ -82,7 +82,7 @@ export class ActiveRun {
     this.#drill = drill;
   }
 
-  /** Of its job; a function of its own, so that a run can be given to a job as the job's options. */
+  /** Hears its job; a function of its own, so that a run can be given to a job as the job's options. */
   readonly onEvent = (event: JobEvent): void => {
     if (event.type === 'step') this.#begin(event.name);
     else if (event.type === 'bytes') this.#count(event.done, event.total);

@@ -19,7 +19,7 @@ export interface SchedulerOptions {
   readonly run: (trigger: 'start' | 'schedule', plannedAt: Date) => Promise<{ readonly failed: boolean }>;
   /** At every wake, at least every 30 s. */
   readonly onWake: () => void;
-  /** Of a run or a wake: the schedule goes on, and so does the app. */
+  /** Hears what a run or a wake threw: the schedule goes on, and so does the app. */
   readonly onFault: (error: unknown) => void;
   /** Stands still while the machine sleeps; `performance.now`, if not given. */
   readonly elapsedMs?: () => number;

@@ -106,7 +106,7 @@ export class Claims {
     const now = this.#options.now();
     const names = new Set(backups.flatMap(({ manifest }) => manifest?.source.name ?? []));
     const given = new Set(backups.map(({ manifest }) => manifest?.databaseId));
-    // Of one database that lost its record, or that an older version backed up, the id is taken over.
+    // The id is taken over of a database that lost its record, or that an older version backed up.
     const known = names.size === 1 && given.size === 1 ? ownership.stranger?.id : undefined;
     const id = identity.record?.id ?? known ?? ownership.id ?? randomUUID();
     const own = ownClaim(self, id, now);

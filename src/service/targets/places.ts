@@ -29,7 +29,7 @@ export interface PlacesOptions {
   readonly database: string;
   readonly catalog: Catalog;
   readonly statePath: string;
-  /** Of each configured target beside the folder. */
+  /** The configured targets beside the folder. */
   readonly offsites: () => readonly Offsite[];
   readonly log: Log;
   readonly now: () => Date;
