@@ -36,7 +36,7 @@ import { composeActivity } from './runs/activity.ts';
 import { requireApart } from './apart.ts';
 import { type Act, Audit, type AuditSink } from './audit/audit.ts';
 import { isHere, isOwn, type KnownBackup } from './backups/backup-item.ts';
-import { Backups } from './backups/backups.ts';
+import { Backups, placeOf } from './backups/backups.ts';
 import { Claims } from './targets/claims.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
 import {
@@ -92,7 +92,7 @@ import { Offsite, type Said } from './targets/remote-target.ts';
 import { composePlaces, toPlaceStatus } from './targets/place-status.ts';
 import { Places, withinMs } from './targets/places.ts';
 import { holdingCodes, pruneHold } from './protection/prune-hold.ts';
-import { type KitS3, recoveryKit } from './restores/recovery-kit.ts';
+import { type KitS3, knownGood, recoveryKit } from './restores/recovery-kit.ts';
 import { toRestorePlan } from './restores/restore-plan.ts';
 import {
   checkTargets,
@@ -882,9 +882,8 @@ export class BackupService implements BackupServicePort {
 
   /** A text that gets the data back from here or any target with stock programs alone; it holds no secret. */
   async recoveryKit(): Promise<string> {
-    const all = (await this.#backups.at('local')).filter(isOwn);
-    const here = all.filter(isSound);
-    const newest = here[0] ?? (await this.#backups.everywhere()).filter(isOwn).find(isSound);
+    const here = knownGood([await this.#backups.placeAt('local')], this.#now());
+    const newest = here[0] ?? knownGood(await this.#backups.places(), this.#now())[0];
     const targets = await Promise.all(this.#offsites.map((offsite) => this.#kitOf(offsite)));
     const kin = [
       this.#places.folder(await this.#catalog.list()).ownership,
@@ -910,9 +909,7 @@ export class BackupService implements BackupServicePort {
       (error: unknown) => BackupError.from(error).message,
     );
     const { bucket, region, endpoint = null, sealing = PLAIN } = s3;
-    const { ownership } = offsite;
-    const own = offsite.backups.filter((backup) => otherOf(ownership, backup) === null);
-    const there = own.filter(isSound).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
+    const there = knownGood([placeOf(offsite)], this.#now()).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
     return {
       ...{ name: offsite.target, bucket, region, endpoint, prefix, sealing, complaint },
       baseUrl: connectS3({ ...s3, prefix }).baseUrl,
@@ -1094,7 +1091,9 @@ export class BackupService implements BackupServicePort {
       gapMinutes: this.#gapMinutes(),
       door: this.#options.door ?? null,
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
-      archived: this.#offsites.filter(({ isEnabled }) => isEnabled).flatMap(archivedNewest),
+      archived: this.#offsites
+        .filter(({ isEnabled }) => isEnabled)
+        .flatMap((offsite) => archivedNewest(offsite, this.#now())),
       targets: further,
       places,
       drills: { complaint: complaintOf(this.#assertions, database), targets: proven },
@@ -1785,16 +1784,6 @@ async function eachOf(
   });
 }
 
-function isSound({ manifest, fault, changedAt }: KnownBackup): boolean {
-  return (
-    manifest !== null &&
-    fault === null &&
-    !changedAt &&
-    manifest.trigger !== 'safety' &&
-    manifest.verification.complaint === null
-  );
-}
-
 /** The copy at that target would end before an idle database makes another one, or is not to be had under that name. */
 function isToBeMadeAnew(offsite: Offsite, { name, createdAt }: Backup, now: Date): boolean {
   if (!offsite.isEnabled) return false;
@@ -1802,9 +1791,11 @@ function isToBeMadeAnew(offsite: Offsite, { name, createdAt }: Backup, now: Date
   return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || offsite.isBlocked(name);
 }
 
-function archivedNewest({ backups, target, access: { s3 } }: Offsite): DoctorFacts['archived'] {
-  const storageClass = backups.find(isSound)?.archive;
-  const takes = hoursOf(storageClass, s3.endpoint ?? '');
+function archivedNewest(offsite: Offsite, now: Date): DoctorFacts['archived'] {
+  const { target, access } = offsite;
+  const [newest] = knownGood([placeOf(offsite)], now);
+  const storageClass = newest && !isHere(newest) ? newest.archive : null;
+  const takes = hoursOf(storageClass, access.s3.endpoint ?? '');
   return storageClass && takes ? [{ word: targetWord(target), storageClass, takes }] : [];
 }
 

@@ -53,22 +53,36 @@ const wishes = {
   at: { point: { at: now } },
   'first boot': { purpose: 'first-boot' },
   drill: { purpose: 'drill' },
-  kit: { purpose: 'kit' },
+  'known good': { purpose: 'known-good' },
   undo: { purpose: 'undo' },
 } as const satisfies Record<string, Partial<RestoreWish>>;
 
 // The newest of each kind, at a target whose copies are to be encrypted: `-` where it is passed over for the one before it.
 const table: Record<Kind, Record<keyof typeof wishes, 'taken' | '-'>> = {
-  good: { latest: 'taken', at: 'taken', 'first boot': 'taken', drill: 'taken', kit: 'taken', undo: '-' },
-  safety: { latest: '-', at: 'taken', 'first boot': '-', drill: '-', kit: '-', undo: 'taken' },
-  'safety of an older version': { latest: '-', at: 'taken', 'first boot': '-', drill: '-', kit: '-', undo: '-' },
-  'failed check': { latest: '-', at: '-', 'first boot': '-', drill: 'taken', kit: '-', undo: '-' },
-  'other size': { latest: '-', at: '-', 'first boot': '-', drill: 'taken', kit: '-', undo: '-' },
-  'no manifest': { latest: '-', at: 'taken', 'first boot': '-', drill: '-', kit: '-', undo: '-' },
-  'changed since': { latest: 'taken', at: 'taken', 'first boot': 'taken', drill: 'taken', kit: '-', undo: '-' },
-  archived: { latest: 'taken', at: 'taken', 'first boot': 'taken', drill: '-', kit: 'taken', undo: '-' },
-  plain: { latest: 'taken', at: 'taken', 'first boot': '-', drill: '-', kit: 'taken', undo: '-' },
-  others: { latest: '-', at: '-', 'first boot': '-', drill: '-', kit: '-', undo: '-' },
+  good: { latest: 'taken', at: 'taken', 'first boot': 'taken', drill: 'taken', 'known good': 'taken', undo: '-' },
+  safety: { latest: '-', at: 'taken', 'first boot': '-', drill: '-', 'known good': '-', undo: 'taken' },
+  'safety of an older version': {
+    latest: '-',
+    at: 'taken',
+    'first boot': '-',
+    drill: '-',
+    'known good': '-',
+    undo: '-',
+  },
+  'failed check': { latest: '-', at: '-', 'first boot': '-', drill: 'taken', 'known good': '-', undo: '-' },
+  'other size': { latest: '-', at: '-', 'first boot': '-', drill: 'taken', 'known good': '-', undo: '-' },
+  'no manifest': { latest: '-', at: 'taken', 'first boot': '-', drill: '-', 'known good': '-', undo: '-' },
+  'changed since': {
+    latest: 'taken',
+    at: 'taken',
+    'first boot': 'taken',
+    drill: 'taken',
+    'known good': '-',
+    undo: '-',
+  },
+  archived: { latest: 'taken', at: 'taken', 'first boot': 'taken', drill: '-', 'known good': 'taken', undo: '-' },
+  plain: { latest: 'taken', at: 'taken', 'first boot': '-', drill: '-', 'known good': 'taken', undo: '-' },
+  others: { latest: '-', at: '-', 'first boot': '-', drill: '-', 'known good': '-', undo: '-' },
 };
 
 for (const kind of Object.keys(kinds) as Kind[])
@@ -250,7 +264,7 @@ const anyPoint: fc.Arbitrary<RestorePoint> = fc.oneof(
 );
 const anyWish: fc.Arbitrary<RestoreWish> = fc.record({
   point: anyPoint,
-  purpose: fc.constantFrom('restore', 'first-boot', 'drill', 'kit', 'undo'),
+  purpose: fc.constantFrom('restore', 'first-boot', 'drill', 'known-good', 'undo'),
   fromOther: fc.boolean(),
   allowPlain: fc.boolean(),
   without: fc.uniqueArray(fc.integer({ min: -5, max: 30 })).map((minutes) => new Set(minutes.map(nameOf))),

@@ -43,7 +43,7 @@ export interface PlannedPlace<Copy extends PlannedCopy> {
   readonly isSealed?: boolean;
 }
 
-export type Purpose = 'restore' | 'first-boot' | 'drill' | 'kit' | 'undo';
+export type Purpose = 'restore' | 'first-boot' | 'drill' | 'known-good' | 'undo';
 
 export interface RestoreWish {
   readonly point: RestorePoint;
@@ -135,7 +135,8 @@ const purposes: Readonly<Record<'backup' | 'latest' | 'at' | Exclude<Purpose, 'r
     lastResort: 'plain',
     countsAll: true,
   },
-  kit: { passesOver: ['damaged', 'unadopted', 'changed', 'safety'] },
+  // The recovery kit names what is good without a check.
+  'known-good': { passesOver: ['damaged', 'unadopted', 'changed', 'safety'] },
   undo: { passesOver: ['faulty', 'nothing-replaced'] },
 };
 

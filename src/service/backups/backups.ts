@@ -232,7 +232,8 @@ function marking<Kind extends Backup | OffsiteBackup>(
   return other ? { ...backup, other } : backup;
 }
 
-function placeOf(offsite: Offsite): PlannedPlace<KnownBackup> {
+/** What was seen at a target when it was listed last. */
+export function placeOf(offsite: Offsite): PlannedPlace<KnownBackup> {
   const { target, isSealed, ownership, waiting } = offsite;
   const copies = offsite.backups.map((backup) => marking(backup, ownership));
   return { target, word: targetWord(target), copies, isSealed, hadError: waiting.error !== null };

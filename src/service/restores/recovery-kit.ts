@@ -6,6 +6,8 @@
  * What the bucket says is believed by nobody: names are taken in our own forms alone, because they become files here, and
  * nothing grows beyond the size that was announced.
  */
+import { type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
+import type { KnownBackup } from '../backups/backup-item.ts';
 import { shellWord as quoted, visibleLine } from '../../words/visible-text.ts';
 
 export interface KitFacts {
@@ -41,6 +43,13 @@ export interface KitS3 {
   readonly there: readonly string[];
   /** Why they could not be listed. */
   readonly complaint: string | null;
+}
+
+/** What may be relied on as it is, newest first. */
+export function knownGood(places: readonly PlannedPlace<KnownBackup>[], now: Date): readonly KnownBackup[] {
+  const wish = { point: { latest: true }, purpose: 'known-good' } as const;
+  const { considered } = planRestore(wish, places, { now });
+  return considered.flatMap(({ copy, passedOver }) => (passedOver === null ? copy : []));
 }
 
 export function recoveryKit(facts: KitFacts): string {
