@@ -24,9 +24,8 @@ import { type FolderRetention, isVerified, type RetentionPolicy } from '../engin
 import { takeLock } from '../engine/disk/lock.ts';
 import { gapsOf, type Schedule } from '../words/schedule.ts';
 import { isHalfOver } from '../engine/catalog/lifecycle.ts';
-import { hoursOf } from '../engine/store/s3/archive-classes.ts';
+import { archiveHoursOf, lifecycleDaysOf, risksOf } from '../engine/store/kinds.ts';
 import { leftToBucket } from '../engine/store/s3/stored-as.ts';
-import { connectS3 } from '../engine/store/s3/connection.ts';
 import { VERSION } from '../version.ts';
 import { NO_REMARKS, type Remarks } from '../engine/sqlite/rules.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
@@ -46,7 +45,6 @@ import {
   lookAtFolder,
   modeOf,
   openSecretsAmong,
-  plainHostOf,
   servedAs,
   setAsideIn,
 } from './doctor/facts.ts';
@@ -92,12 +90,12 @@ import { Offsite, type Said } from './targets/remote-target.ts';
 import { composePlaces, toPlaceStatus } from './targets/place-status.ts';
 import { Places, withinMs } from './targets/places.ts';
 import { holdingCodes, pruneHold } from './protection/prune-hold.ts';
-import { type KitS3, knownGood, recoveryKit } from './restores/recovery-kit.ts';
+import { type KitTarget, knownGood, recoveryKit } from './restores/recovery-kit.ts';
 import { toRestorePlan } from './restores/restore-plan.ts';
 import {
   checkTargets,
   remoteTargets,
-  type S3Target,
+  type TargetSetup,
   targetWord,
   type TargetOptions,
   type RemoteTarget,
@@ -311,8 +309,7 @@ export class BackupService implements BackupServicePort {
         log: options.log,
         now: this.#now,
       },
-      remotes: () =>
-        this.#offsites.map(({ target, bucket, access }) => ({ target, place: `s3://${bucket}/${access.prefix}` })),
+      remotes: () => this.#offsites.map(({ target, address }) => ({ target, place: address })),
       ...{ databasePath: options.databasePath, folder: options.backupsPath },
       database: this.#paths.database,
       onRestored: (databaseId) => this.#places.restored(databaseId),
@@ -575,8 +572,7 @@ export class BackupService implements BackupServicePort {
       targets: this.#offsites.map((offsite) => ({
         target: offsite.target,
         enabled: offsite.isEnabled,
-        bucket: offsite.bucket,
-        path: offsite.access.prefix,
+        ...offsite.shown,
         lifecycleDays: offsite.lifecycleDays,
         ...offsite.waiting,
         listedAt: offsite.listedAt,
@@ -902,18 +898,16 @@ export class BackupService implements BackupServicePort {
     });
   }
 
-  async #kitOf(offsite: Offsite): Promise<KitS3> {
-    const { prefix, s3 } = offsite.access;
+  async #kitOf(offsite: Offsite): Promise<KitTarget> {
+    const { prefix, access } = offsite.access;
     const complaint = await offsite.refresh().then(
       () => null,
       (error: unknown) => BackupError.from(error).message,
     );
-    const { bucket, region, endpoint = null, sealing = PLAIN } = s3;
     const there = knownGood([placeOf(offsite)], this.#now()).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
     return {
-      ...{ name: offsite.target, bucket, region, endpoint, prefix, sealing, complaint },
-      baseUrl: connectS3({ ...s3, prefix }).baseUrl,
-      there: there.slice(0, KIT_NAMES).map((file) => `s3://${bucket}/${prefix}/${file}`),
+      ...{ name: offsite.target, access, prefix, complaint, sealing: access.sealing ?? PLAIN },
+      there: there.slice(0, KIT_NAMES).map((file) => `${offsite.address}/${file}`),
     };
   }
 
@@ -928,7 +922,7 @@ export class BackupService implements BackupServicePort {
     const when = { now: this.#now(), hold: this.#pruneHold() };
     const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
     const plan = offsite
-      ? await offsite.plan(this.#ownRetention(offsite.access.s3), when)
+      ? await offsite.plan(this.#ownRetention(offsite.access.access), when)
       : await this.#planFolder(when);
     const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
     const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
@@ -994,7 +988,8 @@ export class BackupService implements BackupServicePort {
 
   async testTarget(name: TargetName, options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {
     const { backupsPath, log } = this.#options;
-    const target = name === 'local' ? { name: 'local' as const, folder: this.#paths.backups } : this.#bucket(name);
+    const target =
+      name === 'local' ? { name: 'local' as const, folder: this.#paths.backups } : this.#targetToTest(name);
     // It removes its traces before it ends.
     const report = await this.#job<'test-target'>({ kind: 'test-target', target }, { ...options, mayKill: false });
     const failures = report.findings.filter(({ result }) => result === 'failed').map(({ message }) => message);
@@ -1009,9 +1004,8 @@ export class BackupService implements BackupServicePort {
     return { ...report, place: named(report.place), findings };
   }
 
-  #bucket(name: TargetName) {
-    const { prefix, s3 } = this.#backups.requireOffsite(name).access;
-    return { name, s3: { ...s3, prefix } };
+  #targetToTest(name: TargetName) {
+    return { name, ...this.#backups.requireOffsite(name).access };
   }
 
   /** The thorough check of the live database, in a process of its own: structure, rules of its tables, foreign keys. */
@@ -1020,7 +1014,7 @@ export class BackupService implements BackupServicePort {
   }
 
   async diagnose(options: { readonly s3?: boolean } = {}): Promise<DoctorReport> {
-    const { databasePath, backupsPath, statePath, s3, targets = [], served } = this.#options;
+    const { databasePath, backupsPath, statePath, targets = [], served } = this.#options;
     const { database, backups, state } = this.#paths;
     // What can't be listed is a finding, and the other findings are wanted all the more.
     let folderComplaint: ErrorBody | null = null;
@@ -1046,18 +1040,17 @@ export class BackupService implements BackupServicePort {
     }
     const examined = await this.#job<'examine'>({ kind: 'examine', databasePath: database });
     const looked = lookAtDatabase(database, databasePath);
-    const aboutBucket = (bucket: S3Target | null | undefined) => ({
-      plainHost: plainHostOf(bucket?.endpoint),
-      isEncrypted: (bucket?.sealing?.recipients.length ?? 0) > 0,
-      isAlsoPublic: bucket != null && (served?.buckets.includes(bucket.bucket) ?? false),
-      lifecycleDays: bucket?.lifecycleDays ?? null,
+    const about = (access: TargetSetup) => ({
+      ...risksOf(access, { databasePath: database, publicBuckets: served?.buckets ?? [] }),
+      isEncrypted: (access.sealing?.recipients.length ?? 0) > 0,
+      lifecycleDays: lifecycleDaysOf(access),
     });
     const isS3Asked = targets.length === 0 || this.#settings.current.s3Enabled;
     const further: DoctorFacts['targets'][number][] = [];
-    for (const target of targets) {
-      const { name } = target;
-      further.push({ name, ...aboutBucket(target), test: options.s3 ? await this.testTarget(name) : null });
-    }
+    const configured = remoteTargets(this.#options, this.#settings.current);
+    for (const { name, access } of configured.filter((target) => target.name !== 's3'))
+      further.push({ name, ...about(access), test: options.s3 ? await this.testTarget(name) : null });
+    const s3 = configured.find(({ name }) => name === 's3');
     const findings = findAll({
       now: this.#now(),
       sqlite: examined,
@@ -1090,7 +1083,7 @@ export class BackupService implements BackupServicePort {
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),
       door: this.#options.door ?? null,
-      s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
+      s3: { ...(s3 ? about(s3.access) : NO_RISKS), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
       archived: this.#offsites
         .filter(({ isEnabled }) => isEnabled)
         .flatMap((offsite) => archivedNewest(offsite, this.#now())),
@@ -1722,14 +1715,14 @@ export class BackupService implements BackupServicePort {
     return this.#offsitesMade;
   }
 
-  #offsite({ name: target, access: s3, prefix }: RemoteTarget): Offsite {
+  #offsite({ name: target, access, prefix }: RemoteTarget): Offsite {
     const { log } = this.#options;
     const isS3 = target === 's3';
     return new Offsite({
-      ...{ target, s3, log, now: this.#now, catalog: this.#catalog, statePath: this.#paths.state },
+      ...{ target, access, log, now: this.#now, catalog: this.#catalog, statePath: this.#paths.state },
       prefix: () => (isS3 ? this.#settings.current.s3Path : prefix),
       isEnabled: () => !isS3 || this.#settings.current.s3Enabled,
-      retention: () => (this.#pruneHold() === null ? this.#ownRetention(s3) : null),
+      retention: () => (this.#pruneHold() === null ? this.#ownRetention(access) : null),
       lockWaitMs: this.#waits.lockMs,
       job: (request, options) => this.#job(request, options),
       self: () => this.#places.self,
@@ -1791,11 +1784,13 @@ function isToBeMadeAnew(offsite: Offsite, { name, createdAt }: Backup, now: Date
   return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || offsite.isBlocked(name);
 }
 
+const NO_RISKS = { plainHost: null, isAlsoPublic: false, isOnSameDisk: false, isEncrypted: false } as const;
+
 function archivedNewest(offsite: Offsite, now: Date): DoctorFacts['archived'] {
   const { target, access } = offsite;
   const [newest] = knownGood([placeOf(offsite)], now);
   const storageClass = newest && !isHere(newest) ? newest.archive : null;
-  const takes = hoursOf(storageClass, access.s3.endpoint ?? '');
+  const takes = archiveHoursOf(access.access, storageClass);
   return storageClass && takes ? [{ word: targetWord(target), storageClass, takes }] : [];
 }
 

@@ -361,7 +361,10 @@ export interface Status {
 /** A target beside the folder, as `Status.s3` has it. */
 export interface TargetStatus extends Omit<Status['s3'], 'configured' | 'bucket'> {
   readonly target: TargetName;
-  readonly bucket: string;
+  /** Null for a kind that has none. */
+  readonly bucket: string | null;
+  /** Such as `s3://bucket/path`, or a folder. */
+  readonly where: string;
   /** After so many days a rule of the bucket removes a copy, and nothing else does; else our retention does. */
   readonly lifecycleDays?: number | null;
 }

@@ -1,5 +1,5 @@
 /**
- * The story of one backup that comes back from S3: download, digest, unseal, digest, SQLite's own check, place. Runs in
+ * The story of one backup that comes back from a target: download, digest, unseal, digest, SQLite's own check, place. Runs in
  * a job of its own. Nothing appears under the name asked for before all of that has passed.
  *
  * What was downloaded stays when the job is stopped, killed or cut off: the next one goes on behind its last byte, as long
@@ -40,7 +40,7 @@ import { isLocked, takeLock } from '../disk/lock.ts';
 import { FreshFolder, removeDeadFolders } from '../sqlite/fresh-folder.ts';
 import { verifyFile } from '../sqlite/verify.ts';
 import { aborted, isNotThere, isPermanent, type ObjectStore } from '../store/store.ts';
-import { createS3Store } from '../store/s3/store.ts';
+import { openTarget } from '../store/kinds.ts';
 
 /** Kept free beyond what is needed, so that a download never takes the last byte from the app. */
 const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
@@ -60,7 +60,7 @@ const DOWNLOADS_MAX = 2;
  */
 export async function fetchBackup(request: FetchRequest, context: StoryContext): Promise<Fetched> {
   refuseExisting(request.to);
-  const store = createS3Store({ ...request.s3, prefix: request.prefix });
+  const store = openTarget(request.access, request.prefix);
   try {
     context.onEvent({ type: 'step', name: 'fetch' });
     const manifest = await findManifest(store, request, context);

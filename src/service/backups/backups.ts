@@ -8,7 +8,8 @@ import type { Backup, Catalog } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf, type Ownership } from '../../engine/catalog/identity.ts';
 import { BackupError } from '../../words/errors.ts';
 import { oneOfEach, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
-import { isHere, type KnownBackup, toBackupItem } from './backup-item.ts';
+import { archiveHoursOf } from '../../engine/store/kinds.ts';
+import { isHere, type KnownBackup, type RemoteFacts, toBackupItem } from './backup-item.ts';
 import type { BackupItem, TargetName } from '../model.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Offsite, OffsiteBackup } from '../targets/remote-target.ts';
@@ -106,8 +107,7 @@ export class Backups {
           target: offsite.target,
           address: offsite.address,
           isEnabled: offsite.isEnabled,
-          host: hostOf(offsite),
-          remote: offsite.find(backup.name),
+          ...lookedUp(offsite, backup.name),
           upload: uploads.get(backup.name),
         })),
       }),
@@ -239,6 +239,7 @@ export function placeOf(offsite: Offsite): PlannedPlace<KnownBackup> {
   return { target, word: targetWord(target), copies, isSealed, hadError: waiting.error !== null };
 }
 
-function hostOf({ access: { s3 } }: Offsite): string {
-  return s3.endpoint?.replaceAll(/^https?:\/\/|[:/].*$/g, '') ?? '';
+function lookedUp(offsite: Offsite, name: string): Pick<RemoteFacts, 'remote' | 'takes'> {
+  const remote = offsite.find(name);
+  return { remote, takes: archiveHoursOf(offsite.access.access, remote?.archive) };
 }

@@ -10,6 +10,7 @@ import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
 import type { Examined } from '../../engine/process/protocol.ts';
 import type { TargetFreshness } from '../protection/freshness.ts';
+import type { Risks } from '../../engine/store/kinds.ts';
 import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
 import { holdsOthersFiles } from '../protection/open-folder.ts';
 
@@ -86,12 +87,8 @@ export interface DoorFacts {
   readonly hasToken: boolean;
 }
 
-export interface BucketFacts {
-  /** Where it is asked over plain http and not on this machine. */
-  readonly plainHost: string | null;
+export interface BucketFacts extends Risks {
   readonly isEncrypted: boolean;
-  /** The app's own files lie in the same bucket, and a CDN serves them. */
-  readonly isAlsoPublic: boolean;
   /** Removal is left to a rule of the bucket. */
   readonly lifecycleDays?: number | null;
   /** Null where it was not asked. */
@@ -244,15 +241,4 @@ function existing(path: string): string {
   let at = path;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
   return at;
-}
-
-/** `http://minio:9000` → `minio`; null for https, and on this machine. */
-export function plainHostOf(endpoint: string | null | undefined): string | null {
-  if (!endpoint || !URL.canParse(endpoint)) return null;
-  const { protocol, hostname } = new URL(endpoint);
-  return protocol === 'http:' && !isLoopback(hostname) ? hostname : null;
-}
-
-export function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host);
 }

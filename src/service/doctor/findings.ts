@@ -11,7 +11,8 @@ import type { Finding, TargetReport } from '../model.ts';
 import { closeIt, octal } from '../protection/open-folder.ts';
 import { PASSWORD_GOOD, PASSWORD_LEAST } from '../password.ts';
 import { targetWord } from '../targets/targets.ts';
-import { type BucketFacts, type DoctorFacts, isLoopback } from './facts.ts';
+import { isLoopback } from '../../words/loopback.ts';
+import type { BucketFacts, DoctorFacts } from './facts.ts';
 
 type Check = (facts: DoctorFacts) => Finding | null;
 

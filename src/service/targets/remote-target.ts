@@ -30,6 +30,7 @@ import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../../engine/
 import { isVerified, type RetentionPlan, type RetentionPolicy } from '../../engine/catalog/retention.ts';
 import { isLocked, uploadLock } from '../../engine/disk/lock.ts';
 import { type DatabaseSelf, idsOf } from '../../engine/writer/self.ts';
+import { lifecycleDaysOf, stateKeyOf, whereOf } from '../../engine/store/kinds.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from '../log.ts';
@@ -37,7 +38,7 @@ import type { Runs } from '../runs/runs.ts';
 import { type KnownRemote, OffsiteState, type SetBack, type UploadState } from '../state/target-state.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
 import type { TargetName } from '../model.ts';
-import { type S3Target, targetWord } from './targets.ts';
+import { type TargetSetup, targetWord } from './targets.ts';
 import { folderInState } from '../state/state-database.ts';
 import { UploadQueue } from './upload-queue.ts';
 import { Writing, type WritingOptions } from './writing.ts';
@@ -47,8 +48,8 @@ export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
 
 export interface OffsiteOptions {
   readonly target: TargetName;
-  readonly s3: S3Target;
-  /** Path in the bucket; may change. */
+  readonly access: TargetSetup;
+  /** May change. */
   readonly prefix: () => string;
   readonly isEnabled: () => boolean;
   readonly catalog: Catalog;
@@ -128,7 +129,7 @@ export class Offsite {
     this.#sync();
     this.writing = new Writing({
       ...options.writing,
-      ...{ target: options.target, s3: options.s3, prefix: options.prefix, isEnabled, state: this.#state },
+      ...{ target: options.target, access: options.access, prefix: options.prefix, isEnabled, state: this.#state },
       ...{ log: options.log, now, onChange },
       onFree: () => void this.#catchUp(),
     });
@@ -168,12 +169,12 @@ export class Offsite {
 
   /** After so many days a rule of the bucket removes a copy; null where we remove what retention does not keep. */
   get lifecycleDays(): number | null {
-    return this.#options.s3.lifecycleDays ?? null;
+    return lifecycleDaysOf(this.#options.access);
   }
 
   /** Copies there are encrypted from now on. */
   get isSealed(): boolean {
-    return (this.#options.s3.sealing?.recipients.length ?? 0) > 0;
+    return (this.#options.access.sealing?.recipients.length ?? 0) > 0;
   }
 
   /** A copy that is taken only where somebody says so: it is not encrypted, and copies there are to be. */
@@ -224,17 +225,20 @@ export class Offsite {
     return backups.filter((backup) => otherOf(ownership, backup) === null);
   }
 
-  /** `s3://bucket/path` */
+  /** Such as `s3://bucket/path`. */
   get address(): string {
-    return `s3://${this.#options.s3.bucket}/${this.#options.prefix()}`;
+    return whereOf(this.#options.access, this.#options.prefix());
   }
 
-  get bucket(): string {
-    return this.#options.s3.bucket;
+  /** What a status says of the place. */
+  get shown(): { readonly bucket: string | null; readonly path: string; readonly where: string } {
+    const { access, prefix } = this.#options;
+    const where = whereOf(access, prefix());
+    return { bucket: access.bucket, path: prefix(), where };
   }
 
-  get access(): { readonly prefix: string; readonly s3: S3Target } {
-    return { prefix: this.#options.prefix(), s3: this.#options.s3 };
+  get access(): { readonly prefix: string; readonly access: TargetSetup } {
+    return { prefix: this.#options.prefix(), access: this.#options.access };
   }
 
   get listedAt(): Date | null {
@@ -575,7 +579,7 @@ export class Offsite {
   }
 
   async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
-    const { s3, log, now, selfToWrite } = this.#options;
+    const { access, log, now, selfToWrite } = this.#options;
     this.writing.refuse();
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
     const asked = {
@@ -598,7 +602,7 @@ export class Offsite {
           name: backup.name,
           ...this.access,
           ...this.writing.request(),
-          sealing: s3.sealing ?? PLAIN,
+          sealing: access.sealing ?? PLAIN,
           retention: this.#retention(),
           known: this.#toKnow(),
           identity: this.identity,
@@ -770,8 +774,8 @@ export class Offsite {
 
   /** Forgets what is known of another place than the present one, and answers its name. */
   #sync(): string {
-    const { s3, prefix } = this.#options;
-    const place = `${s3.endpoint ?? `aws ${s3.region}`}/${s3.bucket}/${prefix()}`;
+    const { access, prefix } = this.#options;
+    const place = stateKeyOf(access, prefix());
     if (place === this.#place) return place;
     this.#place = place;
     this.#state.setPlace(place);
