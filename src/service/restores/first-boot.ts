@@ -7,40 +7,20 @@ import { type BigIntStats, lstatSync, readFileSync, rmSync, statSync } from 'nod
 import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { plainCopy } from '../../engine/format/seal.ts';
-import { type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
+import { inOrder } from '../../engine/catalog/folder-catalog.ts';
 import { BackupError, type ErrorCode } from '../../words/errors.ts';
 import type { FirstBootRequest } from '../../engine/process/protocol.ts';
-import type { JobOptions } from '../../engine/process/run-job.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
 import { leadsNowhere } from '../../engine/sqlite/missing.ts';
 import { leftoverOf } from '../../engine/sqlite/stamp.ts';
 import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
-import type { Log } from '../log.ts';
+import type { ServiceContext } from '../context.ts';
 import type { FirstBoot, FirstBootSkipped, RunProgress, TargetName } from '../model.ts';
 import { targetWord } from '../targets/targets.ts';
-import type { RunHistory } from '../state/run-history.ts';
-import type { Runs } from '../runs/runs.ts';
-
-export interface FirstBootsOptions {
-  readonly catalog: Catalog;
-  readonly backups: Backups;
-  readonly runs: Runs;
-  readonly history: () => RunHistory;
-  /** Those beside the folder, and where each is; also what is switched off. */
-  readonly remotes: () => readonly { readonly target: TargetName; readonly place: string }[];
-  /** As configured. */
-  readonly databasePath: string;
-  /** Absolute. */
-  readonly database: string;
-  /** Of the backups, as configured. */
-  readonly folder: string;
-  readonly job: (request: FirstBootRequest, options: Omit<JobOptions, 'environment'>) => Promise<null>;
-  /** It is the database of that id from now on. */
-  readonly onRestored: (databaseId: string | undefined) => Promise<void>;
-  readonly log: Log;
-}
+import type { ActiveRun } from '../runs/active-run.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
 
 export interface FirstBootOptions {
   /** A file of age with the private key that opens encrypted copies on S3. Read only when the database is missing. */
@@ -68,26 +48,44 @@ const isOfThisCopy: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 export class FirstBoots {
-  readonly #options: FirstBootsOptions;
+  readonly #context: ServiceContext;
+  readonly #backups: Backups;
+  readonly #targets: RemoteTargets;
   #waiting = new AbortController();
 
-  constructor(options: FirstBootsOptions) {
-    this.#options = options;
+  constructor(context: ServiceContext, parts: { readonly backups: Backups; readonly targets: RemoteTargets }) {
+    this.#context = context;
+    this.#backups = parts.backups;
+    this.#targets = parts.targets;
   }
 
   async restoreIfMissing(options: FirstBootOptions = {}): Promise<FirstBoot> {
-    const { catalog, database, log, databasePath: path } = this.#options;
-    if (lookAt(database) === 'present') return this.#present();
+    const { audit } = this.#context;
+    const act = 'restore-if-missing';
+    try {
+      const found = await this.#bringBackIfMissing(options);
+      if (found.outcome === 'restored') audit.add({ act, subject: found.backup, target: found.from });
+      return found;
+    } catch (error) {
+      audit.failed({ act }, error);
+      throw error;
+    }
+  }
+
+  async #bringBackIfMissing(options: FirstBootOptions): Promise<FirstBoot> {
+    const { catalog, database, folder, log } = this.#context;
+    const path = database.named;
+    if (lookAt(database.path) === 'present') return this.#present();
     const identity = options.identityFile === undefined ? undefined : readIdentity(options.identityFile);
     await catalog.prepare();
     using _lock = await this.#takeLock();
-    const found = lookAt(database);
+    const found = lookAt(database.path);
     if (found === 'present') return this.#present();
 
     const all = this.#choose(await this.#allCopies(), options);
     if (all.length === 0) {
       this.#refuseWhenOneWasMade();
-      const looked = [this.#options.folder, ...this.#options.remotes().map(({ place }) => place)];
+      const looked = [folder.named, ...this.#targets.all.map(({ address }) => address)];
       log('info', `No backup, first boot: there is none in ${looked.join(' and none in ')}.`);
       return { outcome: 'first-boot', path, looked };
     }
@@ -106,14 +104,15 @@ export class FirstBoots {
   }
 
   #present(): FirstBoot {
-    const { databasePath: path, log } = this.#options;
+    const { database, log } = this.#context;
+    const path = database.named;
     log('info', `${path} is there; nothing was brought back.`);
     return { outcome: 'present', path };
   }
 
   async #takeLock(): Promise<Disposable> {
     try {
-      const { catalog, log } = this.#options;
+      const { catalog, log } = this.#context;
       const warn = (message: string) => log('warn', message);
       return await takeLock(join(catalog.folder, LOCK_FILE), {
         ...{ waitMs: LOCK_WAIT_MS, signal: this.#waiting.signal, warn },
@@ -128,9 +127,9 @@ export class FirstBoots {
    * archive class last.
    */
   async #allCopies(): Promise<readonly KnownBackup[]> {
-    const here: readonly KnownBackup[] = await this.#options.backups.at('local');
+    const here: readonly KnownBackup[] = await this.#backups.at('local');
     const copies = [...here];
-    for (const { target } of this.#options.remotes()) copies.push(...(await this.#at(target)));
+    for (const { target } of this.#targets.all) copies.push(...(await this.#at(target)));
     const firsts = new Map(copies.toReversed().map((backup) => [backup.name, backup]));
     const isArchived = (copy: KnownBackup) => Number(!isHere(copy) && Boolean(copy.archive));
     return inOrder([...firsts.values()]).flatMap(({ name }) =>
@@ -140,7 +139,7 @@ export class FirstBoots {
 
   async #at(target: TargetName): Promise<readonly KnownBackup[]> {
     try {
-      return await this.#options.backups.at(target);
+      return await this.#backups.at(target);
     } catch (error) {
       const known = BackupError.from(error);
       throw new BackupError(known.code, `whether ${targetWord(target)} holds a backup is not known: ${known.message}`, {
@@ -160,7 +159,7 @@ export class FirstBoots {
     const others = [...new Set(all.flatMap(({ other }) => other?.name ?? []))];
     if (own.some(({ manifest, fault }) => manifest ?? fault) || others.length === 0) return own;
     if (fromOther && others.length === 1) return all;
-    const { databasePath: path } = this.#options;
+    const path = this.#context.database.named;
     throw new BackupError(
       'FOREIGN_PLACE',
       `${path} is missing, and the backups that are there are of another database: ${others.join(', ')}`,
@@ -175,7 +174,7 @@ export class FirstBoots {
 
   /** A disk that is not mounted looks like a new one. */
   #refuseWhenOneWasMade(): void {
-    const made = this.#options.history().list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
+    const made = this.#context.state.history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
     if (!made) return;
     throw new BackupError('NO_BACKUP', `there is no backup, but ${made} was made before`, {
       hint: 'See whether the disk with the backups is mounted, and whether BACKUP_LOCAL_PATH and BACKUP_S3_PATH are right. To begin anew, remove the run history (BACKUP_STATE_PATH).',
@@ -186,7 +185,8 @@ export class FirstBoots {
     copies: readonly KnownBackup[],
     options: FirstBootOptions & { readonly identity: string | undefined },
   ): Promise<FirstBoot> {
-    const { log, database, databasePath: path } = this.#options;
+    const { log, database, places } = this.#context;
+    const path = database.named;
     const skipped: FirstBootSkipped[] = [];
     let plain: BackupError | null = null;
     for (const copy of copies) {
@@ -195,16 +195,16 @@ export class FirstBoots {
         refuseUnusable(copy);
         // A safety backup holds what a restore replaced on purpose.
         if (copy.manifest?.trigger === 'safety') continue;
-        const isRefused = !isHere(copy) && this.#options.backups.requireOffsite(copy.target).refuses(copy);
+        const isRefused = !isHere(copy) && this.#backups.requireOffsite(copy.target).refuses(copy);
         if (isRefused && !options.allowPlain) throw plainCopy(copy.name, from);
         await this.#tryCopy(copy, options);
-        if (!copy.other) await this.#options.onRestored(copy.manifest?.databaseId);
+        if (!copy.other) await places.restored(copy.manifest?.databaseId);
         log('info', `Restored: ${copy.name} (${from}) to ${path}, which was missing.`);
         return { outcome: 'restored', path, backup: copy.name, from, skipped };
       } catch (error) {
         const known = BackupError.from(error);
         // Placed by someone who asked nobody.
-        if (known.code === 'TARGET_EXISTS' && lookAt(database) === 'present') return this.#present();
+        if (known.code === 'TARGET_EXISTS' && lookAt(database.path) === 'present') return this.#present();
         if (!isOfThisCopy.has(known.code)) throw known;
         if (known.code === 'PLAIN_COPY') plain ??= known;
         log('warn', `Not brought back: ${copy.name} (${from}): ${known.message}. The next one is tried.`);
@@ -224,7 +224,7 @@ export class FirstBoots {
     copy: KnownBackup,
     options: { readonly identity: string | undefined } & FirstBootOptions,
   ): Promise<void> {
-    const { runs, database, job } = this.#options;
+    const { runs, jobs, database } = this.#context;
     const { manifest } = copy;
     const asked = {
       ...({ kind: 'restore', backup: copy.name, sizeBytes: manifest?.database.sizeBytes ?? null } as const),
@@ -234,10 +234,10 @@ export class FirstBoots {
       if (!manifest) throw withoutManifest(copy);
       const path = await this.#sourceOf(copy, run, options);
       const request: FirstBootRequest = {
-        ...{ kind: 'first-boot', source: path, sourceName: copy.name, databasePath: database },
+        ...{ kind: 'first-boot', source: path, sourceName: copy.name, databasePath: database.path },
         ...{ sha256: manifest.database.sha256, journalMode: manifest.source.journalMode },
       };
-      await runs.enqueue(() => runs.lead(run, () => job(request, run)));
+      await runs.enqueue(() => runs.lead(run, () => jobs.run<'first-boot'>(request, run)));
       return path;
     });
     // A start that fails before this goes on with what it has; now it is only a second copy.
@@ -246,23 +246,23 @@ export class FirstBoots {
 
   async #sourceOf(
     copy: KnownBackup,
-    run: Parameters<Runs['fetching']>[0],
+    run: ActiveRun,
     { identity, allowPlain }: { readonly identity: string | undefined } & FirstBootOptions,
   ): Promise<string> {
-    const { backups, runs, databasePath } = this.#options;
-    if (isHere(copy)) return await backups.path(copy);
+    const { runs, database } = this.#context;
+    if (isHere(copy)) return await this.#backups.path(copy);
     const { target } = copy;
     if (copy.manifest?.artifact.encryption === 'age' && identity === undefined) {
       throw new BackupError(
         'BAD_REQUEST',
         `${copy.name} on ${targetWord(target)} is encrypted, and no private key was named`,
         {
-          hint: `Name its file: --identity FILE, or restoreIfMissing({ identityFile }). ${databasePath} was not made.`,
+          hint: `Name its file: --identity FILE, or restoreIfMissing({ identityFile }). ${database.named} was not made.`,
         },
       );
     }
     const fetchHere = (given: FetchOptions) =>
-      backups.requireOffsite(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
+      this.#backups.requireOffsite(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
     return await runs.fetching(run, fetchHere);
   }
 }
