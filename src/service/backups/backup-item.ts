@@ -69,6 +69,17 @@ export function isOwn(backup: KnownBackup): boolean {
   return backup.other === undefined;
 }
 
+/** Good as far as it is known, and no safety backup, which holds what a restore replaced. */
+export function isSound({ manifest, fault, changedAt }: KnownBackup): boolean {
+  return (
+    manifest !== null &&
+    fault === null &&
+    !changedAt &&
+    manifest.trigger !== 'safety' &&
+    manifest.verification.complaint === null
+  );
+}
+
 /** True for a backup of the folder. */
 export function isHere(backup: KnownBackup): backup is Backup & Pick<KnownBackup, 'other'> {
   return 'path' in backup;

@@ -9,45 +9,31 @@ import { Catalog } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf } from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
 import { BackupError } from '../../words/errors.ts';
-import type { JobMap, Restored } from '../../engine/process/protocol.ts';
-import type { JobOptions } from '../../engine/process/run-job.ts';
-import { type FolderRetention, isVerified } from '../../engine/catalog/retention.ts';
+import type { Restored } from '../../engine/process/protocol.ts';
+import { isVerified } from '../../engine/catalog/retention.ts';
 import { planRestore, replacedBy } from '../../engine/restore-points/plan.ts';
 import { thereIsAFile } from '../../engine/sqlite/missing.ts';
-import { isLiveFile } from '../../engine/sqlite/stamp.ts';
+import { isLiveFile, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
-import type { Log } from '../log.ts';
-import type { OtherDatabase, RestoreResult, Run, Status, TargetName } from '../model.ts';
+import type { ServiceContext } from '../context.ts';
+import type { OtherDatabase, RestorePlan, RestoreResult, Run, Status, TargetName } from '../model.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
-import type { Places } from '../targets/places.ts';
-import type { RunHistory } from '../state/run-history.ts';
-import type { PlannedSource } from './restore-plan.ts';
-import type { CarryAsked, Runs, RunWeights } from '../runs/runs.ts';
+import type { Retention } from '../protection/retention.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
+import { type PlannedSource, toRestorePlan } from './restore-plan.ts';
+import type { CarryAsked, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FromTarget, RestoreMode } from '../service-port.ts';
 import { foreignBackup } from './foreign-backup.ts';
 
-export interface RestoresOptions {
+export interface RestoresParts {
   readonly backups: Backups;
-  readonly runs: Runs;
-  readonly history: () => RunHistory;
-  readonly paths: { readonly database: string; readonly backups: string };
-  readonly retention: () => FolderRetention;
-  readonly places: Pick<Places, 'self' | 'selfToWrite' | 'restored'>;
-  /** The highest sequence of ours at any target. */
-  readonly highestKnown: () => number;
-  /** A safety backup was made. */
-  readonly onMade: (name: string) => Promise<void>;
-  readonly lockWaitMs: number;
-  readonly job: (
-    request: JobMap['restore']['request'],
-    options: Omit<JobOptions, 'environment'>,
-  ) => Promise<JobMap['restore']['result']>;
-  readonly log: Log;
-  readonly now: () => Date;
+  readonly retention: Retention;
+  readonly targets: RemoteTargets;
 }
 
+type PlanOptions = NonNullable<Parameters<BackupServicePort['planRestore']>[1]>;
 export type RestoreOptions = NonNullable<Parameters<BackupServicePort['restore']>[1]>;
 
 interface RestoreSource {
@@ -86,21 +72,24 @@ const weightsFromS3 = {
 };
 
 export class Restores {
-  readonly #options: RestoresOptions;
+  readonly #context: ServiceContext;
+  readonly #parts: RestoresParts;
 
-  constructor(options: RestoresOptions) {
-    this.#options = options;
+  constructor(context: ServiceContext, parts: RestoresParts) {
+    this.#context = context;
+    this.#parts = parts;
   }
 
   /** @param filename a backup's name, or the path of any SQLite file. */
   async restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
-    const { backups, runs, paths } = this.#options;
+    const { runs, database } = this.#context;
+    const { backups } = this.#parts;
     const { path, ...found } = await this.#source(filename, options.from);
     const { name, target, other } = found;
     const mode = options.mode ?? 'online';
-    if (other && mode !== 'file' && !options.fromOther) throw foreignBackup(name, other, basename(paths.database));
+    if (other && mode !== 'file' && !options.fromOther) throw foreignBackup(name, other, database.name);
     // Before anything is fetched; the job asks again.
-    if (mode === 'missing' && existsSync(paths.database)) throw thereIsAFile(paths.database);
+    if (mode === 'missing' && existsSync(database.path)) throw thereIsAFile(database.path);
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
     const carry = async (steps: RunWeights, story: (run: ActiveRun) => Promise<Restored>) =>
       await this.#carry(
@@ -130,7 +119,7 @@ export class Restores {
     asked: Pick<CarryAsked, 'kind' | 'weights' | 'user' | 'onProgress'> & { readonly backup: string },
     story: (run: ActiveRun) => Promise<Restored>,
   ): Promise<RestoreResult> {
-    const { runs, log } = this.#options;
+    const { runs, log } = this.#context;
     const { backup } = asked;
     let toFile = false;
     const settled = await runs.settle(
@@ -158,7 +147,7 @@ export class Restores {
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
   async undo(options: RestoreOptions): Promise<RestoreResult> {
-    const undo = this.undoable(await this.#options.backups.everywhere());
+    const undo = this.undoable(await this.#parts.backups.everywhere());
     // What is replaced may be kept in the same folder, whosever it is.
     if (undo) return await this.restore('undo', undo.filename, { ...options, fromOther: true });
     throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
@@ -175,20 +164,31 @@ export class Restores {
     // One list: it does not matter here where each lies.
     const places = [{ target: 'local', word: 'local', copies: backups }];
     const wish = { point: { latest: true }, purpose: 'undo', lastRestore } as const;
-    const { chosen } = planRestore(wish, places, { now: this.#options.now() });
+    const { chosen } = planRestore(wish, places, { now: this.#context.now() });
     if (!chosen) return null;
     const { name: filename, createdAt: at } = chosen.copy;
     const restored = replacedBy(chosen.copy, lastRestore);
     return restored === null ? null : { filename, restored, at };
   }
 
+  /** Changes nothing. */
+  async plan(filename: string, options: PlanOptions): Promise<RestorePlan> {
+    const { jobs, database, now } = this.#context;
+    const { path: backupPath, ...source } = await this.#planned(filename, options);
+    const databasePath = database.path;
+    const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: now().getTime() }) : null;
+    const facts = await jobs.run<'plan'>({ kind: 'plan', databasePath, backupPath });
+    return toRestorePlan(source, facts, { databaseName: basename(databasePath), stamp, mode: options.mode });
+  }
+
   /** What a plan is made of; fetched first where it is at a target alone. */
-  async planned(filename: string, options: FromTarget): Promise<PlannedSource & { readonly path: string }> {
-    const { backups, paths } = this.#options;
+  async #planned(filename: string, options: FromTarget): Promise<PlannedSource & { readonly path: string }> {
+    const { database } = this.#context;
+    const { backups } = this.#parts;
     if (isFile(filename)) {
       const path = resolve(filename);
       // The job would open it as a file that nobody writes to.
-      if (isLiveFile(path, paths.database)) {
+      if (isLiveFile(path, database.path)) {
         throw new BackupError('BAD_BACKUP', `${basename(path)} is the live database itself`, {
           hint: 'Name a backup instead.',
         });
@@ -204,7 +204,7 @@ export class Restores {
   }
 
   lastRestore(): Run | null {
-    const history = this.#options.history();
+    const { history } = this.#context.state;
     const newest = (['restore', 'undo'] as const).flatMap((kind) =>
       history.list({ limit: 1, kind, result: 'success' }),
     );
@@ -213,13 +213,13 @@ export class Restores {
 
   /** The one whose verdict is still shown: nobody has put it away. */
   shownRestore(last: Run | null = this.lastRestore()): Run | null {
-    return last?.id === this.#options.history().note('dismissed restore') ? null : last;
+    return last?.id === this.#context.state.history.note('dismissed restore') ? null : last;
   }
 
   /** The last restore was seen; false when there is none, or it was put away before. */
   dismiss(): boolean {
     const shown = this.shownRestore();
-    if (shown) this.#options.history().setNote('dismissed restore', shown.id);
+    if (shown) this.#context.state.history.setNote('dismissed restore', shown.id);
     return shown !== null;
   }
 
@@ -232,39 +232,40 @@ export class Restores {
       readonly to: string | null;
     },
   ): Promise<Restored> {
-    const { runs, paths, places, highestKnown } = this.#options;
+    const { runs, jobs, database, folder, places, waits } = this.#context;
+    const { retention, targets } = this.#parts;
     const restored = await runs.lead(
       run,
       async () =>
-        await this.#options.job(
+        await jobs.run<'restore'>(
           {
             kind: 'restore',
             source: source.path,
             sourceName: source.name,
             sha256: source.sha256,
-            databasePath: paths.database,
+            databasePath: database.path,
             journalMode: source.journalMode,
-            folder: paths.backups,
+            folder: folder.path,
             mode: options.mode,
             to: options.to,
             expected: options.expected || null,
             user: options.user ?? null,
-            retention: this.#options.retention(),
-            lockWaitMs: this.#options.lockWaitMs,
+            retention: retention.ofFolder(),
+            lockWaitMs: waits.lockMs,
             self: options.mode === 'file' ? places.self : await places.selfToWrite(),
-            highestKnown: highestKnown(),
+            highestKnown: targets.highestKnown(),
             fromOther: options.fromOther ?? false,
           },
           run,
         ),
     );
-    if (restored.safetyBackup) await this.#options.onMade(restored.safetyBackup);
+    if (restored.safetyBackup) await places.noteIdOf(restored.safetyBackup);
     if (restored.mode !== 'file' && !source.other) await places.restored(source.databaseId);
     return restored;
   }
 
   async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
-    const { backups } = this.#options;
+    const { backups } = this.#parts;
     if (isFile(filename)) {
       const path = resolve(filename);
       return { name: basename(path), path, ...unknownSource, other: await this.#otherAt(path) };
@@ -284,15 +285,15 @@ export class Restores {
     const [folder, name] = [dirname(path), basename(path)];
     if (!isBackupName(name) || !existsSync(join(folder, manifestName(name)))) return null;
     const backups = await new Catalog(folder).list();
-    const { ownership } = lookAtFolder(folder, this.#options.places.self, backups);
+    const { ownership } = lookAtFolder(folder, this.#context.places.self, backups);
     const backup = backups.find((candidate) => candidate.name === name);
     return backup ? otherOf(ownership, backup) : null;
   }
 
   /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */
   #restoredName(): string {
-    const { database } = this.#options.paths;
-    const stem = basename(database).replace(/\.[^.]*$/, '');
-    return join(dirname(database), nameBackup(this.#options.now()).replace('backup-', `${stem}.restored-`));
+    const { database, now } = this.#context;
+    const stem = basename(database.path).replace(/\.[^.]*$/, '');
+    return join(dirname(database.path), nameBackup(now()).replace('backup-', `${stem}.restored-`));
   }
 }

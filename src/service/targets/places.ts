@@ -104,6 +104,16 @@ export class Places {
     }));
   }
 
+  /** The database may have been given its id by that backup. */
+  async noteIdOf(name: string): Promise<void> {
+    try {
+      const { databaseId } = (await this.#options.catalog.find(name)).manifest ?? {};
+      if (databaseId !== undefined) await this.note(databaseId);
+    } catch (error) {
+      this.#options.log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+    }
+  }
+
   /** What was brought back here is that database from now on, also where nobody knew its id here. */
   async restored(databaseId: string | undefined): Promise<void> {
     if (databaseId !== undefined && this.self.databaseId === null) await this.note(databaseId);

@@ -90,7 +90,7 @@ interface Began {
 }
 
 const LIST_EVERY_MS = 15 * 60_000;
-const WAKE_MS = 30_000;
+const TICK_MS = 30_000;
 /** After a week without an answer the machine goes on, and what is there counts as its own. */
 const SET_BACK_MS = 7 * 24 * 3_600_000;
 
@@ -263,7 +263,7 @@ export class Offsite {
   start(): void {
     this.uploads.resume();
     this.writing.start();
-    this.#timer ??= setInterval(() => this.#wake(), WAKE_MS);
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
     if (this.#options.isEnabled()) void this.#catchUp();
   }
@@ -326,7 +326,7 @@ export class Offsite {
       const self = this.writing.request().self;
       const request = { kind: 'list-remote' as const, ...this.access, known: this.#toKnow(), self };
       const listing = await this.#job<'list-remote'>({ ...request, identity: this.identity });
-      await this.#take(listing, began);
+      await this.#applyListing(listing, began);
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED') this.#listError = known.toJSON();
@@ -337,7 +337,7 @@ export class Offsite {
   }
 
   /** A new listing: what changed is kept, and what we believed is set right. */
-  async #take(listing: RemoteListing, began: Began): Promise<void> {
+  async #applyListing(listing: RemoteListing, began: Began): Promise<void> {
     // The path was changed while it was listed.
     if (began.place !== this.#sync()) return;
     const isOutdated = (name: string) => (this.#changedAt.get(name) ?? 0) > began.changes;
@@ -369,7 +369,7 @@ export class Offsite {
     if (this.ownership.owner === 'foreign') return;
     try {
       await this.#noticeSetBack([...after.values()].filter(({ name }) => !before.has(name)));
-      await this.#setRight(after, { ...began, isOutdated });
+      await this.#reconcile(after, { ...began, isOutdated });
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED')
@@ -414,7 +414,7 @@ export class Offsite {
     );
   }
 
-  async #setRight(
+  async #reconcile(
     there: ReadonlyMap<string, KnownRemote>,
     { at: beganAt, isOutdated }: Began & { readonly isOutdated: (name: string) => boolean },
   ): Promise<void> {
@@ -469,7 +469,7 @@ export class Offsite {
     return new Set(old.filter((backup) => !isNeeded(backup)).map(({ name }) => name));
   }
 
-  #wake(): void {
+  #tick(): void {
     this.downloads.sweep();
     const isDue = Math.abs(this.#options.now().getTime() - this.#triedMs) >= LIST_EVERY_MS;
     if (isDue && this.#options.isEnabled()) void this.#refreshQuietly();
@@ -539,7 +539,7 @@ export class Offsite {
     });
     if (began.place !== this.#sync()) return done.removed;
     this.#takePruned(done);
-    await this.#take(done.listing, began);
+    await this.#applyListing(done.listing, began);
     return done.removed;
   }
 
@@ -559,7 +559,7 @@ export class Offsite {
   }
 
   /** Uploads what waits, that backup too; whether it is stored then. */
-  async bring(name: string): Promise<boolean> {
+  async uploadNow(name: string): Promise<boolean> {
     this.#coming.add(name);
     // Behind others it is not on its way yet.
     const waiting = await this.uploads.waiting().catch(() => []);
@@ -621,7 +621,7 @@ export class Offsite {
     if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
     if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
     if (done.listing) {
-      await this.#take(done.listing, began);
+      await this.#applyListing(done.listing, began);
       await this.#learnId(done.listing.identity);
     }
     return done.removed.includes(backup.name)
@@ -819,7 +819,7 @@ export class Offsite {
     try {
       return await this.#options.job<Kind>(request, {
         signal: abort.signal,
-        onEvent: (event) => (event.type === 'writer' ? this.writing.hear(event.news) : onEvent?.(event)),
+        onEvent: (event) => (event.type === 'writer' ? this.writing.onEvent(event.news) : onEvent?.(event)),
       });
     } finally {
       this.#aborts.delete(abort);
