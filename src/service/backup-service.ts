@@ -16,6 +16,7 @@ import { isPath, refuseUnreadable } from '../engine/stories/assertions.ts';
 import { PLAIN } from '../engine/format/seal.ts';
 import { diskRoom } from '../engine/disk/share.ts';
 import { BackupError, type ErrorBody, hideFoldersOf } from '../words/errors.ts';
+import type { RestorePointGiven } from '../words/restore-point.ts';
 import type { Checked, FileFindings, JobEvent, JobKind, JobMap } from '../engine/process/protocol.ts';
 import { type JobOptions, runJob } from '../engine/process/run-job.ts';
 import { LOSS_RULES } from '../engine/catalog/loss.ts';
@@ -70,6 +71,7 @@ import type {
   DoctorReport,
   DrillReport,
   FirstBoot,
+  FoundRestorePoint,
   PlannedMode,
   PruneResult,
   ReplacingMode,
@@ -92,6 +94,7 @@ import { Offsite, type Said } from './targets/remote-target.ts';
 import { composePlaces, toPlaceStatus } from './targets/place-status.ts';
 import { Places, withinMs } from './targets/places.ts';
 import { holdingCodes, pruneHold } from './protection/prune-hold.ts';
+import { findRestorePoint } from './restores/find-restore-point.ts';
 import { type KitS3, knownGood, recoveryKit } from './restores/recovery-kit.ts';
 import { toRestorePlan } from './restores/restore-plan.ts';
 import {
@@ -108,7 +111,7 @@ import { BY_RETENTION, type RunFilter, RunHistory } from './state/run-history.ts
 import { Runs } from './runs/runs.ts';
 import { ScheduleHistory } from './state/schedule-history.ts';
 import { Scheduler } from './runs/scheduler.ts';
-import type { BackupServicePort, FromTarget, ListOptions, OpenedBackup } from './service-port.ts';
+import type { BackupServicePort, FindOptions, FromTarget, ListOptions, OpenedBackup } from './service-port.ts';
 import { SETTINGS_FILE, SettingsError, SettingsFile } from './state/settings.ts';
 import { asideOf, folderInState, openStateDatabase, type StateDatabase } from './state/state-database.ts';
 import { composeStatus } from './protection/status.ts';
@@ -844,22 +847,48 @@ export class BackupService implements BackupServicePort {
     this.#history.setNote('migrated', this.#now().toISOString());
   }
 
+  async findRestorePoint(wanted: RestorePointGiven, options: FindOptions = {}): Promise<FoundRestorePoint> {
+    const lookAround = async () =>
+      new Map((await this.#lookAround()).map(({ offsite, error }) => [offsite.target, error.message]));
+    return await findRestorePoint(wanted, options, { backups: this.#backups, now: this.#now, lookAround });
+  }
+
   async planRestore(
-    filename: string,
+    wanted: string | RestorePointGiven,
     options: FromTarget & { readonly user?: string; readonly mode?: ReplacingMode } = {},
   ): Promise<RestorePlan> {
-    const { path: backupPath, ...source } = await this.#restores.planned(filename, options);
+    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from });
+    const { path: backupPath, ...source } = await this.#restores.planned(filename, { ...options, from });
     const databasePath = this.#paths.database;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: this.#now().getTime() }) : null;
     const facts = await this.#job<'plan'>({ kind: 'plan', databasePath, backupPath });
-    return toRestorePlan(source, facts, { databaseName: basename(databasePath), stamp, mode: options.mode });
+    const plan = toRestorePlan(source, facts, { databaseName: basename(databasePath), stamp, mode: options.mode });
+    return { ...plan, warnings: [...warnings, ...plan.warnings], ...(moment && { moment }) };
   }
 
-  async restore(filename: string, options: RestoreOptions = {}): Promise<RestoreResult> {
-    const { mode = 'online', from = null } = options;
-    const act = { act: 'restore', subject: filename, target: from, detail: mode } as const;
-    const restore = () => this.#restores.restore('restore', filename, options);
-    return await this.#audit.carry(act, restore, { actor: currentActor(options.user) });
+  async restore(wanted: string | RestorePointGiven, options: RestoreOptions = {}): Promise<RestoreResult> {
+    const { mode = 'online', from: target = null } = options;
+    const isNamed = typeof wanted === 'string';
+    const act = { act: 'restore', subject: isNamed ? wanted : JSON.stringify(wanted), target, detail: mode } as const;
+    const restore = async () => {
+      const fromOther = mode === 'file' || options.fromOther;
+      const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from, fromOther });
+      for (const warning of warnings) this.#options.log('warn', warning);
+      const result = await this.#restores.restore('restore', filename, { ...options, from });
+      return moment ? { ...result, moment } : result;
+    };
+    const done = ({ backup }: RestoreResult) => (isNamed ? act : { ...act, subject: backup });
+    return await this.#audit.carry(act, restore, { actor: currentActor(options.user), done });
+  }
+
+  /** A name or a path is taken as it is. */
+  async #sourceOf(
+    wanted: string | RestorePointGiven,
+    options: FindOptions,
+  ): Promise<Pick<FoundRestorePoint, 'filename' | 'moment' | 'warnings'> & Pick<FromTarget, 'from'>> {
+    if (typeof wanted === 'string') return { filename: wanted, from: options.from, moment: null, warnings: [] };
+    const { target, ...found } = await this.findRestorePoint(wanted, options);
+    return { ...found, from: target === 'local' ? options.from : target };
   }
 
   async undoRestore(
