@@ -386,7 +386,16 @@ test('status says what waits for S3, why, and when it is tried next', async () =
 
 test('each further target has a line, a test, a listing and a drill of its own', async () => {
   const service = createFakeService();
-  const about = { bucket: 'eu', path: 'p', enabled: true, stored: 4, nextTryAt: null, error: null, listedAt: null };
+  const about = {
+    bucket: 'eu',
+    path: 'p',
+    where: 's3://eu/p',
+    enabled: true,
+    stored: 4,
+    nextTryAt: null,
+    error: null,
+    listedAt: null,
+  };
   service.behaviour.targets = [{ ...about, target: 'offsite-eu-west', waiting: 2 }];
   const { stdout } = await cli('status', { service });
   expect(stdout).toMatch(/^offsite-eu-west waiting for 2 uploads; eu\/p, 4 stored$/m);

@@ -8,7 +8,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { BackupError, type ErrorCode } from '../words/errors.ts';
+import { BackupError, type ErrorCode, traitsOf } from '../words/errors.ts';
 import { MOMENT_FORMS } from '../words/moment.ts';
 import { readRestorePoint } from '../words/restore-point.ts';
 import { visibleText } from '../words/visible-text.ts';
@@ -151,28 +151,7 @@ const exitWords = [
 ] as const;
 
 function exitCodeOf(code: ErrorCode): number {
-  switch (code) {
-    case 'BAD_CONFIG':
-    case 'BAD_REQUEST':
-    case 'BAD_NAME':
-    case 'TARGET_EXISTS':
-    case 'UNSUPPORTED':
-      return exitCodes.wrongUse;
-    case 'GONE':
-    case 'NO_BACKUP':
-    case 'NOTHING_TO_UNDO':
-      return exitCodes.noBackup;
-    case 'DRILL_FAILED':
-    case 'VERIFY_FAILED':
-    case 'BAD_BACKUP':
-    case 'DB_DAMAGED':
-    case 'NOT_SQLITE':
-      return exitCodes.verificationFailed;
-    case 'ABORTED':
-      return exitCodes.interrupted;
-    default:
-      return exitCodes.failed;
-  }
+  return traitsOf(code).exit;
 }
 
 export interface Session {

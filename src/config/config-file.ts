@@ -9,114 +9,45 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, extname, join } from 'node:path';
 import type { BackupError } from '../words/errors.ts';
-import type { BackupsConfig, DatabaseEntry, DatabaseSettings, S3Settings, TargetSettings } from './define-config.ts';
+import type { BackupsConfig, DatabaseEntry } from './define-config.ts';
 import {
   type Environment,
   loadEnvironment,
   processVariables,
   type Source,
   type Variables,
-  variableNames,
   wrongSettings,
 } from './env.ts';
+import { PREFIX_BY_DEFAULT, prefixBelow } from './prefix.ts';
+import { variableNames } from './read-settings.ts';
 import { fileVariable } from './secret-files.ts';
+import type { Rows } from './setting.ts';
+import { appSettings, databaseSettings, placeSettings, s3Settings, serverSettings } from './settings.ts';
 import { unknownSetting } from './unknown-names.ts';
 
-type TopKey = Exclude<keyof BackupsConfig, 'databases' | 's3' | 'targets' | keyof DatabaseSettings>;
+const settingVariables = variablesOf(databaseSettings);
+const s3Variables = variablesOf(s3Settings);
+const { enabled: _, ...onS3 } = s3Settings;
+const { compression, encryptionRecipient } = databaseSettings;
+const targetVariables = variablesOf({ ...onS3, compression, encryptionRecipient });
+const placeVariables = variablesOf(placeSettings);
+const topVariables = { ...placeVariables, ...variablesOf(serverSettings) };
 
-const settingVariables = {
-  enabled: 'BACKUP_ENABLED',
-  intervalMinutes: 'BACKUP_INTERVAL_MINUTES',
-  schedule: 'BACKUP_SCHEDULE',
-  retentionCount: 'BACKUP_RETENTION_COUNT',
-  keepHourly: 'BACKUP_KEEP_HOURLY',
-  keepDaily: 'BACKUP_KEEP_DAILY',
-  keepWeekly: 'BACKUP_KEEP_WEEKLY',
-  keepMonthly: 'BACKUP_KEEP_MONTHLY',
-  keepYearly: 'BACKUP_KEEP_YEARLY',
-  verify: 'BACKUP_VERIFY',
-  skipUnchanged: 'BACKUP_SKIP_UNCHANGED',
-  maxAgeMinutes: 'BACKUP_MAX_AGE_MINUTES',
-  lossAlarm: 'BACKUP_LOSS_ALARM',
-  lossPercent: 'BACKUP_LOSS_PERCENT',
-  lossRows: 'BACKUP_LOSS_ROWS',
-  lossIgnore: 'BACKUP_LOSS_IGNORE',
-  drillEnabled: 'BACKUP_DRILL_ENABLED',
-  drillSql: 'BACKUP_DRILL_SQL',
-  webhookUrl: 'BACKUP_WEBHOOK_URL',
-  webhookUrlFile: 'BACKUP_WEBHOOK_URL_FILE',
-  heartbeatUrl: 'BACKUP_HEARTBEAT_URL',
-  heartbeatUrlFile: 'BACKUP_HEARTBEAT_URL_FILE',
-  compression: 'BACKUP_COMPRESSION',
-  encryptionRecipient: 'BACKUP_ENCRYPTION_RECIPIENT',
-} as const satisfies Record<Exclude<keyof DatabaseSettings, 's3' | 'targets'>, string>;
-
-const s3Variables = {
-  enabled: 'BACKUP_S3_ENABLED',
-  path: 'BACKUP_S3_PATH',
-  bucket: 'S3_BUCKET',
-  region: 'S3_REGION',
-  endpoint: 'S3_ENDPOINT',
-  forcePathStyle: 'S3_FORCE_PATH_STYLE',
-  accessKey: 'S3_ACCESS_KEY',
-  accessKeyFile: 'S3_ACCESS_KEY_FILE',
-  secretKey: 'S3_SECRET_KEY',
-  secretKeyFile: 'S3_SECRET_KEY_FILE',
-  sessionToken: 'S3_SESSION_TOKEN',
-  sessionTokenFile: 'S3_SESSION_TOKEN_FILE',
-  retentionCount: 'BACKUP_S3_RETENTION_COUNT',
-  keepHourly: 'BACKUP_S3_KEEP_HOURLY',
-  keepDaily: 'BACKUP_S3_KEEP_DAILY',
-  keepWeekly: 'BACKUP_S3_KEEP_WEEKLY',
-  keepMonthly: 'BACKUP_S3_KEEP_MONTHLY',
-  keepYearly: 'BACKUP_S3_KEEP_YEARLY',
-  retention: 'BACKUP_S3_RETENTION',
-  lifecycleDays: 'BACKUP_S3_LIFECYCLE_DAYS',
-  storageClass: 'BACKUP_S3_STORAGE_CLASS',
-  sse: 'BACKUP_S3_SSE',
-  sseKmsKey: 'BACKUP_S3_SSE_KMS_KEY',
-  objectLockDays: 'BACKUP_S3_OBJECT_LOCK_DAYS',
-  objectLockMode: 'BACKUP_S3_OBJECT_LOCK_MODE',
-} as const satisfies Record<keyof S3Settings, string>;
-
-const { enabled: _, ...placeOnS3 } = s3Variables;
-const targetVariables = {
-  ...placeOnS3,
-  compression: 'BACKUP_COMPRESSION',
-  encryptionRecipient: 'BACKUP_ENCRYPTION_RECIPIENT',
-} as const satisfies Record<keyof TargetSettings, string>;
-
-const placeVariables = {
-  path: 'DATABASE_URL',
-  localPath: 'BACKUP_LOCAL_PATH',
-  statePath: 'BACKUP_STATE_PATH',
-} as const;
-
-const topVariables = {
-  ...placeVariables,
-  host: 'HOST',
-  port: 'PORT',
-  adminPassword: 'BACKUP_ADMIN_PASSWORD',
-  adminPasswordFile: 'BACKUP_ADMIN_PASSWORD_FILE',
-  apiToken: 'BACKUP_API_TOKEN',
-  apiTokenFile: 'BACKUP_API_TOKEN_FILE',
-  metricsToken: 'BACKUP_METRICS_TOKEN',
-  metricsTokenFile: 'BACKUP_METRICS_TOKEN_FILE',
-  auditLog: 'BACKUP_AUDIT_LOG',
-  logFormat: 'LOG_FORMAT',
-} as const satisfies Record<TopKey, string>;
-
-/** Of the app and not of backups: they stay in the environment. */
-const elsewhere: ReadonlySet<string> = new Set([
-  ...['NODE_ENV', 'DEMO_ORDERS', 'STORAGE_DRIVER', 'LOCAL_STORAGE_PATH', 'LOCAL_STORAGE_URL', 'CDN_URL'],
-]);
+/** By key; that of a secret may have `File` behind it. */
+function variablesOf(rows: Rows): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(rows).flatMap(([key, { variable, isSecret }]) => [
+      [key, variable],
+      ...(isSecret ? [[`${key}File`, fileVariable(variable)]] : []),
+    ]),
+  );
+}
 
 /** Variables that no key stands for; a test keeps it empty. */
 export function unreachableVariables(): readonly string[] {
-  const reachable = new Set<string>(
-    [settingVariables, s3Variables, topVariables].flatMap((table) => Object.values(table)),
-  );
-  return variableNames.filter((name) => !reachable.has(name) && !elsewhere.has(name));
+  const reachable = new Set([settingVariables, s3Variables, topVariables].flatMap((table) => Object.values(table)));
+  const elsewhere = Object.values(appSettings).map(({ variable }) => variable);
+  return variableNames.filter((name) => !reachable.has(name) && !elsewhere.includes(name));
 }
 
 export interface Configured {
@@ -205,7 +136,7 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
             ...(isOwn('BACKUP_STATE_PATH')
               ? {}
               : { BACKUP_STATE_PATH: join(dirname(backup.statePath), `${ofName}.${basename(backup.statePath)}`) }),
-            ...(isOwn('BACKUP_S3_PATH') ? {} : { BACKUP_S3_PATH: `${backup.s3Path}/${ofName}` }),
+            ...(isOwn('BACKUP_S3_PATH') ? {} : { BACKUP_S3_PATH: prefixBelow(backup.s3Path, ofName) }),
             ...place,
           },
           source,
@@ -234,13 +165,14 @@ function withTargets(
   if (values.targets.size === 0) return environment;
   const targets = [...values.targets].map(([name, target]) => {
     const { variables } = target;
-    const prefix = variables['BACKUP_S3_PATH'] ?? 'backups/database';
+    // As it was written: in quotes or blank it has never been read like the one of `s3` before a name was put behind it.
+    const path = (variables['BACKUP_S3_PATH'] ?? PREFIX_BY_DEFAULT).trim();
     const isOwn = !of.isGlob && of.where !== undefined && target.keyOf('BACKUP_S3_PATH')?.startsWith(of.where) === true;
-    const path = of.ofName === undefined || isOwn ? prefix : `${prefix}/${of.ofName}`;
+    const own = of.ofName === undefined || isOwn ? path : prefixBelow(path, of.ofName);
     return {
       name,
       environment: loadEnvironment(
-        { ...variables, BACKUP_S3_ENABLED: 'true', BACKUP_S3_PATH: path },
+        { ...variables, BACKUP_S3_ENABLED: 'true', BACKUP_S3_PATH: own },
         target.source(of.file, of.hint),
       ),
     };
@@ -249,7 +181,11 @@ function withTargets(
 }
 
 /** Keys that may have a list. */
-const lists: ReadonlySet<string> = new Set(['encryptionRecipient', 'lossIgnore']);
+const lists: ReadonlySet<string> = new Set(
+  Object.entries(databaseSettings)
+    .filter(([, { start }]) => Array.isArray(start))
+    .map(([key]) => key),
+);
 
 const NAME = /^[a-z0-9][a-z0-9._-]*$/;
 const TARGET_NAME = /^[a-z][a-z0-9-]{0,31}$/;

@@ -26,7 +26,7 @@ import { Heartbeats } from '../service/targets/heartbeats.ts';
 import { createLog, type Log } from '../service/log.ts';
 import type { AuditEntry, AuditFilter } from '../service/model.ts';
 import { openStateDatabase, type StateDatabase } from '../service/state/state-database.ts';
-import { Turns } from '../service/runs/job-slots.ts';
+import { JobSlots } from '../service/runs/job-slots.ts';
 
 const LOOK_EVERY_MS = 60_000;
 /** All schedules have begun within a minute. */
@@ -45,7 +45,7 @@ export class Guard implements GuardPort<BackupService> {
   readonly #configured: Configured;
   readonly #overrides: ServiceOverrides;
   readonly #log: Log;
-  readonly #turns = new Turns();
+  readonly #slots = new JobSlots();
   readonly #heartbeats = new Heartbeats();
   /** Records what is done to all of them. */
   readonly #audit: Audit;
@@ -214,7 +214,7 @@ export class Guard implements GuardPort<BackupService> {
       isMany ? { write: this.#overrides.write } : this.#overrides,
       isMany
         ? {
-            ...{ name, turns: this.#turns, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
+            ...{ name, turns: this.#slots, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
             ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
             ...(record && { runJob: afterLookingAt(record) }),
           }

@@ -10,7 +10,7 @@
 import { basename, extname } from 'node:path';
 import { inspect, isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
-import { BackupError, publicError, withoutFolders } from '../words/errors.ts';
+import { BackupError, publicError, traitsOf, withoutFolders } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
 import { visibleText } from '../words/visible-text.ts';
 import { type Actor, actingAs, shortAgent } from '../service/audit/actor.ts';
@@ -192,8 +192,6 @@ function actorOf(request: Request, user: string | undefined): Actor {
   };
 }
 
-const refusals: ReadonlySet<string> = new Set(['UNAUTHORIZED', 'FORBIDDEN', 'PASSWORD_AGAIN']);
-
 /** What goes into the audit record before a service is asked; of one client no more than so much. */
 function recorders(guarding: BackupServicePort | GuardPort, guard: GuardPort | null) {
   const words = new WordsPerClient();
@@ -210,7 +208,7 @@ function recorders(guarding: BackupServicePort | GuardPort, guard: GuardPort | n
     { route: { method, path }, params, user }: { route: Route; params: Params; user: string | undefined },
     thrown: unknown,
   ): void {
-    if (!(thrown instanceof BackupError) || !refusals.has(thrown.code)) return;
+    if (!(thrown instanceof BackupError) || traitsOf(thrown.code).blames !== 'visitor') return;
     // Of the address itself nothing is written but the name of a backup: a stranger chose it.
     const name = backupName.test(params.filename ?? '') ? ` (${params.filename})` : '';
     const { code, message: detail } = thrown;

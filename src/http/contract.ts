@@ -249,10 +249,10 @@ const freshness = z.object({
   ),
 });
 
-/** What is stored in a bucket, and what waits for it. */
+/** What is stored at a target, and what waits for it. */
 const remote = {
   enabled: z.boolean(),
-  bucket: z.string(),
+  bucket: z.string().nullable(),
   path: z.string(),
   stored: z.number(),
   waiting: z.number(),
@@ -311,9 +311,9 @@ export const status = z.object({
       note: z.string().nullable(),
     }),
   }),
-  s3: z.object({ configured: z.boolean(), ...remote, bucket: z.string().nullable() }),
+  s3: z.object({ configured: z.boolean(), ...remote }),
   /** Each that is configured beside the folder; `s3` first, if it is. */
-  targets: z.array(z.object({ target: targetName, ...remote })),
+  targets: z.array(z.object({ target: targetName, ...remote, where: z.string() })),
   lastGood: z.object({ filename: z.string(), createdAt: time, verifiedAt: time, holdsAt: time }).nullable(),
   maxAgeMinutes: z.number(),
   run: runProgress.nullable(),

@@ -18,7 +18,9 @@ function place(change: Partial<Place>): Place {
 const status = {
   local: { path: './storage/backups/' },
   database: { name: 'dev.sqlite' },
-  targets: [{ target: 's3', bucket: 'my-backups', path: 'backups/database' }],
+  targets: [
+    { target: 's3', bucket: 'my-backups', path: 'backups/database', where: 's3://my-backups/backups/database' },
+  ],
 } as unknown as Status;
 
 test('facts that all differ speak for another database, on the same machine too', () => {

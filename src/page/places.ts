@@ -22,7 +22,7 @@ const stillMs = 24 * 3_600_000;
 /** `./storage/backups`, `s3://my-backups/shop` */
 export function placeName({ local, targets }: Status, target: string): string {
   const found = targets.find((candidate) => candidate.target === target);
-  return found === undefined ? local.path : `s3://${found.bucket}/${found.path}`;
+  return found === undefined ? local.path : found.where;
 }
 
 export interface FactOfPlace {

@@ -51,9 +51,9 @@ export interface Run {
   readonly sizeBytes: number | null;
   readonly steps: readonly Step[];
   readonly error: ErrorBody | null;
-  /** Of a drill alone. */
+  /** Only for a drill. */
   readonly drill?: Drill;
-  /** Of an upload alone: where to; left out for `s3`. */
+  /** Only for an upload: where to; left out for `s3`. */
   readonly target?: TargetName;
 }
 
@@ -95,7 +95,7 @@ export interface Placement {
   readonly error: ErrorBody | null;
   /** As configured: a path or an address; null where nothing is yet. */
   readonly where: string | null;
-  /** Of the file there, which may be compressed; null where it is not known. */
+  /** Size of the file there, which may be compressed; null if it is not known. */
   readonly sizeBytes: number | null;
   /** How the copy there is compressed and encrypted, where that is known. */
   readonly sealing?: SealName;
@@ -122,7 +122,7 @@ export interface BackupItem {
   readonly pageSize: number | null;
   /** Where it is, and where it is to go. Without `local` it is fetched when it is needed. */
   readonly placements: readonly Placement[];
-  /** Of another database than the one that is asked about; null for a backup of this one. */
+  /** The other database that it is a backup of; null for a backup of this one. */
   readonly other: OtherDatabase | null;
   /** Rows in all its tables; null where verification did not count them. */
   readonly rows: number | null;
@@ -156,7 +156,7 @@ export interface Loss {
   /** The worst first; `after` null: the table is gone. */
   readonly tables: readonly { readonly name: string; readonly before: number; readonly after: number | null }[];
   readonly usedPages: { readonly before: number; readonly after: number };
-  /** Who said that it was meant; null while nobody did. */
+  /** The user who said that it was meant; null while nobody did. */
   readonly accepted: { readonly at: Date; readonly user: string | null } | null;
 }
 
@@ -197,7 +197,7 @@ export interface PlaceFacts {
   readonly isSameName: boolean | null;
   readonly isSamePath: boolean | null;
   readonly isSameMachine: boolean | null;
-  /** Of the tables of its newest backup, how many this database has too. */
+  /** How many tables of its newest backup this database has, too. */
   readonly tablesInCommon: { readonly common: number; readonly theirs: number } | null;
   readonly newestBackup: { readonly filename: string; readonly createdAt: Date } | null;
 }
@@ -381,10 +381,13 @@ export interface Status {
   readonly undo: { readonly filename: string; readonly restored: string; readonly at: Date } | null;
 }
 
-/** Of a target beside the folder, as `Status.s3` has it. */
+/** A target beside the folder, as `Status.s3` has it. */
 export interface TargetStatus extends Omit<Status['s3'], 'configured' | 'bucket'> {
   readonly target: TargetName;
-  readonly bucket: string;
+  /** Null for a kind that has none. */
+  readonly bucket: string | null;
+  /** Such as `s3://bucket/path`, or a folder. */
+  readonly where: string;
   /** After so many days a rule of the bucket removes a copy, and nothing else does; else our retention does. */
   readonly lifecycleDays?: number | null;
 }

@@ -4,60 +4,10 @@
  * Errors cross a process boundary (job to service) and an HTTP boundary (service to page), so they turn into plain
  * JSON and back without losing a field. Secrets never enter a message or a hint.
  */
+import type { ErrorCode } from './error-codes.ts';
 
-export const errorCodes = [
-  'ABORTED',
-  'BAD_BACKUP',
-  'BAD_CONFIG',
-  'BAD_NAME',
-  'BAD_REQUEST',
-  'BUSY',
-  'CHECK_GAVE_UP',
-  'CLONED',
-  'CONFIRM_MISMATCH',
-  'DB_BUSY',
-  'DB_CHANGED',
-  'DB_DAMAGED',
-  'DB_EMPTY',
-  'DB_MISSING',
-  'DB_NOT_SHARED',
-  'DISK_FULL',
-  'DRILL_FAILED',
-  'ENCODING_DIFFERS',
-  'EXHAUSTED',
-  'FOLDER_MISSING',
-  'FORBIDDEN',
-  'FOREIGN_PLACE',
-  'GONE',
-  'INTERNAL',
-  'JOB_DIED',
-  'MIGRATION_FAILED',
-  'NO_BACKUP',
-  'NO_PERMISSION',
-  'NOTHING_TO_UNDO',
-  'NOT_CHECKED',
-  'NOT_SQLITE',
-  'PAGE_SIZE_DIFFERS',
-  'PASSWORD_AGAIN',
-  'PLACE_TAKEN',
-  'PLAIN_COPY',
-  'RESTORE_IN_USE',
-  'RESTORE_SAFETY_FAILED',
-  'S3_ARCHIVED',
-  'S3_CLOCK',
-  'S3_DENIED',
-  'S3_FAILED',
-  'S3_MISMATCH',
-  'S3_NO_BUCKET',
-  'S3_UNREACHABLE',
-  'TARGET_EXISTS',
-  'TOO_MANY',
-  'UNAUTHORIZED',
-  'UNSUPPORTED',
-  'VERIFY_FAILED',
-] as const;
-
-export type ErrorCode = (typeof errorCodes)[number];
+export { errorCodes, says, traitsOf } from './error-codes.ts';
+export type { ErrorCode };
 
 export interface ErrorBody {
   readonly code: ErrorCode;

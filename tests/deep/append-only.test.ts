@@ -70,7 +70,7 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
 
   const testWith = (bucket: string, key: object = limited) =>
     testTarget(
-      { name: 's3', s3: { ...rgw, prefix: PREFIX, bucket, ...key, lifecycleDays: DAYS } },
+      { name: 's3', access: { kind: 's3', ...rgw, bucket, ...key, lifecycleDays: DAYS }, prefix: PREFIX },
       { now: () => new Date() },
     );
   const said = ({ findings }: TargetReport, check: string) => {

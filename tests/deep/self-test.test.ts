@@ -35,7 +35,10 @@ describe.skipIf(missing !== null)('the self-test on Ceph', () => {
     return bucket;
   };
   const testWith = (options: Partial<S3Options> & { readonly bucket: string }) =>
-    testTarget({ name: 's3', s3: { ...rgw, prefix, ...options } }, { now: () => new Date() });
+    testTarget(
+      { name: 's3', access: { kind: 's3', ...rgw, ...options, region: rgw.region }, prefix },
+      { now: () => new Date() },
+    );
   const complaints = ({ findings }: TargetReport) =>
     findings.filter(({ result }) => result !== 'ok').map(({ check, result }) => `${check} ${result}`);
 

@@ -411,7 +411,7 @@ function addTarget(model: Model, target: string): void {
     if (copy) placements.push({ ...copy, target, where: `s3://my-backups-eu/shop/${filename}` });
   }
   const [s3] = model.status().targets;
-  if (s3) model.further = [{ ...s3, target, bucket: 'my-backups-eu', path: 'shop' }];
+  if (s3) model.further = [{ ...s3, target, bucket: 'my-backups-eu', path: 'shop', where: 's3://my-backups-eu/shop' }];
 }
 
 function makeModel(state: State, origin: number, now: () => number): Model {
@@ -648,7 +648,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
         },
         get targets() {
           const { configured, bucket, ...rest } = this.s3;
-          return configured && bucket !== null ? [{ ...rest, target: 's3', bucket }, ...model.further] : [];
+          const where = `s3://${bucket}/${rest.path}`;
+          return configured && bucket !== null ? [{ ...rest, target: 's3', bucket, where }, ...model.further] : [];
         },
         lastGood:
           good === undefined

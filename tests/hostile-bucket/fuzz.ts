@@ -531,7 +531,8 @@ async function fuzzDownload({ random, server, folder, judge, escapes }: Scene, n
   const to = join(own, 'restored.sqlite');
   const context = { signal, now: () => new Date(), onEvent: () => {} };
   // Nothing drips here, and what is good must come back however busy the machine is.
-  const s3 = {
+  const access = {
+    kind: 's3' as const,
     ...patience,
     requestTimeoutMs: 20_000,
     bucket,
@@ -542,7 +543,7 @@ async function fuzzDownload({ random, server, folder, judge, escapes }: Scene, n
   };
   await judge(`download ${number}: ${what}, ${how}, ${file}${more ? ', more than announced' : ''}`, async () => {
     const request = {
-      ...{ name, target: 's3', prefix: PREFIX, s3, to, staging: join(own, 'staging'), lockWaitMs: 1_000 },
+      ...{ name, target: 's3', prefix: PREFIX, access, to, staging: join(own, 'staging'), lockWaitMs: 1_000 },
     };
     await fetchBackup({ kind: 'fetch', ...request, identities: [identity] }, context);
   });

@@ -239,7 +239,7 @@ async function digestOf(name: string): Promise<string> {
 async function beginFetch(name: string, to: string, { bytes }: { bytes: number }) {
   const request: FetchRequest = {
     ...{ kind: 'fetch', target: 's3', name, prefix: PREFIX, identities: [], lockWaitMs: 5_000 },
-    s3: { ...server, bucket: BUCKET },
+    access: { kind: 's3', ...server, bucket: BUCKET },
     staging: join(folder, '.velist-backup-fetch'),
     to,
   };
@@ -429,7 +429,12 @@ test('a listing of many backups comes whole, newest first, and holds no page up'
 
   // A job that is killed in the middle of its long answer has died, and nothing else has.
   server.requests.length = 0;
-  const request = { kind: 'list-remote', prefix: PREFIX, s3: { ...server, bucket: BUCKET }, known: [] } as const;
+  const request = {
+    kind: 'list-remote',
+    prefix: PREFIX,
+    known: [],
+    access: { kind: 's3', ...server, bucket: BUCKET },
+  } as const;
   const torn = refusal(() => runJob<'list-remote'>(request, { environment: { PATH: process.env['PATH'] ?? '' } }));
   while (server.requests.filter(({ url, status }) => url.includes('.json?') && status === 200).length < 601)
     await Bun.sleep(10);

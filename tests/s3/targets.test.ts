@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { runCli } from '../../src/cli/commands.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
-import type { FurtherTarget, S3Target } from '../../src/service/targets/targets.ts';
+import type { FurtherBucket, S3Target } from '../../src/service/targets/targets.ts';
 import { storedKeys } from '../support/objects.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
 import { ask, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
@@ -53,7 +53,7 @@ function accessTo({ server }: Place): S3Target {
 }
 
 function openBoth(
-  change: { readonly s3?: Partial<S3Target>; readonly eu?: Partial<FurtherTarget> } = {},
+  change: { readonly s3?: Partial<S3Target>; readonly eu?: Partial<FurtherBucket> } = {},
 ): Shop & AsyncDisposable {
   return openShop(newFolder(), {
     settings: { s3Enabled: true, s3Path: PREFIX },

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { installationPath, readInstallation } from '../../src/engine/writer/installation.ts';
 import { selfOf } from '../../src/engine/writer/self.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
-import { addressOf } from '../../src/engine/writer/objects.ts';
+import { addressOf } from '../../src/engine/store/kinds.ts';
 import type { BackupService, BackupServiceOptions } from '../../src/service/backup-service.ts';
 import { createBackups } from '../../src/fleet/from-config.ts';
 import { Heartbeats } from '../../src/service/targets/heartbeats.ts';
@@ -217,7 +217,7 @@ test('a writer gives a sign of life with each tick, also when nothing changes', 
   await until(beats, (now) => now >= counted + 2);
   const path = installationPath(join(production.backups, '../state.sqlite'));
   const { places = {} } = readInstallation(path) ?? {};
-  expect(places[addressOf(s3(), prefix)]?.beats).toBeGreaterThanOrEqual(counted + 2);
+  expect(places[addressOf({ kind: 's3', ...s3() }, prefix)]?.beats).toBeGreaterThanOrEqual(counted + 2);
 
   const staging = machine();
   await Bun.sleep(3 * TICK_MS);

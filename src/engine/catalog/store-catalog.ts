@@ -5,7 +5,7 @@
  * One that can't be read, or whose file is not there, is a backup with a fault; it never hides the others. Only a target
  * that does not answer fails the whole listing: nobody must take silence for an empty bucket.
  */
-import { BackupError, type ErrorCode } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import { getBytes, isNotThere, type ListedObject, type ObjectStore } from '../store/store.ts';
 import { backupMoment, manifestName, ownerOf } from '../format/names.ts';
 import type { Backup } from './folder-catalog.ts';
@@ -111,7 +111,8 @@ export async function listRemote(
       const known = BackupError.from(error);
       if (isNotThere(known)) return; // removed since it was listed
       const isOfThisOne = known.code === 'BAD_BACKUP' || known.code === 'S3_ARCHIVED';
-      if (!isOfThisOne && (silence.has(known.code) || ++unread > UNREAD_MAX)) throw known;
+      if (!isOfThisOne && (known.code === 'ABORTED' || says(known.code, 'whole-target') || ++unread > UNREAD_MAX))
+        throw known;
       // What is no manifest is none as long as it is the same; one that could not be read is read again.
       const etag = known.code === 'BAD_BACKUP' ? listed.etag : '';
       entries.push({ name, etag, manifest: null, fault: known.message, archive: listed.archive ?? null });
@@ -126,8 +127,6 @@ export async function listRemote(
   await Promise.all(Array.from({ length: READERS_MAX }, reader));
   return { entries, read, unnamed: unnamed.sort() };
 }
-
-const silence: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ABORTED', 'S3_UNREACHABLE', 'S3_CLOCK', 'BAD_CONFIG']);
 
 /** @throws BackupError GONE, BAD_BACKUP for one that is unreadable or not its own backup's, S3_*. */
 export async function readRemoteManifest(store: ObjectStore, name: string, options: RemoteOptions): Promise<Manifest> {

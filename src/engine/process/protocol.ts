@@ -16,7 +16,7 @@ import type { DatabaseSelf } from '../writer/self.ts';
 import type { LiveFacts } from '../sqlite/look.ts';
 import type { OpenFiles } from '../sqlite/open-files.ts';
 import type { CheckLimits } from '../sqlite/watch.ts';
-import type { S3Options } from '../store/s3/store.ts';
+import type { TargetAccess } from '../store/kinds.ts';
 import type { TargetReport, TargetToTest } from '../store/self-test.ts';
 import type { WriterNews } from '../writer/writer.ts';
 
@@ -30,7 +30,7 @@ export interface Writing {
   readonly token: string;
   /** How often its heartbeat is renewed. */
   readonly everyMs: number;
-  /** Key of its heartbeat, from the root of the bucket. */
+  /** Key of its heartbeat, from the root of the target. */
   readonly beat: string;
   /** A service that was started writes there for the first time: it takes an epoch of its own. */
   readonly isFirst: boolean;
@@ -164,18 +164,13 @@ export interface Restored {
   readonly setAside: string | null;
 }
 
-/** All that a store needs but its prefix, which each request names. */
-export interface S3Access extends Omit<S3Options, 'prefix'> {
-  readonly region: string;
-}
-
 export interface UploadRequest extends WritingRequest {
   readonly kind: 'upload';
   readonly target: string;
   readonly folder: string;
   readonly name: string;
   readonly prefix: string;
-  readonly s3: S3Access;
+  readonly access: TargetAccess;
   /** For what is stored from now on; what is stored already stays as it is. */
   readonly sealing: Sealing;
   /** What to keep at the target after the upload; null while nothing may be removed. */
@@ -210,7 +205,7 @@ export interface RemoveRemoteRequest {
   readonly kind: 'remove-remote';
   readonly name: string;
   readonly prefix: string;
-  readonly s3: S3Access;
+  readonly access: TargetAccess;
 }
 
 export interface ChangeRemoteRequest extends WritingRequest {
@@ -220,7 +215,7 @@ export interface ChangeRemoteRequest extends WritingRequest {
   readonly folder: string;
   readonly target: string;
   readonly prefix: string;
-  readonly s3: S3Access;
+  readonly access: TargetAccess;
   readonly pinned: boolean;
   readonly note: string | null;
   /** Left out: as it is there. */
@@ -232,7 +227,7 @@ export interface PruneRemoteRequest extends WritingRequest {
   /** What was pinned here holds there. */
   readonly folder: string;
   readonly prefix: string;
-  readonly s3: S3Access;
+  readonly access: TargetAccess;
   readonly retention: RetentionPolicy;
   readonly known: readonly KnownManifest[];
   readonly target?: string;
@@ -247,7 +242,7 @@ export interface ClaimRemoteRequest extends Required<WritingRequest> {
   /** The folder of the backups: its lock keeps uploads away meanwhile. */
   readonly folder: string;
   readonly prefix: string;
-  readonly s3: S3Access;
+  readonly access: TargetAccess;
   /** What makes the place ours, oldest first; null where it is ours already, or of nobody. */
   readonly claim: {
     readonly claims: readonly Claim[];
@@ -258,7 +253,7 @@ export interface ClaimRemoteRequest extends Required<WritingRequest> {
 export interface ListRemoteRequest extends WritingRequest {
   readonly kind: 'list-remote';
   readonly prefix: string;
-  readonly s3: S3Access;
+  readonly access: TargetAccess;
   readonly known: readonly KnownManifest[];
   /** Whose the place was when it was looked at last. */
   readonly identity?: PlaceIdentity | null;
@@ -278,7 +273,7 @@ export interface FetchRequest {
   readonly target: string;
   readonly name: string;
   readonly prefix: string;
-  readonly s3: S3Access;
+  readonly access: TargetAccess;
   /** Private keys for a sealed artifact; empty when there are none. */
   readonly identities: readonly string[];
   /** Copies there are encrypted: one that is not may be anybody's. */
@@ -304,7 +299,7 @@ export interface DrillRequest {
     | {
         readonly target: string;
         readonly prefix: string;
-        readonly s3: S3Access;
+        readonly access: TargetAccess;
         /** Of the plain database, as the listing tells. */
         readonly sizeBytes: number;
         /** Private keys; without one a sealed artifact is proven as far as that goes. */

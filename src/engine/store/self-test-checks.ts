@@ -5,6 +5,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupError } from '../../words/errors.ts';
+import type { PolicyDocument } from './s3/policy.ts';
 import { getBytes, type ObjectStore } from './store.ts';
 
 export type CheckName =
@@ -12,6 +13,19 @@ export type CheckName =
   | ('clock' | 'create-only' | 'multipart' | 'unfinished-uploads' | 'versions')
   /** Where removal is left to the bucket; `delete` then asks that this key may not. */
   | ('overwrite' | 'lifecycle');
+
+/** A target as a self-test takes it. */
+export interface TestedTarget {
+  readonly store: ObjectStore;
+  readonly checks: readonly Check[];
+  /** The rights that the key needs and no more; null where there is no key. */
+  readonly policy: PolicyDocument | null;
+  /** Nobody may remove them; a rule of the bucket will. */
+  readonly leavesTraces?: boolean;
+  /** Whether an error that the code does not tell is one that every further request would meet. */
+  readonly isHopeless?: (error: BackupError) => boolean;
+  close(): void;
+}
 
 export interface Judgement {
   readonly result: 'ok' | 'warning' | 'failed';

@@ -32,7 +32,11 @@ afterAll(async () => {
 
 const now = () => new Date();
 const bucket = (options: Partial<S3Options> = {}) =>
-  ({ name: 's3', s3: { ...server, bucket: 'backups', prefix: 'app/database', ...options } }) as const;
+  ({
+    name: 's3',
+    access: { ...server, kind: 's3', bucket: 'backups', ...options, region: server.region },
+    prefix: 'app/database',
+  }) as const;
 
 async function testWith(...faults: Fault[]): Promise<TargetReport> {
   server.faults.push(...faults);

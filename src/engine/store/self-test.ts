@@ -8,15 +8,11 @@
  * is the only one, because every other would repeat it.
  */
 import { randomUUID } from 'node:crypto';
-import { BackupError } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import { createLocalStore } from './folder-store.ts';
-import { aborted, type ObjectStore } from './store.ts';
-import { connectS3, type S3Options } from './s3/connection.ts';
-import { factsOf } from './s3/errors.ts';
-import { leastPrivilegePolicy, type PolicyDocument } from './s3/policy.ts';
-import { createS3Store } from './s3/store.ts';
+import { type TargetAccess, targetToTest } from './kinds.ts';
+import type { PolicyDocument } from './s3/policy.ts';
 import {
-  type Check,
   deletes,
   type Finding,
   isPrivateFolder,
@@ -24,23 +20,15 @@ import {
   looksUp,
   namesBegin,
   reads,
+  type TestedTarget,
   type Trial,
   writes,
 } from './self-test-checks.ts';
-import {
-  createsOnly,
-  deletesNothing,
-  isPrivateBucket,
-  keepsTime,
-  keepsVersions,
-  listsUploads,
-  overwritesNothing,
-  rulesAreAsSet,
-  uploadsParts,
-} from './s3/self-test.ts';
+import { aborted } from './store.ts';
 
 export type TargetToTest =
-  { readonly name: 'local'; readonly folder: string } | { readonly name: string; readonly s3: S3Options };
+  | { readonly name: 'local'; readonly folder: string }
+  | { readonly name: string; readonly access: TargetAccess; readonly prefix: string };
 
 export interface TargetReport {
   readonly target: TargetToTest['name'];
@@ -59,14 +47,12 @@ export interface SelfTestContext {
   readonly signal?: AbortSignal;
 }
 
-/** For a person who waits: two tries instead of six, and no minute for a server that does not answer. */
-const patience = { maxAttempts: 2, connectTimeoutMs: 8_000, requestTimeoutMs: 20_000 } as const;
 const cleanupTimeoutMs = 15_000;
 
 /** @throws BackupError ABORTED, and BAD_CONFIG when the settings name no target at all. */
 export async function testTarget(target: TargetToTest, context: SelfTestContext): Promise<TargetReport> {
   const startedAt = context.now().getTime();
-  const tested = 's3' in target ? bucketToTest(target.s3) : folderToTest(target.folder);
+  const tested = 'access' in target ? targetToTest(target.access, target.prefix) : folderToTest(target.folder);
   const { store, policy, close } = tested;
   try {
     const findings = await carryOut(tested, context);
@@ -83,48 +69,14 @@ export async function testTarget(target: TargetToTest, context: SelfTestContext)
   }
 }
 
-interface Tested {
-  readonly store: ObjectStore;
-  readonly checks: readonly Check[];
-  readonly policy: PolicyDocument | null;
-  /** Nobody may remove them; a rule of the bucket will. */
-  readonly leavesTraces?: boolean;
-  close(): void;
-}
-
-function folderToTest(folder: string): Tested {
+function folderToTest(folder: string): TestedTarget {
   const store = createLocalStore({ root: folder });
   const checks = [writes, looksUp, reads, lists, isPrivateFolder(folder), deletes];
   return { store, checks, policy: null, close: () => store.close() };
 }
 
-function bucketToTest(s3: S3Options): Tested {
-  const days = s3.lifecycleDays ?? null;
-  // A locked test object could not be removed again. That this key can not delete is found out by trying.
-  const options = { ...s3, ...patience, objectLock: null, lifecycleDays: null };
-  const store = createS3Store(options);
-  const connection = connectS3(options);
-  const checks = [
-    ...[writes, looksUp, reads, lists, isPrivateBucket(store, connection), keepsTime, createsOnly],
-    ...[uploadsParts(connection), listsUploads(connection), keepsVersions(connection)],
-    ...(days === null
-      ? [deletes]
-      : [rulesAreAsSet(connection, days), overwritesNothing(connection), deletesNothing(connection)]),
-  ];
-  const close = () => {
-    store.close();
-    connection.close();
-  };
-  const policy = leastPrivilegePolicy({
-    ...connection.place,
-    locks: Boolean(s3.objectLock),
-    isLeftToBucket: days !== null,
-  });
-  return { store, checks, policy, leavesTraces: days !== null, close };
-}
-
 async function carryOut(
-  { checks, store, leavesTraces }: Tested,
+  { checks, store, leavesTraces, isHopeless }: TestedTarget,
   { now, signal }: SelfTestContext,
 ): Promise<readonly Finding[]> {
   const name = `${namesBegin}${randomUUID()}`;
@@ -152,7 +104,8 @@ async function carryOut(
           message: `${check.cannot}: ${error.message}`,
           hint: error.hint,
         });
-        if (endsTheTest(error)) break;
+        // Every further request would meet the same.
+        if (says(error.code, 'whole-target') || isHopeless?.(error)) break;
       }
     }
   } finally {
@@ -180,17 +133,3 @@ async function removeTraces({ store, traces, tried, written }: Trial): Promise<r
     return written === null ? [] : keys;
   }
 }
-
-/** True when every further request would meet the same. */
-function endsTheTest({ code, cause }: BackupError): boolean {
-  return hopelessCodes.has(code) || hopelessNames.has(factsOf(cause).name);
-}
-
-const hopelessCodes: ReadonlySet<string> = new Set([
-  'BAD_CONFIG',
-  'FOLDER_MISSING',
-  'S3_CLOCK',
-  'S3_NO_BUCKET',
-  'S3_UNREACHABLE',
-]);
-const hopelessNames: ReadonlySet<string> = new Set(['InvalidAccessKeyId', 'SignatureDoesNotMatch', 'ExpiredToken']);

@@ -13,7 +13,7 @@
  *   pointless (`isPermanent`)? An error that the caller's own source throws passes through unchanged.
  * - **Bounded**: no operation holds a whole object in memory; every retry and wait has a limit.
  */
-import { BackupError, type ErrorCode } from '../../words/errors.ts';
+import { BackupError, traitsOf } from '../../words/errors.ts';
 
 export interface ObjectStore {
   /** How messages and reports name the place, such as `bucket "my-backups" at s3.wasabisys.com`. Never a secret. */
@@ -103,23 +103,8 @@ export function isNotThere(error: unknown): boolean {
 
 /** True when the same operation cannot succeed before a person, or other data, has changed something. */
 export function isPermanent(error: unknown): boolean {
-  return error instanceof BackupError && permanentCodes.has(error.code);
+  return error instanceof BackupError && !traitsOf(error.code).retry;
 }
-
-const permanentCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'BAD_CONFIG',
-  'BAD_NAME',
-  'BAD_REQUEST',
-  'FORBIDDEN',
-  'GONE',
-  'NO_PERMISSION',
-  'S3_ARCHIVED',
-  'S3_CLOCK',
-  'S3_DENIED',
-  'S3_NO_BUCKET',
-  'TARGET_EXISTS',
-  'UNSUPPORTED',
-]);
 
 /**
  * All bytes of a small object. `limitBytes` guards against an object that is not small: such a one is refused with

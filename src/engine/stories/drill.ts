@@ -25,7 +25,8 @@ import { type Drilled, type DrillRequest, type StoryContext, warnIn } from '../p
 import { takeLock } from '../disk/lock.ts';
 import { NO_REMARKS } from '../sqlite/rules.ts';
 import { verifyFile } from '../sqlite/verify.ts';
-import { createS3Store, type S3Store } from '../store/s3/store.ts';
+import { openTarget } from '../store/kinds.ts';
+import type { ObjectStore } from '../store/store.ts';
 
 /** Kept free beyond what is needed, so that a drill never takes the last byte from the app. */
 const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
@@ -45,7 +46,7 @@ export async function drill(request: DrillRequest, context: StoryContext): Promi
   makePrivateFolder(folder);
   const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
   using _lock = await takeLock(join(folder, DRILL_LOCK_FILE), lock);
-  if ('s3' in from && from.identities.length === 0) {
+  if ('access' in from && from.identities.length === 0) {
     const sealed = await proveSealed(request.name, from, context);
     if (sealed) return sealed;
   }
@@ -80,11 +81,11 @@ function removeLeftovers(folder: string, context: StoryContext): void {
 /** The digest that the restored file must have. */
 async function bringBack(request: DrillRequest, to: string, context: StoryContext): Promise<string> {
   const { name, from, staging, lockWaitMs } = request;
-  if ('s3' in from) {
-    const { target, prefix, s3, identities, refusePlain } = from;
+  if ('access' in from) {
+    const { target, prefix, access, identities, refusePlain } = from;
     checkRoom(staging, from.sizeBytes);
     const fetched = await fetchBackup(
-      { kind: 'fetch', name, target, prefix, s3, identities, refusePlain, staging, to, lockWaitMs },
+      { kind: 'fetch', name, target, prefix, access, identities, refusePlain, staging, to, lockWaitMs },
       quietAfterFetch(context),
     );
     return fetched.manifest.database.sha256;
@@ -145,10 +146,10 @@ async function judge(restored: Restored, context: StoryContext): Promise<Drilled
 /** Null for a copy that can be opened without a key. */
 async function proveSealed(
   name: string,
-  { prefix, s3 }: Extract<DrillRequest['from'], { s3: unknown }>,
+  { prefix, access }: Extract<DrillRequest['from'], { access: unknown }>,
   context: StoryContext,
 ): Promise<Drilled | null> {
-  const store = createS3Store({ ...s3, prefix });
+  const store = openTarget(access, prefix);
   try {
     context.onEvent({ type: 'step', name: 'fetch' });
     const manifest = await readRemoteManifest(store, name, context);
@@ -161,7 +162,7 @@ async function proveSealed(
 }
 
 /** Nothing of it is written to this disk. */
-async function checkArtifact(store: S3Store, { artifact }: Manifest, context: StoryContext): Promise<void> {
+async function checkArtifact(store: ObjectStore, { artifact }: Manifest, context: StoryContext): Promise<void> {
   const hash = createHash('sha256');
   const first: Uint8Array[] = [];
   let sizeBytes = 0;

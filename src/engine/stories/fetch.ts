@@ -1,5 +1,5 @@
 /**
- * The story of one backup that comes back from S3: download, digest, unseal, digest, SQLite's own check, place. Runs in
+ * The story of one backup that comes back from a target: download, digest, unseal, digest, SQLite's own check, place. Runs in
  * a job of its own. Nothing appears under the name asked for before all of that has passed.
  *
  * What was downloaded stays when the job is stopped, killed or cut off: the next one goes on behind its last byte, as long
@@ -29,7 +29,7 @@ import { syncFolder } from '../catalog/folder-catalog.ts';
 import { freeBytes, inMegabytes } from '../disk/folder-error.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { readRemoteManifest } from '../catalog/store-catalog.ts';
-import { BackupError, errnoCode } from '../../words/errors.ts';
+import { BackupError, errnoCode, traitsOf } from '../../words/errors.ts';
 import { prepareOwnFolder } from '../disk/aside.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
@@ -40,7 +40,7 @@ import { isLocked, takeLock } from '../disk/lock.ts';
 import { FreshFolder, removeDeadFolders } from '../sqlite/fresh-folder.ts';
 import { verifyFile } from '../sqlite/verify.ts';
 import { aborted, isNotThere, isPermanent, type ObjectStore } from '../store/store.ts';
-import { createS3Store } from '../store/s3/store.ts';
+import { openTarget } from '../store/kinds.ts';
 
 /** Kept free beyond what is needed, so that a download never takes the last byte from the app. */
 const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
@@ -60,7 +60,7 @@ const DOWNLOADS_MAX = 2;
  */
 export async function fetchBackup(request: FetchRequest, context: StoryContext): Promise<Fetched> {
   refuseExisting(request.to);
-  const store = createS3Store({ ...request.s3, prefix: request.prefix });
+  const store = openTarget(request.access, request.prefix);
   try {
     context.onEvent({ type: 'step', name: 'fetch' });
     const manifest = await findManifest(store, request, context);
@@ -234,7 +234,7 @@ function longer({ file, sizeBytes }: Manifest['artifact'], store: ObjectStore): 
 
 /** A full disk is no fault of the connection. */
 function isFromStore(error: unknown): boolean {
-  return error instanceof BackupError && error.code.startsWith('S3_');
+  return error instanceof BackupError && traitsOf(error.code).blames === 'target';
 }
 
 async function append(file: FileHandle, chunk: Uint8Array): Promise<void> {

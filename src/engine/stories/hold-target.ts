@@ -7,11 +7,11 @@ import type {
   WritingRequest,
 } from '../process/protocol.ts';
 import type { DatabaseSelf, WriterSelf } from '../writer/self.ts';
-import type { S3Store } from '../store/s3/store.ts';
+import { addressOf, type TargetStore } from '../store/kinds.ts';
 import { claimWriter, type Holding, holdPlace, type HoldRequest, seeWriter } from '../writer/writer.ts';
-import { addressOf, type Place } from '../writer/objects.ts';
+import type { Place } from '../writer/objects.ts';
 
-type Target = Pick<UploadRequest, 's3' | 'prefix'>;
+type Target = Pick<UploadRequest, 'access' | 'prefix'>;
 
 /**
  * Null for a request that says nothing of a writer, as those of older versions: then nobody is asked.
@@ -19,7 +19,7 @@ type Target = Pick<UploadRequest, 's3' | 'prefix'>;
  * @throws BackupError PLACE_TAKEN, CLONED, S3_*.
  */
 export async function holdTarget(
-  store: S3Store,
+  store: TargetStore,
   request: Target & WritingRequest,
   context: StoryContext,
 ): Promise<Holding | null> {
@@ -31,7 +31,7 @@ export async function holdTarget(
 
 /** Tells the parent who writes there. A key that may not look there says nothing, and lists the backups all the same. */
 export async function seeTarget(
-  store: S3Store,
+  store: TargetStore,
   request: Target & WritingRequest,
   context: StoryContext,
 ): Promise<void> {
@@ -47,7 +47,7 @@ export async function seeTarget(
 
 /** @throws BackupError S3_*. */
 export async function claimWriting(
-  store: S3Store,
+  store: TargetStore,
   request: ClaimRemoteRequest,
   context: StoryContext,
 ): Promise<Omit<ClaimedRemote, 'identity'>> {
@@ -55,12 +55,12 @@ export async function claimWriting(
   return await claimWriter(placeOf(store, request), asked, context);
 }
 
-function placeOf(store: S3Store, { prefix }: Target): Place {
+function placeOf(store: TargetStore, { prefix }: Target): Place {
   return { store: store.root, prefix: prefix.replace(/^\/+|\/+$/g, '') };
 }
 
-function addressOfTarget({ s3, prefix }: Target): string {
-  return addressOf(s3, prefix);
+function addressOfTarget({ access, prefix }: Target): string {
+  return addressOf(access, prefix);
 }
 
 /** The service says both with each request that it makes at a target. */

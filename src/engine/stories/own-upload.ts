@@ -11,6 +11,7 @@ import { BackupError } from '../../words/errors.ts';
 import { type StoryContext, type UploadRequest, warnIn } from '../process/protocol.ts';
 import { numberBehind } from '../catalog/renumber.ts';
 import type { DatabaseSelf } from '../writer/self.ts';
+import { whereOf } from '../store/kinds.ts';
 import type { ObjectStore } from '../store/store.ts';
 
 export interface UploadOrder {
@@ -32,7 +33,7 @@ export async function prepareUpload(
   request: UploadRequest,
   context: StoryContext,
 ): Promise<UploadOrder> {
-  const { self, name, target, s3, prefix, identity: lastSeen = null } = request;
+  const { self, name, target, access, prefix, identity: lastSeen = null } = request;
   if (self === undefined) return { owned: null, renumbered: 0, before: null };
   await requireOwnBackup(catalog, name, self);
   let before: RemoteCatalog | null = null;
@@ -41,7 +42,7 @@ export async function prepareUpload(
     return before.entries;
   };
   const now = context.now();
-  const place = `s3://${s3.bucket}/${prefix}`;
+  const place = whereOf(access, prefix);
   const asked = { signal: context.signal, before: lastSeen };
   const owned = await requireOwnTarget(store, self, { ...asked, target, place, now, list });
   const there = await list();

@@ -10,7 +10,7 @@ import { LOCK_FILE } from '../format/names.ts';
 import { type Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { otherOf } from '../catalog/identity.ts';
 import { lookAtFolder } from '../catalog/own-folder.ts';
-import { BackupError, type ErrorCode } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import { type HeldDatabase, holdDatabase, unsafe } from './held-database.ts';
 import {
   type JobEvent,
@@ -308,19 +308,6 @@ interface Safety extends Disposable {
   readonly held: (HeldDatabase & { readonly logEnd: LogEnd | null }) | null;
 }
 
-const unreadable: ReadonlySet<ErrorCode> = new Set(['NOT_SQLITE', 'DB_DAMAGED', 'DB_EMPTY']);
-const refusals: ReadonlySet<ErrorCode> = new Set([
-  'ABORTED',
-  'DB_CHANGED',
-  'DB_NOT_SHARED',
-  'ENCODING_DIFFERS',
-  'FOREIGN_PLACE',
-  'GONE',
-  'PAGE_SIZE_DIFFERS',
-  'RESTORE_IN_USE',
-  'UNSUPPORTED',
-]);
-
 /** Offline, a database that can't be backed up is not lost: its files are set aside instead. */
 async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, context: StoryContext): Promise<Safety> {
   const quiet = quietly(context);
@@ -343,15 +330,17 @@ async function makeSafetyBackup(catalog: Catalog, request: RestoreRequest, conte
   } catch (error) {
     held?.[Symbol.dispose]();
     const reason = BackupError.from(error);
-    if (refusals.has(reason.code)) throw reason;
+    if (says(reason.code, 'no-restore')) throw reason;
     if (request.mode === 'offline' && reason.code === 'DB_MISSING') return { ...nothing, because: 'missing' };
-    if (request.mode === 'offline' && unreadable.has(reason.code)) return { ...nothing, because: 'unreadable' };
+    if (request.mode === 'offline' && says(reason.code, 'unreadable-database'))
+      return { ...nothing, because: 'unreadable' };
     throw unsafe('the safety copy could not be made', reason, wayOut(reason));
   }
 }
 
 function wayOut({ code, hint }: BackupError): string {
-  if (unreadable.has(code)) return 'Stop the app and restore offline: the damaged files are then set aside.';
+  if (says(code, 'unreadable-database'))
+    return 'Stop the app and restore offline: the damaged files are then set aside.';
   return code === 'DB_MISSING' ? BRING_BACK : hint;
 }
 
@@ -399,11 +388,9 @@ async function place(safety: Safety, request: RestoreRequest, context: StoryCont
   }
 }
 
-/** SQLite goes back to what was there in these cases. In any other a write may have failed that the disk holds all the same. */
-const surelyTakenBack: ReadonlySet<ErrorCode> = new Set(['DB_BUSY', 'DISK_FULL']);
-
 function cutShort({ sourceName, databasePath }: RestoreRequest, backup: string, reason: BackupError): BackupError {
-  if (surelyTakenBack.has(reason.code)) return reason;
+  // In any other case a write may have failed that the disk holds all the same.
+  if (says(reason.code, 'taken-back')) return reason;
   const message = `${basename(databasePath)} holds what was there before, or ${sourceName}: placing it failed: ${reason.message}`;
   return new MayBePlaced(reason.code, message, {
     hint: `What was there before is safe in ${backup}, and \`velist-backup undo\` brings it back. See whether the disk is failing.`,

@@ -1,4 +1,4 @@
-/** What is done at S3 with backups that are there already: look, change pin and note, prune, remove. Each a job of its own. */
+/** What is done at a target with backups that are there already: look, change pin and note, prune, remove. Each a job of its own. */
 import { join } from 'node:path';
 import { manifestName } from '../format/names.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
@@ -30,7 +30,7 @@ import { lockRemoteManifests, lookForPruning, pruneRemote, removeKeys } from '..
 import { takeLock, uploadLock } from '../disk/lock.ts';
 import { idsOf } from '../writer/self.ts';
 import { bytesOf, type ObjectStore } from '../store/store.ts';
-import { createS3Store, type S3Store } from '../store/s3/store.ts';
+import { openTarget, type TargetStore, whereOf } from '../store/kinds.ts';
 
 /** @throws BackupError S3_* when the listing could not be had. */
 export async function listRemoteBackups(request: ListRemoteRequest, context: StoryContext): Promise<RemoteListing> {
@@ -64,7 +64,7 @@ async function identityForReading(
   }
 }
 
-/** Pin and note of a backup and the word on its loss, so that they hold for whoever reads the bucket. */
+/** Pin and note of a backup and the word on its loss, so that they hold for whoever reads there. */
 export async function changeRemote(request: ChangeRemoteRequest, context: StoryContext): Promise<null> {
   return await withStore(request, async (store) => {
     await holdTarget(store, request, context);
@@ -90,7 +90,7 @@ export async function pruneRemoteBackups(
     const catalog = await listRemote(store, { known: request.known, signal: context.signal });
     const { self, target = 's3', retention, folder, known, identity: before = null } = request;
     const list = async () => catalog.entries;
-    const place = `s3://${request.s3.bucket}/${request.prefix}`;
+    const place = whereOf(request.access, request.prefix);
     const options = { signal: context.signal, now: context.now(), target, place, list, before };
     const owned = self ? await requireOwnTarget(store, self, options) : null;
     const whose = await lookForPruning(store, catalog, { self, owned, folder, known }, context);
@@ -122,10 +122,10 @@ export async function removeRemote(request: RemoveRemoteRequest, context: StoryC
 }
 
 async function withStore<Result>(
-  { s3, prefix }: Pick<ListRemoteRequest, 's3' | 'prefix'>,
-  work: (store: S3Store) => Promise<Result>,
+  { access, prefix }: Pick<ListRemoteRequest, 'access' | 'prefix'>,
+  work: (store: TargetStore) => Promise<Result>,
 ): Promise<Result> {
-  const store = createS3Store({ ...s3, prefix });
+  const store = openTarget(access, prefix);
   try {
     return await work(store);
   } finally {

@@ -1,5 +1,5 @@
 /**
- * The story of one placement at S3: the file, sealed on the way; a look at what was stored; then its manifest, which
+ * The story of one placement at a target: the file, sealed on the way; a look at what was stored; then its manifest, which
  * commits it; then remote retention, which removes only what our own manifests name. Runs in a job of its own, so it
  * never delays a snapshot.
  *
@@ -25,7 +25,7 @@ import { type Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { renewIdentity } from '../catalog/own-target.ts';
 import { formatManifest, type Manifest } from '../format/manifest.ts';
 import { listByBackup, readRemoteManifest, toListing } from '../catalog/store-catalog.ts';
-import { BackupError } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import { holdTarget } from './hold-target.ts';
 import { isToBeRenewed } from '../catalog/lifecycle.ts';
 import { type StoryContext, type Uploaded, type UploadRequest, warnIn } from '../process/protocol.ts';
@@ -33,7 +33,7 @@ import { lookForPruning, pruneRemote, removeKeys } from '../catalog/prune-store.
 import { listAgain, prepareUpload, type UploadOrder } from './own-upload.ts';
 import { takeLock, uploadLock } from '../disk/lock.ts';
 import { alreadyThere, bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from '../store/store.ts';
-import { createS3Store, type S3Store } from '../store/s3/store.ts';
+import { lifecycleDaysOf, openTarget, type TargetStore } from '../store/kinds.ts';
 import type { Holding } from '../writer/writer.ts';
 
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
@@ -45,7 +45,7 @@ const UNFINISHED_MAX_MS = 24 * 3_600_000;
 export async function uploadBackup(request: UploadRequest, context: StoryContext): Promise<Uploaded> {
   const catalog = new Catalog(request.folder);
   await findVerified(catalog, request.name);
-  const store = createS3Store({ ...request.s3, prefix: request.prefix });
+  const store = openTarget(request.access, request.prefix);
   try {
     // Two that upload one backup would leave the file of one beside the manifest of the other. Who comes second finds it stored.
     const lock = { waitMs: Number.POSITIVE_INFINITY, signal: context.signal, warn: warnIn(context) };
@@ -61,7 +61,7 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
     if (!isLeftToBucket(request)) await removeOtherSealings(store, stored, context);
     context.onEvent({ type: 'step', name: 'prune' });
     return {
-      key: `${request.prefix}/${stored.artifact.file}`,
+      key: request.prefix === '' ? stored.artifact.file : `${request.prefix}/${stored.artifact.file}`,
       sealing: sealName(stored.artifact),
       renumbered: order.renumbered,
       ...(await lookAround(store, { ...request, holding }, order, context)),
@@ -154,8 +154,7 @@ async function putManifest(store: ObjectStore, manifest: Manifest, { signal }: S
 
 /** Servers and policies that let nothing be replaced say so in several ways. */
 function isRefusal(error: unknown): boolean {
-  const { code } = BackupError.from(error);
-  return code === 'S3_DENIED' || code === 'UNSUPPORTED' || code === 'TARGET_EXISTS';
+  return says(BackupError.from(error).code, 'not-replaced');
 }
 
 function taken(key: string, store: ObjectStore, cause: unknown): BackupError {
@@ -169,8 +168,8 @@ function taken(key: string, store: ObjectStore, cause: unknown): BackupError {
   );
 }
 
-function isLeftToBucket({ s3 }: Pick<UploadRequest, 's3'>): boolean {
-  return Boolean(s3.lifecycleDays);
+function isLeftToBucket({ access }: Pick<UploadRequest, 'access'>): boolean {
+  return lifecycleDaysOf(access) !== null;
 }
 
 /** Reads back how the object begins: nobody must believe in an encryption that did not happen. */
@@ -253,7 +252,7 @@ type After = Pick<Uploaded, 'listing' | 'removed' | 'survived' | 'complaint'>;
 
 /** Lists, prunes and sweeps. The backup is stored by now: what fails here is told and fails nothing. */
 async function lookAround(
-  store: S3Store,
+  store: TargetStore,
   request: UploadRequest & { readonly holding: Holding | null },
   order: UploadOrder,
   context: StoryContext,
@@ -265,8 +264,8 @@ async function lookAround(
     const { removed, survived } = retention
       ? await pruneRemote(store, catalog.entries, { retention, holding, folder, target, ...whose }, context)
       : { removed: [], survived: [] };
-    const { lifecycleDays } = request.s3;
-    if (lifecycleDays) {
+    const lifecycleDays = lifecycleDaysOf(request.access);
+    if (lifecycleDays !== null) {
       const isOld = (storedAt: Date) => isToBeRenewed(storedAt, lifecycleDays, context.now());
       await renewIdentity(store, isOld, { signal: context.signal }).catch((error: unknown) => {
         if (BackupError.from(error).code === 'ABORTED') throw error;

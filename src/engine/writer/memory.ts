@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import { BackupError, type ErrorCode } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import { changeInstallation, type HeldPlace, type Installation, readInstallation } from './installation.ts';
 import { type StoryContext, warnIn } from '../process/protocol.ts';
 import type { WriterSelf } from './self.ts';
@@ -36,7 +36,6 @@ export interface PlaceMemory extends Disposable {
 
 /** Another process of this installation that looks at the same place may have to wait for the server. */
 const LOCK_WAIT_MS = 120_000;
-const unwritable: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['NO_PERMISSION', 'DISK_FULL', 'INTERNAL']);
 
 type Context = Pick<StoryContext, 'now' | 'signal' | 'onEvent'>;
 
@@ -62,7 +61,7 @@ export async function openPlaceMemory(
   } catch (error) {
     lock?.[Symbol.dispose]();
     const known = BackupError.from(error);
-    if (!unwritable.has(known.code)) throw known;
+    if (!says(known.code, 'not-written')) throw known;
     return withoutMemory(maker.installation);
   }
 }

@@ -14,7 +14,6 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { BackupError } from '../../words/errors.ts';
-import type { S3Access } from '../process/protocol.ts';
 import { isKey } from '../store/object-key.ts';
 import { factsOf } from '../store/s3/errors.ts';
 import { bytesOf, getBytes, isNotThere, type ListedObject, type ObjectStore } from '../store/store.ts';
@@ -73,12 +72,6 @@ const markSchema = z.object({ host: z.string() });
 
 export type Writer = z.infer<typeof writerSchema>;
 export type Beat = z.infer<typeof beatSchema>;
-
-/** Server, bucket and prefix in one form, however the endpoint is written. A bucket of Amazon has one name in all regions. */
-export function addressOf({ endpoint, bucket }: Pick<S3Access, 'endpoint' | 'bucket'>, prefix: string): string {
-  const host = endpoint?.toLowerCase().replaceAll(/^https?:\/\/|\/+$/g, '');
-  return `${!host || host.endsWith('.amazonaws.com') ? 'aws' : host}/${bucket}/${prefix}`;
-}
 
 /** How messages name it. */
 export function placeText({ store, prefix }: Place): string {

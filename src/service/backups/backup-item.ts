@@ -3,7 +3,6 @@ import { type SealName, sealName } from '../../engine/format/seal.ts';
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import type { LossMark } from '../../engine/format/manifest.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
-import { hoursOf } from '../../engine/store/s3/archive-classes.ts';
 import { changesBetween, totalRows } from '../protection/differences.ts';
 import type { BackupItem, Loss, OtherDatabase, Placement, TargetName, Verification } from '../model.ts';
 import type { OffsiteBackup } from '../targets/remote-target.ts';
@@ -26,11 +25,11 @@ export interface ItemFacts {
 /** What is known of the backup at one target beside the folder. */
 export interface RemoteFacts {
   readonly target: TargetName;
-  /** `s3://bucket/path` */
+  /** Such as `s3://bucket/path`. */
   readonly address: string;
   readonly isEnabled: boolean;
-  /** The server's host: what a class of storage means depends on it. */
-  readonly host?: string;
+  /** How long a read of it has to wait; null where it has not. */
+  readonly takes?: string | null;
   /** The same backup as the target held it when it was listed. */
   readonly remote: OffsiteBackup | null;
   readonly upload: UploadState | undefined;
@@ -70,6 +69,17 @@ export function isOwn(backup: KnownBackup): boolean {
   return backup.other === undefined;
 }
 
+/** Good as far as it is known, and no safety backup, which holds what a restore replaced. */
+export function isSound({ manifest, fault, changedAt }: KnownBackup): boolean {
+  return (
+    manifest !== null &&
+    fault === null &&
+    !changedAt &&
+    manifest.trigger !== 'safety' &&
+    manifest.verification.complaint === null
+  );
+}
+
 /** True for a backup of the folder. */
 export function isHere(backup: KnownBackup): backup is Backup & Pick<KnownBackup, 'other'> {
   return 'path' in backup;
@@ -84,7 +94,7 @@ function* toPlacements(backup: KnownBackup, facts: ItemFacts): Generator<Placeme
 }
 
 function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placement> {
-  const { target, address, isEnabled, remote, upload, host } = facts;
+  const { target, address, isEnabled, remote, upload, takes } = facts;
   const sealing = upload?.sealing ?? (remote?.manifest ? sealName(remote.manifest.artifact) : undefined);
   const there = {
     where: sealing ? `${address}/${backup.name}${endings[sealing]}` : null,
@@ -96,7 +106,6 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
     const error = { code: 'BAD_BACKUP', message: `on ${targetWord(target)}: ${remote.fault}`, hint } as const;
     yield { target, status: 'failed', at: null, error, ...there };
   } else if (upload?.status === 'stored' || (remote && upload?.status !== 'removed')) {
-    const takes = hoursOf(remote?.archive, host);
     yield {
       target,
       status: 'stored',
@@ -113,7 +122,7 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
   }
 }
 
-/** Of the names of sealed artifacts, as `artifactFile` appends them. */
+/** The endings of sealed artifacts' names, as `artifactFile` appends them. */
 const endings: Readonly<Record<SealName, string>> = { plain: '', zstd: '.zst', age: '.age', 'zstd+age': '.zst.age' };
 
 function toVerification({ manifest, fault, createdAt, changedAt }: KnownBackup): Verification {

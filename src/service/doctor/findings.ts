@@ -11,7 +11,8 @@ import type { Finding, TargetReport } from '../model.ts';
 import { closeIt, octal } from '../protection/open-folder.ts';
 import { PASSWORD_GOOD, PASSWORD_LEAST } from '../password.ts';
 import { targetWord } from '../targets/targets.ts';
-import { type BucketFacts, type DoctorFacts, isLoopback } from './facts.ts';
+import { isLoopback } from '../../words/loopback.ts';
+import type { BucketFacts, DoctorFacts } from './facts.ts';
 
 type Check = (facts: DoctorFacts) => Finding | null;
 
@@ -478,7 +479,7 @@ const sealingWorks: Check = (facts) => {
 
 type Bucket = BucketFacts & { readonly word: string };
 
-/** Of the targets that are on. */
+/** Findings about the targets that are on. */
 function buckets({ settings, s3, targets }: DoctorFacts): readonly Bucket[] {
   const further = targets.map((target) => ({ ...target, word: target.name }));
   return settings.s3Enabled ? [{ ...s3, word: 'S3' }, ...further] : further;
@@ -608,7 +609,7 @@ const nothingWasLost: Check = ({ loss }) => {
   });
 };
 
-/** Who else writes to one target, and what is kept there because of that. */
+/** Says who else writes to one target, and what is kept there because of that. */
 function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][number]): readonly Finding[] {
   const code = 'writers';
   const word = targetWord(target);

@@ -92,7 +92,16 @@ test('a drill that failed is a concern until one succeeds', () => {
 });
 
 test('S3 is a concern when uploads fail and what is there is too old, not at the first failure', () => {
-  const about = { path: 'path', stored: 9, nextTryAt: null, listedAt: null, enabled: true, waiting: 2, error: refused };
+  const about = {
+    path: 'path',
+    where: 's3://bucket/path',
+    stored: 9,
+    nextTryAt: null,
+    listedAt: null,
+    enabled: true,
+    waiting: 2,
+    error: refused,
+  };
   const offsite = (goodAt: Date | null, change: Partial<Status['targets'][number]> = {}) =>
     concernsOf({
       status: status(

@@ -2,7 +2,7 @@
  * While the live database is damaged, its old backups are all there is. So once a run found damage, nothing is removed
  * at any target, by nobody's wish, until a backup succeeds again. Which runs say so, and in which words.
  */
-import type { ErrorCode } from '../../words/errors.ts';
+import { type ErrorCode, errorCodes, says } from '../../words/errors.ts';
 import type { Run } from '../model.ts';
 
 const words: Partial<Record<ErrorCode, string>> = {
@@ -14,10 +14,11 @@ const words: Partial<Record<ErrorCode, string>> = {
 };
 
 /** Codes of a failed backup run that hold everything back. */
-export const holdingCodes = Object.keys(words) as readonly ErrorCode[]; // its own keys
+export const holdingCodes = errorCodes.filter((code) => says(code, 'keeps-backups'));
 
 /** @param judgement the newest backup run that succeeded or failed with one of the codes above. */
 export function pruneHold(judgement: Run | null): string | null {
-  const why = judgement?.error && words[judgement.error.code];
-  return why ? `held: ${why} (${judgement.error.code}), nothing is removed until a backup succeeds` : null;
+  const code = judgement?.error?.code;
+  if (code === undefined || !says(code, 'keeps-backups')) return null;
+  return `held: ${words[code] ?? 'the last backup failed'} (${code}), nothing is removed until a backup succeeds`;
 }

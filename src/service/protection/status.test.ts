@@ -45,7 +45,14 @@ function compose(
     { ...nowhere, target: 's3', isEnabled: s3 !== null, ...(isNewest ? s3 : s3 && stored(name)) },
     ...(other ? [{ ...nowhere, target: 'offsite-eu', isEnabled: true, ...(isNewest ? other : stored(name)) }] : []),
   ];
-  const about = { bucket: 'bucket', path: 'path', nextTryAt: null, error: null, listedAt: null };
+  const about = {
+    bucket: 'bucket',
+    path: 'path',
+    where: 's3://bucket/path',
+    nextTryAt: null,
+    error: null,
+    listedAt: null,
+  };
   return composeStatus({
     ...{
       now,

@@ -6,12 +6,12 @@ import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { FoundRestorePoint, TargetName } from '../model.ts';
 import type { FindOptions } from '../service-port.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { targetWord } from '../targets/targets.ts';
 
 export interface RestorePointContext {
   readonly backups: Pick<Backups, 'find' | 'places' | 'placeAt'>;
-  /** Asks the targets that were not looked at for long; answers why each did not answer. */
-  readonly lookAround: () => Promise<ReadonlyMap<TargetName, string>>;
+  readonly targets: Pick<RemoteTargets, 'lookRecently'>;
   readonly now: () => Date;
 }
 
@@ -19,7 +19,7 @@ export interface RestorePointContext {
 export async function findRestorePoint(
   given: RestorePointGiven,
   { from, fromOther }: FindOptions,
-  { backups, lookAround, now }: RestorePointContext,
+  { backups, targets, now }: RestorePointContext,
 ): Promise<FoundRestorePoint> {
   const point = readRestorePoint(given, now());
   const moment = momentOf(point);
@@ -27,8 +27,7 @@ export async function findRestorePoint(
     const copy = await backups.find(point.backup, from);
     return { ...toFound(copy, isHere(copy) ? 'local' : copy.target), moment, warnings: [], skipped: [] };
   }
-  const places: readonly PlannedPlace<KnownBackup>[] =
-    from === undefined ? withSilent(await lookAround(), await backups.places()) : [await backups.placeAt(from)];
+  const places = from === undefined ? await askedLately({ backups, targets }) : [await backups.placeAt(from)];
   const { chosen, considered, others, isForeign, warnings } = planRestore(
     { point, purpose: 'restore', fromOther },
     places,
@@ -40,11 +39,12 @@ export async function findRestorePoint(
   return { ...toFound(chosen.copy, chosen.target), moment, warnings, skipped: newer.flatMap(toSkipped) };
 }
 
-function withSilent(
-  silent: ReadonlyMap<TargetName, string>,
-  places: readonly PlannedPlace<KnownBackup>[],
-): readonly PlannedPlace<KnownBackup>[] {
-  return places.map((place) => ({ ...place, silent: silent.get(place.target) ?? null }));
+async function askedLately({
+  backups,
+  targets,
+}: Omit<RestorePointContext, 'now'>): Promise<readonly PlannedPlace<KnownBackup>[]> {
+  const silent = new Map((await targets.lookRecently()).map(({ offsite, error }) => [offsite.target, error.message]));
+  return (await backups.places()).map((place) => ({ ...place, silent: silent.get(place.target) ?? null }));
 }
 
 function toFound({ name: filename, createdAt, other }: KnownBackup, target: TargetName) {

@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { prefix } from '../../config/prefix.ts';
 import { setAside } from '../../engine/disk/aside.ts';
 import { giveToOwnerOfFolder } from '../../engine/disk/owner.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
@@ -40,14 +41,8 @@ export const settingsSchema = z.strictObject({
   keepMonthly: keep,
   keepYearly: keep,
   s3Enabled: z.boolean(),
-  s3Path: z
-    .string()
-    .max(512)
-    .regex(
-      /^[A-Za-z0-9!_.*'()-]+(\/[A-Za-z0-9!_.*'()-]+)*$/,
-      'a path such as backups/database, without a slash at its ends',
-    )
-    .refine((path) => !path.split('/').some((part) => part === '.' || part === '..'), 'must not contain . or ..'),
+  /** Blanks at the ends are slips of the hand. */
+  s3Path: z.string().trim().pipe(prefix),
   verify: z.enum(['quick', 'full']),
   maxAgeMinutes: z.int('a whole number of minutes').min(1).max(5_256_000).nullable(),
   lossIgnore: z

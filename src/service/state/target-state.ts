@@ -18,13 +18,13 @@ export interface UploadState {
   /** How the copy is sealed; null while there is none, and for one that was stored before this was noted. */
   readonly sealing: SealName | null;
   readonly error: ErrorBody | null;
-  /** Who removed it, as the end of a sentence; left out where that is not known. */
+  /** Says who removed it, as the end of a sentence; left out if that is not known. */
   readonly why?: string;
 }
 
 export interface KnownRemote {
   readonly name: string;
-  /** Of the manifest; empty when it must be read again. */
+  /** The manifest's; empty when it must be read again. */
   readonly etag: string;
   readonly manifest: Manifest | null;
   readonly fault: string | null;
@@ -48,7 +48,7 @@ export interface Waiting {
   readonly error: ErrorBody | null;
 }
 
-/** Who else writes there, as it was seen last. */
+/** Another writer there, as it was seen last. */
 export interface WriterNote {
   readonly kind: 'other' | 'clone';
   readonly host: string;

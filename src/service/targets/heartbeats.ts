@@ -15,9 +15,8 @@ import {
   renew,
 } from '../../engine/writer/heartbeat.ts';
 import { BackupError } from '../../words/errors.ts';
-import type { S3Access } from '../../engine/process/protocol.ts';
 import type { ObjectStore } from '../../engine/store/store.ts';
-import { createS3Store, type S3Store } from '../../engine/store/s3/store.ts';
+import { connectionOf, openTarget, type TargetAccess, type TargetStore, wholeOf } from '../../engine/store/kinds.ts';
 import { beatName, EVERY_MAX_MS, keyAt } from '../../engine/writer/objects.ts';
 import type { Log } from '../log.ts';
 
@@ -28,8 +27,6 @@ const WAKE_MAX_MS = 30_000;
 const RELEASE_MAX_MS = 5_000;
 /** The part of a tick after which a heartbeat is due: the timer is coarse, and a writer must not seem late. */
 const DUE_PART = 0.9;
-/** Two tries, and no minute for a server that does not answer: the next tick comes by itself. */
-const patience = { maxAttempts: 2, connectTimeoutMs: 5_000, requestTimeoutMs: 15_000 } as const;
 
 /** How often a writer gives a sign of life: with each planned backup, and at least once an hour. */
 export function tickMs(longestGapMinutes: number): number {
@@ -59,34 +56,33 @@ interface Look {
 }
 
 export class Heartbeats {
-  readonly #buckets = new Map<string, BucketHeartbeat>();
+  readonly #shared = new Map<string, SharedHeartbeat>();
   readonly #now: () => Date;
 
   constructor({ now = () => new Date() }: { readonly now?: () => Date } = {}) {
     this.#now = now;
   }
 
-  /** The same for all databases that have this bucket and key in common. */
-  in(s3: S3Access): BucketHeartbeat {
-    const { endpoint, region, bucket, accessKeyId, forcePathStyle } = s3;
-    const name = JSON.stringify([endpoint, region, bucket, accessKeyId, forcePathStyle]);
-    let room = this.#buckets.get(name);
+  /** The same for all databases that have this target and key in common. */
+  in(access: TargetAccess): SharedHeartbeat {
+    const name = connectionOf(access);
+    let room = this.#shared.get(name);
     if (!room) {
-      room = new BucketHeartbeat(s3, this.#now);
-      this.#buckets.set(name, room);
+      room = new SharedHeartbeat(access, this.#now);
+      this.#shared.set(name, room);
     }
     return room;
   }
 }
 
-export class BucketHeartbeat {
-  readonly #s3: S3Access;
+export class SharedHeartbeat {
+  readonly #access: TargetAccess;
   readonly #now: () => Date;
   readonly #held = new Map<string, HeldPlaceHere>();
   readonly #looks = new Map<string, Look>();
   /** Begun with the first place that asks; it lies below the prefix of that one, where its key may write. */
   #heartbeat: Heartbeat | null = null;
-  #store: S3Store | null = null;
+  #store: TargetStore | null = null;
   #users = 0;
   #timer: NodeJS.Timeout | undefined;
   #wakeMs = 0;
@@ -94,8 +90,8 @@ export class BucketHeartbeat {
   #renewing: AbortController | null = null;
   #isFailing = false;
 
-  constructor(s3: S3Access, now: () => Date) {
-    this.#s3 = s3;
+  constructor(access: TargetAccess, now: () => Date) {
+    this.#access = access;
     this.#now = now;
   }
 
@@ -165,9 +161,9 @@ export class BucketHeartbeat {
     }
   }
 
-  /** The bucket from its root; closed when nobody uses it. */
+  /** The whole target; closed when nobody uses it. */
   async withStore<Result>(work: (store: ObjectStore) => Promise<Result>): Promise<Result> {
-    this.#store ??= createS3Store({ ...this.#s3, ...patience, prefix: '' });
+    this.#store ??= openTarget(this.#access, '', { isQuick: true });
     const { root } = this.#store;
     this.#users += 1;
     try {
@@ -246,7 +242,7 @@ export class BucketHeartbeat {
     if (this.#isFailing) return;
     this.#isFailing = true;
     const [place] = this.#held.values();
-    place?.log('warn', `The heartbeat in bucket ${this.#s3.bucket} could not be renewed: ${message}. ${hint}`);
+    place?.log('warn', `The heartbeat in ${wholeOf(this.#access)} could not be renewed: ${message}. ${hint}`);
   }
 
   async #stopAsClone(heartbeat: Heartbeat, error: BackupError): Promise<void> {

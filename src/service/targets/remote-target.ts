@@ -30,6 +30,7 @@ import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../../engine/
 import { isVerified, type RetentionPlan, type RetentionPolicy } from '../../engine/catalog/retention.ts';
 import { isLocked, uploadLock } from '../../engine/disk/lock.ts';
 import { type DatabaseSelf, idsOf } from '../../engine/writer/self.ts';
+import { lifecycleDaysOf, stateKeyOf, whereOf } from '../../engine/store/kinds.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from '../log.ts';
@@ -37,7 +38,7 @@ import type { Runs } from '../runs/runs.ts';
 import { type KnownRemote, OffsiteState, type SetBack, type UploadState } from '../state/target-state.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
 import type { TargetName } from '../model.ts';
-import { type S3Target, targetWord } from './targets.ts';
+import { type TargetSetup, targetWord } from './targets.ts';
 import { folderInState } from '../state/state-database.ts';
 import { UploadQueue } from './upload-queue.ts';
 import { Writing, type WritingOptions } from './writing.ts';
@@ -47,8 +48,8 @@ export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
 
 export interface OffsiteOptions {
   readonly target: TargetName;
-  readonly s3: S3Target;
-  /** Path in the bucket; may change. */
+  readonly access: TargetSetup;
+  /** May change. */
   readonly prefix: () => string;
   readonly isEnabled: () => boolean;
   readonly catalog: Catalog;
@@ -72,7 +73,7 @@ export interface OffsiteOptions {
   readonly madeSince: (from: Date) => ReadonlySet<string> | null;
   /** Retention removed it there. */
   readonly onRemoved: (name: string) => void;
-  readonly runs: Pick<Runs, 'beginUpload' | 'record'>;
+  readonly runs: Pick<Runs, 'carry'>;
   /** What is needed to be the one writer there. */
   readonly writing: Pick<WritingOptions, 'self' | 'everyMs' | 'isStarted' | 'hasUploaded' | 'heartbeats' | 'emit'>;
   readonly onChange: () => void;
@@ -89,7 +90,7 @@ interface Began {
 }
 
 const LIST_EVERY_MS = 15 * 60_000;
-const WAKE_MS = 30_000;
+const TICK_MS = 30_000;
 /** After a week without an answer the machine goes on, and what is there counts as its own. */
 const SET_BACK_MS = 7 * 24 * 3_600_000;
 
@@ -128,7 +129,7 @@ export class Offsite {
     this.#sync();
     this.writing = new Writing({
       ...options.writing,
-      ...{ target: options.target, s3: options.s3, prefix: options.prefix, isEnabled, state: this.#state },
+      ...{ target: options.target, access: options.access, prefix: options.prefix, isEnabled, state: this.#state },
       ...{ log: options.log, now, onChange },
       onFree: () => void this.#catchUp(),
     });
@@ -168,12 +169,12 @@ export class Offsite {
 
   /** After so many days a rule of the bucket removes a copy; null where we remove what retention does not keep. */
   get lifecycleDays(): number | null {
-    return this.#options.s3.lifecycleDays ?? null;
+    return lifecycleDaysOf(this.#options.access);
   }
 
   /** Copies there are encrypted from now on. */
   get isSealed(): boolean {
-    return (this.#options.s3.sealing?.recipients.length ?? 0) > 0;
+    return (this.#options.access.sealing?.recipients.length ?? 0) > 0;
   }
 
   /** A copy that is taken only where somebody says so: it is not encrypted, and copies there are to be. */
@@ -224,17 +225,20 @@ export class Offsite {
     return backups.filter((backup) => otherOf(ownership, backup) === null);
   }
 
-  /** `s3://bucket/path` */
+  /** Such as `s3://bucket/path`. */
   get address(): string {
-    return `s3://${this.#options.s3.bucket}/${this.#options.prefix()}`;
+    return whereOf(this.#options.access, this.#options.prefix());
   }
 
-  get bucket(): string {
-    return this.#options.s3.bucket;
+  /** What a status says of the place. */
+  get shown(): { readonly bucket: string | null; readonly path: string; readonly where: string } {
+    const { access, prefix } = this.#options;
+    const where = whereOf(access, prefix());
+    return { bucket: access.bucket, path: prefix(), where };
   }
 
-  get access(): { readonly prefix: string; readonly s3: S3Target } {
-    return { prefix: this.#options.prefix(), s3: this.#options.s3 };
+  get access(): { readonly prefix: string; readonly access: TargetSetup } {
+    return { prefix: this.#options.prefix(), access: this.#options.access };
   }
 
   get listedAt(): Date | null {
@@ -259,7 +263,7 @@ export class Offsite {
   start(): void {
     this.uploads.resume();
     this.writing.start();
-    this.#timer ??= setInterval(() => this.#wake(), WAKE_MS);
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
     if (this.#options.isEnabled()) void this.#catchUp();
   }
@@ -322,7 +326,7 @@ export class Offsite {
       const self = this.writing.request().self;
       const request = { kind: 'list-remote' as const, ...this.access, known: this.#toKnow(), self };
       const listing = await this.#job<'list-remote'>({ ...request, identity: this.identity });
-      await this.#take(listing, began);
+      await this.#applyListing(listing, began);
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED') this.#listError = known.toJSON();
@@ -333,7 +337,7 @@ export class Offsite {
   }
 
   /** A new listing: what changed is kept, and what we believed is set right. */
-  async #take(listing: RemoteListing, began: Began): Promise<void> {
+  async #applyListing(listing: RemoteListing, began: Began): Promise<void> {
     // The path was changed while it was listed.
     if (began.place !== this.#sync()) return;
     const isOutdated = (name: string) => (this.#changedAt.get(name) ?? 0) > began.changes;
@@ -365,7 +369,7 @@ export class Offsite {
     if (this.ownership.owner === 'foreign') return;
     try {
       await this.#noticeSetBack([...after.values()].filter(({ name }) => !before.has(name)));
-      await this.#setRight(after, { ...began, isOutdated });
+      await this.#reconcile(after, { ...began, isOutdated });
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED')
@@ -410,7 +414,7 @@ export class Offsite {
     );
   }
 
-  async #setRight(
+  async #reconcile(
     there: ReadonlyMap<string, KnownRemote>,
     { at: beganAt, isOutdated }: Began & { readonly isOutdated: (name: string) => boolean },
   ): Promise<void> {
@@ -465,7 +469,7 @@ export class Offsite {
     return new Set(old.filter((backup) => !isNeeded(backup)).map(({ name }) => name));
   }
 
-  #wake(): void {
+  #tick(): void {
     this.downloads.sweep();
     const isDue = Math.abs(this.#options.now().getTime() - this.#triedMs) >= LIST_EVERY_MS;
     if (isDue && this.#options.isEnabled()) void this.#refreshQuietly();
@@ -535,7 +539,7 @@ export class Offsite {
     });
     if (began.place !== this.#sync()) return done.removed;
     this.#takePruned(done);
-    await this.#take(done.listing, began);
+    await this.#applyListing(done.listing, began);
     return done.removed;
   }
 
@@ -555,7 +559,7 @@ export class Offsite {
   }
 
   /** Uploads what waits, that backup too; whether it is stored then. */
-  async bring(name: string): Promise<boolean> {
+  async uploadNow(name: string): Promise<boolean> {
     this.#coming.add(name);
     // Behind others it is not on its way yet.
     const waiting = await this.uploads.waiting().catch(() => []);
@@ -575,14 +579,22 @@ export class Offsite {
   }
 
   async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
-    const { s3, log, now, selfToWrite } = this.#options;
+    const { access, log, now, selfToWrite } = this.#options;
     this.writing.refuse();
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
-    const run = this.#options.runs.beginUpload(backup.name, this.target);
-    try {
+    const asked = {
+      ...({ kind: 'upload', trigger: 'schedule', weights: { upload: 95, prune: 5 } } as const),
+      ...{ backup: backup.name, sizeBytes: backup.sizeBytes, target: this.target },
+      onFailed: (error: BackupError) => {
+        if (error.code !== 'ABORTED')
+          log('warn', `Not uploaded to ${this.#word}: ${backup.name}: ${error.message}. ${error.hint}`);
+        return error;
+      },
+    };
+    const done = await this.#options.runs.carry(asked, async (run) => {
       // Before anything is said of this installation.
       await selfToWrite();
-      const done = await this.#job<'upload'>(
+      const uploaded = await this.#job<'upload'>(
         {
           kind: 'upload',
           target: this.target,
@@ -590,38 +602,31 @@ export class Offsite {
           name: backup.name,
           ...this.access,
           ...this.writing.request(),
-          sealing: s3.sealing ?? PLAIN,
+          sealing: access.sealing ?? PLAIN,
           retention: this.#retention(),
           known: this.#toKnow(),
           identity: this.identity,
         },
-        { signal, onEvent: (event) => run.hear(event) },
+        { signal, onEvent: run.onEvent },
       );
       if (began.place !== this.#sync()) {
         throw new BackupError('ABORTED', `the path on ${this.#word} was changed meanwhile`, {
           hint: 'It is uploaded there.',
         });
       }
-      this.#options.runs.record(run.end({ result: 'success', sizeBytes: backup.sizeBytes }));
-      log('info', `Uploaded to ${this.#word}: ${done.key}`);
-      this.#takePruned(done);
-      if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
-      if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
-      if (done.listing) {
-        await this.#take(done.listing, began);
-        await this.#learnId(done.listing.identity);
-      }
-      return done.removed.includes(backup.name)
-        ? { status: 'removed', sealing: null }
-        : { status: 'stored', sealing: done.sealing };
-    } catch (error) {
-      const known = BackupError.from(error);
-      if (known.code !== 'ABORTED')
-        log('warn', `Not uploaded to ${this.#word}: ${backup.name}: ${known.message}. ${known.hint}`);
-      const result = known.code === 'ABORTED' ? 'stopped' : 'failed';
-      if (!run.hasEnded) this.#options.runs.record(run.end({ result, backup: backup.name, error: known }));
-      throw known;
+      return uploaded;
+    });
+    log('info', `Uploaded to ${this.#word}: ${done.key}`);
+    this.#takePruned(done);
+    if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
+    if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
+    if (done.listing) {
+      await this.#applyListing(done.listing, began);
+      await this.#learnId(done.listing.identity);
     }
+    return done.removed.includes(backup.name)
+      ? { status: 'removed', sealing: null }
+      : { status: 'stored', sealing: done.sealing };
   }
 
   #renumbered(count: number): string {
@@ -769,8 +774,8 @@ export class Offsite {
 
   /** Forgets what is known of another place than the present one, and answers its name. */
   #sync(): string {
-    const { s3, prefix } = this.#options;
-    const place = `${s3.endpoint ?? `aws ${s3.region}`}/${s3.bucket}/${prefix()}`;
+    const { access, prefix } = this.#options;
+    const place = stateKeyOf(access, prefix());
     if (place === this.#place) return place;
     this.#place = place;
     this.#state.setPlace(place);
@@ -814,7 +819,7 @@ export class Offsite {
     try {
       return await this.#options.job<Kind>(request, {
         signal: abort.signal,
-        onEvent: (event) => (event.type === 'writer' ? this.writing.hear(event.news) : onEvent?.(event)),
+        onEvent: (event) => (event.type === 'writer' ? this.writing.onEvent(event.news) : onEvent?.(event)),
       });
     } finally {
       this.#aborts.delete(abort);

@@ -1,15 +1,15 @@
 import { expect, test } from 'bun:test';
 import { openShop, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
-import { checkTargets, type FurtherTarget, remoteTargets, type S3Target } from './targets.ts';
+import { checkTargets, type FurtherBucket, remoteTargets, type S3Target } from './targets.ts';
 
 const newFolder = scratchFolders();
 const settings = { s3Enabled: true, s3Path: 'backups/database' };
 const s3: S3Target = { bucket: 'mine', region: 'us-east-1', endpoint: 'https://s3.example.com', retentionCount: null };
-const further = (change: Partial<FurtherTarget> = {}): FurtherTarget => ({
+const further = (change: Partial<FurtherBucket> = {}): FurtherBucket => ({
   ...{ ...s3, bucket: 'other', name: 'offsite-eu', prefix: 'backups/database' },
   ...change,
 });
-const complaint = (...targets: FurtherTarget[]) => refusal(() => checkTargets({ s3, targets }, settings));
+const complaint = (...targets: FurtherBucket[]) => refusal(() => checkTargets({ s3, targets }, settings));
 
 test('S3 of the environment comes first, at the path and in the state of the settings; the others are on', () => {
   const targets = remoteTargets({ s3, targets: [further()] }, { s3Enabled: false, s3Path: 'moved' });
@@ -50,7 +50,7 @@ test('two targets are never one place, however its address is written', async ()
     const same = await complaint(further({ bucket: 'mine', endpoint }));
     expect([same.code, same.message]).toEqual([
       'BAD_CONFIG',
-      'the targets s3 and offsite-eu are one place: mine/backups/database',
+      'the targets s3 and offsite-eu are one place: s3://mine/backups/database',
     ]);
   }
   const amazon = [

@@ -5,23 +5,32 @@
  * Two of them at one place would prune each other's backups by two policies, so that is refused, also when the path of
  * `s3` is changed while running.
  */
+import { isPrefix } from '../../config/prefix.ts';
 import type { Sealing } from '../../engine/format/seal.ts';
 import { BackupError } from '../../words/errors.ts';
-import type { S3Access } from '../../engine/process/protocol.ts';
-import { addressOf } from '../../engine/writer/objects.ts';
+import { addressOf, faultOfAccess, type TargetAccess, whereOf } from '../../engine/store/kinds.ts';
+import type { S3Access } from '../../engine/store/s3/access.ts';
 import type { Settings, TargetName } from '../model.ts';
 import type { OwnRetention } from './retention-policies.ts';
-import { settingsSchema } from '../state/settings.ts';
 
-export type S3Target = S3Access & OwnRetention & { readonly sealing?: Sealing };
+/** What is kept there, and how. */
+interface Kept extends OwnRetention {
+  readonly sealing?: Sealing;
+}
 
-/** Beside `s3`; on for as long as it is given. */
-export interface FurtherTarget extends S3Target {
+export type TargetSetup = TargetAccess & Kept;
+/** As an app writes it: a target that names no kind is a bucket. */
+export type S3Target = Omit<S3Access, 'kind'> & { readonly kind?: 's3' } & Kept;
+
+interface Named {
   /** Lower-case letters, digits and hyphens, as `--target` and `?target=` take it. */
   readonly name: TargetName;
-  /** Path in the bucket. */
-  readonly prefix: string;
 }
+
+/** Beside `s3`; on for as long as it is given. */
+export type FurtherTarget = FurtherBucket;
+/** `prefix` is the path in the bucket. */
+export type FurtherBucket = S3Target & Named & { readonly prefix: string };
 
 export interface TargetOptions {
   readonly s3?: S3Target | null;
@@ -31,7 +40,7 @@ export interface TargetOptions {
 /** One as it stands now. */
 export interface RemoteTarget {
   readonly name: TargetName;
-  readonly access: S3Target;
+  readonly access: TargetSetup;
   readonly prefix: string;
   readonly isEnabled: boolean;
 }
@@ -46,11 +55,15 @@ export function remoteTargets(
 ): readonly RemoteTarget[] {
   const further = targets.map((target) => ({
     name: target.name,
-    access: target,
+    access: setupOf(target),
     prefix: target.prefix,
     isEnabled: true,
   }));
-  return s3 ? [{ name: 's3', access: s3, prefix: s3Path, isEnabled: s3Enabled }, ...further] : further;
+  return s3 ? [{ name: 's3', access: setupOf(s3), prefix: s3Path, isEnabled: s3Enabled }, ...further] : further;
+}
+
+function setupOf(target: S3Target | FurtherTarget): TargetSetup {
+  return { ...target, kind: 's3' };
 }
 
 /** @throws BackupError BAD_CONFIG for a wrong or double name, a wrong prefix, and for two at one place. */
@@ -64,8 +77,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
       );
     }
     names.add(name);
-    const path = settingsSchema.shape.s3Path.safeParse(prefix);
-    if (path.success) continue;
+    if (isPrefix(prefix)) continue;
     throw wrong(
       `the prefix of the target ${name} is wrong: ${JSON.stringify(prefix)}`,
       'It is a path such as backups/database, without a slash at its ends.',
@@ -73,19 +85,14 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
   }
   const taken = new Map<string, TargetName>();
   for (const { name, access, prefix } of remoteTargets(options, settings)) {
-    // Addresses are shown.
-    if (access.endpoint?.includes('@')) {
-      throw wrong(
-        `the endpoint of the target ${name} has a name or a password in it`,
-        'Give them as accessKeyId and secretAccessKey, and of the endpoint host and port alone.',
-      );
-    }
+    const fault = faultOfAccess(access);
+    if (fault) throw wrong(`the target ${name} is wrong: ${fault.what}`, fault.hint);
     const place = addressOf(access, prefix);
     const other = taken.get(place);
     if (other !== undefined) {
       throw wrong(
-        `the targets ${other} and ${name} are one place: ${access.bucket}/${prefix}`,
-        'Give each a bucket or a path of its own.',
+        `the targets ${other} and ${name} are one place: ${whereOf(access, prefix)}`,
+        'Give each a bucket, a folder or a path of its own.',
       );
     }
     taken.set(place, name);

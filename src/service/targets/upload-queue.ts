@@ -4,7 +4,7 @@
  * never given up because S3 is down.
  */
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
-import { BackupError } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import type { OffsiteState, UploadState } from '../state/target-state.ts';
 
 const RETRY_FIRST_MS = 30_000;
@@ -92,7 +92,8 @@ export class UploadQueue {
       const error = await this.#place(backup);
       if (error === null) continue;
       failure = error;
-      if (!isLocalFault(error)) break;
+      // Its file may be another user's, for instance, or its name be taken at the target.
+      if (!says(error.code, 'another-backup-may-do')) break;
     }
     if (failure === null) this.#options.state.waiting = { nextTryAt: null, error: null };
     else if (failure.code !== 'ABORTED') this.#retryLater(failure);
@@ -134,9 +135,4 @@ export class UploadQueue {
     this.#timer = setTimeout(() => void this.run(), delayMs);
     this.#timer.unref();
   }
-}
-
-/** Is this backup alone at fault? Its file may be another user's, for instance, or its name be taken at the target. */
-function isLocalFault({ code }: BackupError): boolean {
-  return code === 'VERIFY_FAILED' || code === 'BAD_BACKUP' || code === 'NO_PERMISSION' || code === 'TARGET_EXISTS';
 }

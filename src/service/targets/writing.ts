@@ -9,18 +9,18 @@ import { BackupError } from '../../words/errors.ts';
 import type { JobEvent, Writing as WritingFacts } from '../../engine/process/protocol.ts';
 import type { WriterSelf } from '../../engine/writer/self.ts';
 import { otherWriterAt, type OtherWriter, refusalBy, type WriterNews } from '../../engine/writer/writer.ts';
-import { addressOf } from '../../engine/writer/objects.ts';
+import { addressOf, lifecycleDaysOf, whereOf } from '../../engine/store/kinds.ts';
 import { knownInstallation } from './database-self.ts';
-import type { BucketHeartbeat, Heartbeats } from './heartbeats.ts';
+import type { SharedHeartbeat, Heartbeats } from './heartbeats.ts';
 import type { Log } from '../log.ts';
 import type { ServiceEvent, TargetName } from '../model.ts';
 import type { OffsiteState } from '../state/target-state.ts';
 import type { WriterStatus } from './place-status.ts';
-import { type S3Target, targetWord } from './targets.ts';
+import { type TargetSetup, targetWord } from './targets.ts';
 
 export interface WritingOptions {
   readonly target: TargetName;
-  readonly s3: S3Target;
+  readonly access: TargetSetup;
   readonly prefix: () => string;
   readonly self: () => WriterSelf;
   /** Length of a tick. */
@@ -45,7 +45,7 @@ const CLONE_SHOWN_MS = 2 * 3_600_000;
 
 export class Writing {
   readonly #options: WritingOptions;
-  readonly #bucket: BucketHeartbeat;
+  readonly #heartbeat: SharedHeartbeat;
   /** A start takes an epoch of its own with its first write, and after another machine wrote there. */
   #hasWritten = false;
   #lookedMs = Number.NEGATIVE_INFINITY;
@@ -57,7 +57,7 @@ export class Writing {
 
   constructor(options: WritingOptions) {
     this.#options = options;
-    this.#bucket = options.heartbeats.in(options.s3);
+    this.#heartbeat = options.heartbeats.in(options.access);
   }
 
   /** Goes on looking if another machine was the writer when the last process ended, also while nothing waits. */
@@ -68,14 +68,14 @@ export class Writing {
   /** What a job that writes is told. */
   request(): { readonly self: WriterSelf; readonly writing: WritingFacts } {
     const { self, everyMs, isStarted, prefix } = this.#options;
-    const { token, key: beat } = this.#bucket.of(prefix());
+    const { token, key: beat } = this.#heartbeat.of(prefix());
     const writing: WritingFacts = {
       ...{
         token,
         beat,
         everyMs: everyMs(),
         knowsPlace: this.#knowsPlace,
-        lifecycleDays: this.#options.s3.lifecycleDays,
+        lifecycleDays: lifecycleDaysOf(this.#options.access),
       },
       isFirst: isStarted() && !this.#hasWritten,
     };
@@ -90,7 +90,7 @@ export class Writing {
     throw refusalBy(note, this.#where);
   }
 
-  hear(news: WriterNews): void {
+  onEvent(news: WriterNews): void {
     // The path was changed meanwhile.
     if (news.address !== this.#address) return;
     if (news.type === 'holds') this.#hold(news);
@@ -131,7 +131,7 @@ export class Writing {
   claimed(): void {
     if (this.#options.isStarted()) return;
     this.#isKept = true;
-    this.#bucket.drop(this.#address);
+    this.#heartbeat.drop(this.#address);
   }
 
   /** The target was switched off, or another path was set: what this process holds elsewhere is given back. */
@@ -149,8 +149,8 @@ export class Writing {
     const address = this.#held ?? this.#address;
     this.#held = null;
     this.#hasWritten = false;
-    if (this.#isKept) this.#bucket.drop(address);
-    else await this.#bucket.release(address);
+    if (this.#isKept) this.#heartbeat.drop(address);
+    else await this.#heartbeat.release(address);
   }
 
   // ── what is heard ──
@@ -167,10 +167,10 @@ export class Writing {
   }: WriterNews & { readonly type: 'holds' }): void {
     const { state, log, onChange, emit, target, self, prefix } = this.#options;
     this.#hasWritten = true;
-    if (isOwn && !this.#bucket.holds(address, epoch)) {
+    if (isOwn && !this.#heartbeat.holds(address, epoch)) {
       this.#held = address;
       const { installationPath } = self();
-      this.#bucket.hold({
+      this.#heartbeat.hold({
         ...{ address, installationPath, epoch, token, prefix: prefix(), everyMs, log, where: this.#where },
         onCloned: (error) => this.#becameClone(error),
       });
@@ -203,7 +203,7 @@ export class Writing {
     state.writer = { ...by, notedAt: now().toISOString(), isStopped: true };
     this.#hasWritten = false;
     this.#lookedMs = now().getTime();
-    this.#bucket.drop(this.#address);
+    this.#heartbeat.drop(this.#address);
     this.#watch();
     if (!isSaid) {
       const { message, hint } = refusalBy(by, this.#where);
@@ -217,12 +217,12 @@ export class Writing {
     const { installationPath } = self();
     const held = knownInstallation(installationPath)?.places[this.#address];
     const isOurs =
-      newest !== null && (newest.token === held?.token || newest.token === this.#bucket.of(prefix()).token);
-    if (newest && !newest.isReleased && !isOurs && this.#bucket.holds(this.#address))
+      newest !== null && (newest.token === held?.token || newest.token === this.#heartbeat.of(prefix()).token);
+    if (newest && !newest.isReleased && !isOurs && this.#heartbeat.holds(this.#address))
       this.#stop(newest.by, { isSaid: false });
     else if (state.writer?.isStopped && (newest === null || newest.isReleased || isOurs)) {
       state.writer = null;
-      this.#bucket.drop(this.#address);
+      this.#heartbeat.drop(this.#address);
       onChange();
     }
     this.#noteClones(clones);
@@ -252,7 +252,7 @@ export class Writing {
   }
 
   #watch(): void {
-    this.#bucket.watch(this.#address, this.#options.everyMs(), (signal) => this.#look(signal));
+    this.#heartbeat.watch(this.#address, this.#options.everyMs(), (signal) => this.#look(signal));
   }
 
   /** Never rejects: what fails is tried again a tick later, and the uploads that wait say why. */
@@ -262,7 +262,7 @@ export class Writing {
     try {
       const onEvent = (event: JobEvent) => event.type === 'warning' && log('warn', event.message);
       const context = { signal, now, onEvent };
-      const by = await this.#bucket.withStore((store) =>
+      const by = await this.#heartbeat.withStore((store) =>
         otherWriterAt({ store, prefix: this.#options.prefix() }, { ...this.request(), address }, context),
       );
       if (address !== this.#address) return;
@@ -270,7 +270,7 @@ export class Writing {
       state.writer = by && { ...by, notedAt: now().toISOString(), isStopped: true };
       onChange();
       if (by) return;
-      this.#bucket.drop(address);
+      this.#heartbeat.drop(address);
       onFree();
     } catch (error) {
       if (!signal.aborted)
@@ -293,7 +293,7 @@ export class Writing {
   }
 
   get #address(): string {
-    return addressOf(this.#options.s3, this.#options.prefix());
+    return addressOf(this.#options.access, this.#options.prefix());
   }
 
   get #word(): string {
@@ -301,7 +301,7 @@ export class Writing {
   }
 
   get #where(): string {
-    return `s3://${this.#options.s3.bucket}/${this.#options.prefix()}`;
+    return whereOf(this.#options.access, this.#options.prefix());
   }
 }
 

@@ -446,3 +446,10 @@ const abortTimeoutMs = 15_000;
 function remote({ place }: S3Connection, key: string): string {
   return place.prefix === '' ? key : `${place.prefix}/${key}`;
 }
+
+/** The server does not know this key: it will not know it at the next request. */
+export function isHopelessAnswer({ cause }: BackupError): boolean {
+  return hopelessNames.has(factsOf(cause).name);
+}
+
+const hopelessNames: ReadonlySet<string> = new Set(['InvalidAccessKeyId', 'SignatureDoesNotMatch', 'ExpiredToken']);

@@ -18,31 +18,23 @@ import {
   type ObjectStore,
   throwIfAborted,
 } from '../store.ts';
+import type { TargetStore } from '../kind.ts';
 import { connectS3, type S3Connection, type S3Options } from './connection.ts';
 import { downloadFromS3 } from './download.ts';
 import { hoursOf } from './archive-classes.ts';
 import { describePlace, factsOf, NAMELESS, noBucket, notS3, s3Error } from './errors.ts';
 import { faultOf, isToBeSeen, leftToBucket, lockFor, notStoredAs, requestFor } from './stored-as.ts';
-import { type SweepOptions, sweepUploads } from './sweep.ts';
+import { sweepUploads } from './sweep.ts';
 import { uploadToS3 } from './upload.ts';
 
 export type { S3Options } from './connection.ts';
 
-export interface S3Store extends ObjectStore {
+/** Nothing is locked through `root`, because what is renewed again and again would pile up. */
+export interface S3Store extends TargetStore {
   /** An address that lets whoever has it GET or PUT this one object for a while, up to 7 days. */
   presign(key: string, options: PresignOptions): Promise<string>;
   /** The plain address of the object; it answers only where bucket or CDN are public. */
   urlOf(key: string): string;
-  /**
-   * Removes unfinished uploads of killed processes, which cost money and are in no listing of objects. Answers how many;
-   * null where it could not: some servers cannot list them, and some keys may not.
-   */
-  sweepUploads(options: SweepOptions): Promise<number | null>;
-  /**
-   * The whole bucket, over the same connection and closed with it: for keys that are named from there. Nothing is locked
-   * through it, because what is renewed again and again would pile up.
-   */
-  readonly root: ObjectStore;
 }
 
 export interface PresignOptions {

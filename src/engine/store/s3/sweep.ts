@@ -5,16 +5,9 @@
  * Only those below our prefix whose key the caller knows as its own, and only old ones: a young one may be another
  * process at work. What cannot be listed or removed is left for another time; nothing depends on it.
  */
+import type { SweepUnfinished } from '../kind.ts';
 import type { S3Connection } from './connection.ts';
 import { aborted, throwIfAborted } from '../store.ts';
-
-export interface SweepOptions {
-  /** Begun before that moment, by the server's clock. */
-  readonly olderThan: Date;
-  /** Asked with the key below the prefix. */
-  readonly isOurs: (key: string) => boolean;
-  readonly signal?: AbortSignal;
-}
 
 /** Each page holds up to 1,000 uploads; what lies behind has its turn next time. */
 const mostPages = 10;
@@ -22,7 +15,7 @@ const mostPages = 10;
 export async function sweepUploads(
   connection: S3Connection,
   keyBefore: string,
-  { olderThan, isOurs, signal }: SweepOptions,
+  { olderThan, isOurs, signal }: SweepUnfinished,
 ): Promise<number | null> {
   const { bucket: Bucket } = connection.place;
   let removed = 0;
