@@ -28,7 +28,6 @@ import type {
   FoundRestorePoint,
   PlannedMode,
   PruneResult,
-  ReplacingMode,
   RestorePlan,
   RestoreResult,
   Run,
@@ -45,7 +44,7 @@ import type { LossAnswer } from './protection/losses.ts';
 import { prune } from './protection/prune.ts';
 import type { DrillAsked } from './restores/drills.ts';
 import type { FirstBootOptions } from './restores/first-boot.ts';
-import type { RestoreOptions } from './restores/restores.ts';
+import type { PlanOptions, RestoreOptions } from './restores/restores.ts';
 import { writeKit } from './restores/write-kit.ts';
 import { openRooms, type Rooms } from './rooms.ts';
 import { stopRun } from './runs/stop-run.ts';
@@ -248,22 +247,18 @@ export class BackupService implements BackupServicePort {
     return await this.#rooms.restores.find(wanted, options);
   }
 
-  async planRestore(
-    wanted: string | RestorePointGiven,
-    options: FromTarget & { readonly user?: string; readonly mode?: ReplacingMode } = {},
-  ): Promise<RestorePlan> {
+  async planRestore(wanted: string | RestorePointGiven, options: PlanOptions = {}): Promise<RestorePlan> {
     return await this.#rooms.restores.plan(wanted, options);
   }
 
   async restore(wanted: string | RestorePointGiven, options: RestoreOptions = {}): Promise<RestoreResult> {
     const { context, restores } = this.#rooms;
     const { mode = 'online', from = null } = options;
-    const isNamed = typeof wanted === 'string';
-    const subject = isNamed ? wanted : JSON.stringify(wanted);
+    const [subject, found] = typeof wanted === 'string' ? [wanted, wanted] : [JSON.stringify(wanted), null];
     const act = { act: 'restore', subject, target: from, detail: mode } as const;
-    const done = ({ backup }: RestoreResult) => (isNamed ? act : { ...act, subject: backup });
-    const restore = () => restores.restoreWanted(wanted, options);
-    return await context.audit.carry(act, restore, { actor: currentActor(options.user), done });
+    const done = ({ backup }: RestoreResult) => ({ ...act, subject: found ?? backup });
+    const actor = currentActor(options.user);
+    return await context.audit.carry(act, () => restores.restoreWanted(wanted, options), { actor, done });
   }
 
   async undoRestore(

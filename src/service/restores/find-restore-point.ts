@@ -9,7 +9,7 @@ import type { FindOptions } from '../service-port.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { targetWord } from '../targets/targets.ts';
 
-export interface RestorePointContext {
+interface RestorePointContext {
   readonly backups: Pick<Backups, 'find' | 'places' | 'placeAt'>;
   readonly targets: Pick<RemoteTargets, 'lookRecently'>;
   readonly now: () => Date;

@@ -43,7 +43,7 @@ export interface RestoresParts {
   readonly targets: RemoteTargets;
 }
 
-type PlanOptions = NonNullable<Parameters<BackupServicePort['planRestore']>[1]>;
+export type PlanOptions = NonNullable<Parameters<BackupServicePort['planRestore']>[1]>;
 export type RestoreOptions = NonNullable<Parameters<BackupServicePort['restore']>[1]>;
 
 interface RestoreSource {
