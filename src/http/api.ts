@@ -11,6 +11,7 @@ import { basename, extname } from 'node:path';
 import { inspect, isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
 import { BackupError, publicError, traitsOf, withoutFolders } from '../words/errors.ts';
+import type { RestorePointGiven } from '../words/restore-point.ts';
 import { visibleText } from '../words/visible-text.ts';
 import { type Actor, actingAs, shortAgent } from '../service/audit/actor.ts';
 import type { Act } from '../service/audit/audit.ts';
@@ -53,6 +54,8 @@ import {
   nowQuery,
   type PrunePlan,
   planQuery,
+  pointPlanQuery,
+  pointRestoreBody,
   pruneQuery,
   type RestorePlan,
   type RestoreResult,
@@ -491,6 +494,33 @@ function routes(
       },
     },
     {
+      method: 'GET',
+      path: '/api/restore',
+      action: 'read',
+      costs: 'plan',
+      async handle({ request, query }) {
+        const { mode, allowPlain, ...named } = readQuery(query, pointPlanQuery);
+        const point = pointOf(named);
+        const asked = { mode, allowPlain: allowPlain !== undefined };
+        return long(async () => json<RestorePlan>(serialize(await service.planRestore(point, asked))), request);
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/restore',
+      action: 'restore',
+      costs: 'restore',
+      async handle({ request, user }) {
+        const { confirm, backup, at, latest: _, ...options } = await readBody(request, pointRestoreBody);
+        const point = pointOf({ backup, at });
+        if (options.mode !== 'missing') requireConfirmed(service, confirm ?? '');
+        return long(
+          async () => json<RestoreResult>(serialize(await service.restore(point, { ...options, user }))),
+          request,
+        );
+      },
+    },
+    {
       method: 'POST',
       path: '/api/claim',
       action: 'configure',
@@ -780,6 +810,12 @@ async function readBody<Schema extends z.ZodType>(
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new BadInput(code, fieldErrors(parsed.error.issues));
+}
+
+/** Of what was asked for exactly one is there: the schema has seen to that. */
+function pointOf({ backup, at }: { readonly backup?: string; readonly at?: string }): RestorePointGiven {
+  if (backup !== undefined) return { backup };
+  return at === undefined ? { latest: true } : { at };
 }
 
 function readName(params: Params): string {

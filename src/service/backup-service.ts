@@ -8,6 +8,7 @@
  */
 import type { Checked } from '../engine/process/protocol.ts';
 import { BackupError } from '../words/errors.ts';
+import type { RestorePointGiven } from '../words/restore-point.ts';
 import { currentActor } from './audit/actor.ts';
 import type { Act } from './audit/audit.ts';
 import { diagnose } from './doctor/diagnose.ts';
@@ -24,9 +25,9 @@ import type {
   DoctorReport,
   DrillReport,
   FirstBoot,
+  FoundRestorePoint,
   PlannedMode,
   PruneResult,
-  ReplacingMode,
   RestorePlan,
   RestoreResult,
   Run,
@@ -43,12 +44,12 @@ import type { LossAnswer } from './protection/losses.ts';
 import { prune } from './protection/prune.ts';
 import type { DrillAsked } from './restores/drills.ts';
 import type { FirstBootOptions } from './restores/first-boot.ts';
-import type { RestoreOptions } from './restores/restores.ts';
+import type { PlanOptions, RestoreOptions } from './restores/restores.ts';
 import { writeKit } from './restores/write-kit.ts';
 import { openRooms, type Rooms } from './rooms.ts';
 import { stopRun } from './runs/stop-run.ts';
 import type { BackupServiceOptions } from './service-options.ts';
-import type { BackupServicePort, FromTarget, ListOptions, OpenedBackup } from './service-port.ts';
+import type { BackupServicePort, FindOptions, FromTarget, ListOptions, OpenedBackup } from './service-port.ts';
 import { showConfig } from './state/change-settings.ts';
 import type { RunFilter } from './state/run-history.ts';
 
@@ -242,19 +243,22 @@ export class BackupService implements BackupServicePort {
     state.history.setNote('migrated', now().toISOString());
   }
 
-  async planRestore(
-    filename: string,
-    options: FromTarget & { readonly user?: string; readonly mode?: ReplacingMode } = {},
-  ): Promise<RestorePlan> {
-    return await this.#rooms.restores.plan(filename, options);
+  async findRestorePoint(wanted: RestorePointGiven, options: FindOptions = {}): Promise<FoundRestorePoint> {
+    return await this.#rooms.restores.find(wanted, options);
   }
 
-  async restore(filename: string, options: RestoreOptions = {}): Promise<RestoreResult> {
+  async planRestore(wanted: string | RestorePointGiven, options: PlanOptions = {}): Promise<RestorePlan> {
+    return await this.#rooms.restores.plan(wanted, options);
+  }
+
+  async restore(wanted: string | RestorePointGiven, options: RestoreOptions = {}): Promise<RestoreResult> {
     const { context, restores } = this.#rooms;
     const { mode = 'online', from = null } = options;
-    const act = { act: 'restore', subject: filename, target: from, detail: mode } as const;
-    const restore = () => restores.restore('restore', filename, options);
-    return await context.audit.carry(act, restore, { actor: currentActor(options.user) });
+    const [subject, found] = typeof wanted === 'string' ? [wanted, wanted] : [JSON.stringify(wanted), null];
+    const act = { act: 'restore', subject, target: from, detail: mode } as const;
+    const done = ({ backup }: RestoreResult) => ({ ...act, subject: found ?? backup });
+    const actor = currentActor(options.user);
+    return await context.audit.carry(act, () => restores.restoreWanted(wanted, options), { actor, done });
   }
 
   async undoRestore(

@@ -255,6 +255,29 @@ export interface RestorePlan {
   /** A safety backup is made first, and `undo` brings it back; offline, what turns out to be damaged is set aside instead. */
   readonly undo: boolean;
   readonly warnings: readonly string[];
+  /** If a moment was asked for. */
+  readonly moment?: AskedMoment;
+}
+
+/** What a moment that somebody asked for was taken for; `said` names its zone, and the same in UTC. */
+export interface AskedMoment {
+  readonly at: Date;
+  readonly said: string;
+}
+
+/** The backup that a wish means. */
+export interface FoundRestorePoint {
+  readonly filename: string;
+  readonly createdAt: Date;
+  /** Of the copy to take. */
+  readonly target: TargetName;
+  readonly other: OtherDatabase | null;
+  /** Null unless a moment was asked for. */
+  readonly moment: AskedMoment | null;
+  /** Whole sentences: what did not answer, what is newer and was passed over. */
+  readonly warnings: readonly string[];
+  /** Newer ones that were passed over, newest first. */
+  readonly skipped: readonly { readonly filename: string; readonly target: TargetName; readonly why: string }[];
 }
 
 /** Over the database: while programs use it, or while none does. */
@@ -456,6 +479,8 @@ export interface RestoreResult {
   /** The safety backup that was made first; null where nothing was replaced. */
   readonly safetyBackup: string | null;
   readonly report: Run;
+  /** If a moment was asked for. */
+  readonly moment?: AskedMoment;
 }
 
 /** What became of `restoreIfMissing`. Paths and places are as configured. */

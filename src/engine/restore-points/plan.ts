@@ -43,7 +43,7 @@ export interface PlannedPlace<Copy extends PlannedCopy> {
   readonly isSealed?: boolean;
 }
 
-export type Purpose = 'restore' | 'first-boot' | 'drill' | 'known-good' | 'undo';
+type Purpose = 'restore' | 'first-boot' | 'drill' | 'known-good' | 'undo';
 
 export interface RestoreWish {
   readonly point: RestorePoint;
@@ -57,7 +57,7 @@ export interface RestoreWish {
   readonly lastRestore?: PastRestore | null;
 }
 
-export interface PastRestore {
+interface PastRestore {
   readonly backup: string | null;
   readonly startedAt: Date;
   readonly endedAt: Date;
@@ -70,7 +70,7 @@ export interface ConsideredCopy<Copy> {
   readonly passedOver: { readonly reason: Reason; readonly why: string } | null;
 }
 
-export interface PlannedRestore<Copy> {
+interface PlannedRestore<Copy> {
   /** Null if none will do. */
   readonly chosen: ConsideredCopy<Copy> | null;
   /** In the order in which they are to be tried. */
@@ -105,7 +105,7 @@ const reasons = {
     replacedBy(copy, lastRestore) === null ? 'nothing says that a restore replaced it' : null,
 } as const satisfies Readonly<Record<string, Why>>;
 
-export type Reason = keyof typeof reasons;
+type Reason = keyof typeof reasons;
 
 interface Rules {
   /** The first one that holds is told. */
@@ -195,7 +195,7 @@ export function replacedBy(
 interface Placed<Copy extends PlannedCopy> {
   readonly copy: Copy;
   readonly place: PlannedPlace<Copy>;
-  /** Of the copies of that backup. */
+  /** It is the best of the copies of that backup. */
   readonly isBest: boolean;
 }
 

@@ -9,6 +9,7 @@ import { Catalog } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf } from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
 import { BackupError } from '../../words/errors.ts';
+import type { RestorePointGiven } from '../../words/restore-point.ts';
 import type { Restored } from '../../engine/process/protocol.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
 import { planRestore, replacedBy } from '../../engine/restore-points/plan.ts';
@@ -18,13 +19,22 @@ import type { ActiveRun } from '../runs/active-run.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
-import type { OtherDatabase, RestorePlan, RestoreResult, Run, Status, TargetName } from '../model.ts';
+import type {
+  FoundRestorePoint,
+  OtherDatabase,
+  RestorePlan,
+  RestoreResult,
+  Run,
+  Status,
+  TargetName,
+} from '../model.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { type PlannedSource, toRestorePlan } from './restore-plan.ts';
 import type { CarryAsked, RunWeights } from '../runs/runs.ts';
-import type { BackupServicePort, FromTarget, RestoreMode } from '../service-port.ts';
+import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
+import { findRestorePoint } from './find-restore-point.ts';
 import { foreignBackup } from './foreign-backup.ts';
 
 export interface RestoresParts {
@@ -33,7 +43,7 @@ export interface RestoresParts {
   readonly targets: RemoteTargets;
 }
 
-type PlanOptions = NonNullable<Parameters<BackupServicePort['planRestore']>[1]>;
+export type PlanOptions = NonNullable<Parameters<BackupServicePort['planRestore']>[1]>;
 export type RestoreOptions = NonNullable<Parameters<BackupServicePort['restore']>[1]>;
 
 interface RestoreSource {
@@ -171,14 +181,41 @@ export class Restores {
     return restored === null ? null : { filename, restored, at };
   }
 
+  /** Which backup is meant, and from where. */
+  async find(wanted: RestorePointGiven, options: FindOptions): Promise<FoundRestorePoint> {
+    const { backups, targets } = this.#parts;
+    return await findRestorePoint(wanted, options, { backups, targets, now: this.#context.now });
+  }
+
+  /** @param wanted a backup's name, the path of any SQLite file, or what says which backup is meant. */
+  async restoreWanted(wanted: string | RestorePointGiven, options: RestoreOptions): Promise<RestoreResult> {
+    const fromOther = options.mode === 'file' || options.fromOther;
+    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from, fromOther });
+    for (const warning of warnings) this.#context.log('warn', warning);
+    const result = await this.restore('restore', filename, { ...options, from });
+    return moment ? { ...result, moment } : result;
+  }
+
   /** Changes nothing. */
-  async plan(filename: string, options: PlanOptions): Promise<RestorePlan> {
+  async plan(wanted: string | RestorePointGiven, options: PlanOptions): Promise<RestorePlan> {
     const { jobs, database, now } = this.#context;
-    const { path: backupPath, ...source } = await this.#planned(filename, options);
+    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from });
+    const { path: backupPath, ...source } = await this.#planned(filename, { ...options, from });
     const databasePath = database.path;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: now().getTime() }) : null;
     const facts = await jobs.run<'plan'>({ kind: 'plan', databasePath, backupPath });
-    return toRestorePlan(source, facts, { databaseName: basename(databasePath), stamp, mode: options.mode });
+    const plan = toRestorePlan(source, facts, { databaseName: basename(databasePath), stamp, mode: options.mode });
+    return { ...plan, warnings: [...warnings, ...plan.warnings], ...(moment && { moment }) };
+  }
+
+  /** A name or a path is taken as it is. */
+  async #sourceOf(
+    wanted: string | RestorePointGiven,
+    options: FindOptions,
+  ): Promise<Pick<FoundRestorePoint, 'filename' | 'moment' | 'warnings'> & Pick<FromTarget, 'from'>> {
+    if (typeof wanted === 'string') return { filename: wanted, from: options.from, moment: null, warnings: [] };
+    const { target, ...found } = await this.find(wanted, options);
+    return { ...found, from: target === 'local' ? options.from : target };
   }
 
   /** What a plan is made of; fetched first where it is at a target alone. */

@@ -10,7 +10,7 @@
  */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { isPlain, PLAIN, sealName } from '../../engine/format/seal.ts';
+import { PLAIN, sealName } from '../../engine/format/seal.ts';
 import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
 import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
@@ -175,11 +175,6 @@ export class Offsite {
   /** Copies there are encrypted from now on. */
   get isSealed(): boolean {
     return (this.#options.access.sealing?.recipients.length ?? 0) > 0;
-  }
-
-  /** A copy that is taken only where somebody says so: it is not encrypted, and copies there are to be. */
-  refuses(backup: Pick<OffsiteBackup, 'manifest'>): boolean {
-    return this.isSealed && isPlain(backup.manifest);
   }
 
   /** Says whose the place is, by the last look. */
