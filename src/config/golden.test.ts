@@ -53,9 +53,10 @@ async function told(environment: Environment, saved: object | undefined): Promis
   const { targets = [], jobEnvironment: _, ...rest } = environment;
   const backupsPath = newFolder();
   if (saved) writeFileSync(join(backupsPath, 'settings.json'), JSON.stringify(saved));
-  const statePath = join(backupsPath, 'state.sqlite');
+  // A service remembers the folders of its files for as long as the process lives.
+  const [databasePath, statePath] = [join(backupsPath, 'app.sqlite'), join(backupsPath, 'state.sqlite')];
   const log: string[] = [];
-  const service = createService(environment, { backupsPath, statePath, write: (line) => log.push(line) });
+  const service = createService(environment, { databasePath, backupsPath, statePath, write: (line) => log.push(line) });
   const { s3Path: prefix, localPath: __, databasePath: ___, ...config } = service.getConfig();
   await service.close();
   expect(log).toEqual([]);

@@ -9,16 +9,21 @@ import { isKey } from '../engine/store/object-key.ts';
 export const PREFIX_BY_DEFAULT = 'backups/database';
 
 /** Slashes at the ends are left out; nothing else is repaired. */
-export const prefix = z
-  .string()
-  .min(1, { abort: true })
-  .max(512, { abort: true })
-  .refine((text) => !/^(s3|https?):\/\//i.test(text), {
-    error: 'a path such as backups/database; the bucket belongs into S3_BUCKET',
-    abort: true,
-  })
-  .overwrite((text) => text.replaceAll(/^\/+|\/+$/g, ''))
-  .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' });
+export const prefix = ruled(z.string());
+/** Typed by a person: blanks around it are slips of the hand. */
+export const typedPrefix = ruled(z.string().trim());
+
+function ruled(text: z.ZodString): z.ZodString {
+  return text
+    .min(1, { abort: true })
+    .max(512, { abort: true })
+    .refine((path) => !/^(s3|https?):\/\//i.test(path), {
+      error: 'a path such as backups/database; the bucket belongs into S3_BUCKET',
+      abort: true,
+    })
+    .overwrite((path) => path.replaceAll(/^\/+|\/+$/g, ''))
+    .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' });
+}
 
 /** Whether it stands there as the rule would write it. */
 export function isPrefix(text: string): boolean {

@@ -4,6 +4,7 @@
  * ISO 8601 strings in UTC, sizes are bytes, durations milliseconds.
  */
 import { z } from 'zod';
+import { pageSettings } from '../config/page-settings.ts';
 import { errorCodes } from '../words/errors.ts';
 
 const time = z.iso.datetime();
@@ -376,49 +377,18 @@ export const activity = z.object({
   counts: z.object({ good: z.number(), failed: z.number(), missed: z.number() }),
 });
 
-/** Of hours, days, weeks, months or years. */
-const keep = z.int().min(0).max(10_000);
-const settingsShape = {
-  enabled: z.boolean(),
-  intervalMinutes: z.int().min(1).max(525_600),
-  retentionCount: z.int().min(1).max(10_000),
-  keepHourly: keep,
-  keepDaily: keep,
-  keepWeekly: keep,
-  keepMonthly: keep,
-  keepYearly: keep,
-  s3Enabled: z.boolean(),
-  s3Path: z.string().min(1).max(512),
-  verify: method,
-  maxAgeMinutes: z.int().min(1).max(5_256_000).nullable(),
-  /** Tables that the app empties regularly: what they lose raises no alarm. */
-  lossIgnore: z.array(z.string().min(1).max(512)).max(1_000),
-};
+const settingNames = Object.keys(pageSettings) as (keyof typeof pageSettings)[]; // its own keys
+/** In the order that the document has published. */
+const namesToRevert = settingNames.toSorted((a, b) => Number(a.startsWith('keep')) - Number(b.startsWith('keep')));
 /** Body of `POST /config`: any of the settings, or `revert` with the names to set back to the start value. */
 export const configChange = z.strictObject({
-  ...z.strictObject(settingsShape).partial().shape,
-  revert: z
-    .array(
-      z.enum([
-        ...([
-          'enabled',
-          'intervalMinutes',
-          'retentionCount',
-          's3Enabled',
-          's3Path',
-          'verify',
-          'maxAgeMinutes',
-          'lossIgnore',
-        ] as const),
-        ...(['keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const),
-      ]),
-    )
-    .optional(),
+  ...z.strictObject(pageSettings).partial().shape,
+  revert: z.array(z.enum(namesToRevert)).optional(),
 });
 
 export const config = z.object({
-  ...settingsShape,
-  changed: z.object(settingsShape).partial(),
+  ...pageSettings,
+  changed: z.object(pageSettings).partial(),
   /** Nobody said the keep numbers: they hold as long as all copies together stay below a fifth of the disk. */
   keepIsDefault: z.boolean(),
   localPath: z.string(),

@@ -2,6 +2,7 @@
  * What the service tells the outside: plain read-only records with `Date`s, the same for the page, the command line and
  * code. `http/contract.ts` describes their JSON form, in which every `Date` is an ISO 8601 string in UTC.
  */
+import type { PageSettings } from '../config/page-settings.ts';
 import type { SealName } from '../engine/format/seal.ts';
 import type { ErrorBody, ErrorCode } from '../words/errors.ts';
 import type { Remarks } from '../engine/sqlite/rules.ts';
@@ -421,24 +422,7 @@ export interface Activity {
 }
 
 /** Settings that can be changed while running. */
-export interface Settings {
-  readonly enabled: boolean;
-  readonly intervalMinutes: number;
-  readonly retentionCount: number;
-  /** Beside the newest: the newest of each of the last so many hours of UTC that have one; 0 for none. */
-  readonly keepHourly: number;
-  readonly keepDaily: number;
-  readonly keepWeekly: number;
-  readonly keepMonthly: number;
-  readonly keepYearly: number;
-  readonly s3Enabled: boolean;
-  readonly s3Path: string;
-  readonly verify: 'quick' | 'full';
-  /** Null: three intervals, at least 15 minutes. */
-  readonly maxAgeMinutes: number | null;
-  /** Tables that the app empties regularly: what they lose raises no alarm. */
-  readonly lossIgnore: readonly string[];
-}
+export type Settings = PageSettings;
 
 export interface BackupConfig extends Settings {
   /** Start values of settings that were changed on the page or by `updateConfig`. */
