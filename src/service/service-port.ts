@@ -1,7 +1,6 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
 import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { ErrorBody } from '../words/errors.ts';
-import type { DrillAsked } from './restores/drills.ts';
 import type { Act } from './audit/audit.ts';
 import type {
   Activity,
@@ -56,6 +55,18 @@ export interface FromTarget {
    * set, or somebody else's: else PLAIN_COPY. Backups in the folder are plain files, and never meant.
    */
   readonly allowPlain?: boolean;
+  readonly onProgress?: (run: RunProgress) => void;
+}
+
+export interface DrillAsked {
+  /** Left out: each that is on. */
+  readonly target?: TargetName;
+  /** The text of an identity file of age, with the private key that opens an encrypted copy. */
+  readonly identity?: string;
+  /** Proves a copy that is not encrypted also where copies are to be. Else it is passed over, or PLAIN_COPY. */
+  readonly allowPlain?: boolean;
+  readonly user?: string;
+  readonly trigger?: 'manual' | 'cli' | 'schedule';
   readonly onProgress?: (run: RunProgress) => void;
 }
 
