@@ -185,8 +185,10 @@ function stateText({ verification }: BackupItem): string {
   return isChanged ? 'changed' : verification.state;
 }
 
-function placementText({ target, status, sealing = 'plain', archive }: BackupItem['placements'][number]): string {
+function placementText(placement: BackupItem['placements'][number]): string {
+  const { target, status } = placement;
   if (status !== 'stored') return `${target} ${status}`;
+  const { sealing = 'plain', archive } = placement;
   const how = [
     ...(sealing === 'plain' ? [] : [sealing]),
     ...(archive ? [`${archive.storageClass}, ${archive.takes}`] : []),

@@ -42,14 +42,20 @@ import type {
 import { Notify } from './notify/notify.ts';
 import type { LossAnswer } from './protection/losses.ts';
 import { prune } from './protection/prune.ts';
-import type { DrillAsked } from './restores/drills.ts';
 import type { FirstBootOptions } from './restores/first-boot.ts';
 import type { PlanOptions, RestoreOptions } from './restores/restores.ts';
 import { writeKit } from './restores/write-kit.ts';
 import { openRooms, type Rooms } from './rooms.ts';
 import { stopRun } from './runs/stop-run.ts';
 import type { BackupServiceOptions } from './service-options.ts';
-import type { BackupServicePort, FindOptions, FromTarget, ListOptions, OpenedBackup } from './service-port.ts';
+import type {
+  BackupServicePort,
+  DrillAsked,
+  FindOptions,
+  FromTarget,
+  ListOptions,
+  OpenedBackup,
+} from './service-port.ts';
 import { showConfig } from './state/change-settings.ts';
 import type { RunFilter } from './state/run-history.ts';
 

@@ -89,20 +89,37 @@ export type Verification =
 /** `local`, `s3` (the one of the environment), or the name of a further one. */
 export type TargetName = string;
 
-export interface Placement {
-  readonly target: TargetName;
-  readonly status: 'stored' | 'waiting' | 'failed';
-  readonly at: Date | null;
-  readonly error: ErrorBody | null;
-  /** As configured: a path or an address; null where nothing is yet. */
-  readonly where: string | null;
-  /** Size of the file there, which may be compressed; null if it is not known. */
-  readonly sizeBytes: number | null;
-  /** How the copy there is compressed and encrypted, where that is known. */
-  readonly sealing?: SealName;
-  /** It must be brought back by the provider before it can be read, which takes that long: `3 to 12 hours`. */
-  readonly archive?: { readonly storageClass: string; readonly takes: string };
-}
+/** One copy of a backup, or the place where one is to be. A state has only what it has; the JSON form has null for the rest. */
+export type Placement = { readonly target: TargetName } & (
+  | {
+      readonly status: 'stored';
+      readonly at: Date;
+      readonly error: null;
+      /** As configured: a path or an address; null if it is not known how the copy is sealed. */
+      readonly where: string | null;
+      /** Size of the file there, which may be compressed; null if it is not known. */
+      readonly sizeBytes: number | null;
+      /** How the copy there is compressed and encrypted, if that is known. */
+      readonly sealing?: SealName;
+      /** It must be brought back by the provider before it can be read, which takes that long: `3 to 12 hours`. */
+      readonly archive?: { readonly storageClass: string; readonly takes: string };
+    }
+  | {
+      readonly status: 'waiting';
+      readonly at: null;
+      readonly error: null;
+      readonly where: null;
+      readonly sizeBytes: null;
+    }
+  | {
+      readonly status: 'failed';
+      /** When it was tried; null for a copy that is there and is not whole, which has a place and a size. */
+      readonly at: Date | null;
+      readonly error: ErrorBody;
+      readonly where: string | null;
+      readonly sizeBytes: number | null;
+    }
+);
 
 export interface BackupItem {
   readonly filename: string;

@@ -4,8 +4,7 @@ import type { AuditSink } from './audit/audit.ts';
 import type { DoorFacts } from './doctor/facts.ts';
 import type { Log } from './log.ts';
 import type { Settings } from './model.ts';
-import type { NotifyOptions } from './notify/notify.ts';
-import type { LossOptions } from './protection/losses.ts';
+import type { NotifyWaits } from './notify/retry.ts';
 import type { JobSlots } from './runs/job-slots.ts';
 import type { Heartbeats } from './targets/heartbeats.ts';
 import type { TargetOptions } from './targets/targets.ts';
@@ -67,4 +66,19 @@ export interface BackupServiceOptions extends TargetOptions {
     /** Between two signs of life of a writer; by the schedule, if not given. */
     readonly tickMs?: number;
   };
+}
+
+/** What counts as a loss, and whether one raises an alarm. */
+export interface LossOptions {
+  readonly isOn: boolean;
+  /** See `LossRules`. */
+  readonly percent: number;
+  readonly rows: number;
+}
+
+export interface NotifyOptions {
+  /** Takes JSON with a text, as Slack, Discord and Mattermost do. */
+  readonly webhookUrl?: string | null;
+  readonly heartbeatUrl?: string | null;
+  readonly waits?: Partial<NotifyWaits>;
 }

@@ -2,7 +2,6 @@
 import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { ErrorBody } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
-import type { DrillAsked } from './restores/drills.ts';
 import type { Act } from './audit/audit.ts';
 import type {
   Activity,
@@ -64,6 +63,18 @@ export interface FromTarget {
 export interface FindOptions extends Pick<FromTarget, 'from'> {
   /** If there is none of ours, and there are those of one other database, the newest of those. */
   readonly fromOther?: boolean | undefined;
+}
+
+export interface DrillAsked {
+  /** Left out: each that is on. */
+  readonly target?: TargetName;
+  /** The text of an identity file of age, with the private key that opens an encrypted copy. */
+  readonly identity?: string;
+  /** Proves a copy that is not encrypted also where copies are to be. Else it is passed over, or PLAIN_COPY. */
+  readonly allowPlain?: boolean;
+  readonly user?: string;
+  readonly trigger?: 'manual' | 'cli' | 'schedule';
+  readonly onProgress?: (run: RunProgress) => void;
 }
 
 export interface ListOptions {

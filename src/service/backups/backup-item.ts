@@ -95,7 +95,8 @@ function* toPlacements(backup: KnownBackup, facts: ItemFacts): Generator<Placeme
 
 function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placement> {
   const { target, address, isEnabled, remote, upload, takes } = facts;
-  const sealing = upload?.sealing ?? (remote?.manifest ? sealName(remote.manifest.artifact) : undefined);
+  const noted = upload?.status === 'stored' ? upload.sealing : null;
+  const sealing = noted ?? (remote?.manifest ? sealName(remote.manifest.artifact) : undefined);
   const there = {
     where: sealing ? `${address}/${backup.name}${endings[sealing]}` : null,
     sizeBytes: remote?.manifest?.artifact.sizeBytes ?? (sealing === 'plain' ? backup.sizeBytes : null),

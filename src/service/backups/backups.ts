@@ -145,11 +145,11 @@ export class Backups {
     if (!offsite.find(name)) await offsite.refresh();
     const found = offsite.find(name);
     if (found) return marking(found, offsite.ownership);
-    const { status, why, at } = offsite.uploadStates().get(name) ?? {};
-    if (status === 'removed' && why && at) {
+    const upload = offsite.uploadStates().get(name);
+    if (upload?.status === 'removed' && upload.why) {
       throw new BackupError(
         'GONE',
-        `${name} is no longer on ${targetWord(target)}: it was removed ${why} at ${at.toISOString()}`,
+        `${name} is no longer on ${targetWord(target)}: it was removed ${upload.why} at ${upload.at.toISOString()}`,
         {
           hint: 'List the backups to see where it still is.',
         },

@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { openReceiver, type Received } from '../../../tests/support/receiver.ts';
 import { startS3Server } from '../../../tests/support/s3-server.ts';
 import { makeDatabase, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
-import type { NotifyOptions } from './notify.ts';
+import type { NotifyOptions } from '../service-options.ts';
 
 const scratch = scratchFolders();
 const minuteMs = 60_000;

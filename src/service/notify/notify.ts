@@ -7,19 +7,13 @@ import { randomUUID } from 'node:crypto';
 import { BackupError } from '../../words/errors.ts';
 import type { Log } from '../log.ts';
 import type { Run, ServiceEvent, Status } from '../model.ts';
+import type { NotifyOptions } from '../service-options.ts';
 import type { BackupServicePort } from '../service-port.ts';
 import { openStateDatabase } from '../state/state-database.ts';
 import { assessSituation, concerns } from './concerns.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { NOTIFY_WAITS, type NotifyWaits } from './retry.ts';
 import { type Said, Webhook } from './webhook.ts';
-
-export interface NotifyOptions {
-  /** Takes JSON with a text, as Slack, Discord and Mattermost do. */
-  readonly webhookUrl?: string | null;
-  readonly heartbeatUrl?: string | null;
-  readonly waits?: Partial<NotifyWaits>;
-}
 
 export interface NotifyContext {
   readonly service: Pick<BackupServicePort, 'on' | 'getStatus' | 'getRuns' | 'getRunTotals'>;

@@ -23,17 +23,10 @@ import type { Backups } from '../backups/backups.ts';
 import type { Changes } from '../backups/changes.ts';
 import type { ServiceContext } from '../context.ts';
 import type { Restores } from '../restores/restores.ts';
+import type { LossOptions } from '../service-options.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { lossText } from './loss-text.ts';
 import type { BackupDiff, Status } from '../model.ts';
-
-/** What the owner set of it. */
-export interface LossOptions {
-  readonly isOn: boolean;
-  /** See `LossRules`. */
-  readonly percent: number;
-  readonly rows: number;
-}
 
 export interface LossesParts {
   readonly backups: Backups;

@@ -18,6 +18,7 @@ import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Verifications } from '../backups/verifications.ts';
 import type { ServiceContext } from '../context.ts';
+import type { DrillAsked } from '../service-port.ts';
 import type { DrillReport, Run, RunProgress, TargetDrill, TargetName } from '../model.ts';
 import { targetWord } from '../targets/targets.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
@@ -30,18 +31,6 @@ export interface DrillsParts {
   readonly verifications: Verifications;
   /** One SQL statement, or the path of a file with several; null for none. */
   readonly assertions: string | null;
-}
-
-export interface DrillAsked {
-  /** Left out: each that is on. */
-  readonly target?: TargetName;
-  /** The text of an identity file of age, with the private key that opens an encrypted copy. */
-  readonly identity?: string;
-  /** Proves a copy that is not encrypted also where copies are to be. Else it is passed over, or PLAIN_COPY. */
-  readonly allowPlain?: boolean;
-  readonly user?: string;
-  readonly trigger?: 'manual' | 'cli' | 'schedule';
-  readonly onProgress?: (run: RunProgress) => void;
 }
 
 type Listener = (run: RunProgress) => void;

@@ -35,7 +35,13 @@ import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from '../log.ts';
 import type { Runs } from '../runs/runs.ts';
-import { type KnownRemote, OffsiteState, type SetBack, type UploadState } from '../state/target-state.ts';
+import {
+  type KnownRemote,
+  OffsiteState,
+  type SetBack,
+  type UploadOutcome,
+  type UploadState,
+} from '../state/target-state.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
 import type { TargetName } from '../model.ts';
 import { type TargetSetup, targetWord } from './targets.ts';
@@ -296,7 +302,8 @@ export class Offsite {
    * An object of its name is there that is no backup and may not be replaced: only one of another name can be stored.
    */
   isBlocked(name: string): boolean {
-    return this.isEnabled && this.uploadStates().get(name)?.error?.code === 'TARGET_EXISTS';
+    const upload = this.uploadStates().get(name);
+    return this.isEnabled && upload?.status === 'failed' && upload.error.code === 'TARGET_EXISTS';
   }
 
   // ── look ──
@@ -423,7 +430,7 @@ export class Offsite {
       const isStored = entry?.fault === null && entry.manifest?.database.sha256 === manifest.database.sha256;
       if (isStored && upload?.status !== 'stored') {
         const sealing = entry.manifest && sealName(entry.manifest.artifact);
-        this.#state.setUpload({ backup: name, status: 'stored', at: beganAt, sealing, error: null });
+        this.#state.setUpload({ backup: name, status: 'stored', at: beganAt, sealing });
       } else if (!isStored && !entry && upload?.status === 'stored' && mayEnd.has(name)) {
         this.#noteRemoved(name, BY_BUCKET);
       } else if (!isStored && !isUnread(entry) && upload?.status === 'stored' && upload.at < beganAt) {
@@ -538,7 +545,7 @@ export class Offsite {
     return done.removed;
   }
 
-  async #upload(backup: Backup): Promise<Pick<UploadState, 'status' | 'sealing'>> {
+  async #upload(backup: Backup): Promise<UploadOutcome> {
     const abort = new AbortController();
     const uploading = this.#carryOut(backup, abort.signal);
     this.#uploading = { name: backup.name, abort, ended: uploading.catch(() => {}) };
@@ -573,7 +580,7 @@ export class Offsite {
     return this.#coming.has(name) || this.uploads.current === name;
   }
 
-  async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
+  async #carryOut(backup: Backup, signal: AbortSignal): Promise<UploadOutcome> {
     const { access, log, now, selfToWrite } = this.#options;
     this.writing.refuse();
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
@@ -619,9 +626,7 @@ export class Offsite {
       await this.#applyListing(done.listing, began);
       await this.#learnId(done.listing.identity);
     }
-    return done.removed.includes(backup.name)
-      ? { status: 'removed', sealing: null }
-      : { status: 'stored', sealing: done.sealing };
+    return done.removed.includes(backup.name) ? { status: 'removed' } : { status: 'stored', sealing: done.sealing };
   }
 
   #renumbered(count: number): string {
@@ -669,7 +674,7 @@ export class Offsite {
   #noteRemoved(name: string, why: string): void {
     this.#changedAt.set(name, ++this.#changes);
     const at = this.#options.now();
-    this.#state.setUpload({ backup: name, status: 'removed', at, sealing: null, error: null, why });
+    this.#state.setUpload({ backup: name, status: 'removed', at, why });
   }
 
   /**
