@@ -32,7 +32,7 @@ const mayKnow: Record<string, RegExp> = {
   'config/': /^(config|engine)\//,
   'service/': /^(service|config|engine)\//,
   'fleet/': /^(fleet|service|config|engine)\//,
-  'http/': /^(http|fleet|service)\//,
+  'http/': /^(http|fleet|service)\/|^config\/page-settings\.ts$/,
   'cli/': /^(cli|fleet|service|http)\/|^app\/bootstrap\.ts$/,
   'page/': /^page\/|^http\/contract\.ts$/,
   'app/': /^(app|fleet|http|service|config|engine\/store)\//,

@@ -1,6 +1,7 @@
 /** The front door of the package. The routes for an Elysia app are in `velist-backup/elysia`. */
 export { type BackupsConfig, type DatabaseEntry, defineConfig } from './config/define-config.ts';
 export { BackupError, type ErrorBody, type ErrorCode } from './words/errors.ts';
+export type { RestorePointGiven } from './words/restore-point.ts';
 export { createStorage } from './app/features/_core/storage/index.ts';
 export { backupService, withBackup } from './app/features/backup/service.ts';
 export { BackupService, type BackupServiceOptions } from './service/backup-service.ts';
@@ -15,6 +16,7 @@ export type {
   BackupItem,
   BackupResult,
   FirstBoot,
+  FoundRestorePoint,
   PruneResult,
   RestorePlan,
   RestoreResult,

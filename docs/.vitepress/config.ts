@@ -48,7 +48,7 @@ export default defineConfig({
           { text: 'ASVS: web, sign-in, rights', link: '/asvs' },
           { text: 'ASVS: data, files, code', link: '/asvs-rest' },
           { text: 'Hostile requests', link: '/hostile-requests' },
-          { text: 'Contributing', link: '/contributing' },
+          { text: 'Architecture', link: '/architecture' },
         ],
       },
     ],

@@ -25,7 +25,7 @@ export async function showAudit({ service, output }: Session, options: AuditOpti
   return DONE;
 }
 
-/** Of all that were picked; what was done to all of them, such as signing in, where none was picked. */
+/** Shows the records of all that were picked; what was done to all, such as signing in, if none was picked. */
 export async function showAuditOfAll(
   options: AuditOptions,
   databases: readonly CliDatabase[],

@@ -8,7 +8,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
-import { BackupError, type ErrorBody, type ErrorCode, traitsOf } from '../words/errors.ts';
+import { BackupError, type ErrorCode, traitsOf } from '../words/errors.ts';
+import { MOMENT_FORMS } from '../words/moment.ts';
+import { readRestorePoint } from '../words/restore-point.ts';
 import { visibleText } from '../words/visible-text.ts';
 import { actingAs } from '../service/audit/actor.ts';
 import type { TargetFreshness } from '../service/protection/freshness.ts';
@@ -18,9 +20,9 @@ import { remarkTexts } from '../service/protection/remarks.ts';
 import { foreignBackup } from '../service/restores/foreign-backup.ts';
 import { SURVIVED } from '../service/targets/retention-policies.ts';
 import type {
-  BackupItem,
   ClaimResult,
   FirstBoot,
+  FoundRestorePoint,
   PlaceStatus,
   PruneResult,
   RunProgress,
@@ -31,7 +33,7 @@ import type {
   VerdictCode,
 } from '../service/model.ts';
 import { targetWord } from '../words/target-word.ts';
-import type { BackupServicePort } from '../service/service-port.ts';
+import type { BackupServicePort, FindOptions } from '../service/service-port.ts';
 import { type AuditOptions, commandLineActor, showAudit, showAuditOfAll } from './audit.ts';
 import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './several.ts';
 import { doctorText } from './doctor-report.ts';
@@ -277,7 +279,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
         'over the database while no program uses it, or to its place when it is missing',
       ).conflicts(['to', 'online']),
     )
-    .option('--at <time>', 'the newest backup that is not later than this time')
+    .option('--at <time>', `the newest backup that is not later: ${MOMENT_FORMS}; local time unless it names a zone`)
     .addOption(
       new Option(
         '--if-missing',
@@ -408,10 +410,12 @@ interface VerifyOptions {
   readonly allowPlain?: boolean;
 }
 
-async function verifyBackup({ service, output }: Session, wanted: string, options: VerifyOptions): Promise<number> {
+async function verifyBackup(session: Session, wanted: string, options: VerifyOptions): Promise<number> {
+  const { service, output } = session;
   const { full = false, from, allowPlain } = options;
   const identity = readIdentity(options.identity);
-  const found = await findBackup({ service, output }, wanted, { from });
+  const found = await chooseBackup(session, wanted, { from });
+  for (const text of aboutFound(found, undefined)) output.note(text);
   if (found.kind === 'file') {
     const { ok, detail, ...remarks } = await service.verifyFile(found.path, { full });
     output.answer(
@@ -459,30 +463,37 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   const identity = readIdentity(options.identity);
   const isReplacing = options.online === true || options.inPlace === true;
   const mayBeOther = !isReplacing || options.fromOther === true;
-  const found = await chooseBackup(session, wanted, { ...options, mayBeOther });
-  const { from, allowPlain } = options;
-  const copy = { from, identity, allowPlain, onProgress: output.progress.show };
+  const found = await chooseBackup(session, wanted, { at: options.at, from: options.from, fromOther: mayBeOther });
+  const backup = found.kind === 'backup' ? found.backup : null;
+  const from = backup === null || backup.target === 'local' ? options.from : backup.target;
+  const copy = { from, identity, allowPlain: options.allowPlain, onProgress: output.progress.show };
   const source = found.kind === 'file' ? found.path : found.backup.filename;
   const { databasePath } = service.getConfig();
+  const about = aboutFound(found, options.at);
+  const moment = backup?.moment ? { moment: backup.moment } : {};
   if (isReplacing) {
     const { fromOther } = options;
     const mode = options.online ? 'online' : 'offline';
     // Before anybody is asked; the service refuses it too, and a file as well.
-    if (found.kind === 'backup' && found.backup.other && !fromOther && !options.dryRun)
-      throw foreignBackup(found.backup.filename, found.backup.other, basename(databasePath));
-    const replace = (given: ReplaceGiven) => service.restore(source, { ...copy, ...given, fromOther });
-    const result = await replaceDatabase(service, { source, mode, copy, replace }, options, session);
+    if (backup?.other && !fromOther && !options.dryRun)
+      throw foreignBackup(backup.filename, backup.other, basename(databasePath));
+    const replace = async (given: ReplaceGiven) => ({
+      ...(await service.restore(source, { ...copy, ...given, fromOther })),
+      ...moment,
+    });
+    const result = await replaceDatabase(service, { source, mode, copy, replace, about, moment }, options, session);
     if (result) output.answer(result, restoredText(result) + whoseText(found, databasePath));
     return exitCodes.done;
   }
+  for (const text of about) output.note(text);
   const to = options.to ?? newFileBeside(databasePath, found, session.now());
   if (options.dryRun) {
-    const dryRun = { dryRun: true, mode: 'file', backup: basename(source), path: to, plan: null } as const;
+    const dryRun = { dryRun: true, mode: 'file', backup: basename(source), path: to, plan: null, ...moment } as const;
     answerDryRun(output, dryRun, `Would restore ${dryRun.backup} to ${to}; nothing is replaced.`);
     return exitCodes.done;
   }
   const result = await service.restore(source, { ...copy, mode: 'file', to });
-  output.answer(result, restoredText(result) + whoseText(found, databasePath));
+  output.answer({ ...result, ...moment }, restoredText(result) + whoseText(found, databasePath));
   return exitCodes.done;
 }
 
@@ -627,100 +638,38 @@ function statusExitCode({ freshness: { state, cause }, local }: Status): number 
 const elsewhereCauses: ReadonlySet<VerdictCode> = new Set(['s3-waiting', 'other-writer', 'cloned']);
 
 type Found =
-  { readonly kind: 'backup'; readonly backup: BackupItem } | { readonly kind: 'file'; readonly path: string };
+  { readonly kind: 'backup'; readonly backup: FoundRestorePoint } | { readonly kind: 'file'; readonly path: string };
 
-interface Choice {
-  readonly from: TargetName | undefined;
-  /** If there is no backup of ours and those of one other database, the newest of those may be chosen. */
-  readonly mayBeOther?: boolean;
-}
-
+/** What `--at` gives, else a name of the catalog, `latest`, or a path to a file. */
 async function chooseBackup(
-  session: Pick<Session, 'service' | 'output'>,
+  session: Pick<Session, 'service' | 'now'>,
   wanted: string | undefined,
-  { at, from, mayBeOther }: Pick<RestoreOptions, 'at' | 'from'> & Pick<Choice, 'mayBeOther'>,
+  { at, ...options }: FindOptions & Pick<RestoreOptions, 'at'>,
 ): Promise<Found> {
-  if (at === undefined) {
-    if (wanted !== undefined) return findBackup(session, wanted, { from, mayBeOther });
-    throw wrongUse('say which backup: its name, "latest", a path, or --at TIME');
+  if (at !== undefined) {
+    if (wanted !== undefined && wanted !== 'latest')
+      throw wrongUse('--at chooses the backup itself; leave its name out');
+    const point = readRestorePoint({ at }, session.now());
+    return { kind: 'backup', backup: await session.service.findRestorePoint(point, options) };
   }
-  if (wanted !== undefined && wanted !== 'latest') throw wrongUse('--at chooses the backup itself; leave its name out');
-  const time = parseTime(at);
-  const backup = await newest(session, { from, mayBeOther }, (item) => {
-    return item.createdAt <= time && item.verification.state !== 'damaged';
-  });
-  if (!backup) throw noBackup(`there is no backup from ${time.toISOString()} or before`);
-  return { kind: 'backup', backup };
-}
-
-/** A name of the catalog, `latest` (the newest verified backup), or a path to a file. */
-async function findBackup(
-  session: Pick<Session, 'service' | 'output'>,
-  wanted: string,
-  choice: Choice,
-): Promise<Found> {
-  const { from } = choice;
-  if (wanted === 'latest') {
-    // A safety backup holds what a restore replaced on purpose; it comes back by its name or by `undo`.
-    // One whose file was changed is checked against its digest before anything is done with it.
-    const backup = await newest(session, choice, (item) => (item.verified || isChanged(item)) && !item.safety);
-    if (!backup)
-      throw noBackup(
-        `there is no verified backup ${from === undefined || from === 'local' ? 'yet' : `on ${targetWord(from)}`}`,
-      );
-    return { kind: 'backup', backup };
+  if (wanted === undefined) throw wrongUse('say which backup: its name, "latest", a path, or --at TIME');
+  try {
+    const point = wanted === 'latest' ? ({ latest: true } as const) : { backup: wanted };
+    return { kind: 'backup', backup: await session.service.findRestorePoint(point, options) };
+  } catch (error) {
+    const known = BackupError.from(error);
+    const isUnknown = known.code === 'BAD_NAME' || exitCodeOf(known.code) === exitCodes.noBackup;
+    if (wanted === 'latest' || !isUnknown) throw known;
+    if (options.from === undefined && existsSync(wanted)) return { kind: 'file', path: wanted };
+    throw known.code === 'BAD_NAME' ? noBackup(`there is no backup and no file named ${wanted}`) : known;
   }
-  const backups = await session.service.getBackups({ target: from });
-  const backup = backups.find(({ filename }) => filename === wanted);
-  if (backup) return { kind: 'backup', backup };
-  if (from !== undefined)
-    throw noBackup(`there is no backup ${wanted} ${from === 'local' ? 'here' : `on ${targetWord(from)}`}`);
-  if (existsSync(wanted)) return { kind: 'file', path: wanted };
-  throw noBackup(`there is no backup and no file named ${wanted}`);
 }
 
-function isChanged({ verification }: BackupItem): boolean {
-  return verification.state === 'unchecked' && verification.changedAt !== undefined;
-}
-
-/**
- * The newest of this database, wherever it lies: the service lists newest first, by sequence, so a clock that jumped back
- * does not change that order. A target that does not answer is told, and what is there alone is left out.
- *
- * @throws BackupError FOREIGN_PLACE when there are backups of other databases alone.
- */
-async function newest(
-  { service, output }: Pick<Session, 'service' | 'output'>,
-  { from, mayBeOther = false }: Choice,
-  isWanted: (item: BackupItem) => boolean,
-): Promise<BackupItem | undefined> {
-  const silent = new Map<TargetName, ErrorBody>();
-  const onSilent = (target: TargetName, error: ErrorBody) => silent.set(target, error);
-  const listed = await service.getBackups(from === undefined ? { recent: true, onSilent } : { target: from });
-  const isNear = ({ placements }: BackupItem) => placements.some(({ target }) => !silent.has(target));
-  const wanted = listed.filter(isWanted);
-  const own = wanted.filter(({ other }) => !other);
-  const backup = own.find(isNear);
-  for (const [target, error] of silent) {
-    const newer = own[0] !== undefined && own[0] !== backup ? ` ${own[0].filename} was seen there and is newer.` : '';
-    output.note(`${targetWord(target)} could not be asked for its newest backup: ${error.message}.${newer}`);
-  }
-  if (backup || own.length > 0) return backup;
-  const others = wanted.filter(isNear);
-  const names = [...new Set(others.map(({ other }) => other?.name ?? ''))];
-  if (names.length === 0) return undefined;
-  if (names.length === 1 && mayBeOther) return others[0];
-  throw new BackupError('FOREIGN_PLACE', `the backups there are of other databases: ${names.join(', ')}`, {
-    hint: 'Nothing was changed. Name one of `velist-backup list` and restore it to a new file with --to.',
-  });
-}
-
-/** ISO 8601; without a zone it is local time, also for a day alone (where `Date` would take UTC). */
-function parseTime(text: string): Date {
-  const iso = /^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T23:59:59.999` : text.replace(/^(\d{4}-\d{2}-\d{2}) /, '$1T');
-  const time = new Date(iso);
-  if (/^\d{4}-\d{2}-\d{2}T/.test(iso) && !Number.isNaN(time.getTime())) return time;
-  throw wrongUse(`--at ${text} is not a time; write it as 2024-01-15T10:30, or with a zone as 2024-01-15T10:30:00Z`);
+/** What is to be said before a restore: the moment that was asked for, with its zone, and what was passed over. */
+function aboutFound(found: Found, at: string | undefined): readonly string[] {
+  if (found.kind === 'file') return [];
+  const { moment, warnings } = found.backup;
+  return [...(moment ? [`--at ${at ?? ''} is ${moment.said}.`] : []), ...warnings];
 }
 
 /** `dev.restored-<moment of the backup>.sqlite` beside the database; with a number when it is there already. */

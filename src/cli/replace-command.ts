@@ -7,6 +7,7 @@ import { Option } from 'commander';
 import { BackupError } from '../words/errors.ts';
 import { NOTHING_TO_UNDO } from '../service/protection/missing.ts';
 import type {
+  AskedMoment,
   PlannedMode,
   ReplacingMode,
   RestorePlan,
@@ -37,6 +38,10 @@ export interface Replacing {
     readonly onProgress?: (run: RunProgress) => void;
   };
   readonly replace: (given: ReplaceGiven) => Promise<RestoreResult>;
+  /** What is said before the plan, as a part of it. */
+  readonly about?: readonly string[];
+  /** What the moment that was asked for was taken for. */
+  readonly moment?: Pick<RestoreResult, 'moment'>;
 }
 
 /** What the plan says of how to do it. */
@@ -54,6 +59,8 @@ export interface DryRun {
   readonly path: string;
   /** Null for a new file: nothing is replaced. */
   readonly plan: RestorePlan | null;
+  /** If a moment was asked for. */
+  readonly moment?: AskedMoment;
 }
 
 export const yesOption = () => new Option('--yes', 'do not ask');
@@ -62,7 +69,7 @@ export const dryRunOption = () => new Option('--dry-run', 'only say what would b
 /** Null after a dry run. */
 export async function replaceDatabase(
   service: BackupServicePort,
-  { source, mode: wanted, copy, replace }: Replacing,
+  { source, mode: wanted, copy, replace, about = [], moment = {} }: Replacing,
   options: ReplaceOptions,
   { output, ask }: { readonly output: Output; readonly ask: Ask | undefined },
 ): Promise<RestoreResult | null> {
@@ -71,13 +78,14 @@ export async function replaceDatabase(
   const mode = plan.mode === 'missing' && wanted === 'offline' ? 'missing' : wanted;
   if (options.dryRun) {
     const { databasePath: path } = service.getConfig();
-    answerDryRun(output, { dryRun: true, mode, backup: plan.backup, path, plan }, planText(plan, output.width));
+    const text = [...about, planText(plan, output.width)].join('\n');
+    answerDryRun(output, { dryRun: true, mode, backup: plan.backup, path, plan, ...moment }, text);
     return null;
   }
   // Where there is no file, nothing is replaced.
   const isAsked = ask !== undefined && options.yes !== true && mode !== 'missing';
   // A question without its plan would be none, so `--quiet` doesn't hush it.
-  (isAsked ? output.warn : output.note)(planText(plan, output.noteWidth));
+  (isAsked ? output.warn : output.note)([...about, planText(plan, output.noteWidth)].join('\n'));
   if (isAsked) await confirm(plan, ask);
   // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
   return await replace({ mode, expected: mode === 'offline' ? plan.expected : undefined });

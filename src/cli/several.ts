@@ -17,7 +17,7 @@ export interface CliDatabase {
 /** What a configuration with a list of databases opens. */
 export interface CliDatabases {
   readonly databases: readonly CliDatabase[];
-  /** Of each of them, and what was done to all. */
+  /** Entries of each database, and what was done to all. */
   getAudit(filter: AuditFilter): readonly AuditEntry[];
   close(): Promise<void>;
 }

@@ -211,3 +211,26 @@ test('further targets are those of all and of each database, with what is their 
     expect.stringContaining('S3_BUCKET: is missing'),
   ]);
 });
+
+test('the types of the file follow the table: a slip of the hand does not compile', () => {
+  const right = defineConfig({
+    ...{ verify: 'full', schedule: null, adminPasswordFile: 'x', lossIgnore: ['a'], encryptionRecipient: 'age1' },
+    s3: { sse: 'aws:kms', secretKeyFile: 'x' },
+    databases: [{ path: 'a', webhookUrlFile: 'y', targets: { eu: { bucket: 'b', compression: 'zstd' } } }],
+  });
+  const wrong = [
+    // @ts-expect-error it is quick or full
+    defineConfig({ verify: 'fast' }),
+    // @ts-expect-error an unknown key
+    defineConfig({ intervallMinutes: 1 }),
+    // @ts-expect-error text for a number
+    defineConfig({ keepDaily: '7' }),
+    // @ts-expect-error no secret
+    defineConfig({ verifyFile: 'x' }),
+    // @ts-expect-error a target is on for as long as it is there
+    defineConfig({ targets: { eu: { enabled: true } } }),
+    // @ts-expect-error the port is common to all
+    defineConfig({ databases: [{ path: 'a', port: 1 }] }),
+  ];
+  expect([right, ...wrong]).toHaveLength(7);
+});

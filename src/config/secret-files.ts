@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { BackupError } from '../words/errors.ts';
-import type { Variables } from './env.ts';
+import type { Variables } from './setting.ts';
 
 /** A key or a password is far shorter: another file was meant. */
 const CHARACTERS_MAX = 16_384;

@@ -38,7 +38,7 @@ export async function findDatabases(
     .map((file) => ({ name: nameInGlob(wanted, file), path: join(begin, file), file }));
 }
 
-/** Of a database, of a backup, of a restore beside the database, of our own state. */
+/** Files beside a database, a backup, a restore or our own state. */
 function isByproduct(name: string, state: string): boolean {
   return (
     /-(wal|shm|journal)$|\.(restoring|placing)(-\d+|\.lock)|\.restored-\d{4}-/.test(name) ||

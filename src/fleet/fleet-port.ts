@@ -13,7 +13,7 @@ export interface GuardPort<Service extends BackupServicePort = BackupServicePort
   readonly isMany: boolean;
   /** In the order of the configuration, files of a glob by name. */
   readonly databases: readonly Guarded<Service>[];
-  /** Of all of them, and what was done to all, such as signing in; newest first. */
+  /** Entries of all databases, and what was done to all, such as signing in; newest first. */
   getAudit(filter: AuditFilter): readonly AuditEntry[];
   recordAct(act: Act): void;
 }

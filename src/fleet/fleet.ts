@@ -34,7 +34,7 @@ import { remoteTargets } from '../service/targets/targets.ts';
 import { createLog, type Log } from '../service/log.ts';
 import type { AuditEntry, AuditFilter } from '../service/model.ts';
 import { openStateDatabase, type StateDatabase } from '../service/state/state-database.ts';
-import { Turns } from '../service/runs/job-slots.ts';
+import { JobSlots } from '../service/runs/job-slots.ts';
 
 const LOOK_EVERY_MS = 60_000;
 /** All schedules have begun within a minute. */
@@ -45,7 +45,7 @@ interface Watched extends Guarded<BackupService> {
   /** Which entry of the configuration it is of. */
   readonly entry: number;
   readonly environment: Environment;
-  /** Of a glob: where its backups are, and what it is called there. */
+  /** Where a glob's backups are, and what it is called there. */
   readonly record: { readonly folder: string; readonly file: string; readonly refuseLink: () => void } | null;
 }
 
@@ -53,9 +53,9 @@ export class Guard implements GuardPort<BackupService> {
   readonly #configured: Configured;
   readonly #overrides: ServiceOverrides;
   readonly #log: Log;
-  readonly #turns = new Turns();
+  readonly #slots = new JobSlots();
   readonly #heartbeats = new Heartbeats();
-  /** Of what is done to all of them. */
+  /** Records what is done to all of them. */
   readonly #audit: Audit;
   #stateOpened: StateDatabase | undefined;
   #watched: readonly Watched[] = [];
@@ -222,7 +222,7 @@ export class Guard implements GuardPort<BackupService> {
       isMany ? { write: this.#overrides.write } : this.#overrides,
       isMany
         ? {
-            ...{ name, turns: this.#turns, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
+            ...{ name, turns: this.#slots, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
             ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
             ...(record && { runJob: afterLookingAt(record) }),
           }

@@ -4,6 +4,7 @@
  * ISO 8601 strings in UTC, sizes are bytes, durations milliseconds.
  */
 import { z } from 'zod';
+import { pageSettings } from '../config/page-settings.ts';
 import { errorCodes } from '../words/errors.ts';
 
 const time = z.iso.datetime();
@@ -170,6 +171,9 @@ export const backupDiff = z.object({
   usedBytes: z.object({ before: z.number(), after: z.number() }),
 });
 
+/** What a moment that was asked for was taken for; `said` names its zone, and the same in UTC. */
+export const askedMoment = z.object({ at: time, said: z.string() });
+
 export const restorePlan = z.object({
   backup: z.string(),
   confirm: z.string(),
@@ -186,11 +190,24 @@ export const restorePlan = z.object({
   /** A safety backup is made first, and undo brings it back. */
   undo: z.boolean(),
   warnings: z.array(z.string()),
+  moment: askedMoment.optional(),
 });
 /** Of a copy at a target alone: see `restoreBody`. */
 const allowPlain = z.enum(['true']).optional();
 export const downloadQuery = z.object({ allowPlain });
 export const planQuery = z.object({ mode: z.enum(['online', 'offline']).optional(), allowPlain });
+
+const oneOfThree = { path: ['at'], error: 'say one of backup, latest and at' };
+const restorePoint = {
+  /** A backup's name. */
+  backup: z.string().max(255).optional(),
+  /** `2024-01-15T10:30`, `yesterday 18:00`, `2 hours ago`: without a zone it is local time of the server. */
+  at: z.string().max(100).optional(),
+};
+/** `GET /api/restore`: which backup that is, and what a restore of it would do. */
+export const pointPlanQuery = planQuery
+  .extend({ ...restorePoint, latest: z.enum(['true']).optional() })
+  .refine(saysOnePoint, oneOfThree);
 
 const verdictCode = z.enum([
   'restoring',
@@ -360,49 +377,18 @@ export const activity = z.object({
   counts: z.object({ good: z.number(), failed: z.number(), missed: z.number() }),
 });
 
-/** Of hours, days, weeks, months or years. */
-const keep = z.int().min(0).max(10_000);
-const settingsShape = {
-  enabled: z.boolean(),
-  intervalMinutes: z.int().min(1).max(525_600),
-  retentionCount: z.int().min(1).max(10_000),
-  keepHourly: keep,
-  keepDaily: keep,
-  keepWeekly: keep,
-  keepMonthly: keep,
-  keepYearly: keep,
-  s3Enabled: z.boolean(),
-  s3Path: z.string().min(1).max(512),
-  verify: method,
-  maxAgeMinutes: z.int().min(1).max(5_256_000).nullable(),
-  /** Tables that the app empties regularly: what they lose raises no alarm. */
-  lossIgnore: z.array(z.string().min(1).max(512)).max(1_000),
-};
+const settingNames = Object.keys(pageSettings) as (keyof typeof pageSettings)[]; // its own keys
+/** In the order that the document has published. */
+const namesToRevert = settingNames.toSorted((a, b) => Number(a.startsWith('keep')) - Number(b.startsWith('keep')));
 /** Body of `POST /config`: any of the settings, or `revert` with the names to set back to the start value. */
 export const configChange = z.strictObject({
-  ...z.strictObject(settingsShape).partial().shape,
-  revert: z
-    .array(
-      z.enum([
-        ...([
-          'enabled',
-          'intervalMinutes',
-          'retentionCount',
-          's3Enabled',
-          's3Path',
-          'verify',
-          'maxAgeMinutes',
-          'lossIgnore',
-        ] as const),
-        ...(['keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const),
-      ]),
-    )
-    .optional(),
+  ...z.strictObject(pageSettings).partial().shape,
+  revert: z.array(z.enum(namesToRevert)).optional(),
 });
 
 export const config = z.object({
-  ...settingsShape,
-  changed: z.object(settingsShape).partial(),
+  ...pageSettings,
+  changed: z.object(pageSettings).partial(),
   /** Nobody said the keep numbers: they hold as long as all copies together stay below a fifth of the disk. */
   keepIsDefault: z.boolean(),
   localPath: z.string(),
@@ -432,19 +418,23 @@ export const backupResult = z.object({
  * `fromOther`: a backup of another database is restored here only when this says so. `allowPlain`: so is a copy that is not
  * encrypted, where copies at its target are to be.
  */
-export const restoreBody = z
-  .strictObject({
-    /** The database's file name. */
-    confirm: z.string().max(255).optional(),
-    mode: z.enum(['online', 'offline', 'missing']).default('online'),
-    expected: z.string().max(200).optional(),
-    fromOther: z.boolean().optional(),
-    allowPlain: z.boolean().optional(),
-  })
-  .refine(({ mode, confirm }) => mode === 'missing' || confirm !== undefined, {
-    path: ['confirm'],
-    error: 'must be the name of the database, where one is replaced',
-  });
+const restoreOptions = z.strictObject({
+  /** The database's file name. */
+  confirm: z.string().max(255).optional(),
+  mode: z.enum(['online', 'offline', 'missing']).default('online'),
+  expected: z.string().max(200).optional(),
+  fromOther: z.boolean().optional(),
+  allowPlain: z.boolean().optional(),
+});
+const isConfirmed = ({ mode, confirm }: z.output<typeof restoreOptions>) => mode === 'missing' || confirm !== undefined;
+const unconfirmed = { path: ['confirm'], error: 'must be the name of the database, where one is replaced' };
+
+export const restoreBody = restoreOptions.refine(isConfirmed, unconfirmed);
+/** `POST /api/restore`: the same, of the backup that is meant. */
+export const pointRestoreBody = restoreOptions
+  .extend({ ...restorePoint, latest: z.literal(true).optional() })
+  .refine(isConfirmed, unconfirmed)
+  .refine(saysOnePoint, oneOfThree);
 /** `POST /api/claim`: the folder, unless told. */
 export const claimBody = z.strictObject({ target: targetName.optional() }).optional();
 export const claimAnswer = z.object({
@@ -473,6 +463,7 @@ export const restoreResult = z.object({
   /** Null where nothing was replaced. */
   safetyBackup: z.string().nullable(),
   report: run,
+  moment: askedMoment.optional(),
 });
 export const verifyBody = z
   .strictObject({ full: z.boolean().default(false), allowPlain: z.boolean().optional() })
@@ -721,3 +712,15 @@ export type DrillReport = z.infer<typeof drillReport>;
 export type TargetReport = z.infer<typeof targetReport>;
 export type DatabasesAnswer = z.infer<typeof databasesAnswer>;
 export type Health = z.infer<typeof health>;
+
+function saysOnePoint({
+  backup,
+  latest,
+  at,
+}: {
+  readonly backup?: unknown;
+  readonly latest?: unknown;
+  readonly at?: unknown;
+}): boolean {
+  return [backup, latest, at].filter((said) => said !== undefined).length === 1;
+}

@@ -49,7 +49,7 @@ export interface EventOptions {
   readonly mayGoOn: () => Promise<void>;
   readonly onError: (error: unknown) => void;
   readonly openStreams: OpenStreams;
-  /** Who listens, as `OpenStreams` counts them. */
+  /** The listener, as `OpenStreams` counts it. */
   readonly owner: string;
 }
 

@@ -19,7 +19,7 @@ export interface Metrics {
 
 type Figures = Pick<BackupServicePort, 'getStatus' | 'getRuns' | 'getRunTotals'>;
 
-/** Of many databases, each sample with the label `database`. One that can't be read counts as unprotected. */
+/** With several databases each sample has the label `database`. One that can't be read counts as unprotected. */
 export async function renderMetricsOfAll(
   databases: readonly { readonly name: string; readonly service: Figures }[],
 ): Promise<Metrics> {

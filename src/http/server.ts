@@ -44,7 +44,7 @@ export function createServer(options: ServerOptions): BackupServer {
   });
   let stopListening: (() => Promise<void>) | undefined;
 
-  // Whoever calls it in this process is on this machine; the listener tells of the others.
+  // A caller in this process is on this machine; the listener tells of the others.
   const fetch: Fetch = async (request, client = inThisProcess) => {
     const { method, url } = request;
     if (new URL(url).pathname === '/' && (method === 'GET' || method === 'HEAD'))

@@ -116,7 +116,7 @@ const CONFIRM = 'confirm';
 /** Answers whether the password was given; without a dialog to ask by it never is. */
 export const askPassword = { ask: async (): Promise<boolean> => false };
 
-/** Of a server that looks for losses. */
+/** Tables that raise no alarm; none if the server does not look for losses. */
 export function ignoredTables(config: Config & { readonly lossIgnore?: readonly string[] }): readonly string[] {
   return config.lossIgnore ?? [];
 }

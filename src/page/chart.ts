@@ -36,7 +36,7 @@ const labelSpace = 22;
 /** Width of a digit at 11 px, for the room that the size labels take. */
 const letterWidth = 6.4;
 const labelGap = 8;
-/** So many runs in a row without a result break the curve; fewer are bridged. */
+/** Runs in a row without a result that break the curve; fewer are bridged. */
 const breakAfter = 3;
 const hourMs = 3_600_000;
 const unitSteps = [1, 2, 2.5, 5, 10];

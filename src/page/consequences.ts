@@ -6,7 +6,7 @@ export type Settings = Pick<
   'enabled' | 'intervalMinutes' | 'retentionCount' | 's3Enabled' | 's3Path' | 'verify' | 'maxAgeMinutes' | KeepName
 >;
 
-/** Of each so many hours, days, … the newest good backup stays; how long one is, in minutes. */
+/** The newest good backup of each hour, day, … stays; how long one is, in minutes. */
 export const periods = {
   keepHourly: { word: 'Hours', minutes: 60 },
   keepDaily: { word: 'Days', minutes: 1_440 },

@@ -521,7 +521,7 @@ test('where a copy is and how much it takes is told as configured', async () => 
   const [item] = await shop.service.getBackups();
   expect(item?.placements).toEqual([
     {
-      ...{ target: 'local', status: 'stored', at: item?.createdAt ?? null, error: null },
+      ...{ target: 'local', status: 'stored', at: item?.createdAt ?? expect.unreachable('no backup'), error: null },
       ...{ where: join(folder, 'backups', filename), sizeBytes: size ?? null },
     },
   ]);

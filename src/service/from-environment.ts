@@ -4,7 +4,7 @@ import { type AuditSink, auditSink } from './audit/audit.ts';
 import { BackupService } from './backup-service.ts';
 import type { Heartbeats } from './targets/heartbeats.ts';
 import { createLog } from './log.ts';
-import type { Turns } from './runs/job-slots.ts';
+import type { JobSlots } from './runs/job-slots.ts';
 import type { FurtherFolder, FurtherTarget, S3Target } from './targets/targets.ts';
 import { passwordLength } from './password.ts';
 import { toKeepSettings } from './targets/retention-policies.ts';
@@ -24,7 +24,7 @@ export interface ServiceOverrides {
 export interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0], 'now' | 'runJob'> {
   /** What its log lines begin with. */
   readonly name?: string;
-  readonly turns?: Turns;
+  readonly turns?: JobSlots;
   readonly heartbeats?: Heartbeats;
   readonly databasesOnDisk?: () => number;
   readonly ownerOfS3Path?: (path: string) => string | null;

@@ -47,7 +47,7 @@ export function* plannedTimes(
 
 /** So far ahead the times of a cron line are looked at: a week has nights and a weekend. */
 const GAPS_LOOK_MS = 7 * 24 * 3_600_000;
-/** Of a line that comes due each minute, a day tells enough. */
+/** One day tells enough of a line that comes due each minute. */
 const GAPS_MAX = 1_500;
 
 /** The shortest and the longest time between two runs that follow each other, in the week after `from`. */

@@ -32,6 +32,7 @@ const standIns: readonly { readonly command: RegExp; readonly instead: string; r
     instead: 'true',
     why: 'wants a bucket with versions; tests/deep/append-only does it in one',
   },
+  { command: /--at "yesterday 18:00"/, instead: '--at 2100-01-01', why: 'there was no backup yesterday' },
   { command: / restore \.\/NAME /, instead: 'true', why: 'what `aws` would have fetched' },
   { command: /exec node app\.js$/, instead: 'true', why: 'stands for the app of the reader' },
   { command: /^npx bun tests\/e2e\/ui-shots\.ts .*/, instead: 'true', why: 'tests/e2e walks through the same scenes' },

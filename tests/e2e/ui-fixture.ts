@@ -874,7 +874,6 @@ if (import.meta.main) {
   console.log(startFixture(known, { port: Number(port) }).url);
 }
 
-/** All well, or in the state `mixed` one of each kind. */
 function auditEntries(nowMs: number): AuditAnswer['entries'] {
   const entry = (minutes: number, change: Partial<AuditAnswer['entries'][number]>) => ({
     ...{
@@ -915,6 +914,7 @@ function auditEntries(nowMs: number): AuditAnswer['entries'] {
   ];
 }
 
+/** All well, or in the state `mixed` one of each kind. */
 function doctorReport(state: State): DoctorReport {
   const fine: DoctorReport['findings'] = [
     {

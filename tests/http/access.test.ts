@@ -73,6 +73,7 @@ for (const [name, open] of Object.entries(hosts)) {
           ['DELETE', `/backup/${firstBackup}`],
           ['PATCH', `/backup/api/backups/${firstBackup}`],
           ['POST', `/backup/api/backups/${firstBackup}/restore`],
+          ['POST', '/backup/api/restore'],
           ['POST', '/backup/api/restore/undo'],
           ['POST', '/backup/api/restore/dismiss'],
           ['POST', '/backup/api/loss/accept'],

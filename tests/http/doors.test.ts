@@ -46,6 +46,7 @@ const confirmed = '{"confirm":"dev.sqlite"}';
 const ofWeight: readonly (readonly [method: string, path: string, body?: string])[] = [
   ['DELETE', `/${firstBackup}`],
   ['POST', `/api/backups/${firstBackup}/restore`, confirmed],
+  ['POST', '/api/restore', '{"latest":true,"confirm":"dev.sqlite"}'],
   ['POST', '/api/restore/undo', confirmed],
   ['POST', '/api/loss/accept', `{"filename":"${firstBackup}"}`],
   ['POST', '/api/loss/reopen', `{"filename":"${firstBackup}"}`],

@@ -26,6 +26,8 @@ const rights: Readonly<Record<string, Action>> = {
   'POST /api/backups/{filename}/adopt': 'change',
   'GET /api/backups/{filename}/restore': 'read',
   'POST /api/backups/{filename}/restore': 'restore',
+  'GET /api/restore': 'read',
+  'POST /api/restore': 'restore',
   'POST /api/claim': 'configure',
   'POST /api/restore/undo': 'restore',
   'POST /api/restore/dismiss': 'change',
@@ -64,6 +66,7 @@ function open(authorize: Authorize) {
       .replace('{filename}', firstBackup)
       .replace('{name}', 's3')
       .replace('api/diff', 'api/diff?a=latest&b=latest')
+      .replace(/^(GET .*api.restore)$/, '$1?latest=true')
       .split(' ');
     const init = { method, body: body && JSON.stringify(body) };
     return await server.fetch(new Request(`https://app.example/backup${path}`, init));
@@ -117,6 +120,7 @@ for (const [route, body] of [
   ['DELETE /{filename}'],
   ['POST /api/backups/{filename}/verify'],
   ['POST /api/backups/{filename}/restore', { confirm: 'dev.sqlite' }],
+  ['POST /api/restore', { latest: true, confirm: 'dev.sqlite' }],
   ['POST /api/claim'],
   ['POST /api/restore/undo', { confirm: 'dev.sqlite' }],
   ['POST /api/loss/accept', { filename: firstBackup }],

@@ -97,7 +97,7 @@ interface RowOptions {
   readonly isExchanged: boolean;
 }
 
-/** Of each table that has fewer rows now, or is gone. */
+/** Each table that has fewer rows now, or is gone. */
 function lostRows(
   before: DatabaseFacts,
   after: DatabaseFacts,
@@ -128,7 +128,7 @@ function isListed({ tables, furtherTables }: DatabaseFacts, name: string): boole
 
 interface NewTable {
   readonly schema: string;
-  /** Of its rows those that are not yet taken for those of a table that is gone. */
+  /** Its rows that are not yet taken for those of a table that is gone. */
   rowsLeft: number;
 }
 

@@ -19,7 +19,7 @@ import type { Manifest } from '../format/manifest.ts';
 import { lossHolds } from './loss.ts';
 import { PERIODS, type Period, periodOf, unitOf } from './periods.ts';
 
-/** Of how many of the last hours, days, … that have a backup the newest is kept. */
+/** The newest backup is kept of each of so many of the last hours, days, … that have one. */
 export type KeepNumbers = Readonly<Record<Period, number>>;
 
 export const KEEP_NONE: KeepNumbers = { hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };

@@ -13,7 +13,7 @@ import { NO_IDENTITY, type PlaceIdentity } from './identity.ts';
 import { type Manifest, parseManifest } from '../format/manifest.ts';
 
 const MANIFEST_BYTES_MAX = 1024 * 1024;
-/** Of all that one listing reads, which lies in memory here and with whoever asked. The rest is read by the next one. */
+/** Limits what one listing reads, because it lies in memory here and with whoever asked. The next listing reads the rest. */
 const READ_BYTES_MAX = 64 * 1024 * 1024;
 const READERS_MAX = 8;
 /** Each may have taken its retries; so many say that the target is at fault and not a manifest. */
@@ -41,7 +41,7 @@ export type ManifestFacts = Pick<
   | 'madeBy'
   | 'loss'
 > &
-  // Of a place without a record alone: there it tells several databases of one name apart.
+  // Only for a place without a record: there it tells several databases of one name apart.
   Partial<Pick<Manifest, 'stamp'>>;
 
 export interface KnownManifest {
@@ -51,7 +51,7 @@ export interface KnownManifest {
 
 export interface RemoteEntry {
   readonly name: string;
-  /** Of the manifest: it is the same as long as this is. Empty when it must be read again. */
+  /** The manifest's: it is the same as long as this is. Empty when it must be read again. */
   readonly etag: string;
   readonly manifest: ManifestFacts | null;
   /** Why this can't be relied on. */

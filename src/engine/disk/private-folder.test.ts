@@ -60,7 +60,7 @@ test.skipIf(isUntraced)('so are those that a restore makes for a database', () =
   makeDatabase(source, { rows: 3, journalMode: 'delete' });
   const database = join(there, 'a', 'b', 'shop.sqlite');
   const given = `${JSON.stringify(source)}, ${JSON.stringify(database)}, 'delete'`;
-  const paths = synced(`(${load('./sqlite/place.ts')}).placeWhereMissing(${given})`);
+  const paths = synced(`(${load('../sqlite/place.ts')}).placeWhereMissing(${given})`);
   expect(paths).toEqual(expect.arrayContaining([there, join(there, 'a'), dirname(database)]));
 });
 

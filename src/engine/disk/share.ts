@@ -9,7 +9,7 @@ import { existsSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 const SHARE = 1 / 5;
-/** Of the newest copy's size: the next backup, the safety backup of a restore, a drill, and one more. */
+/** Copies of the newest one's size that stay free: the next backup, a safety backup, a drill, and one more. */
 const FREE_COPIES = 4;
 /** Kept free beyond what a copy needs, so that a backup never takes the last byte from the app. */
 export const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
@@ -20,7 +20,7 @@ export interface DiskRoom {
   readonly freeBytes: number;
 }
 
-/** Of the disk that holds `folder`, or will when it is made. */
+/** The disk that holds `folder`, or will when it is made. */
 export function diskRoom(path: string): DiskRoom {
   let folder = path;
   while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);

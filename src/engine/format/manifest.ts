@@ -14,7 +14,7 @@ export const MANIFEST_FORMAT = 'velist-backup/1';
 /** How much a table held: null rows where they could not be counted, as in a virtual table. */
 const tableFacts = z.object({
   rows: z.int().nonnegative().nullable(),
-  /** Of the table and its indexes, overflow pages included. */
+  /** Size of the table and its indexes, overflow pages included. */
   bytes: z.int().nonnegative(),
   /** Keys and values in them; a vacuum changes the pages, and not these. */
   contentBytes: z.int().nonnegative().optional(),
@@ -44,7 +44,7 @@ const tableLoss = z.object({
   after: z.int().nonnegative().nullable(),
 });
 
-/** Of a backup: it stands in commands that people copy. */
+/** A backup's name: it stands in commands that people copy. */
 const backupName = z.string().refine(isBackupName, { error: 'is no name of a backup' });
 
 /** That a backup lost much against the one before. */
@@ -56,7 +56,7 @@ const lossMark = z.object({
   /** The worst first. */
   tables: z.array(tableLoss),
   usedPages: z.object({ before: z.int(), after: z.int() }),
-  /** Who said that it was meant; null while nobody did. */
+  /** The user who said that it was meant; null while nobody did. */
   accepted: z.object({ at: z.iso.datetime(), user: z.string().nullable() }).nullable(),
 });
 
@@ -124,11 +124,11 @@ export const manifestSchema = z.object({
   facts: databaseFacts.optional(),
   loss: lossMark.optional(),
   /**
-   * Of a safety backup: what took the place of the database. Written before it did, so that an undo exists from then on,
+   * What took the place of the database, for a safety backup. Written before it did, so that an undo exists from then on,
    * whatever becomes of the run; taken away when nothing was replaced.
    */
   replacedBy: z.string().optional(),
-  /** Of a safety backup, where the clock stood before the moment of an earlier backup: that moment. Its age counts from there. */
+  /** The moment of an earlier backup, for a safety backup made while the clock stood before it. Its age counts from there. */
   madeAfter: time.optional(),
 });
 

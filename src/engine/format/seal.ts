@@ -89,7 +89,7 @@ export function formOfSeal({ compression, encryption }: Seal): ArtifactForm {
 }
 
 /** Is it stored without encryption? */
-export function isPlain(manifest: Pick<Manifest, 'artifact'> | null): boolean {
+export function isPlain(manifest: { readonly artifact: Pick<Manifest['artifact'], 'encryption'> } | null): boolean {
   return manifest?.artifact.encryption === 'none';
 }
 

@@ -24,7 +24,7 @@ export interface JobOptions {
   /** False for a job that must end by itself. */
   readonly mayKill?: boolean;
   readonly onEvent?: (event: JobEvent) => void;
-  /** Of its checks, instead of those that the size of a file gives: for tests. */
+  /** Limits of its checks, instead of those that the size of a file gives: for tests. */
   readonly limits?: CheckLimits;
 }
 

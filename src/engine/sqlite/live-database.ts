@@ -246,7 +246,7 @@ export function formOnDisk(path: string): FormOnDisk {
   return (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) === 0 ? 'no log' : 'log without index';
 }
 
-/** Who asks how things are waits for no writer. */
+/** A status query must not wait behind a writer. */
 const LOOK_TIMEOUT_MS = 2_000;
 
 export { isLocked } from './busy.ts';

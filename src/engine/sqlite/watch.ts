@@ -56,7 +56,7 @@ export function limitsOf(bytes: number): CheckLimits {
   };
 }
 
-/** Of the file and its log, as far as they are more than holes. */
+/** The size of the file and its log, as far as they are more than holes. */
 export function bytesToCheck(path: string): number {
   let bytes = 0;
   for (const file of [path, `${path}-wal`]) {

@@ -166,7 +166,7 @@ export function isPrivateFolder(folder: string): Check {
     needsObject: true,
     async run({ object }) {
       const [above, file] = await Promise.all([stat(folder), stat(join(folder, object))]);
-      // Whoever may not enter the folder reads no file in it.
+      // A user who may not enter the folder reads no file in it.
       const isClosed = (above.mode & 0o077) === 0 || (file.mode & 0o077) === 0;
       if (isClosed) return ok('other users of this machine cannot read the backups');
       return warning(

@@ -75,7 +75,7 @@ export function saveLateCopy(folder: string, safetyBackup: string, descriptor: n
 }
 
 function keep(folder: string, safetyBackup: string, source: number, bytes: number): void {
-  // Of a name that the next run removes.
+  // Its name is one that the next run removes.
   const temporary = join(folder, `.${safetyBackup}.late.tmp`);
   try {
     copyStart(source, temporary, bytes);

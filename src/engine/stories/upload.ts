@@ -281,7 +281,7 @@ async function lookAround(
   }
 }
 
-/** Of an upload of this backup that was killed before its manifest, and sealed in another way: perhaps not at all. */
+/** What an upload of this backup left that was killed before its manifest, sealed in another way or not at all. */
 async function removeOtherSealings(store: ObjectStore, uploaded: Manifest, context: StoryContext): Promise<void> {
   const current = [manifestName(uploaded.name), uploaded.artifact.file];
   const found = await listByBackup(store, uploaded.name, context);

@@ -1,5 +1,5 @@
 /**
- * Who we are: a random id of this installation, the databases it knows by an id, and what it holds at each target. In a
+ * This installation: a random id of this installation, the databases it knows by an id, and what it holds at each target. In a
  * small file beside the run history and apart from it, so that losing the one does not lose the other.
  *
  * A machine that is set back to an older image brings an older file back, and a machine that was cloned has the same one:

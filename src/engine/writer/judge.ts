@@ -1,4 +1,4 @@
-/** Who writes at a place? Decided from what is known, one question at a time. Pure. */
+/** Decides who writes at a place, from what is known, one question at a time. Pure. */
 import type { HeldPlace } from './installation.ts';
 import type { SeenEpoch } from './objects.ts';
 

@@ -47,7 +47,7 @@ const TAKES_MAX = 5;
 const SECOND_LOOK_MS = 2_000;
 const CLONES_MAX = 3;
 
-/** Whoever else writes there. The times are the server's. */
+/** Another machine that writes there. The times are the server's. */
 export interface OtherWriter {
   readonly kind: 'other' | 'clone';
   readonly host: string;
@@ -283,7 +283,7 @@ interface Held {
   readonly everyMs: number;
 }
 
-/** Of this start, and on the way to be removed by a rule of the bucket: the place would be free then. */
+/** Is it this start's, and on its way to be removed by a rule of the bucket? The place would be free then. */
 function isAging({ newest }: PlaceLook, { writing }: HoldRequest, { now }: Context): boolean {
   if (!writing.lifecycleDays || newest?.writer?.token !== writing.token) return false;
   return isToBeRenewed(newest.since, writing.lifecycleDays, now());

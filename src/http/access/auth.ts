@@ -1,5 +1,5 @@
 /**
- * Who may do what over HTTP.
+ * Decides who may do what over HTTP.
  *
  * An app hands in `authorize`; the standalone server hands in `signIn`, a password and a token of its own. With neither
  * only this machine may ask, and three rules hold that up: the server binds a
@@ -36,7 +36,7 @@ export interface On {
 }
 
 export type Verdict = boolean | { readonly user: string };
-/** Who may not act on all databases is asked for each, and sees those alone. */
+/** A user who may not act on all databases is judged for each, and sees those alone. */
 export type Authorize = (request: Request, action: Action, on: On) => Verdict | Promise<Verdict>;
 
 export interface AccessOptions {

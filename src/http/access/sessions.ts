@@ -1,5 +1,5 @@
 /**
- * Who is signed in. A session is 32 random bytes that its browser alone keeps; here is their digest, in memory, so a
+ * Sessions of whoever is signed in. A session is 32 random bytes that its browser alone keeps; here is their digest, in memory, so a
  * restart signs everybody out.
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -7,7 +7,7 @@ import { networkOf } from '../client.ts';
 
 const IDLE_MS = 12 * 60 * 60_000;
 const MOST_SESSIONS = 1_000;
-/** Who signs in again and again at one place ends sessions of that place alone. */
+/** Signing in again and again from one place ends sessions of that place alone. */
 const MOST_OF_ADDRESS = 100;
 /** A password is fresh for so long. */
 const FRESH_MS = 60 * 60_000;

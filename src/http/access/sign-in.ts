@@ -22,9 +22,9 @@ import { Sessions } from './sessions.ts';
 import { SignInThrottle } from './sign-in-throttle.ts';
 
 export interface SignInOptions {
-  /** Of the one administrator; null: only the token opens. */
+  /** The one administrator's; null: only the token opens. */
   readonly password: string | null;
-  /** Of programs, at least 16 characters; null: only the password opens. */
+  /** For programs, at least 16 characters; null: only the password opens. */
   readonly token: string | null;
   /** Opens the metrics and nothing else; at least 16 characters. */
   readonly metricsToken?: string | null;

@@ -62,7 +62,7 @@ class Dashboard {
   announcement = $state('');
   alert = $state('');
 
-  /** Of this database; a place may hold those of others too. */
+  /** Backups of this database; a place may hold those of others too. */
   readonly own = $derived(this.backups.filter(({ other }) => other === null));
   readonly online = $derived(this.contact === 'live');
   readonly run = $derived(this.status?.run ?? null);
@@ -128,7 +128,7 @@ class Dashboard {
       });
   }
 
-  /** Of each place; how it went stands in the check-up and in the run log. */
+  /** Rehearses a restore from each place; how it went stands in the check-up and in the run log. */
   async drill(): Promise<void> {
     this.drilling = true;
     const answer = await this.attempt('The restore was not rehearsed', () => api.drill());

@@ -84,7 +84,7 @@ function pressInRow(key: string): void {
   focusedRow()?.querySelector<HTMLElement>(`[data-key="${key}"]`)?.click();
 }
 
-/** Of the row that has the focus; else what was lost, while the verdict tells of a loss. */
+/** Compares the backup of the focused row; else what was lost, while the verdict tells of a loss. */
 function compare(): void {
   const { filename } = focusedRow()?.dataset ?? {};
   const backup = dashboard.backups.find((one) => one.filename === filename);

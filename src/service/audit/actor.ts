@@ -1,5 +1,5 @@
 /**
- * Who is acting, for the audit record: the routes and the command line say so around what they ask of the service, and
+ * The actor, for the audit record: the routes and the command line say so around what they ask of the service, and
  * whatever is recorded inside bears it. An app that calls the service itself says nothing: that is `library`.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';

@@ -30,7 +30,7 @@ export interface Act {
 
 export interface AuditOptions {
   readonly database: () => StateDatabase;
-  /** Of which the rows are, as `folderInState` calls it; null for those of no database. */
+  /** The folder whose rows they are, as `folderInState` calls it; null for those of no database. */
   readonly folder: string | null;
   /** Its name among several. */
   readonly name: string | null;

@@ -69,6 +69,17 @@ export function isOwn(backup: KnownBackup): boolean {
   return backup.other === undefined;
 }
 
+/** Good as far as it is known, and no safety backup, which holds what a restore replaced. */
+export function isSound({ manifest, fault, changedAt }: KnownBackup): boolean {
+  return (
+    manifest !== null &&
+    fault === null &&
+    !changedAt &&
+    manifest.trigger !== 'safety' &&
+    manifest.verification.complaint === null
+  );
+}
+
 /** True for a backup of the folder. */
 export function isHere(backup: KnownBackup): backup is Backup & Pick<KnownBackup, 'other'> {
   return 'path' in backup;
@@ -84,7 +95,8 @@ function* toPlacements(backup: KnownBackup, facts: ItemFacts): Generator<Placeme
 
 function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placement> {
   const { target, address, isEnabled, remote, upload, takes } = facts;
-  const sealing = upload?.sealing ?? (remote?.manifest ? sealName(remote.manifest.artifact) : undefined);
+  const noted = upload?.status === 'stored' ? upload.sealing : null;
+  const sealing = noted ?? (remote?.manifest ? sealName(remote.manifest.artifact) : undefined);
   const there = {
     where: sealing ? `${address}/${backup.name}${endings[sealing]}` : null,
     sizeBytes: remote?.manifest?.artifact.sizeBytes ?? (sealing === 'plain' ? backup.sizeBytes : null),
@@ -111,7 +123,7 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
   }
 }
 
-/** Of the names of sealed artifacts, as `artifactFile` appends them. */
+/** The endings of sealed artifacts' names, as `artifactFile` appends them. */
 const endings: Readonly<Record<SealName, string>> = { plain: '', zstd: '.zst', age: '.age', 'zstd+age': '.zst.age' };
 
 function toVerification({ manifest, fault, createdAt, changedAt }: KnownBackup): Verification {

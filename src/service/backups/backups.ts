@@ -4,101 +4,110 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
+import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf, type Ownership } from '../../engine/catalog/identity.ts';
 import { BackupError } from '../../words/errors.ts';
-import { isVerified } from '../../engine/catalog/retention.ts';
+import { targetWord } from '../../words/target-word.ts';
+import { oneOfEach, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { archiveHoursOf } from '../../engine/store/kinds.ts';
+import type { ServiceContext } from '../context.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { isHere, type KnownBackup, type RemoteFacts, toBackupItem } from './backup-item.ts';
 import type { BackupItem, TargetName } from '../model.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Offsite, OffsiteBackup } from '../targets/remote-target.ts';
 import { openBackup } from './opened-backup.ts';
-import type { Places } from '../targets/places.ts';
-import { targetWord } from '../../words/target-word.ts';
-import type { Removal } from '../state/run-history.ts';
-import type { Runs } from '../runs/runs.ts';
-import type { FromTarget, OpenedBackup } from '../service-port.ts';
-
-export interface BackupsOptions {
-  readonly catalog: Catalog;
-  /** Never opened here, under whatever name it is planted. */
-  readonly databasePath: string;
-  /** Of each configured target beside the folder. */
-  readonly offsites: () => readonly Offsite[];
-  /** The folder, as configured. */
-  readonly folder: string;
-  readonly runs: Runs;
-  readonly places: Pick<Places, 'folder'>;
-  /** What is known of a backup that is gone. */
-  readonly removal: (name: string) => Removal | null;
-}
+import type { FromTarget, ListOptions, OpenedBackup } from '../service-port.ts';
 
 export class Backups {
-  readonly #options: BackupsOptions;
+  readonly #context: ServiceContext;
+  readonly #targets: RemoteTargets;
 
-  constructor(options: BackupsOptions) {
-    this.#options = options;
+  constructor(context: ServiceContext, targets: RemoteTargets) {
+    this.#context = context;
+    this.#targets = targets;
   }
 
-  /** @throws BackupError BAD_REQUEST where none of that name is configured. */
+  /** @throws BackupError BAD_REQUEST if none of that name is configured. */
   requireOffsite(target: TargetName): Offsite {
-    const offsites = this.#options.offsites();
-    const offsite = offsites.find((candidate) => candidate.target === target);
-    if (offsite) return offsite;
-    if (target === 's3') {
-      throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
-        hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
-      });
-    }
-    const names = ['local', ...offsites.map((candidate) => candidate.target)];
-    throw new BackupError('BAD_REQUEST', `there is no target ${target}`, { hint: `There is ${names.join(', ')}.` });
+    return this.#targets.require(target);
+  }
+
+  /** Newest first, as they are shown. */
+  async list({ target, recent = false, onSilent }: ListOptions): Promise<readonly BackupItem[]> {
+    if (recent && target === undefined)
+      for (const { offsite, error } of await this.#targets.lookRecently()) onSilent?.(offsite.target, error);
+    const backups = target ? await this.at(target) : await this.everywhere();
+    const isRemote = target !== undefined && target !== 'local';
+    const here = isRemote ? namesOf(await this.#context.catalog.list()) : namesOf(backups.filter(isHere));
+    return this.toItems(backups, here);
+  }
+
+  /** One of them, as it is shown. */
+  async item(filename: string): Promise<BackupItem> {
+    return await this.toItem(await this.find(filename));
+  }
+
+  async toItem(backup: KnownBackup): Promise<BackupItem> {
+    const all = await this.everywhere();
+    const [item] = this.toItems([backup], namesOf(all.filter(isHere)), all);
+    if (item) return item;
+    throw new BackupError('GONE', `${backup.name} was removed a moment ago`, { hint: 'List the backups again.' });
+  }
+
+  /** Is there something that a missing database can be brought back from, or was there? */
+  async wereMade(): Promise<boolean> {
+    if (this.#context.state.lastMade() !== null) return true;
+    const backups = await this.everywhere().catch(() => []);
+    return backups.some(({ manifest }) => manifest !== null);
   }
 
   /** All of the folder, and what is at other targets alone, as far as they are on; those of other databases too. */
   async everywhere(): Promise<readonly KnownBackup[]> {
-    const local = await this.#here();
-    const offsites = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
-    const [only, ...others] = offsites;
-    const here = new Set(local.map(({ name }) => name));
-    const elsewhere = others.length === 0 ? (only?.backups ?? []) : bestCopies(offsites);
-    const ownerships = new Map(offsites.map((offsite) => [offsite.target, offsite.ownership]));
-    const marked = elsewhere.map((backup) => marking(backup, ownerships.get(backup.target)));
-    return inOrder<KnownBackup>([...local, ...marked.filter(({ name }) => !here.has(name))]);
+    return oneOfEach(await this.places());
   }
 
   /** What is at one target, of other databases too; another than the folder is asked anew. */
   async at(target: TargetName): Promise<readonly KnownBackup[]> {
-    if (target === 'local') return await this.#here();
+    return (await this.placeAt(target)).copies;
+  }
+
+  /** The folder, and the targets that are on as they were listed last: what a restore is planned from. */
+  async places(): Promise<readonly PlannedPlace<KnownBackup>[]> {
+    return [await this.placeAt('local'), ...this.#targets.enabled.map(placeOf)];
+  }
+
+  /** One place; another than the folder is asked anew. */
+  async placeAt(target: TargetName): Promise<PlannedPlace<KnownBackup>> {
+    if (target === 'local') return { target, word: target, copies: await this.#here() };
     const offsite = this.requireOffsite(target);
     await offsite.refresh();
-    const { ownership } = offsite;
-    return offsite.backups.map((backup) => marking(backup, ownership));
+    return placeOf(offsite);
   }
 
   async #here(): Promise<readonly (Backup & Pick<KnownBackup, 'other'>)[]> {
-    const backups = await this.#options.catalog.list();
-    const { ownership } = this.#options.places.folder(backups);
+    const backups = await this.#context.catalog.list();
+    const { ownership } = this.#context.places.folder(backups);
     return backups.map((backup) => marking(backup, ownership));
   }
 
   /**
    * @param here names of the backups in the folder.
-   * @param among all, newest first, where `backups` are only some of them.
+   * @param siblings all, newest first, where `backups` are only some of them.
    */
   toItems(
     backups: readonly KnownBackup[],
     here: ReadonlySet<string>,
-    among: readonly KnownBackup[] = backups,
+    siblings: readonly KnownBackup[] = backups,
   ): readonly BackupItem[] {
-    const before = beforeEach(among);
-    const { folder } = this.#options;
-    const offsites = this.#options.offsites().map((offsite) => ({ offsite, uploads: offsite.uploadStates() }));
+    const before = beforeEach(siblings);
+    const { folder } = this.#context;
+    const offsites = this.#targets.all.map((offsite) => ({ offsite, uploads: offsite.uploadStates() }));
     return backups.map((backup) =>
       toBackupItem(backup, {
         isLocal: here.has(backup.name),
         before: before.get(backup.name) ?? null,
-        folder,
+        folder: folder.named,
         remotes: offsites.map(({ offsite, uploads }) => ({
           target: offsite.target,
           address: offsite.address,
@@ -110,25 +119,23 @@ export class Backups {
     );
   }
 
-  async namesHere(): Promise<ReadonlySet<string>> {
-    return new Set((await this.#options.catalog.list()).map(({ name }) => name));
-  }
-
   /**
    * The backup in the folder, else the best copy elsewhere; `from` says which is meant.
    *
    * @throws BackupError BAD_NAME, NO_BACKUP, GONE where it is known who removed it.
    */
   async find(name: string, from?: TargetName): Promise<KnownBackup> {
-    const { catalog, offsites } = this.#options;
+    const { catalog, places } = this.#context;
     if (from !== undefined && from !== 'local') return await this.#findRemote(name, from);
     try {
       const found = await catalog.find(name);
-      return marking(found, this.#options.places.folder(await catalog.list()).ownership);
+      return marking(found, places.folder(await catalog.list()).ownership);
     } catch (error) {
-      const remote = from === undefined ? bestCopy(offsites(), name) : null;
       if (BackupError.from(error).code !== 'NO_BACKUP') throw error;
-      if (remote) return marking(remote, this.requireOffsite(remote.target).ownership);
+      const wish = { point: { backup: name }, purpose: 'restore' } as const;
+      const remotes = from === undefined ? this.#targets.all.map(placeOf) : [];
+      const { chosen } = planRestore(wish, remotes, { now: this.#context.now() });
+      if (chosen) return chosen.copy;
       throw this.#gone(name) ?? error;
     }
   }
@@ -138,11 +145,11 @@ export class Backups {
     if (!offsite.find(name)) await offsite.refresh();
     const found = offsite.find(name);
     if (found) return marking(found, offsite.ownership);
-    const { status, why, at } = offsite.uploadStates().get(name) ?? {};
-    if (status === 'removed' && why && at) {
+    const upload = offsite.uploadStates().get(name);
+    if (upload?.status === 'removed' && upload.why) {
       throw new BackupError(
         'GONE',
-        `${name} is no longer on ${targetWord(target)}: it was removed ${why} at ${at.toISOString()}`,
+        `${name} is no longer on ${targetWord(target)}: it was removed ${upload.why} at ${upload.at.toISOString()}`,
         {
           hint: 'List the backups to see where it still is.',
         },
@@ -157,7 +164,7 @@ export class Backups {
   }
 
   #gone(name: string): BackupError | null {
-    const removal = this.#options.removal(name);
+    const removal = this.#context.state.history.removal(name);
     if (!removal) return null;
     return new BackupError(
       'GONE',
@@ -166,6 +173,25 @@ export class Backups {
         hint: 'List the backups to see what is left.',
       },
     );
+  }
+
+  /** Recorded when its bytes are asked for, not when somebody only asks how many there are. */
+  async openForDownload(filename: string, options: Pick<FromTarget, 'allowPlain'>): Promise<OpenedBackup> {
+    const { audit } = this.#context;
+    const act = { act: 'download', subject: filename } as const;
+    try {
+      const opened = await this.open(await this.find(filename), options);
+      const { sizeBytes, etag, modifiedAt } = opened;
+      const stream = (from: number, to: number) => {
+        const isPart = from > 0 || to < sizeBytes - 1;
+        audit.add({ ...act, detail: isPart ? `bytes ${from} to ${to} of ${sizeBytes}` : null });
+        return opened.stream(from, to);
+      };
+      return { sizeBytes, etag, modifiedAt, stream, close: () => opened.close() };
+    } catch (error) {
+      audit.failed(act, error);
+      throw error;
+    }
   }
 
   /** The bytes of the plain database; one that is elsewhere alone is fetched first. */
@@ -188,25 +214,18 @@ export class Backups {
     { name, sizeBytes, target }: OffsiteBackup,
     { user = null, identity, allowPlain, onProgress }: FromTarget & { readonly user?: string | null },
   ): Promise<string> {
-    const { runs } = this.#options;
-    const run = runs.begin({ kind: 'verify', user, backup: name, weights: { fetch: 90, check: 10 } });
-    run.listen(onProgress);
+    const { runs } = this.#context;
     const { downloads } = this.requireOffsite(target);
     const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity, allowPlain });
-    try {
-      const path = await runs.fetching(run, fetchHere, 'all steps');
-      runs.record(run.end({ result: 'success', backup: name, sizeBytes }));
-      return path;
-    } catch (error) {
-      const known = BackupError.from(error);
-      runs.record(run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: name, error: known }));
-      throw known;
-    }
+    return await runs.carry(
+      { kind: 'verify', user, backup: name, sizeBytes, weights: { fetch: 90, check: 10 }, onProgress },
+      async (run) => await runs.fetching(run, fetchHere, 'all steps'),
+    );
   }
 
   async #openFile(backup: Backup): Promise<FileHandle> {
-    const { catalog, databasePath } = this.#options;
-    return await catalog.open(backup, { databasePath });
+    const { catalog, database } = this.#context;
+    return await catalog.open(backup, { databasePath: database.path });
   }
 }
 
@@ -233,10 +252,11 @@ function marking<Kind extends Backup | OffsiteBackup>(
   return other ? { ...backup, other } : backup;
 }
 
-/** Each backup once, whichever targets hold it. */
-function bestCopies(offsites: readonly Offsite[]): readonly OffsiteBackup[] {
-  const names = new Set(offsites.flatMap(({ backups }) => backups.map(({ name }) => name)));
-  return [...names].flatMap((name) => bestCopy(offsites, name) ?? []);
+/** What was seen at a target when it was listed last. */
+export function placeOf(offsite: Offsite): PlannedPlace<KnownBackup> {
+  const { target, isSealed, ownership, waiting } = offsite;
+  const copies = offsite.backups.map((backup) => marking(backup, ownership));
+  return { target, word: targetWord(target), copies, isSealed, hadError: waiting.error !== null };
 }
 
 function lookedUp(offsite: Offsite, name: string): Pick<RemoteFacts, 'remote' | 'takes'> {
@@ -244,19 +264,6 @@ function lookedUp(offsite: Offsite, name: string): Pick<RemoteFacts, 'remote' | 
   return { remote, takes: archiveHoursOf(offsite.access.access, remote?.archive) };
 }
 
-/**
- * The copy to rely on: one that is taken without a word more, a good one before a damaged one, then one that can be read at once, then of a target that answered
- * when it was last asked.
- */
-function bestCopy(offsites: readonly Offsite[], name: string): OffsiteBackup | null {
-  const copies = offsites.flatMap((offsite) => {
-    const copy = offsite.find(name);
-    if (!copy) return [];
-    const faults = [
-      ...[offsite.refuses(copy) ? 8 : 0, isVerified(copy) ? 0 : 4],
-      ...[copy.archive ? 2 : 0, offsite.waiting.error === null ? 0 : 1],
-    ];
-    return [{ copy, faults: faults.reduce((sum, fault) => sum + fault) }];
-  });
-  return copies.sort((a, b) => a.faults - b.faults)[0]?.copy ?? null;
+export function namesOf(backups: readonly KnownBackup[]): ReadonlySet<string> {
+  return new Set(backups.map(({ name }) => name));
 }

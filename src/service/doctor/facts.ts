@@ -45,7 +45,7 @@ export interface DoctorFacts {
     /** Backups in it. */
     readonly count: number;
     readonly freeBytes: number;
-    /** Of what the default keeps beside the newest, how many there is room for; null where somebody said what to keep. */
+    /** How many there is room for of what the default keeps beside the newest; null if somebody said what to keep. */
     readonly fitting: number | null;
   };
   readonly state: { readonly path: string; readonly mode: number | null };
@@ -56,7 +56,7 @@ export interface DoctorFacts {
   /** Names of files of ours that were moved out of the way because they could not be used. */
   readonly setAside: readonly string[];
   readonly servedAs: Served | null;
-  /** Of the newest backups whose checkpoint is known: bytes of the log that it could not merge. */
+  /** Bytes of the log that the checkpoint could not merge, for the newest backups whose checkpoint is known. */
   readonly unmergedBytes: readonly number[];
   readonly newestAt: Date | null;
   /** The open alarm. */
@@ -68,7 +68,7 @@ export interface DoctorFacts {
   readonly settings: Settings;
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
-  /** Of the server of the program; null where nobody told. */
+  /** How the server of the program is reached; null if that was not said. */
   readonly door: DoorFacts | null;
   readonly s3: BucketFacts;
   /** Targets that are on and whose newest good copy must be brought back before it can be read. */
@@ -161,7 +161,7 @@ export function setAsideIn(folder: string): readonly string[] {
     : [];
 }
 
-/** Of a file; null where it is missing. */
+/** The mode of a file; null if it is missing. */
 export function modeOf(path: string): number | null {
   return statSync(path, { throwIfNoEntry: false })?.mode ?? null;
 }

@@ -487,7 +487,7 @@ const sealingWorks: Check = (facts) => {
 
 type Bucket = BucketFacts & { readonly word: string };
 
-/** Of the targets that are on. */
+/** Findings about the targets that are on. */
 function buckets({ settings, s3, targets }: DoctorFacts): readonly Bucket[] {
   const further = targets.map((target) => ({ ...target, word: target.name }));
   return settings.s3Enabled ? [{ ...s3, word: 'S3' }, ...further] : further;
@@ -617,7 +617,7 @@ const nothingWasLost: Check = ({ loss }) => {
   });
 };
 
-/** Who else writes to one target, and what is kept there because of that. */
+/** Says who else writes to one target, and what is kept there because of that. */
 function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][number]): readonly Finding[] {
   const code = 'writers';
   const word = targetWord(target);

@@ -38,7 +38,7 @@ export interface SituationFacts {
 export function assessSituation({ status, lastRuns, totals }: SituationFacts): Situation {
   // A run that found no file says what the missing file says, and before the first backup and after its return nothing.
   const foundNone = lastRuns.find(({ error }) => error?.code === 'DB_MISSING');
-  // Who stops a run by hand has not mended what failed before.
+  // Stopping a run by hand does not mend what failed before.
   const last = lastRuns.find(({ result, error }) => result !== 'stopped' && error?.code !== 'DB_MISSING');
   const isMissing = status.freshness.cause === 'missing';
   const failure = last?.result === 'failed' ? last.error : null;

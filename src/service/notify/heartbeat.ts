@@ -6,14 +6,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../../words/errors.ts';
 import type { Log } from '../log.ts';
-import { retryDelayMs, type VoiceWaits } from './retry.ts';
+import { retryDelayMs, type NotifyWaits } from './retry.ts';
 import { send } from './send.ts';
 
 export type Ping = 'start' | 'success' | 'fail';
 
 export interface HeartbeatOptions {
   readonly url: string;
-  readonly waits: VoiceWaits;
+  readonly waits: NotifyWaits;
   readonly log: Log;
   readonly signal: AbortSignal;
 }

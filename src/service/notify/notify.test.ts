@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { openReceiver, type Received } from '../../../tests/support/receiver.ts';
 import { startS3Server } from '../../../tests/support/s3-server.ts';
 import { makeDatabase, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
-import type { VoicesOptions } from './notify.ts';
+import type { NotifyOptions } from '../service-options.ts';
 
 const scratch = scratchFolders();
 const minuteMs = 60_000;
@@ -16,7 +16,7 @@ const said = (requests: readonly Received[]) =>
   requests.map(({ body }) => (JSON.parse(body) as { event: string }).event);
 
 /** A service whose clock is set by hand; it is started by its test. */
-function openWatched(voices: VoicesOptions, change: Parameters<typeof openShop>[1] = {}) {
+function openWatched(voices: NotifyOptions, change: Parameters<typeof openShop>[1] = {}) {
   const clock = { offsetMs: 0 };
   const shop = openShop(scratch(), {
     now: () => new Date(Date.now() + clock.offsetMs),

@@ -7,41 +7,35 @@ import { randomUUID } from 'node:crypto';
 import { BackupError } from '../../words/errors.ts';
 import type { Log } from '../log.ts';
 import type { Run, ServiceEvent, Status } from '../model.ts';
+import type { NotifyOptions } from '../service-options.ts';
 import type { BackupServicePort } from '../service-port.ts';
 import { openStateDatabase } from '../state/state-database.ts';
 import { assessSituation, concerns } from './concerns.ts';
 import { Heartbeat } from './heartbeat.ts';
-import { VOICE_WAITS, type VoiceWaits } from './retry.ts';
+import { NOTIFY_WAITS, type NotifyWaits } from './retry.ts';
 import { type Said, Webhook } from './webhook.ts';
 
-export interface VoicesOptions {
-  /** Takes JSON with a text, as Slack, Discord and Mattermost do. */
-  readonly webhookUrl?: string | null;
-  readonly heartbeatUrl?: string | null;
-  readonly waits?: Partial<VoiceWaits>;
-}
-
-export interface VoicesContext {
+export interface NotifyContext {
   readonly service: Pick<BackupServicePort, 'on' | 'getStatus' | 'getRuns' | 'getRunTotals'>;
   readonly statePath: string;
-  /** Of the backups, as the state database knows it: several services may share that. */
+  /** The backup folder, as the state database calls it: several services may share that. */
   readonly folder: string;
   readonly log: Log;
 }
 
-/** Of these one at least was not stopped by hand. */
+/** One of these at least was not stopped by hand. */
 const RUNS_LOOKED_AT = 20;
 
-export class Voices {
-  readonly #options: VoicesOptions;
-  readonly #context: VoicesContext;
-  readonly #waits: VoiceWaits;
+export class Notify {
+  readonly #options: NotifyOptions;
+  readonly #context: NotifyContext;
+  readonly #waits: NotifyWaits;
   #life: Life | null = null;
 
-  constructor(options: VoicesOptions, context: VoicesContext) {
+  constructor(options: NotifyOptions, context: NotifyContext) {
     this.#options = options;
     this.#context = context;
-    this.#waits = { ...VOICE_WAITS, ...options.waits };
+    this.#waits = { ...NOTIFY_WAITS, ...options.waits };
   }
 
   start(): void {
@@ -55,7 +49,7 @@ export class Voices {
     const webhook = webhookUrl && said ? new Webhook({ ...common, url: webhookUrl, said }) : null;
     const timer = setInterval(() => this.#look(), this.#waits.lookMs);
     timer.unref();
-    const unsubscribe = service.on((event) => this.#hear(event));
+    const unsubscribe = service.on((event) => this.#onEvent(event));
     this.#life = { abort, heartbeat, webhook, said, timer, unsubscribe, ...newLife };
   }
 
@@ -71,7 +65,7 @@ export class Voices {
     life.said?.close();
   }
 
-  #hear(event: ServiceEvent): void {
+  #onEvent(event: ServiceEvent): void {
     const life = this.#life;
     if (!life) return;
     if (event.type === 'progress' && event.run.kind === 'backup' && life.pinged !== event.run.id) {

@@ -1,5 +1,5 @@
 /** How long a voice waits for an answer, and between its tries. */
-export interface VoiceWaits {
+export interface NotifyWaits {
   readonly timeoutMs: number;
   readonly retryFirstMs: number;
   readonly retryLongestMs: number;
@@ -7,7 +7,7 @@ export interface VoiceWaits {
   readonly lookMs: number;
 }
 
-export const VOICE_WAITS: VoiceWaits = {
+export const NOTIFY_WAITS: NotifyWaits = {
   timeoutMs: 10_000,
   retryFirstMs: 5_000,
   retryLongestMs: 15 * 60_000,
@@ -15,6 +15,6 @@ export const VOICE_WAITS: VoiceWaits = {
 };
 
 /** @param failures tries that failed before the last one. */
-export function retryDelayMs(failures: number, { retryFirstMs, retryLongestMs }: VoiceWaits): number {
+export function retryDelayMs(failures: number, { retryFirstMs, retryLongestMs }: NotifyWaits): number {
   return Math.min(retryLongestMs, retryFirstMs * 2 ** failures);
 }

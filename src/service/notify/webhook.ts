@@ -7,13 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../../words/errors.ts';
 import type { Log } from '../log.ts';
 import { type Change, changeSince, type Concern, type Situation } from './concerns.ts';
-import { retryDelayMs, type VoiceWaits } from './retry.ts';
+import { retryDelayMs, type NotifyWaits } from './retry.ts';
 import { send } from './send.ts';
 
 export interface WebhookOptions {
   readonly url: string;
   readonly said: Said;
-  readonly waits: VoiceWaits;
+  readonly waits: NotifyWaits;
   readonly log: Log;
   readonly signal: AbortSignal;
 }

@@ -10,7 +10,7 @@ import type { Log } from '../log.ts';
 import type { BackupItem } from '../model.ts';
 
 export interface ChangedFilesOptions {
-  /** Of this database, in the folder, newest first. */
+  /** Backups of this database in the folder, newest first. */
   readonly backups: () => Promise<readonly Backup[]>;
   readonly verify: (name: string, signal: AbortSignal) => Promise<BackupItem>;
   readonly log: Log;

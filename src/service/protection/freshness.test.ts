@@ -77,7 +77,10 @@ test('each place has its own newest good, verified and stored backup', () => {
     item(5, { verified: false, verification: damaged }),
     item(15, {
       verification: { state: 'verified', method: 'full', at: minutesAgo(4), remarks: [], ...NO_REMARKS },
-      placements: [stored('local', 15), { ...stored('s3', 0), status: 'waiting', at: null }],
+      placements: [
+        stored('local', 15),
+        { target: 's3', status: 'waiting', at: null, error: null, where: null, sizeBytes: null },
+      ],
     }),
     item(25, { placements: [stored('s3', 20)] }),
   ];

@@ -39,7 +39,7 @@ export interface FreshnessFacts {
   readonly now: Date;
   /** With no run going and none of the near past shown. */
   readonly verdict: VerdictCode;
-  /** Of the newest good backup anywhere. */
+  /** Moment of the newest good backup anywhere. */
   readonly goodAt: Date | null;
   readonly maxAgeMs: number;
   readonly changedAt: Date | null;

@@ -8,41 +8,33 @@ import { backupMoment } from '../../engine/format/names.ts';
 import type { LossMark } from '../../engine/format/manifest.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { LossQuestion } from '../../engine/process/protocol.ts';
-import { isOpen, isRecovered, type LossRules, markLoss, type OwnChange } from '../../engine/catalog/loss.ts';
+import {
+  isOpen,
+  isRecovered,
+  LOSS_RULES,
+  type LossRules,
+  markLoss,
+  type OwnChange,
+} from '../../engine/catalog/loss.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
-import { isHere, type KnownBackup, toLoss } from '../backups/backup-item.ts';
+import { isHere, isOwn, type KnownBackup, toLoss } from '../backups/backup-item.ts';
 import { compareBackups, withFacts } from './differences.ts';
-import type { Log } from '../log.ts';
+import type { Backups } from '../backups/backups.ts';
+import type { Changes } from '../backups/changes.ts';
+import type { ServiceContext } from '../context.ts';
+import type { Restores } from '../restores/restores.ts';
+import type { LossOptions } from '../service-options.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { lossText } from './loss-text.ts';
-import type { BackupDiff, Run, Status } from '../model.ts';
+import type { BackupDiff, Status } from '../model.ts';
 
-/** What the owner set of it. */
-export interface LossOptions {
-  readonly isOn: boolean;
-  /** See `LossRules`. */
-  readonly percent: number;
-  readonly rows: number;
-}
-
-export interface LossesOptions {
-  readonly options: LossOptions;
-  /** Tables that the app empties regularly. */
-  readonly ignored: () => readonly string[];
+export interface LossesParts {
+  readonly backups: Backups;
+  readonly changes: Pick<Changes, 'change'>;
+  readonly restores: Pick<Restores, 'lastRestore'>;
+  readonly targets: RemoteTargets;
+  /** Tables that the app empties regularly, from now on. */
   readonly ignore: (tables: readonly string[]) => void;
-  /** Of this database, from the folder and elsewhere, newest first. */
-  readonly backups: () => Promise<readonly KnownBackup[]>;
-  readonly find: (name: string) => Promise<KnownBackup>;
-  /** The same, and what it shows of the loss is written down wherever it is. */
-  readonly change: (name: string, loss: LossMark) => Promise<void>;
-  readonly lastRestore: () => Run | null;
-  /** When a migration of ours ended last. */
-  readonly migratedAt: () => Date | null;
-  /** A target that is on was not looked at yet. */
-  readonly isBlind: () => boolean;
-  /** Looks at those. */
-  readonly look: () => Promise<unknown>;
-  readonly log: Log;
-  readonly now: () => Date;
 }
 
 export interface LossAnswer {
@@ -57,32 +49,42 @@ export interface LossAnswer {
 const LOOK_MS_MAX = 10_000;
 
 export class Losses {
-  readonly #options: LossesOptions;
+  readonly #context: ServiceContext;
+  readonly #parts: LossesParts;
+  readonly #rule: LossOptions;
   /** Made before the targets were looked at, where the backup before it may be. */
   #unreviewed: string | null = null;
 
-  constructor(options: LossesOptions) {
-    this.#options = options;
+  constructor(context: ServiceContext, parts: LossesParts) {
+    this.#context = context;
+    this.#parts = parts;
+    this.#rule = context.options.loss ?? { isOn: true, ...LOSS_RULES };
   }
 
   /** What the job of a backup is asked; undefined while nobody wants to know. */
   async question(): Promise<LossQuestion | undefined> {
-    if (!this.#options.options.isOn) return undefined;
-    const newest = (await this.#backups()).find(isCounted) ?? (await this.#lookElsewhere());
+    if (!this.#rule.isOn) return undefined;
+    const newest = (await this.#ownIfListed()).find(isCounted) ?? (await this.#lookElsewhere());
     const elsewhere = newest && !isHere(newest) ? newest : null;
     return { rules: this.#rules(), ownChange: this.#ownChange(), elsewhere };
   }
 
-  async #backups(): Promise<readonly KnownBackup[]> {
+  /** Those of this database, from the folder and elsewhere, newest first. */
+  async #own(): Promise<readonly KnownBackup[]> {
+    return (await this.#parts.backups.everywhere()).filter(isOwn);
+  }
+
+  async #ownIfListed(): Promise<readonly KnownBackup[]> {
     // A folder that can't be listed is explained by the run itself.
-    return await this.#options.backups().catch(() => []);
+    return await this.#own().catch(() => []);
   }
 
   /** On a machine that was built anew the history is at the targets alone. */
   async #lookElsewhere(): Promise<KnownBackup | undefined> {
     if (!this.#isBlind()) return undefined;
-    await Promise.race([this.#options.look(), sleep(LOOK_MS_MAX, undefined, { ref: false })]);
-    return (await this.#backups()).find(isCounted);
+    const look = Promise.allSettled(this.#parts.targets.unseen().map((offsite) => offsite.refresh()));
+    await Promise.race([look, sleep(LOOK_MS_MAX, undefined, { ref: false })]);
+    return (await this.#ownIfListed()).find(isCounted);
   }
 
   /** A backup was made. */
@@ -94,7 +96,7 @@ export class Losses {
   /** Targets that can't be used for a wrong configuration must not fail a local backup. */
   #isBlind(): boolean {
     try {
-      return this.#options.isBlind();
+      return this.#parts.targets.unseen().length > 0;
     } catch {
       return false;
     }
@@ -104,7 +106,7 @@ export class Losses {
   async listed(): Promise<void> {
     const name = this.#unreviewed;
     if (name === null) return;
-    const backups = await this.#options.backups();
+    const backups = await this.#own();
     if (!this.#isBlind()) this.#unreviewed = null;
     const index = backups.findIndex((backup) => backup.name === name);
     const manifest = backups[index]?.manifest;
@@ -114,14 +116,14 @@ export class Losses {
     const loss = markLoss(manifest, backups.slice(index + 1), context);
     if (loss === null) return;
     this.#unreviewed = null;
-    await this.#options.change(name, loss);
+    await this.#parts.changes.change(name, { loss: loss });
     this.#report(name, loss);
   }
 
   /** The alarm: the newest loss that nobody answered, as long as what was lost is not back. */
   shown(backups: readonly KnownBackup[]): Status['loss'] {
-    const { options, now } = this.#options;
-    if (!options.isOn) return null;
+    const { now } = this.#context;
+    if (!this.#rule.isOn) return null;
     for (const marked of openOnes(backups, now())) {
       const { name: filename, createdAt: at, manifest } = marked;
       const newer = backups.slice(0, backups.indexOf(marked));
@@ -139,49 +141,50 @@ export class Losses {
    * @throws BackupError BAD_REQUEST where none is shown, or that backup shows none; NO_BACKUP, S3_*.
    */
   async accept({ filename, ignore = false, user }: LossAnswer): Promise<string> {
-    const backups = await this.#options.backups();
-    const name = filename ?? this.shown(backups)?.filename ?? openOnes(backups, this.#options.now())[0]?.name;
+    const backups = await this.#own();
+    const name = filename ?? this.shown(backups)?.filename ?? openOnes(backups, this.#context.now())[0]?.name;
     if (name === undefined) {
       throw new BackupError('BAD_REQUEST', 'there is no loss that waits for an answer', {
         hint: 'List the backups to see what changed in each.',
       });
     }
     const loss = await this.#lossOf(name);
-    const accepted = { at: this.#options.now().toISOString(), user: user ?? null };
-    await this.#options.change(name, { ...loss, accepted });
+    const accepted = { at: this.#context.now().toISOString(), user: user ?? null };
+    await this.#parts.changes.change(name, { loss: { ...loss, accepted } });
     // The mark of a backup that was deleted went on to the next one, and may be at a target still.
-    for (const twin of openOnes(backups, this.#options.now())) {
+    for (const twin of openOnes(backups, this.#context.now())) {
       const other = twin.manifest?.loss;
       if (other?.before === loss.before && twin.name !== name)
-        await this.#options.change(twin.name, { ...other, accepted });
+        await this.#parts.changes.change(twin.name, { loss: { ...other, accepted } });
     }
     const tables = loss.tables.map((table) => table.name);
-    if (ignore && tables.length > 0) this.#options.ignore([...new Set([...this.#options.ignored(), ...tables])]);
+    if (ignore && tables.length > 0)
+      this.#parts.ignore([...new Set([...this.#context.settings.current.lossIgnore, ...tables])]);
     const by = user === undefined ? '' : ` by ${user}`;
     const from = ignore && tables.length > 0 ? ` From now on nobody is told of ${tables.join(', ')}.` : '';
-    this.#options.log('info', `The loss in ${name} was accepted${by}.${from}`);
+    this.#context.log('info', `The loss in ${name} was accepted${by}.${from}`);
     return name;
   }
 
   /** Takes an answer back, for the one that was given by mistake. */
   async reopen(name: string): Promise<string> {
     const loss = await this.#lossOf(name);
-    if (loss.accepted !== null) await this.#options.change(name, { ...loss, accepted: null });
+    if (loss.accepted !== null) await this.#parts.changes.change(name, { loss: { ...loss, accepted: null } });
     return name;
   }
 
   /** A backup that shows an open loss is about to be deleted: the next one shows it as well, and bears its mark. */
   async passOn(name: string): Promise<void> {
-    const backups = await this.#options.backups();
+    const backups = await this.#own();
     const index = backups.findIndex((backup) => backup.name === name);
     const marked = backups[index];
     const mark = marked?.manifest?.loss;
-    if (!marked || !mark || !isOpen(marked, this.#options.now())) return;
+    if (!marked || !mark || !isOpen(marked, this.#context.now())) return;
     const next = backups.slice(0, index).findLast((backup) => isSound(backup));
     // Without a newer one, the next backup is compared with the one before the loss.
     if (!next?.manifest || next.manifest.loss) return;
     const { facts } = next.manifest;
-    if (!facts || !isRecovered(mark, facts)) await this.#options.change(next.name, mark);
+    if (!facts || !isRecovered(mark, facts)) await this.#parts.changes.change(next.name, { loss: mark });
   }
 
   /** @throws BackupError BAD_REQUEST for a backup that was not counted; BAD_NAME, NO_BACKUP. */
@@ -191,7 +194,7 @@ export class Losses {
   }
 
   async #counted(name: string): Promise<NonNullable<ReturnType<typeof withFacts>>> {
-    const backup = name === 'latest' ? (await this.#options.backups()).find(isSound) : await this.#options.find(name);
+    const backup = name === 'latest' ? (await this.#own()).find(isSound) : await this.#parts.backups.find(name);
     if (!backup) {
       throw new BackupError('NO_BACKUP', 'there is no verified backup yet', { hint: 'List the backups.' });
     }
@@ -203,28 +206,29 @@ export class Losses {
   }
 
   async #lossOf(name: string): Promise<LossMark> {
-    const loss = (await this.#options.find(name)).manifest?.loss;
+    const loss = (await this.#parts.backups.find(name)).manifest?.loss;
     if (loss) return loss;
     throw new BackupError('BAD_REQUEST', `${name} shows no loss`, { hint: 'The status names the backup that does.' });
   }
 
   #report(name: string, loss: LossMark): void {
-    const at = backupMoment(name) ?? this.#options.now();
+    const at = backupMoment(name) ?? this.#context.now();
     const beforeAt = backupMoment(loss.before) ?? at;
-    this.#options.log(
+    this.#context.log(
       'warn',
       `Much was lost: ${lossText({ ...toLoss(loss), at, beforeAt })}. ${loss.before} is kept until somebody says that it was meant.`,
     );
   }
 
   #rules(): LossRules {
-    const { percent, rows } = this.#options.options;
-    return { percent, rows, ignore: this.#options.ignored() };
+    const { percent, rows } = this.#rule;
+    return { percent, rows, ignore: this.#context.settings.current.lossIgnore };
   }
 
   #ownChange(): OwnChange | null {
-    const restore = this.#options.lastRestore();
-    const migratedAt = this.#options.migratedAt();
+    const restore = this.#parts.restores.lastRestore();
+    const migrated = this.#context.state.history.note('migrated');
+    const migratedAt = migrated === null ? null : new Date(migrated);
     if (restore && (migratedAt === null || restore.endedAt > migratedAt))
       return { at: restore.endedAt, restored: restore.backup };
     return migratedAt && { at: migratedAt, restored: null };

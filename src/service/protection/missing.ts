@@ -3,7 +3,7 @@
  * meanwhile; one line of the run log says when it began, and not each tick; and whoever looks sees the file come back.
  */
 import { statSync } from 'node:fs';
-import { BackupError, errnoCode } from '../../words/errors.ts';
+import { BackupError, errnoCode, type ErrorBody } from '../../words/errors.ts';
 import { BRING_BACK } from '../../engine/sqlite/missing.ts';
 import type { Run } from '../model.ts';
 
@@ -31,8 +31,8 @@ export function withWayBack(error: BackupError): BackupError {
 }
 
 /** The run failed for a missing file, and so did the one before it: it says nothing new. */
-export function saysItAgain(error: BackupError, last: Run | undefined): boolean {
-  return error.code === 'DB_MISSING' && last?.result === 'failed' && last.error?.code === 'DB_MISSING';
+export function saysItAgain(error: ErrorBody | null, last: Run | undefined): boolean {
+  return error?.code === 'DB_MISSING' && last?.result === 'failed' && last.error?.code === 'DB_MISSING';
 }
 
 const LOOK_EVERY_MS = 10_000;

@@ -11,13 +11,13 @@ import { formatSize } from '../log.ts';
 export interface RetentionForecast {
   /** At most: one backup may stand for an hour and a day. */
   readonly bytes: number;
-  /** Of one more backup. */
+  /** Size of one more backup. */
   readonly eachBytes: number;
-  /** Of what stays beside what the numbers say: safety copies, pinned ones, those held for a loss, and files that are not ours. */
+  /** Size of what stays beside what the numbers say: safety copies, pinned ones, those held for a loss, foreign files. */
   readonly besideBytes: number;
   /** What all copies together may take while nobody said the keep numbers; null where somebody did. */
   readonly budgetBytes: number | null;
-  /** Of what the default keeps beside the newest, how many copies there is room for; null where somebody said what to keep. */
+  /** How many copies there is room for of what the default keeps beside the newest; null if somebody said what to keep. */
   readonly fitting: number | null;
   /** The same in words. */
   readonly note: string | null;

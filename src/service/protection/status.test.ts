@@ -107,7 +107,9 @@ interface Other {
 }
 
 function uploaded(backup: string, status: UploadState['status']): UploadState {
-  return { backup, status, at: now, sealing: 'plain', error: status === 'failed' ? unreachable : null };
+  const about = { backup, at: now };
+  if (status === 'stored') return { ...about, status, sealing: 'plain' };
+  return status === 'failed' ? { ...about, status, error: unreachable } : { ...about, status };
 }
 const upload = (status: UploadState['status']) => ({ upload: uploaded('newest', status) });
 const listed = (backup: Backup, fault: string | null = null) => ({

@@ -10,51 +10,27 @@ import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { DRILL_FOLDER } from '../../engine/format/names.ts';
 import { BackupError, says } from '../../words/errors.ts';
+import { targetWord } from '../../words/target-word.ts';
+import { planRestore } from '../../engine/restore-points/plan.ts';
 import type { Drilled, DrillRequest } from '../../engine/process/protocol.ts';
 import type { Remarks } from '../../engine/sqlite/rules.ts';
-import type { JobOptions } from '../../engine/process/run-job.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
-import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
+import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
-import type { Log } from '../log.ts';
+import type { Verifications } from '../backups/verifications.ts';
+import type { ServiceContext } from '../context.ts';
+import type { DrillAsked } from '../service-port.ts';
 import type { DrillReport, Run, RunProgress, TargetDrill, TargetName } from '../model.ts';
-import { targetWord } from '../../words/target-word.ts';
-import type { RunHistory } from '../state/run-history.ts';
-import type { Runs } from '../runs/runs.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
+import type { JobAsked } from '../runs/jobs.ts';
 import { remarkTexts } from '../protection/remarks.ts';
 
-export interface DrillsOptions {
+export interface DrillsParts {
   readonly backups: Backups;
-  readonly runs: Runs;
-  readonly history: () => RunHistory;
-  /** Of the backups; what is restored lies in it, hidden, for as long as it takes. */
-  readonly folder: string;
-  /** Once a day by itself. */
-  readonly isScheduled: boolean;
+  readonly targets: RemoteTargets;
+  readonly verifications: Verifications;
   /** One SQL statement, or the path of a file with several; null for none. */
   readonly assertions: string | null;
-  /** Names of those beside the folder that are on. */
-  readonly remotes: () => readonly TargetName[];
-  readonly lockWaitMs: number;
-  /** For the owner's statements, all together; ten minutes, if not given. */
-  readonly proveMaxMs?: number | undefined;
-  readonly job: (request: DrillRequest, options: Omit<JobOptions, 'environment'>) => Promise<Drilled>;
-  /** The check of a copy that was opened: null when it passed. */
-  readonly onJudged: (backup: KnownBackup, complaint: string | null, remarks?: Remarks) => Promise<unknown>;
-  readonly log: Log;
-  readonly now: () => Date;
-}
-
-export interface DrillAsked {
-  /** Left out: each that is on. */
-  readonly target?: TargetName;
-  /** The text of an identity file of age, with the private key that opens an encrypted copy. */
-  readonly identity?: string;
-  /** Proves a copy that is not encrypted also where copies are to be. Else it is passed over, or PLAIN_COPY. */
-  readonly allowPlain?: boolean;
-  readonly user?: string;
-  readonly trigger?: 'manual' | 'cli' | 'schedule';
-  readonly onProgress?: (run: RunProgress) => void;
 }
 
 type Listener = (run: RunProgress) => void;
@@ -62,6 +38,9 @@ type Listener = (run: RunProgress) => void;
 interface DrilledFrom extends Required<Pick<DrillAsked, 'target' | 'allowPlain'>> {
   readonly identities: readonly string[];
 }
+
+type Newest =
+  { readonly backup: KnownBackup; readonly obstacle: null } | { readonly backup: null; readonly obstacle: BackupError };
 
 const EVERY_MS = 24 * 3_600_000;
 /** An app that has just started has other things to do. */
@@ -81,40 +60,42 @@ const ARCHIVED_MAX = 3;
 const weights = { local: { fetch: 30, check: 65, prove: 5 }, remote: { fetch: 60, check: 35, prove: 5 } };
 
 export class Drills {
-  readonly #options: DrillsOptions;
+  readonly #context: ServiceContext;
+  readonly #parts: DrillsParts;
   readonly #going = new Set<Promise<unknown>>();
   readonly #runs = new Set<ActiveRun>();
-  /** Of one target, with the same private key: who asks for it while it goes on gets its answer. */
+  /** Concurrent requests for the same target and key share one drill. */
   readonly #shared = new Map<string, { readonly drill: Promise<TargetDrill>; readonly listeners: Listener[] }>();
   #notBeforeMs = 0;
   /** While `stop` waits: what begins now ends at once. */
   #stopping = false;
 
-  constructor(options: DrillsOptions) {
-    this.#options = options;
+  constructor(context: ServiceContext, parts: DrillsParts) {
+    this.#context = context;
+    this.#parts = parts;
   }
 
   /** The schedule begins. */
   begin(): void {
-    this.#notBeforeMs = this.#options.now().getTime() + FIRST_AFTER_MS;
+    this.#notBeforeMs = this.#context.now().getTime() + FIRST_AFTER_MS;
   }
 
-  /** At each wake of the schedule. */
-  wake(): void {
-    const { isScheduled, now } = this.#options;
+  /** At each tick of the schedule. */
+  tick(): void {
+    const { now, options } = this.#context;
     const nowMs = now().getTime();
-    if (!isScheduled || this.#going.size > 0 || nowMs < this.#notBeforeMs) return;
+    if (!options.drills?.scheduled || this.#going.size > 0 || nowMs < this.#notBeforeMs) return;
     const due = this.#targets().filter((target) => this.#isDue(target, nowMs));
     if (due.length === 0) return;
     this.#notBeforeMs = nowMs + RETRY_MS;
     void this.#drillEach(due, { trigger: 'schedule' }).catch((error: unknown) =>
-      this.#options.log('error', `The drill could not be run: ${BackupError.from(error).message}`),
+      this.#context.log('error', `The drill could not be run: ${BackupError.from(error).message}`),
     );
   }
 
   /** @throws BackupError BAD_REQUEST for a target that is not configured, and for a text that is no identity. */
   async run(asked: DrillAsked = {}): Promise<DrillReport> {
-    if (asked.target !== undefined && asked.target !== 'local') this.#options.backups.requireOffsite(asked.target);
+    if (asked.target !== undefined && asked.target !== 'local') this.#parts.backups.requireOffsite(asked.target);
     const identities = asked.identity === undefined ? [] : parseIdentities(asked.identity);
     const drills = await this.#drillEach(asked.target ? [asked.target] : this.#targets(), asked, identities);
     return { ok: drills.every(({ result }) => result === 'proven' || result === 'sealed'), drills };
@@ -129,11 +110,11 @@ export class Drills {
   }
 
   #targets(): readonly TargetName[] {
-    return ['local', ...this.#options.remotes()];
+    return ['local', ...this.#parts.targets.enabled.map(({ target }) => target)];
   }
 
   #isDue(target: TargetName, nowMs: number): boolean {
-    const last = this.#options.history().lastDrill(target);
+    const last = this.#context.state.history.lastDrill(target);
     // One of the future was before the clock went back.
     return last === null || Math.abs(nowMs - last.endedAt.getTime()) >= EVERY_MS;
   }
@@ -199,111 +180,126 @@ export class Drills {
     identities: readonly string[],
     without: ReadonlySet<string>,
   ): Promise<TargetDrill> {
-    const { runs, log } = this.#options;
+    const { runs } = this.#context;
     const { trigger = 'manual', user = null, allowPlain = false } = asked;
-    let { backup, obstacle } = await this.#newest(target, { allowPlain, without });
-    const run = runs.begin({
-      ...({ kind: 'drill', trigger, user } as const),
-      backup: backup?.name ?? null,
-      weights: weights[placeOf(target)],
-    });
-    run.listen(asked.onProgress);
-    this.#runs.add(run);
-    if (this.#stopping) run.abort.abort();
-    try {
-      if (!backup) throw obstacle;
-      let drilled: Drilled | 'gone' | 'archived' = 'archived';
-      // Some servers say so only when the file is asked for.
-      for (const archived = new Set<string>(); archived.size < ARCHIVED_MAX; archived.add(backup.name)) {
-        const left = new Set([...without, ...archived]);
-        const next: KnownBackup | null =
-          archived.size === 0 ? backup : (await this.#newest(target, { allowPlain, without: left })).backup;
-        if (!next) break;
-        backup = next;
-        drilled = await this.#rehearse(run, backup, { target, identities, allowPlain });
-        if (drilled !== 'archived') break;
-      }
-      if (drilled === 'archived') throw allArchived(backup, target);
-      if (drilled === 'gone') {
-        ({ backup, obstacle } = await this.#newest(target, { allowPlain, without }));
-        if (!backup) throw obstacle;
-        drilled = await this.#rehearse(run, backup, { target, identities, allowPlain });
-      }
-      if (drilled === 'gone' || drilled === 'archived') throw removedUnder(backup);
-      const { proof, sizeBytes, assertions } = drilled;
-      const remarks = remarkTexts(drilled);
-      const { name } = backup;
-      const report = run.end({
-        ...{ result: 'success', backup: name, sizeBytes },
-        drill: { target, proof, assertions, ...(remarks.length > 0 && { remarks }) },
-      });
-      runs.record(report);
-      const took = `${(msOf(report) / 1_000).toFixed(1)} s`;
-      log(
-        'info',
-        proof === 'restored'
-          ? [`Drill: ${name} (${target}) was restored and proven in ${took}`, ...remarks, ''].join('. ').trim()
-          : `Drill: ${name} (${target}) is what was stored; its content was not opened, because the private key is not here.`,
-      );
-      if (proof === 'restored') await this.#note(backup, null, drilled);
-      return toDrill(target, report);
-    } catch (error) {
-      const known = BackupError.from(error);
-      const result = known.code === 'ABORTED' ? 'stopped' : 'failed';
-      // Anything else (another process drills, no room, the wrong private key, S3 away for a while) is an answer to whoever
-      // asked and proves nothing against the backup: what was known before still counts, and the schedule tries again in
-      // an hour.
-      const isVerdict = says(known.code, 'drill-verdict');
-      const report = run.end({
-        ...{ result, backup: backup?.name ?? null, error: known },
-        ...(isVerdict && { drill: { target, proof: null, assertions: 0 } }),
-      });
-      // Nobody asked, and it would be said each hour.
-      if (trigger !== 'schedule' || isVerdict) runs.record(report);
-      const text = `(${target}): ${known.message}. ${known.hint}`;
-      if (isVerdict) log('error', `Drill failed ${text}`);
-      else if (result === 'failed' && known.code !== 'NO_BACKUP') log('warn', `The drill could not be made ${text}`);
-      if (backup && known.code === 'VERIFY_FAILED') await this.#note(backup, known.message);
-      return toDrill(target, report);
-    } finally {
-      this.#runs.delete(run);
+    const first = await this.#newest(target, { allowPlain, without });
+    let backup = first.backup;
+    const drilledFrom = { target, identities, allowPlain, without };
+    const settled = await runs.settle(
+      {
+        ...({ kind: 'drill', trigger, user } as const),
+        ...{ backup: backup?.name ?? null, weights: weights[placeOf(target)], onProgress: asked.onProgress },
+        // Anything else (another process drills, no room, the wrong private key, S3 away for a while) is an answer to whoever
+        // asked and proves nothing against the backup: what was known before still counts, and the schedule tries again in
+        // an hour. Nobody asked for that try, and it would be said each hour.
+        isRecorded: ({ error }) => trigger !== 'schedule' || error === null || says(error.code, 'drill-verdict'),
+        onFailed: (error, run) => {
+          if (says(error.code, 'drill-verdict')) run.note({ drill: { target, proof: null, assertions: 0 } });
+          return error;
+        },
+      },
+      async (run) => {
+        this.#runs.add(run);
+        if (this.#stopping) run.abort.abort();
+        const onTried = (tried: KnownBackup | null) => {
+          backup = tried;
+          run.note({ backup: tried?.name ?? null });
+        };
+        try {
+          const drilled = await this.#rehearseNewest(run, first, { ...drilledFrom, onTried });
+          const { proof, sizeBytes, assertions } = drilled;
+          const remarks = remarkTexts(drilled);
+          run.note({ sizeBytes, drill: { target, proof, assertions, ...(remarks.length > 0 && { remarks }) } });
+          return drilled;
+        } finally {
+          this.#runs.delete(run);
+        }
+      },
+    );
+    if (settled.error) this.#sayFailed(target, settled.error);
+    else this.#sayProven(target, settled.report, settled.result);
+    if (backup && !settled.error && settled.result.proof === 'restored') await this.#note(backup, null, settled.result);
+    if (backup && settled.error?.code === 'VERIFY_FAILED') await this.#note(backup, settled.error.message);
+    return toDrill(target, settled.report);
+  }
+
+  #sayProven(target: TargetName, report: Run, drilled: Drilled): void {
+    const took = `${(msOf(report) / 1_000).toFixed(1)} s`;
+    const proven = `Drill: ${report.backup} (${target}) was restored and proven in ${took}`;
+    this.#context.log(
+      'info',
+      drilled.proof === 'restored'
+        ? [proven, ...remarkTexts(drilled), ''].join('. ').trim()
+        : `Drill: ${report.backup} (${target}) is what was stored; its content was not opened, because the private key is not here.`,
+    );
+  }
+
+  #sayFailed(target: TargetName, { code, message, hint }: BackupError): void {
+    const text = `(${target}): ${message}. ${hint}`;
+    if (says(code, 'drill-verdict')) this.#context.log('error', `Drill failed ${text}`);
+    else if (code !== 'ABORTED' && code !== 'NO_BACKUP')
+      this.#context.log('warn', `The drill could not be made ${text}`);
+  }
+
+  /** The newest one, or the one before if that is archived, or was removed meanwhile. */
+  async #rehearseNewest(
+    run: ActiveRun,
+    first: Newest,
+    asked: DrilledFrom & {
+      readonly without: ReadonlySet<string>;
+      /** Gets each backup before it is tried; null when none is left. */
+      readonly onTried: (backup: KnownBackup | null) => void;
+    },
+  ): Promise<Drilled> {
+    const { target, allowPlain, without, onTried } = asked;
+    let { backup, obstacle } = first;
+    if (!backup) throw obstacle;
+    let drilled: Drilled | 'gone' | 'archived' = 'archived';
+    // Some servers say so only when the file is asked for.
+    for (const archived = new Set<string>(); archived.size < ARCHIVED_MAX; archived.add(backup.name)) {
+      const left = new Set([...without, ...archived]);
+      const next: KnownBackup | null =
+        archived.size === 0 ? backup : (await this.#newest(target, { allowPlain, without: left })).backup;
+      if (!next) break;
+      backup = next;
+      onTried(backup);
+      drilled = await this.#rehearse(run, backup, asked);
+      if (drilled !== 'archived') break;
     }
+    if (drilled === 'archived') throw allArchived(backup, target);
+    if (drilled === 'gone') {
+      ({ backup, obstacle } = await this.#newest(target, { allowPlain, without }));
+      onTried(backup);
+      if (!backup) throw obstacle;
+      drilled = await this.#rehearse(run, backup, asked);
+    }
+    if (drilled === 'gone' || drilled === 'archived') throw removedUnder(backup);
+    return drilled;
   }
 
   /** @param options.without names of backups that can't be had at once. */
   async #newest(
     target: TargetName,
     { allowPlain, without = new Set() }: { readonly allowPlain: boolean; readonly without?: ReadonlySet<string> },
-  ): Promise<
-    | { readonly backup: KnownBackup; readonly obstacle: null }
-    | { readonly backup: null; readonly obstacle: BackupError }
-  > {
+  ): Promise<Newest> {
     try {
-      const all = await this.#options.backups.at(target);
-      const own = all.filter(isOwn);
-      // What nobody made a manifest of is not ours; a safety backup holds what a restore replaced.
-      const ours = own
-        .filter(({ name }) => !without.has(name))
-        .filter(({ manifest, fault }) => fault ?? (manifest && manifest.trigger !== 'safety'));
-      // A rehearsal does not wait for hours: what lies in an archive class is passed over, if there is another.
-      const refused = (one: KnownBackup) =>
-        !isHere(one) && !allowPlain && this.#options.backups.requireOffsite(one.target).refuses(one);
-      const taken = ours.filter((one) => !refused(one));
-      const plain = ours.length - taken.length;
-      if (plain > 0 && taken.length > 0 && without.size === 0) {
-        const some = plain === 1 ? 'one that is' : `${plain} that are`;
-        this.#options.log(
+      const place = await this.#parts.backups.placeAt(target);
+      const wish = { point: { latest: true }, purpose: 'drill', allowPlain, without } as const;
+      const { chosen, considered, others } = planRestore(wish, [place], { now: this.#context.now() });
+      const plain = considered.filter(({ passedOver }) => passedOver?.reason === 'plain');
+      if (plain.length > 0 && chosen?.passedOver === null && without.size === 0) {
+        const some = plain.length === 1 ? 'one that is' : `${plain.length} that are`;
+        this.#context.log(
           'warn',
-          `The drill passes over ${some} not encrypted ${where(target)}, such as ${ours.find(refused)?.name}.`,
+          `The drill passes over ${some} not encrypted ${where(target)}, such as ${plain[0]?.copy.name}.`,
         );
       }
-      const backup =
-        taken.find((one) => isHere(one) || !one.archive) ?? taken[0] ?? (without.size === 0 ? ours[0] : undefined);
-      if (backup) return { backup, obstacle: null };
-      const others = own.length < all.length ? ' of this database' : '';
-      throw new BackupError('NO_BACKUP', `there is no backup${others} ${where(target)}`, {
-        hint: 'Make one: velist-backup backup.',
-      });
+      if (chosen) return { backup: chosen.copy, obstacle: null };
+      throw new BackupError(
+        'NO_BACKUP',
+        `there is no backup${others.length > 0 ? ' of this database' : ''} ${where(target)}`,
+        { hint: 'Make one: velist-backup backup.' },
+      );
     } catch (error) {
       return { backup: null, obstacle: BackupError.from(error) };
     }
@@ -315,15 +311,18 @@ export class Drills {
    */
   async #rehearse(run: ActiveRun, backup: KnownBackup, asked: DrilledFrom): Promise<Drilled | 'gone' | 'archived'> {
     const { target } = asked;
-    const { runs, folder, assertions, lockWaitMs, job, proveMaxMs = PROVE_MAX_MS } = this.#options;
-    const staging = join(folder, `${DRILL_FOLDER}${randomUUID()}`);
+    const { runs, jobs, folder, waits } = this.#context;
+    const { assertions } = this.#parts;
+    const proveMaxMs = waits.proveMs ?? PROVE_MAX_MS;
+    const lockWaitMs = waits.lockMs;
+    const staging = join(folder.path, `${DRILL_FOLDER}${randomUUID()}`);
     const late = new AbortController();
     let timer: NodeJS.Timeout | undefined;
     try {
       const from = await this.#source(backup, asked);
       const request: DrillRequest = { kind: 'drill', name: backup.name, from, staging, assertions, lockWaitMs };
-      const drilling = ({ signal = run.abort.signal, onEvent }: Omit<JobOptions, 'environment'>) =>
-        job(request, {
+      const drilling = ({ signal = run.signal, onEvent }: JobAsked) =>
+        jobs.run<'drill'>(request, {
           signal: AbortSignal.any([signal, late.signal]),
           onEvent: (event) => {
             onEvent?.(event);
@@ -347,14 +346,14 @@ export class Drills {
   /** True as well where nobody could look: then the first error stands. */
   async #isThere(target: TargetName, name: string): Promise<boolean> {
     try {
-      return (await this.#options.backups.at(target)).some((backup) => backup.name === name);
+      return (await this.#parts.backups.at(target)).some((backup) => backup.name === name);
     } catch {
       return true;
     }
   }
 
   async #source(backup: KnownBackup, { target, identities, allowPlain }: DrilledFrom): Promise<DrillRequest['from']> {
-    const { backups } = this.#options;
+    const { backups } = this.#parts;
     if (backup.fault || !backup.manifest) {
       throw new BackupError('BAD_BACKUP', `${backup.name}: ${backup.fault ?? 'its manifest is missing'}`, {
         hint: 'It can not be relied on. Make a new backup, and see what happened to this one.',
@@ -370,10 +369,10 @@ export class Drills {
 
   async #note(backup: KnownBackup, complaint: string | null, remarks?: Remarks): Promise<void> {
     try {
-      await this.#options.onJudged(backup, complaint, remarks);
+      await this.#parts.verifications.record(backup, 'full', complaint, { remarks });
     } catch (error) {
       const place = where(isHere(backup) ? 'local' : backup.target);
-      this.#options.log(
+      this.#context.log(
         'warn',
         `What the drill found of ${backup.name} ${place} was not noted: ${BackupError.from(error).message}`,
       );

@@ -7,40 +7,20 @@ import { type BigIntStats, lstatSync, readFileSync, rmSync, statSync } from 'nod
 import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { plainCopy } from '../../engine/format/seal.ts';
-import { type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
 import { BackupError, says } from '../../words/errors.ts';
+import { targetWord } from '../../words/target-word.ts';
 import type { FirstBootRequest } from '../../engine/process/protocol.ts';
-import type { JobOptions } from '../../engine/process/run-job.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
+import { type ConsideredCopy, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { leadsNowhere } from '../../engine/sqlite/missing.ts';
 import { leftoverOf } from '../../engine/sqlite/stamp.ts';
-import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
+import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
-import type { Log } from '../log.ts';
+import type { ServiceContext } from '../context.ts';
 import type { FirstBoot, FirstBootSkipped, RunProgress, TargetName } from '../model.ts';
-import { targetWord } from '../../words/target-word.ts';
-import type { RunHistory } from '../state/run-history.ts';
-import type { Runs } from '../runs/runs.ts';
-
-export interface FirstBootsOptions {
-  readonly catalog: Catalog;
-  readonly backups: Backups;
-  readonly runs: Runs;
-  readonly history: () => RunHistory;
-  /** Those beside the folder, and where each is; also what is switched off. */
-  readonly remotes: () => readonly { readonly target: TargetName; readonly place: string }[];
-  /** As configured. */
-  readonly databasePath: string;
-  /** Absolute. */
-  readonly database: string;
-  /** Of the backups, as configured. */
-  readonly folder: string;
-  readonly job: (request: FirstBootRequest, options: Omit<JobOptions, 'environment'>) => Promise<null>;
-  /** It is the database of that id from now on. */
-  readonly onRestored: (databaseId: string | undefined) => Promise<void>;
-  readonly log: Log;
-}
+import type { ActiveRun } from '../runs/active-run.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
 
 export interface FirstBootOptions {
   /** A file of age with the private key that opens encrypted copies on S3. Read only when the database is missing. */
@@ -62,26 +42,49 @@ const weights = {
 };
 
 export class FirstBoots {
-  readonly #options: FirstBootsOptions;
+  readonly #context: ServiceContext;
+  readonly #backups: Backups;
+  readonly #targets: RemoteTargets;
   #waiting = new AbortController();
 
-  constructor(options: FirstBootsOptions) {
-    this.#options = options;
+  constructor(context: ServiceContext, parts: { readonly backups: Backups; readonly targets: RemoteTargets }) {
+    this.#context = context;
+    this.#backups = parts.backups;
+    this.#targets = parts.targets;
   }
 
   async restoreIfMissing(options: FirstBootOptions = {}): Promise<FirstBoot> {
-    const { catalog, database, log, databasePath: path } = this.#options;
-    if (lookAt(database) === 'present') return this.#present();
+    const { audit } = this.#context;
+    const act = 'restore-if-missing';
+    try {
+      const found = await this.#bringBackIfMissing(options);
+      if (found.outcome === 'restored') audit.add({ act, subject: found.backup, target: found.from });
+      return found;
+    } catch (error) {
+      audit.failed({ act }, error);
+      throw error;
+    }
+  }
+
+  async #bringBackIfMissing(options: FirstBootOptions): Promise<FirstBoot> {
+    const { catalog, database, folder, log } = this.#context;
+    const path = database.named;
+    if (lookAt(database.path) === 'present') return this.#present();
     const identity = options.identityFile === undefined ? undefined : readIdentity(options.identityFile);
     await catalog.prepare();
     using _lock = await this.#takeLock();
-    const found = lookAt(database);
+    const found = lookAt(database.path);
     if (found === 'present') return this.#present();
 
-    const all = this.#choose(await this.#allCopies(), options);
-    if (all.length === 0) {
+    const plan = planRestore(
+      { point: { latest: true }, purpose: 'first-boot', fromOther: options.fromOther, allowPlain: options.allowPlain },
+      await this.#allPlaces(),
+      { now: this.#context.now() },
+    );
+    if (plan.isForeign) throw this.#foreign(plan.others);
+    if (plan.considered.length === 0) {
       this.#refuseWhenOneWasMade();
-      const looked = [this.#options.folder, ...this.#options.remotes().map(({ place }) => place)];
+      const looked = [folder.named, ...this.#targets.all.map(({ address }) => address)];
       log('info', `No backup, first boot: there is none in ${looked.join(' and none in ')}.`);
       return { outcome: 'first-boot', path, looked };
     }
@@ -90,7 +93,7 @@ export class FirstBoots {
         hint: 'It was left as it is. Remove it to have the newest good backup brought back, or go on without that if it shall be empty.',
       });
     }
-    return await this.#bringBack(all, { ...options, identity });
+    return await this.#bringBack(plan.considered, { ...options, identity });
   }
 
   /** Who waits for another process waits no longer. */
@@ -100,14 +103,15 @@ export class FirstBoots {
   }
 
   #present(): FirstBoot {
-    const { databasePath: path, log } = this.#options;
+    const { database, log } = this.#context;
+    const path = database.named;
     log('info', `${path} is there; nothing was brought back.`);
     return { outcome: 'present', path };
   }
 
   async #takeLock(): Promise<Disposable> {
     try {
-      const { catalog, log } = this.#options;
+      const { catalog, log } = this.#context;
       const warn = (message: string) => log('warn', message);
       return await takeLock(join(catalog.folder, LOCK_FILE), {
         ...{ waitMs: LOCK_WAIT_MS, signal: this.#waiting.signal, warn },
@@ -117,24 +121,16 @@ export class FirstBoots {
     }
   }
 
-  /**
-   * Newest first; of several copies of one backup the copy here comes first, because it needs no download, and one in an
-   * archive class last.
-   */
-  async #allCopies(): Promise<readonly KnownBackup[]> {
-    const here: readonly KnownBackup[] = await this.#options.backups.at('local');
-    const copies = [...here];
-    for (const { target } of this.#options.remotes()) copies.push(...(await this.#at(target)));
-    const firsts = new Map(copies.toReversed().map((backup) => [backup.name, backup]));
-    const isArchived = (copy: KnownBackup) => Number(!isHere(copy) && Boolean(copy.archive));
-    return inOrder([...firsts.values()]).flatMap(({ name }) =>
-      copies.filter((copy) => copy.name === name).toSorted((a, b) => isArchived(a) - isArchived(b)),
-    );
+  /** Also the targets that are switched off. */
+  async #allPlaces(): Promise<readonly PlannedPlace<KnownBackup>[]> {
+    const places = [await this.#backups.placeAt('local')];
+    for (const { target } of this.#targets.all) places.push(await this.#placeAt(target));
+    return places;
   }
 
-  async #at(target: TargetName): Promise<readonly KnownBackup[]> {
+  async #placeAt(target: TargetName): Promise<PlannedPlace<KnownBackup>> {
     try {
-      return await this.#options.backups.at(target);
+      return await this.#backups.placeAt(target);
     } catch (error) {
       const known = BackupError.from(error);
       throw new BackupError(known.code, `whether ${targetWord(target)} holds a backup is not known: ${known.message}`, {
@@ -144,18 +140,10 @@ export class FirstBoots {
     }
   }
 
-  /**
-   * Ours alone. Where there are only those of others, an empty database would begin on top of a mix-up.
-   *
-   * @throws BackupError FOREIGN_PLACE
-   */
-  #choose(all: readonly KnownBackup[], { fromOther = false }: FirstBootOptions): readonly KnownBackup[] {
-    const own = all.filter(isOwn);
-    const others = [...new Set(all.flatMap(({ other }) => other?.name ?? []))];
-    if (own.some(({ manifest, fault }) => manifest ?? fault) || others.length === 0) return own;
-    if (fromOther && others.length === 1) return all;
-    const { databasePath: path } = this.#options;
-    throw new BackupError(
+  /** If there are only backups of others, an empty database would begin on top of a mix-up. */
+  #foreign(others: readonly string[]): BackupError {
+    const path = this.#context.database.named;
+    return new BackupError(
       'FOREIGN_PLACE',
       `${path} is missing, and the backups that are there are of another database: ${others.join(', ')}`,
       {
@@ -169,7 +157,7 @@ export class FirstBoots {
 
   /** A disk that is not mounted looks like a new one. */
   #refuseWhenOneWasMade(): void {
-    const made = this.#options.history().list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
+    const made = this.#context.state.history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
     if (!made) return;
     throw new BackupError('NO_BACKUP', `there is no backup, but ${made} was made before`, {
       hint: 'See whether the disk with the backups is mounted, and whether BACKUP_LOCAL_PATH and BACKUP_S3_PATH are right. To begin anew, remove the run history (BACKUP_STATE_PATH).',
@@ -177,28 +165,26 @@ export class FirstBoots {
   }
 
   async #bringBack(
-    copies: readonly KnownBackup[],
+    considered: readonly ConsideredCopy<KnownBackup>[],
     options: FirstBootOptions & { readonly identity: string | undefined },
   ): Promise<FirstBoot> {
-    const { log, database, databasePath: path } = this.#options;
+    const { log, database, places } = this.#context;
+    const path = database.named;
     const skipped: FirstBootSkipped[] = [];
     let plain: BackupError | null = null;
-    for (const copy of copies) {
-      const from = isHere(copy) ? 'local' : copy.target;
+    for (const { copy, target: from, passedOver } of considered) {
+      // It holds what a restore replaced on purpose: nobody misses it.
+      if (passedOver?.reason === 'safety') continue;
       try {
-        refuseUnusable(copy);
-        // A safety backup holds what a restore replaced on purpose.
-        if (copy.manifest?.trigger === 'safety') continue;
-        const isRefused = !isHere(copy) && this.#options.backups.requireOffsite(copy.target).refuses(copy);
-        if (isRefused && !options.allowPlain) throw plainCopy(copy.name, from);
+        if (passedOver) throw unusable(copy, from, passedOver);
         await this.#tryCopy(copy, options);
-        if (!copy.other) await this.#options.onRestored(copy.manifest?.databaseId);
+        if (!copy.other) await places.restored(copy.manifest?.databaseId);
         log('info', `Restored: ${copy.name} (${from}) to ${path}, which was missing.`);
         return { outcome: 'restored', path, backup: copy.name, from, skipped };
       } catch (error) {
         const known = BackupError.from(error);
         // Placed by someone who asked nobody.
-        if (known.code === 'TARGET_EXISTS' && lookAt(database) === 'present') return this.#present();
+        if (known.code === 'TARGET_EXISTS' && lookAt(database.path) === 'present') return this.#present();
         if (!says(known.code, 'another-copy-may-do')) throw known;
         if (known.code === 'PLAIN_COPY') plain ??= known;
         log('warn', `Not brought back: ${copy.name} (${from}): ${known.message}. The next one is tried.`);
@@ -218,59 +204,45 @@ export class FirstBoots {
     copy: KnownBackup,
     options: { readonly identity: string | undefined } & FirstBootOptions,
   ): Promise<void> {
-    const { runs, database, job } = this.#options;
-    const run = runs.begin({
-      ...{ kind: 'restore', user: null, backup: copy.name },
-      weights: weights[isHere(copy) ? 'local' : 'remote'],
-    });
-    run.listen(options.onProgress);
-    try {
-      const { manifest } = copy;
+    const { runs, jobs, database } = this.#context;
+    const { manifest } = copy;
+    const asked = {
+      ...({ kind: 'restore', backup: copy.name, sizeBytes: manifest?.database.sizeBytes ?? null } as const),
+      ...{ weights: weights[isHere(copy) ? 'local' : 'remote'], onProgress: options.onProgress },
+    };
+    const source = await runs.carry(asked, async (run) => {
       if (!manifest) throw withoutManifest(copy);
-      const source = await this.#sourceOf(copy, run, options);
+      const path = await this.#sourceOf(copy, run, options);
       const request: FirstBootRequest = {
-        ...{ kind: 'first-boot', source, sourceName: copy.name, databasePath: database },
+        ...{ kind: 'first-boot', source: path, sourceName: copy.name, databasePath: database.path },
         ...{ sha256: manifest.database.sha256, journalMode: manifest.source.journalMode },
       };
-      await runs.inLine(async () => {
-        runs.active = run;
-        try {
-          await job(request, { signal: run.abort.signal, onEvent: (event) => run.hear(event) });
-        } finally {
-          runs.active = null;
-        }
-      });
-      runs.record(run.end({ result: 'success', backup: copy.name, sizeBytes: manifest.database.sizeBytes }));
-      // A start that fails before this goes on with what it has; now it is only a second copy.
-      if (!isHere(copy)) rmSync(source, { force: true });
-    } catch (error) {
-      const known = BackupError.from(error);
-      runs.record(
-        run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup: copy.name, error: known }),
-      );
-      throw known;
-    }
+      await runs.enqueue(() => runs.lead(run, () => jobs.run<'first-boot'>(request, run)));
+      return path;
+    });
+    // A start that fails before this goes on with what it has; now it is only a second copy.
+    if (!isHere(copy)) rmSync(source, { force: true });
   }
 
   async #sourceOf(
     copy: KnownBackup,
-    run: Parameters<Runs['fetching']>[0],
+    run: ActiveRun,
     { identity, allowPlain }: { readonly identity: string | undefined } & FirstBootOptions,
   ): Promise<string> {
-    const { backups, runs, databasePath } = this.#options;
-    if (isHere(copy)) return await backups.path(copy);
+    const { runs, database } = this.#context;
+    if (isHere(copy)) return await this.#backups.path(copy);
     const { target } = copy;
     if (copy.manifest?.artifact.encryption === 'age' && identity === undefined) {
       throw new BackupError(
         'BAD_REQUEST',
         `${copy.name} on ${targetWord(target)} is encrypted, and no private key was named`,
         {
-          hint: `Name its file: --identity FILE, or restoreIfMissing({ identityFile }). ${databasePath} was not made.`,
+          hint: `Name its file: --identity FILE, or restoreIfMissing({ identityFile }). ${database.named} was not made.`,
         },
       );
     }
     const fetchHere = (given: FetchOptions) =>
-      backups.requireOffsite(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
+      this.#backups.requireOffsite(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
     return await runs.fetching(run, fetchHere);
   }
 }
@@ -309,13 +281,15 @@ function statOf(
   }
 }
 
-/** What the catalog knows of a copy before anything is read. */
-function refuseUnusable(copy: KnownBackup): void {
-  const complaint = copy.fault ?? copy.manifest?.verification.complaint;
-  if (complaint) {
-    throw new BackupError('VERIFY_FAILED', complaint, { hint: 'It can not be relied on; use another backup.' });
-  }
-  if (!copy.manifest) throw withoutManifest(copy);
+/** What is known of a copy before anything is read. */
+function unusable(
+  copy: KnownBackup,
+  from: TargetName,
+  { reason, why }: NonNullable<ConsideredCopy<KnownBackup>['passedOver']>,
+): BackupError {
+  if (reason === 'plain') return plainCopy(copy.name, from);
+  if (reason === 'unadopted') return withoutManifest(copy);
+  return new BackupError('VERIFY_FAILED', why, { hint: 'It can not be relied on; use another backup.' });
 }
 
 function withoutManifest({ name }: KnownBackup): BackupError {

@@ -6,8 +6,10 @@
  * What the bucket says is believed by nobody: names are taken in our own forms alone, because they become files here, and
  * nothing grows beyond the size that was announced.
  */
+import { type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { type KitNamed, shell } from '../../engine/store/kit.ts';
 import { kitOf, type TargetAccess } from '../../engine/store/kinds.ts';
+import type { KnownBackup } from '../backups/backup-item.ts';
 import { targetWord } from '../../words/target-word.ts';
 import { shellWord as quoted, visibleLine } from '../../words/visible-text.ts';
 
@@ -21,7 +23,7 @@ export interface KitFacts {
   /** How its manifests name the database: ids, and names where a manifest bears no id. Others may lie beside it. */
   readonly ids?: readonly string[];
   readonly names?: readonly string[];
-  /** Of the newest backup; null when that is not known. */
+  /** The journal mode of the newest backup's database; null when that is not known. */
   readonly journalMode: string | null;
   /** In the order in which they are to be tried. */
   readonly targets: readonly KitTarget[];
@@ -35,6 +37,13 @@ export interface KitTarget extends KitNamed<TargetAccess> {
   readonly there: readonly string[];
   /** Why they could not be listed. */
   readonly complaint: string | null;
+}
+
+/** What may be relied on as it is, newest first. */
+export function knownGood(places: readonly PlannedPlace<KnownBackup>[], now: Date): readonly KnownBackup[] {
+  const wish = { point: { latest: true }, purpose: 'known-good' } as const;
+  const { considered } = planRestore(wish, places, { now });
+  return considered.flatMap(({ copy, passedOver }) => (passedOver === null ? copy : []));
 }
 
 export function recoveryKit(facts: KitFacts): string {

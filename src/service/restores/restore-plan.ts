@@ -48,7 +48,7 @@ export function toRestorePlan(
     undo: !isMissing && facts.live !== null,
     warnings: [
       ...(other ? [`This is a backup of another database, ${other.name}, and not of ${databaseName}.`] : []),
-      // Who asked for offline needs no advice to ask for it.
+      // A user who asked for offline needs no advice to ask for it.
       ...(obstacle !== null && (wanted !== 'offline' || facts.live === null) ? [obstacle] : []),
       ...(facts.live ? uncountedText[facts.live.uncounted ?? 'counted'] : []),
       ...(mode === 'missing' ? heldText(facts.open) : []),

@@ -9,44 +9,41 @@ import { Catalog } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf } from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
 import { BackupError } from '../../words/errors.ts';
-import type { JobMap, Restored } from '../../engine/process/protocol.ts';
-import type { JobOptions } from '../../engine/process/run-job.ts';
-import { type FolderRetention, isVerified } from '../../engine/catalog/retention.ts';
+import type { RestorePointGiven } from '../../words/restore-point.ts';
+import type { Restored } from '../../engine/process/protocol.ts';
+import { isVerified } from '../../engine/catalog/retention.ts';
+import { planRestore, replacedBy } from '../../engine/restore-points/plan.ts';
 import { thereIsAFile } from '../../engine/sqlite/missing.ts';
-import { isLiveFile } from '../../engine/sqlite/stamp.ts';
+import { isLiveFile, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
-import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
+import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
-import type { Log } from '../log.ts';
-import type { OtherDatabase, RestoreResult, Run, Status, TargetName } from '../model.ts';
+import type { ServiceContext } from '../context.ts';
+import type {
+  FoundRestorePoint,
+  OtherDatabase,
+  RestorePlan,
+  RestoreResult,
+  Run,
+  Status,
+  TargetName,
+} from '../model.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
-import type { Places } from '../targets/places.ts';
-import type { RunHistory } from '../state/run-history.ts';
-import type { PlannedSource } from './restore-plan.ts';
-import type { Runs, RunWeights } from '../runs/runs.ts';
-import type { BackupServicePort, FromTarget, RestoreMode } from '../service-port.ts';
+import type { Retention } from '../protection/retention.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
+import { type PlannedSource, toRestorePlan } from './restore-plan.ts';
+import type { CarryAsked, RunWeights } from '../runs/runs.ts';
+import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
+import { findRestorePoint } from './find-restore-point.ts';
 import { foreignBackup } from './foreign-backup.ts';
 
-export interface RestoresOptions {
+export interface RestoresParts {
   readonly backups: Backups;
-  readonly runs: Runs;
-  readonly history: () => RunHistory;
-  readonly paths: { readonly database: string; readonly backups: string };
-  readonly retention: () => FolderRetention;
-  readonly places: Pick<Places, 'self' | 'selfToWrite' | 'restored'>;
-  /** The highest sequence of ours at any target. */
-  readonly highestKnown: () => number;
-  /** A safety backup was made. */
-  readonly onMade: (name: string) => Promise<void>;
-  readonly lockWaitMs: number;
-  readonly job: (
-    request: JobMap['restore']['request'],
-    options: Omit<JobOptions, 'environment'>,
-  ) => Promise<JobMap['restore']['result']>;
-  readonly log: Log;
-  readonly now: () => Date;
+  readonly retention: Retention;
+  readonly targets: RemoteTargets;
 }
 
+export type PlanOptions = NonNullable<Parameters<BackupServicePort['planRestore']>[1]>;
 export type RestoreOptions = NonNullable<Parameters<BackupServicePort['restore']>[1]>;
 
 interface RestoreSource {
@@ -62,7 +59,7 @@ interface RestoreSource {
   readonly other: OtherDatabase | null;
 }
 
-/** Of a file of which nothing is known. */
+/** What is said of a file of which nothing is known. */
 const unknownSource = { sha256: null, journalMode: null, databaseId: undefined, target: 'local' } as const;
 
 const UNDO_DAYS = 30;
@@ -70,10 +67,6 @@ const UNDO_DAYS = 30;
 /** Anything but a backup of ours that is called by its path. */
 function isFile(filename: string): boolean {
   return !isBackupName(filename) && existsSync(filename);
-}
-
-function isMadeDuring(run: Run | null, createdAt: Date): run is Run {
-  return run !== null && createdAt >= run.startedAt && createdAt <= run.endedAt;
 }
 
 /** How long the steps take, in percent of the whole. */
@@ -89,53 +82,82 @@ const weightsFromS3 = {
 };
 
 export class Restores {
-  readonly #options: RestoresOptions;
+  readonly #context: ServiceContext;
+  readonly #parts: RestoresParts;
 
-  constructor(options: RestoresOptions) {
-    this.#options = options;
+  constructor(context: ServiceContext, parts: RestoresParts) {
+    this.#context = context;
+    this.#parts = parts;
   }
 
   /** @param filename a backup's name, or the path of any SQLite file. */
   async restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
-    const { backups, runs, paths } = this.#options;
+    const { runs, database } = this.#context;
+    const { backups } = this.#parts;
     const { path, ...found } = await this.#source(filename, options.from);
     const { name, target, other } = found;
     const mode = options.mode ?? 'online';
-    if (other && mode !== 'file' && !options.fromOther) throw foreignBackup(name, other, basename(paths.database));
+    if (other && mode !== 'file' && !options.fromOther) throw foreignBackup(name, other, database.name);
     // Before anything is fetched; the job asks again.
-    if (mode === 'missing' && existsSync(paths.database)) throw thereIsAFile(paths.database);
+    if (mode === 'missing' && existsSync(database.path)) throw thereIsAFile(database.path);
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
-    const begin = (steps: RunWeights) => {
-      const run = runs.begin({ kind, user: options.user ?? null, backup: name, weights: steps });
-      run.listen(options.onProgress);
-      return run;
-    };
+    const carry = async (steps: RunWeights, story: (run: ActiveRun) => Promise<Restored>) =>
+      await this.#carry(
+        { kind, backup: name, weights: steps, user: options.user, onProgress: options.onProgress },
+        story,
+      );
     const place = (run: ActiveRun, source: string) =>
       this.#place(run, { ...found, path: source }, { ...options, mode, to });
-    if (path !== null) return await runs.inLine(() => place(begin(weights[mode]), path));
+    if (path !== null) return await runs.enqueue(() => carry(weights[mode], (run) => place(run, path)));
 
     const { identity, allowPlain } = options;
-    const run = begin(weightsFromS3[mode]);
-    try {
-      const offsite = backups.requireOffsite(target);
+    return await carry(weightsFromS3[mode], async (run) => {
+      const { downloads } = backups.requireOffsite(target);
       if (to === null) {
-        const fetchHere = (given: FetchOptions) =>
-          offsite.downloads.fetchHere(name, { ...given, identity, allowPlain });
+        const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity, allowPlain });
         const fetched = await runs.fetching(run, fetchHere);
-        return await runs.inLine(() => place(run, fetched));
+        return await runs.enqueue(() => place(run, fetched));
       }
-      const fetchTo = (given: FetchOptions) =>
-        offsite.downloads.fetchTo(name, resolve(to), { ...given, identity, allowPlain });
+      const fetchTo = (given: FetchOptions) => downloads.fetchTo(name, resolve(to), { ...given, identity, allowPlain });
       await runs.fetching(run, fetchTo, 'all steps');
-      return this.#restored(run, { path: to, mode: 'file', safetyBackup: null, setAside: null }, name);
-    } catch (error) {
-      throw this.#failed(run, name, error);
-    }
+      return { path: to, mode: 'file', safetyBackup: null, setAside: null };
+    });
+  }
+
+  /** Records the run and says how it ended; a restore to a new file that succeeds is in no history. */
+  async #carry(
+    asked: Pick<CarryAsked, 'kind' | 'weights' | 'user' | 'onProgress'> & { readonly backup: string },
+    story: (run: ActiveRun) => Promise<Restored>,
+  ): Promise<RestoreResult> {
+    const { runs, log } = this.#context;
+    const { backup } = asked;
+    let toFile = false;
+    const settled = await runs.settle(
+      {
+        ...asked,
+        isRecorded: ({ result }) => !(toFile && result === 'success'),
+        onFailed: (error) => {
+          log('error', `Restore failed: ${error.message}. ${error.hint}`);
+          return error;
+        },
+      },
+      async (run) => {
+        const restored = await story(run);
+        toFile = restored.mode === 'file';
+        return restored;
+      },
+    );
+    if (settled.error) throw settled.error;
+    const { mode, path, safetyBackup, setAside } = settled.result;
+    const safety = safetyBackup ? ` What was there before is in ${safetyBackup}.` : '';
+    const aside = setAside ? ` The old files were moved to ${setAside}.` : '';
+    log('info', `Restored: ${backup} (${mode}).${safety}${aside}`);
+    return { success: true, backup, mode, path, safetyBackup, report: settled.report };
   }
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
   async undo(options: RestoreOptions): Promise<RestoreResult> {
-    const undo = this.undoable(await this.#options.backups.everywhere());
+    const undo = this.undoable(await this.#parts.backups.everywhere());
     // What is replaced may be kept in the same folder, whosever it is.
     if (undo) return await this.restore('undo', undo.filename, { ...options, fromOther: true });
     throw new BackupError('NOTHING_TO_UNDO', 'there is no restore to undo', {
@@ -149,21 +171,61 @@ export class Restores {
    * it, the history tells.
    */
   undoable(backups: readonly KnownBackup[], lastRestore: Run | null = this.lastRestore()): Status['undo'] {
-    for (const { name, createdAt, manifest, fault } of backups.filter(isOwn)) {
-      if (fault !== null || manifest?.trigger !== 'safety') continue;
-      const restored = manifest.replacedBy ?? (isMadeDuring(lastRestore, createdAt) ? lastRestore.backup : null);
-      if (restored !== null) return { filename: name, restored, at: createdAt };
-    }
-    return null;
+    // One list: it does not matter here where each lies.
+    const places = [{ target: 'local', word: 'local', copies: backups }];
+    const wish = { point: { latest: true }, purpose: 'undo', lastRestore } as const;
+    const { chosen } = planRestore(wish, places, { now: this.#context.now() });
+    if (!chosen) return null;
+    const { name: filename, createdAt: at } = chosen.copy;
+    const restored = replacedBy(chosen.copy, lastRestore);
+    return restored === null ? null : { filename, restored, at };
+  }
+
+  /** Which backup is meant, and from where. */
+  async find(wanted: RestorePointGiven, options: FindOptions): Promise<FoundRestorePoint> {
+    const { backups, targets } = this.#parts;
+    return await findRestorePoint(wanted, options, { backups, targets, now: this.#context.now });
+  }
+
+  /** @param wanted a backup's name, the path of any SQLite file, or what says which backup is meant. */
+  async restoreWanted(wanted: string | RestorePointGiven, options: RestoreOptions): Promise<RestoreResult> {
+    const fromOther = options.mode === 'file' || options.fromOther;
+    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from, fromOther });
+    for (const warning of warnings) this.#context.log('warn', warning);
+    const result = await this.restore('restore', filename, { ...options, from });
+    return moment ? { ...result, moment } : result;
+  }
+
+  /** Changes nothing. */
+  async plan(wanted: string | RestorePointGiven, options: PlanOptions): Promise<RestorePlan> {
+    const { jobs, database, now } = this.#context;
+    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from });
+    const { path: backupPath, ...source } = await this.#planned(filename, { ...options, from });
+    const databasePath = database.path;
+    const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: now().getTime() }) : null;
+    const facts = await jobs.run<'plan'>({ kind: 'plan', databasePath, backupPath });
+    const plan = toRestorePlan(source, facts, { databaseName: basename(databasePath), stamp, mode: options.mode });
+    return { ...plan, warnings: [...warnings, ...plan.warnings], ...(moment && { moment }) };
+  }
+
+  /** A name or a path is taken as it is. */
+  async #sourceOf(
+    wanted: string | RestorePointGiven,
+    options: FindOptions,
+  ): Promise<Pick<FoundRestorePoint, 'filename' | 'moment' | 'warnings'> & Pick<FromTarget, 'from'>> {
+    if (typeof wanted === 'string') return { filename: wanted, from: options.from, moment: null, warnings: [] };
+    const { target, ...found } = await this.find(wanted, options);
+    return { ...found, from: target === 'local' ? options.from : target };
   }
 
   /** What a plan is made of; fetched first where it is at a target alone. */
-  async planned(filename: string, options: FromTarget): Promise<PlannedSource & { readonly path: string }> {
-    const { backups, paths } = this.#options;
+  async #planned(filename: string, options: FromTarget): Promise<PlannedSource & { readonly path: string }> {
+    const { database } = this.#context;
+    const { backups } = this.#parts;
     if (isFile(filename)) {
       const path = resolve(filename);
       // The job would open it as a file that nobody writes to.
-      if (isLiveFile(path, paths.database)) {
+      if (isLiveFile(path, database.path)) {
         throw new BackupError('BAD_BACKUP', `${basename(path)} is the live database itself`, {
           hint: 'Name a backup instead.',
         });
@@ -179,7 +241,7 @@ export class Restores {
   }
 
   lastRestore(): Run | null {
-    const history = this.#options.history();
+    const { history } = this.#context.state;
     const newest = (['restore', 'undo'] as const).flatMap((kind) =>
       history.list({ limit: 1, kind, result: 'success' }),
     );
@@ -188,13 +250,13 @@ export class Restores {
 
   /** The one whose verdict is still shown: nobody has put it away. */
   shownRestore(last: Run | null = this.lastRestore()): Run | null {
-    return last?.id === this.#options.history().note('dismissed restore') ? null : last;
+    return last?.id === this.#context.state.history.note('dismissed restore') ? null : last;
   }
 
   /** The last restore was seen; false when there is none, or it was put away before. */
   dismiss(): boolean {
     const shown = this.shownRestore();
-    if (shown) this.#options.history().setNote('dismissed restore', shown.id);
+    if (shown) this.#context.state.history.setNote('dismissed restore', shown.id);
     return shown !== null;
   }
 
@@ -206,64 +268,41 @@ export class Restores {
       readonly mode: RestoreMode;
       readonly to: string | null;
     },
-  ): Promise<RestoreResult> {
-    const { runs, paths, places, highestKnown } = this.#options;
-    runs.active = run;
-    try {
-      const restored = await this.#options.job(
-        {
-          kind: 'restore',
-          source: source.path,
-          sourceName: source.name,
-          sha256: source.sha256,
-          databasePath: paths.database,
-          journalMode: source.journalMode,
-          folder: paths.backups,
-          mode: options.mode,
-          to: options.to,
-          expected: options.expected || null,
-          user: options.user ?? null,
-          retention: this.#options.retention(),
-          lockWaitMs: this.#options.lockWaitMs,
-          self: options.mode === 'file' ? places.self : await places.selfToWrite(),
-          highestKnown: highestKnown(),
-          fromOther: options.fromOther ?? false,
-        },
-        { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
-      );
-      runs.active = null;
-      if (restored.safetyBackup) await this.#options.onMade(restored.safetyBackup);
-      if (restored.mode !== 'file' && !source.other) await places.restored(source.databaseId);
-      return this.#restored(run, restored, source.name);
-    } catch (error) {
-      runs.active = null;
-      throw this.#failed(run, source.name, error);
-    }
-  }
-
-  #restored(run: ActiveRun, restored: Restored, backup: string): RestoreResult {
-    const report = run.end({ result: 'success', backup });
-    if (restored.mode !== 'file') this.#options.runs.record(report);
-    const safety = restored.safetyBackup ? ` What was there before is in ${restored.safetyBackup}.` : '';
-    const aside = restored.setAside ? ` The old files were moved to ${restored.setAside}.` : '';
-    this.#options.log('info', `Restored: ${backup} (${restored.mode}).${safety}${aside}`);
-    const { mode, path, safetyBackup } = restored;
-    return { success: true, backup, mode, path, safetyBackup, report };
-  }
-
-  /** Recorded once, at the step where it failed. */
-  #failed(run: ActiveRun, backup: string, error: unknown): BackupError {
-    const known = BackupError.from(error);
-    if (run.hasEnded) return known;
-    this.#options.log('error', `Restore failed: ${known.message}. ${known.hint}`);
-    this.#options.runs.record(
-      run.end({ result: known.code === 'ABORTED' ? 'stopped' : 'failed', backup, error: known }),
+  ): Promise<Restored> {
+    const { runs, jobs, database, folder, places, waits } = this.#context;
+    const { retention, targets } = this.#parts;
+    const restored = await runs.lead(
+      run,
+      async () =>
+        await jobs.run<'restore'>(
+          {
+            kind: 'restore',
+            source: source.path,
+            sourceName: source.name,
+            sha256: source.sha256,
+            databasePath: database.path,
+            journalMode: source.journalMode,
+            folder: folder.path,
+            mode: options.mode,
+            to: options.to,
+            expected: options.expected || null,
+            user: options.user ?? null,
+            retention: retention.ofFolder(),
+            lockWaitMs: waits.lockMs,
+            self: options.mode === 'file' ? places.self : await places.selfToWrite(),
+            highestKnown: targets.highestKnown(),
+            fromOther: options.fromOther ?? false,
+          },
+          run,
+        ),
     );
-    return known;
+    if (restored.safetyBackup) await places.noteIdOf(restored.safetyBackup);
+    if (restored.mode !== 'file' && !source.other) await places.restored(source.databaseId);
+    return restored;
   }
 
   async #source(filename: string, from: TargetName | undefined): Promise<RestoreSource> {
-    const { backups } = this.#options;
+    const { backups } = this.#parts;
     if (isFile(filename)) {
       const path = resolve(filename);
       return { name: basename(path), path, ...unknownSource, other: await this.#otherAt(path) };
@@ -283,15 +322,15 @@ export class Restores {
     const [folder, name] = [dirname(path), basename(path)];
     if (!isBackupName(name) || !existsSync(join(folder, manifestName(name)))) return null;
     const backups = await new Catalog(folder).list();
-    const { ownership } = lookAtFolder(folder, this.#options.places.self, backups);
+    const { ownership } = lookAtFolder(folder, this.#context.places.self, backups);
     const backup = backups.find((candidate) => candidate.name === name);
     return backup ? otherOf(ownership, backup) : null;
   }
 
   /** A new file beside the database: `dev.restored-2024-01-15T10-30-00-000Z.sqlite`. */
   #restoredName(): string {
-    const { database } = this.#options.paths;
-    const stem = basename(database).replace(/\.[^.]*$/, '');
-    return join(dirname(database), nameBackup(this.#options.now()).replace('backup-', `${stem}.restored-`));
+    const { database, now } = this.#context;
+    const stem = basename(database.path).replace(/\.[^.]*$/, '');
+    return join(dirname(database.path), nameBackup(now()).replace('backup-', `${stem}.restored-`));
   }
 }

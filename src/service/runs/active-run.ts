@@ -10,7 +10,9 @@ export interface RunOptions {
   readonly user: string | null;
   readonly plannedAt: Date | null;
   readonly backup: string | null;
-  /** Of an upload. */
+  /** Size of that backup, for the record of a run that succeeds. */
+  readonly sizeBytes?: number | null;
+  /** Only for an upload. */
   readonly target?: TargetName;
   /** Share of the whole, in percent, that each step takes; they add up to 100. */
   readonly weights: Readonly<Partial<Record<StepName, number>>>;
@@ -18,6 +20,11 @@ export interface RunOptions {
   readonly onProgress: (run: RunProgress) => void;
 }
 
+type Noted = {
+  readonly backup?: string | null;
+  readonly sizeBytes?: number | null;
+  readonly drill?: Drill | undefined;
+};
 type MutableStep = { -readonly [Key in keyof Step]: Step[Key] };
 
 export class ActiveRun {
@@ -28,8 +35,6 @@ export class ActiveRun {
   pinned = false;
   /** False once it has begun to change something: then a stop is not heard. */
   mayStop = true;
-  /** True when its record was made. */
-  hasEnded = false;
   readonly #options: RunOptions;
   readonly #startedAt: Date;
   readonly #steps: MutableStep[];
@@ -37,6 +42,8 @@ export class ActiveRun {
   readonly #users = new Set<string>();
   #stepStartedMs = 0;
   #backup: string | null;
+  #sizeBytes: number | null;
+  #drill: Drill | undefined;
   #percent = 0;
 
   constructor(options: RunOptions) {
@@ -44,12 +51,13 @@ export class ActiveRun {
     this.#options = options;
     this.#startedAt = options.now();
     this.#backup = options.backup;
+    this.#sizeBytes = options.sizeBytes ?? null;
     this.#steps = (Object.keys(options.weights) as StepName[]).map((name) => ({ name, state: 'waiting' })); // keys of that record
     this.#listeners.add(options.onProgress);
     this.join(options.user);
   }
 
-  /** Who asks for what is going already has asked for it too. */
+  /** A user who asks for what is running has asked for it, too. */
   join(user: string | null): void {
     if (user !== null) this.#users.add(user);
   }
@@ -63,7 +71,19 @@ export class ActiveRun {
     if (listener) this.#listeners.add(listener);
   }
 
-  hear(event: JobEvent): void {
+  get signal(): AbortSignal {
+    return this.abort.signal;
+  }
+
+  /** What its record will say, learned on the way. */
+  note({ backup = this.#backup, sizeBytes = this.#sizeBytes, drill = this.#drill }: Noted): void {
+    this.#backup = backup;
+    this.#sizeBytes = sizeBytes;
+    this.#drill = drill;
+  }
+
+  /** Hears its job; a function of its own, so that a run can be given to a job as the job's options. */
+  readonly onEvent = (event: JobEvent): void => {
     if (event.type === 'step') this.#begin(event.name);
     else if (event.type === 'bytes') this.#count(event.done, event.total);
     else if (event.type === 'pinned') {
@@ -71,7 +91,7 @@ export class ActiveRun {
       if (this.kind === 'backup') this.#backup = event.backup;
     } else return;
     this.#tell();
-  }
+  };
 
   progress(): RunProgress {
     return {
@@ -86,26 +106,20 @@ export class ActiveRun {
     };
   }
 
-  end(outcome: {
-    result: RunResult;
-    backup?: string | null;
-    sizeBytes?: number | null;
-    error?: BackupError | null;
-    drill?: Drill;
-  }): Run {
-    this.hasEnded = true;
-    this.#finishStep(outcome.result === 'success' ? 'done' : 'failed');
+  end(result: RunResult, error: BackupError | null = null): Run {
+    this.#finishStep(result === 'success' ? 'done' : 'failed');
+    // A backup that failed has no file; the name it would have had says nothing to anybody.
+    const hasFile = this.kind !== 'backup' || result === 'success' || result === 'unchanged';
     const { id, kind, trigger, user, startedAt, steps } = this.progress();
     const { target } = this.#options;
     return {
       ...{ id, kind, trigger, user, startedAt, plannedAt: this.#options.plannedAt, endedAt: this.#options.now() },
-      result: outcome.result,
-      // A failed run has no file; the name it would have had says nothing to anybody.
-      backup: outcome.backup ?? (outcome.result === 'success' ? this.#backup : null),
-      sizeBytes: outcome.sizeBytes ?? null,
+      result,
+      backup: hasFile ? this.#backup : null,
+      sizeBytes: result === 'success' ? this.#sizeBytes : null,
       steps: steps.filter((step) => step.state !== 'waiting'),
-      error: outcome.error?.toJSON() ?? null,
-      ...(outcome.drill && { drill: outcome.drill }),
+      error: error?.toJSON() ?? null,
+      ...(this.#drill && { drill: this.#drill }),
       ...(target !== undefined && target !== 's3' && { target }),
     };
   }

@@ -20,12 +20,17 @@ const failed = (time: string, code: ErrorCode, message: string, change: Partial<
   run(time, { result: 'failed', backup: null, sizeBytes: null, error: { code, message, hint: '' }, ...change });
 
 function kept(time: string, s3: Placement['status'] | null = null): BackupItem {
-  const placement = { at: null, error: null, where: null, sizeBytes: null };
+  const error = { code: 'S3_UNREACHABLE', message: 's3.test does not answer', hint: 'Ask.' } as const;
+  const placements: Record<Placement['status'], Placement> = {
+    stored: { target: 's3', status: 'stored', at: at(time), error: null, where: null, sizeBytes: null },
+    waiting: { target: 's3', status: 'waiting', at: null, error: null, where: null, sizeBytes: null },
+    failed: { target: 's3', status: 'failed', at: null, error, where: null, sizeBytes: null },
+  };
   return {
     ...{ filename: `backup of ${time}`, size: 1_000, createdAt: at(time), trigger: 'schedule', user: null },
     ...{ verified: true, verification: { state: 'unchecked' }, foreign: false, pinned: false, note: null },
     ...{ safety: false, sha256: null, pages: null, pageSize: null, other: null, rows: null, changes: null, loss: null },
-    placements: s3 === null ? [] : [{ target: 's3', status: s3, ...placement }],
+    placements: s3 === null ? [] : [placements[s3]],
   };
 }
 
@@ -80,7 +85,7 @@ const table: [sentence: string, facts: Partial<ActivityFacts>, expected: string[
       backups: [kept('08:00', 'stored'), kept('09:00', 'failed'), kept('10:00'), kept('11:00', 'waiting')],
       isUploading: (name) => name === 'backup of 11:00',
     },
-    ['08:00 kept', '09:00 no-s3', '10:00 kept', '11:00 kept'],
+    ['08:00 kept', '09:00 no-s3: s3.test does not answer.', '10:00 kept', '11:00 kept'],
   ],
   [
     'a failed run tells its error, and nothing of a fault inside the server',

@@ -37,7 +37,7 @@ export interface ActivityFacts {
   readonly spans: readonly ScheduleSpan[];
   /** Ended backup runs, from the beginning of the range on, and the last one before. */
   readonly runs: readonly RunMark[];
-  /** Of the first planned run that is known. */
+  /** Moment of the first planned run that is known. */
   readonly firstPlannedAt: Date | null;
   /** Since when a backup run is going. */
   readonly runningSince: Date | null;

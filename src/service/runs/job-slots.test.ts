@@ -1,14 +1,14 @@
 import { expect, test } from 'bun:test';
 import { refusal } from '../../../tests/support/scratch.ts';
 import type { JobRequest } from '../../engine/process/protocol.ts';
-import { Turns } from './job-slots.ts';
+import { JobSlots } from './job-slots.ts';
 
 /** Of a request only these decide. */
 const request = (kind: string, trigger?: string) => ({ kind, trigger }) as JobRequest;
 const scheduled = request('backup', 'schedule');
 
 /** Work that goes on until it is told to end. */
-function startJobs(turns: Turns) {
+function startJobs(turns: JobSlots) {
   const going: string[] = [];
   const endings = new Map<string, () => void>();
   const start = (name: string, of: JobRequest, signal?: AbortSignal) =>
@@ -31,7 +31,7 @@ function startJobs(turns: Turns) {
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 test('two scheduled copies go at once, the others wait in line', async () => {
-  const { going, start, end } = startJobs(new Turns());
+  const { going, start, end } = startJobs(new JobSlots());
   for (const name of ['a', 'b', 'c', 'd']) void start(name, scheduled);
   expect(going).toEqual(['a', 'b']);
   await end('b');
@@ -45,7 +45,7 @@ test('two scheduled copies go at once, the others wait in line', async () => {
 });
 
 test('what a person asked for waits for nobody, and uploads hold up no copy', async () => {
-  const { going, start } = startJobs(new Turns());
+  const { going, start } = startJobs(new JobSlots());
   for (const name of ['a', 'b', 'c']) void start(name, request('upload'));
   for (const name of ['d', 'e', 'f']) void start(name, scheduled);
   void start('mine', request('backup', 'manual'));
@@ -54,7 +54,7 @@ test('what a person asked for waits for nobody, and uploads hold up no copy', as
 });
 
 test('one that is stopped in line leaves it, and a failure gives its place to the next', async () => {
-  const turns = new Turns();
+  const turns = new JobSlots();
   const { going, start, end } = startJobs(turns);
   void start('a', scheduled);
   let fail = () => {};
@@ -72,14 +72,14 @@ test('one that is stopped in line leaves it, and a failure gives its place to th
 });
 
 test('drills wait for each other and hold up no copy', async () => {
-  const { going, start } = startJobs(new Turns());
+  const { going, start } = startJobs(new JobSlots());
   for (const name of ['a', 'b', 'c']) void start(name, request('drill', 'schedule'));
   for (const name of ['d', 'e']) void start(name, scheduled);
   expect(going).toEqual(['a', 'b', 'd', 'e']);
 });
 
 test('a backup whose check takes long leaves its place to others, and takes no second one with it', async () => {
-  const turns = new Turns({ checkHoldsMs: 1 });
+  const turns = new JobSlots({ checkHoldsMs: 1 });
   const going: string[] = [];
   const ends: (() => void)[] = [];
   const start = (name: string, isChecking: boolean) =>

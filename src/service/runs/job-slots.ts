@@ -1,7 +1,7 @@
 /**
- * How many jobs go at once where one process guards many databases. Whoever is one too many waits in line; what a person
- * asked for does not come here. Copies, drills and uploads have lines of their own: an upload or the check of a file from
- * elsewhere may take hours, and must never hold up a backup. A backup whose own check takes long leaves its line to others.
+ * How many jobs run at once if one process guards many databases. A job that is one too many waits for a slot; what a person
+ * asked for needs none. Copies, drills and uploads have lines of their own: an upload or the check of a file from
+ * elsewhere may take hours, and must never hold up a backup. A backup whose own check takes long leaves its slot to others.
  */
 import { BackupError } from '../../words/errors.ts';
 import type { JobRequest } from '../../engine/process/protocol.ts';
@@ -14,7 +14,7 @@ const CHECK_HOLDS_MS = 60_000;
 
 type Line = 'copy' | 'drill' | 'remote';
 
-export class Turns {
+export class JobSlots {
   readonly #lines: Record<Line, { going: number; readonly waiting: (() => void)[] }> = {
     copy: { going: 0, waiting: [] },
     drill: { going: 0, waiting: [] },
@@ -29,7 +29,7 @@ export class Turns {
 
   /**
    * @param work is given what it calls when only its check is left.
-   * @throws BackupError ABORTED when the signal came before the turn.
+   * @throws BackupError ABORTED when the signal came before the slot.
    */
   async take<Result>(
     request: JobRequest,
@@ -39,7 +39,7 @@ export class Turns {
     const name = lineOf(request);
     if (name === null) return await work(() => {});
     const line = this.#lines[name];
-    if (line.going >= AT_ONCE) await turn(line.waiting, signal);
+    if (line.going >= AT_ONCE) await slotFree(line.waiting, signal);
     else line.going += 1;
     let isInLine = true;
     // Its place goes to the next, or is free.
@@ -62,7 +62,7 @@ export class Turns {
   }
 }
 
-function turn(waiting: (() => void)[], signal: AbortSignal | undefined): Promise<void> {
+function slotFree(waiting: (() => void)[], signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const begin = () => {
       signal?.removeEventListener('abort', leave);

@@ -13,7 +13,7 @@ function scheduler(
     schedule?: Schedule;
     hasDatabase?: () => boolean;
     run?: () => Promise<{ failed: boolean }>;
-    onWake?: () => void;
+    onTick?: () => void;
     elapsedMs?: () => number;
   } = {},
 ) {
@@ -31,7 +31,7 @@ function scheduler(
       runs.push(`${trigger} ${plannedAt.toISOString().slice(11, 19)}`);
       return await (change.run?.() ?? Promise.resolve({ failed: false }));
     },
-    onWake: () => change.onWake?.(),
+    onTick: () => change.onTick?.(),
     onFault: (error) => faults.push(String(error)),
     ...(change.elapsedMs && { elapsedMs: change.elapsedMs }),
   });
@@ -174,7 +174,7 @@ test('a fault of a run or of a wake ends neither the schedule nor the app', asyn
       broken();
       return { failed: false };
     },
-    onWake: broken,
+    onTick: broken,
   });
   made.begin({ runAtOnce: true });
   await pass(5);

@@ -17,9 +17,9 @@ export interface SchedulerOptions {
   readonly onMissing: (at: Date) => void;
   /** Answers whether it failed. */
   readonly run: (trigger: 'start' | 'schedule', plannedAt: Date) => Promise<{ readonly failed: boolean }>;
-  /** At every wake, at least every 30 s. */
-  readonly onWake: () => void;
-  /** Of a run or a wake: the schedule goes on, and so does the app. */
+  /** At every tick, at least every 30 s. */
+  readonly onTick: () => void;
+  /** Hears what a run or a tick threw: the schedule goes on, and so does the app. */
   readonly onFault: (error: unknown) => void;
   /** Stands still while the machine sleeps; `performance.now`, if not given. */
   readonly elapsedMs?: () => number;
@@ -82,11 +82,11 @@ export class Scheduler {
 
   #sleep(ms: number): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#wake(), Math.min(Math.max(0, ms), SLEEP_MAX_MS));
+    this.#timer = setTimeout(() => this.#tick(), Math.min(Math.max(0, ms), SLEEP_MAX_MS));
     this.#timer.unref();
   }
 
-  #wake(): void {
+  #tick(): void {
     let sleepMs = SLEEP_MAX_MS;
     if (!this.#running) this.heard();
     try {
@@ -106,7 +106,7 @@ export class Scheduler {
     if (this.#planned > next) this.#planned = next;
     const isGone = !this.#missing && !this.#running && !this.#options.hasDatabase();
     if (isGone || isDue(this.#planned, now)) void this.#run('schedule');
-    this.#options.onWake();
+    this.#options.onTick();
     return this.#planned.getTime() - now.getTime();
   }
 

@@ -10,7 +10,7 @@
 import { randomUUID } from 'node:crypto';
 import { errnoCode } from '../../words/errors.ts';
 import type { Run, RunProgress, ServiceEvent } from '../model.ts';
-import type { RunHistory } from './run-history.ts';
+import type { State } from './state.ts';
 import type { StateDatabase } from './state-database.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -22,20 +22,16 @@ const REMOVE_TRIES = 20;
 /** Runs of ours that a look must not take for another's. */
 const OWN_RUNS_MAX = 100;
 
-export interface NeighboursOptions {
-  /** Its statements do not wait for another process. */
-  readonly database: () => StateDatabase;
-  /** Looking makes no file. */
-  readonly hasDatabase: () => boolean;
-  readonly history: () => RunHistory;
+export interface OtherProcessesOptions {
+  readonly state: Pick<State, 'exists' | 'history' | 'notes'>;
   /** The backup folder that they share, as the state calls it. */
   readonly folder: string;
   readonly now: () => Date;
   readonly emit: (event: ServiceEvent) => void;
 }
 
-export class Neighbours {
-  readonly #options: NeighboursOptions;
+export class OtherProcesses {
+  readonly #options: OtherProcessesOptions;
   /** One for each service, because a process may have several. */
   readonly #service = randomUUID();
   #own: RunProgress | null = null;
@@ -48,7 +44,7 @@ export class Neighbours {
   #seen: Seen | null = null;
   readonly #ownRuns = new Set<string>();
 
-  constructor(options: NeighboursOptions) {
+  constructor(options: OtherProcessesOptions) {
     this.#options = options;
   }
 
@@ -88,8 +84,8 @@ export class Neighbours {
   }
 
   #writeRow(run: RunProgress, nowMs: number): void {
-    const { database, folder } = this.#options;
-    database()
+    const { state, folder } = this.#options;
+    state.notes
       .prepare('INSERT OR REPLACE INTO active_runs (service, folder, pid, seen_at, run) VALUES (?, ?, ?, ?, ?)')
       .run(this.#service, folder, process.pid, nowMs, JSON.stringify(run));
     this.#hasRow = true;
@@ -100,9 +96,9 @@ export class Neighbours {
   /** And those of processes that died. */
   #removeRow(): void {
     if (this.#hasRow) {
-      const { database, now } = this.#options;
+      const { state, now } = this.#options;
       const silentMs = now().getTime() - SILENCE_MS;
-      database().prepare('DELETE FROM active_runs WHERE service = ? OR seen_at < ?').run(this.#service, silentMs);
+      state.notes.prepare('DELETE FROM active_runs WHERE service = ? OR seen_at < ?').run(this.#service, silentMs);
     }
     this.#hasRow = false;
     this.#rest();
@@ -147,11 +143,11 @@ export class Neighbours {
   }
 
   #look(): readonly RunProgress[] {
-    const { database, hasDatabase, folder, now } = this.#options;
-    if (!hasDatabase()) return [];
+    const { state, folder, now } = this.#options;
+    if (!state.exists) return [];
     try {
       const nowMs = now().getTime();
-      return database()
+      return state.notes
         .prepare('SELECT * FROM active_runs WHERE folder = ? AND service <> ?')
         .all(folder, this.#service)
         .filter((row) => Math.abs(nowMs - Number(row['seen_at'])) < SILENCE_MS && isAlive(Number(row['pid'])))
@@ -164,16 +160,16 @@ export class Neighbours {
   }
 
   #takeStock(): Seen | null {
-    const { database, hasDatabase, history } = this.#options;
-    if (!hasDatabase()) return nothingYet;
+    const { state } = this.#options;
+    if (!state.exists) return nothingYet;
     try {
       // First: what is committed while we read is seen again at the next look.
-      const version = versionOf(database());
+      const version = versionOf(state.notes);
       return {
         version,
         runs: this.#look(),
-        mark: history().mark(),
-        rest: String(database().prepare(REST).get()?.['rest']),
+        mark: state.history.mark(),
+        rest: String(state.notes.prepare(REST).get()?.['rest']),
       };
     } catch {
       return null;
@@ -181,18 +177,18 @@ export class Neighbours {
   }
 
   #tellChanges(): void {
-    const { database, hasDatabase, history, emit } = this.#options;
+    const { state, emit } = this.#options;
     const before = this.#seen;
-    if (!hasDatabase()) return;
+    if (!state.exists) return;
     // While a run of another is going its process may die without a word.
-    if (before?.runs.length === 0 && versionOf(database()) === before.version) return;
+    if (before?.runs.length === 0 && versionOf(state.notes) === before.version) return;
     const after = this.#takeStock();
     if (after === null) return;
     this.#seen = after;
     const known = new Map(before?.runs.map((run) => [run.id, JSON.stringify(run)]));
     for (const run of after.runs)
       if (known.get(run.id) !== JSON.stringify(run)) emit({ type: 'progress', run, elsewhere: true });
-    const ended = before ? history().after(before.mark) : [];
+    const ended = before ? state.history.after(before.mark) : [];
     for (const run of ended) if (!this.#ownRuns.has(run.id)) emit({ type: 'run', run, elsewhere: true });
     if (before?.rest !== after.rest) emit({ type: 'backups' });
     const hasChanged = before?.rest !== after.rest || ids(before.runs) !== ids(after.runs);

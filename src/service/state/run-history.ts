@@ -13,7 +13,7 @@ const OF_US = `(folder IS NULL OR folder = $folder)
 
 const KEPT_DAYS = 90;
 const DAY_MS = 86_400_000;
-/** Who removed it, as the end of a sentence. */
+/** Says who removed it, as the end of a sentence. */
 export const BY_RETENTION = 'by retention';
 
 export interface RunFilter {
@@ -235,7 +235,7 @@ export class RunHistory {
   }
 
   /**
-   * Of all runs that ever were: a run that is forgotten stays counted. The first call counts them all, which took 0.18 s
+   * Counts all runs that ever were: a run that is forgotten stays counted. The first call counts them all, which took 0.18 s
    * for 260,000; each later one takes what was recorded since.
    */
   totals(): readonly RunTotal[] {
@@ -256,7 +256,7 @@ export class RunHistory {
     return [...totals.values()];
   }
 
-  /** Of one moment: a run that is forgotten meanwhile is counted once. */
+  /** The counts of one moment: a run that is forgotten meanwhile is counted once. */
   #countAll(): Counted {
     return this.#database.transaction(() => {
       const mark = this.mark();

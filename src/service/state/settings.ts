@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { pageSettings } from '../../config/page-settings.ts';
 import { setAside } from '../../engine/disk/aside.ts';
 import { giveToOwnerOfFolder } from '../../engine/disk/owner.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
@@ -28,34 +29,7 @@ import { makePrivateFolder } from '../../engine/disk/private-folder.ts';
 import type { Settings } from '../model.ts';
 import { keepNames, keepSettingsNone, type KeepSettings } from '../targets/retention-policies.ts';
 
-const keep = z.int('a whole number').min(0, 'at least 0').max(10_000, 'at most 10,000');
-
-export const settingsSchema = z.strictObject({
-  enabled: z.boolean(),
-  intervalMinutes: z.int('a whole number of minutes').min(1, 'at least 1 minute').max(525_600, 'at most a year'),
-  retentionCount: z.int('a whole number').min(1, 'at least 1 backup').max(10_000, 'at most 10,000 backups'),
-  keepHourly: keep,
-  keepDaily: keep,
-  keepWeekly: keep,
-  keepMonthly: keep,
-  keepYearly: keep,
-  s3Enabled: z.boolean(),
-  s3Path: z
-    .string()
-    .max(512)
-    .regex(
-      /^[A-Za-z0-9!_.*'()-]+(\/[A-Za-z0-9!_.*'()-]+)*$/,
-      'a path such as backups/database, without a slash at its ends',
-    )
-    .refine((path) => !path.split('/').some((part) => part === '.' || part === '..'), 'must not contain . or ..'),
-  verify: z.enum(['quick', 'full']),
-  maxAgeMinutes: z.int('a whole number of minutes').min(1).max(5_256_000).nullable(),
-  lossIgnore: z
-    .array(z.string().min(1, 'the name of a table').max(512, 'at most 512 characters'))
-    .max(1_000, 'at most 1,000 tables')
-    .readonly(),
-});
-const changesSchema = settingsSchema.partial();
+const changesSchema = z.strictObject(pageSettings).partial();
 
 /** In the folder of the backups. */
 export const SETTINGS_FILE = 'settings.json';
@@ -232,7 +206,7 @@ function readChanges(path: string): Read {
   if (typeof saved !== 'object' || saved === null || Array.isArray(saved))
     return { changes, further, complaint: 'it holds no settings' };
   for (const [name, value] of Object.entries(saved)) {
-    const setting = Object.hasOwn(settingsSchema.shape, name) ? settingsSchema.shape[name as keyof Settings] : null; // our own keys
+    const setting = Object.hasOwn(pageSettings, name) ? pageSettings[name as keyof Settings] : null; // our own keys
     const parsed = setting?.safeParse(value);
     if (!parsed) further[name] = value;
     else if (parsed.success) changes[name] = parsed.data;
@@ -250,8 +224,7 @@ function faults(error: z.ZodError): Record<string, string> {
   const fields: Record<string, string> = {};
   for (const issue of error.issues) {
     const unknown = issue.code === 'unrecognized_keys' ? issue.keys : [String(issue.path[0] ?? 'settings')];
-    for (const name of unknown)
-      fields[name] ??= issue.code === 'unrecognized_keys' ? 'there is no such setting' : issue.message;
+    for (const name of unknown) fields[name] ??= issue.code === 'unrecognized_keys' ? 'unknown setting' : issue.message;
   }
   return fields;
 }

@@ -1,3 +1,4 @@
+import { Database } from 'bun:sqlite';
 import { expect, test } from 'bun:test';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -81,4 +82,77 @@ test('tables that somebody removed are answered from memory, and what another pr
     [expect.stringContaining('is the database of another program')],
     ['other.sqlite'],
   ]);
+});
+
+/** A file of the first versions: no version, fewer tables and columns. */
+function ofFirstVersion(): string {
+  const path = join(scratch(), 'state.sqlite');
+  using database = new Database(path, { create: true });
+  database.run(`CREATE TABLE runs (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, trigger TEXT NOT NULL, user TEXT, planned_at INTEGER,
+    started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, result TEXT NOT NULL, backup TEXT, size_bytes INTEGER,
+    steps TEXT NOT NULL, error TEXT)`);
+  database.run("INSERT INTO runs VALUES ('a', 'backup', 'manual', 'ada', NULL, 1, 2, 'success', 'one', 3, '[]', NULL)");
+  return path;
+}
+const versionIn = (path: string) => {
+  using database = new Database(path, { readonly: true });
+  return database.query('PRAGMA user_version').get();
+};
+
+test('a file from before versions were noted keeps its rows and gets the version, whoever opens it first', () => {
+  const path = ofFirstVersion();
+  const [one, two] = [open(path), open(path)];
+  const row = { id: 'a', user: 'ada', backup: 'one', folder: null, drill: null, target: null, database: null };
+  for (const { database, warnings } of [one, two]) {
+    expect(database.prepare('SELECT * FROM runs').all()).toEqual([expect.objectContaining(row)]);
+    expect(warnings).toEqual([]);
+    database.close();
+  }
+  expect(versionIn(path)).toEqual({ user_version: 1 });
+});
+
+test('a step that fails leaves the file as it was', () => {
+  const path = ofFirstVersion();
+  {
+    using database = new Database(path);
+    database.run("CREATE VIEW s3_uploads AS SELECT 1 AS place, 2 AS backup, 'x' AS status");
+  }
+  const { database, warnings } = open(path);
+  expect(database.prepare('SELECT * FROM runs').all()).toEqual([]);
+  database.close();
+  expect(warnings).toEqual([expect.stringContaining('kept in memory until the next start')]);
+  expect(versionIn(path)).toEqual({ user_version: 0 });
+  using left = new Database(path, { readonly: true });
+  expect(left.query("SELECT name FROM sqlite_schema WHERE type = 'table'").values()).toEqual([['runs']]);
+  expect(left.query('SELECT id FROM runs').values()).toEqual([['a']]);
+});
+
+test('a file of a newer version is not touched: the state is kept in memory, and the log says why', () => {
+  const path = ofFirstVersion();
+  {
+    using database = new Database(path);
+    database.run('PRAGMA user_version = 7');
+  }
+  const before = readFileSync(path);
+  const { database, warnings } = open(path);
+  add(database, 1);
+  expect(count(database)).toBe(1);
+  database.close();
+  expect(warnings).toEqual([
+    `The run history can not be kept at ${path} (${path} was written by a newer version of velist-backup (7, this one knows 1)); it is kept in memory until the next start.`,
+  ]);
+  expect(readFileSync(path).equals(before)).toBe(true);
+  expect(readdirSync(dirname(path))).toEqual(['state.sqlite']);
+});
+
+test('a table that somebody removed is there again at the next opening, and the others keep their rows', () => {
+  const path = join(scratch(), 'state.sqlite');
+  const first = open(path).database;
+  add(first, 1);
+  first.prepare('DROP TABLE runs').run();
+  first.close();
+  const { database, warnings } = open(path);
+  expect([database.prepare('SELECT * FROM runs').all(), count(database), warnings]).toEqual([[], 1, []]);
+  database.close();
 });

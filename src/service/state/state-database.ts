@@ -250,7 +250,11 @@ function openSchema(path: string, busyTimeoutMs = 1_000): DatabaseSync {
   try {
     database.exec('PRAGMA busy_timeout = 1000');
     refuseForeign(database, path);
-    makeTables(database);
+    // Before anything is written: a newer version's file stays as it is.
+    refuseNewer(database, path);
+    // NORMAL in WAL mode: a commit needs no fsync, so the app's event loop never waits for the disk.
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
+    migrate(database, path);
     database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
     return database;
   } catch (error) {
@@ -269,11 +273,52 @@ function refuseForeign(database: DatabaseSync, path: string): void {
   throw new Error(`${path} is the database of another program`);
 }
 
+function refuseNewer(database: DatabaseSync, path: string): void {
+  const version = versionOf(database);
+  if (version <= VERSION) return;
+  throw new Error(`${path} was written by a newer version of velist-backup (${version}, this one knows ${VERSION})`);
+}
+
+/** Files from before versions were noted have 0. */
+function versionOf(database: DatabaseSync): number {
+  return Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+}
+
+/**
+ * What leads from each version to the next. A step may find its work done, by an earlier version of us or because somebody
+ * removed a table: then all of them are carried out again, and each leaves what is there as it is.
+ */
+const steps: readonly ((database: DatabaseSync) => void)[] = [makeTables];
+const VERSION = steps.length;
+
+/** All in one transaction: a step that fails leaves the file as it was. */
+function migrate(database: DatabaseSync, path: string): void {
+  if (versionOf(database) === VERSION && hasAllTables(database)) return;
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    // Another process may have been faster, and newer.
+    refuseNewer(database, path);
+    for (const step of steps) step(database);
+    database.exec(`PRAGMA user_version = ${VERSION}; COMMIT`);
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+const allTables = [
+  ...['runs', 'forgotten_runs', 's3_uploads', 's3_backups', 's3_notes', 'removals', 'notes', 'schedule_spans'],
+  ...['active_runs', 'audit'],
+];
+
+function hasAllTables(database: DatabaseSync): boolean {
+  const names = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  return allTables.every((table) => names.some(({ name }) => name === table));
+}
+
+/** Version 1: the tables, and the columns that files of earlier versions lack. */
 function makeTables(database: DatabaseSync): void {
-  // NORMAL in WAL mode: a commit needs no fsync, so the app's event loop never waits for the disk.
   database.exec(`
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = NORMAL;
     CREATE TABLE IF NOT EXISTS runs (
       id TEXT PRIMARY KEY, kind TEXT NOT NULL, trigger TEXT NOT NULL, user TEXT, planned_at INTEGER,
       started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, result TEXT NOT NULL, backup TEXT, size_bytes INTEGER,
@@ -311,18 +356,11 @@ function makeTables(database: DatabaseSync): void {
     ${auditTable}
   `);
   // Null in rows from before there were these columns; a run without a folder counts for every folder.
-  const missing = () =>
-    Object.entries({
-      ...{ runs: ['folder', 'drill', 'target', 'database'], s3_uploads: ['why'], s3_backups: ['archive'] },
-    }).flatMap(([table, names]) => {
-      const columns = database.prepare(`PRAGMA table_info(${table})`).all();
-      const absent = names.filter((name) => !columns.some((column) => column['name'] === name));
-      return absent.map((name) => ({ table, name }));
-    });
-  if (missing().length > 0) {
-    database.exec('BEGIN IMMEDIATE');
-    // Another process may have been faster.
-    for (const { table, name } of missing()) database.exec(`ALTER TABLE ${table} ADD COLUMN ${name} TEXT`);
-    database.exec('COMMIT');
+  const added = { runs: ['folder', 'drill', 'target', 'database'], s3_uploads: ['why'], s3_backups: ['archive'] };
+  for (const [table, names] of Object.entries(added)) {
+    const columns = database.prepare(`PRAGMA table_info(${table})`).all();
+    for (const name of names)
+      if (!columns.some((column) => column['name'] === name))
+        database.exec(`ALTER TABLE ${table} ADD COLUMN ${name} TEXT`);
   }
 }

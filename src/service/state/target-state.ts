@@ -10,21 +10,22 @@ import type { Manifest } from '../../engine/format/manifest.ts';
 import type { ErrorBody } from '../../words/errors.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
-export interface UploadState {
-  readonly backup: string;
-  /** `removed`: it was there, and retention or a person removed it; it is not uploaded again. */
-  readonly status: 'stored' | 'failed' | 'removed';
-  readonly at: Date;
-  /** How the copy is sealed; null while there is none, and for one that was stored before this was noted. */
-  readonly sealing: SealName | null;
-  readonly error: ErrorBody | null;
-  /** Who removed it, as the end of a sentence; left out where that is not known. */
-  readonly why?: string;
-}
+/** What became of the upload of one backup: a state has only what it has. */
+export type UploadState = { readonly backup: string; readonly at: Date } & UploadOutcome;
+
+export type UploadOutcome =
+  /** `sealing`: null for a copy that was stored before this was noted. */
+  | { readonly status: 'stored'; readonly sealing: SealName | null }
+  | { readonly status: 'failed'; readonly error: ErrorBody }
+  /**
+   * It was there, and retention or a person removed it; it is not uploaded again. `why` is the end of a sentence, left out
+   * if it is not known.
+   */
+  | { readonly status: 'removed'; readonly why?: string };
 
 export interface KnownRemote {
   readonly name: string;
-  /** Of the manifest; empty when it must be read again. */
+  /** The manifest's; empty when it must be read again. */
   readonly etag: string;
   readonly manifest: Manifest | null;
   readonly fault: string | null;
@@ -48,7 +49,7 @@ export interface Waiting {
   readonly error: ErrorBody | null;
 }
 
-/** Who else writes there, as it was seen last. */
+/** Another writer there, as it was seen last. */
 export interface WriterNote {
   readonly kind: 'other' | 'clone';
   readonly host: string;
@@ -81,19 +82,11 @@ export class OffsiteState {
 
   uploads(): ReadonlyMap<string, UploadState> {
     const rows = this.#database.prepare('SELECT * FROM s3_uploads WHERE place = ?').all(this.#place);
-    return new Map(
-      rows.map((row) => [
-        String(row['backup']),
-        {
-          backup: String(row['backup']),
-          status: String(row['status']) as UploadState['status'], // written by us
-          at: new Date(Number(row['at'])),
-          sealing: row['sealing'] as SealName | null, // written by us
-          error: parseOrNull<ErrorBody>(row['error']),
-          ...(typeof row['why'] === 'string' && { why: row['why'] }),
-        },
-      ]),
-    );
+    const states = rows.flatMap((row): UploadState[] => {
+      const outcome = readOutcome(row);
+      return outcome ? [{ backup: String(row['backup']), at: new Date(Number(row['at'])), ...outcome }] : [];
+    });
+    return new Map(states.map((state) => [state.backup, state]));
   }
 
   setUpload(state: UploadState): void {
@@ -107,9 +100,9 @@ export class OffsiteState {
           state.backup,
           state.status,
           state.at.getTime(),
-          state.sealing,
-          textOrNull(state.error),
-          state.why ?? null,
+          state.status === 'stored' ? state.sealing : null,
+          state.status === 'failed' ? textOrNull(state.error) : null,
+          state.status === 'removed' ? (state.why ?? null) : null,
         ),
     );
   }
@@ -220,6 +213,15 @@ export class OffsiteState {
       this.#warn(`The state of S3 could not be written: ${error instanceof Error ? error.message : String(error)}.`);
     }
   }
+}
+
+/** Null for a failure that can't be read: that backup waits, and is tried again. */
+function readOutcome(row: Readonly<Record<string, unknown>>): UploadOutcome | null {
+  const { status, sealing, why } = row;
+  if (status === 'stored') return { status, sealing: sealing as SealName | null }; // written by us
+  if (status === 'removed') return { status, ...(typeof why === 'string' && { why }) };
+  const error = parseOrNull<ErrorBody>(row['error']);
+  return error && { status: 'failed', error };
 }
 
 /** Parses what this file wrote; null also if it was damaged in a way that SQLite does not see. */

@@ -8,51 +8,52 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { LOCK_FILE } from '../../engine/format/names.ts';
-import type { Catalog } from '../../engine/catalog/folder-catalog.ts';
 import {
   type Claim,
   otherOf,
   type Ownership,
   type PlaceIdentity,
+  requireOurs,
   requireReadable,
   type Sourced,
 } from '../../engine/catalog/identity.ts';
-import { lookAtFolder, toRecord, writeOwner, writeRecord } from '../../engine/catalog/own-folder.ts';
+import { lookAtFolder, type OwnedFolder, toRecord, writeOwner, writeRecord } from '../../engine/catalog/own-folder.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
 import type { DatabaseSelf } from '../../engine/writer/self.ts';
-import type { Log } from '../log.ts';
+import type { ServiceContext } from '../context.ts';
 import type { ClaimResult } from '../model.ts';
 import type { Offsite } from './remote-target.ts';
-import type { Places } from './places.ts';
-
-export interface ClaimsOptions {
-  readonly catalog: Catalog;
-  /** As configured. */
-  readonly folder: string;
-  readonly places: Places;
-  readonly lockWaitMs: number;
-  readonly log: Log;
-  readonly now: () => Date;
-}
 
 const SPARES_MS = 7 * 24 * 3_600_000;
 
 export class Claims {
-  readonly #options: ClaimsOptions;
+  readonly #context: ServiceContext;
 
-  constructor(options: ClaimsOptions) {
-    this.#options = options;
+  constructor(context: ServiceContext) {
+    this.#context = context;
+  }
+
+  /** @throws BackupError FOREIGN_PLACE when the folder is another database's. */
+  async requireOwnFolder(): Promise<OwnedFolder> {
+    const { places, catalog } = this.#context;
+    return this.requireOurs(places.folder(await catalog.list()));
+  }
+
+  requireOurs(folder: OwnedFolder): OwnedFolder {
+    const place = `the folder ${this.#context.folder.named}`;
+    requireOurs(folder.ownership, folder.identity, { place, target: 'local' });
+    return folder;
   }
 
   /** @throws BackupError BAD_CONFIG when the folder's record can't be read, BUSY, NO_PERMISSION. */
   async claimFolder(user: string | null): Promise<ClaimResult> {
-    const { catalog, folder, places } = this.#options;
+    const { catalog, folder, places } = this.#context;
     await catalog.prepare();
     const self = await places.selfToWrite();
     using _lock = await this.#lockFolder();
     const backups = await catalog.list();
     const { ownership, identity } = lookAtFolder(catalog.folder, self, backups);
-    const place = { target: 'local', place: `folder ${folder}` };
+    const place = { target: 'local', place: `folder ${folder.named}` };
     requireReadable(identity, place);
     if (ownership.owner === 'new' || (ownership.owner === 'ours' && !ownership.mustRecord))
       return this.#unchanged(place, ownership, backups);
@@ -66,7 +67,7 @@ export class Claims {
 
   /** @throws BackupError BAD_CONFIG when its record can't be read, S3_*, ABORTED. */
   async claimTarget(offsite: Offsite, user: string | null): Promise<ClaimResult> {
-    const self = await this.#options.places.selfToWrite();
+    const self = await this.#context.places.selfToWrite();
     await offsite.refresh();
     const { ownership, backups, address } = offsite;
     const identity = offsite.identity ?? { record: null, claims: [], complaint: null };
@@ -88,7 +89,7 @@ export class Claims {
 
   /** The id of a target becomes ours; the folder remembers the one of before. */
   async takeId(id: string, user: string | null): Promise<void> {
-    const { catalog, places, now } = this.#options;
+    const { catalog, places, now } = this.#context;
     await places.note(id);
     using _lock = await this.#lockFolder();
     const { self } = places;
@@ -103,10 +104,10 @@ export class Claims {
     self: DatabaseSelf,
     { backups, user }: { readonly backups: readonly Sourced[]; readonly user: string | null },
   ) {
-    const now = this.#options.now();
+    const now = this.#context.now();
     const names = new Set(backups.flatMap(({ manifest }) => manifest?.source.name ?? []));
     const given = new Set(backups.map(({ manifest }) => manifest?.databaseId));
-    // Of one database that lost its record, or that an older version backed up, the id is taken over.
+    // The id is taken over of a database that lost its record, or that an older version backed up.
     const known = names.size === 1 && given.size === 1 ? ownership.stranger?.id : undefined;
     const id = identity.record?.id ?? known ?? ownership.id ?? randomUUID();
     const own = ownClaim(self, id, now);
@@ -131,7 +132,7 @@ export class Claims {
   ): ClaimResult {
     const result = { ...place, ...countOf(after, backups), changed: true, before: before.stranger };
     const whose = before.stranger ? `, which was of ${before.stranger.name},` : '';
-    this.#options.log(
+    this.#context.log(
       'info',
       `Claimed: ${place.place}${whose} belongs to this database now. ${result.ours} backups are its.`,
     );
@@ -139,10 +140,10 @@ export class Claims {
   }
 
   async #lockFolder(): Promise<Disposable> {
-    const { catalog, lockWaitMs, log } = this.#options;
+    const { catalog, waits, log } = this.#context;
     const signal = new AbortController().signal;
     const warn = (message: string) => log('warn', message);
-    return await takeLock(join(catalog.folder, LOCK_FILE), { waitMs: lockWaitMs, signal, warn });
+    return await takeLock(join(catalog.folder, LOCK_FILE), { waitMs: waits.lockMs, signal, warn });
   }
 }
 

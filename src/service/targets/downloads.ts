@@ -9,10 +9,10 @@ import type { FetchRequest, JobEvent } from '../../engine/process/protocol.ts';
 import type { TargetName } from '../model.ts';
 
 export interface DownloadsOptions {
-  /** Of the backups. */
+  /** The backup folder. */
   readonly folder: string;
   readonly target: TargetName;
-  /** Of the database that a backup at S3 becomes; null when that is not known. */
+  /** Answers the size of the database that a backup at S3 becomes; null when that is not known. */
   readonly sizeOf: (name: string) => number | null;
   /** Copies there are encrypted. */
   readonly isSealed: boolean;

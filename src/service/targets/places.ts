@@ -29,7 +29,7 @@ export interface PlacesOptions {
   readonly database: string;
   readonly catalog: Catalog;
   readonly statePath: string;
-  /** Of each configured target beside the folder. */
+  /** The configured targets beside the folder. */
   readonly offsites: () => readonly Offsite[];
   readonly log: Log;
   readonly now: () => Date;
@@ -102,6 +102,16 @@ export class Places {
       ...installation,
       databases: { ...installation.databases, [pathDigest]: databaseId },
     }));
+  }
+
+  /** The database may have been given its id by that backup. */
+  async noteIdOf(name: string): Promise<void> {
+    try {
+      const { databaseId } = (await this.#options.catalog.find(name)).manifest ?? {};
+      if (databaseId !== undefined) await this.note(databaseId);
+    } catch (error) {
+      this.#options.log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+    }
   }
 
   /** What was brought back here is that database from now on, also where nobody knew its id here. */

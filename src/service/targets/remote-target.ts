@@ -10,7 +10,7 @@
  */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { isPlain, PLAIN, sealName } from '../../engine/format/seal.ts';
+import { PLAIN, sealName } from '../../engine/format/seal.ts';
 import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
 import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
@@ -35,7 +35,13 @@ import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from '../log.ts';
 import type { Runs } from '../runs/runs.ts';
-import { type KnownRemote, OffsiteState, type SetBack, type UploadState } from '../state/target-state.ts';
+import {
+  type KnownRemote,
+  OffsiteState,
+  type SetBack,
+  type UploadOutcome,
+  type UploadState,
+} from '../state/target-state.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
 import type { TargetName } from '../model.ts';
 import type { TargetSetup } from './targets.ts';
@@ -74,7 +80,7 @@ export interface OffsiteOptions {
   readonly madeSince: (from: Date) => ReadonlySet<string> | null;
   /** Retention removed it there. */
   readonly onRemoved: (name: string) => void;
-  readonly runs: Pick<Runs, 'beginUpload' | 'record'>;
+  readonly runs: Pick<Runs, 'carry'>;
   /** What is needed to be the one writer there. */
   readonly writing: Pick<WritingOptions, 'self' | 'everyMs' | 'isStarted' | 'hasUploaded' | 'heartbeats' | 'emit'>;
   readonly onChange: () => void;
@@ -91,7 +97,7 @@ interface Began {
 }
 
 const LIST_EVERY_MS = 15 * 60_000;
-const WAKE_MS = 30_000;
+const TICK_MS = 30_000;
 /** After a week without an answer the machine goes on, and what is there counts as its own. */
 const SET_BACK_MS = 7 * 24 * 3_600_000;
 
@@ -178,11 +184,6 @@ export class Offsite {
     return (this.#options.access.sealing?.recipients.length ?? 0) > 0;
   }
 
-  /** A copy that is taken only where somebody says so: it is not encrypted, and copies there are to be. */
-  refuses(backup: Pick<OffsiteBackup, 'manifest'>): boolean {
-    return this.isSealed && isPlain(backup.manifest);
-  }
-
   /** Says whose the place is, by the last look. */
   get ownership(): Ownership {
     return this.ownershipFor(this.#options.self());
@@ -266,7 +267,7 @@ export class Offsite {
   start(): void {
     this.uploads.resume();
     this.writing.start();
-    this.#timer ??= setInterval(() => this.#wake(), WAKE_MS);
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS);
     this.#timer.unref();
     if (this.#options.isEnabled()) void this.#catchUp();
   }
@@ -304,7 +305,8 @@ export class Offsite {
    * An object of its name is there that is no backup and may not be replaced: only one of another name can be stored.
    */
   isBlocked(name: string): boolean {
-    return this.isEnabled && this.uploadStates().get(name)?.error?.code === 'TARGET_EXISTS';
+    const upload = this.uploadStates().get(name);
+    return this.isEnabled && upload?.status === 'failed' && upload.error.code === 'TARGET_EXISTS';
   }
 
   // ── look ──
@@ -329,7 +331,7 @@ export class Offsite {
       const self = this.writing.request().self;
       const request = { kind: 'list-remote' as const, ...this.access, known: this.#toKnow(), self };
       const listing = await this.#job<'list-remote'>({ ...request, identity: this.identity });
-      await this.#take(listing, began);
+      await this.#applyListing(listing, began);
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED') this.#listError = known.toJSON();
@@ -340,7 +342,7 @@ export class Offsite {
   }
 
   /** A new listing: what changed is kept, and what we believed is set right. */
-  async #take(listing: RemoteListing, began: Began): Promise<void> {
+  async #applyListing(listing: RemoteListing, began: Began): Promise<void> {
     // The path was changed while it was listed.
     if (began.place !== this.#sync()) return;
     const isOutdated = (name: string) => (this.#changedAt.get(name) ?? 0) > began.changes;
@@ -372,7 +374,7 @@ export class Offsite {
     if (this.ownership.owner === 'foreign') return;
     try {
       await this.#noticeSetBack([...after.values()].filter(({ name }) => !before.has(name)));
-      await this.#setRight(after, { ...began, isOutdated });
+      await this.#reconcile(after, { ...began, isOutdated });
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED')
@@ -417,7 +419,7 @@ export class Offsite {
     );
   }
 
-  async #setRight(
+  async #reconcile(
     there: ReadonlyMap<string, KnownRemote>,
     { at: beganAt, isOutdated }: Began & { readonly isOutdated: (name: string) => boolean },
   ): Promise<void> {
@@ -431,7 +433,7 @@ export class Offsite {
       const isStored = entry?.fault === null && entry.manifest?.database.sha256 === manifest.database.sha256;
       if (isStored && upload?.status !== 'stored') {
         const sealing = entry.manifest && sealName(entry.manifest.artifact);
-        this.#state.setUpload({ backup: name, status: 'stored', at: beganAt, sealing, error: null });
+        this.#state.setUpload({ backup: name, status: 'stored', at: beganAt, sealing });
       } else if (!isStored && !entry && upload?.status === 'stored' && mayEnd.has(name)) {
         this.#noteRemoved(name, BY_BUCKET);
       } else if (!isStored && !isUnread(entry) && upload?.status === 'stored' && upload.at < beganAt) {
@@ -472,7 +474,7 @@ export class Offsite {
     return new Set(old.filter((backup) => !isNeeded(backup)).map(({ name }) => name));
   }
 
-  #wake(): void {
+  #tick(): void {
     this.downloads.sweep();
     const isDue = Math.abs(this.#options.now().getTime() - this.#triedMs) >= LIST_EVERY_MS;
     if (isDue && this.#options.isEnabled()) void this.#refreshQuietly();
@@ -542,11 +544,11 @@ export class Offsite {
     });
     if (began.place !== this.#sync()) return done.removed;
     this.#takePruned(done);
-    await this.#take(done.listing, began);
+    await this.#applyListing(done.listing, began);
     return done.removed;
   }
 
-  async #upload(backup: Backup): Promise<Pick<UploadState, 'status' | 'sealing'>> {
+  async #upload(backup: Backup): Promise<UploadOutcome> {
     const abort = new AbortController();
     const uploading = this.#carryOut(backup, abort.signal);
     this.#uploading = { name: backup.name, abort, ended: uploading.catch(() => {}) };
@@ -562,7 +564,7 @@ export class Offsite {
   }
 
   /** Uploads what waits, that backup too; whether it is stored then. */
-  async bring(name: string): Promise<boolean> {
+  async uploadNow(name: string): Promise<boolean> {
     this.#coming.add(name);
     // Behind others it is not on its way yet.
     const waiting = await this.uploads.waiting().catch(() => []);
@@ -581,15 +583,23 @@ export class Offsite {
     return this.#coming.has(name) || this.uploads.current === name;
   }
 
-  async #carryOut(backup: Backup, signal: AbortSignal): Promise<Pick<UploadState, 'status' | 'sealing'>> {
+  async #carryOut(backup: Backup, signal: AbortSignal): Promise<UploadOutcome> {
     const { access, log, now, selfToWrite } = this.#options;
     this.writing.refuse();
     const began = { place: this.#sync(), at: now(), changes: this.#changes };
-    const run = this.#options.runs.beginUpload(backup.name, this.target);
-    try {
+    const asked = {
+      ...({ kind: 'upload', trigger: 'schedule', weights: { upload: 95, prune: 5 } } as const),
+      ...{ backup: backup.name, sizeBytes: backup.sizeBytes, target: this.target },
+      onFailed: (error: BackupError) => {
+        if (error.code !== 'ABORTED')
+          log('warn', `Not uploaded to ${this.#word}: ${backup.name}: ${error.message}. ${error.hint}`);
+        return error;
+      },
+    };
+    const done = await this.#options.runs.carry(asked, async (run) => {
       // Before anything is said of this installation.
       await selfToWrite();
-      const done = await this.#job<'upload'>(
+      const uploaded = await this.#job<'upload'>(
         {
           kind: 'upload',
           target: this.target,
@@ -602,33 +612,24 @@ export class Offsite {
           known: this.#toKnow(),
           identity: this.identity,
         },
-        { signal, onEvent: (event) => run.hear(event) },
+        { signal, onEvent: run.onEvent },
       );
       if (began.place !== this.#sync()) {
         throw new BackupError('ABORTED', `the path on ${this.#word} was changed meanwhile`, {
           hint: 'It is uploaded there.',
         });
       }
-      this.#options.runs.record(run.end({ result: 'success', sizeBytes: backup.sizeBytes }));
-      log('info', `Uploaded to ${this.#word}: ${done.key}`);
-      this.#takePruned(done);
-      if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
-      if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
-      if (done.listing) {
-        await this.#take(done.listing, began);
-        await this.#learnId(done.listing.identity);
-      }
-      return done.removed.includes(backup.name)
-        ? { status: 'removed', sealing: null }
-        : { status: 'stored', sealing: done.sealing };
-    } catch (error) {
-      const known = BackupError.from(error);
-      if (known.code !== 'ABORTED')
-        log('warn', `Not uploaded to ${this.#word}: ${backup.name}: ${known.message}. ${known.hint}`);
-      const result = known.code === 'ABORTED' ? 'stopped' : 'failed';
-      if (!run.hasEnded) this.#options.runs.record(run.end({ result, backup: backup.name, error: known }));
-      throw known;
+      return uploaded;
+    });
+    log('info', `Uploaded to ${this.#word}: ${done.key}`);
+    this.#takePruned(done);
+    if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
+    if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
+    if (done.listing) {
+      await this.#applyListing(done.listing, began);
+      await this.#learnId(done.listing.identity);
     }
+    return done.removed.includes(backup.name) ? { status: 'removed' } : { status: 'stored', sealing: done.sealing };
   }
 
   #renumbered(count: number): string {
@@ -676,7 +677,7 @@ export class Offsite {
   #noteRemoved(name: string, why: string): void {
     this.#changedAt.set(name, ++this.#changes);
     const at = this.#options.now();
-    this.#state.setUpload({ backup: name, status: 'removed', at, sealing: null, error: null, why });
+    this.#state.setUpload({ backup: name, status: 'removed', at, why });
   }
 
   /**
@@ -821,7 +822,7 @@ export class Offsite {
     try {
       return await this.#options.job<Kind>(request, {
         signal: abort.signal,
-        onEvent: (event) => (event.type === 'writer' ? this.writing.hear(event.news) : onEvent?.(event)),
+        onEvent: (event) => (event.type === 'writer' ? this.writing.onEvent(event.news) : onEvent?.(event)),
       });
     } finally {
       this.#aborts.delete(abort);

@@ -15,7 +15,7 @@ export const KEEP_ALL: Required<FolderRetention> = {
   ...{ count: Number.MAX_SAFE_INTEGER, startBurstMs: 0, keep: KEEP_NONE, byDefault: null },
 };
 
-/** Of one target; what is not given is as in the folder. */
+/** One target's; what is not given is as in the folder. */
 export interface OwnRetention {
   readonly retentionCount: number | null;
   readonly keep?: Partial<KeepNumbers>;

@@ -5,6 +5,7 @@
  * Two of them at one place would prune each other's backups by two policies, so that is refused, also when the path of
  * `s3` is changed while running.
  */
+import { isPrefix } from '../../config/prefix.ts';
 import type { Sealing } from '../../engine/format/seal.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { FolderAccess } from '../../engine/store/folder/access.ts';
@@ -12,7 +13,6 @@ import { addressOf, faultOfTarget, type TargetAccess, whereOf } from '../../engi
 import type { S3Access } from '../../engine/store/s3/access.ts';
 import type { Settings, TargetName } from '../model.ts';
 import type { OwnRetention } from './retention-policies.ts';
-import { settingsSchema } from '../state/settings.ts';
 
 /** What is kept there, and how. */
 interface Kept extends OwnRetention {
@@ -82,9 +82,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
       );
     }
     names.add(name);
-    if (kind === 'folder' && prefix === '') continue;
-    const path = settingsSchema.shape.s3Path.safeParse(prefix);
-    if (path.success) continue;
+    if ((kind === 'folder' && prefix === '') || isPrefix(prefix)) continue;
     throw wrong(
       `the prefix of the target ${name} is wrong: ${JSON.stringify(prefix)}`,
       'It is a path such as backups/database, without a slash at its ends.',

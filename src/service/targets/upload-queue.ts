@@ -5,7 +5,7 @@
  */
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import { BackupError, says } from '../../words/errors.ts';
-import type { OffsiteState, UploadState } from '../state/target-state.ts';
+import type { OffsiteState, UploadOutcome } from '../state/target-state.ts';
 
 const RETRY_FIRST_MS = 30_000;
 const RETRY_LONGEST_MS = 3_600_000;
@@ -16,7 +16,7 @@ export interface UploadQueueOptions {
   readonly state: OffsiteState;
   readonly now: () => Date;
   /** Uploads one backup, or says why there is nothing to do; throws BackupError. */
-  readonly upload: (backup: Backup) => Promise<Pick<UploadState, 'status' | 'sealing'>>;
+  readonly upload: (backup: Backup) => Promise<UploadOutcome>;
   readonly isEnabled: () => boolean;
   readonly onChange: () => void;
 }
@@ -105,7 +105,7 @@ export class UploadQueue {
     this.#current = backup.name;
     try {
       const outcome = await this.#options.upload(backup);
-      state.setUpload({ backup: backup.name, ...outcome, at: now(), error: null });
+      state.setUpload({ backup: backup.name, at: now(), ...outcome });
       state.waiting = { nextTryAt: null, error: null };
       this.#failures = 0;
       return null;
@@ -115,7 +115,7 @@ export class UploadQueue {
       if (known.code === 'NO_BACKUP') return null;
       // Stopped because a person deleted it: what else waits goes on.
       if (known.code === 'ABORTED') return state.uploads().get(backup.name)?.status === 'removed' ? null : known;
-      state.setUpload({ backup: backup.name, status: 'failed', at: now(), sealing: null, error: known.toJSON() });
+      state.setUpload({ backup: backup.name, status: 'failed', at: now(), error: known.toJSON() });
       return known;
     } finally {
       this.#current = null;

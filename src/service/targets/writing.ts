@@ -91,7 +91,7 @@ export class Writing {
     throw refusalBy(note, this.#where);
   }
 
-  hear(news: WriterNews): void {
+  onEvent(news: WriterNews): void {
     // The path was changed meanwhile.
     if (news.address !== this.#address) return;
     if (news.type === 'holds') this.#hold(news);

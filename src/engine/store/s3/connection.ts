@@ -16,7 +16,7 @@ export interface S3Options extends StoredAs {
   readonly bucket: string;
   /** `us-east-1` when left out, which most servers that are not Amazon's take. */
   readonly region?: string | null;
-  /** Of a server that is not Amazon's: `https://s3.example.com`; `https://` may be left out. */
+  /** The address of a server that is not Amazon's: `https://s3.example.com`; `https://` may be left out. */
   readonly endpoint?: string | null;
   /** Both or neither; with neither the SDK looks where it always does (variables, profile, instance role). */
   readonly accessKeyId?: string | null;
