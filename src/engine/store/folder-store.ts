@@ -68,29 +68,6 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
     }
   }
 
-  /**
-   * The unfinished file gets its name, unless that is taken; it is gone then in either case.
-   *
-   * @param options.mayRename where the file system has no hard links, a look before the rename must do.
-   */
-  async function nameIfAbsent(path: string, key: string, { mayRename = false } = {}): Promise<boolean> {
-    const named = join(root, ...key.split('/'));
-    try {
-      await link(path, named);
-      return true;
-    } catch (error) {
-      const code = errnoCode(error);
-      if (code === 'EEXIST') return false;
-      if (!withoutLinks.has(code)) throw diskError(error, key);
-      if (!mayRename) throw noLinks(place, error);
-      if ((await statIfThere(named)) !== null) return false;
-      await onDisk(rename(path, named), key);
-      return true;
-    } finally {
-      await unlinkIfThere(path);
-    }
-  }
-
   /** The folder a key lives in, made where it is missing, proven to lie where its name says. */
   async function folderForWriting(key: string): Promise<string> {
     await isThere();
@@ -172,7 +149,8 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
       try {
         await isThere();
         if (!ifAbsent) await onDisk(rename(path, join(root, ...key.split('/'))), key);
-        else if (!(await nameIfAbsent(path, key, { mayRename: true }))) throw alreadyThere(key, place);
+        else if (!(await nameIfAbsent(path, join(root, ...key.split('/')), { key, place, mayRename: true })))
+          throw alreadyThere(key, place);
       } catch (error) {
         await unlinkIfThere(path);
         throw error;
@@ -187,7 +165,7 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
       const folder = await folderForWriting(key);
       const { path } = await writeUnfinished(folder, once(bytes), signal);
       await isThere();
-      const isNew = await nameIfAbsent(path, key);
+      const isNew = await nameIfAbsent(path, join(root, ...key.split('/')), { key, place, mayRename: false });
       if (isNew) await syncFolder(folder);
       return isNew;
     },
@@ -326,6 +304,31 @@ function isMissing(error: unknown): boolean {
   const cause = error instanceof BackupError ? error.cause : error;
   const code = errnoCode(cause);
   return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+interface Naming {
+  readonly key: string;
+  readonly place: string;
+  /** If the file system has no hard links, a look before the rename must do. */
+  readonly mayRename: boolean;
+}
+
+/** The unfinished file gets its name, unless that is taken; it is gone then in either case. */
+async function nameIfAbsent(path: string, named: string, { key, place, mayRename }: Naming): Promise<boolean> {
+  try {
+    await link(path, named);
+    return true;
+  } catch (error) {
+    const code = errnoCode(error);
+    if (code === 'EEXIST') return false;
+    if (!withoutLinks.has(code)) throw diskError(error, key);
+    if (!mayRename) throw noLinks(place, error);
+    if ((await statIfThere(named)) !== null) return false;
+    await onDisk(rename(path, named), key);
+    return true;
+  } finally {
+    await unlinkIfThere(path);
+  }
 }
 
 /** What `link` answers where the file system has none. */

@@ -119,12 +119,9 @@ async function fetchInto(
   try {
     await download(store, manifest, { partial, to: request.to }, context);
     context.onEvent({ type: 'step', name: 'check' });
-    await openArtifact(
-      manifest,
-      { from: partial.path, to: opened, identities: request.identities, target: request.target },
-      context,
-    );
-    await checkDatabase(manifest, opened, request.target);
+    const { identities, target } = request;
+    await openArtifact(manifest, { from: partial.path, to: opened, identities, target }, context);
+    await checkDatabase(manifest, opened, target);
     context.signal.throwIfAborted();
     context.onEvent({ type: 'step', name: 'place' });
     await place(opened, request.to);
@@ -155,13 +152,9 @@ async function findManifest(
 /** Before the first byte: who has no key waits for no download. */
 function refuseWithoutIdentity({ name, artifact }: Manifest, { identities, target }: FetchRequest): void {
   if (artifact.encryption === 'none' || identities.length > 0) return;
-  throw new BackupError(
-    'BAD_REQUEST',
-    `${name} is encrypted on ${targetWord(target)}, and the private key is not on this server`,
-    {
-      hint: `Where the key is: velist-backup restore ${name} --from ${target} --to restored.sqlite --identity key.txt`,
-    },
-  );
+  const what = `${name} is encrypted on ${targetWord(target)}, and the private key is not on this server`;
+  const hint = `Where the key is: velist-backup restore ${name} --from ${target} --to restored.sqlite --identity key.txt`;
+  throw new BackupError('BAD_REQUEST', what, { hint });
 }
 
 async function download(
@@ -302,25 +295,19 @@ function checkDigest(
   target: string,
 ): void {
   if (found.sizeBytes === database.sizeBytes && found.hash.digest('hex') === database.sha256) return;
-  throw new BackupError(
-    'VERIFY_FAILED',
-    `${name} on ${targetWord(target)} does not open to the database that its manifest describes`,
-    {
-      hint: 'It was changed after it was made. Nothing was placed; use another backup.',
-    },
-  );
+  throw isAnother(name, target, 'does not open to the database');
 }
 
 async function checkDatabase({ name, database }: Manifest, path: string, target: string): Promise<void> {
   const { sha256 } = await verifyFile(path, { method: 'quick' });
   if (sha256 === database.sha256) return;
-  throw new BackupError(
-    'VERIFY_FAILED',
-    `${name} on ${targetWord(target)} is not the database that its manifest describes`,
-    {
-      hint: 'It was changed after it was made. Nothing was placed; use another backup.',
-    },
-  );
+  throw isAnother(name, target, 'is not the database');
+}
+
+function isAnother(name: string, target: string, how: string): BackupError {
+  return new BackupError('VERIFY_FAILED', `${name} on ${targetWord(target)} ${how} that its manifest describes`, {
+    hint: 'It was changed after it was made. Nothing was placed; use another backup.',
+  });
 }
 
 async function place(opened: string, to: string): Promise<void> {

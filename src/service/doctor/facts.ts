@@ -87,7 +87,7 @@ export interface DoorFacts {
   readonly hasToken: boolean;
 }
 
-export interface BucketFacts extends Risks {
+interface BucketFacts extends Risks {
   readonly isEncrypted: boolean;
   /** Removal is left to a rule of the bucket. */
   readonly lifecycleDays?: number | null;
@@ -109,6 +109,18 @@ export interface Served {
   readonly folder: string;
   /** False where its name alone says so. */
   readonly isCertain: boolean;
+}
+
+type Bucket = BucketFacts & { readonly word: string };
+
+/** The targets that are on, each with what sentences call it. */
+export function buckets({ settings, s3, targets }: DoctorFacts): readonly Bucket[] {
+  const further = targets.map((target) => ({ ...target, word: target.name }));
+  return settings.s3Enabled ? [{ ...s3, word: 'S3' }, ...further] : further;
+}
+
+export function wordsOf(some: readonly Bucket[]): string {
+  return some.map(({ word }) => word).join(' and ');
 }
 
 export function lookAtDatabase(

@@ -12,7 +12,7 @@ import { closeIt, octal } from '../protection/open-folder.ts';
 import { PASSWORD_GOOD, PASSWORD_LEAST } from '../password.ts';
 import { targetWord } from '../../words/target-word.ts';
 import { isLoopback } from '../../words/loopback.ts';
-import type { BucketFacts, DoctorFacts } from './facts.ts';
+import { buckets, type DoctorFacts, wordsOf } from './facts.ts';
 
 type Check = (facts: DoctorFacts) => Finding | null;
 
@@ -484,18 +484,6 @@ const sealingWorks: Check = (facts) => {
   }
   return on.length > 0 ? ok(code, `copies on ${wordsOf(on)} are encrypted`) : null;
 };
-
-type Bucket = BucketFacts & { readonly word: string };
-
-/** Findings about the targets that are on. */
-function buckets({ settings, s3, targets }: DoctorFacts): readonly Bucket[] {
-  const further = targets.map((target) => ({ ...target, word: target.name }));
-  return settings.s3Enabled ? [{ ...s3, word: 'S3' }, ...further] : further;
-}
-
-function wordsOf(some: readonly Bucket[]): string {
-  return some.map(({ word }) => word).join(' and ');
-}
 
 /** The server itself speaks plain http: outside of this machine a proxy with https belongs before it. */
 const doorIsNarrow: Check = ({ door }) => {

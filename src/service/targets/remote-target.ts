@@ -35,13 +35,8 @@ import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from '../log.ts';
 import type { Runs } from '../runs/runs.ts';
-import {
-  type KnownRemote,
-  OffsiteState,
-  type SetBack,
-  type UploadOutcome,
-  type UploadState,
-} from '../state/target-state.ts';
+import type { KnownRemote, SetBack, UploadOutcome, UploadState } from '../state/target-state.ts';
+import { OffsiteState } from '../state/target-state.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
 import type { TargetName } from '../model.ts';
 import type { TargetSetup } from './targets.ts';
@@ -235,10 +230,8 @@ export class Offsite {
   /** What a status says of the place. */
   get shown(): { readonly bucket: string | null; readonly path: string; readonly where: string } {
     const { access, prefix } = this.#options;
-    const where = whereOf(access, prefix());
-    return access.kind === 's3'
-      ? { bucket: access.bucket, path: prefix(), where }
-      : { bucket: null, path: where, where };
+    const bucket = access.kind === 's3' ? access.bucket : null;
+    return { bucket, path: bucket === null ? this.address : prefix(), where: this.address };
   }
 
   get access(): { readonly prefix: string; readonly access: TargetSetup } {
@@ -301,9 +294,7 @@ export class Offsite {
     if (this.#timer && this.#options.isEnabled()) void this.#refreshQuietly();
   }
 
-  /**
-   * An object of its name is there that is no backup and may not be replaced: only one of another name can be stored.
-   */
+  /** An object of its name is there that is no backup and may not be replaced; another name can be stored. */
   isBlocked(name: string): boolean {
     const upload = this.uploadStates().get(name);
     return this.isEnabled && upload?.status === 'failed' && upload.error.code === 'TARGET_EXISTS';
