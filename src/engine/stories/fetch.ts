@@ -33,14 +33,38 @@ import { BackupError, errnoCode, traitsOf } from '../../words/errors.ts';
 import { prepareOwnFolder } from '../disk/aside.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
-import { type Fetched, type FetchRequest, type StoryContext, warnIn } from '../process/protocol.ts';
 import { folderForDownload } from '../disk/kept-downloads.ts';
 import { PartialFile } from '../disk/partial-file.ts';
 import { isLocked, takeLock } from '../disk/lock.ts';
 import { FreshFolder, removeDeadFolders } from '../sqlite/fresh-folder.ts';
 import { verifyFile } from '../sqlite/verify.ts';
 import { aborted, isNotThere, isPermanent, type ObjectStore } from '../store/store.ts';
-import { openTarget } from '../store/kinds.ts';
+import { openTarget, type TargetAccess } from '../store/kinds.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
+
+export interface FetchRequest {
+  readonly kind: 'fetch';
+  /** How the command line calls the target, for what an error advises. */
+  readonly target: string;
+  readonly name: string;
+  readonly prefix: string;
+  readonly access: TargetAccess;
+  /** Private keys for a sealed artifact; empty when there are none. */
+  readonly identities: readonly string[];
+  /** Copies there are encrypted: one that is not may be anybody's. */
+  readonly refusePlain?: boolean;
+  /** Folder for a download that may be cut, to go on from there; null: one of the user's own. */
+  readonly staging: string | null;
+  /** The plain database; must not exist. */
+  readonly to: string;
+  readonly lockWaitMs: number;
+}
+
+export interface Fetched {
+  readonly path: string;
+  /** As it stands at the target. */
+  readonly manifest: Manifest;
+}
 
 /** Kept free beyond what is needed, so that a download never takes the last byte from the app. */
 const DISK_RESERVE_BYTES = 16 * 1024 * 1024;

@@ -11,7 +11,6 @@ import { parseIdentities } from '../../engine/format/age.ts';
 import { DRILL_FOLDER } from '../../engine/format/names.ts';
 import { BackupError, says } from '../../words/errors.ts';
 import { planRestore } from '../../engine/restore-points/plan.ts';
-import type { Drilled, DrillRequest } from '../../engine/process/protocol.ts';
 import type { Remarks } from '../../engine/sqlite/rules.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
@@ -24,6 +23,7 @@ import { targetWord } from '../targets/targets.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import type { JobAsked } from '../runs/jobs.ts';
 import { remarkTexts } from '../protection/remarks.ts';
+import type { DrillRequest, Drilled } from '../../engine/stories/drill.ts';
 
 export interface DrillsParts {
   readonly backups: Backups;

@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { plainCopy } from '../../engine/format/seal.ts';
 import { BackupError, says } from '../../words/errors.ts';
-import type { FirstBootRequest } from '../../engine/process/protocol.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
 import { type ConsideredCopy, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { leadsNowhere } from '../../engine/sqlite/missing.ts';
@@ -21,6 +20,7 @@ import type { FirstBoot, FirstBootSkipped, RunProgress, TargetName } from '../mo
 import { targetWord } from '../targets/targets.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
+import type { FirstBootRequest } from '../../engine/stories/first-boot.ts';
 
 export interface FirstBootOptions {
   /** A file of age with the private key that opens encrypted copies on S3. Read only when the database is missing. */

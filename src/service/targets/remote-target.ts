@@ -22,7 +22,7 @@ import {
   toRemoteBackup,
 } from '../../engine/catalog/store-catalog.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
-import type { ClaimedRemote, JobKind, JobMap, Uploaded, WritingRequest } from '../../engine/process/protocol.ts';
+import type { JobKind, JobMap } from '../../engine/process/protocol.ts';
 import type { JobOptions } from '../../engine/process/run-job.ts';
 import { mayHaveExpired } from '../../engine/catalog/lifecycle.ts';
 import { lossHolds } from '../../engine/catalog/loss.ts';
@@ -48,6 +48,8 @@ import { type TargetSetup, targetWord } from './targets.ts';
 import { folderInState } from '../state/state-database.ts';
 import { UploadQueue } from './upload-queue.ts';
 import { Writing, type WritingOptions } from './writing.ts';
+import type { ClaimedRemote, WritingRequest } from '../../engine/writer/writing.ts';
+import type { Uploaded } from '../../engine/stories/upload-request.ts';
 
 /** A backup as one target holds it. */
 export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
