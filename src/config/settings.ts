@@ -285,7 +285,7 @@ export const databaseSettings = {
     value: webAddress,
     says: 'pinged with each backup, in the form of healthchecks.io',
   }),
-  /** Of copies on S3. */
+  /** How copies on S3 are sealed. */
   compression: onS3.setting({
     variable: 'BACKUP_COMPRESSION',
     value: z.enum(['none', 'zstd']),
@@ -349,7 +349,7 @@ export const serverSettings = {
   }),
 };
 
-/** Of the app and not of backups: they stay in the environment. */
+/** Settings of the app and not of backups: they stay in the environment. */
 export const appSettings = {
   driver: app.setting({
     variable: 'STORAGE_DRIVER',

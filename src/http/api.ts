@@ -216,7 +216,7 @@ function routes(
     {
       method: 'GET',
       path: '/',
-      // Who is not signed in gets the sign-in page at the dashboard's own address.
+      // A visitor who is not signed in gets the sign-in page at the dashboard's own address.
       action: signIn ? 'open' : 'page',
       async handle({ request }) {
         const aside = await atDoor(request, { signIn, page, mayRead, isAbove: among !== undefined });
@@ -681,13 +681,13 @@ function guardRoutes(guard: GuardPort, options: Told, record: Recorder): readonl
   });
 }
 
-/** Of the one database that nobody gave a name. */
+/** The name of the one database that nobody gave a name. */
 function databaseNameOf(service: BackupServicePort): string {
   const file = basename(service.getConfig().databasePath);
   return file.slice(0, file.length - extname(file).length);
 }
 
-/** Of what was asked for exactly one is there: the schema has seen to that. */
+/** Exactly one of these is there: the schema has seen to that. */
 function pointOf({ backup, at }: { readonly backup?: string; readonly at?: string }): RestorePointGiven {
   if (backup !== undefined) return { backup };
   return at === undefined ? { latest: true } : { at };

@@ -70,7 +70,7 @@ export async function describeDatabases(
 
 export interface ManyOptions {
   readonly page: PageAssets;
-  /** Of the files of the dashboard, and of the front page. */
+  /** The rights that the files of the dashboard and the front page need. */
   readonly actions: { readonly assets: Action; readonly front: Action };
   readonly mayRead: (request: Request, database: string) => Promise<boolean>;
   readonly nowMs: (() => number) | undefined;

@@ -11,7 +11,7 @@ export interface Call {
   readonly params: Params;
   readonly query: URLSearchParams;
   readonly user: string | undefined;
-  /** Of several databases those on which the right was given; where the route asks for `each`. */
+  /** Those of several databases on which the right was given, if the route asks for `each`. */
   readonly allowed?: readonly Guarded[];
   /** The right was given on all of them at once. */
   readonly isAllowedAll?: boolean;

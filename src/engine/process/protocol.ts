@@ -51,7 +51,7 @@ export type JobRequest = JobMap[JobKind]['request'];
 export type JobLine = JobRequest & {
   /** The process that the job ends with. */
   readonly parent?: number;
-  /** Of each check, instead of those that the size of the file gives: for tests. */
+  /** Limits of each check, instead of those that the size of the file gives: for tests. */
   readonly limits?: CheckLimits | undefined;
 };
 

@@ -37,7 +37,7 @@ export interface DrillRequest {
         readonly target: string;
         readonly prefix: string;
         readonly access: TargetAccess;
-        /** Of the plain database, as the listing tells. */
+        /** Size of the plain database, as the listing tells. */
         readonly sizeBytes: number;
         /** Private keys; without one a sealed artifact is proven as far as that goes. */
         readonly identities: readonly string[];

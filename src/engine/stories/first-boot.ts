@@ -17,7 +17,7 @@ export interface FirstBootRequest {
   readonly sha256: string;
   /** Must not exist. */
   readonly databasePath: string;
-  /** Of the database that it is a backup of; null when that is not known. */
+  /** That of the database that it is a backup of; null when it is not known. */
   readonly journalMode: string | null;
 }
 

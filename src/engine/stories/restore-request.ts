@@ -16,7 +16,7 @@ export interface RestoreRequest {
   /** Digest from the manifest, checked before anything is touched; null for a file without one. */
   readonly sha256: string | null;
   readonly databasePath: string;
-  /** Of the database that the source is a backup of, for one whose file is gone; left out when that is not known. */
+  /** That of the database that the source is a backup of, for one whose file is gone; left out when it is not known. */
   readonly journalMode?: string | null;
   readonly folder: string;
   readonly mode: RestoreMode;
@@ -51,7 +51,7 @@ export interface PlanFacts {
   readonly live: LiveFacts | null;
   /** Why nobody could look into it. */
   readonly liveComplaint: ErrorBody | null;
-  /** Who has the database open, or still works on the file that was there before. */
+  /** The processes that have the database open, or still work on the file that was there before. */
   readonly open: OpenFiles;
   readonly backup: Pick<LiveFacts, 'pageSize' | 'schemaVersion' | 'encoding' | 'rows'> & {
     readonly hasPageChecksums: boolean;

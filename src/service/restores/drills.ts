@@ -51,7 +51,7 @@ const RETRY_MS = 3_600_000;
 /** A statement that never ends would hold its process, and the lock of drills, for ever. */
 const PROVE_MAX_MS = 10 * 60_000;
 
-/** So many more are tried where the check of one was given up, which has cost all that it may. */
+/** How many more are tried if the check of one was given up, which has cost all that it may. */
 const GAVE_UP_MAX = 2;
 
 /** When this many in a row are archived, the others are taken to be so too. */

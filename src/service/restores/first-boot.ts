@@ -96,7 +96,7 @@ export class FirstBoots {
     return await this.#bringBack(plan.considered, { ...options, identity });
   }
 
-  /** Who waits for another process waits no longer. */
+  /** A first boot that waits for another process waits no longer. */
   stop(): void {
     this.#waiting.abort();
     this.#waiting = new AbortController();

@@ -110,7 +110,7 @@ export class Offsite {
   readonly #options: OffsiteOptions;
   readonly #state: OffsiteState;
   readonly #aborts = new Set<AbortController>();
-  /** Of `#place`; undefined until it is asked for. */
+  /** What is known of `#place`; undefined until it is asked for. */
   #known: ReadonlyMap<string, KnownRemote> | undefined;
   #listedAt: Date | null = null;
   #listError: ErrorBody | null = null;
@@ -499,7 +499,7 @@ export class Offsite {
     if (this.#timer && waiting.length > 0 && this.#state.waiting.nextTryAt === null) void this.uploads.run();
   }
 
-  /** Who removes copies there, where we do not. */
+  /** Says who removes copies there, if we do not. */
   get removal(): string {
     return `removal is left to the bucket, after ${this.lifecycleDays} days`;
   }
