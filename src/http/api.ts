@@ -15,7 +15,8 @@ import { isFailing } from '../service/protection/freshness.ts';
 import { type GuardPort, isGuard } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
-import { type Access, type AccessOptions, type Action, admit, assertGuarded } from './access/auth.ts';
+import { type Access, type AccessOptions, admit, assertGuarded } from './access/auth.ts';
+import type { Action } from './access/authorize.ts';
 import { admitToRetention, admitToSome, changesRetention } from './access/rights.ts';
 import { clientAddressOf, rememberClientAddress } from './client.ts';
 import {

@@ -1,7 +1,7 @@
 /** One row of the table that is the surface under `/backup`. */
 import type { Act } from '../service/audit/audit.ts';
 import type { Guarded } from '../fleet/fleet-port.ts';
-import type { Action } from './access/auth.ts';
+import type { Action } from './access/authorize.ts';
 import type { Costly } from './access/rate-limits.ts';
 
 export type Params = Readonly<Record<string, string | undefined>>;

@@ -8,33 +8,19 @@
  * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
  * is there already is not, and a pin that was set here is set there.
  */
-import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
-import { PLAIN, sealName } from '../../engine/format/seal.ts';
+import type { TargetName } from '../model.ts';
+import { type TargetSetup, targetWord } from './targets.ts';
 import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
-import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../../engine/catalog/identity.ts';
-import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
-import type { Manifest } from '../../engine/format/manifest.ts';
-import {
-  type KnownManifest,
-  type RemoteBackup,
-  type RemoteListing,
-  toRemoteBackup,
-} from '../../engine/catalog/store-catalog.ts';
-import { BackupError, type ErrorBody } from '../../words/errors.ts';
+import { isVerified, type RetentionPlan, type RetentionPolicy } from '../../engine/catalog/retention.ts';
 import type { JobKind, JobMap } from '../../engine/process/protocol.ts';
 import type { JobOptions } from '../../engine/process/run-job.ts';
-import { mayHaveExpired } from '../../engine/catalog/lifecycle.ts';
-import { lossHolds } from '../../engine/catalog/loss.ts';
-import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../../engine/catalog/prune-store.ts';
-import { isVerified, type RetentionPlan, type RetentionPolicy } from '../../engine/catalog/retention.ts';
-import { isLocked, uploadLock } from '../../engine/disk/lock.ts';
-import { type DatabaseSelf, idsOf } from '../../engine/writer/self.ts';
-import { lifecycleDaysOf, stateKeyOf, whereOf } from '../../engine/store/kinds.ts';
-import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
-import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from '../log.ts';
+import { type DatabaseSelf, idsOf } from '../../engine/writer/self.ts';
 import type { Runs } from '../runs/runs.ts';
+import { Writing, type WritingOptions } from './writing.ts';
+import type { Manifest } from '../../engine/format/manifest.ts';
+import { UploadQueue } from './upload-queue.ts';
+import { Downloads, type FetchOptions } from './downloads.ts';
 import {
   type KnownRemote,
   OffsiteState,
@@ -42,17 +28,29 @@ import {
   type UploadOutcome,
   type UploadState,
 } from '../state/target-state.ts';
-import { BY_RETENTION } from '../state/run-history.ts';
-import type { TargetName } from '../model.ts';
-import { type TargetSetup, targetWord } from './targets.ts';
+import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { folderInState } from '../state/state-database.ts';
-import { UploadQueue } from './upload-queue.ts';
-import { Writing, type WritingOptions } from './writing.ts';
-import type { ClaimedRemote, WritingRequest } from '../../engine/writer/writing.ts';
+import type { OffsiteBackup } from '../backups/backup-item.ts';
+import { lifecycleDaysOf, stateKeyOf, whereOf } from '../../engine/store/kinds.ts';
+import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../../engine/catalog/identity.ts';
+import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
+import {
+  type KnownManifest,
+  type RemoteBackup,
+  type RemoteListing,
+  toRemoteBackup,
+} from '../../engine/catalog/store-catalog.ts';
+import { PLAIN, sealName } from '../../engine/format/seal.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { lossHolds } from '../../engine/catalog/loss.ts';
+import { mayHaveExpired } from '../../engine/catalog/lifecycle.ts';
+import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../../engine/catalog/prune-store.ts';
+import { isLocked, uploadLock } from '../../engine/disk/lock.ts';
+import { join } from 'node:path';
 import type { Uploaded } from '../../engine/stories/upload-request.ts';
-
-/** A backup as one target holds it. */
-export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
+import { BY_RETENTION } from '../state/run-history.ts';
+import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
+import type { ClaimedRemote, WritingRequest } from '../../engine/writer/writing.ts';
 
 export interface OffsiteOptions {
   readonly target: TargetName;
@@ -98,7 +96,9 @@ interface Began {
 }
 
 const LIST_EVERY_MS = 15 * 60_000;
+
 const TICK_MS = 30_000;
+
 /** After a week without an answer the machine goes on, and what is there counts as its own. */
 const SET_BACK_MS = 7 * 24 * 3_600_000;
 
@@ -831,6 +831,7 @@ export class Offsite {
 }
 
 const BY_BUCKET = 'by a rule of the bucket';
+
 const HELD_SET_BACK = 'held: this machine was set back to an older image, or there is a clone of it';
 
 /** S3 would not show its manifest just now: that says nothing of the copy. */
