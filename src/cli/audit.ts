@@ -3,8 +3,8 @@ import { userInfo } from 'node:os';
 import { BackupError } from '../words/errors.ts';
 import type { Actor } from '../service/audit/actor.ts';
 import type { AuditEntry } from '../service/model.ts';
-import type { Session } from './commands.ts';
-import type { CliDatabase } from './several.ts';
+import type { Session } from './session.ts';
+import type { CliDatabase } from './session.ts';
 import { table } from './tables.ts';
 
 const DONE = 0;

@@ -1,4 +1,4 @@
-/** Who replaces a database is shown what that means, and asked where somebody can be. */
+/** A user who replaces a database is shown what that means, and asked if somebody can be. */
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -3,9 +3,6 @@
  * then replace the database. `--yes` answers for a script that has a terminal, `--dry-run` ends after the plan. Where
  * nobody can be asked (no terminal), nothing is: a safety backup is made, and `undo` is the way back.
  */
-import { Option } from 'commander';
-import { BackupError } from '../words/errors.ts';
-import { NOTHING_TO_UNDO } from '../service/protection/missing.ts';
 import type {
   AskedMoment,
   PlannedMode,
@@ -15,12 +12,13 @@ import type {
   RunProgress,
   TargetName,
 } from '../service/model.ts';
+import { Option } from 'commander';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { type Output, sizeText } from './output.ts';
+import type { Ask } from './session.ts';
+import { BackupError } from '../words/errors.ts';
+import { NOTHING_TO_UNDO } from '../service/protection/missing.ts';
 import { table } from './tables.ts';
-
-/** Asks the person at the terminal; false unless the answer is yes. */
-export type Ask = (question: string) => Promise<boolean>;
 
 export interface ReplaceOptions {
   readonly yes?: boolean;
@@ -64,6 +62,7 @@ export interface DryRun {
 }
 
 export const yesOption = () => new Option('--yes', 'do not ask');
+
 export const dryRunOption = () => new Option('--dry-run', 'only say what would be done');
 
 /** Null after a dry run. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { createFakeService, type FakeService, firstBackup } from '../../tests/http/fake-service.ts';
 import { runCli } from './commands.ts';
-import type { CliDatabase } from './several.ts';
+import type { CliDatabase } from './session.ts';
 
 async function cli(argv: string, databases: readonly CliDatabase[]) {
   let stdout = '';

@@ -2,25 +2,12 @@
  * Commands on several databases: which of them are meant, and what is printed of each. Texts get the name as their first
  * column, `--json` stays one document, and the exit code is the worst.
  */
+import type { CliDatabase, Session } from './session.ts';
 import { resolve } from 'node:path';
 import { BackupError } from '../words/errors.ts';
-import type { AuditEntry, AuditFilter, Status } from '../service/model.ts';
-import type { CliService, Session } from './commands.ts';
-import { agoText, type Output, sizeText } from './output.ts';
+import type { Status } from '../service/model.ts';
 import { table } from './tables.ts';
-
-export interface CliDatabase {
-  readonly name: string;
-  readonly service: CliService;
-}
-
-/** What a configuration with a list of databases opens. */
-export interface CliDatabases {
-  readonly databases: readonly CliDatabase[];
-  /** Entries of each database, and what was done to all. */
-  getAudit(filter: AuditFilter): readonly AuditEntry[];
-  close(): Promise<void>;
-}
+import { agoText, type Output, sizeText } from './output.ts';
 
 /**
  * All, or the one that is wanted by its name or its path.

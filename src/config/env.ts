@@ -38,7 +38,7 @@ export interface Environment {
   };
   readonly backup: Plain & {
     readonly cron: string | null;
-    /** Of each calendar period, beside the newest. */
+    /** Backups of each calendar period, beside the newest. */
     readonly keep: KeepNumbers;
     /** None of these numbers was set. */
     readonly keepIsDefault: boolean;
@@ -53,7 +53,7 @@ export interface Environment {
     readonly s3RetentionCount: number | null;
     /** What is not given is as on this disk. */
     readonly s3Keep: Partial<KeepNumbers>;
-    /** Of copies at targets; those on this disk are plain database files. */
+    /** How copies at targets are sealed; those on this disk are plain database files. */
     readonly sealing: Sealing;
     readonly s3StoredAs: StoredAs;
     /** A second folder, on another disk. */

@@ -30,7 +30,7 @@ export function isPrefix(text: string): boolean {
   return prefix.safeParse(text).data === text;
 }
 
-/** Of one database below what all of a list share; an entry that names its own has that very one. */
+/** The prefix of one database below what all of a list share; an entry that names its own has that very one. */
 export function prefixBelow(shared: string, name: string): string {
   return `${shared.replace(/\/+$/, '')}/${name}`;
 }

@@ -177,7 +177,7 @@ export const databaseSettings = {
     value: webAddress,
     says: 'pinged with each backup, in the form of healthchecks.io',
   }),
-  /** Of copies at targets. */
+  /** How copies at targets are sealed. */
   compression: sealed.setting({
     variable: 'BACKUP_COMPRESSION',
     value: z.enum(['none', 'zstd']),
@@ -241,7 +241,7 @@ export const serverSettings = {
   }),
 };
 
-/** Of the app and not of backups: they stay in the environment. */
+/** Settings of the app and not of backups: they stay in the environment. */
 export const appSettings = {
   driver: app.setting({
     variable: 'STORAGE_DRIVER',

@@ -15,7 +15,8 @@ import { isFailing } from '../service/protection/freshness.ts';
 import { type GuardPort, isGuard } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
-import { type Access, type AccessOptions, type Action, admit, assertGuarded } from './access/auth.ts';
+import { type Access, type AccessOptions, admit, assertGuarded } from './access/auth.ts';
+import type { Action } from './access/authorize.ts';
 import { admitToRetention, admitToSome, changesRetention } from './access/rights.ts';
 import { clientAddressOf, rememberClientAddress } from './client.ts';
 import {
@@ -216,7 +217,7 @@ function routes(
     {
       method: 'GET',
       path: '/',
-      // Who is not signed in gets the sign-in page at the dashboard's own address.
+      // A visitor who is not signed in gets the sign-in page at the dashboard's own address.
       action: signIn ? 'open' : 'page',
       async handle({ request }) {
         const aside = await atDoor(request, { signIn, page, mayRead, isAbove: among !== undefined });
@@ -681,13 +682,13 @@ function guardRoutes(guard: GuardPort, options: Told, record: Recorder): readonl
   });
 }
 
-/** Of the one database that nobody gave a name. */
+/** The name of the one database that nobody gave a name. */
 function databaseNameOf(service: BackupServicePort): string {
   const file = basename(service.getConfig().databasePath);
   return file.slice(0, file.length - extname(file).length);
 }
 
-/** Of what was asked for exactly one is there: the schema has seen to that. */
+/** Exactly one of these is there: the schema has seen to that. */
 function pointOf({ backup, at }: { readonly backup?: string; readonly at?: string }): RestorePointGiven {
   if (backup !== undefined) return { backup };
   return at === undefined ? { latest: true } : { at };

@@ -70,9 +70,9 @@ export const run = z.object({
   sizeBytes: z.number().nullable(),
   steps: z.array(step),
   error: errorBody.nullable(),
-  /** Of a drill alone. `sealed`: the digest is right, and there was no key to open the content. */
+  /** Only for a drill. `sealed`: the digest is right, and there was no key to open the content. */
   drill: drilled.optional(),
-  /** Of an upload alone: where to; left out for `s3`. */
+  /** Only for an upload: where to; left out for `s3`. */
   target: targetName.optional(),
 });
 
@@ -131,7 +131,7 @@ export const backup = z.object({
       error: errorBody.nullable(),
       /** `storage/backups/backup-….sqlite` or `s3://bucket/prefix/backup-….sqlite.zst`; null where nothing is yet. */
       where: z.string().nullable(),
-      /** Of the file there, which may be compressed; null where it is not known. */
+      /** Size of the file there, which may be compressed; null if it is not known. */
       sizeBytes: z.number().nullable(),
       /** Where it is known. */
       sealing: z.enum(['plain', 'zstd', 'age', 'zstd+age']).optional(),
@@ -139,7 +139,7 @@ export const backup = z.object({
       archive: z.object({ storageClass: z.string(), takes: z.string() }).optional(),
     }),
   ),
-  /** Of another database than this one; null for a backup of this one. */
+  /** The other database that it is a backup of; null for a backup of this one. */
   other: otherDatabase.nullable(),
   /** In all tables; null where verification did not count them. */
   rows: z.number().nullable(),
@@ -192,7 +192,7 @@ export const restorePlan = z.object({
   warnings: z.array(z.string()),
   moment: askedMoment.optional(),
 });
-/** Of a copy at a target alone: see `restoreBody`. */
+/** Only for a copy at a target: see `restoreBody`. */
 const allowPlain = z.enum(['true']).optional();
 export const downloadQuery = z.object({ allowPlain });
 export const planQuery = z.object({ mode: z.enum(['online', 'offline']).optional(), allowPlain });
@@ -301,13 +301,13 @@ export const status = z.object({
     /** What retention will hold there, estimated from today's sizes. */
     forecast: z.object({
       bytes: z.number(),
-      /** Of one more backup. */
+      /** Size of one more backup. */
       eachBytes: z.number(),
-      /** Of safety copies, pinned ones, and files that are not ours: they stay beside what the numbers say. */
+      /** Size of safety copies, pinned ones, and foreign files: they stay beside what the numbers say. */
       besideBytes: z.number(),
       /** What all copies together may take while nobody said the keep numbers; null where somebody did. */
       budgetBytes: z.number().nullable(),
-      /** Of what the default keeps beside the newest, how many copies there is room for, and the same in words. */
+      /** How many copies there is room for of what the default keeps beside the newest, and the same in words. */
       fitting: z.number().nullable(),
       note: z.string().nullable(),
     }),
@@ -566,7 +566,7 @@ export const deleteAnswer = z.object({ deleted: z.string() });
 /** `POST /api/restore/dismiss`: the verdict of the last restore is put away for all; false when there is none. */
 export const dismissAnswer = z.object({ dismissed: z.boolean() });
 export const stopAnswer = z.object({ stopped: z.boolean() });
-/** Who the server takes the asker for, and whether `POST /logout` would change that. */
+/** Says whom the server takes the asker for, and whether `POST /logout` would change that. */
 export const session = z.object({
   user: z.string().nullable(),
   canSignOut: z.boolean(),

@@ -12,7 +12,7 @@ import type { Guarded, GuardPort } from '../fleet/fleet-port.ts';
 import type { Status as ServiceStatus, VerdictCode } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { json } from './answers.ts';
-import type { Action } from './access/auth.ts';
+import type { Action } from './access/authorize.ts';
 import type { AuditAnswer, DatabasesAnswer, Health } from './contract.ts';
 import { renderMetricsOfAll } from './metrics.ts';
 import { overviewPage } from './overview-page.ts';
@@ -70,7 +70,7 @@ export async function describeDatabases(
 
 export interface ManyOptions {
   readonly page: PageAssets;
-  /** Of the files of the dashboard, and of the front page. */
+  /** The rights that the files of the dashboard and the front page need. */
   readonly actions: { readonly assets: Action; readonly front: Action };
   readonly mayRead: (request: Request, database: string) => Promise<boolean>;
   readonly nowMs: (() => number) | undefined;

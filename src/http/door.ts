@@ -1,5 +1,6 @@
 /** The way to the page: its files, its address with the last slash, and the page to sign in. */
-import { type Action, isFromElsewhere } from './access/auth.ts';
+import type { Action } from './access/authorize.ts';
+import { isFromElsewhere } from './access/auth.ts';
 import { seeOther } from './access/sign-in-routes.ts';
 import type { SignIn } from './access/sign-in.ts';
 import { signInPage } from './access/sign-in-page.ts';

@@ -5,7 +5,8 @@ import type { BackupServicePort } from '../service/service-port.ts';
 import { type BackupRoutesOptions, createAnswer, type HostServer } from './api.ts';
 
 export type { BackupRoutesOptions } from './api.ts';
-export { type Action, type Authorize, authorizeBy, type Verdict } from './access/auth.ts';
+export type { Action, Authorize, Verdict } from './access/authorize.ts';
+export { authorizeBy } from './access/auth.ts';
 
 /**
  * `app.use(backupRoutes(backupService, { authorize }))`, or what `createBackups` answers.

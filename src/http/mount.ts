@@ -9,7 +9,8 @@ import { dress, notFound } from './answers.ts';
 import { type BackupRoutesOptions, createAnswer } from './api.ts';
 import { type Fetch, nodeListener, pathAsked } from './node-listener.ts';
 
-export { type Action, type Authorize, authorizeBy, type Verdict } from './access/auth.ts';
+export type { Action, Authorize, Verdict } from './access/authorize.ts';
+export { authorizeBy } from './access/auth.ts';
 export type { Fetch } from './node-listener.ts';
 export { createSignIn, type SignIn, type SignInOptions } from './access/sign-in.ts';
 

@@ -39,7 +39,7 @@ export function recorders(guarding: BackupServicePort | GuardPort, guard: GuardP
     thrown: unknown,
   ): void {
     if (!(thrown instanceof BackupError) || traitsOf(thrown.code).blames !== 'visitor') return;
-    // Of the address itself nothing is written but the name of a backup: a stranger chose it.
+    // Nothing of the address itself is written but the name of a backup: a stranger chose it.
     const name = backupName.test(params.filename ?? '') ? ` (${params.filename})` : '';
     const { code, message: detail } = thrown;
     const act = { act: 'request', subject: `${method} ${path}${name}`, result: 'refused', code, detail } as const;
@@ -49,7 +49,7 @@ export function recorders(guarding: BackupServicePort | GuardPort, guard: GuardP
   return { record, refuse };
 }
 
-/** Of one client no more than so many: each has a stack. */
+/** Faults of one client are written up to a limit: each has a stack. */
 export function faultLog(): (error: unknown, request: Request) => void {
   const words = new WordsPerClient();
   return (error, request) => {

@@ -21,7 +21,7 @@ test('a loss is said by its worst table', () => {
 
 test('what is kept for a loss is said until somebody answers, or its 30 days are over', () => {
   const at = (age: number, marked: Loss | null) =>
-    // Of a whole backup only these are looked at.
+    // Only these parts of a backup are looked at.
     ({ createdAt: new Date(now - age).toISOString(), loss: marked }) as Backup;
   const kept = (age: number, marked: Loss) => [...keptForLosses([at(age, marked), at(0, null)], now)];
   const open = loss([]);

@@ -10,7 +10,7 @@ function backup(minutesAgo: number, megabytes: number, change: Partial<Backup> =
   const size = megabytes * megabyte;
   const known = { target: 'local', status: 'stored', at, error: null, where: '', sizeBytes: size } as const;
   const filename = `backup-${at.replaceAll(/[:.]/g, '-')}.sqlite`;
-  // Of a whole backup only these are looked at.
+  // Only these parts of a backup are looked at.
   const made: Partial<Backup> = { filename, size, createdAt: at, placements: [known], other: null, loss: null };
   return { ...made, safety: false, pinned: false, ...change } as Backup;
 }

@@ -14,7 +14,7 @@ const madeAt = (at: number) => ({ filename: 'backup', createdAt: new Date(at).to
 function place(change: Partial<Place>): Place {
   return { target: 'local', owner: 'foreign', other: null, writer: null, sparesOthersUntil: null, ...change };
 }
-// Of a whole status only these are looked at.
+// Only these parts of a status are looked at.
 const status = {
   local: { path: './storage/backups/' },
   database: { name: 'dev.sqlite' },
@@ -69,6 +69,6 @@ test('what another machine stored there does not count as ours', () => {
     { other: null, placements: [copy('s3', now - 20)] },
     { other: null, placements: [copy('local', now - 2 * dayMs), copy('s3', now - 2 * dayMs)] },
   ];
-  // Of a whole backup only these are looked at.
+  // Only these parts of a backup are looked at.
   expect(ownUploads(made as never, 's3', now - dayMs)).toEqual([now - 40]);
 });

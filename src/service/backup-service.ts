@@ -6,7 +6,6 @@
  * with `stat`, and everything else happens in jobs. Runs that change something (backup, restore) follow each other;
  * uploads and checks run beside them.
  */
-import type { Checked } from '../engine/process/protocol.ts';
 import { BackupError } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
 import { currentActor } from './audit/actor.ts';
@@ -58,6 +57,7 @@ import type {
 } from './service-port.ts';
 import { showConfig } from './state/change-settings.ts';
 import type { RunFilter } from './state/run-history.ts';
+import type { Checked } from '../engine/stories/look.ts';
 
 export type { BackupServiceOptions } from './service-options.ts';
 

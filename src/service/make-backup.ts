@@ -31,7 +31,7 @@ export interface BackupRequested {
   /** Without the upload. */
   readonly local: Promise<BackupResult>;
   readonly result: Promise<BackupResult>;
-  /** Who began it, and who joined before it did begin. */
+  /** The users who began it, or joined before it did begin. */
   readonly askers: BackupAsked[];
 }
 

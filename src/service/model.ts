@@ -287,7 +287,7 @@ export interface AskedMoment {
 export interface FoundRestorePoint {
   readonly filename: string;
   readonly createdAt: Date;
-  /** Of the copy to take. */
+  /** Where the copy to take lies. */
   readonly target: TargetName;
   readonly other: OtherDatabase | null;
   /** Null unless a moment was asked for. */

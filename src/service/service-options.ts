@@ -37,7 +37,7 @@ export interface BackupServiceOptions extends TargetOptions {
   readonly door?: DoorFacts;
   /** Whether a backup that lost much raises an alarm, and what much is; on, if not given. */
   readonly loss?: LossOptions;
-  /** Who is told when something changes; nobody, if not given. */
+  /** The receivers of messages when something changes; none, if not given. */
   readonly voices?: NotifyOptions;
   /** Its name among several, and where the lines of its audit record go beside its own database. */
   readonly audit?: { readonly name?: string | undefined; readonly sink?: AuditSink | null };

@@ -113,7 +113,7 @@ export interface BackupServicePort {
   /** Newest first. */
   getRuns(options?: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult }): readonly Run[];
   getRunTotals(): readonly RunTotal[];
-  /** Who did what; newest first. Backups, checks and drills are among the runs. */
+  /** The audit record, newest first. Backups, checks and drills are among the runs. */
   getAudit(filter: AuditFilter): readonly AuditEntry[];
   /** Records what was refused, or let in, before the service was asked. */
   recordAct(act: Act): void;

@@ -16,7 +16,7 @@ export interface ErrorTraits {
 }
 
 export type Blamed =
-  /** Whoever asked: a setting, an argument, a request that does not fit what is there. */
+  /** The user who asked: a setting, an argument, a request that does not fit what is there. */
   | 'request'
   /** A visitor who may not do this. */
   | 'visitor'

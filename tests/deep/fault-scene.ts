@@ -14,7 +14,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { BackupError, type ErrorBody, type ErrorCode } from '../../src/words/errors.ts';
-import type { Uploaded } from '../../src/engine/process/protocol.ts';
 import type { S3Access } from '../../src/engine/store/s3/access.ts';
 import { runJob } from '../../src/engine/process/run-job.ts';
 import { createS3Store } from '../../src/engine/store/s3/store.ts';
@@ -22,6 +21,7 @@ import { makeBank } from '../support/bank.ts';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
 import { digestOf, keysOf, MiB } from '../support/objects.ts';
 import { type Rgw, startRgw, withClient } from '../support/rgw.ts';
+import type { Uploaded } from '../../src/engine/stories/upload-request.ts';
 
 export interface FaultCase {
   /** What goes wrong. */

@@ -6,10 +6,10 @@ import { expect, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isBackupName } from '../../src/engine/format/names.ts';
-import type { BackupRequest } from '../../src/engine/process/protocol.ts';
 import { areMissing } from '../support/programs.ts';
 import { makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { startJob } from '../support/torture-jobs.ts';
+import type { BackupRequest } from '../../src/engine/stories/backup.ts';
 
 const scratch = scratchFolders();
 const CALLS = 'fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat';

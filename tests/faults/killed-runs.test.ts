@@ -12,8 +12,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { isBackupName, STAGING_FOLDER } from '../../src/engine/format/names.ts';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
-import type { BackupRequest, JobMessage } from '../../src/engine/process/protocol.ts';
+import type { JobMessage } from '../../src/engine/process/protocol.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
+import type { BackupRequest } from '../../src/engine/stories/backup.ts';
 
 const jobScript = fileURLToPath(new URL('../../src/engine/process/job-main.ts', import.meta.url));
 const MEGABYTES = 48;

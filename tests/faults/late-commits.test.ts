@@ -12,9 +12,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { lateLogOwner } from '../../src/engine/format/names.ts';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
-import type { RestoreRequest } from '../../src/engine/process/protocol.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { type JournalMode, judgeBank, makeBank, startWriter } from '../support/bank.ts';
+import type { RestoreRequest } from '../../src/engine/stories/restore-request.ts';
 
 /** A bank of which there is one backup, with transaction 1 alone. */
 async function openBank(journalMode: JournalMode) {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import { nameBackup } from '../../src/engine/format/names.ts';
 import { KEEP_BY_DEFAULT } from '../../src/engine/catalog/retention.ts';
-import type { Action } from '../../src/http/access/auth.ts';
+import type { Action } from '../../src/http/access/authorize.ts';
 import { createServer } from '../../src/http/server.ts';
 import { toKeepSettings } from '../../src/service/targets/retention-policies.ts';
 import { openShop, scratchFolders, type Shop } from '../support/scratch.ts';

@@ -25,7 +25,7 @@ import { isBackupName } from '../../src/engine/format/names.ts';
 import type { Manifest } from '../../src/engine/format/manifest.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { BackupError } from '../../src/words/errors.ts';
-import type { JobRequest, StoryContext } from '../../src/engine/process/protocol.ts';
+import type { JobRequest } from '../../src/engine/process/protocol.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { type AppHere, openApp, type Told } from '../support/app-here.ts';
@@ -33,6 +33,7 @@ import { carryOut } from '../support/jobs-here.ts';
 import { type MovedClock, moveClock } from '../support/moved-clock.ts';
 import { s3Variables } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import type { StoryContext } from '../../src/words/story.ts';
 
 const BUCKET = 'backups';
 const START = new Date('2026-05-04T09:00:00.000Z');

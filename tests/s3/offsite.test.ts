@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { loadEnvironment } from '../../src/config/env.ts';
 import { formatManifest, type Manifest, parseManifest } from '../../src/engine/format/manifest.ts';
-import type { FetchRequest, JobMessage } from '../../src/engine/process/protocol.ts';
+import type { JobMessage } from '../../src/engine/process/protocol.ts';
 import { runJob } from '../../src/engine/process/run-job.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
@@ -20,6 +20,7 @@ import { keysOf, storedKeys } from '../support/objects.ts';
 import { s3Environment, s3Variables } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { ask, refusal, scratchFolders } from '../support/scratch.ts';
+import type { FetchRequest } from '../../src/engine/stories/fetch.ts';
 
 const BUCKET = 'my-backups';
 const PREFIX = 'offsite';

@@ -38,7 +38,17 @@ const name = made.filename ?? '';
 if (when === 'before') {
   await service.close();
   service = open();
-} else service.start();
+} else {
+  // Bun's first request starts a thread, which ends the app if it finds no descriptor; `send` asks for some before, and an
+  // app that takes the last one in that very moment is out of its reach.
+  await fetch('http://127.0.0.1:9/').catch(() => {});
+  // The backup of the start holds descriptors, and gives them back when it ends.
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const unsubscribe = service.on(({ type }) => type === 'run' && resolve());
+  service.start();
+  await ended;
+  unsubscribe();
+}
 const server = createServer({ service, port: 0 });
 const { url } = await server.listen();
 

@@ -12,7 +12,7 @@ import { BackupError } from '../../src/words/errors.ts';
 import { examineDatabase } from '../../src/engine/stories/look.ts';
 import { fetchBackup } from '../../src/engine/stories/fetch.ts';
 import { bringBackMissing } from '../../src/engine/stories/first-boot.ts';
-import type { JobEvent, JobKind, JobMap, JobRequest, StoryContext } from '../../src/engine/process/protocol.ts';
+import type { JobKind, JobMap, JobRequest } from '../../src/engine/process/protocol.ts';
 import type { JobOptions, runJob } from '../../src/engine/process/run-job.ts';
 import { prune } from '../../src/engine/catalog/prune-folder.ts';
 import {
@@ -29,6 +29,7 @@ import { verifyFile } from '../../src/engine/sqlite/verify.ts';
 import { testTarget } from '../../src/engine/store/self-test.ts';
 import { uploadBackup } from '../../src/engine/stories/upload.ts';
 import { join } from 'node:path';
+import type { JobEvent, StoryContext } from '../../src/words/story.ts';
 
 export interface JobsHereOptions {
   /** Of the machine. */

@@ -11,16 +11,11 @@ import {
   renew,
 } from '../../src/engine/writer/heartbeat.ts';
 import { changeInstallation, readInstallation } from '../../src/engine/writer/installation.ts';
-import type { JobEvent, Writing } from '../../src/engine/process/protocol.ts';
 import type { WriterSelf } from '../../src/engine/writer/self.ts';
-import {
-  type Holding,
-  holdPlace,
-  type HoldRequest,
-  otherWriterAt,
-  type WriterNews,
-} from '../../src/engine/writer/writer.ts';
+import { type Holding, holdPlace, type HoldRequest, otherWriterAt } from '../../src/engine/writer/writer.ts';
 import { beatName, keyAt, type Place } from '../../src/engine/writer/objects.ts';
+import type { JobEvent, WriterNews } from '../../src/words/story.ts';
+import type { Writing } from '../../src/engine/writer/writing.ts';
 
 export const ADDRESS = 'server/bucket/prefix';
 

@@ -100,7 +100,7 @@ test('an old place without backups is of nobody, one of our name alone becomes o
 test('a record that was lost is made anew under the id that its manifests bear', () => {
   const manifests = [backup('shop.sqlite', { databaseId: 'lost-id' }), backup('shop.sqlite')];
   expect(judgePlace('folder', NO_IDENTITY, stranger, manifests)).toMatchObject({ owner: 'ours', id: 'lost-id' });
-  // Who has an id of its own is another database.
+  // A service with an id of its own is another database.
   expect(judgePlace('folder', NO_IDENTITY, shop, manifests.slice(0, 1))).toMatchObject({ owner: 'foreign' });
   expect(judgePlace('folder', NO_IDENTITY, { ...shop, databaseId: 'lost-id' }, manifests).owner).toBe('ours');
 });

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { manifestOf, scratchFolders } from '../../../tests/support/scratch.ts';
 import { type Backup, Catalog } from './folder-catalog.ts';
 import { isBackupName } from '../format/names.ts';
-import type { JobEvent } from '../process/protocol.ts';
 import { prune } from './prune-folder.ts';
+import type { JobEvent } from '../../words/story.ts';
 
 const scratch = scratchFolders();
 const DAY_MS = 86_400_000;

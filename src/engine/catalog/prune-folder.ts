@@ -1,13 +1,25 @@
 /** Plans retention for the folder, and carries it out. Carrying out needs the folder's lock. */
-import type { Backup, Catalog } from './folder-catalog.ts';
+import { join } from 'node:path';
+import { type Backup, Catalog } from './folder-catalog.ts';
 import type { Ownership } from './identity.ts';
 import { requireOwnFolder } from './own-folder.ts';
+import { takeLock } from '../disk/lock.ts';
 import { diskRoom, historyBudget } from '../disk/share.ts';
+import { LOCK_FILE } from '../format/names.ts';
 import { BackupError } from '../../words/errors.ts';
-import { type StoryContext, warnIn } from '../process/protocol.ts';
 import { planOwnRetention } from './own-retention.ts';
 import type { FolderRetention, RetentionPlan } from './retention.ts';
 import type { DatabaseSelf } from '../writer/self.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
+
+export interface PruneRequest {
+  readonly kind: 'prune';
+  readonly folder: string;
+  readonly retention: FolderRetention;
+  readonly lockWaitMs: number;
+  /** Left out, the folder is taken for ours. */
+  readonly self?: DatabaseSelf;
+}
 
 /** @param backups of that folder, newest first. */
 export function planFolder(
@@ -53,4 +65,14 @@ export async function prune(
     }
   }
   return removed;
+}
+
+/** Prunes under the lock of the folder. */
+export async function pruneFolder(
+  request: PruneRequest,
+  context: StoryContext,
+): Promise<{ readonly removed: readonly string[] }> {
+  const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
+  using _lock = await takeLock(join(request.folder, LOCK_FILE), lock);
+  return { removed: await prune(new Catalog(request.folder), request.self, request.retention, context) };
 }

@@ -11,15 +11,41 @@ import { type Backup, Catalog, inOrder } from './folder-catalog.ts';
 import { judgePlace, NO_IDENTITY, otherOf, type PlaceIdentity } from './identity.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { type OwnedTarget, withClaims } from './own-target.ts';
-import { momentOf, type RemoteCatalog, type RemoteEntry, readRemoteManifest } from './store-catalog.ts';
+import {
+  type KnownManifest,
+  momentOf,
+  readRemoteManifest,
+  type RemoteCatalog,
+  type RemoteEntry,
+} from './store-catalog.ts';
 import { BackupError } from '../../words/errors.ts';
-import type { PruneRemoteRequest, StoryContext, Survivor } from '../process/protocol.ts';
 import { lossHolds } from './loss.ts';
 import { type OwnRetentionOptions, planOwnRetention } from './own-retention.ts';
 import type { RetentionPlan, RetentionPolicy } from './retention.ts';
 import { remoteManifestLock, takeLock } from '../disk/lock.ts';
 import type { ObjectStore } from '../store/store.ts';
 import type { Holding } from '../writer/writer.ts';
+import type { StoryContext } from '../../words/story.ts';
+import type { WritingRequest } from '../writer/writing.ts';
+import type { TargetAccess } from '../store/kinds.ts';
+
+export interface PruneRemoteRequest extends WritingRequest {
+  readonly kind: 'prune-remote';
+  /** What was pinned here holds there. */
+  readonly folder: string;
+  readonly prefix: string;
+  readonly access: TargetAccess;
+  readonly retention: RetentionPolicy;
+  readonly known: readonly KnownManifest[];
+  readonly target?: string;
+  /** Whose the place was when it was looked at last. */
+  readonly identity?: PlaceIdentity | null;
+}
+
+export interface Survivor {
+  readonly name: string;
+  readonly reason: string;
+}
 
 export interface PrunedRemote {
   readonly removed: readonly string[];

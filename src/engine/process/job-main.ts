@@ -9,34 +9,22 @@ import { writeFileSync, writeSync } from 'node:fs';
 import { constants, getPriority, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { makeBackup } from '../stories/backup.ts';
-import { Catalog } from '../catalog/folder-catalog.ts';
-import { LOCK_FILE } from '../format/names.ts';
-import { join } from 'node:path';
 import { drill } from '../stories/drill.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { examineDatabase } from '../stories/look.ts';
 import { fetchBackup } from '../stories/fetch.ts';
 import { bringBackMissing } from '../stories/first-boot.ts';
-import { prune } from '../catalog/prune-folder.ts';
+import { pruneFolder } from '../catalog/prune-folder.ts';
 import { changeRemote, claimRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../stories/target.ts';
 import { planRestoreFacts, restoreDatabase } from '../stories/restore.ts';
-import { takeLock } from '../disk/lock.ts';
 import { checkDatabase } from '../sqlite/judge-live.ts';
 import { endProcess } from '../sqlite/ending.ts';
-import { verifyFile } from '../sqlite/verify.ts';
 import { beginWatch, mayEnd } from '../sqlite/watch.ts';
 import { testTarget } from '../store/self-test.ts';
 import { uploadBackup } from '../stories/upload.ts';
-import { sqliteVersion } from '../stories/backup.ts';
-import {
-  type JobLine,
-  type JobMessage,
-  type JobRequest,
-  type PruneRequest,
-  type StoryContext,
-  type VerifyRequest,
-  warnIn,
-} from './protocol.ts';
+import type { JobLine, JobMessage, JobRequest } from './protocol.ts';
+import type { StoryContext } from '../../words/story.ts';
+import { verify } from '../stories/verify.ts';
 
 const abort = new AbortController();
 const context: StoryContext = {
@@ -98,7 +86,7 @@ async function carryOut(request: JobRequest): Promise<unknown> {
     case 'backup':
       return await makeBackup(request, context);
     case 'verify':
-      return await verify(request);
+      return await verify(request, context);
     case 'plan':
       return planRestoreFacts(request);
     case 'restore':
@@ -128,25 +116,8 @@ async function carryOut(request: JobRequest): Promise<unknown> {
     case 'test-target':
       return await testTarget(request.target, context);
     case 'prune':
-      return await pruneFolder(request);
+      return await pruneFolder(request, context);
   }
-}
-
-async function verify(request: VerifyRequest): Promise<unknown> {
-  send({ type: 'step', name: 'verify' });
-  const findings = await verifyFile(request.path, { method: request.method });
-  if (request.sha256 !== null && findings.sha256 !== request.sha256) {
-    throw new BackupError('VERIFY_FAILED', 'the file is not the one that its manifest describes: the digests differ', {
-      hint: 'It was changed after it was made. Use another backup.',
-    });
-  }
-  return { ...findings, sqlite: sqliteVersion() };
-}
-
-async function pruneFolder(request: PruneRequest): Promise<unknown> {
-  const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
-  using _lock = await takeLock(join(request.folder, LOCK_FILE), lock);
-  return { removed: await prune(new Catalog(request.folder), request.self, request.retention, context) };
 }
 
 /** A parent that reads nothing for so long is as good as gone. */

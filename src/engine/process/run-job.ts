@@ -13,9 +13,10 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { BackupError, errnoCode, exhausted, isExhausted } from '../../words/errors.ts';
-import type { JobEvent, JobKind, JobLine, JobMap, JobMessage, JobRequest, StepName } from './protocol.ts';
+import type { JobKind, JobLine, JobMap, JobMessage, JobRequest } from './protocol.ts';
 import { gaveUp } from '../sqlite/gave-up.ts';
 import type { CheckLimits } from '../sqlite/watch.ts';
+import type { JobEvent, StepName } from '../../words/story.ts';
 
 export interface JobOptions {
   /** All that the job's process inherits. */

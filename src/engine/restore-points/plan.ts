@@ -116,7 +116,7 @@ interface Rules {
   readonly archivedLast?: true;
   /** A copy passed over for this is better than none, as long as none was tried. */
   readonly lastResort?: Reason;
-  /** Whoever names a backup means it, whosever it is. */
+  /** A wish that names a backup means it, whosever it is. */
   readonly takesOthers?: true;
   /** Backups count as ours or others' even if they will not do: an empty database must not begin on top of a mix-up. */
   readonly countsAll?: true;

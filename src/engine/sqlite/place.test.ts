@@ -112,7 +112,7 @@ for (const isWal of [true, false]) {
   }
 }
 
-/** Of the file as it is on the disk; read by another process, because closing it here would drop locks. */
+/** The digest of the file as it is on the disk; read by another process, because closing it here would drop locks. */
 const digestOf = (path: string) => spawnSync('sha256sum', [path], { encoding: 'utf8' }).stdout;
 
 const pageSizes = [

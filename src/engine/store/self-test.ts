@@ -26,6 +26,11 @@ import {
 } from './self-test-checks.ts';
 import { aborted } from './store.ts';
 
+export interface TestTargetRequest {
+  readonly kind: 'test-target';
+  readonly target: TargetToTest;
+}
+
 export type TargetToTest =
   | { readonly name: 'local'; readonly folder: string }
   | { readonly name: string; readonly access: TargetAccess; readonly prefix: string };

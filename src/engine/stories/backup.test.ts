@@ -3,12 +3,12 @@ import { expect, test } from 'bun:test';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ask, makeDatabase, manifestOf, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
-import { makeBackup } from './backup.ts';
+import { type BackupRequest, makeBackup } from './backup.ts';
 import { isBackupName, LOCK_FILE, nameBackup, RECORD_FILE, STAGING_FOLDER } from '../format/names.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
-import type { BackupRequest, JobEvent } from '../process/protocol.ts';
 import { takeLock } from '../disk/lock.ts';
 import { verifyFile } from '../sqlite/verify.ts';
+import type { JobEvent } from '../../words/story.ts';
 
 const scratch = scratchFolders();
 

@@ -9,15 +9,14 @@ import { isBackupName, isEntryOfOurs, LOCK_FILE, STAGING_FOLDER } from '../forma
 import { type Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { otherOf } from '../catalog/identity.ts';
 import { diskFull, explainFolderError, freeBytes } from '../disk/folder-error.ts';
-import { MANIFEST_FORMAT, type Manifest, verificationOf, versions } from '../format/manifest.ts';
+import { type LossMark, type Manifest, MANIFEST_FORMAT, verificationOf, versions } from '../format/manifest.ts';
 import { publishAsOwn, requireOwnFolder } from '../catalog/own-folder.ts';
 import { setAside } from '../disk/aside.ts';
 import { giveBack } from '../disk/owner.ts';
 import { DISK_RESERVE_BYTES } from '../disk/share.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
-import { type BackupRequest, type MadeBackup, type StoryContext, warnIn } from '../process/protocol.ts';
 import { mergeLeftLateLogs } from './late-commits.ts';
-import { lossOf } from './mark-loss.ts';
+import { lossOf, type LossQuestion } from './mark-loss.ts';
 import { prune } from '../catalog/prune-folder.ts';
 import { freeName, nextSequence, publish, Staging } from '../catalog/publish.ts';
 import { takeLock } from '../disk/lock.ts';
@@ -30,6 +29,37 @@ import { doubtsAbout } from '../sqlite/sharing.ts';
 import { resolveDatabase, stampDatabase } from '../sqlite/stamp.ts';
 import { type VerifiedSnapshot, verifySnapshot } from '../sqlite/verify.ts';
 import type { LogEnd } from '../sqlite/wal.ts';
+import { type JobTrigger, type StoryContext, warnIn } from '../../words/story.ts';
+import type { FolderRetention } from '../catalog/retention.ts';
+import type { Remarks } from '../sqlite/rules.ts';
+
+export interface BackupRequest {
+  readonly kind: 'backup';
+  readonly databasePath: string;
+  readonly folder: string;
+  readonly verify: 'quick' | 'full';
+  readonly trigger: JobTrigger;
+  readonly user: string | null;
+  readonly note: string | null;
+  readonly retention: FolderRetention;
+  /** How long to wait for another run on the same folder. */
+  readonly lockWaitMs: number;
+  /** How long to wait for a connection that holds the database exclusively; half a minute by default. */
+  readonly pinTimeoutMs?: number;
+  /** Whether much was lost since the backup before; left out: that is not asked. */
+  readonly loss?: LossQuestion;
+  /** Left out, the path of the database tells it. */
+  readonly self?: DatabaseSelf;
+  /** The highest sequence of this database at any target, as it was listed last. */
+  readonly highestKnown?: number;
+}
+
+export interface MadeBackup extends Remarks {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly removed: readonly string[];
+  readonly loss: LossMark | null;
+}
 
 /** @throws BackupError FOREIGN_PLACE, BUSY, DB_*, NOT_SQLITE, DISK_FULL, FOLDER_MISSING, NO_PERMISSION, VERIFY_FAILED, ABORTED. */
 export async function makeBackup(request: BackupRequest, context: StoryContext): Promise<MadeBackup> {

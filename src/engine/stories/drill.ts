@@ -21,12 +21,42 @@ import { BackupError } from '../../words/errors.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { fetchBackup } from './fetch.ts';
-import { type Drilled, type DrillRequest, type StoryContext, warnIn } from '../process/protocol.ts';
 import { takeLock } from '../disk/lock.ts';
-import { NO_REMARKS } from '../sqlite/rules.ts';
+import { NO_REMARKS, type Remarks } from '../sqlite/rules.ts';
 import { verifyFile } from '../sqlite/verify.ts';
-import { openTarget } from '../store/kinds.ts';
+import { openTarget, type TargetAccess } from '../store/kinds.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
+
+export interface DrillRequest {
+  readonly kind: 'drill';
+  readonly name: string;
+  readonly from:
+    | { readonly target: 'local'; readonly path: string; readonly sizeBytes: number; readonly sha256: string }
+    | {
+        readonly target: string;
+        readonly prefix: string;
+        readonly access: TargetAccess;
+        /** Size of the plain database, as the listing tells. */
+        readonly sizeBytes: number;
+        /** Private keys; without one a sealed artifact is proven as far as that goes. */
+        readonly identities: readonly string[];
+        readonly refusePlain?: boolean;
+      };
+  /** Hidden folder beside the backups for what is restored; must not exist, and is removed at the end. */
+  readonly staging: string;
+  /** SQL statements that must hold on what was restored; null for none. */
+  readonly assertions: string | null;
+  readonly lockWaitMs: number;
+}
+
+export interface Drilled extends Remarks {
+  /** `sealed`: digest and first bytes are right, and there was no key to open the content. */
+  readonly proof: 'restored' | 'sealed';
+  readonly sizeBytes: number;
+  /** How many statements of the owner held. */
+  readonly assertions: number;
+}
 
 /** Kept free beyond what is needed, so that a drill never takes the last byte from the app. */
 const DISK_RESERVE_BYTES = 16 * 1024 * 1024;

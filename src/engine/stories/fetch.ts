@@ -20,7 +20,7 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -34,14 +34,38 @@ import { BackupError, errnoCode, traitsOf } from '../../words/errors.ts';
 import { prepareOwnFolder } from '../disk/aside.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
-import { type Fetched, type FetchRequest, type StoryContext, warnIn } from '../process/protocol.ts';
 import { folderForDownload } from '../disk/kept-downloads.ts';
 import { PartialFile } from '../disk/partial-file.ts';
 import { isLocked, takeLock } from '../disk/lock.ts';
 import { FreshFolder, removeDeadFolders } from '../sqlite/fresh-folder.ts';
-import { verifyFile } from '../sqlite/verify.ts';
+import { checkDatabase, checkDigest } from './check-fetched.ts';
 import { aborted, isNotThere, isPermanent, type ObjectStore } from '../store/store.ts';
-import { openTarget } from '../store/kinds.ts';
+import { openTarget, type TargetAccess } from '../store/kinds.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
+
+export interface FetchRequest {
+  readonly kind: 'fetch';
+  /** How the command line calls the target, for what an error advises. */
+  readonly target: string;
+  readonly name: string;
+  readonly prefix: string;
+  readonly access: TargetAccess;
+  /** Private keys for a sealed artifact; empty when there are none. */
+  readonly identities: readonly string[];
+  /** Copies there are encrypted: one that is not may be anybody's. */
+  readonly refusePlain?: boolean;
+  /** Folder for a download that may be cut, to go on from there; null: one of the user's own. */
+  readonly staging: string | null;
+  /** The plain database; must not exist. */
+  readonly to: string;
+  readonly lockWaitMs: number;
+}
+
+export interface Fetched {
+  readonly path: string;
+  /** As it stands at the target. */
+  readonly manifest: Manifest;
+}
 
 /** Kept free beyond what is needed, so that a download never takes the last byte from the app. */
 const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
@@ -225,13 +249,8 @@ async function receive(
 
 /** The disk must not fill with what nobody announced. */
 function longer({ file, sizeBytes }: Manifest['artifact'], store: ObjectStore): BackupError {
-  return new BackupError(
-    'VERIFY_FAILED',
-    `${file} in ${store.place} has more than the ${sizeBytes} bytes of its manifest`,
-    {
-      hint: 'It was changed after it was stored; use another backup.',
-    },
-  );
+  const what = `${file} in ${store.place} has more than the ${sizeBytes} bytes of its manifest`;
+  return new BackupError('VERIFY_FAILED', what, { hint: 'It was changed after it was stored; use another backup.' });
 }
 
 /** A full disk is no fault of the connection. */
@@ -287,27 +306,6 @@ function takePlain(from: string, to: string): void {
     if (errnoCode(error) === 'EEXIST') throw error;
     copyFileSync(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
   }
-}
-
-function checkDigest(
-  { name, database }: Manifest,
-  found: { readonly sizeBytes: number; readonly hash: Hash },
-  target: string,
-): void {
-  if (found.sizeBytes === database.sizeBytes && found.hash.digest('hex') === database.sha256) return;
-  throw isAnother(name, target, 'does not open to the database');
-}
-
-async function checkDatabase({ name, database }: Manifest, path: string, target: string): Promise<void> {
-  const { sha256 } = await verifyFile(path, { method: 'quick' });
-  if (sha256 === database.sha256) return;
-  throw isAnother(name, target, 'is not the database');
-}
-
-function isAnother(name: string, target: string, how: string): BackupError {
-  return new BackupError('VERIFY_FAILED', `${name} on ${targetWord(target)} ${how} that its manifest describes`, {
-    hint: 'It was changed after it was made. Nothing was placed; use another backup.',
-  });
 }
 
 async function place(opened: string, to: string): Promise<void> {

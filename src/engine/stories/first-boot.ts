@@ -4,10 +4,22 @@
  */
 import { resolve } from 'node:path';
 import { BackupError } from '../../words/errors.ts';
-import type { FirstBootRequest, StoryContext } from '../process/protocol.ts';
 import { checkSource } from './restore.ts';
 import { checkLiveDatabase } from '../sqlite/judge-live.ts';
 import { placeWhereMissing } from '../sqlite/place.ts';
+import type { StoryContext } from '../../words/story.ts';
+
+export interface FirstBootRequest {
+  readonly kind: 'first-boot';
+  readonly source: string;
+  readonly sourceName: string;
+  /** Digest from the manifest. */
+  readonly sha256: string;
+  /** Must not exist. */
+  readonly databasePath: string;
+  /** That of the database that it is a backup of; null when it is not known. */
+  readonly journalMode: string | null;
+}
 
 /**
  * @throws BackupError VERIFY_FAILED, BAD_BACKUP, TARGET_EXISTS, RESTORE_IN_USE, DISK_FULL, NO_PERMISSION, ABORTED: nothing

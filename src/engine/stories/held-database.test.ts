@@ -8,8 +8,8 @@ import { type BackupPurpose, makeBackupUnderPin } from './backup.ts';
 import { lateLogName } from '../format/names.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
 import { holdDatabase } from './held-database.ts';
-import type { RestoreRequest } from '../process/protocol.ts';
 import { mergeLateLog } from './late-commits.ts';
+import type { RestoreRequest } from './restore-request.ts';
 
 const scratch = scratchFolders();
 const context = { signal: new AbortController().signal, now: () => new Date(), onEvent: () => {} };

@@ -8,7 +8,6 @@
 import { hasPageChecksums } from '../sqlite/page-checksum.ts';
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { BackupError } from '../../words/errors.ts';
-import { type RestoreRequest, type StoryContext, warnIn } from '../process/protocol.ts';
 import { saveLateCommits, saveLateCopy } from './late-commits.ts';
 import { commitMark, readHeader, readHeaderOf } from '../sqlite/header.ts';
 import { pinDatabase, type PinnedDatabase } from '../sqlite/live-database.ts';
@@ -16,6 +15,8 @@ import { refuseWhileOpen } from '../sqlite/open-files.ts';
 import { leaveWal } from '../sqlite/out-of-wal.ts';
 import { resolveDatabase } from '../sqlite/stamp.ts';
 import type { LogEnd } from '../sqlite/wal.ts';
+import type { RestoreRequest } from './restore-request.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
 
 export interface HeldDatabase extends Disposable {
   /** Its real path. */

@@ -1,15 +1,27 @@
 /** The first step of every job that writes at a target: are we the one writer there? */
-import type {
-  ClaimedRemote,
-  ClaimRemoteRequest,
-  StoryContext,
-  UploadRequest,
-  WritingRequest,
-} from '../process/protocol.ts';
 import type { DatabaseSelf, WriterSelf } from '../writer/self.ts';
-import { addressOf, type TargetStore } from '../store/kinds.ts';
+import { addressOf, type TargetAccess, type TargetStore } from '../store/kinds.ts';
 import { claimWriter, type Holding, holdPlace, type HoldRequest, seeWriter } from '../writer/writer.ts';
 import type { Place } from '../writer/objects.ts';
+import type { ClaimedRemote, WritingRequest } from '../writer/writing.ts';
+import type { StoryContext } from '../../words/story.ts';
+import type { UploadRequest } from './upload-request.ts';
+import type { Claim, PlaceRecord } from '../catalog/identity.ts';
+
+/** Makes the place this database's, and this installation the writer there, whoever is. */
+export interface ClaimRemoteRequest extends Required<WritingRequest> {
+  readonly kind: 'claim-remote';
+  readonly target: string;
+  /** The folder of the backups: its lock keeps uploads away meanwhile. */
+  readonly folder: string;
+  readonly prefix: string;
+  readonly access: TargetAccess;
+  /** What makes the place ours, oldest first; null where it is ours already, or of nobody. */
+  readonly claim: {
+    readonly claims: readonly Claim[];
+    /** Written where there is none. */ readonly record: PlaceRecord;
+  } | null;
+}
 
 type Target = Pick<UploadRequest, 'access' | 'prefix'>;
 

@@ -7,8 +7,8 @@ import { addFailedCommit } from '../../../tests/support/failed-commit.ts';
 import { type BackupPurpose, makeBackupUnderPin, pinForBackup } from './backup.ts';
 import { lateLogName, lateLogSetAside } from '../format/names.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
-import type { JobEvent } from '../process/protocol.ts';
 import { mergeLateLog, mergeLeftLateLogs, saveLateCommits } from './late-commits.ts';
+import type { JobEvent } from '../../words/story.ts';
 
 const scratch = scratchFolders();
 const context = { signal: new AbortController().signal, now: () => new Date(), onEvent: () => {} };

@@ -32,7 +32,6 @@ import type { Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { verificationOf } from '../format/manifest.ts';
 import { BackupError } from '../../words/errors.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
-import { type StoryContext, warnIn } from '../process/protocol.ts';
 import { freeName, nextSequence, publish, Staging } from '../catalog/publish.ts';
 import { syncFolderNow } from '../sqlite/sync-folder.ts';
 import { contentBytes, readHeaderOf } from '../sqlite/header.ts';
@@ -41,6 +40,7 @@ import { logBytes, openLog } from '../sqlite/log-file.ts';
 import { copyWhole, replayLog, type Snapshot } from '../sqlite/snapshot.ts';
 import { verifySnapshot } from '../sqlite/verify.ts';
 import type { LogEnd } from '../sqlite/wal.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 

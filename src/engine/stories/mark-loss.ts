@@ -4,9 +4,16 @@
  */
 import { type Backup, inOrder } from '../catalog/folder-catalog.ts';
 import type { DatabaseFacts, LossMark, Manifest } from '../format/manifest.ts';
-import type { LossQuestion } from '../process/protocol.ts';
-import { type Earlier, markLoss } from '../catalog/loss.ts';
+import { type Earlier, type LossRules, markLoss, type OwnChange } from '../catalog/loss.ts';
 import { countFile } from '../sqlite/verify.ts';
+
+export interface LossQuestion {
+  readonly rules: LossRules;
+  /** What we did to the database ourselves last. */
+  readonly ownChange: OwnChange | null;
+  /** The newest good backup that is at another target alone, with what was counted in it. */
+  readonly elsewhere: Earlier | null;
+}
 
 /** @param here the backups of the folder, newest first. */
 export function lossOf(made: Manifest, here: readonly Backup[], question: LossQuestion): LossMark | null {

@@ -8,11 +8,12 @@ import { lookAtFolder } from '../catalog/own-folder.ts';
 import { type OwnedTarget, requireOwnTarget, withClaims } from '../catalog/own-target.ts';
 import { type KnownManifest, listRemote, type RemoteCatalog, type RemoteOptions } from '../catalog/store-catalog.ts';
 import { BackupError } from '../../words/errors.ts';
-import { type StoryContext, type UploadRequest, warnIn } from '../process/protocol.ts';
 import { numberBehind } from '../catalog/renumber.ts';
 import type { DatabaseSelf } from '../writer/self.ts';
 import { whereOf } from '../store/kinds.ts';
 import type { ObjectStore } from '../store/store.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
+import type { UploadRequest } from './upload-request.ts';
 
 export interface UploadOrder {
   /** Null where the request does not say which database it is. */

@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { areMissing } from '../../../tests/support/programs.ts';
 import { ask, makeDatabase, scratchFolders } from '../../../tests/support/scratch.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
-import type { RestoreRequest } from '../process/protocol.ts';
 import { restoreDatabase } from './restore.ts';
+import type { RestoreRequest } from './restore-request.ts';
 
 const scratch = scratchFolders();
 const count = 'SELECT count(*) FROM notes';

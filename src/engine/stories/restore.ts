@@ -12,15 +12,6 @@ import { otherOf } from '../catalog/identity.ts';
 import { lookAtFolder } from '../catalog/own-folder.ts';
 import { BackupError, says } from '../../words/errors.ts';
 import { type HeldDatabase, holdDatabase, unsafe } from './held-database.ts';
-import {
-  type JobEvent,
-  type PlanFacts,
-  type PlanRequest,
-  type Restored,
-  type RestoreRequest,
-  type StoryContext,
-  warnIn,
-} from '../process/protocol.ts';
 import { mergeLateLog } from './late-commits.ts';
 import { takeLock } from '../disk/lock.ts';
 import { selfOf } from '../writer/self.ts';
@@ -42,6 +33,8 @@ import {
 import { isLiveFile, resolveDatabase, stampDatabase, stampText } from '../sqlite/stamp.ts';
 import { askFile, verifyFile } from '../sqlite/verify.ts';
 import type { LogEnd } from '../sqlite/wal.ts';
+import { type JobEvent, type StoryContext, warnIn } from '../../words/story.ts';
+import type { PlanFacts, PlanRequest, RestoreRequest, Restored } from './restore-request.ts';
 
 /**
  * @throws BackupError FOREIGN_PLACE, VERIFY_FAILED, DB_CHANGED, RESTORE_SAFETY_FAILED, RESTORE_IN_USE, PAGE_SIZE_DIFFERS,

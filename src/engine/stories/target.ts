@@ -3,34 +3,63 @@ import { join } from 'node:path';
 import { manifestName } from '../format/names.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
 import { NO_IDENTITY, type PlaceIdentity } from '../catalog/identity.ts';
-import { formatManifest } from '../format/manifest.ts';
+import { formatManifest, type LossMark } from '../format/manifest.ts';
 import { claimTarget, readTargetIdentity, requireOwnTarget, withClaims } from '../catalog/own-target.ts';
 import {
+  type KnownManifest,
   listByBackup,
   listRemote,
+  readRemoteManifest,
   type RemoteCatalog,
   type RemoteListing,
-  readRemoteManifest,
   toListing,
 } from '../catalog/store-catalog.ts';
-import { claimWriting, holdTarget, seeTarget } from './hold-target.ts';
+import { type ClaimRemoteRequest, claimWriting, holdTarget, seeTarget } from './hold-target.ts';
 import { BackupError } from '../../words/errors.ts';
 import {
-  type ChangeRemoteRequest,
-  type ClaimedRemote,
-  type ClaimRemoteRequest,
-  type JobMap,
-  type ListRemoteRequest,
+  lockRemoteManifests,
+  lookForPruning,
+  type PrunedRemote,
+  pruneRemote,
   type PruneRemoteRequest,
-  type RemoveRemoteRequest,
-  type StoryContext,
-  warnIn,
-} from '../process/protocol.ts';
-import { lockRemoteManifests, lookForPruning, pruneRemote, removeKeys } from '../catalog/prune-store.ts';
+  removeKeys,
+} from '../catalog/prune-store.ts';
 import { takeLock, uploadLock } from '../disk/lock.ts';
 import { idsOf } from '../writer/self.ts';
 import { bytesOf, type ObjectStore } from '../store/store.ts';
-import { openTarget, type TargetStore, whereOf } from '../store/kinds.ts';
+import { openTarget, type TargetAccess, type TargetStore, whereOf } from '../store/kinds.ts';
+import type { ClaimedRemote, WritingRequest } from '../writer/writing.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
+
+export interface RemoveRemoteRequest {
+  readonly kind: 'remove-remote';
+  readonly name: string;
+  readonly prefix: string;
+  readonly access: TargetAccess;
+}
+
+export interface ChangeRemoteRequest extends WritingRequest {
+  readonly kind: 'change-remote';
+  readonly name: string;
+  /** The folder of the backups: its lock keeps retention away meanwhile. */
+  readonly folder: string;
+  readonly target: string;
+  readonly prefix: string;
+  readonly access: TargetAccess;
+  readonly pinned: boolean;
+  readonly note: string | null;
+  /** Left out: as it is there. */
+  readonly loss?: LossMark;
+}
+
+export interface ListRemoteRequest extends WritingRequest {
+  readonly kind: 'list-remote';
+  readonly prefix: string;
+  readonly access: TargetAccess;
+  readonly known: readonly KnownManifest[];
+  /** Whose the place was when it was looked at last. */
+  readonly identity?: PlaceIdentity | null;
+}
 
 /** @throws BackupError S3_* when the listing could not be had. */
 export async function listRemoteBackups(request: ListRemoteRequest, context: StoryContext): Promise<RemoteListing> {
@@ -84,7 +113,7 @@ export async function changeRemote(request: ChangeRemoteRequest, context: StoryC
 export async function pruneRemoteBackups(
   request: PruneRemoteRequest,
   context: StoryContext,
-): Promise<JobMap['prune-remote']['result']> {
+): Promise<PrunedRemote & { readonly listing: RemoteListing }> {
   return await withStore(request, async (store) => {
     const holding = await holdTarget(store, request, context);
     const catalog = await listRemote(store, { known: request.known, signal: context.signal });

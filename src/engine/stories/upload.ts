@@ -28,13 +28,14 @@ import { listByBackup, readRemoteManifest, toListing } from '../catalog/store-ca
 import { BackupError, says } from '../../words/errors.ts';
 import { holdTarget } from './hold-target.ts';
 import { isToBeRenewed } from '../catalog/lifecycle.ts';
-import { type StoryContext, type Uploaded, type UploadRequest, warnIn } from '../process/protocol.ts';
 import { lookForPruning, pruneRemote, removeKeys } from '../catalog/prune-store.ts';
 import { listAgain, prepareUpload, type UploadOrder } from './own-upload.ts';
 import { takeLock, uploadLock } from '../disk/lock.ts';
 import { alreadyThere, bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from '../store/store.ts';
 import { lifecycleDaysOf, openTarget, type TargetStore } from '../store/kinds.ts';
 import type { Holding } from '../writer/writer.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
+import type { UploadRequest, Uploaded } from './upload-request.ts';
 
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;

@@ -9,10 +9,10 @@ import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { BackupError, says } from '../../words/errors.ts';
 import { changeInstallation, type HeldPlace, type Installation, readInstallation } from './installation.ts';
-import { type StoryContext, warnIn } from '../process/protocol.ts';
 import type { WriterSelf } from './self.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { takeLock } from '../disk/lock.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
 
 export interface PlaceMemory extends Disposable {
   /** Id of this installation. */

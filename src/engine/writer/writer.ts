@@ -16,7 +16,6 @@
 import { isBackupName } from '../format/names.ts';
 import { BackupError } from '../../words/errors.ts';
 import { judgeWriter, type Life, type Outcome } from './judge.ts';
-import type { ClaimedRemote, StoryContext, Writing } from '../process/protocol.ts';
 import { isToBeRenewed } from '../catalog/lifecycle.ts';
 import type { WriterSelf } from './self.ts';
 import { openPlaceMemory, type PlaceMemory } from './memory.ts';
@@ -37,6 +36,8 @@ import {
   tidy,
   timeOf,
 } from './objects.ts';
+import type { ClaimedRemote, Writing } from './writing.ts';
+import type { OtherWriter, StoryContext, WriterNews } from '../../words/story.ts';
 
 /** Ticks without a heartbeat until a writer is gone. */
 export const SILENT_TICKS = 3;
@@ -46,40 +47,6 @@ const TAKES_MAX = 5;
 /** Longer than a small write takes to arrive. */
 const SECOND_LOOK_MS = 2_000;
 const CLONES_MAX = 3;
-
-/** Another machine that writes there. The times are the server's. */
-export interface OtherWriter {
-  readonly kind: 'other' | 'clone';
-  readonly host: string;
-  readonly since: string;
-  /** Its last sign of life; null where nobody asked, or where it can't be seen. */
-  readonly seenAt: string | null;
-}
-
-/** What a job tells its parent. */
-export type WriterNews =
-  | {
-      readonly type: 'holds';
-      readonly address: string;
-      readonly epoch: number;
-      readonly token: string;
-      /** False where another process of this installation took the epoch, and renews its heartbeat. */
-      readonly isOwn: boolean;
-      readonly everyMs: number;
-      /** The other installation that was the writer until now. */
-      readonly from: (OtherWriter & { readonly wasReleased: boolean }) | null;
-      readonly sparesOthersUntil: string | null;
-      /** Machines with our id that met us and stopped. */
-      readonly clones: readonly OtherWriter[];
-    }
-  | { readonly type: 'stopped'; readonly address: string; readonly by: OtherWriter }
-  /** Told by a job that only reads, and so does not ask whether the writer is alive. */
-  | {
-      readonly type: 'seen';
-      readonly address: string;
-      readonly newest: { readonly token: string; readonly isReleased: boolean; readonly by: OtherWriter } | null;
-      readonly clones: readonly OtherWriter[];
-    };
 
 export interface Holding {
   readonly epoch: number;

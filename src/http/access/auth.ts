@@ -11,33 +11,10 @@
  * `Sec-Fetch-Site` must be same-origin, in scheme, host and port. One that bears neither comes from a program and is judged by authorization
  * alone, so `curl -X POST http://localhost:3000/backup/now` works.
  */
+import type { Action, Authorize, On } from './authorize.ts';
+import { notSignedIn, passwordAgain, type SignIn } from './sign-in.ts';
 import { BackupError } from '../../words/errors.ts';
 import { clientAddressOf, isForwarded, isHttps, schemeTold } from '../client.ts';
-import { notSignedIn, passwordAgain, type SignIn } from './sign-in.ts';
-
-/** What a request wants. `page` is the dashboard's own files, `open` needs no right. */
-export type Action =
-  | 'open'
-  | 'page'
-  | 'read'
-  | 'metrics'
-  | 'audit'
-  | 'download'
-  | 'backup'
-  | 'verify'
-  | 'change'
-  | 'configure'
-  | 'delete'
-  | 'restore';
-
-/** Which of several databases is meant; null: all of them, or the only one. */
-export interface On {
-  readonly database: string | null;
-}
-
-export type Verdict = boolean | { readonly user: string };
-/** A user who may not act on all databases is judged for each, and sees those alone. */
-export type Authorize = (request: Request, action: Action, on: On) => Verdict | Promise<Verdict>;
 
 export interface AccessOptions {
   /** Says who may act; a user's name is written into runs and backups. */

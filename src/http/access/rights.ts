@@ -6,7 +6,8 @@ import type { BackupConfig } from '../../service/model.ts';
 import { keepNames, retentionNames } from '../../service/targets/retention-policies.ts';
 import type { ConfigChange } from '../contract.ts';
 import type { Call } from '../route.ts';
-import { type Access, type AccessOptions, type Action, admit } from './auth.ts';
+import { type Access, type AccessOptions, admit } from './auth.ts';
+import type { Action } from './authorize.ts';
 
 /**
  * The right on all databases at once, or on each that it is given for.

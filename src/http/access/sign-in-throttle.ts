@@ -20,7 +20,7 @@ const MOST_WAIT_IN_ALL_MS = 10_000;
 const FORGET_MS = 60 * 60_000;
 const MOST_REMEMBERED = 10_000;
 
-/** Whoever tries to sign in. */
+/** Somebody who tries to sign in. */
 export interface Guesser {
   readonly address: string;
   /** The browser, if it signed in before and proves it. */

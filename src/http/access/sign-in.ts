@@ -16,7 +16,7 @@
 import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { BackupError } from '../../words/errors.ts';
 import { PASSWORD_LEAST, passwordLength } from '../../service/password.ts';
-import type { Authorize } from './auth.ts';
+import type { Authorize } from './authorize.ts';
 import { isHttps } from '../client.ts';
 import { Sessions } from './sessions.ts';
 import { SignInThrottle } from './sign-in-throttle.ts';

@@ -5,10 +5,10 @@ import type { LossMark } from '../../engine/format/manifest.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
 import { changesBetween, totalRows } from '../protection/differences.ts';
 import type { BackupItem, Loss, OtherDatabase, Placement, TargetName, Verification } from '../model.ts';
-import type { OffsiteBackup } from '../targets/remote-target.ts';
 import type { UploadState } from '../state/target-state.ts';
 import { targetWord } from '../../words/target-word.ts';
 import { remarkTexts } from '../protection/remarks.ts';
+import type { RemoteBackup } from '../../engine/catalog/store-catalog.ts';
 
 /** A backup of another database than ours has `other`. */
 export type KnownBackup = (Backup | OffsiteBackup) & { readonly other?: OtherDatabase };
@@ -135,3 +135,6 @@ function toVerification({ manifest, fault, createdAt, changedAt }: KnownBackup):
   const remarks = remarkTexts({ content, unchecked });
   return { state: 'verified', method, at: new Date(at), content, unchecked, remarks };
 }
+
+/** A backup as one target holds it. */
+export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };

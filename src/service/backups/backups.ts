@@ -15,7 +15,8 @@ import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { isHere, type KnownBackup, type RemoteFacts, toBackupItem } from './backup-item.ts';
 import type { BackupItem, TargetName } from '../model.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
-import type { Offsite, OffsiteBackup } from '../targets/remote-target.ts';
+import type { Offsite } from '../targets/remote-target.ts';
+import type { OffsiteBackup } from './backup-item.ts';
 import { openBackup } from './opened-backup.ts';
 import type { FromTarget, ListOptions, OpenedBackup } from '../service-port.ts';
 

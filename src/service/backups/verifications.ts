@@ -4,7 +4,6 @@ import { join, resolve } from 'node:path';
 import { adoptedManifest, verificationOf } from '../../engine/format/manifest.ts';
 import { LOCK_FILE } from '../../engine/format/names.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
-import type { FileFindings } from '../../engine/process/protocol.ts';
 import { NO_REMARKS, type Remarks } from '../../engine/sqlite/rules.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { ServiceContext } from '../context.ts';
@@ -14,6 +13,7 @@ import type { FetchOptions } from '../targets/downloads.ts';
 import type { Claims } from '../targets/claims.ts';
 import { isHere, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
+import type { FileFindings } from '../../engine/stories/verify.ts';
 
 type VerifyOptions = FromTarget & { readonly full?: boolean; readonly user?: string; readonly signal?: AbortSignal };
 

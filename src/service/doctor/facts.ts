@@ -8,11 +8,11 @@ import type { ErrorBody } from '../../words/errors.ts';
 import { isIn, type Mount, mountOf, readMounts } from '../../engine/sqlite/mounts.ts';
 import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
-import type { Examined } from '../../engine/process/protocol.ts';
 import type { TargetFreshness } from '../protection/freshness.ts';
 import type { Risks } from '../../engine/store/kinds.ts';
 import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
 import { holdsOthersFiles } from '../protection/open-folder.ts';
+import type { Examined } from '../../engine/stories/look.ts';
 
 export interface DoctorFacts {
   readonly now: Date;

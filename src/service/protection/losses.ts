@@ -7,7 +7,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backupMoment } from '../../engine/format/names.ts';
 import type { LossMark } from '../../engine/format/manifest.ts';
 import { BackupError } from '../../words/errors.ts';
-import type { LossQuestion } from '../../engine/process/protocol.ts';
 import {
   isOpen,
   isRecovered,
@@ -27,6 +26,7 @@ import type { LossOptions } from '../service-options.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { lossText } from './loss-text.ts';
 import type { BackupDiff, Status } from '../model.ts';
+import type { LossQuestion } from '../../engine/stories/mark-loss.ts';
 
 export interface LossesParts {
   readonly backups: Backups;

@@ -91,7 +91,7 @@ test('one line of the run log says when it began, however often somebody looks, 
   jest.useRealTimers();
   await shop.service.performBackup(undefined, { trigger: 'cli' });
   expect(failures(shop).map(({ id }) => id)).toEqual([began.id]);
-  // Who asks by hand is answered, and that stands in the log.
+  // A user who asks by hand is answered, and that stands in the log.
   const { error } = await shop.service.performBackup('ada');
   expect(error?.code).toBe('DB_MISSING');
   expect(failures(shop)).toHaveLength(2);

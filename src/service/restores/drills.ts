@@ -12,7 +12,6 @@ import { DRILL_FOLDER } from '../../engine/format/names.ts';
 import { BackupError, says } from '../../words/errors.ts';
 import { targetWord } from '../../words/target-word.ts';
 import { planRestore } from '../../engine/restore-points/plan.ts';
-import type { Drilled, DrillRequest } from '../../engine/process/protocol.ts';
 import type { Remarks } from '../../engine/sqlite/rules.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
@@ -24,6 +23,7 @@ import type { DrillReport, Run, RunProgress, TargetDrill, TargetName } from '../
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import type { JobAsked } from '../runs/jobs.ts';
 import { remarkTexts } from '../protection/remarks.ts';
+import type { DrillRequest, Drilled } from '../../engine/stories/drill.ts';
 
 export interface DrillsParts {
   readonly backups: Backups;
@@ -51,7 +51,7 @@ const RETRY_MS = 3_600_000;
 /** A statement that never ends would hold its process, and the lock of drills, for ever. */
 const PROVE_MAX_MS = 10 * 60_000;
 
-/** So many more are tried where the check of one was given up, which has cost all that it may. */
+/** How many more are tried if the check of one was given up, which has cost all that it may. */
 const GAVE_UP_MAX = 2;
 
 /** When this many in a row are archived, the others are taken to be so too. */

@@ -9,7 +9,6 @@ import { parseIdentities } from '../../engine/format/age.ts';
 import { plainCopy } from '../../engine/format/seal.ts';
 import { BackupError, says } from '../../words/errors.ts';
 import { targetWord } from '../../words/target-word.ts';
-import type { FirstBootRequest } from '../../engine/process/protocol.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
 import { type ConsideredCopy, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { leadsNowhere } from '../../engine/sqlite/missing.ts';
@@ -21,6 +20,7 @@ import type { ServiceContext } from '../context.ts';
 import type { FirstBoot, FirstBootSkipped, RunProgress, TargetName } from '../model.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
+import type { FirstBootRequest } from '../../engine/stories/first-boot.ts';
 
 export interface FirstBootOptions {
   /** A file of age with the private key that opens encrypted copies on S3. Read only when the database is missing. */
@@ -96,7 +96,7 @@ export class FirstBoots {
     return await this.#bringBack(plan.considered, { ...options, identity });
   }
 
-  /** Who waits for another process waits no longer. */
+  /** A first boot that waits for another process waits no longer. */
   stop(): void {
     this.#waiting.abort();
     this.#waiting = new AbortController();

@@ -1,9 +1,9 @@
 /** What a restore would do, from the facts that a job found out. Pure. */
 import type { LossMark } from '../../engine/format/manifest.ts';
-import type { PlanFacts } from '../../engine/process/protocol.ts';
 import { namesOf, type OpenFiles, type Unseen } from '../../engine/sqlite/open-files.ts';
 import { changedAt, type DatabaseStamp, stampText } from '../../engine/sqlite/stamp.ts';
 import type { OtherDatabase, PlannedMode, ReplacingMode, RestorePlan } from '../model.ts';
+import type { PlanFacts } from '../../engine/stories/restore-request.ts';
 
 export interface PlanOptions {
   readonly databaseName: string;

@@ -10,7 +10,6 @@ import { otherOf } from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { RestorePointGiven } from '../../words/restore-point.ts';
-import type { Restored } from '../../engine/process/protocol.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
 import { planRestore, replacedBy } from '../../engine/restore-points/plan.ts';
 import { thereIsAFile } from '../../engine/sqlite/missing.ts';
@@ -36,6 +35,7 @@ import type { CarryAsked, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
 import { findRestorePoint } from './find-restore-point.ts';
 import { foreignBackup } from './foreign-backup.ts';
+import type { Restored } from '../../engine/stories/restore-request.ts';
 
 export interface RestoresParts {
   readonly backups: Backups;

@@ -1,8 +1,8 @@
 /** One run that is going: its steps, bytes and percent as the page shows them, and the record that it becomes. */
 import { randomUUID } from 'node:crypto';
 import type { BackupError } from '../../words/errors.ts';
-import type { JobEvent } from '../../engine/process/protocol.ts';
 import type { Drill, Run, RunKind, RunProgress, RunResult, Step, StepName, TargetName, Trigger } from '../model.ts';
+import type { JobEvent } from '../../words/story.ts';
 
 export interface RunOptions {
   readonly kind: RunKind;

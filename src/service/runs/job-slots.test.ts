@@ -3,7 +3,7 @@ import { refusal } from '../../../tests/support/scratch.ts';
 import type { JobRequest } from '../../engine/process/protocol.ts';
 import { JobSlots } from './job-slots.ts';
 
-/** Of a request only these decide. */
+/** Only these parts of a request decide. */
 const request = (kind: string, trigger?: string) => ({ kind, trigger }) as JobRequest;
 const scheduled = request('backup', 'schedule');
 

@@ -9,7 +9,7 @@ interface Gaps {
 
 export class Rhythm {
   readonly #context: Pick<ServiceContext, 'options' | 'settings' | 'now'>;
-  /** Of the cron line, which stays; it takes many steps to find them. */
+  /** Gaps of the cron line, which stays; it takes many steps to find them. */
   #seen: { readonly day: number; readonly gaps: Gaps } | undefined;
 
   constructor(context: Pick<ServiceContext, 'options' | 'settings' | 'now'>) {

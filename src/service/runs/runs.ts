@@ -4,12 +4,12 @@
  *
  * A run is carried and not caught: `carry` and `settle` are the only places that record how a run ended.
  */
-import type { JobEvent } from '../../engine/process/protocol.ts';
 import { BackupError } from '../../words/errors.ts';
 import { ActiveRun, type RunOptions } from './active-run.ts';
 import type { Run, RunProgress, ServiceEvent } from '../model.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { RunHistory } from '../state/run-history.ts';
+import type { JobEvent } from '../../words/story.ts';
 
 export type RunWeights = RunOptions['weights'];
 

@@ -5,8 +5,9 @@
 import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
-import type { FetchRequest, JobEvent } from '../../engine/process/protocol.ts';
 import type { TargetName } from '../model.ts';
+import type { FetchRequest } from '../../engine/stories/fetch.ts';
+import type { JobEvent } from '../../words/story.ts';
 
 export interface DownloadsOptions {
   /** The backup folder. */

@@ -8,45 +8,45 @@
  * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
  * is there already is not, and a pin that was set here is set there.
  */
-import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
-import { PLAIN, sealName } from '../../engine/format/seal.ts';
+import type { TargetName } from '../model.ts';
+import type { TargetSetup } from './targets.ts';
+import { targetWord } from '../../words/target-word.ts';
 import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
+import { isVerified, type RetentionPlan, type RetentionPolicy } from '../../engine/catalog/retention.ts';
+import type { JobKind, JobMap } from '../../engine/process/protocol.ts';
+import type { JobOptions } from '../../engine/process/run-job.ts';
+import type { Log } from '../log.ts';
+import { type DatabaseSelf, idsOf } from '../../engine/writer/self.ts';
+import type { Runs } from '../runs/runs.ts';
+import { Writing, type WritingOptions } from './writing.ts';
+import type { Manifest } from '../../engine/format/manifest.ts';
+import { UploadQueue } from './upload-queue.ts';
+import { Downloads, type FetchOptions } from './downloads.ts';
+import type { KnownRemote, SetBack, UploadOutcome, UploadState } from '../state/target-state.ts';
+import { OffsiteState } from '../state/target-state.ts';
+import { BackupError, type ErrorBody } from '../../words/errors.ts';
+import { folderInState } from '../state/state-database.ts';
+import type { OffsiteBackup } from '../backups/backup-item.ts';
+import { lifecycleDaysOf, stateKeyOf, whereOf } from '../../engine/store/kinds.ts';
 import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
-import type { Manifest } from '../../engine/format/manifest.ts';
 import {
   type KnownManifest,
   type RemoteBackup,
   type RemoteListing,
   toRemoteBackup,
 } from '../../engine/catalog/store-catalog.ts';
-import { BackupError, type ErrorBody } from '../../words/errors.ts';
-import type { ClaimedRemote, JobKind, JobMap, Uploaded, WritingRequest } from '../../engine/process/protocol.ts';
-import type { JobOptions } from '../../engine/process/run-job.ts';
-import { mayHaveExpired } from '../../engine/catalog/lifecycle.ts';
+import { PLAIN, sealName } from '../../engine/format/seal.ts';
+import { isDeepStrictEqual } from 'node:util';
 import { lossHolds } from '../../engine/catalog/loss.ts';
+import { mayHaveExpired } from '../../engine/catalog/lifecycle.ts';
 import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../../engine/catalog/prune-store.ts';
-import { isVerified, type RetentionPlan, type RetentionPolicy } from '../../engine/catalog/retention.ts';
 import { isLocked, uploadLock } from '../../engine/disk/lock.ts';
-import { type DatabaseSelf, idsOf } from '../../engine/writer/self.ts';
-import { lifecycleDaysOf, stateKeyOf, whereOf } from '../../engine/store/kinds.ts';
-import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
-import { Downloads, type FetchOptions } from './downloads.ts';
-import type { Log } from '../log.ts';
-import type { Runs } from '../runs/runs.ts';
-import type { KnownRemote, SetBack, UploadOutcome, UploadState } from '../state/target-state.ts';
-import { OffsiteState } from '../state/target-state.ts';
+import { join } from 'node:path';
+import type { Uploaded } from '../../engine/stories/upload-request.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
-import type { TargetName } from '../model.ts';
-import type { TargetSetup } from './targets.ts';
-import { targetWord } from '../../words/target-word.ts';
-import { folderInState } from '../state/state-database.ts';
-import { UploadQueue } from './upload-queue.ts';
-import { Writing, type WritingOptions } from './writing.ts';
-
-/** A backup as one target holds it. */
-export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
+import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
+import type { ClaimedRemote, WritingRequest } from '../../engine/writer/writing.ts';
 
 export interface OffsiteOptions {
   readonly target: TargetName;
@@ -92,7 +92,9 @@ interface Began {
 }
 
 const LIST_EVERY_MS = 15 * 60_000;
+
 const TICK_MS = 30_000;
+
 /** After a week without an answer the machine goes on, and what is there counts as its own. */
 const SET_BACK_MS = 7 * 24 * 3_600_000;
 
@@ -104,7 +106,7 @@ export class Offsite {
   readonly #options: OffsiteOptions;
   readonly #state: OffsiteState;
   readonly #aborts = new Set<AbortController>();
-  /** Of `#place`; undefined until it is asked for. */
+  /** What is known of `#place`; undefined until it is asked for. */
   #known: ReadonlyMap<string, KnownRemote> | undefined;
   #listedAt: Date | null = null;
   #listError: ErrorBody | null = null;
@@ -491,7 +493,7 @@ export class Offsite {
     if (this.#timer && waiting.length > 0 && this.#state.waiting.nextTryAt === null) void this.uploads.run();
   }
 
-  /** Who removes copies there, where we do not. */
+  /** Says who removes copies there, if we do not. */
   get removal(): string {
     return `removal is left to the bucket, after ${this.lifecycleDays} days`;
   }
@@ -823,6 +825,7 @@ export class Offsite {
 }
 
 const BY_BUCKET = 'by a rule of the bucket';
+
 const HELD_SET_BACK = 'held: this machine was set back to an older image, or there is a clone of it';
 
 /** S3 would not show its manifest just now: that says nothing of the copy. */

@@ -6,9 +6,9 @@
  * Where another machine writes, uploads are not even tried before a look, once a tick, finds the place free.
  */
 import { BackupError } from '../../words/errors.ts';
-import type { JobEvent, Writing as WritingFacts } from '../../engine/process/protocol.ts';
+import type { Writing as WritingFacts } from '../../engine/writer/writing.ts';
 import type { WriterSelf } from '../../engine/writer/self.ts';
-import { otherWriterAt, type OtherWriter, refusalBy, type WriterNews } from '../../engine/writer/writer.ts';
+import { otherWriterAt, refusalBy } from '../../engine/writer/writer.ts';
 import { addressOf, lifecycleDaysOf, whereOf } from '../../engine/store/kinds.ts';
 import { knownInstallation } from './database-self.ts';
 import type { SharedHeartbeat, Heartbeats } from './heartbeats.ts';
@@ -18,6 +18,7 @@ import type { OffsiteState } from '../state/target-state.ts';
 import type { WriterStatus } from './place-status.ts';
 import type { TargetSetup } from './targets.ts';
 import { targetWord } from '../../words/target-word.ts';
+import type { JobEvent, OtherWriter, WriterNews } from '../../words/story.ts';
 
 export interface WritingOptions {
   readonly target: TargetName;

@@ -21,7 +21,7 @@ import {
 } from './self-test.ts';
 import { createS3Store } from './store.ts';
 
-/** Of a request that stands beside others: they can wait for the next one. */
+/** The waits of a request that stands beside others: they can wait for the next one. */
 const quick = { maxAttempts: 2, connectTimeoutMs: 5_000, requestTimeoutMs: 15_000 } as const;
 /** For a person who waits: two tries instead of six, and no minute for a server that does not answer. */
 const forPerson = { maxAttempts: 2, connectTimeoutMs: 8_000, requestTimeoutMs: 20_000 } as const;

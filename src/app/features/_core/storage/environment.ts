@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { type Environment, loadEnvironment } from '../../../../config/env.ts';
 import { BackupError } from '../../../../words/errors.ts';
 import { savedSettings } from '../../../../service/state/settings.ts';
-import type { StorageOptions } from './index.ts';
+import type { StorageOptions } from './options.ts';
 
 /** What the storage needs to know of the environment. */
 export interface StorageEnvironment extends Pick<Environment, 'databasePath' | 'storage' | 's3'> {

@@ -13,15 +13,17 @@
  * Importing this has no effects; the environment is read by the first `createStorage()`, the folder made by the first
  * upload.
  */
-import { BackupError } from '../../../../words/errors.ts';
-import { createLocalStore } from '../../../../engine/store/folder-store.ts';
-import { checkKey, encodeKey } from '../../../../engine/store/object-key.ts';
-import { getBytes, isNotThere, type ObjectStore } from '../../../../engine/store/store.ts';
-import { createS3Store, type S3Options } from '../../../../engine/store/s3/store.ts';
+import type { LocalStorageOptions, S3StorageOptions, StorageOptions } from './options.ts';
 import { storageOptionsFromEnvironment } from './environment.ts';
 import { requireApart, requireOutside } from './keep-apart.ts';
+import { createLocalStore } from '../../../../engine/store/folder-store.ts';
+import { checkKey, encodeKey } from '../../../../engine/store/object-key.ts';
+import { BackupError } from '../../../../words/errors.ts';
+import { createS3Store } from '../../../../engine/store/s3/store.ts';
+import { getBytes, isNotThere, type ObjectStore } from '../../../../engine/store/store.ts';
 
 export { storageOptionsFrom, type StorageEnvironment } from './environment.ts';
+export type { LocalStorageOptions, S3StorageOptions, StorageOptions } from './options.ts';
 
 export interface Storage {
   /** Stores the file, in place of one with that key, as a whole or not at all. */
@@ -57,26 +59,6 @@ export interface SignedUrlOptions {
   /** 15 minutes when left out, at most 7 days. */
   readonly expiresInSeconds?: number;
   readonly method?: 'GET' | 'PUT';
-}
-
-export type StorageOptions = LocalStorageOptions | S3StorageOptions;
-
-export interface LocalStorageOptions {
-  readonly driver: 'local';
-  readonly root: string;
-  /** What the addresses of files begin with: a path of the app, or a URL. */
-  readonly publicUrl: string;
-  /** Backup folder, state and database: the root may neither contain one of them nor lie inside. */
-  readonly privatePaths: readonly string[];
-}
-
-export interface S3StorageOptions {
-  readonly driver: 's3';
-  readonly bucket: Omit<S3Options, 'prefix'>;
-  /** What the addresses of files begin with, instead of the bucket's own. */
-  readonly cdnUrl: string | null;
-  /** Keys at and below them belong to the backups. Asked with every key, because the backups may move. */
-  readonly backupPrefixes: () => readonly string[];
 }
 
 const usualExpirySeconds = 15 * 60;

@@ -5,13 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type S3Server, startS3Server } from '../../../../../tests/support/s3-server.ts';
 import { requireOutside } from './keep-apart.ts';
-import {
-  createStorage,
-  type Storage,
-  type StorageEnvironment,
-  type StorageOptions,
-  storageOptionsFrom,
-} from './index.ts';
+import { createStorage, type Storage, type StorageEnvironment, storageOptionsFrom } from './index.ts';
+import type { StorageOptions } from './options.ts';
 
 let folder: string;
 let server: S3Server;
