@@ -146,7 +146,7 @@ function exportsOf(tree: ts.SourceFile): string[] {
   });
 }
 
-/** "Of one target, …", "Who may not …", "So many …": a sentence starts with its subject (docs/contributing.md). */
+/** "Of one target, …", "Who may not …", "So many …": a sentence starts with its subject (CONTRIBUTING.md). */
 test('no comment without a subject', () => {
   const headless = /^\s*(?:\/\/|\/?\*\*?)\s+(Of|Who|So many|Whoever)\b(?![^.]*\?)/;
   const found = sources

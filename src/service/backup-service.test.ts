@@ -75,6 +75,21 @@ test('a run that fails answers with the error and leaves a record', async () => 
   expect(shop.log[0]).toStartWith('error: Failed: there is no file at');
 });
 
+test('a run whose end could not be said is over, and the next one is a run of its own', async () => {
+  const folder = scratch();
+  let isBroken = true;
+  await using shop = openShop(folder, {
+    form: null,
+    log() {
+      if (isBroken) throw new Error('the log is full');
+    },
+  });
+  expect(await shop.service.performBackup().catch((error: unknown) => String(error))).toContain('the log is full');
+  isBroken = false;
+  makeDatabase(shop.databasePath);
+  expect((await shop.service.performBackup()).success).toBe(true);
+});
+
 test('who asks before the moment is fixed joins the run that is going', async () => {
   await using shop = openShop(scratch());
   const results = await Promise.all([

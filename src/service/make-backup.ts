@@ -87,14 +87,23 @@ export class MakeBackup {
     asked: BackupAsked,
     onStarted: (runId: string) => void,
   ): Promise<BackupResult> {
-    const { runs, isStopping } = this.#context;
     this.#followUp = null;
+    try {
+      return await this.#run(request, asked, onStarted);
+    } finally {
+      // However it ended, nobody joins it any more.
+      this.#joinable = null;
+    }
+  }
+
+  async #run(request: BackupRequested, asked: BackupAsked, onStarted: (runId: string) => void): Promise<BackupResult> {
+    const { runs, isStopping } = this.#context;
     const about = {
       ...({ ...asked, kind: 'backup', backup: null } as const),
       weights: { checkpoint: 0, copy: 60, verify: 38, publish: 1, prune: 1 },
       // What a person asked for is noted; a cron line would note the same at each tick.
       isRecorded: ({ error }: { readonly error: BackupResult['error'] | null }) =>
-        asked.trigger === 'manual' || !saysItAgain(error ?? null, this.#context.state.lastBackupRun()),
+        !error || asked.trigger === 'manual' || !saysItAgain(error, this.#context.state.lastBackupRun()),
       onFailed: (error: BackupError) => this.#sayFailed(error),
     };
     const settled = await runs.settle(about, async (run) => {
@@ -110,7 +119,6 @@ export class MakeBackup {
       await this.#afterwards(made);
       return made;
     });
-    this.#joinable = null;
     const { report, error } = settled;
     if (error) return { success: false, error: error.toJSON(), report };
     const { name, sizeBytes } = settled.result;

@@ -63,7 +63,7 @@ export class Runs {
     return settled.result;
   }
 
-  /** As `carry`, for a caller whose answer bears the report: it never throws. */
+  /** As `carry`, for a caller whose answer bears the report: what the story threw is in it. */
   async settle<Result>(asked: CarryAsked, story: (run: ActiveRun) => Promise<Result>): Promise<Settled<Result>> {
     const { onFailed = (error) => error, isRecorded = () => true, ...about } = asked;
     const run = this.#begin(about);
