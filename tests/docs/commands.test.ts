@@ -15,6 +15,7 @@ import { commandsOf, type } from './typing.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const newFolder = scratchFolders();
 const PATIENCE_MS = 120_000;
+const PATIENCE_PER_COMMAND_MS = 10_000;
 const backupOfDocs = 'backup-2026-01-15T10-30-00-000Z.sqlite';
 const bucket = 'docs';
 
@@ -89,7 +90,7 @@ for (const page of [...pages, 'docs/benchmarks/README.md']) {
         });
       }
     },
-    PATIENCE_MS,
+    PATIENCE_MS + commands.length * PATIENCE_PER_COMMAND_MS,
   );
 }
 

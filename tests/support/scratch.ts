@@ -50,10 +50,11 @@ export function settle(databasePath: string): void {
   utimesSync(databasePath, anHourAgo, anHourAgo);
 }
 
-/** One value of a database that no other connection of this process has open. */
+/** One value of a database that no other connection of this process has open. It waits for a writer of another process. */
 export function ask(path: string, sql: string): unknown {
   const database = new DatabaseSync(path);
   try {
+    database.exec('PRAGMA busy_timeout = 20000');
     return Object.values(database.prepare(sql).get() ?? {})[0];
   } finally {
     database.close();
