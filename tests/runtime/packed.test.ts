@@ -94,6 +94,8 @@ test('the package holds programs with types and maps, and neither tests nor the 
     'README.md',
     'CHANGELOG.md',
     'SECURITY.md',
+    'llms.txt',
+    'skills/velist-backup/SKILL.md',
     'LICENSE',
   ])
     expect(shipped).toContain(path);
