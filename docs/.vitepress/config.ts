@@ -29,6 +29,7 @@ export default defineConfig({
           { text: 'The command line', link: '/cli' },
           { text: 'In your app', link: '/embedding' },
           { text: 'Beside any app', link: '/sidecar' },
+          { text: 'Deployment', link: '/deployment' },
           { text: 'Several databases', link: '/databases' },
           { text: 'What is kept', link: '/retention' },
           { text: 'Monitoring', link: '/monitoring' },
