@@ -17,7 +17,7 @@ export interface Sink {
   readonly columns?: number;
 }
 
-export interface OutputOptions {
+interface OutputOptions {
   readonly stdout: Sink;
   readonly stderr: Sink;
   readonly json: boolean;

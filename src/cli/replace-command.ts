@@ -25,7 +25,7 @@ export interface ReplaceOptions {
   readonly dryRun?: boolean;
 }
 
-export interface Replacing {
+interface Replacing {
   /** A backup's name, or the path of any SQLite file. */
   readonly source: string;
   readonly mode: ReplacingMode;
@@ -49,7 +49,7 @@ export interface ReplaceGiven {
 }
 
 /** What `--dry-run` answers with `--json`. */
-export interface DryRun {
+interface DryRun {
   readonly dryRun: true;
   readonly mode: PlannedMode | 'file';
   readonly backup: string;

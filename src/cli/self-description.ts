@@ -7,7 +7,7 @@ import { describe } from './description.ts';
 import { type ManOptions, manPage } from './man-page.ts';
 import type { Sink } from './output.ts';
 
-export interface SelfDescription extends ManOptions {
+interface SelfDescription extends ManOptions {
   readonly stdout: Sink;
   readonly command: (usage: string, what: string) => Command;
   readonly withoutConfig: (work: (session: Session) => Promise<number>) => Promise<void>;

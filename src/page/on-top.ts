@@ -3,7 +3,7 @@ import type { Backup } from '../http/contract.ts';
 import { plural } from './format.ts';
 import { keptForLosses } from './loss.ts';
 
-export interface OnTop {
+interface OnTop {
   readonly safety: number;
   readonly pinned: number;
   /** From before a loss that nobody said was meant. */

@@ -6,7 +6,7 @@ import type { Backup, Status } from '../http/contract.ts';
 
 export type Place = Status['places'][number];
 export type Owner = NonNullable<Place['other']>;
-export type Writer = NonNullable<Place['writer']>;
+type Writer = NonNullable<Place['writer']>;
 export type Foreign = Place & { readonly other: Owner };
 export type Shared = Place & { readonly writer: Writer };
 

@@ -2,7 +2,7 @@
 import type { Activity, AuditAnswer, Backup, Run, RunProgress } from '../http/contract.ts';
 
 export type Step = RunProgress['steps'][number];
-export type Trigger = Run['trigger'];
+type Trigger = Run['trigger'];
 
 export const triggerWords: Record<Trigger, string> = {
   start: 'At start',

@@ -17,7 +17,7 @@ import { clock } from './clock.svelte.ts';
 import { recall, remember } from './memory.ts';
 import { toasts } from './toasts.svelte.ts';
 
-export type Contact = 'loading' | 'live' | 'lost' | 'refused';
+type Contact = 'loading' | 'live' | 'lost' | 'refused';
 
 const silenceMs = 10_000;
 const watchMs = 500;

@@ -1,5 +1,5 @@
 /** Short messages at the edge of the page. A failure stays until dismissed; the rest leave by themselves. */
-export interface Toast {
+interface Toast {
   readonly id: number;
   readonly tone: 'good' | 'bad' | 'plain';
   readonly title: string;
