@@ -10,8 +10,8 @@ import { z } from 'zod';
 import { createFakeService } from '../../tests/http/fake-service.ts';
 import { areMissing } from '../../tests/support/programs.ts';
 import { ask, makeDatabase, openShop } from '../../tests/support/scratch.ts';
-import { runCli } from './commands.ts';
-import { examples } from './examples.ts';
+import { runCli } from './program.ts';
+import { examples } from './text/help.ts';
 import { answers } from './json-schemas.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-words-'));

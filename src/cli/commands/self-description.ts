@@ -1,11 +1,11 @@
 /** The verbs that tell of the program itself: completion, manual page, schema. They need no settings and no database. */
 import { Argument, Option, type Command } from 'commander';
-import { answersSchema } from './json-schemas.ts';
-import type { Session } from './session.ts';
-import { completionFor, type Shell, shells } from './completion.ts';
-import { describe } from './description.ts';
-import { type ManOptions, manPage } from './man-page.ts';
-import type { Sink } from './output.ts';
+import { answersSchema } from '../json-schemas.ts';
+import type { Session } from '../session.ts';
+import { completionFor, type Shell, shells } from '../text/completion.ts';
+import { describe } from '../text/description.ts';
+import { type ManOptions, manPage } from '../text/man-page.ts';
+import type { Sink } from '../output.ts';
 
 interface SelfDescription extends ManOptions {
   readonly stdout: Sink;

@@ -11,14 +11,14 @@ import type {
   RestoreResult,
   RunProgress,
   TargetName,
-} from '../service/model.ts';
+} from '../../service/model.ts';
 import { Option } from 'commander';
-import type { BackupServicePort } from '../service/service-port.ts';
-import { type Output, sizeText } from './output.ts';
-import type { Ask } from './session.ts';
-import { BackupError } from '../words/errors.ts';
-import { NOTHING_TO_UNDO } from '../service/protection/missing.ts';
-import { table } from './tables.ts';
+import type { BackupServicePort } from '../../service/service-port.ts';
+import { type Output, sizeText } from '../output.ts';
+import type { Ask } from '../session.ts';
+import { BackupError } from '../../words/errors.ts';
+import { NOTHING_TO_UNDO } from '../../service/protection/missing.ts';
+import { table } from '../text/tables.ts';
 
 export interface ReplaceOptions {
   readonly yes?: boolean;

@@ -1,6 +1,6 @@
 /** The manual page, in the macros of `man(7)`, written from the definitions of the program. */
 import type { DescribedOption, DescribedVerb, describe } from './description.ts';
-import { examples } from './examples.ts';
+import { examples } from './help.ts';
 
 export interface ManOptions {
   readonly version: string;

@@ -12,13 +12,13 @@ import { Command, CommanderError, Option } from 'commander';
 import { askWhich, pickDatabases, statusOfEach, workOnEach } from './several.ts';
 import { BackupError } from '../words/errors.ts';
 import { actingAs } from '../service/audit/actor.ts';
-import { type AuditOptions, commandLineActor, showAudit, showAuditOfAll } from './audit.ts';
+import { type AuditOptions, commandLineActor, showAudit, showAuditOfAll } from './commands/audit.ts';
 import { visibleText } from '../words/visible-text.ts';
-import { examplesText } from './examples.ts';
+import { examplesText } from './text/help.ts';
 import type { TargetName } from '../service/model.ts';
 import { verifyBackup, type VerifyOptions, withRemarks } from './commands/verify.ts';
 import { MOMENT_FORMS } from '../words/moment.ts';
-import { dryRunOption, yesOption } from './replace-command.ts';
+import { dryRunOption, yesOption } from './commands/replace.ts';
 import {
   restoreBackup,
   restoreIfMissing,
@@ -28,14 +28,14 @@ import {
 } from './commands/restore.ts';
 import { claim, type ClaimOptions } from './commands/claim.ts';
 import { prune, type PruneOptions } from './commands/prune.ts';
-import { acceptLoss, diffBackups } from './losses.ts';
+import { acceptLoss, diffBackups } from './commands/losses.ts';
 import { drill, type DrillOptions } from './commands/drill.ts';
 import { showStatus, statusExitCode } from './commands/status.ts';
-import { writeKit } from './kit.ts';
-import { addSelfDescription } from './self-description.ts';
+import { writeKit } from './commands/kit.ts';
+import { addSelfDescription } from './commands/self-description.ts';
 import { targetWord } from '../words/target-word.ts';
-import { targetText } from './target-report.ts';
-import { doctorText } from './doctor-report.ts';
+import { targetText } from './text/target-text.ts';
+import { doctorText } from './text/doctor-text.ts';
 import { readFileSync } from 'node:fs';
 
 interface ServeFlags {
