@@ -11,7 +11,7 @@ import { createFakeService } from '../../tests/http/fake-service.ts';
 import { areMissing } from '../../tests/support/programs.ts';
 import { ask, makeDatabase, openShop } from '../../tests/support/scratch.ts';
 import { runCli } from './program.ts';
-import { examples } from './text/help.ts';
+import { verbs as texts } from './text/help.ts';
 import { answers } from './json-schemas.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-words-'));
@@ -142,9 +142,9 @@ test('the manual page has every verb, option and exit code, and groff has nothin
 });
 
 test('every verb has examples, and the program understands each of them', async () => {
-  expect(Object.keys(examples).sort()).toEqual(verbs.filter((verb) => verb !== 'help').sort());
+  expect(Object.keys(texts).sort()).toEqual(verbs.filter((verb) => verb !== 'help').sort());
   writeFileSync(join(folder, 'key.txt'), 'AGE-SECRET-KEY-1TEST');
-  for (const [verb, shown] of Object.entries(examples)) {
+  for (const [verb, { examples: shown }] of Object.entries(texts)) {
     expect([verb, program(verb, '--help').stdout]).toEqual([verb, expect.stringContaining(shown[0]?.[0] ?? 'none')]);
     for (const [command] of shown) {
       const typed = command.replace(/ >.*/, '').replace(/(key\.txt|kit\.md)/, `${folder}/$1`);
@@ -162,7 +162,7 @@ test('every verb has examples, and the program understands each of them', async 
       ]);
     }
   }
-});
+}, 60_000);
 
 test('what --json prints is what the schema says, by verb, and nothing that it does not say', async () => {
   const published: { $defs: Record<string, z.core.JSONSchema.JSONSchema> } = JSON.parse(program('schema').stdout);

@@ -12,7 +12,6 @@ import type {
   RunProgress,
   TargetName,
 } from '../../service/model.ts';
-import { Option } from 'commander';
 import type { BackupServicePort } from '../../service/service-port.ts';
 import { type Output, sizeText } from '../output.ts';
 import type { Ask } from '../session.ts';
@@ -60,10 +59,6 @@ interface DryRun {
   /** If a moment was asked for. */
   readonly moment?: AskedMoment;
 }
-
-export const yesOption = () => new Option('--yes', 'do not ask');
-
-export const dryRunOption = () => new Option('--dry-run', 'only say what would be done');
 
 /** Null after a dry run. */
 export async function replaceDatabase(

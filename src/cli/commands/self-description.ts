@@ -1,22 +1,22 @@
 /** The verbs that tell of the program itself: completion, manual page, schema. They need no settings and no database. */
 import { Argument, Option, type Command } from 'commander';
 import { answersSchema } from '../json-schemas.ts';
-import type { Session } from '../session.ts';
+import { type Work, wrongUse } from '../session.ts';
 import { completionFor, type Shell, shells } from '../text/completion.ts';
 import { describe } from '../text/description.ts';
-import { type ManOptions, manPage } from '../text/man-page.ts';
+import type { Verb } from '../text/help.ts';
+import { manPage } from '../text/man-page.ts';
 import type { Sink } from '../output.ts';
 
-interface SelfDescription extends ManOptions {
+interface SelfDescription {
   readonly stdout: Sink;
-  readonly command: (usage: string, what: string) => Command;
-  readonly withoutConfig: (work: (session: Session) => Promise<number>) => Promise<void>;
-  readonly wrongUse: (message: string) => Error;
+  readonly version: string;
+  readonly verb: (name: Verb) => Command;
+  readonly withoutConfig: (work: Work) => Promise<void>;
 }
 
-export function addSelfDescription(program: Command, options: SelfDescription): void {
-  const { stdout, command, withoutConfig, wrongUse } = options;
-  command('completion', 'print the completion of a shell: bash, zsh or fish')
+export function addSelfDescription(program: Command, { stdout, version, verb, withoutConfig }: SelfDescription): void {
+  verb('completion')
     .addArgument(new Argument('[shell]', 'which').choices(shells))
     .addOption(new Option('--names').hideHelp())
     .action(async (shell: Shell | undefined, { names }: { names?: true }) => {
@@ -24,14 +24,12 @@ export function addSelfDescription(program: Command, options: SelfDescription): 
       if (shell === undefined) throw wrongUse(`say which shell: ${shells.join(', ')}`);
       stdout.write(completionFor(shell, describe(program)));
     });
-  command('man', 'print the manual page').action(() => void stdout.write(manPage(describe(program), options)));
-  command('schema', 'print the JSON Schema of what --json prints, by verb').action(
-    () => void stdout.write(`${JSON.stringify(answersSchema(), null, 2)}\n`),
-  );
+  verb('man').action(() => void stdout.write(manPage(describe(program), version)));
+  verb('schema').action(() => void stdout.write(`${JSON.stringify(answersSchema(), null, 2)}\n`));
 }
 
-async function printNames({ service, output }: Session): Promise<number> {
+const printNames: Work = async ({ service, output }) => {
   const names = (await service.getBackups()).map(({ filename }) => filename);
   output.answer({ names }, names.join('\n'));
   return 0;
-}
+};
