@@ -106,7 +106,7 @@ test('zsh and fish offer verbs, options, values and the names of backups', () =>
     expect(offeredBy(shell, 'velist-backup list --target s')).toEqual(['s3']);
     expect(offeredBy(shell, 'velist-backup verify backup-')).toEqual([backup]);
   }
-});
+}, 30_000);
 
 test('zsh and fish are told every verb and every option, and read their script', () => {
   expect(verbs.length).toBeGreaterThan(14);

@@ -7,7 +7,7 @@
  * counts and the run log say the same in words.
  */
 import type { Activity } from '../http/contract.ts';
-import { count, dayAndMonth, localHour, plural, shortTime, size } from './format.ts';
+import { count, dayAndMonth, localHour, plural, shortTime, size } from './text/format.ts';
 
 export type Bar = Activity['bars'][number];
 type Range = Activity['range'];

@@ -11,8 +11,8 @@
 import type { Activity, Backup, Run, RunProgress, Status } from '../../http/contract.ts';
 import { ApiError, address, api, askPassword, type Target } from '../api.ts';
 import { ranges } from '../chart.ts';
-import { duration, plural, sentence, size } from '../format.ts';
-import { copyWords, targetWord } from '../words.ts';
+import { duration, plural, sentence, size } from '../text/format.ts';
+import { copyWords, targetWord } from '../text/words.ts';
 import { clock } from './clock.svelte.ts';
 import { recall, remember } from './memory.ts';
 import { toasts } from './toasts.svelte.ts';

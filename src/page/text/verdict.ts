@@ -3,8 +3,8 @@
  * do, in that order, and offers the button that helps. Pure, and it claims nothing that the server did not say: without
  * a stored placement there is no "copy in S3", without a verified backup no "it opens".
  */
-import type { Run, RunProgress, Status } from '../http/contract.ts';
-import { missedLately } from './chart.ts';
+import type { Run, RunProgress, Status } from '../../http/contract.ts';
+import { missedLately } from '../chart.ts';
 import {
   age,
   ago,

@@ -1,5 +1,5 @@
 /** The page's words for the contract's codes: one place, so that a step is called the same wherever it appears. */
-import type { Activity, AuditAnswer, Backup, Run, RunProgress } from '../http/contract.ts';
+import type { Activity, AuditAnswer, Backup, Run, RunProgress } from '../../http/contract.ts';
 
 export type Step = RunProgress['steps'][number];
 type Trigger = Run['trigger'];

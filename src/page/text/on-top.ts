@@ -1,5 +1,5 @@
 /** What is kept on this disk on top of what the settings say: no forecast is whole without it. Pure. */
-import type { Backup } from '../http/contract.ts';
+import type { Backup } from '../../http/contract.ts';
 import { plural } from './format.ts';
 import { keptForLosses } from './loss.ts';
 
