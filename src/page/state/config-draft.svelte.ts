@@ -3,7 +3,7 @@
  * environment is sent as a revert, so that it follows the environment again.
  */
 import type { Config, ConfigChange } from '../../http/contract.ts';
-import { type KeepName, keepNames, type Settings } from '../text/consequences.ts';
+import { type KeepName, keepNames, type Settings } from '../consequences.ts';
 import { minutes } from '../text/format.ts';
 import { methodWords } from '../text/words.ts';
 

@@ -1,5 +1,5 @@
 /** What a set of settings means for the one who saves it, in numbers. Estimates from today's sizes, and worded so. */
-import type { Backup, Config, Status } from '../../http/contract.ts';
+import type { Backup, Config, Status } from '../http/contract.ts';
 
 export type Settings = Pick<
   Config,
