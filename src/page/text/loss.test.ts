@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { Backup } from '../http/contract.ts';
+import type { Backup } from '../../http/contract.ts';
 import { keptForLosses, type Loss, lossTag, lossVerb, pagesLost } from './loss.ts';
 
 const day = 24 * 3_600_000;

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { Status } from '../http/contract.ts';
+import type { Status } from '../../http/contract.ts';
 import { type Owner, ownPlaceLine, ownUploads, type Place, placeName, suggestion } from './places.ts';
 
 const now = Date.parse('2026-11-22T10:34:18.000Z');

@@ -1,13 +1,9 @@
 /** The manual page, in the macros of `man(7)`, written from the definitions of the program. */
 import type { DescribedOption, DescribedVerb, describe } from './description.ts';
-import { examples } from './examples.ts';
+import { exitWords } from '../exit-codes.ts';
+import { type Verb, verbs as verbTexts } from './help.ts';
 
-export interface ManOptions {
-  readonly version: string;
-  readonly exitCodes: readonly (readonly [code: number, what: string])[];
-}
-
-export function manPage({ global, verbs }: ReturnType<typeof describe>, { version, exitCodes }: ManOptions): string {
+export function manPage({ global, verbs }: ReturnType<typeof describe>, version: string): string {
   return `${[
     `.TH VELIST-BACKUP 1 "" "velist-backup ${version}" "User Commands"`,
     '.SH NAME',
@@ -17,23 +13,24 @@ export function manPage({ global, verbs }: ReturnType<typeof describe>, { versio
     '.I verb',
     '[\\fIoptions\\fR]',
     '.SH DESCRIPTION',
-    'Takes consistent backups of a SQLite database while programs use it, proves each one, keeps them on this disk and on S3, and brings any of them back. Settings come from the environment or from .env.',
+    'Takes consistent backups of a SQLite database while programs use it, proves each one, keeps them on this disk, on S3 and in other folders, and restores any of them. Settings come from the environment or from .env.',
     '.SH OPTIONS',
-    'These go with every verb, before or behind it.',
+    'Every verb takes these, before or after it.',
     ...global.flatMap(optionLines),
     '.SH VERBS',
     ...verbs.flatMap(verbLines),
     '.SH EXIT STATUS',
-    ...exitCodes.flatMap(([code, what]) => ['.TP', `.B ${code}`, escaped(what)]),
+    ...exitWords.flatMap(([code, what]) => ['.TP', `.B ${code}`, escaped(what)]),
     '.SH ENVIRONMENT',
-    'DATABASE_URL, BACKUP_LOCAL_PATH, S3_BUCKET and the others: see docs/configuration.md of the repository. A private key of age is never taken from the environment.',
-    'NO_COLOR turns colour off; FORCE_COLOR turns it on where no terminal is.',
+    'DATABASE_URL, BACKUP_LOCAL_PATH, S3_BUCKET and the others: see docs/configuration.md of the repository. An age private key is never read from the environment.',
+    'NO_COLOR turns colour off; FORCE_COLOR turns it on without a terminal.',
   ].join('\n')}\n`;
 }
 
 function verbLines(verb: DescribedVerb): readonly string[] {
   const words = verb.arguments.map(({ name, required }) => (required ? `<${name}>` : `[${name}]`));
-  const shown = examples[verb.name] ?? [];
+  // The verbs that are described are those of the table.
+  const shown = verbTexts[verb.name as Verb].examples;
   return [
     `.SS ${escaped([verb.name, ...words].join(' '))}`,
     sentence(verb.what),

@@ -11,21 +11,20 @@ import type {
   RestoreResult,
   RunProgress,
   TargetName,
-} from '../service/model.ts';
-import { Option } from 'commander';
-import type { BackupServicePort } from '../service/service-port.ts';
-import { type Output, sizeText } from './output.ts';
-import type { Ask } from './session.ts';
-import { BackupError } from '../words/errors.ts';
-import { NOTHING_TO_UNDO } from '../service/protection/missing.ts';
-import { table } from './tables.ts';
+} from '../../service/model.ts';
+import type { BackupServicePort } from '../../service/service-port.ts';
+import { type Output, sizeText } from '../output.ts';
+import type { Ask } from '../session.ts';
+import { BackupError } from '../../words/errors.ts';
+import { NOTHING_TO_UNDO } from '../../service/protection/missing.ts';
+import { table } from '../text/tables.ts';
 
 export interface ReplaceOptions {
   readonly yes?: boolean;
   readonly dryRun?: boolean;
 }
 
-export interface Replacing {
+interface Replacing {
   /** A backup's name, or the path of any SQLite file. */
   readonly source: string;
   readonly mode: ReplacingMode;
@@ -49,7 +48,7 @@ export interface ReplaceGiven {
 }
 
 /** What `--dry-run` answers with `--json`. */
-export interface DryRun {
+interface DryRun {
   readonly dryRun: true;
   readonly mode: PlannedMode | 'file';
   readonly backup: string;
@@ -60,10 +59,6 @@ export interface DryRun {
   /** If a moment was asked for. */
   readonly moment?: AskedMoment;
 }
-
-export const yesOption = () => new Option('--yes', 'do not ask');
-
-export const dryRunOption = () => new Option('--dry-run', 'only say what would be done');
 
 /** Null after a dry run. */
 export async function replaceDatabase(

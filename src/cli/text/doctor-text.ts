@@ -1,5 +1,5 @@
 /** What the doctor found as text: one line a finding, the worst first, and below it why it matters and what to do. */
-import type { DoctorReport } from '../service/model.ts';
+import type { DoctorReport } from '../../service/model.ts';
 
 const words = { ok: 'ok', info: 'info', warning: 'WARNING', problem: 'PROBLEM' };
 

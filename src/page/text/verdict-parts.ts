@@ -1,5 +1,5 @@
 /** What the words of all verdicts are made of: their form, and the sentences and facts that several of them share. */
-import type { Activity, Backup, Status } from '../http/contract.ts';
+import type { Activity, Backup, Status } from '../../http/contract.ts';
 import { ago, countdown, moment } from './format.ts';
 import type { Loss } from './loss.ts';
 

@@ -1,8 +1,8 @@
 /** The page's words for the contract's codes: one place, so that a step is called the same wherever it appears. */
-import type { Activity, AuditAnswer, Backup, Run, RunProgress } from '../http/contract.ts';
+import type { Activity, AuditAnswer, Backup, Run, RunProgress } from '../../http/contract.ts';
 
 export type Step = RunProgress['steps'][number];
-export type Trigger = Run['trigger'];
+type Trigger = Run['trigger'];
 
 export const triggerWords: Record<Trigger, string> = {
   start: 'At start',

@@ -1,11 +1,11 @@
 /** `audit`: who did what, from where, when and with what result. */
 import { userInfo } from 'node:os';
-import { BackupError } from '../words/errors.ts';
-import type { Actor } from '../service/audit/actor.ts';
-import type { AuditEntry } from '../service/model.ts';
-import type { Session } from './session.ts';
-import type { CliDatabase } from './session.ts';
-import { table } from './tables.ts';
+import { BackupError } from '../../words/errors.ts';
+import type { Actor } from '../../service/audit/actor.ts';
+import type { AuditEntry } from '../../service/model.ts';
+import type { Session } from '../session.ts';
+import type { CliDatabase } from '../session.ts';
+import { table } from '../text/tables.ts';
 
 const DONE = 0;
 

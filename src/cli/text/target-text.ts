@@ -1,5 +1,5 @@
 /** A target's self-test as text: one line a check, what to do below it, and the policy that its key needs. */
-import type { TargetReport } from '../service/model.ts';
+import type { TargetReport } from '../../service/model.ts';
 
 const words = { ok: 'ok', warning: 'WARNING', failed: 'FAILED' };
 

@@ -1,5 +1,5 @@
 /** A loss in words: what a backup lost against the one before it. Names of tables come out of a database, as text. */
-import type { Backup, Status } from '../http/contract.ts';
+import type { Backup, Status } from '../../http/contract.ts';
 import { count, nameTime, plural, shownName } from './format.ts';
 
 export type Loss = NonNullable<Backup['loss']>;

@@ -1,9 +1,9 @@
 /** What is kept on this disk on top of what the settings say: no forecast is whole without it. Pure. */
-import type { Backup } from '../http/contract.ts';
+import type { Backup } from '../../http/contract.ts';
 import { plural } from './format.ts';
 import { keptForLosses } from './loss.ts';
 
-export interface OnTop {
+interface OnTop {
   readonly safety: number;
   readonly pinned: number;
   /** From before a loss that nobody said was meant. */

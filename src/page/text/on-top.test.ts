@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { Backup } from '../http/contract.ts';
+import type { Backup } from '../../http/contract.ts';
 import { keptOnTop, onTopWords } from './on-top.ts';
 
 const megabyte = 1024 * 1024;

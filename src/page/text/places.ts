@@ -2,11 +2,11 @@
  * Whose the places are, and who else writes there: what the page asks about, what the facts speak for, and the line that
  * gives this database a place of its own. Pure.
  */
-import type { Backup, Status } from '../http/contract.ts';
+import type { Backup, Status } from '../../http/contract.ts';
 
 export type Place = Status['places'][number];
 export type Owner = NonNullable<Place['other']>;
-export type Writer = NonNullable<Place['writer']>;
+type Writer = NonNullable<Place['writer']>;
 export type Foreign = Place & { readonly other: Owner };
 export type Shared = Place & { readonly writer: Writer };
 
