@@ -6,73 +6,16 @@ import type { PageSettings } from '../config/page-settings.ts';
 import type { SealName } from '../engine/format/seal.ts';
 import type { ErrorBody, ErrorCode } from '../words/errors.ts';
 import type { Remarks } from '../engine/sqlite/rules.ts';
+import type { Run, RunProgress, Trigger } from '../words/run.ts';
+import type { TargetName } from '../words/target-word.ts';
 import type { Actor } from './audit/actor.ts';
 import type { Freshness } from './protection/freshness.ts';
 import type { RetentionForecast } from './protection/retention-forecast.ts';
 
 export type { TargetReport } from '../engine/store/self-test.ts';
-
-export type Trigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
-export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload' | 'drill';
-export type RunResult = 'success' | 'failed' | 'unchanged' | 'stopped';
-export type StepName =
-  'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
-
-export interface Step {
-  readonly name: StepName;
-  readonly state: 'waiting' | 'running' | 'done' | 'failed';
-  readonly ms?: number;
-  readonly bytesDone?: number;
-  readonly bytesTotal?: number;
-}
-
-/** A run that is going. `percent` only rises. */
-export interface RunProgress {
-  readonly id: string;
-  readonly kind: RunKind;
-  readonly trigger: Trigger;
-  readonly user: string | null;
-  readonly startedAt: Date;
-  readonly backup: string | null;
-  readonly steps: readonly Step[];
-  readonly percent: number;
-}
-
-/** A run that ended, as kept in the run history. Sizes in bytes. */
-export interface Run {
-  readonly id: string;
-  readonly kind: RunKind;
-  readonly trigger: Trigger;
-  readonly user: string | null;
-  readonly plannedAt: Date | null;
-  readonly startedAt: Date;
-  readonly endedAt: Date;
-  readonly result: RunResult;
-  readonly backup: string | null;
-  readonly sizeBytes: number | null;
-  readonly steps: readonly Step[];
-  readonly error: ErrorBody | null;
-  /** Only for a drill. */
-  readonly drill?: Drill;
-  /** Only for an upload: where to; left out for `s3`. */
-  readonly target?: TargetName;
-}
-
-export interface Drill {
-  readonly target: TargetName;
-  /** `sealed`: the digest is right, and there was no key to open the content. Null when the drill failed. */
-  readonly proof: 'restored' | 'sealed' | null;
-  /** How many statements of the owner held. */
-  readonly assertions: number;
-  /** What is said of the content beside that it is sound: rows that break a rule, what could not be checked. */
-  readonly remarks?: readonly string[];
-}
-
-/** How many runs of one kind there ever were; numbers never fall. */
-export interface RunTotal extends Pick<Run, 'kind' | 'trigger' | 'result'> {
-  readonly count: number;
-  readonly sizeBytes: number;
-}
+export type { Drill, Run, RunKind, RunProgress, RunResult, RunTotal, Step, Trigger } from '../words/run.ts';
+export type { StepName } from '../words/story.ts';
+export type { TargetName } from '../words/target-word.ts';
 
 export type Verification =
   | ({
@@ -85,9 +28,6 @@ export type Verification =
   | { readonly state: 'damaged'; readonly method: 'quick' | 'full'; readonly at: Date; readonly detail: string }
   /** `changedAt`: it passed a check, and its file was written to since. */
   | { readonly state: 'unchecked'; readonly changedAt?: Date };
-
-/** `local`, `s3` (the one of the environment), or the name of a further one. */
-export type TargetName = string;
 
 /** One copy of a backup, or the place where one is to be. A state has only what it has; the JSON form has null for the rest. */
 export type Placement = { readonly target: TargetName } & (

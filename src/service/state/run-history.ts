@@ -4,7 +4,8 @@
  */
 import type { RunMark } from '../runs/activity.ts';
 import type { ErrorBody, ErrorCode } from '../../words/errors.ts';
-import type { Drill, Run, RunKind, RunResult, RunTotal, Step, TargetName, Trigger } from '../model.ts';
+import type { Drill, Run, RunKind, RunOutcome, RunResult, RunTotal, Step, Trigger } from '../../words/run.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
 /** A run from before there were these columns counts for every folder, and for every database. */
@@ -373,6 +374,23 @@ function readMark(row: Readonly<Record<string, unknown>>): RunMark {
   };
 }
 
+const UNSAID: ErrorBody = {
+  code: 'INTERNAL',
+  message: 'the run history does not say why',
+  hint: 'Look into the log of that time.',
+};
+
+/** @throws Error for a row that was not written by us, or was damaged since. */
+function readOutcome(row: Readonly<Record<string, unknown>>): RunOutcome {
+  const result = String(row['result']);
+  if (result === 'success')
+    return { result, sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']), error: null };
+  if (result === 'unchanged') return { result, sizeBytes: null, error: null };
+  if (result !== 'stopped' && result !== 'failed') throw new Error(`no run ends ${result}`);
+  const error = JSON.parse(String(row['error'])) as ErrorBody | null; // written by us
+  return { result, sizeBytes: null, error: error ?? UNSAID };
+}
+
 function readRun(row: Readonly<Record<string, unknown>>): Run {
   const text = (name: string) => (row[name] === null ? null : String(row[name]));
   const time = (name: string) => new Date(Number(row[name]));
@@ -384,11 +402,9 @@ function readRun(row: Readonly<Record<string, unknown>>): Run {
     plannedAt: row['planned_at'] === null ? null : time('planned_at'),
     startedAt: time('started_at'),
     endedAt: time('ended_at'),
-    result: String(row['result']) as RunResult,
+    ...readOutcome(row),
     backup: text('backup'),
-    sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']),
     steps: JSON.parse(String(row['steps'])) as Step[],
-    error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody),
     ...(typeof row['drill'] === 'string' && { drill: JSON.parse(row['drill']) as Drill }),
     ...(typeof row['target'] === 'string' && { target: row['target'] }),
   };
