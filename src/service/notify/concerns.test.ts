@@ -2,7 +2,8 @@ import { expect, test } from 'bun:test';
 import { createFakeService } from '../../../tests/http/fake-service.ts';
 import type { ErrorCode } from '../../words/errors.ts';
 import type { Freshness } from '../protection/freshness.ts';
-import type { Run, RunTotal, Status } from '../model.ts';
+import type { Status } from '../protection/shown-status.ts';
+import type { Run, RunTotal } from '../../words/run.ts';
 import { assessSituation, type Concern, changeSince, type SituationFacts } from './concerns.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');

@@ -1,7 +1,9 @@
 import { NO_REMARKS } from '../../engine/sqlite/rules.ts';
 import { expect, test } from 'bun:test';
 import { assessFreshness, type FreshnessFacts, isFailing, protectionState } from './freshness.ts';
-import type { BackupItem, Drill, Placement, Run, VerdictCode } from '../model.ts';
+import type { BackupItem, Placement } from '../backups/shown-backup.ts';
+import type { VerdictCode } from './verdict.ts';
+import type { Drill, Run } from '../../words/run.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
 const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000);

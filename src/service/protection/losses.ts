@@ -25,10 +25,11 @@ import type { Restores } from '../restores/restores.ts';
 import type { LossOptions } from '../service-options.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { lossText } from './loss-text.ts';
-import type { BackupDiff, Status } from '../model.ts';
+import type { BackupDiff } from '../backups/shown-backup.ts';
+import type { Status } from './shown-status.ts';
 import type { LossQuestion } from '../../engine/stories/mark-loss.ts';
 
-export interface LossesParts {
+interface LossesParts {
   readonly backups: Backups;
   readonly changes: Pick<Changes, 'change'>;
   readonly restores: Pick<Restores, 'lastRestore'>;

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { Run, RunProgress } from '../model.ts';
+import type { Run, RunProgress } from '../../words/run.ts';
 import { judge, type VerdictInput } from './verdict.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');

@@ -7,14 +7,14 @@
 import { BackupError } from '../../words/errors.ts';
 import { ActiveRun, type RunOptions } from './active-run.ts';
 import type { Run, RunProgress } from '../../words/run.ts';
-import type { ServiceEvent } from '../model.ts';
+import type { ServiceEvent } from '../service-event.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { RunHistory } from '../state/run-history.ts';
 import type { JobEvent } from '../../words/story.ts';
 
 export type RunWeights = RunOptions['weights'];
 
-export interface RunsOptions {
+interface RunsOptions {
   readonly now: () => Date;
   readonly history: () => RunHistory;
   readonly emit: (event: ServiceEvent) => void;
@@ -38,7 +38,7 @@ export interface CarryAsked extends RunAsked {
 }
 
 /** How a run ended. */
-export type Settled<Result> =
+type Settled<Result> =
   | { readonly report: Run; readonly error: null; readonly result: Result }
   | { readonly report: Run; readonly error: BackupError };
 
