@@ -242,7 +242,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     run(showStatus, places(), (_, ...rest) => statusOfEach(statusExitCode, ...rest)),
   );
   command('audit', 'say who did what, from where, when and with what result; newest first')
-    .option('--since <time>', 'nothing from before: a day, or a time in ISO 8601')
+    .option('--since <time>', 'nothing from before: a day, or a time as restore --at takes it')
     .option('--limit <count>', 'the newest so many; 100 unless told')
     .action((options: AuditOptions) =>
       run(
