@@ -68,9 +68,9 @@ export interface Configured {
   readonly entries: readonly ConfiguredEntry[];
 }
 
-export type ConfiguredEntry = ConfiguredDatabase | ConfiguredGlob;
+type ConfiguredEntry = ConfiguredDatabase | ConfiguredGlob;
 
-export interface ConfiguredDatabase {
+interface ConfiguredDatabase {
   readonly kind: 'database';
   readonly name: string;
   readonly environment: Environment;
@@ -88,7 +88,7 @@ export interface ConfiguredGlob {
   environmentOf(name: string, path: string): Environment;
 }
 
-export interface ConfigSource {
+interface ConfigSource {
   /** What faults call the file. */
   readonly file: string;
   readonly variables?: Variables;

@@ -24,7 +24,8 @@ import {
   shopSettings,
 } from '../../tests/support/scratch.ts';
 import { LOCK_FILE } from '../engine/format/names.ts';
-import type { Run, RunProgress, ServiceEvent } from './model.ts';
+import type { ServiceEvent } from './service-event.ts';
+import type { Run, RunProgress } from '../words/run.ts';
 import type { BackupService } from './backup-service.ts';
 import { formatSize } from './log.ts';
 

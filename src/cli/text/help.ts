@@ -228,7 +228,7 @@ export const verbs = {
     usage: 'audit',
     what: 'show who did what, when, from where and with what result, newest first',
     options: [
-      { flags: '--since <time>', what: 'nothing earlier: a day, or a time in ISO 8601' },
+      { flags: '--since <time>', what: 'nothing earlier: a day, or a time as restore --at takes it' },
       { flags: '--limit <count>', what: 'at most this many entries (default: 100)' },
     ],
     examples: [

@@ -29,7 +29,8 @@ import { doubtsAbout } from '../sqlite/sharing.ts';
 import { resolveDatabase, stampDatabase } from '../sqlite/stamp.ts';
 import { type VerifiedSnapshot, verifySnapshot } from '../sqlite/verify.ts';
 import type { LogEnd } from '../sqlite/wal.ts';
-import { type JobTrigger, type StoryContext, warnIn } from '../../words/story.ts';
+import type { Trigger } from '../../words/run.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
 import type { FolderRetention } from '../catalog/retention.ts';
 import type { Remarks } from '../sqlite/rules.ts';
 
@@ -38,7 +39,7 @@ export interface BackupRequest {
   readonly databasePath: string;
   readonly folder: string;
   readonly verify: 'quick' | 'full';
-  readonly trigger: JobTrigger;
+  readonly trigger: Trigger;
   readonly user: string | null;
   readonly note: string | null;
   readonly retention: FolderRetention;

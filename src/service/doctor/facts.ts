@@ -10,7 +10,10 @@ import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
 import type { TargetFreshness } from '../protection/freshness.ts';
 import type { Risks } from '../../engine/store/kinds.ts';
-import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
+import type { TargetReport } from '../../engine/store/self-test.ts';
+import type { Status } from '../protection/shown-status.ts';
+import type { Settings } from '../state/backup-config.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { holdsOthersFiles } from '../protection/open-folder.ts';
 import type { Examined } from '../../engine/stories/look.ts';
 
@@ -104,7 +107,7 @@ interface Place {
   readonly fileSystem: string | null;
 }
 
-export interface Served {
+interface Served {
   readonly what: 'backups' | 'state';
   readonly folder: string;
   /** False where its name alone says so. */

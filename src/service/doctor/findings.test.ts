@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { PlaceStatus } from '../model.ts';
+import type { PlaceStatus } from '../targets/shown-place.ts';
 import { keepSettingsNone } from '../targets/retention-policies.ts';
 import { plainHostOf } from '../../engine/store/s3/kind.ts';
 import type { DoctorFacts } from './facts.ts';

@@ -9,9 +9,9 @@ import type { Log } from '../log.ts';
 import { retryDelayMs, type NotifyWaits } from './retry.ts';
 import { send } from './send.ts';
 
-export type Ping = 'start' | 'success' | 'fail';
+type Ping = 'start' | 'success' | 'fail';
 
-export interface HeartbeatOptions {
+interface HeartbeatOptions {
   readonly url: string;
   readonly waits: NotifyWaits;
   readonly log: Log;

@@ -10,7 +10,7 @@ import { type Change, changeSince, type Concern, type Situation } from './concer
 import { retryDelayMs, type NotifyWaits } from './retry.ts';
 import { send } from './send.ts';
 
-export interface WebhookOptions {
+interface WebhookOptions {
   readonly url: string;
   readonly said: Said;
   readonly waits: NotifyWaits;

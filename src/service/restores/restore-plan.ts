@@ -2,10 +2,11 @@
 import type { LossMark } from '../../engine/format/manifest.ts';
 import { namesOf, type OpenFiles, type Unseen } from '../../engine/sqlite/open-files.ts';
 import { changedAt, type DatabaseStamp, stampText } from '../../engine/sqlite/stamp.ts';
-import type { OtherDatabase, PlannedMode, ReplacingMode, RestorePlan } from '../model.ts';
+import type { OtherDatabase } from '../backups/shown-backup.ts';
+import type { PlannedMode, ReplacingMode, RestorePlan } from './restore-result.ts';
 import type { PlanFacts } from '../../engine/stories/restore-request.ts';
 
-export interface PlanOptions {
+interface PlanOptions {
   readonly databaseName: string;
   readonly stamp: DatabaseStamp | null;
   /** What was asked for; left out: the first that is possible. */

@@ -5,7 +5,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openElsewhere, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
 import { LOCK_FILE } from '../../engine/format/names.ts';
-import type { ServiceEvent } from '../model.ts';
+import type { ServiceEvent } from '../service-event.ts';
 import { openStateDatabase } from './state-database.ts';
 
 const scratch = scratchFolders();

@@ -22,7 +22,7 @@ export function folderInState(statePath: string, backupsPath: string): string {
   return relative(dirname(resolve(statePath)), resolve(backupsPath)) || '.';
 }
 
-export interface StateOptions {
+interface StateOptions {
   /** Hears why the state is not where it should be. */
   readonly warn: (message: string) => void;
   /** How long a statement waits for another process; a second, if not given. */
@@ -33,7 +33,7 @@ type Row = Record<string, SQLOutputValue>;
 type Values = readonly (SQLInputValue | Readonly<Record<string, SQLInputValue>>)[];
 
 /** What is asked of `node:sqlite`'s statements here. */
-export interface Statement {
+interface Statement {
   all(...values: Values): Row[];
   get(...values: Values): Row | undefined;
   run(...values: Values): { readonly lastInsertRowid: number | bigint };

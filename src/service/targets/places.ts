@@ -24,7 +24,7 @@ import { type DatabaseSelf, selfOf } from '../../engine/writer/self.ts';
 import type { Log } from '../log.ts';
 import type { Offsite } from './remote-target.ts';
 
-export interface PlacesOptions {
+interface PlacesOptions {
   /** Absolute. */
   readonly database: string;
   readonly catalog: Catalog;

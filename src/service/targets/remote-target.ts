@@ -8,9 +8,8 @@
  * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
  * is there already is not, and a pin that was set here is set there.
  */
-import type { TargetName } from '../model.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { TargetSetup } from './targets.ts';
-import { targetWord } from '../../words/target-word.ts';
 import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
 import { isVerified, type RetentionPlan, type RetentionPolicy } from '../../engine/catalog/retention.ts';
 import type { JobKind, JobMap } from '../../engine/process/protocol.ts';
@@ -22,8 +21,13 @@ import { Writing, type WritingOptions } from './writing.ts';
 import type { Manifest } from '../../engine/format/manifest.ts';
 import { UploadQueue } from './upload-queue.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
-import type { KnownRemote, SetBack, UploadOutcome, UploadState } from '../state/target-state.ts';
-import { OffsiteState } from '../state/target-state.ts';
+import {
+  type KnownRemote,
+  OffsiteState,
+  type SetBack,
+  type UploadOutcome,
+  type UploadState,
+} from '../state/target-state.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { folderInState } from '../state/state-database.ts';
 import type { OffsiteBackup } from '../backups/backup-item.ts';
@@ -48,7 +52,7 @@ import { BY_RETENTION } from '../state/run-history.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import type { ClaimedRemote, WritingRequest } from '../../engine/writer/writing.ts';
 
-export interface OffsiteOptions {
+interface OffsiteOptions {
   readonly target: TargetName;
   readonly access: TargetSetup;
   /** May change. */

@@ -11,7 +11,8 @@ import { BackupError } from '../../words/errors.ts';
 import type { FolderAccess } from '../../engine/store/folder/access.ts';
 import { addressOf, faultOfTarget, type TargetAccess, whereOf } from '../../engine/store/kinds.ts';
 import type { S3Access } from '../../engine/store/s3/access.ts';
-import type { Settings, TargetName } from '../model.ts';
+import type { Settings } from '../state/backup-config.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import type { OwnRetention } from './retention-policies.ts';
 
 /** What is kept there, and how. */

@@ -13,11 +13,11 @@ import { addressOf, lifecycleDaysOf, whereOf } from '../../engine/store/kinds.ts
 import { knownInstallation } from './database-self.ts';
 import type { SharedHeartbeat, Heartbeats } from './heartbeats.ts';
 import type { Log } from '../log.ts';
-import type { ServiceEvent, TargetName } from '../model.ts';
+import type { ServiceEvent } from '../service-event.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { OffsiteState } from '../state/target-state.ts';
 import type { WriterStatus } from './place-status.ts';
 import type { TargetSetup } from './targets.ts';
-import { targetWord } from '../../words/target-word.ts';
 import type { JobEvent, OtherWriter, WriterNews } from '../../words/story.ts';
 
 export interface WritingOptions {
