@@ -7,15 +7,15 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { createFakeService } from '../../tests/http/fake-service.ts';
-import { areMissing } from '../../tests/support/programs.ts';
-import { ask, makeDatabase, openShop } from '../../tests/support/scratch.ts';
-import { runCli } from './program.ts';
-import { verbs as texts } from './text/help.ts';
-import { answers } from './json-schemas.ts';
+import { createFakeService } from '../http/fake-service.ts';
+import { areMissing } from '../support/programs.ts';
+import { ask, makeDatabase, openShop } from '../support/scratch.ts';
+import { runCli } from '../../src/cli/program.ts';
+import { verbs as texts } from '../../src/cli/text/help.ts';
+import { answers } from '../../src/cli/json-schemas.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-words-'));
-const mainPath = fileURLToPath(new URL('./main.ts', import.meta.url));
+const mainPath = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const environment = {
   PATH: `${folder}/bin:${process.env['PATH'] ?? ''}`,
   DATABASE_URL: join(folder, 'shop.sqlite'),

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { ask, makeDatabase, refusal, scratchFolders } from '../../tests/support/scratch.ts';
-import type { BackupsConfig } from '../config/define-config.ts';
-import { createBackups } from './from-config.ts';
-import type { Guard } from './fleet.ts';
+import { ask, makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
+import type { BackupsConfig } from '../../src/config/define-config.ts';
+import { createBackups } from '../../src/fleet/from-config.ts';
+import type { Guard } from '../../src/fleet/fleet.ts';
 
 const newFolder = scratchFolders();
 const opened: Guard[] = [];

@@ -2,11 +2,11 @@
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ask, makeDatabase, scratchFolders } from '../../../tests/support/scratch.ts';
-import { createFakeService, type FakeService, firstBackup, secondBackup } from '../../../tests/http/fake-service.ts';
+import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { createFakeService, type FakeService, firstBackup, secondBackup } from '../http/fake-service.ts';
 import { z } from 'zod';
-import { runCli } from '../program.ts';
-import { answers } from '../json-schemas.ts';
+import { runCli } from '../../src/cli/program.ts';
+import { answers } from '../../src/cli/json-schemas.ts';
 
 async function cli(
   argv: string,

@@ -4,10 +4,10 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { openReceiver, type Received } from '../../../tests/support/receiver.ts';
-import { startS3Server } from '../../../tests/support/s3-server.ts';
-import { makeDatabase, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
-import type { NotifyOptions } from '../service-options.ts';
+import { openReceiver, type Received } from '../support/receiver.ts';
+import { startS3Server } from '../support/s3-server.ts';
+import { makeDatabase, openShop, scratchFolders } from '../support/scratch.ts';
+import type { NotifyOptions } from '../../src/service/service-options.ts';
 
 const scratch = scratchFolders();
 const minuteMs = 60_000;

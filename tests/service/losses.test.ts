@@ -3,11 +3,11 @@ import { expect, test } from 'bun:test';
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../../../tests/support/scratch.ts';
-import { nameBackup } from '../../engine/format/names.ts';
-import { formatManifest, type Manifest, parseManifest } from '../../engine/format/manifest.ts';
-import { LOSS_DAYS } from '../../engine/catalog/loss.ts';
-import { guardMigration } from '../restores/migration-guard.ts';
+import { makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
+import { nameBackup } from '../../src/engine/format/names.ts';
+import { formatManifest, type Manifest, parseManifest } from '../../src/engine/format/manifest.ts';
+import { LOSS_DAYS } from '../../src/engine/catalog/loss.ts';
+import { guardMigration } from '../../src/service/restores/migration-guard.ts';
 
 const scratch = scratchFolders();
 const hourMs = 3_600_000;

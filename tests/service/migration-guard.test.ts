@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test';
 import { DatabaseSync } from 'node:sqlite';
 import { rmSync } from 'node:fs';
-import { ask, openShop, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
-import { guardMigration } from './migration-guard.ts';
+import { ask, openShop, refusal, scratchFolders } from '../support/scratch.ts';
+import { guardMigration } from '../../src/service/restores/migration-guard.ts';
 
 const newFolder = scratchFolders();
 

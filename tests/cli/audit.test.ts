@@ -2,11 +2,11 @@ import { expect, test } from 'bun:test';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { createBackups } from '../../fleet/from-config.ts';
-import { makeDatabase, scratchFolders } from '../../../tests/support/scratch.ts';
-import { actingAs } from '../../service/audit/actor.ts';
-import type { AuditEntry } from '../../service/model.ts';
-import { runCli } from '../program.ts';
+import { createBackups } from '../../src/fleet/from-config.ts';
+import { makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { actingAs } from '../../src/service/audit/actor.ts';
+import type { AuditEntry } from '../../src/service/model.ts';
+import { runCli } from '../../src/cli/program.ts';
 
 const newFolder = scratchFolders();
 
