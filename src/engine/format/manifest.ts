@@ -72,7 +72,7 @@ const fileStamp = z.object({
 });
 const time = z.iso.datetime();
 
-export const manifestSchema = z.object({
+const manifestSchema = z.object({
   format: z.literal(MANIFEST_FORMAT),
   /** `backup-2024-01-15T10-30-00-000Z.sqlite`: the moment of the pin, in UTC. */
   name: z.string(),
@@ -137,7 +137,7 @@ export type TableLoss = z.infer<typeof tableLoss>;
 export type LossMark = z.infer<typeof lossMark>;
 
 export type Manifest = z.infer<typeof manifestSchema>;
-export type Verification = Manifest['verification'];
+type Verification = Manifest['verification'];
 
 /** @throws BackupError BAD_BACKUP when the text is not a manifest of the backup `name`. */
 export function parseManifest(text: string, name: string): Manifest {

@@ -68,7 +68,7 @@ export function sealedBytesMax(sizeBytes: number, { compression, recipients }: S
 /** How many bytes `formOf` wants to see. */
 export const FORM_BYTES = 32;
 
-export type ArtifactForm = 'sqlite' | 'zstd' | 'age' | 'unknown';
+type ArtifactForm = 'sqlite' | 'zstd' | 'age' | 'unknown';
 
 const firstBytes: readonly [ArtifactForm, Uint8Array][] = [
   ['sqlite', Buffer.from('SQLite format 3\0')],

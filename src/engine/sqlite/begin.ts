@@ -13,7 +13,7 @@ import { missingLog } from './log-file.ts';
 import { lastCommit } from './wal.ts';
 import { isSameEnd, type LogIndex, readLogIndex } from './wal-index.ts';
 
-export interface Reading {
+interface Reading {
   readonly journalMode: string;
   /** Where its log ends; null in a mode without one. */
   readonly log: LogIndex | null;

@@ -45,7 +45,7 @@ export interface PageSizes {
 
 export interface Judged extends Judgement, Partial<PageSizes> {}
 
-export interface JudgeOptions {
+interface JudgeOptions {
   readonly method: VerifyMethod;
   /** The pages as the connection sees them. */
   readonly openPages: (sizes: PageSizes) => PageSource;

@@ -33,7 +33,7 @@ import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
 import { type LogIndex, readLogIndex } from './wal-index.ts';
 
 /** The row of `PRAGMA wal_checkpoint(PASSIVE)`: frames in the log, frames merged; null when none was issued. */
-export interface CheckpointRow {
+interface CheckpointRow {
   readonly busy: boolean;
   readonly logFrames: number;
   readonly mergedFrames: number;
@@ -178,7 +178,7 @@ export function countRows(
 }
 
 /** How the live database is set up. */
-export interface LookedInto {
+interface LookedInto {
   /** Null where a crashed app left a rollback journal: who only reads can't see behind it. */
   readonly journalMode: string | null;
   /** Tables that other replication tools keep in it; none where nobody could look without changing something. */
@@ -232,7 +232,7 @@ export function isBehindJournal(error: unknown, path: string): boolean {
   return sqliteCode(error) === SQLITE_READONLY && existsSync(`${path}-journal`);
 }
 
-export type FormOnDisk = 'rollback' | 'no log' | 'log without index' | 'log';
+type FormOnDisk = 'rollback' | 'no log' | 'log without index' | 'log';
 
 /** By its header and the files beside it. No connection of this process may be open: the file is opened and closed. */
 export function formOnDisk(path: string): FormOnDisk {

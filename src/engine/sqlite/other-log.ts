@@ -14,7 +14,7 @@ import { refuseLeftElsewhere } from './left-elsewhere.ts';
 import { notShared } from './not-shared.ts';
 import { linkOf, nameOf, namesOf, processes } from './open-files.ts';
 
-export interface OtherLog {
+interface OtherLog {
   readonly pid: number;
   /** Name of the database as that program opened it. */
   readonly name: string;

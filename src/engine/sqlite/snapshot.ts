@@ -43,7 +43,7 @@ export interface PinnedSnapshot extends Snapshot {
   readonly sha256?: Promise<string>;
 }
 
-export interface SnapshotOptions extends PacedOptions {
+interface SnapshotOptions extends PacedOptions {
   /** Leaves the pin to its owner: as long as it is held, the log keeps everything that is committed. */
   readonly keepPin?: boolean;
 }

@@ -18,7 +18,7 @@ import { sideFiles } from './stamp.ts';
 import { bytesToCheck, withinLimits } from './watch.ts';
 
 /** What a good file was found to be. */
-export interface Findings extends PageSizes, Omit<Judgement, 'structure'> {
+interface Findings extends PageSizes, Omit<Judgement, 'structure'> {
   readonly sizeBytes: number;
   readonly sha256: string;
 }

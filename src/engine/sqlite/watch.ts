@@ -18,7 +18,7 @@ export interface CheckLimits {
   readonly memoryBytes: number;
 }
 
-export interface WatchOptions {
+interface WatchOptions {
   /** The process that the job is of. */
   readonly parent: number;
   /** Instead of those that the size of the file gives. */

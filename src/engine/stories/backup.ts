@@ -88,7 +88,7 @@ export interface BackupPurpose extends Omit<BackupRequest, 'kind' | 'folder' | '
 }
 
 /** As `makeBackup`, for a story that already holds the folder's lock. */
-export async function makeBackupUnderLock(
+async function makeBackupUnderLock(
   catalog: Catalog,
   purpose: BackupPurpose,
   context: StoryContext,

@@ -24,7 +24,7 @@ export interface Place {
   readonly prefix: string;
 }
 
-export interface Options {
+interface Options {
   readonly signal?: AbortSignal;
 }
 
@@ -70,8 +70,8 @@ const beatSchema = z.object({
 });
 const markSchema = z.object({ host: z.string() });
 
-export type Writer = z.infer<typeof writerSchema>;
-export type Beat = z.infer<typeof beatSchema>;
+type Writer = z.infer<typeof writerSchema>;
+type Beat = z.infer<typeof beatSchema>;
 
 /** How messages name it. */
 export function placeText({ store, prefix }: Place): string {
@@ -98,7 +98,7 @@ export interface SeenEpoch {
   readonly isReleased: boolean;
 }
 
-export interface SeenClone {
+interface SeenClone {
   readonly key: string;
   readonly seenAt: Date;
 }
@@ -162,7 +162,7 @@ export async function hostOfClone(place: Place, { key }: SeenClone, options: Opt
   return (text !== null && parse(markSchema, text)?.host) || 'unknown';
 }
 
-export type SeenBeat = Pick<Beat, 'token' | 'beats'> & { readonly modifiedAt: Date };
+type SeenBeat = Pick<Beat, 'token' | 'beats'> & { readonly modifiedAt: Date };
 
 /** The last renewal, wherever it lies; null where there is none. One of another form says when it was made all the same. */
 export async function lastBeat(store: ObjectStore, key: string, options: Options): Promise<SeenBeat | null> {

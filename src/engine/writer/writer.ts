@@ -40,7 +40,7 @@ import type { ClaimedRemote, Writing } from './writing.ts';
 import type { OtherWriter, StoryContext, WriterNews } from '../../words/story.ts';
 
 /** Ticks without a heartbeat until a writer is gone. */
-export const SILENT_TICKS = 3;
+const SILENT_TICKS = 3;
 const SPARED_MS = 7 * 86_400_000;
 /** Each one that is lost means that another machine took that epoch. */
 const TAKES_MAX = 5;
