@@ -33,7 +33,7 @@ async function cli(
 }
 
 const scratch = scratchFolders();
-const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 /** The program itself at a terminal, where somebody types that when asked. */
 async function atTerminal(argv: readonly string[], typed: string): Promise<{ code: number; shown: string }> {
