@@ -187,7 +187,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .addOption(
       new Option(
         '--if-missing',
-        'the newest good backup, here or on S3, to the place of the database, if that is missing: for the start of a container',
+        'the newest good backup, here or at a target, to the place of the database, if that is missing: for the start of a container',
       ).conflicts(['to', 'online', 'inPlace', 'at', 'from', 'dryRun']),
     )
     .option('--from <target>', 'from there alone; s3 also on a machine that has nothing but the S3 variables')
@@ -227,17 +227,19 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .action((filename: string | undefined, options: { ignoreTables?: boolean }) =>
       run((session) => acceptLoss(session, filename, options), places(), onlyOne),
     );
-  command('test-target [target]', 'try at s3 (or another target) all that backups need, and remove the traces').action(
-    (name: string | undefined) => run((session) => testTarget(session, name), places()),
-  );
+  command(
+    'test-target [target]',
+    'try at a target (the first, unless told) all that backups need, and remove the traces',
+  ).action((name: string | undefined) => run((session) => testTarget(session, name), places()));
   command('drill', 'restore the newest backup of each target to a hidden place, judge it and remove it')
     .option('--from <target>', 'only this one; left out: each that is on')
     .option(...identity)
     .option(...allowPlain)
     .action((options: DrillOptions) => run((session) => drill(session, options), places()));
   command('doctor', 'say what is wrong, or may go wrong, with the way all is set up; exits 1 when somebody should act')
-    .option('--s3', 'ask the buckets too, as test-target does; left out: while one is on')
-    .action((options: { s3?: boolean }) => run((session) => diagnose(session, options), places()));
+    .option('--targets', 'ask the targets too, as test-target does; left out: while one is on')
+    .addOption(new Option('--s3').hideHelp())
+    .action((options: DoctorOptions) => run((session) => diagnose(session, options), places()));
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
     run(showStatus, places(), (_, ...rest) => statusOfEach(statusExitCode, ...rest)),
   );
@@ -257,7 +259,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('serve', 'run the schedule and the dashboard until interrupted')
     .option(
       '--restore-if-missing',
-      'first bring the newest good backup back, here or from S3, if the database is missing',
+      'first bring the newest good backup back, here or from a target, if the database is missing',
     )
     .option(...identity)
     .option(...allowPlain)
@@ -313,15 +315,22 @@ async function adoptBackup({ service, output }: Session, filename: string): Prom
   return exitCodes.done;
 }
 
-async function testTarget({ service, output, signal }: Session, wanted = 's3'): Promise<number> {
-  const report = await service.testTarget(wanted, { signal });
+async function testTarget({ service, output, signal }: Session, wanted?: string): Promise<number> {
+  const first = async () => (await service.getStatus()).targets[0]?.target ?? 's3';
+  const report = await service.testTarget(wanted ?? (await first()), { signal });
   output.answer(report, targetText(report));
   return report.ok ? exitCodes.done : exitCodes.failed;
 }
 
-async function diagnose({ service, output }: Session, options: { s3?: boolean }): Promise<number> {
+interface DoctorOptions {
+  readonly targets?: boolean;
+  /** Its name of before. */
+  readonly s3?: boolean;
+}
+
+async function diagnose({ service, output }: Session, { targets, s3 = targets }: DoctorOptions): Promise<number> {
   const isRemote = async () => (await service.getStatus()).targets.some(({ enabled }) => enabled);
-  const report = await service.diagnose({ s3: options.s3 ?? (await isRemote()) });
+  const report = await service.diagnose({ s3: s3 ?? (await isRemote()) });
   output.answer(report, doctorText(report));
   return report.ok ? exitCodes.done : exitCodes.failed;
 }

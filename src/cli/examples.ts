@@ -6,7 +6,7 @@ export const examples: Readonly<Record<string, readonly (readonly [command: stri
     ['velist-backup backup --json', 'for a script'],
   ],
   list: [
-    ['velist-backup list', 'all that is known, here and on S3'],
+    ['velist-backup list', 'all that is known, here and at targets'],
     ['velist-backup list --target s3', 'what is on S3 now'],
   ],
   verify: [
@@ -45,7 +45,7 @@ export const examples: Readonly<Record<string, readonly (readonly [command: stri
     ['velist-backup accept-loss --ignore-tables', 'and its tables are emptied regularly'],
   ],
   'test-target': [
-    ['velist-backup test-target', 'all that backups ask of the bucket'],
+    ['velist-backup test-target', 'all that backups ask of S3'],
     ['velist-backup test-target local', 'the same of the folder'],
   ],
   drill: [

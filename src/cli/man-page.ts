@@ -17,7 +17,7 @@ export function manPage({ global, verbs }: ReturnType<typeof describe>, { versio
     '.I verb',
     '[\\fIoptions\\fR]',
     '.SH DESCRIPTION',
-    'Takes consistent backups of a SQLite database while programs use it, proves each one, keeps them on this disk and on S3, and brings any of them back. Settings come from the environment or from .env.',
+    'Takes consistent backups of a SQLite database while programs use it, proves each one, keeps them on this disk and at targets elsewhere (S3, a second folder), and brings any of them back. Settings come from the environment or from .env.',
     '.SH OPTIONS',
     'These go with every verb, before or behind it.',
     ...global.flatMap(optionLines),
