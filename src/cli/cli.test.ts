@@ -206,7 +206,7 @@ test('stored locally but not at S3 exits 5', async () => {
 
 test('a target is tested: s3 unless told, 1 when something failed, with the policy that the key needs', async () => {
   const good = await cli('test-target');
-  expect(good).toMatchObject({ code: 0, calls: ['testTarget s3', 'close'] });
+  expect(good).toMatchObject({ code: 0, calls: ['getStatus', 'testTarget s3', 'close'] });
   expect(good.stdout).toMatch(/^WARNING {2}create-only {2}the server ignores it\n {22}Use one prefix each\.$/m);
   expect(good.stdout).toContain('"arn:aws:s3:::my-backups/backups/database/*"');
   expect((await cli('test-target local')).calls).toContain('testTarget local');
@@ -253,6 +253,7 @@ test('the doctor exits 1 when somebody should act, and asks the bucket where it 
   const good = await cli('doctor');
   expect([good.code, good.calls]).toEqual([0, ['getStatus', 'diagnose', 'close']]);
   expect((await cli('doctor --s3')).calls).toContain('diagnose with s3');
+  expect((await cli('doctor --targets')).calls).toEqual(['diagnose with s3', 'close']);
   const service = createFakeService();
   service.behaviour.damaged = true;
   const { code, stdout } = await cli('doctor', { service });

@@ -31,6 +31,7 @@ import {
   type Claim,
   judgePlace,
   NO_IDENTITY,
+  OWN_FOLDER,
   OWNER_FORMAT,
   type Ownership,
   ownerRecord,
@@ -119,7 +120,7 @@ export async function requireOwnFolder(
 ): Promise<OwnedFolder> {
   const found = lookAtFolder(catalog.folder, self, await catalog.list());
   const ownership = mayBeForeign ? { ...found.ownership, stranger: null } : found.ownership;
-  requireOurs(ownership, found.identity, { place: `the folder ${catalog.folder}`, target: 'local' });
+  requireOurs(ownership, found.identity, { place: `the folder ${catalog.folder}`, target: 'local', own: OWN_FOLDER });
   return found;
 }
 

@@ -15,6 +15,7 @@ import { constants, type BigIntStats } from 'node:fs';
 import { type FileHandle, link, lstat, mkdir, open, readdir, realpath, rename, unlink } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { BackupError, errnoCode } from '../../words/errors.ts';
+import { folderWords } from './folder/words.ts';
 import { checkKey, compareKeys, isKey } from './object-key.ts';
 import {
   alreadyThere,
@@ -140,6 +141,7 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
 
   return {
     place,
+    words: folderWords,
 
     async put(key, source, { signal, ifAbsent } = {}) {
       checkKey(key);

@@ -200,7 +200,7 @@ export const deletes: Check = {
       if (there !== true) continue;
       return failed(
         `the test object ${key} is still there after it was deleted`,
-        'The bucket may keep deleted objects (object lock), or a rule of it brings them back; retention would free nothing.',
+        `${store.words.undeleted} Retention would free nothing.`,
       );
     }
     traces.clear();

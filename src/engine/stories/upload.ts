@@ -185,9 +185,9 @@ async function checkForm(store: ObjectStore, { artifact }: Manifest, context: St
     (error: unknown) => `it is still there (${BackupError.from(error).message})`,
   );
   throw new BackupError(
-    'S3_MISMATCH',
+    store.words.codes.mismatch,
     `${artifact.file} in ${store.place} does not begin like ${wanted}${form === 'unknown' ? '' : ` but like ${form}`}; ${left}`,
-    { hint: 'The server, or a proxy before it, changed what was uploaded. The local backup is verified.' },
+    { hint: 'Something on the way there changed what was uploaded. The local backup is verified.' },
   );
 }
 
@@ -206,7 +206,7 @@ async function confirm(store: ObjectStore, { artifact }: Manifest, context: Stor
   const head = await store.head(artifact.file, { signal: context.signal });
   if (head?.sizeBytes === artifact.sizeBytes) return;
   throw new BackupError(
-    'S3_MISMATCH',
+    store.words.codes.mismatch,
     `${artifact.file} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, not ${artifact.sizeBytes}`,
     {
       hint: 'It is uploaded again; the local backup is verified.',

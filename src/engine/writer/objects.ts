@@ -134,8 +134,8 @@ export async function lookAt(place: Place, options: Options): Promise<PlaceLook>
       const isReleased = epochs.some((one) => one.epoch === epoch && one.kind === 'released');
       return { newest: { epoch, writer, since: object.modifiedAt, isReleased }, clones, objects };
     }
-    throw new BackupError('S3_MISMATCH', `${placeText(place)} lists an epoch that is not there`, {
-      hint: 'This server shows what was removed, or not what was written: nobody can tell who writes there.',
+    throw new BackupError(place.store.words.codes.mismatch, `${placeText(place)} lists an epoch that is not there`, {
+      hint: 'It shows what was removed, or not what was written: nobody can tell who writes there.',
     });
   } catch (error) {
     throw unknowable(error);
@@ -283,8 +283,9 @@ export async function knock(place: Place, installation: string, options: Options
     // Another process of ours knocked at the same moment, and removed it.
     if (head !== null) return head.modifiedAt;
   }
-  throw new BackupError('S3_MISMATCH', `what was written to ${place.store.place} can't be found there`, {
-    hint: 'This server shows late what was written, or something removes it at once.',
+  const { place: where, words } = place.store;
+  throw new BackupError(words.codes.mismatch, `what was written to ${where} can't be found there`, {
+    hint: 'It shows late what was written, or something removes it at once.',
   });
 }
 

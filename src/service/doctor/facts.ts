@@ -10,6 +10,7 @@ import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
 import type { TargetFreshness } from '../protection/freshness.ts';
 import type { Risks } from '../../engine/store/kinds.ts';
+import type { StoreWords } from '../../engine/store/store.ts';
 import type { TargetReport } from '../../engine/store/self-test.ts';
 import type { Status } from '../protection/shown-status.ts';
 import type { Settings } from '../state/backup-config.ts';
@@ -92,6 +93,7 @@ export interface DoorFacts {
 
 interface BucketFacts extends Risks {
   readonly isEncrypted: boolean;
+  readonly words: Pick<StoreWords, 'noun' | 'own'>;
   /** Removal is left to a rule of the bucket. */
   readonly lifecycleDays?: number | null;
   /** Null where it was not asked. */

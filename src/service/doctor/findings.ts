@@ -3,12 +3,14 @@
  * each can be tried without the disk, the server or the mistake that it is about. A finding says what was found, why it
  * matters, and what to do.
  */
+import { OWN_FOLDER } from '../../engine/catalog/identity.ts';
 import { LOSS_DAYS } from '../../engine/catalog/loss.ts';
 import { formatSize } from '../log.ts';
 import { lossText } from '../protection/loss-text.ts';
 import { BRING_BACK } from '../protection/missing.ts';
 import type { TargetReport } from '../../engine/store/self-test.ts';
 import type { Finding } from './finding.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { closeIt, octal } from '../protection/open-folder.ts';
 import { PASSWORD_GOOD, PASSWORD_LEAST } from '../password.ts';
 import { targetWord } from '../../words/target-word.ts';
@@ -22,8 +24,8 @@ export function findAll(facts: DoctorFacts): readonly Finding[] {
   const findings = [
     ...checks.flatMap((check) => check(facts) ?? []),
     ...facts.database.doubts.flatMap(ofDoubt),
-    ...facts.places.flatMap(ofWriter),
-    ...[facts.s3, ...facts.targets].flatMap(({ test }) => ofTarget(test)),
+    ...facts.places.flatMap((place) => ofWriter(place, ownPlaceAt(facts, place.target))),
+    ...[facts.s3, ...facts.targets].flatMap(ofTarget),
   ];
   return findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
 }
@@ -206,7 +208,7 @@ const isElsewhere: Check = (facts) => {
   return found('warning', code, {
     what: 'database and backups lie on one disk, and there is no other copy',
     why: 'When that disk or machine is lost, both are.',
-    fix: 'Switch S3 on (BACKUP_S3_ENABLED), or set BACKUP_LOCAL_PATH to another disk.',
+    fix: 'Switch S3 on (BACKUP_S3_ENABLED), name a folder on another disk (BACKUP_FOLDER_PATH), or set BACKUP_LOCAL_PATH to one.',
   });
 };
 
@@ -244,7 +246,8 @@ const hasRoom: Check = ({ database, folder, settings }) => {
   return ok(code, free);
 };
 
-const placesAreOurs: Check = ({ places = [], folder }) => {
+const placesAreOurs: Check = (facts) => {
+  const { places = [], folder } = facts;
   const code = 'identity';
   const known = places.filter(({ owner }) => owner !== 'unknown' && owner !== 'new');
   const foreign = known.find(({ owner }) => owner === 'foreign');
@@ -254,7 +257,7 @@ const placesAreOurs: Check = ({ places = [], folder }) => {
     return found('problem', code, {
       what: `${nameOf(foreign.target)} holds the backups of another database, ${foreign.other?.name}`,
       why: 'Nothing of this database is written there, and nothing is removed.',
-      fix: `Give this one ${isLocal ? 'a folder (BACKUP_LOCAL_PATH)' : 'a prefix (BACKUP_S3_PATH)'} of its own. If it is the same database, moved or renamed: velist-backup claim${isLocal ? '' : ` --target ${foreign.target}`}`,
+      fix: `Give this one ${ownPlaceAt(facts, foreign.target)}. If it is the same database, moved or renamed: velist-backup claim${isLocal ? '' : ` --target ${foreign.target}`}`,
     });
   }
   const mixed = known.find(({ owner }) => owner === 'mixed');
@@ -262,7 +265,7 @@ const placesAreOurs: Check = ({ places = [], folder }) => {
     return found('info', code, {
       what: `${nameOf(mixed.target)} holds backups of several databases, from a version before 0.2`,
       why: 'They are told apart by their manifests; of what can not be told apart nothing is removed.',
-      fix: 'Give each database a folder and a prefix of its own; what is here can be restored as before.',
+      fix: 'Give each database a folder of its own, and at a target a place of its own; what is here can be restored as before.',
     });
   }
   return known.length > 0 ? ok(code, 'the places of the backups belong to this database') : null;
@@ -466,21 +469,22 @@ const keepFitsInterval: Check = ({ folder, settings, gapMinutes: { shortest: int
 const sealingWorks: Check = (facts) => {
   const code = 'encryption';
   const { settings, s3 } = facts;
-  if (s3.isEncrypted && !settings.s3Enabled) {
+  const on = buckets(facts);
+  if (s3.isEncrypted && !settings.s3Enabled && on.length === 0) {
     return found('warning', code, {
       what: 'public keys are set, and S3 is off',
-      why: 'They encrypt the copies on S3 alone; what lies on this disk is not encrypted.',
+      why: 'They encrypt the copies at targets alone; what lies on this disk is not encrypted.',
       fix: 'Switch S3 on, or remove BACKUP_ENCRYPTION_RECIPIENT.',
     });
   }
-  const on = buckets(facts);
   const open = on.filter(({ isEncrypted }) => !isEncrypted);
   if (open.length > 0) {
-    const isS3 = settings.s3Enabled && !s3.isEncrypted;
+    const isByVariable = open.some(({ word }) => word === 'S3' || word === 'folder');
+    const nouns = [...new Set(open.map(({ words }) => `the ${words.noun}`))].join(' or ');
     return found('info', code, {
       what: `copies on ${wordsOf(open)} are not encrypted`,
-      why: 'Whoever may read the bucket reads the database.',
-      fix: `${isS3 ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} a public key of age, and keep the private key in two places.`,
+      why: `Whoever may read ${nouns} reads the database.`,
+      fix: `${isByVariable ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} a public key of age, and keep the private key in two places.`,
     });
   }
   return on.length > 0 ? ok(code, `copies on ${wordsOf(on)} are encrypted`) : null;
@@ -533,7 +537,15 @@ const bucketsAreAskedSafely: Check = (facts) => {
 };
 
 const bucketIsOwn: Check = (facts) => {
-  if (!buckets(facts).some(({ isAlsoPublic }) => isAlsoPublic)) return null;
+  const [shared] = buckets(facts).filter(({ isAlsoPublic }) => isAlsoPublic);
+  if (shared === undefined) return null;
+  if (shared.words.noun !== 'bucket') {
+    return found('problem', 'public-target', {
+      what: `the target ${shared.word} lies in a folder that is served to the public`,
+      why: 'Whoever guesses a name can fetch it.',
+      fix: `Give it ${shared.words.own} that no server knows.`,
+    });
+  }
   return found('warning', 'bucket', {
     what: "backups lie in the bucket of the app's own files, which a CDN serves",
     why: 'One wrong rule of the bucket or of the CDN makes them public.',
@@ -606,8 +618,17 @@ const nothingWasLost: Check = ({ loss }) => {
   });
 };
 
+/** What a database or a machine gets for itself at that place. */
+function ownPlaceAt({ s3, targets }: DoctorFacts, target: TargetName): string {
+  if (target === 'local') return OWN_FOLDER;
+  return (targets.find(({ name }) => name === target) ?? s3).words.own;
+}
+
 /** Says who else writes to one target, and what is kept there because of that. */
-function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][number]): readonly Finding[] {
+function ofWriter(
+  { target, writer, sparesOthersUntil }: DoctorFacts['places'][number],
+  own: string,
+): readonly Finding[] {
   const code = 'writers';
   const word = targetWord(target);
   const findings: Finding[] = [];
@@ -617,7 +638,7 @@ function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][n
       found('problem', code, {
         what: `${writer.host} writes to ${word} since ${writer.since.toISOString()}${seen}`,
         why: "While it does, nothing from here is stored or removed there: two writers of one place remove each other's backups.",
-        fix: 'Give this machine a prefix of its own (BACKUP_S3_PATH), or stop the other one; then this one goes on by itself.',
+        fix: `Give this machine ${own}, or stop the other one; then this one goes on by itself.`,
       }),
     );
   }
@@ -626,7 +647,7 @@ function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][n
       found('problem', code, {
         what: `two machines with the id of this one want to write to ${word} (${writer.host})`,
         why: 'One is a copy of the other. Only one of them writes there, and nobody but you knows which it should be.',
-        fix: 'On the copy, stop velist-backup, move velist-backup.installation.json away and set a prefix of its own (BACKUP_S3_PATH).',
+        fix: `On the copy, stop velist-backup, move velist-backup.installation.json away and give it ${own}.`,
       }),
     );
   }
@@ -680,22 +701,24 @@ const checks: readonly Check[] = [
   ],
 ];
 
-// ── S3 ──
+// ── targets ──
 
 const whyOfCheck: Partial<Record<TargetReport['findings'][number]['check'], string>> = {
   private: 'Backups hold everything that the database holds.',
-  delete: 'Retention must be able to remove there, or, where that is left to the bucket, a stolen key must not.',
   overwrite: 'Whoever steals this key could spoil all backups there.',
   lifecycle: 'What an idle database needs is stored anew at half of these days.',
   clock: 'S3 refuses requests of a clock that is too wrong.',
 };
 
-function ofTarget(report: TargetReport | null): readonly Finding[] {
+function ofTarget({ test: report, lifecycleDays }: DoctorFacts['s3']): readonly Finding[] {
   if (report === null) return [];
+  const whyDelete = lifecycleDays
+    ? 'Removal is left to the bucket, and a stolen key must not be able to remove there.'
+    : 'Retention must be able to remove there.';
   return report.findings.map(({ check, result, message, hint }) => {
     const [code, what] = [`${report.target}-${check}`, `on ${targetWord(report.target)}: ${message}`];
     if (result === 'ok') return ok(code, what);
-    const why = whyOfCheck[check] ?? 'Uploads, restores or retention rely on it.';
+    const why = (check === 'delete' ? whyDelete : whyOfCheck[check]) ?? 'Uploads, restores or retention rely on it.';
     const fix = hint ?? `See velist-backup test-target ${report.target}.`;
     return found(result === 'failed' ? 'problem' : 'warning', code, { what, why, fix });
   });

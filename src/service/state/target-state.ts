@@ -210,7 +210,9 @@ export class OffsiteState {
     try {
       statement();
     } catch (error) {
-      this.#warn(`The state of S3 could not be written: ${error instanceof Error ? error.message : String(error)}.`);
+      this.#warn(
+        `What is known of the targets could not be written: ${error instanceof Error ? error.message : String(error)}.`,
+      );
     }
   }
 }

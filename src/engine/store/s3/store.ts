@@ -26,6 +26,7 @@ import { describePlace, factsOf, NAMELESS, noBucket, notS3, s3Error } from './er
 import { faultOf, isToBeSeen, leftToBucket, lockFor, notStoredAs, requestFor } from './stored-as.ts';
 import { sweepUploads } from './sweep.ts';
 import { uploadToS3 } from './upload.ts';
+import { s3Words } from './words.ts';
 
 export type { S3Options } from './connection.ts';
 
@@ -222,6 +223,7 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
 
   const store: S3Store = {
     place: describePlace(place),
+    words: s3Words,
 
     get,
 
