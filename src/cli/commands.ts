@@ -161,7 +161,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   };
 
   command('backup', 'make a backup now').action(() => run(makeBackup, places()));
-  const identity = ['--identity <file>', 'the private key of age that opens an encrypted copy'] as const;
+  const identity = ['--identity <file>', 'the age private key that opens an encrypted copy'] as const;
   const allowPlain = ['--allow-plain', 'also a copy that is not encrypted, where copies there are to be'] as const;
   command('list', 'list the backups, newest first')
     .option('--target <target>', 'only what is there: local, s3 or a further target, which is asked now')

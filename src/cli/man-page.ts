@@ -26,7 +26,7 @@ export function manPage({ global, verbs }: ReturnType<typeof describe>, { versio
     '.SH EXIT STATUS',
     ...exitCodes.flatMap(([code, what]) => ['.TP', `.B ${code}`, escaped(what)]),
     '.SH ENVIRONMENT',
-    'DATABASE_URL, BACKUP_LOCAL_PATH, S3_BUCKET and the others: see docs/configuration.md of the repository. A private key of age is never taken from the environment.',
+    'DATABASE_URL, BACKUP_LOCAL_PATH, S3_BUCKET and the others: see docs/configuration.md of the repository. An age private key is never taken from the environment.',
     'NO_COLOR turns colour off; FORCE_COLOR turns it on where no terminal is.',
   ].join('\n')}\n`;
 }

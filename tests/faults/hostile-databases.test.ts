@@ -165,7 +165,7 @@ test('a restore over a database that is hostile itself is refused for want of a 
   const before = readFileSync(join(folder, 'shop.sqlite'));
   await using shop = openShop(folder, { ...withSmallLimits, form: null });
   const { code, message } = await refusal(() => shop.service.restore(join(folder, 'other.sqlite'), { mode: 'online' }));
-  expect([code, message]).toEqual(['RESTORE_SAFETY_FAILED', expect.stringContaining('the check was given up')]);
+  expect([code, message]).toEqual(['RESTORE_SAFETY_FAILED', expect.stringContaining('the check was abandoned')]);
   expect(readFileSync(join(folder, 'shop.sqlite')).equals(before)).toBe(true);
 });
 

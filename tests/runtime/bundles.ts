@@ -168,7 +168,7 @@ export function bundledApps(place: () => Place): void {
         const alone = place().newFolder();
         cpSync(join(folder, 'out.cjs'), join(alone, 'out.cjs'));
         expect((await started(node22, [join(alone, 'out.cjs')], env)).stderr).toContain(
-          'age-encryption is not here; install it where the app runs, or mark velist-backup as external',
+          'age-encryption is missing; install it where the app runs, or mark velist-backup as external',
         );
         mkdirSync(join(alone, 'node_modules'));
         symlinkSync(join(root, 'node_modules/age-encryption'), join(alone, 'node_modules/age-encryption'));

@@ -136,7 +136,7 @@ function noSafety({ message }: BackupError): BackupError {
 
 function stopped(placed: string | null): BackupError {
   if (placed !== null) return notProven(placed, 'the run was stopped');
-  return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' });
+  return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again whenever you like.' });
 }
 
 function notProven(placed: string, why: string): BackupError {

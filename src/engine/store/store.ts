@@ -149,7 +149,7 @@ export function alreadyThere(key: string, place: string, cause?: unknown): Backu
 export function aborted(cause?: unknown): BackupError {
   return cause instanceof BackupError
     ? cause
-    : new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.', cause });
+    : new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again whenever you like.', cause });
 }
 
 export function throwIfAborted(signal: AbortSignal | undefined): void {

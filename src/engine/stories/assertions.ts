@@ -116,7 +116,7 @@ function failed(statement: string, complaint: string): BackupError {
   const line = statement.replaceAll(/\s+/g, ' ');
   const shown = line.length > SHOWN_CHARACTERS_MAX ? `${line.slice(0, SHOWN_CHARACTERS_MAX)}…` : line;
   return new BackupError('DRILL_FAILED', `an assertion does not hold on the restored backup: ${shown}: ${complaint}`, {
-    hint: 'See whether the data or the statement is wrong; earlier backups are as they were.',
+    hint: 'Check whether the data or the statement is wrong; earlier backups are as they were.',
   });
 }
 

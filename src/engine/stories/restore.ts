@@ -386,7 +386,7 @@ function cutShort({ sourceName, databasePath }: RestoreRequest, backup: string, 
   if (says(reason.code, 'taken-back')) return reason;
   const message = `${basename(databasePath)} holds what was there before, or ${sourceName}: placing it failed: ${reason.message}`;
   return new MayBePlaced(reason.code, message, {
-    hint: `What was there before is safe in ${backup}, and \`velist-backup undo\` brings it back. See whether the disk is failing.`,
+    hint: `What was there before is safe in ${backup}, and \`velist-backup undo\` brings it back. Check whether the disk is failing.`,
     cause: reason,
   });
 }

@@ -479,7 +479,7 @@ const sealingWorks: Check = (facts) => {
     return found('info', code, {
       what: `copies on ${wordsOf(open)} are not encrypted`,
       why: 'Whoever may read the bucket reads the database.',
-      fix: `${isS3 ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} a public key of age, and keep the private key in two places.`,
+      fix: `${isS3 ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} an age public key, and keep the private key in two places.`,
     });
   }
   return on.length > 0 ? ok(code, `copies on ${wordsOf(on)} are encrypted`) : null;

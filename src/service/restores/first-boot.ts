@@ -160,7 +160,7 @@ export class FirstBoots {
     const made = this.#context.state.history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
     if (!made) return;
     throw new BackupError('NO_BACKUP', `there is no backup, but ${made} was made before`, {
-      hint: 'See whether the disk with the backups is mounted, and whether BACKUP_LOCAL_PATH and BACKUP_S3_PATH are right. To begin anew, remove the run history (BACKUP_STATE_PATH).',
+      hint: 'Check whether the disk with the backups is mounted, and whether BACKUP_LOCAL_PATH and BACKUP_S3_PATH are right. To begin anew, remove the run history (BACKUP_STATE_PATH).',
     });
   }
 
@@ -254,7 +254,7 @@ function lookAt(path: string): 'present' | 'empty' | 'missing' {
   const found = statOf(lstatSync, path);
   if (!found) {
     if (!left) return 'missing';
-    throw new BackupError('RESTORE_IN_USE', `${left} lies there without its database`, {
+    throw new BackupError('RESTORE_IN_USE', `${left} is there without its database`, {
       hint: 'It may hold what was committed last. Find the database it belongs to, or move it away; then try again.',
     });
   }
@@ -293,7 +293,7 @@ function unusable(
 }
 
 function withoutManifest({ name }: KnownBackup): BackupError {
-  return new BackupError('BAD_BACKUP', 'it has no manifest, so nobody knows whether it is whole', {
+  return new BackupError('BAD_BACKUP', 'it has no manifest, so nobody knows whether it is complete', {
     hint: `Adopt it: velist-backup adopt ${name}`,
   });
 }
