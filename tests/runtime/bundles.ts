@@ -86,7 +86,7 @@ export function bundledApps(place: () => Place): void {
   async function mustRefuse(program: string, args: readonly string[], env: Record<string, string> = {}): Promise<void> {
     const ended = await started(program, args, env);
     expect(JSON.parse(ended.stdout.split('\n').at(-2) ?? '')).toEqual(refused);
-    expect(ended.stderr).toContain('by node or bun, compile it by bun build --compile, or let `velist-backup serve`');
+    expect(ended.stderr).toContain('with node or bun, compile it with bun build --compile, or run `velist-backup serve`');
     expect(ended.starts).toBe(1);
   }
 

@@ -230,10 +230,14 @@ function syncPlaced(path: string, whereOldIs: string): void {
     syncFolderNow(dirname(path));
   } catch (error) {
     const { code, message } = BackupError.from(error);
-    throw new BackupError(code, `${path} was placed, but its folder could not be written to the disk: ${message}`, {
-      hint: `${whereOldIs}. A power cut may undo it; check whether the disk is failing.`,
-      cause: error,
-    });
+    throw new BackupError(
+      code,
+      `${path} was put in place, but its folder could not be written to the disk: ${message}`,
+      {
+        hint: `${whereOldIs}. A power cut may undo it; check whether the disk is failing.`,
+        cause: error,
+      },
+    );
   }
 }
 
