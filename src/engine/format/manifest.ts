@@ -45,7 +45,7 @@ const tableLoss = z.object({
 });
 
 /** A backup's name: it stands in commands that people copy. */
-const backupName = z.string().refine(isBackupName, { error: 'is no name of a backup' });
+const backupName = z.string().refine(isBackupName, { error: 'is not the name of a backup' });
 
 /** That a backup lost much against the one before. */
 const lossMark = z.object({

@@ -50,7 +50,7 @@ export function beginReading(connection: DatabaseSync, where: Where, { wantsLogE
     if (beginnings === BEGINNINGS_MAX && !isSeen) return { journalMode, log: recoveredEnd(where.path), index: null };
     connection.exec('COMMIT');
   }
-  throw new Error('the log of the database never stood still');
+  throw new Error('the log of the database kept changing');
 }
 
 function begin(connection: DatabaseSync, deadline: number): string {

@@ -313,7 +313,7 @@ export function explainLiveError(
   if (full) return full;
   if (isNotPermitted(error)) {
     return new BackupError('NO_PERMISSION', `${databasePath} can't be opened: ${text}`, {
-      hint: 'Give the user who runs this process read and write rights on the database, its -wal and -shm files and their folder.',
+      hint: 'Give the user who runs this process read and write access to the database, its -wal and -shm files and their folder.',
       cause: error,
     });
   }
@@ -326,7 +326,7 @@ export function asFullDisk(error: unknown, databasePath: string): BackupError | 
   if (code !== SQLITE_FULL && !(mayHideFullDisk.has(code) && !hasRoomForLocks(databasePath))) return null;
   const text = error instanceof Error ? error.message : String(error);
   return new BackupError('DISK_FULL', `the disk with the database ${databasePath} is full: ${text}`, {
-    hint: 'Free space on that disk. SQLite needs some beside the database even for reading it.',
+    hint: 'Free space on that disk. SQLite needs some room beside the database even to read it.',
     cause: error,
   });
 }

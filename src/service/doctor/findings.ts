@@ -484,7 +484,7 @@ const sealingWorks: Check = (facts) => {
     return found('info', code, {
       what: `copies on ${wordsOf(open)} are not encrypted`,
       why: `Whoever may read ${nouns} reads the database.`,
-      fix: `${isByVariable ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} a public key of age, and keep the private key in two places.`,
+      fix: `${isByVariable ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} an age public key, and keep the private key in two places.`,
     });
   }
   return on.length > 0 ? ok(code, `copies on ${wordsOf(on)} are encrypted`) : null;
@@ -556,7 +556,7 @@ const bucketIsOwn: Check = (facts) => {
 const copiesCanBeRead: Check = ({ archived: [first] }) => {
   if (first === undefined) return null;
   return found('warning', 'archive', {
-    what: `the newest good copy on ${first.word} lies in an archive class (${first.storageClass})`,
+    what: `the newest good copy on ${first.word} is in an archive class (${first.storageClass})`,
     why: `A restore from there takes ${first.takes} before it begins.`,
     fix: 'Let the rule of the bucket leave the newest backups in a class that can be read at once, such as GLACIER_IR.',
   });
@@ -633,12 +633,12 @@ function ofWriter(
   const word = targetWord(target);
   const findings: Finding[] = [];
   if (writer?.kind === 'other') {
-    const seen = writer.seenAt === null ? '' : `, seen last at ${writer.seenAt.toISOString()}`;
+    const seen = writer.seenAt === null ? '' : `, last seen at ${writer.seenAt.toISOString()}`;
     findings.push(
       found('problem', code, {
         what: `${writer.host} writes to ${word} since ${writer.since.toISOString()}${seen}`,
         why: "While it does, nothing from here is stored or removed there: two writers of one place remove each other's backups.",
-        fix: `Give this machine ${own}, or stop the other one; then this one goes on by itself.`,
+        fix: `Give this machine ${own}, or stop the other one; then this one continues by itself.`,
       }),
     );
   }

@@ -162,7 +162,7 @@ export class FirstBoots {
     if (!made) return;
     const settings = [...new Set(['BACKUP_LOCAL_PATH', ...this.#targets.all.map(({ words }) => words.setting)])];
     throw new BackupError('NO_BACKUP', `there is no backup, but ${made} was made before`, {
-      hint: `See whether the disk with the backups is mounted, and whether ${settings.join(' and ')} ${settings.length > 1 ? 'are' : 'is'} right. To begin anew, remove the run history (BACKUP_STATE_PATH).`,
+      hint: `Check whether the disk with the backups is mounted, and whether ${settings.join(' and ')} ${settings.length > 1 ? 'are' : 'is'} right. To begin anew, remove the run history (BACKUP_STATE_PATH).`,
     });
   }
 
@@ -259,7 +259,7 @@ function lookAt(path: string): 'present' | 'empty' | 'missing' {
   const found = statOf(lstatSync, path);
   if (!found) {
     if (!left) return 'missing';
-    throw new BackupError('RESTORE_IN_USE', `${left} lies there without its database`, {
+    throw new BackupError('RESTORE_IN_USE', `${left} is there without its database`, {
       hint: 'It may hold what was committed last. Find the database it belongs to, or move it away; then try again.',
     });
   }
@@ -298,7 +298,7 @@ function unusable(
 }
 
 function withoutManifest({ name }: KnownBackup): BackupError {
-  return new BackupError('BAD_BACKUP', 'it has no manifest, so nobody knows whether it is whole', {
+  return new BackupError('BAD_BACKUP', 'it has no manifest, so nobody knows whether it is complete', {
     hint: `Adopt it: velist-backup adopt ${name}`,
   });
 }
