@@ -13,7 +13,7 @@ import { BackupError, type ErrorCode } from '../words/errors.ts';
 import { sayMoment } from '../words/moment.ts';
 import type { RunProgress } from '../service/model.ts';
 import type { CliPlaces } from './session.ts';
-import { runCli } from './commands.ts';
+import { runCli } from './program.ts';
 import { progressLine } from './output.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-'));

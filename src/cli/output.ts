@@ -8,8 +8,8 @@
 import type { BackupError } from '../words/errors.ts';
 import { visibleJson, visibleText } from '../words/visible-text.ts';
 import type { BackupItem, RunProgress } from '../service/model.ts';
-import { rowsText } from './row-changes.ts';
-import { table, type TableOptions } from './tables.ts';
+import { rowsText } from './text/row-changes.ts';
+import { table, type TableOptions } from './text/tables.ts';
 
 export interface Sink {
   write(text: string): unknown;
@@ -17,7 +17,7 @@ export interface Sink {
   readonly columns?: number;
 }
 
-export interface OutputOptions {
+interface OutputOptions {
   readonly stdout: Sink;
   readonly stderr: Sink;
   readonly json: boolean;

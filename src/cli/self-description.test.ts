@@ -10,8 +10,8 @@ import { z } from 'zod';
 import { createFakeService } from '../../tests/http/fake-service.ts';
 import { areMissing } from '../../tests/support/programs.ts';
 import { ask, makeDatabase, openShop } from '../../tests/support/scratch.ts';
-import { runCli } from './commands.ts';
-import { examples } from './examples.ts';
+import { runCli } from './program.ts';
+import { verbs as texts } from './text/help.ts';
 import { answers } from './json-schemas.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-words-'));
@@ -106,7 +106,7 @@ test('zsh and fish offer verbs, options, values and the names of backups', () =>
     expect(offeredBy(shell, 'velist-backup list --target s')).toEqual(['s3']);
     expect(offeredBy(shell, 'velist-backup verify backup-')).toEqual([backup]);
   }
-});
+}, 30_000);
 
 test('zsh and fish are told every verb and every option, and read their script', () => {
   expect(verbs.length).toBeGreaterThan(14);
@@ -142,9 +142,9 @@ test('the manual page has every verb, option and exit code, and groff has nothin
 });
 
 test('every verb has examples, and the program understands each of them', async () => {
-  expect(Object.keys(examples).sort()).toEqual(verbs.filter((verb) => verb !== 'help').sort());
+  expect(Object.keys(texts).sort()).toEqual(verbs.filter((verb) => verb !== 'help').sort());
   writeFileSync(join(folder, 'key.txt'), 'AGE-SECRET-KEY-1TEST');
-  for (const [verb, shown] of Object.entries(examples)) {
+  for (const [verb, { examples: shown }] of Object.entries(texts)) {
     expect([verb, program(verb, '--help').stdout]).toEqual([verb, expect.stringContaining(shown[0]?.[0] ?? 'none')]);
     for (const [command] of shown) {
       const typed = command.replace(/ >.*/, '').replace(/(key\.txt|kit\.md)/, `${folder}/$1`);
@@ -162,7 +162,7 @@ test('every verb has examples, and the program understands each of them', async 
       ]);
     }
   }
-});
+}, 60_000);
 
 test('what --json prints is what the schema says, by verb, and nothing that it does not say', async () => {
   const published: { $defs: Record<string, z.core.JSONSchema.JSONSchema> } = JSON.parse(program('schema').stdout);

@@ -6,7 +6,7 @@ import { BackupError } from '../words/errors.ts';
 import type { AuditEntry, AuditFilter } from '../service/model.ts';
 
 /** The service, and what only the command line asks of it. */
-export interface CliService extends BackupServicePort {
+interface CliService extends BackupServicePort {
   /** Checks any SQLite file, whether it is in a catalog or not. */
   verifyFile(path: string, options?: { readonly full?: boolean }): ReturnType<BackupServicePort['verifyFile']>;
   recoveryKit(): Promise<string>;
@@ -44,7 +44,7 @@ export interface CliContext {
   readonly now?: () => Date;
 }
 
-export interface ServeOptions {
+interface ServeOptions {
   readonly restoreIfMissing?: { readonly identityFile?: string; readonly allowPlain?: boolean };
 }
 
@@ -81,7 +81,7 @@ export interface CliDatabase {
 }
 
 /** What a configuration with a list of databases opens. */
-export interface CliDatabases {
+interface CliDatabases {
   readonly databases: readonly CliDatabase[];
   /** Entries of each database, and what was done to all. */
   getAudit(filter: AuditFilter): readonly AuditEntry[];

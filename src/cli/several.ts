@@ -6,7 +6,7 @@ import type { CliDatabase, Session } from './session.ts';
 import { resolve } from 'node:path';
 import { BackupError } from '../words/errors.ts';
 import type { Status } from '../service/model.ts';
-import { table } from './tables.ts';
+import { table } from './text/tables.ts';
 import { agoText, type Output, sizeText } from './output.ts';
 
 /**

@@ -227,7 +227,7 @@ test('each fault is one line: name, value, what is allowed', async () => {
   });
   expect(lines.length).toBe(9);
   expect(lines).toContain(
-    'BACKUP_SCHEDULE: "every day" is not allowed; a cron line of five fields, for instance 0 3 * * *',
+    'BACKUP_SCHEDULE: "every day" is not allowed; a cron line with five fields, for example 0 3 * * *',
   );
   for (const line of lines) expect(line).toMatch(/^[A-Z0-9_]+: "[^"]+" is not allowed; .+/);
 });
@@ -300,10 +300,10 @@ test('an address in the place of a bucket, a prefix or a server is told apart in
   for (const [name, value, why] of [
     ['S3_BUCKET', 's3://my-backups', 'the name alone: S3_BUCKET=my-backups'],
     ['S3_BUCKET', 'arn:aws:s3:::my-backups', 'the name alone: S3_BUCKET=my-backups'],
-    ['S3_BUCKET', 'https://my-backups.s3.amazonaws.com', 'its server belongs into S3_ENDPOINT'],
-    ['S3_BUCKET', 'my-backups/shop', 'what stands behind it belongs into BACKUP_S3_PATH'],
-    ['BACKUP_S3_PATH', 's3://my-backups/shop', 'the bucket belongs into S3_BUCKET'],
-    ['S3_ENDPOINT', 'https://s3.example.com/my-backups', 'the bucket belongs into S3_BUCKET'],
+    ['S3_BUCKET', 'https://my-backups.s3.amazonaws.com', 'its server belongs in S3_ENDPOINT'],
+    ['S3_BUCKET', 'my-backups/shop', 'what stands behind it belongs in BACKUP_S3_PATH'],
+    ['BACKUP_S3_PATH', 's3://my-backups/shop', 'the bucket belongs in S3_BUCKET'],
+    ['S3_ENDPOINT', 'https://s3.example.com/my-backups', 'the bucket belongs in S3_BUCKET'],
   ] as const) {
     const [line = '', ...more] = await faults({ [name]: value });
     expect([line, more]).toEqual([expect.stringContaining(why), []]);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import { runCli } from '../../src/cli/commands.ts';
+import { runCli } from '../../src/cli/program.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
 import { ask, makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
 

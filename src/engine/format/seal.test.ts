@@ -336,6 +336,19 @@ test('a private key given as a recipient is refused and never printed', async ()
     expect((await refusal(() => parseRecipients(identity.slice(from)))).message).not.toContain(identity.slice(20, 30));
 });
 
+test('a header that never ends is refused at its limit, in however small pieces it comes', async () => {
+  for (const start of ['age-encryption.org/v1\n-> X25519 ', 'age-encryption.org/v1\n--- ']) {
+    let sent = 0;
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from(start);
+      for (; sent < 3 * MIB; sent++) yield Buffer.from('A');
+    }
+    const opened = () => collect(unseal(endless(), { compression: 'none', encryption: 'age' }, [identity]));
+    expect((await refusal(opened)).code).toBe('VERIFY_FAILED');
+    expect(sent).toBeLessThan(1.1 * MIB);
+  }
+});
+
 test('an identity file is read as age-keygen writes it; what is none is refused and not printed', async () => {
   const file = `# created: 2024-01-15T10:30:00Z\n# public key: ${recipient}\r\n${identity}\n\n${otherIdentity}\n`;
   expect(parseIdentities(file)).toEqual([identity, otherIdentity]);
