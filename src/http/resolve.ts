@@ -39,15 +39,11 @@ export async function resolve(
   explain: (thrown: unknown) => Response,
 ): Promise<Response> {
   const { route, place } = entry;
-  const { request } = call;
   const { site, databaseOf } = resolving;
   const database = place === 'top' ? null : databaseOf(call.params.database);
   const asked = askedOf(call, resolving);
   if (place !== 'top' && !database && !(await isHidden(entry, asked))) throw gone();
-  const params = route.fallback ? call.params : readParams(call.params);
-  const query = route.query ? readQuery(new URL(request.url).searchParams, route.query) : {};
-  const read = route.isForm ? readForm : readBody;
-  const body = route.body && (await read(request, route.body, route.wrongBody));
+  const { params, query, body } = await readInput(entry, call);
 
   const work = async (): Promise<Response> => {
     const given = await carryOut(entry, { call, database, site, asked: { ...asked, params, query, body } });
@@ -55,6 +51,20 @@ export async function resolve(
     return given instanceof Response ? given : json(serialize(given));
   };
   return route.isLong?.(query) ? await longAnswer(work().catch(explain), site.pingMs) : await work();
+}
+
+async function readInput(
+  { route, place }: Entry,
+  { request, params }: Call,
+): Promise<Pick<Asked, 'params' | 'query' | 'body'>> {
+  // What is answered above is sent there from below as it came; the names of the page's files have no form.
+  if (route.fallback || (place === 'below' && route.atTop)) return { params, query: {}, body: undefined };
+  const read = route.isForm ? readForm : readBody;
+  return {
+    params: readParams(params),
+    query: route.query ? readQuery(new URL(request.url).searchParams, route.query) : {},
+    body: route.body && (await read(request, route.body, route.wrongBody)),
+  };
 }
 
 /** An asker who may not read must not learn whether a database is there: what is open, or a file, is answered alike. */
