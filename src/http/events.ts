@@ -114,8 +114,8 @@ class EventStream {
     this.#endings.push(() => clearInterval(pings));
     signal.addEventListener('abort', close, { once: true });
     this.#endings.push(() => signal.removeEventListener('abort', close));
-    if (signal.aborted) return close();
-    this.#sendStatus();
+    if (signal.aborted) close();
+    else this.#sendStatus();
   }
 
   /** Once ended it sends nothing more, and hears of nothing. */

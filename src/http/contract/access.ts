@@ -12,7 +12,8 @@ export const session = z.object({
 });
 
 /** `POST /confirm`: the password once more. */
-export const confirmBody = z.strictObject({ password: z.string().max(1_024) });
+const wanted = 'is wanted, as text';
+export const confirmBody = z.strictObject({ password: z.string(wanted).max(1_024, wanted) });
 export const confirmAnswer = z.object({ confirmed: z.boolean() });
 
 /** One row of the audit record. */
@@ -59,11 +60,6 @@ export const auditAnswer = z.object({ entries: z.array(auditEntry) });
 
 /** `POST /logout`; false when there was no session. */
 export const signOutAnswer = z.object({ signedOut: z.boolean() });
-export const auditQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(1_000).default(100),
-  /** No record from before that moment. */
-  since: z.iso.datetime({ offset: true, local: false }).optional(),
-});
 
 export type AuditAnswer = z.infer<typeof auditAnswer>;
 export type ConfirmAnswer = z.infer<typeof confirmAnswer>;

@@ -1,6 +1,6 @@
 /** Backups: one, the list of all, two side by side. */
 import { z } from 'zod';
-import { time, backupName, targetName, errorBody, trigger, otherDatabase, allowPlain } from './common.ts';
+import { time, targetName, errorBody, trigger, otherDatabase } from './common.ts';
 
 const method = z.enum(['quick', 'full']);
 
@@ -97,34 +97,8 @@ export const backupDiff = z.object({
   usedBytes: z.object({ before: z.number(), after: z.number() }),
 });
 
-export const downloadQuery = z.object({ allowPlain });
-export const verifyBody = z
-  .strictObject({ full: z.boolean().default(false), allowPlain: z.boolean().optional() })
-  .optional();
-
-export const backupChange = z.strictObject({
-  pinned: z.boolean().optional(),
-  note: z.string().max(200).nullable().optional(),
-});
-
-const nameOrLatest = z.union([z.string().regex(backupName, 'the name of a backup, or latest'), z.literal('latest')]);
-export const diffQuery = z.strictObject({ a: nameOrLatest, b: nameOrLatest });
-
-/** `POST /api/loss/accept`; `ignore`: the tables are emptied regularly, nobody is told of them again. */
-export const lossAnswer = z.strictObject({
-  filename: z.string().regex(backupName, 'the name of a backup'),
-  ignore: z.boolean().default(false),
-});
-
-/** `POST /api/loss/reopen`: takes an answer back. */
-export const lossReopening = lossAnswer.omit({ ignore: true });
 export const backupsAnswer = z.object({ backups: z.array(backup) });
 export const deleteAnswer = z.object({ deleted: z.string() });
-export const deleteQuery = z.object({
-  target: targetName.optional(),
-});
 
 export type Backup = z.infer<typeof backup>;
 export type BackupDiff = z.infer<typeof backupDiff>;
-export type BackupsAnswer = z.infer<typeof backupsAnswer>;
-export type DeleteAnswer = z.infer<typeof deleteAnswer>;

@@ -84,7 +84,6 @@ export const dismissAnswer = z.object({ dismissed: z.boolean() });
 export type RestorePlan = z.infer<typeof restorePlan>;
 export type RestoreBody = z.input<typeof restoreBody>;
 export type RestoreResult = z.infer<typeof restoreResult>;
-export type DismissAnswer = z.infer<typeof dismissAnswer>;
 
 function saysOnePoint({
   backup,

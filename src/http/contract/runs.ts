@@ -106,19 +106,10 @@ export const runsAnswer = z.object({ runs: z.array(run) });
 /** `POST /now?wait=false`, status 202. */
 export const runAccepted = z.object({ runId: z.string() });
 export const stopAnswer = z.object({ stopped: z.boolean() });
-export const nowQuery = z.object({
-  wait: z.enum(['true', 'false']).default('true'),
-});
-
-export const activityQuery = z.object({ range: activityRange.default('24h') });
-export const runsQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(1_000).default(100),
-});
 
 export type RunProgress = z.infer<typeof runProgress>;
 export type Run = z.infer<typeof run>;
 export type Activity = z.infer<typeof activity>;
 export type BackupResult = z.infer<typeof backupResult>;
-export type RunsAnswer = z.infer<typeof runsAnswer>;
 export type RunAccepted = z.infer<typeof runAccepted>;
 export type StopAnswer = z.infer<typeof stopAnswer>;

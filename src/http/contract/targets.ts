@@ -2,8 +2,6 @@
 import { z } from 'zod';
 import { time, targetName, errorBody, otherDatabase } from './common.ts';
 
-/** `POST /api/claim`: the folder, unless told. */
-export const claimBody = z.strictObject({ target: targetName.optional() }).optional();
 export const claimAnswer = z.object({
   target: targetName,
   place: z.string(),
@@ -39,11 +37,6 @@ export const doctorReport = z.object({
     }),
   ),
 });
-
-/** `POST /api/drill`: the newest backup of one target or of each is restored to a hidden place, judged and removed. */
-export const drillBody = z
-  .strictObject({ target: targetName.optional(), allowPlain: z.boolean().optional() })
-  .optional();
 
 /** A drill that fails is an answer, not an error. */
 export const drillReport = z.object({
@@ -97,12 +90,6 @@ export const targetReport = z.object({
     .nullable(),
 });
 
-/** Which place's plan; that of S3 is made from a new listing. */
-export const pruneQuery = z.object({
-  target: targetName.default('local'),
-});
-
-export type ClaimAnswer = z.infer<typeof claimAnswer>;
 export type PrunePlan = z.infer<typeof prunePlan>;
 export type DoctorReport = z.infer<typeof doctorReport>;
 export type DrillReport = z.infer<typeof drillReport>;
