@@ -159,6 +159,7 @@ test(
     await openApp();
     const page = await openPage();
     await page.getByRole('heading', { name: 'Protected', exact: true }).waitFor();
+    await page.locator('.row').waitFor();
     await here.app.kill();
     await page.getByRole('heading', { name: 'No contact with the server' }).waitFor();
     expect(await page.locator('.row').count()).toBe(1);
