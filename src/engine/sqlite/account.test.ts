@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { accountOfFile } from '../../../tests/support/account.ts';
@@ -188,19 +188,6 @@ test('a table without rowids has rows in its inner pages too', () => {
   const tree = account(make({ sql })).trees.get('kv');
   expect(tree?.cells).toBe(5_000);
   expect(tree?.leafCells).toBeLessThan(5_000);
-});
-
-test('beyond 1 GiB the lock page belongs to nobody, also where the pointer map makes way for it', () => {
-  // Pages of this size: a page of the pointer map would be the lock page.
-  const path = make({
-    pageSize: 1024,
-    autoVacuum: 1,
-    sql: `PRAGMA journal_mode = OFF; CREATE TABLE t (v); ${numbers(11)} INSERT INTO t SELECT zeroblob(100000000) FROM n;
-      CREATE VIEW v0 AS SELECT * FROM t`,
-  });
-  expect(account(path).complaints).toEqual([]);
-  expect(account(path).trees.get('t')?.contentBytes).toBeGreaterThan(1_100_000_000);
-  rmSync(path);
 });
 
 // ── property: what SQLite finds without a view, we find with one ──
