@@ -5,12 +5,13 @@
  * 0 done · 1 failed · 2 wrong use or configuration · 3 no such backup · 4 verification failed · 5 stored locally but
  * not at every target · 130 interrupted. What `status` answers is in `statusExitCode`.
  */
-import { type CliContext, type CliPlaces, type Session, type Work, wrongUse } from './session.ts';
+import { type CliContext, type CliPlaces, type CliService, type Session, type Work, wrongUse } from './session.ts';
 import { backupTable, createOutput, type Output, sizeText } from './output.ts';
 import { exitCodeOf, exitCodes, exitWords } from './exit-codes.ts';
 import { Command, CommanderError, Option } from 'commander';
 import { askWhich, pickDatabases, statusOfEach, workOnEach } from './several.ts';
 import { BackupError } from '../words/errors.ts';
+import { fleetOf } from '../fleet/fleet-port.ts';
 import { actingAs } from '../service/audit/actor.ts';
 import { type AuditOptions, commandLineActor, showAudit, showAuditOfAll } from './audit.ts';
 import { visibleText } from '../words/visible-text.ts';
@@ -85,10 +86,9 @@ async function runWithService(
   onMany: OnMany = workOnEach,
 ): Promise<number> {
   const opened = await context.createService(places);
-  const several = 'databases' in opened ? opened.databases : null;
-  const services = 'databases' in opened ? opened.databases.map(({ service }) => service) : [opened];
+  const fleet = fleetOf<CliService>(opened);
   const interrupt = () => {
-    for (const service of services) {
+    for (const { service } of fleet.databases) {
       // All of it: a listing and an upload are no runs.
       service.stop().catch((error: unknown) => output.error(BackupError.from(error)));
     }
@@ -96,14 +96,14 @@ async function runWithService(
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {
     const now = context.now ?? (() => new Date());
-    const all = 'databases' in opened && places.databasePath === undefined ? opened : undefined;
-    const session = { output, now, ask: context.ask, signal: context.signal, ...(all && { all }) };
-    const picked = several && pickDatabases(several, places.databasePath);
-    const service = picked === null ? services[0] : places.databasePath === undefined ? undefined : picked[0]?.service;
+    const isOfAll = fleet.isMany && places.databasePath === undefined;
+    const session = { output, now, ask: context.ask, signal: context.signal, ...(isOfAll && { all: fleet }) };
+    const picked = pickDatabases(fleet.databases, fleet.isMany ? places.databasePath : undefined);
+    const [only] = isOfAll ? [] : picked;
     const codeOf = (thrown: unknown) =>
       context.signal.aborted ? exitCodes.interrupted : exitCodeOf(BackupError.from(thrown).code);
     return await actingAs(commandLineActor(), () =>
-      service ? work({ ...session, service }) : onMany(work, picked ?? [], session, codeOf),
+      only ? work({ ...session, service: only.service }) : onMany(work, picked, session, codeOf),
     );
   } catch (thrown) {
     return fail(thrown, context, output);

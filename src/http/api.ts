@@ -12,7 +12,7 @@ import { BackupError, publicError, withoutFolders } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
 import { actingAs } from '../service/audit/actor.ts';
 import { isFailing } from '../service/protection/freshness.ts';
-import { type GuardPort, isGuard } from '../fleet/fleet-port.ts';
+import { fleetOf, type GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
 import { type Access, type AccessOptions, admit, assertGuarded } from './access/auth.ts';
@@ -110,11 +110,11 @@ export function createAnswer(
   options: BackupRoutesOptions<string>,
 ): (request: Request, path: string, host?: HostServer | null) => Promise<Response> {
   assertGuarded(options);
-  const guard = isGuard(guarding) && guarding.isMany ? guarding : null;
+  const fleet = fleetOf(guarding);
+  const guard = fleet.isMany ? fleet : null;
   const told = { ...options, onError: options.onError ?? faultLog() };
-  const { record, refuse } = recorders(guarding, guard);
-  const table = isGuard(guarding) ? guardRoutes(guarding, told, record) : routes(guarding, told, record);
-  const findRoute = routeFinder(withOpenApi(table));
+  const { record, refuse } = recorders(fleet);
+  const findRoute = routeFinder(withOpenApi(guardRoutes(fleet, told, record)));
   const rates = new RateLimits(options.nowMs ?? (() => performance.now()));
 
   return async (request, path, host) => {
