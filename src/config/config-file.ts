@@ -94,6 +94,12 @@ interface ConfigSource {
   readonly variables?: Variables;
 }
 
+/** Without a list there is the database of the environment. */
+export function oneDatabase(environment: Environment): Configured {
+  const name = safeName(basename(environment.databasePath, extname(environment.databasePath)));
+  return { common: environment, isMany: false, entries: [{ kind: 'database', name, environment }] };
+}
+
 /** @throws BackupError BAD_CONFIG with one line per fault: key, variable, value (never a secret's), what is allowed. */
 export function readConfig(config: BackupsConfig, { file, variables = processVariables() }: ConfigSource): Configured {
   const hint = `Correct ${file}, then start again.`;
@@ -124,10 +130,7 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
     );
 
   const common = withTargets(loadEnvironment(top.variables, top.source(file, hint)), top, { file, hint });
-  if (databases === undefined || databases === null) {
-    const name = safeName(basename(common.databasePath, extname(common.databasePath)));
-    return { common, isMany: false, entries: [{ kind: 'database', name, environment: common }] };
-  }
+  if (databases === undefined || databases === null) return oneDatabase(common);
   return {
     common,
     isMany: true,

@@ -22,7 +22,7 @@ export interface ServiceOverrides {
 }
 
 /** What a service needs to know as one of many, and what tests hand in. */
-export interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0], 'now' | 'runJob'> {
+interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0], 'now' | 'runJob'> {
   /** What its log lines begin with. */
   readonly name?: string;
   readonly turns?: JobSlots;

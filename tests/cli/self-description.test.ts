@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { createFakeService } from '../http/fake-service.ts';
 import { areMissing } from '../support/programs.ts';
-import { ask, makeDatabase, openShop } from '../support/scratch.ts';
+import { ask, change, makeDatabase, openShop } from '../support/scratch.ts';
 import { runCli } from '../../src/cli/program.ts';
 import { verbs as texts } from '../../src/cli/text/help.ts';
 import { answers } from '../../src/cli/json-schemas.ts';

@@ -4,6 +4,7 @@
  */
 import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
+import { OWN_FOLDER } from '../../engine/catalog/identity.ts';
 import type { ErrorBody } from '../../words/errors.ts';
 import { isIn, type Mount, mountOf, readMounts } from '../../engine/sqlite/mounts.ts';
 import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
@@ -258,4 +259,10 @@ function existing(path: string): string {
   let at = path;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
   return at;
+}
+
+/** What a database or a machine gets for itself at that place. */
+export function ownPlaceAt({ s3, targets }: DoctorFacts, target: TargetName): string {
+  if (target === 'local') return OWN_FOLDER;
+  return (targets.find(({ name }) => name === target) ?? s3).words.own;
 }

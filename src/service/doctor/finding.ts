@@ -1,4 +1,5 @@
-/** What the doctor found, as the service shows it. */
+/** What the doctor found, and how a check says it. */
+import type { DoctorFacts } from './facts.ts';
 
 /** What the doctor found: what it is, why it matters, and what to do; the last two are null where all is well. */
 export interface Finding {
@@ -15,3 +16,15 @@ export interface DoctorReport {
   /** The worst first. */
   readonly findings: readonly Finding[];
 }
+
+export type Check = (facts: DoctorFacts) => Finding | null;
+
+export const ok = (code: string, what: string): Finding => ({ code, severity: 'ok', what, why: null, fix: null });
+
+export const found = (
+  severity: Exclude<Finding['severity'], 'ok'>,
+  code: string,
+  { what, why, fix }: { readonly what: string; readonly why: string; readonly fix: string },
+): Finding => ({ code, severity, what, why, fix });
+
+export const MIB = 1024 ** 2;
