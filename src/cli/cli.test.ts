@@ -342,7 +342,7 @@ test('--at takes a moment as people say it, and says which that was', async () =
   expect(dry.stdout).toStartWith('--at 10:30 is 2024-01-');
   expect(JSON.parse((await said('10:30', '--dry-run', '--json')).stdout).moment.said).toMatch(/ 10:30:00 /);
   const later = await said('2024-02-02 00:00', '--json');
-  expect(later.stderr).toContain('yet to come');
+  expect(later.stderr).toContain('is in the future');
   const wrong = await said('teatime');
   expect([wrong.code, wrong.stdout]).toEqual([2, '']);
   for (const form of ['2024-01-15T10:30', '10:30', 'yesterday 18:00', '2 hours ago', 'local time'])

@@ -145,7 +145,7 @@ type AnyQuery = Readonly<Record<string, unknown>>;
 export type Params = Readonly<Record<string, string | undefined>>;
 
 /** `filename` of `/api/backups/:filename/verify`, `*` of `/*`. */
-type NamesIn<Path extends string> = Path extends `${infer Word}/${infer Rest}`
+export type NamesIn<Path extends string> = Path extends `${infer Word}/${infer Rest}`
   ? NameIn<Word> | NamesIn<Rest>
   : NameIn<Path>;
 type NameIn<Word extends string> = Word extends `:${infer Name}` ? Name : Word extends '*' ? '*' : never;

@@ -112,4 +112,3 @@ export type Run = z.infer<typeof run>;
 export type Activity = z.infer<typeof activity>;
 export type BackupResult = z.infer<typeof backupResult>;
 export type RunAccepted = z.infer<typeof runAccepted>;
-export type StopAnswer = z.infer<typeof stopAnswer>;

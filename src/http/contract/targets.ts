@@ -90,7 +90,6 @@ export const targetReport = z.object({
     .nullable(),
 });
 
-export type PrunePlan = z.infer<typeof prunePlan>;
 export type DoctorReport = z.infer<typeof doctorReport>;
 export type DrillReport = z.infer<typeof drillReport>;
 export type TargetReport = z.infer<typeof targetReport>;
