@@ -146,6 +146,9 @@ test('--help and --version exit 0', async () => {
   expect(await cli('--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('Exit codes') });
   expect(await cli('restore --help')).toMatchObject({ code: 0, stdout: expect.stringContaining('--in-place') });
   expect((await cli('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  expect(await cli('-v')).toEqual(await cli('--version'));
+  expect(await cli('-h')).toEqual(await cli('--help'));
+  expect(await cli('restore -h')).toEqual(await cli('restore --help'));
 });
 
 test('each kind of failure has its exit code', async () => {

@@ -72,6 +72,22 @@ test('bash offers verbs, options, values, files and the names of backups', () =>
   expect(offered('velist-backup adopt ')).toEqual([backup]);
 });
 
+test('list says where it looked; a folder that is not there is no success', () => {
+  const full = program('list');
+  expect([full.status, full.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^BACKUP +AGE +SIZE .*\n.*\n1 backup in .*\n$/),
+  ]);
+  mkdirSync(join(folder, 'empty'));
+  const empty = program('list', '--backups', 'empty');
+  expect([empty.status, empty.stdout, empty.stderr]).toEqual([0, 'No backups in empty.\n', '']);
+  const missing = program('list', '--backups', 'typo', '--quiet');
+  expect([missing.status, missing.stdout]).toEqual([3, '']);
+  expect(missing.stderr).toStartWith('There is no folder typo.\nIf backups should be there, check BACKUP_LOCAL_PATH');
+  const json = program('list', '--backups', 'typo', '--json');
+  expect([json.status, JSON.parse(json.stdout)]).toEqual([3, { backups: [] }]);
+}, 30_000);
+
 /** What zsh or fish offers at the end of this line; null where it is not installed. */
 function offeredBy(shell: 'zsh' | 'fish', line: string): string[] | null {
   if (areMissing([shell])) return null;
