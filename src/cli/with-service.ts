@@ -18,7 +18,7 @@ export async function runWithService(
   output: Output,
   onMany: OnMany = workOnEach,
 ): Promise<number> {
-  const opened = await context.createService(places);
+  const opened = await context.createService(places, output.log);
   const several = 'databases' in opened ? opened.databases : null;
   const services = 'databases' in opened ? opened.databases.map(({ service }) => service) : [opened];
   const interrupt = () => {
@@ -45,6 +45,7 @@ export async function runWithService(
     context.signal.removeEventListener('abort', interrupt);
     output.progress.done();
     await opened.close();
+    output.end();
   }
 }
 
