@@ -82,6 +82,22 @@ test('two backups are compared, and the difference is a table', async () => {
   ]);
 });
 
+test('a backup is pinned, unpinned and noted by its name or as the latest', async () => {
+  const pinned = await cli(['pin', 'latest', '--note', 'before the move']);
+  expect([pinned.code, pinned.stdout]).toEqual([
+    0,
+    `${secondBackup} is pinned: retention keeps it, with the note "before the move".\n`,
+  ]);
+  expect(JSON.parse((await cli(`pin ${firstBackup} --json`)).stdout)).toMatchObject({ pinned: true, note: null });
+  expect((await cli(`unpin ${firstBackup}`)).stdout).toBe(`${firstBackup} is not pinned: retention decides.\n`);
+  expect((await cli(['note', 'latest', 'of May'])).stdout).toBe(`The note of ${secondBackup}: of May\n`);
+  expect((await cli('note latest --remove')).stdout).toBe(`${secondBackup} has no note.\n`);
+  for (const argv of ['note latest', 'note latest text --remove', 'pin'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+  for (const argv of [`pin ${missingBackup}`, `unpin ${missingBackup}`, `note ${missingBackup} x`])
+    expect(await cli(argv)).toMatchObject({ code: 3, stdout: '' });
+});
+
 test('a loss is accepted for once, or its tables are left out from then on', async () => {
   const once = await cli(`accept-loss ${firstBackup}`);
   expect(once.stdout).toBe(`The loss in ${firstBackup} was meant: the alarm ends, and retention goes its way again.\n`);

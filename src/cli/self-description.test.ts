@@ -40,7 +40,7 @@ beforeAll(() => {
   bash = program('completion', 'bash').stdout;
   man = program('man').stdout;
   verbs = [...bash.matchAll(/^ {6}([a-z-]+)\) COMPREPLY/gm)].map(([, verb = '']) => verb);
-});
+}, 60_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** What bash offers at the end of this line. */
@@ -215,6 +215,9 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   copyFileSync(join(shop.backups, made.filename), join(shop.backups, 'backup-2020-01-01T00-00-00-000Z.sqlite'));
   await check('list', 'list');
   await check('adopt', 'adopt backup-2020-01-01T00-00-00-000Z.sqlite');
+  await check('pin', 'pin latest --note kept');
+  await check('unpin', `unpin ${made.filename}`);
+  await check('note', 'note latest --remove');
   const database = new DatabaseSync(shop.databasePath);
   database.exec('DELETE FROM notes');
   database.close();

@@ -156,6 +156,28 @@ export const verbs = {
       ['velist-backup adopt backup-2024-01-15T10-30-00-000Z.sqlite', 'a file that was put into the folder by hand'],
     ],
   },
+  pin: {
+    usage: 'pin <backup>',
+    what: 'keep a backup (its name, or "latest") whatever retention says',
+    options: [{ flags: '--note <text>', what: 'with this note' }],
+    examples: [
+      ['velist-backup pin latest --note "before the migration"', 'the newest good backup stays until it is unpinned'],
+    ],
+  },
+  unpin: {
+    usage: 'unpin <backup>',
+    what: 'let retention decide on a pinned backup again',
+    examples: [['velist-backup unpin backup-2024-01-15T10-30-00-000Z.sqlite', 'it may be removed from now on']],
+  },
+  note: {
+    usage: 'note <backup> [text]',
+    what: 'write a note on a backup, or remove it',
+    options: [{ flags: '--remove', what: 'remove the note' }],
+    examples: [
+      ['velist-backup note latest "audit of January"', 'shown by `list` and on the page'],
+      ['velist-backup note latest --remove', 'without a note'],
+    ],
+  },
   prune: {
     usage: 'prune',
     what: 'remove the backups that the retention policy does not keep',
