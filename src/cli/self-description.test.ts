@@ -218,6 +218,7 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   await check('pin', 'pin latest --note kept');
   await check('unpin', `unpin ${made.filename}`);
   await check('note', 'note latest --remove');
+  await check('delete', 'delete backup-2020-01-01T00-00-00-000Z.sqlite --yes');
   const database = new DatabaseSync(shop.databasePath);
   database.exec('DELETE FROM notes');
   database.close();

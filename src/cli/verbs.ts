@@ -4,6 +4,7 @@ import { adoptBackup } from './commands/adopt.ts';
 import { type AuditOptions, showAudit, showAuditOfAll } from './commands/audit.ts';
 import { makeBackup } from './commands/backup.ts';
 import { claim, type ClaimOptions } from './commands/claim.ts';
+import { deleteBackup, type DeleteFlags } from './commands/delete.ts';
 import { diagnose, type DoctorFlags } from './commands/doctor.ts';
 import { drill, type DrillOptions } from './commands/drill.ts';
 import { writeKit } from './commands/kit.ts';
@@ -71,6 +72,9 @@ function addChangeVerbs({ verb, run }: Given): void {
   verb('unpin').action((name: string) => run((session) => unpin(session, name), onlyOne));
   verb('note').action((name: string, text: string | undefined, flags: NoteFlags) =>
     run((session) => note(session, name, text, flags), onlyOne),
+  );
+  verb('delete').action((name: string, flags: DeleteFlags) =>
+    run((session) => deleteBackup(session, name, flags), onlyOne),
   );
 }
 

@@ -178,6 +178,15 @@ export const verbs = {
       ['velist-backup note latest --remove', 'without a note'],
     ],
   },
+  delete: {
+    usage: 'delete <backup>',
+    what: 'delete a backup everywhere, after asking; a script must say --yes',
+    options: [{ flags: '--target <target>', what: 'only its copy there' }, yes],
+    examples: [
+      ['velist-backup delete backup-2024-01-15T10-30-00-000Z.sqlite --yes', 'its copy here and those at all targets'],
+      ['velist-backup delete backup-2024-01-15T10-30-00-000Z.sqlite --target local --yes', 'only its copy here'],
+    ],
+  },
   prune: {
     usage: 'prune',
     what: 'remove the backups that the retention policy does not keep',
