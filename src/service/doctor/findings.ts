@@ -84,7 +84,7 @@ const libraryMissesNoLocks: Check = ({ sqlite: { sqlite, missesLostLocks } }) =>
   return found('info', 'sqlite-locks', {
     what: `SQLite ${sqlite} of this runtime can't tell when an app has lost its locks`,
     why: 'An app loses them when it copies or reads its own database file. The next program that closes the database then deletes the log under it. Ours leaves the log alone; others may not.',
-    fix: 'Update the runtime: SQLite notices it from 3.51 on. In the app, open the database file through SQLite alone.',
+    fix: 'Update the runtime: SQLite notices it from 3.51 on. In the app, open the database file only through SQLite.',
   });
 };
 
@@ -94,7 +94,7 @@ const journalIsWal: Check = ({ database: { journalMode } }) => {
   if (journalMode === 'wal') return ok(code, 'the database is in WAL mode');
   return found('warning', code, {
     what: `the database is in journal mode ${journalMode}`,
-    why: 'Each backup holds writers off for as long as the copy takes, and a restore needs the app to be stopped.',
+    why: 'Each backup makes writers wait for as long as the copy takes, and a restore needs the app to be stopped.',
     fix: 'Set `PRAGMA journal_mode = WAL` once in the app; the database remembers it.',
   });
 };
@@ -112,7 +112,7 @@ const logShrinks: Check = ({ database: { journalMode, walBytes }, unmergedBytes,
   if (heldBytes >= WAL_HELD_BYTES && walBytes >= WAL_HELD_BYTES) {
     return found('warning', code, {
       what: `the last ${unmergedBytes.length} backups each found at least ${formatSize(heldBytes)} of the write-ahead log that could not be merged; it now has ${formatSize(walBytes)}`,
-      why: 'A reader that never ends its transaction holds it. The log grows without end, and reads become slow.',
+      why: 'A reader that never ends its transaction holds it. The log keeps growing, and reads become slow.',
       fix: 'Find the connection that keeps a transaction or an unfinished query open, and end it.',
     });
   }
@@ -120,8 +120,8 @@ const logShrinks: Check = ({ database: { journalMode, walBytes }, unmergedBytes,
     return found('info', code, {
       what: `the write-ahead log has ${formatSize(walBytes)}`,
       why: hasWalResetBug
-        ? 'It grew by a large transaction, or a reader holds it: with this SQLite we issue no checkpoint that would tell.'
-        : 'It grew once, by a long reader or one large transaction, and SQLite keeps its room.',
+        ? 'It grew because of a large transaction, or a reader holds it: with this SQLite we issue no checkpoint that would show which.'
+        : 'It grew once, because of a long read or one large transaction, and SQLite keeps the space.',
       fix: 'Nothing, if the disk has room; `PRAGMA journal_size_limit` in the app makes it shrink.',
     });
   }
@@ -133,8 +133,8 @@ const isAlone: Check = ({ database: { replicators } }) => {
   if (replicators.length === 0) return ok(code, 'no trace of Litestream was seen');
   return found('warning', code, {
     what: `another tool replicates this database: ${replicators.join(', ')}`,
-    why: 'Such a tool wants to be the only one that checkpoints; our checkpoint of each backup may make it begin anew.',
-    fix: 'Use one of the two, or make backups rarely, for instance once a day. If it is no longer in use, remove what it left.',
+    why: 'Such a tool needs to be the only one that checkpoints; our checkpoint at each backup may make it start over.',
+    fix: 'Use one of the two, or make backups rarely, for example once a day. If it is no longer in use, remove what it left behind.',
   });
 };
 
@@ -147,9 +147,9 @@ const networkKinds =
 const databaseIsLocal: Check = ({ database: { fileSystem, path } }) => {
   const code = 'database-disk';
   if (fileSystem === null) return null;
-  if (!networkKinds.test(fileSystem)) return ok(code, `${path} lies on ${fileSystem}`);
+  if (!networkKinds.test(fileSystem)) return ok(code, `${path} is on ${fileSystem}`);
   return found('problem', code, {
-    what: `the database lies on a network file system (${fileSystem})`,
+    what: `the database is on a network file system (${fileSystem})`,
     why: "SQLite's locks may not hold there, and WAL mode does not work over it: the database can be corrupted.",
     fix: 'Move it to a disk of this machine.',
   });
@@ -165,26 +165,26 @@ const folderIsDurable: Check = (facts) => {
   if (fileSystem === null) return null;
   if (fileSystem === 'tmpfs' || fileSystem === 'ramfs') {
     return found('problem', code, {
-      what: `the backups lie in memory (${fileSystem})`,
-      why: 'A restart of the machine takes them all.',
+      what: `the backups are in memory (${fileSystem})`,
+      why: 'A restart of the machine deletes them all.',
       fix: 'Set BACKUP_LOCAL_PATH to a folder on a disk.',
     });
   }
   if (fileSystem === 'overlay') {
     return found(buckets(facts).length > 0 ? 'info' : 'warning', code, {
-      what: "the backups lie in the container's own layer (overlay)",
-      why: 'They go when the container is made anew, as with each deployment.',
+      what: "the backups are in the container's own layer (overlay)",
+      why: 'They are lost when the container is created again, as at each deployment.',
       fix: 'Mount a volume and set BACKUP_LOCAL_PATH to it.',
     });
   }
   if (networkKinds.test(fileSystem)) {
     return found('info', code, {
-      what: `the backups lie on a network file system (${fileSystem})`,
+      what: `the backups are on a network file system (${fileSystem})`,
       why: 'The lock that keeps two runs apart may not be seen by other machines there.',
-      fix: 'Let one machine alone write into this folder.',
+      fix: 'Let only one machine write to this folder.',
     });
   }
-  return ok(code, `${path} lies on ${fileSystem}`);
+  return ok(code, `${path} is on ${fileSystem}`);
 };
 
 const isElsewhere: Check = (facts) => {
@@ -193,17 +193,17 @@ const isElsewhere: Check = (facts) => {
   const near = buckets(facts).filter(({ isOnSameDisk }) => isOnSameDisk);
   if (near.length > 0) {
     return found('warning', code, {
-      what: `the target ${wordsOf(near)} lies on the disk of the database`,
+      what: `the target ${wordsOf(near)} is on the disk of the database`,
       why: 'When that disk is lost, both are.',
-      fix: 'Name a folder on another disk, and see that it is mounted.',
+      fix: 'Name a folder on another disk, and make sure that it is mounted.',
     });
   }
   if (database.device === null || folder.device === null) return null;
-  if (database.device !== folder.device) return ok(code, 'database and backups lie on two disks');
+  if (database.device !== folder.device) return ok(code, 'database and backups are on two disks');
   const [bucket] = buckets(facts);
-  if (bucket) return ok(code, `database and backups lie on one disk, and copies are on ${bucket.word}`);
+  if (bucket) return ok(code, `database and backups are on one disk, and copies are on ${bucket.word}`);
   return found('warning', code, {
-    what: 'database and backups lie on one disk, and there is no other copy',
+    what: 'database and backups are on one disk, and there is no other copy',
     why: 'When that disk or machine is lost, both are.',
     fix: 'Switch S3 on (BACKUP_S3_ENABLED), or set BACKUP_LOCAL_PATH to another disk.',
   });
@@ -217,7 +217,7 @@ const hasRoom: Check = ({ database, folder, settings }) => {
   if (freeBytes < eachBytes + 16 * MIB) {
     return found('problem', code, {
       what: free,
-      why: 'The next backup does not fit.',
+      why: 'There is no room for the next backup.',
       fix: 'Free space on that disk, or keep fewer backups.',
     });
   }
@@ -228,8 +228,8 @@ const hasRoom: Check = ({ database, folder, settings }) => {
   const missing = Math.max(0, kept - folder.count);
   if (freeBytes < missing * eachBytes) {
     return found('warning', code, {
-      what: `${free}; ${missing} more are to be kept`,
-      why: 'The disk is full before retention begins to remove backups.',
+      what: `${free}, and ${missing} more are to be kept`,
+      why: 'The disk will be full before retention begins to remove backups.',
       fix: `Free space, or keep fewer than ${kept} backups.`,
     });
   }
@@ -260,8 +260,8 @@ const placesAreOurs: Check = ({ places = [], folder }) => {
   if (mixed) {
     return found('info', code, {
       what: `${nameOf(mixed.target)} holds backups of several databases, from a version before 0.2`,
-      why: 'They are told apart by their manifests; of what can not be told apart nothing is removed.',
-      fix: 'Give each database a folder and a prefix of its own; what is here can be restored as before.',
+      why: 'Their manifests tell them apart; backups that cannot be told apart are not removed.',
+      fix: 'Give each database a folder and a prefix of its own; the backups here can be restored as before.',
     });
   }
   return known.length > 0 ? ok(code, 'the places of the backups belong to this database') : null;
@@ -277,36 +277,36 @@ const folderIsPrivate: Check = ({ folder }) => {
   if (folder.complaint !== null) {
     return found('problem', code, {
       what: `the backups can't be listed: ${folder.complaint.message}`,
-      why: 'No backup can be made, and none be restored from here.',
+      why: 'No backup can be made here, and none can be restored.',
       fix: folder.complaint.hint,
     });
   }
   if (folder.mode === null && folder.isWritable) return null;
   if (folder.mode === null || !folder.isWritable) {
     return found('problem', code, {
-      what: `the user of this process may not ${folder.mode === null ? 'make' : 'write to'} ${folder.path}`,
+      what: `the user of this process may not ${folder.mode === null ? 'create' : 'write to'} ${folder.path}`,
       why: 'No backup can be made.',
-      fix: 'Give that user the folder: `chown`, then `chmod 700`.',
+      fix: 'Make that user the owner of the folder: `chown`, then `chmod 700`.',
     });
   }
   if ((folder.mode & OTHERS_WRITE) !== 0) {
     return found('problem', code, {
-      what: `every user of this machine may write in ${folder.path} (${octal(folder.mode)})`,
-      why: 'Whoever does can put another database in the place of a backup and of its manifest, and a restore would take it.',
+      what: `every user of this machine may write to ${folder.path} (${octal(folder.mode)})`,
+      why: 'Anybody who does can replace a backup and its manifest by another database, and a restore would take it.',
       fix: `${closeIt(folder.path, folder.isShared)}.`,
     });
   }
   if ((folder.mode & OTHERS) !== 0) {
     return found('warning', code, {
       what: `${folder.path} is open to other users of this machine (${octal(folder.mode)})`,
-      why: 'A backup holds everything that the database holds.',
+      why: 'A backup contains everything that the database contains.',
       fix: `${closeIt(folder.path, folder.isShared)}.`,
     });
   }
   if (folder.openFiles > 0) {
     return found('info', code, {
-      what: `${folder.openFiles} files in ${folder.path} bear rights for other users`,
-      why: 'The folder keeps others out; a copy that keeps those rights does not.',
+      what: `${folder.openFiles} files in ${folder.path} are open to other users`,
+      why: 'The folder keeps others out, but a copy of it that keeps these permissions does not.',
       fix: `chmod 600 ${folder.path}/backup-*`,
     });
   }
@@ -319,7 +319,7 @@ const stateIsPrivate: Check = ({ state }) => {
   if ((state.mode & OTHERS) === 0) return ok(code, `${state.path} is closed to other users`);
   return found('info', code, {
     what: `${state.path} can be read by other users of this machine (${octal(state.mode)})`,
-    why: 'It holds the run history: who did what, and when. It holds no backup.',
+    why: 'It contains the run history: who did what, and when. It contains no backup.',
     fix: `chmod 600 ${state.path}`,
   });
 };
@@ -328,8 +328,8 @@ const secretsArePrivate: Check = ({ openSecrets }) => {
   if (openSecrets.length === 0) return null;
   return found('warning', 'secret-files', {
     what: `every user of this machine may read ${openSecrets.join(', ')}`,
-    why: 'A secret is in it.',
-    fix: `Make it the file of the user who runs this process, then \`chmod 600 ${openSecrets.join(' ')}\`.`,
+    why: 'It contains a secret.',
+    fix: `Give it to the user who runs this process, then \`chmod 600 ${openSecrets.join(' ')}\`.`,
   });
 };
 
@@ -338,28 +338,28 @@ const settingsAreRead: Check = ({ settingsComplaint }) => {
   if (settingsComplaint === null) return null;
   return found('problem', code, {
     what: `the settings that were changed on the page can't be read: ${settingsComplaint}`,
-    why: 'Those of the environment hold. No backup is removed meanwhile, because more may have been asked for.',
-    fix: 'Correct settings.json in the folder of the backups, or save the settings anew on the page.',
+    why: 'Those of the environment apply. No backup is removed meanwhile, because the settings may have asked to keep more.',
+    fix: 'Correct settings.json in the folder of the backups, or save the settings again on the page.',
   });
 };
 
 const nothingIsSetAside: Check = ({ setAside }) => {
   if (setAside.length === 0) return null;
   return found('info', 'set-aside', {
-    what: `files of ours that could not be used were set aside: ${setAside.join(', ')}`,
-    why: 'Nothing needs them: they were damaged, or closed to the user of this process.',
-    fix: 'Look into them if you like, and remove them.',
+    what: `files of velist-backup that could not be used were set aside: ${setAside.join(', ')}`,
+    why: 'Nothing needs them: they were damaged, or not accessible to the user of this process.',
+    fix: 'Look at them if you like, then remove them.',
   });
 };
 
 const nothingIsServed: Check = ({ folder, state, servedAs }) => {
   const code = 'served';
-  if (servedAs === null) return ok(code, 'backups and state lie in no folder that is served');
+  if (servedAs === null) return ok(code, 'backups and state are in no folder that is served');
   const { what, folder: served, isCertain } = servedAs;
   return found(isCertain ? 'problem' : 'warning', code, {
-    what: `${what === 'backups' ? folder.path : state.path} lies in ${served}, which ${isCertain ? 'is' : 'by its name is'} served to the public`,
-    why: 'Whoever guesses a name can fetch it.',
-    fix: `Set ${what === 'backups' ? 'BACKUP_LOCAL_PATH' : 'BACKUP_STATE_PATH'} to a folder that no server knows.`,
+    what: `${what === 'backups' ? folder.path : state.path} is in ${served}, which ${isCertain ? 'is' : 'by its name is'} served to the public`,
+    why: 'Anybody who guesses a name can download it.',
+    fix: `Set ${what === 'backups' ? 'BACKUP_LOCAL_PATH' : 'BACKUP_STATE_PATH'} to a folder that no web server serves.`,
   });
 };
 
@@ -371,11 +371,11 @@ const FUTURE_MS = 5 * 60_000;
 const clockIsRight: Check = ({ now, newestAt }) => {
   const code = 'clock';
   if (newestAt === null || newestAt.getTime() - now.getTime() <= FUTURE_MS)
-    return ok(code, 'no backup is of the future');
+    return ok(code, 'no backup is dated in the future');
   return found('warning', code, {
-    what: `the newest backup is of the future: ${newestAt.toISOString()}`,
-    why: 'The clock went back, or was wrong when it was made. Its age says nothing then.',
-    fix: 'See that the clock is set by the network (`timedatectl`). New backups put it right by themselves.',
+    what: `the newest backup is dated in the future: ${newestAt.toISOString()}`,
+    why: 'The clock was set back, or was wrong when it was made, so its age means nothing.',
+    fix: 'Make sure that the clock is set by the network (`timedatectl`). New backups correct this by themselves.',
   });
 };
 
@@ -383,7 +383,7 @@ const clockIsRight: Check = ({ now, newestAt }) => {
 
 const isScheduled: Check = ({ settings }) => {
   const code = 'schedule';
-  if (settings.enabled) return ok(code, 'backups are made by themselves');
+  if (settings.enabled) return ok(code, 'backups are made automatically');
   return found('warning', code, {
     what: 'auto-backup is off',
     why: 'A backup is made only when somebody thinks of it.',
@@ -395,8 +395,8 @@ const ageFitsInterval: Check = ({ settings: { maxAgeMinutes }, gapMinutes: { sho
   const code = 'max-age';
   if (maxAgeMinutes === null || maxAgeMinutes > longest) return ok(code, 'the age limit fits the interval');
   return found('warning', code, {
-    what: `a backup counts as too old after ${maxAgeMinutes} minutes, and up to ${longest} lie between two`,
-    why: 'The state says `late` before each backup, and nobody believes it any more.',
+    what: `a backup counts as too old after ${maxAgeMinutes} minutes, and up to ${longest} pass between two`,
+    why: 'The state is `late` before each backup, so people stop trusting it.',
     fix: `Set BACKUP_MAX_AGE_MINUTES to ${longest + 2 * shortest}, or leave it out.`,
   });
 };
@@ -411,11 +411,11 @@ const renewalFits: Check = (facts) => {
   if (facts.settings.enabled && 2 * longest <= days * DAY_MINUTES)
     return ok(
       'lifecycle',
-      `a database that does not change is stored anew before the bucket removes it after ${days} days`,
+      `a database that does not change is stored again before the bucket removes it after ${days} days`,
     );
   return found('problem', 'lifecycle', {
     what: facts.settings.enabled
-      ? `the bucket removes a copy after ${days} days, and up to ${longest} minutes lie between two backups`
+      ? `the bucket removes a copy after ${days} days, and up to ${longest} minutes pass between two backups`
       : `the bucket removes a copy after ${days} days, and auto-backup is off`,
     why: 'The copy of a database that does not change may be removed before another one is stored.',
     fix: 'Plan backups more often, or give the rule of the bucket more days (and BACKUP_S3_LIFECYCLE_DAYS).',
@@ -430,12 +430,12 @@ const historyIsLong: Check = ({ folder, settings, gapMinutes: { shortest: interv
   const minutes = retentionCount * intervalMinutes;
   if (keepsPeriods || minutes >= DAY_MINUTES) return ok(code, 'backups go back a day or more');
   const reach = `${retentionCount} backups, one every ${intervalMinutes} minutes, go back ${minutes} minutes while the database changes`;
-  const why = 'A mistake that is seen tomorrow is in all of them.';
+  const why = 'A mistake that is noticed tomorrow is in all of them.';
   if (folder.fitting === 0) {
     return found('info', code, {
       what: `${reach}: all copies together may take a fifth of the disk by default, and there is no room for more`,
       why,
-      fix: 'Set BACKUP_LOCAL_PATH to a larger disk, or BACKUP_KEEP_DAILY=7, which holds whatever room it takes.',
+      fix: 'Set BACKUP_LOCAL_PATH to a larger disk, or BACKUP_KEEP_DAILY=7, which is kept whatever space it takes.',
     });
   }
   return found('info', code, {
@@ -456,8 +456,8 @@ const keepFitsInterval: Check = ({ folder, settings, gapMinutes: { shortest: int
   if (!inert) return null;
   const [name, count, minutes] = inert;
   return found('info', 'keep', {
-    what: `${name}=${count}, and a backup is made only every ${intervalMinutes} minutes`,
-    why: `Most periods of ${minutes} minutes have no backup; it keeps ${count} that have one, which go back further than the number says.`,
+    what: `${name}=${count}, but a backup is made only every ${intervalMinutes} minutes`,
+    why: `Most periods of ${minutes} minutes have no backup; it keeps ${count} that have one, which reach back further than the number suggests.`,
     fix: `Leave ${name} out, or make backups more often.`,
   });
 };
@@ -467,8 +467,8 @@ const sealingWorks: Check = (facts) => {
   const { settings, s3 } = facts;
   if (s3.isEncrypted && !settings.s3Enabled) {
     return found('warning', code, {
-      what: 'public keys are set, and S3 is off',
-      why: 'They encrypt the copies on S3 alone; what lies on this disk is not encrypted.',
+      what: 'public keys are set, but S3 is off',
+      why: 'They encrypt only the copies on S3; the backups on this disk are not encrypted.',
       fix: 'Switch S3 on, or remove BACKUP_ENCRYPTION_RECIPIENT.',
     });
   }
@@ -478,7 +478,7 @@ const sealingWorks: Check = (facts) => {
     const isS3 = settings.s3Enabled && !s3.isEncrypted;
     return found('info', code, {
       what: `copies on ${wordsOf(open)} are not encrypted`,
-      why: 'Whoever may read the bucket reads the database.',
+      why: 'Anybody who may read the bucket can read the database.',
       fix: `${isS3 ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} an age public key, and keep the private key in two places.`,
     });
   }
@@ -489,11 +489,11 @@ const sealingWorks: Check = (facts) => {
 const doorIsNarrow: Check = ({ door }) => {
   const code = 'open-address';
   if (door === null || (door.passwordLength === null && !door.hasToken)) return null;
-  if (isLoopback(door.host)) return ok(code, `the server listens on ${door.host} alone`);
+  if (isLoopback(door.host)) return ok(code, `the server listens only on ${door.host}`);
   return found('info', code, {
     what: `the server listens on ${door.host}, so other machines reach it, over plain http`,
-    why: 'Who listens on the network reads the password, the token and every backup that is downloaded.',
-    fix: 'Put a proxy with https before it, or set HOST=127.0.0.1 and use an SSH tunnel. In a container, publish the port to 127.0.0.1 alone.',
+    why: 'Anybody who listens on the network can read the password, the token and every backup that is downloaded.',
+    fix: 'Put an https proxy in front of it, or set HOST=127.0.0.1 and use an SSH tunnel. In a container, publish the port only to 127.0.0.1.',
   });
 };
 
@@ -505,14 +505,14 @@ const passwordIsLong: Check = ({ door }) => {
     return found('problem', code, {
       what: `BACKUP_ADMIN_PASSWORD has ${length} characters`,
       why: `With fewer than ${PASSWORD_LEAST} it opens nothing: nobody can sign in.`,
-      fix: `Set one of ${PASSWORD_GOOD} characters or more, and start again.`,
+      fix: `Set one of ${PASSWORD_GOOD} characters or more, and restart.`,
     });
   }
   if (length >= PASSWORD_GOOD) return ok(code, 'the password is long enough');
   return found('info', code, {
     what: `BACKUP_ADMIN_PASSWORD has ${length} characters`,
-    why: `It is all that a stranger must guess, and NIST asks for ${PASSWORD_GOOD} then (SP 800-63B).`,
-    fix: 'Set a longer one, such as a sentence, and start again.',
+    why: `It is all that a stranger has to guess, and NIST then asks for ${PASSWORD_GOOD} (SP 800-63B).`,
+    fix: 'Set a longer one, such as a sentence, and restart.',
   });
 };
 
@@ -523,10 +523,10 @@ const bucketsAreAskedSafely: Check = (facts) => {
   const [first] = plain.filter(({ isEncrypted }) => !isEncrypted).concat(plain);
   if (!first) return null;
   return found(first.isEncrypted ? 'info' : 'warning', code, {
-    what: `${first.word} is asked over plain http (${first.plainHost})`,
+    what: `${first.word} is reached over plain http (${first.plainHost})`,
     why: first.isEncrypted
-      ? 'The copies are encrypted; their names and sizes, and what is asked for, can be read on the way, and changed.'
-      : 'Who listens on the network reads every backup that goes there, and can change what comes back.',
+      ? 'The copies are encrypted, but their names and sizes, and the requests, can be read and changed on the way.'
+      : 'Anybody who listens on the network can read every backup that goes there, and change what comes back.',
     fix: 'Use an endpoint with https, or encrypt the copies (BACKUP_ENCRYPTION_RECIPIENT).',
   });
 };
@@ -534,9 +534,9 @@ const bucketsAreAskedSafely: Check = (facts) => {
 const bucketIsOwn: Check = (facts) => {
   if (!buckets(facts).some(({ isAlsoPublic }) => isAlsoPublic)) return null;
   return found('warning', 'bucket', {
-    what: "backups lie in the bucket of the app's own files, which a CDN serves",
+    what: "backups are in the bucket of the app's own files, which a CDN serves",
     why: 'One wrong rule of the bucket or of the CDN makes them public.',
-    fix: 'Use a bucket and a key of their own for backups.',
+    fix: 'Use a separate bucket and key for backups.',
   });
 };
 
@@ -564,8 +564,8 @@ const drillsProve: Check = ({ drills }) => {
   if (failed) {
     return found('problem', code, {
       what: `the last drill of ${failed.target} failed`,
-      why: 'What can not be restored today can not be restored on the day it is needed.',
-      fix: `Run it again and read its reason: velist-backup drill --from ${failed.target}`,
+      why: 'A backup that cannot be restored today cannot be restored on the day it is needed.',
+      fix: `Run it again and read the reason: velist-backup drill --from ${failed.target}`,
     });
   }
   const unproven = drills.targets.filter(({ proven }) => proven === null).map(({ target }) => target);
@@ -573,7 +573,7 @@ const drillsProve: Check = ({ drills }) => {
   const sealed = drills.targets.find(({ proven, drill }) => proven === null && drill?.result === 'sealed');
   return found('info', code, {
     what: `a restore from ${unproven.join(' and ')} was never proven`,
-    why: 'A backup is worth what its restore is worth.',
+    why: 'A backup is worth only what its restore is worth.',
     fix: `velist-backup drill${sealed ? ` --from ${sealed.target} --identity key.txt, where the private key is` : ''}`,
   });
 };
@@ -581,7 +581,7 @@ const drillsProve: Check = ({ drills }) => {
 const checkHasNoRemarks: Check = ({ remarks }) => {
   if (remarks.length === 0) return null;
   return found('info', 'check', {
-    what: `the newest backup is good, and its check has remarks: ${remarks.join('; ')}`,
+    what: `the newest backup is good, but its check has remarks: ${remarks.join('; ')}`,
     why: 'Rows that break a rule are the app’s own, and come back as they were. What this SQLite could not check was accounted for page by page.',
     fix: 'Nothing has to be done for the backups.',
   });
@@ -591,8 +591,8 @@ const scheduleAdvances: Check = ({ stalledSince }) => {
   if (stalledSince === null) return null;
   return found('problem', 'stalled', {
     what: `the schedule has been stuck since ${stalledSince.toISOString()}`,
-    why: 'A planned backup waits for its turn, or the one that runs says nothing any more. No backup follows meanwhile.',
-    fix: 'Stop what is running (on the page, or POST /backup/api/runs/stop), or start the app again.',
+    why: 'A planned backup is waiting for its turn, or the running one has stopped reporting. No backup is made meanwhile.',
+    fix: 'Stop what is running (on the page, or POST /backup/api/runs/stop), or restart the app.',
   });
 };
 
@@ -600,8 +600,8 @@ const nothingWasLost: Check = ({ loss }) => {
   if (loss === null) return null;
   return found('problem', 'loss', {
     what: `much was lost: ${lossText(loss)}`,
-    why: `${loss.before} is the last backup before it. It is kept for ${LOSS_DAYS} days, or until somebody says that it was meant.`,
-    fix: `Compare: velist-backup diff ${loss.before} ${loss.filename}. If it was meant: velist-backup accept-loss ${loss.filename}`,
+    why: `${loss.before} is the last backup before it. It is kept for ${LOSS_DAYS} days, or until somebody confirms that it was intended.`,
+    fix: `Compare: velist-backup diff ${loss.before} ${loss.filename}. If it was intended: velist-backup accept-loss ${loss.filename}`,
   });
 };
 
@@ -614,8 +614,8 @@ function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][n
     const seen = writer.seenAt === null ? '' : `, last seen at ${writer.seenAt.toISOString()}`;
     findings.push(
       found('problem', code, {
-        what: `${writer.host} writes to ${word} since ${writer.since.toISOString()}${seen}`,
-        why: "While it does, nothing from here is stored or removed there: two writers of one place remove each other's backups.",
+        what: `${writer.host} has been writing to ${word} since ${writer.since.toISOString()}${seen}`,
+        why: "While it does, nothing from here is stored or removed there, because two writers in one place would remove each other's backups.",
         fix: 'Give this machine a prefix of its own (BACKUP_S3_PATH), or stop the other one; then this one continues by itself.',
       }),
     );
@@ -624,7 +624,7 @@ function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][n
     findings.push(
       found('problem', code, {
         what: `two machines with the id of this one want to write to ${word} (${writer.host})`,
-        why: 'One is a copy of the other. Only one of them writes there, and nobody but you knows which it should be.',
+        why: 'One is a copy of the other. Only one of them writes there, and only you know which it should be.',
         fix: 'On the copy, stop velist-backup, move velist-backup.installation.json away and set a prefix of its own (BACKUP_S3_PATH).',
       }),
     );
@@ -633,7 +633,7 @@ function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][n
     findings.push(
       found('info', code, {
         what: `backups on ${word} that others made stay until ${sparesOthersUntil.toISOString()}`,
-        why: 'This installation took the place over and does not know whose they are; retention removes only what it made itself.',
+        why: 'This installation took the place over and does not know whose they are, so retention removes only backups that it made itself.',
         fix: `If this machine replaces the one that made them, \`velist-backup claim --target ${target}\` ends that. Keep BACKUP_STATE_PATH on a volume: without it each new container is a new installation.`,
       }),
     );
@@ -682,11 +682,11 @@ const checks: readonly Check[] = [
 // ── S3 ──
 
 const whyOfCheck: Partial<Record<TargetReport['findings'][number]['check'], string>> = {
-  private: 'Backups hold everything that the database holds.',
-  delete: 'Retention must be able to remove there, or, where that is left to the bucket, a stolen key must not.',
-  overwrite: 'Whoever steals this key could spoil all backups there.',
-  lifecycle: 'What an idle database needs is stored anew at half of these days.',
-  clock: 'S3 refuses requests of a clock that is too wrong.',
+  private: 'Backups contain everything that the database contains.',
+  delete: 'Retention must be able to remove backups there; or, if that is left to the bucket, a stolen key must not.',
+  overwrite: 'Anybody who steals this key could spoil all backups there.',
+  lifecycle: 'The backup of an idle database is stored again after half of these days.',
+  clock: 'S3 refuses requests from a clock that is too far off.',
 };
 
 function ofTarget(report: TargetReport | null): readonly Finding[] {
