@@ -301,7 +301,7 @@ test('the doctor exits 1 when somebody should act, and asks the bucket where it 
     'WARNING  same-disk  all of /srv/app/db is on one disk',
     '                    Why: Disks die.',
     '                    Do:  chmod 700 /srv/app/backups',
-    'ok       clock      no backup is of the future',
+    'ok       clock      no backup is dated in the future',
     '',
     '1 finding to act on.',
     '',
@@ -378,7 +378,7 @@ test('--at takes a moment as people say it, and says which that was', async () =
   expect(dry.stdout).toStartWith('--at 10:30 is 2024-01-');
   expect(JSON.parse((await said('10:30', '--dry-run', '--json')).stdout).moment.said).toMatch(/ 10:30:00 /);
   const later = await said('2024-02-02 00:00', '--json');
-  expect(later.stderr).toContain('is in the future');
+  expect(later.stderr).toContain('The requested moment is in the future');
   const wrong = await said('teatime');
   expect([wrong.code, wrong.stdout]).toEqual([2, '']);
   for (const form of ['2024-01-15T10:30', '10:30', 'yesterday 18:00', '2 hours ago', 'local time'])

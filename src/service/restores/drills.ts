@@ -357,7 +357,7 @@ export class Drills {
     const { backups } = this.#parts;
     if (backup.fault || !backup.manifest) {
       throw new BackupError('BAD_BACKUP', `${backup.name}: ${backup.fault ?? 'its manifest is missing'}`, {
-        hint: 'It can not be relied on. Make a new backup, and see what happened to this one.',
+        hint: 'It cannot be relied on. Make a new backup, and find out what happened to this one.',
       });
     }
     const { sha256, sizeBytes } = backup.manifest.database;
@@ -396,13 +396,13 @@ function tookTooLong(proveMaxMs: number): BackupError {
 }
 
 function allArchived({ name }: KnownBackup, target: TargetName): BackupError {
-  return new BackupError('S3_ARCHIVED', `${name} ${where(target)} is in an archive class, and so do those before it`, {
+  return new BackupError('S3_ARCHIVED', `${name} ${where(target)} is in an archive class, and so are those before it`, {
     hint: 'A restore from there takes hours. Let the rule of the bucket leave the newest backups where they can be read.',
   });
 }
 
 function removedUnder({ name }: KnownBackup): BackupError {
-  return new BackupError('GONE', `${name} was removed while the drill read it, as the one before`, {
+  return new BackupError('GONE', `${name} was removed while the drill read it, like the one before`, {
     hint: 'Backups are removed faster than one is restored. Keep more of them, and try again.',
   });
 }
