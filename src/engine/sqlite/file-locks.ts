@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 export interface FileLock {
   readonly isOfWriter: boolean;
   readonly pid: number;
-  /** Of the file, as text: it may be larger than a number. */
+  /** Number of the file, as text: it may be larger than a number of JavaScript. */
   readonly inode: string;
   /** Bytes, both inclusive. */
   readonly from: number;
