@@ -53,7 +53,6 @@ export async function runJob<Kind extends JobKind>(
   });
   ended.catch(() => {});
   if (!hasStreams(child)) return await ended.then(neverStarted);
-  let answer: JobMessage | undefined;
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(-STDERR_CHARACTERS_MAX);
@@ -62,16 +61,44 @@ export async function runJob<Kind extends JobKind>(
   child.stdin.on('error', () => {});
   const line: JobLine = { ...(request as JobRequest), parent: process.pid, limits: options.limits };
   child.stdin.write(`${JSON.stringify(line)}\n`);
+  const heard = listenTo(child, options);
+  options.signal?.addEventListener('abort', heard.stop, { once: true });
+  try {
+    const how = await ended;
+    const { answer } = heard;
+    if (answer?.type === 'result') return answer.value as JobMap[Kind]['result']; // by the protocol
+    throw failureOf(heard, { how, complaint, request, isStopped: options.signal?.aborted ?? false });
+  } finally {
+    heard.end();
+    options.signal?.removeEventListener('abort', heard.stop);
+    child.stdin.destroy();
+  }
+}
+
+interface Heard {
+  /** The last word of the job; undefined while it has not spoken it. */
+  readonly answer: Answer | undefined;
+  /** The step that it is in. */
+  readonly step: StepName | undefined;
+  /** Asks the job to stop, and ends it if it goes on for too long. */
+  readonly stop: () => void;
+  /** Nobody listens any more. */
+  readonly end: () => void;
+}
+
+type Answer = Extract<JobMessage, { type: 'result' | 'error' | 'gave-up' }>;
+
+function listenTo(child: JobProcess, { signal, mayKill, onEvent }: JobOptions): Heard {
+  let answer: Answer | undefined;
   let step: StepName | undefined;
   let killTimer: NodeJS.Timeout | undefined;
   const stop = () => {
     child.kill('SIGTERM');
     // Placing is all or nothing: the kill waits for the step behind it.
-    if (options.mayKill === false || step === 'place') return;
+    if (mayKill === false || step === 'place') return;
     killTimer ??= setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS);
   };
-  const lines = createInterface({ input: child.stdout });
-  lines.on('line', (text) => {
+  createInterface({ input: child.stdout }).on('line', (text) => {
     const message = parseMessage(text);
     if (message === null) return;
     if (message.type === 'result' || message.type === 'error' || message.type === 'gave-up') {
@@ -83,30 +110,43 @@ export async function runJob<Kind extends JobKind>(
       if (step === 'place') {
         clearTimeout(killTimer);
         killTimer = undefined;
-      } else if (options.signal?.aborted) stop();
+      } else if (signal?.aborted) stop();
     }
-    options.onEvent?.(message);
+    onEvent?.(message);
   });
-  options.signal?.addEventListener('abort', stop, { once: true });
-  try {
-    const how = await ended;
-    if (answer?.type === 'result') return answer.value as JobMap[Kind]['result']; // by the protocol
-    if (answer?.type === 'error') throw withStack(BackupError.fromJSON(answer.error), answer.stack);
-    // A drill has such a step too, and places nothing.
-    const placed = step === 'prove' && 'sourceName' in request ? request.sourceName : null;
-    if (answer?.type === 'gave-up') {
-      const why = overLimit(answer);
-      throw step === 'safety' ? noSafety(gaveUp(why)) : notChecked(why, placed);
-    }
-    if (options.signal?.aborted) throw stopped(placed);
-    if (step !== undefined && checks.has(step) && killers.has(how))
-      throw notChecked(`its process ended (${how})`, placed);
-    throw died(how, complaint);
-  } finally {
-    clearTimeout(killTimer);
-    options.signal?.removeEventListener('abort', stop);
-    child.stdin.destroy();
+  return {
+    get answer() {
+      return answer;
+    },
+    get step() {
+      return step;
+    },
+    stop,
+    end: () => clearTimeout(killTimer),
+  };
+}
+
+interface Ending {
+  /** The signal or the code that it ended with. */
+  readonly how: string;
+  readonly complaint: string;
+  readonly request: object;
+  readonly isStopped: boolean;
+}
+
+/** Why a job that ended has no result. */
+function failureOf({ answer, step }: Heard, { how, complaint, request, isStopped }: Ending): BackupError {
+  if (answer?.type === 'error') return withStack(BackupError.fromJSON(answer.error), answer.stack);
+  // A drill has such a step too, and places nothing.
+  const placed = step === 'prove' && 'sourceName' in request ? String(request.sourceName) : null;
+  if (answer?.type === 'gave-up') {
+    const why = overLimit(answer);
+    return step === 'safety' ? noSafety(gaveUp(why)) : notChecked(why, placed);
   }
+  if (isStopped) return stopped(placed);
+  if (step !== undefined && checks.has(step) && killers.has(how))
+    return notChecked(`its process ended (${how})`, placed);
+  return died(how, complaint);
 }
 
 /** Steps in which SQLite reads what others wrote into a file. */

@@ -5,9 +5,10 @@
  *
  * Names in other folders are unknown to anybody; `sharing.ts` warns of those.
  */
-import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { standStill } from './busy.ts';
+import { fileLocks } from './file-locks.ts';
 import { notShared } from './not-shared.ts';
 
 /** A live writer's journal is there until it commits; where nobody shows locks, it is given this long. */
@@ -76,15 +77,9 @@ const RESERVED_BYTE = 0x40000001;
  * out, it holds the bytes around that one too, and the kernel shows them as one range.
  */
 function hasWriter(path: string): boolean {
-  const ino = statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
-  try {
-    const lock = new RegExp(`WRITE +-?\\d+ +\\S+:${ino} +(\\d+) +(\\d+|EOF)`, 'g');
-    return [...readFileSync('/proc/locks', 'utf8').matchAll(lock)].some(
-      ([, from, to]) => Number(from) <= RESERVED_BYTE && (to === 'EOF' || Number(to) >= RESERVED_BYTE),
-    );
-  } catch {
-    return false;
-  }
+  const inode = statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+  const locks = fileLocks(String(inode)) ?? [];
+  return locks.some(({ isOfWriter, from, to }) => isOfWriter && from <= RESERVED_BYTE && to >= RESERVED_BYTE);
 }
 
 function sizeOf(path: string): number {

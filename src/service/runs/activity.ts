@@ -9,7 +9,7 @@
 import type { ErrorBody } from '../../words/errors.ts';
 import { plannedTimes, type Schedule } from '../../words/schedule.ts';
 import type { BackupItem } from '../backups/shown-backup.ts';
-import type { Run } from '../../words/run.ts';
+import type { Run, RunOutcome } from '../../words/run.ts';
 import type { TargetName } from '../../words/target-word.ts';
 
 export type ActivityRange = '24h' | '7d' | '30d';
@@ -41,10 +41,7 @@ export interface Activity {
 }
 
 /** What a bar needs of a backup run. */
-export type RunMark = Pick<
-  Run,
-  'id' | 'plannedAt' | 'startedAt' | 'endedAt' | 'result' | 'backup' | 'sizeBytes' | 'error'
->;
+export type RunMark = Pick<Run, 'id' | 'plannedAt' | 'startedAt' | 'endedAt' | 'backup'> & RunOutcome;
 
 /** A time in which one schedule was in force in one process, or was known to be off. It ends where the next begins. */
 export interface ScheduleSpan {
@@ -216,7 +213,7 @@ function* runEvents(facts: ActivityFacts): Generator<ActivityEvent> {
     const base = { atMs: momentOf(run).getTime(), run: run.id };
     const sizeBytes = run.backup === null ? null : (sizes.get(run.backup) ?? null);
     if (run.result === 'failed') {
-      yield { ...base, state: 'failed', isGood: false, sizeBytes: null, reason: run.error && sentenceOf(run.error) };
+      yield { ...base, state: 'failed', isGood: false, sizeBytes: null, reason: sentenceOf(run.error) };
     } else if (run.result === 'unchanged') {
       yield { ...base, state: 'unchanged', isGood: true, sizeBytes, reason: null };
     } else if (run.result === 'success') {

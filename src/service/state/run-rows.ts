@@ -36,10 +36,8 @@ export function readMark(row: Row): RunMark {
     plannedAt: row['planned_at'] === null ? null : new Date(Number(row['planned_at'])),
     startedAt: new Date(Number(row['started_at'])),
     endedAt: new Date(Number(row['ended_at'])),
-    result: String(row['result']) as RunResult, // written by us
+    ...readOutcome(row),
     backup: row['backup'] === null ? null : String(row['backup']),
-    sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']),
-    error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * Our own small SQLite database: run history, audit record, when a schedule was in force, which run is going, and what is
- * known of S3. It may be shared: each row of a run bears the backup folder that it is of. Losing it loses nothing else: backups say all
+ * known of targets. It may be shared: each row of a run bears the backup folder that it is of. Losing it loses nothing else: backups say all
  * about themselves. So a damaged file is moved aside and begun anew, and where none can be written the state lives in
  * memory and the log says so; backups go on either way.
  *
@@ -316,7 +316,10 @@ function hasAllTables(database: DatabaseSync): boolean {
   return allTables.every((table) => names.some(({ name }) => name === table));
 }
 
-/** Version 1: the tables, and the columns that files of earlier versions lack. */
+/**
+ * Version 1: the tables, and the columns that files of earlier versions lack. The tables that begin with `s3_` are those of all
+ * targets, by place: an older version that opens the file again must find them (docs/architecture.md, "How to add").
+ */
 function makeTables(database: DatabaseSync): void {
   database.exec(`
     CREATE TABLE IF NOT EXISTS runs (
