@@ -10,10 +10,10 @@ import { actingAs } from '../service/audit/actor.ts';
 import { isFailing } from '../service/protection/freshness.ts';
 import { type GuardPort, isGuard } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { dress, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
-import { type Access, type AccessOptions, admit, assertGuarded } from './access/auth.ts';
+import { withSecurityHeaders, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
+import { type Access, type AccessOptions, authorize, assertGuarded } from './access/auth.ts';
 import { RateLimits, TooMany } from './access/rate-limits.ts';
-import { type Allowed, admitToSome } from './access/rights.ts';
+import { type Allowed, authorizeForSome } from './access/rights.ts';
 import { rememberClientAddress } from './client.ts';
 import { routeFinder } from './find-route.ts';
 import { heldFor, WORD_HOLDS_MS } from './held-for.ts';
@@ -76,10 +76,10 @@ export function createAnswer(
 
   return async (request, path, host) => {
     const found = findEntry(request.method, path);
-    if (found.kind === 'none') return dress(request, notFound());
-    if (found.kind === 'method') return dress(request, methodNotAllowed(request.method, found.allowed));
+    if (found.kind === 'none') return withSecurityHeaders(request, notFound());
+    if (found.kind === 'method') return withSecurityHeaders(request, methodNotAllowed(request.method, found.allowed));
     rememberClientAddress(request, host?.requestIP?.(request)?.address);
-    return dress(request, await answer(request, found.entry, found.params, host));
+    return withSecurityHeaders(request, await answer(request, found.entry, found.params, host));
   };
 
   async function answer(
@@ -120,8 +120,8 @@ async function letIn(
 ): Promise<Access & Allowed> {
   const isForEach = guard && place === 'top' && !route.atTop && right !== 'open';
   return isForEach
-    ? await admitToSome(request, right, guard.databases, options)
-    : await admit(request, right, options, database);
+    ? await authorizeForSome(request, right, guard.databases, options)
+    : await authorize(request, right, options, database);
 }
 
 /** So too if none is found, because somebody meant to protect one. */

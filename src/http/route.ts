@@ -89,7 +89,7 @@ export interface Asked<Path extends string = string, Query = AnyQuery, Body = un
   readonly user: string | undefined;
   readonly site: Site;
   /** Asks for a further right, on the database of the address, or above all. Throws FORBIDDEN, or UNAUTHORIZED. */
-  admit(action: Action): Promise<Access>;
+  authorize(action: Action): Promise<Access>;
   may(action: Action): Promise<boolean>;
   /** The databases on which the asker has that right; throws if there is none. */
   allowed(action: Action): Promise<readonly Guarded[]>;
