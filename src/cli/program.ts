@@ -55,8 +55,8 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
 function describeProgram({ stdout, stderr }: CliContext, json: boolean): Command {
   const program = new Command('velist-backup')
     .description(about)
-    .version(packageVersion(), '--version')
-    .helpOption('--help', 'show this help')
+    .version(packageVersion(), '-v, --version', 'show the version')
+    .helpOption('-h, --help', 'show this help')
     .configureHelp({ showGlobalOptions: true })
     .addHelpText(
       'after',
@@ -75,11 +75,12 @@ function describeProgram({ stdout, stderr }: CliContext, json: boolean): Command
 /** Global options are also taken behind the verb, as people type them. */
 function addVerb(program: Command, name: Verb): Command {
   const { usage, what, ...more } = verbs[name];
-  const made = program.command(usage).description(what).helpOption('--help', 'show this help');
+  const made = program.command(usage).description(what).helpOption('-h, --help', 'show this help');
   made.addHelpText('after', examplesText(name));
   for (const option of 'options' in more ? more.options : []) {
     const excluded = 'conflicts' in option ? option.conflicts : [];
-    made.addOption(new Option(option.flags, option.what).conflicts([...excluded]));
+    const isHidden = 'isHidden' in option && option.isHidden;
+    made.addOption(new Option(option.flags, option.what).conflicts([...excluded]).hideHelp(isHidden));
   }
   for (const option of program.options.filter(({ long }) => long !== '--version')) {
     made.addOption(new Option(option.flags, option.description).hideHelp());

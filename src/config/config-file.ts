@@ -68,9 +68,9 @@ export interface Configured {
   readonly entries: readonly ConfiguredEntry[];
 }
 
-export type ConfiguredEntry = ConfiguredDatabase | ConfiguredGlob;
+type ConfiguredEntry = ConfiguredDatabase | ConfiguredGlob;
 
-export interface ConfiguredDatabase {
+interface ConfiguredDatabase {
   readonly kind: 'database';
   readonly name: string;
   readonly environment: Environment;
@@ -88,10 +88,16 @@ export interface ConfiguredGlob {
   environmentOf(name: string, path: string): Environment;
 }
 
-export interface ConfigSource {
+interface ConfigSource {
   /** What faults call the file. */
   readonly file: string;
   readonly variables?: Variables;
+}
+
+/** Without a list there is the database of the environment. */
+export function oneDatabase(environment: Environment): Configured {
+  const name = safeName(basename(environment.databasePath, extname(environment.databasePath)));
+  return { common: environment, isMany: false, entries: [{ kind: 'database', name, environment }] };
 }
 
 /** @throws BackupError BAD_CONFIG with one line per fault: key, variable, value (never a secret's), what is allowed. */
@@ -124,10 +130,7 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
     );
 
   const common = withTargets(loadEnvironment(top.variables, top.source(file, hint)), top, { file, hint });
-  if (databases === undefined || databases === null) {
-    const name = safeName(basename(common.databasePath, extname(common.databasePath)));
-    return { common, isMany: false, entries: [{ kind: 'database', name, environment: common }] };
-  }
+  if (databases === undefined || databases === null) return oneDatabase(common);
   return {
     common,
     isMany: true,

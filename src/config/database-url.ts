@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathForPrisma } from './prisma-path.ts';
 
-export type DatabasePlace = { readonly path: string } | { readonly fault: string };
+type DatabasePlace = { readonly path: string } | { readonly fault: string };
 
 const EXAMPLES = 'name the path of a SQLite file, also as file:./db/dev.sqlite or sqlite:///srv/app.sqlite';
 

@@ -402,7 +402,7 @@ test('a job inherits programs, folders and certificates, never the app’s own s
   });
 });
 
-test('copies on S3 are sealed by zstd and for one or several public keys of age', async () => {
+test('copies on S3 are sealed by zstd and for one or several age public keys', async () => {
   const [one, two] = await Promise.all([newRecipient(), newRecipient()]);
   const sealing = (variables: Variables) => loadEnvironment({ S3_BUCKET: 'safe', ...variables }).backup.sealing;
   expect(sealing({ BACKUP_COMPRESSION: 'zstd' })).toEqual({ compression: 'zstd', recipients: [] });
@@ -421,7 +421,7 @@ test('a recipient that is none is refused at the start; a private key is never p
   const recipient = await identityToRecipient(identity);
   const wrong = (text: string) => faults({ S3_BUCKET: 'safe', BACKUP_ENCRYPTION_RECIPIENT: text });
   expect(await wrong(`${recipient},${recipient.slice(0, -2)}`)).toEqual([
-    `BACKUP_ENCRYPTION_RECIPIENT: entry 2 of 2 (${recipient.slice(0, 12)}…) is not a public key of age, such as age1… from age-keygen`,
+    `BACKUP_ENCRYPTION_RECIPIENT: entry 2 of 2 (${recipient.slice(0, 12)}…) is not an age public key, such as age1… from age-keygen`,
   ]);
   expect(await wrong(identity)).toEqual([
     'BACKUP_ENCRYPTION_RECIPIENT: it is a private key; it must never be on this server. Set the public key, age1…, which age-keygen -y prints',

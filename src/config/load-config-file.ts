@@ -9,9 +9,9 @@ import { BackupError, errnoCode } from '../words/errors.ts';
 import { type BackupsConfig, defineConfig } from './define-config.ts';
 import { readTrustedFile } from './trusted-file.ts';
 
-export const configFileNames = ['velist-backup.config.ts', 'velist-backup.config.js', 'velist-backup.config.mjs'];
+const configFileNames = ['velist-backup.config.ts', 'velist-backup.config.js', 'velist-backup.config.mjs'];
 
-export interface FoundConfigFile {
+interface FoundConfigFile {
   readonly path: string;
   /** By the user, who answers for it then. */
   readonly isNamed: boolean;

@@ -12,7 +12,7 @@ const CHARACTERS_MAX = 16_384;
 
 export const fileVariable = (name: string): string => `${name}_FILE`;
 
-export interface FromFiles {
+interface FromFiles {
   /** The variables, with the content of the files in the place of their names. */
   readonly variables: Variables;
   /** By variable, the file that it was read from. */

@@ -184,7 +184,7 @@ export const databaseSettings = {
     start: 'none',
     says: 'compress copies there; backups on this disk stay plain files',
   }),
-  /** Public keys of age: copies at targets are encrypted to them. */
+  /** Age public keys: copies at targets are encrypted to them. */
   encryptionRecipient: sealed.setting({
     variable: 'BACKUP_ENCRYPTION_RECIPIENT',
     value: z.string().transform(recipients),

@@ -15,7 +15,7 @@ import { realPathOfFile } from '../engine/sqlite/real-path.ts';
 const GROUP_WRITES = 0o020;
 const OTHERS_WRITE = 0o002;
 
-export interface Trust {
+interface Trust {
   /** The user named it: then its owner is not asked, only that not everybody can write it. */
   readonly isNamed?: boolean;
   /** It loads other files beside it: then nobody else may put any there. */

@@ -8,7 +8,7 @@
 import { BackupError } from '../words/errors.ts';
 import { actingAs } from '../service/audit/actor.ts';
 import { isFailing } from '../service/protection/freshness.ts';
-import { type GuardPort, isGuard } from '../fleet/fleet-port.ts';
+import { fleetOf, type GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { withSecurityHeaders, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
 import { type Access, type AccessOptions, authorize, assertGuarded } from './access/auth.ts';
@@ -59,8 +59,9 @@ export function createAnswer(
 ): (request: Request, path: string, host?: HostServer | null) => Promise<Response> {
   assertGuarded(options);
   const { nowMs = () => performance.now(), onError = faultLog() } = options;
-  const guard = isGuard(guarding) && (guarding.isMany || guarding.databases.length === 0) ? guarding : null;
-  const { record, refuse } = recorders(guarding, guard);
+  const fleet = fleetOf(guarding);
+  const guard = fleet.isMany || fleet.databases.length === 0 ? fleet : null;
+  const { record, refuse } = recorders(fleet);
   const signIn = options.authorize ? undefined : options.signIn;
   const entries = layOut(table, { isMany: guard !== null, hasSignIn: signIn !== undefined });
   const findEntry = routeFinder(entries);
@@ -72,7 +73,7 @@ export function createAnswer(
     isAnyFailing: heldFor(WORD_HOLDS_MS, async () => await isAnyFailing(guard), nowMs),
     document: () => openApi(entries),
   };
-  const resolving = { site, access: options, databaseOf: servedDatabases(guarding, guard, nowMs) };
+  const resolving = { site, access: options, databaseOf: servedDatabases(fleet, nowMs) };
 
   return async (request, path, host) => {
     const found = findEntry(request.method, path);

@@ -1,6 +1,6 @@
 /** What the routes keep of one database while they stand: who watches it, and the one word of its health. */
 import { isFailing } from '../service/protection/freshness.ts';
-import { type GuardPort, isGuard } from '../fleet/fleet-port.ts';
+import type { GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { OpenStreams } from './events.ts';
 import { heldFor, WORD_HOLDS_MS } from './held-for.ts';
@@ -34,16 +34,15 @@ export class ServedDatabase {
 
 /** Finds a database by its name among several, or the only one; what is kept of it is begun when it is first asked for. */
 export function servedDatabases(
-  guarding: BackupServicePort | GuardPort,
-  guard: GuardPort | null,
+  { isMany, databases }: GuardPort,
   nowMs: () => number,
 ): (name: string | undefined) => ServedDatabase | null {
-  const only = isGuard(guarding) ? guarding.databases[0]?.service : guarding;
   const served = new WeakMap<BackupServicePort, ServedDatabase>();
   return (name) => {
-    const service = guard ? guard.databases.find((one) => one.name === name)?.service : only;
+    // Nobody calls the only one by its name.
+    const { service } = (isMany ? databases.find((one) => one.name === name) : databases[0]) ?? {};
     if (!service) return null;
-    const known = served.get(service) ?? new ServedDatabase(guard ? (name ?? null) : null, service, nowMs);
+    const known = served.get(service) ?? new ServedDatabase(isMany ? (name ?? null) : null, service, nowMs);
     served.set(service, known);
     return known;
   };

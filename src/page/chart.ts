@@ -140,11 +140,11 @@ export function barAt(chart: Chart, x: number): number {
 }
 
 /** "141 good (2 without S3) · 1 failed · 2 missed" */
-export function countsText({ counts, bars }: Activity): string {
+export function countsText({ counts, bars }: Activity, without = 'S3'): string {
   // A bar that stands for several runs does not tell how many of them lack their copy.
   const single = bars.every(({ state, runs }) => state !== 'no-s3' || runs <= 1);
   const bare = single ? bars.filter(({ state }) => state === 'no-s3').length : 0;
-  const parts = [`${count(counts.good)} good${bare > 0 ? ` (${count(bare)} without S3)` : ''}`];
+  const parts = [`${count(counts.good)} good${bare > 0 ? ` (${count(bare)} without ${without})` : ''}`];
   if (counts.failed > 0) parts.push(`${count(counts.failed)} failed`);
   if (counts.missed > 0) parts.push(`${count(counts.missed)} missed`);
   return parts.join(' · ');

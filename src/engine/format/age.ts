@@ -38,7 +38,7 @@ function library(): typeof Library {
 /** No bundler follows the line above. The job's own bundle has the library in it, the app's has not. */
 function leftBehind(cause: unknown): BackupError {
   const message =
-    'the library age-encryption is not here; install it where the app runs, or mark velist-backup as external in its bundler';
+    'the library age-encryption is missing; install it where the app runs, or mark velist-backup as external in its bundler';
   return new BackupError('UNSUPPORTED', message, { hint: 'Without it nothing can be encrypted.', cause });
 }
 
@@ -172,13 +172,13 @@ export function parseRecipients(text: string): readonly string[] {
     } catch {
       // A public key may be shown; of what is none we do not know what it is.
       const shown = entry.startsWith('age1') ? ` (${entry.slice(0, 12)}…)` : '';
-      throw badRecipient(`${which}${shown} is not a public key of age, such as age1… from age-keygen`);
+      throw badRecipient(`${which}${shown} is not an age public key, such as age1… from age-keygen`);
     }
   }
-  if (entries.length === 0) throw badRecipient('it names no public key of age, such as age1… from age-keygen');
+  if (entries.length === 0) throw badRecipient('it names no age public key, such as age1… from age-keygen');
   const postQuantum = entries.filter((entry) => /^age1(pq|tagpq)1/.test(entry));
   if (postQuantum.length > 0 && postQuantum.length < entries.length) {
-    throw badRecipient('post-quantum keys and others can not be mixed: the weakest would decide');
+    throw badRecipient('post-quantum keys cannot be mixed with others: the weakest would decide');
   }
   return [...new Set(entries)];
 }
@@ -211,18 +211,18 @@ export function parseIdentities(text: string): readonly string[] {
       decrypter.addIdentity(line);
     } catch {
       throw badIdentity(
-        'holds a line that is no private key of age',
-        'Take the file that age-keygen wrote; a letter may be missing.',
+        'has a line that is not an age private key',
+        'Use the file that age-keygen wrote; a character may be missing.',
       );
     }
   }
-  if (lines.length === 0) throw badIdentity('is empty', 'Take the file that age-keygen wrote.');
+  if (lines.length === 0) throw badIdentity('is empty', 'Use the file that age-keygen wrote.');
   return lines;
 }
 
 function damaged(cause: unknown): BackupError {
   return new BackupError('VERIFY_FAILED', 'the encrypted backup is damaged', {
-    hint: 'It was changed or cut after it was stored; use another backup.',
+    hint: 'It was changed or cut short after it was stored; use another backup.',
     cause,
   });
 }

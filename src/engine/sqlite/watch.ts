@@ -18,7 +18,7 @@ export interface CheckLimits {
   readonly memoryBytes: number;
 }
 
-export interface WatchOptions {
+interface WatchOptions {
   /** The process that the job is of. */
   readonly parent: number;
   /** Instead of those that the size of the file gives. */
@@ -111,7 +111,7 @@ export async function beginWatch({ parent, limits }: WatchOptions): Promise<void
     });
     thread.unref();
   } catch (error) {
-    throw exhausted(error, 'no thread could be started that looks on');
+    throw exhausted(error, 'the watching thread could not be started');
   }
   watched = { states: new Int32Array(shared, 0, 2), numbers: new Float64Array(shared, CELLS_BYTES, 3), limits };
   mayEnd(true);

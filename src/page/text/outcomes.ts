@@ -1,7 +1,7 @@
 /** The short messages that say how it went, by what was done. */
 import type { Backup, DrillReport, Run } from '../../http/contract.ts';
 import { duration, plural, sentence, size } from './format.ts';
-import { copyWords, targetWord } from './words.ts';
+import { copyWords, targetPhrase, targetWord } from './targets.ts';
 
 export interface Outcome {
   readonly tone: 'good' | 'bad' | 'plain';
@@ -110,7 +110,7 @@ export function isDone(run: Run, name: Run['steps'][number]['name']): boolean {
 export function takenOverText(target: string, host: string): Outcome {
   return {
     tone: 'good',
-    title: `This machine writes to ${targetWord(target)} again`,
-    lines: [`${host} no longer does. Waiting backups are uploaded.`],
+    title: `This machine writes to ${targetPhrase(target)} again`,
+    lines: [`${host} no longer does. Waiting backups go there now.`],
   };
 }

@@ -52,6 +52,9 @@ test('the line for .env names a folder inside the old one, and a prefix beside i
   // Both machines would be told the name of the database.
   expect(ownPlaceLine(status, shared)).toBe('BACKUP_S3_PATH=backups/database-copy');
   expect(ownPlaceLine(status, place({ target: 'offsite-eu' }))).toBeNull();
+  const nas = { ...status.targets[0], target: 'folder', bucket: null, path: '/mnt/nas', where: '/mnt/nas' } as const;
+  const withFolder = { ...status, targets: [...status.targets, nas] } as typeof status;
+  expect(ownPlaceLine(withFolder, place({ target: 'folder' }))).toBe('BACKUP_FOLDER_PATH=/mnt/nas-dev');
   const odd = { ...status, local: { ...status.local, path: './my "backups' } };
   expect(ownPlaceLine(odd, place({}))).toBe('BACKUP_LOCAL_PATH="./my \\"backups/dev"');
 });

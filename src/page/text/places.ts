@@ -57,16 +57,18 @@ export function suggestion(owner: Owner, now: number): 'other' | 'same' | null {
 
 /**
  * The line for `.env` that gives this database a place of its own; null for a target that the configuration file names.
- * The folder lies inside the old one, which may be a volume; the prefix beside the old one, whose listings reach further.
+ * The folder lies inside the old one, which may be a volume; the prefix and the second folder lie beside the old ones, whose
+ * listings reach further.
  */
 export function ownPlaceLine({ local, targets, database }: Status, place: Place): string | null {
   const stem = database.name.replace(/\.[^.]*$/, '') || database.name;
   const trimmed = (path: string) => path.replace(/\/+$/, '');
   if (place.target === 'local') return `BACKUP_LOCAL_PATH=${quoted(`${trimmed(local.path)}/${stem}`)}`;
-  if (place.target !== 's3') return null;
-  const path = trimmed(targets.find(({ target }) => target === 's3')?.path ?? '');
+  const variable = variables[place.target];
+  if (variable === undefined) return null;
+  const path = trimmed(targets.find(({ target }) => target === place.target)?.path ?? '');
   // Two machines of one database would both be told its name.
-  return `BACKUP_S3_PATH=${quoted(`${path}-${isShared(place) ? 'copy' : stem}`)}`;
+  return `${variable}=${quoted(`${path}-${isShared(place) ? 'copy' : stem}`)}`;
 }
 
 /** When this machine's own copies arrived there within the last day: what lies here too was made here. */
@@ -78,6 +80,8 @@ export function ownUploads(backups: readonly Backup[], target: string, since: nu
     .filter((at) => at >= since)
     .sort((a, b) => a - b);
 }
+
+const variables: Readonly<Record<string, string>> = { s3: 'BACKUP_S3_PATH', folder: 'BACKUP_FOLDER_PATH' };
 
 function quoted(value: string): string {
   return /^[\w./:@%+-]+$/.test(value) ? value : JSON.stringify(value);

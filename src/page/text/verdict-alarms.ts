@@ -6,7 +6,7 @@ import { ago, clockTime, count, dayTime, moment, momentsApart, plural, sentence,
 import { lossKeptDays, pagesLost, timeOf, type OpenLoss } from './loss.ts';
 import { type Foreign, isForeign, isShared, placeName, strangerName } from './places.ts';
 import { copiesOf, nextRun, usual, type Fact, type Known, type Phrase, type Words } from './verdict-parts.ts';
-import { targetList, targetWord } from './words.ts';
+import { targetList, targetSubject } from './targets.ts';
 
 export function missingWords(known: Known): Words {
   const { status, now, zone } = known;
@@ -95,7 +95,7 @@ export function foreignWords(known: Known): Words {
       facts: nextRun(known),
       actions: ['configure', 'backup'],
     };
-  const isFolder = place.target === 'local';
+  const isHere = place.target === 'local';
   const { newestBackup } = place.other;
   const name = strangerName(place.other.name, status.database.name);
   const many = backups.filter(({ other }) => other?.name === place.other.name).length;
@@ -103,7 +103,7 @@ export function foreignWords(known: Known): Words {
   const counted = many === 0 ? newest : `${plural(many, 'backup')} of ${name}${newest === '' ? '' : `, ${newest}`}`;
   return {
     icon: 'folder-x',
-    headline: `${isFolder ? 'This folder' : targetWord(place.target)} holds the backups of another database`,
+    headline: `${isHere ? 'This folder' : targetSubject(place.target)} holds the backups of another database`,
     say: [
       { code: placeName(status, place.target) },
       ' belongs to ',
@@ -112,7 +112,7 @@ export function foreignWords(known: Known): Words {
     ],
     facts: [ownFact(known), ...(counted === '' ? [] : [{ icon: 'drive', mood: 'plain', text: counted } as const])],
     // What can't be kept need not be made.
-    actions: isFolder ? ['configure'] : ['configure', 'backup'],
+    actions: isHere ? ['configure'] : ['configure', 'backup'],
     isAskedBelow: true,
   };
 }

@@ -2,6 +2,7 @@
 import type { Run, RunProgress } from '../../http/contract.ts';
 import { clockTime, moment, nameTime } from './format.ts';
 import type { Icon, Known, Phrase, Words } from './verdict-parts.ts';
+import { uploadWord } from './targets.ts';
 import { triggerWords } from './words.ts';
 
 const runIcons: Record<Run['kind'], Icon> = {
@@ -55,7 +56,10 @@ export function runningWords(known: Known): Words {
     case 'upload':
       return {
         ...base,
-        headline: 'Uploading to S3…',
+        headline: `${uploadWord(
+          status.targets.filter(({ enabled }) => enabled),
+          { bucket: 'Uploading', folder: 'Copying' },
+        )}…`,
         count: percent,
         say: [`${started} The local backup is complete. `, ...named(run, now, zone)],
         actions: ['stop'],

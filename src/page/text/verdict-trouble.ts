@@ -3,14 +3,15 @@ import type { Run } from '../../http/contract.ts';
 import { missedLately } from '../chart.ts';
 import { age, ago, clockTime, countdown, minutes, moment, plural, sentence, size } from './format.ts';
 import { copiesOf, type Fact, type Known, newestGood, nextRun, usual, type Words } from './verdict-parts.ts';
-import { stepWords, targetList } from './words.ts';
+import { isFolder, kindOf, targetList } from './targets.ts';
+import { stepWord } from './words.ts';
 
 export function tooOldWords(known: Known): Words {
   const { status, now, zone } = known;
   const { lastGood, lastBackupRun: lastRun, maxAgeMinutes, schedule } = status;
   const facts: Fact[] = [];
   if (lastRun?.result === 'failed' && lastRun.error !== null)
-    facts.push(failedFact(lastRun, zone), {
+    facts.push(failedFact(lastRun, known), {
       icon: 'info',
       mood: 'plain',
       text: sentence(lastRun.error.message),
@@ -94,7 +95,7 @@ export function lastFailedWords(known: Known): Words {
   const { status, now, zone } = known;
   const { lastBackupRun: lastRun } = status;
   const error = lastRun?.error ?? null;
-  const facts: Fact[] = lastRun === null ? [] : [failedFact(lastRun, zone)];
+  const facts: Fact[] = lastRun === null ? [] : [failedFact(lastRun, known)];
   if (status.lastGood !== null) {
     const stored = copiesOf(known, status.lastGood.filename);
     const copies = stored.length === 0 ? '' : `, with a copy in ${targetList(stored)}`;
@@ -114,45 +115,38 @@ export function lastFailedWords(known: Known): Words {
   };
 }
 
+/** A copy is missing somewhere; the local backups are good. */
 export function s3WaitingWords(known: Known): Words {
   const { status, now } = known;
   const wanting = status.targets.filter(({ enabled, error, waiting }) => enabled && (error !== null || waiting > 0));
   const failing = wanting.filter(({ error }) => error !== null);
-  const places = targetList(failing.length > 0 ? failing : wanting) || 'S3';
-  const s3 = failing[0] ?? wanting[0] ?? status.s3;
+  const shown = failing.length > 0 ? failing : wanting;
+  const places = targetList(shown) || 'S3';
+  const { error, nextTryAt, waiting } = shown[0] ?? status.s3;
+  const isCopied = kindOf(shown) === 'folder';
   const facts: Fact[] = [];
-  if (status.lastGood !== null)
-    facts.push({
-      icon: 'check',
-      mood: 'ok',
-      text: `Last good backup ${ago(Date.parse(status.lastGood.createdAt), now)}`,
-    });
-  if (s3.nextTryAt !== null)
-    facts.push({
-      icon: 'retry',
-      mood: 'plain',
-      text: `Next try in ${countdown(Date.parse(s3.nextTryAt) - now)}`,
-    });
-  const reason = s3.error === null ? sentence(status.verdict.detail ?? '') : sentence(s3.error.message);
-  const hint =
-    s3.error === null || s3.error.hint === '' ? 'They are sent as soon as it answers.' : sentence(s3.error.hint);
+  if (status.lastGood !== null) {
+    const text = `Last good backup ${ago(Date.parse(status.lastGood.createdAt), now)}`;
+    facts.push({ icon: 'check', mood: 'ok', text });
+  }
+  if (nextTryAt !== null)
+    facts.push({ icon: 'retry', mood: 'plain', text: `Next try in ${countdown(Date.parse(nextTryAt) - now)}` });
+  const reason = error === null ? sentence(status.verdict.detail ?? '') : sentence(error.message);
+  const usualHint = isCopied ? 'They are copied as soon as it is back.' : 'They are sent as soon as it answers.';
+  const hint = error === null || error.hint === '' ? usualHint : sentence(error.hint);
+  const waits = `${waiting === 1 ? 'waits' : 'wait'} to be ${isCopied ? 'copied there' : 'uploaded'}`;
   return {
-    icon: 'cloud-off',
+    icon: shown.length > 0 && shown.every(isFolder) ? 'folder-x' : 'cloud-off',
     headline:
-      s3.error === null
+      error === null
         ? `Protected here, not yet in ${places}`
         : `Protected here, but ${places} ${failing.length > 1 ? 'are' : 'is'} not reachable`,
     say: [
       `${reason} Local backups go on. `,
-      ...(s3.waiting === 0
-        ? []
-        : [
-            { strong: plural(s3.waiting, 'backup') },
-            ` ${s3.waiting === 1 ? 'waits' : 'wait'} to be uploaded. ${hint}`,
-          ]),
+      ...(waiting === 0 ? [] : [{ strong: plural(waiting, 'backup') }, ` ${waits}. ${hint}`]),
     ],
     facts,
-    actions: s3.error === null ? usual : ['test-connection', 'backup'],
+    actions: error === null ? usual : ['test-connection', 'backup'],
   };
 }
 
@@ -201,9 +195,9 @@ export function diskLowWords(known: Known): Words {
   };
 }
 
-function failedFact(run: Run, zone: string): Fact {
+function failedFact(run: Run, { status, zone }: Known): Fact {
   const failed = run.steps.find((step) => step.state === 'failed');
-  const where = failed === undefined ? 'failed' : `stopped at “${stepWords[failed.name]}”`;
+  const where = failed === undefined ? 'failed' : `stopped at “${stepWord(failed.name, status.targets)}”`;
   return {
     icon: 'alert',
     mood: 'no',

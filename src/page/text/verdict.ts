@@ -28,7 +28,7 @@ import {
   stalledWords,
   tooOldWords,
 } from './verdict-trouble.ts';
-import { targetList } from './words.ts';
+import { targetList } from './targets.ts';
 
 const tones: Record<Status['verdict']['tone'], Tone> = {
   green: 'good',
@@ -147,7 +147,7 @@ function protectedWords(known: Known): Words {
     facts.push({
       icon: 'drive',
       mood: 'ok',
-      text: `Every upload has arrived in ${targetList(targets)}`,
+      text: `Every copy has arrived in ${targetList(targets)}`,
     });
   return {
     ...base,

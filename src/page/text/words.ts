@@ -1,5 +1,6 @@
 /** The page's words for the contract's codes: one place, so that a step is called the same wherever it appears. */
-import type { Activity, AuditAnswer, Backup, Run, RunProgress } from '../../http/contract.ts';
+import type { Activity, AuditAnswer, Run, RunProgress, Status } from '../../http/contract.ts';
+import { uploadWord } from './targets.ts';
 
 export type Step = RunProgress['steps'][number];
 type Trigger = Run['trigger'];
@@ -21,12 +22,11 @@ export const kindWords: Record<Run['kind'], string> = {
   drill: 'Drill',
 };
 
-export const stepWords: Record<Step['name'], string> = {
+const stepWords: Record<Exclude<Step['name'], 'upload'>, string> = {
   checkpoint: 'Checkpoint',
   copy: 'Copy',
   verify: 'Verify',
   publish: 'Save',
-  upload: 'Upload to S3',
   prune: 'Clean up',
   fetch: 'Fetch the backup',
   check: 'Check the backup',
@@ -34,6 +34,10 @@ export const stepWords: Record<Step['name'], string> = {
   place: 'Put the backup in place',
   prove: 'Check the result',
 };
+
+/** @param targets where the run may take a copy to. */
+export const stepWord = (name: Step['name'], targets: Status['targets']): string =>
+  name === 'upload' ? uploadWord(targets.filter(({ enabled }) => enabled)) : stepWords[name];
 
 /** With a result behind them: “Sign-in refused”. */
 export const actWords: Record<AuditAnswer['entries'][number]['act'], string> = {
@@ -59,24 +63,22 @@ export const actWords: Record<AuditAnswer['entries'][number]['act'], string> = {
   stop: 'Stop of a run',
 };
 
-/** What a bar of the activity chart says. */
-export const barWords: Record<Activity['bars'][number]['state'], string> = {
+/** What a bar of the activity chart says; `lacking` is the copy that is missing. */
+export const barWord = (state: BarState, lacking: string): string =>
+  state === 'no-s3' ? `No ${lacking}` : barWords[state];
+
+/** The copy that a backup without one lacks, by the kind of its targets. */
+export const lackingWords = { bucket: 'S3 copy', folder: 'folder copy', mixed: 'further copy' } as const;
+
+type BarState = Activity['bars'][number]['state'];
+const barWords: Record<Exclude<BarState, 'no-s3'>, string> = {
   failed: 'Failed',
   missed: 'Missed',
-  'no-s3': 'No S3 copy',
   kept: 'Kept',
   pruned: 'Good, no longer kept',
   unchanged: 'Nothing had changed',
   none: 'No run planned',
 };
-
-const targetNames: Readonly<Record<string, string>> = { local: 'Local', s3: 'S3' };
-
-export const targetWord = (target: string): string => targetNames[target] ?? target;
-
-/** "S3 and offsite-eu" */
-export const targetList = (targets: readonly { readonly target: string }[]): string =>
-  targets.map(({ target }) => targetWord(target)).join(' and ');
 
 export const methodWords = { quick: 'Quick check', full: 'Full integrity check' } as const;
 
@@ -96,15 +98,3 @@ export const archiveWords = ({
   readonly storageClass: string;
   readonly takes: string;
 }): string => `In ${storageClass}: the provider takes ${takes} to bring it back`;
-
-/** "local copy", "S3 and offsite-eu copies" */
-export const copyWords = (targets: readonly string[]): string =>
-  `${targets.map((target) => (target === 'local' ? target : targetWord(target))).join(' and ')} ${targets.length > 1 ? 'copies' : 'copy'}`;
-
-/** The bytes that a backup that is not here costs before it can be looked at; null where there is a local copy. */
-export function fetchSize({ placements, size }: Backup): number | null {
-  const stored = placements.filter(({ status }) => status === 'stored');
-  const remote = stored.find(({ target }) => target !== 'local');
-  if (remote === undefined || stored.some(({ target }) => target === 'local')) return null;
-  return remote.sizeBytes ?? size;
-}

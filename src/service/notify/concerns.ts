@@ -4,7 +4,8 @@
  */
 import { type ErrorBody, publicError } from '../../words/errors.ts';
 import { visibleText } from '../../words/visible-text.ts';
-import type { Run, RunTotal, Status, TargetStatus } from '../model.ts';
+import type { Status, TargetStatus } from '../protection/shown-status.ts';
+import type { Run, RunTotal } from '../../words/run.ts';
 import { lossText } from '../protection/loss-text.ts';
 import { targetWord } from '../../words/target-word.ts';
 
@@ -97,7 +98,7 @@ export interface Change {
   readonly message: Message | null;
 }
 
-export type Message = Readonly<Record<string, unknown>> & { readonly event: Concern | 'recovered' };
+type Message = Readonly<Record<string, unknown>> & { readonly event: Concern | 'recovered' };
 
 /** What is to be said when these concerns were said last. */
 export function changeSince(before: readonly Concern[], situation: Situation): Change {

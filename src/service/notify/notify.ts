@@ -6,7 +6,9 @@
 import { randomUUID } from 'node:crypto';
 import { BackupError } from '../../words/errors.ts';
 import type { Log } from '../log.ts';
-import type { Run, ServiceEvent, Status } from '../model.ts';
+import type { Status } from '../protection/shown-status.ts';
+import type { ServiceEvent } from '../service-event.ts';
+import type { Run } from '../../words/run.ts';
 import type { NotifyOptions } from '../service-options.ts';
 import type { BackupServicePort } from '../service-port.ts';
 import { openStateDatabase } from '../state/state-database.ts';
@@ -15,7 +17,7 @@ import { Heartbeat } from './heartbeat.ts';
 import { NOTIFY_WAITS, type NotifyWaits } from './retry.ts';
 import { type Said, Webhook } from './webhook.ts';
 
-export interface NotifyContext {
+interface NotifyContext {
   readonly service: Pick<BackupServicePort, 'on' | 'getStatus' | 'getRuns' | 'getRunTotals'>;
   readonly statePath: string;
   /** The backup folder, as the state database calls it: several services may share that. */

@@ -6,7 +6,7 @@ import { requireDescriptors } from '../../engine/disk/descriptors.ts';
 import { errnoCode } from '../../words/errors.ts';
 import { VERSION } from '../../version.ts';
 
-export interface SendOptions {
+interface SendOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   /** JSON for a POST; a GET without. */

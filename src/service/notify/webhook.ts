@@ -10,7 +10,7 @@ import { type Change, changeSince, type Concern, type Situation } from './concer
 import { retryDelayMs, type NotifyWaits } from './retry.ts';
 import { send } from './send.ts';
 
-export interface WebhookOptions {
+interface WebhookOptions {
   readonly url: string;
   readonly said: Said;
   readonly waits: NotifyWaits;
@@ -88,7 +88,7 @@ export class Webhook {
       kept.release();
       if (signal.aborted) return;
       // Once, not at every try.
-      if (failures === 0) log('warn', `The webhook was not told: ${fault}. It is tried again.`);
+      if (failures === 0) log('warn', `The webhook was not told: ${fault}. It is retried.`);
       await sleep(retryDelayMs(failures++, waits), undefined, { signal, ref: false }).catch(() => {});
     }
   }

@@ -21,14 +21,16 @@ import { compareBackups, withFacts } from './differences.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Changes } from '../backups/changes.ts';
 import type { ServiceContext } from '../context.ts';
+import { knownGood } from '../restores/recovery-kit.ts';
 import type { Restores } from '../restores/restores.ts';
 import type { LossOptions } from '../service-options.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { lossText } from './loss-text.ts';
-import type { BackupDiff, Status } from '../model.ts';
+import type { BackupDiff } from '../backups/shown-backup.ts';
+import type { Status } from './shown-status.ts';
 import type { LossQuestion } from '../../engine/stories/mark-loss.ts';
 
-export interface LossesParts {
+interface LossesParts {
   readonly backups: Backups;
   readonly changes: Pick<Changes, 'change'>;
   readonly restores: Pick<Restores, 'lastRestore'>;
@@ -193,8 +195,12 @@ export class Losses {
     return compareBackups(before, after);
   }
 
+  async #newestGood(): Promise<KnownBackup | undefined> {
+    return knownGood(await this.#parts.backups.places(), this.#context.now())[0];
+  }
+
   async #counted(name: string): Promise<NonNullable<ReturnType<typeof withFacts>>> {
-    const backup = name === 'latest' ? (await this.#own()).find(isSound) : await this.#parts.backups.find(name);
+    const backup = name === 'latest' ? await this.#newestGood() : await this.#parts.backups.find(name);
     if (!backup) {
       throw new BackupError('NO_BACKUP', 'there is no verified backup yet', { hint: 'List the backups.' });
     }

@@ -3,7 +3,7 @@
  * at any target, by nobody's wish, until a backup succeeds again. Which runs say so, and in which words.
  */
 import { type ErrorCode, errorCodes, says } from '../../words/errors.ts';
-import type { Run } from '../model.ts';
+import type { Run } from '../../words/run.ts';
 
 const words: Partial<Record<ErrorCode, string>> = {
   DB_DAMAGED: 'the live database is damaged',

@@ -5,19 +5,13 @@ import { type FolderRetention, isUnsure, isVerified } from '../../engine/catalog
 import { VERSION } from '../../version.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
-import type {
-  BackupItem,
-  Placement,
-  Run,
-  RunProgress,
-  Settings,
-  Status,
-  TargetName,
-  TargetStatus,
-  Verdict,
-} from '../model.ts';
+import type { BackupItem, Placement } from '../backups/shown-backup.ts';
+import type { Status, TargetStatus } from './shown-status.ts';
+import { judge, type Verdict, type VerdictInput } from './verdict.ts';
+import type { Settings } from '../state/backup-config.ts';
+import type { Run, RunProgress } from '../../words/run.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { forecastRetention } from './retention-forecast.ts';
-import { judge, type VerdictInput } from './verdict.ts';
 
 export interface StatusFacts {
   readonly now: Date;

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { Run, RunProgress } from '../model.ts';
+import type { Run, RunProgress } from '../../words/run.ts';
 import { judge, type VerdictInput } from './verdict.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
@@ -36,11 +36,13 @@ const going = (kind: RunProgress['kind']) =>
     steps: [],
     percent: 0,
   }) satisfies RunProgress;
-const ended = (result: Run['result'], endedAt = minutesAgo(1)) =>
-  ({
-    ...{ id: '1', kind: 'backup', trigger: 'manual', user: null, plannedAt: null, startedAt: endedAt, endedAt, result },
-    ...{ backup: null, sizeBytes: null, steps: [], error: null },
-  }) satisfies Run;
+const ended = (result: Run['result'], endedAt = minutesAgo(1)): Run => ({
+  ...({ id: '1', kind: 'backup', trigger: 'manual', user: null, plannedAt: null } as const),
+  ...{ startedAt: endedAt, endedAt, backup: null, sizeBytes: null, steps: [] },
+  ...(result === 'failed' || result === 'stopped'
+    ? { result, error: { code: 'INTERNAL', message: 'it broke', hint: 'Look.' } }
+    : { result, error: null }),
+});
 
 const writer = (kind: 'other' | 'clone') => ({ target: 's3', kind, host: 'staging', since: now, seenAt: null });
 

@@ -4,8 +4,36 @@
  * Green is a promise: the newest backup passed its check, and each of its copies was seen where it belongs.
  */
 import type { ErrorBody } from '../../words/errors.ts';
-import type { PlaceWriter, Run, RunProgress, TargetName, Verdict } from '../model.ts';
-import { targetWord } from '../../words/target-word.ts';
+import type { PlaceWriter } from '../targets/shown-place.ts';
+import type { Run, RunProgress } from '../../words/run.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
+
+export type VerdictCode =
+  | 'restoring'
+  | 'running'
+  | 'restored'
+  | 'missing'
+  | 'loss'
+  | 'foreign-place'
+  | 'stalled'
+  | 'other-writer'
+  | 'cloned'
+  | 'none'
+  | 'too-old'
+  | 'damaged'
+  | 'changed'
+  | 'last-failed'
+  | 's3-waiting'
+  | 'off'
+  | 'disk-low'
+  | 'protected';
+
+export interface Verdict {
+  readonly code: VerdictCode;
+  readonly tone: 'green' | 'amber' | 'red' | 'blue' | 'grey';
+  /** One sentence, where code and status alone do not say what is wrong. */
+  readonly detail?: string;
+}
 
 export interface VerdictInput {
   readonly now: Date;

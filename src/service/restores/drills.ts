@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { DRILL_FOLDER } from '../../engine/format/names.ts';
 import { BackupError, says } from '../../words/errors.ts';
-import { targetWord } from '../../words/target-word.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { planRestore } from '../../engine/restore-points/plan.ts';
 import type { Remarks } from '../../engine/sqlite/rules.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
@@ -19,13 +19,14 @@ import type { Backups } from '../backups/backups.ts';
 import type { Verifications } from '../backups/verifications.ts';
 import type { ServiceContext } from '../context.ts';
 import type { DrillAsked } from '../service-port.ts';
-import type { DrillReport, Run, RunProgress, TargetDrill, TargetName } from '../model.ts';
+import type { DrillReport, TargetDrill } from './drill-report.ts';
+import type { Run, RunProgress } from '../../words/run.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import type { JobAsked } from '../runs/jobs.ts';
 import { remarkTexts } from '../protection/remarks.ts';
 import type { DrillRequest, Drilled } from '../../engine/stories/drill.ts';
 
-export interface DrillsParts {
+interface DrillsParts {
   readonly backups: Backups;
   readonly targets: RemoteTargets;
   readonly verifications: Verifications;
@@ -395,13 +396,9 @@ function tookTooLong(proveMaxMs: number): BackupError {
 }
 
 function allArchived({ name }: KnownBackup, target: TargetName): BackupError {
-  return new BackupError(
-    'S3_ARCHIVED',
-    `${name} ${where(target)} lies in an archive class, and so do those before it`,
-    {
-      hint: 'A restore from there takes hours. Let the rule of the bucket leave the newest backups where they can be read.',
-    },
-  );
+  return new BackupError('S3_ARCHIVED', `${name} ${where(target)} is in an archive class, and so do those before it`, {
+    hint: 'A restore from there takes hours. Let the rule of the bucket leave the newest backups where they can be read.',
+  });
 }
 
 function removedUnder({ name }: KnownBackup): BackupError {

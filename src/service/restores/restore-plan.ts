@@ -2,10 +2,11 @@
 import type { LossMark } from '../../engine/format/manifest.ts';
 import { namesOf, type OpenFiles, type Unseen } from '../../engine/sqlite/open-files.ts';
 import { changedAt, type DatabaseStamp, stampText } from '../../engine/sqlite/stamp.ts';
-import type { OtherDatabase, PlannedMode, ReplacingMode, RestorePlan } from '../model.ts';
+import type { OtherDatabase } from '../backups/shown-backup.ts';
+import type { PlannedMode, ReplacingMode, RestorePlan } from './restore-result.ts';
 import type { PlanFacts } from '../../engine/stories/restore-request.ts';
 
-export interface PlanOptions {
+interface PlanOptions {
   readonly databaseName: string;
   readonly stamp: DatabaseStamp | null;
   /** What was asked for; left out: the first that is possible. */
@@ -75,7 +76,7 @@ function whyNotOnline({ live, liveComplaint, backup }: PlanFacts): string | null
   if (live.encoding && backup.encoding && live.encoding !== backup.encoding)
     return `The backup holds its text as ${backup.encoding}, the database as ${live.encoding}, and an app that has it open would fail at every query: stop the app and restore offline.`;
   if (backup.hasPageChecksums)
-    return 'The backup has checksums of its pages (cksumvfs), and SQLite here writes none: stop the app and restore offline.';
+    return 'The backup has page checksums (cksumvfs), but SQLite here writes none: stop the app and restore offline.';
   if (live.isOnNetwork) return 'The database lies on a network file system: stop the app and restore offline.';
   return null;
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import type { ErrorCode } from '../../words/errors.ts';
 import { type ActivityFacts, composeActivity, type RunMark, type ScheduleSpan } from './activity.ts';
-import type { BackupItem, Placement } from '../model.ts';
+import type { BackupItem, Placement } from '../backups/shown-backup.ts';
 
 const now = new Date('2024-03-02T12:00:00Z');
 const at = (text: string) => new Date(`2024-03-02T${text}:00Z`);

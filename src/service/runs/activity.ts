@@ -8,7 +8,37 @@
  */
 import type { ErrorBody } from '../../words/errors.ts';
 import { plannedTimes, type Schedule } from '../../words/schedule.ts';
-import type { Activity, ActivityBar, ActivityRange, BackupItem, Run, TargetName } from '../model.ts';
+import type { BackupItem } from '../backups/shown-backup.ts';
+import type { Run } from '../../words/run.ts';
+import type { TargetName } from '../../words/target-word.ts';
+
+export type ActivityRange = '24h' | '7d' | '30d';
+
+/** A planned run, or several: then the worst of them. */
+interface ActivityBar {
+  readonly from: Date;
+  readonly to: Date;
+  /** From the worst to the best; `none`: nothing was planned, or it has not come yet. */
+  readonly state: 'failed' | 'missed' | 'no-s3' | 'kept' | 'pruned' | 'unchanged' | 'none';
+  /** Runs that this bar stands for, by hand too. */
+  readonly runs: number;
+  /** The run that decides; null for `missed` and `none`. */
+  readonly run: string | null;
+  readonly sizeBytes: number | null;
+  /** One sentence where it is known. */
+  readonly reason: string | null;
+}
+
+export interface Activity {
+  readonly range: ActivityRange;
+  readonly from: Date;
+  readonly to: Date;
+  /** As the backups saw it, oldest first. */
+  readonly sizes: readonly { readonly at: Date; readonly sizeBytes: number }[];
+  /** Without gaps, oldest first. */
+  readonly bars: readonly ActivityBar[];
+  readonly counts: { readonly good: number; readonly failed: number; readonly missed: number };
+}
 
 /** What a bar needs of a backup run. */
 export type RunMark = Pick<

@@ -13,7 +13,7 @@ import type { Backups } from '../backups/backups.ts';
 import type { Verifications } from '../backups/verifications.ts';
 import type { ServiceContext } from '../context.ts';
 import type { MakeBackup } from '../make-backup.ts';
-import type { Settings } from '../model.ts';
+import type { Settings } from '../state/backup-config.ts';
 import { ChangedFiles } from '../protection/changed-files.ts';
 import { isMissing, saysItAgain, withWayBack } from '../protection/missing.ts';
 import type { Retention } from '../protection/retention.ts';
@@ -24,7 +24,7 @@ import type { RemoteTargets } from '../targets/remote-targets.ts';
 import type { Rhythm } from './rhythm.ts';
 import { Scheduler } from './scheduler.ts';
 
-export interface BackupScheduleParts {
+interface BackupScheduleParts {
   readonly backups: Backups;
   readonly drills: Drills;
   readonly makeBackup: MakeBackup;

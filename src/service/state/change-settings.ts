@@ -1,7 +1,7 @@
 /** The configuration as it is shown, and what may be changed of it while running. */
 import { BackupError } from '../../words/errors.ts';
 import type { ServiceContext } from '../context.ts';
-import type { BackupConfig, Settings } from '../model.ts';
+import type { BackupConfig, Settings } from './backup-config.ts';
 import type { Claims } from '../targets/claims.ts';
 import { checkTargets } from '../targets/targets.ts';
 import { SettingsError } from './settings.ts';

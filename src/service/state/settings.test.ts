@@ -6,7 +6,7 @@ import { loadEnvironment, type Variables } from '../../config/env.ts';
 import { readConfig } from '../../config/config-file.ts';
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import { planRetention } from '../../engine/catalog/retention.ts';
-import type { Settings } from '../model.ts';
+import type { Settings } from './backup-config.ts';
 import { keepNames, localRetention, ownRetention, toKeepSettings } from '../targets/retention-policies.ts';
 import { SettingsFile } from './settings.ts';
 

@@ -22,7 +22,7 @@ export function folderInState(statePath: string, backupsPath: string): string {
   return relative(dirname(resolve(statePath)), resolve(backupsPath)) || '.';
 }
 
-export interface StateOptions {
+interface StateOptions {
   /** Hears why the state is not where it should be. */
   readonly warn: (message: string) => void;
   /** How long a statement waits for another process; a second, if not given. */
@@ -33,7 +33,7 @@ type Row = Record<string, SQLOutputValue>;
 type Values = readonly (SQLInputValue | Readonly<Record<string, SQLInputValue>>)[];
 
 /** What is asked of `node:sqlite`'s statements here. */
-export interface Statement {
+interface Statement {
   all(...values: Values): Row[];
   get(...values: Values): Row | undefined;
   run(...values: Values): { readonly lastInsertRowid: number | bigint };
@@ -46,7 +46,7 @@ export function openStateDatabase(path: string, options: StateOptions): StateDat
 const MEMORY = ':memory:';
 /** A disk that damages each new file must not be filled with damaged ones. */
 const SET_ASIDE_MAX = 5;
-/** Where no descriptor was left for the file, it is tried again so often. */
+/** Where no descriptor was left for the file, it is retried so often. */
 const RETRY_MS = 30_000;
 
 export class StateDatabase {

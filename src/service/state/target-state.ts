@@ -44,13 +44,13 @@ export interface SetBack {
 }
 
 /** What waits for another try. */
-export interface Waiting {
+interface Waiting {
   readonly nextTryAt: Date | null;
   readonly error: ErrorBody | null;
 }
 
 /** Another writer there, as it was seen last. */
-export interface WriterNote {
+interface WriterNote {
   readonly kind: 'other' | 'clone';
   readonly host: string;
   /** The server's time. */
@@ -210,7 +210,9 @@ export class OffsiteState {
     try {
       statement();
     } catch (error) {
-      this.#warn(`The state of S3 could not be written: ${error instanceof Error ? error.message : String(error)}.`);
+      this.#warn(
+        `What is known of the targets could not be written: ${error instanceof Error ? error.message : String(error)}.`,
+      );
     }
   }
 }

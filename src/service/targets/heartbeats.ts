@@ -34,7 +34,7 @@ export function tickMs(longestGapMinutes: number): number {
 }
 
 /** A place that this process writes to. */
-export interface HeldPlaceHere extends OwnEpoch {
+interface HeldPlaceHere extends OwnEpoch {
   readonly prefix: string;
   /** The token of the epoch. */
   readonly token: string;

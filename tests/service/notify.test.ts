@@ -4,10 +4,10 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { openReceiver, type Received } from '../../../tests/support/receiver.ts';
-import { startS3Server } from '../../../tests/support/s3-server.ts';
-import { makeDatabase, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
-import type { NotifyOptions } from '../service-options.ts';
+import { openReceiver, type Received } from '../support/receiver.ts';
+import { startS3Server } from '../support/s3-server.ts';
+import { makeDatabase, openShop, scratchFolders } from '../support/scratch.ts';
+import type { NotifyOptions } from '../../src/service/service-options.ts';
 
 const scratch = scratchFolders();
 const minuteMs = 60_000;
@@ -349,7 +349,7 @@ test('a receiver that answers 500 and resets is told when it is back, once, and 
   await looks();
   expect(receiver.received.length).toBe(5);
   const warnings = shop.log.filter((line) => line.startsWith('warn') && line.includes('webhook'));
-  expect(warnings).toEqual(['warn: The webhook was not told: it answered 500. It is tried again.']);
+  expect(warnings).toEqual(['warn: The webhook was not told: it answered 500. It is retried.']);
 });
 
 test('what came and went while the receiver was away is not said', async () => {
@@ -395,7 +395,7 @@ test('a receiver that hangs is given up after the time limit and tried again', a
   shop.breakDatabase();
   await shop.service.performBackup();
   expect(said(await receiver.until(2))).toEqual(['failed', 'failed']);
-  expect(shop.log).toContain('warn: The webhook was not told: it did not answer within 0.3 s. It is tried again.');
+  expect(shop.log).toContain('warn: The webhook was not told: it did not answer within 0.3 s. It is retried.');
 });
 
 test('a heartbeat is sent when a backup begins, ends and fails, at the addresses of healthchecks.io', async () => {
@@ -464,7 +464,7 @@ test('where nobody listens the log says so without the address', async () => {
   await shop.service.performBackup();
   while (!shop.log.some((line) => line.includes('heartbeat'))) await Bun.sleep(5);
   expect(shop.log.find((line) => line.includes('heartbeat'))).toMatch(
-    /^warn: The heartbeat was not sent: it can not be reached( \(\w+\))?\. It is tried again\.$/,
+    /^warn: The heartbeat was not sent: it can not be reached( \(\w+\))?\. It is retried\.$/,
   );
 });
 

@@ -14,8 +14,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { refusal, scratchFolders } from '../../tests/support/scratch.ts';
-import { readTrustedFile } from './trusted-file.ts';
+import { refusal, scratchFolders } from '../support/scratch.ts';
+import { readTrustedFile } from '../../src/config/trusted-file.ts';
 
 const newFolder = scratchFolders();
 const isRoot = process.getuid?.() === 0;

@@ -20,15 +20,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import {
-  ask,
-  makeDatabase,
-  openElsewhere,
-  openShop,
-  refusal,
-  scratchFolders,
-  type Shop,
-} from '../../../tests/support/scratch.ts';
+import { ask, makeDatabase, openElsewhere, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
 
 const scratch = scratchFolders();
 const insert = "INSERT INTO notes (text) VALUES ('written after the backup') RETURNING id";

@@ -2,12 +2,12 @@ import { expect, test } from 'bun:test';
 import { existsSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
-import { openShop, scratchFolders } from '../../../tests/support/scratch.ts';
-import { actingAs, shortAgent } from './actor.ts';
-import { Audit, auditSink } from './audit.ts';
-import { AUDIT_KEPT } from './audit-table.ts';
-import type { BackupService } from '../backup-service.ts';
-import { openStateDatabase } from '../state/state-database.ts';
+import { openShop, scratchFolders } from '../support/scratch.ts';
+import { actingAs, shortAgent } from '../../src/service/audit/actor.ts';
+import { Audit, auditSink } from '../../src/service/audit/audit.ts';
+import { AUDIT_KEPT } from '../../src/service/audit/audit-table.ts';
+import type { BackupService } from '../../src/service/backup-service.ts';
+import { openStateDatabase } from '../../src/service/state/state-database.ts';
 
 const newFolder = scratchFolders();
 const ada = { user: 'ada', via: 'page', address: '192.0.2.7', agent: 'Firefox' } as const;
@@ -124,7 +124,7 @@ test('no row is changed, and none removed that is not beyond the limit of its ki
 });
 
 test('no statement of ours changes the table, and one removes from it', () => {
-  const root = join(import.meta.dir, '../..');
+  const root = join(import.meta.dir, '../../src');
   const sources = [...new Bun.Glob('**/*.ts').scanSync(root)].filter((file) => !file.endsWith('.test.ts'));
   const found = sources.flatMap((file) => {
     const text = readFileSync(join(root, file), 'utf8');

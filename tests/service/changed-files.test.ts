@@ -1,8 +1,8 @@
 import { expect, jest, test, afterEach } from 'bun:test';
 import { cpSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isBackupName } from '../../engine/format/names.ts';
-import { ask, openShop, refusal, scratchFolders, type Shop } from '../../../tests/support/scratch.ts';
+import { isBackupName } from '../../src/engine/format/names.ts';
+import { ask, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
 
 const scratch = scratchFolders();
 afterEach(() => jest.useRealTimers());

@@ -3,16 +3,16 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openElsewhere, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
-import { LOCK_FILE } from '../../engine/format/names.ts';
-import type { ServiceEvent } from '../model.ts';
-import { openStateDatabase } from './state-database.ts';
+import { openElsewhere, openShop, scratchFolders } from '../support/scratch.ts';
+import { LOCK_FILE } from '../../src/engine/format/names.ts';
+import type { ServiceEvent } from '../../src/service/service-event.ts';
+import { openStateDatabase } from '../../src/service/state/state-database.ts';
 
 const scratch = scratchFolders();
 
 /** A program that makes one backup over the same files and prints its progress; it waits for a line before it begins. */
 const elsewhere = `
-  import { BackupService } from '${join(import.meta.dir, '../backup-service.ts')}';
+  import { BackupService } from '${join(import.meta.dir, '../../src/service/backup-service.ts')}';
   const [databasePath, backupsPath, statePath] = process.argv.slice(1);
   const settings = { enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: false, s3Path: 'x',
     verify: 'quick', maxAgeMinutes: null, lossIgnore: [] };

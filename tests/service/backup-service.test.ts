@@ -22,11 +22,12 @@ import {
   scratchFolders,
   settle,
   shopSettings,
-} from '../../tests/support/scratch.ts';
-import { LOCK_FILE } from '../engine/format/names.ts';
-import type { Run, RunProgress, ServiceEvent } from './model.ts';
-import type { BackupService } from './backup-service.ts';
-import { formatSize } from './log.ts';
+} from '../support/scratch.ts';
+import { LOCK_FILE } from '../../src/engine/format/names.ts';
+import type { ServiceEvent } from '../../src/service/service-event.ts';
+import type { Run, RunProgress } from '../../src/words/run.ts';
+import type { BackupService } from '../../src/service/backup-service.ts';
+import { formatSize } from '../../src/service/log.ts';
 
 const scratch = scratchFolders();
 const minuteMs = 60_000;

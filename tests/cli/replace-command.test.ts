@@ -2,11 +2,11 @@
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ask, makeDatabase, scratchFolders } from '../../../tests/support/scratch.ts';
-import { createFakeService, type FakeService, firstBackup, secondBackup } from '../../../tests/http/fake-service.ts';
+import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { createFakeService, type FakeService, firstBackup, secondBackup } from '../http/fake-service.ts';
 import { z } from 'zod';
-import { runCli } from '../program.ts';
-import { answers } from '../json-schemas.ts';
+import { runCli } from '../../src/cli/program.ts';
+import { answers } from '../../src/cli/json-schemas.ts';
 
 async function cli(
   argv: string,
@@ -33,7 +33,7 @@ async function cli(
 }
 
 const scratch = scratchFolders();
-const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 /** The program itself at a terminal, where somebody types that when asked. */
 async function atTerminal(argv: readonly string[], typed: string): Promise<{ code: number; shown: string }> {

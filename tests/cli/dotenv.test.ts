@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makeDatabase, scratchFolders } from '../../tests/support/scratch.ts';
+import { makeDatabase, scratchFolders } from '../support/scratch.ts';
 
 const newFolder = scratchFolders();
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));

@@ -2,8 +2,8 @@
 import { expect, test } from 'bun:test';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ask, openElsewhere, openShop, refusal, scratchFolders, type Shop } from '../../../tests/support/scratch.ts';
-import { sayMoment } from '../../words/moment.ts';
+import { ask, openElsewhere, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
+import { sayMoment } from '../../src/words/moment.ts';
 
 const scratch = scratchFolders();
 const count = 'SELECT count(*) FROM notes';

@@ -4,18 +4,17 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { createFakeService } from '../../tests/http/fake-service.ts';
-import { areMissing } from '../../tests/support/programs.ts';
-import { ask, makeDatabase, openShop } from '../../tests/support/scratch.ts';
-import { runCli } from './program.ts';
-import { verbs as texts } from './text/help.ts';
-import { answers } from './json-schemas.ts';
+import { createFakeService } from '../http/fake-service.ts';
+import { areMissing } from '../support/programs.ts';
+import { ask, change, makeDatabase, openShop } from '../support/scratch.ts';
+import { runCli } from '../../src/cli/program.ts';
+import { verbs as texts } from '../../src/cli/text/help.ts';
+import { answers } from '../../src/cli/json-schemas.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-words-'));
-const mainPath = fileURLToPath(new URL('./main.ts', import.meta.url));
+const mainPath = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const environment = {
   PATH: `${folder}/bin:${process.env['PATH'] ?? ''}`,
   DATABASE_URL: join(folder, 'shop.sqlite'),
@@ -71,6 +70,22 @@ test('bash offers verbs, options, values, files and the names of backups', () =>
   expect(offered('velist-backup verify backup-')).toEqual([backup]);
   expect(offered('velist-backup adopt ')).toEqual([backup]);
 });
+
+test('list says where it looked; a folder that is not there is no success', () => {
+  const full = program('list');
+  expect([full.status, full.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^BACKUP +AGE +SIZE .*\n.*\n1 backup in .*\n$/),
+  ]);
+  mkdirSync(join(folder, 'empty'));
+  const empty = program('list', '--backups', 'empty');
+  expect([empty.status, empty.stdout, empty.stderr]).toEqual([0, 'No backups in empty.\n', '']);
+  const missing = program('list', '--backups', 'typo', '--quiet');
+  expect([missing.status, missing.stdout]).toEqual([3, '']);
+  expect(missing.stderr).toStartWith('There is no folder typo.\nIf backups should be there, check BACKUP_LOCAL_PATH');
+  const json = program('list', '--backups', 'typo', '--json');
+  expect([json.status, JSON.parse(json.stdout)]).toEqual([3, { backups: [] }]);
+}, 30_000);
 
 /** What zsh or fish offers at the end of this line; null where it is not installed. */
 function offeredBy(shell: 'zsh' | 'fish', line: string): string[] | null {
@@ -199,9 +214,7 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   copyFileSync(join(shop.backups, made.filename), join(shop.backups, 'backup-2020-01-01T00-00-00-000Z.sqlite'));
   await check('list', 'list');
   await check('adopt', 'adopt backup-2020-01-01T00-00-00-000Z.sqlite');
-  const database = new DatabaseSync(shop.databasePath);
-  database.exec('DELETE FROM notes');
-  database.close();
+  change(shop.databasePath, 'DELETE FROM notes');
   const emptied = (await check('backup', 'backup')) as { filename: string };
   await check('diff', `diff ${made.filename} ${emptied.filename}`);
   await check('status', 'status');

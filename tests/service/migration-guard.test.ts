@@ -1,16 +1,9 @@
 import { expect, test } from 'bun:test';
-import { DatabaseSync } from 'node:sqlite';
 import { rmSync } from 'node:fs';
-import { ask, openShop, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
-import { guardMigration } from './migration-guard.ts';
+import { ask, change, openShop, refusal, scratchFolders } from '../support/scratch.ts';
+import { guardMigration } from '../../src/service/restores/migration-guard.ts';
 
 const newFolder = scratchFolders();
-
-function change(path: string, sql: string): void {
-  const database = new DatabaseSync(path);
-  database.exec(sql);
-  database.close();
-}
 
 test('a migration that goes well has a pinned backup of the state before, and takes the pin of the one before away', async () => {
   await using shop = openShop(newFolder());

@@ -11,9 +11,9 @@ import {
   scratchFolders,
   settle,
   type Shop,
-} from '../../../tests/support/scratch.ts';
-import { isFailing } from './freshness.ts';
-import { BRING_BACK } from './missing.ts';
+} from '../support/scratch.ts';
+import { isFailing } from '../../src/service/protection/freshness.ts';
+import { BRING_BACK } from '../../src/service/protection/missing.ts';
 
 const scratch = scratchFolders();
 const minuteMs = 60_000;

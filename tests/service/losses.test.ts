@@ -2,21 +2,14 @@
 import { expect, test } from 'bun:test';
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../../../tests/support/scratch.ts';
-import { nameBackup } from '../../engine/format/names.ts';
-import { formatManifest, type Manifest, parseManifest } from '../../engine/format/manifest.ts';
-import { LOSS_DAYS } from '../../engine/catalog/loss.ts';
-import { guardMigration } from '../restores/migration-guard.ts';
+import { change, makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
+import { nameBackup } from '../../src/engine/format/names.ts';
+import { formatManifest, type Manifest, parseManifest } from '../../src/engine/format/manifest.ts';
+import { LOSS_DAYS } from '../../src/engine/catalog/loss.ts';
+import { guardMigration } from '../../src/service/restores/migration-guard.ts';
 
 const scratch = scratchFolders();
 const hourMs = 3_600_000;
-
-function change(shop: Shop, sql: string): void {
-  const database = new DatabaseSync(shop.databasePath);
-  database.exec(sql);
-  database.close();
-}
 
 async function backUp({ service }: Shop): Promise<string> {
   const { filename, error } = await service.performBackup();
@@ -32,7 +25,7 @@ const full =
   'CREATE TABLE orders AS SELECT id, text FROM notes; CREATE TABLE customers AS SELECT id FROM notes LIMIT 5';
 const openFull = async (folder = scratch(), options: Parameters<typeof openShop>[1] = {}) => {
   const shop = openShop(folder, { form: { rows: 2_000 }, ...options });
-  change(shop, full);
+  change(shop.databasePath, full);
   return shop;
 };
 
@@ -76,24 +69,29 @@ const lossesOf: readonly [what: string, work: (shop: Shop) => void, tables: read
   ],
   [
     'a DELETE without WHERE',
-    (shop) => change(shop, 'DELETE FROM orders'),
+    (shop) => change(shop.databasePath, 'DELETE FROM orders'),
     [{ name: 'orders', before: 2_000, after: 0 }],
   ],
   [
     'a DELETE of most rows',
-    (shop) => change(shop, 'DELETE FROM orders WHERE id > 900'),
+    (shop) => change(shop.databasePath, 'DELETE FROM orders WHERE id > 900'),
     [{ name: 'orders', before: 2_000, after: 900 }],
   ],
-  ['a DROP', (shop) => change(shop, 'DROP TABLE orders'), [{ name: 'orders', before: 2_000, after: null }]],
+  [
+    'a DROP',
+    (shop) => change(shop.databasePath, 'DROP TABLE orders'),
+    [{ name: 'orders', before: 2_000, after: null }],
+  ],
   [
     'a database of another app in its place',
     ({ databasePath }) => {
       for (const ending of ['', '-wal', '-shm']) rmSync(databasePath + ending, { force: true });
-      const other = new DatabaseSync(databasePath);
-      other.exec(`CREATE TABLE users (id INTEGER PRIMARY KEY, name); CREATE TABLE events (id INTEGER PRIMARY KEY, v);
+      change(
+        databasePath,
+        `CREATE TABLE users (id INTEGER PRIMARY KEY, name); CREATE TABLE events (id INTEGER PRIMARY KEY, v);
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000)
-          INSERT INTO events SELECT i, 'x' FROM n`);
-      other.close();
+          INSERT INTO events SELECT i, 'x' FROM n`,
+      );
     },
     [{ name: 'notes' }, { name: 'orders' }, { name: 'customers' }],
   ],
@@ -124,11 +122,11 @@ for (const [what, work, tables] of lossesOf) {
 test('content that was taken out of all rows is a loss, though no row is', async () => {
   await using shop = openShop(scratch());
   change(
-    shop,
+    shop.databasePath,
     'CREATE TABLE files (id INTEGER PRIMARY KEY, v); INSERT INTO files SELECT id, zeroblob(50000) FROM notes',
   );
   const before = await backUp(shop);
-  change(shop, 'UPDATE files SET v = NULL');
+  change(shop.databasePath, 'UPDATE files SET v = NULL');
   await backUp(shop);
   expect(await losses(shop)).toMatchObject([{ before, tables: [] }]);
   expect(shop.log.join('\n')).toMatch(/the database had [\d,]+ pages in use at .* and has \d+ since/);
@@ -139,7 +137,7 @@ test('a loss while an older version made the backups is found at the first one o
   const before = await backUp(shop);
   const { facts, ...old } = readManifest(shop, before);
   writeManifest(shop, old);
-  change(shop, 'DELETE FROM orders');
+  change(shop.databasePath, 'DELETE FROM orders');
   await backUp(shop);
   expect(facts?.tables['orders']?.rows).toBe(2_000);
   expect(await losses(shop)).toMatchObject([{ before, tables: [{ name: 'orders', before: 2_000, after: 0 }] }]);
@@ -148,25 +146,35 @@ test('a loss while an older version made the backups is found at the first one o
 // ── what does not ──
 
 const noLosses: readonly [what: string, work: (shop: Shop, before: string) => unknown][] = [
-  ['new rows', (shop) => change(shop, 'INSERT INTO orders SELECT id, text FROM notes')],
-  ['a small part of a table', (shop) => change(shop, 'DELETE FROM orders WHERE id > 1100; DELETE FROM customers')],
-  ['a rename', (shop) => change(shop, 'ALTER TABLE orders RENAME TO old_orders')],
+  ['new rows', (shop) => change(shop.databasePath, 'INSERT INTO orders SELECT id, text FROM notes')],
+  [
+    'a small part of a table',
+    (shop) => change(shop.databasePath, 'DELETE FROM orders WHERE id > 1100; DELETE FROM customers'),
+  ],
+  ['a rename', (shop) => change(shop.databasePath, 'ALTER TABLE orders RENAME TO old_orders')],
   [
     'a vacuum of a database that was thinned out',
     async (shop) => {
-      change(shop, 'DELETE FROM notes WHERE id % 2 = 0; DELETE FROM orders WHERE id % 2 = 0');
+      change(shop.databasePath, 'DELETE FROM notes WHERE id % 2 = 0; DELETE FROM orders WHERE id % 2 = 0');
       await backUp(shop);
-      change(shop, 'VACUUM');
+      change(shop.databasePath, 'VACUUM');
     },
   ],
   [
     'a vacuum to larger pages',
-    (shop) => change(shop, 'PRAGMA journal_mode = DELETE; PRAGMA page_size = 65536; VACUUM; PRAGMA journal_mode = WAL'),
+    (shop) =>
+      change(
+        shop.databasePath,
+        'PRAGMA journal_mode = DELETE; PRAGMA page_size = 65536; VACUUM; PRAGMA journal_mode = WAL',
+      ),
   ],
   [
     'our own restore',
     async (shop, before) => {
-      change(shop, `INSERT INTO orders SELECT id, text FROM notes; CREATE TABLE more AS SELECT * FROM notes`);
+      change(
+        shop.databasePath,
+        `INSERT INTO orders SELECT id, text FROM notes; CREATE TABLE more AS SELECT * FROM notes`,
+      );
       await backUp(shop);
       await shop.service.restore(before);
     },
@@ -174,9 +182,9 @@ const noLosses: readonly [what: string, work: (shop: Shop, before: string) => un
   [
     'our own undo',
     async (shop, before) => {
-      change(shop, 'DELETE FROM orders WHERE id > 1500');
+      change(shop.databasePath, 'DELETE FROM orders WHERE id > 1500');
       await shop.service.restore(before);
-      change(shop, `CREATE TABLE more AS SELECT * FROM notes`);
+      change(shop.databasePath, `CREATE TABLE more AS SELECT * FROM notes`);
       await backUp(shop);
       await shop.service.undoRestore();
     },
@@ -184,7 +192,7 @@ const noLosses: readonly [what: string, work: (shop: Shop, before: string) => un
   [
     'our own restore of which the safety backup was deleted',
     async (shop, before) => {
-      change(shop, `CREATE TABLE more AS SELECT * FROM notes`);
+      change(shop.databasePath, `CREATE TABLE more AS SELECT * FROM notes`);
       await backUp(shop);
       const { safetyBackup } = await shop.service.restore(before);
       await shop.service.deleteBackup(safetyBackup ?? '');
@@ -194,9 +202,9 @@ const noLosses: readonly [what: string, work: (shop: Shop, before: string) => un
     'a migration within withBackup, also with a backup in the midst of it',
     (shop) =>
       guardMigration(shop.service, async () => {
-        change(shop, 'ALTER TABLE orders ADD COLUMN at');
+        change(shop.databasePath, 'ALTER TABLE orders ADD COLUMN at');
         await backUp(shop);
-        change(shop, 'DROP TABLE orders');
+        change(shop.databasePath, 'DROP TABLE orders');
       }),
   ],
 ];
@@ -219,10 +227,10 @@ test('after our own restore a loss is found again', async () => {
   await backUp(shop);
   await shop.service.restore(before);
   // Against the backup that was restored: there is none since.
-  change(shop, 'DELETE FROM orders');
+  change(shop.databasePath, 'DELETE FROM orders');
   const shows = await backUp(shop);
   expect(await losses(shop)).toMatchObject([{ filename: shows, before }]);
-  change(shop, 'DROP TABLE notes');
+  change(shop.databasePath, 'DROP TABLE notes');
   await backUp(shop);
   expect(await losses(shop)).toHaveLength(2);
 });
@@ -233,7 +241,7 @@ test('tables that the app empties raise none, nor does anything where the alarm 
   await using strict = await openFull(scratch(), { loss: { isOn: true, percent: 10, rows: 100 } });
   for (const shop of [ignoring, off, strict]) {
     await backUp(shop);
-    change(shop, shop === strict ? 'DELETE FROM orders WHERE id > 1700' : 'DELETE FROM orders');
+    change(shop.databasePath, shop === strict ? 'DELETE FROM orders WHERE id > 1700' : 'DELETE FROM orders');
     await backUp(shop);
   }
   expect([await losses(ignoring), await losses(off)]).toEqual([[], []]);
@@ -245,7 +253,7 @@ test('tables that the app empties raise none, nor does anything where the alarm 
 test('an answer ends it, frees what was held, and can be taken back', async () => {
   await using shop = await openFull(scratch(), { settings: { retentionCount: 1 } });
   const before = await backUp(shop);
-  change(shop, 'DELETE FROM orders');
+  change(shop.databasePath, 'DELETE FROM orders');
   const shows = await backUp(shop);
   expect((await shop.service.planRestore(shows)).warnings.join()).toContain(
     `${before} is the last one from before that`,
@@ -267,13 +275,13 @@ test('an answer ends it, frees what was held, and can be taken back', async () =
 test('an answer for good leaves its tables out from then on', async () => {
   await using shop = await openFull();
   await backUp(shop);
-  change(shop, 'DELETE FROM orders');
+  change(shop.databasePath, 'DELETE FROM orders');
   await backUp(shop);
   await shop.service.acceptLoss({ ignore: true });
   expect(shop.service.getConfig()).toMatchObject({ lossIgnore: ['orders'], changed: { lossIgnore: [] } });
-  change(shop, 'INSERT INTO orders SELECT id, text FROM notes');
+  change(shop.databasePath, 'INSERT INTO orders SELECT id, text FROM notes');
   await backUp(shop);
-  change(shop, 'DELETE FROM orders');
+  change(shop.databasePath, 'DELETE FROM orders');
   await backUp(shop);
   expect((await losses(shop)).filter(({ accepted }) => accepted === null)).toEqual([]);
   shop.service.updateConfig({ revert: ['lossIgnore'] });
@@ -283,7 +291,7 @@ test('an answer for good leaves its tables out from then on', async () => {
 test('when the rows are back the alarm is over, and what was held stays held', async () => {
   await using shop = await openFull(scratch(), { settings: { retentionCount: 1 } });
   const before = await backUp(shop);
-  change(shop, 'DELETE FROM orders');
+  change(shop.databasePath, 'DELETE FROM orders');
   const shows = await backUp(shop);
   expect(await verdict(shop)).toBe('loss');
   await shop.service.restore(before);
@@ -297,7 +305,7 @@ test('it is shown and held for 30 days, with a backup a day before the loss', as
   const older = age(shop, await backUp(shop), 24 * LOSS_DAYS + 20);
   const dayBefore = age(shop, await backUp(shop), 24 * LOSS_DAYS + 1);
   const before = age(shop, await backUp(shop), 24 * (LOSS_DAYS - 1));
-  change(shop, 'DELETE FROM orders');
+  change(shop.databasePath, 'DELETE FROM orders');
   shop.service.updateConfig({ retentionCount: 1 });
   const made = await backUp(shop);
   expect((await names(shop)).toSorted()).toEqual([dayBefore, before, made].toSorted());
@@ -317,7 +325,7 @@ test('it is shown and held for 30 days, with a backup a day before the loss', as
 test('deleting the backup that shows it neither ends the alarm nor frees what was before', async () => {
   await using shop = await openFull(scratch(), { settings: { retentionCount: 2 } });
   const before = await backUp(shop);
-  change(shop, 'DELETE FROM orders');
+  change(shop.databasePath, 'DELETE FROM orders');
   const shows = await backUp(shop);
   const next = await backUp(shop);
   await shop.service.deleteBackup(shows);
@@ -333,9 +341,9 @@ test('deleting the backup that shows it neither ends the alarm nor frees what wa
 test('a later loss is shown first, and each waits for its own answer', async () => {
   await using shop = await openFull();
   await backUp(shop);
-  change(shop, 'DELETE FROM orders');
+  change(shop.databasePath, 'DELETE FROM orders');
   const first = await backUp(shop);
-  change(shop, 'DROP TABLE notes');
+  change(shop.databasePath, 'DROP TABLE notes');
   const second = await backUp(shop);
   expect((await shop.service.getStatus()).loss?.filename).toBe(second);
   await shop.service.acceptLoss();
@@ -347,7 +355,7 @@ test('a later loss is shown first, and each waits for its own answer', async () 
 test('a loss that nobody answers hides no damage from programs', async () => {
   await using shop = await openFull();
   await backUp(shop);
-  change(shop, 'DELETE FROM orders');
+  change(shop.databasePath, 'DELETE FROM orders');
   const shows = await backUp(shop);
   const path = join(shop.backups, shows);
   writeFileSync(path, readFileSync(path).fill(0xa5, 4096, 8192));
@@ -362,7 +370,7 @@ test('each backup tells its rows, and what changed since the one before it', asy
   await using shop = await openFull();
   const first = await backUp(shop);
   change(
-    shop,
+    shop.databasePath,
     `INSERT INTO orders SELECT id, text FROM notes LIMIT 40; DELETE FROM customers WHERE id > 3; DELETE FROM notes WHERE id = 1;
      CREATE TABLE tags (v); INSERT INTO tags VALUES (1)`,
   );
@@ -388,7 +396,7 @@ test('two backups are compared by tables, rows and schema, the biggest differenc
   await using shop = await openFull();
   const a = await backUp(shop);
   change(
-    shop,
+    shop.databasePath,
     `DELETE FROM orders WHERE id > 1500; ALTER TABLE customers ADD COLUMN name; CREATE TABLE tags (v); DROP TABLE notes`,
   );
   const b = await backUp(shop);

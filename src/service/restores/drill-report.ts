@@ -1,0 +1,22 @@
+/** What became of drills, as the service shows it. */
+import type { ErrorBody } from '../../words/errors.ts';
+import type { TargetName } from '../../words/target-word.ts';
+
+/** What became of the drills that were asked for; one that fails is an answer, not an error. */
+export interface DrillReport {
+  /** True when none failed. A sealed copy that could not be opened for want of a key is no failure. */
+  readonly ok: boolean;
+  readonly drills: readonly TargetDrill[];
+}
+
+export interface TargetDrill {
+  readonly target: TargetName;
+  readonly result: 'proven' | 'sealed' | 'failed' | 'stopped';
+  /** Null where there was none. */
+  readonly backup: string | null;
+  readonly sizeBytes: number | null;
+  readonly ms: number;
+  readonly assertions: number;
+  readonly remarks?: readonly string[];
+  readonly error: ErrorBody | null;
+}
