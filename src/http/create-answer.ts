@@ -27,15 +27,15 @@ import { table } from './routes/index.ts';
 import { servedDatabases } from './served-database.ts';
 
 export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends AccessOptions {
-  /** Where the routes stand, `/backup` unless told. */
+  /** The routes stand below it; `/backup` by default. */
   readonly prefix?: Prefix;
-  /** The dashboard's files; the package's own build unless told. */
+  /** The dashboard's files; the package's own build by default. */
   readonly page?: PageAssets;
   /** Long answers and event streams send a sign of life this often; servers cut silent ones after 10 seconds. */
   readonly pingMs?: number;
   /** The clock of the rate limits, and of the one word of health. */
   readonly nowMs?: () => number;
-  /** Told of every fault whose cause the client may not read. */
+  /** Called with every fault whose cause the client may not read. */
   readonly onError?: (error: unknown, request: Request) => void;
 }
 
@@ -43,7 +43,7 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
 export interface HostServer {
   requestIP?(request: Request): { readonly address: string } | null;
   timeout?(request: Request, seconds: number): void;
-  /** Hears whose request was let in: our own server spares such connections when there are too many. */
+  /** Called when a request was let in: our own server spares its connection when there are too many. */
   admitted?(): void;
 }
 

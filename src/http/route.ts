@@ -41,7 +41,7 @@ export interface Route<
   readonly body?: Body;
   /** The body is that of a form, not JSON. */
   readonly isForm?: boolean;
-  /** What a wrong body is called; `BAD_REQUEST` unless told. */
+  /** The code of the error for a wrong body; `BAD_REQUEST` by default. */
   readonly wrongBody?: 'BAD_CONFIG';
   readonly answers: Told;
   /** Which of the rate limits holds for it. */
