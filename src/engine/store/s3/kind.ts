@@ -7,18 +7,9 @@ import type { S3Access } from './access.ts';
 import { connectS3 } from './connection.ts';
 import { s3Kit } from './kit.ts';
 import { leastPrivilegePolicy } from './policy.ts';
-import {
-  createsOnly,
-  deletesNothing,
-  isHopelessAnswer,
-  isPrivateBucket,
-  keepsTime,
-  keepsVersions,
-  listsUploads,
-  overwritesNothing,
-  rulesAreAsSet,
-  uploadsParts,
-} from './self-test.ts';
+import { createsOnly, isHopelessAnswer, keepsTime, keepsVersions, listsUploads, uploadsParts } from './self-test.ts';
+import { deletesNothing, overwritesNothing, rulesAreAsSet } from './self-test-append-only.ts';
+import { isPrivateBucket } from './self-test-strangers.ts';
 import { createS3Store } from './store.ts';
 import { s3Words } from './words.ts';
 
