@@ -118,6 +118,22 @@ test('a backup is deleted after a yes, or with --yes, and by nobody who was not 
   expect((await cli(`delete ${missingBackup} --yes`)).code).toBe(3);
 });
 
+test('the log has one line for each run, and can be told to show failures or one kind alone', async () => {
+  const service = createFakeService();
+  expect((await cli('log', { service })).stdout).toBe('No runs are recorded.\n');
+  await cli('backup', { service });
+  service.behaviour.runError = { code: 'DISK_FULL', message: 'the disk is full', hint: 'Free some space.' };
+  await cli('backup', { service });
+  const { code, stdout } = await cli('log', { service });
+  expect([code, stdout.split('\n').length]).toEqual([0, 4]);
+  expect(stdout).toMatch(/^TIME +RUN +RESULT +TOOK +BY +WHAT\n/);
+  expect(stdout).toMatch(/Z +backup +failed +.* the disk is full \(DISK_FULL\)$/m);
+  expect(JSON.parse((await cli('log --failed --json', { service })).stdout).runs).toHaveLength(1);
+  expect(JSON.parse((await cli('log --kind restore --json', { service })).stdout).runs).toEqual([]);
+  for (const argv of ['log --limit 0', 'log --kind dance', 'log --limit many'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+});
+
 test('a loss is accepted for once, or its tables are left out from then on', async () => {
   const once = await cli(`accept-loss ${firstBackup}`);
   expect(once.stdout).toBe(`The loss in ${firstBackup} was meant: the alarm ends, and retention goes its way again.\n`);

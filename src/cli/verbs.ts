@@ -12,6 +12,7 @@ import { listBackups, type ListFlags } from './commands/list.ts';
 import { acceptLoss, diffBackups } from './commands/losses.ts';
 import { note, type NoteFlags, pin, type PinFlags, unpin } from './commands/pin.ts';
 import { prune, type PruneOptions } from './commands/prune.ts';
+import { type LogFlags, showLog } from './commands/log.ts';
 import {
   restoreBackup,
   restoreIfMissing,
@@ -94,6 +95,7 @@ function addReportVerbs({ verb, run }: Given): void {
   verb('drill').action((flags: DrillOptions) => run((session) => drill(session, flags)));
   verb('doctor').action((flags: DoctorFlags) => run((session) => diagnose(session, flags)));
   verb('status').action(() => run(showStatus, (_, ...rest) => statusOfEach(statusExitCode, ...rest)));
+  verb('log').action((flags: LogFlags) => run((session) => showLog(session, flags)));
   verb('audit').action((flags: AuditOptions) =>
     run(
       (session) => showAudit(session, flags),

@@ -3,7 +3,7 @@ import { userInfo } from 'node:os';
 import { BackupError } from '../../words/errors.ts';
 import type { Actor } from '../../service/audit/actor.ts';
 import type { AuditEntry } from '../../service/model.ts';
-import type { Session } from '../session.ts';
+import { countOf, type Session } from '../session.ts';
 import type { CliDatabase } from '../session.ts';
 import { table } from '../text/tables.ts';
 
@@ -40,10 +40,8 @@ export async function showAuditOfAll(
 const LIMIT = { usual: 100, most: 50_000 };
 
 /** @throws BackupError BAD_REQUEST */
-function filterOf({ since, limit = String(LIMIT.usual) }: AuditOptions): { limit: number; since?: Date } {
-  const count = Number(limit);
-  if (!Number.isInteger(count) || count < 1 || count > LIMIT.most)
-    throw wrongUse(`--limit ${limit} is not a number from 1 to ${LIMIT.most}`);
+function filterOf({ since, limit }: AuditOptions): { limit: number; since?: Date } {
+  const count = countOf(limit, LIMIT);
   if (since === undefined) return { limit: count };
   // A day alone would be taken as UTC.
   const time = new Date(/^\d{4}-\d{2}-\d{2}$/.test(since) ? `${since}T00:00` : since);

@@ -11,6 +11,7 @@ interface OptionText {
   readonly what: string;
   /** Options that exclude this one, as commander names them. */
   readonly conflicts?: readonly string[];
+  readonly choices?: readonly string[];
 }
 
 interface VerbText {
@@ -253,6 +254,23 @@ export const verbs = {
     examples: [
       ['velist-backup status', 'how things are'],
       ['velist-backup status --quiet', 'the exit code alone, for a monitor'],
+    ],
+  },
+  log: {
+    usage: 'log',
+    what: 'show the latest runs, newest first: backups, checks, restores, uploads, drills',
+    options: [
+      { flags: '--limit <count>', what: 'at most this many runs (default: 20)' },
+      {
+        flags: '--kind <kind>',
+        what: 'only runs of this kind',
+        choices: ['backup', 'verify', 'restore', 'undo', 'upload', 'drill'],
+      },
+      { flags: '--failed', what: 'only those that failed' },
+    ],
+    examples: [
+      ['velist-backup log', 'the last twenty runs'],
+      ['velist-backup log --failed --limit 5', 'the last five that failed, with the reason'],
     ],
   },
   audit: {
