@@ -134,6 +134,25 @@ test('the log has one line for each run, and can be told to show failures or one
     expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
 });
 
+test('a setting is shown, changed and set back, and what is wrong is refused', async () => {
+  const all = await cli('config');
+  expect([all.code, all.calls]).toEqual([0, ['close']]);
+  expect(all.stdout).toMatch(/^SETTING +VALUE\n/);
+  expect(all.stdout).toMatch(/^retentionCount +\d+$/m);
+  const service = createFakeService();
+  const { stdout, stderr } = await cli('config retentionCount 30', { service });
+  expect([stdout, stderr]).toEqual([
+    'retentionCount is 30 now.\n',
+    'A running program takes it over when it starts again; saving on its page before that undoes it.\n',
+  ]);
+  expect((await cli('config', { service })).stdout).toMatch(/^retentionCount +30 +changed; the environment says \d+$/m);
+  expect((await cli('config retentionCount', { service })).stdout).toBe('30\n');
+  expect((await cli('config maxAgeMinutes automatic', { service })).stdout).toBe('maxAgeMinutes is automatic now.\n');
+  expect((await cli('config retentionCount --revert', { service })).stdout).not.toContain('30');
+  for (const argv of ['config retentioncount 3', 'config --revert', 'config retentionCount 3 --revert'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+});
+
 test('a loss is accepted for once, or its tables are left out from then on', async () => {
   const once = await cli(`accept-loss ${firstBackup}`);
   expect(once.stdout).toBe(`The loss in ${firstBackup} was meant: the alarm ends, and retention goes its way again.\n`);

@@ -4,6 +4,7 @@ import { adoptBackup } from './commands/adopt.ts';
 import { type AuditOptions, showAudit, showAuditOfAll } from './commands/audit.ts';
 import { makeBackup } from './commands/backup.ts';
 import { claim, type ClaimOptions } from './commands/claim.ts';
+import { configure, type ConfigFlags } from './commands/config.ts';
 import { deleteBackup, type DeleteFlags } from './commands/delete.ts';
 import { diagnose, type DoctorFlags } from './commands/doctor.ts';
 import { drill, type DrillOptions } from './commands/drill.ts';
@@ -58,6 +59,7 @@ export function addVerbs(given: Given): void {
     run((session) => acceptLoss(session, name, flags), onlyOne),
   );
   addReportVerbs(given);
+  addConfigVerb(given);
   verb('serve').action(async (flags: ServeFlags) => {
     await serve(given.context, given.places(), flags);
     given.output.progress.done();
@@ -76,6 +78,12 @@ function addChangeVerbs({ verb, run }: Given): void {
   );
   verb('delete').action((name: string, flags: DeleteFlags) =>
     run((session) => deleteBackup(session, name, flags), onlyOne),
+  );
+}
+
+function addConfigVerb({ verb, run }: Given): void {
+  verb('config').action((name: string | undefined, value: string | undefined, flags: ConfigFlags) =>
+    run((session) => configure(session, name, value, flags), name === undefined ? undefined : onlyOne),
   );
 }
 

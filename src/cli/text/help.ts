@@ -299,6 +299,17 @@ export const verbs = {
       ['velist-backup kit --output kit.md', 'to keep elsewhere'],
     ],
   },
+  config: {
+    usage: 'config [setting] [value]',
+    what: 'show the settings, or change one; a program that is running takes it over at its next start',
+    options: [{ flags: '--revert', what: 'set it back to what the environment says' }],
+    examples: [
+      ['velist-backup config', 'every setting, and which were changed'],
+      ['velist-backup config retentionCount 30', 'keep thirty'],
+      ['velist-backup config retentionCount --revert', 'keep what BACKUP_RETENTION_COUNT says'],
+      ['velist-backup config maxAgeMinutes automatic', 'three intervals, at least 15 minutes'],
+    ],
+  },
   serve: {
     usage: 'serve',
     what: 'run the schedule and the dashboard until interrupted',
