@@ -459,6 +459,45 @@ test('status says what waits for S3, why, and when it is tried next', async () =
   expect(await line({ enabled: false })).toBe('off');
 });
 
+test('status shows a second folder by its path', async () => {
+  const service = createFakeService();
+  const about = { bucket: null, path: '/mnt/nas', where: '/mnt/nas', enabled: true, stored: 4 };
+  service.behaviour.targets = [
+    { ...about, target: 'folder', waiting: 1, nextTryAt: null, error: null, listedAt: null },
+  ];
+  expect((await cli('status', { service })).stdout).toMatch(/^folder +waiting for 1 copy; \/mnt\/nas, 4 stored$/m);
+});
+
+test('a terminal gets colours and lines that fit; a pipe, NO_COLOR and --json do not', async () => {
+  const service = createFakeService();
+  service.behaviour.damaged = true;
+  const on = async (argv: string, options: { color?: boolean; isTTY?: boolean; columns?: number }) => {
+    let stdout = '';
+    const { color, ...terminal } = options;
+    await runCli(argv.split(' '), {
+      stdout: { write: (text) => (stdout += text), ...terminal },
+      stderr: { write: () => {} },
+      signal: new AbortController().signal,
+      createService: () => service,
+      serve: async () => {},
+      ...(color !== undefined && { color }),
+    });
+    return stdout;
+  };
+  const doctor = await on('doctor', { isTTY: true, columns: 46 });
+  expect(doctor).toContain('\x1b[33mWARNING\x1b[0m  same-disk');
+  expect(doctor).toContain('\x1b[32mok\x1b[0m ');
+  expect(doctor).toContain('\n                    one disk\n');
+  expect(await on('status', { isTTY: true, columns: 100 })).toStartWith('status     \x1b[32mprotected\x1b[0m\n');
+  expect(await on('list', { isTTY: true, columns: 100 })).toStartWith('\x1b[1mBACKUP');
+  expect(await on('doctor', { color: true })).toContain('\x1b[33mWARNING');
+  for (const argv of ['doctor', 'status', 'list']) {
+    expect(await on(argv, {})).not.toContain('\x1b');
+    expect(await on(argv, { isTTY: true, columns: 80, color: false })).not.toContain('\x1b');
+    expect(await on(`${argv} --json`, { isTTY: true, columns: 80 })).not.toContain('\x1b');
+  }
+});
+
 test('each further target has a line, a test, a listing and a drill of its own', async () => {
   const service = createFakeService();
   const about = {
