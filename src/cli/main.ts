@@ -27,14 +27,11 @@ process.exitCode = await runCli(process.argv.slice(2), {
   color: wantsColor(),
   ...(process.stdin.isTTY && process.stderr.isTTY && { ask }),
   async createService({ configPath, isWithoutConfig, ...places }, write) {
-    if (isWithoutConfig) {
-      const { createServiceFromEnvironment } = await import('../service/from-environment.ts');
-      return createServiceFromEnvironment({ ...places, write });
-    }
-    const { openService } = await import('../fleet/from-config.ts');
     // Standard output is the answer's.
     const writeAudit = (line: string) => void process.stderr.write(`${line}\n`);
-    return await openService(configPath, { ...places, write, writeAudit });
+    const { openEnvironment, openFleet } = await import('../fleet/from-config.ts');
+    const given = { ...places, write, writeAudit };
+    return isWithoutConfig ? await openEnvironment(given) : await openFleet(configPath, given);
   },
   async serve(places, signal, options) {
     const { runApp } = await import('../app/bootstrap.ts');

@@ -79,7 +79,8 @@ function addVerb(program: Command, name: Verb): Command {
   made.addHelpText('after', examplesText(name));
   for (const option of 'options' in more ? more.options : []) {
     const excluded = 'conflicts' in option ? option.conflicts : [];
-    const added = new Option(option.flags, option.what).conflicts([...excluded]);
+    const isHidden = 'isHidden' in option && option.isHidden;
+    const added = new Option(option.flags, option.what).conflicts([...excluded]).hideHelp(isHidden);
     made.addOption('choices' in option ? added.choices(option.choices) : added);
   }
   for (const option of program.options.filter(({ long }) => long !== '--version')) {

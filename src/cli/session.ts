@@ -1,12 +1,12 @@
 /** What a command is given: the service it asks, where it prints, and how it is stopped. */
+import type { Guarded, GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import type { FirstBoot, RunProgress } from '../service/model.ts';
 import type { Output, Sink } from './output.ts';
 import { BackupError } from '../words/errors.ts';
-import type { AuditEntry, AuditFilter } from '../service/model.ts';
 
 /** The service, and what only the command line asks of it. */
-interface CliService extends BackupServicePort {
+export interface CliService extends BackupServicePort {
   /** Checks any SQLite file, whether it is in a catalog or not. */
   verifyFile(path: string, options?: { readonly full?: boolean }): ReturnType<BackupServicePort['verifyFile']>;
   recoveryKit(): Promise<string>;
@@ -38,7 +38,7 @@ export interface CliContext {
   readonly createService: (
     places: CliPlaces,
     log: (line: string, level: string) => void,
-  ) => CliService | CliDatabases | Promise<CliService | CliDatabases>;
+  ) => CliService | CliFleet | Promise<CliService | CliFleet>;
   /** Runs the server until the signal is aborted. */
   readonly serve: (places: CliPlaces, signal: AbortSignal, options: ServeOptions) => Promise<void>;
   readonly color?: boolean;
@@ -56,7 +56,7 @@ export interface Session {
   /** Its name, as one of several. */
   readonly database?: string;
   /** Where there are several and none was picked. */
-  readonly all?: CliDatabases;
+  readonly all?: GuardPort<CliService>;
   readonly output: Output;
   readonly now: () => Date;
   /** Undefined where nobody can be asked. */
@@ -85,15 +85,8 @@ export function noBackup(message: string): BackupError {
 /** Asks the person at the terminal; false unless the answer is yes. */
 export type Ask = (question: string) => Promise<boolean>;
 
-export interface CliDatabase {
-  readonly name: string;
-  readonly service: CliService;
-}
+export type CliDatabase = Guarded<CliService>;
 
-/** What a configuration with a list of databases opens. */
-interface CliDatabases {
-  readonly databases: readonly CliDatabase[];
-  /** Entries of each database, and what was done to all. */
-  getAudit(filter: AuditFilter): readonly AuditEntry[];
+interface CliFleet extends GuardPort<CliService> {
   close(): Promise<void>;
 }

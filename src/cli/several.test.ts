@@ -12,8 +12,7 @@ async function cli(argv: string, databases: readonly CliDatabase[]) {
     stderr: { write: (text) => (stderr += text) },
     signal: new AbortController().signal,
     createService: () => ({
-      databases,
-      getAudit: () => [],
+      ...{ isMany: true, databases, getAudit: () => [], recordAct: () => {} },
       async close() {
         closed += 1;
       },

@@ -1,10 +1,11 @@
 /** Opens the service for one command and closes it, whatever comes. */
+import { fleetOf } from '../fleet/fleet-port.ts';
 import { actingAs } from '../service/audit/actor.ts';
 import { BackupError } from '../words/errors.ts';
 import { commandLineActor } from './commands/audit.ts';
 import { exitCodeOf, exitCodes } from './exit-codes.ts';
 import type { Output } from './output.ts';
-import type { CliContext, CliPlaces, Work } from './session.ts';
+import type { CliContext, CliPlaces, CliService, Work } from './session.ts';
 import { pickDatabases, workOnEach } from './several.ts';
 
 /** What is done if there are several databases and none was picked; left out, the same to each. */
@@ -19,10 +20,9 @@ export async function runWithService(
   onMany: OnMany = workOnEach,
 ): Promise<number> {
   const opened = await context.createService(places, output.log);
-  const several = 'databases' in opened ? opened.databases : null;
-  const services = 'databases' in opened ? opened.databases.map(({ service }) => service) : [opened];
+  const fleet = fleetOf<CliService>(opened);
   const interrupt = () => {
-    for (const service of services) {
+    for (const { service } of fleet.databases) {
       // All of it: a listing and an upload are no runs.
       service.stop().catch((error: unknown) => output.error(BackupError.from(error)));
     }
@@ -30,14 +30,14 @@ export async function runWithService(
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {
     const now = context.now ?? (() => new Date());
-    const all = 'databases' in opened && places.databasePath === undefined ? opened : undefined;
-    const session = { output, now, ask: context.ask, signal: context.signal, ...(all && { all }) };
-    const picked = several && pickDatabases(several, places.databasePath);
-    const service = picked === null ? services[0] : places.databasePath === undefined ? undefined : picked[0]?.service;
+    const isOfAll = fleet.isMany && places.databasePath === undefined;
+    const session = { output, now, ask: context.ask, signal: context.signal, ...(isOfAll && { all: fleet }) };
+    const picked = pickDatabases(fleet.databases, fleet.isMany ? places.databasePath : undefined);
+    const [only] = isOfAll ? [] : picked;
     const codeOf = (thrown: unknown) =>
       context.signal.aborted ? exitCodes.interrupted : exitCodeOf(BackupError.from(thrown).code);
     return await actingAs(commandLineActor(), () =>
-      service ? work({ ...session, service }) : onMany(work, picked ?? [], session, codeOf),
+      only ? work({ ...session, service: only.service }) : onMany(work, picked, session, codeOf),
     );
   } catch (thrown) {
     return fail(thrown, context, output);

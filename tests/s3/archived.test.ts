@@ -100,7 +100,7 @@ test('a first boot tries the next backup, and says which newer one it could not 
   const result = await fresh.restoreIfMissing();
   expect(result).toMatchObject({ outcome: 'restored', backup: middle, from: 's3' });
   expect(result.outcome === 'restored' && result.skipped).toEqual([
-    { filename: newest, from: 's3', reason: expect.stringContaining('lies in an archive class') },
+    { filename: newest, from: 's3', reason: expect.stringContaining('is in an archive class') },
   ]);
   expect(log.join('\n')).toContain(`Not brought back: ${newest} (s3)`);
   expect(ask(databasePath, 'SELECT count(*) FROM notes')).toBe(11);

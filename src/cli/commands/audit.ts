@@ -1,6 +1,7 @@
 /** `audit`: who did what, from where, when and with what result. */
 import { userInfo } from 'node:os';
 import { BackupError } from '../../words/errors.ts';
+import { MOMENT_FORMS, parseMoment } from '../../words/moment.ts';
 import type { Actor } from '../../service/audit/actor.ts';
 import type { AuditEntry } from '../../service/model.ts';
 import { countOf, type Session } from '../session.ts';
@@ -19,8 +20,8 @@ export function commandLineActor(): Actor {
   return { user: osUser(), via: 'cli', address: null, agent: null };
 }
 
-export async function showAudit({ service, output }: Session, options: AuditOptions): Promise<number> {
-  const entries = service.getAudit(filterOf(options));
+export async function showAudit({ service, output, now }: Session, options: AuditOptions): Promise<number> {
+  const entries = service.getAudit(filterOf(options, now()));
   output.answer({ entries }, auditText(entries, { width: output.width, isMany: false }));
   return DONE;
 }
@@ -29,9 +30,9 @@ export async function showAudit({ service, output }: Session, options: AuditOpti
 export async function showAuditOfAll(
   options: AuditOptions,
   databases: readonly CliDatabase[],
-  { all, output }: Omit<Session, 'service'>,
+  { all, output, now }: Omit<Session, 'service'>,
 ): Promise<number> {
-  const filter = filterOf(options);
+  const filter = filterOf(options, now());
   const entries = all?.getAudit(filter) ?? databases.flatMap(({ service }) => service.getAudit(filter));
   output.answer({ entries }, auditText(entries, { width: output.width, isMany: true }));
   return DONE;
@@ -40,13 +41,11 @@ export async function showAuditOfAll(
 const LIMIT = { usual: 100, most: 50_000 };
 
 /** @throws BackupError BAD_REQUEST */
-function filterOf({ since, limit }: AuditOptions): { limit: number; since?: Date } {
+function filterOf({ since, limit }: AuditOptions, now: Date): { limit: number; since?: Date } {
   const count = countOf(limit, LIMIT);
   if (since === undefined) return { limit: count };
-  // A day alone would be taken as UTC.
-  const time = new Date(/^\d{4}-\d{2}-\d{2}$/.test(since) ? `${since}T00:00` : since);
-  if (!/^\d{4}-\d{2}-\d{2}/.test(since) || Number.isNaN(time.getTime()))
-    throw wrongUse(`--since ${since} is not a time; write it as 2024-01-15, 2024-01-15T10:30 or 2024-01-15T10:30:00Z`);
+  const time = parseMoment(since, now, 'beginning');
+  if (time === null) throw wrongUse(`--since ${since} is not a time; write it as 2024-01-15, ${MOMENT_FORMS}`);
   return { limit: count, since: time };
 }
 

@@ -62,7 +62,9 @@ function statusText(status: Status, now: Date, terminal: number | undefined): st
       'local',
       `${local.path}, ${local.count} backup${local.count === 1 ? '' : 's'}, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`,
     ],
-    ['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off'],
+    ...(s3.configured || further.length === 0
+      ? [['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off']]
+      : []),
     ...further.map((target) => [target.target, remoteText(target, now)]),
     ...status.places.flatMap(placeRow),
     ...status.places.flatMap((place) => writerRows(place, now)),
@@ -109,21 +111,18 @@ function remoteText(
   {
     bucket,
     path,
-    where,
     stored,
     waiting,
     nextTryAt,
     error,
     listedAt,
     lifecycleDays,
-  }: Omit<Status['s3'], 'configured'> & Partial<Pick<TargetStatus, 'lifecycleDays' | 'where'>>,
+  }: Omit<Status['s3'], 'configured'> & Partial<Pick<TargetStatus, 'lifecycleDays'>>,
   now: Date,
 ): string {
   const seen = listedAt === null ? '' : ` (seen ${agoText(listedAt, now)})`;
   const removal = !lifecycleDays ? '' : `, removal is left to the bucket after ${lifecycleDays} days`;
-  // A folder has no bucket.
-  const place = bucket === null ? (where ?? path) : `${bucket}/${path}`;
-  const there = `${place}, ${stored} stored${seen}${removal}`;
+  const there = `${bucket === null ? path : `${bucket}/${path}`}, ${stored} stored${seen}${removal}`;
   const why = error === null ? '' : `: ${error.message}`;
   if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);
   const waitMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now.getTime();

@@ -4,8 +4,10 @@ import type { Session } from '../session.ts';
 import { findingMarks } from '../text/colours.ts';
 import { targetText } from '../text/target-text.ts';
 
-export async function testTarget({ service, output, signal }: Session, wanted = 's3'): Promise<number> {
-  const report = await service.testTarget(wanted, { signal });
+/** @param wanted the first target if left out. */
+export async function testTarget({ service, output, signal }: Session, wanted?: string): Promise<number> {
+  const first = async () => (await service.getStatus()).targets[0]?.target ?? 's3';
+  const report = await service.testTarget(wanted ?? (await first()), { signal });
   output.answer(report, targetText(report, output.width), findingMarks);
   return report.ok ? exitCodes.done : exitCodes.failed;
 }

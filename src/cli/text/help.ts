@@ -12,6 +12,8 @@ interface OptionText {
   /** Options that exclude this one, as commander names them. */
   readonly conflicts?: readonly string[];
   readonly choices?: readonly string[];
+  /** An earlier name, which still works. */
+  readonly isHidden?: boolean;
 }
 
 interface VerbText {
@@ -220,9 +222,9 @@ export const verbs = {
   },
   'test-target': {
     usage: 'test-target [target]',
-    what: 'try everything that backups need at a target (default: s3), and remove the traces',
+    what: 'try everything that backups need at a target (default: the first one), and remove the traces',
     examples: [
-      ['velist-backup test-target', 'everything that backups need from the bucket'],
+      ['velist-backup test-target', 'everything that backups need from the first target'],
       ['velist-backup test-target local', 'the same for the backup folder'],
     ],
   },
@@ -242,7 +244,10 @@ export const verbs = {
   doctor: {
     usage: 'doctor',
     what: 'report what is wrong, or may go wrong, with this setup; exits 1 when somebody should act',
-    options: [{ flags: '--s3', what: 'ask the buckets too, as test-target does (default while a target is on)' }],
+    options: [
+      { flags: '--targets', what: 'ask the targets too, as test-target does (default while one is on)' },
+      { flags: '--s3', what: 'the earlier name of --targets', isHidden: true },
+    ],
     examples: [
       ['velist-backup doctor', 'look at everything'],
       ['velist-backup doctor --json', 'for a script; exits 1 when somebody should act'],
@@ -277,7 +282,7 @@ export const verbs = {
     usage: 'audit',
     what: 'show who did what, when, from where and with what result, newest first',
     options: [
-      { flags: '--since <time>', what: 'nothing earlier: a day, or a time in ISO 8601' },
+      { flags: '--since <time>', what: 'nothing earlier: a day, or a time as restore --at takes it' },
       { flags: '--limit <count>', what: 'at most this many entries (default: 100)' },
     ],
     examples: [

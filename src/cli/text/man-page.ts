@@ -22,7 +22,7 @@ export function manPage({ global, verbs }: ReturnType<typeof describe>, version:
     '.SH EXIT STATUS',
     ...exitWords.flatMap(([code, what]) => ['.TP', `.B ${code}`, escaped(what)]),
     '.SH ENVIRONMENT',
-    'DATABASE_URL, BACKUP_LOCAL_PATH, S3_BUCKET and the others: see the README of the package. An age private key is never read from the environment.',
+    'DATABASE_URL, BACKUP_LOCAL_PATH, S3_BUCKET and the others: see docs/configuration.md of the repository. An age private key is never read from the environment.',
     'NO_COLOR turns colour off; FORCE_COLOR turns it on without a terminal.',
   ].join('\n')}\n`;
 }
