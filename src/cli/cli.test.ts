@@ -118,6 +118,41 @@ test('a backup is deleted after a yes, or with --yes, and by nobody who was not 
   expect((await cli(`delete ${missingBackup} --yes`)).code).toBe(3);
 });
 
+test('the log has one line for each run, and can be told to show failures or one kind alone', async () => {
+  const service = createFakeService();
+  expect((await cli('log', { service })).stdout).toBe('No runs are recorded.\n');
+  await cli('backup', { service });
+  service.behaviour.runError = { code: 'DISK_FULL', message: 'the disk is full', hint: 'Free some space.' };
+  await cli('backup', { service });
+  const { code, stdout } = await cli('log', { service });
+  expect([code, stdout.split('\n').length]).toEqual([0, 4]);
+  expect(stdout).toMatch(/^TIME +RUN +RESULT +TOOK +BY +WHAT\n/);
+  expect(stdout).toMatch(/Z +backup +failed +.* the disk is full \(DISK_FULL\)$/m);
+  expect(JSON.parse((await cli('log --failed --json', { service })).stdout).runs).toHaveLength(1);
+  expect(JSON.parse((await cli('log --kind restore --json', { service })).stdout).runs).toEqual([]);
+  for (const argv of ['log --limit 0', 'log --kind dance', 'log --limit many'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+});
+
+test('a setting is shown, changed and set back, and what is wrong is refused', async () => {
+  const all = await cli('config');
+  expect([all.code, all.calls]).toEqual([0, ['close']]);
+  expect(all.stdout).toMatch(/^SETTING +VALUE\n/);
+  expect(all.stdout).toMatch(/^retentionCount +\d+$/m);
+  const service = createFakeService();
+  const { stdout, stderr } = await cli('config retentionCount 30', { service });
+  expect([stdout, stderr]).toEqual([
+    'retentionCount is 30 now.\n',
+    'A running program takes it over when it starts again; saving on its page before that undoes it.\n',
+  ]);
+  expect((await cli('config', { service })).stdout).toMatch(/^retentionCount +30 +changed; the environment says \d+$/m);
+  expect((await cli('config retentionCount', { service })).stdout).toBe('30\n');
+  expect((await cli('config maxAgeMinutes automatic', { service })).stdout).toBe('maxAgeMinutes is automatic now.\n');
+  expect((await cli('config retentionCount --revert', { service })).stdout).not.toContain('30');
+  for (const argv of ['config retentioncount 3', 'config --revert', 'config retentionCount 3 --revert'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+});
+
 test('a loss is accepted for once, or its tables are left out from then on', async () => {
   const once = await cli(`accept-loss ${firstBackup}`);
   expect(once.stdout).toBe(`The loss in ${firstBackup} was meant: the alarm ends, and retention goes its way again.\n`);
@@ -423,6 +458,45 @@ test('status says what waits for S3, why, and when it is tried next', async () =
   expect(await line({ listedAt: new Date(now - 60_000) })).toBe('b/p, 9 stored (seen 1 min 0 s ago)');
   expect(await line({ error })).toBe("b/p, 9 stored; can't be used: s3.example.com does not answer");
   expect(await line({ enabled: false })).toBe('off');
+});
+
+test('status shows a second folder by its path', async () => {
+  const service = createFakeService();
+  const about = { bucket: null, path: '/mnt/nas', where: '/mnt/nas', enabled: true, stored: 4 };
+  service.behaviour.targets = [
+    { ...about, target: 'folder', waiting: 1, nextTryAt: null, error: null, listedAt: null },
+  ];
+  expect((await cli('status', { service })).stdout).toMatch(/^folder +waiting for 1 copy; \/mnt\/nas, 4 stored$/m);
+});
+
+test('a terminal gets colours and lines that fit; a pipe, NO_COLOR and --json do not', async () => {
+  const service = createFakeService();
+  service.behaviour.damaged = true;
+  const on = async (argv: string, options: { color?: boolean; isTTY?: boolean; columns?: number }) => {
+    let stdout = '';
+    const { color, ...terminal } = options;
+    await runCli(argv.split(' '), {
+      stdout: { write: (text) => (stdout += text), ...terminal },
+      stderr: { write: () => {} },
+      signal: new AbortController().signal,
+      createService: () => service,
+      serve: async () => {},
+      ...(color !== undefined && { color }),
+    });
+    return stdout;
+  };
+  const doctor = await on('doctor', { isTTY: true, columns: 46 });
+  expect(doctor).toContain('\x1b[33mWARNING\x1b[0m  same-disk');
+  expect(doctor).toContain('\x1b[32mok\x1b[0m ');
+  expect(doctor).toContain('\n                    one disk\n');
+  expect(await on('status', { isTTY: true, columns: 100 })).toStartWith('status     \x1b[32mprotected\x1b[0m\n');
+  expect(await on('list', { isTTY: true, columns: 100 })).toStartWith('\x1b[1mBACKUP');
+  expect(await on('doctor', { color: true })).toContain('\x1b[33mWARNING');
+  for (const argv of ['doctor', 'status', 'list']) {
+    expect(await on(argv, {})).not.toContain('\x1b');
+    expect(await on(argv, { isTTY: true, columns: 80, color: false })).not.toContain('\x1b');
+    expect(await on(`${argv} --json`, { isTTY: true, columns: 80 })).not.toContain('\x1b');
+  }
 });
 
 test('each further target has a line, a test, a listing and a drill of its own', async () => {

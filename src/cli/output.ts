@@ -9,6 +9,7 @@ import type { BackupError } from '../words/errors.ts';
 import { visibleJson, visibleText } from '../words/visible-text.ts';
 import type { BackupItem, RunProgress } from '../service/model.ts';
 import { rowsText } from './text/row-changes.ts';
+import { type Marks, painted } from './text/colours.ts';
 import { table, type TableOptions } from './text/tables.ts';
 
 export interface Sink {
@@ -28,7 +29,7 @@ interface OutputOptions {
 
 export interface Output {
   /** The answer: the document with `--json`, else the text; nothing of the text with `--quiet`. */
-  answer(document: unknown, text: string): void;
+  answer(document: unknown, text: string, marks?: Marks): void;
   readonly json: boolean;
   /** Width of the terminal that answers and notes go to; undefined if there is none. */
   readonly width: number | undefined;
@@ -54,7 +55,7 @@ const BAR_CELLS_MIN = 5;
 const BRACKETS = 2;
 
 export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptions): Output {
-  const paint = (code: number, text: string) => ((color ?? stderr.isTTY) ? `\x1b[${code}m${text}\x1b[0m` : text);
+  const hasColor = ({ isTTY }: Sink) => color ?? isTTY === true;
   const hasBar = stderr.isTTY === true && !quiet;
   let drawnAt = 0;
   let drawn = false;
@@ -70,10 +71,11 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
     json,
     width: widthOf(stdout),
     noteWidth: widthOf(stderr),
-    answer(document, text) {
+    answer(document, text, marks = []) {
       done();
+      const shown = visibleText(text);
       if (json) stdout.write(`${visibleJson(JSON.stringify(document, null, 2))}\n`);
-      else if (!quiet && text !== '') stdout.write(`${visibleText(text)}\n`);
+      else if (!quiet && text !== '') stdout.write(`${hasColor(stdout) ? painted(shown, marks) : shown}\n`);
     },
     note(text) {
       done();
@@ -87,7 +89,10 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
       done();
       reported.push(visibleText(logged));
       if (json) stdout.write(`${visibleJson(JSON.stringify({ error: error.toJSON() }, null, 2))}\n`);
-      else stderr.write(`${paint(31, 'Error:')} ${visibleText(`${error.message} (${error.code})\n${error.hint}`)}\n`);
+      else {
+        const text = visibleText(`${error.message} (${error.code})\n${error.hint}`);
+        stderr.write(`${hasColor(stderr) ? painted('Error:', [[/.+/, 'red']]) : 'Error:'} ${text}\n`);
+      }
     },
     log(line, level) {
       if (level === 'error' && !json) held.push(line);

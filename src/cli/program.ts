@@ -80,7 +80,8 @@ function addVerb(program: Command, name: Verb): Command {
   for (const option of 'options' in more ? more.options : []) {
     const excluded = 'conflicts' in option ? option.conflicts : [];
     const isHidden = 'isHidden' in option && option.isHidden;
-    made.addOption(new Option(option.flags, option.what).conflicts([...excluded]).hideHelp(isHidden));
+    const added = new Option(option.flags, option.what).conflicts([...excluded]).hideHelp(isHidden);
+    made.addOption('choices' in option ? added.choices(option.choices) : added);
   }
   for (const option of program.options.filter(({ long }) => long !== '--version')) {
     made.addOption(new Option(option.flags, option.description).hideHelp());

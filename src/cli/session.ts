@@ -71,6 +71,13 @@ export function wrongUse(message: string): BackupError {
   return new BackupError('BAD_REQUEST', message, { hint: 'See `velist-backup --help`.' });
 }
 
+/** What `--limit` says. @throws BackupError BAD_REQUEST */
+export function countOf(text: string | undefined, { usual, most }: { usual: number; most: number }): number {
+  const count = Number(text ?? usual);
+  if (Number.isInteger(count) && count >= 1 && count <= most) return count;
+  throw wrongUse(`--limit ${text} is not a number from 1 to ${most}`);
+}
+
 export function noBackup(message: string): BackupError {
   return new BackupError('NO_BACKUP', message, { hint: 'See `velist-backup list`.' });
 }

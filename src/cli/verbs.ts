@@ -4,6 +4,7 @@ import { adoptBackup } from './commands/adopt.ts';
 import { type AuditOptions, showAudit, showAuditOfAll } from './commands/audit.ts';
 import { makeBackup } from './commands/backup.ts';
 import { claim, type ClaimOptions } from './commands/claim.ts';
+import { configure, type ConfigFlags } from './commands/config.ts';
 import { deleteBackup, type DeleteFlags } from './commands/delete.ts';
 import { diagnose, type DoctorFlags } from './commands/doctor.ts';
 import { drill, type DrillOptions } from './commands/drill.ts';
@@ -12,6 +13,7 @@ import { listBackups, type ListFlags } from './commands/list.ts';
 import { acceptLoss, diffBackups } from './commands/losses.ts';
 import { note, type NoteFlags, pin, type PinFlags, unpin } from './commands/pin.ts';
 import { prune, type PruneOptions } from './commands/prune.ts';
+import { type LogFlags, showLog } from './commands/log.ts';
 import {
   restoreBackup,
   restoreIfMissing,
@@ -57,6 +59,7 @@ export function addVerbs(given: Given): void {
     run((session) => acceptLoss(session, name, flags), onlyOne),
   );
   addReportVerbs(given);
+  addConfigVerb(given);
   verb('serve').action(async (flags: ServeFlags) => {
     await serve(given.context, given.places(), flags);
     given.output.progress.done();
@@ -78,6 +81,12 @@ function addChangeVerbs({ verb, run }: Given): void {
   );
 }
 
+function addConfigVerb({ verb, run }: Given): void {
+  verb('config').action((name: string | undefined, value: string | undefined, flags: ConfigFlags) =>
+    run((session) => configure(session, name, value, flags), name === undefined ? undefined : onlyOne),
+  );
+}
+
 function addRestoreVerbs({ verb, run }: Given): void {
   verb('restore').action((wanted: string | undefined, flags: RestoreOptions) =>
     run(
@@ -94,6 +103,7 @@ function addReportVerbs({ verb, run }: Given): void {
   verb('drill').action((flags: DrillOptions) => run((session) => drill(session, flags)));
   verb('doctor').action((flags: DoctorFlags) => run((session) => diagnose(session, flags)));
   verb('status').action(() => run(showStatus, (_, ...rest) => statusOfEach(statusExitCode, ...rest)));
+  verb('log').action((flags: LogFlags) => run((session) => showLog(session, flags)));
   verb('audit').action((flags: AuditOptions) =>
     run(
       (session) => showAudit(session, flags),

@@ -233,6 +233,9 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   await check('status', 'status');
   await check('kit', 'kit');
   await check('audit', 'audit');
+  await check('log', 'log');
+  await check('config', 'config');
+  await check('config', 'config retentionCount 30');
   await check('error', 'verify nothing');
   rmSync(shop.databasePath);
   rmSync(`${shop.databasePath}-wal`, { force: true });

@@ -30,7 +30,11 @@ test('the release is published by a workflow that may do nothing else, without a
 });
 
 test('images that the documentation and the examples build on are pinned by digest', () => {
-  const files = ['README.md', 'Dockerfile', ...['docs/**/*.md', 'examples/**/{Dockerfile*,*.md,*.yml,*.yaml}'].flatMap(found)];
+  const files = [
+    'README.md',
+    'Dockerfile',
+    ...['docs/**/*.md', 'examples/**/{Dockerfile*,*.md,*.yml,*.yaml}'].flatMap(found),
+  ];
   const images = files.flatMap((file) =>
     [...read(file).matchAll(/^(?:FROM|\s*image:)\s+(\S+)/gm)].map(([, image = '']) => [file, image]),
   );

@@ -147,7 +147,9 @@ class Judge {
   #judgeWords(isReplaced: boolean): void {
     const { error, result } = this.#ending;
     if (result !== null && !isReplaced) this.broken.push('the restore ended well, and its backup is not there');
-    const saysSo = /was put in place|the restored database|holds either what was there before or/.test(error?.message ?? '');
+    const saysSo = /was put in place|the restored database|holds either what was there before or/.test(
+      error?.message ?? '',
+    );
     if (error && isReplaced && !saysSo)
       this.broken.push(`it was placed, and the error does not say so: ${error.message}`);
   }

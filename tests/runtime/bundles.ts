@@ -86,7 +86,9 @@ export function bundledApps(place: () => Place): void {
   async function mustRefuse(program: string, args: readonly string[], env: Record<string, string> = {}): Promise<void> {
     const ended = await started(program, args, env);
     expect(JSON.parse(ended.stdout.split('\n').at(-2) ?? '')).toEqual(refused);
-    expect(ended.stderr).toContain('with node or bun, compile it with bun build --compile, or run `velist-backup serve`');
+    expect(ended.stderr).toContain(
+      'with node or bun, compile it with bun build --compile, or run `velist-backup serve`',
+    );
     expect(ended.starts).toBe(1);
   }
 

@@ -4,7 +4,7 @@ import { BackupError } from '../../words/errors.ts';
 import { MOMENT_FORMS, parseMoment } from '../../words/moment.ts';
 import type { Actor } from '../../service/audit/actor.ts';
 import type { AuditEntry } from '../../service/model.ts';
-import type { Session } from '../session.ts';
+import { countOf, type Session } from '../session.ts';
 import type { CliDatabase } from '../session.ts';
 import { table } from '../text/tables.ts';
 
@@ -41,10 +41,8 @@ export async function showAuditOfAll(
 const LIMIT = { usual: 100, most: 50_000 };
 
 /** @throws BackupError BAD_REQUEST */
-function filterOf({ since, limit = String(LIMIT.usual) }: AuditOptions, now: Date): { limit: number; since?: Date } {
-  const count = Number(limit);
-  if (!Number.isInteger(count) || count < 1 || count > LIMIT.most)
-    throw wrongUse(`--limit ${limit} is not a number from 1 to ${LIMIT.most}`);
+function filterOf({ since, limit }: AuditOptions, now: Date): { limit: number; since?: Date } {
+  const count = countOf(limit, LIMIT);
   if (since === undefined) return { limit: count };
   const time = parseMoment(since, now, 'beginning');
   if (time === null) throw wrongUse(`--since ${since} is not a time; write it as 2024-01-15, ${MOMENT_FORMS}`);

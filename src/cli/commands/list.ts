@@ -7,6 +7,7 @@ import type { TargetName } from '../../service/model.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { backupTable } from '../output.ts';
 import type { Session } from '../session.ts';
+import { backupMarks } from '../text/colours.ts';
 import { foundText, noFolderText } from '../text/list-text.ts';
 
 export interface ListFlags {
@@ -20,7 +21,7 @@ export async function listBackups({ service, output, now }: Session, options: Li
   const isThere = (target !== undefined && target !== 'local') || existsSync(localPath);
   const found = foundText(backups, { localPath, target });
   const table = backups.length === 0 ? [] : [backupTable(backups, { width: output.width, now: now() })];
-  output.answer({ backups }, isThere || backups.length > 0 ? [...table, found].join('\n') : '');
+  output.answer({ backups }, isThere || backups.length > 0 ? [...table, found].join('\n') : '', backupMarks);
   if (!isThere) output.warn(noFolderText(localPath));
   return isThere || backups.length > 0 ? exitCodes.done : exitCodes.noBackup;
 }

@@ -11,6 +11,7 @@ interface OptionText {
   readonly what: string;
   /** Options that exclude this one, as commander names them. */
   readonly conflicts?: readonly string[];
+  readonly choices?: readonly string[];
   /** An earlier name, which still works. */
   readonly isHidden?: boolean;
 }
@@ -260,6 +261,23 @@ export const verbs = {
       ['velist-backup status --quiet', 'the exit code alone, for a monitor'],
     ],
   },
+  log: {
+    usage: 'log',
+    what: 'show the latest runs, newest first: backups, checks, restores, uploads, drills',
+    options: [
+      { flags: '--limit <count>', what: 'at most this many runs (default: 20)' },
+      {
+        flags: '--kind <kind>',
+        what: 'only runs of this kind',
+        choices: ['backup', 'verify', 'restore', 'undo', 'upload', 'drill'],
+      },
+      { flags: '--failed', what: 'only those that failed' },
+    ],
+    examples: [
+      ['velist-backup log', 'the last twenty runs'],
+      ['velist-backup log --failed --limit 5', 'the last five that failed, with the reason'],
+    ],
+  },
   audit: {
     usage: 'audit',
     what: 'show who did what, when, from where and with what result, newest first',
@@ -284,6 +302,17 @@ export const verbs = {
     examples: [
       ['velist-backup kit', 'read it'],
       ['velist-backup kit --output kit.md', 'to keep elsewhere'],
+    ],
+  },
+  config: {
+    usage: 'config [setting] [value]',
+    what: 'show the settings, or change one; a program that is running takes it over at its next start',
+    options: [{ flags: '--revert', what: 'set it back to what the environment says' }],
+    examples: [
+      ['velist-backup config', 'every setting, and which were changed'],
+      ['velist-backup config retentionCount 30', 'keep thirty'],
+      ['velist-backup config retentionCount --revert', 'keep what BACKUP_RETENTION_COUNT says'],
+      ['velist-backup config maxAgeMinutes automatic', 'three intervals, at least 15 minutes'],
     ],
   },
   serve: {

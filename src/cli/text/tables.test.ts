@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import stringWidth from 'string-width';
-import { table } from './tables.ts';
+import { table, wrapped } from './tables.ts';
 
 const head = ['NAME', 'SIZE', 'REMARKS'];
 const rows = [
@@ -31,4 +31,13 @@ test('no line is wider than the terminal; the last column is cut, then columns g
 
 test('a note can not break its line or talk to the terminal', () => {
   expect(table(['A'], [['one\ntwo\x1b[31m']])).toBe('A\none two [31m');
+});
+
+test('a long line breaks between words, under where its text began; words are never cut', () => {
+  const line = 'ok       clock  no backup is of the future';
+  expect(wrapped(line, 16, 40)).toBe('ok       clock  no backup is of the\n                future');
+  expect(wrapped('  Why: one two three four five', 7, 31).split('\n')).toEqual(['  Why: one two three four five']);
+  expect(wrapped(line, 16, undefined)).toBe(line);
+  expect(wrapped(line, 16, 20)).toBe(line);
+  expect(wrapped(`x ${'y'.repeat(80)} z`, 2, 40)).toBe(`x\n  ${'y'.repeat(80)}\n  z`);
 });

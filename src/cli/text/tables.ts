@@ -58,3 +58,23 @@ function fit(text: string, width: number): string {
 function onOneLine(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ');
 }
+
+/** Fewer cells than this beside an indent are no place for text: then the terminal breaks the line. */
+const WRAPPED_MIN = 24;
+
+/** Breaks a line between words; what follows is indented. A pipe, and a narrow terminal, get it as it is. */
+export function wrapped(line: string, indent: number, width: number | undefined): string {
+  if (width === undefined || width - indent < WRAPPED_MIN) return line;
+  const lines: string[] = [];
+  // The indent of the first line is its own.
+  const start = /^ */.exec(line)?.[0] ?? '';
+  let current = start;
+  for (const word of line.slice(start.length).split(' ')) {
+    const next = current === start || current.trim() === '' ? current + word : `${current} ${word}`;
+    if (stringWidth(next) > width && current.trim() !== '') {
+      lines.push(current.trimEnd());
+      current = ' '.repeat(indent) + word;
+    } else current = next;
+  }
+  return [...lines, current].join('\n');
+}

@@ -1,13 +1,14 @@
 /** A target's self-test as text: one line a check, what to do below it, and the policy that its key needs. */
 import type { TargetReport } from '../../service/model.ts';
+import { wrapped } from './tables.ts';
 
 const words = { ok: 'ok', warning: 'WARNING', failed: 'FAILED' };
 
-export function targetText({ target, place, ok, ms, findings, policy }: TargetReport): string {
+export function targetText({ target, place, ok, ms, findings, policy }: TargetReport, terminal?: number): string {
   const width = Math.max(...findings.map(({ check }) => check.length));
   const lines = findings.flatMap(({ check, result, message, hint }) => [
-    `${words[result].padEnd(7)}  ${check.padEnd(width)}  ${message}`,
-    ...(hint === null ? [] : [`${' '.repeat(width + 11)}${hint}`]),
+    wrapped(`${words[result].padEnd(7)}  ${check.padEnd(width)}  ${message}`, width + 11, terminal),
+    ...(hint === null ? [] : [wrapped(`${' '.repeat(width + 11)}${hint}`, width + 11, terminal)]),
   ]);
   const failures = findings.filter(({ result }) => result === 'failed').length;
   const verdict = ok
