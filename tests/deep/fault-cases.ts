@@ -48,7 +48,7 @@ export const uploadCases: readonly FaultCase[] = [
     job: 'upload',
     code: 'S3_FAILED',
     message: /answered 503 ServiceUnavailable.*, 3 tries$/,
-    hint: /passing/,
+    hint: /temporary/,
     provoke: (scene) => scene.fault(part, unavailable),
   },
   {

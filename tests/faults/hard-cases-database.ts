@@ -260,7 +260,7 @@ export const databaseCases: readonly HardCase[] = [
     name: 'a database that this user may not read is refused, and the hint speaks of the database',
     code: 'NO_PERMISSION',
     message: /shop\.sqlite/,
-    hint: /rights on the database/,
+    hint: /access to the database/,
     provoke: (scene) => backUpAsNobody(scene, 0o600),
   },
   {

@@ -12,7 +12,7 @@ export const logCases: readonly HardCase[] = [
     name: 'a database whose app opens it by a hard link is refused, naming the app and the name that it uses',
     code: 'DB_NOT_SHARED',
     message: /\(process \d+\) has .*shop\.sqlite open as .*app\.sqlite, and uses a different log/,
-    hint: /set DATABASE_URL to that.*app\.sqlite-wal is gone or empty/,
+    hint: /set DATABASE_URL to it.*app\.sqlite-wal is gone or empty/,
     async provoke(scene) {
       const name = join(scene.folder, 'app.sqlite');
       linkSync(scene.databasePath, name);

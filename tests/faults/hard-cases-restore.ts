@@ -250,7 +250,7 @@ export const restoreCases: readonly RestoreCase[] = [
   },
   {
     name: 'online, the backup has another page size, and the database a log',
-    ...{ mode: 'online', code: 'PAGE_SIZE_DIFFERS', warning: /another page size/ },
+    ...{ mode: 'online', code: 'PAGE_SIZE_DIFFERS', warning: /a different page size/ },
     source: `PRAGMA page_size = 8192; ${notes(5)}`,
     look: (scene) => `the database as it was, ${scene.rows()} rows`,
   },

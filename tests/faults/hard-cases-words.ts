@@ -48,7 +48,7 @@ export const settingCases: readonly WordCase[] = [
   setting('a path with a placeholder that nobody filled in', { DATABASE_URL: '$DATA/app.db' }, /was not filled in/),
   {
     name: 'a path that Prisma and everybody else count from two folders, where both files are',
-    says: /it names two files: .*dev\.db in the working folder, and prisma\/dev\.db, which Prisma means by it/,
+    says: /it names two files: .*dev\.db in the working directory, and prisma\/dev\.db, which is what Prisma means/,
     async ask(scene) {
       const before = process.cwd();
       mkdirSync(join(scene.folder, 'prisma'));
@@ -66,7 +66,7 @@ export const settingCases: readonly WordCase[] = [
   setting(
     'a password in quotes, as docker --env-file keeps them',
     { BACKUP_ADMIN_PASSWORD: '"a good one"' },
-    /it stands in quotes, which docker --env-file takes for a part of it/,
+    /it is in quotes, which docker --env-file takes as part of the value/,
   ),
   setting(
     'an address in the place of a bucket',

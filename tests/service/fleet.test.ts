@@ -36,7 +36,7 @@ async function open(config: Partial<BackupsConfig> = {}): Promise<Guard> {
   return guard;
 }
 const names = (guard: Guard) => guard.databases.map(({ name }) => name);
-const service = (guard: Guard, name: string) => guard.get(name) ?? expect.unreachable(`${name} is not guarded`);
+const service = (guard: Guard, name: string) => guard.get(name) ?? expect.unreachable(`${name} is not backed up`);
 const files = (name: string) => readdirSync(at('storage/backups', name)).filter((file) => file.endsWith('.sqlite'));
 
 test('each database has its own backups; restoring one leaves the other alone', async () => {
@@ -163,7 +163,7 @@ test('a glob follows no link, neither to a file nor through a folder, and what b
   const again = await open({ databases: [{ glob: at('tenants/**/*.sqlite') }] });
   expect(names(again)).toEqual(['tenants.zoo']);
   expect(
-    log.filter((line) => /is not guarded: .*acme\.sqlite leads through a link to .*secret/.test(line)).length,
+    log.filter((line) => /is not backed up: .*acme\.sqlite leads through a link to .*secret/.test(line)).length,
   ).toBe(1);
   // A link above the glob is the author's own.
   symlinkSync(at('tenants'), at('current'));
