@@ -13,6 +13,7 @@ import {
   backupResult,
   backupsAnswer,
   claimAnswer,
+  deleteAnswer,
   doctorReport,
   drillReport,
   errorBody,
@@ -26,7 +27,7 @@ import {
 
 const path = z.string();
 
-export const firstBoot = z.discriminatedUnion('outcome', [
+const firstBoot = z.discriminatedUnion('outcome', [
   z.object({ outcome: z.literal('present'), path }),
   z.object({
     outcome: z.literal('restored'),
@@ -47,7 +48,7 @@ const verifiedFile = z.object({
   unchecked,
 });
 
-export const dryRun = z.object({
+const dryRun = z.object({
   dryRun: z.literal(true),
   mode: z.enum(['online', 'offline', 'missing', 'file']),
   backup: z.string(),
@@ -64,7 +65,11 @@ export const answers = {
   restore: z.union([restoreResult, firstBoot, dryRun]),
   undo: z.union([restoreResult, dryRun]),
   adopt: backup,
+  pin: backup,
+  unpin: backup,
+  note: backup,
   claim: claimAnswer,
+  delete: deleteAnswer,
   prune: prunePlan,
   diff: backupDiff,
   'accept-loss': backup,

@@ -6,7 +6,7 @@ import { createBackups } from '../../src/fleet/from-config.ts';
 import { makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { actingAs } from '../../src/service/audit/actor.ts';
 import type { AuditEntry } from '../../src/service/model.ts';
-import { runCli } from '../../src/cli/commands.ts';
+import { runCli } from '../../src/cli/program.ts';
 
 const newFolder = scratchFolders();
 
@@ -57,6 +57,7 @@ test('what commands do is recorded as done by the user of the system, and `audit
   expect(short(await entries('--database shop'))).toEqual([restored]);
   expect(short(await entries('--limit 2'))).toEqual([[null, 'sign-in', 'page', null, 'refused'], restored]);
   expect([await entries('--since 2999-01-01'), (await entries('--since 2001-01-01')).length]).toEqual([[], 3]);
+  expect([(await entries('--since yesterday')).length, (await entries('--since today')).length]).toEqual([3, 3]);
   // The same goes out as lines, in the order in which it was done.
   const written = readFileSync(lines, 'utf8')
     .trim()
@@ -67,6 +68,6 @@ test('what commands do is recorded as done by the user of the system, and `audit
   expect(stdout).toMatch(/^TIME +DATABASE +WHO +FROM +WHAT +RESULT +ON/);
   expect(stdout).toContain('page 192.0.2.7');
   expect(stdout).not.toContain('\u001b');
-  for (const wrong of ['--since yesterday', '--since 2024-99-01', '--limit 0', '--limit many'])
+  for (const wrong of ['--since whenever', '--since 2024-99-01', '--limit 0', '--limit many'])
     expect([wrong, (await cli(`audit ${wrong}`)).code]).toEqual([wrong, 2]);
 });

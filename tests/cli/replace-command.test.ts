@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { createFakeService, type FakeService, firstBackup, secondBackup } from '../http/fake-service.ts';
 import { z } from 'zod';
-import { runCli } from '../../src/cli/commands.ts';
+import { runCli } from '../../src/cli/program.ts';
 import { answers } from '../../src/cli/json-schemas.ts';
 
 async function cli(

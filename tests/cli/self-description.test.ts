@@ -9,8 +9,8 @@ import { z } from 'zod';
 import { createFakeService } from '../http/fake-service.ts';
 import { areMissing } from '../support/programs.ts';
 import { ask, change, makeDatabase, openShop } from '../support/scratch.ts';
-import { runCli } from '../../src/cli/commands.ts';
-import { examples } from '../../src/cli/examples.ts';
+import { runCli } from '../../src/cli/program.ts';
+import { verbs as texts } from '../../src/cli/text/help.ts';
 import { answers } from '../../src/cli/json-schemas.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-words-'));
@@ -39,7 +39,7 @@ beforeAll(() => {
   bash = program('completion', 'bash').stdout;
   man = program('man').stdout;
   verbs = [...bash.matchAll(/^ {6}([a-z-]+)\) COMPREPLY/gm)].map(([, verb = '']) => verb);
-});
+}, 60_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** What bash offers at the end of this line. */
@@ -70,6 +70,22 @@ test('bash offers verbs, options, values, files and the names of backups', () =>
   expect(offered('velist-backup verify backup-')).toEqual([backup]);
   expect(offered('velist-backup adopt ')).toEqual([backup]);
 });
+
+test('list says where it looked; a folder that is not there is no success', () => {
+  const full = program('list');
+  expect([full.status, full.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^BACKUP +AGE +SIZE .*\n.*\n1 backup in .*\n$/),
+  ]);
+  mkdirSync(join(folder, 'empty'));
+  const empty = program('list', '--backups', 'empty');
+  expect([empty.status, empty.stdout, empty.stderr]).toEqual([0, 'No backups in empty.\n', '']);
+  const missing = program('list', '--backups', 'typo', '--quiet');
+  expect([missing.status, missing.stdout]).toEqual([3, '']);
+  expect(missing.stderr).toStartWith('There is no folder typo.\nIf backups should be there, check BACKUP_LOCAL_PATH');
+  const json = program('list', '--backups', 'typo', '--json');
+  expect([json.status, JSON.parse(json.stdout)]).toEqual([3, { backups: [] }]);
+}, 30_000);
 
 /** What zsh or fish offers at the end of this line; null where it is not installed. */
 function offeredBy(shell: 'zsh' | 'fish', line: string): string[] | null {
@@ -105,7 +121,7 @@ test('zsh and fish offer verbs, options, values and the names of backups', () =>
     expect(offeredBy(shell, 'velist-backup list --target s')).toEqual(['s3']);
     expect(offeredBy(shell, 'velist-backup verify backup-')).toEqual([backup]);
   }
-});
+}, 30_000);
 
 test('zsh and fish are told every verb and every option, and read their script', () => {
   expect(verbs.length).toBeGreaterThan(14);
@@ -141,9 +157,9 @@ test('the manual page has every verb, option and exit code, and groff has nothin
 });
 
 test('every verb has examples, and the program understands each of them', async () => {
-  expect(Object.keys(examples).sort()).toEqual(verbs.filter((verb) => verb !== 'help').sort());
+  expect(Object.keys(texts).sort()).toEqual(verbs.filter((verb) => verb !== 'help').sort());
   writeFileSync(join(folder, 'key.txt'), 'AGE-SECRET-KEY-1TEST');
-  for (const [verb, shown] of Object.entries(examples)) {
+  for (const [verb, { examples: shown }] of Object.entries(texts)) {
     expect([verb, program(verb, '--help').stdout]).toEqual([verb, expect.stringContaining(shown[0]?.[0] ?? 'none')]);
     for (const [command] of shown) {
       const typed = command.replace(/ >.*/, '').replace(/(key\.txt|kit\.md)/, `${folder}/$1`);
@@ -161,7 +177,7 @@ test('every verb has examples, and the program understands each of them', async 
       ]);
     }
   }
-});
+}, 60_000);
 
 test('what --json prints is what the schema says, by verb, and nothing that it does not say', async () => {
   const published: { $defs: Record<string, z.core.JSONSchema.JSONSchema> } = JSON.parse(program('schema').stdout);
@@ -198,6 +214,10 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   copyFileSync(join(shop.backups, made.filename), join(shop.backups, 'backup-2020-01-01T00-00-00-000Z.sqlite'));
   await check('list', 'list');
   await check('adopt', 'adopt backup-2020-01-01T00-00-00-000Z.sqlite');
+  await check('pin', 'pin latest --note kept');
+  await check('unpin', `unpin ${made.filename}`);
+  await check('note', 'note latest --remove');
+  await check('delete', 'delete backup-2020-01-01T00-00-00-000Z.sqlite --yes');
   change(shop.databasePath, 'DELETE FROM notes');
   const emptied = (await check('backup', 'backup')) as { filename: string };
   await check('diff', `diff ${made.filename} ${emptied.filename}`);

@@ -29,7 +29,7 @@ import type { JobRequest } from '../../src/engine/process/protocol.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { type AppHere, openApp, type Told } from '../support/app-here.ts';
-import { carryOut } from '../support/jobs-here.ts';
+import { carryOut } from '../../src/engine/process/carry-out.ts';
 import { type MovedClock, moveClock } from '../support/moved-clock.ts';
 import { s3Variables } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';

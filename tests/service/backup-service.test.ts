@@ -24,7 +24,8 @@ import {
   shopSettings,
 } from '../support/scratch.ts';
 import { LOCK_FILE } from '../../src/engine/format/names.ts';
-import type { Run, RunProgress, ServiceEvent } from '../../src/service/model.ts';
+import type { ServiceEvent } from '../../src/service/service-event.ts';
+import type { Run, RunProgress } from '../../src/words/run.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { formatSize } from '../../src/service/log.ts';
 

@@ -1,3 +1,4 @@
+import { Glob } from 'bun';
 import { expect, test } from 'bun:test';
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -118,9 +119,15 @@ test('SQL for drills that names the live database is told without opening it', a
 });
 
 test('docs/doctor.md names each code of the doctor, and no other', () => {
-  const codesIn = (path: string, pattern: RegExp) =>
-    new Set([...readFileSync(join(import.meta.dir, path), 'utf8').matchAll(pattern)].map(([, code]) => code ?? ''));
-  const told = codesIn('../../src/service/doctor/findings.ts', /(?:const code = |found\('\w+', )'([a-z0-9-]+)'/g);
-  const written = codesIn('../../docs/doctor.md', /^\| `([a-z0-9-]+)`/gm);
+  const doctor = '../../src/service/doctor';
+  const codesIn = (paths: readonly string[], pattern: RegExp) => {
+    const text = paths.map((path) => readFileSync(join(import.meta.dir, path), 'utf8')).join('\n');
+    return new Set([...text.matchAll(pattern)].map(([, code]) => code ?? ''));
+  };
+  const told = codesIn(
+    [...new Glob('*-findings.ts').scanSync(join(import.meta.dir, doctor))].map((file) => join(doctor, file)),
+    /(?:const code = |found\('\w+', )'([a-z0-9-]+)'/g,
+  );
+  const written = codesIn(['../../docs/doctor.md'], /^\| `([a-z0-9-]+)`/gm);
   expect([...written].filter((code) => !code.startsWith('s3-')).toSorted()).toEqual([...told].toSorted());
 });

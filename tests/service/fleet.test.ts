@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { ask, makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
 import type { BackupsConfig } from '../../src/config/define-config.ts';
-import { createBackups } from '../../src/fleet/from-config.ts';
-import type { Guard } from '../../src/fleet/fleet.ts';
+import { readConfig } from '../../src/config/config-file.ts';
+import { createBackups, openEnvironment } from '../../src/fleet/from-config.ts';
+import { Guard } from '../../src/fleet/fleet.ts';
 
 const newFolder = scratchFolders();
 const opened: Guard[] = [];
@@ -95,6 +96,30 @@ test('a file that vanished keeps its backups, also over a restart, and its verdi
   const [backup] = await acme.getBackups();
   await acme.restore(backup?.filename ?? '', { mode: 'file', to: at('tenants/acme.sqlite') });
   expect(ask(at('tenants/acme.sqlite'), 'SELECT count(*) FROM notes')).toBe(7);
+});
+
+test('lines of the audit record go where they are sent, also those of one of many', async () => {
+  makeDatabase(at('app.sqlite'));
+  const lines: string[] = [];
+  const config = { databases: [{ path: at('app.sqlite') }], localPath: at('backups'), statePath: at('state.sqlite') };
+  const variables = { PATH: process.env.PATH, BACKUP_AUDIT_LOG: '-' };
+  const configured = readConfig(config, { file: 'config.ts', variables });
+  const guard = await Guard.open(configured, { write: () => {}, writeAudit: (line) => lines.push(line) });
+  opened.push(guard);
+  service(guard, 'app').recordAct({ act: 'stop', subject: null });
+  guard.recordAct({ act: 'sign-in', subject: null });
+  expect(lines.map((line) => JSON.parse(line).act)).toEqual(['stop', 'sign-in']);
+});
+
+test('without a list the database of the environment is a fleet of one, which has its folder as it is', async () => {
+  makeDatabase(at('app.sqlite'), { rows: 3 });
+  const places = { databasePath: at('app.sqlite'), backupsPath: at('backups'), statePath: at('state.sqlite') };
+  const guard = await openEnvironment({ ...places, env: { PATH: process.env.PATH }, write: (line) => log.push(line) });
+  opened.push(guard);
+  expect([guard.isMany, existsSync(at('backups'))]).toEqual([false, false]);
+  const made = await guard.databases[0]?.service.performBackup();
+  expect(existsSync(at('backups', made?.filename ?? ''))).toBe(true);
+  expect(log.join('\n')).not.toContain('[app]');
 });
 
 test('a file that was renamed is another database, and does not get the backups of the first', async () => {

@@ -5,7 +5,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openElsewhere, openShop, scratchFolders } from '../support/scratch.ts';
 import { LOCK_FILE } from '../../src/engine/format/names.ts';
-import type { ServiceEvent } from '../../src/service/model.ts';
+import type { ServiceEvent } from '../../src/service/service-event.ts';
 import { openStateDatabase } from '../../src/service/state/state-database.ts';
 
 const scratch = scratchFolders();

@@ -172,7 +172,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     patches: [{ file: 'src/engine/sqlite/other-log.ts', from: '  refuseLeftElsewhere(path);\n', to: '' }],
     caughtBy: test(
       'src/engine/sqlite/left-elsewhere.test.ts',
-      'a transaction that was cut short under another name is refused, not half backed up (delete)',
+      'an interrupted transaction under another name is refused, not half backed up (delete)',
     ),
   },
   {

@@ -257,11 +257,11 @@ test('recipients are separated by commas or blanks, each is checked, and each co
   const hybrid = await identityToRecipient(hybridIdentity);
   expect(parseRecipients(hybrid)).toEqual([hybrid]);
   const wrong: [string, RegExp][] = [
-    [',', /names no public key/],
-    [`${recipient} ${recipient.slice(0, -1)}`, /^entry 2 of 2 \(age1.{8}…\) is not a public key/],
-    ['ssh-ed25519', /^it is not a public key/],
-    ['age1yubikey1qtqjvcjzu8ek', /is not a public key/],
-    [`${hybrid} ${recipient}`, /can not be mixed/],
+    [',', /names no age public key/],
+    [`${recipient} ${recipient.slice(0, -1)}`, /^entry 2 of 2 \(age1.{8}…\) is not an age public key/],
+    ['ssh-ed25519', /^it is not an age public key/],
+    ['age1yubikey1qtqjvcjzu8ek', /is not an age public key/],
+    [`${hybrid} ${recipient}`, /cannot be mixed/],
   ];
   for (const [text, message] of wrong) {
     const error = await refusal(() => parseRecipients(text));
@@ -282,14 +282,27 @@ test('a private key given as a recipient is refused and never printed', async ()
     expect((await refusal(() => parseRecipients(identity.slice(from)))).message).not.toContain(identity.slice(20, 30));
 });
 
+test('a header that never ends is refused at its limit, in however small pieces it comes', async () => {
+  for (const start of ['age-encryption.org/v1\n-> X25519 ', 'age-encryption.org/v1\n--- ']) {
+    let sent = 0;
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from(start);
+      for (; sent < 3 * MIB; sent++) yield Buffer.from('A');
+    }
+    const opened = () => collect(unseal(endless(), { compression: 'none', encryption: 'age' }, [identity]));
+    expect((await refusal(opened)).code).toBe('VERIFY_FAILED');
+    expect(sent).toBeLessThan(1.1 * MIB);
+  }
+});
+
 test('an identity file is read as age-keygen writes it; what is none is refused and not printed', async () => {
   const file = `# created: 2024-01-15T10:30:00Z\n# public key: ${recipient}\r\n${identity}\n\n${otherIdentity}\n`;
   expect(parseIdentities(file)).toEqual([identity, otherIdentity]);
   for (const [text, message] of [
     ['# nothing\n', 'is empty'],
     [recipient, 'holds a public key'],
-    [identity.slice(0, -1), 'is no private key of age'],
-    ['hunter2', 'is no private key of age'],
+    [identity.slice(0, -1), 'is not an age private key'],
+    ['hunter2', 'is not an age private key'],
     ['AGE-PLUGIN-YUBIKEY-1QQQ', 'only the age program can use'],
     ['-----BEGIN OPENSSH PRIVATE KEY-----', 'only the age program can use'],
     ['age-encryption.org/v1\n-> scrypt', 'is itself encrypted'],

@@ -99,11 +99,11 @@ test('pages that fell out of the freelist are found', () => {
 
 test('a freelist that is longer than the header says is found', () => {
   const found = complaints({}, (bytes) => bytes.writeUInt32BE(bytes.readUInt32BE(36) + 1, 36));
-  expect(found).toMatch(/^the freelist has \d+ pages, and the file's header says \d+$/);
+  expect(found).toMatch(/^the freelist has \d+ pages, but the file's header says \d+$/);
 });
 
 test('a freelist that leads out of the file, in a circle, or lists too much is found', () => {
-  expect(complaints({}, (bytes) => bytes.writeUInt32BE(9_999, 32))).toContain('the freelist leads to page 9999');
+  expect(complaints({}, (bytes) => bytes.writeUInt32BE(9_999, 32))).toContain('the freelist points to page 9999');
   expect(complaints({}, (bytes, { trunk }) => bytes.writeUInt32BE(9_999, at(trunk) + 8))).toContain(
     'the freelist names page 9999',
   );
@@ -119,13 +119,13 @@ test('the pointer map’s word on free pages and roots is checked, and the last 
   const form = { autoVacuum: 2, sql: usual } as const;
   const entryOf = (page: number) => at(2) + 5 * (page - 3);
   expect(complaints(form, (bytes, { trunk }) => bytes.writeUInt8(5, entryOf(trunk)))).toMatch(
-    /^the pointer map does not know that page \d+ is free$/,
+    /^the pointer map does not record that page \d+ is free$/,
   );
   expect(complaints(form, (bytes, { root }) => bytes.writeUInt32BE(7, entryOf(root) + 1))).toMatch(
-    /^the pointer map does not know that page \d+ is where table orders begins$/,
+    /^the pointer map does not record that page \d+ is where table orders begins$/,
   );
   expect(complaints(form, (bytes) => bytes.writeUInt32BE(4_000, 52))).toMatch(
-    /^the file's header says that page 4000 is the last root, and it is page \d+$/,
+    /^the file's header says that page 4000 is the last root, but it is page \d+$/,
   );
 });
 

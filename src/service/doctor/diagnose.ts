@@ -4,13 +4,14 @@ import type { Manifest } from '../../engine/format/manifest.ts';
 import { isPath, refuseUnreadable } from '../../engine/stories/assertions.ts';
 import { diskRoom } from '../../engine/disk/share.ts';
 import { isLiveFile } from '../../engine/sqlite/stamp.ts';
-import { archiveHoursOf, lifecycleDaysOf, risksOf } from '../../engine/store/kinds.ts';
+import { archiveHoursOf, lifecycleDaysOf, risksOf, wordsOf } from '../../engine/store/kinds.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { targetWord } from '../../words/target-word.ts';
 import { isHere, isOwn } from '../backups/backup-item.ts';
 import { type Backups, placeOf } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
-import type { DoctorReport, Status } from '../model.ts';
+import type { DoctorReport } from './finding.ts';
+import type { Status } from '../protection/shown-status.ts';
 import { knownGood } from '../restores/recovery-kit.ts';
 import type { LookAtAll } from '../protection/look-at-all.ts';
 import { remarkTexts } from '../protection/remarks.ts';
@@ -30,7 +31,7 @@ import {
 } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
 
-export interface DiagnoseParts {
+interface DiagnoseParts {
   readonly backups: Backups;
   readonly look: LookAtAll;
   readonly rhythm: Rhythm;
@@ -110,15 +111,23 @@ async function lookAtBackups({ look, backups }: DiagnoseParts): Promise<{
   }
 }
 
-const NO_RISKS = { plainHost: null, isAlsoPublic: false, isOnSameDisk: false, isEncrypted: false } as const;
+const NO_RISKS = {
+  plainHost: null,
+  isAlsoPublic: false,
+  isOnSameDisk: false,
+  isEncrypted: false,
+  words: wordsOf({ kind: 's3' }),
+} as const;
 
 async function testTargets(
   { options, settings, database }: ServiceContext,
   remote: RemoteTargets,
   isAsked: boolean,
 ): Promise<Pick<DoctorFacts, 's3' | 'targets'>> {
+  const { folders: publicFolders = [], buckets: publicBuckets = [] } = options.served ?? {};
   const about = (access: TargetSetup) => ({
-    ...risksOf(access, { databasePath: database.path, publicBuckets: options.served?.buckets ?? [] }),
+    ...risksOf(access, { databasePath: database.path, publicBuckets, publicFolders }),
+    words: wordsOf(access),
     isEncrypted: (access.sealing?.recipients.length ?? 0) > 0,
     lifecycleDays: lifecycleDaysOf(access),
   });

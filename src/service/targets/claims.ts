@@ -11,6 +11,7 @@ import { LOCK_FILE } from '../../engine/format/names.ts';
 import {
   type Claim,
   otherOf,
+  OWN_FOLDER,
   type Ownership,
   type PlaceIdentity,
   requireOurs,
@@ -21,7 +22,7 @@ import { lookAtFolder, type OwnedFolder, toRecord, writeOwner, writeRecord } fro
 import { takeLock } from '../../engine/disk/lock.ts';
 import type { DatabaseSelf } from '../../engine/writer/self.ts';
 import type { ServiceContext } from '../context.ts';
-import type { ClaimResult } from '../model.ts';
+import type { ClaimResult } from '../service-port.ts';
 import type { Offsite } from './remote-target.ts';
 
 const SPARES_MS = 7 * 24 * 3_600_000;
@@ -41,7 +42,7 @@ export class Claims {
 
   requireOurs(folder: OwnedFolder): OwnedFolder {
     const place = `the folder ${this.#context.folder.named}`;
-    requireOurs(folder.ownership, folder.identity, { place, target: 'local' });
+    requireOurs(folder.ownership, folder.identity, { place, target: 'local', own: OWN_FOLDER });
     return folder;
   }
 

@@ -8,9 +8,8 @@
  * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
  * is there already is not, and a pin that was set here is set there.
  */
-import type { TargetName } from '../model.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { TargetSetup } from './targets.ts';
-import { targetWord } from '../../words/target-word.ts';
 import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
 import { isVerified, type RetentionPlan, type RetentionPolicy } from '../../engine/catalog/retention.ts';
 import type { JobKind, JobMap } from '../../engine/process/protocol.ts';
@@ -22,13 +21,26 @@ import { Writing, type WritingOptions } from './writing.ts';
 import type { Manifest } from '../../engine/format/manifest.ts';
 import { UploadQueue } from './upload-queue.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
-import type { KnownRemote, SetBack, UploadOutcome, UploadState } from '../state/target-state.ts';
-import { OffsiteState } from '../state/target-state.ts';
+import {
+  type KnownRemote,
+  OffsiteState,
+  type SetBack,
+  type UploadOutcome,
+  type UploadState,
+} from '../state/target-state.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { folderInState } from '../state/state-database.ts';
 import type { OffsiteBackup } from '../backups/backup-item.ts';
-import { lifecycleDaysOf, stateKeyOf, whereOf } from '../../engine/store/kinds.ts';
-import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../../engine/catalog/identity.ts';
+import { lifecycleDaysOf, stateKeyOf, whereOf, wordsOf } from '../../engine/store/kinds.ts';
+import type { StoreWords } from '../../engine/store/store.ts';
+import {
+  judgePlace,
+  NO_IDENTITY,
+  otherOf,
+  type Ownership,
+  type PlaceIdentity,
+  requireOurs,
+} from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
 import {
   type KnownManifest,
@@ -48,7 +60,7 @@ import { BY_RETENTION } from '../state/run-history.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import type { ClaimedRemote, WritingRequest } from '../../engine/writer/writing.ts';
 
-export interface OffsiteOptions {
+interface OffsiteOptions {
   readonly target: TargetName;
   readonly access: TargetSetup;
   /** May change. */
@@ -171,6 +183,11 @@ export class Offsite {
     return this.#options.isEnabled();
   }
 
+  /** How sentences speak of a target of that kind. */
+  get words(): StoreWords {
+    return wordsOf(this.#options.access);
+  }
+
   /** After so many days a rule of the bucket removes a copy; null where we remove what retention does not keep. */
   get lifecycleDays(): number | null {
     return lifecycleDaysOf(this.#options.access);
@@ -188,6 +205,12 @@ export class Offsite {
 
   ownershipFor(self: DatabaseSelf): Ownership {
     return judgePlace('target', this.identity ?? NO_IDENTITY, self, [...this.#entries().values()]);
+  }
+
+  /** @throws BackupError FOREIGN_PLACE, BAD_CONFIG: nothing may be written or removed there, by the last look. */
+  requireOurs(): void {
+    const place = { place: this.address, target: this.target, own: this.words.own };
+    requireOurs(this.ownership, this.identity ?? NO_IDENTITY, place);
   }
 
   /** Null if nobody ever looked. */
@@ -408,7 +431,7 @@ export class Offsite {
   #reportUnnamed(unnamed: readonly string[]): void {
     this.#options.log(
       'warn',
-      `${unnamed.length} files on ${this.#word} have the name of a backup and no manifest (${unnamed[0]}); they stay as they are.`,
+      `${unnamed.length} files on ${this.#word} have the name of a backup but no manifest (${unnamed[0]}); they stay as they are.`,
     );
   }
 
@@ -430,7 +453,7 @@ export class Offsite {
       } else if (!isStored && !entry && upload?.status === 'stored' && mayEnd.has(name)) {
         this.#noteRemoved(name, BY_BUCKET);
       } else if (!isStored && !isUnread(entry) && upload?.status === 'stored' && upload.at < beganAt) {
-        this.#options.log('warn', `No longer on ${this.#word}: ${name}. It is uploaded again.`);
+        this.#options.log('warn', `No longer on ${this.#word}: ${name}. It will be uploaded again.`);
         this.#state.forgetUpload(name);
       }
     }
@@ -617,7 +640,7 @@ export class Offsite {
     log('info', `Uploaded to ${this.#word}: ${done.key}`);
     this.#takePruned(done);
     if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
-    if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
+    if (done.complaint) log('warn', `After the upload ${this.#word} could not be listed: ${done.complaint}.`);
     if (done.listing) {
       await this.#applyListing(done.listing, began);
       await this.#learnId(done.listing.identity);
@@ -638,7 +661,7 @@ export class Offsite {
       await onFirstContact(record.id);
     } catch (error) {
       // The next upload tries again.
-      log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+      log('warn', `The id of the database was not recorded: ${BackupError.from(error).message}.`);
     }
   }
 
@@ -721,15 +744,15 @@ export class Offsite {
     if (this.lifecycleDays !== null) {
       throw new BackupError(
         'UNSUPPORTED',
-        `what is said of ${name} on ${this.#word} is written once, with its upload`,
+        `the manifest of ${name} on ${this.#word} is written once, with its upload`,
         {
-          hint: 'BACKUP_S3_RETENTION=bucket: nothing there is replaced. A pin or a note of a backup in the folder holds here.',
+          hint: 'BACKUP_S3_RETENTION=bucket: nothing there is replaced. Pin or annotate the backup in the folder instead.',
         },
       );
     }
     if (!manifest) {
       throw new BackupError('BAD_BACKUP', `${name} has no readable manifest on ${this.#word}`, {
-        hint: 'Look at it in the bucket.',
+        hint: `Look at it in the ${this.words.noun}.`,
       });
     }
     const { pinned = manifest.pinned, note = manifest.note, loss = manifest.loss } = change;

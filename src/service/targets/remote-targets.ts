@@ -1,21 +1,22 @@
 /** The targets beside the folder, as one service uses them: made when they are needed first, each with its own queue. */
 import { otherOf } from '../../engine/catalog/identity.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
-import { targetWord } from '../../words/target-word.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { THE_SERVICE_ITSELF } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
-import type { Settings, TargetName, TargetReport } from '../model.ts';
+import type { TargetReport } from '../../engine/store/self-test.ts';
+import type { Settings } from '../state/backup-config.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { Rhythm } from '../runs/rhythm.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
 import type { Claims } from './claims.ts';
 import { writerSelf } from './database-self.ts';
 import { Heartbeats, tickMs } from './heartbeats.ts';
-import { withinMs } from './places.ts';
+import { refreshWithinMs } from './places.ts';
 import { Offsite } from './remote-target.ts';
 import { checkTargets, type RemoteTarget, remoteTargets } from './targets.ts';
 
-export interface RemoteTargetsParts {
+interface RemoteTargetsParts {
   readonly rhythm: Rhythm;
   readonly retention: Retention;
   readonly claims: Claims;
@@ -108,7 +109,7 @@ export class RemoteTargets {
     );
     const answers = stale.map(async (offsite) => {
       try {
-        await withinMs(offsite.refresh(), LOOK_MS_MAX);
+        await refreshWithinMs(offsite, LOOK_MS_MAX);
         return [];
       } catch (error) {
         return [{ offsite, error: BackupError.from(error).toJSON() }];
@@ -163,7 +164,7 @@ export class RemoteTargets {
   require(target: TargetName): Offsite {
     const offsite = this.all.find((candidate) => candidate.target === target);
     if (offsite) return offsite;
-    if (target === 's3') {
+    if (target === 's3' && this.all.length === 0) {
       throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
         hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
       });
