@@ -370,16 +370,12 @@ function faultsOfNames(
     const key = `${where}name`;
     const before = entries.slice(0, index);
     if (glob !== undefined && name.includes('.'))
-      faults.push(
-        `${key}: ${name} has a dot; the name of a glob must not, because its databases are called <name>.<file>`,
-      );
+      faults.push(`${key}: ${name} has a dot; the name of a glob must not: its databases are called <name>.<file>`);
     if (before.some((other) => other.name === name))
       faults.push(`${key}: two are called ${name}, and each has a folder with its name; give one of them another name`);
     const around = entries.find((other) => other.glob !== undefined && name.startsWith(`${other.name}.`));
     if (glob === undefined && around)
-      faults.push(
-        `${key}: ${name} could be a file of the glob ${around.name}; choose a name that does not begin like that`,
-      );
+      faults.push(`${key}: ${name} could be a file of the glob ${around.name}; choose a name with another beginning`);
   }
   return faults;
 }
