@@ -34,7 +34,7 @@ const mayKnow: Record<string, RegExp> = {
   'fleet/': /^(fleet|service|config|engine)\//,
   'http/': /^(http|fleet|service)\/|^config\/page-settings\.ts$/,
   'cli/': /^(cli|fleet|service|http)\/|^app\/bootstrap\.ts$/,
-  'page/': /^page\/|^http\/contract\.ts$/,
+  'page/': /^page\/|^http\/(contract|requests)\.ts$/,
   'app/': /^(app|fleet|http|service|config|engine\/store)\//,
   'index.ts': /^(app|fleet|service|config)\//,
 };

@@ -39,6 +39,7 @@ const checks: readonly Check[] = [
   { name: 'types', lanes: ['fast'], command: [bun, 'run', 'types'], isBeside: true },
   { name: 'style', lanes: ['fast'], command: [bun, 'run', 'style'], isBeside: true },
   tests('fast'),
+  tests('service'),
   { name: 'build', lanes: ['page', 's3', 'package', 'faults'], command: [bun, 'run', 'build'] },
   tests('page'),
   tests('s3'),

@@ -13,7 +13,7 @@ import { BackupError, type ErrorCode } from '../words/errors.ts';
 import { sayMoment } from '../words/moment.ts';
 import type { RunProgress } from '../service/model.ts';
 import type { CliPlaces } from './session.ts';
-import { runCli } from './commands.ts';
+import { runCli } from './program.ts';
 import { progressLine } from './output.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-'));
@@ -146,6 +146,9 @@ test('--help and --version exit 0', async () => {
   expect(await cli('--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('Exit codes') });
   expect(await cli('restore --help')).toMatchObject({ code: 0, stdout: expect.stringContaining('--in-place') });
   expect((await cli('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  expect(await cli('-v')).toEqual(await cli('--version'));
+  expect(await cli('-h')).toEqual(await cli('--help'));
+  expect(await cli('restore -h')).toEqual(await cli('restore --help'));
 });
 
 test('each kind of failure has its exit code', async () => {
@@ -206,7 +209,7 @@ test('stored locally but not at S3 exits 5', async () => {
 
 test('a target is tested: s3 unless told, 1 when something failed, with the policy that the key needs', async () => {
   const good = await cli('test-target');
-  expect(good).toMatchObject({ code: 0, calls: ['testTarget s3', 'close'] });
+  expect(good).toMatchObject({ code: 0, calls: ['getStatus', 'testTarget s3', 'close'] });
   expect(good.stdout).toMatch(/^WARNING {2}create-only {2}the server ignores it\n {22}Use one prefix each\.$/m);
   expect(good.stdout).toContain('"arn:aws:s3:::my-backups/backups/database/*"');
   expect((await cli('test-target local')).calls).toContain('testTarget local');
@@ -253,6 +256,7 @@ test('the doctor exits 1 when somebody should act, and asks the bucket where it 
   const good = await cli('doctor');
   expect([good.code, good.calls]).toEqual([0, ['getStatus', 'diagnose', 'close']]);
   expect((await cli('doctor --s3')).calls).toContain('diagnose with s3');
+  expect((await cli('doctor --targets')).calls).toEqual(['diagnose with s3', 'close']);
   const service = createFakeService();
   service.behaviour.damaged = true;
   const { code, stdout } = await cli('doctor', { service });
@@ -338,7 +342,7 @@ test('--at takes a moment as people say it, and says which that was', async () =
   expect(dry.stdout).toStartWith('--at 10:30 is 2024-01-');
   expect(JSON.parse((await said('10:30', '--dry-run', '--json')).stdout).moment.said).toMatch(/ 10:30:00 /);
   const later = await said('2024-02-02 00:00', '--json');
-  expect(later.stderr).toContain('yet to come');
+  expect(later.stderr).toContain('is in the future');
   const wrong = await said('teatime');
   expect([wrong.code, wrong.stdout]).toEqual([2, '']);
   for (const form of ['2024-01-15T10:30', '10:30', 'yesterday 18:00', '2 hours ago', 'local time'])

@@ -26,7 +26,7 @@ import {
 
 const path = z.string();
 
-export const firstBoot = z.discriminatedUnion('outcome', [
+const firstBoot = z.discriminatedUnion('outcome', [
   z.object({ outcome: z.literal('present'), path }),
   z.object({
     outcome: z.literal('restored'),
@@ -47,7 +47,7 @@ const verifiedFile = z.object({
   unchecked,
 });
 
-export const dryRun = z.object({
+const dryRun = z.object({
   dryRun: z.literal(true),
   mode: z.enum(['online', 'offline', 'missing', 'file']),
   backup: z.string(),

@@ -2,7 +2,7 @@
 /** The program `velist-backup`: hands the process's streams, environment and interrupts to the commands. */
 import { createInterface } from 'node:readline';
 import { visibleText } from '../words/visible-text.ts';
-import { runCli } from './commands.ts';
+import { runCli } from './program.ts';
 import { unsupportedRuntime } from './runtime.ts';
 
 const WRONG_USE = 2;

@@ -8,8 +8,8 @@
 import type { BackupError } from '../words/errors.ts';
 import { visibleJson, visibleText } from '../words/visible-text.ts';
 import type { BackupItem, RunProgress } from '../service/model.ts';
-import { rowsText } from './row-changes.ts';
-import { table, type TableOptions } from './tables.ts';
+import { rowsText } from './text/row-changes.ts';
+import { table, type TableOptions } from './text/tables.ts';
 
 export interface Sink {
   write(text: string): unknown;
@@ -17,7 +17,7 @@ export interface Sink {
   readonly columns?: number;
 }
 
-export interface OutputOptions {
+interface OutputOptions {
   readonly stdout: Sink;
   readonly stderr: Sink;
   readonly json: boolean;
@@ -146,6 +146,15 @@ export function agoText(moment: Date, now: Date): string {
   return ms < -CLOCK_SLACK_MS ? `${durationText(-ms)} in the future` : `${durationText(ms)} ago`;
 }
 
+/** `4 min`, `3 h`, `12 days`: short enough for a column. */
+export function ageText(moment: Date, now: Date): string {
+  const minutes = Math.round((now.getTime() - moment.getTime()) / 60_000);
+  if (minutes < 1) return agoText(moment, now).replace(/ ago$/, '');
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.round(minutes / 60);
+  return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`;
+}
+
 /** Clocks of two processes, or of a server and this machine, differ by so much. */
 const CLOCK_SLACK_MS = 5_000;
 
@@ -158,10 +167,13 @@ export function durationText(ms: number): string {
   return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-export function backupTable(backups: readonly BackupItem[], options: TableOptions = {}): string {
-  if (backups.length === 0) return 'No backups yet.';
+export function backupTable(
+  backups: readonly BackupItem[],
+  { now, ...options }: TableOptions & { readonly now: Date },
+): string {
   const rows = backups.map((backup) => [
     backup.filename,
+    ageText(backup.createdAt, now),
     sizeText(backup.size),
     stateText(backup),
     backup.placements.map(placementText).join(', '),
@@ -177,7 +189,7 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
       .join(', '),
     rowsText(backup),
   ]);
-  return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS', 'ROWS'], rows, options);
+  return table(['BACKUP', 'AGE', 'SIZE', 'STATE', 'STORED AT', 'REMARKS', 'ROWS'], rows, options);
 }
 
 function stateText({ verification }: BackupItem): string {

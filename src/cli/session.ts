@@ -44,7 +44,7 @@ export interface CliContext {
   readonly now?: () => Date;
 }
 
-export interface ServeOptions {
+interface ServeOptions {
   readonly restoreIfMissing?: { readonly identityFile?: string; readonly allowPlain?: boolean };
 }
 

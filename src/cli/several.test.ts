@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { createFakeService, type FakeService, firstBackup } from '../../tests/http/fake-service.ts';
-import { runCli } from './commands.ts';
+import { runCli } from './program.ts';
 import type { CliDatabase } from './session.ts';
 
 async function cli(argv: string, databases: readonly CliDatabase[]) {

@@ -227,7 +227,7 @@ test('each fault is one line: name, value, what is allowed', async () => {
   });
   expect(lines.length).toBe(9);
   expect(lines).toContain(
-    'BACKUP_SCHEDULE: "every day" is not allowed; a cron line of five fields, for instance 0 3 * * *',
+    'BACKUP_SCHEDULE: "every day" is not allowed; a cron line with five fields, for example 0 3 * * *',
   );
   for (const line of lines) expect(line).toMatch(/^[A-Z0-9_]+: "[^"]+" is not allowed; .+/);
 });
@@ -300,10 +300,10 @@ test('an address in the place of a bucket, a prefix or a server is told apart in
   for (const [name, value, why] of [
     ['S3_BUCKET', 's3://my-backups', 'the name alone: S3_BUCKET=my-backups'],
     ['S3_BUCKET', 'arn:aws:s3:::my-backups', 'the name alone: S3_BUCKET=my-backups'],
-    ['S3_BUCKET', 'https://my-backups.s3.amazonaws.com', 'its server belongs into S3_ENDPOINT'],
-    ['S3_BUCKET', 'my-backups/shop', 'what stands behind it belongs into BACKUP_S3_PATH'],
-    ['BACKUP_S3_PATH', 's3://my-backups/shop', 'the bucket belongs into S3_BUCKET'],
-    ['S3_ENDPOINT', 'https://s3.example.com/my-backups', 'the bucket belongs into S3_BUCKET'],
+    ['S3_BUCKET', 'https://my-backups.s3.amazonaws.com', 'its server belongs in S3_ENDPOINT'],
+    ['S3_BUCKET', 'my-backups/shop', 'what stands behind it belongs in BACKUP_S3_PATH'],
+    ['BACKUP_S3_PATH', 's3://my-backups/shop', 'the bucket belongs in S3_BUCKET'],
+    ['S3_ENDPOINT', 'https://s3.example.com/my-backups', 'the bucket belongs in S3_BUCKET'],
   ] as const) {
     const [line = '', ...more] = await faults({ [name]: value });
     expect([line, more]).toEqual([expect.stringContaining(why), []]);
@@ -402,7 +402,7 @@ test('a job inherits programs, folders and certificates, never the app’s own s
   });
 });
 
-test('copies on S3 are sealed by zstd and for one or several public keys of age', async () => {
+test('copies on S3 are sealed by zstd and for one or several age public keys', async () => {
   const [one, two] = await Promise.all([newRecipient(), newRecipient()]);
   const sealing = (variables: Variables) => loadEnvironment({ S3_BUCKET: 'safe', ...variables }).backup.sealing;
   expect(sealing({ BACKUP_COMPRESSION: 'zstd' })).toEqual({ compression: 'zstd', recipients: [] });
@@ -421,7 +421,7 @@ test('a recipient that is none is refused at the start; a private key is never p
   const recipient = await identityToRecipient(identity);
   const wrong = (text: string) => faults({ S3_BUCKET: 'safe', BACKUP_ENCRYPTION_RECIPIENT: text });
   expect(await wrong(`${recipient},${recipient.slice(0, -2)}`)).toEqual([
-    `BACKUP_ENCRYPTION_RECIPIENT: entry 2 of 2 (${recipient.slice(0, 12)}…) is not a public key of age, such as age1… from age-keygen`,
+    `BACKUP_ENCRYPTION_RECIPIENT: entry 2 of 2 (${recipient.slice(0, 12)}…) is not an age public key, such as age1… from age-keygen`,
   ]);
   expect(await wrong(identity)).toEqual([
     'BACKUP_ENCRYPTION_RECIPIENT: it is a private key; it must never be on this server. Set the public key, age1…, which age-keygen -y prints',

@@ -9,8 +9,8 @@ export function faultOfBucket(name: string): string | null {
     return `the name alone: S3_BUCKET=${bucket}${path === '' ? '' : `, and BACKUP_S3_PATH=${path} for what stands behind it`}`;
   }
   if (/^https?:\/\//i.test(name))
-    return 'the name of the bucket alone; the address of its server belongs into S3_ENDPOINT';
-  if (name.includes('/')) return 'the name of the bucket alone; what stands behind it belongs into BACKUP_S3_PATH';
+    return 'the name of the bucket alone; the address of its server belongs in S3_ENDPOINT';
+  if (name.includes('/')) return 'the name of the bucket alone; what stands behind it belongs in BACKUP_S3_PATH';
   return /[\s:]/.test(name) ? 'the name of the bucket alone' : null;
 }
 
@@ -18,5 +18,5 @@ export function faultOfBucket(name: string): string | null {
 export function faultOfEndpoint(url: string): string | null {
   const { pathname, search } = new URL(url);
   if (pathname === '/' && search === '') return null;
-  return 'host and port only, such as https://s3.wasabisys.com; the bucket belongs into S3_BUCKET';
+  return 'host and port only, such as https://s3.wasabisys.com; the bucket belongs in S3_BUCKET';
 }

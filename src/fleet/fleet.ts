@@ -10,7 +10,7 @@ import type { Environment } from '../config/env.ts';
 import { BackupError } from '../words/errors.ts';
 import { runJob } from '../engine/process/run-job.ts';
 import { truePath } from '../engine/disk/true-path.ts';
-import { addressOf } from '../engine/store/kinds.ts';
+import { addressOf, identityOf } from '../engine/store/kinds.ts';
 import { type Act, Audit } from '../service/audit/audit.ts';
 import type { BackupService } from '../service/backup-service.ts';
 import {
@@ -240,24 +240,31 @@ export class Guard implements GuardPort<BackupService> {
   /** @throws BackupError BAD_CONFIG when another one has one of them. */
   #takePlaces({ name, service, environment }: Watched): void {
     const { databasePath, backup } = environment;
-    const places = [
+    const places = new Map<string, string>();
+    const add = (place: string, key = place) => places.set(key, place);
+    for (const place of [
       `database ${truePath(databasePath)}`,
       `folder ${truePath(backup.localPath)}`,
       `state file ${truePath(backup.statePath)}`,
-    ];
-    for (const { access, prefix } of remoteTargets({ targets: furtherTargetsOf(environment) }, service.getConfig()))
-      places.push(`place ${addressOf(access, prefix)}`);
+    ])
+      add(place);
+    for (const { access, prefix } of remoteTargets({ targets: furtherTargetsOf(environment) }, service.getConfig())) {
+      const place = `place ${addressOf(access, prefix)}`;
+      add(place);
+      // One folder may have several names.
+      add(place, `place ${identityOf(access, prefix)}`);
+    }
     // A file may not be the history of one and the database of another either.
     const crossed = [`database ${truePath(backup.statePath)}`, `state file ${truePath(databasePath)}`];
-    for (const place of [...places, ...crossed]) {
-      const owner = this.#owners.get(place);
+    for (const [key, place] of [...places, ...crossed.map((one) => [one, one] as const)]) {
+      const owner = this.#owners.get(key);
       if (owner !== undefined) throw shared(place, owner, name);
     }
     // As it is now: the page may have changed it.
     const prefix = environment.s3.bucket === null ? null : service.getConfig().s3Path;
     const owner = prefix === null ? null : this.#ownerOfPrefix(environment, prefix, name);
     if (owner !== null) throw shared(`prefix ${prefix} on S3`, owner, name);
-    for (const place of places) this.#owners.set(place, name);
+    for (const key of places.keys()) this.#owners.set(key, name);
   }
 
   #ownerOfPrefix({ s3 }: Environment, prefix: string, except: string): string | null {

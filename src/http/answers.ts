@@ -37,6 +37,10 @@ export function problem(
   return json({ error: body }, options.status ?? statusOf(error.code), options.headers);
 }
 
+export function seeOther(location: string, status: 303 | 307 = 303): Response {
+  return new Response(null, { status, headers: { location, 'cache-control': 'no-store' } });
+}
+
 export function notFound(): Response {
   return problem(
     {

@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, notFound } from './answers.ts';
-import { type BackupRoutesOptions, createAnswer } from './api.ts';
+import { type BackupRoutesOptions, createAnswer } from './create-answer.ts';
 import { type Fetch, nodeListener, pathAsked } from './node-listener.ts';
 
 export type { Action, Authorize, Verdict } from './access/authorize.ts';

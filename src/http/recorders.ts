@@ -7,7 +7,7 @@ import type { Act } from '../service/audit/audit.ts';
 import type { GuardPort } from '../fleet/fleet-port.ts';
 import { clientAddressOf, WordsPerClient } from './client.ts';
 import { backupName } from './contract.ts';
-import type { Params, Recorder, Route } from './route.ts';
+import type { Params, Recorder } from './route.ts';
 
 /** For the audit record: whatever is done inside bears it. */
 export function actorOf(request: Request, user: string | undefined): Actor {
@@ -34,7 +34,7 @@ export function recorders(fleet: GuardPort) {
   const record: Recorder = (request, act, user) => write(request, act, user);
   function refuse(
     request: Request,
-    { route: { method, path }, params, user }: { route: Route; params: Params; user: string | undefined },
+    { method, path, params, user }: { method: string; path: string; params: Params; user: string | undefined },
     thrown: unknown,
   ): void {
     if (!(thrown instanceof BackupError) || traitsOf(thrown.code).blames !== 'visitor') return;

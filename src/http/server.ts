@@ -9,7 +9,7 @@ import { BackupError, errnoCode } from '../words/errors.ts';
 import type { GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress } from './answers.ts';
-import type { BackupRoutesOptions, HostServer } from './api.ts';
+import type { BackupRoutesOptions, HostServer } from './create-answer.ts';
 import { assertBindable } from './access/auth.ts';
 import { Connections, timeouts } from './connections.ts';
 import { fetchAt } from './mount.ts';

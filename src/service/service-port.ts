@@ -215,7 +215,7 @@ export interface BackupServicePort {
   prune(options?: { readonly dryRun?: boolean; readonly target?: TargetName }): Promise<PruneResult>;
   /** Restores the newest backup of each target to a hidden place, judges and removes it. BAD_REQUEST for S3 without one. */
   drill(options?: DrillAsked): Promise<DrillReport>;
-  /** What is wrong, or may go wrong, with the way all is set up. `s3`: asks the bucket too, as `testTarget` does. */
+  /** What is wrong, or may go wrong, with the way all is set up. `s3`: asks the targets too, as `testTarget` does. */
   diagnose(options?: { readonly s3?: boolean }): Promise<DoctorReport>;
   /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
   testTarget(name: TargetName, options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;

@@ -114,6 +114,7 @@ const errorTraits = {
   S3_MISMATCH: { ...target, says: ['another-copy-may-do'] },
   S3_NO_BUCKET: { ...target, retry: false, says: ['whole-target', 'drill-verdict'] },
   S3_UNREACHABLE: { ...target, says: ['whole-target'] },
+  TARGET_FAILED: { ...target, says: ['another-copy-may-do'] },
   TARGET_EXISTS: {
     ...request,
     status: 409,

@@ -108,8 +108,8 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
     const report = await testWith(bucket);
     expect([report.ok, said(report, 'delete'), said(report, 'overwrite'), said(report, 'lifecycle')]).toEqual([
       true,
-      'ok: this key can not delete what is there',
-      'ok: an overwrite makes a new version, and the one before stays',
+      'ok: this key cannot delete what is there',
+      'ok: an overwrite makes a new version, and the previous one stays',
       expect.stringMatching(
         /^ok: (a rule of the bucket removes backups after 30 days|this key may not read the rules)/,
       ),

@@ -120,7 +120,7 @@ export const answerCases: readonly WordCase[] = [
   answer(
     'a daily cap is reached',
     { status: 403, code: 'TransactionCapExceeded' },
-    /S3_FAILED a cap of the account .* is reached/,
+    /S3_FAILED a limit of the account .* is reached/,
   ),
   answer(
     'the clocks differ',
@@ -130,7 +130,7 @@ export const answerCases: readonly WordCase[] = [
   answer(
     "the server's own key is disabled",
     { status: 400, code: 'KMS.DisabledException' },
-    /S3_FAILED the key by which the server encrypts/,
+    /S3_FAILED the key with which the server encrypts/,
   ),
   answer(
     'the key lacks a right',
@@ -142,7 +142,7 @@ export const answerCases: readonly WordCase[] = [
 export const keptCases: readonly WordCase[] = [
   {
     name: 'a copy on S3 was moved to an archive class, and is asked for',
-    says: /S3_ARCHIVED .* lies in an archive class .*brought back first/,
+    says: /S3_ARCHIVED .* is in an archive class .*brought back first/,
     async ask(scene) {
       const { service, server } = await withS3(scene);
       const { filename = '' } = await service.performBackup();

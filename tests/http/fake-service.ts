@@ -191,7 +191,7 @@ export function createFakeService(): FakeService {
         ? {
             code: 'ABORTED',
             message: 'the run was stopped',
-            hint: 'Start it again when you like.',
+            hint: 'Start it again whenever you like.',
           }
         : (behaviour.runError ?? null);
     const run: Run = {

@@ -737,6 +737,7 @@ function lastOf(path: string): string | null {
   if (!existsSync(path)) return null;
   const connection = new DatabaseSync(path, { readOnly: true });
   try {
+    connection.exec('PRAGMA busy_timeout = 20000');
     const row = connection.prepare('SELECT text FROM orders ORDER BY id DESC LIMIT 1').get();
     return typeof row?.['text'] === 'string' ? row['text'] : null;
   } catch {

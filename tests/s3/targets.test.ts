@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { runCli } from '../../src/cli/commands.ts';
+import { runCli } from '../../src/cli/program.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import type { FurtherBucket, S3Target } from '../../src/service/targets/targets.ts';

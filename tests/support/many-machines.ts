@@ -1,7 +1,7 @@
 /** Databases, machines and places for tests about whose a backup is: each call opens what a command would open, and closes it. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runCli } from '../../src/cli/commands.ts';
+import { runCli } from '../../src/cli/program.ts';
 import { RECORD_FILE } from '../../src/engine/format/names.ts';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import type { Manifest } from '../../src/engine/format/manifest.ts';

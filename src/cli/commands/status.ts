@@ -60,7 +60,9 @@ function statusText(status: Status, now: Date): string {
       'local',
       `${local.path}, ${local.count} backup${local.count === 1 ? '' : 's'}, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`,
     ],
-    ['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off'],
+    ...(s3.configured || further.length === 0
+      ? [['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off']]
+      : []),
     ...further.map((target) => [target.target, remoteText(target, now)]),
     ...status.places.flatMap(placeRow),
     ...status.places.flatMap((place) => writerRows(place, now)),
@@ -118,7 +120,7 @@ function remoteText(
 ): string {
   const seen = listedAt === null ? '' : ` (seen ${agoText(listedAt, now)})`;
   const removal = !lifecycleDays ? '' : `, removal is left to the bucket after ${lifecycleDays} days`;
-  const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}${removal}`;
+  const there = `${bucket === null ? path : `${bucket}/${path}`}, ${stored} stored${seen}${removal}`;
   const why = error === null ? '' : `: ${error.message}`;
   if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);
   const waitMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now.getTime();

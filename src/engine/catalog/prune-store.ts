@@ -1,5 +1,5 @@
 /**
- * Retention at S3: the same plan as for the folder, made of the manifests there. Only what manifests of this database
+ * Retention at a target: the same plan as for the folder, made of the manifests there. Only what manifests of this database
  * name is ever deleted; what else bears a backup's name stays and is reported.
  *
  * After each deletion the object is looked up. One that survives (a locked bucket, a key that may not delete) is told
@@ -18,7 +18,7 @@ import {
   type RemoteCatalog,
   type RemoteEntry,
 } from './store-catalog.ts';
-import { BackupError } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import { lossHolds } from './loss.ts';
 import { type OwnRetentionOptions, planOwnRetention } from './own-retention.ts';
 import type { RetentionPlan, RetentionPolicy } from './retention.ts';
@@ -79,8 +79,8 @@ export async function pruneRemote(
       const known = BackupError.from(error);
       if (known.code === 'ABORTED') throw known;
       survived.push({ name, reason: known.message });
-      // A server that does not answer will not do so for the next one.
-      if (known.code === 'S3_UNREACHABLE') break;
+      // A target that does not answer will not do so for the next one.
+      if (says(known.code, 'whole-target')) break;
     }
   }
   return { removed, survived };
@@ -229,8 +229,8 @@ export async function removeKeys(store: ObjectStore, keys: readonly string[], co
   for (const key of manifestsLast) {
     await store.delete(key, options);
     if ((await store.head(key, options)) === null) continue;
-    throw new BackupError('S3_MISMATCH', `${key} is still in ${store.place} after it was deleted`, {
-      hint: 'The bucket may keep deleted objects (object lock), or the key may lack DeleteObject.',
+    throw new BackupError(store.words.codes.mismatch, `${key} is still in ${store.place} after it was deleted`, {
+      hint: store.words.undeleted,
     });
   }
 }

@@ -22,7 +22,7 @@ export function explainFolderError(
   if (error instanceof BackupError && error.code === 'ABORTED') return error;
   if (!existsSync(folder)) {
     return new BackupError('FOLDER_MISSING', `the backup folder ${folder} is gone`, {
-      hint: 'See whether its disk is still mounted, and check BACKUP_LOCAL_PATH.',
+      hint: 'Check whether its disk is still mounted, and check BACKUP_LOCAL_PATH.',
       cause: error,
     });
   }

@@ -74,7 +74,7 @@ export function isLocked(path: string): boolean {
 /** Null while another holds it, or when it was exchanged a moment ago. */
 function tryLock(path: string, warn: Warn, { isSecond = false } = {}): Disposable | null {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) {
-    warn(`The lock file ${path} is a link, which we never make; it was moved to ${setAside(path)}.`);
+    warn(`The lock file ${path} is a link, which velist-backup never creates; it was moved to ${setAside(path)}.`);
   }
   if (!existsSync(path)) {
     const file = openNew(path);
@@ -129,7 +129,7 @@ function inodeOf(path: string): string | null {
 
 function mayBeHeld(path: string, cause: unknown): BackupError {
   return new BackupError('NO_PERMISSION', `the lock file ${path} can't be used by the user of this process`, {
-    hint: 'Another user made it, and may be working there just now. When nothing is, give the file to the user who runs this process (`chown`).',
+    hint: 'Another user created it, and a run of theirs may be in progress. When none is, give the file to the user who runs this process (`chown`).',
     cause,
   });
 }

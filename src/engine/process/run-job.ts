@@ -159,7 +159,9 @@ const killers: ReadonlySet<string> = new Set(['SIGKILL', 'SIGSEGV', 'SIGABRT', '
 
 function overLimit({ over, limit }: Extract<JobMessage, { type: 'gave-up' }>): string {
   const what =
-    over === 'time' ? `${Math.ceil(limit / 1_000)} s of the processor` : `${Math.ceil(limit / 1_000_000)} MB of memory`;
+    over === 'time'
+      ? `${Math.ceil(limit / 1_000)} s of processor time`
+      : `${Math.ceil(limit / 1_000_000)} MB of memory`;
   return `it took more than ${what}, and an honest database of its size needs far less`;
 }
 
@@ -170,17 +172,17 @@ function notChecked(why: string, placed: string | null): BackupError {
 
 function noSafety({ message }: BackupError): BackupError {
   return new BackupError('RESTORE_SAFETY_FAILED', `the safety copy could not be made: ${message}`, {
-    hint: 'Nothing was changed. See what the tables of the live database compute for each row; a restore to a new file (--to) needs no safety copy.',
+    hint: 'Nothing was changed. Find out what the tables of the live database compute for each row; a restore to a new file (--to) needs no safety copy.',
   });
 }
 
 function stopped(placed: string | null): BackupError {
   if (placed !== null) return notProven(placed, 'the run was stopped');
-  return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' });
+  return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again whenever you like.' });
 }
 
 function notProven(placed: string, why: string): BackupError {
-  return new BackupError('NOT_CHECKED', `${placed} was placed, but the result was not checked: ${why}`, {
+  return new BackupError('NOT_CHECKED', `${placed} was put in place, but the result was not checked: ${why}`, {
     hint: 'The file passed its check before it was placed. Make a backup: that checks all of the database.',
   });
 }
@@ -242,7 +244,7 @@ function notStarted(cause: Error): BackupError {
   if (code === 'ENOENT' || code === 'EACCES') {
     const why = code === 'ENOENT' ? 'is gone' : 'may not be run';
     return new BackupError('JOB_DIED', `no job could be started: ${process.execPath} ${why} (${code})`, {
-      hint: 'It is the runtime of the app, and an update may have moved it: start the app again.',
+      hint: 'It is the runtime of the app, and an update may have moved it: restart the app.',
       cause,
     });
   }
@@ -263,9 +265,9 @@ function requireRuntime(): void {
   if (/^node/i.test(basename(process.execPath)) && !sea.isSea()) return;
   throw new BackupError(
     'UNSUPPORTED',
-    `${basename(process.execPath)} can not run backup jobs: it is the app and no node`,
+    `${basename(process.execPath)} cannot run backup jobs: it is the app itself, not Node or Bun`,
     {
-      hint: 'Run the app by node or bun, compile it by bun build --compile, or let `velist-backup serve` back up beside it.',
+      hint: 'Run the app with node or bun, compile it with bun build --compile, or run `velist-backup serve` beside it.',
     },
   );
 }
@@ -282,7 +284,7 @@ async function findProgram(): Promise<Program> {
 }
 
 function noProgram(): BackupError {
-  return new BackupError('UNSUPPORTED', "the program of backup jobs was left behind by the app's bundler", {
+  return new BackupError('UNSUPPORTED', "the program for backup jobs was left out by the app's bundler", {
     hint: 'Bundle the package velist-backup as npm installs it, or keep it out of the bundle: mark it as external.',
   });
 }
@@ -302,7 +304,7 @@ function died(how: string, complaint: string): BackupError {
       complaint.trim() === ''
         ? how === 'SIGBUS'
           ? 'A file could not be read to its end: check the disk.'
-          : 'It was killed, perhaps for want of memory. Try again.'
+          : 'It was killed, perhaps because memory ran out. Try again.'
         : `It said: ${complaint.trim()}`,
   });
 }

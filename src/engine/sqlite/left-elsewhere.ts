@@ -1,6 +1,6 @@
 /**
  * Finds what a program that ended left beside another name of the same database: a log with commits in it, or the journal
- * of a transaction that was cut short. SQLite looks for both beside the name that it opens, so under our name the commits
+ * of an interrupted transaction. SQLite looks for both beside the name that it opens, so under our name the commits
  * are missing, and half of the transaction is there.
  *
  * Names in other folders are unknown to anybody; `sharing.ts` warns of those.
@@ -24,10 +24,10 @@ export function refuseLeftElsewhere(path: string): void {
   }
   if (found === null) return;
   const { name, left } = found;
-  const what = left.endsWith('-wal') ? 'commits that are not in the file' : 'a transaction that was cut short';
+  const what = left.endsWith('-wal') ? 'commits that are not in the file' : 'an interrupted transaction';
   throw notShared(
-    `${name} is another name of ${path}, and ${left} has ${what}: a backup of ${path} would not see that`,
-    `Copy ${name} and ${left} to a safe folder first, with no program running that has them open. If nothing wrote to the file by another name since, opening it once as ${name} completes what was begun: start the app, or \`sqlite3 ${name} 'PRAGMA quick_check'\`. Otherwise open the copies, and compare. Then use one name everywhere, DATABASE_URL too.`,
+    `${name} is another name of ${path}, and ${left} has ${what}: a backup of ${path} would miss that`,
+    `Copy ${name} and ${left} to a safe folder first, while no running program has them open. If nothing has written to the file under another name since, opening it once as ${name} completes what was begun: start the app, or run \`sqlite3 ${name} 'PRAGMA quick_check'\`. Otherwise open the copies and compare them. Then use one name everywhere, also in DATABASE_URL.`,
   );
 }
 

@@ -15,6 +15,7 @@ import { constants, type BigIntStats } from 'node:fs';
 import { type FileHandle, link, lstat, mkdir, open, readdir, realpath, rename, unlink } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { BackupError, errnoCode } from '../../words/errors.ts';
+import { folderWords } from './folder/words.ts';
 import { checkKey, compareKeys, isKey } from './object-key.ts';
 import {
   alreadyThere,
@@ -78,7 +79,7 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
       for (let made = folder; made.length >= firstMade.length; made = dirname(made)) await syncFolder(dirname(made));
     }
     if (await liesElsewhere(folder)) {
-      throw new BackupError('FORBIDDEN', `the folder of "${key}" leads out of ${place}`, {
+      throw new BackupError('FORBIDDEN', `the folder of "${key}" leads outside ${place}`, {
         hint: 'Replace the symbolic link on that path by a real folder.',
       });
     }
@@ -140,6 +141,7 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
 
   return {
     place,
+    words: folderWords,
 
     async put(key, source, { signal, ifAbsent } = {}) {
       checkKey(key);
@@ -336,7 +338,7 @@ const withoutLinks: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP
 
 function noLinks(place: string, cause: unknown): BackupError {
   return new BackupError('UNSUPPORTED', `the file system of ${place} has no hard links`, {
-    hint: 'Backups can be stored there all the same; keep one machine to one folder.',
+    hint: 'Backups can be stored there all the same; use each folder from one machine only.',
     cause,
   });
 }
@@ -363,6 +365,6 @@ function diskError(error: unknown, key?: string): BackupError {
 
 function shortened(key: string, place: string): BackupError {
   return new BackupError('BAD_BACKUP', `"${key}" in ${place} became shorter while it was read`, {
-    hint: 'Something else writes into that folder; leave it to velist-backup.',
+    hint: 'Something else writes to that folder; leave it to velist-backup.',
   });
 }

@@ -1,7 +1,7 @@
 /** What each kind of target answers for itself; `kinds.ts` is the table of them. */
 import type { KitPart } from './kit.ts';
 import type { TestedTarget } from './self-test-checks.ts';
-import type { ObjectStore } from './store.ts';
+import type { ObjectStore, StoreWords } from './store.ts';
 
 /** The store of one target, below its prefix. */
 export interface TargetStore extends ObjectStore {
@@ -27,14 +27,15 @@ export interface OpenOptions {
 
 export interface Surroundings {
   readonly databasePath: string;
-  /** Buckets that a CDN serves. */
+  /** Buckets that a CDN serves, and folders that are served. */
   readonly publicBuckets: readonly string[];
+  readonly publicFolders: readonly string[];
 }
 
 export interface Risks {
   /** The server, where it is asked over plain http and is not this machine. */
   readonly plainHost: string | null;
-  /** The app's own files lie there too, and a CDN serves them. */
+  /** The app's own files lie there too, and they are served. */
   readonly isAlsoPublic: boolean;
   /** What is lost with the disk of the database is lost there too. */
   readonly isOnSameDisk: boolean;
@@ -42,9 +43,12 @@ export interface Risks {
 
 /** @template Access all that a store of this kind needs but its prefix, which may be empty. */
 export interface Kind<Access> {
+  readonly words: StoreWords;
   open(access: Access, prefix: string, options?: OpenOptions): TargetStore;
   /** One form of the address, however it was written: two targets with the same are one place. */
   addressOf(access: Access, prefix: string): string;
+  /** One for all names of one place, as far as they can be told now: a folder may have several. */
+  identityOf(access: Access, prefix: string): string;
   /** Under which name the state keeps what is known of the place. */
   stateKeyOf(access: Access, prefix: string): string;
   /** How people read it, such as `s3://bucket/path`. */

@@ -9,6 +9,7 @@ import type { Kind, OpenOptions, Risks, Surroundings, TargetStore } from './kind
 import type { S3Access } from './s3/access.ts';
 import { s3Kind } from './s3/kind.ts';
 import type { TestedTarget } from './self-test-checks.ts';
+import type { StoreWords } from './store.ts';
 
 export type { Risks, TargetStore } from './kind.ts';
 
@@ -30,6 +31,11 @@ export function addressOf(access: TargetAccess, prefix: string): string {
   return kindOf(access).addressOf(access, prefix);
 }
 
+/** One for all names of one place, as far as they can be told now. */
+export function identityOf(access: TargetAccess, prefix: string): string {
+  return kindOf(access).identityOf(access, prefix);
+}
+
 export function stateKeyOf(access: TargetAccess, prefix: string): string {
   return kindOf(access).stateKeyOf(access, prefix);
 }
@@ -44,6 +50,11 @@ export function wholeOf(access: TargetAccess): string {
 
 export function connectionOf(access: TargetAccess): string {
   return kindOf(access).connectionOf(access);
+}
+
+/** How sentences speak of a target of that kind. */
+export function wordsOf({ kind }: Pick<TargetAccess, 'kind'>): StoreWords {
+  return kinds[kind].words;
 }
 
 /** @param backupsPath the folder of the backups here. */

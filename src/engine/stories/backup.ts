@@ -88,7 +88,7 @@ export interface BackupPurpose extends Omit<BackupRequest, 'kind' | 'folder' | '
 }
 
 /** As `makeBackup`, for a story that already holds the folder's lock. */
-export async function makeBackupUnderLock(
+async function makeBackupUnderLock(
   catalog: Catalog,
   purpose: BackupPurpose,
   context: StoryContext,
@@ -230,8 +230,8 @@ function refuseDatabaseInStaging(catalog: Catalog, databasePath: string): void {
   const staging = join(catalog.folder, STAGING_FOLDER);
   if (!existsSync(staging) || !existsSync(databasePath)) return;
   if (!`${resolveDatabase(databasePath)}/`.startsWith(`${realpathSync(staging)}/`)) return;
-  throw new BackupError('BAD_CONFIG', `the database ${databasePath} lies in the staging folder of the backups`, {
-    hint: 'Move it to another folder: what lies in .staging is removed at each run.',
+  throw new BackupError('BAD_CONFIG', `the database ${databasePath} is in the staging folder of the backups`, {
+    hint: 'Move it to another folder: everything in .staging is removed at each run.',
   });
 }
 
@@ -256,8 +256,8 @@ async function judge(
       throw new BackupError('VERIFY_FAILED', `the new backup was dropped: ${error.message}`, {
         hint:
           complaint === null
-            ? 'Nothing wrong was found in the live database, so most often the disk is at fault: check it. Earlier backups are as they were.'
-            : 'The live database itself could not be looked at, so nothing is known of it. Earlier backups are as they were; the next run tries again.',
+            ? 'Nothing wrong was found in the live database, so the disk is most likely at fault: check it. Earlier backups are unchanged.'
+            : 'The live database itself could not be checked, so nothing is known about it. Earlier backups are unchanged; the next run tries again.',
         cause: error,
       });
     }

@@ -40,7 +40,7 @@ import type { ClaimedRemote, Writing } from './writing.ts';
 import type { OtherWriter, StoryContext, WriterNews } from '../../words/story.ts';
 
 /** Ticks without a heartbeat until a writer is gone. */
-export const SILENT_TICKS = 3;
+const SILENT_TICKS = 3;
 const SPARED_MS = 7 * 86_400_000;
 /** Each one that is lost means that another machine took that epoch. */
 const TAKES_MAX = 5;
@@ -84,7 +84,7 @@ export async function holdPlace(place: Place, request: HoldRequest, context: Con
     if (writer && (outcome === 'other' || outcome === 'clone')) {
       if (outcome === 'clone') await leaveMark(place, look, request, context);
       tell({ type: 'stopped', address, by: writer });
-      throw refusalBy(writer, placeText(place));
+      throw refusalBy(writer, placeText(place), place.store.words.own);
     }
     const isRenewed = outcome === 'hold' && isAging(look, request, context);
     const held =
@@ -160,18 +160,18 @@ export async function seeWriter(
 }
 
 /** The error of a place where another machine writes. */
-export function refusalBy({ kind, host, since, seenAt }: OtherWriter, where: string): BackupError {
-  const seen = seenAt === null ? '' : `, seen last at ${seenAt}`;
+export function refusalBy({ kind, host, since, seenAt }: OtherWriter, where: string, own: string): BackupError {
+  const seen = seenAt === null ? '' : `, last seen at ${seenAt}`;
   if (kind === 'other') {
     return new BackupError('PLACE_TAKEN', `${host} writes to ${where} since ${since}${seen}`, {
-      hint: 'Give this machine a prefix of its own (BACKUP_S3_PATH). If it replaces the other one, stop that one: then this one goes on by itself, at once or after three ticks. If it is the same database and the other machine is not to write any more, `velist-backup claim` does not wait.',
+      hint: `Give this machine ${own}. If it replaces the other one, stop that one: then this one continues by itself, at once or after three ticks. If it is the same database and the other machine should no longer write, \`velist-backup claim\` takes over without waiting.`,
     });
   }
   return new BackupError(
     'CLONED',
     `a machine with the id of this one (${host}) writes to ${where} since ${since}${seen}`,
     {
-      hint: 'One of them is a copy of the other. Stop velist-backup on the copy, move velist-backup.installation.json away there, and give it a prefix of its own (BACKUP_S3_PATH). A machine that was set back to an older image goes on by itself after three ticks.',
+      hint: `One of them is a copy of the other. Stop velist-backup on the copy, move velist-backup.installation.json away there, and give it ${own}. A machine that was set back to an older image continues by itself after three ticks.`,
     },
   );
 }
@@ -347,7 +347,7 @@ function confirmer(place: Place, held: Held, context: Context): () => Promise<vo
   return async () => {
     const { newest } = await lookAt(place, context);
     if (newest === null || (newest.epoch === held.epoch && newest.writer?.token === held.token)) return;
-    throw refusalBy(describe(newest, '', null), placeText(place));
+    throw refusalBy(describe(newest, '', null), placeText(place), place.store.words.own);
   };
 }
 
@@ -392,6 +392,6 @@ async function takeClones(place: Place, look: PlaceLook, context: Context): Prom
 
 function busy(place: Place, doing: string): BackupError {
   return new BackupError('PLACE_TAKEN', `several machines ${doing} to ${placeText(place)} at this moment`, {
-    hint: 'It is tried again. Give each machine a prefix of its own (BACKUP_S3_PATH).',
+    hint: `It is retried. Give each machine ${place.store.words.own}.`,
   });
 }

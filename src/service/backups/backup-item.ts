@@ -92,7 +92,7 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
   };
   const nowhere = { where: null, sizeBytes: null };
   if (remote?.fault) {
-    const hint = 'Look at it in the bucket, or delete it there.';
+    const hint = 'Look at it there, or delete it.';
     const error = { code: 'BAD_BACKUP', message: `on ${targetWord(target)}: ${remote.fault}`, hint } as const;
     yield { target, status: 'failed', at: null, error, ...there };
   } else if (upload?.status === 'stored' || (remote && upload?.status !== 'removed')) {

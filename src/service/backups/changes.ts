@@ -61,7 +61,7 @@ export class Changes {
     const holders = targets.enabled.filter((offsite) => offsite.lifecycleDays === null && offsite.find(filename));
     await eachOf(holders, 'it was written', (offsite) => offsite.change(filename, change)).catch((error: unknown) => {
       const known = BackupError.from(error);
-      this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is tried again.`);
+      this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is retried.`);
     });
   }
 

@@ -4,7 +4,7 @@ import type { Manifest } from '../../engine/format/manifest.ts';
 import { isPath, refuseUnreadable } from '../../engine/stories/assertions.ts';
 import { diskRoom } from '../../engine/disk/share.ts';
 import { isLiveFile } from '../../engine/sqlite/stamp.ts';
-import { archiveHoursOf, lifecycleDaysOf, risksOf } from '../../engine/store/kinds.ts';
+import { archiveHoursOf, lifecycleDaysOf, risksOf, wordsOf } from '../../engine/store/kinds.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { targetWord } from '../../words/target-word.ts';
 import { isHere, isOwn } from '../backups/backup-item.ts';
@@ -111,15 +111,23 @@ async function lookAtBackups({ look, backups }: DiagnoseParts): Promise<{
   }
 }
 
-const NO_RISKS = { plainHost: null, isAlsoPublic: false, isOnSameDisk: false, isEncrypted: false } as const;
+const NO_RISKS = {
+  plainHost: null,
+  isAlsoPublic: false,
+  isOnSameDisk: false,
+  isEncrypted: false,
+  words: wordsOf({ kind: 's3' }),
+} as const;
 
 async function testTargets(
   { options, settings, database }: ServiceContext,
   remote: RemoteTargets,
   isAsked: boolean,
 ): Promise<Pick<DoctorFacts, 's3' | 'targets'>> {
+  const { folders: publicFolders = [], buckets: publicBuckets = [] } = options.served ?? {};
   const about = (access: TargetSetup) => ({
-    ...risksOf(access, { databasePath: database.path, publicBuckets: options.served?.buckets ?? [] }),
+    ...risksOf(access, { databasePath: database.path, publicBuckets, publicFolders }),
+    words: wordsOf(access),
     isEncrypted: (access.sealing?.recipients.length ?? 0) > 0,
     lifecycleDays: lifecycleDaysOf(access),
   });

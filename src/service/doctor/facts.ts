@@ -4,12 +4,14 @@
  */
 import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
+import { OWN_FOLDER } from '../../engine/catalog/identity.ts';
 import type { ErrorBody } from '../../words/errors.ts';
 import { isIn, type Mount, mountOf, readMounts } from '../../engine/sqlite/mounts.ts';
 import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
 import type { TargetFreshness } from '../protection/freshness.ts';
 import type { Risks } from '../../engine/store/kinds.ts';
+import type { StoreWords } from '../../engine/store/store.ts';
 import type { TargetReport } from '../../engine/store/self-test.ts';
 import type { Status } from '../protection/shown-status.ts';
 import type { Settings } from '../state/backup-config.ts';
@@ -92,6 +94,7 @@ export interface DoorFacts {
 
 interface BucketFacts extends Risks {
   readonly isEncrypted: boolean;
+  readonly words: Pick<StoreWords, 'noun' | 'own'>;
   /** Removal is left to a rule of the bucket. */
   readonly lifecycleDays?: number | null;
   /** Null where it was not asked. */
@@ -256,4 +259,10 @@ function existing(path: string): string {
   let at = path;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
   return at;
+}
+
+/** What a database or a machine gets for itself at that place. */
+export function ownPlaceAt({ s3, targets }: DoctorFacts, target: TargetName): string {
+  if (target === 'local') return OWN_FOLDER;
+  return (targets.find(({ name }) => name === target) ?? s3).words.own;
 }

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test';
 import type { PlaceStatus } from '../targets/shown-place.ts';
 import { keepSettingsNone } from '../targets/retention-policies.ts';
 import { plainHostOf } from '../../engine/store/s3/kind.ts';
+import { s3Words } from '../../engine/store/s3/words.ts';
 import type { DoctorFacts } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
 
@@ -56,7 +57,10 @@ const well: DoctorFacts = {
   },
   gapMinutes: { shortest: 10, longest: 10 },
   door: { host: '127.0.0.1', passwordLength: 20, hasToken: false },
-  s3: { isEncrypted: false, isAlsoPublic: false, isOnSameDisk: false, plainHost: null, test: null },
+  s3: {
+    ...{ isEncrypted: false, isAlsoPublic: false, isOnSameDisk: false, plainHost: null, test: null },
+    words: s3Words,
+  },
   archived: [],
   targets: [],
   places: [],

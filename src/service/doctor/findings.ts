@@ -23,7 +23,7 @@ import {
   logShrinks,
   nothingWasLost,
 } from './database-findings.ts';
-import type { DoctorFacts } from './facts.ts';
+import { type DoctorFacts, ownPlaceAt } from './facts.ts';
 import type { Check, Finding } from './finding.ts';
 import { databaseIsLocal, folderIsDurable, hasRoom, isElsewhere, ofDoubt, placesAreOurs } from './place-findings.ts';
 import {
@@ -50,8 +50,8 @@ export function findAll(facts: DoctorFacts): readonly Finding[] {
   const findings = [
     ...checks.flatMap((check) => check(facts) ?? []),
     ...facts.database.doubts.flatMap(ofDoubt),
-    ...facts.places.flatMap(ofWriter),
-    ...[facts.s3, ...facts.targets].flatMap(({ test }) => ofTarget(test)),
+    ...facts.places.flatMap((place) => ofWriter(place, ownPlaceAt(facts, place.target))),
+    ...[facts.s3, ...facts.targets].flatMap(ofTarget),
   ];
   return findings.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
 }

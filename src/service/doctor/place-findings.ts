@@ -1,7 +1,7 @@
 /** What is wrong with where the database and its backups lie. */
 import { targetWord } from '../../words/target-word.ts';
 import { formatSize } from '../log.ts';
-import { buckets, type DoctorFacts, wordsOf } from './facts.ts';
+import { buckets, type DoctorFacts, ownPlaceAt, wordsOf } from './facts.ts';
 import { type Check, type Finding, found, MIB, ok } from './finding.ts';
 
 /** By the names of mounts; `live-database.ts` knows those that `statfs` tells by number, and that is fewer. */
@@ -69,7 +69,7 @@ export const isElsewhere: Check = (facts) => {
   return found('warning', code, {
     what: 'database and backups lie on one disk, and there is no other copy',
     why: 'When that disk or machine is lost, both are.',
-    fix: 'Switch S3 on (BACKUP_S3_ENABLED), or set BACKUP_LOCAL_PATH to another disk.',
+    fix: 'Switch S3 on (BACKUP_S3_ENABLED), name a folder on another disk (BACKUP_FOLDER_PATH), or set BACKUP_LOCAL_PATH to one.',
   });
 };
 
@@ -107,7 +107,8 @@ export const hasRoom: Check = ({ database, folder, settings }) => {
   return ok(code, free);
 };
 
-export const placesAreOurs: Check = ({ places = [], folder }) => {
+export const placesAreOurs: Check = (facts) => {
+  const { places = [], folder } = facts;
   const code = 'identity';
   const known = places.filter(({ owner }) => owner !== 'unknown' && owner !== 'new');
   const foreign = known.find(({ owner }) => owner === 'foreign');
@@ -117,7 +118,7 @@ export const placesAreOurs: Check = ({ places = [], folder }) => {
     return found('problem', code, {
       what: `${nameOf(foreign.target)} holds the backups of another database, ${foreign.other?.name}`,
       why: 'Nothing of this database is written there, and nothing is removed.',
-      fix: `Give this one ${isLocal ? 'a folder (BACKUP_LOCAL_PATH)' : 'a prefix (BACKUP_S3_PATH)'} of its own. If it is the same database, moved or renamed: velist-backup claim${isLocal ? '' : ` --target ${foreign.target}`}`,
+      fix: `Give this one ${ownPlaceAt(facts, foreign.target)}. If it is the same database, moved or renamed: velist-backup claim${isLocal ? '' : ` --target ${foreign.target}`}`,
     });
   }
   const mixed = known.find(({ owner }) => owner === 'mixed');
@@ -125,7 +126,7 @@ export const placesAreOurs: Check = ({ places = [], folder }) => {
     return found('info', code, {
       what: `${nameOf(mixed.target)} holds backups of several databases, from a version before 0.2`,
       why: 'They are told apart by their manifests; of what can not be told apart nothing is removed.',
-      fix: 'Give each database a folder and a prefix of its own; what is here can be restored as before.',
+      fix: 'Give each database a folder of its own, and at a target a place of its own; what is here can be restored as before.',
     });
   }
   return known.length > 0 ? ok(code, 'the places of the backups belong to this database') : null;

@@ -7,21 +7,22 @@ import { type Check, type Finding, found, ok } from './finding.ts';
 export const sealingWorks: Check = (facts) => {
   const code = 'encryption';
   const { settings, s3 } = facts;
-  if (s3.isEncrypted && !settings.s3Enabled) {
+  const on = buckets(facts);
+  if (s3.isEncrypted && !settings.s3Enabled && on.length === 0) {
     return found('warning', code, {
       what: 'public keys are set, and S3 is off',
-      why: 'They encrypt the copies on S3 alone; what lies on this disk is not encrypted.',
+      why: 'They encrypt the copies at targets alone; what lies on this disk is not encrypted.',
       fix: 'Switch S3 on, or remove BACKUP_ENCRYPTION_RECIPIENT.',
     });
   }
-  const on = buckets(facts);
   const open = on.filter(({ isEncrypted }) => !isEncrypted);
   if (open.length > 0) {
-    const isS3 = settings.s3Enabled && !s3.isEncrypted;
+    const isByVariable = open.some(({ word }) => word === 'S3' || word === 'folder');
+    const nouns = [...new Set(open.map(({ words }) => `the ${words.noun}`))].join(' or ');
     return found('info', code, {
       what: `copies on ${wordsOf(open)} are not encrypted`,
-      why: 'Whoever may read the bucket reads the database.',
-      fix: `${isS3 ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} a public key of age, and keep the private key in two places.`,
+      why: `Whoever may read ${nouns} reads the database.`,
+      fix: `${isByVariable ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} an age public key, and keep the private key in two places.`,
     });
   }
   return on.length > 0 ? ok(code, `copies on ${wordsOf(on)} are encrypted`) : null;
@@ -43,7 +44,15 @@ export const bucketsAreAskedSafely: Check = (facts) => {
 };
 
 export const bucketIsOwn: Check = (facts) => {
-  if (!buckets(facts).some(({ isAlsoPublic }) => isAlsoPublic)) return null;
+  const [shared] = buckets(facts).filter(({ isAlsoPublic }) => isAlsoPublic);
+  if (shared === undefined) return null;
+  if (shared.words.noun !== 'bucket') {
+    return found('problem', 'public-target', {
+      what: `the target ${shared.word} lies in a folder that is served to the public`,
+      why: 'Whoever guesses a name can fetch it.',
+      fix: `Give it ${shared.words.own} that no server knows.`,
+    });
+  }
   return found('warning', 'bucket', {
     what: "backups lie in the bucket of the app's own files, which a CDN serves",
     why: 'One wrong rule of the bucket or of the CDN makes them public.',
@@ -54,24 +63,27 @@ export const bucketIsOwn: Check = (facts) => {
 export const copiesCanBeRead: Check = ({ archived: [first] }) => {
   if (first === undefined) return null;
   return found('warning', 'archive', {
-    what: `the newest good copy on ${first.word} lies in an archive class (${first.storageClass})`,
+    what: `the newest good copy on ${first.word} is in an archive class (${first.storageClass})`,
     why: `A restore from there takes ${first.takes} before it begins.`,
     fix: 'Let the rule of the bucket leave the newest backups in a class that can be read at once, such as GLACIER_IR.',
   });
 };
 
 /** Says who else writes to one target, and what is kept there because of that. */
-export function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][number]): readonly Finding[] {
+export function ofWriter(
+  { target, writer, sparesOthersUntil }: DoctorFacts['places'][number],
+  own: string,
+): readonly Finding[] {
   const code = 'writers';
   const word = targetWord(target);
   const findings: Finding[] = [];
   if (writer?.kind === 'other') {
-    const seen = writer.seenAt === null ? '' : `, seen last at ${writer.seenAt.toISOString()}`;
+    const seen = writer.seenAt === null ? '' : `, last seen at ${writer.seenAt.toISOString()}`;
     findings.push(
       found('problem', code, {
         what: `${writer.host} writes to ${word} since ${writer.since.toISOString()}${seen}`,
         why: "While it does, nothing from here is stored or removed there: two writers of one place remove each other's backups.",
-        fix: 'Give this machine a prefix of its own (BACKUP_S3_PATH), or stop the other one; then this one goes on by itself.',
+        fix: `Give this machine ${own}, or stop the other one; then this one continues by itself.`,
       }),
     );
   }
@@ -80,7 +92,7 @@ export function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['pla
       found('problem', code, {
         what: `two machines with the id of this one want to write to ${word} (${writer.host})`,
         why: 'One is a copy of the other. Only one of them writes there, and nobody but you knows which it should be.',
-        fix: 'On the copy, stop velist-backup, move velist-backup.installation.json away and set a prefix of its own (BACKUP_S3_PATH).',
+        fix: `On the copy, stop velist-backup, move velist-backup.installation.json away and give it ${own}.`,
       }),
     );
   }
@@ -98,18 +110,20 @@ export function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['pla
 
 const whyOfCheck: Partial<Record<TargetReport['findings'][number]['check'], string>> = {
   private: 'Backups hold everything that the database holds.',
-  delete: 'Retention must be able to remove there, or, where that is left to the bucket, a stolen key must not.',
   overwrite: 'Whoever steals this key could spoil all backups there.',
   lifecycle: 'What an idle database needs is stored anew at half of these days.',
   clock: 'S3 refuses requests of a clock that is too wrong.',
 };
 
-export function ofTarget(report: TargetReport | null): readonly Finding[] {
+export function ofTarget({ test: report, lifecycleDays }: DoctorFacts['s3']): readonly Finding[] {
   if (report === null) return [];
+  const whyDelete = lifecycleDays
+    ? 'Removal is left to the bucket, and a stolen key must not be able to remove there.'
+    : 'Retention must be able to remove there.';
   return report.findings.map(({ check, result, message, hint }) => {
     const [code, what] = [`${report.target}-${check}`, `on ${targetWord(report.target)}: ${message}`];
     if (result === 'ok') return ok(code, what);
-    const why = whyOfCheck[check] ?? 'Uploads, restores or retention rely on it.';
+    const why = (check === 'delete' ? whyDelete : whyOfCheck[check]) ?? 'Uploads, restores or retention rely on it.';
     const fix = hint ?? `See velist-backup test-target ${report.target}.`;
     return found(result === 'failed' ? 'problem' : 'warning', code, { what, why, fix });
   });

@@ -71,7 +71,7 @@ export class Heartbeat {
     for (let failures = 0; failures < TRIES_MAX && this.#next === null; failures++) {
       const fault = await send(this.#addresses[ping], { ...waits, signal });
       if (fault === null || signal.aborted) return;
-      if (failures === 0) log('warn', `The heartbeat was not sent: ${fault}. It is tried again.`);
+      if (failures === 0) log('warn', `The heartbeat was not sent: ${fault}. It is retried.`);
       const ended = AbortSignal.any([signal, this.#newer.signal]);
       await sleep(retryDelayMs(failures, waits), undefined, { signal: ended, ref: false }).catch(() => {});
     }

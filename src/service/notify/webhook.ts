@@ -88,7 +88,7 @@ export class Webhook {
       kept.release();
       if (signal.aborted) return;
       // Once, not at every try.
-      if (failures === 0) log('warn', `The webhook was not told: ${fault}. It is tried again.`);
+      if (failures === 0) log('warn', `The webhook was not told: ${fault}. It is retried.`);
       await sleep(retryDelayMs(failures++, waits), undefined, { signal, ref: false }).catch(() => {});
     }
   }

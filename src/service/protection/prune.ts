@@ -1,5 +1,4 @@
 /** Retention by hand: what it would remove in the folder or at a target, and its carrying out. */
-import { NO_IDENTITY, requireOurs } from '../../engine/catalog/identity.ts';
 import { planFolder } from '../../engine/catalog/prune-folder.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
 import type { Removals } from '../backups/removals.ts';
@@ -32,7 +31,7 @@ export async function prune(
   const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
   const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
   if (dryRun) return { target, kept, removed, dryRun };
-  if (offsite) requireOurs(offsite.ownership, offsite.identity ?? NO_IDENTITY, { place: offsite.address, target });
+  if (offsite) offsite.requireOurs();
   else await claims.requireOwnFolder();
   // Whether another machine writes there, the job finds out anew.
   if (removed.length === 0 && !offsite?.writing.isStopped) return { target, kept, removed, dryRun };

@@ -1,7 +1,7 @@
 /**
  * A machine that starts without its database gets the newest good backup back, before the app opens the path and begins
- * an empty one. What is there is never touched, and "no backup, first boot" is said only when it is known: an S3 that
- * does not answer, a backup that can't be opened, a part of a database that lies there are errors.
+ * an empty one. What is there is never touched, and "no backup, first boot" is said only when it is known: a target
+ * that does not answer, a backup that can't be opened, a part of a database that lies there are errors.
  */
 import { type BigIntStats, lstatSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ import type { RemoteTargets } from '../targets/remote-targets.ts';
 import type { FirstBootRequest } from '../../engine/stories/first-boot.ts';
 
 export interface FirstBootOptions {
-  /** A file of age with the private key that opens encrypted copies on S3. Read only when the database is missing. */
+  /** A file of age with the private key that opens encrypted copies at a target. Read only when the database is missing. */
   readonly identityFile?: string;
   /** If there are backups of another database alone, the newest good one of them becomes this one. */
   readonly fromOther?: boolean;
@@ -160,8 +160,9 @@ export class FirstBoots {
   #refuseWhenOneWasMade(): void {
     const made = this.#context.state.history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
     if (!made) return;
+    const settings = [...new Set(['BACKUP_LOCAL_PATH', ...this.#targets.all.map(({ words }) => words.setting)])];
     throw new BackupError('NO_BACKUP', `there is no backup, but ${made} was made before`, {
-      hint: 'See whether the disk with the backups is mounted, and whether BACKUP_LOCAL_PATH and BACKUP_S3_PATH are right. To begin anew, remove the run history (BACKUP_STATE_PATH).',
+      hint: `Check whether the disk with the backups is mounted, and whether ${settings.join(' and ')} ${settings.length > 1 ? 'are' : 'is'} right. To begin anew, remove the run history (BACKUP_STATE_PATH).`,
     });
   }
 
@@ -192,12 +193,15 @@ export class FirstBoots {
         skipped.push({ filename: copy.name, from, reason: known.message });
       }
     }
+    const lists = ['', ...this.#targets.all.map(({ target }) => ` --target ${target}`)]
+      .map((from) => `velist-backup list${from}`)
+      .join(' and ');
     const [first] = skipped;
     const why = first ? `${first.filename} (${first.from}): ${first.reason}` : 'what is there was made before restores';
     throw new BackupError('NO_BACKUP', `none of the backups can be brought back; ${why}`, {
       hint: plain
         ? `Nothing was changed. ${plain.hint}`
-        : 'Nothing was changed. See velist-backup list and velist-backup list --target s3; a file without a manifest can be adopted.',
+        : `Nothing was changed. See ${lists}; a file without a manifest can be adopted.`,
     });
   }
 
@@ -255,7 +259,7 @@ function lookAt(path: string): 'present' | 'empty' | 'missing' {
   const found = statOf(lstatSync, path);
   if (!found) {
     if (!left) return 'missing';
-    throw new BackupError('RESTORE_IN_USE', `${left} lies there without its database`, {
+    throw new BackupError('RESTORE_IN_USE', `${left} is there without its database`, {
       hint: 'It may hold what was committed last. Find the database it belongs to, or move it away; then try again.',
     });
   }
@@ -294,7 +298,7 @@ function unusable(
 }
 
 function withoutManifest({ name }: KnownBackup): BackupError {
-  return new BackupError('BAD_BACKUP', 'it has no manifest, so nobody knows whether it is whole', {
+  return new BackupError('BAD_BACKUP', 'it has no manifest, so nobody knows whether it is complete', {
     hint: `Adopt it: velist-backup adopt ${name}`,
   });
 }

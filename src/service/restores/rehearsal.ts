@@ -183,13 +183,9 @@ function tookTooLong(proveMaxMs: number): BackupError {
 }
 
 function allArchived({ name }: KnownBackup, target: TargetName): BackupError {
-  return new BackupError(
-    'S3_ARCHIVED',
-    `${name} ${where(target)} lies in an archive class, and so do those before it`,
-    {
-      hint: 'A restore from there takes hours. Let the rule of the bucket leave the newest backups where they can be read.',
-    },
-  );
+  return new BackupError('S3_ARCHIVED', `${name} ${where(target)} is in an archive class, and so are those before it`, {
+    hint: 'A restore from there takes hours. Let the rule of the bucket leave the newest backups where they can be read.',
+  });
 }
 
 function removedUnder({ name }: KnownBackup): BackupError {

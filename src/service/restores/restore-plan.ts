@@ -76,7 +76,7 @@ function whyNotOnline({ live, liveComplaint, backup }: PlanFacts): string | null
   if (live.encoding && backup.encoding && live.encoding !== backup.encoding)
     return `The backup holds its text as ${backup.encoding}, the database as ${live.encoding}, and an app that has it open would fail at every query: stop the app and restore offline.`;
   if (backup.hasPageChecksums)
-    return 'The backup has checksums of its pages (cksumvfs), and SQLite here writes none: stop the app and restore offline.';
+    return 'The backup has page checksums (cksumvfs), but SQLite here writes none: stop the app and restore offline.';
   if (live.isOnNetwork) return 'The database lies on a network file system: stop the app and restore offline.';
   return null;
 }

@@ -46,7 +46,7 @@ export function openStateDatabase(path: string, options: StateOptions): StateDat
 const MEMORY = ':memory:';
 /** A disk that damages each new file must not be filled with damaged ones. */
 const SET_ASIDE_MAX = 5;
-/** Where no descriptor was left for the file, it is tried again so often. */
+/** Where no descriptor was left for the file, it is retried so often. */
 const RETRY_MS = 30_000;
 
 export class StateDatabase {

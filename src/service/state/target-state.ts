@@ -211,7 +211,7 @@ export class OffsiteState {
       statement();
     } catch (error) {
       this.#warn(
-        `The state of the targets could not be written: ${error instanceof Error ? error.message : String(error)}.`,
+        `What is known of the targets could not be written: ${error instanceof Error ? error.message : String(error)}.`,
       );
     }
   }

@@ -11,6 +11,7 @@ import { LOCK_FILE } from '../../engine/format/names.ts';
 import {
   type Claim,
   otherOf,
+  OWN_FOLDER,
   type Ownership,
   type PlaceIdentity,
   requireOurs,
@@ -41,7 +42,7 @@ export class Claims {
 
   requireOurs(folder: OwnedFolder): OwnedFolder {
     const place = `the folder ${this.#context.folder.named}`;
-    requireOurs(folder.ownership, folder.identity, { place, target: 'local' });
+    requireOurs(folder.ownership, folder.identity, { place, target: 'local', own: OWN_FOLDER });
     return folder;
   }
 

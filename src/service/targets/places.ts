@@ -21,6 +21,7 @@ import {
   readInstallation,
 } from '../../engine/writer/installation.ts';
 import { type DatabaseSelf, selfOf } from '../../engine/writer/self.ts';
+import type { StoreWords } from '../../engine/store/store.ts';
 import type { Log } from '../log.ts';
 import type { Offsite } from './remote-target.ts';
 
@@ -145,7 +146,7 @@ export class Places {
 
   async #ask(offsite: Offsite, self: DatabaseSelf): Promise<string | null> {
     try {
-      await withinMs(offsite.refresh(), FIRST_CONTACT_MS);
+      await refreshWithinMs(offsite, FIRST_CONTACT_MS);
     } catch {
       // The log says why, and the upload that follows.
       return 'silent';
@@ -236,21 +237,19 @@ function stampOf(path: string): string {
   }
 }
 
-/** @throws BackupError S3_UNREACHABLE when it takes longer; the work goes on. */
-export async function withinMs(work: Promise<void>, ms: number): Promise<void> {
+/** @throws BackupError S3_UNREACHABLE, or what stands for it, when the look takes longer; it goes on. */
+export async function refreshWithinMs(offsite: Offsite, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(noAnswer(ms)), ms);
+    timer = setTimeout(() => reject(noAnswer(offsite.words, ms)), ms);
   });
   try {
-    await Promise.race([work, late]);
+    await Promise.race([offsite.refresh(), late]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-function noAnswer(ms: number): BackupError {
-  return new BackupError('S3_UNREACHABLE', `there was no answer within ${ms / 1_000} s`, {
-    hint: 'Check the network and S3_ENDPOINT.',
-  });
+function noAnswer({ codes, silent }: StoreWords, ms: number): BackupError {
+  return new BackupError(codes.silent, `there was no answer within ${ms / 1_000} s`, { hint: silent });
 }

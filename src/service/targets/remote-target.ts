@@ -31,8 +31,16 @@ import {
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { folderInState } from '../state/state-database.ts';
 import type { OffsiteBackup } from '../backups/backup-item.ts';
-import { lifecycleDaysOf, stateKeyOf, whereOf } from '../../engine/store/kinds.ts';
-import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../../engine/catalog/identity.ts';
+import { lifecycleDaysOf, stateKeyOf, whereOf, wordsOf } from '../../engine/store/kinds.ts';
+import type { StoreWords } from '../../engine/store/store.ts';
+import {
+  judgePlace,
+  NO_IDENTITY,
+  otherOf,
+  type Ownership,
+  type PlaceIdentity,
+  requireOurs,
+} from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
 import {
   type KnownManifest,
@@ -175,6 +183,11 @@ export class Offsite {
     return this.#options.isEnabled();
   }
 
+  /** How sentences speak of a target of that kind. */
+  get words(): StoreWords {
+    return wordsOf(this.#options.access);
+  }
+
   /** After so many days a rule of the bucket removes a copy; null where we remove what retention does not keep. */
   get lifecycleDays(): number | null {
     return lifecycleDaysOf(this.#options.access);
@@ -192,6 +205,12 @@ export class Offsite {
 
   ownershipFor(self: DatabaseSelf): Ownership {
     return judgePlace('target', this.identity ?? NO_IDENTITY, self, [...this.#entries().values()]);
+  }
+
+  /** @throws BackupError FOREIGN_PLACE, BAD_CONFIG: nothing may be written or removed there, by the last look. */
+  requireOurs(): void {
+    const place = { place: this.address, target: this.target, own: this.words.own };
+    requireOurs(this.ownership, this.identity ?? NO_IDENTITY, place);
   }
 
   /** Null if nobody ever looked. */
@@ -733,7 +752,7 @@ export class Offsite {
     }
     if (!manifest) {
       throw new BackupError('BAD_BACKUP', `${name} has no readable manifest on ${this.#word}`, {
-        hint: 'Look at it in the bucket.',
+        hint: `Look at it in the ${this.words.noun}.`,
       });
     }
     const { pinned = manifest.pinned, note = manifest.note, loss = manifest.loss } = change;

@@ -12,7 +12,7 @@ import { BY_RETENTION } from '../state/run-history.ts';
 import type { Claims } from './claims.ts';
 import { writerSelf } from './database-self.ts';
 import { Heartbeats, tickMs } from './heartbeats.ts';
-import { withinMs } from './places.ts';
+import { refreshWithinMs } from './places.ts';
 import { Offsite } from './remote-target.ts';
 import { checkTargets, type RemoteTarget, remoteTargets } from './targets.ts';
 
@@ -109,7 +109,7 @@ export class RemoteTargets {
     );
     const answers = stale.map(async (offsite) => {
       try {
-        await withinMs(offsite.refresh(), LOOK_MS_MAX);
+        await refreshWithinMs(offsite, LOOK_MS_MAX);
         return [];
       } catch (error) {
         return [{ offsite, error: BackupError.from(error).toJSON() }];
@@ -164,7 +164,7 @@ export class RemoteTargets {
   require(target: TargetName): Offsite {
     const offsite = this.all.find((candidate) => candidate.target === target);
     if (offsite) return offsite;
-    if (target === 's3') {
+    if (target === 's3' && this.all.length === 0) {
       throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
         hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
       });

@@ -9,7 +9,7 @@ import { isPrefix } from '../../config/prefix.ts';
 import type { Sealing } from '../../engine/format/seal.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { FolderAccess } from '../../engine/store/folder/access.ts';
-import { addressOf, faultOfTarget, type TargetAccess, whereOf } from '../../engine/store/kinds.ts';
+import { faultOfTarget, identityOf, type TargetAccess, whereOf } from '../../engine/store/kinds.ts';
 import type { S3Access } from '../../engine/store/s3/access.ts';
 import type { Settings } from '../state/backup-config.ts';
 import type { TargetName } from '../../words/target-word.ts';
@@ -93,7 +93,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
   for (const { name, access, prefix } of remoteTargets(options, settings)) {
     const fault = faultOfTarget(access, prefix, options.backupsPath);
     if (fault) throw wrong(`the target ${name} is wrong: ${fault.what}`, fault.hint);
-    const place = addressOf(access, prefix);
+    const place = identityOf(access, prefix);
     const other = taken.get(place);
     if (other !== undefined) {
       throw wrong(

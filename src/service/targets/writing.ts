@@ -9,7 +9,7 @@ import { BackupError } from '../../words/errors.ts';
 import type { Writing as WritingFacts } from '../../engine/writer/writing.ts';
 import type { WriterSelf } from '../../engine/writer/self.ts';
 import { otherWriterAt, refusalBy } from '../../engine/writer/writer.ts';
-import { addressOf, lifecycleDaysOf, whereOf } from '../../engine/store/kinds.ts';
+import { addressOf, lifecycleDaysOf, whereOf, wordsOf } from '../../engine/store/kinds.ts';
 import { knownInstallation } from './database-self.ts';
 import type { SharedHeartbeat, Heartbeats } from './heartbeats.ts';
 import type { Log } from '../log.ts';
@@ -89,7 +89,7 @@ export class Writing {
     const { state, everyMs, now } = this.#options;
     const note = state.writer;
     if (!note?.isStopped || Math.abs(now().getTime() - this.#lookedMs) >= everyMs()) return;
-    throw refusalBy(note, this.#where);
+    throw refusalBy(note, this.#where, wordsOf(this.#options.access).own);
   }
 
   onEvent(news: WriterNews): void {
@@ -208,7 +208,7 @@ export class Writing {
     this.#heartbeat.drop(this.#address);
     this.#watch();
     if (!isSaid) {
-      const { message, hint } = refusalBy(by, this.#where);
+      const { message, hint } = refusalBy(by, this.#where, wordsOf(this.#options.access).own);
       log('warn', `Nothing is uploaded to ${this.#word} or removed there: ${message}. ${hint}`);
     }
     onChange();
@@ -240,7 +240,7 @@ export class Writing {
     if (isNew)
       log(
         'warn',
-        `A machine with the id of this one (${clone.host}) wanted to write to ${this.#where}, and stopped. It is a copy of this one: move velist-backup.installation.json away there, and give it a prefix of its own.`,
+        `A machine with the id of this one (${clone.host}) wanted to write to ${this.#where}, and stopped. It is a copy of this one: move velist-backup.installation.json away there, and give it ${wordsOf(this.#options.access).own}.`,
       );
     onChange();
   }

@@ -45,28 +45,28 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
     return fail(
       'S3_NO_BUCKET',
       `bucket "${place.bucket}" is not in ${place.region}`,
-      'Set S3_REGION (AWS_REGION is not read), and S3_ENDPOINT if there is one, to where the bucket was made.',
+      'Set S3_REGION (AWS_REGION is not read), and S3_ENDPOINT if there is one, to where the bucket was created.',
     );
   }
   if (clockNames.has(name)) {
     return fail(
       'S3_CLOCK',
       `the clocks of this machine and of ${place.host} differ by more than 15 minutes`,
-      'Set the clock of this machine, best by NTP (`timedatectl set-ntp true`).',
+      'Set the clock of this machine, ideally with NTP (`timedatectl set-ntp true`).',
     );
   }
   if (mismatchNames.has(name)) {
     return fail(
       'S3_MISMATCH',
-      `${place.host} received other bytes than were sent${of(key)}`,
-      'Something on the way changed them and nothing was stored; it is tried again.',
+      `${place.host} received bytes that differ from those sent${of(key)}`,
+      'Something on the way changed them and nothing was stored; it is retried.',
     );
   }
   if (status === undefined && error instanceof Error && /^checksum mismatch/i.test(error.message)) {
     return fail(
       'S3_MISMATCH',
       `what ${place.host} sent${of(key)} is not what was stored`,
-      'Start the download again; if it stays so, the object is damaged.',
+      'Start the download again; if that happens again, the object is damaged.',
     );
   }
   if (archiveNames.has(name)) return archived(error, place, key);
@@ -74,35 +74,35 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
     return fail(
       'S3_FAILED',
       `${describe} is full (${name})`,
-      'Raise the quota there or lower the retention; local backups go on.',
+      'Raise the quota there or lower the retention; local backups continue.',
     );
   }
   if (capNames.test(name)) {
     return fail(
       'S3_FAILED',
-      `a cap of the account for ${describe} is reached (${status} ${name})`,
-      'Raise it at the provider, or wait until it is counted anew, at most of them each day; local backups go on and uploads wait.',
+      `a limit of the account for ${describe} is reached (${status} ${name})`,
+      'Raise it at the provider, or wait until it is reset, which most of them do daily; local backups continue and uploads wait.',
     );
   }
   if (accountNames.test(name) || status === 402) {
     return fail(
       'S3_DENIED',
       `the account or user for ${describe} is blocked (${status} ${name})`,
-      'The key and its rights are not at fault: ask who runs the server, or see to the bill; local backups go on.',
+      'The key and its rights are not at fault: ask whoever runs the server, or check the bill; local backups continue.',
     );
   }
   if (tokenNames.has(name)) {
     return fail(
       'S3_DENIED',
-      `the temporary credentials for ${describe} are no longer good (${status} ${name})`,
-      'Set new ones: S3_ACCESS_KEY, S3_SECRET_KEY and S3_SESSION_TOKEN together, or log in anew where the AWS default credentials come from.',
+      `the temporary credentials for ${describe} are no longer valid (${status} ${name})`,
+      'Set new ones: S3_ACCESS_KEY, S3_SECRET_KEY and S3_SESSION_TOKEN together, or log in again where the AWS default credentials come from.',
     );
   }
   if (/^KMS\b/.test(name)) {
     return fail(
       'S3_FAILED',
-      `the key by which the server encrypts ${describe} can't be used (${status} ${name})`,
-      'It may be disabled, or be deleted soon: see to it at the provider. What it encrypts can not be read without it.',
+      `the key with which the server encrypts ${describe} can't be used (${status} ${name})`,
+      'It may be disabled, or about to be deleted: check it at the provider. What it encrypts cannot be read without it.',
     );
   }
   if (status === 401 || status === 403) {
@@ -127,7 +127,7 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
     return fail(
       'S3_UNREACHABLE',
       `the certificate of ${place.host} is not trusted (${network})`,
-      'For a certificate authority of your own set NODE_EXTRA_CA_CERTS to its file.',
+      'For a certificate authority of your own, set NODE_EXTRA_CA_CERTS to its file.',
     );
   }
   if (network !== undefined && speechCodes.test(network)) {
@@ -148,7 +148,7 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
     return fail(
       'S3_UNREACHABLE',
       `${place.host} does not answer (${network ?? name}${tries(attempts)})`,
-      'Check S3_ENDPOINT and the network; local backups go on and uploads wait.',
+      'Check S3_ENDPOINT and the network; local backups continue and uploads wait.',
     );
   }
   if (status !== undefined && status < 300) return notS3(place, error);
@@ -157,14 +157,14 @@ export function s3Error(error: unknown, place: S3Place, key?: string): BackupErr
       'S3_FAILED',
       `${place.host} answered ${status} ${name}${of(key)}${tries(attempts)}`,
       status >= 500 || status === 429
-        ? 'That is a fault of the server, most often a passing one; it is tried again.'
+        ? 'That is a fault of the server, usually a temporary one; it is retried.'
         : 'Check S3_BUCKET, S3_REGION, S3_ENDPOINT and the key.',
     );
   }
   return fail(
     'S3_FAILED',
     `the exchange with ${place.host} failed (${name})${of(key)}`,
-    'The log has the cause; it is tried again.',
+    'The log has the cause; it is retried.',
   );
 }
 
@@ -175,8 +175,8 @@ function archived(error: unknown, place: S3Place, key: string | undefined): Back
   const storageClass = typeof given === 'string' && given !== '' ? given : null;
   const object = `${prefix === '' ? '' : `${prefix}/`}${key ?? ''}`;
   const which = storageClass === null ? 'an archive class' : `the archive class ${storageClass}`;
-  return new BackupError('S3_ARCHIVED', `"${key ?? ''}" in ${describePlace(place)} lies in ${which}`, {
-    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: ask the provider for it, by its console or by \`aws s3api restore-object --bucket ${bucket} --key ${shellWord(object)} --restore-request Days=7\`, and try again then. \`velist-backup list\` shows which backups can be had at once.`,
+  return new BackupError('S3_ARCHIVED', `"${key ?? ''}" in ${describePlace(place)} is in ${which}`, {
+    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: request it from the provider, in its console or with \`aws s3api restore-object --bucket ${bucket} --key ${shellWord(object)} --restore-request Days=7\`, then try again. \`velist-backup list\` shows which backups can be read at once.`,
     cause: error,
   });
 }
@@ -237,7 +237,7 @@ function networkCode(error: unknown): string | undefined {
 function deniedHint(name: string, { prefix }: S3Place): string {
   if (name === 'InvalidAccessKeyId') return 'The server does not know this key: check S3_ACCESS_KEY.';
   if (name === 'SecondLevelDomainForbidden')
-    return 'This server wants the bucket in its host name: set S3_FORCE_PATH_STYLE=false.';
+    return 'This server needs the bucket in its host name: set S3_FORCE_PATH_STYLE=false.';
   if (name === 'SignatureDoesNotMatch') return 'The secret does not belong to this key: check S3_SECRET_KEY.';
   return `The key needs PutObject, GetObject, ListBucket and DeleteObject on "${prefix === '' ? '*' : `${prefix}/*`}"; check S3_ACCESS_KEY and S3_SECRET_KEY.`;
 }

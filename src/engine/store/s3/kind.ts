@@ -20,6 +20,7 @@ import {
   uploadsParts,
 } from './self-test.ts';
 import { createS3Store } from './store.ts';
+import { s3Words } from './words.ts';
 
 /** The waits of a request that stands beside others: they can wait for the next one. */
 const quick = { maxAttempts: 2, connectTimeoutMs: 5_000, requestTimeoutMs: 15_000 } as const;
@@ -27,13 +28,12 @@ const quick = { maxAttempts: 2, connectTimeoutMs: 5_000, requestTimeoutMs: 15_00
 const forPerson = { maxAttempts: 2, connectTimeoutMs: 8_000, requestTimeoutMs: 20_000 } as const;
 
 export const s3Kind: Kind<S3Access> = {
+  words: s3Words,
+
   open: (access, prefix, { isQuick = false } = {}) => createS3Store({ ...access, ...(isQuick && quick), prefix }),
 
-  // A bucket of Amazon has one name in all regions.
-  addressOf({ endpoint, bucket }, prefix) {
-    const host = endpoint?.toLowerCase().replaceAll(/^https?:\/\/|\/+$/g, '');
-    return `${!host || host.endsWith('.amazonaws.com') ? 'aws' : host}/${bucket}/${prefix}`;
-  },
+  addressOf,
+  identityOf: addressOf,
 
   stateKeyOf: ({ endpoint, region, bucket }, prefix) => `${endpoint ?? `aws ${region}`}/${bucket}/${prefix}`,
 
@@ -49,7 +49,7 @@ export const s3Kind: Kind<S3Access> = {
     endpoint?.includes('@')
       ? {
           what: 'the endpoint has a name or a password in it',
-          hint: 'Give them as accessKeyId and secretAccessKey, and of the endpoint host and port alone.',
+          hint: 'Give them as accessKeyId and secretAccessKey, and only host and port as the endpoint.',
         }
       : null,
 
@@ -68,6 +68,12 @@ export const s3Kind: Kind<S3Access> = {
 
   test: bucketToTest,
 };
+
+// A bucket of Amazon has one name in all regions.
+function addressOf({ endpoint, bucket }: S3Access, prefix: string): string {
+  const host = endpoint?.toLowerCase().replaceAll(/^https?:\/\/|\/+$/g, '');
+  return `${!host || host.endsWith('.amazonaws.com') ? 'aws' : host}/${bucket}/${prefix}`;
+}
 
 function bucketToTest(access: S3Access, prefix: string): TestedTarget {
   const days = access.lifecycleDays ?? null;

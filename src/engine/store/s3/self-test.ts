@@ -23,7 +23,7 @@ const roundingMs = 1_000;
 export function isPrivateBucket(store: S3Store, { place }: S3Connection): Check {
   return {
     name: 'private',
-    cannot: 'what strangers may do cannot be told',
+    cannot: 'what strangers may do cannot be determined',
     needsObject: true,
     async run(trial) {
       // The address that the SDK uses, without the signature.
@@ -55,7 +55,7 @@ export function isPrivateBucket(store: S3Store, { place }: S3Connection): Check 
         ? ok('strangers may neither read, list nor write')
         : warning(
             `a request without a key was not refused but ${unclear.how}`,
-            'Look in the settings of the bucket that it is not public.',
+            'Check in the settings of the bucket that it is not public.',
           );
     },
   };
@@ -64,7 +64,7 @@ export function isPrivateBucket(store: S3Store, { place }: S3Connection): Check 
 function isPublic(rights: readonly string[]): Judgement {
   return failed(
     `the bucket is public: anyone can ${rights.join(' and ')} backups without a key`,
-    'Close it now (at Amazon: Block Public Access) and find out who was there; what is in the backups must count as known.',
+    'Close it now (at Amazon: Block Public Access) and find out who had access; treat everything in the backups as disclosed.',
   );
 }
 
@@ -111,7 +111,7 @@ export const keepsTime: Check = {
     const skewMs = Math.max(0, written.fromMs - roundingMs - storedMs, storedMs - written.toMs);
     const apart = `${skewMs < 2 * skewWarnMs ? `${Math.round(skewMs / 1_000)} s` : `${Math.round(skewMs / 60_000)} minutes`}`;
     const message = `the clocks of this machine and of the server are ${apart} apart`;
-    const hint = 'Set the clock of this machine, best by NTP (`timedatectl set-ntp true`).';
+    const hint = 'Set the clock of this machine, ideally with NTP (`timedatectl set-ntp true`).';
     if (skewMs > skewFailMs) return failed(message, `${hint} S3 refuses requests that are 15 minutes off.`);
     if (skewMs > skewWarnMs) return warning(message, `${hint} From 15 minutes on S3 refuses every request.`);
     return ok(skewMs === 0 ? 'the clocks agree' : message);
@@ -120,12 +120,12 @@ export const keepsTime: Check = {
 
 export const createsOnly: Check = {
   name: 'create-only',
-  cannot: 'no object can be written under the condition that there is none',
+  cannot: 'no object can be written on condition that it does not exist yet',
   needsObject: true,
   async run({ store, key, signal }) {
     const once = key('once');
     const hint =
-      'Two machines that begin within the same second may both write to one place until their next upload. Give every machine a prefix of its own (BACKUP_S3_PATH); then nothing depends on it.';
+      'Two machines that begin within the same second may both write to one place until their next upload. Give every machine a prefix of its own (BACKUP_S3_PATH); then this does not matter.';
     try {
       const first = await store.putIfAbsent(once, Buffer.from('first'), { signal });
       const second = await store.putIfAbsent(once, Buffer.from('second'), { signal });
@@ -158,7 +158,7 @@ export function uploadsParts(connection: S3Connection): Check {
       const head = await store.head(name, { signal });
       if (head?.sizeBytes !== content.length) {
         return failed(
-          `an upload in parts left ${head?.sizeBytes ?? 'no'} bytes where ${content.length} were sent`,
+          `an upload in parts left ${head?.sizeBytes ?? 'no'} bytes although ${content.length} were sent`,
           'This server cannot take backups of more than one part.',
         );
       }
@@ -168,11 +168,11 @@ export function uploadsParts(connection: S3Connection): Check {
         const error = BackupError.from(thrown);
         if (error.code === 'ABORTED') throw error;
         return warning(
-          `an upload that was given up cannot be removed: ${error.message}`,
+          `an aborted upload cannot be removed: ${error.message}`,
           'Allow the key AbortMultipartUpload, or have the bucket expire incomplete uploads; their parts cost money.',
         );
       }
-      return ok('an upload in parts was completed, another one given up');
+      return ok('an upload in parts was completed, and another one aborted');
     },
   };
 }
@@ -187,7 +187,7 @@ export function listsUploads(connection: S3Connection): Check {
       const { place } = connection;
       const upload = await Upload.begin(connection, key('unfinished'), signal);
       const hint =
-        'Allow the key ListBucketMultipartUploads; else have the bucket expire incomplete uploads, those of killed jobs.';
+        'Allow the key ListBucketMultipartUploads, or have the bucket expire incomplete uploads, which killed jobs leave behind.';
       try {
         const page = await connection.send(
           (client, sdk, http) =>
@@ -212,7 +212,7 @@ export function listsUploads(connection: S3Connection): Check {
 export function keepsVersions(connection: S3Connection): Check {
   return {
     name: 'versions',
-    cannot: 'whether the bucket keeps versions cannot be told',
+    cannot: 'whether the bucket keeps versions cannot be determined',
     needsObject: true,
     async run({ object, signal }) {
       const target = { Bucket: connection.place.bucket, Key: remote(connection, object) };
@@ -236,7 +236,7 @@ export function keepsVersions(connection: S3Connection): Check {
 export function overwritesNothing(connection: S3Connection): Check {
   return {
     name: 'overwrite',
-    cannot: 'whether this key can overwrite what is there cannot be told',
+    cannot: 'whether this key can overwrite what is there cannot be determined',
     needsObject: true,
     async run({ store, object, signal }) {
       const before = await versionOf(connection, object, { signal });
@@ -248,14 +248,14 @@ export function overwritesNothing(connection: S3Connection): Check {
       if (refused) {
         const { status = 0 } = factsOf(refused.cause);
         if (!REFUSALS.has(status)) throw refused;
-        return ok('this key can not overwrite what is there');
+        return ok('this key cannot overwrite what is there');
       }
       const after = await versionOf(connection, object, { signal });
       if (before.id !== null && after.id !== before.id)
-        return ok('an overwrite makes a new version, and the one before stays');
+        return ok('an overwrite makes a new version, and the previous one stays');
       return failed(
         'this key can overwrite what is there, and the bucket keeps no versions of it',
-        'Turn on versioning for the bucket, best with object lock; or allow the key PutObject only under the condition that there is no such object (at Amazon: s3:if-none-match).',
+        'Turn on versioning for the bucket, ideally with object lock, or allow the key PutObject only on condition that the object is new (at Amazon: s3:if-none-match).',
       );
     },
   };
@@ -264,16 +264,16 @@ export function overwritesNothing(connection: S3Connection): Check {
 export function deletesNothing(connection: S3Connection): Check {
   return {
     name: 'delete',
-    cannot: 'whether this key can delete what is there cannot be told',
+    cannot: 'whether this key can delete what is there cannot be determined',
     needsObject: true,
     async run({ object, signal }) {
       const { id } = await versionOf(connection, object, { signal });
       const hint =
-        'Take s3:DeleteObject and s3:DeleteObjectVersion from it, as in the policy below; else whoever steals it removes the backups. Where keys have roles, choose one that reads and writes only.';
+        'Take s3:DeleteObject and s3:DeleteObjectVersion away from it, as in the policy below; otherwise whoever steals it can remove the backups. If keys have roles, choose one that only reads and writes.';
       // The version first: behind a delete marker its number would have to be looked up.
       if (id !== null && (await deletes(connection, object, { signal, VersionId: id })))
         return failed('this key can delete versions for good', hint);
-      if (!(await deletes(connection, object, { signal }))) return ok('this key can not delete what is there');
+      if (!(await deletes(connection, object, { signal }))) return ok('this key cannot delete what is there');
       return id === null
         ? failed('this key can delete what is there', hint)
         : failed('this key can hide what is there behind a delete marker; its versions stay', hint);
@@ -330,13 +330,13 @@ const REFUSALS: ReadonlySet<number> = new Set([403, 405, 409, 412]);
 export function rulesAreAsSet(connection: S3Connection, days: number): Check {
   return {
     name: 'lifecycle',
-    cannot: 'the rules of the bucket cannot be told',
+    cannot: 'the rules of the bucket cannot be determined',
     async run({ signal }) {
       const rules = await rulesOf(connection, signal);
       if (rules === null) {
         return ok(
           `this key may not read the rules of the bucket; BACKUP_S3_LIFECYCLE_DAYS says ${days} days`,
-          'See that its lifecycle rule says the same.',
+          'Make sure that its lifecycle rule says the same.',
         );
       }
       const backups = `${connection.place.prefix === '' ? '' : `${connection.place.prefix}/`}backup-`;
@@ -348,14 +348,14 @@ export function rulesAreAsSet(connection: S3Connection, days: number): Check {
       if (found.length === 0) {
         return warning(
           'no rule of the bucket removes old backups',
-          `They pile up, and so does what they cost. Add a lifecycle rule for ${backups} with an expiration of ${days} days; docs/s3.md has one.`,
+          `They pile up, and so do their costs. Add a lifecycle rule for ${backups} with an expiration of ${days} days; docs/s3.md has one.`,
         );
       }
       const shortest = Math.min(...found);
       if (shortest < days) {
         return failed(
           `a rule of the bucket removes backups after ${shortest} days, and BACKUP_S3_LIFECYCLE_DAYS says ${days}`,
-          `The copy of an idle database would be gone before it is stored anew. Set BACKUP_S3_LIFECYCLE_DAYS=${shortest}, or give the rule ${days} days.`,
+          `The copy of an idle database would be gone before it is stored again. Set BACKUP_S3_LIFECYCLE_DAYS=${shortest}, or give the rule ${days} days.`,
         );
       }
       const more = shortest === days ? '' : `; BACKUP_S3_LIFECYCLE_DAYS says ${days}, which is on the safe side`;

@@ -26,6 +26,7 @@ import { describePlace, factsOf, NAMELESS, noBucket, notS3, s3Error } from './er
 import { faultOf, isToBeSeen, leftToBucket, lockFor, notStoredAs, requestFor } from './stored-as.ts';
 import { sweepUploads } from './sweep.ts';
 import { uploadToS3 } from './upload.ts';
+import { s3Words } from './words.ts';
 
 export type { S3Options } from './connection.ts';
 
@@ -193,7 +194,7 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
 
   function stillThere(key: string): BackupError {
     return new BackupError('S3_FAILED', `${place.host} did not confirm that it deleted "${key}"`, {
-      hint: 'It may still be there; it is tried again.',
+      hint: 'It may still be there; it is retried.',
     });
   }
 
@@ -222,6 +223,7 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
 
   const store: S3Store = {
     place: describePlace(place),
+    words: s3Words,
 
     get,
 
@@ -348,7 +350,7 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
     async presign(key, { method, expiresInSeconds }) {
       const Key = remote(key);
       if (!Number.isInteger(expiresInSeconds) || expiresInSeconds < 1 || expiresInSeconds > longestPresignSeconds) {
-        throw new BackupError('BAD_REQUEST', 'a signed address is good for 1 second to 7 days', {
+        throw new BackupError('BAD_REQUEST', 'a signed address is valid for 1 second to 7 days', {
           hint: 'Pass expiresInSeconds from 1 to 604800.',
         });
       }
