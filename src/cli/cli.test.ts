@@ -21,7 +21,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 async function cli(
   argv: string | readonly string[],
-  options: { service?: FakeService; signal?: AbortSignal; isTTY?: boolean } = {},
+  options: { service?: FakeService; signal?: AbortSignal; isTTY?: boolean; answer?: boolean } = {},
 ) {
   const service = options.service ?? createFakeService();
   let stdout = '';
@@ -39,6 +39,7 @@ async function cli(
       places = given;
     },
     now: () => new Date('2024-02-01T00:00:00Z'),
+    ...(options.answer !== undefined && { ask: async () => options.answer ?? false }),
   });
   return { code, stdout, stderr, places, calls: service.calls };
 }
@@ -80,6 +81,41 @@ test('two backups are compared, and the difference is a table', async () => {
       '',
     ],
   ]);
+});
+
+test('a backup is pinned, unpinned and noted by its name or as the latest', async () => {
+  const pinned = await cli(['pin', 'latest', '--note', 'before the move']);
+  expect([pinned.code, pinned.stdout]).toEqual([
+    0,
+    `${secondBackup} is pinned: retention keeps it, with the note "before the move".\n`,
+  ]);
+  expect(JSON.parse((await cli(`pin ${firstBackup} --json`)).stdout)).toMatchObject({ pinned: true, note: null });
+  expect((await cli(`unpin ${firstBackup}`)).stdout).toBe(`${firstBackup} is not pinned: retention decides.\n`);
+  expect((await cli(['note', 'latest', 'of May'])).stdout).toBe(`The note of ${secondBackup}: of May\n`);
+  expect((await cli('note latest --remove')).stdout).toBe(`${secondBackup} has no note.\n`);
+  for (const argv of ['note latest', 'note latest text --remove', 'pin'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+  for (const argv of [`pin ${missingBackup}`, `unpin ${missingBackup}`, `note ${missingBackup} x`])
+    expect(await cli(argv)).toMatchObject({ code: 3, stdout: '' });
+});
+
+test('a backup is deleted after a yes, or with --yes, and by nobody who was not asked', async () => {
+  const silent = await cli(`delete ${firstBackup}`);
+  expect([silent.code, silent.calls.filter((call) => call.startsWith('delete'))]).toEqual([2, []]);
+  expect(silent.stderr).toContain('--yes');
+  const no = await cli(`delete ${secondBackup}`, { answer: false });
+  expect([no.code, no.stdout, no.calls.filter((call) => call.startsWith('delete'))]).toEqual([130, '', []]);
+  expect(no.stderr).toStartWith(`${secondBackup}: `);
+  expect(no.stderr).toContain('Nothing brings it back.');
+  const yes = await cli(`delete ${firstBackup}`, { answer: true });
+  expect([yes.code, yes.stdout]).toEqual([0, expect.stringMatching(/^Deleted backup-.*sqlite \(.* ago\)\.\n$/)]);
+  expect(yes.calls).toContain('deleteBackup all');
+  const there = await cli(`delete ${firstBackup} --target local --yes --json`);
+  expect([JSON.parse(there.stdout), there.calls]).toEqual([
+    { deleted: firstBackup },
+    ['getBackup', 'deleteBackup local', 'close'],
+  ]);
+  expect((await cli(`delete ${missingBackup} --yes`)).code).toBe(3);
 });
 
 test('a loss is accepted for once, or its tables are left out from then on', async () => {
@@ -265,7 +301,7 @@ test('the doctor exits 1 when somebody should act, and asks the bucket where it 
     'WARNING  same-disk  all of /srv/app/db is on one disk',
     '                    Why: Disks die.',
     '                    Do:  chmod 700 /srv/app/backups',
-    'ok       clock      no backup is of the future',
+    'ok       clock      no backup is dated in the future',
     '',
     '1 finding to act on.',
     '',
@@ -342,7 +378,7 @@ test('--at takes a moment as people say it, and says which that was', async () =
   expect(dry.stdout).toStartWith('--at 10:30 is 2024-01-');
   expect(JSON.parse((await said('10:30', '--dry-run', '--json')).stdout).moment.said).toMatch(/ 10:30:00 /);
   const later = await said('2024-02-02 00:00', '--json');
-  expect(later.stderr).toContain('is in the future');
+  expect(later.stderr).toContain('The requested moment is in the future');
   const wrong = await said('teatime');
   expect([wrong.code, wrong.stdout]).toEqual([2, '']);
   for (const form of ['2024-01-15T10:30', '10:30', 'yesterday 18:00', '2 hours ago', 'local time'])

@@ -26,9 +26,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   signal: interrupted.signal,
   color: wantsColor(),
   ...(process.stdin.isTTY && process.stderr.isTTY && { ask }),
-  async createService({ configPath, isWithoutConfig, ...places }) {
-    // The answer tells what was done; of the log only what went wrong is left to say, and never on standard output.
-    const write = (line: string, level: string) => void (level === 'info' || process.stderr.write(`${line}\n`));
+  async createService({ configPath, isWithoutConfig, ...places }, write) {
     // Standard output is the answer's.
     const writeAudit = (line: string) => void process.stderr.write(`${line}\n`);
     const { openEnvironment, openFleet } = await import('../fleet/from-config.ts');

@@ -37,7 +37,12 @@ export interface Output {
   note(text: string): void;
   /** A remark that `--quiet` does not hush. */
   warn(text: string): void;
-  error(error: BackupError): void;
+  /** @param logged how the log words it, if not in the same way. */
+  error(error: BackupError, logged?: string): void;
+  /** A line of the service's log. A failure that the command reports too is said once, by the command. */
+  log(line: string, level: string): void;
+  /** Takes the bar away and prints the failures of the log that nobody reported. */
+  end(): void;
   /** Draws a run; `done` takes the bar away. */
   readonly progress: { show(run: RunProgress): void; done(): void };
 }
@@ -53,6 +58,8 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
   const hasBar = stderr.isTTY === true && !quiet;
   let drawnAt = 0;
   let drawn = false;
+  const reported: string[] = [];
+  const held: string[] = [];
 
   function done(): void {
     if (drawn) stderr.write('\r\x1b[K');
@@ -76,10 +83,20 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
       done();
       stderr.write(`${visibleText(text)}\n`);
     },
-    error(error) {
+    error(error, logged = error.message) {
       done();
+      reported.push(visibleText(logged));
       if (json) stdout.write(`${visibleJson(JSON.stringify({ error: error.toJSON() }, null, 2))}\n`);
       else stderr.write(`${paint(31, 'Error:')} ${visibleText(`${error.message} (${error.code})\n${error.hint}`)}\n`);
+    },
+    log(line, level) {
+      if (level === 'error' && !json) held.push(line);
+      else if (level !== 'info') stderr.write(`${line}\n`);
+    },
+    end() {
+      done();
+      const left = held.splice(0).filter((line) => !reported.some((message) => line.includes(message)));
+      for (const line of left) stderr.write(`${line}\n`);
     },
     progress: {
       show(run) {
@@ -147,7 +164,7 @@ export function agoText(moment: Date, now: Date): string {
 }
 
 /** `4 min`, `3 h`, `12 days`: short enough for a column. */
-export function ageText(moment: Date, now: Date): string {
+function ageText(moment: Date, now: Date): string {
   const minutes = Math.round((now.getTime() - moment.getTime()) / 60_000);
   if (minutes < 1) return agoText(moment, now).replace(/ ago$/, '');
   if (minutes < 60) return `${minutes} min`;

@@ -35,7 +35,10 @@ export interface CliContext {
   readonly stderr: Sink;
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
-  readonly createService: (places: CliPlaces) => CliService | CliFleet | Promise<CliService | CliFleet>;
+  readonly createService: (
+    places: CliPlaces,
+    log: (line: string, level: string) => void,
+  ) => CliService | CliFleet | Promise<CliService | CliFleet>;
   /** Runs the server until the signal is aborted. */
   readonly serve: (places: CliPlaces, signal: AbortSignal, options: ServeOptions) => Promise<void>;
   readonly color?: boolean;

@@ -110,7 +110,8 @@ function outputOf(name: string, width: number, output: Output, documents: Record
     note: (text) => output.note(prefixed(text)),
     error(error) {
       documents[name] = { error: error.toJSON() };
-      if (!output.json) output.error(new BackupError(error.code, `${name}: ${error.message}`, { hint: error.hint }));
+      if (!output.json)
+        output.error(new BackupError(error.code, `${name}: ${error.message}`, { hint: error.hint }), error.message);
     },
   };
 }

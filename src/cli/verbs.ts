@@ -4,11 +4,13 @@ import { adoptBackup } from './commands/adopt.ts';
 import { type AuditOptions, showAudit, showAuditOfAll } from './commands/audit.ts';
 import { makeBackup } from './commands/backup.ts';
 import { claim, type ClaimOptions } from './commands/claim.ts';
+import { deleteBackup, type DeleteFlags } from './commands/delete.ts';
 import { diagnose, type DoctorFlags } from './commands/doctor.ts';
 import { drill, type DrillOptions } from './commands/drill.ts';
 import { writeKit } from './commands/kit.ts';
 import { listBackups, type ListFlags } from './commands/list.ts';
 import { acceptLoss, diffBackups } from './commands/losses.ts';
+import { note, type NoteFlags, pin, type PinFlags, unpin } from './commands/pin.ts';
 import { prune, type PruneOptions } from './commands/prune.ts';
 import {
   restoreBackup,
@@ -48,6 +50,7 @@ export function addVerbs(given: Given): void {
   );
   addRestoreVerbs(given);
   verb('adopt').action((name: string) => run((session) => adoptBackup(session, name), onlyOne));
+  addChangeVerbs(given);
   verb('prune').action((flags: PruneOptions) => run((session) => prune(session, flags)));
   verb('diff').action((a: string, b: string) => run((session) => diffBackups(session, a, b), onlyOne));
   verb('accept-loss').action((name: string | undefined, flags: { ignoreTables?: boolean }) =>
@@ -62,6 +65,17 @@ export function addVerbs(given: Given): void {
     ...{ stdout: given.context.stdout, verb, version: given.version },
     withoutConfig: (work) => run(work, undefined, { ...given.places(), isWithoutConfig: true }),
   });
+}
+
+function addChangeVerbs({ verb, run }: Given): void {
+  verb('pin').action((name: string, flags: PinFlags) => run((session) => pin(session, name, flags), onlyOne));
+  verb('unpin').action((name: string) => run((session) => unpin(session, name), onlyOne));
+  verb('note').action((name: string, text: string | undefined, flags: NoteFlags) =>
+    run((session) => note(session, name, text, flags), onlyOne),
+  );
+  verb('delete').action((name: string, flags: DeleteFlags) =>
+    run((session) => deleteBackup(session, name, flags), onlyOne),
+  );
 }
 
 function addRestoreVerbs({ verb, run }: Given): void {

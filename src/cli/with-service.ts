@@ -19,7 +19,7 @@ export async function runWithService(
   output: Output,
   onMany: OnMany = workOnEach,
 ): Promise<number> {
-  const opened = await context.createService(places);
+  const opened = await context.createService(places, output.log);
   const fleet = fleetOf<CliService>(opened);
   const interrupt = () => {
     for (const { service } of fleet.databases) {
@@ -45,6 +45,7 @@ export async function runWithService(
     context.signal.removeEventListener('abort', interrupt);
     output.progress.done();
     await opened.close();
+    output.end();
   }
 }
 

@@ -155,7 +155,7 @@ const JOB_MARK = 'VELIST_BACKUP_JOB';
 
 /** Where `process.execPath` is the app and not its runtime. Going on would start a job again, and that the app. */
 function startedAsJob(): BackupError {
-  return new BackupError('UNSUPPORTED', 'the app was started in the place of a backup job', {
+  return new BackupError('UNSUPPORTED', 'the app was started instead of a backup job', {
     hint: 'Run the app with node or bun, compile it with bun build --compile, or run `velist-backup serve` beside it.',
   });
 }

@@ -183,7 +183,7 @@ export class Fleet implements FleetPort<BackupService> {
     for (const { entry, index } of globs) {
       const found = await findDatabases(entry, { notIn });
       for (const one of [...found, ...(await rememberedDatabases(entry))]) this.#meet(index, entry, one);
-      if (found.length === 0) this.#once(`No file matches ${entry.pattern}. It is looked for every minute.`);
+      if (found.length === 0) this.#once(`No file matches ${entry.pattern}. It is checked every minute.`);
     }
     await this.#remember();
   }
@@ -193,7 +193,7 @@ export class Fleet implements FleetPort<BackupService> {
     const { localPath } = this.#configured.common.backup;
     if (!this.isMany || this.#owners.has(`folder ${truePath(localPath)}`) || !(await holdsBackups(localPath))) return;
     this.#once(
-      `The backups in ${localPath} itself belong to none of the databases. Say localPath: '${localPath}', and s3.path where they are on S3 too, for the one that they are of.`,
+      `The backups in ${localPath} itself belong to none of the databases. Set localPath: '${localPath}', and s3.path if they are on S3 too, for the one that they belong to.`,
     );
   }
 
@@ -212,7 +212,7 @@ export class Fleet implements FleetPort<BackupService> {
       this.#startNext();
     } catch (error) {
       const known = BackupError.from(error);
-      this.#once(`${path} is not guarded: ${known.message}. ${known.hint}`);
+      this.#once(`${path} is not backed up: ${known.message}. ${known.hint}`);
     }
   }
 

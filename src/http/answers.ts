@@ -114,7 +114,7 @@ export async function longAnswer(work: Promise<Response>, pingMs: number): Promi
 }
 
 /** What every answer bears, unless it says otherwise; and no body for HEAD, which hosts without an own HEAD would read to its end. */
-export function dress(request: Request, response: Response): Response {
+export function withSecurityHeaders(request: Request, response: Response): Response {
   for (const [name, value] of Object.entries(usualHeaders))
     if (!response.headers.has(name)) response.headers.set(name, value);
   if (request.method !== 'HEAD' || response.body === null) return response;

@@ -10,10 +10,10 @@ import { actingAs } from '../service/audit/actor.ts';
 import { isFailing } from '../service/protection/freshness.ts';
 import { fleetOf, type FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { dress, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
-import { type Access, type AccessOptions, admit, assertGuarded } from './access/auth.ts';
+import { withSecurityHeaders, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
+import { type Access, type AccessOptions, authorize, assertGuarded } from './access/auth.ts';
 import { RateLimits, TooMany } from './access/rate-limits.ts';
-import { type Allowed, admitToSome } from './access/rights.ts';
+import { type Allowed, authorizeForSome } from './access/rights.ts';
 import { rememberClientAddress } from './client.ts';
 import { routeFinder } from './find-route.ts';
 import { heldFor, WORD_HOLDS_MS } from './held-for.ts';
@@ -27,15 +27,15 @@ import { table } from './routes/index.ts';
 import { servedDatabases } from './served-database.ts';
 
 export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends AccessOptions {
-  /** Where the routes stand, `/backup` unless told. */
+  /** The routes stand below it; `/backup` by default. */
   readonly prefix?: Prefix;
-  /** The dashboard's files; the package's own build unless told. */
+  /** The dashboard's files; the package's own build by default. */
   readonly page?: PageAssets;
   /** Long answers and event streams send a sign of life this often; servers cut silent ones after 10 seconds. */
   readonly pingMs?: number;
   /** The clock of the rate limits, and of the one word of health. */
   readonly nowMs?: () => number;
-  /** Told of every fault whose cause the client may not read. */
+  /** Called with every fault whose cause the client may not read. */
   readonly onError?: (error: unknown, request: Request) => void;
 }
 
@@ -43,7 +43,7 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
 export interface HostServer {
   requestIP?(request: Request): { readonly address: string } | null;
   timeout?(request: Request, seconds: number): void;
-  /** Hears whose request was let in: our own server spares such connections when there are too many. */
+  /** Called when a request was let in: our own server spares its connection when there are too many. */
   admitted?(): void;
 }
 
@@ -77,10 +77,10 @@ export function createAnswer(
 
   return async (request, path, host) => {
     const found = findEntry(request.method, path);
-    if (found.kind === 'none') return dress(request, notFound());
-    if (found.kind === 'method') return dress(request, methodNotAllowed(request.method, found.allowed));
+    if (found.kind === 'none') return withSecurityHeaders(request, notFound());
+    if (found.kind === 'method') return withSecurityHeaders(request, methodNotAllowed(request.method, found.allowed));
     rememberClientAddress(request, host?.requestIP?.(request)?.address);
-    return dress(request, await answer(request, found.entry, found.params, host));
+    return withSecurityHeaders(request, await answer(request, found.entry, found.params, host));
   };
 
   async function answer(
@@ -121,8 +121,8 @@ async function letIn(
 ): Promise<Access & Allowed> {
   const isForEach = fleet && place === 'top' && !route.atTop && right !== 'open';
   return isForEach
-    ? await admitToSome(request, right, fleet.databases, options)
-    : await admit(request, right, options, database);
+    ? await authorizeForSome(request, right, fleet.databases, options)
+    : await authorize(request, right, options, database);
 }
 
 /** So too if none is found, because somebody meant to protect one. */

@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { dress, notFound } from './answers.ts';
+import { withSecurityHeaders, notFound } from './answers.ts';
 import { type BackupRoutesOptions, createAnswer } from './create-answer.ts';
 import { type Fetch, nodeListener, pathAsked } from './node-listener.ts';
 
@@ -65,7 +65,7 @@ export function fetchAt(service: BackupServicePort | FleetPort, options: BackupR
   const answer = createAnswer(service, options);
   return async (request, host) => {
     const path = below(prefix, new URL(request.url).pathname);
-    return path === null ? dress(request, notFound()) : answer(request, path, host);
+    return path === null ? withSecurityHeaders(request, notFound()) : answer(request, path, host);
   };
 }
 

@@ -9,8 +9,8 @@
 import { BackupError } from '../words/errors.ts';
 import type { FleetPort } from '../fleet/fleet-port.ts';
 import { json, longAnswer } from './answers.ts';
-import { type AccessOptions, admit } from './access/auth.ts';
-import { type Allowed, admitToSome } from './access/rights.ts';
+import { type AccessOptions, authorize } from './access/auth.ts';
+import { type Allowed, authorizeForSome } from './access/rights.ts';
 import type { Entry } from './layout.ts';
 import { readBody, readForm, readParams, readQuery } from './read-text.ts';
 import type { Asked, OfAll, OfOne, Params, Site } from './route.ts';
@@ -88,17 +88,17 @@ async function carryOut({ route, place }: Entry, { call, database, site, asked }
 
 function askedOf({ request, params, user }: Call, { site, access }: Resolving): Asked {
   const name = params.database ?? null;
-  const ask = (action: Parameters<typeof admit>[1]) => admit(request, action, access, name);
+  const ask = (action: Parameters<typeof authorize>[1]) => authorize(request, action, access, name);
   return {
     ...{ request, params, query: {}, body: undefined, user, site },
-    admit: ask,
+    authorize: ask,
     may: (action) =>
       ask(action).then(
         () => true,
         () => false,
       ),
     async allowed(action) {
-      const { allowed = [] } = await admitToSome(request, action, site.fleet?.databases ?? [], access);
+      const { allowed = [] } = await authorizeForSome(request, action, site.fleet?.databases ?? [], access);
       return allowed;
     },
   };

@@ -41,7 +41,7 @@ export interface Route<
   readonly body?: Body;
   /** The body is that of a form, not JSON. */
   readonly isForm?: boolean;
-  /** What a wrong body is called; `BAD_REQUEST` unless told. */
+  /** The code of the error for a wrong body; `BAD_REQUEST` by default. */
   readonly wrongBody?: 'BAD_CONFIG';
   readonly answers: Told;
   /** Which of the rate limits holds for it. */
@@ -89,7 +89,7 @@ export interface Asked<Path extends string = string, Query = AnyQuery, Body = un
   readonly user: string | undefined;
   readonly site: Site;
   /** Asks for a further right, on the database of the address, or above all. Throws FORBIDDEN, or UNAUTHORIZED. */
-  admit(action: Action): Promise<Access>;
+  authorize(action: Action): Promise<Access>;
   may(action: Action): Promise<boolean>;
   /** The databases on which the asker has that right; throws if there is none. */
   allowed(action: Action): Promise<readonly FleetDatabase[]>;

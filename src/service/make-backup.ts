@@ -205,7 +205,7 @@ export class MakeBackup {
     if (last === null || backups?.length !== 0) return;
     log(
       'warn',
-      `The backup folder ${folder.named} is empty, but ${last} was made before. If nobody removed it, see whether the disk of that folder is mounted. A new backup is made all the same.`,
+      `The backup folder ${folder.named} is empty, but ${last} was made before. If nobody removed it, check whether the disk of that folder is mounted. A new backup is made all the same.`,
     );
   }
 
@@ -227,7 +227,7 @@ export class MakeBackup {
   #sayRemarks(remarks: readonly string[]): void {
     const text = remarks.join('; ');
     if (text !== '' && text !== this.#remarksSaid)
-      this.#context.log('warn', `The backup is good, and its check has remarks: ${text}.`);
+      this.#context.log('warn', `The backup is good, but its check has remarks: ${text}.`);
     this.#remarksSaid = text;
   }
 }

@@ -67,5 +67,5 @@ test('one that can not be read is told once and stops nothing', () => {
   const folder = newFolder();
   mkdirSync(join(folder, '.env'));
   const { status, stderr } = cli(folder, 'list');
-  expect([status, stderr.match(/\.env of the working folder can't be read/g)?.length]).toEqual([0, 1]);
+  expect([status, stderr.match(/\.env in the working directory can't be read/g)?.length]).toEqual([0, 1]);
 });

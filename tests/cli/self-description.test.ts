@@ -39,7 +39,7 @@ beforeAll(() => {
   bash = program('completion', 'bash').stdout;
   man = program('man').stdout;
   verbs = [...bash.matchAll(/^ {6}([a-z-]+)\) COMPREPLY/gm)].map(([, verb = '']) => verb);
-});
+}, 60_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** What bash offers at the end of this line. */
@@ -214,6 +214,10 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   copyFileSync(join(shop.backups, made.filename), join(shop.backups, 'backup-2020-01-01T00-00-00-000Z.sqlite'));
   await check('list', 'list');
   await check('adopt', 'adopt backup-2020-01-01T00-00-00-000Z.sqlite');
+  await check('pin', 'pin latest --note kept');
+  await check('unpin', `unpin ${made.filename}`);
+  await check('note', 'note latest --remove');
+  await check('delete', 'delete backup-2020-01-01T00-00-00-000Z.sqlite --yes');
   change(shop.databasePath, 'DELETE FROM notes');
   const emptied = (await check('backup', 'backup')) as { filename: string };
   await check('diff', `diff ${made.filename} ${emptied.filename}`);

@@ -70,12 +70,12 @@ test.skipIf(!isRoot)('a file counts only if nobody else can have written it', as
       }),
     ],
     'in a folder of another': [/test-\w+ belongs to user/, file((_, folder) => chownSync(folder, OTHER, OTHER)), true],
-    'in a folder like /tmp': [/can write \S+test-\w+$/, file((_, folder) => chmodSync(folder, 0o1777)), true],
+    'in a folder like /tmp': [/can write to \S+test-\w+$/, file((_, folder) => chmodSync(folder, 0o1777)), true],
   };
   for (const [what, [why, path, onlyIfRun]] of Object.entries(foreign)) {
     const { code, message, hint } = await refusal(() => read(path, true));
     expect([what, code, message]).toEqual([what, 'BAD_CONFIG', expect.stringMatching(why)]);
-    expect(hint).toMatch(/If it is yours, or says what you want: `ch(own|mod) .+`\. Else leave it\./);
+    expect(hint).toMatch(/If it is yours, or contains what you want: `ch(own|mod) .+`\. Else leave it\./);
     if (onlyIfRun) expect([what, read(path, false)]).toEqual([what, 'text']);
     else expect([what, (await refusal(() => read(path, false))).code]).toEqual([what, 'BAD_CONFIG']);
   }

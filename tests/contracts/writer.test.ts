@@ -527,7 +527,7 @@ describe('at a server of its own kind', () => {
     refuse(/^GET .*list-type.*fleet/);
     const staging = machine(place, 'staging');
     const refused = await failure(staging.hold());
-    expect([refused.code, refused.message.includes('seen last')]).toEqual(['PLACE_TAKEN', false]);
+    expect([refused.code, refused.message.includes('last seen')]).toEqual(['PLACE_TAKEN', false]);
     server.faults.length = 0;
     expect((await staging.hold()).epoch).toBe(2);
   });

@@ -23,7 +23,7 @@ import { keysOf } from '../support/objects.ts';
 import { type Rgw, startRgw, whyNoRgw, withClient } from '../support/rgw.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 const missing = whyNoRgw();
 if (missing !== null) console.warn(missing);

@@ -45,7 +45,7 @@ export const settingCases: readonly WordCase[] = [
     /DATABASE_URL: \(secret\) .* postgres: is a server/,
   ),
   setting('a database in memory has no file', { DATABASE_URL: 'file:x?mode=memory' }, /in memory has no file/),
-  setting('a path with a placeholder that nobody filled in', { DATABASE_URL: '$DATA/app.db' }, /nobody filled in/),
+  setting('a path with a placeholder that nobody filled in', { DATABASE_URL: '$DATA/app.db' }, /was not filled in/),
   {
     name: 'a path that Prisma and everybody else count from two folders, where both files are',
     says: /it names two files: .*dev\.db in the working folder, and prisma\/dev\.db, which Prisma means by it/,

@@ -631,7 +631,13 @@ export function createFakeService(): FakeService {
     async diagnose(options) {
       enter(`diagnose${options?.s3 ? ' with s3' : ''}`);
       const bad = { code: 'same-disk', severity: 'warning', what: 'all of /srv/app/db is on one disk' } as const;
-      const good = { code: 'clock', severity: 'ok', what: 'no backup is of the future', why: null, fix: null } as const;
+      const good = {
+        code: 'clock',
+        severity: 'ok',
+        what: 'no backup is dated in the future',
+        why: null,
+        fix: null,
+      } as const;
       const findings = behaviour.damaged
         ? [{ ...bad, why: 'Disks die.', fix: 'chmod 700 /srv/app/backups' }, good]
         : [good];

@@ -6,17 +6,17 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, setDefaultTimeout, 
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { cpSync, existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installationPath, readInstallation } from '../../src/engine/writer/installation.ts';
-import { selfOf } from '../../src/engine/writer/self.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { addressOf } from '../../src/engine/store/kinds.ts';
 import type { BackupService, BackupServiceOptions } from '../../src/service/backup-service.ts';
 import { createBackups } from '../../src/fleet/from-config.ts';
 import { Heartbeats } from '../../src/service/targets/heartbeats.ts';
 import type { ServiceEvent } from '../../src/service/model.ts';
+import { knowDatabase } from '../support/many-machines.ts';
 import { keysOf, storedKeys, textOf } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
@@ -59,24 +59,14 @@ const s3 = () => ({
 });
 
 /** A machine of its own, with the environment of all the others. */
-/** Notes in the installation's file which database it is: who writes at its places is asked here, and not whose they are. */
-function know(statePath: string, databasePath: string): void {
-  const path = installationPath(statePath);
-  mkdirSync(dirname(path), { recursive: true });
-  const format = 'velist-backup-installation/1';
-  const created = { format, id: randomUUID(), createdAt: new Date().toISOString(), places: {}, taking: {} };
-  const before = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : created;
-  const databases = { ...before.databases, [selfOf(databasePath).pathDigest]: databaseId };
-  writeFileSync(path, JSON.stringify({ ...before, databases }));
-}
-
 function machine({
   folder = newFolder(),
   s3Path = prefix,
   isKnown = true,
   ...change
 }: Partial<BackupServiceOptions> & { folder?: string; s3Path?: string; isKnown?: boolean } = {}): Shop {
-  if (isKnown) know(join(folder, 'state.sqlite'), join(folder, 'shop.sqlite'));
+  if (isKnown)
+    knowDatabase(databaseId, { statePath: join(folder, 'state.sqlite'), databasePath: join(folder, 'shop.sqlite') });
   const shop = openShop(folder, {
     settings: { s3Enabled: true, s3Path, retentionCount: 2, intervalMinutes: 600 },
     ...{ s3: s3(), waits: { lockMs: 30_000, pinMs: 30_000, tickMs: TICK_MS } },
@@ -274,11 +264,13 @@ test('many databases of one process renew one object in a bucket', async () => {
   const fleet = paths.map((s3Path) => machine({ s3Path, heartbeats }));
   for (const { service } of fleet) expect((await backUp(service)).s3Uploaded).toBe(true);
   server.requests.length = 0;
+  const startedMs = performance.now();
   await Bun.sleep(3.5 * TICK_MS);
+  const ticks = Math.ceil((performance.now() - startedMs) / TICK_MS);
   const renewals = server.requests.filter(({ method, url }) => method === 'PUT' && url.includes('beat-'));
   expect(new Set(renewals.map(({ url }) => url.replace(/\?.*/, ''))).size).toBe(1);
   expect(renewals.length).toBeGreaterThanOrEqual(2);
-  expect(renewals.length).toBeLessThanOrEqual(4);
+  expect(renewals.length).toBeLessThanOrEqual(ticks);
 
   // Another machine sees by it that all of them live.
   const another = machine({ s3Path: paths[2] });
@@ -336,7 +328,8 @@ test('a run of the command line takes the place, gives it back, and ends', async
   const folder = newFolder();
   makeDatabase(join(folder, 'app.sqlite'));
   const env = s3Environment(folder, server, { bucket: BUCKET, prefix, extra: { BACKUP_RETENTION_COUNT: '2' } });
-  know(resolve(folder, env['BACKUP_STATE_PATH'] ?? ''), join(folder, 'app.sqlite'));
+  const statePath = resolve(folder, env['BACKUP_STATE_PATH'] ?? '');
+  knowDatabase(databaseId, { statePath, databasePath: join(folder, 'app.sqlite') });
   const run = async (...argv: string[]) => {
     const child = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', cliPath, ...argv], {
       ...{ cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },

@@ -250,7 +250,7 @@ test('a process that still has the removed file open is named in the plan', asyn
   const plan = await shop.service.planRestore(filename, { mode: 'offline' });
   expect([plan.mode, plan.undo, plan.openIn.map(({ pid }) => pid)]).toEqual(['missing', false, [app.process.pid ?? 0]]);
   expect(plan.warnings).toEqual([
-    `${plan.openIn[0]?.name} (process ${app.process.pid}) has the removed file still open, and what is written there is lost: restart it after the restore.`,
+    `${plan.openIn[0]?.name} (process ${app.process.pid}) has the removed file still open, and anything it writes there is lost: restart it after the restore.`,
   ]);
   // It writes to a file that is gone, so it is in nobody's way.
   await shop.service.restore(filename, { mode: 'missing' });

@@ -70,8 +70,8 @@ test('a failure is said once, in words for people and fields for programs, and s
   expect(body.text).toContain(`The newest good one is ${filename}`);
   expect(JSON.parse(recovery?.body ?? '')).toMatchObject({ concerns: [], error: null });
   expect(shop.log.filter((line) => line.includes('webhook'))).toEqual([
-    'info: The webhook was told: failed.',
-    'info: The webhook was told: recovered.',
+    'info: The webhook was called: failed.',
+    'info: The webhook was called: recovered.',
   ]);
 });
 
@@ -311,7 +311,7 @@ test('a restart repeats nothing, and says the recovery that came meanwhile', asy
   shop.breakDatabase();
   await shop.service.performBackup();
   // Sent and not yet answered it would be said again: rather twice than never.
-  while (!shop.log.includes('info: The webhook was told: failed.')) await Bun.sleep(5);
+  while (!shop.log.includes('info: The webhook was called: failed.')) await Bun.sleep(5);
   await shop.service.stop();
   const second = shop.again();
   second.start();
@@ -349,7 +349,7 @@ test('a receiver that answers 500 and resets is told when it is back, once, and 
   await looks();
   expect(receiver.received.length).toBe(5);
   const warnings = shop.log.filter((line) => line.startsWith('warn') && line.includes('webhook'));
-  expect(warnings).toEqual(['warn: The webhook was not told: it answered 500. It is retried.']);
+  expect(warnings).toEqual(['warn: The webhook could not be called: it answered 500. It is retried.']);
 });
 
 test('what came and went while the receiver was away is not said', async () => {
@@ -395,7 +395,7 @@ test('a receiver that hangs is given up after the time limit and tried again', a
   shop.breakDatabase();
   await shop.service.performBackup();
   expect(said(await receiver.until(2))).toEqual(['failed', 'failed']);
-  expect(shop.log).toContain('warn: The webhook was not told: it did not answer within 0.3 s. It is retried.');
+  expect(shop.log).toContain('warn: The webhook could not be called: it did not answer within 0.3 s. It is retried.');
 });
 
 test('a heartbeat is sent when a backup begins, ends and fails, at the addresses of healthchecks.io', async () => {
@@ -464,7 +464,7 @@ test('where nobody listens the log says so without the address', async () => {
   await shop.service.performBackup();
   while (!shop.log.some((line) => line.includes('heartbeat'))) await Bun.sleep(5);
   expect(shop.log.find((line) => line.includes('heartbeat'))).toMatch(
-    /^warn: The heartbeat was not sent: it can not be reached( \(\w+\))?\. It is retried\.$/,
+    /^warn: The heartbeat was not sent: it cannot be reached( \(\w+\))?\. It is retried\.$/,
   );
 });
 

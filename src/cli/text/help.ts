@@ -158,6 +158,37 @@ export const verbs = {
       ['velist-backup adopt backup-2024-01-15T10-30-00-000Z.sqlite', 'a file that was put into the folder by hand'],
     ],
   },
+  pin: {
+    usage: 'pin <backup>',
+    what: 'keep a backup (its name, or "latest") whatever retention says',
+    options: [{ flags: '--note <text>', what: 'with this note' }],
+    examples: [
+      ['velist-backup pin latest --note "before the migration"', 'the newest good backup stays until it is unpinned'],
+    ],
+  },
+  unpin: {
+    usage: 'unpin <backup>',
+    what: 'let retention decide on a pinned backup again',
+    examples: [['velist-backup unpin backup-2024-01-15T10-30-00-000Z.sqlite', 'it may be removed from now on']],
+  },
+  note: {
+    usage: 'note <backup> [text]',
+    what: 'write a note on a backup, or remove it',
+    options: [{ flags: '--remove', what: 'remove the note' }],
+    examples: [
+      ['velist-backup note latest "audit of January"', 'shown by `list` and on the page'],
+      ['velist-backup note latest --remove', 'without a note'],
+    ],
+  },
+  delete: {
+    usage: 'delete <backup>',
+    what: 'delete a backup everywhere, after asking; a script must say --yes',
+    options: [{ flags: '--target <target>', what: 'only its copy there' }, yes],
+    examples: [
+      ['velist-backup delete backup-2024-01-15T10-30-00-000Z.sqlite --yes', 'its copy here and those at all targets'],
+      ['velist-backup delete backup-2024-01-15T10-30-00-000Z.sqlite --target local --yes', 'only its copy here'],
+    ],
+  },
   prune: {
     usage: 'prune',
     what: 'remove the backups that the retention policy does not keep',

@@ -163,13 +163,13 @@ export async function seeWriter(
 export function refusalBy({ kind, host, since, seenAt }: OtherWriter, where: string, own: string): BackupError {
   const seen = seenAt === null ? '' : `, last seen at ${seenAt}`;
   if (kind === 'other') {
-    return new BackupError('PLACE_TAKEN', `${host} writes to ${where} since ${since}${seen}`, {
+    return new BackupError('PLACE_TAKEN', `${host} has been writing to ${where} since ${since}${seen}`, {
       hint: `Give this machine ${own}. If it replaces the other one, stop that one: then this one continues by itself, at once or after three ticks. If it is the same database and the other machine should no longer write, \`velist-backup claim\` takes over without waiting.`,
     });
   }
   return new BackupError(
     'CLONED',
-    `a machine with the id of this one (${host}) writes to ${where} since ${since}${seen}`,
+    `a machine with the id of this one (${host}) has been writing to ${where} since ${since}${seen}`,
     {
       hint: `One of them is a copy of the other. Stop velist-backup on the copy, move velist-backup.installation.json away there, and give it ${own}. A machine that was set back to an older image continues by itself after three ticks.`,
     },

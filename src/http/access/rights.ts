@@ -5,7 +5,7 @@ import type { FleetDatabase } from '../../fleet/fleet-port.ts';
 import type { BackupConfig } from '../../service/model.ts';
 import { keepNames, retentionNames } from '../../service/targets/retention-policies.ts';
 import type { ConfigChange } from '../contract.ts';
-import { type Access, type AccessOptions, admit } from './auth.ts';
+import { type Access, type AccessOptions, authorize } from './auth.ts';
 import type { Action } from './authorize.ts';
 
 export interface Allowed {
@@ -20,17 +20,17 @@ export interface Allowed {
  *
  * @throws BackupError when it is given for none.
  */
-export async function admitToSome(
+export async function authorizeForSome(
   request: Request,
   action: Action,
   databases: readonly FleetDatabase[],
   options: AccessOptions,
 ): Promise<Access & Allowed> {
   try {
-    return { ...(await admit(request, action, options)), allowed: databases, isAllowedAll: true };
+    return { ...(await authorize(request, action, options)), allowed: databases, isAllowedAll: true };
   } catch (refused) {
     if (!(refused instanceof BackupError) || refused.code !== 'FORBIDDEN' || !options.authorize) throw refused;
-    const asked = await Promise.allSettled(databases.map(({ name }) => admit(request, action, options, name)));
+    const asked = await Promise.allSettled(databases.map(({ name }) => authorize(request, action, options, name)));
     for (const one of asked) {
       const isRefused =
         one.status === 'rejected' && one.reason instanceof BackupError && one.reason.code === 'FORBIDDEN';
@@ -44,7 +44,7 @@ export async function admitToSome(
 }
 
 /** The next run removes what is no longer kept: to say how much that is, is to delete. */
-export async function admitToRetention(ask: (action: Action) => Promise<Access>): Promise<void> {
+export async function authorizeRetention(ask: (action: Action) => Promise<Access>): Promise<void> {
   try {
     await ask('delete');
   } catch (error) {

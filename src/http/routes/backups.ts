@@ -1,6 +1,6 @@
 /** Backups: the list, one of them, two side by side, and what is done to one. */
 import { z } from 'zod';
-import { admitToRetention } from '../access/rights.ts';
+import { authorizeRetention } from '../access/rights.ts';
 import { allowPlain, backup, backupDiff, backupName, backupsAnswer, deleteAnswer, targetName } from '../contract.ts';
 import { always, route } from '../route.ts';
 import { sendBackup } from '../send-backup.ts';
@@ -33,9 +33,9 @@ export const backupRoutes = [
     changesBackups: true,
     body: z.strictObject({ pinned: z.boolean().optional(), note: z.string().max(200).nullable().optional() }),
     answers: { 200: backup },
-    async handle({ service, params, body, admit }) {
+    async handle({ service, params, body, authorize }) {
       // What is not pinned any more is for retention to remove.
-      if (body.pinned === false) await admitToRetention(admit);
+      if (body.pinned === false) await authorizeRetention(authorize);
       return await service.updateBackup(params.filename, body);
     },
   }),

@@ -11,7 +11,7 @@ export const eventRoutes = [
     right: 'read',
     costs: 'watch',
     answers: { 200: 'text/event-stream' },
-    handle({ request, user, service, database, site, admit }) {
+    handle({ request, user, service, database, site, authorize }) {
       // Some hosts answer HEAD with a GET and read the body to its end, which never comes.
       if (request.method === 'HEAD')
         return new Response(null, { headers: { 'content-type': 'text/event-stream; charset=utf-8' } });
@@ -20,7 +20,7 @@ export const eventRoutes = [
         openStreams: database.openStreams,
         owner: user ?? clientAddressOf(request) ?? '',
         signal: request.signal,
-        mayGoOn: async () => void (await admit('read')),
+        mayGoOn: async () => void (await authorize('read')),
         onError: (error) => site.onError(error, request),
         onBackupsChanged: (listener) => database.onBackupsChanged(listener),
       });

@@ -15,7 +15,7 @@ export const lossRoutes = [
     right,
     isSlow: true,
     changesBackups: true,
-    /** `ignore`: the tables are emptied regularly, nobody is told of them again. */
+    /** `ignore`: the tables are emptied regularly and raise no alarm again. */
     body: z.strictObject({ filename, ignore: z.boolean().default(false) }),
     answers: { 200: backup },
     handle: ({ service, body, user }) => service.acceptLoss({ ...body, user }),

@@ -1,5 +1,5 @@
 /** The settings that may be changed while running. */
-import { admitToRetention, changesRetention } from '../access/rights.ts';
+import { authorizeRetention, changesRetention } from '../access/rights.ts';
 import { config, configChange } from '../contract.ts';
 import { route } from '../route.ts';
 
@@ -20,8 +20,8 @@ export const settingRoutes = [
     body: configChange,
     wrongBody: 'BAD_CONFIG',
     answers: { 200: config },
-    async handle({ service, body, admit }) {
-      if (changesRetention(body, service.getConfig())) await admitToRetention(admit);
+    async handle({ service, body, authorize }) {
+      if (changesRetention(body, service.getConfig())) await authorizeRetention(authorize);
       return service.updateConfig(body);
     },
   }),

@@ -79,15 +79,15 @@ async function healthOfAll({ fleet, site, allowed }: OfAll): Promise<Response> {
     name,
     status: await service.getStatus().catch(() => null),
   }));
-  const told = (await Promise.all(stands)).map(({ name, status: found }) => ({
+  const described = (await Promise.all(stands)).map(({ name, status: found }) => ({
     name,
     status: isBad(found) ? ('failing' as const) : ('ok' as const),
     state: found?.freshness.state ?? ('unprotected' as const),
     verdict: found?.verdict.code ?? null,
     lastGoodAt: found?.lastGood?.holdsAt.toISOString() ?? null,
   }));
-  const failing = fleet.databases.length === 0 || told.some((one) => one.status === 'failing');
-  return healthAnswer(failing, { databases: told });
+  const failing = fleet.databases.length === 0 || described.some((one) => one.status === 'failing');
+  return healthAnswer(failing, { databases: described });
 }
 
 function isBad(found: Status | null): boolean {

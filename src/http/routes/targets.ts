@@ -45,7 +45,7 @@ export const targetRoutes = [
     right: 'configure',
     isLong: always,
     changesBackups: true,
-    // The folder, unless told.
+    // The folder by default.
     body: z.strictObject({ target: targetName.optional() }).optional(),
     answers: { 200: claimAnswer },
     handle: ({ service, body, user }) => service.claim({ target: body?.target, user }),

@@ -13,36 +13,36 @@ export const folderIsPrivate: Check = ({ folder }) => {
   if (folder.complaint !== null) {
     return found('problem', code, {
       what: `the backups can't be listed: ${folder.complaint.message}`,
-      why: 'No backup can be made, and none be restored from here.',
+      why: 'No backup can be made here, and none can be restored.',
       fix: folder.complaint.hint,
     });
   }
   if (folder.mode === null && folder.isWritable) return null;
   if (folder.mode === null || !folder.isWritable) {
     return found('problem', code, {
-      what: `the user of this process may not ${folder.mode === null ? 'make' : 'write to'} ${folder.path}`,
+      what: `the user of this process may not ${folder.mode === null ? 'create' : 'write to'} ${folder.path}`,
       why: 'No backup can be made.',
-      fix: 'Give that user the folder: `chown`, then `chmod 700`.',
+      fix: 'Make that user the owner of the folder: `chown`, then `chmod 700`.',
     });
   }
   if ((folder.mode & OTHERS_WRITE) !== 0) {
     return found('problem', code, {
-      what: `every user of this machine may write in ${folder.path} (${octal(folder.mode)})`,
-      why: 'Whoever does can put another database in the place of a backup and of its manifest, and a restore would take it.',
+      what: `every user of this machine may write to ${folder.path} (${octal(folder.mode)})`,
+      why: 'Anybody who does can replace a backup and its manifest by another database, and a restore would take it.',
       fix: `${closeIt(folder.path, folder.isShared)}.`,
     });
   }
   if ((folder.mode & OTHERS) !== 0) {
     return found('warning', code, {
       what: `${folder.path} is open to other users of this machine (${octal(folder.mode)})`,
-      why: 'A backup holds everything that the database holds.',
+      why: 'A backup contains everything that the database contains.',
       fix: `${closeIt(folder.path, folder.isShared)}.`,
     });
   }
   if (folder.openFiles > 0) {
     return found('info', code, {
-      what: `${folder.openFiles} files in ${folder.path} bear rights for other users`,
-      why: 'The folder keeps others out; a copy that keeps those rights does not.',
+      what: `${folder.openFiles} files in ${folder.path} are open to other users`,
+      why: 'The folder keeps others out, but a copy of it that keeps these permissions does not.',
       fix: `chmod 600 ${folder.path}/backup-*`,
     });
   }
@@ -55,7 +55,7 @@ export const stateIsPrivate: Check = ({ state }) => {
   if ((state.mode & OTHERS) === 0) return ok(code, `${state.path} is closed to other users`);
   return found('info', code, {
     what: `${state.path} can be read by other users of this machine (${octal(state.mode)})`,
-    why: 'It holds the run history: who did what, and when. It holds no backup.',
+    why: 'It contains the run history: who did what, and when. It contains no backup.',
     fix: `chmod 600 ${state.path}`,
   });
 };
@@ -64,8 +64,8 @@ export const secretsArePrivate: Check = ({ openSecrets }) => {
   if (openSecrets.length === 0) return null;
   return found('warning', 'secret-files', {
     what: `every user of this machine may read ${openSecrets.join(', ')}`,
-    why: 'A secret is in it.',
-    fix: `Make it the file of the user who runs this process, then \`chmod 600 ${openSecrets.join(' ')}\`.`,
+    why: 'It contains a secret.',
+    fix: `Give it to the user who runs this process, then \`chmod 600 ${openSecrets.join(' ')}\`.`,
   });
 };
 
@@ -74,28 +74,28 @@ export const settingsAreRead: Check = ({ settingsComplaint }) => {
   if (settingsComplaint === null) return null;
   return found('problem', code, {
     what: `the settings that were changed on the page can't be read: ${settingsComplaint}`,
-    why: 'Those of the environment hold. No backup is removed meanwhile, because more may have been asked for.',
-    fix: 'Correct settings.json in the folder of the backups, or save the settings anew on the page.',
+    why: 'Those of the environment apply. No backup is removed meanwhile, because the settings may have asked to keep more.',
+    fix: 'Correct settings.json in the folder of the backups, or save the settings again on the page.',
   });
 };
 
 export const nothingIsSetAside: Check = ({ setAside }) => {
   if (setAside.length === 0) return null;
   return found('info', 'set-aside', {
-    what: `files of ours that could not be used were set aside: ${setAside.join(', ')}`,
-    why: 'Nothing needs them: they were damaged, or closed to the user of this process.',
-    fix: 'Look into them if you like, and remove them.',
+    what: `files of velist-backup that could not be used were set aside: ${setAside.join(', ')}`,
+    why: 'Nothing needs them: they were damaged, or not accessible to the user of this process.',
+    fix: 'Look at them if you like, then remove them.',
   });
 };
 
 export const nothingIsServed: Check = ({ folder, state, servedAs }) => {
   const code = 'served';
-  if (servedAs === null) return ok(code, 'backups and state lie in no folder that is served');
+  if (servedAs === null) return ok(code, 'backups and state are in no folder that is served');
   const { what, folder: served, isCertain } = servedAs;
   return found(isCertain ? 'problem' : 'warning', code, {
-    what: `${what === 'backups' ? folder.path : state.path} lies in ${served}, which ${isCertain ? 'is' : 'by its name is'} served to the public`,
-    why: 'Whoever guesses a name can fetch it.',
-    fix: `Set ${what === 'backups' ? 'BACKUP_LOCAL_PATH' : 'BACKUP_STATE_PATH'} to a folder that no server knows.`,
+    what: `${what === 'backups' ? folder.path : state.path} is in ${served}, which ${isCertain ? 'is' : 'by its name is'} served to the public`,
+    why: 'Anybody who guesses a name can download it.',
+    fix: `Set ${what === 'backups' ? 'BACKUP_LOCAL_PATH' : 'BACKUP_STATE_PATH'} to a folder that no web server serves.`,
   });
 };
 
@@ -103,11 +103,11 @@ export const nothingIsServed: Check = ({ folder, state, servedAs }) => {
 export const doorIsNarrow: Check = ({ door }) => {
   const code = 'open-address';
   if (door === null || (door.passwordLength === null && !door.hasToken)) return null;
-  if (isLoopback(door.host)) return ok(code, `the server listens on ${door.host} alone`);
+  if (isLoopback(door.host)) return ok(code, `the server listens only on ${door.host}`);
   return found('info', code, {
     what: `the server listens on ${door.host}, so other machines reach it, over plain http`,
-    why: 'Who listens on the network reads the password, the token and every backup that is downloaded.',
-    fix: 'Put a proxy with https before it, or set HOST=127.0.0.1 and use an SSH tunnel. In a container, publish the port to 127.0.0.1 alone.',
+    why: 'Anybody who listens on the network can read the password, the token and every backup that is downloaded.',
+    fix: 'Put an https proxy in front of it, or set HOST=127.0.0.1 and use an SSH tunnel. In a container, publish the port only to 127.0.0.1.',
   });
 };
 
@@ -119,13 +119,13 @@ export const passwordIsLong: Check = ({ door }) => {
     return found('problem', code, {
       what: `BACKUP_ADMIN_PASSWORD has ${length} characters`,
       why: `With fewer than ${PASSWORD_LEAST} it opens nothing: nobody can sign in.`,
-      fix: `Set one of ${PASSWORD_GOOD} characters or more, and start again.`,
+      fix: `Set one of ${PASSWORD_GOOD} characters or more, and restart.`,
     });
   }
   if (length >= PASSWORD_GOOD) return ok(code, 'the password is long enough');
   return found('info', code, {
     what: `BACKUP_ADMIN_PASSWORD has ${length} characters`,
-    why: `It is all that a stranger must guess, and NIST asks for ${PASSWORD_GOOD} then (SP 800-63B).`,
-    fix: 'Set a longer one, such as a sentence, and start again.',
+    why: `It is all that a stranger has to guess, and NIST then asks for ${PASSWORD_GOOD} (SP 800-63B).`,
+    fix: 'Set a longer one, such as a sentence, and restart.',
   });
 };

@@ -49,7 +49,7 @@ export const libraryMissesNoLocks: Check = ({ sqlite: { sqlite, missesLostLocks 
   return found('info', 'sqlite-locks', {
     what: `SQLite ${sqlite} of this runtime can't tell when an app has lost its locks`,
     why: 'An app loses them when it copies or reads its own database file. The next program that closes the database then deletes the log under it. Ours leaves the log alone; others may not.',
-    fix: 'Update the runtime: SQLite notices it from 3.51 on. In the app, open the database file through SQLite alone.',
+    fix: 'Update the runtime: SQLite notices it from 3.51 on. In the app, open the database file only through SQLite.',
   });
 };
 
@@ -59,7 +59,7 @@ export const journalIsWal: Check = ({ database: { journalMode } }) => {
   if (journalMode === 'wal') return ok(code, 'the database is in WAL mode');
   return found('warning', code, {
     what: `the database is in journal mode ${journalMode}`,
-    why: 'Each backup holds writers off for as long as the copy takes, and a restore needs the app to be stopped.',
+    why: 'Each backup makes writers wait for as long as the copy takes, and a restore needs the app to be stopped.',
     fix: 'Set `PRAGMA journal_mode = WAL` once in the app; the database remembers it.',
   });
 };
@@ -77,7 +77,7 @@ export const logShrinks: Check = ({
   if (heldBytes >= WAL_HELD_BYTES && walBytes >= WAL_HELD_BYTES) {
     return found('warning', code, {
       what: `the last ${unmergedBytes.length} backups each found at least ${formatSize(heldBytes)} of the write-ahead log that could not be merged; it now has ${formatSize(walBytes)}`,
-      why: 'A reader that never ends its transaction holds it. The log grows without end, and reads become slow.',
+      why: 'A reader that never ends its transaction holds it. The log keeps growing, and reads become slow.',
       fix: 'Find the connection that keeps a transaction or an unfinished query open, and end it.',
     });
   }
@@ -85,8 +85,8 @@ export const logShrinks: Check = ({
     return found('info', code, {
       what: `the write-ahead log has ${formatSize(walBytes)}`,
       why: hasWalResetBug
-        ? 'It grew by a large transaction, or a reader holds it: with this SQLite we issue no checkpoint that would tell.'
-        : 'It grew once, by a long reader or one large transaction, and SQLite keeps its room.',
+        ? 'It grew because of a large transaction, or a reader holds it: with this SQLite we issue no checkpoint that would show which.'
+        : 'It grew once, because of a long read or one large transaction, and SQLite keeps the space.',
       fix: 'Nothing, if the disk has room; `PRAGMA journal_size_limit` in the app makes it shrink.',
     });
   }
@@ -98,15 +98,15 @@ export const isAlone: Check = ({ database: { replicators } }) => {
   if (replicators.length === 0) return ok(code, 'no trace of Litestream was seen');
   return found('warning', code, {
     what: `another tool replicates this database: ${replicators.join(', ')}`,
-    why: 'Such a tool wants to be the only one that checkpoints; our checkpoint of each backup may make it begin anew.',
-    fix: 'Use one of the two, or make backups rarely, for instance once a day. If it is no longer in use, remove what it left.',
+    why: 'Such a tool needs to be the only one that checkpoints; our checkpoint at each backup may make it start over.',
+    fix: 'Use one of the two, or make backups rarely, for example once a day. If it is no longer in use, remove what it left behind.',
   });
 };
 
 export const checkHasNoRemarks: Check = ({ remarks }) => {
   if (remarks.length === 0) return null;
   return found('info', 'check', {
-    what: `the newest backup is good, and its check has remarks: ${remarks.join('; ')}`,
+    what: `the newest backup is good, but its check has remarks: ${remarks.join('; ')}`,
     why: 'Rows that break a rule are the app’s own, and come back as they were. What this SQLite could not check was accounted for page by page.',
     fix: 'Nothing has to be done for the backups.',
   });
@@ -116,7 +116,7 @@ export const nothingWasLost: Check = ({ loss }) => {
   if (loss === null) return null;
   return found('problem', 'loss', {
     what: `much was lost: ${lossText(loss)}`,
-    why: `${loss.before} is the last backup before it. It is kept for ${LOSS_DAYS} days, or until somebody says that it was meant.`,
-    fix: `Compare: velist-backup diff ${loss.before} ${loss.filename}. If it was meant: velist-backup accept-loss ${loss.filename}`,
+    why: `${loss.before} is the last backup before it. It is kept for ${LOSS_DAYS} days, or until somebody confirms that it was intended.`,
+    fix: `Compare: velist-backup diff ${loss.before} ${loss.filename}. If it was intended: velist-backup accept-loss ${loss.filename}`,
   });
 };

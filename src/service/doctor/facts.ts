@@ -43,7 +43,7 @@ export interface DoctorFacts {
     readonly isWritable: boolean;
     /** Why it can't be listed. */
     readonly complaint: ErrorBody | null;
-    /** Files that bear rights for other users. */
+    /** Files that are open to other users. */
     readonly openFiles: number;
     /** Other files than backups and our own lie in it. */
     readonly isShared: boolean;

@@ -244,7 +244,7 @@ test('what the test of the bucket found is told with it, the worst first', () =>
   expect(findings.slice(0, 2)).toEqual([
     {
       ...{ code: 's3-private', severity: 'problem', what: 'on S3: the bucket is public', fix: 'Close it now.' },
-      why: 'Backups hold everything that the database holds.',
+      why: 'Backups contain everything that the database contains.',
     },
     {
       ...{ code: 's3-create-only', severity: 'warning', what: 'on S3: ignored', fix: 'Use one prefix each.' },

@@ -11,9 +11,9 @@ const networkKinds =
 export const databaseIsLocal: Check = ({ database: { fileSystem, path } }) => {
   const code = 'database-disk';
   if (fileSystem === null) return null;
-  if (!networkKinds.test(fileSystem)) return ok(code, `${path} lies on ${fileSystem}`);
+  if (!networkKinds.test(fileSystem)) return ok(code, `${path} is on ${fileSystem}`);
   return found('problem', code, {
-    what: `the database lies on a network file system (${fileSystem})`,
+    what: `the database is on a network file system (${fileSystem})`,
     why: "SQLite's locks may not hold there, and WAL mode does not work over it: the database can be corrupted.",
     fix: 'Move it to a disk of this machine.',
   });
@@ -29,26 +29,26 @@ export const folderIsDurable: Check = (facts) => {
   if (fileSystem === null) return null;
   if (fileSystem === 'tmpfs' || fileSystem === 'ramfs') {
     return found('problem', code, {
-      what: `the backups lie in memory (${fileSystem})`,
-      why: 'A restart of the machine takes them all.',
+      what: `the backups are in memory (${fileSystem})`,
+      why: 'A restart of the machine deletes them all.',
       fix: 'Set BACKUP_LOCAL_PATH to a folder on a disk.',
     });
   }
   if (fileSystem === 'overlay') {
     return found(buckets(facts).length > 0 ? 'info' : 'warning', code, {
-      what: "the backups lie in the container's own layer (overlay)",
-      why: 'They go when the container is made anew, as with each deployment.',
+      what: "the backups are in the container's own layer (overlay)",
+      why: 'They are lost when the container is created again, as at each deployment.',
       fix: 'Mount a volume and set BACKUP_LOCAL_PATH to it.',
     });
   }
   if (networkKinds.test(fileSystem)) {
     return found('info', code, {
-      what: `the backups lie on a network file system (${fileSystem})`,
+      what: `the backups are on a network file system (${fileSystem})`,
       why: 'The lock that keeps two runs apart may not be seen by other machines there.',
-      fix: 'Let one machine alone write into this folder.',
+      fix: 'Let only one machine write to this folder.',
     });
   }
-  return ok(code, `${path} lies on ${fileSystem}`);
+  return ok(code, `${path} is on ${fileSystem}`);
 };
 
 export const isElsewhere: Check = (facts) => {
@@ -57,17 +57,17 @@ export const isElsewhere: Check = (facts) => {
   const near = buckets(facts).filter(({ isOnSameDisk }) => isOnSameDisk);
   if (near.length > 0) {
     return found('warning', code, {
-      what: `the target ${wordsOf(near)} lies on the disk of the database`,
+      what: `the target ${wordsOf(near)} is on the disk of the database`,
       why: 'When that disk is lost, both are.',
-      fix: 'Name a folder on another disk, and see that it is mounted.',
+      fix: 'Name a folder on another disk, and make sure that it is mounted.',
     });
   }
   if (database.device === null || folder.device === null) return null;
-  if (database.device !== folder.device) return ok(code, 'database and backups lie on two disks');
+  if (database.device !== folder.device) return ok(code, 'database and backups are on two disks');
   const [bucket] = buckets(facts);
-  if (bucket) return ok(code, `database and backups lie on one disk, and copies are on ${bucket.word}`);
+  if (bucket) return ok(code, `database and backups are on one disk, and copies are on ${bucket.word}`);
   return found('warning', code, {
-    what: 'database and backups lie on one disk, and there is no other copy',
+    what: 'database and backups are on one disk, and there is no other copy',
     why: 'When that disk or machine is lost, both are.',
     fix: 'Switch S3 on (BACKUP_S3_ENABLED), name a folder on another disk (BACKUP_FOLDER_PATH), or set BACKUP_LOCAL_PATH to one.',
   });
@@ -81,7 +81,7 @@ export const hasRoom: Check = ({ database, folder, settings }) => {
   if (freeBytes < eachBytes + 16 * MIB) {
     return found('problem', code, {
       what: free,
-      why: 'The next backup does not fit.',
+      why: 'There is no room for the next backup.',
       fix: 'Free space on that disk, or keep fewer backups.',
     });
   }
@@ -92,8 +92,8 @@ export const hasRoom: Check = ({ database, folder, settings }) => {
   const missing = Math.max(0, kept - folder.count);
   if (freeBytes < missing * eachBytes) {
     return found('warning', code, {
-      what: `${free}; ${missing} more are to be kept`,
-      why: 'The disk is full before retention begins to remove backups.',
+      what: `${free}, and ${missing} more are to be kept`,
+      why: 'The disk will be full before retention begins to remove backups.',
       fix: `Free space, or keep fewer than ${kept} backups.`,
     });
   }
@@ -125,8 +125,8 @@ export const placesAreOurs: Check = (facts) => {
   if (mixed) {
     return found('info', code, {
       what: `${nameOf(mixed.target)} holds backups of several databases, from a version before 0.2`,
-      why: 'They are told apart by their manifests; of what can not be told apart nothing is removed.',
-      fix: 'Give each database a folder of its own, and at a target a place of its own; what is here can be restored as before.',
+      why: 'Their manifests tell them apart; backups that cannot be told apart are not removed.',
+      fix: 'Give each database a folder of its own, and at a target a place of its own; the backups here can be restored as before.',
     });
   }
   return known.length > 0 ? ok(code, 'the places of the backups belong to this database') : null;

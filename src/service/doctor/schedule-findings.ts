@@ -8,11 +8,11 @@ const FUTURE_MS = 5 * 60_000;
 export const clockIsRight: Check = ({ now, newestAt }) => {
   const code = 'clock';
   if (newestAt === null || newestAt.getTime() - now.getTime() <= FUTURE_MS)
-    return ok(code, 'no backup is of the future');
+    return ok(code, 'no backup is dated in the future');
   return found('warning', code, {
-    what: `the newest backup is of the future: ${newestAt.toISOString()}`,
-    why: 'The clock went back, or was wrong when it was made. Its age says nothing then.',
-    fix: 'See that the clock is set by the network (`timedatectl`). New backups put it right by themselves.',
+    what: `the newest backup is dated in the future: ${newestAt.toISOString()}`,
+    why: 'The clock was set back, or was wrong when it was made, so its age means nothing.',
+    fix: 'Make sure that the clock is set by the network (`timedatectl`). New backups correct this by themselves.',
   });
 };
 
@@ -20,14 +20,14 @@ export const scheduleAdvances: Check = ({ stalledSince }) => {
   if (stalledSince === null) return null;
   return found('problem', 'stalled', {
     what: `the schedule has been stuck since ${stalledSince.toISOString()}`,
-    why: 'A planned backup waits for its turn, or the one that runs says nothing any more. No backup follows meanwhile.',
-    fix: 'Stop what is running (on the page, or POST /backup/api/runs/stop), or start the app again.',
+    why: 'A planned backup is waiting for its turn, or the running one has stopped reporting. No backup is made meanwhile.',
+    fix: 'Stop what is running (on the page, or POST /backup/api/runs/stop), or restart the app.',
   });
 };
 
 export const isScheduled: Check = ({ settings }) => {
   const code = 'schedule';
-  if (settings.enabled) return ok(code, 'backups are made by themselves');
+  if (settings.enabled) return ok(code, 'backups are made automatically');
   return found('warning', code, {
     what: 'auto-backup is off',
     why: 'A backup is made only when somebody thinks of it.',
@@ -39,8 +39,8 @@ export const ageFitsInterval: Check = ({ settings: { maxAgeMinutes }, gapMinutes
   const code = 'max-age';
   if (maxAgeMinutes === null || maxAgeMinutes > longest) return ok(code, 'the age limit fits the interval');
   return found('warning', code, {
-    what: `a backup counts as too old after ${maxAgeMinutes} minutes, and up to ${longest} lie between two`,
-    why: 'The state says `late` before each backup, and nobody believes it any more.',
+    what: `a backup counts as too old after ${maxAgeMinutes} minutes, and up to ${longest} pass between two`,
+    why: 'The state is `late` before each backup, so people stop trusting it.',
     fix: `Set BACKUP_MAX_AGE_MINUTES to ${longest + 2 * shortest}, or leave it out.`,
   });
 };
@@ -55,11 +55,11 @@ export const renewalFits: Check = (facts) => {
   if (facts.settings.enabled && 2 * longest <= days * DAY_MINUTES)
     return ok(
       'lifecycle',
-      `a database that does not change is stored anew before the bucket removes it after ${days} days`,
+      `a database that does not change is stored again before the bucket removes it after ${days} days`,
     );
   return found('problem', 'lifecycle', {
     what: facts.settings.enabled
-      ? `the bucket removes a copy after ${days} days, and up to ${longest} minutes lie between two backups`
+      ? `the bucket removes a copy after ${days} days, and up to ${longest} minutes pass between two backups`
       : `the bucket removes a copy after ${days} days, and auto-backup is off`,
     why: 'The copy of a database that does not change may be removed before another one is stored.',
     fix: 'Plan backups more often, or give the rule of the bucket more days (and BACKUP_S3_LIFECYCLE_DAYS).',
@@ -74,12 +74,12 @@ export const historyIsLong: Check = ({ folder, settings, gapMinutes: { shortest:
   const minutes = retentionCount * intervalMinutes;
   if (keepsPeriods || minutes >= DAY_MINUTES) return ok(code, 'backups go back a day or more');
   const reach = `${retentionCount} backups, one every ${intervalMinutes} minutes, go back ${minutes} minutes while the database changes`;
-  const why = 'A mistake that is seen tomorrow is in all of them.';
+  const why = 'A mistake that is noticed tomorrow is in all of them.';
   if (folder.fitting === 0) {
     return found('info', code, {
       what: `${reach}: all copies together may take a fifth of the disk by default, and there is no room for more`,
       why,
-      fix: 'Set BACKUP_LOCAL_PATH to a larger disk, or BACKUP_KEEP_DAILY=7, which holds whatever room it takes.',
+      fix: 'Set BACKUP_LOCAL_PATH to a larger disk, or BACKUP_KEEP_DAILY=7, which is kept whatever space it takes.',
     });
   }
   return found('info', code, {
@@ -100,8 +100,8 @@ export const keepFitsInterval: Check = ({ folder, settings, gapMinutes: { shorte
   if (!inert) return null;
   const [name, count, minutes] = inert;
   return found('info', 'keep', {
-    what: `${name}=${count}, and a backup is made only every ${intervalMinutes} minutes`,
-    why: `Most periods of ${minutes} minutes have no backup; it keeps ${count} that have one, which go back further than the number says.`,
+    what: `${name}=${count}, but a backup is made only every ${intervalMinutes} minutes`,
+    why: `Most periods of ${minutes} minutes have no backup; it keeps ${count} that have one, which reach back further than the number suggests.`,
     fix: `Leave ${name} out, or make backups more often.`,
   });
 };
@@ -121,8 +121,8 @@ export const drillsProve: Check = ({ drills }) => {
   if (failed) {
     return found('problem', code, {
       what: `the last drill of ${failed.target} failed`,
-      why: 'What can not be restored today can not be restored on the day it is needed.',
-      fix: `Run it again and read its reason: velist-backup drill --from ${failed.target}`,
+      why: 'A backup that cannot be restored today cannot be restored on the day it is needed.',
+      fix: `Run it again and read the reason: velist-backup drill --from ${failed.target}`,
     });
   }
   const unproven = drills.targets.filter(({ proven }) => proven === null).map(({ target }) => target);
@@ -130,7 +130,7 @@ export const drillsProve: Check = ({ drills }) => {
   const sealed = drills.targets.find(({ proven, drill }) => proven === null && drill?.result === 'sealed');
   return found('info', code, {
     what: `a restore from ${unproven.join(' and ')} was never proven`,
-    why: 'A backup is worth what its restore is worth.',
+    why: 'A backup is worth only what its restore is worth.',
     fix: `velist-backup drill${sealed ? ` --from ${sealed.target} --identity key.txt, where the private key is` : ''}`,
   });
 };

@@ -10,8 +10,8 @@ export const sealingWorks: Check = (facts) => {
   const on = buckets(facts);
   if (s3.isEncrypted && !settings.s3Enabled && on.length === 0) {
     return found('warning', code, {
-      what: 'public keys are set, and S3 is off',
-      why: 'They encrypt the copies at targets alone; what lies on this disk is not encrypted.',
+      what: 'public keys are set, but S3 is off',
+      why: 'They encrypt only the copies at targets; the backups on this disk are not encrypted.',
       fix: 'Switch S3 on, or remove BACKUP_ENCRYPTION_RECIPIENT.',
     });
   }
@@ -21,7 +21,7 @@ export const sealingWorks: Check = (facts) => {
     const nouns = [...new Set(open.map(({ words }) => `the ${words.noun}`))].join(' or ');
     return found('info', code, {
       what: `copies on ${wordsOf(open)} are not encrypted`,
-      why: `Whoever may read ${nouns} reads the database.`,
+      why: `Anybody who may read ${nouns} can read the database.`,
       fix: `${isByVariable ? 'Set BACKUP_ENCRYPTION_RECIPIENT to' : 'Give the target'} an age public key, and keep the private key in two places.`,
     });
   }
@@ -35,10 +35,10 @@ export const bucketsAreAskedSafely: Check = (facts) => {
   const [first] = plain.filter(({ isEncrypted }) => !isEncrypted).concat(plain);
   if (!first) return null;
   return found(first.isEncrypted ? 'info' : 'warning', code, {
-    what: `${first.word} is asked over plain http (${first.plainHost})`,
+    what: `${first.word} is reached over plain http (${first.plainHost})`,
     why: first.isEncrypted
-      ? 'The copies are encrypted; their names and sizes, and what is asked for, can be read on the way, and changed.'
-      : 'Who listens on the network reads every backup that goes there, and can change what comes back.',
+      ? 'The copies are encrypted, but their names and sizes, and the requests, can be read and changed on the way.'
+      : 'Anybody who listens on the network can read every backup that goes there, and change what comes back.',
     fix: 'Use an endpoint with https, or encrypt the copies (BACKUP_ENCRYPTION_RECIPIENT).',
   });
 };
@@ -49,14 +49,14 @@ export const bucketIsOwn: Check = (facts) => {
   if (shared.words.noun !== 'bucket') {
     return found('problem', 'public-target', {
       what: `the target ${shared.word} lies in a folder that is served to the public`,
-      why: 'Whoever guesses a name can fetch it.',
+      why: 'Anybody who guesses a name can download it.',
       fix: `Give it ${shared.words.own} that no server knows.`,
     });
   }
   return found('warning', 'bucket', {
-    what: "backups lie in the bucket of the app's own files, which a CDN serves",
+    what: "backups are in the bucket of the app's own files, which a CDN serves",
     why: 'One wrong rule of the bucket or of the CDN makes them public.',
-    fix: 'Use a bucket and a key of their own for backups.',
+    fix: 'Use a separate bucket and key for backups.',
   });
 };
 
@@ -81,8 +81,8 @@ export function ofWriter(
     const seen = writer.seenAt === null ? '' : `, last seen at ${writer.seenAt.toISOString()}`;
     findings.push(
       found('problem', code, {
-        what: `${writer.host} writes to ${word} since ${writer.since.toISOString()}${seen}`,
-        why: "While it does, nothing from here is stored or removed there: two writers of one place remove each other's backups.",
+        what: `${writer.host} has been writing to ${word} since ${writer.since.toISOString()}${seen}`,
+        why: "While it does, nothing from here is stored or removed there, because two writers in one place would remove each other's backups.",
         fix: `Give this machine ${own}, or stop the other one; then this one continues by itself.`,
       }),
     );
@@ -91,7 +91,7 @@ export function ofWriter(
     findings.push(
       found('problem', code, {
         what: `two machines with the id of this one want to write to ${word} (${writer.host})`,
-        why: 'One is a copy of the other. Only one of them writes there, and nobody but you knows which it should be.',
+        why: 'One is a copy of the other. Only one of them writes there, and only you know which it should be.',
         fix: `On the copy, stop velist-backup, move velist-backup.installation.json away and give it ${own}.`,
       }),
     );
@@ -100,7 +100,7 @@ export function ofWriter(
     findings.push(
       found('info', code, {
         what: `backups on ${word} that others made stay until ${sparesOthersUntil.toISOString()}`,
-        why: 'This installation took the place over and does not know whose they are; retention removes only what it made itself.',
+        why: 'This installation took the place over and does not know whose they are, so retention removes only backups that it made itself.',
         fix: `If this machine replaces the one that made them, \`velist-backup claim --target ${target}\` ends that. Keep BACKUP_STATE_PATH on a volume: without it each new container is a new installation.`,
       }),
     );
@@ -109,10 +109,10 @@ export function ofWriter(
 }
 
 const whyOfCheck: Partial<Record<TargetReport['findings'][number]['check'], string>> = {
-  private: 'Backups hold everything that the database holds.',
-  overwrite: 'Whoever steals this key could spoil all backups there.',
-  lifecycle: 'What an idle database needs is stored anew at half of these days.',
-  clock: 'S3 refuses requests of a clock that is too wrong.',
+  private: 'Backups contain everything that the database contains.',
+  overwrite: 'Anybody who steals this key could spoil all backups there.',
+  lifecycle: 'The backup of an idle database is stored again after half of these days.',
+  clock: 'S3 refuses requests from a clock that is too far off.',
 };
 
 export function ofTarget({ test: report, lifecycleDays }: DoctorFacts['s3']): readonly Finding[] {

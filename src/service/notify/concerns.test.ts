@@ -65,7 +65,7 @@ test('a loss is a concern as long as it is shown, told with what was lost', () =
   expect(message).toMatchObject({ event: 'loss', loss: { filename: 'backup-2', before: 'backup-1' } });
   expect(message?.['text']).toStartWith(
     'Much was lost in dev.sqlite: orders had 8,310 rows at 2024-03-01 11:50 UTC and has 0 since 2024-03-01 12:00 UTC. ' +
-      'What was before is kept in backup-1 until somebody says that it was meant.',
+      'The state before is kept in backup-1 until somebody confirms that it was intended.',
   );
 });
 
@@ -179,15 +179,15 @@ test('a concern that ends is said though another one stays, and which is which',
       ]
     );
   });
-  const still = 'Still there: a failed rehearsal of a restore.';
+  const still = 'Still open: a failed rehearsal of a restore.';
   expect(texts).toEqual([
-    ['recovered', ['stale'], ['drill'], ['Over is: backups that are too old.', still]],
+    ['recovered', ['stale'], ['drill'], ['Solved: backups that are too old.', still]],
     null,
-    ['recovered', ['offsite'], ['drill'], ['Over is: failing uploads.', still]],
+    ['recovered', ['offsite'], ['drill'], ['Solved: failing uploads.', still]],
   ]);
   const { message } = changeSince(['stale'], assessSituation(facts({ lastRuns: [ended('failed')] })));
   expect(message).toMatchObject({ event: 'failed', ended: ['stale'] });
-  expect(message?.['text']).toMatch(/^The backup of .* failed: .*\nOver is: backups that are too old\.\n/);
+  expect(message?.['text']).toMatch(/^The backup of .* failed: .*\nSolved: backups that are too old\.\n/);
 });
 
 test('a message names no folder, no password and calls nobody', () => {

@@ -111,7 +111,7 @@ export class Notify {
         life.isBlind = false;
       } catch (error) {
         // Once, not at every look.
-        if (!life.isBlind) log('warn', `The webhook is told nothing: ${BackupError.from(error).message}.`);
+        if (!life.isBlind) log('warn', `The webhook is not called: ${BackupError.from(error).message}.`);
         life.isBlind = true;
       }
     }
@@ -152,7 +152,10 @@ function keptConcerns(statePath: string, folder: string, log: Log): Said {
     try {
       return database.transaction(work);
     } catch (error) {
-      log('warn', `What the webhook was told could not be noted: ${error instanceof Error ? error.message : error}.`);
+      log(
+        'warn',
+        `What was sent to the webhook could not be recorded: ${error instanceof Error ? error.message : error}.`,
+      );
       return fallback;
     }
   }

@@ -37,7 +37,7 @@ export async function send(address: URL, { timeoutMs, signal, body }: SendOption
   } catch (error) {
     if (timeout.aborted) return `it did not answer within ${timeoutMs / 1_000} s`;
     const code = errnoCode(error) ?? errnoCode(error instanceof Error ? error.cause : undefined);
-    return `it can not be reached${code ? ` (${code})` : ''}`;
+    return `it cannot be reached${code ? ` (${code})` : ''}`;
   }
 }
 

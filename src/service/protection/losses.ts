@@ -146,7 +146,7 @@ export class Losses {
     const backups = await this.#own();
     const name = filename ?? this.shown(backups)?.filename ?? openOnes(backups, this.#context.now())[0]?.name;
     if (name === undefined) {
-      throw new BackupError('BAD_REQUEST', 'there is no loss that waits for an answer', {
+      throw new BackupError('BAD_REQUEST', 'there is no loss that waits for confirmation', {
         hint: 'List the backups to see what changed in each.',
       });
     }
@@ -163,7 +163,7 @@ export class Losses {
     if (ignore && tables.length > 0)
       this.#parts.ignore([...new Set([...this.#context.settings.current.lossIgnore, ...tables])]);
     const by = user === undefined ? '' : ` by ${user}`;
-    const from = ignore && tables.length > 0 ? ` From now on nobody is told of ${tables.join(', ')}.` : '';
+    const from = ignore && tables.length > 0 ? ` From now on these tables raise no alarm: ${tables.join(', ')}.` : '';
     this.#context.log('info', `The loss in ${name} was accepted${by}.${from}`);
     return name;
   }
@@ -222,7 +222,7 @@ export class Losses {
     const beforeAt = backupMoment(loss.before) ?? at;
     this.#context.log(
       'warn',
-      `Much was lost: ${lossText({ ...toLoss(loss), at, beforeAt })}. ${loss.before} is kept until somebody says that it was meant.`,
+      `Much was lost: ${lossText({ ...toLoss(loss), at, beforeAt })}. ${loss.before} is kept until somebody confirms that it was intended.`,
     );
   }
 

@@ -8,7 +8,7 @@ import type { Run } from '../../words/run.ts';
 const words: Partial<Record<ErrorCode, string>> = {
   DB_DAMAGED: 'the live database is damaged',
   // Damage of the first page, or a file cut to nothing.
-  NOT_SQLITE: 'the live database can not be read as one',
+  NOT_SQLITE: 'the live database cannot be read as one',
   DB_EMPTY: 'the live database is empty',
   VERIFY_FAILED: 'the last copy of the live database failed its check',
 };

@@ -151,7 +151,7 @@ test('what is wrong is named where code and status do not say it', () => {
   expect(missing('s3')).toBe('backup-1 has no copy on S3.');
   expect(missing('s3', 'offsite-eu')).toBe('backup-1 has no copy on S3 and offsite-eu.');
   expect(judge({ ...good, writerAt: writer('other') }).detail).toBe(
-    'staging writes to S3 since 2024-03-01T12:00:00.000Z; nothing from here is stored or removed there.',
+    'staging has been writing to S3 since 2024-03-01T12:00:00.000Z; nothing from here is stored or removed there.',
   );
   expect(judge({ ...good, writerAt: writer('clone') }).detail).toContain('copy of the other (staging)');
   expect(judge(good).detail).toBeUndefined();

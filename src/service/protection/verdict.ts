@@ -90,7 +90,7 @@ export function judge(input: VerdictInput): Verdict {
   // What was restored and is gone again is not restored.
   if (isRestored && input.file !== 'missing') return { code: 'restored', tone: 'green' };
   if (input.unlisted) {
-    const detail = `The backup folder can't be listed (${input.unlisted.code}), so nobody knows what is in it.`;
+    const detail = `The backup folder can't be listed (${input.unlisted.code}), so its content is not known.`;
     return { code: 'damaged', tone: 'red', detail };
   }
   if (input.file === 'missing') return { code: 'missing', tone: 'red' };
@@ -138,7 +138,7 @@ function writerVerdict({ target, kind, host, since }: NonNullable<VerdictInput['
     const detail = `Two machines with one id want to write to ${word}: one of them is a copy of the other (${host}).`;
     return { code: 'cloned', tone: 'amber', detail };
   }
-  const detail = `${host} writes to ${word} since ${since.toISOString()}; nothing from here is stored or removed there.`;
+  const detail = `${host} has been writing to ${word} since ${since.toISOString()}; nothing from here is stored or removed there.`;
   return { code: 'other-writer', tone: 'amber', detail };
 }
 

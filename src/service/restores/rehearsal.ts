@@ -160,7 +160,7 @@ export class Rehearsal {
     const { backups } = this.#parts;
     if (backup.fault || !backup.manifest) {
       throw new BackupError('BAD_BACKUP', `${backup.name}: ${backup.fault ?? 'its manifest is missing'}`, {
-        hint: 'It can not be relied on. Make a new backup, and see what happened to this one.',
+        hint: 'It cannot be relied on. Make a new backup, and find out what happened to this one.',
       });
     }
     const { sha256, sizeBytes } = backup.manifest.database;
@@ -189,7 +189,7 @@ function allArchived({ name }: KnownBackup, target: TargetName): BackupError {
 }
 
 function removedUnder({ name }: KnownBackup): BackupError {
-  return new BackupError('GONE', `${name} was removed while the drill read it, as the one before`, {
+  return new BackupError('GONE', `${name} was removed while the drill read it, like the one before`, {
     hint: 'Backups are removed faster than one is restored. Keep more of them, and try again.',
   });
 }

@@ -72,7 +72,7 @@ export class BackupSchedule {
       },
       onFault: (error) => {
         const { message, hint } = BackupError.from(error);
-        log('error', `The schedule met a fault and goes on: ${message}. ${hint}`);
+        log('error', `The schedule met an error and continues: ${message}. ${hint}`);
       },
     });
     jobs.onSignOfLife((kind) => {
@@ -93,7 +93,7 @@ export class BackupSchedule {
     if (this.#context.settings.current.enabled) this.#begin({ runAtOnce: true });
     else {
       this.history.begin(null, this.#context.now());
-      this.#context.log('info', 'Auto-backup is off. Backups can be made by hand.');
+      this.#context.log('info', 'Auto-backup is off. Backups can still be made by hand.');
     }
   }
 

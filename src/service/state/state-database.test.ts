@@ -36,7 +36,11 @@ test('damage that a statement meets sets the file aside once, whichever connecti
   add(one.database, 1);
   expect(count(two.database)).toBe(1);
   expect([one.warnings, two.warnings]).toEqual([
-    [expect.stringMatching(/^The run history .*state\.sqlite was damaged \(.*\); it was moved to .* begun anew\.$/)],
+    [
+      expect.stringMatching(
+        /^The run history .*state\.sqlite was damaged \(.*\); it was moved to .*, and a new one was begun\.$/,
+      ),
+    ],
     [],
   ]);
   expect(asideOf(path).length).toBe(1);

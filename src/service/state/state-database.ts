@@ -185,7 +185,7 @@ export class StateDatabase {
     for (const suffix of ['', '-wal', '-shm'])
       if (existsSync(this.#path + suffix)) renameSync(this.#path + suffix, aside + suffix);
     this.#options.warn(
-      `The run history ${this.#path} was damaged (${reason}); it was moved to ${aside} and begun anew.`,
+      `The run history ${this.#path} was damaged (${reason}); it was moved to ${aside}, and a new one was begun.`,
     );
     return true;
   }

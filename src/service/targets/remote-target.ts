@@ -431,7 +431,7 @@ export class Offsite {
   #reportUnnamed(unnamed: readonly string[]): void {
     this.#options.log(
       'warn',
-      `${unnamed.length} files on ${this.#word} have the name of a backup and no manifest (${unnamed[0]}); they stay as they are.`,
+      `${unnamed.length} files on ${this.#word} have the name of a backup but no manifest (${unnamed[0]}); they stay as they are.`,
     );
   }
 
@@ -453,7 +453,7 @@ export class Offsite {
       } else if (!isStored && !entry && upload?.status === 'stored' && mayEnd.has(name)) {
         this.#noteRemoved(name, BY_BUCKET);
       } else if (!isStored && !isUnread(entry) && upload?.status === 'stored' && upload.at < beganAt) {
-        this.#options.log('warn', `No longer on ${this.#word}: ${name}. It is uploaded again.`);
+        this.#options.log('warn', `No longer on ${this.#word}: ${name}. It will be uploaded again.`);
         this.#state.forgetUpload(name);
       }
     }
@@ -640,7 +640,7 @@ export class Offsite {
     log('info', `Uploaded to ${this.#word}: ${done.key}`);
     this.#takePruned(done);
     if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
-    if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
+    if (done.complaint) log('warn', `After the upload ${this.#word} could not be listed: ${done.complaint}.`);
     if (done.listing) {
       await this.#applyListing(done.listing, began);
       await this.#learnId(done.listing.identity);
@@ -661,7 +661,7 @@ export class Offsite {
       await onFirstContact(record.id);
     } catch (error) {
       // The next upload tries again.
-      log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+      log('warn', `The id of the database was not recorded: ${BackupError.from(error).message}.`);
     }
   }
 
@@ -744,9 +744,9 @@ export class Offsite {
     if (this.lifecycleDays !== null) {
       throw new BackupError(
         'UNSUPPORTED',
-        `what is said of ${name} on ${this.#word} is written once, with its upload`,
+        `the manifest of ${name} on ${this.#word} is written once, with its upload`,
         {
-          hint: 'BACKUP_S3_RETENTION=bucket: nothing there is replaced. A pin or a note of a backup in the folder holds here.',
+          hint: 'BACKUP_S3_RETENTION=bucket: nothing there is replaced. Pin or annotate the backup in the folder instead.',
         },
       );
     }

@@ -78,7 +78,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
   for (const { name, kind, prefix = '' } of options.targets ?? []) {
     if (!NAME.test(name) || names.has(name)) {
       throw wrong(
-        `a further target can not be called ${JSON.stringify(name)}`,
+        `a further target cannot be called ${JSON.stringify(name)}`,
         'A name is up to 32 lower-case letters, digits and hyphens, begins with a letter, and is not local, s3 or that of another target.',
       );
     }

@@ -179,7 +179,7 @@ export class Writing {
     }
     if (from) {
       const seenAt = from.seenAt === null ? null : new Date(from.seenAt);
-      const how = from.wasReleased ? 'which gave it back' : `which was silent since ${from.seenAt ?? from.since}`;
+      const how = from.wasReleased ? 'which released it' : `which had been silent since ${from.seenAt ?? from.since}`;
       const spares =
         sparesOthersUntil === null
           ? ''
@@ -278,7 +278,7 @@ export class Writing {
       if (!signal.aborted)
         this.#options.log(
           'warn',
-          `Who writes to ${this.#where} could not be told: ${BackupError.from(error).message}.`,
+          `Who writes to ${this.#where} could not be determined: ${BackupError.from(error).message}.`,
         );
     }
   }

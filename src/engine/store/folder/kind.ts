@@ -40,11 +40,10 @@ export const folderKind: Kind<FolderAccess> = {
   open({ path }, prefix): TargetStore {
     const isThere = () => requireMark(path);
     const below = join(path, prefix);
-    return {
-      ...createLocalStore({ root: below, isThere }),
+    return Object.assign(createLocalStore({ root: below, isThere }), {
       root: createLocalStore({ root: path, isThere }),
-      sweepUploads: (options) => sweepUnfinished(below, options),
-    };
+      sweepUploads: (options: SweepUnfinished) => sweepUnfinished(below, options),
+    });
   },
 
   addressOf: ({ path }, prefix) => `folder:${join(resolve(path), prefix)}`,
