@@ -1,5 +1,5 @@
 /** What a command is given: the service it asks, where it prints, and how it is stopped. */
-import type { Guarded, GuardPort } from '../fleet/fleet-port.ts';
+import type { FleetDatabase, FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import type { FirstBoot, RunProgress } from '../service/model.ts';
 import type { Output, Sink } from './output.ts';
@@ -56,7 +56,7 @@ export interface Session {
   /** Its name, as one of several. */
   readonly database?: string;
   /** Where there are several and none was picked. */
-  readonly all?: GuardPort<CliService>;
+  readonly all?: FleetPort<CliService>;
   readonly output: Output;
   readonly now: () => Date;
   /** Undefined where nobody can be asked. */
@@ -85,8 +85,8 @@ export function noBackup(message: string): BackupError {
 /** Asks the person at the terminal; false unless the answer is yes. */
 export type Ask = (question: string) => Promise<boolean>;
 
-export type CliDatabase = Guarded<CliService>;
+export type CliDatabase = FleetDatabase<CliService>;
 
-interface CliFleet extends GuardPort<CliService> {
+interface CliFleet extends FleetPort<CliService> {
   close(): Promise<void>;
 }

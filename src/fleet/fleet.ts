@@ -28,7 +28,7 @@ import {
   type ServiceOverrides,
   writeToConsole,
 } from '../service/from-environment.ts';
-import type { Guarded, GuardPort } from './fleet-port.ts';
+import type { FleetDatabase, FleetPort } from './fleet-port.ts';
 import { Heartbeats } from '../service/targets/heartbeats.ts';
 import { remoteTargets } from '../service/targets/targets.ts';
 import { createLog, type Log } from '../service/log.ts';
@@ -41,7 +41,7 @@ const LOOK_EVERY_MS = 60_000;
 const BEGIN_WITHIN_MS = 60_000;
 const BEGIN_APART_MS = 1_000;
 
-interface Watched extends Guarded<BackupService> {
+interface Watched extends FleetDatabase<BackupService> {
   /** Which entry of the configuration it is of. */
   readonly entry: number;
   readonly environment: Environment;
@@ -49,7 +49,7 @@ interface Watched extends Guarded<BackupService> {
   readonly record: { readonly folder: string; readonly file: string; readonly refuseLink: () => void } | null;
 }
 
-export class Guard implements GuardPort<BackupService> {
+export class Fleet implements FleetPort<BackupService> {
   readonly #configured: Configured;
   readonly #overrides: ServiceOverrides;
   readonly #log: Log;
@@ -86,16 +86,16 @@ export class Guard implements GuardPort<BackupService> {
    * @param overrides of places: for the one database of a configuration without a list.
    * @throws BackupError BAD_CONFIG when two databases would share a file, a folder, a state file or a prefix.
    */
-  static async open(configured: Configured, overrides: ServiceOverrides = {}): Promise<Guard> {
-    const guard = new Guard(configured, overrides);
+  static async open(configured: Configured, overrides: ServiceOverrides = {}): Promise<Fleet> {
+    const fleet = new Fleet(configured, overrides);
     try {
       for (const [index, entry] of configured.entries.entries())
-        if (entry.kind === 'database') guard.#add(index, entry.name, entry.environment, null);
-      await guard.#look();
-      await guard.#warnOfOldFolder();
-      return guard;
+        if (entry.kind === 'database') fleet.#add(index, entry.name, entry.environment, null);
+      await fleet.#look();
+      await fleet.#warnOfOldFolder();
+      return fleet;
     } catch (error) {
-      await guard.close();
+      await fleet.close();
       throw error;
     }
   }
@@ -109,7 +109,7 @@ export class Guard implements GuardPort<BackupService> {
     return this.#configured.isMany;
   }
 
-  get databases(): readonly Guarded<BackupService>[] {
+  get databases(): readonly FleetDatabase<BackupService>[] {
     return this.#watched;
   }
 

@@ -5,7 +5,7 @@ import { loadEnvironment, takeDotenv } from '../config/env.ts';
 import { findConfigFile, loadConfigFile } from '../config/load-config-file.ts';
 import { BackupError } from '../words/errors.ts';
 import type { ServiceOverrides } from '../service/from-environment.ts';
-import { Guard } from './fleet.ts';
+import { Fleet } from './fleet.ts';
 
 /**
  * For an app with several databases: `const backups = await createBackups({ databases: [{ path: './db/app.sqlite' }] })`,
@@ -16,8 +16,8 @@ import { Guard } from './fleet.ts';
 export async function createBackups(
   config: BackupsConfig,
   options: Pick<ServiceOverrides, 'env' | 'write'> = {},
-): Promise<Guard> {
-  return await Guard.open(readConfig(config, { file: 'the configuration', variables: options.env }), options);
+): Promise<Fleet> {
+  return await Fleet.open(readConfig(config, { file: 'the configuration', variables: options.env }), options);
 }
 
 /**
@@ -25,7 +25,7 @@ export async function createBackups(
  *
  * @throws BackupError BAD_CONFIG as `createBackups`, or when the file can't be run.
  */
-export async function openFleet(named: string | undefined, options: ServiceOverrides = {}): Promise<Guard> {
+export async function openFleet(named: string | undefined, options: ServiceOverrides = {}): Promise<Fleet> {
   // The file may ask the environment for what stands in `.env`.
   if (options.env === undefined) takeDotenv();
   const found = findConfigFile(named);
@@ -37,10 +37,10 @@ export async function openFleet(named: string | undefined, options: ServiceOverr
       hint: 'Say localPath in that file.',
     });
   }
-  return await Guard.open(configured, options);
+  return await Fleet.open(configured, options);
 }
 
 /** @throws BackupError BAD_CONFIG with one line per wrong setting. */
-export async function openEnvironment(options: ServiceOverrides = {}): Promise<Guard> {
-  return await Guard.open(oneDatabase(loadEnvironment(options.env)), options);
+export async function openEnvironment(options: ServiceOverrides = {}): Promise<Fleet> {
+  return await Fleet.open(oneDatabase(loadEnvironment(options.env)), options);
 }

@@ -8,7 +8,7 @@
 import { BackupError } from '../words/errors.ts';
 import { actingAs } from '../service/audit/actor.ts';
 import { isFailing } from '../service/protection/freshness.ts';
-import { fleetOf, type GuardPort } from '../fleet/fleet-port.ts';
+import { fleetOf, type FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { withSecurityHeaders, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
 import { type Access, type AccessOptions, authorize, assertGuarded } from './access/auth.ts';
@@ -54,26 +54,26 @@ const DEFAULT_PING_MS = 5_000;
  * @throws BackupError BAD_CONFIG when nobody said who may act.
  */
 export function createAnswer(
-  guarding: BackupServicePort | GuardPort,
+  given: BackupServicePort | FleetPort,
   options: BackupRoutesOptions<string>,
 ): (request: Request, path: string, host?: HostServer | null) => Promise<Response> {
   assertGuarded(options);
   const { nowMs = () => performance.now(), onError = faultLog() } = options;
-  const fleet = fleetOf(guarding);
-  const guard = fleet.isMany || fleet.databases.length === 0 ? fleet : null;
-  const { record, refuse } = recorders(fleet);
+  const all = fleetOf(given);
+  const fleet = all.isMany || all.databases.length === 0 ? all : null;
+  const { record, refuse } = recorders(all);
   const signIn = options.authorize ? undefined : options.signIn;
-  const entries = layOut(table, { isMany: guard !== null, hasSignIn: signIn !== undefined });
+  const entries = layOut(table, { isMany: fleet !== null, hasSignIn: signIn !== undefined });
   const findEntry = routeFinder(entries);
   const rates = new RateLimits(nowMs);
   const site: Site = {
-    ...{ guard, signIn, record, onError },
+    ...{ fleet, signIn, record, onError },
     page: options.page ?? pageAssets(),
     pingMs: options.pingMs ?? DEFAULT_PING_MS,
-    isAnyFailing: heldFor(WORD_HOLDS_MS, async () => await isAnyFailing(guard), nowMs),
+    isAnyFailing: heldFor(WORD_HOLDS_MS, async () => await isAnyFailing(fleet), nowMs),
     document: () => openApi(entries),
   };
-  const resolving = { site, access: options, databaseOf: servedDatabases(fleet, nowMs) };
+  const resolving = { site, access: options, databaseOf: servedDatabases(all, nowMs) };
 
   return async (request, path, host) => {
     const found = findEntry(request.method, path);
@@ -97,7 +97,7 @@ export function createAnswer(
       return problemOf(thrown);
     };
     try {
-      const access = await letIn(request, entry, guard, options, params.database);
+      const access = await letIn(request, entry, fleet, options, params.database);
       user = access.user;
       if (right !== 'open') host?.admitted?.();
       // Bun cuts a request that has no byte of answer after 10 seconds, Elysia after 30; a stranger's may be cut.
@@ -115,19 +115,19 @@ export function createAnswer(
 async function letIn(
   request: Request,
   { route, place, right }: Entry,
-  guard: GuardPort | null,
+  fleet: FleetPort | null,
   options: AccessOptions,
   database: string | undefined,
 ): Promise<Access & Allowed> {
-  const isForEach = guard && place === 'top' && !route.atTop && right !== 'open';
+  const isForEach = fleet && place === 'top' && !route.atTop && right !== 'open';
   return isForEach
-    ? await authorizeForSome(request, right, guard.databases, options)
+    ? await authorizeForSome(request, right, fleet.databases, options)
     : await authorize(request, right, options, database);
 }
 
 /** So too if none is found, because somebody meant to protect one. */
-async function isAnyFailing(guard: GuardPort | null): Promise<boolean> {
-  const failing = (guard?.databases ?? []).map(async ({ service }) => {
+async function isAnyFailing(fleet: FleetPort | null): Promise<boolean> {
+  const failing = (fleet?.databases ?? []).map(async ({ service }) => {
     const status = await service.getStatus().catch(() => null);
     return status === null || isFailing(status.freshness);
   });

@@ -1,5 +1,5 @@
 /** Several databases in a list: how each stands, in a few words and a colour. */
-import type { Guarded } from '../fleet/fleet-port.ts';
+import type { FleetDatabase } from '../fleet/fleet-port.ts';
 import type { VerdictCode } from '../service/model.ts';
 import type { DatabasesAnswer } from './contract.ts';
 
@@ -26,7 +26,7 @@ const words: Readonly<Record<VerdictCode, string>> = {
 
 /** How each stands; one that can't be read never hides the others. */
 export async function describeDatabases(
-  databases: readonly Guarded[],
+  databases: readonly FleetDatabase[],
   { isMany, current }: { readonly isMany: boolean; readonly current: string | null },
 ): Promise<DatabasesAnswer> {
   const described = databases.map(async ({ name, service }) => {

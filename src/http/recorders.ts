@@ -4,7 +4,7 @@ import { BackupError, traitsOf } from '../words/errors.ts';
 import { visibleText } from '../words/visible-text.ts';
 import { type Actor, actingAs, shortAgent } from '../service/audit/actor.ts';
 import type { Act } from '../service/audit/audit.ts';
-import type { GuardPort } from '../fleet/fleet-port.ts';
+import type { FleetPort } from '../fleet/fleet-port.ts';
 import { clientAddressOf, WordsPerClient } from './client.ts';
 import { backupName } from './contract.ts';
 import type { Params, Recorder } from './route.ts';
@@ -22,7 +22,7 @@ export function actorOf(request: Request, user: string | undefined): Actor {
 }
 
 /** What goes into the audit record before a service is asked; of one client no more than so much. */
-export function recorders(fleet: GuardPort) {
+export function recorders(fleet: FleetPort) {
   const words = new WordsPerClient();
   function write(request: Request, act: Act, user: string | undefined, database?: string): void {
     const named = fleet.databases.find(({ name }) => name === database)?.service;

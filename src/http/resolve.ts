@@ -7,7 +7,7 @@
  * by the service.
  */
 import { BackupError } from '../words/errors.ts';
-import type { GuardPort } from '../fleet/fleet-port.ts';
+import type { FleetPort } from '../fleet/fleet-port.ts';
 import { json, longAnswer } from './answers.ts';
 import { type AccessOptions, authorize } from './access/auth.ts';
 import { type Allowed, authorizeForSome } from './access/rights.ts';
@@ -81,7 +81,7 @@ interface Given {
 
 async function carryOut({ route, place }: Entry, { call, database, site, asked }: Given): Promise<unknown> {
   if (route.atTop && place !== 'below') return await route.atTop(asked);
-  if (route.ofAll && place === 'top' && site.guard) return await route.ofAll(withAll(asked, call, site.guard));
+  if (route.ofAll && place === 'top' && site.fleet) return await route.ofAll(withAll(asked, call, site.fleet));
   if (route.handle) return await route.handle(withOne(asked, database, place === 'below'));
   throw new Error(`${route.method} ${route.path} has no handler ${place}`);
 }
@@ -98,14 +98,14 @@ function askedOf({ request, params, user }: Call, { site, access }: Resolving): 
         () => false,
       ),
     async allowed(action) {
-      const { allowed = [] } = await authorizeForSome(request, action, site.guard?.databases ?? [], access);
+      const { allowed = [] } = await authorizeForSome(request, action, site.fleet?.databases ?? [], access);
       return allowed;
     },
   };
 }
 
-function withAll(asked: Asked, { allowed, isAllowedAll = false }: Call, guard: GuardPort): OfAll {
-  return { ...asked, guard, databases: allowed ?? guard.databases, isAllowedAll };
+function withAll(asked: Asked, { allowed, isAllowedAll = false }: Call, fleet: FleetPort): OfAll {
+  return { ...asked, fleet, databases: allowed ?? fleet.databases, isAllowedAll };
 }
 
 function withOne(asked: Asked, database: ServedDatabase | null, isBelow: boolean): OfOne {

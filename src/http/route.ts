@@ -7,7 +7,7 @@
  * what is not JSON. It never reads a request's body: the resolver does, up to a limit, and only if the row has a `body`.
  */
 import type { z } from 'zod';
-import type { Guarded, GuardPort } from '../fleet/fleet-port.ts';
+import type { FleetDatabase, FleetPort } from '../fleet/fleet-port.ts';
 import type { Act } from '../service/audit/audit.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import type { Access } from './access/auth.ts';
@@ -92,7 +92,7 @@ export interface Asked<Path extends string = string, Query = AnyQuery, Body = un
   authorize(action: Action): Promise<Access>;
   may(action: Action): Promise<boolean>;
   /** The databases on which the asker has that right; throws if there is none. */
-  allowed(action: Action): Promise<readonly Guarded[]>;
+  allowed(action: Action): Promise<readonly FleetDatabase[]>;
 }
 
 export interface OfOne<Path extends string = string, Query = AnyQuery, Body = unknown> extends Asked<
@@ -113,9 +113,9 @@ export interface OfAll<Path extends string = string, Query = AnyQuery, Body = un
   Query,
   Body
 > {
-  readonly guard: GuardPort;
+  readonly fleet: FleetPort;
   /** Those on which the asker has the route's right. */
-  readonly databases: readonly Guarded[];
+  readonly databases: readonly FleetDatabase[];
   /** The right was given on all of them at once. */
   readonly isAllowedAll: boolean;
 }
@@ -123,7 +123,7 @@ export interface OfAll<Path extends string = string, Query = AnyQuery, Body = un
 /** What the routes of one mount share. */
 export interface Site {
   /** What guards several databases; null if there is one that is called by no name. */
-  readonly guard: GuardPort | null;
+  readonly fleet: FleetPort | null;
   readonly page: PageAssets;
   /** Undefined where an app says who may act, or nobody but this machine is answered. */
   readonly signIn: SignIn | undefined;

@@ -1,6 +1,6 @@
 /** What the routes keep of one database while they stand: who watches it, and the one word of its health. */
 import { isFailing } from '../service/protection/freshness.ts';
-import type { GuardPort } from '../fleet/fleet-port.ts';
+import type { FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { OpenStreams } from './events.ts';
 import { heldFor, WORD_HOLDS_MS } from './held-for.ts';
@@ -34,7 +34,7 @@ export class ServedDatabase {
 
 /** Finds a database by its name among several, or the only one; what is kept of it is begun when it is first asked for. */
 export function servedDatabases(
-  { isMany, databases }: GuardPort,
+  { isMany, databases }: FleetPort,
   nowMs: () => number,
 ): (name: string | undefined) => ServedDatabase | null {
   const served = new WeakMap<BackupServicePort, ServedDatabase>();

@@ -6,7 +6,7 @@
  */
 import { createServer as createNodeServer } from 'node:http';
 import { BackupError, errnoCode } from '../words/errors.ts';
-import type { GuardPort } from '../fleet/fleet-port.ts';
+import type { FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { withSecurityHeaders } from './answers.ts';
 import type { BackupRoutesOptions, HostServer } from './create-answer.ts';
@@ -16,7 +16,7 @@ import { fetchAt } from './mount.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
 
 export interface ServerOptions extends BackupRoutesOptions<string> {
-  readonly service: BackupServicePort | GuardPort;
+  readonly service: BackupServicePort | FleetPort;
   /** An address of this machine; another one needs `authorize`. */
   readonly host?: string;
   /** 0 takes a free one. */

@@ -27,7 +27,7 @@ import type {
 } from '../../src/service/model.ts';
 import { currentActor } from '../../src/service/audit/actor.ts';
 import { protectionState } from '../../src/service/protection/freshness.ts';
-import type { GuardPort } from '../../src/fleet/fleet-port.ts';
+import type { FleetPort } from '../../src/fleet/fleet-port.ts';
 import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { isBackupName } from '../../src/engine/format/names.ts';
 import { planRestore } from '../../src/engine/restore-points/plan.ts';
@@ -688,7 +688,7 @@ export function createFakeService(): FakeService {
 /** Several of them behind one door. */
 export function fakeGuard(
   databases: readonly { readonly name: string; readonly service: FakeService }[],
-): GuardPort<FakeService> & { readonly acts: AuditEntry[] } {
+): FleetPort<FakeService> & { readonly acts: AuditEntry[] } {
   const above = createFakeService();
   return {
     ...{ isMany: true, databases, acts: above.acts },

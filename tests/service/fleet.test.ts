@@ -5,10 +5,10 @@ import { ask, makeDatabase, refusal, scratchFolders } from '../support/scratch.t
 import type { BackupsConfig } from '../../src/config/define-config.ts';
 import { readConfig } from '../../src/config/config-file.ts';
 import { createBackups, openEnvironment } from '../../src/fleet/from-config.ts';
-import { Guard } from '../../src/fleet/fleet.ts';
+import { Fleet } from '../../src/fleet/fleet.ts';
 
 const newFolder = scratchFolders();
-const opened: Guard[] = [];
+const opened: Fleet[] = [];
 let folder: string;
 let log: string[];
 const at = (...parts: string[]) => join(folder, ...parts);
@@ -22,7 +22,7 @@ afterEach(async () => {
   for (const guard of opened.splice(0)) await guard.close();
 });
 
-async function open(config: Partial<BackupsConfig> = {}): Promise<Guard> {
+async function open(config: Partial<BackupsConfig> = {}): Promise<Fleet> {
   const guard = await createBackups(
     {
       localPath: at('storage/backups'),
@@ -35,8 +35,8 @@ async function open(config: Partial<BackupsConfig> = {}): Promise<Guard> {
   opened.push(guard);
   return guard;
 }
-const names = (guard: Guard) => guard.databases.map(({ name }) => name);
-const service = (guard: Guard, name: string) => guard.get(name) ?? expect.unreachable(`${name} is not backed up`);
+const names = (guard: Fleet) => guard.databases.map(({ name }) => name);
+const service = (guard: Fleet, name: string) => guard.get(name) ?? expect.unreachable(`${name} is not backed up`);
 const files = (name: string) => readdirSync(at('storage/backups', name)).filter((file) => file.endsWith('.sqlite'));
 
 test('each database has its own backups; restoring one leaves the other alone', async () => {
@@ -104,7 +104,7 @@ test('lines of the audit record go where they are sent, also those of one of man
   const config = { databases: [{ path: at('app.sqlite') }], localPath: at('backups'), statePath: at('state.sqlite') };
   const variables = { PATH: process.env.PATH, BACKUP_AUDIT_LOG: '-' };
   const configured = readConfig(config, { file: 'config.ts', variables });
-  const guard = await Guard.open(configured, { write: () => {}, writeAudit: (line) => lines.push(line) });
+  const guard = await Fleet.open(configured, { write: () => {}, writeAudit: (line) => lines.push(line) });
   opened.push(guard);
   service(guard, 'app').recordAct({ act: 'stop', subject: null });
   guard.recordAct({ act: 'sign-in', subject: null });

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 
-export interface FileLock {
+interface FileLock {
   readonly isOfWriter: boolean;
   readonly pid: number;
   /** Number of the file, as text: it may be larger than a number of JavaScript. */

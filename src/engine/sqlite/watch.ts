@@ -127,8 +127,8 @@ const NO_THREAD = /\b(EAGAIN|ENOMEM)\b|^Failed to spawn worker thread/;
 export function notWatched(error: unknown): BackupError {
   const message = error instanceof Error ? error.message : String(error);
   if (isExhausted(error) || NO_THREAD.test(message))
-    return exhausted(error, 'no thread could be started that looks on');
-  return new BackupError('JOB_DIED', `the thread that looks on at checks did not begin: ${message}`, {
+    return exhausted(error, 'the watching thread could not be started');
+  return new BackupError('JOB_DIED', `the thread that watches checks did not begin: ${message}`, {
     hint: 'Without it nothing is checked. The next run tries again.',
     cause: error,
   });

@@ -1,7 +1,7 @@
 /** Rights that one verdict does not settle: on several databases, and on what a change would remove. */
 import { isDeepStrictEqual } from 'node:util';
 import { BackupError } from '../../words/errors.ts';
-import type { Guarded } from '../../fleet/fleet-port.ts';
+import type { FleetDatabase } from '../../fleet/fleet-port.ts';
 import type { BackupConfig } from '../../service/model.ts';
 import { keepNames, retentionNames } from '../../service/targets/retention-policies.ts';
 import type { ConfigChange } from '../contract.ts';
@@ -10,7 +10,7 @@ import type { Action } from './authorize.ts';
 
 export interface Allowed {
   /** Those of several databases on which the right was given, if each was asked for. */
-  readonly allowed?: readonly Guarded[];
+  readonly allowed?: readonly FleetDatabase[];
   /** The right was given on all of them at once. */
   readonly isAllowedAll?: boolean;
 }
@@ -23,7 +23,7 @@ export interface Allowed {
 export async function authorizeForSome(
   request: Request,
   action: Action,
-  databases: readonly Guarded[],
+  databases: readonly FleetDatabase[],
   options: AccessOptions,
 ): Promise<Access & Allowed> {
   try {

@@ -19,9 +19,9 @@ export const auditRoutes = [
     query,
     answers: { 200: auditAnswer },
     handle: ({ service, query }) => ({ entries: service.getAudit(filterOf(query)) }),
-    ofAll({ guard, databases, isAllowedAll, query }) {
+    ofAll({ fleet, databases, isAllowedAll, query }) {
       const filter = filterOf(query);
-      if (isAllowedAll) return { entries: guard.getAudit(filter) };
+      if (isAllowedAll) return { entries: fleet.getAudit(filter) };
       const entries = databases.flatMap(({ service }) => service.getAudit(filter));
       return { entries: entries.sort((a, b) => b.at.getTime() - a.at.getTime()).slice(0, filter.limit) };
     },

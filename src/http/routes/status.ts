@@ -72,7 +72,7 @@ function healthAnswer(failing: boolean, more: Partial<Health> = {}): Response {
  * 503 as soon as one is not protected; so too if none is found, because somebody meant to protect one. Whoever may read
  * some of them hears of those alone; a stranger hears one word of all, which is as old as `heldFor` lets it be.
  */
-async function healthOfAll({ guard, site, allowed }: OfAll): Promise<Response> {
+async function healthOfAll({ fleet, site, allowed }: OfAll): Promise<Response> {
   const readable = await allowed('read').catch(() => []);
   if (readable.length === 0) return healthAnswer(await site.isAnyFailing());
   const stands = readable.map(async ({ name, service }) => ({
@@ -86,7 +86,7 @@ async function healthOfAll({ guard, site, allowed }: OfAll): Promise<Response> {
     verdict: found?.verdict.code ?? null,
     lastGoodAt: found?.lastGood?.holdsAt.toISOString() ?? null,
   }));
-  const failing = guard.databases.length === 0 || described.some((one) => one.status === 'failing');
+  const failing = fleet.databases.length === 0 || described.some((one) => one.status === 'failing');
   return healthAnswer(failing, { databases: described });
 }
 
