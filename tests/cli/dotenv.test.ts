@@ -66,6 +66,7 @@ test("an app's own process.env stays as it is", () => {
 test('one that can not be read is told once and stops nothing', () => {
   const folder = newFolder();
   mkdirSync(join(folder, '.env'));
+  mkdirSync(join(folder, 'storage/backups'), { recursive: true });
   const { status, stderr } = cli(folder, 'list');
   expect([status, stderr.match(/\.env in the working directory can't be read/g)?.length]).toEqual([0, 1]);
 });

@@ -39,7 +39,7 @@ beforeAll(() => {
   bash = program('completion', 'bash').stdout;
   man = program('man').stdout;
   verbs = [...bash.matchAll(/^ {6}([a-z-]+)\) COMPREPLY/gm)].map(([, verb = '']) => verb);
-}, 60_000);
+}, 180_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** What bash offers at the end of this line. */
@@ -85,7 +85,7 @@ test('list says where it looked; a folder that is not there is no success', () =
   expect(missing.stderr).toStartWith('There is no folder typo.\nIf backups should be there, check BACKUP_LOCAL_PATH');
   const json = program('list', '--backups', 'typo', '--json');
   expect([json.status, JSON.parse(json.stdout)]).toEqual([3, { backups: [] }]);
-}, 30_000);
+}, 180_000);
 
 /** What zsh or fish offers at the end of this line; null where it is not installed. */
 function offeredBy(shell: 'zsh' | 'fish', line: string): string[] | null {
@@ -121,7 +121,7 @@ test('zsh and fish offer verbs, options, values and the names of backups', () =>
     expect(offeredBy(shell, 'velist-backup list --target s')).toEqual(['s3']);
     expect(offeredBy(shell, 'velist-backup verify backup-')).toEqual([backup]);
   }
-}, 30_000);
+}, 180_000);
 
 test('zsh and fish are told every verb and every option, and read their script', () => {
   expect(verbs.length).toBeGreaterThan(14);
@@ -177,7 +177,7 @@ test('every verb has examples, and the program understands each of them', async 
       ]);
     }
   }
-}, 60_000);
+}, 180_000);
 
 test('what --json prints is what the schema says, by verb, and nothing that it does not say', async () => {
   const published: { $defs: Record<string, z.core.JSONSchema.JSONSchema> } = JSON.parse(program('schema').stdout);
@@ -244,4 +244,4 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   await check('backup', `backup --database ${dirname(shop.databasePath)}`);
   expect(ask(shop.databasePath, 'SELECT count(*) FROM notes')).toBe(100);
   expect([...seen].sort()).toEqual(Object.keys(answers).sort());
-}, 60_000);
+}, 180_000);

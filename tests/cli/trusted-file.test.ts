@@ -124,6 +124,7 @@ for (const [name, runtime] of Object.entries(runtimes)) {
         expect(run(runtime, folder, 'completion', '--names').stdout).toBe('');
         expect(existsSync(ran)).toBe(false);
         renameSync(config, join(folder, 'consented.mjs'));
+        mkdirSync(join(folder, 'storage/backups'), { recursive: true });
         expect(run(runtime, folder, 'list', '--config', 'consented.mjs').status).toBe(0);
         expect(existsSync(ran)).toBe(true);
         spawnSync('rm', ['-r', ran, join(folder, 'storage')]);
@@ -138,6 +139,7 @@ test.skipIf(!isRoot)(
   () => {
     const folder = newFolder();
     const chosen = join(folder, 'chosen');
+    mkdirSync(join(folder, 'storage/backups'), { recursive: true });
     for (const name of ['.env', '.env.local', '.env.production']) {
       writeFileSync(join(folder, name), `BACKUP_LOCAL_PATH=${chosen}\nBACKUP_S3_ENABLED=no\n`);
       chownSync(join(folder, name), OTHER, OTHER);

@@ -39,6 +39,13 @@ const tones: Record<Status['verdict']['tone'], Tone> = {
 };
 
 export function verdictWords(known: Known): VerdictWords {
+  const words = wordsOf(known);
+  // The settings are within reach whatever holds, except in the middle of a restore.
+  if (known.status.verdict.code === 'restoring' || words.actions.includes('configure')) return words;
+  return { ...words, actions: ['configure', ...words.actions] };
+}
+
+function wordsOf(known: Known): VerdictWords {
   const { status } = known;
   const tone = tones[status.verdict.tone];
   switch (status.verdict.code) {
