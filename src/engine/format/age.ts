@@ -13,7 +13,7 @@ import { createRequire } from 'node:module';
 import type * as Library from 'age-encryption';
 import { BackupError } from '../../words/errors.ts';
 
-/** A stream that has brought so much without the end of its header is no age file; the library would keep all of it. */
+/** A stream that has sent this much without ending its header is not an age file; the library would keep all of it. */
 const HEADER_BYTES_MAX = 1024 * 1024;
 /** The largest form of a recipient in the header, the post-quantum one, is about 1,600. */
 const HEADER_BYTES_PER_RECIPIENT = 2048;
@@ -78,7 +78,7 @@ export async function* decrypt(source: Bytes, identities: readonly string[]): By
   });
 }
 
-/** A size that the encrypted form of so many bytes does not exceed. */
+/** An upper bound for the size of that many bytes when encrypted. */
 export function encryptedBytesMax(sizeBytes: number, recipients: number): number {
   const chunks = Math.ceil(sizeBytes / CHUNK_BYTES) + 1;
   return sizeBytes + chunks * CHUNK_TAG_BYTES + recipients * HEADER_BYTES_PER_RECIPIENT + 1024;
@@ -102,7 +102,7 @@ export function parseRecipients(text: string): readonly string[] {
     try {
       encrypter.addRecipient(entry);
     } catch {
-      // A public key may be shown; of what is none we do not know what it is.
+      // A public key may be shown; anything else may be a secret.
       const shown = entry.startsWith('age1') ? ` (${entry.slice(0, 12)}…)` : '';
       throw badRecipient(`${which}${shown} is not an age public key, such as age1… from age-keygen`);
     }
@@ -154,7 +154,7 @@ export function parseIdentities(text: string): readonly string[] {
 
 interface Passage {
   readonly open: (stream: ReadableStream<Uint8Array>) => Promise<ReadableStream<Uint8Array>>;
-  /** What a failure that is not the source's own means. */
+  /** The meaning of a failure that is not the source's own. */
   readonly explain: (error: unknown) => BackupError;
   /** How much may be read before `open` resolves. */
   readonly limitBytes?: number;
@@ -189,7 +189,7 @@ async function* through(source: Bytes, { open, explain, limitBytes = Number.POSI
   } catch (error) {
     throw sourceFault ? sourceFault.error : explain(error);
   } finally {
-    // Not by way of the streams, which do not wait for the source to let go of what it holds.
+    // Not through the streams, which do not wait until the source has let go of its resources.
     await pieces.return();
     await opened?.cancel().catch(() => {});
   }
