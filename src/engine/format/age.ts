@@ -14,7 +14,7 @@ import type * as Library from 'age-encryption';
 import { BackupError } from '../../words/errors.ts';
 import { CHUNK_BYTES, NONCE_BYTES, openPayload, sealPayload, TAG_BYTES } from './age-payload.ts';
 
-/** A stream that has brought this much without the end of its header is no age file. */
+/** A stream that has sent this much without ending its header is not an age file. */
 const HEADER_BYTES_MAX = 1024 * 1024;
 const LAST_LINE_BYTES_MAX = 100;
 /** The largest form of a recipient in the header, the post-quantum one, is about 1,600. */
@@ -146,7 +146,7 @@ function notOpened(error: unknown): BackupError {
   });
 }
 
-/** A size that the encrypted form of so many bytes does not exceed. */
+/** An upper bound for the size of that many bytes when encrypted. */
 export function encryptedBytesMax(sizeBytes: number, recipients: number): number {
   const chunks = Math.ceil(sizeBytes / CHUNK_BYTES) + 1;
   return sizeBytes + chunks * TAG_BYTES + recipients * HEADER_BYTES_PER_RECIPIENT + 1024;
@@ -170,7 +170,7 @@ export function parseRecipients(text: string): readonly string[] {
     try {
       encrypter.addRecipient(entry);
     } catch {
-      // A public key may be shown; of what is none we do not know what it is.
+      // A public key may be shown; anything else may be a secret.
       const shown = entry.startsWith('age1') ? ` (${entry.slice(0, 12)}…)` : '';
       throw badRecipient(`${which}${shown} is not an age public key, such as age1… from age-keygen`);
     }

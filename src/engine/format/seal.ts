@@ -59,7 +59,7 @@ export function unseal(
   return compression === 'zstd' ? decompress(decrypted) : decrypted;
 }
 
-/** A size that the artifact does not exceed, known before the first byte: an upload chooses its parts by it. */
+/** An upper bound for the size of the artifact, known before the first byte: an upload chooses its parts by it. */
 export function sealedBytesMax(sizeBytes: number, { compression, recipients }: Sealing): number {
   const compressed = compression === 'zstd' ? compressedBytesMax(sizeBytes) : sizeBytes;
   return recipients.length > 0 ? encryptedBytesMax(compressed, recipients.length) : compressed;

@@ -31,7 +31,7 @@ export async function* decompress(source: Bytes): Bytes {
   }
 }
 
-/** A size that the compressed form of so many bytes does not exceed: zstd's own bound, and the headers of a stream. */
+/** An upper bound for the size of that many bytes when compressed: zstd's own bound, and the headers of a stream. */
 export function compressedBytesMax(sizeBytes: number): number {
   return sizeBytes + Math.ceil(sizeBytes / 256) + 1024;
 }

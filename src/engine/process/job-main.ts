@@ -20,7 +20,7 @@ const context: StoryContext = {
   signal: abort.signal,
   now: () => new Date(),
   onEvent: (event) => {
-    // What is placed by halves is worse than a job that outlives its parent; what is placed is whole.
+    // A half-finished replacement is worse than a job that outlives its parent; the replacement is always finished.
     if (event.type === 'step') mayEnd(event.name !== 'place');
     send(event);
   },
@@ -50,7 +50,10 @@ async function run({ parent = process.ppid, limits, ...request }: JobLine): Prom
   endProcess(code);
 }
 
-/** What nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took longer. */
+/**
+ * Work that nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took
+ * longer.
+ */
 function giveWay({ kind }: JobRequest): void {
   const isWaitedFor = ['restore', 'first-boot', 'plan', 'fetch', 'check'].includes(kind);
   const { PRIORITY_BELOW_NORMAL } = constants.priority;
@@ -70,7 +73,7 @@ function giveWay({ kind }: JobRequest): void {
 
 const FIRST_TO_END = 1_000;
 
-/** A parent that reads nothing for so long is as good as gone. */
+/** A parent that reads nothing for this long counts as gone. */
 const SEND_WAIT_MAX_MS = 60_000;
 const SEND_RETRY_MS = 5;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));

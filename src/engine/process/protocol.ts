@@ -59,5 +59,5 @@ export type JobMessage =
   | JobEvent
   | { readonly type: 'result'; readonly value: unknown }
   | { readonly type: 'error'; readonly error: ErrorBody; readonly stack: string }
-  /** The last word of a job that ended itself in a check: `limit` in ms of the processor, or in bytes. */
+  /** The last message of a job that ended itself in a check: `limit` in ms of processor time, or in bytes. */
   | { readonly type: 'gave-up'; readonly over: 'time' | 'memory'; readonly limit: number };

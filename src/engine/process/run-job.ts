@@ -45,8 +45,8 @@ export async function runJob<Kind extends JobKind>(
   const program = await findProgram();
   options.signal?.throwIfAborted();
   const child = startOrSay(program, { ...options.environment, ...JOB_MARK, BUN_BE_BUN: '1' });
-  // Heard before anything of it is used: a child that could not be started has no streams, and its error, which nobody
-  // would hear, ends the app.
+  // Listened to before anything of it is used: a child that could not be started has no streams, and its error event
+  // ends the app if nobody listens.
   const ended = new Promise<string>((resolve, reject) => {
     child.once('error', (error) => reject(notStarted(error)));
     child.once('close', (code, signal) => resolve(signal ?? `code ${code}`));
@@ -94,7 +94,7 @@ function listenTo(child: JobProcess, { signal, mayKill, onEvent }: JobOptions): 
   let killTimer: NodeJS.Timeout | undefined;
   const stop = () => {
     child.kill('SIGTERM');
-    // Placing is all or nothing: the kill waits for the step behind it.
+    // Putting a file in place is all or nothing: the kill waits for the step after it.
     if (mayKill === false || step === 'place') return;
     killTimer ??= setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS);
   };
@@ -187,7 +187,9 @@ function notProven(placed: string, why: string): BackupError {
   });
 }
 
-/** Tells an app that it was started in a job's place, whatever we did not think of; `loadEnvironment` refuses there. */
+/**
+ * Tells an app that it was started instead of a job, in cases that we did not foresee; `loadEnvironment` refuses there.
+ */
 const JOB_MARK = { VELIST_BACKUP_JOB: '1' };
 const onBun = process.versions['bun'] !== undefined;
 const runtimeArguments = onBun ? ['--config=/dev/null', '--no-env-file'] : ['--disable-warning=ExperimentalWarning'];

@@ -24,7 +24,7 @@ interface Reading {
 /** Where what is opened here is noted, and until when to wait, on the clock of `performance`. */
 type Where = Pick<Opened, 'path' | 'descriptors'> & { readonly deadline: number };
 
-/** Beside a writer that commits without a pause the index may change while we begin; then we begin anew. */
+/** A writer that commits without a pause may change the index while we begin; we then begin again. */
 const BEGINNINGS_MAX = 1_000;
 
 /**
@@ -46,7 +46,7 @@ export function beginReading(connection: DatabaseSync, where: Where, { wantsLogE
     if (log !== null && isSameEnd(before, log) && isSameEnd(log, readLogIndex(index)))
       return { journalMode, log, index };
     isSeen ||= log !== null;
-    // Some file systems show a reader of the file nothing of what others write to their shared memory.
+    // On some file systems, a reader of the file sees nothing of what others write to their shared memory.
     if (beginnings === BEGINNINGS_MAX && !isSeen) return { journalMode, log: recoveredEnd(where.path), index: null };
     connection.exec('COMMIT');
   }
@@ -70,7 +70,7 @@ function openIndex({ path, descriptors }: Where): number {
   }
 }
 
-/** An index that we may only read may be one that nobody keeps: then SQLite recovers the log for itself. */
+/** If we may only read the index, possibly nobody maintains it; SQLite then recovers the log for itself. */
 function isShared(path: string): boolean {
   try {
     accessSync(`${path}-shm`, constants.W_OK);

@@ -7,7 +7,9 @@ import { SQLITE_BUSY, SQLITE_LOCKED, sqliteCode } from './library.ts';
  */
 const RETRY_MS = 0.5;
 
-/** Tries again while another connection holds the database. It stands still meanwhile, as SQLite itself would. */
+/**
+ * Tries again while another connection holds the database. The thread blocks meanwhile, as it would in SQLite itself.
+ */
 export function onceFree<Result>(read: () => Result, deadline: number): Result {
   for (;;) {
     try {

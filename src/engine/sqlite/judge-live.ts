@@ -1,6 +1,6 @@
 /**
- * Judges the live database as it is at one moment, in the same room as every backup. Its pages lie in the main file and in
- * the log; SQLite reads both, and for what we read ourselves the log's index says which of its frames count.
+ * Judges the live database as it is at one moment, with the same checks as every backup. Its pages are in the main file
+ * and in the log. SQLite reads both; for what we read ourselves, the log's index says which of its frames count.
  */
 import { accessSync, constants, openSync, readSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
@@ -56,7 +56,7 @@ export function checkLiveDatabase(databasePath: string, method: VerifyMethod = '
   return structure.length === 0 ? null : structure.join('; ');
 }
 
-/** All that is said of it, for after a migration. */
+/** All findings, for use after a migration. */
 export function checkDatabase(databasePath: string): Omit<Judgement, 'facts'> {
   const { structure, content, unchecked } = judgeLiveDatabase(databasePath, 'full');
   return { structure, content, unchecked };
@@ -66,7 +66,8 @@ function livePages(sizes: PageSizes, { path, descriptors }: Opened, log: LogInde
   const main = openSync(path, 'r');
   descriptors.push(main);
   const inMain = pagesOf(main, sizes);
-  // All merged, SQLite reads the main file alone, and others may write the log anew; else it stays until we end.
+  // If all frames are merged, SQLite reads only the main file, and others may restart the log; otherwise the log stays
+  // until we end.
   if (log === null || isAllMerged(log)) return inMain;
   const wal = openLog(path, log);
   descriptors.push(wal);

@@ -67,7 +67,7 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
     if (file.header.pages > sizes.pages)
       findings.structure.push(`the header says ${file.header.pages} pages, but there are ${sizes.pages}`);
     const { textEncoding } = file.header;
-    // SQLite takes the last two bits. None of them it takes for UTF-8 once, and for a contradiction when it looks again.
+    // SQLite uses the last two bits. If neither is set, it first assumes UTF-8, and later calls that a contradiction.
     if (textEncoding !== 0 && textEncoding % 4 === 0)
       findings.structure.push(`the header says text encoding ${textEncoding}, which does not exist`);
     const facts = new Judge(database, file, findings, options).judge(contradiction);
@@ -79,13 +79,13 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
   }
 }
 
-/** More complaints about structure say nothing new. */
+/** Further complaints about the structure add nothing: the file cannot be relied on anyway. */
 const STRUCTURE_MAX = 3;
 const TEXT_MAX = 200;
-/** Rows that break rules are counted up to this; a table where each row does is the rule, not the exception. */
+/** Rows that break rules are counted up to this limit, because often every row of a table breaks one. */
 const ROWS_MAX = 1_000_000;
 
-/** What `index_xinfo` has in the place of a column. */
+/** What `index_xinfo` gives instead of a column. */
 const EXPRESSION = -2;
 const TOLD_MAX = 1_000;
 /** SQLite's own limit for the check of a single table. */
@@ -219,7 +219,7 @@ class Judge {
     return unread;
   }
 
-  /** What SQLite made out of the schema, each with its type; triggers are not told. */
+  /** What SQLite made of the schema, each entry with its type; triggers are not included. */
   #understood(): ReadonlySet<string> {
     const listed = this.#database.prepare('PRAGMA main.table_list').all();
     const names = listed.map(({ type, name }) => `${type === 'view' ? 'view' : 'table'} ${String(name)}`);
@@ -265,7 +265,7 @@ class Judge {
     return false;
   }
 
-  /** Asks SQLite of one table, or of all up to so many complaints; how many there were. */
+  /** Runs SQLite's check on one table, or on all, up to a number of complaints. Returns how many there were. */
   #hear(method: VerifyMethod, of: string | number, note: (text: string) => void = (text) => this.#note(text)): number {
     const check = method === 'quick' ? 'quick_check' : 'integrity_check';
     const argument = typeof of === 'number' ? of : literal(of);
@@ -389,8 +389,8 @@ function isDamagedModule(error: unknown): boolean {
 }
 
 /**
- * Not damage, not the disk: something of the app that this SQLite does not have. A module whose own records are damaged may
- * ask for more memory than SQLite ever gives; anywhere else memory is what the machine lacks.
+ * Not damage and not the disk: the app uses something that this SQLite lacks. A module whose own records are damaged
+ * may ask for more memory than SQLite ever grants; anywhere else, a lack of memory is the machine's.
  */
 function couldNotRun(error: unknown, database: DatabaseSync, where: { readonly maybeInModule: boolean }): boolean {
   const code = sqliteCode(error);

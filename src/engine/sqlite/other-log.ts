@@ -25,7 +25,7 @@ interface OtherLog {
   readonly log: string | null;
 }
 
-/** A database that is closed, or leaves WAL mode, shows files that are gone for a moment. */
+/** A database that is being closed, or leaves WAL mode, shows removed files for a moment. */
 const LOOKS = 3;
 const LOOK_AGAIN_MS = 30;
 
@@ -45,7 +45,10 @@ export function refuseOtherLog(path: string): void {
   refuseLeftElsewhere(path);
 }
 
-/** As far as /proc shows what others have open: not on macOS, not of other containers and, without rights, other users. */
+/**
+ * Works as far as /proc shows what others have open: not on macOS, not for other containers and, without rights, not
+ * for other users.
+ */
 export function findOtherLogs(path: string): readonly OtherLog[] {
   const main = existsSync('/proc/self/fdinfo') ? identityOf(path) : null;
   if (main === null) return [];
@@ -102,7 +105,7 @@ function isOther({ descriptor }: Opened, ours: string | null): boolean {
   return identity !== null && identity !== ours;
 }
 
-/** Nothing where the process has no log open, may not be looked at, or ended. */
+/** Nothing if the process has no log open, may not be looked at, or has ended. */
 function openedBy(pid: number): readonly Opened[] {
   const folder = `/proc/${pid}/fd`;
   try {

@@ -19,7 +19,7 @@ export interface Unchecked {
   readonly why: string;
 }
 
-/** What is said about a sound database beside that it is sound. */
+/** Remarks about a database that is sound. */
 export interface Remarks {
   readonly content: readonly RuleFinding[];
   readonly unchecked: readonly Unchecked[];
@@ -64,7 +64,7 @@ function upTo(end: string, text: string, tables: ReadonlySet<string>): string {
   return text.slice(0, Math.max(0, text.indexOf(end)));
 }
 
-/** A manifest is read with each listing, and a terminal has so many lines. */
+/** Limited, because a manifest is read with each listing and a terminal has only so many lines. */
 const REMARKS_MAX = 20;
 
 /** The first of them, and how many more there are. */

@@ -1,7 +1,7 @@
 /**
- * Whether all who use a database surely share its log and its locks, by what `stat` and the mounts tell: nothing is
- * opened. A doubt is no fault. The setup may well work, so backups are made; where /proc shows that it does not,
- * `other-log.ts` refuses.
+ * Finds out from `stat` and the mounts whether all programs that use a database certainly share its log and its locks;
+ * nothing is opened. A doubt is not an error: the setup may well work, so backups are made. If /proc shows that it does
+ * not, `other-log.ts` refuses.
  */
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -19,7 +19,7 @@ const OTHER_LOG =
 const MERGE_FIRST =
   'Before you change anything, let the app close the database itself, so that its log is merged, and keep every -wal file that is not empty.';
 
-/** File systems on which two who see one file may not see each other's locks or shared memory. */
+/** File systems on which two programs that see the same file may not see each other's locks or shared memory. */
 const unsureKinds = /^(fuse(\.\S+)?|fuseblk|virtiofs|vboxsf|vmhgfs|prl_fs|fakeowner)$/;
 
 /** @param path the real path of a database that is there. */

@@ -77,7 +77,7 @@ export async function takeSnapshot(
   return { path: destination, sizeBytes: statSync(destination).size, logEnd, ...how } as PinnedSnapshot; // the brand
 }
 
-/** What is there, be it a link, is not written over. */
+/** Nothing that exists there is overwritten, not even a link. */
 const COPY = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL;
 
 /**
@@ -197,7 +197,7 @@ function leaveWalMode(path: string): void {
   renewFirstChecksumOf(path);
 }
 
-/** Its log was read by name: had another database taken that name meanwhile, the copy would be of both. */
+/** Its log was read by name: if another database had taken that name meanwhile, the copy would mix both. */
 function checkSameFile(pin: PinnedDatabase): void {
   const pinned = fstatSync(pin.descriptor, { bigint: true });
   const now = statSync(pin.path, { bigint: true, throwIfNoEntry: false });

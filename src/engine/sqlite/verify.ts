@@ -83,9 +83,9 @@ export function countFile(path: string): DatabaseFacts | null {
 }
 
 /**
- * Asks a file that nobody writes to, within the limits of its size: what is asked may run what stands in it.
- *
- * @param options.isClocked false where the one who asks has a clock of their own.
+ * Queries a file that nobody writes to, within limits that depend on its size, because a query may run expressions
+ * stored in it.
+ * @param options.isClocked false if the caller has a clock of its own.
  */
 export function askFile<Result>(
   path: string,

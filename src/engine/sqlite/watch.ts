@@ -1,11 +1,11 @@
 /**
- * The clock and the memory limit of a check. A database from elsewhere may hold expressions that take days or gigabytes,
- * and nothing that runs in JavaScript beside a statement of SQLite is heard before it ends. So a thread of the job's
- * process looks on: at the time of the processor and the memory that the process has used since a check began, and at
- * whether its parent lives. It ends the whole process, which nothing outlives, and says why on standard output.
+ * The clock and the memory limit of a check. A database from elsewhere may contain expressions that take days or
+ * gigabytes, and JavaScript cannot react before the SQL statement ends. So a thread of the job's process watches from
+ * outside: the processor time and the memory used since the check began, and whether the parent lives. It ends the
+ * whole process, which nothing survives, and says why on standard output. Processor time counts, not wall-clock time,
+ * so a slow disk, a sleeping machine or a busy one costs no honest database its check.
  *
- * It counts time of the processor and not of the clock on the wall: a slow disk, a machine that sleeps and a busy one cost
- * no honest database its check. Only in a job; elsewhere (tests that call the engine) nobody looks on.
+ * It runs only in a job; elsewhere (tests that call the engine) nobody watches.
  */
 import { existsSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
@@ -19,9 +19,9 @@ export interface CheckLimits {
 }
 
 interface WatchOptions {
-  /** The process that the job is of. */
+  /** The parent process of the job. */
   readonly parent: number;
-  /** Instead of those that the size of the file gives. */
+  /** Used instead of the limits that follow from the size of the file. */
   readonly limits?: CheckLimits | undefined;
 }
 
@@ -93,17 +93,17 @@ interface Watched {
 let watched: Watched | null = null;
 
 /**
- * Begins to look on. To be called once, by the job.
+ * Begins to watch. The job calls it once.
  *
  * @throws BackupError EXHAUSTED if the system has no thread left, JOB_DIED if it did not begin for another reason: a job
- * without it checks nothing.
+ * without one checks nothing.
  */
 export async function beginWatch({ parent, limits }: WatchOptions): Promise<void> {
   const shared = new SharedArrayBuffer(CELLS_BYTES + 3 * 8);
   const given = { shared, parent, cellsBytes: CELLS_BYTES, lookMs: LOOK_MS, graceMs: ORPHAN_GRACE_MS };
   const workerData = { ...given, mappedBytesMax: MAPPED_BYTES_MAX };
   try {
-    // As a text: below a bundler it has no file of its own.
+    // As a text, because below a bundler it has no file of its own.
     const thread = new Worker(`(${lookOn})()`, { eval: true, workerData, env: {} });
     await new Promise<void>((resolve, reject) => {
       thread.once('message', () => resolve());
@@ -140,13 +140,12 @@ export function mayEnd(may: boolean): void {
 }
 
 /**
- * Work that reads what others wrote into a database, of so many bytes, within the limits of that size. Where it exceeds
- * them the process ends, and `run-job` throws CHECK_GAVE_UP.
- *
+ * Runs work that reads what others wrote into a database of that many bytes, within the limits for that size. If it
+ * exceeds them the process ends, and `run-job` throws CHECK_GAVE_UP.
  * @param options.isClocked false for work that has a clock of its own.
  */
 export function withinLimits<Result>(bytes: number, work: () => Result, { isClocked = true } = {}): Result {
-  // Within another one, which is of the same file.
+  // Inside another such work, on the same file.
   if (watched === null || Atomics.load(watched.states, CHECK) !== IDLE) return work();
   const { states, numbers } = watched;
   const { cpuMs, memoryBytes } = watched.limits ?? limitsOf(bytes);
@@ -168,7 +167,7 @@ function change(states: Int32Array, cell: number, to: number): void {
   if (Atomics.compareExchange(states, cell, from, to) === ENDED) Atomics.wait(states, cell, ENDED);
 }
 
-/** The program of the thread: it uses nothing from outside of itself, because it is handed over as a text. */
+/** The program of the thread. It uses nothing from outside, because it is handed over as text. */
 function lookOn(): void {
   const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads');
   const { readFileSync, writeSync } = process.getBuiltinModule('node:fs');

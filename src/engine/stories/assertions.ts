@@ -26,7 +26,7 @@ export function readAssertions(given: string): string {
   }
 }
 
-/** More is a database that was named by mistake. */
+/** A larger file is a database that was named by mistake. */
 const TEXT_BYTES_MAX = 1024 * 1024;
 
 /**
@@ -75,7 +75,7 @@ export function checkAssertions(path: string, sql: string): number {
   }
   const other = statements.find((statement) => !asks.test(statement));
   if (other !== undefined) throw failed(other, 'it does not begin with SELECT, WITH, VALUES, PRAGMA or EXPLAIN');
-  // The drill has a clock for them.
+  // The drill runs them under a clock of its own.
   return askFile(path, (database) => holding(database, statements), { isClocked: false });
 }
 

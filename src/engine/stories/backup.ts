@@ -47,7 +47,7 @@ export interface BackupRequest {
   readonly lockWaitMs: number;
   /** How long to wait for a connection that holds the database exclusively; half a minute by default. */
   readonly pinTimeoutMs?: number;
-  /** Whether much was lost since the backup before; left out: that is not asked. */
+  /** Whether to compare with the backup before, to see if much was lost; left out: no comparison. */
   readonly loss?: LossQuestion;
   /** Left out, the path of the database tells it. */
   readonly self?: DatabaseSelf;
@@ -72,7 +72,7 @@ export async function makeBackup(request: BackupRequest, context: StoryContext):
     using _lock = await takeLock(path, lock);
     return await makeBackupUnderLock(catalog, request, context);
   } catch (error) {
-    // What concerns the database was explained where it was opened.
+    // Errors of the database were explained where it was opened.
     throw explainFolderError(error, request.folder, { neededBytes: () => roomFor(request.databasePath, context) });
   }
 }
@@ -83,7 +83,7 @@ export interface BackupPurpose extends Omit<BackupRequest, 'kind' | 'folder' | '
   readonly mayBeForeign?: boolean;
   /** For a safety backup: what takes the place of the database. */
   readonly replacedBy?: string;
-  /** Where the database was taken out of its mode for the moment: the mode that it has otherwise. */
+  /** If the database was taken out of its mode for the moment: its usual mode. */
   readonly usualMode?: string;
 }
 
@@ -99,8 +99,8 @@ async function makeBackupUnderLock(
 }
 
 /**
- * Makes sure that the folder is not another database's, clears what killed runs left, makes sure there is room, and pins the
- * database. Needs the lock.
+ * Makes sure that the folder is not another database's, clears what killed runs left, makes sure that there is room,
+ * and pins the database. The caller holds the lock.
  */
 export async function pinForBackup(
   catalog: Catalog,
@@ -196,7 +196,7 @@ async function removeLeftovers(catalog: Catalog, databasePath: string, context: 
   for (const backup of await listWithoutManifest(catalog.folder)) if (unpublished.has(backup)) remove(backup);
   for (const entry of readdirSync(catalog.folder)) {
     if (entry.startsWith('.backup-') && entry.endsWith('.tmp')) remove(entry);
-    // A removal takes the file first; killed then, it left the manifest.
+    // A removal deletes the file first; if it was killed then, it left the manifest.
     const name = entry.replace(/\.json$/, '');
     const orphan = name !== entry && isBackupName(name) && !existsSync(join(catalog.folder, name));
     if (orphan) remove(entry);
@@ -281,7 +281,7 @@ function complaintAboutLive({
   try {
     return checkLiveDatabase(databasePath, verify);
   } catch {
-    // Busy, or gone meanwhile: that it could not be looked at is no proof against it.
+    // Busy, or gone meanwhile: being unable to look proves nothing against it.
     return NOBODY_COULD_LOOK;
   }
 }

@@ -30,7 +30,7 @@ export async function bringBackMissing(request: FirstBootRequest, context: Story
   await checkSource(request);
   context.signal.throwIfAborted();
 
-  // From here on no stop is heard: placing is all or nothing.
+  // From here on a stop is ignored: the replacement is all or nothing.
   context.onEvent({ type: 'step', name: 'place' });
   const databasePath = resolve(request.databasePath);
   placeWhereMissing(request.source, databasePath, request.journalMode);

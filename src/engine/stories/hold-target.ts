@@ -26,8 +26,7 @@ export interface ClaimRemoteRequest extends Required<WritingRequest> {
 type Target = Pick<UploadRequest, 'access' | 'prefix'>;
 
 /**
- * Null for a request that says nothing of a writer, as those of older versions: then nobody is asked.
- *
+ * Null for a request that does not mention a writer, as from older versions: nobody is asked then.
  * @throws BackupError PLACE_TAKEN, CLONED, S3_*.
  */
 export async function holdTarget(
@@ -41,7 +40,7 @@ export async function holdTarget(
   return await holdPlace(placeOf(store, request), asked, context);
 }
 
-/** Tells the parent who writes there. A key that may not look there says nothing, and lists the backups all the same. */
+/** Tells the parent who writes there. A key that may not look there reports nothing, and still lists the backups. */
 export async function seeTarget(
   store: TargetStore,
   request: Target & WritingRequest,

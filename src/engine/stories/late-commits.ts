@@ -140,7 +140,7 @@ function putTogether(first: string, log: string, destination: string): Snapshot 
   }
 }
 
-/** It stays where somebody said something of it meanwhile, as a pin, or where it can't be removed: one too many does no harm. */
+/** It stays if somebody has pinned or annotated it meanwhile, or if it can't be removed: one too many does no harm. */
 async function removeMerged(catalog: Catalog, first: Backup, context: StoryContext): Promise<void> {
   const text = JSON.stringify(first.manifest);
   const isAsRead = (backups: readonly Backup[]) =>

@@ -85,14 +85,14 @@ async function replace(
     checkStillTheSame(request, checked);
     context.signal.throwIfAborted();
 
-    // From here on no stop is heard: placing is all or nothing.
+    // From here on a stop is ignored: the replacement is all or nothing.
     context.onEvent({ type: 'step', name: 'place' });
     setAside = await place(safety, request, context);
   } catch (error) {
     if (safety.backup && !mayBePlaced(error)) await withdrawUndo(catalog, [safety.backup]);
     throw error;
   }
-  // What the last undo would bring back is not what was here a moment ago.
+  // The last undo would not bring back what was here a moment ago.
   if (safety.backup === null) await withdrawUndo(catalog, await undoable(catalog, request));
   const replaced = { safetyBackup: safety.backup, setAside };
   if (identityOf(request.source) === checked.identity) return replaced;
@@ -251,7 +251,7 @@ function identityOf(path: string): string {
   return found ? [found.dev, found.ino, found.size, found.ctimeNs].join(' ') : 'gone';
 }
 
-/** Minutes may pass between the check and the placing, while the safety backup is made. */
+/** Minutes may pass between the check and the replacement, while the safety backup is made. */
 function checkStillTheSame(request: RestoreRequest, { identity }: Checked): void {
   if (identityOf(request.source) !== identity) throw changedMeanwhile(request);
 }

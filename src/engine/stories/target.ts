@@ -71,7 +71,7 @@ export async function listRemoteBackups(request: ListRemoteRequest, context: Sto
   });
 }
 
-/** A key that may not ask for what is not there can list all the same: then nobody knows whose it is. */
+/** A key that may not ask for a missing object can still list; the owner is then unknown. */
 async function identityForReading(
   store: ObjectStore,
   { self, identity: before = null }: ListRemoteRequest,
@@ -140,7 +140,7 @@ export async function claimRemote(request: ClaimRemoteRequest, context: StoryCon
   });
 }
 
-/** Removes one backup, whatever is there of it, and looks that it is gone. Not there is fine. */
+/** Removes everything that is there of one backup, and checks that it is gone. A backup that is not there is fine. */
 export async function removeRemote(request: RemoveRemoteRequest, context: StoryContext): Promise<null> {
   return await withStore(request, async (store) => {
     const found = await listByBackup(store, request.name, context);

@@ -28,7 +28,7 @@ interface Options {
   readonly signal?: AbortSignal;
 }
 
-/** No silence of a writer counts before it; a tick is an hour at most. */
+/** A writer is not called silent before this; a tick is an hour at most. */
 export const EVERY_MAX_MS = 3_600_000;
 const FOLDER = 'writer/';
 const OBJECT_BYTES_MAX = 64 * 1024;
@@ -39,7 +39,7 @@ const LEFTOVER_MS = 7 * 86_400_000;
 /** A limit, because where nothing may be deleted each take tries them all again. */
 const REMOVED_AT_ONCE_MAX = 20;
 const KNOCKS_MAX = 3;
-/** Each one that finds the newest epoch gone means that another machine has tidied up meanwhile. */
+/** Each attempt that finds the newest epoch gone means that another machine has tidied up meanwhile. */
 const LOOKS_MAX = 5;
 
 const writerSchema = z.object({
@@ -269,7 +269,7 @@ export async function forgetClone(place: Place, { key }: SeenClone, options: Opt
   await place.store.delete(keyAt(place, key), options).catch(letBe);
 }
 
-/** When the server says it is now. */
+/** The server's current time. */
 export async function knock(place: Place, installation: string, options: Options): Promise<Date> {
   const text = format({ format: 'velist-backup-knock/1', installation, host: hostname() });
   for (let knocks = 0; knocks < KNOCKS_MAX; knocks++) {
@@ -320,7 +320,7 @@ export async function writeBeat(
   return 'appended';
 }
 
-/** Best effort: whoever looks next knows by the epoch that it was released. */
+/** Best effort: the next writer knows by the epoch that it was released. */
 export async function removeBeat(store: ObjectStore, key: string, options: Options): Promise<void> {
   await store.delete(key, options).catch(letBe);
 }

@@ -42,7 +42,7 @@ import type { OtherWriter, StoryContext, WriterNews } from '../../words/story.ts
 /** Ticks without a heartbeat until a writer is gone. */
 const SILENT_TICKS = 3;
 const SPARED_MS = 7 * 86_400_000;
-/** Each one that is lost means that another machine took that epoch. */
+/** Each attempt that is lost means that another machine took that epoch. */
 const TAKES_MAX = 5;
 /** Longer than a small write takes to arrive. */
 const SECOND_LOOK_MS = 2_000;
@@ -230,7 +230,7 @@ async function lifeOf(
   }
 }
 
-/** Compares the server's times alone. A writer whose heartbeat can't be seen counts as alive. */
+/** Compares only the server's times. A writer whose heartbeat can't be seen counts as alive. */
 async function isSilent(
   place: Place,
   { writer }: SeenEpoch,
@@ -262,7 +262,7 @@ function heldFrom({ newest }: PlaceLook, { writing }: HoldRequest): Held | null 
   return { epoch: newest.epoch, token, isOwn: token === writing.token, everyMs };
 }
 
-/** Null where another machine was faster. */
+/** Null if another machine was faster. */
 async function take(
   place: Place,
   { self, writing, secondLookMs = SECOND_LOOK_MS }: HoldRequest,
@@ -363,7 +363,7 @@ function describe({ writer, since }: SeenEpoch, installation: string, seenAt: Da
 // ── clones ──
 
 async function leaveMark(place: Place, look: PlaceLook, { writing }: HoldRequest, { signal }: Context): Promise<void> {
-  // Without it we stop all the same.
+  // If the mark can't be written, we stop all the same.
   await markClone(place, look.newest?.epoch ?? 0, writing.token, { signal }).catch((error: unknown) => {
     if (BackupError.from(error).code === 'ABORTED') throw error;
   });

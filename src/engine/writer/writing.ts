@@ -12,9 +12,9 @@ export interface Writing {
   readonly beat: string;
   /** A service that was started writes there for the first time: it takes an epoch of its own. */
   readonly isFirst: boolean;
-  /** The run history tells of uploads to that place. */
+  /** The run history shows uploads to that place. */
   readonly knowsPlace: boolean;
-  /** A rule of the bucket removes what is older than so many days, so an epoch is taken anew long before. */
+  /** A rule of the bucket removes everything older than this many days, so an epoch is taken again long before. */
   readonly lifecycleDays?: number | null;
 }
 
