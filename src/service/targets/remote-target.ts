@@ -47,14 +47,15 @@ import {
 import { PLAIN, sealName } from '../../engine/format/seal.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { lossHolds } from '../../engine/catalog/loss.ts';
-import { mayHaveExpired } from '../../engine/catalog/lifecycle.ts';
+import { mayHaveExpired } from '../../engine/store/lifecycle.ts';
 import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../../engine/catalog/prune-store.ts';
 import { isLocked, uploadLock } from '../../engine/disk/lock.ts';
 import { join } from 'node:path';
 import type { Uploaded } from '../../engine/stories/upload-request.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
-import type { ClaimedRemote, WritingRequest } from '../../engine/writer/writing.ts';
+import type { ClaimedRemote } from '../../engine/stories/hold-target.ts';
+import type { WritingRequest } from '../../engine/writer/writing.ts';
 
 export interface OffsiteOptions {
   readonly target: TargetName;
