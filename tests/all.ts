@@ -2,86 +2,90 @@
  * Everything that must hold, in one command: `bun tests/all.ts`, or some lanes of it: `bun tests/all.ts fast page`. Each
  * check that is not a test file counts as one. A check that could not run has failed. Ends with `N passed, N failed`.
  *
+ * Test files run side by side, one more than there are processors, because most of them wait for a process; the slowest
+ * begin. `--timings` measures them anew, which writes `tests/timings.json`, and shows where the time went.
+ *
  * The deep tests need a real S3 server; where none is installed one line says that they were left out, and in CI that
  * is a failure.
  */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type Lane, lanes, testFolders } from './lanes.ts';
 import { whyNoRgw } from './support/rgw.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const bun = process.execPath;
+const TIMINGS = 'tests/timings.json';
+const SLOWEST_SHOWN = 20;
 
 interface Check {
   readonly name: string;
-  readonly lanes: readonly Lane[];
   readonly command: readonly string[];
   /** Its output counts tests. */
   readonly isTests?: boolean;
   /** Runs beside the check that follows, and is reported after it. */
   readonly isBeside?: boolean;
-  /** Why it cannot run here. */
-  readonly missing?: string | null;
 }
 
-function tests(lane: Lane): Check {
-  const folders = testFolders[lane].map((folder) => `${folder}/`);
+const args = process.argv.slice(2);
+const isTimed = args.includes('--timings');
+const wanted = args.filter((arg) => arg !== '--timings');
+const unknown = wanted.filter((lane) => !(lanes as readonly string[]).includes(lane));
+if (unknown.length > 0) throw new Error(`no such lane: ${unknown.join(', ')}; there are ${lanes.join(', ')}`);
+const chosen = lanes.filter((lane) => wanted.length === 0 || wanted.includes(lane));
+const isChosen = (lane: Lane) => chosen.includes(lane);
+
+function tests(those: readonly Lane[]): Check {
+  const folders = those.flatMap((lane) => testFolders[lane]).map((folder) => `${folder}/`);
+  const timings = [`--timings=${TIMINGS}`, ...(isTimed ? ['--update-timings'] : [])];
   return {
-    name: `tests, ${lane}`,
-    lanes: [lane],
-    command: [bun, 'test', '--timeout', '60000', ...folders],
+    name: `tests, ${those.join(', ')}`,
+    command: [bun, 'test', `--parallel=${availableParallelism() + 1}`, ...timings, '--timeout', '120000', ...folders],
     isTests: true,
   };
 }
 
+const others = chosen.filter((lane) => lane !== 'fast');
 const checks: readonly Check[] = [
-  { name: 'types', lanes: ['fast'], command: [bun, 'run', 'types'], isBeside: true },
-  { name: 'style', lanes: ['fast'], command: [bun, 'run', 'style'], isBeside: true },
-  tests('fast'),
-  { name: 'build', lanes: ['page', 's3', 'package', 'faults'], command: [bun, 'run', 'build'] },
-  tests('page'),
-  tests('s3'),
-  {
-    name: 'tests on a real S3 server',
-    lanes: ['s3'],
-    command: [bun, 'test', '--timeout', '60000', 'tests/deep/'],
-    isTests: true,
-    missing: whyNoRgw(),
-  },
-  tests('package'),
-  tests('faults'),
-  {
-    name: 'backups under load',
-    lanes: ['faults'],
-    command: [bun, 'tests/torture/backups-under-load.ts', '--megabytes', '100', '--backups', '5'],
-  },
-  {
-    name: 'torture, short',
-    lanes: ['faults'],
-    command: [bun, 'tests/torture/torture.ts', '--seconds', '70', '--round-seconds', '2', '--seed', '1'],
-  },
+  ...(isChosen('fast')
+    ? [
+        { name: 'types', command: [bun, 'run', 'types'], isBeside: true },
+        { name: 'style', command: [bun, 'run', 'style'], isBeside: true },
+        tests(['fast']),
+      ]
+    : []),
+  ...(others.some((lane) => lane !== 'service') ? [{ name: 'build', command: [bun, 'run', 'build'] }] : []),
+  ...(others.length > 0 ? [tests(others)] : []),
+  ...(isChosen('faults')
+    ? [
+        {
+          name: 'backups under load',
+          command: [bun, 'tests/torture/backups-under-load.ts', '--megabytes', '100', '--backups', '5'],
+        },
+        {
+          name: 'torture, short',
+          command: [bun, 'tests/torture/torture.ts', '--seconds', '70', '--round-seconds', '2', '--seed', '1'],
+        },
+      ]
+    : []),
 ];
-
-const wanted = process.argv.slice(2);
-const unknown = wanted.filter((lane) => !(lanes as readonly string[]).includes(lane));
-if (unknown.length > 0) throw new Error(`no such lane: ${unknown.join(', ')}; there are ${lanes.join(', ')}`);
-const chosen = checks.filter((check) => wanted.length === 0 || check.lanes.some((lane) => wanted.includes(lane)));
 
 let passed = 0;
 let failed = 0;
 const failures: string[] = [];
 const details: string[] = [];
 const beside: (() => Promise<void>)[] = [];
-for (const check of chosen) {
-  const { name, command, missing } = check;
-  if (missing) {
-    const isFailure = Boolean(process.env['CI']);
-    console.log(`\n── ${name}: ${isFailure ? 'failed' : 'left out'}, ${missing}`);
-    if (isFailure) failures.push(name);
-    failed += isFailure ? 1 : 0;
-    continue;
-  }
+const noServer = isChosen('s3') ? whyNoRgw() : null;
+if (noServer !== null) {
+  const isFailure = Boolean(process.env['CI']);
+  console.log(`\n── tests on a real S3 server: ${isFailure ? 'failed' : 'left out'}, ${noServer}`);
+  if (isFailure) failures.push('tests on a real S3 server');
+  failed += isFailure ? 1 : 0;
+}
+for (const check of checks) {
+  const { name, command } = check;
   if (check.isBeside) {
     const ended = run(command, { isShown: false });
     beside.push(async () => {
@@ -96,6 +100,7 @@ for (const check of chosen) {
   for (const report of beside.splice(0)) await report();
 }
 for (const report of beside) await report();
+if (isTimed) console.log(`\nslowest files, in seconds\n${slowest().join('\n')}`);
 if (failures.length > 0) console.log(`\n${[...details, `failed: ${failures.join(', ')}`].join('\n\n')}`);
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
@@ -134,6 +139,16 @@ function run(command: readonly string[], { isShown }: { readonly isShown: boolea
     child.once('error', reject);
     child.once('close', (code) => resolve({ code: code ?? 1, output, ms: performance.now() - startedMs }));
   });
+}
+
+function slowest(): string[] {
+  const { files }: { files: Record<string, number> } = JSON.parse(readFileSync(`${root}${TIMINGS}`, 'utf8'));
+  const folders = chosen.flatMap((lane) => testFolders[lane]);
+  return Object.entries(files)
+    .filter(([file]) => folders.some((folder) => file.startsWith(`${folder}/`)))
+    .toSorted(([, one], [, other]) => other - one)
+    .slice(0, SLOWEST_SHOWN)
+    .map(([file, ms]) => `${(ms / 1000).toFixed(1).padStart(7)}  ${file}`);
 }
 
 function countTests(output: string): { passed: number; failed: number } {

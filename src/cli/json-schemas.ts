@@ -13,12 +13,15 @@ import {
   backupResult,
   backupsAnswer,
   claimAnswer,
+  config,
+  deleteAnswer,
   doctorReport,
   drillReport,
   errorBody,
   prunePlan,
   restorePlan,
   restoreResult,
+  runsAnswer,
   status,
   targetName,
   targetReport,
@@ -26,7 +29,7 @@ import {
 
 const path = z.string();
 
-export const firstBoot = z.discriminatedUnion('outcome', [
+const firstBoot = z.discriminatedUnion('outcome', [
   z.object({ outcome: z.literal('present'), path }),
   z.object({
     outcome: z.literal('restored'),
@@ -47,7 +50,7 @@ const verifiedFile = z.object({
   unchecked,
 });
 
-export const dryRun = z.object({
+const dryRun = z.object({
   dryRun: z.literal(true),
   mode: z.enum(['online', 'offline', 'missing', 'file']),
   backup: z.string(),
@@ -64,7 +67,11 @@ export const answers = {
   restore: z.union([restoreResult, firstBoot, dryRun]),
   undo: z.union([restoreResult, dryRun]),
   adopt: backup,
+  pin: backup,
+  unpin: backup,
+  note: backup,
   claim: claimAnswer,
+  delete: deleteAnswer,
   prune: prunePlan,
   diff: backupDiff,
   'accept-loss': backup,
@@ -72,6 +79,8 @@ export const answers = {
   drill: drillReport,
   doctor: doctorReport,
   status,
+  config,
+  log: runsAnswer,
   audit: auditAnswer,
   kit: z.object({ kit: z.string(), path: z.string().nullable(), replaced: z.boolean() }),
   error: z.object({ error: errorBody }),

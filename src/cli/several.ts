@@ -6,7 +6,8 @@ import type { CliDatabase, Session } from './session.ts';
 import { resolve } from 'node:path';
 import { BackupError } from '../words/errors.ts';
 import type { Status } from '../service/model.ts';
-import { table } from './tables.ts';
+import { stateMarks } from './text/colours.ts';
+import { table } from './text/tables.ts';
 import { agoText, type Output, sizeText } from './output.ts';
 
 /**
@@ -80,7 +81,7 @@ export async function statusOfEach(
   };
   const code = await workOnEach(show, databases, session, codeOf);
   const head = ['DATABASE', 'STATE', 'STATUS', 'LAST GOOD', 'SIZE', 'BACKUPS', 'TARGETS'];
-  if (!output.json) output.answer(null, rows.length === 0 ? '' : table(head, rows));
+  if (!output.json) output.answer(null, rows.length === 0 ? '' : table(head, rows), stateMarks);
   return code;
 }
 
@@ -103,14 +104,15 @@ function outputOf(name: string, width: number, output: Output, documents: Record
   const prefixed = (text: string) => text.replaceAll(/^(?=.)/gm, `${name.padEnd(width)}  `);
   return {
     ...output,
-    answer(document, text) {
+    answer(document, text, marks) {
       documents[name] = document;
-      if (!output.json && text !== '') output.answer(document, prefixed(text));
+      if (!output.json && text !== '') output.answer(document, prefixed(text), marks);
     },
     note: (text) => output.note(prefixed(text)),
     error(error) {
       documents[name] = { error: error.toJSON() };
-      if (!output.json) output.error(new BackupError(error.code, `${name}: ${error.message}`, { hint: error.hint }));
+      if (!output.json)
+        output.error(new BackupError(error.code, `${name}: ${error.message}`, { hint: error.hint }), error.message);
     },
   };
 }

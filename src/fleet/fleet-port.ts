@@ -1,9 +1,10 @@
-/** What the routes and the command line ask of what guards many databases. `guard.ts` is the one implementation. */
+/** What the routes and the command line ask of what guards many databases. `fleet.ts` is the one implementation. */
 import type { Act } from '../service/audit/audit.ts';
 import type { AuditEntry, AuditFilter } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 
 export interface Guarded<Service extends BackupServicePort = BackupServicePort> {
+  /** Nobody calls the only one by it. */
   readonly name: string;
   readonly service: Service;
 }
@@ -18,8 +19,13 @@ export interface GuardPort<Service extends BackupServicePort = BackupServicePort
   recordAct(act: Act): void;
 }
 
-export function isGuard<Service extends BackupServicePort>(
-  guarding: Service | GuardPort<Service>,
-): guarding is GuardPort<Service> {
-  return 'databases' in guarding;
+/** The routes and the command line know fleets alone: one service is a fleet of one. */
+export function fleetOf<Service extends BackupServicePort>(guarding: Service | GuardPort<Service>): GuardPort<Service> {
+  if ('databases' in guarding) return guarding;
+  return {
+    isMany: false,
+    databases: [{ name: '', service: guarding }],
+    getAudit: (filter) => guarding.getAudit(filter),
+    recordAct: (act) => guarding.recordAct(act),
+  };
 }

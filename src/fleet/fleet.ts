@@ -175,6 +175,7 @@ export class Guard implements GuardPort<BackupService> {
   async #look(): Promise<void> {
     const { entries } = this.#configured;
     const globs = entries.flatMap((entry, index) => (entry.kind === 'glob' ? [{ entry, index }] : []));
+    if (globs.length === 0) return;
     const notIn = [
       ...globs.map(({ entry }) => entry.localPath),
       ...this.#watched.map(({ service }) => service.getConfig().localPath),
@@ -182,7 +183,7 @@ export class Guard implements GuardPort<BackupService> {
     for (const { entry, index } of globs) {
       const found = await findDatabases(entry, { notIn });
       for (const one of [...found, ...(await rememberedDatabases(entry))]) this.#meet(index, entry, one);
-      if (found.length === 0) this.#once(`No file matches ${entry.pattern}. It is looked for every minute.`);
+      if (found.length === 0) this.#once(`No file matches ${entry.pattern}. It is checked every minute.`);
     }
     await this.#remember();
   }
@@ -192,7 +193,7 @@ export class Guard implements GuardPort<BackupService> {
     const { localPath } = this.#configured.common.backup;
     if (!this.isMany || this.#owners.has(`folder ${truePath(localPath)}`) || !(await holdsBackups(localPath))) return;
     this.#once(
-      `The backups in ${localPath} itself belong to none of the databases. Say localPath: '${localPath}', and s3.path where they are on S3 too, for the one that they are of.`,
+      `The backups in ${localPath} itself belong to none of the databases. Set localPath: '${localPath}', and s3.path if they are on S3 too, for the one that they belong to.`,
     );
   }
 
@@ -211,15 +212,16 @@ export class Guard implements GuardPort<BackupService> {
       this.#startNext();
     } catch (error) {
       const known = BackupError.from(error);
-      this.#once(`${path} is not guarded: ${known.message}. ${known.hint}`);
+      this.#once(`${path} is not backed up: ${known.message}. ${known.hint}`);
     }
   }
 
   #add(entry: number, name: string, environment: Environment, record: Watched['record']): Watched {
     const isMany = this.#configured.isMany;
+    const { write, writeAudit } = this.#overrides;
     const service = createService(
       environment,
-      isMany ? { write: this.#overrides.write } : this.#overrides,
+      isMany ? { write, writeAudit } : this.#overrides,
       isMany
         ? {
             ...{ name, turns: this.#slots, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
@@ -229,6 +231,14 @@ export class Guard implements GuardPort<BackupService> {
         : {},
     );
     const watched = { name, service, entry, environment, record };
+    // Nobody shares a place with the only one, and its settings are not read before they are needed.
+    if (isMany) this.#takePlaces(watched);
+    this.#watched = [...this.#watched, watched].sort((a, b) => a.entry - b.entry || (a.name < b.name ? -1 : 1));
+    return watched;
+  }
+
+  /** @throws BackupError BAD_CONFIG when another one has one of them. */
+  #takePlaces({ name, service, environment }: Watched): void {
     const { databasePath, backup } = environment;
     const places = new Map<string, string>();
     const add = (place: string, key = place) => places.set(key, place);
@@ -255,8 +265,6 @@ export class Guard implements GuardPort<BackupService> {
     const owner = prefix === null ? null : this.#ownerOfPrefix(environment, prefix, name);
     if (owner !== null) throw shared(`prefix ${prefix} on S3`, owner, name);
     for (const key of places.keys()) this.#owners.set(key, name);
-    this.#watched = [...this.#watched, watched].sort((a, b) => a.entry - b.entry || (a.name < b.name ? -1 : 1));
-    return watched;
   }
 
   #ownerOfPrefix({ s3 }: Environment, prefix: string, except: string): string | null {

@@ -2,9 +2,9 @@
 import { Elysia } from 'elysia';
 import type { GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { type BackupRoutesOptions, createAnswer, type HostServer } from './api.ts';
+import { type BackupRoutesOptions, createAnswer, type HostServer } from './create-answer.ts';
 
-export type { BackupRoutesOptions } from './api.ts';
+export type { BackupRoutesOptions } from './create-answer.ts';
 export type { Action, Authorize, Verdict } from './access/authorize.ts';
 export { authorizeBy } from './access/auth.ts';
 

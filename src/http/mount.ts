@@ -5,8 +5,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { dress, notFound } from './answers.ts';
-import { type BackupRoutesOptions, createAnswer } from './api.ts';
+import { withSecurityHeaders, notFound } from './answers.ts';
+import { type BackupRoutesOptions, createAnswer } from './create-answer.ts';
 import { type Fetch, nodeListener, pathAsked } from './node-listener.ts';
 
 export type { Action, Authorize, Verdict } from './access/authorize.ts';
@@ -65,7 +65,7 @@ export function fetchAt(service: BackupServicePort | GuardPort, options: BackupR
   const answer = createAnswer(service, options);
   return async (request, host) => {
     const path = below(prefix, new URL(request.url).pathname);
-    return path === null ? dress(request, notFound()) : answer(request, path, host);
+    return path === null ? withSecurityHeaders(request, notFound()) : answer(request, path, host);
   };
 }
 

@@ -8,7 +8,7 @@ import { BackupError, hideFoldersOf } from '../words/errors.ts';
 import { requireApart } from './apart.ts';
 import { Audit } from './audit/audit.ts';
 import type { Log } from './log.ts';
-import type { ServiceEvent } from './model.ts';
+import type { ServiceEvent } from './service-event.ts';
 import { DatabaseWatch } from './protection/missing.ts';
 import { Jobs } from './runs/jobs.ts';
 import { Runs } from './runs/runs.ts';

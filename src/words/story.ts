@@ -1,7 +1,5 @@
 /** What a story tells while it goes on, and what it is handed: known to whoever carries one out or listens to it. */
 
-export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
-
 export type StepName =
   'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
 

@@ -219,7 +219,7 @@ export const diskCases: readonly HardCase[] = [
     name: 'a WAL database on a read-only file system is refused with what SQLite needs there',
     code: 'NO_PERMISSION',
     message: /shop\.sqlite/,
-    hint: /write rights|for writing/,
+    hint: /write access|for writing/,
     place(scene) {
       mkdirSync(join(scene.folder, 'data'));
       return { databasePath: join(scene.folder, 'data', 'shop.sqlite') };

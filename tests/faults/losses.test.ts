@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { type Manifest, parseManifest } from '../../src/engine/format/manifest.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
 import { createS3Store } from '../../src/engine/store/s3/store.ts';
@@ -10,7 +9,7 @@ import type { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
-import { makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { change, makeDatabase, scratchFolders } from '../support/scratch.ts';
 
 const BUCKET = 'my-backups';
 const newFolder = scratchFolders();
@@ -33,11 +32,7 @@ function machine(prefix: string, folder = newFolder()) {
   });
   return {
     ...{ folder, service, lines },
-    change(sql: string) {
-      const database = new DatabaseSync(join(folder, 'app.sqlite'));
-      database.exec(sql);
-      database.close();
-    },
+    change: (sql: string) => change(join(folder, 'app.sqlite'), sql),
     [Symbol.asyncDispose]: () => service.close(),
   };
 }

@@ -191,7 +191,7 @@ export function createFakeService(): FakeService {
         ? {
             code: 'ABORTED',
             message: 'the run was stopped',
-            hint: 'Start it again when you like.',
+            hint: 'Start it again whenever you like.',
           }
         : (behaviour.runError ?? null);
     const run: Run = {
@@ -202,11 +202,11 @@ export function createFakeService(): FakeService {
       plannedAt: null,
       startedAt: progress.startedAt,
       endedAt: new Date(),
-      result: how === 'stopped' ? 'stopped' : error ? 'failed' : 'success',
       backup,
-      sizeBytes: error ? null : 1_000,
       steps: [{ name: 'copy', state: error ? 'failed' : 'done', ms: 1 }],
-      error,
+      ...(error
+        ? { result: how === 'stopped' ? 'stopped' : 'failed', sizeBytes: null, error }
+        : { result: 'success', sizeBytes: 1_000, error }),
     };
     runs.unshift(run);
     emit({ type: 'run', run });
@@ -631,7 +631,13 @@ export function createFakeService(): FakeService {
     async diagnose(options) {
       enter(`diagnose${options?.s3 ? ' with s3' : ''}`);
       const bad = { code: 'same-disk', severity: 'warning', what: 'all of /srv/app/db is on one disk' } as const;
-      const good = { code: 'clock', severity: 'ok', what: 'no backup is of the future', why: null, fix: null } as const;
+      const good = {
+        code: 'clock',
+        severity: 'ok',
+        what: 'no backup is dated in the future',
+        why: null,
+        fix: null,
+      } as const;
       const findings = behaviour.damaged
         ? [{ ...bad, why: 'Disks die.', fix: 'chmod 700 /srv/app/backups' }, good]
         : [good];

@@ -264,11 +264,13 @@ test('many databases of one process renew one object in a bucket', async () => {
   const fleet = paths.map((s3Path) => machine({ s3Path, heartbeats }));
   for (const { service } of fleet) expect((await backUp(service)).s3Uploaded).toBe(true);
   server.requests.length = 0;
+  const startedMs = performance.now();
   await Bun.sleep(3.5 * TICK_MS);
+  const ticks = Math.ceil((performance.now() - startedMs) / TICK_MS);
   const renewals = server.requests.filter(({ method, url }) => method === 'PUT' && url.includes('beat-'));
   expect(new Set(renewals.map(({ url }) => url.replace(/\?.*/, ''))).size).toBe(1);
   expect(renewals.length).toBeGreaterThanOrEqual(2);
-  expect(renewals.length).toBeLessThanOrEqual(4);
+  expect(renewals.length).toBeLessThanOrEqual(ticks);
 
   // Another machine sees by it that all of them live.
   const another = machine({ s3Path: paths[2] });

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { runCli } from '../../src/cli/commands.ts';
+import { runCli } from '../../src/cli/program.ts';
 import { installationPath } from '../../src/engine/writer/installation.ts';
 import { selfOf } from '../../src/engine/writer/self.ts';
 import { RECORD_FILE } from '../../src/engine/format/names.ts';

@@ -172,7 +172,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     patches: [{ file: 'src/engine/sqlite/other-log.ts', from: '  refuseLeftElsewhere(path);\n', to: '' }],
     caughtBy: test(
       'src/engine/sqlite/left-elsewhere.test.ts',
-      'a transaction that was cut short under another name is refused, not half backed up (delete)',
+      'an interrupted transaction under another name is refused, not half backed up (delete)',
     ),
   },
   {
@@ -659,7 +659,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     patches: [
       { file: 'src/config/trusted-file.ts', from: '  if (!owners.has(found.uid)) {', to: '  if (path === "") {' },
     ],
-    caughtBy: test('src/config/trusted-file.test.ts', 'a file counts only if nobody else can have written it'),
+    caughtBy: test('tests/cli/trusted-file.test.ts', 'a file counts only if nobody else can have written it'),
   },
   {
     name: 'a download lies beside --to, whoever may write there',
@@ -697,7 +697,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'what became a link below a glob is backed up',
     patches: [{ file: 'src/fleet/fleet.ts', from: "    if ('databasePath' in request) refuse();\n", to: '' }],
-    caughtBy: test('src/fleet/fleet.test.ts', 'a glob follows no link'),
+    caughtBy: test('tests/service/fleet.test.ts', 'a glob follows no link'),
   },
   // Nothing hostile, nothing exhausted
   {

@@ -299,8 +299,8 @@ export function foreignPlace(
 /** @throws BackupError BAD_CONFIG */
 export function requireReadable({ complaint }: PlaceIdentity, { place }: Pick<NamedPlace, 'place'>): void {
   if (complaint === null) return;
-  throw new BackupError('BAD_CONFIG', `whose the backups in ${place} are can't be read: ${complaint}`, {
-    hint: 'Nothing was written or removed there. Put that file back from a copy, or move it away: then the manifests tell whose they are.',
+  throw new BackupError('BAD_CONFIG', `the owner of the backups in ${place} can't be read: ${complaint}`, {
+    hint: 'Nothing was written or removed there. Put that file back from a copy, or move it away: then the manifests show whose they are.',
   });
 }
 

@@ -181,7 +181,7 @@ export function writeRecord(folder: string, record: PlaceRecord): void {
 /** Another machine has no part in the folder's lock where that is on a network file system. */
 function ownedMeanwhile(folder: string): BackupError {
   return new BackupError('FOREIGN_PLACE', `another run made the folder ${folder} its own a moment ago`, {
-    hint: 'Nothing was written. Try again: then it is said whose it is.',
+    hint: 'Nothing was written. Try again: the answer will say whose it is.',
   });
 }
 

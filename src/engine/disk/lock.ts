@@ -6,17 +6,7 @@
  * nobody holds it. Who has opened it and not locked it yet must not lock the old one then: so each looks, once it has the
  * lock, whether its file still has the name; and who set one aside looks again whether it was locked meanwhile.
  */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  fchmodSync,
-  lstatSync,
-  readFileSync,
-  renameSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, fchmodSync, lstatSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,6 +14,7 @@ import { setAside, type Warn } from './aside.ts';
 import { giveToOwnerOfFolder } from './owner.ts';
 import { requireDescriptors } from './descriptors.ts';
 import { BackupError } from '../../words/errors.ts';
+import { fileLocks } from '../sqlite/file-locks.ts';
 import { sqliteCode } from '../sqlite/library.ts';
 import { openNew } from '../sqlite/open-new.ts';
 
@@ -83,7 +74,7 @@ export function isLocked(path: string): boolean {
 /** Null while another holds it, or when it was exchanged a moment ago. */
 function tryLock(path: string, warn: Warn, { isSecond = false } = {}): Disposable | null {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) {
-    warn(`The lock file ${path} is a link, which we never make; it was moved to ${setAside(path)}.`);
+    warn(`The lock file ${path} is a link, which velist-backup never creates; it was moved to ${setAside(path)}.`);
   }
   if (!existsSync(path)) {
     const file = openNew(path);
@@ -125,15 +116,10 @@ function replaceUnusable(path: string, inode: string, { warn, cause }: { warn: W
   warn(`The lock file ${path} can't be used (${reason}); it was moved to ${aside}, which may be removed.`);
 }
 
-/** By the system's list, which names locks of files that we may not open too; null where there is none (macOS). */
+/** Null if the system has no list of locks. */
 function isHeld(inode: string): boolean | null {
-  try {
-    return readFileSync('/proc/locks', 'utf8')
-      .split('\n')
-      .some((line) => line.trim().split(/\s+/)[5]?.split(':')[2] === inode);
-  } catch {
-    return null;
-  }
+  const locks = fileLocks(inode);
+  return locks && locks.length > 0;
 }
 
 function inodeOf(path: string): string | null {
@@ -143,7 +129,7 @@ function inodeOf(path: string): string | null {
 
 function mayBeHeld(path: string, cause: unknown): BackupError {
   return new BackupError('NO_PERMISSION', `the lock file ${path} can't be used by the user of this process`, {
-    hint: 'Another user made it, and may be working there just now. When nothing is, give the file to the user who runs this process (`chown`).',
+    hint: 'Another user created it, and a run of theirs may be in progress. When none is, give the file to the user who runs this process (`chown`).',
     cause,
   });
 }

@@ -36,8 +36,8 @@ export class PartialFile {
     const found = await file.stat();
     if (found.isFile() && found.nlink === 1) return file;
     await file.close();
-    throw new BackupError('NO_PERMISSION', `${this.path} is no file of ours`, {
-      hint: 'Somebody else put it there a moment ago: see who may write in that folder, and try again.',
+    throw new BackupError('NO_PERMISSION', `${this.path} is not a file of velist-backup`, {
+      hint: 'Somebody else put it there a moment ago: find out who may write to that folder, and try again.',
     });
   }
 

@@ -8,23 +8,12 @@
 import { writeFileSync, writeSync } from 'node:fs';
 import { constants, getPriority, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
-import { makeBackup } from '../stories/backup.ts';
-import { drill } from '../stories/drill.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
-import { examineDatabase } from '../stories/look.ts';
-import { fetchBackup } from '../stories/fetch.ts';
-import { bringBackMissing } from '../stories/first-boot.ts';
-import { pruneFolder } from '../catalog/prune-folder.ts';
-import { changeRemote, claimRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../stories/target.ts';
-import { planRestoreFacts, restoreDatabase } from '../stories/restore.ts';
-import { checkDatabase } from '../sqlite/judge-live.ts';
 import { endProcess } from '../sqlite/ending.ts';
 import { beginWatch, mayEnd } from '../sqlite/watch.ts';
-import { testTarget } from '../store/self-test.ts';
-import { uploadBackup } from '../stories/upload.ts';
+import { carryOut } from './carry-out.ts';
 import type { JobLine, JobMessage, JobRequest } from './protocol.ts';
 import type { StoryContext } from '../../words/story.ts';
-import { verify } from '../stories/verify.ts';
 
 const abort = new AbortController();
 const context: StoryContext = {
@@ -51,7 +40,7 @@ async function run({ parent = process.ppid, limits, ...request }: JobLine): Prom
     await beginWatch({ parent, limits });
     // It removes its traces before it ends.
     if (request.kind === 'test-target') mayEnd(false);
-    send({ type: 'result', value: await carryOut(request) });
+    send({ type: 'result', value: await carryOut(request, context) });
   } catch (error) {
     code = 1;
     const known = BackupError.from(error);
@@ -80,45 +69,6 @@ function giveWay({ kind }: JobRequest): void {
 }
 
 const FIRST_TO_END = 1_000;
-
-async function carryOut(request: JobRequest): Promise<unknown> {
-  switch (request.kind) {
-    case 'backup':
-      return await makeBackup(request, context);
-    case 'verify':
-      return await verify(request, context);
-    case 'plan':
-      return planRestoreFacts(request);
-    case 'restore':
-      return await restoreDatabase(request, context);
-    case 'first-boot':
-      return await bringBackMissing(request, context);
-    case 'upload':
-      return await uploadBackup(request, context);
-    case 'list-remote':
-      return await listRemoteBackups(request, context);
-    case 'fetch':
-      return await fetchBackup(request, context);
-    case 'examine':
-      return examineDatabase(request);
-    case 'check':
-      return checkDatabase(request.databasePath);
-    case 'drill':
-      return await drill(request, context);
-    case 'change-remote':
-      return await changeRemote(request, context);
-    case 'claim-remote':
-      return await claimRemote(request, context);
-    case 'remove-remote':
-      return await removeRemote(request, context);
-    case 'prune-remote':
-      return await pruneRemoteBackups(request, context);
-    case 'test-target':
-      return await testTarget(request.target, context);
-    case 'prune':
-      return await pruneFolder(request, context);
-  }
-}
 
 /** A parent that reads nothing for so long is as good as gone. */
 const SEND_WAIT_MAX_MS = 60_000;

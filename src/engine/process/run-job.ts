@@ -53,7 +53,6 @@ export async function runJob<Kind extends JobKind>(
   });
   ended.catch(() => {});
   if (!hasStreams(child)) return await ended.then(neverStarted);
-  let answer: JobMessage | undefined;
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(-STDERR_CHARACTERS_MAX);
@@ -62,16 +61,44 @@ export async function runJob<Kind extends JobKind>(
   child.stdin.on('error', () => {});
   const line: JobLine = { ...(request as JobRequest), parent: process.pid, limits: options.limits };
   child.stdin.write(`${JSON.stringify(line)}\n`);
+  const heard = listenTo(child, options);
+  options.signal?.addEventListener('abort', heard.stop, { once: true });
+  try {
+    const how = await ended;
+    const { answer } = heard;
+    if (answer?.type === 'result') return answer.value as JobMap[Kind]['result']; // by the protocol
+    throw failureOf(heard, { how, complaint, request, isStopped: options.signal?.aborted ?? false });
+  } finally {
+    heard.end();
+    options.signal?.removeEventListener('abort', heard.stop);
+    child.stdin.destroy();
+  }
+}
+
+interface Heard {
+  /** The last word of the job; undefined while it has not spoken it. */
+  readonly answer: Answer | undefined;
+  /** The step that it is in. */
+  readonly step: StepName | undefined;
+  /** Asks the job to stop, and ends it if it goes on for too long. */
+  readonly stop: () => void;
+  /** Nobody listens any more. */
+  readonly end: () => void;
+}
+
+type Answer = Extract<JobMessage, { type: 'result' | 'error' | 'gave-up' }>;
+
+function listenTo(child: JobProcess, { signal, mayKill, onEvent }: JobOptions): Heard {
+  let answer: Answer | undefined;
   let step: StepName | undefined;
   let killTimer: NodeJS.Timeout | undefined;
   const stop = () => {
     child.kill('SIGTERM');
     // Placing is all or nothing: the kill waits for the step behind it.
-    if (options.mayKill === false || step === 'place') return;
+    if (mayKill === false || step === 'place') return;
     killTimer ??= setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS);
   };
-  const lines = createInterface({ input: child.stdout });
-  lines.on('line', (text) => {
+  createInterface({ input: child.stdout }).on('line', (text) => {
     const message = parseMessage(text);
     if (message === null) return;
     if (message.type === 'result' || message.type === 'error' || message.type === 'gave-up') {
@@ -83,30 +110,43 @@ export async function runJob<Kind extends JobKind>(
       if (step === 'place') {
         clearTimeout(killTimer);
         killTimer = undefined;
-      } else if (options.signal?.aborted) stop();
+      } else if (signal?.aborted) stop();
     }
-    options.onEvent?.(message);
+    onEvent?.(message);
   });
-  options.signal?.addEventListener('abort', stop, { once: true });
-  try {
-    const how = await ended;
-    if (answer?.type === 'result') return answer.value as JobMap[Kind]['result']; // by the protocol
-    if (answer?.type === 'error') throw withStack(BackupError.fromJSON(answer.error), answer.stack);
-    // A drill has such a step too, and places nothing.
-    const placed = step === 'prove' && 'sourceName' in request ? request.sourceName : null;
-    if (answer?.type === 'gave-up') {
-      const why = overLimit(answer);
-      throw step === 'safety' ? noSafety(gaveUp(why)) : notChecked(why, placed);
-    }
-    if (options.signal?.aborted) throw stopped(placed);
-    if (step !== undefined && checks.has(step) && killers.has(how))
-      throw notChecked(`its process ended (${how})`, placed);
-    throw died(how, complaint);
-  } finally {
-    clearTimeout(killTimer);
-    options.signal?.removeEventListener('abort', stop);
-    child.stdin.destroy();
+  return {
+    get answer() {
+      return answer;
+    },
+    get step() {
+      return step;
+    },
+    stop,
+    end: () => clearTimeout(killTimer),
+  };
+}
+
+interface Ending {
+  /** The signal or the code that it ended with. */
+  readonly how: string;
+  readonly complaint: string;
+  readonly request: object;
+  readonly isStopped: boolean;
+}
+
+/** Why a job that ended has no result. */
+function failureOf({ answer, step }: Heard, { how, complaint, request, isStopped }: Ending): BackupError {
+  if (answer?.type === 'error') return withStack(BackupError.fromJSON(answer.error), answer.stack);
+  // A drill has such a step too, and places nothing.
+  const placed = step === 'prove' && 'sourceName' in request ? String(request.sourceName) : null;
+  if (answer?.type === 'gave-up') {
+    const why = overLimit(answer);
+    return step === 'safety' ? noSafety(gaveUp(why)) : notChecked(why, placed);
   }
+  if (isStopped) return stopped(placed);
+  if (step !== undefined && checks.has(step) && killers.has(how))
+    return notChecked(`its process ended (${how})`, placed);
+  return died(how, complaint);
 }
 
 /** Steps in which SQLite reads what others wrote into a file. */
@@ -119,7 +159,9 @@ const killers: ReadonlySet<string> = new Set(['SIGKILL', 'SIGSEGV', 'SIGABRT', '
 
 function overLimit({ over, limit }: Extract<JobMessage, { type: 'gave-up' }>): string {
   const what =
-    over === 'time' ? `${Math.ceil(limit / 1_000)} s of the processor` : `${Math.ceil(limit / 1_000_000)} MB of memory`;
+    over === 'time'
+      ? `${Math.ceil(limit / 1_000)} s of processor time`
+      : `${Math.ceil(limit / 1_000_000)} MB of memory`;
   return `it took more than ${what}, and an honest database of its size needs far less`;
 }
 
@@ -130,17 +172,17 @@ function notChecked(why: string, placed: string | null): BackupError {
 
 function noSafety({ message }: BackupError): BackupError {
   return new BackupError('RESTORE_SAFETY_FAILED', `the safety copy could not be made: ${message}`, {
-    hint: 'Nothing was changed. See what the tables of the live database compute for each row; a restore to a new file (--to) needs no safety copy.',
+    hint: 'Nothing was changed. Find out what the tables of the live database compute for each row; a restore to a new file (--to) needs no safety copy.',
   });
 }
 
 function stopped(placed: string | null): BackupError {
   if (placed !== null) return notProven(placed, 'the run was stopped');
-  return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' });
+  return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again whenever you like.' });
 }
 
 function notProven(placed: string, why: string): BackupError {
-  return new BackupError('NOT_CHECKED', `${placed} was placed, but the result was not checked: ${why}`, {
+  return new BackupError('NOT_CHECKED', `${placed} was put in place, but the result was not checked: ${why}`, {
     hint: 'The file passed its check before it was placed. Make a backup: that checks all of the database.',
   });
 }
@@ -202,7 +244,7 @@ function notStarted(cause: Error): BackupError {
   if (code === 'ENOENT' || code === 'EACCES') {
     const why = code === 'ENOENT' ? 'is gone' : 'may not be run';
     return new BackupError('JOB_DIED', `no job could be started: ${process.execPath} ${why} (${code})`, {
-      hint: 'It is the runtime of the app, and an update may have moved it: start the app again.',
+      hint: 'It is the runtime of the app, and an update may have moved it: restart the app.',
       cause,
     });
   }
@@ -223,9 +265,9 @@ function requireRuntime(): void {
   if (/^node/i.test(basename(process.execPath)) && !sea.isSea()) return;
   throw new BackupError(
     'UNSUPPORTED',
-    `${basename(process.execPath)} can not run backup jobs: it is the app and no node`,
+    `${basename(process.execPath)} cannot run backup jobs: it is the app itself, not Node or Bun`,
     {
-      hint: 'Run the app by node or bun, compile it by bun build --compile, or let `velist-backup serve` back up beside it.',
+      hint: 'Run the app with node or bun, compile it with bun build --compile, or run `velist-backup serve` beside it.',
     },
   );
 }
@@ -242,7 +284,7 @@ async function findProgram(): Promise<Program> {
 }
 
 function noProgram(): BackupError {
-  return new BackupError('UNSUPPORTED', "the program of backup jobs was left behind by the app's bundler", {
+  return new BackupError('UNSUPPORTED', "the program for backup jobs was left out by the app's bundler", {
     hint: 'Bundle the package velist-backup as npm installs it, or keep it out of the bundle: mark it as external.',
   });
 }
@@ -262,7 +304,7 @@ function died(how: string, complaint: string): BackupError {
       complaint.trim() === ''
         ? how === 'SIGBUS'
           ? 'A file could not be read to its end: check the disk.'
-          : 'It was killed, perhaps for want of memory. Try again.'
+          : 'It was killed, perhaps because memory ran out. Try again.'
         : `It said: ${complaint.trim()}`,
   });
 }

@@ -97,10 +97,10 @@ const reasons = {
   faulty: ({ fault }) => fault,
   damaged: ({ fault, manifest }) => fault ?? manifest?.verification.complaint ?? null,
   unadopted: ({ manifest, fault }) =>
-    manifest === null && fault === null ? 'it has no manifest, so nobody knows whether it is whole' : null,
+    manifest === null && fault === null ? 'it has no manifest, so nobody knows whether it is complete' : null,
   changed: ({ changedAt }) => (changedAt ? 'its file was changed after it was published' : null),
   plain: (copy, { place, allowPlain }) =>
-    isRefused(copy, place, allowPlain) ? 'it is not encrypted, though copies there are to be' : null,
+    isRefused(copy, place, allowPlain) ? 'it is not encrypted, although copies there should be' : null,
   'nothing-replaced': (copy, { lastRestore = null }) =>
     replacedBy(copy, lastRestore) === null ? 'nothing says that a restore replaced it' : null,
 } as const satisfies Readonly<Record<string, Why>>;
@@ -252,7 +252,7 @@ function isRefused({ manifest }: PlannedCopy, { isSealed = false }: PlannedPlace
 
 function judge<Copy extends PlannedCopy>(placed: Placed<Copy>, wish: RestoreWish, rules: Rules): Judged<Copy> {
   if (!placed.isBest && !rules.triesEachCopy) {
-    return { ...placed, passedOver: { reason: 'other-copy', why: 'another copy of the same backup stands for it' } };
+    return { ...placed, passedOver: { reason: 'other-copy', why: 'another copy of the same backup is used' } };
   }
   for (const reason of rules.passesOver) {
     const applies: Why = reasons[reason];
@@ -290,5 +290,5 @@ function* warningsOf<Copy extends PlannedCopy>(
 }
 
 function* futureText(point: RestorePoint, now: Date): Generator<string> {
-  if ('at' in point && point.at > now) yield 'The moment that was asked for is yet to come.';
+  if ('at' in point && point.at > now) yield 'The requested moment is in the future.';
 }

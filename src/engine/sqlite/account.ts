@@ -104,11 +104,11 @@ class Bookkeeper {
     const free: number[] = [];
     for (let trunk = header.firstFreePage; trunk !== 0;) {
       if (free.length > pages) {
-        this.#complain('the freelist names more pages than there are');
+        this.#complain('the freelist lists more pages than the file has');
         break;
       }
       if (trunk > pages) {
-        this.#complain(`the freelist leads to page ${trunk}, and the file has ${pages} pages`);
+        this.#complain(`the freelist points to page ${trunk}, but the file has ${pages} pages`);
         break;
       }
       // A chain that comes back to itself has no end.
@@ -125,7 +125,7 @@ class Bookkeeper {
       }
       for (const leaf of leaves) {
         if (leaf < 2 || leaf > pages)
-          this.#complain(`the freelist names page ${leaf}, and the file has ${pages} pages`);
+          this.#complain(`the freelist names page ${leaf}, but the file has ${pages} pages`);
         else {
           free.push(leaf);
           this.#claim(leaf, FREELIST);
@@ -134,7 +134,7 @@ class Bookkeeper {
       trunk = next;
     }
     if (free.length !== header.freePages && this.#complaints.length === 0)
-      this.#complain(`the freelist has ${free.length} pages, and the file's header says ${header.freePages}`);
+      this.#complain(`the freelist has ${free.length} pages, but the file's header says ${header.freePages}`);
     return free;
   }
 
@@ -149,7 +149,7 @@ class Bookkeeper {
       tree.contentBytes += row.payload;
       if (row.pagetype === 'leaf') tree.leafCells += row.ncell;
       if (row.pagetype === 'corrupted') this.#complain(`page ${row.pageno} of ${row.name} can't be read`);
-      if (row.pageno < 1 || row.pageno > this.#file.pages) this.#complain(`${row.name} leads to page ${row.pageno}`);
+      if (row.pageno < 1 || row.pageno > this.#file.pages) this.#complain(`${row.name} points to page ${row.pageno}`);
       else this.#claim(row.pageno, row.name);
     }
     return trees;
@@ -191,7 +191,7 @@ class Bookkeeper {
   #checkPointerMap(free: readonly number[]): void {
     const { largestRoot, isIncremental } = this.#file.header;
     if (!this.#file.hasPointerMap) {
-      if (isIncremental) this.#complain("the file's header asks for incremental vacuum, and there is no pointer map");
+      if (isIncremental) this.#complain("the file's header asks for incremental vacuum, but there is no pointer map");
       return;
     }
     const roots = this.#database
@@ -200,15 +200,15 @@ class Bookkeeper {
       .map(({ name, rootpage }) => ({ name: String(name), page: Number(rootpage) }));
     for (const page of free) {
       if (!this.#file.isMappedAs(page, MAP_FREE))
-        this.#complain(`the pointer map does not know that page ${page} is free`);
+        this.#complain(`the pointer map does not record that page ${page} is free`);
     }
     for (const { name, page } of roots) {
       if (!this.#file.isMappedAs(page, MAP_ROOT))
-        this.#complain(`the pointer map does not know that page ${page} is where ${this.#nameOf(name)} begins`);
+        this.#complain(`the pointer map does not record that page ${page} is where ${this.#nameOf(name)} begins`);
     }
     const largest = roots.at(-1)?.page ?? 1;
     if (largestRoot !== largest)
-      this.#complain(`the file's header says that page ${largestRoot} is the last root, and it is page ${largest}`);
+      this.#complain(`the file's header says that page ${largestRoot} is the last root, but it is page ${largest}`);
   }
 }
 

@@ -13,7 +13,7 @@ import { missingLog } from './log-file.ts';
 import { lastCommit } from './wal.ts';
 import { isSameEnd, type LogIndex, readLogIndex } from './wal-index.ts';
 
-export interface Reading {
+interface Reading {
   readonly journalMode: string;
   /** Where its log ends; null in a mode without one. */
   readonly log: LogIndex | null;
@@ -50,7 +50,7 @@ export function beginReading(connection: DatabaseSync, where: Where, { wantsLogE
     if (beginnings === BEGINNINGS_MAX && !isSeen) return { journalMode, log: recoveredEnd(where.path), index: null };
     connection.exec('COMMIT');
   }
-  throw new Error('the log of the database never stood still');
+  throw new Error('the log of the database kept changing');
 }
 
 function begin(connection: DatabaseSync, deadline: number): string {

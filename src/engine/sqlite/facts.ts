@@ -11,7 +11,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Account, Tree } from './account.ts';
 import { definitionOf, type Entry, isOfSqlite, knownModules, moduleOf, readEntries } from './schema.ts';
 
-export interface TableFacts {
+interface TableFacts {
   /** Null where they can't be counted. */
   readonly rows: number | null;
   /** Size of the table and its indexes, overflow pages included. */

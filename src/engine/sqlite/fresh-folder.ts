@@ -157,7 +157,7 @@ function remove(path: string): void {
 }
 
 function exchanged(path: string): BackupError {
-  return new BackupError('NO_PERMISSION', `${path} was exchanged or removed a moment after it was made`, {
-    hint: 'Another program works in that folder; choose another place.',
+  return new BackupError('NO_PERMISSION', `${path} was replaced or removed right after it was created`, {
+    hint: 'Another program is changing that folder; choose another place.',
   });
 }

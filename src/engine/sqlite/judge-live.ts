@@ -40,7 +40,7 @@ export function judgeLiveDatabase(databasePath: string, method: VerifyMethod): J
     const isAllInMain = log === null || isAllMerged(log);
     const bytes = (judged.pages ?? 0) * (judged.pageSize ?? 0);
     if (!isAllInMain || judged.structure.length > 0 || bytes <= statSync(path).size) return judged;
-    return { ...judged, facts: null, structure: [`the file ends before its ${judged.pages} pages do`] };
+    return { ...judged, facts: null, structure: [`the file is shorter than its ${judged.pages} pages`] };
   } catch (error) {
     if (isDamage(error))
       return { structure: [error instanceof Error ? error.message : String(error)], ...NO_REMARKS, facts: null };

@@ -45,7 +45,7 @@ export interface PageSizes {
 
 export interface Judged extends Judgement, Partial<PageSizes> {}
 
-export interface JudgeOptions {
+interface JudgeOptions {
   readonly method: VerifyMethod;
   /** The pages as the connection sees them. */
   readonly openPages: (sizes: PageSizes) => PageSource;
@@ -65,11 +65,11 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
     sizes = { pageSize: Number(pragma(database, 'page_size')), pages: Number(pragma(database, 'page_count')) };
     const file = new PageFile(options.openPages(sizes));
     if (file.header.pages > sizes.pages)
-      findings.structure.push(`the header says ${file.header.pages} pages, and there are ${sizes.pages}`);
+      findings.structure.push(`the header says ${file.header.pages} pages, but there are ${sizes.pages}`);
     const { textEncoding } = file.header;
     // SQLite takes the last two bits. None of them it takes for UTF-8 once, and for a contradiction when it looks again.
     if (textEncoding !== 0 && textEncoding % 4 === 0)
-      findings.structure.push(`the header says text encoding ${textEncoding}, and there is none of that number`);
+      findings.structure.push(`the header says text encoding ${textEncoding}, which does not exist`);
     const facts = new Judge(database, file, findings, options).judge(contradiction);
     return { ...sizes, ...findings.all(), facts };
   } catch (error) {
@@ -164,7 +164,7 @@ class Judge {
     this.#findings.structure.push(...walker.complaints);
     if (this.#findings.structure.length > 0) return null;
     const account = accountForPages(this.#database, this.#file);
-    if (account === null) this.#findings.leave('the account of all pages', 'this SQLite has no dbstat');
+    if (account === null) this.#findings.leave('the accounting of all pages', 'this SQLite has no dbstat');
     this.#findings.structure.push(...(account?.complaints ?? []));
     if (this.#findings.structure.length > 0) return null;
     if (this.#method === 'full') this.#checkForeignKeys(this.#understood());
@@ -211,7 +211,7 @@ class Judge {
       if (stray !== null) this.#findings.structure.push(stray);
       else if (why !== null || isOfUnknown) unread.push(...(hasPages(entry) ? [root] : []));
       else if (entry.type !== 'trigger' && !known.has(root.name))
-        this.#findings.structure.push(`${root.name} is in the schema, and belongs to nothing`);
+        this.#findings.structure.push(`${root.name} is in the schema, but belongs to nothing`);
       else if (entry.type === 'table' && this.#askOf(entry)) asked.add(entry.name);
       else if (entry.type === 'table' && hasPages(entry)) unread.push(root);
     }
@@ -237,7 +237,7 @@ class Judge {
     const methods: readonly VerifyMethod[] = this.#method === 'full' ? ['full', 'quick'] : ['quick'];
     // SQLite takes a name that begins like a number for a number of complaints.
     if (/^[-+\d]/.test(table.name)) {
-      this.#findings.leave(`the content of table ${table.name}`, 'SQLite checks no single table with such a name');
+      this.#findings.leave(`the content of table ${table.name}`, 'SQLite cannot check a single table with such a name');
       return false;
     }
     for (const method of methods) {
@@ -250,7 +250,7 @@ class Judge {
           for (const text of texts) this.#note(text, { isCounted: count < COMPLAINTS_OF_TABLE_MAX });
           if (reason !== null) this.#findings.leave(`table ${table.name}`, reason);
           if (count < COMPLAINTS_OF_TABLE_MAX) return true;
-          this.#findings.leave(`table ${table.name} behind its first ${count} complaints`, 'SQLite gives no more');
+          this.#findings.leave(`table ${table.name} after its first ${count} complaints`, 'SQLite reports no more');
           return false;
         } catch (error) {
           if (!couldNotRun(error, this.#database, { maybeInModule: moduleOf(table) !== null })) throw error;
@@ -317,7 +317,7 @@ class Judge {
         this.#findings.leave(`virtual table ${entry.name}`, `no such module: ${module}`);
     }
     const hasChecks = this.#entries.some(({ type, sql }) => type === 'table' && /\bCHECK\s*\(/i.test(sql ?? ''));
-    if (hasChecks && !this.#seesChecks) this.#findings.leave('CHECK constraints', 'the file could only be read');
+    if (hasChecks && !this.#seesChecks) this.#findings.leave('CHECK constraints', 'the file was opened read-only');
   }
 
   /** What a sound file holds is worth no failure of its backup. */

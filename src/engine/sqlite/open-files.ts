@@ -18,7 +18,7 @@ export interface OpenFiles {
   readonly unseen: Unseen | null;
 }
 
-export interface Holder {
+interface Holder {
   readonly pid: number;
   /** The name of its program, as the kernel has it: up to 15 letters. Its arguments may hold secrets. */
   readonly name: string;

@@ -14,7 +14,7 @@ import { refuseLeftElsewhere } from './left-elsewhere.ts';
 import { notShared } from './not-shared.ts';
 import { linkOf, nameOf, namesOf, processes } from './open-files.ts';
 
-export interface OtherLog {
+interface OtherLog {
   readonly pid: number;
   /** Name of the database as that program opened it. */
   readonly name: string;
@@ -140,8 +140,8 @@ function identityOf(path: string): string | null {
 
 function logElsewhere(path: string, { pid, name }: OtherLog): BackupError {
   return notShared(
-    `${namesOf([{ pid, name: nameOf(pid) }])} has ${path} open as ${name}, and works with another log than a backup would read`,
-    `What that program commits is in ${name}-wal, which a backup of ${path} does not see. Run backups where ${name} is, and set DATABASE_URL to that; in a container, mount its whole folder. Before you change a mount or a name, let the app close the database itself, so that its log is merged, and see that ${name}-wal is gone or empty: while it has bytes, it holds commits that are nowhere else.`,
+    `${namesOf([{ pid, name: nameOf(pid) }])} has ${path} open as ${name}, and uses a different log from the one that a backup would read`,
+    `Everything that program commits is in ${name}-wal, which a backup of ${path} does not see. Run backups where ${name} is, and set DATABASE_URL to it; in a container, mount its whole folder. Before you change a mount or a name, let the app close the database itself, so that its log is merged, and check that ${name}-wal is gone or empty: while it has bytes, it holds commits that are nowhere else.`,
   );
 }
 

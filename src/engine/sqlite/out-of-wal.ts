@@ -14,7 +14,7 @@ import { refuseStrayRoots } from './schema.ts';
 import { holdStaging, removeIfAllowed, stagedName } from './staged.ts';
 import { syncFolderNow } from './sync-folder.ts';
 
-export interface OutOfWal extends Disposable {
+interface OutOfWal extends Disposable {
   /** False when it was in another mode anyway. */
   readonly wasWal: boolean;
 }

@@ -72,5 +72,5 @@ export function firstRemarks({ content, unchecked }: Remarks): Remarks {
   const [rules, gaps] = [content.slice(0, REMARKS_MAX), unchecked.slice(0, REMARKS_MAX)];
   const further = content.length + unchecked.length - rules.length - gaps.length;
   if (further === 0) return { content, unchecked };
-  return { content: rules, unchecked: [...gaps, { what: `${further} more`, why: 'only the first are told' }] };
+  return { content: rules, unchecked: [...gaps, { what: `${further} more`, why: 'only the first are listed' }] };
 }

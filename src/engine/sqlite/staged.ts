@@ -22,7 +22,7 @@ export function stagedName(destination: string, what: 'restoring' | 'placing'): 
   return lstatSync(name, { throwIfNoEntry: false }) ? `${name}${randomInt(1e6, 1e7)}` : name;
 }
 
-export interface Staged {
+interface Staged {
   readonly destination: string;
   readonly what: 'restoring' | 'placing';
   readonly isSideFile: boolean;

@@ -9,7 +9,7 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { exhausted } from '../../words/errors.ts';
+import { BackupError, exhausted, isExhausted } from '../../words/errors.ts';
 
 export interface CheckLimits {
   /** Time of the processor, all threads together. */
@@ -18,7 +18,7 @@ export interface CheckLimits {
   readonly memoryBytes: number;
 }
 
-export interface WatchOptions {
+interface WatchOptions {
   /** The process that the job is of. */
   readonly parent: number;
   /** Instead of those that the size of the file gives. */
@@ -95,7 +95,8 @@ let watched: Watched | null = null;
 /**
  * Begins to look on. To be called once, by the job.
  *
- * @throws BackupError EXHAUSTED where no thread can be had: a job without it checks nothing.
+ * @throws BackupError EXHAUSTED if the system has no thread left, JOB_DIED if it did not begin for another reason: a job
+ * without it checks nothing.
  */
 export async function beginWatch({ parent, limits }: WatchOptions): Promise<void> {
   const shared = new SharedArrayBuffer(CELLS_BYTES + 3 * 8);
@@ -111,10 +112,26 @@ export async function beginWatch({ parent, limits }: WatchOptions): Promise<void
     });
     thread.unref();
   } catch (error) {
-    throw exhausted(error, 'no thread could be started that looks on');
+    throw notWatched(error);
   }
   watched = { states: new Int32Array(shared, 0, 2), numbers: new Float64Array(shared, CELLS_BYTES, 3), limits };
   mayEnd(true);
+}
+
+/**
+ * A thread can be refused for want of resources alone (EAGAIN, and ENOMEM of some systems); Node names the error in its
+ * message, Bun 1.4 says only that it failed. Measured with `ulimit -u`. https://man7.org/linux/man-pages/man3/pthread_create.3.html
+ */
+const NO_THREAD = /\b(EAGAIN|ENOMEM)\b|^Failed to spawn worker thread/;
+
+export function notWatched(error: unknown): BackupError {
+  const message = error instanceof Error ? error.message : String(error);
+  if (isExhausted(error) || NO_THREAD.test(message))
+    return exhausted(error, 'no thread could be started that looks on');
+  return new BackupError('JOB_DIED', `the thread that looks on at checks did not begin: ${message}`, {
+    hint: 'Without it nothing is checked. The next run tries again.',
+    cause: error,
+  });
 }
 
 /** Whether the process may end in the middle of what it does now, when its parent is gone. */

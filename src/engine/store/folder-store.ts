@@ -211,7 +211,7 @@ class LocalStore {
       }
     }
     if (await this.#liesElsewhere(folder)) {
-      throw new BackupError('FORBIDDEN', `the folder of "${key}" leads out of ${this.place}`, {
+      throw new BackupError('FORBIDDEN', `the folder of "${key}" leads outside ${this.place}`, {
         hint: 'Replace the symbolic link on that path by a real folder.',
       });
     }
@@ -296,6 +296,6 @@ async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
 
 function shortened(key: string, place: string): BackupError {
   return new BackupError('BAD_BACKUP', `"${key}" in ${place} became shorter while it was read`, {
-    hint: 'Something else writes into that folder; leave it to velist-backup.',
+    hint: 'Something else writes to that folder; leave it to velist-backup.',
   });
 }

@@ -99,19 +99,22 @@ export const looksUp: Check = {
     const head = await store.head(object, { signal });
     if (head?.sizeBytes !== content.length) {
       return failed(
-        `the test object has ${head?.sizeBytes ?? 'no'} bytes where ${content.length} were written`,
-        'This server does not show at once what was written; backups cannot be confirmed there.',
+        `the test object has ${head?.sizeBytes ?? 'no'} bytes although ${content.length} were written`,
+        'This server does not show new objects at once; backups cannot be confirmed there.',
       );
     }
     const missing = await isThere(key('missing'), { store, signal });
-    if (missing === false) return ok('its size was looked up, and an object that is not there is not found');
+    if (missing === false) return ok('its size can be read, and a missing object is reported as missing');
     if (missing === 'denied') {
       return failed(
         'the key may not know whether an object is missing (403 instead of 404)',
-        'Allow it ListBucket on the bucket; where that has a condition on s3:prefix, this server needs it without.',
+        'Allow it ListBucket on the bucket; if that has a condition on s3:prefix, this server needs it without the condition.',
       );
     }
-    return failed('an object that was never written is there', 'Something else than a storage server seems to answer.');
+    return failed(
+      'an object that was never written is there',
+      'Something other than a storage server seems to answer.',
+    );
   },
 };
 
@@ -136,7 +139,7 @@ export const reads: Check = {
     if (content.equals(whole) && content.subarray(from, to + 1).equals(part))
       return ok('it was read back, whole and in part');
     return failed(
-      'the test object came back with other bytes than were written',
+      'the test object came back with different bytes from those written',
       'Something on the way changes what passes through it; nothing stored there can be trusted.',
     );
   },
@@ -154,7 +157,7 @@ export const lists: Check = {
     if (found || written === null) return ok('objects can be listed');
     return failed(
       'the test object is missing from the listing',
-      'This server lists late or not everything; backups there would seem to be lost.',
+      'This server lists objects late or incompletely; backups there would seem to be lost.',
     );
   },
 };
@@ -162,7 +165,7 @@ export const lists: Check = {
 export function isPrivateFolder(folder: string): Check {
   return {
     name: 'private',
-    cannot: 'who may read the folder cannot be told',
+    cannot: 'who may read the folder cannot be determined',
     needsObject: true,
     async run({ object }) {
       const [above, file] = await Promise.all([stat(folder), stat(join(folder, object))]);
@@ -191,7 +194,7 @@ export const deletes: Check = {
     if (refused) {
       return failed(
         `objects cannot be deleted: ${refused.message}`,
-        `${refused.hint} Where a key without that right is meant, set BACKUP_S3_RETENTION=bucket: then the rules of the bucket remove what is old.`,
+        `${refused.hint} If the key is meant to lack that right, set BACKUP_S3_RETENTION=bucket: then the rules of the bucket remove what is old.`,
       );
     }
     for (const key of traces) {

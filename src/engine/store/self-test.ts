@@ -120,7 +120,12 @@ async function carryOut(
       findings.push({ check: 'traces', result: 'ok', message, hint: null });
     } else if (left.length > 0) {
       const message = `${left.length === 1 ? 'a test object' : `${left.length} test objects`} could not be removed: ${left.join(', ')}`;
-      findings.push({ check: 'traces', result: 'warning', message, hint: 'Remove what is there of them by hand.' });
+      findings.push({
+        check: 'traces',
+        result: 'warning',
+        message,
+        hint: 'Remove those that are still there by hand.',
+      });
     }
   }
   return findings;

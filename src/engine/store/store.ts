@@ -157,7 +157,7 @@ export function notThere(key: string, place: string, cause?: unknown): BackupErr
 
 /** The error every store throws for an object that was to be new and is not. */
 export function alreadyThere(key: string, place: string, cause?: unknown): BackupError {
-  return new BackupError('TARGET_EXISTS', `there is a "${key}" in ${place} already`, {
+  return new BackupError('TARGET_EXISTS', `there is already a "${key}" in ${place}`, {
     hint: 'It was left as it is.',
     cause,
   });
@@ -167,7 +167,7 @@ export function alreadyThere(key: string, place: string, cause?: unknown): Backu
 export function aborted(cause?: unknown): BackupError {
   return cause instanceof BackupError
     ? cause
-    : new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.', cause });
+    : new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again whenever you like.', cause });
 }
 
 export function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -29,7 +29,8 @@ import { doubtsAbout } from '../sqlite/sharing.ts';
 import { resolveDatabase, stampDatabase } from '../sqlite/stamp.ts';
 import { type VerifiedSnapshot, verifySnapshot } from '../sqlite/verify.ts';
 import type { LogEnd } from '../sqlite/wal.ts';
-import { type JobTrigger, type StoryContext, warnIn } from '../../words/story.ts';
+import type { Trigger } from '../../words/run.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
 import type { FolderRetention } from '../catalog/retention.ts';
 import type { Remarks } from '../sqlite/rules.ts';
 
@@ -38,7 +39,7 @@ export interface BackupRequest {
   readonly databasePath: string;
   readonly folder: string;
   readonly verify: 'quick' | 'full';
-  readonly trigger: JobTrigger;
+  readonly trigger: Trigger;
   readonly user: string | null;
   readonly note: string | null;
   readonly retention: FolderRetention;
@@ -87,7 +88,7 @@ export interface BackupPurpose extends Omit<BackupRequest, 'kind' | 'folder' | '
 }
 
 /** As `makeBackup`, for a story that already holds the folder's lock. */
-export async function makeBackupUnderLock(
+async function makeBackupUnderLock(
   catalog: Catalog,
   purpose: BackupPurpose,
   context: StoryContext,
@@ -229,8 +230,8 @@ function refuseDatabaseInStaging(catalog: Catalog, databasePath: string): void {
   const staging = join(catalog.folder, STAGING_FOLDER);
   if (!existsSync(staging) || !existsSync(databasePath)) return;
   if (!`${resolveDatabase(databasePath)}/`.startsWith(`${realpathSync(staging)}/`)) return;
-  throw new BackupError('BAD_CONFIG', `the database ${databasePath} lies in the staging folder of the backups`, {
-    hint: 'Move it to another folder: what lies in .staging is removed at each run.',
+  throw new BackupError('BAD_CONFIG', `the database ${databasePath} is in the staging folder of the backups`, {
+    hint: 'Move it to another folder: everything in .staging is removed at each run.',
   });
 }
 
@@ -255,8 +256,8 @@ async function judge(
       throw new BackupError('VERIFY_FAILED', `the new backup was dropped: ${error.message}`, {
         hint:
           complaint === null
-            ? 'Nothing wrong was found in the live database, so most often the disk is at fault: check it. Earlier backups are as they were.'
-            : 'The live database itself could not be looked at, so nothing is known of it. Earlier backups are as they were; the next run tries again.',
+            ? 'Nothing wrong was found in the live database, so the disk is most likely at fault: check it. Earlier backups are unchanged.'
+            : 'The live database itself could not be checked, so nothing is known about it. Earlier backups are unchanged; the next run tries again.',
         cause: error,
       });
     }

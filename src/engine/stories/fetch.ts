@@ -177,7 +177,7 @@ async function findManifest(
 function refuseWithoutIdentity({ name, artifact }: Manifest, { identities, target }: FetchRequest): void {
   if (artifact.encryption === 'none' || identities.length > 0) return;
   const what = `${name} is encrypted on ${targetWord(target)}, and the private key is not on this server`;
-  const hint = `Where the key is: velist-backup restore ${name} --from ${target} --to restored.sqlite --identity key.txt`;
+  const hint = `On a machine that has the key: velist-backup restore ${name} --from ${target} --to restored.sqlite --identity key.txt`;
   throw new BackupError('BAD_REQUEST', what, { hint });
 }
 
@@ -193,7 +193,7 @@ async function download(
     if (head?.sizeBytes !== sizeBytes) {
       throw new BackupError(
         'VERIFY_FAILED',
-        `${file} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, its manifest says ${sizeBytes}`,
+        `${file} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, but its manifest says ${sizeBytes}`,
         { hint: 'It was changed or removed after it was stored; use another backup.' },
       );
     }
@@ -203,7 +203,7 @@ async function download(
     partial.remove();
     if (haveBytes > 0 && downloads < DOWNLOADS_MAX) continue;
     throw new BackupError('VERIFY_FAILED', `${file} in ${store.place} is not what was stored: its digest differs`, {
-      hint: 'It was changed after it was stored, or on the way here. Nothing was placed; use another backup.',
+      hint: 'It was changed after it was stored, or on the way here. Nothing was restored; use another backup.',
     });
   }
 }

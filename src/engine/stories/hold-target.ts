@@ -82,6 +82,6 @@ function addressOfTarget({ access, prefix }: Target): string {
 
 /** The service says both with each request that it makes at a target. */
 function writerSelf({ maker, installationPath, ...self }: DatabaseSelf): WriterSelf {
-  if (maker === null || installationPath === null) throw new Error('a job at a target was not told its installation');
+  if (maker === null || installationPath === null) throw new Error('a job at a target was not given its installation');
   return { ...self, maker, installationPath };
 }

@@ -172,7 +172,7 @@ export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext)
       const isLog = readHeaderOf(late) === null;
       const kept = join(catalog.folder, lateLogSetAside(owner, isLog ? 'log' : 'database'));
       renameSync(late, kept);
-      const what = isLog ? 'a SQLite log that goes on from that backup' : 'a copy of the database as it was then';
+      const what = isLog ? 'a SQLite log that continues from that backup' : 'a copy of the database as it was then';
       warnIn(context)(
         `What was committed after ${owner} and before a restore that was killed can't be merged: ${reason.message}. It is kept in ${kept}, ${what}.`,
       );

@@ -62,7 +62,7 @@ export async function prepareUpload(
 /** The queue offers none of another database; a folder may change hands between two looks. */
 async function requireOwnBackup(catalog: Catalog, name: string, self: DatabaseSelf): Promise<void> {
   if ((await ownBackups(catalog, self)).some((backup) => backup.name === name)) return;
-  throw new BackupError('FOREIGN_PLACE', `${name} is a backup of another database than ${self.name}`, {
+  throw new BackupError('FOREIGN_PLACE', `${name} is a backup of another database, not of ${self.name}`, {
     hint: 'It was not uploaded. The service of its own database does that.',
   });
 }

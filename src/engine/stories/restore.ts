@@ -96,8 +96,8 @@ async function replace(
   if (safety.backup === null) await withdrawUndo(catalog, await undoable(catalog, request));
   const replaced = { safetyBackup: safety.backup, setAside };
   if (identityOf(request.source) === checked.identity) return replaced;
-  throw placedBut(request, 'its file was changed while it was placed', changedMeanwhile(request), {
-    hint: `What is in the database now was checked by nobody. ${whereOldIs(replaced)}. Restore that, or another backup.`,
+  throw placedBut(request, 'its file was changed while it was being put in place', changedMeanwhile(request), {
+    hint: `The database as it is now was not checked. ${whereOldIs(replaced)}. Restore that, or another backup.`,
   });
 }
 
@@ -128,8 +128,8 @@ async function mergeAfterPlacing(
   try {
     return await mergeLateLog(catalog, safetyBackup, context);
   } catch (error) {
-    throw placedBut(request, 'the safety backup does not yet hold what was committed last', error, {
-      hint: `That is kept beside ${safetyBackup}, and the next backup adds it. The result was not checked.`,
+    throw placedBut(request, 'the safety backup does not yet contain the last commits', error, {
+      hint: `They are kept beside ${safetyBackup}, and the next backup adds them. The result was not checked.`,
     });
   }
 }
@@ -162,7 +162,7 @@ function placedBut(
   { hint }: { readonly hint: string },
 ): BackupError {
   const reason = BackupError.from(error);
-  return new BackupError(reason.code, `${request.sourceName} was placed, but ${what}: ${reason.message}`, {
+  return new BackupError(reason.code, `${request.sourceName} was put in place, but ${what}: ${reason.message}`, {
     hint,
     cause: reason,
   });
@@ -231,7 +231,7 @@ export async function checkSource(
       'BAD_BACKUP',
       `${request.sourceName} has a log beside it, ${request.sourceName}-wal, that is part of it`,
       {
-        hint: 'What is in the log would be lost. Open and close the file with SQLite once, so that it is merged.',
+        hint: 'The content of the log would be lost. Open and close the file once with SQLite, so that the log is merged.',
       },
     );
   }
@@ -257,8 +257,8 @@ function checkStillTheSame(request: RestoreRequest, { identity }: Checked): void
 }
 
 function changedMeanwhile({ sourceName }: RestoreRequest): BackupError {
-  return new BackupError('VERIFY_FAILED', `${sourceName} was changed or exchanged after it was checked`, {
-    hint: 'Nothing was changed. Something else writes into the backup folder; verify the backup again.',
+  return new BackupError('VERIFY_FAILED', `${sourceName} was changed or replaced after it was checked`, {
+    hint: 'Nothing was changed. Something else writes to the backup folder; verify the backup again.',
   });
 }
 
@@ -384,9 +384,9 @@ async function place(safety: Safety, request: RestoreRequest, context: StoryCont
 function cutShort({ sourceName, databasePath }: RestoreRequest, backup: string, reason: BackupError): BackupError {
   // In any other case a write may have failed that the disk holds all the same.
   if (says(reason.code, 'taken-back')) return reason;
-  const message = `${basename(databasePath)} holds what was there before, or ${sourceName}: placing it failed: ${reason.message}`;
+  const message = `${basename(databasePath)} now holds either what was there before or ${sourceName}: putting it in place failed: ${reason.message}`;
   return new MayBePlaced(reason.code, message, {
-    hint: `What was there before is safe in ${backup}, and \`velist-backup undo\` brings it back. See whether the disk is failing.`,
+    hint: `What was there before is safe in ${backup}, and \`velist-backup undo\` brings it back. Check whether the disk is failing.`,
     cause: reason,
   });
 }

@@ -77,7 +77,7 @@ async function findVerified(catalog: Catalog, name: string): Promise<VerifiedBac
   const backup = await catalog.find(name);
   if (backup.manifest) return { ...backup, manifest: backup.manifest };
   throw new BackupError('BAD_BACKUP', `${name} has no readable manifest`, {
-    hint: 'Adopt it first; only then is it uploaded.',
+    hint: 'Adopt it first; then it is uploaded.',
   });
 }
 
@@ -161,9 +161,9 @@ function isRefusal(error: unknown): boolean {
 function taken(key: string, store: ObjectStore, cause: unknown): BackupError {
   return new BackupError(
     'TARGET_EXISTS',
-    `there is a "${key}" in ${store.place} already, which is not a complete backup and may not be replaced`,
+    `there is already a "${key}" in ${store.place}, which is not a complete backup and may not be replaced`,
     {
-      hint: 'An upload that was cut left it, or somebody else wrote it. The next backup has another name: nothing is to be done.',
+      hint: 'An interrupted upload left it, or somebody else wrote it. There is nothing to do: the next backup has another name.',
       cause,
     },
   );
@@ -187,7 +187,7 @@ async function checkForm(store: ObjectStore, { artifact }: Manifest, context: St
   throw new BackupError(
     store.words.codes.mismatch,
     `${artifact.file} in ${store.place} does not begin like ${wanted}${form === 'unknown' ? '' : ` but like ${form}`}; ${left}`,
-    { hint: 'Something on the way there changed what was uploaded. The local backup is verified.' },
+    { hint: 'Something on the way changed what was uploaded. The local backup is verified.' },
   );
 }
 

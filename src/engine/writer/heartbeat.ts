@@ -14,7 +14,7 @@ import { createReleased, type Place, readBeat, removeBeat, writeBeat } from './o
 /** Lost answers in a row: any of these may be the one that arrived. */
 const TRIED_MAX = 200;
 
-export interface HeartbeatContext {
+interface HeartbeatContext {
   readonly signal: AbortSignal;
   readonly now: () => Date;
   /** Hears that the file of the installation was damaged and set aside. */

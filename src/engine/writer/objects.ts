@@ -24,7 +24,7 @@ export interface Place {
   readonly prefix: string;
 }
 
-export interface Options {
+interface Options {
   readonly signal?: AbortSignal;
 }
 
@@ -70,8 +70,8 @@ const beatSchema = z.object({
 });
 const markSchema = z.object({ host: z.string() });
 
-export type Writer = z.infer<typeof writerSchema>;
-export type Beat = z.infer<typeof beatSchema>;
+type Writer = z.infer<typeof writerSchema>;
+type Beat = z.infer<typeof beatSchema>;
 
 /** How messages name it. */
 export function placeText({ store, prefix }: Place): string {
@@ -98,7 +98,7 @@ export interface SeenEpoch {
   readonly isReleased: boolean;
 }
 
-export interface SeenClone {
+interface SeenClone {
   readonly key: string;
   readonly seenAt: Date;
 }
@@ -135,7 +135,7 @@ export async function lookAt(place: Place, options: Options): Promise<PlaceLook>
       return { newest: { epoch, writer, since: object.modifiedAt, isReleased }, clones, objects };
     }
     throw new BackupError(place.store.words.codes.mismatch, `${placeText(place)} lists an epoch that is not there`, {
-      hint: 'It shows what was removed, or not what was written: nobody can tell who writes there.',
+      hint: 'It lists objects that were removed, or misses ones that were written, so nobody can tell who writes there.',
     });
   } catch (error) {
     throw unknowable(error);
@@ -162,7 +162,7 @@ export async function hostOfClone(place: Place, { key }: SeenClone, options: Opt
   return (text !== null && parse(markSchema, text)?.host) || 'unknown';
 }
 
-export type SeenBeat = Pick<Beat, 'token' | 'beats'> & { readonly modifiedAt: Date };
+type SeenBeat = Pick<Beat, 'token' | 'beats'> & { readonly modifiedAt: Date };
 
 /** The last renewal, wherever it lies; null where there is none. One of another form says when it was made all the same. */
 export async function lastBeat(store: ObjectStore, key: string, options: Options): Promise<SeenBeat | null> {
@@ -285,7 +285,7 @@ export async function knock(place: Place, installation: string, options: Options
   }
   const { place: where, words } = place.store;
   throw new BackupError(words.codes.mismatch, `what was written to ${where} can't be found there`, {
-    hint: 'It shows late what was written, or something removes it at once.',
+    hint: 'It shows new objects late, or something removes them at once.',
   });
 }
 
@@ -378,7 +378,7 @@ function unknowable(error: unknown): BackupError {
   const known = BackupError.from(error);
   if (known.code !== 'S3_DENIED') return known;
   return new BackupError('S3_DENIED', `${known.message}, so nobody can tell who writes there`, {
-    hint: `${known.hint} Nothing is uploaded or removed there until then; local backups go on.`,
+    hint: `${known.hint} Nothing is uploaded or removed there until then; local backups continue.`,
     cause: known,
   });
 }

@@ -40,7 +40,7 @@ import type { ClaimedWriting, Writing } from './writing.ts';
 import type { OtherWriter, StoryContext, WriterNews } from '../../words/story.ts';
 
 /** Ticks without a heartbeat until a writer is gone. */
-export const SILENT_TICKS = 3;
+const SILENT_TICKS = 3;
 const SPARED_MS = 7 * 86_400_000;
 /** Each one that is lost means that another machine took that epoch. */
 const TAKES_MAX = 5;
@@ -157,17 +157,17 @@ export async function seeWriter(
 
 /** The error of a place where another machine writes. */
 export function refusalBy({ kind, host, since, seenAt }: OtherWriter, where: string, own: string): BackupError {
-  const seen = seenAt === null ? '' : `, seen last at ${seenAt}`;
+  const seen = seenAt === null ? '' : `, last seen at ${seenAt}`;
   if (kind === 'other') {
-    return new BackupError('PLACE_TAKEN', `${host} writes to ${where} since ${since}${seen}`, {
-      hint: `Give this machine ${own}. If it replaces the other one, stop that one: then this one goes on by itself, at once or after three ticks. If it is the same database and the other machine is not to write any more, \`velist-backup claim\` does not wait.`,
+    return new BackupError('PLACE_TAKEN', `${host} has been writing to ${where} since ${since}${seen}`, {
+      hint: `Give this machine ${own}. If it replaces the other one, stop that one: then this one continues by itself, at once or after three ticks. If it is the same database and the other machine should no longer write, \`velist-backup claim\` takes over without waiting.`,
     });
   }
   return new BackupError(
     'CLONED',
-    `a machine with the id of this one (${host}) writes to ${where} since ${since}${seen}`,
+    `a machine with the id of this one (${host}) has been writing to ${where} since ${since}${seen}`,
     {
-      hint: `One of them is a copy of the other. Stop velist-backup on the copy, move velist-backup.installation.json away there, and give it ${own}. A machine that was set back to an older image goes on by itself after three ticks.`,
+      hint: `One of them is a copy of the other. Stop velist-backup on the copy, move velist-backup.installation.json away there, and give it ${own}. A machine that was set back to an older image continues by itself after three ticks.`,
     },
   );
 }
@@ -388,6 +388,6 @@ async function takeClones(place: Place, look: PlaceLook, context: Context): Prom
 
 function busy(place: Place, doing: string): BackupError {
   return new BackupError('PLACE_TAKEN', `several machines ${doing} to ${placeText(place)} at this moment`, {
-    hint: `It is tried again. Give each machine ${place.store.words.own}.`,
+    hint: `It is retried. Give each machine ${place.store.words.own}.`,
   });
 }

@@ -4,16 +4,16 @@ import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import type { LossMark } from '../../engine/format/manifest.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
 import { changesBetween, totalRows } from '../protection/differences.ts';
-import type { BackupItem, Loss, OtherDatabase, Placement, TargetName, Verification } from '../model.ts';
+import type { BackupItem, Loss, OtherDatabase, Placement, Verification } from './shown-backup.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { UploadState } from '../state/target-state.ts';
-import { targetWord } from '../../words/target-word.ts';
 import { remarkTexts } from '../protection/remarks.ts';
 import type { RemoteBackup } from '../../engine/catalog/store-catalog.ts';
 
 /** A backup of another database than ours has `other`. */
 export type KnownBackup = (Backup | OffsiteBackup) & { readonly other?: OtherDatabase };
 
-export interface ItemFacts {
+interface ItemFacts {
   /** The backup of this database before it; null when there is none. */
   readonly before: KnownBackup | null;
   readonly isLocal: boolean;
@@ -67,17 +67,6 @@ export function toLoss({ accepted, ...mark }: LossMark): Loss {
 /** True for a backup of our database, or for a file that says nothing. */
 export function isOwn(backup: KnownBackup): boolean {
   return backup.other === undefined;
-}
-
-/** Good as far as it is known, and no safety backup, which holds what a restore replaced. */
-export function isSound({ manifest, fault, changedAt }: KnownBackup): boolean {
-  return (
-    manifest !== null &&
-    fault === null &&
-    !changedAt &&
-    manifest.trigger !== 'safety' &&
-    manifest.verification.complaint === null
-  );
 }
 
 /** True for a backup of the folder. */

@@ -2,16 +2,15 @@
 import { isLiveFile } from '../../engine/sqlite/stamp.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { BackupError } from '../../words/errors.ts';
-import { targetWord } from '../../words/target-word.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { ServiceContext } from '../context.ts';
-import type { TargetName } from '../model.ts';
 import type { Offsite, Said } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { isHere } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Removals } from './removals.ts';
 
-export interface ChangesParts {
+interface ChangesParts {
   readonly backups: Backups;
   readonly targets: RemoteTargets;
   readonly removals: Removals;
@@ -19,7 +18,7 @@ export interface ChangesParts {
   readonly onDelete: (filename: string) => Promise<void>;
 }
 
-export interface DeleteOptions {
+interface DeleteOptions {
   /** Left out: all copies. */
   readonly target?: TargetName;
   readonly user?: string;
@@ -62,7 +61,7 @@ export class Changes {
     const holders = targets.enabled.filter((offsite) => offsite.lifecycleDays === null && offsite.find(filename));
     await eachOf(holders, 'it was written', (offsite) => offsite.change(filename, change)).catch((error: unknown) => {
       const known = BackupError.from(error);
-      this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is tried again.`);
+      this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is retried.`);
     });
   }
 

@@ -7,7 +7,7 @@ import { takeLock } from '../../engine/disk/lock.ts';
 import { NO_REMARKS, type Remarks } from '../../engine/sqlite/rules.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { ServiceContext } from '../context.ts';
-import type { BackupItem } from '../model.ts';
+import type { BackupItem } from './shown-backup.ts';
 import type { BackupServicePort, FromTarget } from '../service-port.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Claims } from '../targets/claims.ts';

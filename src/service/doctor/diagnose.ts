@@ -10,7 +10,8 @@ import { targetWord } from '../../words/target-word.ts';
 import { isHere, isOwn } from '../backups/backup-item.ts';
 import { type Backups, placeOf } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
-import type { DoctorReport, Status } from '../model.ts';
+import type { DoctorReport } from './finding.ts';
+import type { Status } from '../protection/shown-status.ts';
 import { knownGood } from '../restores/recovery-kit.ts';
 import type { LookAtAll } from '../protection/look-at-all.ts';
 import { remarkTexts } from '../protection/remarks.ts';
@@ -30,7 +31,7 @@ import {
 } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
 
-export interface DiagnoseParts {
+interface DiagnoseParts {
   readonly backups: Backups;
   readonly look: LookAtAll;
   readonly rhythm: Rhythm;

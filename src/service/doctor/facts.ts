@@ -4,6 +4,7 @@
  */
 import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
+import { OWN_FOLDER } from '../../engine/catalog/identity.ts';
 import type { ErrorBody } from '../../words/errors.ts';
 import { isIn, type Mount, mountOf, readMounts } from '../../engine/sqlite/mounts.ts';
 import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
@@ -11,7 +12,10 @@ import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
 import type { TargetFreshness } from '../protection/freshness.ts';
 import type { Risks } from '../../engine/store/kinds.ts';
 import type { StoreWords } from '../../engine/store/store.ts';
-import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
+import type { TargetReport } from '../../engine/store/self-test.ts';
+import type { Status } from '../protection/shown-status.ts';
+import type { Settings } from '../state/backup-config.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { holdsOthersFiles } from '../protection/open-folder.ts';
 import type { Examined } from '../../engine/stories/look.ts';
 
@@ -39,7 +43,7 @@ export interface DoctorFacts {
     readonly isWritable: boolean;
     /** Why it can't be listed. */
     readonly complaint: ErrorBody | null;
-    /** Files that bear rights for other users. */
+    /** Files that are open to other users. */
     readonly openFiles: number;
     /** Other files than backups and our own lie in it. */
     readonly isShared: boolean;
@@ -106,7 +110,7 @@ interface Place {
   readonly fileSystem: string | null;
 }
 
-export interface Served {
+interface Served {
   readonly what: 'backups' | 'state';
   readonly folder: string;
   /** False where its name alone says so. */
@@ -255,4 +259,10 @@ function existing(path: string): string {
   let at = path;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
   return at;
+}
+
+/** What a database or a machine gets for itself at that place. */
+export function ownPlaceAt({ s3, targets }: DoctorFacts, target: TargetName): string {
+  if (target === 'local') return OWN_FOLDER;
+  return (targets.find(({ name }) => name === target) ?? s3).words.own;
 }

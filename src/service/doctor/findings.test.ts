@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { PlaceStatus } from '../model.ts';
+import type { PlaceStatus } from '../targets/shown-place.ts';
 import { keepSettingsNone } from '../targets/retention-policies.ts';
 import { plainHostOf } from '../../engine/store/s3/kind.ts';
 import { s3Words } from '../../engine/store/s3/words.ts';
@@ -244,7 +244,7 @@ test('what the test of the bucket found is told with it, the worst first', () =>
   expect(findings.slice(0, 2)).toEqual([
     {
       ...{ code: 's3-private', severity: 'problem', what: 'on S3: the bucket is public', fix: 'Close it now.' },
-      why: 'Backups hold everything that the database holds.',
+      why: 'Backups contain everything that the database contains.',
     },
     {
       ...{ code: 's3-create-only', severity: 'warning', what: 'on S3: ignored', fix: 'Use one prefix each.' },

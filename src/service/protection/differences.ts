@@ -1,8 +1,8 @@
 /** Two backups side by side, by what verification counted in them: no file is opened for it. Pure. */
 import type { DatabaseFacts, Manifest } from '../../engine/format/manifest.ts';
-import type { BackupDiff, RowChanges } from '../model.ts';
+import type { BackupDiff, RowChanges } from '../backups/shown-backup.ts';
 
-export interface CountedBackup {
+interface CountedBackup {
   readonly name: string;
   readonly manifest: Pick<Manifest, 'facts' | 'database'> | null;
 }

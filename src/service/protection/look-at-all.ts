@@ -9,9 +9,10 @@ import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
-import type { Activity, ActivityRange, RunProgress, Status } from '../model.ts';
+import type { Status } from './shown-status.ts';
+import { type Activity, type ActivityRange, composeActivity } from '../runs/activity.ts';
+import type { RunProgress } from '../../words/run.ts';
 import type { Restores } from '../restores/restores.ts';
-import { composeActivity } from '../runs/activity.ts';
 import type { BackupSchedule } from '../runs/backup-schedule.ts';
 import type { Rhythm } from '../runs/rhythm.ts';
 import type { RunFilter } from '../state/run-history.ts';
@@ -22,7 +23,7 @@ import { isMissing } from './missing.ts';
 import type { Retention } from './retention.ts';
 import { composeStatus } from './status.ts';
 
-export interface LookParts {
+interface LookParts {
   readonly backups: Backups;
   readonly losses: Losses;
   readonly restores: Restores;

@@ -3,12 +3,13 @@ import { planFolder } from '../../engine/catalog/prune-folder.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
 import type { Removals } from '../backups/removals.ts';
 import type { ServiceContext } from '../context.ts';
-import type { PruneResult, TargetName } from '../model.ts';
+import type { PruneResult } from '../service-port.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import type { Claims } from '../targets/claims.ts';
 import { SURVIVED } from '../targets/retention-policies.ts';
 import type { Retention } from './retention.ts';
 
-export interface PruneParts {
+interface PruneParts {
   readonly backups: Backups;
   readonly claims: Claims;
   readonly removals: Removals;

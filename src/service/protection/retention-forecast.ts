@@ -23,7 +23,7 @@ export interface RetentionForecast {
   readonly note: string | null;
 }
 
-export interface ForecastFacts {
+interface ForecastFacts {
   /** In the folder, newest first. */
   readonly copies: readonly (Retainable & { readonly sizeBytes: number })[];
   readonly databaseBytes: number;

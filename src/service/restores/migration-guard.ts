@@ -66,7 +66,7 @@ async function check(service: BackupService, before: readonly RuleFinding[]): Pr
   const { structure, content } = await service.checkDatabase();
   // Rows that broke a rule before are not this migration's doing.
   const faults = [...structure, ...remarkTexts({ content: addedTo(before, content), unchecked: [] })];
-  if (faults.length > 0) throw new Error(`the check after it says: ${faults.join('; ')}`);
+  if (faults.length > 0) throw new Error(`the check after it reports: ${faults.join('; ')}`);
 }
 
 function addedTo(before: readonly RuleFinding[], after: readonly RuleFinding[]): readonly RuleFinding[] {
@@ -91,7 +91,7 @@ async function failed(
   const wayBack = `velist-backup restore ${filename} --online`;
   if (!restoreOnFailure) {
     return new BackupError('MIGRATION_FAILED', message, {
-      hint: `The state before it is kept in ${filename}. The way back: ${wayBack}`,
+      hint: `The state before it is kept in ${filename}. To restore it: ${wayBack}`,
       cause,
     });
   }
@@ -104,7 +104,7 @@ async function failed(
     });
   }
   return new BackupError('MIGRATION_FAILED', `${message}; the state before it was restored`, {
-    hint: `What the migration left is kept in a safety backup: velist-backup undo brings it back.`,
+    hint: `The state that the migration left is kept in a safety backup: velist-backup undo brings it back.`,
     cause,
   });
 }

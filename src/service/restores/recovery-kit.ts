@@ -13,7 +13,7 @@ import type { KnownBackup } from '../backups/backup-item.ts';
 import { targetWord } from '../../words/target-word.ts';
 import { shellWord as quoted, visibleLine } from '../../words/visible-text.ts';
 
-export interface KitFacts {
+interface KitFacts {
   readonly writtenAt: Date;
   readonly version: string;
   /** Absolute. */

@@ -18,15 +18,11 @@ import type { ActiveRun } from '../runs/active-run.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
-import type {
-  FoundRestorePoint,
-  OtherDatabase,
-  RestorePlan,
-  RestoreResult,
-  Run,
-  Status,
-  TargetName,
-} from '../model.ts';
+import type { OtherDatabase } from '../backups/shown-backup.ts';
+import type { Status } from '../protection/shown-status.ts';
+import type { FoundRestorePoint, RestorePlan, RestoreResult } from './restore-result.ts';
+import type { Run } from '../../words/run.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
@@ -37,7 +33,7 @@ import { findRestorePoint } from './find-restore-point.ts';
 import { foreignBackup } from './foreign-backup.ts';
 import type { Restored } from '../../engine/stories/restore-request.ts';
 
-export interface RestoresParts {
+interface RestoresParts {
   readonly backups: Backups;
   readonly retention: Retention;
   readonly targets: RemoteTargets;

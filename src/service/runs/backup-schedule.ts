@@ -13,7 +13,7 @@ import type { Backups } from '../backups/backups.ts';
 import type { Verifications } from '../backups/verifications.ts';
 import type { ServiceContext } from '../context.ts';
 import type { MakeBackup } from '../make-backup.ts';
-import type { Settings } from '../model.ts';
+import type { Settings } from '../state/backup-config.ts';
 import { ChangedFiles } from '../protection/changed-files.ts';
 import { isMissing, saysItAgain, withWayBack } from '../protection/missing.ts';
 import type { Retention } from '../protection/retention.ts';
@@ -24,7 +24,7 @@ import type { RemoteTargets } from '../targets/remote-targets.ts';
 import type { Rhythm } from './rhythm.ts';
 import { Scheduler } from './scheduler.ts';
 
-export interface BackupScheduleParts {
+interface BackupScheduleParts {
   readonly backups: Backups;
   readonly drills: Drills;
   readonly makeBackup: MakeBackup;
@@ -72,7 +72,7 @@ export class BackupSchedule {
       },
       onFault: (error) => {
         const { message, hint } = BackupError.from(error);
-        log('error', `The schedule met a fault and goes on: ${message}. ${hint}`);
+        log('error', `The schedule met an error and continues: ${message}. ${hint}`);
       },
     });
     jobs.onSignOfLife((kind) => {
@@ -93,7 +93,7 @@ export class BackupSchedule {
     if (this.#context.settings.current.enabled) this.#begin({ runAtOnce: true });
     else {
       this.history.begin(null, this.#context.now());
-      this.#context.log('info', 'Auto-backup is off. Backups can be made by hand.');
+      this.#context.log('info', 'Auto-backup is off. Backups can still be made by hand.');
     }
   }
 

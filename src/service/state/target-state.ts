@@ -1,5 +1,5 @@
 /**
- * What is known of S3 between two looks, kept in our own small database: which backups were uploaded, what the last
+ * What is known of a target between two looks, kept in our own small database: which backups were uploaded, what the last
  * listing held, and when the next try is due, so that a restart and the command line know it too.
  *
  * All of it is of one place (server, bucket, path): at another one nothing is known until it is listed.
@@ -31,7 +31,7 @@ export interface KnownRemote {
   readonly fault: string | null;
   /** Class of storage that its file has to be brought back from before it can be read. */
   readonly archive?: string | null;
-  /** What a check of the copy at S3 found last; null when none was made. */
+  /** What a check of the copy there found last; null when none was made. */
   readonly verification: Manifest['verification'] | null;
 }
 
@@ -44,13 +44,13 @@ export interface SetBack {
 }
 
 /** What waits for another try. */
-export interface Waiting {
+interface Waiting {
   readonly nextTryAt: Date | null;
   readonly error: ErrorBody | null;
 }
 
 /** Another writer there, as it was seen last. */
-export interface WriterNote {
+interface WriterNote {
   readonly kind: 'other' | 'clone';
   readonly host: string;
   /** The server's time. */

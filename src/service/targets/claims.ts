@@ -22,7 +22,7 @@ import { lookAtFolder, type OwnedFolder, toRecord, writeOwner, writeRecord } fro
 import { takeLock } from '../../engine/disk/lock.ts';
 import type { DatabaseSelf } from '../../engine/writer/self.ts';
 import type { ServiceContext } from '../context.ts';
-import type { ClaimResult } from '../model.ts';
+import type { ClaimResult } from '../service-port.ts';
 import type { Offsite } from './remote-target.ts';
 
 const SPARES_MS = 7 * 24 * 3_600_000;

@@ -25,7 +25,7 @@ import type { StoreWords } from '../../engine/store/store.ts';
 import type { Log } from '../log.ts';
 import type { Offsite } from './remote-target.ts';
 
-export interface PlacesOptions {
+interface PlacesOptions {
   /** Absolute. */
   readonly database: string;
   readonly catalog: Catalog;
@@ -111,7 +111,7 @@ export class Places {
       const { databaseId } = (await this.#options.catalog.find(name)).manifest ?? {};
       if (databaseId !== undefined) await this.note(databaseId);
     } catch (error) {
-      this.#options.log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+      this.#options.log('warn', `The id of the database was not recorded: ${BackupError.from(error).message}.`);
     }
   }
 
@@ -214,7 +214,7 @@ export class Places {
     if (this.#complained) return;
     this.#complained = true;
     const { message, hint } = BackupError.from(error);
-    this.#options.log('warn', `Which installation this is could not be noted: ${message}. ${hint}`);
+    this.#options.log('warn', `The identity of this installation could not be recorded: ${message}. ${hint}`);
   }
 }
 

@@ -74,7 +74,7 @@ export async function reconcile({ after: there, isOutdated }: Taken, beganAt: Da
     } else if (!isStored && !entry && upload?.status === 'stored' && mayEnd.has(name)) {
       onExpired(name);
     } else if (!isStored && !isUnread(entry) && upload?.status === 'stored' && upload.at < beganAt) {
-      log('warn', `No longer on ${word}: ${name}. It is uploaded again.`);
+      log('warn', `No longer on ${word}: ${name}. It will be uploaded again.`);
       state.forgetUpload(name);
     }
   }

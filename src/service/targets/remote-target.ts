@@ -8,9 +8,8 @@
  * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
  * is there already is not, and a pin that was set here is set there.
  */
-import type { TargetName } from '../model.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { TargetSetup } from './targets.ts';
-import { targetWord } from '../../words/target-word.ts';
 import type { Backup, Catalog } from '../../engine/catalog/folder-catalog.ts';
 import type { RetentionPlan, RetentionPolicy } from '../../engine/catalog/retention.ts';
 import type { JobKind, JobMap } from '../../engine/process/protocol.ts';
@@ -51,7 +50,7 @@ import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import type { ClaimedRemote } from '../../engine/stories/hold-target.ts';
 import type { WritingRequest } from '../../engine/writer/writing.ts';
 
-export interface OffsiteOptions {
+interface OffsiteOptions {
   readonly target: TargetName;
   readonly access: TargetSetup;
   /** May change. */
@@ -369,7 +368,7 @@ export class Offsite {
   #reportUnnamed(unnamed: readonly string[]): void {
     this.#options.log(
       'warn',
-      `${unnamed.length} files on ${this.#word} have the name of a backup and no manifest (${unnamed[0]}); they stay as they are.`,
+      `${unnamed.length} files on ${this.#word} have the name of a backup but no manifest (${unnamed[0]}); they stay as they are.`,
     );
   }
 
@@ -523,7 +522,7 @@ export class Offsite {
     log('info', `Uploaded to ${this.#word}: ${done.key}`);
     this.#takePruned(done);
     if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
-    if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
+    if (done.complaint) log('warn', `After the upload ${this.#word} could not be listed: ${done.complaint}.`);
     if (done.listing) {
       await this.#applyListing(done.listing, began);
       await this.#learnId(done.listing.identity);
@@ -544,7 +543,7 @@ export class Offsite {
       await onFirstContact(record.id);
     } catch (error) {
       // The next upload tries again.
-      log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+      log('warn', `The id of the database was not recorded: ${BackupError.from(error).message}.`);
     }
   }
 
@@ -624,9 +623,9 @@ export class Offsite {
     if (this.lifecycleDays !== null) {
       throw new BackupError(
         'UNSUPPORTED',
-        `what is said of ${name} on ${this.#word} is written once, with its upload`,
+        `the manifest of ${name} on ${this.#word} is written once, with its upload`,
         {
-          hint: 'BACKUP_S3_RETENTION=bucket: nothing there is replaced. A pin or a note of a backup in the folder holds here.',
+          hint: 'BACKUP_S3_RETENTION=bucket: nothing there is replaced. Pin or annotate the backup in the folder instead.',
         },
       );
     }

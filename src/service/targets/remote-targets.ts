@@ -1,10 +1,11 @@
 /** The targets beside the folder, as one service uses them: made when they are needed first, each with its own queue. */
 import { otherOf } from '../../engine/catalog/identity.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
-import { targetWord } from '../../words/target-word.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { THE_SERVICE_ITSELF } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
-import type { Settings, TargetName, TargetReport } from '../model.ts';
+import type { TargetReport } from '../../engine/store/self-test.ts';
+import type { Settings } from '../state/backup-config.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { Rhythm } from '../runs/rhythm.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
@@ -15,7 +16,7 @@ import { refreshWithinMs } from './places.ts';
 import { Offsite } from './remote-target.ts';
 import { checkTargets, type RemoteTarget, remoteTargets } from './targets.ts';
 
-export interface RemoteTargetsParts {
+interface RemoteTargetsParts {
   readonly rhythm: Rhythm;
   readonly retention: Retention;
   readonly claims: Claims;

@@ -11,7 +11,8 @@ import { BackupError } from '../../words/errors.ts';
 import type { FolderAccess } from '../../engine/store/folder/access.ts';
 import { faultOfTarget, identityOf, type TargetAccess, whereOf } from '../../engine/store/kinds.ts';
 import type { S3Access } from '../../engine/store/s3/access.ts';
-import type { Settings, TargetName } from '../model.ts';
+import type { Settings } from '../state/backup-config.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import type { OwnRetention } from './retention-policies.ts';
 
 /** What is kept there, and how. */
@@ -77,7 +78,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
   for (const { name, kind, prefix = '' } of options.targets ?? []) {
     if (!NAME.test(name) || names.has(name)) {
       throw wrong(
-        `a further target can not be called ${JSON.stringify(name)}`,
+        `a further target cannot be called ${JSON.stringify(name)}`,
         'A name is up to 32 lower-case letters, digits and hyphens, begins with a letter, and is not local, s3 or that of another target.',
       );
     }

@@ -10,7 +10,7 @@ import type { OffsiteState, UploadOutcome } from '../state/target-state.ts';
 const RETRY_FIRST_MS = 30_000;
 const RETRY_LONGEST_MS = 3_600_000;
 
-export interface UploadQueueOptions {
+interface UploadQueueOptions {
   /** Those of our database in the folder, newest first. */
   readonly backups: () => Promise<readonly Backup[]>;
   readonly state: OffsiteState;

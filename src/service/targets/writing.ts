@@ -13,11 +13,11 @@ import { addressOf, lifecycleDaysOf, whereOf, wordsOf } from '../../engine/store
 import { knownInstallation } from './database-self.ts';
 import type { SharedHeartbeat, Heartbeats } from './heartbeats.ts';
 import type { Log } from '../log.ts';
-import type { ServiceEvent, TargetName } from '../model.ts';
+import type { ServiceEvent } from '../service-event.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { OffsiteState } from '../state/target-state.ts';
 import type { WriterStatus } from './place-status.ts';
 import type { TargetSetup } from './targets.ts';
-import { targetWord } from '../../words/target-word.ts';
 import type { JobEvent, OtherWriter, WriterNews } from '../../words/story.ts';
 
 export interface WritingOptions {
@@ -179,7 +179,7 @@ export class Writing {
     }
     if (from) {
       const seenAt = from.seenAt === null ? null : new Date(from.seenAt);
-      const how = from.wasReleased ? 'which gave it back' : `which was silent since ${from.seenAt ?? from.since}`;
+      const how = from.wasReleased ? 'which released it' : `which had been silent since ${from.seenAt ?? from.since}`;
       const spares =
         sparesOthersUntil === null
           ? ''
@@ -278,7 +278,7 @@ export class Writing {
       if (!signal.aborted)
         this.#options.log(
           'warn',
-          `Who writes to ${this.#where} could not be told: ${BackupError.from(error).message}.`,
+          `Who writes to ${this.#where} could not be determined: ${BackupError.from(error).message}.`,
         );
     }
   }

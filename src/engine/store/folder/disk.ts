@@ -127,7 +127,7 @@ const withoutLinks: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP
 
 function noLinks(place: string, cause: unknown): BackupError {
   return new BackupError('UNSUPPORTED', `the file system of ${place} has no hard links`, {
-    hint: 'Backups can be stored there all the same; keep one machine to one folder.',
+    hint: 'Backups can be stored there all the same; use each folder from one machine only.',
     cause,
   });
 }

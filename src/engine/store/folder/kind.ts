@@ -61,7 +61,7 @@ export const folderKind: Kind<FolderAccess> = {
     const here = backupsPath === undefined ? null : realFolder(backupsPath);
     if (here === null || !(contains(folder, here) || contains(here, folder))) return null;
     return {
-      what: `${join(path, prefix)} and the folder of the backups here (${backupsPath}) lie in each other`,
+      what: `${join(path, prefix)} and the folder of the backups here (${backupsPath}) are one inside the other`,
       hint: 'Name a folder on another disk.',
     };
   },
@@ -126,7 +126,7 @@ function folderToTest(access: FolderAccess, prefix: string): TestedTarget {
 
 const createsOnly: Check = {
   name: 'create-only',
-  cannot: 'no file can be written under the condition that there is none',
+  cannot: 'no file can be written on condition that it does not exist yet',
   needsObject: true,
   async run({ store, key, signal }) {
     try {
@@ -139,7 +139,7 @@ const createsOnly: Check = {
     }
     return warning(
       'the file system has no create-only write (hard links)',
-      'Two machines that begin within the same second may both write there until their next upload. Give every machine a folder of its own; then nothing depends on it.',
+      'Two machines that begin within the same second may both write there until their next upload. Give every machine a folder of its own; then this does not matter.',
     );
   },
 };

@@ -72,7 +72,7 @@ const meanings: readonly Meaning[] = [
     says: ({ place }) => [
       'S3_NO_BUCKET',
       `bucket "${place.bucket}" is not in ${place.region}`,
-      'Set S3_REGION (AWS_REGION is not read), and S3_ENDPOINT if there is one, to where the bucket was made.',
+      'Set S3_REGION (AWS_REGION is not read), and S3_ENDPOINT if there is one, to where the bucket was created.',
     ],
   },
   {
@@ -80,15 +80,15 @@ const meanings: readonly Meaning[] = [
     says: ({ place }) => [
       'S3_CLOCK',
       `the clocks of this machine and of ${place.host} differ by more than 15 minutes`,
-      'Set the clock of this machine, best by NTP (`timedatectl set-ntp true`).',
+      'Set the clock of this machine, ideally with NTP (`timedatectl set-ntp true`).',
     ],
   },
   {
     is: ({ name }) => mismatchNames.has(name),
     says: ({ place, key }) => [
       'S3_MISMATCH',
-      `${place.host} received other bytes than were sent${of(key)}`,
-      'Something on the way changed them and nothing was stored; it is tried again.',
+      `${place.host} received bytes that differ from those sent${of(key)}`,
+      'Something on the way changed them and nothing was stored; it is retried.',
     ],
   },
   {
@@ -97,7 +97,7 @@ const meanings: readonly Meaning[] = [
     says: ({ place, key }) => [
       'S3_MISMATCH',
       `what ${place.host} sent${of(key)} is not what was stored`,
-      'Start the download again; if it stays so, the object is damaged.',
+      'Start the download again; if that happens again, the object is damaged.',
     ],
   },
   { is: ({ name }) => archiveNames.has(name), says: ({ error, place, key }) => archived(error, place, key) },
@@ -106,15 +106,15 @@ const meanings: readonly Meaning[] = [
     says: ({ name, place }) => [
       'S3_FAILED',
       `${describePlace(place)} is full (${name})`,
-      'Raise the quota there or lower the retention; local backups go on.',
+      'Raise the quota there or lower the retention; local backups continue.',
     ],
   },
   {
     is: ({ name }) => capNames.test(name),
     says: ({ name, status, place }) => [
       'S3_FAILED',
-      `a cap of the account for ${describePlace(place)} is reached (${status} ${name})`,
-      'Raise it at the provider, or wait until it is counted anew, at most of them each day; local backups go on and uploads wait.',
+      `a limit of the account for ${describePlace(place)} is reached (${status} ${name})`,
+      'Raise it at the provider, or wait until it is reset, which most of them do daily; local backups continue and uploads wait.',
     ],
   },
   {
@@ -122,23 +122,23 @@ const meanings: readonly Meaning[] = [
     says: ({ name, status, place }) => [
       'S3_DENIED',
       `the account or user for ${describePlace(place)} is blocked (${status} ${name})`,
-      'The key and its rights are not at fault: ask who runs the server, or see to the bill; local backups go on.',
+      'The key and its rights are not at fault: ask whoever runs the server, or check the bill; local backups continue.',
     ],
   },
   {
     is: ({ name }) => tokenNames.has(name),
     says: ({ name, status, place }) => [
       'S3_DENIED',
-      `the temporary credentials for ${describePlace(place)} are no longer good (${status} ${name})`,
-      'Set new ones: S3_ACCESS_KEY, S3_SECRET_KEY and S3_SESSION_TOKEN together, or log in anew where the AWS default credentials come from.',
+      `the temporary credentials for ${describePlace(place)} are no longer valid (${status} ${name})`,
+      'Set new ones: S3_ACCESS_KEY, S3_SECRET_KEY and S3_SESSION_TOKEN together, or log in again where the AWS default credentials come from.',
     ],
   },
   {
     is: ({ name }) => /^KMS\b/.test(name),
     says: ({ name, status, place }) => [
       'S3_FAILED',
-      `the key by which the server encrypts ${describePlace(place)} can't be used (${status} ${name})`,
-      'It may be disabled, or be deleted soon: see to it at the provider. What it encrypts can not be read without it.',
+      `the key with which the server encrypts ${describePlace(place)} can't be used (${status} ${name})`,
+      'It may be disabled, or about to be deleted: check it at the provider. What it encrypts cannot be read without it.',
     ],
   },
   {
@@ -174,7 +174,7 @@ const meanings: readonly Meaning[] = [
     says: ({ network, place }) => [
       'S3_UNREACHABLE',
       `the certificate of ${place.host} is not trusted (${network})`,
-      'For a certificate authority of your own set NODE_EXTRA_CA_CERTS to its file.',
+      'For a certificate authority of your own, set NODE_EXTRA_CA_CERTS to its file.',
     ],
   },
   {
@@ -198,7 +198,7 @@ const meanings: readonly Meaning[] = [
     says: ({ name, network, place, attempts }) => [
       'S3_UNREACHABLE',
       `${place.host} does not answer (${network ?? name}${tries(attempts)})`,
-      'Check S3_ENDPOINT and the network; local backups go on and uploads wait.',
+      'Check S3_ENDPOINT and the network; local backups continue and uploads wait.',
     ],
   },
   { is: ({ status }) => status !== undefined && status < 300, says: ({ place, error }) => notS3(place, error) },
@@ -207,7 +207,7 @@ const meanings: readonly Meaning[] = [
     says: (fault) => [
       'S3_FAILED',
       answered(fault),
-      'That is a fault of the server, most often a passing one; it is tried again.',
+      'That is a fault of the server, usually a temporary one; it is retried.',
     ],
   },
   {
@@ -220,7 +220,7 @@ function without({ name, place, key }: Fault): ReturnType<Meaning['says']> {
   return [
     'S3_FAILED',
     `the exchange with ${place.host} failed (${name})${of(key)}`,
-    'The log has the cause; it is tried again.',
+    'The log has the cause; it is retried.',
   ];
 }
 
@@ -235,8 +235,8 @@ function archived(error: unknown, place: S3Place, key: string | undefined): Back
   const storageClass = typeof given === 'string' && given !== '' ? given : null;
   const object = `${prefix === '' ? '' : `${prefix}/`}${key ?? ''}`;
   const which = storageClass === null ? 'an archive class' : `the archive class ${storageClass}`;
-  return new BackupError('S3_ARCHIVED', `"${key ?? ''}" in ${describePlace(place)} lies in ${which}`, {
-    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: ask the provider for it, by its console or by \`aws s3api restore-object --bucket ${bucket} --key ${shellWord(object)} --restore-request Days=7\`, and try again then. \`velist-backup list\` shows which backups can be had at once.`,
+  return new BackupError('S3_ARCHIVED', `"${key ?? ''}" in ${describePlace(place)} is in ${which}`, {
+    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: request it from the provider, in its console or with \`aws s3api restore-object --bucket ${bucket} --key ${shellWord(object)} --restore-request Days=7\`, then try again. \`velist-backup list\` shows which backups can be read at once.`,
     cause: error,
   });
 }
@@ -297,7 +297,7 @@ function networkCode(error: unknown): string | undefined {
 function deniedHint(name: string, { prefix }: S3Place): string {
   if (name === 'InvalidAccessKeyId') return 'The server does not know this key: check S3_ACCESS_KEY.';
   if (name === 'SecondLevelDomainForbidden')
-    return 'This server wants the bucket in its host name: set S3_FORCE_PATH_STYLE=false.';
+    return 'This server needs the bucket in its host name: set S3_FORCE_PATH_STYLE=false.';
   if (name === 'SignatureDoesNotMatch') return 'The secret does not belong to this key: check S3_SECRET_KEY.';
   return `The key needs PutObject, GetObject, ListBucket and DeleteObject on "${prefix === '' ? '*' : `${prefix}/*`}"; check S3_ACCESS_KEY and S3_SECRET_KEY.`;
 }

@@ -40,7 +40,7 @@ export const s3Kind: Kind<S3Access> = {
     endpoint?.includes('@')
       ? {
           what: 'the endpoint has a name or a password in it',
-          hint: 'Give them as accessKeyId and secretAccessKey, and of the endpoint host and port alone.',
+          hint: 'Give them as accessKeyId and secretAccessKey, and only host and port as the endpoint.',
         }
       : null,
 

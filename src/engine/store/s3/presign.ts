@@ -17,7 +17,7 @@ export async function presignOnS3(
 ): Promise<string> {
   const object = below.object(key);
   if (!Number.isInteger(expiresInSeconds) || expiresInSeconds < 1 || expiresInSeconds > EXPIRES_IN_SECONDS_MAX) {
-    throw new BackupError('BAD_REQUEST', 'a signed address is good for 1 second to 7 days', {
+    throw new BackupError('BAD_REQUEST', 'a signed address is valid for 1 second to 7 days', {
       hint: 'Pass expiresInSeconds from 1 to 604800.',
     });
   }

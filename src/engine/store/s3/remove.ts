@@ -117,7 +117,7 @@ function refusedDelete({ place }: Prefix, key: string, code = 'without a reason'
 
 function stillThere({ place }: Prefix, key: string): BackupError {
   return new BackupError('S3_FAILED', `${place.host} did not confirm that it deleted "${key}"`, {
-    hint: 'It may still be there; it is tried again.',
+    hint: 'It may still be there; it is retried.',
   });
 }
 

@@ -12,7 +12,7 @@ import { factsOf, s3Error } from './errors.ts';
 export function overwritesNothing(connection: S3Connection): Check {
   return {
     name: 'overwrite',
-    cannot: 'whether this key can overwrite what is there cannot be told',
+    cannot: 'whether this key can overwrite what is there cannot be determined',
     needsObject: true,
     async run({ store, object, signal }) {
       const before = await versionOf(connection, object, { signal });
@@ -28,10 +28,10 @@ export function overwritesNothing(connection: S3Connection): Check {
       }
       const after = await versionOf(connection, object, { signal });
       if (before.id !== null && after.id !== before.id)
-        return ok('an overwrite makes a new version, and the one before stays');
+        return ok('an overwrite makes a new version, and the previous one stays');
       return failed(
         'this key can overwrite what is there, and the bucket keeps no versions of it',
-        'Turn on versioning for the bucket, best with object lock; or allow the key PutObject only under the condition that there is no such object (at Amazon: s3:if-none-match).',
+        'Turn on versioning for the bucket, ideally with object lock, or allow the key PutObject only on condition that the object is new (at Amazon: s3:if-none-match).',
       );
     },
   };
@@ -40,12 +40,12 @@ export function overwritesNothing(connection: S3Connection): Check {
 export function deletesNothing(connection: S3Connection): Check {
   return {
     name: 'delete',
-    cannot: 'whether this key can delete what is there cannot be told',
+    cannot: 'whether this key can delete what is there cannot be determined',
     needsObject: true,
     async run({ object, signal }) {
       const { id } = await versionOf(connection, object, { signal });
       const hint =
-        'Take s3:DeleteObject and s3:DeleteObjectVersion from it, as in the policy below; else whoever steals it removes the backups. Where keys have roles, choose one that reads and writes only.';
+        'Take s3:DeleteObject and s3:DeleteObjectVersion away from it, as in the policy below; otherwise whoever steals it can remove the backups. If keys have roles, choose one that only reads and writes.';
       // The version first: behind a delete marker its number would have to be looked up.
       if (id !== null && (await deletes(connection, object, { signal, VersionId: id })))
         return failed('this key can delete versions for good', hint);
@@ -106,13 +106,13 @@ const REFUSALS: ReadonlySet<number> = new Set([403, 405, 409, 412]);
 export function rulesAreAsSet(connection: S3Connection, days: number): Check {
   return {
     name: 'lifecycle',
-    cannot: 'the rules of the bucket cannot be told',
+    cannot: 'the rules of the bucket cannot be determined',
     async run({ signal }) {
       const rules = await rulesOf(connection, signal);
       if (rules === null) {
         return ok(
           `this key may not read the rules of the bucket; BACKUP_S3_LIFECYCLE_DAYS says ${days} days`,
-          'See that its lifecycle rule says the same.',
+          'Make sure that its lifecycle rule says the same.',
         );
       }
       const backups = `${connection.place.prefix === '' ? '' : `${connection.place.prefix}/`}backup-`;
@@ -124,14 +124,14 @@ export function rulesAreAsSet(connection: S3Connection, days: number): Check {
       if (found.length === 0) {
         return warning(
           'no rule of the bucket removes old backups',
-          `They pile up, and so does what they cost. Add a lifecycle rule for ${backups} with an expiration of ${days} days; docs/s3.md has one.`,
+          `They pile up, and so do their costs. Add a lifecycle rule for ${backups} with an expiration of ${days} days; docs/s3.md has one.`,
         );
       }
       const shortest = Math.min(...found);
       if (shortest < days) {
         return failed(
           `a rule of the bucket removes backups after ${shortest} days, and BACKUP_S3_LIFECYCLE_DAYS says ${days}`,
-          `The copy of an idle database would be gone before it is stored anew. Set BACKUP_S3_LIFECYCLE_DAYS=${shortest}, or give the rule ${days} days.`,
+          `The copy of an idle database would be gone before it is stored again. Set BACKUP_S3_LIFECYCLE_DAYS=${shortest}, or give the rule ${days} days.`,
         );
       }
       const more = shortest === days ? '' : `; BACKUP_S3_LIFECYCLE_DAYS says ${days}, which is on the safe side`;

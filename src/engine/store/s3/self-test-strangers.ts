@@ -12,7 +12,7 @@ const strangerReadsBytes = 64 * 1024;
 export function isPrivateBucket(store: S3Store, { place }: S3Connection): Check {
   return {
     name: 'private',
-    cannot: 'what strangers may do cannot be told',
+    cannot: 'what strangers may do cannot be determined',
     needsObject: true,
     async run(trial) {
       // The address that the SDK uses, without the signature.
@@ -44,7 +44,7 @@ export function isPrivateBucket(store: S3Store, { place }: S3Connection): Check 
         ? ok('strangers may neither read, list nor write')
         : warning(
             `a request without a key was not refused but ${unclear.how}`,
-            'Look in the settings of the bucket that it is not public.',
+            'Check in the settings of the bucket that it is not public.',
           );
     },
   };
@@ -53,7 +53,7 @@ export function isPrivateBucket(store: S3Store, { place }: S3Connection): Check 
 function isPublic(rights: readonly string[]): Judgement {
   return failed(
     `the bucket is public: anyone can ${rights.join(' and ')} backups without a key`,
-    'Close it now (at Amazon: Block Public Access) and find out who was there; what is in the backups must count as known.',
+    'Close it now (at Amazon: Block Public Access) and find out who had access; treat everything in the backups as disclosed.',
   );
 }
 

@@ -26,7 +26,7 @@ export const keepsTime: Check = {
     const skewMs = Math.max(0, written.fromMs - roundingMs - storedMs, storedMs - written.toMs);
     const apart = `${skewMs < 2 * skewWarnMs ? `${Math.round(skewMs / 1_000)} s` : `${Math.round(skewMs / 60_000)} minutes`}`;
     const message = `the clocks of this machine and of the server are ${apart} apart`;
-    const hint = 'Set the clock of this machine, best by NTP (`timedatectl set-ntp true`).';
+    const hint = 'Set the clock of this machine, ideally with NTP (`timedatectl set-ntp true`).';
     if (skewMs > skewFailMs) return failed(message, `${hint} S3 refuses requests that are 15 minutes off.`);
     if (skewMs > skewWarnMs) return warning(message, `${hint} From 15 minutes on S3 refuses every request.`);
     return ok(skewMs === 0 ? 'the clocks agree' : message);
@@ -35,12 +35,12 @@ export const keepsTime: Check = {
 
 export const createsOnly: Check = {
   name: 'create-only',
-  cannot: 'no object can be written under the condition that there is none',
+  cannot: 'no object can be written on condition that it does not exist yet',
   needsObject: true,
   async run({ store, key, signal }) {
     const once = key('once');
     const hint =
-      'Two machines that begin within the same second may both write to one place until their next upload. Give every machine a prefix of its own (BACKUP_S3_PATH); then nothing depends on it.';
+      'Two machines that begin within the same second may both write to one place until their next upload. Give every machine a prefix of its own (BACKUP_S3_PATH); then this does not matter.';
     try {
       const first = await store.putIfAbsent(once, Buffer.from('first'), { signal });
       const second = await store.putIfAbsent(once, Buffer.from('second'), { signal });
@@ -73,7 +73,7 @@ export function uploadsParts(connection: S3Connection): Check {
       const head = await store.head(name, { signal });
       if (head?.sizeBytes !== content.length) {
         return failed(
-          `an upload in parts left ${head?.sizeBytes ?? 'no'} bytes where ${content.length} were sent`,
+          `an upload in parts left ${head?.sizeBytes ?? 'no'} bytes although ${content.length} were sent`,
           'This server cannot take backups of more than one part.',
         );
       }
@@ -83,11 +83,11 @@ export function uploadsParts(connection: S3Connection): Check {
         const error = BackupError.from(thrown);
         if (error.code === 'ABORTED') throw error;
         return warning(
-          `an upload that was given up cannot be removed: ${error.message}`,
+          `an aborted upload cannot be removed: ${error.message}`,
           'Allow the key AbortMultipartUpload, or have the bucket expire incomplete uploads; their parts cost money.',
         );
       }
-      return ok('an upload in parts was completed, another one given up');
+      return ok('an upload in parts was completed, and another one aborted');
     },
   };
 }
@@ -102,7 +102,7 @@ export function listsUploads(connection: S3Connection): Check {
       const { place } = connection;
       const upload = await Upload.begin(connection, key('unfinished'), signal);
       const hint =
-        'Allow the key ListBucketMultipartUploads; else have the bucket expire incomplete uploads, those of killed jobs.';
+        'Allow the key ListBucketMultipartUploads, or have the bucket expire incomplete uploads, which killed jobs leave behind.';
       try {
         const page = await connection.send(
           (client, sdk, http) =>
@@ -127,7 +127,7 @@ export function listsUploads(connection: S3Connection): Check {
 export function keepsVersions(connection: S3Connection): Check {
   return {
     name: 'versions',
-    cannot: 'whether the bucket keeps versions cannot be told',
+    cannot: 'whether the bucket keeps versions cannot be determined',
     needsObject: true,
     async run({ object, signal }) {
       const target = { Bucket: connection.place.bucket, Key: remoteKey(connection, object) };
