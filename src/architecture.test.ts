@@ -28,6 +28,8 @@ const mayKnow: Record<string, RegExp> = {
   'words/': /^words\//,
   'engine/sqlite/': /^engine\/sqlite\//,
   'engine/store/': /^engine\/store\//,
+  'engine/writer/': /^engine\/(writer|disk|sqlite|store|format)\//,
+  'engine/catalog/': /^engine\/(catalog|writer|disk|sqlite|store|format)\//,
   'engine/': /^engine\//,
   'config/': /^(config|engine)\//,
   'service/': /^(service|config|engine)\//,

@@ -17,10 +17,9 @@ import type { PrunedRemote, PruneRemoteRequest } from '../catalog/prune-store.ts
 import type { PlanFacts, PlanRequest, RestoreRequest, Restored } from '../stories/restore-request.ts';
 import type { CheckRequest, Checked, ExamineRequest, Examined } from '../stories/look.ts';
 import type { UploadRequest, Uploaded } from '../stories/upload-request.ts';
-import type { ClaimRemoteRequest } from '../stories/hold-target.ts';
+import type { ClaimedRemote, ClaimRemoteRequest } from '../stories/hold-target.ts';
 import type { DrillRequest, Drilled } from '../stories/drill.ts';
 import type { PruneRequest } from '../catalog/prune-folder.ts';
-import type { ClaimedRemote } from '../writer/writing.ts';
 
 export interface JobMap {
   backup: { request: BackupRequest; result: MadeBackup };

@@ -3,10 +3,10 @@ import type { DatabaseSelf, WriterSelf } from '../writer/self.ts';
 import { addressOf, type TargetAccess, type TargetStore } from '../store/kinds.ts';
 import { claimWriter, type Holding, holdPlace, type HoldRequest, seeWriter } from '../writer/writer.ts';
 import type { Place } from '../writer/objects.ts';
-import type { ClaimedRemote, WritingRequest } from '../writer/writing.ts';
+import type { ClaimedWriting, WritingRequest } from '../writer/writing.ts';
 import type { StoryContext } from '../../words/story.ts';
 import type { UploadRequest } from './upload-request.ts';
-import type { Claim, PlaceRecord } from '../catalog/identity.ts';
+import type { Claim, PlaceIdentity, PlaceRecord } from '../catalog/identity.ts';
 
 /** Makes the place this database's, and this installation the writer there, whoever is. */
 export interface ClaimRemoteRequest extends Required<WritingRequest> {
@@ -21,6 +21,11 @@ export interface ClaimRemoteRequest extends Required<WritingRequest> {
     readonly claims: readonly Claim[];
     /** Written where there is none. */ readonly record: PlaceRecord;
   } | null;
+}
+
+export interface ClaimedRemote extends ClaimedWriting {
+  /** Null where nothing of it was changed. */
+  readonly identity: PlaceIdentity | null;
 }
 
 type Target = Pick<UploadRequest, 'access' | 'prefix'>;
@@ -61,7 +66,7 @@ export async function claimWriting(
   store: TargetStore,
   request: ClaimRemoteRequest,
   context: StoryContext,
-): Promise<Omit<ClaimedRemote, 'identity'>> {
+): Promise<ClaimedWriting> {
   const asked: HoldRequest = { ...request, self: writerSelf(request.self), address: addressOfTarget(request) };
   return await claimWriter(placeOf(store, request), asked, context);
 }

@@ -14,7 +14,7 @@ import {
   type RemoteListing,
   toListing,
 } from '../catalog/store-catalog.ts';
-import { type ClaimRemoteRequest, claimWriting, holdTarget, seeTarget } from './hold-target.ts';
+import { type ClaimedRemote, type ClaimRemoteRequest, claimWriting, holdTarget, seeTarget } from './hold-target.ts';
 import { BackupError } from '../../words/errors.ts';
 import {
   lockRemoteManifests,
@@ -28,7 +28,7 @@ import { takeLock, uploadLock } from '../disk/lock.ts';
 import { idsOf } from '../writer/self.ts';
 import { bytesOf, type ObjectStore } from '../store/store.ts';
 import { openTarget, type TargetAccess, type TargetStore, whereOf } from '../store/kinds.ts';
-import type { ClaimedRemote, WritingRequest } from '../writer/writing.ts';
+import type { WritingRequest } from '../writer/writing.ts';
 import { type StoryContext, warnIn } from '../../words/story.ts';
 
 export interface RemoveRemoteRequest {

@@ -27,7 +27,7 @@ import { formatManifest, type Manifest } from '../format/manifest.ts';
 import { listByBackup, readRemoteManifest, toListing } from '../catalog/store-catalog.ts';
 import { BackupError, says } from '../../words/errors.ts';
 import { holdTarget } from './hold-target.ts';
-import { isToBeRenewed } from '../catalog/lifecycle.ts';
+import { isToBeRenewed } from '../store/lifecycle.ts';
 import { lookForPruning, pruneRemote, removeKeys } from '../catalog/prune-store.ts';
 import { listAgain, prepareUpload, type UploadOrder } from './own-upload.ts';
 import { takeLock, uploadLock } from '../disk/lock.ts';

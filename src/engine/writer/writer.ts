@@ -16,7 +16,7 @@
 import { isBackupName } from '../format/names.ts';
 import { BackupError } from '../../words/errors.ts';
 import { judgeWriter, type Life, type Outcome } from './judge.ts';
-import { isToBeRenewed } from '../catalog/lifecycle.ts';
+import { isToBeRenewed } from '../store/lifecycle.ts';
 import type { WriterSelf } from './self.ts';
 import { openPlaceMemory, type PlaceMemory } from './memory.ts';
 import {
@@ -36,7 +36,7 @@ import {
   tidy,
   timeOf,
 } from './objects.ts';
-import type { ClaimedRemote, Writing } from './writing.ts';
+import type { ClaimedWriting, Writing } from './writing.ts';
 import type { OtherWriter, StoryContext, WriterNews } from '../../words/story.ts';
 
 /** Ticks without a heartbeat until a writer is gone. */
@@ -113,11 +113,7 @@ export async function holdPlace(place: Place, request: HoldRequest, context: Con
  *
  * @throws BackupError S3_*.
  */
-export async function claimWriter(
-  place: Place,
-  request: HoldRequest,
-  context: Context,
-): Promise<Omit<ClaimedRemote, 'identity'>> {
+export async function claimWriter(place: Place, request: HoldRequest, context: Context): Promise<ClaimedWriting> {
   using memory = await openPlaceMemory(request.self, request.address, context);
   for (let takes = 0; takes < TAKES_MAX; takes++) {
     const look = await lookAt(place, context);

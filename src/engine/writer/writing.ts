@@ -1,6 +1,5 @@
 /** How a job presents this start of the service at a target, and what it answers when it took the place. */
 import type { DatabaseSelf } from './self.ts';
-import type { PlaceIdentity } from '../catalog/identity.ts';
 
 /** This start of the service, as a job that writes at a target presents it there. */
 export interface Writing {
@@ -24,9 +23,7 @@ export interface WritingRequest {
   readonly writing?: Writing;
 }
 
-export interface ClaimedRemote {
-  /** Null where nothing of it was changed. */
-  readonly identity: PlaceIdentity | null;
+export interface ClaimedWriting {
   readonly epoch: number;
   /** The writer before; null when there was none. */
   readonly from: { readonly installation: string; readonly host: string; readonly since: string } | null;

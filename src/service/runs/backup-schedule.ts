@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
-import { isHalfOver } from '../../engine/catalog/lifecycle.ts';
+import { isHalfOver } from '../../engine/store/lifecycle.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
 import { isUnchanged, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import { BackupError } from '../../words/errors.ts';
