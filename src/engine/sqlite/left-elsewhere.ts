@@ -7,7 +7,7 @@
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { standStill } from './busy.ts';
+import { blockThread } from './busy.ts';
 import { notShared } from './not-shared.ts';
 
 /** A live writer's journal is there until it commits; where nobody shows locks, it is given this long. */
@@ -18,7 +18,7 @@ const LOOK_AGAIN_MS = 30;
 export function refuseLeftElsewhere(path: string): void {
   let found = findLeftElsewhere(path);
   for (let looks = 1; looks < LOOKS && found !== null; looks++) {
-    standStill(LOOK_AGAIN_MS);
+    blockThread(LOOK_AGAIN_MS);
     found = findLeftElsewhere(path);
   }
   if (found === null) return;
