@@ -308,7 +308,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'rows that break rules hide damage',
     patches: [
-      { file: judge, from: 'if (this.#hear(this.#method, ROWS_MAX) < ROWS_MAX) return true;', to: 'return true;' },
+      { file: judge, from: 'if (this.#check(this.#method, ROWS_MAX) < ROWS_MAX) return true;', to: 'return true;' },
     ],
     caughtBy: test(
       'src/engine/sqlite/judge.test.ts',

@@ -74,14 +74,14 @@ function giveWay({ kind }: JobRequest): void {
 const FIRST_TO_END = 1_000;
 
 /** A parent that reads nothing for this long counts as gone. */
-const SEND_WAIT_MAX_MS = 60_000;
+const SEND_WAIT_MS_MAX = 60_000;
 const SEND_RETRY_MS = 5;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 /** All of a line, also of a long one: the pipe takes a part at a time, and none while the parent does not read. */
 function send(message: JobMessage): void {
   let rest = Buffer.from(`${JSON.stringify(message)}\n`);
-  for (let waitedMs = 0; rest.length > 0 && waitedMs < SEND_WAIT_MAX_MS;) {
+  for (let waitedMs = 0; rest.length > 0 && waitedMs < SEND_WAIT_MS_MAX;) {
     try {
       rest = rest.subarray(writeSync(1, rest));
     } catch (error) {

@@ -16,14 +16,14 @@ export function onceFree<Result>(read: () => Result, deadline: number): Result {
       return read();
     } catch (error) {
       if (!isLocked(error) || performance.now() >= deadline) throw error;
-      standStill(RETRY_MS);
+      blockThread(RETRY_MS);
     }
   }
 }
 
 const neverNotified = new Int32Array(new SharedArrayBuffer(4));
 
-export function standStill(ms: number): void {
+export function blockThread(ms: number): void {
   Atomics.wait(neverNotified, 0, 0, ms);
 }
 

@@ -87,23 +87,23 @@ const ROWS_MAX = 1_000_000;
 
 /** What `index_xinfo` gives instead of a column. */
 const EXPRESSION = -2;
-const TOLD_MAX = 1_000;
+const SEEN_MAX = 1_000;
 /** SQLite's own limit for the check of a single table. */
 const COMPLAINTS_OF_TABLE_MAX = 100;
 
 class Findings {
   readonly structure: string[] = [];
   /** Each row that breaks a rule has the same text. */
-  readonly #told = new Map<string, Complaint>();
+  readonly #seen = new Map<string, Complaint>();
   readonly #content = new Map<string, RuleFinding>();
   readonly #unchecked = new Map<string, Unchecked>();
 
   /** @param isCounted false where the list was cut off: then nobody knows how many there are. */
   add(text: string, tables: ReadonlySet<string>, { isCounted = true } = {}): void {
-    let complaint = this.#told.get(text);
+    let complaint = this.#seen.get(text);
     if (complaint === undefined) {
       complaint = tellApart(text, tables);
-      if (this.#told.size < TOLD_MAX) this.#told.set(text, complaint);
+      if (this.#seen.size < SEEN_MAX) this.#seen.set(text, complaint);
     }
     if (complaint.kind === 'structure') {
       if (this.structure.length < STRUCTURE_MAX) this.structure.push(complaint.text);
@@ -175,11 +175,11 @@ class Judge {
   /** False when SQLite could not run its check as a whole. */
   #askAtOnce(): boolean {
     try {
-      const count = this.#hear(this.#method, STRUCTURE_MAX);
+      const count = this.#check(this.#method, STRUCTURE_MAX);
       if (count < STRUCTURE_MAX || this.#findings.structure.length > 0) return true;
       // Rows that break rules filled the list; the structure's complaints may stand behind them.
       this.#findings.forgetContent();
-      if (this.#hear(this.#method, ROWS_MAX) < ROWS_MAX) return true;
+      if (this.#check(this.#method, ROWS_MAX) < ROWS_MAX) return true;
       this.#findings.forgetContent();
       return false;
     } catch (error) {
@@ -246,7 +246,7 @@ class Judge {
         try {
           // Noted only when the check came to its end: what it began is begun anew.
           const texts: string[] = [];
-          const count = this.#hear(method, table.name, (text) => texts.push(text));
+          const count = this.#check(method, table.name, (text) => texts.push(text));
           for (const text of texts) this.#note(text, { isCounted: count < COMPLAINTS_OF_TABLE_MAX });
           if (reason !== null) this.#findings.leave(`table ${table.name}`, reason);
           if (count < COMPLAINTS_OF_TABLE_MAX) return true;
@@ -266,7 +266,7 @@ class Judge {
   }
 
   /** Runs SQLite's check on one table, or on all, up to a number of complaints. Returns how many there were. */
-  #hear(method: VerifyMethod, of: string | number, note: (text: string) => void = (text) => this.#note(text)): number {
+  #check(method: VerifyMethod, of: string | number, note: (text: string) => void = (text) => this.#note(text)): number {
     const check = method === 'quick' ? 'quick_check' : 'integrity_check';
     const argument = typeof of === 'number' ? of : literal(of);
     let count = 0;

@@ -7,7 +7,7 @@
  */
 import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { standStill } from './busy.ts';
+import { blockThread } from './busy.ts';
 import { fileLocks } from './file-locks.ts';
 import { notShared } from './not-shared.ts';
 
@@ -19,7 +19,7 @@ const LOOK_AGAIN_MS = 30;
 export function refuseLeftElsewhere(path: string): void {
   let found = findLeftElsewhere(path);
   for (let looks = 1; looks < LOOKS && found !== null; looks++) {
-    standStill(LOOK_AGAIN_MS);
+    blockThread(LOOK_AGAIN_MS);
     found = findLeftElsewhere(path);
   }
   if (found === null) return;

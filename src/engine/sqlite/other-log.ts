@@ -9,7 +9,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BackupError } from '../../words/errors.ts';
-import { standStill } from './busy.ts';
+import { blockThread } from './busy.ts';
 import { refuseLeftElsewhere } from './left-elsewhere.ts';
 import { notShared } from './not-shared.ts';
 import { linkOf, nameOf, namesOf, processes } from './open-files.ts';
@@ -36,7 +36,7 @@ const LOOK_AGAIN_MS = 30;
 export function refuseOtherLog(path: string): void {
   let found = findOtherLogs(path);
   for (let looks = 1; looks < LOOKS && found.length > 0; looks++) {
-    standStill(LOOK_AGAIN_MS);
+    blockThread(LOOK_AGAIN_MS);
     const pids = new Set(found.map(({ pid }) => pid));
     found = findOtherLogs(path).filter(({ pid }) => pids.has(pid));
   }

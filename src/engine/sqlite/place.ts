@@ -208,7 +208,7 @@ export function placeOverUnreadable(source: string, databasePath: string, option
     }
     renameSync(temporary, databasePath);
   } catch (error) {
-    takeBack(undo);
+    undoSteps(undo);
     throw explainLiveError(error, { databasePath, timeoutMs: 0 });
   }
   syncPlaced(databasePath, `The old files are at ${setAside}`);
@@ -216,7 +216,7 @@ export function placeOverUnreadable(source: string, databasePath: string, option
 }
 
 /** The last step first. One that can't be taken back ends it: what lies aside is then still there. */
-function takeBack(steps: (() => void)[]): void {
+function undoSteps(steps: (() => void)[]): void {
   try {
     for (const step of steps.reverse()) step();
   } catch {

@@ -59,7 +59,7 @@ export function holdStaging(destination: string): Disposable {
  */
 export function whenAlone(destination: string, work: () => void): boolean {
   const path = lockOf(destination);
-  const lock = take(path, 'BEGIN EXCLUSIVE', 0);
+  const lock = takeLockFile(path, 'BEGIN EXCLUSIVE', 0);
   if (lock === null) return false;
   try {
     work();
@@ -82,14 +82,14 @@ export function removeIfAllowed(path: string): void {
 
 function lockShared(path: string): DatabaseSync | null {
   for (let attempt = 0; attempt < EXCHANGED_MAX; attempt++) {
-    const lock = take(path, 'BEGIN; SELECT count(*) FROM sqlite_schema', HOLD_TIMEOUT_MS);
+    const lock = takeLockFile(path, 'BEGIN; SELECT count(*) FROM sqlite_schema', HOLD_TIMEOUT_MS);
     if (lock) return lock;
   }
   return null;
 }
 
 /** Null where it is held, was exchanged meanwhile, or can't be used. */
-function take(path: string, how: string, timeoutMs: number): DatabaseSync | null {
+function takeLockFile(path: string, how: string, timeoutMs: number): DatabaseSync | null {
   let lock: DatabaseSync | undefined;
   try {
     makeLockFile(path);

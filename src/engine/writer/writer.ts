@@ -90,7 +90,7 @@ export async function holdPlace(place: Place, request: HoldRequest, context: Con
     const held =
       outcome === 'hold' && !isRenewed
         ? heldFrom(look, request)
-        : await take(place, request, { memory, look }, context);
+        : await takeEpoch(place, request, { memory, look }, context);
     if (held === null) continue;
     const clones = await takeClones(place, look, context);
     const isTakeover =
@@ -117,7 +117,7 @@ export async function claimWriter(place: Place, request: HoldRequest, context: C
   using memory = await openPlaceMemory(request.self, request.address, context);
   for (let takes = 0; takes < TAKES_MAX; takes++) {
     const look = await lookAt(place, context);
-    const held = await take(place, request, { memory, look, isClaim: true }, context);
+    const held = await takeEpoch(place, request, { memory, look, isClaim: true }, context);
     if (held === null) continue;
     const news = { address: request.address, ...held, from: null, sparesOthersUntil: null, clones: [] };
     context.onEvent({ type: 'writer', news: { type: 'holds', ...news } });
@@ -259,7 +259,7 @@ function heldFrom({ newest }: PlaceLook, { writing }: HoldRequest): Held | null 
 }
 
 /** Null if another machine was faster. */
-async function take(
+async function takeEpoch(
   place: Place,
   { self, writing, secondLookMs = SECOND_LOOK_MS }: HoldRequest,
   {
