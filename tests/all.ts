@@ -160,7 +160,8 @@ function countTests(output: string): { passed: number; failed: number } {
 function failedTests(output: string): string[] {
   const lines = output.split('\n');
   return lines.flatMap((line, index) => {
-    if (!line.startsWith('(fail)')) return [];
+    // The second is a file whose process ended in the midst of it.
+    if (!/^(\(fail\)|✗) /.test(line)) return [];
     const before = lines.slice(Math.max(0, index - 60), index);
     return [[...before.slice(before.findLastIndex((each) => /^\((pass|skip|fail)\)/.test(each)) + 1), line].join('\n')];
   });
