@@ -39,7 +39,7 @@ export const placeRecord = z.object({
 });
 
 /** "It is the same database": from then on the place belongs to the database at this path. */
-export const claim = z.object({
+const claim = z.object({
   id,
   name,
   /** Null for an owner of whom only manifests tell. */
@@ -72,7 +72,7 @@ export interface PlaceIdentity {
 export const NO_IDENTITY: PlaceIdentity = { record: null, claims: [], complaint: null };
 
 /** The other database, as a place or a manifest names it. */
-export interface Stranger {
+interface Stranger {
   /** Null where only manifests of an older version tell of it. */
   readonly id: string | null;
   readonly name: string;
@@ -262,7 +262,7 @@ export function isDoubtful({ isInseparable }: Ownership, { manifest }: Pick<Sour
 /** What a database gets for itself where a folder of backups is another's. */
 export const OWN_FOLDER = 'a folder of its own (BACKUP_LOCAL_PATH)';
 
-export interface NamedPlace {
+interface NamedPlace {
   /** How messages name it. */
   readonly place: string;
   /** `local`, `s3` or the name of a further target. */

@@ -46,7 +46,7 @@ const DAY_MS = 86_400_000;
 export const BEFORE_MIGRATION = 'before a migration';
 
 /** What was counted in one backup. */
-export interface Counted {
+interface Counted {
   readonly facts: DatabaseFacts;
   readonly pageSize: number;
 }
@@ -230,7 +230,7 @@ export interface OwnChange {
   readonly restored: string | null;
 }
 
-export interface LossContext<Kind extends Earlier> {
+interface LossContext<Kind extends Earlier> {
   readonly rules: LossRules;
   readonly ownChange: OwnChange | null;
   /** What was counted in a backup, now or when it was made. */
@@ -296,7 +296,7 @@ function aDayBefore<Kind extends Judged & Pick<Backup, 'createdAt'>>(
 // ── as long as nobody answered ──
 
 /** A backup as far as a loss is about it. */
-export type Marked = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
+type Marked = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
   readonly manifest: Pick<Manifest, 'trigger' | 'verification' | 'loss'> | null;
 };
 

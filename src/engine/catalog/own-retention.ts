@@ -13,7 +13,7 @@ import {
 } from './retention.ts';
 
 /** What retention looks at, and what tells whose it is. */
-export type OwnedRetainable = Retainable & {
+type OwnedRetainable = Retainable & {
   readonly manifest: Pick<Manifest, 'source' | 'databaseId' | 'madeBy'> | null;
 };
 

@@ -52,7 +52,7 @@ export interface PrunedRemote {
   readonly survived: readonly Survivor[];
 }
 
-export interface RemotePruning extends Omit<RemoteRetentionOptions, 'now' | 'sparesAllBut'> {
+interface RemotePruning extends Omit<RemoteRetentionOptions, 'now' | 'sparesAllBut'> {
   readonly retention: RetentionPolicy;
   readonly holding: Holding | null;
   /** What is said of backups there holds here too. */
@@ -150,7 +150,7 @@ export async function lockRemoteManifests(
 /** As long as a server that is slow may take to remove one backup. */
 const REMOTE_LOCK_WAIT_MS = 120_000;
 
-export interface RemoteRetentionOptions extends Omit<OwnRetentionOptions, 'losses'> {
+interface RemoteRetentionOptions extends Omit<OwnRetentionOptions, 'losses'> {
   /**
    * What the folder says of backups: a pin that was set, and a loss that was accepted after the upload hold there as well,
    * and so does a loss that is not there yet.
@@ -186,10 +186,10 @@ function saidOf(manifest: Backup['manifest'] | undefined): Partial<Pick<Manifest
 export type RemoteCandidate = Omit<RemoteEntry, 'etag'> & { readonly createdAt: Date };
 
 /** The backups in a folder, by their names, as far as they have a manifest. */
-export type SaidHere = ReadonlyMap<string, Backup>;
+type SaidHere = ReadonlyMap<string, Backup>;
 
 /** Finds those that this installation made and does not know of: it was set back to an older image, or lost what it knew. */
-export function forgottenOf(
+function forgottenOf(
   entries: readonly Pick<RemoteEntry, 'name' | 'manifest'>[],
   installation: string | undefined,
   isKnown: (name: string) => boolean,

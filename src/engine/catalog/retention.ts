@@ -63,7 +63,7 @@ export interface PlanOptions {
   readonly losses?: ReadonlyMap<Retainable, readonly string[]>;
 }
 
-export const SAFETY_DAYS = 30;
+const SAFETY_DAYS = 30;
 const NO_ROOM = 'and the default share of the disk for backups is used up';
 const DAY_MS = 86_400_000;
 

@@ -26,7 +26,7 @@ export type RemoteBackup = Omit<Backup, 'path'> & {
 };
 
 /** What planning needs of a manifest: small, because it travels to each job. */
-export type ManifestFacts = Pick<
+type ManifestFacts = Pick<
   Manifest,
   | 'name'
   | 'sequence'

@@ -16,7 +16,6 @@ export type { Risks, TargetStore } from './kind.ts';
 const kinds = { s3: s3Kind, folder: folderKind };
 
 export type TargetAccess = S3Access | FolderAccess;
-export type TargetKind = TargetAccess['kind'];
 
 /** The row of the table fits the access that names it. */
 function kindOf<Access extends TargetAccess>({ kind }: Access): Kind<Access> {

@@ -8,7 +8,7 @@ import { BackupError } from '../../words/errors.ts';
 import type { PolicyDocument } from './s3/policy.ts';
 import { getBytes, type ObjectStore } from './store.ts';
 
-export type CheckName =
+type CheckName =
   | ('write' | 'head' | 'read' | 'list' | 'private' | 'delete' | 'traces')
   | ('clock' | 'create-only' | 'multipart' | 'unfinished-uploads' | 'versions')
   /** Where removal is left to the bucket; `delete` then asks that this key may not. */

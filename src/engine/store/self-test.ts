@@ -31,7 +31,7 @@ export interface TestTargetRequest {
   readonly target: TargetToTest;
 }
 
-export type TargetToTest =
+type TargetToTest =
   | { readonly name: 'local'; readonly folder: string }
   | { readonly name: string; readonly access: TargetAccess; readonly prefix: string };
 
@@ -47,7 +47,7 @@ export interface TargetReport {
   readonly policy: PolicyDocument | null;
 }
 
-export interface SelfTestContext {
+interface SelfTestContext {
   readonly now: () => Date;
   readonly signal?: AbortSignal;
 }

@@ -70,7 +70,7 @@ export interface StoreWords {
   readonly codes: { readonly mismatch: ErrorCode; readonly silent: ErrorCode };
 }
 
-export type ByteSource = AsyncIterable<Uint8Array>;
+type ByteSource = AsyncIterable<Uint8Array>;
 
 export interface OperationOptions {
   /** Ends the operation with the error ABORTED. */

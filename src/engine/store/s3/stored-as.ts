@@ -24,12 +24,12 @@ export interface StoredAs {
   readonly lifecycleDays?: number | null;
 }
 
-export type ServerEncryption =
+type ServerEncryption =
   | { readonly algorithm: 'AES256' }
   /** Without a key the service's own for this bucket. */
   | { readonly algorithm: 'aws:kms'; readonly key: string | null };
 
-export interface ObjectLock {
+interface ObjectLock {
   /** Counted from the moment of the upload. */
   readonly days: number;
   /** `governance` may be lifted by who has the right to; `compliance` by nobody, not even the owner of the account. */
