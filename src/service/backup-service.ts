@@ -237,6 +237,16 @@ export class BackupService implements BackupServicePort {
   }
 
   /** What was changed by a migration is no loss. */
+  /** Of that backup: what follows is a migration's doing. The routes do not offer it. */
+  async markBeforeMigration(filename: string): Promise<void> {
+    await this.#rooms.changes.markBeforeMigration(filename);
+  }
+
+  /** Takes the pins of earlier migrations away. */
+  async keepForMigration(filename: string | null): Promise<void> {
+    await this.#rooms.changes.unpinEarlierMigrations(filename);
+  }
+
   noteMigration(): void {
     const { state, now } = this.#rooms.context;
     state.history.setNote('migrated', now().toISOString());

@@ -42,9 +42,6 @@ const RECOVERED_SHARE = 0.9;
 export const LOSS_DAYS = 30;
 const DAY_MS = 86_400_000;
 
-/** The note of the backup that `withBackup` makes: what the migration does to the database is meant. */
-export const BEFORE_MIGRATION = 'before a migration';
-
 /** What was counted in one backup. */
 interface Counted {
   readonly facts: DatabaseFacts;
@@ -219,7 +216,7 @@ function sum(numbers: readonly number[]): number {
 export type Earlier = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
   readonly manifest: Pick<
     Manifest,
-    'sequence' | 'trigger' | 'verification' | 'note' | 'database' | 'stamp' | 'facts'
+    'sequence' | 'trigger' | 'verification' | 'beforeMigration' | 'database' | 'stamp' | 'facts'
   > | null;
 };
 
@@ -270,7 +267,7 @@ function inodeOf({ stamp }: Pick<Manifest, 'stamp'>): string | null {
  */
 function comparedWith<Kind extends Earlier>(earlier: readonly Kind[], ownChange: OwnChange | null): Kind | null {
   const newest = earlier.find((backup) => isGood(backup) || backup.manifest?.trigger === 'safety');
-  if (!newest?.manifest || newest.manifest.note === BEFORE_MIGRATION) return null;
+  if (!newest?.manifest || newest.manifest.beforeMigration) return null;
   if (ownChange === null || newest.createdAt > ownChange.at) return isGood(newest) ? newest : null;
   return earlier.find(({ name, fault }) => name === ownChange.restored && fault === null) ?? null;
 }

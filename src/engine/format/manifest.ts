@@ -105,6 +105,8 @@ const manifestSchema = z.object({
   user: z.string().nullable(),
   pinned: z.boolean(),
   note: z.string().nullable(),
+  /** Made by `withBackup`: what the migration after it does to the database is meant. Nobody else can say so. */
+  beforeMigration: z.literal(true).optional(),
   /** How the copy was made; null for an adopted one. */
   copy: z
     .object({

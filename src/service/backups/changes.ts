@@ -6,7 +6,7 @@ import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { ServiceContext } from '../context.ts';
 import type { Offsite, Said } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
-import { isHere } from './backup-item.ts';
+import { isHere, isOwn } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Removals } from './removals.ts';
 
@@ -49,6 +49,16 @@ export class Changes {
       await eachOf(changed, 'it was changed', (offsite) => offsite.change(filename, change));
     }
     emit({ type: 'status' });
+  }
+
+  async markBeforeMigration(filename: string): Promise<void> {
+    await this.#context.catalog.changeManifest(filename, (manifest) => ({ ...manifest, beforeMigration: true }));
+  }
+
+  async unpinEarlierMigrations(except: string | null): Promise<void> {
+    const own = (await this.#parts.backups.at('local')).filter(isOwn);
+    for (const { name, manifest } of own.filter(isHere))
+      if (manifest?.beforeMigration && manifest.pinned && name !== except) await this.change(name, { pinned: false });
   }
 
   /** A backup that is here too: pins are passed on with the next look, the word on a loss before retention acts on it here. */

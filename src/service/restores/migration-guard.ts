@@ -3,7 +3,6 @@
  * the backup.
  */
 import { BackupError } from '../../words/errors.ts';
-import { BEFORE_MIGRATION } from '../../engine/catalog/loss.ts';
 import type { RuleFinding } from '../../engine/sqlite/rules.ts';
 import type { BackupService } from '../backup-service.ts';
 import { remarkTexts } from '../protection/remarks.ts';
@@ -14,9 +13,6 @@ export interface MigrationGuardOptions {
   /** Puts the database back to the state before, online, when the migration or the check fails; then throws. */
   readonly restoreOnFailure?: boolean;
 }
-
-/** By it the next guard finds the pin of the one before, and a loss after it is known for ours. */
-const NOTE = BEFORE_MIGRATION;
 
 /**
  * Makes a backup, pins it, migrates, then runs the thorough check of the live database: its structure has to be sound, and
@@ -43,9 +39,7 @@ export async function guardMigration<Result>(
   } catch (error) {
     throw await failed(service, error, { filename, restoreOnFailure });
   }
-  for (const { filename: older, pinned, note, other } of await service.getBackups())
-    if (pinned && note === NOTE && other === null && older !== filename)
-      await service.updateBackup(older, { pinned: false });
+  await service.keepForMigration(filename);
   return result;
 }
 
@@ -53,7 +47,8 @@ export async function guardMigration<Result>(
 async function backUp(service: BackupService): Promise<string | null> {
   const { success, filename, error } = await service.performBackup();
   if (filename !== undefined && success) {
-    await service.updateBackup(filename, { pinned: true, note: NOTE });
+    await service.updateBackup(filename, { pinned: true, note: 'before a migration' });
+    await service.markBeforeMigration(filename);
     return filename;
   }
   if (error?.code === 'DB_MISSING' || error?.code === 'DB_EMPTY') return null;
