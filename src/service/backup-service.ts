@@ -237,7 +237,7 @@ export class BackupService implements BackupServicePort {
   }
 
   /** What was changed by a migration is no loss. */
-  /** Of that backup: what follows is a migration's doing. The routes do not offer it. */
+  /** Records that a migration follows this backup, so what comes next is meant. The routes do not offer it. */
   async markBeforeMigration(filename: string): Promise<void> {
     await this.#rooms.changes.markBeforeMigration(filename);
   }

@@ -124,7 +124,7 @@ describe.each(kinds)('one writer in %s', (_name, open) => {
     const before = await namesIn(place);
     const refused = await failure(staging.hold());
     expect(refused.code).toBe('PLACE_TAKEN');
-    expect(refused.message).toContain('production writes to backups/');
+    expect(refused.message).toContain('production has been writing to backups/');
     expect(refused.message).toMatch(/since 20\d\d-.*, last seen at 20\d\d-/);
     expect(staging.news).toMatchObject([{ type: 'stopped', by: { kind: 'other', host: 'production' } }]);
     expect(await staging.look()).toMatchObject({ kind: 'other', host: 'production' });
@@ -151,12 +151,12 @@ describe.each(kinds)('one writer in %s', (_name, open) => {
     expect((await staging.hold()).epoch).toBe(2);
     expect(staging.news).toMatchObject([{ from: { kind: 'other', host: 'production', wasReleased: false } }]);
     await staging.beat();
-    expect((await failure(production.hold())).message).toContain('staging writes to');
+    expect((await failure(production.hold())).message).toContain('staging has been writing to');
 
     // It is the same database, and a person says so.
     const claimed = await claimWriter(place, production.request({}), production.context);
     expect(claimed).toMatchObject({ epoch: 3, from: { host: 'staging' } });
-    expect((await failure(staging.hold())).message).toContain('production writes to');
+    expect((await failure(staging.hold())).message).toContain('production has been writing to');
     expect((await production.hold()).sparesAllBut).toBeNull();
   });
 

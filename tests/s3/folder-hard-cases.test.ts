@@ -67,7 +67,7 @@ describe('one folder under two names is one folder', () => {
     const folder = newFolder();
     mkdirSync(join(folder, 'backups'));
     mount(join(folder, 'nas'), '--bind', join(folder, 'backups'));
-    expect((await refused(folder, join(folder, 'nas'))).message).toContain('lie in each other');
+    expect((await refused(folder, join(folder, 'nas'))).message).toContain('are one inside the other');
     expect((await refused(folder, join(folder, 'nas', 'below'))).code).toBe('BAD_CONFIG');
   });
 

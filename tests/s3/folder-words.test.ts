@@ -104,7 +104,7 @@ test('at the first boot of a machine that has nothing', async () => {
   await said(sealed, 'backup');
   for (const name of ['backups', 'state']) rmSync(join(sealed.root, name), { recursive: true });
   rmSync(sealed.database);
-  expect(await said(sealed, 'restore --if-missing')).toContain('no private key was named');
+  expect(await said(sealed, 'restore --if-missing')).toContain('no private key was given');
   for (const name of readdirSync(disk.path)) if (name.endsWith('.json')) writeFileSync(join(disk.path, name), '{');
   await said(sealed, 'restore --if-missing', ...everyDay);
 });

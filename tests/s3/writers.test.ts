@@ -347,7 +347,7 @@ test('a run of the command line takes the place, gives it back, and ends', async
   const other = machine();
   await backUp(other.service);
   const refused = await run('backup');
-  expect([refused.code, refused.output]).toEqual([5, expect.stringContaining('writes to')]);
+  expect([refused.code, refused.output]).toEqual([5, expect.stringContaining('writing to')]);
   const status = await run('status');
   expect([status.code, status.output]).toEqual([5, expect.stringMatching(/^writer +S3: .* writes there since /m)]);
   const pruned = await run('prune', '--target', 's3');
