@@ -29,7 +29,6 @@ export async function restoreBackup(
 ): Promise<number> {
   const { service, output } = session;
   const identity = readIdentity(options.identity);
-  if (options.to !== undefined) requireFolderOf(options.to);
   const isReplacing = options.online === true || options.inPlace === true;
   const mayBeOther = !isReplacing || options.fromOther === true;
   const found = await chooseBackup(session, wanted, { at: options.at, from: options.from, fromOther: mayBeOther });
@@ -64,15 +63,6 @@ export async function restoreBackup(
   const result = await service.restore(source, { ...copy, mode: 'file', to });
   output.answer({ ...result, ...moment }, restoredText(result) + whoseText(found, databasePath));
   return exitCodes.done;
-}
-
-/** A slip in a path is a wrong call, and no restore that failed. */
-function requireFolderOf(to: string): void {
-  const folder = dirname(to);
-  if (existsSync(folder)) return;
-  throw new BackupError('BAD_REQUEST', `there is no folder ${folder} to restore into`, {
-    hint: 'Nothing was restored. Make the folder, or name a file in one that is there.',
-  });
 }
 
 /** Where there is no database, nothing can be mixed up: a new machine knows no name yet. */
