@@ -80,10 +80,10 @@ function link(name: string, folder: string, from = join(root, 'node_modules', na
 test('the package holds programs with types and maps, and neither tests nor the sources of the page', () => {
   const modules = shipped.filter((path) => /^dist\/(?!page\/).*\.js$/.test(path));
   expect(modules.length).toBeGreaterThan(40);
-  for (const path of modules) {
-    expect(shipped).toContain(path.replace(/\.js$/, '.d.ts'));
-    expect(shipped).toContain(`${path}.map`);
-  }
+  for (const path of modules) expect(shipped).toContain(`${path}.map`);
+  // Those that the front doors lead to; the linters of packages below see that none of them is missing.
+  for (const door of ['index', 'http/elysia', 'http/mount']) expect(shipped).toContain(`dist/${door}.d.ts`);
+  expect(shipped).not.toContain('dist/http/routes/index.d.ts');
   expect(
     shipped.filter((path) =>
       /\.test\.|\.svelte|(^|\/)(src|tests)\/|(?<!\.d)\.ts$|dist\/features\/backup\/pages/.test(path),
