@@ -1,8 +1,8 @@
 /**
  * The settings: one row each, and the only place where one is described; the rows of targets stand in `target-settings.ts`.
  * The environment (`env.ts`), the configuration file and its types (`config-file.ts`, `define-config.ts`), the files of
- * secrets, what the page may change, the HTTP contract and docs/configuration.md are made of this table. A row is called as
- * its key in the configuration file.
+ * secrets and docs/configuration.md are made of this table; `page-settings.ts` names the rows that the page may change. A row
+ * is called as its key in the configuration file.
  */
 import { z } from 'zod';
 import { parseRecipients } from '../engine/format/age.ts';

@@ -26,6 +26,7 @@ import { setAside } from '../../engine/disk/aside.ts';
 import { giveToOwnerOfFolder } from '../../engine/disk/owner.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { makePrivateFolder } from '../../engine/disk/private-folder.ts';
+import { syncNewFolder } from '../../engine/sqlite/sync-folder.ts';
 import type { Settings } from './backup-config.ts';
 import { keepNames, keepSettingsNone, type KeepSettings } from '../targets/retention-policies.ts';
 
@@ -165,11 +166,15 @@ export class SettingsFile {
       chmodSync(temporary, 0o600); // the umask may have taken more
       giveToOwnerOfFolder(temporary);
       const file = openSync(temporary, 'r+');
-      fsyncSync(file);
-      closeSync(file);
+      try {
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
       if (this.#complaint !== null && existsSync(this.#path))
         this.#warn(`${this.#path} could not be read and was moved to ${setAside(this.#path)}.`);
       renameSync(temporary, this.#path);
+      syncNewFolder(this.#path);
     } catch (error) {
       throw BackupError.from(error);
     }
