@@ -1,6 +1,6 @@
 /**
  * What `--json` prints, as one JSON Schema: a definition a verb. It is made of the schemas that the routes promise, so the
- * two can not part. Fields may be added in later versions; none is removed or changes its meaning.
+ * two cannot part. Fields may be added in later versions; none is removed or changes its meaning.
  */
 import { z } from 'zod';
 import {

@@ -60,7 +60,7 @@ export class BackupService implements BackupServicePort {
   readonly #rooms: Rooms;
   readonly #notify: Notify;
 
-  /** @throws BackupError BAD_CONFIG for targets, or paths, that can not be told apart. */
+  /** @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart. */
   constructor(options: BackupServiceOptions) {
     this.#rooms = openRooms(options);
     const { statePath, folder, log } = this.#rooms.context;

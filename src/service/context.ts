@@ -59,7 +59,7 @@ export class ServiceContext {
 
   /**
    * @param targets those beside the folder, as far as they can be used.
-   * @throws BackupError BAD_CONFIG for targets, or paths, that can not be told apart.
+   * @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart.
    */
   constructor(options: BackupServiceOptions, targets: () => readonly Offsite[]) {
     checkTargets(options, options.settings);

@@ -24,7 +24,7 @@ import { RemoteTargets } from './targets/remote-targets.ts';
 
 export type Rooms = ReturnType<typeof openRooms>;
 
-/** @throws BackupError BAD_CONFIG for targets, or paths, that can not be told apart. */
+/** @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart. */
 export function openRooms(options: BackupServiceOptions) {
   const context: ServiceContext = new ServiceContext(options, () => targets.all);
   const sql = options.drills?.sql ?? null;

@@ -175,7 +175,7 @@ export function bundledApps(place: () => Place): void {
         mkdirSync(join(alone, 'node_modules'));
         symlinkSync(join(root, 'node_modules/age-encryption'), join(alone, 'node_modules/age-encryption'));
         expect((await started(node22, [join(alone, 'out.cjs')], env)).stderr).toContain(
-          'age1none…) is not a public key',
+          'age1none…) is not an age public key',
         );
       },
       PATIENCE_MS,

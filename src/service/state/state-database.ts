@@ -172,7 +172,7 @@ export class StateDatabase {
     const until = passes ? 'files can be opened again' : 'the next start';
     if (passes) this.#againAtMs = performance.now() + RETRY_MS;
     this.#options.warn(
-      `The run history can not be kept at ${this.#path} (${reason}); it is kept in memory until ${until}.`,
+      `The run history cannot be kept at ${this.#path} (${reason}); it is kept in memory until ${until}.`,
     );
     this.#inode = null;
     return openSchema(MEMORY);

@@ -68,7 +68,7 @@ function addressOf({ endpoint, bucket }: S3Access, prefix: string): string {
 
 function bucketToTest(access: S3Access, prefix: string): TestedTarget {
   const days = access.lifecycleDays ?? null;
-  // A locked test object could not be removed again. That this key can not delete is found out by trying.
+  // A locked test object could not be removed again. That this key cannot delete is found out by trying.
   const options = { ...access, ...forPerson, prefix, objectLock: null, lifecycleDays: null };
   const store = createS3Store(options);
   const connection = connectS3(options);

@@ -24,7 +24,7 @@ export function overwritesNothing(connection: S3Connection): Check {
       if (refused) {
         const { status = 0 } = factsOf(refused.cause);
         if (!REFUSALS.has(status)) throw refused;
-        return ok('this key can not overwrite what is there');
+        return ok('this key cannot overwrite what is there');
       }
       const after = await versionOf(connection, object, { signal });
       if (before.id !== null && after.id !== before.id)
@@ -49,7 +49,7 @@ export function deletesNothing(connection: S3Connection): Check {
       // The version first: behind a delete marker its number would have to be looked up.
       if (id !== null && (await deletes(connection, object, { signal, VersionId: id })))
         return failed('this key can delete versions for good', hint);
-      if (!(await deletes(connection, object, { signal }))) return ok('this key can not delete what is there');
+      if (!(await deletes(connection, object, { signal }))) return ok('this key cannot delete what is there');
       return id === null
         ? failed('this key can delete what is there', hint)
         : failed('this key can hide what is there behind a delete marker; its versions stay', hint);
