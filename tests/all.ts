@@ -2,8 +2,10 @@
  * Everything that must hold, in one command: `bun tests/all.ts`, or some lanes of it: `bun tests/all.ts fast page`. Each
  * check that is not a test file counts as one. A check that could not run has failed. Ends with `N passed, N failed`.
  *
- * Test files run side by side, one more than there are processors, because most of them wait for a process; the slowest
- * begin. `--timings` measures them anew, which writes `tests/timings.json`, and shows where the time went.
+ * The files of the fast lane run side by side, one more than there are processors, because most of them wait for a process;
+ * the slowest begin. Those of the other lanes start processes, watch clocks and run one after another, so that none depends
+ * on what its neighbour does to the machine; `--side-by-side` runs them together too, which is faster and proves less.
+ * `--timings` measures all anew, which writes `tests/timings.json`, and shows where the time went.
  *
  * The deep tests need a real S3 server; where none is installed one line says that they were left out, and in CI that
  * is a failure.
@@ -31,7 +33,8 @@ interface Check {
 
 const args = process.argv.slice(2);
 const isTimed = args.includes('--timings');
-const wanted = args.filter((arg) => arg !== '--timings');
+const isSideBySide = args.includes('--side-by-side');
+const wanted = args.filter((arg) => !arg.startsWith('--'));
 const unknown = wanted.filter((lane) => !(lanes as readonly string[]).includes(lane));
 if (unknown.length > 0) throw new Error(`no such lane: ${unknown.join(', ')}; there are ${lanes.join(', ')}`);
 const chosen = lanes.filter((lane) => wanted.length === 0 || wanted.includes(lane));
@@ -39,10 +42,11 @@ const isChosen = (lane: Lane) => chosen.includes(lane);
 
 function tests(those: readonly Lane[]): Check {
   const folders = those.flatMap((lane) => testFolders[lane]).map((folder) => `${folder}/`);
+  const workers = isSideBySide || those[0] === 'fast' ? availableParallelism() + 1 : 1;
   const timings = [`--timings=${TIMINGS}`, ...(isTimed ? ['--update-timings'] : [])];
   return {
     name: `tests, ${those.join(', ')}`,
-    command: [bun, 'test', `--parallel=${availableParallelism() + 1}`, ...timings, '--timeout', '120000', ...folders],
+    command: [bun, 'test', `--parallel=${workers}`, ...timings, '--timeout', '120000', ...folders],
     isTests: true,
   };
 }
