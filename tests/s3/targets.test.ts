@@ -293,7 +293,7 @@ test('a further target needs no S3 of the environment, and what does not exist i
   const unknown = await cli(shop, 'list --target offsite-us');
   expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('there is no target offsite-us')]);
   expect(unknown.stderr).toContain(`There is local, ${EU}.`);
-  expect((await refusal(() => service.drill({ target: 's3' }))).message).toBe('no S3 target is configured');
+  expect((await refusal(() => service.drill({ target: 's3' }))).message).toBe('there is no target s3');
 });
 
 test('the doctor asks each bucket and calls it by its name', async () => {

@@ -180,8 +180,8 @@ export const plantedFaults: readonly PlantedFault[] = [
     patches: [
       {
         file: 'src/engine/sqlite/left-elsewhere.ts',
-        from: 'Number(from) <= RESERVED_BYTE',
-        to: 'Number(from) === RESERVED_BYTE',
+        from: 'from <= RESERVED_BYTE',
+        to: 'from === RESERVED_BYTE',
       },
     ],
     caughtBy: test(
