@@ -38,7 +38,7 @@ export const asideCases: readonly HardCase[] = [
   {
     name: 'the database of another program at the place of the run history stays as it is',
     code: null,
-    says: /run history can not be kept at .* is the database of another program\); it is kept in memory/,
+    says: /run history cannot be kept at .* is the database of another program\); it is kept in memory/,
     backedUpBefore: false,
     place(scene) {
       const statePath = join(scene.folder, 'other.sqlite');

@@ -145,7 +145,7 @@ test('a file of a newer version is not touched: the state is kept in memory, and
   expect(count(database)).toBe(1);
   database.close();
   expect(warnings).toEqual([
-    `The run history can not be kept at ${path} (${path} was written by a newer version of velist-backup (7, this one knows 1)); it is kept in memory until the next start.`,
+    `The run history cannot be kept at ${path} (${path} was written by a newer version of velist-backup (7, this one knows 1)); it is kept in memory until the next start.`,
   ]);
   expect(readFileSync(path).equals(before)).toBe(true);
   expect(readdirSync(dirname(path))).toEqual(['state.sqlite']);
