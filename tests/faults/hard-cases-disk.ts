@@ -78,7 +78,7 @@ export const diskCases: readonly HardCase[] = [
     async provoke(scene) {
       const result = await scene.service.performBackup();
       assert.ok(
-        scene.log.some((line) => /run history can not be kept/.test(line)),
+        scene.log.some((line) => /run history cannot be kept/.test(line)),
         'the log says so',
       );
       return result;
