@@ -81,17 +81,24 @@ export class Verifications {
     const verification = { ...verificationOf(method, at, remarks), complaint };
     // Made by a version that counted nothing.
     const counted = facts && !backup.manifest?.facts ? { facts } : {};
+    let noted: KnownBackup | null = null;
     if (isHere(backup)) {
       // As it was before it was read: what was written since is seen at the next look.
       const { modifiedNs } = backup;
       const found = complaint === null && modifiedNs !== undefined ? { published: { modifiedNs } } : {};
       if (backup.manifest)
-        await this.#context.catalog.changeManifest(backup.name, (manifest) => ({
+        noted = await this.#context.catalog.changeManifest(backup.name, (manifest) => ({
           ...{ ...manifest, ...counted, verification, ...found },
         }));
     } else this.#backups.requireOffsite(backup.target).recordVerification(backup.name, verification, counted.facts);
     // As that copy is known now.
-    const now = await this.#backups.find(backup.name, isHere(backup) ? 'local' : backup.target);
+    const now = await this.#backups
+      .find(backup.name, isHere(backup) ? 'local' : backup.target)
+      .catch((error: unknown) => {
+        // What was found makes it one that retention may remove, and a run beside this one did.
+        if (noted === null || BackupError.from(error).code !== 'NO_BACKUP') throw error;
+        return { ...noted, other: backup.other };
+      });
     const item = await this.#backups.toItem(now);
     if (complaint === null) return item;
     return { ...item, verified: false, verification: { state: 'damaged', method, at, detail: complaint } };
