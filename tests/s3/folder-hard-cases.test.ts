@@ -182,7 +182,9 @@ describe.each([
     for (const { process } of [writer, other].flatMap((one) => one ?? [])) await process.end();
     // A new start asks at once; one that runs asks once a tick.
     const follower = other && start(other.made, wrap);
-    expect(await follower?.backUp()).toEqual({ stored: true, code: null });
+    // Both may have made their first backup in one millisecond: then its name is taken there, and that is said.
+    const followed = await follower?.backUp();
+    expect([followed?.stored, [null, 'TARGET_EXISTS'].includes(followed?.code ?? null)]).toEqual([true, true]);
     const makers = backupsIn(disk.path).flatMap((name) =>
       name.endsWith('.json') ? JSON.parse(readFileSync(join(disk.path, name), 'utf8')).madeBy.installation : [],
     );
