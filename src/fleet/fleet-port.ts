@@ -10,7 +10,7 @@ export interface FleetDatabase<Service extends BackupServicePort = BackupService
 }
 
 export interface FleetPort<Service extends BackupServicePort = BackupServicePort> {
-  /** False where there is one database that is called by no name. */
+  /** False if there is one database that is called by no name. */
   readonly isMany: boolean;
   /** In the order of the configuration, files of a glob by name. */
   readonly databases: readonly FleetDatabase<Service>[];

@@ -25,7 +25,7 @@ export class OpenStreams {
   /**
    * Answers what to call when the stream has ended.
    *
-   * @param owner the user, or the address where users have no names; empty where neither is known.
+   * @param owner the user, or the address where users have no names; empty if neither is known.
    * @throws TooMany
    */
   enter(owner: string): () => void {

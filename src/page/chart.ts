@@ -166,12 +166,12 @@ export function chartLabel(activity: Activity): string {
 interface Missed {
   /** Where the gap that is still open began. */
   readonly from: number;
-  /** Planned runs in it; null where the plan is not an interval. */
+  /** Planned runs in it; null if the plan is not an interval. */
   readonly runs: number | null;
   readonly reason: string | null;
 }
 
-/** The planned runs that were missed at the end, up to now; null where the last one ran. */
+/** The planned runs that were missed at the end, up to now; null if the last one ran. */
 export function missedLately(activity: Activity, intervalMs: number | null): Missed | null {
   let missed: Bar[] = [];
   for (const bar of activity.bars) {

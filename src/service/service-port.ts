@@ -40,9 +40,9 @@ export interface ClaimResult {
   readonly target: TargetName;
   /** As configured: a path or an address. */
   readonly place: string;
-  /** False where the place was ours already, or is of nobody yet: the first backup makes it ours. */
+  /** False if the place was ours already, or is of nobody yet: the first backup makes it ours. */
   readonly changed: boolean;
-  /** Whose it was; null where it was of several, or of nobody. */
+  /** Whose it was; null if it was of several, or of nobody. */
   readonly before: OtherDatabase | null;
   readonly databaseId: string | null;
   /** Backups there that count as ours by now, and those that stay as other databases'. */

@@ -32,7 +32,7 @@ export interface Backup {
   readonly manifest: Manifest | null;
   /** Why this can't be relied on: an unreadable manifest, another size than recorded. */
   readonly fault: string | null;
-  /** When the file was last written, in nanoseconds; left out where it is not in the folder. */
+  /** When the file was last written, in nanoseconds; left out if it is not in the folder. */
   readonly modifiedNs?: string;
   /** The same, where that was after it was published: nobody knows what is in it until it is verified. */
   readonly changedAt?: Date | null;
@@ -88,7 +88,7 @@ export class Catalog {
     return found;
   }
 
-  /** Names that a killed run was about to publish; none where another user's run left the folder closed to us. */
+  /** Names that a killed run was about to publish; none if another user's run left the folder closed to us. */
   async unpublished(): Promise<ReadonlySet<string>> {
     try {
       return new Set((await readdir(join(this.folder, STAGING_FOLDER))).filter(isBackupName));

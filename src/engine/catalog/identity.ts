@@ -73,7 +73,7 @@ export const NO_IDENTITY: PlaceIdentity = { record: null, claims: [], complaint:
 
 /** The other database, as a place or a manifest names it. */
 interface Stranger {
-  /** Null where only manifests of an older version tell of it. */
+  /** Null if only manifests of an older version tell of it. */
   readonly id: string | null;
   readonly name: string;
 }

@@ -78,7 +78,7 @@ function isOldDiscovery(json: unknown): boolean {
   return typeof json === 'object' && json !== null && 'file' in json && !('format' in json);
 }
 
-/** Null where there is none; a link is not followed. */
+/** Null if there is none; a link is not followed. */
 function textOf(path: string): string | null {
   const found = lookAt(path);
   if (found === null) return null;

@@ -90,7 +90,7 @@ function nameHolder(error: BackupError, folder: string): BackupError {
 }
 
 /**
- * The process that holds the folder's lock, and the service or command that started it. Null where the system has no
+ * The process that holds the folder's lock, and the service or command that started it. Null if the system has no
  * such list (macOS), the holder lives in another container, or it has just let go.
  */
 function lockHolder(lockPath: string): { readonly pid: number; readonly parent: number } | null {

@@ -165,7 +165,7 @@ function overLimit({ over, limit }: Extract<JobMessage, { type: 'gave-up' }>): s
   return `it took more than ${what}, and an honest database of its size needs far less`;
 }
 
-/** @param placed the backup that is in its place already; null where nothing was placed. */
+/** @param placed the backup that is in its place already; null if nothing was placed. */
 function notChecked(why: string, placed: string | null): BackupError {
   return placed === null ? gaveUp(why) : notProven(placed, gaveUp(why).message);
 }

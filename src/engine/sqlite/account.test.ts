@@ -265,7 +265,7 @@ function randomForm(random: Random): Form {
 
 /**
  * The same file without its views and virtual tables, whose check is complete, and the pages that are the same in both.
- * Null where the schema's pages were moved by that.
+ * Null if the schema's pages were moved by that.
  */
 function withoutRootless(path: string): { readonly path: string; readonly shared: readonly number[] } | null {
   const copy = `${path}.plain`;

@@ -17,7 +17,7 @@ interface Reading {
   readonly journalMode: string;
   /** Where its log ends; null in a mode without one. */
   readonly log: LogIndex | null;
-  /** Descriptor of the log's index; null where there is none to be read. */
+  /** Descriptor of the log's index; null if there is none to be read. */
   readonly index: number | null;
 }
 
@@ -30,7 +30,7 @@ const BEGINNINGS_MAX = 1_000;
 /**
  * The transaction goes on until its caller ends it.
  *
- * @param options.wantsLogEnd false where only SQLite itself reads the log.
+ * @param options.wantsLogEnd false if only SQLite itself reads the log.
  */
 export function beginReading(connection: DatabaseSync, where: Where, { wantsLogEnd = true } = {}): Reading {
   let index: number | null = null;

@@ -12,7 +12,7 @@ import type { Account, Tree } from './account.ts';
 import { definitionOf, type Entry, isOfSqlite, knownModules, moduleOf, readEntries } from './schema.ts';
 
 interface TableFacts {
-  /** Null where they can't be counted. */
+  /** Null if they can't be counted. */
   readonly rows: number | null;
   /** Size of the table and its indexes, overflow pages included. */
   readonly bytes: number;

@@ -17,7 +17,7 @@ interface FileLock {
 /** A line with an arrow is of somebody who waits. */
 const LINE = /^\d+: +\w+ +\S+ +(\w+) +(-?\d+) +\S+:(\d+) +(\d+) +(\d+|EOF)\s*$/gm;
 
-/** Null where there is no such list (macOS), or a sandbox hides it. */
+/** Null if there is no such list (macOS), or a sandbox hides it. */
 export function fileLocks(inode: string): readonly FileLock[] | null {
   try {
     return locksIn(readFileSync('/proc/locks', 'utf8')).filter((lock) => lock.inode === inode);

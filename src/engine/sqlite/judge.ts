@@ -34,7 +34,7 @@ export type VerifyMethod = 'quick' | 'full';
 export interface Judgement extends Remarks {
   /** What is wrong with the structure, the first few; empty when the file can be relied on. */
   readonly structure: readonly string[];
-  /** What it holds; null where the structure is broken or the SQLite library can't tell. */
+  /** What it holds; null if the structure is broken or the SQLite library can't tell. */
   readonly facts: DatabaseFacts | null;
 }
 
@@ -98,7 +98,7 @@ class Findings {
   readonly #content = new Map<string, RuleFinding>();
   readonly #unchecked = new Map<string, Unchecked>();
 
-  /** @param isCounted false where the list was cut off: then nobody knows how many there are. */
+  /** @param isCounted false if the list was cut off: then nobody knows how many there are. */
   add(text: string, tables: ReadonlySet<string>, { isCounted = true } = {}): void {
     let complaint = this.#seen.get(text);
     if (complaint === undefined) {
@@ -155,7 +155,7 @@ class Judge {
     this.#tables = new Set(this.#entries.filter(({ type }) => type === 'table').map(({ name }) => name));
   }
 
-  /** @param contradiction name of the entry that SQLite could not read; null where it understands all of the schema. */
+  /** @param contradiction name of the entry that SQLite could not read; null if it understands all of the schema. */
   judge(contradiction: string | null): DatabaseFacts | null {
     const unread = contradiction === null && this.#askAtOnce() ? [] : this.#askOfEach(contradiction);
     if (this.#findings.structure.length > 0) return null;
@@ -365,7 +365,7 @@ const quoted = /'(?:[^']|'')*'|"(?:[^"]|"")*"|\/\*.*?\*\/|--[^\n]*/gs;
 /** Control characters but blanks, and what is no text. */
 const garbled = /[^\P{Cc}\t\n\f\r]|\ufffd/u;
 
-/** The words of a definition that this SQLite has no use for; null where they are no reason. */
+/** The words of a definition that this SQLite has no use for; null if they are no reason. */
 function whyNotUnderstood({ type, sql, of }: Entry, empty: DatabaseSync): string | null {
   // Bytes that no program writes are damage, not words of a newer SQLite.
   if (sql === null || beginnings[type]?.test(sql) !== true || garbled.test(sql.replaceAll(quoted, ''))) return null;

@@ -179,9 +179,9 @@ export function countRows(
 
 /** How the live database is set up. */
 interface LookedInto {
-  /** Null where a crashed app left a rollback journal: who only reads can't see behind it. */
+  /** Null if a crashed app left a rollback journal: who only reads can't see behind it. */
   readonly journalMode: string | null;
-  /** Tables that other replication tools keep in it; none where nobody could look without changing something. */
+  /** Tables that other replication tools keep in it; none if nobody could look without changing something. */
   readonly replicatorTables: readonly string[];
 }
 

@@ -18,7 +18,7 @@ interface OtherLog {
   readonly pid: number;
   /** Name of the database as that program opened it. */
   readonly name: string;
-  /** Its log or index was removed; false where it lies elsewhere. */
+  /** Its log or index was removed; false if it lies elsewhere. */
   readonly isRemoved: boolean;
   /** The program's own descriptors of the database and of its log. */
   readonly main: string;

@@ -9,7 +9,7 @@ export interface RuleFinding {
   readonly table: string;
   /** As the table's definition has it: `NOT NULL of notes`, `type of price`, `CHECK`, `FOREIGN KEY to users`, `full-text index`. */
   readonly rule: string;
-  /** Rows that break it; null where they are not counted. */
+  /** Rows that break it; null if they are not counted. */
   readonly rows: number | null;
 }
 

@@ -55,7 +55,7 @@ export function holdStaging(destination: string): Disposable {
 /**
  * Does the work if nobody has anything staged there, and removes the lock's file.
  *
- * @returns false where somebody has, or may have.
+ * @returns false if somebody has, or may have.
  */
 export function whenAlone(destination: string, work: () => void): boolean {
   const path = lockOf(destination);
@@ -88,7 +88,7 @@ function lockShared(path: string): DatabaseSync | null {
   return null;
 }
 
-/** Null where it is held, was exchanged meanwhile, or can't be used. */
+/** Null if it is held, was exchanged meanwhile, or can't be used. */
 function takeLockFile(path: string, how: string, timeoutMs: number): DatabaseSync | null {
   let lock: DatabaseSync | undefined;
   try {

@@ -36,7 +36,7 @@ export interface Root {
   readonly page: number;
   /** For the words. */
   readonly name: string;
-  /** Whether its pages have rowids; null where nobody knows. */
+  /** Whether its pages have rowids; null if nobody knows. */
   readonly isTable: boolean | null;
 }
 

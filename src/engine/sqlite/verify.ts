@@ -66,7 +66,7 @@ export async function verifyFile(
   return { ...judged, ...firstRemarks(judged), pages, pageSize, sizeBytes, sha256: await digest };
 }
 
-/** What a file holds that was found good before; null where it can't be counted. */
+/** What a file holds that was found good before; null if it can't be counted. */
 export function countFile(path: string): DatabaseFacts | null {
   const descriptor = openSync(path, 'r');
   try {

@@ -8,7 +8,7 @@ export interface TargetStore extends ObjectStore {
   /** The whole place, over the same connection and closed with it: for keys that are named from there. */
   readonly root: ObjectStore;
   /**
-   * Removes what killed uploads left unfinished, where that is in no listing of objects. Answers how much; null where it
+   * Removes what killed uploads left unfinished, where that is in no listing of objects. Answers how much; null if it
    * could not.
    */
   sweepUploads(options: SweepUnfinished): Promise<number | null>;
@@ -63,9 +63,9 @@ export interface Kind<Access> {
     prefix: string,
     backupsPath: string | undefined,
   ): { readonly what: string; readonly hint: string } | null;
-  /** Days after which the place itself removes an object; null where we remove what retention does not keep. */
+  /** Days after which the place itself removes an object; null if we remove what retention does not keep. */
   lifecycleDaysOf(access: Access): number | null;
-  /** How long a read of an object of that class has to wait; null where it has not. */
+  /** How long a read of an object of that class has to wait; null if it has not. */
   archiveHoursOf(access: Access, storageClass: string | null | undefined): string | null;
   /** What the doctor must know without asking the target. */
   risksOf(access: Access, surroundings: Surroundings): Risks;

@@ -18,7 +18,7 @@ type CheckName =
 export interface TestedTarget {
   readonly store: ObjectStore;
   readonly checks: readonly Check[];
-  /** The rights that the key needs and no more; null where there is no key. */
+  /** The rights that the key needs and no more; null if there is no key. */
   readonly policy: PolicyDocument | null;
   /** Nobody may remove them; a rule of the bucket will. */
   readonly leavesTraces?: boolean;

@@ -16,7 +16,7 @@ export interface ClaimRemoteRequest extends Required<WritingRequest> {
   readonly folder: string;
   readonly prefix: string;
   readonly access: TargetAccess;
-  /** What makes the place ours, oldest first; null where it is ours already, or of nobody. */
+  /** What makes the place ours, oldest first; null if it is ours already, or of nobody. */
   readonly claim: {
     readonly claims: readonly Claim[];
     /** Written where there is none. */ readonly record: PlaceRecord;
@@ -24,7 +24,7 @@ export interface ClaimRemoteRequest extends Required<WritingRequest> {
 }
 
 export interface ClaimedRemote extends ClaimedWriting {
-  /** Null where nothing of it was changed. */
+  /** Null if nothing of it was changed. */
   readonly identity: PlaceIdentity | null;
 }
 

@@ -19,7 +19,7 @@ export interface Examined {
   readonly hasWalResetBug: boolean;
   /** It can't tell when an app has lost the locks on its database. */
   readonly missesLostLocks: boolean;
-  /** Null where the database could not be opened. */
+  /** Null if the database could not be opened. */
   readonly journalMode: string | null;
   /** Tables that other replication tools keep in it. */
   readonly replicatorTables: readonly string[];

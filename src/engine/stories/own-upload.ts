@@ -16,10 +16,10 @@ import { type StoryContext, warnIn } from '../../words/story.ts';
 import type { UploadRequest } from './upload-request.ts';
 
 export interface UploadOrder {
-  /** Null where the request does not say which database it is. */
+  /** Null if the request does not say which database it is. */
   readonly owned: OwnedTarget | null;
   readonly renumbered: number;
-  /** What the target held before; null where nobody looked. */
+  /** What the target held before; null if nobody looked. */
   readonly before: RemoteCatalog | null;
 }
 

@@ -64,7 +64,7 @@ export function makerOf({ id }: Pick<Installation, 'id'>): Maker {
 }
 
 /**
- * Null where there is none yet, and where it is damaged: whoever changes it sets it aside and begins a new one. A machine
+ * Null if there is none yet, and where it is damaged: whoever changes it sets it aside and begins a new one. A machine
  * with a new id counts as another one: it removes nothing that others made for seven days, and makes backups all the same.
  *
  * @throws BackupError NO_PERMISSION when another user's: a new id would make us a stranger at our own places.

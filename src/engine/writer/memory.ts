@@ -20,7 +20,7 @@ export interface PlaceMemory extends Disposable {
   readonly held: HeldPlace | null;
   /** Token of an epoch that was about to be taken. */
   readonly taking: string | null;
-  /** False where nothing outlives this process. */
+  /** False if nothing outlives this process. */
   readonly isKept: boolean;
   /**
    * The file as it is now. Ask after the heartbeat was read: another process of this installation counts there first,

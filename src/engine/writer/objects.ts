@@ -91,7 +91,7 @@ const named = /^(\d{10,15})(?:\.(released|clone-[\w-]+))?\.json$/;
 
 export interface SeenEpoch {
   readonly epoch: number;
-  /** Null where what stands there can't be read: then nobody knows whose it is. */
+  /** Null if what stands there can't be read: then nobody knows whose it is. */
   readonly writer: Writer | null;
   /** The server's time. */
   readonly since: Date;
@@ -150,7 +150,7 @@ async function list(place: Place, options: Options): Promise<readonly ListedObje
   return objects;
 }
 
-/** Undefined where it is not there; null where it is not of our form. */
+/** Undefined where it is not there; null if it is not of our form. */
 async function readWriter(place: Place, name: string, options: Options): Promise<Writer | null | undefined> {
   const text = await textAt(place.store, keyAt(place, name), options);
   return text === null ? undefined : parse(writerSchema, text);
@@ -164,7 +164,7 @@ export async function hostOfClone(place: Place, { key }: SeenClone, options: Opt
 
 type SeenBeat = Pick<Beat, 'token' | 'beats'> & { readonly modifiedAt: Date };
 
-/** The last renewal, wherever it lies; null where there is none. One of another form says when it was made all the same. */
+/** The last renewal, wherever it lies; null if there is none. One of another form says when it was made all the same. */
 export async function lastBeat(store: ObjectStore, key: string, options: Options): Promise<SeenBeat | null> {
   const stem = key.replace(/\.json$/, '');
   let newest: ListedObject | null = null;
@@ -177,7 +177,7 @@ export async function lastBeat(store: ObjectStore, key: string, options: Options
   return { token: '', beats: 0, ...beat, modifiedAt: newest.modifiedAt };
 }
 
-/** Null where there is none under that very key, or none of our form. */
+/** Null if there is none under that very key, or none of our form. */
 export async function readBeat(store: ObjectStore, key: string, options: Options): Promise<Beat | null> {
   const text = await textAt(store, key, options);
   return text === null ? null : parse(beatSchema, text);
@@ -205,7 +205,7 @@ function parse<Value>(schema: z.ZodType<Value>, text: string): Value | null {
 // ── write ──
 
 /**
- * Creates the epoch; false where another machine was faster. Where the server honours create-only, its first answer
+ * Creates the epoch; false if another machine was faster. Where the server honours create-only, its first answer
  * decides. Where it ignores it, two that begin at once both hear yes: so we read it back, and look once more a moment
  * later, when what the other wrote over it has arrived.
  */
@@ -229,7 +229,7 @@ export async function createEpoch(
   }
 }
 
-/** False where there is such an object. A server without create-only is asked first, and then written to. */
+/** False if there is such an object. A server without create-only is asked first, and then written to. */
 async function writeOnce(store: ObjectStore, key: string, text: string, options: Options): Promise<boolean> {
   try {
     return await store.putIfAbsent(key, Buffer.from(text), { signal: options.signal, contentType: JSON_TYPE });

@@ -20,9 +20,9 @@ export interface DatabaseSelf {
   readonly name: string;
   readonly pathDigest: string;
   readonly machineDigest: string;
-  /** Null where nobody knows the installation. */
+  /** Null if nobody knows the installation. */
   readonly maker: Maker | null;
-  /** The installation's own file; null where there is none. */
+  /** The installation's own file; null if there is none. */
   readonly installationPath: string | null;
 }
 

@@ -50,7 +50,7 @@ const CLONES_MAX = 3;
 
 export interface Holding {
   readonly epoch: number;
-  /** The only installation whose backups may be removed there; null where that does not hold. */
+  /** The only installation whose backups may be removed there; null if that does not hold. */
   readonly sparesAllBut: string | null;
   /**
    * To be asked before something is removed: an upload may take hours, or the machine was paused.
@@ -129,7 +129,7 @@ export async function claimWriter(place: Place, request: HoldRequest, context: C
   throw busy(place, 'claim');
 }
 
-/** Looks as `holdPlace` does and takes nothing; null where the place is free or ours. */
+/** Looks as `holdPlace` does and takes nothing; null if the place is free or ours. */
 export async function otherWriterAt(place: Place, request: HoldRequest, context: Context): Promise<OtherWriter | null> {
   using memory = await openPlaceMemory(request.self, request.address, context);
   const { outcome, look, writer } = await examine(place, request, memory, context);
@@ -207,7 +207,7 @@ async function examine(
   }
 }
 
-/** The last sign of life: the heartbeat, or the epoch itself before the first one. Null where it may not be seen. */
+/** The last sign of life: the heartbeat, or the epoch itself before the first one. Null if it may not be seen. */
 async function lifeOf(
   { store }: Place,
   { writer, since }: SeenEpoch,

@@ -2,7 +2,7 @@
  * Browsers that knew the password once. Their cookie outlives the session and the server: it opens nothing, but whoever
  * guesses elsewhere does not slow such a browser down. It is signed by a key made of the password and the token, so it needs
  * no file of its own and ends when either is changed. A thief of it can try passwords against that signature at home, each
- * at the cost of one scrypt, and none where a token is set too.
+ * at the cost of one scrypt, and none if a token is set too.
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import { cookie, cookieOf } from './cookies.ts';

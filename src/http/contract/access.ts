@@ -19,7 +19,7 @@ export const confirmAnswer = z.object({ confirmed: z.boolean() });
 /** One row of the audit record. */
 export const auditEntry = z.object({
   at: time,
-  /** Its name among several; null where there is one, and for what was done to all, such as signing in. */
+  /** Its name among several; null if there is one, and for what was done to all, such as signing in. */
   database: z.string().nullable(),
   act: z.enum([
     'sign-in',

@@ -54,7 +54,7 @@ export const backup = z.object({
       status: z.enum(['stored', 'waiting', 'failed']),
       at: time.nullable(),
       error: errorBody.nullable(),
-      /** `storage/backups/backup-….sqlite` or `s3://bucket/prefix/backup-….sqlite.zst`; null where nothing is yet. */
+      /** `storage/backups/backup-….sqlite` or `s3://bucket/prefix/backup-….sqlite.zst`; null if nothing is yet. */
       where: z.string().nullable(),
       /** Size of the file there, which may be compressed; null if it is not known. */
       sizeBytes: z.number().nullable(),
@@ -66,7 +66,7 @@ export const backup = z.object({
   ),
   /** The other database that it is a backup of; null for a backup of this one. */
   other: otherDatabase.nullable(),
-  /** In all tables; null where verification did not count them. */
+  /** In all tables; null if verification did not count them. */
   rows: z.number().nullable(),
   /** Against the backup before it: the three biggest differences, and how many tables differ. */
   changes: z

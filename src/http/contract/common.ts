@@ -14,7 +14,7 @@ export const errorAnswer = z.object({
 
 export const trigger = z.enum(['start', 'schedule', 'manual', 'cli', 'safety']);
 
-/** A database that a place or a backup belongs to; the id is null where only old manifests tell of it. */
+/** A database that a place or a backup belongs to; the id is null if only old manifests tell of it. */
 export const otherDatabase = z.object({ id: z.string().nullable(), name: z.string() });
 
 /** Only for a copy at a target: see `restoreBody`. */

@@ -72,7 +72,7 @@ export const restoreResult = z.object({
   backup: z.string(),
   mode: z.enum(['file', 'online', 'offline', 'missing']),
   path: z.string(),
-  /** Null where nothing was replaced. */
+  /** Null if nothing was replaced. */
   safetyBackup: z.string().nullable(),
   report: run,
   moment: askedMoment.optional(),

@@ -78,7 +78,7 @@ export const status = z.object({
     exists: z.boolean(),
     sizeBytes: z.number(),
     changedAt: time.nullable(),
-    /** Against the oldest backup of the last 24 hours; null where there is none. */
+    /** Against the oldest backup of the last 24 hours; null if there is none. */
     growthBytes: z.number().nullable(),
   }),
   schedule: z.object({
@@ -102,7 +102,7 @@ export const status = z.object({
       eachBytes: z.number(),
       /** Size of safety copies, pinned ones, and foreign files: they stay beside what the numbers say. */
       besideBytes: z.number(),
-      /** What all copies together may take while nobody said the keep numbers; null where somebody did. */
+      /** What all copies together may take while nobody said the keep numbers; null if somebody did. */
       budgetBytes: z.number().nullable(),
       /** How many copies there is room for of what the default keeps beside the newest, and the same in words. */
       fitting: z.number().nullable(),

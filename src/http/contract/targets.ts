@@ -5,9 +5,9 @@ import { time, targetName, errorBody, otherDatabase } from './common.ts';
 export const claimAnswer = z.object({
   target: targetName,
   place: z.string(),
-  /** False where the place was ours already, or is of nobody yet. */
+  /** False if the place was ours already, or is of nobody yet. */
   changed: z.boolean(),
-  /** Whose it was; null where it was of several, or of nobody. */
+  /** Whose it was; null if it was of several, or of nobody. */
   before: otherDatabase.nullable(),
   databaseId: z.string().nullable(),
   /** Backups there that count as this database's by now, and those that stay as others'. */
@@ -24,7 +24,7 @@ export const prunePlan = z.object({
   dryRun: z.boolean(),
 });
 
-/** `GET /api/doctor`, the worst first; `why` and `fix` are null where all is well. */
+/** `GET /api/doctor`, the worst first; `why` and `fix` are null if all is well. */
 export const doctorReport = z.object({
   ok: z.boolean(),
   findings: z.array(

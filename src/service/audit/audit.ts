@@ -43,7 +43,7 @@ type AuditAct =
 /** One row of the audit record. */
 export interface AuditEntry extends Actor {
   readonly at: Date;
-  /** Its name among several; null where there is one, and for what is done to all, such as signing in. */
+  /** Its name among several; null if there is one, and for what is done to all, such as signing in. */
   readonly database: string | null;
   readonly act: AuditAct;
   /** What it was done to: a backup, a file, the route that was refused. */

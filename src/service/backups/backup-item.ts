@@ -28,7 +28,7 @@ export interface RemoteFacts {
   /** Such as `s3://bucket/path`. */
   readonly address: string;
   readonly isEnabled: boolean;
-  /** How long a read of it has to wait; null where it has not. */
+  /** How long a read of it has to wait; null if it has not. */
   readonly takes?: string | null;
   /** The same backup as the target held it when it was listed. */
   readonly remote: OffsiteBackup | null;

@@ -70,9 +70,9 @@ export interface BackupItem {
   readonly placements: readonly Placement[];
   /** The other database that it is a backup of; null for a backup of this one. */
   readonly other: OtherDatabase | null;
-  /** Rows in all its tables; null where verification did not count them. */
+  /** Rows in all its tables; null if verification did not count them. */
   readonly rows: number | null;
-  /** Against the backup of this database before it; null where one of them was not counted. */
+  /** Against the backup of this database before it; null if one of them was not counted. */
   readonly changes: RowChanges | null;
   /** That it lost much against the one before; null when it did not. */
   readonly loss: Loss | null;
@@ -80,7 +80,7 @@ export interface BackupItem {
 
 /** A database that a place or a backup belongs to. */
 export interface OtherDatabase {
-  /** Null where only manifests of an older version tell of it. */
+  /** Null if only manifests of an older version tell of it. */
   readonly id: string | null;
   /** Its file's name. */
   readonly name: string;
@@ -91,7 +91,7 @@ export interface RowChanges {
   readonly since: string;
   /** How many tables differ in rows. */
   readonly count: number;
-  /** The biggest differences first, three at most; null where the table was not there. */
+  /** The biggest differences first, three at most; null if the table was not there. */
   readonly tables: readonly { readonly name: string; readonly before: number | null; readonly after: number | null }[];
 }
 
@@ -110,7 +110,7 @@ export interface Loss {
 export interface BackupDiff {
   readonly a: string;
   readonly b: string;
-  /** The biggest difference first, then by name; null where the table was not there, or its rows can't be counted. */
+  /** The biggest difference first, then by name; null if the table was not there, or its rows can't be counted. */
   readonly tables: readonly {
     readonly name: string;
     readonly change: 'same' | 'rows' | 'schema' | 'added' | 'removed';

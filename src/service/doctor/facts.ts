@@ -28,7 +28,7 @@ export interface DoctorFacts {
     readonly isLost: boolean;
     readonly sizeBytes: number;
     readonly walBytes: number;
-    /** Null where nobody could look. */
+    /** Null if nobody could look. */
     readonly journalMode: string | null;
     /** Traces of other tools that replicate it. */
     readonly replicators: readonly string[];
@@ -38,7 +38,7 @@ export interface DoctorFacts {
     readonly doubts: readonly Doubt[];
   };
   readonly folder: Place & {
-    /** Null where it is missing. */
+    /** Null if it is missing. */
     readonly mode: number | null;
     readonly isWritable: boolean;
     /** Why it can't be listed. */
@@ -87,7 +87,7 @@ export interface DoctorFacts {
 
 export interface DoorFacts {
   readonly host: string;
-  /** Null where there is none. */
+  /** Null if there is none. */
   readonly passwordLength: number | null;
   readonly hasToken: boolean;
 }
@@ -97,7 +97,7 @@ interface BucketFacts extends Risks {
   readonly words: Pick<StoreWords, 'noun' | 'own'>;
   /** Removal is left to a rule of the bucket. */
   readonly lifecycleDays?: number | null;
-  /** Null where it was not asked. */
+  /** Null if it was not asked. */
   readonly test: TargetReport | null;
 }
 
@@ -106,14 +106,14 @@ interface Place {
   readonly path: string;
   /** Which disk; null for what is missing. */
   readonly device: number | null;
-  /** `ext4`, `nfs4`, …; null where the system does not tell. */
+  /** `ext4`, `nfs4`, …; null if the system does not tell. */
   readonly fileSystem: string | null;
 }
 
 interface Served {
   readonly what: 'backups' | 'state';
   readonly folder: string;
-  /** False where its name alone says so. */
+  /** False if its name alone says so. */
   readonly isCertain: boolean;
 }
 

@@ -1,7 +1,7 @@
 /** What the doctor found, and how a check says it. */
 import type { DoctorFacts } from './facts.ts';
 
-/** What the doctor found: what it is, why it matters, and what to do; the last two are null where all is well. */
+/** What the doctor found: what it is, why it matters, and what to do; the last two are null if all is well. */
 export interface Finding {
   readonly code: string;
   readonly severity: 'ok' | 'info' | 'warning' | 'problem';

@@ -20,7 +20,7 @@ interface WebhookOptions {
 
 /** What was said last, kept over a restart and shared with other processes of the app. */
 export interface Said {
-  /** By whichever process; null where nothing was, or where it can't be read just now. */
+  /** By whichever process; null if nothing was, or where it can't be read just now. */
   read(): readonly Concern[] | null;
   /** False while another process is saying something. A turn ends by `save`, by `release`, or by time. */
   takeTurn(mostMs: number): boolean;

@@ -21,7 +21,7 @@ export interface Status {
     /** Main file and write-ahead log together. */
     readonly sizeBytes: number;
     readonly changedAt: Date | null;
-    /** From the oldest backup of the last 24 hours to the newest; null where there is none. */
+    /** From the oldest backup of the last 24 hours to the newest; null if there is none. */
     readonly growthBytes: number | null;
   };
   readonly schedule: {

@@ -13,7 +13,7 @@ export interface DrillReport {
 export interface TargetDrill {
   readonly target: TargetName;
   readonly result: 'proven' | 'sealed' | 'failed' | 'stopped';
-  /** Null where there was none. */
+  /** Null if there was none. */
   readonly backup: string | null;
   readonly sizeBytes: number | null;
   readonly ms: number;

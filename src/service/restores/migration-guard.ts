@@ -43,7 +43,7 @@ export async function guardMigration<Result>(
   return result;
 }
 
-/** Null where there is no database yet. */
+/** Null if there is no database yet. */
 async function backUp(service: BackupService): Promise<string | null> {
   const { success, filename, error } = await service.performBackup();
   if (filename !== undefined && success) {

@@ -18,7 +18,7 @@ export interface PlannedSource extends Omit<RestorePlan['after'], 'pageSize'> {
   readonly name: string;
   /** Whose it is, if not ours. */
   readonly other: OtherDatabase | null;
-  /** What was lost before it was made; null where nothing was, or nobody knows. */
+  /** What was lost before it was made; null if nothing was, or nobody knows. */
   readonly loss: LossMark | null;
 }
 

@@ -68,7 +68,7 @@ export interface RestoreResult {
   readonly mode: 'file' | 'online' | 'offline' | 'missing';
   /** Where the database now is. */
   readonly path: string;
-  /** The safety backup that was made first; null where nothing was replaced. */
+  /** The safety backup that was made first; null if nothing was replaced. */
   readonly safetyBackup: string | null;
   readonly report: Run;
   /** If a moment was asked for. */

@@ -69,7 +69,7 @@ export interface ActivityFacts {
   /** Since when a backup run is going. */
   readonly runningSince: Date | null;
   readonly backups: readonly BackupItem[];
-  /** Why a backup is no longer there, as a sentence; null where that is not known. */
+  /** Why a backup is no longer there, as a sentence; null if that is not known. */
   readonly removal: (backup: string) => string | null;
   /** Its upload is going now. */
   readonly isUploading: (backup: string, target: TargetName) => boolean;
@@ -129,12 +129,12 @@ interface PlannedRun {
   readonly atMs: number;
   /** When the next one was due, or another schedule began. */
   readonly nextMs: number;
-  /** False where no schedule was in force: it only goes on with the rhythm. */
+  /** False if no schedule was in force: it only goes on with the rhythm. */
   readonly counts: boolean;
   readonly wasRunning: boolean | null;
 }
 
-/** One schedule in force, or known to be off; `seenMs` is null where nobody noted that its process ran. */
+/** One schedule in force, or known to be off; `seenMs` is null if nobody noted that its process ran. */
 interface Regime {
   readonly fromMs: number;
   readonly toMs: number;

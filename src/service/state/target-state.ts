@@ -58,7 +58,7 @@ interface WriterNote {
   readonly seenAt: string | null;
   /** Our own time. */
   readonly notedAt: string;
-  /** False where it is the other one that stopped. */
+  /** False if it is the other one that stopped. */
   readonly isStopped: boolean;
 }
 

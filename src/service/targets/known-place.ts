@@ -103,12 +103,12 @@ export class KnownPlace {
     return { place: this.sync(), at: this.#options.now(), changes: this.#changes };
   }
 
-  /** False where the path was changed meanwhile. */
+  /** False if the path was changed meanwhile. */
   isStill({ place }: Began): boolean {
     return place === this.sync();
   }
 
-  /** Takes a new listing over; null where it is of another place. */
+  /** Takes a new listing over; null if it is of another place. */
   take(listing: RemoteListing, began: Began): Taken | null {
     if (!this.isStill(began)) return null;
     const { state, now } = this.#options;

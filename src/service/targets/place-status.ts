@@ -21,7 +21,7 @@ export function composePlaces(
 
 interface PlaceLook {
   readonly target: TargetName;
-  /** Null where nobody looked yet. */
+  /** Null if nobody looked yet. */
   readonly identity: PlaceIdentity | null;
   readonly ownership: Ownership;
   readonly self: DatabaseSelf;

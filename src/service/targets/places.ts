@@ -75,7 +75,7 @@ export class Places {
     return this.#known().paths;
   }
 
-  /** True where the folder's record names another database: what else lies there is not ours either. */
+  /** True if the folder's record names another database: what else lies there is not ours either. */
   get isForeign(): boolean {
     return this.#known().isForeign;
   }

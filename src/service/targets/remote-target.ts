@@ -1,11 +1,11 @@
 /**
- * Everything that concerns one target beside the folder: what waits to be uploaded, what is there, and what comes back. The work is done in jobs;
- * what is known between them lives in our own small database.
+ * Everything that concerns one target beside the folder: what waits to be uploaded, what is there, and what is fetched from
+ * it. The work is done in jobs; what is known between them is in our own small database.
  *
  * Each target has its own: its queue, its downloads, what is known of it. So one that is slow or gone holds up no other.
  *
- * Nobody waits for S3 who only looks: the last listing answers at once. It is renewed with each upload, at the start,
- * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
+ * A look at the list never waits for the target: the last listing answers at once. It is renewed with each upload, at the
+ * start, and every quarter of an hour, and corrects what we believed: a copy that is gone there is uploaded again, one that
  * is there already is not, and a pin that was set here is set there.
  */
 import { type TargetName, targetWord } from '../../words/target-word.ts';
@@ -165,7 +165,7 @@ export class Offsite {
     return wordsOf(this.#options.access);
   }
 
-  /** After so many days a rule of the bucket removes a copy; null where we remove what retention does not keep. */
+  /** After so many days a rule of the bucket removes a copy; null if we remove what retention does not keep. */
   get lifecycleDays(): number | null {
     return lifecycleDaysOf(this.#options.access);
   }
@@ -602,7 +602,7 @@ export class Offsite {
   /**
    * Makes this installation the writer there, because a person said that it is the same database; what waits is uploaded.
    *
-   * @param claim what makes the place this database's; null where it is, or is of nobody.
+   * @param claim what makes the place this database's; null if it is, or is of nobody.
    * @throws BackupError S3_*.
    */
   async claim(claim: JobMap['claim-remote']['request']['claim']): Promise<ClaimedRemote> {

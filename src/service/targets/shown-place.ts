@@ -20,7 +20,7 @@ export interface PlaceStatus {
 
 export interface PlaceFacts {
   readonly createdAt: Date | null;
-  /** Each answer null where nobody knows. */
+  /** Each answer null if nobody knows. */
   readonly isSameName: boolean | null;
   readonly isSamePath: boolean | null;
   readonly isSameMachine: boolean | null;
@@ -40,7 +40,7 @@ export interface PlaceWriter {
 export interface TakenFrom {
   readonly host: string;
   readonly since: Date;
-  /** Its last sign of life; null where it gave the place back. */
+  /** Its last sign of life; null if it gave the place back. */
   readonly seenAt: Date | null;
   readonly wasReleased: boolean;
 }

@@ -8,7 +8,7 @@ import type { Prefix } from './prefix.ts';
 
 /** No listing of ours has more: 100,000 backups of two objects each. */
 const LISTED_KEYS_MAX = 500_000;
-/** Some servers give fewer than 1,000 keys a page, or none where much was deleted. */
+/** Some servers give fewer than 1,000 keys a page, or none if much was deleted. */
 const LISTED_PAGES_MAX = 2_000;
 
 export async function headOnS3(below: Prefix, key: string, { signal }: OperationOptions): Promise<ObjectHead | null> {

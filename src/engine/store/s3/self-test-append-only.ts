@@ -62,7 +62,7 @@ interface VersionOptions {
   readonly VersionId?: string;
 }
 
-/** Null where the bucket keeps no versions. */
+/** Null if the bucket keeps no versions. */
 async function versionOf(
   connection: S3Connection,
   key: string,
@@ -76,7 +76,7 @@ async function versionOf(
   return { id: VersionId === undefined || VersionId === 'null' ? null : VersionId };
 }
 
-/** False where it is refused, and where a server says yes and does nothing. */
+/** False if it is refused, and where a server says yes and does nothing. */
 async function deletes(connection: S3Connection, key: string, { signal, VersionId }: VersionOptions): Promise<boolean> {
   const target = { Bucket: connection.place.bucket, Key: remoteKey(connection, key), VersionId };
   try {
@@ -147,7 +147,7 @@ function isOfSome(filter: LifecycleRuleFilter = {}): boolean {
   return Tag !== undefined || (And?.Tags ?? []).length > 0 || sizes.some((size) => size !== undefined);
 }
 
-/** Null where the key may not read them, or the server has none. */
+/** Null if the key may not read them, or the server has none. */
 async function rulesOf(
   connection: S3Connection,
   signal: AbortSignal | undefined,

@@ -244,7 +244,7 @@ interface StoredObject {
   readonly connection: S3Connection;
   readonly key: string;
   readonly object: { readonly Bucket: string; readonly Key: string };
-  /** What the server gives an object of our bytes; null where that is not known. */
+  /** What the server gives an object of our bytes; null if that is not known. */
   readonly etag: () => string | null;
   readonly signal: AbortSignal | undefined;
   /** Sent whole by one request. After a conflict that can be sent again; parts have to be sent anew, as the queue does. */
