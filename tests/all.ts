@@ -11,8 +11,9 @@
  * is a failure.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Lane, lanes, testFolders } from './lanes.ts';
 import { whyNoRgw } from './support/rgw.ts';
@@ -81,6 +82,11 @@ let failed = 0;
 const failures: string[] = [];
 const details: string[] = [];
 const beside: (() => Promise<void>)[] = [];
+const closed = foldersAbove(root).find((folder) => (statSync(folder).mode & 0o001) === 0);
+if (process.getuid?.() === 0 && closed !== undefined)
+  console.log(
+    `\n── some tests run programs as another user, who may not enter ${closed}: clone the repository elsewhere`,
+  );
 const noServer = isChosen('s3') ? whyNoRgw() : null;
 if (noServer !== null) {
   const isFailure = Boolean(process.env['CI']);
@@ -108,6 +114,11 @@ if (isTimed) console.log(`\nslowest files, in seconds\n${slowest().join('\n')}`)
 if (failures.length > 0) console.log(`\n${[...details, `failed: ${failures.join(', ')}`].join('\n\n')}`);
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
+
+function foldersAbove(folder: string): string[] {
+  const above = dirname(folder);
+  return above === folder ? [folder] : [folder, ...foldersAbove(above)];
+}
 
 interface Ended {
   readonly code: number;
