@@ -148,6 +148,10 @@ test('a setting is shown, changed and set back, and what is wrong is refused', a
   expect((await cli('config', { service })).stdout).toMatch(/^retentionCount +30 +changed; the environment says \d+$/m);
   expect((await cli('config retentionCount', { service })).stdout).toBe('30\n');
   expect((await cli('config maxAgeMinutes automatic', { service })).stdout).toBe('maxAgeMinutes is automatic now.\n');
+  // A prefix may be any word.
+  expect((await cli('config s3Path true', { service })).stdout).toBe('s3Path is true now.\n');
+  expect((await cli('config enabled false', { service })).stdout).toBe('enabled is false now.\n');
+  expect(service.getConfig()).toMatchObject({ s3Path: 'true', enabled: false });
   expect((await cli('config retentionCount --revert', { service })).stdout).not.toContain('30');
   for (const argv of ['config retentioncount 3', 'config --revert', 'config retentionCount 3 --revert'])
     expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });

@@ -61,6 +61,6 @@ function shown(value: Settings[keyof Settings]): string {
 function read(text: string, now: Settings[keyof Settings]): unknown {
   if (text === AUTOMATIC) return null;
   if (typeof now === 'object' && now !== null) return text === 'none' ? [] : text.split(',').map((one) => one.trim());
-  if (text === 'true' || text === 'false') return text === 'true';
+  if (typeof now === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
   return typeof now === 'string' || text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
 }
