@@ -298,7 +298,7 @@ export class BackupService implements BackupServicePort {
   /** A text that gets the data back from here or any target with stock programs alone; it holds no secret. */
   async recoveryKit(): Promise<string> {
     const { context, backups, targets } = this.#rooms;
-    return await writeKit(context, { backups, offsites: targets.all });
+    return await writeKit(context, { backups, remotes: targets.all });
   }
 
   dismissRestore(): boolean {
@@ -318,7 +318,7 @@ export class BackupService implements BackupServicePort {
     const claim = async () =>
       target === 'local'
         ? await claims.claimFolder(user)
-        : await claims.claimTarget(backups.requireOffsite(target), user);
+        : await claims.claimTarget(backups.requireRemote(target), user);
     const result = await context.audit.carry({ act: 'claim', target }, claim, { actor: currentActor(user) });
     context.emit({ type: 'backups' });
     context.emit({ type: 'status' });

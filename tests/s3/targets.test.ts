@@ -290,8 +290,8 @@ test('a further target needs no S3 of the environment, and what does not exist i
   expect(await stored(eu)).toEqual([filename]);
   expect((await service.getStatus()).s3).toMatchObject({ enabled: false, configured: false, stored: 0 });
   expect(await service.testTarget(EU)).toMatchObject({ target: EU, ok: true });
-  const unknown = await cli(shop, 'list --target offsite-us');
-  expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('there is no target offsite-us')]);
+  const unknown = await cli(shop, 'list --target remote-us');
+  expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('there is no target remote-us')]);
   expect(unknown.stderr).toContain(`There is local, ${EU}.`);
   expect((await refusal(() => service.drill({ target: 's3' }))).message).toBe('there is no target s3');
 });

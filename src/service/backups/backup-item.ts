@@ -11,7 +11,7 @@ import { remarkTexts } from '../protection/remarks.ts';
 import type { RemoteBackup } from '../../engine/catalog/store-catalog.ts';
 
 /** A backup of another database than ours has `other`. */
-export type KnownBackup = (Backup | OffsiteBackup) & { readonly other?: OtherDatabase };
+export type KnownBackup = (Backup | TargetBackup) & { readonly other?: OtherDatabase };
 
 interface ItemFacts {
   /** The backup of this database before it; null when there is none. */
@@ -31,7 +31,7 @@ export interface RemoteFacts {
   /** How long a read of it has to wait; null if it has not. */
   readonly takes?: string | null;
   /** The same backup as the target held it when it was listed. */
-  readonly remote: OffsiteBackup | null;
+  readonly remote: TargetBackup | null;
   readonly upload: UploadState | undefined;
 }
 
@@ -126,4 +126,4 @@ function toVerification({ manifest, fault, createdAt, changedAt }: KnownBackup):
 }
 
 /** A backup as one target holds it. */
-export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
+export type TargetBackup = RemoteBackup & { readonly target: TargetName };

@@ -39,7 +39,7 @@ export class Verifications {
       const target = isHere(backup) ? 'local' : backup.target;
       const fetchAnew = (given: FetchOptions) =>
         this.#backups
-          .requireOffsite(target)
+          .requireRemote(target)
           .downloads.fetchHere(filename, { ...given, identity, allowPlain, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
@@ -90,7 +90,7 @@ export class Verifications {
         noted = await this.#context.catalog.changeManifest(backup.name, (manifest) => ({
           ...{ ...manifest, ...counted, verification, ...found },
         }));
-    } else this.#backups.requireOffsite(backup.target).recordVerification(backup.name, verification, counted.facts);
+    } else this.#backups.requireRemote(backup.target).recordVerification(backup.name, verification, counted.facts);
     // As that copy is known now.
     const now = await this.#backups
       .find(backup.name, isHere(backup) ? 'local' : backup.target)

@@ -17,7 +17,7 @@ import type { LookAtAll } from '../protection/look-at-all.ts';
 import { remarkTexts } from '../protection/remarks.ts';
 import type { Rhythm } from '../runs/rhythm.ts';
 import { asideOf } from '../state/state-database.ts';
-import type { Offsite } from '../targets/remote-target.ts';
+import type { RemoteTarget } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { remoteTargets, type TargetSetup } from '../targets/targets.ts';
 import {
@@ -85,7 +85,7 @@ export async function diagnose(
     gapMinutes: parts.rhythm.gapMinutes(),
     door: options.door ?? null,
     ...(await testTargets(context, parts.targets, askTargets)),
-    archived: parts.targets.enabled.flatMap((offsite) => archivedNewest(offsite, now())),
+    archived: parts.targets.enabled.flatMap((remote) => archivedNewest(remote, now())),
     places: status?.places ?? [],
     drills: {
       complaint: complaintOf(parts.assertions, database.path),
@@ -141,9 +141,9 @@ async function testTargets(
   return { s3: { ...(s3 ? about(s3.access) : NO_RISKS), test }, targets: further };
 }
 
-function archivedNewest(offsite: Offsite, now: Date): DoctorFacts['archived'] {
-  const { target, access } = offsite;
-  const [newest] = knownGood([placeOf(offsite)], now);
+function archivedNewest(remote: RemoteTarget, now: Date): DoctorFacts['archived'] {
+  const { target, access } = remote;
+  const [newest] = knownGood([placeOf(remote)], now);
   const storageClass = newest && !isHere(newest) ? newest.archive : null;
   const takes = archiveHoursOf(access.access, storageClass);
   return storageClass && takes ? [{ word: targetWord(target), storageClass, takes }] : [];

@@ -84,7 +84,7 @@ export class Losses {
   /** On a machine that was built anew the history is at the targets alone. */
   async #lookElsewhere(): Promise<KnownBackup | undefined> {
     if (!this.#isBlind()) return undefined;
-    const look = Promise.allSettled(this.#parts.targets.unseen().map((offsite) => offsite.refresh()));
+    const look = Promise.allSettled(this.#parts.targets.unseen().map((remote) => remote.refresh()));
     await Promise.race([look, sleep(LOOK_MS_MAX, undefined, { ref: false })]);
     return (await this.#ownIfListed()).find(isCounted);
   }

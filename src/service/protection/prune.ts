@@ -24,24 +24,24 @@ export async function prune(
   const { now, audit, emit, catalog } = context;
   const { backups, claims, retention } = parts;
   const when = { now: now(), hold: retention.hold() };
-  const offsite = target === 'local' ? null : backups.requireOffsite(target);
-  const plan = offsite
-    ? await offsite.plan(retention.ofTarget(offsite.access.access), when)
+  const remote = target === 'local' ? null : backups.requireRemote(target);
+  const plan = remote
+    ? await remote.plan(retention.ofTarget(remote.access.access), when)
     : await planOfFolder(context, retention, when);
   const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
   const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
   if (dryRun) return { target, kept, removed, dryRun };
-  if (offsite) offsite.requireOurs();
+  if (remote) remote.requireOurs();
   else await claims.requireOwnFolder();
   // Whether another machine writes there, the job finds out anew.
-  if (removed.length === 0 && !offsite?.writing.isStopped) return { target, kept, removed, dryRun };
+  if (removed.length === 0 && !remote?.writing.isStopped) return { target, kept, removed, dryRun };
   const act = { act: 'prune', target } as const;
-  const done = await audit.carry(act, () => (offsite ? offsite.prune() : pruneFolder(context, parts)), {
+  const done = await audit.carry(act, () => (remote ? remote.prune() : pruneFolder(context, parts)), {
     done: ({ length }) => ({ ...act, detail: `${length} removed` }),
   });
   emit({ type: 'status' });
   // Another process may have removed some meanwhile.
-  const there = namesOf(offsite ? offsite.backups : await catalog.list());
+  const there = namesOf(remote ? remote.backups : await catalog.list());
   const survivors = removed.filter(({ filename }) => !done.includes(filename) && there.has(filename));
   return {
     ...{ target, dryRun, removed: removed.filter(({ filename }) => done.includes(filename)) },

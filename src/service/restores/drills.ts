@@ -80,7 +80,7 @@ export class Drills {
 
   /** @throws BackupError BAD_REQUEST for a target that is not configured, and for a text that is no identity. */
   async run(asked: DrillAsked = {}): Promise<DrillReport> {
-    if (asked.target !== undefined && asked.target !== 'local') this.#parts.backups.requireOffsite(asked.target);
+    if (asked.target !== undefined && asked.target !== 'local') this.#parts.backups.requireRemote(asked.target);
     const identities = asked.identity === undefined ? [] : parseIdentities(asked.identity);
     const drills = await this.#drillEach(asked.target ? [asked.target] : this.#targets(), asked, identities);
     return { ok: drills.every(({ result }) => result === 'proven' || result === 'sealed'), drills };

@@ -43,7 +43,7 @@ async function askedLately({
   backups,
   targets,
 }: Omit<RestorePointContext, 'now'>): Promise<readonly PlannedPlace<KnownBackup>[]> {
-  const silent = new Map((await targets.lookRecently()).map(({ offsite, error }) => [offsite.target, error.message]));
+  const silent = new Map((await targets.lookRecently()).map(({ remote, error }) => [remote.target, error.message]));
   return (await backups.places()).map((place) => ({ ...place, silent: silent.get(place.target) ?? null }));
 }
 

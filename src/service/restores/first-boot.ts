@@ -251,7 +251,7 @@ export class FirstBoots {
       );
     }
     const fetchHere = (given: FetchOptions) =>
-      this.#backups.requireOffsite(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
+      this.#backups.requireRemote(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
     return await runs.fetching(run, fetchHere);
   }
 }

@@ -165,8 +165,8 @@ export class Rehearsal {
     }
     const { sha256, sizeBytes } = backup.manifest.database;
     if (target !== 'local') {
-      const offsite = backups.requireOffsite(target);
-      return { target, ...offsite.access, identities, sizeBytes, refusePlain: offsite.isSealed && !allowPlain };
+      const remote = backups.requireRemote(target);
+      return { target, ...remote.access, identities, sizeBytes, refusePlain: remote.isSealed && !allowPlain };
     }
     return { target: 'local', path: await backups.path(backup), sizeBytes, sha256 };
   }

@@ -108,7 +108,7 @@ export class Restores {
 
     const { identity, allowPlain } = options;
     return await carry(weightsFromS3[mode], async (run) => {
-      const { downloads } = backups.requireOffsite(target);
+      const { downloads } = backups.requireRemote(target);
       if (to === null) {
         const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity, allowPlain });
         const fetched = await runs.fetching(run, fetchHere);

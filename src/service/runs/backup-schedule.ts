@@ -19,7 +19,7 @@ import { isMissing, saysItAgain, withWayBack } from '../protection/missing.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { Drills } from '../restores/drills.ts';
 import { ScheduleHistory } from '../state/schedule-history.ts';
-import type { Offsite } from '../targets/remote-target.ts';
+import type { RemoteTarget } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import type { Rhythm } from './rhythm.ts';
 import { Scheduler } from './scheduler.ts';
@@ -181,7 +181,7 @@ export class BackupSchedule {
       const newest = own.find((backup) => backup.manifest?.stamp);
       if (!newest?.manifest?.stamp || !isVerified(newest)) return null;
       // At such a target it would be gone before the database changes, or can't be stored under its name.
-      if (this.#parts.targets.all.some((offsite) => isToBeMadeAnew(offsite, newest, now()))) return null;
+      if (this.#parts.targets.all.some((remote) => isToBeMadeAnew(remote, newest, now()))) return null;
       // Made before the clock was set back: it would count as too old until the clock has caught up.
       if (Date.parse(newest.manifest.createdAt) > now().getTime()) return null;
       const current = stampDatabase(database.path, { nowMs: now().getTime() });
@@ -201,8 +201,8 @@ export class BackupSchedule {
 }
 
 /** The copy at that target would end before an idle database makes another one, or can't be stored under that name. */
-function isToBeMadeAnew(offsite: Offsite, { name, createdAt }: Backup, now: Date): boolean {
-  if (!offsite.isEnabled) return false;
-  const { lifecycleDays } = offsite;
-  return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || offsite.isBlocked(name);
+function isToBeMadeAnew(remote: RemoteTarget, { name, createdAt }: Backup, now: Date): boolean {
+  if (!remote.isEnabled) return false;
+  const { lifecycleDays } = remote;
+  return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || remote.isBlocked(name);
 }

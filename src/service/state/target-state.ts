@@ -62,7 +62,7 @@ interface WriterNote {
   readonly isStopped: boolean;
 }
 
-export class OffsiteState {
+export class TargetState {
   readonly #database: StateDatabase;
   readonly #warn: (message: string) => void;
   readonly #ofFolder: string;

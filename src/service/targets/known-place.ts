@@ -11,7 +11,7 @@ import {
   toRemoteBackup,
 } from '../../engine/catalog/store-catalog.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
-import type { KnownRemote, OffsiteState } from '../state/target-state.ts';
+import type { KnownRemote, TargetState } from '../state/target-state.ts';
 
 /** When a look began: what was changed since is not in it. */
 export interface Began {
@@ -29,7 +29,7 @@ export interface Taken {
 }
 
 interface KnownPlaceOptions {
-  readonly state: OffsiteState;
+  readonly state: TargetState;
   /** Names the place that the target has now. */
   readonly placeNow: () => string;
   readonly now: () => Date;

@@ -23,7 +23,7 @@ import {
 import { type DatabaseSelf, selfOf } from '../../engine/writer/self.ts';
 import type { StoreWords } from '../../engine/store/store.ts';
 import type { Log } from '../log.ts';
-import type { Offsite } from './remote-target.ts';
+import type { RemoteTarget } from './remote-target.ts';
 
 interface PlacesOptions {
   /** Absolute. */
@@ -31,7 +31,7 @@ interface PlacesOptions {
   readonly catalog: Catalog;
   readonly statePath: string;
   /** The configured targets beside the folder. */
-  readonly offsites: () => readonly Offsite[];
+  readonly remotes: () => readonly RemoteTarget[];
   readonly log: Log;
   readonly now: () => Date;
 }
@@ -132,27 +132,27 @@ export class Places {
 
   /** The first contact: a target may know this very database, whose state was lost. */
   async #askTargets(self: DatabaseSelf): Promise<{ readonly found: string | null; readonly isComplete: boolean }> {
-    let asked: readonly Offsite[];
+    let asked: readonly RemoteTarget[];
     try {
-      asked = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
+      asked = this.#options.remotes().filter(({ isEnabled }) => isEnabled);
     } catch {
       // Targets that can't be used must not fail a local backup; the upload says why.
       return { found: null, isComplete: false };
     }
-    const answers = await Promise.all(asked.map((offsite) => this.#ask(offsite, self)));
+    const answers = await Promise.all(asked.map((remote) => this.#ask(remote, self)));
     const found = answers.find((answer) => answer !== 'silent' && answer !== null) ?? null;
     return { found, isComplete: !answers.includes('silent') };
   }
 
-  async #ask(offsite: Offsite, self: DatabaseSelf): Promise<string | null> {
+  async #ask(remote: RemoteTarget, self: DatabaseSelf): Promise<string | null> {
     try {
-      await refreshWithinMs(offsite, FIRST_CONTACT_MS);
+      await refreshWithinMs(remote, FIRST_CONTACT_MS);
     } catch {
       // The log says why, and the upload that follows.
       return 'silent';
     }
-    const { owner, id } = offsite.ownershipFor(self);
-    const { record = null, claims = [] } = offsite.identity ?? {};
+    const { owner, id } = remote.ownershipFor(self);
+    const { record = null, claims = [] } = remote.identity ?? {};
     if (owner !== 'ours' || (record !== null && !isSameDatabase(claims.at(-1) ?? record, self))) return null;
     return id;
   }
@@ -238,13 +238,13 @@ function stampOf(path: string): string {
 }
 
 /** @throws BackupError S3_UNREACHABLE, or what stands for it, when the look takes longer; it goes on. */
-export async function refreshWithinMs(offsite: Offsite, ms: number): Promise<void> {
+export async function refreshWithinMs(remote: RemoteTarget, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(noAnswer(offsite.words, ms)), ms);
+    timer = setTimeout(() => reject(noAnswer(remote.words, ms)), ms);
   });
   try {
-    await Promise.race([offsite.refresh(), late]);
+    await Promise.race([remote.refresh(), late]);
   } finally {
     clearTimeout(timer);
   }

@@ -8,13 +8,13 @@ import { sealName } from '../../engine/format/seal.ts';
 import { mayHaveExpired } from '../../engine/store/lifecycle.ts';
 import type { DatabaseSelf } from '../../engine/writer/self.ts';
 import type { Log } from '../log.ts';
-import type { KnownRemote, OffsiteState } from '../state/target-state.ts';
+import type { KnownRemote, TargetState } from '../state/target-state.ts';
 import { isStoredAs, isUnread, type Taken, withCheck } from './known-place.ts';
 
 export interface Compared {
   /** How messages call the target. */
   readonly word: string;
-  readonly state: OffsiteState;
+  readonly state: TargetState;
   readonly catalog: Catalog;
   readonly ownership: Ownership;
   readonly self: DatabaseSelf;

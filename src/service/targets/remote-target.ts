@@ -24,10 +24,10 @@ import { type Compared, noticeSetBack, reconcile, saidHereAlone } from './reconc
 import { UploadQueue } from './upload-queue.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { SetBack, UploadOutcome, UploadState } from '../state/target-state.ts';
-import { OffsiteState } from '../state/target-state.ts';
+import { TargetState } from '../state/target-state.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { folderInState } from '../state/state-database.ts';
-import type { OffsiteBackup } from '../backups/backup-item.ts';
+import type { TargetBackup } from '../backups/backup-item.ts';
 import { lifecycleDaysOf, stateKeyOf, whereOf, wordsOf } from '../../engine/store/kinds.ts';
 import type { StoreWords } from '../../engine/store/store.ts';
 import {
@@ -50,7 +50,7 @@ import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import type { ClaimedRemote } from '../../engine/stories/hold-target.ts';
 import type { WritingRequest } from '../../engine/writer/writing.ts';
 
-interface OffsiteOptions {
+interface RemoteTargetOptions {
   readonly target: TargetName;
   readonly access: TargetSetup;
   /** May change. */
@@ -93,13 +93,13 @@ const TICK_MS = 30_000;
 /** After a week without an answer the machine goes on, and what is there counts as its own. */
 const SET_BACK_MS = 7 * 24 * 3_600_000;
 
-export class Offsite {
+export class RemoteTarget {
   readonly target: TargetName;
   readonly uploads: UploadQueue;
   readonly downloads: Downloads;
   readonly writing: Writing;
-  readonly #options: OffsiteOptions;
-  readonly #state: OffsiteState;
+  readonly #options: RemoteTargetOptions;
+  readonly #state: TargetState;
   readonly #aborts = new Set<AbortController>();
   readonly #known: KnownPlace;
   #listing: Promise<void> | null = null;
@@ -110,11 +110,11 @@ export class Offsite {
   readonly #coming = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: OffsiteOptions) {
+  constructor(options: RemoteTargetOptions) {
     this.#options = options;
     this.target = options.target;
     const { catalog, now, isEnabled, onChange } = options;
-    this.#state = new OffsiteState(options.statePath, {
+    this.#state = new TargetState(options.statePath, {
       warn: (message) => options.log('warn', message),
       folder: folderInState(options.statePath, catalog.folder),
     });
@@ -146,12 +146,12 @@ export class Offsite {
   // ── what is known ──
 
   /** What S3 held when it was listed last, newest first. */
-  get backups(): readonly OffsiteBackup[] {
+  get backups(): readonly TargetBackup[] {
     const { target } = this;
     return this.#known.backups.map((backup) => ({ ...backup, target }));
   }
 
-  find(name: string): OffsiteBackup | null {
+  find(name: string): TargetBackup | null {
     const backup = this.#known.find(name);
     return backup && { ...backup, target: this.target };
   }

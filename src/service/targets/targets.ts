@@ -44,7 +44,7 @@ export interface TargetOptions {
 }
 
 /** One as it stands now. */
-export interface RemoteTarget {
+export interface ConfiguredTarget {
   readonly name: TargetName;
   readonly access: TargetSetup;
   readonly prefix: string;
@@ -58,7 +58,7 @@ const TAKEN: ReadonlySet<TargetName> = new Set(['local', 's3']);
 export function remoteTargets(
   { s3, targets = [] }: TargetOptions,
   { s3Path, s3Enabled }: Pick<Settings, 's3Path' | 's3Enabled'>,
-): readonly RemoteTarget[] {
+): readonly ConfiguredTarget[] {
   const further = targets.map((target) => ({
     name: target.name,
     access: setupOf(target),

@@ -15,7 +15,7 @@ import type { SharedHeartbeat, Heartbeats } from './heartbeats.ts';
 import type { Log } from '../log.ts';
 import type { ServiceEvent } from '../service-event.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
-import type { OffsiteState } from '../state/target-state.ts';
+import type { TargetState } from '../state/target-state.ts';
 import type { WriterStatus } from './place-status.ts';
 import type { TargetSetup } from './targets.ts';
 import type { JobEvent, OtherWriter, WriterNews } from '../../words/story.ts';
@@ -30,7 +30,7 @@ export interface WritingOptions {
   /** True for a service with a schedule; the command line writes beside one. */
   readonly isStarted: () => boolean;
   readonly isEnabled: () => boolean;
-  readonly state: Pick<OffsiteState, 'writer' | 'uploads'>;
+  readonly state: Pick<TargetState, 'writer' | 'uploads'>;
   /** The run history tells of an upload to this target. */
   readonly hasUploaded: () => boolean;
   readonly heartbeats: Heartbeats;
