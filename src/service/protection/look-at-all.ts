@@ -80,8 +80,8 @@ export class LookAtAll {
         enabled: remote.isEnabled,
         ...remote.shown,
         lifecycleDays: remote.lifecycleDays,
-        ...remote.waiting,
-        listedAt: remote.listedAt,
+        ...remote.uploads.nextTry,
+        listedAt: remote.known.listedAt,
       })),
       run: this.#shownRun(),
       lastRun: newest({ except: 'upload' }),
@@ -100,7 +100,7 @@ export class LookAtAll {
       shownRestore: restores.shownRestore(lastRestore),
       vanished: this.#vanished(here),
       isUploading: (name, target) => targets.isUploading(name, target),
-      isBusyElsewhere: (target) => targets.all.some((one) => one.target === target && one.isBusyElsewhere()),
+      isBusyElsewhere: (target) => targets.all.some((one) => one.target === target && one.uploads.isBusyElsewhere()),
       undo: restores.undoable(backups, lastRestore),
       loss: losses.shown(backups),
       places: this.#places(all, { isListed: unlisted === null }),
@@ -150,8 +150,8 @@ export class LookAtAll {
     const remote = this.#parts.targets.enabled;
     const looks = [
       { target: 'local', backups: here, ...places.folder(here), ...(!isListed && { identity: null }) },
-      ...remote.map(({ target, ownership, identity, backups }) => ({
-        ...{ target, ownership, identity },
+      ...remote.map(({ target, ownership, known, backups }) => ({
+        ...{ target, ownership, identity: known.identity },
         // They are asked for only of a place that is another database's.
         backups: ownership.stranger
           ? backups.map((backup) => ({ ...backup, other: ownership.stranger ?? undefined }))
