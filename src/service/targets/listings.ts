@@ -11,11 +11,14 @@ import type { TargetContext } from './target-context.ts';
 
 export class Listings {
   readonly #context: TargetContext;
+  readonly #onListed: (news: { readonly wasSilent: boolean }) => void;
   #listing: Promise<void> | null = null;
   #triedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(context: TargetContext) {
+  /** @param onListed the target answered; `wasSilent` if it could not be listed before. */
+  constructor(context: TargetContext, onListed: (news: { readonly wasSilent: boolean }) => void) {
     this.#context = context;
+    this.#onListed = onListed;
   }
 
   /** When a look was begun last. */
@@ -43,12 +46,14 @@ export class Listings {
   async #list(): Promise<void> {
     const { known, writing, access, parts } = this.#context;
     const began = known.begin();
+    const wasSilent = known.listError !== null;
     this.#triedMs = began.at.getTime();
     try {
       const { self } = writing.request();
       const request = { kind: 'list-remote' as const, ...access, known: known.toKnow(), self };
       const listing = await this.#context.job<'list-remote'>({ ...request, identity: known.identity });
       await this.take(listing, began);
+      this.#onListed({ wasSilent });
     } catch (error) {
       throw known.failed(error);
     } finally {

@@ -44,7 +44,7 @@ export class RemoteTarget {
     this.target = target;
     this.known = known;
     this.writing = writing;
-    this.listings = new Listings(context);
+    this.listings = new Listings(context, (news) => void this.uploads.targetAnswers(news));
     this.retention = new TargetRetention(context, this.listings);
     this.uploads = new Uploads(context, { listings: this.listings, retention: this.retention });
     this.changes = new TargetChanges(context, { listings: this.listings, uploads: this.uploads });
@@ -172,8 +172,5 @@ export class RemoteTarget {
       if (code === 'ABORTED' || code === before) return;
       this.#context.service.log('warn', `${this.#context.word} could not be listed: ${message}. ${hint}`);
     }
-    // A folder that can't be listed is told by the run that needs it.
-    const waiting = await this.uploads.waiting().catch(() => []);
-    if (this.#timer && waiting.length > 0 && this.uploads.nextTry.nextTryAt === null) void this.uploads.run();
   }
 }

@@ -117,6 +117,21 @@ export class Uploads {
     await this.#working;
   }
 
+  /**
+   * The target answers: what waits because it did not is tried at once, instead of after its delay; so is what has no next
+   * try. Never rejects.
+   *
+   * @param wasSilent it could not be listed before.
+   */
+  async targetAnswers({ wasSilent }: { readonly wasSilent: boolean }): Promise<void> {
+    const { state, service } = this.#context;
+    const { nextTryAt, error } = state.waiting;
+    if (nextTryAt !== null && !wasSilent && !(error && says(error.code, 'whole-target'))) return;
+    // A folder that can't be listed is told by the run that needs it.
+    const waiting = await this.waiting().catch(() => []);
+    if (waiting.length > 0 && service.isStarted) await this.run();
+  }
+
   /** Ends the waiting for a next try; what is going goes on, and nothing after it. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -166,8 +181,6 @@ export class Uploads {
     try {
       const outcome = await this.#upload(backup, abort.signal);
       state.setUpload({ backup: backup.name, at: service.now(), ...outcome });
-      state.waiting = { nextTryAt: null, error: null };
-      this.#failures = 0;
       return null;
     } catch (error) {
       const known = BackupError.from(error);
@@ -200,7 +213,7 @@ export class Uploads {
   // ── one upload ──
 
   async #upload(backup: Backup, signal: AbortSignal): Promise<UploadOutcome> {
-    const { service, target, known, word, writing } = this.#context;
+    const { service, target, known, word, writing, state } = this.#context;
     const { log, runs } = service;
     writing.refuse();
     const began = known.begin();
@@ -219,6 +232,9 @@ export class Uploads {
       throw new BackupError('ABORTED', `the path on ${word} was changed meanwhile`, { hint: 'It is uploaded there.' });
     });
     log('info', `Uploaded to ${word}: ${done.key}`);
+    // Before the listing, by which the copy counts as stored.
+    state.waiting = { nextTryAt: null, error: null };
+    this.#failures = 0;
     this.#rooms.retention.noteDone(done);
     if (done.renumbered > 0) log('warn', renumbered(done.renumbered, word));
     if (done.complaint) log('warn', `After the upload ${word} could not be listed: ${done.complaint}.`);
