@@ -53,6 +53,8 @@ export const states = [
   'mixed',
   /** One verified backup and nothing else; nobody said what to keep beside the newest. */
   'single',
+  /** Two backups, all on this machine, no drill, and nobody who hears of failures. */
+  'first-day',
   ...alarmStates,
 ] as const;
 export type State = (typeof states)[number];
@@ -185,6 +187,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       case 'api/audit':
         return Response.json({ entries: auditEntries(now()) });
       case 'api/drill':
+        model.isProven = true;
+        emit('status', model.status());
         return Response.json(drillReport(state));
       case 'api/prune':
         return Response.json({
@@ -399,6 +403,8 @@ interface Model {
   backups: Backup[];
   runs: Run[];
   config: Config;
+  /** A drill restored a backup once. */
+  isProven: boolean;
   run: RunProgress | null;
   verdict: Status['verdict'];
   undo: Status['undo'];
@@ -421,6 +427,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
   const last = Date.parse('2026-11-22T10:30:00.000Z') + (origin - Date.parse('2026-11-22T10:34:18.000Z'));
   const times = Array.from({ length: 10 }, (_, index) => last - index * 10 * minuteMs);
   const isEmpty = state === 'empty';
+  const isFirstDay = state === 'first-day';
+  const hasS3 = !isEmpty && !isFirstDay;
   const all = times.map((time, index) => makeBackup(time, (14.2 - index * 0.016) * megabyte));
   let backups = isEmpty ? [] : all;
   if (state === 'failed') backups = all.slice(1);
@@ -477,6 +485,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       });
   }
   if (state === 'single') backups = all.slice(0, 1);
+  if (isFirstDay) backups = all.slice(0, 2).map((one) => ({ ...one, placements: one.placements.slice(0, 1) }));
   if (state === 'mixed') mix(backups);
   if (state === 'check-failed' && backups[4])
     Object.assign(backups[4], {
@@ -510,7 +519,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       steps: restoreSteps(5),
     });
   if (state === 'failed') runs.unshift(failure);
-  else if (!isEmpty) {
+  else if (!isEmpty && !isFirstDay) {
     runs.splice(3, 0, {
       ...failure,
       id: 'run-failed-before',
@@ -543,6 +552,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     empty: { code: 'none', tone: 'grey' },
     mixed: { code: 'check-failed', tone: 'amber' },
     single: { code: 'protected', tone: 'green' },
+    'first-day': { code: 'protected', tone: 'green' },
   };
   const model: Model = {
     backups,
@@ -550,6 +560,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     further: [],
     verdict: isAlarm(state) ? (raised?.verdict ?? verdicts.ok) : verdicts[state],
     alarm: raised ?? noAlarm(),
+    isProven: hasS3,
     undo:
       state === 'restored'
         ? { filename: backups.at(-1)?.filename ?? '', restored: backups[2]?.filename ?? '', at: iso(origin - 4000) }
@@ -559,8 +570,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       intervalMinutes: 10,
       retentionCount: 10,
       ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
-      ...(state === 'single' && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
-      s3Enabled: !isEmpty,
+      ...((state === 'single' || isFirstDay) && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
+      s3Enabled: hasS3,
       s3Path: 'backups/database',
       verify: 'quick',
       lossIgnore: [],
@@ -570,10 +581,11 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
+      notifies: false,
       s3: {
-        configured: !isEmpty,
-        bucket: isEmpty ? null : 'my-backups',
-        region: isEmpty ? null : 'us-east-1',
+        configured: hasS3,
+        bucket: hasS3 ? 'my-backups' : null,
+        region: hasS3 ? 'us-east-1' : null,
         endpoint: null,
       },
     },
@@ -605,11 +617,15 @@ function makeModel(state: State, origin: number, now: () => number): Model {
             goodAt: iso(origin),
             verifiedAt: iso(origin),
             storedAt: iso(origin),
-            proven: { at: iso(origin - 2 * 60 * minuteMs), ms: 3_200, backup: model.backups[0]?.filename ?? '' },
-            drill: {
-              at: iso(origin - (state === 'mixed' ? 60 : 120) * minuteMs),
-              result: state === 'mixed' && target === 's3' ? ('failed' as const) : ('proven' as const),
-            },
+            proven: model.isProven
+              ? { at: iso(origin - 2 * 60 * minuteMs), ms: 3_200, backup: model.backups[0]?.filename ?? '' }
+              : null,
+            drill: model.isProven
+              ? {
+                  at: iso(origin - (state === 'mixed' ? 60 : 120) * minuteMs),
+                  result: state === 'mixed' && target === 's3' ? ('failed' as const) : ('proven' as const),
+                }
+              : null,
             damaged: state === 'check-failed' && target === 'local' ? 1 : 0,
           })),
         },

@@ -9,7 +9,7 @@ import { SettingsError } from './settings.ts';
 export type SettingsChange = Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] };
 
 export function showConfig({ options, settings, folder, database }: ServiceContext): BackupConfig {
-  const { s3, cron } = options;
+  const { s3, cron, voices } = options;
   return {
     ...settings.current,
     changed: settings.overridden,
@@ -17,6 +17,7 @@ export function showConfig({ options, settings, folder, database }: ServiceConte
     localPath: folder.named,
     databasePath: database.named,
     cron: cron ?? null,
+    notifies: Boolean(voices?.webhookUrl || voices?.heartbeatUrl),
     s3: {
       configured: Boolean(s3),
       bucket: s3?.bucket ?? null,
