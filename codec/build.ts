@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 const source = fileURLToPath(new URL('codec.ts', import.meta.url));
 const target = fileURLToPath(new URL('../src/engine/format/ltx/codec-wasm.ts', import.meta.url));
 
-const options = ['-O3', '--noAssert', '--runtime', 'stub', '--initialMemory', '64'];
+const options = ['-O3', '--noAssert', '--runtime', 'stub', '--initialMemory', '16'];
 
 /** The module as base64. */
 export function compileCodec(): string {

@@ -5,10 +5,11 @@
  * All functions work on addresses in the module's one memory, which the caller lays out. Nothing is allocated.
  */
 
-// Below the caller's areas: the running checksum, the sum of page checksums, scratch, and the table of the compressor.
+// Below the caller's areas: the running checksum, the sum of page checksums, the state, scratch, the compressor's table.
 const CHECKSUM: usize = 0;
 const PAGE_SUM: usize = 8;
-const SCRATCH: usize = 16;
+const STATE: usize = 16;
+const SCRATCH: usize = 24;
 const TABLE: usize = 1024;
 const TABLE_BITS: u32 = 12;
 
@@ -45,6 +46,26 @@ export function update(at: usize, bytes: usize): void {
 /** The CRC of these bytes alone, at `to`. */
 export function checksumOf(at: usize, bytes: usize, to: usize): void {
   store<u64>(to, ~crc(0xffffffffffffffff, at, bytes));
+}
+
+/**
+ * Of a page by its number and its CRC. Not linear, unlike a CRC: two pages that change places, or the same bit in two of
+ * them, do not cancel out. The mix is that of SplitMix64 (https://doi.org/10.1145/2714064.2660195).
+ */
+function mix(number: u32, checksumAt: usize): u64 {
+  let x = load<u64>(checksumAt) + <u64>number * 0x9e3779b97f4a7c15;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return x ^ (x >> 31);
+}
+
+/** The state of a database is the sum of its pages, modulo 2^64. */
+export function addToState(number: u32, checksumAt: usize): void {
+  store<u64>(STATE, load<u64>(STATE) + mix(number, checksumAt));
+}
+
+export function takeFromState(number: u32, checksumAt: usize): void {
+  store<u64>(STATE, load<u64>(STATE) - mix(number, checksumAt));
 }
 
 /** Adds a page to the sum that a file with tracked checksums ends with. */

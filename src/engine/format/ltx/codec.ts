@@ -1,6 +1,6 @@
 /**
  * The WebAssembly module of `codec/codec.ts`, with areas in its memory for one file: pages on one side, frames on the other.
- * Compiled once. An instance has 4 MB, and is used again for the next file.
+ * Compiled once. An instance has 1 MB, and is used again for the next file.
  */
 import { codecModule } from './codec-wasm.ts';
 
@@ -10,6 +10,8 @@ interface CodecExports {
   update(at: number, bytes: number): void;
   checksumOf(at: number, bytes: number, to: number): void;
   sumPage(number: number, at: number, bytes: number): void;
+  addToState(number: number, checksumAt: number): void;
+  takeFromState(number: number, checksumAt: number): void;
   compress(from: number, bytes: number, to: number): number;
   decompress(from: number, bytes: number, to: number, capacity: number): number;
   encodePages(from: number, count: number, pageSize: number, to: number, numbers: number, sizes: number): number;
@@ -18,11 +20,12 @@ interface CodecExports {
 
 const KIB = 1024;
 /** Pages that are encoded at once; a multiple of every page size. */
-export const BATCH_BYTES = 1024 * KIB;
+export const BATCH_BYTES = 256 * KIB;
 const PAGES_MAX = BATCH_BYTES / 512;
 /** LZ4 makes what it can't compress larger by 1 in 255, and each frame has its own few bytes. */
 const FRAMES_BYTES = BATCH_BYTES + BATCH_BYTES / 255 + PAGES_MAX * 32 + 256;
 const CHECKSUM_AT = 0;
+const STATE_AT = 16;
 const RESULT_AT = 512;
 const NUMBERS_AT = 16 * KIB;
 const SIZES_AT = NUMBERS_AT + PAGES_MAX * 4;
@@ -104,6 +107,22 @@ export class Codec {
   checksumOfPage(index: number, pageSize: number): bigint {
     this.#exports.checksumOf(PAGES_AT + index * pageSize, pageSize, RESULT_AT);
     return this.#view.getBigUint64(RESULT_AT, true);
+  }
+
+  /** Takes a page into the state, or out of it. @param checksum its CRC, the low half first. */
+  changeState(how: 'add' | 'take', number: number, checksum: readonly [number, number]): void {
+    this.#view.setUint32(RESULT_AT, checksum[0], true);
+    this.#view.setUint32(RESULT_AT + 4, checksum[1], true);
+    if (how === 'add') this.#exports.addToState(number, RESULT_AT);
+    else this.#exports.takeFromState(number, RESULT_AT);
+  }
+
+  get state(): bigint {
+    return this.#view.getBigUint64(STATE_AT, true);
+  }
+
+  set state(state: bigint) {
+    this.#view.setBigUint64(STATE_AT, state, true);
   }
 
   /** As it stands in the trailer. */

@@ -16,16 +16,18 @@ export interface ReadLtx {
   readonly postChecksum: bigint | null;
 }
 
-export interface LtxReader {
-  onHeader?(header: LtxHeader): void;
-  /** @param bytes are valid until it returns. */
-  onPage(number: number, bytes: Uint8Array): void;
+export interface LtxPage {
+  readonly number: number;
+  /** Valid until the next page is asked for. */
+  readonly bytes: Uint8Array;
 }
 
 const PAGE_HEADER_BYTES = 6;
 const SIZE_FOLLOWS = 1;
 const LENGTH_BYTES = 8;
 const TRAILER_BYTES = 16;
+/** The codec may read a little further than it needs. */
+const SLACK_BYTES = 64;
 /** An LZ4 block is larger than its page by 1 in 255 at most; writers may waste a little. */
 const BLOCK_BYTES_MAX = 65_536 + 1_024;
 /** The end of a frame of LZ4: an end mark and a checksum of the page. */
@@ -35,7 +37,6 @@ type Part = 'header' | 'pages' | 'index' | 'length' | 'trailer' | 'end';
 
 export class LtxDecoder {
   readonly #codec = Codec.take();
-  readonly #reader: LtxReader;
   readonly #view: DataView;
   #part: Part = 'header';
   #header: LtxHeader | undefined;
@@ -53,47 +54,61 @@ export class LtxDecoder {
   #result: ReadLtx | undefined;
   #isOver = false;
 
-  constructor(reader: LtxReader) {
-    this.#reader = reader;
+  constructor() {
     const { buffer, byteOffset, byteLength } = this.#codec.frames;
     this.#view = new DataView(buffer, byteOffset, byteLength);
   }
 
-  /** @throws BackupError BAD_BACKUP as soon as it is seen. */
-  push(bytes: Uint8Array): void {
+  /** Known once its first bytes were pushed. */
+  get header(): LtxHeader | undefined {
+    return this.#header;
+  }
+
+  /**
+   * The pages that these bytes complete. All of them must be taken before the next bytes come.
+   *
+   * @throws BackupError BAD_BACKUP as soon as it is seen.
+   */
+  *push(bytes: Uint8Array): Generator<LtxPage, void> {
     if (this.#isOver) throw new Error('a file that was read, or refused, takes no more');
     try {
-      this.#read(bytes);
+      for (let taken = 0; taken < bytes.length;) {
+        taken += this.#take(bytes.subarray(taken));
+        for (;;) {
+          const before = this.#pages;
+          if (!this.#step()) break;
+          if (this.#pages > before) yield { number: this.#last, bytes: this.#codec.pages.subarray(0, this.#pageSize) };
+        }
+      }
     } catch (error) {
-      this.#close();
+      this.close();
       throw error;
-    }
-  }
-
-  #close(): void {
-    if (!this.#isOver) this.#codec.release();
-    this.#isOver = true;
-  }
-
-  #read(bytes: Uint8Array): void {
-    for (let taken = 0; taken < bytes.length;) {
-      const room = Math.min(FRAMES_MAX - 64 - this.#have, bytes.length - taken);
-      this.#codec.frames.set(bytes.subarray(taken, taken + room), this.#have);
-      this.#have += room;
-      taken += room;
-      while (this.#step());
-      this.#codec.frames.copyWithin(0, this.#at, this.#have);
-      this.#before += this.#at;
-      this.#have -= this.#at;
-      this.#at = 0;
     }
   }
 
   /** @throws BackupError BAD_BACKUP for a file that was cut off. */
   end(): ReadLtx {
-    this.#close();
+    this.close();
     if (this.#result === undefined) throw badSegment(`it ends in its ${this.#part}`);
     return this.#result;
+  }
+
+  /** For whoever does not read to the end. */
+  close(): void {
+    if (!this.#isOver) this.#codec.release();
+    this.#isOver = true;
+  }
+
+  /** Behind what is not read yet. @returns how many bytes there was room for. */
+  #take(bytes: Uint8Array): number {
+    this.#codec.frames.copyWithin(0, this.#at, this.#have);
+    this.#before += this.#at;
+    this.#have -= this.#at;
+    this.#at = 0;
+    const room = Math.min(FRAMES_MAX - SLACK_BYTES - this.#have, bytes.length);
+    this.#codec.frames.set(bytes.subarray(0, room), this.#have);
+    this.#have += room;
+    return room;
   }
 
   /** Reads one thing. False where its bytes are not all there yet. */
@@ -120,7 +135,7 @@ export class LtxDecoder {
   }
 
   /** Takes bytes into the checksum, and goes on behind them. */
-  #take(bytes: number): void {
+  #pass(bytes: number): void {
     this.#codec.update(this.#at, bytes);
     this.#at += bytes;
   }
@@ -130,11 +145,14 @@ export class LtxDecoder {
     return this.#header;
   }
 
+  get #pageSize(): number {
+    return this.#known().pageSize;
+  }
+
   #readHeader(): boolean {
     if (!this.#has(HEADER_BYTES)) return false;
     this.#header = decodeHeader(this.#codec.frames.slice(this.#at, this.#at + HEADER_BYTES));
-    this.#take(HEADER_BYTES);
-    this.#reader.onHeader?.(this.#header);
+    this.#pass(HEADER_BYTES);
     this.#part = 'pages';
     return true;
   }
@@ -145,7 +163,7 @@ export class LtxDecoder {
     const flags = this.#view.getUint16(this.#at + 4);
     if (number === 0 && flags === 0) {
       this.#checkLast();
-      this.#take(PAGE_HEADER_BYTES);
+      this.#pass(PAGE_HEADER_BYTES);
       this.#part = 'index';
       return true;
     }
@@ -153,9 +171,7 @@ export class LtxDecoder {
     const size = flags === SIZE_FOLLOWS ? this.#readBlock(number) : this.#readLz4Frame(number);
     if (size === null) return false;
     this.#note(number, size);
-    const { pageSize, preChecksum } = this.#known();
-    if (preChecksum !== null) this.#codec.sumPage(number, pageSize);
-    this.#reader.onPage(number, this.#codec.pages.subarray(0, pageSize));
+    if (this.#known().preChecksum !== null) this.#codec.sumPage(number, this.#pageSize);
     return true;
   }
 
@@ -170,7 +186,7 @@ export class LtxDecoder {
     const { pageSize } = this.#known();
     if (this.#codec.decompress(this.#at + head, size, 0, pageSize) !== pageSize)
       throw badSegment(`page ${number} can't be decompressed`);
-    this.#take(head);
+    this.#pass(head);
     this.#codec.updateWithPage(pageSize);
     this.#at += size;
     return head + size;
@@ -198,7 +214,7 @@ export class LtxDecoder {
     const isWhole = length === pageSize && this.#view.getUint32(end, true) === 0;
     if (!isWhole || this.#view.getUint32(end + 4, true) !== this.#codec.xxh32OfPage(pageSize))
       throw badSegment(`page ${number} can't be decompressed`);
-    this.#take(PAGE_HEADER_BYTES);
+    this.#pass(PAGE_HEADER_BYTES);
     this.#codec.updateWithPage(pageSize);
     this.#at = end + LZ4_FRAME_END_BYTES;
     return head + size + LZ4_FRAME_END_BYTES;
@@ -253,7 +269,7 @@ export class LtxDecoder {
     }
     const [number, offset, size] = values;
     const length = at - this.#at;
-    this.#take(length);
+    this.#pass(length);
     this.#indexBytes += length;
     if (number === 0) {
       if (this.#indexed !== this.#pages) throw badSegment(`its index has ${this.#indexed} of ${this.#pages} pages`);
@@ -272,7 +288,7 @@ export class LtxDecoder {
     if (!this.#has(LENGTH_BYTES)) return false;
     if (this.#view.getBigUint64(this.#at) !== BigInt(this.#indexBytes))
       throw badSegment('its index has another length');
-    this.#take(LENGTH_BYTES);
+    this.#pass(LENGTH_BYTES);
     this.#part = 'trailer';
     return true;
   }
@@ -281,7 +297,7 @@ export class LtxDecoder {
     if (!this.#has(TRAILER_BYTES)) return false;
     const header = this.#known();
     const post = this.#view.getBigUint64(this.#at);
-    this.#take(8);
+    this.#pass(8);
     const checksum = this.#view.getBigUint64(this.#at);
     this.#at += 8;
     if (checksum !== this.#codec.fileChecksum) throw badSegment('its checksum is another');

@@ -11,8 +11,9 @@ const golden = join(import.meta.dir, '../../../../tests/ltx');
 
 function decode(bytes: Uint8Array, pieceBytes = bytes.length) {
   const pages = new Map<number, Uint8Array>();
-  const decoder = new LtxDecoder({ onPage: (number, page) => pages.set(number, page.slice()) });
-  for (let at = 0; at < bytes.length; at += pieceBytes) decoder.push(bytes.subarray(at, at + pieceBytes));
+  const decoder = new LtxDecoder();
+  for (let at = 0; at < bytes.length; at += pieceBytes)
+    for (const page of decoder.push(bytes.subarray(at, at + pieceBytes))) pages.set(page.number, page.bytes.slice());
   return { ...decoder.end(), content: pages };
 }
 
@@ -92,6 +93,24 @@ test('the CRC is that of its standard', () => {
   const codec = Codec.take();
   codec.pages.set(Buffer.from('123456789'));
   expect(codec.checksumOfPage(0, 9).toString(16)).toBe('b90956c775a41001');
+});
+
+test('the state of a database tells pages that changed places, and the same bit flipped in two of them', () => {
+  const codec = Codec.take();
+  const stateOf = (...pages: number[]) => {
+    codec.state = 0n;
+    for (const [index, fill] of pages.entries()) {
+      codec.pages.fill(fill, 0, 512);
+      const checksum = codec.checksumOfPage(0, 512);
+      codec.changeState('add', index + 1, [Number(checksum & 0xffffffffn), Number(checksum >> 32n)]);
+    }
+    return codec.state;
+  };
+  const states = [stateOf(1, 2, 3), stateOf(2, 1, 3), stateOf(1 ^ 4, 2 ^ 4, 3), stateOf(1, 2), stateOf(1, 2, 3, 0)];
+  expect(new Set(states).size).toBe(states.length);
+  codec.changeState('take', 4, [1, 2]);
+  codec.changeState('add', 4, [1, 2]);
+  expect(codec.state).toBe(stateOf(1, 2, 3, 0));
 });
 
 test('our proof travels in bytes that others ignore', () => {
