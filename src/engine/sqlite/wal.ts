@@ -97,10 +97,10 @@ function lastCommittedFrame(
   }
 }
 
-type Checksum = readonly [number, number];
+export type Checksum = readonly [number, number];
 
 /** https://sqlite.org/fileformat2.html#checksum_algorithm */
-function addToChecksum([first, second]: Checksum, bytes: Buffer, littleEndian: boolean): Checksum {
+export function addToChecksum([first, second]: Checksum, bytes: Buffer, littleEndian: boolean): Checksum {
   const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 0; at < bytes.byteLength; at += 8) {
     first = (first + words.getUint32(at, littleEndian) + second) >>> 0;
