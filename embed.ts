@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { build, type Plugin } from 'vite';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
@@ -18,7 +19,9 @@ const files = readdirSync(page, { recursive: true, withFileTypes: true })
 fill(
   'dist/http/bundled-page.js',
   'bundledPage',
-  Object.fromEntries(files.map((file) => [file.slice(page.length + 1), readFileSync(file).toString('base64')])),
+  Object.fromEntries(
+    files.map((file) => [file.slice(page.length + 1), gzipSync(readFileSync(file), { level: 9 }).toString('base64')]),
+  ),
 );
 
 const digest = await bundle('src/engine/sqlite/digest.ts', { format: 'es' });

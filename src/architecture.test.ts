@@ -23,9 +23,10 @@ const imports: Import[] = files.flatMap((file) =>
 const told = (wrong: Import[]) => wrong.map(({ file, to }) => `${file} -> ${to}`);
 const inside = (folder: string) => (path: string) => path.startsWith(`${folder}/`);
 
-/** What each place may know besides itself; `errors` and `version` are known to all, types of `service` to its faces. */
+/** What each place may know besides itself; `errors`, `visible-text` and `version` are known to all, types of `service` to its faces. */
 const mayKnow: Record<string, RegExp> = {
   'engine/errors.ts': /^$/,
+  'engine/visible-text.ts': /^$/,
   'engine/sqlite/': /^engine\/sqlite\//,
   'engine/targets/': /^engine\/targets\//,
   'engine/': /^engine\//,
@@ -48,7 +49,7 @@ test('the import statements were found', () => {
 
 test('arrows between our files point one way', () => {
   const ours = imports.filter(({ to }) => files.includes(to));
-  const free = /^(engine\/errors|version)\.ts$/;
+  const free = /^(engine\/(errors|visible-text)|version)\.ts$/;
   expect(
     told(
       ours.filter(
@@ -95,4 +96,37 @@ test('only jobs know what opens a live database', () => {
     'features/demo-shop/demo-shop.ts',
     'service/state-database.ts',
   ]);
+});
+
+/** Locks and memory of our own, the run history, the demo's shop. */
+const ownDatabases = [
+  'engine/backup.ts',
+  'engine/run-lock.ts',
+  'engine/sqlite/ending.ts',
+  'engine/sqlite/judge.ts',
+  'engine/sqlite/staged.ts',
+  'features/demo-shop/demo-shop.ts',
+  'service/state-database.ts',
+];
+
+test('databases of others are opened in one place, which believes nothing that stands in them', () => {
+  const opening = files.filter((file) => /new DatabaseSync\(/.test(readFileSync(join(root, file), 'utf8')));
+  expect(opening.sort()).toEqual([...ownDatabases, 'engine/sqlite/library.ts'].sort());
+  const library = readFileSync(join(root, 'engine/sqlite/library.ts'), 'utf8');
+  expect(library.match(/new DatabaseSync\(/g)).toHaveLength(1);
+  expect(library).toContain('PRAGMA trusted_schema = OFF');
+  const knowing = (name: string) => files.filter((file) => readFileSync(join(root, file), 'utf8').includes(`${name}(`));
+  expect(knowing('openLive').sort()).toEqual(['engine/sqlite/library.ts', 'engine/sqlite/live-database.ts']);
+});
+
+test('what asks a file from elsewhere does so within limits', () => {
+  const sources = new Map(files.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
+  const knowing = (name: string) => files.filter((file) => sources.get(file)?.includes(`${name}(`)).sort();
+  // The others copy its pages, and ask it nothing.
+  expect(knowing('openUnwritten')).toEqual(['engine/sqlite/place.ts', 'engine/sqlite/verify.ts']);
+  expect(knowing('openElsewhere')).toEqual([
+    ...['engine/sqlite/library.ts', 'engine/sqlite/place.ts', 'engine/sqlite/snapshot.ts', 'engine/sqlite/verify.ts'],
+  ]);
+  for (const file of ['engine/sqlite/verify.ts', 'engine/sqlite/judge-live.ts', 'engine/sqlite/look.ts'])
+    expect(sources.get(file)).toContain('withinLimits(bytesToCheck(path)');
 });

@@ -4,14 +4,17 @@
  */
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import { loadEnvironment } from './config/env.ts';
 import { BackupError } from './engine/errors.ts';
+import { visibleText } from './engine/visible-text.ts';
 import { openDemoShop } from './features/demo-shop/demo-shop.ts';
 import { createServer } from './http/server.ts';
 import { createSignIn } from './http/sign-in.ts';
 import { openConfigFile } from './service/from-config.ts';
 import { createService } from './service/from-environment.ts';
 import { Guard } from './service/guard.ts';
+import { PASSWORD_LEAST } from './service/password.ts';
 
 export interface AppOptions {
   readonly configPath?: string;
@@ -22,7 +25,7 @@ export interface AppOptions {
   /** In development the page's own server listens on PORT and passes requests on to us, one above. */
   readonly behindPageServer?: boolean;
   /** Bring the newest good backup back where the database is missing, before anything else starts. */
-  readonly restoreIfMissing?: { readonly identityFile?: string };
+  readonly restoreIfMissing?: { readonly identityFile?: string; readonly allowPlain?: boolean };
   /** Make the demo database where none is; never in production. */
   readonly demo?: boolean;
 }
@@ -62,7 +65,11 @@ export async function runApp(options: AppOptions): Promise<void> {
 
     const port = environment.port + (options.behindPageServer ? 1 : 0);
     const { password, token } = environment.signIn;
-    const signIn = password === null && token === null ? undefined : createSignIn({ password, token });
+    const signIn = password === null && token === null ? undefined : createSignIn(environment.signIn);
+    if (signIn?.isPasswordShort)
+      console.error(
+        `[Backup] BACKUP_ADMIN_PASSWORD has fewer than ${PASSWORD_LEAST} characters, so it opens nothing; backups go on. Set a longer one and start again.`,
+      );
     const server = createServer({ service, host: environment.host, port, signIn });
     const { url } = await server.listen();
     opened.push(() => server.stop());
@@ -98,8 +105,8 @@ if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLTo
     process.exit(0);
   } catch (error) {
     const known = BackupError.from(error);
-    console.error(`[Backup] ${known.message}\n${known.hint}`);
-    if (known.code === 'INTERNAL') console.error(error);
+    console.error(visibleText(`[Backup] ${known.message}\n${known.hint}`));
+    if (known.code === 'INTERNAL') console.error(visibleText(inspect(error)));
     process.exit(known.code === 'BAD_CONFIG' ? 2 : 1);
   }
 }

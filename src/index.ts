@@ -9,6 +9,8 @@ export { createServiceFromEnvironment, type ServiceOverrides } from './service/f
 export type { MigrationGuardOptions } from './service/migration-guard.ts';
 export type { Guard } from './service/guard.ts';
 export type {
+  AuditEntry,
+  AuditFilter,
   BackupConfig,
   BackupItem,
   BackupResult,

@@ -44,6 +44,8 @@ export default defineConfig({
           { text: 'Hard cases', link: '/hard-cases' },
           { text: 'S3 faults', link: '/s3-faults' },
           { text: 'Threat model', link: '/threat-model' },
+          { text: 'ASVS: web, sign-in, rights', link: '/asvs' },
+          { text: 'ASVS: data, files, code', link: '/asvs-rest' },
           { text: 'Hostile requests', link: '/hostile-requests' },
           { text: 'Contributing', link: '/contributing' },
         ],

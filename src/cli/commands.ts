@@ -9,6 +9,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { BackupError, type ErrorBody, type ErrorCode } from '../engine/errors.ts';
+import { visibleText } from '../engine/visible-text.ts';
+import { actingAs } from '../service/actor.ts';
 import type { TargetFreshness } from '../service/freshness.ts';
 import { lossText } from '../service/loss-text.ts';
 import { BRING_BACK } from '../service/missing.ts';
@@ -25,10 +27,12 @@ import type {
   Status,
   TargetDrill,
   TargetName,
+  TargetStatus,
   VerdictCode,
 } from '../service/model.ts';
 import { targetWord } from '../service/remote-targets.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
+import { type AuditOptions, commandLineActor, showAudit, showAuditOfAll } from './audit.ts';
 import { askWhich, type CliDatabases, pickDatabases, statusOfEach, workOnEach } from './many.ts';
 import { doctorText } from './doctor-report.ts';
 import { examplesText } from './examples.ts';
@@ -57,6 +61,7 @@ export interface CliService extends BackupServicePort {
   restoreIfMissing(options?: {
     readonly identityFile?: string;
     readonly fromOther?: boolean;
+    readonly allowPlain?: boolean;
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<FirstBoot>;
   close(): Promise<void>;
@@ -65,6 +70,8 @@ export interface CliService extends BackupServicePort {
 export interface CliPlaces {
   /** The configuration file; else one is looked for in the working folder. */
   readonly configPath?: string;
+  /** Runs none: whoever presses a key in a folder has not asked for what lies there. */
+  readonly isWithoutConfig?: true;
   /** Where a configuration has a list, one of it, also by its name. */
   readonly databasePath?: string;
   readonly backupsPath?: string;
@@ -85,7 +92,13 @@ export interface CliContext {
 }
 
 export interface ServeOptions {
-  readonly restoreIfMissing?: { readonly identityFile?: string };
+  readonly restoreIfMissing?: { readonly identityFile?: string; readonly allowPlain?: boolean };
+}
+
+interface ServeFlags {
+  readonly restoreIfMissing?: true;
+  readonly identity?: string;
+  readonly allowPlain?: true;
 }
 
 /** `argv` without the program's name. */
@@ -164,6 +177,8 @@ export interface Session {
   readonly service: CliService;
   /** Its name, as one of several. */
   readonly database?: string;
+  /** Where there are several and none was picked. */
+  readonly all?: CliDatabases;
   readonly output: Output;
   readonly now: () => Date;
   /** Undefined where nobody can be asked. */
@@ -195,12 +210,15 @@ async function runWithService(
   };
   context.signal.addEventListener('abort', interrupt, { once: true });
   try {
-    const session = { output, now: context.now ?? (() => new Date()), ask: context.ask, signal: context.signal };
+    const now = context.now ?? (() => new Date());
+    const all = 'databases' in opened && places.databasePath === undefined ? opened : undefined;
+    const session = { output, now, ask: context.ask, signal: context.signal, ...(all && { all }) };
     const picked = several && pickDatabases(several, places.databasePath);
     const service = picked === null ? services[0] : places.databasePath === undefined ? undefined : picked[0]?.service;
-    if (service) return await work({ ...session, service });
-    return await onMany(work, picked ?? [], session, (thrown) =>
-      context.signal.aborted ? exitCodes.interrupted : exitCodeOf(BackupError.from(thrown).code),
+    const codeOf = (thrown: unknown) =>
+      context.signal.aborted ? exitCodes.interrupted : exitCodeOf(BackupError.from(thrown).code);
+    return await actingAs(commandLineActor(), () =>
+      service ? work({ ...session, service }) : onMany(work, picked ?? [], session, codeOf),
     );
   } catch (thrown) {
     return fail(thrown, context, output);
@@ -235,7 +253,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void context.stdout.write(text),
-      writeErr: (text) => void (json || context.stderr.write(text)),
+      writeErr: (text) => void (json || context.stderr.write(visibleText(text))),
     })
     .showSuggestionAfterError();
   const places = (): CliPlaces => ({
@@ -259,6 +277,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
 
   command('backup', 'make a backup now').action(() => run(makeBackup, places()));
   const identity = ['--identity <file>', 'the private key of age that opens an encrypted copy'] as const;
+  const allowPlain = ['--allow-plain', 'also a copy that is not encrypted, where copies there are to be'] as const;
   command('list', 'list the backups, newest first')
     .option('--target <target>', 'only what is there: local, s3 or a further target, which is asked now')
     .action((options: { target?: TargetName }) => run((session) => listBackups(session, options), places()));
@@ -266,6 +285,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .option('--full', 'integrity_check instead of quick_check')
     .option('--from <target>', 'which copy; left out: the local one if there is one')
     .option(...identity)
+    .option(...allowPlain)
     .action((wanted: string, options: VerifyOptions) =>
       run((session) => verifyBackup(session, wanted, options), places(), onlyOne),
     );
@@ -288,6 +308,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     .option('--from <target>', 'from there alone; s3 also on a machine that has nothing but the S3 variables')
     .option('--from-other', 'also a backup of another database: its data takes the place of this one')
     .option(...identity)
+    .option(...allowPlain)
     .addOption(yesOption())
     .addOption(dryRunOption())
     .action((wanted: string | undefined, options: RestoreOptions) =>
@@ -327,6 +348,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('drill', 'restore the newest backup of each target to a hidden place, judge it and remove it')
     .option('--from <target>', 'only this one; left out: each that is on')
     .option(...identity)
+    .option(...allowPlain)
     .action((options: DrillOptions) => run((session) => drill(session, options), places()));
   command('doctor', 'say what is wrong, or may go wrong, with the way all is set up; exits 1 when somebody should act')
     .option('--s3', 'ask the buckets too, as test-target does; left out: while one is on')
@@ -334,6 +356,16 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
     run(showStatus, places(), (_, ...rest) => statusOfEach(statusExitCode, ...rest)),
   );
+  command('audit', 'say who did what, from where, when and with what result; newest first')
+    .option('--since <time>', 'nothing from before: a day, or a time in ISO 8601')
+    .option('--limit <count>', 'the newest so many; 100 unless told')
+    .action((options: AuditOptions) =>
+      run(
+        (session) => showAudit(session, options),
+        places(),
+        (_, databases, session) => showAuditOfAll(options, databases, session),
+      ),
+    );
   command('kit', 'write how to get the data back with stock programs when this one is gone; holds no secret')
     .option('--output <file>', 'into this file, which only its owner can read; replaces nothing but an earlier kit')
     .action((options: { output?: string }) => run((session) => writeKit(session, options), places()));
@@ -343,14 +375,17 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
       'first bring the newest good backup back, here or from S3, if the database is missing',
     )
     .option(...identity)
-    .action(async ({ restoreIfMissing, identity: identityFile }: { restoreIfMissing?: true; identity?: string }) => {
+    .option(...allowPlain)
+    .action(async ({ restoreIfMissing, identity: identityFile, allowPlain: plain }: ServeFlags) => {
       if (identityFile && !restoreIfMissing) throw wrongUse('--identity is for --restore-if-missing');
-      await context.serve(places(), context.signal, restoreIfMissing ? { restoreIfMissing: { identityFile } } : {});
+      if (plain && !restoreIfMissing) throw wrongUse('--allow-plain is for --restore-if-missing');
+      const options = restoreIfMissing ? { restoreIfMissing: { identityFile, allowPlain: plain } } : {};
+      await actingAs(commandLineActor(), () => context.serve(places(), context.signal, options));
       output.progress.done();
     });
   addSelfDescription(program, {
     ...{ stdout: context.stdout, command, wrongUse, version: packageVersion(), exitCodes: exitWords },
-    withService: (work) => run(work, places()),
+    withoutConfig: (work) => run(work, { ...places(), isWithoutConfig: true }),
   });
   return program;
 }
@@ -391,10 +426,11 @@ interface VerifyOptions {
   readonly full?: boolean;
   readonly from?: TargetName;
   readonly identity?: string;
+  readonly allowPlain?: boolean;
 }
 
 async function verifyBackup({ service, output }: Session, wanted: string, options: VerifyOptions): Promise<number> {
-  const { full = false, from } = options;
+  const { full = false, from, allowPlain } = options;
   const identity = readIdentity(options.identity);
   const found = await findBackup({ service, output }, wanted, { from });
   if (found.kind === 'file') {
@@ -406,7 +442,10 @@ async function verifyBackup({ service, output }: Session, wanted: string, option
     return ok ? exitCodes.done : exitCodes.verificationFailed;
   }
   const { filename } = found.backup;
-  const backup = await service.verifyBackup(filename, { full, from, identity, onProgress: output.progress.show });
+  const backup = await service.verifyBackup(filename, {
+    ...{ full, from, identity, allowPlain },
+    onProgress: output.progress.show,
+  });
   const { verification } = backup;
   const good = verification.state === 'verified';
   const detail = verification.state === 'damaged' ? `: ${verification.detail}` : '';
@@ -433,6 +472,7 @@ interface RestoreOptions extends ReplaceOptions {
   readonly from?: TargetName;
   readonly fromOther?: boolean;
   readonly identity?: string;
+  readonly allowPlain?: boolean;
 }
 
 async function restoreBackup(session: Session, wanted: string | undefined, options: RestoreOptions): Promise<number> {
@@ -441,7 +481,8 @@ async function restoreBackup(session: Session, wanted: string | undefined, optio
   const isReplacing = options.online === true || options.inPlace === true;
   const mayBeOther = !isReplacing || options.fromOther === true;
   const found = await chooseBackup(session, wanted, { ...options, mayBeOther });
-  const copy = { from: options.from, identity, onProgress: output.progress.show };
+  const { from, allowPlain } = options;
+  const copy = { from, identity, allowPlain, onProgress: output.progress.show };
   const source = found.kind === 'file' ? found.path : found.backup.filename;
   const { databasePath } = service.getConfig();
   if (isReplacing) {
@@ -475,10 +516,13 @@ function whoseText(found: Found, databasePath: string): string {
 async function restoreIfMissing(
   { service, output }: Session,
   wanted: string | undefined,
-  { identity: identityFile, fromOther }: RestoreOptions,
+  { identity: identityFile, fromOther, allowPlain }: RestoreOptions,
 ): Promise<number> {
   if (wanted !== undefined) throw wrongUse('--if-missing chooses the backup itself; leave its name out');
-  const result = await service.restoreIfMissing({ identityFile, fromOther, onProgress: output.progress.show });
+  const result = await service.restoreIfMissing({
+    ...{ identityFile, fromOther, allowPlain },
+    onProgress: output.progress.show,
+  });
   output.answer(result, firstBootText(result));
   return exitCodes.done;
 }
@@ -570,12 +614,16 @@ async function diagnose({ service, output }: Session, options: { s3?: boolean })
 interface DrillOptions {
   readonly from?: TargetName;
   readonly identity?: string;
+  readonly allowPlain?: boolean;
 }
 
 async function drill({ service, output }: Session, options: DrillOptions): Promise<number> {
-  const { from } = options;
+  const { from, allowPlain } = options;
   const identity = readIdentity(options.identity);
-  const report = await service.drill({ target: from, identity, trigger: 'cli', onProgress: output.progress.show });
+  const report = await service.drill({
+    ...{ target: from, identity, allowPlain, trigger: 'cli' },
+    onProgress: output.progress.show,
+  });
   output.answer(report, report.drills.map(drillText).join('\n'));
   const error = report.drills.find(({ result }) => result === 'failed' || result === 'stopped')?.error;
   return error ? exitCodeOf(error.code) : exitCodes.done;
@@ -788,7 +836,7 @@ function statusText(status: Status, now: Date): string {
       'local',
       `${local.path}, ${local.count} backup${local.count === 1 ? '' : 's'}, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`,
     ],
-    ['s3', s3.enabled ? remoteText(s3, now) : 'off'],
+    ['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off'],
     ...further.map((target) => [target.target, remoteText(target, now)]),
     ...status.places.flatMap(placeRow),
     ...status.places.flatMap((place) => writerRows(place, now)),
@@ -832,11 +880,21 @@ function placeRow({ target, owner, other }: Status['places'][number]): string[][
 
 /** `my-backups/backups/database, 9 stored`, or what it waits for first: `waiting for 3 uploads, next try in 40 s: …; …` */
 function remoteText(
-  { bucket, path, stored, waiting, nextTryAt, error, listedAt }: Omit<Status['s3'], 'configured'>,
+  {
+    bucket,
+    path,
+    stored,
+    waiting,
+    nextTryAt,
+    error,
+    listedAt,
+    lifecycleDays,
+  }: Omit<Status['s3'], 'configured'> & Pick<TargetStatus, 'lifecycleDays'>,
   now: Date,
 ): string {
   const seen = listedAt === null ? '' : ` (seen ${agoText(listedAt, now)})`;
-  const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}`;
+  const removal = !lifecycleDays ? '' : `, removal is left to the bucket after ${lifecycleDays} days`;
+  const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}${removal}`;
   const why = error === null ? '' : `: ${error.message}`;
   if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);
   const waitMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now.getTime();

@@ -1,6 +1,7 @@
 /**
  * Completion for bash, zsh and fish, written from the definitions of the program. Names of backups are asked of the
- * program itself when somebody presses the key; they are in the folder, and at S3 as it was listed last.
+ * program itself when somebody presses the key; they are in the folder that the environment names, and at S3 as it was
+ * listed last. A configuration file is not run for them.
  */
 import type { DescribedOption, DescribedVerb, describe } from './description.ts';
 

@@ -59,6 +59,10 @@ export const examples: Readonly<Record<string, readonly (readonly [command: stri
     ['velist-backup status', 'how things are'],
     ['velist-backup status --quiet', 'the exit code alone, for a monitor'],
   ],
+  audit: [
+    ['velist-backup audit', 'the newest hundred acts'],
+    ['velist-backup audit --since 2024-01-15 --json', 'all of that day and later, up to the limit, for a script'],
+  ],
   kit: [
     ['velist-backup kit', 'read it'],
     ['velist-backup kit --output kit.md', 'to keep elsewhere'],

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import {
   ruleFindings,
   unchecked,
+  auditAnswer,
   backup,
   backupDiff,
   backupResult,
@@ -69,6 +70,7 @@ export const answers = {
   drill: drillReport,
   doctor: doctorReport,
   status,
+  audit: auditAnswer,
   kit: z.object({ kit: z.string(), path: z.string().nullable(), replaced: z.boolean() }),
   error: z.object({ error: errorBody }),
 } as const;

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The program `velist-backup`: hands the process's streams, environment and interrupts to the commands. */
 import { createInterface } from 'node:readline';
+import { visibleText } from '../engine/visible-text.ts';
 import { runCli } from './commands.ts';
 import { unsupportedRuntime } from './runtime.ts';
 
@@ -25,11 +26,17 @@ process.exitCode = await runCli(process.argv.slice(2), {
   signal: interrupted.signal,
   color: wantsColor(),
   ...(process.stdin.isTTY && process.stderr.isTTY && { ask }),
-  async createService({ configPath, ...places }) {
+  async createService({ configPath, isWithoutConfig, ...places }) {
     // The answer tells what was done; of the log only what went wrong is left to say, and never on standard output.
     const write = (line: string, level: string) => void (level === 'info' || process.stderr.write(`${line}\n`));
+    if (isWithoutConfig) {
+      const { createServiceFromEnvironment } = await import('../service/from-environment.ts');
+      return createServiceFromEnvironment({ ...places, write });
+    }
     const { openService } = await import('../service/from-config.ts');
-    return await openService(configPath, { ...places, write });
+    // Standard output is the answer's.
+    const writeAudit = (line: string) => void process.stderr.write(`${line}\n`);
+    return await openService(configPath, { ...places, write, writeAudit });
   },
   async serve(places, signal, options) {
     const { runApp } = await import('../bootstrap.ts');
@@ -51,7 +58,7 @@ async function ask(question: string): Promise<boolean> {
   try {
     const answer = await new Promise<string>((resolve) => {
       lines.once('close', () => resolve('\n'));
-      lines.question(question, { signal: interrupted.signal }, resolve);
+      lines.question(visibleText(question), { signal: interrupted.signal }, resolve);
       interrupted.signal.addEventListener('abort', () => resolve('\n'), { once: true });
     });
     // Nobody has ended the line of the question.

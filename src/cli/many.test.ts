@@ -13,6 +13,7 @@ async function cli(argv: string, databases: readonly CliDatabase[]) {
     signal: new AbortController().signal,
     createService: () => ({
       databases,
+      getAudit: () => [],
       async close() {
         closed += 1;
       },

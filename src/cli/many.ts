@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { BackupError } from '../engine/errors.ts';
-import type { Status } from '../service/model.ts';
+import type { AuditEntry, AuditFilter, Status } from '../service/model.ts';
 import type { CliService, Session } from './commands.ts';
 import { agoText, type Output, sizeText } from './output.ts';
 import { table } from './tables.ts';
@@ -17,6 +17,8 @@ export interface CliDatabase {
 /** What a configuration with a list of databases opens. */
 export interface CliDatabases {
   readonly databases: readonly CliDatabase[];
+  /** Of each of them, and what was done to all. */
+  getAudit(filter: AuditFilter): readonly AuditEntry[];
   close(): Promise<void>;
 }
 

@@ -1,5 +1,7 @@
 import { expect, test } from 'bun:test';
-import { agoText, durationText } from './output.ts';
+import { BackupError } from '../engine/errors.ts';
+import { createLog } from '../service/log.ts';
+import { agoText, createOutput, durationText } from './output.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
 const ago = (ms: number) => agoText(new Date(now.getTime() - ms), now);
@@ -15,4 +17,31 @@ test('no age and no duration is negative: what a clock that went back put into t
   expect(ago(-6_000)).toBe('6 s in the future');
   expect(ago(-3 * 3_600_000)).toBe('3 h 0 min in the future');
   for (const ms of [-1, -61_000, -1e12]) expect(durationText(ms)).toBe('0 s');
+});
+
+test('what comes from elsewhere talks to no terminal and forges no line of the log', () => {
+  const hostile = 'a\x1b]0;owned\x07\x1b[2J\u202egnp\u009b31m';
+  const error = new BackupError('S3_FAILED', `${hostile} failed`, { hint: `See ${hostile}.` });
+  for (const json of [false, true]) {
+    const written: string[] = [];
+    const sink = { write: (text: string) => void written.push(text) };
+    const output = createOutput({ stdout: sink, stderr: sink, json, quiet: false });
+    output.answer({ note: hostile }, hostile);
+    output.note(hostile);
+    output.warn(hostile);
+    output.error(error);
+    expect([json, written.join('').replaceAll('\n', '')]).toEqual([
+      json,
+      expect.not.stringMatching(/[\p{Cc}\p{Bidi_Control}]/u),
+    ]);
+    if (json) expect(JSON.parse(written[0] ?? '')).toEqual({ note: hostile });
+  }
+  for (const format of ['text', 'json'] as const) {
+    const lines: string[] = [];
+    createLog({ format, write: (line) => lines.push(line), database: hostile })(
+      'warn',
+      `x\n[Backup] forged ${hostile}`,
+    );
+    expect([format, lines]).toEqual([format, [expect.not.stringMatching(/[\p{Cc}\p{Bidi_Control}]/u)]]);
+  }
 });

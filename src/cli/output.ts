@@ -2,8 +2,11 @@
  * What the command line prints. Standard output carries the answer (with `--json` exactly one document); progress,
  * plans and errors go to standard error. Colour and the moving bar are for terminals; `NO_COLOR` turns colour off, and
  * `FORCE_COLOR` turns it on where no terminal is.
+ *
+ * Nothing but what stands here talks to the terminal: control characters in names, notes and errors are shown.
  */
 import type { BackupError } from '../engine/errors.ts';
+import { visibleJson, visibleText } from '../engine/visible-text.ts';
 import type { BackupItem, RunProgress } from '../service/model.ts';
 import { rowsText } from './row-changes.ts';
 import { table, type TableOptions } from './tables.ts';
@@ -62,21 +65,21 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
     noteWidth: widthOf(stderr),
     answer(document, text) {
       done();
-      if (json) stdout.write(`${JSON.stringify(document, null, 2)}\n`);
-      else if (!quiet && text !== '') stdout.write(`${text}\n`);
+      if (json) stdout.write(`${visibleJson(JSON.stringify(document, null, 2))}\n`);
+      else if (!quiet && text !== '') stdout.write(`${visibleText(text)}\n`);
     },
     note(text) {
       done();
-      if (!quiet) stderr.write(`${text}\n`);
+      if (!quiet) stderr.write(`${visibleText(text)}\n`);
     },
     warn(text) {
       done();
-      stderr.write(`${text}\n`);
+      stderr.write(`${visibleText(text)}\n`);
     },
     error(error) {
       done();
-      if (json) stdout.write(`${JSON.stringify({ error: error.toJSON() }, null, 2)}\n`);
-      else stderr.write(`${paint(31, 'Error:')} ${error.message} (${error.code})\n${error.hint}\n`);
+      if (json) stdout.write(`${visibleJson(JSON.stringify({ error: error.toJSON() }, null, 2))}\n`);
+      else stderr.write(`${paint(31, 'Error:')} ${visibleText(`${error.message} (${error.code})\n${error.hint}`)}\n`);
     },
     progress: {
       show(run) {

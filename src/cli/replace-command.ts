@@ -33,6 +33,7 @@ export interface Replacing {
   readonly copy: {
     readonly from?: TargetName | undefined;
     readonly identity?: string | undefined;
+    readonly allowPlain?: boolean | undefined;
     readonly onProgress?: (run: RunProgress) => void;
   };
   readonly replace: (given: ReplaceGiven) => Promise<RestoreResult>;

@@ -218,6 +218,7 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   await check('doctor', 'doctor');
   await check('status', 'status');
   await check('kit', 'kit');
+  await check('audit', 'audit');
   await check('error', 'verify nothing');
   rmSync(shop.databasePath);
   rmSync(`${shop.databasePath}-wal`, { force: true });

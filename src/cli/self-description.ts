@@ -10,17 +10,17 @@ import type { Sink } from './output.ts';
 export interface SelfDescription extends ManOptions {
   readonly stdout: Sink;
   readonly command: (usage: string, what: string) => Command;
-  readonly withService: (work: (session: Session) => Promise<number>) => Promise<void>;
+  readonly withoutConfig: (work: (session: Session) => Promise<number>) => Promise<void>;
   readonly wrongUse: (message: string) => Error;
 }
 
 export function addSelfDescription(program: Command, options: SelfDescription): void {
-  const { stdout, command, withService, wrongUse } = options;
+  const { stdout, command, withoutConfig, wrongUse } = options;
   command('completion', 'print the completion of a shell: bash, zsh or fish')
     .addArgument(new Argument('[shell]', 'which').choices(shells))
     .addOption(new Option('--names').hideHelp())
     .action(async (shell: Shell | undefined, { names }: { names?: true }) => {
-      if (names) return await withService(printNames);
+      if (names) return await withoutConfig(printNames);
       if (shell === undefined) throw wrongUse(`say which shell: ${shells.join(', ')}`);
       stdout.write(completionFor(shell, describe(program)));
     });

@@ -19,6 +19,7 @@ import {
   variableNames,
   wrongSettings,
 } from './env.ts';
+import { fileVariable } from './secret-files.ts';
 import { unknownSetting } from './unknown-names.ts';
 
 type TopKey = Exclude<keyof BackupsConfig, 'databases' | 's3' | 'targets' | keyof DatabaseSettings>;
@@ -43,7 +44,9 @@ const settingVariables = {
   drillEnabled: 'BACKUP_DRILL_ENABLED',
   drillSql: 'BACKUP_DRILL_SQL',
   webhookUrl: 'BACKUP_WEBHOOK_URL',
+  webhookUrlFile: 'BACKUP_WEBHOOK_URL_FILE',
   heartbeatUrl: 'BACKUP_HEARTBEAT_URL',
+  heartbeatUrlFile: 'BACKUP_HEARTBEAT_URL_FILE',
   compression: 'BACKUP_COMPRESSION',
   encryptionRecipient: 'BACKUP_ENCRYPTION_RECIPIENT',
 } as const satisfies Record<Exclude<keyof DatabaseSettings, 's3' | 'targets'>, string>;
@@ -56,14 +59,19 @@ const s3Variables = {
   endpoint: 'S3_ENDPOINT',
   forcePathStyle: 'S3_FORCE_PATH_STYLE',
   accessKey: 'S3_ACCESS_KEY',
+  accessKeyFile: 'S3_ACCESS_KEY_FILE',
   secretKey: 'S3_SECRET_KEY',
+  secretKeyFile: 'S3_SECRET_KEY_FILE',
   sessionToken: 'S3_SESSION_TOKEN',
+  sessionTokenFile: 'S3_SESSION_TOKEN_FILE',
   retentionCount: 'BACKUP_S3_RETENTION_COUNT',
   keepHourly: 'BACKUP_S3_KEEP_HOURLY',
   keepDaily: 'BACKUP_S3_KEEP_DAILY',
   keepWeekly: 'BACKUP_S3_KEEP_WEEKLY',
   keepMonthly: 'BACKUP_S3_KEEP_MONTHLY',
   keepYearly: 'BACKUP_S3_KEEP_YEARLY',
+  retention: 'BACKUP_S3_RETENTION',
+  lifecycleDays: 'BACKUP_S3_LIFECYCLE_DAYS',
   storageClass: 'BACKUP_S3_STORAGE_CLASS',
   sse: 'BACKUP_S3_SSE',
   sseKmsKey: 'BACKUP_S3_SSE_KMS_KEY',
@@ -89,7 +97,12 @@ const topVariables = {
   host: 'HOST',
   port: 'PORT',
   adminPassword: 'BACKUP_ADMIN_PASSWORD',
+  adminPasswordFile: 'BACKUP_ADMIN_PASSWORD_FILE',
   apiToken: 'BACKUP_API_TOKEN',
+  apiTokenFile: 'BACKUP_API_TOKEN_FILE',
+  metricsToken: 'BACKUP_METRICS_TOKEN',
+  metricsTokenFile: 'BACKUP_METRICS_TOKEN_FILE',
+  auditLog: 'BACKUP_AUDIT_LOG',
   logFormat: 'LOG_FORMAT',
 } as const satisfies Record<TopKey, string>;
 
@@ -258,6 +271,11 @@ export function nameInGlob(glob: Pick<ConfiguredGlob, 'name' | 'pattern'>, file:
   return `${safeName(name).slice(0, NAME_CHARACTERS_MAX - 9)}-${digest}`;
 }
 
+function twinOf(variable: string): string {
+  const held = variable.replace(/_FILE$/, '');
+  return held === variable ? fileVariable(variable) : held;
+}
+
 /** The values of variables, from the file and from what stands below it, with the key of each. */
 class Given {
   readonly #values: Map<string, string | undefined>;
@@ -294,8 +312,12 @@ class Given {
       faults.push(`${where.slice(0, -1)}: must be an object`);
       return;
     }
+    const here = new Set(Object.keys(settings).map((key) => table[key]));
     for (const [key, value] of Object.entries(settings)) {
       const variable = Object.hasOwn(table, key) ? table[key] : undefined;
+      // A secret and the file that holds it are one setting: what is said here wins over either below.
+      const twin = variable === undefined ? undefined : twinOf(variable);
+      if (twin !== undefined && !here.has(twin)) this.#leaveOut(twin);
       if (variable === undefined) faults.push(where + unknownSetting(key, Object.keys(table)));
       // A secret that was to come from a variable that is not set: nobody must believe in it.
       else if (value === undefined || value === '')
@@ -321,6 +343,11 @@ class Given {
         faults.push(`${of}: the name is not allowed; small letters, digits and hyphens, and not local or s3`);
       else this.targets.set(name, target);
     }
+  }
+
+  #leaveOut(variable: string): void {
+    this.#values.delete(variable);
+    this.#keys.delete(variable);
   }
 
   #set(variable: string, key: string, value: string | undefined): void {

@@ -31,7 +31,10 @@ export interface DatabaseSettings {
   readonly drillEnabled?: boolean | null;
   readonly drillSql?: string | null;
   readonly webhookUrl?: string | null;
+  /** Instead, a file that holds it; so with the others that end so. */
+  readonly webhookUrlFile?: string | null;
   readonly heartbeatUrl?: string | null;
+  readonly heartbeatUrlFile?: string | null;
   /** Of copies on S3. */
   readonly compression?: 'none' | 'zstd' | null;
   /** Public keys of age: copies on S3 are encrypted to them. */
@@ -57,15 +60,21 @@ export interface S3Settings {
   readonly endpoint?: string | null;
   readonly forcePathStyle?: boolean | null;
   readonly accessKey?: string | null;
+  readonly accessKeyFile?: string | null;
   readonly secretKey?: string | null;
+  readonly secretKeyFile?: string | null;
   /** The third part of temporary credentials. */
   readonly sessionToken?: string | null;
+  readonly sessionTokenFile?: string | null;
   readonly retentionCount?: number | null;
   readonly keepHourly?: number | null;
   readonly keepDaily?: number | null;
   readonly keepWeekly?: number | null;
   readonly keepMonthly?: number | null;
   readonly keepYearly?: number | null;
+  /** `bucket`: its own lifecycle rules remove what is old, after `lifecycleDays`. */
+  readonly retention?: 'ours' | 'bucket' | null;
+  readonly lifecycleDays?: number | null;
   readonly storageClass?: string | null;
   readonly sse?: 'AES256' | 'aws:kms' | null;
   readonly sseKmsKey?: string | null;
@@ -105,7 +114,14 @@ export interface BackupsConfig extends DatabaseSettings, Places {
   readonly host?: string | null;
   readonly port?: number | null;
   readonly adminPassword?: string | null;
+  readonly adminPasswordFile?: string | null;
   readonly apiToken?: string | null;
+  readonly apiTokenFile?: string | null;
+  /** Opens the metrics alone. */
+  readonly metricsToken?: string | null;
+  readonly metricsTokenFile?: string | null;
+  /** JSON lines of the audit record: a file, or `-` for standard output. */
+  readonly auditLog?: string | null;
   readonly logFormat?: 'text' | 'json' | null;
   /** The one database, where there is no list; then nothing is called by a name. */
   readonly path?: string | null;

@@ -24,7 +24,7 @@ test('without any variable the documented defaults hold', () => {
     port: 3000,
     logFormat: 'text',
     demoOrders: true,
-    signIn: { password: null, token: null },
+    signIn: { password: null, token: null, metricsToken: null },
     databasePath: './db/dev.sqlite',
     backup: {
       enabled: true,
@@ -42,6 +42,7 @@ test('without any variable the documented defaults hold', () => {
       lossIgnore: [],
       drillEnabled: true,
       drillSql: null,
+      auditLog: null,
       webhookUrl: null,
       heartbeatUrl: null,
       s3Enabled: false,
@@ -49,7 +50,7 @@ test('without any variable the documented defaults hold', () => {
       s3RetentionCount: null,
       s3Keep: {},
       sealing: { compression: 'none', recipients: [] },
-      s3StoredAs: { storageClass: null, serverEncryption: null, objectLock: null },
+      s3StoredAs: { storageClass: null, serverEncryption: null, objectLock: null, lifecycleDays: null },
     },
     storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
     s3: {
@@ -57,6 +58,7 @@ test('without any variable the documented defaults hold', () => {
       ...{ accessKeyId: null, secretAccessKey: null, sessionToken: null },
     },
     jobEnvironment: {},
+    secretFiles: [],
   });
 });
 
@@ -457,6 +459,7 @@ test('how S3 keeps the copies is passed on; what would do nothing is refused', a
     storageClass: 'STANDARD_IA',
     serverEncryption: { algorithm: 'aws:kms', key: 'alias/backups' },
     objectLock: { days: 30, mode: 'governance' },
+    lifecycleDays: null,
   });
   expect(await faults(given)).toEqual(Object.keys(given).map((name) => `${name}: does nothing without S3_BUCKET`));
   expect(await faults({ ...bucket, BACKUP_S3_SSE: 'AES256', BACKUP_S3_SSE_KMS_KEY: 'x' })).toEqual([
@@ -472,3 +475,18 @@ test('how S3 keeps the copies is passed on; what would do nothing is refused', a
 async function newRecipient(): Promise<string> {
   return identityToRecipient(await generateIdentity());
 }
+
+test('a token of the metrics is none without a login, and not the one that opens everything', async () => {
+  const [own, all] = ['fedcba9876543210', '0123456789abcdef'];
+  expect(await faults({ BACKUP_METRICS_TOKEN: own })).toEqual([
+    'BACKUP_METRICS_TOKEN: does nothing without BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN',
+  ]);
+  expect(await faults({ BACKUP_METRICS_TOKEN: all, BACKUP_API_TOKEN: all })).toEqual([
+    'BACKUP_METRICS_TOKEN: is the same as BACKUP_API_TOKEN, which opens everything',
+  ]);
+  expect(await faults({ BACKUP_METRICS_TOKEN: 'short', BACKUP_API_TOKEN: all })).toEqual([
+    expect.stringMatching(/^BACKUP_METRICS_TOKEN: \(secret\) is not allowed; at least 16 characters/),
+  ]);
+  const { signIn } = loadEnvironment({ BACKUP_METRICS_TOKEN: own, BACKUP_API_TOKEN: all });
+  expect(signIn).toEqual({ password: null, token: all, metricsToken: own });
+});

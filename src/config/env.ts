@@ -14,6 +14,7 @@ import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
 import { readDatabaseUrl } from './database-url.ts';
 import { readDotenv } from './dotenv.ts';
 import { faultOfBucket, faultOfEndpoint, faultOfPrefix, faultsOfS3 } from './s3-faults.ts';
+import { fileVariable, readSecretFiles } from './secret-files.ts';
 import { faultsOfNames } from './unknown-names.ts';
 
 const words = { truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] };
@@ -23,6 +24,13 @@ const whole = (from: number, to: number) => z.coerce.number().int().min(from).ma
 const keep = whole(0, 10_000);
 const path = z.string().min(1);
 const secret = z.string().min(1);
+const token = z
+  .string()
+  .regex(/^[\x21-\x7e]{16,1024}$/, {
+    error: 'at least 16 characters without spaces, such as openssl rand -hex 32 makes',
+    abort: true,
+  })
+  .superRefine(refused(inQuotes));
 const receiver = z.url({ protocol: /^https?$/, error: 'a URL that begins with https:// or http://' });
 
 export const settingsSchema = z.object({
@@ -64,17 +72,13 @@ export const settingsSchema = z.object({
   BACKUP_LOSS_ROWS: whole(1, 1_000_000_000).default(1_000),
   BACKUP_LOSS_IGNORE: z.string().transform(names).default([]),
   BACKUP_ADMIN_PASSWORD: z.string().max(1_024).superRefine(refused(inQuotes)).optional(),
-  BACKUP_API_TOKEN: z
-    .string()
-    .regex(/^[\x21-\x7e]{16,1024}$/, {
-      error: 'at least 16 characters without spaces, such as openssl rand -hex 32 makes',
-      abort: true,
-    })
-    .superRefine(refused(inQuotes))
-    .optional(),
+  BACKUP_API_TOKEN: token.optional(),
   /** Once a day. */
   BACKUP_DRILL_ENABLED: flag('true'),
   BACKUP_DRILL_SQL: z.string().min(1).optional(),
+  BACKUP_METRICS_TOKEN: token.optional(),
+  /** `-` is standard output. */
+  BACKUP_AUDIT_LOG: path.optional(),
   BACKUP_WEBHOOK_URL: receiver.optional(),
   BACKUP_HEARTBEAT_URL: receiver.optional(),
   BACKUP_S3_ENABLED: flag('false'),
@@ -92,6 +96,10 @@ export const settingsSchema = z.object({
   BACKUP_S3_KEEP_WEEKLY: keep.optional(),
   BACKUP_S3_KEEP_MONTHLY: keep.optional(),
   BACKUP_S3_KEEP_YEARLY: keep.optional(),
+  /** Who removes copies there: we, by the numbers above, or the bucket's own lifecycle rules. */
+  BACKUP_S3_RETENTION: z.enum(['ours', 'bucket']).optional(),
+  /** Those of the rule; an object is not removed before. */
+  BACKUP_S3_LIFECYCLE_DAYS: whole(2, 36_500).optional(),
   BACKUP_S3_STORAGE_CLASS: z
     .string()
     .regex(/^[\w-]{1,64}$/, { error: 'the name of a storage class, such as STANDARD_IA' })
@@ -136,8 +144,11 @@ export const settingsSchema = z.object({
 const secrets: ReadonlySet<string> = new Set([
   ...['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'S3_SESSION_TOKEN'],
   ...['DATABASE_URL', 'BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL'],
-  ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN'],
+  ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN', 'BACKUP_METRICS_TOKEN'],
 ]);
+/** Each may stand in a file instead, which `<name>_FILE` names. The URL of a database here is a path. */
+export const secretVariables: readonly string[] = [...secrets].filter((name) => name !== 'DATABASE_URL');
+const fileVariables: ReadonlySet<string> = new Set(secretVariables.map(fileVariable));
 /** Their message shows what of them may be seen: a private key may stand where a public one belongs. */
 const saidByMessage: ReadonlySet<string> = new Set(['BACKUP_ENCRYPTION_RECIPIENT']);
 
@@ -151,7 +162,12 @@ export interface Environment {
   readonly demoOrders: boolean;
   readonly databasePath: string;
   /** With neither, the server answers this machine alone. */
-  readonly signIn: { readonly password: string | null; readonly token: string | null };
+  readonly signIn: {
+    readonly password: string | null;
+    readonly token: string | null;
+    /** For the metrics alone. */
+    readonly metricsToken: string | null;
+  };
   readonly backup: {
     readonly enabled: boolean;
     readonly intervalMinutes: number;
@@ -173,6 +189,8 @@ export interface Environment {
     readonly drillEnabled: boolean;
     /** One statement, or the path of a file with several. */
     readonly drillSql: string | null;
+    /** Beside the record in the state: a file of JSON lines, or `-` for standard output. */
+    readonly auditLog: string | null;
     readonly webhookUrl: string | null;
     readonly heartbeatUrl: string | null;
     readonly s3Enabled: boolean;
@@ -203,6 +221,8 @@ export interface Environment {
   };
   /** What a job's process inherits: programs, temporary files, language, certificates, the AWS default chain. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
+  /** Files that secrets were read from. */
+  readonly secretFiles: readonly string[];
 }
 
 /**
@@ -216,23 +236,26 @@ export function loadEnvironment(
   source: Source = inEnvironment,
 ): Environment {
   if (variables[JOB_MARK]) throw startedAsJob();
-  const given = Object.fromEntries(
+  const said = Object.fromEntries(
     Object.entries(variables)
       .map(([name, value]) => [name, value === undefined ? undefined : bare(name, value)] as const)
       .filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
+  const { variables: given, files, faults: ofFiles } = readSecretFiles(said, secretVariables);
   const parsed = settingsSchema.safeParse(given);
   const faults = parsed.success ? [] : parsed.error.issues.map((issue) => fault(issue, given));
-  faults.push(...faultsOfNames(given, new Set(variableNames)));
+  faults.push(...ofFiles, ...faultsOfNames(given, new Set([...variableNames, ...fileVariables])));
   if (parsed.success) faults.push(...faultsOfS3(parsed.data, given));
+  if (parsed.success) faults.push(...faultsOfMetricsToken(parsed.data));
   if (parsed.success) faults.push(...inertSealing(parsed.data), ...inertStoredAs(parsed.data));
+  const placeOf = (name: string) => (files.has(name) ? fileVariable(name) : name);
   if (!parsed.success || faults.length > 0) {
     throw wrongSettings(
-      faults.map((line) => named(line, source)),
+      faults.map((line) => named(line, { ...source, nameOf: (name) => source.nameOf(placeOf(name)) })),
       source.hint,
     );
   }
-  return shape(parsed.data, given);
+  return { ...shape(parsed.data, given), secretFiles: [...files.values()] };
 }
 
 export interface Source {
@@ -283,7 +306,7 @@ function startedAsJob(): BackupError {
 function shape(
   values: z.infer<typeof settingsSchema>,
   given: Readonly<Record<string, string | undefined>>,
-): Environment {
+): Omit<Environment, 'secretFiles'> {
   const keepSet = keepNumbers(values);
   return {
     production: values.NODE_ENV === 'production',
@@ -292,7 +315,11 @@ function shape(
     logFormat: values.LOG_FORMAT,
     demoOrders: values.DEMO_ORDERS,
     databasePath: values.DATABASE_URL,
-    signIn: { password: values.BACKUP_ADMIN_PASSWORD ?? null, token: values.BACKUP_API_TOKEN ?? null },
+    signIn: {
+      password: values.BACKUP_ADMIN_PASSWORD ?? null,
+      token: values.BACKUP_API_TOKEN ?? null,
+      metricsToken: values.BACKUP_METRICS_TOKEN ?? null,
+    },
     backup: {
       enabled: values.BACKUP_ENABLED,
       intervalMinutes: values.BACKUP_INTERVAL_MINUTES,
@@ -313,6 +340,7 @@ function shape(
       lossIgnore: values.BACKUP_LOSS_IGNORE,
       drillEnabled: values.BACKUP_DRILL_ENABLED,
       drillSql: values.BACKUP_DRILL_SQL ?? null,
+      auditLog: values.BACKUP_AUDIT_LOG ?? null,
       webhookUrl: values.BACKUP_WEBHOOK_URL ?? null,
       heartbeatUrl: values.BACKUP_HEARTBEAT_URL ?? null,
       s3Enabled: values.BACKUP_S3_ENABLED,
@@ -380,12 +408,15 @@ function isInherited(name: string): boolean {
  * password may have both; one in quotes is refused below, because nobody could sign in by what they believe it is.
  */
 function bare(name: string, value: string): string {
-  if (!(name in settingsSchema.shape) || chosenByPeople.has(name)) return value.replace(/\r$/, '');
+  if (!(name in settingsSchema.shape || fileVariables.has(name)) || chosenByPeople.has(name))
+    return value.replace(/\r$/, '');
   const text = value.trim();
   return /^(["']).*\1$/s.test(text) && text.length > 1 ? text.slice(1, -1) : text;
 }
 
-const chosenByPeople: ReadonlySet<string> = new Set(['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN']);
+const chosenByPeople: ReadonlySet<string> = new Set([
+  ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN', 'BACKUP_METRICS_TOKEN'],
+]);
 
 function inQuotes(text: string): string | null {
   return /^(["']).*\1$/s.test(text) && text.length > 1
@@ -416,6 +447,15 @@ function recipients(text: string, context: z.core.$RefinementCtx<string>): reado
   }
 }
 
+/** Without a login this machine reads the metrics anyway, and nobody else does; the same token twice would open all. */
+function faultsOfMetricsToken(values: z.infer<typeof settingsSchema>): readonly string[] {
+  const { BACKUP_METRICS_TOKEN: own, BACKUP_API_TOKEN: all, BACKUP_ADMIN_PASSWORD: password } = values;
+  if (own === undefined) return [];
+  if (all === undefined && password === undefined)
+    return ['BACKUP_METRICS_TOKEN: does nothing without BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN'];
+  return own === all ? ['BACKUP_METRICS_TOKEN: is the same as BACKUP_API_TOKEN, which opens everything'] : [];
+}
+
 /**
  * Both seal the copies on S3 alone. Without a bucket there can be none, and nobody must believe that something is
  * encrypted; with a bucket S3 may be off for now, because the page can switch it on.
@@ -436,7 +476,8 @@ function inertSealing(values: z.infer<typeof settingsSchema>): readonly string[]
 function inertStoredAs(values: z.infer<typeof settingsSchema>): readonly string[] {
   const { S3_BUCKET, BACKUP_S3_ENABLED, BACKUP_S3_SSE, BACKUP_S3_SSE_KMS_KEY, BACKUP_S3_OBJECT_LOCK_DAYS } = values;
   const set = (Object.keys(values) as (keyof typeof values)[]).filter(
-    (name) => /^BACKUP_S3_(STORAGE_CLASS|SSE|OBJECT_LOCK)/.test(name) && values[name] !== undefined,
+    (name) =>
+      /^BACKUP_S3_(STORAGE_CLASS|SSE|OBJECT_LOCK|RETENTION$|LIFECYCLE)/.test(name) && values[name] !== undefined,
   );
   if (S3_BUCKET === undefined && !BACKUP_S3_ENABLED)
     return set.map((name) => `${name}: does nothing without S3_BUCKET`);
@@ -447,6 +488,26 @@ function inertStoredAs(values: z.infer<typeof settingsSchema>): readonly string[
     ...(values.BACKUP_S3_OBJECT_LOCK_MODE !== undefined && BACKUP_S3_OBJECT_LOCK_DAYS === undefined
       ? ['BACKUP_S3_OBJECT_LOCK_MODE: does nothing without BACKUP_S3_OBJECT_LOCK_DAYS']
       : []),
+    ...faultsOfRemoval(values),
+  ];
+}
+
+/** Nobody must believe that we keep or remove what a rule of the bucket removes. */
+function faultsOfRemoval(values: z.infer<typeof settingsSchema>): readonly string[] {
+  const { BACKUP_S3_RETENTION: by, BACKUP_S3_LIFECYCLE_DAYS: days } = values;
+  if (by !== 'bucket') {
+    return days === undefined ? [] : ['BACKUP_S3_LIFECYCLE_DAYS: does nothing without BACKUP_S3_RETENTION=bucket'];
+  }
+  const ours = (Object.keys(values) as (keyof typeof values)[]).filter(
+    (name) => /^BACKUP_S3_(RETENTION_COUNT|KEEP_)/.test(name) && values[name] !== undefined,
+  );
+  return [
+    ...(days === undefined
+      ? [
+          'BACKUP_S3_LIFECYCLE_DAYS: is missing; with BACKUP_S3_RETENTION=bucket say after how many days the rule of the bucket removes an object, as its console shows under Lifecycle, or `aws s3api get-bucket-lifecycle-configuration`',
+        ]
+      : []),
+    ...ours.map((name) => `${name}: does nothing with BACKUP_S3_RETENTION=bucket; the rule of the bucket decides`),
   ];
 }
 
@@ -456,6 +517,7 @@ function storedAs(values: z.infer<typeof settingsSchema>): StoredAs {
     storageClass: values.BACKUP_S3_STORAGE_CLASS ?? null,
     serverEncryption: sse === undefined ? null : sse === 'aws:kms' ? { algorithm: sse, key } : { algorithm: sse },
     objectLock: days === undefined ? null : { days, mode: values.BACKUP_S3_OBJECT_LOCK_MODE ?? 'governance' },
+    lifecycleDays: values.BACKUP_S3_LIFECYCLE_DAYS ?? null,
   };
 }
 

@@ -9,6 +9,7 @@
 import { decrypt, encrypt, encryptedBytesMax } from './age.ts';
 import { artifactFile } from './catalog/artifact.ts';
 import type { Manifest } from './catalog/manifest.ts';
+import { BackupError } from './errors.ts';
 import { compress, compressedBytesMax, decompress } from './zstd.ts';
 
 export interface Sealing {
@@ -85,4 +86,20 @@ export function formOf(bytes: Uint8Array): ArtifactForm {
 export function formOfSeal({ compression, encryption }: Seal): ArtifactForm {
   if (encryption === 'age') return 'age';
   return compression === 'zstd' ? 'zstd' : 'sqlite';
+}
+
+/** Is it stored without encryption? */
+export function isPlain(manifest: Pick<Manifest, 'artifact'> | null): boolean {
+  return manifest?.artifact.encryption === 'none';
+}
+
+/** A key of the bucket is enough to put such a one there, and whoever restores it runs on what its author wrote. */
+export function plainCopy(name: string, target: string): BackupError {
+  return new BackupError(
+    'PLAIN_COPY',
+    `${name} on ${target === 's3' ? 'S3' : target} is not encrypted, though copies there are to be`,
+    {
+      hint: 'It was stored before BACKUP_ENCRYPTION_RECIPIENT was set, or somebody else put it there. If you know it for yours, take it with --allow-plain (HTTP and library: allowPlain); `velist-backup backup` makes an encrypted one.',
+    },
+  );
 }

@@ -6,7 +6,7 @@
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { BackupError } from './errors.ts';
-import { openUnwritten } from './sqlite/verify.ts';
+import { askFile } from './sqlite/verify.ts';
 
 /** A statement in a message; the rest of a long one says nothing new. */
 const SHOWN_CHARACTERS_MAX = 200;
@@ -75,17 +75,16 @@ export function checkAssertions(path: string, sql: string): number {
   }
   const other = statements.find((statement) => !asks.test(statement));
   if (other !== undefined) throw failed(other, 'it does not begin with SELECT, WITH, VALUES, PRAGMA or EXPLAIN');
-  const database = openUnwritten(path);
-  try {
-    database.exec('PRAGMA query_only = ON');
-    for (const statement of statements) {
-      const complaint = complaintOf(database, statement);
-      if (complaint !== null) throw failed(statement, complaint);
-    }
-    return statements.length;
-  } finally {
-    database.close();
+  // The drill has a clock for them.
+  return askFile(path, (database) => holding(database, statements), { isClocked: false });
+}
+
+function holding(database: DatabaseSync, statements: readonly string[]): number {
+  for (const statement of statements) {
+    const complaint = complaintOf(database, statement);
+    if (complaint !== null) throw failed(statement, complaint);
   }
+  return statements.length;
 }
 
 /** Null when it holds. */

@@ -35,7 +35,7 @@ const PACE_BYTES = 8 * 1024 * 1024;
 
 /**
  * @throws BackupError VERIFY_FAILED when the backup is not what its manifest says, or not sound; DRILL_FAILED when an
- * assertion does not hold; NO_BACKUP, BAD_BACKUP, BAD_REQUEST for a wrong private key, DISK_FULL, BUSY, S3_*, ABORTED.
+ * assertion does not hold; NO_BACKUP, BAD_BACKUP, PLAIN_COPY, BAD_REQUEST for a wrong private key, DISK_FULL, BUSY, S3_*, ABORTED.
  */
 export async function drill(request: DrillRequest, context: StoryContext): Promise<Drilled> {
   const { from, staging } = request;
@@ -81,10 +81,10 @@ function removeLeftovers(folder: string, context: StoryContext): void {
 async function bringBack(request: DrillRequest, to: string, context: StoryContext): Promise<string> {
   const { name, from, staging, lockWaitMs } = request;
   if ('s3' in from) {
-    const { target, prefix, s3, identities } = from;
+    const { target, prefix, s3, identities, refusePlain } = from;
     checkRoom(staging, from.sizeBytes);
     const fetched = await fetchBackup(
-      { kind: 'fetch', name, target, prefix, s3, identities, staging, to, lockWaitMs },
+      { kind: 'fetch', name, target, prefix, s3, identities, refusePlain, staging, to, lockWaitMs },
       quietAfterFetch(context),
     );
     return fetched.manifest.database.sha256;
@@ -169,6 +169,7 @@ async function checkArtifact(store: S3Store, { artifact }: Manifest, context: St
     if (sizeBytes < FORM_BYTES) first.push(chunk.slice(0, FORM_BYTES));
     hash.update(chunk);
     sizeBytes += chunk.length;
+    if (sizeBytes > artifact.sizeBytes) break;
     context.onEvent({ type: 'bytes', done: sizeBytes, total: artifact.sizeBytes });
   }
   context.onEvent({ type: 'step', name: 'check' });

@@ -12,6 +12,7 @@ export const errorCodes = [
   'BAD_NAME',
   'BAD_REQUEST',
   'BUSY',
+  'CHECK_GAVE_UP',
   'CLONED',
   'CONFIRM_MISMATCH',
   'DB_BUSY',
@@ -23,6 +24,7 @@ export const errorCodes = [
   'DISK_FULL',
   'DRILL_FAILED',
   'ENCODING_DIFFERS',
+  'EXHAUSTED',
   'FOLDER_MISSING',
   'FORBIDDEN',
   'FOREIGN_PLACE',
@@ -36,7 +38,9 @@ export const errorCodes = [
   'NOT_CHECKED',
   'NOT_SQLITE',
   'PAGE_SIZE_DIFFERS',
+  'PASSWORD_AGAIN',
   'PLACE_TAKEN',
+  'PLAIN_COPY',
   'RESTORE_IN_USE',
   'RESTORE_SAFETY_FAILED',
   'S3_ARCHIVED',
@@ -97,6 +101,7 @@ export class BackupError extends Error {
         cause: error,
       });
     }
+    if (isExhausted(error)) return exhausted(error);
     if (error instanceof Error && error.name === 'AbortError') {
       return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.', cause: error });
     }
@@ -105,6 +110,26 @@ export class BackupError extends Error {
       cause: error,
     });
   }
+}
+
+/** No descriptor, no process, no memory is left, for this process or for all: a fault of the moment, and not of any file. */
+const EXHAUSTION: ReadonlySet<string | undefined> = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM']);
+
+export function isExhausted(error: unknown): boolean {
+  return EXHAUSTION.has(errnoCode(error));
+}
+
+/** @param what could not be done; left out: what the system says. */
+export function exhausted(cause: unknown, what?: string): BackupError {
+  const code = errnoCode(cause) ?? (cause instanceof Error ? cause.message : String(cause));
+  const isOfFiles = code === 'EMFILE' || code === 'ENFILE';
+  const short = isOfFiles ? 'too many files are open' : 'the machine has no process or memory left for it';
+  return new BackupError('EXHAUSTED', `${what === undefined ? '' : `${what}: `}${short} (${code})`, {
+    hint: isOfFiles
+      ? 'See what keeps so many files or connections open, or raise the limit (`ulimit -n`, LimitNOFILE= of systemd). The next run tries again.'
+      : 'See what uses so many of them (`ulimit -u`, TasksMax= and MemoryMax= of systemd). The next run tries again.',
+    cause,
+  });
 }
 
 /** https://sqlite.org/rescode.html#full */

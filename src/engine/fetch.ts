@@ -2,28 +2,31 @@
  * The story of one backup that comes back from S3: download, digest, unseal, digest, SQLite's own check, place. Runs in
  * a job of its own. Nothing appears under the name asked for before all of that has passed.
  *
- * What was downloaded lies in a hidden staging folder on the same disk, and stays there when the job is stopped, killed
- * or cut off: the next one goes on behind its last byte, as long as the object is the same. A wrong or missing private
- * key costs no second download either.
+ * What was downloaded stays when the job is stopped, killed or cut off: the next one goes on behind its last byte, as long
+ * as the object is the same. A wrong or missing private key costs no second download either. It lies in a private folder of
+ * the user's own (`kept-downloads.ts`), under the digest of its content.
+ *
+ * What it becomes is opened and checked in a fresh folder beside the place asked for, whoever may write there.
  */
 import {
-  chmodSync,
+  constants,
+  copyFileSync,
   createReadStream,
   existsSync,
   linkSync,
+  lstatSync,
   readdirSync,
   rmdirSync,
   rmSync,
-  statfsSync,
   statSync,
 } from 'node:fs';
 import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unseal } from './artifact.ts';
+import { isPlain, plainCopy, unseal } from './artifact.ts';
 import { syncFolder } from './catalog/catalog.ts';
-import { inMegabytes } from './catalog/folder-error.ts';
+import { freeBytes, inMegabytes } from './catalog/folder-error.ts';
 import type { Manifest } from './catalog/manifest.ts';
 import { readRemoteManifest } from './catalog/remote-catalog.ts';
 import { BackupError, errnoCode } from './errors.ts';
@@ -31,8 +34,10 @@ import { prepareOwnFolder } from './disk/aside.ts';
 import { giveToOwnerOfFolder } from './disk/owner.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { type Fetched, type FetchRequest, type StoryContext, warnIn } from './jobs/protocol.ts';
+import { folderForDownload } from './kept-downloads.ts';
 import { PartialFile } from './partial-file.ts';
-import { takeLock } from './run-lock.ts';
+import { isLocked, takeLock } from './run-lock.ts';
+import { FreshFolder, removeDeadFolders } from './sqlite/fresh-folder.ts';
 import { verifyFile } from './sqlite/verify.ts';
 import { aborted, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store } from './targets/s3-store.ts';
@@ -43,14 +48,14 @@ const PROGRESS_EVERY_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 /** A download that was cut is gone on with the next day at the latest. */
 const FORGOTTEN_MS = 24 * 3_600_000;
-/** In a row, without a byte between them; each has the store's own retries behind it. Then the next call goes on. */
+/** In a row, with next to nothing between them; each has the store's own retries behind it. Then the next call goes on. */
 const FRUITLESS_TRIES_MAX = 4;
 const RETRY_FIRST_MS = 1_000;
 /** What was gone on with and is not what was stored is made anew once: its first half may be from before a power cut. */
 const DOWNLOADS_MAX = 2;
 
 /**
- * @throws BackupError NO_BACKUP, BAD_BACKUP, BAD_REQUEST without the right private key, VERIFY_FAILED when what is
+ * @throws BackupError NO_BACKUP, BAD_BACKUP, PLAIN_COPY, BAD_REQUEST without the right private key, VERIFY_FAILED when what is
  * stored is not what its manifest says, TARGET_EXISTS, DISK_FULL, BUSY, S3_*, ABORTED: nothing was placed.
  */
 export async function fetchBackup(request: FetchRequest, context: StoryContext): Promise<Fetched> {
@@ -59,32 +64,59 @@ export async function fetchBackup(request: FetchRequest, context: StoryContext):
   try {
     context.onEvent({ type: 'step', name: 'fetch' });
     const manifest = await findManifest(store, request, context);
+    if (request.refusePlain && isPlain(manifest)) throw plainCopy(request.name, request.target);
     refuseWithoutIdentity(manifest, request);
-    prepareOwnFolder(request.staging, warnIn(context));
+    if (request.staging !== null) prepareOwnFolder(request.staging, warnIn(context));
     makePrivateFolder(dirname(request.to));
-    removeForgotten(request.staging, context);
-    await fetchStaged(store, manifest, request, context);
-    removeIfEmpty(request.staging);
+    removeDeadFolders(dirname(request.to));
+    const kept = request.staging ?? folderForDownload(request.to, { sizeBytes: manifest.artifact.sizeBytes });
+    using fresh = FreshFolder.beside(request.to);
+    if (kept === null) {
+      await fetchInto(store, manifest, { request, fresh, partial: new PartialFile(fresh.at('download')) }, context);
+    } else {
+      makePrivateFolder(kept);
+      removeForgotten(kept, context);
+      await fetchKept(store, manifest, { request, fresh, kept }, context);
+      removeIfEmpty(kept);
+    }
     return { path: request.to, manifest };
   } finally {
     store.close();
   }
 }
 
-async function fetchStaged(
+async function fetchKept(
   store: ObjectStore,
   manifest: Manifest,
-  request: FetchRequest,
+  { request, fresh, kept }: { readonly request: FetchRequest; readonly fresh: FreshFolder; readonly kept: string },
   context: StoryContext,
 ): Promise<void> {
-  const staged = (suffix: string) => join(request.staging, manifest.artifact.file + suffix);
-  const lockPath = staged('.lock');
+  const named = (suffix: string) => join(kept, manifest.artifact.sha256 + suffix);
+  const lockPath = named('.lock');
   const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
   using _lock = await takeLock(lockPath, lock);
-  const partial = new PartialFile(staged('.part'));
-  const opened = staged('.opened');
   try {
-    await download(store, manifest, partial, context);
+    await fetchInto(store, manifest, { request, fresh, partial: new PartialFile(named('.part')) }, context);
+  } finally {
+    rmSync(lockPath, { force: true });
+  }
+}
+
+interface Into {
+  readonly request: FetchRequest;
+  readonly fresh: FreshFolder;
+  readonly partial: PartialFile;
+}
+
+async function fetchInto(
+  store: ObjectStore,
+  manifest: Manifest,
+  { request, fresh, partial }: Into,
+  context: StoryContext,
+): Promise<void> {
+  const opened = fresh.at('database');
+  try {
+    await download(store, manifest, { partial, to: request.to }, context);
     context.onEvent({ type: 'step', name: 'check' });
     await openArtifact(manifest, { from: partial.path, to: opened, identities: request.identities }, context);
     await checkDatabase(manifest, opened);
@@ -96,9 +128,6 @@ async function fetchStaged(
     // What is damaged at its source is of no use to the next try.
     if (error instanceof BackupError && error.code === 'VERIFY_FAILED') partial.remove();
     throw error;
-  } finally {
-    rmSync(opened, { force: true });
-    rmSync(lockPath, { force: true });
   }
 }
 
@@ -129,7 +158,7 @@ function refuseWithoutIdentity({ name, artifact }: Manifest, { identities, targe
 async function download(
   store: ObjectStore,
   manifest: Manifest,
-  partial: PartialFile,
+  { partial, to }: { readonly partial: PartialFile; readonly to: string },
   context: StoryContext,
 ): Promise<void> {
   const { file, sizeBytes, sha256 } = manifest.artifact;
@@ -143,7 +172,7 @@ async function download(
       );
     }
     const haveBytes = partial.resume(head.etag, { sizeBytes });
-    checkRoom(dirname(partial.path), manifest, haveBytes);
+    checkRooms({ partial, to }, manifest, haveBytes);
     if ((await receive(store, manifest, { partial, from: haveBytes }, context)) === sha256) return;
     partial.remove();
     if (haveBytes > 0 && downloads < DOWNLOADS_MAX) continue;
@@ -164,7 +193,7 @@ async function receive(
   const progress = countBytes(artifact.sizeBytes, context);
   for await (const chunk of readChunks(partial.path, { bytes: from })) hash.update(chunk);
   progress(from);
-  await using file = await open(partial.path, 'a', 0o600);
+  await using file = await partial.open();
   giveToOwnerOfFolder(partial.path);
   let position = from;
   let tries = 0;
@@ -172,6 +201,7 @@ async function receive(
     const before = position;
     try {
       for await (const chunk of store.get(artifact.file, { from: position, signal: context.signal })) {
+        if (position + chunk.length > artifact.sizeBytes) throw longer(artifact, store);
         await append(file, chunk);
         hash.update(chunk);
         position += chunk.length;
@@ -179,7 +209,7 @@ async function receive(
       }
       break;
     } catch (error) {
-      tries = position > before ? 1 : tries + 1;
+      tries = position - before >= PROGRESS_EVERY_BYTES ? 1 : tries + 1;
       // At the start the first error is the answer: the settings may be wrong.
       const isHopeless = isPermanent(error) || context.signal.aborted || !isFromStore(error);
       if (isHopeless || position === 0 || tries >= FRUITLESS_TRIES_MAX) throw error;
@@ -189,6 +219,17 @@ async function receive(
     }
   }
   return hash.digest('hex');
+}
+
+/** The disk must not fill with what nobody announced. */
+function longer({ file, sizeBytes }: Manifest['artifact'], store: ObjectStore): BackupError {
+  return new BackupError(
+    'VERIFY_FAILED',
+    `${file} in ${store.place} has more than the ${sizeBytes} bytes of its manifest`,
+    {
+      hint: 'It was changed after it was stored; use another backup.',
+    },
+  );
 }
 
 /** A full disk is no fault of the connection. */
@@ -213,15 +254,10 @@ async function openArtifact(
   context: StoryContext,
 ): Promise<void> {
   const { artifact, database } = manifest;
-  rmSync(to, { force: true });
-  if (artifact.compression === 'none' && artifact.encryption === 'none') {
-    linkSync(from, to);
-    return;
-  }
+  if (isStoredAsIs(manifest)) return takePlain(from, to);
   const hash = createHash('sha256');
   const progress = countBytes(database.sizeBytes, context);
   await using file = await open(to, 'wx', 0o600);
-  giveToOwnerOfFolder(to);
   let sizeBytes = 0;
   for await (const chunk of unseal(readChunks(from), artifact, identities)) {
     context.signal.throwIfAborted();
@@ -234,6 +270,20 @@ async function openArtifact(
   }
   checkDigest(manifest, { sizeBytes, hash });
   await file.sync();
+}
+
+function isStoredAsIs({ artifact }: Manifest): boolean {
+  return artifact.compression === 'none' && artifact.encryption === 'none';
+}
+
+/** On another disk it is copied. */
+function takePlain(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if (errnoCode(error) === 'EEXIST') throw error;
+    copyFileSync(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+  }
 }
 
 function checkDigest({ name, database }: Manifest, found: { readonly sizeBytes: number; readonly hash: Hash }): void {
@@ -252,8 +302,11 @@ async function checkDatabase({ name, database }: Manifest, path: string): Promis
 }
 
 async function place(opened: string, to: string): Promise<void> {
-  chmodSync(opened, 0o600);
-  await using file = await open(opened, 'r+');
+  await using file = await open(opened, constants.O_RDWR | (constants.O_NOFOLLOW ?? 0));
+  await file.chmod(0o600);
+  // Root restores for whoever may make files in that folder.
+  const { uid, gid } = statSync(dirname(to));
+  if (process.getuid?.() === 0) await file.chown(uid, gid);
   await file.sync();
   try {
     // link fails where rename would overwrite.
@@ -266,22 +319,34 @@ async function place(opened: string, to: string): Promise<void> {
 }
 
 function refuseExisting(path: string): void {
-  if (!existsSync(path)) return;
+  // Also a link to nothing, which somebody may have left there.
+  if (!lstatSync(path, { throwIfNoEntry: false })) return;
   throw new BackupError('TARGET_EXISTS', `${path} already exists`, {
     hint: 'Choose another name; a restore to a new file overwrites nothing.',
   });
 }
 
-/** Room for the rest of the artifact and, where it is sealed, for the database beside it. */
-function checkRoom(folder: string, { artifact, database }: Manifest, haveBytes: number): void {
-  const isSealed = artifact.compression !== 'none' || artifact.encryption !== 'none';
-  const neededBytes = artifact.sizeBytes - haveBytes + (isSealed ? database.sizeBytes : 0) + DISK_RESERVE_BYTES;
-  const { bavail, bsize } = statfsSync(folder);
-  const freeBytes = Number(bavail) * Number(bsize);
-  if (freeBytes >= neededBytes) return;
+/** Room for the rest of the artifact and, where it is sealed or lies on another disk, for the database. */
+function checkRooms(
+  { partial, to }: { partial: PartialFile; to: string },
+  manifest: Manifest,
+  haveBytes: number,
+): void {
+  const { artifact, database } = manifest;
+  const [kept, asked] = [dirname(partial.path), dirname(to)];
+  const isOneDisk = statSync(kept).dev === statSync(asked).dev;
+  const restBytes = artifact.sizeBytes - haveBytes + DISK_RESERVE_BYTES;
+  const openedBytes = isStoredAsIs(manifest) && isOneDisk ? 0 : database.sizeBytes;
+  checkRoom(asked, isOneDisk ? restBytes + openedBytes : openedBytes + DISK_RESERVE_BYTES);
+  if (!isOneDisk) checkRoom(kept, restBytes);
+}
+
+function checkRoom(folder: string, neededBytes: number): void {
+  const free = freeBytes(folder);
+  if (free >= neededBytes) return;
   throw new BackupError(
     'DISK_FULL',
-    `the disk with ${folder} is full: ${inMegabytes(neededBytes)} needed, ${inMegabytes(freeBytes)} free`,
+    `the disk with ${folder} is full: ${inMegabytes(neededBytes)} needed, ${inMegabytes(free)} free`,
     { hint: 'Free space on that disk, or name a place on another one with --to.' },
   );
 }
@@ -301,16 +366,17 @@ async function* readChunks(path: string, options: { readonly bytes?: number } = 
   yield* createReadStream(path, { highWaterMark: CHUNK_BYTES, end }) as AsyncIterable<Buffer>;
 }
 
-/** Downloads that nobody went on with, and what killed jobs left beside them. A lock stays: somebody may hold it. */
+/** Downloads that nobody went on with, and what killed jobs left beside them. A lock that somebody holds stays. */
 function removeForgotten(folder: string, context: StoryContext): void {
-  const suffixes = ['.part', '.part.etag', '.opened'];
-  const touchedMs = (path: string) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const suffixes = ['.part', '.part.etag', '.opened', '.lock'];
+  const touchedMs = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   for (const entry of readdirSync(folder)) {
     const suffix = suffixes.findLast((candidate) => entry.endsWith(candidate));
     if (suffix === undefined) continue;
     const download = join(folder, entry.slice(0, -suffix.length));
-    const newestMs = Math.max(...[...suffixes, '.lock'].map((other) => touchedMs(download + other)));
-    if (context.now().getTime() - newestMs > FORGOTTEN_MS) rmSync(join(folder, entry), { force: true });
+    const newestMs = Math.max(...suffixes.map((other) => touchedMs(download + other)));
+    if (context.now().getTime() - newestMs <= FORGOTTEN_MS || isLocked(`${download}.lock`)) continue;
+    rmSync(join(folder, entry), { force: true });
   }
 }
 

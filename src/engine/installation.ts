@@ -7,13 +7,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { setAside, type Warn } from './disk/aside.ts';
 import { giveToOwnerOfFolder } from './disk/owner.ts';
-import { BackupError, errnoCode } from './errors.ts';
+import { BackupError, errnoCode, exhausted, isExhausted } from './errors.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { takeLock } from './run-lock.ts';
 
@@ -80,6 +80,7 @@ function textOf(path: string): string | null {
   } catch (cause) {
     const code = errnoCode(cause);
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return null;
+    if (isExhausted(cause)) throw exhausted(cause);
     throw new BackupError('NO_PERMISSION', `${path} can't be read (${code})`, {
       hint: 'It says which installation this is. Give it to the user who runs this process (`chown`).',
       cause,
@@ -128,7 +129,9 @@ function newInstallation(now: Date): Installation {
 async function write(path: string, installation: Installation): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
-    const file = await open(temporary, 'w', 0o600);
+    // What a killed process of that number left, or somebody else: it may be a link.
+    await rm(temporary, { force: true });
+    const file = await open(temporary, 'wx', 0o600);
     try {
       await file.chmod(0o600); // the umask may have taken more
       giveToOwnerOfFolder(temporary);

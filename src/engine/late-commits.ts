@@ -23,6 +23,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  unlinkSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -124,7 +125,8 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
     stamp: null,
   });
   // The log first: without its backup it could not be replayed.
-  rmSync(log);
+  // Not rmSync: Bun calls a full disk EFAULT there.
+  unlinkSync(log);
   syncFolderNow(catalog.folder);
   await removeMerged(catalog, first, context);
   return name;
@@ -180,7 +182,9 @@ export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext)
 
 /** The first so many bytes, durable. Leaves `source` open. */
 function copyStart(source: number, to: string, bytes: number): void {
-  const copy = openSync(to, 'w', 0o600);
+  // Not through a link, nor over a file with a second name.
+  rmSync(to, { force: true });
+  const copy = openSync(to, 'wx', 0o600);
   try {
     const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
     for (let done = 0; done < bytes;) {

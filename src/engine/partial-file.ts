@@ -1,10 +1,15 @@
 /**
  * A download that may end before its end: the bytes so far, and beside them the ETag of the object that they are from.
  * The tag is written before the first byte, so bytes without one are never gone on with.
+ *
+ * Root may work in a folder of another user, who could leave a link to any file of the system under either name: neither
+ * name is followed, and what is no plain file of one name is removed.
  */
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { giveToOwnerOfFolder } from './disk/owner.ts';
-import { errnoCode } from './errors.ts';
+import { BackupError } from './errors.ts';
+import { APPEND_HERE } from './sqlite/open-new.ts';
 
 export class PartialFile {
   readonly path: string;
@@ -17,12 +22,23 @@ export class PartialFile {
 
   /** How many bytes of that object are here; 0 after removing those of another. */
   resume(etag: string, options: { readonly sizeBytes: number }): number {
-    const haveBytes = statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
-    if (this.#tag() === etag && haveBytes <= options.sizeBytes) return haveBytes;
+    const haveBytes = plainSize(this.path);
+    if (haveBytes !== null && this.#tag() === etag && haveBytes <= options.sizeBytes) return haveBytes;
     this.remove();
-    writeFileSync(this.#tagPath, etag, { mode: 0o600 });
+    writeFileSync(this.#tagPath, etag, { flag: 'wx', mode: 0o600 });
     giveToOwnerOfFolder(this.#tagPath);
     return 0;
+  }
+
+  /** To go on behind the last byte. */
+  async open(): Promise<FileHandle> {
+    const file = await open(this.path, APPEND_HERE, 0o600);
+    const found = await file.stat();
+    if (found.isFile() && found.nlink === 1) return file;
+    await file.close();
+    throw new BackupError('NO_PERMISSION', `${this.path} is no file of ours`, {
+      hint: 'Somebody else put it there a moment ago: see who may write in that folder, and try again.',
+    });
   }
 
   /** The bytes first: a tag without them is a download that begins. */
@@ -32,11 +48,12 @@ export class PartialFile {
   }
 
   #tag(): string | null {
-    try {
-      return readFileSync(this.#tagPath, 'utf8');
-    } catch (error) {
-      if (errnoCode(error) === 'ENOENT') return null;
-      throw error;
-    }
+    return plainSize(this.#tagPath) === null ? null : readFileSync(this.#tagPath, 'utf8');
   }
+}
+
+/** Null for anything but a plain file of one name. */
+function plainSize(path: string): number | null {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found?.isFile() && found.nlink === 1 ? found.size : null;
 }

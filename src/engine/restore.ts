@@ -40,7 +40,7 @@ import {
   refuseWhatIsThere,
 } from './sqlite/place.ts';
 import { isLiveFile, resolveDatabase, stampDatabase, stampText } from './sqlite/stamp.ts';
-import { openUnwritten, verifyFile } from './sqlite/verify.ts';
+import { askFile, verifyFile } from './sqlite/verify.ts';
 import type { LogEnd } from './sqlite/wal.ts';
 
 /**
@@ -206,8 +206,7 @@ function backupFacts(path: string): PlanFacts['backup'] {
 
 function factsOf(path: string): PlanFacts['backup'] {
   const encoding = readHeaderOf(path)?.encoding ?? null;
-  const file = openUnwritten(path);
-  try {
+  return askFile(path, (file) => {
     const rows = countRows(file, { deadlineMs: COUNT_DEADLINE_MS });
     return {
       pageSize: Number(pragma(file, 'page_size')),
@@ -216,9 +215,7 @@ function factsOf(path: string): PlanFacts['backup'] {
       hasPageChecksums: hasPageChecksums(path),
       rows: rows && Object.fromEntries(rows),
     };
-  } finally {
-    file.close();
-  }
+  });
 }
 
 /** A file that was found good. */

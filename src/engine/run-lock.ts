@@ -8,11 +8,11 @@
  */
 import {
   accessSync,
-  chmodSync,
   closeSync,
   constants,
   existsSync,
-  openSync,
+  fchmodSync,
+  lstatSync,
   readFileSync,
   renameSync,
   statSync,
@@ -22,8 +22,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setAside, type Warn } from './disk/aside.ts';
 import { giveToOwnerOfFolder } from './disk/owner.ts';
+import { requireDescriptors } from './descriptors.ts';
 import { BackupError } from './errors.ts';
 import { sqliteCode } from './sqlite/library.ts';
+import { openNew } from './sqlite/open-new.ts';
 
 /** One upload from a folder to a target at a time, across processes; another target is not waited for. */
 export const uploadLock = (target: string): string => (target === 's3' ? '.uploads.lock' : `.uploads-${target}.lock`);
@@ -79,10 +81,14 @@ export function isLocked(path: string): boolean {
 }
 
 /** Null while another holds it, or when it was exchanged a moment ago. */
-function tryLock(path: string, warn: Warn): Disposable | null {
+function tryLock(path: string, warn: Warn, { isSecond = false } = {}): Disposable | null {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    warn(`The lock file ${path} is a link, which we never make; it was moved to ${setAside(path)}.`);
+  }
   if (!existsSync(path)) {
-    closeSync(openSync(path, 'a', 0o600));
-    chmodSync(path, 0o600); // the umask may have taken more
+    const file = openNew(path);
+    fchmodSync(file, 0o600); // the umask may have taken more
+    closeSync(file);
     giveToOwnerOfFolder(path);
   }
   const before = inodeOf(path);
@@ -98,10 +104,13 @@ function tryLock(path: string, warn: Warn): Disposable | null {
     const code = sqliteCode(error);
     if (code === SQLITE_BUSY) return null;
     if (before === null || !UNUSABLE.has(code)) throw error;
-    // In a folder where nothing can be made it is the folder that is at fault.
+    // In a folder where nothing can be made it is the folder that is at fault, without descriptors the process.
+    requireDescriptors();
     accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    // A new one is as bad: then the file was not at fault.
+    if (isSecond) throw error;
     replaceUnusable(path, before, { warn, cause: error });
-    return tryLock(path, warn);
+    return tryLock(path, warn, { isSecond: true });
   }
 }
 

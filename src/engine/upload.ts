@@ -3,33 +3,27 @@
  * commits it; then remote retention, which removes only what our own manifests name. Runs in a job of its own, so it
  * never delays a snapshot.
  *
- * The manifest there says how its own artifact is sealed, so settings may change: what is stored stays as it is.
+ * The manifest there says how its own artifact is sealed, so settings may change: what is stored stays as it is. Both are
+ * create-only; what is replaced is the file of an upload that was killed before its manifest, and a manifest that can't be
+ * read.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  artifactName,
-  FORM_BYTES,
-  formOf,
-  formOfSeal,
-  seal,
-  sealedBytesMax,
-  sealName,
-  sealOf,
-  type Sealing,
-} from './artifact.ts';
+import { artifactName, FORM_BYTES, formOf, formOfSeal, seal, sealedBytesMax, sealName, sealOf } from './artifact.ts';
 import { manifestName, ownerOf } from './catalog/artifact.ts';
 import { type Backup, Catalog } from './catalog/catalog.ts';
+import { renewIdentity } from './catalog/own-target.ts';
 import { formatManifest, type Manifest } from './catalog/manifest.ts';
 import { listByBackup, readRemoteManifest, toListing } from './catalog/remote-catalog.ts';
 import { BackupError } from './errors.ts';
 import { holdTarget } from './hold-target.ts';
+import { isToBeRenewed } from './lifecycle.ts';
 import { type StoryContext, type Uploaded, type UploadRequest, warnIn } from './jobs/protocol.ts';
 import { lookForPruning, pruneRemote, removeKeys } from './prune-remote.ts';
 import { listAgain, prepareUpload, type UploadOrder } from './own-upload.ts';
 import { takeLock, uploadLock } from './run-lock.ts';
-import { bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
+import { alreadyThere, bytesOf, getBytes, isNotThere, isPermanent, type ObjectStore } from './targets/object-store.ts';
 import { createS3Store, type S3Store } from './targets/s3-store.ts';
 import type { Holding } from './writer.ts';
 
@@ -52,9 +46,10 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
     const holding = await holdTarget(store, request, context);
     const source = await findVerified(catalog, request.name);
     const stored =
-      (await findStored(store, source.manifest, context)) ?? (await place(store, source, request.sealing, context));
+      (await findStored(store, source.manifest, context)) ??
+      (await place(store, source, { ...request, order }, context));
     await confirm(store, stored, context);
-    await removeOtherSealings(store, stored, context);
+    if (!isLeftToBucket(request)) await removeOtherSealings(store, stored, context);
     context.onEvent({ type: 'step', name: 'prune' });
     return {
       key: `${request.prefix}/${stored.artifact.file}`,
@@ -87,30 +82,86 @@ async function findStored(store: ObjectStore, manifest: Manifest, context: Story
 async function place(
   store: ObjectStore,
   backup: VerifiedBackup,
-  sealing: Sealing,
+  request: UploadRequest & { readonly order: UploadOrder },
   context: StoryContext,
 ): Promise<Manifest> {
+  const { sealing } = request;
   const options = { signal: context.signal };
   const file = artifactName(backup.name, sealing);
+  const isLeftOver = await isThereWithoutManifest(store, file, backup.manifest, request.order, context);
   const hash = createHash('sha256');
   const sealed = digested(seal(fileStream(backup, context), sealing), hash);
   const contentType = file === backup.name ? 'application/vnd.sqlite3' : 'application/octet-stream';
   const bound = { sizeBytes: sealedBytesMax(backup.sizeBytes, sealing) };
   const { sizeBytes } = await store
-    .put(file, sealed, { ...options, ...bound, contentType })
+    .put(file, sealed, { ...options, ...bound, contentType, ifAbsent: !isLeftOver })
     .catch(async (error: unknown) => {
+      if (isLeftOver && isRefusal(error)) throw taken(file, store, error);
       // Stored, but without the encryption or the lock asked for: it must not stay, and no manifest names it.
-      if (isPermanent(error)) await store.delete(file, options).catch(() => {});
+      const isOurs = !isLeftOver && isPermanent(error) && BackupError.from(error).code !== 'TARGET_EXISTS';
+      if (isOurs) await store.delete(file, options).catch(() => {});
       throw error;
     });
   const artifact = { file, sizeBytes, sha256: hash.digest('hex'), ...sealOf(sealing) };
   const manifest: Manifest = { ...backup.manifest, artifact };
   await checkForm(store, manifest, context);
-  await store.put(manifestName(backup.name), bytesOf(formatManifest(manifest)), {
-    ...options,
-    contentType: 'application/json',
-  });
+  await putManifest(store, manifest, context);
   return manifest;
+}
+
+/**
+ * A file of that name that belongs to no whole backup: of an upload that was killed before its manifest, or of a backup
+ * whose manifest or file was spoiled.
+ *
+ * @throws BackupError TARGET_EXISTS where another database has a backup of that name.
+ */
+async function isThereWithoutManifest(
+  store: ObjectStore,
+  file: string,
+  { name, database }: Manifest,
+  { before }: UploadOrder,
+  { signal }: StoryContext,
+): Promise<boolean> {
+  const listed = before?.entries.find((entry) => entry.name === name);
+  if (listed?.manifest && listed.manifest.database.sha256 !== database.sha256) throw alreadyThere(name, store.place);
+  const maybe = before === null || listed !== undefined || before.unnamed.includes(file);
+  return maybe && (await store.head(file, { signal })) !== null;
+}
+
+/** Nothing readable stands under its name, as we found before. */
+async function putManifest(store: ObjectStore, manifest: Manifest, { signal }: StoryContext): Promise<void> {
+  const name = manifestName(manifest.name);
+  const put = (ifAbsent: boolean) =>
+    store.put(name, bytesOf(formatManifest(manifest)), { signal, ifAbsent, contentType: 'application/json' });
+  try {
+    await put(true);
+  } catch (error) {
+    if (BackupError.from(error).code !== 'TARGET_EXISTS') throw error;
+    await put(false).catch((refused: unknown) => {
+      throw isRefusal(refused) ? taken(name, store, refused) : refused;
+    });
+  }
+}
+
+/** Servers and policies that let nothing be replaced say so in several ways. */
+function isRefusal(error: unknown): boolean {
+  const { code } = BackupError.from(error);
+  return code === 'S3_DENIED' || code === 'UNSUPPORTED' || code === 'TARGET_EXISTS';
+}
+
+function taken(key: string, store: ObjectStore, cause: unknown): BackupError {
+  return new BackupError(
+    'TARGET_EXISTS',
+    `there is a "${key}" in ${store.place} already, which is no whole backup and may not be replaced`,
+    {
+      hint: 'An upload that was cut left it, or somebody else wrote it. The next backup has another name: nothing is to be done.',
+      cause,
+    },
+  );
+}
+
+function isLeftToBucket({ s3 }: Pick<UploadRequest, 's3'>): boolean {
+  return Boolean(s3.lifecycleDays);
 }
 
 /** Reads back how the object begins: nobody must believe in an encryption that did not happen. */
@@ -120,10 +171,13 @@ async function checkForm(store: ObjectStore, { artifact }: Manifest, context: St
   const wanted = formOfSeal(artifact);
   if (form === wanted) return;
   // Without a manifest it counts as nothing; but what lies open there must not stay.
-  await store.delete(artifact.file, { signal: context.signal });
+  const left = await store.delete(artifact.file, { signal: context.signal }).then(
+    () => 'it was removed',
+    (error: unknown) => `it is still there (${BackupError.from(error).message})`,
+  );
   throw new BackupError(
     'S3_MISMATCH',
-    `${artifact.file} in ${store.place} does not begin like ${wanted}${form === 'unknown' ? '' : ` but like ${form}`}; it was removed`,
+    `${artifact.file} in ${store.place} does not begin like ${wanted}${form === 'unknown' ? '' : ` but like ${form}`}; ${left}`,
     { hint: 'The server, or a proxy before it, changed what was uploaded. The local backup is verified.' },
   );
 }
@@ -202,6 +256,13 @@ async function lookAround(
     const { removed, survived } = retention
       ? await pruneRemote(store, catalog.entries, { retention, holding, folder, target, ...whose }, context)
       : { removed: [], survived: [] };
+    const { lifecycleDays } = request.s3;
+    if (lifecycleDays) {
+      const isOld = (storedAt: Date) => isToBeRenewed(storedAt, lifecycleDays, context.now());
+      await renewIdentity(store, isOld, { signal: context.signal }).catch((error: unknown) => {
+        if (BackupError.from(error).code === 'ABORTED') throw error;
+      });
+    }
     const olderThan = new Date(context.now().getTime() - UNFINISHED_MAX_MS);
     await store.sweepUploads({ olderThan, isOurs: (key) => ownerOf(key) !== null, signal: context.signal });
     return { listing: toListing(catalog, { ...whose, without: removed }), removed, survived, complaint: null };

@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { BackupError } from './errors.ts';
 import type { S3Access } from './jobs/protocol.ts';
+import { isKey } from './targets/object-key.ts';
 import { factsOf } from './targets/s3-errors.ts';
 import { bytesOf, getBytes, isNotThere, type ListedObject, type ObjectStore } from './targets/object-store.ts';
 
@@ -39,6 +40,8 @@ const LEFTOVER_MS = 7 * 86_400_000;
 /** A limit, because where nothing may be deleted each take tries them all again. */
 const REMOVED_AT_ONCE_MAX = 20;
 const KNOCKS_MAX = 3;
+/** Each one that finds the newest epoch gone means that another machine has tidied up meanwhile. */
+const LOOKS_MAX = 5;
 
 const writerSchema = z.object({
   format: z.literal('velist-backup-writer/1'),
@@ -51,8 +54,11 @@ const writerSchema = z.object({
   /** The time by the clock of that machine, for people. */
   at: z.string(),
   everyMs: z.number().positive(),
-  /** Key of the heartbeat, from the root of the bucket. */
-  beat: z.string(),
+  /** Key of the heartbeat, from the root of the bucket: only such a one is looked for. */
+  beat: z
+    .string()
+    .regex(/(^|\/)writer\/beat-[\w-]+\.json$/)
+    .refine(isKey),
   /** A person said that the place is this one's. */
   claimed: z.boolean(),
 });
@@ -115,7 +121,7 @@ export interface PlaceLook {
 /** @throws BackupError S3_*: whoever may not look does not know who writes there. */
 export async function lookAt(place: Place, options: Options): Promise<PlaceLook> {
   try {
-    for (;;) {
+    for (let looks = 0; looks < LOOKS_MAX; looks++) {
       const objects = await list(place, options);
       const epochs = objects.flatMap((object) => {
         const [, number, kind] = named.exec(object.key) ?? [];
@@ -135,6 +141,9 @@ export async function lookAt(place: Place, options: Options): Promise<PlaceLook>
       const isReleased = epochs.some((one) => one.epoch === epoch && one.kind === 'released');
       return { newest: { epoch, writer, since: object.modifiedAt, isReleased }, clones, objects };
     }
+    throw new BackupError('S3_MISMATCH', `${placeText(place)} lists an epoch that is not there`, {
+      hint: 'This server shows what was removed, or not what was written: nobody can tell who writes there.',
+    });
   } catch (error) {
     throw unknowable(error);
   }

@@ -17,6 +17,7 @@ import { isBackupName } from './catalog/artifact.ts';
 import { BackupError } from './errors.ts';
 import { judgeWriter, type Life, type Outcome } from './judge-writer.ts';
 import type { ClaimedRemote, StoryContext, Writing } from './jobs/protocol.ts';
+import { isToBeRenewed } from './lifecycle.ts';
 import type { WriterSelf } from './self.ts';
 import { openPlaceMemory, type PlaceMemory } from './place-memory.ts';
 import {
@@ -118,7 +119,11 @@ export async function holdPlace(place: Place, request: HoldRequest, context: Con
       tell({ type: 'stopped', address, by: writer });
       throw refusalBy(writer, placeText(place));
     }
-    const held = outcome === 'hold' ? heldFrom(look, request) : await take(place, request, { memory, look }, context);
+    const isRenewed = outcome === 'hold' && isAging(look, request, context);
+    const held =
+      outcome === 'hold' && !isRenewed
+        ? heldFrom(look, request)
+        : await take(place, request, { memory, look }, context);
     if (held === null) continue;
     const clones = await takeClones(place, look, context);
     const isTakeover =
@@ -276,6 +281,12 @@ interface Held {
   readonly token: string;
   readonly isOwn: boolean;
   readonly everyMs: number;
+}
+
+/** Of this start, and on the way to be removed by a rule of the bucket: the place would be free then. */
+function isAging({ newest }: PlaceLook, { writing }: HoldRequest, { now }: Context): boolean {
+  if (!writing.lifecycleDays || newest?.writer?.token !== writing.token) return false;
+  return isToBeRenewed(newest.since, writing.lifecycleDays, now());
 }
 
 function heldFrom({ newest }: PlaceLook, { writing }: HoldRequest): Held | null {

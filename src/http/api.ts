@@ -8,27 +8,25 @@
  * becomes part of a path.
  */
 import { basename, extname } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
+import { inspect, isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
 import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
+import { visibleText } from '../engine/visible-text.ts';
+import { type Actor, actingAs, shortAgent } from '../service/actor.ts';
+import type { Act } from '../service/audit.ts';
 import { isFailing } from '../service/freshness.ts';
-import { type GuardPort, isGuard } from '../service/guard-port.ts';
+import { type Guarded, type GuardPort, isGuard } from '../service/guard-port.ts';
 import type { BackupConfig } from '../service/model.ts';
-import { retentionNames } from '../service/retention-policies.ts';
+import { keepNames, retentionNames } from '../service/retention-policies.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
-import {
-  type AccessOptions,
-  type Action,
-  admit,
-  assertGuarded,
-  isFromElsewhere,
-  rememberClientAddress,
-} from './auth.ts';
+import { type Access, type AccessOptions, type Action, admit, assertGuarded, isFromElsewhere } from './auth.ts';
+import { clientAddressOf, rememberClientAddress, WordsPerClient } from './client.ts';
 
 import {
   type Activity,
   activityQuery,
+  type AuditAnswer,
   type Backup,
   type BackupDiff,
   type BackupResult,
@@ -44,6 +42,7 @@ import {
   type DeleteAnswer,
   type DoctorReport,
   type DrillReport,
+  downloadQuery,
   drillBody,
   type DismissAnswer,
   diffQuery,
@@ -69,16 +68,16 @@ import {
   undoBody,
   verifyBody,
 } from './contract.ts';
-import { describeDatabases, manyRoutes } from './databases.ts';
+import { describeDatabases, heldFor, manyRoutes, WORD_HOLDS_MS } from './databases.ts';
 import { eventStream, OpenStreams } from './events.ts';
 import { routeFinder } from './find-route.ts';
 import { renderMetrics } from './metrics.ts';
 import { openApi } from './openapi.ts';
 import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
 import { RateLimits, TooMany } from './rate-limits.ts';
-import type { Params, Route } from './route.ts';
+import type { Call, Params, Recorder, Route } from './route.ts';
 import { sendBackup } from './send-backup.ts';
-import { BadInput, readText } from './read-text.ts';
+import { BadInput, fieldErrors, readAuditQuery, readQuery, readText } from './read-text.ts';
 import { serialize } from './serialize.ts';
 import { seeOther, signInAboveRoutes, signInRoutes } from './sign-in-routes.ts';
 import type { SignIn } from './sign-in.ts';
@@ -91,7 +90,7 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
   readonly page?: PageAssets;
   /** Long answers and event streams send a sign of life this often; servers cut silent ones after 10 seconds. */
   readonly pingMs?: number;
-  /** The clock of the rate limits. */
+  /** The clock of the rate limits, and of the one word of health. */
   readonly nowMs?: () => number;
   /** Told of every fault whose cause the client may not read. */
   readonly onError?: (error: unknown, request: Request) => void;
@@ -101,6 +100,8 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
 export interface HostServer {
   requestIP?(request: Request): { readonly address: string } | null;
   timeout?(request: Request, seconds: number): void;
+  /** Hears whose request was let in: our own server spares such connections when there are too many. */
+  admitted?(): void;
 }
 
 /**
@@ -112,7 +113,10 @@ export function createAnswer(
   options: BackupRoutesOptions<string>,
 ): (request: Request, path: string, host?: HostServer | null) => Promise<Response> {
   assertGuarded(options);
-  const table = isGuard(guarding) ? guardRoutes(guarding, options) : routes(guarding, options);
+  const guard = isGuard(guarding) && guarding.isMany ? guarding : null;
+  const told = { ...options, onError: options.onError ?? faultLog() };
+  const { record, refuse } = recorders(guarding, guard);
+  const table = isGuard(guarding) ? guardRoutes(guarding, told, record) : routes(guarding, told, record);
   const findRoute = routeFinder(withOpenApi(table));
   const rates = new RateLimits(options.nowMs ?? (() => performance.now()));
 
@@ -120,33 +124,45 @@ export function createAnswer(
     const found = findRoute(request.method, path);
     if (found.kind === 'none') return dress(request, notFound());
     if (found.kind === 'method') return dress(request, methodNotAllowed(request.method, found.allowed));
-    // Bun cuts a request that has no byte of answer after 10 seconds, Elysia after 30.
-    if (found.route.isSlow) host?.timeout?.(request, 0);
-    return answer(request, found.route, found.params, host?.requestIP?.(request)?.address);
+    rememberClientAddress(request, host?.requestIP?.(request)?.address);
+    return answer(request, found.route, found.params, host);
   };
 
   async function answer(
     request: Request,
     route: Route,
     params: Params,
-    address: string | undefined,
+    host: HostServer | null | undefined,
   ): Promise<Response> {
+    let user: string | undefined;
     try {
-      rememberClientAddress(request, address);
-      const { user } = await admit(request, route.action, options);
-      if (route.costs) rates.take(route.costs);
-      return dress(
-        request,
-        await route.handle({
-          request,
-          params,
-          user,
-          query: new URL(request.url).searchParams,
-        }),
-      );
+      const { user: known, ...given } = await letIn(request, route, params.database);
+      user = known;
+      if (route.action !== 'open') host?.admitted?.();
+      // Bun cuts a request that has no byte of answer after 10 seconds, Elysia after 30; a stranger's may be cut.
+      if (route.isSlow) host?.timeout?.(request, 0);
+      const query = new URL(request.url).searchParams;
+      if (route.costs) rates.take(route.costs, nameOf(params));
+      const call = { request, params, query, user, ...given };
+      return dress(request, await actingAs(actorOf(request, user), async () => route.handle(call)));
     } catch (error) {
+      refuse(request, { route, params, user }, error);
       return dress(request, explain(error, request));
     }
+  }
+
+  /** As one of those that are guarded. */
+  function nameOf({ database }: Params): string | null {
+    return guard?.databases.find(({ name }) => name === database)?.name ?? null;
+  }
+
+  async function letIn(
+    request: Request,
+    { action, each }: Route,
+    database: string | undefined,
+  ): Promise<Access & Pick<Call, 'allowed' | 'isAllowedAll'>> {
+    if (!guard || !each || action === 'open') return await admit(request, action, options, database);
+    return await admitToSome(request, action, guard.databases, options);
   }
 
   function explain(thrown: unknown, request: Request): Response {
@@ -154,32 +170,101 @@ export function createAnswer(
     if (thrown instanceof TooMany)
       return problem(thrown, { headers: { 'retry-after': String(thrown.retryAfterSeconds) } });
     const error = BackupError.from(thrown);
-    if (statusOf(error.code) >= 500) (options.onError ?? logFault)(thrown, request);
+    if (statusOf(error.code) >= 500) told.onError(thrown, request);
     return problem(error, { fields: fieldsOf(thrown) });
   }
 }
 
 const DEFAULT_PING_MS = 5_000;
 
+/** For the audit record: whatever is done inside bears it. */
+function actorOf(request: Request, user: string | undefined): Actor {
+  const { headers } = request;
+  const isPage = headers.has('cookie') || headers.has('sec-fetch-site') || headers.has('origin');
+  return {
+    user: user ?? null,
+    via: isPage && !headers.has('authorization') ? 'page' : 'api',
+    address: clientAddressOf(request) ?? null,
+    agent: shortAgent(headers.get('user-agent')),
+  };
+}
+
+const refusals: ReadonlySet<string> = new Set(['UNAUTHORIZED', 'FORBIDDEN', 'PASSWORD_AGAIN']);
+
+/** What goes into the audit record before a service is asked; of one client no more than so much. */
+function recorders(guarding: BackupServicePort | GuardPort, guard: GuardPort | null) {
+  const words = new WordsPerClient();
+  function write(request: Request, act: Act, user: string | undefined, database?: string): void {
+    const named = guard?.databases.find(({ name }) => name === database)?.service;
+    const leftOut = act.result === 'refused' ? words.take(clientAddressOf(request)) : 0;
+    if (leftOut === null) return;
+    const detail = leftOut > 0 ? `${act.detail ?? ''} (and ${leftOut} more before it)`.trim() : act.detail;
+    actingAs(actorOf(request, user), () => (named ?? guarding).recordAct({ ...act, detail }));
+  }
+  const record: Recorder = (request, act, user) => write(request, act, user);
+  function refuse(
+    request: Request,
+    { route: { method, path }, params, user }: { route: Route; params: Params; user: string | undefined },
+    thrown: unknown,
+  ): void {
+    if (!(thrown instanceof BackupError) || !refusals.has(thrown.code)) return;
+    // Of the address itself nothing is written but the name of a backup: a stranger chose it.
+    const name = backupName.test(params.filename ?? '') ? ` (${params.filename})` : '';
+    const { code, message: detail } = thrown;
+    const act = { act: 'request', subject: `${method} ${path}${name}`, result: 'refused', code, detail } as const;
+    // Only a session is asked for the password.
+    write(request, act, code === 'PASSWORD_AGAIN' ? 'admin' : user, params.database);
+  }
+  return { record, refuse };
+}
+
+/**
+ * The right on all databases at once, or on each that it is given for.
+ *
+ * @throws BackupError when it is given for none.
+ */
+async function admitToSome(
+  request: Request,
+  action: Action,
+  databases: readonly Guarded[],
+  options: AccessOptions,
+): Promise<Access & Pick<Call, 'allowed' | 'isAllowedAll'>> {
+  try {
+    return { ...(await admit(request, action, options)), allowed: databases, isAllowedAll: true };
+  } catch (refused) {
+    if (!(refused instanceof BackupError) || refused.code !== 'FORBIDDEN' || !options.authorize) throw refused;
+    const asked = await Promise.allSettled(databases.map(({ name }) => admit(request, action, options, name)));
+    const allowed = databases.filter((_, index) => asked[index]?.status === 'fulfilled');
+    const access = asked.find((one) => one.status === 'fulfilled')?.value;
+    if (!access) throw refused;
+    return { ...access, allowed };
+  }
+}
+
+type Told = BackupRoutesOptions<string> & Required<Pick<BackupRoutesOptions, 'onError'>>;
+
 /** @param among the others, where it is one of many. */
 function routes(
   service: BackupServicePort,
-  options: BackupRoutesOptions<string>,
-  among?: { readonly name: string; readonly guard: GuardPort; readonly openStreams: OpenStreams },
+  options: Told,
+  record: Recorder,
+  among?: { readonly name: string; readonly guard: GuardPort },
 ): readonly Route[] {
-  const openStreams = among?.openStreams ?? new OpenStreams();
+  const openStreams = new OpenStreams();
+  const database = among?.name ?? null;
   const page = options.page ?? pageAssets();
   const pingMs = options.pingMs ?? DEFAULT_PING_MS;
   const watchers = new Set<() => void>();
   const backupsChanged = () => {
     for (const watcher of watchers) watcher();
   };
-  const onError = options.onError ?? logFault;
+  const { onError } = options;
+  const wordHeld = heldFor(WORD_HOLDS_MS, async () => isFailing((await service.getStatus()).freshness), options.nowMs);
   const signIn = options.authorize ? undefined : options.signIn;
   /** The page's files hold no data, and the sign-in page needs some of them. */
   const assets: Action = signIn ? 'open' : 'page';
   const mayRead = (request: Request) =>
-    admit(request, 'read', options).then(
+    admit(request, 'read', options, database).then(
       () => true,
       () => false,
     );
@@ -195,7 +280,7 @@ function routes(
   }
 
   return [
-    ...(signIn ? (among ? signInAboveRoutes(signIn) : signInRoutes(signIn, page)) : []),
+    ...(signIn ? (among ? signInAboveRoutes(signIn, record) : signInRoutes(signIn, page, record)) : []),
     {
       method: 'GET',
       path: '/',
@@ -229,7 +314,7 @@ function routes(
       action: 'configure',
       async handle({ request }) {
         const change = await readBody(request, configChange, 'BAD_CONFIG');
-        if (changesRetention(change, service.getConfig())) await admitToRetention(request, options);
+        if (changesRetention(change, service.getConfig())) await admitToRetention(request, options, database);
         return json<Config>(serialize(service.updateConfig(change)));
       },
     },
@@ -238,21 +323,18 @@ function routes(
       path: '/health',
       action: 'open',
       async handle({ request }) {
+        const answer = (failing: boolean, more: Partial<Health> = {}) =>
+          json<Health>({ status: failing ? 'failing' : 'ok', ...more }, failing ? 503 : 200);
+        if (!(await mayRead(request))) return answer(await wordHeld());
         const { verdict, freshness, lastGood } = await service.getStatus();
-        const failing = isFailing(freshness);
-        const word: Health = { status: failing ? 'failing' : 'ok' };
-        return json<Health>(
-          (await mayRead(request))
-            ? { ...word, state: freshness.state, verdict: verdict.code, lastGood: serialize(lastGood) }
-            : word,
-          failing ? 503 : 200,
-        );
+        const more = { state: freshness.state, verdict: verdict.code, lastGood: serialize(lastGood) };
+        return answer(isFailing(freshness), more);
       },
     },
     {
       method: 'GET',
       path: '/metrics',
-      action: 'read',
+      action: 'metrics',
       async handle() {
         const { text, contentType } = await renderMetrics(service);
         return new Response(text, { headers: { 'content-type': contentType, 'cache-control': 'no-store' } });
@@ -288,10 +370,12 @@ function routes(
       method: 'GET',
       path: '/api/databases',
       action: 'read',
-      async handle() {
+      async handle({ request }) {
         const name = databaseNameOf(service);
-        const { guard, name: current } = among ?? { guard: { isMany: false, databases: [{ name, service }] }, name };
-        return json<DatabasesAnswer>(await describeDatabases(guard, current));
+        if (!among)
+          return json<DatabasesAnswer>(await describeDatabases([{ name, service }], { isMany: false, current: name }));
+        const { allowed = [] } = await admitToSome(request, 'read', among.guard.databases, options);
+        return json<DatabasesAnswer>(await describeDatabases(allowed, { isMany: true, current: among.name }));
       },
     },
     {
@@ -328,6 +412,8 @@ function routes(
       async handle({ request, params }) {
         const filename = readName(params);
         const change = await readBody(request, backupChange);
+        // What is not pinned any more is for retention to remove.
+        if (change.pinned === false) await admitToRetention(request, options, database);
         const changed = await service.updateBackup(filename, change);
         backupsChanged();
         return json<Backup>(serialize(changed));
@@ -339,9 +425,10 @@ function routes(
       action: 'download',
       costs: 'download',
       isSlow: true,
-      async handle({ request, params }) {
+      async handle({ request, params, query }) {
         const filename = readName(params);
-        return sendBackup(request, filename, await service.openBackup(filename));
+        const allowPlain = readQuery(query, downloadQuery).allowPlain !== undefined;
+        return sendBackup(request, filename, await service.openBackup(filename, { allowPlain }));
       },
     },
     {
@@ -351,9 +438,9 @@ function routes(
       costs: 'verify',
       async handle({ request, params, user }) {
         const filename = readName(params);
-        const full = (await readBody(request, verifyBody))?.full ?? false;
+        const asked = await readBody(request, verifyBody);
         return long(async () => {
-          const verified = await service.verifyBackup(filename, { full, user });
+          const verified = await service.verifyBackup(filename, { full: false, ...asked, user });
           backupsChanged();
           return json<Backup>(serialize(verified));
         }, request);
@@ -380,8 +467,9 @@ function routes(
       costs: 'plan',
       async handle({ request, params, query }) {
         const filename = readName(params);
-        const { mode } = readQuery(query, planQuery);
-        return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename, { mode }))), request);
+        const { mode, allowPlain } = readQuery(query, planQuery);
+        const asked = { mode, allowPlain: allowPlain !== undefined };
+        return long(async () => json<RestorePlan>(serialize(await service.planRestore(filename, asked))), request);
       },
     },
     {
@@ -485,6 +573,12 @@ function routes(
       },
     },
     {
+      method: 'GET',
+      path: '/api/audit',
+      action: 'audit',
+      handle: ({ query }) => json<AuditAnswer>({ entries: serialize(service.getAudit(readAuditQuery(query))) }),
+    },
+    {
       method: 'POST',
       path: '/api/runs/stop',
       action: 'backup',
@@ -533,9 +627,9 @@ function routes(
       action: 'verify',
       costs: 'drill',
       async handle({ request, user }) {
-        const target = (await readBody(request, drillBody))?.target;
+        const asked = await readBody(request, drillBody);
         return long(async () => {
-          const report = serialize(await service.drill({ target, user }));
+          const report = serialize(await service.drill({ ...asked, user }));
           backupsChanged();
           const drills = report.drills.map((drill) => ({ ...drill, error: drill.error && publicError(drill.error) }));
           return json<DrillReport>({ ...report, drills });
@@ -565,14 +659,18 @@ function routes(
       path: '/api/session',
       action: 'read',
       handle: ({ request, user }) =>
-        json<Session>({ user: user ?? null, canSignOut: signIn?.hasSession(request) ?? false }),
+        json<Session>({
+          user: user ?? null,
+          canSignOut: signIn?.hasSession(request) ?? false,
+          needsPassword: signIn !== undefined && !signIn.isFresh(request),
+        }),
     },
     {
       method: 'GET',
       path: '/api/events',
       action: 'read',
       costs: 'watch',
-      handle({ request }) {
+      handle({ request, user }) {
         // Some hosts answer HEAD with a GET and read the body to its end, which never comes.
         if (request.method === 'HEAD')
           return new Response(null, {
@@ -581,8 +679,9 @@ function routes(
         return eventStream(service, {
           pingMs,
           openStreams,
+          owner: user ?? clientAddressOf(request) ?? '',
           signal: request.signal,
-          mayGoOn: async () => void (await admit(request, 'read', options)),
+          mayGoOn: async () => void (await admit(request, 'read', options, database)),
           onError: (error) => onError(error, request),
           onBackupsChanged(listener) {
             watchers.add(listener);
@@ -595,26 +694,31 @@ function routes(
 }
 
 /** One of many has its routes below its name; without a list the one has them all. */
-function guardRoutes(guard: GuardPort, options: BackupRoutesOptions<string>): readonly Route[] {
+function guardRoutes(guard: GuardPort, options: Told, record: Recorder): readonly Route[] {
   const [only] = guard.databases;
-  if (!guard.isMany && only) return routes(only.service, options);
+  if (!guard.isMany && only) return routes(only.service, options, record);
   const page = options.page ?? pageAssets();
   const signIn = options.authorize ? undefined : options.signIn;
-  const mayRead = (request: Request) =>
-    admit(request, 'read', options).then(
+  const may = (request: Request, database: string | null) =>
+    admit(request, 'read', options, database).then(
       () => true,
       () => false,
     );
+  const readable = async (request: Request) => {
+    const some = admitToSome(request, 'read', guard.databases, options);
+    return await some.then(
+      ({ allowed = [] }) => allowed,
+      () => [],
+    );
+  };
   const assets: Action = signIn ? 'open' : 'page';
-  const openStreams = new OpenStreams();
   return manyRoutes(guard, {
-    page,
-    mayRead,
-    // The overview names all databases.
+    ...{ page, mayRead: may, readable, nowMs: options.nowMs },
+    // The overview names databases.
     actions: { assets, front: signIn ? 'open' : 'read' },
-    shared: [...(signIn ? signInRoutes(signIn, page) : []), assetRoute(page, assets)],
-    door: (request) => atDoor(request, { signIn, page, mayRead, isAbove: false }),
-    routesOf: ({ name, service }) => routes(service, { ...options, page }, { name, guard, openStreams }),
+    shared: [...(signIn ? signInRoutes(signIn, page, record) : []), { ...assetRoute(page, assets), each: true }],
+    door: (request) => atDoor(request, { signIn, page, mayRead: (asked) => may(asked, null), isAbove: false }),
+    routesOf: ({ name, service }) => routes(service, { ...options, page }, record, { name, guard }),
   });
 }
 
@@ -636,7 +740,7 @@ async function atDoor(request: Request, { signIn, page, mayRead, isAbove }: Door
   }
   if (signIn && isFromElsewhere(request)) return comeAgain();
   if (!signIn || (await mayRead(request))) return null;
-  return isAbove ? seeOther('../../') : signInPage({ assets: page, hasPassword: signIn.hasPassword, status: 401 });
+  return isAbove ? seeOther('../../') : signInPage({ assets: page, signIn, status: 401 });
 }
 
 function assetRoute(page: PageAssets, action: Action): Route {
@@ -675,21 +779,6 @@ async function readBody<Schema extends z.ZodType>(
   throw new BadInput(code, fieldErrors(parsed.error.issues));
 }
 
-function readQuery<Schema extends z.ZodType>(query: URLSearchParams, schema: Schema): z.output<Schema> {
-  const parsed = schema.safeParse(Object.fromEntries(query));
-  if (parsed.success) return parsed.data;
-  throw new BadInput('BAD_REQUEST', fieldErrors(parsed.error.issues));
-}
-
-function fieldErrors(issues: readonly z.core.$ZodIssue[]): Record<string, string> {
-  const fields: Record<string, string> = {};
-  for (const issue of issues) {
-    if (issue.code === 'unrecognized_keys') for (const key of issue.keys) fields[key] = 'is not known here';
-    else fields[issue.path.length === 0 ? 'body' : String(issue.path[0])] ??= issue.message;
-  }
-  return fields;
-}
-
 function readName(params: Params): string {
   const name = params.filename ?? '';
   if (backupName.test(name)) return name;
@@ -709,9 +798,9 @@ function withOpenApi(table: readonly Route[]): readonly Route[] {
 }
 
 /** The next run removes what is no longer kept: to say how much that is, is to delete. */
-async function admitToRetention(request: Request, options: AccessOptions): Promise<void> {
+async function admitToRetention(request: Request, options: AccessOptions, database: string | null): Promise<void> {
   try {
-    await admit(request, 'delete', options);
+    await admit(request, 'delete', options, database);
   } catch (error) {
     if (!(error instanceof BackupError) || error.code !== 'FORBIDDEN') throw error;
     throw new BackupError('FORBIDDEN', 'changing what is kept removes backups, and needs the right to delete them', {
@@ -722,10 +811,18 @@ async function admitToRetention(request: Request, options: AccessOptions): Promi
 }
 
 function changesRetention({ revert = [], ...change }: ConfigChange, config: BackupConfig): boolean {
-  return retentionNames.some(
-    (name) =>
-      (change[name] !== undefined && !isDeepStrictEqual(change[name], config[name])) ||
-      (revert.includes(name) && config.changed[name] !== undefined),
+  const { intervalMinutes: before } = config;
+  const after =
+    change.intervalMinutes ?? (revert.includes('intervalMinutes') ? config.changed.intervalMinutes : before) ?? before;
+  // Where the count alone decides, backups that come more often push the older ones out.
+  const isHastened = config.cron === null && after < before && keepNames.every((name) => config[name] === 0);
+  return (
+    isHastened ||
+    retentionNames.some(
+      (name) =>
+        (change[name] !== undefined && !isDeepStrictEqual(change[name], config[name])) ||
+        (revert.includes(name) && config.changed[name] !== undefined),
+    )
   );
 }
 
@@ -750,6 +847,14 @@ function comeAgain(): Response {
   return new Response(null, { headers: { refresh: '0; url=./', 'cache-control': 'no-store' } });
 }
 
-function logFault(error: unknown, request: Request): void {
-  console.error(`[Backup] ${request.method} ${new URL(request.url).pathname} failed:`, error);
+/** Of one client no more than so many: each has a stack. */
+function faultLog(): (error: unknown, request: Request) => void {
+  const words = new WordsPerClient();
+  return (error, request) => {
+    const leftOut = words.take(clientAddressOf(request));
+    if (leftOut === null) return;
+    const more = leftOut > 0 ? ` (and ${leftOut} more before it)` : '';
+    const { pathname } = new URL(request.url);
+    console.error(visibleText(`[Backup] ${request.method} ${pathname} failed${more}: ${inspect(error)}`));
+  };
 }

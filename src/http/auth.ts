@@ -8,18 +8,36 @@
  * own that points to 127.0.0.1.
  *
  * In each case a browser may change something only from our own pages: a request that bears `Origin` or
- * `Sec-Fetch-Site` must be same-origin. One that bears neither comes from a program and is judged by authorization
+ * `Sec-Fetch-Site` must be same-origin, in scheme, host and port. One that bears neither comes from a program and is judged by authorization
  * alone, so `curl -X POST http://localhost:3000/backup/now` works.
  */
 import { BackupError } from '../engine/errors.ts';
-import { notSignedIn, type SignIn } from './sign-in.ts';
+import { clientAddressOf, isForwarded, isHttps, schemeTold } from './client.ts';
+import { notSignedIn, passwordAgain, type SignIn } from './sign-in.ts';
 
 /** What a request wants. `page` is the dashboard's own files, `open` needs no right. */
 export type Action =
-  'open' | 'page' | 'read' | 'download' | 'backup' | 'verify' | 'change' | 'configure' | 'delete' | 'restore';
+  | 'open'
+  | 'page'
+  | 'read'
+  | 'metrics'
+  | 'audit'
+  | 'download'
+  | 'backup'
+  | 'verify'
+  | 'change'
+  | 'configure'
+  | 'delete'
+  | 'restore';
+
+/** Which of several databases is meant; null: all of them, or the only one. */
+export interface On {
+  readonly database: string | null;
+}
 
 export type Verdict = boolean | { readonly user: string };
-export type Authorize = (request: Request, action: Action) => Verdict | Promise<Verdict>;
+/** Who may not act on all databases is asked for each, and sees those alone. */
+export type Authorize = (request: Request, action: Action, on: On) => Verdict | Promise<Verdict>;
 
 export interface AccessOptions {
   /** Says who may act; a user's name is written into runs and backups. */
@@ -37,14 +55,19 @@ export interface Access {
 }
 
 /** Answers who asks, or throws FORBIDDEN, or UNAUTHORIZED where one can sign in. */
-export async function admit(request: Request, action: Action, options: AccessOptions): Promise<Access> {
+export async function admit(
+  request: Request,
+  action: Action,
+  options: AccessOptions,
+  database: string | null = null,
+): Promise<Access> {
   const { signIn, authorize = signIn?.authorize } = options;
   if (!authorize && action !== 'open') requireThisMachine(request, options.allowedHosts ?? []);
   requireOwnPage(request, action);
   if (!authorize || action === 'open') return { user: undefined };
 
   // An app in plain JavaScript may answer anything: only a plain yes, or a name, lets in.
-  const verdict: unknown = await authorize(request, action);
+  const verdict: unknown = await authorize(request, action, { database });
   const user = typeof verdict === 'object' && verdict !== null && 'user' in verdict ? verdict.user : undefined;
   if (verdict !== true && typeof user !== 'string') {
     if (signIn && !options.authorize) throw notSignedIn();
@@ -53,9 +76,13 @@ export async function admit(request: Request, action: Action, options: AccessOpt
       'Sign in to the application with an account that may manage backups.',
     );
   }
+  if (signIn && !options.authorize && ofWeight.has(action) && !signIn.isFresh(request)) throw passwordAgain();
   // A line of the log is one line.
   return { user: typeof user === 'string' ? user.replace(/\p{Cc}+/gu, ' ') : undefined };
 }
+
+/** What can't be taken back: a session that somebody left open an hour ago must not be enough. */
+const ofWeight: ReadonlySet<Action> = new Set(['delete', 'restore']);
 
 /**
  * An `authorize` for apps that have sessions: `session` finds who is signed in, `mayDo` decides, `nameOf` says what is
@@ -63,12 +90,12 @@ export async function admit(request: Request, action: Action, options: AccessOpt
  */
 export function authorizeBy<User>(options: {
   readonly session: (request: Request) => User | null | undefined | Promise<User | null | undefined>;
-  readonly mayDo: (user: User, action: Action) => boolean | Promise<boolean>;
+  readonly mayDo: (user: User, action: Action, on: On) => boolean | Promise<boolean>;
   readonly nameOf: (user: User) => string;
 }): Authorize {
-  return async (request, action) => {
+  return async (request, action, on) => {
     const user = await options.session(request);
-    if (user === null || user === undefined || !(await options.mayDo(user, action))) return false;
+    if (user === null || user === undefined || !(await options.mayDo(user, action, on))) return false;
     return { user: options.nameOf(user) };
   };
 }
@@ -88,29 +115,15 @@ export function assertGuarded(options: AccessOptions): void {
   if (typeof options.authorize === 'function' || options.signIn || options.thisMachineOnly === true) return;
   throw new BackupError('BAD_CONFIG', 'the backup routes are mounted without `authorize`', {
     hint:
-      'Pass authorize: (request, action) => …, which says whether this user may do that; authorizeBy() makes one. ' +
+      'Pass authorize: (request, action, { database }) => …, which says whether this user may do that; authorizeBy() makes one. ' +
       'Or signIn: createSignIn({ password, token }), a page to sign in; or thisMachineOnly: true, where nobody else may ask.',
   });
 }
 
-const clientAddresses = new WeakMap<Request, string>();
-
-/** A host that knows the client's address tells it here, before it hands the request to the routes. */
-export function rememberClientAddress(request: Request, address: string | undefined): void {
-  if (address !== undefined) clientAddresses.set(request, address);
-}
-
-export function clientAddressOf(request: Request): string | undefined {
-  return clientAddresses.get(request);
-}
-
-const ofProxies = /^(via|forwarded|x-forwarded-.*|x-real-ip|x-client-ip|true-client-ip|cf-.*)$/;
-
 function requireThisMachine(request: Request, allowedHosts: readonly string[]): void {
-  const address = clientAddresses.get(request);
-  const isForwarded = [...request.headers.keys()].some((name) => ofProxies.test(name));
+  const address = clientAddressOf(request);
   // A host that does not tell who asks may be reached by anybody, who may send any `Host` header.
-  if (isForwarded || address === undefined || !isLoopback(address)) {
+  if (isForwarded(request) || address === undefined || !isLoopback(address)) {
     throw forbidden(
       'without a login the backups answer this machine only',
       'Set BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN, or pass authorize() to the routes, to let others in.',
@@ -136,14 +149,14 @@ function requireOwnPage(request: Request, action: Action): void {
     throw forbidden('another web site may not read backups', 'Open the backup page itself.');
   }
   const origin = request.headers.get('origin');
-  if (!fromElsewhere && (origin === null || originHost(origin) === hostOf(request))) return;
+  if (!fromElsewhere && (origin === null || isOwnOrigin(origin, request))) return;
   throw forbidden(
     'another web site may not change backups',
     // The browser names no other site: then it is rather a proxy that names another host than the browser did.
     fromElsewhere
       ? 'Use the backup page itself, or a program that sends no Origin header.'
-      : 'If this is the backup page itself, a proxy in front changes the Host header: let it pass the one of the ' +
-          'browser on (in nginx: proxy_set_header Host $http_host).',
+      : 'If this is the backup page itself, a proxy in front changes the Host header or hides that it was https: let it ' +
+          'pass both on (in nginx: proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;).',
   );
 }
 
@@ -157,8 +170,16 @@ function hostOf(request: Request): string {
   return (request.headers.get('host') ?? new URL(request.url).host).toLowerCase();
 }
 
-function originHost(origin: string): string | undefined {
-  return URL.canParse(origin) ? new URL(origin).host.toLowerCase() : undefined;
+/**
+ * A page over plain http must not act for one over https of the same host. A browser that calls it the same origin has
+ * compared the scheme; for one that does not say, the scheme must be ours, as far as a proxy tells it.
+ */
+function isOwnOrigin(origin: string, request: Request): boolean {
+  if (!URL.canParse(origin)) return false;
+  const { protocol, host } = new URL(origin);
+  const isSameScheme = protocol === (isHttps(request) ? 'https:' : 'http:');
+  const isCompared = request.headers.get('sec-fetch-site') === 'same-origin' && schemeTold(request) === null;
+  return host.toLowerCase() === hostOf(request) && (isSameScheme || isCompared);
 }
 
 function withoutPort(host: string): string {

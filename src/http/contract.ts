@@ -187,7 +187,10 @@ export const restorePlan = z.object({
   undo: z.boolean(),
   warnings: z.array(z.string()),
 });
-export const planQuery = z.object({ mode: z.enum(['online', 'offline']).optional() });
+/** Of a copy at a target alone: see `restoreBody`. */
+const allowPlain = z.enum(['true']).optional();
+export const downloadQuery = z.object({ allowPlain });
+export const planQuery = z.object({ mode: z.enum(['online', 'offline']).optional(), allowPlain });
 
 const verdictCode = z.enum([
   'restoring',
@@ -196,6 +199,7 @@ const verdictCode = z.enum([
   'missing',
   'loss',
   'foreign-place',
+  'stalled',
   'other-writer',
   'cloned',
   'none',
@@ -240,6 +244,8 @@ const remote = {
   error: errorBody.nullable(),
   /** When what it holds was looked at last. */
   listedAt: time.nullable(),
+  /** After so many days a rule of the bucket removes a copy, and nothing else does; else our retention does. */
+  lifecycleDays: z.number().nullable().optional(),
 };
 
 export const status = z.object({
@@ -267,6 +273,7 @@ export const status = z.object({
     intervalMinutes: z.number(),
     cron: z.string().nullable(),
     nextRunAt: time.nullable(),
+    stalledSince: time.nullable(),
   }),
   local: z.object({
     path: z.string(),
@@ -422,7 +429,8 @@ export const backupResult = z.object({
 
 /**
  * `missing`: where the database's file is gone. Nothing is replaced, so nothing is confirmed; refused where there is one.
- * `fromOther`: a backup of another database is restored here only when this says so.
+ * `fromOther`: a backup of another database is restored here only when this says so. `allowPlain`: so is a copy that is not
+ * encrypted, where copies at its target are to be.
  */
 export const restoreBody = z
   .strictObject({
@@ -431,6 +439,7 @@ export const restoreBody = z
     mode: z.enum(['online', 'offline', 'missing']).default('online'),
     expected: z.string().max(200).optional(),
     fromOther: z.boolean().optional(),
+    allowPlain: z.boolean().optional(),
   })
   .refine(({ mode, confirm }) => mode === 'missing' || confirm !== undefined, {
     path: ['confirm'],
@@ -465,7 +474,9 @@ export const restoreResult = z.object({
   safetyBackup: z.string().nullable(),
   report: run,
 });
-export const verifyBody = z.strictObject({ full: z.boolean().default(false) }).optional();
+export const verifyBody = z
+  .strictObject({ full: z.boolean().default(false), allowPlain: z.boolean().optional() })
+  .optional();
 export const backupChange = z.strictObject({
   pinned: z.boolean().optional(),
   note: z.string().max(200).nullable().optional(),
@@ -501,7 +512,9 @@ export const doctorReport = z.object({
 });
 
 /** `POST /api/drill`: the newest backup of one target or of each is restored to a hidden place, judged and removed. */
-export const drillBody = z.strictObject({ target: targetName.optional() }).optional();
+export const drillBody = z
+  .strictObject({ target: targetName.optional(), allowPlain: z.boolean().optional() })
+  .optional();
 /** A drill that fails is an answer, not an error. */
 export const drillReport = z.object({
   ok: z.boolean(),
@@ -530,6 +543,7 @@ export const targetReport = z.object({
       check: z.enum([
         ...(['write', 'head', 'read', 'list', 'private', 'delete', 'traces'] as const),
         ...(['clock', 'create-only', 'multipart', 'unfinished-uploads', 'versions'] as const),
+        ...(['overwrite', 'lifecycle'] as const),
       ]),
       result: z.enum(['ok', 'warning', 'failed']),
       message: z.string(),
@@ -562,7 +576,55 @@ export const deleteAnswer = z.object({ deleted: z.string() });
 export const dismissAnswer = z.object({ dismissed: z.boolean() });
 export const stopAnswer = z.object({ stopped: z.boolean() });
 /** Who the server takes the asker for, and whether `POST /logout` would change that. */
-export const session = z.object({ user: z.string().nullable(), canSignOut: z.boolean() });
+export const session = z.object({
+  user: z.string().nullable(),
+  canSignOut: z.boolean(),
+  /** What can't be taken back wants the password first (`POST /confirm`). */
+  needsPassword: z.boolean(),
+});
+/** `POST /confirm`: the password once more. */
+export const confirmBody = z.strictObject({ password: z.string().max(1_024) });
+export const confirmAnswer = z.object({ confirmed: z.boolean() });
+/** One row of the audit record. */
+export const auditEntry = z.object({
+  at: time,
+  /** Its name among several; null where there is one, and for what was done to all, such as signing in. */
+  database: z.string().nullable(),
+  act: z.enum([
+    'sign-in',
+    'sign-out',
+    'confirm-password',
+    'request',
+    'download',
+    'delete',
+    'retention',
+    'prune',
+    'restore',
+    'restore-if-missing',
+    'undo',
+    'settings',
+    'pin',
+    'unpin',
+    'note',
+    'adopt',
+    'claim',
+    'accept-loss',
+    'reopen-loss',
+    'stop',
+  ]),
+  user: z.string().nullable(),
+  /** `service`: nobody asked. */
+  via: z.enum(['page', 'api', 'cli', 'library', 'service']),
+  address: z.string().nullable(),
+  agent: z.string().nullable(),
+  /** A backup, settings, the route that was refused. */
+  subject: z.string().nullable(),
+  target: targetName.nullable(),
+  result: z.enum(['done', 'failed', 'stopped', 'refused']),
+  code: z.enum(errorCodes).nullable(),
+  detail: z.string().nullable(),
+});
+export const auditAnswer = z.object({ entries: z.array(auditEntry) });
 /** `POST /logout`; false when there was no session. */
 export const signOutAnswer = z.object({ signedOut: z.boolean() });
 /** The word is open to all; the rest needs the right to read. */
@@ -623,6 +685,14 @@ export const runsQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 });
 
+export const auditQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(1_000).default(100),
+  /** No record from before that moment. */
+  since: z.iso.datetime({ offset: true, local: false }).optional(),
+});
+
+export type AuditAnswer = z.infer<typeof auditAnswer>;
+export type ConfirmAnswer = z.infer<typeof confirmAnswer>;
 export type ErrorAnswer = z.infer<typeof errorAnswer>;
 export type RunProgress = z.infer<typeof runProgress>;
 export type Run = z.infer<typeof run>;

@@ -13,24 +13,29 @@ const MAX_WAITING = 1_000;
 
 /** Each costs a connection, a timer and the status at every change. */
 const MOST_STREAMS = 100;
+/** Nobody has more than half of them. */
+const MOST_OF_ONE = 50;
 const FULL_WAIT_MS = 5_000;
 
-/** How many are open, of all databases behind one door. */
+/** How many are open of one database, and whose. */
 export class OpenStreams {
-  #count = 0;
+  readonly #owners: string[] = [];
 
   /**
    * Answers what to call when the stream has ended.
    *
+   * @param owner the user, or the address where users have no names; empty where neither is known.
    * @throws TooMany
    */
-  enter(): () => void {
-    if (this.#count >= MOST_STREAMS) {
-      const message = `${MOST_STREAMS} event streams are open, and no more are served at once`;
+  enter(owner: string): () => void {
+    const own = owner === '' ? 0 : this.#owners.filter((other) => other === owner).length;
+    const most = own >= MOST_OF_ONE ? MOST_OF_ONE : MOST_STREAMS;
+    if (own >= MOST_OF_ONE || this.#owners.length >= MOST_STREAMS) {
+      const message = `${most} event streams are open, and no more are served at once`;
       throw new TooMany(FULL_WAIT_MS, { message, firstly: 'Close pages that nobody looks at. ' });
     }
-    this.#count++;
-    return () => void this.#count--;
+    this.#owners.push(owner);
+    return () => void this.#owners.splice(this.#owners.indexOf(owner), 1);
   }
 }
 
@@ -44,13 +49,15 @@ export interface EventOptions {
   readonly mayGoOn: () => Promise<void>;
   readonly onError: (error: unknown) => void;
   readonly openStreams: OpenStreams;
+  /** Who listens, as `OpenStreams` counts them. */
+  readonly owner: string;
 }
 
 /** @throws TooMany */
 
 export function eventStream(service: BackupServicePort, options: EventOptions): Response {
   const text = new TextEncoder();
-  const endings: (() => void)[] = [options.openStreams.enter()];
+  const endings: (() => void)[] = [options.openStreams.enter(options.owner)];
   let id = 0;
   let ended = false;
 

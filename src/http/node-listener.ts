@@ -3,6 +3,7 @@
  * backpressure; a client that leaves aborts `request.signal` and cancels the answer's stream.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web';
@@ -11,11 +12,20 @@ import type { HostServer } from './api.ts';
 /** @param host Bun's server or what stands for it: it tells who asks, and is asked not to cut slow answers. */
 export type Fetch = (request: Request, host?: HostServer | null) => Promise<Response>;
 
-export function nodeListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
+/** @param onAdmitted hears over which connection somebody was let in. */
+export function nodeListener(
+  fetch: Fetch,
+  onAdmitted?: (socket: Socket) => void,
+): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
   return (incoming, outgoing) => {
     const gone = new AbortController();
     outgoing.once('close', () => gone.abort());
-    respond(fetch, incoming, outgoing, gone.signal).catch(() => outgoing.destroy());
+    const { socket } = incoming;
+    const host: HostServer = {
+      requestIP: () => (socket.remoteAddress === undefined ? null : { address: socket.remoteAddress }),
+      admitted: () => onAdmitted?.(socket),
+    };
+    respond((request) => fetch(request, host), incoming, outgoing, gone.signal).catch(() => outgoing.destroy());
   };
 }
 
@@ -30,8 +40,7 @@ async function respond(
     outgoing.writeHead(400, { 'content-length': 0 }).end();
     return;
   }
-  const { remoteAddress: address } = incoming.socket;
-  const response = await fetch(request, { requestIP: () => (address === undefined ? null : { address }) });
+  const response = await fetch(request);
   outgoing.writeHead(response.status, [...response.headers].flat());
   if (!response.body) {
     outgoing.end();

@@ -21,6 +21,11 @@ const described: Readonly<Record<string, Described>> = {
   'GET /': { summary: 'The dashboard', answers: { 200: html } },
   'GET /login': { summary: 'The page to sign in', answers: { 200: html } },
   'POST /login': { summary: 'Sign in by a form', answers: { 401: html, 429: html } },
+  'POST /confirm': {
+    summary: 'Say the password again, before what can’t be taken back',
+    body: contract.confirmBody,
+    answers: { 200: contract.confirmAnswer },
+  },
   'POST /logout': { summary: 'Sign out', answers: { 200: contract.signOutAnswer } },
   'POST /now': {
     summary: 'Back up now',
@@ -53,6 +58,7 @@ const described: Readonly<Record<string, Described>> = {
   },
   'GET /api/backups/:filename/download': {
     summary: 'The database file, also in parts (Range)',
+    query: contract.downloadQuery,
     answers: { 200: 'application/vnd.sqlite3', 206: 'application/vnd.sqlite3' },
   },
   'POST /api/backups/:filename/verify': {
@@ -109,6 +115,7 @@ const described: Readonly<Record<string, Described>> = {
     answers: { 200: contract.activity },
   },
   'GET /api/runs': { summary: 'Runs, newest first', query: contract.runsQuery, answers: { 200: contract.runsAnswer } },
+  'GET /api/audit': { summary: 'Who did what', query: contract.auditQuery, answers: { 200: contract.auditAnswer } },
   'POST /api/runs/stop': { summary: 'Stop the run that is going', answers: { 200: contract.stopAnswer } },
   'POST /api/targets/:name/test': { summary: 'Test a target', answers: { 200: contract.targetReport } },
   'POST /api/drill': {

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, extname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import { bundledPage } from './bundled-page.ts';
 
 export interface PageAsset {
@@ -34,7 +35,7 @@ function fromPackage(bundled: Readonly<Record<string, string>>): PageAssets {
       files ??= new Map(
         Object.entries(bundled).map(([key, base64]) => [
           key,
-          asset(key, new Uint8Array(Buffer.from(base64, 'base64'))),
+          asset(key, new Uint8Array(gunzipSync(Buffer.from(base64, 'base64')))),
         ]),
       );
       return files.get(path);

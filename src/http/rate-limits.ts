@@ -1,8 +1,8 @@
 /**
  * How often costly work may be asked for: each kind has a bucket of tokens that fills again with time. The buckets are
- * the service's and not the asker's, because what they guard is one disk, one database and one bill. A person who
+ * the database's and not the asker's, because what they guard is one database, its folder and one bill. A person who
  * clicks never meets them; a script in a loop, or a thousand open pages, does. What takes another right has another
- * bucket: who may only read must not use up the administrator's restores.
+ * bucket: who may only read must not use up the administrator's restores. So has another database: its users are others.
  */
 import { BackupError } from '../engine/errors.ts';
 
@@ -36,20 +36,24 @@ export class TooMany extends BackupError {
 
 export class RateLimits {
   readonly #nowMs: () => number;
-  readonly #buckets = new Map<Costly, { tokens: number; atMs: number }>();
+  readonly #buckets = new Map<string, { tokens: number; atMs: number }>();
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
   }
 
-  /** @throws TooMany */
-  take(kind: Costly): void {
+  /**
+   * @param database one of those that are guarded, so that there are no more buckets than databases.
+   * @throws TooMany
+   */
+  take(kind: Costly, database: string | null): void {
     const { burst, everyMs } = limits[kind];
     const nowMs = this.#nowMs();
-    const { tokens, atMs } = this.#buckets.get(kind) ?? { tokens: burst, atMs: nowMs };
+    const bucket = `${kind} ${database ?? ''}`;
+    const { tokens, atMs } = this.#buckets.get(bucket) ?? { tokens: burst, atMs: nowMs };
     // A clock that was set back fills nothing.
     const filled = Math.min(burst, tokens + Math.max(0, nowMs - atMs) / everyMs);
     if (filled < 1) throw new TooMany((1 - filled) * everyMs);
-    this.#buckets.set(kind, { tokens: filled - 1, atMs: nowMs });
+    this.#buckets.set(bucket, { tokens: filled - 1, atMs: nowMs });
   }
 }

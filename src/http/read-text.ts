@@ -1,5 +1,8 @@
-/** The text of a request's body, up to a limit; and the error for what a client sent that a route does not take. */
+/** The text of a request's body, up to a limit; its query; and the error for what a client sent that a route does not take. */
+import type { z } from 'zod';
 import { BackupError } from '../engine/errors.ts';
+import type { AuditFilter } from '../service/model.ts';
+import { auditQuery } from './contract.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
 
@@ -16,7 +19,7 @@ export class BadInput extends BackupError {
   }
 }
 
-/** @throws BadInput when it is too large; the rest is then not read. */
+/** @throws BadInput when it is too large, and the rest is then not read; or when the client leaves in its middle. */
 export async function readText(request: Request): Promise<string> {
   if (!request.body) return '';
   const decoder = new TextDecoder();
@@ -24,7 +27,11 @@ export async function readText(request: Request): Promise<string> {
   let sizeBytes = 0;
   // `for await` over a web stream is missing from the DOM types, hence the reader.
   const reader = request.body.getReader();
-  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+  const read = () =>
+    reader.read().catch((): never => {
+      throw new BadInput('BAD_REQUEST', { body: 'was not sent to its end' });
+    });
+  for (let chunk = await read(); !chunk.done; chunk = await read()) {
     sizeBytes += chunk.value.byteLength;
     if (sizeBytes > MAX_BODY_BYTES) {
       await reader.cancel();
@@ -35,4 +42,25 @@ export async function readText(request: Request): Promise<string> {
     text += decoder.decode(chunk.value, { stream: true });
   }
   return text + decoder.decode();
+}
+
+/** @throws BadInput */
+export function readQuery<Schema extends z.ZodType>(query: URLSearchParams, schema: Schema): z.output<Schema> {
+  const parsed = schema.safeParse(Object.fromEntries(query));
+  if (parsed.success) return parsed.data;
+  throw new BadInput('BAD_REQUEST', fieldErrors(parsed.error.issues));
+}
+
+export function fieldErrors(issues: readonly z.core.$ZodIssue[]): Record<string, string> {
+  const fields: Record<string, string> = {};
+  for (const issue of issues) {
+    if (issue.code === 'unrecognized_keys') for (const key of issue.keys) fields[key] = 'is not known here';
+    else fields[issue.path.length === 0 ? 'body' : String(issue.path[0])] ??= issue.message;
+  }
+  return fields;
+}
+
+export function readAuditQuery(query: URLSearchParams): AuditFilter {
+  const { limit, since } = readQuery(query, auditQuery);
+  return { limit, ...(since !== undefined && { since: new Date(since) }) };
 }

@@ -1,4 +1,6 @@
 /** One row of the table that is the surface under `/backup`. */
+import type { Act } from '../service/audit.ts';
+import type { Guarded } from '../service/guard-port.ts';
 import type { Action } from './auth.ts';
 import type { Costly } from './rate-limits.ts';
 
@@ -9,7 +11,14 @@ export interface Call {
   readonly params: Params;
   readonly query: URLSearchParams;
   readonly user: string | undefined;
+  /** Of several databases those on which the right was given; where the route asks for `each`. */
+  readonly allowed?: readonly Guarded[];
+  /** The right was given on all of them at once. */
+  readonly isAllowedAll?: boolean;
 }
+
+/** Writes into the audit record what happened before the service was asked. */
+export type Recorder = (request: Request, act: Act, user?: string) => void;
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -17,6 +26,8 @@ export interface Route {
   readonly action: Action;
   /** Which of the rate limits holds for it. */
   readonly costs?: Costly;
+  /** Is of several databases: whoever has the right on some of them gets those. */
+  readonly each?: boolean;
   /** Stands behind the others of its path and is not named in `Allow`. */
   readonly fallback?: boolean;
   /** Its first byte may take minutes and nothing can be sent before: S3 is asked first. */

@@ -11,6 +11,7 @@ import type { BackupServicePort } from '../service/service-port.ts';
 import { dress } from './answers.ts';
 import type { BackupRoutesOptions, HostServer } from './api.ts';
 import { assertBindable } from './auth.ts';
+import { Connections, timeouts } from './connections.ts';
 import { fetchAt } from './mount.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
 
@@ -74,7 +75,12 @@ async function listenOn(
   host: string,
   port: number,
 ): Promise<{ readonly port: number; readonly stop: () => Promise<void> }> {
-  const server = createNodeServer(nodeListener(fetch));
+  const connections = new Connections();
+  const server = createNodeServer(
+    timeouts,
+    nodeListener(fetch, (socket) => connections.admit(socket)),
+  );
+  server.on('connection', (socket) => connections.accept(socket));
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(cannotListen(host, port, error)));
     server.listen(port, bare(host), resolve);

@@ -15,7 +15,7 @@ export function shownPath(path: string, workingDirectory: string = process.cwd()
 }
 
 const pathKeys: ReadonlySet<string> = new Set(['path', 'localPath', 'databasePath', 'where']);
-const proseKeys: ReadonlySet<string> = new Set(['message', 'hint', 'detail', 'reason']);
+const proseKeys: ReadonlySet<string> = new Set(['message', 'hint', 'detail', 'reason', 'subject']);
 
 /** One field of an answer. A user's note stays as it was written. */
 export function shownField(key: string, value: unknown): unknown {

@@ -2,23 +2,25 @@
  * The page to sign in: one form that works without JavaScript. Everything that stands in it is ours; nothing of a
  * request is repeated.
  */
+import { PASSWORD_GOOD, PASSWORD_LEAST } from '../service/password.ts';
 import type { PageAssets } from './page-assets.ts';
 import { serverPage } from './server-page.ts';
+import type { SignIn } from './sign-in.ts';
 
 export interface SignInPageOptions {
   readonly status: number;
   readonly assets: PageAssets;
-  /** Without a password there is no form. */
-  readonly hasPassword: boolean;
+  /** Without a password there is no form, nor with one that is too short. */
+  readonly signIn: Pick<SignIn, 'hasPassword' | 'isPasswordShort'>;
   readonly complaint?: string;
   readonly retryAfterSeconds?: number;
 }
 
-export function signInPage({ status, assets, hasPassword, complaint, retryAfterSeconds }: SignInPageOptions): Response {
+export function signInPage({ status, assets, signIn, complaint, retryAfterSeconds }: SignInPageOptions): Response {
   const body = `    <main class="sign-in">
       <div class="card">
         <h1>Database Backup</h1>
-${hasPassword ? form(complaint) : noPassword}
+${signIn.hasPassword ? form(complaint) : signIn.isPasswordShort ? shortPassword : noPassword}
       </div>
     </main>`;
   const page = serverPage({ title: 'Sign in – Database Backup', assets, body, status });
@@ -40,3 +42,6 @@ ${told}          <button class="btn primary" type="submit">Sign in</button>
 
 const noPassword = `        <p>This page has no password yet. Set <code>BACKUP_ADMIN_PASSWORD</code> and start the server again.</p>
         <p class="muted">Programs get in with the value of <code>BACKUP_API_TOKEN</code>.</p>`;
+
+const shortPassword = `        <p>The password of this page has fewer than ${PASSWORD_LEAST} characters, so it opens nothing. Backups go on.</p>
+        <p>Set <code>BACKUP_ADMIN_PASSWORD</code> to a longer one, ${PASSWORD_GOOD} characters or more, and start the server again.</p>`;

@@ -8,7 +8,7 @@
  * address from which nobody did, or at theirs, may find no moment of its own. A proxy gives everybody one address, and
  * a network that gives out addresses gives its guessers many, of which IPv6 counts a whole /64 as one.
  */
-import { isIPv6 } from 'node:net';
+import { networkOf } from './client.ts';
 
 /** A typing error or two cost nothing. */
 const FREE_FAILURES = 3;
@@ -92,15 +92,4 @@ function forgetOldest(lanes: Set<string> | Map<string, Failures>): void {
     lanes.delete(oldest);
     return;
   }
-}
-
-/** One subscriber of IPv6 has a /64, 2^64 addresses to guess from. IPv4 inside IPv6 is told apart as IPv4 is. */
-function networkOf(address: string): string {
-  const bare = address.replace(/%.*$/s, '').toLowerCase();
-  if (!isIPv6(bare)) return address;
-  const [before = '', after] = new URL(`http://[${bare}]`).hostname.slice(1, -1).split('::');
-  const [head, tail] = [before, after ?? ''].map((groups) => groups.split(':').filter((group) => group !== ''));
-  const filled = Array.from({ length: 8 - (head?.length ?? 0) - (tail?.length ?? 0) }, () => '0');
-  const groups = [...(head ?? []), ...filled, ...(tail ?? [])];
-  return groups.slice(0, 6).join(':') === '0:0:0:0:0:ffff' ? groups.join(':') : `${groups.slice(0, 4).join(':')}::/64`;
 }

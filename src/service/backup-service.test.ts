@@ -24,7 +24,7 @@ import {
   shopSettings,
 } from '../../tests/support/scratch.ts';
 import { LOCK_FILE } from '../engine/catalog/artifact.ts';
-import type { RunProgress, ServiceEvent } from './model.ts';
+import type { Run, RunProgress, ServiceEvent } from './model.ts';
 import type { BackupService } from './backup-service.ts';
 import { formatSize } from './log.ts';
 
@@ -154,6 +154,31 @@ test('started, it makes a backup at once, then one every interval while the data
   const third = await shop.ended((run) => run.trigger === 'schedule' && run.result === 'success');
   expect(third.backup).not.toBe(first.backup);
   expect((await shop.service.getBackups()).length).toBe(2);
+});
+
+test('an unchanged database is backed up anew at half of the days after which a bucket removes its copy', async () => {
+  jest.useFakeTimers({ now: new Date() });
+  const keys = { accessKeyId: 'key', secretAccessKey: 'secret', maxAttempts: 1 };
+  const nowhere = { bucket: 'b', region: 'us-east-1', endpoint: 'http://127.0.0.1:9', ...keys };
+  await using shop = openShop(scratch(), {
+    s3: { ...nowhere, retentionCount: null, lifecycleDays: 30 },
+    settings: { s3Enabled: true },
+  });
+  settle(shop.databasePath);
+  shop.service.start();
+  const first = await shop.ended((run) => run.trigger === 'start');
+  const nextAt = async (days: number) => {
+    const at = first.endedAt.getTime() + days * 1_440 * minuteMs;
+    jest.setSystemTime(at);
+    const isNext = ({ kind, trigger, startedAt }: Run) =>
+      kind === 'backup' && trigger === 'schedule' && startedAt.getTime() >= at;
+    const next = shop.ended(isNext);
+    jest.advanceTimersByTime(minuteMs);
+    return (await next).result;
+  };
+  expect(await nextAt(1)).toBe('unchanged');
+  expect(await nextAt(14.9)).toBe('unchanged');
+  expect(await nextAt(15.1)).toBe('success');
 });
 
 test('with skipUnchanged off, each run makes a backup', async () => {

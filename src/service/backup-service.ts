@@ -5,7 +5,7 @@
  * with `stat`, and everything else happens in jobs. Runs that change something (backup, restore) follow each other;
  * uploads and checks go on beside them.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import { type Backup, Catalog } from '../engine/catalog/catalog.ts';
 import { LOCK_FILE } from '../engine/catalog/artifact.ts';
@@ -23,19 +23,33 @@ import { planFolder } from '../engine/prune.ts';
 import { type FolderRetention, isVerified, type RetentionPolicy } from '../engine/retention.ts';
 import { takeLock } from '../engine/run-lock.ts';
 import { gapsOf, type Schedule } from '../engine/schedule.ts';
+import { isHalfOver } from '../engine/lifecycle.ts';
 import { hoursOf } from '../engine/targets/archive-classes.ts';
+import { leftToBucket } from '../engine/targets/s3-stored-as.ts';
 import { connectS3 } from '../engine/targets/s3-connection.ts';
 import { VERSION } from '../version.ts';
 import { NO_REMARKS, type Remarks } from '../engine/sqlite/rules.ts';
 import { changedAt, isLiveFile, isUnchanged, stampDatabase } from '../engine/sqlite/stamp.ts';
 import type { ActiveRun } from './active-run.ts';
+import { currentActor, THE_SERVICE_ITSELF } from './actor.ts';
 import { composeActivity } from './activity.ts';
 import { requireApart } from './apart.ts';
+import { type Act, Audit, type AuditSink } from './audit.ts';
 import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import { Backups } from './backups.ts';
 import { Claims } from './claims.ts';
 import { findAll, isOfWeight } from './doctor/findings.ts';
-import { type DoctorFacts, lookAtDatabase, lookAtFolder, modeOf, servedAs, setAsideIn } from './doctor/facts.ts';
+import {
+  type DoctorFacts,
+  type DoorFacts,
+  lookAtDatabase,
+  lookAtFolder,
+  modeOf,
+  openSecretsAmong,
+  plainHostOf,
+  servedAs,
+  setAsideIn,
+} from './doctor/facts.ts';
 import { openFolderWarning } from './open-folder.ts';
 import { ChangedFiles } from './changed-files.ts';
 import { type DrillAsked, Drills } from './drills.ts';
@@ -46,6 +60,8 @@ import { type LossAnswer, Losses, type LossOptions } from './losses.ts';
 import type {
   Activity,
   ActivityRange,
+  AuditEntry,
+  AuditFilter,
   BackupConfig,
   BackupDiff,
   BackupItem,
@@ -124,10 +140,14 @@ export interface BackupServiceOptions extends TargetOptions {
   };
   /** What the app serves to the public, as far as we are told: for the doctor alone. */
   readonly served?: { readonly folders: readonly string[]; readonly buckets: readonly string[] };
+  /** How the program's server is reached: for the doctor alone. */
+  readonly door?: DoorFacts;
   /** Whether a backup that lost much raises an alarm, and what much is; on, if not given. */
   readonly loss?: LossOptions;
   /** Who is told when something changes; nobody, if not given. */
   readonly voices?: VoicesOptions;
+  /** Its name among several, and where the lines of its audit record go beside its own database. */
+  readonly audit?: { readonly name?: string | undefined; readonly sink?: AuditSink | null };
   /** Where many are guarded by one process: its jobs take turns with those of the others. */
   readonly turns?: Turns;
   /** Shared by those of one process: then one heartbeat in a bucket is enough for all of them. */
@@ -137,6 +157,8 @@ export interface BackupServiceOptions extends TargetOptions {
   readonly log: Log;
   /** All that a job's process inherits. */
   readonly jobEnvironment: Readonly<Record<string, string>>;
+  /** Files that secrets were read from; the doctor looks whether others may read them. */
+  readonly secretFiles?: readonly string[];
   readonly now?: () => Date;
   /** Carries a job out: in a process of its own, if not given. Tests give jobs the clock of their machine. */
   readonly runJob?: typeof runJob;
@@ -170,6 +192,19 @@ const KIT_NAMES = 5;
 const DOCTOR_CHECKPOINTS = 3;
 
 const WAITS = { lockMs: 30_000, pinMs: 30_000 } as const;
+
+/** A planned backup that has not begun by then waits for something that does not end. */
+const SILENCE_LEAST_MS = 15 * 60_000;
+/** On a slow machine: 10 MB, or 1 MB, a second. */
+const CHECKED_BYTES_PER_MS = { quick: 10_000, full: 1_000 } as const;
+
+/** They go on beside the run that is shown, and stop with it. */
+const besideRuns: ReadonlySet<JobKind> = new Set(['verify', 'plan', 'check', 'drill']);
+/** All that opens a database: each may be in the middle of a statement that does not end. */
+const readingKinds: ReadonlySet<JobKind> = new Set([
+  ...besideRuns,
+  ...(['backup', 'restore', 'first-boot', 'examine'] as const),
+]);
 
 export class BackupService implements BackupServicePort {
   readonly #options: BackupServiceOptions;
@@ -206,9 +241,12 @@ export class BackupService implements BackupServicePort {
   readonly #heartbeats: Heartbeats;
   readonly #watch: DatabaseWatch;
   readonly #changedFiles: ChangedFiles;
+  readonly #audit: Audit;
   #started = false;
   /** While `stop` waits: what was queued ends before it begins. */
   #stopping = false;
+  /** Jobs that read a database, each with what stops it. */
+  readonly #reading = new Map<AbortController, { readonly kind: JobKind; readonly ended: Promise<unknown> }>();
   /** The backup run that newcomers may join as long as it has not pinned. */
   #joinable: { readonly run: ActiveRun; readonly request: BackupRequested } | null = null;
   #remarksSaid = '';
@@ -238,6 +276,11 @@ export class BackupService implements BackupServicePort {
     const folder = folderInState(this.#paths.state, this.#paths.backups);
     const shared = { folder, now: this.#now, history, emit: (event: ServiceEvent) => this.#emit(event) };
     const database = () => this.#notes;
+    this.#audit = new Audit({
+      ...{ folder, name: options.audit?.name ?? null, sink: options.audit?.sink, now: this.#now },
+      database: () => this.#history.database,
+      warn: (message) => options.log('warn', message),
+    });
     this.#neighbours = new Neighbours({ ...shared, database, hasDatabase: () => existsSync(this.#paths.state) });
     this.#runs = new Runs({
       ...shared,
@@ -313,6 +356,10 @@ export class BackupService implements BackupServicePort {
         this.#drills.wake();
         this.#emit({ type: 'status' });
       },
+      onFault: (error) => {
+        const { message, hint } = BackupError.from(error);
+        options.log('error', `The schedule met a fault and goes on: ${message}. ${hint}`);
+      },
     });
     this.#watch = new DatabaseWatch(this.#paths.database, () => this.#emit({ type: 'status' }));
     this.#changedFiles = new ChangedFiles({
@@ -356,7 +403,7 @@ export class BackupService implements BackupServicePort {
       this.#scheduleHistory.end();
       this.#firstBoots.stop();
       const offsites = this.#offsitesMade ?? [];
-      const ended = [this.stopRun(), this.#drills.stop(), this.#changedFiles.stop()];
+      const ended = [this.#stopRun(), this.#stopJobs(() => true), this.#drills.stop(), this.#changedFiles.stop()];
       await Promise.all([...ended, ...offsites.map((offsite) => offsite.stop())]);
       await this.#runs.idle();
     } finally {
@@ -411,8 +458,32 @@ export class BackupService implements BackupServicePort {
     return await this.#toItem(await this.#backups.find(filename));
   }
 
-  async openBackup(filename: string): Promise<OpenedBackup> {
-    return await this.#backups.open(await this.#backups.find(filename));
+  /** Recorded when its bytes are asked for, not when somebody only asks how many there are. */
+  async openBackup(filename: string, options: Pick<FromTarget, 'allowPlain'> = {}): Promise<OpenedBackup> {
+    const act = { act: 'download', subject: filename } as const;
+    try {
+      const opened = await this.#backups.open(await this.#backups.find(filename), options);
+      const { sizeBytes, etag, modifiedAt } = opened;
+      const stream = (from: number, to: number) => {
+        const isPart = from > 0 || to < sizeBytes - 1;
+        this.#audit.add({ ...act, detail: isPart ? `bytes ${from} to ${to} of ${sizeBytes}` : null });
+        return opened.stream(from, to);
+      };
+      return { sizeBytes, etag, modifiedAt, stream, close: () => opened.close() };
+    } catch (error) {
+      this.#audit.failed(act, error);
+      throw error;
+    }
+  }
+
+  /** Newest first. */
+  getAudit(filter: AuditFilter): readonly AuditEntry[] {
+    return this.#audit.list(filter);
+  }
+
+  /** For whoever refuses or lets in before the service is asked. */
+  recordAct(act: Act): void {
+    this.#audit.add(act);
   }
 
   getConfig(): BackupConfig {
@@ -435,6 +506,20 @@ export class BackupService implements BackupServicePort {
 
   updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig {
     const { revert = [], ...settings } = change;
+    const names = [...new Set([...Object.keys(settings), ...revert])];
+    const act = { act: 'settings', subject: names.join(', ') } as const;
+    try {
+      const before = this.#settings.current;
+      const config = this.#updateConfig(settings, revert);
+      this.#audit.add({ ...act, detail: changesText(before, config) });
+      return config;
+    } catch (error) {
+      this.#audit.failed(act, error);
+      throw error;
+    }
+  }
+
+  #updateConfig(settings: Partial<Settings>, revert: readonly (keyof Settings)[]): BackupConfig {
     // What is saved lies in the folder.
     if (this.#places.isForeign) this.#requireOurs(this.#places.folder([]));
     const before = this.#settings.current;
@@ -475,6 +560,7 @@ export class BackupService implements BackupServicePort {
       database: this.#lookAtDatabase(),
       cron: this.#options.cron ?? null,
       nextRunAt: this.#scheduler.nextRunAt,
+      stalledSince: this.#scheduler.stalledSince(this.#silenceMaxMs()),
       gapMinutes: this.#gapMinutes(),
       localPath: this.#options.backupsPath,
       disk: diskRoom(this.#paths.backups),
@@ -484,6 +570,7 @@ export class BackupService implements BackupServicePort {
         enabled: offsite.isEnabled,
         bucket: offsite.bucket,
         path: offsite.access.prefix,
+        lifecycleDays: offsite.lifecycleDays,
         ...offsite.waiting,
         listedAt: offsite.listedAt,
       })),
@@ -549,6 +636,16 @@ export class BackupService implements BackupServicePort {
     filename: string,
     options: { readonly target?: TargetName; readonly user?: string } = {},
   ): Promise<void> {
+    const act = { act: 'delete', subject: filename, target: options.target ?? null } as const;
+    await this.#audit.carry(act, () => this.#deleteBackup(filename, options), {
+      actor: currentActor(options.user),
+    });
+  }
+
+  async #deleteBackup(
+    filename: string,
+    options: { readonly target?: TargetName; readonly user?: string },
+  ): Promise<void> {
     const backup = await this.#backups.find(filename, options.target);
     if (isHere(backup) && isLiveFile(backup.path, this.#paths.database)) {
       throw new BackupError('BAD_BACKUP', `${filename} is the live database itself, under the name of a backup`, {
@@ -562,7 +659,11 @@ export class BackupService implements BackupServicePort {
       return offsite.find(filename) || offsite.isUploading(filename) || (upload && upload.status !== 'removed');
     };
     const named = target === undefined ? this.#offsites.filter(isThere) : [];
-    const offsites = target === undefined || target === 'local' ? named : [this.#backups.requireOffsite(target)];
+    const holders = target === undefined || target === 'local' ? named : [this.#backups.requireOffsite(target)];
+    // Asked for by name it is refused; of all copies those go that we may remove.
+    const offsites = target === undefined ? holders.filter(({ lifecycleDays }) => lifecycleDays === null) : holders;
+    const left = holders.filter((offsite) => !offsites.includes(offsite));
+    if (left.length > 0 && offsites.length === 0 && !isHere(backup)) throw leftToBucket(left[0]?.address ?? '');
     const why = options.user ? `by ${options.user}` : 'by hand';
     await eachOf(offsites, 'it was deleted', (offsite) => offsite.remove(filename, why));
     if (isHere(backup)) {
@@ -573,6 +674,8 @@ export class BackupService implements BackupServicePort {
       'info',
       `Deleted: ${filename}${options.target ? ` (${options.target})` : ''}${options.user ? ` by ${options.user}` : ''}`,
     );
+    for (const offsite of left)
+      this.#options.log('info', `Still on ${targetWord(offsite.target)}: ${filename}; ${offsite.removal}.`);
     this.#emit({ type: 'status' });
   }
 
@@ -592,10 +695,12 @@ export class BackupService implements BackupServicePort {
     let complaint: string | null = null;
     let found: Pick<FileFindings, 'facts' | 'content' | 'unchecked'> = { facts: null, ...NO_REMARKS };
     try {
-      const { identity } = options;
+      const { identity, allowPlain } = options;
       const target = isHere(backup) ? 'local' : backup.target;
       const fetchAnew = (given: FetchOptions) =>
-        this.#backups.requireOffsite(target).downloads.fetchHere(filename, { ...given, identity, anew: true });
+        this.#backups
+          .requireOffsite(target)
+          .downloads.fetchHere(filename, { ...given, identity, allowPlain, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await this.#runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
       const asked = { kind: 'verify', path, method, sha256 } as const;
@@ -636,6 +741,10 @@ export class BackupService implements BackupServicePort {
   }
 
   async adoptBackup(filename: string): Promise<BackupItem> {
+    return await this.#audit.carry({ act: 'adopt', subject: filename }, () => this.#adoptBackup(filename));
+  }
+
+  async #adoptBackup(filename: string): Promise<BackupItem> {
     const backup = await this.#backups.find(filename);
     if (backup.manifest || !isHere(backup)) return await this.getBackup(filename);
     const findings = await this.#job<'verify'>({
@@ -664,7 +773,8 @@ export class BackupService implements BackupServicePort {
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },
   ): Promise<BackupItem> {
-    await this.#say(filename, change);
+    const act = change.pinned === undefined ? 'note' : change.pinned ? 'pin' : 'unpin';
+    await this.#audit.carry({ act, subject: filename }, () => this.#say(filename, change));
     return await this.getBackup(filename);
   }
 
@@ -676,7 +786,10 @@ export class BackupService implements BackupServicePort {
       await this.#sayElsewhere(filename, change);
     } else {
       const holders = this.#offsites.filter((offsite) => offsite.find(filename));
-      await eachOf(holders, 'it was changed', (offsite) => offsite.change(filename, change));
+      const changeable = holders.filter(({ lifecycleDays }) => lifecycleDays === null);
+      // Where there is none, the first one says why.
+      const changed = changeable.length > 0 ? changeable : holders;
+      await eachOf(changed, 'it was changed', (offsite) => offsite.change(filename, change));
     }
     this.#emit({ type: 'status' });
   }
@@ -687,7 +800,9 @@ export class BackupService implements BackupServicePort {
       for (const offsite of this.#offsites) offsite.backupChanged();
       return;
     }
-    const holders = this.#offsites.filter((offsite) => offsite.isEnabled && offsite.find(filename));
+    const holders = this.#offsites.filter(
+      (offsite) => offsite.isEnabled && offsite.lifecycleDays === null && offsite.find(filename),
+    );
     await eachOf(holders, 'it was written', (offsite) => offsite.change(filename, change)).catch((error: unknown) => {
       const known = BackupError.from(error);
       this.#options.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is tried again.`);
@@ -695,11 +810,17 @@ export class BackupService implements BackupServicePort {
   }
 
   async acceptLoss(answer: LossAnswer = {}): Promise<BackupItem> {
-    return await this.getBackup(await this.#losses.accept(answer));
+    const act = { act: 'accept-loss', subject: answer.filename ?? null } as const;
+    const accepted = await this.#audit.carry(act, () => this.#losses.accept(answer), {
+      actor: currentActor(answer.user),
+      done: (subject) => ({ ...act, subject }),
+    });
+    return await this.getBackup(accepted);
   }
 
   async reopenLoss(filename: string): Promise<BackupItem> {
-    return await this.getBackup(await this.#losses.reopen(filename));
+    const act = { act: 'reopen-loss', subject: filename } as const;
+    return await this.getBackup(await this.#audit.carry(act, () => this.#losses.reopen(filename)));
   }
 
   async diff(a: string, b: string): Promise<BackupDiff> {
@@ -723,7 +844,10 @@ export class BackupService implements BackupServicePort {
   }
 
   async restore(filename: string, options: RestoreOptions = {}): Promise<RestoreResult> {
-    return await this.#restores.restore('restore', filename, options);
+    const { mode = 'online', from = null } = options;
+    const act = { act: 'restore', subject: filename, target: from, detail: mode } as const;
+    const restore = () => this.#restores.restore('restore', filename, options);
+    return await this.#audit.carry(act, restore, { actor: currentActor(options.user) });
   }
 
   async undoRestore(
@@ -734,7 +858,8 @@ export class BackupService implements BackupServicePort {
       readonly expected?: string;
     } = {},
   ): Promise<RestoreResult> {
-    return await this.#restores.undo(options);
+    const act = { act: 'undo', detail: options.mode ?? 'online' } as const;
+    return await this.#audit.carry(act, () => this.#restores.undo(options), { actor: currentActor(options.user) });
   }
 
   /**
@@ -746,7 +871,15 @@ export class BackupService implements BackupServicePort {
    * database: in all of these the app must not begin an empty one.
    */
   async restoreIfMissing(options: FirstBootOptions = {}): Promise<FirstBoot> {
-    return await this.#firstBoots.restoreIfMissing(options);
+    const act = 'restore-if-missing';
+    try {
+      const found = await this.#firstBoots.restoreIfMissing(options);
+      if (found.outcome === 'restored') this.#audit.add({ act, subject: found.backup, target: found.from });
+      return found;
+    } catch (error) {
+      this.#audit.failed({ act }, error);
+      throw error;
+    }
   }
 
   /** A text that gets the data back from here or any target with stock programs alone; it holds no secret. */
@@ -809,7 +942,10 @@ export class BackupService implements BackupServicePort {
     else await this.#requireOwnFolder();
     // Whether another machine writes there, the job finds out anew.
     if (removed.length === 0 && !offsite?.writing.isStopped) return { target, kept, removed, dryRun };
-    const done = offsite ? await offsite.prune() : await this.#pruneFolder();
+    const act = { act: 'prune', target } as const;
+    const done = await this.#audit.carry(act, () => (offsite ? offsite.prune() : this.#pruneFolder()), {
+      done: ({ length }) => ({ ...act, detail: `${length} removed` }),
+    });
     this.#emit({ type: 'status' });
     // Another process may have removed some meanwhile.
     const there = namesOf(offsite ? offsite.backups : await this.#catalog.list());
@@ -839,8 +975,11 @@ export class BackupService implements BackupServicePort {
 
   async claim(options: { readonly target?: TargetName; readonly user?: string } = {}): Promise<ClaimResult> {
     const { target = 'local', user = null } = options;
-    const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
-    const result = offsite ? await this.#claims.claimTarget(offsite, user) : await this.#claims.claimFolder(user);
+    const claim = async () => {
+      const offsite = target === 'local' ? null : this.#backups.requireOffsite(target);
+      return offsite ? await this.#claims.claimTarget(offsite, user) : await this.#claims.claimFolder(user);
+    };
+    const result = await this.#audit.carry({ act: 'claim', target }, claim, { actor: currentActor(user) });
     this.#emit({ type: 'backups' });
     this.#emit({ type: 'status' });
     return result;
@@ -854,7 +993,7 @@ export class BackupService implements BackupServicePort {
       lockWaitMs: this.#waits.lockMs,
       self: await this.#places.selfToWrite(),
     });
-    for (const name of removed) this.#noteRemoval(name, BY_RETENTION);
+    for (const name of removed) this.#noteRetention(name);
     return removed;
   }
 
@@ -893,6 +1032,7 @@ export class BackupService implements BackupServicePort {
     const known: Manifest[] = [];
     let proven: Status['freshness']['targets'] = [];
     let loss: Status['loss'] = null;
+    let stalledSince: Date | null = null;
     let places: Status['places'] = [];
     let fitting: number | null = null;
     let isLost = false;
@@ -900,6 +1040,7 @@ export class BackupService implements BackupServicePort {
       const status = await this.getStatus();
       proven = status.freshness.targets;
       loss = status.loss;
+      stalledSince = status.schedule.stalledSince;
       places = status.places;
       fitting = status.local.forecast.fitting;
       isLost = status.freshness.cause === 'missing';
@@ -911,8 +1052,10 @@ export class BackupService implements BackupServicePort {
     const examined = await this.#job<'examine'>({ kind: 'examine', databasePath: database });
     const looked = lookAtDatabase(database, databasePath);
     const aboutBucket = (bucket: S3Target | null | undefined) => ({
+      plainHost: plainHostOf(bucket?.endpoint),
       isEncrypted: (bucket?.sealing?.recipients.length ?? 0) > 0,
       isAlsoPublic: bucket != null && (served?.buckets.includes(bucket.bucket) ?? false),
+      lifecycleDays: bucket?.lifecycleDays ?? null,
     });
     const isS3Asked = targets.length === 0 || this.#settings.current.s3Enabled;
     const further: DoctorFacts['targets'][number][] = [];
@@ -936,6 +1079,7 @@ export class BackupService implements BackupServicePort {
         freeBytes: diskRoom(this.#paths.backups).freeBytes,
       },
       state: { path: statePath, mode: modeOf(state) },
+      openSecrets: openSecretsAmong(this.#options.secretFiles ?? []),
       settingsComplaint: this.#settings.complaint,
       setAside: [...asideOf(state), ...setAsideIn(backups)].map((path) => basename(path)),
       servedAs: servedAs({ backups, state }, served?.folders ?? []),
@@ -946,9 +1090,11 @@ export class BackupService implements BackupServicePort {
         .slice(0, DOCTOR_CHECKPOINTS),
       newestAt: known[0] ? new Date(known[0].createdAt) : null,
       loss,
+      stalledSince,
       remarks: remarksOf(known[0]),
       settings: this.#settings.current,
       gapMinutes: this.#gapMinutes(),
+      door: this.#options.door ?? null,
       s3: { ...aboutBucket(s3), test: options.s3 && isS3Asked ? await this.testTarget('s3') : null },
       archived: this.#offsites.filter(({ isEnabled }) => isEnabled).flatMap(archivedNewest),
       targets: further,
@@ -963,11 +1109,27 @@ export class BackupService implements BackupServicePort {
   }
 
   async stopRun(): Promise<boolean> {
+    const { kind = null } = this.#runs.shown ?? {};
+    const isStopped = await this.#stopRun();
+    if (isStopped) this.#audit.add({ act: 'stop', subject: kind });
+    return isStopped;
+  }
+
+  async #stopRun(): Promise<boolean> {
     const run = this.#runs.shown;
-    if (!run?.mayStop) return false;
-    run.abort.abort();
-    await this.#runs.ended(run);
-    return true;
+    const mayStop = run?.mayStop === true;
+    if (mayStop) run.abort.abort();
+    const jobs = await this.#stopJobs((kind) => besideRuns.has(kind));
+    if (mayStop) await this.#runs.ended(run);
+    return mayStop || jobs > 0;
+  }
+
+  /** How many were stopped. */
+  async #stopJobs(isMeant: (kind: JobKind) => boolean): Promise<number> {
+    const meant = [...this.#reading].filter(([, { kind }]) => isMeant(kind));
+    for (const [abort] of meant) abort.abort();
+    await Promise.allSettled(meant.map(([, { ended }]) => ended));
+    return meant.length;
   }
 
   on(listener: (event: ServiceEvent) => void): () => void {
@@ -1075,6 +1237,12 @@ export class BackupService implements BackupServicePort {
     if (!isLeft) this.#noteRemoval(name, why);
   }
 
+  /** From the folder. */
+  #noteRetention(backup: string): void {
+    this.#noteRemoval(backup, BY_RETENTION);
+    this.#audit.add({ act: 'retention', subject: backup, target: 'local' }, THE_SERVICE_ITSELF);
+  }
+
   #noteRemoval(backup: string, why: string): void {
     this.#history.addRemoval({ backup, at: this.#now(), why });
   }
@@ -1118,7 +1286,7 @@ export class BackupService implements BackupServicePort {
       this.#warnOfOpenFolder();
       for (const name of made.removed) {
         this.#options.log('info', `Removed by retention: ${name}`);
-        this.#noteRemoval(name, BY_RETENTION);
+        this.#noteRetention(name);
       }
       const report = run.end({ result: 'success', backup: made.name, sizeBytes: made.sizeBytes });
       this.#runs.record(report);
@@ -1276,6 +1444,8 @@ export class BackupService implements BackupServicePort {
       const own = (await this.#backups.at('local')).filter(isOwn).filter(isHere);
       const newest = own.find((backup) => backup.manifest?.stamp);
       if (!newest?.manifest?.stamp || !isVerified(newest)) return null;
+      // At such a target it would be gone before the database changes, or can't be stored under its name.
+      if (this.#offsites.some((offsite) => isToBeMadeAnew(offsite, newest, this.#now()))) return null;
       // Made before the clock was set back: it would count as too old until the clock has caught up.
       if (Date.parse(newest.manifest.createdAt) > this.#now().getTime()) return null;
       const current = stampDatabase(this.#paths.database, { nowMs: this.#now().getTime() });
@@ -1377,12 +1547,22 @@ export class BackupService implements BackupServicePort {
     options: Omit<JobOptions, 'environment'> = {},
   ): Promise<JobMap[Kind]['result']> {
     const { turns, jobEnvironment: environment, runJob: carryOut = runJob } = this.#options;
-    const onEvent: JobOptions['onEvent'] = (event) => {
-      if (event.type === 'warning') this.#warnOnce(event.message);
-      else options.onEvent?.(event);
+    const abort = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, abort.signal]) : abort.signal;
+    const work = (onChecking = () => {}) => {
+      const onEvent: JobOptions['onEvent'] = (event) => {
+        if (request.kind === 'backup') this.#scheduler.heard();
+        if (event.type === 'step' && event.name === 'verify') onChecking();
+        if (event.type === 'warning') this.#warnOnce(event.message);
+        else options.onEvent?.(event);
+      };
+      return carryOut<Kind>(request, { ...options, signal, onEvent, environment });
     };
-    const work = () => carryOut<Kind>(request, { ...options, onEvent, environment });
-    return await (turns ? turns.take(request, work, options.signal) : work());
+    const ended = turns ? turns.take(request, work, signal) : work();
+    if (!readingKinds.has(request.kind)) return await ended;
+    this.#reading.set(abort, { kind: request.kind, ended });
+    if (this.#stopping) abort.abort();
+    return await ended.finally(() => this.#reading.delete(abort));
   }
 
   /** A fault that nobody mends would be reported at each run. */
@@ -1460,6 +1640,12 @@ export class BackupService implements BackupServicePort {
     return cron
       ? { kind: 'cron', line: cron }
       : { kind: 'interval', intervalMs: this.#settings.current.intervalMinutes * 60_000 };
+  }
+
+  /** How long a backup may say nothing: most of that is its check. */
+  #silenceMaxMs(): number {
+    const stamp = statSync(this.#paths.database, { throwIfNoEntry: false });
+    return SILENCE_LEAST_MS + (stamp?.size ?? 0) / CHECKED_BYTES_PER_MS[this.#settings.current.verify];
   }
 
   /** For a cron line, its shortest gap. */
@@ -1568,7 +1754,10 @@ export class BackupService implements BackupServicePort {
         heartbeats: this.#heartbeats,
         emit: (event) => this.#emit(event),
       },
-      onRemoved: (name) => this.#noteIfGone(name, `${BY_RETENTION} on ${targetWord(target)}`),
+      onRemoved: (name) => {
+        this.#noteIfGone(name, `${BY_RETENTION} on ${targetWord(target)}`);
+        this.#audit.add({ act: 'retention', subject: name, target }, THE_SERVICE_ITSELF);
+      },
       onChange: () => {
         this.#emit({ type: 'backups' });
         this.#emit({ type: 'status' });
@@ -1612,6 +1801,13 @@ function isSound({ manifest, fault, changedAt }: KnownBackup): boolean {
     manifest.trigger !== 'safety' &&
     manifest.verification.complaint === null
   );
+}
+
+/** The copy at that target would end before an idle database makes another one, or is not to be had under that name. */
+function isToBeMadeAnew(offsite: Offsite, { name, createdAt }: Backup, now: Date): boolean {
+  if (!offsite.isEnabled) return false;
+  const { lifecycleDays } = offsite;
+  return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || offsite.isBlocked(name);
 }
 
 function archivedNewest({ backups, target, access: { s3 } }: Offsite): DoctorFacts['archived'] {
@@ -1661,4 +1857,14 @@ interface BackupAsked {
 function remarksOf(manifest: Manifest | undefined): readonly string[] {
   const { content = [], unchecked = [] } = manifest?.verification ?? {};
   return remarkTexts({ content, unchecked });
+}
+
+/** `intervalMinutes was 10 and is 60` */
+function changesText(before: Settings, after: Settings): string {
+  const names = Object.keys(before) as (keyof Settings)[]; // its own keys
+  const text = (value: unknown) => (typeof value === 'object' ? JSON.stringify(value) : String(value));
+  return names
+    .filter((name) => text(before[name]) !== text(after[name]))
+    .map((name) => `${name} was ${text(before[name])} and is ${text(after[name])}`)
+    .join(', ');
 }

@@ -169,10 +169,10 @@ export class Backups {
   }
 
   /** The bytes of the plain database; one that is elsewhere alone is fetched first. */
-  async open(backup: KnownBackup): Promise<OpenedBackup> {
+  async open(backup: KnownBackup, options: Pick<FromTarget, 'allowPlain'> = {}): Promise<OpenedBackup> {
     const sha256 = backup.fault ? null : (backup.manifest?.database.sha256 ?? null);
     if (isHere(backup)) return await openBackup({ file: await this.#openFile(backup), sha256, isTimeOfBytes: true });
-    const path = await this.path(backup);
+    const path = await this.path(backup, options);
     return await openBackup({ file: await open(path, 'r'), sha256, isTimeOfBytes: false });
   }
 
@@ -186,13 +186,13 @@ export class Backups {
   /** A run of its own, because it takes its time and proves the copy there. */
   async #fetchAsRun(
     { name, sizeBytes, target }: OffsiteBackup,
-    { user = null, identity, onProgress }: FromTarget & { readonly user?: string | null },
+    { user = null, identity, allowPlain, onProgress }: FromTarget & { readonly user?: string | null },
   ): Promise<string> {
     const { runs } = this.#options;
     const run = runs.begin({ kind: 'verify', user, backup: name, weights: { fetch: 90, check: 10 } });
     run.listen(onProgress);
     const { downloads } = this.requireOffsite(target);
-    const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity });
+    const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity, allowPlain });
     try {
       const path = await runs.fetching(run, fetchHere, 'all steps');
       runs.record(run.end({ result: 'success', backup: name, sizeBytes }));
@@ -244,14 +244,17 @@ function hostOf({ access: { s3 } }: Offsite): string {
 }
 
 /**
- * The copy to rely on: a good one before a damaged one, then one that can be read at once, then of a target that answered
+ * The copy to rely on: one that is taken without a word more, a good one before a damaged one, then one that can be read at once, then of a target that answered
  * when it was last asked.
  */
 function bestCopy(offsites: readonly Offsite[], name: string): OffsiteBackup | null {
   const copies = offsites.flatMap((offsite) => {
     const copy = offsite.find(name);
     if (!copy) return [];
-    const faults = [isVerified(copy) ? 0 : 4, copy.archive ? 2 : 0, offsite.waiting.error === null ? 0 : 1];
+    const faults = [
+      ...[offsite.refuses(copy) ? 8 : 0, isVerified(copy) ? 0 : 4],
+      ...[copy.archive ? 2 : 0, offsite.waiting.error === null ? 0 : 1],
+    ];
     return [{ copy, faults: faults.reduce((sum, fault) => sum + fault) }];
   });
   return copies.sort((a, b) => a.faults - b.faults)[0]?.copy ?? null;

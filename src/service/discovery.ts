@@ -9,7 +9,8 @@ import { glob } from 'tinyglobby';
 import { type ConfiguredGlob, nameInGlob } from '../config/config-file.ts';
 import { FOUND_FILE, ownerOf, RECORD_FILE } from '../engine/catalog/artifact.ts';
 import { giveToOwnerOfFolder } from '../engine/disk/owner.ts';
-import { errnoCode } from '../engine/errors.ts';
+import { BackupError, errnoCode } from '../engine/errors.ts';
+import { truePath } from '../engine/true-path.ts';
 
 export interface FoundDatabase {
   readonly name: string;
@@ -25,15 +26,16 @@ export async function findDatabases(
 ): Promise<readonly FoundDatabase[]> {
   const begin = beginOf(wanted.pattern);
   const folders = notIn.map((folder) => resolve(folder) + sep);
-  const files = await glob(wanted.pattern, { ignore: ['**/node_modules/**'], expandDirectories: false });
+  const files = await glob(wanted.pattern.slice(staticPartOf(wanted.pattern).length), {
+    // The folder where it begins may be a link of the author's own.
+    ...{ cwd: truePath(begin), ignore: ['**/node_modules/**'] },
+    ...{ expandDirectories: false, followSymbolicLinks: false },
+  });
   return files
-    .filter((path) => !isByproduct(basename(path), basename(wanted.statePath)))
-    .filter((path) => !folders.some((folder) => resolve(path).startsWith(folder)))
+    .filter((file) => !isByproduct(basename(file), basename(wanted.statePath)))
+    .filter((file) => !folders.some((folder) => resolve(begin, file).startsWith(folder)))
     .sort()
-    .map((path) => {
-      const file = resolve(path).slice(resolve(begin).length + 1);
-      return { name: nameInGlob(wanted, file), path: join(begin, file), file };
-    });
+    .map((file) => ({ name: nameInGlob(wanted, file), path: join(begin, file), file }));
 }
 
 /** Of a database, of a backup, of a restore beside the database, of our own state. */
@@ -45,9 +47,29 @@ function isByproduct(name: string, state: string): boolean {
   );
 }
 
+/**
+ * Below the folder where the glob begins nothing is reached through a link: whoever may make files there would have any
+ * database of the machine backed up, or replaced by a restore.
+ *
+ * @throws BackupError BAD_CONFIG
+ */
+export function refuseLink({ pattern }: ConfiguredGlob, file: string): void {
+  const begin = truePath(beginOf(pattern));
+  const real = truePath(join(begin, file));
+  if (real === join(begin, file)) return;
+  throw new BackupError('BAD_CONFIG', `${join(beginOf(pattern), file)} leads through a link to ${real}`, {
+    hint: 'If it is meant, name it in the list by its path: a glob follows no links.',
+  });
+}
+
 /** The folder above the first part that varies. */
 function beginOf(pattern: string): string {
-  return dirname(pattern.replace(/[*?{[(!].*$/s, 'x'));
+  return dirname(`${staticPartOf(pattern)}x`);
+}
+
+/** Up to the last slash before anything that varies. */
+function staticPartOf(pattern: string): string {
+  return pattern.replace(/[*?{[(!].*$/s, '').replace(/[^/]*$/, '');
 }
 
 /**
@@ -59,7 +81,8 @@ export async function rememberDatabase(folder: string, file: string): Promise<vo
   const text = `${JSON.stringify({ file })}\n`;
   try {
     if (!(await holdsBackups(folder)) || (await textOf(path)) === text) return;
-    await writeFile(`${path}.tmp`, text, { mode: 0o600 });
+    await rm(`${path}.tmp`, { force: true });
+    await writeFile(`${path}.tmp`, text, { flag: 'wx', mode: 0o600 });
     giveToOwnerOfFolder(`${path}.tmp`);
     await rename(`${path}.tmp`, path);
     // Versions before 0.2 noted it where the record of the owner is now.

@@ -3,7 +3,7 @@
  * in a hidden folder beside the backups, where a plan and its restore find it without a second download.
  */
 import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { parseIdentities } from '../engine/age.ts';
 import type { FetchRequest, JobEvent } from '../engine/jobs/protocol.ts';
 import type { TargetName } from './model.ts';
@@ -14,8 +14,10 @@ export interface DownloadsOptions {
   readonly target: TargetName;
   /** Of the database that a backup at S3 becomes; null when that is not known. */
   readonly sizeOf: (name: string) => number | null;
+  /** Copies there are encrypted. */
+  readonly isSealed: boolean;
   readonly fetch: (
-    request: Pick<FetchRequest, 'name' | 'to' | 'staging' | 'identities'>,
+    request: Pick<FetchRequest, 'name' | 'to' | 'staging' | 'identities' | 'refusePlain'>,
     options: Pick<FetchOptions, 'signal' | 'onEvent'>,
   ) => Promise<void>;
 }
@@ -23,6 +25,8 @@ export interface DownloadsOptions {
 export interface FetchOptions {
   /** The text of an identity file of age. */
   readonly identity?: string;
+  /** Takes a copy that is not encrypted also where copies are to be; else PLAIN_COPY. */
+  readonly allowPlain?: boolean;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: JobEvent) => void;
 }
@@ -31,8 +35,6 @@ export interface FetchOptions {
 const FETCHED_FOLDER = '.fetched';
 /** Between the plan of a restore and the restore itself a person may go for coffee. */
 const KEPT_MS = 3_600_000;
-/** Hidden beside a new file: its download, until it is complete. */
-const STAGING_BESIDE = '.velist-backup-fetch';
 
 export class Downloads {
   readonly #options: DownloadsOptions;
@@ -50,7 +52,7 @@ export class Downloads {
 
   /** @throws BackupError as `fetchBackup` does; then nothing was placed. */
   async fetchTo(name: string, to: string, options: FetchOptions = {}): Promise<void> {
-    await this.#fetch(name, { to, staging: join(dirname(to), STAGING_BESIDE) }, options);
+    await this.#fetch(name, { to, staging: null }, options);
   }
 
   /**
@@ -59,27 +61,32 @@ export class Downloads {
    * @param options.anew prove the copy at S3 instead of taking what is here.
    */
   async fetchHere(name: string, options: FetchOptions & { readonly anew?: boolean } = {}): Promise<string> {
-    const going = this.#going.get(name);
+    const folder = this.#folderFor(options);
+    const path = join(folder, name);
+    const going = this.#going.get(path);
     if (going) return await going;
-    const path = join(this.#folder, name);
     if (!options.anew && this.#isHere(path, name)) return keepLonger(path);
     rmSync(path, { force: true });
-    const fetching = this.#fetch(name, { to: path, staging: this.#folder }, options)
+    const fetching = this.#fetch(name, { to: path, staging: folder }, options)
       .then(() => {
         this.#fetched.add(path);
         return keepLonger(path);
       })
-      .finally(() => this.#going.delete(name));
-    this.#going.set(name, fetching);
+      .finally(() => this.#going.delete(path));
+    this.#going.set(path, fetching);
     return await fetching;
   }
 
   /** Removes what nobody asked for any more, as far as it may. What is not complete is the next download's to clear. */
   sweep(): void {
     if (this.#going.size > 0) return;
+    for (const folder of [this.#folderFor({}), this.#folderFor({ allowPlain: true })]) this.#sweep(folder);
+  }
+
+  #sweep(folder: string): void {
     try {
-      for (const entry of readdirSync(this.#folder)) {
-        const path = join(this.#folder, entry);
+      for (const entry of readdirSync(folder)) {
+        const path = join(folder, entry);
         const askedMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
         if (entry.endsWith('.sqlite') && Date.now() - askedMs > KEPT_MS) rmSync(path, { force: true });
       }
@@ -97,15 +104,25 @@ export class Downloads {
     for (const path of this.#fetched) rmSync(path, { force: true });
   }
 
+  /** What was taken on purpose is not there for whoever did not ask for it. */
+  #folderFor({ allowPlain = false }: FetchOptions): string {
+    return allowPlain && this.#options.isSealed ? `${this.#folder}-plain` : this.#folder;
+  }
+
   #isHere(path: string, name: string): boolean {
     const found = statSync(path, { throwIfNoEntry: false });
     return found !== undefined && found.size === this.#options.sizeOf(name);
   }
 
-  async #fetch(name: string, { to, staging }: { to: string; staging: string }, options: FetchOptions): Promise<void> {
+  async #fetch(
+    name: string,
+    { to, staging }: Pick<FetchRequest, 'to' | 'staging'>,
+    options: FetchOptions,
+  ): Promise<void> {
     const { identity, signal, onEvent } = options;
     const identities = identity === undefined ? [] : parseIdentities(identity);
-    await this.#options.fetch({ name, to, staging, identities }, { signal, onEvent });
+    const refusePlain = this.#options.isSealed && !options.allowPlain;
+    await this.#options.fetch({ name, to, staging, identities, refusePlain }, { signal, onEvent });
   }
 }
 

@@ -50,12 +50,18 @@ export interface DrillAsked {
   readonly target?: TargetName;
   /** The text of an identity file of age, with the private key that opens an encrypted copy. */
   readonly identity?: string;
+  /** Proves a copy that is not encrypted also where copies are to be. Else it is passed over, or PLAIN_COPY. */
+  readonly allowPlain?: boolean;
   readonly user?: string;
   readonly trigger?: 'manual' | 'cli' | 'schedule';
   readonly onProgress?: (run: RunProgress) => void;
 }
 
 type Listener = (run: RunProgress) => void;
+
+interface DrilledFrom extends Required<Pick<DrillAsked, 'target' | 'allowPlain'>> {
+  readonly identities: readonly string[];
+}
 
 const EVERY_MS = 24 * 3_600_000;
 /** An app that has just started has other things to do. */
@@ -72,9 +78,12 @@ const PROVE_MAX_MS = 10 * 60_000;
  * was known before goes on to count, and the schedule tries again in an hour.
  */
 const verdicts: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'DRILL_FAILED'] as const),
+  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'PLAIN_COPY', 'DRILL_FAILED', 'CHECK_GAVE_UP'] as const),
   ...(['S3_DENIED', 'S3_NO_BUCKET'] as const),
 ]);
+
+/** So many more are tried where the check of one was given up, which has cost all that it may. */
+const GAVE_UP_MAX = 2;
 
 /** When this many in a row are archived, the others are taken to be so too. */
 const ARCHIVED_MAX = 3;
@@ -157,15 +166,29 @@ export class Drills {
   ): Promise<readonly TargetDrill[]> {
     const drills: TargetDrill[] = [];
     for (const target of targets) {
-      const drill = await this.#join(target, asked, identities);
-      drills.push(drill);
-      if (drill.result === 'stopped') break;
+      const tried = new Set<string>();
+      for (;;) {
+        const drill = await this.#join(target, asked, identities, tried);
+        drills.push(drill);
+        if (drill.result === 'stopped') return drills;
+        // Nothing is known of that backup; the one before it is what a restore would fall back to.
+        const { backup, error } = drill;
+        if (error?.code !== 'CHECK_GAVE_UP' || backup === null || tried.size >= GAVE_UP_MAX) break;
+        tried.add(backup);
+        const next = { allowPlain: asked.allowPlain ?? false, without: tried };
+        if ((await this.#newest(target, next)).backup === null) break;
+      }
     }
     return drills;
   }
 
-  async #join(target: TargetName, asked: DrillAsked, identities: readonly string[]): Promise<TargetDrill> {
-    const key = [target, ...identities].join(' ');
+  async #join(
+    target: TargetName,
+    asked: DrillAsked,
+    identities: readonly string[],
+    without: ReadonlySet<string>,
+  ): Promise<TargetDrill> {
+    const key = [target, asked.allowPlain ?? false, ...identities, ...without].join(' ');
     const going = this.#shared.get(key);
     if (going) {
       if (asked.onProgress) going.listeners.push(asked.onProgress);
@@ -175,15 +198,20 @@ export class Drills {
     const onProgress: Listener = (run) => {
       for (const listener of listeners) listener(run);
     };
-    const drill = this.#drill(target, { ...asked, onProgress }, identities);
+    const drill = this.#drill(target, { ...asked, onProgress }, identities, new Set(without));
     this.#shared.set(key, { drill, listeners });
     return await drill.finally(() => this.#shared.delete(key));
   }
 
-  async #drill(target: TargetName, asked: DrillAsked, identities: readonly string[]): Promise<TargetDrill> {
+  async #drill(
+    target: TargetName,
+    asked: DrillAsked,
+    identities: readonly string[],
+    without: ReadonlySet<string>,
+  ): Promise<TargetDrill> {
     const { runs, log } = this.#options;
-    let { backup, obstacle } = await this.#newest(target);
-    const { trigger = 'manual', user = null } = asked;
+    const { trigger = 'manual', user = null, allowPlain = false } = asked;
+    let { backup, obstacle } = await this.#newest(target, { allowPlain, without });
     const run = runs.begin({
       ...({ kind: 'drill', trigger, user } as const),
       backup: backup?.name ?? null,
@@ -197,17 +225,19 @@ export class Drills {
       let drilled: Drilled | 'gone' | 'archived' = 'archived';
       // Some servers say so only when the file is asked for.
       for (const archived = new Set<string>(); archived.size < ARCHIVED_MAX; archived.add(backup.name)) {
-        const next: KnownBackup | null = archived.size === 0 ? backup : (await this.#newest(target, archived)).backup;
+        const left = new Set([...without, ...archived]);
+        const next: KnownBackup | null =
+          archived.size === 0 ? backup : (await this.#newest(target, { allowPlain, without: left })).backup;
         if (!next) break;
         backup = next;
-        drilled = await this.#rehearse(run, backup, target, identities);
+        drilled = await this.#rehearse(run, backup, { target, identities, allowPlain });
         if (drilled !== 'archived') break;
       }
       if (drilled === 'archived') throw allArchived(backup, target);
       if (drilled === 'gone') {
-        ({ backup, obstacle } = await this.#newest(target));
+        ({ backup, obstacle } = await this.#newest(target, { allowPlain, without }));
         if (!backup) throw obstacle;
-        drilled = await this.#rehearse(run, backup, target, identities);
+        drilled = await this.#rehearse(run, backup, { target, identities, allowPlain });
       }
       if (drilled === 'gone' || drilled === 'archived') throw removedUnder(backup);
       const { proof, sizeBytes, assertions } = drilled;
@@ -247,10 +277,10 @@ export class Drills {
     }
   }
 
-  /** @param without names of backups that can't be had at once. */
+  /** @param options.without names of backups that can't be had at once. */
   async #newest(
     target: TargetName,
-    without: ReadonlySet<string> = new Set(),
+    { allowPlain, without = new Set() }: { readonly allowPlain: boolean; readonly without?: ReadonlySet<string> },
   ): Promise<
     | { readonly backup: KnownBackup; readonly obstacle: null }
     | { readonly backup: null; readonly obstacle: BackupError }
@@ -263,7 +293,18 @@ export class Drills {
         .filter(({ name }) => !without.has(name))
         .filter(({ manifest, fault }) => fault ?? (manifest && manifest.trigger !== 'safety'));
       // A rehearsal does not wait for hours: what lies in an archive class is passed over, if there is another.
-      const backup = ours.find((one) => isHere(one) || !one.archive) ?? ours[0];
+      const refused = (one: KnownBackup) =>
+        !isHere(one) && !allowPlain && this.#options.backups.requireOffsite(one.target).refuses(one);
+      const taken = ours.filter((one) => !refused(one));
+      const plain = ours.length - taken.length;
+      if (plain > 0 && taken.length > 0 && without.size === 0) {
+        const some = plain === 1 ? 'one that is' : `${plain} that are`;
+        this.#options.log(
+          'warn',
+          `The drill passes over ${some} not encrypted ${where(target)}, such as ${ours.find(refused)?.name}.`,
+        );
+      }
+      const backup = taken.find((one) => isHere(one) || !one.archive) ?? taken[0] ?? ours[0];
       if (backup) return { backup, obstacle: null };
       const others = own.length < all.length ? ' of this database' : '';
       throw new BackupError('NO_BACKUP', `there is no backup${others} ${where(target)}`, {
@@ -278,18 +319,14 @@ export class Drills {
    * `gone` where it failed because the backup was removed meanwhile, by retention or by hand, `archived` where the provider
    * would have to bring it back first: that proves nothing.
    */
-  async #rehearse(
-    run: ActiveRun,
-    backup: KnownBackup,
-    target: TargetName,
-    identities: readonly string[],
-  ): Promise<Drilled | 'gone' | 'archived'> {
+  async #rehearse(run: ActiveRun, backup: KnownBackup, asked: DrilledFrom): Promise<Drilled | 'gone' | 'archived'> {
+    const { target } = asked;
     const { runs, folder, assertions, lockWaitMs, job, proveMaxMs = PROVE_MAX_MS } = this.#options;
     const staging = join(folder, `${DRILL_FOLDER}${randomUUID()}`);
     const late = new AbortController();
     let timer: NodeJS.Timeout | undefined;
     try {
-      const from = await this.#source(backup, target, identities);
+      const from = await this.#source(backup, asked);
       const request: DrillRequest = { kind: 'drill', name: backup.name, from, staging, assertions, lockWaitMs };
       const drilling = ({ signal = run.abort.signal, onEvent }: Omit<JobOptions, 'environment'>) =>
         job(request, {
@@ -322,7 +359,7 @@ export class Drills {
     }
   }
 
-  async #source(backup: KnownBackup, target: TargetName, identities: readonly string[]): Promise<DrillRequest['from']> {
+  async #source(backup: KnownBackup, { target, identities, allowPlain }: DrilledFrom): Promise<DrillRequest['from']> {
     const { backups } = this.#options;
     if (backup.fault || !backup.manifest) {
       throw new BackupError('BAD_BACKUP', `${backup.name}: ${backup.fault ?? 'its manifest is missing'}`, {
@@ -330,7 +367,10 @@ export class Drills {
       });
     }
     const { sha256, sizeBytes } = backup.manifest.database;
-    if (target !== 'local') return { target, ...backups.requireOffsite(target).access, identities, sizeBytes };
+    if (target !== 'local') {
+      const offsite = backups.requireOffsite(target);
+      return { target, ...offsite.access, identities, sizeBytes, refusePlain: offsite.isSealed && !allowPlain };
+    }
     return { target: 'local', path: await backups.path(backup), sizeBytes, sha256 };
   }
 

@@ -6,6 +6,7 @@
 import { type BigIntStats, lstatSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseIdentities } from '../engine/age.ts';
+import { plainCopy } from '../engine/artifact.ts';
 import { type Catalog, inOrder } from '../engine/catalog/catalog.ts';
 import { BackupError, type ErrorCode } from '../engine/errors.ts';
 import type { FirstBootRequest } from '../engine/jobs/protocol.ts';
@@ -46,6 +47,8 @@ export interface FirstBootOptions {
   readonly identityFile?: string;
   /** If there are backups of another database alone, the newest good one of them becomes this one. */
   readonly fromOther?: boolean;
+  /** Takes a copy that is not encrypted also where recipients are set for its target; else it is passed over. */
+  readonly allowPlain?: boolean;
   readonly onProgress?: (run: RunProgress) => void;
 }
 
@@ -60,7 +63,7 @@ const weights = {
 
 /** Something is wrong with this copy alone; the next one may be good. */
 const isOfThisCopy: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'NOT_SQLITE'] as const),
+  ...(['VERIFY_FAILED', 'BAD_BACKUP', 'PLAIN_COPY', 'NOT_SQLITE', 'CHECK_GAVE_UP'] as const),
   ...(['NO_BACKUP', 'GONE', 'S3_MISMATCH', 'S3_ARCHIVED'] as const),
 ]);
 
@@ -185,12 +188,15 @@ export class FirstBoots {
   ): Promise<FirstBoot> {
     const { log, database, databasePath: path } = this.#options;
     const skipped: FirstBootSkipped[] = [];
+    let plain: BackupError | null = null;
     for (const copy of copies) {
       const from = isHere(copy) ? 'local' : copy.target;
       try {
         refuseUnusable(copy);
         // A safety backup holds what a restore replaced on purpose.
         if (copy.manifest?.trigger === 'safety') continue;
+        const isRefused = !isHere(copy) && this.#options.backups.requireOffsite(copy.target).refuses(copy);
+        if (isRefused && !options.allowPlain) throw plainCopy(copy.name, from);
         await this.#tryCopy(copy, options);
         if (!copy.other) await this.#options.onRestored(copy.manifest?.databaseId);
         log('info', `Restored: ${copy.name} (${from}) to ${path}, which was missing.`);
@@ -200,6 +206,7 @@ export class FirstBoots {
         // Placed by someone who asked nobody.
         if (known.code === 'TARGET_EXISTS' && lookAt(database) === 'present') return this.#present();
         if (!isOfThisCopy.has(known.code)) throw known;
+        if (known.code === 'PLAIN_COPY') plain ??= known;
         log('warn', `Not brought back: ${copy.name} (${from}): ${known.message}. The next one is tried.`);
         skipped.push({ filename: copy.name, from, reason: known.message });
       }
@@ -207,24 +214,26 @@ export class FirstBoots {
     const [first] = skipped;
     const why = first ? `${first.filename} (${first.from}): ${first.reason}` : 'what is there was made before restores';
     throw new BackupError('NO_BACKUP', `none of the backups can be brought back; ${why}`, {
-      hint: 'Nothing was changed. See velist-backup list and velist-backup list --target s3; a file without a manifest can be adopted.',
+      hint: plain
+        ? `Nothing was changed. ${plain.hint}`
+        : 'Nothing was changed. See velist-backup list and velist-backup list --target s3; a file without a manifest can be adopted.',
     });
   }
 
   async #tryCopy(
     copy: KnownBackup,
-    { identity, onProgress }: { readonly identity: string | undefined } & FirstBootOptions,
+    options: { readonly identity: string | undefined } & FirstBootOptions,
   ): Promise<void> {
     const { runs, database, job } = this.#options;
     const run = runs.begin({
       ...{ kind: 'restore', user: null, backup: copy.name },
       weights: weights[isHere(copy) ? 'local' : 'remote'],
     });
-    run.listen(onProgress);
+    run.listen(options.onProgress);
     try {
       const { manifest } = copy;
       if (!manifest) throw withoutManifest(copy);
-      const source = await this.#sourceOf(copy, run, identity);
+      const source = await this.#sourceOf(copy, run, options);
       const request: FirstBootRequest = {
         ...{ kind: 'first-boot', source, sourceName: copy.name, databasePath: database },
         ...{ sha256: manifest.database.sha256, journalMode: manifest.source.journalMode },
@@ -232,7 +241,7 @@ export class FirstBoots {
       await runs.inLine(async () => {
         runs.active = run;
         try {
-          await job(request, { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) });
+          await job(request, { signal: run.abort.signal, onEvent: (event) => run.hear(event) });
         } finally {
           runs.active = null;
         }
@@ -252,7 +261,7 @@ export class FirstBoots {
   async #sourceOf(
     copy: KnownBackup,
     run: Parameters<Runs['fetching']>[0],
-    identity: string | undefined,
+    { identity, allowPlain }: { readonly identity: string | undefined } & FirstBootOptions,
   ): Promise<string> {
     const { backups, runs, databasePath } = this.#options;
     if (isHere(copy)) return await backups.path(copy);
@@ -267,7 +276,7 @@ export class FirstBoots {
       );
     }
     const fetchHere = (given: FetchOptions) =>
-      backups.requireOffsite(target).downloads.fetchHere(copy.name, { ...given, identity });
+      backups.requireOffsite(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
     return await runs.fetching(run, fetchHere);
   }
 }

@@ -64,6 +64,7 @@ test('health fails when nothing good is young, and when the newest is damaged', 
   expect(isFailing({ state: 'protected', cause: 'protected' })).toBe(false);
   expect(isFailing({ state: 'at-risk', cause: 's3-waiting' })).toBe(false);
   expect(isFailing({ state: 'at-risk', cause: 'damaged' })).toBe(true);
+  expect(isFailing({ state: 'at-risk', cause: 'stalled' })).toBe(true);
   expect(isFailing({ state: 'late', cause: 'too-old' })).toBe(true);
   expect(isFailing({ state: 'unprotected', cause: 'none' })).toBe(true);
 });

@@ -72,9 +72,9 @@ export function protectionState(verdict: VerdictCode, good: 'young' | 'old' | 'n
   return calm.has(verdict) ? 'protected' : 'at-risk';
 }
 
-const alarms: ReadonlySet<VerdictCode> = new Set(['damaged', 'missing']);
+const alarms: ReadonlySet<VerdictCode> = new Set(['damaged', 'missing', 'stalled']);
 
-/** Nobody should rely on it: also when a good backup is young, but the newest one is damaged or the database is gone. */
+/** Nobody should rely on it: also when a good backup is young, but the newest one is damaged, the database is gone or no backup follows. */
 export function isFailing({ state, cause }: Pick<Freshness, 'state' | 'cause'>): boolean {
   return state === 'late' || state === 'unprotected' || alarms.has(cause);
 }

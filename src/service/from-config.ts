@@ -29,9 +29,10 @@ export async function createBackups(
 export async function openConfigFile(named: string | undefined, options: ServiceOverrides = {}): Promise<Guard | null> {
   // The file may ask the environment for what stands in `.env`.
   if (options.env === undefined) takeDotenv();
-  const file = findConfigFile(named);
-  if (file === null) return null;
-  const configured = readConfig(await loadConfigFile(file), { file, variables: options.env });
+  const found = findConfigFile(named);
+  if (found === null) return null;
+  const file = found.path;
+  const configured = readConfig(await loadConfigFile(found), { file, variables: options.env });
   if (configured.isMany && options.backupsPath !== undefined) {
     throw new BackupError('BAD_REQUEST', `--backups is for one database, and ${file} has a list`, {
       hint: 'Say localPath in that file.',

@@ -1,10 +1,12 @@
 /** The service as the environment describes it. Nothing is read, made or started before the first call. */
 import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
+import { type AuditSink, auditSink } from './audit.ts';
 import { BackupService } from './backup-service.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import { createLog } from './log.ts';
 import type { Turns } from './turns.ts';
 import type { S3Target } from './remote-targets.ts';
+import { passwordLength } from './password.ts';
 import { toKeepSettings } from './retention-policies.ts';
 
 export interface ServiceOverrides {
@@ -14,6 +16,8 @@ export interface ServiceOverrides {
   readonly env?: Variables;
   /** Where log lines go; standard output and standard error by default. */
   readonly write?: (line: string, level: 'info' | 'warn' | 'error') => void;
+  /** Where the lines of `BACKUP_AUDIT_LOG=-` go; standard output by default. */
+  readonly writeAudit?: AuditSink;
 }
 
 /** What a service needs to know as one of many, and what tests hand in. */
@@ -37,6 +41,7 @@ export function createService(
   { name, ...among }: AmongMany = {},
 ): BackupService {
   const { backup, s3 } = environment;
+  const { password, token } = environment.signIn;
   return new BackupService({
     databasePath: overrides.databasePath ?? environment.databasePath,
     backupsPath: overrides.backupsPath ?? backup.localPath,
@@ -56,6 +61,12 @@ export function createService(
     keepIsDefault: backup.keepIsDefault,
     cron: backup.cron,
     skipUnchanged: backup.skipUnchanged,
+    door: {
+      host: environment.host,
+      passwordLength: password === null ? null : passwordLength(password),
+      hasToken: token !== null,
+    },
+    audit: { name, sink: auditSinkOf(environment, overrides) },
     voices: { webhookUrl: backup.webhookUrl, heartbeatUrl: backup.heartbeatUrl },
     served: {
       folders: [environment.storage.localPath],
@@ -71,7 +82,14 @@ export function createService(
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole, database: name }),
     ...among,
     jobEnvironment: environment.jobEnvironment,
+    secretFiles: [environment, ...(environment.targets ?? []).map((target) => target.environment)].flatMap(
+      (one) => one.secretFiles,
+    ),
   });
+}
+
+export function auditSinkOf({ backup }: Environment, { writeAudit }: ServiceOverrides): AuditSink | null {
+  return auditSink(backup.auditLog, writeAudit ?? ((line) => console.log(line)));
 }
 
 function bucketOf({ backup, s3 }: Environment): S3Target | null {

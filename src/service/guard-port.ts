@@ -1,4 +1,6 @@
 /** What the routes and the command line ask of what guards many databases. `guard.ts` is the one implementation. */
+import type { Act } from './audit.ts';
+import type { AuditEntry, AuditFilter } from './model.ts';
 import type { BackupServicePort } from './service-port.ts';
 
 export interface Guarded<Service extends BackupServicePort = BackupServicePort> {
@@ -11,6 +13,9 @@ export interface GuardPort<Service extends BackupServicePort = BackupServicePort
   readonly isMany: boolean;
   /** In the order of the configuration, files of a glob by name. */
   readonly databases: readonly Guarded<Service>[];
+  /** Of all of them, and what was done to all, such as signing in; newest first. */
+  getAudit(filter: AuditFilter): readonly AuditEntry[];
+  recordAct(act: Act): void;
 }
 
 export function isGuard<Service extends BackupServicePort>(

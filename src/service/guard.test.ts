@@ -116,6 +116,35 @@ test('a database that is named by its path is not found by a glob again, through
   expect(service(guard, 'acme').getConfig().keepDaily).toBe(9);
 });
 
+test('a glob follows no link, neither to a file nor through a folder, and what becomes one is backed up no more', async () => {
+  const elsewhere = mkdtempSync(join(folder, 'elsewhere-'));
+  makeDatabase(join(elsewhere, 'secret.sqlite'));
+  for (const inside of ['tenants/acme.sqlite', 'tenants/zoo.sqlite']) makeDatabase(at(inside));
+  symlinkSync(join(elsewhere, 'secret.sqlite'), at('tenants/file.sqlite'));
+  symlinkSync(elsewhere, at('tenants/folder'));
+  symlinkSync(at('tenants/acme.sqlite'), at('tenants/inside.sqlite'));
+  const guard = await open({ databases: [{ glob: at('tenants/**/*.sqlite') }] });
+  expect(names(guard)).toEqual(['tenants.acme', 'tenants.zoo']);
+
+  const acme = service(guard, 'tenants.acme');
+  expect((await acme.performBackup()).success).toBe(true);
+  await guard.look();
+  renameSync(at('tenants/acme.sqlite'), at('tenants/old'));
+  symlinkSync(join(elsewhere, 'secret.sqlite'), at('tenants/acme.sqlite'));
+  expect((await acme.performBackup()).error?.message).toContain('leads through a link');
+  const [backup] = await acme.getBackups();
+  await expect(acme.restore(backup?.filename ?? '', { fromOther: true })).rejects.toThrow('leads through a link');
+  // Not after a restart either, though it has backups there.
+  const again = await open({ databases: [{ glob: at('tenants/**/*.sqlite') }] });
+  expect(names(again)).toEqual(['tenants.zoo']);
+  expect(
+    log.filter((line) => /is not guarded: .*acme\.sqlite leads through a link to .*secret/.test(line)).length,
+  ).toBe(1);
+  // A link above the glob is the author's own.
+  symlinkSync(at('tenants'), at('current'));
+  expect(names(await open({ databases: [{ glob: at('current/z*.sqlite') }] }))).toEqual(['current.zoo']);
+});
+
 test('backups that were made before there was a list are told of, until a database has them', async () => {
   makeDatabase(at('app.sqlite'));
   const before = await open({ path: at('app.sqlite'), databases: undefined });

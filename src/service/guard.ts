@@ -8,13 +8,24 @@
 import type { Configured, ConfiguredGlob } from '../config/config-file.ts';
 import type { Environment } from '../config/env.ts';
 import { BackupError } from '../engine/errors.ts';
+import { runJob } from '../engine/jobs/run-job.ts';
 import { truePath } from '../engine/true-path.ts';
+import { type Act, Audit } from './audit.ts';
 import type { BackupService } from './backup-service.ts';
-import { findDatabases, type FoundDatabase, holdsBackups, rememberDatabase, rememberedDatabases } from './discovery.ts';
-import { createService, type ServiceOverrides, writeToConsole } from './from-environment.ts';
+import {
+  findDatabases,
+  type FoundDatabase,
+  holdsBackups,
+  refuseLink,
+  rememberDatabase,
+  rememberedDatabases,
+} from './discovery.ts';
+import { auditSinkOf, createService, type ServiceOverrides, writeToConsole } from './from-environment.ts';
 import type { Guarded, GuardPort } from './guard-port.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { createLog, type Log } from './log.ts';
+import type { AuditEntry, AuditFilter } from './model.ts';
+import { openStateDatabase, type StateDatabase } from './state-database.ts';
 import { Turns } from './turns.ts';
 
 const LOOK_EVERY_MS = 60_000;
@@ -27,7 +38,7 @@ interface Watched extends Guarded<BackupService> {
   readonly entry: number;
   readonly environment: Environment;
   /** Of a glob: where its backups are, and what it is called there. */
-  readonly record: { readonly folder: string; readonly file: string } | null;
+  readonly record: { readonly folder: string; readonly file: string; readonly refuseLink: () => void } | null;
 }
 
 export class Guard implements GuardPort<BackupService> {
@@ -36,6 +47,9 @@ export class Guard implements GuardPort<BackupService> {
   readonly #log: Log;
   readonly #turns = new Turns();
   readonly #heartbeats = new Heartbeats();
+  /** Of what is done to all of them. */
+  readonly #audit: Audit;
+  #stateOpened: StateDatabase | undefined;
   #watched: readonly Watched[] = [];
   /** Which database has a file or folder that no other may have. */
   readonly #owners = new Map<string, string>();
@@ -50,6 +64,12 @@ export class Guard implements GuardPort<BackupService> {
     this.#configured = configured;
     this.#overrides = overrides;
     this.#log = createLog({ format: configured.common.logFormat, write: overrides.write ?? writeToConsole });
+    const warn = (message: string) => this.#log('warn', message);
+    const { statePath } = configured.common.backup;
+    this.#audit = new Audit({
+      ...{ folder: null, name: null, now: () => new Date(), warn, sink: auditSinkOf(configured.common, overrides) },
+      database: () => (this.#stateOpened ??= openStateDatabase(statePath, { warn })),
+    });
   }
 
   /**
@@ -85,6 +105,18 @@ export class Guard implements GuardPort<BackupService> {
     return this.#watched;
   }
 
+  getAudit(filter: AuditFilter): readonly AuditEntry[] {
+    const own = this.#configured.isMany ? this.#audit.list(filter) : [];
+    const all = [...own, ...this.#watched.flatMap(({ service }) => service.getAudit(filter))];
+    return all.sort((a, b) => b.at.getTime() - a.at.getTime()).slice(0, filter.limit);
+  }
+
+  recordAct(act: Act): void {
+    const [only] = this.#watched;
+    if (!this.#configured.isMany && only) only.service.recordAct(act);
+    else this.#audit.add(act);
+  }
+
   get(name: string): BackupService | undefined {
     return this.#watched.find((one) => one.name === name)?.service;
   }
@@ -116,6 +148,8 @@ export class Guard implements GuardPort<BackupService> {
     await this.stop();
     await this.#remember();
     await Promise.all(this.#watched.map(({ service }) => service.close()));
+    this.#stateOpened?.close();
+    this.#stateOpened = undefined;
   }
 
   /** Looks for new files now; else every minute. What is wrong is logged. */
@@ -159,8 +193,10 @@ export class Guard implements GuardPort<BackupService> {
     // Named in the list by its path, or found by an earlier glob.
     if (this.#owners.has(`database ${truePath(path)}`)) return;
     try {
+      refuseLink(entry, file);
       const environment = entry.environmentOf(name, path);
-      const watched = this.#add(index, name, environment, { folder: environment.backup.localPath, file });
+      const record = { folder: environment.backup.localPath, file, refuseLink: () => refuseLink(entry, file) };
+      const watched = this.#add(index, name, environment, record);
       if (!this.#started) return;
       this.#log('info', `Found a database: ${name} (${path})`);
       this.#toStart.add(watched);
@@ -180,6 +216,7 @@ export class Guard implements GuardPort<BackupService> {
         ? {
             ...{ name, turns: this.#turns, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
             ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
+            ...(record && { runJob: afterLookingAt(record) }),
           }
         : {},
     );
@@ -241,6 +278,14 @@ export class Guard implements GuardPort<BackupService> {
     this.#refused.add(message);
     this.#log('warn', message);
   }
+}
+
+/** A file that was found may have become a link since. */
+function afterLookingAt({ refuseLink: refuse }: { readonly refuseLink: () => void }): typeof runJob {
+  return async (request, options) => {
+    if ('databasePath' in request) refuse();
+    return await runJob(request, options);
+  };
 }
 
 function shared(place: string, owner: string, name: string): BackupError {

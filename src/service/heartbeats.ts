@@ -105,8 +105,10 @@ export class BucketHeartbeat {
     return this.#heartbeat;
   }
 
-  holds(address: string): boolean {
-    return this.#held.has(address);
+  /** @param epoch left out: whichever. */
+  holds(address: string, epoch?: number): boolean {
+    const held = this.#held.get(address);
+    return held !== undefined && (epoch === undefined || held.epoch === epoch);
   }
 
   /** From now on it is renewed; the epoch itself was the first sign of life. */

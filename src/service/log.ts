@@ -1,4 +1,9 @@
-/** Log lines: `[Backup] …` as text, or one JSON object a line. Never a secret, never an absolute server path of ours. */
+/**
+ * Log lines: `[Backup] …` as text, or one JSON object a line. Never a secret, never an absolute server path of ours, and
+ * never a control character: what comes from a bucket or a database must not forge a line.
+ */
+import { visibleJson, visibleLine } from '../engine/visible-text.ts';
+
 export type LogLevel = 'info' | 'warn' | 'error';
 export type Log = (level: LogLevel, message: string) => void;
 
@@ -12,8 +17,8 @@ export function createLog(options: {
   return (level, message) => {
     const line =
       options.format === 'json'
-        ? JSON.stringify({ time: new Date().toISOString(), level, area: 'backup', database, message })
-        : `[Backup] ${database === undefined ? '' : `${database}: `}${message}`;
+        ? visibleJson(JSON.stringify({ time: new Date().toISOString(), level, area: 'backup', database, message }))
+        : `[Backup] ${visibleLine(`${database === undefined ? '' : `${database}: `}${message}`)}`;
     options.write(line, level);
   };
 }

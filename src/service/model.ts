@@ -3,8 +3,9 @@
  * code. `http/contract.ts` describes their JSON form, in which every `Date` is an ISO 8601 string in UTC.
  */
 import type { SealName } from '../engine/artifact.ts';
-import type { ErrorBody } from '../engine/errors.ts';
+import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
 import type { Remarks } from '../engine/sqlite/rules.ts';
+import type { Actor } from './actor.ts';
 import type { Freshness } from './freshness.ts';
 import type { RetentionForecast } from './retention-forecast.ts';
 
@@ -269,6 +270,7 @@ export type VerdictCode =
   | 'missing'
   | 'loss'
   | 'foreign-place'
+  | 'stalled'
   | 'other-writer'
   | 'cloned'
   | 'none'
@@ -310,6 +312,8 @@ export interface Status {
     readonly intervalMinutes: number;
     readonly cron: string | null;
     readonly nextRunAt: Date | null;
+    /** Since when it does not advance: a planned run has not begun, or the one that goes says nothing any more. */
+    readonly stalledSince: Date | null;
   };
   readonly local: {
     readonly path: string;
@@ -358,6 +362,8 @@ export interface Status {
 export interface TargetStatus extends Omit<Status['s3'], 'configured' | 'bucket'> {
   readonly target: TargetName;
   readonly bucket: string;
+  /** After so many days a rule of the bucket removes a copy, and nothing else does; else our retention does. */
+  readonly lifecycleDays?: number | null;
 }
 
 export type ActivityRange = '24h' | '7d' | '30d';
@@ -528,4 +534,46 @@ export interface TakenFrom {
   /** Its last sign of life; null where it gave the place back. */
   readonly seenAt: Date | null;
   readonly wasReleased: boolean;
+}
+
+/** What is recorded of what people and programs do. `retention` is what the service removes by itself. */
+export type AuditAct =
+  | 'sign-in'
+  | 'sign-out'
+  | 'confirm-password'
+  | 'request'
+  | 'download'
+  | 'delete'
+  | 'retention'
+  | 'prune'
+  | 'restore'
+  | 'restore-if-missing'
+  | 'undo'
+  | 'settings'
+  | 'pin'
+  | 'unpin'
+  | 'note'
+  | 'adopt'
+  | 'claim'
+  | 'accept-loss'
+  | 'reopen-loss'
+  | 'stop';
+
+/** One row of the audit record. */
+export interface AuditEntry extends Actor {
+  readonly at: Date;
+  /** Its name among several; null where there is one, and for what is done to all, such as signing in. */
+  readonly database: string | null;
+  readonly act: AuditAct;
+  /** What it was done to: a backup, a file, the route that was refused. */
+  readonly subject: string | null;
+  readonly target: TargetName | null;
+  readonly result: 'done' | 'failed' | 'stopped' | 'refused';
+  readonly code: ErrorCode | null;
+  readonly detail: string | null;
+}
+
+export interface AuditFilter {
+  readonly limit: number;
+  readonly since?: Date;
 }

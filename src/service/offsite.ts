@@ -10,7 +10,7 @@
  */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { PLAIN, sealName } from '../engine/artifact.ts';
+import { isPlain, PLAIN, sealName } from '../engine/artifact.ts';
 import { type Backup, type Catalog, inOrder } from '../engine/catalog/catalog.ts';
 import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../engine/catalog/identity.ts';
 import { lookAtFolder } from '../engine/catalog/own-folder.ts';
@@ -24,10 +24,13 @@ import {
 import { BackupError, type ErrorBody } from '../engine/errors.ts';
 import type { ClaimedRemote, JobKind, JobMap, Uploaded, WritingRequest } from '../engine/jobs/protocol.ts';
 import type { JobOptions } from '../engine/jobs/run-job.ts';
+import { mayHaveExpired } from '../engine/lifecycle.ts';
+import { lossHolds } from '../engine/loss.ts';
 import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../engine/prune-remote.ts';
-import type { RetentionPlan, RetentionPolicy } from '../engine/retention.ts';
+import { isVerified, type RetentionPlan, type RetentionPolicy } from '../engine/retention.ts';
 import { isLocked, uploadLock } from '../engine/run-lock.ts';
 import { type DatabaseSelf, idsOf } from '../engine/self.ts';
+import { leftToBucket } from '../engine/targets/s3-stored-as.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
 import type { Log } from './log.ts';
 import type { Runs } from './runs.ts';
@@ -137,6 +140,7 @@ export class Offsite {
     this.downloads = new Downloads({
       folder: catalog.folder,
       target: this.target,
+      isSealed: this.isSealed,
       sizeOf: (name) => this.#entries().get(name)?.manifest?.database.sizeBytes ?? null,
       fetch: async (request, given) => {
         const { lockWaitMs } = options;
@@ -160,6 +164,21 @@ export class Offsite {
 
   get isEnabled(): boolean {
     return this.#options.isEnabled();
+  }
+
+  /** After so many days a rule of the bucket removes a copy; null where we remove what retention does not keep. */
+  get lifecycleDays(): number | null {
+    return this.#options.s3.lifecycleDays ?? null;
+  }
+
+  /** Copies there are encrypted from now on. */
+  get isSealed(): boolean {
+    return (this.#options.s3.sealing?.recipients.length ?? 0) > 0;
+  }
+
+  /** A copy that is taken only where somebody says so: it is not encrypted, and copies there are to be. */
+  refuses(backup: Pick<OffsiteBackup, 'manifest'>): boolean {
+    return this.isSealed && isPlain(backup.manifest);
   }
 
   /** Says whose the place is, by the last look. */
@@ -272,6 +291,13 @@ export class Offsite {
   /** A pin or a note was changed here. */
   backupChanged(): void {
     if (this.#timer && this.#options.isEnabled()) void this.#refreshQuietly();
+  }
+
+  /**
+   * An object of its name is there that is no backup and may not be replaced: only one of another name can be stored.
+   */
+  isBlocked(name: string): boolean {
+    return this.isEnabled && this.uploadStates().get(name)?.error?.code === 'TARGET_EXISTS';
   }
 
   // ── look ──
@@ -390,6 +416,7 @@ export class Offsite {
   ): Promise<void> {
     const here = await this.#ownHere();
     const uploads = this.#state.uploads();
+    const mayEnd = this.#expirable(here);
     for (const { name, manifest } of here) {
       if (!manifest || isOutdated(name)) continue;
       const entry = there.get(name);
@@ -398,6 +425,8 @@ export class Offsite {
       if (isStored && upload?.status !== 'stored') {
         const sealing = entry.manifest && sealName(entry.manifest.artifact);
         this.#state.setUpload({ backup: name, status: 'stored', at: beganAt, sealing, error: null });
+      } else if (!isStored && !entry && upload?.status === 'stored' && mayEnd.has(name)) {
+        this.#noteRemoved(name, BY_BUCKET);
       } else if (!isStored && !isUnread(entry) && upload?.status === 'stored' && upload.at < beganAt) {
         this.#options.log('warn', `No longer on ${this.#word}: ${name}. It is uploaded again.`);
         this.#state.forgetUpload(name);
@@ -407,7 +436,7 @@ export class Offsite {
     // An empty folder may be a disk that is not mounted: what was removed at S3 must not be uploaded again with it.
     if (names.size > 0) for (const name of uploads.keys()) if (!names.has(name)) this.#state.forgetUpload(name);
     // Nothing is changed unasked while another machine writes there.
-    if (this.#timer && !this.writing.isStopped) await this.#passPinsOn(here, there);
+    if (this.#timer && !this.writing.isStopped && this.lifecycleDays === null) await this.#passPinsOn(here, there);
   }
 
   /** What a person said of a backup here holds there too, also when this disk is lost. */
@@ -419,6 +448,21 @@ export class Offsite {
       if (remote.pinned === manifest.pinned && remote.note === manifest.note && isLossSaid) continue;
       await this.#changeThere(name, manifest, this.writing.request());
     }
+  }
+
+  /**
+   * What a rule of the bucket may remove for good. Not the newest, nor what a person or an open loss holds: those are
+   * uploaded again.
+   */
+  #expirable(here: readonly Backup[]): ReadonlySet<string> {
+    const { lifecycleDays } = this;
+    if (lifecycleDays === null) return new Set();
+    const now = this.#options.now();
+    const held = lossHolds(here, now);
+    const newest = here.find((backup) => isVerified(backup) && backup.manifest?.trigger !== 'safety');
+    const isNeeded = (backup: Backup) => backup === newest || backup.manifest?.pinned || held.has(backup);
+    const old = here.filter(({ createdAt }) => mayHaveExpired(createdAt, lifecycleDays, now));
+    return new Set(old.filter((backup) => !isNeeded(backup)).map(({ name }) => name));
   }
 
   #wake(): void {
@@ -447,6 +491,11 @@ export class Offsite {
     if (this.#timer && waiting.length > 0 && this.#state.waiting.nextTryAt === null) void this.uploads.run();
   }
 
+  /** Who removes copies there, where we do not. */
+  get removal(): string {
+    return `removal is left to the bucket, after ${this.lifecycleDays} days`;
+  }
+
   /** What retention would do with what is there now. */
   async plan(
     policy: RetentionPolicy,
@@ -455,7 +504,7 @@ export class Offsite {
     await this.refresh();
     const { sparesAllBut } = this.writing;
     const pins = await pinsOf(this.#options.catalog);
-    const hold = options.hold ?? (this.setBack && HELD_SET_BACK);
+    const hold = this.lifecycleDays === null ? (options.hold ?? (this.setBack && HELD_SET_BACK)) : this.removal;
     return planRemoteRetention(this.backups, policy, {
       ...options,
       hold,
@@ -594,7 +643,7 @@ export class Offsite {
 
   /** What to keep there; null while nothing may be removed. */
   #retention(): RetentionPolicy | null {
-    return this.setBack ? null : this.#options.retention();
+    return this.setBack || this.lifecycleDays !== null ? null : this.#options.retention();
   }
 
   #takePruned({ removed, survived }: Pick<Uploaded, 'removed' | 'survived'>): void {
@@ -629,6 +678,7 @@ export class Offsite {
    * @param why who removes it, as the end of a sentence: `by ada`.
    */
   async remove(name: string, why: string): Promise<void> {
+    if (this.lifecycleDays !== null) throw leftToBucket(this.address);
     const before = this.uploadStates().get(name);
     if (this.#uploading?.name === name) {
       this.#noteRemoved(name, why);
@@ -667,6 +717,15 @@ export class Offsite {
   /** What people say of a backup that is at S3 alone. */
   async change(name: string, change: Partial<Said>): Promise<void> {
     const manifest = this.#entries().get(name)?.manifest;
+    if (this.lifecycleDays !== null) {
+      throw new BackupError(
+        'UNSUPPORTED',
+        `what is said of ${name} on ${this.#word} is written once, with its upload`,
+        {
+          hint: 'BACKUP_S3_RETENTION=bucket: nothing there is replaced. A pin or a note of a backup in the folder holds here.',
+        },
+      );
+    }
     if (!manifest) {
       throw new BackupError('BAD_BACKUP', `${name} has no readable manifest on ${this.#word}`, {
         hint: 'Look at it in the bucket.',
@@ -764,6 +823,7 @@ export class Offsite {
   }
 }
 
+const BY_BUCKET = 'by a rule of the bucket';
 const HELD_SET_BACK = 'held: this machine was set back to an older image, or there is a clone of it';
 
 /** S3 would not show its manifest just now: that says nothing of the copy. */

@@ -2,7 +2,12 @@
  * One text that gets the data back when this program is gone: by `curl`, `sqlite3`, `zstd`, `age` and a shell, with the
  * true values of this setup and no secret in it. Its commands are for a POSIX shell and follow each other in one; the
  * test `recovery-kit.test.ts` runs them as they stand.
+ *
+ * What the bucket says is believed by nobody: names are taken in our own forms alone, because they become files here, and
+ * nothing grows beyond the size that was announced.
  */
+import { shellWord as quoted, visibleLine } from '../engine/visible-text.ts';
+
 export interface KitFacts {
   readonly writtenAt: Date;
   readonly version: string;
@@ -90,7 +95,7 @@ ${sealing.recipients.map((recipient) => `  - ${recipient}`).join('\n')}`,
 
 /** The query is sorted and encoded as it is signed, because older versions of curl sign it as it stands. */
 function fromS3(
-  { name, baseUrl, prefix, region, bucket }: KitS3,
+  { name, baseUrl, prefix, region, bucket, sealing: { recipients } }: KitS3,
   facts: KitFacts,
   { number, isFirst }: { readonly number: string; readonly isFirst: boolean },
 ): string {
@@ -102,36 +107,52 @@ Bucket ${bucket}, prefix ${prefix}, region ${region}. First the key, in place of
 
 ${plain(`export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…`)}
 
-${shell(`from_s3() {
+${shell(`from_s3() (
+  ulimit -f $(($3 / 512 + 1))
   printf 'user = "%s:%s"\\n' "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" |
     curl --silent --show-error --fail --config - --aws-sigv4 ${quoted(`aws:amz:${region}:s3`)} \\
-      --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --output "$2" "$1"
-}`)}
+      --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --max-filesize "$3" --output "$2" "$1"
+)`)}
+
+Its third argument is the most bytes that it takes.
 
 What is there. Names begin with the moment of the backup, in UTC, so that the last one is the newest:
 
-${shell(`after=; : > names.txt
-while from_s3 ${quoted(`${baseUrl}?list-type=2&prefix=${encoded}backup-&start-after=`)}"$after" page.xml; do
-  grep -o 'backup-[0-9TZ-]*\\.sqlite[a-z.]*</Key>' page.xml | sed 's,</Key>,,' > page.txt
-  last=${quoted(encoded)}$(tail -n 1 page.txt)
-  if [ ! -s page.txt ] || [ "$last" = "$after" ]; then break; fi
+${shell(`after=; pages=0; : > names.txt
+while from_s3 ${quoted(`${baseUrl}?list-type=2&prefix=${encoded}backup-&start-after=`)}"$after" page.xml 8388608; do
+  grep -o '[>/]backup-[0-9T-]*Z\\.sqlite[a-z.]*</Key>' page.xml | sed 's,^.,,; s,</Key>,,' > page.txt
+  last=${quoted(encoded)}$(tail -n 1 page.txt); pages=$((pages + 1))
+  if [ ! -s page.txt ] || [ "$last" = "$after" ] || [ $pages -gt 1000 ]; then break; fi
   cat page.txt >> names.txt; after=$last
 done
 grep '\\.json$' names.txt | sort | tail -n 20`)}
 
-The newest of this database that is no safety copy (which holds what a restore replaced) and passed its check. For another one, set
+The newest of this database that is no safety copy (which holds what a restore replaced) and passed its check${
+    recipients.length === 0
+      ? ''
+      : ', and is encrypted, as copies\nthere are now (one from before then anybody could have put there)'
+  }. For another one, set
 \`name\` by hand, without .json, and fetch that manifest:
 
-${shell(`for manifest in $(grep '\\.json$' names.txt | sort -r); do
-  from_s3 ${quoted(`${folder}/`)}"$manifest" "$manifest" || break
-  if ! grep -q '"trigger": "safety"' "$manifest" && grep -q '"complaint": null' "$manifest"${isOurs(facts)}; then break; fi
+${shell(`name=
+for manifest in $(grep '\\.json$' names.txt | sort -r); do
+  from_s3 ${quoted(`${folder}/`)}"$manifest" "$manifest" 1048576 || continue
+  if ! grep -q '"trigger": "safety"' "$manifest" && grep -q '"complaint": null' "$manifest"${isOurs(facts)}${
+    recipients.length === 0 ? '' : ` &&\n    grep -q '"encryption": "age"' "$manifest"`
+  }; then
+    name=\${manifest%.json}; break
+  fi
 done
-name=\${manifest%.json}; echo "$name"`)}
+echo "\${name:-None of them will do; look through names.txt}"`)}
 
 Its file, and whether it is what was stored (the digest is in the manifest):
 
-${shell(`file=$(sed -n 's/^ *"file": "\\(.*\\)",*$/\\1/p' "$name.json")
-from_s3 ${quoted(`${folder}/`)}"$file" "$file"
+${shell(`file=$(sed -n '/"artifact"/,/}/s/^ *"file": "\\(.*\\)",*$/\\1/p' "$name.json")
+size=$(sed -n '/"artifact"/,/}/s/^ *"sizeBytes": \\([0-9]\\{1,15\\}\\),*$/\\1/p' "$name.json")
+case "$file" in
+  "$name" | "$name.zst" | "$name.age" | "$name.zst.age") from_s3 ${quoted(`${folder}/`)}"$file" "$file" "$size" ;;
+  *) echo "$name.json names a file that is none of this backup: take another one"; file=none ;;
+esac
 echo "$(sed -n '/"artifact"/,/}/s/.*"sha256": "\\([0-9a-f]*\\)".*/\\1/p' "$name.json")  $file" | sha256sum -c`)}`;
 }
 
@@ -142,11 +163,14 @@ function fromFolder(facts: KitFacts): string {
 
 Where the disk with ${backupsPath} is still there, its files are whole databases.
 
-${shell(`for manifest in $(ls -r ${quoted(backupsPath)} | grep '^backup-.*\\.sqlite\\.json$'); do
-  cp ${quoted(`${backupsPath}/`)}"$manifest" .
-  if ! grep -q '"trigger": "safety"' "$manifest" && grep -q '"complaint": null' "$manifest"${isOurs(facts)}; then break; fi
+${shell(`name=
+for manifest in $(ls -r ${quoted(backupsPath)} | grep '^backup-[0-9T-]*Z\\.sqlite\\.json$'); do
+  cp ${quoted(`${backupsPath}/`)}"$manifest" . || continue
+  if ! grep -q '"trigger": "safety"' "$manifest" && grep -q '"complaint": null' "$manifest"${isOurs(facts)}; then
+    name=\${manifest%.json}; break
+  fi
 done
-name=\${manifest%.json}; echo "$name"
+echo "\${name:-None of them will do}"
 file=$name
 cp ${quoted(`${backupsPath}/`)}"$file" .`)}`;
 }
@@ -164,11 +188,15 @@ function isOurs({ ids = [], names = [] }: KitFacts): string {
 
 const open = `## 3. Open and check it
 
-${shell(`case "$file" in
-  *.zst.age) age -d -i ../key.txt "$file" | zstd -q -d -f -o "$name" ;;
-  *.age) age -d -i ../key.txt -o "$name" "$file" ;;
-  *.zst) zstd -q -d -f -o "$name" "$file" ;;
-esac
+${shell(`size=$(sed -n '/"database"/,/}/s/^ *"sizeBytes": \\([0-9]\\{1,15\\}\\),*$/\\1/p' "$name.json")
+(
+  ulimit -f $((size / 512 + 1))
+  case "$file" in
+    *.zst.age) age -d -i ../key.txt "$file" | zstd -q -d -f -o "$name" ;;
+    *.age) age -d -i ../key.txt -o "$name" "$file" ;;
+    *.zst) zstd -q -d -f -o "$name" "$file" ;;
+  esac
+)
 echo "$(sed -n '/"database"/,/}/s/.*"sha256": "\\([0-9a-f]*\\)".*/\\1/p' "$name.json")  $name" | sha256sum -c
 sqlite3 "$name" 'PRAGMA integrity_check'`)}
 
@@ -216,7 +244,8 @@ function newest({ here, targets, backupsPath }: KitFacts): string {
   const list = (names: readonly string[]) =>
     names.length === 0 ? '- none' : names.map((name) => `- ${name}`).join('\n');
   const there = targets.map(({ name, complaint, there: names }) => {
-    const doubt = complaint === null ? '' : ` (it could not be asked just then: ${complaint}; as it was known)`;
+    const doubt =
+      complaint === null ? '' : ` (it could not be asked just then: ${visibleLine(complaint)}; as it was known)`;
     return `\n\nOn ${name === 's3' ? 'S3' : name}${doubt}:\n\n${list(names)}`;
   });
   return `## The newest when this was written\n\nIn ${backupsPath}:\n\n${list(here)}${there.join('')}`;
@@ -230,9 +259,4 @@ function shell(commands: string): string {
 /** What is read, or filled in first. */
 function plain(text: string): string {
   return `\`\`\`text\n${text}\n\`\`\``;
-}
-
-/** One word for a shell, whatever is in it. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -114,16 +114,18 @@ export class Restores {
       this.#place(run, { ...found, path: source }, { ...options, mode, to });
     if (path !== null) return await runs.inLine(() => place(begin(weights[mode]), path));
 
-    const { identity } = options;
+    const { identity, allowPlain } = options;
     const run = begin(weightsFromS3[mode]);
     try {
       const offsite = backups.requireOffsite(target);
       if (to === null) {
-        const fetchHere = (given: FetchOptions) => offsite.downloads.fetchHere(name, { ...given, identity });
+        const fetchHere = (given: FetchOptions) =>
+          offsite.downloads.fetchHere(name, { ...given, identity, allowPlain });
         const fetched = await runs.fetching(run, fetchHere);
         return await runs.inLine(() => place(run, fetched));
       }
-      const fetchTo = (given: FetchOptions) => offsite.downloads.fetchTo(name, resolve(to), { ...given, identity });
+      const fetchTo = (given: FetchOptions) =>
+        offsite.downloads.fetchTo(name, resolve(to), { ...given, identity, allowPlain });
       await runs.fetching(run, fetchTo, 'all steps');
       return this.#restored(run, { path: to, mode: 'file', safetyBackup: null, setAside: null }, name);
     } catch (error) {
@@ -227,7 +229,7 @@ export class Restores {
           highestKnown: highestKnown(),
           fromOther: options.fromOther ?? false,
         },
-        { signal: run.abort.signal, mayKill: false, onEvent: (event) => run.hear(event) },
+        { signal: run.abort.signal, onEvent: (event) => run.hear(event) },
       );
       runs.active = null;
       if (restored.safetyBackup) await this.#options.onMade(restored.safetyBackup);

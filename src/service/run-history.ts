@@ -51,6 +51,11 @@ export class RunHistory {
     this.#databases = databases;
   }
 
+  /** For what else is kept there. */
+  get database(): StateDatabase {
+    return this.#database;
+  }
+
   /** The parameters of `OF_US`. */
   get #us(): { readonly $folder: string | null; readonly $databases: string } {
     return { $folder: this.#folder, $databases: JSON.stringify(this.#databases()) };

@@ -9,10 +9,17 @@ beforeEach(() => jest.useFakeTimers({ now: noon }));
 afterEach(() => jest.useRealTimers());
 
 function scheduler(
-  change: { schedule?: Schedule; hasDatabase?: () => boolean; run?: () => Promise<{ failed: boolean }> } = {},
+  change: {
+    schedule?: Schedule;
+    hasDatabase?: () => boolean;
+    run?: () => Promise<{ failed: boolean }>;
+    onWake?: () => void;
+    elapsedMs?: () => number;
+  } = {},
 ) {
   const runs: string[] = [];
   const missing: Date[] = [];
+  const faults: string[] = [];
   let skewMs = 0;
   const now = () => new Date(Date.now() + skewMs);
   const made = new Scheduler({
@@ -24,12 +31,15 @@ function scheduler(
       runs.push(`${trigger} ${plannedAt.toISOString().slice(11, 19)}`);
       return await (change.run?.() ?? Promise.resolve({ failed: false }));
     },
-    onWake: () => {},
+    onWake: () => change.onWake?.(),
+    onFault: (error) => faults.push(String(error)),
+    ...(change.elapsedMs && { elapsedMs: change.elapsedMs }),
   });
   return {
     made,
     runs,
     missing,
+    faults,
     jumpClock: (ms: number) => {
       skewMs += ms;
     },
@@ -151,5 +161,59 @@ test('a database that vanishes between two runs is missed at the next wake, and 
   there = false;
   await pass(1);
   expect(missing.length).toBe(2);
+  made.end();
+});
+
+test('a fault of a run or of a wake ends neither the schedule nor the app', async () => {
+  let isBroken = true;
+  const broken = () => {
+    if (isBroken) throw new Error('no descriptor left');
+  };
+  const { made, runs, faults, pass } = scheduler({
+    run: async () => {
+      broken();
+      return { failed: false };
+    },
+    onWake: broken,
+  });
+  made.begin({ runAtOnce: true });
+  await pass(5);
+  expect(faults.length).toBeGreaterThan(1);
+  isBroken = false;
+  const before = runs.length;
+  const told = faults.length;
+  await pass(21);
+  expect(runs.length).toBeGreaterThanOrEqual(before + 2);
+  expect(faults.length).toBe(told);
+  made.end();
+});
+
+test('a run that says nothing any more, and a timer that does not come, are told after their time', async () => {
+  let elapsedMs = 0;
+  const { made, pass } = scheduler({ run: () => new Promise(() => {}), elapsedMs: () => elapsedMs });
+  expect(made.stalledSince(minuteMs)).toBeNull();
+  made.begin({ runAtOnce: true });
+  await pass(1);
+  elapsedMs += 2 * minuteMs;
+  // Its wakes are no signs of life of the run.
+  await pass(1);
+  expect(made.stalledSince(3 * minuteMs)).toBeNull();
+  expect(made.stalledSince(minuteMs)?.getTime()).toBe(Date.now() - 2 * minuteMs);
+  made.heard();
+  expect(made.stalledSince(minuteMs)).toBeNull();
+  made.end();
+  elapsedMs += 60 * minuteMs;
+  expect(made.stalledSince(minuteMs)).toBeNull();
+});
+
+test('a schedule whose runs end is never told to stand still', async () => {
+  let elapsedMs = 0;
+  const { made, pass } = scheduler({ elapsedMs: () => elapsedMs });
+  made.begin({ runAtOnce: true });
+  for (let minute = 0; minute < 60; minute++) {
+    elapsedMs += minuteMs;
+    await pass(1);
+    expect(made.stalledSince(minuteMs)).toBeNull();
+  }
   made.end();
 });

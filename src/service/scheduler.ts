@@ -15,10 +15,14 @@ export interface SchedulerOptions {
   readonly hasDatabase: () => boolean;
   /** Told once, when there is no database. */
   readonly onMissing: (at: Date) => void;
-  /** Never rejects; answers whether it failed. */
+  /** Answers whether it failed. */
   readonly run: (trigger: 'start' | 'schedule', plannedAt: Date) => Promise<{ readonly failed: boolean }>;
   /** At every wake, at least every 30 s. */
   readonly onWake: () => void;
+  /** Of a run or a wake: the schedule goes on, and so does the app. */
+  readonly onFault: (error: unknown) => void;
+  /** Stands still while the machine sleeps; `performance.now`, if not given. */
+  readonly elapsedMs?: () => number;
 }
 
 export class Scheduler {
@@ -28,6 +32,8 @@ export class Scheduler {
   #failures = 0;
   #missing = false;
   #running = false;
+  /** When it last looked, or heard of the run that goes. */
+  #heardMs = 0;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -38,7 +44,24 @@ export class Scheduler {
     return this.#timer === undefined ? null : this.#planned;
   }
 
+  /** A sign of life of the run that goes. */
+  heard(): void {
+    this.#heardMs = this.#elapsedMs();
+  }
+
+  /** Since when nothing was heard: of the run that goes, or of the timer. Null while that is no longer than it may be. */
+  stalledSince(silenceMaxMs: number): Date | null {
+    if (this.#timer === undefined) return null;
+    const silentMs = this.#elapsedMs() - this.#heardMs;
+    return silentMs > silenceMaxMs ? new Date(this.#options.now().getTime() - silentMs) : null;
+  }
+
+  #elapsedMs(): number {
+    return (this.#options.elapsedMs ?? (() => performance.now()))();
+  }
+
   begin(options: { readonly runAtOnce: boolean }): void {
+    this.heard();
     const now = this.#options.now();
     this.#planned = options.runAtOnce ? now : nextRun(this.#options.schedule(), now, now);
     this.#sleep(0);
@@ -64,6 +87,18 @@ export class Scheduler {
   }
 
   #wake(): void {
+    let sleepMs = SLEEP_MAX_MS;
+    if (!this.#running) this.heard();
+    try {
+      sleepMs = this.#look();
+    } catch (error) {
+      this.#options.onFault(error);
+    }
+    this.#sleep(sleepMs);
+  }
+
+  /** How long until the next run. */
+  #look(): number {
     const now = this.#options.now();
     const schedule = this.#options.schedule();
     // The clock went back: the planned time is further away than the schedule's next, so plan anew.
@@ -72,7 +107,7 @@ export class Scheduler {
     const isGone = !this.#missing && !this.#running && !this.#options.hasDatabase();
     if (isGone || isDue(this.#planned, now)) void this.#run('schedule');
     this.#options.onWake();
-    this.#sleep(this.#planned.getTime() - now.getTime());
+    return this.#planned.getTime() - now.getTime();
   }
 
   async #run(trigger: 'start' | 'schedule'): Promise<void> {
@@ -89,8 +124,13 @@ export class Scheduler {
     // The one before is still going: it covers this time too.
     if (this.#running) return;
     this.#running = true;
-    const { failed } = await this.#options.run(trigger, plannedAt);
+    this.heard();
+    const { failed } = await this.#options.run(trigger, plannedAt).catch((error: unknown) => {
+      this.#options.onFault(error);
+      return { failed: true };
+    });
     this.#running = false;
+    this.heard();
     this.#failures = failed ? this.#failures + 1 : 0;
     if (failed && this.#timer) this.#retry();
   }

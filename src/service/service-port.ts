@@ -2,9 +2,12 @@
 import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { ErrorBody } from '../engine/errors.ts';
 import type { DrillAsked } from './drills.ts';
+import type { Act } from './audit.ts';
 import type {
   Activity,
   ActivityRange,
+  AuditEntry,
+  AuditFilter,
   BackupConfig,
   BackupDiff,
   BackupItem,
@@ -48,6 +51,11 @@ export interface FromTarget {
   readonly from?: TargetName;
   /** The text of an identity file of age, with the private key that opens an encrypted copy. */
   readonly identity?: string;
+  /**
+   * Takes a copy that is not encrypted also where recipients are set for its target. Such a one is from before they were
+   * set, or somebody else's: else PLAIN_COPY. Backups in the folder are plain files, and never meant.
+   */
+  readonly allowPlain?: boolean;
   readonly onProgress?: (run: RunProgress) => void;
 }
 
@@ -77,7 +85,7 @@ export interface BackupServicePort {
   /** Throws GONE (404) when there is no such backup. */
   getBackup(filename: string): Promise<BackupItem>;
   /** As a plain database file; one that is at S3 alone is fetched and checked first. */
-  openBackup(filename: string): Promise<OpenedBackup>;
+  openBackup(filename: string, options?: Pick<FromTarget, 'allowPlain'>): Promise<OpenedBackup>;
   getConfig(): BackupConfig;
   /** Throws BAD_CONFIG. */
   updateConfig(change: Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] }): BackupConfig;
@@ -87,6 +95,10 @@ export interface BackupServicePort {
   /** Newest first. */
   getRuns(options?: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult }): readonly Run[];
   getRunTotals(): readonly RunTotal[];
+  /** Who did what; newest first. Backups, checks and drills are among the runs. */
+  getAudit(filter: AuditFilter): readonly AuditEntry[];
+  /** Records what was refused, or let in, before the service was asked. */
+  recordAct(act: Act): void;
   deleteBackup(filename: string, options?: { readonly target?: TargetName; readonly user?: string }): Promise<void>;
   /** Damage is an answer (`verification.state` is `damaged`), not an error. */
   verifyBackup(

@@ -16,6 +16,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -184,7 +185,9 @@ export class SettingsFile {
     try {
       makePrivateFolder(this.#folder);
       const temporary = `${this.#path}.${process.pid}.tmp`;
-      writeFileSync(temporary, `${JSON.stringify(changes, null, 2)}\n`, { mode: 0o600 });
+      // What a killed process of that number left, or somebody else: it may be a link.
+      rmSync(temporary, { force: true });
+      writeFileSync(temporary, `${JSON.stringify(changes, null, 2)}\n`, { flag: 'wx', mode: 0o600 });
       chmodSync(temporary, 0o600); // the umask may have taken more
       giveToOwnerOfFolder(temporary);
       const file = openSync(temporary, 'r+');

@@ -1,6 +1,6 @@
 /**
- * Our own small SQLite database: run history, when a schedule was in force, which run is going, and what is known of
- * S3. It may be shared: each row of a run bears the backup folder that it is of. Losing it loses nothing else: backups say all
+ * Our own small SQLite database: run history, audit record, when a schedule was in force, which run is going, and what is
+ * known of S3. It may be shared: each row of a run bears the backup folder that it is of. Losing it loses nothing else: backups say all
  * about themselves. So a damaged file is moved aside and begun anew, and where none can be written the state lives in
  * memory and the log says so; backups go on either way.
  *
@@ -8,11 +8,14 @@
  * statement may find the file damaged, moves it aside and is carried out on the new one. Several connections of several
  * processes may find the same: whose file no longer has the name opens the one that has.
  */
-import { chmodSync, closeSync, existsSync, openSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
+import { requireDescriptors } from '../engine/descriptors.ts';
 import { giveToOwnerOfFolder } from '../engine/disk/owner.ts';
 import { makePrivateFolder } from '../engine/private-folder.ts';
+import { openNew } from '../engine/sqlite/open-new.ts';
+import { auditTable } from './audit-table.ts';
 
 /** How a backup folder is called in the state: as seen from there, so that both may move together. */
 export function folderInState(statePath: string, backupsPath: string): string {
@@ -43,6 +46,8 @@ export function openStateDatabase(path: string, options: StateOptions): StateDat
 const MEMORY = ':memory:';
 /** A disk that damages each new file must not be filled with damaged ones. */
 const SET_ASIDE_MAX = 5;
+/** Where no descriptor was left for the file, it is tried again so often. */
+const RETRY_MS = 30_000;
 
 export class StateDatabase {
   readonly #path: string;
@@ -53,6 +58,8 @@ export class StateDatabase {
   #prepared = new Map<string, StatementSync>();
   /** In a transaction, which is begun anew as a whole. */
   #isWhole = false;
+  /** When the file is tried again, by `performance.now()`; never, unless the fault was of a moment. */
+  #againAtMs = Number.POSITIVE_INFINITY;
 
   constructor(path: string, options: StateOptions) {
     this.#path = path;
@@ -102,12 +109,21 @@ export class StateDatabase {
 
   /** Twice at most: the second time on another file. */
   #carryOut<Result>(work: () => Result): Result {
+    if (!this.#isWhole && performance.now() >= this.#againAtMs) this.#tryAgain();
     try {
       return work();
     } catch (error) {
       if (this.#inode === null || this.#isWhole || !this.#leave(error)) throw error;
       return work();
     }
+  }
+
+  /** What was kept in memory meanwhile is given up for what the file knows. */
+  #tryAgain(): void {
+    this.#againAtMs = Number.POSITIVE_INFINITY;
+    this.#prepared.clear();
+    this.#database.close();
+    this.#database = this.#open();
   }
 
   /** Goes over to another file when this one is of no use any more; false when it is. */
@@ -152,8 +168,11 @@ export class StateDatabase {
   }
 
   #inMemory(reason: string): DatabaseSync {
+    const passes = isOfMoment();
+    const until = passes ? 'files can be opened again' : 'the next start';
+    if (passes) this.#againAtMs = performance.now() + RETRY_MS;
     this.#options.warn(
-      `The run history can not be kept at ${this.#path} (${reason}); it is kept in memory until the next start.`,
+      `The run history can not be kept at ${this.#path} (${reason}); it is kept in memory until ${until}.`,
     );
     this.#inode = null;
     return openSchema(MEMORY);
@@ -194,6 +213,16 @@ function isUnreadable(error: unknown): boolean {
   return UNREADABLE.has(codeOf(error)) || /no such (table|column)/.test(reasonOf(error));
 }
 
+/** No descriptor is left just now: then SQLite says that it can't open the file, and not why. */
+function isOfMoment(): boolean {
+  try {
+    requireDescriptors();
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 function codeOf(error: unknown): number {
   return error instanceof Error && 'errcode' in error ? Number(error.errcode) % 256 : 0;
 }
@@ -210,7 +239,7 @@ function inodeOf(path: string): string | null {
 /** Before SQLite opens it: the files beside it get the same rights. Made by an older version, it was open to all. */
 function keepPrivate(path: string): void {
   if (!existsSync(path)) {
-    closeSync(openSync(path, 'a', 0o600));
+    closeSync(openNew(path));
     giveToOwnerOfFolder(path);
   }
   if (statSync(path).uid === process.getuid?.()) chmodSync(path, 0o600);
@@ -279,6 +308,7 @@ function makeTables(database: DatabaseSync): void {
     CREATE TABLE IF NOT EXISTS active_runs (
       service TEXT PRIMARY KEY, folder TEXT NOT NULL, pid INTEGER NOT NULL, seen_at INTEGER NOT NULL, run TEXT NOT NULL
     );
+    ${auditTable}
   `);
   // Null in rows from before there were these columns; a run without a folder counts for every folder.
   const missing = () =>

@@ -28,6 +28,7 @@ export interface StatusFacts {
   readonly database: Omit<Status['database'], 'growthBytes'>;
   readonly cron: string | null;
   readonly nextRunAt: Date | null;
+  readonly stalledSince?: Date | null;
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
   readonly localPath: string;
@@ -109,6 +110,7 @@ export function composeStatus(facts: StatusFacts): Status {
     setBack,
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
+    stalledSince: facts.stalledSince ?? null,
     freeBytes: disk.freeBytes,
     databaseBytes: database.sizeBytes,
   };
@@ -132,6 +134,7 @@ export function composeStatus(facts: StatusFacts): Status {
       intervalMinutes: settings.intervalMinutes,
       cron: facts.cron,
       nextRunAt: facts.nextRunAt,
+      stalledSince: facts.stalledSince ?? null,
     },
     local: {
       path: facts.localPath,

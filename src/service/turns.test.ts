@@ -70,3 +70,34 @@ test('one that is stopped in line leaves it, and a failure gives its place to th
   expect(going).toEqual(['a', 'c']);
   await end('a');
 });
+
+test('drills wait for each other and hold up no copy', async () => {
+  const { going, start } = startJobs(new Turns());
+  for (const name of ['a', 'b', 'c']) void start(name, request('drill', 'schedule'));
+  for (const name of ['d', 'e']) void start(name, scheduled);
+  expect(going).toEqual(['a', 'b', 'd', 'e']);
+});
+
+test('a backup whose check takes long leaves its place to others, and takes no second one with it', async () => {
+  const turns = new Turns({ checkHoldsMs: 1 });
+  const going: string[] = [];
+  const ends: (() => void)[] = [];
+  const start = (name: string, isChecking: boolean) =>
+    turns.take(scheduled, (onChecking) => {
+      going.push(name);
+      if (isChecking) onChecking();
+      return new Promise<void>((resolve) => ends.push(resolve));
+    });
+  const first = start('a', true);
+  void start('b', false);
+  const third = start('c', true);
+  expect(going).toEqual(['a', 'b']);
+  while (going.length < 3) await settled();
+  void start('d', false);
+  while (going.length < 4) await settled();
+  void start('e', false);
+  for (const end of ends) end();
+  await Promise.all([first, third]);
+  await settled();
+  expect(going).toEqual(['a', 'b', 'c', 'd', 'e']);
+});

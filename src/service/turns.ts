@@ -1,7 +1,7 @@
 /**
  * How many jobs go at once where one process guards many databases. Whoever is one too many waits in line; what a person
- * asked for does not come here. Copies and uploads have lines of their own: an upload that takes hours must never hold
- * up a backup.
+ * asked for does not come here. Copies, drills and uploads have lines of their own: an upload or the check of a file from
+ * elsewhere may take hours, and must never hold up a backup. A backup whose own check takes long leaves its line to others.
  */
 import { BackupError } from '../engine/errors.ts';
 import type { JobRequest } from '../engine/jobs/protocol.ts';
@@ -9,28 +9,55 @@ import type { JobRequest } from '../engine/jobs/protocol.ts';
 /** Two cores' worth: a copy waits for the disk while the other one is being verified. */
 const AT_ONCE = 2;
 
-type Line = 'copy' | 'remote';
+/** The check of a copy may hold up others for so long; of ten gigabytes it takes three seconds. */
+const CHECK_HOLDS_MS = 60_000;
+
+type Line = 'copy' | 'drill' | 'remote';
 
 export class Turns {
   readonly #lines: Record<Line, { going: number; readonly waiting: (() => void)[] }> = {
     copy: { going: 0, waiting: [] },
+    drill: { going: 0, waiting: [] },
     remote: { going: 0, waiting: [] },
   };
 
-  /** @throws BackupError ABORTED when the signal came before the turn. */
-  async take<Result>(request: JobRequest, work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
+  readonly #checkHoldsMs: number;
+
+  constructor({ checkHoldsMs = CHECK_HOLDS_MS } = {}) {
+    this.#checkHoldsMs = checkHoldsMs;
+  }
+
+  /**
+   * @param work is given what it calls when only its check is left.
+   * @throws BackupError ABORTED when the signal came before the turn.
+   */
+  async take<Result>(
+    request: JobRequest,
+    work: (onChecking: () => void) => Promise<Result>,
+    signal?: AbortSignal,
+  ): Promise<Result> {
     const name = lineOf(request);
-    if (name === null) return await work();
+    if (name === null) return await work(() => {});
     const line = this.#lines[name];
     if (line.going >= AT_ONCE) await turn(line.waiting, signal);
     else line.going += 1;
-    try {
-      return await work();
-    } finally {
-      // Its place goes to the next, or is free.
+    let isInLine = true;
+    // Its place goes to the next, or is free.
+    const leave = () => {
+      if (!isInLine) return;
+      isInLine = false;
       const next = line.waiting.shift();
       if (next) next();
       else line.going -= 1;
+    };
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await work(() => {
+        timer ??= setTimeout(leave, this.#checkHoldsMs);
+      });
+    } finally {
+      clearTimeout(timer);
+      leave();
     }
   }
 }
@@ -56,7 +83,7 @@ function lineOf(request: JobRequest): Line | null {
     case 'backup':
       return request.trigger === 'manual' || request.trigger === 'cli' ? null : 'copy';
     case 'drill':
-      return 'copy';
+      return 'drill';
     case 'upload':
     case 'list-remote':
     case 'prune-remote':

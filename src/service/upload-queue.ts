@@ -136,7 +136,7 @@ export class UploadQueue {
   }
 }
 
-/** Is this file alone at fault? It may be another user's, for instance, that we may not read. */
+/** Is this backup alone at fault? Its file may be another user's, for instance, or its name be taken at the target. */
 function isLocalFault({ code }: BackupError): boolean {
-  return code === 'VERIFY_FAILED' || code === 'BAD_BACKUP' || code === 'NO_PERMISSION';
+  return code === 'VERIFY_FAILED' || code === 'BAD_BACKUP' || code === 'NO_PERMISSION' || code === 'TARGET_EXISTS';
 }

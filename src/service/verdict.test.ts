@@ -131,6 +131,18 @@ for (const [sentence, change, verdict] of table) {
   });
 }
 
+test('a schedule that does not advance is said also while a run goes, and hides no damage', () => {
+  const stalledSince = minutesAgo(20);
+  expect(judge({ ...good, stalledSince })).toEqual({
+    ...{ code: 'stalled', tone: 'red' },
+    detail: expect.stringContaining('2024-03-01T11:40:00.000Z'),
+  });
+  expect(judge({ ...good, stalledSince, run: going('backup') }).code).toBe('stalled');
+  expect(judge({ ...good, stalledSince, hasBackup: false, goodAt: null }).code).toBe('stalled');
+  expect(judge({ ...good, stalledSince, newestDamaged: true }).code).toBe('damaged');
+  expect(judge({ ...good, stalledSince: null }).code).toBe('protected');
+});
+
 test('what is wrong is named where code and status do not say it', () => {
   expect(judge({ ...good, vanished: 'backup-1' }).detail).toStartWith('backup-1 is no longer in the backup folder');
   const missing = (...targets: string[]) => judge({ ...good, notAt: { backup: 'backup-1', targets } }).detail;

@@ -40,6 +40,8 @@ export interface VerdictInput {
   /** The newest backup, and the targets that are on, do not hold it, and to which it is not on its way just now. */
   readonly notAt: { readonly backup: string; readonly targets: readonly TargetName[] } | null;
   readonly scheduleEnabled: boolean;
+  /** Since when the schedule does not advance. */
+  readonly stalledSince?: Date | null;
   readonly freeBytes: number;
   readonly databaseBytes: number;
 }
@@ -51,7 +53,8 @@ export function judge(input: VerdictInput): Verdict {
   const nowMs = input.now.getTime();
   if (input.run && (input.run.kind === 'restore' || input.run.kind === 'undo'))
     return { code: 'restoring', tone: 'blue' };
-  if (input.run) return { code: 'running', tone: 'blue' };
+  const standing = input.stalledSince ? stalled(input.stalledSince) : null;
+  if (input.run) return standing ?? { code: 'running', tone: 'blue' };
   const sinceRestoreMs = input.lastRestore ? nowMs - input.lastRestore.endedAt.getTime() : Number.NaN;
   // A restore of the future was made before the clock went back; it hides nothing that came after.
   const isRestored =
@@ -73,7 +76,7 @@ export function judge(input: VerdictInput): Verdict {
     if (input.file === 'awaited') return { code: 'none', tone: 'grey' };
     // Nobody may take a first try that failed for one that was not made yet.
     if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'red' };
-    return gone ?? { code: 'none', tone: 'grey' };
+    return gone ?? standing ?? { code: 'none', tone: 'grey' };
   }
   // A backup from far in the future, made before the clock went back, proves no more than an old one.
   if (input.goodAt && Math.abs(nowMs - input.goodAt.getTime()) > input.maxAgeMs)
@@ -85,6 +88,7 @@ export function judge(input: VerdictInput): Verdict {
   }
   if (!input.goodAt) return { code: 'too-old', tone: 'red' };
   if (gone) return gone;
+  if (standing) return standing;
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
   if (foreign) return foreignPlace(foreign);
   if (input.writerAt) return writerVerdict(input.writerAt);
@@ -119,6 +123,11 @@ function foreignPlace({ target, name }: { readonly target: TargetName; readonly 
 function setBack({ target, backup }: { readonly target: TargetName; readonly backup: string }): Verdict {
   const detail = `${targetWord(target)} holds ${backup}, which this machine made and does not remember: it was set back to an older image, or there is a clone of it.`;
   return { code: 'cloned', tone: 'amber', detail };
+}
+
+function stalled(since: Date): Verdict {
+  const detail = `The schedule has not gone on since ${since.toISOString()}: a backup waits for its turn, or says nothing any more.`;
+  return { code: 'stalled', tone: 'red', detail };
 }
 
 function vanished(backup: string): Verdict {

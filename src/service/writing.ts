@@ -70,7 +70,13 @@ export class Writing {
     const { self, everyMs, isStarted, prefix } = this.#options;
     const { token, key: beat } = this.#bucket.of(prefix());
     const writing: WritingFacts = {
-      ...{ token, beat, everyMs: everyMs(), knowsPlace: this.#knowsPlace },
+      ...{
+        token,
+        beat,
+        everyMs: everyMs(),
+        knowsPlace: this.#knowsPlace,
+        lifecycleDays: this.#options.s3.lifecycleDays,
+      },
       isFirst: isStarted() && !this.#hasWritten,
     };
     return { self: self(), writing };
@@ -161,7 +167,7 @@ export class Writing {
   }: WriterNews & { readonly type: 'holds' }): void {
     const { state, log, onChange, emit, target, self, prefix } = this.#options;
     this.#hasWritten = true;
-    if (isOwn && !this.#bucket.holds(address)) {
+    if (isOwn && !this.#bucket.holds(address, epoch)) {
       this.#held = address;
       const { installationPath } = self();
       this.#bucket.hold({

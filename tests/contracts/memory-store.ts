@@ -4,7 +4,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { checkKey, compareKeys } from '../../src/engine/targets/object-key.ts';
-import { notThere, type ObjectHead, type ObjectStore, throwIfAborted } from '../../src/engine/targets/object-store.ts';
+import {
+  alreadyThere,
+  notThere,
+  type ObjectHead,
+  type ObjectStore,
+  throwIfAborted,
+} from '../../src/engine/targets/object-store.ts';
 
 interface StoredObject extends ObjectHead {
   readonly bytes: Uint8Array;
@@ -21,7 +27,7 @@ export function createMemoryStore({ now = () => new Date() }: { readonly now?: (
   return {
     place,
 
-    async put(key, source, { signal } = {}) {
+    async put(key, source, { signal, ifAbsent } = {}) {
       checkKey(key);
       throwIfAborted(signal);
       const chunks: Uint8Array[] = [];
@@ -31,6 +37,7 @@ export function createMemoryStore({ now = () => new Date() }: { readonly now?: (
       }
       throwIfAborted(signal);
       const bytes = Buffer.concat(chunks);
+      if (ifAbsent && objects.has(key)) throw alreadyThere(key, place);
       store(key, bytes);
       return { sizeBytes: bytes.length };
     },

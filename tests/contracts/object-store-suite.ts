@@ -90,6 +90,19 @@ export function holdToContract(
       expect((await store.head('key'))?.etag).not.toBe(before?.etag);
     });
 
+    test.skipIf(!createsOnly)('stores an object only where none is, of one part or several', async () => {
+      for (const sizeBytes of [1_000, smallestPartBytes + 1_000]) {
+        const { source, digest } = randomSource(sizeBytes);
+        const key = `new-${sizeBytes}`;
+        expect(await store.put(key, source, { ifAbsent: true })).toEqual({ sizeBytes });
+        const error = await failure(store.put(key, randomSource(sizeBytes).source, { ifAbsent: true }));
+        expect([error.code, isPermanent(error)]).toEqual(['TARGET_EXISTS', true]);
+        expect(await digestOf(store.get(key))).toBe(digest());
+        await store.put(key, once('replaced'));
+        expect(await textOf(store, key)).toBe('replaced');
+      }
+    });
+
     test('a missing object is null to head and GONE to get', async () => {
       expect(await store.head('no/such')).toBeNull();
       const error = await failure(textOf(store, 'no/such'));

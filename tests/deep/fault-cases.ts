@@ -222,7 +222,8 @@ export const uploadCases: readonly FaultCase[] = [
     code: 'S3_FAILED',
     message: /does not answer as an S3 server does/,
     uploadsLeft: 1,
-    provoke: (scene) => scene.fault(anything, loginPage, { skip: 4 }),
+    // Once the upload was begun.
+    provoke: (scene) => scene.fault(anything, loginPage, { skip: 6 }),
   },
   {
     name: 'the clock of this machine is a day ahead',

@@ -27,6 +27,12 @@ const standIns: readonly { readonly command: RegExp; readonly instead: string; r
     instead: '$1 idle --megabytes 20 --seconds 1 --rounds 1 --report "$HOME/report"',
     why: 'takes many minutes',
   },
+  {
+    command: /^aws s3api /,
+    instead: 'true',
+    why: 'wants a bucket with versions; tests/deep/append-only does it in one',
+  },
+  { command: / restore \.\/NAME /, instead: 'true', why: 'what `aws` would have fetched' },
   { command: /exec node app\.js$/, instead: 'true', why: 'stands for the app of the reader' },
   { command: /^npx bun tests\/e2e\/ui-shots\.ts .*/, instead: 'true', why: 'tests/e2e walks through the same scenes' },
   {

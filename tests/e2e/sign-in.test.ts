@@ -13,11 +13,13 @@ const password = 'correct horse';
 let browser: Browser;
 let server: BackupServer;
 let url: string;
+let laterMs = 0;
+const service = createFakeService();
 
 beforeAll(async () => {
   await buildPage();
-  const signIn = createSignIn({ password, token: null });
-  server = createServer({ service: createFakeService(), port: 0, signIn });
+  const signIn = createSignIn({ password, token: null, nowMs: () => Date.now() + laterMs });
+  server = createServer({ service, port: 0, signIn });
   ({ url } = await server.listen());
   browser = await openBrowser();
 }, patienceMs);
@@ -72,6 +74,32 @@ test(
     expect(page.url()).toBe(`${url}/login`);
     expect(faults).toEqual([]);
     await context.close();
+  },
+  patienceMs,
+);
+
+test(
+  'an hour later a restore asks for the password, goes on with it, and the page stays signed in',
+  async () => {
+    const page = await browser.newPage();
+    await page.goto(url);
+    await page.getByLabel('Password').fill(password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('button', { name: 'Restore backup of' }).first().click();
+    await page.getByLabel(/to confirm/).fill('dev.sqlite');
+    laterMs += 61 * 60_000;
+    await page.getByRole('dialog').getByRole('button', { name: 'Restore' }).click();
+    await page.getByRole('textbox', { name: 'Password' }).fill(password);
+    await page.getByRole('button', { name: 'Go on' }).click();
+    await page.getByText('Restored').first().waitFor();
+    expect(service.calls.filter((call) => call.startsWith('restore '))).toEqual(['restore online']);
+    expect(service.acts.map(({ act, result }) => `${act} ${result}`).slice(-2)).toEqual([
+      ...['request refused', 'confirm-password done'],
+    ]);
+    await page.reload();
+    await page.getByRole('button', { name: 'Sign out' }).waitFor();
+    expect((await page.context().cookies()).filter(({ name }) => name === 'velist-backup').length).toBe(1);
+    await page.close();
   },
   patienceMs,
 );

@@ -8,6 +8,7 @@
 import { join, normalize } from 'node:path';
 import type {
   Activity,
+  AuditAnswer,
   Backup,
   Config,
   DoctorReport,
@@ -75,6 +76,8 @@ export interface Fixture {
 export interface FixtureOptions {
   readonly port?: number;
   readonly now?: Date;
+  /** As an hour after the sign-in: to delete and to restore want the password, which is `correct horse`. */
+  readonly wantsPassword?: boolean;
   /** So many backups more, one each ten minutes before the oldest. */
   readonly more?: number;
   /** Another target beside S3, which holds them all. */
@@ -90,6 +93,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
     model.backups.push(
       makeBackup(origin - 48 * 60 * minuteMs - index * 10 * minuteMs, (13.1 - index / 1000) * megabyte),
     );
+  let isPasswordWanted = options.wantsPassword ?? false;
   const { further } = options;
   if (further !== undefined) addTarget(model, further);
   const streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
@@ -127,7 +131,20 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
   async function answer(request: Request, path: string): Promise<Response | undefined> {
     const { method } = request;
     const url = new URL(request.url);
+    if (path === 'confirm' && method === 'POST') {
+      const { password } = await request.json();
+      if (password !== 'correct horse') return refuse(403, 'PASSWORD_AGAIN', 'that is not the password', 'Try again.');
+      isPasswordWanted = false;
+      return Response.json({ confirmed: true });
+    }
     if (method === 'DELETE') {
+      if (isPasswordWanted)
+        return refuse(
+          403,
+          'PASSWORD_AGAIN',
+          'you signed in more than an hour ago, and this can’t be taken back',
+          'Send it.',
+        );
       model.backups = model.backups.filter((backup) => backup.filename !== path);
       emit('backups', {});
       return Response.json({ deleted: path });
@@ -159,9 +176,11 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       case 'api/databases':
         return Response.json({ current: null, databases: [] });
       case 'api/session':
-        return Response.json({ user: null, canSignOut: false });
+        return Response.json({ user: null, canSignOut: false, needsPassword: isPasswordWanted });
       case 'api/doctor':
         return Response.json(doctorReport(state));
+      case 'api/audit':
+        return Response.json({ entries: auditEntries(now()) });
       case 'api/drill':
         return Response.json(drillReport(state));
       case 'api/prune':
@@ -596,6 +615,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           intervalMinutes: config.intervalMinutes,
           cron: null,
           nextRunAt: config.enabled ? iso(isEmpty || !alarm.exists ? origin + 8000 : last + 10 * minuteMs) : null,
+          stalledSince: null,
         },
         local: {
           path: './storage/backups',
@@ -852,6 +872,46 @@ if (import.meta.main) {
 }
 
 /** All well, or in the state `mixed` one of each kind. */
+function auditEntries(nowMs: number): AuditAnswer['entries'] {
+  const entry = (minutes: number, change: Partial<AuditAnswer['entries'][number]>) => ({
+    ...{
+      at: iso(nowMs - minutes * minuteMs),
+      database: null,
+      user: 'admin',
+      via: 'page' as const,
+      address: '192.0.2.7',
+    },
+    ...{ agent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', act: 'sign-in' as const },
+    ...{ subject: null, target: null, result: 'done' as const, code: null, detail: null, ...change },
+  });
+  const name = 'backup-2026-11-22T08-10-00-000Z.sqlite';
+  const nobody = { user: null, address: null, agent: null };
+  return [
+    entry(3, { act: 'settings', subject: 'intervalMinutes', detail: 'intervalMinutes was 10 and is 60' }),
+    entry(4, {
+      act: 'download',
+      subject: name,
+      user: 'token',
+      via: 'api',
+      address: '198.51.100.4',
+      agent: 'curl/8.5.0',
+    }),
+    entry(9, { act: 'retention', subject: name, target: 'local', via: 'service', ...nobody }),
+    entry(12, {}),
+    entry(13, {
+      ...{ ...nobody, address: '203.0.113.250', result: 'refused', code: 'UNAUTHORIZED', detail: 'not the password' },
+    }),
+    entry(2_000, { act: 'restore', subject: name, detail: 'online', ...nobody, user: 'root', via: 'cli' }),
+    entry(2_900, {
+      act: 'delete',
+      subject: name,
+      result: 'failed',
+      code: 'S3_DENIED',
+      detail: 'the key may not delete',
+    }),
+  ];
+}
+
 function doctorReport(state: State): DoctorReport {
   const fine: DoctorReport['findings'] = [
     {

@@ -26,9 +26,14 @@ afterEach(async () => {
 
 async function open(
   state: State,
-  { more = 0, width = 1280, further }: { more?: number; width?: number; further?: string } = {},
+  {
+    more = 0,
+    width = 1280,
+    further,
+    wantsPassword = false,
+  }: { more?: number; width?: number; further?: string; wantsPassword?: boolean } = {},
 ): Promise<{ page: Page; fixture: Fixture }> {
-  const fixture = startFixture(state, { more, further });
+  const fixture = startFixture(state, { more, further, wantsPassword });
   fixtures.push(fixture);
   const page = await browser.newPage({ viewport: { width, height: 860 }, reducedMotion: 'reduce' });
   await page.goto(fixture.url);
@@ -67,6 +72,44 @@ test(
     await page.keyboard.press('Escape');
     await page.getByRole('tab', { name: 'Check-up' }).press('ArrowRight');
     expect(await page.getByRole('tab', { name: /Backup History/ }).getAttribute('aria-selected')).toBe('true');
+  },
+  patienceMs,
+);
+
+test(
+  'an hour after the sign-in a deletion asks for the password, and goes on when it is right',
+  async () => {
+    const { page, fixture } = await open('single', { wantsPassword: true });
+    await page.getByRole('button', { name: /Delete backup of/ }).click();
+    await page.getByLabel('S3 copy as well').check();
+    const name = 'backup-2026-11-22T10-30-00-000Z.sqlite';
+    await page.getByLabel('Type its name to confirm').fill(name);
+    await page.getByRole('button', { name: 'Delete backup', exact: true }).click();
+    const password = page.getByRole('textbox', { name: 'Password' });
+    await password.fill('wrong horse');
+    await password.press('Enter');
+    await page.getByText('That is not the password.').waitFor();
+    await password.fill('correct horse');
+    await password.press('Enter');
+    await page.getByText('No backups yet').first().waitFor();
+    const deletion = `DELETE ${name}`;
+    expect(fixture.asked).toEqual([
+      ...[deletion, 'POST confirm {"password":"wrong horse"}', 'POST confirm {"password":"correct horse"}', deletion],
+    ]);
+  },
+  patienceMs,
+);
+
+test(
+  'the check-up tells who did what',
+  async () => {
+    const { page } = await open('ok');
+    await page.getByRole('tab', { name: 'Check-up' }).click();
+    const acts = page.locator('.acts');
+    await acts.getByText('Settings', { exact: true }).waitFor();
+    expect(await acts.locator('li').nth(5).textContent()).toMatch(
+      /Sign-in\s+refused: UNAUTHORIZED\s+Somebody, 203\.0\.113\.250\s+Not the password\./,
+    );
   },
   patienceMs,
 );

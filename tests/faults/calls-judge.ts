@@ -38,7 +38,7 @@ export async function judgeFault(scene: Scene, ending: Ending): Promise<readonly
 
 /** Calls of SQLite's, of which it says that they failed and not why. A disk that stays full says so of itself. */
 const keptBySqlite =
-  /^(openat|fsync|ftruncate|unlink|fchown) \S*((ledger\.sqlite|\.lock|-N)$|-wal$|-shm$|-journal$)|^pwrite64 \S*-shm$/;
+  /^(openat|fsync|ftruncate|unlink|fchown) \S*((ledger\.sqlite|\.lock|-N|-R\/database)$|-wal$|-shm$|-journal$)|^pwrite64 \S*-shm$/;
 
 class Judge {
   readonly broken: string[] = [];

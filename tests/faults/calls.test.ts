@@ -28,8 +28,19 @@ const found = [
   'EIO at unlinkat backups/.staging/BACKUP.sqlite #1',
   'full at openat app/ledger.sqlite-shm #1',
   'EIO at openat app/ledger.sqlite-wal #1',
-  'full at openat app/ledger.sqlite.restoring-N-journal #1',
+  'full at openat app/.velist-restore-R/database-journal #1',
 ];
+
+test.skipIf(missing !== null)(
+  'a full disk is called so where the late commits of a restore are put away',
+  async () => {
+    const folder = realpathSync(newFolder());
+    const these = { operations: ['online'], only: ['ENOSPC at unlink backups/.late-BACKUP.sqlite #1'] } as const;
+    const { faults, broken } = await runCalls({ ...each, ...these, journalModes: ['delete'], folder });
+    expect({ broken, faults }).toEqual({ broken: [], faults: 1 });
+  },
+  240_000,
+);
 
 test.skipIf(missing !== null)(
   'no journal stays, no staging that stays fails a run, a full disk is called so, and what was placed is said',

@@ -369,7 +369,8 @@ test('serve brings the database back before its schedule begins, and backs it up
 test('an interrupt while it downloads ends with 130, a kill leaves nothing, and the next start goes on', async () => {
   makeBank(database(), { sizeBytes: 24 * MIB });
   const name = await backUp();
-  const part = join(backups(), '.fetched', `${name}.part`);
+  const { artifact } = JSON.parse(readFileSync(join(backups(), `${name}.json`), 'utf8'));
+  const part = join(backups(), '.fetched', `${artifact.sha256}.part`);
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     loseMachine();
     server.faults.length = 0;
@@ -410,7 +411,7 @@ test('killed while it places, at any of twelve moments, there is no database or 
     const { result } = await boot(localOnly);
     expect(['present', 'restored']).toContain(result.outcome);
     expect(judgeBank(database()).complaint).toBeNull();
-    expect(readdirSync(dirname(database())).filter((entry) => entry.includes('.restoring-'))).toEqual(
+    expect(readdirSync(dirname(database())).filter((entry) => entry.startsWith('.velist-restore-'))).toEqual(
       result.outcome === 'restored' ? [] : expect.anything(),
     );
   }

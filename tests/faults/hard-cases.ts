@@ -278,6 +278,7 @@ function leftovers(scene: Scene): readonly string[] {
       .filter((entry) => !entries.includes(entry.slice(0, -5))),
     ...(existsSync(staging) ? readdirSync(staging) : []),
     ...beside.filter((entry) => entry.startsWith(basename(scene.databasePath)) && entry.includes('.restoring-')),
+    ...beside.filter((entry) => entry.startsWith('.velist-restore-')),
   ];
 }
 

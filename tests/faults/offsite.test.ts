@@ -229,6 +229,12 @@ test('a server that goes away in the middle for longer than its retries is waite
   expect(judgeBank(join(folder, 'back.sqlite')).complaint).toBeNull();
 }, 60_000);
 
+/** By which an unfinished download is called. */
+async function digestOf(name: string): Promise<string> {
+  const bytes = await getBytes(store, `${name}.json`, { limitBytes: MIB });
+  return parseManifest(new TextDecoder().decode(bytes), name).artifact.sha256;
+}
+
 /** A fetch in a process of its own; resolves with the process when so many bytes have come. */
 async function beginFetch(name: string, to: string, { bytes }: { bytes: number }) {
   const request: FetchRequest = {
@@ -272,8 +278,8 @@ test('a killed download goes on behind its last byte; of another object it begin
 
   // What lies there is of another object: of it nothing is taken.
   mkdirSync(join(folder, '.velist-backup-fetch'));
-  writeFileSync(join(folder, '.velist-backup-fetch', `${name}.part`), Buffer.alloc(3 * MIB));
-  writeFileSync(join(folder, '.velist-backup-fetch', `${name}.part.etag`), '"of something else"');
+  writeFileSync(join(folder, '.velist-backup-fetch', `${await digestOf(name)}.part`), Buffer.alloc(3 * MIB));
+  writeFileSync(join(folder, '.velist-backup-fetch', `${await digestOf(name)}.part.etag`), '"of something else"');
   server.requests.length = 0;
   expect((await cli('restore latest --from s3 --to anew.sqlite')).code).toBe(0);
   expect(rangesAsked()).toEqual(['all']);
@@ -302,8 +308,8 @@ test('a first half that a power cut spoiled is found by the digest, and everythi
   loseEverything();
   const head = await store.head(name);
   mkdirSync(join(folder, '.velist-backup-fetch'));
-  writeFileSync(join(folder, '.velist-backup-fetch', `${name}.part`), Buffer.alloc(3 * MIB));
-  writeFileSync(join(folder, '.velist-backup-fetch', `${name}.part.etag`), head?.etag ?? '');
+  writeFileSync(join(folder, '.velist-backup-fetch', `${await digestOf(name)}.part`), Buffer.alloc(3 * MIB));
+  writeFileSync(join(folder, '.velist-backup-fetch', `${await digestOf(name)}.part.etag`), head?.etag ?? '');
   server.requests.length = 0;
   expect((await cli('restore latest --from s3 --to back.sqlite')).code).toBe(0);
   expect(rangesAsked()).toEqual([`bytes=${3 * MIB}-`, 'all']);
@@ -399,7 +405,15 @@ test('a listing of many backups comes whole, newest first, and holds no page up'
   const many = Array.from({ length: 600 }, (_, index) => {
     const old = `${new Date(Date.UTC(2001, 0, 1, index)).toISOString().replaceAll(':', '-').replace('.', '-')}`;
     const artifact = { ...manifest.artifact, file: `backup-${old}.sqlite`, sizeBytes: 1 };
-    return { ...manifest, name: `backup-${old}.sqlite`, sequence: index + 1, note: 'x'.repeat(2_000), artifact };
+    const database = { ...manifest.database, sizeBytes: 1 };
+    return {
+      ...manifest,
+      name: `backup-${old}.sqlite`,
+      sequence: index + 1,
+      note: 'x'.repeat(2_000),
+      artifact,
+      database,
+    };
   });
   for (let at = 0; at < many.length; at += 20) {
     await Promise.all(
@@ -540,6 +554,18 @@ test('pins hold at S3 too, also when they are set after the upload, and for a ba
   const manifests = (await remoteNames()).filter((key) => key.endsWith('.json'));
   expect(manifests).toEqual([first, second, fourth.filename].map((name) => `${name}.json`));
   expect((await service.getBackup(third.filename ?? '')).placements.map(({ target }) => target)).toEqual(['local']);
+});
+
+test('what retention removes at S3, and what somebody deletes there, leaves one record each', async () => {
+  const first = await backUp();
+  await using opened = openService({ BACKUP_S3_RETENTION_COUNT: '1' });
+  const { service } = opened;
+  const { filename: second = '' } = await service.performBackup('ada');
+  await service.deleteBackup(second, { target: 's3', user: 'ada' });
+  expect(service.getAudit({ limit: 10 })).toMatchObject([
+    { act: 'delete', subject: second, target: 's3', user: 'ada', via: 'library', result: 'done' },
+    { act: 'retention', subject: first, target: 's3', user: null, via: 'service', result: 'done' },
+  ]);
 });
 
 test('what retention can not remove is told by name, and the upload counts', async () => {

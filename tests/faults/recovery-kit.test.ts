@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bytesOf, getBytes } from '../../src/engine/targets/object-store.ts';
 import { createS3Store } from '../../src/engine/targets/s3-store.ts';
 import { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
@@ -223,6 +224,71 @@ test('a copy that is damaged on S3 is told by its digest', async () => {
   const { stdout } = await follow(commandsOf(text, ['1', '2a']));
   server.faults.length = 0;
   expect(stdout).toContain(`${name}: FAILED`);
+});
+
+/** Puts a manifest there as whoever has a key of the bucket can, of the year 2099. */
+async function plant(name: string, change: (text: string) => string): Promise<string> {
+  const store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
+  const planted = 'backup-2099-01-01T00-00-00-000Z.sqlite';
+  const text = new TextDecoder().decode(await getBytes(store, `${name}.json`, { limitBytes: 1_000_000 }));
+  await store.put(`${planted}.json`, bytesOf(change(text.replaceAll(name, planted))));
+  store.close();
+  return planted;
+}
+
+test('a name that leads elsewhere is not followed, and no file is made by it', async () => {
+  const name = await backUpTwice();
+  const text = await kit();
+  for (const file of [
+    '../escaped',
+    '/tmp/escaped',
+    '$(touch escaped)',
+    '`touch escaped`',
+    'a b; touch escaped',
+    '-K/etc/passwd',
+  ]) {
+    const planted = await plant(name, (manifest) => manifest.replace(/"file": ".*"/, `"file": "${file}"`));
+    const { stdout } = await follow(commandsOf(text, ['1', '2a']));
+    expect([file, stdout]).toEqual([
+      file,
+      expect.stringContaining(`${planted}.json names a file that is none of this backup`),
+    ]);
+    const made = readdirSync(folder, { recursive: true }).map(String);
+    expect(made.filter((entry) => entry.includes('escaped'))).toEqual([]);
+    rmSync(join(folder, 'velist-recovery'), { recursive: true });
+  }
+});
+
+test('a manifest that can not be had, and one of a copy that is not encrypted, are passed over', async () => {
+  const name = await backUpTwice(sealings['encrypted']);
+  const text = await kit(sealings['encrypted']);
+  const planted = await plant(name, (manifest) => manifest.replace('"encryption": "age"', '"encryption": "none"'));
+  loseAll();
+  writeFileSync(join(folder, 'key.txt'), `${identity}\n`);
+  expectData(await follow(commandsOf(text, ['1', '2a', '3', '4'])), name);
+
+  loseAll();
+  writeFileSync(join(folder, 'key.txt'), `${identity}\n`);
+  server.faults.push({ match: new RegExp(`GET /.*/${planted}`), effect: { status: 404, code: 'NoSuchKey' } });
+  const { stdout } = await follow(commandsOf(text, ['1', '2a', '3', '4']));
+  server.faults.length = 0;
+  expect(stdout).toContain(`${name}: OK`);
+});
+
+test('what is larger than was announced is cut', async () => {
+  const name = await backUpTwice();
+  const text = await kit();
+  loseAll();
+  const sizeBytes = 1_000;
+  const smaller = (manifest: string) => manifest.replaceAll(/"sizeBytes": \d+/g, `"sizeBytes": ${sizeBytes}`);
+  const planted = await plant(name, smaller);
+  const store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
+  await store.put(planted, bytesOf('x'.repeat(3_000_000)));
+  store.close();
+  const { stdout } = await follow(commandsOf(text, ['1', '2a']));
+  expect(stdout).not.toContain(`${planted}: OK`);
+  const there = statSync(join(folder, 'velist-recovery', planted), { throwIfNoEntry: false });
+  expect(there?.size ?? 0).toBeLessThan(3_000);
 });
 
 test('the newest of more than one page of names is found', async () => {

@@ -10,7 +10,7 @@ import { createSignIn } from '../../src/http/sign-in.ts';
 import { createBackups } from '../../src/service/from-config.ts';
 import type { Guard } from '../../src/service/guard.ts';
 import { openShop, makeDatabase, scratchFolders } from '../support/scratch.ts';
-import { createFakeService } from './fake-service.ts';
+import { createFakeService, fakeGuard } from './fake-service.ts';
 import { type Host, hosts } from './hosts.ts';
 
 const newFolder = scratchFolders();
@@ -48,7 +48,9 @@ async function backUp(name: string): Promise<string> {
 describe.each(Object.entries(hosts))('under %s', (_, openHost) => {
   let host: Host;
   const open = async (options: { signIn?: ReturnType<typeof createSignIn> } = {}) => {
-    host = await openHost({ service: guard, ...options });
+    // What strangers hear of health is held for a second.
+    let nowMs = 0;
+    host = await openHost({ service: guard, nowMs: () => (nowMs += 1_000), ...options });
     endings.push(() => host.close());
   };
   const status = async (path: string, init?: RequestInit) => (await host.fetch(`/backup/${path}`, init)).status;
@@ -183,7 +185,7 @@ test('one that can’t be read is unprotected, and hides none of the others', as
     { name: 'broken', service: broken },
     { name: 'good', service: createFakeService() },
   ];
-  const server = createServer({ service: { isMany: true, databases } });
+  const server = createServer({ service: fakeGuard(databases) });
   const ask = async (path: string) => await server.fetch(new Request(`http://localhost/backup/${path}`));
   expect((await ask('health')).status).toBe(503);
   expect((await (await ask('api/databases')).json()).databases.map((one: { state: string }) => one.state)).toEqual([
@@ -195,7 +197,7 @@ test('one that can’t be read is unprotected, and hides none of the others', as
 });
 
 test('a glob that finds nothing is no protection', async () => {
-  const server = createServer({ service: { isMany: true, databases: [] } });
+  const server = createServer({ service: fakeGuard([]) });
   expect((await server.fetch(new Request('http://localhost/backup/health'))).status).toBe(503);
   expect(await (await server.fetch(new Request('http://localhost/backup/'))).text()).toContain('No file was found yet');
 });
@@ -220,4 +222,124 @@ test('the document tells the routes of the top and of each', async () => {
     expect.objectContaining({ name: 'database', in: 'path' }),
     expect.objectContaining({ name: 'wait' }),
   ]);
+});
+
+/** Each may do everything to one database, and asks as that. */
+describe('a user of one of several databases', () => {
+  const may = { ada: 'shop', ben: 'wiki' } as const;
+  const open = () => {
+    const [shop, wiki] = [createFakeService(), createFakeService()];
+    const asked = new Set<string>();
+    const guarding = fakeGuard([
+      { name: 'shop', service: shop },
+      { name: 'wiki', service: wiki },
+    ]);
+    const server = createServer({
+      service: guarding,
+      onError: () => {},
+      nowMs: () => 0,
+      authorize(request, action, { database }) {
+        const user = request.headers.get('authorization') ?? '';
+        asked.add(`${action} ${database}`);
+        if (user === 'root') return { user };
+        return database !== null && (may as Record<string, string>)[user] === database ? { user } : false;
+      },
+    });
+    const ask = async (user: string, method: string, path: string, body?: string) =>
+      await server.fetch(
+        new Request(`http://localhost/backup/${path}`, { method, headers: { authorization: user }, body }),
+      );
+    return { shop, wiki, guarding, ask, asked };
+  };
+  const names = (all: readonly { readonly name: string }[]) => all.map(({ name }) => name);
+
+  test('is listed, counted and told that one alone, at the top and on its page', async () => {
+    const { ask, wiki } = open();
+    wiki.behaviour.verdict = 'too-old';
+    for (const path of ['api/databases', 'db/shop/api/databases'])
+      expect(names(databasesAnswer.parse(await (await ask('ada', 'GET', path)).json()).databases)).toEqual(['shop']);
+    expect(names(databasesAnswer.parse(await (await ask('root', 'GET', 'api/databases')).json()).databases)).toEqual([
+      ...['shop', 'wiki'],
+    ]);
+    const overview = await (await ask('ada', 'GET', '')).text();
+    expect([overview.includes('shop'), overview.includes('wiki')]).toEqual([true, false]);
+    const metrics = await (await ask('ada', 'GET', 'metrics')).text();
+    expect([metrics.includes('database="shop"'), metrics.includes('wiki')]).toEqual([true, false]);
+    // Nothing of the other, not even that it fails.
+    const healthOf = async (user: string) => {
+      const answer = await ask(user, 'GET', 'health');
+      return [answer.status, await answer.json()];
+    };
+    expect(await healthOf('ada')).toEqual([
+      200,
+      { status: 'ok', databases: [expect.objectContaining({ name: 'shop', status: 'ok' })] },
+    ]);
+    expect(await healthOf('ben')).toEqual([
+      503,
+      { status: 'failing', databases: [expect.objectContaining({ name: 'wiki', status: 'failing' })] },
+    ]);
+    expect(await healthOf('nobody')).toEqual([503, { status: 'failing' }]);
+    for (const path of ['', 'api/databases', 'metrics', 'api/audit'])
+      expect([path, (await ask('nobody', 'GET', path)).status]).toEqual([path, 403]);
+  });
+
+  test('is refused every route of the other, and of one that is not there, alike', async () => {
+    const { ask, wiki } = open();
+    const { paths } = (await (await ask('root', 'GET', 'api/openapi.json')).json()) as OpenApi;
+    const routes = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => [method.toUpperCase(), path] as const),
+    );
+    const below = routes.filter(([, path]) => path.startsWith('/db/'));
+    expect(below.length).toBeGreaterThan(30);
+    for (const [method, path] of below) {
+      const of = (name: string) =>
+        path
+          .slice(1)
+          .replace('{database}', name)
+          .replace('{filename}', 'backup-2024-01-15T10-30-00-000Z.sqlite')
+          .replace('{name}', 's3');
+      const answers = await Promise.all([ask('ada', method, of('wiki')), ask('ada', method, of('nothing'))]);
+      const [there, absent] = await Promise.all(answers.map(async (answer) => [answer.status, await answer.text()]));
+      expect([method, path, there?.[0], there]).toEqual([method, path, 403, absent]);
+    }
+    expect(wiki.calls).toEqual([]);
+  });
+
+  test('uses up no limit of the other', async () => {
+    const { ask } = open();
+    const now = async (user: string, name: string) => (await ask(user, 'POST', `db/${name}/now?wait=false`)).status;
+    for (let count = 0; count < 30; count++) expect(await now('ada', 'shop')).toBe(202);
+    expect([await now('ada', 'shop'), await now('ben', 'wiki')]).toEqual([429, 202]);
+    const watch = (user: string, name: string) => ask(user, 'GET', `db/${name}/api/events`);
+    const streams = [];
+    for (let count = 0; count < 50; count++) streams.push(await watch('ada', 'shop'));
+    const [more, other] = [await watch('ada', 'shop'), await watch('ben', 'wiki')];
+    expect([more.status, other.status]).toEqual([429, 200]);
+    for (const stream of [...streams, other]) await stream.body?.cancel();
+  });
+
+  test('reads the record of that one; what is done to all is for whoever may read it of all', async () => {
+    const { ask, shop, wiki, guarding } = open();
+    shop.recordAct({ act: 'delete' });
+    wiki.recordAct({ act: 'restore' });
+    guarding.recordAct({ act: 'sign-in' });
+    const acts = async (user: string, path: string) => {
+      const { entries } = (await (await ask(user, 'GET', path)).json()) as { entries: { act: string }[] };
+      return entries.map(({ act }) => act).sort();
+    };
+    expect(await acts('ada', 'api/audit')).toEqual(['delete']);
+    expect(await acts('ada', 'db/shop/api/audit')).toEqual(['delete']);
+    expect(await acts('root', 'api/audit')).toEqual(['delete', 'restore', 'sign-in']);
+    // What was refused of one is in that one's record.
+    await ask('ben', 'DELETE', 'db/shop/backup-2024-01-15T10-30-00-000Z.sqlite');
+    expect(await acts('ada', 'api/audit')).toEqual(['delete', 'request']);
+    expect(await acts('ben', 'api/audit')).toEqual(['restore']);
+  });
+
+  test('the name is told with every right that a route asks for', async () => {
+    const { ask, asked } = open();
+    await ask('ada', 'POST', 'db/shop/config', '{"retentionCount":3}');
+    expect([...asked].filter((line) => !line.endsWith(' shop'))).toEqual([]);
+    expect([...asked].sort()).toEqual(['configure shop', 'delete shop']);
+  });
 });

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { BackupError, type ErrorBody } from '../../src/engine/errors.ts';
 import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
 import type {
+  AuditEntry,
   BackupConfig,
   BackupDiff,
   BackupItem,
@@ -23,7 +24,9 @@ import type {
   TargetReport,
   VerdictCode,
 } from '../../src/service/model.ts';
+import { currentActor } from '../../src/service/actor.ts';
 import { protectionState } from '../../src/service/freshness.ts';
+import type { GuardPort } from '../../src/service/guard-port.ts';
 import { keepSettingsNone } from '../../src/service/retention-policies.ts';
 import type { BackupServicePort, FromTarget } from '../../src/service/service-port.ts';
 
@@ -34,6 +37,8 @@ export const missingBackup = 'backup-2020-01-01T00-00-00-000Z.sqlite';
 export interface FakeService extends BackupServicePort {
   readonly calls: string[];
   readonly users: (string | undefined)[];
+  /** What the routes recorded. */
+  readonly acts: AuditEntry[];
   readonly listeners: number;
   /** Backups that were opened and not closed. */
   readonly openFiles: number;
@@ -230,12 +235,14 @@ export function createFakeService(): FakeService {
     };
   }
 
+  const acts: AuditEntry[] = [];
   addBackup(firstBackup);
   addBackup(secondBackup);
 
   return {
     calls,
     users,
+    acts,
     behaviour,
     emit,
     addBackup,
@@ -386,6 +393,7 @@ export function createFakeService(): FakeService {
           intervalMinutes: 10,
           cron: null,
           nextRunAt: null,
+          stalledSince: null,
         },
         local: {
           path: './storage/backups',
@@ -438,6 +446,15 @@ export function createFakeService(): FakeService {
       return runs
         .filter((run) => (kind ?? run.kind) === run.kind && (result ?? run.result) === run.result)
         .slice(0, options?.limit);
+    },
+    getAudit({ limit }) {
+      enter('getAudit');
+      return acts.slice(-limit).reverse();
+    },
+    recordAct({ act, subject = null, target = null, result = 'done', code = null, detail = null }) {
+      acts.push({
+        ...{ at: new Date(0), database: null, act, ...currentActor(), subject, target, result, code, detail },
+      });
     },
     getRunTotals() {
       return runs.map(({ kind, trigger, result, sizeBytes }) => ({
@@ -618,5 +635,17 @@ export function createFakeService(): FakeService {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+  };
+}
+
+/** Several of them behind one door. */
+export function fakeGuard(
+  databases: readonly { readonly name: string; readonly service: FakeService }[],
+): GuardPort<FakeService> & { readonly acts: AuditEntry[] } {
+  const above = createFakeService();
+  return {
+    ...{ isMany: true, databases, acts: above.acts },
+    getAudit: (filter) => [above, ...databases.map(({ service }) => service)].flatMap((one) => one.getAudit(filter)),
+    recordAct: (act) => above.recordAct(act),
   };
 }

@@ -61,6 +61,37 @@ test('eleven backups by somebody who may back up alone leave every hour and ever
   expect(old.filter((name) => !there.has(name))).toEqual([]);
 });
 
+test('whoever may configure and not delete can’t hasten it either, where the count alone decides', async () => {
+  const shop = openShop(scratch(), { settings: { intervalMinutes: 1_440 } });
+  await using _ = shop;
+  const may = ask(shop, ['configure']);
+  expect((await may('/config', { intervalMinutes: 2_880 })).status).toBe(200);
+  for (const body of [
+    { intervalMinutes: 2_879 },
+    { intervalMinutes: 1, verify: 'full' },
+    { revert: ['intervalMinutes'] },
+  ])
+    expect([body, (await may('/config', body)).status]).toEqual([body, 403]);
+  expect((await may('/config', { intervalMinutes: 10_000 })).status).toBe(200);
+  expect((await ask(shop, ['configure', 'delete'])('/config', { intervalMinutes: 1 })).status).toBe(200);
+});
+
+test('whoever may change and not delete pins, and takes no pin away', async () => {
+  await using shop = openShop(scratch());
+  const { filename } = await shop.service.performBackup();
+  const change = async (rights: readonly Action[], pinned: boolean) => {
+    const authorize = (_: Request, action: Action) => rights.includes(action) && { user: 'ada' };
+    const server = createServer({ service: shop.service, authorize });
+    const body = JSON.stringify({ pinned });
+    const url = `http://localhost/backup/api/backups/${filename}`;
+    return (await server.fetch(new Request(url, { method: 'PATCH', body }))).status;
+  };
+  expect([await change(['change'], true), await change(['change'], false)]).toEqual([200, 403]);
+  expect(shop.service.getAudit({ limit: 1 })[0]).toMatchObject({ act: 'request', user: 'ada', result: 'refused' });
+  expect((await shop.service.getBackup(filename ?? '')).pinned).toBe(true);
+  expect(await change(['change', 'delete'], false)).toBe(200);
+});
+
 test('whoever may configure and not delete can’t shorten the history, by no name and no revert', async () => {
   const { shop, old } = await openHistory(scratch());
   await using _ = shop;

@@ -9,6 +9,7 @@ import { createFakeService, firstBackup, missingBackup } from './fake-service.ts
 
 export const password = 'correct horse';
 export const token = '0123456789abcdef';
+const metricsToken = 'fedcba9876543210';
 const bearer = { authorization: `Bearer ${token}` };
 
 export interface HostileRequest {
@@ -56,6 +57,17 @@ export const hostileRequests: readonly HostileRequest[] = [
     ...{ status: 403, code: 'FORBIDDEN' },
   },
   {
+    what: 'a page over plain http of the host whose page is over https',
+    ...{ door: locked, method: 'POST', path: '/backup/now' },
+    headers: { ...bearer, host: 'nas.example', origin: 'http://nas.example', 'x-forwarded-proto': 'https' },
+    ...{ status: 403, code: 'FORBIDDEN' },
+  },
+  {
+    what: 'a page over https of the host whose page is over plain http',
+    ...{ door: locked, method: 'POST', path: '/backup/now' },
+    ...{ headers: { ...bearer, host: 'nas.example', origin: 'https://nas.example' }, status: 403, code: 'FORBIDDEN' },
+  },
+  {
     what: 'another site, although the browser has the token',
     ...{ door: locked, method: 'POST', path: '/backup/now' },
     ...{ headers: { ...bearer, origin: 'https://evil.example' }, status: 403, code: 'FORBIDDEN' },
@@ -87,11 +99,16 @@ export const hostileRequests: readonly HostileRequest[] = [
       ...{ door: open, headers: { host }, status: 403, code: 'FORBIDDEN' },
     }),
   ),
-  {
-    what: 'a stranger through a proxy of this machine',
-    ...{ door: open, method: 'GET', path: '/backup/api/status', headers: { 'x-forwarded-for': '203.0.113.9' } },
-    ...{ status: 403, code: 'FORBIDDEN' },
-  },
+  ...['x-forwarded-for', 'x-real-ip', 'cf-connecting-ip', 'true-client-ip', 'x-envoy-external-address', 'via'].map(
+    (header) => ({
+      ...{ what: 'a stranger through a proxy of this machine', method: 'GET', path: '/backup/api/status' },
+      ...{ door: open, headers: { [header]: '203.0.113.9' }, status: 403, code: 'FORBIDDEN' },
+    }),
+  ),
+  ...(['/backup/api/status', '/backup/api/audit'] as const).map((path) => ({
+    ...{ what: 'the token of the metrics, for something else', door: locked, method: 'GET', path },
+    ...{ headers: { authorization: `Bearer ${metricsToken}` }, status: 401, code: 'UNAUTHORIZED' },
+  })),
   ...(
     [
       ['GET', '/backup/api/status'],
@@ -103,6 +120,8 @@ export const hostileRequests: readonly HostileRequest[] = [
       ['POST', '/backup/config'],
       ['DELETE', `/backup/${firstBackup}`],
       ['PATCH', `/backup/api/backups/${firstBackup}`],
+      ['GET', '/backup/api/audit'],
+      ['POST', '/backup/confirm'],
     ] as const
   ).map(([method, path]) => ({
     ...{ what: 'nobody in particular', door: locked, method, path },

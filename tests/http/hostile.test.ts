@@ -38,7 +38,7 @@ test('a bucket fills again with time, and a clock that goes back fills nothing',
   const taken = () => {
     let count = 0;
     try {
-      for (; count < 1_000; count++) rates.take('backup');
+      for (; count < 1_000; count++) rates.take('backup', null);
     } catch {
       return count;
     }
@@ -101,6 +101,7 @@ test('no answer of the real app has a path of the server, or a secret', async ()
       await ask(`/${filename}`, { method: 'DELETE' }),
       await ask('/api/doctor'),
       await ask('/api/drill', { method: 'POST' }),
+      await ask('/api/audit'),
     ];
     const gone = await ask(`/api/backups/${filename}`);
     answers.push(gone);

@@ -92,7 +92,7 @@ test('metrics need the right to read; health tells the state only to who has it'
     authorize: (_, action) => rights.push(action) > 0 && false,
   });
   const refused = await server.fetch(new Request('http://localhost/backup/metrics'));
-  expect([refused.status, rights]).toEqual([403, ['read']]);
+  expect([refused.status, rights]).toEqual([403, ['metrics']]);
   expect(await (await server.fetch(new Request('http://localhost/backup/health'))).json()).toEqual({ status: 'ok' });
 });
 

@@ -38,13 +38,23 @@ const buckets: readonly { readonly most: number; readonly routes: readonly Asked
   { most: 120, routes: [['GET', '/api/events']] },
 ];
 
-test('a hundred event streams are open at once; the next is refused, and let in when one has ended', async () => {
+test('a hundred event streams are open at once, fifty of one; the next is refused, and let in when one has ended', async () => {
   let nowMs = 0;
-  const server = createServer({ service: createFakeService(), nowMs: () => (nowMs += 1_000), onError: () => {} });
-  const watch = async (signal?: AbortSignal) =>
-    await server.fetch(new Request('http://localhost/backup/api/events', { signal }));
+  const server = createServer({
+    service: createFakeService(),
+    authorize: (request) => ({ user: request.headers.get('authorization') ?? '' }),
+    ...{ nowMs: () => (nowMs += 1_000), onError: () => {} },
+  });
+  const watch = async (signal?: AbortSignal, user = 'cyd') =>
+    await server.fetch(new Request('http://localhost/backup/api/events', { signal, headers: { authorization: user } }));
   const aborts = Array.from({ length: 100 }, () => new AbortController());
-  const streams = await Promise.all(aborts.map(({ signal }) => watch(signal)));
+  const streams = await Promise.all(aborts.slice(0, 50).map(({ signal }) => watch(signal, 'ada')));
+  const more = await watch(undefined, 'ada');
+  expect([more.status, ((await more.json()) as { error: { message: string } }).error.message]).toEqual([
+    429,
+    '50 event streams are open, and no more are served at once',
+  ]);
+  streams.push(...(await Promise.all(aborts.slice(50).map(({ signal }) => watch(signal, 'ben')))));
   expect(streams.filter(({ status }) => status !== 200)).toEqual([]);
 
   const refused = await watch();
@@ -58,6 +68,25 @@ test('a hundred event streams are open at once; the next is refused, and let in 
   const again = [await watch(), await watch(), await watch()];
   expect(again.map(({ status }) => status)).toEqual([200, 200, 429]);
   for (const stream of [...streams.slice(2), ...again]) await stream.body?.cancel();
+});
+
+test('what strangers hear of health is worked out once a second, however many ask; who may read hears it anew', async () => {
+  let nowMs = 0;
+  const service = createFakeService();
+  const authorize = (request: Request) => request.headers.has('authorization');
+  const server = createServer({ service, authorize, nowMs: () => nowMs, onError: () => {} });
+  const health = (headers: Record<string, string> = {}) =>
+    server.fetch(new Request('http://localhost/backup/health', { headers }));
+  await Promise.all(Array.from({ length: 100 }, () => health()));
+  expect(service.calls).toEqual(['getStatus']);
+  nowMs += 999;
+  await health();
+  expect(service.calls.length).toBe(1);
+  await health({ authorization: 'x' });
+  expect(service.calls.length).toBe(2);
+  nowMs += 1;
+  service.behaviour.verdict = 'too-old';
+  expect((await health()).status).toBe(503);
 });
 
 for (const { most, routes } of buckets) {

@@ -89,7 +89,7 @@ for (const [name, open] of Object.entries(hosts)) {
       expect((await host.fetch('/backup/now', { method: 'POST', headers })).status).toBe(200);
       expect(service.users).toEqual(['admin']);
       const session = await host.fetch('/backup/api/session', { headers });
-      expect(await session.json()).toEqual({ user: 'admin', canSignOut: true });
+      expect(await session.json()).toEqual({ user: 'admin', canSignOut: true, needsPassword: false });
 
       const out = await host.fetch('/backup/logout', { method: 'POST', headers });
       expect(await out.json()).toEqual({ signedOut: true });
@@ -101,8 +101,14 @@ for (const [name, open] of Object.entries(hosts)) {
       const [plain, known] = (await send(password)).headers.getSetCookie();
       expect(plain).toMatch(/^velist-backup=[\w-]{43}; Max-Age=604800; HttpOnly; SameSite=Strict$/);
       expect(known).toMatch(/^velist-backup-browser=[\w.-]{80}; Max-Age=34560000; HttpOnly; SameSite=Strict$/);
-      for (const secure of (await send(password, { 'x-forwarded-proto': 'https' })).headers.getSetCookie())
-        expect(secure).toEndWith('; HttpOnly; SameSite=Strict; Secure');
+      for (const headers of [
+        ['x-forwarded-proto', 'https'] as const,
+        ['forwarded', 'for=192.0.2.1;proto=https'] as const,
+      ])
+        for (const secure of (await send(password, Object.fromEntries([headers]))).headers.getSetCookie())
+          expect(secure).toMatch(
+            /^__Host-velist-backup(-browser)?=[\w.-]{43,}; Max-Age=\d+; HttpOnly; SameSite=Strict; Path=\/; Secure$/,
+          );
     });
 
     test('a session ends after twelve hours without use, and after a week in any case', async () => {
@@ -213,9 +219,16 @@ test('a token alone opens to programs, and the page says what is missing', async
 
 test('a thousand are signed in at most: the next ends the oldest', () => {
   const sessions = new Sessions();
-  const [first, second, ...others] = Array.from({ length: 1_001 }, () => sessions.begin(0));
-  expect([sessions.use(first, 0), sessions.use(second, 0)]).toEqual([false, true]);
+  const [first, second, ...others] = Array.from({ length: 1_001 }, (_, at) => sessions.begin(0, `192.0.2.${at % 20}`));
+  expect([sessions.use(first ?? '', 0), sessions.use(second ?? '', 0)]).toEqual([false, true]);
   expect(others.filter((secret) => !sessions.use(secret, 0))).toEqual([]);
+});
+
+test('the hundred and first session of an address ends its oldest, and nobody else’s', () => {
+  const sessions = new Sessions();
+  const other = sessions.begin(0, '198.51.100.1');
+  const [first = '', second = ''] = Array.from({ length: 101 }, () => sessions.begin(0, '192.0.2.1'));
+  expect([first, second, other].map((secret) => sessions.use(secret, 0))).toEqual([false, true, true]);
 });
 
 test('a restart ends every session', async () => {
@@ -223,8 +236,8 @@ test('a restart ends every session', async () => {
   const signIn = createSignIn({ password, token });
   const answer = await signIn.attempt(ask(), password, undefined);
   const cookie = answer.status === 'signed-in' ? answer.cookies.join('; ') : '';
-  expect(await signIn.authorize(ask(cookie), 'read')).toEqual({ user: 'admin' });
-  expect(await createSignIn({ password, token }).authorize(ask(cookie), 'read')).toBe(false);
+  expect(await signIn.authorize(ask(cookie), 'read', { database: null })).toEqual({ user: 'admin' });
+  expect(await createSignIn({ password, token }).authorize(ask(cookie), 'read', { database: null })).toBe(false);
 });
 
 test('what is made of the password costs whoever guesses 16 MB and a scrypt', async () => {

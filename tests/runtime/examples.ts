@@ -169,6 +169,10 @@ export function exampleApps(place: () => Place): void {
         expect((await fetch(`${origin}/backup/`, { headers: member })).status).toBe(200);
         expect((await fetch(`${origin}/backup/api/status`, { headers: member })).status).toBe(200);
         expect((await fetch(`${origin}/backup/now`, { method: 'POST', headers: member })).status).toBe(403);
+        // Twenty at once are not one: the right password comes too late.
+        await Promise.all(Array.from({ length: 20 }, () => signIn(origin, 'admin', 'wrong')));
+        expect((await signIn(origin, 'admin', password)).status).toBe(401);
+        expect((await fetch(`${origin}/backup/api/status`, { headers: member })).status).toBe(200);
       },
       PATIENCE_MS,
     );
@@ -184,6 +188,9 @@ export function exampleApps(place: () => Place): void {
           }
           await proveBackups(name, origin, asAdmin);
           expect(await (await fetch(`${origin}/notes`)).json()).toMatchObject([{ text: 'kept' }]);
+          const wrong = { authorization: `Basic ${btoa('admin:wrong')}` };
+          await Promise.all(Array.from({ length: 20 }, () => fetch(`${origin}/backup/`, { headers: wrong })));
+          expect((await fetch(`${origin}/backup/`, { headers: asAdmin })).status).toBe(401);
         },
         PATIENCE_MS,
       );

@@ -17,7 +17,15 @@ export async function packPackage(folder: string): Promise<Packed> {
   const { files, dependencies }: { files: string[]; dependencies: Record<string, string> } = await Bun.file(
     join(root, 'package.json'),
   ).json();
-  const sources = ['src', 'embed.ts', 'package.json', 'svelte.config.js', 'vite.config.ts'];
+  const sources = [
+    'src',
+    'embed.ts',
+    'sbom.ts',
+    'package.json',
+    'package-lock.json',
+    'svelte.config.js',
+    'vite.config.ts',
+  ];
   const configurations = ['tsconfig.json', 'tsconfig.build.json'];
   for (const name of [...sources, ...configurations, ...files.filter((file) => !file.includes('dist'))])
     cpSync(join(root, name), join(folder, name), { recursive: true });

@@ -36,6 +36,8 @@ export interface Rgw {
 export interface RgwOptions {
   /** In memory, up to 4 GiB; or on a sparse file, which takes four seconds more to start. */
   readonly store?: 'memstore' | 'bluestore';
+  /** So many seconds are a day to lifecycle rules, which are carried out all the time then. */
+  readonly lifecycleDaySeconds?: number;
   /** Where its folder is made. */
   readonly parent?: string;
 }
@@ -58,7 +60,11 @@ export function whyNoRgw(): string | null {
   return `no real S3 server here: ${missing.join(', ')} not installed (apt-get install --no-install-recommends ${PACKAGES})`;
 }
 
-export async function startRgw({ store = 'memstore', parent = tmpdir() }: RgwOptions = {}): Promise<Rgw> {
+export async function startRgw({
+  store = 'memstore',
+  lifecycleDaySeconds,
+  parent = tmpdir(),
+}: RgwOptions = {}): Promise<Rgw> {
   const folder = mkdtempSync(join(parent, 'velist-rgw-'));
   const daemons: ChildProcess[] = [];
   const close = async () => {
@@ -72,7 +78,7 @@ export async function startRgw({ store = 'memstore', parent = tmpdir() }: RgwOpt
     const keyring = join(folder, 'keyring');
     const fsid = randomUUID();
     for (const name of ['mon', 'osd', 'rgw', 'run', 'log']) mkdirSync(join(folder, name));
-    writeFileSync(settings, settingsFor({ folder, fsid, port, monitorPort, store }));
+    writeFileSync(settings, settingsFor({ folder, fsid, port, monitorPort, store, lifecycleDaySeconds }));
     const ask = (program: string, ...args: readonly string[]) => run(program, ['-c', settings, ...args]);
     const start = (program: string, ...args: readonly string[]) => {
       const daemon = startDaemon(program, ['-f', '-c', settings, ...args]);
@@ -147,9 +153,10 @@ interface Ports {
   readonly port: number;
   readonly monitorPort: number;
   readonly store: 'memstore' | 'bluestore';
+  readonly lifecycleDaySeconds: number | undefined;
 }
 
-function settingsFor({ folder, fsid, port, monitorPort, store }: Ports): string {
+function settingsFor({ folder, fsid, port, monitorPort, store, lifecycleDaySeconds }: Ports): string {
   const shared = {
     fsid,
     'mon initial members': 'a',
@@ -202,6 +209,7 @@ function settingsFor({ folder, fsid, port, monitorPort, store }: Ports): string 
     'rgw thread pool size': 64,
     'rgw run sync thread': false,
     'rgw enable usage log': false,
+    ...(lifecycleDaySeconds !== undefined && { 'rgw lc debug interval': lifecycleDaySeconds }),
     // Deleted objects and quotas take effect within the seconds of a test.
     'rgw gc obj min wait': 1,
     'rgw gc processor period': 2,

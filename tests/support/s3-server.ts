@@ -21,6 +21,8 @@ export interface S3Server {
   readonly requests: SeenRequest[];
   /** Class of storage by `/bucket/key`: such an object is listed with it, and not given. */
   readonly archived: Map<string, string>;
+  /** As by a policy that lets nothing be deleted, and be written only under the condition that it is new. */
+  appendOnly: boolean;
   createBucket(name: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -76,6 +78,7 @@ export async function startS3Server(): Promise<S3Server> {
   const faults: Fault[] = [];
   const requests: SeenRequest[] = [];
   const archived = new Map<string, string>();
+  const mode = { appendOnly: false };
   const noted = new WeakMap<object, { readonly seen: SeenRequest; readonly effect: Effect | null }>();
   const writers = new Map<string, Promise<void>>();
   /** Marks the requests that the hooks themselves make. */
@@ -100,6 +103,8 @@ export async function startS3Server(): Promise<S3Server> {
     }
     const refusal = effect === 'public' ? null : refuseSignature(request.method, url, request.headers);
     if (refusal) return refuse(reply, refusal);
+    if (mode.appendOnly && isRemovalOrReplacement(request.method, url, request.headers))
+      return refuse(reply, { status: 403, code: 'AccessDenied' });
     if (request.method === 'GET' && archived.has(decodeURIComponent(url.split('?')[0] ?? '')))
       return refuse(reply, { status: 403, code: 'InvalidObjectState' });
   });
@@ -114,7 +119,8 @@ export async function startS3Server(): Promise<S3Server> {
 
     const url = request.raw.url ?? '/';
     const [path = '/'] = url.split('?');
-    if (request.method !== 'PUT' || url.includes('partNumber=')) return;
+    const isComplete = request.method === 'POST' && url.includes('uploadId=');
+    if (!isComplete && (request.method !== 'PUT' || url.includes('partNumber='))) return;
     // One writer of a key at a time, so that of many create-only PUTs exactly one wins.
     while (writers.has(path)) await writers.get(path);
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -185,6 +191,12 @@ export async function startS3Server(): Promise<S3Server> {
     faults,
     requests,
     archived,
+    get appendOnly() {
+      return mode.appendOnly;
+    },
+    set appendOnly(isOn) {
+      mode.appendOnly = isOn;
+    },
     async createBucket(name) {
       const made = await app.inject({
         method: 'PUT',
@@ -199,6 +211,15 @@ export async function startS3Server(): Promise<S3Server> {
       await app.close();
     },
   };
+}
+
+/** Parts, and uploads that are given up, are no objects. */
+function isRemovalOrReplacement(method: string, url: string, headers: Headers): boolean {
+  const query = new URL(url, 'http://s3').searchParams;
+  if (method === 'DELETE') return !query.has('uploadId');
+  if (method === 'POST' && query.has('delete')) return true;
+  const creates = method === 'POST' ? query.has('uploadId') : method === 'PUT' && !query.has('partNumber');
+  return creates && headers['if-none-match'] === undefined;
 }
 
 function withClasses(listing: string, bucket: string, classes: ReadonlyMap<string, string>): string {

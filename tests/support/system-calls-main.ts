@@ -197,7 +197,10 @@ function pathOf(thread: number, index: number, at: number | undefined): string |
   const text = readText(thread, argument(index), PATH_BYTES_MAX);
   const folder = at === undefined ? AT_CURRENT_FOLDER : argument(at) | 0;
   const start = linkOf(folder === AT_CURRENT_FOLDER ? `/proc/${thread}/cwd` : `/proc/${thread}/fd/${folder}`);
-  return start === null ? null : resolve(start, text.split('\0', 1)[0] ?? '');
+  const path = text.split('\0', 1)[0] ?? '';
+  const [, descriptor, below = ''] = /^\/proc\/self\/fd\/(\d+)(\/.*)$/.exec(path) ?? [];
+  if (descriptor !== undefined) return `${linkOf(`/proc/${thread}/fd/${descriptor}`)}${below}`;
+  return start === null ? null : resolve(start, path);
 }
 
 function linkOf(path: string): string | null {

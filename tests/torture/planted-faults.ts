@@ -11,6 +11,9 @@ const live = 'src/engine/sqlite/live-database.ts';
 const judge = 'src/engine/sqlite/judge.ts';
 const publish = 'src/engine/publish.ts';
 const catalog = 'src/engine/catalog/catalog.ts';
+const sharedTests = 'tests/faults/shared-folders.test.ts';
+const watch = 'src/engine/sqlite/watch.ts';
+const hostile = 'tests/faults/hostile-databases.test.ts';
 
 const test = (file: string, name: string): Catcher => ({ kind: 'test', file, name });
 const torture = (scenario: string, seconds = 6, seed = 1): Catcher => ({ kind: 'torture', scenario, seconds, seed });
@@ -627,6 +630,82 @@ export const plantedFaults: readonly PlantedFault[] = [
     caughtBy: test(
       'tests/faults/planted.test.ts',
       'a backup that is exchanged while the safety backup is made is not placed',
+    ),
+  },
+
+  // What other users leave
+  {
+    name: 'a configuration of another user is run',
+    patches: [
+      { file: 'src/config/trusted-file.ts', from: '  if (!owners.has(found.uid)) {', to: '  if (path === "") {' },
+    ],
+    caughtBy: test('src/config/trusted-file.test.ts', 'a file counts only if nobody else can have written it'),
+  },
+  {
+    name: 'a download lies beside --to, whoever may write there',
+    patches: [
+      {
+        file: 'src/engine/kept-downloads.ts',
+        from: 'if (isOwn(statSync(dirname(to))) && isOwnOrMissing(beside)) return beside;',
+        to: 'if (isOwnOrMissing(dirname(to)) || beside) return beside;',
+      },
+    ],
+    caughtBy: test(sharedTests, 'a cut download to a shared folder goes on from the cache of the user'),
+  },
+  {
+    name: 'the bytes of a download follow a link',
+    patches: [
+      {
+        file: 'src/engine/partial-file.ts',
+        from: '  return found?.isFile() && found.nlink === 1 ? found.size : null;',
+        to: '  return found ? 0 : null;',
+      },
+      { file: 'src/engine/sqlite/open-new.ts', from: ' | O_NOFOLLOW;', to: ' | (O_NOFOLLOW & 0);' },
+      {
+        file: 'src/engine/partial-file.ts',
+        from: 'found.isFile() && found.nlink === 1) return file',
+        to: 'found) return file',
+      },
+    ],
+    caughtBy: test(sharedTests, 'root that backs up and restores in a folder of another user follows none'),
+  },
+  {
+    name: 'a note beside a database is obeyed, whoever left it',
+    patches: [{ file: 'src/engine/sqlite/place.ts', from: '    if (!mayBeOurs(staged)) continue;\n', to: '' }],
+    caughtBy: test(sharedTests, 'a note that another user left beside a database does not change its mode'),
+  },
+  {
+    name: 'what became a link below a glob is backed up',
+    patches: [{ file: 'src/service/guard.ts', from: "    if ('databasePath' in request) refuse();\n", to: '' }],
+    caughtBy: test('src/service/guard.test.ts', 'a glob follows no link'),
+  },
+  // Nothing hostile, nothing exhausted
+  {
+    name: 'a check has no clock',
+    patches: [{ file: watch, from: '(user + system) / 1_000 > untilMs', to: 'false' }],
+    caughtBy: test(hostile, 'a check that takes more time than an honest one is given up, and says so'),
+  },
+  {
+    name: 'a check has no limit of memory',
+    patches: [{ file: watch, from: 'memoryBytes() > bytes', to: 'false' }],
+    caughtBy: test(hostile, 'a check that takes more memory than an honest one is given up, and says so'),
+  },
+  {
+    name: 'a job outlives its parent',
+    patches: [{ file: watch, from: 'process.ppid !== workerData.parent', to: 'false' }],
+    caughtBy: test(hostile, 'a job ends with its parent in the middle of a statement'),
+  },
+  {
+    name: 'a drill takes the place of a backup',
+    patches: [{ file: 'src/service/turns.ts', from: "      return 'drill';", to: "      return 'copy';" }],
+    caughtBy: test('src/service/turns.test.ts', 'drills wait for each other and hold up no copy'),
+  },
+  {
+    name: 'a lock is set aside for want of a descriptor',
+    patches: [{ file: 'src/engine/run-lock.ts', from: '    requireDescriptors();\n', to: '' }],
+    caughtBy: test(
+      'tests/faults/exhausted.test.ts',
+      '6 descriptors left before the service began: all that is asked for answers, and the app lives on',
     ),
   },
 ];

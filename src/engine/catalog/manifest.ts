@@ -6,7 +6,8 @@ import { z } from 'zod';
 import { VERSION } from '../../version.ts';
 import { BackupError } from '../errors.ts';
 import type { Remarks } from '../sqlite/rules.ts';
-import { artifactFile } from './artifact.ts';
+import { visibleLine } from '../visible-text.ts';
+import { artifactFile, isBackupName } from './artifact.ts';
 
 export const MANIFEST_FORMAT = 'velist-backup/1';
 
@@ -43,12 +44,15 @@ const tableLoss = z.object({
   after: z.int().nonnegative().nullable(),
 });
 
+/** Of a backup: it stands in commands that people copy. */
+const backupName = z.string().refine(isBackupName, { error: 'is no name of a backup' });
+
 /** That a backup lost much against the one before. */
 const lossMark = z.object({
   /** Name of the last backup before the loss. */
-  before: z.string(),
+  before: backupName,
   /** Name of the newest backup that was a day older than that one; null when there is none. */
-  dayBefore: z.string().nullable(),
+  dayBefore: backupName.nullable(),
   /** The worst first. */
   tables: z.array(tableLoss),
   usedPages: z.object({ before: z.int(), after: z.int() }),
@@ -146,7 +150,9 @@ export function parseManifest(text: string, name: string): Manifest {
   const parsed = manifestSchema.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    throw bad(name, `${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'unreadable'}`);
+    // Names in it are of whoever wrote it, and may be of any length.
+    const where = visibleLine(issue?.path.join('.') || 'it').slice(0, 100);
+    throw bad(name, `${where}: ${visibleLine(issue?.message ?? 'unreadable').slice(0, 200)}`);
   }
   if (parsed.data.name !== name) throw bad(name, 'names another backup');
   // What it names is read and removed: at a target anyone with the key can write one.

@@ -15,12 +15,14 @@ import {
   renameSync,
   rmSync,
   type Stats,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { BackupError, errnoCode } from '../errors.ts';
+import { visibleLine } from '../visible-text.ts';
 import type { DatabaseSelf } from '../self.ts';
 import { syncFolderNow } from '../sqlite/sync-folder.ts';
 import { FOUND_FILE, OWNER_FILE, RECORD_FILE } from './artifact.ts';
@@ -64,10 +66,11 @@ function parseRecord(text: string | null): PlaceRecord | null {
   return isOldDiscovery(json) ? null : placeRecord.parse(json);
 }
 
-/** Says in one line why a record can't be read. */
+/** Says in one line why a record can't be read. A parser may quote what it read. */
 export function reasonOf(error: unknown): string {
-  if (error instanceof z.ZodError) return `${error.issues[0]?.path.join('.') || 'it'}: ${error.issues[0]?.message}`;
-  return error instanceof Error ? error.message : String(error);
+  const issue = error instanceof z.ZodError ? error.issues[0] : undefined;
+  const said = error instanceof Error ? error.message : String(error);
+  return visibleLine(issue ? `${issue.path.join('.') || 'it'}: ${issue.message}` : said).slice(0, 200);
 }
 
 function isOldDiscovery(json: unknown): boolean {
@@ -186,7 +189,7 @@ function moveOldDiscovery(folder: string): void {
   const path = join(folder, RECORD_FILE);
   const text = textOf(path);
   if (text === null || !isOldDiscovery(JSON.parse(text))) return;
-  if (existsSync(join(folder, FOUND_FILE))) rmSync(path);
+  if (existsSync(join(folder, FOUND_FILE))) unlinkSync(path);
   else renameSync(path, join(folder, FOUND_FILE));
 }
 

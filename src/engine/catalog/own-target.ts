@@ -163,6 +163,27 @@ async function create(store: ObjectStore, key: string, content: object, { signal
   }
 }
 
+/**
+ * Stores the record and the claims again as they are, before a rule of the bucket removes them: in a bucket with versions
+ * that makes a new version. Where nothing may be replaced they go, and the next upload writes the record anew; until then
+ * the manifests say whose they are.
+ */
+export async function renewIdentity(
+  store: ObjectStore,
+  isToBeRenewed: (storedAt: Date) => boolean,
+  options: Options,
+): Promise<void> {
+  const old: string[] = [];
+  const record = await store.head(RECORD_FILE, options);
+  if (record !== null && isToBeRenewed(record.modifiedAt)) old.push(RECORD_FILE);
+  for await (const { key, modifiedAt } of store.list(CLAIM_PREFIX, options))
+    if (isToBeRenewed(modifiedAt) && old.length <= CLAIMS_MAX) old.push(key);
+  for (const key of old) {
+    const bytes = await getBytes(store, key, { limitBytes: BYTES_MAX, ...options });
+    await store.put(key, bytesOf(new TextDecoder().decode(bytes)), { ...options, contentType: 'application/json' });
+  }
+}
+
 /** @throws BackupError BAD_CONFIG where the record can't be read, S3_*, ABORTED. */
 export async function claimTarget(
   store: ObjectStore,

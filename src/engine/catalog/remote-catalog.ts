@@ -13,6 +13,8 @@ import { NO_IDENTITY, type PlaceIdentity } from './identity.ts';
 import { type Manifest, parseManifest } from './manifest.ts';
 
 const MANIFEST_BYTES_MAX = 1024 * 1024;
+/** Of all that one listing reads, which lies in memory here and with whoever asked. The rest is read by the next one. */
+const READ_BYTES_MAX = 64 * 1024 * 1024;
 const READERS_MAX = 8;
 /** Each may have taken its retries; so many say that the target is at fault and not a manifest. */
 const UNREAD_MAX = 8;
@@ -81,6 +83,7 @@ export async function listRemote(
   const read: Manifest[] = [];
   const unnamed: string[] = [];
   let unread = 0;
+  let readBytes = 0;
 
   async function look(name: string, objects: readonly ListedObject[]): Promise<void> {
     const listed = objects.find(({ key }) => key === manifestName(name));
@@ -95,6 +98,11 @@ export async function listRemote(
       add(listed.etag, before.manifest);
       return;
     }
+    if (readBytes >= READ_BYTES_MAX) {
+      entries.push({ name, etag: '', manifest: null, fault: 'its manifest is not read yet', archive: null });
+      return;
+    }
+    readBytes += Math.min(listed.sizeBytes, MANIFEST_BYTES_MAX);
     try {
       const manifest = await readRemoteManifest(store, name, { signal });
       read.push(manifest);
@@ -110,7 +118,8 @@ export async function listRemote(
     }
   }
 
-  const pending = found.entries();
+  // The newest first: what is left for the next listing is what is needed least.
+  const pending = [...found].reverse().values();
   const reader = async () => {
     for (const [name, objects] of pending) await look(name, objects);
   };
@@ -198,9 +207,16 @@ function archiveOf({ artifact }: ManifestFacts, objects: readonly ListedObject[]
   return objects.find(({ key }) => key === artifact.file)?.archive ?? null;
 }
 
-function faultOf({ artifact }: ManifestFacts, objects: readonly ListedObject[]): string | null {
+/** A block of zstd opens to 128 KiB at most, and takes 4 bytes at least (RFC 8878, 3.1.1.2). */
+const EXPANSION_MAX = 32_768;
+
+function faultOf({ artifact, database }: ManifestFacts, objects: readonly ListedObject[]): string | null {
   const file = objects.find(({ key }) => key === artifact.file);
   if (file === undefined) return 'its file is not there';
-  if (file.sizeBytes === artifact.sizeBytes) return null;
-  return `its file has ${file.sizeBytes} bytes, its manifest says ${artifact.sizeBytes}`;
+  if (file.sizeBytes !== artifact.sizeBytes)
+    return `its file has ${file.sizeBytes} bytes, its manifest says ${artifact.sizeBytes}`;
+  // Nobody must make room for what can't come of it.
+  const opensToMax = artifact.sizeBytes * (artifact.compression === 'zstd' ? EXPANSION_MAX : 1);
+  if (database.sizeBytes <= opensToMax) return null;
+  return `its file of ${file.sizeBytes} bytes can't hold the ${database.sizeBytes} that its manifest says`;
 }

@@ -3,7 +3,7 @@
  * never removed: whoever can read them may still want them, and no backup waits for that.
  */
 import { randomUUID } from 'node:crypto';
-import { accessSync, constants, existsSync, renameSync, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, renameSync, statSync } from 'node:fs';
 import { makePrivateFolder } from '../private-folder.ts';
 
 /** Hears what was moved, in a whole sentence. */
@@ -18,7 +18,9 @@ export function setAside(path: string): string {
 
 /** Makes a folder of ours, or takes the one that is there if this user can work in it. */
 export function prepareOwnFolder(path: string, warn: Warn): void {
-  if (existsSync(path) && !mayWorkIn(path)) {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  // A link leads wherever its maker likes.
+  if (found && (found.isSymbolicLink() || !mayWorkIn(path))) {
     const aside = setAside(path);
     warn(`${path} can't be used by the user of this process; it was moved to ${aside}, which may be removed.`);
   }

@@ -5,7 +5,7 @@
  * because two copies of the SQLite library in one process do the same. Standard input stays open as long as the parent
  * lives; when it closes, the job stops at the next safe point. Terminal signals are the parent's to judge.
  */
-import { writeSync } from 'node:fs';
+import { writeFileSync, writeSync } from 'node:fs';
 import { constants, getPriority, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { makeBackup } from '../backup.ts';
@@ -24,10 +24,12 @@ import { takeLock } from '../run-lock.ts';
 import { checkDatabase } from '../sqlite/judge-live.ts';
 import { endProcess } from '../sqlite/ending.ts';
 import { verifyFile } from '../sqlite/verify.ts';
+import { beginWatch, mayEnd } from '../sqlite/watch.ts';
 import { testTarget } from '../targets/self-test.ts';
 import { uploadBackup } from '../upload.ts';
 import { sqliteVersion } from '../backup.ts';
 import {
+  type JobLine,
   type JobMessage,
   type JobRequest,
   type PruneRequest,
@@ -40,20 +42,27 @@ const abort = new AbortController();
 const context: StoryContext = {
   signal: abort.signal,
   now: () => new Date(),
-  onEvent: (event) => send(event),
+  onEvent: (event) => {
+    // What is placed by halves is worse than a job that outlives its parent; what is placed is whole.
+    if (event.type === 'step') mayEnd(event.name !== 'place');
+    send(event);
+  },
 };
 
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => abort.abort());
 
 const input = createInterface({ input: process.stdin });
-input.once('line', (line) => void run(JSON.parse(line) as JobRequest)); // our own parent wrote it
+input.once('line', (line) => void run(JSON.parse(line) as JobLine)); // our own parent wrote it
 input.once('close', () => abort.abort());
 
-async function run(request: JobRequest): Promise<void> {
+async function run({ parent = process.ppid, limits, ...request }: JobLine): Promise<void> {
   let code = 0;
   try {
     giveWay(request);
+    await beginWatch({ parent, limits });
+    // It removes its traces before it ends.
+    if (request.kind === 'test-target') mayEnd(false);
     send({ type: 'result', value: await carryOut(request) });
   } catch (error) {
     code = 1;
@@ -74,7 +83,15 @@ function giveWay({ kind }: JobRequest): void {
   } catch {
     // A sandbox may forbid it: a favour to the app, and no reason to make no backup.
   }
+  try {
+    // Where memory ends, the system ends a job before it ends the app. https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html
+    writeFileSync('/proc/self/oom_score_adj', String(FIRST_TO_END));
+  } catch {
+    // Not Linux, or a sandbox.
+  }
 }
+
+const FIRST_TO_END = 1_000;
 
 async function carryOut(request: JobRequest): Promise<unknown> {
   switch (request.kind) {

@@ -15,6 +15,7 @@ import type { FolderRetention, RetentionPolicy } from '../retention.ts';
 import type { DatabaseSelf } from '../self.ts';
 import type { LiveFacts } from '../sqlite/look.ts';
 import type { OpenFiles } from '../sqlite/open-files.ts';
+import type { CheckLimits } from '../sqlite/watch.ts';
 import type { S3Options } from '../targets/s3-store.ts';
 import type { TargetReport, TargetToTest } from '../targets/self-test.ts';
 import type { WriterNews } from '../writer.ts';
@@ -35,6 +36,8 @@ export interface Writing {
   readonly isFirst: boolean;
   /** The run history tells of uploads to that place. */
   readonly knowsPlace: boolean;
+  /** A rule of the bucket removes what is older than so many days, so an epoch is taken anew long before. */
+  readonly lifecycleDays?: number | null;
 }
 
 /** With both of them a job writes as the one writer of the place; without, as versions before 0.2 did. */
@@ -278,8 +281,10 @@ export interface FetchRequest {
   readonly s3: S3Access;
   /** Private keys for a sealed artifact; empty when there are none. */
   readonly identities: readonly string[];
-  /** Folder for what is unfinished, on the disk of `to`; a download that was cut goes on from there. */
-  readonly staging: string;
+  /** Copies there are encrypted: one that is not may be anybody's. */
+  readonly refusePlain?: boolean;
+  /** Folder for a download that may be cut, to go on from there; null: one of the user's own. */
+  readonly staging: string | null;
   /** The plain database; must not exist. */
   readonly to: string;
   readonly lockWaitMs: number;
@@ -304,6 +309,7 @@ export interface DrillRequest {
         readonly sizeBytes: number;
         /** Private keys; without one a sealed artifact is proven as far as that goes. */
         readonly identities: readonly string[];
+        readonly refusePlain?: boolean;
       };
   /** Hidden folder beside the backups for what is restored; must not exist, and is removed at the end. */
   readonly staging: string;
@@ -386,6 +392,14 @@ export interface JobMap {
 export type JobKind = keyof JobMap;
 export type JobRequest = JobMap[JobKind]['request'];
 
+/** The line on standard input. */
+export type JobLine = JobRequest & {
+  /** The process that the job ends with. */
+  readonly parent?: number;
+  /** Of each check, instead of those that the size of the file gives: for tests. */
+  readonly limits?: CheckLimits | undefined;
+};
+
 export type JobEvent =
   | { readonly type: 'step'; readonly name: StepName }
   | { readonly type: 'bytes'; readonly done: number; readonly total: number }
@@ -399,7 +413,9 @@ export type JobEvent =
 export type JobMessage =
   | JobEvent
   | { readonly type: 'result'; readonly value: unknown }
-  | { readonly type: 'error'; readonly error: ErrorBody; readonly stack: string };
+  | { readonly type: 'error'; readonly error: ErrorBody; readonly stack: string }
+  /** The last word of a job that ended itself in a check: `limit` in ms of the processor, or in bytes. */
+  | { readonly type: 'gave-up'; readonly over: 'time' | 'memory'; readonly limit: number };
 
 /** What the stories of the engine are handed. */
 export interface StoryContext {

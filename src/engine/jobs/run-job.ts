@@ -12,16 +12,20 @@ import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { BackupError, errnoCode } from '../errors.ts';
-import type { JobEvent, JobKind, JobMap, JobMessage } from './protocol.ts';
+import { BackupError, errnoCode, exhausted, isExhausted } from '../errors.ts';
+import type { JobEvent, JobKind, JobLine, JobMap, JobMessage, JobRequest, StepName } from './protocol.ts';
+import { gaveUp } from '../sqlite/gave-up.ts';
+import type { CheckLimits } from '../sqlite/watch.ts';
 
 export interface JobOptions {
   /** All that the job's process inherits. */
   readonly environment: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
-  /** False for a job that must end by itself once it has begun to change something. */
+  /** False for a job that must end by itself. */
   readonly mayKill?: boolean;
   readonly onEvent?: (event: JobEvent) => void;
+  /** Of its checks, instead of those that the size of a file gives: for tests. */
+  readonly limits?: CheckLimits;
 }
 
 /** After a stop was asked for; a check of a large file can't be interrupted any other way. */
@@ -29,8 +33,8 @@ const STOP_GRACE_MS = 5_000;
 const STDERR_CHARACTERS_MAX = 4_000;
 
 /**
- * @throws BackupError as the job's story threw it, ABORTED when stopped by the signal, JOB_DIED when it ended without
- * an answer.
+ * @throws BackupError as the job's story threw it, ABORTED when stopped by the signal, CHECK_GAVE_UP when a check took more
+ * than it may or its process ended in it, JOB_DIED when it ended without an answer in any other way.
  */
 export async function runJob<Kind extends JobKind>(
   request: JobMap[Kind]['request'],
@@ -55,33 +59,89 @@ export async function runJob<Kind extends JobKind>(
   });
   // A child that died before reading its request is reported by its exit.
   child.stdin.on('error', () => {});
-  child.stdin.write(`${JSON.stringify(request)}\n`);
-  const lines = createInterface({ input: child.stdout });
-  lines.on('line', (line) => {
-    const message = parseMessage(line);
-    if (message === null) return;
-    if (message.type === 'result' || message.type === 'error') answer = message;
-    else options.onEvent?.(message);
-  });
-
+  const line: JobLine = { ...(request as JobRequest), parent: process.pid, limits: options.limits };
+  child.stdin.write(`${JSON.stringify(line)}\n`);
+  let step: StepName | undefined;
   let killTimer: NodeJS.Timeout | undefined;
   const stop = () => {
     child.kill('SIGTERM');
-    if (options.mayKill !== false) killTimer ??= setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS);
+    // Placing is all or nothing: the kill waits for the step behind it.
+    if (options.mayKill === false || step === 'place') return;
+    killTimer ??= setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS);
   };
+  const lines = createInterface({ input: child.stdout });
+  lines.on('line', (text) => {
+    const message = parseMessage(text);
+    if (message === null) return;
+    if (message.type === 'result' || message.type === 'error' || message.type === 'gave-up') {
+      answer ??= message;
+      return;
+    }
+    if (message.type === 'step') {
+      step = message.name;
+      if (step === 'place') {
+        clearTimeout(killTimer);
+        killTimer = undefined;
+      } else if (options.signal?.aborted) stop();
+    }
+    options.onEvent?.(message);
+  });
   options.signal?.addEventListener('abort', stop, { once: true });
   try {
     const how = await ended;
     if (answer?.type === 'result') return answer.value as JobMap[Kind]['result']; // by the protocol
     if (answer?.type === 'error') throw withStack(BackupError.fromJSON(answer.error), answer.stack);
-    if (options.signal?.aborted)
-      throw new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' });
+    // A drill has such a step too, and places nothing.
+    const placed = step === 'prove' && 'sourceName' in request ? request.sourceName : null;
+    if (answer?.type === 'gave-up') {
+      const why = overLimit(answer);
+      throw step === 'safety' ? noSafety(gaveUp(why)) : notChecked(why, placed);
+    }
+    if (options.signal?.aborted) throw stopped(placed);
+    if (step !== undefined && checks.has(step) && killers.has(how))
+      throw notChecked(`its process ended (${how})`, placed);
     throw died(how, complaint);
   } finally {
     clearTimeout(killTimer);
     options.signal?.removeEventListener('abort', stop);
     child.stdin.destroy();
   }
+}
+
+/** Steps in which SQLite reads what others wrote into a file. */
+const checks: ReadonlySet<StepName> = new Set(['verify', 'check', 'prove']);
+/**
+ * How the system ends a process that wants too much memory, and how a process ends at a fault of its own. A file that can't
+ * be read to its end (SIGBUS) is another matter.
+ */
+const killers: ReadonlySet<string> = new Set(['SIGKILL', 'SIGSEGV', 'SIGABRT', 'SIGTRAP', 'SIGILL', 'SIGFPE']);
+
+function overLimit({ over, limit }: Extract<JobMessage, { type: 'gave-up' }>): string {
+  const what =
+    over === 'time' ? `${Math.ceil(limit / 1_000)} s of the processor` : `${Math.ceil(limit / 1_000_000)} MB of memory`;
+  return `it took more than ${what}, and an honest database of its size needs far less`;
+}
+
+/** @param placed the backup that is in its place already; null where nothing was placed. */
+function notChecked(why: string, placed: string | null): BackupError {
+  return placed === null ? gaveUp(why) : notProven(placed, gaveUp(why).message);
+}
+
+function noSafety({ message }: BackupError): BackupError {
+  return new BackupError('RESTORE_SAFETY_FAILED', `the safety copy could not be made: ${message}`, {
+    hint: 'Nothing was changed. See what the tables of the live database compute for each row; a restore to a new file (--to) needs no safety copy.',
+  });
+}
+
+function stopped(placed: string | null): BackupError {
+  if (placed !== null) return notProven(placed, 'the run was stopped');
+  return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' });
+}
+
+function notProven(placed: string, why: string): BackupError {
+  return new BackupError('NOT_CHECKED', `${placed} was placed, but the result was not checked: ${why}`, {
+    hint: 'The file passed its check before it was placed. Make a backup: that checks all of the database.',
+  });
 }
 
 /** Tells an app that it was started in a job's place, whatever we did not think of; `loadEnvironment` refuses there. */
@@ -145,6 +205,7 @@ function notStarted(cause: Error): BackupError {
       cause,
     });
   }
+  if (isExhausted(cause)) return exhausted(cause, 'no job could be started');
   return new BackupError('JOB_DIED', `no job could be started (${code})`, {
     hint: 'The machine may be out of processes, files or memory for this user; the next run tries again.',
     cause,

@@ -172,7 +172,9 @@ test('a table of the database that is called dbstat does not stand in the way', 
 
 test('a library without dbstat accounts for nothing, and says so', () => {
   const database = openUnwritten(make());
+  database.exec('PRAGMA query_only = OFF');
   const without = {
+    prepare: (sql: string) => database.prepare(sql),
     exec: () => database.exec('CREATE VIRTUAL TABLE temp.pages USING dbstat_of_another_library(main)'),
   };
   const pages = new PageFile({ pages: 1, pageSize: 512, read: () => Buffer.alloc(512) });

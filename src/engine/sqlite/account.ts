@@ -11,6 +11,7 @@
  * https://sqlite.org/fileformat2.html, https://sqlite.org/dbstat.html
  */
 import type { DatabaseSync } from 'node:sqlite';
+import { pragma } from './library.ts';
 import { MAP_FREE, MAP_ROOT, type PageFile, PageSet } from './pages.ts';
 
 export interface Account {
@@ -49,7 +50,14 @@ const PAGE_LIST = 'temp.velist_backup_pages';
 
 function openPageList(database: DatabaseSync): boolean {
   try {
-    database.exec(`CREATE VIRTUAL TABLE IF NOT EXISTS ${PAGE_LIST} USING dbstat(main)`);
+    // Also a table in memory is something that is written.
+    const isAsking = pragma(database, 'query_only') === 1;
+    if (isAsking) database.exec('PRAGMA query_only = OFF');
+    try {
+      database.exec(`CREATE VIRTUAL TABLE IF NOT EXISTS ${PAGE_LIST} USING dbstat(main)`);
+    } finally {
+      if (isAsking) database.exec('PRAGMA query_only = ON');
+    }
     return true;
   } catch (error) {
     if (error instanceof Error && /no such module/.test(error.message)) return false;

@@ -16,6 +16,7 @@ import { NO_REMARKS } from './rules.ts';
 import { resolveDatabase } from './stamp.ts';
 import { pageFrames } from './wal.ts';
 import { isAllMerged, type LogIndex } from './wal-index.ts';
+import { bytesToCheck, withinLimits } from './watch.ts';
 
 /**
  * Readers go on meanwhile, and writers too in WAL mode.
@@ -32,7 +33,9 @@ export function judgeLiveDatabase(databasePath: string, method: VerifyMethod): J
     const deadline = performance.now() + PIN_TIMEOUT_MS;
     const { log } = beginReading(connection, { ...opened, deadline });
     const openPages = (sizes: PageSizes) => livePages(sizes, opened, log);
-    const judged = judge(connection, { method, openPages, seesChecks: mayWrite(path) });
+    const [live, options] = [connection, { method, openPages, seesChecks: mayWrite(path) }];
+    // It may have come out of a file from elsewhere a moment ago.
+    const judged = withinLimits(bytesToCheck(path), () => judge(live, options));
     // Without a log of its own all pages are in the file.
     const isAllInMain = log === null || isAllMerged(log);
     const bytes = (judged.pages ?? 0) * (judged.pageSize ?? 0);

@@ -14,6 +14,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type Account, accountForPages } from './account.ts';
 import { type DatabaseFacts, readFacts } from './facts.ts';
 import {
+  isBeyondFile,
   isDamage,
   pragma,
   SQLITE_CORRUPT_VTAB,
@@ -64,6 +65,10 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
     const file = new PageFile(options.openPages(sizes));
     if (file.header.pages > sizes.pages)
       findings.structure.push(`the header says ${file.header.pages} pages, and there are ${sizes.pages}`);
+    const { textEncoding } = file.header;
+    // SQLite takes the last two bits. None of them it takes for UTF-8 once, and for a contradiction when it looks again.
+    if (textEncoding !== 0 && textEncoding % 4 === 0)
+      findings.structure.push(`the header says text encoding ${textEncoding}, and there is none of that number`);
     const facts = new Judge(database, file, findings, options).judge(contradiction);
     return { ...sizes, ...findings.all(), facts };
   } catch (error) {
@@ -177,7 +182,7 @@ class Judge {
       this.#findings.forgetContent();
       return false;
     } catch (error) {
-      if (!couldNotRun(error)) throw error;
+      if (!couldNotRun(error, this.#database)) throw error;
       this.#findings.forgetContent();
       return false;
     }
@@ -247,7 +252,7 @@ class Judge {
           this.#findings.leave(`table ${table.name} behind its first ${count} complaints`, 'SQLite gives no more');
           return false;
         } catch (error) {
-          if (!couldNotRun(error)) throw error;
+          if (!couldNotRun(error, this.#database)) throw error;
           reason ??= error instanceof Error ? error.message : String(error);
         } finally {
           if (isBlind) this.#database.exec('PRAGMA ignore_check_constraints = OFF');
@@ -296,7 +301,7 @@ class Judge {
         rows.setReadBigInts(true);
         for (const { parent } of rows.iterate()) this.#findings.break(table, `FOREIGN KEY to ${String(parent)}`, 1);
       } catch (error) {
-        if (!couldNotRun(error)) throw error;
+        if (!couldNotRun(error, this.#database)) throw error;
         this.#findings.leave(`the foreign keys of table ${table}`, error instanceof Error ? error.message : '');
       }
     }
@@ -383,7 +388,8 @@ function isDamagedModule(error: unknown): boolean {
 }
 
 /** Not damage, not the disk: something of the app that this SQLite does not have. */
-function couldNotRun(error: unknown): boolean {
+function couldNotRun(error: unknown, database: DatabaseSync): boolean {
   const code = sqliteCode(error);
-  return code === SQLITE_ERROR || code === SQLITE_TOOBIG || isDamagedModule(error);
+  if (code === SQLITE_TOOBIG) return !isBeyondFile(database, error);
+  return code === SQLITE_ERROR || isDamagedModule(error);
 }

@@ -1,18 +1,81 @@
-/** What every use of the SQLite library needs: how to open a database with it, one value of a pragma, its result codes. */
+/**
+ * What every use of the SQLite library needs: how to open a database with it, one value of a pragma, its result codes.
+ *
+ * Databases of others are opened here and nowhere else (`architecture.test.ts`), and nothing that stands in one is believed:
+ * what a definition in it may call is what SQLite itself calls harmless, and a file that is not the live database is opened
+ * as https://sqlite.org/security.html advises for files from elsewhere, but for two things. Its pages are mapped, which makes
+ * a check three times as fast; a file that shrinks meanwhile ends the job alone. And `cell_size_check` is left to the check
+ * itself, which looks at each cell: with both, `integrity_check` took a third longer.
+ */
 import { DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite';
+import { statSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
 /**
- * Definitions in the schema that this SQLite does not understand are passed over (`SQLITE_WriteSchema`), as everything but
- * a judge should: pages are copied whatever they mean. We write no schema.
+ * The database of an app that uses it. Definitions in the schema that this SQLite does not understand are passed over
+ * (`SQLITE_WriteSchema`), as everything but a judge should: pages are copied whatever they mean. We write no schema.
  *
  * @param query how to open it: https://sqlite.org/uri.html
  */
-export function openWith(path: string, query: string, options: DatabaseSyncOptions = {}): DatabaseSync {
+export function openLive(path: string, query: string, options: DatabaseSyncOptions = {}): DatabaseSync {
   const unguarded = { ...options, defensive: false } as DatabaseSyncOptions; // newer than the types
   const connection = new DatabaseSync(`${pathToFileURL(path).href}?${query}`, unguarded);
-  connection.exec('PRAGMA temp_store = MEMORY; PRAGMA writable_schema = ON');
+  connection.exec('PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA writable_schema = ON');
   return connection;
+}
+
+/** Any other: a backup, a copy of ours, a file from elsewhere. As `openLive`, and it may do nothing but answer. */
+export function openElsewhere(path: string, query: string, options: DatabaseSyncOptions = {}): DatabaseSync {
+  const limits = { attach: 0, length: valueBytesMax(statSync(path).size) };
+  const connection = openLive(path, query, { ...options, limits } as DatabaseSyncOptions); // newer than the types
+  // Bun has these, and Node from 24 on. With Node 22 it is the watch over the job alone that holds (`watch.ts`).
+  const { setAuthorizer, enableDefensive }: Newer = connection;
+  setAuthorizer?.call(connection, (action, _name, called, database) => (mayDo(action, called, database) ? 0 : DENIED));
+  enableDefensive?.call(connection, true);
+  onGuard.add(connection);
+  return connection;
+}
+
+type Newer = Partial<Pick<DatabaseSync, 'setAuthorizer' | 'enableDefensive'>>;
+const onGuard = new WeakSet<DatabaseSync>();
+
+/** What an expression makes out of a value may be longer than all that the file holds, and not by so much. */
+const VALUE_BYTES_LEAST = 64 * 1024 * 1024;
+const VALUE_FACTOR = 2;
+/** SQLite's own limit: https://sqlite.org/limits.html */
+const VALUE_BYTES_MAX = 1_000_000_000;
+
+function valueBytesMax(fileBytes: number): number {
+  return Math.min(VALUE_BYTES_MAX, Math.max(VALUE_BYTES_LEAST, VALUE_FACTOR * fileBytes));
+}
+
+/**
+ * A value that is longer than all that the file holds, and than twice that: what computes it stands in the file, and its
+ * check is given up. At SQLite's own limit it is nobody's fault.
+ */
+export function isBeyondFile(connection: DatabaseSync, error: unknown): boolean {
+  const length = (connection as { readonly limits?: { readonly length: number } }).limits?.length; // newer than the types
+  return sqliteCode(error) === SQLITE_TOOBIG && length !== undefined && length < VALUE_BYTES_MAX;
+}
+
+const DENIED = 1;
+/** https://sqlite.org/c3ref/c_alter_table.html: ATTACH, DETACH, ALTER TABLE, REINDEX, ANALYZE. */
+const REFUSED: ReadonlySet<number> = new Set([24, 25, 26, 27, 28]);
+/** All that makes or drops a thing of the schema; what reads or changes rows has the numbers behind. */
+const MAKING_MAX = 17;
+const OF_ROWS: ReadonlySet<number> = new Set([9, 18]);
+const MAKING_VIRTUAL: ReadonlySet<number> = new Set([29, 30]);
+const FUNCTION = 31;
+/** They load code, or take addresses for it. */
+const refusedFunctions: ReadonlySet<string> = new Set(['load_extension', 'fts3_tokenizer']);
+
+/** An R-tree prepares what changes its rows when it is opened; `query_only` sees to it that none of that runs. */
+function mayDo(action: number, called: string | null, database: string | null): boolean {
+  if (action === FUNCTION) return !refusedFunctions.has((called ?? '').toLowerCase());
+  if (REFUSED.has(action)) return false;
+  const isMaking = (action <= MAKING_MAX && !OF_ROWS.has(action)) || MAKING_VIRTUAL.has(action);
+  // The list of pages is a table of ours in memory.
+  return !isMaking || database === 'temp';
 }
 
 /** One value of a pragma. */
@@ -29,16 +92,24 @@ export function pragma(connection: DatabaseSync, name: string): unknown {
  */
 export function notUnderstood(connection: DatabaseSync): string | null {
   const read = () => connection.prepare('SELECT count(*) FROM main.sqlite_schema').get();
-  connection.exec('PRAGMA writable_schema = RESET');
+  passOverUnknown(connection, 'RESET');
   try {
     read();
     return null;
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith('malformed database schema')) throw error;
-    connection.exec('PRAGMA writable_schema = ON');
+    passOverUnknown(connection, 'ON');
     read();
     return error.message;
   }
+}
+
+/** SQLite lets no connection on its guard do so. */
+function passOverUnknown(connection: DatabaseSync, how: 'ON' | 'RESET'): void {
+  const { enableDefensive }: Newer = connection;
+  enableDefensive?.call(connection, false);
+  connection.exec(`PRAGMA writable_schema = ${how}`);
+  if (onGuard.has(connection)) enableDefensive?.call(connection, true);
 }
 
 /** Primary result codes, https://sqlite.org/rescode.html */

@@ -15,7 +15,7 @@ import { aboutToOpen, endConnection, type Opened } from './ending.ts';
 import { type Header, readHeader, type TextEncoding } from './header.ts';
 import {
   isDamage,
-  openWith,
+  openLive,
   pragma,
   SQLITE_CANTOPEN,
   SQLITE_FULL,
@@ -222,7 +222,7 @@ export function openToLook(path: string, form: FormOnDisk): DatabaseSync | null 
   // Locked exclusively it has no index either; then the read is refused before anything is made.
   if (form === 'log without index' && isOpenSomewhere(path) !== true) return null;
   // Without a log all is in the main file, and a reader with locks would make one.
-  const connection = openWith(path, `mode=ro${form === 'no log' ? '&immutable=1' : ''}`, { readOnly: true });
+  const connection = openLive(path, `mode=ro${form === 'no log' ? '&immutable=1' : ''}`, { readOnly: true });
   connection.exec(`PRAGMA busy_timeout = ${LOOK_TIMEOUT_MS}`);
   return connection;
 }
@@ -253,7 +253,7 @@ export { isLocked } from './busy.ts';
 
 export function openConnection(path: string, timeoutMs: number): DatabaseSync {
   // mode=rw: a database that vanished a moment ago must not be created anew.
-  const connection = openWith(path, 'mode=rw');
+  const connection = openLive(path, 'mode=rw');
   connection.exec(`PRAGMA busy_timeout = ${timeoutMs}`);
   return connection;
 }

@@ -20,6 +20,7 @@ import { pragma } from './library.ts';
 import { isOnNetwork } from './network.ts';
 import { refuseStrayRoots } from './schema.ts';
 import { resolveDatabase } from './stamp.ts';
+import { bytesToCheck, withinLimits } from './watch.ts';
 
 export interface LiveFacts {
   readonly pageSize: number;
@@ -47,11 +48,14 @@ export function lookForPlan(databasePath: string, { deadlineMs }: { readonly dea
   try {
     connection = openToLook(path, formOnDisk(path));
     if (connection === null) return { ...known, uncounted: 'log' };
-    refuseStrayRoots(connection);
-    const schemaVersion = Number(pragma(connection, 'user_version'));
-    const encoding = encodingOf(connection, header);
-    const rows = countRows(connection, { deadlineMs });
-    return { ...known, schemaVersion, encoding, rows: rows && Object.fromEntries(rows) };
+    const live = connection;
+    return withinLimits(bytesToCheck(path), () => {
+      refuseStrayRoots(live);
+      const schemaVersion = Number(pragma(live, 'user_version'));
+      const encoding = encodingOf(live, header);
+      const rows = countRows(live, { deadlineMs });
+      return { ...known, schemaVersion, encoding, rows: rows && Object.fromEntries(rows) };
+    });
   } catch (error) {
     if (isBehindJournal(error, path)) return { ...known, uncounted: 'journal' };
     const reason = explainLiveError(error, { databasePath, timeoutMs: 0 });

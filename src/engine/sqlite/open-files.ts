@@ -6,6 +6,7 @@ import { existsSync, fstatSync, readdirSync, readFileSync, readlinkSync, realpat
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../errors.ts';
+import { isOpenHereAlone } from './lease.ts';
 import { isOnNetwork, isOnOwnDisk } from './network.ts';
 import { realPathOfFile } from './real-path.ts';
 import { sideFiles } from './stamp.ts';
@@ -63,8 +64,9 @@ export function isOpenSomewhere(path: string): boolean | null {
  * @param folder that the file lies in, or lay in until it was unlinked.
  */
 export function isSurelyUnused(descriptor: number, folder: string): boolean {
-  if (!existsSync('/proc/self/fd') || existsSync(KERNEL_NFS_SERVER)) return false;
-  if (unseen(folder, false) !== null || !isOnOwnDisk(folder)) return false;
+  if (!existsSync('/proc/self/fd') || existsSync(KERNEL_NFS_SERVER) || !isOnOwnDisk(folder)) return false;
+  if (isOpenHereAlone(descriptor)) return true;
+  if (unseen(folder, false) !== null) return false;
   const { dev, ino } = fstatSync(descriptor, { bigint: true });
   const file = { identities: new Set([`${dev}:${ino}`]), devices: new Set<bigint>(), names: new Set<string>() };
   const looked = new Set<number>();

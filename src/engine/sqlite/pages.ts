@@ -46,6 +46,8 @@ export interface Header {
   /** 0 in a database without `auto_vacuum`. */
   readonly largestRoot: number;
   readonly isIncremental: boolean;
+  /** 1 to 3; 0 as long as it never had a table. */
+  readonly textEncoding: number;
 }
 
 export class PageFile {
@@ -67,6 +69,7 @@ export class PageFile {
       freePages: bytes.readUInt32BE(36),
       largestRoot: bytes.readUInt32BE(52),
       isIncremental: bytes.readUInt32BE(64) !== 0,
+      textEncoding: bytes.readUInt32BE(56),
     };
   }
 

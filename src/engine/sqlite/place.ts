@@ -1,7 +1,7 @@
 /**
  * Puts a verified file where a database is, or where one shall be. Three ways, each all or nothing:
  *
- * - a new file: temporary name, fsync, rename, fsync of the folder; an existing file is never touched;
+ * - a new file: a folder of its own beside it, fsync, link, fsync of the folder; an existing file is never touched;
  * - over a database, in use or not: through SQLite's backup API, one transaction that other connections see at once. The
  *   file stays the same file, so an app that has it open, seen or unseen, reads the restored rows or is told to wait; it
  *   never goes on with a deleted file, and no old log or journal comes to lie beside a new one;
@@ -14,6 +14,7 @@ import {
   copyFileSync,
   constants,
   existsSync,
+  fchmodSync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -28,15 +29,16 @@ import { basename, dirname, join } from 'node:path';
 import { backup, type DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../errors.ts';
+import { FreshFolder, removeDeadFolders } from './fresh-folder.ts';
 import { addFreePage, readHeaderOf, sayRollbackMode } from './header.ts';
-import { openWith, pragma, sqliteCode } from './library.ts';
+import { openElsewhere, pragma, sqliteCode } from './library.ts';
 import { explainLiveError, isLocked } from './live-database.ts';
 import { leadsNowhere, thereIsAFile } from './missing.ts';
 import { refuseWhileOpen } from './open-files.ts';
 import { giveToOwnerOf } from './owner.ts';
 import { giveModeBack } from './out-of-wal.ts';
 import { leftoverOf, resolveDatabase, sideFiles } from './stamp.ts';
-import { holdStaging, parseStaged, removeIfAllowed, stagedName, whenAlone } from './staged.ts';
+import { holdStaging, mayBeOurs, parseStaged, removeIfAllowed, stagedName, whenAlone } from './staged.ts';
 import { syncFolderNow, syncNewFolder } from './sync-folder.ts';
 import { openUnwritten } from './verify.ts';
 
@@ -64,23 +66,23 @@ export function placeAsNewFile(
   { journalMode, ownedAsFolder = false }: { readonly journalMode?: 'wal'; readonly ownedAsFolder?: boolean } = {},
 ): void {
   removeDead(dirname(destination), (name) => name === basename(destination));
-  using _staging = holdStaging(destination);
-  const temporary = stage(source, destination);
+  removeDeadFolders(dirname(destination));
+  using fresh = FreshFolder.beside(destination);
+  const temporary = fresh.at('database');
+  copyDurably(source, temporary);
   try {
     if (journalMode) setJournalMode(temporary, journalMode);
     if (ownedAsFolder) giveToOwnerOf(dirname(destination), temporary);
     // link fails where rename would overwrite.
     linkSync(temporary, destination);
   } catch (error) {
-    if (existsSync(destination)) {
+    if (lstatSync(destination, { throwIfNoEntry: false })) {
       throw new BackupError('TARGET_EXISTS', `${destination} already exists`, {
         hint: 'Choose another name; a restore to a new file overwrites nothing.',
         cause: error,
       });
     }
     throw explainLiveError(error, { databasePath: destination, timeoutMs: 0 });
-  } finally {
-    discard(temporary);
   }
   syncPlaced(destination, 'Nothing was overwritten');
 }
@@ -270,7 +272,9 @@ export function refuseWhatIsThere(databasePath: string): void {
  * of WAL mode; that is put right first.
  */
 export function removeDeadPlacements(databasePath: string): void {
-  if (existsSync(dirname(databasePath))) removeDead(dirname(databasePath), () => true);
+  if (!existsSync(dirname(databasePath))) return;
+  removeDead(dirname(databasePath), () => true);
+  removeDeadFolders(dirname(databasePath));
 }
 
 function removeDead(folder: string, isMeant: (destination: string) => boolean): void {
@@ -287,6 +291,7 @@ function removeStaged(folder: string, destination: string): void {
     const found = parseStaged(entry);
     if (found?.destination !== destination || found.isLock) continue;
     const staged = join(folder, entry);
+    if (!mayBeOurs(staged)) continue;
     const isNote = found.what === 'restoring' && !found.isSideFile;
     if (!isNote || giveModeBack(staged, join(folder, destination))) removeIfAllowed(staged);
   }
@@ -296,17 +301,25 @@ function removeStaged(folder: string, destination: string): void {
 function stage(source: string, destination: string, what: 'restoring' | 'placing' = 'restoring'): string {
   const temporary = stagedName(destination, what);
   try {
-    copyFileSync(source, temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-    chmodSync(temporary, 0o600);
-    const file = openSync(temporary, 'r+');
+    copyDurably(source, temporary);
+    return temporary;
+  } catch (error) {
+    if (errnoCode(error instanceof Error ? error.cause : null) !== 'EEXIST') discard(temporary);
+    throw error;
+  }
+}
+
+function copyDurably(source: string, destination: string): void {
+  try {
+    copyFileSync(source, destination, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+    const file = openSync(destination, constants.O_RDWR | (constants.O_NOFOLLOW ?? 0));
     try {
+      fchmodSync(file, 0o600);
       fsyncSync(file);
     } finally {
       closeSync(file);
     }
-    return temporary;
   } catch (error) {
-    if (errnoCode(error) !== 'EEXIST') discard(temporary);
     throw BackupError.from(error);
   }
 }
@@ -318,7 +331,7 @@ function discard(temporary: string): void {
 
 /** The mode is in the file's header, so a file from elsewhere may bring another than the database had. */
 function setJournalMode(path: string, mode: string): void {
-  const file = openWith(path, 'mode=rw');
+  const file = openElsewhere(path, 'mode=rw');
   try {
     file.exec(`PRAGMA journal_mode = ${mode === 'wal' ? 'WAL' : 'DELETE'}`);
   } finally {

@@ -12,7 +12,7 @@ import { BackupError } from '../errors.ts';
 import { FollowingDigest } from './digest.ts';
 import { contentBytes } from './header.ts';
 import { refuseLeftElsewhere } from './left-elsewhere.ts';
-import { openWith, pragma } from './library.ts';
+import { openElsewhere, pragma } from './library.ts';
 import type { PinnedDatabase } from './live-database.ts';
 import { isLogOf, logBytes, openLog } from './log-file.ts';
 import { LOOK_FOR_ANOTHER_NAME, notShared } from './not-shared.ts';
@@ -77,6 +77,9 @@ export async function takeSnapshot(
   return { path: destination, sizeBytes: statSync(destination).size, logEnd, ...how } as PinnedSnapshot; // the brand
 }
 
+/** What is there, be it a link, is not written over. */
+const COPY = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL;
+
 /**
  * A backup and the log that went on from it, as one file at `destination` (must not exist). Both are left as they are.
  * The log ends with a commit: a part of it could bring back older pages than the backup has.
@@ -86,15 +89,15 @@ export async function takeSnapshot(
 export function replayLog(backup: string, log: string, destination: string): Snapshot {
   const end = lastCommit(log);
   if (end?.bytes !== statSync(log).size) throw cannotReplay(log);
-  copyFileSync(backup, destination, constants.COPYFILE_FICLONE);
-  copyFileSync(log, `${destination}-wal`, constants.COPYFILE_FICLONE);
+  copyFileSync(backup, destination, COPY);
+  copyFileSync(log, `${destination}-wal`, COPY);
   if (makeSingleFile(destination) !== end.frame) throw cannotReplay(log);
   return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
 }
 
 /** A whole database in rollback mode that nobody writes to, as one file at `destination` (must not exist). */
 export function copyWhole(database: string, destination: string): Snapshot {
-  copyFileSync(database, destination, constants.COPYFILE_FICLONE);
+  copyFileSync(database, destination, COPY);
   return { path: destination, sizeBytes: statSync(destination).size } as Snapshot; // the brand
 }
 
@@ -210,7 +213,7 @@ function checkSameFile(pin: PinnedDatabase): void {
  * @returns how many frames it found valid; 0 without a log.
  */
 function makeSingleFile(path: string): number {
-  const copy = openWith(path, 'mode=rw');
+  const copy = openElsewhere(path, 'mode=rw');
   try {
     copy.exec('PRAGMA synchronous = OFF');
     const frames = Number(copy.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()?.['log']);

@@ -5,10 +5,10 @@
  * number.
  */
 import { randomInt } from 'node:crypto';
-import { chmodSync, closeSync, existsSync, lstatSync, openSync, rmSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fchmodSync, fchownSync, lstatSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { giveToOwnerOf } from './owner.ts';
+import { openNew } from './open-new.ts';
 
 /** Whoever cleans up holds the lock alone for that long at most. */
 const HOLD_TIMEOUT_MS = 5_000;
@@ -93,10 +93,11 @@ function take(path: string, how: string, timeoutMs: number): DatabaseSync | null
   let lock: DatabaseSync | undefined;
   try {
     makeLockFile(path);
-    const before = inodeOf(path);
+    const before = mayBeOurs(path) ? inodeOf(path) : null;
+    if (before === null) return null;
     lock = new DatabaseSync(path);
     lock.exec(`PRAGMA busy_timeout = ${timeoutMs}; ${how}`);
-    if (before !== null && inodeOf(path) === before) return lock;
+    if (inodeOf(path) === before) return lock;
   } catch {
     // Held, or of another user: either way it is not ours.
   }
@@ -106,9 +107,24 @@ function take(path: string, how: string, timeoutMs: number): DatabaseSync | null
 
 function makeLockFile(path: string): void {
   if (existsSync(path)) return;
-  closeSync(openSync(path, 'a', 0o600));
-  chmodSync(path, 0o600); // the umask may have taken more
-  giveToOwnerOf(dirname(path), path);
+  const file = openNew(path);
+  try {
+    fchmodSync(file, 0o600); // the umask may have taken more
+    const { uid, gid } = statSync(dirname(path));
+    if (process.getuid?.() === 0) fchownSync(file, uid, gid);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
+ * In a folder like `/tmp` others may leave a link, or a note that changes the mode of the database beside it. Ours are made by
+ * the user of this process, by root, or by whoever owns the folder.
+ */
+export function mayBeOurs(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (!found?.isFile()) return false;
+  return process.geteuid === undefined || [process.geteuid(), 0, statSync(dirname(path)).uid].includes(found.uid);
 }
 
 function inodeOf(path: string): bigint | null {

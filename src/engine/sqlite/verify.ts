@@ -9,11 +9,13 @@ import { accountForPages } from './account.ts';
 import { digestInBackground } from './digest.ts';
 import { type DatabaseFacts, readFacts } from './facts.ts';
 import { type Judged, judge, type Judgement, type PageSizes, type VerifyMethod } from './judge.ts';
-import { isDamage, openWith, pragma } from './library.ts';
+import { isBeyondFile, isDamage, openElsewhere, pragma } from './library.ts';
 import { PageFile, pagesOf } from './pages.ts';
+import { gaveUp } from './gave-up.ts';
 import { firstRemarks } from './rules.ts';
 import type { PinnedSnapshot, Snapshot } from './snapshot.ts';
 import { sideFiles } from './stamp.ts';
+import { bytesToCheck, withinLimits } from './watch.ts';
 
 /** What a good file was found to be. */
 export interface Findings extends PageSizes, Omit<Judgement, 'structure'> {
@@ -67,17 +69,34 @@ export async function verifyFile(
 /** What a file holds that was found good before; null where it can't be counted. */
 export function countFile(path: string): DatabaseFacts | null {
   const descriptor = openSync(path, 'r');
-  let file: DatabaseSync | undefined;
   try {
-    file = openUnwritten(path);
-    const pages = new PageFile(pagesOf(descriptor, sizesOf(file)));
-    const account = accountForPages(file, pages);
-    return account && readFacts(file, account, pages);
+    return askFile(path, (file) => {
+      const pages = new PageFile(pagesOf(descriptor, sizesOf(file)));
+      const account = accountForPages(file, pages);
+      return account && readFacts(file, account, pages);
+    });
   } catch {
     return null;
   } finally {
-    file?.close();
     closeSync(descriptor);
+  }
+}
+
+/**
+ * Asks a file that nobody writes to, within the limits of its size: what is asked may run what stands in it.
+ *
+ * @param options.isClocked false where the one who asks has a clock of their own.
+ */
+export function askFile<Result>(
+  path: string,
+  ask: (file: DatabaseSync) => Result,
+  options: { readonly isClocked?: boolean } = {},
+): Result {
+  const file = openUnwritten(path);
+  try {
+    return withinLimits(bytesToCheck(path), () => ask(file), options);
+  } finally {
+    file.close();
   }
 }
 
@@ -89,11 +108,11 @@ const MAPPED_BYTES_MAX = 2 ** 31 - 64 * 1024;
  * mapped, not read one by one, which makes `quick_check` three times as fast.
  */
 export function openUnwritten(path: string): DatabaseSync {
-  return mapped(openWith(path, 'mode=ro&immutable=1', { readOnly: true }));
+  return mapped(openElsewhere(path, 'mode=ro&immutable=1', { readOnly: true }));
 }
 
 function mapped(file: DatabaseSync): DatabaseSync {
-  file.exec(`PRAGMA mmap_size = ${MAPPED_BYTES_MAX}`);
+  file.exec(`PRAGMA mmap_size = ${MAPPED_BYTES_MAX}; PRAGMA query_only = ON`);
   return file;
 }
 
@@ -103,7 +122,7 @@ function mapped(file: DatabaseSync): DatabaseSync {
  */
 function openToJudge(path: string): { readonly file: DatabaseSync; readonly seesChecks: boolean } {
   if (!mayOpenToWrite(path)) return { file: openUnwritten(path), seesChecks: false };
-  return { file: mapped(openWith(path, 'mode=rw&nolock=1')), seesChecks: true };
+  return { file: mapped(openElsewhere(path, 'mode=rw&nolock=1')), seesChecks: true };
 }
 
 function mayOpenToWrite(path: string): boolean {
@@ -130,9 +149,11 @@ export function judgeFile(path: string, method: VerifyMethod): Judged {
     const opened = openToJudge(path);
     ({ file } = opened);
     const openPages = (sizes: PageSizes) => pagesOf(descriptor, sizes);
-    return judge(file, { method, openPages, seesChecks: opened.seesChecks });
+    const options = { method, openPages, seesChecks: opened.seesChecks };
+    return withinLimits(bytesToCheck(path), () => judge(opened.file, options));
   } catch (error) {
     if (isDamage(error)) throw failed(error instanceof Error ? error.message : String(error), error);
+    if (file && isBeyondFile(file, error)) throw gaveUp('a value in it became longer than all that it holds', error);
     throw new BackupError('NOT_CHECKED', `the file could not be checked: ${BackupError.from(error).message}`, {
       hint: 'That says nothing about the file. See whether its disk answers and the machine has memory left, then check again.',
       cause: error,

@@ -17,6 +17,7 @@ import { dirname, join, resolve, sep } from 'node:path';
 import { BackupError, errnoCode } from '../errors.ts';
 import { checkKey, compareKeys, isKey } from './object-key.ts';
 import {
+  alreadyThere,
   type DeleteFailure,
   type ListedObject,
   notThere,
@@ -61,6 +62,19 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
     } catch (error) {
       await unlinkIfThere(path);
       throw error;
+    }
+  }
+
+  /** The unfinished file gets its name, unless that is taken; it is gone then in either case. */
+  async function linkIfAbsent(path: string, key: string): Promise<boolean> {
+    try {
+      await link(path, join(root, ...key.split('/')));
+      return true;
+    } catch (error) {
+      if (errnoCode(error) === 'EEXIST') return false;
+      throw diskError(error, key);
+    } finally {
+      await unlinkIfThere(path);
     }
   }
 
@@ -135,13 +149,14 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
   return {
     place,
 
-    async put(key, source, { signal } = {}) {
+    async put(key, source, { signal, ifAbsent } = {}) {
       checkKey(key);
       throwIfAborted(signal);
       const folder = await folderForWriting(key);
       const { path, sizeBytes } = await writeUnfinished(folder, source, signal);
       try {
-        await onDisk(rename(path, join(root, ...key.split('/'))), key);
+        if (!ifAbsent) await onDisk(rename(path, join(root, ...key.split('/'))), key);
+        else if (!(await linkIfAbsent(path, key))) throw alreadyThere(key, place);
       } catch (error) {
         await unlinkIfThere(path);
         throw error;
@@ -155,16 +170,9 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
       throwIfAborted(signal);
       const folder = await folderForWriting(key);
       const { path } = await writeUnfinished(folder, once(bytes), signal);
-      try {
-        await link(path, join(root, ...key.split('/')));
-      } catch (error) {
-        if (errnoCode(error) === 'EEXIST') return false;
-        throw diskError(error, key);
-      } finally {
-        await unlinkIfThere(path);
-      }
-      await syncFolder(folder);
-      return true;
+      const isNew = await linkIfAbsent(path, key);
+      if (isNew) await syncFolder(folder);
+      return isNew;
     },
 
     async *get(key, { from = 0, to = Number.POSITIVE_INFINITY, signal } = {}) {

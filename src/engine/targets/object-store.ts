@@ -19,7 +19,10 @@ export interface ObjectStore {
   /** How messages and reports name the place, such as `bucket "my-backups" at s3.wasabisys.com`. Never a secret. */
   readonly place: string;
 
-  /** Stores everything the source yields, in place of what was there. The source may reuse its chunks. */
+  /**
+   * Stores everything the source yields, in place of what was there, or with `ifAbsent` only where nothing is: else it
+   * throws TARGET_EXISTS. The source may reuse its chunks.
+   */
   put(key: string, source: ByteSource, options?: PutOptions): Promise<{ readonly sizeBytes: number }>;
 
   /**
@@ -60,6 +63,8 @@ export interface PutOptions extends OperationOptions {
   /** The size, or a bound it will not exceed; a store that uploads in parts chooses their size by it. */
   readonly sizeBytes?: number;
   readonly contentType?: string;
+  /** A server that ignores the condition replaces what is there, and one that does not know it is asked without: the target's self-test says so. */
+  readonly ifAbsent?: boolean;
 }
 
 export interface PutIfAbsentOptions extends OperationOptions {
@@ -112,6 +117,7 @@ const permanentCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'S3_CLOCK',
   'S3_DENIED',
   'S3_NO_BUCKET',
+  'TARGET_EXISTS',
   'UNSUPPORTED',
 ]);
 
@@ -142,6 +148,14 @@ export async function getBytes(
 export function notThere(key: string, place: string, cause?: unknown): BackupError {
   return new BackupError('GONE', `there is no "${key}" in ${place}`, {
     hint: 'It was removed meanwhile, or never stored there.',
+    cause,
+  });
+}
+
+/** The error every store throws for an object that was to be new and is not. */
+export function alreadyThere(key: string, place: string, cause?: unknown): BackupError {
+  return new BackupError('TARGET_EXISTS', `there is a "${key}" in ${place} already`, {
+    hint: 'It was left as it is.',
     cause,
   });
 }

@@ -8,6 +8,7 @@
  */
 import type * as Sdk from '@aws-sdk/client-s3';
 import { BackupError } from '../errors.ts';
+import { readAnswer } from './s3-body.ts';
 import { type S3Place, s3Error } from './s3-errors.ts';
 import { refusedWish, type StoredAs } from './s3-stored-as.ts';
 
@@ -42,6 +43,8 @@ export interface S3Connection {
   sdk(): Promise<typeof Sdk>;
   /** `S3ClientConfig` for a second client with the same credentials. */
   readonly config: Sdk.S3ClientConfig;
+  /** How long a transfer may stand still, or drip. */
+  readonly requestTimeoutMs: number;
   send<Output>(
     request: (client: Sdk.S3Client, sdk: typeof Sdk, http: HttpOptions) => Promise<Output>,
     options?: SendOptions,
@@ -109,6 +112,8 @@ export function connectS3(options: S3Options): S3Connection {
       // requestTimeout ends with the first byte of the answer; this one covers a body that stands still.
       socketTimeout: requestTimeoutMs,
     },
+    // On a server the SDK's body is a Node stream; its type also names what browsers get.
+    streamCollector: (body) => readAnswer(body as AsyncIterable<Uint8Array>, { windowMs: requestTimeoutMs, host }),
   };
 
   let loaded: Promise<typeof Sdk> | null = null;
@@ -120,6 +125,7 @@ export function connectS3(options: S3Options): S3Connection {
     storedAs: options,
     baseUrl: forcePathStyle ? `${origin}/${bucket}` : origin.replace('://', `://${bucket}.`),
     config,
+    requestTimeoutMs,
     sdk,
 
     async send(request, { key, signal, uploadBytes, asksForStoredAs, rawErrors } = {}) {

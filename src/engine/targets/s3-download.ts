@@ -1,16 +1,17 @@
 /**
- * Downloads one version of an object. When the connection is cut or stands still, the rest is asked for with a range
- * and the ETag of the first answer, so the bytes are those of one object also when it was replaced meanwhile. A body
- * that ends early without an error counts as cut: the caller never sees a short object.
+ * Downloads one version of an object. When the connection is cut, stands still or drips, the rest is asked for with a
+ * range and the ETag of the first answer, so the bytes are those of one object also when it was replaced meanwhile. A body
+ * that ends early without an error counts as cut: the caller never sees a short object, nor a byte more than was announced.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type * as Sdk from '@aws-sdk/client-s3';
 import { BackupError } from '../errors.ts';
 import { aborted, type GetOptions, throwIfAborted } from './object-store.ts';
+import { paced, WINDOW_BYTES_MIN } from './s3-body.ts';
 import type { S3Connection } from './s3-connection.ts';
 import { factsOf, isBrokenConnection, notS3, s3Error } from './s3-errors.ts';
 
-/** Cuts in a row that bring no byte before the download gives up; any progress counts anew. */
+/** Cuts in a row that bring next to nothing before the download gives up; any progress counts anew. */
 const mostFruitlessCuts = 5;
 const firstWaitMs = 200;
 const longestWaitMs = 5_000;
@@ -48,13 +49,16 @@ export async function* downloadFromS3(
     }
     if (!answer.ETag) throw notS3(place);
     const served = servedRange(answer.ContentRange, answer.ContentLength);
-    if (served === null || served.from !== position) throw ignoredRange(key, place.host);
+    if (served === null || served.from !== position || served.end > (end ?? Number.MAX_SAFE_INTEGER))
+      throw ignoredRange(key, place.host);
     etag ??= answer.ETag;
     end = served.end;
     let brokenBy: unknown;
     try {
       // On a server the SDK's body is a Node stream; its type also names what browsers get.
-      for await (const chunk of answer.Body as AsyncIterable<Uint8Array>) {
+      for await (const chunk of paced(answer.Body as AsyncIterable<Uint8Array>, connection.requestTimeoutMs)) {
+        // Without a length of its own (chunked) nothing else would end it.
+        if (position + chunk.length > end) throw ignoredRange(key, place.host);
         position += chunk.length;
         yield chunk;
         throwIfAborted(signal);
@@ -64,9 +68,8 @@ export async function* downloadFromS3(
       if (!isBrokenConnection(error)) throw s3Error(error, place, key);
       brokenBy = error;
     }
-    if (position > end) throw ignoredRange(key, place.host);
     if (position === end) return;
-    fruitlessCuts = position > startedAt ? 0 : fruitlessCuts + 1;
+    fruitlessCuts = position - startedAt >= WINDOW_BYTES_MIN ? 0 : fruitlessCuts + 1;
     if (fruitlessCuts >= mostFruitlessCuts) throw s3Error(brokenBy ?? cutShort(), place, key);
     const waitMs = Math.min(longestWaitMs, firstWaitMs * 2 ** fruitlessCuts) * (0.5 + Math.random() / 2);
     await sleep(waitMs, undefined, { signal }).catch((error: unknown) => {

@@ -4,8 +4,10 @@
  * of the network error alone. It names bucket and endpoint, never a key id, a secret or a signed address.
  */
 import { BackupError, errnoCode } from '../errors.ts';
+import { shellWord } from '../visible-text.ts';
 import { hoursOf } from './archive-classes.ts';
 import { aborted, notThere } from './object-store.ts';
+import { AnswerRefused } from './s3-body.ts';
 
 export interface S3Place {
   readonly bucket: string;
@@ -23,6 +25,7 @@ export function describePlace({ bucket, host }: S3Place): string {
 /** Any error of the SDK as a `BackupError`. `key` is the object concerned, if one is. */
 export function s3Error(error: unknown, place: S3Place, key?: string): BackupError {
   if (error instanceof BackupError) return error;
+  if (error instanceof AnswerRefused) return error.told;
   const { name, status, attempts } = factsOf(error);
   const network = networkCode(error);
   const describe = describePlace(place);
@@ -173,7 +176,7 @@ function archived(error: unknown, place: S3Place, key: string | undefined): Back
   const object = `${prefix === '' ? '' : `${prefix}/`}${key ?? ''}`;
   const which = storageClass === null ? 'an archive class' : `the archive class ${storageClass}`;
   return new BackupError('S3_ARCHIVED', `"${key ?? ''}" in ${describePlace(place)} lies in ${which}`, {
-    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: ask the provider for it, by its console or by \`aws s3api restore-object --bucket ${bucket} --key ${object} --restore-request Days=7\`, and try again then. \`velist-backup list\` shows which backups can be had at once.`,
+    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: ask the provider for it, by its console or by \`aws s3api restore-object --bucket ${bucket} --key ${shellWord(object)} --restore-request Days=7\`, and try again then. \`velist-backup list\` shows which backups can be had at once.`,
     cause: error,
   });
 }
@@ -206,7 +209,9 @@ export function factsOf(error: unknown): {
   readonly attempts: number;
 } {
   if (typeof error !== 'object' || error === null) return { name: 'unknown', attempts: 1 };
-  const name = 'name' in error && typeof error.name === 'string' ? error.name : 'unknown';
+  const given = 'name' in error && typeof error.name === 'string' ? error.name : 'unknown';
+  // The server's own word. It goes into messages, so one that looks like no name is none.
+  const name = /^[\w.:-]{1,100}$/.test(given) ? given : 'unknown';
   if (!('$metadata' in error) || typeof error.$metadata !== 'object' || error.$metadata === null)
     return { name, attempts: 1 };
   const { httpStatusCode, attempts } = error.$metadata as { httpStatusCode?: unknown; attempts?: unknown };

@@ -26,9 +26,16 @@ export interface PolicyScope {
   readonly prefix: string;
   /** Whether objects are locked against deletion. */
   readonly locks?: boolean;
+  /** The key shall not be able to remove anything; the bucket's rules do. */
+  readonly isLeftToBucket?: boolean;
 }
 
-export function leastPrivilegePolicy({ bucket, prefix, locks = false }: PolicyScope): PolicyDocument {
+export function leastPrivilegePolicy({
+  bucket,
+  prefix,
+  locks = false,
+  isLeftToBucket = false,
+}: PolicyScope): PolicyDocument {
   const arn = `arn:aws:s3:::${bucket}`;
   const below = prefix === '' ? '*' : `${prefix}/*`;
   return {
@@ -38,7 +45,9 @@ export function leastPrivilegePolicy({ bucket, prefix, locks = false }: PolicySc
         Sid: 'Objects',
         Effect: 'Allow',
         Action: [
-          ...['s3:PutObject', 's3:GetObject', 's3:DeleteObject', 's3:AbortMultipartUpload'],
+          ...['s3:PutObject', 's3:GetObject'],
+          ...(isLeftToBucket ? [] : ['s3:DeleteObject']),
+          's3:AbortMultipartUpload',
           ...(locks ? ['s3:PutObjectRetention', 's3:GetObjectRetention'] : []),
         ],
         Resource: `${arn}/${below}`,
@@ -52,6 +61,9 @@ export function leastPrivilegePolicy({ bucket, prefix, locks = false }: PolicySc
       },
       // This action knows no condition on the prefix.
       { Sid: 'UnfinishedUploads', Effect: 'Allow', Action: ['s3:ListBucketMultipartUploads'], Resource: arn },
+      ...(isLeftToBucket
+        ? [{ Sid: 'Rules', Effect: 'Allow', Action: ['s3:GetLifecycleConfiguration'], Resource: arn } as const]
+        : []),
     ],
   };
 }

@@ -8,7 +8,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../errors.ts';
-import { checkKey, encodeKey } from './object-key.ts';
+import { checkKey, encodeKey, isKey } from './object-key.ts';
 import {
   aborted,
   type DeleteFailure,
@@ -22,7 +22,7 @@ import { connectS3, type S3Connection, type S3Options } from './s3-connection.ts
 import { downloadFromS3 } from './s3-download.ts';
 import { hoursOf } from './archive-classes.ts';
 import { describePlace, factsOf, NAMELESS, noBucket, notS3, s3Error } from './s3-errors.ts';
-import { faultOf, isToBeSeen, lockFor, notStoredAs, requestFor } from './s3-stored-as.ts';
+import { faultOf, isToBeSeen, leftToBucket, lockFor, notStoredAs, requestFor } from './s3-stored-as.ts';
 import { type SweepOptions, sweepUploads } from './s3-sweep.ts';
 import { uploadToS3 } from './s3-upload.ts';
 
@@ -56,6 +56,10 @@ const singleDeletesAtOnce = 8;
 /** How often a create-only PUT that met another one (409) is tried. */
 const mostConflicts = 5;
 const conflictWaitMs = 100;
+/** No listing of ours has more: 100,000 backups of two objects each. */
+const LISTED_KEYS_MAX = 500_000;
+/** Some servers give fewer than 1,000 keys a page, or none where much was deleted. */
+const LISTED_PAGES_MAX = 2_000;
 /** Answers to a bulk delete after which single ones may still work. */
 const withoutBulkDelete: ReadonlySet<number> = new Set([400, 403, 405, 411, 501]);
 
@@ -70,6 +74,7 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
   const keyBefore = prefix === '' ? '' : `${prefix}/`;
   let bucketIsKnown = false;
   let bulkDeleteWorks = true;
+  const isLeftToBucket = Boolean(connection.storedAs.lifecycleDays);
 
   const remote = (key: string): string => {
     checkKey(key);
@@ -182,6 +187,13 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
     }
   }
 
+  /** What was listed before it is no whole listing: what is missing there may be there all the same. */
+  function endlessListing(what: string): BackupError {
+    return new BackupError('S3_FAILED', `${describePlace(place)} can't be listed to its end: ${what}`, {
+      hint: 'Give the backups a prefix that nothing else writes to; if they have one, this server is broken.',
+    });
+  }
+
   function refusedDelete(key: string, code = 'without a reason'): BackupError {
     const status = code === 'AccessDenied' ? 403 : 500;
     return s3Error({ name: code, $metadata: { httpStatusCode: status } }, place, key);
@@ -284,10 +296,13 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
     },
 
     async *list(prefix, { signal } = {}) {
+      const Prefix = keyBefore + prefix;
+      const tokens = new Set<string>();
+      let keys = 0;
       let ContinuationToken: string | undefined;
-      do {
+      for (let pages = 1; ; pages += 1) {
         throwIfAborted(signal);
-        const input = { Bucket, Prefix: keyBefore + prefix, ContinuationToken };
+        const input = { Bucket, Prefix, ContinuationToken };
         const page = await connection.send(
           (client, sdk, http) => client.send(new sdk.ListObjectsV2Command(input), http),
           { signal },
@@ -296,25 +311,29 @@ function storeOver(connection: S3Connection, prefix: string): S3Store {
         if (page.IsTruncated === undefined) throw notS3(place);
         bucketIsKnown = true;
         for (const { Key, Size, ETag, LastModified, StorageClass } of page.Contents ?? []) {
-          // Consoles mark "folders" by empty objects whose name ends in a slash; no key of ours does.
-          if (Key === undefined || !Key.startsWith(keyBefore) || Key.endsWith('/')) continue;
+          // Not asked for, or none of ours: consoles mark "folders" by empty objects whose name ends in a slash.
+          if (Key === undefined || !Key.startsWith(Prefix) || !isKey(Key.slice(keyBefore.length))) continue;
           throwIfAborted(signal);
+          if (++keys > LISTED_KEYS_MAX) throw endlessListing(`more than ${LISTED_KEYS_MAX} objects`);
           yield { key: Key.slice(keyBefore.length), ...headOf(Size, ETag, LastModified, StorageClass) };
         }
-        const next = page.IsTruncated ? page.NextContinuationToken : undefined;
-        if (next !== undefined && next === ContinuationToken)
-          throw s3Error(new Error('the listing does not advance'), place);
-        ContinuationToken = next;
-      } while (ContinuationToken !== undefined);
+        if (!page.IsTruncated) return;
+        ContinuationToken = page.NextContinuationToken;
+        if (!ContinuationToken || tokens.has(ContinuationToken)) throw endlessListing('the listing does not advance');
+        if (pages >= LISTED_PAGES_MAX) throw endlessListing(`more than ${LISTED_PAGES_MAX} pages`);
+        tokens.add(ContinuationToken);
+      }
     },
 
     async delete(key, { signal } = {}) {
       throwIfAborted(signal);
+      if (isLeftToBucket) throw leftToBucket(describePlace(place));
       await deleteOne(key, signal);
     },
 
     async deleteMany(keys, { signal } = {}) {
       for (const key of keys) checkKey(key);
+      if (isLeftToBucket) return failAll(keys, leftToBucket(describePlace(place)));
       const failures: DeleteFailure[] = [];
       for (let first = 0; first < keys.length; first += bulkDeleteLimit) {
         throwIfAborted(signal);

@@ -17,6 +17,11 @@ export interface StoredAs {
   readonly serverEncryption?: ServerEncryption | null;
   /** The bucket must have been made with object lock. */
   readonly objectLock?: ObjectLock | null;
+  /**
+   * Days after which a rule of the bucket removes an object. Where it is set, removal is left to that rule: nothing is ever
+   * deleted there, and no backup is written anew under its name.
+   */
+  readonly lifecycleDays?: number | null;
 }
 
 export type ServerEncryption =
@@ -90,6 +95,13 @@ export function notStoredAs(fault: 'not encrypted' | 'not locked', key: string, 
     : new BackupError('UNSUPPORTED', `${describePlace(place)} stored "${key}" without the lock asked for`, {
         hint: 'BACKUP_S3_OBJECT_LOCK_DAYS needs a server that knows object lock, a bucket made with it, and a key with PutObjectRetention and GetObjectRetention.',
       });
+}
+
+/** Answers whoever wants to remove something that a rule of the bucket is to remove. */
+export function leftToBucket(place: string): BackupError {
+  return new BackupError('UNSUPPORTED', `removal from ${place} is left to the bucket`, {
+    hint: 'BACKUP_S3_RETENTION=bucket: its lifecycle rules remove what is old, and nothing was removed. To remove something before its time, do it there with a key that may.',
+  });
 }
 
 /** The refusal of a server that knows these wishes and cannot fulfil them here; null when the error is another one. */

@@ -12,10 +12,10 @@
  */
 import { createHash } from 'node:crypto';
 import { BackupError } from '../errors.ts';
-import { aborted, type PutOptions, throwIfAborted } from './object-store.ts';
+import { aborted, alreadyThere, type PutOptions, throwIfAborted } from './object-store.ts';
 import type { S3Connection } from './s3-connection.ts';
-import { factsOf, notS3, s3Error } from './s3-errors.ts';
-import { requestFor } from './s3-stored-as.ts';
+import { describePlace, factsOf, notS3, s3Error } from './s3-errors.ts';
+import { refusedWish, requestFor } from './s3-stored-as.ts';
 
 /**
  * The least that S3 takes, enough for 48 GiB in one object. With 8 MiB an upload is no faster and its process 20 to 40 MB
@@ -46,7 +46,7 @@ export async function uploadToS3(
   key: string,
   remoteKey: string,
   source: AsyncIterable<Uint8Array>,
-  { sizeBytes: expectedBytes, contentType, signal }: PutOptions,
+  { sizeBytes: expectedBytes, contentType, signal, ifAbsent }: PutOptions,
 ): Promise<{ readonly sizeBytes: number }> {
   throwIfAborted(signal);
   const object = { Bucket: connection.place.bucket, Key: remoteKey };
@@ -70,6 +70,9 @@ export async function uploadToS3(
   };
 
   const begin = async (): Promise<string> => {
+    // Before gigabytes are sent in vain; and Ceph 16 ignores the condition of a completion.
+    if (ifAbsent && (await isThere(connection, object, signal)))
+      throw alreadyThere(key, describePlace(connection.place));
     const begun = await connection.send(
       (client, sdk, http) =>
         client.send(
@@ -134,19 +137,21 @@ export async function uploadToS3(
     if (uploadId === undefined) {
       const asked = requestFor(connection.storedAs, { now: new Date(), sizeBytes });
       const body = { ...object, Body: buffer.subarray(0, filled), ContentType: contentType, ...asked };
-      const stored = await connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand(body), http), {
-        key,
-        signal,
-        uploadBytes: filled,
-        asksForStoredAs: true,
-      });
-      if (!stored.ETag) throw notS3(connection.place);
+      const put = (condition: Condition) =>
+        connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand({ ...body, ...condition }), http), {
+          ...{ key, signal, uploadBytes: filled, asksForStoredAs: true },
+          rawErrors: condition.IfNoneMatch !== undefined,
+        });
+      // A digest that the server does not give where it encrypts by a key of its own.
+      const etag = () => `"${createHash('md5').update(buffer.subarray(0, filled)).digest('hex')}"`;
+      const stored = await ifAskedFor(ifAbsent, put, { connection, key, object, etag, signal });
+      if (stored !== 'ours' && !stored.ETag) throw notS3(connection.place);
       return { sizeBytes };
     }
     sendPart(uploadId, buffer, filled);
     await Promise.all(running);
     if (failure) throw failure.error;
-    await complete(connection, key, { ...object, UploadId: uploadId }, parts, signal);
+    await complete(connection, key, { ...object, UploadId: uploadId }, parts, { signal, ifAbsent });
     return { sizeBytes };
   } catch (error) {
     const first = signal?.aborted ? aborted(signal.reason) : (failure?.error ?? error);
@@ -166,34 +171,93 @@ async function complete(
   key: string,
   upload: { readonly Bucket: string; readonly Key: string; readonly UploadId: string },
   parts: readonly (SentPart | undefined)[],
-  signal: AbortSignal | undefined,
+  { signal, ifAbsent }: Pick<PutOptions, 'signal' | 'ifAbsent'>,
 ): Promise<void> {
   const Parts = parts.filter((part) => part !== undefined);
-  try {
-    await connection.send(
+  const { Bucket, Key } = upload;
+  const stored = { connection, key, object: { Bucket, Key }, etag: () => etagOf(Parts), signal };
+  const send = (condition: Condition) =>
+    connection.send(
       (client, sdk, http) =>
-        client.send(new sdk.CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts } }), http),
-      {
-        signal,
-        rawErrors: true,
-      },
+        client.send(
+          new sdk.CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts }, ...condition }),
+          http,
+        ),
+      { signal, rawErrors: true },
     );
+  try {
+    await ifAskedFor(ifAbsent, send, stored);
   } catch (error) {
     const { name, attempts } = factsOf(error);
-    const wanted = name === 'NoSuchUpload' && attempts > 1 ? etagOf(Parts) : null;
-    if (wanted !== null) {
-      const { Bucket, Key } = upload;
-      const found = await connection.send(
-        (client, sdk, http) => client.send(new sdk.HeadObjectCommand({ Bucket, Key }), http),
-        {
-          key,
-          signal,
-        },
-      );
-      if (found.ETag === wanted) return;
-    }
+    if (name === 'NoSuchUpload' && attempts > 1 && (await isOurs(stored))) return;
     throw s3Error(error, connection.place);
   }
+}
+
+interface Condition {
+  readonly IfNoneMatch?: '*';
+}
+
+interface StoredObject {
+  readonly connection: S3Connection;
+  readonly key: string;
+  readonly object: { readonly Bucket: string; readonly Key: string };
+  /** What the server gives an object of our bytes; null where that is not known. */
+  readonly etag: () => string | null;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Sends the request under the condition that there is no such object yet, and answers `ours` where one that was tried again
+ * met what the first try had stored. A server that does not know the condition is asked without.
+ *
+ * @throws BackupError TARGET_EXISTS
+ */
+async function ifAskedFor<Answer>(
+  ifAbsent: boolean | undefined,
+  send: (condition: Condition) => Promise<Answer>,
+  stored: StoredObject,
+): Promise<Answer | 'ours'> {
+  if (!ifAbsent) return await send({});
+  try {
+    return await send({ IfNoneMatch: '*' });
+  } catch (error) {
+    const { status, attempts } = factsOf(error);
+    const { connection, key } = stored;
+    if (status === 501) return await send({});
+    if (status !== 412) {
+      throw refusedWish(error, connection.storedAs, connection.place) ?? s3Error(error, connection.place, key);
+    }
+    if (attempts > 1 && (await isOurs(stored))) return 'ours';
+    throw alreadyThere(key, describePlace(connection.place), error);
+  }
+}
+
+/** False as well where the key may not know. */
+async function isThere(
+  connection: S3Connection,
+  object: StoredObject['object'],
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  try {
+    await connection.send((client, sdk, http) => client.send(new sdk.HeadObjectCommand(object), http), {
+      ...{ signal, rawErrors: true },
+    });
+    return true;
+  } catch (error) {
+    const { status } = factsOf(error);
+    if (status === 404 || status === 403) return false;
+    throw s3Error(error, connection.place);
+  }
+}
+
+async function isOurs({ connection, key, object, etag, signal }: StoredObject): Promise<boolean> {
+  const wanted = etag();
+  if (wanted === null) return false;
+  const found = await connection.send((client, sdk, http) => client.send(new sdk.HeadObjectCommand(object), http), {
+    ...{ key, signal },
+  });
+  return found.ETag === wanted;
 }
 
 /** The ETag S3 gives a multipart object: the MD5 of the MD5s of its parts, and their number. Null if those are no MD5s. */

@@ -9,7 +9,9 @@ import { getBytes, type ObjectStore } from './object-store.ts';
 
 export type CheckName =
   | ('write' | 'head' | 'read' | 'list' | 'private' | 'delete' | 'traces')
-  | ('clock' | 'create-only' | 'multipart' | 'unfinished-uploads' | 'versions');
+  | ('clock' | 'create-only' | 'multipart' | 'unfinished-uploads' | 'versions')
+  /** Where removal is left to the bucket; `delete` then asks that this key may not. */
+  | ('overwrite' | 'lifecycle');
 
 export interface Judgement {
   readonly result: 'ok' | 'warning' | 'failed';
@@ -67,7 +69,8 @@ export const writes: Check = {
     const { store, object, content, now, signal } = trial;
     const fromMs = now().getTime();
     trial.tried = true;
-    await store.put(object, once(content), { sizeBytes: content.length, signal });
+    // As backups are stored: a policy may refuse what could replace something.
+    await store.put(object, once(content), { sizeBytes: content.length, signal, ifAbsent: true });
     trial.written = { fromMs, toMs: now().getTime() };
     return ok('a test object was written');
   },
@@ -165,10 +168,18 @@ export const deletes: Check = {
   cannot: 'objects cannot be deleted',
   needsObject: true,
   async run({ store, object, traces, signal }) {
-    await store.delete(object, { signal });
     const rest = [...traces].filter((key) => key !== object);
-    const [failure] = await store.deleteMany(rest, { signal });
-    if (failure) throw failure.error;
+    const refused = await store.delete(object, { signal }).then(
+      async () => (await store.deleteMany(rest, { signal }))[0]?.error,
+      (error: unknown) => BackupError.from(error),
+    );
+    if (refused && refused.code !== 'S3_DENIED') throw refused;
+    if (refused) {
+      return failed(
+        `objects cannot be deleted: ${refused.message}`,
+        `${refused.hint} Where a key without that right is meant, set BACKUP_S3_RETENTION=bucket: then the rules of the bucket remove what is old.`,
+      );
+    }
     for (const key of traces) {
       const there = await isThere(key, { store, signal });
       // The key may not know; that is told by another check.

@@ -5,9 +5,11 @@
  * A stranger's requests are plain ones without a signature. One that a public bucket answers is the worst that a
  * self-test can find, so it is asked for reading, listing and writing.
  */
+import type { LifecycleRule } from '@aws-sdk/client-s3';
 import { BackupError } from '../errors.ts';
-import { type Check, failed, type Judgement, ok, type Trial, warning } from './self-test-checks.ts';
+import { type Check, failed, type Judgement, ok, once, type Trial, warning } from './self-test-checks.ts';
 import type { S3Connection } from './s3-connection.ts';
+import { factsOf, s3Error } from './s3-errors.ts';
 import type { S3Store } from './s3-store.ts';
 
 const strangerTimeoutMs = 15_000;
@@ -227,6 +229,157 @@ export function keepsVersions(connection: S3Connection): Check {
   };
 }
 
+/**
+ * Where removal is left to the bucket, whoever steals this key must not be able to remove or to spoil what is there. It is
+ * tried: a policy on paper proves nothing.
+ */
+export function overwritesNothing(connection: S3Connection): Check {
+  return {
+    name: 'overwrite',
+    cannot: 'whether this key can overwrite what is there cannot be told',
+    needsObject: true,
+    async run({ store, object, signal }) {
+      const before = await versionOf(connection, object, { signal });
+      const bytes = Buffer.from('written over by a self-test\n');
+      const refused = await store.put(object, once(bytes), { sizeBytes: bytes.length, signal }).then(
+        () => null,
+        (error: unknown) => BackupError.from(error),
+      );
+      if (refused) {
+        const { status = 0 } = factsOf(refused.cause);
+        if (status < 400 || status >= 500) throw refused;
+        return ok('this key can not overwrite what is there');
+      }
+      const after = await versionOf(connection, object, { signal });
+      if (before.id !== null && after.id !== before.id)
+        return ok('an overwrite makes a new version, and the one before stays');
+      return failed(
+        'this key can overwrite what is there, and the bucket keeps no versions of it',
+        'Turn on versioning for the bucket, best with object lock; or allow the key PutObject only under the condition that there is no such object (at Amazon: s3:if-none-match).',
+      );
+    },
+  };
+}
+
+export function deletesNothing(connection: S3Connection): Check {
+  return {
+    name: 'delete',
+    cannot: 'whether this key can delete what is there cannot be told',
+    needsObject: true,
+    async run({ object, signal }) {
+      const { id } = await versionOf(connection, object, { signal });
+      const hint =
+        'Take s3:DeleteObject and s3:DeleteObjectVersion from it, as in the policy below; else whoever steals it removes the backups. Where keys have roles, choose one that reads and writes only.';
+      // The version first: behind a delete marker its number would have to be looked up.
+      if (id !== null && (await deletes(connection, object, { signal, VersionId: id })))
+        return failed('this key can delete versions for good', hint);
+      if (!(await deletes(connection, object, { signal }))) return ok('this key can not delete what is there');
+      return id === null
+        ? failed('this key can delete what is there', hint)
+        : failed('this key can hide what is there behind a delete marker; its versions stay', hint);
+    },
+  };
+}
+
+interface VersionOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly VersionId?: string;
+}
+
+/** Null where the bucket keeps no versions. */
+async function versionOf(
+  connection: S3Connection,
+  key: string,
+  { signal }: VersionOptions,
+): Promise<{ readonly id: string | null }> {
+  const target = { Bucket: connection.place.bucket, Key: remote(connection, key) };
+  const { VersionId } = await connection.send(
+    (client, sdk, http) => client.send(new sdk.HeadObjectCommand(target), http),
+    { key, signal },
+  );
+  return { id: VersionId === undefined || VersionId === 'null' ? null : VersionId };
+}
+
+/** False where it is refused, and where a server says yes and does nothing. */
+async function deletes(connection: S3Connection, key: string, { signal, VersionId }: VersionOptions): Promise<boolean> {
+  const target = { Bucket: connection.place.bucket, Key: remote(connection, key), VersionId };
+  try {
+    await connection.send((client, sdk, http) => client.send(new sdk.DeleteObjectCommand(target), http), {
+      ...{ key, signal, rawErrors: true },
+    });
+  } catch (error) {
+    const { status = 0 } = factsOf(error);
+    if (status === 403 || status === 405) return false;
+    throw s3Error(error, connection.place, key);
+  }
+  try {
+    await connection.send((client, sdk, http) => client.send(new sdk.HeadObjectCommand(target), http), {
+      ...{ key, signal, rawErrors: true },
+    });
+    return false;
+  } catch (error) {
+    if (factsOf(error).status === 404) return true;
+    throw s3Error(error, connection.place, key);
+  }
+}
+
+/** The days that were set must be those of the rule, or an idle database is stored anew too late. */
+export function rulesAreAsSet(connection: S3Connection, days: number): Check {
+  return {
+    name: 'lifecycle',
+    cannot: 'the rules of the bucket cannot be told',
+    async run({ signal }) {
+      const rules = await rulesOf(connection, signal);
+      if (rules === null) {
+        return ok(
+          `this key may not read the rules of the bucket; BACKUP_S3_LIFECYCLE_DAYS says ${days} days`,
+          'See that its lifecycle rule says the same.',
+        );
+      }
+      const backups = `${connection.place.prefix === '' ? '' : `${connection.place.prefix}/`}backup-`;
+      const found = rules.flatMap(({ Status, Expiration, Filter, Prefix }) => {
+        const below = Filter?.Prefix ?? Filter?.And?.Prefix ?? Prefix ?? '';
+        return Status === 'Enabled' && backups.startsWith(below) && Expiration?.Days ? [Expiration.Days] : [];
+      });
+      if (found.length === 0) {
+        return warning(
+          'no rule of the bucket removes old backups',
+          `They pile up, and so does what they cost. Add a lifecycle rule for ${backups} with an expiration of ${days} days; docs/s3.md has one.`,
+        );
+      }
+      const shortest = Math.min(...found);
+      if (shortest < days) {
+        return failed(
+          `a rule of the bucket removes backups after ${shortest} days, and BACKUP_S3_LIFECYCLE_DAYS says ${days}`,
+          `The copy of an idle database would be gone before it is stored anew. Set BACKUP_S3_LIFECYCLE_DAYS=${shortest}, or give the rule ${days} days.`,
+        );
+      }
+      const more = shortest === days ? '' : `; BACKUP_S3_LIFECYCLE_DAYS says ${days}, which is on the safe side`;
+      return ok(`a rule of the bucket removes backups after ${shortest} days${more}`);
+    },
+  };
+}
+
+/** Null where the key may not read them, or the server has none. */
+async function rulesOf(
+  connection: S3Connection,
+  signal: AbortSignal | undefined,
+): Promise<readonly LifecycleRule[] | null> {
+  const { bucket: Bucket } = connection.place;
+  try {
+    const { Rules = [] } = await connection.send(
+      (client, sdk, http) => client.send(new sdk.GetBucketLifecycleConfigurationCommand({ Bucket }), http),
+      { signal, rawErrors: true },
+    );
+    return Rules;
+  } catch (error) {
+    const { name, status = 0 } = factsOf(error);
+    if (name === 'NoSuchLifecycleConfiguration') return [];
+    if (status === 403 || status === 405 || status === 501) return null;
+    throw s3Error(error, connection.place);
+  }
+}
+
 /** One upload in parts, request by request. */
 class Upload {
   readonly target: { readonly Bucket: string; readonly Key: string; readonly UploadId: string | undefined };
@@ -256,10 +409,16 @@ class Upload {
       options,
     );
     const whole = { ...this.target, MultipartUpload: { Parts: [{ PartNumber: 1, ETag, ChecksumCRC32 }] } };
-    await this.#connection.send(
-      (client, sdk, http) => client.send(new sdk.CompleteMultipartUploadCommand(whole), http),
-      options,
-    );
+    const complete = (condition: { readonly IfNoneMatch?: '*' }) =>
+      this.#connection.send(
+        (client, sdk, http) => client.send(new sdk.CompleteMultipartUploadCommand({ ...whole, ...condition }), http),
+        options,
+      );
+    await complete({ IfNoneMatch: '*' }).catch(async (thrown: unknown) => {
+      const error = BackupError.from(thrown);
+      if (error.code !== 'UNSUPPORTED') throw error;
+      await complete({});
+    });
   }
 
   /** Not under the caller's signal: an upload that was begun is ended. */

@@ -48,6 +48,8 @@ export interface DoctorFacts {
     readonly fitting: number | null;
   };
   readonly state: { readonly path: string; readonly mode: number | null };
+  /** Files of secrets that every user may read. */
+  readonly openSecrets: readonly string[];
   /** Why settings that were changed on the page are not in force. */
   readonly settingsComplaint: string | null;
   /** Names of files of ours that were moved out of the way because they could not be used. */
@@ -58,11 +60,15 @@ export interface DoctorFacts {
   readonly newestAt: Date | null;
   /** The open alarm. */
   readonly loss: Status['loss'];
+  /** Since when the schedule of this process does not advance. */
+  readonly stalledSince: Date | null;
   /** What the check says of the newest backup beside that it is good. */
   readonly remarks: readonly string[];
   readonly settings: Settings;
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
+  /** Of the server of the program; null where nobody told. */
+  readonly door: DoorFacts | null;
   readonly s3: BucketFacts;
   /** Targets that are on and whose newest good copy must be brought back before it can be read. */
   readonly archived: readonly { readonly word: string; readonly storageClass: string; readonly takes: string }[];
@@ -73,10 +79,21 @@ export interface DoctorFacts {
   readonly drills: { readonly complaint: ErrorBody | null; readonly targets: readonly TargetFreshness[] };
 }
 
+export interface DoorFacts {
+  readonly host: string;
+  /** Null where there is none. */
+  readonly passwordLength: number | null;
+  readonly hasToken: boolean;
+}
+
 export interface BucketFacts {
+  /** Where it is asked over plain http and not on this machine. */
+  readonly plainHost: string | null;
   readonly isEncrypted: boolean;
   /** The app's own files lie in the same bucket, and a CDN serves them. */
   readonly isAlsoPublic: boolean;
+  /** Removal is left to a rule of the bucket. */
+  readonly lifecycleDays?: number | null;
   /** Null where it was not asked. */
   readonly test: TargetReport | null;
 }
@@ -152,6 +169,18 @@ export function modeOf(path: string): number | null {
   return statSync(path, { throwIfNoEntry: false })?.mode ?? null;
 }
 
+const OTHERS_READ = 0o004;
+
+/**
+ * Docker and Kubernetes put secrets below `/run/secrets`, readable to all users of a container that has one: that is no
+ * mistake of anybody's.
+ */
+export function openSecretsAmong(files: readonly string[]): readonly string[] {
+  return [...new Set(files)].filter(
+    (path) => !resolve(path).startsWith('/run/secrets/') && ((modeOf(path) ?? 0) & OTHERS_READ) !== 0,
+  );
+}
+
 function mayList(path: string): boolean {
   return may(path, constants.R_OK | constants.X_OK);
 }
@@ -215,4 +244,15 @@ function existing(path: string): string {
   let at = path;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
   return at;
+}
+
+/** `http://minio:9000` → `minio`; null for https, and on this machine. */
+export function plainHostOf(endpoint: string | null | undefined): string | null {
+  if (!endpoint || !URL.canParse(endpoint)) return null;
+  const { protocol, hostname } = new URL(endpoint);
+  return protocol === 'http:' && !isLoopback(hostname) ? hostname : null;
+}
+
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host);
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import type { PlaceStatus } from '../model.ts';
 import { keepSettingsNone } from '../retention-policies.ts';
-import type { DoctorFacts } from './facts.ts';
+import { type DoctorFacts, plainHostOf } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
@@ -40,19 +40,22 @@ const well: DoctorFacts = {
     ...{ count: 10, freeBytes: 10_000 * MIB, fitting: null },
   },
   state: { path: 'storage/state.sqlite', mode: 0o100600 },
+  openSecrets: [],
   settingsComplaint: null,
   setAside: [],
   servedAs: null,
   unmergedBytes: [0, 0, 0],
   newestAt: now,
   loss: null,
+  stalledSince: null,
   remarks: [],
   settings: {
     ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, ...keepSettingsNone, keepHourly: 24, keepDaily: 7 },
     ...{ s3Enabled: false, s3Path: 'backups', verify: 'quick', maxAgeMinutes: null, lossIgnore: [] },
   },
   gapMinutes: { shortest: 10, longest: 10 },
-  s3: { isEncrypted: false, isAlsoPublic: false, test: null },
+  door: { host: '127.0.0.1', passwordLength: 20, hasToken: false },
+  s3: { isEncrypted: false, isAlsoPublic: false, plainHost: null, test: null },
   archived: [],
   targets: [],
   places: [],
@@ -80,6 +83,33 @@ const loss = {
 };
 const s3On = { ...well.settings, s3Enabled: true };
 const encrypted = { isEncrypted: true };
+
+test('a password that is short, an address that is open and a bucket without https are told', () => {
+  const door = (change: object) => told({ door: { ...well.door, ...change } as DoctorFacts['door'] });
+  expect(door({ passwordLength: 7 })).toEqual(['problem password']);
+  expect([door({ passwordLength: 8 }), door({ passwordLength: 14 })]).toEqual([['info password'], ['info password']]);
+  expect([door({ passwordLength: 15 }), door({ passwordLength: null })]).toEqual([[], []]);
+  expect([door({ host: '0.0.0.0' }), door({ host: '::' }), door({ host: '192.0.2.1' })]).toEqual([
+    ...[['info open-address'], ['info open-address'], ['info open-address']],
+  ]);
+  for (const host of ['localhost', '127.0.0.1', '127.9.9.9', '::1']) expect([host, door({ host })]).toEqual([host, []]);
+  // Then it does not start.
+  expect(door({ host: '0.0.0.0', passwordLength: null })).toEqual([]);
+  const plain = { plainHost: 'minio' };
+  expect(told({ s3: plain, settings: s3On })).toContain('warning plain-http');
+  expect(told({ s3: { ...plain, ...encrypted }, settings: s3On })).toContain('info plain-http');
+  expect(told({ s3: plain })).toEqual([]);
+  for (const [endpoint, host] of [
+    ['http://minio:9000', 'minio'],
+    ['http://192.0.2.1', '192.0.2.1'],
+    ['http://localhost:9000', null],
+    ['http://127.0.0.1:9000', null],
+    ['http://[::1]:9000', null],
+    ['https://s3.example.com', null],
+    [null, null],
+  ] as const)
+    expect([endpoint, plainHostOf(endpoint)]).toEqual([endpoint, host]);
+});
 
 test('where all is well each finding says so, and nobody has to act', () => {
   const findings = findAll(well);
@@ -138,6 +168,8 @@ const table: readonly [string, Change, readonly string[]][] = [
   ['settings can not be read', { settingsComplaint: 'EACCES' }, ['problem settings-file']],
   ['a file was set aside', { setAside: ['.staging.unusable-12345678'] }, ['info set-aside']],
   ['others may enter the folder', { folder: { mode: 0o40755 } }, ['warning permissions']],
+  ['others may write in the folder', { folder: { mode: 0o41777 } }, ['problem permissions']],
+  ['others may read a secret', { openSecrets: ['/etc/app/s3.key'] }, ['warning secret-files']],
   ['the folder is read-only', { folder: { isWritable: false } }, ['problem permissions']],
   ['a backup bears rights for others', { folder: { openFiles: 1 } }, ['info permissions']],
   ['others may read the state', { state: { mode: 0o100644 } }, ['info state-permissions']],

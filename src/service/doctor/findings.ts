@@ -9,8 +9,9 @@ import { lossText } from '../loss-text.ts';
 import { BRING_BACK } from '../missing.ts';
 import type { Finding, TargetReport } from '../model.ts';
 import { closeIt, octal } from '../open-folder.ts';
+import { PASSWORD_GOOD, PASSWORD_LEAST } from '../password.ts';
 import { targetWord } from '../remote-targets.ts';
-import type { BucketFacts, DoctorFacts } from './facts.ts';
+import { type BucketFacts, type DoctorFacts, isLoopback } from './facts.ts';
 
 type Check = (facts: DoctorFacts) => Finding | null;
 
@@ -260,6 +261,7 @@ const placesAreOurs: Check = ({ places = [], folder }) => {
 // ── who may look ──
 
 const OTHERS = 0o077;
+const OTHERS_WRITE = 0o002;
 
 const folderIsPrivate: Check = ({ folder }) => {
   const code = 'permissions';
@@ -276,6 +278,13 @@ const folderIsPrivate: Check = ({ folder }) => {
       what: `the user of this process may not ${folder.mode === null ? 'make' : 'write to'} ${folder.path}`,
       why: 'No backup can be made.',
       fix: 'Give that user the folder: `chown`, then `chmod 700`.',
+    });
+  }
+  if ((folder.mode & OTHERS_WRITE) !== 0) {
+    return found('problem', code, {
+      what: `every user of this machine may write in ${folder.path} (${octal(folder.mode)})`,
+      why: 'Whoever does can put another database in the place of a backup and of its manifest, and a restore would take it.',
+      fix: `${closeIt(folder.path, folder.isShared)}.`,
     });
   }
   if ((folder.mode & OTHERS) !== 0) {
@@ -303,6 +312,15 @@ const stateIsPrivate: Check = ({ state }) => {
     what: `${state.path} can be read by other users of this machine (${octal(state.mode)})`,
     why: 'It holds the run history: who did what, and when. It holds no backup.',
     fix: `chmod 600 ${state.path}`,
+  });
+};
+
+const secretsArePrivate: Check = ({ openSecrets }) => {
+  if (openSecrets.length === 0) return null;
+  return found('warning', 'secret-files', {
+    what: `every user of this machine may read ${openSecrets.join(', ')}`,
+    why: 'A secret is in it.',
+    fix: `Make it the file of the user who runs this process, then \`chmod 600 ${openSecrets.join(' ')}\`.`,
   });
 };
 
@@ -375,6 +393,25 @@ const ageFitsInterval: Check = ({ settings: { maxAgeMinutes }, gapMinutes: { sho
 };
 
 const DAY_MINUTES = 1_440;
+
+/** At half of the days an idle database is backed up anew, by a planned run. */
+const renewalFits: Check = (facts) => {
+  const days = Math.min(...buckets(facts).flatMap(({ lifecycleDays }) => lifecycleDays ?? []));
+  if (!Number.isFinite(days)) return null;
+  const longest = facts.gapMinutes.longest;
+  if (facts.settings.enabled && 2 * longest <= days * DAY_MINUTES)
+    return ok(
+      'lifecycle',
+      `a database that does not change is stored anew before the bucket removes it after ${days} days`,
+    );
+  return found('problem', 'lifecycle', {
+    what: facts.settings.enabled
+      ? `the bucket removes a copy after ${days} days, and up to ${longest} minutes lie between two backups`
+      : `the bucket removes a copy after ${days} days, and auto-backup is off`,
+    why: 'The copy of a database that does not change may be removed before another one is stored.',
+    fix: 'Plan backups more often, or give the rule of the bucket more days (and BACKUP_S3_LIFECYCLE_DAYS).',
+  });
+};
 
 const historyIsLong: Check = ({ folder, settings, gapMinutes: { shortest: intervalMinutes } }) => {
   const code = 'history';
@@ -451,6 +488,52 @@ function wordsOf(some: readonly Bucket[]): string {
   return some.map(({ word }) => word).join(' and ');
 }
 
+/** The server itself speaks plain http: outside of this machine a proxy with https belongs before it. */
+const doorIsNarrow: Check = ({ door }) => {
+  const code = 'open-address';
+  if (door === null || (door.passwordLength === null && !door.hasToken)) return null;
+  if (isLoopback(door.host)) return ok(code, `the server listens on ${door.host} alone`);
+  return found('info', code, {
+    what: `the server listens on ${door.host}, so other machines reach it, over plain http`,
+    why: 'Who listens on the network reads the password, the token and every backup that is downloaded.',
+    fix: 'Put a proxy with https before it, or set HOST=127.0.0.1 and use an SSH tunnel. In a container, publish the port to 127.0.0.1 alone.',
+  });
+};
+
+const passwordIsLong: Check = ({ door }) => {
+  const code = 'password';
+  const length = door?.passwordLength ?? null;
+  if (length === null) return null;
+  if (length < PASSWORD_LEAST) {
+    return found('problem', code, {
+      what: `BACKUP_ADMIN_PASSWORD has ${length} characters`,
+      why: `With fewer than ${PASSWORD_LEAST} it opens nothing: nobody can sign in.`,
+      fix: `Set one of ${PASSWORD_GOOD} characters or more, and start again.`,
+    });
+  }
+  if (length >= PASSWORD_GOOD) return ok(code, 'the password is long enough');
+  return found('info', code, {
+    what: `BACKUP_ADMIN_PASSWORD has ${length} characters`,
+    why: `It is all that a stranger must guess, and NIST asks for ${PASSWORD_GOOD} then (SP 800-63B).`,
+    fix: 'Set a longer one, such as a sentence, and start again.',
+  });
+};
+
+/** The key signs each request and is never sent; what is read and written is. */
+const bucketsAreAskedSafely: Check = (facts) => {
+  const code = 'plain-http';
+  const plain = buckets(facts).filter(({ plainHost }) => plainHost !== null);
+  const [first] = plain.filter(({ isEncrypted }) => !isEncrypted).concat(plain);
+  if (!first) return null;
+  return found(first.isEncrypted ? 'info' : 'warning', code, {
+    what: `${first.word} is asked over plain http (${first.plainHost})`,
+    why: first.isEncrypted
+      ? 'The copies are encrypted; their names and sizes, and what is asked for, can be read on the way, and changed.'
+      : 'Who listens on the network reads every backup that goes there, and can change what comes back.',
+    fix: 'Use an endpoint with https, or encrypt the copies (BACKUP_ENCRYPTION_RECIPIENT).',
+  });
+};
+
 const bucketIsOwn: Check = (facts) => {
   if (!buckets(facts).some(({ isAlsoPublic }) => isAlsoPublic)) return null;
   return found('warning', 'bucket', {
@@ -507,6 +590,15 @@ const checkHasNoRemarks: Check = ({ remarks }) => {
   });
 };
 
+const scheduleAdvances: Check = ({ stalledSince }) => {
+  if (stalledSince === null) return null;
+  return found('problem', 'stalled', {
+    what: `the schedule has not gone on since ${stalledSince.toISOString()}`,
+    why: 'A planned backup waits for its turn, or the one that runs says nothing any more. No backup follows meanwhile.',
+    fix: 'Stop what is running (on the page, or POST /backup/api/runs/stop), or start the app again.',
+  });
+};
+
 const nothingWasLost: Check = ({ loss }) => {
   if (loss === null) return null;
   return found('problem', 'loss', {
@@ -555,6 +647,7 @@ function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][n
 const checks: readonly Check[] = [
   ...[
     databaseOpens,
+    scheduleAdvances,
     nothingWasLost,
     checkHasNoRemarks,
     libraryIsSafe,
@@ -564,7 +657,15 @@ const checks: readonly Check[] = [
     isAlone,
   ],
   ...[databaseIsLocal, folderIsDurable, isElsewhere, hasRoom, placesAreOurs],
-  ...[folderIsPrivate, stateIsPrivate, settingsAreRead, nothingIsSetAside, nothingIsServed, clockIsRight],
+  ...[
+    folderIsPrivate,
+    stateIsPrivate,
+    secretsArePrivate,
+    settingsAreRead,
+    nothingIsSetAside,
+    nothingIsServed,
+    clockIsRight,
+  ],
   ...[
     isScheduled,
     ageFitsInterval,
@@ -572,6 +673,10 @@ const checks: readonly Check[] = [
     keepFitsInterval,
     sealingWorks,
     bucketIsOwn,
+    renewalFits,
+    bucketsAreAskedSafely,
+    doorIsNarrow,
+    passwordIsLong,
     copiesCanBeRead,
     drillsProve,
   ],
@@ -581,7 +686,9 @@ const checks: readonly Check[] = [
 
 const whyOfCheck: Partial<Record<TargetReport['findings'][number]['check'], string>> = {
   private: 'Backups hold everything that the database holds.',
-  delete: 'Retention could remove nothing there, and the bucket would grow without end.',
+  delete: 'Retention must be able to remove there, or, where that is left to the bucket, a stolen key must not.',
+  overwrite: 'Whoever steals this key could spoil all backups there.',
+  lifecycle: 'What an idle database needs is stored anew at half of these days.',
   clock: 'S3 refuses requests of a clock that is too wrong.',
 };
 

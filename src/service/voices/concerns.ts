@@ -3,6 +3,7 @@
  * lasts and ends, so that it can be said once however often it is looked at.
  */
 import { type ErrorBody, publicError } from '../../engine/errors.ts';
+import { visibleText } from '../../engine/visible-text.ts';
 import type { Run, RunTotal, Status, TargetStatus } from '../model.ts';
 import { lossText } from '../loss-text.ts';
 import { targetWord } from '../remote-targets.ts';
@@ -192,7 +193,7 @@ function lastGoodText({ lastGood }: Status): string {
 /** Without names and passwords in addresses, and without what a chat takes for a link or a call. */
 function plain(text: string): string {
   // A chat calls whoever stands behind an @, and a file or user may be named so.
-  return text
+  return visibleText(text)
     .replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1')
     .replaceAll(/[<>]/g, '')
     .replaceAll('@', '@\u200b');

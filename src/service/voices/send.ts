@@ -2,6 +2,7 @@
  * One request to an address that is itself a secret. Why it was not taken is told without a word of that address: a
  * webhook's path is its password, and an error of `fetch` may quote it.
  */
+import { requireDescriptors } from '../../engine/descriptors.ts';
 import { errnoCode } from '../../engine/errors.ts';
 import { VERSION } from '../../version.ts';
 
@@ -16,6 +17,8 @@ export interface SendOptions {
 export async function send(address: URL, { timeoutMs, signal, body }: SendOptions): Promise<string | null> {
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
+    // Bun ends the app when the thread of its first request finds none.
+    requireDescriptors();
     const response = await fetch(withoutCredentials(address), {
       method: body === undefined ? 'GET' : 'POST',
       body,

@@ -8,11 +8,13 @@
  */
 import type {
   Activity,
+  AuditAnswer,
   Backup,
   BackupDiff,
   BackupResult,
   Config,
   ConfigChange,
+  ConfirmAnswer,
   DoctorReport,
   DrillReport,
   DatabasesAnswer,
@@ -98,6 +100,8 @@ export const api = {
   /** Tables that raise no alarm whatever they lose. */
   ignoreLosses: (tables: readonly string[]) => send<Config>('POST', 'config', { lossIgnore: tables }),
   claim: (target: Target) => send<unknown>('POST', 'api/claim', { target }),
+  audit: async (limit: number) => (await send<AuditAnswer>('GET', `api/audit?limit=${limit}`)).entries,
+  confirm: (password: string) => send<ConfirmAnswer>('POST', CONFIRM, { password }),
   doctor: () => send<DoctorReport>('GET', 'api/doctor'),
   drill: () => send<DrillReport>('POST', 'api/drill'),
   prunePlan: (target: Target) => send<PrunePlan>('GET', `api/prune?target=${target}`),
@@ -106,6 +110,11 @@ export const api = {
   undoRestore: (confirm: string, mode: RestorePlan['mode']) =>
     send<RestoreResult>('POST', 'api/restore/undo', { confirm, mode }),
 };
+
+const CONFIRM = 'confirm';
+
+/** Answers whether the password was given; without a dialog to ask by it never is. */
+export const askPassword = { ask: async (): Promise<boolean> => false };
 
 /** Of a server that looks for losses. */
 export function ignoredTables(config: Config & { readonly lossIgnore?: readonly string[] }): readonly string[] {
@@ -142,6 +151,8 @@ async function send<Answer>(method: string, path: string, body?: unknown): Promi
   const answer = parse(text);
   if (isErrorAnswer(answer)) {
     const { code, message, hint, fields } = answer.error;
+    if (code === 'PASSWORD_AGAIN' && path !== CONFIRM && (await askPassword.ask()))
+      return await send(method, path, body);
     throw new ApiError(code, message, {
       hint,
       status: response.status,

@@ -61,6 +61,8 @@ export function verdictWords(known: Known): VerdictWords {
       return { tone, ...missingWords(known) };
     case 'loss':
       return { tone, ...lossWords(known) };
+    case 'stalled':
+      return { tone, ...stalledWords(known) };
     case 'foreign-place':
       return { tone, ...foreignWords(known) };
     case 'other-writer':
@@ -380,6 +382,23 @@ function s3WaitingWords(known: Known): Words {
     ],
     facts,
     actions: s3.error === null ? usual : ['test-connection', 'backup'],
+  };
+}
+
+function stalledWords(known: Known): Words {
+  const { status, now, zone } = known;
+  const { stalledSince } = status.schedule;
+  const since = stalledSince === null ? '' : ` since ${moment(Date.parse(stalledSince), now, zone)}`;
+  return {
+    icon: 'shield-alert',
+    headline: 'The schedule does not advance',
+    say: [
+      `A backup waits for its turn, or says nothing any more${since}. `,
+      ...newestGood(known),
+      ' Stop what is running, or start the app again; the next backup follows by itself.',
+    ],
+    facts: [],
+    actions: status.run === null ? ['backup'] : ['stop'],
   };
 }
 

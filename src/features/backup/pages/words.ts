@@ -1,5 +1,5 @@
 /** The page's words for the contract's codes: one place, so that a step is called the same wherever it appears. */
-import type { Activity, Backup, Run, RunProgress } from '../../../http/contract.ts';
+import type { Activity, AuditAnswer, Backup, Run, RunProgress } from '../../../http/contract.ts';
 
 export type Step = RunProgress['steps'][number];
 export type Trigger = Run['trigger'];
@@ -33,6 +33,30 @@ export const stepWords: Record<Step['name'], string> = {
   safety: 'Safety copy of today’s data',
   place: 'Put the backup in place',
   prove: 'Check the result',
+};
+
+/** With a result behind them: “Sign-in refused”. */
+export const actWords: Record<AuditAnswer['entries'][number]['act'], string> = {
+  'sign-in': 'Sign-in',
+  'sign-out': 'Sign-out',
+  'confirm-password': 'Password again',
+  request: 'Request',
+  download: 'Download',
+  delete: 'Deletion',
+  retention: 'Removal by retention',
+  prune: 'Clean-up by hand',
+  restore: 'Restore',
+  'restore-if-missing': 'Restore of the missing database',
+  undo: 'Undo of a restore',
+  settings: 'Settings',
+  pin: 'Pin',
+  unpin: 'Unpin',
+  note: 'Note',
+  adopt: 'Adoption of a file',
+  claim: 'Claim of the backups',
+  'accept-loss': 'Acceptance of a loss',
+  'reopen-loss': 'Loss opened again',
+  stop: 'Stop of a run',
 };
 
 /** What a bar of the activity chart says. */

@@ -11,12 +11,13 @@ export const authApi = new Elysia()
   })
   .post(
     '/login',
-    async ({ body, cookie: { session }, redirect, status }) => {
-      const token = await signIn(body.name, body.password);
+    async ({ body, cookie: { session }, redirect, request, server, status }) => {
+      const address = server?.requestIP(request)?.address ?? '';
+      const token = await signIn(body.name, body.password, address);
       if (token === null) return status(401, 'The name or the password is wrong.');
       const secure = process.env['NODE_ENV'] === 'production';
       session?.set({ value: token, httpOnly: true, sameSite: 'strict', secure, path: '/' });
       return redirect('/backup/');
     },
-    { body: t.Object({ name: t.String(), password: t.String() }) },
+    { body: t.Object({ name: t.String({ maxLength: 100 }), password: t.String({ maxLength: 1_000 }) }) },
   );

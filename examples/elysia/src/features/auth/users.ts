@@ -13,6 +13,7 @@ const SESSION_MS = 12 * 60 * 60_000;
 const FREE_FAILURES = 5;
 const WAIT_MS = 60_000;
 const sessions = new Map<string, { readonly user: User; readonly untilMs: number }>();
+/** By address: whoever guesses at a name must not keep its owner out. */
 const failures = new Map<string, { readonly count: number; readonly atMs: number }>();
 /** Compared where there is no such user: the time of an answer tells nobody's name. */
 const nobody = await Bun.password.hash(randomBytes(16).toString('hex'));
@@ -23,16 +24,16 @@ export async function addUser(user: User, password: string): Promise<void> {
 }
 
 /** @returns the session's token; null for a wrong name or password, and for who guessed too often. */
-export async function signIn(name: string, password: string): Promise<string | null> {
-  const found = database.query<User & { hash: string }, [string]>('SELECT * FROM users WHERE name = ?').get(name);
-  const { count, atMs } = failures.get(name) ?? { count: 0, atMs: 0 };
+export async function signIn(name: string, password: string, address: string): Promise<string | null> {
+  const { count, atMs } = failures.get(address) ?? { count: 0, atMs: 0 };
   if (count >= FREE_FAILURES && Date.now() - atMs < WAIT_MS) return null;
+  // Counted before anything is awaited: a hundred guesses at once are not one.
+  if (failures.size >= 10_000) failures.clear();
+  failures.set(address, { count: count + 1, atMs: Date.now() });
+  const found = database.query<User & { hash: string }, [string]>('SELECT * FROM users WHERE name = ?').get(name);
   const isRight = await Bun.password.verify(password, found?.hash ?? nobody);
-  if (!found || !isRight) {
-    if (failures.size < 10_000 || failures.has(name)) failures.set(name, { count: count + 1, atMs: Date.now() });
-    return null;
-  }
-  failures.delete(name);
+  if (!found || !isRight) return null;
+  failures.delete(address);
   const token = randomBytes(32).toString('base64url');
   sessions.set(token, { user: { name: found.name, role: found.role }, untilMs: Date.now() + SESSION_MS });
   return token;

@@ -9,7 +9,7 @@
  * A run shorter than 400 ms would only flicker, so its steps are shown from then on.
  */
 import type { Activity, Backup, Run, RunProgress, Status } from '../../../../http/contract.ts';
-import { ApiError, address, api, type Target } from '../api.ts';
+import { ApiError, address, api, askPassword, type Target } from '../api.ts';
 import { ranges } from '../chart.ts';
 import { duration, plural, sentence, size } from '../format.ts';
 import { copyWords, targetWord } from '../words.ts';
@@ -226,10 +226,16 @@ class Dashboard {
     return changed !== undefined;
   }
 
-  /** Deletes after 8 seconds in which it can be taken back; leaving the page takes it back too. */
-  /** @param targets none: everywhere. */
-  removeSoon(backup: Backup, targets: readonly Target[]): void {
+  /**
+   * Deletes after 8 seconds in which it can be taken back; leaving the page takes it back too. The password is asked for
+   * before them, not after.
+   *
+   * @param targets none: everywhere.
+   */
+  async removeSoon(backup: Backup, targets: readonly Target[]): Promise<void> {
     const { filename } = backup;
+    const session = await this.attempt('The backup was not deleted', () => api.session());
+    if (session === undefined || (session.needsPassword && !(await askPassword.ask()))) return;
     this.leaving = new Set([...this.leaving, filename]);
     const stay = () => {
       this.leaving = new Set([...this.leaving].filter((name) => name !== filename));

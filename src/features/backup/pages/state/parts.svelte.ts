@@ -3,6 +3,7 @@
  * under another name, and browsers do not ask twice for what they did not get: then the page is loaded anew.
  */
 import { dialogs } from './dialogs.svelte.ts';
+import { passwordAgain } from './password.svelte.ts';
 import { toasts } from './toasts.svelte.ts';
 
 class Parts {
@@ -27,6 +28,7 @@ class Parts {
     this.#isAsked = false;
     this.#hasFailed = true;
     dialogs.close();
+    if (passwordAgain.isAsked) passwordAgain.settle(false);
     dialogs.configuration = false;
     dialogs.tab = 'history';
     toasts.show({

@@ -1,0 +1,87 @@
+/** `audit`: who did what, from where, when and with what result. */
+import { userInfo } from 'node:os';
+import { BackupError } from '../engine/errors.ts';
+import type { Actor } from '../service/actor.ts';
+import type { AuditEntry } from '../service/model.ts';
+import type { Session } from './commands.ts';
+import type { CliDatabase } from './many.ts';
+import { table } from './tables.ts';
+
+const DONE = 0;
+
+export interface AuditOptions {
+  readonly since?: string;
+  readonly limit?: string;
+}
+
+/** For what is recorded of the commands themselves. */
+export function commandLineActor(): Actor {
+  return { user: osUser(), via: 'cli', address: null, agent: null };
+}
+
+export async function showAudit({ service, output }: Session, options: AuditOptions): Promise<number> {
+  const entries = service.getAudit(filterOf(options));
+  output.answer({ entries }, auditText(entries, { width: output.width, isMany: false }));
+  return DONE;
+}
+
+/** Of all that were picked; what was done to all of them, such as signing in, where none was picked. */
+export async function showAuditOfAll(
+  options: AuditOptions,
+  databases: readonly CliDatabase[],
+  { all, output }: Omit<Session, 'service'>,
+): Promise<number> {
+  const filter = filterOf(options);
+  const entries = all?.getAudit(filter) ?? databases.flatMap(({ service }) => service.getAudit(filter));
+  output.answer({ entries }, auditText(entries, { width: output.width, isMany: true }));
+  return DONE;
+}
+
+const LIMIT = { usual: 100, most: 50_000 };
+
+/** @throws BackupError BAD_REQUEST */
+function filterOf({ since, limit = String(LIMIT.usual) }: AuditOptions): { limit: number; since?: Date } {
+  const count = Number(limit);
+  if (!Number.isInteger(count) || count < 1 || count > LIMIT.most)
+    throw wrongUse(`--limit ${limit} is not a number from 1 to ${LIMIT.most}`);
+  if (since === undefined) return { limit: count };
+  // A day alone would be taken as UTC.
+  const time = new Date(/^\d{4}-\d{2}-\d{2}$/.test(since) ? `${since}T00:00` : since);
+  if (!/^\d{4}-\d{2}-\d{2}/.test(since) || Number.isNaN(time.getTime()))
+    throw wrongUse(`--since ${since} is not a time; write it as 2024-01-15, 2024-01-15T10:30 or 2024-01-15T10:30:00Z`);
+  return { limit: count, since: time };
+}
+
+function auditText(entries: readonly AuditEntry[], { width, isMany }: { width: number | undefined; isMany: boolean }) {
+  if (entries.length === 0) return 'Nothing is recorded.';
+  const rows = entries.map((entry) => {
+    const { at, database, user, act, result, code } = entry;
+    const what = [entry.subject, entry.target, entry.detail].filter((text) => text !== null).join(', ');
+    const columns = [at.toISOString(), ...(isMany ? [database ?? 'all'] : []), user ?? '-', whereText(entry)];
+    return [...columns, act, code === null ? result : `${result} (${code})`, what].map(oneLine);
+  });
+  return table(['TIME', ...(isMany ? ['DATABASE'] : []), 'WHO', 'FROM', 'WHAT', 'RESULT', 'ON'], rows, { width });
+}
+
+/** `page 192.0.2.7`, `cli` */
+function whereText({ via, address }: AuditEntry): string {
+  return address === null ? via : `${via} ${address}`;
+}
+
+/** Some of it was chosen by whoever asked. */
+function oneLine(text: string): string {
+  return text.replaceAll(/\p{Cc}+/gu, ' ');
+}
+
+/** A container may have no name for its user. */
+function osUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`;
+  }
+}
+
+function wrongUse(message: string): BackupError {
+  return new BackupError('BAD_REQUEST', message, { hint: 'See `velist-backup audit --help`.' });
+}
