@@ -25,7 +25,7 @@ fill(
 );
 
 const digest = await bundle('src/engine/sqlite/digest.ts', { format: 'es' });
-const job = await bundle('src/engine/jobs/job-main.ts', {
+const job = await bundle('src/engine/process/job-main.ts', {
   format: 'cjs',
   plugins: [
     // The job has no file of its own any more: its thread gets its program in the address, the library is taken in.
@@ -34,10 +34,10 @@ const job = await bundle('src/engine/jobs/job-main.ts', {
       'import.meta.url',
       JSON.stringify(`data:text/javascript,${encodeURIComponent(digest.code)}`),
     ),
-    replace('engine/age.ts', 'createRequire(here)', 'require'),
+    replace('format/age.ts', 'createRequire(here)', 'require'),
   ],
 });
-fill('dist/engine/jobs/bundled-job.js', 'bundledJob', job.code);
+fill('dist/engine/process/bundled-job.js', 'bundledJob', job.code);
 
 writeFileSync(
   join(root, 'dist/licences.md'),

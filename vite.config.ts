@@ -61,16 +61,11 @@ export default defineConfig(({ command }) => {
     changeOrigin: false,
   };
   return {
-    root: 'src/features/backup/pages',
+    root: 'src/page',
     base: command === 'serve' ? `${base}/` : './',
-    plugins: [
-      redirectToFolder,
-      iconsAsTemplates,
-      tailwindcss(),
-      svelte({ configFile: '../../../../svelte.config.js' }),
-    ],
+    plugins: [redirectToFolder, iconsAsTemplates, tailwindcss(), svelte({ configFile: '../../svelte.config.js' })],
     build: {
-      outDir: '../../../../dist/page',
+      outDir: '../../dist/page',
       emptyOutDir: true,
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import { runJob } from '../src/engine/jobs/run-job.ts';
+import { runJob } from '../src/engine/process/run-job.ts';
 import type { Work } from './copier-main.ts';
 
 export interface Candidate {

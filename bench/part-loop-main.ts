@@ -10,7 +10,7 @@ import {
   S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
-import type { S3Access } from '../src/engine/jobs/protocol.ts';
+import type { S3Access } from '../src/engine/store/s3/access.ts';
 
 const PART_BYTES = 8 * 1024 * 1024;
 const [from = '', to = ''] = process.argv.slice(2);

@@ -23,54 +23,47 @@ const imports: Import[] = files.flatMap((file) =>
 const told = (wrong: Import[]) => wrong.map(({ file, to }) => `${file} -> ${to}`);
 const inside = (folder: string) => (path: string) => path.startsWith(`${folder}/`);
 
-/** What each place may know besides itself; `errors`, `visible-text` and `version` are known to all, types of `service` to its faces. */
+/** What each place may know besides itself; `words` and `version` are known to all, types of `service` to its faces. */
 const mayKnow: Record<string, RegExp> = {
-  'engine/errors.ts': /^$/,
-  'engine/visible-text.ts': /^$/,
+  'words/': /^words\//,
   'engine/sqlite/': /^engine\/sqlite\//,
-  'engine/targets/': /^engine\/targets\//,
+  'engine/store/': /^engine\/store\//,
   'engine/': /^engine\//,
   'config/': /^(config|engine)\//,
   'service/': /^(service|config|engine)\//,
-  'http/': /^(http|service)\//,
-  'cli/': /^(cli|service|http)\/|^bootstrap\.ts$/,
-  'features/backup/pages/': /^features\/backup\/pages\/|^http\/contract\.ts$/,
-  'features/': /^(features|http|service|config|engine\/targets)\//,
-  'bootstrap.ts': /^(features|http|service|config)\//,
-  'index.ts': /^(features|service|config)\//,
+  'fleet/': /^(fleet|service|config|engine)\//,
+  'http/': /^(http|fleet|service)\/|^config\/page-settings\.ts$/,
+  'cli/': /^(cli|fleet|service|http)\/|^app\/bootstrap\.ts$/,
+  'page/': /^page\/|^http\/contract\.ts$/,
+  'app/': /^(app|fleet|http|service|config|engine\/store)\//,
+  'index.ts': /^(app|fleet|service|config)\//,
 };
 const ruleOf = (file: string) =>
   Object.entries(mayKnow).find(([place]) => file === place || (place.endsWith('/') && file.startsWith(place)));
 
 test('the import statements were found', () => {
   expect(imports.length).toBeGreaterThan(200);
-  expect(imports).toContainEqual({ file: 'engine/backup.ts', to: 'engine/errors.ts', typeOnly: false });
+  expect(imports).toContainEqual({ file: 'engine/stories/backup.ts', to: 'words/errors.ts', typeOnly: false });
 });
 
 test('arrows between our files point one way', () => {
   const ours = imports.filter(({ to }) => files.includes(to));
-  const free = /^(engine\/(errors|visible-text)|version)\.ts$/;
-  expect(
-    told(
-      ours.filter(
-        ({ file, to }) => !(free.test(to) && file !== 'engine/errors.ts') && ruleOf(file)?.[1].test(to) === false,
-      ),
-    ),
-  ).toEqual([]);
+  const free = /^(words\/.*|version)\.ts$/;
+  expect(told(ours.filter(({ file, to }) => !free.test(to) && ruleOf(file)?.[1].test(to) === false))).toEqual([]);
   expect(files.filter((file) => !ruleOf(file) && file !== 'version.ts')).toEqual([]);
 });
 
-test('the engine knows node, zod and croner, its targets the S3 client, and one file the library of age', () => {
+test('the engine knows node and zod, its stores the S3 client, and one file the library of age', () => {
   const packages = imports.filter(({ file, to }) => inside('engine')(file) && !files.includes(to));
   const allowed = (file: string) => {
-    if (inside('engine/targets')(file)) return /^(node:|@aws-sdk\/|@smithy\/)/;
-    return file === 'engine/age.ts' ? /^(node:|age-encryption$)/ : /^(node:|zod$|croner$)/;
+    if (inside('engine/store')(file)) return /^(node:|@aws-sdk\/|@smithy\/)/;
+    return file === 'engine/format/age.ts' ? /^(node:|age-encryption$)/ : /^(node:|zod$)/;
   };
   expect(told(packages.filter(({ file, to }) => !allowed(file).test(to)))).toEqual([]);
 });
 
 test('the page knows the types of the contract and nothing else of ours', () => {
-  const out = imports.filter(({ file, to }) => inside('features/backup/pages')(file) && /^http\//.test(to));
+  const out = imports.filter(({ file, to }) => inside('page')(file) && /^http\//.test(to));
   expect(out.length).toBeGreaterThan(0);
   expect(told(out.filter(({ typeOnly }) => !typeOnly))).toEqual([]);
 });
@@ -88,25 +81,25 @@ test('the environment is read in one file; the command line asks it for colour a
 
 test('only jobs know what opens a live database', () => {
   const openers =
-    /^engine\/sqlite\/(live-database|snapshot|place)\.ts$|^engine\/(backup|restore|upload|jobs\/job-main)\.ts$/;
+    /^engine\/sqlite\/(live-database|snapshot|place)\.ts$|^engine\/(stories\/(backup|restore|upload)|process\/job-main)\.ts$/;
   const knowing = imports.filter(({ file, to, typeOnly }) => openers.test(to) && !typeOnly && !inside('engine')(file));
   expect(told(knowing)).toEqual([]);
   const sqlite = imports.filter(({ to }) => to === 'node:sqlite' || to === 'bun:sqlite').map(({ file }) => file);
   expect(sqlite.filter((file) => !inside('engine')(file)).sort()).toEqual([
-    'features/demo-shop/demo-shop.ts',
-    'service/state-database.ts',
+    'app/demo-shop.ts',
+    'service/state/state-database.ts',
   ]);
 });
 
 /** Locks and memory of our own, the run history, the demo's shop. */
 const ownDatabases = [
-  'engine/backup.ts',
-  'engine/run-lock.ts',
+  'engine/stories/backup.ts',
+  'engine/disk/lock.ts',
   'engine/sqlite/ending.ts',
   'engine/sqlite/judge.ts',
   'engine/sqlite/staged.ts',
-  'features/demo-shop/demo-shop.ts',
-  'service/state-database.ts',
+  'app/demo-shop.ts',
+  'service/state/state-database.ts',
 ];
 
 test('databases of others are opened in one place, which believes nothing that stands in them', () => {

@@ -1,13 +1,14 @@
 /** The front door of the package. The routes for an Elysia app are in `velist-backup/elysia`. */
 export { type BackupsConfig, type DatabaseEntry, defineConfig } from './config/define-config.ts';
-export { BackupError, type ErrorBody, type ErrorCode } from './engine/errors.ts';
-export { createStorage } from './features/_core/storage/index.ts';
-export { backupService, withBackup } from './features/backup/service.ts';
+export { BackupError, type ErrorBody, type ErrorCode } from './words/errors.ts';
+export type { RestorePointGiven } from './words/restore-point.ts';
+export { createStorage } from './app/features/_core/storage/index.ts';
+export { backupService, withBackup } from './app/features/backup/service.ts';
 export { BackupService, type BackupServiceOptions } from './service/backup-service.ts';
-export { createBackups } from './service/from-config.ts';
+export { createBackups } from './fleet/from-config.ts';
 export { createServiceFromEnvironment, type ServiceOverrides } from './service/from-environment.ts';
-export type { MigrationGuardOptions } from './service/migration-guard.ts';
-export type { Guard } from './service/guard.ts';
+export type { MigrationGuardOptions } from './service/restores/migration-guard.ts';
+export type { Guard } from './fleet/fleet.ts';
 export type {
   AuditEntry,
   AuditFilter,
@@ -15,6 +16,7 @@ export type {
   BackupItem,
   BackupResult,
   FirstBoot,
+  FoundRestorePoint,
   PruneResult,
   RestorePlan,
   RestoreResult,

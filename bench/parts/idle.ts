@@ -7,7 +7,7 @@ import { lstatSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BackupService } from '../../src/service/backup-service.ts';
-import { keepSettingsNone } from '../../src/service/retention-policies.ts';
+import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { type Bench, newBank, newFolder, type Part, type Section } from '../bench.ts';
 import { jobEnvironment } from '../candidates.ts';
 import { table, tellGoals } from '../report.ts';

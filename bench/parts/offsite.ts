@@ -8,9 +8,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { PLAIN, type Sealing } from '../../src/engine/artifact.ts';
-import type { JobKind, JobMap, S3Access } from '../../src/engine/jobs/protocol.ts';
-import { runJob } from '../../src/engine/jobs/run-job.ts';
+import { PLAIN, type Sealing } from '../../src/engine/format/seal.ts';
+import type { JobKind, JobMap } from '../../src/engine/process/protocol.ts';
+import type { S3Access } from '../../src/engine/store/s3/access.ts';
+import { runJob } from '../../src/engine/process/run-job.ts';
 import { type Rgw, startRgw, whyNoRgw } from '../../tests/support/rgw.ts';
 import { type Bench, newBank, newFolder, type Part, type Section, settleDisk, warm } from '../bench.ts';
 import { jobEnvironment, ourJob } from '../candidates.ts';
@@ -107,7 +108,7 @@ async function roundTrip(
   bench: Bench,
 ): Promise<Trip> {
   const name = path.slice(dirname(path).length + 1);
-  const access = { prefix, s3: accessTo(rgw) };
+  const access = { prefix, access: accessTo(rgw) };
   warm(path);
   settleDisk(bench.folder);
   const up = await watch<'upload'>({
@@ -235,7 +236,7 @@ async function restoreOnEmptyMachine(rgw: Rgw, bench: Bench): Promise<number> {
 }
 
 function accessTo({ endpoint, region, accessKeyId, secretAccessKey }: Rgw): S3Access {
-  return { bucket: BUCKET, region, endpoint, accessKeyId, secretAccessKey };
+  return { kind: 's3', bucket: BUCKET, region, endpoint, accessKeyId, secretAccessKey };
 }
 
 function wayOf(name: string, trips: readonly Trip[]): Way {

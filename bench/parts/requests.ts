@@ -4,8 +4,8 @@
  */
 import { join } from 'node:path';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
-import { Heartbeats } from '../../src/service/heartbeats.ts';
-import { keepSettingsNone } from '../../src/service/retention-policies.ts';
+import { Heartbeats } from '../../src/service/targets/heartbeats.ts';
+import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { type S3Server, startS3Server } from '../../tests/support/s3-server.ts';
 import { type Bench, newBank, newFolder, type Part, type Section } from '../bench.ts';
 import { jobEnvironment } from '../candidates.ts';

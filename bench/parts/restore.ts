@@ -5,14 +5,14 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobEvent } from '../../src/engine/jobs/protocol.ts';
-import { runJob } from '../../src/engine/jobs/run-job.ts';
+import { runJob } from '../../src/engine/process/run-job.ts';
 import { type Bench, newBank, type Part, type Section, settleDisk, TRANSACTIONS_PER_SECOND } from '../bench.ts';
 import { jobEnvironment, ourJob, timeWork } from '../candidates.ts';
 import { barPlot } from '../plot.ts';
 import { table, tellGoals } from '../report.ts';
 import { type Figure, inMs, inTimes, median } from '../statistics.ts';
 import { startWriter } from '../writer.ts';
+import type { JobEvent } from '../../src/words/story.ts';
 
 const SMALL_MEGABYTES = 200;
 const BUSY_TIMEOUT_MS = 10_000;

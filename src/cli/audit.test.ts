@@ -2,9 +2,9 @@ import { expect, test } from 'bun:test';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { createBackups } from '../../src/service/from-config.ts';
+import { createBackups } from '../fleet/from-config.ts';
 import { makeDatabase, scratchFolders } from '../../tests/support/scratch.ts';
-import { actingAs } from '../service/actor.ts';
+import { actingAs } from '../service/audit/actor.ts';
 import type { AuditEntry } from '../service/model.ts';
 import { runCli } from './commands.ts';
 

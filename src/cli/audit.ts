@@ -1,10 +1,10 @@
 /** `audit`: who did what, from where, when and with what result. */
 import { userInfo } from 'node:os';
-import { BackupError } from '../engine/errors.ts';
-import type { Actor } from '../service/actor.ts';
+import { BackupError } from '../words/errors.ts';
+import type { Actor } from '../service/audit/actor.ts';
 import type { AuditEntry } from '../service/model.ts';
-import type { Session } from './commands.ts';
-import type { CliDatabase } from './many.ts';
+import type { Session } from './session.ts';
+import type { CliDatabase } from './session.ts';
 import { table } from './tables.ts';
 
 const DONE = 0;
@@ -25,7 +25,7 @@ export async function showAudit({ service, output }: Session, options: AuditOpti
   return DONE;
 }
 
-/** Of all that were picked; what was done to all of them, such as signing in, where none was picked. */
+/** Shows the records of all that were picked; what was done to all, such as signing in, if none was picked. */
 export async function showAuditOfAll(
   options: AuditOptions,
   databases: readonly CliDatabase[],
@@ -58,7 +58,7 @@ function auditText(entries: readonly AuditEntry[], { width, isMany }: { width: n
     const { at, database, user, act, result, code } = entry;
     const what = [entry.subject, entry.target, entry.detail].filter((text) => text !== null).join(', ');
     const columns = [at.toISOString(), ...(isMany ? [database ?? 'all'] : []), user ?? '-', whereText(entry)];
-    return [...columns, act, code === null ? result : `${result} (${code})`, what].map(oneLine);
+    return [...columns, act, code === null ? result : `${result} (${code})`, what];
   });
   return table(['TIME', ...(isMany ? ['DATABASE'] : []), 'WHO', 'FROM', 'WHAT', 'RESULT', 'ON'], rows, { width });
 }
@@ -66,11 +66,6 @@ function auditText(entries: readonly AuditEntry[], { width, isMany }: { width: n
 /** `page 192.0.2.7`, `cli` */
 function whereText({ via, address }: AuditEntry): string {
   return address === null ? via : `${via} ${address}`;
-}
-
-/** Some of it was chosen by whoever asked. */
-function oneLine(text: string): string {
-  return text.replaceAll(/\p{Cc}+/gu, ' ');
 }
 
 /** A container may have no name for its user. */

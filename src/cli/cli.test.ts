@@ -9,20 +9,25 @@ import {
   missingBackup,
   secondBackup,
 } from '../../tests/http/fake-service.ts';
-import { BackupError, type ErrorCode } from '../engine/errors.ts';
+import { BackupError, type ErrorCode } from '../words/errors.ts';
+import { sayMoment } from '../words/moment.ts';
 import type { RunProgress } from '../service/model.ts';
-import { type CliPlaces, runCli } from './commands.ts';
+import type { CliPlaces } from './session.ts';
+import { runCli } from './commands.ts';
 import { progressLine } from './output.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function cli(argv: string, options: { service?: FakeService; signal?: AbortSignal; isTTY?: boolean } = {}) {
+async function cli(
+  argv: string | readonly string[],
+  options: { service?: FakeService; signal?: AbortSignal; isTTY?: boolean } = {},
+) {
   const service = options.service ?? createFakeService();
   let stdout = '';
   let stderr = '';
   let places: CliPlaces | undefined;
-  const code = await runCli(argv.split(' '), {
+  const code = await runCli(typeof argv === 'string' ? argv.split(' ') : argv, {
     stdout: { write: (text) => (stdout += text) },
     stderr: { write: (text) => (stderr += text), isTTY: options.isTTY },
     signal: options.signal ?? new AbortController().signal,
@@ -308,7 +313,7 @@ test('a restore goes to a new file beside the database unless told', async () =>
 
 test('a restore over the database shows its plan first', async () => {
   const { stdout, stderr, calls } = await cli(`restore ${firstBackup} --online`);
-  expect(calls).toEqual(['getBackups', 'planRestore', 'restore online', 'close']);
+  expect(calls).toEqual(['findRestorePoint', 'planRestore', 'restore online', 'close']);
   expect(stderr).toContain('ROWS NOW');
   expect(stdout).toContain('undo');
   expect((await cli(`restore ${firstBackup} --in-place`)).calls).toContain('restore offline');
@@ -321,24 +326,43 @@ test('--at takes the newest backup that is not later', async () => {
   expect(await at('2024-03-01')).toBe(secondBackup);
 });
 
+test('--at takes a moment as people say it, and says which that was', async () => {
+  const said = async (time: string, ...argv: string[]) => await cli(['restore', '--at', time, ...argv]);
+  const { stdout, stderr } = await said('2024-01-15 12:00', '--json');
+  const noon = sayMoment(new Date(2024, 0, 15, 12));
+  expect(stderr).toContain(`--at 2024-01-15 12:00 is ${noon}.`);
+  expect(JSON.parse(stdout).moment).toEqual({ at: new Date(2024, 0, 15, 12).toISOString(), said: noon });
+  expect(JSON.parse((await said('16 days ago', '--json')).stdout).backup).toBe(secondBackup);
+  expect(JSON.parse((await said('yesterday 18:00', '--json')).stdout).backup).toBe(secondBackup);
+  const dry = await said('10:30', '--online', '--dry-run');
+  expect(dry.stdout).toStartWith('--at 10:30 is 2024-01-');
+  expect(JSON.parse((await said('10:30', '--dry-run', '--json')).stdout).moment.said).toMatch(/ 10:30:00 /);
+  const later = await said('2024-02-02 00:00', '--json');
+  expect(later.stderr).toContain('yet to come');
+  const wrong = await said('teatime');
+  expect([wrong.code, wrong.stdout]).toEqual([2, '']);
+  for (const form of ['2024-01-15T10:30', '10:30', 'yesterday 18:00', '2 hours ago', 'local time'])
+    expect(wrong.stderr).toContain(form);
+});
+
 test('--target lists one place, --from takes the copy that is there, --identity hands on what the file says', async () => {
   expect((await cli('list --target s3')).calls).toEqual(['getBackups s3', 'close']);
   const key = join(folder, 'key.txt');
   writeFileSync(key, 'AGE-SECRET-KEY-1TEST');
   const restored = await cli(`restore latest --from s3 --to there.sqlite --identity ${key}`);
-  expect(restored.calls).toEqual(['getBackups s3', 'restore file from s3 with AGE-SECRET-KEY-1TEST', 'close']);
+  expect(restored.calls).toEqual(['findRestorePoint s3', 'restore file from s3 with AGE-SECRET-KEY-1TEST', 'close']);
   expect((await cli(`restore ${firstBackup} --online --from s3`)).calls).toEqual([
-    'getBackups s3',
+    'findRestorePoint s3',
     'planRestore from s3',
     'restore online from s3',
     'close',
   ]);
   expect((await cli('verify latest --from s3')).calls).toEqual([
-    'getBackups s3',
+    'findRestorePoint s3',
     'verifyBackup quick from s3',
     'close',
   ]);
-  expect((await cli('restore latest --at 2024-02-01 --from local')).calls).toContain('getBackups local');
+  expect((await cli('restore latest --at 2024-02-01 --from local')).calls).toContain('findRestorePoint local');
   for (const argv of ['list --target moon', 'restore latest --from moon', `restore latest --identity ${folder}/none`])
     expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
   expect(await cli(`restore ${missingBackup} --from s3`)).toMatchObject({ code: 3 });
@@ -363,7 +387,16 @@ test('status says what waits for S3, why, and when it is tried next', async () =
 
 test('each further target has a line, a test, a listing and a drill of its own', async () => {
   const service = createFakeService();
-  const about = { bucket: 'eu', path: 'p', enabled: true, stored: 4, nextTryAt: null, error: null, listedAt: null };
+  const about = {
+    bucket: 'eu',
+    path: 'p',
+    where: 's3://eu/p',
+    enabled: true,
+    stored: 4,
+    nextTryAt: null,
+    error: null,
+    listedAt: null,
+  };
   service.behaviour.targets = [{ ...about, target: 'offsite-eu-west', waiting: 2 }];
   const { stdout } = await cli('status', { service });
   expect(stdout).toMatch(/^offsite-eu-west waiting for 2 uploads; eu\/p, 4 stored$/m);

@@ -17,6 +17,7 @@ export const examples: Readonly<Record<string, readonly (readonly [command: stri
   restore: [
     ['velist-backup restore latest --to /tmp/yesterday.sqlite', 'into a new file'],
     ['velist-backup restore --at 2024-01-15T10:30 --online', 'over the database, while the app runs'],
+    ['velist-backup restore --at "yesterday 18:00" --to /tmp/before.sqlite', 'what was there then, in local time'],
     ['velist-backup restore latest --in-place --dry-run', 'only what it would do, while the app is stopped'],
     ['velist-backup restore latest --from s3 --in-place --identity key.txt', 'on a new machine, before the app starts'],
     ['velist-backup restore --if-missing', 'in the entry point of a container'],

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import {
+  askedMoment,
   ruleFindings,
   unchecked,
   auditAnswer,
@@ -52,6 +53,7 @@ export const dryRun = z.object({
   backup: z.string(),
   path,
   plan: restorePlan.nullable(),
+  moment: askedMoment.optional(),
 });
 
 /** Whatever the verb, one that could not be carried out answers `error`. */

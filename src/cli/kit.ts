@@ -1,7 +1,7 @@
 /** `velist-backup kit`: the recovery kit on standard output, or in a file that only its owner can read. */
 import { closeSync, existsSync, openSync, readSync, renameSync, writeFileSync } from 'node:fs';
-import { BackupError } from '../engine/errors.ts';
-import type { Session } from './commands.ts';
+import { BackupError } from '../words/errors.ts';
+import type { Session } from './session.ts';
 
 const FIRST_WORDS = '# Recovery kit of ';
 

@@ -1,7 +1,7 @@
 /** `diff` and `accept-loss`: what changed between two backups, and that a loss was meant. */
-import { numberText } from '../service/loss-text.ts';
+import { numberText } from '../service/protection/loss-text.ts';
 import type { BackupDiff, BackupItem } from '../service/model.ts';
-import type { Session } from './commands.ts';
+import type { Session } from './session.ts';
 import { sizeText } from './output.ts';
 import { signed } from './row-changes.ts';
 import { table } from './tables.ts';

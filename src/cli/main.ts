@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The program `velist-backup`: hands the process's streams, environment and interrupts to the commands. */
 import { createInterface } from 'node:readline';
-import { visibleText } from '../engine/visible-text.ts';
+import { visibleText } from '../words/visible-text.ts';
 import { runCli } from './commands.ts';
 import { unsupportedRuntime } from './runtime.ts';
 
@@ -33,13 +33,13 @@ process.exitCode = await runCli(process.argv.slice(2), {
       const { createServiceFromEnvironment } = await import('../service/from-environment.ts');
       return createServiceFromEnvironment({ ...places, write });
     }
-    const { openService } = await import('../service/from-config.ts');
+    const { openService } = await import('../fleet/from-config.ts');
     // Standard output is the answer's.
     const writeAudit = (line: string) => void process.stderr.write(`${line}\n`);
     return await openService(configPath, { ...places, write, writeAudit });
   },
   async serve(places, signal, options) {
-    const { runApp } = await import('../bootstrap.ts');
+    const { runApp } = await import('../app/bootstrap.ts');
     await runApp({ ...places, ...options, signal });
   },
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { BackupError } from '../engine/errors.ts';
+import { BackupError } from '../words/errors.ts';
 import { createLog } from '../service/log.ts';
 import { agoText, createOutput, durationText } from './output.ts';
 

@@ -5,8 +5,8 @@
  *
  * Nothing but what stands here talks to the terminal: control characters in names, notes and errors are shown.
  */
-import type { BackupError } from '../engine/errors.ts';
-import { visibleJson, visibleText } from '../engine/visible-text.ts';
+import type { BackupError } from '../words/errors.ts';
+import { visibleJson, visibleText } from '../words/visible-text.ts';
 import type { BackupItem, RunProgress } from '../service/model.ts';
 import { rowsText } from './row-changes.ts';
 import { table, type TableOptions } from './tables.ts';
@@ -30,7 +30,7 @@ export interface Output {
   /** The answer: the document with `--json`, else the text; nothing of the text with `--quiet`. */
   answer(document: unknown, text: string): void;
   readonly json: boolean;
-  /** Of the terminals that answers and notes go to; undefined where there is none. */
+  /** Width of the terminal that answers and notes go to; undefined if there is none. */
   readonly width: number | undefined;
   readonly noteWidth: number | undefined;
   /** A remark beside the answer. */
@@ -185,8 +185,10 @@ function stateText({ verification }: BackupItem): string {
   return isChanged ? 'changed' : verification.state;
 }
 
-function placementText({ target, status, sealing = 'plain', archive }: BackupItem['placements'][number]): string {
+function placementText(placement: BackupItem['placements'][number]): string {
+  const { target, status } = placement;
   if (status !== 'stored') return `${target} ${status}`;
+  const { sealing = 'plain', archive } = placement;
   const how = [
     ...(sealing === 'plain' ? [] : [sealing]),
     ...(archive ? [`${archive.storageClass}, ${archive.takes}`] : []),

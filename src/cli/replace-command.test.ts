@@ -1,4 +1,4 @@
-/** Who replaces a database is shown what that means, and asked where somebody can be. */
+/** A user who replaces a database is shown what that means, and asked if somebody can be. */
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -184,12 +184,11 @@ test('where the file is gone nothing is replaced and nothing is asked, and a fil
 
 test('a backup of another database is refused before anybody is asked', async () => {
   const service = createFakeService();
-  const { getBackups } = service;
-  service.getBackups = async (...given) =>
-    (await getBackups(...given)).map((backup) => ({
-      ...backup,
-      other: { id: null, name: 'blog.sqlite' },
-    }));
+  const { findRestorePoint } = service;
+  service.findRestorePoint = async (...given) => ({
+    ...(await findRestorePoint(...given)),
+    other: { id: null, name: 'blog.sqlite' },
+  });
   const refused = await cli(`restore ${firstBackup} --online`, { answer: true, service });
   expect([refused.code, refused.questions, refused.changes]).toEqual([1, [], []]);
   expect(refused.stderr).toContain('(FOREIGN_PLACE)');

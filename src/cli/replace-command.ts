@@ -3,10 +3,8 @@
  * then replace the database. `--yes` answers for a script that has a terminal, `--dry-run` ends after the plan. Where
  * nobody can be asked (no terminal), nothing is: a safety backup is made, and `undo` is the way back.
  */
-import { Option } from 'commander';
-import { BackupError } from '../engine/errors.ts';
-import { NOTHING_TO_UNDO } from '../service/missing.ts';
 import type {
+  AskedMoment,
   PlannedMode,
   ReplacingMode,
   RestorePlan,
@@ -14,12 +12,13 @@ import type {
   RunProgress,
   TargetName,
 } from '../service/model.ts';
+import { Option } from 'commander';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { type Output, sizeText } from './output.ts';
+import type { Ask } from './session.ts';
+import { BackupError } from '../words/errors.ts';
+import { NOTHING_TO_UNDO } from '../service/protection/missing.ts';
 import { table } from './tables.ts';
-
-/** Asks the person at the terminal; false unless the answer is yes. */
-export type Ask = (question: string) => Promise<boolean>;
 
 export interface ReplaceOptions {
   readonly yes?: boolean;
@@ -37,6 +36,10 @@ export interface Replacing {
     readonly onProgress?: (run: RunProgress) => void;
   };
   readonly replace: (given: ReplaceGiven) => Promise<RestoreResult>;
+  /** What is said before the plan, as a part of it. */
+  readonly about?: readonly string[];
+  /** What the moment that was asked for was taken for. */
+  readonly moment?: Pick<RestoreResult, 'moment'>;
 }
 
 /** What the plan says of how to do it. */
@@ -54,15 +57,18 @@ export interface DryRun {
   readonly path: string;
   /** Null for a new file: nothing is replaced. */
   readonly plan: RestorePlan | null;
+  /** If a moment was asked for. */
+  readonly moment?: AskedMoment;
 }
 
 export const yesOption = () => new Option('--yes', 'do not ask');
+
 export const dryRunOption = () => new Option('--dry-run', 'only say what would be done');
 
 /** Null after a dry run. */
 export async function replaceDatabase(
   service: BackupServicePort,
-  { source, mode: wanted, copy, replace }: Replacing,
+  { source, mode: wanted, copy, replace, about = [], moment = {} }: Replacing,
   options: ReplaceOptions,
   { output, ask }: { readonly output: Output; readonly ask: Ask | undefined },
 ): Promise<RestoreResult | null> {
@@ -71,13 +77,14 @@ export async function replaceDatabase(
   const mode = plan.mode === 'missing' && wanted === 'offline' ? 'missing' : wanted;
   if (options.dryRun) {
     const { databasePath: path } = service.getConfig();
-    answerDryRun(output, { dryRun: true, mode, backup: plan.backup, path, plan }, planText(plan, output.width));
+    const text = [...about, planText(plan, output.width)].join('\n');
+    answerDryRun(output, { dryRun: true, mode, backup: plan.backup, path, plan, ...moment }, text);
     return null;
   }
   // Where there is no file, nothing is replaced.
   const isAsked = ask !== undefined && options.yes !== true && mode !== 'missing';
   // A question without its plan would be none, so `--quiet` doesn't hush it.
-  (isAsked ? output.warn : output.note)(planText(plan, output.noteWidth));
+  (isAsked ? output.warn : output.note)([...about, planText(plan, output.noteWidth)].join('\n'));
   if (isAsked) await confirm(plan, ask);
   // A database in use changes with every commit; what is committed meanwhile is in the safety backup.
   return await replace({ mode, expected: mode === 'offline' ? plan.expected : undefined });

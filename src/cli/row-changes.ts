@@ -1,5 +1,5 @@
 /** How many rows a backup has, and against the one before it, on one line. */
-import { numberText } from '../service/loss-text.ts';
+import { numberText } from '../service/protection/loss-text.ts';
 import type { BackupItem, RowChanges } from '../service/model.ts';
 
 /** `8,350: orders -8,310, log +12, 2 more`, for a column of a list. */

@@ -147,11 +147,8 @@ test('every verb has examples, and the program understands each of them', async 
   for (const [verb, shown] of Object.entries(examples)) {
     expect([verb, program(verb, '--help').stdout]).toEqual([verb, expect.stringContaining(shown[0]?.[0] ?? 'none')]);
     for (const [command] of shown) {
-      const argv = command
-        .replace(/ >.*/, '')
-        .replace(/(key\.txt|kit\.md)/, `${folder}/$1`)
-        .split(' ')
-        .slice(1);
+      const typed = command.replace(/ >.*/, '').replace(/(key\.txt|kit\.md)/, `${folder}/$1`);
+      const argv = [...typed.matchAll(/"([^"]*)"|\S+/g)].map(([word, quoted]) => quoted ?? word).slice(1);
       let said = '';
       const write = (text: string) => (said += text);
       const code = await runCli(argv, {

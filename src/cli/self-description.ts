@@ -1,7 +1,7 @@
 /** The verbs that tell of the program itself: completion, manual page, schema. They need no settings and no database. */
 import { Argument, Option, type Command } from 'commander';
 import { answersSchema } from './json-schemas.ts';
-import type { Session } from './commands.ts';
+import type { Session } from './session.ts';
 import { completionFor, type Shell, shells } from './completion.ts';
 import { describe } from './description.ts';
 import { type ManOptions, manPage } from './man-page.ts';

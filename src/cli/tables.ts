@@ -5,7 +5,7 @@
 import stringWidth from 'string-width';
 
 export interface TableOptions {
-  /** Of the terminal; left out, nothing is cut: a pipe gets all. */
+  /** Width of the terminal; left out, nothing is cut: a pipe gets all. */
   readonly width?: number;
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test';
 import { refusal } from '../../tests/support/scratch.ts';
 import { type Configured, nameInGlob, readConfig, unreachableVariables } from './config-file.ts';
 import { type BackupsConfig, defineConfig } from './define-config.ts';
-import { loadEnvironment, type Variables } from './env.ts';
+import { type Environment, loadEnvironment, type Variables } from './env.ts';
 
 const file = 'velist-backup.config.ts';
 const read = (config: BackupsConfig, variables: Variables = {}) =>
@@ -132,6 +132,45 @@ test('no two files of a glob have one name', () => {
   expect(nameInGlob({ name: 't', pattern: './t/*' }, 'a.db')).toBe('t.a.db');
 });
 
+test('a second folder, and targets of that kind, have a folder for each database unless it names its own', () => {
+  const config = {
+    folder: { path: '/mnt/nas', keepDaily: 3 },
+    targets: { usb: { kind: 'folder', path: '/mnt/usb', retentionCount: 5, compression: 'zstd' } },
+  } as const;
+  const told = ({ backup: { folder, sealing } }: Environment) => [folder?.path, folder?.prefix, sealing.compression];
+  const alone = readConfig(config, { file: 'c.ts', variables: {} }).common;
+  expect(told(alone)).toEqual(['/mnt/nas', '', 'none']);
+  expect(alone.backup.folder?.keep.daily).toBe(3);
+  expect((alone.targets ?? []).map(({ name, environment }) => [name, ...told(environment)])).toEqual([
+    ['usb', '/mnt/usb', '', 'zstd'],
+  ]);
+  const { entries } = readConfig(
+    { ...config, databases: [{ path: './shop.sqlite' }, { path: './own.sqlite', folder: { path: '/mnt/own' } }] },
+    { file: 'c.ts', variables: {} },
+  );
+  const environments = entries.flatMap((entry) => (entry.kind === 'database' ? [entry.environment] : []));
+  expect(environments.map(told)).toEqual([
+    ['/mnt/nas', 'shop', 'none'],
+    ['/mnt/own', '', 'none'],
+  ]);
+  expect(environments.flatMap(({ targets = [] }) => targets.map(({ environment }) => told(environment)))).toEqual([
+    ['/mnt/usb', 'shop', 'zstd'],
+    ['/mnt/usb', 'own', 'zstd'],
+  ]);
+});
+
+test('a target of an unknown kind, without a path, or with what its kind has not is a fault', async () => {
+  const fault = async (target: object) =>
+    (await refusal(() => readConfig({ targets: { nas: target } } as BackupsConfig, { file: 'c.ts', variables: {} })))
+      .message;
+  expect(await fault({ kind: 'ftp' })).toContain('targets.nas.kind: must be s3 or folder');
+  expect(await fault({ kind: 'folder' })).toContain('targets.nas.path: is missing');
+  expect(await fault({ kind: 'folder', path: '/x', bucket: 'b' })).toContain('targets.nas.bucket: unknown setting');
+  expect(
+    (await refusal(() => readConfig({}, { file: 'c.ts', variables: { BACKUP_FOLDER_KEEP_DAILY: '3' } }))).message,
+  ).toContain('BACKUP_FOLDER_KEEP_DAILY: does nothing without BACKUP_FOLDER_PATH');
+});
+
 test('further targets are those of all and of each database, with what is their own alone', async () => {
   const config: BackupsConfig = {
     s3: { bucket: 'main', accessKey: 'id', secretKey: 'key', retentionCount: 5 },
@@ -171,4 +210,27 @@ test('further targets are those of all and of each database, with what is their 
   expect(await faults({ targets: { eu: { region: 'eu-west-1' } } })).toEqual([
     expect.stringContaining('S3_BUCKET: is missing'),
   ]);
+});
+
+test('the types of the file follow the table: a slip of the hand does not compile', () => {
+  const right = defineConfig({
+    ...{ verify: 'full', schedule: null, adminPasswordFile: 'x', lossIgnore: ['a'], encryptionRecipient: 'age1' },
+    s3: { sse: 'aws:kms', secretKeyFile: 'x' },
+    databases: [{ path: 'a', webhookUrlFile: 'y', targets: { eu: { bucket: 'b', compression: 'zstd' } } }],
+  });
+  const wrong = [
+    // @ts-expect-error it is quick or full
+    defineConfig({ verify: 'fast' }),
+    // @ts-expect-error an unknown key
+    defineConfig({ intervallMinutes: 1 }),
+    // @ts-expect-error text for a number
+    defineConfig({ keepDaily: '7' }),
+    // @ts-expect-error no secret
+    defineConfig({ verifyFile: 'x' }),
+    // @ts-expect-error a target is on for as long as it is there
+    defineConfig({ targets: { eu: { enabled: true } } }),
+    // @ts-expect-error the port is common to all
+    defineConfig({ databases: [{ path: 'a', port: 1 }] }),
+  ];
+  expect([right, ...wrong]).toHaveLength(7);
 });

@@ -8,115 +8,56 @@
  */
 import { createHash } from 'node:crypto';
 import { basename, dirname, extname, join } from 'node:path';
-import type { BackupError } from '../engine/errors.ts';
-import type { BackupsConfig, DatabaseEntry, DatabaseSettings, S3Settings, TargetSettings } from './define-config.ts';
+import type { BackupsConfig, DatabaseEntry, TargetSettings } from './define-config.ts';
 import {
   type Environment,
   loadEnvironment,
   processVariables,
   type Source,
   type Variables,
-  variableNames,
   wrongSettings,
 } from './env.ts';
+import { PREFIX_BY_DEFAULT, prefixBelow } from './prefix.ts';
+import { variableNames } from './read-settings.ts';
 import { fileVariable } from './secret-files.ts';
+import type { Rows } from './setting.ts';
+import { appSettings, databaseSettings, placeSettings, serverSettings } from './settings.ts';
+import { folderSettings, s3Settings } from './target-settings.ts';
 import { unknownSetting } from './unknown-names.ts';
 
-type TopKey = Exclude<keyof BackupsConfig, 'databases' | 's3' | 'targets' | keyof DatabaseSettings>;
-
-const settingVariables = {
-  enabled: 'BACKUP_ENABLED',
-  intervalMinutes: 'BACKUP_INTERVAL_MINUTES',
-  schedule: 'BACKUP_SCHEDULE',
-  retentionCount: 'BACKUP_RETENTION_COUNT',
-  keepHourly: 'BACKUP_KEEP_HOURLY',
-  keepDaily: 'BACKUP_KEEP_DAILY',
-  keepWeekly: 'BACKUP_KEEP_WEEKLY',
-  keepMonthly: 'BACKUP_KEEP_MONTHLY',
-  keepYearly: 'BACKUP_KEEP_YEARLY',
-  verify: 'BACKUP_VERIFY',
-  skipUnchanged: 'BACKUP_SKIP_UNCHANGED',
-  maxAgeMinutes: 'BACKUP_MAX_AGE_MINUTES',
-  lossAlarm: 'BACKUP_LOSS_ALARM',
-  lossPercent: 'BACKUP_LOSS_PERCENT',
-  lossRows: 'BACKUP_LOSS_ROWS',
-  lossIgnore: 'BACKUP_LOSS_IGNORE',
-  drillEnabled: 'BACKUP_DRILL_ENABLED',
-  drillSql: 'BACKUP_DRILL_SQL',
-  webhookUrl: 'BACKUP_WEBHOOK_URL',
-  webhookUrlFile: 'BACKUP_WEBHOOK_URL_FILE',
-  heartbeatUrl: 'BACKUP_HEARTBEAT_URL',
-  heartbeatUrlFile: 'BACKUP_HEARTBEAT_URL_FILE',
-  compression: 'BACKUP_COMPRESSION',
-  encryptionRecipient: 'BACKUP_ENCRYPTION_RECIPIENT',
-} as const satisfies Record<Exclude<keyof DatabaseSettings, 's3' | 'targets'>, string>;
-
-const s3Variables = {
-  enabled: 'BACKUP_S3_ENABLED',
-  path: 'BACKUP_S3_PATH',
-  bucket: 'S3_BUCKET',
-  region: 'S3_REGION',
-  endpoint: 'S3_ENDPOINT',
-  forcePathStyle: 'S3_FORCE_PATH_STYLE',
-  accessKey: 'S3_ACCESS_KEY',
-  accessKeyFile: 'S3_ACCESS_KEY_FILE',
-  secretKey: 'S3_SECRET_KEY',
-  secretKeyFile: 'S3_SECRET_KEY_FILE',
-  sessionToken: 'S3_SESSION_TOKEN',
-  sessionTokenFile: 'S3_SESSION_TOKEN_FILE',
-  retentionCount: 'BACKUP_S3_RETENTION_COUNT',
-  keepHourly: 'BACKUP_S3_KEEP_HOURLY',
-  keepDaily: 'BACKUP_S3_KEEP_DAILY',
-  keepWeekly: 'BACKUP_S3_KEEP_WEEKLY',
-  keepMonthly: 'BACKUP_S3_KEEP_MONTHLY',
-  keepYearly: 'BACKUP_S3_KEEP_YEARLY',
-  retention: 'BACKUP_S3_RETENTION',
-  lifecycleDays: 'BACKUP_S3_LIFECYCLE_DAYS',
-  storageClass: 'BACKUP_S3_STORAGE_CLASS',
-  sse: 'BACKUP_S3_SSE',
-  sseKmsKey: 'BACKUP_S3_SSE_KMS_KEY',
-  objectLockDays: 'BACKUP_S3_OBJECT_LOCK_DAYS',
-  objectLockMode: 'BACKUP_S3_OBJECT_LOCK_MODE',
-} as const satisfies Record<keyof S3Settings, string>;
-
-const { enabled: _, ...placeOnS3 } = s3Variables;
+const settingVariables = variablesOf(databaseSettings);
+const s3Variables = variablesOf(s3Settings);
+const folderVariables = variablesOf(folderSettings);
+const { enabled: _, ...onS3 } = s3Settings;
+const { compression, encryptionRecipient } = databaseSettings;
+/** By the kind of target; `s3` if none is said. */
 const targetVariables = {
-  ...placeOnS3,
-  compression: 'BACKUP_COMPRESSION',
-  encryptionRecipient: 'BACKUP_ENCRYPTION_RECIPIENT',
-} as const satisfies Record<keyof TargetSettings, string>;
+  s3: variablesOf({ ...onS3, compression, encryptionRecipient }),
+  folder: variablesOf({ ...folderSettings, compression, encryptionRecipient }),
+} as const satisfies Readonly<Record<TargetKind, object>>;
+type TargetKind = NonNullable<TargetSettings['kind']>;
+const isTargetKind = (kind: unknown): kind is TargetKind =>
+  typeof kind === 'string' && Object.hasOwn(targetVariables, kind);
+const placeVariables = variablesOf(placeSettings);
+const topVariables = { ...placeVariables, ...variablesOf(serverSettings) };
 
-const placeVariables = {
-  path: 'DATABASE_URL',
-  localPath: 'BACKUP_LOCAL_PATH',
-  statePath: 'BACKUP_STATE_PATH',
-} as const;
-
-const topVariables = {
-  ...placeVariables,
-  host: 'HOST',
-  port: 'PORT',
-  adminPassword: 'BACKUP_ADMIN_PASSWORD',
-  adminPasswordFile: 'BACKUP_ADMIN_PASSWORD_FILE',
-  apiToken: 'BACKUP_API_TOKEN',
-  apiTokenFile: 'BACKUP_API_TOKEN_FILE',
-  metricsToken: 'BACKUP_METRICS_TOKEN',
-  metricsTokenFile: 'BACKUP_METRICS_TOKEN_FILE',
-  auditLog: 'BACKUP_AUDIT_LOG',
-  logFormat: 'LOG_FORMAT',
-} as const satisfies Record<TopKey, string>;
-
-/** Of the app and not of backups: they stay in the environment. */
-const elsewhere: ReadonlySet<string> = new Set([
-  ...['NODE_ENV', 'DEMO_ORDERS', 'STORAGE_DRIVER', 'LOCAL_STORAGE_PATH', 'LOCAL_STORAGE_URL', 'CDN_URL'],
-]);
+/** By key; that of a secret may have `File` behind it. */
+function variablesOf(rows: Rows): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(rows).flatMap(([key, { variable, isSecret }]) => [
+      [key, variable],
+      ...(isSecret ? [[`${key}File`, fileVariable(variable)]] : []),
+    ]),
+  );
+}
 
 /** Variables that no key stands for; a test keeps it empty. */
 export function unreachableVariables(): readonly string[] {
-  const reachable = new Set<string>(
-    [settingVariables, s3Variables, topVariables].flatMap((table) => Object.values(table)),
+  const reachable = new Set(
+    [settingVariables, s3Variables, folderVariables, topVariables].flatMap((table) => Object.values(table)),
   );
-  return variableNames.filter((name) => !reachable.has(name) && !elsewhere.has(name));
+  const elsewhere = Object.values(appSettings).map(({ variable }) => variable);
+  return variableNames.filter((name) => !reachable.has(name) && !elsewhere.includes(name));
 }
 
 export interface Configured {
@@ -156,15 +97,14 @@ export interface ConfigSource {
 /** @throws BackupError BAD_CONFIG with one line per fault: key, variable, value (never a secret's), what is allowed. */
 export function readConfig(config: BackupsConfig, { file, variables = processVariables() }: ConfigSource): Configured {
   const hint = `Correct ${file}, then start again.`;
-  const { databases, s3, targets, ...settings } = asRecord(config, file, hint);
+  const { databases, s3, folder, targets, ...settings } = asRecord(config, file, hint);
   const faults: string[] = [];
   const top = new Given(variables);
   top.take(settings, { ...settingVariables, ...topVariables }, '', faults);
-  top.take(s3, s3Variables, 's3.', faults);
-  top.takeTargets(targets, '', faults);
+  top.takeGroups({ s3, folder, targets }, '', faults);
   const given = entriesOf(databases, faults);
   const entries = given.map((entry, index) => {
-    const { path, glob, name, s3: ownS3, targets: ownTargets, ...own } = entry;
+    const { path, glob, name, s3: ownS3, folder: ownFolder, targets: ownTargets, ...own } = entry;
     const where = `databases[${index}].`;
     const values = new Given(top);
     values.take(
@@ -173,8 +113,7 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
       where,
       faults,
     );
-    values.take(ownS3, s3Variables, `${where}s3.`, faults);
-    values.takeTargets(ownTargets, where, faults);
+    values.takeGroups({ s3: ownS3, folder: ownFolder, targets: ownTargets }, where, faults);
     return { values, where, path, glob, name: name ?? nameOfEntry(entry) };
   });
   faults.push(...faultsOfNames(entries, databases !== undefined && databases !== null && 'path' in settings));
@@ -205,12 +144,13 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
             ...(isOwn('BACKUP_STATE_PATH')
               ? {}
               : { BACKUP_STATE_PATH: join(dirname(backup.statePath), `${ofName}.${basename(backup.statePath)}`) }),
-            ...(isOwn('BACKUP_S3_PATH') ? {} : { BACKUP_S3_PATH: `${backup.s3Path}/${ofName}` }),
+            ...(isOwn('BACKUP_S3_PATH') ? {} : { BACKUP_S3_PATH: prefixBelow(backup.s3Path, ofName) }),
             ...place,
           },
           source,
         );
-        return withTargets(environment, values, { file, hint, where, ofName, isGlob: glob !== undefined });
+        const placed = isOwn('BACKUP_FOLDER_PATH') ? environment : withOwnFolder(environment, ofName);
+        return withTargets(placed, values, { file, hint, where, ofName, isGlob: glob !== undefined });
       };
       if (glob === undefined) return { kind: 'database', name, environment: environmentOf(name, {}) };
       return {
@@ -234,22 +174,31 @@ function withTargets(
   if (values.targets.size === 0) return environment;
   const targets = [...values.targets].map(([name, target]) => {
     const { variables } = target;
-    const prefix = variables['BACKUP_S3_PATH'] ?? 'backups/database';
-    const isOwn = !of.isGlob && of.where !== undefined && target.keyOf('BACKUP_S3_PATH')?.startsWith(of.where) === true;
-    const path = of.ofName === undefined || isOwn ? prefix : `${prefix}/${of.ofName}`;
-    return {
-      name,
-      environment: loadEnvironment(
-        { ...variables, BACKUP_S3_ENABLED: 'true', BACKUP_S3_PATH: path },
-        target.source(of.file, of.hint),
-      ),
-    };
+    const load = (more: Variables) => loadEnvironment({ ...variables, ...more }, target.source(of.file, of.hint));
+    const key = target.keyOf(target.kind === 'folder' ? 'BACKUP_FOLDER_PATH' : 'BACKUP_S3_PATH');
+    const isOwn = !of.isGlob && of.where !== undefined && key?.startsWith(of.where) === true;
+    const below = isOwn ? undefined : of.ofName;
+    if (target.kind === 'folder') return { name, environment: withOwnFolder(load({}), below) };
+    // As it was written: in quotes or blank it has never been read like the one of `s3` before a name was put behind it.
+    const path = (variables['BACKUP_S3_PATH'] ?? PREFIX_BY_DEFAULT).trim();
+    const own = below === undefined ? path : prefixBelow(path, below);
+    return { name, environment: load({ BACKUP_S3_ENABLED: 'true', BACKUP_S3_PATH: own }) };
   });
   return { ...environment, targets };
 }
 
+/** The mark lies in the folder of all, so that it is made once; each database has a folder in it. */
+function withOwnFolder(environment: Environment, prefix = ''): Environment {
+  const { backup } = environment;
+  return { ...environment, backup: { ...backup, folder: backup.folder && { ...backup.folder, prefix } } };
+}
+
 /** Keys that may have a list. */
-const lists: ReadonlySet<string> = new Set(['encryptionRecipient', 'lossIgnore']);
+const lists: ReadonlySet<string> = new Set(
+  Object.entries(databaseSettings)
+    .filter(([, { start }]) => Array.isArray(start))
+    .map(([key]) => key),
+);
 
 const NAME = /^[a-z0-9][a-z0-9._-]*$/;
 const TARGET_NAME = /^[a-z][a-z0-9-]{0,31}$/;
@@ -281,6 +230,8 @@ class Given {
   readonly #values: Map<string, string | undefined>;
   readonly #keys: Map<string, string>;
   readonly targets: Map<string, Given>;
+  /** Matters for a target alone. */
+  kind: TargetKind = 's3';
 
   constructor(below: Variables | Given) {
     this.#values = new Map(below instanceof Given ? below.#values : Object.entries(below));
@@ -308,7 +259,7 @@ class Given {
 
   take(settings: unknown, table: Readonly<Record<string, string>>, where: string, faults: string[]): void {
     if (settings === undefined) return;
-    if (typeof settings !== 'object' || settings === null || Array.isArray(settings)) {
+    if (!isRecord(settings)) {
       faults.push(`${where.slice(0, -1)}: must be an object`);
       return;
     }
@@ -329,16 +280,31 @@ class Given {
     }
   }
 
-  takeTargets(targets: unknown, where: string, faults: string[]): void {
+  takeGroups(
+    { s3, folder, targets }: Pick<LooseEntry, 's3' | 'folder' | 'targets'>,
+    where: string,
+    faults: string[],
+  ): void {
+    this.take(s3, s3Variables, `${where}s3.`, faults);
+    this.take(folder, folderVariables, `${where}folder.`, faults);
+    this.#takeTargets(targets, where, faults);
+  }
+
+  #takeTargets(targets: unknown, where: string, faults: string[]): void {
     if (targets === undefined || targets === null) return;
-    if (typeof targets !== 'object' || Array.isArray(targets)) {
+    if (!isRecord(targets)) {
       faults.push(`${where}targets: must be an object, with a target by each name`);
       return;
     }
     for (const [name, settings] of Object.entries(targets)) {
       const of = `${where}targets.${name}`;
       const target = new Given({});
-      target.take(settings, targetVariables, `${of}.`, faults);
+      const { kind = 's3', ...rest } = isRecord(settings) ? settings : {};
+      if (isTargetKind(kind)) target.kind = kind;
+      else faults.push(`${of}.kind: must be ${Object.keys(targetVariables).join(' or ')}`);
+      target.take(isRecord(settings) ? rest : settings, targetVariables[target.kind], `${of}.`, faults);
+      if (target.kind === 'folder' && target.variables['BACKUP_FOLDER_PATH'] === undefined)
+        faults.push(`${of}.path: is missing; it is the folder`);
       if (!TARGET_NAME.test(name) || name === 'local' || name === 's3')
         faults.push(`${of}: the name is not allowed; small letters, digits and hyphens, and not local or s3`);
       else this.targets.set(name, target);
@@ -420,14 +386,12 @@ function safeName(text: string): string {
   return safe === '' ? 'database' : safe;
 }
 
-function asRecord(config: unknown, file: string, hint: string): Record<string, unknown> {
-  if (typeof config === 'object' && config !== null && !Array.isArray(config)) return { ...config };
-  throw noConfig(file, hint);
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function noConfig(file: string, hint: string): BackupError {
-  return wrongSettings(
-    [`${file}: does not export a configuration`],
-    `Write export default defineConfig({ … }). ${hint}`,
-  );
+function asRecord(config: unknown, file: string, hint: string): Readonly<Record<string, unknown>> {
+  if (isRecord(config)) return config;
+  const how = `Write export default defineConfig({ … }). ${hint}`;
+  throw wrongSettings([`${file}: does not export a configuration`], how);
 }

@@ -1,94 +1,47 @@
 /**
- * The configuration file, `velist-backup.config.ts`, as its author sees it: what the environment can say, in camelCase,
- * for one database or many. What the file does not say is taken from the environment; `null` takes a value back to its
- * default. Paths are those of the working folder, as in the environment.
+ * The configuration file, `velist-backup.config.ts`, as its author sees it: what the environment can say, by the keys of the
+ * table in `settings.ts`, for one database or many. What the file does not say is taken from the environment; `null` takes a
+ * value back to its default. Paths are those of the working folder, as in the environment.
  */
+import type { ValuesOf } from './setting.ts';
+import type { databaseSettings, placeSettings, serverSettings } from './settings.ts';
+import type { folderSettings, s3Settings } from './target-settings.ts';
+
+/** What a file may say of these settings; a secret may stand in a file instead, which `<key>File` names. */
+type Said<Rows> = { readonly [Key in keyof Rows]?: OrList<ValuesOf<Rows>[Key]> | null } & {
+  readonly [Key in SecretsOf<Rows> as `${Key}File`]?: string | null;
+};
+type OrList<Value> = NonNullable<Value> extends readonly string[] ? string | readonly string[] : Value;
+type SecretsOf<Rows> = {
+  [Key in keyof Rows & string]: Rows[Key] extends { readonly isSecret: true } ? Key : never;
+}[keyof Rows & string];
 
 /** The settings of one database; at the top they hold for all. */
-export interface DatabaseSettings {
-  readonly enabled?: boolean | null;
-  readonly intervalMinutes?: number | null;
-  /** A cron line, instead of the interval. */
-  readonly schedule?: string | null;
-  readonly retentionCount?: number | null;
-  /** Without any of the five: 24 hours, 7 days and 4 weeks, within a fifth of the disk. Beside one that is said: 0. */
-  readonly keepHourly?: number | null;
-  readonly keepDaily?: number | null;
-  readonly keepWeekly?: number | null;
-  readonly keepMonthly?: number | null;
-  readonly keepYearly?: number | null;
-  readonly verify?: 'quick' | 'full' | null;
-  readonly skipUnchanged?: boolean | null;
-  readonly maxAgeMinutes?: number | null;
-  /** Whether a backup that lost much against the one before raises an alarm. */
-  readonly lossAlarm?: boolean | null;
-  /** More than this part of a table's rows is much. */
-  readonly lossPercent?: number | null;
-  /** Only in tables with so many rows is a part judged. */
-  readonly lossRows?: number | null;
-  /** Tables that the app empties regularly. */
-  readonly lossIgnore?: string | readonly string[] | null;
-  readonly drillEnabled?: boolean | null;
-  readonly drillSql?: string | null;
-  readonly webhookUrl?: string | null;
-  /** Instead, a file that holds it; so with the others that end so. */
-  readonly webhookUrlFile?: string | null;
-  readonly heartbeatUrl?: string | null;
-  readonly heartbeatUrlFile?: string | null;
-  /** Of copies on S3. */
-  readonly compression?: 'none' | 'zstd' | null;
-  /** Public keys of age: copies on S3 are encrypted to them. */
-  readonly encryptionRecipient?: string | readonly string[] | null;
+export interface DatabaseSettings extends Said<typeof databaseSettings> {
   readonly s3?: S3Settings;
+  /** A second folder, on another disk or a mounted server, as the target `folder`. */
+  readonly folder?: FolderSettings;
   /**
-   * Beside `s3`, by their names (small letters, digits, hyphens): each is a bucket of its own with its own retention and
-   * sealing, and nothing of `s3` holds for it. Those of the top are for all databases.
+   * Beside `s3`, by their names (small letters, digits, hyphens): each is a bucket, or a folder, of its own with its own
+   * retention and sealing, and nothing of `s3` or `folder` holds for it. Those of the top are for all databases.
    */
   readonly targets?: Readonly<Record<string, TargetSettings>>;
 }
 
-export type TargetSettings = Omit<S3Settings, 'enabled'> &
-  Pick<DatabaseSettings, 'compression' | 'encryptionRecipient'>;
-
 /** A place on S3-compatible storage, and what is kept there. */
-export interface S3Settings {
-  readonly enabled?: boolean | null;
-  /** At the top and beside a glob the prefix under which each database has its own; beside a path its very own. */
-  readonly path?: string | null;
-  readonly bucket?: string | null;
-  readonly region?: string | null;
-  readonly endpoint?: string | null;
-  readonly forcePathStyle?: boolean | null;
-  readonly accessKey?: string | null;
-  readonly accessKeyFile?: string | null;
-  readonly secretKey?: string | null;
-  readonly secretKeyFile?: string | null;
-  /** The third part of temporary credentials. */
-  readonly sessionToken?: string | null;
-  readonly sessionTokenFile?: string | null;
-  readonly retentionCount?: number | null;
-  readonly keepHourly?: number | null;
-  readonly keepDaily?: number | null;
-  readonly keepWeekly?: number | null;
-  readonly keepMonthly?: number | null;
-  readonly keepYearly?: number | null;
-  /** `bucket`: its own lifecycle rules remove what is old, after `lifecycleDays`. */
-  readonly retention?: 'ours' | 'bucket' | null;
-  readonly lifecycleDays?: number | null;
-  readonly storageClass?: string | null;
-  readonly sse?: 'AES256' | 'aws:kms' | null;
-  readonly sseKmsKey?: string | null;
-  readonly objectLockDays?: number | null;
-  readonly objectLockMode?: 'governance' | 'compliance' | null;
-}
+export interface S3Settings extends Said<typeof s3Settings> {}
+
+/** A folder on another disk, and what is kept there. It bears a mark: `touch <path>/.velist-target`, while it is mounted. */
+interface FolderSettings extends Said<typeof folderSettings> {}
+
+type Sealing = Pick<DatabaseSettings, 'compression' | 'encryptionRecipient'>;
+
+export type TargetSettings =
+  | ({ readonly kind?: 's3' } & Omit<S3Settings, 'enabled'> & Sealing)
+  | ({ readonly kind: 'folder' } & FolderSettings & Sealing);
 
 /** Where backups and run history lie. */
-interface Places {
-  /** At the top and beside a glob the folder in which each database has its own; beside a path its very own. */
-  readonly localPath?: string | null;
-  /** As `localPath`: `storage/velist-backup.sqlite` becomes `storage/<name>.velist-backup.sqlite`. */
-  readonly statePath?: string | null;
-}
+type Places = Said<Omit<typeof placeSettings, 'path'>>;
 
 interface Named {
   /**
@@ -110,21 +63,7 @@ export type DatabaseEntry = DatabaseSettings &
       }
   );
 
-export interface BackupsConfig extends DatabaseSettings, Places {
-  readonly host?: string | null;
-  readonly port?: number | null;
-  readonly adminPassword?: string | null;
-  readonly adminPasswordFile?: string | null;
-  readonly apiToken?: string | null;
-  readonly apiTokenFile?: string | null;
-  /** Opens the metrics alone. */
-  readonly metricsToken?: string | null;
-  readonly metricsTokenFile?: string | null;
-  /** JSON lines of the audit record: a file, or `-` for standard output. */
-  readonly auditLog?: string | null;
-  readonly logFormat?: 'text' | 'json' | null;
-  /** The one database, where there is no list; then nothing is called by a name. */
-  readonly path?: string | null;
+export interface BackupsConfig extends DatabaseSettings, Said<typeof placeSettings>, Said<typeof serverSettings> {
   readonly databases?: readonly DatabaseEntry[];
 }
 

@@ -3,7 +3,7 @@
  * than the file says would be found out on the day of the restore.
  */
 import { parseEnv } from 'node:util';
-import { BackupError, errnoCode } from '../engine/errors.ts';
+import { BackupError, errnoCode } from '../words/errors.ts';
 import { readTrustedFile, refuseForeignFile } from './trusted-file.ts';
 
 const FILE = '.env';

@@ -50,6 +50,7 @@ test('without any variable the documented defaults hold', () => {
       s3RetentionCount: null,
       s3Keep: {},
       sealing: { compression: 'none', recipients: [] },
+      folder: null,
       s3StoredAs: { storageClass: null, serverEncryption: null, objectLock: null, lifecycleDays: null },
     },
     storage: { driver: 'local', localPath: './storage/uploads', localUrl: '/storage', cdnUrl: null },
@@ -438,7 +439,8 @@ test('a recipient that is none is refused at the start; a private key is never p
 test('a sealing that would do nothing is refused; with a bucket S3 may be off for now', async () => {
   const recipient = await newRecipient();
   const sealed = { BACKUP_COMPRESSION: 'zstd', BACKUP_ENCRYPTION_RECIPIENT: recipient };
-  const why = 'does nothing without S3_BUCKET; it seals the copies on S3, those on this disk stay plain database files';
+  const why =
+    'does nothing without S3_BUCKET or BACKUP_FOLDER_PATH; it seals the copies there, those in BACKUP_LOCAL_PATH stay plain database files';
   expect(await faults(sealed)).toEqual([`BACKUP_COMPRESSION: ${why}`, `BACKUP_ENCRYPTION_RECIPIENT: ${why}`]);
   expect(loadEnvironment({ ...sealed, S3_BUCKET: 'safe' }).backup.s3Enabled).toBe(false);
   expect(await faults({ ...sealed, BACKUP_S3_ENABLED: 'true' })).toEqual([

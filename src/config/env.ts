@@ -1,158 +1,26 @@
 /**
- * The only reader of `process.env`, and on Node of `.env`: one schema with every setting and its default. A wrong value
- * stops the start with one line per fault, and so does a `BACKUP_` variable that we do not know (`unknown-names.ts`).
+ * The only reader of `process.env`, and on Node of `.env`. A wrong value stops the start with one line per fault, and so does
+ * a `BACKUP_` variable that we do not know (`unknown-names.ts`). What the settings are stands in `settings.ts`.
  */
-import { z } from 'zod';
-import { parseRecipients } from '../engine/age.ts';
-import type { Sealing } from '../engine/artifact.ts';
-import { BackupError } from '../engine/errors.ts';
-import { KEEP_BY_DEFAULT, type KeepNumbers } from '../engine/retention.ts';
-import { checkCron } from '../engine/schedule.ts';
-import { isKey } from '../engine/targets/object-key.ts';
-import { isArchiveClass } from '../engine/targets/archive-classes.ts';
-import type { StoredAs } from '../engine/targets/s3-stored-as.ts';
-import { readDatabaseUrl } from './database-url.ts';
+import type { Sealing } from '../engine/format/seal.ts';
+import { BackupError } from '../words/errors.ts';
+import { KEEP_BY_DEFAULT, type KeepNumbers } from '../engine/catalog/retention.ts';
+import type { StoredAs } from '../engine/store/s3/stored-as.ts';
 import { readDotenv } from './dotenv.ts';
-import { faultOfBucket, faultOfEndpoint, faultOfPrefix, faultsOfS3 } from './s3-faults.ts';
+import { faultsTogether } from './faults-together.ts';
+import { bareVariables, knownVariables, readValues, secretVariables, type Values } from './read-settings.ts';
 import { fileVariable, readSecretFiles } from './secret-files.ts';
+import type { Variables } from './setting.ts';
 import { faultsOfNames } from './unknown-names.ts';
 
-const words = { truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] };
-const flag = (start: 'true' | 'false') => z.stringbool(words).default(start === 'true');
-const whole = (from: number, to: number) => z.coerce.number().int().min(from).max(to);
-/** Of hours, days, weeks, months or years. */
-const keep = whole(0, 10_000);
-const path = z.string().min(1);
-const secret = z.string().min(1);
-const token = z
-  .string()
-  .regex(/^[\x21-\x7e]{16,1024}$/, {
-    error: 'at least 16 characters without spaces, such as openssl rand -hex 32 makes',
-    abort: true,
-  })
-  .superRefine(refused(inQuotes));
-const receiver = z.url({ protocol: /^https?$/, error: 'a URL that begins with https:// or http://' });
+export type { Variables };
 
-export const settingsSchema = z.object({
-  NODE_ENV: z.string().default('development'),
-  HOST: z.string().min(1).default('127.0.0.1'),
-  PORT: whole(0, 65_535).default(3000),
-  DATABASE_URL: z
-    .string()
-    .default('./db/dev.sqlite')
-    .transform((url, context) => {
-      const place = readDatabaseUrl(url);
-      if ('path' in place) return place.path;
-      context.addIssue({ code: 'custom', message: place.fault });
-      return url;
-    }),
-  LOG_FORMAT: z.enum(['text', 'json']).default('text'),
-
-  BACKUP_ENABLED: flag('true'),
-  BACKUP_INTERVAL_MINUTES: whole(1, 525_600).default(10),
-  BACKUP_SCHEDULE: z
-    .string()
-    .min(1)
-    .refine((line) => checkCron(line) === null, { error: 'a cron line of five fields, for instance 0 3 * * *' })
-    .optional(),
-  BACKUP_RETENTION_COUNT: whole(1, 10_000).default(10),
-  /** Where one is set, those that are not are 0; where none is, `KEEP_BY_DEFAULT` holds. */
-  BACKUP_KEEP_HOURLY: keep.optional(),
-  BACKUP_KEEP_DAILY: keep.optional(),
-  BACKUP_KEEP_WEEKLY: keep.optional(),
-  BACKUP_KEEP_MONTHLY: keep.optional(),
-  BACKUP_KEEP_YEARLY: keep.optional(),
-  BACKUP_LOCAL_PATH: path.default('./storage/backups'),
-  BACKUP_STATE_PATH: path.default('./storage/velist-backup.sqlite'),
-  BACKUP_VERIFY: z.enum(['quick', 'full']).default('quick'),
-  BACKUP_SKIP_UNCHANGED: flag('true'),
-  BACKUP_MAX_AGE_MINUTES: whole(1, 5_256_000).optional(),
-  BACKUP_LOSS_ALARM: flag('true'),
-  BACKUP_LOSS_PERCENT: whole(1, 100).default(50),
-  BACKUP_LOSS_ROWS: whole(1, 1_000_000_000).default(1_000),
-  BACKUP_LOSS_IGNORE: z.string().transform(names).default([]),
-  BACKUP_ADMIN_PASSWORD: z.string().max(1_024).superRefine(refused(inQuotes)).optional(),
-  BACKUP_API_TOKEN: token.optional(),
-  /** Once a day. */
-  BACKUP_DRILL_ENABLED: flag('true'),
-  BACKUP_DRILL_SQL: z.string().min(1).optional(),
-  BACKUP_METRICS_TOKEN: token.optional(),
-  /** `-` is standard output. */
-  BACKUP_AUDIT_LOG: path.optional(),
-  BACKUP_WEBHOOK_URL: receiver.optional(),
-  BACKUP_HEARTBEAT_URL: receiver.optional(),
-  BACKUP_S3_ENABLED: flag('false'),
-  BACKUP_S3_PATH: z
-    .string()
-    .min(1)
-    .max(512)
-    .default('backups/database')
-    .superRefine(refused(faultOfPrefix))
-    .transform(trimSlashes)
-    .refine(isKey, { error: 'a path such as backups/database, without empty parts, . or ..' }),
-  BACKUP_S3_RETENTION_COUNT: whole(1, 100_000).optional(),
-  BACKUP_S3_KEEP_HOURLY: keep.optional(),
-  BACKUP_S3_KEEP_DAILY: keep.optional(),
-  BACKUP_S3_KEEP_WEEKLY: keep.optional(),
-  BACKUP_S3_KEEP_MONTHLY: keep.optional(),
-  BACKUP_S3_KEEP_YEARLY: keep.optional(),
-  /** Who removes copies there: we, by the numbers above, or the bucket's own lifecycle rules. */
-  BACKUP_S3_RETENTION: z.enum(['ours', 'bucket']).optional(),
-  /** Those of the rule; an object is not removed before. */
-  BACKUP_S3_LIFECYCLE_DAYS: whole(2, 36_500).optional(),
-  BACKUP_S3_STORAGE_CLASS: z
-    .string()
-    .regex(/^[\w-]{1,64}$/, { error: 'the name of a storage class, such as STANDARD_IA' })
-    .refine((name) => !isArchiveClass(name), {
-      error: 'that class takes hours to give an object back, and each upload is read back; GLACIER_IR does not',
-    })
-    .optional(),
-  BACKUP_S3_SSE: z.enum(['AES256', 'aws:kms']).optional(),
-  BACKUP_S3_SSE_KMS_KEY: z.string().min(1).max(2048).optional(),
-  BACKUP_S3_OBJECT_LOCK_DAYS: whole(1, 36_500).optional(),
-  BACKUP_S3_OBJECT_LOCK_MODE: z.enum(['governance', 'compliance']).optional(),
-  BACKUP_COMPRESSION: z.enum(['none', 'zstd']).default('none'),
-  BACKUP_ENCRYPTION_RECIPIENT: z.string().transform(recipients).default([]),
-  DEMO_ORDERS: flag('true'),
-
-  STORAGE_DRIVER: z.enum(['local', 's3']).default('local'),
-  LOCAL_STORAGE_PATH: path.default('./storage/uploads'),
-  LOCAL_STORAGE_URL: z.string().default('/storage'),
-  CDN_URL: z.string().optional(),
-  S3_BUCKET: z.string().min(1).superRefine(refused(faultOfBucket)).optional(),
-  S3_REGION: z.string().min(1).optional(),
-  S3_ENDPOINT: z
-    .url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com', abort: true })
-    .refine((url) => !url.includes('@'), {
-      error: 'a URL without a name and a password, which belong into S3_ACCESS_KEY and S3_SECRET_KEY',
-      abort: true,
-    })
-    .superRefine(refused(faultOfEndpoint))
-    .optional(),
-  /** Empty: `host/bucket/key`, except at Amazon's. */
-  S3_FORCE_PATH_STYLE: z.stringbool(words).optional(),
-  S3_ACCESS_KEY: secret.optional(),
-  S3_SECRET_KEY: secret.optional(),
-  /** The third part of temporary credentials. */
-  S3_SESSION_TOKEN: secret.optional(),
-});
-
-/**
- * A database's URL too: one that we refuse may be another server's, with its password. The path of a webhook is its
- * password.
- */
-const secrets: ReadonlySet<string> = new Set([
-  ...['S3_ACCESS_KEY', 'S3_SECRET_KEY', 'S3_SESSION_TOKEN'],
-  ...['DATABASE_URL', 'BACKUP_WEBHOOK_URL', 'BACKUP_HEARTBEAT_URL'],
-  ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN', 'BACKUP_METRICS_TOKEN'],
-]);
-/** Each may stand in a file instead, which `<name>_FILE` names. The URL of a database here is a path. */
-export const secretVariables: readonly string[] = [...secrets].filter((name) => name !== 'DATABASE_URL');
-const fileVariables: ReadonlySet<string> = new Set(secretVariables.map(fileVariable));
-/** Their message shows what of them may be seen: a private key may stand where a public one belongs. */
-const saidByMessage: ReadonlySet<string> = new Set(['BACKUP_ENCRYPTION_RECIPIENT']);
-
-export type Variables = Readonly<Record<string, string | undefined>>;
+/** Settings of a database that are handed on as they are; the others are put together in a form of their own. */
+type Plain = Omit<Values['database'], (typeof together)[number]>;
+const together = [
+  ...(['schedule', 'keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const),
+  ...(['lossAlarm', 'lossPercent', 'lossRows', 'compression', 'encryptionRecipient'] as const),
+];
 
 export interface Environment {
   readonly production: boolean;
@@ -168,39 +36,34 @@ export interface Environment {
     /** For the metrics alone. */
     readonly metricsToken: string | null;
   };
-  readonly backup: {
-    readonly enabled: boolean;
-    readonly intervalMinutes: number;
+  readonly backup: Plain & {
     readonly cron: string | null;
-    readonly retentionCount: number;
-    /** Of each calendar period, beside the newest. */
+    /** Backups of each calendar period, beside the newest. */
     readonly keep: KeepNumbers;
     /** None of these numbers was set. */
     readonly keepIsDefault: boolean;
     readonly localPath: string;
     readonly statePath: string;
-    readonly verify: 'quick' | 'full';
-    readonly skipUnchanged: boolean;
-    readonly maxAgeMinutes: number | null;
     /** Whether a backup that lost much raises an alarm, and what much is. */
     readonly loss: { readonly isOn: boolean; readonly percent: number; readonly rows: number };
-    /** Tables that the app empties regularly. */
-    readonly lossIgnore: readonly string[];
-    readonly drillEnabled: boolean;
-    /** One statement, or the path of a file with several. */
-    readonly drillSql: string | null;
     /** Beside the record in the state: a file of JSON lines, or `-` for standard output. */
     readonly auditLog: string | null;
-    readonly webhookUrl: string | null;
-    readonly heartbeatUrl: string | null;
     readonly s3Enabled: boolean;
     readonly s3Path: string;
     readonly s3RetentionCount: number | null;
     /** What is not given is as on this disk. */
     readonly s3Keep: Partial<KeepNumbers>;
-    /** Of copies on S3; those on this disk are plain database files. */
+    /** How copies at targets are sealed; those on this disk are plain database files. */
     readonly sealing: Sealing;
     readonly s3StoredAs: StoredAs;
+    /** A second folder, on another disk. */
+    readonly folder: {
+      readonly path: string;
+      /** The folder in it that is this database's; empty for the folder itself. */
+      readonly prefix: string;
+      readonly retentionCount: number | null;
+      readonly keep: Partial<KeepNumbers>;
+    } | null;
   };
   /** Beside S3, each with what is its own; only a configuration file names them. */
   readonly targets?: readonly { readonly name: string; readonly environment: Environment }[];
@@ -236,26 +99,23 @@ export function loadEnvironment(
   source: Source = inEnvironment,
 ): Environment {
   if (variables[JOB_MARK]) throw startedAsJob();
-  const said = Object.fromEntries(
-    Object.entries(variables)
-      .map(([name, value]) => [name, value === undefined ? undefined : bare(name, value)] as const)
-      .filter(([, value]) => value !== undefined && value.trim() !== ''),
-  );
-  const { variables: given, files, faults: ofFiles } = readSecretFiles(said, secretVariables);
-  const parsed = settingsSchema.safeParse(given);
-  const faults = parsed.success ? [] : parsed.error.issues.map((issue) => fault(issue, given));
-  faults.push(...ofFiles, ...faultsOfNames(given, new Set([...variableNames, ...fileVariables])));
-  if (parsed.success) faults.push(...faultsOfS3(parsed.data, given));
-  if (parsed.success) faults.push(...faultsOfMetricsToken(parsed.data));
-  if (parsed.success) faults.push(...inertSealing(parsed.data), ...inertStoredAs(parsed.data));
+  const { variables: given, files, faults: ofFiles } = readSecretFiles(bareVariables(variables), secretVariables);
+  const read = readValues(given);
+  const values = 'values' in read ? read.values : null;
+  const faults = [
+    ...('faults' in read ? read.faults : []),
+    ...ofFiles,
+    ...faultsOfNames(given, knownVariables),
+    ...(values ? faultsTogether(values, given) : []),
+  ];
   const placeOf = (name: string) => (files.has(name) ? fileVariable(name) : name);
-  if (!parsed.success || faults.length > 0) {
+  if (values === null || faults.length > 0) {
     throw wrongSettings(
       faults.map((line) => named(line, { ...source, nameOf: (name) => source.nameOf(placeOf(name)) })),
       source.hint,
     );
   }
-  return { ...shape(parsed.data, given), secretFiles: [...files.values()] };
+  return { ...shape(values, given), secretFiles: [...files.values()] };
 }
 
 export interface Source {
@@ -277,9 +137,6 @@ export function processVariables(): Variables {
 export function takeDotenv(): void {
   Object.assign(process.env, processVariables());
 }
-
-/** The names of all settings. */
-export const variableNames: readonly string[] = Object.keys(settingsSchema.shape);
 
 /** The one form of a wrong configuration: a line for each fault. */
 export function wrongSettings(faults: readonly string[], hint: string): BackupError {
@@ -304,72 +161,47 @@ function startedAsJob(): BackupError {
 }
 
 function shape(
-  values: z.infer<typeof settingsSchema>,
-  given: Readonly<Record<string, string | undefined>>,
+  { place, s3, folder, database, server, app }: Values,
+  given: Variables,
 ): Omit<Environment, 'secretFiles'> {
-  const keepSet = keepNumbers(values);
+  const keepSet = keepNumbers(database);
   return {
-    production: values.NODE_ENV === 'production',
-    host: values.HOST,
-    port: values.PORT,
-    logFormat: values.LOG_FORMAT,
-    demoOrders: values.DEMO_ORDERS,
-    databasePath: values.DATABASE_URL,
-    signIn: {
-      password: values.BACKUP_ADMIN_PASSWORD ?? null,
-      token: values.BACKUP_API_TOKEN ?? null,
-      metricsToken: values.BACKUP_METRICS_TOKEN ?? null,
-    },
+    production: app.nodeEnv === 'production',
+    host: server.host,
+    port: server.port,
+    logFormat: server.logFormat,
+    demoOrders: app.demoOrders,
+    databasePath: place.path,
+    signIn: { password: server.adminPassword, token: server.apiToken, metricsToken: server.metricsToken },
     backup: {
-      enabled: values.BACKUP_ENABLED,
-      intervalMinutes: values.BACKUP_INTERVAL_MINUTES,
-      cron: values.BACKUP_SCHEDULE ?? null,
-      retentionCount: values.BACKUP_RETENTION_COUNT,
+      ...plain(database),
+      cron: database.schedule,
       keep: keepSet ?? KEEP_BY_DEFAULT,
       keepIsDefault: keepSet === null,
-      localPath: values.BACKUP_LOCAL_PATH,
-      statePath: values.BACKUP_STATE_PATH,
-      verify: values.BACKUP_VERIFY,
-      skipUnchanged: values.BACKUP_SKIP_UNCHANGED,
-      maxAgeMinutes: values.BACKUP_MAX_AGE_MINUTES ?? null,
-      loss: {
-        isOn: values.BACKUP_LOSS_ALARM,
-        percent: values.BACKUP_LOSS_PERCENT,
-        rows: values.BACKUP_LOSS_ROWS,
-      },
-      lossIgnore: values.BACKUP_LOSS_IGNORE,
-      drillEnabled: values.BACKUP_DRILL_ENABLED,
-      drillSql: values.BACKUP_DRILL_SQL ?? null,
-      auditLog: values.BACKUP_AUDIT_LOG ?? null,
-      webhookUrl: values.BACKUP_WEBHOOK_URL ?? null,
-      heartbeatUrl: values.BACKUP_HEARTBEAT_URL ?? null,
-      s3Enabled: values.BACKUP_S3_ENABLED,
-      s3Path: values.BACKUP_S3_PATH,
-      s3RetentionCount: values.BACKUP_S3_RETENTION_COUNT ?? null,
-      s3Keep: {
-        hourly: values.BACKUP_S3_KEEP_HOURLY,
-        daily: values.BACKUP_S3_KEEP_DAILY,
-        weekly: values.BACKUP_S3_KEEP_WEEKLY,
-        monthly: values.BACKUP_S3_KEEP_MONTHLY,
-        yearly: values.BACKUP_S3_KEEP_YEARLY,
-      },
-      sealing: { compression: values.BACKUP_COMPRESSION, recipients: values.BACKUP_ENCRYPTION_RECIPIENT },
-      s3StoredAs: storedAs(values),
+      localPath: place.localPath,
+      statePath: place.statePath,
+      loss: { isOn: database.lossAlarm, percent: database.lossPercent, rows: database.lossRows },
+      auditLog: server.auditLog,
+      s3Enabled: s3.enabled,
+      s3Path: s3.path,
+      s3RetentionCount: s3.retentionCount,
+      s3Keep: keepThere(s3),
+      sealing: { compression: database.compression, recipients: database.encryptionRecipient },
+      s3StoredAs: storedAs(s3),
+      folder:
+        folder.path === null
+          ? null
+          : { path: folder.path, prefix: '', retentionCount: folder.retentionCount, keep: keepThere(folder) },
     },
-    storage: {
-      driver: values.STORAGE_DRIVER,
-      localPath: values.LOCAL_STORAGE_PATH,
-      localUrl: values.LOCAL_STORAGE_URL,
-      cdnUrl: values.CDN_URL ?? null,
-    },
+    storage: { driver: app.driver, localPath: app.localPath, localUrl: app.localUrl, cdnUrl: app.cdnUrl },
     s3: {
-      bucket: values.S3_BUCKET ?? null,
-      region: values.S3_REGION ?? null,
-      endpoint: values.S3_ENDPOINT ?? null,
-      forcePathStyle: values.S3_FORCE_PATH_STYLE ?? null,
-      accessKeyId: values.S3_ACCESS_KEY ?? null,
-      secretAccessKey: values.S3_SECRET_KEY ?? null,
-      sessionToken: values.S3_SESSION_TOKEN ?? null,
+      bucket: s3.bucket,
+      region: s3.region,
+      endpoint: s3.endpoint,
+      forcePathStyle: s3.forcePathStyle,
+      accessKeyId: s3.accessKey,
+      secretAccessKey: s3.secretKey,
+      sessionToken: s3.sessionToken,
     },
     jobEnvironment: Object.fromEntries(
       Object.entries(given).filter(
@@ -379,17 +211,32 @@ function shape(
   };
 }
 
-/** Null where none is set. */
-function keepNumbers(values: z.infer<typeof settingsSchema>): KeepNumbers | null {
-  const { BACKUP_KEEP_HOURLY: hourly, BACKUP_KEEP_DAILY: daily, BACKUP_KEEP_WEEKLY: weekly } = values;
-  const { BACKUP_KEEP_MONTHLY: monthly, BACKUP_KEEP_YEARLY: yearly } = values;
-  if ([hourly, daily, weekly, monthly, yearly].every((number) => number === undefined)) return null;
+function plain(values: Values['database']): Plain {
+  const names: readonly string[] = together;
+  return Object.fromEntries(Object.entries(values).filter(([name]) => !names.includes(name))) as unknown as Plain; // the rest
+}
+
+/** Null while none is set. */
+function keepNumbers(values: Values['database']): KeepNumbers | null {
+  const { keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly } = values;
+  if ([keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly].every((number) => number === null)) return null;
   return {
-    hourly: hourly ?? 0,
-    daily: daily ?? 0,
-    weekly: weekly ?? 0,
-    monthly: monthly ?? 0,
-    yearly: yearly ?? 0,
+    hourly: keepHourly ?? 0,
+    daily: keepDaily ?? 0,
+    weekly: keepWeekly ?? 0,
+    monthly: keepMonthly ?? 0,
+    yearly: keepYearly ?? 0,
+  };
+}
+
+/** What is not given is as on this disk. */
+function keepThere(values: Values['s3' | 'folder']): Partial<KeepNumbers> {
+  return {
+    hourly: values.keepHourly ?? undefined,
+    daily: values.keepDaily ?? undefined,
+    weekly: values.keepWeekly ?? undefined,
+    monthly: values.keepMonthly ?? undefined,
+    yearly: values.keepYearly ?? undefined,
   };
 }
 
@@ -403,133 +250,12 @@ function isInherited(name: string): boolean {
   return inherited.has(name) || (name.startsWith('AWS_') && !name.startsWith('AWS_ENDPOINT_URL'));
 }
 
-/**
- * `docker --env-file` keeps the quotes around a value, and what an editor of Windows leaves at the end of a line. A
- * password may have both; one in quotes is refused below, because nobody could sign in by what they believe it is.
- */
-function bare(name: string, value: string): string {
-  if (!(name in settingsSchema.shape || fileVariables.has(name)) || chosenByPeople.has(name))
-    return value.replace(/\r$/, '');
-  const text = value.trim();
-  return /^(["']).*\1$/s.test(text) && text.length > 1 ? text.slice(1, -1) : text;
-}
-
-const chosenByPeople: ReadonlySet<string> = new Set([
-  ...['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN', 'BACKUP_METRICS_TOKEN'],
-]);
-
-function inQuotes(text: string): string | null {
-  return /^(["']).*\1$/s.test(text) && text.length > 1
-    ? 'it stands in quotes, which docker --env-file takes for a part of it; leave them out'
-    : null;
-}
-
-function refused(faultOf: (value: string) => string | null) {
-  return (value: string, context: z.core.$RefinementCtx<string>) => {
-    const message = faultOf(value);
-    if (message !== null) context.addIssue({ code: 'custom', message });
-  };
-}
-
-function names(text: string): readonly string[] {
-  return text
-    .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
-}
-
-function recipients(text: string, context: z.core.$RefinementCtx<string>): readonly string[] {
-  try {
-    return parseRecipients(text);
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: BackupError.from(error).message });
-    return [];
-  }
-}
-
-/** Without a login this machine reads the metrics anyway, and nobody else does; the same token twice would open all. */
-function faultsOfMetricsToken(values: z.infer<typeof settingsSchema>): readonly string[] {
-  const { BACKUP_METRICS_TOKEN: own, BACKUP_API_TOKEN: all, BACKUP_ADMIN_PASSWORD: password } = values;
-  if (own === undefined) return [];
-  if (all === undefined && password === undefined)
-    return ['BACKUP_METRICS_TOKEN: does nothing without BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN'];
-  return own === all ? ['BACKUP_METRICS_TOKEN: is the same as BACKUP_API_TOKEN, which opens everything'] : [];
-}
-
-/**
- * Both seal the copies on S3 alone. Without a bucket there can be none, and nobody must believe that something is
- * encrypted; with a bucket S3 may be off for now, because the page can switch it on.
- */
-function inertSealing(values: z.infer<typeof settingsSchema>): readonly string[] {
-  if (values.S3_BUCKET !== undefined || values.BACKUP_S3_ENABLED) return [];
-  const set = [
-    ...(values.BACKUP_COMPRESSION === 'none' ? [] : ['BACKUP_COMPRESSION']),
-    ...(values.BACKUP_ENCRYPTION_RECIPIENT.length === 0 ? [] : ['BACKUP_ENCRYPTION_RECIPIENT']),
-  ];
-  return set.map(
-    (name) =>
-      `${name}: does nothing without S3_BUCKET; it seals the copies on S3, those on this disk stay plain database files`,
-  );
-}
-
-/** As above: what nobody asks a server for must not look as if it were there. */
-function inertStoredAs(values: z.infer<typeof settingsSchema>): readonly string[] {
-  const { S3_BUCKET, BACKUP_S3_ENABLED, BACKUP_S3_SSE, BACKUP_S3_SSE_KMS_KEY, BACKUP_S3_OBJECT_LOCK_DAYS } = values;
-  const set = (Object.keys(values) as (keyof typeof values)[]).filter(
-    (name) =>
-      /^BACKUP_S3_(STORAGE_CLASS|SSE|OBJECT_LOCK|RETENTION$|LIFECYCLE)/.test(name) && values[name] !== undefined,
-  );
-  if (S3_BUCKET === undefined && !BACKUP_S3_ENABLED)
-    return set.map((name) => `${name}: does nothing without S3_BUCKET`);
-  return [
-    ...(BACKUP_S3_SSE_KMS_KEY !== undefined && BACKUP_S3_SSE !== 'aws:kms'
-      ? ['BACKUP_S3_SSE_KMS_KEY: does nothing without BACKUP_S3_SSE=aws:kms']
-      : []),
-    ...(values.BACKUP_S3_OBJECT_LOCK_MODE !== undefined && BACKUP_S3_OBJECT_LOCK_DAYS === undefined
-      ? ['BACKUP_S3_OBJECT_LOCK_MODE: does nothing without BACKUP_S3_OBJECT_LOCK_DAYS']
-      : []),
-    ...faultsOfRemoval(values),
-  ];
-}
-
-/** Nobody must believe that we keep or remove what a rule of the bucket removes. */
-function faultsOfRemoval(values: z.infer<typeof settingsSchema>): readonly string[] {
-  const { BACKUP_S3_RETENTION: by, BACKUP_S3_LIFECYCLE_DAYS: days } = values;
-  if (by !== 'bucket') {
-    return days === undefined ? [] : ['BACKUP_S3_LIFECYCLE_DAYS: does nothing without BACKUP_S3_RETENTION=bucket'];
-  }
-  const ours = (Object.keys(values) as (keyof typeof values)[]).filter(
-    (name) => /^BACKUP_S3_(RETENTION_COUNT|KEEP_)/.test(name) && values[name] !== undefined,
-  );
-  return [
-    ...(days === undefined
-      ? [
-          'BACKUP_S3_LIFECYCLE_DAYS: is missing; with BACKUP_S3_RETENTION=bucket say after how many days the rule of the bucket removes an object, as its console shows under Lifecycle, or `aws s3api get-bucket-lifecycle-configuration`',
-        ]
-      : []),
-    ...ours.map((name) => `${name}: does nothing with BACKUP_S3_RETENTION=bucket; the rule of the bucket decides`),
-  ];
-}
-
-function storedAs(values: z.infer<typeof settingsSchema>): StoredAs {
-  const { BACKUP_S3_SSE: sse, BACKUP_S3_SSE_KMS_KEY: key = null, BACKUP_S3_OBJECT_LOCK_DAYS: days } = values;
+function storedAs(values: Values['s3']): StoredAs {
+  const { sse, sseKmsKey: key, objectLockDays: days, objectLockMode: mode } = values;
   return {
-    storageClass: values.BACKUP_S3_STORAGE_CLASS ?? null,
-    serverEncryption: sse === undefined ? null : sse === 'aws:kms' ? { algorithm: sse, key } : { algorithm: sse },
-    objectLock: days === undefined ? null : { days, mode: values.BACKUP_S3_OBJECT_LOCK_MODE ?? 'governance' },
-    lifecycleDays: values.BACKUP_S3_LIFECYCLE_DAYS ?? null,
+    storageClass: values.storageClass,
+    serverEncryption: sse === null ? null : sse === 'aws:kms' ? { algorithm: sse, key } : { algorithm: sse },
+    objectLock: days === null ? null : { days, mode: mode ?? 'governance' },
+    lifecycleDays: values.lifecycleDays,
   };
-}
-
-function trimSlashes(prefix: string): string {
-  return prefix.replaceAll(/^\/+|\/+$/g, '');
-}
-
-function fault(issue: z.core.$ZodIssue, given: Readonly<Record<string, string | undefined>>): string {
-  const name = String(issue.path[0] ?? '');
-  if (saidByMessage.has(name)) return `${name}: ${issue.message}`;
-  const text = given[name] ?? '';
-  // A password may stand in an address of any form.
-  const value = secrets.has(name) || (name === 'S3_ENDPOINT' && text.includes('@')) ? '(secret)' : JSON.stringify(text);
-  return `${name}: ${value} is not allowed; ${issue.message}`;
 }

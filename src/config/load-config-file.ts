@@ -5,7 +5,7 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import { BackupError, errnoCode } from '../engine/errors.ts';
+import { BackupError, errnoCode } from '../words/errors.ts';
 import { type BackupsConfig, defineConfig } from './define-config.ts';
 import { readTrustedFile } from './trusted-file.ts';
 

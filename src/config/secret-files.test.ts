@@ -6,7 +6,8 @@ import { refusal, scratchFolders } from '../../tests/support/scratch.ts';
 import { openSecretsAmong } from '../service/doctor/facts.ts';
 import { readConfig } from './config-file.ts';
 import type { BackupsConfig } from './define-config.ts';
-import { type Environment, loadEnvironment, secretVariables, type Variables } from './env.ts';
+import { type Environment, loadEnvironment, type Variables } from './env.ts';
+import { secretVariables } from './read-settings.ts';
 import { fileVariable } from './secret-files.ts';
 
 const folder = scratchFolders()();

@@ -4,8 +4,8 @@
  * https://docs.docker.com/engine/swarm/secrets/#build-support-for-docker-secrets-into-your-images
  */
 import { readFileSync } from 'node:fs';
-import { BackupError } from '../engine/errors.ts';
-import type { Variables } from './env.ts';
+import { BackupError } from '../words/errors.ts';
+import type { Variables } from './setting.ts';
 
 /** A key or a password is far shorter: another file was meant. */
 const CHARACTERS_MAX = 16_384;

@@ -9,7 +9,7 @@
  */
 import { closeSync, existsSync, fstatSync, lstatSync, openSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { BackupError } from '../engine/errors.ts';
+import { BackupError } from '../words/errors.ts';
 import { realPathOfFile } from '../engine/sqlite/real-path.ts';
 
 const GROUP_WRITES = 0o020;

@@ -3,7 +3,7 @@
  * nothing; and what others put into the environment by itself must stop nothing: Kubernetes gives each pod variables of
  * every Service, and one that is called `backup` has names like ours.
  */
-import type { Variables } from './env.ts';
+import type { Variables } from './setting.ts';
 
 /** A line for each, as `loadEnvironment` tells faults. */
 export function faultsOfNames(given: Variables, known: ReadonlySet<string>): readonly string[] {

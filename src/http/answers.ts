@@ -5,63 +5,11 @@
  * may read of it is decided in one place: an `INTERNAL` message never leaves the server, and absolute paths are cut to
  * their last part.
  */
-import { type BackupError, type ErrorBody, type ErrorCode, publicError } from '../engine/errors.ts';
+import { type BackupError, type ErrorBody, type ErrorCode, publicError, traitsOf } from '../words/errors.ts';
 import { shownField } from './shown-paths.ts';
 
-const statusByCode: Readonly<Record<ErrorCode, number>> = {
-  ABORTED: 409,
-  BAD_BACKUP: 422,
-  BAD_CONFIG: 422,
-  BAD_NAME: 400,
-  BAD_REQUEST: 422,
-  BUSY: 409,
-  CHECK_GAVE_UP: 500,
-  CLONED: 409,
-  CONFIRM_MISMATCH: 409,
-  DB_BUSY: 503,
-  DB_CHANGED: 409,
-  DB_DAMAGED: 500,
-  DB_EMPTY: 409,
-  DB_MISSING: 503,
-  DB_NOT_SHARED: 409,
-  DISK_FULL: 507,
-  DRILL_FAILED: 500,
-  ENCODING_DIFFERS: 409,
-  EXHAUSTED: 503,
-  FOLDER_MISSING: 500,
-  FORBIDDEN: 403,
-  FOREIGN_PLACE: 409,
-  GONE: 404,
-  INTERNAL: 500,
-  JOB_DIED: 500,
-  MIGRATION_FAILED: 500,
-  NO_BACKUP: 404,
-  NO_PERMISSION: 500,
-  NOTHING_TO_UNDO: 409,
-  NOT_CHECKED: 500,
-  NOT_SQLITE: 422,
-  PAGE_SIZE_DIFFERS: 409,
-  PASSWORD_AGAIN: 403,
-  PLACE_TAKEN: 409,
-  PLAIN_COPY: 409,
-  RESTORE_IN_USE: 409,
-  RESTORE_SAFETY_FAILED: 500,
-  S3_ARCHIVED: 409,
-  S3_CLOCK: 502,
-  S3_DENIED: 502,
-  S3_FAILED: 502,
-  S3_MISMATCH: 502,
-  S3_NO_BUCKET: 502,
-  S3_UNREACHABLE: 502,
-  TARGET_EXISTS: 409,
-  TOO_MANY: 429,
-  UNAUTHORIZED: 401,
-  UNSUPPORTED: 501,
-  VERIFY_FAILED: 500,
-};
-
 export function statusOf(code: ErrorCode): number {
-  return statusByCode[code];
+  return traitsOf(code).status;
 }
 
 export function json<Body>(body: Body, status = 200, headers: Record<string, string> = {}): Response {

@@ -8,21 +8,17 @@
  * becomes part of a path.
  */
 import { basename, extname } from 'node:path';
-import { inspect, isDeepStrictEqual } from 'node:util';
-import type { z } from 'zod';
-import { BackupError, publicError, withoutFolders } from '../engine/errors.ts';
-import { visibleText } from '../engine/visible-text.ts';
-import { type Actor, actingAs, shortAgent } from '../service/actor.ts';
-import type { Act } from '../service/audit.ts';
-import { isFailing } from '../service/freshness.ts';
-import { type Guarded, type GuardPort, isGuard } from '../service/guard-port.ts';
-import type { BackupConfig } from '../service/model.ts';
-import { keepNames, retentionNames } from '../service/retention-policies.ts';
+import { BackupError, publicError, withoutFolders } from '../words/errors.ts';
+import type { RestorePointGiven } from '../words/restore-point.ts';
+import { actingAs } from '../service/audit/actor.ts';
+import { isFailing } from '../service/protection/freshness.ts';
+import { type GuardPort, isGuard } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, json, longAnswer, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
-import { type Access, type AccessOptions, type Action, admit, assertGuarded, isFromElsewhere } from './auth.ts';
-import { clientAddressOf, rememberClientAddress, WordsPerClient } from './client.ts';
-
+import { type Access, type AccessOptions, admit, assertGuarded } from './access/auth.ts';
+import type { Action } from './access/authorize.ts';
+import { admitToRetention, admitToSome, changesRetention } from './access/rights.ts';
+import { clientAddressOf, rememberClientAddress } from './client.ts';
 import {
   type Activity,
   activityQuery,
@@ -37,7 +33,6 @@ import {
   backupName,
   type Config,
   type DatabasesAnswer,
-  type ConfigChange,
   configChange,
   type DeleteAnswer,
   type DoctorReport,
@@ -53,6 +48,8 @@ import {
   nowQuery,
   type PrunePlan,
   planQuery,
+  pointPlanQuery,
+  pointRestoreBody,
   pruneQuery,
   type RestorePlan,
   type RestoreResult,
@@ -69,19 +66,19 @@ import {
   verifyBody,
 } from './contract.ts';
 import { describeDatabases, heldFor, manyRoutes, WORD_HOLDS_MS } from './databases.ts';
+import { assetRoute, atDoor } from './door.ts';
 import { eventStream, OpenStreams } from './events.ts';
 import { routeFinder } from './find-route.ts';
 import { renderMetrics } from './metrics.ts';
 import { openApi } from './openapi.ts';
 import { type PageAssets, pageAssets, pageNotBuilt, sendAsset } from './page-assets.ts';
-import { RateLimits, TooMany } from './rate-limits.ts';
+import { RateLimits, TooMany } from './access/rate-limits.ts';
 import type { Call, Params, Recorder, Route } from './route.ts';
 import { sendBackup } from './send-backup.ts';
-import { BadInput, fieldErrors, readAuditQuery, readQuery, readText } from './read-text.ts';
+import { BadInput, readAuditQuery, readBody, readName, readQuery } from './read-text.ts';
+import { actorOf, faultLog, recorders } from './recorders.ts';
 import { serialize } from './serialize.ts';
-import { seeOther, signInAboveRoutes, signInRoutes } from './sign-in-routes.ts';
-import type { SignIn } from './sign-in.ts';
-import { signInPage } from './sign-in-page.ts';
+import { signInAboveRoutes, signInRoutes } from './access/sign-in-routes.ts';
 
 export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends AccessOptions {
   /** Where the routes stand, `/backup` unless told. */
@@ -177,70 +174,6 @@ export function createAnswer(
 
 const DEFAULT_PING_MS = 5_000;
 
-/** For the audit record: whatever is done inside bears it. */
-function actorOf(request: Request, user: string | undefined): Actor {
-  const { headers } = request;
-  const isPage = headers.has('cookie') || headers.has('sec-fetch-site') || headers.has('origin');
-  return {
-    user: user ?? null,
-    via: isPage && !headers.has('authorization') ? 'page' : 'api',
-    address: clientAddressOf(request) ?? null,
-    agent: shortAgent(headers.get('user-agent')),
-  };
-}
-
-const refusals: ReadonlySet<string> = new Set(['UNAUTHORIZED', 'FORBIDDEN', 'PASSWORD_AGAIN']);
-
-/** What goes into the audit record before a service is asked; of one client no more than so much. */
-function recorders(guarding: BackupServicePort | GuardPort, guard: GuardPort | null) {
-  const words = new WordsPerClient();
-  function write(request: Request, act: Act, user: string | undefined, database?: string): void {
-    const named = guard?.databases.find(({ name }) => name === database)?.service;
-    const leftOut = act.result === 'refused' ? words.take(clientAddressOf(request)) : 0;
-    if (leftOut === null) return;
-    const detail = leftOut > 0 ? `${act.detail ?? ''} (and ${leftOut} more before it)`.trim() : act.detail;
-    actingAs(actorOf(request, user), () => (named ?? guarding).recordAct({ ...act, detail }));
-  }
-  const record: Recorder = (request, act, user) => write(request, act, user);
-  function refuse(
-    request: Request,
-    { route: { method, path }, params, user }: { route: Route; params: Params; user: string | undefined },
-    thrown: unknown,
-  ): void {
-    if (!(thrown instanceof BackupError) || !refusals.has(thrown.code)) return;
-    // Of the address itself nothing is written but the name of a backup: a stranger chose it.
-    const name = backupName.test(params.filename ?? '') ? ` (${params.filename})` : '';
-    const { code, message: detail } = thrown;
-    const act = { act: 'request', subject: `${method} ${path}${name}`, result: 'refused', code, detail } as const;
-    // Only a session is asked for the password.
-    write(request, act, code === 'PASSWORD_AGAIN' ? 'admin' : user, params.database);
-  }
-  return { record, refuse };
-}
-
-/**
- * The right on all databases at once, or on each that it is given for.
- *
- * @throws BackupError when it is given for none.
- */
-async function admitToSome(
-  request: Request,
-  action: Action,
-  databases: readonly Guarded[],
-  options: AccessOptions,
-): Promise<Access & Pick<Call, 'allowed' | 'isAllowedAll'>> {
-  try {
-    return { ...(await admit(request, action, options)), allowed: databases, isAllowedAll: true };
-  } catch (refused) {
-    if (!(refused instanceof BackupError) || refused.code !== 'FORBIDDEN' || !options.authorize) throw refused;
-    const asked = await Promise.allSettled(databases.map(({ name }) => admit(request, action, options, name)));
-    const allowed = databases.filter((_, index) => asked[index]?.status === 'fulfilled');
-    const access = asked.find((one) => one.status === 'fulfilled')?.value;
-    if (!access) throw refused;
-    return { ...access, allowed };
-  }
-}
-
 type Told = BackupRoutesOptions<string> & Required<Pick<BackupRoutesOptions, 'onError'>>;
 
 /** @param among the others, where it is one of many. */
@@ -284,7 +217,7 @@ function routes(
     {
       method: 'GET',
       path: '/',
-      // Who is not signed in gets the sign-in page at the dashboard's own address.
+      // A visitor who is not signed in gets the sign-in page at the dashboard's own address.
       action: signIn ? 'open' : 'page',
       async handle({ request }) {
         const aside = await atDoor(request, { signIn, page, mayRead, isAbove: among !== undefined });
@@ -483,6 +416,33 @@ function routes(
         if (options.mode !== 'missing') requireConfirmed(service, confirm ?? '');
         return long(
           async () => json<RestoreResult>(serialize(await service.restore(filename, { ...options, user }))),
+          request,
+        );
+      },
+    },
+    {
+      method: 'GET',
+      path: '/api/restore',
+      action: 'read',
+      costs: 'plan',
+      async handle({ request, query }) {
+        const { mode, allowPlain, ...named } = readQuery(query, pointPlanQuery);
+        const point = pointOf(named);
+        const asked = { mode, allowPlain: allowPlain !== undefined };
+        return long(async () => json<RestorePlan>(serialize(await service.planRestore(point, asked))), request);
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/restore',
+      action: 'restore',
+      costs: 'restore',
+      async handle({ request, user }) {
+        const { confirm, backup, at, latest: _, ...options } = await readBody(request, pointRestoreBody);
+        const point = pointOf({ backup, at });
+        if (options.mode !== 'missing') requireConfirmed(service, confirm ?? '');
+        return long(
+          async () => json<RestoreResult>(serialize(await service.restore(point, { ...options, user }))),
           request,
         );
       },
@@ -722,69 +682,16 @@ function guardRoutes(guard: GuardPort, options: Told, record: Recorder): readonl
   });
 }
 
-interface DoorOptions {
-  readonly signIn: SignIn | undefined;
-  readonly page: PageAssets;
-  readonly mayRead: (request: Request) => Promise<boolean>;
-  /** One signs in above. */
-  readonly isAbove: boolean;
-}
-
-/** What is answered instead of a page: its address with the last slash, or the way to sign in. */
-async function atDoor(request: Request, { signIn, page, mayRead, isAbove }: DoorOptions): Promise<Response | null> {
-  const url = new URL(request.url);
-  // Relative, so that it holds behind a proxy that cuts a prefix; the page's own addresses need the last slash.
-  if (!url.pathname.endsWith('/')) {
-    const location = `./${url.pathname.slice(url.pathname.lastIndexOf('/') + 1)}/${url.search}`;
-    return new Response(null, { status: 308, headers: { location } });
-  }
-  if (signIn && isFromElsewhere(request)) return comeAgain();
-  if (!signIn || (await mayRead(request))) return null;
-  return isAbove ? seeOther('../../') : signInPage({ assets: page, signIn, status: 401 });
-}
-
-function assetRoute(page: PageAssets, action: Action): Route {
-  return {
-    method: 'GET',
-    path: '/*',
-    action,
-    fallback: true,
-    handle({ request, params }) {
-      const asset = page.find(params['*'] ?? '');
-      return asset ? sendAsset(request, asset) : notFound();
-    },
-  };
-}
-
-/** Of the one database that nobody gave a name. */
+/** The name of the one database that nobody gave a name. */
 function databaseNameOf(service: BackupServicePort): string {
   const file = basename(service.getConfig().databasePath);
   return file.slice(0, file.length - extname(file).length);
 }
 
-async function readBody<Schema extends z.ZodType>(
-  request: Request,
-  schema: Schema,
-  code: 'BAD_CONFIG' | 'BAD_REQUEST' = 'BAD_REQUEST',
-): Promise<z.output<Schema>> {
-  const text = await readText(request);
-  let value: unknown;
-  try {
-    value = text.trim() === '' ? undefined : JSON.parse(text);
-  } catch {
-    throw new BadInput(code, { body: 'is not JSON' });
-  }
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new BadInput(code, fieldErrors(parsed.error.issues));
-}
-
-function readName(params: Params): string {
-  const name = params.filename ?? '';
-  if (backupName.test(name)) return name;
-  throw new BackupError('BAD_NAME', 'this is not the name of a backup', {
-    hint: 'Names look like backup-2024-01-15T10-30-00-000Z.sqlite; api/backups lists them.',
-  });
+/** Exactly one of these is there: the schema has seen to that. */
+function pointOf({ backup, at }: { readonly backup?: string; readonly at?: string }): RestorePointGiven {
+  if (backup !== undefined) return { backup };
+  return at === undefined ? { latest: true } : { at };
 }
 
 function withOpenApi(table: readonly Route[]): readonly Route[] {
@@ -795,35 +702,6 @@ function withOpenApi(table: readonly Route[]): readonly Route[] {
     handle: () => json(openApi([...table, own])),
   };
   return [...table, own];
-}
-
-/** The next run removes what is no longer kept: to say how much that is, is to delete. */
-async function admitToRetention(request: Request, options: AccessOptions, database: string | null): Promise<void> {
-  try {
-    await admit(request, 'delete', options, database);
-  } catch (error) {
-    if (!(error instanceof BackupError) || error.code !== 'FORBIDDEN') throw error;
-    throw new BackupError('FORBIDDEN', 'changing what is kept removes backups, and needs the right to delete them', {
-      hint: 'Nothing was changed. Save the other settings alone, or ask somebody who may delete backups.',
-      cause: error,
-    });
-  }
-}
-
-function changesRetention({ revert = [], ...change }: ConfigChange, config: BackupConfig): boolean {
-  const { intervalMinutes: before } = config;
-  const after =
-    change.intervalMinutes ?? (revert.includes('intervalMinutes') ? config.changed.intervalMinutes : before) ?? before;
-  // Where the count alone decides, backups that come more often push the older ones out.
-  const isHastened = config.cron === null && after < before && keepNames.every((name) => config[name] === 0);
-  return (
-    isHastened ||
-    retentionNames.some(
-      (name) =>
-        (change[name] !== undefined && !isDeepStrictEqual(change[name], config[name])) ||
-        (revert.includes(name) && config.changed[name] !== undefined),
-    )
-  );
 }
 
 function requireConfirmed(service: BackupServicePort, confirm: string | undefined): void {
@@ -840,21 +718,4 @@ function fieldsOf(error: unknown): Record<string, string> | undefined {
   const { fields } = error;
   if (typeof fields !== 'object' || fields === null) return undefined;
   return Object.fromEntries(Object.entries(fields).map(([name, message]) => [name, String(message)]));
-}
-
-/** A link on another site brings no `SameSite=Strict` cookie; a page of ours that loads the dashboard anew does. */
-function comeAgain(): Response {
-  return new Response(null, { headers: { refresh: '0; url=./', 'cache-control': 'no-store' } });
-}
-
-/** Of one client no more than so many: each has a stack. */
-function faultLog(): (error: unknown, request: Request) => void {
-  const words = new WordsPerClient();
-  return (error, request) => {
-    const leftOut = words.take(clientAddressOf(request));
-    if (leftOut === null) return;
-    const more = leftOut > 0 ? ` (and ${leftOut} more before it)` : '';
-    const { pathname } = new URL(request.url);
-    console.error(visibleText(`[Backup] ${request.method} ${pathname} failed${more}: ${inspect(error)}`));
-  };
 }

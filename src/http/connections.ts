@@ -11,12 +11,12 @@ import { networkOf } from './client.ts';
 
 /** Half of the 1,024 files that a process may usually open: backups need theirs. */
 const MOST = 500;
-/** Of one address, while nobody was let in over them. */
+/** Connections of one address, while nobody was let in over them. */
 const MOST_OF_STRANGER = 100;
 
 export const timeouts: ServerOptions = {
   headersTimeout: 10_000,
-  /** Of the whole request: a body has 64 KiB at most. */
+  /** The whole request: a body has 64 KiB at most. */
   requestTimeout: 30_000,
   connectionsCheckingInterval: 2_000,
 };

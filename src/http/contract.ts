@@ -4,7 +4,8 @@
  * ISO 8601 strings in UTC, sizes are bytes, durations milliseconds.
  */
 import { z } from 'zod';
-import { errorCodes } from '../engine/errors.ts';
+import { pageSettings } from '../config/page-settings.ts';
+import { errorCodes } from '../words/errors.ts';
 
 const time = z.iso.datetime();
 export const backupName = /^backup-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-\d{3}Z\.sqlite$/;
@@ -69,9 +70,9 @@ export const run = z.object({
   sizeBytes: z.number().nullable(),
   steps: z.array(step),
   error: errorBody.nullable(),
-  /** Of a drill alone. `sealed`: the digest is right, and there was no key to open the content. */
+  /** Only for a drill. `sealed`: the digest is right, and there was no key to open the content. */
   drill: drilled.optional(),
-  /** Of an upload alone: where to; left out for `s3`. */
+  /** Only for an upload: where to; left out for `s3`. */
   target: targetName.optional(),
 });
 
@@ -130,7 +131,7 @@ export const backup = z.object({
       error: errorBody.nullable(),
       /** `storage/backups/backup-….sqlite` or `s3://bucket/prefix/backup-….sqlite.zst`; null where nothing is yet. */
       where: z.string().nullable(),
-      /** Of the file there, which may be compressed; null where it is not known. */
+      /** Size of the file there, which may be compressed; null if it is not known. */
       sizeBytes: z.number().nullable(),
       /** Where it is known. */
       sealing: z.enum(['plain', 'zstd', 'age', 'zstd+age']).optional(),
@@ -138,7 +139,7 @@ export const backup = z.object({
       archive: z.object({ storageClass: z.string(), takes: z.string() }).optional(),
     }),
   ),
-  /** Of another database than this one; null for a backup of this one. */
+  /** The other database that it is a backup of; null for a backup of this one. */
   other: otherDatabase.nullable(),
   /** In all tables; null where verification did not count them. */
   rows: z.number().nullable(),
@@ -170,6 +171,9 @@ export const backupDiff = z.object({
   usedBytes: z.object({ before: z.number(), after: z.number() }),
 });
 
+/** What a moment that was asked for was taken for; `said` names its zone, and the same in UTC. */
+export const askedMoment = z.object({ at: time, said: z.string() });
+
 export const restorePlan = z.object({
   backup: z.string(),
   confirm: z.string(),
@@ -186,11 +190,24 @@ export const restorePlan = z.object({
   /** A safety backup is made first, and undo brings it back. */
   undo: z.boolean(),
   warnings: z.array(z.string()),
+  moment: askedMoment.optional(),
 });
-/** Of a copy at a target alone: see `restoreBody`. */
+/** Only for a copy at a target: see `restoreBody`. */
 const allowPlain = z.enum(['true']).optional();
 export const downloadQuery = z.object({ allowPlain });
 export const planQuery = z.object({ mode: z.enum(['online', 'offline']).optional(), allowPlain });
+
+const oneOfThree = { path: ['at'], error: 'say one of backup, latest and at' };
+const restorePoint = {
+  /** A backup's name. */
+  backup: z.string().max(255).optional(),
+  /** `2024-01-15T10:30`, `yesterday 18:00`, `2 hours ago`: without a zone it is local time of the server. */
+  at: z.string().max(100).optional(),
+};
+/** `GET /api/restore`: which backup that is, and what a restore of it would do. */
+export const pointPlanQuery = planQuery
+  .extend({ ...restorePoint, latest: z.enum(['true']).optional() })
+  .refine(saysOnePoint, oneOfThree);
 
 const verdictCode = z.enum([
   'restoring',
@@ -233,10 +250,10 @@ const freshness = z.object({
   ),
 });
 
-/** What is stored in a bucket, and what waits for it. */
+/** What is stored at a target, and what waits for it. */
 const remote = {
   enabled: z.boolean(),
-  bucket: z.string(),
+  bucket: z.string().nullable(),
   path: z.string(),
   stored: z.number(),
   waiting: z.number(),
@@ -284,20 +301,20 @@ export const status = z.object({
     /** What retention will hold there, estimated from today's sizes. */
     forecast: z.object({
       bytes: z.number(),
-      /** Of one more backup. */
+      /** Size of one more backup. */
       eachBytes: z.number(),
-      /** Of safety copies, pinned ones, and files that are not ours: they stay beside what the numbers say. */
+      /** Size of safety copies, pinned ones, and foreign files: they stay beside what the numbers say. */
       besideBytes: z.number(),
       /** What all copies together may take while nobody said the keep numbers; null where somebody did. */
       budgetBytes: z.number().nullable(),
-      /** Of what the default keeps beside the newest, how many copies there is room for, and the same in words. */
+      /** How many copies there is room for of what the default keeps beside the newest, and the same in words. */
       fitting: z.number().nullable(),
       note: z.string().nullable(),
     }),
   }),
-  s3: z.object({ configured: z.boolean(), ...remote, bucket: z.string().nullable() }),
+  s3: z.object({ configured: z.boolean(), ...remote }),
   /** Each that is configured beside the folder; `s3` first, if it is. */
-  targets: z.array(z.object({ target: targetName, ...remote })),
+  targets: z.array(z.object({ target: targetName, ...remote, where: z.string() })),
   lastGood: z.object({ filename: z.string(), createdAt: time, verifiedAt: time, holdsAt: time }).nullable(),
   maxAgeMinutes: z.number(),
   run: runProgress.nullable(),
@@ -360,49 +377,18 @@ export const activity = z.object({
   counts: z.object({ good: z.number(), failed: z.number(), missed: z.number() }),
 });
 
-/** Of hours, days, weeks, months or years. */
-const keep = z.int().min(0).max(10_000);
-const settingsShape = {
-  enabled: z.boolean(),
-  intervalMinutes: z.int().min(1).max(525_600),
-  retentionCount: z.int().min(1).max(10_000),
-  keepHourly: keep,
-  keepDaily: keep,
-  keepWeekly: keep,
-  keepMonthly: keep,
-  keepYearly: keep,
-  s3Enabled: z.boolean(),
-  s3Path: z.string().min(1).max(512),
-  verify: method,
-  maxAgeMinutes: z.int().min(1).max(5_256_000).nullable(),
-  /** Tables that the app empties regularly: what they lose raises no alarm. */
-  lossIgnore: z.array(z.string().min(1).max(512)).max(1_000),
-};
+const settingNames = Object.keys(pageSettings) as (keyof typeof pageSettings)[]; // its own keys
+/** In the order that the document has published. */
+const namesToRevert = settingNames.toSorted((a, b) => Number(a.startsWith('keep')) - Number(b.startsWith('keep')));
 /** Body of `POST /config`: any of the settings, or `revert` with the names to set back to the start value. */
 export const configChange = z.strictObject({
-  ...z.strictObject(settingsShape).partial().shape,
-  revert: z
-    .array(
-      z.enum([
-        ...([
-          'enabled',
-          'intervalMinutes',
-          'retentionCount',
-          's3Enabled',
-          's3Path',
-          'verify',
-          'maxAgeMinutes',
-          'lossIgnore',
-        ] as const),
-        ...(['keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const),
-      ]),
-    )
-    .optional(),
+  ...z.strictObject(pageSettings).partial().shape,
+  revert: z.array(z.enum(namesToRevert)).optional(),
 });
 
 export const config = z.object({
-  ...settingsShape,
-  changed: z.object(settingsShape).partial(),
+  ...pageSettings,
+  changed: z.object(pageSettings).partial(),
   /** Nobody said the keep numbers: they hold as long as all copies together stay below a fifth of the disk. */
   keepIsDefault: z.boolean(),
   localPath: z.string(),
@@ -432,19 +418,23 @@ export const backupResult = z.object({
  * `fromOther`: a backup of another database is restored here only when this says so. `allowPlain`: so is a copy that is not
  * encrypted, where copies at its target are to be.
  */
-export const restoreBody = z
-  .strictObject({
-    /** The database's file name. */
-    confirm: z.string().max(255).optional(),
-    mode: z.enum(['online', 'offline', 'missing']).default('online'),
-    expected: z.string().max(200).optional(),
-    fromOther: z.boolean().optional(),
-    allowPlain: z.boolean().optional(),
-  })
-  .refine(({ mode, confirm }) => mode === 'missing' || confirm !== undefined, {
-    path: ['confirm'],
-    error: 'must be the name of the database, where one is replaced',
-  });
+const restoreOptions = z.strictObject({
+  /** The database's file name. */
+  confirm: z.string().max(255).optional(),
+  mode: z.enum(['online', 'offline', 'missing']).default('online'),
+  expected: z.string().max(200).optional(),
+  fromOther: z.boolean().optional(),
+  allowPlain: z.boolean().optional(),
+});
+const isConfirmed = ({ mode, confirm }: z.output<typeof restoreOptions>) => mode === 'missing' || confirm !== undefined;
+const unconfirmed = { path: ['confirm'], error: 'must be the name of the database, where one is replaced' };
+
+export const restoreBody = restoreOptions.refine(isConfirmed, unconfirmed);
+/** `POST /api/restore`: the same, of the backup that is meant. */
+export const pointRestoreBody = restoreOptions
+  .extend({ ...restorePoint, latest: z.literal(true).optional() })
+  .refine(isConfirmed, unconfirmed)
+  .refine(saysOnePoint, oneOfThree);
 /** `POST /api/claim`: the folder, unless told. */
 export const claimBody = z.strictObject({ target: targetName.optional() }).optional();
 export const claimAnswer = z.object({
@@ -473,6 +463,7 @@ export const restoreResult = z.object({
   /** Null where nothing was replaced. */
   safetyBackup: z.string().nullable(),
   report: run,
+  moment: askedMoment.optional(),
 });
 export const verifyBody = z
   .strictObject({ full: z.boolean().default(false), allowPlain: z.boolean().optional() })
@@ -575,7 +566,7 @@ export const deleteAnswer = z.object({ deleted: z.string() });
 /** `POST /api/restore/dismiss`: the verdict of the last restore is put away for all; false when there is none. */
 export const dismissAnswer = z.object({ dismissed: z.boolean() });
 export const stopAnswer = z.object({ stopped: z.boolean() });
-/** Who the server takes the asker for, and whether `POST /logout` would change that. */
+/** Says whom the server takes the asker for, and whether `POST /logout` would change that. */
 export const session = z.object({
   user: z.string().nullable(),
   canSignOut: z.boolean(),
@@ -721,3 +712,15 @@ export type DrillReport = z.infer<typeof drillReport>;
 export type TargetReport = z.infer<typeof targetReport>;
 export type DatabasesAnswer = z.infer<typeof databasesAnswer>;
 export type Health = z.infer<typeof health>;
+
+function saysOnePoint({
+  backup,
+  latest,
+  at,
+}: {
+  readonly backup?: unknown;
+  readonly latest?: unknown;
+  readonly at?: unknown;
+}): boolean {
+  return [backup, latest, at].filter((said) => said !== undefined).length === 1;
+}

@@ -6,13 +6,13 @@
  * and becomes part of no path. What is of all of them is of those that the asker may read: the overview, the list, the
  * figures, the audit record, and what health says beside its one word.
  */
-import { BackupError } from '../engine/errors.ts';
-import { isFailing } from '../service/freshness.ts';
-import type { Guarded, GuardPort } from '../service/guard-port.ts';
+import { BackupError } from '../words/errors.ts';
+import { isFailing } from '../service/protection/freshness.ts';
+import type { Guarded, GuardPort } from '../fleet/fleet-port.ts';
 import type { Status as ServiceStatus, VerdictCode } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { json } from './answers.ts';
-import type { Action } from './auth.ts';
+import type { Action } from './access/authorize.ts';
 import type { AuditAnswer, DatabasesAnswer, Health } from './contract.ts';
 import { renderMetricsOfAll } from './metrics.ts';
 import { overviewPage } from './overview-page.ts';
@@ -27,7 +27,7 @@ const words: Readonly<Record<VerdictCode, string>> = {
   restored: 'Restored',
   missing: 'The database is missing',
   loss: 'Much was lost',
-  stalled: 'The schedule does not advance',
+  stalled: 'The schedule is stuck',
   'foreign-place': 'The place belongs to another database',
   'other-writer': 'Another machine writes there',
   cloned: 'This machine was cloned',
@@ -70,7 +70,7 @@ export async function describeDatabases(
 
 export interface ManyOptions {
   readonly page: PageAssets;
-  /** Of the files of the dashboard, and of the front page. */
+  /** The rights that the files of the dashboard and the front page need. */
   readonly actions: { readonly assets: Action; readonly front: Action };
   readonly mayRead: (request: Request, database: string) => Promise<boolean>;
   readonly nowMs: (() => number) | undefined;

@@ -1,11 +1,12 @@
 /** The backup routes as a plugin for an Elysia app: `velist-backup/elysia`. Elysia is the app's own. */
 import { Elysia } from 'elysia';
-import type { GuardPort } from '../service/guard-port.ts';
+import type { GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { type BackupRoutesOptions, createAnswer, type HostServer } from './api.ts';
 
 export type { BackupRoutesOptions } from './api.ts';
-export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.ts';
+export type { Action, Authorize, Verdict } from './access/authorize.ts';
+export { authorizeBy } from './access/auth.ts';
 
 /**
  * `app.use(backupRoutes(backupService, { authorize }))`, or what `createBackups` answers.

@@ -5,7 +5,7 @@
  */
 import type { BackupServicePort } from '../service/service-port.ts';
 import { toText } from './answers.ts';
-import { TooMany } from './rate-limits.ts';
+import { TooMany } from './access/rate-limits.ts';
 import { serialize } from './serialize.ts';
 
 /** Events that may wait for a client that does not read; then its stream ends and it connects anew. */
@@ -49,7 +49,7 @@ export interface EventOptions {
   readonly mayGoOn: () => Promise<void>;
   readonly onError: (error: unknown) => void;
   readonly openStreams: OpenStreams;
-  /** Who listens, as `OpenStreams` counts them. */
+  /** The listener, as `OpenStreams` counts it. */
   readonly owner: string;
 }
 

@@ -6,7 +6,7 @@
  * The client library is loaded by the first scrape: it takes longer to load than the rest of the routes.
  */
 import type { Gauge } from '@prometheus-io/client';
-import { protectionStates } from '../service/freshness.ts';
+import { protectionStates } from '../service/protection/freshness.ts';
 import type { RunKind, Status } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 
@@ -19,7 +19,7 @@ export interface Metrics {
 
 type Figures = Pick<BackupServicePort, 'getStatus' | 'getRuns' | 'getRunTotals'>;
 
-/** Of many databases, each sample with the label `database`. One that can't be read counts as unprotected. */
+/** With several databases each sample has the label `database`. One that can't be read counts as unprotected. */
 export async function renderMetricsOfAll(
   databases: readonly { readonly name: string; readonly service: Figures }[],
 ): Promise<Metrics> {

@@ -3,15 +3,16 @@
  * standards) and as a listener of `node:http` (Express, Fastify, plain Node).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { GuardPort } from '../service/guard-port.ts';
+import type { GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress, notFound } from './answers.ts';
 import { type BackupRoutesOptions, createAnswer } from './api.ts';
 import { type Fetch, nodeListener, pathAsked } from './node-listener.ts';
 
-export { type Action, type Authorize, authorizeBy, type Verdict } from './auth.ts';
+export type { Action, Authorize, Verdict } from './access/authorize.ts';
+export { authorizeBy } from './access/auth.ts';
 export type { Fetch } from './node-listener.ts';
-export { createSignIn, type SignIn, type SignInOptions } from './sign-in.ts';
+export { createSignIn, type SignIn, type SignInOptions } from './access/sign-in.ts';
 
 /**
  * An app's server may be reached from anywhere: it has to say who may do what, or, where it has no users of its own,

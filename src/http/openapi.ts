@@ -80,6 +80,16 @@ const described: Readonly<Record<string, Described>> = {
     body: contract.restoreBody,
     answers: { 200: contract.restoreResult },
   },
+  'GET /api/restore': {
+    summary: 'What a restore of the latest backup, or of that of a moment, would do',
+    query: contract.pointPlanQuery,
+    answers: { 200: contract.restorePlan },
+  },
+  'POST /api/restore': {
+    summary: 'Restore the latest backup, or that of a moment',
+    body: contract.pointRestoreBody,
+    answers: { 200: contract.restoreResult },
+  },
   'POST /api/claim': {
     summary: 'Say that the backups at a place are of this database',
     body: contract.claimBody,

@@ -1,8 +1,9 @@
 /** The text of a request's body, up to a limit; its query; and the error for what a client sent that a route does not take. */
 import type { z } from 'zod';
-import { BackupError } from '../engine/errors.ts';
+import { BackupError } from '../words/errors.ts';
 import type { AuditFilter } from '../service/model.ts';
-import { auditQuery } from './contract.ts';
+import { auditQuery, backupName } from './contract.ts';
+import type { Params } from './route.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
 
@@ -63,4 +64,29 @@ export function fieldErrors(issues: readonly z.core.$ZodIssue[]): Record<string,
 export function readAuditQuery(query: URLSearchParams): AuditFilter {
   const { limit, since } = readQuery(query, auditQuery);
   return { limit, ...(since !== undefined && { since: new Date(since) }) };
+}
+
+export async function readBody<Schema extends z.ZodType>(
+  request: Request,
+  schema: Schema,
+  code: 'BAD_CONFIG' | 'BAD_REQUEST' = 'BAD_REQUEST',
+): Promise<z.output<Schema>> {
+  const text = await readText(request);
+  let value: unknown;
+  try {
+    value = text.trim() === '' ? undefined : JSON.parse(text);
+  } catch {
+    throw new BadInput(code, { body: 'is not JSON' });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new BadInput(code, fieldErrors(parsed.error.issues));
+}
+
+export function readName(params: Params): string {
+  const name = params.filename ?? '';
+  if (backupName.test(name)) return name;
+  throw new BackupError('BAD_NAME', 'this is not the name of a backup', {
+    hint: 'Names look like backup-2024-01-15T10-30-00-000Z.sqlite; api/backups lists them.',
+  });
 }

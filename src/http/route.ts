@@ -1,8 +1,8 @@
 /** One row of the table that is the surface under `/backup`. */
-import type { Act } from '../service/audit.ts';
-import type { Guarded } from '../service/guard-port.ts';
-import type { Action } from './auth.ts';
-import type { Costly } from './rate-limits.ts';
+import type { Act } from '../service/audit/audit.ts';
+import type { Guarded } from '../fleet/fleet-port.ts';
+import type { Action } from './access/authorize.ts';
+import type { Costly } from './access/rate-limits.ts';
 
 export type Params = Readonly<Record<string, string | undefined>>;
 
@@ -11,7 +11,7 @@ export interface Call {
   readonly params: Params;
   readonly query: URLSearchParams;
   readonly user: string | undefined;
-  /** Of several databases those on which the right was given; where the route asks for `each`. */
+  /** Those of several databases on which the right was given, if the route asks for `each`. */
   readonly allowed?: readonly Guarded[];
   /** The right was given on all of them at once. */
   readonly isAllowedAll?: boolean;

@@ -5,12 +5,12 @@
  * `content-length`, and a download without a length shows no progress and cannot be resumed by most programs.
  */
 import { createServer as createNodeServer } from 'node:http';
-import { BackupError, errnoCode } from '../engine/errors.ts';
-import type { GuardPort } from '../service/guard-port.ts';
+import { BackupError, errnoCode } from '../words/errors.ts';
+import type { GuardPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { dress } from './answers.ts';
 import type { BackupRoutesOptions, HostServer } from './api.ts';
-import { assertBindable } from './auth.ts';
+import { assertBindable } from './access/auth.ts';
 import { Connections, timeouts } from './connections.ts';
 import { fetchAt } from './mount.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
@@ -44,7 +44,7 @@ export function createServer(options: ServerOptions): BackupServer {
   });
   let stopListening: (() => Promise<void>) | undefined;
 
-  // Whoever calls it in this process is on this machine; the listener tells of the others.
+  // A caller in this process is on this machine; the listener tells of the others.
   const fetch: Fetch = async (request, client = inThisProcess) => {
     const { method, url } = request;
     if (new URL(url).pathname === '/' && (method === 'GET' || method === 'HEAD'))

@@ -4,7 +4,7 @@
  * answer needs to recognise the file and no more.
  */
 import { isAbsolute, relative, sep } from 'node:path';
-import { withoutFolders } from '../engine/errors.ts';
+import { withoutFolders } from '../words/errors.ts';
 
 export function shownPath(path: string, workingDirectory: string = process.cwd()): string {
   if (!isAbsolute(path)) return path;

@@ -3,11 +3,11 @@
  * lose SQLite's locks there (and get our tables).
  */
 import { basename, dirname } from 'node:path';
-import { FOUND_FILE, LOCK_FILE, OWNER_FILE, ownerOf, RECORD_FILE, STAGING_FOLDER } from '../engine/catalog/artifact.ts';
-import { BackupError } from '../engine/errors.ts';
+import { FOUND_FILE, LOCK_FILE, OWNER_FILE, ownerOf, RECORD_FILE, STAGING_FOLDER } from '../engine/format/names.ts';
+import { BackupError } from '../words/errors.ts';
 import { isLiveFile, sideFiles } from '../engine/sqlite/stamp.ts';
-import { truePath } from '../engine/true-path.ts';
-import { SETTINGS_FILE } from './settings.ts';
+import { truePath } from '../engine/disk/true-path.ts';
+import { SETTINGS_FILE } from './state/settings.ts';
 
 interface Paths {
   readonly database: string;

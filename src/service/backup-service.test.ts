@@ -23,7 +23,7 @@ import {
   settle,
   shopSettings,
 } from '../../tests/support/scratch.ts';
-import { LOCK_FILE } from '../engine/catalog/artifact.ts';
+import { LOCK_FILE } from '../engine/format/names.ts';
 import type { Run, RunProgress, ServiceEvent } from './model.ts';
 import type { BackupService } from './backup-service.ts';
 import { formatSize } from './log.ts';
@@ -73,6 +73,21 @@ test('a run that fails answers with the error and leaves a record', async () => 
   expect([success, filename, error?.code]).toEqual([false, undefined, 'DB_MISSING']);
   expect(shop.service.getRuns()[0]).toEqual(expect.objectContaining({ result: 'failed', backup: null, error }));
   expect(shop.log[0]).toStartWith('error: Failed: there is no file at');
+});
+
+test('a run whose end could not be said is over, and the next one is a run of its own', async () => {
+  const folder = scratch();
+  let isBroken = true;
+  await using shop = openShop(folder, {
+    form: null,
+    log() {
+      if (isBroken) throw new Error('the log is full');
+    },
+  });
+  expect(await shop.service.performBackup().catch((error: unknown) => String(error))).toContain('the log is full');
+  isBroken = false;
+  makeDatabase(shop.databasePath);
+  expect((await shop.service.performBackup()).success).toBe(true);
 });
 
 test('who asks before the moment is fixed joins the run that is going', async () => {
@@ -312,10 +327,11 @@ test('before the app made its database it waits calmly, says so once in the log,
   const { database, verdict } = await shop.service.getStatus();
   expect([database.exists, verdict]).toEqual([false, { code: 'none', tone: 'grey' }]);
   expect(shop.service.getRuns()).toEqual([]);
-  expect(shop.log.filter((line) => line.startsWith('warn: Waiting for a database'))).toHaveLength(1);
+  await shop.logged('warn: Waiting for a database');
   makeDatabase(shop.databasePath);
   jest.advanceTimersByTime(30_000);
   expect((await shop.ended((run) => run.result === 'success')).backup).toBeString();
+  expect(shop.log.filter((line) => line.startsWith('warn: Waiting for a database'))).toHaveLength(1);
 });
 
 test('a foreign backup is listed, never pruned, and adopted after a check', async () => {
@@ -520,7 +536,7 @@ test('where a copy is and how much it takes is told as configured', async () => 
   const [item] = await shop.service.getBackups();
   expect(item?.placements).toEqual([
     {
-      ...{ target: 'local', status: 'stored', at: item?.createdAt ?? null, error: null },
+      ...{ target: 'local', status: 'stored', at: item?.createdAt ?? expect.unreachable('no backup'), error: null },
       ...{ where: join(folder, 'backups', filename), sizeBytes: size ?? null },
     },
   ]);

@@ -1,13 +1,13 @@
 /** The service as the environment describes it. Nothing is read, made or started before the first call. */
 import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
-import { type AuditSink, auditSink } from './audit.ts';
+import { type AuditSink, auditSink } from './audit/audit.ts';
 import { BackupService } from './backup-service.ts';
-import type { Heartbeats } from './heartbeats.ts';
+import type { Heartbeats } from './targets/heartbeats.ts';
 import { createLog } from './log.ts';
-import type { Turns } from './turns.ts';
-import type { S3Target } from './remote-targets.ts';
+import type { JobSlots } from './runs/job-slots.ts';
+import type { FurtherFolder, FurtherTarget, S3Target } from './targets/targets.ts';
 import { passwordLength } from './password.ts';
-import { toKeepSettings } from './retention-policies.ts';
+import { toKeepSettings } from './targets/retention-policies.ts';
 
 export interface ServiceOverrides {
   readonly databasePath?: string;
@@ -24,7 +24,7 @@ export interface ServiceOverrides {
 export interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0], 'now' | 'runJob'> {
   /** What its log lines begin with. */
   readonly name?: string;
-  readonly turns?: Turns;
+  readonly turns?: JobSlots;
   readonly heartbeats?: Heartbeats;
   readonly databasesOnDisk?: () => number;
   readonly ownerOfS3Path?: (path: string) => string | null;
@@ -75,10 +75,7 @@ export function createService(
     },
     drills: { scheduled: backup.drillEnabled, sql: backup.drillSql },
     s3: bucketOf(environment),
-    targets: (environment.targets ?? []).flatMap(({ name: target, environment: of }) => {
-      const bucket = bucketOf(of);
-      return bucket ? [{ ...bucket, name: target, prefix: of.backup.s3Path }] : [];
-    }),
+    targets: furtherTargetsOf(environment),
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole, database: name }),
     ...among,
     jobEnvironment: environment.jobEnvironment,
@@ -90,6 +87,22 @@ export function createService(
 
 export function auditSinkOf({ backup }: Environment, { writeAudit }: ServiceOverrides): AuditSink | null {
   return auditSink(backup.auditLog, writeAudit ?? ((line) => console.log(line)));
+}
+
+/** Those beside `s3`: the second folder, and what a configuration file names. */
+export function furtherTargetsOf(environment: Environment): readonly FurtherTarget[] {
+  const named = (environment.targets ?? []).flatMap(({ name, environment: of }): FurtherTarget[] => {
+    const folder = folderOf(of);
+    if (folder) return [{ ...folder, name }];
+    const bucket = bucketOf(of);
+    return bucket ? [{ ...bucket, name, prefix: of.backup.s3Path }] : [];
+  });
+  const folder = folderOf(environment);
+  return folder ? [{ ...folder, name: 'folder' }, ...named] : named;
+}
+
+function folderOf({ backup: { folder, sealing } }: Environment): Omit<FurtherFolder, 'name'> | null {
+  return folder && { kind: 'folder', ...folder, sealing };
 }
 
 function bucketOf({ backup, s3 }: Environment): S3Target | null {

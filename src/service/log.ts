@@ -2,7 +2,7 @@
  * Log lines: `[Backup] …` as text, or one JSON object a line. Never a secret, never an absolute server path of ours, and
  * never a control character: what comes from a bucket or a database must not forge a line.
  */
-import { visibleJson, visibleLine } from '../engine/visible-text.ts';
+import { visibleJson, visibleLine } from '../words/visible-text.ts';
 
 export type LogLevel = 'info' | 'warn' | 'error';
 export type Log = (level: LogLevel, message: string) => void;

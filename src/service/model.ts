@@ -2,14 +2,15 @@
  * What the service tells the outside: plain read-only records with `Date`s, the same for the page, the command line and
  * code. `http/contract.ts` describes their JSON form, in which every `Date` is an ISO 8601 string in UTC.
  */
-import type { SealName } from '../engine/artifact.ts';
-import type { ErrorBody, ErrorCode } from '../engine/errors.ts';
+import type { PageSettings } from '../config/page-settings.ts';
+import type { SealName } from '../engine/format/seal.ts';
+import type { ErrorBody, ErrorCode } from '../words/errors.ts';
 import type { Remarks } from '../engine/sqlite/rules.ts';
-import type { Actor } from './actor.ts';
-import type { Freshness } from './freshness.ts';
-import type { RetentionForecast } from './retention-forecast.ts';
+import type { Actor } from './audit/actor.ts';
+import type { Freshness } from './protection/freshness.ts';
+import type { RetentionForecast } from './protection/retention-forecast.ts';
 
-export type { TargetReport } from '../engine/targets/self-test.ts';
+export type { TargetReport } from '../engine/store/self-test.ts';
 
 export type Trigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
 export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload' | 'drill';
@@ -51,9 +52,9 @@ export interface Run {
   readonly sizeBytes: number | null;
   readonly steps: readonly Step[];
   readonly error: ErrorBody | null;
-  /** Of a drill alone. */
+  /** Only for a drill. */
   readonly drill?: Drill;
-  /** Of an upload alone: where to; left out for `s3`. */
+  /** Only for an upload: where to; left out for `s3`. */
   readonly target?: TargetName;
 }
 
@@ -88,20 +89,37 @@ export type Verification =
 /** `local`, `s3` (the one of the environment), or the name of a further one. */
 export type TargetName = string;
 
-export interface Placement {
-  readonly target: TargetName;
-  readonly status: 'stored' | 'waiting' | 'failed';
-  readonly at: Date | null;
-  readonly error: ErrorBody | null;
-  /** As configured: a path or an address; null where nothing is yet. */
-  readonly where: string | null;
-  /** Of the file there, which may be compressed; null where it is not known. */
-  readonly sizeBytes: number | null;
-  /** How the copy there is compressed and encrypted, where that is known. */
-  readonly sealing?: SealName;
-  /** It must be brought back by the provider before it can be read, which takes that long: `3 to 12 hours`. */
-  readonly archive?: { readonly storageClass: string; readonly takes: string };
-}
+/** One copy of a backup, or the place where one is to be. A state has only what it has; the JSON form has null for the rest. */
+export type Placement = { readonly target: TargetName } & (
+  | {
+      readonly status: 'stored';
+      readonly at: Date;
+      readonly error: null;
+      /** As configured: a path or an address; null if it is not known how the copy is sealed. */
+      readonly where: string | null;
+      /** Size of the file there, which may be compressed; null if it is not known. */
+      readonly sizeBytes: number | null;
+      /** How the copy there is compressed and encrypted, if that is known. */
+      readonly sealing?: SealName;
+      /** It must be brought back by the provider before it can be read, which takes that long: `3 to 12 hours`. */
+      readonly archive?: { readonly storageClass: string; readonly takes: string };
+    }
+  | {
+      readonly status: 'waiting';
+      readonly at: null;
+      readonly error: null;
+      readonly where: null;
+      readonly sizeBytes: null;
+    }
+  | {
+      readonly status: 'failed';
+      /** When it was tried; null for a copy that is there and is not whole, which has a place and a size. */
+      readonly at: Date | null;
+      readonly error: ErrorBody;
+      readonly where: string | null;
+      readonly sizeBytes: number | null;
+    }
+);
 
 export interface BackupItem {
   readonly filename: string;
@@ -122,7 +140,7 @@ export interface BackupItem {
   readonly pageSize: number | null;
   /** Where it is, and where it is to go. Without `local` it is fetched when it is needed. */
   readonly placements: readonly Placement[];
-  /** Of another database than the one that is asked about; null for a backup of this one. */
+  /** The other database that it is a backup of; null for a backup of this one. */
   readonly other: OtherDatabase | null;
   /** Rows in all its tables; null where verification did not count them. */
   readonly rows: number | null;
@@ -156,7 +174,7 @@ export interface Loss {
   /** The worst first; `after` null: the table is gone. */
   readonly tables: readonly { readonly name: string; readonly before: number; readonly after: number | null }[];
   readonly usedPages: { readonly before: number; readonly after: number };
-  /** Who said that it was meant; null while nobody did. */
+  /** The user who said that it was meant; null while nobody did. */
   readonly accepted: { readonly at: Date; readonly user: string | null } | null;
 }
 
@@ -197,7 +215,7 @@ export interface PlaceFacts {
   readonly isSameName: boolean | null;
   readonly isSamePath: boolean | null;
   readonly isSameMachine: boolean | null;
-  /** Of the tables of its newest backup, how many this database has too. */
+  /** How many tables of its newest backup this database has, too. */
   readonly tablesInCommon: { readonly common: number; readonly theirs: number } | null;
   readonly newestBackup: { readonly filename: string; readonly createdAt: Date } | null;
 }
@@ -255,6 +273,29 @@ export interface RestorePlan {
   /** A safety backup is made first, and `undo` brings it back; offline, what turns out to be damaged is set aside instead. */
   readonly undo: boolean;
   readonly warnings: readonly string[];
+  /** If a moment was asked for. */
+  readonly moment?: AskedMoment;
+}
+
+/** What a moment that somebody asked for was taken for; `said` names its zone, and the same in UTC. */
+export interface AskedMoment {
+  readonly at: Date;
+  readonly said: string;
+}
+
+/** The backup that a wish means. */
+export interface FoundRestorePoint {
+  readonly filename: string;
+  readonly createdAt: Date;
+  /** Where the copy to take lies. */
+  readonly target: TargetName;
+  readonly other: OtherDatabase | null;
+  /** Null unless a moment was asked for. */
+  readonly moment: AskedMoment | null;
+  /** Whole sentences: what did not answer, what is newer and was passed over. */
+  readonly warnings: readonly string[];
+  /** Newer ones that were passed over, newest first. */
+  readonly skipped: readonly { readonly filename: string; readonly target: TargetName; readonly why: string }[];
 }
 
 /** Over the database: while programs use it, or while none does. */
@@ -358,10 +399,13 @@ export interface Status {
   readonly undo: { readonly filename: string; readonly restored: string; readonly at: Date } | null;
 }
 
-/** Of a target beside the folder, as `Status.s3` has it. */
+/** A target beside the folder, as `Status.s3` has it. */
 export interface TargetStatus extends Omit<Status['s3'], 'configured' | 'bucket'> {
   readonly target: TargetName;
-  readonly bucket: string;
+  /** Null for a kind that has none. */
+  readonly bucket: string | null;
+  /** Such as `s3://bucket/path`, or a folder. */
+  readonly where: string;
   /** After so many days a rule of the bucket removes a copy, and nothing else does; else our retention does. */
   readonly lifecycleDays?: number | null;
 }
@@ -395,24 +439,7 @@ export interface Activity {
 }
 
 /** Settings that can be changed while running. */
-export interface Settings {
-  readonly enabled: boolean;
-  readonly intervalMinutes: number;
-  readonly retentionCount: number;
-  /** Beside the newest: the newest of each of the last so many hours of UTC that have one; 0 for none. */
-  readonly keepHourly: number;
-  readonly keepDaily: number;
-  readonly keepWeekly: number;
-  readonly keepMonthly: number;
-  readonly keepYearly: number;
-  readonly s3Enabled: boolean;
-  readonly s3Path: string;
-  readonly verify: 'quick' | 'full';
-  /** Null: three intervals, at least 15 minutes. */
-  readonly maxAgeMinutes: number | null;
-  /** Tables that the app empties regularly: what they lose raises no alarm. */
-  readonly lossIgnore: readonly string[];
-}
+export type Settings = PageSettings;
 
 export interface BackupConfig extends Settings {
   /** Start values of settings that were changed on the page or by `updateConfig`. */
@@ -453,6 +480,8 @@ export interface RestoreResult {
   /** The safety backup that was made first; null where nothing was replaced. */
   readonly safetyBackup: string | null;
   readonly report: Run;
+  /** If a moment was asked for. */
+  readonly moment?: AskedMoment;
 }
 
 /** What became of `restoreIfMissing`. Paths and places are as configured. */

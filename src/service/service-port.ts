@@ -1,8 +1,8 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
 import type { Remarks } from '../engine/sqlite/rules.ts';
-import type { ErrorBody } from '../engine/errors.ts';
-import type { DrillAsked } from './drills.ts';
-import type { Act } from './audit.ts';
+import type { ErrorBody } from '../words/errors.ts';
+import type { RestorePointGiven } from '../words/restore-point.ts';
+import type { Act } from './audit/audit.ts';
 import type {
   Activity,
   ActivityRange,
@@ -15,6 +15,7 @@ import type {
   ClaimResult,
   DoctorReport,
   DrillReport,
+  FoundRestorePoint,
   PlannedMode,
   PruneResult,
   ReplacingMode,
@@ -59,6 +60,23 @@ export interface FromTarget {
   readonly onProgress?: (run: RunProgress) => void;
 }
 
+export interface FindOptions extends Pick<FromTarget, 'from'> {
+  /** If there is none of ours, and there are those of one other database, the newest of those. */
+  readonly fromOther?: boolean | undefined;
+}
+
+export interface DrillAsked {
+  /** Left out: each that is on. */
+  readonly target?: TargetName;
+  /** The text of an identity file of age, with the private key that opens an encrypted copy. */
+  readonly identity?: string;
+  /** Proves a copy that is not encrypted also where copies are to be. Else it is passed over, or PLAIN_COPY. */
+  readonly allowPlain?: boolean;
+  readonly user?: string;
+  readonly trigger?: 'manual' | 'cli' | 'schedule';
+  readonly onProgress?: (run: RunProgress) => void;
+}
+
 export interface ListOptions {
   readonly target?: TargetName;
   /** Asks targets that are on and were not looked at for a quarter of an hour first, each for ten seconds at most. */
@@ -95,7 +113,7 @@ export interface BackupServicePort {
   /** Newest first. */
   getRuns(options?: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult }): readonly Run[];
   getRunTotals(): readonly RunTotal[];
-  /** Who did what; newest first. Backups, checks and drills are among the runs. */
+  /** The audit record, newest first. Backups, checks and drills are among the runs. */
   getAudit(filter: AuditFilter): readonly AuditEntry[];
   /** Records what was refused, or let in, before the service was asked. */
   recordAct(act: Act): void;
@@ -127,14 +145,19 @@ export interface BackupServicePort {
   reopenLoss(filename: string): Promise<BackupItem>;
   /** Two backups by what verification counted, names or `latest`. BAD_REQUEST for one that was not counted. */
   diff(a: string, b: string): Promise<BackupDiff>;
-  /** Changes nothing. @param filename a backup's name, or the path of any SQLite file. */
+  /**
+   * Which backup that is, and from where: `latest` is the newest verified one of this database, `at` the newest that is not
+   * later and not damaged. Targets that are on and were not looked at lately are asked first. NO_BACKUP if none will do.
+   */
+  findRestorePoint(wanted: RestorePointGiven, options?: FindOptions): Promise<FoundRestorePoint>;
+  /** Changes nothing. @param wanted a backup's name, the path of any SQLite file, `{ latest: true }` or `{ at }`. */
   planRestore(
-    filename: string,
+    wanted: string | RestorePointGiven,
     options?: FromTarget & { readonly user?: string; readonly mode?: ReplacingMode },
   ): Promise<RestorePlan>;
   /** Rejects with a BackupError when nothing could be restored; then nothing was changed or the error says what was. */
   restore(
-    filename: string,
+    wanted: string | RestorePointGiven,
     options?: FromTarget & {
       /** `missing`: where the database's file is gone; TARGET_EXISTS where there is one, and nothing to undo. */
       readonly mode?: RestoreMode;

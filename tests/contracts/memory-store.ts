@@ -3,14 +3,14 @@
  * contract suite as the others, except that nothing here survives the process.
  */
 import { randomUUID } from 'node:crypto';
-import { checkKey, compareKeys } from '../../src/engine/targets/object-key.ts';
+import { checkKey, compareKeys } from '../../src/engine/store/object-key.ts';
 import {
   alreadyThere,
   notThere,
   type ObjectHead,
   type ObjectStore,
   throwIfAborted,
-} from '../../src/engine/targets/object-store.ts';
+} from '../../src/engine/store/store.ts';
 
 interface StoredObject extends ObjectHead {
   readonly bytes: Uint8Array;

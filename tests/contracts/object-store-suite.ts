@@ -3,8 +3,8 @@
  * an S3 server in the test's process, a real one.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
-import { type GetOptions, isNotThere, isPermanent, type ObjectStore } from '../../src/engine/targets/object-store.ts';
-import { smallestPartBytes } from '../../src/engine/targets/s3-upload.ts';
+import { type GetOptions, isNotThere, isPermanent, type ObjectStore } from '../../src/engine/store/store.ts';
+import { smallestPartBytes } from '../../src/engine/store/s3/upload.ts';
 import { chunks, digestOf, failure, inLots, keysOf, MiB, once, randomSource, textOf } from '../support/objects.ts';
 
 const oddKeys = [

@@ -9,11 +9,13 @@ import { createServer as createWebServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BackupError, type ErrorCode } from '../../src/engine/errors.ts';
-import { createLocalStore } from '../../src/engine/targets/local-store.ts';
-import { isPermanent, type ObjectStore } from '../../src/engine/targets/object-store.ts';
-import { createS3Store, type S3Options } from '../../src/engine/targets/s3-store.ts';
-import { partBytesFor } from '../../src/engine/targets/s3-upload.ts';
+import { BackupError, type ErrorCode } from '../../src/words/errors.ts';
+import { createLocalStore } from '../../src/engine/store/folder-store.ts';
+import { FOLDER_MARK } from '../../src/engine/store/folder/kind.ts';
+import { openTarget } from '../../src/engine/store/kinds.ts';
+import { isPermanent, type ObjectStore } from '../../src/engine/store/store.ts';
+import { createS3Store, type S3Options } from '../../src/engine/store/s3/store.ts';
+import { partBytesFor } from '../../src/engine/store/s3/upload.ts';
 import { digestOf, failingSource, failure, keysOf, MiB, once, randomSource, textOf } from '../support/objects.ts';
 import { type Effect, type S3Server, startS3Server } from '../support/s3-server.ts';
 import { createMemoryStore } from './memory-store.ts';
@@ -42,6 +44,12 @@ const s3Options = (options: Partial<S3Options> = {}): S3Options => ({
 });
 
 holdToContract('local', async () => createLocalStore({ root: join(folder, randomUUID(), 'root') }));
+holdToContract('folder', async () => {
+  const path = join(folder, randomUUID());
+  await mkdir(path);
+  await writeFile(join(path, FOLDER_MARK), '');
+  return openTarget({ kind: 'folder', path }, 'shop/database');
+});
 holdToContract('memory', async () => createMemoryStore());
 holdToContract('s3', async () => createS3Store(s3Options()));
 

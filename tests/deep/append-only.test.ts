@@ -11,13 +11,14 @@ import {
   PutBucketPolicyCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
+  type Tag,
 } from '@aws-sdk/client-s3';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
-import { type TargetReport, testTarget } from '../../src/engine/targets/self-test.ts';
+import { leastPrivilegePolicy } from '../../src/engine/store/s3/policy.ts';
+import { type TargetReport, testTarget } from '../../src/engine/store/self-test.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { keysOf } from '../support/objects.ts';
 import { type Rgw, startRgw, whyNoRgw, withClient } from '../support/rgw.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
@@ -69,7 +70,7 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
 
   const testWith = (bucket: string, key: object = limited) =>
     testTarget(
-      { name: 's3', s3: { ...rgw, prefix: PREFIX, bucket, ...key, lifecycleDays: DAYS } },
+      { name: 's3', access: { kind: 's3', ...rgw, bucket, ...key, lifecycleDays: DAYS }, prefix: PREFIX },
       { now: () => new Date() },
     );
   const said = ({ findings }: TargetReport, check: string) => {
@@ -77,8 +78,9 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
     return `${found?.result}: ${found?.message}`;
   };
 
-  async function setRule(bucket: string, days: number, below = `${PREFIX}/backup-`): Promise<void> {
-    const rule = { ID: 'backups', Status: 'Enabled', Filter: { Prefix: below }, Expiration: { Days: days } } as const;
+  async function setRule(bucket: string, days: number, below = `${PREFIX}/backup-`, tag?: Tag): Promise<void> {
+    const Filter = tag ? { And: { Prefix: below, Tags: [tag] } } : { Prefix: below };
+    const rule = { ID: 'backups', Status: 'Enabled', Filter, Expiration: { Days: days } } as const;
     const LifecycleConfiguration = { Rules: [rule] };
     await withClient(rgw, (client) =>
       client.send(new PutBucketLifecycleConfigurationCommand({ Bucket: bucket, LifecycleConfiguration })),
@@ -146,6 +148,8 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
       await setRule(bucket, days, below);
       expect([days, below, await lifecycle()]).toEqual([days, below, expect.stringMatching(expected)]);
     }
+    await setRule(bucket, 7, PREFIX, { Key: 'kind', Value: 'passing' });
+    expect(await lifecycle()).toBe('warning: no rule of the bucket removes old backups');
   });
 
   test.each([

@@ -13,14 +13,15 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
-import { BackupError, type ErrorBody, type ErrorCode } from '../../src/engine/errors.ts';
-import type { S3Access, Uploaded } from '../../src/engine/jobs/protocol.ts';
-import { runJob } from '../../src/engine/jobs/run-job.ts';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { BackupError, type ErrorBody, type ErrorCode } from '../../src/words/errors.ts';
+import type { S3Access } from '../../src/engine/store/s3/access.ts';
+import { runJob } from '../../src/engine/process/run-job.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { makeBank } from '../support/bank.ts';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
 import { digestOf, keysOf, MiB } from '../support/objects.ts';
 import { type Rgw, startRgw, withClient } from '../support/rgw.ts';
+import type { Uploaded } from '../../src/engine/stories/upload-request.ts';
 
 export interface FaultCase {
   /** What goes wrong. */
@@ -141,7 +142,7 @@ const environment: Readonly<Record<string, string>> = { PATH: process.env['PATH'
 
 function accessTo(server: Rgw): S3Access {
   const { endpoint, region, accessKeyId, secretAccessKey } = server;
-  return { bucket: BUCKET, endpoint, region, accessKeyId, secretAccessKey, ...patience };
+  return { kind: 's3', bucket: BUCKET, endpoint, region, accessKeyId, secretAccessKey, ...patience };
 }
 
 async function run(scene: FaultScene, job: FaultCase['job']): Promise<unknown> {
@@ -152,7 +153,7 @@ async function run(scene: FaultScene, job: FaultCase['job']): Promise<unknown> {
 
 async function upload(
   { folder, name }: FaultWorld,
-  s3: S3Access,
+  access: S3Access,
   prefix: string,
   jobEnvironment = environment,
 ): Promise<Uploaded> {
@@ -164,7 +165,7 @@ async function upload(
       folder: join(folder, 'backups'),
       name,
       prefix,
-      s3,
+      access,
       sealing,
       retention: null,
       known: [],
@@ -177,7 +178,7 @@ async function fetch({ world, access, to, environment: jobEnvironment }: FaultSc
   mkdirSync(join(world.folder, 'fetched'), { recursive: true });
   return await runJob<'fetch'>(
     {
-      ...{ kind: 'fetch', target: 's3', name: world.name, prefix: STORED, s3: access, identities: [] },
+      ...{ kind: 'fetch', target: 's3', name: world.name, prefix: STORED, access, identities: [] },
       ...{ staging: `${to}.staging`, to, lockWaitMs: 1_000 },
     },
     { environment: jobEnvironment },

@@ -13,7 +13,7 @@ import {
   ListObjectVersionsCommand,
   PutBucketVersioningCommand,
 } from '@aws-sdk/client-s3';
-import { createS3Store, type S3Options } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store, type S3Options } from '../../src/engine/store/s3/store.ts';
 import { holdToContract } from '../contracts/object-store-suite.ts';
 import { digestOf, failingSource, failure, keysOf, MiB, once, randomSource, textOf } from '../support/objects.ts';
 import { kmsKey, type Rgw, startRgw, whyNoRgw, withClient } from '../support/rgw.ts';

@@ -8,10 +8,10 @@ import {
   PutBucketPolicyCommand,
   PutBucketVersioningCommand,
 } from '@aws-sdk/client-s3';
-import type { S3Options } from '../../src/engine/targets/s3-connection.ts';
-import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
-import { type TargetReport, testTarget } from '../../src/engine/targets/self-test.ts';
+import type { S3Options } from '../../src/engine/store/s3/connection.ts';
+import { leastPrivilegePolicy } from '../../src/engine/store/s3/policy.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
+import { type TargetReport, testTarget } from '../../src/engine/store/self-test.ts';
 import { type Rgw, startRgw, whyNoRgw, withClient } from '../support/rgw.ts';
 
 setDefaultTimeout(120_000);
@@ -35,7 +35,10 @@ describe.skipIf(missing !== null)('the self-test on Ceph', () => {
     return bucket;
   };
   const testWith = (options: Partial<S3Options> & { readonly bucket: string }) =>
-    testTarget({ name: 's3', s3: { ...rgw, prefix, ...options } }, { now: () => new Date() });
+    testTarget(
+      { name: 's3', access: { kind: 's3', ...rgw, ...options, region: rgw.region }, prefix },
+      { now: () => new Date() },
+    );
   const complaints = ({ findings }: TargetReport) =>
     findings.filter(({ result }) => result !== 'ok').map(({ check, result }) => `${check} ${result}`);
 

@@ -15,6 +15,7 @@ import { commandsOf, type } from './typing.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const newFolder = scratchFolders();
 const PATIENCE_MS = 120_000;
+const PATIENCE_PER_COMMAND_MS = 10_000;
 const backupOfDocs = 'backup-2026-01-15T10-30-00-000Z.sqlite';
 const bucket = 'docs';
 
@@ -32,6 +33,7 @@ const standIns: readonly { readonly command: RegExp; readonly instead: string; r
     instead: 'true',
     why: 'wants a bucket with versions; tests/deep/append-only does it in one',
   },
+  { command: /--at "yesterday 18:00"/, instead: '--at 2100-01-01', why: 'there was no backup yesterday' },
   { command: / restore \.\/NAME /, instead: 'true', why: 'what `aws` would have fetched' },
   { command: /exec node app\.js$/, instead: 'true', why: 'stands for the app of the reader' },
   { command: /^npx bun tests\/e2e\/ui-shots\.ts .*/, instead: 'true', why: 'tests/e2e walks through the same scenes' },
@@ -88,7 +90,7 @@ for (const page of [...pages, 'docs/benchmarks/README.md']) {
         });
       }
     },
-    PATIENCE_MS,
+    PATIENCE_MS + commands.length * PATIENCE_PER_COMMAND_MS,
   );
 }
 

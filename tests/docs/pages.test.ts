@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { renderConfigurationPage } from '../../docs/settings.ts';
-import { errorCodes } from '../../src/engine/errors.ts';
+import { errorCodes } from '../../src/words/errors.ts';
 import { scratchFolders } from '../support/scratch.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import type { Browser } from 'playwright-core';
 import { type BackupServer, createServer } from '../../src/http/server.ts';
-import { createSignIn } from '../../src/http/sign-in.ts';
+import { createSignIn } from '../../src/http/access/sign-in.ts';
 import { createFakeService } from '../http/fake-service.ts';
 import { axeFaults } from './app-scene.ts';
 import { openBrowser } from './ui-browser.ts';

@@ -41,6 +41,7 @@ export const states = [
   'restored',
   'failed',
   'too-old',
+  'stalled',
   'damaged',
   's3-waiting',
   'off',
@@ -410,7 +411,7 @@ function addTarget(model: Model, target: string): void {
     if (copy) placements.push({ ...copy, target, where: `s3://my-backups-eu/shop/${filename}` });
   }
   const [s3] = model.status().targets;
-  if (s3) model.further = [{ ...s3, target, bucket: 'my-backups-eu', path: 'shop' }];
+  if (s3) model.further = [{ ...s3, target, bucket: 'my-backups-eu', path: 'shop', where: 's3://my-backups-eu/shop' }];
 }
 
 function makeModel(state: State, origin: number, now: () => number): Model {
@@ -525,6 +526,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     restored: { code: 'restored', tone: 'green' },
     failed: { code: 'last-failed', tone: 'amber' },
     'too-old': { code: 'too-old', tone: 'red' },
+    stalled: { code: 'stalled', tone: 'red' },
     damaged: { code: 'damaged', tone: 'red' },
     's3-waiting': { code: 's3-waiting', tone: 'amber' },
     off: { code: 'off', tone: 'amber' },
@@ -615,7 +617,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           intervalMinutes: config.intervalMinutes,
           cron: null,
           nextRunAt: config.enabled ? iso(isEmpty || !alarm.exists ? origin + 8000 : last + 10 * minuteMs) : null,
-          stalledSince: null,
+          stalledSince: state === 'stalled' ? iso(origin - 45 * minuteMs) : null,
         },
         local: {
           path: './storage/backups',
@@ -646,7 +648,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
         },
         get targets() {
           const { configured, bucket, ...rest } = this.s3;
-          return configured && bucket !== null ? [{ ...rest, target: 's3', bucket }, ...model.further] : [];
+          const where = `s3://${bucket}/${rest.path}`;
+          return configured && bucket !== null ? [{ ...rest, target: 's3', bucket, where }, ...model.further] : [];
         },
         lastGood:
           good === undefined
@@ -871,7 +874,6 @@ if (import.meta.main) {
   console.log(startFixture(known, { port: Number(port) }).url);
 }
 
-/** All well, or in the state `mixed` one of each kind. */
 function auditEntries(nowMs: number): AuditAnswer['entries'] {
   const entry = (minutes: number, change: Partial<AuditAnswer['entries'][number]>) => ({
     ...{
@@ -912,6 +914,7 @@ function auditEntries(nowMs: number): AuditAnswer['entries'] {
   ];
 }
 
+/** All well, or in the state `mixed` one of each kind. */
 function doctorReport(state: State): DoctorReport {
   const fine: DoctorReport['findings'] = [
     {

@@ -234,6 +234,7 @@ const scenes: readonly Scene[] = [
       await page.waitForTimeout(400);
     },
   },
+  { name: 'stalled', state: 'stalled' },
   { name: 'missing', state: 'missing' },
   { name: 'missing-none', state: 'missing-none' },
   {

@@ -1,7 +1,7 @@
 /** What the verdict says in each canned state; the words alone, without a browser. */
 import { afterEach, expect, test } from 'bun:test';
-import { lostWords, verdictWords } from '../../src/features/backup/pages/verdict.ts';
-import { plainText, type VerdictWords } from '../../src/features/backup/pages/verdict-parts.ts';
+import { lostWords, verdictWords } from '../../src/page/verdict.ts';
+import { plainText, type VerdictWords } from '../../src/page/verdict-parts.ts';
 import type { Activity, Backup, Status } from '../../src/http/contract.ts';
 import { type Fixture, type State, startFixture, states } from './ui-fixture.ts';
 

@@ -10,8 +10,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { isBackupName, STAGING_FOLDER } from '../../src/engine/catalog/artifact.ts';
-import { type Backup, Catalog } from '../../src/engine/catalog/catalog.ts';
+import { isBackupName, STAGING_FOLDER } from '../../src/engine/format/names.ts';
+import { type Backup, Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import type { Fault } from '../support/system-calls.ts';
 import { type JobEnd, startJob } from '../support/torture-jobs.ts';
 import { judgeLedger, readLog } from '../support/torture-ledger.ts';

@@ -8,8 +8,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type Backup, Catalog } from '../../src/engine/catalog/catalog.ts';
-import type { JobRequest } from '../../src/engine/jobs/protocol.ts';
+import { type Backup, Catalog } from '../../src/engine/catalog/folder-catalog.ts';
+import type { JobRequest } from '../../src/engine/process/protocol.ts';
 import { startJob } from '../support/torture-jobs.ts';
 import { makeLedger, readLog } from '../support/torture-ledger.ts';
 

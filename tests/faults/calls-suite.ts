@@ -4,8 +4,8 @@
  */
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { ErrorBody } from '../../src/engine/errors.ts';
-import type { JobMessage } from '../../src/engine/jobs/protocol.ts';
+import type { ErrorBody } from '../../src/words/errors.ts';
+import type { JobMessage } from '../../src/engine/process/protocol.ts';
 import {
   type Call,
   callForms,
@@ -45,7 +45,7 @@ export interface CallsReport {
 }
 
 const JOB_TIMEOUT_MS = 45_000;
-const job = fileURLToPath(new URL('../../src/engine/jobs/job-main.ts', import.meta.url));
+const job = fileURLToPath(new URL('../../src/engine/process/job-main.ts', import.meta.url));
 
 export async function runCalls(options: CallsOptions): Promise<CallsReport> {
   const report: CallsReport = { faults: 0, missed: 0, broken: [], ends: new Map() };

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';

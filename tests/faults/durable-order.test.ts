@@ -5,11 +5,11 @@
 import { expect, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isBackupName } from '../../src/engine/catalog/artifact.ts';
-import type { BackupRequest } from '../../src/engine/jobs/protocol.ts';
+import { isBackupName } from '../../src/engine/format/names.ts';
 import { areMissing } from '../support/programs.ts';
 import { makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { startJob } from '../support/torture-jobs.ts';
+import type { BackupRequest } from '../../src/engine/stories/backup.ts';
 
 const scratch = scratchFolders();
 const CALLS = 'fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat';

@@ -20,20 +20,21 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import type { FirstBootRequest, JobMessage } from '../../src/engine/jobs/protocol.ts';
+import type { JobMessage } from '../../src/engine/process/protocol.ts';
 import { placeWhereMissing } from '../../src/engine/sqlite/place.ts';
-import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { ask, makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
+import type { FirstBootRequest } from '../../src/engine/stories/first-boot.ts';
 
 const BUCKET = 'my-backups';
 const PREFIX = 'first-boot';
 const MIB = 1024 * 1024;
 const newFolder = scratchFolders();
 const cliPath = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const jobPath = fileURLToPath(new URL('../../src/engine/jobs/job-main.ts', import.meta.url));
+const jobPath = fileURLToPath(new URL('../../src/engine/process/job-main.ts', import.meta.url));
 const identity = await generateIdentity();
 const recipient = await identityToRecipient(identity);
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import type { BackupResult, Run } from '../../src/service/model.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import type { ServiceForm } from './hard-cases-backup-main.ts';

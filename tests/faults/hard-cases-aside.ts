@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isBackupName, LOCK_FILE, STAGING_FOLDER } from '../../src/engine/catalog/artifact.ts';
-import { keepSettingsNone } from '../../src/service/retention-policies.ts';
+import { isBackupName, LOCK_FILE, STAGING_FOLDER } from '../../src/engine/format/names.ts';
+import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { makeDatabase } from '../support/scratch.ts';
 import { backUpAs, backUpWithoutRuntime, giveTo } from './hard-cases-actors.ts';
 import { contentOf, type HardCase, must, type Scene } from './hard-cases.ts';

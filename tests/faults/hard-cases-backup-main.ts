@@ -5,7 +5,7 @@
 import { BackupService } from '../../src/service/backup-service.ts';
 import { rmSync } from 'node:fs';
 import type { Run } from '../../src/service/model.ts';
-import { keepSettingsNone } from '../../src/service/retention-policies.ts';
+import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 
 export interface ServiceForm {
   readonly databasePath: string;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Catalog } from '../../src/engine/catalog/catalog.ts';
+import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import type { BackupService, BackupServiceOptions } from '../../src/service/backup-service.ts';
 import { startS3 } from './hard-cases-actors.ts';
 import type { HardCase, Scene } from './hard-cases.ts';

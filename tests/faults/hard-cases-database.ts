@@ -17,7 +17,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { ErrorCode } from '../../src/engine/errors.ts';
+import type { ErrorCode } from '../../src/words/errors.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import type { BackupResult } from '../../src/service/model.ts';
 import { openElsewhere } from '../support/scratch.ts';

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import { BackupError, type ErrorBody, type ErrorCode } from '../../src/engine/errors.ts';
+import { BackupError, type ErrorBody, type ErrorCode } from '../../src/words/errors.ts';
 import { BackupService } from '../../src/service/backup-service.ts';
 import type { RestorePlan } from '../../src/service/model.ts';
 import {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadEnvironment, type Variables } from '../../src/config/env.ts';
-import type { ErrorBody } from '../../src/engine/errors.ts';
+import type { ErrorBody } from '../../src/words/errors.ts';
 import type { Effect } from '../support/s3-server.ts';
 import { startS3 } from './hard-cases-actors.ts';
 import { refusalOf, type Scene } from './hard-cases.ts';

@@ -14,12 +14,12 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { isBackupName, STAGING_FOLDER } from '../../src/engine/catalog/artifact.ts';
-import { Catalog } from '../../src/engine/catalog/catalog.ts';
-import { BackupError, type ErrorBody, type ErrorCode } from '../../src/engine/errors.ts';
+import { isBackupName, STAGING_FOLDER } from '../../src/engine/format/names.ts';
+import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
+import { BackupError, type ErrorBody, type ErrorCode } from '../../src/words/errors.ts';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
 import type { BackupResult, Settings, VerdictCode } from '../../src/service/model.ts';
-import { keepSettingsNone } from '../../src/service/retention-policies.ts';
+import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { type DatabaseForm, makeDatabase } from '../support/scratch.ts';
 
 export interface HardCase {

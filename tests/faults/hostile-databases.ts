@@ -8,9 +8,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { BackupError } from '../../src/engine/errors.ts';
-import type { JobRequest } from '../../src/engine/jobs/protocol.ts';
-import { runJob } from '../../src/engine/jobs/run-job.ts';
+import { BackupError } from '../../src/words/errors.ts';
+import type { JobRequest } from '../../src/engine/process/protocol.ts';
+import { runJob } from '../../src/engine/process/run-job.ts';
 import { hostileKinds, makeHostile } from '../support/hostile-databases.ts';
 import { makeDatabase } from '../support/scratch.ts';
 

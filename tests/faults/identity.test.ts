@@ -12,11 +12,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { FOUND_FILE, isBackupName, OWNER_FILE, RECORD_FILE } from '../../src/engine/catalog/artifact.ts';
-import { Catalog } from '../../src/engine/catalog/catalog.ts';
+import { FOUND_FILE, isBackupName, OWNER_FILE, RECORD_FILE } from '../../src/engine/format/names.ts';
+import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import { createServer } from '../../src/http/server.ts';
-import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
-import { rememberDatabase } from '../../src/service/discovery.ts';
+import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
+import { rememberDatabase } from '../../src/fleet/discovery.ts';
 import { backUp, filesBelow, type Machine, machine, makeOld, open, recordOf, type } from '../support/many-machines.ts';
 import { s3Variables } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';

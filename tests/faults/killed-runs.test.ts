@@ -10,12 +10,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { isBackupName, STAGING_FOLDER } from '../../src/engine/catalog/artifact.ts';
-import { Catalog } from '../../src/engine/catalog/catalog.ts';
-import type { BackupRequest, JobMessage } from '../../src/engine/jobs/protocol.ts';
+import { isBackupName, STAGING_FOLDER } from '../../src/engine/format/names.ts';
+import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
+import type { JobMessage } from '../../src/engine/process/protocol.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
+import type { BackupRequest } from '../../src/engine/stories/backup.ts';
 
-const jobScript = fileURLToPath(new URL('../../src/engine/jobs/job-main.ts', import.meta.url));
+const jobScript = fileURLToPath(new URL('../../src/engine/process/job-main.ts', import.meta.url));
 const MEGABYTES = 48;
 
 /** Ten moments: a message of the job, and how many milliseconds after it. */

@@ -20,9 +20,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, unl
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isBackupName, STAGING_FOLDER } from '../../src/engine/catalog/artifact.ts';
-import { type Backup, Catalog } from '../../src/engine/catalog/catalog.ts';
-import type { JobRequest } from '../../src/engine/jobs/protocol.ts';
+import { isBackupName, STAGING_FOLDER } from '../../src/engine/format/names.ts';
+import { type Backup, Catalog } from '../../src/engine/catalog/folder-catalog.ts';
+import type { JobRequest } from '../../src/engine/process/protocol.ts';
 import { type Actor, startActor } from '../support/torture-actors.ts';
 import { type JobEnd, startJob } from '../support/torture-jobs.ts';
 import {

@@ -10,11 +10,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import { lateLogOwner } from '../../src/engine/catalog/artifact.ts';
-import { Catalog } from '../../src/engine/catalog/catalog.ts';
-import type { RestoreRequest } from '../../src/engine/jobs/protocol.ts';
+import { lateLogOwner } from '../../src/engine/format/names.ts';
+import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { type JournalMode, judgeBank, makeBank, startWriter } from '../support/bank.ts';
+import type { RestoreRequest } from '../../src/engine/stories/restore-request.ts';
 
 /** A bank of which there is one backup, with transaction 1 alone. */
 async function openBank(journalMode: JournalMode) {

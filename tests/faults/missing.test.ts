@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BRING_BACK, NOTHING_TO_UNDO } from '../../src/service/missing.ts';
+import { BRING_BACK, NOTHING_TO_UNDO } from '../../src/service/protection/missing.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 
 const newFolder = scratchFolders();

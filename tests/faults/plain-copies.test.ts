@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:te
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { keysOf } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';

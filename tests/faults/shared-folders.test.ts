@@ -21,7 +21,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
 import { keysOf } from '../support/objects.ts';

@@ -2,11 +2,11 @@
 import { afterEach, expect, test } from 'bun:test';
 import { copyFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { nameBackup } from '../../src/engine/catalog/artifact.ts';
-import { Catalog } from '../../src/engine/catalog/catalog.ts';
-import { diskRoom } from '../../src/engine/disk-share.ts';
-import { KEEP_BY_DEFAULT } from '../../src/engine/retention.ts';
-import { toKeepSettings } from '../../src/service/retention-policies.ts';
+import { nameBackup } from '../../src/engine/format/names.ts';
+import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
+import { diskRoom } from '../../src/engine/disk/share.ts';
+import { KEEP_BY_DEFAULT } from '../../src/engine/catalog/retention.ts';
+import { toKeepSettings } from '../../src/service/targets/retention-policies.ts';
 import { openShop, scratchFolders, type Shop } from '../support/scratch.ts';
 import { must } from './hard-cases.ts';
 

@@ -13,21 +13,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { zstdCompressSync } from 'node:zlib';
-import { seal } from '../../src/engine/artifact.ts';
-import { artifactFile, isBackupName, nameBackup } from '../../src/engine/catalog/artifact.ts';
+import { seal } from '../../src/engine/format/seal.ts';
+import { artifactFile, isBackupName, nameBackup } from '../../src/engine/format/names.ts';
 import { RECORD_FORMAT } from '../../src/engine/catalog/identity.ts';
-import { type Manifest, MANIFEST_FORMAT } from '../../src/engine/catalog/manifest.ts';
+import { type Manifest, MANIFEST_FORMAT } from '../../src/engine/format/manifest.ts';
 import { readTargetIdentity } from '../../src/engine/catalog/own-target.ts';
-import { listRemote, readRemoteManifest } from '../../src/engine/catalog/remote-catalog.ts';
-import { BackupError } from '../../src/engine/errors.ts';
-import { fetchBackup } from '../../src/engine/fetch.ts';
-import { planRemoteRetention } from '../../src/engine/prune-remote.ts';
-import { KEEP_NONE } from '../../src/engine/retention.ts';
-import { isKey } from '../../src/engine/targets/object-key.ts';
-import { getBytes, type ObjectStore } from '../../src/engine/targets/object-store.ts';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
-import { visibleLine } from '../../src/engine/visible-text.ts';
-import { lastBeat, lookAt } from '../../src/engine/writer-objects.ts';
+import { listRemote, readRemoteManifest } from '../../src/engine/catalog/store-catalog.ts';
+import { BackupError } from '../../src/words/errors.ts';
+import { fetchBackup } from '../../src/engine/stories/fetch.ts';
+import { planRemoteRetention } from '../../src/engine/catalog/prune-store.ts';
+import { KEEP_NONE } from '../../src/engine/catalog/retention.ts';
+import { isKey } from '../../src/engine/store/object-key.ts';
+import { getBytes, type ObjectStore } from '../../src/engine/store/store.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
+import { visibleLine } from '../../src/words/visible-text.ts';
+import { lastBeat, lookAt } from '../../src/engine/writer/objects.ts';
 import { createMemoryStore } from '../contracts/memory-store.ts';
 import { makeDatabase } from '../support/scratch.ts';
 import { type Random, seededRandom } from '../support/torture-random.ts';
@@ -531,7 +531,8 @@ async function fuzzDownload({ random, server, folder, judge, escapes }: Scene, n
   const to = join(own, 'restored.sqlite');
   const context = { signal, now: () => new Date(), onEvent: () => {} };
   // Nothing drips here, and what is good must come back however busy the machine is.
-  const s3 = {
+  const access = {
+    kind: 's3' as const,
     ...patience,
     requestTimeoutMs: 20_000,
     bucket,
@@ -542,7 +543,7 @@ async function fuzzDownload({ random, server, folder, judge, escapes }: Scene, n
   };
   await judge(`download ${number}: ${what}, ${how}, ${file}${more ? ', more than announced' : ''}`, async () => {
     const request = {
-      ...{ name, target: 's3', prefix: PREFIX, s3, to, staging: join(own, 'staging'), lockWaitMs: 1_000 },
+      ...{ name, target: 's3', prefix: PREFIX, access, to, staging: join(own, 'staging'), lockWaitMs: 1_000 },
     };
     await fetchBackup({ kind: 'fetch', ...request, identities: [identity] }, context);
   });

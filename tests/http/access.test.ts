@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { Elysia } from 'elysia';
 import { backupRoutes } from '../../src/http/elysia.ts';
-import { assertBindable } from '../../src/http/auth.ts';
+import { assertBindable } from '../../src/http/access/auth.ts';
 import { backupFetch, backupListener } from '../../src/http/mount.ts';
 import { createServer } from '../../src/http/server.ts';
 import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';
@@ -73,6 +73,7 @@ for (const [name, open] of Object.entries(hosts)) {
           ['DELETE', `/backup/${firstBackup}`],
           ['PATCH', `/backup/api/backups/${firstBackup}`],
           ['POST', `/backup/api/backups/${firstBackup}/restore`],
+          ['POST', '/backup/api/restore'],
           ['POST', '/backup/api/restore/undo'],
           ['POST', '/backup/api/restore/dismiss'],
           ['POST', '/backup/api/loss/accept'],

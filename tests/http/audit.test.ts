@@ -2,7 +2,7 @@
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { createServer } from '../../src/http/server.ts';
-import { createSignIn } from '../../src/http/sign-in.ts';
+import { createSignIn } from '../../src/http/access/sign-in.ts';
 import type { AuditEntry } from '../../src/service/model.ts';
 import { openShop, scratchFolders } from '../support/scratch.ts';
 import { createFakeService, firstBackup } from './fake-service.ts';

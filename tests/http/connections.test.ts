@@ -7,7 +7,7 @@ import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Connections } from '../../src/http/connections.ts';
 import { createServer } from '../../src/http/server.ts';
-import { createSignIn } from '../../src/http/sign-in.ts';
+import { createSignIn } from '../../src/http/access/sign-in.ts';
 import { createFakeService } from './fake-service.ts';
 
 const token = '0123456789abcdef';

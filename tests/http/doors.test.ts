@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'bun:test';
 import { createServer } from '../../src/http/server.ts';
-import { createSignIn, type SignInOptions } from '../../src/http/sign-in.ts';
+import { createSignIn, type SignInOptions } from '../../src/http/access/sign-in.ts';
 import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';
 
 const password = 'correct horse';
@@ -46,6 +46,7 @@ const confirmed = '{"confirm":"dev.sqlite"}';
 const ofWeight: readonly (readonly [method: string, path: string, body?: string])[] = [
   ['DELETE', `/${firstBackup}`],
   ['POST', `/api/backups/${firstBackup}/restore`, confirmed],
+  ['POST', '/api/restore', '{"latest":true,"confirm":"dev.sqlite"}'],
   ['POST', '/api/restore/undo', confirmed],
   ['POST', '/api/loss/accept', `{"filename":"${firstBackup}"}`],
   ['POST', '/api/loss/reopen', `{"filename":"${firstBackup}"}`],

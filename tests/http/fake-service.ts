@@ -4,8 +4,8 @@
  */
 import { NO_REMARKS } from '../../src/engine/sqlite/rules.ts';
 import { createHash } from 'node:crypto';
-import { BackupError, type ErrorBody } from '../../src/engine/errors.ts';
-import { leastPrivilegePolicy } from '../../src/engine/targets/s3-policy.ts';
+import { BackupError, type ErrorBody } from '../../src/words/errors.ts';
+import { leastPrivilegePolicy } from '../../src/engine/store/s3/policy.ts';
 import type {
   AuditEntry,
   BackupConfig,
@@ -13,6 +13,7 @@ import type {
   BackupItem,
   BackupResult,
   FirstBoot,
+  FoundRestorePoint,
   Loss,
   RestoreResult,
   Run,
@@ -24,10 +25,13 @@ import type {
   TargetReport,
   VerdictCode,
 } from '../../src/service/model.ts';
-import { currentActor } from '../../src/service/actor.ts';
-import { protectionState } from '../../src/service/freshness.ts';
-import type { GuardPort } from '../../src/service/guard-port.ts';
-import { keepSettingsNone } from '../../src/service/retention-policies.ts';
+import { currentActor } from '../../src/service/audit/actor.ts';
+import { protectionState } from '../../src/service/protection/freshness.ts';
+import type { GuardPort } from '../../src/fleet/fleet-port.ts';
+import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
+import { isBackupName } from '../../src/engine/format/names.ts';
+import { planRestore } from '../../src/engine/restore-points/plan.ts';
+import { momentOf, readRestorePoint, type RestorePointGiven } from '../../src/words/restore-point.ts';
 import type { BackupServicePort, FromTarget } from '../../src/service/service-port.ts';
 
 export const firstBackup = 'backup-2024-01-15T10-30-00-000Z.sqlite';
@@ -65,6 +69,20 @@ export interface FakeService extends BackupServicePort {
 
 function fromOf(options: FromTarget | undefined): string {
   return options?.from ? ` from ${options.from}${options.identity ? ` with ${options.identity}` : ''}` : '';
+}
+
+/** As the catalog would have it. */
+function toCopy({ filename, createdAt, verification, safety, other }: BackupItem) {
+  const complaint = verification.state === 'damaged' ? verification.detail : null;
+  const isChanged = verification.state === 'unchecked' && verification.changedAt !== undefined;
+  const manifest = {
+    ...{ sequence: createdAt.getTime(), trigger: safety ? ('safety' as const) : ('manual' as const) },
+    ...{ verification: { complaint }, artifact: { encryption: 'none' as const } },
+  };
+  return {
+    ...{ name: filename, createdAt, fault: null, ...(other && { other }) },
+    manifest: verification.state === 'unchecked' && !isChanged ? null : manifest,
+  };
 }
 
 export function createFakeService(): FakeService {
@@ -233,6 +251,20 @@ export function createFakeService(): FakeService {
       safetyBackup: mode === 'file' || mode === 'missing' ? null : firstBackup,
       report,
     };
+  }
+
+  function find(wanted: RestorePointGiven, fromOther?: boolean): FoundRestorePoint {
+    const now = new Date('2024-02-01T00:00:00Z');
+    const point = readRestorePoint(wanted, now);
+    if ('backup' in point && !isBackupName(point.backup))
+      throw new BackupError('BAD_NAME', 'that is not the name of a backup', { hint: 'List the backups.' });
+    if ('backup' in point) get(point.backup);
+    const copies = [...backups.values()].map(({ item }) => toCopy(item));
+    const places = [{ target: 'local', word: 'local', copies }];
+    const { chosen, warnings } = planRestore({ point, purpose: 'restore', fromOther }, places, { now });
+    if (!chosen) throw new BackupError('NO_BACKUP', 'there is no such backup', { hint: 'List the backups.' });
+    const { name: filename, createdAt, other = null } = chosen.copy;
+    return { filename, createdAt, target: 'local', other, moment: momentOf(point), warnings, skipped: [] };
   }
 
   const acts: AuditEntry[] = [];
@@ -533,10 +565,17 @@ export function createFakeService(): FakeService {
       backups.set(filename, { item: changed, bytes });
       return changed;
     },
-    async planRestore(filename, options) {
+    async findRestorePoint(wanted, { from, fromOther } = {}) {
+      requireTarget(from);
+      enter(from ? `findRestorePoint ${from}` : 'findRestorePoint');
+      return find(wanted, fromOther);
+    },
+    async planRestore(wanted, options) {
       enter(`planRestore${fromOf(options)}`);
+      const { filename, moment } = typeof wanted === 'string' ? { filename: wanted } : find(wanted);
       const { item } = get(filename);
       return {
+        ...(moment && { moment }),
         backup: filename,
         confirm: 'dev.sqlite',
         expected: 'stamp-1',
@@ -555,17 +594,19 @@ export function createFakeService(): FakeService {
         warnings: [],
       };
     },
-    async restore(filename, options) {
+    async restore(wanted, options) {
       enter(`restore ${options?.mode ?? 'online'}${fromOf(options)}`);
       users.push(options?.user);
+      const { filename, moment } = typeof wanted === 'string' ? { filename: wanted } : find(wanted);
       if (filename.startsWith('backup-')) get(filename);
-      return restored(
+      const result = await restored(
         'restore',
         filename,
         options?.mode ?? 'online',
         options?.to ?? './db/dev.sqlite',
         options?.onProgress,
       );
+      return moment ? { ...result, moment } : result;
     },
     async undoRestore(options) {
       const mode = options?.mode ?? 'online';

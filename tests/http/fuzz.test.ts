@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { createServer } from '../../src/http/server.ts';
-import { createSignIn } from '../../src/http/sign-in.ts';
+import { createSignIn } from '../../src/http/access/sign-in.ts';
 import type { OpenApi } from '../../src/http/openapi.ts';
 import { createFakeService } from './fake-service.ts';
 import { fuzz } from './fuzz.ts';
@@ -26,7 +26,7 @@ test('the document tells every route of the table', async () => {
   const told = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
   );
-  const sources = ['api', 'sign-in-routes'].map((file) =>
+  const sources = ['api', 'access/sign-in-routes'].map((file) =>
     readFileSync(new URL(`../../src/http/${file}.ts`, import.meta.url), 'utf8'),
   );
   const inTable = [...sources.join('').matchAll(/method: '(\w+)',\s+path: '([^'*]+)',\s(?!.*\n\s+fallback)/g)].map(

@@ -11,7 +11,7 @@ import { z } from 'zod';
 import type { OpenApi, Operation } from '../../src/http/openapi.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
-import { createSignIn } from '../../src/http/sign-in.ts';
+import { createSignIn } from '../../src/http/access/sign-in.ts';
 import { hostileNamesBeside } from '../support/hostile-names.ts';
 import { createFakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
 

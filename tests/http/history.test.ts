@@ -2,12 +2,12 @@
 import { expect, test } from 'bun:test';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Catalog } from '../../src/engine/catalog/catalog.ts';
-import { nameBackup } from '../../src/engine/catalog/artifact.ts';
-import { KEEP_BY_DEFAULT } from '../../src/engine/retention.ts';
-import type { Action } from '../../src/http/auth.ts';
+import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
+import { nameBackup } from '../../src/engine/format/names.ts';
+import { KEEP_BY_DEFAULT } from '../../src/engine/catalog/retention.ts';
+import type { Action } from '../../src/http/access/authorize.ts';
 import { createServer } from '../../src/http/server.ts';
-import { toKeepSettings } from '../../src/service/retention-policies.ts';
+import { toKeepSettings } from '../../src/service/targets/retention-policies.ts';
 import { openShop, scratchFolders, type Shop } from '../support/scratch.ts';
 
 const scratch = scratchFolders();

@@ -4,7 +4,7 @@
  */
 import { request } from 'node:http';
 import { createServer } from '../../src/http/server.ts';
-import { createSignIn } from '../../src/http/sign-in.ts';
+import { createSignIn } from '../../src/http/access/sign-in.ts';
 import { createFakeService, firstBackup, missingBackup } from './fake-service.ts';
 
 export const password = 'correct horse';

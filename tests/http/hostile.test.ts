@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { shownPath } from '../../src/http/shown-paths.ts';
-import { RateLimits } from '../../src/http/rate-limits.ts';
+import { RateLimits } from '../../src/http/access/rate-limits.ts';
 import { startApp } from '../support/app.ts';
 import { makeBank } from '../support/bank.ts';
 import { answerTo, hostileRequests, password, token } from './hostile-requests.ts';

@@ -85,7 +85,7 @@ test('before the first backup the state says unprotected, and no age is made up'
   expect([...samples.keys()].filter((name) => ofRuns.test(name))).toEqual([]);
 });
 
-test('metrics need the right to read; health tells the state only to who has it', async () => {
+test('metrics need a right of their own; health tells the state only to who has it', async () => {
   const rights: string[] = [];
   const server = createServer({
     service: createFakeService(),

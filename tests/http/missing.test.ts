@@ -1,7 +1,7 @@
 /** A database whose file is gone, as a page and a watcher see it over HTTP, with a real service. */
 import { expect, test } from 'bun:test';
 import { rmSync, writeFileSync } from 'node:fs';
-import type { Action } from '../../src/http/auth.ts';
+import type { Action } from '../../src/http/access/authorize.ts';
 import { createServer } from '../../src/http/server.ts';
 import { ask as askDatabase, openShop, scratchFolders, type Shop } from '../support/scratch.ts';
 

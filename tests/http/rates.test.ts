@@ -21,6 +21,7 @@ const buckets: readonly { readonly most: number; readonly routes: readonly Asked
     most: 30,
     routes: [
       ['GET', `${backup}/restore`],
+      ['GET', '/api/restore?latest=true'],
       ['GET', '/api/prune'],
     ],
   },
@@ -28,6 +29,7 @@ const buckets: readonly { readonly most: number; readonly routes: readonly Asked
     most: 30,
     routes: [
       ['POST', `${backup}/restore`, confirmed],
+      ['POST', '/api/restore', '{"latest":true,"confirm":"dev.sqlite"}'],
       ['POST', '/api/restore/undo', confirmed],
     ],
   },

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Action, Authorize } from '../../src/http/auth.ts';
+import type { Action, Authorize } from '../../src/http/access/authorize.ts';
 import type { OpenApi } from '../../src/http/openapi.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
@@ -26,6 +26,8 @@ const rights: Readonly<Record<string, Action>> = {
   'POST /api/backups/{filename}/adopt': 'change',
   'GET /api/backups/{filename}/restore': 'read',
   'POST /api/backups/{filename}/restore': 'restore',
+  'GET /api/restore': 'read',
+  'POST /api/restore': 'restore',
   'POST /api/claim': 'configure',
   'POST /api/restore/undo': 'restore',
   'POST /api/restore/dismiss': 'change',
@@ -64,6 +66,7 @@ function open(authorize: Authorize) {
       .replace('{filename}', firstBackup)
       .replace('{name}', 's3')
       .replace('api/diff', 'api/diff?a=latest&b=latest')
+      .replace(/^(GET .*api.restore)$/, '$1?latest=true')
       .split(' ');
     const init = { method, body: body && JSON.stringify(body) };
     return await server.fetch(new Request(`https://app.example/backup${path}`, init));
@@ -117,6 +120,7 @@ for (const [route, body] of [
   ['DELETE /{filename}'],
   ['POST /api/backups/{filename}/verify'],
   ['POST /api/backups/{filename}/restore', { confirm: 'dev.sqlite' }],
+  ['POST /api/restore', { latest: true, confirm: 'dev.sqlite' }],
   ['POST /api/claim'],
   ['POST /api/restore/undo', { confirm: 'dev.sqlite' }],
   ['POST /api/loss/accept', { filename: firstBackup }],

@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { Elysia } from 'elysia';
-import { BackupError } from '../../src/engine/errors.ts';
+import { BackupError } from '../../src/words/errors.ts';
 import { backupRoutes } from '../../src/http/elysia.ts';
 import * as contract from '../../src/http/contract.ts';
+import { sayMoment } from '../../src/words/moment.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { sendBackup } from '../../src/http/send-backup.ts';
-import { openBackup } from '../../src/service/opened-backup.ts';
+import { openBackup } from '../../src/service/backups/opened-backup.ts';
 import { createFakeService, type FakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
 import { appHosts, type Host, hosts } from './hosts.ts';
 
@@ -252,6 +253,43 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
       await undo({ confirm: 'dev.sqlite' });
       await undo({ confirm: 'dev.sqlite', mode: 'offline' });
       expect(service.calls).toEqual(['restore offline', 'undoRestore', 'undoRestore offline']);
+    });
+
+    test('the latest backup, and that of a moment, are planned and restored without their names', async () => {
+      const plan = async (query: string) => await ask(`/backup/api/restore?${query}`, contract.restorePlan);
+      expect(await plan('latest=true')).toMatchObject({ backup: secondBackup });
+      expect(await plan(`backup=${firstBackup}&mode=offline`)).toMatchObject({ backup: firstBackup, mode: 'offline' });
+      const at = '2024-01-15T11:00:00Z';
+      const moment = { at: '2024-01-15T11:00:00.000Z', said: sayMoment(new Date(at)) };
+      expect(await plan(`at=${at}`)).toMatchObject({ backup: firstBackup, moment });
+      service.calls.length = 0;
+      const path = '/backup/api/restore';
+      const confirm = 'dev.sqlite';
+      const restore = async (body: object) => await ask(path, contract.restoreResult, post({ confirm, ...body }));
+      expect(await restore({ latest: true })).toMatchObject({ backup: secondBackup });
+      expect(await restore({ at, mode: 'offline' })).toMatchObject({ backup: firstBackup, moment });
+      expect(await restore({ backup: firstBackup })).toMatchObject({ backup: firstBackup });
+      const missing = await ask(path, contract.restoreResult, post({ latest: true, mode: 'missing' }));
+      expect(missing).toMatchObject({ backup: secondBackup, safetyBackup: null });
+      expect(service.calls).toEqual(['restore online', 'restore offline', 'restore online', 'restore missing']);
+    });
+
+    test('a restore point that says nothing, two things or no moment restores nothing', async () => {
+      const path = '/backup/api/restore';
+      const confirm = 'dev.sqlite';
+      for (const point of [{}, { latest: false }, { latest: true, at: '10:30' }, { backup: firstBackup, latest: true }])
+        await ask(path, contract.errorAnswer, post({ confirm, ...point }), 422);
+      for (const query of ['', 'latest=yes', 'latest=true&at=10:30', 'point=latest'])
+        await ask(`${path}?${query}`, contract.errorAnswer, undefined, 422);
+      const wrong = await ask(path, contract.errorAnswer, post({ latest: true, confirm: 'x' }), 409);
+      expect([wrong.error.code, service.calls]).toEqual(['CONFIRM_MISMATCH', []]);
+      for (const { error } of [
+        await ask(path, contract.errorAnswer, post({ confirm, at: 'teatime' }), 422),
+        await ask(`${path}?at=teatime`, contract.errorAnswer, undefined, 422),
+      ])
+        expect([error.code, error.hint]).toEqual(['BAD_REQUEST', expect.stringContaining('yesterday 18:00')]);
+      await ask(path, contract.errorAnswer, post({ confirm, backup: '../../etc/passwd' }), 400);
+      await ask(path, contract.errorAnswer, post({ confirm, at: '2001-01-01' }), 404);
     });
 
     test('to bring a missing database back nothing is confirmed, because nothing is replaced', async () => {

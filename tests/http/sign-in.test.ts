@@ -4,13 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadEnvironment } from '../../src/config/env.ts';
-import { authorizeBy } from '../../src/http/auth.ts';
+import { authorizeBy } from '../../src/http/access/auth.ts';
 import * as mount from '../../src/http/mount.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
-import { Sessions } from '../../src/http/sessions.ts';
-import { createSignIn } from '../../src/http/sign-in.ts';
-import { SignInThrottle } from '../../src/http/sign-in-throttle.ts';
+import { Sessions } from '../../src/http/access/sessions.ts';
+import { createSignIn } from '../../src/http/access/sign-in.ts';
+import { SignInThrottle } from '../../src/http/access/sign-in-throttle.ts';
 import { createFakeService, type FakeService, firstBackup } from './fake-service.ts';
 import { type Host, hosts } from './hosts.ts';
 

@@ -5,7 +5,7 @@
 import { afterAll, beforeEach, describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Action } from '../../src/http/auth.ts';
+import type { Action } from '../../src/http/access/authorize.ts';
 import { createServer } from '../../src/http/server.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import type { BackupItem, Status } from '../../src/service/model.ts';

@@ -5,9 +5,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { cpSync, existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { isBackupName } from '../../src/engine/catalog/artifact.ts';
-import { getBytes } from '../../src/engine/targets/object-store.ts';
-import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
+import { isBackupName } from '../../src/engine/format/names.ts';
+import { getBytes } from '../../src/engine/store/store.ts';
+import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import type { BackupItem, Status } from '../../src/service/model.ts';
 import { type AppHere, type AppHereOptions, listed, openApp } from '../support/app-here.ts';
 import { moveClock } from '../support/moved-clock.ts';

@@ -6,9 +6,9 @@
 import { afterAll, beforeEach, describe, expect, test } from 'bun:test';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { isBackupName } from '../../src/engine/catalog/artifact.ts';
+import { isBackupName } from '../../src/engine/format/names.ts';
 import { createServer } from '../../src/http/server.ts';
-import { guardMigration } from '../../src/service/migration-guard.ts';
+import { guardMigration } from '../../src/service/restores/migration-guard.ts';
 import type { Status } from '../../src/service/model.ts';
 import { listed, openApp } from '../support/app-here.ts';
 import { moveClock } from '../support/moved-clock.ts';

@@ -5,8 +5,8 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
-import { isBackupName } from '../../src/engine/catalog/artifact.ts';
-import { createS3Store, type S3Store } from '../../src/engine/targets/s3-store.ts';
+import { isBackupName } from '../../src/engine/format/names.ts';
+import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import type { Status } from '../../src/service/model.ts';
 import { type AppHere, listed, openApp } from '../support/app-here.ts';
 import { moveClock } from '../support/moved-clock.ts';

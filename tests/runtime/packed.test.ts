@@ -9,8 +9,8 @@ import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { unseal } from '../../src/engine/artifact.ts';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { unseal } from '../../src/engine/format/seal.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { bundledApps } from './bundles.ts';
@@ -482,7 +482,7 @@ for (const { name, program: runtime } of runtimes) {
 
     const servers = [
       { what: '`serve`', file: 'node_modules/.bin/velist-backup', args: ['serve'] },
-      { what: 'the app, through a linked folder,', file: 'linked/dist/bootstrap.js', args: [] },
+      { what: 'the app, through a linked folder,', file: 'linked/dist/app/bootstrap.js', args: [] },
     ];
     for (const { what, file, args } of servers) {
       test(

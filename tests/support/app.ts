@@ -25,7 +25,7 @@ export async function startApp(options: {
   /** The file to run; the app's own start by default. */
   entry?: string;
 }): Promise<App> {
-  const child = spawn(process.execPath, ['--no-env-file', options.entry ?? join(root, 'src/bootstrap.ts')], {
+  const child = spawn(process.execPath, ['--no-env-file', options.entry ?? join(root, 'src/app/bootstrap.ts')], {
     cwd: dirname(options.database),
     env: {
       PATH: process.env.PATH,

@@ -5,7 +5,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServer } from '../../src/http/server.ts';
-import { BackupError } from '../../src/engine/errors.ts';
+import { BackupError } from '../../src/words/errors.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 
 const [left = '0', when = 'after', folder = '.'] = process.argv.slice(2);
@@ -38,7 +38,17 @@ const name = made.filename ?? '';
 if (when === 'before') {
   await service.close();
   service = open();
-} else service.start();
+} else {
+  // Bun's first request starts a thread, which ends the app if it finds no descriptor; `send` asks for some before, and an
+  // app that takes the last one in that very moment is out of its reach.
+  await fetch('http://127.0.0.1:9/').catch(() => {});
+  // The backup of the start holds descriptors, and gives them back when it ends.
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const unsubscribe = service.on(({ type }) => type === 'run' && resolve());
+  service.start();
+  await ended;
+  unsubscribe();
+}
 const server = createServer({ service, port: 0 });
 const { url } = await server.listen();
 

@@ -4,31 +4,32 @@
  *
  * Only for tests in which nobody else has the database open in this process.
  */
-import { makeBackup } from '../../src/engine/backup.ts';
-import { LOCK_FILE } from '../../src/engine/catalog/artifact.ts';
-import { Catalog } from '../../src/engine/catalog/catalog.ts';
-import { drill } from '../../src/engine/drill.ts';
-import { BackupError } from '../../src/engine/errors.ts';
-import { examineDatabase } from '../../src/engine/examine.ts';
-import { fetchBackup } from '../../src/engine/fetch.ts';
-import { bringBackMissing } from '../../src/engine/first-boot.ts';
-import type { JobEvent, JobKind, JobMap, JobRequest, StoryContext } from '../../src/engine/jobs/protocol.ts';
-import type { JobOptions, runJob } from '../../src/engine/jobs/run-job.ts';
-import { prune } from '../../src/engine/prune.ts';
+import { makeBackup } from '../../src/engine/stories/backup.ts';
+import { LOCK_FILE } from '../../src/engine/format/names.ts';
+import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
+import { drill } from '../../src/engine/stories/drill.ts';
+import { BackupError } from '../../src/words/errors.ts';
+import { examineDatabase } from '../../src/engine/stories/look.ts';
+import { fetchBackup } from '../../src/engine/stories/fetch.ts';
+import { bringBackMissing } from '../../src/engine/stories/first-boot.ts';
+import type { JobKind, JobMap, JobRequest } from '../../src/engine/process/protocol.ts';
+import type { JobOptions, runJob } from '../../src/engine/process/run-job.ts';
+import { prune } from '../../src/engine/catalog/prune-folder.ts';
 import {
   changeRemote,
   claimRemote,
   listRemoteBackups,
   pruneRemoteBackups,
   removeRemote,
-} from '../../src/engine/remote.ts';
-import { planRestoreFacts, restoreDatabase } from '../../src/engine/restore.ts';
-import { takeLock } from '../../src/engine/run-lock.ts';
+} from '../../src/engine/stories/target.ts';
+import { planRestoreFacts, restoreDatabase } from '../../src/engine/stories/restore.ts';
+import { takeLock } from '../../src/engine/disk/lock.ts';
 import { checkDatabase } from '../../src/engine/sqlite/judge-live.ts';
 import { verifyFile } from '../../src/engine/sqlite/verify.ts';
-import { testTarget } from '../../src/engine/targets/self-test.ts';
-import { uploadBackup } from '../../src/engine/upload.ts';
+import { testTarget } from '../../src/engine/store/self-test.ts';
+import { uploadBackup } from '../../src/engine/stories/upload.ts';
 import { join } from 'node:path';
+import type { JobEvent, StoryContext } from '../../src/words/story.ts';
 
 export interface JobsHereOptions {
   /** Of the machine. */

@@ -9,12 +9,13 @@ import {
   type OwnEpoch,
   releasePlace,
   renew,
-} from '../../src/engine/heartbeat.ts';
-import { changeInstallation, readInstallation } from '../../src/engine/installation.ts';
-import type { JobEvent, Writing } from '../../src/engine/jobs/protocol.ts';
-import type { WriterSelf } from '../../src/engine/self.ts';
-import { type Holding, holdPlace, type HoldRequest, otherWriterAt, type WriterNews } from '../../src/engine/writer.ts';
-import { beatName, keyAt, type Place } from '../../src/engine/writer-objects.ts';
+} from '../../src/engine/writer/heartbeat.ts';
+import { changeInstallation, readInstallation } from '../../src/engine/writer/installation.ts';
+import type { WriterSelf } from '../../src/engine/writer/self.ts';
+import { type Holding, holdPlace, type HoldRequest, otherWriterAt } from '../../src/engine/writer/writer.ts';
+import { beatName, keyAt, type Place } from '../../src/engine/writer/objects.ts';
+import type { JobEvent, WriterNews } from '../../src/words/story.ts';
+import type { Writing } from '../../src/engine/writer/writing.ts';
 
 export const ADDRESS = 'server/bucket/prefix';
 

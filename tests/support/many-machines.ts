@@ -2,9 +2,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCli } from '../../src/cli/commands.ts';
-import { RECORD_FILE } from '../../src/engine/catalog/artifact.ts';
-import { Catalog } from '../../src/engine/catalog/catalog.ts';
-import type { Manifest } from '../../src/engine/catalog/manifest.ts';
+import { RECORD_FILE } from '../../src/engine/format/names.ts';
+import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
+import type { Manifest } from '../../src/engine/format/manifest.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { makeDatabase } from './scratch.ts';

@@ -1,7 +1,7 @@
 /** Bytes to store, and what comes back of them: for every test of a store. */
 import { createHash, randomBytes } from 'node:crypto';
-import type { BackupError } from '../../src/engine/errors.ts';
-import { getBytes, type GetOptions, type ObjectStore } from '../../src/engine/targets/object-store.ts';
+import type { BackupError } from '../../src/words/errors.ts';
+import { getBytes, type GetOptions, type ObjectStore } from '../../src/engine/store/store.ts';
 
 export const MiB = 1024 ** 2;
 

@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
-import { nameBackup } from '../../src/engine/catalog/artifact.ts';
-import { BackupError } from '../../src/engine/errors.ts';
+import { nameBackup } from '../../src/engine/format/names.ts';
+import { BackupError } from '../../src/words/errors.ts';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
 import type { Run, Settings } from '../../src/service/model.ts';
-import { keepSettingsNone } from '../../src/service/retention-policies.ts';
-import { MANIFEST_FORMAT, type Manifest } from '../../src/engine/catalog/manifest.ts';
+import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
+import { MANIFEST_FORMAT, type Manifest } from '../../src/engine/format/manifest.ts';
 
 /** Makes a new empty folder at each call; all are removed when the file's tests have ended. */
 export function scratchFolders(): () => string {
@@ -50,10 +50,11 @@ export function settle(databasePath: string): void {
   utimesSync(databasePath, anHourAgo, anHourAgo);
 }
 
-/** One value of a database that no other connection of this process has open. */
+/** One value of a database that no other connection of this process has open. It waits for a writer of another process. */
 export function ask(path: string, sql: string): unknown {
   const database = new DatabaseSync(path);
   try {
+    database.exec('PRAGMA busy_timeout = 20000');
     return Object.values(database.prepare(sql).get() ?? {})[0];
   } finally {
     database.close();
@@ -160,6 +161,8 @@ export interface Shop {
   again(change?: Partial<BackupServiceOptions>): BackupService;
   /** Resolves with the first ended run, past or to come, that fits. */
   ended(fits: (run: Run) => boolean): Promise<Run>;
+  /** Resolves once the log has a line that starts so. */
+  logged(start: string): Promise<void>;
 }
 
 /** A service over a database of its own; closed by `await using`. */
@@ -177,6 +180,7 @@ export function openShop(
   const log: string[] = [];
   const runs: Run[] = [];
   const waiting = new Set<(run: Run) => void>();
+  const listening = new Set<() => void>();
   const opened: BackupService[] = [];
   const again = (more: Partial<BackupServiceOptions> = {}) => {
     const service = new BackupService({
@@ -184,7 +188,10 @@ export function openShop(
       backupsPath: backups,
       statePath: join(folder, 'state.sqlite'),
       settings: { ...shopSettings, ...settings },
-      log: (level, message) => log.push(`${level}: ${message}`),
+      log: (level, message) => {
+        log.push(`${level}: ${message}`);
+        for (const hear of listening) hear();
+      },
       jobEnvironment: { PATH: process.env['PATH'] ?? '' },
       ...options,
       ...more,
@@ -215,6 +222,16 @@ export function openShop(
       // A turn of the event loop that no fake timer holds back: the service itself hears of the end too.
       await stat(folder);
       return run;
+    },
+    async logged(start) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const hear = () => {
+        if (log.some((line) => line.startsWith(start))) resolve();
+      };
+      listening.add(hear);
+      hear();
+      await promise;
+      listening.delete(hear);
     },
     async [Symbol.asyncDispose]() {
       for (const service of opened) await service.close();

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Seal } from '../../src/engine/artifact.ts';
+import type { Seal } from '../../src/engine/format/seal.ts';
 import { areMissing } from './programs.ts';
 
 export interface StockOptions {

@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { ErrorBody } from '../../src/engine/errors.ts';
-import type { JobMessage, JobRequest } from '../../src/engine/jobs/protocol.ts';
+import type { ErrorBody } from '../../src/words/errors.ts';
+import type { JobMessage, JobRequest } from '../../src/engine/process/protocol.ts';
 
 export interface WatchedJob {
   kill(): void;
@@ -20,7 +20,7 @@ export interface JobEnd {
   readonly result: unknown;
 }
 
-const script = fileURLToPath(new URL('../../src/engine/jobs/job-main.ts', import.meta.url));
+const script = fileURLToPath(new URL('../../src/engine/process/job-main.ts', import.meta.url));
 
 /**
  * @param onSaid hears `started`, the name of each step, `pinned` and `bytes`.

@@ -9,8 +9,8 @@ const snapshotTests = 'src/engine/sqlite/snapshot.test.ts';
 const begin = 'src/engine/sqlite/begin.ts';
 const live = 'src/engine/sqlite/live-database.ts';
 const judge = 'src/engine/sqlite/judge.ts';
-const publish = 'src/engine/publish.ts';
-const catalog = 'src/engine/catalog/catalog.ts';
+const publish = 'src/engine/catalog/publish.ts';
+const catalog = 'src/engine/catalog/folder-catalog.ts';
 const sharedTests = 'tests/faults/shared-folders.test.ts';
 const watch = 'src/engine/sqlite/watch.ts';
 const hostile = 'tests/faults/hostile-databases.test.ts';
@@ -173,6 +173,20 @@ export const plantedFaults: readonly PlantedFault[] = [
     caughtBy: test(
       'src/engine/sqlite/left-elsewhere.test.ts',
       'a transaction that was cut short under another name is refused, not half backed up (delete)',
+    ),
+  },
+  {
+    name: 'a writer that lives is not seen once it keeps readers out',
+    patches: [
+      {
+        file: 'src/engine/sqlite/left-elsewhere.ts',
+        from: 'Number(from) <= RESERVED_BYTE',
+        to: 'Number(from) === RESERVED_BYTE',
+      },
+    ],
+    caughtBy: test(
+      'src/engine/sqlite/left-elsewhere.test.ts',
+      'a writer that keeps readers out, its journal on the disk, is no reason either',
     ),
   },
   {
@@ -365,17 +379,17 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: 'no fsync of the folder in which a new one is made',
-    patches: [{ file: 'src/engine/private-folder.ts', from: '    syncNewFolder(folder);\n', to: '' }],
+    patches: [{ file: 'src/engine/disk/private-folder.ts', from: '    syncNewFolder(folder);\n', to: '' }],
     caughtBy: test(
-      'src/engine/private-folder.test.ts',
+      'src/engine/disk/private-folder.test.ts',
       'each folder that is made is an entry of a folder that is synced',
     ),
   },
   {
     name: 'a file whose manifest could not be written stays',
-    patches: [{ file: 'src/engine/publish.ts', from: '    rmSync(published, { force: true });\n', to: '' }],
+    patches: [{ file: 'src/engine/catalog/publish.ts', from: '    rmSync(published, { force: true });\n', to: '' }],
     caughtBy: test(
-      'src/engine/backup.test.ts',
+      'src/engine/stories/backup.test.ts',
       'a manifest that can not be written leaves no file that looks like a foreign backup',
     ),
   },
@@ -383,12 +397,12 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'two runs work in one folder',
     patches: [
       {
-        file: 'src/engine/backup.ts',
+        file: 'src/engine/stories/backup.ts',
         from: '    using _lock = await takeLock(path, lock);\n',
         to: '    if (lock.waitMs < 0) await takeLock(path, lock);\n',
       },
     ],
-    caughtBy: test('src/engine/backup.test.ts', 'a second run on the folder is refused while one holds it'),
+    caughtBy: test('src/engine/stories/backup.test.ts', 'a second run on the folder is refused while one holds it'),
   },
 
   // Retention
@@ -406,7 +420,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'no look again before a removal',
     patches: [{ file: catalog, from: '    if (!isMeant(await this.list())) return null;\n', to: '' }],
     caughtBy: test(
-      'src/engine/prune.test.ts',
+      'src/engine/catalog/prune-folder.test.ts',
       'a backup that is pinned after the plan was made is kept, and all the others go',
     ),
   },
@@ -419,7 +433,7 @@ export const plantedFaults: readonly PlantedFault[] = [
         to: '    if (!isMeant',
       },
     ],
-    caughtBy: test('src/engine/prune.test.ts', 'a pin that is set just now comes first'),
+    caughtBy: test('src/engine/catalog/prune-folder.test.ts', 'a pin that is set just now comes first'),
   },
   {
     name: 'the manifest is removed before its file',
@@ -437,45 +451,51 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'retention removes the newest good backup',
     patches: [
       {
-        file: 'src/engine/retention.ts',
+        file: 'src/engine/catalog/retention.ts',
         from: "    if (backup === newestVerified) reasons.push('newest verified backup');\n",
         to: '',
       },
     ],
-    caughtBy: test('src/engine/retention.test.ts', 'the newest verified backup outlives newer ones that are damaged'),
+    caughtBy: test(
+      'src/engine/catalog/retention.test.ts',
+      'the newest verified backup outlives newer ones that are damaged',
+    ),
   },
   {
     name: 'retention removes a young safety backup',
     patches: [
       {
-        file: 'src/engine/retention.ts',
+        file: 'src/engine/catalog/retention.ts',
         from: 'ageMs(backup, now) < SAFETY_DAYS * DAY_MS)',
         to: 'ageMs(backup, now) < SAFETY_DAYS)',
       },
     ],
-    caughtBy: test('src/engine/retention.test.ts', 'a safety backup is kept for 30 days beside the count, then goes'),
+    caughtBy: test(
+      'src/engine/catalog/retention.test.ts',
+      'a safety backup is kept for 30 days beside the count, then goes',
+    ),
   },
   {
     name: 'a file is truncated although somebody may read it',
     patches: [
       {
-        file: 'src/engine/catalog/remove-gently.ts',
+        file: 'src/engine/disk/remove-gently.ts',
         from: ' || !isSurelyUnused(file.fd, folder)',
         to: '',
       },
     ],
-    caughtBy: test('src/engine/catalog/remove-gently.test.ts', 'who reads it meanwhile keeps all of it'),
+    caughtBy: test('src/engine/disk/remove-gently.test.ts', 'who reads it meanwhile keeps all of it'),
   },
   {
     name: 'a file is truncated and then unlinked',
     patches: [
       {
-        file: 'src/engine/catalog/remove-gently.ts',
+        file: 'src/engine/disk/remove-gently.ts',
         from: '    await unlink(path);\n',
         to: '    await file?.truncate(0);\n    await unlink(path);\n',
       },
     ],
-    caughtBy: test('src/engine/catalog/remove-gently.test.ts', 'another name of the same file keeps all of it'),
+    caughtBy: test('src/engine/disk/remove-gently.test.ts', 'another name of the same file keeps all of it'),
   },
   {
     name: 'a file counts as unused by those who can not be seen',
@@ -488,7 +508,7 @@ export const plantedFaults: readonly PlantedFault[] = [
       { file: 'src/engine/sqlite/open-files.ts', from: '    return !hasEnded(error);', to: '    return false;' },
     ],
     caughtBy: test(
-      'src/engine/catalog/remove-gently.test.ts',
+      'src/engine/disk/remove-gently.test.ts',
       'a reader whom /proc does not show to the user who removes keeps all of it',
     ),
   },
@@ -498,7 +518,7 @@ export const plantedFaults: readonly PlantedFault[] = [
       { file: 'src/engine/sqlite/open-files.ts', from: "  if (!isFirstNamespace()) return 'container';\n", to: '' },
     ],
     caughtBy: test(
-      'src/engine/catalog/remove-gently.test.ts',
+      'src/engine/disk/remove-gently.test.ts',
       'so does a reader outside of the container of whoever removes',
     ),
   },
@@ -508,7 +528,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'what was committed before the replacement is not kept',
     patches: [
       {
-        file: 'src/engine/late-commits.ts',
+        file: 'src/engine/stories/late-commits.ts',
         from: '  if (end.frames === 0 ||',
         to: '  if (end.frames >= 0 ||',
       },
@@ -519,7 +539,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'what was committed before the replacement is not kept, where there is no log',
     patches: [
       {
-        file: 'src/engine/held-database.ts',
+        file: 'src/engine/stories/held-database.ts',
         from: 'if (hasCommits(watched)) explained',
         to: 'if (hasCommits(watched) && isWal) explained',
       },
@@ -533,13 +553,13 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'a commit that failed before the replacement is kept',
     patches: [
       {
-        file: 'src/engine/late-commits.ts',
+        file: 'src/engine/stories/late-commits.ts',
         from: 'keep(folder, safetyBackup, source, logBytes(end, pinned.pageSize));',
         to: "keep(folder, safetyBackup, source, statSync(pinned.path + '-wal').size);",
       },
     ],
     caughtBy: test(
-      'src/engine/late-commits.test.ts',
+      'src/engine/stories/late-commits.test.ts',
       'a commit that failed before the database was replaced is not brought back',
     ),
   },
@@ -567,7 +587,7 @@ export const plantedFaults: readonly PlantedFault[] = [
       },
     ],
     caughtBy: test(
-      'src/engine/held-database.test.ts',
+      'src/engine/stories/held-database.test.ts',
       'offline, a database in WAL mode to which anybody is connected is refused, seen or not, and stays as it is',
     ),
   },
@@ -575,13 +595,13 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'a replacement that may have gone through leaves no undo',
     patches: [
       {
-        file: 'src/engine/restore.ts',
+        file: 'src/engine/stories/restore.ts',
         from: '    throw isLocked ? cutShort(request, backup, BackupError.from(error)) : error;',
         to: '    throw isLocked ? BackupError.from(error) : error;',
       },
     ],
     caughtBy: test(
-      'src/engine/restore.test.ts',
+      'src/engine/stories/restore.test.ts',
       'where SQLite can not end the replacement, the undo stays, and what was there is there',
     ),
   },
@@ -589,7 +609,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'the digest of a backup is not compared before it is placed',
     patches: [
       {
-        file: 'src/engine/restore.ts',
+        file: 'src/engine/stories/restore.ts',
         from: '  if (request.sha256 !== null && sha256 !== request.sha256) {\n    throw new',
         to: "  if (sha256 === '') {\n    throw new",
       },
@@ -608,13 +628,13 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'a full disk is told as something else',
     patches: [
       {
-        file: 'src/engine/held-database.ts',
+        file: 'src/engine/stories/held-database.ts',
         from: "reason.code === 'DISK_FULL' ? 'DISK_FULL' : 'RESTORE_SAFETY_FAILED'",
         to: "reason.code === 'BUSY' ? 'DISK_FULL' : 'RESTORE_SAFETY_FAILED'",
       },
     ],
     caughtBy: test(
-      'src/engine/restore.test.ts',
+      'src/engine/stories/restore.test.ts',
       'where the disk is too full for the safety backup, that is what the error says',
     ),
   },
@@ -622,7 +642,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'a backup may be exchanged before it is placed',
     patches: [
       {
-        file: 'src/engine/restore.ts',
+        file: 'src/engine/stories/restore.ts',
         from: '  if (identityOf(request.source) !== identity) throw changedMeanwhile(request);\n',
         to: '',
       },
@@ -645,7 +665,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'a download lies beside --to, whoever may write there',
     patches: [
       {
-        file: 'src/engine/kept-downloads.ts',
+        file: 'src/engine/disk/kept-downloads.ts',
         from: 'if (isOwn(statSync(dirname(to))) && isOwnOrMissing(beside)) return beside;',
         to: 'if (isOwnOrMissing(dirname(to)) || beside) return beside;',
       },
@@ -656,13 +676,13 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'the bytes of a download follow a link',
     patches: [
       {
-        file: 'src/engine/partial-file.ts',
+        file: 'src/engine/disk/partial-file.ts',
         from: '  return found?.isFile() && found.nlink === 1 ? found.size : null;',
         to: '  return found ? 0 : null;',
       },
       { file: 'src/engine/sqlite/open-new.ts', from: ' | O_NOFOLLOW;', to: ' | (O_NOFOLLOW & 0);' },
       {
-        file: 'src/engine/partial-file.ts',
+        file: 'src/engine/disk/partial-file.ts',
         from: 'found.isFile() && found.nlink === 1) return file',
         to: 'found) return file',
       },
@@ -676,8 +696,8 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: 'what became a link below a glob is backed up',
-    patches: [{ file: 'src/service/guard.ts', from: "    if ('databasePath' in request) refuse();\n", to: '' }],
-    caughtBy: test('src/service/guard.test.ts', 'a glob follows no link'),
+    patches: [{ file: 'src/fleet/fleet.ts', from: "    if ('databasePath' in request) refuse();\n", to: '' }],
+    caughtBy: test('src/fleet/fleet.test.ts', 'a glob follows no link'),
   },
   // Nothing hostile, nothing exhausted
   {
@@ -697,12 +717,12 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: 'a drill takes the place of a backup',
-    patches: [{ file: 'src/service/turns.ts', from: "      return 'drill';", to: "      return 'copy';" }],
-    caughtBy: test('src/service/turns.test.ts', 'drills wait for each other and hold up no copy'),
+    patches: [{ file: 'src/service/runs/job-slots.ts', from: "      return 'drill';", to: "      return 'copy';" }],
+    caughtBy: test('src/service/runs/job-slots.test.ts', 'drills wait for each other and hold up no copy'),
   },
   {
     name: 'a lock is set aside for want of a descriptor',
-    patches: [{ file: 'src/engine/run-lock.ts', from: '    requireDescriptors();\n', to: '' }],
+    patches: [{ file: 'src/engine/disk/lock.ts', from: '    requireDescriptors();\n', to: '' }],
     caughtBy: test(
       'tests/faults/exhausted.test.ts',
       '6 descriptors left before the service began: all that is asked for answers, and the app lives on',
@@ -715,5 +735,5 @@ function retentionBeforeCommit(more: string): Patch {
   const retention = '{ ...purpose.retention, count: purpose.retention.count - 1 }';
   const from = '  const databaseId = await publishAsOwn(';
   const to = `  if (purpose.trigger !== 'safety') await prune(catalog, self, ${retention}, context);\n${more}${from}`;
-  return { file: 'src/engine/backup.ts', from, to };
+  return { file: 'src/engine/stories/backup.ts', from, to };
 }

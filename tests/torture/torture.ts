@@ -26,9 +26,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { Manifest } from '../../src/engine/catalog/manifest.ts';
-import { BackupError } from '../../src/engine/errors.ts';
-import { runJob } from '../../src/engine/jobs/run-job.ts';
+import type { Manifest } from '../../src/engine/format/manifest.ts';
+import { BackupError } from '../../src/words/errors.ts';
+import { runJob } from '../../src/engine/process/run-job.ts';
 import { type Actor, startActor } from '../support/torture-actors.ts';
 import {
   type Acknowledged,

@@ -1,7 +1,7 @@
 /** What the version at commit 84b75aa left, as `make-fixtures.ts` made it: copied for each test, because tests write. */
 import { cpSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { createS3Store } from '../../src/engine/targets/s3-store.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import type { S3Server } from '../support/s3-server.ts';
 
 /** The last version whose places have no identity. */

@@ -5,7 +5,7 @@
 import { afterAll, beforeEach, describe, expect, test } from 'bun:test';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Manifest } from '../../src/engine/catalog/manifest.ts';
+import type { Manifest } from '../../src/engine/format/manifest.ts';
 import type { Status } from '../../src/service/model.ts';
 import { type AppHere, listed, openApp, prunePlan } from '../support/app-here.ts';
 import { moveClock } from '../support/moved-clock.ts';

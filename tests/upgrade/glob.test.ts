@@ -2,8 +2,8 @@
 import { afterAll, expect, test } from 'bun:test';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { createBackups } from '../../src/service/from-config.ts';
-import type { Guard } from '../../src/service/guard.ts';
+import { createBackups } from '../../src/fleet/from-config.ts';
+import type { Guard } from '../../src/fleet/fleet.ts';
 import { moveClock } from '../support/moved-clock.ts';
 import { scratchFolders } from '../support/scratch.ts';
 import { AFTER, copyOf } from './scene.ts';

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { manifestOf } from '../../../tests/support/scratch.ts';
-import { type DatabaseSelf, selfOf } from '../self.ts';
+import { type DatabaseSelf, selfOf } from '../writer/self.ts';
 import {
   type Claim,
   foreignPlace,
@@ -15,7 +15,7 @@ import {
   type Sourced,
 } from './identity.ts';
 import { toRecord } from './own-folder.ts';
-import type { Manifest } from './manifest.ts';
+import type { Manifest } from '../format/manifest.ts';
 
 const now = new Date('2024-01-15T12:00:00Z');
 const shop: DatabaseSelf = { ...selfOf('/srv/shop/shop.sqlite'), databaseId: 'shop-id' };
@@ -100,7 +100,7 @@ test('an old place without backups is of nobody, one of our name alone becomes o
 test('a record that was lost is made anew under the id that its manifests bear', () => {
   const manifests = [backup('shop.sqlite', { databaseId: 'lost-id' }), backup('shop.sqlite')];
   expect(judgePlace('folder', NO_IDENTITY, stranger, manifests)).toMatchObject({ owner: 'ours', id: 'lost-id' });
-  // Who has an id of its own is another database.
+  // A service with an id of its own is another database.
   expect(judgePlace('folder', NO_IDENTITY, shop, manifests.slice(0, 1))).toMatchObject({ owner: 'foreign' });
   expect(judgePlace('folder', NO_IDENTITY, { ...shop, databaseId: 'lost-id' }, manifests).owner).toBe('ours');
 });

@@ -11,9 +11,9 @@
  * of several stay mixed, and each backup there belongs to the database that its manifest names.
  */
 import { z } from 'zod';
-import { BackupError } from '../errors.ts';
-import { type DatabaseSelf, idsOf } from '../self.ts';
-import type { Manifest } from './manifest.ts';
+import { BackupError } from '../../words/errors.ts';
+import { type DatabaseSelf, idsOf } from '../writer/self.ts';
+import type { Manifest } from '../format/manifest.ts';
 
 export const RECORD_FORMAT = 'velist-backup-database/1';
 export const OWNER_FORMAT = 'velist-backup-owner/1';
@@ -130,7 +130,7 @@ function isOurPlace(
   if (kind === 'folder') return (claims.at(-1)?.path ?? record.path) === self.pathDigest;
   const known = idsOf(self);
   if ([record, ...claims].some((one) => known.includes(one.id))) return true;
-  // Whoever has no id yet only reads: then the name decides, so that a new machine finds what it has lost.
+  // A service without an id only reads: then the name decides, so that a new machine finds what it has lost.
   if (known.length === 0) return [record, ...claims].some((one) => one.name === self.name);
   return self.isProvisional && isSameDatabase(claims.at(-1) ?? record, self);
 }
@@ -188,7 +188,7 @@ function judgeByManifests(self: DatabaseSelf, backups: readonly Sourced[]): Owne
   if (known.length === 0) return unrecorded(self);
   const named = known.filter(({ source }) => source.name === self.name);
   const isInseparable = isOfSeveralFiles(named.filter(({ databaseId }) => databaseId === undefined).toReversed());
-  // Of a record, or an installation, that was lost, the manifests bear the id.
+  // If the record or the installation was lost, the manifests still bear the id.
   const given = distinct(named.flatMap(({ databaseId }) => databaseId ?? []));
   const lost = given.length === 1 && idsOf(self).length === 0 && !isInseparable ? given : [];
   const ids = [...idsOf(self), ...lost];

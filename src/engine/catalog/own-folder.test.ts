@@ -2,9 +2,9 @@ import { expect, test } from 'bun:test';
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { refusal, scratchFolders } from '../../../tests/support/scratch.ts';
-import { selfOf } from '../self.ts';
-import { OWNER_FILE, RECORD_FILE } from './artifact.ts';
-import { Catalog } from './catalog.ts';
+import { selfOf } from '../writer/self.ts';
+import { OWNER_FILE, RECORD_FILE } from '../format/names.ts';
+import { Catalog } from './folder-catalog.ts';
 import { publishAsOwn, readFolderIdentity, requireOwnFolder, toRecord, writeOwner, writeRecord } from './own-folder.ts';
 
 const scratch = scratchFolders();

@@ -21,12 +21,12 @@ import {
 import { join } from 'node:path';
 import { z } from 'zod';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
-import { BackupError, errnoCode } from '../errors.ts';
-import { visibleLine } from '../visible-text.ts';
-import type { DatabaseSelf } from '../self.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
+import { visibleLine } from '../../words/visible-text.ts';
+import type { DatabaseSelf } from '../writer/self.ts';
 import { syncFolderNow } from '../sqlite/sync-folder.ts';
-import { FOUND_FILE, OWNER_FILE, RECORD_FILE } from './artifact.ts';
-import type { Catalog } from './catalog.ts';
+import { FOUND_FILE, OWNER_FILE, RECORD_FILE } from '../format/names.ts';
+import type { Catalog } from './folder-catalog.ts';
 import {
   type Claim,
   judgePlace,

@@ -3,10 +3,10 @@
  * prefix at once, one becomes the owner, and the other one reads whose it is.
  */
 import { randomUUID } from 'node:crypto';
-import { BackupError } from '../errors.ts';
-import { type DatabaseSelf, idsOf } from '../self.ts';
-import { bytesOf, getBytes, isNotThere, type ObjectStore } from '../targets/object-store.ts';
-import { CLAIM_PREFIX, RECORD_FILE } from './artifact.ts';
+import { BackupError } from '../../words/errors.ts';
+import { type DatabaseSelf, idsOf } from '../writer/self.ts';
+import { bytesOf, getBytes, isNotThere, type ObjectStore } from '../store/store.ts';
+import { CLAIM_PREFIX, RECORD_FILE } from '../format/names.ts';
 import {
   CLAIM_FORMAT,
   type Claim,

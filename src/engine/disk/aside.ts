@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { accessSync, constants, lstatSync, renameSync, statSync } from 'node:fs';
-import { makePrivateFolder } from '../private-folder.ts';
+import { makePrivateFolder } from './private-folder.ts';
 
 /** Hears what was moved, in a whole sentence. */
 export type Warn = (message: string) => void;

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test';
 import { chownSync, linkSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
-import { makePrivateFolder } from '../private-folder.ts';
+import { makePrivateFolder } from './private-folder.ts';
 import { giveBack, giveToOwnerOfFolder } from './owner.ts';
 
 const scratch = scratchFolders();

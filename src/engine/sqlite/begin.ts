@@ -5,7 +5,7 @@
  */
 import { accessSync, constants, openSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
-import { errnoCode } from '../errors.ts';
+import { errnoCode } from '../../words/errors.ts';
 import { onceFree } from './busy.ts';
 import type { Opened } from './ending.ts';
 import { pragma } from './library.ts';
@@ -70,7 +70,7 @@ function openIndex({ path, descriptors }: Where): number {
   }
 }
 
-/** Who may only read the index may have one that nobody keeps: then SQLite recovers the log for itself. */
+/** An index that we may only read may be one that nobody keeps: then SQLite recovers the log for itself. */
 function isShared(path: string): boolean {
   try {
     accessSync(`${path}-shm`, constants.W_OK);

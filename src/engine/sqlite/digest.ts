@@ -22,7 +22,7 @@ export class FollowingDigest implements Disposable {
       this.#worker.once('error', reject);
       this.#worker.once('exit', (code) => reject(new Error(`the digest thread ended with code ${code}`)));
     });
-    // Who is stopped by another failure hears of it by that one.
+    // A caller that another failure stops learns of it from that one.
     this.#sha256.catch(() => {});
   }
 

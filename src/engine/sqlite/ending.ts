@@ -15,7 +15,7 @@ export interface Opened {
   readonly path: string;
   /** The log had an index before we came: then somebody is connected, or crashed. */
   readonly hadIndex: boolean;
-  /** Of the database and the files beside it. They are closed after the connection: closing one drops its locks. */
+  /** Descriptors of the database and the files beside it. They are closed after the connection: closing one drops its locks. */
   readonly descriptors: number[];
 }
 

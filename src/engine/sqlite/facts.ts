@@ -14,7 +14,7 @@ import { definitionOf, type Entry, isOfSqlite, knownModules, moduleOf, readEntri
 export interface TableFacts {
   /** Null where they can't be counted. */
   readonly rows: number | null;
-  /** Of the table and its indexes, overflow pages included. */
+  /** Size of the table and its indexes, overflow pages included. */
   readonly bytes: number;
   /** Keys and values in them; a vacuum changes the pages, and not these. */
   readonly contentBytes: number;
@@ -32,7 +32,7 @@ export interface DatabaseFacts {
   readonly schema: string;
   /** All but those of the freelist. */
   readonly usedPages: number;
-  /** Of all tables and indexes, SQLite's own too. */
+  /** Content of all tables and indexes, SQLite's own too. */
   readonly contentBytes: number;
 }
 
@@ -103,7 +103,7 @@ class Schema {
     );
   }
 
-  /** Of all that people made; statistics and sequences of SQLite come and go. */
+  /** The digest of all that people made; statistics and sequences of SQLite come and go. */
   get digest(): string {
     const hash = createHash('sha256');
     for (const { type, name, of, sql } of this.#entries)

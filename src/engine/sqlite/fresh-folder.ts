@@ -2,7 +2,8 @@
  * A folder that nobody else can have prepared, beside the place that a file is made for. Others may write in the folder
  * around it, as in `/tmp`: under a name that can be foreseen they would leave a folder that they can read, or a link. So the
  * name is random, and after its making the folder is reached by its descriptor, where the system has a way for that: its name
- * may be moved to another folder meanwhile, what is done in it may not.
+ * may be moved to another folder meanwhile, what we do in it may not. SQLite goes by its name again: in a folder without the
+ * sticky bit it might be given another file to check.
  *
  * A lock in it is held as long as it is used (`staged.ts`), so that whoever finds it later knows that its maker was killed.
  */
@@ -19,7 +20,8 @@ import {
   rmdirSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { BackupError } from '../errors.ts';
+import { BackupError } from '../../words/errors.ts';
+import { openNew } from './open-new.ts';
 import { holdStaging, removeIfAllowed, whenAlone } from './staged.ts';
 import { sideFiles } from './stamp.ts';
 
@@ -45,12 +47,14 @@ export class FreshFolder implements Disposable {
   /** @throws BackupError NO_PERMISSION, DISK_FULL, INTERNAL where none can be made. */
   static beside(destination: string): FreshFolder {
     for (let tries = 1; ; tries++) {
-      const folder = new FreshFolder(makeFolder(dirname(destination)));
+      const path = makeFolder(dirname(destination));
+      let folder: FreshFolder | undefined;
       try {
+        folder = new FreshFolder(path);
         folder.#begin();
         return folder;
       } catch (error) {
-        folder[Symbol.dispose]();
+        folder?.[Symbol.dispose]();
         if (tries >= TRIES_MAX) throw error;
       }
     }
@@ -70,10 +74,21 @@ export class FreshFolder implements Disposable {
 
   #begin(): void {
     const found = fstatSync(this.#descriptor);
-    if (!isOwn(found.uid)) throw exchanged(this.#path);
+    if (!isOwn(found.uid) && !this.#givesOursThatOwner(found.uid)) throw exchanged(this.#path);
     fchmodSync(this.#descriptor, 0o700); // the umask may have taken more
     this.#lock = holdStaging(this.at('database'));
     if (lstatSync(this.#path, { throwIfNoEntry: false })?.ino !== found.ino) throw exchanged(this.#path);
+  }
+
+  /** Some file systems give all files one owner, or root's to nobody: then a file of ours gets it as well. */
+  #givesOursThatOwner(uid: number): boolean {
+    const probe = openNew(this.at('download'));
+    try {
+      return fstatSync(probe).uid === uid;
+    } finally {
+      closeSync(probe);
+      removeIfAllowed(this.at('download'));
+    }
   }
 }
 

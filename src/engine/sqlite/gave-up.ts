@@ -1,5 +1,5 @@
 /** A check that was given up says nothing of the file: neither that it is sound nor that it is damaged. */
-import { BackupError } from '../errors.ts';
+import { BackupError } from '../../words/errors.ts';
 
 export function gaveUp(why: string, cause?: unknown): BackupError {
   return new BackupError('CHECK_GAVE_UP', `the check was given up: ${why}`, {

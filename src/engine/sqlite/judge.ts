@@ -19,6 +19,7 @@ import {
   pragma,
   SQLITE_CORRUPT_VTAB,
   SQLITE_ERROR,
+  SQLITE_NOMEM,
   SQLITE_TOOBIG,
   sqliteCode,
   notUnderstood,
@@ -81,7 +82,7 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
 /** More complaints about structure say nothing new. */
 const STRUCTURE_MAX = 3;
 const TEXT_MAX = 200;
-/** So many rows that break rules are counted; a table where each row does is the rule, not the exception. */
+/** Rows that break rules are counted up to this; a table where each row does is the rule, not the exception. */
 const ROWS_MAX = 1_000_000;
 
 /** What `index_xinfo` has in the place of a column. */
@@ -182,7 +183,7 @@ class Judge {
       this.#findings.forgetContent();
       return false;
     } catch (error) {
-      if (!couldNotRun(error, this.#database)) throw error;
+      if (!couldNotRun(error, this.#database, { maybeInModule: true })) throw error;
       this.#findings.forgetContent();
       return false;
     }
@@ -252,7 +253,7 @@ class Judge {
           this.#findings.leave(`table ${table.name} behind its first ${count} complaints`, 'SQLite gives no more');
           return false;
         } catch (error) {
-          if (!couldNotRun(error, this.#database)) throw error;
+          if (!couldNotRun(error, this.#database, { maybeInModule: moduleOf(table) !== null })) throw error;
           reason ??= error instanceof Error ? error.message : String(error);
         } finally {
           if (isBlind) this.#database.exec('PRAGMA ignore_check_constraints = OFF');
@@ -301,7 +302,7 @@ class Judge {
         rows.setReadBigInts(true);
         for (const { parent } of rows.iterate()) this.#findings.break(table, `FOREIGN KEY to ${String(parent)}`, 1);
       } catch (error) {
-        if (!couldNotRun(error, this.#database)) throw error;
+        if (!couldNotRun(error, this.#database, { maybeInModule: false })) throw error;
         this.#findings.leave(`the foreign keys of table ${table}`, error instanceof Error ? error.message : '');
       }
     }
@@ -387,9 +388,13 @@ function isDamagedModule(error: unknown): boolean {
   return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_CORRUPT_VTAB;
 }
 
-/** Not damage, not the disk: something of the app that this SQLite does not have. */
-function couldNotRun(error: unknown, database: DatabaseSync): boolean {
+/**
+ * Not damage, not the disk: something of the app that this SQLite does not have. A module whose own records are damaged may
+ * ask for more memory than SQLite ever gives; anywhere else memory is what the machine lacks.
+ */
+function couldNotRun(error: unknown, database: DatabaseSync, where: { readonly maybeInModule: boolean }): boolean {
   const code = sqliteCode(error);
+  if (code === SQLITE_NOMEM) return where.maybeInModule;
   if (code === SQLITE_TOOBIG) return !isBeyondFile(database, error);
   return code === SQLITE_ERROR || isDamagedModule(error);
 }

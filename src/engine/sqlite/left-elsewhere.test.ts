@@ -1,8 +1,9 @@
 import { expect, test } from 'bun:test';
-import { copyFileSync, existsSync, linkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, linkSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ask, makeDatabase, openElsewhere, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { judgeLiveDatabase } from './judge-live.ts';
+import { refuseLeftElsewhere } from './left-elsewhere.ts';
 import { lookIntoDatabase, pinDatabase } from './live-database.ts';
 import { takeSnapshot } from './snapshot.ts';
 
@@ -86,6 +87,17 @@ test.skipIf(!isLinux)('the journal of a writer that lives is no reason, nor one 
   const destination = join(scratch(), 'snapshot.sqlite');
   await takeSnapshot(pin(tool), destination, quiet);
   expect(ask(destination, 'SELECT count(*) FROM notes')).toBe(201);
+  await app.ask('COMMIT');
+  await app.close();
+});
+
+test.skipIf(!isLinux)('a writer that keeps readers out, its journal on the disk, is no reason either', async () => {
+  const { app: name, tool } = twoNames('delete');
+  const app = await openElsewhere(name);
+  for (const sql of ['PRAGMA cache_size = 2', 'BEGIN IMMEDIATE']) await app.ask(sql);
+  await app.ask("UPDATE notes SET text = printf('%.3000c', 'x') RETURNING id");
+  expect(readFileSync(`${name}-journal`)[0]).not.toBe(0);
+  refuseLeftElsewhere(tool);
   await app.ask('COMMIT');
   await app.close();
 });

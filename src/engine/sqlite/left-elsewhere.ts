@@ -71,11 +71,17 @@ function isHotLooking(journal: string): boolean {
 /** https://sqlite.org/src/file/src/os.h: the byte that a connection locks before it writes its journal. */
 const RESERVED_BYTE = 0x40000001;
 
-/** Does somebody hold the lock of writers, as far as the kernel shows? Then the journal is theirs. */
+/**
+ * Does somebody hold the lock of writers, as far as the kernel shows? Then the journal is theirs. Once a writer keeps readers
+ * out, it holds the bytes around that one too, and the kernel shows them as one range.
+ */
 function hasWriter(path: string): boolean {
   const ino = statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
   try {
-    return new RegExp(`WRITE +-?\\d+ +\\S+:${ino} +${RESERVED_BYTE} `, 'm').test(readFileSync('/proc/locks', 'utf8'));
+    const lock = new RegExp(`WRITE +-?\\d+ +\\S+:${ino} +(\\d+) +(\\d+|EOF)`, 'g');
+    return [...readFileSync('/proc/locks', 'utf8').matchAll(lock)].some(
+      ([, from, to]) => Number(from) <= RESERVED_BYTE && (to === 'EOF' || Number(to) >= RESERVED_BYTE),
+    );
   } catch {
     return false;
   }

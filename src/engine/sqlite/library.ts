@@ -61,9 +61,9 @@ export function isBeyondFile(connection: DatabaseSync, error: unknown): boolean 
 const DENIED = 1;
 /** https://sqlite.org/c3ref/c_alter_table.html: ATTACH, DETACH, ALTER TABLE, REINDEX, ANALYZE. */
 const REFUSED: ReadonlySet<number> = new Set([24, 25, 26, 27, 28]);
-/** All that makes or drops a thing of the schema; what reads or changes rows has the numbers behind. */
+/** All of these numbers make or drop a thing of the schema, but DELETE. */
 const MAKING_MAX = 17;
-const OF_ROWS: ReadonlySet<number> = new Set([9, 18]);
+const DELETE = 9;
 const MAKING_VIRTUAL: ReadonlySet<number> = new Set([29, 30]);
 const FUNCTION = 31;
 /** They load code, or take addresses for it. */
@@ -73,7 +73,7 @@ const refusedFunctions: ReadonlySet<string> = new Set(['load_extension', 'fts3_t
 function mayDo(action: number, called: string | null, database: string | null): boolean {
   if (action === FUNCTION) return !refusedFunctions.has((called ?? '').toLowerCase());
   if (REFUSED.has(action)) return false;
-  const isMaking = (action <= MAKING_MAX && !OF_ROWS.has(action)) || MAKING_VIRTUAL.has(action);
+  const isMaking = (action <= MAKING_MAX && action !== DELETE) || MAKING_VIRTUAL.has(action);
   // The list of pages is a table of ours in memory.
   return !isMaking || database === 'temp';
 }
@@ -117,6 +117,7 @@ export const SQLITE_ERROR = 1;
 export const SQLITE_PERM = 3;
 export const SQLITE_BUSY = 5;
 export const SQLITE_LOCKED = 6;
+export const SQLITE_NOMEM = 7;
 export const SQLITE_READONLY = 8;
 export const SQLITE_IOERR = 10;
 export const SQLITE_CORRUPT = 11;

@@ -8,7 +8,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { BackupError, errnoCode } from '../errors.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
 import { beginReading } from './begin.ts';
 import { isLocked, onceFree } from './busy.ts';
 import { aboutToOpen, endConnection, type Opened } from './ending.ts';
@@ -246,7 +246,7 @@ export function formOnDisk(path: string): FormOnDisk {
   return (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) === 0 ? 'no log' : 'log without index';
 }
 
-/** Who asks how things are waits for no writer. */
+/** A status query must not wait behind a writer. */
 const LOOK_TIMEOUT_MS = 2_000;
 
 export { isLocked } from './busy.ts';

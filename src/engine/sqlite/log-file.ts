@@ -3,7 +3,7 @@
  * database with, so what lies there is compared with what the index says: the salts, and the checksum of the last frame.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { errnoCode } from '../errors.ts';
+import { errnoCode } from '../../words/errors.ts';
 import { LOOK_FOR_ANOTHER_NAME, notShared } from './not-shared.ts';
 import { FRAME_HEADER_BYTES, readLogHeader, saltsOf, WAL_HEADER_BYTES } from './wal.ts';
 import type { LogIndex } from './wal-index.ts';

@@ -4,7 +4,7 @@
  */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
-import { BackupError } from '../errors.ts';
+import { BackupError } from '../../words/errors.ts';
 import { type Header, readHeader, type TextEncoding } from './header.ts';
 import {
   countRows,

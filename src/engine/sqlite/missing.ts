@@ -1,5 +1,5 @@
 /** The words for a database whose file is gone: the same on the command line, on the page and in docs/restore.md. */
-import { BackupError } from '../errors.ts';
+import { BackupError } from '../../words/errors.ts';
 
 export const NOTHING_TO_UNDO = 'Nothing is overwritten, so there is nothing to undo.';
 

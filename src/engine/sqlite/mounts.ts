@@ -32,7 +32,7 @@ function unescapeMount(text: string): string {
 /** The mount that holds the real path `path`. */
 export function mountOf(path: string, mounts: readonly Mount[]): Mount | null {
   let best: Mount | null = null;
-  // Of two at one place the later one hides the other.
+  // The later of two at one place hides the other.
   for (const mount of mounts)
     if (isIn(path, mount.at) && (best === null || mount.at.length >= best.at.length)) best = mount;
   return best;

@@ -1,5 +1,5 @@
 /** The words for a database that another program uses without sharing its log or its locks with us. */
-import { BackupError } from '../errors.ts';
+import { BackupError } from '../../words/errors.ts';
 
 export function notShared(message: string, hint: string): BackupError {
   return new BackupError('DB_NOT_SHARED', message, { hint });

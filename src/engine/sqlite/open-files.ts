@@ -5,7 +5,7 @@
 import { existsSync, fstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BackupError, errnoCode } from '../errors.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
 import { isOpenHereAlone } from './lease.ts';
 import { isOnNetwork, isOnOwnDisk } from './network.ts';
 import { realPathOfFile } from './real-path.ts';
@@ -20,7 +20,7 @@ export interface OpenFiles {
 
 export interface Holder {
   readonly pid: number;
-  /** Of its program, as the kernel has it: up to 15 letters. Its arguments may hold secrets. */
+  /** The name of its program, as the kernel has it: up to 15 letters. Its arguments may hold secrets. */
   readonly name: string;
 }
 
@@ -111,7 +111,7 @@ function filesOf(databasePath: string): Files {
   return { names: new Set(paths.map((one) => `${one} (deleted)`)), ...identitiesOf([...paths, dirname(path)]) };
 }
 
-/** Of a file that may be gone: /proc still names it by its real folder. */
+/** The real path of a file that may be gone: /proc still names it by its real folder. */
 function realPathOf(path: string): string {
   if (existsSync(path)) return realPathOfFile(path);
   return existsSync(dirname(path)) ? join(realpathSync(dirname(path)), basename(path)) : path;

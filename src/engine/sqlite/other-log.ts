@@ -8,7 +8,7 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BackupError } from '../errors.ts';
+import type { BackupError } from '../../words/errors.ts';
 import { standStill } from './busy.ts';
 import { refuseLeftElsewhere } from './left-elsewhere.ts';
 import { notShared } from './not-shared.ts';

@@ -5,6 +5,7 @@
  */
 import { closeSync, existsSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { aboutToOpen, endConnection } from './ending.ts';
 import { readHeaderOf, walHeader } from './header.ts';
 import { isDamage, pragma } from './library.ts';
 import { explainLiveError, isLocked, openConnection } from './live-database.ts';
@@ -91,12 +92,13 @@ export function giveModeBack(note: string, databasePath: string, timeoutMs = 0):
 function removeUnusedJournal(databasePath: string): void {
   const journal = `${databasePath}-journal`;
   if (!existsSync(journal)) return;
+  const opened = aboutToOpen(databasePath);
   const connection = openConnection(databasePath, 0);
   try {
     pragma(connection, 'schema_version');
     if (pragma(connection, 'journal_mode') === 'wal' && isWithoutHeader(journal)) removeIfAllowed(journal);
   } finally {
-    connection.close();
+    endConnection(connection, opened);
   }
 }
 
@@ -116,10 +118,11 @@ const JOURNAL_MAGIC_BYTES = 8;
 
 /** A journal that a kill left is rolled back first. */
 function switchLogOn(databasePath: string, timeoutMs: number): boolean {
+  const opened = aboutToOpen(databasePath);
   const connection = openConnection(databasePath, timeoutMs);
   try {
     return pragma(connection, 'journal_mode = WAL') === 'wal';
   } finally {
-    connection.close();
+    endConnection(connection, opened);
   }
 }

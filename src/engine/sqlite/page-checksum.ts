@@ -6,7 +6,7 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 
 const CHECKSUM_BYTES = 8;
-/** So many pages behind the first are looked at: free ones may have none. */
+/** Pages behind the first that are looked at: free ones may have none. */
 const PAGES_LOOKED_AT = 8;
 const PAGE_BYTES_MAX = 65_536;
 

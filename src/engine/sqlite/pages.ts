@@ -149,7 +149,7 @@ export class PageSet {
     return true;
   }
 
-  /** Of the pages from 1 on, those that are not in it. */
+  /** The pages from 1 on that are not in it. */
   missing(): { readonly first: number; readonly count: number } {
     let first = 0;
     let count = 0;

@@ -18,7 +18,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { areMissing } from '../../../tests/support/programs.ts';
 import { ask, makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
-import { BackupError } from '../errors.ts';
+import { BackupError } from '../../words/errors.ts';
 import { readHeaderOf } from './header.ts';
 import { placeAsNewFile, placeOverUnreadable, placeThroughSqlite, removeDeadPlacements } from './place.ts';
 import { holdStaging } from './staged.ts';
@@ -112,7 +112,7 @@ for (const isWal of [true, false]) {
   }
 }
 
-/** Of the file as it is on the disk; read by another process, because closing it here would drop locks. */
+/** The digest of the file as it is on the disk; read by another process, because closing it here would drop locks. */
 const digestOf = (path: string) => spawnSync('sha256sum', [path], { encoding: 'utf8' }).stdout;
 
 const pageSizes = [

@@ -28,7 +28,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { backup, type DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { BackupError, errnoCode } from '../errors.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
 import { FreshFolder, removeDeadFolders } from './fresh-folder.ts';
 import { addFreePage, readHeaderOf, sayRollbackMode } from './header.ts';
 import { openElsewhere, pragma, sqliteCode } from './library.ts';
@@ -312,7 +312,8 @@ function stage(source: string, destination: string, what: 'restoring' | 'placing
 function copyDurably(source: string, destination: string): void {
   try {
     copyFileSync(source, destination, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-    const file = openSync(destination, constants.O_RDWR | (constants.O_NOFOLLOW ?? 0));
+    // For reading: the copy has the rights of its source, which may be protected from writing.
+    const file = openSync(destination, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0));
     try {
       fchmodSync(file, 0o600);
       fsyncSync(file);

@@ -35,9 +35,9 @@ test('no other file asks the system for a real path but of a folder, or of the p
     (file) => !file.endsWith('.test.ts') && /\brealpathSync\b/.test(readFileSync(join(root, file), 'utf8')),
   );
   expect(asking.sort()).toEqual([
-    'bootstrap.ts',
-    'engine/backup.ts',
+    'app/bootstrap.ts',
     'engine/sqlite/open-files.ts',
     'engine/sqlite/real-path.ts',
+    'engine/stories/backup.ts',
   ]);
 });

@@ -8,7 +8,7 @@
  * pin are left out: they may belong to a commit that failed.
  */
 import { closeSync, constants, copyFileSync, fstatSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs';
-import { BackupError } from '../errors.ts';
+import { BackupError } from '../../words/errors.ts';
 import { FollowingDigest } from './digest.ts';
 import { contentBytes } from './header.ts';
 import { refuseLeftElsewhere } from './left-elsewhere.ts';

@@ -10,7 +10,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { openNew } from './open-new.ts';
 
-/** Whoever cleans up holds the lock alone for that long at most. */
+/** A process that cleans up holds the lock alone for that long at most. */
 const HOLD_TIMEOUT_MS = 5_000;
 const EXCHANGED_MAX = 5;
 

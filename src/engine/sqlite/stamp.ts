@@ -7,7 +7,7 @@
  * one before leaves mtime as it was, so a stamp that was young when it was recorded proves nothing.
  */
 import { existsSync, statSync } from 'node:fs';
-import { BackupError, errnoCode } from '../errors.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
 import { realPathOfFile } from './real-path.ts';
 
 interface FileStamp {

@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { errnoCode } from '../errors.ts';
+import { errnoCode } from '../../words/errors.ts';
 
 /** Makes renames in a folder durable. */
 export function syncFolderNow(folder: string): void {

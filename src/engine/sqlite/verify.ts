@@ -4,7 +4,7 @@
  */
 import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
-import { BackupError } from '../errors.ts';
+import { BackupError } from '../../words/errors.ts';
 import { accountForPages } from './account.ts';
 import { digestInBackground } from './digest.ts';
 import { type DatabaseFacts, readFacts } from './facts.ts';

@@ -15,7 +15,7 @@ export interface LogIndex {
   /** Frames up to the last commit; 0 for an empty log. */
   readonly frames: number;
   readonly mergedFrames: number;
-  /** Of everything up to the last of these frames, as that frame has it. */
+  /** The checksum of everything up to the last of these frames, as that frame has it. */
   readonly checksum: readonly [number, number];
 }
 

@@ -8,7 +8,7 @@
  * another checksum (left over from a transaction that was rolled back, or cut off by a crash).
  */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { errnoCode } from '../errors.ts';
+import { errnoCode } from '../../words/errors.ts';
 
 /** A place in the write-ahead log: the same salts mean the same log, not restarted since. */
 export interface LogEnd {

@@ -9,7 +9,7 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { exhausted } from '../errors.ts';
+import { exhausted } from '../../words/errors.ts';
 
 export interface CheckLimits {
   /** Time of the processor, all threads together. */
@@ -56,7 +56,7 @@ export function limitsOf(bytes: number): CheckLimits {
   };
 }
 
-/** Of the file and its log, as far as they are more than holes. */
+/** The size of the file and its log, as far as they are more than holes. */
 export function bytesToCheck(path: string): number {
   let bytes = 0;
   for (const file of [path, `${path}-wal`]) {

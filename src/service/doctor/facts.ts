@@ -4,14 +4,15 @@
  */
 import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
-import type { ErrorBody } from '../../engine/errors.ts';
+import type { ErrorBody } from '../../words/errors.ts';
 import { isIn, type Mount, mountOf, readMounts } from '../../engine/sqlite/mounts.ts';
 import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
-import type { Examined } from '../../engine/jobs/protocol.ts';
-import type { TargetFreshness } from '../freshness.ts';
+import type { TargetFreshness } from '../protection/freshness.ts';
+import type { Risks } from '../../engine/store/kinds.ts';
 import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
-import { holdsOthersFiles } from '../open-folder.ts';
+import { holdsOthersFiles } from '../protection/open-folder.ts';
+import type { Examined } from '../../engine/stories/look.ts';
 
 export interface DoctorFacts {
   readonly now: Date;
@@ -44,7 +45,7 @@ export interface DoctorFacts {
     /** Backups in it. */
     readonly count: number;
     readonly freeBytes: number;
-    /** Of what the default keeps beside the newest, how many there is room for; null where somebody said what to keep. */
+    /** How many there is room for of what the default keeps beside the newest; null if somebody said what to keep. */
     readonly fitting: number | null;
   };
   readonly state: { readonly path: string; readonly mode: number | null };
@@ -55,7 +56,7 @@ export interface DoctorFacts {
   /** Names of files of ours that were moved out of the way because they could not be used. */
   readonly setAside: readonly string[];
   readonly servedAs: Served | null;
-  /** Of the newest backups whose checkpoint is known: bytes of the log that it could not merge. */
+  /** Bytes of the log that the checkpoint could not merge, for the newest backups whose checkpoint is known. */
   readonly unmergedBytes: readonly number[];
   readonly newestAt: Date | null;
   /** The open alarm. */
@@ -67,7 +68,7 @@ export interface DoctorFacts {
   readonly settings: Settings;
   /** Between two planned backups. */
   readonly gapMinutes: { readonly shortest: number; readonly longest: number };
-  /** Of the server of the program; null where nobody told. */
+  /** How the server of the program is reached; null if that was not said. */
   readonly door: DoorFacts | null;
   readonly s3: BucketFacts;
   /** Targets that are on and whose newest good copy must be brought back before it can be read. */
@@ -86,12 +87,8 @@ export interface DoorFacts {
   readonly hasToken: boolean;
 }
 
-export interface BucketFacts {
-  /** Where it is asked over plain http and not on this machine. */
-  readonly plainHost: string | null;
+interface BucketFacts extends Risks {
   readonly isEncrypted: boolean;
-  /** The app's own files lie in the same bucket, and a CDN serves them. */
-  readonly isAlsoPublic: boolean;
   /** Removal is left to a rule of the bucket. */
   readonly lifecycleDays?: number | null;
   /** Null where it was not asked. */
@@ -112,6 +109,18 @@ export interface Served {
   readonly folder: string;
   /** False where its name alone says so. */
   readonly isCertain: boolean;
+}
+
+type Bucket = BucketFacts & { readonly word: string };
+
+/** The targets that are on, each with what sentences call it. */
+export function buckets({ settings, s3, targets }: DoctorFacts): readonly Bucket[] {
+  const further = targets.map((target) => ({ ...target, word: target.name }));
+  return settings.s3Enabled ? [{ ...s3, word: 'S3' }, ...further] : further;
+}
+
+export function wordsOf(some: readonly Bucket[]): string {
+  return some.map(({ word }) => word).join(' and ');
 }
 
 export function lookAtDatabase(
@@ -164,7 +173,7 @@ export function setAsideIn(folder: string): readonly string[] {
     : [];
 }
 
-/** Of a file; null where it is missing. */
+/** The mode of a file; null if it is missing. */
 export function modeOf(path: string): number | null {
   return statSync(path, { throwIfNoEntry: false })?.mode ?? null;
 }
@@ -244,15 +253,4 @@ function existing(path: string): string {
   let at = path;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
   return at;
-}
-
-/** `http://minio:9000` → `minio`; null for https, and on this machine. */
-export function plainHostOf(endpoint: string | null | undefined): string | null {
-  if (!endpoint || !URL.canParse(endpoint)) return null;
-  const { protocol, hostname } = new URL(endpoint);
-  return protocol === 'http:' && !isLoopback(hostname) ? hostname : null;
-}
-
-export function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host);
 }

@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test';
 import type { PlaceStatus } from '../model.ts';
-import { keepSettingsNone } from '../retention-policies.ts';
-import { type DoctorFacts, plainHostOf } from './facts.ts';
+import { keepSettingsNone } from '../targets/retention-policies.ts';
+import { plainHostOf } from '../../engine/store/s3/kind.ts';
+import type { DoctorFacts } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
@@ -55,7 +56,7 @@ const well: DoctorFacts = {
   },
   gapMinutes: { shortest: 10, longest: 10 },
   door: { host: '127.0.0.1', passwordLength: 20, hasToken: false },
-  s3: { isEncrypted: false, isAlsoPublic: false, plainHost: null, test: null },
+  s3: { isEncrypted: false, isAlsoPublic: false, isOnSameDisk: false, plainHost: null, test: null },
   archived: [],
   targets: [],
   places: [],

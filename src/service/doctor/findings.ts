@@ -3,15 +3,16 @@
  * each can be tried without the disk, the server or the mistake that it is about. A finding says what was found, why it
  * matters, and what to do.
  */
-import { LOSS_DAYS } from '../../engine/loss.ts';
+import { LOSS_DAYS } from '../../engine/catalog/loss.ts';
 import { formatSize } from '../log.ts';
-import { lossText } from '../loss-text.ts';
-import { BRING_BACK } from '../missing.ts';
+import { lossText } from '../protection/loss-text.ts';
+import { BRING_BACK } from '../protection/missing.ts';
 import type { Finding, TargetReport } from '../model.ts';
-import { closeIt, octal } from '../open-folder.ts';
+import { closeIt, octal } from '../protection/open-folder.ts';
 import { PASSWORD_GOOD, PASSWORD_LEAST } from '../password.ts';
-import { targetWord } from '../remote-targets.ts';
-import { type BucketFacts, type DoctorFacts, isLoopback } from './facts.ts';
+import { targetWord } from '../../words/target-word.ts';
+import { isLoopback } from '../../words/loopback.ts';
+import { buckets, type DoctorFacts, wordsOf } from './facts.ts';
 
 type Check = (facts: DoctorFacts) => Finding | null;
 
@@ -189,6 +190,14 @@ const folderIsDurable: Check = (facts) => {
 const isElsewhere: Check = (facts) => {
   const { database, folder } = facts;
   const code = 'same-disk';
+  const near = buckets(facts).filter(({ isOnSameDisk }) => isOnSameDisk);
+  if (near.length > 0) {
+    return found('warning', code, {
+      what: `the target ${wordsOf(near)} lies on the disk of the database`,
+      why: 'When that disk is lost, both are.',
+      fix: 'Name a folder on another disk, and see that it is mounted.',
+    });
+  }
   if (database.device === null || folder.device === null) return null;
   if (database.device !== folder.device) return ok(code, 'database and backups lie on two disks');
   const [bucket] = buckets(facts);
@@ -476,18 +485,6 @@ const sealingWorks: Check = (facts) => {
   return on.length > 0 ? ok(code, `copies on ${wordsOf(on)} are encrypted`) : null;
 };
 
-type Bucket = BucketFacts & { readonly word: string };
-
-/** Of the targets that are on. */
-function buckets({ settings, s3, targets }: DoctorFacts): readonly Bucket[] {
-  const further = targets.map((target) => ({ ...target, word: target.name }));
-  return settings.s3Enabled ? [{ ...s3, word: 'S3' }, ...further] : further;
-}
-
-function wordsOf(some: readonly Bucket[]): string {
-  return some.map(({ word }) => word).join(' and ');
-}
-
 /** The server itself speaks plain http: outside of this machine a proxy with https belongs before it. */
 const doorIsNarrow: Check = ({ door }) => {
   const code = 'open-address';
@@ -593,7 +590,7 @@ const checkHasNoRemarks: Check = ({ remarks }) => {
 const scheduleAdvances: Check = ({ stalledSince }) => {
   if (stalledSince === null) return null;
   return found('problem', 'stalled', {
-    what: `the schedule has not gone on since ${stalledSince.toISOString()}`,
+    what: `the schedule has been stuck since ${stalledSince.toISOString()}`,
     why: 'A planned backup waits for its turn, or the one that runs says nothing any more. No backup follows meanwhile.',
     fix: 'Stop what is running (on the page, or POST /backup/api/runs/stop), or start the app again.',
   });
@@ -608,7 +605,7 @@ const nothingWasLost: Check = ({ loss }) => {
   });
 };
 
-/** Who else writes to one target, and what is kept there because of that. */
+/** Says who else writes to one target, and what is kept there because of that. */
 function ofWriter({ target, writer, sparesOthersUntil }: DoctorFacts['places'][number]): readonly Finding[] {
   const code = 'writers';
   const word = targetWord(target);

@@ -1,0 +1,127 @@
+/** How safe the database is, as a text and an exit code. */
+import type { Work } from '../session.ts';
+import type { PlaceStatus, Status, TargetStatus, VerdictCode } from '../../service/model.ts';
+import { exitCodes } from '../exit-codes.ts';
+import type { TargetFreshness } from '../../service/protection/freshness.ts';
+import { agoText, durationText, sizeText } from '../output.ts';
+import { lossText } from '../../service/protection/loss-text.ts';
+import { BRING_BACK } from '../../service/protection/missing.ts';
+import { targetWord } from '../../words/target-word.ts';
+
+export const showStatus: Work = async ({ service, output, now }) => {
+  const status = await service.getStatus();
+  output.answer(status, statusText(status, now()));
+  return statusExitCode(status);
+};
+
+/** 0 only when all is well, so that `velist-backup status || …` may raise the alarm. */
+export function statusExitCode({ freshness: { state, cause }, local }: Status): number {
+  if (state === 'protected') return exitCodes.done;
+  if (state === 'unprotected' && local.count === 0) return exitCodes.noBackup;
+  if (cause === 'damaged') return exitCodes.verificationFailed;
+  if (state === 'unprotected') return exitCodes.noBackup;
+  return state === 'at-risk' && elsewhereCauses.has(cause) ? exitCodes.notEverywhere : exitCodes.failed;
+}
+
+/** The local backups are good; a copy elsewhere is missing, or may be. */
+const elsewhereCauses: ReadonlySet<VerdictCode> = new Set(['s3-waiting', 'other-writer', 'cloned']);
+
+function provenText({ target, proven, drill }: TargetFreshness, now: Date): string {
+  const at = (moment: Date) => agoText(moment, now);
+  const last = proven === null ? 'never' : `${at(proven.at)}, ${(proven.ms / 1_000).toFixed(1)} s`;
+  const failed = drill?.result === 'failed' ? `; the drill ${at(drill.at)} FAILED` : '';
+  const sealed = drill?.result === 'sealed' ? `; ${at(drill.at)} all but the content, for want of the key` : '';
+  return `${last}${failed}${sealed} (${target})`;
+}
+
+function statusText(status: Status, now: Date): string {
+  const { lastGood, schedule, local, s3, targets, freshness } = status;
+  const ago = (moment: Date | null) => (moment === null ? 'never' : agoText(moment, now));
+  const { state } = freshness;
+  const { code } = status.verdict;
+  const each = (moment: (target: TargetFreshness) => Date | null) =>
+    freshness.targets.map((target) => `${ago(moment(target))} (${target.target})`).join('; ');
+  const changed = freshness.changedAt === null ? '' : `, changed ${ago(freshness.changedAt)}`;
+  const further = targets.filter(({ target }) => target !== 's3');
+  const rows = [
+    ['status', code === state ? state : `${state} (${code})`],
+    ['state', state],
+    ...(status.loss ? [['loss', `${lossText(status.loss)} (${status.loss.filename})`]] : []),
+    [
+      'database',
+      `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}${changed}` : ', missing'}`,
+    ],
+    ['last good', lastGood ? `${lastGood.filename}, ${ago(lastGood.createdAt)}` : 'none'],
+    ['good', each(({ goodAt }) => goodAt)],
+    ['checked', each(({ verifiedAt }) => verifiedAt)],
+    ['proven', status.freshness.targets.map((target) => provenText(target, now)).join('; ')],
+    ['schedule', schedule.enabled ? (schedule.cron ?? `every ${schedule.intervalMinutes} minutes`) : 'off'],
+    [
+      'local',
+      `${local.path}, ${local.count} backup${local.count === 1 ? '' : 's'}, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`,
+    ],
+    ['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off'],
+    ...further.map((target) => [target.target, remoteText(target, now)]),
+    ...status.places.flatMap(placeRow),
+    ...status.places.flatMap((place) => writerRows(place, now)),
+  ];
+  const width = Math.max(10, ...rows.map(([name = '']) => name.length));
+  const lines = rows.map(([name = '', value = '']) => `${name.padEnd(width)} ${value}`);
+  return [...lines, ...(freshness.cause === 'missing' ? [missingText(status, now)] : [])].join('\n');
+}
+
+function missingText({ database, lastGood }: Status, now: Date): string {
+  const newest = lastGood ? `${lastGood.filename}, ${agoText(lastGood.createdAt, now)}` : 'none';
+  return `${database.name} is missing. Newest good backup: ${newest}.${lastGood ? `\n${BRING_BACK}` : ''}`;
+}
+
+/** Only where there is something to say. */
+function writerRows({ target, writer, sparesOthersUntil }: PlaceStatus, now: Date): readonly (readonly string[])[] {
+  const word = targetWord(target);
+  const ago = (moment: Date) => `${durationText(now.getTime() - moment.getTime())} ago`;
+  const rows: string[][] = [];
+  if (writer) {
+    const who = writer.kind === 'clone' ? `a copy of this machine (${writer.host})` : writer.host;
+    const does = writer.kind === 'clone' ? 'wants to write' : 'writes';
+    const seen = writer.seenAt === null ? '' : `, seen ${ago(writer.seenAt)}`;
+    rows.push([
+      'writer',
+      `${word}: ${who} ${does} there since ${ago(writer.since)}${seen}; velist-backup doctor says what to do`,
+    ]);
+  }
+  if (sparesOthersUntil)
+    rows.push(['spares', `${word}: what other installations made stays until ${sparesOthersUntil.toISOString()}`]);
+  return rows;
+}
+
+function placeRow({ target, owner, other }: Status['places'][number]): string[][] {
+  if (owner === 'mixed')
+    return [['identity', `${target} holds backups of several databases, told apart by their manifests`]];
+  if (!other) return [];
+  const since = other.createdAt === null ? '' : ` since ${other.createdAt.toISOString()}`;
+  return [['identity', `${target} belongs to another database, ${other.name}${since}; nothing is written there`]];
+}
+
+/** `my-backups/backups/database, 9 stored`, or what it waits for first: `waiting for 3 uploads, next try in 40 s: …; …` */
+function remoteText(
+  {
+    bucket,
+    path,
+    stored,
+    waiting,
+    nextTryAt,
+    error,
+    listedAt,
+    lifecycleDays,
+  }: Omit<Status['s3'], 'configured'> & Pick<TargetStatus, 'lifecycleDays'>,
+  now: Date,
+): string {
+  const seen = listedAt === null ? '' : ` (seen ${agoText(listedAt, now)})`;
+  const removal = !lifecycleDays ? '' : `, removal is left to the bucket after ${lifecycleDays} days`;
+  const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}${removal}`;
+  const why = error === null ? '' : `: ${error.message}`;
+  if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);
+  const waitMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now.getTime();
+  const next = waitMs > 0 ? `, next try in ${durationText(waitMs)}` : '';
+  return `waiting for ${waiting} upload${waiting === 1 ? '' : 's'}${next}${why}; ${there}`;
+}

@@ -1,0 +1,31 @@
+/**
+ * The settings that may be changed while running, on the page or by `updateConfig`, by the names that the HTTP contract and
+ * `settings.json` have for them. What each may be stands in its row of `settings.ts`.
+ */
+import type { z } from 'zod';
+import { typedPrefix } from './prefix.ts';
+import { databaseSettings } from './settings.ts';
+import { s3Settings } from './target-settings.ts';
+
+export const pageSettings = {
+  enabled: databaseSettings.enabled.value,
+  intervalMinutes: databaseSettings.intervalMinutes.value,
+  retentionCount: databaseSettings.retentionCount.value,
+  keepHourly: databaseSettings.keepHourly.value,
+  keepDaily: databaseSettings.keepDaily.value,
+  keepWeekly: databaseSettings.keepWeekly.value,
+  keepMonthly: databaseSettings.keepMonthly.value,
+  keepYearly: databaseSettings.keepYearly.value,
+  s3Enabled: s3Settings.enabled.value,
+  s3Path: typedPrefix,
+  verify: databaseSettings.verify.value,
+  /** Null: three intervals, at least 15 minutes. */
+  maxAgeMinutes: databaseSettings.maxAgeMinutes.value.nullable(),
+  lossIgnore: databaseSettings.lossIgnore.value,
+};
+
+type Frozen<Value> = Value extends readonly (infer Item)[] ? readonly Item[] : Value;
+
+export type PageSettings = {
+  readonly [Name in keyof typeof pageSettings]: Frozen<z.output<(typeof pageSettings)[Name]>>;
+};

@@ -1,0 +1,286 @@
+/**
+ * The settings: one row each, and the only place where one is described; the rows of targets stand in `target-settings.ts`.
+ * The environment (`env.ts`), the configuration file and its types (`config-file.ts`, `define-config.ts`), the files of
+ * secrets, what the page may change, the HTTP contract and docs/configuration.md are made of this table. A row is called as
+ * its key in the configuration file.
+ */
+import { z } from 'zod';
+import { parseRecipients } from '../engine/format/age.ts';
+import { BackupError } from '../words/errors.ts';
+import { checkCron } from '../words/schedule.ts';
+import { readDatabaseUrl } from './database-url.ts';
+import { inQuotes, refused, settingsOf, whole } from './setting.ts';
+
+const { setting } = settingsOf('What is backed up, when, and where to');
+const proof = settingsOf('Proof');
+const kept = settingsOf('What is kept');
+const sealed = settingsOf('How copies are sealed, on S3 and in a second folder');
+const server = settingsOf('The server');
+const app = settingsOf("The app's own files (Velist's layout)");
+
+const path = z.string().min(1);
+const keep = whole(0, 10_000, 'backup');
+const webAddress = z.url({ protocol: /^https?$/, error: 'a URL that begins with https:// or http://' });
+const token = z
+  .string()
+  .regex(/^[\x21-\x7e]{16,1024}$/, {
+    error: 'at least 16 characters without spaces, such as openssl rand -hex 32 makes',
+    abort: true,
+  })
+  .superRefine(refused(inQuotes));
+
+/** Where backups and run history lie. */
+export const placeSettings = {
+  /** The one database, if there is no list; then nothing is called by a name. */
+  path: setting({
+    variable: 'DATABASE_URL',
+    value: z.string().transform((url, context) => {
+      const place = readDatabaseUrl(url);
+      if ('path' in place) return place.path;
+      context.addIssue({ code: 'custom', message: place.fault });
+      return url;
+    }),
+    start: './db/dev.sqlite',
+    says: 'the database: a path, also as `file:./app.sqlite` or `sqlite:///srv/app.sqlite`, and see below',
+    // One that we refuse may be another server's, with its password.
+    isHidden: true,
+  }),
+  /** At the top and beside a glob the folder in which each database has its own; beside a path its very own. */
+  localPath: setting({
+    variable: 'BACKUP_LOCAL_PATH',
+    value: path,
+    start: './storage/backups',
+    says: 'the folder of the backups; made 0700, its files 0600',
+  }),
+  /** As `localPath`: `storage/velist-backup.sqlite` becomes `storage/<name>.velist-backup.sqlite`. */
+  statePath: setting({
+    variable: 'BACKUP_STATE_PATH',
+    value: path,
+    start: './storage/velist-backup.sqlite',
+    says: 'run history, shared by the app and the command line; losing it loses nothing else',
+  }),
+};
+
+/** The settings of one database; at the top they hold for all. */
+export const databaseSettings = {
+  enabled: setting({
+    variable: 'BACKUP_ENABLED',
+    value: z.boolean(),
+    start: true,
+    says: '`false`: nothing by itself, everything by hand',
+  }),
+  intervalMinutes: setting({
+    variable: 'BACKUP_INTERVAL_MINUTES',
+    value: whole(1, 525_600, 'minute'),
+    start: 10,
+    says: 'between two backups',
+  }),
+  /** A cron line, instead of the interval. */
+  schedule: setting({
+    variable: 'BACKUP_SCHEDULE',
+    value: z
+      .string()
+      .min(1)
+      .refine((line) => checkCron(line) === null, { error: 'a cron line of five fields, for instance 0 3 * * *' }),
+    says: 'a cron line of five fields, instead of the interval: `0 3 * * *`',
+  }),
+  retentionCount: kept.setting({
+    variable: 'BACKUP_RETENTION_COUNT',
+    value: whole(1, 10_000, 'backup'),
+    start: 10,
+    says: 'newest backups to keep on this disk',
+  }),
+  /** Without any of the five: 24 hours, 7 days and 4 weeks, within a fifth of the disk. Beside one that is said: 0. */
+  keepHourly: kept.setting({
+    variable: 'BACKUP_KEEP_HOURLY',
+    value: keep,
+    says: 'and the newest good one of each of this many hours that have one; by default `24`',
+  }),
+  keepDaily: kept.setting({
+    variable: 'BACKUP_KEEP_DAILY',
+    value: keep,
+    says: 'the same for days, in UTC; by default `7`',
+  }),
+  keepWeekly: kept.setting({
+    variable: 'BACKUP_KEEP_WEEKLY',
+    value: keep,
+    says: 'the same for ISO weeks; by default `4`',
+  }),
+  keepMonthly: kept.setting({ variable: 'BACKUP_KEEP_MONTHLY', value: keep, says: 'the same for months' }),
+  keepYearly: kept.setting({ variable: 'BACKUP_KEEP_YEARLY', value: keep, says: 'the same for years' }),
+  verify: proof.setting({
+    variable: 'BACKUP_VERIFY',
+    value: z.enum(['quick', 'full']),
+    start: 'quick',
+    says: '`quick_check` or `integrity_check` for every backup',
+  }),
+  skipUnchanged: setting({
+    variable: 'BACKUP_SKIP_UNCHANGED',
+    value: z.boolean(),
+    start: true,
+    says: 'a scheduled run on an unchanged database is only noted',
+  }),
+  maxAgeMinutes: proof.setting({
+    variable: 'BACKUP_MAX_AGE_MINUTES',
+    value: whole(1, 5_256_000, 'minute'),
+    says: 'when the newest good backup is too old; else three intervals, at least 15',
+  }),
+  /** Whether a backup that lost much against the one before raises an alarm. */
+  lossAlarm: proof.setting({
+    variable: 'BACKUP_LOSS_ALARM',
+    value: z.boolean(),
+    start: true,
+    says: 'a backup that lost much against the one before raises an alarm, and keeps what was before',
+  }),
+  /** More than this part of a table's rows is much. */
+  lossPercent: proof.setting({
+    variable: 'BACKUP_LOSS_PERCENT',
+    value: z.int('a whole number').min(1, 'at least 1').max(100, 'at most 100'),
+    start: 50,
+    says: 'more than this part of the rows of a table, or of the whole content, is much',
+  }),
+  /** A part is judged only in tables with at least this many rows. */
+  lossRows: proof.setting({
+    variable: 'BACKUP_LOSS_ROWS',
+    value: whole(1, 1_000_000_000, 'row'),
+    start: 1_000,
+    says: 'a part is judged only in tables with at least this many rows',
+  }),
+  /** Tables that the app empties regularly. */
+  lossIgnore: proof.setting({
+    variable: 'BACKUP_LOSS_IGNORE',
+    value: z
+      .array(z.string().min(1, 'the name of a table').max(512, 'at most 512 characters'))
+      .max(1_000, 'at most 1,000 tables'),
+    start: [],
+    says: 'tables that the app empties regularly, with commas between',
+  }),
+  drillEnabled: proof.setting({
+    variable: 'BACKUP_DRILL_ENABLED',
+    value: z.boolean(),
+    start: true,
+    says: 'once a day a restore is rehearsed',
+  }),
+  drillSql: proof.setting({
+    variable: 'BACKUP_DRILL_SQL',
+    value: z.string().min(1),
+    says: 'what must hold on a restored backup: a statement, or the path of a file with several',
+  }),
+  // The path of a webhook is its password.
+  webhookUrl: proof.secret({
+    variable: 'BACKUP_WEBHOOK_URL',
+    value: webAddress,
+    says: 'told when something changes: JSON that Slack, Discord and Mattermost take',
+  }),
+  heartbeatUrl: proof.secret({
+    variable: 'BACKUP_HEARTBEAT_URL',
+    value: webAddress,
+    says: 'pinged with each backup, in the form of healthchecks.io',
+  }),
+  /** How copies at targets are sealed. */
+  compression: sealed.setting({
+    variable: 'BACKUP_COMPRESSION',
+    value: z.enum(['none', 'zstd']),
+    start: 'none',
+    says: 'of copies there; backups on this disk stay plain files',
+  }),
+  /** Public keys of age: copies at targets are encrypted to them. */
+  encryptionRecipient: sealed.setting({
+    variable: 'BACKUP_ENCRYPTION_RECIPIENT',
+    value: z.string().transform(recipients),
+    start: [],
+    says: 'public keys of age, with commas between: copies there are encrypted to them',
+    saysFault: true,
+  }),
+};
+
+/** What is common to all databases. */
+export const serverSettings = {
+  host: server.setting({
+    variable: 'HOST',
+    value: z.string().min(1),
+    start: '127.0.0.1',
+    says: 'outside a loopback address it needs a password or a token',
+  }),
+  port: server.setting({
+    variable: 'PORT',
+    value: z.int('a whole number').min(0, 'at least 0').max(65_535, 'at most 65,535'),
+    start: 3000,
+    says: '`0`: any that is free',
+  }),
+  adminPassword: server.secret({
+    variable: 'BACKUP_ADMIN_PASSWORD',
+    value: z.string().max(1_024).superRefine(refused(inQuotes)),
+    says: 'whoever has it may use the page',
+    isVerbatim: true,
+  }),
+  apiToken: server.secret({
+    variable: 'BACKUP_API_TOKEN',
+    value: token,
+    says: 'programs send it as `Authorization: Bearer`; 16 characters at least: `openssl rand -hex 32`',
+    isVerbatim: true,
+  }),
+  /** Opens the metrics alone. */
+  metricsToken: server.secret({
+    variable: 'BACKUP_METRICS_TOKEN',
+    value: token,
+    says: 'opens `/backup/metrics` and nothing else, for Prometheus',
+    isVerbatim: true,
+  }),
+  /** JSON lines of the audit record: a file, or `-` for standard output. */
+  auditLog: server.setting({
+    variable: 'BACKUP_AUDIT_LOG',
+    value: path,
+    says: 'who did what, as lines of JSON for a collector: a file, or `-` for standard output',
+  }),
+  logFormat: server.setting({
+    variable: 'LOG_FORMAT',
+    value: z.enum(['text', 'json']),
+    start: 'text',
+    says: 'the form of the log',
+  }),
+};
+
+/** Settings of the app and not of backups: they stay in the environment. */
+export const appSettings = {
+  driver: app.setting({
+    variable: 'STORAGE_DRIVER',
+    value: z.enum(['local', 's3']),
+    start: 'local',
+    says: 'where `createStorage()` keeps them; it has no say in backups',
+  }),
+  localPath: app.setting({
+    variable: 'LOCAL_STORAGE_PATH',
+    value: path,
+    start: './storage/uploads',
+    says: 'the folder of the driver `local`',
+  }),
+  localUrl: app.setting({
+    variable: 'LOCAL_STORAGE_URL',
+    value: z.string(),
+    start: '/storage',
+    says: 'the address at which that folder is served',
+  }),
+  cdnUrl: app.setting({ variable: 'CDN_URL', value: z.string(), says: 'the address of files of the driver `s3`' }),
+  demoOrders: app.setting({
+    variable: 'DEMO_ORDERS',
+    value: z.boolean(),
+    start: true,
+    says: 'whether the demo shop of the repository gets orders',
+  }),
+  nodeEnv: app.setting({
+    variable: 'NODE_ENV',
+    value: z.string(),
+    start: 'development',
+    says: '`production`: no demo database is made',
+  }),
+};
+
+function recipients(text: string, context: z.core.$RefinementCtx<string>): readonly string[] {
+  try {
+    return parseRecipients(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: BackupError.from(error).message });
+    return [];
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * A download that may end before its end: the bytes so far, and beside them the ETag of the object that they are from.
+ * The tag is written before the first byte, so bytes without one are never gone on with.
+ *
+ * Root may work in a folder of another user, who could leave a link to any file of the system under either name: neither
+ * name is followed, and what is no plain file of one name is removed.
+ */
+import { lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { giveToOwnerOfFolder } from './owner.ts';
+import { BackupError } from '../../words/errors.ts';
+import { APPEND_HERE } from '../sqlite/open-new.ts';
+
+export class PartialFile {
+  readonly path: string;
+  readonly #tagPath: string;
+
+  constructor(path: string) {
+    this.path = path;
+    this.#tagPath = `${path}.etag`;
+  }
+
+  /** How many bytes of that object are here; 0 after removing those of another. */
+  resume(etag: string, options: { readonly sizeBytes: number }): number {
+    const haveBytes = plainSize(this.path);
+    if (haveBytes !== null && this.#tag() === etag && haveBytes <= options.sizeBytes) return haveBytes;
+    this.remove();
+    writeFileSync(this.#tagPath, etag, { flag: 'wx', mode: 0o600 });
+    giveToOwnerOfFolder(this.#tagPath);
+    return 0;
+  }
+
+  /** To go on behind the last byte. */
+  async open(): Promise<FileHandle> {
+    const file = await open(this.path, APPEND_HERE, 0o600);
+    const found = await file.stat();
+    if (found.isFile() && found.nlink === 1) return file;
+    await file.close();
+    throw new BackupError('NO_PERMISSION', `${this.path} is no file of ours`, {
+      hint: 'Somebody else put it there a moment ago: see who may write in that folder, and try again.',
+    });
+  }
+
+  /** The bytes first: a tag without them is a download that begins. */
+  remove(): void {
+    rmSync(this.path, { force: true });
+    rmSync(this.#tagPath, { force: true });
+  }
+
+  #tag(): string | null {
+    return plainSize(this.#tagPath) === null ? null : readFileSync(this.#tagPath, 'utf8');
+  }
+}
+
+/** Null for anything but a plain file of one name. */
+function plainSize(path: string): number | null {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found?.isFile() && found.nlink === 1 ? found.size : null;
+}

@@ -1,0 +1,154 @@
+/**
+ * A folder as a target: another disk, or the disk of a server that is mounted here.
+ *
+ * When such a disk is not mounted, its mount point is an empty folder like any other. So the folder bears a mark, which a
+ * person puts there once while the disk is mounted. Without it the folder is neither read nor written to: it is never
+ * taken for an empty target, and no backup lands on the disk below the mount point.
+ */
+import { realpathSync, statSync } from 'node:fs';
+import { lstat, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { BackupError, errnoCode } from '../../../words/errors.ts';
+import { shellWord } from '../../../words/visible-text.ts';
+import { createLocalStore } from '../folder-store.ts';
+import type { Kind, SweepUnfinished, TargetStore } from '../kind.ts';
+import { isUnfinished } from '../object-key.ts';
+import {
+  type Check,
+  deletes,
+  isPrivateFolder,
+  lists,
+  looksUp,
+  ok,
+  reads,
+  type TestedTarget,
+  warning,
+  writes,
+} from '../self-test-checks.ts';
+import { aborted } from '../store.ts';
+import type { FolderAccess } from './access.ts';
+import { folderKit } from './kit.ts';
+
+/** Empty; it says that the disk is mounted. */
+export const FOLDER_MARK = '.velist-target';
+
+export const folderKind: Kind<FolderAccess> = {
+  open({ path }, prefix): TargetStore {
+    const isThere = () => requireMark(path);
+    const below = join(path, prefix);
+    return {
+      ...createLocalStore({ root: below, isThere }),
+      root: createLocalStore({ root: path, isThere }),
+      sweepUploads: (options) => sweepUnfinished(below, options),
+    };
+  },
+
+  addressOf: ({ path }, prefix) => `folder:${join(resolve(path), prefix)}`,
+  stateKeyOf: ({ path }, prefix) => `folder:${join(resolve(path), prefix)}`,
+  whereOf: ({ path }, prefix) => join(path, prefix),
+  wholeOf: ({ path }) => `folder ${path}`,
+  connectionOf: ({ path }) => `folder:${resolve(path)}`,
+  faultOf({ path }, prefix, backupsPath) {
+    if (path === '') return { what: 'its path is empty', hint: 'Name the folder, such as /mnt/nas/backups.' };
+    const folder = realOf(join(path, prefix));
+    const here = backupsPath === undefined ? null : realOf(backupsPath);
+    if (here === null || !(isWithin(here, folder) || isWithin(folder, here))) return null;
+    return {
+      what: `${join(path, prefix)} and the folder of the backups here (${backupsPath}) lie in each other`,
+      hint: 'Name a folder on another disk.',
+    };
+  },
+  lifecycleDaysOf: () => null,
+  archiveHoursOf: () => null,
+
+  risksOf({ path }, { databasePath }) {
+    const device = deviceOf(path);
+    return {
+      plainHost: null,
+      isAlsoPublic: false,
+      isOnSameDisk: device !== null && device === (deviceOf(databasePath) ?? deviceOf(dirname(databasePath))),
+    };
+  },
+
+  kit: folderKit,
+
+  test: folderToTest,
+};
+
+function realOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    const whole = resolve(path);
+    return dirname(whole) === whole ? whole : join(realOf(dirname(whole)), basename(whole));
+  }
+}
+
+function isWithin(inner: string, outer: string): boolean {
+  return inner === outer || inner.startsWith(`${outer}/`);
+}
+
+/** @throws BackupError FOLDER_MISSING. */
+async function requireMark(path: string): Promise<void> {
+  const found = await lstat(join(path, FOLDER_MARK)).catch((error: unknown) => {
+    if (errnoCode(error) === 'ENOENT' || errnoCode(error) === 'ENOTDIR') return null;
+    throw BackupError.from(error);
+  });
+  if (found !== null) return;
+  throw new BackupError(
+    'FOLDER_MISSING',
+    `the target folder ${path} has no ${FOLDER_MARK}: its disk is not mounted, or it is new`,
+    {
+      hint: `Mount its disk. Only if the disk is mounted and never held backups, make the mark: touch ${shellWord(join(path, FOLDER_MARK))}`,
+    },
+  );
+}
+
+/** Files that a killed upload left under a name that no listing shows. */
+async function sweepUnfinished(folder: string, { olderThan, signal }: SweepUnfinished): Promise<number | null> {
+  let removed = 0;
+  try {
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      signal?.throwIfAborted();
+      if (!entry.isFile() || !isUnfinished(entry.name)) continue;
+      const path = join(entry.parentPath, entry.name);
+      if ((await lstat(path)).mtimeMs >= olderThan.getTime()) continue;
+      await rm(path, { force: true });
+      removed++;
+    }
+    return removed;
+  } catch {
+    if (signal?.aborted) throw aborted(signal.reason);
+    return null;
+  }
+}
+
+function folderToTest(access: FolderAccess, prefix: string): TestedTarget {
+  const store = folderKind.open(access, prefix);
+  const checks = [writes, looksUp, reads, lists, isPrivateFolder(join(access.path, prefix)), createsOnly, deletes];
+  return { store, checks, policy: null, close: () => store.close() };
+}
+
+const createsOnly: Check = {
+  name: 'create-only',
+  cannot: 'no file can be written under the condition that there is none',
+  needsObject: true,
+  async run({ store, key, signal }) {
+    try {
+      const once = key('once');
+      await store.putIfAbsent(once, Buffer.from('first'), { signal });
+      if (!(await store.putIfAbsent(once, Buffer.from('second'), { signal })))
+        return ok('a create-only write does not replace what is there, so a place has one writer at a time');
+    } catch (thrown) {
+      if (BackupError.from(thrown).code !== 'UNSUPPORTED') throw thrown;
+    }
+    return warning(
+      'the file system has no create-only write (hard links)',
+      'Two machines that begin within the same second may both write there until their next upload. Give every machine a folder of its own; then nothing depends on it.',
+    );
+  },
+};
+
+function deviceOf(path: string): number | null {
+  return statSync(path, { throwIfNoEntry: false })?.dev ?? null;
+}

@@ -1,0 +1,102 @@
+/** A bucket as a target. */
+import { deletes, lists, looksUp, reads, type TestedTarget, writes } from '../self-test-checks.ts';
+import { isLoopback } from '../../../words/loopback.ts';
+import type { Kind } from '../kind.ts';
+import { hoursOf } from './archive-classes.ts';
+import type { S3Access } from './access.ts';
+import { connectS3 } from './connection.ts';
+import { s3Kit } from './kit.ts';
+import { leastPrivilegePolicy } from './policy.ts';
+import {
+  createsOnly,
+  deletesNothing,
+  isHopelessAnswer,
+  isPrivateBucket,
+  keepsTime,
+  keepsVersions,
+  listsUploads,
+  overwritesNothing,
+  rulesAreAsSet,
+  uploadsParts,
+} from './self-test.ts';
+import { createS3Store } from './store.ts';
+
+/** The waits of a request that stands beside others: they can wait for the next one. */
+const quick = { maxAttempts: 2, connectTimeoutMs: 5_000, requestTimeoutMs: 15_000 } as const;
+/** For a person who waits: two tries instead of six, and no minute for a server that does not answer. */
+const forPerson = { maxAttempts: 2, connectTimeoutMs: 8_000, requestTimeoutMs: 20_000 } as const;
+
+export const s3Kind: Kind<S3Access> = {
+  open: (access, prefix, { isQuick = false } = {}) => createS3Store({ ...access, ...(isQuick && quick), prefix }),
+
+  // A bucket of Amazon has one name in all regions.
+  addressOf({ endpoint, bucket }, prefix) {
+    const host = endpoint?.toLowerCase().replaceAll(/^https?:\/\/|\/+$/g, '');
+    return `${!host || host.endsWith('.amazonaws.com') ? 'aws' : host}/${bucket}/${prefix}`;
+  },
+
+  stateKeyOf: ({ endpoint, region, bucket }, prefix) => `${endpoint ?? `aws ${region}`}/${bucket}/${prefix}`,
+
+  whereOf: ({ bucket }, prefix) => `s3://${bucket}/${prefix}`,
+
+  wholeOf: ({ bucket }) => `bucket ${bucket}`,
+
+  connectionOf: ({ endpoint, region, bucket, accessKeyId, forcePathStyle }) =>
+    JSON.stringify([endpoint, region, bucket, accessKeyId, forcePathStyle]),
+
+  // Addresses are shown.
+  faultOf: ({ endpoint }) =>
+    endpoint?.includes('@')
+      ? {
+          what: 'the endpoint has a name or a password in it',
+          hint: 'Give them as accessKeyId and secretAccessKey, and of the endpoint host and port alone.',
+        }
+      : null,
+
+  lifecycleDaysOf: ({ lifecycleDays }) => lifecycleDays ?? null,
+
+  archiveHoursOf: ({ endpoint }, storageClass) =>
+    hoursOf(storageClass, endpoint?.replaceAll(/^https?:\/\/|[:/].*$/g, '')),
+
+  risksOf: ({ endpoint, bucket }, { publicBuckets }) => ({
+    plainHost: plainHostOf(endpoint),
+    isAlsoPublic: publicBuckets.includes(bucket),
+    isOnSameDisk: false,
+  }),
+
+  kit: s3Kit,
+
+  test: bucketToTest,
+};
+
+function bucketToTest(access: S3Access, prefix: string): TestedTarget {
+  const days = access.lifecycleDays ?? null;
+  // A locked test object could not be removed again. That this key can not delete is found out by trying.
+  const options = { ...access, ...forPerson, prefix, objectLock: null, lifecycleDays: null };
+  const store = createS3Store(options);
+  const connection = connectS3(options);
+  const checks = [
+    ...[writes, looksUp, reads, lists, isPrivateBucket(store, connection), keepsTime, createsOnly],
+    ...[uploadsParts(connection), listsUploads(connection), keepsVersions(connection)],
+    ...(days === null
+      ? [deletes]
+      : [rulesAreAsSet(connection, days), overwritesNothing(connection), deletesNothing(connection)]),
+  ];
+  const policy = leastPrivilegePolicy({
+    ...connection.place,
+    locks: Boolean(access.objectLock),
+    isLeftToBucket: days !== null,
+  });
+  const close = () => {
+    store.close();
+    connection.close();
+  };
+  return { store, checks, policy, leavesTraces: days !== null, isHopeless: isHopelessAnswer, close };
+}
+
+/** `http://minio:9000` → `minio`; null for https, and on this machine. */
+export function plainHostOf(endpoint: string | null | undefined): string | null {
+  if (!endpoint || !URL.canParse(endpoint)) return null;
+  const { protocol, hostname } = new URL(endpoint);
+  return protocol === 'http:' && !isLoopback(hostname) ? hostname : null;
+}

@@ -1,0 +1,63 @@
+/** What lies over the page: at most one dialog, and whether the configuration is open in it. */
+import type { Backup } from '../../http/contract.ts';
+import type { Target } from '../api.ts';
+import { dashboard } from './dashboard.svelte.ts';
+
+export type Dialog =
+  | {
+      readonly kind: 'restore';
+      readonly filename: string;
+      readonly isUndo: boolean;
+    }
+  /** To where there is no file. */
+  | { readonly kind: 'bring-back'; readonly filename: string }
+  /** Two backups by their counts, the older one first. */
+  | { readonly kind: 'compare'; readonly a: string; readonly b: string }
+  | { readonly kind: 'accept-loss' }
+  | { readonly kind: 'claim'; readonly target: Target }
+  | { readonly kind: 'delete'; readonly backup: Backup }
+  | { readonly kind: 'pin'; readonly backup: Backup }
+  | { readonly kind: 'details'; readonly filename: string }
+  | { readonly kind: 'keys' };
+
+class Dialogs {
+  open = $state.raw<Dialog | null>(null);
+  configuration = $state(false);
+  /** The open configuration shall test the connection to that one. */
+  connectionTest = $state<Target | null>(null);
+  tab = $state<'history' | 'log' | 'checkup'>('history');
+  /** The run that is unfolded in the run log. */
+  run = $state<string | null>(null);
+  /** The run that shall be brought into view as soon as the run log shows it. */
+  soughtRun = $state<string | null>(null);
+
+  close(): void {
+    this.open = null;
+  }
+
+  /** Over the database, or to where it was. */
+  restore(filename: string): void {
+    const isMissing = dashboard.status?.database.exists === false;
+    this.open = isMissing ? { kind: 'bring-back', filename } : { kind: 'restore', filename, isUndo: false };
+  }
+
+  /** With the one before it; nothing happens where there is none. */
+  compareWithBefore({ filename, changes, other }: Backup): void {
+    const siblings = dashboard.backups.filter((one) => one.other?.name === other?.name);
+    const before = changes?.since ?? siblings[siblings.findIndex((one) => one.filename === filename) + 1]?.filename;
+    if (before !== undefined) this.open = { kind: 'compare', a: before, b: filename };
+  }
+
+  testConnection(target: Target): void {
+    this.configuration = true;
+    this.connectionTest = target;
+  }
+
+  showRun(id: string): void {
+    this.tab = 'log';
+    this.run = id;
+    this.soughtRun = id;
+  }
+}
+
+export const dialogs = new Dialogs();

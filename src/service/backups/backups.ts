@@ -1,0 +1,270 @@
+/**
+ * The backups of the folder and those that are at other targets alone, as one list, newest first. What is in the folder
+ * is looked up there at each call; what is elsewhere is as of the last listing there.
+ */
+import { type FileHandle, open } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Backup } from '../../engine/catalog/folder-catalog.ts';
+import { otherOf, type Ownership } from '../../engine/catalog/identity.ts';
+import { BackupError } from '../../words/errors.ts';
+import { targetWord } from '../../words/target-word.ts';
+import { oneOfEach, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
+import { archiveHoursOf } from '../../engine/store/kinds.ts';
+import type { ServiceContext } from '../context.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
+import { isHere, type KnownBackup, type RemoteFacts, toBackupItem } from './backup-item.ts';
+import type { BackupItem, TargetName } from '../model.ts';
+import type { FetchOptions } from '../targets/downloads.ts';
+import type { Offsite } from '../targets/remote-target.ts';
+import type { OffsiteBackup } from './backup-item.ts';
+import { openBackup } from './opened-backup.ts';
+import type { FromTarget, ListOptions, OpenedBackup } from '../service-port.ts';
+
+export class Backups {
+  readonly #context: ServiceContext;
+  readonly #targets: RemoteTargets;
+
+  constructor(context: ServiceContext, targets: RemoteTargets) {
+    this.#context = context;
+    this.#targets = targets;
+  }
+
+  /** @throws BackupError BAD_REQUEST if none of that name is configured. */
+  requireOffsite(target: TargetName): Offsite {
+    return this.#targets.require(target);
+  }
+
+  /** Newest first, as they are shown. */
+  async list({ target, recent = false, onSilent }: ListOptions): Promise<readonly BackupItem[]> {
+    if (recent && target === undefined)
+      for (const { offsite, error } of await this.#targets.lookRecently()) onSilent?.(offsite.target, error);
+    const backups = target ? await this.at(target) : await this.everywhere();
+    const isRemote = target !== undefined && target !== 'local';
+    const here = isRemote ? namesOf(await this.#context.catalog.list()) : namesOf(backups.filter(isHere));
+    return this.toItems(backups, here);
+  }
+
+  /** One of them, as it is shown. */
+  async item(filename: string): Promise<BackupItem> {
+    return await this.toItem(await this.find(filename));
+  }
+
+  async toItem(backup: KnownBackup): Promise<BackupItem> {
+    const all = await this.everywhere();
+    const [item] = this.toItems([backup], namesOf(all.filter(isHere)), all);
+    if (item) return item;
+    throw new BackupError('GONE', `${backup.name} was removed a moment ago`, { hint: 'List the backups again.' });
+  }
+
+  /** Is there something that a missing database can be brought back from, or was there? */
+  async wereMade(): Promise<boolean> {
+    if (this.#context.state.lastMade() !== null) return true;
+    const backups = await this.everywhere().catch(() => []);
+    return backups.some(({ manifest }) => manifest !== null);
+  }
+
+  /** All of the folder, and what is at other targets alone, as far as they are on; those of other databases too. */
+  async everywhere(): Promise<readonly KnownBackup[]> {
+    return oneOfEach(await this.places());
+  }
+
+  /** What is at one target, of other databases too; another than the folder is asked anew. */
+  async at(target: TargetName): Promise<readonly KnownBackup[]> {
+    return (await this.placeAt(target)).copies;
+  }
+
+  /** The folder, and the targets that are on as they were listed last: what a restore is planned from. */
+  async places(): Promise<readonly PlannedPlace<KnownBackup>[]> {
+    return [await this.placeAt('local'), ...this.#targets.enabled.map(placeOf)];
+  }
+
+  /** One place; another than the folder is asked anew. */
+  async placeAt(target: TargetName): Promise<PlannedPlace<KnownBackup>> {
+    if (target === 'local') return { target, word: target, copies: await this.#here() };
+    const offsite = this.requireOffsite(target);
+    await offsite.refresh();
+    return placeOf(offsite);
+  }
+
+  async #here(): Promise<readonly (Backup & Pick<KnownBackup, 'other'>)[]> {
+    const backups = await this.#context.catalog.list();
+    const { ownership } = this.#context.places.folder(backups);
+    return backups.map((backup) => marking(backup, ownership));
+  }
+
+  /**
+   * @param here names of the backups in the folder.
+   * @param siblings all, newest first, where `backups` are only some of them.
+   */
+  toItems(
+    backups: readonly KnownBackup[],
+    here: ReadonlySet<string>,
+    siblings: readonly KnownBackup[] = backups,
+  ): readonly BackupItem[] {
+    const before = beforeEach(siblings);
+    const { folder } = this.#context;
+    const offsites = this.#targets.all.map((offsite) => ({ offsite, uploads: offsite.uploadStates() }));
+    return backups.map((backup) =>
+      toBackupItem(backup, {
+        isLocal: here.has(backup.name),
+        before: before.get(backup.name) ?? null,
+        folder: folder.named,
+        remotes: offsites.map(({ offsite, uploads }) => ({
+          target: offsite.target,
+          address: offsite.address,
+          isEnabled: offsite.isEnabled,
+          ...lookedUp(offsite, backup.name),
+          upload: uploads.get(backup.name),
+        })),
+      }),
+    );
+  }
+
+  /**
+   * The backup in the folder, else the best copy elsewhere; `from` says which is meant.
+   *
+   * @throws BackupError BAD_NAME, NO_BACKUP, GONE where it is known who removed it.
+   */
+  async find(name: string, from?: TargetName): Promise<KnownBackup> {
+    const { catalog, places } = this.#context;
+    if (from !== undefined && from !== 'local') return await this.#findRemote(name, from);
+    try {
+      const found = await catalog.find(name);
+      return marking(found, places.folder(await catalog.list()).ownership);
+    } catch (error) {
+      if (BackupError.from(error).code !== 'NO_BACKUP') throw error;
+      const wish = { point: { backup: name }, purpose: 'restore' } as const;
+      const remotes = from === undefined ? this.#targets.all.map(placeOf) : [];
+      const { chosen } = planRestore(wish, remotes, { now: this.#context.now() });
+      if (chosen) return chosen.copy;
+      throw this.#gone(name) ?? error;
+    }
+  }
+
+  async #findRemote(name: string, target: TargetName): Promise<KnownBackup> {
+    const offsite = this.requireOffsite(target);
+    if (!offsite.find(name)) await offsite.refresh();
+    const found = offsite.find(name);
+    if (found) return marking(found, offsite.ownership);
+    const upload = offsite.uploadStates().get(name);
+    if (upload?.status === 'removed' && upload.why) {
+      throw new BackupError(
+        'GONE',
+        `${name} is no longer on ${targetWord(target)}: it was removed ${upload.why} at ${upload.at.toISOString()}`,
+        {
+          hint: 'List the backups to see where it still is.',
+        },
+      );
+    }
+    throw (
+      this.#gone(name) ??
+      new BackupError('NO_BACKUP', `there is no backup ${name} on ${targetWord(target)}`, {
+        hint: `It may have been removed by retention; list what is there with --target ${target}.`,
+      })
+    );
+  }
+
+  #gone(name: string): BackupError | null {
+    const removal = this.#context.state.history.removal(name);
+    if (!removal) return null;
+    return new BackupError(
+      'GONE',
+      `${name} no longer exists: it was removed ${removal.why} at ${removal.at.toISOString()}`,
+      {
+        hint: 'List the backups to see what is left.',
+      },
+    );
+  }
+
+  /** Recorded when its bytes are asked for, not when somebody only asks how many there are. */
+  async openForDownload(filename: string, options: Pick<FromTarget, 'allowPlain'>): Promise<OpenedBackup> {
+    const { audit } = this.#context;
+    const act = { act: 'download', subject: filename } as const;
+    try {
+      const opened = await this.open(await this.find(filename), options);
+      const { sizeBytes, etag, modifiedAt } = opened;
+      const stream = (from: number, to: number) => {
+        const isPart = from > 0 || to < sizeBytes - 1;
+        audit.add({ ...act, detail: isPart ? `bytes ${from} to ${to} of ${sizeBytes}` : null });
+        return opened.stream(from, to);
+      };
+      return { sizeBytes, etag, modifiedAt, stream, close: () => opened.close() };
+    } catch (error) {
+      audit.failed(act, error);
+      throw error;
+    }
+  }
+
+  /** The bytes of the plain database; one that is elsewhere alone is fetched first. */
+  async open(backup: KnownBackup, options: Pick<FromTarget, 'allowPlain'> = {}): Promise<OpenedBackup> {
+    const sha256 = backup.fault ? null : (backup.manifest?.database.sha256 ?? null);
+    if (isHere(backup)) return await openBackup({ file: await this.#openFile(backup), sha256, isTimeOfBytes: true });
+    const path = await this.path(backup, options);
+    return await openBackup({ file: await open(path, 'r'), sha256, isTimeOfBytes: false });
+  }
+
+  /** Where it can be read, by a job: a file that is a backup and nothing planted. */
+  async path(backup: KnownBackup, options: FromTarget & { readonly user?: string } = {}): Promise<string> {
+    if (!isHere(backup)) return await this.#fetchAsRun(backup, options);
+    await (await this.#openFile(backup)).close();
+    return resolve(backup.path);
+  }
+
+  /** A run of its own, because it takes its time and proves the copy there. */
+  async #fetchAsRun(
+    { name, sizeBytes, target }: OffsiteBackup,
+    { user = null, identity, allowPlain, onProgress }: FromTarget & { readonly user?: string | null },
+  ): Promise<string> {
+    const { runs } = this.#context;
+    const { downloads } = this.requireOffsite(target);
+    const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity, allowPlain });
+    return await runs.carry(
+      { kind: 'verify', user, backup: name, sizeBytes, weights: { fetch: 90, check: 10 }, onProgress },
+      async (run) => await runs.fetching(run, fetchHere, 'all steps'),
+    );
+  }
+
+  async #openFile(backup: Backup): Promise<FileHandle> {
+    const { catalog, database } = this.#context;
+    return await catalog.open(backup, { databasePath: database.path });
+  }
+}
+
+/** By the name of each backup, the one of the same database before it. A foreign file is of nobody known. */
+function beforeEach(backups: readonly KnownBackup[]): ReadonlyMap<string, KnownBackup> {
+  const before = new Map<string, KnownBackup>();
+  const newer = new Map<string, string>();
+  for (const backup of backups) {
+    const of = backup.manifest?.databaseId ?? backup.manifest?.source.name;
+    if (of === undefined) continue;
+    const waiting = newer.get(of);
+    if (waiting !== undefined) before.set(waiting, backup);
+    newer.set(of, backup.name);
+  }
+  return before;
+}
+
+/** Adds whose it is, if not ours. */
+function marking<Kind extends Backup | OffsiteBackup>(
+  backup: Kind,
+  ownership: Ownership | undefined,
+): Kind & Pick<KnownBackup, 'other'> {
+  const other = ownership && otherOf(ownership, backup);
+  return other ? { ...backup, other } : backup;
+}
+
+/** What was seen at a target when it was listed last. */
+export function placeOf(offsite: Offsite): PlannedPlace<KnownBackup> {
+  const { target, isSealed, ownership, waiting } = offsite;
+  const copies = offsite.backups.map((backup) => marking(backup, ownership));
+  return { target, word: targetWord(target), copies, isSealed, hadError: waiting.error !== null };
+}
+
+function lookedUp(offsite: Offsite, name: string): Pick<RemoteFacts, 'remote' | 'takes'> {
+  const remote = offsite.find(name);
+  return { remote, takes: archiveHoursOf(offsite.access.access, remote?.archive) };
+}
+
+export function namesOf(backups: readonly KnownBackup[]): ReadonlySet<string> {
+  return new Set(backups.map(({ name }) => name));
+}

@@ -1,0 +1,133 @@
+/** What people do with backups that are there: pin, note, the word on a loss, deletion; at every place that holds a copy. */
+import { isLiveFile } from '../../engine/sqlite/stamp.ts';
+import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
+import { BackupError } from '../../words/errors.ts';
+import { targetWord } from '../../words/target-word.ts';
+import type { ServiceContext } from '../context.ts';
+import type { TargetName } from '../model.ts';
+import type { Offsite, Said } from '../targets/remote-target.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
+import { isHere } from './backup-item.ts';
+import type { Backups } from './backups.ts';
+import type { Removals } from './removals.ts';
+
+export interface ChangesParts {
+  readonly backups: Backups;
+  readonly targets: RemoteTargets;
+  readonly removals: Removals;
+  /** It is about to be deleted: the loss that it shows goes on to the next one. */
+  readonly onDelete: (filename: string) => Promise<void>;
+}
+
+export interface DeleteOptions {
+  /** Left out: all copies. */
+  readonly target?: TargetName;
+  readonly user?: string;
+}
+
+export class Changes {
+  readonly #context: ServiceContext;
+  readonly #parts: ChangesParts;
+
+  constructor(context: ServiceContext, parts: ChangesParts) {
+    this.#context = context;
+    this.#parts = parts;
+  }
+
+  /** Pin, note, or the word on its loss; what is not given stays. */
+  async change(filename: string, change: Partial<Said>): Promise<void> {
+    const { catalog, emit } = this.#context;
+    const { backups, targets } = this.#parts;
+    if (isHere(await backups.find(filename))) {
+      const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+      await catalog.changeManifest(filename, (manifest) => ({ ...manifest, ...given }));
+      await this.#changeElsewhere(filename, change);
+    } else {
+      const holders = targets.all.filter((offsite) => offsite.find(filename));
+      const changeable = holders.filter(({ lifecycleDays }) => lifecycleDays === null);
+      // If there is none, the first holder says why.
+      const changed = changeable.length > 0 ? changeable : holders;
+      await eachOf(changed, 'it was changed', (offsite) => offsite.change(filename, change));
+    }
+    emit({ type: 'status' });
+  }
+
+  /** A backup that is here too: pins are passed on with the next look, the word on a loss before retention acts on it here. */
+  async #changeElsewhere(filename: string, change: Partial<Said>): Promise<void> {
+    const { targets } = this.#parts;
+    if (!change.loss) {
+      for (const offsite of targets.all) offsite.backupChanged();
+      return;
+    }
+    const holders = targets.enabled.filter((offsite) => offsite.lifecycleDays === null && offsite.find(filename));
+    await eachOf(holders, 'it was written', (offsite) => offsite.change(filename, change)).catch((error: unknown) => {
+      const known = BackupError.from(error);
+      this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is tried again.`);
+    });
+  }
+
+  /** @returns the targets on which a copy stays, because removal is left to the bucket. */
+  async delete(filename: string, { target, user }: DeleteOptions): Promise<readonly TargetName[]> {
+    const { catalog, log, emit, database } = this.#context;
+    const { backups, removals, onDelete } = this.#parts;
+    const backup = await backups.find(filename, target);
+    if (isHere(backup) && isLiveFile(backup.path, database.path)) {
+      throw new BackupError('BAD_BACKUP', `${filename} is the live database itself, under the name of a backup`, {
+        hint: 'It is not deleted. Move the database out of the backup folder.',
+      });
+    }
+    if (target === undefined || isHere(backup)) await onDelete(filename);
+    const holders = this.#holders(filename, target);
+    // If a target is named, it refuses; of all copies those go that we may remove.
+    const offsites = target === undefined ? holders.filter(({ lifecycleDays }) => lifecycleDays === null) : holders;
+    const left = holders.filter((offsite) => !offsites.includes(offsite));
+    if (left.length > 0 && offsites.length === 0 && !isHere(backup)) throw leftToBucket(left[0]?.address ?? '');
+    const why = user ? `by ${user}` : 'by hand';
+    await eachOf(offsites, 'it was deleted', (offsite) => offsite.remove(filename, why));
+    if (isHere(backup)) {
+      await catalog.remove(backup);
+      removals.note(filename, why);
+    } else removals.noteIfGone(filename, why);
+    log('info', `Deleted: ${filename}${target ? ` (${target})` : ''}${user ? ` by ${user}` : ''}`);
+    const stored = left.filter((offsite) => offsite.find(filename));
+    for (const { target: where, removal } of stored)
+      log('info', `Still on ${targetWord(where)}: ${filename}; ${removal}.`);
+    emit({ type: 'status' });
+    return stored.map((offsite) => offsite.target);
+  }
+
+  /** Targets that hold a copy, or are about to. */
+  #holders(filename: string, target: TargetName | undefined): readonly Offsite[] {
+    const { backups, targets } = this.#parts;
+    if (target === 'local') return [];
+    if (target !== undefined) return [backups.requireOffsite(target)];
+    return targets.all.filter((offsite) => {
+      const upload = offsite.uploadStates().get(filename);
+      return offsite.find(filename) || offsite.isUploading(filename) || (upload && upload.status !== 'removed');
+    });
+  }
+}
+
+/**
+ * At each of them, whatever becomes of the others; the error of the first that failed says at which it was done.
+ *
+ * @param done what is true then: `it was deleted`.
+ */
+async function eachOf(
+  offsites: readonly Offsite[],
+  done: string,
+  work: (offsite: Offsite) => Promise<void>,
+): Promise<void> {
+  const ended = await Promise.allSettled(offsites.map(work));
+  const failed = ended.find((outcome) => outcome.status === 'rejected');
+  if (failed === undefined) return;
+  const error = BackupError.from(failed.reason);
+  const there = offsites
+    .filter((_, index) => ended[index]?.status === 'fulfilled')
+    .map((one) => targetWord(one.target));
+  if (there.length === 0) throw error;
+  throw new BackupError(error.code, `${error.message}; on ${there.join(' and ')} ${done}`, {
+    hint: error.hint,
+    cause: error,
+  });
+}

@@ -1,0 +1,181 @@
+/**
+ * Everything that the status and the activity chart tell, gathered from the folder, the targets, the history and the
+ * schedule. What it means is decided in `status.ts` and `activity.ts`, which ask nobody.
+ */
+import { existsSync } from 'node:fs';
+import { diskRoom } from '../../engine/disk/share.ts';
+import { changedAt, stampDatabase } from '../../engine/sqlite/stamp.ts';
+import { BackupError, type ErrorBody } from '../../words/errors.ts';
+import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
+import { type Backups, namesOf } from '../backups/backups.ts';
+import type { ServiceContext } from '../context.ts';
+import type { Activity, ActivityRange, RunProgress, Status } from '../model.ts';
+import type { Restores } from '../restores/restores.ts';
+import { composeActivity } from '../runs/activity.ts';
+import type { BackupSchedule } from '../runs/backup-schedule.ts';
+import type { Rhythm } from '../runs/rhythm.ts';
+import type { RunFilter } from '../state/run-history.ts';
+import { composePlaces, toPlaceStatus } from '../targets/place-status.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
+import type { Losses } from './losses.ts';
+import { isMissing } from './missing.ts';
+import type { Retention } from './retention.ts';
+import { composeStatus } from './status.ts';
+
+export interface LookParts {
+  readonly backups: Backups;
+  readonly losses: Losses;
+  readonly restores: Restores;
+  readonly retention: Retention;
+  readonly rhythm: Rhythm;
+  readonly schedule: BackupSchedule;
+  readonly targets: RemoteTargets;
+}
+
+/** How far back each range of the activity chart looks. */
+const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
+/** One of these at least was not stopped by hand. */
+const RUNS_LOOKED_AT = 20;
+
+export class LookAtAll {
+  readonly #context: ServiceContext;
+  readonly #parts: LookParts;
+
+  constructor(context: ServiceContext, parts: LookParts) {
+    this.#context = context;
+    this.#parts = parts;
+  }
+
+  async status(): Promise<Status> {
+    const { backups: known, losses, restores, retention, rhythm, schedule, targets } = this.#parts;
+    const { now, settings, options, folder, state, database } = this.#context;
+    // A folder that can't be listed is the news itself: page, health, metrics and webhooks have to tell it.
+    let unlisted: ErrorBody | null = null;
+    const all = await known.everywhere().catch((error: unknown) => {
+      unlisted = BackupError.from(error).toJSON();
+      return [];
+    });
+    const here = namesOf(all.filter(isHere));
+    const backups = all.filter(isOwn);
+    const lastRestore = restores.lastRestore();
+    const runsOfBackups = state.history.list({ limit: RUNS_LOOKED_AT, kind: 'backup' });
+    const isGone = isMissing(database.path);
+    const newest = (filter: RunFilter) => state.history.list({ limit: 1, ...filter })[0] ?? null;
+    return composeStatus({
+      now: now(),
+      settings: settings.current,
+      backups,
+      items: known.toItems(backups, here),
+      database: this.#lookAtDatabase(),
+      cron: options.cron ?? null,
+      nextRunAt: schedule.nextRunAt,
+      stalledSince: schedule.stalledSince,
+      gapMinutes: rhythm.gapMinutes(),
+      localPath: folder.named,
+      disk: diskRoom(folder.path),
+      retention: retention.ofFolder(),
+      targets: targets.all.map((offsite) => ({
+        target: offsite.target,
+        enabled: offsite.isEnabled,
+        ...offsite.shown,
+        lifecycleDays: offsite.lifecycleDays,
+        ...offsite.waiting,
+        listedAt: offsite.listedAt,
+      })),
+      run: this.#shownRun(),
+      lastRun: newest({ except: 'upload' }),
+      unlisted,
+      wasBackedUp: state.lastMade() !== null,
+      isMissing: isGone,
+      // A run that was stopped by hand has not mended what failed before; a file that is back has.
+      lastBackupRun:
+        runsOfBackups.find(({ result, error }) => result !== 'stopped' && (isGone || error?.code !== 'DB_MISSING')) ??
+        null,
+      lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
+      drills: (target) => ({
+        last: state.history.lastDrill(target),
+        proven: state.history.lastDrill(target, 'restored'),
+      }),
+      shownRestore: restores.shownRestore(lastRestore),
+      vanished: this.#vanished(here),
+      isUploading: (name, target) => targets.isUploading(name, target),
+      isBusyElsewhere: (target) => targets.all.some((one) => one.target === target && one.isBusyElsewhere()),
+      undo: restores.undoable(backups, lastRestore),
+      loss: losses.shown(backups),
+      places: this.#places(all, { isListed: unlisted === null }),
+      setBack: targets.setBack(),
+    });
+  }
+
+  async activity(range: ActivityRange): Promise<Activity> {
+    const { backups: known, rhythm, schedule, targets } = this.#parts;
+    const { settings, state } = this.#context;
+    const now = this.#context.now();
+    const from = new Date(now.getTime() - LONGEST_ACTIVITY_MS[range]);
+    const backups = (await known.everywhere()).filter(isOwn);
+    const here = namesOf(backups.filter(isHere));
+    const removed = state.history.removed(from);
+    const run = this.#shownRun();
+    return composeActivity({
+      range,
+      now,
+      schedule: rhythm.schedule,
+      isEnabled: settings.current.enabled,
+      spans: schedule.history.since(from),
+      runs: state.history.backupRunsSince(from),
+      firstPlannedAt: state.history.firstPlannedAt(),
+      runningSince: run?.kind === 'backup' ? run.startedAt : null,
+      backups: known.toItems(backups, here),
+      removal: (name) => {
+        const removal = removed.get(name);
+        return removal ? `Removed ${removal.why}.` : null;
+      },
+      isUploading: (name, target) => targets.isUploading(name, target),
+    });
+  }
+
+  /** Ours, or the one of another process over the same folder. */
+  #shownRun(): RunProgress | null {
+    const { runs, places, others } = this.#context;
+    // In a folder of another database the runs of others are that one's.
+    return runs.shown?.progress() ?? (places.isForeign ? null : others.run);
+  }
+
+  #places(all: readonly KnownBackup[], { isListed }: { readonly isListed: boolean }): Status['places'] {
+    const { places } = this.#context;
+    const { self } = places;
+    const here = all.filter(isHere);
+    const ownFacts = all.filter(isOwn).find(({ manifest }) => manifest?.facts)?.manifest?.facts;
+    const remote = this.#parts.targets.enabled;
+    const looks = [
+      { target: 'local', backups: here, ...places.folder(here), ...(!isListed && { identity: null }) },
+      ...remote.map(({ target, ownership, identity, backups }) => ({
+        ...{ target, ownership, identity },
+        // They are asked for only of a place that is another database's.
+        backups: ownership.stranger
+          ? backups.map((backup) => ({ ...backup, other: ownership.stranger ?? undefined }))
+          : [],
+      })),
+    ];
+    return composePlaces(
+      looks.map((look) => toPlaceStatus({ ...look, self, ownFacts })),
+      new Map(remote.map(({ target, writing }) => [target, writing.status])),
+    );
+  }
+
+  /** The newest backup that was made here, if it is not in the folder and nobody is known to have removed it. */
+  #vanished(here: ReadonlySet<string>): string | null {
+    const { state } = this.#context;
+    const made = state.lastMade();
+    return made && !here.has(made) && state.history.removal(made) === null ? made : null;
+  }
+
+  #lookAtDatabase(): Omit<Status['database'], 'growthBytes'> {
+    const { database, now } = this.#context;
+    const base = { name: database.name, path: database.named };
+    if (!existsSync(database.path)) return { ...base, exists: false, sizeBytes: 0, changedAt: null };
+    const stamp = stampDatabase(database.path, { nowMs: now().getTime() });
+    const sizeBytes = stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0);
+    return { ...base, exists: true, sizeBytes, changedAt: changedAt(stamp) };
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * Losses between two backups: what a backup job is asked about them, which of them is shown as an alarm, and what people
+ * say of it. What counts as a loss is decided in `engine/catalog/loss.ts`; the mark itself is in the manifests, so that another
+ * machine, and retention at each target, know it too.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backupMoment } from '../../engine/format/names.ts';
+import type { LossMark } from '../../engine/format/manifest.ts';
+import { BackupError } from '../../words/errors.ts';
+import {
+  isOpen,
+  isRecovered,
+  LOSS_RULES,
+  type LossRules,
+  markLoss,
+  type OwnChange,
+} from '../../engine/catalog/loss.ts';
+import { isVerified } from '../../engine/catalog/retention.ts';
+import { isHere, isOwn, type KnownBackup, toLoss } from '../backups/backup-item.ts';
+import { compareBackups, withFacts } from './differences.ts';
+import type { Backups } from '../backups/backups.ts';
+import type { Changes } from '../backups/changes.ts';
+import type { ServiceContext } from '../context.ts';
+import type { Restores } from '../restores/restores.ts';
+import type { LossOptions } from '../service-options.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
+import { lossText } from './loss-text.ts';
+import type { BackupDiff, Status } from '../model.ts';
+import type { LossQuestion } from '../../engine/stories/mark-loss.ts';
+
+export interface LossesParts {
+  readonly backups: Backups;
+  readonly changes: Pick<Changes, 'change'>;
+  readonly restores: Pick<Restores, 'lastRestore'>;
+  readonly targets: RemoteTargets;
+  /** Tables that the app empties regularly, from now on. */
+  readonly ignore: (tables: readonly string[]) => void;
+}
+
+export interface LossAnswer {
+  /** Left out: the one that is shown. */
+  readonly filename?: string;
+  /** Its tables are emptied regularly: they are left out from now on. */
+  readonly ignore?: boolean;
+  readonly user?: string;
+}
+
+/** A first backup waits so long for a target that does not answer; it is compared afterwards then. */
+const LOOK_MS_MAX = 10_000;
+
+export class Losses {
+  readonly #context: ServiceContext;
+  readonly #parts: LossesParts;
+  readonly #rule: LossOptions;
+  /** Made before the targets were looked at, where the backup before it may be. */
+  #unreviewed: string | null = null;
+
+  constructor(context: ServiceContext, parts: LossesParts) {
+    this.#context = context;
+    this.#parts = parts;
+    this.#rule = context.options.loss ?? { isOn: true, ...LOSS_RULES };
+  }
+
+  /** What the job of a backup is asked; undefined while nobody wants to know. */
+  async question(): Promise<LossQuestion | undefined> {
+    if (!this.#rule.isOn) return undefined;
+    const newest = (await this.#ownIfListed()).find(isCounted) ?? (await this.#lookElsewhere());
+    const elsewhere = newest && !isHere(newest) ? newest : null;
+    return { rules: this.#rules(), ownChange: this.#ownChange(), elsewhere };
+  }
+
+  /** Those of this database, from the folder and elsewhere, newest first. */
+  async #own(): Promise<readonly KnownBackup[]> {
+    return (await this.#parts.backups.everywhere()).filter(isOwn);
+  }
+
+  async #ownIfListed(): Promise<readonly KnownBackup[]> {
+    // A folder that can't be listed is explained by the run itself.
+    return await this.#own().catch(() => []);
+  }
+
+  /** On a machine that was built anew the history is at the targets alone. */
+  async #lookElsewhere(): Promise<KnownBackup | undefined> {
+    if (!this.#isBlind()) return undefined;
+    const look = Promise.allSettled(this.#parts.targets.unseen().map((offsite) => offsite.refresh()));
+    await Promise.race([look, sleep(LOOK_MS_MAX, undefined, { ref: false })]);
+    return (await this.#ownIfListed()).find(isCounted);
+  }
+
+  /** A backup was made. */
+  made(name: string, loss: LossMark | null): void {
+    if (loss) this.#report(name, loss);
+    else if (this.#isBlind()) this.#unreviewed ??= name;
+  }
+
+  /** Targets that can't be used for a wrong configuration must not fail a local backup. */
+  #isBlind(): boolean {
+    try {
+      return this.#parts.targets.unseen().length > 0;
+    } catch {
+      return false;
+    }
+  }
+
+  /** A target was looked at: the backup before the first one of this process may have been there. */
+  async listed(): Promise<void> {
+    const name = this.#unreviewed;
+    if (name === null) return;
+    const backups = await this.#own();
+    if (!this.#isBlind()) this.#unreviewed = null;
+    const index = backups.findIndex((backup) => backup.name === name);
+    const manifest = backups[index]?.manifest;
+    if (!manifest || manifest.loss) return;
+    const factsOf = (backup: KnownBackup) => backup.manifest?.facts ?? null;
+    const context = { rules: this.#rules(), ownChange: this.#ownChange(), factsOf };
+    const loss = markLoss(manifest, backups.slice(index + 1), context);
+    if (loss === null) return;
+    this.#unreviewed = null;
+    await this.#parts.changes.change(name, { loss: loss });
+    this.#report(name, loss);
+  }
+
+  /** The alarm: the newest loss that nobody answered, as long as what was lost is not back. */
+  shown(backups: readonly KnownBackup[]): Status['loss'] {
+    const { now } = this.#context;
+    if (!this.#rule.isOn) return null;
+    for (const marked of openOnes(backups, now())) {
+      const { name: filename, createdAt: at, manifest } = marked;
+      const newer = backups.slice(0, backups.indexOf(marked));
+      const facts = newer.find(isCounted)?.manifest?.facts;
+      if (!manifest?.loss || (facts && isRecovered(manifest.loss, facts))) continue;
+      return { ...toLoss(manifest.loss), filename, at, beforeAt: backupMoment(manifest.loss.before) ?? at };
+    }
+    return null;
+  }
+
+  /**
+   * It was meant: the alarm ends, and retention goes its way again.
+   *
+   * @returns the name of the backup that shows it.
+   * @throws BackupError BAD_REQUEST where none is shown, or that backup shows none; NO_BACKUP, S3_*.
+   */
+  async accept({ filename, ignore = false, user }: LossAnswer): Promise<string> {
+    const backups = await this.#own();
+    const name = filename ?? this.shown(backups)?.filename ?? openOnes(backups, this.#context.now())[0]?.name;
+    if (name === undefined) {
+      throw new BackupError('BAD_REQUEST', 'there is no loss that waits for an answer', {
+        hint: 'List the backups to see what changed in each.',
+      });
+    }
+    const loss = await this.#lossOf(name);
+    const accepted = { at: this.#context.now().toISOString(), user: user ?? null };
+    await this.#parts.changes.change(name, { loss: { ...loss, accepted } });
+    // The mark of a backup that was deleted went on to the next one, and may be at a target still.
+    for (const twin of openOnes(backups, this.#context.now())) {
+      const other = twin.manifest?.loss;
+      if (other?.before === loss.before && twin.name !== name)
+        await this.#parts.changes.change(twin.name, { loss: { ...other, accepted } });
+    }
+    const tables = loss.tables.map((table) => table.name);
+    if (ignore && tables.length > 0)
+      this.#parts.ignore([...new Set([...this.#context.settings.current.lossIgnore, ...tables])]);
+    const by = user === undefined ? '' : ` by ${user}`;
+    const from = ignore && tables.length > 0 ? ` From now on nobody is told of ${tables.join(', ')}.` : '';
+    this.#context.log('info', `The loss in ${name} was accepted${by}.${from}`);
+    return name;
+  }
+
+  /** Takes an answer back, for the one that was given by mistake. */
+  async reopen(name: string): Promise<string> {
+    const loss = await this.#lossOf(name);
+    if (loss.accepted !== null) await this.#parts.changes.change(name, { loss: { ...loss, accepted: null } });
+    return name;
+  }
+
+  /** A backup that shows an open loss is about to be deleted: the next one shows it as well, and bears its mark. */
+  async passOn(name: string): Promise<void> {
+    const backups = await this.#own();
+    const index = backups.findIndex((backup) => backup.name === name);
+    const marked = backups[index];
+    const mark = marked?.manifest?.loss;
+    if (!marked || !mark || !isOpen(marked, this.#context.now())) return;
+    const next = backups.slice(0, index).findLast((backup) => isSound(backup));
+    // Without a newer one, the next backup is compared with the one before the loss.
+    if (!next?.manifest || next.manifest.loss) return;
+    const { facts } = next.manifest;
+    if (!facts || !isRecovered(mark, facts)) await this.#parts.changes.change(next.name, { loss: mark });
+  }
+
+  /** @throws BackupError BAD_REQUEST for a backup that was not counted; BAD_NAME, NO_BACKUP. */
+  async diff(a: string, b: string): Promise<BackupDiff> {
+    const [before, after] = [await this.#counted(a), await this.#counted(b)];
+    return compareBackups(before, after);
+  }
+
+  async #counted(name: string): Promise<NonNullable<ReturnType<typeof withFacts>>> {
+    const backup = name === 'latest' ? (await this.#own()).find(isSound) : await this.#parts.backups.find(name);
+    if (!backup) {
+      throw new BackupError('NO_BACKUP', 'there is no verified backup yet', { hint: 'List the backups.' });
+    }
+    const counted = withFacts(backup);
+    if (counted) return counted;
+    throw new BackupError('BAD_REQUEST', `the tables of ${backup.name} were not counted`, {
+      hint: 'It was made by an older version, or never checked: verify it, then compare again.',
+    });
+  }
+
+  async #lossOf(name: string): Promise<LossMark> {
+    const loss = (await this.#parts.backups.find(name)).manifest?.loss;
+    if (loss) return loss;
+    throw new BackupError('BAD_REQUEST', `${name} shows no loss`, { hint: 'The status names the backup that does.' });
+  }
+
+  #report(name: string, loss: LossMark): void {
+    const at = backupMoment(name) ?? this.#context.now();
+    const beforeAt = backupMoment(loss.before) ?? at;
+    this.#context.log(
+      'warn',
+      `Much was lost: ${lossText({ ...toLoss(loss), at, beforeAt })}. ${loss.before} is kept until somebody says that it was meant.`,
+    );
+  }
+
+  #rules(): LossRules {
+    const { percent, rows } = this.#rule;
+    return { percent, rows, ignore: this.#context.settings.current.lossIgnore };
+  }
+
+  #ownChange(): OwnChange | null {
+    const restore = this.#parts.restores.lastRestore();
+    const migrated = this.#context.state.history.note('migrated');
+    const migratedAt = migrated === null ? null : new Date(migrated);
+    if (restore && (migratedAt === null || restore.endedAt > migratedAt))
+      return { at: restore.endedAt, restored: restore.backup };
+    return migratedAt && { at: migratedAt, restored: null };
+  }
+}
+
+function openOnes(backups: readonly KnownBackup[], now: Date): readonly KnownBackup[] {
+  return backups.filter((backup) => isOpen(backup, now));
+}
+
+function isCounted(backup: KnownBackup): boolean {
+  return isSound(backup) && backup.manifest?.facts !== undefined;
+}
+
+/** A safety backup holds what a restore replaced. */
+function isSound(backup: KnownBackup): boolean {
+  return isVerified(backup) && backup.manifest?.trigger !== 'safety';
+}

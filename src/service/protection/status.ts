@@ -1,0 +1,249 @@
+/** What the page and `status` show, put together from what the service knows at one moment. Pure. */
+import type { ErrorBody } from '../../words/errors.ts';
+import type { DiskRoom } from '../../engine/disk/share.ts';
+import { type FolderRetention, isUnsure, isVerified } from '../../engine/catalog/retention.ts';
+import { VERSION } from '../../version.ts';
+import { isHere, type KnownBackup } from '../backups/backup-item.ts';
+import { assessFreshness, type DrillsOf } from './freshness.ts';
+import type {
+  BackupItem,
+  Placement,
+  Run,
+  RunProgress,
+  Settings,
+  Status,
+  TargetName,
+  TargetStatus,
+  Verdict,
+} from '../model.ts';
+import { forecastRetention } from './retention-forecast.ts';
+import { judge, type VerdictInput } from './verdict.ts';
+
+export interface StatusFacts {
+  readonly now: Date;
+  readonly settings: Settings;
+  /** Newest first; `items` are the same backups as the outside sees them. */
+  readonly backups: readonly KnownBackup[];
+  readonly items: readonly BackupItem[];
+  readonly database: Omit<Status['database'], 'growthBytes'>;
+  readonly cron: string | null;
+  readonly nextRunAt: Date | null;
+  readonly stalledSince?: Date | null;
+  /** Between two planned backups. */
+  readonly gapMinutes: { readonly shortest: number; readonly longest: number };
+  readonly localPath: string;
+  readonly disk: DiskRoom;
+  readonly retention: Required<FolderRetention>;
+  /** Each that is configured beside the folder. */
+  readonly targets: readonly Omit<TargetStatus, 'stored' | 'waiting'>[];
+  readonly run: RunProgress | null;
+  readonly lastRun: Run | null;
+  readonly lastBackupRun: Run | null;
+  readonly lastUnchangedRun: Run | null;
+  readonly drills: DrillsOf;
+  /** The last one, unless a person has put it away. */
+  readonly shownRestore: Run | null;
+  /** A backup run succeeded once, as far as the history goes. */
+  readonly wasBackedUp: boolean;
+  /** The file of the database is gone, or was never there. */
+  readonly isMissing: boolean;
+  /** Why the folder could not be listed. */
+  readonly unlisted: ErrorBody | null;
+  /** A backup that was made here, is not in the folder, and that nobody is known to have removed. */
+  readonly vanished: string | null;
+  /** The folder, and each target that is on. */
+  readonly places: Status['places'];
+  readonly isUploading: (backup: string, target: TargetName) => boolean;
+  /** Another process is uploading to it. */
+  readonly isBusyElsewhere: (target: TargetName) => boolean;
+  readonly undo: Status['undo'];
+  /** The open alarm. */
+  readonly loss: Status['loss'];
+  /** A target holds backups that this installation made and does not remember. */
+  readonly setBack?: { readonly target: TargetName; readonly backup: string } | null;
+}
+
+/** The longest planned gap, and so many backups more that did not come. */
+const MISSED_MAX = 2;
+const DAY_MS = 86_400_000;
+const MAX_AGE_LEAST_MINUTES = 15;
+
+export function composeStatus(facts: StatusFacts): Status {
+  const { settings, backups, database, disk, run, gapMinutes, setBack = null } = facts;
+  const here = backups.filter(isHere);
+  // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
+  const own = backups.filter((backup) => backup.manifest ?? backup.fault);
+  // A safety backup holds what a restore replaced.
+  const good = backups.find((backup) => isVerified(backup) && backup.manifest?.trigger !== 'safety') ?? null;
+  const holdsAt = good && heldUntil(good, facts.lastUnchangedRun);
+  const maxAgeMinutes =
+    settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, gapMinutes.longest + MISSED_MAX * gapMinutes.shortest);
+  const targets = facts.targets.map((target) => countedAt(target, facts.items));
+  const enabled = targets.filter((target) => target.enabled);
+  const newest = own[0];
+  const without = newest
+    ? enabled.filter(
+        (target) => !isAt(target.target, newest.name, facts) && !isComing(target, newest, { maxAgeMinutes, facts }),
+      )
+    : [];
+  const file = !facts.isMissing ? 'there' : own.length > 0 || facts.wasBackedUp ? 'missing' : 'awaited';
+  const s3 = targets.find(({ target }) => target === 's3');
+  const judged: VerdictInput = {
+    now: facts.now,
+    run,
+    lastBackupRun: facts.lastBackupRun,
+    lastRestore: facts.shownRestore,
+    hasBackup: own.length > 0,
+    file,
+    newestDamaged: Boolean(newest && !isVerified(newest) && !isUnsure(newest)),
+    newestChanged: newest && isUnsure(newest) ? newest.name : null,
+    vanished: facts.vanished,
+    unlisted: facts.unlisted,
+    hasLoss: facts.loss !== null,
+    notAt: newest && without.length > 0 ? { backup: newest.name, targets: without.map(({ target }) => target) } : null,
+    goodAt: holdsAt,
+    maxAgeMs: maxAgeMinutes * 60_000,
+    writerAt: writerAt(facts.places),
+    foreign: facts.places.flatMap(({ target, owner, other }) =>
+      owner === 'foreign' && other ? [{ target, name: other.name }] : [],
+    ),
+    setBack,
+    remoteFailing: enabled.some(({ error }) => error !== null),
+    scheduleEnabled: settings.enabled,
+    stalledSince: facts.stalledSince ?? null,
+    freeBytes: disk.freeBytes,
+    databaseBytes: database.sizeBytes,
+  };
+  return {
+    serverTime: facts.now,
+    version: VERSION,
+    verdict: judge(judged),
+    freshness: assessFreshness({
+      ...judged,
+      verdict: lastingVerdict(judged),
+      changedAt: database.changedAt,
+      items: facts.items,
+      lastUnchangedRun: facts.lastUnchangedRun,
+      remotes: enabled.map(({ target }) => target),
+      drills: facts.drills,
+    }),
+    database: { ...database, growthBytes: growthOf(own, facts.now) },
+    schedule: {
+      enabled: settings.enabled,
+      running: facts.nextRunAt !== null,
+      intervalMinutes: settings.intervalMinutes,
+      cron: facts.cron,
+      nextRunAt: facts.nextRunAt,
+      stalledSince: facts.stalledSince ?? null,
+    },
+    local: {
+      path: facts.localPath,
+      count: here.length,
+      keep: settings.retentionCount,
+      sizeBytes: here.reduce((sum, backup) => sum + backup.sizeBytes, 0),
+      freeBytes: disk.freeBytes,
+      forecast: forecastRetention({
+        copies: here,
+        databaseBytes: database.sizeBytes,
+        retention: facts.retention,
+        disk,
+        now: facts.now,
+      }),
+    },
+    s3: {
+      enabled: settings.s3Enabled,
+      configured: s3 !== undefined,
+      bucket: s3?.bucket ?? null,
+      path: settings.s3Path,
+      stored: s3?.stored ?? 0,
+      waiting: s3?.waiting ?? 0,
+      nextTryAt: s3?.nextTryAt ?? null,
+      error: s3?.error ?? null,
+      listedAt: s3?.listedAt ?? null,
+    },
+    targets,
+    lastGood:
+      good?.manifest && holdsAt
+        ? {
+            filename: good.name,
+            createdAt: good.createdAt,
+            verifiedAt: new Date(good.manifest.verification.at),
+            holdsAt,
+          }
+        : null,
+    maxAgeMinutes,
+    run,
+    lastRun: facts.lastRun,
+    lastBackupRun: facts.lastBackupRun,
+    places: facts.places,
+    loss: facts.loss,
+    // A safety backup goes over a database, and there is none.
+    undo: facts.isMissing ? null : facts.undo,
+  };
+}
+
+/** As if nothing was running. A loss that nobody answers for weeks hides no backup that is damaged or too old. */
+function lastingVerdict(judged: VerdictInput): Verdict['code'] {
+  const lasting = { ...judged, run: null, lastRestore: null };
+  const { code, tone } = judge({ ...lasting, hasLoss: false });
+  return tone === 'red' ? code : judge(lasting).code;
+}
+
+/** The first place where another machine writes, or wanted to. */
+function writerAt(places: Status['places']): VerdictInput['writerAt'] {
+  for (const { target, writer } of places) if (writer) return { target, ...writer };
+  return null;
+}
+
+/**
+ * From the oldest backup of the last 24 hours to the newest. Of backups alone: the live database's own size holds its
+ * write-ahead log, which is no growth.
+ */
+function growthOf(backups: readonly KnownBackup[], now: Date): number | null {
+  const ageMs = ({ createdAt }: KnownBackup) => now.getTime() - createdAt.getTime();
+  const ofDay = backups.filter((backup) => isVerified(backup) && ageMs(backup) >= 0 && ageMs(backup) <= DAY_MS);
+  const [newest, oldest] = [ofDay[0], ofDay.at(-1)];
+  return newest && oldest ? newest.sizeBytes - oldest.sizeBytes : null;
+}
+
+function isPlaced(placements: BackupItem['placements'], target: Placement['target'], status: Placement['status']) {
+  return placements.some((placement) => placement.target === target && placement.status === status);
+}
+
+function countedAt(status: StatusFacts['targets'][number], items: readonly BackupItem[]): TargetStatus {
+  const { target, enabled } = status;
+  const isWaiting = ({ placements }: BackupItem) =>
+    isPlaced(placements, 'local', 'stored') &&
+    (isPlaced(placements, target, 'waiting') || isPlaced(placements, target, 'failed'));
+  return {
+    ...status,
+    stored: items.filter(({ placements }) => isPlaced(placements, target, 'stored')).length,
+    waiting: enabled ? items.filter(isWaiting).length : 0,
+  };
+}
+
+/** Seen there, or on its way. */
+function isAt(target: TargetName, name: string, { items, isUploading }: StatusFacts): boolean {
+  const item = items.find(({ filename }) => filename === name);
+  return (item && isPlaced(item.placements, target, 'stored')) || isUploading(name, target);
+}
+
+/**
+ * On its way by another process: the only one that waits, not tried yet, and young. Of several nobody can tell which is
+ * being sent, and an upload that hangs is none.
+ */
+function isComing(
+  { target, waiting }: TargetStatus,
+  { name, createdAt }: KnownBackup,
+  { maxAgeMinutes, facts }: { readonly maxAgeMinutes: number; readonly facts: StatusFacts },
+): boolean {
+  const item = facts.items.find(({ filename }) => filename === name);
+  const ageMs = Math.abs(facts.now.getTime() - createdAt.getTime());
+  const isNext = waiting === 1 && item !== undefined && isPlaced(item.placements, target, 'waiting');
+  return isNext && ageMs <= maxAgeMinutes * 60_000 && facts.isBusyElsewhere(target);
+}
+
+/** When the newest good backup was last known to hold: an unchanged run renews it. */
+function heldUntil(good: KnownBackup, unchanged: Run | null): Date {
+  return unchanged?.backup === good.name && unchanged.endedAt > good.createdAt ? unchanged.endedAt : good.createdAt;
+}

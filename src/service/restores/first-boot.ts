@@ -1,0 +1,313 @@
+/**
+ * A machine that starts without its database gets the newest good backup back, before the app opens the path and begins
+ * an empty one. What is there is never touched, and "no backup, first boot" is said only when it is known: an S3 that
+ * does not answer, a backup that can't be opened, a part of a database that lies there are errors.
+ */
+import { type BigIntStats, lstatSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseIdentities } from '../../engine/format/age.ts';
+import { plainCopy } from '../../engine/format/seal.ts';
+import { BackupError, says } from '../../words/errors.ts';
+import { targetWord } from '../../words/target-word.ts';
+import { takeLock } from '../../engine/disk/lock.ts';
+import { type ConsideredCopy, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
+import { leadsNowhere } from '../../engine/sqlite/missing.ts';
+import { leftoverOf } from '../../engine/sqlite/stamp.ts';
+import { isHere, type KnownBackup } from '../backups/backup-item.ts';
+import type { Backups } from '../backups/backups.ts';
+import type { FetchOptions } from '../targets/downloads.ts';
+import type { ServiceContext } from '../context.ts';
+import type { FirstBoot, FirstBootSkipped, RunProgress, TargetName } from '../model.ts';
+import type { ActiveRun } from '../runs/active-run.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
+import type { FirstBootRequest } from '../../engine/stories/first-boot.ts';
+
+export interface FirstBootOptions {
+  /** A file of age with the private key that opens encrypted copies on S3. Read only when the database is missing. */
+  readonly identityFile?: string;
+  /** If there are backups of another database alone, the newest good one of them becomes this one. */
+  readonly fromOther?: boolean;
+  /** Takes a copy that is not encrypted also where recipients are set for its target; else it is passed over. */
+  readonly allowPlain?: boolean;
+  readonly onProgress?: (run: RunProgress) => void;
+}
+
+const LOCK_FILE = '.velist-first-boot.lock';
+/** For another process that brings the same database back, download and all. */
+const LOCK_WAIT_MS = 6 * 3_600_000;
+
+const weights = {
+  local: { check: 50, place: 40, prove: 10 },
+  remote: { fetch: 80, check: 10, place: 7, prove: 3 },
+};
+
+export class FirstBoots {
+  readonly #context: ServiceContext;
+  readonly #backups: Backups;
+  readonly #targets: RemoteTargets;
+  #waiting = new AbortController();
+
+  constructor(context: ServiceContext, parts: { readonly backups: Backups; readonly targets: RemoteTargets }) {
+    this.#context = context;
+    this.#backups = parts.backups;
+    this.#targets = parts.targets;
+  }
+
+  async restoreIfMissing(options: FirstBootOptions = {}): Promise<FirstBoot> {
+    const { audit } = this.#context;
+    const act = 'restore-if-missing';
+    try {
+      const found = await this.#bringBackIfMissing(options);
+      if (found.outcome === 'restored') audit.add({ act, subject: found.backup, target: found.from });
+      return found;
+    } catch (error) {
+      audit.failed({ act }, error);
+      throw error;
+    }
+  }
+
+  async #bringBackIfMissing(options: FirstBootOptions): Promise<FirstBoot> {
+    const { catalog, database, folder, log } = this.#context;
+    const path = database.named;
+    if (lookAt(database.path) === 'present') return this.#present();
+    const identity = options.identityFile === undefined ? undefined : readIdentity(options.identityFile);
+    await catalog.prepare();
+    using _lock = await this.#takeLock();
+    const found = lookAt(database.path);
+    if (found === 'present') return this.#present();
+
+    const plan = planRestore(
+      { point: { latest: true }, purpose: 'first-boot', fromOther: options.fromOther, allowPlain: options.allowPlain },
+      await this.#allPlaces(),
+      { now: this.#context.now() },
+    );
+    if (plan.isForeign) throw this.#foreign(plan.others);
+    if (plan.considered.length === 0) {
+      this.#refuseWhenOneWasMade();
+      const looked = [folder.named, ...this.#targets.all.map(({ address }) => address)];
+      log('info', `No backup, first boot: there is none in ${looked.join(' and none in ')}.`);
+      return { outcome: 'first-boot', path, looked };
+    }
+    if (found === 'empty') {
+      throw new BackupError('DB_EMPTY', `${path} is an empty file, and there are backups`, {
+        hint: 'It was left as it is. Remove it to have the newest good backup brought back, or go on without that if it shall be empty.',
+      });
+    }
+    return await this.#bringBack(plan.considered, { ...options, identity });
+  }
+
+  /** A first boot that waits for another process waits no longer. */
+  stop(): void {
+    this.#waiting.abort();
+    this.#waiting = new AbortController();
+  }
+
+  #present(): FirstBoot {
+    const { database, log } = this.#context;
+    const path = database.named;
+    log('info', `${path} is there; nothing was brought back.`);
+    return { outcome: 'present', path };
+  }
+
+  async #takeLock(): Promise<Disposable> {
+    try {
+      const { catalog, log } = this.#context;
+      const warn = (message: string) => log('warn', message);
+      return await takeLock(join(catalog.folder, LOCK_FILE), {
+        ...{ waitMs: LOCK_WAIT_MS, signal: this.#waiting.signal, warn },
+      });
+    } catch (error) {
+      throw BackupError.from(error);
+    }
+  }
+
+  /** Also the targets that are switched off. */
+  async #allPlaces(): Promise<readonly PlannedPlace<KnownBackup>[]> {
+    const places = [await this.#backups.placeAt('local')];
+    for (const { target } of this.#targets.all) places.push(await this.#placeAt(target));
+    return places;
+  }
+
+  async #placeAt(target: TargetName): Promise<PlannedPlace<KnownBackup>> {
+    try {
+      return await this.#backups.placeAt(target);
+    } catch (error) {
+      const known = BackupError.from(error);
+      throw new BackupError(known.code, `whether ${targetWord(target)} holds a backup is not known: ${known.message}`, {
+        hint: `${known.hint} Nothing was brought back; an app that starts now begins an empty database.`,
+        cause: known,
+      });
+    }
+  }
+
+  /** If there are only backups of others, an empty database would begin on top of a mix-up. */
+  #foreign(others: readonly string[]): BackupError {
+    const path = this.#context.database.named;
+    return new BackupError(
+      'FOREIGN_PLACE',
+      `${path} is missing, and the backups that are there are of another database: ${others.join(', ')}`,
+      {
+        hint:
+          others.length > 1
+            ? `Nothing was brought back. Restore the right one by its name: velist-backup restore NAME --to ${path}`
+            : `Nothing was brought back. If ${path} is that database, moved or renamed, say so (velist-backup claim) and start again; if its data shall become this one: --from-other`,
+      },
+    );
+  }
+
+  /** A disk that is not mounted looks like a new one. */
+  #refuseWhenOneWasMade(): void {
+    const made = this.#context.state.history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
+    if (!made) return;
+    throw new BackupError('NO_BACKUP', `there is no backup, but ${made} was made before`, {
+      hint: 'See whether the disk with the backups is mounted, and whether BACKUP_LOCAL_PATH and BACKUP_S3_PATH are right. To begin anew, remove the run history (BACKUP_STATE_PATH).',
+    });
+  }
+
+  async #bringBack(
+    considered: readonly ConsideredCopy<KnownBackup>[],
+    options: FirstBootOptions & { readonly identity: string | undefined },
+  ): Promise<FirstBoot> {
+    const { log, database, places } = this.#context;
+    const path = database.named;
+    const skipped: FirstBootSkipped[] = [];
+    let plain: BackupError | null = null;
+    for (const { copy, target: from, passedOver } of considered) {
+      // It holds what a restore replaced on purpose: nobody misses it.
+      if (passedOver?.reason === 'safety') continue;
+      try {
+        if (passedOver) throw unusable(copy, from, passedOver);
+        await this.#tryCopy(copy, options);
+        if (!copy.other) await places.restored(copy.manifest?.databaseId);
+        log('info', `Restored: ${copy.name} (${from}) to ${path}, which was missing.`);
+        return { outcome: 'restored', path, backup: copy.name, from, skipped };
+      } catch (error) {
+        const known = BackupError.from(error);
+        // Placed by someone who asked nobody.
+        if (known.code === 'TARGET_EXISTS' && lookAt(database.path) === 'present') return this.#present();
+        if (!says(known.code, 'another-copy-may-do')) throw known;
+        if (known.code === 'PLAIN_COPY') plain ??= known;
+        log('warn', `Not brought back: ${copy.name} (${from}): ${known.message}. The next one is tried.`);
+        skipped.push({ filename: copy.name, from, reason: known.message });
+      }
+    }
+    const [first] = skipped;
+    const why = first ? `${first.filename} (${first.from}): ${first.reason}` : 'what is there was made before restores';
+    throw new BackupError('NO_BACKUP', `none of the backups can be brought back; ${why}`, {
+      hint: plain
+        ? `Nothing was changed. ${plain.hint}`
+        : 'Nothing was changed. See velist-backup list and velist-backup list --target s3; a file without a manifest can be adopted.',
+    });
+  }
+
+  async #tryCopy(
+    copy: KnownBackup,
+    options: { readonly identity: string | undefined } & FirstBootOptions,
+  ): Promise<void> {
+    const { runs, jobs, database } = this.#context;
+    const { manifest } = copy;
+    const asked = {
+      ...({ kind: 'restore', backup: copy.name, sizeBytes: manifest?.database.sizeBytes ?? null } as const),
+      ...{ weights: weights[isHere(copy) ? 'local' : 'remote'], onProgress: options.onProgress },
+    };
+    const source = await runs.carry(asked, async (run) => {
+      if (!manifest) throw withoutManifest(copy);
+      const path = await this.#sourceOf(copy, run, options);
+      const request: FirstBootRequest = {
+        ...{ kind: 'first-boot', source: path, sourceName: copy.name, databasePath: database.path },
+        ...{ sha256: manifest.database.sha256, journalMode: manifest.source.journalMode },
+      };
+      await runs.enqueue(() => runs.lead(run, () => jobs.run<'first-boot'>(request, run)));
+      return path;
+    });
+    // A start that fails before this goes on with what it has; now it is only a second copy.
+    if (!isHere(copy)) rmSync(source, { force: true });
+  }
+
+  async #sourceOf(
+    copy: KnownBackup,
+    run: ActiveRun,
+    { identity, allowPlain }: { readonly identity: string | undefined } & FirstBootOptions,
+  ): Promise<string> {
+    const { runs, database } = this.#context;
+    if (isHere(copy)) return await this.#backups.path(copy);
+    const { target } = copy;
+    if (copy.manifest?.artifact.encryption === 'age' && identity === undefined) {
+      throw new BackupError(
+        'BAD_REQUEST',
+        `${copy.name} on ${targetWord(target)} is encrypted, and no private key was named`,
+        {
+          hint: `Name its file: --identity FILE, or restoreIfMissing({ identityFile }). ${database.named} was not made.`,
+        },
+      );
+    }
+    const fetchHere = (given: FetchOptions) =>
+      this.#backups.requireOffsite(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
+    return await runs.fetching(run, fetchHere);
+  }
+}
+
+/** By `stat` alone: nothing there is ever opened. */
+function lookAt(path: string): 'present' | 'empty' | 'missing' {
+  // Before the file itself: one that appears meanwhile brings its log along.
+  const left = leftoverOf(path);
+  const found = statOf(lstatSync, path);
+  if (!found) {
+    if (!left) return 'missing';
+    throw new BackupError('RESTORE_IN_USE', `${left} lies there without its database`, {
+      hint: 'It may hold what was committed last. Find the database it belongs to, or move it away; then try again.',
+    });
+  }
+  const file = statOf(statSync, path);
+  if (!file) {
+    throw leadsNowhere(path);
+  }
+  if (!file.isFile()) {
+    throw new BackupError('NOT_SQLITE', `${path} is not a file`, {
+      hint: 'A container that mounts a file that is missing makes a folder of it. Mount the folder of the database instead.',
+    });
+  }
+  return file.size === 0n && !left ? 'empty' : 'present';
+}
+
+function statOf(
+  stat: (path: string, options: { bigint: true; throwIfNoEntry: false }) => BigIntStats | undefined,
+  path: string,
+): BigIntStats | undefined {
+  try {
+    return stat(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    throw BackupError.from(error);
+  }
+}
+
+/** What is known of a copy before anything is read. */
+function unusable(
+  copy: KnownBackup,
+  from: TargetName,
+  { reason, why }: NonNullable<ConsideredCopy<KnownBackup>['passedOver']>,
+): BackupError {
+  if (reason === 'plain') return plainCopy(copy.name, from);
+  if (reason === 'unadopted') return withoutManifest(copy);
+  return new BackupError('VERIFY_FAILED', why, { hint: 'It can not be relied on; use another backup.' });
+}
+
+function withoutManifest({ name }: KnownBackup): BackupError {
+  return new BackupError('BAD_BACKUP', 'it has no manifest, so nobody knows whether it is whole', {
+    hint: `Adopt it: velist-backup adopt ${name}`,
+  });
+}
+
+function readIdentity(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new BackupError('BAD_REQUEST', `the identity file ${path} can't be read`, {
+      hint: 'Name the file that age-keygen wrote, with the private key.',
+      cause,
+    });
+  }
+  parseIdentities(text);
+  return text;
+}

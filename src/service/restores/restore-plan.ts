@@ -1,0 +1,146 @@
+/** What a restore would do, from the facts that a job found out. Pure. */
+import type { LossMark } from '../../engine/format/manifest.ts';
+import { namesOf, type OpenFiles, type Unseen } from '../../engine/sqlite/open-files.ts';
+import { changedAt, type DatabaseStamp, stampText } from '../../engine/sqlite/stamp.ts';
+import type { OtherDatabase, PlannedMode, ReplacingMode, RestorePlan } from '../model.ts';
+import type { PlanFacts } from '../../engine/stories/restore-request.ts';
+
+export interface PlanOptions {
+  readonly databaseName: string;
+  readonly stamp: DatabaseStamp | null;
+  /** What was asked for; left out: the first that is possible. */
+  readonly mode?: ReplacingMode | undefined;
+}
+
+/** A backup, or any SQLite file. */
+export interface PlannedSource extends Omit<RestorePlan['after'], 'pageSize'> {
+  readonly name: string;
+  /** Whose it is, if not ours. */
+  readonly other: OtherDatabase | null;
+  /** What was lost before it was made; null where nothing was, or nobody knows. */
+  readonly loss: LossMark | null;
+}
+
+export function toRestorePlan(
+  source: PlannedSource,
+  facts: PlanFacts,
+  { databaseName, stamp, mode: wanted }: PlanOptions,
+): RestorePlan {
+  const { name, other, loss, ...after } = source;
+  const isMissing = stamp === null;
+  const obstacle = isMissing ? null : whyNotOnline(facts);
+  const modes = modesOf(isMissing, obstacle);
+  const mode = isMissing ? 'missing' : (wanted ?? modes[0]);
+  return {
+    backup: name,
+    confirm: databaseName,
+    expected: stamp ? stampText(stamp) : '',
+    now: stamp && {
+      sizeBytes: stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0),
+      changedAt: changedAt(stamp),
+      pageSize: facts.live?.pageSize ?? 0,
+    },
+    after: { ...after, pageSize: facts.backup.pageSize },
+    tables: tablesOf(facts, stamp),
+    modes,
+    mode,
+    openIn: facts.open.by,
+    undo: !isMissing && facts.live !== null,
+    warnings: [
+      ...(other ? [`This is a backup of another database, ${other.name}, and not of ${databaseName}.`] : []),
+      // A user who asked for offline needs no advice to ask for it.
+      ...(obstacle !== null && (wanted !== 'offline' || facts.live === null) ? [obstacle] : []),
+      ...(facts.live ? uncountedText[facts.live.uncounted ?? 'counted'] : []),
+      ...(mode === 'missing' ? heldText(facts.open) : []),
+      ...(mode === 'offline' ? openText(facts.open) : []),
+      ...versionText(facts),
+      ...(loss?.accepted === null ? [lossText(loss)] : []),
+      ...(after.verified ? [] : ['This backup was not verified; it is checked before anything is changed.']),
+    ],
+  };
+}
+
+function modesOf(isMissing: boolean, obstacle: string | null): readonly [PlannedMode, ...PlannedMode[]] {
+  if (isMissing) return ['missing', 'offline'];
+  return obstacle === null ? ['online', 'offline'] : ['offline'];
+}
+
+function whyNotOnline({ live, liveComplaint, backup }: PlanFacts): string | null {
+  if (live === null) {
+    if (liveComplaint?.code === 'DB_MISSING') return 'There is no database now, so there will be nothing to undo.';
+    return `The database can not be read now: ${liveComplaint?.message ?? 'nobody knows why'}. Only an offline restore is possible: it sets the current files aside, and can not be undone.`;
+  }
+  if (live.isWal && live.pageSize !== backup.pageSize)
+    return 'The backup has another page size than the database: stop the app and restore offline.';
+  if (live.encoding && backup.encoding && live.encoding !== backup.encoding)
+    return `The backup holds its text as ${backup.encoding}, the database as ${live.encoding}, and an app that has it open would fail at every query: stop the app and restore offline.`;
+  if (backup.hasPageChecksums)
+    return 'The backup has checksums of its pages (cksumvfs), and SQLite here writes none: stop the app and restore offline.';
+  if (live.isOnNetwork) return 'The database lies on a network file system: stop the app and restore offline.';
+  return null;
+}
+
+const uncountedText: Readonly<Record<'log' | 'journal' | 'busy' | 'counted', readonly string[]>> = {
+  log: [
+    'The current rows were not counted: an app that crashed left a log, and a plan does not merge it. The restore does.',
+  ],
+  journal: [
+    'The current rows were not counted: a write was interrupted, and a plan does not roll it back. The restore does.',
+  ],
+  busy: ['The current rows were not counted: a program has the database locked.'],
+  counted: [],
+};
+
+const unseenText: Readonly<Record<Unseen, string>> = {
+  'no-proc': 'this system does not tell which programs have a file open',
+  container: 'programs outside this container can not be seen from here',
+  permission: 'what some of the other programs have open can not be seen from here',
+  network: 'programs on other machines can not be seen from here',
+};
+
+/** For an offline restore: who must be stopped first. */
+function openText({ by, unseen }: OpenFiles): readonly string[] {
+  if (by.length > 0) {
+    const [has, it] = by.length === 1 ? ['has', 'it'] : ['have', 'them'];
+    return [`${namesOf(by)} ${has} the database open: stop ${it} first, the restore is refused until then.`];
+  }
+  return unseen === null ? [] : [`The app must be stopped. Make sure of it yourself: ${unseenText[unseen]}.`];
+}
+
+/** For a database whose file is gone: who still works on that file. */
+function heldText({ by }: OpenFiles): readonly string[] {
+  if (by.length === 0) return [];
+  const [has, it] = by.length === 1 ? ['has', 'it'] : ['have', 'them'];
+  return [
+    `${namesOf(by)} ${has} the removed file still open, and what is written there is lost: restart ${it} after the restore.`,
+  ];
+}
+
+function versionText({ live, backup }: PlanFacts): readonly string[] {
+  if (live === null || live.schemaVersion === backup.schemaVersion) return [];
+  const after =
+    backup.schemaVersion < live.schemaVersion ? 'migrations run at its next start' : 'the app may be too old for it';
+  return [
+    `This backup is from schema version ${backup.schemaVersion}, the database is at ${live.schemaVersion}: ${after}.`,
+  ];
+}
+
+function lossText({ before }: LossMark): string {
+  return `Much was lost shortly before this backup was made; ${before} is the last one from before that.`;
+}
+
+/** Null when either could not be counted: a table of unknown rows is no table that is missing. */
+function tablesOf({ live, backup }: PlanFacts, stamp: DatabaseStamp | null): RestorePlan['tables'] {
+  const now = stamp === null ? {} : (live?.rows ?? null);
+  return now && backup.rows && compareTables(now, backup.rows);
+}
+
+type Rows = Readonly<Record<string, number>>;
+
+/** Biggest difference first, then by name. */
+function compareTables(now: Rows, after: Rows): RestorePlan['tables'] {
+  const names = [...new Set([...Object.keys(now), ...Object.keys(after)])];
+  const tables = names.map((name) => ({ name, now: now[name] ?? null, after: after[name] ?? null }));
+  const difference = (table: (typeof tables)[number]) => Math.abs((table.after ?? 0) - (table.now ?? 0));
+  return tables.sort((a, b) => difference(b) - difference(a) || (a.name < b.name ? -1 : 1));
+}

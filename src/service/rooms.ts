@@ -1,0 +1,73 @@
+/** The rooms of one service: each is given the context and the rooms below it. */
+import { resolve } from 'node:path';
+import { isPath } from '../engine/stories/assertions.ts';
+import { BackupError } from '../words/errors.ts';
+import { Backups } from './backups/backups.ts';
+import { Changes } from './backups/changes.ts';
+import { Removals } from './backups/removals.ts';
+import { Verifications } from './backups/verifications.ts';
+import { ServiceContext } from './context.ts';
+import { MakeBackup } from './make-backup.ts';
+import type { BackupConfig } from './model.ts';
+import { LookAtAll } from './protection/look-at-all.ts';
+import { Losses } from './protection/losses.ts';
+import { Retention } from './protection/retention.ts';
+import { Drills } from './restores/drills.ts';
+import { FirstBoots } from './restores/first-boot.ts';
+import { Restores } from './restores/restores.ts';
+import { BackupSchedule } from './runs/backup-schedule.ts';
+import { Rhythm } from './runs/rhythm.ts';
+import type { BackupServiceOptions } from './service-options.ts';
+import { changeSettings, type SettingsChange } from './state/change-settings.ts';
+import { Claims } from './targets/claims.ts';
+import { RemoteTargets } from './targets/remote-targets.ts';
+
+export type Rooms = ReturnType<typeof openRooms>;
+
+/** @throws BackupError BAD_CONFIG for targets, or paths, that can not be told apart. */
+export function openRooms(options: BackupServiceOptions) {
+  const context: ServiceContext = new ServiceContext(options, () => targets.all);
+  const sql = options.drills?.sql ?? null;
+  const assertions = sql !== null && isPath(sql) ? resolve(sql) : sql;
+  const rhythm = new Rhythm(context);
+  const retention = new Retention(context, rhythm);
+  const claims = new Claims(context);
+  const removals = new Removals(context, () => targets.all);
+  const targets: RemoteTargets = new RemoteTargets(context, {
+    ...{ rhythm, retention, claims },
+    onGone: (name, why) => removals.noteIfGone(name, why),
+    onChange: () => {
+      context.emit({ type: 'backups' });
+      context.emit({ type: 'status' });
+      losses.listed().catch((error: unknown) => {
+        context.log('warn', `What was lost was not compared: ${BackupError.from(error).message}.`);
+      });
+    },
+  });
+  const backups = new Backups(context, targets);
+  const verifications = new Verifications(context, { backups, claims });
+  const restores = new Restores(context, { backups, retention, targets });
+  const drills = new Drills(context, { backups, targets, verifications, assertions });
+  const firstBoots = new FirstBoots(context, { backups, targets });
+  const onDelete = (filename: string) => losses.passOn(filename);
+  const changes = new Changes(context, { backups, targets, removals, onDelete });
+  const ignore = (tables: readonly string[]) => void updateConfig({ lossIgnore: tables });
+  const losses: Losses = new Losses(context, { backups, changes, restores, targets, ignore });
+  const makeBackup = new MakeBackup(context, { backups, losses, removals, retention, targets });
+  const scheduled = { backups, drills, makeBackup, retention, rhythm, targets, verifications };
+  const schedule = new BackupSchedule(context, scheduled);
+  const look = new LookAtAll(context, { backups, losses, restores, retention, rhythm, schedule, targets });
+
+  function updateConfig(change: SettingsChange): BackupConfig {
+    return changeSettings(context, claims, change, (before, after) => {
+      if (!context.isStarted) return;
+      schedule.settingsChanged(before, after);
+      targets.settingsChanged(before, after);
+    });
+  }
+
+  return {
+    ...{ context, assertions, rhythm, retention, claims, removals, targets, backups, verifications, restores, drills },
+    ...{ firstBoots, changes, losses, makeBackup, schedule, look, updateConfig },
+  };
+}

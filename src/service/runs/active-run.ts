@@ -1,0 +1,170 @@
+/** One run that is going: its steps, bytes and percent as the page shows them, and the record that it becomes. */
+import { randomUUID } from 'node:crypto';
+import type { BackupError } from '../../words/errors.ts';
+import type { Drill, Run, RunKind, RunProgress, RunResult, Step, StepName, TargetName, Trigger } from '../model.ts';
+import type { JobEvent } from '../../words/story.ts';
+
+export interface RunOptions {
+  readonly kind: RunKind;
+  readonly trigger: Trigger;
+  readonly user: string | null;
+  readonly plannedAt: Date | null;
+  readonly backup: string | null;
+  /** Size of that backup, for the record of a run that succeeds. */
+  readonly sizeBytes?: number | null;
+  /** Only for an upload. */
+  readonly target?: TargetName;
+  /** Share of the whole, in percent, that each step takes; they add up to 100. */
+  readonly weights: Readonly<Partial<Record<StepName, number>>>;
+  readonly now: () => Date;
+  readonly onProgress: (run: RunProgress) => void;
+}
+
+type Noted = {
+  readonly backup?: string | null;
+  readonly sizeBytes?: number | null;
+  readonly drill?: Drill | undefined;
+};
+type MutableStep = { -readonly [Key in keyof Step]: Step[Key] };
+
+export class ActiveRun {
+  readonly id = randomUUID();
+  readonly kind: RunKind;
+  readonly abort = new AbortController();
+  /** Set when the moment of the database is fixed: who asks from then on needs another run. */
+  pinned = false;
+  /** False once it has begun to change something: then a stop is not heard. */
+  mayStop = true;
+  readonly #options: RunOptions;
+  readonly #startedAt: Date;
+  readonly #steps: MutableStep[];
+  readonly #listeners = new Set<(run: RunProgress) => void>();
+  readonly #users = new Set<string>();
+  #stepStartedMs = 0;
+  #backup: string | null;
+  #sizeBytes: number | null;
+  #drill: Drill | undefined;
+  #percent = 0;
+
+  constructor(options: RunOptions) {
+    this.kind = options.kind;
+    this.#options = options;
+    this.#startedAt = options.now();
+    this.#backup = options.backup;
+    this.#sizeBytes = options.sizeBytes ?? null;
+    this.#steps = (Object.keys(options.weights) as StepName[]).map((name) => ({ name, state: 'waiting' })); // keys of that record
+    this.#listeners.add(options.onProgress);
+    this.join(options.user);
+  }
+
+  /** A user who asks for what is running has asked for it, too. */
+  join(user: string | null): void {
+    if (user !== null) this.#users.add(user);
+  }
+
+  /** All who asked, in that order. */
+  get user(): string | null {
+    return this.#users.size === 0 ? null : [...this.#users].join(', ');
+  }
+
+  listen(listener: ((run: RunProgress) => void) | undefined): void {
+    if (listener) this.#listeners.add(listener);
+  }
+
+  get signal(): AbortSignal {
+    return this.abort.signal;
+  }
+
+  /** What its record will say, learned on the way. */
+  note({ backup = this.#backup, sizeBytes = this.#sizeBytes, drill = this.#drill }: Noted): void {
+    this.#backup = backup;
+    this.#sizeBytes = sizeBytes;
+    this.#drill = drill;
+  }
+
+  /** Hears its job; a function of its own, so that a run can be given to a job as the job's options. */
+  readonly onEvent = (event: JobEvent): void => {
+    if (event.type === 'step') this.#begin(event.name);
+    else if (event.type === 'bytes') this.#count(event.done, event.total);
+    else if (event.type === 'pinned') {
+      this.pinned = true;
+      if (this.kind === 'backup') this.#backup = event.backup;
+    } else return;
+    this.#tell();
+  };
+
+  progress(): RunProgress {
+    return {
+      id: this.id,
+      kind: this.kind,
+      trigger: this.#options.trigger,
+      user: this.user,
+      startedAt: this.#startedAt,
+      backup: this.#backup,
+      steps: this.#steps.map((step) => ({ ...step })),
+      percent: this.#percent,
+    };
+  }
+
+  end(result: RunResult, error: BackupError | null = null): Run {
+    this.#finishStep(result === 'success' ? 'done' : 'failed');
+    // A backup that failed has no file; the name it would have had says nothing to anybody.
+    const hasFile = this.kind !== 'backup' || result === 'success' || result === 'unchanged';
+    const { id, kind, trigger, user, startedAt, steps } = this.progress();
+    const { target } = this.#options;
+    return {
+      ...{ id, kind, trigger, user, startedAt, plannedAt: this.#options.plannedAt, endedAt: this.#options.now() },
+      result,
+      backup: hasFile ? this.#backup : null,
+      sizeBytes: result === 'success' ? this.#sizeBytes : null,
+      steps: steps.filter((step) => step.state !== 'waiting'),
+      error: error?.toJSON() ?? null,
+      ...(this.#drill && { drill: this.#drill }),
+      ...(target !== undefined && target !== 's3' && { target }),
+    };
+  }
+
+  #begin(name: StepName): void {
+    this.#finishStep('done');
+    const step = this.#steps.find((candidate) => candidate.name === name);
+    if (!step) return;
+    step.state = 'running';
+    this.#stepStartedMs = performance.now();
+    if (name === 'place') this.mayStop = false;
+    this.#raisePercent(0);
+  }
+
+  #count(done: number, total: number): void {
+    const step = this.#running();
+    if (!step) return;
+    step.bytesDone = done;
+    step.bytesTotal = total;
+    this.#raisePercent(total > 0 ? done / total : 0);
+  }
+
+  #finishStep(state: 'done' | 'failed'): void {
+    const step = this.#running();
+    if (!step) return;
+    step.state = state;
+    step.ms = Math.round(performance.now() - this.#stepStartedMs);
+  }
+
+  #running(): MutableStep | undefined {
+    return this.#steps.find((step) => step.state === 'running');
+  }
+
+  #raisePercent(shareOfStep: number): void {
+    let percent = 0;
+    for (const step of this.#steps) {
+      const weight = this.#options.weights[step.name] ?? 0;
+      if (step.state === 'done') percent += weight;
+      if (step.state === 'running') percent += weight * shareOfStep;
+    }
+    this.#percent = Math.max(this.#percent, Math.min(99, Math.round(percent)));
+  }
+
+  #tell(): void {
+    const progress = this.progress();
+    for (const listener of this.#listeners) listener(progress);
+  }
+}

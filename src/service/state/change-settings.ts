@@ -1,0 +1,85 @@
+/** The configuration as it is shown, and what may be changed of it while running. */
+import { BackupError } from '../../words/errors.ts';
+import type { ServiceContext } from '../context.ts';
+import type { BackupConfig, Settings } from '../model.ts';
+import type { Claims } from '../targets/claims.ts';
+import { checkTargets } from '../targets/targets.ts';
+import { SettingsError } from './settings.ts';
+
+export type SettingsChange = Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] };
+
+export function showConfig({ options, settings, folder, database }: ServiceContext): BackupConfig {
+  const { s3, cron } = options;
+  return {
+    ...settings.current,
+    changed: settings.overridden,
+    keepIsDefault: settings.keepIsDefault,
+    localPath: folder.named,
+    databasePath: database.named,
+    cron: cron ?? null,
+    s3: {
+      configured: Boolean(s3),
+      bucket: s3?.bucket ?? null,
+      region: s3?.region ?? null,
+      endpoint: s3?.endpoint ?? null,
+    },
+  };
+}
+
+/**
+ * Changes settings and records that, done or failed.
+ *
+ * @param onChanged takes the settings of before and after into force.
+ */
+export function changeSettings(
+  context: ServiceContext,
+  claims: Claims,
+  { revert = [], ...change }: SettingsChange,
+  onChanged: (before: Settings, after: Settings) => void,
+): BackupConfig {
+  const { audit, settings, emit } = context;
+  const names = [...new Set([...Object.keys(change), ...revert])];
+  const act = { act: 'settings', subject: names.join(', ') } as const;
+  const before = settings.current;
+  try {
+    refuseWrong(context, claims, change, revert);
+    onChanged(before, settings.change(change, revert));
+    emit({ type: 'status' });
+    const config = showConfig(context);
+    audit.add({ ...act, detail: changesText(before, config) });
+    return config;
+  } catch (error) {
+    audit.failed(act, error);
+    throw error;
+  }
+}
+
+function refuseWrong(
+  { places, options, settings }: ServiceContext,
+  claims: Claims,
+  change: Partial<Settings>,
+  revert: readonly (keyof Settings)[],
+): void {
+  // What is saved lies in the folder.
+  if (places.isForeign) claims.requireOurs(places.folder([]));
+  if (change.s3Enabled && !options.s3) {
+    throw new BackupError('BAD_CONFIG', 'S3 can not be switched on: no bucket is configured', {
+      hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
+    });
+  }
+  const s3Path = change.s3Path ?? (revert.includes('s3Path') ? options.settings.s3Path : null);
+  const owner = s3Path === null ? null : options.ownerOfS3Path?.(s3Path);
+  // In one place two databases would prune each other.
+  if (owner) throw new SettingsError({ s3Path: `is that of the database ${owner}; choose one of its own` });
+  checkTargets(options, { ...settings.current, s3Path: s3Path ?? settings.current.s3Path });
+}
+
+/** `intervalMinutes was 10 and is 60` */
+function changesText(before: Settings, after: Settings): string {
+  const names = Object.keys(before) as (keyof Settings)[]; // its own keys
+  const text = (value: unknown) => (typeof value === 'object' ? JSON.stringify(value) : String(value));
+  return names
+    .filter((name) => text(before[name]) !== text(after[name]))
+    .map((name) => `${name} was ${text(before[name])} and is ${text(after[name])}`)
+    .join(', ');
+}

@@ -1,0 +1,395 @@
+/**
+ * The runs of the last 90 days (of older ones how many there were), what became of backups that are gone, and what a person put away on the page; in our own
+ * small database, each of one backup folder.
+ */
+import type { RunMark } from '../runs/activity.ts';
+import type { ErrorBody, ErrorCode } from '../../words/errors.ts';
+import type { Drill, Run, RunKind, RunResult, RunTotal, Step, TargetName, Trigger } from '../model.ts';
+import { openStateDatabase, type StateDatabase } from './state-database.ts';
+
+/** A run from before there were these columns counts for every folder, and for every database. */
+const OF_US = `(folder IS NULL OR folder = $folder)
+  AND (database IS NULL OR $databases = '[]' OR database IN (SELECT value FROM json_each($databases)))`;
+
+const KEPT_DAYS = 90;
+const DAY_MS = 86_400_000;
+/** Says who removed it, as the end of a sentence. */
+export const BY_RETENTION = 'by retention';
+
+export interface RunFilter {
+  readonly kind?: RunKind;
+  readonly except?: RunKind;
+  readonly result?: RunResult;
+}
+
+export class RunHistory {
+  readonly #database: StateDatabase;
+  readonly #warn: (message: string) => void;
+
+  readonly #folder: string | null;
+  readonly #databases: () => readonly string[];
+  /** Counted once, and from then on what came after. */
+  #counted: Counted | null = null;
+
+  /**
+   * @param options.warn hears why the history is not where it should be.
+   * @param options.folder the backup folder that the runs are of, as `folderInState` calls it; left out: any.
+   * @param options.databases digests of the database's path, as it is and was: another one may use the same folder. The
+   * first is noted with each run; left out: any.
+   */
+  constructor(
+    path: string,
+    {
+      warn,
+      folder = null,
+      databases = () => [],
+    }: { warn: (message: string) => void; folder?: string | null; databases?: () => readonly string[] },
+  ) {
+    this.#database = openStateDatabase(path, { warn });
+    this.#warn = warn;
+    this.#folder = folder;
+    this.#databases = databases;
+  }
+
+  /** For what else is kept there. */
+  get database(): StateDatabase {
+    return this.#database;
+  }
+
+  /** The parameters of `OF_US`. */
+  get #us(): { readonly $folder: string | null; readonly $databases: string } {
+    return { $folder: this.#folder, $databases: JSON.stringify(this.#databases()) };
+  }
+
+  add(run: Run): void {
+    this.#write(() => {
+      this.#database
+        .prepare(
+          `INSERT OR REPLACE INTO runs (id, kind, trigger, user, planned_at, started_at, ended_at, result, backup, size_bytes, steps, error, folder, drill, target, database)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        )
+        .run(
+          run.id,
+          run.kind,
+          run.trigger,
+          run.user,
+          run.plannedAt?.getTime() ?? null,
+          run.startedAt.getTime(),
+          run.endedAt.getTime(),
+          run.result,
+          run.backup,
+          run.sizeBytes,
+          JSON.stringify(run.steps),
+          run.error && JSON.stringify(run.error),
+          this.#folder,
+          run.drill ? JSON.stringify(run.drill) : null,
+          run.target ?? null,
+          this.#databases()[0] ?? null,
+        );
+      const keptMs = run.endedAt.getTime() - KEPT_DAYS * DAY_MS;
+      this.#forget(keptMs);
+      this.#database.prepare('DELETE FROM removals WHERE at < ?').run(keptMs);
+    });
+  }
+
+  /** Newest first, in the order in which they were recorded: a clock that goes back hides no failure. */
+  list({ limit, ...filter }: RunFilter & { readonly limit: number }): readonly Run[] {
+    const conditions = [OF_US];
+    // Only what is asked for: an index serves no condition that may be left open.
+    if (filter.kind) conditions.push('kind = $kind');
+    if (filter.except) conditions.push('kind <> $except');
+    if (filter.result) conditions.push('result = $result');
+    const named = Object.entries(filter).filter(([, value]) => value !== undefined);
+    return this.#database
+      .prepare(`SELECT * FROM runs WHERE ${conditions.join(' AND ')} ORDER BY rowid DESC LIMIT $limit`)
+      .all({
+        ...Object.fromEntries(named.map(([name, value]) => [`$${name}`, value])),
+        ...this.#us,
+        $limit: limit,
+      })
+      .flatMap((row) => readable(row, readRun));
+  }
+
+  /** Up to which run the history goes, for `after`. */
+  mark(): number {
+    return Number(this.#database.prepare('SELECT max(rowid) AS mark FROM runs').get()?.['mark'] ?? 0);
+  }
+
+  /** Runs that were recorded after that mark, by any process; oldest first. */
+  after(mark: number): readonly Run[] {
+    return this.#database
+      .prepare(`SELECT * FROM runs WHERE rowid > $mark AND ${OF_US} ORDER BY rowid`)
+      .all({ $mark: mark, ...this.#us })
+      .flatMap((row) => readable(row, readRun));
+  }
+
+  /** Backup runs that ended since then, and the last one before, as the activity chart needs them; oldest first. */
+  backupRunsSince(from: Date): readonly RunMark[] {
+    const backups = `kind = 'backup' AND ${OF_US}`;
+    return this.#database
+      .prepare(
+        `SELECT id, planned_at, started_at, ended_at, result, backup, size_bytes, error FROM runs
+         WHERE ${backups} AND ended_at >=
+           coalesce((SELECT max(ended_at) FROM runs WHERE ${backups} AND ended_at < $from), $from) ORDER BY ended_at`,
+      )
+      .all({ $from: from.getTime(), ...this.#us })
+      .flatMap((row) => readable(row, readMark));
+  }
+
+  /** When the first run of a schedule was planned; null when none ever was. */
+  firstPlannedAt(): Date | null {
+    const row = this.#database.prepare(`SELECT min(planned_at) AS at FROM runs WHERE ${OF_US}`).get(this.#us);
+    return typeof row?.['at'] === 'number' ? new Date(row['at']) : null;
+  }
+
+  /** The newest backup run that succeeded, or failed with one of these codes. */
+  lastJudgement(codes: readonly ErrorCode[]): Run | null {
+    const row = this.#database
+      .prepare(
+        `SELECT * FROM runs WHERE kind = 'backup' AND ${OF_US}
+         AND (result = 'success' OR json_extract(error, '$.code') IN (SELECT value FROM json_each($codes)))
+         ORDER BY rowid DESC LIMIT 1`,
+      )
+      .get({ $codes: JSON.stringify(codes), ...this.#us });
+    return row ? (readable(row, readRun)[0] ?? null) : null;
+  }
+
+  /** The newest drill of a target that was not stopped, or that proved as much. */
+  lastDrill(target: TargetName, proof?: Drill['proof']): Run | null {
+    const row = this.#database
+      .prepare(
+        `SELECT * FROM runs WHERE kind = 'drill' AND result <> 'stopped' AND ${OF_US}
+         AND json_extract(drill, '$.target') = $target
+         AND ($proof IS NULL OR json_extract(drill, '$.proof') = $proof) ORDER BY rowid DESC LIMIT 1`,
+      )
+      .get({ ...this.#us, $target: target, $proof: proof ?? null });
+    return row ? (readable(row, readRun)[0] ?? null) : null;
+  }
+
+  /** Whether an upload to that target is remembered. */
+  hasUploaded(target: TargetName): boolean {
+    const row = this.#database
+      .prepare(
+        `SELECT 1 FROM runs WHERE kind = 'upload' AND result = 'success' AND (folder IS NULL OR folder = $folder)
+         AND coalesce(target, 's3') = $target LIMIT 1`,
+      )
+      .get({ $folder: this.#folder, $target: target });
+    return row !== undefined;
+  }
+
+  /** Names of the backups that were made here since then; null when no run is remembered that began before. */
+  madeSince(from: Date): ReadonlySet<string> | null {
+    const us = this.#us;
+    const first = this.#database.prepare(`SELECT min(started_at) AS at FROM runs WHERE ${OF_US}`).get(us)?.['at'];
+    if (typeof first !== 'number' || first > from.getTime()) return null;
+    const rows = this.#database
+      .prepare(
+        `SELECT backup FROM runs WHERE kind = 'backup' AND result = 'success' AND ended_at >= $from AND ${OF_US}
+         UNION SELECT backup FROM removals WHERE folder = $folder AND at >= $from`,
+      )
+      .all({ $from: from.getTime(), ...us });
+    return new Set(rows.map((row) => String(row['backup'])));
+  }
+
+  /** @param why who removed it, as the end of a sentence: `by retention`. */
+  addRemoval({ backup, at, why }: Removal): void {
+    this.#write(() =>
+      this.#database
+        .prepare('INSERT OR REPLACE INTO removals (folder, backup, at, why) VALUES (?, ?, ?, ?)')
+        .run(this.#folder, backup, at.getTime(), why),
+    );
+  }
+
+  /** What is known of a backup that is gone. */
+  removal(backup: string): Removal | null {
+    const row = this.#database
+      .prepare('SELECT at, why FROM removals WHERE folder = ? AND backup = ?')
+      .get(this.#folder, backup);
+    return row ? { backup, at: new Date(Number(row['at'])), why: String(row['why']) } : null;
+  }
+
+  /** Names of the backups that were removed since then, as far as that is known. */
+  removed(from: Date): ReadonlyMap<string, Removal> {
+    const rows = this.#database
+      .prepare('SELECT backup, at, why FROM removals WHERE folder = ? AND at >= ?')
+      .all(this.#folder, from.getTime());
+    return new Map(
+      rows.map((row) => {
+        const backup = String(row['backup']);
+        return [backup, { backup, at: new Date(Number(row['at'])), why: String(row['why']) }];
+      }),
+    );
+  }
+
+  note(key: NoteKey): string | null {
+    const row = this.#database.prepare('SELECT value FROM notes WHERE folder IS ? AND key = ?').get(this.#folder, key);
+    return typeof row?.['value'] === 'string' ? row['value'] : null;
+  }
+
+  setNote(key: NoteKey, value: string): void {
+    this.#write(() =>
+      this.#database
+        .prepare('INSERT OR REPLACE INTO notes (folder, key, value) VALUES (?, ?, ?)')
+        .run(this.#folder, key, value),
+    );
+  }
+
+  /**
+   * Counts all runs that ever were: a run that is forgotten stays counted. The first call counts them all, which took 0.18 s
+   * for 260,000; each later one takes what was recorded since.
+   */
+  totals(): readonly RunTotal[] {
+    // What is forgotten may never have been counted: another process can do both between two calls.
+    if (this.#counted?.forgotten !== this.#forgotten()) this.#counted = null;
+    this.#counted ??= this.#countAll();
+    const { totals, mark } = this.#counted;
+    const since = this.#database
+      .prepare(
+        `SELECT max(rowid) AS mark, kind, trigger, result, count(*) AS count, sum(coalesce(size_bytes, 0)) AS size_bytes
+         FROM runs WHERE rowid > $mark AND (folder IS NULL OR folder = $folder) GROUP BY kind, trigger, result`,
+      )
+      .all({ $mark: mark, $folder: this.#folder });
+    for (const row of since) {
+      addTotal(totals, readTotal(row));
+      this.#counted.mark = Math.max(this.#counted.mark, Number(row['mark']));
+    }
+    return [...totals.values()];
+  }
+
+  /** The counts of one moment: a run that is forgotten meanwhile is counted once. */
+  #countAll(): Counted {
+    return this.#database.transaction(() => {
+      const mark = this.mark();
+      const rows = this.#database
+        .prepare(
+          `SELECT kind, trigger, result, sum(count) AS count, sum(size_bytes) AS size_bytes FROM (
+             SELECT kind, trigger, result, count, size_bytes FROM forgotten_runs WHERE folder IN ('', $folder)
+             UNION ALL SELECT kind, trigger, result, 1, coalesce(size_bytes, 0) FROM runs
+               WHERE folder IS NULL OR folder = $folder)
+           GROUP BY kind, trigger, result`,
+        )
+        .all({ $folder: this.#folder });
+      const totals = new Map<string, RunTotal>();
+      for (const row of rows) addTotal(totals, readTotal(row));
+      return { totals, mark, forgotten: this.#forgotten() };
+    }, 'BEGIN');
+  }
+
+  #forgotten(): number {
+    const row = this.#database
+      .prepare("SELECT sum(count) AS count FROM forgotten_runs WHERE folder IN ('', ?)")
+      .get(this.#folder);
+    return Number(row?.['count'] ?? 0);
+  }
+
+  #forget(beforeMs: number): void {
+    const isOld = 'FROM runs WHERE ended_at < $before';
+    const before = { $before: beforeMs };
+    if (!this.#database.prepare(`SELECT 1 ${isOld} LIMIT 1`).get(before)) return;
+    this.#database.transaction(() => {
+      this.#database
+        .prepare(
+          `INSERT INTO forgotten_runs SELECT coalesce(folder, ''), kind, trigger, result, count(*), coalesce(sum(size_bytes), 0) ${isOld}
+           GROUP BY folder, kind, trigger, result
+           ON CONFLICT DO UPDATE SET count = count + excluded.count, size_bytes = size_bytes + excluded.size_bytes`,
+        )
+        .run(before);
+      this.#database.prepare(`DELETE ${isOld}`).run(before);
+    });
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  /** A full disk or a program that holds the file must not turn a good backup into a failed one. */
+  #write(statement: () => unknown): void {
+    try {
+      statement();
+    } catch (error) {
+      this.#warn(`The run history could not be written: ${error instanceof Error ? error.message : String(error)}.`);
+    }
+  }
+}
+
+/**
+ * `dismissed restore`: the id of the run that a person has seen. `migrated`: when a migration of ours ended. `told open
+ * folder`: the mode of the backup folder when the log said that others may look into it.
+ */
+export type NoteKey = 'dismissed restore' | 'migrated' | 'told open folder';
+
+export interface Removal {
+  readonly backup: string;
+  readonly at: Date;
+  readonly why: string;
+}
+
+interface Counted {
+  readonly totals: Map<string, RunTotal>;
+  /** Up to which run. */
+  mark: number;
+  /** How many were forgotten by then. */
+  readonly forgotten: number;
+}
+
+function readTotal(row: Readonly<Record<string, unknown>>): RunTotal {
+  return {
+    kind: String(row['kind']) as RunKind, // written by us
+    trigger: String(row['trigger']) as Trigger,
+    result: String(row['result']) as RunResult,
+    count: Number(row['count']),
+    sizeBytes: Number(row['size_bytes']),
+  };
+}
+
+function addTotal(totals: Map<string, RunTotal>, { count, sizeBytes, ...run }: RunTotal): void {
+  const key = `${run.kind} ${run.trigger} ${run.result}`;
+  const before = totals.get(key);
+  totals.set(key, { ...run, count: count + (before?.count ?? 0), sizeBytes: sizeBytes + (before?.sizeBytes ?? 0) });
+}
+
+/** A row that was damaged in a way that SQLite does not see is left out. */
+function readable<Kind>(
+  row: Readonly<Record<string, unknown>>,
+  read: (row: Readonly<Record<string, unknown>>) => Kind,
+) {
+  try {
+    return [read(row)];
+  } catch {
+    return [];
+  }
+}
+
+function readMark(row: Readonly<Record<string, unknown>>): RunMark {
+  return {
+    id: String(row['id']),
+    plannedAt: row['planned_at'] === null ? null : new Date(Number(row['planned_at'])),
+    startedAt: new Date(Number(row['started_at'])),
+    endedAt: new Date(Number(row['ended_at'])),
+    result: String(row['result']) as RunResult, // written by us
+    backup: row['backup'] === null ? null : String(row['backup']),
+    sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']),
+    error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody),
+  };
+}
+
+function readRun(row: Readonly<Record<string, unknown>>): Run {
+  const text = (name: string) => (row[name] === null ? null : String(row[name]));
+  const time = (name: string) => new Date(Number(row[name]));
+  return {
+    id: String(row['id']),
+    kind: String(row['kind']) as RunKind, // written by us
+    trigger: String(row['trigger']) as Trigger,
+    user: text('user'),
+    plannedAt: row['planned_at'] === null ? null : time('planned_at'),
+    startedAt: time('started_at'),
+    endedAt: time('ended_at'),
+    result: String(row['result']) as RunResult,
+    backup: text('backup'),
+    sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']),
+    steps: JSON.parse(String(row['steps'])) as Step[],
+    error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody),
+    ...(typeof row['drill'] === 'string' && { drill: JSON.parse(row['drill']) as Drill }),
+    ...(typeof row['target'] === 'string' && { target: row['target'] }),
+  };
+}

@@ -1,0 +1,256 @@
+/**
+ * Whose the folder and the targets are, and which database we are ourselves. What is known lies in the places and in the
+ * installation's own file; here it is put together at each look, because a claim by another process changes it.
+ *
+ * Looking writes nothing. An id is given with the first backup: by the folder, else as the installation knows it, else by a
+ * target that has a database of our name, else at random.
+ */
+import { randomUUID } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { OWNER_FILE, RECORD_FILE } from '../../engine/format/names.ts';
+import type { Catalog } from '../../engine/catalog/folder-catalog.ts';
+import { isSameDatabase, judgePlace, type PlaceIdentity, type Sourced } from '../../engine/catalog/identity.ts';
+import { lookAtFolder, type OwnedFolder, readFolderIdentity } from '../../engine/catalog/own-folder.ts';
+import { BackupError } from '../../words/errors.ts';
+import {
+  changeInstallation,
+  type Installation,
+  installationPath,
+  makerOf,
+  readInstallation,
+} from '../../engine/writer/installation.ts';
+import { type DatabaseSelf, selfOf } from '../../engine/writer/self.ts';
+import type { Log } from '../log.ts';
+import type { Offsite } from './remote-target.ts';
+
+export interface PlacesOptions {
+  /** Absolute. */
+  readonly database: string;
+  readonly catalog: Catalog;
+  readonly statePath: string;
+  /** The configured targets beside the folder. */
+  readonly offsites: () => readonly Offsite[];
+  readonly log: Log;
+  readonly now: () => Date;
+}
+
+/** A target that does not answer must not hold up the first backup for longer. */
+const FIRST_CONTACT_MS = 10_000;
+
+interface Known {
+  readonly self: DatabaseSelf;
+  /** Digests of the paths at which this database was. */
+  readonly paths: readonly string[];
+  /** The folder's record names another database. */
+  readonly isForeign: boolean;
+}
+
+type GivenId = Pick<DatabaseSelf, 'databaseId' | 'isProvisional'>;
+
+export class Places {
+  readonly #options: PlacesOptions;
+  readonly #installationPath: string;
+  #seen: { readonly key: string; readonly known: Known } | null = null;
+  /** Stands in for the installation's file where that can't be written. */
+  #installation: Installation | null = null;
+  #complained = false;
+  /** The id of a first backup is being decided; whoever asks meanwhile gets the same. */
+  #giving: Promise<GivenId> | null = null;
+  #random: string | null = null;
+
+  constructor(options: PlacesOptions) {
+    this.#options = options;
+    this.#installationPath = installationPath(options.statePath);
+  }
+
+  /** Which database we are, as far as it is known. */
+  get self(): DatabaseSelf {
+    return this.#known().self;
+  }
+
+  /** Digests of the paths at which this database is and was, by the claims of the folder. */
+  get paths(): readonly string[] {
+    return this.#known().paths;
+  }
+
+  /** True where the folder's record names another database: what else lies there is not ours either. */
+  get isForeign(): boolean {
+    return this.#known().isForeign;
+  }
+
+  /** @param backups of the folder, newest first. */
+  folder(backups: readonly Sourced[]): OwnedFolder {
+    return lookAtFolder(this.#options.catalog.folder, this.self, backups);
+  }
+
+  /** What a job that writes needs: the id of the installation too, and an id of our own wherever there will be a backup. */
+  async selfToWrite(): Promise<DatabaseSelf> {
+    await this.#change((installation) => installation);
+    const { self, isForeign } = this;
+    if (self.databaseId !== null || isForeign || !existsSync(this.#options.database)) return self;
+    this.#giving ??= this.#giveId(self).finally(() => {
+      this.#giving = null;
+    });
+    return { ...self, ...(await this.#giving) };
+  }
+
+  /** A backup of ours was made under this id. */
+  async note(databaseId: string): Promise<void> {
+    const { pathDigest } = this.self;
+    await this.#change((installation) => ({
+      ...installation,
+      databases: { ...installation.databases, [pathDigest]: databaseId },
+    }));
+  }
+
+  /** The database may have been given its id by that backup. */
+  async noteIdOf(name: string): Promise<void> {
+    try {
+      const { databaseId } = (await this.#options.catalog.find(name)).manifest ?? {};
+      if (databaseId !== undefined) await this.note(databaseId);
+    } catch (error) {
+      this.#options.log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+    }
+  }
+
+  /** What was brought back here is that database from now on, also where nobody knew its id here. */
+  async restored(databaseId: string | undefined): Promise<void> {
+    if (databaseId !== undefined && this.self.databaseId === null) await this.note(databaseId);
+  }
+
+  async #giveId(self: DatabaseSelf): Promise<GivenId> {
+    // A folder that can't be listed is told by the run itself.
+    const backups = await this.#options.catalog.list().catch(() => []);
+    const { owner, id } = this.folder(backups).ownership;
+    if (owner === 'ours' && id !== null) return { databaseId: id, isProvisional: false };
+    const { found, isComplete } = await this.#askTargets(self);
+    this.#random ??= randomUUID();
+    return { databaseId: found ?? this.#random, isProvisional: found === null && !isComplete };
+  }
+
+  /** The first contact: a target may know this very database, whose state was lost. */
+  async #askTargets(self: DatabaseSelf): Promise<{ readonly found: string | null; readonly isComplete: boolean }> {
+    let asked: readonly Offsite[];
+    try {
+      asked = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
+    } catch {
+      // Targets that can't be used must not fail a local backup; the upload says why.
+      return { found: null, isComplete: false };
+    }
+    const answers = await Promise.all(asked.map((offsite) => this.#ask(offsite, self)));
+    const found = answers.find((answer) => answer !== 'silent' && answer !== null) ?? null;
+    return { found, isComplete: !answers.includes('silent') };
+  }
+
+  async #ask(offsite: Offsite, self: DatabaseSelf): Promise<string | null> {
+    try {
+      await withinMs(offsite.refresh(), FIRST_CONTACT_MS);
+    } catch {
+      // The log says why, and the upload that follows.
+      return 'silent';
+    }
+    const { owner, id } = offsite.ownershipFor(self);
+    const { record = null, claims = [] } = offsite.identity ?? {};
+    if (owner !== 'ours' || (record !== null && !isSameDatabase(claims.at(-1) ?? record, self))) return null;
+    return id;
+  }
+
+  #known(): Known {
+    const { database, catalog } = this.#options;
+    const { folder } = catalog;
+    const base = selfOf(database);
+    const files = [this.#installationPath, join(folder, RECORD_FILE), join(folder, OWNER_FILE)];
+    const key = [base.pathDigest, this.#installation?.id, ...files.map(stampOf)].join(' ');
+    if (this.#seen?.key === key) return this.#seen.known;
+    const known = this.#look(base);
+    this.#seen = { key, known };
+    return known;
+  }
+
+  #look(base: DatabaseSelf): Known {
+    const installation = this.#readInstallation();
+    const start: DatabaseSelf = {
+      ...base,
+      databaseId: installation?.databases[base.pathDigest] ?? null,
+      maker: installation && makerOf(installation),
+      installationPath: this.#installationPath,
+    };
+    const identity = readFolderIdentity(this.#options.catalog.folder);
+    const ownership = judgePlace('folder', identity, start, []);
+    if (identity.record === null || ownership.owner !== 'ours')
+      return { self: start, paths: [base.pathDigest], isForeign: ownership.owner === 'foreign' };
+    const { id, ids } = ownership;
+    const formerIds = ids.filter((one) => one !== id);
+    const isProvisional = identity.record.provisional === true && identity.claims.length === 0;
+    const self = { ...start, databaseId: id, formerIds, isProvisional };
+    return { self, paths: pathsOf(identity, base.pathDigest), isForeign: false };
+  }
+
+  #readInstallation(): Installation | null {
+    try {
+      return readInstallation(this.#installationPath) ?? this.#installation;
+    } catch (error) {
+      this.#complain(error);
+      return this.#installation;
+    }
+  }
+
+  /** If it can't be written, backups go on, and the log says so once. */
+  async #change(change: (installation: Installation) => Installation): Promise<void> {
+    const { now, log } = this.#options;
+    const warn = (message: string) => log('warn', message);
+    try {
+      this.#installation = await changeInstallation(this.#installationPath, change, { now, warn });
+    } catch (error) {
+      this.#complain(error);
+      this.#installation = change(this.#installation ?? newInMemory(now()));
+    }
+    this.#seen = null;
+  }
+
+  #complain(error: unknown): void {
+    if (this.#complained) return;
+    this.#complained = true;
+    const { message, hint } = BackupError.from(error);
+    this.#options.log('warn', `Which installation this is could not be noted: ${message}. ${hint}`);
+  }
+}
+
+function newInMemory(now: Date): Installation {
+  const format = 'velist-backup-installation/1';
+  return { format, id: randomUUID(), createdAt: now.toISOString(), databases: {}, places: {}, taking: {} };
+}
+
+function pathsOf({ record, claims }: PlaceIdentity, own: string): readonly string[] {
+  return [...new Set([own, ...[record, ...claims].flatMap((one) => one?.path ?? [])])];
+}
+
+function stampOf(path: string): string {
+  try {
+    const { ino, size, mtimeMs } = statSync(path);
+    return `${ino}.${size}.${mtimeMs}`;
+  } catch {
+    // Missing, or in a folder that is none: whoever reads it says what is wrong.
+    return '-';
+  }
+}
+
+/** @throws BackupError S3_UNREACHABLE when it takes longer; the work goes on. */
+export async function withinMs(work: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(noAnswer(ms)), ms);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function noAnswer(ms: number): BackupError {
+  return new BackupError('S3_UNREACHABLE', `there was no answer within ${ms / 1_000} s`, {
+    hint: 'Check the network and S3_ENDPOINT.',
+  });
+}

@@ -1,0 +1,202 @@
+/** The targets beside the folder, as one service uses them: made when they are needed first, each with its own queue. */
+import { otherOf } from '../../engine/catalog/identity.ts';
+import { BackupError, type ErrorBody } from '../../words/errors.ts';
+import { targetWord } from '../../words/target-word.ts';
+import { THE_SERVICE_ITSELF } from '../audit/actor.ts';
+import type { ServiceContext } from '../context.ts';
+import type { Settings, TargetName, TargetReport } from '../model.ts';
+import type { Retention } from '../protection/retention.ts';
+import type { Rhythm } from '../runs/rhythm.ts';
+import { BY_RETENTION } from '../state/run-history.ts';
+import type { Claims } from './claims.ts';
+import { writerSelf } from './database-self.ts';
+import { Heartbeats, tickMs } from './heartbeats.ts';
+import { withinMs } from './places.ts';
+import { Offsite } from './remote-target.ts';
+import { checkTargets, type RemoteTarget, remoteTargets } from './targets.ts';
+
+export interface RemoteTargetsParts {
+  readonly rhythm: Rhythm;
+  readonly retention: Retention;
+  readonly claims: Claims;
+  /** A copy was removed there. */
+  readonly onGone: (name: string, why: string) => void;
+  /** What is there, or known of it, changed. */
+  readonly onChange: () => void;
+}
+
+/** `latest` is chosen from listings that are no older than those of a running app. */
+const RECENT_MS = 15 * 60_000;
+const LOOK_MS_MAX = 10_000;
+
+export class RemoteTargets {
+  readonly #context: ServiceContext;
+  readonly #parts: RemoteTargetsParts;
+  readonly #heartbeats: Heartbeats;
+  #made: readonly Offsite[] | undefined;
+
+  constructor(context: ServiceContext, parts: RemoteTargetsParts) {
+    this.#context = context;
+    this.#parts = parts;
+    this.#heartbeats = context.options.heartbeats ?? new Heartbeats({ now: context.now });
+    context.defer(() => {
+      for (const offsite of this.#made ?? []) offsite.close();
+      this.#made = undefined;
+    });
+  }
+
+  /** @throws BackupError BAD_CONFIG if the path of S3 that was set on the page is the place of another target by now. */
+  get all(): readonly Offsite[] {
+    if (this.#made) return this.#made;
+    const { options, settings } = this.#context;
+    checkTargets(options, settings.current);
+    this.#made = remoteTargets(options, settings.current).map((target) => this.#make(target));
+    return this.#made;
+  }
+
+  /** Those that are on. */
+  get enabled(): readonly Offsite[] {
+    return this.all.filter(({ isEnabled }) => isEnabled);
+  }
+
+  start(): void {
+    for (const offsite of this.all) offsite.start();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all((this.#made ?? []).map((offsite) => offsite.stop()));
+  }
+
+  settingsChanged(before: Settings, after: Settings): void {
+    if (before.s3Enabled === after.s3Enabled && before.s3Path === after.s3Path) return;
+    for (const offsite of this.all) if (offsite.target === 's3') offsite.settingsChanged();
+  }
+
+  /** Those that are on and were never looked at. */
+  unseen(): readonly Offsite[] {
+    return this.enabled.filter(({ listedAt }) => listedAt === null);
+  }
+
+  isUploading(name: string, target: TargetName): boolean {
+    return this.#made?.some((offsite) => offsite.target === target && offsite.isComing(name)) ?? false;
+  }
+
+  /** A target that is on holds backups that this machine made and does not remember. */
+  setBack(): { readonly target: TargetName; readonly backup: string } | null {
+    for (const { target, setBack } of this.enabled) if (setBack) return { target, backup: setBack.backup };
+    return null;
+  }
+
+  /** The highest sequence of ours at any target, as it was listed last. */
+  highestKnown(): number {
+    try {
+      const own = this.all.flatMap(({ backups, ownership }) =>
+        backups.filter((backup) => otherOf(ownership, backup) === null),
+      );
+      return own.reduce((highest, { manifest }) => Math.max(highest, manifest?.sequence ?? 0), 0);
+    } catch {
+      // Targets that can't be used must not fail a local backup; the upload gives it its number then.
+      return 0;
+    }
+  }
+
+  /** Asks the targets that are on and were not looked at for long; returns those that stayed silent. */
+  async lookRecently(): Promise<readonly { readonly offsite: Offsite; readonly error: ErrorBody }[]> {
+    const nowMs = this.#context.now().getTime();
+    const stale = this.enabled.filter(
+      ({ listedAt }) => listedAt === null || Math.abs(nowMs - listedAt.getTime()) >= RECENT_MS,
+    );
+    const answers = stale.map(async (offsite) => {
+      try {
+        await withinMs(offsite.refresh(), LOOK_MS_MAX);
+        return [];
+      } catch (error) {
+        return [{ offsite, error: BackupError.from(error).toJSON() }];
+      }
+    });
+    return (await Promise.all(answers)).flat();
+  }
+
+  /** Uploads that backup to each target that is on; whether it is stored there then. */
+  async upload(filename: string): Promise<Readonly<Record<TargetName, boolean>>> {
+    // What goes wrong beside an upload fails no backup that is made.
+    const failed = (error: unknown) => {
+      const { message, hint } = BackupError.from(error);
+      this.#context.log('error', `Not uploaded: ${filename}: ${message}. ${hint}`);
+    };
+    let enabled: readonly Offsite[] = [];
+    try {
+      enabled = this.enabled;
+    } catch (error) {
+      failed(error);
+    }
+    const upload = async (offsite: Offsite) =>
+      await offsite.uploadNow(filename).catch((error: unknown) => {
+        failed(error);
+        return false;
+      });
+    const uploaded = await Promise.all(enabled.map(async (one) => [one.target, await upload(one)] as const));
+    // Switched on, and not configured: it is nowhere.
+    return { ...(this.#context.settings.current.s3Enabled && { s3: false }), ...Object.fromEntries(uploaded) };
+  }
+
+  /** Tries at a target, or in the folder, what backups will ask of it. */
+  async test(name: TargetName, options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {
+    const { folder, log, jobs } = this.#context;
+    const target =
+      name === 'local' ? { name: 'local' as const, folder: folder.path } : { name, ...this.require(name).access };
+    // It removes its traces before it ends.
+    const report = await jobs.run<'test-target'>({ kind: 'test-target', target }, { ...options, mayKill: false });
+    const failures = report.findings.filter(({ result }) => result === 'failed').map(({ message }) => message);
+    log('info', `Tested ${name}: ${report.ok ? 'all that backups need works' : failures.join('; ')}.`);
+    // The folder is called as it was configured; where it lies on this machine is nobody's business.
+    const named = (text: string) => text.replaceAll(folder.path, folder.named);
+    const findings = report.findings.map((finding) => ({
+      ...finding,
+      message: named(finding.message),
+      hint: finding.hint && named(finding.hint),
+    }));
+    return { ...report, place: named(report.place), findings };
+  }
+
+  /** @throws BackupError BAD_REQUEST if none of that name is configured. */
+  require(target: TargetName): Offsite {
+    const offsite = this.all.find((candidate) => candidate.target === target);
+    if (offsite) return offsite;
+    if (target === 's3') {
+      throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
+        hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
+      });
+    }
+    const names = ['local', ...this.all.map((candidate) => candidate.target)];
+    throw new BackupError('BAD_REQUEST', `there is no target ${target}`, { hint: `There is ${names.join(', ')}.` });
+  }
+
+  #make({ name: target, access, prefix }: RemoteTarget): Offsite {
+    const { log, now, catalog, statePath, settings, waits, jobs, places, state, audit, runs, emit } = this.#context;
+    const { retention, rhythm, claims, onGone, onChange } = this.#parts;
+    const isS3 = target === 's3';
+    return new Offsite({
+      ...{ target, access, log, now, catalog, statePath, runs, lockWaitMs: waits.lockMs, onChange },
+      prefix: () => (isS3 ? settings.current.s3Path : prefix),
+      isEnabled: () => !isS3 || settings.current.s3Enabled,
+      retention: () => (retention.hold() === null ? retention.ofTarget(access) : null),
+      job: (request, options) => jobs.run(request, options),
+      self: () => places.self,
+      selfToWrite: () => places.selfToWrite(),
+      onFirstContact: (id) => claims.takeId(id, null),
+      madeSince: (from) => state.history.madeSince(from),
+      writing: {
+        ...{ heartbeats: this.#heartbeats, emit },
+        self: () => writerSelf(places.self, statePath),
+        everyMs: () => waits.tickMs ?? tickMs(rhythm.gapMinutes().longest),
+        isStarted: () => this.#context.isStarted,
+        hasUploaded: () => state.history.hasUploaded(target),
+      },
+      onRemoved: (name) => {
+        onGone(name, `${BY_RETENTION} on ${targetWord(target)}`);
+        audit.add({ act: 'retention', subject: name, target }, THE_SERVICE_ITSELF);
+      },
+    });
+  }
+}

@@ -1,0 +1,61 @@
+/** What a story tells while it goes on, and what it is handed: known to whoever carries one out or listens to it. */
+
+export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
+
+export type StepName =
+  'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
+
+export type JobEvent =
+  | { readonly type: 'step'; readonly name: StepName }
+  | { readonly type: 'bytes'; readonly done: number; readonly total: number }
+  /** The moment of the database is fixed: who asks from now on needs another run. */
+  | { readonly type: 'pinned'; readonly backup: string }
+  /** What the job learned about the writer of the target. */
+  | { readonly type: 'writer'; readonly news: WriterNews }
+  /** What stopped nothing and somebody should know, in whole sentences. */
+  | { readonly type: 'warning'; readonly message: string };
+
+/** What the stories of the engine are handed. */
+export interface StoryContext {
+  readonly signal: AbortSignal;
+  readonly now: () => Date;
+  readonly onEvent: (event: JobEvent) => void;
+}
+
+export function warnIn(context: Pick<StoryContext, 'onEvent'>): (message: string) => void {
+  return (message) => context.onEvent({ type: 'warning', message });
+}
+
+/** What a job tells its parent. */
+export type WriterNews =
+  | {
+      readonly type: 'holds';
+      readonly address: string;
+      readonly epoch: number;
+      readonly token: string;
+      /** False where another process of this installation took the epoch, and renews its heartbeat. */
+      readonly isOwn: boolean;
+      readonly everyMs: number;
+      /** The other installation that was the writer until now. */
+      readonly from: (OtherWriter & { readonly wasReleased: boolean }) | null;
+      readonly sparesOthersUntil: string | null;
+      /** Machines with our id that met us and stopped. */
+      readonly clones: readonly OtherWriter[];
+    }
+  | { readonly type: 'stopped'; readonly address: string; readonly by: OtherWriter }
+  /** Told by a job that only reads, and so does not ask whether the writer is alive. */
+  | {
+      readonly type: 'seen';
+      readonly address: string;
+      readonly newest: { readonly token: string; readonly isReleased: boolean; readonly by: OtherWriter } | null;
+      readonly clones: readonly OtherWriter[];
+    };
+
+/** Another machine that writes there. The times are the server's. */
+export interface OtherWriter {
+  readonly kind: 'other' | 'clone';
+  readonly host: string;
+  readonly since: string;
+  /** Its last sign of life; null where nobody asked, or where it can't be seen. */
+  readonly seenAt: string | null;
+}
