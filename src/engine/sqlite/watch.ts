@@ -23,6 +23,8 @@ export interface WatchOptions {
   readonly parent: number;
   /** Instead of those that the size of the file gives. */
   readonly limits?: CheckLimits | undefined;
+  /** How often to look; 50 ms if left out. */
+  readonly lookMs?: number;
 }
 
 const MIB = 1024 * 1024;
@@ -97,9 +99,9 @@ let watched: Watched | null = null;
  *
  * @throws BackupError EXHAUSTED where no thread can be had: a job without it checks nothing.
  */
-export async function beginWatch({ parent, limits }: WatchOptions): Promise<void> {
+export async function beginWatch({ parent, limits, lookMs = LOOK_MS }: WatchOptions): Promise<void> {
   const shared = new SharedArrayBuffer(CELLS_BYTES + 3 * 8);
-  const given = { shared, parent, cellsBytes: CELLS_BYTES, lookMs: LOOK_MS, graceMs: ORPHAN_GRACE_MS };
+  const given = { shared, parent, cellsBytes: CELLS_BYTES, lookMs, graceMs: ORPHAN_GRACE_MS };
   const workerData = { ...given, mappedBytesMax: MAPPED_BYTES_MAX };
   try {
     // As a text: below a bundler it has no file of its own.
