@@ -94,7 +94,6 @@ test('only jobs know what opens a live database', () => {
 /** Locks and memory of our own, the run history, the demo's shop. */
 const ownDatabases = [
   'engine/stories/backup.ts',
-  'engine/stories/watch-state.ts',
   'engine/disk/lock.ts',
   'engine/sqlite/ending.ts',
   'engine/sqlite/judge.ts',

@@ -19,7 +19,7 @@ export type ProcessOfOurs = ChildProcess & {
   readonly stderr: Readable;
 };
 
-export interface Started {
+interface Started {
   readonly child: ProcessOfOurs;
   /** How it ended, once its streams are closed: the name of a signal, or "code 1". */
   readonly ended: Promise<string>;

@@ -3,10 +3,10 @@
  * again to each process that takes the place of one that ended, so a request must tell all that a fresh start needs.
  */
 import type { ErrorBody } from '../../words/errors.ts';
-import type { StateChanged, Follow, WatchStateRequest } from '../stories/watch-state.ts';
+import type { ReplicateNews, ReplicateOrder, ReplicateRequest } from '../stories/replicate.ts';
 
 export interface WorkerMap {
-  'watch-state': { readonly request: WatchStateRequest; readonly down: Follow; readonly up: StateChanged };
+  replicate: { readonly request: ReplicateRequest; readonly down: ReplicateOrder; readonly up: ReplicateNews };
 }
 export type WorkerKind = keyof WorkerMap;
 export type Down<Kind extends WorkerKind> = WorkerMap[Kind]['down'];

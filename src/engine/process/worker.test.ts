@@ -1,34 +1,44 @@
-import { afterEach, expect, test } from 'bun:test';
+import { afterEach, expect, setDefaultTimeout, test } from 'bun:test';
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
-import { isAlive } from '../stories/watch-state.ts';
+import { type SqlProcess, startSqlProcess } from '../../../tests/support/sql-process.ts';
 import { Worker, type WorkerOptions } from './worker.ts';
 
+setDefaultTimeout(60_000);
 const scratch = scratchFolders();
 const environment = { PATH: process.env['PATH'] ?? '' };
-const node = fileURLToPath(new URL('../../../node_modules/node/bin/node', import.meta.url));
-const started: Worker<'watch-state'>[] = [];
+const node = fileURLToPath(new URL('../../../node_modules/node-26/bin/node', import.meta.url));
+const started: Worker<'replicate'>[] = [];
+const apps: SqlProcess[] = [];
 afterEach(async () => {
   for (const worker of started.splice(0)) await worker.stop();
+  for (const app of apps.splice(0)) await app[Symbol.asyncDispose]();
 });
 
-function makeState(): { path: string; database: DatabaseSync } {
-  const path = join(scratch(), 'state.sqlite');
-  const database = new DatabaseSync(path);
-  database.exec('PRAGMA journal_mode = WAL; CREATE TABLE notes (text)');
-  return { path, database };
+async function makeDatabase(): Promise<{ path: string; folder: string; database: SqlProcess }> {
+  const path = join(scratch(), 'app.sqlite');
+  const database = startSqlProcess(path);
+  apps.push(database);
+  await database.run('PRAGMA journal_mode = WAL');
+  await database.run('CREATE TABLE notes (text)');
+  return { path, folder: scratch(), database };
 }
 
-const quick = { beatMs: 50, silenceMs: 500, firstDelayMs: 20, delayMsMax: 80, stopMs: 2_000 };
+const quick = { beatMs: 50, silenceMs: 2_000, firstDelayMs: 20, delayMsMax: 80, stopMs: 2_000 };
+const INSERT = "INSERT INTO notes VALUES ('a')";
 
-/** A worker that is started, and what it said in the order in which it came. */
-function watch(path: string, more: Partial<WorkerOptions<'watch-state'>> = {}) {
+function followOrder(path: string, folder: string) {
+  const keep = { windowsMs: [60_000], bytesMax: null };
+  return { type: 'follow' as const, id: 'app', databasePath: path, folder, intervalMs: 20, ...keep };
+}
+
+/** A worker that is started and follows a database, and what it said in the order in which it came. */
+function replicate(path: string, folder: string, more: Partial<WorkerOptions<'replicate'>> = {}) {
   const said: string[] = [];
   const waiting = new Set<() => void>();
   const say = (what: string) => {
@@ -36,9 +46,16 @@ function watch(path: string, more: Partial<WorkerOptions<'watch-state'>> = {}) {
     for (const look of waiting) look();
   };
   const worker = new Worker({
-    ...{ kind: 'watch-state' as const, request: { path, everyMs: 20 }, environment, times: quick },
-    onMessage: () => say('changed'),
-    onStart: () => say('started'),
+    ...{ kind: 'replicate' as const, request: {}, environment, times: quick },
+    onMessage(news) {
+      if (news.type === 'status') say(`${news.status.phase} ${news.status.bookmark}`);
+      else if (news.type === 'refused') say(`refused ${news.error.code}`);
+      else say(news.type === 'flushed' ? `flushed ${news.bookmark}` : 'left');
+    },
+    onStart() {
+      say('started');
+      worker.send(followOrder(path, folder));
+    },
     onDown: (error, retryInMs) => say(`${error.code} ${error.message}, again in ${retryInMs} ms`),
     ...more,
   });
@@ -57,49 +74,26 @@ function watch(path: string, more: Partial<WorkerOptions<'watch-state'>> = {}) {
 
 const count = (said: readonly string[], what: string) => said.filter((one) => one.includes(what)).length;
 
-test('a commit of another process is told, and nothing else is', async () => {
-  const { path, database } = makeState();
-  const { worker, said, until } = watch(path);
-  await until(() => said.length === 2);
-  await sleep(200);
-  expect(said).toEqual(['started', 'changed']);
-  database.exec("INSERT INTO notes VALUES ('b')");
-  await until(() => said.length > 2);
-  await sleep(100);
-  expect(said).toEqual(['started', 'changed', 'changed']);
-  await worker.stop();
-  database.close();
-});
-
-test('a state that comes to be is a change', async () => {
-  const path = join(scratch(), 'state.sqlite');
-  const { said, until } = watch(path);
-  await until(() => said.includes('changed'));
-  const database = new DatabaseSync(path);
-  database.exec('CREATE TABLE notes (text)');
-  await until(() => count(said, 'changed') > 1);
-  database.close();
-});
-
-test('a message goes down: the end of a process that is followed is a change, and is told once', async () => {
-  const { path, database } = makeState();
-  const other = spawn('sleep', ['60']);
-  // Sent before the worker listens.
-  const { said, until } = watch(path, {
-    onStart: () => void started.at(-1)?.send({ pids: [other.pid ?? 0, process.pid] }),
-  });
-  await sleep(300);
-  expect(said).toEqual(['changed']);
-  other.kill('SIGKILL');
-  await until(() => said.length > 1);
-  await sleep(100);
-  expect(said).toEqual(['changed', 'changed']);
-  database.close();
+test('messages go both ways: a commit is told, a flush is answered, and what is left is let go', async () => {
+  const { path, folder, database } = await makeDatabase();
+  const { worker, said, until } = replicate(path, folder);
+  await until(() => said.includes('capturing 0000000000000001'));
+  await database.run(INSERT);
+  await until(() => said.includes('capturing 0000000000000002'));
+  await database.run(INSERT);
+  worker.send({ type: 'flush', id: 'app', call: 1 });
+  await until(() => said.includes('flushed 0000000000000003'));
+  worker.send({ type: 'leave', id: 'app' });
+  await until(() => said.includes('left'));
+  worker.send({ type: 'flush', id: 'app', call: 2 });
+  await until(() => said.includes('refused NOT_DURABLE'));
+  // Nobody else has it open, so it may leave WAL mode.
+  expect(await database.run('PRAGMA journal_mode = DELETE')).toEqual([{ journal_mode: 'delete' }]);
 });
 
 test('a worker that ends is started again, after a delay that grows, and works as before', async () => {
-  const { path, database } = makeState();
-  const { worker, said, until } = watch(path);
+  const { path, folder, database } = await makeDatabase();
+  const { worker, said, until } = replicate(path, folder);
   for (let round = 1; round <= 4; round++) {
     await until(() => count(said, 'started') === round);
     process.kill(worker.pid ?? 0, 'SIGKILL');
@@ -108,39 +102,38 @@ test('a worker that ends is started again, after a delay that grows, and works a
   expect(said.filter((what) => what.startsWith('JOB_DIED'))).toEqual(
     [20, 40, 80, 80].map((ms) => `JOB_DIED the worker ended (SIGKILL), again in ${ms} ms`),
   );
-  await until(() => count(said, 'started') === 5 && said.at(-1) === 'changed');
+  await until(() => said.at(-1)?.startsWith('capturing') === true);
   const before = said.length;
-  database.exec("INSERT INTO notes VALUES ('a')");
+  await database.run(INSERT);
   await until(() => said.length > before);
-  database.close();
+  expect(said.at(-1)).toStartWith('capturing');
 });
 
 test('a worker that gives no sign of life is killed, and another takes its place', async () => {
-  const { path, database } = makeState();
-  const { worker, said, until } = watch(path);
-  await until(() => said.includes('started'));
+  const { path, folder } = await makeDatabase();
+  const { worker, said, until } = replicate(path, folder);
+  await until(() => said.includes('capturing 0000000000000001'));
   const { pid = 0 } = worker;
   process.kill(pid, 'SIGSTOP');
   await until(() => count(said, 'started') === 2);
   expect(said.at(-2)).toContain('it gave no sign of life and was killed');
   expect(isAlive(pid)).toBe(false);
-  database.close();
 });
 
 test('a worker that can not be started is reported and tried again', async () => {
-  const { path, database } = makeState();
-  const { said, until } = watch(path, { kind: 'nothing-of-ours' as 'watch-state' });
+  const { path, folder } = await makeDatabase();
+  const { said, until } = replicate(path, folder, { kind: 'nothing-of-ours' as 'replicate' });
   await until(() => count(said, 'again in 40 ms') === 1);
-  database.close();
 });
 
 test('stopped, it has ended; it can be started again', async () => {
-  const { path, database } = makeState();
-  const { worker, said, until } = watch(path);
+  const { path, folder } = await makeDatabase();
+  const { worker, said, until } = replicate(path, folder);
   await until(() => said.includes('started'));
   const { pid = 0 } = worker;
   await worker.stop();
-  expect([isAlive(pid), worker.pid, worker.send({ pids: [] })]).toEqual([false, undefined, false]);
+  const sent = worker.send({ type: 'leave', id: 'app' });
+  expect([isAlive(pid), worker.pid, sent]).toEqual([false, undefined, false]);
   worker.start();
   await until(() => count(said, 'started') === 2);
   await worker.stop();
@@ -149,35 +142,53 @@ test('stopped, it has ended; it can be started again', async () => {
   await worker.stop();
   expect(worker.pid).toBeUndefined();
   expect(count(said, 'JOB_DIED')).toBe(0);
-  database.close();
 });
 
 test.each([
   ['Bun', process.execPath, []],
   ['Node', node, ['--experimental-strip-types', '--no-warnings']],
-])('on %s, it ends with its owner, and keeps no owner alive', async (_, runtime, flags) => {
-  const { path, database } = makeState();
-  const program = join(scratch(), 'owner.mts');
-  const module = JSON.stringify(new URL('./worker.ts', import.meta.url).href);
-  writeFileSync(
-    program,
-    `const { Worker } = await import(${module});
+])(
+  'on %s, it ends with its owner, and keeps no owner alive',
+  async (_, runtime, flags) => {
+    const { path, folder, database } = await makeDatabase();
+    const program = join(scratch(), 'owner.mts');
+    const module = JSON.stringify(new URL('./worker.ts', import.meta.url).href);
+    writeFileSync(
+      program,
+      `const { Worker } = await import(${module});
     const worker = new Worker({
-      kind: 'watch-state', request: { path: ${JSON.stringify(path)}, everyMs: 20 }, environment: process.env,
-      onMessage() {}, onStart: () => console.log(worker.pid),
+      kind: 'replicate', request: {}, environment: process.env, onMessage() {},
+      onStart() {
+        worker.send(${JSON.stringify(followOrder(path, folder))});
+        console.log(worker.pid);
+      },
     });
     worker.start();
     if (process.argv[2] === 'stay') setInterval(() => {}, 1_000);
     else setTimeout(() => {}, 1_500);`,
-  );
-  for (const how of ['stay', 'end']) {
-    const owner = spawn(runtime, [...flags, program, how], { stdio: ['ignore', 'pipe', 'inherit'], env: environment });
-    const ended = new Promise((resolve) => owner.once('exit', (code, signal) => resolve(signal ?? code)));
-    const pid = Number(await new Promise<string>((resolve) => createInterface(owner.stdout).once('line', resolve)));
-    expect(isAlive(pid)).toBe(true);
-    if (how === 'stay') owner.kill('SIGKILL');
-    expect(await ended).toBe(how === 'stay' ? 'SIGKILL' : 0);
-    while (isAlive(pid)) await sleep(20);
+    );
+    for (const how of ['stay', 'end']) {
+      const owner = spawn(runtime, [...flags, program, how], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: environment,
+      });
+      const ended = new Promise((resolve) => owner.once('exit', (code, signal) => resolve(signal ?? code)));
+      const pid = Number(await new Promise<string>((resolve) => createInterface(owner.stdout).once('line', resolve)));
+      expect(isAlive(pid)).toBe(true);
+      if (how === 'stay') owner.kill('SIGKILL');
+      expect(await ended).toBe(how === 'stay' ? 'SIGKILL' : 0);
+      while (isAlive(pid)) await sleep(20);
+      expect(await database.run('SELECT count(*) AS n FROM notes')).toEqual([{ n: 0 }]);
+    }
+  },
+  30_000,
+);
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
   }
-  database.close();
-});
+}

@@ -23,7 +23,7 @@ export interface WorkerOptions<Kind extends WorkerKind> {
   readonly times?: Partial<WorkerTimes>;
 }
 
-export interface WorkerTimes {
+interface WorkerTimes {
   readonly beatMs: number;
   /** Silence after which a process is killed. */
   readonly silenceMs: number;

@@ -11,12 +11,12 @@ import { readSync } from 'node:fs';
 import { addToChecksum, type Checksum, FRAME_HEADER_BYTES, readLogHeader, WAL_HEADER_BYTES } from '../sqlite/wal.ts';
 
 export interface LogPosition {
-  /** Counts the restarts of the log. */
-  readonly sequence: number;
+  /** Counts the restarts of the log; null where only a segment tells of the position. */
+  readonly sequence: number | null;
   readonly salts: readonly [number, number];
   /** Frames up to here, all of them committed; 0 at the begin of a log. */
   readonly frames: number;
-  /** Of everything up to here; that of the header at its begin. */
+  /** It covers everything up to here; at the begin of a log it is that of its header. */
   readonly checksum: Checksum;
   readonly pageSize: number;
 }
@@ -31,6 +31,7 @@ export interface LogTail {
 }
 
 const VERSION = 3_007_000;
+const CHUNK_BYTES = 512 * 1024;
 
 /** Null for a log without a header: nothing was written to it yet. */
 export function beginOfLog(log: number): LogPosition | null {
@@ -49,7 +50,7 @@ export function beginOfLog(log: number): LogPosition | null {
 /** Does the log still hold what was read up to that position? */
 export function isStillThere(log: number, position: LogPosition): boolean {
   const begin = beginOfLog(log);
-  if (begin === null || begin.pageSize !== position.pageSize || !isSameLog(begin, position)) return false;
+  if (begin === null || begin.pageSize !== position.pageSize || !isSame(begin.salts, position.salts)) return false;
   if (position.frames === 0) return isSame(begin.checksum, position.checksum);
   const header = Buffer.alloc(FRAME_HEADER_BYTES);
   const at = offsetOf(position.frames - 1, position.pageSize);
@@ -62,7 +63,8 @@ export function isStillThere(log: number, position: LogPosition): boolean {
  * restart, and adds one to the first salt. So it is, if the position was the end of the old one, and all of that was merged.
  */
 export function followsOn(log: LogPosition, position: LogPosition): boolean {
-  return log.sequence === (position.sequence + 1) >>> 0 && log.salts[0] === (position.salts[0] + 1) >>> 0;
+  const isCountedOn = position.sequence !== null && log.sequence === (position.sequence + 1) >>> 0;
+  return isCountedOn && log.salts[0] === (position.salts[0] + 1) >>> 0;
 }
 
 /**
@@ -72,22 +74,28 @@ export function followsOn(log: LogPosition, position: LogPosition): boolean {
 export function readLogTail(log: number, from: LogPosition, untilFrames: number): LogTail | null {
   const { pageSize, salts } = from;
   const isLittleEndian = readLogHeader(log).readUInt32BE(0) % 2 === 0;
-  const frame = Buffer.alloc(FRAME_HEADER_BYTES + pageSize);
+  const frameBytes = FRAME_HEADER_BYTES + pageSize;
+  const chunk = Buffer.allocUnsafeSlow(Math.max(1, Math.floor(CHUNK_BYTES / frameBytes)) * frameBytes);
   const pages = new Map<number, number>();
   let sums = from.checksum;
   let [commits, commitPages] = [0, 0];
-  for (let index = from.frames; index < untilFrames; index++) {
-    const at = offsetOf(index, pageSize);
-    if (readSync(log, frame, 0, frame.length, at) < frame.length) return null;
-    sums = addToChecksum(sums, frame.subarray(0, 8), isLittleEndian);
-    sums = addToChecksum(sums, frame.subarray(FRAME_HEADER_BYTES), isLittleEndian);
-    const isWhole =
-      isSame([frame.readUInt32BE(8), frame.readUInt32BE(12)], salts) &&
-      isSame([frame.readUInt32BE(16), frame.readUInt32BE(20)], sums);
-    if (!isWhole) return null;
-    pages.set(frame.readUInt32BE(0), at + FRAME_HEADER_BYTES);
-    commitPages = frame.readUInt32BE(4);
-    if (commitPages > 0) commits++;
+  for (let index = from.frames; index < untilFrames;) {
+    const count = Math.min(untilFrames - index, chunk.length / frameBytes);
+    const first = offsetOf(index, pageSize);
+    if (readSync(log, chunk, 0, count * frameBytes, first) < count * frameBytes) return null;
+    for (let k = 0; k < count; k++) {
+      const frame = chunk.subarray(k * frameBytes, (k + 1) * frameBytes);
+      sums = addToChecksum(sums, frame.subarray(0, 8), isLittleEndian);
+      sums = addToChecksum(sums, frame.subarray(FRAME_HEADER_BYTES), isLittleEndian);
+      const isWhole =
+        isSame([frame.readUInt32BE(8), frame.readUInt32BE(12)], salts) &&
+        isSame([frame.readUInt32BE(16), frame.readUInt32BE(20)], sums);
+      if (!isWhole) return null;
+      pages.set(frame.readUInt32BE(0), first + k * frameBytes + FRAME_HEADER_BYTES);
+      commitPages = frame.readUInt32BE(4);
+      if (commitPages > 0) commits++;
+    }
+    index += count;
   }
   if (untilFrames > from.frames && commitPages === 0) return null;
   for (const number of pages.keys()) if (number > commitPages) pages.delete(number);
@@ -96,10 +104,6 @@ export function readLogTail(log: number, from: LogPosition, untilFrames: number)
 
 function offsetOf(frame: number, pageSize: number): number {
   return WAL_HEADER_BYTES + frame * (FRAME_HEADER_BYTES + pageSize);
-}
-
-function isSameLog(one: LogPosition, other: LogPosition): boolean {
-  return one.sequence === other.sequence && isSame(one.salts, other.salts);
 }
 
 function isSame(one: readonly [number, number], other: readonly [number, number]): boolean {

@@ -2,32 +2,38 @@
  * Several segments that follow each other become one: of each page the newest version, and none behind the end of the last.
  * Nothing is read but the segments, and each is checked to its end before the result counts.
  */
-import { LtxEncoder, type WrittenLtx } from '../format/ltx/encoder.ts';
+import type { LtxEncoder } from '../format/ltx/encoder.ts';
 import { badSegment, type LtxHeader } from '../format/ltx/header.ts';
 import { SegmentReader } from './segment.ts';
 
-/** So many are open at once; each takes a megabyte. */
-export const MERGED_MAX = 64;
+/** As many are open at once, and each takes a megabyte. */
+export const MERGED_MAX = 40;
+
+const PAGES_PER_STEP = 64;
 
 /**
+ * Hands the pages to an encoder that began with `headerOver` theirs.
+ *
  * @param paths oldest first.
- * @param write takes bytes that are valid until it returns.
  * @throws BackupError BAD_BACKUP when one of them is damaged, does not go on from the one before, or is of another stream.
  */
-export function mergeSegments(paths: readonly string[], write: (bytes: Uint8Array) => void): WrittenLtx {
+export function* mergePages(paths: readonly string[], encoder: Pick<LtxEncoder, 'page'>): Generator<void, void> {
   if (paths.length === 0 || paths.length > MERGED_MAX) throw new Error(`${paths.length} segments can not be merged`);
-  using opened = new DisposableStack();
-  const inputs = paths.map((path) => opened.use(new SegmentReader(path)));
-  const encoder = new LtxEncoder(headerOver(inputs.map(({ header }) => header)), write);
-  const { commitPages } = lastOf(inputs).header;
-  for (;;) {
-    const next = newestOfLowest(inputs);
-    if (next === null) break;
-    if (next.number <= commitPages) encoder.page(next.number, next.bytes);
-    for (const input of inputs) if (input.page?.number === next.number) input.advance();
+  const inputs: SegmentReader[] = [];
+  try {
+    for (const path of paths) inputs.push(new SegmentReader(path));
+    const { commitPages } = headerOver(inputs.map(({ header }) => header));
+    for (let steps = 1; ; steps++) {
+      const next = newestOfLowest(inputs);
+      if (next === null) break;
+      if (next.number <= commitPages) encoder.page(next.number, next.bytes);
+      for (const input of inputs) if (input.page?.number === next.number) input.advance();
+      if (steps % PAGES_PER_STEP === 0) yield;
+    }
+    for (const input of inputs) input.end();
+  } finally {
+    for (const input of inputs) input[Symbol.dispose]();
   }
-  for (const input of inputs) input.end();
-  return encoder.end();
 }
 
 function newestOfLowest(inputs: readonly SegmentReader[]) {
@@ -36,8 +42,12 @@ function newestOfLowest(inputs: readonly SegmentReader[]) {
   return found;
 }
 
-/** From the first what was before, from the last what is after. */
-function headerOver(headers: readonly LtxHeader[]): LtxHeader {
+/**
+ * From the first what was before, from the last what is after.
+ *
+ * @throws BackupError BAD_BACKUP as `mergePages` does.
+ */
+export function headerOver(headers: readonly LtxHeader[]): LtxHeader {
   const [first, last] = [headers[0], lastOf(headers)];
   if (first === undefined) throw new Error('there is nothing to merge');
   for (const [index, header] of headers.slice(1).entries()) requireNext(headers[index] ?? first, header);

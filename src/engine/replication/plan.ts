@@ -73,7 +73,7 @@ function last<Item>(items: readonly Item[], txidOf: (item: Item) => bigint): Ite
   return items.toSorted((a, b) => order(txidOf(b), txidOf(a)))[0] ?? null;
 }
 
-/** Of those that go on from here: the one that ends last; of those the one that begins first, of the highest level. */
+/** Among those that go on from here the one that ends last; among these the one that begins first, of the highest level. */
 function furthest<S extends ListedSegment>(segments: readonly S[], txid: bigint): S | undefined {
   let best: S | undefined;
   for (const one of segments) {

@@ -1,15 +1,16 @@
 /** Segments, their merging, planning and applying, against a model: the whole state at each TXID. */
-import { describe, expect, test } from 'bun:test';
+import { describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { LtxEncoder } from '../format/ltx/encoder.ts';
 import type { LtxHeader } from '../format/ltx/header.ts';
 import { applySegment } from './apply.ts';
-import { mergeSegments } from './merge.ts';
+import { headerOver, mergePages } from './merge.ts';
 import { type ListedSegment, planStream, SNAPSHOT_LEVEL, type WishedMoment } from './plan.ts';
-import { parseSegmentName, segmentName } from './segment.ts';
+import { parseSegmentName, SegmentReader, segmentName } from './segment.ts';
 
+setDefaultTimeout(60_000);
 const scratch = scratchFolders();
 const PAGE = 512;
 
@@ -62,6 +63,16 @@ function makeStream(seed: number, commits: number) {
     segments.push(writeSegment(folder, 0, { ...span, ...proof, commitPages, at }, changed));
   }
   return { folder, random, states, segments };
+}
+
+function mergeSegments(paths: readonly string[], write: (bytes: Uint8Array) => void): void {
+  const headers = paths.map((path) => {
+    using segment = new SegmentReader(path);
+    return segment.header;
+  });
+  const encoder = new LtxEncoder(headerOver(headers), write);
+  for (const _ of mergePages(paths, encoder));
+  encoder.end();
 }
 
 function mergeInto(folder: string, level: number, from: readonly Stored[]): Stored {

@@ -35,7 +35,7 @@ const FRAMES_AT = PAGES_AT + BATCH_BYTES + 64;
 export const FRAMES_MAX = Math.floor(FRAMES_BYTES);
 
 /** The top bit says that there is a checksum; that bit of the CRC itself is lost. */
-export const CHECKSUM_FLAG = 1n << 63n;
+const CHECKSUM_FLAG = 1n << 63n;
 
 let compiled: WebAssembly.Module | undefined;
 const idle: Codec[] = [];
@@ -103,16 +103,18 @@ export class Codec {
     return this.#exports.xxh32(PAGES_AT, pageSize) >>> 0;
   }
 
-  /** CRC-64/GO-ISO of that page of `pages`. */
-  checksumOfPage(index: number, pageSize: number): bigint {
-    this.#exports.checksumOf(PAGES_AT + index * pageSize, pageSize, RESULT_AT);
-    return this.#view.getBigUint64(RESULT_AT, true);
+  /** CRC-64/GO-ISO of a page, as two words of `into` from `at` on, the low one first. */
+  checksumOf(page: Uint8Array, into: Uint32Array, at: number): void {
+    this.pages.set(page);
+    this.#exports.checksumOf(PAGES_AT, page.length, RESULT_AT);
+    into[at] = this.#view.getUint32(RESULT_AT, true);
+    into[at + 1] = this.#view.getUint32(RESULT_AT + 4, true);
   }
 
-  /** Takes a page into the state, or out of it. @param checksum its CRC, the low half first. */
-  changeState(how: 'add' | 'take', number: number, checksum: readonly [number, number]): void {
-    this.#view.setUint32(RESULT_AT, checksum[0], true);
-    this.#view.setUint32(RESULT_AT + 4, checksum[1], true);
+  /** Takes a page into the state, or out of it. @param sums its CRC, as `checksumOf` left it. */
+  changeState(how: 'add' | 'take', number: number, sums: Uint32Array, at: number): void {
+    this.#view.setUint32(RESULT_AT, sums[at] ?? 0, true);
+    this.#view.setUint32(RESULT_AT + 4, sums[at + 1] ?? 0, true);
     if (how === 'add') this.#exports.addToState(number, RESULT_AT);
     else this.#exports.takeFromState(number, RESULT_AT);
   }

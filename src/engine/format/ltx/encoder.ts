@@ -6,7 +6,7 @@ import { BATCH_BYTES, Codec } from './codec.ts';
 import { badSegment, encodeHeader, isSnapshot, type LtxHeader, lockPageOf } from './header.ts';
 import { putVarint, VARINT_BYTES_MAX } from './varint.ts';
 
-export interface WrittenLtx {
+interface WrittenLtx {
   readonly sizeBytes: number;
   readonly pages: number;
   readonly checksum: bigint;

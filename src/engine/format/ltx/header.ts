@@ -2,7 +2,7 @@
  * Header of an LTX file, version 3 (https://github.com/superfly/ltx): 100 bytes, big-endian. Readers ignore the last 20;
  * there we keep our proof: the state of the database before and after the file, and a tag of the stream.
  */
-import { BackupError } from '../../errors.ts';
+import { BackupError } from '../../../words/errors.ts';
 
 export const HEADER_BYTES = 100;
 const MAGIC = 0x4c545831; // LTX1
