@@ -26,7 +26,6 @@ const noteSchema = z.object({
   txid: z.string(),
   position: z
     .object({
-      sequence: word.nullable(),
       salts: z.tuple([word, word]).readonly(),
       frames: z.number().int().min(0),
       checksum: z.tuple([word, word]).readonly(),
@@ -72,7 +71,7 @@ export function provenPosition(
   const index = database.index();
   const begin = beginOfLog(database.log);
   const isSameLog = position !== null && index.frames >= position.frames && saltsText(position) === index.salts;
-  if (isSameLog && isStillThere(database.log, position)) return { ...position, sequence: begin?.sequence ?? null };
+  if (isSameLog && isStillThere(database.log, position)) return position;
   const note = readDrainedNote(folder);
   if (note?.txid !== txid || note.stamp !== database.stamp()) return undefined;
   if (index.frames === 0 && begin === null) return null;

@@ -37,8 +37,6 @@ export class LogLimits {
   refuseLong(): void {
     const logBytes = this.#refuseFullDisk();
     if (logBytes <= LET_GO_FACTOR * this.#limitBytes) return;
-    this.#database.letGo();
-    this.#database.checkpoint();
     throw this.#tooLong(logBytes);
   }
 
@@ -53,6 +51,7 @@ export class LogLimits {
   }
 
   #tooLong(logBytes: number): BackupError {
+    this.#database.shorten();
     return new BackupError(
       'LOG_TOO_LONG',
       `the log of ${this.#database.path} has ${megabytes(logBytes)} and was let go`,

@@ -32,5 +32,5 @@ export function positionOf(header: LtxHeader): LogPosition | null | undefined {
   const frames = (walOffset + walBytes - WAL_HEADER_BYTES) / (FRAME_HEADER_BYTES + pageSize);
   if (!Number.isInteger(frames)) return undefined;
   const checksum = [Number(nodeId >> 32n), Number(nodeId & 0xffff_ffffn)] as const;
-  return { sequence: null, salts, frames, checksum, pageSize };
+  return { salts, frames, checksum, pageSize };
 }

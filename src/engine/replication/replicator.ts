@@ -59,6 +59,8 @@ export class Replicator {
     ...{ pause: null, error: null, warnings: [], rebased: null },
   };
   #doubt: string | null = null;
+  /** Why the log did not go on from where it was read. */
+  #lost: string | null = null;
   #toldMs = 0;
   #wake: () => void = () => {};
   #flushes: { readonly resolve: (captured: Captured) => void; readonly reject: (error: unknown) => void }[] = [];
@@ -161,9 +163,11 @@ export class Replicator {
         ? undefined
         : provenPosition(folder, database, { txid: bookmarkOf(txid), position });
     removeDrainedNote(folder);
+    const unproven = this.#lost ?? 'nothing proves that the log goes on';
+    this.#lost = null;
     const before = { txid, at, tag: header.tag, state: header.stateAfter, sums };
     if (sums !== null && proven !== undefined) return { ...before, sums, position: proven };
-    const reason = sums === null ? 'its checksums are lost' : 'nothing proves that the log goes on';
+    const reason = sums === null ? 'its checksums are lost' : unproven;
     return await this.#rebase(database, before, reason);
   }
 
@@ -197,16 +201,16 @@ export class Replicator {
       try {
         await this.#markPending(capture);
         const segment = await capture.capture(signal);
-        await checkpoints.look(signal);
+        for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
         this.#tellCaught(capture, lookedAt, limits);
-        for (const { resolve } of flushes) resolve(capturedBy(capture));
+        await checkpoints.look(signal);
         upkeep.look(capture.head);
-        if (segment === null && flushes.length === 0) watcher.listen();
+        if (segment === null) watcher.listen();
       } catch (error) {
         this.#flushes.unshift(...flushes);
         if (!(error instanceof Lost)) throw error;
         // Opened anew, the position is proven once more or the database is read.
-        this.#tell({ warnings: [`The log could not be proven to go on: ${error.message}.`] });
+        this.#lost = error.message;
         return;
       }
       if (this.#flushes.length > 0) continue;

@@ -29,8 +29,9 @@ import { refuseOtherLog } from './other-log.ts';
 import { resolveDatabase } from './stamp.ts';
 import { type LogIndex, readLogIndex } from './wal-index.ts';
 
-/** How long a checkpoint that must hold writers for a moment may wait for them; it is tried again later. */
-const BARRIER_WAIT_MS = 100;
+/** How long a checkpoint that must hold writers for a moment may wait for its turn; it is tried again later. */
+const BARRIER_WAIT_MS = 1_000;
+const SHORTENINGS_MAX = 5;
 /** A commit changes the index in a few microseconds; one that was killed meanwhile leaves it to the next connection. */
 const INDEX_READS_MAX = 200;
 /** The times of files move with the kernel's tick, of 10 ms at most. */
@@ -206,6 +207,18 @@ export class FollowedDatabase {
     if (this.#isPinned) this.#unpin(this.#pinned);
   }
 
+  /** Lets go of the log and has it begin anew, as far as others let it. What is in it is merged and not captured. */
+  shorten(): void {
+    this.letGo();
+    for (let round = 0; round < SHORTENINGS_MAX; round++) this.checkpoint();
+    if (!this.#holdWriters()) return;
+    try {
+      this.checkpoint();
+    } finally {
+      this.#barrier.exec('ROLLBACK');
+    }
+  }
+
   /** The last connection merges and removes the log, as any does. */
   [Symbol.dispose](): void {
     this.letGo();
@@ -214,7 +227,8 @@ export class FollowedDatabase {
 
   #holdWriters(): boolean {
     try {
-      this.#barrier.exec('BEGIN IMMEDIATE');
+      // Beside writers that never rest, the gap between two of them is short.
+      onceFree(() => this.#barrier.exec('BEGIN IMMEDIATE'), performance.now() + BARRIER_WAIT_MS);
       return true;
     } catch (error) {
       if (isLocked(error)) return false;
@@ -254,7 +268,7 @@ export class FollowedDatabase {
 }
 
 function connect(path: string): DatabaseSync {
-  const connection = openConnection(path, BARRIER_WAIT_MS);
+  const connection = openConnection(path, 0);
   connection.exec('PRAGMA wal_autocheckpoint = 0');
   return connection;
 }
