@@ -27,6 +27,7 @@ import {
   undoRestore,
 } from './commands/restore.ts';
 import { claim, type ClaimOptions } from './commands/claim.ts';
+import { makeMark, pauseContinuous, resumeContinuous, showMoments } from './commands/moments.ts';
 import { prune, type PruneOptions } from './commands/prune.ts';
 import { acceptLoss, diffBackups } from './losses.ts';
 import { drill, type DrillOptions } from './commands/drill.ts';
@@ -37,6 +38,10 @@ import { targetWord } from '../words/target-word.ts';
 import { targetText } from './target-report.ts';
 import { doctorText } from './doctor-report.ts';
 import { readFileSync } from 'node:fs';
+
+const NOT_LATER = 'the newest backup or captured moment that is not later';
+
+const allowPlain = ['--allow-plain', 'also a copy that is not encrypted, where copies there are to be'] as const;
 
 interface ServeFlags {
   readonly restoreIfMissing?: true;
@@ -162,7 +167,6 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
 
   command('backup', 'make a backup now').action(() => run(makeBackup, places()));
   const identity = ['--identity <file>', 'the private key of age that opens an encrypted copy'] as const;
-  const allowPlain = ['--allow-plain', 'also a copy that is not encrypted, where copies there are to be'] as const;
   command('list', 'list the backups, newest first')
     .option('--target <target>', 'only what is there: local, s3 or a further target, which is asked now')
     .action((options: { target?: TargetName }) => run((session) => listBackups(session, options), places()));
@@ -183,7 +187,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
         'over the database while no program uses it, or to its place when it is missing',
       ).conflicts(['to', 'online']),
     )
-    .option('--at <time>', `the newest backup that is not later: ${MOMENT_FORMS}; local time unless it names a zone`)
+    .option('--at <time>', `${NOT_LATER}: ${MOMENT_FORMS}; local time unless it names a zone; or a bookmark, or a mark`)
     .addOption(
       new Option(
         '--if-missing',
@@ -241,6 +245,7 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
   command('status', 'say whether the database is protected; exits 0 only when it is').action(() =>
     run(showStatus, places(), (_, ...rest) => statusOfEach(statusExitCode, ...rest)),
   );
+  addContinuous(command, (work) => run(work, places(), onlyOne));
   command('audit', 'say who did what, from where, when and with what result; newest first')
     .option('--since <time>', 'nothing from before: a day, or a time in ISO 8601')
     .option('--limit <count>', 'the newest so many; 100 unless told')
@@ -273,6 +278,21 @@ function describeProgram(context: CliContext, output: Output, json: boolean, run
     withoutConfig: (work) => run(work, { ...places(), isWithoutConfig: true }),
   });
   return program;
+}
+
+/** The verbs of continuous backup. */
+function addContinuous(
+  command: (usage: string, description: string) => Command,
+  run: (work: Work) => Promise<void>,
+): void {
+  command('moments', 'list what continuous backup can restore: from when to when, how finely, and the marks').action(
+    () => run(showMoments),
+  );
+  command('mark <name>', 'give a name to all that is committed now, for restore --at').action((name: string) =>
+    run((session) => makeMark(session, name)),
+  );
+  command('pause', 'let go of the database: no commit is captured until resume').action(() => run(pauseContinuous));
+  command('resume', 'capture commits again').action(() => run(resumeContinuous));
 }
 
 const onlyOne: OnMany = (_, databases) => askWhich(databases);

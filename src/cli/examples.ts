@@ -56,6 +56,10 @@ export const examples: Readonly<Record<string, readonly (readonly [command: stri
     ['velist-backup doctor', 'look at everything'],
     ['velist-backup doctor --json', 'for a script; exits 1 when somebody should act'],
   ],
+  moments: [['velist-backup moments', 'from when to when, how finely, and the marks']],
+  mark: [['velist-backup mark "before import 42"', 'then `velist-backup restore --at "before import 42"`']],
+  pause: [['velist-backup pause', 'so that the app can leave WAL mode']],
+  resume: [['velist-backup resume', 'what was committed meanwhile becomes one moment']],
   status: [
     ['velist-backup status', 'how things are'],
     ['velist-backup status --quiet', 'the exit code alone, for a monitor'],

@@ -29,6 +29,7 @@ import {
   writeToConsole,
 } from '../service/from-environment.ts';
 import type { Guarded, GuardPort } from './fleet-port.ts';
+import { Replication } from '../service/continuous/replication.ts';
 import { Heartbeats } from '../service/targets/heartbeats.ts';
 import { remoteTargets } from '../service/targets/targets.ts';
 import { createLog, type Log } from '../service/log.ts';
@@ -55,6 +56,7 @@ export class Guard implements GuardPort<BackupService> {
   readonly #log: Log;
   readonly #slots = new JobSlots();
   readonly #heartbeats = new Heartbeats();
+  #sharedReplication: Replication | null = null;
   /** Records what is done to all of them. */
   readonly #audit: Audit;
   #stateOpened: StateDatabase | undefined;
@@ -215,6 +217,12 @@ export class Guard implements GuardPort<BackupService> {
     }
   }
 
+  /** One replicator for all databases. */
+  #replication({ jobEnvironment }: Environment): Replication {
+    this.#sharedReplication ??= new Replication(jobEnvironment);
+    return this.#sharedReplication;
+  }
+
   #add(entry: number, name: string, environment: Environment, record: Watched['record']): Watched {
     const isMany = this.#configured.isMany;
     const service = createService(
@@ -222,7 +230,13 @@ export class Guard implements GuardPort<BackupService> {
       isMany ? { write: this.#overrides.write } : this.#overrides,
       isMany
         ? {
-            ...{ name, turns: this.#slots, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
+            ...{
+              name,
+              turns: this.#slots,
+              heartbeats: this.#heartbeats,
+              replication: this.#replication(environment),
+              databasesOnDisk: () => this.#watched.length,
+            },
             ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
             ...(record && { runJob: afterLookingAt(record) }),
           }

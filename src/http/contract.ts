@@ -6,14 +6,15 @@
 import { z } from 'zod';
 import { pageSettings } from '../config/page-settings.ts';
 import { errorCodes } from '../words/errors.ts';
+import { continuous, errorBody, time, verdictCode } from './contract-status.ts';
 
-const time = z.iso.datetime();
+export { errorBody };
+
 export const backupName = /^backup-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}-\d{3}Z\.sqlite$/;
 
 /** `local`, `s3` (the one of the environment), or the name of a further one. */
 export const targetName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be the name of a target: local, s3, …');
 
-export const errorBody = z.object({ code: z.enum(errorCodes), message: z.string(), hint: z.string() });
 export const errorAnswer = z.object({
   error: errorBody.extend({ fields: z.record(z.string(), z.string()).optional() }),
 });
@@ -209,26 +210,6 @@ export const pointPlanQuery = planQuery
   .extend({ ...restorePoint, latest: z.enum(['true']).optional() })
   .refine(saysOnePoint, oneOfThree);
 
-const verdictCode = z.enum([
-  'restoring',
-  'running',
-  'restored',
-  'missing',
-  'loss',
-  'foreign-place',
-  'stalled',
-  'other-writer',
-  'cloned',
-  'none',
-  'too-old',
-  'damaged',
-  'changed',
-  'last-failed',
-  's3-waiting',
-  'off',
-  'disk-low',
-  'protected',
-]);
 /** `late`: the newest good backup is too old. `at-risk`: it is not, but `cause` may end that. `unprotected`: there is none. */
 const protectionState = z.enum(['protected', 'late', 'at-risk', 'unprotected']);
 /** How fresh what protects the database is at each place, whatever is going at present. */
@@ -342,6 +323,8 @@ export const status = z.object({
       sparesOthersUntil: time.nullable(),
     }),
   ),
+  /** Where every commit is to be captured; left out where continuous backup is off. */
+  continuous: continuous.optional(),
   /** The open alarm: `filename` shows the loss that `before` does not have. */
   loss: loss.extend({ filename: z.string(), at: time, beforeAt: time }).nullable(),
   undo: z.object({ filename: z.string(), restored: z.string(), at: time }).nullable(),
@@ -600,6 +583,9 @@ export const auditEntry = z.object({
     'adopt',
     'claim',
     'accept-loss',
+    'mark',
+    'pause',
+    'resume',
     'reopen-loss',
     'stop',
   ]),

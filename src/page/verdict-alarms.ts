@@ -5,7 +5,16 @@
 import { ago, clockTime, count, dayTime, moment, momentsApart, plural, sentence, shownName } from './format.ts';
 import { lossKeptDays, pagesLost, timeOf, type OpenLoss } from './loss.ts';
 import { type Foreign, isForeign, isShared, placeName, strangerName } from './places.ts';
-import { copiesOf, nextRun, usual, type Fact, type Known, type Phrase, type Words } from './verdict-parts.ts';
+import {
+  copiesOf,
+  newestGood,
+  nextRun,
+  usual,
+  type Fact,
+  type Known,
+  type Phrase,
+  type Words,
+} from './verdict-parts.ts';
 import { targetList, targetWord } from './words.ts';
 
 export function missingWords(known: Known): Words {
@@ -195,5 +204,34 @@ function safeFact(known: Known, filename: string, time: string): Fact {
     icon: isVerified ? 'check' : 'alert',
     mood: isVerified ? 'ok' : 'no',
     text: `${time} is ${isVerified ? 'verified' : 'not checked'}${where === '' ? '' : `, ${where}`}`,
+  };
+}
+
+export function notCapturedWords({ status }: Known): Words {
+  return {
+    icon: 'shield-alert',
+    headline: 'Commits are not captured',
+    say: [
+      `${status.verdict.detail ?? ''} Backups are made as before; what is committed between two of them is not covered meanwhile.`,
+    ],
+    facts: [],
+    actions: ['backup'],
+  };
+}
+
+export function stalledWords(known: Known): Words {
+  const { status, now, zone } = known;
+  const { stalledSince } = status.schedule;
+  const since = stalledSince === null ? 'too long' : `since ${moment(Date.parse(stalledSince), now, zone)}`;
+  return {
+    icon: 'shield-alert',
+    headline: 'The schedule is stuck',
+    say: [
+      `A backup has been waiting for its turn ${since}, or has stopped reporting. `,
+      ...newestGood(known),
+      ' Stop what is running, or start the app again; the next backup follows by itself.',
+    ],
+    facts: [],
+    actions: status.run === null ? ['backup'] : ['stop'],
   };
 }

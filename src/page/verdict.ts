@@ -31,7 +31,14 @@ import {
   type VerdictWords,
   type Words,
 } from './verdict-parts.ts';
-import { foreignWords, lossWords, missingWords, writerWords } from './verdict-alarms.ts';
+import {
+  foreignWords,
+  lossWords,
+  missingWords,
+  notCapturedWords,
+  stalledWords,
+  writerWords,
+} from './verdict-alarms.ts';
 import { stepWords, targetList, triggerWords } from './words.ts';
 
 const tones: Record<Status['verdict']['tone'], Tone> = {
@@ -63,6 +70,8 @@ export function verdictWords(known: Known): VerdictWords {
       return { tone, ...lossWords(known) };
     case 'stalled':
       return { tone, ...stalledWords(known) };
+    case 'not-captured':
+      return { tone, ...notCapturedWords(known) };
     case 'foreign-place':
       return { tone, ...foreignWords(known) };
     case 'other-writer':
@@ -382,23 +391,6 @@ function s3WaitingWords(known: Known): Words {
     ],
     facts,
     actions: s3.error === null ? usual : ['test-connection', 'backup'],
-  };
-}
-
-function stalledWords(known: Known): Words {
-  const { status, now, zone } = known;
-  const { stalledSince } = status.schedule;
-  const since = stalledSince === null ? 'too long' : `since ${moment(Date.parse(stalledSince), now, zone)}`;
-  return {
-    icon: 'shield-alert',
-    headline: 'The schedule is stuck',
-    say: [
-      `A backup has been waiting for its turn ${since}, or has stopped reporting. `,
-      ...newestGood(known),
-      ' Stop what is running, or start the app again; the next backup follows by itself.',
-    ],
-    facts: [],
-    actions: status.run === null ? ['backup'] : ['stop'],
   };
 }
 

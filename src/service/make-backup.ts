@@ -7,6 +7,7 @@ import { BackupError } from '../words/errors.ts';
 import type { Backups } from './backups/backups.ts';
 import type { Removals } from './backups/removals.ts';
 import type { ServiceContext } from './context.ts';
+import type { Continuous } from './continuous/continuous.ts';
 import { formatSize } from './log.ts';
 import type { BackupResult, RunProgress } from './model.ts';
 import type { Losses } from './protection/losses.ts';
@@ -36,6 +37,7 @@ export interface BackupRequested {
 }
 
 export interface MakeBackupParts {
+  readonly continuous: Continuous;
   readonly backups: Backups;
   readonly losses: Losses;
   readonly removals: Removals;
@@ -144,6 +146,7 @@ export class MakeBackup {
         retention: retention.afterBackup(),
         lockWaitMs: waits.lockMs,
         pinTimeoutMs: waits.pinMs,
+        ...(this.#parts.continuous.isCapturing && { checkpoint: 'none' as const }),
         loss: await losses.question(),
         self: await places.selfToWrite(),
         highestKnown: targets.highestKnown(),

@@ -2,6 +2,8 @@
  * What the service tells the outside: plain read-only records with `Date`s, the same for the page, the command line and
  * code. `http/contract.ts` describes their JSON form, in which every `Date` is an ISO 8601 string in UTC.
  */
+import type { AuditAct } from './audit/acts.ts';
+import type { ContinuousStatus } from './continuous/continuous-status.ts';
 import type { PageSettings } from '../config/page-settings.ts';
 import type { SealName } from '../engine/format/seal.ts';
 import type { ErrorBody, ErrorCode } from '../words/errors.ts';
@@ -284,6 +286,9 @@ export interface AskedMoment {
 }
 
 /** The backup that a wish means. */
+export type { AuditAct, ContinuousStatus };
+export type { Marked, MomentRange, Moments } from '../engine/stories/moments.ts';
+
 export interface FoundRestorePoint {
   readonly filename: string;
   readonly createdAt: Date;
@@ -312,6 +317,7 @@ export type VerdictCode =
   | 'loss'
   | 'foreign-place'
   | 'stalled'
+  | 'not-captured'
   | 'other-writer'
   | 'cloned'
   | 'none'
@@ -395,6 +401,8 @@ export interface Status {
   readonly places: readonly PlaceStatus[];
   /** The open alarm: the backup that shows the loss, the one before it, and what was lost. */
   readonly loss: (Loss & { readonly filename: string; readonly at: Date; readonly beforeAt: Date }) | null;
+  /** Where every commit is to be captured; left out where continuous backup is off. */
+  readonly continuous?: ContinuousStatus;
   /** What "Undo restore" would bring back. */
   readonly undo: { readonly filename: string; readonly restored: string; readonly at: Date } | null;
 }
@@ -564,29 +572,6 @@ export interface TakenFrom {
   readonly seenAt: Date | null;
   readonly wasReleased: boolean;
 }
-
-/** What is recorded of what people and programs do. `retention` is what the service removes by itself. */
-export type AuditAct =
-  | 'sign-in'
-  | 'sign-out'
-  | 'confirm-password'
-  | 'request'
-  | 'download'
-  | 'delete'
-  | 'retention'
-  | 'prune'
-  | 'restore'
-  | 'restore-if-missing'
-  | 'undo'
-  | 'settings'
-  | 'pin'
-  | 'unpin'
-  | 'note'
-  | 'adopt'
-  | 'claim'
-  | 'accept-loss'
-  | 'reopen-loss'
-  | 'stop';
 
 /** One row of the audit record. */
 export interface AuditEntry extends Actor {

@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { makeBackup } from '../stories/backup.ts';
 import { drill } from '../stories/drill.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
+import { listMoments, makeMomentFile, mark } from '../stories/moments.ts';
 import { examineDatabase } from '../stories/look.ts';
 import { fetchBackup } from '../stories/fetch.ts';
 import { bringBackMissing } from '../stories/first-boot.ts';
@@ -69,7 +70,7 @@ async function run({ parent = process.ppid, limits, ...request }: JobLine): Prom
 
 /** What nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took longer. */
 function giveWay({ kind }: JobRequest): void {
-  const isWaitedFor = ['restore', 'first-boot', 'plan', 'fetch', 'check'].includes(kind);
+  const isWaitedFor = ['restore', 'first-boot', 'plan', 'fetch', 'check', 'moment-file', 'mark'].includes(kind);
   const { PRIORITY_BELOW_NORMAL } = constants.priority;
   try {
     // Started by `nice`, it may give way more already; only root could take that back.
@@ -121,6 +122,12 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return await pruneRemoteBackups(request, context);
     case 'test-target':
       return await testTarget(request.target, context);
+    case 'moments':
+      return listMoments(request);
+    case 'moment-file':
+      return await makeMomentFile(request, context);
+    case 'mark':
+      return await mark(request, context);
     case 'prune':
       return await pruneFolder(request, context);
   }

@@ -102,7 +102,7 @@ function lastCommittedFrame(
 export type Checksum = readonly [number, number];
 
 /** https://sqlite.org/fileformat2.html#checksum_algorithm */
-export function addToChecksum([first, second]: Checksum, bytes: Buffer, littleEndian: boolean): Checksum {
+function addToChecksum([first, second]: Checksum, bytes: Buffer, littleEndian: boolean): Checksum {
   const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 0; at < bytes.byteLength; at += 8) {
     first = (first + words.getUint32(at, littleEndian) + second) >>> 0;

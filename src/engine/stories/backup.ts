@@ -46,6 +46,8 @@ export interface BackupRequest {
   readonly lockWaitMs: number;
   /** How long to wait for a connection that holds the database exclusively; half a minute by default. */
   readonly pinTimeoutMs?: number;
+  /** While commits are captured, the replicator alone checkpoints. */
+  readonly checkpoint?: 'none';
   /** Whether much was lost since the backup before; left out: that is not asked. */
   readonly loss?: LossQuestion;
   /** Left out, the path of the database tells it. */
@@ -109,7 +111,11 @@ export async function pinForBackup(
   await clearTheWay(catalog, purpose, context);
   for (const { what, why, fix } of doubtsAbout(resolveDatabase(purpose.databasePath)))
     warnIn(context)(`The database ${what}. ${why} ${fix}`);
-  return pinDatabase(purpose.databasePath, { now: context.now, timeoutMs: purpose.pinTimeoutMs });
+  return pinDatabase(purpose.databasePath, {
+    now: context.now,
+    timeoutMs: purpose.pinTimeoutMs,
+    checkpoint: purpose.checkpoint,
+  });
 }
 
 /** All of `pinForBackup` but the pin. */

@@ -7,6 +7,7 @@ import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
 import type {
   BackupItem,
+  ContinuousStatus,
   Placement,
   Run,
   RunProgress,
@@ -59,6 +60,8 @@ export interface StatusFacts {
   readonly undo: Status['undo'];
   /** The open alarm. */
   readonly loss: Status['loss'];
+  /** Null where continuous backup is off. */
+  readonly continuous?: ContinuousStatus | null;
   /** A target holds backups that this installation made and does not remember. */
   readonly setBack?: { readonly target: TargetName; readonly backup: string } | null;
 }
@@ -110,7 +113,7 @@ export function composeStatus(facts: StatusFacts): Status {
     setBack,
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
-    stalledSince: facts.stalledSince ?? null,
+    ...{ stalledSince: facts.stalledSince ?? null, notCaptured: facts.continuous?.concern ?? null },
     freeBytes: disk.freeBytes,
     databaseBytes: database.sizeBytes,
   };
@@ -176,7 +179,7 @@ export function composeStatus(facts: StatusFacts): Status {
     lastRun: facts.lastRun,
     lastBackupRun: facts.lastBackupRun,
     places: facts.places,
-    loss: facts.loss,
+    ...{ loss: facts.loss, ...(facts.continuous && { continuous: facts.continuous }) },
     // A safety backup goes over a database, and there is none.
     undo: facts.isMissing ? null : facts.undo,
   };

@@ -42,6 +42,8 @@ export interface VerdictInput {
   readonly scheduleEnabled: boolean;
   /** Since when the schedule does not advance. */
   readonly stalledSince?: Date | null;
+  /** Why commits are not captured, though they are to be. */
+  readonly notCaptured?: string | null;
   readonly freeBytes: number;
   readonly databaseBytes: number;
 }
@@ -91,6 +93,7 @@ export function judge(input: VerdictInput): Verdict {
   if (standing) return standing;
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
   if (foreign) return foreignPlace(foreign);
+  if (input.notCaptured) return { code: 'not-captured', tone: 'amber', detail: input.notCaptured };
   if (input.writerAt) return writerVerdict(input.writerAt);
   if (input.setBack) return setBack(input.setBack);
   if (input.remoteFailing) return { code: 's3-waiting', tone: 'amber' };
