@@ -244,7 +244,7 @@ async function makeStream(folder: string, content: Buffer): Promise<void> {
   const proof = { stateBefore: 0n, stateAfter: 0n, tag: 0, walOffset: 0, walBytes: 0, salts: [0, 0] as const };
   const written = stream.write(0, { pageSize, commitPages, ...span, ...proof }, function* (encoder) {
     for (let page = 1; page <= commitPages; page++)
-      encoder.page(page, content.subarray((page - 1) * pageSize, page * pageSize));
+      yield encoder.page(page, content.subarray((page - 1) * pageSize, page * pageSize));
   });
   await stream.add(await inTurns(written));
 }

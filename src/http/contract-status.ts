@@ -41,6 +41,8 @@ export const continuous = z.object({
   logBytes: z.number(),
   pause: z.object({ reason: z.enum(['asked', 'restore', 'replaced']), since: time }).nullable(),
   error: errorBody.nullable(),
+  /** The live file, or the stream, is not what was committed. */
+  untrue: z.object({ at: z.enum(['file', 'stream']), since: time, error: errorBody }).nullable(),
   warnings: z.array(z.string()),
   /** Why commits are not captured; null when they are. */
   concern: z.string().nullable(),

@@ -7,7 +7,8 @@ import { readSync } from 'node:fs';
 import type { LtxEncoder } from '../format/ltx/encoder.ts';
 import { type LtxHeader, lockPageOf } from '../format/ltx/header.ts';
 import type { FollowedDatabase } from '../sqlite/followed-database.ts';
-import type { LogIndex } from '../sqlite/wal-index.ts';
+import { pageFrames } from '../sqlite/wal.ts';
+import { isAllMerged, type LogIndex } from '../sqlite/wal-index.ts';
 import type { LocalSegment, LocalStream } from './local-stream.ts';
 import { beginOfLog, followsOn, isStillThere, type LogPosition, type LogTail, readLogTail } from './log-tail.ts';
 import { type PageSums, sumPage } from './page-sums.ts';
@@ -42,6 +43,7 @@ interface ReadTail {
 /** How often to look again when a log begins anew just while we look. */
 const LOOKS_MAX = 20;
 const PAGES_PER_STEP = 64;
+const NONE: ReadonlySet<number> = new Set();
 
 export class Capture {
   readonly #database: FollowedDatabase;
@@ -51,6 +53,8 @@ export class Capture {
   /** Position up to which the log was read; the head follows once that is written. */
   #read: LogPosition | null;
   #waiting: ReadTail[] = [];
+  /** Pages with frames in the log as it is now. */
+  readonly #inLog = new Set<number>();
   /** The pin was taken at this position: should the log begin anew, nothing lies between. */
   #mayBeginAnew = false;
 
@@ -62,20 +66,22 @@ export class Capture {
     this.#now = now;
   }
 
-  get head(): StreamHead {
-    return this.#head;
+  /** Pages with frames in the log, so that the main file may hold older ones. */
+  pagesInLog(): ReadonlySet<number> {
+    const index = this.#database.index();
+    const isAllInMain = isAllMerged(index) && this.#isOf(index) && index.frames === this.#read?.frames;
+    return isAllInMain ? NONE : this.#inLog;
   }
 
-  /** Bytes that are committed and not captured. */
-  get behindBytes(): number {
-    const index = this.#database.index();
-    const frames = this.#isOf(index) ? index.frames - (this.#read?.frames ?? 0) : index.frames;
-    return frames * this.#database.pageSize;
+  get head(): StreamHead {
+    return this.#head;
   }
 
   /** The pin was just taken, and the position proven. */
   startAt(position: LogPosition | null): void {
     this.#read = position;
+    if (position !== null)
+      for (const number of pageFrames(this.#database.log, position.frames).keys()) this.#inLog.add(number);
     this.#mayBeginAnew = true;
   }
 
@@ -143,6 +149,8 @@ export class Capture {
       const before = { position: this.#read, mayBeginAnew: this.#mayBeginAnew };
       // Consumed without a new beginning: what lies behind is a log that goes on, until the next pin.
       this.#mayBeginAnew = false;
+      if (from.frames === 0) this.#inLog.clear();
+      for (const number of tail.pages.keys()) this.#inLog.add(number);
       this.#read = tail.position;
       this.#waiting.push({ tail, from: from.frames, at, copies, before });
       return;

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
@@ -257,4 +257,85 @@ test('it writes nothing to the database, and an idle one costs no segment', asyn
   expect([before.length > 0, digests()]).toEqual([true, before]);
   expect(level0(folder).length).toBe(files);
   expect((await app.run('SELECT count(*) AS n FROM sqlite_schema'))[0]?.['n']).toBe(1);
+});
+
+describe('planted faults are found, and named rightly', () => {
+  /** All of the log is in the main file, and the app is connected. */
+  async function captured() {
+    const { path, app, folder } = await startApp();
+    await insert(app, 200);
+    const running = start(path, folder);
+    await running.until(({ phase }) => phase === 'capturing');
+    await insert(app, 1_000, 6_000);
+    await running.replicator.flush();
+    await Bun.sleep(300);
+    return { path, app, folder, running };
+  }
+
+  /** By another process: to close the file in this one would drop the locks of the pin. */
+  function flip(path: string, ...offsets: number[]) {
+    const script = `const { openSync, readSync, writeSync } = require('fs'); const f = openSync(process.argv[1], 'r+');
+      for (const at of process.argv.slice(2).map(Number)) { const b = Buffer.alloc(1); readSync(f, b, 0, 1, at); b[0] ^= 4; writeSync(f, b, 0, 1, at); }`;
+    expect(spawnSync(process.execPath, ['-e', script, path, ...offsets.map(String)]).stderr.toString()).toBe('');
+  }
+
+  test('a bit in a page of the live file; what was captured stays true, and nothing takes the damage in', async () => {
+    const { path, app, folder, running } = await captured();
+    const rows = await content(app);
+    flip(path, 4096 * 100 + 2_000);
+    const { untrue } = await running.until((status) => status.untrue !== null);
+    expect([untrue?.at, untrue?.error.code]).toEqual(['file', 'DB_DAMAGED']);
+    expect(untrue?.error.message).toContain('page 101 (t)');
+    expect(await restored(folder, { latest: true })).toBe(rows);
+  });
+
+  test('the same bit in two pages, and two pages that changed places', async () => {
+    const { path, running } = await captured();
+    flip(path, 4096 * 100 + 2_000, 4096 * 101 + 2_000);
+    expect((await running.until((status) => status.untrue !== null)).untrue?.at).toBe('file');
+  });
+
+  test('a bit in a segment: a restore says so, and the stream is whole again after a new beginning', async () => {
+    const { path, app, folder, running } = await captured();
+    const last = level0(folder).at(-1) ?? '';
+    flip(join(folder, 'ltx', '0', last), 3_000);
+    await expect(restored(folder, { latest: true })).rejects.toThrow('LTX');
+    // The page that only this segment has is damaged in the file as well, so that the witness asks the stream.
+    flip(path, 4096 * 1_000 + 500);
+    const { untrue } = await running.until((status) => status.untrue !== null);
+    expect([untrue?.at, untrue?.error.code]).toEqual(['stream', 'STREAM_UNTRUE']);
+    const { rebased } = await running.until((status) => status.rebased !== null && status.phase === 'capturing');
+    expect(rebased?.reason).toBe('its checksums are lost');
+    await insert(app, 1);
+  });
+
+  test('a segment that is lost, and one of another database', async () => {
+    const { path, app, folder, running } = await captured();
+    await insert(app, 1);
+    await running.replicator.flush();
+    await insert(app, 1);
+    await running.replicator.flush();
+    await running.stop();
+    const names = level0(folder);
+    const place = join(folder, 'ltx', '0');
+    const middle = join(place, names.at(-2) ?? '');
+    const other = await startApp();
+    const foreign = start(other.path, other.folder);
+    await foreign.until(({ phase }) => phase === 'capturing');
+    for (let k = 0; k < 8; k++) {
+      await insert(other.app, 1);
+      await foreign.replicator.flush();
+    }
+    await foreign.stop();
+    const aside = readFileSync(middle);
+    rmSync(middle);
+    await expect(restored(folder, { latest: true })).rejects.toThrow('missing');
+    const stranger = level0(other.folder).find((name) => name === names.at(-2));
+    expect(stranger).toBeDefined();
+    writeFileSync(middle, readFileSync(join(other.folder, 'ltx', '0', stranger ?? '')));
+    await expect(restored(folder, { latest: true })).rejects.toThrow('not what was captured');
+    writeFileSync(middle, aside);
+    expect(await restored(folder, { latest: true })).toBe(await content(app));
+    expect(path).not.toBe(other.path);
+  });
 });

@@ -24,6 +24,7 @@ import { bookmarkOf } from './segment.ts';
 import type { StreamStatus } from './status.ts';
 import { saveSums, sumsOfNewest } from './sums-file.ts';
 import { Upkeep, type UpkeepPolicy } from './upkeep.ts';
+import { type Untrue, Witness } from './witness.ts';
 
 export interface FollowOptions extends UpkeepPolicy {
   readonly databasePath: string;
@@ -56,8 +57,9 @@ export class Replicator {
   readonly #stream: LocalStream;
   #status: StreamStatus = {
     ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },
-    ...{ pause: null, error: null, warnings: [], rebased: null },
+    ...{ pause: null, error: null, untrue: null, warnings: [], rebased: null },
   };
+  #isStreamUntrue = false;
   #doubt: string | null = null;
   /** Why the log did not go on from where it was read. */
   #lost: string | null = null;
@@ -110,7 +112,8 @@ export class Replicator {
     const pause = readPause(folder);
     if (pause === null) return false;
     const { reason, since } = pause;
-    this.#tell({ phase: 'paused', pause: { reason, since }, error: null });
+    // What is captured afterwards may be another file.
+    this.#tell({ phase: 'paused', pause: { reason, since }, error: null, untrue: null });
     this.#refuseFlushes(this.#notCapturing());
     await this.#sleep(intervalMs);
     if (reason !== 'restore' || this.#context.now().getTime() - Date.parse(since) < RESTORE_BEGINS_MS) return true;
@@ -156,7 +159,8 @@ export class Replicator {
     const { newest } = this.#stream;
     if (newest === null || newest.header.tag === 0) return await this.#rebase(database, null, 'the stream begins');
     const { header, maxTxid: txid, at } = newest;
-    const sums = await inTurns(sumsOfNewest(folder, this.#stream, newest), signal);
+    // What is untrue is no measure: all pages are captured then.
+    const sums = this.#isStreamUntrue ? null : await inTurns(sumsOfNewest(folder, this.#stream, newest), signal);
     const position = positionOf(header);
     const proven =
       position === undefined || header.pageSize !== database.pageSize
@@ -167,6 +171,9 @@ export class Replicator {
     this.#lost = null;
     const before = { txid, at, tag: header.tag, state: header.stateAfter, sums };
     if (sums !== null && proven !== undefined) return { ...before, sums, position: proven };
+    // A comparison would capture the damage.
+    const { untrue } = this.#status;
+    if (untrue?.at === 'file') throw BackupError.fromJSON(untrue.error);
     const reason = sums === null ? 'its checksums are lost' : unproven;
     return await this.#rebase(database, before, reason);
   }
@@ -180,7 +187,10 @@ export class Replicator {
     const first = { txid: this.#stream.newest?.maxTxid ?? 0n, at: new Date(0), tag: newTag(), state: 0n, sums: null };
     const done = await rebase(database, this.#stream, before ?? first, { now, signal });
     if (before !== null) this.#tell({ rebased: { at: done.head.at.toISOString(), reason, pages: done.changedPages } });
-    if (done.isWhole) saveSums(this.#options.folder, done.head);
+    if (done.isWhole) {
+      saveSums(this.#options.folder, done.head);
+      this.#isStreamUntrue = false;
+    }
     return done.head;
   }
 
@@ -193,6 +203,7 @@ export class Replicator {
   ): Promise<void> {
     const { folder, intervalMs } = this.#options;
     const { signal, now } = this.#context;
+    const witness = new Witness(database, this.#stream);
     using watcher = new LogWatcher(database.path, () => this.#wake());
     while (!signal.aborted && readPause(folder) === null) {
       if (!database.isStillThere()) return this.#wasReplaced(database);
@@ -204,7 +215,9 @@ export class Replicator {
         for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
         this.#tellCaught(capture, lookedAt, limits);
         await checkpoints.look(signal);
-        upkeep.look(capture.head);
+        this.#noteWitness(witness.look(capture));
+        // What is left must not be removed while something is untrue.
+        if (this.#status.untrue?.at !== 'file') upkeep.look(capture.head);
         if (segment === null) watcher.listen();
       } catch (error) {
         this.#flushes.unshift(...flushes);
@@ -216,6 +229,20 @@ export class Replicator {
       if (this.#flushes.length > 0) continue;
       await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (now().getTime() - lookedAt.getTime()));
     }
+  }
+
+  /** A damaged file stays reported; a stream at fault begins anew with all pages. */
+  #noteWitness(untrue: Untrue | null): void {
+    if (untrue === null) {
+      if (this.#status.untrue?.at === 'file') this.#tell({ untrue: null });
+      return;
+    }
+    const { at, error } = untrue;
+    const since = this.#status.untrue?.since ?? this.#context.now().toISOString();
+    this.#tell({ untrue: { at, since, error: error.toJSON() } });
+    if (at === 'file') return;
+    this.#isStreamUntrue = true;
+    throw new Lost('the stream was not what was committed');
   }
 
   #wasReplaced(database: FollowedDatabase): void {
@@ -266,8 +293,8 @@ export class Replicator {
   #tell(change: Partial<StreamStatus>): void {
     const before = this.#status;
     this.#status = { ...before, ...change };
-    const newsOf = ({ phase, bookmark, error, warnings, rebased }: StreamStatus) =>
-      JSON.stringify([phase, bookmark, error, warnings.length, rebased]);
+    const newsOf = ({ phase, bookmark, error, untrue, warnings, rebased }: StreamStatus) =>
+      JSON.stringify([phase, bookmark, error, untrue, warnings.length, rebased]);
     if (newsOf(before) === newsOf(this.#status) && performance.now() - this.#toldMs < TELL_MS) return;
     this.#toldMs = performance.now();
     this.#context.onStatus(this.#status);

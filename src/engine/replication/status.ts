@@ -21,6 +21,8 @@ export interface StreamStatus {
   readonly logBytes: number;
   readonly pause: { readonly reason: 'asked' | 'restore' | 'replaced'; readonly since: string } | null;
   readonly error: ErrorBody | null;
+  /** What the witness found: the live file, or the stream, is not what was committed. */
+  readonly untrue: { readonly at: 'file' | 'stream'; readonly since: string; readonly error: ErrorBody } | null;
   /** What should be known and stops nothing, in whole sentences. */
   readonly warnings: readonly string[];
   /** The last time that the log could not be proven to go on. */

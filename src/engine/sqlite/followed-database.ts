@@ -170,6 +170,16 @@ export class FollowedDatabase {
     this.#unpin(this.#other);
   }
 
+  /** Which table or index a page belongs to; null where nobody can tell, as in a damaged file. */
+  tableOfPage(number: number): string | null {
+    try {
+      const found = this.#other.prepare('SELECT name FROM dbstat WHERE pageno = ?').get(number);
+      return found === undefined ? null : String(found['name']);
+    } catch {
+      return null;
+    }
+  }
+
   /** Moves into the main file what lies before the pin, and holds nobody up. */
   checkpoint(): { readonly logFrames: number; readonly mergedFrames: number } {
     const row = this.#other.prepare('PRAGMA wal_checkpoint(PASSIVE)').get();

@@ -14,6 +14,8 @@ export interface ContinuousStatus {
   readonly logBytes: number;
   readonly pause: { readonly reason: 'asked' | 'restore' | 'replaced'; readonly since: Date } | null;
   readonly error: ErrorBody | null;
+  /** The live file, or the stream, is not what was committed. */
+  readonly untrue: { readonly at: 'file' | 'stream'; readonly since: Date; readonly error: ErrorBody } | null;
   readonly warnings: readonly string[];
   /** One sentence on why commits are not captured; null when they are. */
   readonly concern: string | null;

@@ -138,7 +138,11 @@ export class Continuous {
         'info',
         `The stream goes on by comparison: ${rebased.reason}; ${rebased.pages} pages differed.`,
       );
-    if (before?.phase !== status.phase) this.#context.emit({ type: 'status' });
+    const { untrue } = status;
+    if (untrue && untrue.since !== before?.untrue?.since)
+      this.#context.log('error', `${untrue.error.message}. ${untrue.error.hint}`);
+    if (before?.phase !== status.phase || untrue?.since !== before.untrue?.since)
+      this.#context.emit({ type: 'status' });
   }
 
   #noteDown(error: BackupError): void {
@@ -148,12 +152,19 @@ export class Continuous {
   }
 
   #shown(): Omit<ContinuousStatus, 'concern'> {
-    const { phase, bookmark, at, oldestAt, caughtUpAt, sizeBytes, logBytes, pause, error, warnings } =
+    const { phase, bookmark, at, oldestAt, caughtUpAt, sizeBytes, logBytes, pause, error, untrue, warnings } =
       this.#status ?? notYet;
     const isFollowed = this.#id !== null;
     return {
       phase: isFollowed ? phase : 'off',
-      ...{ bookmark, sizeBytes, logBytes, warnings, pause: pause && { ...pause, since: new Date(pause.since) } },
+      ...{
+        bookmark,
+        sizeBytes,
+        logBytes,
+        warnings,
+        untrue: untrue && { ...untrue, since: new Date(untrue.since) },
+        pause: pause && { ...pause, since: new Date(pause.since) },
+      },
       at: at === null ? null : new Date(at),
       oldestAt: oldestAt === null ? null : new Date(oldestAt),
       caughtUpAt: caughtUpAt === null ? null : new Date(caughtUpAt),
@@ -183,5 +194,5 @@ const pausedText = {
 
 const notYet: StreamStatus = {
   ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },
-  ...{ pause: null, error: null, warnings: [], rebased: null },
+  ...{ pause: null, error: null, untrue: null, warnings: [], rebased: null },
 };

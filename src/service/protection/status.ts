@@ -113,7 +113,7 @@ export function composeStatus(facts: StatusFacts): Status {
     setBack,
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: settings.enabled,
-    ...{ stalledSince: facts.stalledSince ?? null, notCaptured: facts.continuous?.concern ?? null },
+    ...{ stalledSince: facts.stalledSince ?? null, ...ofStream(facts) },
     freeBytes: disk.freeBytes,
     databaseBytes: database.sizeBytes,
   };
@@ -183,6 +183,11 @@ export function composeStatus(facts: StatusFacts): Status {
     // A safety backup goes over a database, and there is none.
     undo: facts.isMissing ? null : facts.undo,
   };
+}
+
+function ofStream({ continuous }: StatusFacts): Pick<VerdictInput, 'untrue' | 'notCaptured'> {
+  const untrue = continuous?.untrue ? `${continuous.untrue.error.message}. ${continuous.untrue.error.hint}` : null;
+  return { untrue, notCaptured: continuous?.concern ?? null };
 }
 
 /** As if nothing was running. A loss that nobody answers for weeks hides no backup that is damaged or too old. */

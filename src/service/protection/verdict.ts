@@ -42,6 +42,8 @@ export interface VerdictInput {
   readonly scheduleEnabled: boolean;
   /** Since when the schedule does not advance. */
   readonly stalledSince?: Date | null;
+  /** The live file was changed by something that is no commit, or the stream is not what was captured. */
+  readonly untrue?: string | null;
   /** Why commits are not captured, though they are to be. */
   readonly notCaptured?: string | null;
   readonly freeBytes: number;
@@ -68,6 +70,7 @@ export function judge(input: VerdictInput): Verdict {
     return { code: 'damaged', tone: 'red', detail };
   }
   if (input.file === 'missing') return { code: 'missing', tone: 'red' };
+  if (input.untrue) return { code: 'damaged', tone: 'red', detail: input.untrue };
   if (input.hasLoss) return { code: 'loss', tone: 'red' };
   const [foreign] = input.foreign ?? [];
   // Nothing can be backed up, whatever else is wrong.
