@@ -21,7 +21,7 @@ import { positionOf } from './position.ts';
 import { rebase } from './rebase.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
-import type { StreamStatus } from './status.ts';
+import { type StreamStatus, writeStatus } from './status.ts';
 import { saveSums, sumsOfNewest } from './sums-file.ts';
 import { Upkeep, type UpkeepPolicy } from './upkeep.ts';
 import { type Untrue, Witness } from './witness.ts';
@@ -64,6 +64,8 @@ export class Replicator {
   /** Why the log did not go on from where it was read. */
   #lost: string | null = null;
   #toldMs = 0;
+  #writtenMs = 0;
+  #writtenBookmark: string | null = null;
   #wake: () => void = () => {};
   #flushes: { readonly resolve: (captured: Captured) => void; readonly reject: (error: unknown) => void }[] = [];
 
@@ -298,6 +300,21 @@ export class Replicator {
     if (newsOf(before) === newsOf(this.#status) && performance.now() - this.#toldMs < TELL_MS) return;
     this.#toldMs = performance.now();
     this.#context.onStatus(this.#status);
+    this.#write(before);
+  }
+
+  /** For other processes: what changed, and the newest moment now and then. */
+  #write({ phase, error, untrue }: StreamStatus): void {
+    const isOther = phase !== this.#status.phase || error?.message !== this.#status.error?.message;
+    const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#status.bookmark !== this.#writtenBookmark;
+    if (!isOther && !isDue && untrue?.since === this.#status.untrue?.since) return;
+    this.#writtenMs = performance.now();
+    this.#writtenBookmark = this.#status.bookmark;
+    try {
+      writeStatus(this.#options.folder, this.#status);
+    } catch {
+      // The folder is not there yet, or full: what matters is told to the owner.
+    }
   }
 
   async #takeLock(waitMs: number): Promise<Disposable> {

@@ -1,5 +1,13 @@
-/** What a replicator tells about one database. */
+/**
+ * What a replicator tells about one database: to its owner, and by a file beside the stream to other processes. The file is
+ * written when there is news, never only as a sign of life: that is the lock.
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { ErrorBody } from '../../words/errors.ts';
+import { giveToOwnerOfFolder } from '../disk/owner.ts';
+
+const FILE = 'status.json';
 
 export interface StreamStatus {
   /**
@@ -27,4 +35,20 @@ export interface StreamStatus {
   readonly warnings: readonly string[];
   /** The last time that the log could not be proven to go on. */
   readonly rebased: { readonly at: string; readonly reason: string; readonly pages: number } | null;
+}
+
+export function writeStatus(folder: string, status: StreamStatus): void {
+  const path = join(folder, FILE);
+  writeFileSync(`${path}.tmp`, JSON.stringify(status), { mode: 0o600 });
+  giveToOwnerOfFolder(`${path}.tmp`);
+  renameSync(`${path}.tmp`, path);
+}
+
+/** As it was written last; null where nothing can be read. */
+export function readStatus(folder: string): StreamStatus | null {
+  try {
+    return JSON.parse(readFileSync(join(folder, FILE), 'utf8')) as StreamStatus; // written by us
+  } catch {
+    return null;
+  }
 }

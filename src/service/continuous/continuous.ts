@@ -4,9 +4,10 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isLocked } from '../../engine/disk/lock.ts';
 import { CONTINUOUS_FOLDER } from '../../engine/format/names.ts';
-import { readPause, removePause, writePause } from '../../engine/replication/pause.ts';
-import type { StreamStatus } from '../../engine/replication/status.ts';
+import { readPause, removePause, REPLICATOR_LOCK, writePause } from '../../engine/replication/pause.ts';
+import { readStatus, type StreamStatus } from '../../engine/replication/status.ts';
 import type { Marked, MomentWish, Moments } from '../../engine/stories/moments.ts';
 import { BackupError } from '../../words/errors.ts';
 import { currentActor } from '../audit/actor.ts';
@@ -72,7 +73,9 @@ export class Continuous {
   /** Null where continuous backup is off. */
   status(): ContinuousStatus | null {
     if (this.#options === null) return null;
-    return { ...this.#shown(), concern: this.#concern() };
+    return this.#id === null
+      ? this.#elsewhere()
+      : { ...shown(this.#status ?? notYet, this.#down), concern: this.#concern() };
   }
 
   /** Resolves when all that was committed before the call is captured. @throws BackupError NOT_DURABLE */
@@ -151,30 +154,19 @@ export class Continuous {
     this.#context.emit({ type: 'status' });
   }
 
-  #shown(): Omit<ContinuousStatus, 'concern'> {
-    const { phase, bookmark, at, oldestAt, caughtUpAt, sizeBytes, logBytes, pause, error, untrue, warnings } =
-      this.#status ?? notYet;
-    const isFollowed = this.#id !== null;
-    return {
-      phase: isFollowed ? phase : 'off',
-      ...{
-        bookmark,
-        sizeBytes,
-        logBytes,
-        warnings,
-        untrue: untrue && { ...untrue, since: new Date(untrue.since) },
-        pause: pause && { ...pause, since: new Date(pause.since) },
-      },
-      at: at === null ? null : new Date(at),
-      oldestAt: oldestAt === null ? null : new Date(oldestAt),
-      caughtUpAt: caughtUpAt === null ? null : new Date(caughtUpAt),
-      error: this.#down?.toJSON() ?? error,
-    };
+  /** As the process that captures them wrote it down, if there is one. */
+  #elsewhere(): ContinuousStatus {
+    const status = readStatus(this.folder) ?? notYet;
+    const pause = this.hasStream ? readPause(this.folder) : null;
+    if (pause) return { ...shown({ ...status, phase: 'paused', pause }, null), concern: pausedText[pause.reason] };
+    if (!isLocked(join(this.folder, REPLICATOR_LOCK)))
+      return { ...shown(status, null), phase: 'off', concern: 'Commits are not captured: no process does it now.' };
+    const waiting = status.phase === 'waiting' ? `Commits are not captured: ${status.error?.message ?? ''}.` : null;
+    return { ...shown(status, null), concern: waiting };
   }
 
-  /** Why commits may not be captured, in one sentence; null when they are, or while nobody wants it in this process. */
+  /** Why commits may not be captured, in one sentence; null when they are. */
   #concern(): string | null {
-    if (this.#id === null) return null;
     if (this.#down) return `The process that captures commits ended: ${this.#down.message}.`;
     const silentMs = performance.now() - (this.#heardAtMs ?? this.#startedAtMs);
     if (silentMs > SILENT_MS)
@@ -183,6 +175,17 @@ export class Continuous {
     if (phase === 'paused') return pausedText[pause?.reason ?? 'asked'];
     return phase === 'waiting' ? `Commits are not captured: ${error?.message ?? 'it is tried again'}.` : null;
   }
+}
+
+function shown(status: StreamStatus, down: BackupError | null): Omit<ContinuousStatus, 'concern'> {
+  const { phase, bookmark, at, oldestAt, caughtUpAt, sizeBytes, logBytes, pause, error, untrue, warnings } = status;
+  const toDate = (text: string | null) => (text === null ? null : new Date(text));
+  return {
+    ...{ phase, bookmark, sizeBytes, logBytes, warnings, error: down?.toJSON() ?? error },
+    ...{ at: toDate(at), oldestAt: toDate(oldestAt), caughtUpAt: toDate(caughtUpAt) },
+    pause: pause && { reason: pause.reason, since: new Date(pause.since) },
+    untrue: untrue && { ...untrue, since: new Date(untrue.since) },
+  };
 }
 
 const pausedText = {

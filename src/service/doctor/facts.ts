@@ -10,7 +10,7 @@ import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
 import type { TargetFreshness } from '../protection/freshness.ts';
 import type { Risks } from '../../engine/store/kinds.ts';
-import type { Settings, Status, TargetName, TargetReport } from '../model.ts';
+import type { ContinuousStatus, Settings, Status, TargetName, TargetReport } from '../model.ts';
 import { holdsOthersFiles } from '../protection/open-folder.ts';
 import type { Examined } from '../../engine/stories/look.ts';
 
@@ -63,6 +63,8 @@ export interface DoctorFacts {
   readonly loss: Status['loss'];
   /** Since when the schedule of this process does not advance. */
   readonly stalledSince: Date | null;
+  /** Null where continuous backup is off. */
+  readonly continuous?: Pick<ContinuousStatus, 'concern' | 'untrue' | 'warnings'> | null;
   /** What the check says of the newest backup beside that it is good. */
   readonly remarks: readonly string[];
   readonly settings: Settings;

@@ -3,6 +3,7 @@
  * each can be tried without the disk, the server or the mistake that it is about. A finding says what was found, why it
  * matters, and what to do.
  */
+import { capturedFinding } from './captured-finding.ts';
 import { LOSS_DAYS } from '../../engine/catalog/loss.ts';
 import { formatSize } from '../log.ts';
 import { lossText } from '../protection/loss-text.ts';
@@ -596,6 +597,7 @@ const scheduleAdvances: Check = ({ stalledSince }) => {
   });
 };
 
+const commitsAreCaptured: Check = ({ continuous = null }) => continuous && capturedFinding(continuous, found);
 const nothingWasLost: Check = ({ loss }) => {
   if (loss === null) return null;
   return found('problem', 'loss', {
@@ -645,6 +647,7 @@ const checks: readonly Check[] = [
   ...[
     databaseOpens,
     scheduleAdvances,
+    commitsAreCaptured,
     nothingWasLost,
     checkHasNoRemarks,
     libraryIsSafe,
