@@ -31,6 +31,7 @@ import { type LogIndex, readLogIndex } from './wal-index.ts';
 
 /** How long a checkpoint that must hold writers for a moment may wait for its turn; it is tried again later. */
 const BARRIER_WAIT_MS = 1_000;
+const BARRIER_SPIN_MS = 300;
 const SHORTENINGS_MAX = 5;
 /** A commit changes the index in a few microseconds; one that was killed meanwhile leaves it to the next connection. */
 const INDEX_READS_MAX = 200;
@@ -236,13 +237,18 @@ export class FollowedDatabase {
   }
 
   #holdWriters(): boolean {
-    try {
-      // Beside writers that never rest, the gap between two of them is short.
-      onceFree(() => this.#barrier.exec('BEGIN IMMEDIATE'), performance.now() + BARRIER_WAIT_MS);
-      return true;
-    } catch (error) {
-      if (isLocked(error)) return false;
-      throw error;
+    const begin = () => this.#barrier.exec('BEGIN IMMEDIATE');
+    const startedMs = performance.now();
+    for (;;) {
+      try {
+        // Beside writers that never rest the gap between two transactions is a few microseconds: nobody may sleep over it.
+        if (performance.now() - startedMs < BARRIER_SPIN_MS) begin();
+        else onceFree(begin, startedMs + BARRIER_WAIT_MS);
+        return true;
+      } catch (error) {
+        if (!isLocked(error)) throw error;
+        if (performance.now() - startedMs >= BARRIER_WAIT_MS) return false;
+      }
     }
   }
 
