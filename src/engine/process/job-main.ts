@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { makeBackup } from '../stories/backup.ts';
 import { drill } from '../stories/drill.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
+import { compareWithMoment } from '../stories/backup-moment.ts';
 import { listMoments, makeMomentFile, mark } from '../stories/moments.ts';
 import { examineDatabase } from '../stories/look.ts';
 import { fetchBackup } from '../stories/fetch.ts';
@@ -122,8 +123,10 @@ async function carryOut(request: JobRequest): Promise<unknown> {
       return await pruneRemoteBackups(request, context);
     case 'test-target':
       return await testTarget(request.target, context);
+    case 'backup-moment':
+      return await compareWithMoment(request, context);
     case 'moments':
-      return listMoments(request);
+      return await listMoments(request);
     case 'moment-file':
       return await makeMomentFile(request, context);
     case 'mark':

@@ -27,6 +27,7 @@ import type {
   Moments,
   MomentsRequest,
 } from '../stories/moments.ts';
+import type { BackupMomentRequest, ComparedMoment } from '../stories/backup-moment.ts';
 import type { PruneRequest } from '../catalog/prune-folder.ts';
 import type { ClaimedRemote } from '../writer/writing.ts';
 
@@ -50,6 +51,7 @@ export interface JobMap {
   'remove-remote': { request: RemoveRemoteRequest; result: null };
   'claim-remote': { request: ClaimRemoteRequest; result: ClaimedRemote };
   'test-target': { request: TestTargetRequest; result: TargetReport };
+  'backup-moment': { request: BackupMomentRequest; result: ComparedMoment };
   moments: { request: MomentsRequest; result: Moments };
   'moment-file': { request: MomentFileRequest; result: MomentFile };
   mark: { request: MarkRequest; result: Marked };

@@ -12,7 +12,7 @@ import { isAllMerged, type LogIndex } from '../sqlite/wal-index.ts';
 import type { LocalSegment, LocalStream } from './local-stream.ts';
 import { beginOfLog, followsOn, isStillThere, type LogPosition, type LogTail, readLogTail } from './log-tail.ts';
 import { type PageSums, sumPage } from './page-sums.ts';
-import { positionFields } from './position.ts';
+import { HEADER_FIELDS, positionFields } from './position.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
 
@@ -38,6 +38,12 @@ interface ReadTail {
   readonly copies: ReadonlyMap<number, Buffer> | null;
   /** What was known before it was read. */
   readonly before: { readonly position: LogPosition | null; readonly mayBeginAnew: boolean };
+}
+
+/** An end of the log, as a pin sees it. */
+export interface LogEnd {
+  readonly salts: string;
+  readonly frames: number;
 }
 
 /** How often to look again when a log begins anew just while we look. */
@@ -92,8 +98,12 @@ export class Capture {
    * @throws Lost; BackupError; system errors. Then the stream is as it was.
    */
   async capture(signal?: AbortSignal): Promise<LocalSegment | null> {
-    let newest: LocalSegment | null = null;
     if (this.#waiting.length === 0) this.#readTail({ mayWait: false });
+    return await this.#writeWaiting(signal);
+  }
+
+  async #writeWaiting(signal?: AbortSignal): Promise<LocalSegment | null> {
+    let newest: LocalSegment | null = null;
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       try {
         newest = await this.#write(next, signal);
@@ -105,6 +115,29 @@ export class Capture {
       }
     }
     return newest;
+  }
+
+  /**
+   * Captures exactly up to that end of the log.
+   *
+   * @returns false where more is captured already, or the log is another.
+   */
+  async captureTo(end: LogEnd): Promise<boolean> {
+    if (this.#waiting.length > 0) await this.capture();
+    this.#readTail({ mayWait: false, end });
+    const isThere = this.#read !== null && saltsText(this.#read) === end.salts && this.#read.frames === end.frames;
+    await this.#writeWaiting();
+    return isThere;
+  }
+
+  /** What the first page has, at the newest captured moment, in fields that a backup has otherwise. */
+  headerFields(): Buffer {
+    const { log, main, pageSize } = this.#database;
+    const page = Buffer.alloc(pageSize);
+    const isInLog = this.#read !== null && this.pagesInLog().has(1);
+    const frame = isInLog ? pageFrames(log, this.#read?.frames ?? 0).get(1) : undefined;
+    readSync(frame === undefined ? main : log, page, 0, pageSize, frame ?? 0);
+    return Buffer.concat(HEADER_FIELDS.map(([at, bytes]) => page.subarray(at, at + bytes)));
   }
 
   #forget({ before }: ReadTail): void {
@@ -136,14 +169,15 @@ export class Capture {
   }
 
   /** @param mayWait its pages are copied: the log may begin anew before they are written. */
-  #readTail({ mayWait }: { readonly mayWait: boolean }): void {
+  #readTail({ mayWait, end }: { readonly mayWait: boolean; readonly end?: LogEnd }): void {
     for (let looks = 0; looks < LOOKS_MAX; looks++) {
       const index = this.#database.index();
       const at = later(this.#now(), this.#waiting.at(-1)?.at ?? this.#head.at);
       const from = this.#from(index);
       if (from === 'again') continue;
-      if (from === null || from.frames === index.frames) return;
-      const tail = readLogTail(this.#database.log, from, index.frames);
+      const untilFrames = end?.salts === index.salts ? Math.min(end.frames, index.frames) : index.frames;
+      if (from === null || from.frames >= untilFrames) return;
+      const tail = readLogTail(this.#database.log, from, untilFrames);
       if (tail === null) continue;
       const copies = mayWait ? copyPages(this.#database.log, tail) : null;
       const before = { position: this.#read, mayBeginAnew: this.#mayBeginAnew };
@@ -171,7 +205,7 @@ export class Capture {
     if (!this.#mayBeginAnew) throw new Lost('the log began anew while it was not held');
     const begin = beginOfLog(this.#database.log);
     if (begin === null || saltsText(begin) !== index.salts) return 'again';
-    if (read !== null && !followsOn(begin, read)) throw new Lost('the log began anew more than once');
+    if (read !== null && !followsOn(begin, read)) throw new Lost('the log is not the one that follows');
     return begin;
   }
 

@@ -4,7 +4,7 @@
  *
  * - the log is the same, and its frame at that position has the same checksum, which covers all before it;
  * - at the end of our last run all of the log was merged, and the main file was not written since: then nothing was merged
- *   since, so the log can't have begun anew twice, and it did so right behind that position, which its header says;
+ *   since, so whatever was committed lies in the log that is there, and its header says that it came behind that position;
  * - the same, and there is no log: the last program closed it in order, and none has written since.
  *
  * Anything less is no proof. Frames of the old log that are still there and fit have misled others: a log can grow, be merged and

@@ -78,7 +78,7 @@ test('frames behind the end of the index are none: a transaction that is open, o
   expect(tail && readLogTail(log, tail.position, logged.frames())?.commits).toBe(1);
 });
 
-test('a log that was begun anew is no longer there, and follows on where nothing lies between', () => {
+test('a log that was begun anew is no longer there, and lies behind the one before', () => {
   using logged = openLogged();
   const { app, log } = logged;
   const tail = readLogTail(log, logged.begin(), logged.frames());
@@ -89,7 +89,8 @@ test('a log that was begun anew is no longer there, and follows on where nothing
   expect(followsOn(logged.begin(), tail.position)).toBe(true);
   app.exec('PRAGMA wal_checkpoint(RESTART)');
   app.exec("INSERT INTO t (text) VALUES ('in the one after')");
-  expect(followsOn(logged.begin(), tail.position)).toBe(false);
+  expect(followsOn(logged.begin(), tail.position)).toBe(true);
+  expect(followsOn(tail.position, logged.begin())).toBe(false);
 });
 
 test('a damaged or shortened log is not read', () => {

@@ -55,13 +55,17 @@ export function isStillThere(log: number, position: LogPosition): boolean {
   return isSame([header.readUInt32BE(16), header.readUInt32BE(20)], position.checksum);
 }
 
+/** A checkpoint that truncates begins an empty log anew each time. */
+const BEGINNINGS_MAX = 65_535;
+
 /**
- * Was this log begun right behind that position? SQLite begins a log anew only when all of it is merged, and then adds one
- * to the first salt. So it was, if the position was the end of the old one. (The sequence in a log's header counts what
- * the connection did that began it, and others may have begun the one before.)
+ * Was this log begun behind that position? SQLite begins a log anew only when all of it is merged, and adds one to the first
+ * salt each time. (The sequence in a log's header counts what the connection did that began it, and others may have begun
+ * the one before.) What lay between, if anything, must be proven otherwise: by a pin, or by a main file that nobody wrote to.
  */
 export function followsOn(log: LogPosition, position: LogPosition): boolean {
-  return log.salts[0] === (position.salts[0] + 1) >>> 0;
+  const beginnings = (log.salts[0] - position.salts[0]) >>> 0;
+  return beginnings >= 1 && beginnings <= BEGINNINGS_MAX;
 }
 
 /**

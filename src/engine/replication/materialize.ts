@@ -10,14 +10,16 @@ import { applySegment } from './apply.ts';
 import { LocalStream, type LocalSegment } from './local-stream.ts';
 import { stateOf, sumPage } from './page-sums.ts';
 import { type Base, planStream, type StreamPlan, type WishedMoment } from './plan.ts';
+import { HEADER_FIELDS } from './position.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
 
 /** A backup whose state is known to be that of a moment. */
-interface BackupBase extends Base {
+export interface BackupBase extends Base {
   readonly path: string;
   /** What its first page has otherwise at that moment: a backup is not in WAL mode. */
   readonly header: Buffer;
+  readonly state: bigint;
 }
 
 interface Materialized {
@@ -41,14 +43,18 @@ export async function materialize(
   { bases = [], signal }: { readonly bases?: readonly BackupBase[]; readonly signal?: AbortSignal } = {},
 ): Promise<Materialized> {
   const stream = new LocalStream(folder);
+  let usable = bases;
   for (let plans = 1; ; plans++) {
     stream.refresh();
-    const plan = requireFound(planStream(wish, { segments: stream.segments, bases }), wish);
+    const plan = requireFound(planStream(wish, { segments: stream.segments, bases: usable }), wish);
     try {
       return await carryOut(plan, to, signal);
     } catch (error) {
       rmSync(to, { force: true });
-      if (errnoCode(error) !== 'ENOENT' || plans === PLANS_MAX) throw error;
+      if (plans === PLANS_MAX) throw error;
+      // A backup may have been damaged or removed; the stream has bases of its own.
+      if (plan.base !== null) usable = usable.filter((base) => base !== plan.base);
+      else if (errnoCode(error) !== 'ENOENT') throw error;
     }
   }
 }
@@ -90,7 +96,8 @@ async function carryOut(plan: FoundPlan, to: string, signal?: AbortSignal): Prom
     const last = plan.segments.at(-1)?.header;
     const pageSize = last?.pageSize ?? pageSizeOf(file);
     const state = await inTurns(stateOfFile(file, pageSize), signal);
-    if (last !== undefined && last.tag !== 0 && state !== last.stateAfter) throw untrue(plan);
+    const wanted = last === undefined ? plan.base?.state : last.tag === 0 ? state : last.stateAfter;
+    if (state !== wanted) throw untrue(plan);
     leaveWalMode(file);
     fsyncSync(file);
     return { bookmark: bookmarkOf(plan.txid), at: plan.at, sizeBytes: fstatSync(file).size, pageSize };
@@ -111,7 +118,11 @@ function untrue({ txid, segments, base }: FoundPlan): BackupError {
 }
 
 /** The state of a file that nobody writes to. The page of the locks is no part of it. */
-function* stateOfFile(file: number, pageSize: number): Generator<void, bigint> {
+export function* stateOfFile(
+  file: number,
+  pageSize: number,
+  changeFirst: (page: Buffer) => void = () => {},
+): Generator<void, bigint> {
   const pages = fstatSync(file).size / pageSize;
   const words = new Uint32Array(2 * pages);
   const perChunk = Math.max(1, CHUNK_BYTES / pageSize);
@@ -119,6 +130,7 @@ function* stateOfFile(file: number, pageSize: number): Generator<void, bigint> {
   for (let first = 1; first <= pages; first += perChunk) {
     const count = Math.min(perChunk, pages - first + 1);
     readSync(file, chunk, 0, count * pageSize, (first - 1) * pageSize);
+    if (first === 1) changeFirst(chunk.subarray(0, pageSize));
     for (let k = 0; k < count; k++)
       if (first + k !== lockPageOf(pageSize))
         sumPage(chunk.subarray(k * pageSize, (k + 1) * pageSize), words, 2 * (first + k - 1));
@@ -136,14 +148,8 @@ function pageSizeOf(file: number): number {
   return size === 1 ? 65_536 : size;
 }
 
-/** https://sqlite.org/fileformat2.html#file_format_version_numbers: the modes, the counter of changes, the last writer. */
-const HEADER_FIELDS: readonly (readonly [at: number, bytes: number])[] = [
-  [18, 2],
-  [24, 4],
-  [92, 8],
-];
-
-function asItWas(file: number, { header }: BackupBase): void {
+/** Gives the first page of a backup the fields that it had in the database. */
+function asItWas(file: number, { header }: Pick<BackupBase, 'header'>): void {
   let done = 0;
   for (const [at, bytes] of HEADER_FIELDS) {
     writeSync(file, header, done, bytes, at);

@@ -34,3 +34,10 @@ export function positionOf(header: LtxHeader): LogPosition | null | undefined {
   const checksum = [Number(nodeId >> 32n), Number(nodeId & 0xffff_ffffn)] as const;
   return { salts, frames, checksum, pageSize };
 }
+
+/** https://sqlite.org/fileformat2.html#file_format_version_numbers: the modes, the counter of changes, the last writer. */
+export const HEADER_FIELDS: readonly (readonly [at: number, bytes: number])[] = [
+  [18, 2],
+  [24, 4],
+  [92, 8],
+];

@@ -9,6 +9,7 @@ import { BackupError } from '../../words/errors.ts';
 import { takeLock } from '../disk/lock.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { FollowedDatabase } from '../sqlite/followed-database.ts';
+import { BackupHolds } from './backup-holds.ts';
 import { Capture, Lost, type StreamHead } from './capture.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
@@ -67,6 +68,8 @@ export class Replicator {
   #writtenMs = 0;
   #writtenBookmark: string | null = null;
   #wake: () => void = () => {};
+  /** A backup that is to end at a captured moment. */
+  readonly backups = new BackupHolds(() => this.#wake());
   #flushes: { readonly resolve: (captured: Captured) => void; readonly reject: (error: unknown) => void }[] = [];
 
   constructor(options: FollowOptions, context: ReplicatorContext) {
@@ -209,6 +212,7 @@ export class Replicator {
     using watcher = new LogWatcher(database.path, () => this.#wake());
     while (!signal.aborted && readPause(folder) === null) {
       if (!database.isStillThere()) return this.#wasReplaced(database);
+      await this.backups.serve(capture, signal);
       const flushes = this.#flushes.splice(0);
       const lookedAt = now();
       try {
@@ -228,7 +232,7 @@ export class Replicator {
         this.#lost = error.message;
         return;
       }
-      if (this.#flushes.length > 0) continue;
+      if (this.#flushes.length > 0 || this.backups.areWanted) continue;
       await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (now().getTime() - lookedAt.getTime()));
     }
   }

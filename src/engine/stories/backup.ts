@@ -136,7 +136,8 @@ export async function makeBackupUnderPin(
 ): Promise<{ readonly made: MadeBackup; readonly logEnd: LogEnd | null }> {
   using staging = new Staging(catalog.folder, warnIn(context));
   const name = await freeName(catalog, pinned.pinnedAt);
-  context.onEvent({ type: 'pinned', backup: name });
+  const { log } = pinned;
+  context.onEvent({ type: 'pinned', backup: name, ...(log && { log: { salts: log.salts, frames: log.frames } }) });
 
   context.onEvent({ type: 'step', name: 'copy' });
   const snapshot = await takeSnapshot(pinned, staging.file, {

@@ -1,13 +1,14 @@
 /** What a stream can bring back, one of its moments as a file, and a name for the newest. None opens the live database. */
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../../words/errors.ts';
 import type { StoryContext } from '../../words/story.ts';
+import { Catalog } from '../catalog/folder-catalog.ts';
 import { isLocked, takeLock } from '../disk/lock.ts';
 import { LocalStream, type LocalSegment } from '../replication/local-stream.ts';
 import { type Mark, MARKS_LOCK, readMarks, writeMarks } from '../replication/marks.ts';
-import { materialize } from '../replication/materialize.ts';
+import { type BackupBase, materialize } from '../replication/materialize.ts';
 import { planStream, type WishedMoment } from '../replication/plan.ts';
 import { REPLICATOR_LOCK } from '../replication/pause.ts';
 import { bookmarkOf } from '../replication/segment.ts';
@@ -48,11 +49,11 @@ export interface Moments {
   readonly sizeBytes: number;
 }
 
-export function listMoments({ folder, wish = { latest: true } }: MomentsRequest): Moments {
+export async function listMoments({ folder, wish = { latest: true } }: MomentsRequest): Promise<Moments> {
   const stream = new LocalStream(folder);
   stream.refresh();
   const { segments, sizeBytes } = stream;
-  const plan = planStream(toWish(wish), { segments, bases: [] });
+  const plan = planStream(toWish(wish), { segments, bases: await basesOf(stream) });
   const near = plan.outcome === 'none' ? [plan.before, plan.after] : plan.outcome === 'gap' ? [plan.txid] : [];
   return {
     found:
@@ -69,6 +70,17 @@ export function listMoments({ folder, wish = { latest: true } }: MomentsRequest)
     marks: readMarks(folder),
     sizeBytes,
   };
+}
+
+/** The backups in the folder around it that are moments of this stream. */
+async function basesOf({ folder, newest }: LocalStream): Promise<readonly BackupBase[]> {
+  const backups = dirname(folder);
+  return (await new Catalog(backups).list()).flatMap(({ name, createdAt, fault, manifest }) => {
+    const position = manifest?.position;
+    if (fault !== null || position === undefined || position.tag !== newest?.header.tag) return [];
+    const proof = { header: Buffer.from(position.header, 'hex'), state: BigInt(`0x${position.state}`) };
+    return { txid: BigInt(`0x${position.bookmark}`), at: createdAt, path: join(backups, name), ...proof };
+  });
 }
 
 /** The finest first. What can be restored begins with the oldest segment that has all pages. */
@@ -108,7 +120,10 @@ export async function makeMomentFile(
 ): Promise<MomentFile> {
   onEvent({ type: 'step', name: 'fetch' });
   try {
-    const { at, sizeBytes } = await materialize(folder, toWish({ bookmark }), to, { signal });
+    const stream = new LocalStream(folder);
+    stream.refresh();
+    const bases = await basesOf(stream);
+    const { at, sizeBytes } = await materialize(folder, toWish({ bookmark }), to, { bases, signal });
     return { at: at.toISOString(), sizeBytes };
   } catch (error) {
     rmSync(to, { force: true });

@@ -4,6 +4,7 @@
  */
 import type { ErrorBody } from '../../words/errors.ts';
 import { BackupError } from '../../words/errors.ts';
+import type { LogEnd } from '../replication/capture.ts';
 import { type FollowOptions, Replicator } from '../replication/replicator.ts';
 import type { StreamStatus } from '../replication/status.ts';
 
@@ -14,6 +15,10 @@ export type ReplicateOrder =
   /** From now on, until `leave`. */
   | ({ readonly type: 'follow'; readonly id: string } & FollowOptions)
   | { readonly type: 'leave'; readonly id: string }
+  /** Answered by `held`: nothing is captured until `cut`, or for a few seconds. */
+  | { readonly type: 'hold'; readonly id: string; readonly call: number }
+  /** Answered by `cut`: the moment that ends exactly there, if there is one. */
+  | ({ readonly type: 'cut'; readonly id: string; readonly call: number } & LogEnd)
   /** Answered when all that is committed now is captured. */
   | { readonly type: 'flush'; readonly id: string; readonly call: number };
 
@@ -22,12 +27,23 @@ export type ReplicateNews =
   /** Its last capture is done, and its database is let go. */
   | { readonly type: 'left'; readonly id: string }
   | { readonly type: 'flushed'; readonly call: number; readonly bookmark: string; readonly at: string }
+  | { readonly type: 'held'; readonly call: number }
+  | { readonly type: 'cut'; readonly call: number; readonly moment: BackupMoment | null }
   | { readonly type: 'refused'; readonly call: number; readonly error: ErrorBody };
 
 interface ReplicateContext {
   readonly signal: AbortSignal;
   readonly onMessage: (hear: (order: ReplicateOrder) => void) => void;
   readonly send: (news: ReplicateNews) => void;
+}
+
+/** The moment that a backup holds, as its manifest has it. */
+export interface BackupMoment {
+  readonly bookmark: string;
+  /** In hex digits, as `header`. */
+  readonly state: string;
+  readonly tag: number;
+  readonly header: string;
 }
 
 interface Followed {
@@ -65,6 +81,18 @@ async function obey(order: ReplicateOrder, followed: Map<string, Followed>, cont
   const { call } = order;
   try {
     if (one === undefined) throw notFollowed();
+    if (order.type === 'hold') {
+      await one.replicator.backups.hold();
+      return context.send({ type: 'held', call });
+    }
+    if (order.type === 'cut') {
+      const moment = await one.replicator.backups.cut(order);
+      const told = moment && {
+        ...{ bookmark: moment.bookmark, tag: moment.tag, header: moment.header },
+        state: moment.state.toString(16).padStart(16, '0'),
+      };
+      return context.send({ type: 'cut', call, moment: told });
+    }
     const { bookmark, at } = await one.replicator.flush();
     context.send({ type: 'flushed', call, bookmark, at: at.toISOString() });
   } catch (error) {

@@ -1,5 +1,5 @@
 import { afterEach, expect, setDefaultTimeout, test } from 'bun:test';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { refusal, scratchFolders } from '../../../tests/support/scratch.ts';
@@ -65,7 +65,7 @@ async function untilStatus(service: BackupService, isWanted: (status: Status) =>
 const capturing = (service: BackupService) =>
   untilStatus(service, ({ continuous }) => continuous?.phase === 'capturing' && continuous.caughtUpAt !== null);
 const order = (app: SqlProcess, text: string) => app.run(`INSERT INTO orders (text) VALUES ('${text}')`);
-const textsIn = (path: string) => {
+const textsIn = (path: string): unknown[] => {
   const database = new DatabaseSync(path, { readOnly: true });
   try {
     return database
@@ -197,6 +197,45 @@ test('backups of a captured database issue no checkpoint', async () => {
   const manifest = JSON.parse(readFileSync(join(place, 'backups', `${filename}.json`), 'utf8'));
   expect(manifest.copy.checkpoint).toBeNull();
   expect(textsIn(join(place, 'backups', filename))).toEqual(['one']);
+});
+
+test('a backup is exactly a captured moment: a witness of the stream, and a base of what follows', async () => {
+  const { app, service, place, stream } = await startShop();
+  await capturing(service);
+  for (let k = 0; k < 30; k++) {
+    await order(app, `order ${k}`);
+    if (k % 10 === 5) await app.run('PRAGMA wal_checkpoint(PASSIVE)');
+    if (k % 7 === 3) await service.performBackup();
+  }
+  await order(app, 'last');
+  await service.mark('last');
+  const backups = join(place, 'backups');
+  const manifests = readdirSync(backups)
+    .filter((name) => /^backup-.*\.sqlite\.json$/.test(name))
+    .map((name) => JSON.parse(readFileSync(join(backups, name), 'utf8')));
+  expect(manifests.length).toBeGreaterThan(2);
+  for (const { name, position } of manifests) {
+    expect(position?.bookmark).toMatch(/^[0-9a-f]{16}$/);
+    const to = join(place, `of-${name}`);
+    await service.restore({ at: position.bookmark }, { mode: 'file', to });
+    expect(textsIn(to)).toEqual(textsIn(join(backups, name)));
+  }
+  // Without a whole segment only the backups are bases; one that was changed since is none.
+  for (const name of readdirSync(join(stream, 'ltx', '9'))) rmSync(join(stream, 'ltx', '9', name));
+  const [first = ''] = readdirSync(join(stream, 'ltx', '0')).sort();
+  rmSync(join(stream, 'ltx', '0', first));
+  await service.restore({ at: 'last' }, { mode: 'file', to: join(place, 'last.sqlite') });
+  expect(textsIn(join(place, 'last.sqlite'))).toEqual(await texts(app));
+  const newest =
+    manifests
+      .map(({ name }) => String(name))
+      .sort()
+      .at(-1) ?? '';
+  const bytes = readFileSync(join(backups, newest));
+  bytes[bytes.length - 100] = (bytes[bytes.length - 100] ?? 0) ^ 1;
+  writeFileSync(join(backups, newest), bytes);
+  await service.restore({ at: 'last' }, { mode: 'file', to: join(place, 'again.sqlite') });
+  expect(textsIn(join(place, 'again.sqlite'))).toEqual(await texts(app));
 });
 
 test('a damaged segment brings nothing back', async () => {

@@ -6,9 +6,11 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLocked } from '../../engine/disk/lock.ts';
 import { CONTINUOUS_FOLDER } from '../../engine/format/names.ts';
+import type { LogEnd } from '../../engine/replication/capture.ts';
 import { readPause, removePause, REPLICATOR_LOCK, writePause } from '../../engine/replication/pause.ts';
 import { readStatus, type StreamStatus } from '../../engine/replication/status.ts';
 import type { Marked, MomentWish, Moments } from '../../engine/stories/moments.ts';
+import type { BackupMoment } from '../../engine/stories/replicate.ts';
 import { BackupError } from '../../words/errors.ts';
 import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
@@ -19,6 +21,19 @@ import { type ContinuousOptions, Replication } from './replication.ts';
 const SILENT_MS = 20_000;
 const MARK_WAIT_MS = 15_000;
 
+/** A backup in the making, which is to hold exactly a captured moment. */
+interface BackupWitness {
+  /** Its pin was taken at that end of the log; null in a mode without one. */
+  readonly pinned: (end: LogEnd | null) => void;
+  /** It is published: it must have the state of its moment. */
+  readonly compare: (name: string) => Promise<void>;
+  /** Captures again, whatever became of it. */
+  readonly end: () => void;
+}
+
+/** No moment ends there. */
+const NOWHERE: LogEnd = { salts: '', frames: 0 };
+
 export class Continuous {
   readonly #context: ServiceContext;
   readonly #options: ContinuousOptions | null;
@@ -28,6 +43,8 @@ export class Continuous {
   #status: StreamStatus | null = null;
   #heardAtMs: number | null = null;
   #down: BackupError | null = null;
+  /** A backup that is not what was captured at its pin. */
+  #untrueBackup: string | null = null;
 
   constructor(context: ServiceContext) {
     const { continuous = null, replication, jobEnvironment } = context.options;
@@ -86,6 +103,47 @@ export class Continuous {
       });
     }
     return await this.#replication.flush(this.#id);
+  }
+
+  /**
+   * Has a backup end at a captured moment: nothing is captured from now on until its pin is told. Null while nothing is
+   * captured; then the backup is made as without.
+   */
+  async beginWitness(): Promise<BackupWitness | null> {
+    const id = this.#id;
+    if (id === null || !this.isCapturing) return null;
+    try {
+      await this.#replication.hold(id);
+    } catch {
+      // It rests just now; a backup is made all the same.
+      return null;
+    }
+    let cut: Promise<BackupMoment | null> | null = null;
+    const cutAt = (end: LogEnd) => {
+      cut ??= this.#replication.cut(id, end).catch(() => null);
+      return cut;
+    };
+    return {
+      pinned: (end) => void cutAt(end ?? NOWHERE),
+      compare: async (name) => {
+        const moment = await cutAt(NOWHERE);
+        if (moment !== null) await this.#compare(name, moment);
+      },
+      end: () => void cutAt(NOWHERE),
+    };
+  }
+
+  async #compare(name: string, moment: BackupMoment): Promise<void> {
+    const { jobs, folder, log } = this.#context;
+    try {
+      const { isSame } = await jobs.run<'backup-moment'>({ kind: 'backup-moment', backups: folder.path, name, moment });
+      if (isSame) return;
+      this.#untrueBackup = `${name} and the captured moment ${moment.bookmark} are to be the same, and are not.`;
+      log('error', `${this.#untrueBackup} One of them is wrong: verify the backup, and make another one.`);
+      this.#context.emit({ type: 'status' });
+    } catch (error) {
+      log('warn', `${name} was not compared with what is captured: ${BackupError.from(error).message}.`);
+    }
   }
 
   /** What can be restored, and what a wish would bring. @throws BackupError NO_MOMENT where there is no stream. */
@@ -167,6 +225,7 @@ export class Continuous {
 
   /** Why commits may not be captured, in one sentence; null when they are. */
   #concern(): string | null {
+    if (this.#untrueBackup) return this.#untrueBackup;
     if (this.#down) return `The process that captures commits ended: ${this.#down.message}.`;
     const silentMs = performance.now() - (this.#heardAtMs ?? this.#startedAtMs);
     if (silentMs > SILENT_MS)

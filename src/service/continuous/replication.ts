@@ -3,7 +3,8 @@
  * there is one, and what is followed is told to each process that takes the place of one that ended.
  */
 import type { FollowOptions } from '../../engine/replication/replicator.ts';
-import type { ReplicateNews } from '../../engine/stories/replicate.ts';
+import type { LogEnd } from '../../engine/replication/capture.ts';
+import type { BackupMoment, ReplicateNews, ReplicateOrder } from '../../engine/stories/replicate.ts';
 import type { StreamStatus } from '../../engine/replication/status.ts';
 import { Worker } from '../../engine/process/worker.ts';
 import { BackupError } from '../../words/errors.ts';
@@ -28,8 +29,10 @@ interface Followed extends FollowedBy {
   onLeft: () => void;
 }
 
+type Answer = Extract<ReplicateNews, { readonly type: 'flushed' | 'held' | 'cut' }>;
+
 interface Call {
-  readonly resolve: (captured: { readonly bookmark: string; readonly at: Date }) => void;
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (error: BackupError) => void;
 }
 
@@ -76,10 +79,27 @@ export class Replication {
 
   /** Resolves when all that is committed now is captured. @throws BackupError NOT_DURABLE */
   async flush(id: string): Promise<{ readonly bookmark: string; readonly at: Date }> {
+    const news = await this.#ask((call) => ({ type: 'flush', id, call }));
+    if (news.type !== 'flushed') throw notRunning();
+    return { bookmark: news.bookmark, at: new Date(news.at) };
+  }
+
+  /** Nothing is captured from then on until `cut`, or for a few seconds. @throws BackupError NOT_DURABLE */
+  async hold(id: string): Promise<void> {
+    await this.#ask((call) => ({ type: 'hold', id, call }));
+  }
+
+  /** The moment that ends there, if there can be one. @throws BackupError NOT_DURABLE */
+  async cut(id: string, end: LogEnd): Promise<BackupMoment | null> {
+    const news = await this.#ask((call) => ({ type: 'cut', id, call, ...end }));
+    return news.type === 'cut' ? news.moment : null;
+  }
+
+  async #ask(orderOf: (call: number) => ReplicateOrder): Promise<Answer> {
     const call = ++this.#lastCall;
     return await new Promise((resolve, reject) => {
       this.#calls.set(call, { resolve, reject });
-      if (this.#worker?.send({ type: 'flush', id, call })) return;
+      if (this.#worker?.send(orderOf(call))) return;
       this.#calls.delete(call);
       reject(notRunning());
     });
@@ -108,7 +128,7 @@ export class Replication {
       const call = this.#calls.get(news.call);
       this.#calls.delete(news.call);
       if (news.type === 'refused') call?.reject(BackupError.fromJSON(news.error));
-      else call?.resolve({ bookmark: news.bookmark, at: new Date(news.at) });
+      else call?.resolve(news);
     }
   }
 
