@@ -157,9 +157,9 @@ export class Capture {
   }
 
   /** As `FollowedDatabase.drain`. */
-  drain(whenDrained: (() => void) | null = null): { readonly isDrained: boolean } | null {
+  drain(framesMax: number, whenDrained: (() => void) | null = null): { readonly isDrained: boolean } | null {
     this.#requireWritten();
-    const drained = this.#database.drain(() => this.#readTail({ mayWait: true }), whenDrained);
+    const drained = this.#database.drain(() => this.#readTail({ mayWait: true }), framesMax, whenDrained);
     if (drained !== null) this.#mayBeginAnew = true;
     return drained;
   }

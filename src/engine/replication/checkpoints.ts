@@ -1,19 +1,27 @@
 /**
- * The checkpoints of a followed log. The pin moves to its end, what lies before is merged, and no writer waits; once little
- * is left, writers are held off for the moment that the rest takes, so that the next write begins the log anew.
+ * The checkpoints of a followed log. The pin moves to its end, what lies before is merged, and no writer waits. If none
+ * committed meanwhile, a pin that is taken then has no mark in the log, and the next write begins it anew.
+ *
+ * Beside writers that leave no such gap the log grows. Once it is long, writers are held off for the moment that the rest
+ * takes, and for no more: an app without a busy timeout fails in it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FollowedDatabase } from '../sqlite/followed-database.ts';
+import { isAllMerged } from '../sqlite/wal-index.ts';
 import type { Capture } from './capture.ts';
 
 /** As often as SQLite itself does by default. https://sqlite.org/pragma.html#pragma_wal_autocheckpoint */
 const FRAMES_MIN = 1_000;
 /** So much is merged while writers wait, and no more. */
 const FRAMES_IN_BARRIER_MAX = 50;
+const BARRIER_FROM_BYTES = 64 * 1024 * 1024;
+const GAPS_TRIED_MAX = 12;
+/** With more left, no gap will be found. */
+const FRAMES_NEAR_END = 500;
 const ROUNDS_MAX = 5;
 /** A reader that stays, or a writer that never rests: then not at each look. */
 const RETRY_MS = 10_000;
-const END_TRIES_MAX = 10;
+const END_TRIES_MAX = 3;
 const END_RETRY_MS = 50;
 
 export class Checkpoints {
@@ -34,8 +42,11 @@ export class Checkpoints {
     if (frames < FRAMES_MIN) return;
     const isSoon = performance.now() < this.#notBeforeMs && frames < this.#triedFrames + FRAMES_MIN;
     if (isSoon) return;
-    await this.#merge(signal);
-    if (this.#capture.drain()?.isDrained) {
+    const isNearEnd = (await this.#merge(signal)) <= FRAMES_NEAR_END;
+    const isLong = this.#database.index().frames * this.#database.pageSize > BARRIER_FROM_BYTES;
+    const byGap = isNearEnd && (await this.#findGap(signal));
+    const isDrained = byGap || (isNearEnd && isLong && this.#capture.drain(FRAMES_IN_BARRIER_MAX)?.isDrained);
+    if (isDrained) {
       this.#triedFrames = 0;
       this.#notBeforeMs = 0;
     } else {
@@ -45,28 +56,47 @@ export class Checkpoints {
     await this.#capture.capture(signal);
   }
 
-  async #merge(signal?: AbortSignal): Promise<void> {
+  /** Takes a pin just when all is merged. @returns false beside writers that leave no gap. */
+  async #findGap(signal?: AbortSignal): Promise<boolean> {
+    for (let tries = 0; tries < GAPS_TRIED_MAX; tries++) {
+      this.#capture.movePin();
+      await this.#capture.capture(signal);
+      if (!isAllMerged(this.#database.index())) this.#database.checkpoint();
+      if (!isAllMerged(this.#database.index())) continue;
+      this.#capture.movePin();
+      await this.#capture.capture(signal);
+      if (isAllMerged(this.#database.index())) return true;
+    }
+    return false;
+  }
+
+  /** @returns how many frames are left. Beside a writer that is faster than we are it gives up. */
+  async #merge(signal?: AbortSignal): Promise<number> {
+    let left = Number.POSITIVE_INFINITY;
     for (let round = 0; round < ROUNDS_MAX; round++) {
       this.#capture.movePin();
       await this.#capture.capture(signal);
       this.#database.checkpoint();
       const { frames, mergedFrames } = this.#database.index();
-      await this.#capture.capture(signal);
-      if (frames - mergedFrames <= FRAMES_IN_BARRIER_MAX) return;
+      const isFaster = frames - mergedFrames > left / 2;
+      left = frames - mergedFrames;
+      if (left <= FRAMES_IN_BARRIER_MAX || isFaster) break;
     }
+    return left;
   }
 
-  /** All of the log in the main file, at the end. @returns its stamp; null if that could not be had. */
+  /** All of the log in the main file, at the end. @returns its stamp; null beside a writer that leaves no gap. */
   async drainForEnd(): Promise<string | null> {
-    await this.#merge();
     for (let tries = 0; tries < END_TRIES_MAX; tries++) {
+      await this.#merge();
+      // The clock of files goes on meanwhile, so that nobody has to wait for it while writers are held off.
+      await sleep(END_RETRY_MS);
       let stamp: string | null = null;
-      const drained = this.#capture.drain(() => {
+      this.#capture.drain(0, () => {
         stamp = this.#database.settledStamp();
       });
       await this.#capture.capture();
-      if (drained !== null) return stamp;
-      await sleep(END_RETRY_MS);
+      if (stamp !== null) return stamp;
     }
     return null;
   }

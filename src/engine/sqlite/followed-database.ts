@@ -32,7 +32,9 @@ import { type LogIndex, readLogIndex } from './wal-index.ts';
 /** How long a checkpoint that must hold writers for a moment may wait for its turn; it is tried again later. */
 const BARRIER_WAIT_MS = 1_000;
 const BARRIER_SPIN_MS = 300;
-const SHORTENINGS_MAX = 5;
+const SHORTENINGS_MAX = 20;
+/** So little is merged while writers are held off. */
+const SHORTENED_FRAMES_MAX = 200;
 /** A commit changes the index in a few microseconds; one that was killed meanwhile leaves it to the next connection. */
 const INDEX_READS_MAX = 200;
 /** The times of files move with the kernel's tick, of 10 ms at most. */
@@ -191,12 +193,14 @@ export class FollowedDatabase {
    * Moves all of the log into the main file while writers are held off for a moment, so that the next write begins it anew.
    *
    * @param capture reads the log to its end.
+   * @param framesMax nothing is done if more are left: an app without a busy timeout fails while it is held off.
    * @param whenDrained is called before writers may go on.
-   * @returns null while a writer is at work: nothing was done.
+   * @returns null while a writer is at work, or too much is left.
    */
-  drain(capture: () => void, whenDrained: (() => void) | null = null): MovedLog | null {
+  drain(capture: () => void, framesMax: number, whenDrained: (() => void) | null = null): MovedLog | null {
     if (!this.#holdWriters()) return null;
     try {
+      if (framesLeft(this.index()) > framesMax) return null;
       capture();
       this.#unpin(this.#pinned);
       let moved = { logFrames: -1, mergedFrames: 0 };
@@ -221,10 +225,10 @@ export class FollowedDatabase {
   /** Lets go of the log and has it begin anew, as far as others let it. What is in it is merged and not captured. */
   shorten(): void {
     this.letGo();
-    for (let round = 0; round < SHORTENINGS_MAX; round++) this.checkpoint();
-    if (!this.#holdWriters()) return;
+    for (let round = 0; round < SHORTENINGS_MAX && framesLeft(this.index()) > 0; round++) this.checkpoint();
+    if (framesLeft(this.index()) > SHORTENED_FRAMES_MAX || !this.#holdWriters()) return;
     try {
-      this.checkpoint();
+      if (framesLeft(this.index()) <= SHORTENED_FRAMES_MAX) this.checkpoint();
     } finally {
       this.#barrier.exec('ROLLBACK');
     }
@@ -306,6 +310,10 @@ function refuseUnfit(connection: DatabaseSync, path: string): void {
 
 function notFollowed(path: string, why: string, hint: string): BackupError {
   return new BackupError('UNSUPPORTED', `the commits of ${path} can't be captured: ${why}`, { hint });
+}
+
+function framesLeft({ frames, mergedFrames }: LogIndex): number {
+  return frames - mergedFrames;
 }
 
 function isNameOf(path: string, descriptor: number): boolean {
