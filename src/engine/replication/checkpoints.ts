@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FollowedDatabase } from '../sqlite/followed-database.ts';
 import { isAllMerged } from '../sqlite/wal-index.ts';
 import type { Capture } from './capture.ts';
+import type { LogLimits } from './log-limits.ts';
 
 /** As often as SQLite itself does by default. https://sqlite.org/pragma.html#pragma_wal_autocheckpoint */
 const FRAMES_MIN = 1_000;
@@ -27,13 +28,15 @@ const END_RETRY_MS = 50;
 export class Checkpoints {
   readonly #database: FollowedDatabase;
   readonly #capture: Capture;
+  readonly #limits: Pick<LogLimits, 'refuseLong'>;
   #notBeforeMs = 0;
   /** Frames when it was tried last in vain. */
   #triedFrames = 0;
 
-  constructor(database: FollowedDatabase, capture: Capture) {
+  constructor(database: FollowedDatabase, capture: Capture, limits: Pick<LogLimits, 'refuseLong'>) {
     this.#database = database;
     this.#capture = capture;
+    this.#limits = limits;
   }
 
   /** To be called when all is captured. */
@@ -74,6 +77,7 @@ export class Checkpoints {
   async #merge(signal?: AbortSignal): Promise<number> {
     let left = Number.POSITIVE_INFINITY;
     for (let round = 0; round < ROUNDS_MAX; round++) {
+      this.#limits.refuseLong();
       this.#capture.movePin();
       await this.#capture.capture(signal);
       this.#database.checkpoint();

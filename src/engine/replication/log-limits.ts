@@ -26,11 +26,11 @@ export class LogLimits {
   look(): { readonly logBytes: number; readonly warning: string | null } {
     const logBytes = this.#refuseFullDisk();
     if (logBytes <= this.#limitBytes) return { logBytes, warning: null };
+    if (logBytes > LET_GO_FACTOR * this.#limitBytes) throw this.#tooLong(logBytes);
     const by = whoHasOpen(this.#database.path).by.map(({ pid, name }) => `${name} (${pid})`);
     const who = by.length === 0 ? 'a process that is not seen from here' : by.join(', ');
     const warning = `The log of the database has ${megabytes(logBytes)}: a reader that stays keeps it from being merged. It is open in ${who}.`;
-    if (logBytes <= LET_GO_FACTOR * this.#limitBytes) return { logBytes, warning };
-    throw this.#tooLong(logBytes);
+    return { logBytes, warning };
   }
 
   /** @throws BackupError LOG_TOO_LONG */

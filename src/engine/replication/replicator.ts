@@ -145,7 +145,7 @@ export class Replicator {
     const head = await this.#begin(database);
     const capture = new Capture(database, this.#stream, head, now);
     capture.startAt(head.position);
-    const checkpoints = new Checkpoints(database, capture);
+    const checkpoints = new Checkpoints(database, capture, limits);
     const upkeep = new Upkeep(this.#stream, this.#options, now);
     this.#doubt = database.doubtAboutWriter();
     this.#tell({ phase: 'capturing', error: null });
