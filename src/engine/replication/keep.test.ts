@@ -108,7 +108,7 @@ test('over six weeks each promised moment can be reached, also over a new beginn
     if (minute % 720 === 0) stream.upkeep(new Date(now.getTime() + MINUTE_MS));
     if (minute % 7_200 === 0) stream.check(now);
   }
-  // Six weeks of commits leave files, and a handful of whole ones.
+  // Few files are left of six weeks of commits, and a handful of whole ones.
   expect(stream.segments.length).toBeLessThan(4_000);
   expect(stream.segments.filter(({ level }) => level === SNAPSHOT_LEVEL).length).toBeLessThan(12);
 });
