@@ -2,9 +2,9 @@
  * The last step of the build: writes the job's program and the dashboard into modules of `dist`, as text. So they are
  * there below any bundler, which follows imports and nothing else, and in a binary of `bun build --compile`.
  *
- * The licences of what is taken in from other packages go beside them.
+ * The licences of what is taken in from other packages go beside them, and declarations that nobody reaches are left out.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -47,6 +47,25 @@ writeFileSync(
     ...['@fontsource-variable/geist', '@fontsource-variable/geist-mono', 'tailwindcss'].map(licenceOf),
   ]),
 );
+
+keepDeclarations(['index.d.ts', 'http/elysia.d.ts', 'http/mount.d.ts']);
+
+/** Types of rooms that no front door of the package leads to are of no use to an app. */
+function keepDeclarations(doors: readonly string[]): void {
+  const dist = join(root, 'dist');
+  const kept = new Set<string>();
+  const walk = (path: string): void => {
+    if (kept.has(path)) return;
+    kept.add(path);
+    for (const [, one, other] of readFileSync(path, 'utf8').matchAll(
+      /(?:from|import) '(\.[^']+)'|import\("(\.[^"]+)"\)/g,
+    ))
+      walk(join(path, '..', String(one ?? other).replace(/\.[jt]s$/, '.d.ts')));
+  };
+  for (const door of doors) walk(join(dist, door));
+  for (const name of readdirSync(dist, { recursive: true, encoding: 'utf8' }))
+    if (name.endsWith('.d.ts') && !kept.has(join(dist, name))) rmSync(join(dist, name));
+}
 
 interface Licence {
   readonly name: string;

@@ -56,8 +56,8 @@ export function writeReport(
 
 const INTRODUCTION = `# Benchmarks
 
-Written by \`bun bench/run.ts\`: everything below is measured side by side on one machine, on generated databases, and
-holds as a ratio; the milliseconds are that machine's. Who lacks a tool sees what was not found in its row.`;
+This page is written by \`bun bench/run.ts\`. Everything below was measured side by side on one machine, on generated databases, and
+compared as ratios, because the milliseconds depend on that machine. If a tool is missing, its row says so.`;
 
 export function circumstances(options: { command: string; megabytes: number; folder: string }): Circumstances {
   return {

@@ -28,13 +28,15 @@ const mayKnow: Record<string, RegExp> = {
   'words/': /^words\//,
   'engine/sqlite/': /^engine\/sqlite\//,
   'engine/store/': /^engine\/store\//,
+  'engine/writer/': /^engine\/(writer|disk|sqlite|store|format)\//,
+  'engine/catalog/': /^engine\/(catalog|writer|disk|sqlite|store|format)\//,
   'engine/': /^engine\//,
   'config/': /^(config|engine)\//,
   'service/': /^(service|config|engine)\//,
   'fleet/': /^(fleet|service|config|engine)\//,
   'http/': /^(http|fleet|service)\/|^config\/page-settings\.ts$/,
   'cli/': /^(cli|fleet|service|http)\/|^app\/bootstrap\.ts$/,
-  'page/': /^page\/|^http\/contract\.ts$/,
+  'page/': /^page\/|^http\/(contract|requests)\.ts$/,
   'app/': /^(app|fleet|http|service|config|engine\/store)\//,
   'index.ts': /^(app|fleet|service|config)\//,
 };
@@ -81,7 +83,7 @@ test('the environment is read in one file; the command line asks it for colour a
 
 test('only jobs know what opens a live database', () => {
   const openers =
-    /^engine\/sqlite\/(live-database|snapshot|place)\.ts$|^engine\/(stories\/(backup|restore|upload)|process\/job-main)\.ts$/;
+    /^engine\/sqlite\/(live-database|snapshot|place)\.ts$|^engine\/(stories\/(backup|restore|upload)|process\/(carry-out|job-main))\.ts$/;
   const knowing = imports.filter(({ file, to, typeOnly }) => openers.test(to) && !typeOnly && !inside('engine')(file));
   expect(told(knowing)).toEqual([]);
   const sqlite = imports.filter(({ to }) => to === 'node:sqlite' || to === 'bun:sqlite').map(({ file }) => file);

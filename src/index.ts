@@ -8,7 +8,7 @@ export { BackupService, type BackupServiceOptions } from './service/backup-servi
 export { createBackups } from './fleet/from-config.ts';
 export { createServiceFromEnvironment, type ServiceOverrides } from './service/from-environment.ts';
 export type { MigrationGuardOptions } from './service/restores/migration-guard.ts';
-export type { Guard } from './fleet/fleet.ts';
+export type { Fleet as Guard } from './fleet/fleet.ts';
 export type {
   AuditEntry,
   AuditFilter,

@@ -6,7 +6,7 @@ import { lanes, testFolders } from '../tests/lanes.ts';
 const root = join(import.meta.dir, '..');
 
 test('each test file of the repository is in exactly one lane', () => {
-  const folders = [...Object.values(testFolders).flat(), 'tests/deep'];
+  const folders = Object.values(testFolders).flat();
   const files = [...new Glob('{src,tests,bench,examples}/**/*.test.ts').scanSync(root)].filter(
     (file) => !file.includes('node_modules/'),
   );

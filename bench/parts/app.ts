@@ -133,7 +133,7 @@ function tell(figures: AppFigures): Section {
   return {
     title: 'What the application’s process feels',
     text: [
-      `The service runs inside a process as an application would hold it, and makes ${figures.rounds} backups of ${figures.megabytes} MB (${inMs(figures.backupMs)} ms each). The event loop is sampled every ${LOOP_RESOLUTION_MS} ms; the job’s own memory is what it takes from others; the files that it maps (its runtime, the copy that it checks) are in the page cache anyway.`,
+      `The service runs inside a process like that of an application, and makes ${figures.rounds} backups of ${figures.megabytes} MB (${inMs(figures.backupMs)} ms each). The event loop is sampled every ${LOOP_RESOLUTION_MS} ms; the job’s own memory is what it does not share with others; the files that it maps (its runtime, the copy that it checks) are in the page cache anyway.`,
       table(
         ['', 'alone', 'during a backup'],
         [

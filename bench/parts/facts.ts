@@ -102,7 +102,7 @@ function tell({ rounds, megabytes, rows }: FactsFigures): Section {
   return {
     title: 'What checking and counting cost',
     text: [
-      `${megabytes} MB, medians of ${rounds} rounds; each work runs in a process of its own and times itself, and each ratio is of one round. The check is \`quick_check\` on mapped pages, facts are what verification does beyond it: the account of all pages, rows and bytes by table. The verdict is both together, with what else it looks for; the walk is what takes the place of the check where SQLite lacks something of the app. A backup is the pinned copy with sha256 and check, flushed.`,
+      `${megabytes} MB, medians of ${rounds} rounds; each task runs in a process of its own and times itself, and each ratio is within one round. The check is \`quick_check\` on mapped pages, facts are what verification does beyond it: the accounting of all pages, rows and bytes by table. The verdict is both together, with everything else it looks for; the walk replaces the check if SQLite lacks something that the app provides. A backup is the pinned copy with sha256 and check, flushed.`,
       table(
         [
           '',

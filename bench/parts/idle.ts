@@ -178,7 +178,7 @@ function tell({ ticks, rows }: IdleFigures): Section {
   return {
     title: 'What an idle database costs',
     text: [
-      `One tick of the schedule on a database that did not change, ${ticks} times, by the number of backups in the folder. The size of the database does not matter: it is not opened.`,
+      `One tick of the schedule on a database that did not change, ${ticks} times, by the number of backups in the folder. The size of the database does not matter, because it is not opened.`,
       table(
         ['backups', 'median ms', 'max ms', 'processes started', 'bytes written', 'files changed'],
         rows.map((row) => [

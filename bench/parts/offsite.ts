@@ -262,7 +262,7 @@ function tell({ missing, rounds, megabytes, ways, emptyMachineMs }: OffsiteFigur
   return {
     title,
     text: [
-      `${megabytes} MB to Ceph RGW on the same machine, which shares its processors with the client, and back; medians of ${rounds} rounds. Our jobs are timed from outside: their start, the digest, the look at what was stored, the listing afterwards and, on the way back, the unsealing, \`quick_check\` and the durable placing are in their time. MB/s are of the plain database. Speed by loop is above 1 where we are faster than the loop. Memory is that of the job's process at its peak, in MB: all of it / what it takes from others.`,
+      `${megabytes} MB to Ceph RGW on the same machine, which shares its processors with the client, and back; medians of ${rounds} rounds. Our jobs are timed from outside: their start, the digest, the check of what was stored, the listing afterwards and, on the way back, the unsealing, \`quick_check\` and the durable write to its place are included. MB/s refer to the plain database. Speed by loop is above 1 if we are faster than the loop. Memory is the peak of the job's process, in MB: all of it / what it does not share with others.`,
       table(
         ['', 'up', 'speed / loop', 'memory', 'down', 'speed / loop', 'memory'],
         ways.map((way) => [

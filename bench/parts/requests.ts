@@ -125,7 +125,7 @@ function tell({ rows }: RequestFigures): Section {
   return {
     title: 'Requests to S3',
     text: [
-      'Of a small database, sent in one piece. Those for the writer make sure that no other machine writes there; a process that guards many databases renews one heartbeat in a bucket.',
+      'These are the requests for a small database, sent in one piece. Those for the writer make sure that no other machine writes there; a process that protects many databases renews one heartbeat in a bucket.',
       table(
         ['', 'requests', 'for the writer', ''],
         rows.map(({ what, all, writer, kinds }) => [what, String(all), String(writer), kinds]),

@@ -142,7 +142,7 @@ function tell({ rounds, rows }: RestoreFigures): Section {
   return {
     title: 'A restore while the application writes',
     text: [
-      `An online restore beside a writer of ${TRANSACTIONS_PER_SECOND} transactions a second (\`synchronous=NORMAL\`, busy timeout ${BUSY_TIMEOUT_MS / 1000} s), ${rounds} times. The page copy alone is one step of SQLite's backup API from the same file into the same database while nobody writes, with the merge of the log into the main file that the writer's next commit makes in a live one. Durations are medians; the wait is the longest of all rounds, the ratio that of the worst.`,
+      `An online restore beside a writer of ${TRANSACTIONS_PER_SECOND} transactions a second (\`synchronous=NORMAL\`, busy timeout ${BUSY_TIMEOUT_MS / 1000} s), ${rounds} times. The page copy alone is one step of SQLite's backup API from the same file into the same database while nobody writes, including the merge of the log into the main file, which in a live database the writer's next commit does. Durations are medians; the wait is the longest of all rounds, the ratio that of the worst.`,
       '![The longest wait of a writer beside the page copy alone](restore.svg)',
       table(
         [

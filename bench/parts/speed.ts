@@ -94,7 +94,7 @@ function tell(figures: SpeedFigures): Section {
   return {
     title: 'How fast a copy is',
     text: [
-      `Nobody writes; the file is warm in the page cache for all alike. Medians of ${figures.rounds} rounds; each ratio is to \`cp\` + fsync of the same round. The complete job is a process of its own with the paced copy, sha256, \`quick_check\` and the durable publishing. The last row is taken at the end of each round: so much of a ratio is noise.`,
+      `Nobody writes, and the file is in the page cache for all of them alike. Medians of ${figures.rounds} rounds; each ratio is to \`cp\` + fsync of the same round. The complete job is a process of its own with the paced copy, sha256, \`quick_check\` and the durable publishing. The last row repeats the first measurement at the end of each round and shows how much of a ratio is noise.`,
       '![Time of a copy by that of cp and fsync](speed.svg)',
       table(
         ['', 'ms', '/ `cp` + fsync'],

@@ -223,7 +223,7 @@ function tell({ seconds, settings: measured }: StallFigures): Section {
   return {
     title: 'What a writer feels',
     text: [
-      `Another process commits ${TRANSACTIONS_PER_SECOND} transactions a second (each: two updates by key, 3 KB rewritten somewhere, a row in an indexed log) while the database is copied again and again without a pause. The wait is the time of one transaction. “From due” counts from the moment when the transaction was due, so that one that queues behind a stalled one counts too. A slice takes ${seconds} s; each candidate has ${rounds} of them, in turn (one where the busy timeout is 0). “Torn” counts copies that failed the full check or had lost part of a transaction, of those that were judged: the last of each slice.`,
+      `Another process commits ${TRANSACTIONS_PER_SECOND} transactions a second (each: two updates by key, 3 KB rewritten somewhere, a row in an indexed log) while the database is copied again and again without a pause. The wait is the duration of one transaction. “From due” counts from the moment at which the transaction was due, so a transaction that queues behind a stalled one counts too. A slice takes ${seconds} s; each candidate has ${rounds} of them, in turn (only one if the busy timeout is 0). “Torn” counts the copies that failed the full check or had lost part of a transaction, among those that were checked: the last of each slice.`,
       ...measured.map(tellSetting),
     ].join('\n\n'),
     plots: measured.flatMap(({ title, plot, candidates: all }) =>

@@ -5,15 +5,12 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
-import { loadEnvironment } from '../config/env.ts';
 import { BackupError } from '../words/errors.ts';
 import { visibleText } from '../words/visible-text.ts';
 import { openDemoShop } from './demo-shop.ts';
 import { createServer } from '../http/server.ts';
 import { createSignIn } from '../http/access/sign-in.ts';
-import { openConfigFile } from '../fleet/from-config.ts';
-import { createService } from '../service/from-environment.ts';
-import { Guard } from '../fleet/fleet.ts';
+import { openFleet } from '../fleet/from-config.ts';
 import { PASSWORD_LEAST } from '../service/password.ts';
 
 export interface AppOptions {
@@ -39,27 +36,25 @@ export async function runApp(options: AppOptions): Promise<void> {
   const { configPath, backupsPath } = options;
   const opened: (() => unknown)[] = [];
   try {
-    const guard = await openConfigFile(configPath, { databasePath: options.databasePath, backupsPath });
-    if (guard) opened.push(() => guard.close());
-    if (guard?.isMany && options.databasePath !== undefined) {
+    const fleet = await openFleet(configPath, { databasePath: options.databasePath, backupsPath });
+    opened.push(() => fleet.close());
+    if (fleet.isMany && options.databasePath !== undefined) {
       throw new BackupError('BAD_REQUEST', 'serve guards all databases of the configuration', {
         hint: 'Leave --database out, or name a file with fewer of them by --config.',
       });
     }
-    const environment = guard?.common ?? loadEnvironment();
-    const databasePath = options.databasePath ?? environment.databasePath;
-    if (options.demo && !environment.production && !guard?.isMany) {
+    const environment = fleet.common;
+    if (options.demo && !environment.production && !fleet.isMany) {
       const log = (message: string) => console.log(`[Demo] ${message}`);
+      const databasePath = options.databasePath ?? environment.databasePath;
       const demo = openDemoShop(databasePath, { orders: environment.demoOrders, log });
-      opened.push(() => demo.close());
+      // Closed after the fleet, as an app that outlives its backups.
+      opened.unshift(() => demo.close());
     }
-    const service = guard ?? createService(environment, { databasePath, backupsPath });
-    if (!guard) opened.push(() => service.close());
     if (options.restoreIfMissing) {
-      const services = service instanceof Guard ? service.databases.map((one) => one.service) : [service];
-      const stop = () => void service.stop();
+      const stop = () => void fleet.stop();
       options.signal.addEventListener('abort', stop, { once: true });
-      for (const one of services) await one.restoreIfMissing(options.restoreIfMissing);
+      for (const { service } of fleet.databases) await service.restoreIfMissing(options.restoreIfMissing);
       options.signal.removeEventListener('abort', stop);
     }
 
@@ -70,14 +65,14 @@ export async function runApp(options: AppOptions): Promise<void> {
       console.error(
         `[Backup] BACKUP_ADMIN_PASSWORD has fewer than ${PASSWORD_LEAST} characters, so it opens nothing; backups go on. Set a longer one and start again.`,
       );
-    const server = createServer({ service, host: environment.host, port, signIn });
+    const server = createServer({ service: fleet, host: environment.host, port, signIn });
     const { url } = await server.listen();
     opened.push(() => server.stop());
 
     console.log(
       `[Backup] The page is at ${options.behindPageServer ? `http://localhost:${environment.port}/backup` : url}`,
     );
-    service.start();
+    fleet.start();
     await ended(options.signal);
   } finally {
     for (const close of opened.reverse()) await close();

@@ -21,7 +21,7 @@ const products = [
   'House blend 1 kg',
 ];
 
-export interface DemoShop {
+interface DemoShop {
   close(): void;
 }
 

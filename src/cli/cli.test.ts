@@ -13,7 +13,7 @@ import { BackupError, type ErrorCode } from '../words/errors.ts';
 import { sayMoment } from '../words/moment.ts';
 import type { RunProgress } from '../service/model.ts';
 import type { CliPlaces } from './session.ts';
-import { runCli } from './commands.ts';
+import { runCli } from './program.ts';
 import { progressLine } from './output.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'velist-cli-'));
@@ -21,7 +21,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 async function cli(
   argv: string | readonly string[],
-  options: { service?: FakeService; signal?: AbortSignal; isTTY?: boolean } = {},
+  options: { service?: FakeService; signal?: AbortSignal; isTTY?: boolean; answer?: boolean } = {},
 ) {
   const service = options.service ?? createFakeService();
   let stdout = '';
@@ -39,6 +39,7 @@ async function cli(
       places = given;
     },
     now: () => new Date('2024-02-01T00:00:00Z'),
+    ...(options.answer !== undefined && { ask: async () => options.answer ?? false }),
   });
   return { code, stdout, stderr, places, calls: service.calls };
 }
@@ -80,6 +81,80 @@ test('two backups are compared, and the difference is a table', async () => {
       '',
     ],
   ]);
+});
+
+test('a backup is pinned, unpinned and noted by its name or as the latest', async () => {
+  const pinned = await cli(['pin', 'latest', '--note', 'before the move']);
+  expect([pinned.code, pinned.stdout]).toEqual([
+    0,
+    `${secondBackup} is pinned: retention keeps it, with the note "before the move".\n`,
+  ]);
+  expect(JSON.parse((await cli(`pin ${firstBackup} --json`)).stdout)).toMatchObject({ pinned: true, note: null });
+  expect((await cli(`unpin ${firstBackup}`)).stdout).toBe(`${firstBackup} is not pinned: retention decides.\n`);
+  expect((await cli(['note', 'latest', 'of May'])).stdout).toBe(`The note of ${secondBackup}: of May\n`);
+  expect((await cli('note latest --remove')).stdout).toBe(`${secondBackup} has no note.\n`);
+  for (const argv of ['note latest', 'note latest text --remove', 'pin'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+  for (const argv of [`pin ${missingBackup}`, `unpin ${missingBackup}`, `note ${missingBackup} x`])
+    expect(await cli(argv)).toMatchObject({ code: 3, stdout: '' });
+});
+
+test('a backup is deleted after a yes, or with --yes, and by nobody who was not asked', async () => {
+  const silent = await cli(`delete ${firstBackup}`);
+  expect([silent.code, silent.calls.filter((call) => call.startsWith('delete'))]).toEqual([2, []]);
+  expect(silent.stderr).toContain('--yes');
+  const no = await cli(`delete ${secondBackup}`, { answer: false });
+  expect([no.code, no.stdout, no.calls.filter((call) => call.startsWith('delete'))]).toEqual([130, '', []]);
+  expect(no.stderr).toStartWith(`${secondBackup}: `);
+  expect(no.stderr).toContain('Nothing brings it back.');
+  const yes = await cli(`delete ${firstBackup}`, { answer: true });
+  expect([yes.code, yes.stdout]).toEqual([0, expect.stringMatching(/^Deleted backup-.*sqlite \(.* ago\)\.\n$/)]);
+  expect(yes.calls).toContain('deleteBackup all');
+  const there = await cli(`delete ${firstBackup} --target local --yes --json`);
+  expect([JSON.parse(there.stdout), there.calls]).toEqual([
+    { deleted: firstBackup },
+    ['getBackup', 'deleteBackup local', 'close'],
+  ]);
+  expect((await cli(`delete ${missingBackup} --yes`)).code).toBe(3);
+});
+
+test('the log has one line for each run, and can be told to show failures or one kind alone', async () => {
+  const service = createFakeService();
+  expect((await cli('log', { service })).stdout).toBe('No runs are recorded.\n');
+  await cli('backup', { service });
+  service.behaviour.runError = { code: 'DISK_FULL', message: 'the disk is full', hint: 'Free some space.' };
+  await cli('backup', { service });
+  const { code, stdout } = await cli('log', { service });
+  expect([code, stdout.split('\n').length]).toEqual([0, 4]);
+  expect(stdout).toMatch(/^TIME +RUN +RESULT +TOOK +BY +WHAT\n/);
+  expect(stdout).toMatch(/Z +backup +failed +.* the disk is full \(DISK_FULL\)$/m);
+  expect(JSON.parse((await cli('log --failed --json', { service })).stdout).runs).toHaveLength(1);
+  expect(JSON.parse((await cli('log --kind restore --json', { service })).stdout).runs).toEqual([]);
+  for (const argv of ['log --limit 0', 'log --kind dance', 'log --limit many'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
+});
+
+test('a setting is shown, changed and set back, and what is wrong is refused', async () => {
+  const all = await cli('config');
+  expect([all.code, all.calls]).toEqual([0, ['close']]);
+  expect(all.stdout).toMatch(/^SETTING +VALUE\n/);
+  expect(all.stdout).toMatch(/^retentionCount +\d+$/m);
+  const service = createFakeService();
+  const { stdout, stderr } = await cli('config retentionCount 30', { service });
+  expect([stdout, stderr]).toEqual([
+    'retentionCount is 30 now.\n',
+    'A running program takes it over when it starts again; saving on its page before that undoes it.\n',
+  ]);
+  expect((await cli('config', { service })).stdout).toMatch(/^retentionCount +30 +changed; the environment says \d+$/m);
+  expect((await cli('config retentionCount', { service })).stdout).toBe('30\n');
+  expect((await cli('config maxAgeMinutes automatic', { service })).stdout).toBe('maxAgeMinutes is automatic now.\n');
+  // A prefix may be any word.
+  expect((await cli('config s3Path true', { service })).stdout).toBe('s3Path is true now.\n');
+  expect((await cli('config enabled false', { service })).stdout).toBe('enabled is false now.\n');
+  expect(service.getConfig()).toMatchObject({ s3Path: 'true', enabled: false });
+  expect((await cli('config retentionCount --revert', { service })).stdout).not.toContain('30');
+  for (const argv of ['config retentioncount 3', 'config --revert', 'config retentionCount 3 --revert'])
+    expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });
 });
 
 test('a loss is accepted for once, or its tables are left out from then on', async () => {
@@ -146,6 +221,9 @@ test('--help and --version exit 0', async () => {
   expect(await cli('--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('Exit codes') });
   expect(await cli('restore --help')).toMatchObject({ code: 0, stdout: expect.stringContaining('--in-place') });
   expect((await cli('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  expect(await cli('-v')).toEqual(await cli('--version'));
+  expect(await cli('-h')).toEqual(await cli('--help'));
+  expect(await cli('restore -h')).toEqual(await cli('restore --help'));
 });
 
 test('each kind of failure has its exit code', async () => {
@@ -206,7 +284,7 @@ test('stored locally but not at S3 exits 5', async () => {
 
 test('a target is tested: s3 unless told, 1 when something failed, with the policy that the key needs', async () => {
   const good = await cli('test-target');
-  expect(good).toMatchObject({ code: 0, calls: ['testTarget s3', 'close'] });
+  expect(good).toMatchObject({ code: 0, calls: ['getStatus', 'testTarget s3', 'close'] });
   expect(good.stdout).toMatch(/^WARNING {2}create-only {2}the server ignores it\n {22}Use one prefix each\.$/m);
   expect(good.stdout).toContain('"arn:aws:s3:::my-backups/backups/database/*"');
   expect((await cli('test-target local')).calls).toContain('testTarget local');
@@ -253,6 +331,7 @@ test('the doctor exits 1 when somebody should act, and asks the bucket where it 
   const good = await cli('doctor');
   expect([good.code, good.calls]).toEqual([0, ['getStatus', 'diagnose', 'close']]);
   expect((await cli('doctor --s3')).calls).toContain('diagnose with s3');
+  expect((await cli('doctor --targets')).calls).toEqual(['diagnose with s3', 'close']);
   const service = createFakeService();
   service.behaviour.damaged = true;
   const { code, stdout } = await cli('doctor', { service });
@@ -261,7 +340,7 @@ test('the doctor exits 1 when somebody should act, and asks the bucket where it 
     'WARNING  same-disk  all of /srv/app/db is on one disk',
     '                    Why: Disks die.',
     '                    Do:  chmod 700 /srv/app/backups',
-    'ok       clock      no backup is of the future',
+    'ok       clock      no backup is dated in the future',
     '',
     '1 finding to act on.',
     '',
@@ -338,7 +417,7 @@ test('--at takes a moment as people say it, and says which that was', async () =
   expect(dry.stdout).toStartWith('--at 10:30 is 2024-01-');
   expect(JSON.parse((await said('10:30', '--dry-run', '--json')).stdout).moment.said).toMatch(/ 10:30:00 /);
   const later = await said('2024-02-02 00:00', '--json');
-  expect(later.stderr).toContain('yet to come');
+  expect(later.stderr).toContain('The requested moment is in the future');
   const wrong = await said('teatime');
   expect([wrong.code, wrong.stdout]).toEqual([2, '']);
   for (const form of ['2024-01-15T10:30', '10:30', 'yesterday 18:00', '2 hours ago', 'local time'])
@@ -383,6 +462,45 @@ test('status says what waits for S3, why, and when it is tried next', async () =
   expect(await line({ listedAt: new Date(now - 60_000) })).toBe('b/p, 9 stored (seen 1 min 0 s ago)');
   expect(await line({ error })).toBe("b/p, 9 stored; can't be used: s3.example.com does not answer");
   expect(await line({ enabled: false })).toBe('off');
+});
+
+test('status shows a second folder by its path', async () => {
+  const service = createFakeService();
+  const about = { bucket: null, path: '/mnt/nas', where: '/mnt/nas', enabled: true, stored: 4 };
+  service.behaviour.targets = [
+    { ...about, target: 'folder', waiting: 1, nextTryAt: null, error: null, listedAt: null },
+  ];
+  expect((await cli('status', { service })).stdout).toMatch(/^folder +waiting for 1 copy; \/mnt\/nas, 4 stored$/m);
+});
+
+test('a terminal gets colours and lines that fit; a pipe, NO_COLOR and --json do not', async () => {
+  const service = createFakeService();
+  service.behaviour.damaged = true;
+  const on = async (argv: string, options: { color?: boolean; isTTY?: boolean; columns?: number }) => {
+    let stdout = '';
+    const { color, ...terminal } = options;
+    await runCli(argv.split(' '), {
+      stdout: { write: (text) => (stdout += text), ...terminal },
+      stderr: { write: () => {} },
+      signal: new AbortController().signal,
+      createService: () => service,
+      serve: async () => {},
+      ...(color !== undefined && { color }),
+    });
+    return stdout;
+  };
+  const doctor = await on('doctor', { isTTY: true, columns: 46 });
+  expect(doctor).toContain('\x1b[33mWARNING\x1b[0m  same-disk');
+  expect(doctor).toContain('\x1b[32mok\x1b[0m ');
+  expect(doctor).toContain('\n                    one disk\n');
+  expect(await on('status', { isTTY: true, columns: 100 })).toStartWith('status     \x1b[32mprotected\x1b[0m\n');
+  expect(await on('list', { isTTY: true, columns: 100 })).toStartWith('\x1b[1mBACKUP');
+  expect(await on('doctor', { color: true })).toContain('\x1b[33mWARNING');
+  for (const argv of ['doctor', 'status', 'list']) {
+    expect(await on(argv, {})).not.toContain('\x1b');
+    expect(await on(argv, { isTTY: true, columns: 80, color: false })).not.toContain('\x1b');
+    expect(await on(`${argv} --json`, { isTTY: true, columns: 80 })).not.toContain('\x1b');
+  }
 });
 
 test('each further target has a line, a test, a listing and a drill of its own', async () => {

@@ -1,6 +1,6 @@
 /**
  * What `--json` prints, as one JSON Schema: a definition a verb. It is made of the schemas that the routes promise, so the
- * two can not part. Fields may be added in later versions; none is removed or changes its meaning.
+ * two cannot part. Fields may be added in later versions; none is removed or changes its meaning.
  */
 import { z } from 'zod';
 import {
@@ -13,12 +13,15 @@ import {
   backupResult,
   backupsAnswer,
   claimAnswer,
+  config,
+  deleteAnswer,
   doctorReport,
   drillReport,
   errorBody,
   prunePlan,
   restorePlan,
   restoreResult,
+  runsAnswer,
   status,
   targetName,
   targetReport,
@@ -26,7 +29,7 @@ import {
 
 const path = z.string();
 
-export const firstBoot = z.discriminatedUnion('outcome', [
+const firstBoot = z.discriminatedUnion('outcome', [
   z.object({ outcome: z.literal('present'), path }),
   z.object({
     outcome: z.literal('restored'),
@@ -47,7 +50,7 @@ const verifiedFile = z.object({
   unchecked,
 });
 
-export const dryRun = z.object({
+const dryRun = z.object({
   dryRun: z.literal(true),
   mode: z.enum(['online', 'offline', 'missing', 'file']),
   backup: z.string(),
@@ -74,7 +77,11 @@ export const answers = {
   restore: z.union([restoreResult, firstBoot, dryRun]),
   undo: z.union([restoreResult, dryRun]),
   adopt: backup,
+  pin: backup,
+  unpin: backup,
+  note: backup,
   claim: claimAnswer,
+  delete: deleteAnswer,
   prune: prunePlan,
   diff: backupDiff,
   'accept-loss': backup,
@@ -82,6 +89,8 @@ export const answers = {
   drill: drillReport,
   doctor: doctorReport,
   status,
+  config,
+  log: runsAnswer,
   audit: auditAnswer,
   moments,
   mark: z.object({ name: z.string(), bookmark }),

@@ -2,7 +2,7 @@
 /** The program `velist-backup`: hands the process's streams, environment and interrupts to the commands. */
 import { createInterface } from 'node:readline';
 import { visibleText } from '../words/visible-text.ts';
-import { runCli } from './commands.ts';
+import { runCli } from './program.ts';
 import { unsupportedRuntime } from './runtime.ts';
 
 const WRONG_USE = 2;
@@ -26,17 +26,12 @@ process.exitCode = await runCli(process.argv.slice(2), {
   signal: interrupted.signal,
   color: wantsColor(),
   ...(process.stdin.isTTY && process.stderr.isTTY && { ask }),
-  async createService({ configPath, isWithoutConfig, ...places }) {
-    // The answer tells what was done; of the log only what went wrong is left to say, and never on standard output.
-    const write = (line: string, level: string) => void (level === 'info' || process.stderr.write(`${line}\n`));
-    if (isWithoutConfig) {
-      const { createServiceFromEnvironment } = await import('../service/from-environment.ts');
-      return createServiceFromEnvironment({ ...places, write });
-    }
-    const { openService } = await import('../fleet/from-config.ts');
+  async createService({ configPath, isWithoutConfig, ...places }, write) {
     // Standard output is the answer's.
     const writeAudit = (line: string) => void process.stderr.write(`${line}\n`);
-    return await openService(configPath, { ...places, write, writeAudit });
+    const { openEnvironment, openFleet } = await import('../fleet/from-config.ts');
+    const given = { ...places, write, writeAudit };
+    return isWithoutConfig ? await openEnvironment(given) : await openFleet(configPath, given);
   },
   async serve(places, signal, options) {
     const { runApp } = await import('../app/bootstrap.ts');

@@ -45,3 +45,29 @@ test('what comes from elsewhere talks to no terminal and forges no line of the l
     expect([format, lines]).toEqual([format, [expect.not.stringMatching(/[\p{Cc}\p{Bidi_Control}]/u)]]);
   }
 });
+
+test('a failure that the command reports is said once; what else failed is said at the end', () => {
+  const said = (json: boolean) => {
+    const written: string[] = [];
+    const sink = { write: (text: string) => void written.push(text) };
+    const output = createOutput({ stdout: { write: () => {} }, stderr: sink, json, quiet: false });
+    output.log('[Backup] Auto-backup started.', 'info');
+    output.log('[Backup] The clock went back.', 'warn');
+    output.log('[Backup] Upload failed: no answer. Wait.', 'error');
+    output.log('[Backup] Failed: the disk is full. Free some space.', 'error');
+    output.error(
+      new BackupError('DISK_FULL', 'shop: the disk is full', { hint: 'Free some space.' }),
+      'the disk is full',
+    );
+    output.end();
+    output.end();
+    return written;
+  };
+  expect(said(false)).toEqual([
+    '[Backup] The clock went back.\n',
+    'Error: shop: the disk is full (DISK_FULL)\nFree some space.\n',
+    '[Backup] Upload failed: no answer. Wait.\n',
+  ]);
+  // The document is on standard output, so the log is whole.
+  expect(said(true)).toHaveLength(3);
+});

@@ -8,8 +8,9 @@
 import type { BackupError } from '../words/errors.ts';
 import { visibleJson, visibleText } from '../words/visible-text.ts';
 import type { BackupItem, RunProgress } from '../service/model.ts';
-import { rowsText } from './row-changes.ts';
-import { table, type TableOptions } from './tables.ts';
+import { rowsText } from './text/row-changes.ts';
+import { type Marks, painted } from './text/colours.ts';
+import { table, type TableOptions } from './text/tables.ts';
 
 export interface Sink {
   write(text: string): unknown;
@@ -17,7 +18,7 @@ export interface Sink {
   readonly columns?: number;
 }
 
-export interface OutputOptions {
+interface OutputOptions {
   readonly stdout: Sink;
   readonly stderr: Sink;
   readonly json: boolean;
@@ -28,7 +29,7 @@ export interface OutputOptions {
 
 export interface Output {
   /** The answer: the document with `--json`, else the text; nothing of the text with `--quiet`. */
-  answer(document: unknown, text: string): void;
+  answer(document: unknown, text: string, marks?: Marks): void;
   readonly json: boolean;
   /** Width of the terminal that answers and notes go to; undefined if there is none. */
   readonly width: number | undefined;
@@ -37,7 +38,12 @@ export interface Output {
   note(text: string): void;
   /** A remark that `--quiet` does not hush. */
   warn(text: string): void;
-  error(error: BackupError): void;
+  /** @param logged how the log words it, if not in the same way. */
+  error(error: BackupError, logged?: string): void;
+  /** A line of the service's log. A failure that the command reports too is said once, by the command. */
+  log(line: string, level: string): void;
+  /** Takes the bar away and prints the failures of the log that nobody reported. */
+  end(): void;
   /** Draws a run; `done` takes the bar away. */
   readonly progress: { show(run: RunProgress): void; done(): void };
 }
@@ -49,10 +55,12 @@ const BAR_CELLS_MIN = 5;
 const BRACKETS = 2;
 
 export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptions): Output {
-  const paint = (code: number, text: string) => ((color ?? stderr.isTTY) ? `\x1b[${code}m${text}\x1b[0m` : text);
+  const hasColor = ({ isTTY }: Sink) => color ?? isTTY === true;
   const hasBar = stderr.isTTY === true && !quiet;
   let drawnAt = 0;
   let drawn = false;
+  const reported: string[] = [];
+  const held: string[] = [];
 
   function done(): void {
     if (drawn) stderr.write('\r\x1b[K');
@@ -63,10 +71,11 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
     json,
     width: widthOf(stdout),
     noteWidth: widthOf(stderr),
-    answer(document, text) {
+    answer(document, text, marks = []) {
       done();
+      const shown = visibleText(text);
       if (json) stdout.write(`${visibleJson(JSON.stringify(document, null, 2))}\n`);
-      else if (!quiet && text !== '') stdout.write(`${visibleText(text)}\n`);
+      else if (!quiet && text !== '') stdout.write(`${hasColor(stdout) ? painted(shown, marks) : shown}\n`);
     },
     note(text) {
       done();
@@ -76,10 +85,23 @@ export function createOutput({ stdout, stderr, json, quiet, color }: OutputOptio
       done();
       stderr.write(`${visibleText(text)}\n`);
     },
-    error(error) {
+    error(error, logged = error.message) {
       done();
+      reported.push(visibleText(logged));
       if (json) stdout.write(`${visibleJson(JSON.stringify({ error: error.toJSON() }, null, 2))}\n`);
-      else stderr.write(`${paint(31, 'Error:')} ${visibleText(`${error.message} (${error.code})\n${error.hint}`)}\n`);
+      else {
+        const text = visibleText(`${error.message} (${error.code})\n${error.hint}`);
+        stderr.write(`${hasColor(stderr) ? painted('Error:', [[/.+/, 'red']]) : 'Error:'} ${text}\n`);
+      }
+    },
+    log(line, level) {
+      if (level === 'error' && !json) held.push(line);
+      else if (level !== 'info') stderr.write(`${line}\n`);
+    },
+    end() {
+      done();
+      const left = held.splice(0).filter((line) => !reported.some((message) => line.includes(message)));
+      for (const line of left) stderr.write(`${line}\n`);
     },
     progress: {
       show(run) {
@@ -146,6 +168,15 @@ export function agoText(moment: Date, now: Date): string {
   return ms < -CLOCK_SLACK_MS ? `${durationText(-ms)} in the future` : `${durationText(ms)} ago`;
 }
 
+/** `4 min`, `3 h`, `12 days`: short enough for a column. */
+function ageText(moment: Date, now: Date): string {
+  const minutes = Math.round((now.getTime() - moment.getTime()) / 60_000);
+  if (minutes < 1) return agoText(moment, now).replace(/ ago$/, '');
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.round(minutes / 60);
+  return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`;
+}
+
 /** Clocks of two processes, or of a server and this machine, differ by so much. */
 const CLOCK_SLACK_MS = 5_000;
 
@@ -158,10 +189,13 @@ export function durationText(ms: number): string {
   return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-export function backupTable(backups: readonly BackupItem[], options: TableOptions = {}): string {
-  if (backups.length === 0) return 'No backups yet.';
+export function backupTable(
+  backups: readonly BackupItem[],
+  { now, ...options }: TableOptions & { readonly now: Date },
+): string {
   const rows = backups.map((backup) => [
     backup.filename,
+    ageText(backup.createdAt, now),
     sizeText(backup.size),
     stateText(backup),
     backup.placements.map(placementText).join(', '),
@@ -177,7 +211,7 @@ export function backupTable(backups: readonly BackupItem[], options: TableOption
       .join(', '),
     rowsText(backup),
   ]);
-  return table(['BACKUP', 'SIZE', 'STATE', 'STORED AT', 'REMARKS', 'ROWS'], rows, options);
+  return table(['BACKUP', 'AGE', 'SIZE', 'STATE', 'STORED AT', 'REMARKS', 'ROWS'], rows, options);
 }
 
 function stateText({ verification }: BackupItem): string {

@@ -3,7 +3,7 @@
 const OLDEST_NODE = '22.16';
 const OLDEST_BUN = '1.4';
 
-/** Null where it can; else what to say. Bun calls itself a Node too, of the version that it stands for. */
+/** Null if it can; else what to say. Bun calls itself a Node too, of the version that it stands for. */
 export function unsupportedRuntime({
   node = '',
   bun,

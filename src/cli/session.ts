@@ -1,9 +1,9 @@
 /** What a command is given: the service it asks, where it prints, and how it is stopped. */
+import type { FleetDatabase, FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import type { FirstBoot, RunProgress } from '../service/model.ts';
 import type { Output, Sink } from './output.ts';
 import { BackupError } from '../words/errors.ts';
-import type { AuditEntry, AuditFilter } from '../service/model.ts';
 
 /** The service, and what only the command line asks of it. */
 export interface CliService extends BackupServicePort {
@@ -35,7 +35,10 @@ export interface CliContext {
   readonly stderr: Sink;
   /** Aborted when the user interrupts. */
   readonly signal: AbortSignal;
-  readonly createService: (places: CliPlaces) => CliService | CliDatabases | Promise<CliService | CliDatabases>;
+  readonly createService: (
+    places: CliPlaces,
+    log: (line: string, level: string) => void,
+  ) => CliService | CliFleet | Promise<CliService | CliFleet>;
   /** Runs the server until the signal is aborted. */
   readonly serve: (places: CliPlaces, signal: AbortSignal, options: ServeOptions) => Promise<void>;
   readonly color?: boolean;
@@ -44,7 +47,7 @@ export interface CliContext {
   readonly now?: () => Date;
 }
 
-export interface ServeOptions {
+interface ServeOptions {
   readonly restoreIfMissing?: { readonly identityFile?: string; readonly allowPlain?: boolean };
 }
 
@@ -53,7 +56,7 @@ export interface Session {
   /** Its name, as one of several. */
   readonly database?: string;
   /** Where there are several and none was picked. */
-  readonly all?: CliDatabases;
+  readonly all?: FleetPort<CliService>;
   readonly output: Output;
   readonly now: () => Date;
   /** Undefined where nobody can be asked. */
@@ -68,6 +71,13 @@ export function wrongUse(message: string): BackupError {
   return new BackupError('BAD_REQUEST', message, { hint: 'See `velist-backup --help`.' });
 }
 
+/** What `--limit` says. @throws BackupError BAD_REQUEST */
+export function countOf(text: string | undefined, { usual, most }: { usual: number; most: number }): number {
+  const count = Number(text ?? usual);
+  if (Number.isInteger(count) && count >= 1 && count <= most) return count;
+  throw wrongUse(`--limit ${text} is not a number from 1 to ${most}`);
+}
+
 export function noBackup(message: string): BackupError {
   return new BackupError('NO_BACKUP', message, { hint: 'See `velist-backup list`.' });
 }
@@ -75,15 +85,8 @@ export function noBackup(message: string): BackupError {
 /** Asks the person at the terminal; false unless the answer is yes. */
 export type Ask = (question: string) => Promise<boolean>;
 
-export interface CliDatabase {
-  readonly name: string;
-  readonly service: CliService;
-}
+export type CliDatabase = FleetDatabase<CliService>;
 
-/** What a configuration with a list of databases opens. */
-export interface CliDatabases {
-  readonly databases: readonly CliDatabase[];
-  /** Entries of each database, and what was done to all. */
-  getAudit(filter: AuditFilter): readonly AuditEntry[];
+interface CliFleet extends FleetPort<CliService> {
   close(): Promise<void>;
 }

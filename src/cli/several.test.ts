@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { createFakeService, type FakeService, firstBackup } from '../../tests/http/fake-service.ts';
-import { runCli } from './commands.ts';
+import { runCli } from './program.ts';
 import type { CliDatabase } from './session.ts';
 
 async function cli(argv: string, databases: readonly CliDatabase[]) {
@@ -12,8 +12,7 @@ async function cli(argv: string, databases: readonly CliDatabase[]) {
     stderr: { write: (text) => (stderr += text) },
     signal: new AbortController().signal,
     createService: () => ({
-      databases,
-      getAudit: () => [],
+      ...{ isMany: true, databases, getAudit: () => [], recordAct: () => {} },
       async close() {
         closed += 1;
       },

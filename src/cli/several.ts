@@ -6,7 +6,8 @@ import type { CliDatabase, Session } from './session.ts';
 import { resolve } from 'node:path';
 import { BackupError } from '../words/errors.ts';
 import type { Status } from '../service/model.ts';
-import { table } from './tables.ts';
+import { stateMarks } from './text/colours.ts';
+import { table } from './text/tables.ts';
 import { agoText, type Output, sizeText } from './output.ts';
 
 /**
@@ -79,20 +80,23 @@ export async function statusOfEach(
     return statusCode(status);
   };
   const code = await workOnEach(show, databases, session, codeOf);
-  const head = ['DATABASE', 'STATE', 'STATUS', 'LAST GOOD', 'SIZE', 'BACKUPS', 'S3'];
-  if (!output.json) output.answer(null, rows.length === 0 ? '' : table(head, rows));
+  const head = ['DATABASE', 'STATE', 'STATUS', 'LAST GOOD', 'SIZE', 'BACKUPS', 'TARGETS'];
+  if (!output.json) output.answer(null, rows.length === 0 ? '' : table(head, rows), stateMarks);
   return code;
 }
 
-function statusRow({ freshness, verdict, lastGood, database, local, s3 }: Status, now: Date): string[] {
-  const waiting = s3.waiting === 0 ? `${s3.stored} stored` : `${s3.waiting} waiting`;
+function statusRow({ freshness, verdict, lastGood, database, local, targets }: Status, now: Date): string[] {
+  const on = targets.filter(({ enabled }) => enabled);
+  const textOf = ({ stored, waiting }: (typeof on)[number]) =>
+    waiting === 0 ? `${stored} stored` : `${waiting} waiting`;
+  const remote = on.map((one) => (on.length === 1 ? textOf(one) : `${one.target} ${textOf(one)}`)).join(', ');
   return [
     freshness.state,
     verdict.code,
     lastGood ? agoText(lastGood.holdsAt, now) : 'none',
     database.exists ? sizeText(database.sizeBytes) : 'missing',
     String(local.count),
-    s3.enabled ? waiting : 'off',
+    remote || 'off',
   ];
 }
 
@@ -100,14 +104,15 @@ function outputOf(name: string, width: number, output: Output, documents: Record
   const prefixed = (text: string) => text.replaceAll(/^(?=.)/gm, `${name.padEnd(width)}  `);
   return {
     ...output,
-    answer(document, text) {
+    answer(document, text, marks) {
       documents[name] = document;
-      if (!output.json && text !== '') output.answer(document, prefixed(text));
+      if (!output.json && text !== '') output.answer(document, prefixed(text), marks);
     },
     note: (text) => output.note(prefixed(text)),
     error(error) {
       documents[name] = { error: error.toJSON() };
-      if (!output.json) output.error(new BackupError(error.code, `${name}: ${error.message}`, { hint: error.hint }));
+      if (!output.json)
+        output.error(new BackupError(error.code, `${name}: ${error.message}`, { hint: error.hint }), error.message);
     },
   };
 }

@@ -95,7 +95,7 @@ test('a fault names the key, its variable and the file, and never a secret', asy
 test('what would do nothing is refused: unknown keys, and values that came out empty', async () => {
   expect(await faults({ intervallMinutes: 5, s3: { secretKey: undefined, compress: true } })).toEqual([
     `${file}: intervallMinutes: unknown setting; did you mean intervalMinutes?`,
-    `${file}: s3.secretKey: is empty; leave it out, or say null to have the default`,
+    `${file}: s3.secretKey: is empty; leave it out, or set it to null for the default`,
     `${file}: s3.compress: unknown setting`,
   ]);
   expect(await faults({ databases: [{ path: 'a', port: 1 }] })).toEqual([
@@ -168,7 +168,7 @@ test('a target of an unknown kind, without a path, or with what its kind has not
   expect(await fault({ kind: 'folder', path: '/x', bucket: 'b' })).toContain('targets.nas.bucket: unknown setting');
   expect(
     (await refusal(() => readConfig({}, { file: 'c.ts', variables: { BACKUP_FOLDER_KEEP_DAILY: '3' } }))).message,
-  ).toContain('BACKUP_FOLDER_KEEP_DAILY: does nothing without BACKUP_FOLDER_PATH');
+  ).toContain('BACKUP_FOLDER_KEEP_DAILY: has no effect without BACKUP_FOLDER_PATH');
 });
 
 test('further targets are those of all and of each database, with what is their own alone', async () => {
@@ -202,8 +202,8 @@ test('further targets are those of all and of each database, with what is their 
 
   const wrong = { targets: { S3: {}, local: { bucket: 'x' }, eu: { bucket: 'x', enabled: true }, us: 7 } };
   expect(await faults(wrong)).toEqual([
-    `${file}: targets.S3: the name is not allowed; small letters, digits and hyphens, and not local or s3`,
-    `${file}: targets.local: the name is not allowed; small letters, digits and hyphens, and not local or s3`,
+    `${file}: targets.S3: the name is not allowed; use lower-case letters, digits and hyphens, but not local or s3`,
+    `${file}: targets.local: the name is not allowed; use lower-case letters, digits and hyphens, but not local or s3`,
     `${file}: targets.eu.enabled: unknown setting`,
     `${file}: targets.us: must be an object`,
   ]);

@@ -68,9 +68,9 @@ export interface Configured {
   readonly entries: readonly ConfiguredEntry[];
 }
 
-export type ConfiguredEntry = ConfiguredDatabase | ConfiguredGlob;
+type ConfiguredEntry = ConfiguredDatabase | ConfiguredGlob;
 
-export interface ConfiguredDatabase {
+interface ConfiguredDatabase {
   readonly kind: 'database';
   readonly name: string;
   readonly environment: Environment;
@@ -88,10 +88,16 @@ export interface ConfiguredGlob {
   environmentOf(name: string, path: string): Environment;
 }
 
-export interface ConfigSource {
+interface ConfigSource {
   /** What faults call the file. */
   readonly file: string;
   readonly variables?: Variables;
+}
+
+/** Without a list there is the database of the environment. */
+export function oneDatabase(environment: Environment): Configured {
+  const name = safeName(basename(environment.databasePath, extname(environment.databasePath)));
+  return { common: environment, isMany: false, entries: [{ kind: 'database', name, environment }] };
 }
 
 /** @throws BackupError BAD_CONFIG with one line per fault: key, variable, value (never a secret's), what is allowed. */
@@ -124,10 +130,7 @@ export function readConfig(config: BackupsConfig, { file, variables = processVar
     );
 
   const common = withTargets(loadEnvironment(top.variables, top.source(file, hint)), top, { file, hint });
-  if (databases === undefined || databases === null) {
-    const name = safeName(basename(common.databasePath, extname(common.databasePath)));
-    return { common, isMany: false, entries: [{ kind: 'database', name, environment: common }] };
-  }
+  if (databases === undefined || databases === null) return oneDatabase(common);
   return {
     common,
     isMany: true,
@@ -253,7 +256,7 @@ class Given {
         const key = this.#keys.get(variable);
         return key === undefined ? variable : `${file}: ${key} (${variable})`;
       },
-      hint: `${hint} What the file does not say is read from the environment.`,
+      hint: `${hint} Settings that the file leaves out are read from the environment.`,
     };
   }
 
@@ -272,7 +275,7 @@ class Given {
       if (variable === undefined) faults.push(where + unknownSetting(key, Object.keys(table)));
       // A secret that was to come from a variable that is not set: nobody must believe in it.
       else if (value === undefined || value === '')
-        faults.push(`${where}${key}: is empty; leave it out, or say null to have the default`);
+        faults.push(`${where}${key}: is empty; leave it out, or set it to null for the default`);
       else if (value === null) this.#set(variable, where + key, undefined);
       else if (['string', 'number', 'boolean'].includes(typeof value)) this.#set(variable, where + key, String(value));
       else if (Array.isArray(value) && lists.has(key)) this.#set(variable, where + key, value.join(','));
@@ -293,7 +296,7 @@ class Given {
   #takeTargets(targets: unknown, where: string, faults: string[]): void {
     if (targets === undefined || targets === null) return;
     if (!isRecord(targets)) {
-      faults.push(`${where}targets: must be an object, with a target by each name`);
+      faults.push(`${where}targets: must be an object with a target for each name`);
       return;
     }
     for (const [name, settings] of Object.entries(targets)) {
@@ -306,7 +309,7 @@ class Given {
       if (target.kind === 'folder' && target.variables['BACKUP_FOLDER_PATH'] === undefined)
         faults.push(`${of}.path: is missing; it is the folder`);
       if (!TARGET_NAME.test(name) || name === 'local' || name === 's3')
-        faults.push(`${of}: the name is not allowed; small letters, digits and hyphens, and not local or s3`);
+        faults.push(`${of}: the name is not allowed; use lower-case letters, digits and hyphens, but not local or s3`);
       else this.targets.set(name, target);
     }
   }
@@ -341,9 +344,9 @@ function entriesOf(databases: unknown, faults: string[]): readonly LooseEntry[] 
     const complaint = !isOne
       ? 'must be an object'
       : !isText(path) || !isText(glob) || (path === undefined) === (glob === undefined)
-        ? 'needs a path or a glob, one of them'
+        ? 'needs either a path or a glob'
         : name !== undefined && !(typeof name === 'string' && NAME.test(name) && name.length <= NAME_CHARACTERS_MAX)
-          ? `the name ${JSON.stringify(name)} is not allowed; small letters, digits, dots, - and _, for instance shop-2`
+          ? `the name ${JSON.stringify(name)} is not allowed; use lower-case letters, digits, dots, - and _, for example shop-2`
           : null;
     if (complaint !== null) faults.push(`databases[${index}]: ${complaint}`);
     return complaint === null;
@@ -362,17 +365,17 @@ function faultsOfNames(
   entries: readonly { readonly name: string; readonly glob?: string; readonly where: string }[],
   hasPath: boolean,
 ): readonly string[] {
-  const faults = hasPath ? ['path: does not go with databases; name it in the list'] : [];
+  const faults = hasPath ? ['path: cannot be used together with databases; name it in the list'] : [];
   for (const [index, { name, glob, where }] of entries.entries()) {
     const key = `${where}name`;
     const before = entries.slice(0, index);
     if (glob !== undefined && name.includes('.'))
-      faults.push(`${key}: ${name} has a dot; the name of a glob has none, because <name>.<file> follows from it`);
+      faults.push(`${key}: ${name} has a dot; the name of a glob must not: its databases are called <name>.<file>`);
     if (before.some((other) => other.name === name))
-      faults.push(`${key}: two are called ${name}, and each has its own folder by its name; give one another name`);
+      faults.push(`${key}: two are called ${name}, and each has a folder with its name; give one of them another name`);
     const around = entries.find((other) => other.glob !== undefined && name.startsWith(`${other.name}.`));
     if (glob === undefined && around)
-      faults.push(`${key}: ${name} could be a file of the glob ${around.name}; choose a name that does not begin so`);
+      faults.push(`${key}: ${name} could be a file of the glob ${around.name}; choose a name with another beginning`);
   }
   return faults;
 }

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathForPrisma } from './prisma-path.ts';
 
-export type DatabasePlace = { readonly path: string } | { readonly fault: string };
+type DatabasePlace = { readonly path: string } | { readonly fault: string };
 
 const EXAMPLES = 'name the path of a SQLite file, also as file:./db/dev.sqlite or sqlite:///srv/app.sqlite';
 
@@ -16,19 +16,19 @@ export function readDatabaseUrl(url: string): DatabasePlace {
   // What is there under this very name is meant, however odd the name is.
   if (!isOfAnotherForm(url) && existsSync(url)) return { path: url };
   const unfilled = placeholderIn(url);
-  if (unfilled !== null) return refuse(`${unfilled} stands for something that nobody filled in; write the whole path`);
-  if (url.startsWith('~/')) return refuse('~ is known to shells alone; write the whole path');
+  if (unfilled !== null) return refuse(`${unfilled} is a placeholder that was not filled in; write the whole path`);
+  if (url.startsWith('~/')) return refuse('~ is only understood by shells; write the whole path');
   const [, key, named = ''] = /^(data source|datasource|filename)\s*=\s*([^;]*)/i.exec(url) ?? [];
   if (key !== undefined) return readPath(named.trim(), '');
   const [, scheme = '', rest = ''] = /^((?:jdbc:)?[a-z][a-z0-9+.-]*):(.*)$/is.exec(url) ?? [];
   if (/^(file|sqlite3?|sqlite\+\w+)$/i.test(scheme)) return readForm(scheme.toLowerCase(), rest);
   if (/^jdbc:sqlite$/i.test(scheme)) {
-    if (/^:resource:/i.test(rest)) return refuse('a database inside a program can not be backed up');
+    if (/^:resource:/i.test(rest)) return refuse('a database inside a program cannot be backed up');
     return /^file:/i.test(rest) ? readForm('file', rest.slice('file:'.length)) : readForm('jdbc', rest);
   }
   if (url === ':memory:') return inMemory;
   if (/^libsql$/i.test(scheme)) return refuse('that is a remote database; name a local file, as file:./local.db');
-  if (rest.startsWith('//')) return refuse(`${scheme}: is a server, and SQLite databases are files; ${EXAMPLES}`);
+  if (rest.startsWith('//')) return refuse(`${scheme}: is a server, but SQLite databases are files; ${EXAMPLES}`);
   return { path: url };
 }
 
@@ -52,7 +52,7 @@ function readForm(form: string, rest: string): DatabasePlace {
     // JDBC takes it as it stands.
     return readPath(form === 'jdbc' ? place : decodeURIComponent(place), form);
   } catch {
-    return refuse(`a percent sign in it is followed by no two hexadecimal digits; ${EXAMPLES}`);
+    return refuse(`a percent sign in it is not followed by two hexadecimal digits; ${EXAMPLES}`);
   }
 }
 

@@ -17,7 +17,7 @@ type SecretsOf<Rows> = {
 }[keyof Rows & string];
 
 /** The settings of one database; at the top they hold for all. */
-export interface DatabaseSettings extends Said<typeof databaseSettings> {
+interface DatabaseSettings extends Said<typeof databaseSettings> {
   readonly s3?: S3Settings;
   /** A second folder, on another disk or a mounted server, as the target `folder`. */
   readonly folder?: FolderSettings;
@@ -29,7 +29,7 @@ export interface DatabaseSettings extends Said<typeof databaseSettings> {
 }
 
 /** A place on S3-compatible storage, and what is kept there. */
-export interface S3Settings extends Said<typeof s3Settings> {}
+interface S3Settings extends Said<typeof s3Settings> {}
 
 /** A folder on another disk, and what is kept there. It bears a mark: `touch <path>/.velist-target`, while it is mounted. */
 interface FolderSettings extends Said<typeof folderSettings> {}

@@ -34,7 +34,7 @@ export function readDotenv(): Readonly<Record<string, string | undefined>> {
 }
 
 const leaveIt = {
-  otherwise: 'Else work in a folder without it, and set the variables in the environment.',
+  otherwise: 'Otherwise work in a folder without it, and set the variables in the environment.',
 };
 
 /** A file that somebody else reads for us (systemd does, as root) may be closed to this user: that stops nothing. */
@@ -42,6 +42,6 @@ function warnOnce(reason: string): void {
   if (warned) return;
   warned = true;
   process.emitWarning(
-    `${FILE} of the working folder can't be read (${reason}); the settings are those of the environment.`,
+    `${FILE} in the working directory can't be read (${reason}); the settings of the environment apply.`,
   );
 }

@@ -158,14 +158,14 @@ test('a database that is no file, or whose URL can not be read, is refused witho
 
 test('a database that can not be meant is refused with what to write instead', async () => {
   for (const [url, why] of Object.entries({
-    'postgres://app:hunter2@db/shop': 'postgres: is a server, and SQLite databases are files; ',
+    'postgres://app:hunter2@db/shop': 'postgres: is a server, but SQLite databases are files; ',
     'libsql://shop.turso.io': 'that is a remote database; name a local file, as file:./local.db',
     'file:memdb1?mode=memory&cache=shared': 'a database in memory has no file that could be backed up',
     'sqlite:///:memory:': 'a database in memory has no file that could be backed up',
-    'jdbc:sqlite::resource:app.db': 'a database inside a program can not be backed up',
-    'file:\u0024{DATA}/app.db': '\u0024{DATA} stands for something that nobody filled in; write the whole path',
-    'sqlite:///%kernel.project_dir%/var/data.db': '%kernel.project_dir% stands for something that nobody filled in',
-    '~/app.db': '~ is known to shells alone; write the whole path',
+    'jdbc:sqlite::resource:app.db': 'a database inside a program cannot be backed up',
+    'file:\u0024{DATA}/app.db': '\u0024{DATA} is a placeholder that was not filled in; write the whole path',
+    'sqlite:///%kernel.project_dir%/var/data.db': '%kernel.project_dir% is a placeholder that was not filled in',
+    '~/app.db': '~ is only understood by shells; write the whole path',
   })) {
     const [line = ''] = await faults({ DATABASE_URL: url });
     expect(line).toStartWith(`DATABASE_URL: (secret) is not allowed; ${why}`);
@@ -196,7 +196,7 @@ test("beside a schema of Prisma that reads DATABASE_URL its path counts from the
     expect(read('file:./dev.db')).toBe('./dev.db');
     writeFileSync('prisma/dev.db', '');
     expect(await faults({ DATABASE_URL: 'file:./dev.db' })).toEqual([
-      `DATABASE_URL: (secret) is not allowed; it names two files: ./dev.db in the working folder, and prisma/dev.db, which Prisma means by it; write the whole path, for instance file:${process.cwd()}/prisma/dev.db`,
+      `DATABASE_URL: (secret) is not allowed; it names two files: ./dev.db in the working directory, and prisma/dev.db, which is what Prisma means; write the whole path, for example file:${process.cwd()}/prisma/dev.db`,
     ]);
     // Another address, or none as from Prisma 7 on: the variable is not Prisma's.
     writeFileSync('prisma/schema.prisma', schema(''));
@@ -228,7 +228,7 @@ test('each fault is one line: name, value, what is allowed', async () => {
   });
   expect(lines.length).toBe(9);
   expect(lines).toContain(
-    'BACKUP_SCHEDULE: "every day" is not allowed; a cron line of five fields, for instance 0 3 * * *',
+    'BACKUP_SCHEDULE: "every day" is not allowed; a cron line with five fields, for example 0 3 * * *',
   );
   for (const line of lines) expect(line).toMatch(/^[A-Z0-9_]+: "[^"]+" is not allowed; .+/);
 });
@@ -288,7 +288,7 @@ test('quotes around any value are left out, around a password refused', async ()
   expect(await faults({ BACKUP_ADMIN_PASSWORD: '"hunter2"', BACKUP_API_TOKEN: `'${'h'.repeat(20)}'` })).toEqual(
     ['BACKUP_ADMIN_PASSWORD', 'BACKUP_API_TOKEN'].map(
       (name) =>
-        `${name}: (secret) is not allowed; it stands in quotes, which docker --env-file takes for a part of it; leave them out`,
+        `${name}: (secret) is not allowed; it is in quotes, which docker --env-file takes as part of the value; leave them out`,
     ),
   );
   expect(loadEnvironment({ BACKUP_ADMIN_PASSWORD: `it's "secret"` }).signIn.password).toBe(`it's "secret"`);
@@ -296,15 +296,15 @@ test('quotes around any value are left out, around a password refused', async ()
 
 test('an address in the place of a bucket, a prefix or a server is told apart into its parts', async () => {
   expect(await faults({ S3_BUCKET: 's3://my-backups/shop/db/' })).toEqual([
-    'S3_BUCKET: "s3://my-backups/shop/db/" is not allowed; the name alone: S3_BUCKET=my-backups, and BACKUP_S3_PATH=shop/db for what stands behind it',
+    'S3_BUCKET: "s3://my-backups/shop/db/" is not allowed; the name alone: S3_BUCKET=my-backups, and BACKUP_S3_PATH=shop/db for the rest',
   ]);
   for (const [name, value, why] of [
     ['S3_BUCKET', 's3://my-backups', 'the name alone: S3_BUCKET=my-backups'],
     ['S3_BUCKET', 'arn:aws:s3:::my-backups', 'the name alone: S3_BUCKET=my-backups'],
-    ['S3_BUCKET', 'https://my-backups.s3.amazonaws.com', 'its server belongs into S3_ENDPOINT'],
-    ['S3_BUCKET', 'my-backups/shop', 'what stands behind it belongs into BACKUP_S3_PATH'],
-    ['BACKUP_S3_PATH', 's3://my-backups/shop', 'the bucket belongs into S3_BUCKET'],
-    ['S3_ENDPOINT', 'https://s3.example.com/my-backups', 'the bucket belongs into S3_BUCKET'],
+    ['S3_BUCKET', 'https://my-backups.s3.amazonaws.com', 'its server belongs in S3_ENDPOINT'],
+    ['S3_BUCKET', 'my-backups/shop', 'the rest belongs in BACKUP_S3_PATH'],
+    ['BACKUP_S3_PATH', 's3://my-backups/shop', 'the bucket belongs in S3_BUCKET'],
+    ['S3_ENDPOINT', 'https://s3.example.com/my-backups', 'the bucket belongs in S3_BUCKET'],
   ] as const) {
     const [line = '', ...more] = await faults({ [name]: value });
     expect([line, more]).toEqual([expect.stringContaining(why), []]);
@@ -336,7 +336,7 @@ test('temporary credentials have a token beside both keys', async () => {
   const keys = { S3_ACCESS_KEY: 'k', S3_SECRET_KEY: 's' };
   expect(loadEnvironment({ ...keys, S3_SESSION_TOKEN: 't' }).s3.sessionToken).toBe('t');
   expect(await faults({ S3_SESSION_TOKEN: 'hunter2' })).toEqual([
-    'S3_SESSION_TOKEN: does nothing without S3_ACCESS_KEY and S3_SECRET_KEY',
+    'S3_SESSION_TOKEN: has no effect without S3_ACCESS_KEY and S3_SECRET_KEY',
   ]);
 });
 
@@ -403,7 +403,7 @@ test('a job inherits programs, folders and certificates, never the app’s own s
   });
 });
 
-test('copies on S3 are sealed by zstd and for one or several public keys of age', async () => {
+test('copies on S3 are sealed by zstd and for one or several age public keys', async () => {
   const [one, two] = await Promise.all([newRecipient(), newRecipient()]);
   const sealing = (variables: Variables) => loadEnvironment({ S3_BUCKET: 'safe', ...variables }).backup.sealing;
   expect(sealing({ BACKUP_COMPRESSION: 'zstd' })).toEqual({ compression: 'zstd', recipients: [] });
@@ -422,7 +422,7 @@ test('a recipient that is none is refused at the start; a private key is never p
   const recipient = await identityToRecipient(identity);
   const wrong = (text: string) => faults({ S3_BUCKET: 'safe', BACKUP_ENCRYPTION_RECIPIENT: text });
   expect(await wrong(`${recipient},${recipient.slice(0, -2)}`)).toEqual([
-    `BACKUP_ENCRYPTION_RECIPIENT: entry 2 of 2 (${recipient.slice(0, 12)}…) is not a public key of age, such as age1… from age-keygen`,
+    `BACKUP_ENCRYPTION_RECIPIENT: entry 2 of 2 (${recipient.slice(0, 12)}…) is not an age public key, such as age1… from age-keygen`,
   ]);
   expect(await wrong(identity)).toEqual([
     'BACKUP_ENCRYPTION_RECIPIENT: it is a private key; it must never be on this server. Set the public key, age1…, which age-keygen -y prints',
@@ -441,7 +441,7 @@ test('a sealing that would do nothing is refused; with a bucket S3 may be off fo
   const recipient = await newRecipient();
   const sealed = { BACKUP_COMPRESSION: 'zstd', BACKUP_ENCRYPTION_RECIPIENT: recipient };
   const why =
-    'does nothing without S3_BUCKET or BACKUP_FOLDER_PATH; it seals the copies there, those in BACKUP_LOCAL_PATH stay plain database files';
+    'has no effect without S3_BUCKET or BACKUP_FOLDER_PATH; it seals the copies there; backups in BACKUP_LOCAL_PATH stay plain database files';
   expect(await faults(sealed)).toEqual([`BACKUP_COMPRESSION: ${why}`, `BACKUP_ENCRYPTION_RECIPIENT: ${why}`]);
   expect(loadEnvironment({ ...sealed, S3_BUCKET: 'safe' }).backup.s3Enabled).toBe(false);
   expect(await faults({ ...sealed, BACKUP_S3_ENABLED: 'true' })).toEqual([
@@ -464,12 +464,12 @@ test('how S3 keeps the copies is passed on; what would do nothing is refused', a
     objectLock: { days: 30, mode: 'governance' },
     lifecycleDays: null,
   });
-  expect(await faults(given)).toEqual(Object.keys(given).map((name) => `${name}: does nothing without S3_BUCKET`));
+  expect(await faults(given)).toEqual(Object.keys(given).map((name) => `${name}: has no effect without S3_BUCKET`));
   expect(await faults({ ...bucket, BACKUP_S3_SSE: 'AES256', BACKUP_S3_SSE_KMS_KEY: 'x' })).toEqual([
-    'BACKUP_S3_SSE_KMS_KEY: does nothing without BACKUP_S3_SSE=aws:kms',
+    'BACKUP_S3_SSE_KMS_KEY: has no effect without BACKUP_S3_SSE=aws:kms',
   ]);
   expect(await faults({ ...bucket, BACKUP_S3_OBJECT_LOCK_MODE: 'compliance' })).toEqual([
-    'BACKUP_S3_OBJECT_LOCK_MODE: does nothing without BACKUP_S3_OBJECT_LOCK_DAYS',
+    'BACKUP_S3_OBJECT_LOCK_MODE: has no effect without BACKUP_S3_OBJECT_LOCK_DAYS',
   ]);
   const [archive = ''] = await faults({ ...bucket, BACKUP_S3_STORAGE_CLASS: 'DEEP_ARCHIVE' });
   expect(archive).toContain('takes hours to give an object back');
@@ -482,7 +482,7 @@ async function newRecipient(): Promise<string> {
 test('a token of the metrics is none without a login, and not the one that opens everything', async () => {
   const [own, all] = ['fedcba9876543210', '0123456789abcdef'];
   expect(await faults({ BACKUP_METRICS_TOKEN: own })).toEqual([
-    'BACKUP_METRICS_TOKEN: does nothing without BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN',
+    'BACKUP_METRICS_TOKEN: has no effect without BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN',
   ]);
   expect(await faults({ BACKUP_METRICS_TOKEN: all, BACKUP_API_TOKEN: all })).toEqual([
     'BACKUP_METRICS_TOKEN: is the same as BACKUP_API_TOKEN, which opens everything',

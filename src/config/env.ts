@@ -164,8 +164,8 @@ const JOB_MARK = 'VELIST_BACKUP_JOB';
 
 /** Where `process.execPath` is the app and not its runtime. Going on would start a job again, and that the app. */
 function startedAsJob(): BackupError {
-  return new BackupError('UNSUPPORTED', 'the app was started in the place of a backup job', {
-    hint: 'Run the app by node or bun, compile it by bun build --compile, or let `velist-backup serve` back up beside it.',
+  return new BackupError('UNSUPPORTED', 'the app was started instead of a backup job', {
+    hint: 'Run the app with node or bun, compile it with bun build --compile, or run `velist-backup serve` beside it.',
   });
 }
 

@@ -57,7 +57,7 @@ function faultsOfS3(values: Values['s3'], given: Variables): readonly string[] {
       `${keys}: are missing; ${halfElsewhere.join(' and ')} ${halfElsewhere.length > 1 ? 'are' : 'is'} not read`,
     );
   if (sessionToken && missing > 0)
-    faults.push('S3_SESSION_TOKEN: does nothing without S3_ACCESS_KEY and S3_SECRET_KEY');
+    faults.push('S3_SESSION_TOKEN: has no effect without S3_ACCESS_KEY and S3_SECRET_KEY');
   return faults;
 }
 
@@ -66,7 +66,7 @@ function faultsOfMetricsToken(values: Values['server']): readonly string[] {
   const { metricsToken: own, apiToken: all, adminPassword: password } = values;
   if (own === null) return [];
   if (all === null && password === null)
-    return ['BACKUP_METRICS_TOKEN: does nothing without BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN'];
+    return ['BACKUP_METRICS_TOKEN: has no effect without BACKUP_ADMIN_PASSWORD or BACKUP_API_TOKEN'];
   return own === all ? ['BACKUP_METRICS_TOKEN: is the same as BACKUP_API_TOKEN, which opens everything'] : [];
 }
 
@@ -82,7 +82,7 @@ function inertSealing({ database, s3, folder }: Values): readonly string[] {
   ];
   return set.map(
     (name) =>
-      `${name}: does nothing without S3_BUCKET or BACKUP_FOLDER_PATH; it seals the copies there, those in BACKUP_LOCAL_PATH stay plain database files`,
+      `${name}: has no effect without S3_BUCKET or BACKUP_FOLDER_PATH; it seals the copies there; backups in BACKUP_LOCAL_PATH stay plain database files`,
   );
 }
 
@@ -110,13 +110,13 @@ function setOf<Key extends string>(
 /** As above: what nobody asks a server for must not look as if it were there. */
 function inertStoredAs(values: Values['s3']): readonly string[] {
   if (values.bucket === null && !values.enabled)
-    return setOf(s3Settings, values, asked).map((name) => `${name}: does nothing without S3_BUCKET`);
+    return setOf(s3Settings, values, asked).map((name) => `${name}: has no effect without S3_BUCKET`);
   return [
     ...(values.sseKmsKey !== null && values.sse !== 'aws:kms'
-      ? ['BACKUP_S3_SSE_KMS_KEY: does nothing without BACKUP_S3_SSE=aws:kms']
+      ? ['BACKUP_S3_SSE_KMS_KEY: has no effect without BACKUP_S3_SSE=aws:kms']
       : []),
     ...(values.objectLockMode !== null && values.objectLockDays === null
-      ? ['BACKUP_S3_OBJECT_LOCK_MODE: does nothing without BACKUP_S3_OBJECT_LOCK_DAYS']
+      ? ['BACKUP_S3_OBJECT_LOCK_MODE: has no effect without BACKUP_S3_OBJECT_LOCK_DAYS']
       : []),
     ...faultsOfRemoval(values),
   ];
@@ -125,23 +125,23 @@ function inertStoredAs(values: Values['s3']): readonly string[] {
 /** Nobody must believe that something is kept without a folder. */
 function inertFolder(values: Values['folder']): readonly string[] {
   if (values.path !== null) return [];
-  return setOf(folderSettings, values, ours).map((name) => `${name}: does nothing without BACKUP_FOLDER_PATH`);
+  return setOf(folderSettings, values, ours).map((name) => `${name}: has no effect without BACKUP_FOLDER_PATH`);
 }
 
 /** Nobody must believe that we keep or remove what a rule of the bucket removes. */
 function faultsOfRemoval(values: Values['s3']): readonly string[] {
   const { retention: by, lifecycleDays: days } = values;
   if (by !== 'bucket') {
-    return days === null ? [] : ['BACKUP_S3_LIFECYCLE_DAYS: does nothing without BACKUP_S3_RETENTION=bucket'];
+    return days === null ? [] : ['BACKUP_S3_LIFECYCLE_DAYS: has no effect without BACKUP_S3_RETENTION=bucket'];
   }
   return [
     ...(days === null
       ? [
-          'BACKUP_S3_LIFECYCLE_DAYS: is missing; with BACKUP_S3_RETENTION=bucket say after how many days the rule of the bucket removes an object, as its console shows under Lifecycle, or `aws s3api get-bucket-lifecycle-configuration`',
+          'BACKUP_S3_LIFECYCLE_DAYS: is missing; with BACKUP_S3_RETENTION=bucket, set it to the number of days after which the rule of the bucket removes an object, as shown by its console under Lifecycle or by `aws s3api get-bucket-lifecycle-configuration`',
         ]
       : []),
     ...setOf(s3Settings, values, ours).map(
-      (name) => `${name}: does nothing with BACKUP_S3_RETENTION=bucket; the rule of the bucket decides`,
+      (name) => `${name}: has no effect with BACKUP_S3_RETENTION=bucket; the rule of the bucket decides`,
     ),
   ];
 }

@@ -9,9 +9,9 @@ import { BackupError, errnoCode } from '../words/errors.ts';
 import { type BackupsConfig, defineConfig } from './define-config.ts';
 import { readTrustedFile } from './trusted-file.ts';
 
-export const configFileNames = ['velist-backup.config.ts', 'velist-backup.config.js', 'velist-backup.config.mjs'];
+const configFileNames = ['velist-backup.config.ts', 'velist-backup.config.js', 'velist-backup.config.mjs'];
 
-export interface FoundConfigFile {
+interface FoundConfigFile {
   readonly path: string;
   /** By the user, who answers for it then. */
   readonly isNamed: boolean;
@@ -52,14 +52,14 @@ export async function loadConfigFile({ path, isNamed }: FoundConfigFile): Promis
 
 function readSource(path: string, isNamed: boolean): string {
   const otherwise = isNamed
-    ? 'Else name another file by --config.'
-    : `Else \`--config ${path}\` says that you trust it.`;
+    ? 'Otherwise name another file with --config.'
+    : `Otherwise \`--config ${path}\` says that you trust it.`;
   try {
     return readTrustedFile(path, { isNamed, isRun: true, otherwise });
   } catch (cause) {
     if (errnoCode(cause) === undefined) throw cause;
     throw new BackupError('BAD_CONFIG', `${path} can't be read: ${BackupError.from(cause).message}`, {
-      hint: 'Give the user who runs this process the right to read it.',
+      hint: 'Allow the user who runs this process to read it.',
       cause,
     });
   }

@@ -24,6 +24,12 @@ export const pageSettings = {
   lossIgnore: databaseSettings.lossIgnore.value,
 };
 
+/** What they are while nobody changed one. */
+export function pageStart(values: PageSettings): PageSettings {
+  const names = Object.keys(pageSettings) as (keyof PageSettings)[]; // its own keys
+  return Object.fromEntries(names.map((name) => [name, values[name]])) as PageSettings; // each of them
+}
+
 type Frozen<Value> = Value extends readonly (infer Item)[] ? readonly Item[] : Value;
 
 export type PageSettings = {

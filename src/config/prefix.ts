@@ -18,7 +18,7 @@ function ruled(text: z.ZodString): z.ZodString {
     .min(1, { abort: true })
     .max(512, { abort: true })
     .refine((path) => !/^(s3|https?):\/\//i.test(path), {
-      error: 'a path such as backups/database; the bucket belongs into S3_BUCKET',
+      error: 'a path such as backups/database; the bucket belongs in S3_BUCKET',
       abort: true,
     })
     .overwrite((path) => path.replaceAll(/^\/+|\/+$/g, ''))

@@ -16,7 +16,7 @@ export function pathForPrisma(path: string): { readonly path: string } | { reado
   if (!existsSync(path)) return { path: `./${meant}` };
   if (!existsSync(meant)) return { path };
   return {
-    fault: `it names two files: ${path} in the working folder, and ${meant}, which Prisma means by it; write the whole path, for instance file:${resolve(meant)}`,
+    fault: `it names two files: ${path} in the working directory, and ${meant}, which is what Prisma means; write the whole path, for example file:${resolve(meant)}`,
   };
 }
 

@@ -57,7 +57,7 @@ function bare(name: string, value: string): string {
   return /^(["']).*\1$/s.test(text) && text.length > 1 ? text.slice(1, -1) : text;
 }
 
-export type Read = { readonly values: Values } | { readonly faults: readonly string[] };
+type Read = { readonly values: Values } | { readonly faults: readonly string[] };
 
 /** @returns a line for each fault: name, value (never a secret's), what is allowed. */
 export function readValues(given: Variables): Read {

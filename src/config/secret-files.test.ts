@@ -61,7 +61,7 @@ test('both forms, and a file that can not be what it should, are refused by name
     [{ BACKUP_ADMIN_PASSWORD_FILE: file('e', ' \n') }, /^ {2}BACKUP_ADMIN_PASSWORD_FILE: ".*" is empty$/],
     [
       { BACKUP_ADMIN_PASSWORD_FILE: file('l', 'hunter2'.repeat(9_000)) },
-      /^ {2}BACKUP_ADMIN_PASSWORD_FILE: ".*" holds no secret: it is too long$/,
+      /^ {2}BACKUP_ADMIN_PASSWORD_FILE: ".*" does not contain a secret: it is too long$/,
     ],
     [
       { BACKUP_API_TOKEN_FILE: file('s', 'hunter2') },

@@ -12,7 +12,7 @@ const CHARACTERS_MAX = 16_384;
 
 export const fileVariable = (name: string): string => `${name}_FILE`;
 
-export interface FromFiles {
+interface FromFiles {
   /** The variables, with the content of the files in the place of their names. */
   readonly variables: Variables;
   /** By variable, the file that it was read from. */
@@ -46,7 +46,7 @@ export function readSecretFiles(given: Variables, secrets: Iterable<string>): Fr
 function contentOf(path: string): string {
   const text = readFileSync(path, 'utf8').replace(/[\r\n]+$/, '');
   if (text.trim() === '') throw new Unusable('is empty');
-  if (text.length > CHARACTERS_MAX) throw new Unusable('holds no secret: it is too long');
+  if (text.length > CHARACTERS_MAX) throw new Unusable('does not contain a secret: it is too long');
   return text;
 }
 

@@ -105,6 +105,6 @@ export function refused(faultOf: (value: string) => string | null) {
 
 export function inQuotes(text: string): string | null {
   return /^(["']).*\1$/s.test(text) && text.length > 1
-    ? 'it stands in quotes, which docker --env-file takes for a part of it; leave them out'
+    ? 'it is in quotes, which docker --env-file takes as part of the value; leave them out'
     : null;
 }

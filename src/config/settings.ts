@@ -1,8 +1,8 @@
 /**
  * The settings: one row each, and the only place where one is described; the rows of targets stand in `target-settings.ts`.
  * The environment (`env.ts`), the configuration file and its types (`config-file.ts`, `define-config.ts`), the files of
- * secrets, what the page may change, the HTTP contract and docs/configuration.md are made of this table. A row is called as
- * its key in the configuration file.
+ * secrets and docs/configuration.md are made of this table; `page-settings.ts` names the rows that the page may change. A row
+ * is called as its key in the configuration file.
  */
 import { z } from 'zod';
 import { parseRecipients } from '../engine/format/age.ts';
@@ -25,7 +25,7 @@ const webAddress = z.url({ protocol: /^https?$/, error: 'a URL that begins with 
 const token = z
   .string()
   .regex(/^[\x21-\x7e]{16,1024}$/, {
-    error: 'at least 16 characters without spaces, such as openssl rand -hex 32 makes',
+    error: 'at least 16 characters without spaces, such as the output of openssl rand -hex 32',
     abort: true,
   })
   .superRefine(refused(inQuotes));
@@ -42,7 +42,7 @@ export const placeSettings = {
       return url;
     }),
     start: './db/dev.sqlite',
-    says: 'the database: a path, also as `file:./app.sqlite` or `sqlite:///srv/app.sqlite`, and see below',
+    says: 'the database: a path, also as `file:./app.sqlite` or `sqlite:///srv/app.sqlite`; more forms below',
     // One that we refuse may be another server's, with its password.
     isHidden: true,
   }),
@@ -51,14 +51,14 @@ export const placeSettings = {
     variable: 'BACKUP_LOCAL_PATH',
     value: path,
     start: './storage/backups',
-    says: 'the folder of the backups; made 0700, its files 0600',
+    says: 'the folder for the backups; created with mode 0700, its files with 0600',
   }),
   /** As `localPath`: `storage/velist-backup.sqlite` becomes `storage/<name>.velist-backup.sqlite`. */
   statePath: setting({
     variable: 'BACKUP_STATE_PATH',
     value: path,
     start: './storage/velist-backup.sqlite',
-    says: 'run history, shared by the app and the command line; losing it loses nothing else',
+    says: 'the run history, shared by the app and the command line; nothing else is lost if it is',
   }),
 };
 
@@ -68,13 +68,13 @@ export const databaseSettings = {
     variable: 'BACKUP_ENABLED',
     value: z.boolean(),
     start: true,
-    says: '`false`: nothing by itself, everything by hand',
+    says: '`false`: no scheduled backups, only those that somebody starts',
   }),
   intervalMinutes: setting({
     variable: 'BACKUP_INTERVAL_MINUTES',
     value: whole(1, 525_600, 'minute'),
     start: 10,
-    says: 'between two backups',
+    says: 'minutes between two backups',
   }),
   /** A cron line, instead of the interval. */
   schedule: setting({
@@ -82,30 +82,30 @@ export const databaseSettings = {
     value: z
       .string()
       .min(1)
-      .refine((line) => checkCron(line) === null, { error: 'a cron line of five fields, for instance 0 3 * * *' }),
-    says: 'a cron line of five fields, instead of the interval: `0 3 * * *`',
+      .refine((line) => checkCron(line) === null, { error: 'a cron line with five fields, for example 0 3 * * *' }),
+    says: 'a cron line with five fields instead of the interval: `0 3 * * *`',
   }),
   retentionCount: kept.setting({
     variable: 'BACKUP_RETENTION_COUNT',
     value: whole(1, 10_000, 'backup'),
     start: 10,
-    says: 'newest backups to keep on this disk',
+    says: 'how many of the newest backups to keep on this disk',
   }),
   /** Without any of the five: 24 hours, 7 days and 4 weeks, within a fifth of the disk. Beside one that is said: 0. */
   keepHourly: kept.setting({
     variable: 'BACKUP_KEEP_HOURLY',
     value: keep,
-    says: 'and the newest good one of each of this many hours that have one; by default `24`',
+    says: 'also keep the newest good one of each hour, for this many hours that have one; `24` by default',
   }),
   keepDaily: kept.setting({
     variable: 'BACKUP_KEEP_DAILY',
     value: keep,
-    says: 'the same for days, in UTC; by default `7`',
+    says: 'the same for days, in UTC; `7` by default',
   }),
   keepWeekly: kept.setting({
     variable: 'BACKUP_KEEP_WEEKLY',
     value: keep,
-    says: 'the same for ISO weeks; by default `4`',
+    says: 'the same for ISO weeks; `4` by default',
   }),
   keepMonthly: kept.setting({ variable: 'BACKUP_KEEP_MONTHLY', value: keep, says: 'the same for months' }),
   keepYearly: kept.setting({ variable: 'BACKUP_KEEP_YEARLY', value: keep, says: 'the same for years' }),
@@ -113,39 +113,39 @@ export const databaseSettings = {
     variable: 'BACKUP_VERIFY',
     value: z.enum(['quick', 'full']),
     start: 'quick',
-    says: '`quick_check` or `integrity_check` for every backup',
+    says: 'run `quick_check` or `integrity_check` on every backup',
   }),
   skipUnchanged: setting({
     variable: 'BACKUP_SKIP_UNCHANGED',
     value: z.boolean(),
     start: true,
-    says: 'a scheduled run on an unchanged database is only noted',
+    says: 'a scheduled run on an unchanged database makes no backup and is only recorded',
   }),
   maxAgeMinutes: proof.setting({
     variable: 'BACKUP_MAX_AGE_MINUTES',
     value: whole(1, 5_256_000, 'minute'),
-    says: 'when the newest good backup is too old; else three intervals, at least 15',
+    says: 'the age at which the newest good backup is too old; by default three intervals, at least 15',
   }),
   /** Whether a backup that lost much against the one before raises an alarm. */
   lossAlarm: proof.setting({
     variable: 'BACKUP_LOSS_ALARM',
     value: z.boolean(),
     start: true,
-    says: 'a backup that lost much against the one before raises an alarm, and keeps what was before',
+    says: 'a backup that lost much since the one before raises an alarm, and the earlier backups are kept',
   }),
   /** More than this part of a table's rows is much. */
   lossPercent: proof.setting({
     variable: 'BACKUP_LOSS_PERCENT',
     value: z.int('a whole number').min(1, 'at least 1').max(100, 'at most 100'),
     start: 50,
-    says: 'more than this part of the rows of a table, or of the whole content, is much',
+    says: 'losing more than this percentage of the rows of a table, or of the whole content, raises the alarm',
   }),
   /** A part is judged only in tables with at least this many rows. */
   lossRows: proof.setting({
     variable: 'BACKUP_LOSS_ROWS',
     value: whole(1, 1_000_000_000, 'row'),
     start: 1_000,
-    says: 'a part is judged only in tables with at least this many rows',
+    says: 'the percentage applies only to tables with at least this many rows',
   }),
   /** Tables that the app empties regularly. */
   lossIgnore: proof.setting({
@@ -154,29 +154,29 @@ export const databaseSettings = {
       .array(z.string().min(1, 'the name of a table').max(512, 'at most 512 characters'))
       .max(1_000, 'at most 1,000 tables'),
     start: [],
-    says: 'tables that the app empties regularly, with commas between',
+    says: 'tables that the app empties regularly, separated by commas',
   }),
   drillEnabled: proof.setting({
     variable: 'BACKUP_DRILL_ENABLED',
     value: z.boolean(),
     start: true,
-    says: 'once a day a restore is rehearsed',
+    says: 'rehearse a restore once a day',
   }),
   drillSql: proof.setting({
     variable: 'BACKUP_DRILL_SQL',
     value: z.string().min(1),
-    says: 'what must hold on a restored backup: a statement, or the path of a file with several',
+    says: 'SQL that must hold on a restored backup: a statement, or the path of a file with several',
   }),
   // The path of a webhook is its password.
   webhookUrl: proof.secret({
     variable: 'BACKUP_WEBHOOK_URL',
     value: webAddress,
-    says: 'told when something changes: JSON that Slack, Discord and Mattermost take',
+    says: 'is called when something changes, with JSON that Slack, Discord and Mattermost accept',
   }),
   heartbeatUrl: proof.secret({
     variable: 'BACKUP_HEARTBEAT_URL',
     value: webAddress,
-    says: 'pinged with each backup, in the form of healthchecks.io',
+    says: 'is pinged with each backup, in the format of healthchecks.io',
   }),
   /** Every commit is captured beside the backups, which stay as they are. */
   continuous: continuous.setting({
@@ -216,14 +216,14 @@ export const databaseSettings = {
     variable: 'BACKUP_COMPRESSION',
     value: z.enum(['none', 'zstd']),
     start: 'none',
-    says: 'of copies there; backups on this disk stay plain files',
+    says: 'compress copies there; backups on this disk stay plain files',
   }),
-  /** Public keys of age: copies at targets are encrypted to them. */
+  /** Age public keys: copies at targets are encrypted to them. */
   encryptionRecipient: sealed.setting({
     variable: 'BACKUP_ENCRYPTION_RECIPIENT',
     value: z.string().transform(recipients),
     start: [],
-    says: 'public keys of age, with commas between: copies there are encrypted to them',
+    says: 'public age keys, separated by commas; copies there are encrypted to them',
     saysFault: true,
   }),
 };
@@ -234,44 +234,44 @@ export const serverSettings = {
     variable: 'HOST',
     value: z.string().min(1),
     start: '127.0.0.1',
-    says: 'outside a loopback address it needs a password or a token',
+    says: 'the address to listen on; anything but a loopback address needs a password or a token',
   }),
   port: server.setting({
     variable: 'PORT',
     value: z.int('a whole number').min(0, 'at least 0').max(65_535, 'at most 65,535'),
     start: 3000,
-    says: '`0`: any that is free',
+    says: 'the port to listen on; `0` takes any free one',
   }),
   adminPassword: server.secret({
     variable: 'BACKUP_ADMIN_PASSWORD',
     value: z.string().max(1_024).superRefine(refused(inQuotes)),
-    says: 'whoever has it may use the page',
+    says: 'the password for the page',
     isVerbatim: true,
   }),
   apiToken: server.secret({
     variable: 'BACKUP_API_TOKEN',
     value: token,
-    says: 'programs send it as `Authorization: Bearer`; 16 characters at least: `openssl rand -hex 32`',
+    says: 'programs send it as `Authorization: Bearer`; at least 16 characters: `openssl rand -hex 32`',
     isVerbatim: true,
   }),
   /** Opens the metrics alone. */
   metricsToken: server.secret({
     variable: 'BACKUP_METRICS_TOKEN',
     value: token,
-    says: 'opens `/backup/metrics` and nothing else, for Prometheus',
+    says: 'opens `/backup/metrics` for Prometheus, and nothing else',
     isVerbatim: true,
   }),
   /** JSON lines of the audit record: a file, or `-` for standard output. */
   auditLog: server.setting({
     variable: 'BACKUP_AUDIT_LOG',
     value: path,
-    says: 'who did what, as lines of JSON for a collector: a file, or `-` for standard output',
+    says: 'where to write who did what, as lines of JSON for a collector: a file, or `-` for standard output',
   }),
   logFormat: server.setting({
     variable: 'LOG_FORMAT',
     value: z.enum(['text', 'json']),
     start: 'text',
-    says: 'the form of the log',
+    says: 'the format of the log',
   }),
 };
 
@@ -281,13 +281,13 @@ export const appSettings = {
     variable: 'STORAGE_DRIVER',
     value: z.enum(['local', 's3']),
     start: 'local',
-    says: 'where `createStorage()` keeps them; it has no say in backups',
+    says: 'where `createStorage()` keeps them; backups do not depend on it',
   }),
   localPath: app.setting({
     variable: 'LOCAL_STORAGE_PATH',
     value: path,
     start: './storage/uploads',
-    says: 'the folder of the driver `local`',
+    says: 'the folder for the `local` driver',
   }),
   localUrl: app.setting({
     variable: 'LOCAL_STORAGE_URL',
@@ -295,18 +295,22 @@ export const appSettings = {
     start: '/storage',
     says: 'the address at which that folder is served',
   }),
-  cdnUrl: app.setting({ variable: 'CDN_URL', value: z.string(), says: 'the address of files of the driver `s3`' }),
+  cdnUrl: app.setting({
+    variable: 'CDN_URL',
+    value: z.string(),
+    says: 'the address at which the files of the `s3` driver are served',
+  }),
   demoOrders: app.setting({
     variable: 'DEMO_ORDERS',
     value: z.boolean(),
     start: true,
-    says: 'whether the demo shop of the repository gets orders',
+    says: 'whether the demo shop of this repository receives orders',
   }),
   nodeEnv: app.setting({
     variable: 'NODE_ENV',
     value: z.string(),
     start: 'development',
-    says: '`production`: no demo database is made',
+    says: '`production`: no demo database is created',
   }),
 };
 

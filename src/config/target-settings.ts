@@ -21,20 +21,20 @@ export const s3Settings = {
     variable: 'BACKUP_S3_PATH',
     value: prefix,
     start: PREFIX_BY_DEFAULT,
-    says: 'the prefix in the bucket; one database alone may use it',
+    says: 'the prefix in the bucket; each database needs one of its own',
   }),
   bucket: onS3.setting({
     variable: 'S3_BUCKET',
     value: z.string().min(1).superRefine(refused(faultOfBucket)),
     says: 'the name of the bucket',
   }),
-  region: onS3.setting({ variable: 'S3_REGION', value: z.string().min(1), says: 'its region; else `us-east-1`' }),
+  region: onS3.setting({ variable: 'S3_REGION', value: z.string().min(1), says: 'its region; by default `us-east-1`' }),
   endpoint: onS3.setting({
     variable: 'S3_ENDPOINT',
     value: z
       .url({ protocol: /^https?$/, error: 'a URL such as https://s3.wasabisys.com', abort: true })
       .refine((url) => !url.includes('@'), {
-        error: 'a URL without a name and a password, which belong into S3_ACCESS_KEY and S3_SECRET_KEY',
+        error: 'a URL without a name and a password, which belong in S3_ACCESS_KEY and S3_SECRET_KEY',
         abort: true,
       })
       .superRefine(refused(faultOfEndpoint)),
@@ -43,19 +43,23 @@ export const s3Settings = {
   forcePathStyle: onS3.setting({
     variable: 'S3_FORCE_PATH_STYLE',
     value: z.boolean(),
-    says: '`true`: `host/bucket/key`, `false`: `bucket.host/key`; else chosen by the server',
+    says: '`true`: `host/bucket/key`, `false`: `bucket.host/key`; by default, what suits the server',
   }),
   accessKey: onS3.secret({
     variable: 'S3_ACCESS_KEY',
     value: z.string().min(1),
-    says: 'without both keys those of the AWS default chain',
+    says: 'the access key; without both keys, the AWS default chain is used',
   }),
-  secretKey: onS3.secret({ variable: 'S3_SECRET_KEY', value: z.string().min(1), says: 'its secret' }),
+  secretKey: onS3.secret({
+    variable: 'S3_SECRET_KEY',
+    value: z.string().min(1),
+    says: 'the secret key that belongs to it',
+  }),
   /** The third part of temporary credentials. */
   sessionToken: onS3.secret({
     variable: 'S3_SESSION_TOKEN',
     value: z.string().min(1),
-    says: 'of temporary credentials, beside both keys',
+    says: 'for temporary credentials, in addition to both keys',
   }),
   ...keptAt(onS3, 'BACKUP_S3', 'on S3'),
   /** `bucket`: its own lifecycle rules remove what is old, after `lifecycleDays`. */
@@ -67,7 +71,7 @@ export const s3Settings = {
   lifecycleDays: onS3.setting({
     variable: 'BACKUP_S3_LIFECYCLE_DAYS',
     value: whole(2, 36_500, 'day'),
-    says: 'with `bucket`: the days after which its rule removes an object',
+    says: 'with `bucket`: after how many days its rule removes an object',
   }),
   storageClass: onS3.setting({
     variable: 'BACKUP_S3_STORAGE_CLASS',
@@ -75,9 +79,10 @@ export const s3Settings = {
       .string()
       .regex(/^[\w-]{1,64}$/, { error: 'the name of a storage class, such as STANDARD_IA' })
       .refine((name) => !isArchiveClass(name), {
-        error: 'that class takes hours to give an object back, and each upload is read back; GLACIER_IR does not',
+        error:
+          'a class that can be read at once, because each upload is read back; that one takes hours to give an object back (GLACIER_IR does not)',
       }),
-    says: 'the class of storage, such as `STANDARD_IA`',
+    says: 'the storage class, such as `STANDARD_IA`',
   }),
   sse: onS3.setting({
     variable: 'BACKUP_S3_SSE',
@@ -87,17 +92,17 @@ export const s3Settings = {
   sseKmsKey: onS3.setting({
     variable: 'BACKUP_S3_SSE_KMS_KEY',
     value: z.string().min(1).max(2048),
-    says: 'the key of the server that it uses',
+    says: 'the KMS key that the server encrypts with',
   }),
   objectLockDays: onS3.setting({
     variable: 'BACKUP_S3_OBJECT_LOCK_DAYS',
     value: whole(1, 36_500, 'day'),
-    says: 'how long nobody may delete a copy, in a bucket made with object lock',
+    says: 'for how many days nobody may delete a copy, in a bucket created with object lock',
   }),
   objectLockMode: onS3.setting({
     variable: 'BACKUP_S3_OBJECT_LOCK_MODE',
     value: z.enum(['governance', 'compliance']),
-    says: 'whether an account with special rights may delete it all the same; else `governance`',
+    says: 'whether an account with special rights may still delete it (`governance`, the default) or nobody',
   }),
 };
 
@@ -107,7 +112,7 @@ export const folderSettings = {
   path: inFolder.setting({
     variable: 'BACKUP_FOLDER_PATH',
     value: z.string().min(1),
-    says: 'on another disk or a mounted server, with the mark `.velist-target` in it: [A second folder](folder.md)',
+    says: 'a folder on another disk or a mounted server, with the mark `.velist-target` in it: [A second folder](folder.md)',
   }),
   ...keptAt(inFolder, 'BACKUP_FOLDER', 'there'),
 };
@@ -120,9 +125,9 @@ function keptAt({ setting }: ReturnType<typeof settingsOf>, target: string, ther
     retentionCount: setting({
       variable: `${target}_RETENTION_COUNT`,
       value: whole(1, 100_000, 'backup'),
-      says: 'newest backups to keep there; else as on this disk',
+      says: 'how many of the newest backups to keep there; by default as on this disk',
     }),
-    keepHourly: keep('HOURLY', `as \`BACKUP_KEEP_HOURLY\`, ${there}; else as set for this disk`),
+    keepHourly: keep('HOURLY', `like \`BACKUP_KEEP_HOURLY\`, ${there}; by default as set for this disk`),
     keepDaily: keep('DAILY', 'the same for days'),
     keepWeekly: keep('WEEKLY', 'the same for weeks'),
     keepMonthly: keep('MONTHLY', 'the same for months'),

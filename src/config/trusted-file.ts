@@ -15,7 +15,7 @@ import { realPathOfFile } from '../engine/sqlite/real-path.ts';
 const GROUP_WRITES = 0o020;
 const OTHERS_WRITE = 0o002;
 
-export interface Trust {
+interface Trust {
   /** The user named it: then its owner is not asked, only that not everybody can write it. */
   readonly isNamed?: boolean;
   /** It loads other files beside it: then nobody else may put any there. */
@@ -67,16 +67,16 @@ function refuseOwner(path: string, found: Stats, what: string, trust: Trust): vo
   }
   // The mode of a link says nothing.
   if (found.isSymbolicLink() || (found.mode & GROUP_WRITES) === 0 || isPrivateGroup(found, owners)) return;
-  throw refused(path, `the group ${found.gid} can write ${what}`, { fix: `\`chmod g-w ${what}\``, ...trust });
+  throw refused(path, `the group ${found.gid} can write to ${what}`, { fix: `\`chmod g-w ${what}\``, ...trust });
 }
 
 function openToAll(path: string, what: string, trust: Trust): BackupError {
-  return refused(path, `every user of this machine can write ${what}`, { fix: `\`chmod o-w ${what}\``, ...trust });
+  return refused(path, `every user of this machine can write to ${what}`, { fix: `\`chmod o-w ${what}\``, ...trust });
 }
 
 function refused(path: string, why: string, { fix, otherwise }: { fix: string; otherwise: string }): BackupError {
   return new BackupError('BAD_CONFIG', `${path} was not used: ${why}`, {
-    hint: `Read it. If it is yours, or says what you want: ${fix}. ${otherwise}`,
+    hint: `Read it. If it is yours, or contains what you want: ${fix}. ${otherwise}`,
   });
 }
 

@@ -58,7 +58,7 @@ export function refuseLink({ pattern }: ConfiguredGlob, file: string): void {
   const real = truePath(join(begin, file));
   if (real === join(begin, file)) return;
   throw new BackupError('BAD_CONFIG', `${join(beginOf(pattern), file)} leads through a link to ${real}`, {
-    hint: 'If it is meant, name it in the list by its path: a glob follows no links.',
+    hint: 'If it should be backed up, name it in the list by its path: a glob follows no links.',
   });
 }
 

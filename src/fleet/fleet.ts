@@ -10,7 +10,7 @@ import type { Environment } from '../config/env.ts';
 import { BackupError } from '../words/errors.ts';
 import { runJob } from '../engine/process/run-job.ts';
 import { truePath } from '../engine/disk/true-path.ts';
-import { addressOf } from '../engine/store/kinds.ts';
+import { addressOf, identityOf } from '../engine/store/kinds.ts';
 import { type Act, Audit } from '../service/audit/audit.ts';
 import type { BackupService } from '../service/backup-service.ts';
 import {
@@ -28,7 +28,7 @@ import {
   type ServiceOverrides,
   writeToConsole,
 } from '../service/from-environment.ts';
-import type { Guarded, GuardPort } from './fleet-port.ts';
+import type { FleetDatabase, FleetPort } from './fleet-port.ts';
 import { Replication } from '../service/continuous/replication.ts';
 import { Heartbeats } from '../service/targets/heartbeats.ts';
 import { remoteTargets } from '../service/targets/targets.ts';
@@ -42,7 +42,7 @@ const LOOK_EVERY_MS = 60_000;
 const BEGIN_WITHIN_MS = 60_000;
 const BEGIN_APART_MS = 1_000;
 
-interface Watched extends Guarded<BackupService> {
+interface Watched extends FleetDatabase<BackupService> {
   /** Which entry of the configuration it is of. */
   readonly entry: number;
   readonly environment: Environment;
@@ -50,7 +50,7 @@ interface Watched extends Guarded<BackupService> {
   readonly record: { readonly folder: string; readonly file: string; readonly refuseLink: () => void } | null;
 }
 
-export class Guard implements GuardPort<BackupService> {
+export class Fleet implements FleetPort<BackupService> {
   readonly #configured: Configured;
   readonly #overrides: ServiceOverrides;
   readonly #log: Log;
@@ -88,16 +88,16 @@ export class Guard implements GuardPort<BackupService> {
    * @param overrides of places: for the one database of a configuration without a list.
    * @throws BackupError BAD_CONFIG when two databases would share a file, a folder, a state file or a prefix.
    */
-  static async open(configured: Configured, overrides: ServiceOverrides = {}): Promise<Guard> {
-    const guard = new Guard(configured, overrides);
+  static async open(configured: Configured, overrides: ServiceOverrides = {}): Promise<Fleet> {
+    const fleet = new Fleet(configured, overrides);
     try {
       for (const [index, entry] of configured.entries.entries())
-        if (entry.kind === 'database') guard.#add(index, entry.name, entry.environment, null);
-      await guard.#look();
-      await guard.#warnOfOldFolder();
-      return guard;
+        if (entry.kind === 'database') fleet.#add(index, entry.name, entry.environment, null);
+      await fleet.#look();
+      await fleet.#warnOfOldFolder();
+      return fleet;
     } catch (error) {
-      await guard.close();
+      await fleet.close();
       throw error;
     }
   }
@@ -111,7 +111,7 @@ export class Guard implements GuardPort<BackupService> {
     return this.#configured.isMany;
   }
 
-  get databases(): readonly Guarded<BackupService>[] {
+  get databases(): readonly FleetDatabase<BackupService>[] {
     return this.#watched;
   }
 
@@ -177,6 +177,7 @@ export class Guard implements GuardPort<BackupService> {
   async #look(): Promise<void> {
     const { entries } = this.#configured;
     const globs = entries.flatMap((entry, index) => (entry.kind === 'glob' ? [{ entry, index }] : []));
+    if (globs.length === 0) return;
     const notIn = [
       ...globs.map(({ entry }) => entry.localPath),
       ...this.#watched.map(({ service }) => service.getConfig().localPath),
@@ -184,7 +185,7 @@ export class Guard implements GuardPort<BackupService> {
     for (const { entry, index } of globs) {
       const found = await findDatabases(entry, { notIn });
       for (const one of [...found, ...(await rememberedDatabases(entry))]) this.#meet(index, entry, one);
-      if (found.length === 0) this.#once(`No file matches ${entry.pattern}. It is looked for every minute.`);
+      if (found.length === 0) this.#once(`No file matches ${entry.pattern}. It is checked every minute.`);
     }
     await this.#remember();
   }
@@ -194,7 +195,7 @@ export class Guard implements GuardPort<BackupService> {
     const { localPath } = this.#configured.common.backup;
     if (!this.isMany || this.#owners.has(`folder ${truePath(localPath)}`) || !(await holdsBackups(localPath))) return;
     this.#once(
-      `The backups in ${localPath} itself belong to none of the databases. Say localPath: '${localPath}', and s3.path where they are on S3 too, for the one that they are of.`,
+      `The backups in ${localPath} itself belong to none of the databases. Set localPath: '${localPath}', and s3.path if they are on S3 too, for the one that they belong to.`,
     );
   }
 
@@ -213,7 +214,7 @@ export class Guard implements GuardPort<BackupService> {
       this.#startNext();
     } catch (error) {
       const known = BackupError.from(error);
-      this.#once(`${path} is not guarded: ${known.message}. ${known.hint}`);
+      this.#once(`${path} is not backed up: ${known.message}. ${known.hint}`);
     }
   }
 
@@ -225,9 +226,10 @@ export class Guard implements GuardPort<BackupService> {
 
   #add(entry: number, name: string, environment: Environment, record: Watched['record']): Watched {
     const isMany = this.#configured.isMany;
+    const { write, writeAudit } = this.#overrides;
     const service = createService(
       environment,
-      isMany ? { write: this.#overrides.write } : this.#overrides,
+      isMany ? { write, writeAudit } : this.#overrides,
       isMany
         ? {
             ...{
@@ -243,27 +245,40 @@ export class Guard implements GuardPort<BackupService> {
         : {},
     );
     const watched = { name, service, entry, environment, record };
+    // Nobody shares a place with the only one, and its settings are not read before they are needed.
+    if (isMany) this.#takePlaces(watched);
+    this.#watched = [...this.#watched, watched].sort((a, b) => a.entry - b.entry || (a.name < b.name ? -1 : 1));
+    return watched;
+  }
+
+  /** @throws BackupError BAD_CONFIG when another one has one of them. */
+  #takePlaces({ name, service, environment }: Watched): void {
     const { databasePath, backup } = environment;
-    const places = [
+    const places = new Map<string, string>();
+    const add = (place: string, key = place) => places.set(key, place);
+    for (const place of [
       `database ${truePath(databasePath)}`,
       `folder ${truePath(backup.localPath)}`,
       `state file ${truePath(backup.statePath)}`,
-    ];
-    for (const { access, prefix } of remoteTargets({ targets: furtherTargetsOf(environment) }, service.getConfig()))
-      places.push(`place ${addressOf(access, prefix)}`);
+    ])
+      add(place);
+    for (const { access, prefix } of remoteTargets({ targets: furtherTargetsOf(environment) }, service.getConfig())) {
+      const place = `place ${addressOf(access, prefix)}`;
+      add(place);
+      // One folder may have several names.
+      add(place, `place ${identityOf(access, prefix)}`);
+    }
     // A file may not be the history of one and the database of another either.
     const crossed = [`database ${truePath(backup.statePath)}`, `state file ${truePath(databasePath)}`];
-    for (const place of [...places, ...crossed]) {
-      const owner = this.#owners.get(place);
+    for (const [key, place] of [...places, ...crossed.map((one) => [one, one] as const)]) {
+      const owner = this.#owners.get(key);
       if (owner !== undefined) throw shared(place, owner, name);
     }
     // As it is now: the page may have changed it.
     const prefix = environment.s3.bucket === null ? null : service.getConfig().s3Path;
     const owner = prefix === null ? null : this.#ownerOfPrefix(environment, prefix, name);
     if (owner !== null) throw shared(`prefix ${prefix} on S3`, owner, name);
-    for (const place of places) this.#owners.set(place, name);
-    this.#watched = [...this.#watched, watched].sort((a, b) => a.entry - b.entry || (a.name < b.name ? -1 : 1));
-    return watched;
+    for (const key of places.keys()) this.#owners.set(key, name);
   }
 
   #ownerOfPrefix({ s3 }: Environment, prefix: string, except: string): string | null {

@@ -1,12 +1,11 @@
-/** All databases of a configuration, guarded by one object. */
-import { readConfig } from '../config/config-file.ts';
+/** The databases of a configuration, guarded by one object: also the only one, and that of the environment. */
+import { oneDatabase, readConfig } from '../config/config-file.ts';
 import type { BackupsConfig } from '../config/define-config.ts';
-import { takeDotenv } from '../config/env.ts';
+import { loadEnvironment, takeDotenv } from '../config/env.ts';
 import { findConfigFile, loadConfigFile } from '../config/load-config-file.ts';
 import { BackupError } from '../words/errors.ts';
-import type { BackupService } from '../service/backup-service.ts';
-import { createServiceFromEnvironment, type ServiceOverrides } from '../service/from-environment.ts';
-import { Guard } from './fleet.ts';
+import type { ServiceOverrides } from '../service/from-environment.ts';
+import { Fleet } from './fleet.ts';
 
 /**
  * For an app with several databases: `const backups = await createBackups({ databases: [{ path: './db/app.sqlite' }] })`,
@@ -17,20 +16,20 @@ import { Guard } from './fleet.ts';
 export async function createBackups(
   config: BackupsConfig,
   options: Pick<ServiceOverrides, 'env' | 'write'> = {},
-): Promise<Guard> {
-  return await Guard.open(readConfig(config, { file: 'the configuration', variables: options.env }), options);
+): Promise<Fleet> {
+  return await Fleet.open(readConfig(config, { file: 'the configuration', variables: options.env }), options);
 }
 
 /**
- * As the configuration file says, the named one or the one that is found; null where there is none.
+ * What the configuration file says, the named one or the one that is found; without one the database of the environment.
  *
  * @throws BackupError BAD_CONFIG as `createBackups`, or when the file can't be run.
  */
-export async function openConfigFile(named: string | undefined, options: ServiceOverrides = {}): Promise<Guard | null> {
+export async function openFleet(named: string | undefined, options: ServiceOverrides = {}): Promise<Fleet> {
   // The file may ask the environment for what stands in `.env`.
   if (options.env === undefined) takeDotenv();
   const found = findConfigFile(named);
-  if (found === null) return null;
+  if (found === null) return await openEnvironment(options);
   const file = found.path;
   const configured = readConfig(await loadConfigFile(found), { file, variables: options.env });
   if (configured.isMany && options.backupsPath !== undefined) {
@@ -38,15 +37,10 @@ export async function openConfigFile(named: string | undefined, options: Service
       hint: 'Say localPath in that file.',
     });
   }
-  return await Guard.open(configured, options);
+  return await Fleet.open(configured, options);
 }
 
-/** What the configuration file guards, or the one database of the environment. */
-export async function openService(
-  named: string | undefined,
-  options: ServiceOverrides = {},
-): Promise<Guard | BackupService> {
-  const guard = await openConfigFile(named, options);
-  if (guard === null) return createServiceFromEnvironment(options);
-  return guard.isMany ? guard : (guard.databases[0]?.service ?? guard);
+/** @throws BackupError BAD_CONFIG with one line per wrong setting. */
+export async function openEnvironment(options: ServiceOverrides = {}): Promise<Fleet> {
+  return await Fleet.open(oneDatabase(loadEnvironment(options.env)), options);
 }

@@ -37,6 +37,10 @@ export function problem(
   return json({ error: body }, options.status ?? statusOf(error.code), options.headers);
 }
 
+export function seeOther(location: string, status: 303 | 307 = 303): Response {
+  return new Response(null, { status, headers: { location, 'cache-control': 'no-store' } });
+}
+
 export function notFound(): Response {
   return problem(
     {
@@ -110,7 +114,7 @@ export async function longAnswer(work: Promise<Response>, pingMs: number): Promi
 }
 
 /** What every answer bears, unless it says otherwise; and no body for HEAD, which hosts without an own HEAD would read to its end. */
-export function dress(request: Request, response: Response): Response {
+export function withSecurityHeaders(request: Request, response: Response): Response {
   for (const [name, value] of Object.entries(usualHeaders))
     if (!response.headers.has(name)) response.headers.set(name, value);
   if (request.method !== 'HEAD' || response.body === null) return response;

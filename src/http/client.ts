@@ -42,7 +42,7 @@ export function isForwarded(request: Request): boolean {
   return [...request.headers.keys()].some((name) => ofProxies.test(name));
 }
 
-/** `https` or `http`, as the proxy next to the client tells it; null where none does. */
+/** `https` or `http`, as the proxy next to the client tells it; null if none does. */
 export function schemeTold(request: Request): string | null {
   const forwarded = /(?:^|[;,\s])proto="?(https?)\b/i.exec(request.headers.get('forwarded') ?? '')?.[1];
   const told = request.headers.get('x-forwarded-proto')?.split(',')[0]?.trim() || forwarded;
@@ -85,7 +85,7 @@ export class WordsPerClient {
     this.#nowMs = nowMs;
   }
 
-  /** Null where nothing is written; else how many of that client were left out since the last time. */
+  /** Null if nothing is written; else how many of that client were left out since the last time. */
   take(address: string | undefined): number | null {
     const nowMs = this.#nowMs();
     const network = networkOf(address ?? '');

@@ -1,10 +1,10 @@
 /** The backup routes as a plugin for an Elysia app: `velist-backup/elysia`. Elysia is the app's own. */
 import { Elysia } from 'elysia';
-import type { GuardPort } from '../fleet/fleet-port.ts';
+import type { FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { type BackupRoutesOptions, createAnswer, type HostServer } from './api.ts';
+import { type BackupRoutesOptions, createAnswer, type HostServer } from './create-answer.ts';
 
-export type { BackupRoutesOptions } from './api.ts';
+export type { BackupRoutesOptions } from './create-answer.ts';
 export type { Action, Authorize, Verdict } from './access/authorize.ts';
 export { authorizeBy } from './access/auth.ts';
 
@@ -14,7 +14,7 @@ export { authorizeBy } from './access/auth.ts';
  * @throws BackupError BAD_CONFIG when nobody said who may act.
  */
 export function backupRoutes<const Prefix extends string = '/backup'>(
-  service: BackupServicePort | GuardPort,
+  service: BackupServicePort | FleetPort,
   options: BackupRoutesOptions<Prefix>,
 ) {
   const prefix = options.prefix ?? ('/backup' as Prefix);

@@ -3,18 +3,19 @@
  * (the list changed, fetch it) and `ping`. A client that comes back needs no history: the first `status` is the whole
  * truth. Each event's data is one JSON object on one line.
  */
+import type { ServiceEvent } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { toText } from './answers.ts';
 import { TooMany } from './access/rate-limits.ts';
 import { serialize } from './serialize.ts';
 
 /** Events that may wait for a client that does not read; then its stream ends and it connects anew. */
-const MAX_WAITING = 1_000;
+const EVENTS_WAITING_MAX = 1_000;
 
 /** Each costs a connection, a timer and the status at every change. */
-const MOST_STREAMS = 100;
+const STREAMS_MAX = 100;
 /** Nobody has more than half of them. */
-const MOST_OF_ONE = 50;
+const STREAMS_OF_ONE_MAX = 50;
 const FULL_WAIT_MS = 5_000;
 
 /** How many are open of one database, and whose. */
@@ -24,13 +25,13 @@ export class OpenStreams {
   /**
    * Answers what to call when the stream has ended.
    *
-   * @param owner the user, or the address where users have no names; empty where neither is known.
+   * @param owner the user, or the address where users have no names; empty if neither is known.
    * @throws TooMany
    */
   enter(owner: string): () => void {
     const own = owner === '' ? 0 : this.#owners.filter((other) => other === owner).length;
-    const most = own >= MOST_OF_ONE ? MOST_OF_ONE : MOST_STREAMS;
-    if (own >= MOST_OF_ONE || this.#owners.length >= MOST_STREAMS) {
+    const most = own >= STREAMS_OF_ONE_MAX ? STREAMS_OF_ONE_MAX : STREAMS_MAX;
+    if (own >= STREAMS_OF_ONE_MAX || this.#owners.length >= STREAMS_MAX) {
       const message = `${most} event streams are open, and no more are served at once`;
       throw new TooMany(FULL_WAIT_MS, { message, firstly: 'Close pages that nobody looks at. ' });
     }
@@ -39,7 +40,7 @@ export class OpenStreams {
   }
 }
 
-export interface EventOptions {
+interface EventOptions {
   /** Servers cut a silent connection after 10 to 30 seconds. */
   readonly pingMs: number;
   readonly signal: AbortSignal;
@@ -54,75 +55,18 @@ export interface EventOptions {
 }
 
 /** @throws TooMany */
-
 export function eventStream(service: BackupServicePort, options: EventOptions): Response {
-  const text = new TextEncoder();
-  const endings: (() => void)[] = [options.openStreams.enter(options.owner)];
-  let id = 0;
-  let ended = false;
-
-  function end(): void {
-    ended = true;
-    for (const ending of endings.splice(0)) ending();
-  }
-
+  const leave = options.openStreams.enter(options.owner);
+  let stream: EventStream | undefined;
   const body = new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        let last: Promise<void> = Promise.resolve();
-        let statusWaits = false;
-
-        function send(event: string, data: object): void {
-          if (ended) return;
-          controller.enqueue(text.encode(`id: ${++id}\nevent: ${event}\ndata: ${toText(data)}\n\n`));
-          if ((controller.desiredSize ?? 0) <= 0) close();
-        }
-        function close(): void {
-          if (ended) return;
-          end();
-          controller.close();
-        }
-        /** One after the other, so that events leave in the order in which they happened. */
-        function queue(work: () => void | Promise<void>): void {
-          last = last.then(work).catch((error: unknown) => {
-            options.onError(error);
-            close();
-          });
-        }
-        function sendStatus(): void {
-          if (statusWaits) return;
-          statusWaits = true;
-          queue(async () => {
-            statusWaits = false;
-            send('status', serialize(await service.getStatus()));
-          });
-        }
-
-        controller.enqueue(text.encode('retry: 2000\n\n'));
-        endings.push(
-          service.on((event) => {
-            if (event.type === 'status') sendStatus();
-            if (event.type === 'backups') queue(() => send('backups', {}));
-            if (event.type === 'progress') queue(() => send('progress', serialize(event.run)));
-            if (event.type === 'run') {
-              queue(() => send('run', serialize(event.run)));
-              queue(() => send('backups', {}));
-              sendStatus();
-            }
-          }),
-          options.onBackupsChanged(() => queue(() => send('backups', {}))),
-        );
-        // A session ends, or a right is taken, while the stream is open.
-        const pings = setInterval(() => void options.mayGoOn().then(() => send('ping', {}), close), options.pingMs);
-        endings.push(() => clearInterval(pings));
-        options.signal.addEventListener('abort', close, { once: true });
-        endings.push(() => options.signal.removeEventListener('abort', close));
-        if (options.signal.aborted) return close();
-        sendStatus();
+        stream = new EventStream(service, options, controller, leave);
+        stream.begin();
       },
-      cancel: end,
+      cancel: () => stream?.end(),
     },
-    { highWaterMark: MAX_WAITING },
+    { highWaterMark: EVENTS_WAITING_MAX },
   );
   return new Response(body, {
     headers: {
@@ -132,4 +76,90 @@ export function eventStream(service: BackupServicePort, options: EventOptions): 
       'x-accel-buffering': 'no',
     },
   });
+}
+
+class EventStream {
+  readonly #service: BackupServicePort;
+  readonly #options: EventOptions;
+  readonly #controller: ReadableStreamDefaultController<Uint8Array>;
+  readonly #text = new TextEncoder();
+  readonly #endings: (() => void)[];
+  #id = 0;
+  #ended = false;
+  #last: Promise<void> = Promise.resolve();
+  #statusWaits = false;
+
+  constructor(
+    service: BackupServicePort,
+    options: EventOptions,
+    controller: ReadableStreamDefaultController<Uint8Array>,
+    leave: () => void,
+  ) {
+    this.#service = service;
+    this.#options = options;
+    this.#controller = controller;
+    this.#endings = [leave];
+  }
+
+  begin(): void {
+    const { onBackupsChanged, mayGoOn, pingMs, signal } = this.#options;
+    const close = () => this.#close();
+    this.#controller.enqueue(this.#text.encode('retry: 2000\n\n'));
+    this.#endings.push(
+      this.#service.on((event) => this.#onEvent(event)),
+      onBackupsChanged(() => this.#queue(() => this.#send('backups', {}))),
+    );
+    // A session ends, or a right is taken, while the stream is open.
+    const pings = setInterval(() => void mayGoOn().then(() => this.#send('ping', {}), close), pingMs);
+    this.#endings.push(() => clearInterval(pings));
+    signal.addEventListener('abort', close, { once: true });
+    this.#endings.push(() => signal.removeEventListener('abort', close));
+    if (signal.aborted) close();
+    else this.#sendStatus();
+  }
+
+  /** Once ended it sends nothing more, and hears of nothing. */
+  end(): void {
+    this.#ended = true;
+    for (const ending of this.#endings.splice(0)) ending();
+  }
+
+  #close(): void {
+    if (this.#ended) return;
+    this.end();
+    this.#controller.close();
+  }
+
+  #onEvent(event: ServiceEvent): void {
+    if (event.type === 'status') this.#sendStatus();
+    if (event.type === 'backups') this.#queue(() => this.#send('backups', {}));
+    if (event.type === 'progress') this.#queue(() => this.#send('progress', serialize(event.run)));
+    if (event.type !== 'run') return;
+    this.#queue(() => this.#send('run', serialize(event.run)));
+    this.#queue(() => this.#send('backups', {}));
+    this.#sendStatus();
+  }
+
+  #send(event: string, data: object): void {
+    if (this.#ended) return;
+    this.#controller.enqueue(this.#text.encode(`id: ${++this.#id}\nevent: ${event}\ndata: ${toText(data)}\n\n`));
+    if ((this.#controller.desiredSize ?? 0) <= 0) this.#close();
+  }
+
+  #sendStatus(): void {
+    if (this.#statusWaits) return;
+    this.#statusWaits = true;
+    this.#queue(async () => {
+      this.#statusWaits = false;
+      this.#send('status', serialize(await this.#service.getStatus()));
+    });
+  }
+
+  /** One after the other, so that events leave in the order in which they happened. */
+  #queue(work: () => void | Promise<void>): void {
+    this.#last = this.#last.then(work).catch((error: unknown) => {
+      this.#options.onError(error);
+      this.#close();
+    });
+  }
 }

@@ -2,20 +2,21 @@
  * Finds the route of a request in the table, alike under every host. A fixed word wins over a parameter, a parameter
  * over the rest of a path, and the path decides before the method: `DELETE /now` is refused and deletes no `/:filename`.
  */
-import type { Params, Route } from './route.ts';
+import type { Entry } from './layout.ts';
+import type { Params } from './route.ts';
 
-export type Found =
-  | { readonly kind: 'route'; readonly route: Route; readonly params: Params }
+type Found =
+  | { readonly kind: 'route'; readonly entry: Entry; readonly params: Params }
   | { readonly kind: 'method'; readonly allowed: readonly string[] }
   | { readonly kind: 'none' };
 
 /** @returns what finds a method and a path, which is the one below the place where the routes stand. */
-export function routeFinder(table: readonly Route[]): (method: string, path: string) => Found {
-  const places = [...new Set(table.map(({ path }) => path))]
+export function routeFinder(entries: readonly Entry[]): (method: string, path: string) => Found {
+  const places = [...new Set(entries.map(({ path }) => path))]
     .sort((a, b) => (rank(a) < rank(b) ? -1 : 1))
     .map((path) => {
-      const taken = table.filter((route) => route.path === path);
-      const allowed = taken.filter((route) => !route.fallback).map((route) => route.method);
+      const taken = entries.filter((entry) => entry.path === path);
+      const allowed = taken.filter(({ route }) => !route.fallback).map(({ route }) => route.method);
       return { pattern: patternOf(path), taken, allowed };
     });
   return (method, path) => {
@@ -23,8 +24,8 @@ export function routeFinder(table: readonly Route[]): (method: string, path: str
     for (const { pattern, taken, allowed } of places) {
       const match = pattern.exec(withoutLastSlash(path));
       if (!match) continue;
-      const route = taken.find((candidate) => candidate.method === wanted);
-      if (route) return { kind: 'route', route, params: paramsOf(match) };
+      const entry = taken.find(({ route }) => route.method === wanted);
+      if (entry) return { kind: 'route', entry, params: paramsOf(match) };
       if (allowed.length > 0) return { kind: 'method', allowed };
     }
     return { kind: 'none' };

@@ -3,10 +3,10 @@
  * standards) and as a listener of `node:http` (Express, Fastify, plain Node).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { GuardPort } from '../fleet/fleet-port.ts';
+import type { FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { dress, notFound } from './answers.ts';
-import { type BackupRoutesOptions, createAnswer } from './api.ts';
+import { withSecurityHeaders, notFound } from './answers.ts';
+import { type BackupRoutesOptions, createAnswer } from './create-answer.ts';
 import { type Fetch, nodeListener, pathAsked } from './node-listener.ts';
 
 export type { Action, Authorize, Verdict } from './access/authorize.ts';
@@ -36,7 +36,7 @@ export type MountOptions = BackupRoutesOptions<string> &
  *
  * @throws BackupError BAD_CONFIG without `authorize` or `signIn`.
  */
-export function backupFetch(service: BackupServicePort | GuardPort, options: MountOptions): Fetch {
+export function backupFetch(service: BackupServicePort | FleetPort, options: MountOptions): Fetch {
   return fetchAt(service, options);
 }
 
@@ -47,7 +47,7 @@ export function backupFetch(service: BackupServicePort | GuardPort, options: Mou
  * @throws BackupError BAD_CONFIG without `authorize` or `signIn`.
  */
 export function backupListener(
-  service: BackupServicePort | GuardPort,
+  service: BackupServicePort | FleetPort,
   options: MountOptions,
 ): (incoming: IncomingMessage, outgoing: ServerResponse, next?: () => void) => void {
   const prefix = placeOf(options);
@@ -60,12 +60,12 @@ export function backupListener(
 }
 
 /** The same for our own server, which has rules where there is no `authorize`. */
-export function fetchAt(service: BackupServicePort | GuardPort, options: BackupRoutesOptions<string>): Fetch {
+export function fetchAt(service: BackupServicePort | FleetPort, options: BackupRoutesOptions<string>): Fetch {
   const prefix = placeOf(options);
   const answer = createAnswer(service, options);
   return async (request, host) => {
     const path = below(prefix, new URL(request.url).pathname);
-    return path === null ? dress(request, notFound()) : answer(request, path, host);
+    return path === null ? withSecurityHeaders(request, notFound()) : answer(request, path, host);
   };
 }
 

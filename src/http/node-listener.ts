@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web';
-import type { HostServer } from './api.ts';
+import type { HostServer } from './create-answer.ts';
 
 /** @param host Bun's server or what stands for it: it tells who asks, and is asked not to cut slow answers. */
 export type Fetch = (request: Request, host?: HostServer | null) => Promise<Response>;

@@ -1,14 +1,13 @@
-/** The text of a request's body, up to a limit; its query; and the error for what a client sent that a route does not take. */
+/** What came in with a request: its parameters, its query, the text of its body, up to a limit; and the error for what a client sent that a route does not take. */
 import type { z } from 'zod';
 import { BackupError } from '../words/errors.ts';
-import type { AuditFilter } from '../service/model.ts';
-import { auditQuery, backupName } from './contract.ts';
+import { parameters } from './parameters.ts';
 import type { Params } from './route.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
 
 /** What a client sent is not what the route takes. `fields` has one message per wrong field. */
-export class BadInput extends BackupError {
+class BadInput extends BackupError {
   readonly fields: Record<string, string>;
 
   constructor(code: 'BAD_CONFIG' | 'BAD_REQUEST', fields: Record<string, string>) {
@@ -21,7 +20,7 @@ export class BadInput extends BackupError {
 }
 
 /** @throws BadInput when it is too large, and the rest is then not read; or when the client leaves in its middle. */
-export async function readText(request: Request): Promise<string> {
+async function readText(request: Request): Promise<string> {
   if (!request.body) return '';
   const decoder = new TextDecoder();
   let text = '';
@@ -52,18 +51,13 @@ export function readQuery<Schema extends z.ZodType>(query: URLSearchParams, sche
   throw new BadInput('BAD_REQUEST', fieldErrors(parsed.error.issues));
 }
 
-export function fieldErrors(issues: readonly z.core.$ZodIssue[]): Record<string, string> {
+function fieldErrors(issues: readonly z.core.$ZodIssue[]): Record<string, string> {
   const fields: Record<string, string> = {};
   for (const issue of issues) {
     if (issue.code === 'unrecognized_keys') for (const key of issue.keys) fields[key] = 'is not known here';
     else fields[issue.path.length === 0 ? 'body' : String(issue.path[0])] ??= issue.message;
   }
   return fields;
-}
-
-export function readAuditQuery(query: URLSearchParams): AuditFilter {
-  const { limit, since } = readQuery(query, auditQuery);
-  return { limit, ...(since !== undefined && { since: new Date(since) }) };
 }
 
 export async function readBody<Schema extends z.ZodType>(
@@ -83,10 +77,25 @@ export async function readBody<Schema extends z.ZodType>(
   throw new BadInput(code, fieldErrors(parsed.error.issues));
 }
 
-export function readName(params: Params): string {
-  const name = params.filename ?? '';
-  if (backupName.test(name)) return name;
-  throw new BackupError('BAD_NAME', 'this is not the name of a backup', {
-    hint: 'Names look like backup-2024-01-15T10-30-00-000Z.sqlite; api/backups lists them.',
-  });
+/** @throws BadInput */
+export async function readForm<Schema extends z.ZodType>(request: Request, schema: Schema): Promise<z.output<Schema>> {
+  return readQuery(new URLSearchParams(await readText(request)), schema);
+}
+
+/**
+ * Checks the parameters of an address. The name of a database has been found among those that are guarded.
+ *
+ * @throws BadInput, or BackupError BAD_NAME
+ */
+export function readParams(params: Params): Params {
+  for (const [name, value] of Object.entries(params)) {
+    const parsed = name === 'database' ? undefined : parameters[name]?.safeParse(value);
+    if (parsed?.success !== false) continue;
+    if (name === 'filename')
+      throw new BackupError('BAD_NAME', 'this is not the name of a backup', {
+        hint: 'Names look like backup-2024-01-15T10-30-00-000Z.sqlite; api/backups lists them.',
+      });
+    throw new BadInput('BAD_REQUEST', { target: parsed.error.issues[0]?.message ?? 'is not the name of a target' });
+  }
+  return params;
 }

@@ -4,11 +4,10 @@ import { BackupError, traitsOf } from '../words/errors.ts';
 import { visibleText } from '../words/visible-text.ts';
 import { type Actor, actingAs, shortAgent } from '../service/audit/actor.ts';
 import type { Act } from '../service/audit/audit.ts';
-import type { GuardPort } from '../fleet/fleet-port.ts';
-import type { BackupServicePort } from '../service/service-port.ts';
+import type { FleetPort } from '../fleet/fleet-port.ts';
 import { clientAddressOf, WordsPerClient } from './client.ts';
 import { backupName } from './contract.ts';
-import type { Params, Recorder, Route } from './route.ts';
+import type { Params, Recorder } from './route.ts';
 
 /** For the audit record: whatever is done inside bears it. */
 export function actorOf(request: Request, user: string | undefined): Actor {
@@ -23,19 +22,19 @@ export function actorOf(request: Request, user: string | undefined): Actor {
 }
 
 /** What goes into the audit record before a service is asked; of one client no more than so much. */
-export function recorders(guarding: BackupServicePort | GuardPort, guard: GuardPort | null) {
+export function recorders(fleet: FleetPort) {
   const words = new WordsPerClient();
   function write(request: Request, act: Act, user: string | undefined, database?: string): void {
-    const named = guard?.databases.find(({ name }) => name === database)?.service;
+    const named = fleet.databases.find(({ name }) => name === database)?.service;
     const leftOut = act.result === 'refused' ? words.take(clientAddressOf(request)) : 0;
     if (leftOut === null) return;
     const detail = leftOut > 0 ? `${act.detail ?? ''} (and ${leftOut} more before it)`.trim() : act.detail;
-    actingAs(actorOf(request, user), () => (named ?? guarding).recordAct({ ...act, detail }));
+    actingAs(actorOf(request, user), () => (named ?? fleet).recordAct({ ...act, detail }));
   }
   const record: Recorder = (request, act, user) => write(request, act, user);
   function refuse(
     request: Request,
-    { route: { method, path }, params, user }: { route: Route; params: Params; user: string | undefined },
+    { method, path, params, user }: { method: string; path: string; params: Params; user: string | undefined },
     thrown: unknown,
   ): void {
     if (!(thrown instanceof BackupError) || traitsOf(thrown.code).blames !== 'visitor') return;

@@ -2,7 +2,7 @@
  * From the service's records to their JSON form: every `Date` becomes an ISO 8601 string in UTC, the rest stays. The
  * type does the same step, so TypeScript proves that what the service tells fits `contract.ts`.
  */
-export type Serialized<T> = T extends Date
+type Serialized<T> = T extends Date
   ? string
   : T extends readonly (infer Item)[]
     ? Serialized<Item>[]

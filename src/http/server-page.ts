@@ -5,7 +5,7 @@
  */
 import type { PageAssets } from './page-assets.ts';
 
-export interface ServerPageOptions {
+interface ServerPageOptions {
   readonly title: string;
   readonly assets: PageAssets;
   /** Inside `<body>`; what comes from outside is escaped in it already. */

@@ -6,17 +6,17 @@
  */
 import { createServer as createNodeServer } from 'node:http';
 import { BackupError, errnoCode } from '../words/errors.ts';
-import type { GuardPort } from '../fleet/fleet-port.ts';
+import type { FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
-import { dress } from './answers.ts';
-import type { BackupRoutesOptions, HostServer } from './api.ts';
+import { withSecurityHeaders } from './answers.ts';
+import type { BackupRoutesOptions, HostServer } from './create-answer.ts';
 import { assertBindable } from './access/auth.ts';
 import { Connections, timeouts } from './connections.ts';
 import { fetchAt } from './mount.ts';
 import { type Fetch, nodeListener } from './node-listener.ts';
 
 export interface ServerOptions extends BackupRoutesOptions<string> {
-  readonly service: BackupServicePort | GuardPort;
+  readonly service: BackupServicePort | FleetPort;
   /** An address of this machine; another one needs `authorize`. */
   readonly host?: string;
   /** 0 takes a free one. */
@@ -48,7 +48,7 @@ export function createServer(options: ServerOptions): BackupServer {
   const fetch: Fetch = async (request, client = inThisProcess) => {
     const { method, url } = request;
     if (new URL(url).pathname === '/' && (method === 'GET' || method === 'HEAD'))
-      return dress(request, new Response(null, { status: 302, headers: { location: `.${prefix}/` } }));
+      return withSecurityHeaders(request, new Response(null, { status: 302, headers: { location: `.${prefix}/` } }));
     return answer(request, client);
   };
 

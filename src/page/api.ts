@@ -1,5 +1,5 @@
 /**
- * Every request the page makes, typed by the contract. Addresses are relative to the page, so it works wherever it is
+ * Every request the page makes, by the names and with the types of the server's table of routes. Addresses are relative to the page, so it works wherever it is
  * mounted. What the server refuses is thrown as an `ApiError` with the server's own words; a request that found no
  * server is an `ApiError` with the code UNREACHABLE, which only the page uses.
  *
@@ -8,28 +8,14 @@
  */
 import type {
   Activity,
-  AuditAnswer,
   Backup,
-  BackupDiff,
-  BackupResult,
   Config,
   ConfigChange,
-  ConfirmAnswer,
-  DoctorReport,
-  DrillReport,
-  DatabasesAnswer,
   ErrorAnswer,
-  PrunePlan,
   RestoreBody,
   RestorePlan,
-  RestoreResult,
-  Run,
-  Session,
-  SignOutAnswer,
-  Status,
-  StopAnswer,
-  TargetReport,
 } from '../http/contract.ts';
+import type { AnswerTo, RequestOf, RouteName } from '../http/requests.ts';
 
 /** `local`, `s3`, or the name of a further one. */
 export type Target = Backup['placements'][number]['target'];
@@ -71,44 +57,42 @@ export const downloadAddress = (filename: string): string =>
   address(`api/backups/${encodeURIComponent(filename)}/download`).href;
 
 export const api = {
-  status: () => send<Status>('GET', 'api/status'),
-  backups: async () => (await send<{ backups: Backup[] }>('GET', 'api/backups')).backups,
-  runs: async (limit: number) => (await send<{ runs: Run[] }>('GET', `api/runs?limit=${limit}`)).runs,
-  activity: (range: Activity['range']) => send<Activity>('GET', `api/activity?range=${range}`),
-  config: () => send<Config>('GET', 'api/config'),
-  databases: () => send<DatabasesAnswer>('GET', 'api/databases'),
-  session: () => send<Session>('GET', 'api/session'),
-  signOut: () => send<SignOutAnswer>('POST', 'logout'),
-  saveConfig: (change: ConfigChange) => send<Config>('POST', 'config', change),
-  backupNow: () => send<{ runId: string } | BackupResult>('POST', 'now?wait=false'),
-  stopRun: () => send<StopAnswer>('POST', 'api/runs/stop'),
-  remove: (filename: string, target?: Target) =>
-    send<{ deleted: string }>(
-      'DELETE',
-      encodeURIComponent(filename) + (target === undefined ? '' : `?target=${target}`),
-    ),
-  verify: (filename: string, full: boolean) => send<Backup>('POST', backupPath(filename, '/verify'), { full }),
-  adopt: (filename: string) => send<Backup>('POST', backupPath(filename, '/adopt')),
-  change: (filename: string, change: { pinned?: boolean; note?: string | null }) =>
-    send<Backup>('PATCH', backupPath(filename), change),
-  planRestore: (filename: string) => send<RestorePlan>('GET', backupPath(filename, '/restore')),
-  restore: (filename: string, body: RestoreBody) => send<RestoreResult>('POST', backupPath(filename, '/restore'), body),
-  diff: (a: string, b: string) => send<BackupDiff>('GET', `api/diff?${new URLSearchParams({ a, b })}`),
+  status: () => send('GET /api/status'),
+  backups: async () => (await send('GET /api/backups')).backups,
+  runs: async (limit: number) => (await send('GET /api/runs', { query: { limit } })).runs,
+  activity: (range: Activity['range']) => send('GET /api/activity', { query: { range } }),
+  config: () => send('GET /api/config'),
+  databases: () => send('GET /api/databases'),
+  session: () => send('GET /api/session'),
+  signOut: () => send('POST /logout'),
+  saveConfig: (body: ConfigChange) => send('POST /config', { body }),
+  backupNow: () => send('POST /now', { query: { wait: 'false' } }),
+  stopRun: () => send('POST /api/runs/stop'),
+  remove: (filename: string, target?: Target) => send('DELETE /:filename', { params: { filename }, query: { target } }),
+  verify: (filename: string, full: boolean) =>
+    send('POST /api/backups/:filename/verify', { params: { filename }, body: { full } }),
+  adopt: (filename: string) => send('POST /api/backups/:filename/adopt', { params: { filename } }),
+  change: (filename: string, body: RequestOf<'PATCH /api/backups/:filename'>['body']) =>
+    send('PATCH /api/backups/:filename', { params: { filename }, body }),
+  planRestore: (filename: string) => send('GET /api/backups/:filename/restore', { params: { filename } }),
+  restore: (filename: string, body: RestoreBody) =>
+    send('POST /api/backups/:filename/restore', { params: { filename }, body }),
+  diff: (a: string, b: string) => send('GET /api/diff', { query: { a, b } }),
   /** That it was done is all that is looked at: what holds then comes over the stream. */
-  acceptLoss: (body: { filename: string; ignore?: boolean }) => send<unknown>('POST', 'api/loss/accept', body),
-  reopenLoss: (filename: string) => send<unknown>('POST', 'api/loss/reopen', { filename }),
+  acceptLoss: (body: RequestOf<'POST /api/loss/accept'>['body']) => send('POST /api/loss/accept', { body }),
+  reopenLoss: (filename: string) => send('POST /api/loss/reopen', { body: { filename } }),
   /** Tables that raise no alarm whatever they lose. */
-  ignoreLosses: (tables: readonly string[]) => send<Config>('POST', 'config', { lossIgnore: tables }),
-  claim: (target: Target) => send<unknown>('POST', 'api/claim', { target }),
-  audit: async (limit: number) => (await send<AuditAnswer>('GET', `api/audit?limit=${limit}`)).entries,
-  confirm: (password: string) => send<ConfirmAnswer>('POST', CONFIRM, { password }),
-  doctor: () => send<DoctorReport>('GET', 'api/doctor'),
-  drill: () => send<DrillReport>('POST', 'api/drill'),
-  prunePlan: (target: Target) => send<PrunePlan>('GET', `api/prune?target=${target}`),
-  testTarget: (name: Target) => send<TargetReport>('POST', `api/targets/${name}/test`),
-  dismissRestored: () => send<{ dismissed: boolean }>('POST', 'api/restore/dismiss'),
+  ignoreLosses: (tables: readonly string[]) => send('POST /config', { body: { lossIgnore: [...tables] } }),
+  claim: (target: Target) => send('POST /api/claim', { body: { target } }),
+  audit: async (limit: number) => (await send('GET /api/audit', { query: { limit } })).entries,
+  confirm: (password: string) => send('POST /confirm', { body: { password } }),
+  doctor: () => send('GET /api/doctor'),
+  drill: () => send('POST /api/drill'),
+  prunePlan: (target: Target) => send('GET /api/prune', { query: { target } }),
+  testTarget: (name: Target) => send('POST /api/targets/:name/test', { params: { name } }),
+  dismissRestored: () => send('POST /api/restore/dismiss'),
   undoRestore: (confirm: string, mode: RestorePlan['mode']) =>
-    send<RestoreResult>('POST', 'api/restore/undo', { confirm, mode }),
+    send('POST /api/restore/undo', { body: { confirm, mode } }),
 };
 
 const CONFIRM = 'confirm';
@@ -121,11 +105,22 @@ export function ignoredTables(config: Config & { readonly lossIgnore?: readonly 
   return config.lossIgnore ?? [];
 }
 
-const backupPath = (filename: string, rest = '') => `api/backups/${encodeURIComponent(filename)}${rest}`;
+/** The parts of a request, of whichever route. */
+interface Parts {
+  readonly params?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  readonly body?: unknown;
+}
 
-async function send<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
+/** @param name a route of the server's table: what it takes and answers is derived from its row. */
+async function send<Name extends RouteName>(
+  name: Name,
+  ...given: Partial<RequestOf<Name>> extends RequestOf<Name> ? [RequestOf<Name>?] : [RequestOf<Name>]
+): Promise<AnswerTo<Name>> {
+  const { body, ...parts } = (given[0] ?? {}) as Parts; // each request is made of these
+  const path = pathOf(name, parts);
   const request: RequestInit = {
-    method,
+    method: name.slice(0, name.indexOf(' ')),
     headers: { accept: 'application/json' },
     cache: 'no-store',
     credentials: 'same-origin',
@@ -151,8 +146,7 @@ async function send<Answer>(method: string, path: string, body?: unknown): Promi
   const answer = parse(text);
   if (isErrorAnswer(answer)) {
     const { code, message, hint, fields } = answer.error;
-    if (code === 'PASSWORD_AGAIN' && path !== CONFIRM && (await askPassword.ask()))
-      return await send(method, path, body);
+    if (code === 'PASSWORD_AGAIN' && path !== CONFIRM && (await askPassword.ask())) return await send(name, ...given);
     throw new ApiError(code, message, {
       hint,
       status: response.status,
@@ -170,7 +164,16 @@ async function send<Answer>(method: string, path: string, body?: unknown): Promi
     );
   }
   // The server checks its answers against the same contract.
-  return answer as Answer;
+  return answer as AnswerTo<Name>;
+}
+
+/** Below the page, without the slash at its beginning. */
+function pathOf(name: RouteName, { params = {}, query = {} }: Parts): string {
+  const path = name
+    .slice(name.indexOf('/') + 1)
+    .replaceAll(/:(\w+)/g, (_, key) => encodeURIComponent(params[key] ?? ''));
+  const said = Object.entries(query).flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)]]));
+  return said.length === 0 ? path : `${path}?${new URLSearchParams(said)}`;
 }
 
 function parse(text: string): unknown {

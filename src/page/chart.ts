@@ -7,10 +7,10 @@
  * counts and the run log say the same in words.
  */
 import type { Activity } from '../http/contract.ts';
-import { count, dayAndMonth, localHour, plural, shortTime, size } from './format.ts';
+import { count, dayAndMonth, localHour, plural, shortTime, size } from './text/format.ts';
 
 export type Bar = Activity['bars'][number];
-export type Range = Activity['range'];
+type Range = Activity['range'];
 
 export const ranges: readonly Range[] = ['24h', '7d', '30d'];
 export const rangeWords: Record<Range, string> = { '24h': '24 hours', '7d': '7 days', '30d': '30 days' };
@@ -53,7 +53,7 @@ export interface PlacedBar {
   readonly middle: number;
 }
 
-export interface Chart {
+interface Chart {
   readonly width: number;
   readonly height: number;
   /** Where the time axis ends; the size labels are right of it. */
@@ -140,11 +140,11 @@ export function barAt(chart: Chart, x: number): number {
 }
 
 /** "141 good (2 without S3) · 1 failed · 2 missed" */
-export function countsText({ counts, bars }: Activity): string {
+export function countsText({ counts, bars }: Activity, without = 'S3'): string {
   // A bar that stands for several runs does not tell how many of them lack their copy.
   const single = bars.every(({ state, runs }) => state !== 'no-s3' || runs <= 1);
   const bare = single ? bars.filter(({ state }) => state === 'no-s3').length : 0;
-  const parts = [`${count(counts.good)} good${bare > 0 ? ` (${count(bare)} without S3)` : ''}`];
+  const parts = [`${count(counts.good)} good${bare > 0 ? ` (${count(bare)} without ${without})` : ''}`];
   if (counts.failed > 0) parts.push(`${count(counts.failed)} failed`);
   if (counts.missed > 0) parts.push(`${count(counts.missed)} missed`);
   return parts.join(' · ');
@@ -163,15 +163,15 @@ export function chartLabel(activity: Activity): string {
   return `Size of the database and result of each run over the last ${rangeWords[activity.range]}: ${counts}.${change} The run log has the same as text.`;
 }
 
-export interface Missed {
+interface Missed {
   /** Where the gap that is still open began. */
   readonly from: number;
-  /** Planned runs in it; null where the plan is not an interval. */
+  /** Planned runs in it; null if the plan is not an interval. */
   readonly runs: number | null;
   readonly reason: string | null;
 }
 
-/** The planned runs that were missed at the end, up to now; null where the last one ran. */
+/** The planned runs that were missed at the end, up to now; null if the last one ran. */
 export function missedLately(activity: Activity, intervalMs: number | null): Missed | null {
   let missed: Bar[] = [];
   for (const bar of activity.bars) {

@@ -1,5 +1,5 @@
 /**
- * Puts a text on the clipboard; false where the browser does not allow it. Browsers offer the clipboard to secure pages
+ * Puts a text on the clipboard; false if the browser does not allow it. Browsers offer the clipboard to secure pages
  * alone; on plain http, as in a home network, the old command still works, with a field in the same dialog: outside of
  * a modal one nothing can be selected.
  */

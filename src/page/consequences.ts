@@ -17,7 +17,7 @@ export const periods = {
 export type KeepName = keyof typeof periods;
 export const keepNames = Object.keys(periods) as readonly KeepName[]; // the keys of the table above
 
-export interface Consequences {
+interface Consequences {
   /** How far back the newest ones reach, in minutes, one a run. */
   readonly reachMinutes: number;
   /** How far those by hours to years reach; null when that is not further. */

@@ -25,13 +25,13 @@ export function requireApart(paths: Paths): void {
   if (state === database || sideFiles.some((end) => state === database + end) || isLiveFile(state, database)) {
     throw refused(
       `BACKUP_STATE_PATH names the database itself: ${paths.state}`,
-      'Name a file that is nothing else, or leave it out: the run history is a small database of its own.',
+      'Name a file that is used for nothing else, or leave it out: the run history is a small database of its own.',
     );
   }
   if (backups === database) {
     throw refused(
       `BACKUP_LOCAL_PATH names the database itself: ${paths.backups}`,
-      'Name a folder for the backups, one of its own.',
+      'Name a folder of their own for the backups.',
     );
   }
   if (isNameOfOurs(state, backups)) {

@@ -9,35 +9,36 @@
 import { BackupError } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
 import { currentActor } from './audit/actor.ts';
-import type { Act } from './audit/audit.ts';
+import type { Act, AuditEntry, AuditFilter } from './audit/audit.ts';
 import { diagnose } from './doctor/diagnose.ts';
+import type { TargetReport } from '../engine/store/self-test.ts';
+import type { BackupDiff, BackupItem } from './backups/shown-backup.ts';
+import type { DoctorReport } from './doctor/finding.ts';
+import type { Status } from './protection/shown-status.ts';
+import type { DrillReport } from './restores/drill-report.ts';
 import type {
-  Activity,
-  ActivityRange,
-  AuditEntry,
-  AuditFilter,
-  BackupConfig,
-  BackupDiff,
-  BackupItem,
-  BackupResult,
-  ClaimResult,
-  DoctorReport,
-  DrillReport,
   FirstBoot,
   FoundRestorePoint,
   PlannedMode,
-  PruneResult,
   RestorePlan,
   RestoreResult,
-  Run,
-  RunProgress,
-  RunTotal,
-  ServiceEvent,
-  Settings,
-  Status,
-  TargetName,
-  TargetReport,
-} from './model.ts';
+} from './restores/restore-result.ts';
+import type { Activity, ActivityRange } from './runs/activity.ts';
+import type { ServiceEvent } from './service-event.ts';
+import type {
+  BackupResult,
+  BackupServicePort,
+  ClaimResult,
+  DrillAsked,
+  FindOptions,
+  FromTarget,
+  ListOptions,
+  OpenedBackup,
+  PruneResult,
+} from './service-port.ts';
+import type { BackupConfig, Settings } from './state/backup-config.ts';
+import type { Run, RunProgress, RunTotal } from '../words/run.ts';
+import type { TargetName } from '../words/target-word.ts';
 import { Notify } from './notify/notify.ts';
 import type { LossAnswer } from './protection/losses.ts';
 import { prune } from './protection/prune.ts';
@@ -47,14 +48,6 @@ import { writeKit } from './restores/write-kit.ts';
 import { openRooms, type Rooms } from './rooms.ts';
 import { stopRun } from './runs/stop-run.ts';
 import type { BackupServiceOptions } from './service-options.ts';
-import type {
-  BackupServicePort,
-  DrillAsked,
-  FindOptions,
-  FromTarget,
-  ListOptions,
-  OpenedBackup,
-} from './service-port.ts';
 import { showConfig } from './state/change-settings.ts';
 import type { RunFilter } from './state/run-history.ts';
 import type { Checked } from '../engine/stories/look.ts';
@@ -68,7 +61,7 @@ export class BackupService implements BackupServicePort {
   readonly #rooms: Rooms;
   readonly #notify: Notify;
 
-  /** @throws BackupError BAD_CONFIG for targets, or paths, that can not be told apart. */
+  /** @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart. */
   constructor(options: BackupServiceOptions) {
     this.#rooms = openRooms(options);
     const { statePath, folder, log } = this.#rooms.context;
@@ -253,6 +246,16 @@ export class BackupService implements BackupServicePort {
   }
 
   /** What was changed by a migration is no loss. */
+  /** Records that a migration follows this backup, so what comes next is meant. The routes do not offer it. */
+  async markBeforeMigration(filename: string): Promise<void> {
+    await this.#rooms.changes.markBeforeMigration(filename);
+  }
+
+  /** Takes the pins of earlier migrations away. */
+  async keepForMigration(filename: string | null): Promise<void> {
+    await this.#rooms.changes.unpinEarlierMigrations(filename);
+  }
+
   noteMigration(): void {
     const { state, now } = this.#rooms.context;
     state.history.setNote('migrated', now().toISOString());
@@ -304,7 +307,7 @@ export class BackupService implements BackupServicePort {
   /** A text that gets the data back from here or any target with stock programs alone; it holds no secret. */
   async recoveryKit(): Promise<string> {
     const { context, backups, targets } = this.#rooms;
-    return await writeKit(context, { backups, offsites: targets.all });
+    return await writeKit(context, { backups, remotes: targets.all });
   }
 
   /** @throws BackupError NO_MOMENT where no commits were captured. */
@@ -345,7 +348,7 @@ export class BackupService implements BackupServicePort {
     const claim = async () =>
       target === 'local'
         ? await claims.claimFolder(user)
-        : await claims.claimTarget(backups.requireOffsite(target), user);
+        : await claims.claimTarget(backups.requireRemote(target), user);
     const result = await context.audit.carry({ act: 'claim', target }, claim, { actor: currentActor(user) });
     context.emit({ type: 'backups' });
     context.emit({ type: 'status' });

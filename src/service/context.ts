@@ -8,7 +8,7 @@ import { BackupError, hideFoldersOf } from '../words/errors.ts';
 import { requireApart } from './apart.ts';
 import { Audit } from './audit/audit.ts';
 import type { Log } from './log.ts';
-import type { ServiceEvent } from './model.ts';
+import type { ServiceEvent } from './service-event.ts';
 import { DatabaseWatch } from './protection/missing.ts';
 import { Jobs } from './runs/jobs.ts';
 import { Runs } from './runs/runs.ts';
@@ -17,7 +17,7 @@ import { OtherProcesses } from './state/other-processes.ts';
 import { SettingsFile } from './state/settings.ts';
 import { folderInState } from './state/state-database.ts';
 import { State } from './state/state.ts';
-import type { Offsite } from './targets/remote-target.ts';
+import type { RemoteTarget } from './targets/remote-target.ts';
 import { Places } from './targets/places.ts';
 import { checkTargets } from './targets/targets.ts';
 
@@ -59,9 +59,9 @@ export class ServiceContext {
 
   /**
    * @param targets those beside the folder, as far as they can be used.
-   * @throws BackupError BAD_CONFIG for targets, or paths, that can not be told apart.
+   * @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart.
    */
-  constructor(options: BackupServiceOptions, targets: () => readonly Offsite[]) {
+  constructor(options: BackupServiceOptions, targets: () => readonly RemoteTarget[]) {
     checkTargets(options, options.settings);
     const [database, backups, state] = [options.databasePath, options.backupsPath, options.statePath].map((path) =>
       resolve(path),
@@ -86,7 +86,7 @@ export class ServiceContext {
     this.catalog = new Catalog(backups);
     this.places = new Places({
       ...{ database, catalog: this.catalog, statePath: state, log: options.log, now },
-      offsites: targets,
+      remotes: targets,
     });
     this.state = new State({ path: state, folder: inState, databases: () => this.places.paths, warn });
     this.defer(() => this.state.close());

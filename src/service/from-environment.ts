@@ -1,5 +1,6 @@
 /** The service as the environment describes it. Nothing is read, made or started before the first call. */
 import { loadEnvironment, type Environment, type Variables } from '../config/env.ts';
+import { pageStart } from '../config/page-settings.ts';
 import { type AuditSink, auditSink } from './audit/audit.ts';
 import { BackupService } from './backup-service.ts';
 import type { Heartbeats } from './targets/heartbeats.ts';
@@ -22,7 +23,7 @@ export interface ServiceOverrides {
 }
 
 /** What a service needs to know as one of many, and what tests hand in. */
-export interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0], 'now' | 'runJob'> {
+interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0], 'now' | 'runJob'> {
   /** What its log lines begin with. */
   readonly name?: string;
   readonly turns?: JobSlots;
@@ -48,17 +49,7 @@ export function createService(
     databasePath: overrides.databasePath ?? environment.databasePath,
     backupsPath: overrides.backupsPath ?? backup.localPath,
     statePath: overrides.statePath ?? backup.statePath,
-    settings: {
-      enabled: backup.enabled,
-      intervalMinutes: backup.intervalMinutes,
-      retentionCount: backup.retentionCount,
-      ...toKeepSettings(backup.keep),
-      s3Enabled: backup.s3Enabled,
-      s3Path: backup.s3Path,
-      verify: backup.verify,
-      maxAgeMinutes: backup.maxAgeMinutes,
-      lossIgnore: backup.lossIgnore,
-    },
+    settings: pageStart({ ...backup, ...toKeepSettings(backup.keep) }),
     loss: backup.loss,
     keepIsDefault: backup.keepIsDefault,
     cron: backup.cron,

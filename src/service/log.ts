@@ -4,7 +4,7 @@
  */
 import { visibleJson, visibleLine } from '../words/visible-text.ts';
 
-export type LogLevel = 'info' | 'warn' | 'error';
+type LogLevel = 'info' | 'warn' | 'error';
 export type Log = (level: LogLevel, message: string) => void;
 
 export function createLog(options: {

@@ -11,7 +11,8 @@ import type { JobEvent } from '../words/story.ts';
 import type { ServiceContext } from './context.ts';
 import type { Continuous } from './continuous/continuous.ts';
 import { formatSize } from './log.ts';
-import type { BackupResult, RunProgress } from './model.ts';
+import type { BackupResult } from './service-port.ts';
+import type { RunProgress } from '../words/run.ts';
 import type { Losses } from './protection/losses.ts';
 import { saysItAgain, withWayBack } from './protection/missing.ts';
 import { openFolderWarning } from './protection/open-folder.ts';
@@ -22,14 +23,14 @@ import type { RemoteTargets } from './targets/remote-targets.ts';
 
 type Made = JobMap['backup']['result'];
 
-export interface BackupAsked {
+interface BackupAsked {
   readonly trigger: 'start' | 'schedule' | 'manual' | 'cli';
   readonly user: string | null;
   readonly plannedAt: Date | null;
   readonly onProgress?: (run: RunProgress) => void;
 }
 
-export interface BackupRequested {
+interface BackupRequested {
   readonly id: Promise<string>;
   /** Without the upload. */
   readonly local: Promise<BackupResult>;
@@ -38,7 +39,7 @@ export interface BackupRequested {
   readonly askers: BackupAsked[];
 }
 
-export interface MakeBackupParts {
+interface MakeBackupParts {
   readonly continuous: Continuous;
   readonly backups: Backups;
   readonly losses: Losses;
@@ -223,7 +224,7 @@ export class MakeBackup {
     if (last === null || backups?.length !== 0) return;
     log(
       'warn',
-      `The backup folder ${folder.named} is empty, but ${last} was made before. If nobody removed it, see whether the disk of that folder is mounted. A new backup is made all the same.`,
+      `The backup folder ${folder.named} is empty, but ${last} was made before. If nobody removed it, check whether the disk of that folder is mounted. A new backup is made all the same.`,
     );
   }
 
@@ -245,7 +246,7 @@ export class MakeBackup {
   #sayRemarks(remarks: readonly string[]): void {
     const text = remarks.join('; ');
     if (text !== '' && text !== this.#remarksSaid)
-      this.#context.log('warn', `The backup is good, and its check has remarks: ${text}.`);
+      this.#context.log('warn', `The backup is good, but its check has remarks: ${text}.`);
     this.#remarksSaid = text;
   }
 }

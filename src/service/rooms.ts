@@ -9,7 +9,7 @@ import { Verifications } from './backups/verifications.ts';
 import { ServiceContext } from './context.ts';
 import { Continuous } from './continuous/continuous.ts';
 import { MakeBackup } from './make-backup.ts';
-import type { BackupConfig } from './model.ts';
+import type { BackupConfig } from './state/backup-config.ts';
 import { LookAtAll } from './protection/look-at-all.ts';
 import { Losses } from './protection/losses.ts';
 import { Retention } from './protection/retention.ts';
@@ -25,7 +25,7 @@ import { RemoteTargets } from './targets/remote-targets.ts';
 
 export type Rooms = ReturnType<typeof openRooms>;
 
-/** @throws BackupError BAD_CONFIG for targets, or paths, that can not be told apart. */
+/** @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart. */
 export function openRooms(options: BackupServiceOptions) {
   const context: ServiceContext = new ServiceContext(options, () => targets.all);
   const sql = options.drills?.sql ?? null;

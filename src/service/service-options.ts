@@ -4,7 +4,7 @@ import type { AuditSink } from './audit/audit.ts';
 import type { DoorFacts } from './doctor/facts.ts';
 import type { Log } from './log.ts';
 import type { ContinuousOptions, Replication } from './continuous/replication.ts';
-import type { Settings } from './model.ts';
+import type { Settings } from './state/backup-config.ts';
 import type { NotifyWaits } from './notify/retry.ts';
 import type { JobSlots } from './runs/job-slots.ts';
 import type { Heartbeats } from './targets/heartbeats.ts';

@@ -3,36 +3,62 @@ import type { Marked, Moments } from '../engine/stories/moments.ts';
 import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { ErrorBody } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
-import type { Act } from './audit/audit.ts';
+import type { Act, AuditEntry, AuditFilter } from './audit/audit.ts';
+import type { TargetReport } from '../engine/store/self-test.ts';
+import type { BackupDiff, BackupItem, OtherDatabase } from './backups/shown-backup.ts';
+import type { DoctorReport } from './doctor/finding.ts';
+import type { Status } from './protection/shown-status.ts';
+import type { DrillReport } from './restores/drill-report.ts';
 import type {
-  Activity,
-  ActivityRange,
-  AuditEntry,
-  AuditFilter,
-  BackupConfig,
-  BackupDiff,
-  BackupItem,
-  BackupResult,
-  ClaimResult,
-  DoctorReport,
-  DrillReport,
   FoundRestorePoint,
   PlannedMode,
-  PruneResult,
   ReplacingMode,
   RestorePlan,
   RestoreResult,
-  Run,
-  RunKind,
-  RunProgress,
-  RunResult,
-  RunTotal,
-  ServiceEvent,
-  Settings,
-  Status,
-  TargetName,
-  TargetReport,
-} from './model.ts';
+} from './restores/restore-result.ts';
+import type { Activity, ActivityRange } from './runs/activity.ts';
+import type { ServiceEvent } from './service-event.ts';
+import type { BackupConfig, Settings } from './state/backup-config.ts';
+import type { Run, RunKind, RunProgress, RunResult, RunTotal } from '../words/run.ts';
+import type { TargetName } from '../words/target-word.ts';
+
+export interface BackupResult {
+  readonly success: boolean;
+  readonly filename?: string;
+  readonly size?: number;
+  /** Present only when S3 is enabled. */
+  readonly s3Uploaded?: boolean;
+  /** By the names of the targets beside the folder that are on; not there when none is. */
+  readonly uploaded?: Readonly<Record<TargetName, boolean>>;
+  /** What the check says beside that the backup is good: rows that break a rule, what could not be checked. */
+  readonly remarks?: readonly string[];
+  readonly error?: ErrorBody;
+  readonly report: Run;
+}
+
+/** What became of a claim. */
+export interface ClaimResult {
+  readonly target: TargetName;
+  /** As configured: a path or an address. */
+  readonly place: string;
+  /** False if the place was ours already, or is of nobody yet: the first backup makes it ours. */
+  readonly changed: boolean;
+  /** Whose it was; null if it was of several, or of nobody. */
+  readonly before: OtherDatabase | null;
+  readonly databaseId: string | null;
+  /** Backups there that count as ours by now, and those that stay as other databases'. */
+  readonly ours: number;
+  readonly others: number;
+  /** Until then nothing is removed there that was made before the claim. */
+  readonly sparesUntil: Date | null;
+}
+
+export interface PruneResult {
+  readonly target: TargetName;
+  readonly kept: readonly { readonly filename: string; readonly reasons: readonly string[] }[];
+  readonly removed: readonly { readonly filename: string; readonly reason: string }[];
+  readonly dryRun: boolean;
+}
 
 /** One open file: whoever opened it streams it, once, or closes it. */
 export interface OpenedBackup {
@@ -198,7 +224,7 @@ export interface BackupServicePort {
   prune(options?: { readonly dryRun?: boolean; readonly target?: TargetName }): Promise<PruneResult>;
   /** Restores the newest backup of each target to a hidden place, judges and removes it. BAD_REQUEST for S3 without one. */
   drill(options?: DrillAsked): Promise<DrillReport>;
-  /** What is wrong, or may go wrong, with the way all is set up. `s3`: asks the bucket too, as `testTarget` does. */
+  /** What is wrong, or may go wrong, with the way all is set up. `s3`: asks the targets too, as `testTarget` does. */
   diagnose(options?: { readonly s3?: boolean }): Promise<DoctorReport>;
   /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
   testTarget(name: TargetName, options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;

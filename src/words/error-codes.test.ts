@@ -13,7 +13,7 @@ test('each code has every trait, and all but one of the codes of a store is blam
     expect([code, [1, 2, 3, 4, 130].includes(exit)]).toEqual([code, true]);
     expect([code, typeof retry, Array.isArray(sayings)]).toEqual([code, 'boolean', true]);
     expect([code, new Set(sayings).size]).toEqual([code, sayings.length]);
-    expect([code, blames === 'target']).toEqual([code, code.startsWith('S3_')]);
+    expect([code, blames === 'target']).toEqual([code, code.startsWith('S3_') || code === 'TARGET_FAILED']);
   }
 });
 
@@ -23,7 +23,7 @@ test('what each story decides by a code alone', () => {
     'BAD_CONFIG BAD_NAME BAD_REQUEST CONFIRM_MISMATCH FORBIDDEN FOREIGN_PLACE GONE NO_MOMENT NO_PERMISSION NOTHING_TO_UNDO PASSWORD_AGAIN S3_ARCHIVED S3_CLOCK S3_DENIED S3_NO_BUCKET TARGET_EXISTS UNAUTHORIZED UNSUPPORTED',
   );
   expect(saying('another-copy-may-do')).toBe(
-    'BAD_BACKUP CHECK_GAVE_UP GONE NO_BACKUP NOT_SQLITE PLAIN_COPY S3_ARCHIVED S3_MISMATCH VERIFY_FAILED',
+    'BAD_BACKUP CHECK_GAVE_UP GONE NO_BACKUP NOT_SQLITE PLAIN_COPY S3_ARCHIVED S3_MISMATCH TARGET_FAILED VERIFY_FAILED',
   );
   expect(saying('another-backup-may-do')).toBe('BAD_BACKUP NO_PERMISSION TARGET_EXISTS VERIFY_FAILED');
   expect(saying('whole-target')).toBe('BAD_CONFIG FOLDER_MISSING S3_CLOCK S3_NO_BUCKET S3_UNREACHABLE');

@@ -3,7 +3,7 @@
  * all of it at once. Each code has a section in `docs/troubleshooting.md`.
  */
 
-export interface ErrorTraits {
+interface ErrorTraits {
   /** The HTTP status of an answer that is this error. */
   readonly status: number;
   /** The exit code of a command that ends with it: failed, wrong use, no such backup, verification failed, interrupted. */
@@ -15,7 +15,7 @@ export interface ErrorTraits {
   readonly says: readonly Saying[];
 }
 
-export type Blamed =
+type Blamed =
   /** The user who asked: a setting, an argument, a request that does not fit what is there. */
   | 'request'
   /** A visitor who may not do this. */
@@ -29,7 +29,7 @@ export type Blamed =
   | 'machine'
   | 'program';
 
-export type Saying =
+type Saying =
   /** Another copy of the same database may be good. */
   | 'another-copy-may-do'
   /** This backup can't be uploaded, and the next one may. */
@@ -59,7 +59,7 @@ const target = { blames: 'target', retry: true, exit: 1, status: 502, says: [] }
 const machine = { blames: 'machine', retry: true, exit: 1, says: [] } as const;
 const program = { blames: 'program', retry: true, exit: 1, status: 500, says: [] } as const;
 
-export const errorTraits = {
+const errorTraits = {
   ABORTED: { ...machine, status: 409, exit: 130, says: ['no-restore'] },
   BAD_BACKUP: {
     ...copy,
@@ -118,6 +118,7 @@ export const errorTraits = {
   S3_NO_BUCKET: { ...target, retry: false, says: ['whole-target', 'drill-verdict'] },
   S3_UNREACHABLE: { ...target, says: ['whole-target'] },
   STREAM_UNTRUE: { ...program },
+  TARGET_FAILED: { ...target, says: ['another-copy-may-do'] },
   TARGET_EXISTS: {
     ...request,
     status: 409,

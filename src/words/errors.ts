@@ -47,13 +47,16 @@ export class BackupError extends Error {
     }
     if (system === 'EACCES' || system === 'EPERM' || system === 'EROFS') {
       return new BackupError('NO_PERMISSION', `no permission: ${text}`, {
-        hint: 'Give the user who runs this process read and write rights on that folder.',
+        hint: 'Give the user who runs this process read and write access to that folder.',
         cause: error,
       });
     }
     if (isExhausted(error)) return exhausted(error);
     if (error instanceof Error && error.name === 'AbortError') {
-      return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.', cause: error });
+      return new BackupError('ABORTED', 'the run was stopped', {
+        hint: 'Start it again whenever you like.',
+        cause: error,
+      });
     }
     return new BackupError('INTERNAL', text, {
       hint: 'This is a fault in velist-backup or in the machine; the log has the details.',
@@ -73,11 +76,11 @@ export function isExhausted(error: unknown): boolean {
 export function exhausted(cause: unknown, what?: string): BackupError {
   const code = errnoCode(cause) ?? (cause instanceof Error ? cause.message : String(cause));
   const isOfFiles = code === 'EMFILE' || code === 'ENFILE';
-  const short = isOfFiles ? 'too many files are open' : 'the machine has no process or memory left for it';
+  const short = isOfFiles ? 'too many files are open' : 'the machine has no process or memory left';
   return new BackupError('EXHAUSTED', `${what === undefined ? '' : `${what}: `}${short} (${code})`, {
     hint: isOfFiles
-      ? 'See what keeps so many files or connections open, or raise the limit (`ulimit -n`, LimitNOFILE= of systemd). The next run tries again.'
-      : 'See what uses so many of them (`ulimit -u`, TasksMax= and MemoryMax= of systemd). The next run tries again.',
+      ? 'Find out what keeps so many files or connections open, or raise the limit (`ulimit -n`, LimitNOFILE= of systemd). The next run tries again.'
+      : 'Find out what uses them up (`ulimit -u`, TasksMax= and MemoryMax= of systemd). The next run tries again.',
     cause,
   });
 }

@@ -22,6 +22,17 @@ test('a day alone means its end', () => {
   expect(at('yesterday')).toEqual([1, 16, 23, 59, 59]);
 });
 
+test('a day alone means its beginning if that is asked for, and a time is a time all the same', () => {
+  for (const [text, iso] of [
+    ['2024-01-15', new Date(2024, 0, 15)],
+    ['yesterday', new Date(2024, 0, 16)],
+    ['today', new Date(2024, 0, 17)],
+    ['yesterday 18:00', new Date(2024, 0, 16, 18)],
+    ['2024-01-15T10:30:00.250', new Date(2024, 0, 15, 10, 30, 0, 250)],
+  ] as const)
+    expect([text, parseMoment(text, now, 'beginning')]).toEqual([text, iso]);
+});
+
 test('a time alone means the last time that it was so late', () => {
   expect(at('8:30')).toEqual([1, 17, 8, 30, 0]);
   expect(at('09:15:30')).toEqual([1, 17, 9, 15, 30]);

@@ -17,11 +17,11 @@ export function readRestorePoint(given: RestorePointGiven, now: Date): RestorePo
   // Programs without types call this too.
   const { backup, latest, at, ...rest }: Readonly<Record<string, unknown>> = { ...given };
   const said = [backup, latest, at].filter((value) => value !== undefined);
-  if (said.length !== 1 || Object.keys(rest).length > 0) throw unclear('a restore point says one thing, and no more');
+  if (said.length !== 1 || Object.keys(rest).length > 0) throw unclear('a restore point names one thing only');
   if (latest === true) return { latest };
   if (typeof backup === 'string') return { backup };
   if (at !== undefined) return { at: readMoment(at, now) };
-  throw unclear('that is no restore point');
+  throw unclear('that is not a restore point');
 }
 
 /** What a moment was taken for, so that nobody restores the wrong hour. */

@@ -1,7 +1,5 @@
 /** What a story tells while it goes on, and what it is handed: known to whoever carries one out or listens to it. */
 
-export type JobTrigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
-
 export type StepName =
   'checkpoint' | 'copy' | 'verify' | 'publish' | 'upload' | 'prune' | 'fetch' | 'check' | 'safety' | 'place' | 'prove';
 
@@ -38,7 +36,7 @@ export type WriterNews =
       readonly address: string;
       readonly epoch: number;
       readonly token: string;
-      /** False where another process of this installation took the epoch, and renews its heartbeat. */
+      /** False if another process of this installation took the epoch, and renews its heartbeat. */
       readonly isOwn: boolean;
       readonly everyMs: number;
       /** The other installation that was the writer until now. */
@@ -61,6 +59,6 @@ export interface OtherWriter {
   readonly kind: 'other' | 'clone';
   readonly host: string;
   readonly since: string;
-  /** Its last sign of life; null where nobody asked, or where it can't be seen. */
+  /** Its last sign of life; null if nobody asked, or where it can't be seen. */
   readonly seenAt: string | null;
 }

@@ -109,14 +109,7 @@ export class Firefox implements RecordingApp {
   }
 
   async #evaluate(statements: string): Promise<string> {
-    const { ask, window } = await this.#browser();
-    const expression = `(async () => {
-      const { PlacesUtils } = ChromeUtils.importESModule('resource://gre/modules/PlacesUtils.sys.mjs');
-      return JSON.stringify(await (async () => { ${statements} })() ?? null);
-    })()`;
-    const answer = await ask('script.evaluate', { expression, awaitPromise: true, target: { context: window } });
-    if (answer.type !== 'success') throw new Error(JSON.stringify(answer.exceptionDetails ?? answer));
-    return answer.result?.value ?? '';
+    return await evaluateIn(await this.#browser(), statements);
   }
 
   #browser(): Promise<Running> {
@@ -134,8 +127,33 @@ export class Firefox implements RecordingApp {
       const { contexts = [] } = await ask('browsingContext.getTree', scope);
       return contexts[0]?.context ?? '';
     };
-    return { process, ask, tab: await first({}), window: await first({ 'moz:scope': 'chrome' }) };
+    const running = { process, ask, tab: await first({}), window: await first({ 'moz:scope': 'chrome' }) };
+    await evaluateIn(running, untilPlacesAreMade);
+    return running;
   }
+}
+
+/** A new profile gets the browser's own bookmarks a moment after its start, and whatever was there before is erased. */
+const untilPlacesAreMade = `
+  const topic = 'places-browser-init-complete';
+  const made = new Promise((resolve) => {
+    Services.obs.addObserver(function observer() {
+      Services.obs.removeObserver(observer, topic);
+      resolve();
+    }, topic);
+  });
+  // Said once more where it was said already.
+  Cc['@mozilla.org/browser/browserglue;1'].getService(Ci.nsIObserver).observe(null, 'browser-glue-test', topic);
+  await made`;
+
+async function evaluateIn({ ask, window }: Running, statements: string): Promise<string> {
+  const expression = `(async () => {
+    const { PlacesUtils } = ChromeUtils.importESModule('resource://gre/modules/PlacesUtils.sys.mjs');
+    return JSON.stringify(await (async () => { ${statements} })() ?? null);
+  })()`;
+  const answer = await ask('script.evaluate', { expression, awaitPromise: true, target: { context: window } });
+  if (answer.type !== 'success') throw new Error(JSON.stringify(answer.exceptionDetails ?? answer));
+  return answer.result?.value ?? '';
 }
 
 interface Running {

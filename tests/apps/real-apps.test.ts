@@ -12,7 +12,7 @@ import { openFossil } from './fossil.ts';
 import { tellStory, upTo } from './story.ts';
 import { goOn, type Guard, Workplace } from './work.ts';
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 for (const journalMode of ['delete', 'wal'] as const)
   test.concurrent(

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { checkKey, compareKeys } from '../../src/engine/store/object-key.ts';
+import { s3Words } from '../../src/engine/store/s3/words.ts';
 import {
   alreadyThere,
   notThere,
@@ -26,6 +27,7 @@ export function createMemoryStore({ now = () => new Date() }: { readonly now?: (
 
   return {
     place,
+    words: s3Words,
 
     async put(key, source, { signal, ifAbsent } = {}) {
       checkKey(key);

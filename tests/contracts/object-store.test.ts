@@ -308,6 +308,27 @@ describe('s3 store', () => {
     await fails('S3_FAILED', store.putIfAbsent('other', Buffer.from('x')));
   });
 
+  test('so is one between whole objects that are to be new; a completion is sent anew with its parts', async () => {
+    const effect = { status: 409, code: 'ConditionalRequestConflict' };
+    server.faults.push({ match: /^PUT/, effect, times: 2 });
+    await store.put('whole', once('x'), { ifAbsent: true });
+    expect(await textOf(store, 'whole')).toBe('x');
+    // The conflict was with a try of ours whose answer was lost.
+    server.faults.push({ match: /^PUT/, effect: 'lose answer', times: 1 }, { match: /^PUT/, effect, times: 1 });
+    await store.put('ours', once('y'), { ifAbsent: true });
+    await store.put('another', once('theirs'));
+    server.faults.push({ match: /^PUT/, effect, times: 1 });
+    await fails('TARGET_EXISTS', store.put('another', once('ours'), { ifAbsent: true }));
+    expect(await textOf(store, 'another')).toBe('theirs');
+    server.faults.push({ match: /^PUT/, effect });
+    await fails('S3_FAILED', store.put('never', once('x'), { ifAbsent: true }));
+    server.faults.length = 0;
+    server.faults.push({ match: /^POST .*uploadId/, effect, times: 1 });
+    await fails('S3_FAILED', store.put('parts', randomSource(9 * MiB).source, { ifAbsent: true }));
+    expectPartsRemoved();
+    await store.put('parts', randomSource(9 * MiB).source, { ifAbsent: true });
+  });
+
   test('a download that is cut again and again goes on where it broke off', async () => {
     const { source, digest } = randomSource(7 * MiB);
     await store.put('key', source);

@@ -124,8 +124,8 @@ describe.each(kinds)('one writer in %s', (_name, open) => {
     const before = await namesIn(place);
     const refused = await failure(staging.hold());
     expect(refused.code).toBe('PLACE_TAKEN');
-    expect(refused.message).toContain('production writes to backups/');
-    expect(refused.message).toMatch(/since 20\d\d-.*, seen last at 20\d\d-/);
+    expect(refused.message).toContain('production has been writing to backups/');
+    expect(refused.message).toMatch(/since 20\d\d-.*, last seen at 20\d\d-/);
     expect(staging.news).toMatchObject([{ type: 'stopped', by: { kind: 'other', host: 'production' } }]);
     expect(await staging.look()).toMatchObject({ kind: 'other', host: 'production' });
     expect(await namesIn(place)).toEqual(before);
@@ -151,12 +151,12 @@ describe.each(kinds)('one writer in %s', (_name, open) => {
     expect((await staging.hold()).epoch).toBe(2);
     expect(staging.news).toMatchObject([{ from: { kind: 'other', host: 'production', wasReleased: false } }]);
     await staging.beat();
-    expect((await failure(production.hold())).message).toContain('staging writes to');
+    expect((await failure(production.hold())).message).toContain('staging has been writing to');
 
     // It is the same database, and a person says so.
     const claimed = await claimWriter(place, production.request({}), production.context);
     expect(claimed).toMatchObject({ epoch: 3, from: { host: 'staging' } });
-    expect((await failure(staging.hold())).message).toContain('production writes to');
+    expect((await failure(staging.hold())).message).toContain('production has been writing to');
     expect((await production.hold()).sparesAllBut).toBeNull();
   });
 
@@ -514,7 +514,7 @@ describe('at a server of its own kind', () => {
       expect(error.message).toMatch(
         /^S3 refused the key for bucket "writers" .*, so nobody can tell who writes there$/,
       );
-      expect(error.hint).toContain('local backups go on');
+      expect(error.hint).toContain('local backups continue');
       expect(error.hint).toContain('ListBucket');
     },
   );
@@ -527,7 +527,7 @@ describe('at a server of its own kind', () => {
     refuse(/^GET .*list-type.*fleet/);
     const staging = machine(place, 'staging');
     const refused = await failure(staging.hold());
-    expect([refused.code, refused.message.includes('seen last')]).toEqual(['PLACE_TAKEN', false]);
+    expect([refused.code, refused.message.includes('last seen')]).toEqual(['PLACE_TAKEN', false]);
     server.faults.length = 0;
     expect((await staging.hold()).epoch).toBe(2);
   });

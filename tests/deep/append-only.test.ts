@@ -23,7 +23,7 @@ import { keysOf } from '../support/objects.ts';
 import { type Rgw, startRgw, whyNoRgw, withClient } from '../support/rgw.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 const missing = whyNoRgw();
 if (missing !== null) console.warn(missing);
@@ -108,8 +108,8 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
     const report = await testWith(bucket);
     expect([report.ok, said(report, 'delete'), said(report, 'overwrite'), said(report, 'lifecycle')]).toEqual([
       true,
-      'ok: this key can not delete what is there',
-      'ok: an overwrite makes a new version, and the one before stays',
+      'ok: this key cannot delete what is there',
+      'ok: an overwrite makes a new version, and the previous one stays',
       expect.stringMatching(
         /^ok: (a rule of the bucket removes backups after 30 days|this key may not read the rules)/,
       ),
@@ -173,11 +173,12 @@ describe.skipIf(missing !== null)('a bucket that removes by its own rules, on Ce
       expect(targets).toMatchObject([{ stored: 3, waiting: 0, error: null, lifecycleDays: DAYS }]);
       await service.close();
 
-      // The rule hides what is old behind a marker, and the version stays. What it takes for old is a prefix here.
+      // The rule hides what is old behind a marker, and the version stays. What it takes for old is a prefix here. It is
+      // carried out when we say so: the server's own pace is another at each load.
       const [oldest = '', , newest = ''] = made;
       await setRule(bucket, 1, `${PREFIX}/${oldest}`);
       const store = createS3Store({ ...rgw, bucket, prefix: PREFIX });
-      while ((await keysOf(store, oldest)).length > 0) await Bun.sleep(200);
+      while ((await keysOf(store, oldest)).length > 0) await rgw.admin('lc', 'process', `--bucket=${bucket}`);
       store.close();
       await withClient(rgw, async (client) => {
         await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `${PREFIX}/database.json` }));

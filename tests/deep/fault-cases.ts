@@ -48,7 +48,7 @@ export const uploadCases: readonly FaultCase[] = [
     job: 'upload',
     code: 'S3_FAILED',
     message: /answered 503 ServiceUnavailable.*, 3 tries$/,
-    hint: /passing/,
+    hint: /temporary/,
     provoke: (scene) => scene.fault(part, unavailable),
   },
   {
@@ -186,14 +186,14 @@ export const uploadCases: readonly FaultCase[] = [
     name: 'a bit of a part is turned over on the way up',
     job: 'upload',
     code: 'S3_MISMATCH',
-    message: /received other bytes than were sent/,
+    message: /received bytes that differ from those sent/,
     provoke: (scene) => scene.fault(secondPart, 'flip a bit up', { times: 1 }),
   },
   {
     name: 'a bit of the manifest is turned over on the way up',
     job: 'upload',
     code: 'S3_MISMATCH',
-    message: /received other bytes than were sent/,
+    message: /received bytes that differ from those sent/,
     provoke: (scene) => scene.fault(manifest, 'flip a bit up', { times: 1 }),
   },
   {

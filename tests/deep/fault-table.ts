@@ -18,16 +18,17 @@ const world = await createFaultWorld();
 try {
   const version = /version (\S+)/.exec(await world.server.admin('--version'))?.[1] ?? '';
   const text = [
-    '# What becomes of an upload and a restore when something goes wrong',
+    '# What happens to an upload and a restore when something goes wrong',
     [
-      `Made by \`bun tests/deep/fault-table.ts --markdown docs/s3-faults.md\` on Ceph RGW ${version}: a proxy before the server,`,
-      'or the server itself, lets one thing go wrong, and the real job runs into it. The same cases run as tests. Each run',
-      'is checked for more than the table shows: no short or changed object under a backup’s name, a manifest only when the',
-      'job succeeded, no key of another name, and a next try that ends well.',
+      'No fault leaves an object that passes for a backup, and the next try succeeds. This page is written by',
+      `\`bun tests/deep/fault-table.ts --markdown docs/s3-faults.md\` on Ceph RGW ${version}: a proxy in front of the server, or the`,
+      'server itself, makes one thing go wrong, and the real job meets it. The same cases run as tests. Each run is checked for',
+      'more than the table shows: no short or changed object under a backup’s name, a manifest only if the job succeeded, no key',
+      'with another name, and a next try that succeeds.',
     ].join('\n'),
     [
-      `For the tests a request is tried ${patience.maxAttempts} times and given up after ${patience.requestTimeoutMs / 1000} s without a byte; in real life it is 6 times and`,
-      '60 s. “For ever” means until the job gives up; then the upload waits and is tried again with growing delays.',
+      `In the tests a request is tried ${patience.maxAttempts} times and abandoned after ${patience.requestTimeoutMs / 1000} s without a byte; in normal use it is 6 times and`,
+      '60 s. “For ever” means until the job gives up; the upload then waits and is tried again with growing delays.',
     ].join('\n'),
     '## Upload of a backup of three parts',
     await tableOf(uploadCases, world),

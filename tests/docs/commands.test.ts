@@ -44,9 +44,9 @@ const standIns: readonly { readonly command: RegExp; readonly instead: string; r
   },
 ];
 
-/** What `doctor` and `status` say by their code: backups and database are on one disk here. */
+/** What `doctor` and `status` say by their code: backups and database are on one disk here, and uploads may still wait. */
 const otherCodes: readonly { readonly command: RegExp; readonly codes: readonly number[] }[] = [
-  { command: / (doctor|status)\b/, codes: [0, 1] },
+  { command: / (doctor|status)\b/, codes: [0, 1, 5] },
   // Nothing was lost here, and the backup that the pages name was made by hand and counted by nobody.
   { command: / (accept-loss|diff)\b/, codes: [0, 2] },
 ];

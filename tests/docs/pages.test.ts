@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { renderConfigurationPage } from '../../docs/settings.ts';
-import { errorCodes } from '../../src/words/errors.ts';
+import { errorCodes, type ErrorCode } from '../../src/words/errors.ts';
 import { scratchFolders } from '../support/scratch.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -31,8 +31,27 @@ test('the site is built, and no link in it leads nowhere', () => {
   expect({ status, said: status === 0 ? '' : stdout + stderr }).toEqual({ status: 0, said: '' });
 }, 120_000);
 
-test('what the README links to is there', () => {
-  const links = [...read('README.md').matchAll(/\]\((docs\/[^)#]+)/g)].map(([, link = '']) => link);
-  expect(links.length).toBeGreaterThan(5);
-  for (const link of links) expect(read(link), link).not.toBe('');
+for (const page of ['README.md', 'llms.txt'])
+  test(`what ${page} links to is there`, () => {
+    const links = [...read(page).matchAll(/(?:\]\(|(?:src|srcset)=")(docs\/[^)#"]+)/g)].map(([, link = '']) => link);
+    expect(links.length).toBeGreaterThan(5);
+    for (const link of links) expect(read(link), link).not.toBe('');
+  });
+
+test('the README can be read in three minutes', () => {
+  const words = read('README.md')
+    .split(/\s+/)
+    .filter((word) => /\w/.test(word));
+  expect(words.length).toBeLessThan(750);
+});
+
+test('what agents are told to call exists', () => {
+  const skill = read('skills/velist-backup/SKILL.md');
+  const { stdout } = spawnSync(process.execPath, ['src/cli/main.ts', '--help'], { cwd: root, encoding: 'utf8' });
+  const verbs = [...stdout.matchAll(/^ {2}(\w[\w-]*)/gm)].map(([, verb]) => verb);
+  const called = [...skill.matchAll(/velist-backup (\w[\w-]*)(?= |`)/g)].map(([, verb = '']) => verb);
+  expect(called.length).toBeGreaterThan(8);
+  for (const verb of called) expect(verbs).toContain(verb);
+  for (const [, code = ''] of skill.matchAll(/`([A-Z]+_[A-Z_]+)`/g))
+    if (!code.startsWith('BACKUP_') && code !== 'DATABASE_URL') expect(errorCodes).toContain(code as ErrorCode);
 });

@@ -682,7 +682,7 @@ function mix(backups: Backup[]): void {
       const error = {
         code: 'S3_UNREACHABLE',
         message: 's3.example.com does not answer',
-        hint: 'It is tried again in a minute.',
+        hint: 'It is retried in a minute.',
       } as const;
       backup.placements = [local, { ...s3, status: 'waiting', at: null, where: null, sizeBytes: null, error }];
     }
@@ -831,13 +831,13 @@ function targetReport(state: State): TargetReport {
     check: 'private',
     result: 'failed',
     message: 'the bucket is public: anyone can read backups without a key',
-    hint: 'Close it now (at Amazon: Block Public Access) and find out who was there; what is in the backups must count as known.',
+    hint: 'Close it now (at Amazon: Block Public Access) and find out who had access; treat everything in the backups as disclosed.',
   } as const;
   const ignored = {
     check: 'create-only',
     result: 'warning',
     message: 'the server ignores the condition of a create-only write (If-None-Match)',
-    hint: 'Give every machine a prefix of its own (BACKUP_S3_PATH); then nothing depends on it.',
+    hint: 'Give every machine a prefix of its own (BACKUP_S3_PATH); then this does not matter.',
   } as const;
   return { ...testedBucket, ok: false, findings: [ok, isPublic, ignored] };
 }

@@ -224,7 +224,7 @@ test(
     await page.getByLabel('Local copy').uncheck();
     await page.getByRole('button', { name: 'Delete S3 copy' }).click();
     expect(fixture.asked).toEqual([]);
-    await page.getByText('10-00-00-000Z').first().waitFor({ state: 'detached', timeout: 15_000 });
+    await page.getByText('10-00-00-000Z').first().waitFor({ state: 'detached' });
     expect(fixture.asked).toEqual(['DELETE backup-2026-11-22T10-00-00-000Z.sqlite?target=s3']);
   },
   patienceMs,
@@ -255,7 +255,7 @@ test(
     await page.getByText('The local copy stays and can still be restored.').waitFor();
     fixture.asked.length = 0;
     await page.getByRole('button', { name: 'Delete S3 and offsite-eu copies' }).click();
-    await page.getByText('10-00-00-000Z').first().waitFor({ state: 'detached', timeout: 15_000 });
+    await page.getByText('10-00-00-000Z').first().waitFor({ state: 'detached' });
     const name = 'backup-2026-11-22T10-00-00-000Z.sqlite';
     await page.getByText('Deleting the S3 and offsite-eu copies').waitFor({ state: 'detached' });
     expect(fixture.asked).toEqual([`DELETE ${name}?target=s3`, `DELETE ${name}?target=offsite-eu`]);

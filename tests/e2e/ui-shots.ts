@@ -111,6 +111,8 @@ const waitFor = (text: string) => (page: Page) => page.getByText(text).first().w
 
 const scenes: readonly Scene[] = [
   { name: 'ok', state: 'ok' },
+  // Those of the README: `WIDTHS=1280 bun tests/e2e/ui-shots.ts docs/pictures page`.
+  { name: 'page', state: 'ok', whole: false },
   { name: 'activity-tip', state: 'ok', act: pointAtFailure },
   { name: 'activity-7d', state: 'ok', act: showRange('7d') },
   { name: 'activity-30d', state: 'ok', act: showRange('30d') },

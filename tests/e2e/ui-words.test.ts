@@ -1,7 +1,7 @@
 /** What the verdict says in each canned state; the words alone, without a browser. */
 import { afterEach, expect, test } from 'bun:test';
-import { lostWords, verdictWords } from '../../src/page/verdict.ts';
-import { plainText, type VerdictWords } from '../../src/page/verdict-parts.ts';
+import { lostWords, verdictWords } from '../../src/page/text/verdict.ts';
+import { plainText, type VerdictWords } from '../../src/page/text/verdict-parts.ts';
 import type { Activity, Backup, Status } from '../../src/http/contract.ts';
 import { type Fixture, type State, startFixture, states } from './ui-fixture.ts';
 
@@ -29,6 +29,7 @@ test.each([...states])('in the state "%s" it says what is, in at most three fact
   expect(words.facts.length).toBeLessThanOrEqual(3);
   // A restore cannot be stopped; all else offers something to press.
   expect(words.actions.length > 0).toBe(state !== 'restoring');
+  expect(words.actions.includes('configure')).toBe(state !== 'restoring');
 });
 
 test('a backup that is too old comes with what was missed, and why', async () => {
@@ -47,7 +48,7 @@ test('a failed run names the step, the good backup before it and the next try', 
     '11:20 is verified, with a copy in S3',
     'Next backup in …',
   ]);
-  expect(actions).toEqual(['show-run', 'retry']);
+  expect(actions).toEqual(['configure', 'show-run', 'retry']);
 });
 
 test('a refusal is told in the words of the server, not as a lost contact', () => {

@@ -231,9 +231,11 @@ test('the settings say what is missing, and refuse what would do nothing', () =>
     expect(faultsOf({ BACKUP_S3_RETENTION: 'bucket' })).resolves.toMatch(
       /BACKUP_S3_LIFECYCLE_DAYS: is missing.*Lifecycle/,
     ),
-    expect(faultsOf({ BACKUP_S3_LIFECYCLE_DAYS: '30' })).resolves.toContain('does nothing without BACKUP_S3_RETENTION'),
+    expect(faultsOf({ BACKUP_S3_LIFECYCLE_DAYS: '30' })).resolves.toContain(
+      'has no effect without BACKUP_S3_RETENTION',
+    ),
     expect(faultsOf({ ...leftToBucket, BACKUP_S3_RETENTION_COUNT: '3', BACKUP_S3_KEEP_DAILY: '1' })).resolves.toMatch(
-      /RETENTION_COUNT: does nothing with.*\n.*KEEP_DAILY: does nothing with/,
+      /RETENTION_COUNT: has no effect with.*\n.*KEEP_DAILY: has no effect with/,
     ),
   ]);
 });

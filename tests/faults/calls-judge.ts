@@ -147,7 +147,9 @@ class Judge {
   #judgeWords(isReplaced: boolean): void {
     const { error, result } = this.#ending;
     if (result !== null && !isReplaced) this.broken.push('the restore ended well, and its backup is not there');
-    const saysSo = /was placed|was brought back|holds what was there before, or/.test(error?.message ?? '');
+    const saysSo = /was put in place|the restored database|holds either what was there before or/.test(
+      error?.message ?? '',
+    );
     if (error && isReplaced && !saysSo)
       this.broken.push(`it was placed, and the error does not say so: ${error.message}`);
   }
@@ -159,7 +161,7 @@ class Judge {
     if (result !== null && !isThere) this.broken.push('the restore ended well, and its file is not there');
     if (!isThere) return;
     if (digestOf(newFile) !== source?.manifest?.artifact.sha256) this.broken.push('the new file is not the backup');
-    if (error && !error.message.includes('was placed'))
+    if (error && !error.message.includes('was put in place'))
       this.broken.push(`the new file is there, and the error does not say so: ${error.message}`);
   }
 

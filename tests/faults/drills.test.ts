@@ -35,7 +35,7 @@ function alter(path: string): void {
   writeFileSync(path, bytes);
 }
 
-function openOffsite(prefix: string, recipients: readonly string[] = [], sql: string | null = null) {
+function openRemote(prefix: string, recipients: readonly string[] = [], sql: string | null = null) {
   const s3 = { ...server, bucket: BUCKET, forcePathStyle: true, retentionCount: null };
   return openShop(newFolder(), {
     settings: { s3Enabled: true, s3Path: prefix },
@@ -145,7 +145,7 @@ test('without a backup, or with a file of assertions that is not there, a drill 
 });
 
 test('what is at S3 is fetched, opened and proven; altered there, the drill fails', async () => {
-  await using shop = openOffsite('drill/plain', [], 'SELECT count(*) = 100 FROM notes');
+  await using shop = openRemote('drill/plain', [], 'SELECT count(*) = 100 FROM notes');
   const { filename = '' } = await shop.service.performBackup();
   const { ok, drills } = await shop.service.drill();
   expect([ok, drills.map(({ target, result }) => `${target} ${result}`)]).toEqual([
@@ -163,11 +163,11 @@ test('what is at S3 is fetched, opened and proven; altered there, the drill fail
     'proven',
     'failed',
   ]);
-}, 30_000);
+});
 
 test('without the private key a sealed copy is proven as far as that goes, with it all the way', async () => {
   const identity = await generateX25519Identity();
-  await using shop = openOffsite('drill/sealed', [await identityToRecipient(identity)]);
+  await using shop = openRemote('drill/sealed', [await identityToRecipient(identity)]);
   const { filename = '' } = await shop.service.performBackup();
   const sealed = await shop.service.drill({ target: 's3' });
   expect(sealed).toMatchObject({ ok: true, drills: [{ target: 's3', result: 'sealed', backup: filename }] });
@@ -189,7 +189,7 @@ test('without the private key a sealed copy is proven as far as that goes, with 
     ...{ result: 'failed', error: { code: 'VERIFY_FAILED' } },
   });
   expect(hidden(shop)).toEqual([]);
-}, 30_000);
+});
 
 test('a drill that is stopped leaves nothing, and the next one removes what a killed one left', async () => {
   await using shop = openShop(newFolder(), { form: { rows: 400_000 } });
@@ -207,7 +207,7 @@ test('a drill that is stopped leaves nothing, and the next one removes what a ki
   expect(await drilling).toMatchObject({ ok: false, drills: [{ result: 'stopped', error: { code: 'ABORTED' } }] });
   expect(hidden(shop)).toEqual([]);
   expect((await local(shop.service))?.drill).toBeNull();
-}, 30_000);
+});
 
 test('while the schedule runs there is a drill a day, not at once', async () => {
   let nowMs = Date.now();
@@ -259,7 +259,7 @@ test('an assertion that never ends is ended, and the drill has failed', async ()
   });
   expect((await local(shop.service))?.drill?.result).toBe('failed');
   expect(hidden(shop)).toEqual([]);
-}, 30_000);
+});
 
 test('a backup that is removed under a drill is no failure: the newest of what is left is drilled', async () => {
   await using shop = openShop(newFolder());

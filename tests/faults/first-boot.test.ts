@@ -234,7 +234,7 @@ test('an S3 that does not answer, or refuses, is an error and never a first boot
   expect(await refused({ S3_ENDPOINT: 'http://127.0.0.1:9' })).toMatchObject({ code: 'S3_UNREACHABLE' });
   const { code, stderr } = await cli('serve --restore-if-missing', { S3_ENDPOINT: 'http://127.0.0.1:9', PORT: '0' });
   expect([code, existsSync(database())]).toEqual([1, false]);
-  expect(stderr).toContain('whether S3 holds a backup is not known');
+  expect(stderr).toContain('it is not known whether S3 holds a backup');
 });
 
 test('while S3 is away, a good backup of the folder may be an old one: that is refused too', async () => {

@@ -20,7 +20,7 @@ export const asideCases: readonly HardCase[] = [
   {
     name: 'a run history with damaged pages behind a good header is set aside, and a new one begins',
     code: null,
-    says: /run history .*state\.sqlite was damaged \(.*malformed\); it was moved to .*damaged-.* and begun anew/,
+    says: /run history .*state\.sqlite was damaged \(.*malformed\); it was moved to .*damaged-.*, and a new one was begun/,
     async provoke(scene) {
       await damageHistory(scene, (bytes) => bytes.fill(0xff, PAGE, 4 * PAGE));
       return await scene.service.performBackup();
@@ -38,7 +38,7 @@ export const asideCases: readonly HardCase[] = [
   {
     name: 'the database of another program at the place of the run history stays as it is',
     code: null,
-    says: /run history can not be kept at .* is the database of another program\); it is kept in memory/,
+    says: /run history cannot be kept at .* is the database of another program\); it is kept in memory/,
     backedUpBefore: false,
     place(scene) {
       const statePath = join(scene.folder, 'other.sqlite');
@@ -55,7 +55,7 @@ export const asideCases: readonly HardCase[] = [
   ...['{ "retentionCount": 100', '{ "retentionCount": "many" }', '[]'].map((text): HardCase => ({
     name: `settings that can not be read (\`${text}\`) stop nothing and let nothing be removed`,
     code: null,
-    says: /settings\.json is unreadable \(.*\); the settings of the environment hold, and no backup is removed/,
+    says: /settings\.json is unreadable \(.*\); the settings of the environment apply, and no backup is removed/,
     provoke: (scene) => backUpKeepingOne(scene, () => writeFileSync(settingsOf(scene), text)),
   })),
   {
@@ -154,7 +154,7 @@ export const asideCases: readonly HardCase[] = [
   {
     name: 'a backup folder that was there before and is open to others keeps its mode, and the log says so once',
     code: null,
-    says: /backup folder .*backups is open to other users of this machine \(2775\)\. It was there before and keeps its mode/,
+    says: /backup folder .*backups is open to other users of this machine \(2775\)\. It existed before and keeps its mode/,
     async provoke(scene) {
       chmodSync(scene.backups, 0o2775);
       await scene.service.performBackup();

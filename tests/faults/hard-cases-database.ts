@@ -260,7 +260,7 @@ export const databaseCases: readonly HardCase[] = [
     name: 'a database that this user may not read is refused, and the hint speaks of the database',
     code: 'NO_PERMISSION',
     message: /shop\.sqlite/,
-    hint: /rights on the database/,
+    hint: /access to the database/,
     provoke: (scene) => backUpAsNobody(scene, 0o600),
   },
   {
@@ -273,7 +273,7 @@ export const databaseCases: readonly HardCase[] = [
     name: 'a WAL database that this user may read but not write is refused with the rights it needs',
     code: 'NO_PERMISSION',
     message: /shop\.sqlite/,
-    hint: /read and write rights on the database, its -wal and -shm/,
+    hint: /read and write access to the database, its -wal and -shm/,
     place: inFolderOfItsOwn,
     provoke: (scene) => backUpAsNobody(scene, 0o644),
   },

@@ -78,7 +78,7 @@ export const diskCases: readonly HardCase[] = [
     async provoke(scene) {
       const result = await scene.service.performBackup();
       assert.ok(
-        scene.log.some((line) => /run history can not be kept/.test(line)),
+        scene.log.some((line) => /run history cannot be kept/.test(line)),
         'the log says so',
       );
       return result;
@@ -219,7 +219,7 @@ export const diskCases: readonly HardCase[] = [
     name: 'a WAL database on a read-only file system is refused with what SQLite needs there',
     code: 'NO_PERMISSION',
     message: /shop\.sqlite/,
-    hint: /write rights|for writing/,
+    hint: /write access|for writing/,
     place(scene) {
       mkdirSync(join(scene.folder, 'data'));
       return { databasePath: join(scene.folder, 'data', 'shop.sqlite') };

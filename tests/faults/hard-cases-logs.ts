@@ -11,8 +11,8 @@ export const logCases: readonly HardCase[] = [
   {
     name: 'a database whose app opens it by a hard link is refused, naming the app and the name that it uses',
     code: 'DB_NOT_SHARED',
-    message: /\(process \d+\) has .*shop\.sqlite open as .*app\.sqlite, and works with another log/,
-    hint: /set DATABASE_URL to that.*app\.sqlite-wal is gone or empty/,
+    message: /\(process \d+\) has .*shop\.sqlite open as .*app\.sqlite, and uses a different log/,
+    hint: /set DATABASE_URL to it.*app\.sqlite-wal is gone or empty/,
     async provoke(scene) {
       const name = join(scene.folder, 'app.sqlite');
       linkSync(scene.databasePath, name);
@@ -24,7 +24,7 @@ export const logCases: readonly HardCase[] = [
   {
     name: 'a database whose app has it as a mount of the single file is refused in the same words',
     code: 'DB_NOT_SHARED',
-    message: /works with another log than a backup would read/,
+    message: /uses a different log from the one that a backup would read/,
     hint: /in a container, mount its whole folder/,
     async provoke(scene) {
       const name = join(scene.folder, 'mounted.sqlite');
@@ -48,8 +48,7 @@ export const logCases: readonly HardCase[] = [
   {
     name: 'a transaction that a crash cut short under another name of the file is refused, not backed up by half',
     code: 'DB_NOT_SHARED',
-    message:
-      /app\.sqlite is another name of .*shop\.sqlite, and .*app\.sqlite-journal has a transaction that was cut short/,
+    message: /app\.sqlite is another name of .*shop\.sqlite, and .*app\.sqlite-journal has an interrupted transaction/,
     hint: /^Copy .*app\.sqlite and .*app\.sqlite-journal to a safe folder first/,
     async provoke(scene) {
       const name = join(scene.folder, 'app.sqlite');
@@ -81,7 +80,7 @@ export const logCases: readonly HardCase[] = [
   {
     name: 'a database that is written to past our lock while it is copied is refused, and the copy is dropped',
     code: 'DB_NOT_SHARED',
-    message: /shop\.sqlite was written to by a program that does not heed our lock/,
+    message: /shop\.sqlite was written to by a program that does not respect our lock/,
     hint: /hard link, a mount of the single file/,
     async provoke(scene) {
       await grow(scene);

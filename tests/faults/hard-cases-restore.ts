@@ -238,7 +238,7 @@ export const restoreCases: readonly RestoreCase[] = [
   },
   {
     name: 'offline, the database is damaged',
-    ...{ mode: 'offline', code: null, warning: /can not be read now/ },
+    ...{ mode: 'offline', code: null, warning: /cannot be read now/ },
     provoke: (scene) => Bun.write(scene.database, 'junk '.repeat(5_000)),
     look: (scene) => `the backup, ${scene.rows()} rows; the damaged file beside it; no undo`,
   },
@@ -250,7 +250,7 @@ export const restoreCases: readonly RestoreCase[] = [
   },
   {
     name: 'online, the backup has another page size, and the database a log',
-    ...{ mode: 'online', code: 'PAGE_SIZE_DIFFERS', warning: /another page size/ },
+    ...{ mode: 'online', code: 'PAGE_SIZE_DIFFERS', warning: /a different page size/ },
     source: `PRAGMA page_size = 8192; ${notes(5)}`,
     look: (scene) => `the database as it was, ${scene.rows()} rows`,
   },
@@ -263,7 +263,7 @@ export const restoreCases: readonly RestoreCase[] = [
   },
   {
     name: 'online, the backup holds its text in another encoding',
-    ...{ mode: 'online', code: 'ENCODING_DIFFERS', warning: /holds its text as UTF-16le/ },
+    ...{ mode: 'online', code: 'ENCODING_DIFFERS', warning: /stores its text as UTF-16le/ },
     source: `PRAGMA encoding = 'UTF-16le'; ${notes(5)}`,
     provoke: (scene) => scene.app(),
     look: (scene) => `the database as it was, ${scene.rows()} rows`,

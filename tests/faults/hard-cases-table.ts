@@ -40,40 +40,40 @@ const words: Readonly<Record<string, readonly WordCase[]>> = {
 
 const introduction = `# Hard cases
 
-What a backup meets when the machine, the database or the neighbours misbehave, and what it says then. This page is
+This page shows what a backup does, and what it says, when the machine, the database or other programs misbehave. It is
 written by \`npx bun tests/faults/hard-cases-table.ts --markdown docs/hard-cases.md\`: every row is a run through a real
-service and its real job process, and the messages are those of that run, with the paths shortened. The same cases are
-tests (\`tests/faults/hard-cases.test.ts\`).
+service and its real job process, with the messages of that run and shortened paths. The same cases run as tests
+(\`tests/faults/hard-cases.test.ts\`).
 
-In every case it was checked that the backups made before are as they were, to the byte; that a failed run left no
-backup, no half file and no staging folder; that page and run history say the same as the answer; and that after the
-mend the next run is good, holds every row, and is the newest by number.
+In every case it was checked that earlier backups are unchanged, to the byte; that a failed run left no backup, no partial
+file and no staging folder; that the page and the run history say the same as the answer; and that once the fault is
+repaired, the next run is good, contains every row, and is the newest by number.
 
-The last chapters are of another kind: no backup fails there, and the tables have what is said
-(\`tests/faults/hard-cases-words.test.ts\`).
+In the last chapters no backup fails; their tables show what is said (\`tests/faults/hard-cases-words.test.ts\`).
 `;
 
 const ofRestores = `## Restores over the database
 
-Each row is a plan and then the restore, beside an app in a process of its own. In all of them the plan changed no byte; a
-restore that was refused changed nothing; and \`undo\` exists if the plan promised it, and only then.
+Each row is a plan and then the restore, beside an app in a process of its own. In every case the plan changed no byte, a
+refused restore changed nothing, and there was an \`undo\` if the plan promised one, and only then.
 
 `;
 
 /** Written by hand: what is said there differs by the version of the app. */
 const ofApps = `## Real apps
 
-Apps of other people, driven by a test (\`tests/apps\`): backed up while they commit; restored online while they commit, and
-undone; restored in place, and undone. After each step the app judged its own file, and its numbered writes were counted:
-each was on the right side of the restore, and but for those that Chromium dropped itself none was missing.
+These are apps made by others, driven by a test (\`tests/apps\`). Each was backed up while it committed, restored online while
+it committed and undone, and restored in place and undone. After each step the app checked its own file, and its numbered
+writes were counted: each was on the right side of the restore, and except for those that Chromium itself dropped, none was
+missing.
 
 | app | what it meets | what happened |
 | --- | --- | --- |
-| Fossil, in journal mode delete and WAL | \`fossil server\` answers, and wiki pages are committed, by transactions that read before they write | done. A command in the middle of which an online restore takes the lock says \`database is locked\`, as beside any other writer, changes nothing, and is given again; none minds a backup. In place it is refused while \`fossil sql\` is open; a server that rests has nothing open. \`fossil test-integrity\`: no errors |
-| beets | tracks are changed, while another command waits for an answer with the library open | done; online the waiting command does not mind, in place it is named. \`beet ls\` lists the tracks as they were |
-| Firefox as it comes | \`places.sqlite\` is held exclusively (\`storage.sqlite.exclusiveLock.enabled\`), and is longer than its pages | \`DB_BUSY\` after 30 s; a backup that waits is made as soon as Firefox is closed. Closed, all is done: it starts with the history and bookmarks of the backup, and finds them sane |
+| Fossil, in journal mode delete and WAL | \`fossil server\` answers, and wiki pages are committed, by transactions that read before they write | done. If an online restore takes the lock in the middle of a command, that command says \`database is locked\`, as beside any other writer, changes nothing, and can be repeated; backups disturb none. In place it is refused while \`fossil sql\` is open; an idle server has nothing open. \`fossil test-integrity\`: no errors |
+| beets | tracks are changed, while another command waits for an answer with the library open | done; an online restore does not disturb the waiting command, in place it is named. \`beet ls\` lists the tracks as they were |
+| Firefox as it comes | \`places.sqlite\` is held exclusively (\`storage.sqlite.exclusiveLock.enabled\`), and is longer than its pages | \`DB_BUSY\` after 30 s; a waiting backup is made as soon as Firefox is closed. Once it is closed, everything works: it starts with the history and bookmarks of the backup, and finds them sane |
 | Firefox with that preference off | bookmarks are added | done, online too: the running browser reads the restored bookmarks, adds to them, and finds \`places.sqlite\` sane and coherent |
-| Chromium, headless | \`Cookies\` is open, and written | done while it runs; but Chromium has no patience: a cookie that it wants to write in the moment of the copy, as of any reader, it keeps in memory alone, so that it is gone with the next start. In place it is refused until the browser is closed, which then starts with the cookies of the backup. Not online: it keeps all cookies in memory, and would go on with those |
+| Chromium, headless | \`Cookies\` is open, and written | done while it runs; but Chromium has no patience: a cookie that it wants to write during the copy, or beside any other reader, stays only in memory and is gone with the next start. In place it is refused until the browser is closed, which then starts with the cookies of the backup. Not online: it keeps all cookies in memory, and would continue with those |
 | Chromium, headless | \`QuotaManager\` and \`DIPS\` are held exclusively | \`DB_BUSY\`; done when the browser is closed |
 `;
 

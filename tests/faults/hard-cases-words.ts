@@ -45,10 +45,10 @@ export const settingCases: readonly WordCase[] = [
     /DATABASE_URL: \(secret\) .* postgres: is a server/,
   ),
   setting('a database in memory has no file', { DATABASE_URL: 'file:x?mode=memory' }, /in memory has no file/),
-  setting('a path with a placeholder that nobody filled in', { DATABASE_URL: '$DATA/app.db' }, /nobody filled in/),
+  setting('a path with a placeholder that nobody filled in', { DATABASE_URL: '$DATA/app.db' }, /was not filled in/),
   {
     name: 'a path that Prisma and everybody else count from two folders, where both files are',
-    says: /it names two files: .*dev\.db in the working folder, and prisma\/dev\.db, which Prisma means by it/,
+    says: /it names two files: .*dev\.db in the working directory, and prisma\/dev\.db, which is what Prisma means/,
     async ask(scene) {
       const before = process.cwd();
       mkdirSync(join(scene.folder, 'prisma'));
@@ -66,7 +66,7 @@ export const settingCases: readonly WordCase[] = [
   setting(
     'a password in quotes, as docker --env-file keeps them',
     { BACKUP_ADMIN_PASSWORD: '"a good one"' },
-    /it stands in quotes, which docker --env-file takes for a part of it/,
+    /it is in quotes, which docker --env-file takes as part of the value/,
   ),
   setting(
     'an address in the place of a bucket',
@@ -120,7 +120,7 @@ export const answerCases: readonly WordCase[] = [
   answer(
     'a daily cap is reached',
     { status: 403, code: 'TransactionCapExceeded' },
-    /S3_FAILED a cap of the account .* is reached/,
+    /S3_FAILED a limit of the account .* is reached/,
   ),
   answer(
     'the clocks differ',
@@ -130,7 +130,7 @@ export const answerCases: readonly WordCase[] = [
   answer(
     "the server's own key is disabled",
     { status: 400, code: 'KMS.DisabledException' },
-    /S3_FAILED the key by which the server encrypts/,
+    /S3_FAILED the key with which the server encrypts/,
   ),
   answer(
     'the key lacks a right',
@@ -142,7 +142,7 @@ export const answerCases: readonly WordCase[] = [
 export const keptCases: readonly WordCase[] = [
   {
     name: 'a copy on S3 was moved to an archive class, and is asked for',
-    says: /S3_ARCHIVED .* lies in an archive class .*brought back first/,
+    says: /S3_ARCHIVED .* is in an archive class .*brought back first/,
     async ask(scene) {
       const { service, server } = await withS3(scene);
       const { filename = '' } = await service.performBackup();

@@ -286,6 +286,7 @@ function leftovers(scene: Scene): readonly string[] {
 export function contentOf(path: string): string {
   const database = new DatabaseSync(path);
   try {
+    database.exec('PRAGMA busy_timeout = 20000');
     const check = database.prepare('PRAGMA integrity_check(1)').get();
     assert.equal(Object.values(check ?? {})[0], 'ok', path);
     const rows = database.prepare('SELECT id, text FROM notes ORDER BY id').all();

@@ -74,7 +74,7 @@ test('a check that takes more time than an honest one is given up, and says so',
   const path = join(newFolder(), 'slow.sqlite');
   makeCostly(path, SLOW);
   const { code, message } = await verify(path, small);
-  expect([code, message]).toEqual(['CHECK_GAVE_UP', expect.stringMatching(/it took more than 1 s of the processor/)]);
+  expect([code, message]).toEqual(['CHECK_GAVE_UP', expect.stringMatching(/it took more than 1 s of processor time/)]);
 });
 
 test('a check that takes more memory than an honest one is given up, and says so', async () => {
@@ -127,7 +127,7 @@ test('a machine that starts without its database comes up from the good backup b
   const result = await shop.again().restoreIfMissing();
   expect(result).toMatchObject({
     ...{ outcome: 'restored', backup: shop.good },
-    skipped: [{ filename: shop.hostile, reason: expect.stringContaining('given up') }],
+    skipped: [{ filename: shop.hostile, reason: expect.stringContaining('abandoned') }],
   });
   expect(ask(shop.databasePath, 'SELECT count(*) FROM notes')).toBe(100);
 });
@@ -165,7 +165,7 @@ test('a restore over a database that is hostile itself is refused for want of a 
   const before = readFileSync(join(folder, 'shop.sqlite'));
   await using shop = openShop(folder, { ...withSmallLimits, form: null });
   const { code, message } = await refusal(() => shop.service.restore(join(folder, 'other.sqlite'), { mode: 'online' }));
-  expect([code, message]).toEqual(['RESTORE_SAFETY_FAILED', expect.stringContaining('the check was given up')]);
+  expect([code, message]).toEqual(['RESTORE_SAFETY_FAILED', expect.stringContaining('the check was abandoned')]);
   expect(readFileSync(join(folder, 'shop.sqlite')).equals(before)).toBe(true);
 });
 
@@ -194,7 +194,7 @@ test.skipIf(!isLinux)('a job ends with its parent in the middle of a statement',
   await until(() => cpuTicksOf(job) > 30);
   program.kill('SIGKILL');
   await once(program, 'exit');
-  // Its own limit would end it as well, some 15 s of the processor later.
+  // Its own limit would end it as well, some 15 s of processor time later.
   const atEnd = cpuTicksOf(job);
   let last = atEnd;
   await until(() => {

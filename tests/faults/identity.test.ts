@@ -11,7 +11,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { FOUND_FILE, isBackupName, OWNER_FILE, RECORD_FILE } from '../../src/engine/format/names.ts';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import { createServer } from '../../src/http/server.ts';
@@ -20,7 +19,7 @@ import { rememberDatabase } from '../../src/fleet/discovery.ts';
 import { backUp, filesBelow, type Machine, machine, makeOld, open, recordOf, type } from '../support/many-machines.ts';
 import { s3Variables } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
-import { ask, refusal, scratchFolders } from '../support/scratch.ts';
+import { ask, change, refusal, scratchFolders } from '../support/scratch.ts';
 
 const BUCKET = 'my-backups';
 const newFolder = scratchFolders();
@@ -42,13 +41,8 @@ afterAll(async () => server.close());
 
 const s3 = () => ({ ...s3Variables(server, { bucket: BUCKET, prefix }), BACKUP_S3_ENABLED: 'true' });
 const keys = async () => (await Array.fromAsync(store.list(''))).map(({ key }) => key);
-const write = (path: string, sql: string) => {
-  const database = new DatabaseSync(path);
-  database.exec(sql);
-  database.close();
-};
 const mark = (path: string, text: string) =>
-  write(path, `CREATE TABLE IF NOT EXISTS mark (text); DELETE FROM mark; INSERT INTO mark VALUES ('${text}')`);
+  change(path, `CREATE TABLE IF NOT EXISTS mark (text); DELETE FROM mark; INSERT INTO mark VALUES ('${text}')`);
 const markOf = (path: string) => ask(path, 'SELECT text FROM mark');
 const backupsIn = (folder: string) => readdirSync(folder).filter(isBackupName).sort().reverse();
 

@@ -123,6 +123,7 @@ for (const journalMode of ['wal', 'delete'] as const) {
 function lastBeforeRestore(path: string): number {
   const connection = new DatabaseSync(path);
   try {
+    connection.exec('PRAGMA busy_timeout = 20000');
     return Number(connection.prepare('SELECT min(id) - 1 AS n FROM log WHERE id > 1').get()?.['n']);
   } finally {
     connection.close();

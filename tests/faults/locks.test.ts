@@ -60,6 +60,7 @@ function visit(path: string): void {
 function countRows(path: string): number {
   const connection = new DatabaseSync(path);
   try {
+    connection.exec('PRAGMA busy_timeout = 20000');
     return Number(connection.prepare('SELECT count(*) AS n FROM rows').get()?.['n']);
   } finally {
     connection.close();

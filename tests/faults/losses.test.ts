@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { type Manifest, parseManifest } from '../../src/engine/format/manifest.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
 import { createS3Store } from '../../src/engine/store/s3/store.ts';
@@ -10,7 +9,7 @@ import type { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
-import { makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { change, makeDatabase, scratchFolders } from '../support/scratch.ts';
 
 const BUCKET = 'my-backups';
 const newFolder = scratchFolders();
@@ -26,18 +25,16 @@ afterAll(async () => server.close());
 function machine(prefix: string, folder = newFolder()) {
   makeDatabase(join(folder, 'app.sqlite'), { rows: 2_000 });
   const extra = { BACKUP_RETENTION_COUNT: '1', BACKUP_S3_RETENTION_COUNT: '1', BACKUP_DRILL_ENABLED: 'false' };
-  const lines: string[] = [];
+  const told = Promise.withResolvers<void>();
   const service = createServiceFromEnvironment({
     env: s3Environment(folder, server, { bucket: BUCKET, prefix, extra }),
-    write: (line) => lines.push(line),
+    write: (line) => line.includes('Much was lost: notes had 2,000 rows') && told.resolve(),
   });
   return {
-    ...{ folder, service, lines },
-    change(sql: string) {
-      const database = new DatabaseSync(join(folder, 'app.sqlite'));
-      database.exec(sql);
-      database.close();
-    },
+    ...{ folder, service },
+    /** The log says that the notes were lost. */
+    told: told.promise,
+    change: (sql: string) => change(join(folder, 'app.sqlite'), sql),
     [Symbol.asyncDispose]: () => service.close(),
   };
 }
@@ -150,12 +147,7 @@ test('where S3 does not answer at first, the first backup is compared as soon as
   const { filename } = await fresh.service.performBackup();
   expect((await fresh.service.getStatus()).loss).toBeNull();
   server.faults.length = 0;
-  const marked = new Promise<void>((resolve) => {
-    fresh.service.on(() => {
-      if (fresh.lines.some((line) => line.includes('Much was lost: notes had 2,000 rows'))) resolve();
-    });
-  });
   await fresh.service.getBackups({ target: 's3' });
-  await marked;
+  await fresh.told;
   expect((await fresh.service.getStatus()).loss?.filename).toBe(filename ?? '');
 });

@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import { formatManifest, type Manifest, parseManifest } from '../../src/engine/format/manifest.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
@@ -10,7 +9,7 @@ import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts'
 import { backUp, type Machine, machine, open, type } from '../support/many-machines.ts';
 import { s3Variables } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
-import { ask, scratchFolders } from '../support/scratch.ts';
+import { ask, change, scratchFolders } from '../support/scratch.ts';
 
 const BUCKET = 'my-backups';
 const newFolder = scratchFolders();
@@ -36,9 +35,7 @@ const s3 = (more: Record<string, string> = {}) => ({
   ...more,
 });
 function mark({ database }: Machine, text: string): void {
-  const file = new DatabaseSync(database);
-  file.exec(`CREATE TABLE IF NOT EXISTS mark (text); DELETE FROM mark; INSERT INTO mark VALUES ('${text}')`);
-  file.close();
+  change(database, `CREATE TABLE IF NOT EXISTS mark (text); DELETE FROM mark; INSERT INTO mark VALUES ('${text}')`);
 }
 const markOf = (path: string) => ask(path, 'SELECT text FROM mark');
 const there = async () =>

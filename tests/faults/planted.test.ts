@@ -152,7 +152,7 @@ test('a backup that is exchanged while the safety backup is made is not placed',
       }),
     );
     expect([isExchanged, refused.code]).toEqual([true, 'VERIFY_FAILED']);
-    expect(refused.message).toContain('was changed or exchanged after it was checked');
+    expect(refused.message).toContain('was changed or replaced after it was checked');
     expect(ask(shop.databasePath, 'SELECT count(*) FROM notes')).toBe(100);
   }
 });

@@ -56,7 +56,7 @@ test('all copies stay below a fifth of the disk, the newest days among them, and
   const { shop, sizeBytes } = await openFolder(50 * MB, 12);
   await using _ = shop;
   const { removed } = await shop.service.prune({ dryRun: true });
-  const noRoom = 'older than the newest 3, and what backups may take of the disk by default is used up';
+  const noRoom = 'older than the newest 3, and the default share of the disk for backups is used up';
   expect(removed.map(({ reason }) => reason)).toContain(noRoom);
   await shop.service.performBackup();
   expect(heldBytes(shop)).toBeLessThanOrEqual(10 * MB);

@@ -8,7 +8,7 @@ import { backupFetch, type Fetch } from '../../src/http/mount.ts';
 import { createServer } from '../../src/http/server.ts';
 import { createSignIn } from '../../src/http/access/sign-in.ts';
 import { createBackups } from '../../src/fleet/from-config.ts';
-import type { Guard } from '../../src/fleet/fleet.ts';
+import type { Fleet } from '../../src/fleet/fleet.ts';
 import { openShop, makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { createFakeService, fakeGuard } from './fake-service.ts';
 import { type Host, hosts } from './hosts.ts';
@@ -16,7 +16,7 @@ import { type Host, hosts } from './hosts.ts';
 const newFolder = scratchFolders();
 const token = '0123456789abcdef';
 let folder: string;
-let guard: Guard;
+let guard: Fleet;
 const endings: (() => Promise<void>)[] = [];
 const end = async () => {
   for (const ending of endings.splice(0).reverse()) await ending();

@@ -27,7 +27,7 @@ import type {
 } from '../../src/service/model.ts';
 import { currentActor } from '../../src/service/audit/actor.ts';
 import { protectionState } from '../../src/service/protection/freshness.ts';
-import type { GuardPort } from '../../src/fleet/fleet-port.ts';
+import type { FleetPort } from '../../src/fleet/fleet-port.ts';
 import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { isBackupName } from '../../src/engine/format/names.ts';
 import { planRestore } from '../../src/engine/restore-points/plan.ts';
@@ -191,7 +191,7 @@ export function createFakeService(): FakeService {
         ? {
             code: 'ABORTED',
             message: 'the run was stopped',
-            hint: 'Start it again when you like.',
+            hint: 'Start it again whenever you like.',
           }
         : (behaviour.runError ?? null);
     const run: Run = {
@@ -202,11 +202,11 @@ export function createFakeService(): FakeService {
       plannedAt: null,
       startedAt: progress.startedAt,
       endedAt: new Date(),
-      result: how === 'stopped' ? 'stopped' : error ? 'failed' : 'success',
       backup,
-      sizeBytes: error ? null : 1_000,
       steps: [{ name: 'copy', state: error ? 'failed' : 'done', ms: 1 }],
-      error,
+      ...(error
+        ? { result: how === 'stopped' ? 'stopped' : 'failed', sizeBytes: null, error }
+        : { result: 'success', sizeBytes: 1_000, error }),
     };
     runs.unshift(run);
     emit({ type: 'run', run });
@@ -646,7 +646,13 @@ export function createFakeService(): FakeService {
     async diagnose(options) {
       enter(`diagnose${options?.s3 ? ' with s3' : ''}`);
       const bad = { code: 'same-disk', severity: 'warning', what: 'all of /srv/app/db is on one disk' } as const;
-      const good = { code: 'clock', severity: 'ok', what: 'no backup is of the future', why: null, fix: null } as const;
+      const good = {
+        code: 'clock',
+        severity: 'ok',
+        what: 'no backup is dated in the future',
+        why: null,
+        fix: null,
+      } as const;
       const findings = behaviour.damaged
         ? [{ ...bad, why: 'Disks die.', fix: 'chmod 700 /srv/app/backups' }, good]
         : [good];
@@ -697,7 +703,7 @@ export function createFakeService(): FakeService {
 /** Several of them behind one door. */
 export function fakeGuard(
   databases: readonly { readonly name: string; readonly service: FakeService }[],
-): GuardPort<FakeService> & { readonly acts: AuditEntry[] } {
+): FleetPort<FakeService> & { readonly acts: AuditEntry[] } {
   const above = createFakeService();
   return {
     ...{ isMany: true, databases, acts: above.acts },

@@ -20,9 +20,10 @@ for (const hostile of hostileRequests) {
 }
 const text = `# Hostile requests
 
-What the server answered, over a real socket. Written by \`bun tests/http/hostile-table.ts\`; held by
-\`tests/http/hostile.test.ts\`, which also sees that no refused request reached the service and that each answer forbids
-caching, framing and sniffing. "Password" says whether the server has one; without, it answers its own machine only.
+Every hostile request below was refused or had no effect. The answers are those that the server gave over a real socket,
+written by \`bun tests/http/hostile-table.ts\`. \`tests/http/hostile.test.ts\` repeats them, and also checks that no refused
+request reached the service and that each answer forbids caching, framing and sniffing. "Password" says whether the server
+has one; without a password it answers only its own machine.
 
 | who or what | password | request | answer |
 | --- | --- | --- | --- |

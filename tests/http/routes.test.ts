@@ -572,7 +572,7 @@ test('a download that is fetched from S3 first is not cut by the host while it w
   expect(response.status).toBe(200);
   expect((await response.bytes()).length).toBe(1_000);
   await app.stop(true);
-}, 20_000);
+});
 
 test('a download of which a host reads nothing more is closed when its client leaves', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'velist-left-'));

@@ -29,7 +29,7 @@ import type { JobRequest } from '../../src/engine/process/protocol.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { type AppHere, openApp, type Told } from '../support/app-here.ts';
-import { carryOut } from '../support/jobs-here.ts';
+import { carryOut } from '../../src/engine/process/carry-out.ts';
 import { type MovedClock, moveClock } from '../support/moved-clock.ts';
 import { s3Variables } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
@@ -737,6 +737,7 @@ function lastOf(path: string): string | null {
   if (!existsSync(path)) return null;
   const connection = new DatabaseSync(path, { readOnly: true });
   try {
+    connection.exec('PRAGMA busy_timeout = 20000');
     const row = connection.prepare('SELECT text FROM orders ORDER BY id DESC LIMIT 1').get();
     return typeof row?.['text'] === 'string' ? row['text'] : null;
   } catch {

@@ -89,7 +89,7 @@ export function makeTable(path: string, table: string, rows = 1): void {
 export function execute(path: string, sql: string): void {
   const database = new DatabaseSync(path);
   try {
-    database.exec(sql);
+    database.exec(`PRAGMA busy_timeout = 20000; ${sql}`);
   } finally {
     database.close();
   }
@@ -99,6 +99,7 @@ export function execute(path: string, sql: string): void {
 export function tablesOf(path: string): readonly string[] {
   const database = new DatabaseSync(path, { readOnly: true });
   try {
+    database.exec('PRAGMA busy_timeout = 20000');
     const rows = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").all();
     return rows.map(({ name }) => String(name));
   } finally {

@@ -159,7 +159,7 @@ describe('staging with the environment of production', () => {
       const made = await run('backup', { cwd: staging, env });
       expect([made.code, `${made.stdout}${made.stderr}`]).toEqual([
         5,
-        expect.stringMatching(/writes to .* since .*BACKUP_S3_PATH.*claim/),
+        expect.stringMatching(/has been writing to .* since .*BACKUP_S3_PATH.*claim/),
       ]);
     }
     expect(await stored()).toEqual(before);
@@ -248,7 +248,7 @@ describe('staging with the environment of production', () => {
     const made = await run('backup', { cwd: clone, env });
     expect([made.code, `${made.stdout}${made.stderr}`]).toEqual([
       5,
-      expect.stringMatching(/with the id of this one .* writes to/),
+      expect.stringMatching(/with the id of this one .* has been writing to/),
     ]);
     expect(await stored()).toEqual(before);
   }, 60_000);

@@ -86,7 +86,9 @@ export function bundledApps(place: () => Place): void {
   async function mustRefuse(program: string, args: readonly string[], env: Record<string, string> = {}): Promise<void> {
     const ended = await started(program, args, env);
     expect(JSON.parse(ended.stdout.split('\n').at(-2) ?? '')).toEqual(refused);
-    expect(ended.stderr).toContain('by node or bun, compile it by bun build --compile, or let `velist-backup serve`');
+    expect(ended.stderr).toContain(
+      'with node or bun, compile it with bun build --compile, or run `velist-backup serve`',
+    );
     expect(ended.starts).toBe(1);
   }
 
@@ -168,12 +170,12 @@ export function bundledApps(place: () => Place): void {
         const alone = place().newFolder();
         cpSync(join(folder, 'out.cjs'), join(alone, 'out.cjs'));
         expect((await started(node22, [join(alone, 'out.cjs')], env)).stderr).toContain(
-          'age-encryption is not here; install it where the app runs, or mark velist-backup as external',
+          'age-encryption is missing; install it where the app runs, or mark velist-backup as external',
         );
         mkdirSync(join(alone, 'node_modules'));
         symlinkSync(join(root, 'node_modules/age-encryption'), join(alone, 'node_modules/age-encryption'));
         expect((await started(node22, [join(alone, 'out.cjs')], env)).stderr).toContain(
-          'age1none…) is not a public key',
+          'age1none…) is not an age public key',
         );
       },
       PATIENCE_MS,

@@ -3,13 +3,11 @@
  * that stands there, and used by HTTP and from a terminal as a person would.
  */
 import { afterEach, beforeAll, describe, expect, test } from 'bun:test';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { ask, makeDatabase } from '../support/scratch.ts';
-import { type Ended, mustRun, root, run } from './run.ts';
+import { ask } from '../support/scratch.ts';
+import { begin, end, type Ended, mustRun, root, run } from './run.ts';
 
 const PATIENCE_MS = 180_000;
 const folders = ['drizzle', 'elysia', 'fastify', 'hono', 'kysely', 'python-sidecar'];
@@ -60,28 +58,7 @@ export function exampleApps(place: () => Place): void {
 
   /** Starts a program in the folder of an example, and waits for the line that says it is ready. */
   const start = (name: string, command: readonly string[], ready: RegExp) =>
-    begin(command, { cwd: join(desk, name), env: environment() }, ready);
-
-  async function begin(
-    [program = '', ...args]: readonly string[],
-    where: { cwd: string; env: Record<string, string> },
-    ready: RegExp,
-  ): Promise<string> {
-    const child = spawn(program, args, { ...where, stdio: ['ignore', 'pipe', 'pipe'] });
-    running.push(child);
-    let complaint = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      complaint += text;
-    });
-    return await new Promise((resolve, reject) => {
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        const [, found] = ready.exec(line) ?? [];
-        if (found !== undefined) resolve(found);
-      });
-      child.once('error', reject);
-      child.once('close', (code) => reject(new Error(`${program} ended with ${code}: ${complaint}`)));
-    });
-  }
+    begin(command, { cwd: join(desk, name), env: environment() }, { ready, running });
 
   const startApp = (name: string) => start(name, startCommand(name), /listening on (\S+)/);
   const cli = (name: string, ...args: string[]): Promise<Ended> =>
@@ -285,50 +262,6 @@ export function exampleApps(place: () => Place): void {
     );
   });
 
-  test(
-    'the container file of the documentation: what it runs installs and serves the package, refuses to be open, and ends by SIGTERM',
-    async () => {
-      const folder = place().newFolder();
-      for (const name of ['data', 'global']) mkdirSync(join(folder, name));
-      makeDatabase(join(folder, 'data/app.sqlite'));
-      // Its folders at the root are below ours here, and its user is the one that we are.
-      const here = (text: string) =>
-        text
-          .replaceAll(/(?<![\w.])\/(data|backups)\b/g, `${folder}/$1`)
-          .replace(
-            '--global velist-backup',
-            `--global --prefix ${folder}/global --no-audit --no-fund ${place().tarball}`,
-          )
-          .replace('chown node', `chown ${process.getuid?.()}`);
-      const variables: Record<string, string> = {};
-      let command: string[] = [];
-      for (const line of containerFile().split('\n').filter(Boolean)) {
-        const [, word, rest = ''] = /^([A-Z]+) (.*)$/.exec(line) ?? [];
-        if (word === 'RUN') await mustRun('sh', ['-c', here(rest)], folder, process.env);
-        else if (word === 'ENV')
-          for (const pair of rest.split(' ')) variables[pair.split('=')[0] ?? ''] = pair.split('=')[1] ?? '';
-        else if (word === 'CMD') command = JSON.parse(rest);
-        else expect([line, ['FROM', 'USER', 'EXPOSE'].includes(word ?? '')]).toEqual([line, true]);
-      }
-      for (const [name, value] of Object.entries(variables)) variables[name] = here(value);
-      variables['PATH'] = `${folder}/global/bin:${join(root, 'node_modules/node/bin')}:${process.env['PATH']}`;
-      const open = await run('env', command, { cwd: folder, env: variables });
-      expect([open.code, open.stderr]).toEqual([2, expect.stringContaining('BACKUP_ADMIN_PASSWORD')]);
-
-      // On this machine alone, for the test.
-      const token = 'a token of sixteen and more'.replaceAll(' ', '-');
-      const env = { ...variables, HOST: '127.0.0.1', PORT: '0', BACKUP_API_TOKEN: token };
-      const page = await begin(command, { cwd: folder, env }, /page is at (\S+)/);
-      expect((await fetch(`${page}/api/status`)).status).toBe(401);
-      const made = await fetch(`${page}/now`, { method: 'POST', headers: { authorization: `Bearer ${token}` } });
-      expect(await made.json()).toMatchObject({ success: true });
-      expect(await (await fetch(`${page}/health`)).json()).toEqual({ status: 'ok' });
-      expect(readdirSync(join(folder, 'backups/files')).filter((name) => name.endsWith('.sqlite'))).not.toEqual([]);
-      await stopAll();
-    },
-    PATIENCE_MS,
-  );
-
   async function stopAll(): Promise<void> {
     for (const child of running.splice(0)) expect(await end(child)).toBe(0);
   }
@@ -351,11 +284,6 @@ export function exampleApps(place: () => Place): void {
 
 const nodeProgram = join(root, 'node_modules/node/bin/node');
 
-function containerFile(): string {
-  const text = readFileSync(join(root, 'docs/sidecar.md'), 'utf8');
-  return /^```dockerfile\n([\s\S]*?)^```/m.exec(text)?.[1] ?? '';
-}
-
 function manifestOf(name: string): Manifest {
   return JSON.parse(readFileSync(join(root, 'examples', name, 'package.json'), 'utf8'));
 }
@@ -375,13 +303,4 @@ async function session(origin: string, name: string, secret: string): Promise<Re
   const [cookie = ''] = answer.headers.getSetCookie();
   expect([answer.status, cookie]).toEqual([302, expect.stringMatching(/^session=.*HttpOnly/)]);
   return { cookie: cookie.split(';')[0] ?? '' };
-}
-
-/** @returns its exit code. */
-async function end(child: ChildProcess): Promise<number | null> {
-  const ended = once(child, 'close');
-  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-  child.kill('SIGTERM');
-  await ended;
-  return child.exitCode;
 }

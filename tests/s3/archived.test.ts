@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import { runCli } from '../../src/cli/commands.ts';
+import { runCli } from '../../src/cli/program.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
 import { ask, makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
 
@@ -100,7 +100,7 @@ test('a first boot tries the next backup, and says which newer one it could not 
   const result = await fresh.restoreIfMissing();
   expect(result).toMatchObject({ outcome: 'restored', backup: middle, from: 's3' });
   expect(result.outcome === 'restored' && result.skipped).toEqual([
-    { filename: newest, from: 's3', reason: expect.stringContaining('lies in an archive class') },
+    { filename: newest, from: 's3', reason: expect.stringContaining('is in an archive class') },
   ]);
   expect(log.join('\n')).toContain(`Not brought back: ${newest} (s3)`);
   expect(ask(databasePath, 'SELECT count(*) FROM notes')).toBe(11);

@@ -1,53 +1,22 @@
 /**
- * A second folder as a target: another disk, or a mounted server. A disk that is not mounted is played by moving the
- * folder away and leaving an empty one in its place, as a mount point is.
+ * A second folder as a target: another disk, or a mounted server.
  */
 import { expect, test } from 'bun:test';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { FOLDER_MARK } from '../../src/engine/store/folder/kind.ts';
 import { openTarget } from '../../src/engine/store/kinds.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import type { FurtherFolder } from '../../src/service/targets/targets.ts';
-import { ask, makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
+import { newDisk, openWithDisk } from '../support/disk.ts';
+import { ask, makeDatabase, openShop, refusal, scratchFolders } from '../support/scratch.ts';
 
 const newFolder = scratchFolders();
 const identity = await generateX25519Identity();
 const recipient = await identityToRecipient(identity);
-const MARK = '.velist-target';
-
-interface Disk {
-  readonly path: string;
-  unmount(): void;
-  mount(): void;
-}
-
-/** A disk with the mark of a target on it, mounted. */
-function newDisk(folder: string): Disk {
-  const path = join(folder, 'nas');
-  const away = join(folder, 'nas-away');
-  mkdirSync(path);
-  writeFileSync(join(path, MARK), '');
-  return {
-    path,
-    unmount() {
-      renameSync(path, away);
-      mkdirSync(path);
-    },
-    mount() {
-      rmdirSync(path);
-      renameSync(away, path);
-    },
-  };
-}
-
-function openWith(folder: string, disk: Disk, change: Partial<FurtherFolder> = {}): Shop & AsyncDisposable {
-  return openShop(folder, {
-    targets: [{ kind: 'folder', name: 'nas', path: disk.path, retentionCount: null, ...change }],
-  });
-}
+const MARK = FOLDER_MARK;
 
 const variables = (folder: string, more: Record<string, string> = {}) => ({
   PATH: process.env['PATH'] ?? '',
@@ -72,7 +41,7 @@ async function placed(service: BackupService, name: string) {
 test('each backup goes there, sealed, and comes back; every answer names the folder', async () => {
   const folder = newFolder();
   const disk = newDisk(folder);
-  await using shop = openWith(folder, disk, { sealing: { compression: 'zstd', recipients: [recipient] } });
+  await using shop = openWithDisk(folder, disk, { sealing: { compression: 'zstd', recipients: [recipient] } });
   const { service } = shop;
   const { filename = '', ...result } = await service.performBackup();
   expect(result).toMatchObject({ success: true, uploaded: { nas: true } });
@@ -96,7 +65,7 @@ test('each backup goes there, sealed, and comes back; every answer names the fol
 test('what is kept there is decided by its own numbers', async () => {
   const folder = newFolder();
   const disk = newDisk(folder);
-  await using shop = openWith(folder, disk, { retentionCount: 1, prefix: 'shop' });
+  await using shop = openWithDisk(folder, disk, { retentionCount: 1, prefix: 'shop' });
   const names: string[] = [];
   for (let round = 0; round < 3; round++) names.push((await shop.service.performBackup()).filename ?? '');
   expect(backupsIn(join(disk.path, 'shop'))).toEqual([names[2], `${names[2]}.json`].map(String));
@@ -106,7 +75,7 @@ test('what is kept there is decided by its own numbers', async () => {
 test('a mount point without its disk is no empty target: nothing is written there, and what waits goes there later', async () => {
   const folder = newFolder();
   const disk = newDisk(folder);
-  await using shop = openWith(folder, disk);
+  await using shop = openWithDisk(folder, disk);
   const { service } = shop;
   const first = (await service.performBackup()).filename ?? '';
   disk.unmount();
@@ -158,7 +127,7 @@ test('on an empty machine the first boot brings it back, and never takes an unmo
 test('the self-test finds all that backups need, and leaves nothing but the mark', async () => {
   const folder = newFolder();
   const disk = newDisk(folder);
-  await using shop = openWith(folder, disk);
+  await using shop = openWithDisk(folder, disk);
   const report = await shop.service.testTarget('nas');
   expect(report.findings.map(({ check, result }) => `${check} ${result}`)).toEqual([
     ...['write ok', 'head ok', 'read ok', 'list ok', 'private ok', 'create-only ok', 'delete ok'],
@@ -170,7 +139,7 @@ test('the self-test finds all that backups need, and leaves nothing but the mark
 test('the doctor warns of a folder on the disk of the database, and asks the folder when it is told to', async () => {
   const folder = newFolder();
   const disk = newDisk(folder);
-  await using shop = openWith(folder, disk);
+  await using shop = openWithDisk(folder, disk);
   await shop.service.performBackup();
   const { findings } = await shop.service.diagnose({ s3: true });
   expect(findings.find(({ code }) => code === 'same-disk')).toMatchObject({ severity: 'warning' });
@@ -185,7 +154,7 @@ test('the doctor warns of a folder on the disk of the database, and asks the fol
 test('the kit gets a sealed copy back by cp, and is written while the disk is away too', async () => {
   const folder = newFolder();
   const disk = newDisk(folder);
-  await using shop = openWith(folder, disk, { sealing: { compression: 'zstd', recipients: [recipient] } });
+  await using shop = openWithDisk(folder, disk, { sealing: { compression: 'zstd', recipients: [recipient] } });
   const { filename = '' } = await shop.service.performBackup();
   disk.unmount();
   expect(await shop.service.recoveryKit()).toContain('it could not be asked just then');
@@ -211,7 +180,7 @@ test('what a killed upload left is swept after a day, and what is young is not',
   mkdirSync(dirname(left[0] ?? ''));
   for (const path of left) writeFileSync(path, 'half');
   utimesSync(left[0] ?? '', new Date(0), new Date(0));
-  await using shop = openWith(folder, disk, { prefix: 'shop' });
+  await using shop = openWithDisk(folder, disk, { prefix: 'shop' });
   await shop.service.performBackup();
   expect(left.map((path) => existsSync(path))).toEqual([false, true]);
 });

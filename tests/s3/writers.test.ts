@@ -6,17 +6,17 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, setDefaultTimeout, 
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { cpSync, existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installationPath, readInstallation } from '../../src/engine/writer/installation.ts';
-import { selfOf } from '../../src/engine/writer/self.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { addressOf } from '../../src/engine/store/kinds.ts';
 import type { BackupService, BackupServiceOptions } from '../../src/service/backup-service.ts';
 import { createBackups } from '../../src/fleet/from-config.ts';
 import { Heartbeats } from '../../src/service/targets/heartbeats.ts';
 import type { ServiceEvent } from '../../src/service/model.ts';
+import { knowDatabase } from '../support/many-machines.ts';
 import { keysOf, storedKeys, textOf } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
@@ -59,24 +59,14 @@ const s3 = () => ({
 });
 
 /** A machine of its own, with the environment of all the others. */
-/** Notes in the installation's file which database it is: who writes at its places is asked here, and not whose they are. */
-function know(statePath: string, databasePath: string): void {
-  const path = installationPath(statePath);
-  mkdirSync(dirname(path), { recursive: true });
-  const format = 'velist-backup-installation/1';
-  const created = { format, id: randomUUID(), createdAt: new Date().toISOString(), places: {}, taking: {} };
-  const before = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : created;
-  const databases = { ...before.databases, [selfOf(databasePath).pathDigest]: databaseId };
-  writeFileSync(path, JSON.stringify({ ...before, databases }));
-}
-
 function machine({
   folder = newFolder(),
   s3Path = prefix,
   isKnown = true,
   ...change
 }: Partial<BackupServiceOptions> & { folder?: string; s3Path?: string; isKnown?: boolean } = {}): Shop {
-  if (isKnown) know(join(folder, 'state.sqlite'), join(folder, 'shop.sqlite'));
+  if (isKnown)
+    knowDatabase(databaseId, { statePath: join(folder, 'state.sqlite'), databasePath: join(folder, 'shop.sqlite') });
   const shop = openShop(folder, {
     settings: { s3Enabled: true, s3Path, retentionCount: 2, intervalMinutes: 600 },
     ...{ s3: s3(), waits: { lockMs: 30_000, pinMs: 30_000, tickMs: TICK_MS } },
@@ -110,7 +100,8 @@ const placeOf = async (service: BackupService) =>
 
 test('staging with a copy of production’s environment goes on locally, and says who writes there', async () => {
   const production = machine();
-  const staging = machine();
+  // It looks again in ten minutes, however long the test takes.
+  const staging = machine({ waits: { lockMs: 30_000, pinMs: 30_000, tickMs: 600_000 } });
   const first = await backUp(production.service);
   expect(first.s3Uploaded).toBe(true);
   const before = await storedKeys(store);
@@ -158,7 +149,7 @@ test('when the writer ends, the other machine takes over by itself, and removes 
   );
   const takeover = events.find((event) => event.type === 'takeover');
   expect(takeover).toMatchObject({ target: 's3', from: { wasReleased: true } });
-  expect(staging.log).toContainEqual(expect.stringMatching(/^warn: Took s3:.* over from .*, which gave it back/));
+  expect(staging.log).toContainEqual(expect.stringMatching(/^warn: Took s3:.* over from .*, which released it/));
 
   // Two are to be kept; that is more than two.
   for (let count = 0; count < 2; count++) expect((await backUp(staging.service)).s3Uploaded).toBe(true);
@@ -186,7 +177,7 @@ test('an S3 that does not answer at the stop is not waited for; the place is fre
     () => storedKeys(store),
     (keys) => keys.includes(`${waiting.filename}.json`),
   );
-  expect(staging.log).toContainEqual(expect.stringMatching(/over from .*, which was silent since 20/));
+  expect(staging.log).toContainEqual(expect.stringMatching(/over from .*, which had been silent since 20/));
 
   // Production comes back: staging lives, so it stops there, and says so.
   const back = production.again();
@@ -274,11 +265,13 @@ test('many databases of one process renew one object in a bucket', async () => {
   const fleet = paths.map((s3Path) => machine({ s3Path, heartbeats }));
   for (const { service } of fleet) expect((await backUp(service)).s3Uploaded).toBe(true);
   server.requests.length = 0;
+  const startedMs = performance.now();
   await Bun.sleep(3.5 * TICK_MS);
+  const ticks = Math.ceil((performance.now() - startedMs) / TICK_MS);
   const renewals = server.requests.filter(({ method, url }) => method === 'PUT' && url.includes('beat-'));
   expect(new Set(renewals.map(({ url }) => url.replace(/\?.*/, ''))).size).toBe(1);
   expect(renewals.length).toBeGreaterThanOrEqual(2);
-  expect(renewals.length).toBeLessThanOrEqual(4);
+  expect(renewals.length).toBeLessThanOrEqual(ticks);
 
   // Another machine sees by it that all of them live.
   const another = machine({ s3Path: paths[2] });
@@ -336,7 +329,8 @@ test('a run of the command line takes the place, gives it back, and ends', async
   const folder = newFolder();
   makeDatabase(join(folder, 'app.sqlite'));
   const env = s3Environment(folder, server, { bucket: BUCKET, prefix, extra: { BACKUP_RETENTION_COUNT: '2' } });
-  know(resolve(folder, env['BACKUP_STATE_PATH'] ?? ''), join(folder, 'app.sqlite'));
+  const statePath = resolve(folder, env['BACKUP_STATE_PATH'] ?? '');
+  knowDatabase(databaseId, { statePath, databasePath: join(folder, 'app.sqlite') });
   const run = async (...argv: string[]) => {
     const child = spawn(process.execPath, ['--config=/dev/null', '--no-env-file', cliPath, ...argv], {
       ...{ cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
@@ -354,7 +348,7 @@ test('a run of the command line takes the place, gives it back, and ends', async
   const other = machine();
   await backUp(other.service);
   const refused = await run('backup');
-  expect([refused.code, refused.output]).toEqual([5, expect.stringContaining('writes to')]);
+  expect([refused.code, refused.output]).toEqual([5, expect.stringContaining('writing to')]);
   const status = await run('status');
   expect([status.code, status.output]).toEqual([5, expect.stringMatching(/^writer +S3: .* writes there since /m)]);
   const pruned = await run('prune', '--target', 's3');

@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { runCli } from '../../src/cli/commands.ts';
+import { runCli } from '../../src/cli/program.ts';
 import { loadEnvironment } from '../../src/config/env.ts';
 import { isBackupName } from '../../src/engine/format/names.ts';
 import type { Manifest } from '../../src/engine/format/manifest.ts';

@@ -40,6 +40,7 @@ export function judgeBank(path: string): Judgement {
   const database = new DatabaseSync(path, { readOnly: true });
   const one = (sql: string) => Object.values(database.prepare(sql).get() ?? {})[0];
   try {
+    database.exec('PRAGMA busy_timeout = 20000');
     const transactions = Number(one('SELECT max(id) FROM log'));
     const check = String(one('PRAGMA integrity_check(1)'));
     if (check !== 'ok') return { complaint: `integrity_check: ${check}`, transactions };

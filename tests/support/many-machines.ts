@@ -1,7 +1,10 @@
 /** Databases, machines and places for tests about whose a backup is: each call opens what a command would open, and closes it. */
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { runCli } from '../../src/cli/commands.ts';
+import { dirname, join } from 'node:path';
+import { runCli } from '../../src/cli/program.ts';
+import { installationPath } from '../../src/engine/writer/installation.ts';
+import { selfOf } from '../../src/engine/writer/self.ts';
 import { RECORD_FILE } from '../../src/engine/format/names.ts';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import type { Manifest } from '../../src/engine/format/manifest.ts';
@@ -112,4 +115,18 @@ export function filesBelow(folder: string): string[] {
   if (!existsSync(folder)) return [];
   const entries = readdirSync(folder, { withFileTypes: true, recursive: true });
   return entries.map((entry) => join(entry.parentPath, entry.name)).sort();
+}
+
+/** Notes in the installation's file which database it is: who writes at its places is asked then, and not whose they are. */
+export function knowDatabase(
+  databaseId: string,
+  { statePath, databasePath }: { readonly statePath: string; readonly databasePath: string },
+): void {
+  const path = installationPath(statePath);
+  mkdirSync(dirname(path), { recursive: true });
+  const format = 'velist-backup-installation/1';
+  const created = { format, id: randomUUID(), createdAt: new Date().toISOString(), places: {}, taking: {} };
+  const before = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : created;
+  const databases = { ...before.databases, [selfOf(databasePath).pathDigest]: databaseId };
+  writeFileSync(path, JSON.stringify({ ...before, databases }));
 }

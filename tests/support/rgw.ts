@@ -245,12 +245,17 @@ async function run(program: string, args: readonly string[]): Promise<string> {
   return stdout;
 }
 
+/** Below those that the system gives to connections: until the daemon has it, none of them takes it. */
 async function freePort(): Promise<number> {
-  const listener = createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const address = listener.address();
+  const port = 20_000 + Math.floor(Math.random() * 12_000);
+  const listener = createServer().listen(port, '127.0.0.1');
+  const isFree = await once(listener, 'listening').then(
+    () => true,
+    () => false,
+  );
+  if (!isFree) return await freePort();
   await new Promise((resolve) => listener.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
+  return port;
 }
 
 async function untilListening(port: number, daemon: ChildProcess, folder: string): Promise<void> {

@@ -61,6 +61,16 @@ export function ask(path: string, sql: string): unknown {
   }
 }
 
+/** Runs statements on a connection of its own, as `ask` does. */
+export function change(path: string, sql: string): void {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec(`PRAGMA busy_timeout = 20000; ${sql}`);
+  } finally {
+    database.close();
+  }
+}
+
 export interface Neighbour {
   readonly process: ChildProcess;
   /** Runs one statement and answers its first value. */

@@ -172,7 +172,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     patches: [{ file: 'src/engine/sqlite/other-log.ts', from: '  refuseLeftElsewhere(path);\n', to: '' }],
     caughtBy: test(
       'src/engine/sqlite/left-elsewhere.test.ts',
-      'a transaction that was cut short under another name is refused, not half backed up (delete)',
+      'an interrupted transaction under another name is refused, not half backed up (delete)',
     ),
   },
   {
@@ -180,8 +180,8 @@ export const plantedFaults: readonly PlantedFault[] = [
     patches: [
       {
         file: 'src/engine/sqlite/left-elsewhere.ts',
-        from: 'Number(from) <= RESERVED_BYTE',
-        to: 'Number(from) === RESERVED_BYTE',
+        from: 'from <= RESERVED_BYTE',
+        to: 'from === RESERVED_BYTE',
       },
     ],
     caughtBy: test(
@@ -308,7 +308,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'rows that break rules hide damage',
     patches: [
-      { file: judge, from: 'if (this.#hear(this.#method, ROWS_MAX) < ROWS_MAX) return true;', to: 'return true;' },
+      { file: judge, from: 'if (this.#check(this.#method, ROWS_MAX) < ROWS_MAX) return true;', to: 'return true;' },
     ],
     caughtBy: test(
       'src/engine/sqlite/judge.test.ts',
@@ -659,7 +659,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     patches: [
       { file: 'src/config/trusted-file.ts', from: '  if (!owners.has(found.uid)) {', to: '  if (path === "") {' },
     ],
-    caughtBy: test('src/config/trusted-file.test.ts', 'a file counts only if nobody else can have written it'),
+    caughtBy: test('tests/cli/trusted-file.test.ts', 'a file counts only if nobody else can have written it'),
   },
   {
     name: 'a download lies beside --to, whoever may write there',
@@ -697,7 +697,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'what became a link below a glob is backed up',
     patches: [{ file: 'src/fleet/fleet.ts', from: "    if ('databasePath' in request) refuse();\n", to: '' }],
-    caughtBy: test('src/fleet/fleet.test.ts', 'a glob follows no link'),
+    caughtBy: test('tests/service/fleet.test.ts', 'a glob follows no link'),
   },
   // Nothing hostile, nothing exhausted
   {

@@ -1,5 +1,5 @@
 /**
- * Folders that the version at 84b75aa left, before a place had an identity: all goes on by itself, nothing is lost, and
+ * Folders that the version at 84b75aa left, before a place had an identity: all continues by itself, nothing is lost, and
  * what that version writes beside today's still counts.
  */
 import { afterAll, beforeEach, describe, expect, test } from 'bun:test';
@@ -301,7 +301,7 @@ describe('a folder that two databases of one name share', () => {
     const { kept, removed } = await prunePlan(a);
     expect(removed).toEqual([]);
     const reasons = new Map(kept.map(({ filename, reasons }) => [filename, reasons.join('; ')]));
-    expect(reasons.get(before[0] ?? '')).toContain('nothing tells whose this one is');
+    expect(reasons.get(before[0] ?? '')).toContain('nothing shows whose this one is');
     const status: Status = await a.with((service) => service.getStatus());
     expect(status.places[0]?.owner).toBe('mixed');
   });

@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'bun:test';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createBackups } from '../../src/fleet/from-config.ts';
-import type { Guard } from '../../src/fleet/fleet.ts';
+import type { Fleet } from '../../src/fleet/fleet.ts';
 import { moveClock } from '../support/moved-clock.ts';
 import { scratchFolders } from '../support/scratch.ts';
 import { AFTER, copyOf } from './scene.ts';
@@ -13,7 +13,7 @@ const clock = moveClock();
 clock.set(AFTER);
 afterAll(() => clock[Symbol.dispose]());
 
-const openGuard = (folder: string): Promise<Guard> =>
+const openGuard = (folder: string): Promise<Fleet> =>
   createBackups(
     {
       localPath: join(folder, 'storage/backups'),

@@ -35,7 +35,7 @@ const granularity = ['every captured moment', 'half a minute', 'five minutes', '
 function momentsText({ found, near, ranges, marks, sizeBytes }: Moments): string {
   const newest = found
     ? `newest ${found.bookmark}, ${found.at}, from ${found.segments} segments of ${sizeText(found.bytes)}`
-    : `the newest moment can't be reached${near.length === 0 ? '' : `; the nearest: ${near.join(', ')}`}`;
+    : `the newest moment cannot be reached${near.length === 0 ? '' : `; the nearest: ${near.join(', ')}`}`;
   const rangeText = ({ level, from, to, moments }: MomentRange) =>
     `  ${from} to ${to}  ${moments} at ${granularity[level] ?? 'whole copies'}`;
   const markText = marks.map(({ name, bookmark, at }) => `  ${bookmark ?? 'not yet captured'}  ${at}  ${name}`);

@@ -1,11 +1,5 @@
 /** Restore, undo, and what an empty machine gets back. */
-import {
-  answerDryRun,
-  replaceDatabase,
-  type ReplaceGiven,
-  type ReplaceOptions,
-  restoredText,
-} from '../replace-command.ts';
+import { answerDryRun, replaceDatabase, type ReplaceGiven, type ReplaceOptions, restoredText } from './replace.ts';
 import type { FirstBoot, FoundRestorePoint, TargetName } from '../../service/model.ts';
 import { noBackup, type Session, wrongUse } from '../session.ts';
 import { foreignBackup } from '../../service/restores/foreign-backup.ts';

@@ -7,10 +7,12 @@ import { agoText, durationText, sizeText } from '../output.ts';
 import { lossText } from '../../service/protection/loss-text.ts';
 import { BRING_BACK } from '../../service/protection/missing.ts';
 import { targetWord } from '../../words/target-word.ts';
+import { stateMarks } from '../text/colours.ts';
+import { wrapped } from '../text/tables.ts';
 
 export const showStatus: Work = async ({ service, output, now }) => {
   const status = await service.getStatus();
-  output.answer(status, statusText(status, now()));
+  output.answer(status, statusText(status, now(), output.width), stateMarks);
   return statusExitCode(status);
 };
 
@@ -34,7 +36,7 @@ function provenText({ target, proven, drill }: TargetFreshness, now: Date): stri
   return `${last}${failed}${sealed} (${target})`;
 }
 
-function statusText(status: Status, now: Date): string {
+function statusText(status: Status, now: Date, terminal: number | undefined): string {
   const { lastGood, schedule, local, s3, targets, freshness } = status;
   const ago = (moment: Date | null) => (moment === null ? 'never' : agoText(moment, now));
   const { state } = freshness;
@@ -61,13 +63,15 @@ function statusText(status: Status, now: Date): string {
       `${local.path}, ${local.count} backup${local.count === 1 ? '' : 's'}, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`,
     ],
     ...(status.continuous ? [['captured', capturedText(status.continuous, now)]] : []),
-    ['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off'],
+    ...(s3.configured || further.length === 0
+      ? [['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off']]
+      : []),
     ...further.map((target) => [target.target, remoteText(target, now)]),
     ...status.places.flatMap(placeRow),
     ...status.places.flatMap((place) => writerRows(place, now)),
   ];
   const width = Math.max(10, ...rows.map(([name = '']) => name.length));
-  const lines = rows.map(([name = '', value = '']) => `${name.padEnd(width)} ${value}`);
+  const lines = rows.map(([name = '', value = '']) => wrapped(`${name.padEnd(width)} ${value}`, width + 1, terminal));
   return [...lines, ...(freshness.cause === 'missing' ? [missingText(status, now)] : [])].join('\n');
 }
 
@@ -123,15 +127,16 @@ function remoteText(
     error,
     listedAt,
     lifecycleDays,
-  }: Omit<Status['s3'], 'configured'> & Pick<TargetStatus, 'lifecycleDays'>,
+  }: Omit<Status['s3'], 'configured'> & Partial<Pick<TargetStatus, 'lifecycleDays'>>,
   now: Date,
 ): string {
   const seen = listedAt === null ? '' : ` (seen ${agoText(listedAt, now)})`;
   const removal = !lifecycleDays ? '' : `, removal is left to the bucket after ${lifecycleDays} days`;
-  const there = `${bucket ?? ''}/${path}, ${stored} stored${seen}${removal}`;
+  const there = `${bucket === null ? path : `${bucket}/${path}`}, ${stored} stored${seen}${removal}`;
   const why = error === null ? '' : `: ${error.message}`;
   if (waiting === 0) return there + (error === null ? '' : `; can't be used${why}`);
   const waitMs = nextTryAt === null ? 0 : nextTryAt.getTime() - now.getTime();
   const next = waitMs > 0 ? `, next try in ${durationText(waitMs)}` : '';
-  return `waiting for ${waiting} upload${waiting === 1 ? '' : 's'}${next}${why}; ${there}`;
+  const uploads = bucket === null ? (waiting === 1 ? 'copy' : 'copies') : waiting === 1 ? 'upload' : 'uploads';
+  return `waiting for ${waiting} ${uploads}${next}${why}; ${there}`;
 }

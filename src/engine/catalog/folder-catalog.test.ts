@@ -92,7 +92,7 @@ test('a manifest that says another size makes a fault, and the backup stays list
   const catalog = new Catalog(scratch());
   await addBackup(catalog, '12:00:00.000', { sizeBytes: 4096 });
   const [backup] = await catalog.list();
-  expect(backup?.fault).toBe('the file has 8192 bytes, its manifest says 4096');
+  expect(backup?.fault).toBe('the file has 8192 bytes, but its manifest says 4096');
   expect(backup?.manifest).not.toBeNull();
 });
 

@@ -32,7 +32,7 @@ export interface Backup {
   readonly manifest: Manifest | null;
   /** Why this can't be relied on: an unreadable manifest, another size than recorded. */
   readonly fault: string | null;
-  /** When the file was last written, in nanoseconds; left out where it is not in the folder. */
+  /** When the file was last written, in nanoseconds; left out if it is not in the folder. */
   readonly modifiedNs?: string;
   /** The same, where that was after it was published: nobody knows what is in it until it is verified. */
   readonly changedAt?: Date | null;
@@ -88,7 +88,7 @@ export class Catalog {
     return found;
   }
 
-  /** Names that a killed run was about to publish; none where another user's run left the folder closed to us. */
+  /** Names that a killed run was about to publish; none if another user's run left the folder closed to us. */
   async unpublished(): Promise<ReadonlySet<string>> {
     try {
       return new Set((await readdir(join(this.folder, STAGING_FOLDER))).filter(isBackupName));
@@ -262,7 +262,7 @@ export class Catalog {
     if (manifest && manifest.artifact.sizeBytes !== base.sizeBytes) {
       return {
         ...base,
-        fault: `the file has ${found.size} bytes, its manifest says ${manifest.artifact.sizeBytes}`,
+        fault: `the file has ${found.size} bytes, but its manifest says ${manifest.artifact.sizeBytes}`,
       };
     }
     const isChanged = manifest?.published && isChangedSince(manifest.published.modifiedNs, found.mtimeNs);
@@ -299,7 +299,7 @@ async function readManifestFile(
   } catch (error) {
     const isClosed = errnoCode(error) === 'EACCES' && found.uid !== process.getuid?.();
     const fault = isClosed
-      ? `its manifest belongs to another user (${found.uid}), and the one of this process may not read it`
+      ? `its manifest belongs to another user (${found.uid}), and the user of this process may not read it`
       : BackupError.from(error).message;
     return { manifest: null, fault };
   }
@@ -340,7 +340,7 @@ function nullWhereMissing(error: unknown): null {
 
 function isProtected(name: string, cause: unknown): BackupError {
   return new BackupError('NO_PERMISSION', `${name} can't be removed (${errnoCode(cause)})`, {
-    hint: 'It may be protected (`lsattr`), kept by a rule of its storage, or belong to another user. No other backup is concerned.',
+    hint: 'It may be protected (`lsattr`), kept by a rule of its storage, or belong to another user. No other backup is affected.',
     cause,
   });
 }

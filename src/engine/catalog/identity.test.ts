@@ -10,6 +10,7 @@ import {
   judgePlace,
   NO_IDENTITY,
   otherOf,
+  OWN_FOLDER,
   type PlaceIdentity,
   requireOurs,
   type Sourced,
@@ -150,7 +151,7 @@ test('two databases of one name that took turns are told apart by their files, a
 });
 
 test('the refusal says whose it is, since when, and what to do; an unreadable record is refused too', () => {
-  const where = { place: 'the folder /srv/backups', target: 'local' };
+  const where = { place: 'the folder /srv/backups', target: 'local', own: OWN_FOLDER };
   const { stranger: whose } = judgePlace('folder', recordOf(shop), blog, []);
   const error = foreignPlace(
     whose ?? { id: null, name: '' },
@@ -162,9 +163,9 @@ test('the refusal says whose it is, since when, and what to do; an unreadable re
   );
   expect(error.hint).toContain('BACKUP_LOCAL_PATH');
   expect(error.hint).toEndWith('`velist-backup claim`.');
-  expect(foreignPlace({ id: null, name: 'x' }, NO_IDENTITY, { place: 's3://b/p', target: 's3' }).hint).toContain(
-    '--target s3',
-  );
+  expect(
+    foreignPlace({ id: null, name: 'x' }, NO_IDENTITY, { place: 's3://b/p', target: 's3', own: 'its own' }).hint,
+  ).toContain('--target s3');
   const unreadable = { ...NO_IDENTITY, complaint: 'database.json: is not JSON' };
   expect(() => requireOurs(judgePlace('folder', unreadable, shop, []), unreadable, where)).toThrow(/can't be read/);
 });

@@ -39,7 +39,7 @@ export const placeRecord = z.object({
 });
 
 /** "It is the same database": from then on the place belongs to the database at this path. */
-export const claim = z.object({
+const claim = z.object({
   id,
   name,
   /** Null for an owner of whom only manifests tell. */
@@ -72,8 +72,8 @@ export interface PlaceIdentity {
 export const NO_IDENTITY: PlaceIdentity = { record: null, claims: [], complaint: null };
 
 /** The other database, as a place or a manifest names it. */
-export interface Stranger {
-  /** Null where only manifests of an older version tell of it. */
+interface Stranger {
+  /** Null if only manifests of an older version tell of it. */
   readonly id: string | null;
   readonly name: string;
 }
@@ -259,11 +259,16 @@ export function isDoubtful({ isInseparable }: Ownership, { manifest }: Pick<Sour
   return isInseparable && manifest !== null && manifest.databaseId === undefined;
 }
 
-export interface NamedPlace {
+/** What a database gets for itself where a folder of backups is another's. */
+export const OWN_FOLDER = 'a folder of its own (BACKUP_LOCAL_PATH)';
+
+interface NamedPlace {
   /** How messages name it. */
   readonly place: string;
   /** `local`, `s3` or the name of a further target. */
   readonly target: string;
+  /** What this database gets for itself instead: `a prefix of its own (BACKUP_S3_PATH)`. */
+  readonly own: string;
 }
 
 /** @throws BackupError FOREIGN_PLACE, BAD_CONFIG: nothing may be written or removed there for this database. */
@@ -275,15 +280,13 @@ export function requireOurs(ownership: Ownership, identity: PlaceIdentity, where
 export function foreignPlace(
   stranger: Stranger,
   { record, claims }: PlaceIdentity,
-  { place, target }: NamedPlace,
+  { place, target, own }: NamedPlace,
 ): BackupError {
   const last = claims.at(-1);
   const since = last?.at ?? record?.createdAt;
   const host = (last?.madeBy ?? record?.madeBy)?.host;
   const details = [since && `since ${since}`, host && `by ${host}`].filter(Boolean).join(' ');
-  const isLocal = target === 'local';
-  const claimed = `velist-backup claim${isLocal ? '' : ` --target ${target}`}`;
-  const own = isLocal ? 'a folder of its own (BACKUP_LOCAL_PATH)' : 'a prefix of its own (BACKUP_S3_PATH)';
+  const claimed = `velist-backup claim${target === 'local' ? '' : ` --target ${target}`}`;
   return new BackupError(
     'FOREIGN_PLACE',
     `${place} holds the backups of another database, ${stranger.name}${details && ` (${details})`}`,
@@ -294,10 +297,10 @@ export function foreignPlace(
 }
 
 /** @throws BackupError BAD_CONFIG */
-export function requireReadable({ complaint }: PlaceIdentity, { place }: NamedPlace): void {
+export function requireReadable({ complaint }: PlaceIdentity, { place }: Pick<NamedPlace, 'place'>): void {
   if (complaint === null) return;
-  throw new BackupError('BAD_CONFIG', `whose the backups in ${place} are can't be read: ${complaint}`, {
-    hint: 'Nothing was written or removed there. Put that file back from a copy, or move it away: then the manifests tell whose they are.',
+  throw new BackupError('BAD_CONFIG', `the owner of the backups in ${place} can't be read: ${complaint}`, {
+    hint: 'Nothing was written or removed there. Put that file back from a copy, or move it away: then the manifests show whose they are.',
   });
 }
 

@@ -4,7 +4,6 @@ import { manifestOf } from '../../../tests/support/scratch.ts';
 import type { Backup } from './folder-catalog.ts';
 import type { DatabaseFacts, LossMark, Manifest } from '../format/manifest.ts';
 import {
-  BEFORE_MIGRATION,
   findLoss,
   isOpen,
   isRecovered,
@@ -236,7 +235,9 @@ test('the backup after the marked one shows nothing new', () => {
 test('what we did ourselves is no loss: a restore or an undo, a migration', () => {
   const before = backup(2, full);
   expect(mark(backup(0, emptied), [backup(1, full, { trigger: 'safety' }), before])).toBeNull();
-  expect(mark(backup(0, emptied), [backup(2, full, { note: BEFORE_MIGRATION, pinned: true })])).toBeNull();
+  expect(mark(backup(0, emptied), [backup(2, full, { beforeMigration: true, pinned: true })])).toBeNull();
+  // A note is what anybody may type.
+  expect(mark(backup(0, emptied), [backup(2, full, { note: 'before a migration', pinned: true })])).not.toBeNull();
   const migrated = (hoursAgo: number) => ({ at: new Date(now.getTime() - hoursAgo * hourMs), restored: null });
   expect(mark(backup(0, emptied), [before], migrated(1))).toBeNull();
   expect(mark(backup(0, emptied), [before], migrated(3))).not.toBeNull();

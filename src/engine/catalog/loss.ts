@@ -42,11 +42,8 @@ const RECOVERED_SHARE = 0.9;
 export const LOSS_DAYS = 30;
 const DAY_MS = 86_400_000;
 
-/** The note of the backup that `withBackup` makes: what the migration does to the database is meant. */
-export const BEFORE_MIGRATION = 'before a migration';
-
 /** What was counted in one backup. */
-export interface Counted {
+interface Counted {
   readonly facts: DatabaseFacts;
   readonly pageSize: number;
 }
@@ -219,7 +216,7 @@ function sum(numbers: readonly number[]): number {
 export type Earlier = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
   readonly manifest: Pick<
     Manifest,
-    'sequence' | 'trigger' | 'verification' | 'note' | 'database' | 'stamp' | 'facts'
+    'sequence' | 'trigger' | 'verification' | 'beforeMigration' | 'database' | 'stamp' | 'facts'
   > | null;
 };
 
@@ -230,7 +227,7 @@ export interface OwnChange {
   readonly restored: string | null;
 }
 
-export interface LossContext<Kind extends Earlier> {
+interface LossContext<Kind extends Earlier> {
   readonly rules: LossRules;
   readonly ownChange: OwnChange | null;
   /** What was counted in a backup, now or when it was made. */
@@ -270,7 +267,7 @@ function inodeOf({ stamp }: Pick<Manifest, 'stamp'>): string | null {
  */
 function comparedWith<Kind extends Earlier>(earlier: readonly Kind[], ownChange: OwnChange | null): Kind | null {
   const newest = earlier.find((backup) => isGood(backup) || backup.manifest?.trigger === 'safety');
-  if (!newest?.manifest || newest.manifest.note === BEFORE_MIGRATION) return null;
+  if (!newest?.manifest || newest.manifest.beforeMigration) return null;
   if (ownChange === null || newest.createdAt > ownChange.at) return isGood(newest) ? newest : null;
   return earlier.find(({ name, fault }) => name === ownChange.restored && fault === null) ?? null;
 }
@@ -296,7 +293,7 @@ function aDayBefore<Kind extends Judged & Pick<Backup, 'createdAt'>>(
 // ── as long as nobody answered ──
 
 /** A backup as far as a loss is about it. */
-export type Marked = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
+type Marked = Pick<Backup, 'name' | 'createdAt' | 'fault'> & {
   readonly manifest: Pick<Manifest, 'trigger' | 'verification' | 'loss'> | null;
 };
 

@@ -31,6 +31,7 @@ import {
   type Claim,
   judgePlace,
   NO_IDENTITY,
+  OWN_FOLDER,
   OWNER_FORMAT,
   type Ownership,
   ownerRecord,
@@ -77,7 +78,7 @@ function isOldDiscovery(json: unknown): boolean {
   return typeof json === 'object' && json !== null && 'file' in json && !('format' in json);
 }
 
-/** Null where there is none; a link is not followed. */
+/** Null if there is none; a link is not followed. */
 function textOf(path: string): string | null {
   const found = lookAt(path);
   if (found === null) return null;
@@ -119,7 +120,7 @@ export async function requireOwnFolder(
 ): Promise<OwnedFolder> {
   const found = lookAtFolder(catalog.folder, self, await catalog.list());
   const ownership = mayBeForeign ? { ...found.ownership, stranger: null } : found.ownership;
-  requireOurs(ownership, found.identity, { place: `the folder ${catalog.folder}`, target: 'local' });
+  requireOurs(ownership, found.identity, { place: `the folder ${catalog.folder}`, target: 'local', own: OWN_FOLDER });
   return found;
 }
 
@@ -180,7 +181,7 @@ export function writeRecord(folder: string, record: PlaceRecord): void {
 /** Another machine has no part in the folder's lock where that is on a network file system. */
 function ownedMeanwhile(folder: string): BackupError {
   return new BackupError('FOREIGN_PLACE', `another run made the folder ${folder} its own a moment ago`, {
-    hint: 'Nothing was written. Try again: then it is said whose it is.',
+    hint: 'Nothing was written. Try again: the answer will say whose it is.',
   });
 }
 

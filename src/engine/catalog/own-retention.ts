@@ -13,7 +13,7 @@ import {
 } from './retention.ts';
 
 /** What retention looks at, and what tells whose it is. */
-export type OwnedRetainable = Retainable & {
+type OwnedRetainable = Retainable & {
   readonly manifest: Pick<Manifest, 'source' | 'databaseId' | 'madeBy'> | null;
 };
 
@@ -55,7 +55,7 @@ export function planOwnRetention<Kind extends OwnedRetainable>(
       return [[backup, [MADE_BY_OTHERS]]];
     if (ownership === null || !isDoubtful(ownership, backup)) return [];
     const name = backup.manifest?.source.name;
-    return [[backup, [`held: several databases are called ${name}, and nothing tells whose this one is`]]];
+    return [[backup, [`held: several databases are called ${name}, and nothing shows whose this one is`]]];
   }
 
   function spared({ createdAt }: Kind): string | null {
@@ -65,5 +65,5 @@ export function planOwnRetention<Kind extends OwnedRetainable>(
   }
 }
 
-const MADE_BY_OTHERS = 'made by another installation, and this one took over a short while ago';
+const MADE_BY_OTHERS = 'made by another installation, and this one took over only recently';
 const FORGOTTEN = 'held: this installation made it and does not remember it';

@@ -128,7 +128,7 @@ export async function requireOwnTarget(
     readonly list: () => Promise<readonly Sourced[]>;
   },
 ): Promise<OwnedTarget> {
-  const where = { place: options.place, target: options.target };
+  const where = { place: options.place, target: options.target, own: store.words.own };
   const found = await readTargetIdentity(store, self, [], options);
   if (found.record !== null || found.complaint !== null) {
     const ownership = judgePlace('target', found, self, []);
@@ -192,7 +192,7 @@ export async function claimTarget(
 ): Promise<PlaceIdentity> {
   const asked = { ...options, before: null };
   const before = await readTargetIdentity(store, undefined, [], asked);
-  requireReadable(before, { place: store.place, target: '' });
+  requireReadable(before, store);
   if (before.record === null) await putRecord(store, record, options);
   for (const [index, one] of claims.entries()) {
     // Their order is that of their names.

@@ -46,7 +46,7 @@ test('only our own are counted and removed; what others made, or nobody knows wh
     made(5, 'theirs'),
     made(6, 'ours'),
   ];
-  const others = 'made by another installation, and this one took over a short while ago';
+  const others = 'made by another installation, and this one took over only recently';
   expect(plan(entries, 'ours')).toEqual({
     kept: [
       ...['6: one of the newest 2 (1)', `5: ${others}`, '4: one of the newest 2 (2)'],

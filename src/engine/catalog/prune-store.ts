@@ -1,5 +1,5 @@
 /**
- * Retention at S3: the same plan as for the folder, made of the manifests there. Only what manifests of this database
+ * Retention at a target: the same plan as for the folder, made of the manifests there. Only what manifests of this database
  * name is ever deleted; what else bears a backup's name stays and is reported.
  *
  * After each deletion the object is looked up. One that survives (a locked bucket, a key that may not delete) is told
@@ -18,7 +18,7 @@ import {
   type RemoteCatalog,
   type RemoteEntry,
 } from './store-catalog.ts';
-import { BackupError } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import { lossHolds } from './loss.ts';
 import { type OwnRetentionOptions, planOwnRetention } from './own-retention.ts';
 import type { RetentionPlan, RetentionPolicy } from './retention.ts';
@@ -52,7 +52,7 @@ export interface PrunedRemote {
   readonly survived: readonly Survivor[];
 }
 
-export interface RemotePruning extends Omit<RemoteRetentionOptions, 'now' | 'sparesAllBut'> {
+interface RemotePruning extends Omit<RemoteRetentionOptions, 'now' | 'sparesAllBut'> {
   readonly retention: RetentionPolicy;
   readonly holding: Holding | null;
   /** What is said of backups there holds here too. */
@@ -79,8 +79,8 @@ export async function pruneRemote(
       const known = BackupError.from(error);
       if (known.code === 'ABORTED') throw known;
       survived.push({ name, reason: known.message });
-      // A server that does not answer will not do so for the next one.
-      if (known.code === 'S3_UNREACHABLE') break;
+      // A target that does not answer will not do so for the next one.
+      if (says(known.code, 'whole-target')) break;
     }
   }
   return { removed, survived };
@@ -150,7 +150,7 @@ export async function lockRemoteManifests(
 /** As long as a server that is slow may take to remove one backup. */
 const REMOTE_LOCK_WAIT_MS = 120_000;
 
-export interface RemoteRetentionOptions extends Omit<OwnRetentionOptions, 'losses'> {
+interface RemoteRetentionOptions extends Omit<OwnRetentionOptions, 'losses'> {
   /**
    * What the folder says of backups: a pin that was set, and a loss that was accepted after the upload hold there as well,
    * and so does a loss that is not there yet.
@@ -186,10 +186,10 @@ function saidOf(manifest: Backup['manifest'] | undefined): Partial<Pick<Manifest
 export type RemoteCandidate = Omit<RemoteEntry, 'etag'> & { readonly createdAt: Date };
 
 /** The backups in a folder, by their names, as far as they have a manifest. */
-export type SaidHere = ReadonlyMap<string, Backup>;
+type SaidHere = ReadonlyMap<string, Backup>;
 
 /** Finds those that this installation made and does not know of: it was set back to an older image, or lost what it knew. */
-export function forgottenOf(
+function forgottenOf(
   entries: readonly Pick<RemoteEntry, 'name' | 'manifest'>[],
   installation: string | undefined,
   isKnown: (name: string) => boolean,
@@ -229,8 +229,8 @@ export async function removeKeys(store: ObjectStore, keys: readonly string[], co
   for (const key of manifestsLast) {
     await store.delete(key, options);
     if ((await store.head(key, options)) === null) continue;
-    throw new BackupError('S3_MISMATCH', `${key} is still in ${store.place} after it was deleted`, {
-      hint: 'The bucket may keep deleted objects (object lock), or the key may lack DeleteObject.',
+    throw new BackupError(store.words.codes.mismatch, `${key} is still in ${store.place} after it was deleted`, {
+      hint: store.words.undeleted,
     });
   }
 }

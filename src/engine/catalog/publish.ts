@@ -98,7 +98,7 @@ export async function publish(
     const { size, mtimeNs } = statSync(published, { bigint: true });
     if (Number(size) !== verified.sizeBytes) {
       throw new BackupError('VERIFY_FAILED', 'the published file has another size than the verified one', {
-        hint: 'Something else writes into the backup folder; give it one of its own.',
+        hint: 'Something else writes to the backup folder; give the backups a folder of their own.',
       });
     }
     await catalog.writeManifest({ ...manifest, published: { modifiedNs: String(mtimeNs) } });

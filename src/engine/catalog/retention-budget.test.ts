@@ -125,7 +125,7 @@ describe('the budget', () => {
     const plan = planRetention([...all.slice(0, 4), safety, ...all.slice(4), pinned, foreign], policy, { now });
     expect(plan.kept.map((entry) => entry.backup)).toEqual([...all.slice(0, 4), safety, pinned, foreign]);
     expect(plan.removed[0]?.reason).toBe(
-      'older than the newest 4, and what backups may take of the disk by default is used up',
+      'older than the newest 4, and the default share of the disk for backups is used up',
     );
   });
 

@@ -68,7 +68,7 @@ test('a backup whose manifest is unreadable is not ours to remove', () => {
 
 test('the newest verified backup outlives newer ones that are damaged', () => {
   const good = backup(100);
-  const sizeDiffers: Backup = { ...backup(4), fault: 'the file has 1 bytes, its manifest says 8192' };
+  const sizeDiffers: Backup = { ...backup(4), fault: 'the file has 1 bytes, but its manifest says 8192' };
   const bad = [
     backup(1, { verification: failed }),
     backup(2, { verification: failed }),

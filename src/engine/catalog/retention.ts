@@ -63,8 +63,8 @@ export interface PlanOptions {
   readonly losses?: ReadonlyMap<Retainable, readonly string[]>;
 }
 
-export const SAFETY_DAYS = 30;
-const NO_ROOM = 'and what backups may take of the disk by default is used up';
+const SAFETY_DAYS = 30;
+const NO_ROOM = 'and the default share of the disk for backups is used up';
 const DAY_MS = 86_400_000;
 
 /** @param backups newest first, as the catalog lists them. */

@@ -26,7 +26,7 @@ export type RemoteBackup = Omit<Backup, 'path'> & {
 };
 
 /** What planning needs of a manifest: small, because it travels to each job. */
-export type ManifestFacts = Pick<
+type ManifestFacts = Pick<
   Manifest,
   | 'name'
   | 'sequence'
@@ -99,7 +99,7 @@ export async function listRemote(
       return;
     }
     if (readBytes >= READ_BYTES_MAX) {
-      entries.push({ name, etag: '', manifest: null, fault: 'its manifest is not read yet', archive: null });
+      entries.push({ name, etag: '', manifest: null, fault: 'its manifest has not been read yet', archive: null });
       return;
     }
     readBytes += Math.min(listed.sizeBytes, MANIFEST_BYTES_MAX);
@@ -213,7 +213,7 @@ function faultOf({ artifact, database }: ManifestFacts, objects: readonly Listed
   const file = objects.find(({ key }) => key === artifact.file);
   if (file === undefined) return 'its file is not there';
   if (file.sizeBytes !== artifact.sizeBytes)
-    return `its file has ${file.sizeBytes} bytes, its manifest says ${artifact.sizeBytes}`;
+    return `its file has ${file.sizeBytes} bytes, but its manifest says ${artifact.sizeBytes}`;
   // Nobody must make room for what can't come of it.
   const opensToMax = artifact.sizeBytes * (artifact.compression === 'zstd' ? EXPANSION_MAX : 1);
   if (database.sizeBytes <= opensToMax) return null;

@@ -27,7 +27,7 @@ export function prepareOwnFolder(path: string, warn: Warn): void {
   makePrivateFolder(path);
 }
 
-export function mayWorkIn(folder: string): boolean {
+function mayWorkIn(folder: string): boolean {
   try {
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     return statSync(folder).isDirectory();

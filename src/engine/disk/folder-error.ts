@@ -6,6 +6,7 @@ import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackupError, errnoCode, isDiskFull } from '../../words/errors.ts';
 import { LOCK_FILE } from '../format/names.ts';
+import { fileLocks } from '../sqlite/file-locks.ts';
 
 /**
  * A stop is left as it is, and so are errors that explain themselves, unless the whole folder is gone.
@@ -21,7 +22,7 @@ export function explainFolderError(
   if (error instanceof BackupError && error.code === 'ABORTED') return error;
   if (!existsSync(folder)) {
     return new BackupError('FOLDER_MISSING', `the backup folder ${folder} is gone`, {
-      hint: 'See whether its disk is still mounted, and check BACKUP_LOCAL_PATH.',
+      hint: 'Check whether its disk is still mounted, and check BACKUP_LOCAL_PATH.',
       cause: error,
     });
   }
@@ -89,27 +90,24 @@ function nameHolder(error: BackupError, folder: string): BackupError {
 }
 
 /**
- * The process that holds the folder's lock, and the service or command that started it. Null where the system has no
+ * The process that holds the folder's lock, and the service or command that started it. Null if the system has no
  * such list (macOS), the holder lives in another container, or it has just let go.
- * https://man7.org/linux/man-pages/man5/proc_locks.5.html
  */
 function lockHolder(lockPath: string): { readonly pid: number; readonly parent: number } | null {
   try {
-    const file = String(statSync(lockPath).ino);
-    for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
-      const [, , , access, pid, place, from] = line.trim().split(/\s+/);
-      if (access !== 'WRITE' || place?.split(':')[2] !== file || from !== SQLITE_LOCK_BYTE) continue;
-      const parent = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-      return { pid: Number(pid), parent: Number(parent) };
-    }
+    const locks = fileLocks(String(statSync(lockPath, { bigint: true }).ino)) ?? [];
+    const pid = locks.find(({ isOfWriter, from }) => isOfWriter && from === SQLITE_LOCK_BYTE)?.pid;
+    if (pid === undefined) return null;
+    const parent = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return { pid, parent: Number(parent) };
   } catch {
     // Without a name the error is as true as before.
+    return null;
   }
-  return null;
 }
 
 /** Where SQLite begins its locks in every file: https://sqlite.org/fileformat2.html#the_lock_byte_page */
-const SQLITE_LOCK_BYTE = String(2 ** 30);
+const SQLITE_LOCK_BYTE = 2 ** 30;
 
 /** By the system's list: Bun's `userInfo` repeats what the environment says, and a job's environment says nothing. */
 function userName(): string {

@@ -1,7 +1,7 @@
 /**
- * Where a download lies that may have to be gone on with: a folder under a name that can be foreseen, so that the next
- * command finds it, and therefore only where no other user can have made it. That is beside the place asked for, if that
- * folder is this user's and nobody else may write there; else in the user's own cache.
+ * The place for a download that may have to be resumed: a folder with a predictable name, so that the next command
+ * finds it, and therefore only where no other user can have made it. That is beside the requested place, if that folder
+ * is this user's and nobody else may write there; otherwise in the user's own cache.
  */
 import { homedir } from 'node:os';
 import { lstatSync, statSync } from 'node:fs';
@@ -12,10 +12,10 @@ import { makePrivateFolder } from './private-folder.ts';
 /** Hidden beside a new file. */
 const BESIDE = '.velist-backup-fetch';
 const OTHERS_WRITE = 0o022;
-/** More than a download leaves free (`fetch.ts`), so that a home that is nearly full stops none. */
+/** More than a download leaves free (`fetch.ts`), so that a nearly full home stops no download. */
 const SPARE_BYTES = 32 * 1024 * 1024;
 
-/** Null where there is no such place with room: then a download that is cut begins anew. */
+/** Null if there is no such place with room: an interrupted download then begins again. */
 export function folderForDownload(to: string, { sizeBytes }: { readonly sizeBytes: number }): string | null {
   const beside = join(dirname(to), BESIDE);
   if (isOwn(statSync(dirname(to))) && isOwnOrMissing(beside)) return beside;
@@ -39,7 +39,7 @@ function isOwnOrMissing(folder: string): boolean {
   return found === undefined || isOwn(found);
 }
 
-/** A folder, and no link to one, that only this user writes in. */
+/** A folder, not a link to one, to which only this user writes. */
 function isOwn(found: ReturnType<typeof lstatSync>): boolean {
   if (!found?.isDirectory()) return false;
   return (

@@ -3,20 +3,11 @@
  * operating system releases it when its holder dies, so nobody ever clears it by hand.
  *
  * A lock file that can't be used (root made it, something was written into it) is set aside, if the system says that
- * nobody holds it. Who has opened it and not locked it yet must not lock the old one then: so each looks, once it has the
- * lock, whether its file still has the name; and who set one aside looks again whether it was locked meanwhile.
+ * nobody holds it. A process that has opened the old file but not locked it yet must not lock it then. So each process,
+ * once it has the lock, checks whether its file still has the name; and a process that set one aside checks again
+ * whether it was locked meanwhile.
  */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  fchmodSync,
-  lstatSync,
-  readFileSync,
-  renameSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, fchmodSync, lstatSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,6 +15,7 @@ import { setAside, type Warn } from './aside.ts';
 import { giveToOwnerOfFolder } from './owner.ts';
 import { requireDescriptors } from './descriptors.ts';
 import { BackupError } from '../../words/errors.ts';
+import { fileLocks } from '../sqlite/file-locks.ts';
 import { sqliteCode } from '../sqlite/library.ts';
 import { openNew } from '../sqlite/open-new.ts';
 
@@ -61,11 +53,11 @@ export async function takeLock(
   }
 }
 
-/** Whether somebody is seen to hold it just now. Who may not open it sees nobody. */
+/** Is the lock held right now? A lock file that we may not open counts as free. */
 export function isLocked(path: string): boolean {
   if (!existsSync(path)) return false;
   try {
-    // As a reader, whom only the holder keeps out: two that look do not take each other for it.
+    // As a reader, whom only the holder keeps out: two processes that look do not take each other for the holder.
     const file = new DatabaseSync(path, { readOnly: true });
     try {
       file.prepare('SELECT count(*) FROM sqlite_schema').get();
@@ -83,7 +75,7 @@ export function isLocked(path: string): boolean {
 /** Null while another holds it, or when it was exchanged a moment ago. */
 function tryLock(path: string, warn: Warn, { isSecond = false } = {}): Disposable | null {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) {
-    warn(`The lock file ${path} is a link, which we never make; it was moved to ${setAside(path)}.`);
+    warn(`The lock file ${path} is a link, which velist-backup never creates; it was moved to ${setAside(path)}.`);
   }
   if (!existsSync(path)) {
     const file = openNew(path);
@@ -104,10 +96,10 @@ function tryLock(path: string, warn: Warn, { isSecond = false } = {}): Disposabl
     const code = sqliteCode(error);
     if (code === SQLITE_BUSY) return null;
     if (before === null || !UNUSABLE.has(code)) throw error;
-    // In a folder where nothing can be made it is the folder that is at fault, without descriptors the process.
+    // If nothing can be made in the folder, the folder is at fault; without descriptors, the process is.
     requireDescriptors();
     accessSync(dirname(path), constants.W_OK | constants.X_OK);
-    // A new one is as bad: then the file was not at fault.
+    // If a new lock file fails in the same way, the old one was not at fault.
     if (isSecond) throw error;
     replaceUnusable(path, before, { warn, cause: error });
     return tryLock(path, warn, { isSecond: true });
@@ -125,15 +117,10 @@ function replaceUnusable(path: string, inode: string, { warn, cause }: { warn: W
   warn(`The lock file ${path} can't be used (${reason}); it was moved to ${aside}, which may be removed.`);
 }
 
-/** By the system's list, which names locks of files that we may not open too; null where there is none (macOS). */
+/** From the system's list, which also names locks of files that we may not open; null if there is none (macOS). */
 function isHeld(inode: string): boolean | null {
-  try {
-    return readFileSync('/proc/locks', 'utf8')
-      .split('\n')
-      .some((line) => line.trim().split(/\s+/)[5]?.split(':')[2] === inode);
-  } catch {
-    return null;
-  }
+  const locks = fileLocks(inode);
+  return locks && locks.length > 0;
 }
 
 function inodeOf(path: string): string | null {
@@ -143,7 +130,7 @@ function inodeOf(path: string): string | null {
 
 function mayBeHeld(path: string, cause: unknown): BackupError {
   return new BackupError('NO_PERMISSION', `the lock file ${path} can't be used by the user of this process`, {
-    hint: 'Another user made it, and may be working there just now. When nothing is, give the file to the user who runs this process (`chown`).',
+    hint: 'Another user created it, and a run of theirs may be in progress. When none is, give the file to the user who runs this process (`chown`).',
     cause,
   });
 }

@@ -1,9 +1,9 @@
 /**
- * A download that may end before its end: the bytes so far, and beside them the ETag of the object that they are from.
- * The tag is written before the first byte, so bytes without one are never gone on with.
+ * A download that may be interrupted: the bytes so far, and beside them the ETag of the object that they come from. The
+ * tag is written before the first byte, so bytes without a tag are never continued.
  *
- * Root may work in a folder of another user, who could leave a link to any file of the system under either name: neither
- * name is followed, and what is no plain file of one name is removed.
+ * Root may work in a folder of another user, who could leave a link to any file of the system under either name.
+ * Neither name is followed, and anything that is not a plain file with a single name is removed.
  */
 import { lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -30,18 +30,18 @@ export class PartialFile {
     return 0;
   }
 
-  /** To go on behind the last byte. */
+  /** To continue after the last byte. */
   async open(): Promise<FileHandle> {
     const file = await open(this.path, APPEND_HERE, 0o600);
     const found = await file.stat();
     if (found.isFile() && found.nlink === 1) return file;
     await file.close();
-    throw new BackupError('NO_PERMISSION', `${this.path} is no file of ours`, {
-      hint: 'Somebody else put it there a moment ago: see who may write in that folder, and try again.',
+    throw new BackupError('NO_PERMISSION', `${this.path} is not a file of velist-backup`, {
+      hint: 'Somebody else put it there a moment ago: find out who may write to that folder, and try again.',
     });
   }
 
-  /** The bytes first: a tag without them is a download that begins. */
+  /** The bytes first: a tag without bytes is a download that is just beginning. */
   remove(): void {
     rmSync(this.path, { force: true });
     rmSync(this.#tagPath, { force: true });
@@ -52,7 +52,7 @@ export class PartialFile {
   }
 }
 
-/** Null for anything but a plain file of one name. */
+/** Null for anything but a plain file with a single name. */
 function plainSize(path: string): number | null {
   const found = lstatSync(path, { throwIfNoEntry: false });
   return found?.isFile() && found.nlink === 1 ? found.size : null;

@@ -24,6 +24,6 @@ export function makePrivateFolder(path: string): void {
     giveToOwnerOfFolder(folder);
     syncNewFolder(folder);
   }
-  // Complains where a file has the name.
+  // Fails if a file has the name.
   mkdirSync(path, { recursive: true });
 }

@@ -22,7 +22,7 @@ export async function removeGently(path: string): Promise<void> {
   await removed.free();
 }
 
-/** The name first: nobody can open the file any more while it is decided whether anybody has it open. */
+/** The name first: nobody can open the file any more while we find out whether anybody has it open. */
 export async function unlinkGently(path: string): Promise<Unlinked> {
   const file = await openIfAllowed(path);
   try {
@@ -34,7 +34,7 @@ export async function unlinkGently(path: string): Promise<Unlinked> {
   return {
     async free() {
       await using held = file;
-      // Where it can't be made smaller it is freed all at once, as it is closed.
+      // If it can't be truncated, all of it is freed at once when it is closed.
       if (held) await shrink(held, dirname(path)).catch(() => {});
     },
   };
@@ -53,7 +53,7 @@ async function shrink(file: FileHandle, folder: string): Promise<void> {
     const startedMs = performance.now();
     await file.truncate(left);
     await file.datasync();
-    // For as long as it took, the disk is the app's.
+    // The disk is left to the app for as long as that took.
     await sleep(performance.now() - startedMs);
   }
 }

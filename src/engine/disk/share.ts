@@ -1,9 +1,9 @@
 /**
- * How much of its disk a folder of backups may take for a history that nobody asked for: a fifth, copies of every kind
- * together. And less where the disk has no room for that: what others left free is for the next backup, a restore and a
- * drill first, and a history that grew into that room would end with backups that fail.
- *
- * A disk that others fill takes no history at a stroke: however little is free, a run gives back as much as it added.
+ * How much of its disk a folder of backups may use for the default history, which nobody asked for: a fifth, copies of
+ * every kind together. It is less if the disk has no room for that: what others left free is first for the next backup,
+ * a restore and a drill, and a history that grew into that room would end with backups that fail. If other programs
+ * fill the disk, the history does not vanish at once: however little is free, a run gives back only as much as it
+ * added.
  */
 import { existsSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Encryption in the age format (https://age-encryption.org/v1), through the library of its author. A backup is
- * encrypted to public keys; only who holds one of the private keys, which the server never sees, can open it.
+ * Encryption in the age format (https://age-encryption.org/v1): keys and header by the library of its author, the payload by
+ * the runtime's own cipher. A backup is encrypted to public keys; only who holds one of the private keys, which the server never sees, can open it.
  *
  * What the library takes: `age1…`, and the post-quantum and hardware forms `age1pq1…`, `age1tag1…`, `age1tagpq1…`.
  * Hardware keys are opened by the `age` program and its plugin, not by us.
@@ -12,13 +12,13 @@
 import { createRequire } from 'node:module';
 import type * as Library from 'age-encryption';
 import { BackupError } from '../../words/errors.ts';
+import { CHUNK_BYTES, NONCE_BYTES, openPayload, sealPayload, TAG_BYTES } from './age-payload.ts';
 
-/** A stream that has brought so much without the end of its header is no age file; the library would keep all of it. */
+/** A stream that has sent this much without ending its header is not an age file. */
 const HEADER_BYTES_MAX = 1024 * 1024;
+const LAST_LINE_BYTES_MAX = 100;
 /** The largest form of a recipient in the header, the post-quantum one, is about 1,600. */
 const HEADER_BYTES_PER_RECIPIENT = 2048;
-const CHUNK_BYTES = 64 * 1024;
-const CHUNK_TAG_BYTES = 16;
 
 type Bytes = AsyncIterable<Uint8Array>;
 
@@ -38,25 +38,42 @@ function library(): typeof Library {
 /** No bundler follows the line above. The job's own bundle has the library in it, the app's has not. */
 function leftBehind(cause: unknown): BackupError {
   const message =
-    'the library age-encryption is not here; install it where the app runs, or mark velist-backup as external in its bundler';
+    'the library age-encryption is missing; install it where the app runs, or mark velist-backup as external in its bundler';
   return new BackupError('UNSUPPORTED', message, { hint: 'Without it nothing can be encrypted.', cause });
 }
 
 /** @param recipients At least one, checked by `parseRecipients`. */
 export async function* encrypt(source: Bytes, recipients: readonly string[]): Bytes {
   if (recipients.length === 0) throw unusableRecipient();
+  const { header, fileKey } = await newHeader(recipients);
+  const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
+  yield Buffer.concat([header, nonce]);
+  yield* sealPayload(source, fileKey, nonce);
+}
+
+/** The library's own header; one more recipient, which writes nothing into it, learns the key that it is about. */
+async function newHeader(recipients: readonly string[]): Promise<{ header: Uint8Array; fileKey: Uint8Array }> {
   const encrypter = new (library().Encrypter)();
+  let fileKey = new Uint8Array();
   try {
     for (const recipient of recipients) encrypter.addRecipient(recipient);
+    encrypter.addRecipient({
+      wrapFileKey(key) {
+        fileKey = new Uint8Array(key);
+        return [];
+      },
+    });
+    const whole = await encrypter.encrypt(new Uint8Array());
+    return { header: whole.subarray(0, whole.length - NONCE_BYTES - TAG_BYTES), fileKey };
   } catch {
     throw unusableRecipient();
   }
-  yield* through(source, { open: (stream) => encrypter.encrypt(stream), explain: () => unusableRecipient() });
 }
 
 /**
  * @param identities Private keys, from `parseIdentities`.
- * @throws BackupError BAD_REQUEST when none of the identities opens it, VERIFY_FAILED when it is damaged.
+ * @throws BackupError BAD_REQUEST when none of the identities opens it, VERIFY_FAILED when it is damaged. An error of the
+ * source passes through unchanged.
  */
 export async function* decrypt(source: Bytes, identities: readonly string[]): Bytes {
   if (identities.length === 0) {
@@ -66,22 +83,73 @@ export async function* decrypt(source: Bytes, identities: readonly string[]): By
   }
   const decrypter = new (library().Decrypter)();
   for (const identity of identities) decrypter.addIdentity(identity);
-  yield* through(source, {
-    open: (stream) => decrypter.decrypt(stream),
-    limitBytes: HEADER_BYTES_MAX,
-    explain: (error) => {
-      if (!(error instanceof Error) || !error.message.startsWith('no identity matched')) return damaged(error);
-      return new BackupError('BAD_REQUEST', 'the identity does not open this backup: it is encrypted to other keys', {
-        hint: 'Pass the private key of one of its recipients: --identity FILE. age-keygen -y FILE prints the public key of an identity.',
-      });
-    },
+  const pieces = source[Symbol.asyncIterator]();
+  try {
+    const { header, nonce, rest } = await readHeader(pieces);
+    const fileKey = await decrypter.decryptHeader(header).catch((error: unknown) => {
+      throw notOpened(error);
+    });
+    yield* openPayload(followedBy(rest, pieces), fileKey, nonce, damaged);
+  } finally {
+    await pieces.return?.();
+  }
+}
+
+interface Beginning {
+  readonly header: Uint8Array;
+  readonly nonce: Uint8Array;
+  /** What was read of the payload. */
+  readonly rest: Uint8Array;
+}
+
+/** A header is text; its last line is `---`, a blank and the code of the header. */
+async function readHeader(pieces: AsyncIterator<Uint8Array>): Promise<Beginning> {
+  let held = Buffer.alloc(CHUNK_BYTES);
+  let used = 0;
+  let searched = 0;
+  while (used <= HEADER_BYTES_MAX) {
+    const next = await pieces.next();
+    if (next.done) break;
+    const size = used + next.value.length;
+    if (size > held.length) held = Buffer.concat([held.subarray(0, used)], Math.max(size, 2 * held.length));
+    held.set(next.value, used);
+    used = size;
+    const read = held.subarray(0, used);
+    const lastLine = read.indexOf('\n--- ', searched);
+    if (lastLine < 0) {
+      searched = Math.max(0, used - 4);
+      continue;
+    }
+    searched = lastLine;
+    const end = read.subarray(0, lastLine + LAST_LINE_BYTES_MAX).indexOf('\n', lastLine + 1);
+    if (end < 0 && used >= lastLine + LAST_LINE_BYTES_MAX) break;
+    const payload = end + 1 + NONCE_BYTES;
+    if (end > 0 && used >= payload)
+      return {
+        header: read.subarray(0, end + 1),
+        nonce: read.subarray(end + 1, payload),
+        rest: read.subarray(payload),
+      };
+  }
+  throw damaged(new Error('the header does not end'));
+}
+
+async function* followedBy(first: Uint8Array, rest: AsyncIterator<Uint8Array>): Bytes {
+  yield first;
+  for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
+}
+
+function notOpened(error: unknown): BackupError {
+  if (!(error instanceof Error) || !error.message.startsWith('no identity matched')) return damaged(error);
+  return new BackupError('BAD_REQUEST', 'the identity does not open this backup: it is encrypted to other keys', {
+    hint: 'Pass the private key of one of its recipients: --identity FILE. age-keygen -y FILE prints the public key of an identity.',
   });
 }
 
-/** A size that the encrypted form of so many bytes does not exceed. */
+/** An upper bound for the size of that many bytes when encrypted. */
 export function encryptedBytesMax(sizeBytes: number, recipients: number): number {
   const chunks = Math.ceil(sizeBytes / CHUNK_BYTES) + 1;
-  return sizeBytes + chunks * CHUNK_TAG_BYTES + recipients * HEADER_BYTES_PER_RECIPIENT + 1024;
+  return sizeBytes + chunks * TAG_BYTES + recipients * HEADER_BYTES_PER_RECIPIENT + 1024;
 }
 
 /**
@@ -102,15 +170,15 @@ export function parseRecipients(text: string): readonly string[] {
     try {
       encrypter.addRecipient(entry);
     } catch {
-      // A public key may be shown; of what is none we do not know what it is.
+      // A public key may be shown; anything else may be a secret.
       const shown = entry.startsWith('age1') ? ` (${entry.slice(0, 12)}…)` : '';
-      throw badRecipient(`${which}${shown} is not a public key of age, such as age1… from age-keygen`);
+      throw badRecipient(`${which}${shown} is not an age public key, such as age1… from age-keygen`);
     }
   }
-  if (entries.length === 0) throw badRecipient('it names no public key of age, such as age1… from age-keygen');
+  if (entries.length === 0) throw badRecipient('it names no age public key, such as age1… from age-keygen');
   const postQuantum = entries.filter((entry) => /^age1(pq|tagpq)1/.test(entry));
   if (postQuantum.length > 0 && postQuantum.length < entries.length) {
-    throw badRecipient('post-quantum keys and others can not be mixed: the weakest would decide');
+    throw badRecipient('post-quantum keys cannot be mixed with others: the weakest would decide');
   }
   return [...new Set(entries)];
 }
@@ -143,72 +211,18 @@ export function parseIdentities(text: string): readonly string[] {
       decrypter.addIdentity(line);
     } catch {
       throw badIdentity(
-        'holds a line that is no private key of age',
-        'Take the file that age-keygen wrote; a letter may be missing.',
+        'has a line that is not an age private key',
+        'Use the file that age-keygen wrote; a character may be missing.',
       );
     }
   }
-  if (lines.length === 0) throw badIdentity('is empty', 'Take the file that age-keygen wrote.');
+  if (lines.length === 0) throw badIdentity('is empty', 'Use the file that age-keygen wrote.');
   return lines;
-}
-
-interface Passage {
-  readonly open: (stream: ReadableStream<Uint8Array>) => Promise<ReadableStream<Uint8Array>>;
-  /** What a failure that is not the source's own means. */
-  readonly explain: (error: unknown) => BackupError;
-  /** How much may be read before `open` resolves. */
-  readonly limitBytes?: number;
-}
-
-async function* through(source: Bytes, { open, explain, limitBytes = Number.POSITIVE_INFINITY }: Passage): Bytes {
-  let sourceFault: { readonly error: unknown } | undefined;
-  const pieces = inPieces(source, (error) => (sourceFault = { error }));
-  let isOpen = false;
-  let pulledBytes = 0;
-  const stream = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        if (!isOpen && pulledBytes > limitBytes) throw new Error('the header does not end');
-        const { done, value } = await pieces.next();
-        if (done) return controller.close();
-        pulledBytes += value.length;
-        controller.enqueue(value);
-      },
-    },
-    { highWaterMark: 0 },
-  );
-  let opened: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  try {
-    opened = (await open(stream)).getReader();
-    isOpen = true;
-    for (;;) {
-      const { done, value } = await opened.read();
-      if (done) return;
-      if (value.length > 0) yield value;
-    }
-  } catch (error) {
-    throw sourceFault ? sourceFault.error : explain(error);
-  } finally {
-    // Not by way of the streams, which do not wait for the source to let go of what it holds.
-    await pieces.return();
-    await opened?.cancel().catch(() => {});
-  }
-}
-
-/** Copies, no larger than what the library works on: it holds on to several, and the source may use its memory again. */
-async function* inPieces(source: Bytes, note: (error: unknown) => void): AsyncGenerator<Uint8Array, void, void> {
-  try {
-    for await (const chunk of source)
-      for (let at = 0; at < chunk.length; at += CHUNK_BYTES) yield new Uint8Array(chunk.subarray(at, at + CHUNK_BYTES));
-  } catch (error) {
-    note(error);
-    throw error;
-  }
 }
 
 function damaged(cause: unknown): BackupError {
   return new BackupError('VERIFY_FAILED', 'the encrypted backup is damaged', {
-    hint: 'It was changed or cut after it was stored; use another backup.',
+    hint: 'It was changed or cut short after it was stored; use another backup.',
     cause,
   });
 }

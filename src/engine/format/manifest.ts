@@ -45,7 +45,7 @@ const tableLoss = z.object({
 });
 
 /** A backup's name: it stands in commands that people copy. */
-const backupName = z.string().refine(isBackupName, { error: 'is no name of a backup' });
+const backupName = z.string().refine(isBackupName, { error: 'is not the name of a backup' });
 
 /** That a backup lost much against the one before. */
 const lossMark = z.object({
@@ -72,7 +72,7 @@ const fileStamp = z.object({
 });
 const time = z.iso.datetime();
 
-export const manifestSchema = z.object({
+const manifestSchema = z.object({
   format: z.literal(MANIFEST_FORMAT),
   /** `backup-2024-01-15T10-30-00-000Z.sqlite`: the moment of the pin, in UTC. */
   name: z.string(),
@@ -105,6 +105,8 @@ export const manifestSchema = z.object({
   user: z.string().nullable(),
   pinned: z.boolean(),
   note: z.string().nullable(),
+  /** Made by `withBackup`: what the migration after it does to the database is meant. Nobody else can say so. */
+  beforeMigration: z.literal(true).optional(),
   /** How the copy was made; null for an adopted one. */
   copy: z
     .object({
@@ -149,7 +151,7 @@ export type TableLoss = z.infer<typeof tableLoss>;
 export type LossMark = z.infer<typeof lossMark>;
 
 export type Manifest = z.infer<typeof manifestSchema>;
-export type Verification = Manifest['verification'];
+type Verification = Manifest['verification'];
 
 /** @throws BackupError BAD_BACKUP when the text is not a manifest of the backup `name`. */
 export function parseManifest(text: string, name: string): Manifest {

@@ -59,7 +59,7 @@ export function unseal(
   return compression === 'zstd' ? decompress(decrypted) : decrypted;
 }
 
-/** A size that the artifact does not exceed, known before the first byte: an upload chooses its parts by it. */
+/** An upper bound for the size of the artifact, known before the first byte: an upload chooses its parts by it. */
 export function sealedBytesMax(sizeBytes: number, { compression, recipients }: Sealing): number {
   const compressed = compression === 'zstd' ? compressedBytesMax(sizeBytes) : sizeBytes;
   return recipients.length > 0 ? encryptedBytesMax(compressed, recipients.length) : compressed;
@@ -68,7 +68,7 @@ export function sealedBytesMax(sizeBytes: number, { compression, recipients }: S
 /** How many bytes `formOf` wants to see. */
 export const FORM_BYTES = 32;
 
-export type ArtifactForm = 'sqlite' | 'zstd' | 'age' | 'unknown';
+type ArtifactForm = 'sqlite' | 'zstd' | 'age' | 'unknown';
 
 const firstBytes: readonly [ArtifactForm, Uint8Array][] = [
   ['sqlite', Buffer.from('SQLite format 3\0')],
@@ -97,7 +97,7 @@ export function isPlain(manifest: { readonly artifact: Pick<Manifest['artifact']
 export function plainCopy(name: string, target: string): BackupError {
   return new BackupError(
     'PLAIN_COPY',
-    `${name} on ${target === 's3' ? 'S3' : target} is not encrypted, though copies there are to be`,
+    `${name} on ${target === 's3' ? 'S3' : target} is not encrypted, although copies there should be`,
     {
       hint: 'It was stored before BACKUP_ENCRYPTION_RECIPIENT was set, or somebody else put it there. If you know that it is yours, use --allow-plain (HTTP and library: allowPlain); `velist-backup backup` makes an encrypted one.',
     },

@@ -27,11 +27,11 @@ export async function* decompress(source: Bytes): Bytes {
   try {
     yield* through(noted, () => createZstdDecompress({ chunkSize: CHUNK_BYTES }));
   } catch (error) {
-    throw fault ? fault.error : damaged('its checksum or form is wrong', error);
+    throw fault ? fault.error : damaged('its checksum or format is wrong', error);
   }
 }
 
-/** A size that the compressed form of so many bytes does not exceed: zstd's own bound, and the headers of a stream. */
+/** An upper bound for the size of that many bytes when compressed: zstd's own bound, and the headers of a stream. */
 export function compressedBytesMax(sizeBytes: number): number {
   return sizeBytes + Math.ceil(sizeBytes / 256) + 1024;
 }
@@ -123,7 +123,7 @@ function* walkFrames(): Generator<Wanted, never, number> {
       if (skip > 0) yield { skip };
       continue;
     }
-    if (magic !== FRAME_MAGIC) throw damaged('it does not begin, or go on, like zstd');
+    if (magic !== FRAME_MAGIC) throw damaged('it does not begin or continue like zstd');
 
     const descriptor = yield read(1);
     const isSingleSegment = (descriptor & 0b10_0000) !== 0;
@@ -138,7 +138,7 @@ function* walkFrames(): Generator<Wanted, never, number> {
       const block = yield read(3);
       isLast = (block & 1) === 1;
       const type = (block >> 1) & 0b11;
-      if (type === RESERVED_BLOCK) throw damaged('a part of it is of no known form');
+      if (type === RESERVED_BLOCK) throw damaged('a part of it has no known format');
       const skip = type === RUN_BLOCK ? 1 : block >> 3;
       if (skip > 0) yield { skip };
     }
@@ -152,7 +152,7 @@ function littleEndian(bytes: readonly number[]): number {
 
 function damaged(what: string, cause?: unknown): BackupError {
   return new BackupError('VERIFY_FAILED', `the compressed backup is damaged: ${what}`, {
-    hint: 'It was changed or cut after it was stored; use another backup.',
+    hint: 'It was changed or cut short after it was stored; use another backup.',
     cause,
   });
 }

@@ -9,34 +9,21 @@
 import { writeFileSync, writeSync } from 'node:fs';
 import { constants, getPriority, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
-import { makeBackup } from '../stories/backup.ts';
-import { drill } from '../stories/drill.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
-import { compareWithMoment } from '../stories/backup-moment.ts';
-import { listMoments, makeMomentFile, mark } from '../stories/moments.ts';
-import { examineDatabase } from '../stories/look.ts';
-import { fetchBackup } from '../stories/fetch.ts';
-import { bringBackMissing } from '../stories/first-boot.ts';
-import { pruneFolder } from '../catalog/prune-folder.ts';
-import { changeRemote, claimRemote, listRemoteBackups, pruneRemoteBackups, removeRemote } from '../stories/target.ts';
-import { planRestoreFacts, restoreDatabase } from '../stories/restore.ts';
-import { checkDatabase } from '../sqlite/judge-live.ts';
 import { endProcess } from '../sqlite/ending.ts';
-import { work } from './work.ts';
-import type { WorkerLine, WorkLine } from './worker-protocol.ts';
 import { beginWatch, mayEnd } from '../sqlite/watch.ts';
-import { testTarget } from '../store/self-test.ts';
-import { uploadBackup } from '../stories/upload.ts';
+import { carryOut } from './carry-out.ts';
 import type { JobLine, JobMessage, JobRequest } from './protocol.ts';
 import type { StoryContext } from '../../words/story.ts';
-import { verify } from '../stories/verify.ts';
+import { work } from './work.ts';
+import type { WorkerLine, WorkLine } from './worker-protocol.ts';
 
 const abort = new AbortController();
 const context: StoryContext = {
   signal: abort.signal,
   now: () => new Date(),
   onEvent: (event) => {
-    // What is placed by halves is worse than a job that outlives its parent; what is placed is whole.
+    // A half-finished replacement is worse than a job that outlives its parent; the replacement is always finished.
     if (event.type === 'step') mayEnd(event.name !== 'place');
     send(event);
   },
@@ -59,7 +46,7 @@ async function run({ parent = process.ppid, limits, ...request }: JobLine): Prom
     await beginWatch({ parent, limits });
     // It removes its traces before it ends.
     if (request.kind === 'test-target') mayEnd(false);
-    send({ type: 'result', value: await carryOut(request) });
+    send({ type: 'result', value: await carryOut(request, context) });
   } catch (error) {
     code = 1;
     const known = BackupError.from(error);
@@ -69,7 +56,10 @@ async function run({ parent = process.ppid, limits, ...request }: JobLine): Prom
   endProcess(code);
 }
 
-/** What nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took longer. */
+/**
+ * Work that nobody waits for leaves the processor to the app: beside `quick_check` and the digest its commits took
+ * longer.
+ */
 function giveWay({ kind }: JobRequest): void {
   const isWaitedFor = ['restore', 'first-boot', 'plan', 'fetch', 'check', 'moment-file', 'mark'].includes(kind);
   const { PRIORITY_BELOW_NORMAL } = constants.priority;
@@ -89,62 +79,15 @@ function giveWay({ kind }: JobRequest): void {
 
 const FIRST_TO_END = 1_000;
 
-async function carryOut(request: JobRequest): Promise<unknown> {
-  switch (request.kind) {
-    case 'backup':
-      return await makeBackup(request, context);
-    case 'verify':
-      return await verify(request, context);
-    case 'plan':
-      return planRestoreFacts(request);
-    case 'restore':
-      return await restoreDatabase(request, context);
-    case 'first-boot':
-      return await bringBackMissing(request, context);
-    case 'upload':
-      return await uploadBackup(request, context);
-    case 'list-remote':
-      return await listRemoteBackups(request, context);
-    case 'fetch':
-      return await fetchBackup(request, context);
-    case 'examine':
-      return examineDatabase(request);
-    case 'check':
-      return checkDatabase(request.databasePath);
-    case 'drill':
-      return await drill(request, context);
-    case 'change-remote':
-      return await changeRemote(request, context);
-    case 'claim-remote':
-      return await claimRemote(request, context);
-    case 'remove-remote':
-      return await removeRemote(request, context);
-    case 'prune-remote':
-      return await pruneRemoteBackups(request, context);
-    case 'test-target':
-      return await testTarget(request.target, context);
-    case 'backup-moment':
-      return await compareWithMoment(request, context);
-    case 'moments':
-      return await listMoments(request);
-    case 'moment-file':
-      return await makeMomentFile(request, context);
-    case 'mark':
-      return await mark(request, context);
-    case 'prune':
-      return await pruneFolder(request, context);
-  }
-}
-
-/** A parent that reads nothing for so long is as good as gone. */
-const SEND_WAIT_MAX_MS = 60_000;
+/** A parent that reads nothing for this long counts as gone. */
+const SEND_WAIT_MS_MAX = 60_000;
 const SEND_RETRY_MS = 5;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 /** All of a line, also of a long one: the pipe takes a part at a time, and none while the parent does not read. */
 function send(message: JobMessage | WorkerLine): void {
   let rest = Buffer.from(`${JSON.stringify(message)}\n`);
-  for (let waitedMs = 0; rest.length > 0 && waitedMs < SEND_WAIT_MAX_MS;) {
+  for (let waitedMs = 0; rest.length > 0 && waitedMs < SEND_WAIT_MS_MAX;) {
     try {
       rest = rest.subarray(writeSync(1, rest));
     } catch (error) {

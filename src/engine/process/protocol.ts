@@ -17,7 +17,7 @@ import type { PrunedRemote, PruneRemoteRequest } from '../catalog/prune-store.ts
 import type { PlanFacts, PlanRequest, RestoreRequest, Restored } from '../stories/restore-request.ts';
 import type { CheckRequest, Checked, ExamineRequest, Examined } from '../stories/look.ts';
 import type { UploadRequest, Uploaded } from '../stories/upload-request.ts';
-import type { ClaimRemoteRequest } from '../stories/hold-target.ts';
+import type { ClaimedRemote, ClaimRemoteRequest } from '../stories/hold-target.ts';
 import type { DrillRequest, Drilled } from '../stories/drill.ts';
 import type {
   MarkRequest,
@@ -29,7 +29,6 @@ import type {
 } from '../stories/moments.ts';
 import type { BackupMomentRequest, ComparedMoment } from '../stories/backup-moment.ts';
 import type { PruneRequest } from '../catalog/prune-folder.ts';
-import type { ClaimedRemote } from '../writer/writing.ts';
 
 export interface JobMap {
   backup: { request: BackupRequest; result: MadeBackup };
@@ -72,5 +71,5 @@ export type JobMessage =
   | JobEvent
   | { readonly type: 'result'; readonly value: unknown }
   | { readonly type: 'error'; readonly error: ErrorBody; readonly stack: string }
-  /** The last word of a job that ended itself in a check: `limit` in ms of the processor, or in bytes. */
+  /** The last message of a job that ended itself in a check: `limit` in ms of processor time, or in bytes. */
   | { readonly type: 'gave-up'; readonly over: 'time' | 'memory'; readonly limit: number };

@@ -1,7 +1,7 @@
 /** Runs one job in a process of its own and listens to it. */
 import { createInterface } from 'node:readline';
 import { BackupError } from '../../words/errors.ts';
-import { parseMessage, startProcess } from './start.ts';
+import { parseMessage, type ProcessOfOurs, startProcess } from './start.ts';
 import type { JobKind, JobLine, JobMap, JobMessage, JobRequest } from './protocol.ts';
 import { gaveUp } from '../sqlite/gave-up.ts';
 import type { CheckLimits } from '../sqlite/watch.ts';
@@ -31,23 +31,50 @@ export async function runJob<Kind extends JobKind>(
   options: JobOptions,
 ): Promise<JobMap[Kind]['result']> {
   const { child, ended } = await startProcess(options.environment, options.signal);
-  let answer: JobMessage | undefined;
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(-STDERR_CHARACTERS_MAX);
   });
   const line: JobLine = { ...(request as JobRequest), parent: process.pid, limits: options.limits };
   child.stdin.write(`${JSON.stringify(line)}\n`);
+  const heard = listenTo(child, options);
+  options.signal?.addEventListener('abort', heard.stop, { once: true });
+  try {
+    const how = await ended;
+    const { answer } = heard;
+    if (answer?.type === 'result') return answer.value as JobMap[Kind]['result']; // by the protocol
+    throw failureOf(heard, { how, complaint, request, isStopped: options.signal?.aborted ?? false });
+  } finally {
+    heard.end();
+    options.signal?.removeEventListener('abort', heard.stop);
+    child.stdin.destroy();
+  }
+}
+
+interface Heard {
+  /** The last word of the job; undefined while it has not spoken it. */
+  readonly answer: Answer | undefined;
+  /** The step that it is in. */
+  readonly step: StepName | undefined;
+  /** Asks the job to stop, and ends it if it goes on for too long. */
+  readonly stop: () => void;
+  /** Nobody listens any more. */
+  readonly end: () => void;
+}
+
+type Answer = Extract<JobMessage, { type: 'result' | 'error' | 'gave-up' }>;
+
+function listenTo(child: ProcessOfOurs, { signal, mayKill, onEvent }: JobOptions): Heard {
+  let answer: Answer | undefined;
   let step: StepName | undefined;
   let killTimer: NodeJS.Timeout | undefined;
   const stop = () => {
     child.kill('SIGTERM');
-    // Placing is all or nothing: the kill waits for the step behind it.
-    if (options.mayKill === false || step === 'place') return;
+    // Putting a file in place is all or nothing: the kill waits for the step after it.
+    if (mayKill === false || step === 'place') return;
     killTimer ??= setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS);
   };
-  const lines = createInterface({ input: child.stdout });
-  lines.on('line', (text) => {
+  createInterface({ input: child.stdout }).on('line', (text) => {
     const message = parseMessage<JobMessage>(text);
     if (message === null) return;
     if (message.type === 'result' || message.type === 'error' || message.type === 'gave-up') {
@@ -59,30 +86,43 @@ export async function runJob<Kind extends JobKind>(
       if (step === 'place') {
         clearTimeout(killTimer);
         killTimer = undefined;
-      } else if (options.signal?.aborted) stop();
+      } else if (signal?.aborted) stop();
     }
-    options.onEvent?.(message);
+    onEvent?.(message);
   });
-  options.signal?.addEventListener('abort', stop, { once: true });
-  try {
-    const how = await ended;
-    if (answer?.type === 'result') return answer.value as JobMap[Kind]['result']; // by the protocol
-    if (answer?.type === 'error') throw withStack(BackupError.fromJSON(answer.error), answer.stack);
-    // A drill has such a step too, and places nothing.
-    const placed = step === 'prove' && 'sourceName' in request ? request.sourceName : null;
-    if (answer?.type === 'gave-up') {
-      const why = overLimit(answer);
-      throw step === 'safety' ? noSafety(gaveUp(why)) : notChecked(why, placed);
-    }
-    if (options.signal?.aborted) throw stopped(placed);
-    if (step !== undefined && checks.has(step) && killers.has(how))
-      throw notChecked(`its process ended (${how})`, placed);
-    throw died(how, complaint);
-  } finally {
-    clearTimeout(killTimer);
-    options.signal?.removeEventListener('abort', stop);
-    child.stdin.destroy();
+  return {
+    get answer() {
+      return answer;
+    },
+    get step() {
+      return step;
+    },
+    stop,
+    end: () => clearTimeout(killTimer),
+  };
+}
+
+interface Ending {
+  /** The signal or the code that it ended with. */
+  readonly how: string;
+  readonly complaint: string;
+  readonly request: object;
+  readonly isStopped: boolean;
+}
+
+/** Why a job that ended has no result. */
+function failureOf({ answer, step }: Heard, { how, complaint, request, isStopped }: Ending): BackupError {
+  if (answer?.type === 'error') return withStack(BackupError.fromJSON(answer.error), answer.stack);
+  // A drill has such a step too, and places nothing.
+  const placed = step === 'prove' && 'sourceName' in request ? String(request.sourceName) : null;
+  if (answer?.type === 'gave-up') {
+    const why = overLimit(answer);
+    return step === 'safety' ? noSafety(gaveUp(why)) : notChecked(why, placed);
   }
+  if (isStopped) return stopped(placed);
+  if (step !== undefined && checks.has(step) && killers.has(how))
+    return notChecked(`its process ended (${how})`, placed);
+  return died(how, complaint);
 }
 
 /** Steps in which SQLite reads what others wrote into a file. */
@@ -95,28 +135,30 @@ const killers: ReadonlySet<string> = new Set(['SIGKILL', 'SIGSEGV', 'SIGABRT', '
 
 function overLimit({ over, limit }: Extract<JobMessage, { type: 'gave-up' }>): string {
   const what =
-    over === 'time' ? `${Math.ceil(limit / 1_000)} s of the processor` : `${Math.ceil(limit / 1_000_000)} MB of memory`;
+    over === 'time'
+      ? `${Math.ceil(limit / 1_000)} s of processor time`
+      : `${Math.ceil(limit / 1_000_000)} MB of memory`;
   return `it took more than ${what}, and an honest database of its size needs far less`;
 }
 
-/** @param placed the backup that is in its place already; null where nothing was placed. */
+/** @param placed the backup that is in its place already; null if nothing was placed. */
 function notChecked(why: string, placed: string | null): BackupError {
   return placed === null ? gaveUp(why) : notProven(placed, gaveUp(why).message);
 }
 
 function noSafety({ message }: BackupError): BackupError {
   return new BackupError('RESTORE_SAFETY_FAILED', `the safety copy could not be made: ${message}`, {
-    hint: 'Nothing was changed. See what the tables of the live database compute for each row; a restore to a new file (--to) needs no safety copy.',
+    hint: 'Nothing was changed. Find out what the tables of the live database compute for each row; a restore to a new file (--to) needs no safety copy.',
   });
 }
 
 function stopped(placed: string | null): BackupError {
   if (placed !== null) return notProven(placed, 'the run was stopped');
-  return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' });
+  return new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again whenever you like.' });
 }
 
 function notProven(placed: string, why: string): BackupError {
-  return new BackupError('NOT_CHECKED', `${placed} was placed, but the result was not checked: ${why}`, {
+  return new BackupError('NOT_CHECKED', `${placed} was put in place, but the result was not checked: ${why}`, {
     hint: 'The file passed its check before it was placed. Make a backup: that checks all of the database.',
   });
 }
@@ -127,7 +169,7 @@ function died(how: string, complaint: string): BackupError {
       complaint.trim() === ''
         ? how === 'SIGBUS'
           ? 'A file could not be read to its end: check the disk.'
-          : 'It was killed, perhaps for want of memory. Try again.'
+          : 'It was killed, perhaps because memory ran out. Try again.'
         : `It said: ${complaint.trim()}`,
   });
 }

@@ -37,8 +37,8 @@ export async function startProcess(
   const program = await findProgram();
   signal?.throwIfAborted();
   const child = startOrSay(program, { ...environment, ...JOB_MARK, BUN_BE_BUN: '1' });
-  // Heard before anything of it is used: a child that could not be started has no streams, and its error, which nobody
-  // would hear, ends the app.
+  // Listened to before anything of it is used: a child that could not be started has no streams, and its error event
+  // ends the app if nobody listens.
   const ended = new Promise<string>((resolve, reject) => {
     child.once('error', (error) => reject(notStarted(error)));
     child.once('close', (code, by) => resolve(by ?? `code ${code}`));
@@ -59,7 +59,9 @@ export function parseMessage<Message>(line: string): Message | null {
   }
 }
 
-/** Tells an app that it was started in a job's place, whatever we did not think of; `loadEnvironment` refuses there. */
+/**
+ * Tells an app that it was started instead of a job, in cases that we did not foresee; `loadEnvironment` refuses there.
+ */
 const JOB_MARK = { VELIST_BACKUP_JOB: '1' };
 const onBun = process.versions['bun'] !== undefined;
 const runtimeArguments = onBun ? ['--config=/dev/null', '--no-env-file'] : ['--disable-warning=ExperimentalWarning'];
@@ -115,7 +117,7 @@ function notStarted(cause: Error): BackupError {
   if (code === 'ENOENT' || code === 'EACCES') {
     const why = code === 'ENOENT' ? 'is gone' : 'may not be run';
     return new BackupError('JOB_DIED', `no job could be started: ${process.execPath} ${why} (${code})`, {
-      hint: 'It is the runtime of the app, and an update may have moved it: start the app again.',
+      hint: 'It is the runtime of the app, and an update may have moved it: restart the app.',
       cause,
     });
   }
@@ -136,9 +138,9 @@ function requireRuntime(): void {
   if (/^node/i.test(basename(process.execPath)) && !sea.isSea()) return;
   throw new BackupError(
     'UNSUPPORTED',
-    `${basename(process.execPath)} can not run backup jobs: it is the app and no node`,
+    `${basename(process.execPath)} cannot run backup jobs: it is the app itself, not Node or Bun`,
     {
-      hint: 'Run the app by node or bun, compile it by bun build --compile, or let `velist-backup serve` back up beside it.',
+      hint: 'Run the app with node or bun, compile it with bun build --compile, or run `velist-backup serve` beside it.',
     },
   );
 }
@@ -155,7 +157,7 @@ async function findProgram(): Promise<Program> {
 }
 
 function noProgram(): BackupError {
-  return new BackupError('UNSUPPORTED', "the program of backup jobs was left behind by the app's bundler", {
+  return new BackupError('UNSUPPORTED', "the program for backup jobs was left out by the app's bundler", {
     hint: 'Bundle the package velist-backup as npm installs it, or keep it out of the bundle: mark it as external.',
   });
 }

@@ -120,7 +120,7 @@ test('a worker that gives no sign of life is killed, and another takes its place
   expect(isAlive(pid)).toBe(false);
 });
 
-test('a worker that can not be started is reported and tried again', async () => {
+test('a worker that cannot be started is reported and tried again', async () => {
   const { path, folder } = await makeDatabase();
   const { said, until } = replicate(path, folder, { kind: 'nothing-of-ours' as 'replicate' });
   await until(() => count(said, 'again in 40 ms') === 1);

@@ -66,7 +66,7 @@ function requireFound(plan: StreamPlan<LocalSegment, BackupBase>, wish: WishedMo
   if (plan.outcome === 'gap') {
     throw new BackupError(
       'NO_MOMENT',
-      `a segment behind ${bookmarkOf(plan.txid)} is missing, so the newest moment can't be reached`,
+      `a segment behind ${bookmarkOf(plan.txid)} is missing, so the newest moment cannot be reached`,
       {
         hint: `\`--at ${bookmarkOf(plan.txid)}\` restores the last one before it. See \`velist-backup moments\`.`,
       },

@@ -18,7 +18,7 @@ const PAGES_PER_STEP = 64;
  * @throws BackupError BAD_BACKUP when one of them is damaged, does not go on from the one before, or is of another stream.
  */
 export function* mergePages(paths: readonly string[], encoder: Pick<LtxEncoder, 'page'>): Generator<void, void> {
-  if (paths.length === 0 || paths.length > MERGED_MAX) throw new Error(`${paths.length} segments can not be merged`);
+  if (paths.length === 0 || paths.length > MERGED_MAX) throw new Error(`${paths.length} segments cannot be merged`);
   const inputs: SegmentReader[] = [];
   try {
     for (const path of paths) inputs.push(new SegmentReader(path));

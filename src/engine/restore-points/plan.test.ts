@@ -130,9 +130,7 @@ test('a moment means the newest that is not later, by number even if a clock wen
 
 test('a moment that is yet to come is said to be so', () => {
   const later = { at: new Date(now.getTime() + 1) };
-  expect(plan({ point: later }, place('local', copy(1))).warnings).toEqual([
-    'The moment that was asked for is yet to come.',
-  ]);
+  expect(plan({ point: later }, place('local', copy(1))).warnings).toEqual(['The requested moment is in the future.']);
   expect(plan({ point: { at: now } }, place('local', copy(1))).warnings).toEqual([]);
 });
 
@@ -149,7 +147,7 @@ test('the copy in the folder stands for its backup, and a damaged one is told', 
   ]);
   const many = plan({}, place('local', of('no manifest', 1), torn, of('safety', 5), copy(9))).warnings;
   expect(many).toEqual([
-    `${nameOf(1)} is newer and was passed over: it has no manifest, so nobody knows whether it is whole. So were 1 more.`,
+    `${nameOf(1)} is newer and was passed over: it has no manifest, so nobody knows whether it is complete. So were 1 more.`,
   ]);
 });
 

@@ -14,7 +14,7 @@ import type { RestorePoint } from '../../words/restore-point.ts';
 export interface PlannedCopy {
   readonly name: string;
   readonly createdAt: Date;
-  /** Null for a file that nobody made a manifest of. */
+  /** Null for a file without a manifest. */
   readonly manifest:
     | (Pick<Manifest, 'sequence' | 'trigger' | 'replacedBy'> & {
         readonly verification: Pick<Manifest['verification'], 'complaint'>;
@@ -23,7 +23,7 @@ export interface PlannedCopy {
     | null;
   readonly fault: string | null;
   readonly changedAt?: Date | null;
-  /** The class of storage that it must be brought back from first, which takes hours. */
+  /** The storage class that it must first be brought back from, which takes hours. */
   readonly archive?: string | null | undefined;
   /** Whose it is, if not ours. */
   readonly other?: { readonly name: string };
@@ -48,7 +48,7 @@ type Purpose = 'restore' | 'first-boot' | 'drill' | 'known-good' | 'undo';
 export interface RestoreWish {
   readonly point: RestorePoint;
   readonly purpose: Purpose;
-  /** If there is none of ours, those of the only other database may be taken. */
+  /** If none is ours, those of the only other database may be taken. */
   readonly fromOther?: boolean | undefined;
   readonly allowPlain?: boolean | undefined;
   /** Names of backups that can't be had at once. */
@@ -94,10 +94,10 @@ interface PlannedRestore<Copy> {
 type Asked = RestoreWish & { readonly place: PlannedPlace<PlannedCopy> };
 type Why = (copy: PlannedCopy, asked: Asked) => string | null;
 
-/** Why a copy is passed over, in words that follow its name; null if that does not hold. */
+/** Why a copy is passed over, in words that follow its name; null if the reason does not apply. */
 const reasons = {
   silent: (_, { place }) => (place.silent ? `${place.word} does not answer` : null),
-  // Said of all but the best copy of a backup.
+  // Applies to all but the best copy of a backup.
   'other-copy': () => null,
   without: ({ name }, { without }) => (without?.has(name) ? 'it was tried' : null),
   later: ({ createdAt }, { point }) => ('at' in point && createdAt > point.at ? 'it was made later' : null),
@@ -105,10 +105,10 @@ const reasons = {
   faulty: ({ fault }) => fault,
   damaged: ({ fault, manifest }) => fault ?? manifest?.verification.complaint ?? null,
   unadopted: ({ manifest, fault }) =>
-    manifest === null && fault === null ? 'it has no manifest, so nobody knows whether it is whole' : null,
+    manifest === null && fault === null ? 'it has no manifest, so nobody knows whether it is complete' : null,
   changed: ({ changedAt }) => (changedAt ? 'its file was changed after it was published' : null),
   plain: (copy, { place, allowPlain }) =>
-    isRefused(copy, place, allowPlain) ? 'it is not encrypted, though copies there are to be' : null,
+    isRefused(copy, place, allowPlain) ? 'it is not encrypted, although copies there should be' : null,
   'nothing-replaced': (copy, { lastRestore = null }) =>
     replacedBy(copy, lastRestore) === null ? 'nothing says that a restore replaced it' : null,
 } as const satisfies Readonly<Record<string, Why>>;
@@ -116,15 +116,15 @@ const reasons = {
 type Reason = keyof typeof reasons;
 
 interface Rules {
-  /** The first one that holds is told. */
+  /** The first reason that applies is given. */
   readonly passesOver: readonly Reason[];
   /** Copies of one backup are tried one after the other; else the best one stands for the backup. */
   readonly triesEachCopy?: true;
   /** What takes hours comes after all else, and not only after other copies of the same backup. */
   readonly archivedLast?: true;
-  /** A copy passed over for this is better than none, as long as none was tried. */
+  /** A copy passed over for this reason is better than none, as long as none was tried. */
   readonly lastResort?: Reason;
-  /** A wish that names a backup means it, whosever it is. */
+  /** A request that names a backup means that one, whosever it is. */
   readonly takesOthers?: true;
   /** Backups count as ours or others' even if they will not do: an empty database must not begin on top of a mix-up. */
   readonly countsAll?: true;
@@ -148,7 +148,7 @@ const purposes: Readonly<Record<'backup' | 'latest' | 'at' | Exclude<Purpose, 'r
   undo: { passesOver: ['faulty', 'nothing-replaced'] },
 };
 
-/** @returns data alone: whoever asks says what it means, and refuses. */
+/** @returns only data: the caller turns it into words, or refuses. */
 export function planRestore<Copy extends PlannedCopy>(
   wish: RestoreWish,
   places: readonly PlannedPlace<Copy>[],
@@ -262,7 +262,7 @@ function isRefused({ manifest }: PlannedCopy, { isSealed = false }: PlannedPlace
 
 function judge<Copy extends PlannedCopy>(placed: Placed<Copy>, wish: RestoreWish, rules: Rules): Judged<Copy> {
   if (!placed.isBest && !rules.triesEachCopy) {
-    return { ...placed, passedOver: { reason: 'other-copy', why: 'another copy of the same backup stands for it' } };
+    return { ...placed, passedOver: { reason: 'other-copy', why: 'another copy of the same backup is used' } };
   }
   for (const reason of rules.passesOver) {
     const applies: Why = reasons[reason];
@@ -300,5 +300,5 @@ function* warningsOf<Copy extends PlannedCopy>(
 }
 
 function* futureText(point: RestorePoint, now: Date): Generator<string> {
-  if ('at' in point && point.at > now) yield 'The moment that was asked for is yet to come.';
+  if ('at' in point && point.at > now) yield 'The requested moment is in the future.';
 }

@@ -15,14 +15,14 @@ import { pragma } from './library.ts';
 import { MAP_FREE, MAP_ROOT, type PageFile, PageSet } from './pages.ts';
 
 export interface Account {
-  /** What is wrong with the structure, in words for people, the first few; empty when all pages are accounted for. */
+  /** The first few structural faults, in readable words; empty when all pages are accounted for. */
   readonly complaints: readonly string[];
   /** What the b-trees hold, by the name of the table or index. */
   readonly trees: ReadonlyMap<string, Tree>;
   readonly freePages: number;
 }
 
-/** A table or an index, as its pages tell. */
+/** A table or an index, as measured from its pages. */
 export interface Tree {
   readonly pages: number;
   /** Entries of the leaves: the rows of a table with rowids. */
@@ -33,24 +33,23 @@ export interface Tree {
   readonly contentBytes: number;
 }
 
-/** More say nothing new about whether the file can be relied on. */
+/** Further faults add nothing: the file cannot be relied on anyway. */
 const COMPLAINTS_MAX = 3;
 
 /**
- * Needs trees that were found sound: pages that can't be read are not its business.
- *
+ * Expects trees that were found sound; it does not report pages that can't be read.
  * @returns null when the SQLite library has no `dbstat`.
  */
 export function accountForPages(database: DatabaseSync, file: PageFile): Account | null {
   return openPageList(database) ? new Bookkeeper(database, file).account() : null;
 }
 
-/** A table of its own: one of the database that is called `dbstat` would hide SQLite's. */
+/** Our own virtual table, because a table called `dbstat` in the database would hide SQLite's. */
 const PAGE_LIST = 'temp.velist_backup_pages';
 
 function openPageList(database: DatabaseSync): boolean {
   try {
-    // Also a table in memory is something that is written.
+    // Even a table in memory counts as a write.
     const isAsking = pragma(database, 'query_only') === 1;
     if (isAsking) database.exec('PRAGMA query_only = OFF');
     try {
@@ -104,11 +103,11 @@ class Bookkeeper {
     const free: number[] = [];
     for (let trunk = header.firstFreePage; trunk !== 0;) {
       if (free.length > pages) {
-        this.#complain('the freelist names more pages than there are');
+        this.#complain('the freelist lists more pages than the file has');
         break;
       }
       if (trunk > pages) {
-        this.#complain(`the freelist leads to page ${trunk}, and the file has ${pages} pages`);
+        this.#complain(`the freelist points to page ${trunk}, but the file has ${pages} pages`);
         break;
       }
       // A chain that comes back to itself has no end.
@@ -125,7 +124,7 @@ class Bookkeeper {
       }
       for (const leaf of leaves) {
         if (leaf < 2 || leaf > pages)
-          this.#complain(`the freelist names page ${leaf}, and the file has ${pages} pages`);
+          this.#complain(`the freelist names page ${leaf}, but the file has ${pages} pages`);
         else {
           free.push(leaf);
           this.#claim(leaf, FREELIST);
@@ -134,7 +133,7 @@ class Bookkeeper {
       trunk = next;
     }
     if (free.length !== header.freePages && this.#complaints.length === 0)
-      this.#complain(`the freelist has ${free.length} pages, and the file's header says ${header.freePages}`);
+      this.#complain(`the freelist has ${free.length} pages, but the file's header says ${header.freePages}`);
     return free;
   }
 
@@ -149,7 +148,7 @@ class Bookkeeper {
       tree.contentBytes += row.payload;
       if (row.pagetype === 'leaf') tree.leafCells += row.ncell;
       if (row.pagetype === 'corrupted') this.#complain(`page ${row.pageno} of ${row.name} can't be read`);
-      if (row.pageno < 1 || row.pageno > this.#file.pages) this.#complain(`${row.name} leads to page ${row.pageno}`);
+      if (row.pageno < 1 || row.pageno > this.#file.pages) this.#complain(`${row.name} points to page ${row.pageno}`);
       else this.#claim(row.pageno, row.name);
     }
     return trees;
@@ -158,7 +157,7 @@ class Bookkeeper {
   #explainDoubles(): void {
     for (const [page, again] of this.#claimedAgain) {
       const owners = [...this.#ownersOf(page)];
-      // The one that came last is named at the end, also where it has the page twice.
+      // The later claimant is named last, even if it claims the page twice.
       owners.splice(owners.indexOf(again), 1);
       const [other = again] = owners;
       if (other === again) this.#complain(`page ${page} is used twice by ${this.#nameOf(again)}`);
@@ -166,7 +165,7 @@ class Bookkeeper {
     }
   }
 
-  /** Read once more, because it is kept of no page who has it: that would take far more memory than one bit. */
+  /** Read a second time: keeping the owner of every page would take far more memory than one bit each. */
   *#ownersOf(page: number): Generator<string> {
     if (page === this.#file.lockPage) yield LOCK_PAGE;
     if (this.#file.isPointerMapPage(page)) yield POINTER_MAP;
@@ -187,11 +186,11 @@ class Bookkeeper {
     if (count > 1) this.#complain(`${count} pages are neither used nor free, page ${first} is the first`);
   }
 
-  /** What SQLite's check says of used pages in any case; of free ones and of roots only where it accounts for all pages. */
+  /** SQLite's check always covers used pages; it covers free pages and roots only if it accounts for all pages. */
   #checkPointerMap(free: readonly number[]): void {
     const { largestRoot, isIncremental } = this.#file.header;
     if (!this.#file.hasPointerMap) {
-      if (isIncremental) this.#complain("the file's header asks for incremental vacuum, and there is no pointer map");
+      if (isIncremental) this.#complain("the file's header asks for incremental vacuum, but there is no pointer map");
       return;
     }
     const roots = this.#database
@@ -200,15 +199,15 @@ class Bookkeeper {
       .map(({ name, rootpage }) => ({ name: String(name), page: Number(rootpage) }));
     for (const page of free) {
       if (!this.#file.isMappedAs(page, MAP_FREE))
-        this.#complain(`the pointer map does not know that page ${page} is free`);
+        this.#complain(`the pointer map does not record that page ${page} is free`);
     }
     for (const { name, page } of roots) {
       if (!this.#file.isMappedAs(page, MAP_ROOT))
-        this.#complain(`the pointer map does not know that page ${page} is where ${this.#nameOf(name)} begins`);
+        this.#complain(`the pointer map does not record that page ${page} is where ${this.#nameOf(name)} begins`);
     }
     const largest = roots.at(-1)?.page ?? 1;
     if (largestRoot !== largest)
-      this.#complain(`the file's header says that page ${largestRoot} is the last root, and it is page ${largest}`);
+      this.#complain(`the file's header says that page ${largestRoot} is the last root, but it is page ${largest}`);
   }
 }
 

@@ -13,24 +13,24 @@ import { missingLog } from './log-file.ts';
 import { lastCommit } from './wal.ts';
 import { isSameEnd, type LogIndex, readLogIndex } from './wal-index.ts';
 
-export interface Reading {
+interface Reading {
   readonly journalMode: string;
   /** Where its log ends; null in a mode without one. */
   readonly log: LogIndex | null;
-  /** Descriptor of the log's index; null where there is none to be read. */
+  /** Descriptor of the log's index; null if there is none to be read. */
   readonly index: number | null;
 }
 
 /** Where what is opened here is noted, and until when to wait, on the clock of `performance`. */
 type Where = Pick<Opened, 'path' | 'descriptors'> & { readonly deadline: number };
 
-/** Beside a writer that commits without a pause the index may change while we begin; then we begin anew. */
+/** A writer that commits without a pause may change the index while we begin; we then begin again. */
 const BEGINNINGS_MAX = 1_000;
 
 /**
  * The transaction goes on until its caller ends it.
  *
- * @param options.wantsLogEnd false where only SQLite itself reads the log.
+ * @param options.wantsLogEnd false if only SQLite itself reads the log.
  */
 export function beginReading(connection: DatabaseSync, where: Where, { wantsLogEnd = true } = {}): Reading {
   let index: number | null = null;
@@ -46,11 +46,11 @@ export function beginReading(connection: DatabaseSync, where: Where, { wantsLogE
     if (log !== null && isSameEnd(before, log) && isSameEnd(log, readLogIndex(index)))
       return { journalMode, log, index };
     isSeen ||= log !== null;
-    // Some file systems show a reader of the file nothing of what others write to their shared memory.
+    // On some file systems, a reader of the file sees nothing of what others write to their shared memory.
     if (beginnings === BEGINNINGS_MAX && !isSeen) return { journalMode, log: recoveredEnd(where.path), index: null };
     connection.exec('COMMIT');
   }
-  throw new Error('the log of the database never stood still');
+  throw new Error('the log of the database kept changing');
 }
 
 function begin(connection: DatabaseSync, deadline: number): string {
@@ -70,7 +70,7 @@ function openIndex({ path, descriptors }: Where): number {
   }
 }
 
-/** An index that we may only read may be one that nobody keeps: then SQLite recovers the log for itself. */
+/** If we may only read the index, possibly nobody maintains it; SQLite then recovers the log for itself. */
 function isShared(path: string): boolean {
   try {
     accessSync(`${path}-shm`, constants.W_OK);

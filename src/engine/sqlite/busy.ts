@@ -7,21 +7,23 @@ import { SQLITE_BUSY, SQLITE_LOCKED, sqliteCode } from './library.ts';
  */
 const RETRY_MS = 0.5;
 
-/** Tries again while another connection holds the database. It stands still meanwhile, as SQLite itself would. */
+/**
+ * Tries again while another connection holds the database. The thread blocks meanwhile, as it would in SQLite itself.
+ */
 export function onceFree<Result>(read: () => Result, deadline: number): Result {
   for (;;) {
     try {
       return read();
     } catch (error) {
       if (!isLocked(error) || performance.now() >= deadline) throw error;
-      standStill(RETRY_MS);
+      blockThread(RETRY_MS);
     }
   }
 }
 
 const neverNotified = new Int32Array(new SharedArrayBuffer(4));
 
-export function standStill(ms: number): void {
+export function blockThread(ms: number): void {
   Atomics.wait(neverNotified, 0, 0, ms);
 }
 

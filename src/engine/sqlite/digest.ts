@@ -10,7 +10,7 @@ export function digestInBackground(path: string): Promise<string> {
   return digest.end();
 }
 
-/** Digests a file while it is written, from its begin to where it was told that the bytes are final. */
+/** Digests a file while it is being written, up to the byte that is known to be final. */
 export class FollowingDigest implements Disposable {
   readonly #worker: Worker;
   readonly #sha256: Promise<string>;
@@ -26,7 +26,7 @@ export class FollowingDigest implements Disposable {
     this.#sha256.catch(() => {});
   }
 
-  /** The file's first so many bytes will not change any more. */
+  /** This many bytes from the start of the file are final. */
   follow(bytes: number): void {
     this.#worker.postMessage(bytes);
   }
@@ -37,7 +37,7 @@ export class FollowingDigest implements Disposable {
     return this.#sha256;
   }
 
-  /** Lets go of a digest that nobody wants any more. */
+  /** Releases a digest that is no longer needed. */
   [Symbol.dispose](): void {
     void this.#worker.terminate();
   }

@@ -13,7 +13,7 @@ import { whoHasOpen } from './open-files.ts';
 export interface Opened {
   /** The real path. */
   readonly path: string;
-  /** The log had an index before we came: then somebody is connected, or crashed. */
+  /** The log had an index before we connected: somebody is connected, or crashed. */
   readonly hadIndex: boolean;
   /** Descriptors of the database and the files beside it. They are closed after the connection: closing one drops its locks. */
   readonly descriptors: number[];
@@ -24,7 +24,7 @@ export function aboutToOpen(path: string): Opened {
   return { path, hadIndex: existsSync(`${path}-shm`), descriptors: [] };
 }
 
-/** Kept, because what nothing refers to is closed by the garbage collector. */
+/** Kept referenced, because the garbage collector would close it. */
 const leftOpen: DatabaseSync[] = [];
 
 export function endConnection(connection: DatabaseSync | undefined, opened: Opened): void {
@@ -36,7 +36,9 @@ export function endConnection(connection: DatabaseSync | undefined, opened: Open
   for (const descriptor of opened.descriptors) closeSync(descriptor);
 }
 
-/** Alone, we close: an index of ours that stayed could be closed to the user of the app. */
+/**
+ * If nobody else is connected, we close: the user of the app may lack the right to open an index that we leave behind.
+ */
 function isBesideOthers({ path, hadIndex }: Opened): boolean {
   return existsSync(`${path}-shm`) && (hadIndex || whoHasOpen(path).by.length > 0);
 }

@@ -11,8 +11,8 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Account, Tree } from './account.ts';
 import { definitionOf, type Entry, isOfSqlite, knownModules, moduleOf, readEntries } from './schema.ts';
 
-export interface TableFacts {
-  /** Null where they can't be counted. */
+interface TableFacts {
+  /** Null if they can't be counted. */
   readonly rows: number | null;
   /** Size of the table and its indexes, overflow pages included. */
   readonly bytes: number;
@@ -36,7 +36,7 @@ export interface DatabaseFacts {
   readonly contentBytes: number;
 }
 
-/** A manifest is read with each listing: so many tables are 300 KB of it. */
+/** A manifest is read with each listing; this many tables take 300 KB of it. */
 const TABLES_MAX = 2_000;
 /** Names may have any length, and control characters, which JSON writes with six. */
 const NAMES_BYTES_MAX = 128 * 1024;
@@ -85,7 +85,7 @@ interface ShadowEntry extends Entry {
 }
 
 class Schema {
-  /** Those of people, in the order of their names. */
+  /** The tables that people made, in the order of their names. */
   readonly tables: readonly TableEntry[];
   readonly #entries: readonly Entry[];
   /** Indexes and triggers by the name of their table, in small letters. */
@@ -103,7 +103,7 @@ class Schema {
     );
   }
 
-  /** The digest of all that people made; statistics and sequences of SQLite come and go. */
+  /** The digest of everything that people made; SQLite's own statistics and sequences come and go. */
   get digest(): string {
     const hash = createHash('sha256');
     for (const { type, name, of, sql } of this.#entries)
@@ -150,7 +150,7 @@ function toTables(entries: readonly Entry[], database: DatabaseSync): readonly T
   const kinds = new Map(listed.flatMap((row) => (row['schema'] === 'main' ? [[String(row['name']), row]] : [])));
   const isWithoutRowid = ({ name }: Entry) => kinds.get(name)?.['wr'] === 1;
   const virtuals = new Set(entries.filter(({ name }) => kinds.get(name)?.['type'] === 'virtual'));
-  // SQLite knows the shadow tables of the modules that it has; of others everything that is named like one is one.
+  // SQLite knows the shadow tables of its own modules; for other modules, every table named like one counts as one.
   const known = knownModules(database);
   const unknown = [...virtuals].filter((entry) => !known.has(moduleOf(entry) ?? ''));
   const owners = new Map<Entry, Entry>();
@@ -169,7 +169,7 @@ function toTables(entries: readonly Entry[], database: DatabaseSync): readonly T
     });
 }
 
-/** The one with the longest name: the virtual tables `docs` and `docs_old` may both be there. */
+/** The longest name wins: the virtual tables `docs` and `docs_old` may both exist. */
 function ownerOf(shadow: string, virtuals: readonly Entry[]): Entry | undefined {
   const fitting = virtuals.filter(({ name }) => shadow.toLowerCase().startsWith(`${name.toLowerCase()}_`));
   return fitting.toSorted((a, b) => b.name.length - a.name.length)[0];

@@ -13,7 +13,7 @@
 import { fstatSync, openSync, readSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { BackupError } from '../../words/errors.ts';
-import { isLocked, onceFree, standStill } from './busy.ts';
+import { isLocked, onceFree, blockThread } from './busy.ts';
 import { aboutToOpen, endConnection, type Opened } from './ending.ts';
 import { pragma } from './library.ts';
 import {
@@ -118,7 +118,7 @@ export class FollowedDatabase {
     for (let reads = 0; reads < INDEX_READS_MAX; reads++) {
       const index = readLogIndex(this.#index);
       if (index !== null) return index;
-      standStill(1);
+      blockThread(1);
       // The next reader repairs what a killed writer left.
       if (reads === INDEX_READS_MAX / 2) this.#refresh();
     }
@@ -153,7 +153,7 @@ export class FollowedDatabase {
     if (ctimeNs % 1_000_000_000n === 0n) return null;
     const ageMs = Date.now() - Number(ctimeNs / 1_000_000n);
     if (ageMs < 0) return null;
-    if (ageMs < FILE_TICK_MS) standStill(FILE_TICK_MS - ageMs);
+    if (ageMs < FILE_TICK_MS) blockThread(FILE_TICK_MS - ageMs);
     return this.stamp();
   }
 
@@ -309,7 +309,7 @@ function refuseUnfit(connection: DatabaseSync, path: string): void {
 }
 
 function notFollowed(path: string, why: string, hint: string): BackupError {
-  return new BackupError('UNSUPPORTED', `the commits of ${path} can't be captured: ${why}`, { hint });
+  return new BackupError('UNSUPPORTED', `the commits of ${path} cannot be captured: ${why}`, { hint });
 }
 
 function framesLeft({ frames, mergedFrames }: LogIndex): number {

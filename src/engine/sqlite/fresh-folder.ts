@@ -1,11 +1,12 @@
 /**
- * A folder that nobody else can have prepared, beside the place that a file is made for. Others may write in the folder
- * around it, as in `/tmp`: under a name that can be foreseen they would leave a folder that they can read, or a link. So the
- * name is random, and after its making the folder is reached by its descriptor, where the system has a way for that: its name
- * may be moved to another folder meanwhile, what we do in it may not. SQLite goes by its name again: in a folder without the
- * sticky bit it might be given another file to check.
+ * A folder that nobody else can have prepared, beside the place where a file is to be made. Others may write to the
+ * surrounding folder, as in `/tmp`: under a predictable name they would leave a folder that they can read, or a link.
+ * So the name is random, and once it is made the folder is reached by its descriptor, if the system has a way for that:
+ * its name may be moved to another folder meanwhile, but our work stays in ours. SQLite goes by the name again, so in a
+ * folder without the sticky bit it might be given another file to check.
  *
- * A lock in it is held as long as it is used (`staged.ts`), so that whoever finds it later knows that its maker was killed.
+ * A lock inside is held while the folder is in use (`staged.ts`), so that a process that finds it later knows whether
+ * its maker was killed.
  */
 import {
   closeSync,
@@ -27,7 +28,7 @@ import { sideFiles } from './stamp.ts';
 
 const PREFIX = '.velist-restore-';
 const MADE = new RegExp(`^${PREFIX.replaceAll('.', '\\.')}[A-Za-z0-9]{6}$`);
-/** Somebody who clears up may take an empty one for a dead one. */
+/** A process that cleans up may take an empty folder for an abandoned one. */
 const TRIES_MAX = 5;
 /** Whatever we make in one. */
 const NAMES = ['database', 'download', 'download.etag'];
@@ -80,7 +81,10 @@ export class FreshFolder implements Disposable {
     if (lstatSync(this.#path, { throwIfNoEntry: false })?.ino !== found.ino) throw exchanged(this.#path);
   }
 
-  /** Some file systems give all files one owner, or root's to nobody: then a file of ours gets it as well. */
+  /**
+   * Some file systems give all files one owner, or give root's files to nobody; a file that we make gets the same
+   * owner.
+   */
   #givesOursThatOwner(uid: number): boolean {
     const probe = openNew(this.at('download'));
     try {
@@ -102,7 +106,7 @@ export function removeDeadFolders(around: string): void {
     try {
       descriptor = openFolder(path);
       const inside = insideOf(path, descriptor);
-      // Without an entry it has no lock yet, or any more.
+      // An empty folder has no lock: not yet, or no longer.
       if (readdirSync(inside).length > 0) whenAlone(join(inside, 'database'), () => clear(inside));
       rmdirSync(path);
     } catch {
@@ -121,7 +125,7 @@ function makeFolder(around: string): string {
   }
 }
 
-/** In a folder that this user may enter and not read nothing is seen. */
+/** If this user may enter the folder but not read it, nothing is seen. */
 function madeIn(around: string): readonly string[] {
   try {
     return readdirSync(around).filter((entry) => MADE.test(entry));
@@ -134,7 +138,7 @@ function openFolder(path: string): number {
   return openSync(path, constants.O_RDONLY | (constants.O_DIRECTORY ?? 0) | (constants.O_NOFOLLOW ?? 0));
 }
 
-/** Where the system has no files for descriptors its name must do. */
+/** If the system has no files for descriptors, the name has to do. */
 function insideOf(path: string, descriptor: number): string {
   const byDescriptor = `/proc/self/fd/${descriptor}`;
   return existsSync(byDescriptor) ? byDescriptor : path;
@@ -152,12 +156,12 @@ function remove(path: string): void {
   try {
     rmdirSync(path);
   } catch {
-    // Something of another program lies in it, or it was moved: no backup waits for that.
+    // Another program put something into it, or it was moved: no backup waits for that.
   }
 }
 
 function exchanged(path: string): BackupError {
-  return new BackupError('NO_PERMISSION', `${path} was exchanged or removed a moment after it was made`, {
-    hint: 'Another program works in that folder; choose another place.',
+  return new BackupError('NO_PERMISSION', `${path} was replaced or removed right after it was created`, {
+    hint: 'Another program is changing that folder; choose another place.',
   });
 }

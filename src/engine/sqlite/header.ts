@@ -57,18 +57,18 @@ export function commitMark(descriptor: number): string {
   return [dev, ino, size, mtimeNs, readBytes(descriptor).toString('hex', 24, 28)].join('.');
 }
 
-/** How long the file is without what may lie behind its last page. */
+/** The length of the file up to its last page; more bytes may follow. */
 export function contentBytes(descriptor: number): number {
   const { size } = fstatSync(descriptor);
   const bytes = readBytes(descriptor);
   const pages = bytes.readUInt32BE(28);
   const pageSize = readHeader(descriptor)?.pageSize ?? 0;
-  // Written by a version of SQLite before 3.7.0, the number of pages may be an old one.
+  // If a version of SQLite before 3.7.0 wrote it, the number of pages may be outdated.
   const isValid = pages > 0 && bytes.readUInt32BE(24) === bytes.readUInt32BE(92);
   return isValid ? Math.min(size, pages * pageSize) : size;
 }
 
-/** Takes a file without a log, which nobody else has open, out of WAL mode. */
+/** Takes a file without a log out of WAL mode. Nobody else may have it open. */
 export function sayRollbackMode(descriptor: number): void {
   writeSync(descriptor, Buffer.from([1, 1]), 0, 2, 18);
 }

@@ -1,6 +1,6 @@
 /**
- * Judges the live database as it is at one moment, in the same room as every backup. Its pages lie in the main file and in
- * the log; SQLite reads both, and for what we read ourselves the log's index says which of its frames count.
+ * Judges the live database as it is at one moment, with the same checks as every backup. Its pages are in the main file
+ * and in the log. SQLite reads both; for what we read ourselves, the log's index says which of its frames count.
  */
 import { accessSync, constants, openSync, readSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
@@ -40,7 +40,7 @@ export function judgeLiveDatabase(databasePath: string, method: VerifyMethod): J
     const isAllInMain = log === null || isAllMerged(log);
     const bytes = (judged.pages ?? 0) * (judged.pageSize ?? 0);
     if (!isAllInMain || judged.structure.length > 0 || bytes <= statSync(path).size) return judged;
-    return { ...judged, facts: null, structure: [`the file ends before its ${judged.pages} pages do`] };
+    return { ...judged, facts: null, structure: [`the file is shorter than its ${judged.pages} pages`] };
   } catch (error) {
     if (isDamage(error))
       return { structure: [error instanceof Error ? error.message : String(error)], ...NO_REMARKS, facts: null };
@@ -56,7 +56,7 @@ export function checkLiveDatabase(databasePath: string, method: VerifyMethod = '
   return structure.length === 0 ? null : structure.join('; ');
 }
 
-/** All that is said of it, for after a migration. */
+/** All findings, for use after a migration. */
 export function checkDatabase(databasePath: string): Omit<Judgement, 'facts'> {
   const { structure, content, unchecked } = judgeLiveDatabase(databasePath, 'full');
   return { structure, content, unchecked };
@@ -66,7 +66,8 @@ function livePages(sizes: PageSizes, { path, descriptors }: Opened, log: LogInde
   const main = openSync(path, 'r');
   descriptors.push(main);
   const inMain = pagesOf(main, sizes);
-  // All merged, SQLite reads the main file alone, and others may write the log anew; else it stays until we end.
+  // If all frames are merged, SQLite reads only the main file, and others may restart the log; otherwise the log stays
+  // until we end.
   if (log === null || isAllMerged(log)) return inMain;
   const wal = openLog(path, log);
   descriptors.push(wal);

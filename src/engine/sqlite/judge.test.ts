@@ -314,7 +314,7 @@ test('a file that may only be read is judged as one that may be written, but for
     [],
     'wal',
   );
-  expect(await remarks(path)).toEqual(['CHECK constraints was not checked: the file could only be read']);
+  expect(await remarks(path)).toEqual(['CHECK constraints was not checked: the file was opened read-only']);
 });
 
 // ── found by others who looked at it ──
@@ -439,5 +439,5 @@ test('a migration is not blamed for findings that were there, however many', asy
   const path = make(tables.join(''), [['(v)', '(v NOT NULL)']]);
   expect(judgeLiveDatabase(path, 'full').content.length).toBe(25);
   const { content, unchecked } = await verifyFile(path, { method: 'full' });
-  expect([content.length, unchecked]).toEqual([20, [{ what: '5 more', why: 'only the first are told' }]]);
+  expect([content.length, unchecked]).toEqual([20, [{ what: '5 more', why: 'only the first are listed' }]]);
 });

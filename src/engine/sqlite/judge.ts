@@ -34,7 +34,7 @@ export type VerifyMethod = 'quick' | 'full';
 export interface Judgement extends Remarks {
   /** What is wrong with the structure, the first few; empty when the file can be relied on. */
   readonly structure: readonly string[];
-  /** What it holds; null where the structure is broken or the SQLite library can't tell. */
+  /** What it holds; null if the structure is broken or the SQLite library can't tell. */
   readonly facts: DatabaseFacts | null;
 }
 
@@ -45,7 +45,7 @@ export interface PageSizes {
 
 export interface Judged extends Judgement, Partial<PageSizes> {}
 
-export interface JudgeOptions {
+interface JudgeOptions {
   readonly method: VerifyMethod;
   /** The pages as the connection sees them. */
   readonly openPages: (sizes: PageSizes) => PageSource;
@@ -65,11 +65,11 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
     sizes = { pageSize: Number(pragma(database, 'page_size')), pages: Number(pragma(database, 'page_count')) };
     const file = new PageFile(options.openPages(sizes));
     if (file.header.pages > sizes.pages)
-      findings.structure.push(`the header says ${file.header.pages} pages, and there are ${sizes.pages}`);
+      findings.structure.push(`the header says ${file.header.pages} pages, but there are ${sizes.pages}`);
     const { textEncoding } = file.header;
-    // SQLite takes the last two bits. None of them it takes for UTF-8 once, and for a contradiction when it looks again.
+    // SQLite uses the last two bits. If neither is set, it first assumes UTF-8, and later calls that a contradiction.
     if (textEncoding !== 0 && textEncoding % 4 === 0)
-      findings.structure.push(`the header says text encoding ${textEncoding}, and there is none of that number`);
+      findings.structure.push(`the header says text encoding ${textEncoding}, which does not exist`);
     const facts = new Judge(database, file, findings, options).judge(contradiction);
     return { ...sizes, ...findings.all(), facts };
   } catch (error) {
@@ -79,31 +79,31 @@ export function judge(database: DatabaseSync, options: JudgeOptions): Judged {
   }
 }
 
-/** More complaints about structure say nothing new. */
+/** Further complaints about the structure add nothing: the file cannot be relied on anyway. */
 const STRUCTURE_MAX = 3;
 const TEXT_MAX = 200;
-/** Rows that break rules are counted up to this; a table where each row does is the rule, not the exception. */
+/** Rows that break rules are counted up to this limit, because often every row of a table breaks one. */
 const ROWS_MAX = 1_000_000;
 
-/** What `index_xinfo` has in the place of a column. */
+/** What `index_xinfo` gives instead of a column. */
 const EXPRESSION = -2;
-const TOLD_MAX = 1_000;
+const SEEN_MAX = 1_000;
 /** SQLite's own limit for the check of a single table. */
 const COMPLAINTS_OF_TABLE_MAX = 100;
 
 class Findings {
   readonly structure: string[] = [];
   /** Each row that breaks a rule has the same text. */
-  readonly #told = new Map<string, Complaint>();
+  readonly #seen = new Map<string, Complaint>();
   readonly #content = new Map<string, RuleFinding>();
   readonly #unchecked = new Map<string, Unchecked>();
 
-  /** @param isCounted false where the list was cut off: then nobody knows how many there are. */
+  /** @param isCounted false if the list was cut off: then nobody knows how many there are. */
   add(text: string, tables: ReadonlySet<string>, { isCounted = true } = {}): void {
-    let complaint = this.#told.get(text);
+    let complaint = this.#seen.get(text);
     if (complaint === undefined) {
       complaint = tellApart(text, tables);
-      if (this.#told.size < TOLD_MAX) this.#told.set(text, complaint);
+      if (this.#seen.size < SEEN_MAX) this.#seen.set(text, complaint);
     }
     if (complaint.kind === 'structure') {
       if (this.structure.length < STRUCTURE_MAX) this.structure.push(complaint.text);
@@ -155,7 +155,7 @@ class Judge {
     this.#tables = new Set(this.#entries.filter(({ type }) => type === 'table').map(({ name }) => name));
   }
 
-  /** @param contradiction name of the entry that SQLite could not read; null where it understands all of the schema. */
+  /** @param contradiction name of the entry that SQLite could not read; null if it understands all of the schema. */
   judge(contradiction: string | null): DatabaseFacts | null {
     const unread = contradiction === null && this.#askAtOnce() ? [] : this.#askOfEach(contradiction);
     if (this.#findings.structure.length > 0) return null;
@@ -164,7 +164,7 @@ class Judge {
     this.#findings.structure.push(...walker.complaints);
     if (this.#findings.structure.length > 0) return null;
     const account = accountForPages(this.#database, this.#file);
-    if (account === null) this.#findings.leave('the account of all pages', 'this SQLite has no dbstat');
+    if (account === null) this.#findings.leave('the accounting of all pages', 'this SQLite has no dbstat');
     this.#findings.structure.push(...(account?.complaints ?? []));
     if (this.#findings.structure.length > 0) return null;
     if (this.#method === 'full') this.#checkForeignKeys(this.#understood());
@@ -175,11 +175,11 @@ class Judge {
   /** False when SQLite could not run its check as a whole. */
   #askAtOnce(): boolean {
     try {
-      const count = this.#hear(this.#method, STRUCTURE_MAX);
+      const count = this.#check(this.#method, STRUCTURE_MAX);
       if (count < STRUCTURE_MAX || this.#findings.structure.length > 0) return true;
       // Rows that break rules filled the list; the structure's complaints may stand behind them.
       this.#findings.forgetContent();
-      if (this.#hear(this.#method, ROWS_MAX) < ROWS_MAX) return true;
+      if (this.#check(this.#method, ROWS_MAX) < ROWS_MAX) return true;
       this.#findings.forgetContent();
       return false;
     } catch (error) {
@@ -211,7 +211,7 @@ class Judge {
       if (stray !== null) this.#findings.structure.push(stray);
       else if (why !== null || isOfUnknown) unread.push(...(hasPages(entry) ? [root] : []));
       else if (entry.type !== 'trigger' && !known.has(root.name))
-        this.#findings.structure.push(`${root.name} is in the schema, and belongs to nothing`);
+        this.#findings.structure.push(`${root.name} is in the schema, but belongs to nothing`);
       else if (entry.type === 'table' && this.#askOf(entry)) asked.add(entry.name);
       else if (entry.type === 'table' && hasPages(entry)) unread.push(root);
     }
@@ -219,7 +219,7 @@ class Judge {
     return unread;
   }
 
-  /** What SQLite made out of the schema, each with its type; triggers are not told. */
+  /** What SQLite made of the schema, each entry with its type; triggers are not included. */
   #understood(): ReadonlySet<string> {
     const listed = this.#database.prepare('PRAGMA main.table_list').all();
     const names = listed.map(({ type, name }) => `${type === 'view' ? 'view' : 'table'} ${String(name)}`);
@@ -237,7 +237,7 @@ class Judge {
     const methods: readonly VerifyMethod[] = this.#method === 'full' ? ['full', 'quick'] : ['quick'];
     // SQLite takes a name that begins like a number for a number of complaints.
     if (/^[-+\d]/.test(table.name)) {
-      this.#findings.leave(`the content of table ${table.name}`, 'SQLite checks no single table with such a name');
+      this.#findings.leave(`the content of table ${table.name}`, 'SQLite cannot check a single table with such a name');
       return false;
     }
     for (const method of methods) {
@@ -246,11 +246,11 @@ class Judge {
         try {
           // Noted only when the check came to its end: what it began is begun anew.
           const texts: string[] = [];
-          const count = this.#hear(method, table.name, (text) => texts.push(text));
+          const count = this.#check(method, table.name, (text) => texts.push(text));
           for (const text of texts) this.#note(text, { isCounted: count < COMPLAINTS_OF_TABLE_MAX });
           if (reason !== null) this.#findings.leave(`table ${table.name}`, reason);
           if (count < COMPLAINTS_OF_TABLE_MAX) return true;
-          this.#findings.leave(`table ${table.name} behind its first ${count} complaints`, 'SQLite gives no more');
+          this.#findings.leave(`table ${table.name} after its first ${count} complaints`, 'SQLite reports no more');
           return false;
         } catch (error) {
           if (!couldNotRun(error, this.#database, { maybeInModule: moduleOf(table) !== null })) throw error;
@@ -265,8 +265,8 @@ class Judge {
     return false;
   }
 
-  /** Asks SQLite of one table, or of all up to so many complaints; how many there were. */
-  #hear(method: VerifyMethod, of: string | number, note: (text: string) => void = (text) => this.#note(text)): number {
+  /** Runs SQLite's check on one table, or on all, up to a number of complaints. Returns how many there were. */
+  #check(method: VerifyMethod, of: string | number, note: (text: string) => void = (text) => this.#note(text)): number {
     const check = method === 'quick' ? 'quick_check' : 'integrity_check';
     const argument = typeof of === 'number' ? of : literal(of);
     let count = 0;
@@ -317,7 +317,7 @@ class Judge {
         this.#findings.leave(`virtual table ${entry.name}`, `no such module: ${module}`);
     }
     const hasChecks = this.#entries.some(({ type, sql }) => type === 'table' && /\bCHECK\s*\(/i.test(sql ?? ''));
-    if (hasChecks && !this.#seesChecks) this.#findings.leave('CHECK constraints', 'the file could only be read');
+    if (hasChecks && !this.#seesChecks) this.#findings.leave('CHECK constraints', 'the file was opened read-only');
   }
 
   /** What a sound file holds is worth no failure of its backup. */
@@ -365,7 +365,7 @@ const quoted = /'(?:[^']|'')*'|"(?:[^"]|"")*"|\/\*.*?\*\/|--[^\n]*/gs;
 /** Control characters but blanks, and what is no text. */
 const garbled = /[^\P{Cc}\t\n\f\r]|\ufffd/u;
 
-/** The words of a definition that this SQLite has no use for; null where they are no reason. */
+/** The words of a definition that this SQLite has no use for; null if they are no reason. */
 function whyNotUnderstood({ type, sql, of }: Entry, empty: DatabaseSync): string | null {
   // Bytes that no program writes are damage, not words of a newer SQLite.
   if (sql === null || beginnings[type]?.test(sql) !== true || garbled.test(sql.replaceAll(quoted, ''))) return null;
@@ -389,8 +389,8 @@ function isDamagedModule(error: unknown): boolean {
 }
 
 /**
- * Not damage, not the disk: something of the app that this SQLite does not have. A module whose own records are damaged may
- * ask for more memory than SQLite ever gives; anywhere else memory is what the machine lacks.
+ * Not damage and not the disk: the app uses something that this SQLite lacks. A module whose own records are damaged
+ * may ask for more memory than SQLite ever grants; anywhere else, a lack of memory is the machine's.
  */
 function couldNotRun(error: unknown, database: DatabaseSync, where: { readonly maybeInModule: boolean }): boolean {
   const code = sqliteCode(error);

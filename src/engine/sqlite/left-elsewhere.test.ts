@@ -32,7 +32,7 @@ async function beginToChange(name: string, journalMode: string) {
 }
 
 for (const journalMode of ['delete', 'truncate', 'persist']) {
-  test(`a transaction that was cut short under another name is refused, not half backed up (${journalMode})`, async () => {
+  test(`an interrupted transaction under another name is refused, not half backed up (${journalMode})`, async () => {
     const { app: name, tool } = twoNames('delete');
     const before = ask(name, 'SELECT sum(length(text)) FROM notes');
     await (await beginToChange(name, journalMode)).kill();
@@ -40,7 +40,7 @@ for (const journalMode of ['delete', 'truncate', 'persist']) {
     for (const use of [pin, lookIntoDatabase, (path: string) => judgeLiveDatabase(path, 'quick')]) {
       const { code, message, hint } = await refusal(() => use(tool));
       expect(code).toBe('DB_NOT_SHARED');
-      expect(message).toContain(`${name}-journal has a transaction that was cut short`);
+      expect(message).toContain(`${name}-journal has an interrupted transaction`);
       expect(hint).toStartWith(`Copy ${name} and ${name}-journal to a safe folder first`);
     }
     // What the hint says, and all is well by both names.

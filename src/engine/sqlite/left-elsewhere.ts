@@ -1,13 +1,14 @@
 /**
  * Finds what a program that ended left beside another name of the same database: a log with commits in it, or the journal
- * of a transaction that was cut short. SQLite looks for both beside the name that it opens, so under our name the commits
+ * of an interrupted transaction. SQLite looks for both beside the name that it opens, so under our name the commits
  * are missing, and half of the transaction is there.
  *
  * Names in other folders are unknown to anybody; `sharing.ts` warns of those.
  */
-import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { standStill } from './busy.ts';
+import { blockThread } from './busy.ts';
+import { fileLocks } from './file-locks.ts';
 import { notShared } from './not-shared.ts';
 
 /** A live writer's journal is there until it commits; where nobody shows locks, it is given this long. */
@@ -18,15 +19,15 @@ const LOOK_AGAIN_MS = 30;
 export function refuseLeftElsewhere(path: string): void {
   let found = findLeftElsewhere(path);
   for (let looks = 1; looks < LOOKS && found !== null; looks++) {
-    standStill(LOOK_AGAIN_MS);
+    blockThread(LOOK_AGAIN_MS);
     found = findLeftElsewhere(path);
   }
   if (found === null) return;
   const { name, left } = found;
-  const what = left.endsWith('-wal') ? 'commits that are not in the file' : 'a transaction that was cut short';
+  const what = left.endsWith('-wal') ? 'commits that are not in the file' : 'an interrupted transaction';
   throw notShared(
-    `${name} is another name of ${path}, and ${left} has ${what}: a backup of ${path} would not see that`,
-    `Copy ${name} and ${left} to a safe folder first, with no program running that has them open. If nothing wrote to the file by another name since, opening it once as ${name} completes what was begun: start the app, or \`sqlite3 ${name} 'PRAGMA quick_check'\`. Otherwise open the copies, and compare. Then use one name everywhere, DATABASE_URL too.`,
+    `${name} is another name of ${path}, and ${left} has ${what}: a backup of ${path} would miss that`,
+    `Copy ${name} and ${left} to a safe folder first, while no running program has them open. If nothing has written to the file under another name since, opening it once as ${name} completes what was begun: start the app, or run \`sqlite3 ${name} 'PRAGMA quick_check'\`. Otherwise open the copies and compare them. Then use one name everywhere, also in DATABASE_URL.`,
   );
 }
 
@@ -76,15 +77,9 @@ const RESERVED_BYTE = 0x40000001;
  * out, it holds the bytes around that one too, and the kernel shows them as one range.
  */
 function hasWriter(path: string): boolean {
-  const ino = statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
-  try {
-    const lock = new RegExp(`WRITE +-?\\d+ +\\S+:${ino} +(\\d+) +(\\d+|EOF)`, 'g');
-    return [...readFileSync('/proc/locks', 'utf8').matchAll(lock)].some(
-      ([, from, to]) => Number(from) <= RESERVED_BYTE && (to === 'EOF' || Number(to) >= RESERVED_BYTE),
-    );
-  } catch {
-    return false;
-  }
+  const inode = statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+  const locks = fileLocks(String(inode)) ?? [];
+  return locks.some(({ isOfWriter, from, to }) => isOfWriter && from <= RESERVED_BYTE && to >= RESERVED_BYTE);
 }
 
 function sizeOf(path: string): number {

@@ -24,7 +24,10 @@ export function openLive(path: string, query: string, options: DatabaseSyncOptio
   return connection;
 }
 
-/** Any other: a backup, a copy of ours, a file from elsewhere. As `openLive`, and it may do nothing but answer. */
+/**
+ * Opens any other database: a backup, a copy of ours, a file from elsewhere. Like `openLive`, but the connection may
+ * only answer queries.
+ */
 export function openElsewhere(path: string, query: string, options: DatabaseSyncOptions = {}): DatabaseSync {
   const limits = { attach: 0, length: valueBytesMax(statSync(path).size) };
   const connection = openLive(path, query, { ...options, limits } as DatabaseSyncOptions); // newer than the types
@@ -120,7 +123,7 @@ export const SQLITE_LOCKED = 6;
 export const SQLITE_NOMEM = 7;
 export const SQLITE_READONLY = 8;
 export const SQLITE_IOERR = 10;
-export const SQLITE_CORRUPT = 11;
+const SQLITE_CORRUPT = 11;
 export const SQLITE_FULL = 13;
 export const SQLITE_CANTOPEN = 14;
 export const SQLITE_TOOBIG = 18;

@@ -33,7 +33,7 @@ import { type DatabaseStamp, resolveDatabase, stampDatabase } from './stamp.ts';
 import { type LogIndex, readLogIndex } from './wal-index.ts';
 
 /** The row of `PRAGMA wal_checkpoint(PASSIVE)`: frames in the log, frames merged; null when none was issued. */
-export interface CheckpointRow {
+interface CheckpointRow {
   readonly busy: boolean;
   readonly logFrames: number;
   readonly mergedFrames: number;
@@ -185,10 +185,10 @@ export function countRows(
 }
 
 /** How the live database is set up. */
-export interface LookedInto {
-  /** Null where a crashed app left a rollback journal: who only reads can't see behind it. */
+interface LookedInto {
+  /** Null if a crashed app left a rollback journal: who only reads can't see behind it. */
   readonly journalMode: string | null;
-  /** Tables that other replication tools keep in it; none where nobody could look without changing something. */
+  /** Tables that other replication tools keep in it; none if nobody could look without changing something. */
   readonly replicatorTables: readonly string[];
 }
 
@@ -239,7 +239,7 @@ export function isBehindJournal(error: unknown, path: string): boolean {
   return sqliteCode(error) === SQLITE_READONLY && existsSync(`${path}-journal`);
 }
 
-export type FormOnDisk = 'rollback' | 'no log' | 'log without index' | 'log';
+type FormOnDisk = 'rollback' | 'no log' | 'log without index' | 'log';
 
 /** By its header and the files beside it. No connection of this process may be open: the file is opened and closed. */
 export function formOnDisk(path: string): FormOnDisk {
@@ -320,7 +320,7 @@ export function explainLiveError(
   if (full) return full;
   if (isNotPermitted(error)) {
     return new BackupError('NO_PERMISSION', `${databasePath} can't be opened: ${text}`, {
-      hint: 'Give the user who runs this process read and write rights on the database, its -wal and -shm files and their folder.',
+      hint: 'Give the user who runs this process read and write access to the database, its -wal and -shm files and their folder.',
       cause: error,
     });
   }
@@ -333,7 +333,7 @@ export function asFullDisk(error: unknown, databasePath: string): BackupError | 
   if (code !== SQLITE_FULL && !(mayHideFullDisk.has(code) && !hasRoomForLocks(databasePath))) return null;
   const text = error instanceof Error ? error.message : String(error);
   return new BackupError('DISK_FULL', `the disk with the database ${databasePath} is full: ${text}`, {
-    hint: 'Free space on that disk. SQLite needs some beside the database even for reading it.',
+    hint: 'Free space on that disk. SQLite needs some room beside the database even to read it.',
     cause: error,
   });
 }

@@ -27,7 +27,7 @@ export function openLog(path: string, log: LogIndex): number {
   }
   if (isLogOf(descriptor, log)) return descriptor;
   closeSync(descriptor);
-  throw notShared(`${path}-wal is not the log that the index of ${path} speaks of`, LOOK_FOR_ANOTHER_NAME);
+  throw notShared(`${path}-wal is not the log that the index of ${path} describes`, LOOK_FOR_ANOTHER_NAME);
 }
 
 export function isLogOf(descriptor: number, log: LogIndex): boolean {
@@ -43,6 +43,6 @@ export function isLogOf(descriptor: number, log: LogIndex): boolean {
 export function missingLog(path: string, what: 'wal' | 'shm'): Error {
   return notShared(
     `${path}-${what} was removed while the database was in use`,
-    'The copy was dropped; nothing else was changed. Stop no program that has the database open before its rows are saved: `velist-backup doctor` names it and says how. See what removes files in that folder, and end it.',
+    'The copy was dropped; nothing else was changed. Do not stop any program that has the database open before its rows are saved: `velist-backup doctor` names it and says how. Then find out what removes files in that folder, and prevent it.',
   );
 }

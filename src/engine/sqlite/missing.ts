@@ -17,6 +17,6 @@ export function thereIsAFile(databasePath: string, cause?: unknown): BackupError
 /** The name is there and the file is not: a disk that is not mounted looks like this. */
 export function leadsNowhere(databasePath: string): BackupError {
   return new BackupError('DB_MISSING', `${databasePath} is a link to a file that is not there`, {
-    hint: 'See whether the disk that it points to is mounted. To have a backup brought back, remove the link or set DATABASE_URL to the file itself.',
+    hint: 'Check whether the disk that it points to is mounted. To restore a backup there, remove the link or set DATABASE_URL to the file itself.',
   });
 }

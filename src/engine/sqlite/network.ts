@@ -19,7 +19,7 @@ export function isOnNetwork(path: string): boolean {
   return networkFileSystems.has(Number(statfsSync(path).type));
 }
 
-/** File systems whose files nobody reaches but through this kernel, and under one inode number each. */
+/** File systems whose files can only be reached through this kernel, each under one inode number. */
 const ownFileSystems = new Set([
   0xef53, // ext2, ext3, ext4
   0x58465342, // xfs

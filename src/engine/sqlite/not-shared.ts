@@ -7,4 +7,4 @@ export function notShared(message: string, hint: string): BackupError {
 
 /** For evidence that does not say whose it is. */
 export const LOOK_FOR_ANOTHER_NAME =
-  'The copy was dropped; nothing else was changed. See whether the app opens the file by another name (a hard link, a mount of the single file) or from another machine or virtual machine; `velist-backup doctor` names what it sees. Run backups where the app runs, on the same name in the same folder.';
+  'The copy was dropped; nothing else was changed. Check whether the app opens the file under another name (a hard link, a mount of the single file) or from another machine or virtual machine; `velist-backup doctor` names what it sees. Run backups where the app runs, under the same name in the same folder.';

@@ -1,6 +1,6 @@
 /**
- * Finds out which processes have a database open. In a rollback-journal mode an app that rests holds no lock, nor does one
- * in WAL mode that has opened the file and not read yet: SQLite can't see them, /proc can.
+ * Finds out which processes have a database open. In a rollback-journal mode an idle app holds no lock, and neither
+ * does one in WAL mode that has opened the file but not read yet. SQLite can't see them, /proc can.
  */
 import { existsSync, fstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -14,11 +14,11 @@ import { sideFiles } from './stamp.ts';
 export interface OpenFiles {
   /** Other processes that have the database or a file beside it open. */
   readonly by: readonly Holder[];
-  /** Why there may be more; null when all that could have it open were looked at. */
+  /** Why there may be others; null if every process that could have it open was looked at. */
   readonly unseen: Unseen | null;
 }
 
-export interface Holder {
+interface Holder {
   readonly pid: number;
   /** The name of its program, as the kernel has it: up to 15 letters. Its arguments may hold secrets. */
   readonly name: string;
@@ -47,10 +47,7 @@ export function whoHasOpen(databasePath: string): OpenFiles {
   return { by, unseen: unseen(databasePath, isDenied) };
 }
 
-/**
- * Is there a descriptor of any process on this file, as far as /proc shows them to us? Where there is no /proc (not on
- * Linux) the answer is null.
- */
+/** Does any process have a descriptor on this file, as far as /proc shows? Null if there is no /proc (not on Linux). */
 export function isOpenSomewhere(path: string): boolean | null {
   if (!existsSync('/proc/self/fd')) return null;
   const file = { names: new Set<string>(), ...identitiesOf([realPathOfFile(path)]) };
@@ -58,10 +55,9 @@ export function isOpenSomewhere(path: string): boolean | null {
 }
 
 /**
- * Is it certain that nobody but this process, by that descriptor, has the file open or mapped? What /proc does not show us
- * may be open: to other users, in other containers, on other machines, by a server inside the kernel.
- *
- * @param folder that the file lies in, or lay in until it was unlinked.
+ * Is it certain that only this process, by that descriptor, has the file open or mapped? /proc does not show
+ * everything: other users, other containers, other machines or a server inside the kernel may have it open.
+ * @param folder that contains the file, or contained it until it was unlinked.
  */
 export function isSurelyUnused(descriptor: number, folder: string): boolean {
   if (!existsSync('/proc/self/fd') || existsSync(KERNEL_NFS_SERVER) || !isOnOwnDisk(folder)) return false;
@@ -78,7 +74,7 @@ export function isSurelyUnused(descriptor: number, folder: string): boolean {
       const ours = pid === process.pid ? String(descriptor) : null;
       if (look(pid, file, ours) !== 'not open' || isMapped(pid, ino)) return false;
     }
-    // A process that was started meanwhile may have been handed the file by one that has closed it since.
+    // A process started meanwhile may have inherited the file from one that has closed it since.
   }
 }
 
@@ -101,7 +97,7 @@ interface Files {
   /** Device and inode: hard links, mounts and other names of a file are the same file. */
   readonly identities: ReadonlySet<string>;
   readonly devices: ReadonlySet<bigint>;
-  /** What /proc calls a file that was here and is no more. */
+  /** The path that /proc shows for a file that was removed. */
   readonly names: ReadonlySet<string>;
 }
 
@@ -149,7 +145,8 @@ function look(
     });
     return isOpen ? 'open' : 'not open';
   } catch (error) {
-    // Whatever keeps us from looking (it is another user's, we have no descriptor left) says nothing of what it has open.
+    // Any reason that keeps us from looking (another user's process, no descriptor left) says nothing about what it has
+    // open.
     return hasEnded(error) ? 'not open' : 'denied';
   }
 }

@@ -2,7 +2,10 @@ import { constants, openSync } from 'node:fs';
 
 const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW = 0 } = constants;
 
-/** Makes a file, or takes the one that is there, and follows no link: of one to nothing its file would be made elsewhere. */
+/**
+ * Makes a file, or takes the existing one, without following links: through a link to nothing the file would be made
+ * elsewhere.
+ */
 export const APPEND_HERE = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW;
 
 /** The descriptor of an empty file of ours, whose content is written by others. */

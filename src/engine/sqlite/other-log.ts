@@ -9,23 +9,23 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BackupError } from '../../words/errors.ts';
-import { standStill } from './busy.ts';
+import { blockThread } from './busy.ts';
 import { refuseLeftElsewhere } from './left-elsewhere.ts';
 import { notShared } from './not-shared.ts';
 import { linkOf, nameOf, namesOf, processes } from './open-files.ts';
 
-export interface OtherLog {
+interface OtherLog {
   readonly pid: number;
   /** Name of the database as that program opened it. */
   readonly name: string;
-  /** Its log or index was removed; false where it lies elsewhere. */
+  /** Its log or index was removed; false if it lies elsewhere. */
   readonly isRemoved: boolean;
   /** The program's own descriptors of the database and of its log. */
   readonly main: string;
   readonly log: string | null;
 }
 
-/** A database that is closed, or leaves WAL mode, shows files that are gone for a moment. */
+/** A database that is being closed, or leaves WAL mode, shows removed files for a moment. */
 const LOOKS = 3;
 const LOOK_AGAIN_MS = 30;
 
@@ -36,7 +36,7 @@ const LOOK_AGAIN_MS = 30;
 export function refuseOtherLog(path: string): void {
   let found = findOtherLogs(path);
   for (let looks = 1; looks < LOOKS && found.length > 0; looks++) {
-    standStill(LOOK_AGAIN_MS);
+    blockThread(LOOK_AGAIN_MS);
     const pids = new Set(found.map(({ pid }) => pid));
     found = findOtherLogs(path).filter(({ pid }) => pids.has(pid));
   }
@@ -45,7 +45,10 @@ export function refuseOtherLog(path: string): void {
   refuseLeftElsewhere(path);
 }
 
-/** As far as /proc shows what others have open: not on macOS, not of other containers and, without rights, other users. */
+/**
+ * Works as far as /proc shows what others have open: not on macOS, not for other containers and, without rights, not
+ * for other users.
+ */
 export function findOtherLogs(path: string): readonly OtherLog[] {
   const main = existsSync('/proc/self/fdinfo') ? identityOf(path) : null;
   if (main === null) return [];
@@ -102,7 +105,7 @@ function isOther({ descriptor }: Opened, ours: string | null): boolean {
   return identity !== null && identity !== ours;
 }
 
-/** Nothing where the process has no log open, may not be looked at, or ended. */
+/** Nothing if the process has no log open, may not be looked at, or has ended. */
 function openedBy(pid: number): readonly Opened[] {
   const folder = `/proc/${pid}/fd`;
   try {
@@ -140,8 +143,8 @@ function identityOf(path: string): string | null {
 
 function logElsewhere(path: string, { pid, name }: OtherLog): BackupError {
   return notShared(
-    `${namesOf([{ pid, name: nameOf(pid) }])} has ${path} open as ${name}, and works with another log than a backup would read`,
-    `What that program commits is in ${name}-wal, which a backup of ${path} does not see. Run backups where ${name} is, and set DATABASE_URL to that; in a container, mount its whole folder. Before you change a mount or a name, let the app close the database itself, so that its log is merged, and see that ${name}-wal is gone or empty: while it has bytes, it holds commits that are nowhere else.`,
+    `${namesOf([{ pid, name: nameOf(pid) }])} has ${path} open as ${name}, and uses a different log from the one that a backup would read`,
+    `Everything that program commits is in ${name}-wal, which a backup of ${path} does not see. Run backups where ${name} is, and set DATABASE_URL to it; in a container, mount its whole folder. Before you change a mount or a name, let the app close the database itself, so that its log is merged, and check that ${name}-wal is gone or empty: while it has bytes, it holds commits that are nowhere else.`,
   );
 }
 

@@ -1,7 +1,7 @@
 /**
- * A database out of WAL mode for as long as it is replaced offline: then SQLite itself says whether anybody is still
- * connected to it, and its pages may be of another size. A note beside it, `….restoring-` and our process's number, says
- * which mode it had: were we killed, the next run gives that back.
+ * Keeps a database out of WAL mode while it is replaced offline: SQLite itself then says whether anybody is still
+ * connected, and its pages may have another size. A note beside it, `….restoring-` and the number of our process,
+ * records the mode it had: if we are killed, the next run gives it back.
  */
 import { closeSync, existsSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -14,7 +14,7 @@ import { refuseStrayRoots } from './schema.ts';
 import { holdStaging, removeIfAllowed, stagedName } from './staged.ts';
 import { syncFolderNow } from './sync-folder.ts';
 
-export interface OutOfWal extends Disposable {
+interface OutOfWal extends Disposable {
   /** False when it was in another mode anyway. */
   readonly wasWal: boolean;
 }
@@ -43,7 +43,7 @@ export function leaveWal(databasePath: string, onLeft: () => void = () => {}): O
     writeNote(note);
     switchLogOff(databasePath);
   } catch (error) {
-    // It may have gone through all the same: the database itself tells.
+    // The switch may have succeeded all the same; the database itself shows it.
     goBack(0);
     if (isLocked(error)) throw inUse(databasePath);
     throw explainLiveError(error, { databasePath, timeoutMs: 0 });
@@ -80,14 +80,14 @@ export function giveModeBack(note: string, databasePath: string, timeoutMs = 0):
     removeUnusedJournal(databasePath);
     return true;
   } catch (error) {
-    // What is no database has no mode to be given back.
+    // Something that is not a database has no mode to give back.
     return isDamage(error);
   }
 }
 
 /**
- * We were killed before the journal of the switch was valid. SQLite passes over one without its first bytes, and in WAL
- * mode nobody would ever remove it. While a connection has read, none can leave WAL mode and begin to use it.
+ * We were killed before the journal of the switch was valid. SQLite ignores a journal without its first bytes, and in
+ * WAL mode nobody would ever remove it. Once a connection has read, no other can leave WAL mode and begin to use it.
  */
 function removeUnusedJournal(databasePath: string): void {
   const journal = `${databasePath}-journal`;

@@ -55,7 +55,7 @@ export async function copyDescriptor(
     }
     await flushing;
   } finally {
-    // Not closed under a flush that is still going: its descriptor's number could be another file's by then.
+    // Not closed while a flush is still running: another file could have its descriptor's number by then.
     await flushing.catch(() => {});
     closeSync(to);
   }

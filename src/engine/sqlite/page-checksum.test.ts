@@ -83,7 +83,7 @@ test.skipIf(isUntried)(
     const plan = await shop.service.planRestore(path);
     expect([plan.modes.includes('online'), plan.warnings.join()]).toEqual([
       false,
-      expect.stringContaining('checksums of its pages'),
+      expect.stringContaining('page checksums'),
     ]);
     expect(await refusal(() => shop.service.restore(path))).toMatchObject({ code: 'UNSUPPORTED' });
     await shop.service.restore(path, { mode: 'offline' });

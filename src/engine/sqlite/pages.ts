@@ -36,7 +36,7 @@ const MAP_ENTRY_BYTES = 5;
 /** SQLite locks bytes at 1 GiB; the page that holds them is never used. */
 const LOCK_BYTE = 2 ** 30;
 
-export interface Header {
+interface Header {
   /** Bytes of each page that SQLite itself uses. */
   readonly usableBytes: number;
   /** As the last writer that knew of it left it; 0 where another one wrote since. */

@@ -354,7 +354,7 @@ test.skipIf(areMissing(['strace']))(
     const bun = [process.execPath, '--config=/dev/null', '--no-env-file', '-e', program];
     const { stdout } = spawnSync('strace', [...inject, ...bun], { encoding: 'utf8' });
     expect(JSON.parse(stdout)).toMatchObject({
-      message: expect.stringContaining('shop.sqlite was placed, but its folder could not be written to the disk'),
+      message: expect.stringContaining('shop.sqlite was put in place, but its folder could not be written to the disk'),
       hint: expect.stringContaining('shop.sqlite.damaged-1970'),
     });
     expect(ask(database, count)).toBe(3);

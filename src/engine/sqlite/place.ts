@@ -178,7 +178,7 @@ async function replacePages(
 
 function stayedBusy(cause: unknown): BackupError {
   return new BackupError('DB_BUSY', `the database was busy for ${PLACE_TIMEOUT_MS / 1_000} s`, {
-    hint: 'Nothing was changed. Another program holds a long write or, without WAL, a long read; end that, then try again.',
+    hint: 'Nothing was changed. Another program has a long write or, without WAL, a long read in progress. End it, then try again.',
     cause,
   });
 }
@@ -208,7 +208,7 @@ export function placeOverUnreadable(source: string, databasePath: string, option
     }
     renameSync(temporary, databasePath);
   } catch (error) {
-    takeBack(undo);
+    undoSteps(undo);
     throw explainLiveError(error, { databasePath, timeoutMs: 0 });
   }
   syncPlaced(databasePath, `The old files are at ${setAside}`);
@@ -216,7 +216,7 @@ export function placeOverUnreadable(source: string, databasePath: string, option
 }
 
 /** The last step first. One that can't be taken back ends it: what lies aside is then still there. */
-function takeBack(steps: (() => void)[]): void {
+function undoSteps(steps: (() => void)[]): void {
   try {
     for (const step of steps.reverse()) step();
   } catch {
@@ -230,10 +230,14 @@ function syncPlaced(path: string, whereOldIs: string): void {
     syncFolderNow(dirname(path));
   } catch (error) {
     const { code, message } = BackupError.from(error);
-    throw new BackupError(code, `${path} was placed, but its folder could not be written to the disk: ${message}`, {
-      hint: `${whereOldIs}. A power cut may undo it; see whether the disk is failing.`,
-      cause: error,
-    });
+    throw new BackupError(
+      code,
+      `${path} was put in place, but its folder could not be written to the disk: ${message}`,
+      {
+        hint: `${whereOldIs}. A power cut may undo it; check whether the disk is failing.`,
+        cause: error,
+      },
+    );
   }
 }
 
@@ -248,7 +252,7 @@ export function placeWhereMissing(source: string, databasePath: string, journalM
   refuseWhatIsThere(databasePath);
   const left = leftoverOf(databasePath);
   if (left && !existsSync(databasePath)) {
-    throw new BackupError('RESTORE_IN_USE', `${left} lies there without its database`, {
+    throw new BackupError('RESTORE_IN_USE', `${left} is there without its database`, {
       hint: 'It would be replayed into the restored file. Move it away, then try again.',
     });
   }

@@ -38,6 +38,7 @@ test('no other file asks the system for a real path but of a folder, or of the p
     'app/bootstrap.ts',
     'engine/sqlite/open-files.ts',
     'engine/sqlite/real-path.ts',
+    'engine/store/folder/apart.ts',
     'engine/stories/backup.ts',
   ]);
 });

@@ -9,7 +9,7 @@ export interface RuleFinding {
   readonly table: string;
   /** As the table's definition has it: `NOT NULL of notes`, `type of price`, `CHECK`, `FOREIGN KEY to users`, `full-text index`. */
   readonly rule: string;
-  /** Rows that break it; null where they are not counted. */
+  /** Rows that break it; null if they are not counted. */
   readonly rows: number | null;
 }
 
@@ -19,7 +19,7 @@ export interface Unchecked {
   readonly why: string;
 }
 
-/** What is said about a sound database beside that it is sound. */
+/** Remarks about a database that is sound. */
 export interface Remarks {
   readonly content: readonly RuleFinding[];
   readonly unchecked: readonly Unchecked[];
@@ -64,7 +64,7 @@ function upTo(end: string, text: string, tables: ReadonlySet<string>): string {
   return text.slice(0, Math.max(0, text.indexOf(end)));
 }
 
-/** A manifest is read with each listing, and a terminal has so many lines. */
+/** Limited, because a manifest is read with each listing and a terminal has only so many lines. */
 const REMARKS_MAX = 20;
 
 /** The first of them, and how many more there are. */
@@ -72,5 +72,5 @@ export function firstRemarks({ content, unchecked }: Remarks): Remarks {
   const [rules, gaps] = [content.slice(0, REMARKS_MAX), unchecked.slice(0, REMARKS_MAX)];
   const further = content.length + unchecked.length - rules.length - gaps.length;
   if (further === 0) return { content, unchecked };
-  return { content: rules, unchecked: [...gaps, { what: `${further} more`, why: 'only the first are told' }] };
+  return { content: rules, unchecked: [...gaps, { what: `${further} more`, why: 'only the first are listed' }] };
 }

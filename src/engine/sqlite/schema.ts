@@ -69,7 +69,7 @@ function isVirtual({ type, sql }: Pick<Entry, 'type' | 'sql'>): boolean {
   return type === 'table' && /^CREATE VIRTUAL TABLE /i.test(sql ?? '');
 }
 
-/** In small letters, empty where it can't be read; null for what is no virtual table. */
+/** In small letters, empty if it can't be read; null for what is no virtual table. */
 export function moduleOf(entry: Pick<Entry, 'type' | 'sql'>): string | null {
   if (!isVirtual(entry)) return null;
   const name = virtualTable.exec(entry.sql ?? '')?.[1] ?? '';

@@ -48,5 +48,5 @@ test('no way out of a doubt advises to remove a name or a log', () => {
   const doubts = doubtsAbout(path, mounts);
   expect(doubts.map(({ kind }) => kind)).toEqual(['hard-link', 'file-mount', 'layer', 'file-system']);
   for (const { fix } of doubts) expect(fix).not.toMatch(/remove|delete|rm /i);
-  for (const { fix } of doubts.slice(0, 3)) expect(fix).toContain('keep each -wal file that has bytes');
+  for (const { fix } of doubts.slice(0, 3)) expect(fix).toContain('keep every -wal file that is not empty');
 });

@@ -195,7 +195,7 @@ for (const journalMode of ['wal', 'delete'] as const) {
     );
     const { code, message } = await refusal(() => takeSnapshot(pinned, join(scratch(), 'snapshot.sqlite'), quiet));
     expect(code).toBe('DB_NOT_SHARED');
-    expect(message).toContain('does not heed our lock');
+    expect(message).toContain('does not respect our lock');
   });
 }
 

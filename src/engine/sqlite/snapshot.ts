@@ -43,7 +43,7 @@ export interface PinnedSnapshot extends Snapshot {
   readonly sha256?: Promise<string>;
 }
 
-export interface SnapshotOptions extends PacedOptions {
+interface SnapshotOptions extends PacedOptions {
   /** Leaves the pin to its owner: as long as it is held, the log keeps everything that is committed. */
   readonly keepPin?: boolean;
 }
@@ -77,7 +77,7 @@ export async function takeSnapshot(
   return { path: destination, sizeBytes: statSync(destination).size, logEnd, ...how } as PinnedSnapshot; // the brand
 }
 
-/** What is there, be it a link, is not written over. */
+/** Nothing that exists there is overwritten, not even a link. */
 const COPY = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL;
 
 /**
@@ -123,7 +123,7 @@ async function copyUnderPin(pin: PinnedDatabase, destination: string, options: S
   // Nobody may write to the main file then: what is committed from now on lies behind the pin.
   const copied = await copyMain(pin, destination, options);
   if (isUnwritten(pin)) return copied;
-  throw notShared(`${pin.path} was written to by a program that does not heed our lock`, LOOK_FOR_ANOTHER_NAME);
+  throw notShared(`${pin.path} was written to by a program that does not respect our lock`, LOOK_FOR_ANOTHER_NAME);
 }
 
 /** False when the main file has everything: in a rollback mode, and when all of the log is merged. */
@@ -197,7 +197,7 @@ function leaveWalMode(path: string): void {
   renewFirstChecksumOf(path);
 }
 
-/** Its log was read by name: had another database taken that name meanwhile, the copy would be of both. */
+/** Its log was read by name: if another database had taken that name meanwhile, the copy would mix both. */
 function checkSameFile(pin: PinnedDatabase): void {
   const pinned = fstatSync(pin.descriptor, { bigint: true });
   const now = statSync(pin.path, { bigint: true, throwIfNoEntry: false });
@@ -220,7 +220,7 @@ function makeSingleFile(path: string): number {
     const mode = pragma(copy, 'journal_mode = DELETE');
     if (mode !== 'delete') {
       throw new BackupError('VERIFY_FAILED', `the copy stayed in journal mode ${String(mode)}`, {
-        hint: 'Try again; if it persists, run a check of the disk.',
+        hint: 'Try again; if it happens again, check the disk.',
       });
     }
     return Math.max(0, frames);

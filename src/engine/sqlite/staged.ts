@@ -1,8 +1,8 @@
 /**
- * What a restore stages beside a database: `….restoring-` or `….placing-` and a number. Whoever stages something holds a
- * shared lock meanwhile, on a file that lies there as long. So whoever gets that lock alone knows that all of it was left by
- * restores that were killed, those of other containers too: their processes can't be seen, and one of ours may have their
- * number.
+ * What a restore stages beside a database: `….restoring-` or `….placing-` and a number. While something is staged, its
+ * maker holds a shared lock on a file beside it. A process that gets that lock exclusively thus knows that everything
+ * staged was left by killed restores, those of other containers included: their processes can't be seen, and one of
+ * ours may have the same number.
  */
 import { randomInt } from 'node:crypto';
 import { closeSync, existsSync, fchmodSync, fchownSync, lstatSync, rmSync, statSync } from 'node:fs';
@@ -10,19 +10,19 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { openNew } from './open-new.ts';
 
-/** A process that cleans up holds the lock alone for that long at most. */
+/** A process that cleans up holds the lock exclusively for at most this long. */
 const HOLD_TIMEOUT_MS = 5_000;
 const EXCHANGED_MAX = 5;
 
 const lockOf = (destination: string): string => `${destination}.restoring.lock`;
 
-/** A name beside the destination that nobody has; a process in another container may have our number. */
+/** A name beside the destination that nobody has; a process in another container may have our process number. */
 export function stagedName(destination: string, what: 'restoring' | 'placing'): string {
   const name = `${destination}.${what}-${process.pid}`;
   return lstatSync(name, { throwIfNoEntry: false }) ? `${name}${randomInt(1e6, 1e7)}` : name;
 }
 
-export interface Staged {
+interface Staged {
   readonly destination: string;
   readonly what: 'restoring' | 'placing';
   readonly isSideFile: boolean;
@@ -39,8 +39,8 @@ export function parseStaged(entry: string): Staged | null {
 }
 
 /**
- * To be held from before something is staged there until it is gone. Several may hold it, in one process too. Where there
- * can be no lock the restore goes on without.
+ * Held from before something is staged until it is gone. Several may hold it, even in one process. If there can be no
+ * lock, the restore continues without one.
  */
 export function holdStaging(destination: string): Disposable {
   const lock = lockShared(lockOf(destination));
@@ -55,11 +55,11 @@ export function holdStaging(destination: string): Disposable {
 /**
  * Does the work if nobody has anything staged there, and removes the lock's file.
  *
- * @returns false where somebody has, or may have.
+ * @returns false if somebody has, or may have.
  */
 export function whenAlone(destination: string, work: () => void): boolean {
   const path = lockOf(destination);
-  const lock = take(path, 'BEGIN EXCLUSIVE', 0);
+  const lock = takeLockFile(path, 'BEGIN EXCLUSIVE', 0);
   if (lock === null) return false;
   try {
     work();
@@ -82,14 +82,14 @@ export function removeIfAllowed(path: string): void {
 
 function lockShared(path: string): DatabaseSync | null {
   for (let attempt = 0; attempt < EXCHANGED_MAX; attempt++) {
-    const lock = take(path, 'BEGIN; SELECT count(*) FROM sqlite_schema', HOLD_TIMEOUT_MS);
+    const lock = takeLockFile(path, 'BEGIN; SELECT count(*) FROM sqlite_schema', HOLD_TIMEOUT_MS);
     if (lock) return lock;
   }
   return null;
 }
 
-/** Null where it is held, was exchanged meanwhile, or can't be used. */
-function take(path: string, how: string, timeoutMs: number): DatabaseSync | null {
+/** Null if it is held, was exchanged meanwhile, or can't be used. */
+function takeLockFile(path: string, how: string, timeoutMs: number): DatabaseSync | null {
   let lock: DatabaseSync | undefined;
   try {
     makeLockFile(path);

@@ -36,7 +36,7 @@ export interface Root {
   readonly page: number;
   /** For the words. */
   readonly name: string;
-  /** Whether its pages have rowids; null where nobody knows. */
+  /** Whether its pages have rowids; null if nobody knows. */
   readonly isTable: boolean | null;
 }
 
@@ -85,7 +85,7 @@ export class TreeWalker {
 
   #claim(page: number, what: string): void {
     if (page < 1 || page > this.#file.pages)
-      throw new Damaged(`${what} is page ${page}, and the file has ${this.#file.pages} pages`);
+      throw new Damaged(`${what} is page ${page}, but the file has ${this.#file.pages} pages`);
     if (!this.#seen.add(page)) throw new Damaged(`page ${page} is used twice`);
   }
 
@@ -94,12 +94,12 @@ export class TreeWalker {
     page: number,
     above: { readonly isTable: boolean | null; readonly below: Rowid | null; readonly levels: number },
   ): Walked {
-    if (above.levels > DEPTH_MAX) throw new Damaged(`page ${page} lies deeper than any tree goes`);
+    if (above.levels > DEPTH_MAX) throw new Damaged(`page ${page} is deeper than any tree`);
     const bytes = this.#file.read(page);
     const start = page === 1 ? 100 : 0;
     const form = formOf(bytes.readUInt8(start));
     if (form === null || (above.isTable ?? form.isTable) !== form.isTable)
-      throw new Damaged(`page ${page} is none of its tree`);
+      throw new Damaged(`page ${page} does not belong to its tree`);
     const cells = this.#cellsOf(page, bytes, start, form);
     for (const cell of cells) this.#followPayload(page, bytes, cell);
 
@@ -111,7 +111,7 @@ export class TreeWalker {
       this.#checkMap(child, MAP_CHILD, page);
       const walked = this.#walkPage(child, { isTable: form.isTable, below, levels: above.levels + 1 });
       if (depth !== null && depth !== walked.depth)
-        throw new Damaged(`the children of page ${page} go to unequal depths`);
+        throw new Damaged(`the children of page ${page} have unequal depths`);
       depth = walked.depth;
       return walked.least;
     };
@@ -161,7 +161,7 @@ export class TreeWalker {
     }
     fragments += usable - reached;
     const said = bytes.readUInt8(start + 7);
-    if (fragments !== said) throw new Damaged(`page ${page} has ${fragments} bytes of fragments, and says ${said}`);
+    if (fragments !== said) throw new Damaged(`page ${page} has ${fragments} bytes of fragments, but says ${said}`);
     return cells;
   }
 
@@ -183,7 +183,7 @@ export class TreeWalker {
 
   #checkMap(page: number, kind: number, parent: number): void {
     if (!this.#file.hasPointerMap || this.#file.isMappedAs(page, kind, parent)) return;
-    throw new Damaged(`the pointer map does not know that page ${page} is below page ${parent}`);
+    throw new Damaged(`the pointer map does not record that page ${page} is below page ${parent}`);
   }
 }
 
@@ -197,7 +197,7 @@ function readCell(page: number, bytes: Buffer, start: number, form: Form): Cell 
   let at = start;
   const number = (): Rowid => {
     const read = readVarint(bytes, at);
-    if (read === null) throw new Damaged(`a cell of page ${page} reaches over its end`);
+    if (read === null) throw new Damaged(`a cell of page ${page} extends beyond its end`);
     at += read.bytes;
     return read.value;
   };
@@ -211,7 +211,7 @@ function readCell(page: number, bytes: Buffer, start: number, form: Form): Cell 
   const rowid = form.isTable ? number() : null;
   const localBytes = localOf(payloadBytes, bytes.length, form);
   const end = Math.max(at + localBytes + (payloadBytes > localBytes ? 4 : 0), start + 4);
-  if (payloadBytes < 0 || end > bytes.length) throw new Damaged(`a cell of page ${page} reaches over its end`);
+  if (payloadBytes < 0 || end > bytes.length) throw new Damaged(`a cell of page ${page} extends beyond its end`);
   return { start, end, child, rowid, payloadBytes, at, localBytes };
 }
 
@@ -229,7 +229,7 @@ function* freeBlocks(page: number, bytes: Buffer, start: number): Generator<{ st
   for (let at = bytes.readUInt16BE(start + 1); at !== 0;) {
     if (at < reached || at > bytes.length - 4) throw new Damaged(`the list of free blocks of page ${page} is broken`);
     const end = at + bytes.readUInt16BE(at + 2);
-    if (end < at + 4 || end > bytes.length) throw new Damaged(`a free block of page ${page} reaches over its end`);
+    if (end < at + 4 || end > bytes.length) throw new Damaged(`a free block of page ${page} extends beyond its end`);
     yield { start: at, end };
     // Blocks that touch, or all but touch, would be one.
     reached = end + 4;

@@ -85,7 +85,7 @@ test('limits grow with the file, and with what of it is more than holes', () => 
 test('a header with a text encoding that SQLite reads once and not twice is damaged', () => {
   const path = makeFile();
   for (const [encoding, damage] of [
-    [96, ['the header says text encoding 96, and there is none of that number']],
+    [96, ['the header says text encoding 96, which does not exist']],
     [1, []],
   ] as const) {
     const file = openSync(path, 'r+');

@@ -18,7 +18,7 @@ import { sideFiles } from './stamp.ts';
 import { bytesToCheck, withinLimits } from './watch.ts';
 
 /** What a good file was found to be. */
-export interface Findings extends PageSizes, Omit<Judgement, 'structure'> {
+interface Findings extends PageSizes, Omit<Judgement, 'structure'> {
   readonly sizeBytes: number;
   readonly sha256: string;
 }
@@ -62,11 +62,11 @@ export async function verifyFile(
   const { pages, pageSize } = judged;
   // Longer is no harm: an app that sets aside room in chunks has such files.
   if (pageSize * pages > sizeBytes)
-    throw failed(`${pages} pages of ${pageSize} bytes were expected, the file has ${sizeBytes} bytes`);
+    throw failed(`${pages} pages of ${pageSize} bytes were expected, but the file has ${sizeBytes} bytes`);
   return { ...judged, ...firstRemarks(judged), pages, pageSize, sizeBytes, sha256: await digest };
 }
 
-/** What a file holds that was found good before; null where it can't be counted. */
+/** What a file holds that was found good before; null if it can't be counted. */
 export function countFile(path: string): DatabaseFacts | null {
   const descriptor = openSync(path, 'r');
   try {
@@ -83,9 +83,9 @@ export function countFile(path: string): DatabaseFacts | null {
 }
 
 /**
- * Asks a file that nobody writes to, within the limits of its size: what is asked may run what stands in it.
- *
- * @param options.isClocked false where the one who asks has a clock of their own.
+ * Queries a file that nobody writes to, within limits that depend on its size, because a query may run expressions
+ * stored in it.
+ * @param options.isClocked false if the caller has a clock of its own.
  */
 export function askFile<Result>(
   path: string,
@@ -153,9 +153,9 @@ export function judgeFile(path: string, method: VerifyMethod): Judged {
     return withinLimits(bytesToCheck(path), () => judge(opened.file, options));
   } catch (error) {
     if (isDamage(error)) throw failed(error instanceof Error ? error.message : String(error), error);
-    if (file && isBeyondFile(file, error)) throw gaveUp('a value in it became longer than all that it holds', error);
+    if (file && isBeyondFile(file, error)) throw gaveUp('a value in it became longer than the whole file', error);
     throw new BackupError('NOT_CHECKED', `the file could not be checked: ${BackupError.from(error).message}`, {
-      hint: 'That says nothing about the file. See whether its disk answers and the machine has memory left, then check again.',
+      hint: 'That says nothing about the file. Make sure that its disk responds and that the machine has memory left, then check again.',
       cause: error,
     });
   } finally {

@@ -21,7 +21,7 @@ export interface LogEnd {
 export const WAL_HEADER_BYTES = 32;
 export const FRAME_HEADER_BYTES = 24;
 
-export interface Commit extends LogEnd {
+interface Commit extends LogEnd {
   readonly bytes: number;
   /** Size of the database after it. */
   readonly pages: number;

@@ -1,15 +1,15 @@
 /**
- * The clock and the memory limit of a check. A database from elsewhere may hold expressions that take days or gigabytes,
- * and nothing that runs in JavaScript beside a statement of SQLite is heard before it ends. So a thread of the job's
- * process looks on: at the time of the processor and the memory that the process has used since a check began, and at
- * whether its parent lives. It ends the whole process, which nothing outlives, and says why on standard output.
+ * The clock and the memory limit of a check. A database from elsewhere may contain expressions that take days or
+ * gigabytes, and JavaScript cannot react before the SQL statement ends. So a thread of the job's process watches from
+ * outside: the processor time and the memory used since the check began, and whether the parent lives. It ends the
+ * whole process, which nothing survives, and says why on standard output. Processor time counts, not wall-clock time,
+ * so a slow disk, a sleeping machine or a busy one costs no honest database its check.
  *
- * It counts time of the processor and not of the clock on the wall: a slow disk, a machine that sleeps and a busy one cost
- * no honest database its check. Only in a job; elsewhere (tests that call the engine) nobody looks on.
+ * It runs only in a job; elsewhere (tests that call the engine) nobody watches.
  */
 import { existsSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { exhausted } from '../../words/errors.ts';
+import { BackupError, exhausted, isExhausted } from '../../words/errors.ts';
 
 export interface CheckLimits {
   /** Time of the processor, all threads together. */
@@ -18,10 +18,10 @@ export interface CheckLimits {
   readonly memoryBytes: number;
 }
 
-export interface WatchOptions {
-  /** The process that the job is of. */
+interface WatchOptions {
+  /** The parent process of the job. */
   readonly parent: number;
-  /** Instead of those that the size of the file gives. */
+  /** Used instead of the limits that follow from the size of the file. */
   readonly limits?: CheckLimits | undefined;
   /** How often to look; 50 ms if left out. */
   readonly lookMs?: number;
@@ -95,16 +95,17 @@ interface Watched {
 let watched: Watched | null = null;
 
 /**
- * Begins to look on. To be called once, by the job.
+ * Begins to watch. The job calls it once.
  *
- * @throws BackupError EXHAUSTED where no thread can be had: a job without it checks nothing.
+ * @throws BackupError EXHAUSTED if the system has no thread left, JOB_DIED if it did not begin for another reason: a job
+ * without one checks nothing.
  */
 export async function beginWatch({ parent, limits, lookMs = LOOK_MS }: WatchOptions): Promise<void> {
   const shared = new SharedArrayBuffer(CELLS_BYTES + 3 * 8);
   const given = { shared, parent, cellsBytes: CELLS_BYTES, lookMs, graceMs: ORPHAN_GRACE_MS };
   const workerData = { ...given, mappedBytesMax: MAPPED_BYTES_MAX };
   try {
-    // As a text: below a bundler it has no file of its own.
+    // As a text, because below a bundler it has no file of its own.
     const thread = new Worker(`(${lookOn})()`, { eval: true, workerData, env: {} });
     await new Promise<void>((resolve, reject) => {
       thread.once('message', () => resolve());
@@ -113,10 +114,26 @@ export async function beginWatch({ parent, limits, lookMs = LOOK_MS }: WatchOpti
     });
     thread.unref();
   } catch (error) {
-    throw exhausted(error, 'no thread could be started that looks on');
+    throw notWatched(error);
   }
   watched = { states: new Int32Array(shared, 0, 2), numbers: new Float64Array(shared, CELLS_BYTES, 3), limits };
   mayEnd(true);
+}
+
+/**
+ * A thread can be refused for want of resources alone (EAGAIN, and ENOMEM of some systems); Node names the error in its
+ * message, Bun 1.4 says only that it failed. Measured with `ulimit -u`. https://man7.org/linux/man-pages/man3/pthread_create.3.html
+ */
+const NO_THREAD = /\b(EAGAIN|ENOMEM)\b|^Failed to spawn worker thread/;
+
+export function notWatched(error: unknown): BackupError {
+  const message = error instanceof Error ? error.message : String(error);
+  if (isExhausted(error) || NO_THREAD.test(message))
+    return exhausted(error, 'the watching thread could not be started');
+  return new BackupError('JOB_DIED', `the thread that watches checks did not begin: ${message}`, {
+    hint: 'Without it nothing is checked. The next run tries again.',
+    cause: error,
+  });
 }
 
 /** Whether the process may end in the middle of what it does now, when its parent is gone. */
@@ -125,13 +142,12 @@ export function mayEnd(may: boolean): void {
 }
 
 /**
- * Work that reads what others wrote into a database, of so many bytes, within the limits of that size. Where it exceeds
- * them the process ends, and `run-job` throws CHECK_GAVE_UP.
- *
+ * Runs work that reads what others wrote into a database of that many bytes, within the limits for that size. If it
+ * exceeds them the process ends, and `run-job` throws CHECK_GAVE_UP.
  * @param options.isClocked false for work that has a clock of its own.
  */
 export function withinLimits<Result>(bytes: number, work: () => Result, { isClocked = true } = {}): Result {
-  // Within another one, which is of the same file.
+  // Inside another such work, on the same file.
   if (watched === null || Atomics.load(watched.states, CHECK) !== IDLE) return work();
   const { states, numbers } = watched;
   const { cpuMs, memoryBytes } = watched.limits ?? limitsOf(bytes);
@@ -153,7 +169,7 @@ function change(states: Int32Array, cell: number, to: number): void {
   if (Atomics.compareExchange(states, cell, from, to) === ENDED) Atomics.wait(states, cell, ENDED);
 }
 
-/** The program of the thread: it uses nothing from outside of itself, because it is handed over as a text. */
+/** The program of the thread. It uses nothing from outside, because it is handed over as text. */
 function lookOn(): void {
   const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads');
   const { readFileSync, writeSync } = process.getBuiltinModule('node:fs');

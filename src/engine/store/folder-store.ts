@@ -11,22 +11,28 @@
  * folder and an object cannot share a name, so with `a` stored, `a/b` is refused.
  */
 import { randomUUID } from 'node:crypto';
-import { constants, type BigIntStats } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, readdir, realpath, rename, unlink } from 'node:fs/promises';
-import { dirname, join, resolve, sep } from 'node:path';
-import { BackupError, errnoCode } from '../../words/errors.ts';
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, mkdir, open, realpath, rename } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { BackupError } from '../../words/errors.ts';
+import { Disk, isMissing } from './folder/disk.ts';
+import { folderWords } from './folder/words.ts';
 import { checkKey, compareKeys, isKey } from './object-key.ts';
 import {
   alreadyThere,
   type DeleteFailure,
+  type GetOptions,
   type ListedObject,
   notThere,
   type ObjectHead,
   type ObjectStore,
+  type OperationOptions,
+  type PutIfAbsentOptions,
+  type PutOptions,
   throwIfAborted,
 } from './store.ts';
 
-export interface LocalStoreOptions {
+interface LocalStoreOptions {
   /** The folder; made on the first write. */
   readonly root: string;
   /** 0600 and 0700 when left out: a backup is nobody else's business. */
@@ -36,90 +42,215 @@ export interface LocalStoreOptions {
   readonly isThere?: () => Promise<void>;
 }
 
+/** A plain object, as every store is: whoever decorates one spreads it. */
 export function createLocalStore(options: LocalStoreOptions): ObjectStore {
-  const root = resolve(options.root);
-  const fileMode = options.fileMode ?? 0o600;
-  const folderMode = options.folderMode ?? 0o700;
-  const place = `folder ${options.root}`;
-  const isThere = options.isThere ?? (async () => {});
+  const store = new LocalStore(options);
+  return {
+    place: store.place,
+    words: store.words,
+    put: (...given) => store.put(...given),
+    putIfAbsent: (...given) => store.putIfAbsent(...given),
+    get: (...given) => store.get(...given),
+    head: (...given) => store.head(...given),
+    list: (...given) => store.list(...given),
+    delete: (...given) => store.delete(...given),
+    deleteMany: (...given) => store.deleteMany(...given),
+    close() {},
+  };
+}
+
+class LocalStore {
+  readonly place: string;
+  readonly words = folderWords;
+  readonly #root: string;
+  readonly #disk: Disk;
+  readonly #fileMode: number;
+  readonly #folderMode: number;
+  readonly #isThere: () => Promise<void>;
+
+  constructor({ root, fileMode = 0o600, folderMode = 0o700, isThere = async () => {} }: LocalStoreOptions) {
+    this.place = `folder ${root}`;
+    this.#root = resolve(root);
+    this.#disk = new Disk(this.place);
+    this.#fileMode = fileMode;
+    this.#folderMode = folderMode;
+    this.#isThere = isThere;
+  }
+
+  async put(key: string, source: AsyncIterable<Uint8Array>, { signal, ifAbsent }: PutOptions = {}) {
+    checkKey(key);
+    throwIfAborted(signal);
+    const folder = await this.#folderForWriting(key);
+    const { path, sizeBytes } = await this.#writeUnfinished(folder, source, signal);
+    const named = this.#pathOf(key);
+    try {
+      await this.#isThere();
+      if (!ifAbsent) await this.#disk.wait(rename(path, named), key);
+      else if (!(await this.#disk.nameIfAbsent(path, named, { key, mayRename: true })))
+        throw alreadyThere(key, this.place);
+    } catch (error) {
+      await this.#disk.unlinkIfThere(path);
+      throw error;
+    }
+    await this.#disk.sync(folder);
+    return { sizeBytes };
+  }
+
+  async putIfAbsent(key: string, bytes: Uint8Array, { signal }: PutIfAbsentOptions = {}): Promise<boolean> {
+    checkKey(key);
+    throwIfAborted(signal);
+    const folder = await this.#folderForWriting(key);
+    const { path } = await this.#writeUnfinished(folder, once(bytes), signal);
+    try {
+      await this.#isThere();
+    } catch (error) {
+      await this.#disk.unlinkIfThere(path);
+      throw error;
+    }
+    const isNew = await this.#disk.nameIfAbsent(path, this.#pathOf(key), { key, mayRename: false });
+    if (isNew) await this.#disk.sync(folder);
+    return isNew;
+  }
+
+  async *get(
+    key: string,
+    { from = 0, to = Number.POSITIVE_INFINITY, signal }: GetOptions = {},
+  ): AsyncIterable<Uint8Array> {
+    throwIfAborted(signal);
+    const path = await this.#pathForReading(key);
+    const file = path === null ? null : await this.#disk.openIfThere(path);
+    if (file === null) throw notThere(key, this.place);
+    try {
+      const stats = await this.#disk.wait(file.stat());
+      if (!stats.isFile()) throw notThere(key, this.place);
+      const end = Math.min(to + 1, stats.size);
+      let position = from;
+      while (position < end) {
+        throwIfAborted(signal);
+        const chunk = Buffer.allocUnsafeSlow(Math.min(chunkBytes, end - position));
+        const { bytesRead } = await this.#disk.wait(file.read(chunk, 0, chunk.length, position));
+        if (bytesRead === 0) throw shortened(key, this.place);
+        position += bytesRead;
+        yield chunk.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async head(key: string, { signal }: OperationOptions = {}): Promise<ObjectHead | null> {
+    throwIfAborted(signal);
+    const path = await this.#pathForReading(key);
+    const stats = path === null ? null : await this.#disk.statIfThere(path);
+    return stats?.isFile() ? headOf(stats) : null;
+  }
+
+  async *list(prefix: string, { signal }: OperationOptions = {}): AsyncIterable<ListedObject> {
+    await this.#isThere();
+    // Start at the folder the prefix names, so that listing one folder does not walk all of them.
+    const keyBefore = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+    if (keyBefore === '') return yield* this.#walk(this.#root, '', prefix, signal);
+    const folder = keyBefore.slice(0, -1);
+    if (!isKey(folder) || (await this.#pathForReading(`${folder}/x`)) === null) return;
+    yield* this.#walk(this.#pathOf(folder), keyBefore, prefix, signal);
+  }
+
+  async delete(key: string, { signal }: OperationOptions = {}): Promise<void> {
+    throwIfAborted(signal);
+    await this.#remove(key);
+  }
+
+  async deleteMany(keys: readonly string[], { signal }: OperationOptions = {}): Promise<readonly DeleteFailure[]> {
+    for (const key of keys) checkKey(key);
+    const failures: DeleteFailure[] = [];
+    for (const key of keys) {
+      throwIfAborted(signal);
+      await this.#remove(key).catch((error: unknown) => failures.push({ key, error: BackupError.from(error) }));
+    }
+    return failures;
+  }
+
+  #pathOf(key: string): string {
+    return join(this.#root, ...key.split('/'));
+  }
 
   /** Writes a file that is complete and flushed, beside its destination but not yet under its name. */
-  async function writeUnfinished(folder: string, source: AsyncIterable<Uint8Array>, signal?: AbortSignal) {
+  async #writeUnfinished(folder: string, source: AsyncIterable<Uint8Array>, signal?: AbortSignal) {
     const path = join(folder, `.velist-${randomUUID()}.part`);
     const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
-    const file = await onDisk(open(path, O_CREAT | O_EXCL | O_WRONLY | (O_NOFOLLOW ?? 0), fileMode));
+    const file = await this.#disk.wait(open(path, O_CREAT | O_EXCL | O_WRONLY | (O_NOFOLLOW ?? 0), this.#fileMode));
     try {
       let sizeBytes = 0;
       try {
         for await (const chunk of source) {
           throwIfAborted(signal);
-          await onDisk(writeAll(file, chunk));
+          await this.#disk.wait(writeAll(file, chunk));
           sizeBytes += chunk.length;
         }
         throwIfAborted(signal);
-        await onDisk(file.sync());
+        await this.#disk.wait(file.sync());
       } finally {
         await file.close();
       }
       return { path, sizeBytes };
     } catch (error) {
-      await unlinkIfThere(path);
+      await this.#disk.unlinkIfThere(path);
       throw error;
     }
   }
 
   /** The folder a key lives in, made where it is missing, proven to lie where its name says. */
-  async function folderForWriting(key: string): Promise<string> {
-    await isThere();
-    const folder = dirname(join(root, ...key.split('/')));
-    const firstMade = await onDisk(mkdir(folder, { recursive: true, mode: folderMode }), key);
+  async #folderForWriting(key: string): Promise<string> {
+    await this.#isThere();
+    const folder = dirname(this.#pathOf(key));
+    const firstMade = await this.#disk.wait(mkdir(folder, { recursive: true, mode: this.#folderMode }), key);
     if (firstMade !== undefined) {
       // A folder is only as durable as its entry in the one above, up to the first that existed before.
-      for (let made = folder; made.length >= firstMade.length; made = dirname(made)) await syncFolder(dirname(made));
+      for (let made = folder; made.length >= firstMade.length; made = dirname(made)) {
+        await this.#disk.sync(dirname(made));
+      }
     }
-    if (await liesElsewhere(folder)) {
-      throw new BackupError('FORBIDDEN', `the folder of "${key}" leads out of ${place}`, {
+    if (await this.#liesElsewhere(folder)) {
+      throw new BackupError('FORBIDDEN', `the folder of "${key}" leads outside ${this.place}`, {
         hint: 'Replace the symbolic link on that path by a real folder.',
       });
     }
     return folder;
   }
 
-  async function liesElsewhere(folder: string): Promise<boolean> {
-    const [realRoot, realFolder] = await Promise.all([onDisk(realpath(root)), onDisk(realpath(folder))]);
-    return join(realRoot, folder.slice(root.length)) !== realFolder;
+  async #liesElsewhere(folder: string): Promise<boolean> {
+    const [realRoot, realFolder] = await Promise.all([
+      this.#disk.wait(realpath(this.#root)),
+      this.#disk.wait(realpath(folder)),
+    ]);
+    return join(realRoot, folder.slice(this.#root.length)) !== realFolder;
   }
 
   /** Where the object is, or null when nothing of ours can be there. */
-  async function pathForReading(key: string): Promise<string | null> {
+  async #pathForReading(key: string): Promise<string | null> {
     checkKey(key);
-    await isThere();
-    const path = join(root, ...key.split('/'));
+    await this.#isThere();
+    const path = this.#pathOf(key);
     try {
-      return (await liesElsewhere(dirname(path))) ? null : path;
+      return (await this.#liesElsewhere(dirname(path))) ? null : path;
     } catch (error) {
       if (isMissing(error)) return null;
       throw error;
     }
   }
 
-  async function remove(key: string): Promise<void> {
-    const path = await pathForReading(key);
+  async #remove(key: string): Promise<void> {
+    const path = await this.#pathForReading(key);
     if (path === null) return;
-    const stats = await statIfThere(path);
+    const stats = await this.#disk.statIfThere(path);
     if (stats === null || stats.isDirectory()) return;
-    await unlinkIfThere(path);
-    await syncFolder(dirname(path));
+    await this.#disk.unlinkIfThere(path);
+    await this.#disk.sync(dirname(path));
   }
 
-  async function* walk(
-    folder: string,
-    keyBefore: string,
-    prefix: string,
-    signal?: AbortSignal,
-  ): AsyncIterable<ListedObject> {
+  async *#walk(folder: string, keyBefore: string, prefix: string, signal?: AbortSignal): AsyncIterable<ListedObject> {
     throwIfAborted(signal);
-    const entries = await entriesOf(folder);
+    const entries = await this.#disk.entriesOf(folder);
     // A folder sorts as its name with the slash, so that the keys below it come in the order of their bytes.
     const keys = entries
       .filter((entry) => entry.isFile() || entry.isDirectory())
@@ -130,103 +261,13 @@ export function createLocalStore(options: LocalStoreOptions): ObjectStore {
     for (const { key, path, isFolder } of keys) {
       throwIfAborted(signal);
       if (isFolder) {
-        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* walk(path, key, prefix, signal);
+        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.#walk(path, key, prefix, signal);
       } else if (key.startsWith(prefix)) {
-        const stats = await statIfThere(path);
+        const stats = await this.#disk.statIfThere(path);
         if (stats?.isFile()) yield { key, ...headOf(stats) };
       }
     }
   }
-
-  return {
-    place,
-
-    async put(key, source, { signal, ifAbsent } = {}) {
-      checkKey(key);
-      throwIfAborted(signal);
-      const folder = await folderForWriting(key);
-      const { path, sizeBytes } = await writeUnfinished(folder, source, signal);
-      try {
-        await isThere();
-        if (!ifAbsent) await onDisk(rename(path, join(root, ...key.split('/'))), key);
-        else if (!(await nameIfAbsent(path, join(root, ...key.split('/')), { key, place, mayRename: true })))
-          throw alreadyThere(key, place);
-      } catch (error) {
-        await unlinkIfThere(path);
-        throw error;
-      }
-      await syncFolder(folder);
-      return { sizeBytes };
-    },
-
-    async putIfAbsent(key, bytes, { signal } = {}) {
-      checkKey(key);
-      throwIfAborted(signal);
-      const folder = await folderForWriting(key);
-      const { path } = await writeUnfinished(folder, once(bytes), signal);
-      await isThere();
-      const isNew = await nameIfAbsent(path, join(root, ...key.split('/')), { key, place, mayRename: false });
-      if (isNew) await syncFolder(folder);
-      return isNew;
-    },
-
-    async *get(key, { from = 0, to = Number.POSITIVE_INFINITY, signal } = {}) {
-      throwIfAborted(signal);
-      const path = await pathForReading(key);
-      const file = path === null ? null : await openIfThere(path);
-      if (file === null) throw notThere(key, place);
-      try {
-        const stats = await onDisk(file.stat());
-        if (!stats.isFile()) throw notThere(key, place);
-        const end = Math.min(to + 1, stats.size);
-        let position = from;
-        while (position < end) {
-          throwIfAborted(signal);
-          const chunk = Buffer.allocUnsafeSlow(Math.min(chunkBytes, end - position));
-          const { bytesRead } = await onDisk(file.read(chunk, 0, chunk.length, position));
-          if (bytesRead === 0) throw shortened(key, place);
-          position += bytesRead;
-          yield chunk.subarray(0, bytesRead);
-        }
-      } finally {
-        await file.close();
-      }
-    },
-
-    async head(key, { signal } = {}) {
-      throwIfAborted(signal);
-      const path = await pathForReading(key);
-      const stats = path === null ? null : await statIfThere(path);
-      return stats?.isFile() ? headOf(stats) : null;
-    },
-
-    async *list(prefix, { signal } = {}) {
-      await isThere();
-      // Start at the folder the prefix names, so that listing one folder does not walk all of them.
-      const keyBefore = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-      if (keyBefore === '') return yield* walk(root, '', prefix, signal);
-      const folder = keyBefore.slice(0, -1);
-      if (!isKey(folder) || (await pathForReading(`${folder}/x`)) === null) return;
-      yield* walk(join(root, ...folder.split('/')), keyBefore, prefix, signal);
-    },
-
-    async delete(key, { signal } = {}) {
-      throwIfAborted(signal);
-      await remove(key);
-    },
-
-    async deleteMany(keys, { signal } = {}) {
-      for (const key of keys) checkKey(key);
-      const failures: DeleteFailure[] = [];
-      for (const key of keys) {
-        throwIfAborted(signal);
-        await remove(key).catch((error: unknown) => failures.push({ key, error: BackupError.from(error) }));
-      }
-      return failures;
-    },
-
-    close() {},
-  };
 }
 
 /** Read size: large enough that the disk, not the loop, sets the pace. */
@@ -253,116 +294,8 @@ async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
   }
 }
 
-async function syncFolder(path: string): Promise<void> {
-  if (sep === '\\') return; // Windows opens no folders, and needs no such flush.
-  const folder = await onDisk(open(path, constants.O_RDONLY));
-  try {
-    await onDisk(folder.sync());
-  } finally {
-    await folder.close();
-  }
-}
-
-async function openIfThere(path: string): Promise<FileHandle | null> {
-  try {
-    // Without O_NONBLOCK a named pipe in the place of a file would hold us for ever.
-    return await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
-  } catch (error) {
-    if (isMissing(error) || errnoCode(error) === 'ELOOP') return null;
-    throw diskError(error);
-  }
-}
-
-async function statIfThere(path: string): Promise<BigIntStats | null> {
-  try {
-    return await lstat(path, { bigint: true });
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw diskError(error);
-  }
-}
-
-async function entriesOf(folder: string) {
-  try {
-    return await readdir(folder, { withFileTypes: true });
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw diskError(error);
-  }
-}
-
-async function unlinkIfThere(path: string): Promise<void> {
-  try {
-    await unlink(path);
-  } catch (error) {
-    if (!isMissing(error)) throw diskError(error);
-  }
-}
-
-/** Nothing there: no such file, or a file where the path wants a folder. */
-function isMissing(error: unknown): boolean {
-  const cause = error instanceof BackupError ? error.cause : error;
-  const code = errnoCode(cause);
-  return code === 'ENOENT' || code === 'ENOTDIR';
-}
-
-interface Naming {
-  readonly key: string;
-  readonly place: string;
-  /** If the file system has no hard links, a look before the rename must do. */
-  readonly mayRename: boolean;
-}
-
-/** The unfinished file gets its name, unless that is taken; it is gone then in either case. */
-async function nameIfAbsent(path: string, named: string, { key, place, mayRename }: Naming): Promise<boolean> {
-  try {
-    await link(path, named);
-    return true;
-  } catch (error) {
-    const code = errnoCode(error);
-    if (code === 'EEXIST') return false;
-    if (!withoutLinks.has(code)) throw diskError(error, key);
-    if (!mayRename) throw noLinks(place, error);
-    if ((await statIfThere(named)) !== null) return false;
-    await onDisk(rename(path, named), key);
-    return true;
-  } finally {
-    await unlinkIfThere(path);
-  }
-}
-
-/** What `link` answers where the file system has none. */
-const withoutLinks: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
-
-function noLinks(place: string, cause: unknown): BackupError {
-  return new BackupError('UNSUPPORTED', `the file system of ${place} has no hard links`, {
-    hint: 'Backups can be stored there all the same; keep one machine to one folder.',
-    cause,
-  });
-}
-
-/** Turns a system error of our own disk work into a `BackupError`; the source's errors never come through here. */
-async function onDisk<Result>(work: Promise<Result>, key?: string): Promise<Result> {
-  try {
-    return await work;
-  } catch (error) {
-    throw diskError(error, key);
-  }
-}
-
-function diskError(error: unknown, key?: string): BackupError {
-  const code = errnoCode(error);
-  if (key !== undefined && (code === 'ENOTDIR' || code === 'EISDIR' || code === 'EEXIST')) {
-    return new BackupError('BAD_NAME', `"${key}" cannot be stored: a file and a folder would share a name`, {
-      hint: 'Use another name.',
-      cause: error,
-    });
-  }
-  return BackupError.from(error);
-}
-
 function shortened(key: string, place: string): BackupError {
   return new BackupError('BAD_BACKUP', `"${key}" in ${place} became shorter while it was read`, {
-    hint: 'Something else writes into that folder; leave it to velist-backup.',
+    hint: 'Something else writes to that folder; leave it to velist-backup.',
   });
 }

@@ -1,14 +1,14 @@
 /** What each kind of target answers for itself; `kinds.ts` is the table of them. */
 import type { KitPart } from './kit.ts';
 import type { TestedTarget } from './self-test-checks.ts';
-import type { ObjectStore } from './store.ts';
+import type { ObjectStore, StoreWords } from './store.ts';
 
 /** The store of one target, below its prefix. */
 export interface TargetStore extends ObjectStore {
   /** The whole place, over the same connection and closed with it: for keys that are named from there. */
   readonly root: ObjectStore;
   /**
-   * Removes what killed uploads left unfinished, where that is in no listing of objects. Answers how much; null where it
+   * Removes what killed uploads left unfinished, where that is in no listing of objects. Answers how much; null if it
    * could not.
    */
   sweepUploads(options: SweepUnfinished): Promise<number | null>;
@@ -27,14 +27,15 @@ export interface OpenOptions {
 
 export interface Surroundings {
   readonly databasePath: string;
-  /** Buckets that a CDN serves. */
+  /** Buckets that a CDN serves, and folders that are served. */
   readonly publicBuckets: readonly string[];
+  readonly publicFolders: readonly string[];
 }
 
 export interface Risks {
   /** The server, where it is asked over plain http and is not this machine. */
   readonly plainHost: string | null;
-  /** The app's own files lie there too, and a CDN serves them. */
+  /** The app's own files lie there too, and they are served. */
   readonly isAlsoPublic: boolean;
   /** What is lost with the disk of the database is lost there too. */
   readonly isOnSameDisk: boolean;
@@ -42,9 +43,12 @@ export interface Risks {
 
 /** @template Access all that a store of this kind needs but its prefix, which may be empty. */
 export interface Kind<Access> {
+  readonly words: StoreWords;
   open(access: Access, prefix: string, options?: OpenOptions): TargetStore;
   /** One form of the address, however it was written: two targets with the same are one place. */
   addressOf(access: Access, prefix: string): string;
+  /** One for all names of one place, as far as they can be told now: a folder may have several. */
+  identityOf(access: Access, prefix: string): string;
   /** Under which name the state keeps what is known of the place. */
   stateKeyOf(access: Access, prefix: string): string;
   /** How people read it, such as `s3://bucket/path`. */
@@ -59,9 +63,9 @@ export interface Kind<Access> {
     prefix: string,
     backupsPath: string | undefined,
   ): { readonly what: string; readonly hint: string } | null;
-  /** Days after which the place itself removes an object; null where we remove what retention does not keep. */
+  /** Days after which the place itself removes an object; null if we remove what retention does not keep. */
   lifecycleDaysOf(access: Access): number | null;
-  /** How long a read of an object of that class has to wait; null where it has not. */
+  /** How long a read of an object of that class has to wait; null if it has not. */
   archiveHoursOf(access: Access, storageClass: string | null | undefined): string | null;
   /** What the doctor must know without asking the target. */
   risksOf(access: Access, surroundings: Surroundings): Risks;

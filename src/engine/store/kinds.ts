@@ -9,13 +9,13 @@ import type { Kind, OpenOptions, Risks, Surroundings, TargetStore } from './kind
 import type { S3Access } from './s3/access.ts';
 import { s3Kind } from './s3/kind.ts';
 import type { TestedTarget } from './self-test-checks.ts';
+import type { StoreWords } from './store.ts';
 
 export type { Risks, TargetStore } from './kind.ts';
 
 const kinds = { s3: s3Kind, folder: folderKind };
 
 export type TargetAccess = S3Access | FolderAccess;
-export type TargetKind = TargetAccess['kind'];
 
 /** The row of the table fits the access that names it. */
 function kindOf<Access extends TargetAccess>({ kind }: Access): Kind<Access> {
@@ -28,6 +28,11 @@ export function openTarget(access: TargetAccess, prefix: string, options?: OpenO
 
 export function addressOf(access: TargetAccess, prefix: string): string {
   return kindOf(access).addressOf(access, prefix);
+}
+
+/** One for all names of one place, as far as they can be told now. */
+export function identityOf(access: TargetAccess, prefix: string): string {
+  return kindOf(access).identityOf(access, prefix);
 }
 
 export function stateKeyOf(access: TargetAccess, prefix: string): string {
@@ -44,6 +49,11 @@ export function wholeOf(access: TargetAccess): string {
 
 export function connectionOf(access: TargetAccess): string {
   return kindOf(access).connectionOf(access);
+}
+
+/** How sentences speak of a target of that kind. */
+export function wordsOf({ kind }: Pick<TargetAccess, 'kind'>): StoreWords {
+  return kinds[kind].words;
 }
 
 /** @param backupsPath the folder of the backups here. */

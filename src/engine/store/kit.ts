@@ -23,7 +23,7 @@ export interface KitStep {
   readonly heading: string;
   /** Copies there are encrypted. */
   readonly isSealed: boolean;
-  /** A condition of the shell that `$manifest` is of this database, beginning with `&&`; empty where nothing is known. */
+  /** A condition of the shell that `$manifest` is of this database, beginning with `&&`; empty if nothing is known. */
   readonly isOurs: string;
 }
 

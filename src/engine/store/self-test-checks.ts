@@ -8,7 +8,7 @@ import { BackupError } from '../../words/errors.ts';
 import type { PolicyDocument } from './s3/policy.ts';
 import { getBytes, type ObjectStore } from './store.ts';
 
-export type CheckName =
+type CheckName =
   | ('write' | 'head' | 'read' | 'list' | 'private' | 'delete' | 'traces')
   | ('clock' | 'create-only' | 'multipart' | 'unfinished-uploads' | 'versions')
   /** Where removal is left to the bucket; `delete` then asks that this key may not. */
@@ -18,7 +18,7 @@ export type CheckName =
 export interface TestedTarget {
   readonly store: ObjectStore;
   readonly checks: readonly Check[];
-  /** The rights that the key needs and no more; null where there is no key. */
+  /** The rights that the key needs and no more; null if there is no key. */
   readonly policy: PolicyDocument | null;
   /** Nobody may remove them; a rule of the bucket will. */
   readonly leavesTraces?: boolean;
@@ -99,19 +99,22 @@ export const looksUp: Check = {
     const head = await store.head(object, { signal });
     if (head?.sizeBytes !== content.length) {
       return failed(
-        `the test object has ${head?.sizeBytes ?? 'no'} bytes where ${content.length} were written`,
-        'This server does not show at once what was written; backups cannot be confirmed there.',
+        `the test object has ${head?.sizeBytes ?? 'no'} bytes although ${content.length} were written`,
+        'This server does not show new objects at once; backups cannot be confirmed there.',
       );
     }
     const missing = await isThere(key('missing'), { store, signal });
-    if (missing === false) return ok('its size was looked up, and an object that is not there is not found');
+    if (missing === false) return ok('its size can be read, and a missing object is reported as missing');
     if (missing === 'denied') {
       return failed(
         'the key may not know whether an object is missing (403 instead of 404)',
-        'Allow it ListBucket on the bucket; where that has a condition on s3:prefix, this server needs it without.',
+        'Allow it ListBucket on the bucket; if that has a condition on s3:prefix, this server needs it without the condition.',
       );
     }
-    return failed('an object that was never written is there', 'Something else than a storage server seems to answer.');
+    return failed(
+      'an object that was never written is there',
+      'Something other than a storage server seems to answer.',
+    );
   },
 };
 
@@ -136,7 +139,7 @@ export const reads: Check = {
     if (content.equals(whole) && content.subarray(from, to + 1).equals(part))
       return ok('it was read back, whole and in part');
     return failed(
-      'the test object came back with other bytes than were written',
+      'the test object came back with different bytes from those written',
       'Something on the way changes what passes through it; nothing stored there can be trusted.',
     );
   },
@@ -154,7 +157,7 @@ export const lists: Check = {
     if (found || written === null) return ok('objects can be listed');
     return failed(
       'the test object is missing from the listing',
-      'This server lists late or not everything; backups there would seem to be lost.',
+      'This server lists objects late or incompletely; backups there would seem to be lost.',
     );
   },
 };
@@ -162,7 +165,7 @@ export const lists: Check = {
 export function isPrivateFolder(folder: string): Check {
   return {
     name: 'private',
-    cannot: 'who may read the folder cannot be told',
+    cannot: 'who may read the folder cannot be determined',
     needsObject: true,
     async run({ object }) {
       const [above, file] = await Promise.all([stat(folder), stat(join(folder, object))]);
@@ -191,7 +194,7 @@ export const deletes: Check = {
     if (refused) {
       return failed(
         `objects cannot be deleted: ${refused.message}`,
-        `${refused.hint} Where a key without that right is meant, set BACKUP_S3_RETENTION=bucket: then the rules of the bucket remove what is old.`,
+        `${refused.hint} If the key is meant to lack that right, set BACKUP_S3_RETENTION=bucket: then the rules of the bucket remove what is old.`,
       );
     }
     for (const key of traces) {
@@ -200,7 +203,7 @@ export const deletes: Check = {
       if (there !== true) continue;
       return failed(
         `the test object ${key} is still there after it was deleted`,
-        'The bucket may keep deleted objects (object lock), or a rule of it brings them back; retention would free nothing.',
+        `${store.words.undeleted} Retention would free nothing.`,
       );
     }
     traces.clear();

@@ -31,7 +31,7 @@ export interface TestTargetRequest {
   readonly target: TargetToTest;
 }
 
-export type TargetToTest =
+type TargetToTest =
   | { readonly name: 'local'; readonly folder: string }
   | { readonly name: string; readonly access: TargetAccess; readonly prefix: string };
 
@@ -47,7 +47,7 @@ export interface TargetReport {
   readonly policy: PolicyDocument | null;
 }
 
-export interface SelfTestContext {
+interface SelfTestContext {
   readonly now: () => Date;
   readonly signal?: AbortSignal;
 }
@@ -120,7 +120,12 @@ async function carryOut(
       findings.push({ check: 'traces', result: 'ok', message, hint: null });
     } else if (left.length > 0) {
       const message = `${left.length === 1 ? 'a test object' : `${left.length} test objects`} could not be removed: ${left.join(', ')}`;
-      findings.push({ check: 'traces', result: 'warning', message, hint: 'Remove what is there of them by hand.' });
+      findings.push({
+        check: 'traces',
+        result: 'warning',
+        message,
+        hint: 'Remove those that are still there by hand.',
+      });
     }
   }
   return findings;

@@ -13,11 +13,13 @@
  *   pointless (`isPermanent`)? An error that the caller's own source throws passes through unchanged.
  * - **Bounded**: no operation holds a whole object in memory; every retry and wait has a limit.
  */
-import { BackupError, traitsOf } from '../../words/errors.ts';
+import { BackupError, type ErrorCode, traitsOf } from '../../words/errors.ts';
 
 export interface ObjectStore {
   /** How messages and reports name the place, such as `bucket "my-backups" at s3.wasabisys.com`. Never a secret. */
   readonly place: string;
+
+  readonly words: StoreWords;
 
   /**
    * Stores everything the source yields, in place of what was there, or with `ifAbsent` only where nothing is: else it
@@ -52,7 +54,23 @@ export interface ObjectStore {
   close(): void;
 }
 
-export type ByteSource = AsyncIterable<Uint8Array>;
+/** How messages and hints speak of places of one kind. */
+export interface StoreWords {
+  /** `bucket`, `folder` */
+  readonly noun: string;
+  /** What a machine or a database gets there for itself: `a prefix of its own (BACKUP_S3_PATH)`. */
+  readonly own: string;
+  /** The setting that says where it is. */
+  readonly setting: string;
+  /** Why something may still be there after it was deleted: a whole sentence. */
+  readonly undeleted: string;
+  /** What to look at when it does not answer: a whole sentence. */
+  readonly silent: string;
+  /** The codes of a place that does not keep what was written, and of one that does not answer. */
+  readonly codes: { readonly mismatch: ErrorCode; readonly silent: ErrorCode };
+}
+
+type ByteSource = AsyncIterable<Uint8Array>;
 
 export interface OperationOptions {
   /** Ends the operation with the error ABORTED. */
@@ -139,7 +157,7 @@ export function notThere(key: string, place: string, cause?: unknown): BackupErr
 
 /** The error every store throws for an object that was to be new and is not. */
 export function alreadyThere(key: string, place: string, cause?: unknown): BackupError {
-  return new BackupError('TARGET_EXISTS', `there is a "${key}" in ${place} already`, {
+  return new BackupError('TARGET_EXISTS', `there is already a "${key}" in ${place}`, {
     hint: 'It was left as it is.',
     cause,
   });
@@ -149,7 +167,7 @@ export function alreadyThere(key: string, place: string, cause?: unknown): Backu
 export function aborted(cause?: unknown): BackupError {
   return cause instanceof BackupError
     ? cause
-    : new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.', cause });
+    : new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again whenever you like.', cause });
 }
 
 export function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -34,7 +34,7 @@ test('each row of each statement must begin with something true', async () => {
     ['SELECT id < 3 FROM notes ORDER BY id', 'row 3 begins with "0"'],
     ['SELECT max(id) FROM notes WHERE id > 9', 'row 1 begins with NULL'],
     ["SELECT ''", 'row 1 begins with ""'],
-    ['SELECT id FROM notes WHERE id > 9', 'it answers no row'],
+    ['SELECT id FROM notes WHERE id > 9', 'it returns no row'],
     ['SELECT id FROM missing', 'no such table: missing'],
   ];
   for (const [statement, complaint] of complaints) {
@@ -80,5 +80,7 @@ test('a path may begin like a statement, and what is no text is not read', async
   writeFileSync(join(folder, 'large.sql'), '');
   truncateSync(join(folder, 'large.sql'), 2 ** 21);
   for (const name of ['folder.sql', 'large.sql'])
-    expect((await refusal(() => readAssertions(join(folder, name)))).message).toContain('is no file of SQL statements');
+    expect((await refusal(() => readAssertions(join(folder, name)))).message).toContain(
+      'is not a file of SQL statements',
+    );
 });

@@ -26,7 +26,7 @@ export function readAssertions(given: string): string {
   }
 }
 
-/** More is a database that was named by mistake. */
+/** A larger file is a database that was named by mistake. */
 const TEXT_BYTES_MAX = 1024 * 1024;
 
 /**
@@ -38,7 +38,7 @@ export function refuseUnreadable(given: string): void {
   if (!isPath(given)) return;
   const found = statSync(given, { throwIfNoEntry: false });
   if (!found) throw unreadable(given, 'does not exist');
-  if (!found.isFile() || found.size > TEXT_BYTES_MAX) throw unreadable(given, 'is no file of SQL statements');
+  if (!found.isFile() || found.size > TEXT_BYTES_MAX) throw unreadable(given, 'is not a file of SQL statements');
   try {
     accessSync(given, constants.R_OK);
   } catch (error) {
@@ -69,13 +69,13 @@ const asks = /^(select|with|values|pragma|explain)\b/i;
 export function checkAssertions(path: string, sql: string): number {
   const statements = splitStatements(sql);
   if (statements.length === 0) {
-    throw new BackupError('BAD_CONFIG', 'BACKUP_DRILL_SQL holds no statement', {
+    throw new BackupError('BAD_CONFIG', 'BACKUP_DRILL_SQL contains no statement', {
       hint: 'Write one, such as SELECT count(*) > 0 FROM users, or leave the variable out.',
     });
   }
   const other = statements.find((statement) => !asks.test(statement));
   if (other !== undefined) throw failed(other, 'it does not begin with SELECT, WITH, VALUES, PRAGMA or EXPLAIN');
-  // The drill has a clock for them.
+  // The drill runs them under a clock of its own.
   return askFile(path, (database) => holding(database, statements), { isClocked: false });
 }
 
@@ -101,7 +101,7 @@ function complaintOf(database: DatabaseSync, statement: string): string | null {
       const value = (row as unknown as readonly unknown[])[0]; // as it was told above
       if (!isTrue(value)) return `row ${rows} begins with ${value === null ? 'NULL' : JSON.stringify(String(value))}`;
     }
-    return rows === 0 ? 'it answers no row' : null;
+    return rows === 0 ? 'it returns no row' : null;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
@@ -116,7 +116,7 @@ function failed(statement: string, complaint: string): BackupError {
   const line = statement.replaceAll(/\s+/g, ' ');
   const shown = line.length > SHOWN_CHARACTERS_MAX ? `${line.slice(0, SHOWN_CHARACTERS_MAX)}…` : line;
   return new BackupError('DRILL_FAILED', `an assertion does not hold on the restored backup: ${shown}: ${complaint}`, {
-    hint: 'See whether the data or the statement is wrong; earlier backups are as they were.',
+    hint: 'Check whether the data or the statement is wrong. Earlier backups are unchanged.',
   });
 }
 

@@ -29,7 +29,8 @@ import { doubtsAbout } from '../sqlite/sharing.ts';
 import { resolveDatabase, stampDatabase } from '../sqlite/stamp.ts';
 import { type VerifiedSnapshot, verifySnapshot } from '../sqlite/verify.ts';
 import type { LogEnd } from '../sqlite/wal.ts';
-import { type JobTrigger, type StoryContext, warnIn } from '../../words/story.ts';
+import type { Trigger } from '../../words/run.ts';
+import { type StoryContext, warnIn } from '../../words/story.ts';
 import type { FolderRetention } from '../catalog/retention.ts';
 import type { Remarks } from '../sqlite/rules.ts';
 
@@ -38,7 +39,7 @@ export interface BackupRequest {
   readonly databasePath: string;
   readonly folder: string;
   readonly verify: 'quick' | 'full';
-  readonly trigger: JobTrigger;
+  readonly trigger: Trigger;
   readonly user: string | null;
   readonly note: string | null;
   readonly retention: FolderRetention;
@@ -48,7 +49,7 @@ export interface BackupRequest {
   readonly pinTimeoutMs?: number;
   /** While commits are captured, the replicator alone checkpoints. */
   readonly checkpoint?: 'none';
-  /** Whether much was lost since the backup before; left out: that is not asked. */
+  /** Whether to compare with the backup before, to see if much was lost; left out: no comparison. */
   readonly loss?: LossQuestion;
   /** Left out, the path of the database tells it. */
   readonly self?: DatabaseSelf;
@@ -73,7 +74,7 @@ export async function makeBackup(request: BackupRequest, context: StoryContext):
     using _lock = await takeLock(path, lock);
     return await makeBackupUnderLock(catalog, request, context);
   } catch (error) {
-    // What concerns the database was explained where it was opened.
+    // Errors of the database were explained where it was opened.
     throw explainFolderError(error, request.folder, { neededBytes: () => roomFor(request.databasePath, context) });
   }
 }
@@ -84,12 +85,12 @@ export interface BackupPurpose extends Omit<BackupRequest, 'kind' | 'folder' | '
   readonly mayBeForeign?: boolean;
   /** For a safety backup: what takes the place of the database. */
   readonly replacedBy?: string;
-  /** Where the database was taken out of its mode for the moment: the mode that it has otherwise. */
+  /** If the database was taken out of its mode for the moment: its usual mode. */
   readonly usualMode?: string;
 }
 
 /** As `makeBackup`, for a story that already holds the folder's lock. */
-export async function makeBackupUnderLock(
+async function makeBackupUnderLock(
   catalog: Catalog,
   purpose: BackupPurpose,
   context: StoryContext,
@@ -100,8 +101,8 @@ export async function makeBackupUnderLock(
 }
 
 /**
- * Makes sure that the folder is not another database's, clears what killed runs left, makes sure there is room, and pins the
- * database. Needs the lock.
+ * Makes sure that the folder is not another database's, clears what killed runs left, makes sure that there is room,
+ * and pins the database. The caller holds the lock.
  */
 export async function pinForBackup(
   catalog: Catalog,
@@ -202,7 +203,7 @@ async function removeLeftovers(catalog: Catalog, databasePath: string, context: 
   for (const backup of await listWithoutManifest(catalog.folder)) if (unpublished.has(backup)) remove(backup);
   for (const entry of readdirSync(catalog.folder)) {
     if (entry.startsWith('.backup-') && entry.endsWith('.tmp')) remove(entry);
-    // A removal takes the file first; killed then, it left the manifest.
+    // A removal deletes the file first; if it was killed then, it left the manifest.
     const name = entry.replace(/\.json$/, '');
     const orphan = name !== entry && isBackupName(name) && !existsSync(join(catalog.folder, name));
     if (orphan) remove(entry);
@@ -236,8 +237,8 @@ function refuseDatabaseInStaging(catalog: Catalog, databasePath: string): void {
   const staging = join(catalog.folder, STAGING_FOLDER);
   if (!existsSync(staging) || !existsSync(databasePath)) return;
   if (!`${resolveDatabase(databasePath)}/`.startsWith(`${realpathSync(staging)}/`)) return;
-  throw new BackupError('BAD_CONFIG', `the database ${databasePath} lies in the staging folder of the backups`, {
-    hint: 'Move it to another folder: what lies in .staging is removed at each run.',
+  throw new BackupError('BAD_CONFIG', `the database ${databasePath} is in the staging folder of the backups`, {
+    hint: 'Move it to another folder: everything in .staging is removed at each run.',
   });
 }
 
@@ -262,8 +263,8 @@ async function judge(
       throw new BackupError('VERIFY_FAILED', `the new backup was dropped: ${error.message}`, {
         hint:
           complaint === null
-            ? 'Nothing wrong was found in the live database, so most often the disk is at fault: check it. Earlier backups are as they were.'
-            : 'The live database itself could not be looked at, so nothing is known of it. Earlier backups are as they were; the next run tries again.',
+            ? 'Nothing wrong was found in the live database, so the disk is most likely at fault: check it. Earlier backups are unchanged.'
+            : 'The live database itself could not be checked, so nothing is known about it. Earlier backups are unchanged; the next run tries again.',
         cause: error,
       });
     }
@@ -287,7 +288,7 @@ function complaintAboutLive({
   try {
     return checkLiveDatabase(databasePath, verify);
   } catch {
-    // Busy, or gone meanwhile: that it could not be looked at is no proof against it.
+    // Busy, or gone meanwhile: being unable to look proves nothing against it.
     return NOBODY_COULD_LOOK;
   }
 }

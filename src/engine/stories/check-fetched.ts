@@ -22,6 +22,6 @@ export async function checkDatabase({ name, database }: Manifest, path: string, 
 
 function isAnother(name: string, target: string, how: string): BackupError {
   return new BackupError('VERIFY_FAILED', `${name} on ${targetWord(target)} ${how} that its manifest describes`, {
-    hint: 'It was changed after it was made. Nothing was placed; use another backup.',
+    hint: 'It was changed after it was made. Nothing was restored; use another backup.',
   });
 }

@@ -224,6 +224,6 @@ function checkRoom(folder: string, sizeBytes: number): void {
   throw new BackupError(
     'DISK_FULL',
     `the disk with the backups has no room for a drill: ${inMegabytes(neededBytes)} needed, ${inMegabytes(free)} free`,
-    { hint: 'Free space on that disk, or lower the retention. Backups go on.' },
+    { hint: 'Free space on that disk, or lower the retention. Backups continue.' },
   );
 }

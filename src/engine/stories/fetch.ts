@@ -52,9 +52,9 @@ export interface FetchRequest {
   readonly access: TargetAccess;
   /** Private keys for a sealed artifact; empty when there are none. */
   readonly identities: readonly string[];
-  /** Copies there are encrypted: one that is not may be anybody's. */
+  /** Copies there are encrypted: a copy that is not may come from anybody. */
   readonly refusePlain?: boolean;
-  /** Folder for a download that may be cut, to go on from there; null: one of the user's own. */
+  /** Folder for a download that may be interrupted, to resume from; null: one of the user's own. */
   readonly staging: string | null;
   /** The plain database; must not exist. */
   readonly to: string;
@@ -71,12 +71,12 @@ export interface Fetched {
 const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
 const PROGRESS_EVERY_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
-/** A download that was cut is gone on with the next day at the latest. */
+/** An interrupted download is resumed within a day, or not at all. */
 const FORGOTTEN_MS = 24 * 3_600_000;
 /** In a row, with next to nothing between them; each has the store's own retries behind it. Then the next call goes on. */
 const FRUITLESS_TRIES_MAX = 4;
 const RETRY_FIRST_MS = 1_000;
-/** What was gone on with and is not what was stored is made anew once: its first half may be from before a power cut. */
+/** A resumed download that is not what was stored is made again once: its first half may be from before a power cut. */
 const DOWNLOADS_MAX = 2;
 
 /**
@@ -151,7 +151,7 @@ async function fetchInto(
     await place(opened, request.to);
     partial.remove();
   } catch (error) {
-    // What is damaged at its source is of no use to the next try.
+    // A copy that is damaged at its source is of no use to the next try.
     if (error instanceof BackupError && error.code === 'VERIFY_FAILED') partial.remove();
     throw error;
   }
@@ -177,7 +177,7 @@ async function findManifest(
 function refuseWithoutIdentity({ name, artifact }: Manifest, { identities, target }: FetchRequest): void {
   if (artifact.encryption === 'none' || identities.length > 0) return;
   const what = `${name} is encrypted on ${targetWord(target)}, and the private key is not on this server`;
-  const hint = `Where the key is: velist-backup restore ${name} --from ${target} --to restored.sqlite --identity key.txt`;
+  const hint = `On a machine that has the key: velist-backup restore ${name} --from ${target} --to restored.sqlite --identity key.txt`;
   throw new BackupError('BAD_REQUEST', what, { hint });
 }
 
@@ -193,7 +193,7 @@ async function download(
     if (head?.sizeBytes !== sizeBytes) {
       throw new BackupError(
         'VERIFY_FAILED',
-        `${file} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, its manifest says ${sizeBytes}`,
+        `${file} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, but its manifest says ${sizeBytes}`,
         { hint: 'It was changed or removed after it was stored; use another backup.' },
       );
     }
@@ -203,7 +203,7 @@ async function download(
     partial.remove();
     if (haveBytes > 0 && downloads < DOWNLOADS_MAX) continue;
     throw new BackupError('VERIFY_FAILED', `${file} in ${store.place} is not what was stored: its digest differs`, {
-      hint: 'It was changed after it was stored, or on the way here. Nothing was placed; use another backup.',
+      hint: 'It was changed after it was stored, or on the way here. Nothing was restored; use another backup.',
     });
   }
 }
@@ -247,7 +247,7 @@ async function receive(
   return hash.digest('hex');
 }
 
-/** The disk must not fill with what nobody announced. */
+/** The disk must not fill with bytes that no manifest announced. */
 function longer({ file, sizeBytes }: Manifest['artifact'], store: ObjectStore): BackupError {
   const what = `${file} in ${store.place} has more than the ${sizeBytes} bytes of its manifest`;
   return new BackupError('VERIFY_FAILED', what, { hint: 'It was changed after it was stored; use another backup.' });
@@ -284,7 +284,7 @@ async function openArtifact(
   for await (const chunk of unseal(readChunks(from), artifact, identities)) {
     context.signal.throwIfAborted();
     sizeBytes += chunk.length;
-    // Before the disk is full of something that is no backup.
+    // Checked before the disk is full of something that is not a backup.
     if (sizeBytes > database.sizeBytes) break;
     await append(file, chunk);
     hash.update(chunk);
@@ -311,11 +311,11 @@ function takePlain(from: string, to: string): void {
 async function place(opened: string, to: string): Promise<void> {
   await using file = await open(opened, constants.O_RDWR | (constants.O_NOFOLLOW ?? 0));
   await file.chmod(0o600);
-  // Root restores for whoever may make files in that folder.
+  // Root restores for whichever user may make files in that folder.
   const { uid, gid } = statSync(dirname(to));
   if (process.getuid?.() === 0) {
     await file.chown(uid, gid).catch((error: unknown) => {
-      // A network file system that takes root for nobody.
+      // A network file system that maps root to nobody.
       if (errnoCode(error) !== 'EPERM') throw error;
     });
   }

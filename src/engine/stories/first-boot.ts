@@ -30,7 +30,7 @@ export async function bringBackMissing(request: FirstBootRequest, context: Story
   await checkSource(request);
   context.signal.throwIfAborted();
 
-  // From here on no stop is heard: placing is all or nothing.
+  // From here on a stop is ignored: the replacement is all or nothing.
   context.onEvent({ type: 'step', name: 'place' });
   const databasePath = resolve(request.databasePath);
   placeWhereMissing(request.source, databasePath, request.journalMode);
@@ -38,8 +38,8 @@ export async function bringBackMissing(request: FirstBootRequest, context: Story
   context.onEvent({ type: 'step', name: 'prove' });
   const complaint = complaintAbout(databasePath, request);
   if (complaint === null) return null;
-  throw new BackupError('DB_DAMAGED', `the database that was brought back fails its check: ${complaint}`, {
-    hint: `${request.sourceName} passed its own: see whether the disk of the database is sound.`,
+  throw new BackupError('DB_DAMAGED', `the restored database fails its check: ${complaint}`, {
+    hint: `${request.sourceName} passed its own check: find out whether the disk of the database is sound.`,
   });
 }
 
@@ -48,7 +48,7 @@ function complaintAbout(databasePath: string, { sourceName }: FirstBootRequest):
     return checkLiveDatabase(databasePath);
   } catch (error) {
     const { code, message } = BackupError.from(error);
-    throw new BackupError(code, `${sourceName} was placed, but the result was not checked: ${message}`, {
+    throw new BackupError(code, `${sourceName} was put in place, but the result was not checked: ${message}`, {
       hint: 'The file passed its own check. Make a backup when the database is free: that checks all of it.',
       cause: error,
     });

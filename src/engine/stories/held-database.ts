@@ -34,7 +34,7 @@ export function holdDatabase(request: RestoreRequest, context: StoryContext): He
   const path = resolveDatabase(request.databasePath);
   const onLeft = () =>
     warnIn(context)(
-      `${path} was in WAL mode, and is in rollback mode until the next backup or restore: it could not be given its mode back (it is busy, or its disk is full).`,
+      `${path} was in WAL mode, and stays in rollback mode until the next backup or restore: its mode could not be changed back (it is busy, or its disk is full).`,
     );
   const outOfWal = request.mode === 'offline' ? leaveWal(path, onLeft) : null;
   let pinned: PinnedDatabase | undefined;
@@ -97,28 +97,24 @@ function refuseInUse(pinned: PinnedDatabase, isWal: boolean, { source }: Restore
   if (!pinned.mayCopy) {
     throw new BackupError(
       'UNSUPPORTED',
-      `${pinned.path} lies on a network file system, so it can not be replaced while it is in use`,
+      `${pinned.path} is on a network file system, so it cannot be replaced while it is in use`,
       how,
     );
   }
   if (hasPageChecksums(source)) {
-    throw new BackupError(
-      'UNSUPPORTED',
-      'the backup has checksums of its pages (cksumvfs), and SQLite here writes none',
-      how,
-    );
+    throw new BackupError('UNSUPPORTED', 'the backup has page checksums (cksumvfs), but SQLite here writes none', how);
   }
   if (isWal && backup?.pageSize !== pinned.pageSize) {
     throw new BackupError(
       'PAGE_SIZE_DIFFERS',
-      `the backup has pages of ${backup?.pageSize} bytes, the database in use of ${pinned.pageSize}`,
+      `the backup has pages of ${backup?.pageSize} bytes, the database in use has pages of ${pinned.pageSize}`,
       how,
     );
   }
   if (backup?.encoding && pinned.encoding && backup.encoding !== pinned.encoding) {
     throw new BackupError(
       'ENCODING_DIFFERS',
-      `the backup holds its text as ${backup.encoding}, the database in use as ${pinned.encoding}`,
+      `the backup stores its text as ${backup.encoding}, the database in use as ${pinned.encoding}`,
       how,
     );
   }

@@ -3,10 +3,10 @@ import type { DatabaseSelf, WriterSelf } from '../writer/self.ts';
 import { addressOf, type TargetAccess, type TargetStore } from '../store/kinds.ts';
 import { claimWriter, type Holding, holdPlace, type HoldRequest, seeWriter } from '../writer/writer.ts';
 import type { Place } from '../writer/objects.ts';
-import type { ClaimedRemote, WritingRequest } from '../writer/writing.ts';
+import type { ClaimedWriting, WritingRequest } from '../writer/writing.ts';
 import type { StoryContext } from '../../words/story.ts';
 import type { UploadRequest } from './upload-request.ts';
-import type { Claim, PlaceRecord } from '../catalog/identity.ts';
+import type { Claim, PlaceIdentity, PlaceRecord } from '../catalog/identity.ts';
 
 /** Makes the place this database's, and this installation the writer there, whoever is. */
 export interface ClaimRemoteRequest extends Required<WritingRequest> {
@@ -16,18 +16,22 @@ export interface ClaimRemoteRequest extends Required<WritingRequest> {
   readonly folder: string;
   readonly prefix: string;
   readonly access: TargetAccess;
-  /** What makes the place ours, oldest first; null where it is ours already, or of nobody. */
+  /** What makes the place ours, oldest first; null if it is ours already, or of nobody. */
   readonly claim: {
     readonly claims: readonly Claim[];
     /** Written where there is none. */ readonly record: PlaceRecord;
   } | null;
 }
 
+export interface ClaimedRemote extends ClaimedWriting {
+  /** Null if nothing of it was changed. */
+  readonly identity: PlaceIdentity | null;
+}
+
 type Target = Pick<UploadRequest, 'access' | 'prefix'>;
 
 /**
- * Null for a request that says nothing of a writer, as those of older versions: then nobody is asked.
- *
+ * Null for a request that does not mention a writer, as from older versions: nobody is asked then.
  * @throws BackupError PLACE_TAKEN, CLONED, S3_*.
  */
 export async function holdTarget(
@@ -41,7 +45,7 @@ export async function holdTarget(
   return await holdPlace(placeOf(store, request), asked, context);
 }
 
-/** Tells the parent who writes there. A key that may not look there says nothing, and lists the backups all the same. */
+/** Tells the parent who writes there. A key that may not look there reports nothing, and still lists the backups. */
 export async function seeTarget(
   store: TargetStore,
   request: Target & WritingRequest,
@@ -62,7 +66,7 @@ export async function claimWriting(
   store: TargetStore,
   request: ClaimRemoteRequest,
   context: StoryContext,
-): Promise<Omit<ClaimedRemote, 'identity'>> {
+): Promise<ClaimedWriting> {
   const asked: HoldRequest = { ...request, self: writerSelf(request.self), address: addressOfTarget(request) };
   return await claimWriter(placeOf(store, request), asked, context);
 }
@@ -77,6 +81,6 @@ function addressOfTarget({ access, prefix }: Target): string {
 
 /** The service says both with each request that it makes at a target. */
 function writerSelf({ maker, installationPath, ...self }: DatabaseSelf): WriterSelf {
-  if (maker === null || installationPath === null) throw new Error('a job at a target was not told its installation');
+  if (maker === null || installationPath === null) throw new Error('a job at a target was not given its installation');
   return { ...self, maker, installationPath };
 }

@@ -140,7 +140,7 @@ function putTogether(first: string, log: string, destination: string): Snapshot 
   }
 }
 
-/** It stays where somebody said something of it meanwhile, as a pin, or where it can't be removed: one too many does no harm. */
+/** It stays if somebody has pinned or annotated it meanwhile, or if it can't be removed: one too many does no harm. */
 async function removeMerged(catalog: Catalog, first: Backup, context: StoryContext): Promise<void> {
   const text = JSON.stringify(first.manifest);
   const isAsRead = (backups: readonly Backup[]) =>
@@ -172,7 +172,7 @@ export async function mergeLeftLateLogs(catalog: Catalog, context: StoryContext)
       const isLog = readHeaderOf(late) === null;
       const kept = join(catalog.folder, lateLogSetAside(owner, isLog ? 'log' : 'database'));
       renameSync(late, kept);
-      const what = isLog ? 'a SQLite log that goes on from that backup' : 'a copy of the database as it was then';
+      const what = isLog ? 'a SQLite log that continues from that backup' : 'a copy of the database as it was then';
       warnIn(context)(
         `What was committed after ${owner} and before a restore that was killed can't be merged: ${reason.message}. It is kept in ${kept}, ${what}.`,
       );

@@ -1,6 +1,6 @@
 /**
- * What only a look into the live database can tell about the way it is set up. Runs in a job's own process, as all that
- * opens it; one read, no write, no checkpoint, also not the one of a last connection that closes.
+ * Facts about the setup that only a look into the live database can give. Runs in a job's own process, like everything
+ * that opens it: one read, no write, no checkpoint, not even the one that a last connection makes as it closes.
  */
 import { sqliteVersion } from './backup.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
@@ -19,7 +19,7 @@ export interface Examined {
   readonly hasWalResetBug: boolean;
   /** It can't tell when an app has lost the locks on its database. */
   readonly missesLostLocks: boolean;
-  /** Null where the database could not be opened. */
+  /** Null if the database could not be opened. */
   readonly journalMode: string | null;
   /** Tables that other replication tools keep in it. */
   readonly replicatorTables: readonly string[];

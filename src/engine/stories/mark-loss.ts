@@ -1,6 +1,6 @@
 /**
- * Asks of a new backup what it lost against the one before, which may be of a version that counted nothing: then its
- * file is counted now, so that no loss slips through an upgrade.
+ * Finds out what a new backup lost since the one before. That one may be from a version that counted nothing; its file
+ * is then counted now, so that no loss slips through an upgrade.
  */
 import { type Backup, inOrder } from '../catalog/folder-catalog.ts';
 import type { DatabaseFacts, LossMark, Manifest } from '../format/manifest.ts';
@@ -9,7 +9,7 @@ import { countFile } from '../sqlite/verify.ts';
 
 export interface LossQuestion {
   readonly rules: LossRules;
-  /** What we did to the database ourselves last. */
+  /** Our own last change of the database. */
   readonly ownChange: OwnChange | null;
   /** The newest good backup that is at another target alone, with what was counted in it. */
   readonly elsewhere: Earlier | null;

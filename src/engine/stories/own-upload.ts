@@ -16,10 +16,10 @@ import { type StoryContext, warnIn } from '../../words/story.ts';
 import type { UploadRequest } from './upload-request.ts';
 
 export interface UploadOrder {
-  /** Null where the request does not say which database it is. */
+  /** Null if the request does not say which database it is. */
   readonly owned: OwnedTarget | null;
   readonly renumbered: number;
-  /** What the target held before; null where nobody looked. */
+  /** What the target held before; null if nobody looked. */
   readonly before: RemoteCatalog | null;
 }
 
@@ -62,7 +62,7 @@ export async function prepareUpload(
 /** The queue offers none of another database; a folder may change hands between two looks. */
 async function requireOwnBackup(catalog: Catalog, name: string, self: DatabaseSelf): Promise<void> {
   if ((await ownBackups(catalog, self)).some((backup) => backup.name === name)) return;
-  throw new BackupError('FOREIGN_PLACE', `${name} is a backup of another database than ${self.name}`, {
+  throw new BackupError('FOREIGN_PLACE', `${name} is a backup of another database, not of ${self.name}`, {
     hint: 'It was not uploaded. The service of its own database does that.',
   });
 }

@@ -6,7 +6,7 @@ import type { ErrorBody } from '../../words/errors.ts';
 import type { LiveFacts } from '../sqlite/look.ts';
 
 /** `missing`: to the place of a database whose file is gone, and nowhere else. */
-export type RestoreMode = 'file' | 'online' | 'offline' | 'missing';
+type RestoreMode = 'file' | 'online' | 'offline' | 'missing';
 
 export interface RestoreRequest {
   readonly kind: 'restore';

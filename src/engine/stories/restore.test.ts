@@ -82,7 +82,7 @@ withFaults('where SQLite can not end the replacement, the undo stays, and what w
   const error = restoreFailing(request('offline'), '-P', journal, '-e', 'inject=unlink,unlinkat:error=EIO');
   const [safetyBackup = ''] = await undoable();
   expect(safetyBackup).not.toBe('');
-  expect(error.message).toStartWith('shop.sqlite holds what was there before, or source.sqlite');
+  expect(error.message).toStartWith('shop.sqlite now holds either what was there before or source.sqlite');
   expect(error.hint).toContain(`safe in ${safetyBackup}`);
   // The journal that is left takes back what was written of the other database.
   expect([ask(databasePath, count), ask(databasePath, 'PRAGMA integrity_check')]).toEqual([100, 'ok']);

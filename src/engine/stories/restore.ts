@@ -88,19 +88,19 @@ async function replace(
     checkStillTheSame(request, checked);
     context.signal.throwIfAborted();
 
-    // From here on no stop is heard: placing is all or nothing.
+    // From here on a stop is ignored: the replacement is all or nothing.
     context.onEvent({ type: 'step', name: 'place' });
     setAside = await place(safety, request, context);
   } catch (error) {
     if (safety.backup && !mayBePlaced(error)) await withdrawUndo(catalog, [safety.backup]);
     throw error;
   }
-  // What the last undo would bring back is not what was here a moment ago.
+  // The last undo would not bring back what was here a moment ago.
   if (safety.backup === null) await withdrawUndo(catalog, await undoable(catalog, request));
   const replaced = { safetyBackup: safety.backup, setAside };
   if (identityOf(request.source) === checked.identity) return replaced;
-  throw placedBut(request, 'its file was changed while it was placed', changedMeanwhile(request), {
-    hint: `What is in the database now was checked by nobody. ${whereOldIs(replaced)}. Restore that, or another backup.`,
+  throw placedBut(request, 'its file was changed while it was being put in place', changedMeanwhile(request), {
+    hint: `The database as it is now was not checked. ${whereOldIs(replaced)}. Restore that, or another backup.`,
   });
 }
 
@@ -131,8 +131,8 @@ async function mergeAfterPlacing(
   try {
     return await mergeLateLog(catalog, safetyBackup, context);
   } catch (error) {
-    throw placedBut(request, 'the safety backup does not yet hold what was committed last', error, {
-      hint: `That is kept beside ${safetyBackup}, and the next backup adds it. The result was not checked.`,
+    throw placedBut(request, 'the safety backup does not yet contain the last commits', error, {
+      hint: `They are kept beside ${safetyBackup}, and the next backup adds them. The result was not checked.`,
     });
   }
 }
@@ -165,7 +165,7 @@ function placedBut(
   { hint }: { readonly hint: string },
 ): BackupError {
   const reason = BackupError.from(error);
-  return new BackupError(reason.code, `${request.sourceName} was placed, but ${what}: ${reason.message}`, {
+  return new BackupError(reason.code, `${request.sourceName} was put in place, but ${what}: ${reason.message}`, {
     hint,
     cause: reason,
   });
@@ -234,7 +234,7 @@ export async function checkSource(
       'BAD_BACKUP',
       `${request.sourceName} has a log beside it, ${request.sourceName}-wal, that is part of it`,
       {
-        hint: 'What is in the log would be lost. Open and close the file with SQLite once, so that it is merged.',
+        hint: 'The content of the log would be lost. Open and close the file once with SQLite, so that the log is merged.',
       },
     );
   }
@@ -254,14 +254,14 @@ function identityOf(path: string): string {
   return found ? [found.dev, found.ino, found.size, found.ctimeNs].join(' ') : 'gone';
 }
 
-/** Minutes may pass between the check and the placing, while the safety backup is made. */
+/** Minutes may pass between the check and the replacement, while the safety backup is made. */
 function checkStillTheSame(request: RestoreRequest, { identity }: Checked): void {
   if (identityOf(request.source) !== identity) throw changedMeanwhile(request);
 }
 
 function changedMeanwhile({ sourceName }: RestoreRequest): BackupError {
-  return new BackupError('VERIFY_FAILED', `${sourceName} was changed or exchanged after it was checked`, {
-    hint: 'Nothing was changed. Something else writes into the backup folder; verify the backup again.',
+  return new BackupError('VERIFY_FAILED', `${sourceName} was changed or replaced after it was checked`, {
+    hint: 'Nothing was changed. Something else writes to the backup folder; verify the backup again.',
   });
 }
 
@@ -387,9 +387,9 @@ async function place(safety: Safety, request: RestoreRequest, context: StoryCont
 function cutShort({ sourceName, databasePath }: RestoreRequest, backup: string, reason: BackupError): BackupError {
   // In any other case a write may have failed that the disk holds all the same.
   if (says(reason.code, 'taken-back')) return reason;
-  const message = `${basename(databasePath)} holds what was there before, or ${sourceName}: placing it failed: ${reason.message}`;
+  const message = `${basename(databasePath)} now holds either what was there before or ${sourceName}: putting it in place failed: ${reason.message}`;
   return new MayBePlaced(reason.code, message, {
-    hint: `What was there before is safe in ${backup}, and \`velist-backup undo\` brings it back. See whether the disk is failing.`,
+    hint: `What was there before is safe in ${backup}, and \`velist-backup undo\` brings it back. Check whether the disk is failing.`,
     cause: reason,
   });
 }

@@ -14,7 +14,7 @@ import {
   type RemoteListing,
   toListing,
 } from '../catalog/store-catalog.ts';
-import { type ClaimRemoteRequest, claimWriting, holdTarget, seeTarget } from './hold-target.ts';
+import { type ClaimedRemote, type ClaimRemoteRequest, claimWriting, holdTarget, seeTarget } from './hold-target.ts';
 import { BackupError } from '../../words/errors.ts';
 import {
   lockRemoteManifests,
@@ -28,7 +28,7 @@ import { takeLock, uploadLock } from '../disk/lock.ts';
 import { idsOf } from '../writer/self.ts';
 import { bytesOf, type ObjectStore } from '../store/store.ts';
 import { openTarget, type TargetAccess, type TargetStore, whereOf } from '../store/kinds.ts';
-import type { ClaimedRemote, WritingRequest } from '../writer/writing.ts';
+import type { WritingRequest } from '../writer/writing.ts';
 import { type StoryContext, warnIn } from '../../words/story.ts';
 
 export interface RemoveRemoteRequest {
@@ -71,7 +71,7 @@ export async function listRemoteBackups(request: ListRemoteRequest, context: Sto
   });
 }
 
-/** A key that may not ask for what is not there can list all the same: then nobody knows whose it is. */
+/** A key that may not ask for a missing object can still list; the owner is then unknown. */
 async function identityForReading(
   store: ObjectStore,
   { self, identity: before = null }: ListRemoteRequest,
@@ -140,7 +140,7 @@ export async function claimRemote(request: ClaimRemoteRequest, context: StoryCon
   });
 }
 
-/** Removes one backup, whatever is there of it, and looks that it is gone. Not there is fine. */
+/** Removes everything that is there of one backup, and checks that it is gone. A backup that is not there is fine. */
 export async function removeRemote(request: RemoveRemoteRequest, context: StoryContext): Promise<null> {
   return await withStore(request, async (store) => {
     const found = await listByBackup(store, request.name, context);

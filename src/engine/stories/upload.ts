@@ -27,7 +27,7 @@ import { formatManifest, type Manifest } from '../format/manifest.ts';
 import { listByBackup, readRemoteManifest, toListing } from '../catalog/store-catalog.ts';
 import { BackupError, says } from '../../words/errors.ts';
 import { holdTarget } from './hold-target.ts';
-import { isToBeRenewed } from '../catalog/lifecycle.ts';
+import { isToBeRenewed } from '../store/lifecycle.ts';
 import { lookForPruning, pruneRemote, removeKeys } from '../catalog/prune-store.ts';
 import { listAgain, prepareUpload, type UploadOrder } from './own-upload.ts';
 import { takeLock, uploadLock } from '../disk/lock.ts';
@@ -40,7 +40,7 @@ import type { UploadRequest, Uploaded } from './upload-request.ts';
 const PROGRESS_EVERY_BYTES = 4 * 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 /** An unfinished upload that is older was left by a job that was killed. */
-const UNFINISHED_MAX_MS = 24 * 3_600_000;
+const UNFINISHED_MS_MAX = 24 * 3_600_000;
 
 /** @throws BackupError FOREIGN_PLACE, PLACE_TAKEN, CLONED, S3_*, NO_BACKUP, VERIFY_FAILED when the local file is not what its manifest says, ABORTED. */
 export async function uploadBackup(request: UploadRequest, context: StoryContext): Promise<Uploaded> {
@@ -65,7 +65,7 @@ export async function uploadBackup(request: UploadRequest, context: StoryContext
       key: request.prefix === '' ? stored.artifact.file : `${request.prefix}/${stored.artifact.file}`,
       sealing: sealName(stored.artifact),
       renumbered: order.renumbered,
-      ...(await lookAround(store, { ...request, holding }, order, context)),
+      ...(await tidyTarget(store, { ...request, holding }, order, context)),
     };
   } finally {
     store.close();
@@ -77,7 +77,7 @@ async function findVerified(catalog: Catalog, name: string): Promise<VerifiedBac
   const backup = await catalog.find(name);
   if (backup.manifest) return { ...backup, manifest: backup.manifest };
   throw new BackupError('BAD_BACKUP', `${name} has no readable manifest`, {
-    hint: 'Adopt it first; only then is it uploaded.',
+    hint: 'Adopt it first; then it is uploaded.',
   });
 }
 
@@ -106,7 +106,7 @@ async function place(
   const { sizeBytes } = await store
     .put(file, sealed, { ...options, ...bound, contentType, ifAbsent: !isLeftOver })
     .catch(async (error: unknown) => {
-      if (isLeftOver && isRefusal(error)) throw taken(file, store, error);
+      if (isLeftOver && isRefusal(error)) throw nameTaken(file, store, error);
       // Stored, but without the encryption or the lock asked for: it must not stay, and no manifest names it.
       const isOurs = !isLeftOver && isPermanent(error) && BackupError.from(error).code !== 'TARGET_EXISTS';
       if (isOurs) await store.delete(file, options).catch(() => {});
@@ -148,7 +148,7 @@ async function putManifest(store: ObjectStore, manifest: Manifest, { signal }: S
   } catch (error) {
     if (BackupError.from(error).code !== 'TARGET_EXISTS') throw error;
     await put(false).catch((refused: unknown) => {
-      throw isRefusal(refused) ? taken(name, store, refused) : refused;
+      throw isRefusal(refused) ? nameTaken(name, store, refused) : refused;
     });
   }
 }
@@ -158,12 +158,12 @@ function isRefusal(error: unknown): boolean {
   return says(BackupError.from(error).code, 'not-replaced');
 }
 
-function taken(key: string, store: ObjectStore, cause: unknown): BackupError {
+function nameTaken(key: string, store: ObjectStore, cause: unknown): BackupError {
   return new BackupError(
     'TARGET_EXISTS',
-    `there is a "${key}" in ${store.place} already, which is not a complete backup and may not be replaced`,
+    `there is already a "${key}" in ${store.place}, which is not a complete backup and may not be replaced`,
     {
-      hint: 'An upload that was cut left it, or somebody else wrote it. The next backup has another name: nothing is to be done.',
+      hint: 'An interrupted upload left it, or somebody else wrote it. There is nothing to do: the next backup has another name.',
       cause,
     },
   );
@@ -185,9 +185,9 @@ async function checkForm(store: ObjectStore, { artifact }: Manifest, context: St
     (error: unknown) => `it is still there (${BackupError.from(error).message})`,
   );
   throw new BackupError(
-    'S3_MISMATCH',
+    store.words.codes.mismatch,
     `${artifact.file} in ${store.place} does not begin like ${wanted}${form === 'unknown' ? '' : ` but like ${form}`}; ${left}`,
-    { hint: 'The server, or a proxy before it, changed what was uploaded. The local backup is verified.' },
+    { hint: 'Something on the way changed what was uploaded. The local backup is verified.' },
   );
 }
 
@@ -206,7 +206,7 @@ async function confirm(store: ObjectStore, { artifact }: Manifest, context: Stor
   const head = await store.head(artifact.file, { signal: context.signal });
   if (head?.sizeBytes === artifact.sizeBytes) return;
   throw new BackupError(
-    'S3_MISMATCH',
+    store.words.codes.mismatch,
     `${artifact.file} in ${store.place} has ${head?.sizeBytes ?? 'no'} bytes, not ${artifact.sizeBytes}`,
     {
       hint: 'It is uploaded again; the local backup is verified.',
@@ -252,7 +252,7 @@ async function* digested(source: AsyncIterable<Uint8Array>, hash: Hash): AsyncGe
 type After = Pick<Uploaded, 'listing' | 'removed' | 'survived' | 'complaint'>;
 
 /** Lists, prunes and sweeps. The backup is stored by now: what fails here is told and fails nothing. */
-async function lookAround(
+async function tidyTarget(
   store: TargetStore,
   request: UploadRequest & { readonly holding: Holding | null },
   order: UploadOrder,
@@ -272,7 +272,7 @@ async function lookAround(
         if (BackupError.from(error).code === 'ABORTED') throw error;
       });
     }
-    const olderThan = new Date(context.now().getTime() - UNFINISHED_MAX_MS);
+    const olderThan = new Date(context.now().getTime() - UNFINISHED_MS_MAX);
     await store.sweepUploads({ olderThan, isOurs: (key) => ownerOf(key) !== null, signal: context.signal });
     return { listing: toListing(catalog, { ...whose, without: removed }), removed, survived, complaint: null };
   } catch (error) {

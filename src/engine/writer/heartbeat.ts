@@ -14,7 +14,7 @@ import { createReleased, type Place, readBeat, removeBeat, writeBeat } from './o
 /** Lost answers in a row: any of these may be the one that arrived. */
 const TRIED_MAX = 200;
 
-export interface HeartbeatContext {
+interface HeartbeatContext {
   readonly signal: AbortSignal;
   readonly now: () => Date;
   /** Hears that the file of the installation was damaged and set aside. */
@@ -70,7 +70,7 @@ export async function renew(
   return counted;
 }
 
-/** Removes it after the last place was given back. Best effort. */
+/** Removes it after the last place was released. Best effort. */
 export async function endHeartbeat({ key, number, isAppendOnly }: Heartbeat, store: ObjectStore, signal: AbortSignal) {
   if (number > 0 && !isAppendOnly) await removeBeat(store, key, { signal });
 }
@@ -116,7 +116,7 @@ async function count(
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code === 'ABORTED') throw known;
-      // A full disk: the heartbeat goes on with the count that the file has.
+      // If the disk is full, the heartbeat continues with the count in the file.
       isCounted = false;
       ours.push(...here);
     }
@@ -157,8 +157,8 @@ export async function releasePlace(
 }
 
 /**
- * Our token is another machine's too, so it proves nothing any more: from now on this one is a stranger there with the same
- * id, and stops.
+ * Another machine has our token too, so it proves nothing any more: from now on this one is a stranger there with the
+ * same id, and stops.
  */
 export async function disownPlace(
   { address, installationPath }: OwnEpoch,

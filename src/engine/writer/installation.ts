@@ -20,7 +20,7 @@ import { takeLock } from '../disk/lock.ts';
 const heldPlace = z.object({
   /** Number of the epoch that we took there. */
   epoch: z.int().positive(),
-  /** Secret of the start that took it: who has it is the writer. */
+  /** Secret of the start that took it: whichever process has it is the writer. */
   token: z.string(),
   /** How often we renewed our heartbeat; a higher number at the target is a clone's, or from before we were set back. */
   beats: z.int().nonnegative(),
@@ -45,7 +45,7 @@ const installationSchema = z.object({
 export type Installation = z.infer<typeof installationSchema>;
 export type HeldPlace = z.infer<typeof heldPlace>;
 
-/** What a manifest says of who made it. */
+/** What a manifest says about who made it. */
 export interface Maker {
   readonly installation: string;
   readonly host: string;
@@ -64,7 +64,7 @@ export function makerOf({ id }: Pick<Installation, 'id'>): Maker {
 }
 
 /**
- * Null where there is none yet, and where it is damaged: whoever changes it sets it aside and begins a new one. A machine
+ * Null if there is none yet, and where it is damaged: whoever changes it sets it aside and begins a new one. A machine
  * with a new id counts as another one: it removes nothing that others made for seven days, and makes backups all the same.
  *
  * @throws BackupError NO_PERMISSION when another user's: a new id would make us a stranger at our own places.

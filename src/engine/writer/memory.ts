@@ -20,11 +20,11 @@ export interface PlaceMemory extends Disposable {
   readonly held: HeldPlace | null;
   /** Token of an epoch that was about to be taken. */
   readonly taking: string | null;
-  /** False where nothing outlives this process. */
+  /** False if nothing outlives this process. */
   readonly isKept: boolean;
   /**
-   * As the file is now. To be asked after the heartbeat was read: another process of this installation counts there first,
-   * and renews it then.
+   * The file as it is now. Ask after the heartbeat was read: another process of this installation counts there first,
+   * and then renews it.
    */
   reread(): void;
   /** Called before the target hears of it. */

@@ -24,11 +24,11 @@ export interface Place {
   readonly prefix: string;
 }
 
-export interface Options {
+interface Options {
   readonly signal?: AbortSignal;
 }
 
-/** No silence of a writer counts before it; a tick is an hour at most. */
+/** A writer is not called silent before this; a tick is an hour at most. */
 export const EVERY_MAX_MS = 3_600_000;
 const FOLDER = 'writer/';
 const OBJECT_BYTES_MAX = 64 * 1024;
@@ -39,7 +39,7 @@ const LEFTOVER_MS = 7 * 86_400_000;
 /** A limit, because where nothing may be deleted each take tries them all again. */
 const REMOVED_AT_ONCE_MAX = 20;
 const KNOCKS_MAX = 3;
-/** Each one that finds the newest epoch gone means that another machine has tidied up meanwhile. */
+/** Each attempt that finds the newest epoch gone means that another machine has tidied up meanwhile. */
 const LOOKS_MAX = 5;
 
 const writerSchema = z.object({
@@ -70,8 +70,8 @@ const beatSchema = z.object({
 });
 const markSchema = z.object({ host: z.string() });
 
-export type Writer = z.infer<typeof writerSchema>;
-export type Beat = z.infer<typeof beatSchema>;
+type Writer = z.infer<typeof writerSchema>;
+type Beat = z.infer<typeof beatSchema>;
 
 /** How messages name it. */
 export function placeText({ store, prefix }: Place): string {
@@ -91,14 +91,14 @@ const named = /^(\d{10,15})(?:\.(released|clone-[\w-]+))?\.json$/;
 
 export interface SeenEpoch {
   readonly epoch: number;
-  /** Null where what stands there can't be read: then nobody knows whose it is. */
+  /** Null if what stands there can't be read: then nobody knows whose it is. */
   readonly writer: Writer | null;
   /** The server's time. */
   readonly since: Date;
   readonly isReleased: boolean;
 }
 
-export interface SeenClone {
+interface SeenClone {
   readonly key: string;
   readonly seenAt: Date;
 }
@@ -134,8 +134,8 @@ export async function lookAt(place: Place, options: Options): Promise<PlaceLook>
       const isReleased = epochs.some((one) => one.epoch === epoch && one.kind === 'released');
       return { newest: { epoch, writer, since: object.modifiedAt, isReleased }, clones, objects };
     }
-    throw new BackupError('S3_MISMATCH', `${placeText(place)} lists an epoch that is not there`, {
-      hint: 'This server shows what was removed, or not what was written: nobody can tell who writes there.',
+    throw new BackupError(place.store.words.codes.mismatch, `${placeText(place)} lists an epoch that is not there`, {
+      hint: 'It lists objects that were removed, or misses ones that were written, so nobody can tell who writes there.',
     });
   } catch (error) {
     throw unknowable(error);
@@ -150,7 +150,7 @@ async function list(place: Place, options: Options): Promise<readonly ListedObje
   return objects;
 }
 
-/** Undefined where it is not there; null where it is not of our form. */
+/** Undefined where it is not there; null if it is not of our form. */
 async function readWriter(place: Place, name: string, options: Options): Promise<Writer | null | undefined> {
   const text = await textAt(place.store, keyAt(place, name), options);
   return text === null ? undefined : parse(writerSchema, text);
@@ -162,9 +162,9 @@ export async function hostOfClone(place: Place, { key }: SeenClone, options: Opt
   return (text !== null && parse(markSchema, text)?.host) || 'unknown';
 }
 
-export type SeenBeat = Pick<Beat, 'token' | 'beats'> & { readonly modifiedAt: Date };
+type SeenBeat = Pick<Beat, 'token' | 'beats'> & { readonly modifiedAt: Date };
 
-/** The last renewal, wherever it lies; null where there is none. One of another form says when it was made all the same. */
+/** The last renewal, wherever it lies; null if there is none. One of another form says when it was made all the same. */
 export async function lastBeat(store: ObjectStore, key: string, options: Options): Promise<SeenBeat | null> {
   const stem = key.replace(/\.json$/, '');
   let newest: ListedObject | null = null;
@@ -177,7 +177,7 @@ export async function lastBeat(store: ObjectStore, key: string, options: Options
   return { token: '', beats: 0, ...beat, modifiedAt: newest.modifiedAt };
 }
 
-/** Null where there is none under that very key, or none of our form. */
+/** Null if there is none under that very key, or none of our form. */
 export async function readBeat(store: ObjectStore, key: string, options: Options): Promise<Beat | null> {
   const text = await textAt(store, key, options);
   return text === null ? null : parse(beatSchema, text);
@@ -205,7 +205,7 @@ function parse<Value>(schema: z.ZodType<Value>, text: string): Value | null {
 // ── write ──
 
 /**
- * Creates the epoch; false where another machine was faster. Where the server honours create-only, its first answer
+ * Creates the epoch; false if another machine was faster. Where the server honours create-only, its first answer
  * decides. Where it ignores it, two that begin at once both hear yes: so we read it back, and look once more a moment
  * later, when what the other wrote over it has arrived.
  */
@@ -229,7 +229,7 @@ export async function createEpoch(
   }
 }
 
-/** False where there is such an object. A server without create-only is asked first, and then written to. */
+/** False if there is such an object. A server without create-only is asked first, and then written to. */
 async function writeOnce(store: ObjectStore, key: string, text: string, options: Options): Promise<boolean> {
   try {
     return await store.putIfAbsent(key, Buffer.from(text), { signal: options.signal, contentType: JSON_TYPE });
@@ -269,7 +269,7 @@ export async function forgetClone(place: Place, { key }: SeenClone, options: Opt
   await place.store.delete(keyAt(place, key), options).catch(letBe);
 }
 
-/** When the server says it is now. */
+/** The server's current time. */
 export async function knock(place: Place, installation: string, options: Options): Promise<Date> {
   const text = format({ format: 'velist-backup-knock/1', installation, host: hostname() });
   for (let knocks = 0; knocks < KNOCKS_MAX; knocks++) {
@@ -283,8 +283,9 @@ export async function knock(place: Place, installation: string, options: Options
     // Another process of ours knocked at the same moment, and removed it.
     if (head !== null) return head.modifiedAt;
   }
-  throw new BackupError('S3_MISMATCH', `what was written to ${place.store.place} can't be found there`, {
-    hint: 'This server shows late what was written, or something removes it at once.',
+  const { place: where, words } = place.store;
+  throw new BackupError(words.codes.mismatch, `what was written to ${where} can't be found there`, {
+    hint: 'It shows new objects late, or something removes them at once.',
   });
 }
 
@@ -319,7 +320,7 @@ export async function writeBeat(
   return 'appended';
 }
 
-/** Best effort: whoever looks next knows by the epoch that it was released. */
+/** Best effort: the next writer knows by the epoch that it was released. */
 export async function removeBeat(store: ObjectStore, key: string, options: Options): Promise<void> {
   await store.delete(key, options).catch(letBe);
 }
@@ -377,7 +378,7 @@ function unknowable(error: unknown): BackupError {
   const known = BackupError.from(error);
   if (known.code !== 'S3_DENIED') return known;
   return new BackupError('S3_DENIED', `${known.message}, so nobody can tell who writes there`, {
-    hint: `${known.hint} Nothing is uploaded or removed there until then; local backups go on.`,
+    hint: `${known.hint} Nothing is uploaded or removed there until then; local backups continue.`,
     cause: known,
   });
 }

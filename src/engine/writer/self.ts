@@ -1,6 +1,6 @@
 /**
  * Which database we are: what a job must know to tell our places and backups from those of others. The path and the
- * machine are known by digests alone, because a place may be read by many.
+ * machine appear only as digests, because a place may be read by many.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -20,9 +20,9 @@ export interface DatabaseSelf {
   readonly name: string;
   readonly pathDigest: string;
   readonly machineDigest: string;
-  /** Null where nobody knows the installation. */
+  /** Null if nobody knows the installation. */
   readonly maker: Maker | null;
-  /** The installation's own file; null where there is none. */
+  /** The installation's own file; null if there is none. */
   readonly installationPath: string | null;
 }
 
@@ -53,7 +53,10 @@ function digest(text: string): string {
 
 let machine: string | undefined;
 
-/** A container that was made anew has another one, and its volumes stay. https://man7.org/linux/man-pages/man5/machine-id.5.html */
+/**
+ * A container that was created again has another one, but its volumes stay.
+ * https://man7.org/linux/man-pages/man5/machine-id.5.html
+ */
 function machineId(): string {
   machine ??= readMachineId() ?? hostname();
   return machine;

@@ -16,7 +16,7 @@
 import { isBackupName } from '../format/names.ts';
 import { BackupError } from '../../words/errors.ts';
 import { judgeWriter, type Life, type Outcome } from './judge.ts';
-import { isToBeRenewed } from '../catalog/lifecycle.ts';
+import { isToBeRenewed } from '../store/lifecycle.ts';
 import type { WriterSelf } from './self.ts';
 import { openPlaceMemory, type PlaceMemory } from './memory.ts';
 import {
@@ -36,13 +36,13 @@ import {
   tidy,
   timeOf,
 } from './objects.ts';
-import type { ClaimedRemote, Writing } from './writing.ts';
+import type { ClaimedWriting, Writing } from './writing.ts';
 import type { OtherWriter, StoryContext, WriterNews } from '../../words/story.ts';
 
 /** Ticks without a heartbeat until a writer is gone. */
-export const SILENT_TICKS = 3;
+const SILENT_TICKS = 3;
 const SPARED_MS = 7 * 86_400_000;
-/** Each one that is lost means that another machine took that epoch. */
+/** Each attempt that is lost means that another machine took that epoch. */
 const TAKES_MAX = 5;
 /** Longer than a small write takes to arrive. */
 const SECOND_LOOK_MS = 2_000;
@@ -50,7 +50,7 @@ const CLONES_MAX = 3;
 
 export interface Holding {
   readonly epoch: number;
-  /** The only installation whose backups may be removed there; null where that does not hold. */
+  /** The only installation whose backups may be removed there; null if that does not hold. */
   readonly sparesAllBut: string | null;
   /**
    * To be asked before something is removed: an upload may take hours, or the machine was paused.
@@ -84,13 +84,13 @@ export async function holdPlace(place: Place, request: HoldRequest, context: Con
     if (writer && (outcome === 'other' || outcome === 'clone')) {
       if (outcome === 'clone') await leaveMark(place, look, request, context);
       tell({ type: 'stopped', address, by: writer });
-      throw refusalBy(writer, placeText(place));
+      throw refusalBy(writer, placeText(place), place.store.words.own);
     }
     const isRenewed = outcome === 'hold' && isAging(look, request, context);
     const held =
       outcome === 'hold' && !isRenewed
         ? heldFrom(look, request)
-        : await take(place, request, { memory, look }, context);
+        : await takeEpoch(place, request, { memory, look }, context);
     if (held === null) continue;
     const clones = await takeClones(place, look, context);
     const isTakeover =
@@ -113,15 +113,11 @@ export async function holdPlace(place: Place, request: HoldRequest, context: Con
  *
  * @throws BackupError S3_*.
  */
-export async function claimWriter(
-  place: Place,
-  request: HoldRequest,
-  context: Context,
-): Promise<Omit<ClaimedRemote, 'identity'>> {
+export async function claimWriter(place: Place, request: HoldRequest, context: Context): Promise<ClaimedWriting> {
   using memory = await openPlaceMemory(request.self, request.address, context);
   for (let takes = 0; takes < TAKES_MAX; takes++) {
     const look = await lookAt(place, context);
-    const held = await take(place, request, { memory, look, isClaim: true }, context);
+    const held = await takeEpoch(place, request, { memory, look, isClaim: true }, context);
     if (held === null) continue;
     const news = { address: request.address, ...held, from: null, sparesOthersUntil: null, clones: [] };
     context.onEvent({ type: 'writer', news: { type: 'holds', ...news } });
@@ -133,7 +129,7 @@ export async function claimWriter(
   throw busy(place, 'claim');
 }
 
-/** Looks as `holdPlace` does and takes nothing; null where the place is free or ours. */
+/** Looks as `holdPlace` does and takes nothing; null if the place is free or ours. */
 export async function otherWriterAt(place: Place, request: HoldRequest, context: Context): Promise<OtherWriter | null> {
   using memory = await openPlaceMemory(request.self, request.address, context);
   const { outcome, look, writer } = await examine(place, request, memory, context);
@@ -160,18 +156,18 @@ export async function seeWriter(
 }
 
 /** The error of a place where another machine writes. */
-export function refusalBy({ kind, host, since, seenAt }: OtherWriter, where: string): BackupError {
-  const seen = seenAt === null ? '' : `, seen last at ${seenAt}`;
+export function refusalBy({ kind, host, since, seenAt }: OtherWriter, where: string, own: string): BackupError {
+  const seen = seenAt === null ? '' : `, last seen at ${seenAt}`;
   if (kind === 'other') {
-    return new BackupError('PLACE_TAKEN', `${host} writes to ${where} since ${since}${seen}`, {
-      hint: 'Give this machine a prefix of its own (BACKUP_S3_PATH). If it replaces the other one, stop that one: then this one goes on by itself, at once or after three ticks. If it is the same database and the other machine is not to write any more, `velist-backup claim` does not wait.',
+    return new BackupError('PLACE_TAKEN', `${host} has been writing to ${where} since ${since}${seen}`, {
+      hint: `Give this machine ${own}. If it replaces the other one, stop that one: then this one continues by itself, at once or after three ticks. If it is the same database and the other machine should no longer write, \`velist-backup claim\` takes over without waiting.`,
     });
   }
   return new BackupError(
     'CLONED',
-    `a machine with the id of this one (${host}) writes to ${where} since ${since}${seen}`,
+    `a machine with the id of this one (${host}) has been writing to ${where} since ${since}${seen}`,
     {
-      hint: 'One of them is a copy of the other. Stop velist-backup on the copy, move velist-backup.installation.json away there, and give it a prefix of its own (BACKUP_S3_PATH). A machine that was set back to an older image goes on by itself after three ticks.',
+      hint: `One of them is a copy of the other. Stop velist-backup on the copy, move velist-backup.installation.json away there, and give it ${own}. A machine that was set back to an older image continues by itself after three ticks.`,
     },
   );
 }
@@ -211,7 +207,7 @@ async function examine(
   }
 }
 
-/** The last sign of life: the heartbeat, or the epoch itself before the first one. Null where it may not be seen. */
+/** The last sign of life: the heartbeat, or the epoch itself before the first one. Null if it may not be seen. */
 async function lifeOf(
   { store }: Place,
   { writer, since }: SeenEpoch,
@@ -230,7 +226,7 @@ async function lifeOf(
   }
 }
 
-/** Compares the server's times alone. A writer whose heartbeat can't be seen counts as alive. */
+/** Compares only the server's times. A writer whose heartbeat can't be seen counts as alive. */
 async function isSilent(
   place: Place,
   { writer }: SeenEpoch,
@@ -262,8 +258,8 @@ function heldFrom({ newest }: PlaceLook, { writing }: HoldRequest): Held | null 
   return { epoch: newest.epoch, token, isOwn: token === writing.token, everyMs };
 }
 
-/** Null where another machine was faster. */
-async function take(
+/** Null if another machine was faster. */
+async function takeEpoch(
   place: Place,
   { self, writing, secondLookMs = SECOND_LOOK_MS }: HoldRequest,
   {
@@ -347,7 +343,7 @@ function confirmer(place: Place, held: Held, context: Context): () => Promise<vo
   return async () => {
     const { newest } = await lookAt(place, context);
     if (newest === null || (newest.epoch === held.epoch && newest.writer?.token === held.token)) return;
-    throw refusalBy(describe(newest, '', null), placeText(place));
+    throw refusalBy(describe(newest, '', null), placeText(place), place.store.words.own);
   };
 }
 
@@ -363,7 +359,7 @@ function describe({ writer, since }: SeenEpoch, installation: string, seenAt: Da
 // ── clones ──
 
 async function leaveMark(place: Place, look: PlaceLook, { writing }: HoldRequest, { signal }: Context): Promise<void> {
-  // Without it we stop all the same.
+  // If the mark can't be written, we stop all the same.
   await markClone(place, look.newest?.epoch ?? 0, writing.token, { signal }).catch((error: unknown) => {
     if (BackupError.from(error).code === 'ABORTED') throw error;
   });
@@ -392,6 +388,6 @@ async function takeClones(place: Place, look: PlaceLook, context: Context): Prom
 
 function busy(place: Place, doing: string): BackupError {
   return new BackupError('PLACE_TAKEN', `several machines ${doing} to ${placeText(place)} at this moment`, {
-    hint: 'It is tried again. Give each machine a prefix of its own (BACKUP_S3_PATH).',
+    hint: `It is retried. Give each machine ${place.store.words.own}.`,
   });
 }

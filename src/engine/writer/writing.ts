@@ -1,6 +1,5 @@
 /** How a job presents this start of the service at a target, and what it answers when it took the place. */
 import type { DatabaseSelf } from './self.ts';
-import type { PlaceIdentity } from '../catalog/identity.ts';
 
 /** This start of the service, as a job that writes at a target presents it there. */
 export interface Writing {
@@ -12,9 +11,9 @@ export interface Writing {
   readonly beat: string;
   /** A service that was started writes there for the first time: it takes an epoch of its own. */
   readonly isFirst: boolean;
-  /** The run history tells of uploads to that place. */
+  /** The run history shows uploads to that place. */
   readonly knowsPlace: boolean;
-  /** A rule of the bucket removes what is older than so many days, so an epoch is taken anew long before. */
+  /** A rule of the bucket removes everything older than this many days, so an epoch is taken again long before. */
   readonly lifecycleDays?: number | null;
 }
 
@@ -24,9 +23,7 @@ export interface WritingRequest {
   readonly writing?: Writing;
 }
 
-export interface ClaimedRemote {
-  /** Null where nothing of it was changed. */
-  readonly identity: PlaceIdentity | null;
+export interface ClaimedWriting {
   readonly epoch: number;
   /** The writer before; null when there was none. */
   readonly from: { readonly installation: string; readonly host: string; readonly since: string } | null;

@@ -32,19 +32,19 @@ export interface Access {
 }
 
 /** Answers who asks, or throws FORBIDDEN, or UNAUTHORIZED where one can sign in. */
-export async function admit(
+export async function authorize(
   request: Request,
   action: Action,
   options: AccessOptions,
   database: string | null = null,
 ): Promise<Access> {
-  const { signIn, authorize = signIn?.authorize } = options;
-  if (!authorize && action !== 'open') requireThisMachine(request, options.allowedHosts ?? []);
+  const { signIn, authorize: judge = signIn?.authorize } = options;
+  if (!judge && action !== 'open') requireThisMachine(request, options.allowedHosts ?? []);
   requireOwnPage(request, action);
-  if (!authorize || action === 'open') return { user: undefined };
+  if (!judge || action === 'open') return { user: undefined };
 
   // An app in plain JavaScript may answer anything: only a plain yes, or a name, lets in.
-  const verdict: unknown = await authorize(request, action, { database });
+  const verdict: unknown = await judge(request, action, { database });
   const user = typeof verdict === 'object' && verdict !== null && 'user' in verdict ? verdict.user : undefined;
   if (verdict !== true && typeof user !== 'string') {
     if (signIn && !options.authorize) throw notSignedIn();

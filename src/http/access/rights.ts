@@ -1,30 +1,36 @@
 /** Rights that one verdict does not settle: on several databases, and on what a change would remove. */
 import { isDeepStrictEqual } from 'node:util';
 import { BackupError } from '../../words/errors.ts';
-import type { Guarded } from '../../fleet/fleet-port.ts';
+import type { FleetDatabase } from '../../fleet/fleet-port.ts';
 import type { BackupConfig } from '../../service/model.ts';
 import { keepNames, retentionNames } from '../../service/targets/retention-policies.ts';
 import type { ConfigChange } from '../contract.ts';
-import type { Call } from '../route.ts';
-import { type Access, type AccessOptions, admit } from './auth.ts';
+import { type Access, type AccessOptions, authorize } from './auth.ts';
 import type { Action } from './authorize.ts';
+
+export interface Allowed {
+  /** Those of several databases on which the right was given, if each was asked for. */
+  readonly allowed?: readonly FleetDatabase[];
+  /** The right was given on all of them at once. */
+  readonly isAllowedAll?: boolean;
+}
 
 /**
  * The right on all databases at once, or on each that it is given for.
  *
  * @throws BackupError when it is given for none.
  */
-export async function admitToSome(
+export async function authorizeForSome(
   request: Request,
   action: Action,
-  databases: readonly Guarded[],
+  databases: readonly FleetDatabase[],
   options: AccessOptions,
-): Promise<Access & Pick<Call, 'allowed' | 'isAllowedAll'>> {
+): Promise<Access & Allowed> {
   try {
-    return { ...(await admit(request, action, options)), allowed: databases, isAllowedAll: true };
+    return { ...(await authorize(request, action, options)), allowed: databases, isAllowedAll: true };
   } catch (refused) {
     if (!(refused instanceof BackupError) || refused.code !== 'FORBIDDEN' || !options.authorize) throw refused;
-    const asked = await Promise.allSettled(databases.map(({ name }) => admit(request, action, options, name)));
+    const asked = await Promise.allSettled(databases.map(({ name }) => authorize(request, action, options, name)));
     for (const one of asked) {
       const isRefused =
         one.status === 'rejected' && one.reason instanceof BackupError && one.reason.code === 'FORBIDDEN';
@@ -38,13 +44,9 @@ export async function admitToSome(
 }
 
 /** The next run removes what is no longer kept: to say how much that is, is to delete. */
-export async function admitToRetention(
-  request: Request,
-  options: AccessOptions,
-  database: string | null,
-): Promise<void> {
+export async function authorizeRetention(ask: (action: Action) => Promise<Access>): Promise<void> {
   try {
-    await admit(request, 'delete', options, database);
+    await ask('delete');
   } catch (error) {
     if (!(error instanceof BackupError) || error.code !== 'FORBIDDEN') throw error;
     throw new BackupError('FORBIDDEN', 'changing what is kept removes backups, and needs the right to delete them', {

@@ -35,7 +35,7 @@ export class Sessions {
     return session !== undefined && nowMs >= session.startedMs && nowMs - session.startedMs <= FRESH_MS;
   }
 
-  /** False where there is none, or none any more. */
+  /** False if there is none, or none any more. */
   use(secret: string, nowMs: number): boolean {
     const session = this.#byDigest.get(digest(secret));
     if (!session) return false;

@@ -7,7 +7,7 @@ import type { PageAssets } from '../page-assets.ts';
 import { serverPage } from '../server-page.ts';
 import type { SignIn } from './sign-in.ts';
 
-export interface SignInPageOptions {
+interface SignInPageOptions {
   readonly status: number;
   readonly assets: PageAssets;
   /** Without a password there is no form, nor with one that is too short. */

@@ -21,7 +21,7 @@ const FORGET_MS = 60 * 60_000;
 const MOST_REMEMBERED = 10_000;
 
 /** Somebody who tries to sign in. */
-export interface Guesser {
+interface Guesser {
   readonly address: string;
   /** The browser, if it signed in before and proves it. */
   readonly browser?: string;

@@ -2,22 +2,16 @@
  * The doors of the standalone server: a password for people, who get a session, and a token for programs.
  *
  * The password is compared by scrypt with a salt of this start, the token by its digest, both in constant time; neither
- * is kept in a form that an answer could show. A session is in a cookie that no script can read and no other site can
- * send. Over https it is called `__Host-…` (RFC 6265bis, 4.1.3.2), which no other host and no page over plain http can
- * set, and which holds for the whole host; several servers below one host share it, each with a session of its own in
- * it. Over plain http it bears no `Path`: browsers then take the folder of the sign-in page, which is right behind a
- * proxy that adds or cuts a prefix too, and which no server behind one can know.
- *
- * A second cookie outlives the session and the server: it opens nothing, but proves that this browser knew the password
- * once, and so whoever guesses elsewhere does not slow it down. It is signed by a key made of the password and the
- * token, so it needs no file of its own and ends when either is changed. Who steals it can try passwords against that
- * signature at home, each at the cost of one scrypt, and none where a token is set too.
+ * is kept in a form that an answer could show. A session is in a cookie (`cookies.ts`); several servers below one host share
+ * it, each with a session of its own in it.
  */
-import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { BackupError } from '../../words/errors.ts';
 import { PASSWORD_LEAST, passwordLength } from '../../service/password.ts';
 import type { Authorize } from './authorize.ts';
-import { isHttps } from '../client.ts';
+import { cookie, cookieOf } from './cookies.ts';
+import { KnownBrowsers } from './known-browsers.ts';
+import { digest, isSame, stretch } from './secrets.ts';
 import { Sessions } from './sessions.ts';
 import { SignInThrottle } from './sign-in-throttle.ts';
 
@@ -52,13 +46,8 @@ export interface SignIn {
 }
 
 const COOKIE = 'velist-backup';
-const BROWSER_COOKIE = 'velist-backup-browser';
 /** Sessions of other servers on the same host that their cookie keeps beside ours. */
 const OTHERS_KEPT = 3;
-/** Browsers keep no cookie for longer. */
-const BROWSER_KNOWN_MS = 400 * 24 * 60 * 60_000;
-/** The usual cost of an interactive sign-in: about 50 ms and 16 MB. */
-const scryptCost = { N: 16_384, r: 8, p: 1 };
 
 /**
  * One of them for all requests: it holds the sessions. A password that is too short opens nothing, and the page says so:
@@ -74,29 +63,15 @@ export function createSignIn({ password: given, token, metricsToken = null, nowM
   const wanted = password === null ? null : stretch(password, salt);
   const tokenDigest = token === null ? null : digest(token);
   const metricsDigest = metricsToken === null ? null : digest(metricsToken);
-  const browserKey = password === null ? null : stretch(`${password}\0${token ?? ''}`, 'velist-backup browser');
+  const browsers = password === null ? null : new KnownBrowsers(password, token, nowMs);
   const throttle = new SignInThrottle();
   const sessions = new Sessions();
   const sessionOf = (request: Request) => secretsOf(request).find((secret) => sessions.use(secret, nowMs()));
-  const bears = (request: Request, wanted: Buffer | null) => {
-    const bearer = /^Bearer +(\S+) *$/i.exec(request.headers.get('authorization') ?? '')?.[1];
-    return bearer !== undefined && wanted !== null && timingSafeEqual(digest(bearer), wanted);
-  };
-  /** The cookie's value with that session in place of ours, if there was one; those of other servers stay. */
-  const withSession = (request: Request, secret: string | null) => {
-    const others = secretsOf(request).filter((other) => !sessions.use(other, nowMs()));
-    return [...(secret === null ? [] : [secret]), ...others.slice(0, OTHERS_KEPT)].join(BETWEEN);
-  };
-
-  /** Which of those that signed in before it is, by their cookie. */
-  async function browserOf(request: Request): Promise<string | undefined> {
-    const given = cookieOf(request, BROWSER_COOKIE);
-    const [, browser, until] = /^([\w-]{22})\.(\d{13})\.[\w-]{43}$/.exec(given ?? '') ?? [];
-    if (given === undefined || browser === undefined || browserKey === null || Number(until) < nowMs())
-      return undefined;
-    const right = browserValue(await browserKey, browser, Number(until));
-    return timingSafeEqual(digest(given), digest(right)) ? browser : undefined;
-  }
+  /** Sessions of other servers, which stay in the cookie. */
+  const othersOf = (request: Request) =>
+    secretsOf(request)
+      .filter((secret) => !sessions.use(secret, nowMs()))
+      .slice(0, OTHERS_KEPT);
 
   return {
     hasPassword: password !== null,
@@ -107,24 +82,22 @@ export function createSignIn({ password: given, token, metricsToken = null, nowM
       return sessionOf(request) !== undefined ? { user: 'admin' } : false;
     },
     async attempt(request, given, address = '') {
-      if (wanted === null || browserKey === null) return { status: 'refused' };
-      const guesser = { address, browser: await browserOf(request) };
+      if (wanted === null || browsers === null) return { status: 'refused' };
+      const guesser = { address, browser: await browsers.of(request) };
       const ms = throttle.begin(guesser, nowMs());
       if (ms > 0) return { status: 'wait', ms };
       if (!timingSafeEqual(await stretch(given, salt), await wanted)) return { status: 'refused' };
       throttle.succeeded(guesser);
       // A session is never gone on with under a new sign-in.
-      const others = withSession(request, null);
+      const others = othersOf(request);
       const before = sessionOf(request);
       if (before !== undefined) sessions.end(before);
-      const id = [sessions.begin(nowMs(), address), ...(others === '' ? [] : [others])].join(BETWEEN);
-      const browser = guesser.browser ?? randomBytes(16).toString('base64url');
-      const known = browserValue(await browserKey, browser, nowMs() + BROWSER_KNOWN_MS);
+      const value = [sessions.begin(nowMs(), address), ...others].join(BETWEEN);
       return {
         status: 'signed-in',
         cookies: [
-          cookie(request, { name: COOKIE, value: id, forMs: Sessions.MOST_MS }),
-          cookie(request, { name: BROWSER_COOKIE, value: known, forMs: BROWSER_KNOWN_MS }),
+          cookie(request, { name: COOKIE, value, forMs: Sessions.MOST_MS }),
+          await browsers.remember(request, guesser.browser),
         ],
       };
     },
@@ -134,7 +107,7 @@ export function createSignIn({ password: given, token, metricsToken = null, nowM
       return bears(request, tokenDigest) || (secret !== undefined && sessions.isFresh(secret, nowMs()));
     },
     signOut(request) {
-      const value = withSession(request, null);
+      const value = othersOf(request).join(BETWEEN);
       for (const secret of secretsOf(request)) sessions.end(secret);
       return cookie(request, { name: COOKIE, value, forMs: value === '' ? 0 : Sessions.MOST_MS });
     },
@@ -173,20 +146,9 @@ export function passwordAgain(
   });
 }
 
-function cookie(request: Request, { name, value, forMs }: { name: string; value: string; forMs: number }): string {
-  const bound = isHttps(request) ? '; Path=/; Secure' : '';
-  return `${cookieName(request, name)}=${value}; Max-Age=${forMs / 1_000}; HttpOnly; SameSite=Strict${bound}`;
-}
-
-/** Browsers take one of that name over https alone, for this host alone, with `Path=/`. */
-function cookieName(request: Request, name: string): string {
-  return isHttps(request) ? `__Host-${name}` : name;
-}
-
-function cookieOf(request: Request, name: string): string | undefined {
-  const wanted = cookieName(request, name);
-  const cookies = (request.headers.get('cookie') ?? '').split(';').map((part) => part.trim().split('='));
-  return cookies.find(([given, value]) => given === wanted && value)?.[1];
+function bears(request: Request, wantedDigest: Buffer | null): boolean {
+  const bearer = /^Bearer +(\S+) *$/i.exec(request.headers.get('authorization') ?? '')?.[1];
+  return bearer !== undefined && wantedDigest !== null && isSame(bearer, wantedDigest);
 }
 
 const BETWEEN = '~';
@@ -195,19 +157,4 @@ const BETWEEN = '~';
 function secretsOf(request: Request): readonly string[] {
   const secrets = cookieOf(request, COOKIE)?.split(BETWEEN) ?? [];
   return secrets.filter((secret) => /^[\w-]{43}$/.test(secret)).slice(0, 1 + OTHERS_KEPT);
-}
-
-function browserValue(key: Buffer, browser: string, untilMs: number): string {
-  const signed = `${browser}.${untilMs}`;
-  return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
-}
-
-function stretch(password: string, salt: Buffer | string): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    scrypt(password.normalize('NFC'), salt, 32, scryptCost, (error, key) => (error ? reject(error) : resolve(key)));
-  });
 }

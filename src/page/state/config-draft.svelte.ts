@@ -4,8 +4,8 @@
  */
 import type { Config, ConfigChange } from '../../http/contract.ts';
 import { type KeepName, keepNames, type Settings } from '../consequences.ts';
-import { minutes } from '../format.ts';
-import { methodWords } from '../words.ts';
+import { minutes } from '../text/format.ts';
+import { methodWords } from '../text/words.ts';
 
 export type SettingName = keyof Settings;
 /** Number fields hold null while they are empty. */

@@ -9,15 +9,15 @@
  * A run shorter than 400 ms would only flicker, so its steps are shown from then on.
  */
 import type { Activity, Backup, Run, RunProgress, Status } from '../../http/contract.ts';
-import { ApiError, address, api, askPassword, type Target } from '../api.ts';
+import { ApiError, address, api } from '../api.ts';
 import { ranges } from '../chart.ts';
-import { duration, plural, sentence, size } from '../format.ts';
-import { copyWords, targetWord } from '../words.ts';
+import { sentence } from '../text/format.ts';
+import { backupText, takenOverText, tooFarBackText } from '../text/outcomes.ts';
 import { clock } from './clock.svelte.ts';
 import { recall, remember } from './memory.ts';
 import { toasts } from './toasts.svelte.ts';
 
-export type Contact = 'loading' | 'live' | 'lost' | 'refused';
+type Contact = 'loading' | 'live' | 'lost' | 'refused';
 
 const silenceMs = 10_000;
 const watchMs = 500;
@@ -31,9 +31,6 @@ const runsUsual = 100;
 const runsMost = 1000;
 /** Time passes without events too: planned runs are missed, bars move on. */
 const activityAgeMs = 60_000;
-/** The time to take back a deletion. */
-export const undoMs = 8000;
-
 class Dashboard {
   contact = $state<Contact>('loading');
   status = $state.raw<Status | null>(null);
@@ -50,13 +47,6 @@ class Dashboard {
   retryInMs = $state(0);
   /** The run this page asked for; null when it ended. */
   ownRun = $state<string | null>(null);
-  asking = $state(false);
-  /** A drill that this page asked for goes on. */
-  drilling = $state(false);
-  /** Backups being verified or adopted on request of this page. */
-  working = $state.raw<ReadonlySet<string>>(new Set());
-  /** Backups whose deletion waits for its 8 seconds. */
-  leaving = $state.raw<ReadonlySet<string>>(new Set());
   newest = $state<string | null>(null);
   /** Said to screen readers, never shown. */
   announcement = $state('');
@@ -66,7 +56,6 @@ class Dashboard {
   readonly own = $derived(this.backups.filter(({ other }) => other === null));
   readonly online = $derived(this.contact === 'live');
   readonly run = $derived(this.status?.run ?? null);
-  readonly isBusy = $derived(this.asking || this.run !== null);
   readonly isRestoring = $derived(this.run?.kind === 'restore' || this.run?.kind === 'undo');
 
   #stream: EventSource | null = null;
@@ -102,174 +91,10 @@ class Dashboard {
     this.#connect();
   }
 
-  async backupNow(): Promise<void> {
-    if (this.isBusy) return;
-    this.asking = true;
-    try {
-      const answer = await api.backupNow();
-      if ('runId' in answer) this.ownRun = this.#seenRuns.has(answer.runId) ? null : answer.runId;
-      if ('runId' in answer && this.#seenRuns.has(answer.runId)) this.#report(answer.runId);
-      this.announcement = 'Backup started';
-      this.#gather();
-    } catch (error) {
-      this.refused('The backup did not start', error);
-    } finally {
-      this.asking = false;
-    }
-  }
-
-  async stopRun(): Promise<void> {
-    const answer = await this.attempt('The run was not stopped', () => api.stopRun());
-    if (answer?.stopped === false)
-      toasts.show({
-        tone: 'plain',
-        title: 'Nothing was stopped',
-        lines: ['It has just ended, or it belongs to another program: stop it there.'],
-      });
-  }
-
-  /** Rehearses a restore from each place; how it went stands in the check-up and in the run log. */
-  async drill(): Promise<void> {
-    this.drilling = true;
-    const answer = await this.attempt('The restore was not rehearsed', () => api.drill());
-    this.drilling = false;
-    for (const { target, result, ms, error } of answer?.drills ?? []) {
-      const where = targetWord(target);
-      if (result === 'proven')
-        toasts.show({ tone: 'good', title: `${where}: a restore works`, lines: [`It took ${duration(ms)}.`] });
-      else if (result === 'sealed')
-        toasts.show({
-          tone: 'plain',
-          title: `${where}: the copy is whole`,
-          lines: ['It is encrypted, and the key is not on this server, so its content was not opened.'],
-        });
-      else
-        toasts.show({
-          tone: 'bad',
-          title: `${where}: ${result === 'failed' ? 'a restore fails' : 'stopped'}`,
-          lines: error === null ? [] : [sentence(error.message), sentence(error.hint)],
-        });
-    }
-  }
-
-  async turnOn(): Promise<void> {
-    const saved = await this.attempt('Auto-backup was not turned on', () => api.saveConfig({ enabled: true }));
-    if (saved !== undefined) toasts.show({ tone: 'good', title: 'Auto-backup is on', lines: [] });
-  }
-
-  async verify(backup: Backup, full: boolean): Promise<void> {
-    await this.#work(backup, async () => {
-      const checked = await this.attempt('The check could not be made', () => api.verify(backup.filename, full));
-      if (checked === undefined) return;
-      const { verification } = checked;
-      if (verification.state === 'verified')
-        toasts.show({
-          tone: 'good',
-          title: 'Verified',
-          lines: [
-            `It opens and passed its ${verification.method === 'full' ? 'full integrity check' : 'quick check'}.`,
-            ...verification.remarks.map(sentence),
-          ],
-          code: backup.filename,
-        });
-      if (verification.state === 'damaged')
-        toasts.show({
-          tone: 'bad',
-          title: 'This backup is damaged',
-          lines: [sentence(verification.detail)],
-          code: backup.filename,
-        });
-    });
-  }
-
-  /** One after the other; what is found damaged says so at once. */
-  async verifyAll(): Promise<void> {
-    const found = { verified: 0, damaged: 0, unknown: 0 };
-    const all = this.own.filter(({ placements }) => placements.some(({ target }) => target === 'local'));
-    this.working = new Set([...this.working, ...all.map(({ filename }) => filename)]);
-    for (const backup of all) {
-      const checked = await api.verify(backup.filename, false).catch(() => null);
-      found[checked === null || checked.verification.state === 'unchecked' ? 'unknown' : checked.verification.state]++;
-      this.working = new Set([...this.working].filter((name) => name !== backup.filename));
-    }
-    const { verified, damaged, unknown } = found;
-    const rest = [
-      ...(damaged > 0 ? [`${plural(damaged, 'backup')} did not pass.`] : []),
-      ...(unknown > 0 ? [`${plural(unknown, 'backup')} could not be checked.`] : []),
-    ];
-    toasts.show({
-      tone: rest.length > 0 ? 'bad' : 'good',
-      title: `${plural(verified, 'backup')} verified`,
-      lines: rest.length > 0 ? rest : ['All on this machine open and passed their quick check.'],
-    });
-    this.#gather();
-  }
-
-  async adopt(backup: Backup): Promise<void> {
-    await this.#work(backup, async () => {
-      const adopted = await this.attempt('The file was not adopted', () => api.adopt(backup.filename));
-      if (adopted !== undefined)
-        toasts.show({
-          tone: 'good',
-          title: 'Adopted',
-          lines: ['It now counts as a backup like the others.'],
-          code: backup.filename,
-        });
-    });
-  }
-
-  async pin(backup: Backup, change: { pinned: boolean; note?: string | null }): Promise<boolean> {
-    const changed = await this.attempt(
-      change.pinned ? 'The backup was not pinned' : 'The backup was not unpinned',
-      () => api.change(backup.filename, change),
-    );
-    return changed !== undefined;
-  }
-
-  /**
-   * Deletes after 8 seconds in which it can be taken back; leaving the page takes it back too. The password is asked for
-   * before them, not after.
-   *
-   * @param targets none: everywhere.
-   */
-  async removeSoon(backup: Backup, targets: readonly Target[]): Promise<void> {
-    const { filename } = backup;
-    const session = await this.attempt('The backup was not deleted', () => api.session());
-    if (session === undefined || (session.needsPassword && !(await askPassword.ask()))) return;
-    this.leaving = new Set([...this.leaving, filename]);
-    const stay = () => {
-      this.leaving = new Set([...this.leaving].filter((name) => name !== filename));
-    };
-    const timer = setTimeout(() => void this.remove(backup, targets).finally(stay), undoMs);
-    const dismiss = toasts.show(
-      {
-        tone: 'plain',
-        title: `Deleting the ${targets.length === 0 ? 'backup' : copyWords(targets)}`,
-        lines: [`In ${undoMs / 1000} seconds. Leaving this page keeps it.`],
-        code: filename,
-        button: {
-          label: 'Undo',
-          press: () => {
-            clearTimeout(timer);
-            dismiss();
-            stay();
-          },
-        },
-      },
-      undoMs,
-    );
-  }
-
-  async remove(backup: Backup, targets: readonly Target[]): Promise<void> {
-    for (const target of targets.length === 0 ? [undefined] : targets) {
-      const answer = await this.attempt('The backup was not deleted', () => api.remove(backup.filename, target));
-      if (answer === undefined) return;
-    }
-    this.announcement = 'Backup deleted';
-  }
-
-  async dismissRestored(): Promise<void> {
-    await this.attempt('The message was not dismissed', () => api.dismissRestored());
+  /** A backup that this page asked for is reported when it ends, or at once if it has. */
+  expectRun(id: string): void {
+    if (this.#seenRuns.has(id)) this.#report(id);
+    else this.ownRun = id;
   }
 
   chooseRange(range: Activity['range']): void {
@@ -288,11 +113,11 @@ class Dashboard {
     });
     if (isKnown()) return true;
     this.#runsWanted = runsUsual;
-    toasts.show({ tone: 'plain', title: 'That run is further back than the run log goes', lines: [] });
+    toasts.show(tooFarBackText);
     return false;
   }
 
-  /** Fetches everything again, soon, once for all who ask meanwhile. */
+  /** Fetches everything again soon, once for all requests that come meanwhile. */
   refresh(): void {
     this.#gather();
   }
@@ -318,13 +143,6 @@ class Dashboard {
       this.#gather();
       return undefined;
     }
-  }
-
-  async #work(backup: Backup, act: () => Promise<void>): Promise<void> {
-    this.working = new Set([...this.working, backup.filename]);
-    await act().finally(() => {
-      this.working = new Set([...this.working].filter((name) => name !== backup.filename));
-    });
   }
 
   #connect(): void {
@@ -459,9 +277,9 @@ class Dashboard {
     for (const { target, owner, writer } of places) {
       const before = this.status?.places.find((place) => place.target === target)?.writer;
       if (!before || writer !== null || owner === 'foreign') continue;
-      const title = `This machine writes to ${targetWord(target)} again`;
-      toasts.show({ tone: 'good', title, lines: [`${before.host} does not any more. What waits here is uploaded.`] });
-      this.announcement = title;
+      const text = takenOverText(target, before.host);
+      toasts.show(text);
+      this.announcement = text.title;
     }
   }
 
@@ -523,36 +341,19 @@ class Dashboard {
   #report(id: string): void {
     this.ownRun = null;
     const run = this.runs.find((known) => known.id === id);
-    if (run === undefined) return;
-    if (run.result === 'failed') {
-      const lines = [
-        sentence(run.error?.message ?? 'the server gave no reason'),
-        sentence(run.error?.hint ?? ''),
-      ].filter((line) => line !== '');
-      toasts.show({ tone: 'bad', title: 'Backup failed', lines });
-      this.alert = `Backup failed. ${lines.join(' ')}`;
+    const text = run && backupText(run);
+    if (!text) return;
+    toasts.show(text);
+    if (text.tone === 'bad') {
+      this.alert = `${text.title}. ${text.lines.join(' ')}`;
       return;
     }
-    if (run.result !== 'success') return;
-    const took = duration(Date.parse(run.endedAt) - Date.parse(run.startedAt));
-    const amount = run.sizeBytes === null ? '' : `${size(run.sizeBytes)} `;
-    const verified = isDone(run, 'verify') ? ' · verified' : '';
-    toasts.show({
-      tone: 'good',
-      title: 'Backup Successful',
-      lines: [`${amount}in ${took}${verified}`],
-      ...(run.backup === null ? {} : { code: run.backup }),
-    });
     this.announcement = 'Backup successful';
     this.newest = run.backup;
     setTimeout(() => {
       this.newest = null;
     }, glowMs);
   }
-}
-
-export function isDone(run: Run, name: Run['steps'][number]['name']): boolean {
-  return run.steps.some((step) => step.name === name && step.state === 'done');
 }
 
 export const dashboard = new Dashboard();

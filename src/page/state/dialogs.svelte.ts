@@ -3,7 +3,7 @@ import type { Backup } from '../../http/contract.ts';
 import type { Target } from '../api.ts';
 import { dashboard } from './dashboard.svelte.ts';
 
-export type Dialog =
+type Dialog =
   | {
       readonly kind: 'restore';
       readonly filename: string;

@@ -7,6 +7,7 @@
  */
 import { tick } from 'svelte';
 import { clock } from './clock.svelte.ts';
+import { acts } from './acts.svelte.ts';
 import { dashboard } from './dashboard.svelte.ts';
 import { dialogs } from './dialogs.svelte.ts';
 import { recall, remember } from './memory.ts';
@@ -20,7 +21,7 @@ interface Shortcut {
 
 /** The help is drawn from this. */
 export const shortcuts: readonly Shortcut[] = [
-  { does: 'Backup Now', keys: { b: () => dashboard.online && dashboard.backupNow() } },
+  { does: 'Backup Now', keys: { b: () => dashboard.online && acts.backupNow() } },
   { does: 'Configure', keys: { c: configure } },
   { does: 'Find a backup', keys: { '/': find } },
   { does: 'Next, previous backup', keys: { j: () => step(1), k: () => step(-1) } },

@@ -1,4 +1,4 @@
-/** Why something can't be done now, said where its button is disabled; undefined where it can. */
+/** Why something can't be done now, said where its button is disabled; undefined if it can. */
 import type { Backup } from '../../http/contract.ts';
 import { dashboard } from './dashboard.svelte.ts';
 

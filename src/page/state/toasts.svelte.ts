@@ -1,11 +1,8 @@
 /** Short messages at the edge of the page. A failure stays until dismissed; the rest leave by themselves. */
-export interface Toast {
+import type { Outcome } from '../text/outcomes.ts';
+
+interface Toast extends Outcome {
   readonly id: number;
-  readonly tone: 'good' | 'bad' | 'plain';
-  readonly title: string;
-  readonly lines: readonly string[];
-  /** A file name or a code, shown in code. */
-  readonly code?: string;
   readonly button?: { readonly label: string; readonly press: () => void };
 }
 

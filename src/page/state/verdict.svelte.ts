@@ -1,6 +1,6 @@
 /** The verdict that holds now, in words: the server's, or that there is no contact with it. */
-import { lostWords, verdictWords } from '../verdict.ts';
-import type { Action, VerdictWords } from '../verdict-parts.ts';
+import { lostWords, verdictWords } from '../text/verdict.ts';
+import type { Action, VerdictWords } from '../text/verdict-parts.ts';
 import { clock } from './clock.svelte.ts';
 import { dashboard } from './dashboard.svelte.ts';
 

@@ -13,9 +13,54 @@ import { appendFileSync, closeSync, constants, openSync } from 'node:fs';
 import { BackupError, type ErrorCode, withoutFolders } from '../../words/errors.ts';
 import { visibleJson } from '../../words/visible-text.ts';
 import { type Actor, currentActor } from './actor.ts';
-import type { AuditEntry, AuditFilter, AuditAct } from '../model.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { AUDIT_KEPT, type AuditKind } from './audit-table.ts';
 import type { StateDatabase } from '../state/state-database.ts';
+
+/** What is recorded of what people and programs do. `retention` is what the service removes by itself. */
+type AuditAct =
+  | 'sign-in'
+  | 'sign-out'
+  | 'confirm-password'
+  | 'request'
+  | 'download'
+  | 'delete'
+  | 'retention'
+  | 'prune'
+  | 'restore'
+  | 'restore-if-missing'
+  | 'undo'
+  | 'settings'
+  | 'pin'
+  | 'unpin'
+  | 'note'
+  | 'adopt'
+  | 'claim'
+  | 'accept-loss'
+  | 'mark'
+  | 'pause'
+  | 'resume'
+  | 'reopen-loss'
+  | 'stop';
+
+/** One row of the audit record. */
+export interface AuditEntry extends Actor {
+  readonly at: Date;
+  /** Its name among several; null if there is one, and for what is done to all, such as signing in. */
+  readonly database: string | null;
+  readonly act: AuditAct;
+  /** What it was done to: a backup, a file, the route that was refused. */
+  readonly subject: string | null;
+  readonly target: TargetName | null;
+  readonly result: 'done' | 'failed' | 'stopped' | 'refused';
+  readonly code: ErrorCode | null;
+  readonly detail: string | null;
+}
+
+export interface AuditFilter {
+  readonly limit: number;
+  readonly since?: Date;
+}
 
 /** What is recorded beside the actor and the time. */
 export interface Act {
@@ -28,7 +73,7 @@ export interface Act {
   readonly detail?: string | null;
 }
 
-export interface AuditOptions {
+interface AuditOptions {
   readonly database: () => StateDatabase;
   /** The folder whose rows they are, as `folderInState` calls it; null for those of no database. */
   readonly folder: string | null;

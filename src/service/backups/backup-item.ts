@@ -4,16 +4,16 @@ import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import type { LossMark } from '../../engine/format/manifest.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
 import { changesBetween, totalRows } from '../protection/differences.ts';
-import type { BackupItem, Loss, OtherDatabase, Placement, TargetName, Verification } from '../model.ts';
+import type { BackupItem, Loss, OtherDatabase, Placement, Verification } from './shown-backup.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { UploadState } from '../state/target-state.ts';
-import { targetWord } from '../../words/target-word.ts';
 import { remarkTexts } from '../protection/remarks.ts';
 import type { RemoteBackup } from '../../engine/catalog/store-catalog.ts';
 
 /** A backup of another database than ours has `other`. */
-export type KnownBackup = (Backup | OffsiteBackup) & { readonly other?: OtherDatabase };
+export type KnownBackup = (Backup | TargetBackup) & { readonly other?: OtherDatabase };
 
-export interface ItemFacts {
+interface ItemFacts {
   /** The backup of this database before it; null when there is none. */
   readonly before: KnownBackup | null;
   readonly isLocal: boolean;
@@ -28,10 +28,10 @@ export interface RemoteFacts {
   /** Such as `s3://bucket/path`. */
   readonly address: string;
   readonly isEnabled: boolean;
-  /** How long a read of it has to wait; null where it has not. */
+  /** How long a read of it has to wait; null if it has not. */
   readonly takes?: string | null;
   /** The same backup as the target held it when it was listed. */
-  readonly remote: OffsiteBackup | null;
+  readonly remote: TargetBackup | null;
   readonly upload: UploadState | undefined;
 }
 
@@ -69,17 +69,6 @@ export function isOwn(backup: KnownBackup): boolean {
   return backup.other === undefined;
 }
 
-/** Good as far as it is known, and no safety backup, which holds what a restore replaced. */
-export function isSound({ manifest, fault, changedAt }: KnownBackup): boolean {
-  return (
-    manifest !== null &&
-    fault === null &&
-    !changedAt &&
-    manifest.trigger !== 'safety' &&
-    manifest.verification.complaint === null
-  );
-}
-
 /** True for a backup of the folder. */
 export function isHere(backup: KnownBackup): backup is Backup & Pick<KnownBackup, 'other'> {
   return 'path' in backup;
@@ -103,7 +92,7 @@ function* toPlacement(backup: KnownBackup, facts: RemoteFacts): Generator<Placem
   };
   const nowhere = { where: null, sizeBytes: null };
   if (remote?.fault) {
-    const hint = 'Look at it in the bucket, or delete it there.';
+    const hint = 'Look at it there, or delete it.';
     const error = { code: 'BAD_BACKUP', message: `on ${targetWord(target)}: ${remote.fault}`, hint } as const;
     yield { target, status: 'failed', at: null, error, ...there };
   } else if (upload?.status === 'stored' || (remote && upload?.status !== 'removed')) {
@@ -137,4 +126,4 @@ function toVerification({ manifest, fault, createdAt, changedAt }: KnownBackup):
 }
 
 /** A backup as one target holds it. */
-export type OffsiteBackup = RemoteBackup & { readonly target: TargetName };
+export type TargetBackup = RemoteBackup & { readonly target: TargetName };

@@ -7,16 +7,15 @@ import { resolve } from 'node:path';
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf, type Ownership } from '../../engine/catalog/identity.ts';
 import { BackupError } from '../../words/errors.ts';
-import { targetWord } from '../../words/target-word.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { oneOfEach, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { archiveHoursOf } from '../../engine/store/kinds.ts';
 import type { ServiceContext } from '../context.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
-import { isHere, type KnownBackup, type RemoteFacts, toBackupItem } from './backup-item.ts';
-import type { BackupItem, TargetName } from '../model.ts';
+import { isHere, type KnownBackup, type TargetBackup, type RemoteFacts, toBackupItem } from './backup-item.ts';
+import type { BackupItem } from './shown-backup.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
-import type { Offsite } from '../targets/remote-target.ts';
-import type { OffsiteBackup } from './backup-item.ts';
+import type { RemoteTarget } from '../targets/remote-target.ts';
 import { openBackup } from './opened-backup.ts';
 import type { FromTarget, ListOptions, OpenedBackup } from '../service-port.ts';
 
@@ -30,14 +29,14 @@ export class Backups {
   }
 
   /** @throws BackupError BAD_REQUEST if none of that name is configured. */
-  requireOffsite(target: TargetName): Offsite {
+  requireRemote(target: TargetName): RemoteTarget {
     return this.#targets.require(target);
   }
 
   /** Newest first, as they are shown. */
   async list({ target, recent = false, onSilent }: ListOptions): Promise<readonly BackupItem[]> {
     if (recent && target === undefined)
-      for (const { offsite, error } of await this.#targets.lookRecently()) onSilent?.(offsite.target, error);
+      for (const { remote, error } of await this.#targets.lookRecently()) onSilent?.(remote.target, error);
     const backups = target ? await this.at(target) : await this.everywhere();
     const isRemote = target !== undefined && target !== 'local';
     const here = isRemote ? namesOf(await this.#context.catalog.list()) : namesOf(backups.filter(isHere));
@@ -81,9 +80,9 @@ export class Backups {
   /** One place; another than the folder is asked anew. */
   async placeAt(target: TargetName): Promise<PlannedPlace<KnownBackup>> {
     if (target === 'local') return { target, word: target, copies: await this.#here() };
-    const offsite = this.requireOffsite(target);
-    await offsite.refresh();
-    return placeOf(offsite);
+    const remote = this.requireRemote(target);
+    await remote.refresh();
+    return placeOf(remote);
   }
 
   async #here(): Promise<readonly (Backup & Pick<KnownBackup, 'other'>)[]> {
@@ -103,17 +102,17 @@ export class Backups {
   ): readonly BackupItem[] {
     const before = beforeEach(siblings);
     const { folder } = this.#context;
-    const offsites = this.#targets.all.map((offsite) => ({ offsite, uploads: offsite.uploadStates() }));
+    const remotes = this.#targets.all.map((remote) => ({ remote, uploads: remote.uploadStates() }));
     return backups.map((backup) =>
       toBackupItem(backup, {
         isLocal: here.has(backup.name),
         before: before.get(backup.name) ?? null,
         folder: folder.named,
-        remotes: offsites.map(({ offsite, uploads }) => ({
-          target: offsite.target,
-          address: offsite.address,
-          isEnabled: offsite.isEnabled,
-          ...lookedUp(offsite, backup.name),
+        remotes: remotes.map(({ remote, uploads }) => ({
+          target: remote.target,
+          address: remote.address,
+          isEnabled: remote.isEnabled,
+          ...lookedUp(remote, backup.name),
           upload: uploads.get(backup.name),
         })),
       }),
@@ -142,11 +141,11 @@ export class Backups {
   }
 
   async #findRemote(name: string, target: TargetName): Promise<KnownBackup> {
-    const offsite = this.requireOffsite(target);
-    if (!offsite.find(name)) await offsite.refresh();
-    const found = offsite.find(name);
-    if (found) return marking(found, offsite.ownership);
-    const upload = offsite.uploadStates().get(name);
+    const remote = this.requireRemote(target);
+    if (!remote.find(name)) await remote.refresh();
+    const found = remote.find(name);
+    if (found) return marking(found, remote.ownership);
+    const upload = remote.uploadStates().get(name);
     if (upload?.status === 'removed' && upload.why) {
       throw new BackupError(
         'GONE',
@@ -212,11 +211,11 @@ export class Backups {
 
   /** A run of its own, because it takes its time and proves the copy there. */
   async #fetchAsRun(
-    { name, sizeBytes, target }: OffsiteBackup,
+    { name, sizeBytes, target }: TargetBackup,
     { user = null, identity, allowPlain, onProgress }: FromTarget & { readonly user?: string | null },
   ): Promise<string> {
     const { runs } = this.#context;
-    const { downloads } = this.requireOffsite(target);
+    const { downloads } = this.requireRemote(target);
     const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity, allowPlain });
     return await runs.carry(
       { kind: 'verify', user, backup: name, sizeBytes, weights: { fetch: 90, check: 10 }, onProgress },
@@ -245,7 +244,7 @@ function beforeEach(backups: readonly KnownBackup[]): ReadonlyMap<string, KnownB
 }
 
 /** Adds whose it is, if not ours. */
-function marking<Kind extends Backup | OffsiteBackup>(
+function marking<Kind extends Backup | TargetBackup>(
   backup: Kind,
   ownership: Ownership | undefined,
 ): Kind & Pick<KnownBackup, 'other'> {
@@ -254,15 +253,15 @@ function marking<Kind extends Backup | OffsiteBackup>(
 }
 
 /** What was seen at a target when it was listed last. */
-export function placeOf(offsite: Offsite): PlannedPlace<KnownBackup> {
-  const { target, isSealed, ownership, waiting } = offsite;
-  const copies = offsite.backups.map((backup) => marking(backup, ownership));
+export function placeOf(remote: RemoteTarget): PlannedPlace<KnownBackup> {
+  const { target, isSealed, ownership, waiting } = remote;
+  const copies = remote.backups.map((backup) => marking(backup, ownership));
   return { target, word: targetWord(target), copies, isSealed, hadError: waiting.error !== null };
 }
 
-function lookedUp(offsite: Offsite, name: string): Pick<RemoteFacts, 'remote' | 'takes'> {
-  const remote = offsite.find(name);
-  return { remote, takes: archiveHoursOf(offsite.access.access, remote?.archive) };
+function lookedUp(remote: RemoteTarget, name: string): Pick<RemoteFacts, 'remote' | 'takes'> {
+  const backup = remote.find(name);
+  return { remote: backup, takes: archiveHoursOf(remote.access.access, backup?.archive) };
 }
 
 export function namesOf(backups: readonly KnownBackup[]): ReadonlySet<string> {

@@ -2,16 +2,15 @@
 import { isLiveFile } from '../../engine/sqlite/stamp.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { BackupError } from '../../words/errors.ts';
-import { targetWord } from '../../words/target-word.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { ServiceContext } from '../context.ts';
-import type { TargetName } from '../model.ts';
-import type { Offsite, Said } from '../targets/remote-target.ts';
+import type { RemoteTarget, Said } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
-import { isHere } from './backup-item.ts';
+import { isHere, isOwn } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Removals } from './removals.ts';
 
-export interface ChangesParts {
+interface ChangesParts {
   readonly backups: Backups;
   readonly targets: RemoteTargets;
   readonly removals: Removals;
@@ -19,7 +18,7 @@ export interface ChangesParts {
   readonly onDelete: (filename: string) => Promise<void>;
 }
 
-export interface DeleteOptions {
+interface DeleteOptions {
   /** Left out: all copies. */
   readonly target?: TargetName;
   readonly user?: string;
@@ -43,26 +42,36 @@ export class Changes {
       await catalog.changeManifest(filename, (manifest) => ({ ...manifest, ...given }));
       await this.#changeElsewhere(filename, change);
     } else {
-      const holders = targets.all.filter((offsite) => offsite.find(filename));
+      const holders = targets.all.filter((remote) => remote.find(filename));
       const changeable = holders.filter(({ lifecycleDays }) => lifecycleDays === null);
       // If there is none, the first holder says why.
       const changed = changeable.length > 0 ? changeable : holders;
-      await eachOf(changed, 'it was changed', (offsite) => offsite.change(filename, change));
+      await eachOf(changed, 'it was changed', (remote) => remote.change(filename, change));
     }
     emit({ type: 'status' });
+  }
+
+  async markBeforeMigration(filename: string): Promise<void> {
+    await this.#context.catalog.changeManifest(filename, (manifest) => ({ ...manifest, beforeMigration: true }));
+  }
+
+  async unpinEarlierMigrations(except: string | null): Promise<void> {
+    const own = (await this.#parts.backups.at('local')).filter(isOwn);
+    for (const { name, manifest } of own.filter(isHere))
+      if (manifest?.beforeMigration && manifest.pinned && name !== except) await this.change(name, { pinned: false });
   }
 
   /** A backup that is here too: pins are passed on with the next look, the word on a loss before retention acts on it here. */
   async #changeElsewhere(filename: string, change: Partial<Said>): Promise<void> {
     const { targets } = this.#parts;
     if (!change.loss) {
-      for (const offsite of targets.all) offsite.backupChanged();
+      for (const remote of targets.all) remote.backupChanged();
       return;
     }
-    const holders = targets.enabled.filter((offsite) => offsite.lifecycleDays === null && offsite.find(filename));
-    await eachOf(holders, 'it was written', (offsite) => offsite.change(filename, change)).catch((error: unknown) => {
+    const holders = targets.enabled.filter((remote) => remote.lifecycleDays === null && remote.find(filename));
+    await eachOf(holders, 'it was written', (remote) => remote.change(filename, change)).catch((error: unknown) => {
       const known = BackupError.from(error);
-      this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is tried again.`);
+      this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is retried.`);
     });
   }
 
@@ -79,31 +88,31 @@ export class Changes {
     if (target === undefined || isHere(backup)) await onDelete(filename);
     const holders = this.#holders(filename, target);
     // If a target is named, it refuses; of all copies those go that we may remove.
-    const offsites = target === undefined ? holders.filter(({ lifecycleDays }) => lifecycleDays === null) : holders;
-    const left = holders.filter((offsite) => !offsites.includes(offsite));
-    if (left.length > 0 && offsites.length === 0 && !isHere(backup)) throw leftToBucket(left[0]?.address ?? '');
+    const remotes = target === undefined ? holders.filter(({ lifecycleDays }) => lifecycleDays === null) : holders;
+    const left = holders.filter((remote) => !remotes.includes(remote));
+    if (left.length > 0 && remotes.length === 0 && !isHere(backup)) throw leftToBucket(left[0]?.address ?? '');
     const why = user ? `by ${user}` : 'by hand';
-    await eachOf(offsites, 'it was deleted', (offsite) => offsite.remove(filename, why));
+    await eachOf(remotes, 'it was deleted', (remote) => remote.remove(filename, why));
     if (isHere(backup)) {
       await catalog.remove(backup);
       removals.note(filename, why);
     } else removals.noteIfGone(filename, why);
     log('info', `Deleted: ${filename}${target ? ` (${target})` : ''}${user ? ` by ${user}` : ''}`);
-    const stored = left.filter((offsite) => offsite.find(filename));
+    const stored = left.filter((remote) => remote.find(filename));
     for (const { target: where, removal } of stored)
       log('info', `Still on ${targetWord(where)}: ${filename}; ${removal}.`);
     emit({ type: 'status' });
-    return stored.map((offsite) => offsite.target);
+    return stored.map((remote) => remote.target);
   }
 
   /** Targets that hold a copy, or are about to. */
-  #holders(filename: string, target: TargetName | undefined): readonly Offsite[] {
+  #holders(filename: string, target: TargetName | undefined): readonly RemoteTarget[] {
     const { backups, targets } = this.#parts;
     if (target === 'local') return [];
-    if (target !== undefined) return [backups.requireOffsite(target)];
-    return targets.all.filter((offsite) => {
-      const upload = offsite.uploadStates().get(filename);
-      return offsite.find(filename) || offsite.isUploading(filename) || (upload && upload.status !== 'removed');
+    if (target !== undefined) return [backups.requireRemote(target)];
+    return targets.all.filter((remote) => {
+      const upload = remote.uploadStates().get(filename);
+      return remote.find(filename) || remote.isUploading(filename) || (upload && upload.status !== 'removed');
     });
   }
 }
@@ -114,17 +123,15 @@ export class Changes {
  * @param done what is true then: `it was deleted`.
  */
 async function eachOf(
-  offsites: readonly Offsite[],
+  remotes: readonly RemoteTarget[],
   done: string,
-  work: (offsite: Offsite) => Promise<void>,
+  work: (remote: RemoteTarget) => Promise<void>,
 ): Promise<void> {
-  const ended = await Promise.allSettled(offsites.map(work));
+  const ended = await Promise.allSettled(remotes.map(work));
   const failed = ended.find((outcome) => outcome.status === 'rejected');
   if (failed === undefined) return;
   const error = BackupError.from(failed.reason);
-  const there = offsites
-    .filter((_, index) => ended[index]?.status === 'fulfilled')
-    .map((one) => targetWord(one.target));
+  const there = remotes.filter((_, index) => ended[index]?.status === 'fulfilled').map((one) => targetWord(one.target));
   if (there.length === 0) throw error;
   throw new BackupError(error.code, `${error.message}; on ${there.join(' and ')} ${done}`, {
     hint: error.hint,

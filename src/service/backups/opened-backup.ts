@@ -12,7 +12,7 @@ interface Source {
   readonly file: FileHandle;
   /** What the file must have; null when nobody knows. A download does not compute it. */
   readonly sha256: string | null;
-  /** False where the file's time says when it was used. */
+  /** False if the file's time says when it was used. */
   readonly isTimeOfBytes: boolean;
 }
 

@@ -4,15 +4,18 @@ import { join } from 'node:path';
 import { THE_SERVICE_ITSELF } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
-import type { Offsite } from '../targets/remote-target.ts';
+import type { RemoteTarget } from '../targets/remote-target.ts';
 
 export class Removals {
   readonly #context: Pick<ServiceContext, 'folder' | 'state' | 'audit' | 'now'>;
-  readonly #offsites: () => readonly Offsite[];
+  readonly #remotes: () => readonly RemoteTarget[];
 
-  constructor(context: Pick<ServiceContext, 'folder' | 'state' | 'audit' | 'now'>, offsites: () => readonly Offsite[]) {
+  constructor(
+    context: Pick<ServiceContext, 'folder' | 'state' | 'audit' | 'now'>,
+    remotes: () => readonly RemoteTarget[],
+  ) {
     this.#context = context;
-    this.#offsites = offsites;
+    this.#remotes = remotes;
   }
 
   /** @param why who removes it, as the end of a sentence: `by ada`. */
@@ -24,7 +27,7 @@ export class Removals {
   /** A copy that is still here, or at another target, is not gone. */
   noteIfGone(name: string, why: string): void {
     const isHere = existsSync(join(this.#context.folder.path, name));
-    if (!isHere && !this.#offsites().some((offsite) => offsite.find(name))) this.note(name, why);
+    if (!isHere && !this.#remotes().some((remote) => remote.find(name))) this.note(name, why);
   }
 
   /** Retention removed it from the folder. */

@@ -7,7 +7,7 @@ import { takeLock } from '../../engine/disk/lock.ts';
 import { NO_REMARKS, type Remarks } from '../../engine/sqlite/rules.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { ServiceContext } from '../context.ts';
-import type { BackupItem } from '../model.ts';
+import type { BackupItem } from './shown-backup.ts';
 import type { BackupServicePort, FromTarget } from '../service-port.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Claims } from '../targets/claims.ts';
@@ -39,7 +39,7 @@ export class Verifications {
       const target = isHere(backup) ? 'local' : backup.target;
       const fetchAnew = (given: FetchOptions) =>
         this.#backups
-          .requireOffsite(target)
+          .requireRemote(target)
           .downloads.fetchHere(filename, { ...given, identity, allowPlain, anew: true });
       const path = isHere(backup) ? await this.#backups.path(backup) : await runs.fetching(run, fetchAnew);
       const sha256 = backup.manifest?.database.sha256 ?? null;
@@ -81,17 +81,24 @@ export class Verifications {
     const verification = { ...verificationOf(method, at, remarks), complaint };
     // Made by a version that counted nothing.
     const counted = facts && !backup.manifest?.facts ? { facts } : {};
+    let noted: KnownBackup | null = null;
     if (isHere(backup)) {
       // As it was before it was read: what was written since is seen at the next look.
       const { modifiedNs } = backup;
       const found = complaint === null && modifiedNs !== undefined ? { published: { modifiedNs } } : {};
       if (backup.manifest)
-        await this.#context.catalog.changeManifest(backup.name, (manifest) => ({
+        noted = await this.#context.catalog.changeManifest(backup.name, (manifest) => ({
           ...{ ...manifest, ...counted, verification, ...found },
         }));
-    } else this.#backups.requireOffsite(backup.target).recordVerification(backup.name, verification, counted.facts);
+    } else this.#backups.requireRemote(backup.target).recordVerification(backup.name, verification, counted.facts);
     // As that copy is known now.
-    const now = await this.#backups.find(backup.name, isHere(backup) ? 'local' : backup.target);
+    const now = await this.#backups
+      .find(backup.name, isHere(backup) ? 'local' : backup.target)
+      .catch((error: unknown) => {
+        // What was found makes it one that retention may remove, and a run beside this one did.
+        if (noted === null || BackupError.from(error).code !== 'NO_BACKUP') throw error;
+        return { ...noted, other: backup.other };
+      });
     const item = await this.#backups.toItem(now);
     if (complaint === null) return item;
     return { ...item, verified: false, verification: { state: 'damaged', method, at, detail: complaint } };

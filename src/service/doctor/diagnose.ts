@@ -4,19 +4,20 @@ import type { Manifest } from '../../engine/format/manifest.ts';
 import { isPath, refuseUnreadable } from '../../engine/stories/assertions.ts';
 import { diskRoom } from '../../engine/disk/share.ts';
 import { isLiveFile } from '../../engine/sqlite/stamp.ts';
-import { archiveHoursOf, lifecycleDaysOf, risksOf } from '../../engine/store/kinds.ts';
+import { archiveHoursOf, lifecycleDaysOf, risksOf, wordsOf } from '../../engine/store/kinds.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { targetWord } from '../../words/target-word.ts';
 import { isHere, isOwn } from '../backups/backup-item.ts';
 import { type Backups, placeOf } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
-import type { DoctorReport, Status } from '../model.ts';
+import type { DoctorReport } from './finding.ts';
+import type { Status } from '../protection/shown-status.ts';
 import { knownGood } from '../restores/recovery-kit.ts';
 import type { LookAtAll } from '../protection/look-at-all.ts';
 import { remarkTexts } from '../protection/remarks.ts';
 import type { Rhythm } from '../runs/rhythm.ts';
 import { asideOf } from '../state/state-database.ts';
-import type { Offsite } from '../targets/remote-target.ts';
+import type { RemoteTarget } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { remoteTargets, type TargetSetup } from '../targets/targets.ts';
 import {
@@ -30,7 +31,7 @@ import {
 } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
 
-export interface DiagnoseParts {
+interface DiagnoseParts {
   readonly backups: Backups;
   readonly look: LookAtAll;
   readonly rhythm: Rhythm;
@@ -85,7 +86,7 @@ export async function diagnose(
     gapMinutes: parts.rhythm.gapMinutes(),
     door: options.door ?? null,
     ...(await testTargets(context, parts.targets, askTargets)),
-    archived: parts.targets.enabled.flatMap((offsite) => archivedNewest(offsite, now())),
+    archived: parts.targets.enabled.flatMap((remote) => archivedNewest(remote, now())),
     places: status?.places ?? [],
     drills: {
       complaint: complaintOf(parts.assertions, database.path),
@@ -111,15 +112,23 @@ async function lookAtBackups({ look, backups }: DiagnoseParts): Promise<{
   }
 }
 
-const NO_RISKS = { plainHost: null, isAlsoPublic: false, isOnSameDisk: false, isEncrypted: false } as const;
+const NO_RISKS = {
+  plainHost: null,
+  isAlsoPublic: false,
+  isOnSameDisk: false,
+  isEncrypted: false,
+  words: wordsOf({ kind: 's3' }),
+} as const;
 
 async function testTargets(
   { options, settings, database }: ServiceContext,
   remote: RemoteTargets,
   isAsked: boolean,
 ): Promise<Pick<DoctorFacts, 's3' | 'targets'>> {
+  const { folders: publicFolders = [], buckets: publicBuckets = [] } = options.served ?? {};
   const about = (access: TargetSetup) => ({
-    ...risksOf(access, { databasePath: database.path, publicBuckets: options.served?.buckets ?? [] }),
+    ...risksOf(access, { databasePath: database.path, publicBuckets, publicFolders }),
+    words: wordsOf(access),
     isEncrypted: (access.sealing?.recipients.length ?? 0) > 0,
     lifecycleDays: lifecycleDaysOf(access),
   });
@@ -133,9 +142,9 @@ async function testTargets(
   return { s3: { ...(s3 ? about(s3.access) : NO_RISKS), test }, targets: further };
 }
 
-function archivedNewest(offsite: Offsite, now: Date): DoctorFacts['archived'] {
-  const { target, access } = offsite;
-  const [newest] = knownGood([placeOf(offsite)], now);
+function archivedNewest(remote: RemoteTarget, now: Date): DoctorFacts['archived'] {
+  const { target, access } = remote;
+  const [newest] = knownGood([placeOf(remote)], now);
   const storageClass = newest && !isHere(newest) ? newest.archive : null;
   const takes = archiveHoursOf(access.access, storageClass);
   return storageClass && takes ? [{ word: targetWord(target), storageClass, takes }] : [];

@@ -4,13 +4,19 @@
  */
 import { accessSync, constants, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
+import { OWN_FOLDER } from '../../engine/catalog/identity.ts';
 import type { ErrorBody } from '../../words/errors.ts';
 import { isIn, type Mount, mountOf, readMounts } from '../../engine/sqlite/mounts.ts';
 import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
+import type { ContinuousStatus } from '../continuous/continuous-status.ts';
 import type { TargetFreshness } from '../protection/freshness.ts';
 import type { Risks } from '../../engine/store/kinds.ts';
-import type { ContinuousStatus, Settings, Status, TargetName, TargetReport } from '../model.ts';
+import type { StoreWords } from '../../engine/store/store.ts';
+import type { TargetReport } from '../../engine/store/self-test.ts';
+import type { Status } from '../protection/shown-status.ts';
+import type { Settings } from '../state/backup-config.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { holdsOthersFiles } from '../protection/open-folder.ts';
 import type { Examined } from '../../engine/stories/look.ts';
 
@@ -23,7 +29,7 @@ export interface DoctorFacts {
     readonly isLost: boolean;
     readonly sizeBytes: number;
     readonly walBytes: number;
-    /** Null where nobody could look. */
+    /** Null if nobody could look. */
     readonly journalMode: string | null;
     /** Traces of other tools that replicate it. */
     readonly replicators: readonly string[];
@@ -33,12 +39,12 @@ export interface DoctorFacts {
     readonly doubts: readonly Doubt[];
   };
   readonly folder: Place & {
-    /** Null where it is missing. */
+    /** Null if it is missing. */
     readonly mode: number | null;
     readonly isWritable: boolean;
     /** Why it can't be listed. */
     readonly complaint: ErrorBody | null;
-    /** Files that bear rights for other users. */
+    /** Files that are open to other users. */
     readonly openFiles: number;
     /** Other files than backups and our own lie in it. */
     readonly isShared: boolean;
@@ -63,7 +69,7 @@ export interface DoctorFacts {
   readonly loss: Status['loss'];
   /** Since when the schedule of this process does not advance. */
   readonly stalledSince: Date | null;
-  /** Null where continuous backup is off. */
+  /** Null while continuous backup is off. */
   readonly continuous?: Pick<ContinuousStatus, 'concern' | 'untrue' | 'warnings'> | null;
   /** What the check says of the newest backup beside that it is good. */
   readonly remarks: readonly string[];
@@ -84,16 +90,17 @@ export interface DoctorFacts {
 
 export interface DoorFacts {
   readonly host: string;
-  /** Null where there is none. */
+  /** Null if there is none. */
   readonly passwordLength: number | null;
   readonly hasToken: boolean;
 }
 
 interface BucketFacts extends Risks {
   readonly isEncrypted: boolean;
+  readonly words: Pick<StoreWords, 'noun' | 'own'>;
   /** Removal is left to a rule of the bucket. */
   readonly lifecycleDays?: number | null;
-  /** Null where it was not asked. */
+  /** Null if it was not asked. */
   readonly test: TargetReport | null;
 }
 
@@ -102,14 +109,14 @@ interface Place {
   readonly path: string;
   /** Which disk; null for what is missing. */
   readonly device: number | null;
-  /** `ext4`, `nfs4`, …; null where the system does not tell. */
+  /** `ext4`, `nfs4`, …; null if the system does not tell. */
   readonly fileSystem: string | null;
 }
 
-export interface Served {
+interface Served {
   readonly what: 'backups' | 'state';
   readonly folder: string;
-  /** False where its name alone says so. */
+  /** False if its name alone says so. */
   readonly isCertain: boolean;
 }
 
@@ -255,4 +262,10 @@ function existing(path: string): string {
   let at = path;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
   return at;
+}
+
+/** What a database or a machine gets for itself at that place. */
+export function ownPlaceAt({ s3, targets }: DoctorFacts, target: TargetName): string {
+  if (target === 'local') return OWN_FOLDER;
+  return (targets.find(({ name }) => name === target) ?? s3).words.own;
 }

@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test';
-import type { PlaceStatus } from '../model.ts';
+import type { PlaceStatus } from '../targets/shown-place.ts';
 import { keepSettingsNone } from '../targets/retention-policies.ts';
 import { plainHostOf } from '../../engine/store/s3/kind.ts';
+import { s3Words } from '../../engine/store/s3/words.ts';
 import type { DoctorFacts } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
 
@@ -56,7 +57,10 @@ const well: DoctorFacts = {
   },
   gapMinutes: { shortest: 10, longest: 10 },
   door: { host: '127.0.0.1', passwordLength: 20, hasToken: false },
-  s3: { isEncrypted: false, isAlsoPublic: false, isOnSameDisk: false, plainHost: null, test: null },
+  s3: {
+    ...{ isEncrypted: false, isAlsoPublic: false, isOnSameDisk: false, plainHost: null, test: null },
+    words: s3Words,
+  },
   archived: [],
   targets: [],
   places: [],
@@ -240,7 +244,7 @@ test('what the test of the bucket found is told with it, the worst first', () =>
   expect(findings.slice(0, 2)).toEqual([
     {
       ...{ code: 's3-private', severity: 'problem', what: 'on S3: the bucket is public', fix: 'Close it now.' },
-      why: 'Backups hold everything that the database holds.',
+      why: 'Backups contain everything that the database contains.',
     },
     {
       ...{ code: 's3-create-only', severity: 'warning', what: 'on S3: ignored', fix: 'Use one prefix each.' },

@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test';
 import { createFakeService } from '../../../tests/http/fake-service.ts';
+import type { ErrorCode } from '../../words/errors.ts';
 import type { Freshness } from '../protection/freshness.ts';
-import type { Run, RunTotal, Status } from '../model.ts';
+import type { Status } from '../protection/shown-status.ts';
+import type { Run, RunTotal } from '../../words/run.ts';
 import { assessSituation, type Concern, changeSince, type SituationFacts } from './concerns.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
@@ -13,11 +15,12 @@ function status(freshness: Partial<Freshness>, change: Partial<Status> = {}): St
   return { ...plain, serverTime: now, freshness: { ...plain.freshness, ...freshness }, ...change };
 }
 
-function ended(result: Run['result'], message = 'the disk is full'): Run {
+function ended(result: Run['result'], message = 'the disk is full', code: ErrorCode = 'DISK_FULL'): Run {
+  const hasError = result === 'failed' || result === 'stopped';
   return {
-    ...{ id: '1', kind: 'backup', trigger: 'schedule', user: null, plannedAt: null, startedAt: now, endedAt: now },
-    ...{ result, backup: null, sizeBytes: null, steps: [] },
-    error: result === 'failed' ? { code: 'DISK_FULL', message, hint: 'Free space.' } : null,
+    ...({ id: '1', kind: 'backup', trigger: 'schedule', user: null, plannedAt: null } as const),
+    ...{ startedAt: now, endedAt: now, backup: null, sizeBytes: null, steps: [] },
+    ...(hasError ? { result, error: { code, message, hint: 'Look.' } } : { result, error: null }),
   };
 }
 
@@ -40,7 +43,7 @@ test('each concern has its state of affairs, and all may be there at once', () =
 });
 
 test('a missing database is one concern, whatever it makes fail, and before and after it there is none', () => {
-  const found: Run = { ...ended('failed'), error: { code: 'DB_MISSING', message: 'there is no file', hint: 'Look.' } };
+  const found = ended('failed', 'there is no file', 'DB_MISSING');
   const missing = { cause: 'missing', state: 'late' } as const;
   expect(concernsOf({ status: status(missing), lastRuns: [found, ended('success')] })).toEqual(['missing']);
   expect(assessSituation(facts({ status: status(missing), lastRuns: [found] })).error?.code).toBe('DB_MISSING');
@@ -62,7 +65,7 @@ test('a loss is a concern as long as it is shown, told with what was lost', () =
   expect(message).toMatchObject({ event: 'loss', loss: { filename: 'backup-2', before: 'backup-1' } });
   expect(message?.['text']).toStartWith(
     'Much was lost in dev.sqlite: orders had 8,310 rows at 2024-03-01 11:50 UTC and has 0 since 2024-03-01 12:00 UTC. ' +
-      'What was before is kept in backup-1 until somebody says that it was meant.',
+      'The state before is kept in backup-1 until somebody confirms that it was intended.',
   );
 });
 
@@ -176,15 +179,15 @@ test('a concern that ends is said though another one stays, and which is which',
       ]
     );
   });
-  const still = 'Still there: a failed rehearsal of a restore.';
+  const still = 'Still open: a failed rehearsal of a restore.';
   expect(texts).toEqual([
-    ['recovered', ['stale'], ['drill'], ['Over is: backups that are too old.', still]],
+    ['recovered', ['stale'], ['drill'], ['Solved: backups that are too old.', still]],
     null,
-    ['recovered', ['offsite'], ['drill'], ['Over is: failing uploads.', still]],
+    ['recovered', ['offsite'], ['drill'], ['Solved: failing uploads.', still]],
   ]);
   const { message } = changeSince(['stale'], assessSituation(facts({ lastRuns: [ended('failed')] })));
   expect(message).toMatchObject({ event: 'failed', ended: ['stale'] });
-  expect(message?.['text']).toMatch(/^The backup of .* failed: .*\nOver is: backups that are too old\.\n/);
+  expect(message?.['text']).toMatch(/^The backup of .* failed: .*\nSolved: backups that are too old\.\n/);
 });
 
 test('a message names no folder, no password and calls nobody', () => {
@@ -194,7 +197,7 @@ test('a message names no folder, no password and calls nobody', () => {
   expect(text).toContain('no space in backups; https://s3.example.com/!channel');
   expect(text).not.toMatch(/srv|s3cret|<|ada:/);
   expect(change.message).toMatchObject({ allowed_mentions: { parse: [] } });
-  const inside = { ...ended('failed'), error: { code: 'INTERNAL', message: 'secret sauce', hint: 'none' } } as const;
+  const inside = ended('failed', 'secret sauce', 'INTERNAL');
   expect(JSON.stringify(changeSince([], assessSituation(facts({ lastRuns: [inside] }))).message)).not.toContain(
     'sauce',
   );

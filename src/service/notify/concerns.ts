@@ -4,7 +4,8 @@
  */
 import { type ErrorBody, publicError } from '../../words/errors.ts';
 import { visibleText } from '../../words/visible-text.ts';
-import type { Run, RunTotal, Status, TargetStatus } from '../model.ts';
+import type { Status, TargetStatus } from '../protection/shown-status.ts';
+import type { Run, RunTotal } from '../../words/run.ts';
 import { lossText } from '../protection/loss-text.ts';
 import { targetWord } from '../../words/target-word.ts';
 
@@ -97,7 +98,7 @@ export interface Change {
   readonly message: Message | null;
 }
 
-export type Message = Readonly<Record<string, unknown>> & { readonly event: Concern | 'recovered' };
+type Message = Readonly<Record<string, unknown>> & { readonly event: Concern | 'recovered' };
 
 /** What is to be said when these concerns were said last. */
 export function changeSince(before: readonly Concern[], situation: Situation): Change {
@@ -122,13 +123,11 @@ function compose(
   const lines = [
     ...added.map((concern) => sentence[concern](status, error)),
     ...(said.length === 0 ? [`Backups of ${status.database.name} are fine again.`] : []),
-    ...(said.length > 0 && ended.length > 0
-      ? [`Over is: ${ended.map((concern) => inShort[concern]).join(', ')}.`]
-      : []),
+    ...(said.length > 0 && ended.length > 0 ? [`Solved: ${ended.map((concern) => inShort[concern]).join(', ')}.`] : []),
   ];
   const lasting = said.filter((concern) => !added.includes(concern));
   if (event === 'recovered' && lasting.length > 0)
-    lines.push(`Still there: ${lasting.map((concern) => inShort[concern]).join(', ')}.`);
+    lines.push(`Still open: ${lasting.map((concern) => inShort[concern]).join(', ')}.`);
   const text = plain([...lines, lastGoodText(status)].join('\n')).slice(0, TEXT_MAX);
   return {
     // Slack and Mattermost read the first, Discord the second.
@@ -155,11 +154,11 @@ const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | nul
   loss: ({ database, loss }) =>
     loss === null
       ? `Much was lost in ${database.name}.`
-      : `Much was lost in ${database.name}: ${lossText(loss)}. What was before is kept in ${loss.before} until somebody says that it was meant.`,
+      : `Much was lost in ${database.name}: ${lossText(loss)}. The state before is kept in ${loss.before} until somebody confirms that it was intended.`,
   damaged: ({ database, verdict: { detail } }) =>
     `The newest backup of ${database.name} is ${detail === undefined ? 'damaged.' : `damaged or missing. ${detail}`}`,
   stale: ({ database, maxAgeMinutes }) =>
-    `Backups of ${database.name} are too old: there is no good one of the last ${maxAgeMinutes} minutes.`,
+    `Backups of ${database.name} are too old: there is no good one from the last ${maxAgeMinutes} minutes.`,
   failed: ({ database }, error) => `The backup of ${database.name} failed${why(error)}`,
   offsite: (status, error) => {
     const waiting = staleTargets(status).map(
@@ -173,7 +172,7 @@ const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | nul
 
 const inShort: Readonly<Record<Concern, string>> = {
   missing: 'a missing database',
-  loss: 'a loss that nobody has answered',
+  loss: 'a loss that nobody has confirmed',
   damaged: 'a damaged newest backup',
   stale: 'backups that are too old',
   failed: 'failing backups',

@@ -9,9 +9,9 @@ import type { Log } from '../log.ts';
 import { retryDelayMs, type NotifyWaits } from './retry.ts';
 import { send } from './send.ts';
 
-export type Ping = 'start' | 'success' | 'fail';
+type Ping = 'start' | 'success' | 'fail';
 
-export interface HeartbeatOptions {
+interface HeartbeatOptions {
   readonly url: string;
   readonly waits: NotifyWaits;
   readonly log: Log;
@@ -71,7 +71,7 @@ export class Heartbeat {
     for (let failures = 0; failures < TRIES_MAX && this.#next === null; failures++) {
       const fault = await send(this.#addresses[ping], { ...waits, signal });
       if (fault === null || signal.aborted) return;
-      if (failures === 0) log('warn', `The heartbeat was not sent: ${fault}. It is tried again.`);
+      if (failures === 0) log('warn', `The heartbeat was not sent: ${fault}. It is retried.`);
       const ended = AbortSignal.any([signal, this.#newer.signal]);
       await sleep(retryDelayMs(failures, waits), undefined, { signal: ended, ref: false }).catch(() => {});
     }

@@ -6,7 +6,9 @@
 import { randomUUID } from 'node:crypto';
 import { BackupError } from '../../words/errors.ts';
 import type { Log } from '../log.ts';
-import type { Run, ServiceEvent, Status } from '../model.ts';
+import type { Status } from '../protection/shown-status.ts';
+import type { ServiceEvent } from '../service-event.ts';
+import type { Run } from '../../words/run.ts';
 import type { NotifyOptions } from '../service-options.ts';
 import type { BackupServicePort } from '../service-port.ts';
 import { openStateDatabase } from '../state/state-database.ts';
@@ -15,7 +17,7 @@ import { Heartbeat } from './heartbeat.ts';
 import { NOTIFY_WAITS, type NotifyWaits } from './retry.ts';
 import { type Said, Webhook } from './webhook.ts';
 
-export interface NotifyContext {
+interface NotifyContext {
   readonly service: Pick<BackupServicePort, 'on' | 'getStatus' | 'getRuns' | 'getRunTotals'>;
   readonly statePath: string;
   /** The backup folder, as the state database calls it: several services may share that. */
@@ -109,7 +111,7 @@ export class Notify {
         life.isBlind = false;
       } catch (error) {
         // Once, not at every look.
-        if (!life.isBlind) log('warn', `The webhook is told nothing: ${BackupError.from(error).message}.`);
+        if (!life.isBlind) log('warn', `The webhook is not called: ${BackupError.from(error).message}.`);
         life.isBlind = true;
       }
     }
@@ -150,7 +152,10 @@ function keptConcerns(statePath: string, folder: string, log: Log): Said {
     try {
       return database.transaction(work);
     } catch (error) {
-      log('warn', `What the webhook was told could not be noted: ${error instanceof Error ? error.message : error}.`);
+      log(
+        'warn',
+        `What was sent to the webhook could not be recorded: ${error instanceof Error ? error.message : error}.`,
+      );
       return fallback;
     }
   }

@@ -6,7 +6,7 @@ import { requireDescriptors } from '../../engine/disk/descriptors.ts';
 import { errnoCode } from '../../words/errors.ts';
 import { VERSION } from '../../version.ts';
 
-export interface SendOptions {
+interface SendOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   /** JSON for a POST; a GET without. */
@@ -37,7 +37,7 @@ export async function send(address: URL, { timeoutMs, signal, body }: SendOption
   } catch (error) {
     if (timeout.aborted) return `it did not answer within ${timeoutMs / 1_000} s`;
     const code = errnoCode(error) ?? errnoCode(error instanceof Error ? error.cause : undefined);
-    return `it can not be reached${code ? ` (${code})` : ''}`;
+    return `it cannot be reached${code ? ` (${code})` : ''}`;
   }
 }
 

@@ -10,7 +10,7 @@ import { type Change, changeSince, type Concern, type Situation } from './concer
 import { retryDelayMs, type NotifyWaits } from './retry.ts';
 import { send } from './send.ts';
 
-export interface WebhookOptions {
+interface WebhookOptions {
   readonly url: string;
   readonly said: Said;
   readonly waits: NotifyWaits;
@@ -20,7 +20,7 @@ export interface WebhookOptions {
 
 /** What was said last, kept over a restart and shared with other processes of the app. */
 export interface Said {
-  /** By whichever process; null where nothing was, or where it can't be read just now. */
+  /** By whichever process; null if nothing was, or where it can't be read just now. */
   read(): readonly Concern[] | null;
   /** False while another process is saying something. A turn ends by `save`, by `release`, or by time. */
   takeTurn(mostMs: number): boolean;
@@ -80,7 +80,7 @@ export class Webhook {
       if (fault === null) {
         this.#remember(said);
         kept.release();
-        if (message) log('info', `The webhook was told: ${message.event}.`);
+        if (message) log('info', `The webhook was called: ${message.event}.`);
         failures = 0;
         if (this.#present === situation) return;
         continue;
@@ -88,7 +88,7 @@ export class Webhook {
       kept.release();
       if (signal.aborted) return;
       // Once, not at every try.
-      if (failures === 0) log('warn', `The webhook was not told: ${fault}. It is tried again.`);
+      if (failures === 0) log('warn', `The webhook could not be called: ${fault}. It is retried.`);
       await sleep(retryDelayMs(failures++, waits), undefined, { signal, ref: false }).catch(() => {});
     }
   }

@@ -7,9 +7,9 @@ import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import { BackupError } from '../../words/errors.ts';
 import { isUnsure } from '../../engine/catalog/retention.ts';
 import type { Log } from '../log.ts';
-import type { BackupItem } from '../model.ts';
+import type { BackupItem } from '../backups/shown-backup.ts';
 
-export interface ChangedFilesOptions {
+interface ChangedFilesOptions {
   /** Backups of this database in the folder, newest first. */
   readonly backups: () => Promise<readonly Backup[]>;
   readonly verify: (name: string, signal: AbortSignal) => Promise<BackupItem>;

@@ -1,8 +1,8 @@
 /** Two backups side by side, by what verification counted in them: no file is opened for it. Pure. */
 import type { DatabaseFacts, Manifest } from '../../engine/format/manifest.ts';
-import type { BackupDiff, RowChanges } from '../model.ts';
+import type { BackupDiff, RowChanges } from '../backups/shown-backup.ts';
 
-export interface CountedBackup {
+interface CountedBackup {
   readonly name: string;
   readonly manifest: Pick<Manifest, 'facts' | 'database'> | null;
 }
@@ -78,7 +78,7 @@ const TABLES_SHOWN = 3;
 /** The same two are asked about with each look at the list. */
 const changesSeen = new WeakMap<DatabaseFacts, { readonly before: DatabaseFacts; readonly changes: RowChanges }>();
 
-/** What a backup has more and less than the one before it; null where one of them was not counted. */
+/** What a backup has more and less than the one before it; null if one of them was not counted. */
 export function changesBetween(before: CountedBackup | null, after: CountedBackup): RowChanges | null {
   const [was, is] = [before && withFacts(before), withFacts(after)];
   if (!was || !is) return null;
@@ -94,7 +94,7 @@ export function changesBetween(before: CountedBackup | null, after: CountedBacku
   return changes;
 }
 
-/** In all tables; null where they were not counted. */
+/** In all tables; null if they were not counted. */
 export function totalRows(facts: DatabaseFacts | undefined): number | null {
   if (!facts) return null;
   const listed = Object.values(facts.tables).reduce((sum, { rows }) => sum + (rows ?? 0), 0);

@@ -1,7 +1,9 @@
 import { NO_REMARKS } from '../../engine/sqlite/rules.ts';
 import { expect, test } from 'bun:test';
 import { assessFreshness, type FreshnessFacts, isFailing, protectionState } from './freshness.ts';
-import type { BackupItem, Drill, Placement, Run, VerdictCode } from '../model.ts';
+import type { BackupItem, Placement } from '../backups/shown-backup.ts';
+import type { VerdictCode } from './verdict.ts';
+import type { Drill, Run } from '../../words/run.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
 const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
@@ -106,17 +108,11 @@ test('an unchanged database renews the places that hold its newest backup, and n
 
 test('a failed drill does not take away what an earlier one proved', () => {
   const run = (minutes: number, proof: Drill['proof']): Run => ({
-    ...{
-      id: '1',
-      kind: 'drill',
-      trigger: 'schedule',
-      user: null,
-      plannedAt: null,
-      sizeBytes: 1,
-      steps: [],
-      error: null,
-    },
-    ...{ startedAt: minutesAgo(minutes + 1), endedAt: minutesAgo(minutes), result: proof ? 'success' : 'failed' },
+    ...({ id: '1', kind: 'drill', trigger: 'schedule', user: null, plannedAt: null, steps: [] } as const),
+    ...{ startedAt: minutesAgo(minutes + 1), endedAt: minutesAgo(minutes) },
+    ...(proof
+      ? { result: 'success', sizeBytes: 1, error: null }
+      : { result: 'failed', sizeBytes: null, error: { code: 'DRILL_FAILED', message: 'it failed', hint: 'Look.' } }),
     ...{ backup: 'backup-2024-01-15T10-30-00-000Z.sqlite', drill: { target: 'local', proof, assertions: 0 } },
   });
   const told = (last: Run, proven: Run | null) =>

@@ -2,13 +2,16 @@
  * How well the database is protected, in one word, and how fresh what protects it is at each place. Pure. The verdict is
  * a sentence for people who look and changes while a run is going; the state is for programs and does not.
  */
-import type { BackupItem, Run, TargetName, VerdictCode } from '../model.ts';
+import type { BackupItem } from '../backups/shown-backup.ts';
+import type { VerdictCode } from './verdict.ts';
+import type { Run } from '../../words/run.ts';
+import type { TargetName } from '../../words/target-word.ts';
 
 /**
  * `protected`: a good backup is young enough and nothing is wrong. `at-risk`: it is young enough, but the cause says what
  * may end that. `late`: there is a good backup, older than allowed. `unprotected`: there is none.
  */
-export type ProtectionState = 'protected' | 'late' | 'at-risk' | 'unprotected';
+type ProtectionState = 'protected' | 'late' | 'at-risk' | 'unprotected';
 export const protectionStates = ['protected', 'late', 'at-risk', 'unprotected'] as const;
 
 export interface Freshness {

@@ -10,9 +10,10 @@ import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
 import type { Continuous } from '../continuous/continuous.ts';
-import type { Activity, ActivityRange, RunProgress, Status } from '../model.ts';
+import type { Status } from './shown-status.ts';
+import { type Activity, type ActivityRange, composeActivity } from '../runs/activity.ts';
+import type { RunProgress } from '../../words/run.ts';
 import type { Restores } from '../restores/restores.ts';
-import { composeActivity } from '../runs/activity.ts';
 import type { BackupSchedule } from '../runs/backup-schedule.ts';
 import type { Rhythm } from '../runs/rhythm.ts';
 import type { RunFilter } from '../state/run-history.ts';
@@ -23,7 +24,7 @@ import { isMissing } from './missing.ts';
 import type { Retention } from './retention.ts';
 import { composeStatus } from './status.ts';
 
-export interface LookParts {
+interface LookParts {
   readonly backups: Backups;
   readonly continuous: Continuous;
   readonly losses: Losses;
@@ -76,13 +77,13 @@ export class LookAtAll {
       localPath: folder.named,
       disk: diskRoom(folder.path),
       retention: retention.ofFolder(),
-      targets: targets.all.map((offsite) => ({
-        target: offsite.target,
-        enabled: offsite.isEnabled,
-        ...offsite.shown,
-        lifecycleDays: offsite.lifecycleDays,
-        ...offsite.waiting,
-        listedAt: offsite.listedAt,
+      targets: targets.all.map((remote) => ({
+        target: remote.target,
+        enabled: remote.isEnabled,
+        ...remote.shown,
+        lifecycleDays: remote.lifecycleDays,
+        ...remote.waiting,
+        listedAt: remote.listedAt,
       })),
       run: this.#shownRun(),
       lastRun: newest({ except: 'upload' }),

@@ -1,5 +1,6 @@
 /** What was lost, in a sentence for logs, chats and the command line. */
-import type { Loss, Status } from '../model.ts';
+import type { Loss } from '../backups/shown-backup.ts';
+import type { Status } from './shown-status.ts';
 
 /** `orders had 8,310 rows at 2024-01-15 14:20 UTC and has 0 since 14:30 UTC; and 2 more tables` */
 export function lossText({

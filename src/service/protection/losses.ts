@@ -21,14 +21,16 @@ import { compareBackups, withFacts } from './differences.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Changes } from '../backups/changes.ts';
 import type { ServiceContext } from '../context.ts';
+import { knownGood } from '../restores/recovery-kit.ts';
 import type { Restores } from '../restores/restores.ts';
 import type { LossOptions } from '../service-options.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { lossText } from './loss-text.ts';
-import type { BackupDiff, Status } from '../model.ts';
+import type { BackupDiff } from '../backups/shown-backup.ts';
+import type { Status } from './shown-status.ts';
 import type { LossQuestion } from '../../engine/stories/mark-loss.ts';
 
-export interface LossesParts {
+interface LossesParts {
   readonly backups: Backups;
   readonly changes: Pick<Changes, 'change'>;
   readonly restores: Pick<Restores, 'lastRestore'>;
@@ -82,7 +84,7 @@ export class Losses {
   /** On a machine that was built anew the history is at the targets alone. */
   async #lookElsewhere(): Promise<KnownBackup | undefined> {
     if (!this.#isBlind()) return undefined;
-    const look = Promise.allSettled(this.#parts.targets.unseen().map((offsite) => offsite.refresh()));
+    const look = Promise.allSettled(this.#parts.targets.unseen().map((remote) => remote.refresh()));
     await Promise.race([look, sleep(LOOK_MS_MAX, undefined, { ref: false })]);
     return (await this.#ownIfListed()).find(isCounted);
   }
@@ -144,7 +146,7 @@ export class Losses {
     const backups = await this.#own();
     const name = filename ?? this.shown(backups)?.filename ?? openOnes(backups, this.#context.now())[0]?.name;
     if (name === undefined) {
-      throw new BackupError('BAD_REQUEST', 'there is no loss that waits for an answer', {
+      throw new BackupError('BAD_REQUEST', 'there is no loss that waits for confirmation', {
         hint: 'List the backups to see what changed in each.',
       });
     }
@@ -161,7 +163,7 @@ export class Losses {
     if (ignore && tables.length > 0)
       this.#parts.ignore([...new Set([...this.#context.settings.current.lossIgnore, ...tables])]);
     const by = user === undefined ? '' : ` by ${user}`;
-    const from = ignore && tables.length > 0 ? ` From now on nobody is told of ${tables.join(', ')}.` : '';
+    const from = ignore && tables.length > 0 ? ` From now on these tables raise no alarm: ${tables.join(', ')}.` : '';
     this.#context.log('info', `The loss in ${name} was accepted${by}.${from}`);
     return name;
   }
@@ -193,8 +195,12 @@ export class Losses {
     return compareBackups(before, after);
   }
 
+  async #newestGood(): Promise<KnownBackup | undefined> {
+    return knownGood(await this.#parts.backups.places(), this.#context.now())[0];
+  }
+
   async #counted(name: string): Promise<NonNullable<ReturnType<typeof withFacts>>> {
-    const backup = name === 'latest' ? (await this.#own()).find(isSound) : await this.#parts.backups.find(name);
+    const backup = name === 'latest' ? await this.#newestGood() : await this.#parts.backups.find(name);
     if (!backup) {
       throw new BackupError('NO_BACKUP', 'there is no verified backup yet', { hint: 'List the backups.' });
     }
@@ -216,7 +222,7 @@ export class Losses {
     const beforeAt = backupMoment(loss.before) ?? at;
     this.#context.log(
       'warn',
-      `Much was lost: ${lossText({ ...toLoss(loss), at, beforeAt })}. ${loss.before} is kept until somebody says that it was meant.`,
+      `Much was lost: ${lossText({ ...toLoss(loss), at, beforeAt })}. ${loss.before} is kept until somebody confirms that it was intended.`,
     );
   }
 

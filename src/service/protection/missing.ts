@@ -5,7 +5,7 @@
 import { statSync } from 'node:fs';
 import { BackupError, errnoCode, type ErrorBody } from '../../words/errors.ts';
 import { BRING_BACK } from '../../engine/sqlite/missing.ts';
-import type { Run } from '../model.ts';
+import type { Run } from '../../words/run.ts';
 
 export { BRING_BACK, NOTHING_TO_UNDO } from '../../engine/sqlite/missing.ts';
 

@@ -15,7 +15,7 @@ export function openFolderWarning(
   const found = statSync(folder, { throwIfNoEntry: false });
   if (!found || (found.mode & OTHERS) === 0) return null;
   const mode = octal(found.mode);
-  const message = `The backup folder ${named} is open to other users of this machine (${mode}). It was there before and keeps its mode; the files in it are closed to others. ${closeIt(named, holdsOthersFiles(folder))}.`;
+  const message = `The backup folder ${named} is open to other users of this machine (${mode}). It existed before and keeps its mode; the files of the backups are closed to others. ${closeIt(named, holdsOthersFiles(folder))}.`;
   return { mode, message };
 }
 
@@ -24,7 +24,7 @@ export const octal = (mode: number): string => (mode & 0o7777).toString(8).padSt
 /** What to do about it: nobody may be shut out of a folder that is not for backups alone. */
 export function closeIt(named: string, isShared: boolean): string {
   return isShared
-    ? 'Other files lie there too: give the backups a folder of their own (BACKUP_LOCAL_PATH)'
+    ? 'Other files are there too: give the backups a folder of their own (BACKUP_LOCAL_PATH)'
     : `Close it with \`chmod 700 ${named}\``;
 }
 

@@ -3,12 +3,12 @@
  * at any target, by nobody's wish, until a backup succeeds again. Which runs say so, and in which words.
  */
 import { type ErrorCode, errorCodes, says } from '../../words/errors.ts';
-import type { Run } from '../model.ts';
+import type { Run } from '../../words/run.ts';
 
 const words: Partial<Record<ErrorCode, string>> = {
   DB_DAMAGED: 'the live database is damaged',
   // Damage of the first page, or a file cut to nothing.
-  NOT_SQLITE: 'the live database can not be read as one',
+  NOT_SQLITE: 'the live database cannot be read as one',
   DB_EMPTY: 'the live database is empty',
   VERIFY_FAILED: 'the last copy of the live database failed its check',
 };

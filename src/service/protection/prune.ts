@@ -1,15 +1,15 @@
 /** Retention by hand: what it would remove in the folder or at a target, and its carrying out. */
-import { NO_IDENTITY, requireOurs } from '../../engine/catalog/identity.ts';
 import { planFolder } from '../../engine/catalog/prune-folder.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
 import type { Removals } from '../backups/removals.ts';
 import type { ServiceContext } from '../context.ts';
-import type { PruneResult, TargetName } from '../model.ts';
+import type { PruneResult } from '../service-port.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import type { Claims } from '../targets/claims.ts';
 import { SURVIVED } from '../targets/retention-policies.ts';
 import type { Retention } from './retention.ts';
 
-export interface PruneParts {
+interface PruneParts {
   readonly backups: Backups;
   readonly claims: Claims;
   readonly removals: Removals;
@@ -24,24 +24,24 @@ export async function prune(
   const { now, audit, emit, catalog } = context;
   const { backups, claims, retention } = parts;
   const when = { now: now(), hold: retention.hold() };
-  const offsite = target === 'local' ? null : backups.requireOffsite(target);
-  const plan = offsite
-    ? await offsite.plan(retention.ofTarget(offsite.access.access), when)
+  const remote = target === 'local' ? null : backups.requireRemote(target);
+  const plan = remote
+    ? await remote.plan(retention.ofTarget(remote.access.access), when)
     : await planOfFolder(context, retention, when);
   const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
   const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
   if (dryRun) return { target, kept, removed, dryRun };
-  if (offsite) requireOurs(offsite.ownership, offsite.identity ?? NO_IDENTITY, { place: offsite.address, target });
+  if (remote) remote.requireOurs();
   else await claims.requireOwnFolder();
   // Whether another machine writes there, the job finds out anew.
-  if (removed.length === 0 && !offsite?.writing.isStopped) return { target, kept, removed, dryRun };
+  if (removed.length === 0 && !remote?.writing.isStopped) return { target, kept, removed, dryRun };
   const act = { act: 'prune', target } as const;
-  const done = await audit.carry(act, () => (offsite ? offsite.prune() : pruneFolder(context, parts)), {
+  const done = await audit.carry(act, () => (remote ? remote.prune() : pruneFolder(context, parts)), {
     done: ({ length }) => ({ ...act, detail: `${length} removed` }),
   });
   emit({ type: 'status' });
   // Another process may have removed some meanwhile.
-  const there = namesOf(offsite ? offsite.backups : await catalog.list());
+  const there = namesOf(remote ? remote.backups : await catalog.list());
   const survivors = removed.filter(({ filename }) => !done.includes(filename) && there.has(filename));
   return {
     ...{ target, dryRun, removed: removed.filter(({ filename }) => done.includes(filename)) },

@@ -15,7 +15,7 @@ export interface RetentionForecast {
   readonly eachBytes: number;
   /** Size of what stays beside what the numbers say: safety copies, pinned ones, those held for a loss, foreign files. */
   readonly besideBytes: number;
-  /** What all copies together may take while nobody said the keep numbers; null where somebody did. */
+  /** What all copies together may take while nobody said the keep numbers; null if somebody did. */
   readonly budgetBytes: number | null;
   /** How many copies there is room for of what the default keeps beside the newest; null if somebody said what to keep. */
   readonly fitting: number | null;
@@ -23,7 +23,7 @@ export interface RetentionForecast {
   readonly note: string | null;
 }
 
-export interface ForecastFacts {
+interface ForecastFacts {
   /** In the folder, newest first. */
   readonly copies: readonly (Retainable & { readonly sizeBytes: number })[];
   readonly databaseBytes: number;

@@ -38,7 +38,7 @@ export class Retention {
   hold(): string | null {
     const { complaint } = this.#context.settings;
     if (complaint === null) return this.databaseHold();
-    return `held: ${SETTINGS_FILE} is unreadable (${complaint}), nothing is removed until it is corrected or saved anew`;
+    return `held: ${SETTINGS_FILE} is unreadable (${complaint}), nothing is removed until it is corrected or saved again`;
   }
 
   /** The same for the database alone: it is missing, or a run found damage. */
@@ -49,7 +49,7 @@ export class Retention {
       return pruneHold(state.history.lastJudgement(holdingCodes));
     } catch (error) {
       // Another process holds it: whether something was found is not known.
-      return `held: the run history can't be read just now (${BackupError.from(error).message})`;
+      return `held: the run history can't be read at the moment (${BackupError.from(error).message})`;
     }
   }
 }

@@ -31,8 +31,8 @@ function made(
 }
 
 /**
- * @param s3 what is known of the newest one at S3; null where S3 is off.
- * @param other the same of a further target; left out where there is none.
+ * @param s3 what is known of the newest one at S3; null if S3 is off.
+ * @param other the same of a further target; left out if there is none.
  */
 function compose(
   backups: readonly Backup[],

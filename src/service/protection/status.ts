@@ -5,20 +5,14 @@ import { type FolderRetention, isUnsure, isVerified } from '../../engine/catalog
 import { VERSION } from '../../version.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
-import type {
-  BackupItem,
-  ContinuousStatus,
-  Placement,
-  Run,
-  RunProgress,
-  Settings,
-  Status,
-  TargetName,
-  TargetStatus,
-  Verdict,
-} from '../model.ts';
+import type { BackupItem, Placement } from '../backups/shown-backup.ts';
+import type { Status, TargetStatus } from './shown-status.ts';
+import type { ContinuousStatus } from '../continuous/continuous-status.ts';
+import { judge, type Verdict, type VerdictInput } from './verdict.ts';
+import type { Settings } from '../state/backup-config.ts';
+import type { Run, RunProgress } from '../../words/run.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { forecastRetention } from './retention-forecast.ts';
-import { judge, type VerdictInput } from './verdict.ts';
 
 export interface StatusFacts {
   readonly now: Date;
@@ -72,8 +66,59 @@ const DAY_MS = 86_400_000;
 const MAX_AGE_LEAST_MINUTES = 15;
 
 export function composeStatus(facts: StatusFacts): Status {
-  const { settings, backups, database, disk, run, gapMinutes, setBack = null } = facts;
-  const here = backups.filter(isHere);
+  const { settings, run } = facts;
+  const known = know(facts);
+  const { own, targets, judged } = known;
+  return {
+    serverTime: facts.now,
+    version: VERSION,
+    verdict: judge(judged),
+    freshness: assessFreshness({
+      ...judged,
+      verdict: lastingVerdict(judged),
+      changedAt: facts.database.changedAt,
+      items: facts.items,
+      lastUnchangedRun: facts.lastUnchangedRun,
+      remotes: targets.filter(({ enabled }) => enabled).map(({ target }) => target),
+      drills: facts.drills,
+    }),
+    database: { ...facts.database, growthBytes: growthOf(own, facts.now) },
+    schedule: {
+      enabled: settings.enabled,
+      running: facts.nextRunAt !== null,
+      intervalMinutes: settings.intervalMinutes,
+      cron: facts.cron,
+      nextRunAt: facts.nextRunAt,
+      stalledSince: facts.stalledSince ?? null,
+    },
+    local: localOf(facts),
+    s3: s3Of(settings, targets),
+    targets,
+    lastGood: lastGoodOf(known),
+    maxAgeMinutes: known.maxAgeMinutes,
+    run,
+    lastRun: facts.lastRun,
+    lastBackupRun: facts.lastBackupRun,
+    places: facts.places,
+    loss: facts.loss,
+    ...(facts.continuous && { continuous: facts.continuous }),
+    // A safety backup goes over a database, and there is none.
+    undo: facts.isMissing ? null : facts.undo,
+  };
+}
+
+/** What follows from the facts, and is needed more than once. */
+interface Known {
+  readonly own: readonly KnownBackup[];
+  readonly good: KnownBackup | null;
+  readonly holdsAt: Date | null;
+  readonly maxAgeMinutes: number;
+  readonly targets: readonly TargetStatus[];
+  readonly judged: VerdictInput;
+}
+
+function know(facts: StatusFacts): Known {
+  const { settings, backups, gapMinutes } = facts;
   // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
   const own = backups.filter((backup) => backup.manifest ?? backup.fault);
   // A safety backup holds what a restore replaced.
@@ -82,22 +127,25 @@ export function composeStatus(facts: StatusFacts): Status {
   const maxAgeMinutes =
     settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, gapMinutes.longest + MISSED_MAX * gapMinutes.shortest);
   const targets = facts.targets.map((target) => countedAt(target, facts.items));
+  const known = { own, good, holdsAt, maxAgeMinutes, targets };
+  return { ...known, judged: toJudge(facts, known) };
+}
+
+function toJudge(facts: StatusFacts, { own, holdsAt, maxAgeMinutes, targets }: Omit<Known, 'judged'>): VerdictInput {
+  const [newest] = own;
   const enabled = targets.filter((target) => target.enabled);
-  const newest = own[0];
   const without = newest
     ? enabled.filter(
         (target) => !isAt(target.target, newest.name, facts) && !isComing(target, newest, { maxAgeMinutes, facts }),
       )
     : [];
-  const file = !facts.isMissing ? 'there' : own.length > 0 || facts.wasBackedUp ? 'missing' : 'awaited';
-  const s3 = targets.find(({ target }) => target === 's3');
-  const judged: VerdictInput = {
+  return {
     now: facts.now,
-    run,
+    run: facts.run,
     lastBackupRun: facts.lastBackupRun,
     lastRestore: facts.shownRestore,
     hasBackup: own.length > 0,
-    file,
+    file: !facts.isMissing ? 'there' : own.length > 0 || facts.wasBackedUp ? 'missing' : 'awaited',
     newestDamaged: Boolean(newest && !isVerified(newest) && !isUnsure(newest)),
     newestChanged: newest && isUnsure(newest) ? newest.name : null,
     vanished: facts.vanished,
@@ -110,84 +158,53 @@ export function composeStatus(facts: StatusFacts): Status {
     foreign: facts.places.flatMap(({ target, owner, other }) =>
       owner === 'foreign' && other ? [{ target, name: other.name }] : [],
     ),
-    setBack,
+    setBack: facts.setBack ?? null,
     remoteFailing: enabled.some(({ error }) => error !== null),
-    scheduleEnabled: settings.enabled,
-    ...{ stalledSince: facts.stalledSince ?? null, ...ofStream(facts) },
-    freeBytes: disk.freeBytes,
-    databaseBytes: database.sizeBytes,
-  };
-  return {
-    serverTime: facts.now,
-    version: VERSION,
-    verdict: judge(judged),
-    freshness: assessFreshness({
-      ...judged,
-      verdict: lastingVerdict(judged),
-      changedAt: database.changedAt,
-      items: facts.items,
-      lastUnchangedRun: facts.lastUnchangedRun,
-      remotes: enabled.map(({ target }) => target),
-      drills: facts.drills,
-    }),
-    database: { ...database, growthBytes: growthOf(own, facts.now) },
-    schedule: {
-      enabled: settings.enabled,
-      running: facts.nextRunAt !== null,
-      intervalMinutes: settings.intervalMinutes,
-      cron: facts.cron,
-      nextRunAt: facts.nextRunAt,
-      stalledSince: facts.stalledSince ?? null,
-    },
-    local: {
-      path: facts.localPath,
-      count: here.length,
-      keep: settings.retentionCount,
-      sizeBytes: here.reduce((sum, backup) => sum + backup.sizeBytes, 0),
-      freeBytes: disk.freeBytes,
-      forecast: forecastRetention({
-        copies: here,
-        databaseBytes: database.sizeBytes,
-        retention: facts.retention,
-        disk,
-        now: facts.now,
-      }),
-    },
-    s3: {
-      enabled: settings.s3Enabled,
-      configured: s3 !== undefined,
-      bucket: s3?.bucket ?? null,
-      path: settings.s3Path,
-      stored: s3?.stored ?? 0,
-      waiting: s3?.waiting ?? 0,
-      nextTryAt: s3?.nextTryAt ?? null,
-      error: s3?.error ?? null,
-      listedAt: s3?.listedAt ?? null,
-    },
-    targets,
-    lastGood:
-      good?.manifest && holdsAt
-        ? {
-            filename: good.name,
-            createdAt: good.createdAt,
-            verifiedAt: new Date(good.manifest.verification.at),
-            holdsAt,
-          }
-        : null,
-    maxAgeMinutes,
-    run,
-    lastRun: facts.lastRun,
-    lastBackupRun: facts.lastBackupRun,
-    places: facts.places,
-    ...{ loss: facts.loss, ...(facts.continuous && { continuous: facts.continuous }) },
-    // A safety backup goes over a database, and there is none.
-    undo: facts.isMissing ? null : facts.undo,
+    scheduleEnabled: facts.settings.enabled,
+    stalledSince: facts.stalledSince ?? null,
+    ...ofStream(facts),
+    freeBytes: facts.disk.freeBytes,
+    databaseBytes: facts.database.sizeBytes,
   };
 }
 
 function ofStream({ continuous }: StatusFacts): Pick<VerdictInput, 'untrue' | 'notCaptured'> {
   const untrue = continuous?.untrue ? `${continuous.untrue.error.message}. ${continuous.untrue.error.hint}` : null;
   return { untrue, notCaptured: continuous?.concern ?? null };
+}
+
+function localOf({ settings, backups, database, disk, ...facts }: StatusFacts): Status['local'] {
+  const copies = backups.filter(isHere);
+  const { now, retention } = facts;
+  return {
+    path: facts.localPath,
+    count: copies.length,
+    keep: settings.retentionCount,
+    sizeBytes: copies.reduce((sum, backup) => sum + backup.sizeBytes, 0),
+    freeBytes: disk.freeBytes,
+    forecast: forecastRetention({ copies, databaseBytes: database.sizeBytes, retention, disk, now }),
+  };
+}
+
+function s3Of(settings: Settings, targets: readonly TargetStatus[]): Status['s3'] {
+  const s3 = targets.find(({ target }) => target === 's3');
+  return {
+    enabled: settings.s3Enabled,
+    configured: s3 !== undefined,
+    bucket: s3?.bucket ?? null,
+    path: settings.s3Path,
+    stored: s3?.stored ?? 0,
+    waiting: s3?.waiting ?? 0,
+    nextTryAt: s3?.nextTryAt ?? null,
+    error: s3?.error ?? null,
+    listedAt: s3?.listedAt ?? null,
+  };
+}
+
+function lastGoodOf({ good, holdsAt }: Known): Status['lastGood'] {
+  if (!good?.manifest || !holdsAt) return null;
+  const { name: filename, createdAt, manifest } = good;
+  return { filename, createdAt, verifiedAt: new Date(manifest.verification.at), holdsAt };
 }
 
 /** As if nothing was running. A loss that nobody answers for weeks hides no backup that is damaged or too old. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { Run, RunProgress } from '../model.ts';
+import type { Run, RunProgress } from '../../words/run.ts';
 import { judge, type VerdictInput } from './verdict.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
@@ -36,11 +36,13 @@ const going = (kind: RunProgress['kind']) =>
     steps: [],
     percent: 0,
   }) satisfies RunProgress;
-const ended = (result: Run['result'], endedAt = minutesAgo(1)) =>
-  ({
-    ...{ id: '1', kind: 'backup', trigger: 'manual', user: null, plannedAt: null, startedAt: endedAt, endedAt, result },
-    ...{ backup: null, sizeBytes: null, steps: [], error: null },
-  }) satisfies Run;
+const ended = (result: Run['result'], endedAt = minutesAgo(1)): Run => ({
+  ...({ id: '1', kind: 'backup', trigger: 'manual', user: null, plannedAt: null } as const),
+  ...{ startedAt: endedAt, endedAt, backup: null, sizeBytes: null, steps: [] },
+  ...(result === 'failed' || result === 'stopped'
+    ? { result, error: { code: 'INTERNAL', message: 'it broke', hint: 'Look.' } }
+    : { result, error: null }),
+});
 
 const writer = (kind: 'other' | 'clone') => ({ target: 's3', kind, host: 'staging', since: now, seenAt: null });
 
@@ -149,7 +151,7 @@ test('what is wrong is named where code and status do not say it', () => {
   expect(missing('s3')).toBe('backup-1 has no copy on S3.');
   expect(missing('s3', 'offsite-eu')).toBe('backup-1 has no copy on S3 and offsite-eu.');
   expect(judge({ ...good, writerAt: writer('other') }).detail).toBe(
-    'staging writes to S3 since 2024-03-01T12:00:00.000Z; nothing from here is stored or removed there.',
+    'staging has been writing to S3 since 2024-03-01T12:00:00.000Z; nothing from here is stored or removed there.',
   );
   expect(judge({ ...good, writerAt: writer('clone') }).detail).toContain('copy of the other (staging)');
   expect(judge(good).detail).toBeUndefined();

@@ -4,8 +4,37 @@
  * Green is a promise: the newest backup passed its check, and each of its copies was seen where it belongs.
  */
 import type { ErrorBody } from '../../words/errors.ts';
-import type { PlaceWriter, Run, RunProgress, TargetName, Verdict } from '../model.ts';
-import { targetWord } from '../../words/target-word.ts';
+import type { PlaceWriter } from '../targets/shown-place.ts';
+import type { Run, RunProgress } from '../../words/run.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
+
+export type VerdictCode =
+  | 'restoring'
+  | 'running'
+  | 'restored'
+  | 'missing'
+  | 'loss'
+  | 'foreign-place'
+  | 'stalled'
+  | 'not-captured'
+  | 'other-writer'
+  | 'cloned'
+  | 'none'
+  | 'too-old'
+  | 'damaged'
+  | 'changed'
+  | 'last-failed'
+  | 's3-waiting'
+  | 'off'
+  | 'disk-low'
+  | 'protected';
+
+export interface Verdict {
+  readonly code: VerdictCode;
+  readonly tone: 'green' | 'amber' | 'red' | 'blue' | 'grey';
+  /** One sentence, where code and status alone do not say what is wrong. */
+  readonly detail?: string;
+}
 
 export interface VerdictInput {
   readonly now: Date;
@@ -66,7 +95,7 @@ export function judge(input: VerdictInput): Verdict {
   // What was restored and is gone again is not restored.
   if (isRestored && input.file !== 'missing') return { code: 'restored', tone: 'green' };
   if (input.unlisted) {
-    const detail = `The backup folder can't be listed (${input.unlisted.code}), so nobody knows what is in it.`;
+    const detail = `The backup folder can't be listed (${input.unlisted.code}), so its content is not known.`;
     return { code: 'damaged', tone: 'red', detail };
   }
   if (input.file === 'missing') return { code: 'missing', tone: 'red' };
@@ -116,7 +145,7 @@ function writerVerdict({ target, kind, host, since }: NonNullable<VerdictInput['
     const detail = `Two machines with one id want to write to ${word}: one of them is a copy of the other (${host}).`;
     return { code: 'cloned', tone: 'amber', detail };
   }
-  const detail = `${host} writes to ${word} since ${since.toISOString()}; nothing from here is stored or removed there.`;
+  const detail = `${host} has been writing to ${word} since ${since.toISOString()}; nothing from here is stored or removed there.`;
   return { code: 'other-writer', tone: 'amber', detail };
 }
 

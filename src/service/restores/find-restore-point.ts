@@ -2,11 +2,11 @@
 import { type ConsideredCopy, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { BackupError } from '../../words/errors.ts';
 import { momentOf, readRestorePoint, type RestorePoint, type RestorePointGiven } from '../../words/restore-point.ts';
-import { targetWord } from '../../words/target-word.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Continuous } from '../continuous/continuous.ts';
-import type { FoundRestorePoint, TargetName } from '../model.ts';
+import type { FoundRestorePoint } from './restore-result.ts';
 import type { FindOptions } from '../service-port.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 
@@ -115,7 +115,7 @@ async function askedLately({
   backups,
   targets,
 }: Omit<RestorePointContext, 'now' | 'continuous'>): Promise<readonly PlannedPlace<KnownBackup>[]> {
-  const silent = new Map((await targets.lookRecently()).map(({ offsite, error }) => [offsite.target, error.message]));
+  const silent = new Map((await targets.lookRecently()).map(({ remote, error }) => [remote.target, error.message]));
   return (await backups.places()).map((place) => ({ ...place, silent: silent.get(place.target) ?? null }));
 }
 

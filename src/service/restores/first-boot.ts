@@ -1,14 +1,14 @@
 /**
  * A machine that starts without its database gets the newest good backup back, before the app opens the path and begins
- * an empty one. What is there is never touched, and "no backup, first boot" is said only when it is known: an S3 that
- * does not answer, a backup that can't be opened, a part of a database that lies there are errors.
+ * an empty one. What is there is never touched, and "no backup, first boot" is said only when it is known: a target
+ * that does not answer, a backup that can't be opened, a part of a database that lies there are errors.
  */
 import { type BigIntStats, lstatSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { plainCopy } from '../../engine/format/seal.ts';
 import { BackupError, says } from '../../words/errors.ts';
-import { targetWord } from '../../words/target-word.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
 import { type ConsideredCopy, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { leadsNowhere } from '../../engine/sqlite/missing.ts';
@@ -17,13 +17,14 @@ import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { ServiceContext } from '../context.ts';
-import type { FirstBoot, FirstBootSkipped, RunProgress, TargetName } from '../model.ts';
+import type { FirstBoot, FirstBootSkipped } from './restore-result.ts';
+import type { RunProgress } from '../../words/run.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import type { FirstBootRequest } from '../../engine/stories/first-boot.ts';
 
 export interface FirstBootOptions {
-  /** A file of age with the private key that opens encrypted copies on S3. Read only when the database is missing. */
+  /** A file of age with the private key that opens encrypted copies at a target. Read only when the database is missing. */
   readonly identityFile?: string;
   /** If there are backups of another database alone, the newest good one of them becomes this one. */
   readonly fromOther?: boolean;
@@ -90,7 +91,7 @@ export class FirstBoots {
     }
     if (found === 'empty') {
       throw new BackupError('DB_EMPTY', `${path} is an empty file, and there are backups`, {
-        hint: 'It was left as it is. Remove it to have the newest good backup brought back, or go on without that if it shall be empty.',
+        hint: 'It was left as it is. Remove it to restore the newest good backup, or start without restoring if it is meant to be empty.',
       });
     }
     return await this.#bringBack(plan.considered, { ...options, identity });
@@ -133,10 +134,14 @@ export class FirstBoots {
       return await this.#backups.placeAt(target);
     } catch (error) {
       const known = BackupError.from(error);
-      throw new BackupError(known.code, `whether ${targetWord(target)} holds a backup is not known: ${known.message}`, {
-        hint: `${known.hint} Nothing was brought back; an app that starts now begins an empty database.`,
-        cause: known,
-      });
+      throw new BackupError(
+        known.code,
+        `it is not known whether ${targetWord(target)} holds a backup: ${known.message}`,
+        {
+          hint: `${known.hint} Nothing was brought back; an app that starts now would begin with an empty database.`,
+          cause: known,
+        },
+      );
     }
   }
 
@@ -150,7 +155,7 @@ export class FirstBoots {
         hint:
           others.length > 1
             ? `Nothing was brought back. Restore the right one by its name: velist-backup restore NAME --to ${path}`
-            : `Nothing was brought back. If ${path} is that database, moved or renamed, say so (velist-backup claim) and start again; if its data shall become this one: --from-other`,
+            : `Nothing was brought back. If ${path} is that database, moved or renamed, say so (velist-backup claim) and start again; if its data is to become this one: --from-other`,
       },
     );
   }
@@ -159,8 +164,9 @@ export class FirstBoots {
   #refuseWhenOneWasMade(): void {
     const made = this.#context.state.history.list({ limit: 1, kind: 'backup', result: 'success' })[0]?.backup;
     if (!made) return;
+    const settings = [...new Set(['BACKUP_LOCAL_PATH', ...this.#targets.all.map(({ words }) => words.setting)])];
     throw new BackupError('NO_BACKUP', `there is no backup, but ${made} was made before`, {
-      hint: 'See whether the disk with the backups is mounted, and whether BACKUP_LOCAL_PATH and BACKUP_S3_PATH are right. To begin anew, remove the run history (BACKUP_STATE_PATH).',
+      hint: `Check whether the disk with the backups is mounted, and whether ${settings.join(' and ')} ${settings.length > 1 ? 'are' : 'is'} right. To start from scratch, remove the run history (BACKUP_STATE_PATH).`,
     });
   }
 
@@ -191,12 +197,15 @@ export class FirstBoots {
         skipped.push({ filename: copy.name, from, reason: known.message });
       }
     }
+    const lists = ['', ...this.#targets.all.map(({ target }) => ` --target ${target}`)]
+      .map((from) => `velist-backup list${from}`)
+      .join(' and ');
     const [first] = skipped;
     const why = first ? `${first.filename} (${first.from}): ${first.reason}` : 'what is there was made before restores';
     throw new BackupError('NO_BACKUP', `none of the backups can be brought back; ${why}`, {
       hint: plain
         ? `Nothing was changed. ${plain.hint}`
-        : 'Nothing was changed. See velist-backup list and velist-backup list --target s3; a file without a manifest can be adopted.',
+        : `Nothing was changed. See ${lists}; a file without a manifest can be adopted.`,
     });
   }
 
@@ -235,14 +244,14 @@ export class FirstBoots {
     if (copy.manifest?.artifact.encryption === 'age' && identity === undefined) {
       throw new BackupError(
         'BAD_REQUEST',
-        `${copy.name} on ${targetWord(target)} is encrypted, and no private key was named`,
+        `${copy.name} on ${targetWord(target)} is encrypted, and no private key was given`,
         {
-          hint: `Name its file: --identity FILE, or restoreIfMissing({ identityFile }). ${database.named} was not made.`,
+          hint: `Name its file: --identity FILE, or restoreIfMissing({ identityFile }). ${database.named} was not created.`,
         },
       );
     }
     const fetchHere = (given: FetchOptions) =>
-      this.#backups.requireOffsite(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
+      this.#backups.requireRemote(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
     return await runs.fetching(run, fetchHere);
   }
 }
@@ -254,8 +263,8 @@ function lookAt(path: string): 'present' | 'empty' | 'missing' {
   const found = statOf(lstatSync, path);
   if (!found) {
     if (!left) return 'missing';
-    throw new BackupError('RESTORE_IN_USE', `${left} lies there without its database`, {
-      hint: 'It may hold what was committed last. Find the database it belongs to, or move it away; then try again.',
+    throw new BackupError('RESTORE_IN_USE', `${left} is there without its database`, {
+      hint: 'It may contain the last commits. Find the database it belongs to, or move it away; then try again.',
     });
   }
   const file = statOf(statSync, path);
@@ -264,7 +273,7 @@ function lookAt(path: string): 'present' | 'empty' | 'missing' {
   }
   if (!file.isFile()) {
     throw new BackupError('NOT_SQLITE', `${path} is not a file`, {
-      hint: 'A container that mounts a file that is missing makes a folder of it. Mount the folder of the database instead.',
+      hint: 'When a container mounts a file that is missing, it creates a folder instead. Mount the folder of the database instead.',
     });
   }
   return file.size === 0n && !left ? 'empty' : 'present';
@@ -289,11 +298,11 @@ function unusable(
 ): BackupError {
   if (reason === 'plain') return plainCopy(copy.name, from);
   if (reason === 'unadopted') return withoutManifest(copy);
-  return new BackupError('VERIFY_FAILED', why, { hint: 'It can not be relied on; use another backup.' });
+  return new BackupError('VERIFY_FAILED', why, { hint: 'It cannot be relied on; use another backup.' });
 }
 
 function withoutManifest({ name }: KnownBackup): BackupError {
-  return new BackupError('BAD_BACKUP', 'it has no manifest, so nobody knows whether it is whole', {
+  return new BackupError('BAD_BACKUP', 'it has no manifest, so nobody knows whether it is complete', {
     hint: `Adopt it: velist-backup adopt ${name}`,
   });
 }

@@ -3,7 +3,6 @@
  * the backup.
  */
 import { BackupError } from '../../words/errors.ts';
-import { BEFORE_MIGRATION } from '../../engine/catalog/loss.ts';
 import type { RuleFinding } from '../../engine/sqlite/rules.ts';
 import type { BackupService } from '../backup-service.ts';
 import { remarkTexts } from '../protection/remarks.ts';
@@ -14,9 +13,6 @@ export interface MigrationGuardOptions {
   /** Puts the database back to the state before, online, when the migration or the check fails; then throws. */
   readonly restoreOnFailure?: boolean;
 }
-
-/** By it the next guard finds the pin of the one before, and a loss after it is known for ours. */
-const NOTE = BEFORE_MIGRATION;
 
 /**
  * Makes a backup, pins it, migrates, then runs the thorough check of the live database: its structure has to be sound, and
@@ -43,17 +39,16 @@ export async function guardMigration<Result>(
   } catch (error) {
     throw await failed(service, error, { filename, restoreOnFailure });
   }
-  for (const { filename: older, pinned, note, other } of await service.getBackups())
-    if (pinned && note === NOTE && other === null && older !== filename)
-      await service.updateBackup(older, { pinned: false });
+  await service.keepForMigration(filename);
   return result;
 }
 
-/** Null where there is no database yet. */
+/** Null if there is no database yet. */
 async function backUp(service: BackupService): Promise<string | null> {
   const { success, filename, error } = await service.performBackup();
   if (filename !== undefined && success) {
-    await service.updateBackup(filename, { pinned: true, note: NOTE });
+    await service.updateBackup(filename, { pinned: true, note: 'before a migration' });
+    await service.markBeforeMigration(filename);
     return filename;
   }
   if (error?.code === 'DB_MISSING' || error?.code === 'DB_EMPTY') return null;
@@ -66,7 +61,7 @@ async function check(service: BackupService, before: readonly RuleFinding[]): Pr
   const { structure, content } = await service.checkDatabase();
   // Rows that broke a rule before are not this migration's doing.
   const faults = [...structure, ...remarkTexts({ content: addedTo(before, content), unchecked: [] })];
-  if (faults.length > 0) throw new Error(`the check after it says: ${faults.join('; ')}`);
+  if (faults.length > 0) throw new Error(`the check after it reports: ${faults.join('; ')}`);
 }
 
 function addedTo(before: readonly RuleFinding[], after: readonly RuleFinding[]): readonly RuleFinding[] {
@@ -91,7 +86,7 @@ async function failed(
   const wayBack = `velist-backup restore ${filename} --online`;
   if (!restoreOnFailure) {
     return new BackupError('MIGRATION_FAILED', message, {
-      hint: `The state before it is kept in ${filename}. The way back: ${wayBack}`,
+      hint: `The state before it is kept in ${filename}. To restore it: ${wayBack}`,
       cause,
     });
   }
@@ -104,7 +99,7 @@ async function failed(
     });
   }
   return new BackupError('MIGRATION_FAILED', `${message}; the state before it was restored`, {
-    hint: `What the migration left is kept in a safety backup: velist-backup undo brings it back.`,
+    hint: `The state that the migration left is kept in a safety backup: velist-backup undo brings it back.`,
     cause,
   });
 }

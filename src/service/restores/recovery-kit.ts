@@ -13,7 +13,7 @@ import type { KnownBackup } from '../backups/backup-item.ts';
 import { targetWord } from '../../words/target-word.ts';
 import { shellWord as quoted, visibleLine } from '../../words/visible-text.ts';
 
-export interface KitFacts {
+interface KitFacts {
   readonly writtenAt: Date;
   readonly version: string;
   /** Absolute. */
@@ -52,7 +52,7 @@ export function recoveryKit(facts: KitFacts): string {
   const parts = [
     `# Recovery kit of ${databasePath}`,
     `Written ${writtenAt.toISOString()} by velist-backup ${version}. It gets the database back without that program. Write it anew
-when the bucket, the prefix or the keys change: velist-backup kit --output FILE`,
+when a target or the keys change: velist-backup kit --output FILE`,
     needed(facts, kit),
     `## 1. Begin
 
@@ -88,7 +88,7 @@ function needed({ targets }: KitFacts, { programs, needs }: ReturnType<typeof ki
     lines.push(
       `- For the copies on ${targetWord(name)}: the age identity (private key) of one of these recipients. It is not in this
   text and not on the server; **without it nobody can open those copies**. Keep it apart from this text and from the
-  bucket, in two places:
+  copies, in two places:
 ${sealing.recipients.map((recipient) => `  - ${recipient}`).join('\n')}`,
     );
   }

@@ -2,10 +2,11 @@
 import type { LossMark } from '../../engine/format/manifest.ts';
 import { namesOf, type OpenFiles, type Unseen } from '../../engine/sqlite/open-files.ts';
 import { changedAt, type DatabaseStamp, stampText } from '../../engine/sqlite/stamp.ts';
-import type { OtherDatabase, PlannedMode, ReplacingMode, RestorePlan } from '../model.ts';
+import type { OtherDatabase } from '../backups/shown-backup.ts';
+import type { PlannedMode, ReplacingMode, RestorePlan } from './restore-result.ts';
 import type { PlanFacts } from '../../engine/stories/restore-request.ts';
 
-export interface PlanOptions {
+interface PlanOptions {
   readonly databaseName: string;
   readonly stamp: DatabaseStamp | null;
   /** What was asked for; left out: the first that is possible. */
@@ -17,7 +18,7 @@ export interface PlannedSource extends Omit<RestorePlan['after'], 'pageSize'> {
   readonly name: string;
   /** Whose it is, if not ours. */
   readonly other: OtherDatabase | null;
-  /** What was lost before it was made; null where nothing was, or nobody knows. */
+  /** What was lost before it was made; null if nothing was, or nobody knows. */
   readonly loss: LossMark | null;
 }
 
@@ -68,15 +69,15 @@ function modesOf(isMissing: boolean, obstacle: string | null): readonly [Planned
 function whyNotOnline({ live, liveComplaint, backup }: PlanFacts): string | null {
   if (live === null) {
     if (liveComplaint?.code === 'DB_MISSING') return 'There is no database now, so there will be nothing to undo.';
-    return `The database can not be read now: ${liveComplaint?.message ?? 'nobody knows why'}. Only an offline restore is possible: it sets the current files aside, and can not be undone.`;
+    return `The database cannot be read now: ${liveComplaint?.message ?? 'the reason is not known'}. Only an offline restore is possible: it sets the current files aside and cannot be undone.`;
   }
   if (live.isWal && live.pageSize !== backup.pageSize)
-    return 'The backup has another page size than the database: stop the app and restore offline.';
+    return 'The backup has a different page size from the database: stop the app and restore offline.';
   if (live.encoding && backup.encoding && live.encoding !== backup.encoding)
-    return `The backup holds its text as ${backup.encoding}, the database as ${live.encoding}, and an app that has it open would fail at every query: stop the app and restore offline.`;
+    return `The backup stores its text as ${backup.encoding}, the database as ${live.encoding}, and an app that has it open would fail at every query: stop the app and restore offline.`;
   if (backup.hasPageChecksums)
-    return 'The backup has checksums of its pages (cksumvfs), and SQLite here writes none: stop the app and restore offline.';
-  if (live.isOnNetwork) return 'The database lies on a network file system: stop the app and restore offline.';
+    return 'The backup has page checksums (cksumvfs), but SQLite here writes none: stop the app and restore offline.';
+  if (live.isOnNetwork) return 'The database is on a network file system: stop the app and restore offline.';
   return null;
 }
 
@@ -92,10 +93,10 @@ const uncountedText: Readonly<Record<'log' | 'journal' | 'busy' | 'counted', rea
 };
 
 const unseenText: Readonly<Record<Unseen, string>> = {
-  'no-proc': 'this system does not tell which programs have a file open',
-  container: 'programs outside this container can not be seen from here',
-  permission: 'what some of the other programs have open can not be seen from here',
-  network: 'programs on other machines can not be seen from here',
+  'no-proc': 'this system does not show which programs have a file open',
+  container: 'programs outside this container cannot be seen from here',
+  permission: 'what some of the other programs have open cannot be seen from here',
+  network: 'programs on other machines cannot be seen from here',
 };
 
 /** For an offline restore: who must be stopped first. */
@@ -112,7 +113,7 @@ function heldText({ by }: OpenFiles): readonly string[] {
   if (by.length === 0) return [];
   const [has, it] = by.length === 1 ? ['has', 'it'] : ['have', 'them'];
   return [
-    `${namesOf(by)} ${has} the removed file still open, and what is written there is lost: restart ${it} after the restore.`,
+    `${namesOf(by)} ${has} the removed file still open, and anything it writes there is lost: restart ${it} after the restore.`,
   ];
 }
 

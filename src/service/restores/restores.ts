@@ -19,15 +19,11 @@ import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
 import type { Continuous } from '../continuous/continuous.ts';
-import type {
-  FoundRestorePoint,
-  OtherDatabase,
-  RestorePlan,
-  RestoreResult,
-  Run,
-  Status,
-  TargetName,
-} from '../model.ts';
+import type { OtherDatabase } from '../backups/shown-backup.ts';
+import type { Status } from '../protection/shown-status.ts';
+import type { FoundRestorePoint, RestorePlan, RestoreResult } from './restore-result.ts';
+import type { Run } from '../../words/run.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
@@ -39,7 +35,7 @@ import { findRestorePoint, isBookmark } from './find-restore-point.ts';
 import { foreignBackup } from './foreign-backup.ts';
 import type { Restored } from '../../engine/stories/restore-request.ts';
 
-export interface RestoresParts {
+interface RestoresParts {
   readonly backups: Backups;
   readonly continuous: Continuous;
   readonly retention: Retention;
@@ -116,7 +112,7 @@ export class Restores {
 
     const { identity, allowPlain } = options;
     return await carry(weightsFromS3[mode], async (run) => {
-      const { downloads } = backups.requireOffsite(target);
+      const { downloads } = backups.requireRemote(target);
       if (to === null) {
         const fetchHere = (given: FetchOptions) => downloads.fetchHere(name, { ...given, identity, allowPlain });
         const fetched = await runs.fetching(run, fetchHere);

@@ -4,7 +4,7 @@ import { VERSION } from '../../version.ts';
 import { BackupError } from '../../words/errors.ts';
 import { type Backups, placeOf } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
-import type { Offsite } from '../targets/remote-target.ts';
+import type { RemoteTarget } from '../targets/remote-target.ts';
 import { type KitTarget, knownGood, recoveryKit } from './recovery-kit.ts';
 
 /** The newest ones, for those who wonder which there were. */
@@ -12,12 +12,12 @@ const NAMES_MAX = 5;
 
 export async function writeKit(
   { now, database, folder, places, catalog }: ServiceContext,
-  { backups, offsites }: { readonly backups: Backups; readonly offsites: readonly Offsite[] },
+  { backups, remotes }: { readonly backups: Backups; readonly remotes: readonly RemoteTarget[] },
 ): Promise<string> {
   const here = knownGood([await backups.placeAt('local')], now());
   const newest = here[0] ?? knownGood(await backups.places(), now())[0];
-  const targets = await Promise.all(offsites.map((offsite) => kitOf(offsite, now())));
-  const kin = [places.folder(await catalog.list()).ownership, ...offsites.map((one) => one.ownership)];
+  const targets = await Promise.all(remotes.map((remote) => kitOf(remote, now())));
+  const kin = [places.folder(await catalog.list()).ownership, ...remotes.map((one) => one.ownership)];
   return recoveryKit({
     writtenAt: now(),
     version: VERSION,
@@ -31,15 +31,15 @@ export async function writeKit(
   });
 }
 
-async function kitOf(offsite: Offsite, now: Date): Promise<KitTarget> {
-  const { prefix, access } = offsite.access;
-  const complaint = await offsite.refresh().then(
+async function kitOf(remote: RemoteTarget, now: Date): Promise<KitTarget> {
+  const { prefix, access } = remote.access;
+  const complaint = await remote.refresh().then(
     () => null,
     (error: unknown) => BackupError.from(error).message,
   );
-  const there = knownGood([placeOf(offsite)], now).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
+  const there = knownGood([placeOf(remote)], now).flatMap(({ manifest }) => manifest?.artifact.file ?? []);
   return {
-    ...{ name: offsite.target, access, prefix, complaint, sealing: access.sealing ?? PLAIN },
-    there: there.slice(0, NAMES_MAX).map((file) => `${offsite.address}/${file}`),
+    ...{ name: remote.target, access, prefix, complaint, sealing: access.sealing ?? PLAIN },
+    there: there.slice(0, NAMES_MAX).map((file) => `${remote.address}/${file}`),
   };
 }

@@ -1,8 +1,9 @@
 /** One run that is going: its steps, bytes and percent as the page shows them, and the record that it becomes. */
 import { randomUUID } from 'node:crypto';
 import type { BackupError } from '../../words/errors.ts';
-import type { Drill, Run, RunKind, RunProgress, RunResult, Step, StepName, TargetName, Trigger } from '../model.ts';
-import type { JobEvent } from '../../words/story.ts';
+import type { Drill, Run, RunKind, RunOutcome, RunProgress, Step, Trigger } from '../../words/run.ts';
+import type { JobEvent, StepName } from '../../words/story.ts';
+import type { TargetName } from '../../words/target-word.ts';
 
 export interface RunOptions {
   readonly kind: RunKind;
@@ -106,22 +107,26 @@ export class ActiveRun {
     };
   }
 
-  end(result: RunResult, error: BackupError | null = null): Run {
-    this.#finishStep(result === 'success' ? 'done' : 'failed');
-    // A backup that failed has no file; the name it would have had says nothing to anybody.
-    const hasFile = this.kind !== 'backup' || result === 'success' || result === 'unchanged';
+  end(how: 'success' | 'unchanged' | BackupError): Run {
+    const outcome = this.#outcome(how);
+    const isDone = outcome.error === null;
+    this.#finishStep(outcome.result === 'success' ? 'done' : 'failed');
     const { id, kind, trigger, user, startedAt, steps } = this.progress();
-    const { target } = this.#options;
+    const { target, plannedAt, now } = this.#options;
     return {
-      ...{ id, kind, trigger, user, startedAt, plannedAt: this.#options.plannedAt, endedAt: this.#options.now() },
-      result,
-      backup: hasFile ? this.#backup : null,
-      sizeBytes: result === 'success' ? this.#sizeBytes : null,
+      ...{ id, kind, trigger, user, startedAt, plannedAt, endedAt: now() },
+      ...outcome,
+      backup: this.kind !== 'backup' || isDone ? this.#backup : null,
       steps: steps.filter((step) => step.state !== 'waiting'),
-      error: error?.toJSON() ?? null,
       ...(this.#drill && { drill: this.#drill }),
       ...(target !== undefined && target !== 's3' && { target }),
     };
+  }
+
+  #outcome(how: 'success' | 'unchanged' | BackupError): RunOutcome {
+    if (how === 'success') return { result: how, sizeBytes: this.#sizeBytes, error: null };
+    if (how === 'unchanged') return { result: how, sizeBytes: null, error: null };
+    return { result: how.code === 'ABORTED' ? 'stopped' : 'failed', sizeBytes: null, error: how.toJSON() };
   }
 
   #begin(name: StepName): void {

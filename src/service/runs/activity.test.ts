@@ -1,23 +1,31 @@
 import { expect, test } from 'bun:test';
 import type { ErrorCode } from '../../words/errors.ts';
+import type { RunOutcome } from '../../words/run.ts';
 import { type ActivityFacts, composeActivity, type RunMark, type ScheduleSpan } from './activity.ts';
-import type { BackupItem, Placement } from '../model.ts';
+import type { BackupItem, Placement } from '../backups/shown-backup.ts';
 
 const now = new Date('2024-03-02T12:00:00Z');
 const at = (text: string) => new Date(`2024-03-02T${text}:00Z`);
 const minutes = (count: number) => ({ kind: 'interval', intervalMs: count * 60_000 }) as const;
 
 /** A planned run that took its time at the second it was planned for. */
-function run(time: string, change: Partial<RunMark> = {}): RunMark {
+function run(time: string, change: Change = {}, outcome: RunOutcome = succeeded): RunMark {
   const when = at(time);
   return {
-    ...{ id: time, plannedAt: when, startedAt: when, endedAt: new Date(when.getTime() + 1_000), result: 'success' },
-    ...{ backup: `backup of ${time}`, sizeBytes: 1_000, error: null },
+    ...{ id: time, plannedAt: when, startedAt: when, endedAt: new Date(when.getTime() + 1_000) },
+    backup: `backup of ${time}`,
     ...change,
+    ...outcome,
   };
 }
-const failed = (time: string, code: ErrorCode, message: string, change: Partial<RunMark> = {}) =>
-  run(time, { result: 'failed', backup: null, sizeBytes: null, error: { code, message, hint: '' }, ...change });
+type Change = Partial<Pick<RunMark, 'id' | 'plannedAt' | 'startedAt' | 'endedAt' | 'backup'>>;
+const succeeded: RunOutcome = { result: 'success', sizeBytes: 1_000, error: null };
+const unchanged: RunOutcome = { result: 'unchanged', sizeBytes: null, error: null };
+const ends = (result: 'failed' | 'stopped', code: ErrorCode, message: string): RunOutcome => ({
+  ...{ result, sizeBytes: null, error: { code, message, hint: '' } },
+});
+const failed = (time: string, code: ErrorCode, message: string, change: Change = {}) =>
+  run(time, { backup: null, ...change }, ends('failed', code, message));
 
 function kept(time: string, s3: Placement['status'] | null = null): BackupItem {
   const error = { code: 'S3_UNREACHABLE', message: 's3.test does not answer', hint: 'Ask.' } as const;
@@ -95,7 +103,7 @@ const table: [sentence: string, facts: Partial<ActivityFacts>, expected: string[
         failed('08:00', 'DISK_FULL', 'the disk is full'),
         failed('09:00', 'INTERNAL', 'secret'),
         failed('10:00', 'DB_DAMAGED', 'dev.sqlite is damaged'),
-        run('11:00', { result: 'unchanged' }),
+        run('11:00', {}, unchanged),
       ],
     },
     [
@@ -155,7 +163,7 @@ const table: [sentence: string, facts: Partial<ActivityFacts>, expected: string[
         run('08:00'),
         run('08:20', { plannedAt: null }),
         run('09:00', { endedAt: at('10:10') }),
-        run('11:00', { result: 'unchanged' }),
+        run('11:00', {}, unchanged),
       ],
       backups: [kept('08:20'), kept('09:00')],
     },
@@ -192,7 +200,12 @@ const table: [sentence: string, facts: Partial<ActivityFacts>, expected: string[
     'one that was stopped by hand is missed, and says so',
     {
       spans: running,
-      runs: [run('08:00'), run('09:00', { result: 'stopped', backup: null }), run('10:00'), run('11:00')],
+      runs: [
+        run('08:00'),
+        run('09:00', { backup: null }, ends('stopped', 'ABORTED', 'the run was stopped')),
+        run('10:00'),
+        run('11:00'),
+      ],
       backups: allKept,
     },
     ['08:00 kept', '09:00 missed: The run was stopped.', '10:00 kept', '11:00 kept'],
@@ -255,7 +268,7 @@ test('the size is a point a bar, an unchanged run goes on with it, and the count
     spans: running,
     runs: [
       run('08:00'),
-      run('09:00', { result: 'unchanged', backup: 'backup of 08:00', sizeBytes: null }),
+      run('09:00', { backup: 'backup of 08:00' }, unchanged),
       failed('10:00', 'DISK_FULL', 'the disk is full'),
     ],
   });

@@ -8,13 +8,40 @@
  */
 import type { ErrorBody } from '../../words/errors.ts';
 import { plannedTimes, type Schedule } from '../../words/schedule.ts';
-import type { Activity, ActivityBar, ActivityRange, BackupItem, Run, TargetName } from '../model.ts';
+import type { BackupItem } from '../backups/shown-backup.ts';
+import type { Run, RunOutcome } from '../../words/run.ts';
+import type { TargetName } from '../../words/target-word.ts';
+
+export type ActivityRange = '24h' | '7d' | '30d';
+
+/** A planned run, or several: then the worst of them. */
+interface ActivityBar {
+  readonly from: Date;
+  readonly to: Date;
+  /** From the worst to the best; `none`: nothing was planned, or it has not come yet. */
+  readonly state: 'failed' | 'missed' | 'no-s3' | 'kept' | 'pruned' | 'unchanged' | 'none';
+  /** Runs that this bar stands for, by hand too. */
+  readonly runs: number;
+  /** The run that decides; null for `missed` and `none`. */
+  readonly run: string | null;
+  readonly sizeBytes: number | null;
+  /** One sentence where it is known. */
+  readonly reason: string | null;
+}
+
+export interface Activity {
+  readonly range: ActivityRange;
+  readonly from: Date;
+  readonly to: Date;
+  /** As the backups saw it, oldest first. */
+  readonly sizes: readonly { readonly at: Date; readonly sizeBytes: number }[];
+  /** Without gaps, oldest first. */
+  readonly bars: readonly ActivityBar[];
+  readonly counts: { readonly good: number; readonly failed: number; readonly missed: number };
+}
 
 /** What a bar needs of a backup run. */
-export type RunMark = Pick<
-  Run,
-  'id' | 'plannedAt' | 'startedAt' | 'endedAt' | 'result' | 'backup' | 'sizeBytes' | 'error'
->;
+export type RunMark = Pick<Run, 'id' | 'plannedAt' | 'startedAt' | 'endedAt' | 'backup'> & RunOutcome;
 
 /** A time in which one schedule was in force in one process, or was known to be off. It ends where the next begins. */
 export interface ScheduleSpan {
@@ -42,7 +69,7 @@ export interface ActivityFacts {
   /** Since when a backup run is going. */
   readonly runningSince: Date | null;
   readonly backups: readonly BackupItem[];
-  /** Why a backup is no longer there, as a sentence; null where that is not known. */
+  /** Why a backup is no longer there, as a sentence; null if that is not known. */
   readonly removal: (backup: string) => string | null;
   /** Its upload is going now. */
   readonly isUploading: (backup: string, target: TargetName) => boolean;
@@ -102,12 +129,12 @@ interface PlannedRun {
   readonly atMs: number;
   /** When the next one was due, or another schedule began. */
   readonly nextMs: number;
-  /** False where no schedule was in force: it only goes on with the rhythm. */
+  /** False if no schedule was in force: it only goes on with the rhythm. */
   readonly counts: boolean;
   readonly wasRunning: boolean | null;
 }
 
-/** One schedule in force, or known to be off; `seenMs` is null where nobody noted that its process ran. */
+/** One schedule in force, or known to be off; `seenMs` is null if nobody noted that its process ran. */
 interface Regime {
   readonly fromMs: number;
   readonly toMs: number;
@@ -186,7 +213,7 @@ function* runEvents(facts: ActivityFacts): Generator<ActivityEvent> {
     const base = { atMs: momentOf(run).getTime(), run: run.id };
     const sizeBytes = run.backup === null ? null : (sizes.get(run.backup) ?? null);
     if (run.result === 'failed') {
-      yield { ...base, state: 'failed', isGood: false, sizeBytes: null, reason: run.error && sentenceOf(run.error) };
+      yield { ...base, state: 'failed', isGood: false, sizeBytes: null, reason: sentenceOf(run.error) };
     } else if (run.result === 'unchanged') {
       yield { ...base, state: 'unchanged', isGood: true, sizeBytes, reason: null };
     } else if (run.result === 'success') {

@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
-import { isHalfOver } from '../../engine/catalog/lifecycle.ts';
+import { isHalfOver } from '../../engine/store/lifecycle.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
 import { isUnchanged, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import { BackupError } from '../../words/errors.ts';
@@ -13,18 +13,18 @@ import type { Backups } from '../backups/backups.ts';
 import type { Verifications } from '../backups/verifications.ts';
 import type { ServiceContext } from '../context.ts';
 import type { MakeBackup } from '../make-backup.ts';
-import type { Settings } from '../model.ts';
+import type { Settings } from '../state/backup-config.ts';
 import { ChangedFiles } from '../protection/changed-files.ts';
 import { isMissing, saysItAgain, withWayBack } from '../protection/missing.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { Drills } from '../restores/drills.ts';
 import { ScheduleHistory } from '../state/schedule-history.ts';
-import type { Offsite } from '../targets/remote-target.ts';
+import type { RemoteTarget } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import type { Rhythm } from './rhythm.ts';
 import { Scheduler } from './scheduler.ts';
 
-export interface BackupScheduleParts {
+interface BackupScheduleParts {
   readonly backups: Backups;
   readonly drills: Drills;
   readonly makeBackup: MakeBackup;
@@ -72,7 +72,7 @@ export class BackupSchedule {
       },
       onFault: (error) => {
         const { message, hint } = BackupError.from(error);
-        log('error', `The schedule met a fault and goes on: ${message}. ${hint}`);
+        log('error', `The schedule met an error and continues: ${message}. ${hint}`);
       },
     });
     jobs.onSignOfLife((kind) => {
@@ -93,7 +93,7 @@ export class BackupSchedule {
     if (this.#context.settings.current.enabled) this.#begin({ runAtOnce: true });
     else {
       this.history.begin(null, this.#context.now());
-      this.#context.log('info', 'Auto-backup is off. Backups can be made by hand.');
+      this.#context.log('info', 'Auto-backup is off. Backups can still be made by hand.');
     }
   }
 
@@ -181,7 +181,7 @@ export class BackupSchedule {
       const newest = own.find((backup) => backup.manifest?.stamp);
       if (!newest?.manifest?.stamp || !isVerified(newest)) return null;
       // At such a target it would be gone before the database changes, or can't be stored under its name.
-      if (this.#parts.targets.all.some((offsite) => isToBeMadeAnew(offsite, newest, now()))) return null;
+      if (this.#parts.targets.all.some((remote) => isToBeMadeAnew(remote, newest, now()))) return null;
       // Made before the clock was set back: it would count as too old until the clock has caught up.
       if (Date.parse(newest.manifest.createdAt) > now().getTime()) return null;
       const current = stampDatabase(database.path, { nowMs: now().getTime() });
@@ -201,8 +201,8 @@ export class BackupSchedule {
 }
 
 /** The copy at that target would end before an idle database makes another one, or can't be stored under that name. */
-function isToBeMadeAnew(offsite: Offsite, { name, createdAt }: Backup, now: Date): boolean {
-  if (!offsite.isEnabled) return false;
-  const { lifecycleDays } = offsite;
-  return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || offsite.isBlocked(name);
+function isToBeMadeAnew(remote: RemoteTarget, { name, createdAt }: Backup, now: Date): boolean {
+  if (!remote.isEnabled) return false;
+  const { lifecycleDays } = remote;
+  return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || remote.isBlocked(name);
 }

@@ -70,7 +70,7 @@ function slotFree(waiting: (() => void)[], signal: AbortSignal | undefined): Pro
     };
     const leave = () => {
       waiting.splice(waiting.indexOf(begin), 1);
-      reject(new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again when you like.' }));
+      reject(new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again whenever you like.' }));
     };
     if (signal?.aborted) return leave();
     signal?.addEventListener('abort', leave, { once: true });

@@ -8,7 +8,7 @@ import type { JobSlots } from './job-slots.ts';
 
 export type JobAsked = Pick<JobOptions, 'signal' | 'onEvent' | 'mayKill'>;
 
-export interface JobsOptions {
+interface JobsOptions {
   /** All that a job's process inherits. */
   readonly environment: Readonly<Record<string, string>>;
   readonly slots: JobSlots | undefined;

@@ -6,14 +6,15 @@
  */
 import { BackupError } from '../../words/errors.ts';
 import { ActiveRun, type RunOptions } from './active-run.ts';
-import type { Run, RunProgress, ServiceEvent } from '../model.ts';
+import type { Run, RunProgress } from '../../words/run.ts';
+import type { ServiceEvent } from '../service-event.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { RunHistory } from '../state/run-history.ts';
 import type { JobEvent } from '../../words/story.ts';
 
 export type RunWeights = RunOptions['weights'];
 
-export interface RunsOptions {
+interface RunsOptions {
   readonly now: () => Date;
   readonly history: () => RunHistory;
   readonly emit: (event: ServiceEvent) => void;
@@ -37,7 +38,7 @@ export interface CarryAsked extends RunAsked {
 }
 
 /** How a run ended. */
-export type Settled<Result> =
+type Settled<Result> =
   | { readonly report: Run; readonly error: null; readonly result: Result }
   | { readonly report: Run; readonly error: BackupError };
 
@@ -73,7 +74,7 @@ export class Runs {
       settled = { report: run.end('success'), error: null, result };
     } catch (thrown) {
       const error = await onFailed(BackupError.from(thrown), run);
-      settled = { report: run.end(error.code === 'ABORTED' ? 'stopped' : 'failed', error), error };
+      settled = { report: run.end(error), error };
     }
     if (isRecorded(settled.report)) this.#record(settled.report);
     else this.#options.emit({ type: 'status' });
@@ -82,8 +83,7 @@ export class Runs {
 
   /** Records what took no time: a database that has not changed, or that is missing. */
   note(about: RunAsked, result: 'unchanged' | BackupError): void {
-    const run = this.#begin(about);
-    this.#record(result === 'unchanged' ? run.end(result) : run.end('failed', result));
+    this.#record(this.#begin(about).end(result));
   }
 
   /** While this work lasts, the run is the one that changes something. */

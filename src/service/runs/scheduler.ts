@@ -9,7 +9,7 @@ import { isDue, nextRun, type Schedule, SLEEP_MAX_MS } from '../../words/schedul
 const RETRY_FIRST_MS = 60_000;
 const MISSING_POLL_MS = 5_000;
 
-export interface SchedulerOptions {
+interface SchedulerOptions {
   readonly schedule: () => Schedule;
   readonly now: () => Date;
   readonly hasDatabase: () => boolean;

@@ -1,7 +1,7 @@
 /** The configuration as it is shown, and what may be changed of it while running. */
 import { BackupError } from '../../words/errors.ts';
 import type { ServiceContext } from '../context.ts';
-import type { BackupConfig, Settings } from '../model.ts';
+import type { BackupConfig, Settings } from './backup-config.ts';
 import type { Claims } from '../targets/claims.ts';
 import { checkTargets } from '../targets/targets.ts';
 import { SettingsError } from './settings.ts';
@@ -63,14 +63,14 @@ function refuseWrong(
   // What is saved lies in the folder.
   if (places.isForeign) claims.requireOurs(places.folder([]));
   if (change.s3Enabled && !options.s3) {
-    throw new BackupError('BAD_CONFIG', 'S3 can not be switched on: no bucket is configured', {
+    throw new BackupError('BAD_CONFIG', 'S3 cannot be switched on: no bucket is configured', {
       hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
     });
   }
   const s3Path = change.s3Path ?? (revert.includes('s3Path') ? options.settings.s3Path : null);
   const owner = s3Path === null ? null : options.ownerOfS3Path?.(s3Path);
   // In one place two databases would prune each other.
-  if (owner) throw new SettingsError({ s3Path: `is that of the database ${owner}; choose one of its own` });
+  if (owner) throw new SettingsError({ s3Path: `is that of the database ${owner}; choose another one` });
   checkTargets(options, { ...settings.current, s3Path: s3Path ?? settings.current.s3Path });
 }
 

@@ -9,7 +9,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { errnoCode } from '../../words/errors.ts';
-import type { Run, RunProgress, ServiceEvent } from '../model.ts';
+import type { ServiceEvent } from '../service-event.ts';
+import type { Run, RunProgress } from '../../words/run.ts';
 import type { State } from './state.ts';
 import type { StateDatabase } from './state-database.ts';
 
@@ -22,7 +23,7 @@ const REMOVE_TRIES = 20;
 /** Runs of ours that a look must not take for another's. */
 const OWN_RUNS_MAX = 100;
 
-export interface OtherProcessesOptions {
+interface OtherProcessesOptions {
   readonly state: Pick<State, 'exists' | 'history' | 'notes'>;
   /** The backup folder that they share, as the state calls it. */
   readonly folder: string;

@@ -3,12 +3,17 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
-import type { Run } from '../model.ts';
+import type { ErrorCode } from '../../words/errors.ts';
+import type { Run, RunOutcome } from '../../words/run.ts';
 import { RunHistory } from './run-history.ts';
 
 const scratch = scratchFolders();
+const succeeded: RunOutcome = { result: 'success', sizeBytes: 8192, error: null };
+const failed = (message: string, code: ErrorCode = 'DB_DAMAGED'): RunOutcome => ({
+  ...{ result: 'failed', sizeBytes: null, error: { code, message, hint: '' } },
+});
 
-function run(id: string, change: Partial<Run> = {}): Run {
+function run(id: string, change: Partial<Omit<Run, 'result' | 'sizeBytes' | 'error'>> = {}, outcome = succeeded): Run {
   const at = new Date('2024-03-01T12:00:00Z');
   return {
     ...{
@@ -19,11 +24,11 @@ function run(id: string, change: Partial<Run> = {}): Run {
       plannedAt: at,
       startedAt: at,
       endedAt: at,
-      result: 'success',
     },
-    ...{ backup: 'backup-2024-03-01T12-00-00-000Z.sqlite', sizeBytes: 8192, error: null },
+    backup: 'backup-2024-03-01T12-00-00-000Z.sqlite',
     steps: [{ name: 'copy', state: 'done', ms: 3, bytesDone: 1, bytesTotal: 1 }],
     ...change,
+    ...outcome,
   };
 }
 
@@ -35,14 +40,7 @@ function open(path: string, folder = 'backups') {
 test('a run reads back as it was, newest first, also after a restart', () => {
   const path = join(scratch(), 'below', 'state.sqlite');
   const first = run('1');
-  const second = run('2', {
-    result: 'failed',
-    backup: null,
-    sizeBytes: null,
-    plannedAt: null,
-    user: null,
-    error: { code: 'DISK_FULL', message: 'full', hint: 'Free space.' },
-  });
+  const second = run('2', { backup: null, plannedAt: null, user: null }, failed('full', 'DISK_FULL'));
   const { history } = open(path);
   history.add(first);
   history.add(second);
@@ -64,7 +62,7 @@ test('folders that share a state do not see each other’s runs; those from befo
   const [{ history: one }, { history: other }] = [open(path), open(path, 'elsewhere')];
   one.add(run('1', { plannedAt: new Date(0) }));
   one.addRemoval({ backup: 'gone', at: run('1').endedAt, why: 'by retention' });
-  other.add(run('2', { result: 'failed', error: { code: 'DB_DAMAGED', message: 'damaged', hint: '' } }));
+  other.add(run('2', {}, failed('damaged')));
   expect(one.list({ limit: 10 }).map(({ id }) => id)).toEqual(['1', 'old']);
   expect(other.list({ limit: 10 }).map(({ id }) => id)).toEqual(['2', 'old']);
   expect(one.backupRunsSince(new Date(0)).map(({ id }) => id)).toEqual(['old', '1']);
@@ -97,17 +95,15 @@ test('a run that is forgotten stays counted, so that totals never fall', () => {
   let before = 0;
   for (let day = 0; day < 200; day++) {
     const endedAt = new Date(Date.UTC(2024, 0, 1 + day));
-    history.add(run(`${day}`, { endedAt, result: day % 10 === 0 ? 'failed' : 'success' }));
+    history.add(run(`${day}`, { endedAt }, day % 10 === 0 ? failed('damaged') : succeeded));
     const count = history.totals().reduce((sum, total) => sum + total.count, 0);
     expect(count).toBe(before + 1);
     before = count;
   }
   expect(history.list({ limit: 1_000 }).length).toBe(91);
-  expect(totalOf('failed')).toEqual({
-    ...{ kind: 'backup', trigger: 'schedule', result: 'failed', count: 20 },
-    sizeBytes: 20 * 8192,
-  });
-  expect(totalOf('success')?.count).toBe(180);
+  const planned = { kind: 'backup', trigger: 'schedule' } as const;
+  expect(totalOf('failed')).toEqual({ ...planned, result: 'failed', count: 20, sizeBytes: 0 });
+  expect(totalOf('success')).toEqual({ ...planned, result: 'success', count: 180, sizeBytes: 180 * 8192 });
   history.close();
   const again = open(path);
   expect(again.history.totals().reduce((sum, total) => sum + total.count, 0)).toBe(200);

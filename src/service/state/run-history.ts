@@ -3,8 +3,10 @@
  * small database, each of one backup folder.
  */
 import type { RunMark } from '../runs/activity.ts';
-import type { ErrorBody, ErrorCode } from '../../words/errors.ts';
-import type { Drill, Run, RunKind, RunResult, RunTotal, Step, TargetName, Trigger } from '../model.ts';
+import type { ErrorCode } from '../../words/errors.ts';
+import type { Drill, Run, RunKind, RunResult, RunTotal } from '../../words/run.ts';
+import { addTotal, readable, readMark, readRun, readTotal } from './run-rows.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
 /** A run from before there were these columns counts for every folder, and for every database. */
@@ -316,9 +318,9 @@ export class RunHistory {
  * `dismissed restore`: the id of the run that a person has seen. `migrated`: when a migration of ours ended. `told open
  * folder`: the mode of the backup folder when the log said that others may look into it.
  */
-export type NoteKey = 'dismissed restore' | 'migrated' | 'told open folder';
+type NoteKey = 'dismissed restore' | 'migrated' | 'told open folder';
 
-export interface Removal {
+interface Removal {
   readonly backup: string;
   readonly at: Date;
   readonly why: string;
@@ -330,66 +332,4 @@ interface Counted {
   mark: number;
   /** How many were forgotten by then. */
   readonly forgotten: number;
-}
-
-function readTotal(row: Readonly<Record<string, unknown>>): RunTotal {
-  return {
-    kind: String(row['kind']) as RunKind, // written by us
-    trigger: String(row['trigger']) as Trigger,
-    result: String(row['result']) as RunResult,
-    count: Number(row['count']),
-    sizeBytes: Number(row['size_bytes']),
-  };
-}
-
-function addTotal(totals: Map<string, RunTotal>, { count, sizeBytes, ...run }: RunTotal): void {
-  const key = `${run.kind} ${run.trigger} ${run.result}`;
-  const before = totals.get(key);
-  totals.set(key, { ...run, count: count + (before?.count ?? 0), sizeBytes: sizeBytes + (before?.sizeBytes ?? 0) });
-}
-
-/** A row that was damaged in a way that SQLite does not see is left out. */
-function readable<Kind>(
-  row: Readonly<Record<string, unknown>>,
-  read: (row: Readonly<Record<string, unknown>>) => Kind,
-) {
-  try {
-    return [read(row)];
-  } catch {
-    return [];
-  }
-}
-
-function readMark(row: Readonly<Record<string, unknown>>): RunMark {
-  return {
-    id: String(row['id']),
-    plannedAt: row['planned_at'] === null ? null : new Date(Number(row['planned_at'])),
-    startedAt: new Date(Number(row['started_at'])),
-    endedAt: new Date(Number(row['ended_at'])),
-    result: String(row['result']) as RunResult, // written by us
-    backup: row['backup'] === null ? null : String(row['backup']),
-    sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']),
-    error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody),
-  };
-}
-
-function readRun(row: Readonly<Record<string, unknown>>): Run {
-  const text = (name: string) => (row[name] === null ? null : String(row[name]));
-  const time = (name: string) => new Date(Number(row[name]));
-  return {
-    id: String(row['id']),
-    kind: String(row['kind']) as RunKind, // written by us
-    trigger: String(row['trigger']) as Trigger,
-    user: text('user'),
-    plannedAt: row['planned_at'] === null ? null : time('planned_at'),
-    startedAt: time('started_at'),
-    endedAt: time('ended_at'),
-    result: String(row['result']) as RunResult,
-    backup: text('backup'),
-    sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']),
-    steps: JSON.parse(String(row['steps'])) as Step[],
-    error: row['error'] === null ? null : (JSON.parse(String(row['error'])) as ErrorBody),
-    ...(typeof row['drill'] === 'string' && { drill: JSON.parse(row['drill']) as Drill }),
-    ...(typeof row['target'] === 'string' && { target: row['target'] }),
-  };
 }

@@ -15,7 +15,7 @@ const SILENCE_MS = 5 * 60_000;
 /** A crash loop must not fill the disk. */
 const SPANS_MAX = 5_000;
 
-export interface ScheduleHistoryOptions {
+interface ScheduleHistoryOptions {
   readonly database: () => StateDatabase;
   /** The backup folder that it is of. */
   readonly folder: string;

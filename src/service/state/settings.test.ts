@@ -6,7 +6,7 @@ import { loadEnvironment, type Variables } from '../../config/env.ts';
 import { readConfig } from '../../config/config-file.ts';
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import { planRetention } from '../../engine/catalog/retention.ts';
-import type { Settings } from '../model.ts';
+import type { Settings } from './backup-config.ts';
 import { keepNames, localRetention, ownRetention, toKeepSettings } from '../targets/retention-policies.ts';
 import { SettingsFile } from './settings.ts';
 
@@ -175,7 +175,7 @@ test('one wrong setting takes none of the others along', () => {
   expect([file.current.retentionCount, file.current.intervalMinutes]).toEqual([10, 30]);
   expect([file.complaint, warnings]).toEqual([
     'retentionCount: at least 1 backup',
-    [expect.stringContaining('no backup is removed, until it is corrected or saved anew')],
+    [expect.stringContaining('no backup is removed, until it is corrected or saved again')],
   ]);
 });
 
@@ -183,7 +183,7 @@ test('what a newer version saved does nothing, is named, and is still there afte
   const { file, path, warnings } = openText(scratch(), '{"colour": "red", "retentionCount": 20}');
   expect([file.current.retentionCount, file.complaint, warnings]).toEqual([
     ...[20, null],
-    [expect.stringContaining('(colour); they do nothing')],
+    [expect.stringContaining('(colour); they have no effect')],
   ]);
   file.change({ intervalMinutes: 5 }, []);
   expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ colour: 'red', retentionCount: 20, intervalMinutes: 5 });

@@ -26,7 +26,8 @@ import { setAside } from '../../engine/disk/aside.ts';
 import { giveToOwnerOfFolder } from '../../engine/disk/owner.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { makePrivateFolder } from '../../engine/disk/private-folder.ts';
-import type { Settings } from '../model.ts';
+import { syncNewFolder } from '../../engine/sqlite/sync-folder.ts';
+import type { Settings } from './backup-config.ts';
 import { keepNames, keepSettingsNone, type KeepSettings } from '../targets/retention-policies.ts';
 
 const changesSchema = z.strictObject(pageSettings).partial();
@@ -83,12 +84,12 @@ export class SettingsFile {
     if (!this.#isOurs()) return;
     if (complaint !== null)
       options.warn(
-        `${this.#path} is unreadable (${complaint}); the settings of the environment hold, and no backup is removed, until it is corrected or saved anew.`,
+        `${this.#path} is unreadable (${complaint}); the settings of the environment apply, and no backup is removed, until it is corrected or saved again.`,
       );
     const names = Object.keys(further);
     if (names.length > 0)
       options.warn(
-        `${this.#path} has settings that this version does not know (${names.join(', ')}); they do nothing.`,
+        `${this.#path} has settings that this version does not know (${names.join(', ')}); they have no effect.`,
       );
   }
 
@@ -165,11 +166,15 @@ export class SettingsFile {
       chmodSync(temporary, 0o600); // the umask may have taken more
       giveToOwnerOfFolder(temporary);
       const file = openSync(temporary, 'r+');
-      fsyncSync(file);
-      closeSync(file);
+      try {
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
       if (this.#complaint !== null && existsSync(this.#path))
         this.#warn(`${this.#path} could not be read and was moved to ${setAside(this.#path)}.`);
       renameSync(temporary, this.#path);
+      syncNewFolder(this.#path);
     } catch (error) {
       throw BackupError.from(error);
     }

@@ -1,8 +1,9 @@
 import { Database } from 'bun:sqlite';
 import { expect, test } from 'bun:test';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeDatabase, scratchFolders } from '../../../tests/support/scratch.ts';
+import { FIXTURES } from '../../../tests/upgrade/fixtures.ts';
 import { asideOf, openStateDatabase, type StateDatabase } from './state-database.ts';
 
 const scratch = scratchFolders();
@@ -35,7 +36,11 @@ test('damage that a statement meets sets the file aside once, whichever connecti
   add(one.database, 1);
   expect(count(two.database)).toBe(1);
   expect([one.warnings, two.warnings]).toEqual([
-    [expect.stringMatching(/^The run history .*state\.sqlite was damaged \(.*\); it was moved to .* begun anew\.$/)],
+    [
+      expect.stringMatching(
+        /^The run history .*state\.sqlite was damaged \(.*\); it was moved to .*, and a new one was begun\.$/,
+      ),
+    ],
     [],
   ]);
   expect(asideOf(path).length).toBe(1);
@@ -140,7 +145,7 @@ test('a file of a newer version is not touched: the state is kept in memory, and
   expect(count(database)).toBe(1);
   database.close();
   expect(warnings).toEqual([
-    `The run history can not be kept at ${path} (${path} was written by a newer version of velist-backup (7, this one knows 1)); it is kept in memory until the next start.`,
+    `The run history cannot be kept at ${path} (${path} was written by a newer version of velist-backup (7, this one knows 1)); it is kept in memory until the next start.`,
   ]);
   expect(readFileSync(path).equals(before)).toBe(true);
   expect(readdirSync(dirname(path))).toEqual(['state.sqlite']);
@@ -156,3 +161,31 @@ test('a table that somebody removed is there again at the next opening, and the 
   expect([database.prepare('SELECT * FROM runs').all(), count(database), warnings]).toEqual([[], 1, []]);
   database.close();
 });
+
+test('a file of an older version keeps every table, column and row: that version may open it again', () => {
+  const path = join(scratch(), 'state.sqlite');
+  cpSync(join(FIXTURES, 's3-one/storage/velist-backup.sqlite'), path);
+  const before = shapeOf(path);
+  expect(before.map(({ table }) => table)).toContain('s3_uploads');
+  const { database, warnings } = open(path);
+  database.close();
+  expect(warnings).toEqual([]);
+  const after = new Map(shapeOf(path).map((shape) => [shape.table, shape]));
+  for (const { table, columns, rows } of before) {
+    expect([table, after.get(table)?.rows]).toEqual([table, rows]);
+    expect(after.get(table)?.columns).toEqual(expect.arrayContaining(columns));
+  }
+});
+
+function shapeOf(path: string) {
+  using database = new Database(path);
+  const tables = database.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  return tables.map(({ name: table }) => ({
+    table,
+    columns: database
+      .query<{ name: string }, []>(`PRAGMA table_info(${table})`)
+      .all()
+      .map(({ name }) => name),
+    rows: database.query<{ n: number }, []>(`SELECT count(*) AS n FROM ${table}`).get()?.n,
+  }));
+}

@@ -1,6 +1,6 @@
 /**
  * Our own small SQLite database: run history, audit record, when a schedule was in force, which run is going, and what is
- * known of S3. It may be shared: each row of a run bears the backup folder that it is of. Losing it loses nothing else: backups say all
+ * known of targets. It may be shared: each row of a run bears the backup folder that it is of. Losing it loses nothing else: backups say all
  * about themselves. So a damaged file is moved aside and begun anew, and where none can be written the state lives in
  * memory and the log says so; backups go on either way.
  *
@@ -22,7 +22,7 @@ export function folderInState(statePath: string, backupsPath: string): string {
   return relative(dirname(resolve(statePath)), resolve(backupsPath)) || '.';
 }
 
-export interface StateOptions {
+interface StateOptions {
   /** Hears why the state is not where it should be. */
   readonly warn: (message: string) => void;
   /** How long a statement waits for another process; a second, if not given. */
@@ -33,7 +33,7 @@ type Row = Record<string, SQLOutputValue>;
 type Values = readonly (SQLInputValue | Readonly<Record<string, SQLInputValue>>)[];
 
 /** What is asked of `node:sqlite`'s statements here. */
-export interface Statement {
+interface Statement {
   all(...values: Values): Row[];
   get(...values: Values): Row | undefined;
   run(...values: Values): { readonly lastInsertRowid: number | bigint };
@@ -46,7 +46,7 @@ export function openStateDatabase(path: string, options: StateOptions): StateDat
 const MEMORY = ':memory:';
 /** A disk that damages each new file must not be filled with damaged ones. */
 const SET_ASIDE_MAX = 5;
-/** Where no descriptor was left for the file, it is tried again so often. */
+/** Where no descriptor was left for the file, it is retried so often. */
 const RETRY_MS = 30_000;
 
 export class StateDatabase {
@@ -172,7 +172,7 @@ export class StateDatabase {
     const until = passes ? 'files can be opened again' : 'the next start';
     if (passes) this.#againAtMs = performance.now() + RETRY_MS;
     this.#options.warn(
-      `The run history can not be kept at ${this.#path} (${reason}); it is kept in memory until ${until}.`,
+      `The run history cannot be kept at ${this.#path} (${reason}); it is kept in memory until ${until}.`,
     );
     this.#inode = null;
     return openSchema(MEMORY);
@@ -185,7 +185,7 @@ export class StateDatabase {
     for (const suffix of ['', '-wal', '-shm'])
       if (existsSync(this.#path + suffix)) renameSync(this.#path + suffix, aside + suffix);
     this.#options.warn(
-      `The run history ${this.#path} was damaged (${reason}); it was moved to ${aside} and begun anew.`,
+      `The run history ${this.#path} was damaged (${reason}); it was moved to ${aside}, and a new one was begun.`,
     );
     return true;
   }
@@ -316,7 +316,10 @@ function hasAllTables(database: DatabaseSync): boolean {
   return allTables.every((table) => names.some(({ name }) => name === table));
 }
 
-/** Version 1: the tables, and the columns that files of earlier versions lack. */
+/**
+ * Version 1: the tables, and the columns that files of earlier versions lack. The tables that begin with `s3_` are those of all
+ * targets, by place: an older version that opens the file again must find them (docs/architecture.md, "How to add").
+ */
 function makeTables(database: DatabaseSync): void {
   database.exec(`
     CREATE TABLE IF NOT EXISTS runs (

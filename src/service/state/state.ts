@@ -1,10 +1,10 @@
 /** Our own small database as one service uses it: opened when it is needed first, closed when the service is. */
 import { existsSync } from 'node:fs';
-import type { Run } from '../model.ts';
+import type { Run } from '../../words/run.ts';
 import { RunHistory } from './run-history.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
-export interface StateOptions {
+interface StateOptions {
   readonly path: string;
   /** The backup folder, as the state calls it. */
   readonly folder: string;

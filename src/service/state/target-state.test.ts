@@ -2,11 +2,11 @@ import { expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { manifestOf, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
-import { OffsiteState } from './target-state.ts';
+import { TargetState } from './target-state.ts';
 
 const scratch = scratchFolders();
 const warnings: string[] = [];
-const open = (path: string) => new OffsiteState(path, { warn: (message) => warnings.push(message) });
+const open = (path: string) => new TargetState(path, { warn: (message) => warnings.push(message) });
 
 test('what is stored at S3 is remembered over a restart until it is forgotten', () => {
   const path = join(scratch(), 'state.sqlite');

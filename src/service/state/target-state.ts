@@ -1,5 +1,5 @@
 /**
- * What is known of S3 between two looks, kept in our own small database: which backups were uploaded, what the last
+ * What is known of a target between two looks, kept in our own small database: which backups were uploaded, what the last
  * listing held, and when the next try is due, so that a restart and the command line know it too.
  *
  * All of it is of one place (server, bucket, path): at another one nothing is known until it is listed.
@@ -31,7 +31,7 @@ export interface KnownRemote {
   readonly fault: string | null;
   /** Class of storage that its file has to be brought back from before it can be read. */
   readonly archive?: string | null;
-  /** What a check of the copy at S3 found last; null when none was made. */
+  /** What a check of the copy there found last; null when none was made. */
   readonly verification: Manifest['verification'] | null;
 }
 
@@ -44,13 +44,13 @@ export interface SetBack {
 }
 
 /** What waits for another try. */
-export interface Waiting {
+interface Waiting {
   readonly nextTryAt: Date | null;
   readonly error: ErrorBody | null;
 }
 
 /** Another writer there, as it was seen last. */
-export interface WriterNote {
+interface WriterNote {
   readonly kind: 'other' | 'clone';
   readonly host: string;
   /** The server's time. */
@@ -58,11 +58,11 @@ export interface WriterNote {
   readonly seenAt: string | null;
   /** Our own time. */
   readonly notedAt: string;
-  /** False where it is the other one that stopped. */
+  /** False if it is the other one that stopped. */
   readonly isStopped: boolean;
 }
 
-export class OffsiteState {
+export class TargetState {
   readonly #database: StateDatabase;
   readonly #warn: (message: string) => void;
   readonly #ofFolder: string;
@@ -210,7 +210,9 @@ export class OffsiteState {
     try {
       statement();
     } catch (error) {
-      this.#warn(`The state of S3 could not be written: ${error instanceof Error ? error.message : String(error)}.`);
+      this.#warn(
+        `What is known of the targets could not be written: ${error instanceof Error ? error.message : String(error)}.`,
+      );
     }
   }
 }

@@ -11,6 +11,7 @@ import { LOCK_FILE } from '../../engine/format/names.ts';
 import {
   type Claim,
   otherOf,
+  OWN_FOLDER,
   type Ownership,
   type PlaceIdentity,
   requireOurs,
@@ -21,8 +22,8 @@ import { lookAtFolder, type OwnedFolder, toRecord, writeOwner, writeRecord } fro
 import { takeLock } from '../../engine/disk/lock.ts';
 import type { DatabaseSelf } from '../../engine/writer/self.ts';
 import type { ServiceContext } from '../context.ts';
-import type { ClaimResult } from '../model.ts';
-import type { Offsite } from './remote-target.ts';
+import type { ClaimResult } from '../service-port.ts';
+import type { RemoteTarget } from './remote-target.ts';
 
 const SPARES_MS = 7 * 24 * 3_600_000;
 
@@ -41,7 +42,7 @@ export class Claims {
 
   requireOurs(folder: OwnedFolder): OwnedFolder {
     const place = `the folder ${this.#context.folder.named}`;
-    requireOurs(folder.ownership, folder.identity, { place, target: 'local' });
+    requireOurs(folder.ownership, folder.identity, { place, target: 'local', own: OWN_FOLDER });
     return folder;
   }
 
@@ -66,25 +67,25 @@ export class Claims {
   }
 
   /** @throws BackupError BAD_CONFIG when its record can't be read, S3_*, ABORTED. */
-  async claimTarget(offsite: Offsite, user: string | null): Promise<ClaimResult> {
+  async claimTarget(remote: RemoteTarget, user: string | null): Promise<ClaimResult> {
     const self = await this.#context.places.selfToWrite();
-    await offsite.refresh();
-    const { ownership, backups, address } = offsite;
-    const identity = offsite.identity ?? { record: null, claims: [], complaint: null };
-    const place = { target: offsite.target, place: address };
+    await remote.refresh();
+    const { ownership, backups, address } = remote;
+    const identity = remote.identity ?? { record: null, claims: [], complaint: null };
+    const place = { target: remote.target, place: address };
     requireReadable(identity, place);
-    offsite.answerSetBack();
+    remote.answerSetBack();
     if (ownership.owner === 'new' || (ownership.owner === 'ours' && !ownership.mustRecord)) {
       // Whose it is does not change; who writes there may.
-      await offsite.claim(null);
+      await remote.claim(null);
       return this.#unchanged(place, ownership, backups);
     }
     const claim = this.#claimOf(ownership, identity, self, { backups, user });
-    const { identity: after } = await offsite.claim(claim);
-    if (after) offsite.noteIdentity(after);
+    const { identity: after } = await remote.claim(claim);
+    if (after) remote.noteIdentity(after);
     await this.takeId(after?.record?.id ?? claim.record.id, user);
-    await offsite.refresh();
-    return this.#changed(place, { before: ownership, after: offsite.ownership, backups: offsite.backups });
+    await remote.refresh();
+    return this.#changed(place, { before: ownership, after: remote.ownership, backups: remote.backups });
   }
 
   /** The id of a target becomes ours; the folder remembers the one of before. */

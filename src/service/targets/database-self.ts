@@ -12,7 +12,7 @@ export function writerSelf(self: DatabaseSelf, statePath: string): WriterSelf {
   return { ...self, maker, installationPath: path };
 }
 
-/** Null where there is none, or none that can be read: the job that needs it says why. */
+/** Null if there is none, or none that can be read: the job that needs it says why. */
 export function knownInstallation(path: string): Installation | null {
   try {
     return readInstallation(path);

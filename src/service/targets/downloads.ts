@@ -5,11 +5,11 @@
 import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
-import type { TargetName } from '../model.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import type { FetchRequest } from '../../engine/stories/fetch.ts';
 import type { JobEvent } from '../../words/story.ts';
 
-export interface DownloadsOptions {
+interface DownloadsOptions {
   /** The backup folder. */
   readonly folder: string;
   readonly target: TargetName;

@@ -34,7 +34,7 @@ export function tickMs(longestGapMinutes: number): number {
 }
 
 /** A place that this process writes to. */
-export interface HeldPlaceHere extends OwnEpoch {
+interface HeldPlaceHere extends OwnEpoch {
   readonly prefix: string;
   /** The token of the epoch. */
   readonly token: string;
@@ -154,7 +154,7 @@ export class SharedHeartbeat {
       const reason = abort.signal.aborted ? 'the target did not answer in time' : BackupError.from(error).message;
       place.log(
         'warn',
-        `${place.where} was not given back: ${reason}. This machine goes on there at its next start; another one waits until it was silent for three ticks.`,
+        `${place.where} was not released: ${reason}. This machine continues there at its next start; another one waits until it has been silent for three ticks.`,
       );
     } finally {
       clearTimeout(timer);

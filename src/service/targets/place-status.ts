@@ -3,9 +3,10 @@ import type { Manifest } from '../../engine/format/manifest.ts';
 import type { Ownership, PlaceIdentity } from '../../engine/catalog/identity.ts';
 import type { DatabaseSelf } from '../../engine/writer/self.ts';
 import type { KnownBackup } from '../backups/backup-item.ts';
-import type { PlaceFacts, PlaceStatus, TargetName } from '../model.ts';
+import type { PlaceFacts, PlaceStatus } from './shown-place.ts';
+import type { TargetName } from '../../words/target-word.ts';
 
-export type OwnerStatus = Pick<PlaceStatus, 'target' | 'owner' | 'other'>;
+type OwnerStatus = Pick<PlaceStatus, 'target' | 'owner' | 'other'>;
 export type WriterStatus = Pick<PlaceStatus, 'writer' | 'sparesOthersUntil'>;
 
 const noWriter: WriterStatus = { writer: null, sparesOthersUntil: null };
@@ -18,9 +19,9 @@ export function composePlaces(
   return owners.map((owner) => ({ ...owner, ...(writers.get(owner.target) ?? noWriter) }));
 }
 
-export interface PlaceLook {
+interface PlaceLook {
   readonly target: TargetName;
-  /** Null where nobody looked yet. */
+  /** Null if nobody looked yet. */
   readonly identity: PlaceIdentity | null;
   readonly ownership: Ownership;
   readonly self: DatabaseSelf;

@@ -21,16 +21,17 @@ import {
   readInstallation,
 } from '../../engine/writer/installation.ts';
 import { type DatabaseSelf, selfOf } from '../../engine/writer/self.ts';
+import type { StoreWords } from '../../engine/store/store.ts';
 import type { Log } from '../log.ts';
-import type { Offsite } from './remote-target.ts';
+import type { RemoteTarget } from './remote-target.ts';
 
-export interface PlacesOptions {
+interface PlacesOptions {
   /** Absolute. */
   readonly database: string;
   readonly catalog: Catalog;
   readonly statePath: string;
   /** The configured targets beside the folder. */
-  readonly offsites: () => readonly Offsite[];
+  readonly remotes: () => readonly RemoteTarget[];
   readonly log: Log;
   readonly now: () => Date;
 }
@@ -74,7 +75,7 @@ export class Places {
     return this.#known().paths;
   }
 
-  /** True where the folder's record names another database: what else lies there is not ours either. */
+  /** True if the folder's record names another database: what else lies there is not ours either. */
   get isForeign(): boolean {
     return this.#known().isForeign;
   }
@@ -110,7 +111,7 @@ export class Places {
       const { databaseId } = (await this.#options.catalog.find(name)).manifest ?? {};
       if (databaseId !== undefined) await this.note(databaseId);
     } catch (error) {
-      this.#options.log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+      this.#options.log('warn', `The id of the database was not recorded: ${BackupError.from(error).message}.`);
     }
   }
 
@@ -131,27 +132,27 @@ export class Places {
 
   /** The first contact: a target may know this very database, whose state was lost. */
   async #askTargets(self: DatabaseSelf): Promise<{ readonly found: string | null; readonly isComplete: boolean }> {
-    let asked: readonly Offsite[];
+    let asked: readonly RemoteTarget[];
     try {
-      asked = this.#options.offsites().filter(({ isEnabled }) => isEnabled);
+      asked = this.#options.remotes().filter(({ isEnabled }) => isEnabled);
     } catch {
       // Targets that can't be used must not fail a local backup; the upload says why.
       return { found: null, isComplete: false };
     }
-    const answers = await Promise.all(asked.map((offsite) => this.#ask(offsite, self)));
+    const answers = await Promise.all(asked.map((remote) => this.#ask(remote, self)));
     const found = answers.find((answer) => answer !== 'silent' && answer !== null) ?? null;
     return { found, isComplete: !answers.includes('silent') };
   }
 
-  async #ask(offsite: Offsite, self: DatabaseSelf): Promise<string | null> {
+  async #ask(remote: RemoteTarget, self: DatabaseSelf): Promise<string | null> {
     try {
-      await withinMs(offsite.refresh(), FIRST_CONTACT_MS);
+      await refreshWithinMs(remote, FIRST_CONTACT_MS);
     } catch {
       // The log says why, and the upload that follows.
       return 'silent';
     }
-    const { owner, id } = offsite.ownershipFor(self);
-    const { record = null, claims = [] } = offsite.identity ?? {};
+    const { owner, id } = remote.ownershipFor(self);
+    const { record = null, claims = [] } = remote.identity ?? {};
     if (owner !== 'ours' || (record !== null && !isSameDatabase(claims.at(-1) ?? record, self))) return null;
     return id;
   }
@@ -213,7 +214,7 @@ export class Places {
     if (this.#complained) return;
     this.#complained = true;
     const { message, hint } = BackupError.from(error);
-    this.#options.log('warn', `Which installation this is could not be noted: ${message}. ${hint}`);
+    this.#options.log('warn', `The identity of this installation could not be recorded: ${message}. ${hint}`);
   }
 }
 
@@ -236,21 +237,19 @@ function stampOf(path: string): string {
   }
 }
 
-/** @throws BackupError S3_UNREACHABLE when it takes longer; the work goes on. */
-export async function withinMs(work: Promise<void>, ms: number): Promise<void> {
+/** @throws BackupError S3_UNREACHABLE, or what stands for it, when the look takes longer; it goes on. */
+export async function refreshWithinMs(remote: RemoteTarget, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(noAnswer(ms)), ms);
+    timer = setTimeout(() => reject(noAnswer(remote.words, ms)), ms);
   });
   try {
-    await Promise.race([work, late]);
+    await Promise.race([remote.refresh(), late]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-function noAnswer(ms: number): BackupError {
-  return new BackupError('S3_UNREACHABLE', `there was no answer within ${ms / 1_000} s`, {
-    hint: 'Check the network and S3_ENDPOINT.',
-  });
+function noAnswer({ codes, silent }: StoreWords, ms: number): BackupError {
+  return new BackupError(codes.silent, `there was no answer within ${ms / 1_000} s`, { hint: silent });
 }

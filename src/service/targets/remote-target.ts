@@ -1,18 +1,17 @@
 /**
- * Everything that concerns one target beside the folder: what waits to be uploaded, what is there, and what comes back. The work is done in jobs;
- * what is known between them lives in our own small database.
+ * Everything that concerns one target beside the folder: what waits to be uploaded, what is there, and what is fetched from
+ * it. The work is done in jobs; what is known between them is in our own small database.
  *
  * Each target has its own: its queue, its downloads, what is known of it. So one that is slow or gone holds up no other.
  *
- * Nobody waits for S3 who only looks: the last listing answers at once. It is renewed with each upload, at the start,
- * and every quarter of an hour, and sets right what we believed: a copy that is gone from S3 is uploaded again, one that
+ * A look at the list never waits for the target: the last listing answers at once. It is renewed with each upload, at the
+ * start, and every quarter of an hour, and corrects what we believed: a copy that is gone there is uploaded again, one that
  * is there already is not, and a pin that was set here is set there.
  */
-import type { TargetName } from '../model.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { TargetSetup } from './targets.ts';
-import { targetWord } from '../../words/target-word.ts';
-import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
-import { isVerified, type RetentionPlan, type RetentionPolicy } from '../../engine/catalog/retention.ts';
+import type { Backup, Catalog } from '../../engine/catalog/folder-catalog.ts';
+import type { RetentionPlan, RetentionPolicy } from '../../engine/catalog/retention.ts';
 import type { JobKind, JobMap } from '../../engine/process/protocol.ts';
 import type { JobOptions } from '../../engine/process/run-job.ts';
 import type { Log } from '../log.ts';
@@ -20,35 +19,38 @@ import { type DatabaseSelf, idsOf } from '../../engine/writer/self.ts';
 import type { Runs } from '../runs/runs.ts';
 import { Writing, type WritingOptions } from './writing.ts';
 import type { Manifest } from '../../engine/format/manifest.ts';
+import { type Began, KnownPlace } from './known-place.ts';
+import { type Compared, noticeSetBack, reconcile, saidHereAlone } from './reconcile.ts';
 import { UploadQueue } from './upload-queue.ts';
 import { Downloads, type FetchOptions } from './downloads.ts';
-import type { KnownRemote, SetBack, UploadOutcome, UploadState } from '../state/target-state.ts';
-import { OffsiteState } from '../state/target-state.ts';
+import type { SetBack, UploadOutcome, UploadState } from '../state/target-state.ts';
+import { TargetState } from '../state/target-state.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { folderInState } from '../state/state-database.ts';
-import type { OffsiteBackup } from '../backups/backup-item.ts';
-import { lifecycleDaysOf, stateKeyOf, whereOf } from '../../engine/store/kinds.ts';
-import { judgePlace, NO_IDENTITY, otherOf, type Ownership, type PlaceIdentity } from '../../engine/catalog/identity.ts';
-import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
+import type { TargetBackup } from '../backups/backup-item.ts';
+import { lifecycleDaysOf, stateKeyOf, whereOf, wordsOf } from '../../engine/store/kinds.ts';
+import type { StoreWords } from '../../engine/store/store.ts';
 import {
-  type KnownManifest,
-  type RemoteBackup,
-  type RemoteListing,
-  toRemoteBackup,
-} from '../../engine/catalog/store-catalog.ts';
-import { PLAIN, sealName } from '../../engine/format/seal.ts';
-import { isDeepStrictEqual } from 'node:util';
-import { lossHolds } from '../../engine/catalog/loss.ts';
-import { mayHaveExpired } from '../../engine/catalog/lifecycle.ts';
+  judgePlace,
+  NO_IDENTITY,
+  otherOf,
+  type Ownership,
+  type PlaceIdentity,
+  requireOurs,
+} from '../../engine/catalog/identity.ts';
+import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
+import type { RemoteListing } from '../../engine/catalog/store-catalog.ts';
+import { PLAIN } from '../../engine/format/seal.ts';
 import { pinsOf, planRemoteRetention, type RemoteCandidate } from '../../engine/catalog/prune-store.ts';
 import { isLocked, uploadLock } from '../../engine/disk/lock.ts';
 import { join } from 'node:path';
 import type { Uploaded } from '../../engine/stories/upload-request.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
-import type { ClaimedRemote, WritingRequest } from '../../engine/writer/writing.ts';
+import type { ClaimedRemote } from '../../engine/stories/hold-target.ts';
+import type { WritingRequest } from '../../engine/writer/writing.ts';
 
-export interface OffsiteOptions {
+interface RemoteTargetOptions {
   readonly target: TargetName;
   readonly access: TargetSetup;
   /** May change. */
@@ -84,13 +86,6 @@ export interface OffsiteOptions {
 /** What people say of a backup after it was made. */
 export type Said = Pick<Manifest, 'pinned' | 'note' | 'loss'>;
 
-/** When a look at S3 began: what was changed since is not in it. */
-interface Began {
-  readonly place: string;
-  readonly at: Date;
-  readonly changes: number;
-}
-
 const LIST_EVERY_MS = 15 * 60_000;
 
 const TICK_MS = 30_000;
@@ -98,39 +93,33 @@ const TICK_MS = 30_000;
 /** After a week without an answer the machine goes on, and what is there counts as its own. */
 const SET_BACK_MS = 7 * 24 * 3_600_000;
 
-export class Offsite {
+export class RemoteTarget {
   readonly target: TargetName;
   readonly uploads: UploadQueue;
   readonly downloads: Downloads;
   readonly writing: Writing;
-  readonly #options: OffsiteOptions;
-  readonly #state: OffsiteState;
+  readonly #options: RemoteTargetOptions;
+  readonly #state: TargetState;
   readonly #aborts = new Set<AbortController>();
-  /** What is known of `#place`; undefined until it is asked for. */
-  #known: ReadonlyMap<string, KnownRemote> | undefined;
-  #listedAt: Date | null = null;
-  #listError: ErrorBody | null = null;
-  #place = '';
+  readonly #known: KnownPlace;
   #listing: Promise<void> | null = null;
   #triedMs = Number.NEGATIVE_INFINITY;
-  /** Counts what we change there: what a listing that began before says of it is no longer true. */
-  #changes = 0;
-  readonly #changedAt = new Map<string, number>();
   #uploading: { readonly name: string; readonly abort: AbortController; readonly ended: Promise<unknown> } | null =
     null;
   /** Backups of which the first upload is under way, or the very next thing. */
   readonly #coming = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: OffsiteOptions) {
+  constructor(options: RemoteTargetOptions) {
     this.#options = options;
     this.target = options.target;
     const { catalog, now, isEnabled, onChange } = options;
-    this.#state = new OffsiteState(options.statePath, {
+    this.#state = new TargetState(options.statePath, {
       warn: (message) => options.log('warn', message),
       folder: folderInState(options.statePath, catalog.folder),
     });
-    this.#sync();
+    const placeNow = () => stateKeyOf(options.access, options.prefix());
+    this.#known = new KnownPlace({ state: this.#state, placeNow, now });
     this.writing = new Writing({
       ...options.writing,
       ...{ target: options.target, access: options.access, prefix: options.prefix, isEnabled, state: this.#state },
@@ -146,7 +135,7 @@ export class Offsite {
       folder: catalog.folder,
       target: this.target,
       isSealed: this.isSealed,
-      sizeOf: (name) => this.#entries().get(name)?.manifest?.database.sizeBytes ?? null,
+      sizeOf: (name) => this.#known.entries().get(name)?.manifest?.database.sizeBytes ?? null,
       fetch: async (request, given) => {
         const { lockWaitMs } = options;
         await this.#job<'fetch'>({ kind: 'fetch', ...request, ...this.access, target: this.target, lockWaitMs }, given);
@@ -157,21 +146,26 @@ export class Offsite {
   // ── what is known ──
 
   /** What S3 held when it was listed last, newest first. */
-  get backups(): readonly OffsiteBackup[] {
+  get backups(): readonly TargetBackup[] {
     const { target } = this;
-    return inOrder([...this.#entries().values()].map((entry) => ({ ...withCheck(entry), target })));
+    return this.#known.backups.map((backup) => ({ ...backup, target }));
   }
 
-  find(name: string): OffsiteBackup | null {
-    const entry = this.#entries().get(name);
-    return entry ? { ...withCheck(entry), target: this.target } : null;
+  find(name: string): TargetBackup | null {
+    const backup = this.#known.find(name);
+    return backup && { ...backup, target: this.target };
   }
 
   get isEnabled(): boolean {
     return this.#options.isEnabled();
   }
 
-  /** After so many days a rule of the bucket removes a copy; null where we remove what retention does not keep. */
+  /** How sentences speak of a target of that kind. */
+  get words(): StoreWords {
+    return wordsOf(this.#options.access);
+  }
+
+  /** After so many days a rule of the bucket removes a copy; null if we remove what retention does not keep. */
   get lifecycleDays(): number | null {
     return lifecycleDaysOf(this.#options.access);
   }
@@ -187,24 +181,30 @@ export class Offsite {
   }
 
   ownershipFor(self: DatabaseSelf): Ownership {
-    return judgePlace('target', this.identity ?? NO_IDENTITY, self, [...this.#entries().values()]);
+    return judgePlace('target', this.identity ?? NO_IDENTITY, self, [...this.#known.entries().values()]);
+  }
+
+  /** @throws BackupError FOREIGN_PLACE, BAD_CONFIG: nothing may be written or removed there, by the last look. */
+  requireOurs(): void {
+    const place = { place: this.address, target: this.target, own: this.words.own };
+    requireOurs(this.ownership, this.identity ?? NO_IDENTITY, place);
   }
 
   /** Null if nobody ever looked. */
   get identity(): PlaceIdentity | null {
-    this.#sync();
+    this.#known.sync();
     return this.#state.identity;
   }
 
   /** Notes what a claim of ours left there. */
   noteIdentity(identity: PlaceIdentity): void {
-    this.#sync();
+    this.#known.sync();
     this.#state.identity = identity;
   }
 
   /** It holds backups that this installation made and does not remember: nothing is removed there for a week. */
   get setBack(): SetBack | null {
-    this.#sync();
+    this.#known.sync();
     const { setBack } = this.#state;
     if (setBack === null) return null;
     return Math.abs(this.#options.now().getTime() - setBack.at.getTime()) < SET_BACK_MS ? setBack : null;
@@ -212,7 +212,7 @@ export class Offsite {
 
   /** A person said that this machine goes on from here. */
   answerSetBack(): void {
-    this.#sync();
+    this.#known.sync();
     this.#state.setBack = null;
   }
 
@@ -241,20 +241,19 @@ export class Offsite {
   }
 
   get listedAt(): Date | null {
-    this.#entries();
-    return this.#listedAt;
+    return this.#known.listedAt;
   }
 
   uploadStates(): ReadonlyMap<string, UploadState> {
-    this.#sync();
+    this.#known.sync();
     return this.#state.uploads();
   }
 
   /** When what waits is tried next, and why S3 can't be used at present. */
   get waiting(): { readonly nextTryAt: Date | null; readonly error: ErrorBody | null } {
-    this.#sync();
+    this.#known.sync();
     const { nextTryAt, error } = this.#state.waiting;
-    return { nextTryAt, error: error ?? this.#listError };
+    return { nextTryAt, error: error ?? this.#known.listError };
   }
 
   // ── life ──
@@ -284,7 +283,7 @@ export class Offsite {
 
   /** S3 was switched on or off, or another path was set. */
   settingsChanged(): void {
-    this.#sync();
+    this.#known.sync();
     this.writing.settingsChanged();
     if (this.#timer && this.#options.isEnabled()) void this.#catchUp();
     // Without S3 nothing is tried, and nobody is told of a next try.
@@ -317,18 +316,15 @@ export class Offsite {
   }
 
   async #list(): Promise<void> {
-    const place = this.#sync();
-    const began = { place, at: this.#options.now(), changes: this.#changes };
+    const began = this.#known.begin();
     this.#triedMs = began.at.getTime();
     try {
       const self = this.writing.request().self;
-      const request = { kind: 'list-remote' as const, ...this.access, known: this.#toKnow(), self };
+      const request = { kind: 'list-remote' as const, ...this.access, known: this.#known.toKnow(this.identity), self };
       const listing = await this.#job<'list-remote'>({ ...request, identity: this.identity });
       await this.#applyListing(listing, began);
     } catch (error) {
-      const known = BackupError.from(error);
-      if (known.code !== 'ABORTED') this.#listError = known.toJSON();
-      throw known;
+      throw this.#known.failed(error);
     } finally {
       this.#options.onChange();
     }
@@ -336,38 +332,22 @@ export class Offsite {
 
   /** A new listing: what changed is kept, and what we believed is set right. */
   async #applyListing(listing: RemoteListing, began: Began): Promise<void> {
-    // The path was changed while it was listed.
-    if (began.place !== this.#sync()) return;
-    const isOutdated = (name: string) => (this.#changedAt.get(name) ?? 0) > began.changes;
-    const before = this.#entries();
-    const read = new Map(listing.read.map((manifest) => [manifest.name, manifest]));
-    const after = new Map<string, KnownRemote>();
-    const changed: KnownRemote[] = [];
-    for (const [name, known] of before) if (isOutdated(name)) after.set(name, known);
-    for (const { name, etag, fault, archive } of listing.entries) {
-      if (isOutdated(name)) continue;
-      const known = before.get(name);
-      const isLike = known !== undefined && known.fault === fault && (known.archive ?? null) === (archive ?? null);
-      const isSame = isLike && known.etag === etag && etag !== '';
-      const manifest = read.get(name) ?? (known?.etag === etag ? known.manifest : null);
-      // A pin or a note changes the manifest, not what was checked.
-      const isChecked = manifest !== null && known?.manifest?.artifact.sha256 === manifest.artifact.sha256;
-      const verification = isChecked ? known.verification : null;
-      const entry = isSame ? known : { name, etag, manifest, fault, archive, verification };
-      after.set(name, entry);
-      if (!isSame) changed.push(entry);
-    }
-    const gone = [...before.keys()].filter((name) => !after.has(name));
-    this.#known = after;
-    this.#listedAt = this.#options.now();
-    this.#listError = null;
-    this.#state.saveListing(this.#listedAt, { changed, gone });
-    this.#state.identity = listing.identity;
+    const taken = this.#known.take(listing, began);
+    if (taken === null) return;
+    const { before, after } = taken;
     if (listing.unnamed.length > 0 && before.size === 0) this.#reportUnnamed(listing.unnamed);
     if (this.ownership.owner === 'foreign') return;
     try {
-      await this.#noticeSetBack([...after.values()].filter(({ name }) => !before.has(name)));
-      await this.#reconcile(after, { ...began, isOutdated });
+      const compared = await this.#compared();
+      await noticeSetBack(
+        [...after.values()].filter(({ name }) => !before.has(name)),
+        compared,
+      );
+      await reconcile(taken, began.at, compared);
+      // Nothing is changed unasked while another machine writes there.
+      if (!this.#timer || this.writing.isStopped || this.lifecycleDays !== null) return;
+      for (const { name, manifest } of saidHereAlone(compared.here, after))
+        await this.#changeThere(name, manifest, this.writing.request());
     } catch (error) {
       const known = BackupError.from(error);
       if (known.code !== 'ABORTED')
@@ -375,96 +355,21 @@ export class Offsite {
     }
   }
 
-  /**
-   * A machine that was set back to an older image forgot what it made since; at the target it is still there. So is what a
-   * clone of this machine makes.
-   */
-  async #noticeSetBack(appeared: readonly KnownRemote[]): Promise<void> {
-    const { self, catalog, now, log, madeSince } = this.#options;
-    const { maker } = self();
-    const ownership = this.ownership;
-    const made = appeared.map(withCheck).filter((backup) => {
-      const { madeBy, trigger, sequence } = backup.manifest ?? {};
-      const isNumbered = sequence !== null && trigger !== 'safety';
-      return maker && madeBy?.installation === maker.installation && isNumbered && otherOf(ownership, backup) === null;
-    });
-    if (made.length === 0) return;
-    const here = new Set((await catalog.list()).map(({ name }) => name));
-    const uploads = this.#state.uploads();
-    const forgotten = made.filter(({ name, createdAt }) => {
-      if (here.has(name) || uploads.has(name)) return false;
-      const remembered = madeSince(createdAt);
-      return remembered !== null && !remembered.has(name);
-    });
-    const [newest] = inOrder(forgotten);
-    if (!newest) return;
-    this.#state.setBack = { backup: newest.name, at: now() };
-    log(
-      'warn',
-      `${this.#word} holds ${forgotten.length} backups that this machine made and does not remember, the newest ${newest.name}. It was set back to an older image, or there is a clone of it. For a week nothing is removed on ${this.#word}.`,
-    );
+  async #compared(): Promise<Compared> {
+    const { catalog, self, now, log, madeSince } = this.#options;
+    return {
+      ...{ word: this.#word, state: this.#state, catalog, log, madeSince, now: now() },
+      ...{ self: self(), ownership: this.ownership, lifecycleDays: this.lifecycleDays },
+      here: await this.#ownHere(),
+      onExpired: (name) => this.#noteRemoved(name, BY_BUCKET),
+    };
   }
 
   #reportUnnamed(unnamed: readonly string[]): void {
     this.#options.log(
       'warn',
-      `${unnamed.length} files on ${this.#word} have the name of a backup and no manifest (${unnamed[0]}); they stay as they are.`,
+      `${unnamed.length} files on ${this.#word} have the name of a backup but no manifest (${unnamed[0]}); they stay as they are.`,
     );
-  }
-
-  async #reconcile(
-    there: ReadonlyMap<string, KnownRemote>,
-    { at: beganAt, isOutdated }: Began & { readonly isOutdated: (name: string) => boolean },
-  ): Promise<void> {
-    const here = await this.#ownHere();
-    const uploads = this.#state.uploads();
-    const mayEnd = this.#expirable(here);
-    for (const { name, manifest } of here) {
-      if (!manifest || isOutdated(name)) continue;
-      const entry = there.get(name);
-      const upload = uploads.get(name);
-      const isStored = entry?.fault === null && entry.manifest?.database.sha256 === manifest.database.sha256;
-      if (isStored && upload?.status !== 'stored') {
-        const sealing = entry.manifest && sealName(entry.manifest.artifact);
-        this.#state.setUpload({ backup: name, status: 'stored', at: beganAt, sealing });
-      } else if (!isStored && !entry && upload?.status === 'stored' && mayEnd.has(name)) {
-        this.#noteRemoved(name, BY_BUCKET);
-      } else if (!isStored && !isUnread(entry) && upload?.status === 'stored' && upload.at < beganAt) {
-        this.#options.log('warn', `No longer on ${this.#word}: ${name}. It is uploaded again.`);
-        this.#state.forgetUpload(name);
-      }
-    }
-    const names = new Set((await this.#options.catalog.list()).map(({ name }) => name));
-    // An empty folder may be a disk that is not mounted: what was removed at S3 must not be uploaded again with it.
-    if (names.size > 0) for (const name of uploads.keys()) if (!names.has(name)) this.#state.forgetUpload(name);
-    // Nothing is changed unasked while another machine writes there.
-    if (this.#timer && !this.writing.isStopped && this.lifecycleDays === null) await this.#passPinsOn(here, there);
-  }
-
-  /** What a person said of a backup here holds there too, also when this disk is lost. */
-  async #passPinsOn(here: readonly Backup[], there: ReadonlyMap<string, KnownRemote>): Promise<void> {
-    for (const { name, manifest } of here) {
-      const remote = there.get(name)?.manifest;
-      if (!manifest || !remote) continue;
-      const isLossSaid = !manifest.loss || isDeepStrictEqual(remote.loss, manifest.loss);
-      if (remote.pinned === manifest.pinned && remote.note === manifest.note && isLossSaid) continue;
-      await this.#changeThere(name, manifest, this.writing.request());
-    }
-  }
-
-  /**
-   * What a rule of the bucket may remove for good. Not the newest, nor what a person or an open loss holds: those are
-   * uploaded again.
-   */
-  #expirable(here: readonly Backup[]): ReadonlySet<string> {
-    const { lifecycleDays } = this;
-    if (lifecycleDays === null) return new Set();
-    const now = this.#options.now();
-    const held = lossHolds(here, now);
-    const newest = here.find((backup) => isVerified(backup) && backup.manifest?.trigger !== 'safety');
-    const isNeeded = (backup: Backup) => backup === newest || backup.manifest?.pinned || held.has(backup);
-    const old = here.filter(({ createdAt }) => mayHaveExpired(createdAt, lifecycleDays, now));
-    return new Set(old.filter((backup) => !isNeeded(backup)).map(({ name }) => name));
   }
 
   #tick(): void {
@@ -480,7 +385,7 @@ export class Offsite {
   }
 
   async #refreshQuietly(): Promise<void> {
-    const before = this.#listError?.code;
+    const before = this.#known.listError?.code;
     try {
       await this.refresh();
     } catch (error) {
@@ -520,22 +425,22 @@ export class Offsite {
 
   /** Carries retention out there; answers the names that were removed. Nothing while it is held back. */
   async prune(): Promise<readonly string[]> {
-    const { catalog, now, self } = this.#options;
+    const { catalog, self } = this.#options;
     const policy = this.#retention();
     if (policy === null) return [];
-    const began = { place: this.#sync(), at: now(), changes: this.#changes };
+    const began = this.#known.begin();
     const done = await this.#job<'prune-remote'>({
       kind: 'prune-remote',
       folder: catalog.folder,
       ...this.access,
       ...this.writing.request(),
       retention: policy,
-      known: this.#toKnow(),
+      known: this.#known.toKnow(this.identity),
       target: this.target,
       self: self(),
       identity: this.identity,
     });
-    if (began.place !== this.#sync()) return done.removed;
+    if (!this.#known.isStill(began)) return done.removed;
     this.#takePruned(done);
     await this.#applyListing(done.listing, began);
     return done.removed;
@@ -577,9 +482,9 @@ export class Offsite {
   }
 
   async #carryOut(backup: Backup, signal: AbortSignal): Promise<UploadOutcome> {
-    const { access, log, now, selfToWrite } = this.#options;
+    const { access, log, selfToWrite } = this.#options;
     this.writing.refuse();
-    const began = { place: this.#sync(), at: now(), changes: this.#changes };
+    const began = this.#known.begin();
     const asked = {
       ...({ kind: 'upload', trigger: 'schedule', weights: { upload: 95, prune: 5 } } as const),
       ...{ backup: backup.name, sizeBytes: backup.sizeBytes, target: this.target },
@@ -602,12 +507,12 @@ export class Offsite {
           ...this.writing.request(),
           sealing: access.sealing ?? PLAIN,
           retention: this.#retention(),
-          known: this.#toKnow(),
+          known: this.#known.toKnow(this.identity),
           identity: this.identity,
         },
         { signal, onEvent: run.onEvent },
       );
-      if (began.place !== this.#sync()) {
+      if (!this.#known.isStill(began)) {
         throw new BackupError('ABORTED', `the path on ${this.#word} was changed meanwhile`, {
           hint: 'It is uploaded there.',
         });
@@ -617,7 +522,7 @@ export class Offsite {
     log('info', `Uploaded to ${this.#word}: ${done.key}`);
     this.#takePruned(done);
     if (done.renumbered > 0) log('warn', this.#renumbered(done.renumbered));
-    if (done.complaint) log('warn', `After the upload ${this.#word} could not be looked through: ${done.complaint}.`);
+    if (done.complaint) log('warn', `After the upload ${this.#word} could not be listed: ${done.complaint}.`);
     if (done.listing) {
       await this.#applyListing(done.listing, began);
       await this.#learnId(done.listing.identity);
@@ -638,7 +543,7 @@ export class Offsite {
       await onFirstContact(record.id);
     } catch (error) {
       // The next upload tries again.
-      log('warn', `The id of the database was not noted: ${BackupError.from(error).message}.`);
+      log('warn', `The id of the database was not recorded: ${BackupError.from(error).message}.`);
     }
   }
 
@@ -661,14 +566,11 @@ export class Offsite {
   /** Removed there: it is not uploaded again. */
   #forget(name: string, why: string): void {
     this.#noteRemoved(name, why);
-    const known = new Map(this.#entries());
-    if (!known.delete(name)) return;
-    this.#known = known;
-    this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [], gone: [name] });
+    this.#known.forget(name);
   }
 
   #noteRemoved(name: string, why: string): void {
-    this.#changedAt.set(name, ++this.#changes);
+    this.#known.noteChanged(name);
     const at = this.#options.now();
     this.#state.setUpload({ backup: name, status: 'removed', at, why });
   }
@@ -700,7 +602,7 @@ export class Offsite {
   /**
    * Makes this installation the writer there, because a person said that it is the same database; what waits is uploaded.
    *
-   * @param claim what makes the place this database's; null where it is, or is of nobody.
+   * @param claim what makes the place this database's; null if it is, or is of nobody.
    * @throws BackupError S3_*.
    */
   async claim(claim: JobMap['claim-remote']['request']['claim']): Promise<ClaimedRemote> {
@@ -717,19 +619,19 @@ export class Offsite {
 
   /** What people say of a backup that is at S3 alone. */
   async change(name: string, change: Partial<Said>): Promise<void> {
-    const manifest = this.#entries().get(name)?.manifest;
+    const manifest = this.#known.entries().get(name)?.manifest;
     if (this.lifecycleDays !== null) {
       throw new BackupError(
         'UNSUPPORTED',
-        `what is said of ${name} on ${this.#word} is written once, with its upload`,
+        `the manifest of ${name} on ${this.#word} is written once, with its upload`,
         {
-          hint: 'BACKUP_S3_RETENTION=bucket: nothing there is replaced. A pin or a note of a backup in the folder holds here.',
+          hint: 'BACKUP_S3_RETENTION=bucket: nothing there is replaced. Pin or annotate the backup in the folder instead.',
         },
       );
     }
     if (!manifest) {
       throw new BackupError('BAD_BACKUP', `${name} has no readable manifest on ${this.#word}`, {
-        hint: 'Look at it in the bucket.',
+        hint: `Look at it in the ${this.words.noun}.`,
       });
     }
     const { pinned = manifest.pinned, note = manifest.note, loss = manifest.loss } = change;
@@ -742,23 +644,18 @@ export class Offsite {
     const said = { pinned, note, ...(loss && { loss }) };
     const where = { folder: this.#options.catalog.folder, target: this.target };
     await this.#job<'change-remote'>({ kind: 'change-remote', name, ...where, ...this.access, ...asWriter, ...said });
-    this.#changedAt.set(name, ++this.#changes);
+    this.#known.noteChanged(name);
     // Read anew at the next listing, whatever its ETag.
-    const known = this.#entries().get(name);
-    if (!known?.manifest) return;
-    const changed = { ...known, etag: '', manifest: { ...known.manifest, ...said } };
-    this.#known = new Map(this.#entries()).set(name, changed);
-    this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [changed], gone: [] });
+    const known = this.#known.entries().get(name);
+    if (known?.manifest) this.#known.replace({ ...known, etag: '', manifest: { ...known.manifest, ...said } });
   }
 
   /** What a check of the copy at S3 found. */
   recordVerification(name: string, verification: Manifest['verification'], facts: Manifest['facts'] | null): void {
-    const entry = this.#entries().get(name);
+    const entry = this.#known.entries().get(name);
     if (!entry) return;
     const manifest = entry.manifest && facts ? { ...entry.manifest, facts } : entry.manifest;
-    const changed = { ...entry, manifest, verification };
-    this.#known = new Map(this.#entries()).set(name, changed);
-    this.#state.saveListing(this.#listedAt ?? this.#options.now(), { changed: [changed], gone: [] });
+    this.#known.replace({ ...entry, manifest, verification });
     this.#options.onChange();
   }
 
@@ -766,40 +663,6 @@ export class Offsite {
 
   get #word(): string {
     return targetWord(this.target);
-  }
-
-  /** Forgets what is known of another place than the present one, and answers its name. */
-  #sync(): string {
-    const { access, prefix } = this.#options;
-    const place = stateKeyOf(access, prefix());
-    if (place === this.#place) return place;
-    this.#place = place;
-    this.#state.setPlace(place);
-    this.#known = undefined;
-    this.#listedAt = null;
-    this.#listError = null;
-    return place;
-  }
-
-  #entries(): ReadonlyMap<string, KnownRemote> {
-    this.#sync();
-    if (this.#known) return this.#known;
-    const listing = this.#state.listing();
-    this.#listedAt = listing?.listedAt ?? null;
-    this.#known = new Map(listing?.backups.map((backup) => [backup.name, backup]));
-    return this.#known;
-  }
-
-  #toKnow(): readonly KnownManifest[] {
-    const hasRecord = this.identity?.record != null;
-    return [...this.#entries().values()].flatMap((entry) => {
-      const { etag } = entry;
-      const { manifest } = withCheck(entry);
-      if (etag === '' || !manifest) return [];
-      // What planning does not need of it would travel to each job.
-      const { facts, copy, stamp, versions, ...needed } = manifest;
-      return { etag, manifest: hasRecord ? needed : { ...needed, stamp } };
-    });
   }
 
   /** Ends with `stop`, or with the caller's own signal. */
@@ -827,14 +690,3 @@ export class Offsite {
 const BY_BUCKET = 'by a rule of the bucket';
 
 const HELD_SET_BACK = 'held: this machine was set back to an older image, or there is a clone of it';
-
-/** S3 would not show its manifest just now: that says nothing of the copy. */
-function isUnread(entry: KnownRemote | undefined): boolean {
-  return entry?.manifest === null && entry.etag === '';
-}
-
-/** A check that we made of the copy there counts instead of the one from before its upload. */
-function withCheck(entry: KnownRemote): RemoteBackup {
-  const { manifest, verification } = entry;
-  return toRemoteBackup(manifest && verification ? { ...entry, manifest: { ...manifest, verification } } : entry);
-}

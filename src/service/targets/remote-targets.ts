@@ -1,21 +1,22 @@
 /** The targets beside the folder, as one service uses them: made when they are needed first, each with its own queue. */
 import { otherOf } from '../../engine/catalog/identity.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
-import { targetWord } from '../../words/target-word.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { THE_SERVICE_ITSELF } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
-import type { Settings, TargetName, TargetReport } from '../model.ts';
+import type { TargetReport } from '../../engine/store/self-test.ts';
+import type { Settings } from '../state/backup-config.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { Rhythm } from '../runs/rhythm.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
 import type { Claims } from './claims.ts';
 import { writerSelf } from './database-self.ts';
 import { Heartbeats, tickMs } from './heartbeats.ts';
-import { withinMs } from './places.ts';
-import { Offsite } from './remote-target.ts';
-import { checkTargets, type RemoteTarget, remoteTargets } from './targets.ts';
+import { refreshWithinMs } from './places.ts';
+import { RemoteTarget } from './remote-target.ts';
+import { checkTargets, type ConfiguredTarget, remoteTargets } from './targets.ts';
 
-export interface RemoteTargetsParts {
+interface RemoteTargetsParts {
   readonly rhythm: Rhythm;
   readonly retention: Retention;
   readonly claims: Claims;
@@ -33,20 +34,20 @@ export class RemoteTargets {
   readonly #context: ServiceContext;
   readonly #parts: RemoteTargetsParts;
   readonly #heartbeats: Heartbeats;
-  #made: readonly Offsite[] | undefined;
+  #made: readonly RemoteTarget[] | undefined;
 
   constructor(context: ServiceContext, parts: RemoteTargetsParts) {
     this.#context = context;
     this.#parts = parts;
     this.#heartbeats = context.options.heartbeats ?? new Heartbeats({ now: context.now });
     context.defer(() => {
-      for (const offsite of this.#made ?? []) offsite.close();
+      for (const remote of this.#made ?? []) remote.close();
       this.#made = undefined;
     });
   }
 
   /** @throws BackupError BAD_CONFIG if the path of S3 that was set on the page is the place of another target by now. */
-  get all(): readonly Offsite[] {
+  get all(): readonly RemoteTarget[] {
     if (this.#made) return this.#made;
     const { options, settings } = this.#context;
     checkTargets(options, settings.current);
@@ -55,30 +56,30 @@ export class RemoteTargets {
   }
 
   /** Those that are on. */
-  get enabled(): readonly Offsite[] {
+  get enabled(): readonly RemoteTarget[] {
     return this.all.filter(({ isEnabled }) => isEnabled);
   }
 
   start(): void {
-    for (const offsite of this.all) offsite.start();
+    for (const remote of this.all) remote.start();
   }
 
   async stop(): Promise<void> {
-    await Promise.all((this.#made ?? []).map((offsite) => offsite.stop()));
+    await Promise.all((this.#made ?? []).map((remote) => remote.stop()));
   }
 
   settingsChanged(before: Settings, after: Settings): void {
     if (before.s3Enabled === after.s3Enabled && before.s3Path === after.s3Path) return;
-    for (const offsite of this.all) if (offsite.target === 's3') offsite.settingsChanged();
+    for (const remote of this.all) if (remote.target === 's3') remote.settingsChanged();
   }
 
   /** Those that are on and were never looked at. */
-  unseen(): readonly Offsite[] {
+  unseen(): readonly RemoteTarget[] {
     return this.enabled.filter(({ listedAt }) => listedAt === null);
   }
 
   isUploading(name: string, target: TargetName): boolean {
-    return this.#made?.some((offsite) => offsite.target === target && offsite.isComing(name)) ?? false;
+    return this.#made?.some((remote) => remote.target === target && remote.isComing(name)) ?? false;
   }
 
   /** A target that is on holds backups that this machine made and does not remember. */
@@ -101,17 +102,17 @@ export class RemoteTargets {
   }
 
   /** Asks the targets that are on and were not looked at for long; returns those that stayed silent. */
-  async lookRecently(): Promise<readonly { readonly offsite: Offsite; readonly error: ErrorBody }[]> {
+  async lookRecently(): Promise<readonly { readonly remote: RemoteTarget; readonly error: ErrorBody }[]> {
     const nowMs = this.#context.now().getTime();
     const stale = this.enabled.filter(
       ({ listedAt }) => listedAt === null || Math.abs(nowMs - listedAt.getTime()) >= RECENT_MS,
     );
-    const answers = stale.map(async (offsite) => {
+    const answers = stale.map(async (remote) => {
       try {
-        await withinMs(offsite.refresh(), LOOK_MS_MAX);
+        await refreshWithinMs(remote, LOOK_MS_MAX);
         return [];
       } catch (error) {
-        return [{ offsite, error: BackupError.from(error).toJSON() }];
+        return [{ remote, error: BackupError.from(error).toJSON() }];
       }
     });
     return (await Promise.all(answers)).flat();
@@ -124,14 +125,14 @@ export class RemoteTargets {
       const { message, hint } = BackupError.from(error);
       this.#context.log('error', `Not uploaded: ${filename}: ${message}. ${hint}`);
     };
-    let enabled: readonly Offsite[] = [];
+    let enabled: readonly RemoteTarget[] = [];
     try {
       enabled = this.enabled;
     } catch (error) {
       failed(error);
     }
-    const upload = async (offsite: Offsite) =>
-      await offsite.uploadNow(filename).catch((error: unknown) => {
+    const upload = async (remote: RemoteTarget) =>
+      await remote.uploadNow(filename).catch((error: unknown) => {
         failed(error);
         return false;
       });
@@ -160,10 +161,10 @@ export class RemoteTargets {
   }
 
   /** @throws BackupError BAD_REQUEST if none of that name is configured. */
-  require(target: TargetName): Offsite {
-    const offsite = this.all.find((candidate) => candidate.target === target);
-    if (offsite) return offsite;
-    if (target === 's3') {
+  require(target: TargetName): RemoteTarget {
+    const remote = this.all.find((candidate) => candidate.target === target);
+    if (remote) return remote;
+    if (target === 's3' && this.all.length === 0) {
       throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
         hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
       });
@@ -172,11 +173,11 @@ export class RemoteTargets {
     throw new BackupError('BAD_REQUEST', `there is no target ${target}`, { hint: `There is ${names.join(', ')}.` });
   }
 
-  #make({ name: target, access, prefix }: RemoteTarget): Offsite {
+  #make({ name: target, access, prefix }: ConfiguredTarget): RemoteTarget {
     const { log, now, catalog, statePath, settings, waits, jobs, places, state, audit, runs, emit } = this.#context;
     const { retention, rhythm, claims, onGone, onChange } = this.#parts;
     const isS3 = target === 's3';
-    return new Offsite({
+    return new RemoteTarget({
       ...{ target, access, log, now, catalog, statePath, runs, lockWaitMs: waits.lockMs, onChange },
       prefix: () => (isS3 ? settings.current.s3Path : prefix),
       isEnabled: () => !isS3 || settings.current.s3Enabled,

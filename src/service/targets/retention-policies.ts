@@ -5,7 +5,7 @@ import {
   type KeepNumbers,
   type RetentionPolicy,
 } from '../../engine/catalog/retention.ts';
-import type { Settings } from '../model.ts';
+import type { Settings } from '../state/backup-config.ts';
 
 /** The reason of one that a plan gave up and that is there still. */
 export const SURVIVED = 'was to be removed, and could not be; the log says why';

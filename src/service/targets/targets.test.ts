@@ -29,7 +29,7 @@ for (const name of ['local', 's3', '', 'EU', '1st', 'off site', 'a/b', '../x', `
 
 test('a name is taken once, and a prefix is a path', async () => {
   const twice = await complaint(further(), further({ bucket: 'third' }));
-  expect([twice.code, twice.message]).toEqual(['BAD_CONFIG', 'a further target can not be called "offsite-eu"']);
+  expect([twice.code, twice.message]).toEqual(['BAD_CONFIG', 'a further target cannot be called "offsite-eu"']);
   for (const prefix of ['', '/a', 'a/', 'a/../b']) {
     expect((await complaint(further({ prefix }))).message).toContain('the prefix of the target offsite-eu is wrong');
   }

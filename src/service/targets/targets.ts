@@ -9,9 +9,10 @@ import { isPrefix } from '../../config/prefix.ts';
 import type { Sealing } from '../../engine/format/seal.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { FolderAccess } from '../../engine/store/folder/access.ts';
-import { addressOf, faultOfTarget, type TargetAccess, whereOf } from '../../engine/store/kinds.ts';
+import { faultOfTarget, identityOf, type TargetAccess, whereOf } from '../../engine/store/kinds.ts';
 import type { S3Access } from '../../engine/store/s3/access.ts';
-import type { Settings, TargetName } from '../model.ts';
+import type { Settings } from '../state/backup-config.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import type { OwnRetention } from './retention-policies.ts';
 
 /** What is kept there, and how. */
@@ -43,7 +44,7 @@ export interface TargetOptions {
 }
 
 /** One as it stands now. */
-export interface RemoteTarget {
+export interface ConfiguredTarget {
   readonly name: TargetName;
   readonly access: TargetSetup;
   readonly prefix: string;
@@ -57,7 +58,7 @@ const TAKEN: ReadonlySet<TargetName> = new Set(['local', 's3']);
 export function remoteTargets(
   { s3, targets = [] }: TargetOptions,
   { s3Path, s3Enabled }: Pick<Settings, 's3Path' | 's3Enabled'>,
-): readonly RemoteTarget[] {
+): readonly ConfiguredTarget[] {
   const further = targets.map((target) => ({
     name: target.name,
     access: setupOf(target),
@@ -77,7 +78,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
   for (const { name, kind, prefix = '' } of options.targets ?? []) {
     if (!NAME.test(name) || names.has(name)) {
       throw wrong(
-        `a further target can not be called ${JSON.stringify(name)}`,
+        `a further target cannot be called ${JSON.stringify(name)}`,
         'A name is up to 32 lower-case letters, digits and hyphens, begins with a letter, and is not local, s3 or that of another target.',
       );
     }
@@ -92,7 +93,7 @@ export function checkTargets(options: TargetOptions, settings: Pick<Settings, 's
   for (const { name, access, prefix } of remoteTargets(options, settings)) {
     const fault = faultOfTarget(access, prefix, options.backupsPath);
     if (fault) throw wrong(`the target ${name} is wrong: ${fault.what}`, fault.hint);
-    const place = addressOf(access, prefix);
+    const place = identityOf(access, prefix);
     const other = taken.get(place);
     if (other !== undefined) {
       throw wrong(

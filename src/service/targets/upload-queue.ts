@@ -5,15 +5,15 @@
  */
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import { BackupError, says } from '../../words/errors.ts';
-import type { OffsiteState, UploadOutcome } from '../state/target-state.ts';
+import type { TargetState, UploadOutcome } from '../state/target-state.ts';
 
 const RETRY_FIRST_MS = 30_000;
 const RETRY_LONGEST_MS = 3_600_000;
 
-export interface UploadQueueOptions {
+interface UploadQueueOptions {
   /** Those of our database in the folder, newest first. */
   readonly backups: () => Promise<readonly Backup[]>;
-  readonly state: OffsiteState;
+  readonly state: TargetState;
   readonly now: () => Date;
   /** Uploads one backup, or says why there is nothing to do; throws BackupError. */
   readonly upload: (backup: Backup) => Promise<UploadOutcome>;

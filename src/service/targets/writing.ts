@@ -9,15 +9,15 @@ import { BackupError } from '../../words/errors.ts';
 import type { Writing as WritingFacts } from '../../engine/writer/writing.ts';
 import type { WriterSelf } from '../../engine/writer/self.ts';
 import { otherWriterAt, refusalBy } from '../../engine/writer/writer.ts';
-import { addressOf, lifecycleDaysOf, whereOf } from '../../engine/store/kinds.ts';
+import { addressOf, lifecycleDaysOf, whereOf, wordsOf } from '../../engine/store/kinds.ts';
 import { knownInstallation } from './database-self.ts';
 import type { SharedHeartbeat, Heartbeats } from './heartbeats.ts';
 import type { Log } from '../log.ts';
-import type { ServiceEvent, TargetName } from '../model.ts';
-import type { OffsiteState } from '../state/target-state.ts';
+import type { ServiceEvent } from '../service-event.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
+import type { TargetState } from '../state/target-state.ts';
 import type { WriterStatus } from './place-status.ts';
 import type { TargetSetup } from './targets.ts';
-import { targetWord } from '../../words/target-word.ts';
 import type { JobEvent, OtherWriter, WriterNews } from '../../words/story.ts';
 
 export interface WritingOptions {
@@ -30,7 +30,7 @@ export interface WritingOptions {
   /** True for a service with a schedule; the command line writes beside one. */
   readonly isStarted: () => boolean;
   readonly isEnabled: () => boolean;
-  readonly state: Pick<OffsiteState, 'writer' | 'uploads'>;
+  readonly state: Pick<TargetState, 'writer' | 'uploads'>;
   /** The run history tells of an upload to this target. */
   readonly hasUploaded: () => boolean;
   readonly heartbeats: Heartbeats;
@@ -89,7 +89,7 @@ export class Writing {
     const { state, everyMs, now } = this.#options;
     const note = state.writer;
     if (!note?.isStopped || Math.abs(now().getTime() - this.#lookedMs) >= everyMs()) return;
-    throw refusalBy(note, this.#where);
+    throw refusalBy(note, this.#where, wordsOf(this.#options.access).own);
   }
 
   onEvent(news: WriterNews): void {
@@ -179,7 +179,7 @@ export class Writing {
     }
     if (from) {
       const seenAt = from.seenAt === null ? null : new Date(from.seenAt);
-      const how = from.wasReleased ? 'which gave it back' : `which was silent since ${from.seenAt ?? from.since}`;
+      const how = from.wasReleased ? 'which released it' : `which had been silent since ${from.seenAt ?? from.since}`;
       const spares =
         sparesOthersUntil === null
           ? ''
@@ -208,7 +208,7 @@ export class Writing {
     this.#heartbeat.drop(this.#address);
     this.#watch();
     if (!isSaid) {
-      const { message, hint } = refusalBy(by, this.#where);
+      const { message, hint } = refusalBy(by, this.#where, wordsOf(this.#options.access).own);
       log('warn', `Nothing is uploaded to ${this.#word} or removed there: ${message}. ${hint}`);
     }
     onChange();
@@ -240,7 +240,7 @@ export class Writing {
     if (isNew)
       log(
         'warn',
-        `A machine with the id of this one (${clone.host}) wanted to write to ${this.#where}, and stopped. It is a copy of this one: move velist-backup.installation.json away there, and give it a prefix of its own.`,
+        `A machine with the id of this one (${clone.host}) wanted to write to ${this.#where}, and stopped. It is a copy of this one: move velist-backup.installation.json away there, and give it ${wordsOf(this.#options.access).own}.`,
       );
     onChange();
   }
@@ -278,7 +278,7 @@ export class Writing {
       if (!signal.aborted)
         this.#options.log(
           'warn',
-          `Who writes to ${this.#where} could not be told: ${BackupError.from(error).message}.`,
+          `Who writes to ${this.#where} could not be determined: ${BackupError.from(error).message}.`,
         );
     }
   }

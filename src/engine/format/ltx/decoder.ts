@@ -185,7 +185,7 @@ export class LtxDecoder {
     this.#checkOrder(number);
     const { pageSize } = this.#known();
     if (this.#codec.decompress(this.#at + head, size, 0, pageSize) !== pageSize)
-      throw badSegment(`page ${number} can't be decompressed`);
+      throw badSegment(`page ${number} cannot be decompressed`);
     this.#pass(head);
     this.#codec.updateWithPage(pageSize);
     this.#at += size;
@@ -213,7 +213,7 @@ export class LtxDecoder {
     const end = block + size;
     const isWhole = length === pageSize && this.#view.getUint32(end, true) === 0;
     if (!isWhole || this.#view.getUint32(end + 4, true) !== this.#codec.xxh32OfPage(pageSize))
-      throw badSegment(`page ${number} can't be decompressed`);
+      throw badSegment(`page ${number} cannot be decompressed`);
     this.#pass(PAGE_HEADER_BYTES);
     this.#codec.updateWithPage(pageSize);
     this.#at = end + LZ4_FRAME_END_BYTES;

@@ -62,7 +62,7 @@ export class LtxEncoder {
     const lastOfAll = commitPages === this.#lockPage ? commitPages - 1 : commitPages;
     if (isSnapshot(this.#header) && this.#last !== lastOfAll)
       throw badSegment(`it ends at page ${this.#last} of ${commitPages}`);
-    if (commitPages === 0) throw badSegment('an empty database can not be written without a sum of its pages');
+    if (commitPages === 0) throw badSegment('an empty database cannot be written without a sum of its pages');
     this.#flush();
     this.#emit(new Uint8Array(END_OF_PAGES_BYTES));
     this.#emitIndex();

@@ -5,9 +5,9 @@
  * person puts there once while the disk is mounted. Without it the folder is neither read nor written to: it is never
  * taken for an empty target, and no backup lands on the disk below the mount point.
  */
-import { realpathSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { lstat, readdir, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { BackupError, errnoCode } from '../../../words/errors.ts';
 import { shellWord } from '../../../words/visible-text.ts';
 import { createLocalStore } from '../folder-store.ts';
@@ -27,45 +27,53 @@ import {
 } from '../self-test-checks.ts';
 import { aborted } from '../store.ts';
 import type { FolderAccess } from './access.ts';
+import { contains, identityOf, realFolder } from './apart.ts';
 import { folderKit } from './kit.ts';
+import { folderWords } from './words.ts';
 
 /** Empty; it says that the disk is mounted. */
 export const FOLDER_MARK = '.velist-target';
 
 export const folderKind: Kind<FolderAccess> = {
+  words: folderWords,
+
   open({ path }, prefix): TargetStore {
     const isThere = () => requireMark(path);
     const below = join(path, prefix);
-    return {
-      ...createLocalStore({ root: below, isThere }),
+    return Object.assign(createLocalStore({ root: below, isThere }), {
       root: createLocalStore({ root: path, isThere }),
-      sweepUploads: (options) => sweepUnfinished(below, options),
-    };
+      sweepUploads: (options: SweepUnfinished) => sweepUnfinished(below, options),
+    });
   },
 
   addressOf: ({ path }, prefix) => `folder:${join(resolve(path), prefix)}`,
+  identityOf({ path }, prefix) {
+    const folder = realFolder(join(path, prefix));
+    return `folder:${identityOf(folder) ?? folder}`;
+  },
   stateKeyOf: ({ path }, prefix) => `folder:${join(resolve(path), prefix)}`,
   whereOf: ({ path }, prefix) => join(path, prefix),
   wholeOf: ({ path }) => `folder ${path}`,
   connectionOf: ({ path }) => `folder:${resolve(path)}`,
   faultOf({ path }, prefix, backupsPath) {
     if (path === '') return { what: 'its path is empty', hint: 'Name the folder, such as /mnt/nas/backups.' };
-    const folder = realOf(join(path, prefix));
-    const here = backupsPath === undefined ? null : realOf(backupsPath);
-    if (here === null || !(isWithin(here, folder) || isWithin(folder, here))) return null;
+    const folder = realFolder(join(path, prefix));
+    const here = backupsPath === undefined ? null : realFolder(backupsPath);
+    if (here === null || !(contains(folder, here) || contains(here, folder))) return null;
     return {
-      what: `${join(path, prefix)} and the folder of the backups here (${backupsPath}) lie in each other`,
+      what: `${join(path, prefix)} and the folder of the backups here (${backupsPath}) are one inside the other`,
       hint: 'Name a folder on another disk.',
     };
   },
   lifecycleDaysOf: () => null,
   archiveHoursOf: () => null,
 
-  risksOf({ path }, { databasePath }) {
+  risksOf({ path }, { databasePath, publicFolders }) {
     const device = deviceOf(path);
+    const folder = realFolder(path);
     return {
       plainHost: null,
-      isAlsoPublic: false,
+      isAlsoPublic: publicFolders.some((served) => contains(realFolder(served), folder)),
       isOnSameDisk: device !== null && device === (deviceOf(databasePath) ?? deviceOf(dirname(databasePath))),
     };
   },
@@ -74,19 +82,6 @@ export const folderKind: Kind<FolderAccess> = {
 
   test: folderToTest,
 };
-
-function realOf(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    const whole = resolve(path);
-    return dirname(whole) === whole ? whole : join(realOf(dirname(whole)), basename(whole));
-  }
-}
-
-function isWithin(inner: string, outer: string): boolean {
-  return inner === outer || inner.startsWith(`${outer}/`);
-}
 
 /** @throws BackupError FOLDER_MISSING. */
 async function requireMark(path: string): Promise<void> {
@@ -131,7 +126,7 @@ function folderToTest(access: FolderAccess, prefix: string): TestedTarget {
 
 const createsOnly: Check = {
   name: 'create-only',
-  cannot: 'no file can be written under the condition that there is none',
+  cannot: 'no file can be written on condition that it does not exist yet',
   needsObject: true,
   async run({ store, key, signal }) {
     try {
@@ -144,7 +139,7 @@ const createsOnly: Check = {
     }
     return warning(
       'the file system has no create-only write (hard links)',
-      'Two machines that begin within the same second may both write there until their next upload. Give every machine a folder of its own; then nothing depends on it.',
+      'Two machines that begin within the same second may both write there until their next upload. Give every machine a folder of its own; then this does not matter.',
     );
   },
 };

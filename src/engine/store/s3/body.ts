@@ -71,8 +71,8 @@ export class AnswerRefused extends Error {
 }
 
 function unlikeS3(host: string, what: string): AnswerRefused {
-  const told = new BackupError('S3_FAILED', `${host} ${what} where S3 answers with a short text`, {
-    hint: 'Check S3_ENDPOINT: something else than an S3 server, or one that is broken, seems to answer there.',
+  const told = new BackupError('S3_FAILED', `${host} ${what} although S3 answers with a short text`, {
+    hint: 'Check S3_ENDPOINT: something other than an S3 server, or a broken one, seems to answer there.',
   });
   return new AnswerRefused(told);
 }

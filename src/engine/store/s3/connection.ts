@@ -67,66 +67,19 @@ export interface SendOptions {
   readonly rawErrors?: boolean;
 }
 
+const REQUEST_TIMEOUT_MS = 60_000;
 /** An upload slower than this (half a megabit a second) counts as stalled. */
 const slowestUploadBytesPerSecond = 64 * 1024;
 
 export function connectS3(options: S3Options): S3Connection {
-  const {
-    bucket,
-    accessKeyId,
-    secretAccessKey,
-    sessionToken,
-    maxAttempts = 6,
-    connectTimeoutMs = 10_000,
-    requestTimeoutMs = 60_000,
-  } = options;
-  const region = options.region || 'us-east-1';
-  const endpoint = options.endpoint ? parseEndpoint(options.endpoint) : null;
-  if (!bucket) throw badConfig('no bucket is named', 'Set S3_BUCKET.');
-  if (!accessKeyId !== !secretAccessKey) {
-    throw badConfig(
-      'only one half of the S3 credentials is set',
-      'Set both S3_ACCESS_KEY and S3_SECRET_KEY, or neither.',
-    );
-  }
-  const amazon = endpoint === null || endpoint.hostname.endsWith('.amazonaws.com');
-  const forcePathStyle = options.forcePathStyle ?? !amazon;
-  const host = endpoint?.host ?? `s3.${region}.amazonaws.com`;
-  const origin = endpoint?.origin ?? `https://${host}`;
-  const place: S3Place = { bucket, region, host, prefix: options.prefix.replace(/^\/+|\/+$/g, '') };
-
-  const config: Sdk.S3ClientConfig = {
-    region,
-    endpoint: endpoint?.origin,
-    forcePathStyle,
-    credentials:
-      accessKeyId && secretAccessKey
-        ? { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) }
-        : undefined,
-    maxAttempts,
-    requestHandler: {
-      connectionTimeout: connectTimeoutMs,
-      requestTimeout: requestTimeoutMs,
-      // Without this a late answer is only logged.
-      throwOnRequestTimeout: true,
-      // requestTimeout ends with the first byte of the answer; this one covers a body that stands still.
-      socketTimeout: requestTimeoutMs,
-    },
-    // On a server the SDK's body is a Node stream; its type also names what browsers get.
-    streamCollector: (body) => readAnswer(body as AsyncIterable<Uint8Array>, { windowMs: requestTimeoutMs, host }),
-  };
-
+  const { place, baseUrl, config } = settle(options);
+  const { requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
   let loaded: Promise<typeof Sdk> | null = null;
   let client: Sdk.S3Client | null = null;
   const sdk = () => (loaded ??= import('@aws-sdk/client-s3'));
 
   return {
-    place,
-    storedAs: options,
-    baseUrl: forcePathStyle ? `${origin}/${bucket}` : origin.replace('://', `://${bucket}.`),
-    config,
-    requestTimeoutMs,
-    sdk,
+    ...{ place, storedAs: options, baseUrl, config, requestTimeoutMs, sdk },
 
     async send(request, { key, signal, uploadBytes, asksForStoredAs, rawErrors } = {}) {
       try {
@@ -150,6 +103,47 @@ export function connectS3(options: S3Options): S3Connection {
   };
 }
 
+/** @throws BackupError BAD_CONFIG */
+function settle(options: S3Options): Pick<S3Connection, 'place' | 'baseUrl' | 'config'> {
+  const { bucket, accessKeyId, secretAccessKey, sessionToken } = options;
+  const { maxAttempts = 6, connectTimeoutMs = 10_000, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
+  const region = options.region || 'us-east-1';
+  const endpoint = options.endpoint ? parseEndpoint(options.endpoint) : null;
+  if (!bucket) throw badConfig('no bucket is named', 'Set S3_BUCKET.');
+  if (!accessKeyId !== !secretAccessKey) {
+    throw badConfig(
+      'only one half of the S3 credentials is set',
+      'Set both S3_ACCESS_KEY and S3_SECRET_KEY, or neither.',
+    );
+  }
+  const amazon = endpoint === null || endpoint.hostname.endsWith('.amazonaws.com');
+  const forcePathStyle = options.forcePathStyle ?? !amazon;
+  const host = endpoint?.host ?? `s3.${region}.amazonaws.com`;
+  const origin = endpoint?.origin ?? `https://${host}`;
+  const config: Sdk.S3ClientConfig = {
+    ...{ region, endpoint: endpoint?.origin, forcePathStyle, maxAttempts },
+    credentials:
+      accessKeyId && secretAccessKey
+        ? { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) }
+        : undefined,
+    requestHandler: {
+      connectionTimeout: connectTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      // Without this a late answer is only logged.
+      throwOnRequestTimeout: true,
+      // requestTimeout ends with the first byte of the answer; this one covers a body that stands still.
+      socketTimeout: requestTimeoutMs,
+    },
+    // On a server the SDK's body is a Node stream; its type also names what browsers get.
+    streamCollector: (body) => readAnswer(body as AsyncIterable<Uint8Array>, { windowMs: requestTimeoutMs, host }),
+  };
+  return {
+    place: { bucket, region, host, prefix: options.prefix.replace(/^\/+|\/+$/g, '') },
+    baseUrl: forcePathStyle ? `${origin}/${bucket}` : origin.replace('://', `://${bucket}.`),
+    config,
+  };
+}
+
 function parseEndpoint(text: string): URL {
   const address = /^https?:\/\//i.test(text) ? text : `https://${text}`;
   const url = URL.canParse(address) ? new URL(address) : null;
@@ -164,4 +158,9 @@ function parseEndpoint(text: string): URL {
 
 function badConfig(message: string, hint: string): BackupError {
   return new BackupError('BAD_CONFIG', message, { hint });
+}
+
+/** A key below the prefix, as the server knows it. */
+export function remoteKey({ place }: S3Connection, key: string): string {
+  return place.prefix === '' ? key : `${place.prefix}/${key}`;
 }

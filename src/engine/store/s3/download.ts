@@ -93,7 +93,7 @@ function cutShort(): Error {
 }
 
 function ignoredRange(key: string, host: string): BackupError {
-  return new BackupError('UNSUPPORTED', `${host} did not send the range asked for of "${key}"`, {
-    hint: 'This server, or a proxy before it, does not support ranges.',
+  return new BackupError('UNSUPPORTED', `${host} did not send the requested range of "${key}"`, {
+    hint: 'This server, or a proxy in front of it, does not support ranges.',
   });
 }

@@ -11,18 +11,18 @@ const told = (name: string, status: number, more: object = {}) =>
 test('what a server says keeps its meaning: only a refused key is told as one', () => {
   for (const [name, status, code, message, hint] of [
     ['AccessDenied', 403, 'S3_DENIED', /refused the key/, /needs PutObject/],
-    ['ExpiredToken', 400, 'S3_DENIED', /temporary credentials .* no longer good/, /S3_SESSION_TOKEN/],
-    ['TokenRefreshRequired', 403, 'S3_DENIED', /temporary credentials/, /log in anew/],
+    ['ExpiredToken', 400, 'S3_DENIED', /temporary credentials .* no longer valid/, /S3_SESSION_TOKEN/],
+    ['TokenRefreshRequired', 403, 'S3_DENIED', /temporary credentials/, /log in again/],
     ['AccountProblem', 403, 'S3_DENIED', /account or user .* is blocked/, /not at fault/],
-    ['UserSuspended', 403, 'S3_DENIED', /is blocked/, /ask who runs the server/],
+    ['UserSuspended', 403, 'S3_DENIED', /is blocked/, /ask whoever runs the server/],
     ['UserDisable', 403, 'S3_DENIED', /is blocked/, /the bill/],
     ['AllAccessDisabled', 403, 'S3_DENIED', /is blocked/, /not at fault/],
-    ['TransactionCapExceeded', 403, 'S3_FAILED', /a cap of the account .* is reached/, /wait until it is counted anew/],
+    ['TransactionCapExceeded', 403, 'S3_FAILED', /a limit of the account .* is reached/, /wait until it is reset/],
     ['StorageCapExceeded', 403, 'S3_FAILED', /is full/, /Raise the quota/],
     ['QuotaExceeded', 403, 'S3_FAILED', /is full/, /Raise the quota/],
     ['XMinioAdminBucketQuotaExceeded', 400, 'S3_FAILED', /is full/, /Raise the quota/],
     ['RequestTimeTooSkewed', 403, 'S3_CLOCK', /clocks .* differ/, /timedatectl/],
-    ['KMS.DisabledException', 400, 'S3_FAILED', /key by which the server encrypts/, /see to it at the provider/],
+    ['KMS.DisabledException', 400, 'S3_FAILED', /key with which the server encrypts/, /check it at the provider/],
     ['InvalidAccessKeyId', 403, 'S3_DENIED', /refused the key/, /does not know this key/],
     ['PermanentRedirect', 301, 'S3_NO_BUCKET', /is not in eu-central-1/, /AWS_REGION is not read/],
   ] as const) {
@@ -36,7 +36,7 @@ test('an archived object is told with its class and the hours that it takes, and
   const known = told('InvalidObjectState', 403, { StorageClass: 'DEEP_ARCHIVE' });
   expect([known.code, known.message]).toEqual([
     'S3_ARCHIVED',
-    '"a.sqlite" in bucket "safe" at s3.example.com lies in the archive class DEEP_ARCHIVE',
+    '"a.sqlite" in bucket "safe" at s3.example.com is in the archive class DEEP_ARCHIVE',
   ]);
   expect(known.hint).toContain('takes 12 to 48 hours');
   expect(known.hint).toContain('restore-object --bucket safe --key backups/shop/a.sqlite --restore-request Days=7');

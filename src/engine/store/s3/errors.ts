@@ -22,150 +22,210 @@ export function describePlace({ bucket, host }: S3Place): string {
   return `bucket "${bucket}" at ${host}`;
 }
 
+interface Fault {
+  readonly name: string;
+  readonly status: number | undefined;
+  readonly attempts: number;
+  /** The code of the network's error. */
+  readonly network: string | undefined;
+  readonly error: unknown;
+  readonly place: S3Place;
+  /** The object concerned. */
+  readonly key: string | undefined;
+}
+
+interface Meaning {
+  is(fault: Fault): boolean;
+  /** Code, message and hint; or the whole error. */
+  says(fault: Fault): readonly [code: BackupError['code'], message: string, hint: string] | BackupError;
+}
+
 /** Any error of the SDK as a `BackupError`. `key` is the object concerned, if one is. */
 export function s3Error(error: unknown, place: S3Place, key?: string): BackupError {
   if (error instanceof BackupError) return error;
   if (error instanceof AnswerRefused) return error.told;
   const { name, status, attempts } = factsOf(error);
-  const network = networkCode(error);
-  const describe = describePlace(place);
-  const fail = (code: BackupError['code'], message: string, hint: string) =>
-    new BackupError(code, message, { hint, cause: error });
+  const fault: Fault = { name, status, attempts, network: networkCode(error), error, place, key };
+  const said = meanings.find(({ is }) => is(fault))?.says(fault) ?? without(fault);
+  if (said instanceof BackupError) return said;
+  const [code, message, hint] = said;
+  return new BackupError(code, message, { hint, cause: error });
+}
 
-  if (name === 'AbortError') return aborted(error);
-  if (name === 'CredentialsProviderError') {
-    return fail(
+/** The first that fits; what a server says by a name goes before what it says by a status. */
+const meanings: readonly Meaning[] = [
+  { is: ({ name }) => name === 'AbortError', says: ({ error }) => aborted(error) },
+  {
+    is: ({ name }) => name === 'CredentialsProviderError',
+    says: () => [
       'BAD_CONFIG',
       'no credentials for S3 were found',
       'Set S3_ACCESS_KEY and S3_SECRET_KEY, or run where the AWS default credentials exist.',
-    );
-  }
-  if (name === 'NoSuchBucket' || name === 'InvalidBucketName') return noBucket(place, error);
-  if (status === 301 || name === 'PermanentRedirect' || name === 'AuthorizationHeaderMalformed') {
-    return fail(
+    ],
+  },
+  {
+    is: ({ name }) => name === 'NoSuchBucket' || name === 'InvalidBucketName',
+    says: ({ place, error }) => noBucket(place, error),
+  },
+  {
+    is: ({ name, status }) => status === 301 || name === 'PermanentRedirect' || name === 'AuthorizationHeaderMalformed',
+    says: ({ place }) => [
       'S3_NO_BUCKET',
       `bucket "${place.bucket}" is not in ${place.region}`,
-      'Set S3_REGION (AWS_REGION is not read), and S3_ENDPOINT if there is one, to where the bucket was made.',
-    );
-  }
-  if (clockNames.has(name)) {
-    return fail(
+      'Set S3_REGION (AWS_REGION is not read), and S3_ENDPOINT if there is one, to where the bucket was created.',
+    ],
+  },
+  {
+    is: ({ name }) => clockNames.has(name),
+    says: ({ place }) => [
       'S3_CLOCK',
       `the clocks of this machine and of ${place.host} differ by more than 15 minutes`,
-      'Set the clock of this machine, best by NTP (`timedatectl set-ntp true`).',
-    );
-  }
-  if (mismatchNames.has(name)) {
-    return fail(
+      'Set the clock of this machine, ideally with NTP (`timedatectl set-ntp true`).',
+    ],
+  },
+  {
+    is: ({ name }) => mismatchNames.has(name),
+    says: ({ place, key }) => [
       'S3_MISMATCH',
-      `${place.host} received other bytes than were sent${of(key)}`,
-      'Something on the way changed them and nothing was stored; it is tried again.',
-    );
-  }
-  if (status === undefined && error instanceof Error && /^checksum mismatch/i.test(error.message)) {
-    return fail(
+      `${place.host} received bytes that differ from those sent${of(key)}`,
+      'Something on the way changed them and nothing was stored; it is retried.',
+    ],
+  },
+  {
+    is: ({ status, error }) =>
+      status === undefined && error instanceof Error && /^checksum mismatch/i.test(error.message),
+    says: ({ place, key }) => [
       'S3_MISMATCH',
       `what ${place.host} sent${of(key)} is not what was stored`,
-      'Start the download again; if it stays so, the object is damaged.',
-    );
-  }
-  if (archiveNames.has(name)) return archived(error, place, key);
-  if (quotaNames.test(name) || status === 507) {
-    return fail(
+      'Start the download again; if that happens again, the object is damaged.',
+    ],
+  },
+  { is: ({ name }) => archiveNames.has(name), says: ({ error, place, key }) => archived(error, place, key) },
+  {
+    is: ({ name, status }) => quotaNames.test(name) || status === 507,
+    says: ({ name, place }) => [
       'S3_FAILED',
-      `${describe} is full (${name})`,
-      'Raise the quota there or lower the retention; local backups go on.',
-    );
-  }
-  if (capNames.test(name)) {
-    return fail(
+      `${describePlace(place)} is full (${name})`,
+      'Raise the quota there or lower the retention; local backups continue.',
+    ],
+  },
+  {
+    is: ({ name }) => capNames.test(name),
+    says: ({ name, status, place }) => [
       'S3_FAILED',
-      `a cap of the account for ${describe} is reached (${status} ${name})`,
-      'Raise it at the provider, or wait until it is counted anew, at most of them each day; local backups go on and uploads wait.',
-    );
-  }
-  if (accountNames.test(name) || status === 402) {
-    return fail(
+      `a limit of the account for ${describePlace(place)} is reached (${status} ${name})`,
+      'Raise it at the provider, or wait until it is reset, which most of them do daily; local backups continue and uploads wait.',
+    ],
+  },
+  {
+    is: ({ name, status }) => accountNames.test(name) || status === 402,
+    says: ({ name, status, place }) => [
       'S3_DENIED',
-      `the account or user for ${describe} is blocked (${status} ${name})`,
-      'The key and its rights are not at fault: ask who runs the server, or see to the bill; local backups go on.',
-    );
-  }
-  if (tokenNames.has(name)) {
-    return fail(
+      `the account or user for ${describePlace(place)} is blocked (${status} ${name})`,
+      'The key and its rights are not at fault: ask whoever runs the server, or check the bill; local backups continue.',
+    ],
+  },
+  {
+    is: ({ name }) => tokenNames.has(name),
+    says: ({ name, status, place }) => [
       'S3_DENIED',
-      `the temporary credentials for ${describe} are no longer good (${status} ${name})`,
-      'Set new ones: S3_ACCESS_KEY, S3_SECRET_KEY and S3_SESSION_TOKEN together, or log in anew where the AWS default credentials come from.',
-    );
-  }
-  if (/^KMS\b/.test(name)) {
-    return fail(
+      `the temporary credentials for ${describePlace(place)} are no longer valid (${status} ${name})`,
+      'Set new ones: S3_ACCESS_KEY, S3_SECRET_KEY and S3_SESSION_TOKEN together, or log in again where the AWS default credentials come from.',
+    ],
+  },
+  {
+    is: ({ name }) => /^KMS\b/.test(name),
+    says: ({ name, status, place }) => [
       'S3_FAILED',
-      `the key by which the server encrypts ${describe} can't be used (${status} ${name})`,
-      'It may be disabled, or be deleted soon: see to it at the provider. What it encrypts can not be read without it.',
-    );
-  }
-  if (status === 401 || status === 403) {
-    return fail('S3_DENIED', `S3 refused the key for ${describe} (${status} ${name})`, deniedHint(name, place));
-  }
-  if (key !== undefined && (name === 'NoSuchKey' || name === 'NotFound')) return notThere(key, describe, error);
-  if (status === 412) {
-    return fail(
+      `the key with which the server encrypts ${describePlace(place)} can't be used (${status} ${name})`,
+      'It may be disabled, or about to be deleted: check it at the provider. What it encrypts cannot be read without it.',
+    ],
+  },
+  {
+    is: ({ status }) => status === 401 || status === 403,
+    says: ({ name, status, place }) => [
+      'S3_DENIED',
+      `S3 refused the key for ${describePlace(place)} (${status} ${name})`,
+      deniedHint(name, place),
+    ],
+  },
+  {
+    is: ({ name, key }) => key !== undefined && (name === 'NoSuchKey' || name === 'NotFound'),
+    says: ({ key = '', place, error }) => notThere(key, describePlace(place), error),
+  },
+  {
+    is: ({ status }) => status === 412,
+    says: ({ key = '', place }) => [
       'S3_MISMATCH',
-      `the object "${key ?? ''}" in ${describe} was replaced while it was read`,
+      `the object "${key}" in ${describePlace(place)} was replaced while it was read`,
       'Start the download again.',
-    );
-  }
-  if (status === 501 || status === 405) {
-    return fail(
+    ],
+  },
+  {
+    is: ({ status }) => status === 501 || status === 405,
+    says: ({ name, status, place }) => [
       'UNSUPPORTED',
       `${place.host} cannot do that (${status} ${name})`,
       'This S3 server lacks an operation that backups need; another server, or a newer version of it, has it.',
-    );
-  }
-  if (network !== undefined && tlsCodes.test(network)) {
-    return fail(
+    ],
+  },
+  {
+    is: ({ network }) => network !== undefined && tlsCodes.test(network),
+    says: ({ network, place }) => [
       'S3_UNREACHABLE',
       `the certificate of ${place.host} is not trusted (${network})`,
-      'For a certificate authority of your own set NODE_EXTRA_CA_CERTS to its file.',
-    );
-  }
-  if (network !== undefined && speechCodes.test(network)) {
-    return fail(
+      'For a certificate authority of your own, set NODE_EXTRA_CA_CERTS to its file.',
+    ],
+  },
+  {
+    is: ({ network }) => network !== undefined && speechCodes.test(network),
+    says: ({ network, place }) => [
       'S3_UNREACHABLE',
       `${place.host} does not speak TLS (${network})`,
       'Begin S3_ENDPOINT with http:// if this server has no TLS.',
-    );
-  }
-  if (network === 'ENOTFOUND') {
-    return fail(
+    ],
+  },
+  {
+    is: ({ network }) => network === 'ENOTFOUND',
+    says: ({ place }) => [
       'S3_UNREACHABLE',
       `there is no host ${place.host}`,
       'Check S3_ENDPOINT and S3_REGION, and that this machine can resolve names.',
-    );
-  }
-  if (network !== undefined || name === 'TimeoutError') {
-    return fail(
+    ],
+  },
+  {
+    is: ({ name, network }) => network !== undefined || name === 'TimeoutError',
+    says: ({ name, network, place, attempts }) => [
       'S3_UNREACHABLE',
       `${place.host} does not answer (${network ?? name}${tries(attempts)})`,
-      'Check S3_ENDPOINT and the network; local backups go on and uploads wait.',
-    );
-  }
-  if (status !== undefined && status < 300) return notS3(place, error);
-  if (status !== undefined) {
-    return fail(
+      'Check S3_ENDPOINT and the network; local backups continue and uploads wait.',
+    ],
+  },
+  { is: ({ status }) => status !== undefined && status < 300, says: ({ place, error }) => notS3(place, error) },
+  {
+    is: ({ status }) => status !== undefined && (status >= 500 || status === 429),
+    says: (fault) => [
       'S3_FAILED',
-      `${place.host} answered ${status} ${name}${of(key)}${tries(attempts)}`,
-      status >= 500 || status === 429
-        ? 'That is a fault of the server, most often a passing one; it is tried again.'
-        : 'Check S3_BUCKET, S3_REGION, S3_ENDPOINT and the key.',
-    );
-  }
-  return fail(
+      answered(fault),
+      'That is a fault of the server, usually a temporary one; it is retried.',
+    ],
+  },
+  {
+    is: ({ status }) => status !== undefined,
+    says: (fault) => ['S3_FAILED', answered(fault), 'Check S3_BUCKET, S3_REGION, S3_ENDPOINT and the key.'],
+  },
+];
+
+function without({ name, place, key }: Fault): ReturnType<Meaning['says']> {
+  return [
     'S3_FAILED',
     `the exchange with ${place.host} failed (${name})${of(key)}`,
-    'The log has the cause; it is tried again.',
-  );
+    'The log has the cause; it is retried.',
+  ];
+}
+
+function answered({ name, status, attempts, place, key }: Fault): string {
+  return `${place.host} answered ${status} ${name}${of(key)}${tries(attempts)}`;
 }
 
 /** The error knows the class at Amazon; elsewhere nobody says. */
@@ -175,8 +235,8 @@ function archived(error: unknown, place: S3Place, key: string | undefined): Back
   const storageClass = typeof given === 'string' && given !== '' ? given : null;
   const object = `${prefix === '' ? '' : `${prefix}/`}${key ?? ''}`;
   const which = storageClass === null ? 'an archive class' : `the archive class ${storageClass}`;
-  return new BackupError('S3_ARCHIVED', `"${key ?? ''}" in ${describePlace(place)} lies in ${which}`, {
-    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: ask the provider for it, by its console or by \`aws s3api restore-object --bucket ${bucket} --key ${shellWord(object)} --restore-request Days=7\`, and try again then. \`velist-backup list\` shows which backups can be had at once.`,
+  return new BackupError('S3_ARCHIVED', `"${key ?? ''}" in ${describePlace(place)} is in ${which}`, {
+    hint: `It has to be brought back first, which takes ${hoursOf(storageClass, host) ?? '3 to 48 hours'}: request it from the provider, in its console or with \`aws s3api restore-object --bucket ${bucket} --key ${shellWord(object)} --restore-request Days=7\`, then try again. \`velist-backup list\` shows which backups can be read at once.`,
     cause: error,
   });
 }
@@ -237,7 +297,7 @@ function networkCode(error: unknown): string | undefined {
 function deniedHint(name: string, { prefix }: S3Place): string {
   if (name === 'InvalidAccessKeyId') return 'The server does not know this key: check S3_ACCESS_KEY.';
   if (name === 'SecondLevelDomainForbidden')
-    return 'This server wants the bucket in its host name: set S3_FORCE_PATH_STYLE=false.';
+    return 'This server needs the bucket in its host name: set S3_FORCE_PATH_STYLE=false.';
   if (name === 'SignatureDoesNotMatch') return 'The secret does not belong to this key: check S3_SECRET_KEY.';
   return `The key needs PutObject, GetObject, ListBucket and DeleteObject on "${prefix === '' ? '*' : `${prefix}/*`}"; check S3_ACCESS_KEY and S3_SECRET_KEY.`;
 }

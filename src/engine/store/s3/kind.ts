@@ -7,19 +7,11 @@ import type { S3Access } from './access.ts';
 import { connectS3 } from './connection.ts';
 import { s3Kit } from './kit.ts';
 import { leastPrivilegePolicy } from './policy.ts';
-import {
-  createsOnly,
-  deletesNothing,
-  isHopelessAnswer,
-  isPrivateBucket,
-  keepsTime,
-  keepsVersions,
-  listsUploads,
-  overwritesNothing,
-  rulesAreAsSet,
-  uploadsParts,
-} from './self-test.ts';
+import { createsOnly, isHopelessAnswer, keepsTime, keepsVersions, listsUploads, uploadsParts } from './self-test.ts';
+import { deletesNothing, overwritesNothing, rulesAreAsSet } from './self-test-append-only.ts';
+import { isPrivateBucket } from './self-test-strangers.ts';
 import { createS3Store } from './store.ts';
+import { s3Words } from './words.ts';
 
 /** The waits of a request that stands beside others: they can wait for the next one. */
 const quick = { maxAttempts: 2, connectTimeoutMs: 5_000, requestTimeoutMs: 15_000 } as const;
@@ -27,13 +19,12 @@ const quick = { maxAttempts: 2, connectTimeoutMs: 5_000, requestTimeoutMs: 15_00
 const forPerson = { maxAttempts: 2, connectTimeoutMs: 8_000, requestTimeoutMs: 20_000 } as const;
 
 export const s3Kind: Kind<S3Access> = {
+  words: s3Words,
+
   open: (access, prefix, { isQuick = false } = {}) => createS3Store({ ...access, ...(isQuick && quick), prefix }),
 
-  // A bucket of Amazon has one name in all regions.
-  addressOf({ endpoint, bucket }, prefix) {
-    const host = endpoint?.toLowerCase().replaceAll(/^https?:\/\/|\/+$/g, '');
-    return `${!host || host.endsWith('.amazonaws.com') ? 'aws' : host}/${bucket}/${prefix}`;
-  },
+  addressOf,
+  identityOf: addressOf,
 
   stateKeyOf: ({ endpoint, region, bucket }, prefix) => `${endpoint ?? `aws ${region}`}/${bucket}/${prefix}`,
 
@@ -49,7 +40,7 @@ export const s3Kind: Kind<S3Access> = {
     endpoint?.includes('@')
       ? {
           what: 'the endpoint has a name or a password in it',
-          hint: 'Give them as accessKeyId and secretAccessKey, and of the endpoint host and port alone.',
+          hint: 'Give them as accessKeyId and secretAccessKey, and only host and port as the endpoint.',
         }
       : null,
 
@@ -69,9 +60,15 @@ export const s3Kind: Kind<S3Access> = {
   test: bucketToTest,
 };
 
+// A bucket of Amazon has one name in all regions.
+function addressOf({ endpoint, bucket }: S3Access, prefix: string): string {
+  const host = endpoint?.toLowerCase().replaceAll(/^https?:\/\/|\/+$/g, '');
+  return `${!host || host.endsWith('.amazonaws.com') ? 'aws' : host}/${bucket}/${prefix}`;
+}
+
 function bucketToTest(access: S3Access, prefix: string): TestedTarget {
   const days = access.lifecycleDays ?? null;
-  // A locked test object could not be removed again. That this key can not delete is found out by trying.
+  // A locked test object could not be removed again. That this key cannot delete is found out by trying.
   const options = { ...access, ...forPerson, prefix, objectLock: null, lifecycleDays: null };
   const store = createS3Store(options);
   const connection = connectS3(options);

@@ -20,7 +20,7 @@ interface PolicyStatement {
   readonly Condition?: { readonly StringLike: Readonly<Record<string, readonly string[]>> };
 }
 
-export interface PolicyScope {
+interface PolicyScope {
   readonly bucket: string;
   /** Without slashes at its ends; empty for the whole bucket. */
   readonly prefix: string;

@@ -24,12 +24,12 @@ export interface StoredAs {
   readonly lifecycleDays?: number | null;
 }
 
-export type ServerEncryption =
+type ServerEncryption =
   | { readonly algorithm: 'AES256' }
   /** Without a key the service's own for this bucket. */
   | { readonly algorithm: 'aws:kms'; readonly key: string | null };
 
-export interface ObjectLock {
+interface ObjectLock {
   /** Counted from the moment of the upload. */
   readonly days: number;
   /** `governance` may be lifted by who has the right to; `compliance` by nobody, not even the owner of the account. */
@@ -93,7 +93,7 @@ export function notStoredAs(fault: 'not encrypted' | 'not locked', key: string, 
         hint: 'This server does not know BACKUP_S3_SSE: leave it out, or seal the copies yourself with BACKUP_ENCRYPTION_RECIPIENT.',
       })
     : new BackupError('UNSUPPORTED', `${describePlace(place)} stored "${key}" without the lock asked for`, {
-        hint: 'BACKUP_S3_OBJECT_LOCK_DAYS needs a server that knows object lock, a bucket made with it, and a key with PutObjectRetention and GetObjectRetention.',
+        hint: 'BACKUP_S3_OBJECT_LOCK_DAYS needs a server that supports object lock, a bucket created with it, and a key with PutObjectRetention and GetObjectRetention.',
       });
 }
 
@@ -116,7 +116,7 @@ export function refusedWish(error: unknown, storedAs: StoredAs, place: S3Place):
   if (storedAs.objectLock && lockNames.has(name)) {
     return refuse(
       'to lock an object',
-      'BACKUP_S3_OBJECT_LOCK_DAYS needs a bucket that was made with object lock; make a new one, or leave it out.',
+      'BACKUP_S3_OBJECT_LOCK_DAYS needs a bucket that was created with object lock; create a new one, or leave it out.',
     );
   }
   // Ceph takes the name of an unknown key for an access key; only its message tells.

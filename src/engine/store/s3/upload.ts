@@ -14,6 +14,7 @@ import { createHash } from 'node:crypto';
 import { BackupError } from '../../../words/errors.ts';
 import { aborted, alreadyThere, type PutOptions, throwIfAborted } from '../store.ts';
 import type { S3Connection } from './connection.ts';
+import { throughConflicts } from './conflicts.ts';
 import { describePlace, factsOf, notS3, s3Error } from './errors.ts';
 import { refusedWish, requestFor } from './stored-as.ts';
 
@@ -46,119 +47,159 @@ export async function uploadToS3(
   key: string,
   remoteKey: string,
   source: AsyncIterable<Uint8Array>,
-  { sizeBytes: expectedBytes, contentType, signal, ifAbsent }: PutOptions,
+  options: PutOptions,
 ): Promise<{ readonly sizeBytes: number }> {
+  const { signal } = options;
   throwIfAborted(signal);
-  const object = { Bucket: connection.place.bucket, Key: remoteKey };
-  const partBytes = partBytesFor(expectedBytes);
-  const stopped = new AbortController();
-  const anySignal = signal ? AbortSignal.any([signal, stopped.signal]) : stopped.signal;
-  const buffers = new PartBuffers(partBytes, concurrency + 1);
-  const running = new Set<Promise<void>>();
-  const parts: (SentPart | undefined)[] = [];
-  let uploadId: string | undefined;
-  let failure: { readonly error: unknown } | undefined;
-  let sizeBytes = 0;
-
-  const freeBuffer = async (): Promise<Buffer> => {
-    for (;;) {
-      if (failure) throw failure.error;
-      const buffer = buffers.take();
-      if (buffer) return buffer;
-      await Promise.race(running);
+  const upload = new Upload(connection, { key, remoteKey }, options);
+  try {
+    for await (const chunk of source) {
+      throwIfAborted(signal);
+      await upload.take(chunk);
     }
-  };
+    throwIfAborted(signal);
+    await upload.finish();
+    return { sizeBytes: upload.sizeBytes };
+  } catch (error) {
+    throw await upload.giveUp(error);
+  }
+}
 
-  const begin = async (): Promise<string> => {
+/** One object on its way: a buffer that fills, parts that are being sent, and what went wrong with one of them. */
+class Upload {
+  sizeBytes = 0;
+  readonly #connection: S3Connection;
+  readonly #key: string;
+  readonly #object: StoredObject['object'];
+  readonly #options: PutOptions;
+  readonly #partBytes: number;
+  readonly #buffers: PartBuffers;
+  readonly #stopped = new AbortController();
+  readonly #anySignal: AbortSignal;
+  readonly #running = new Set<Promise<void>>();
+  readonly #parts: (SentPart | undefined)[] = [];
+  #buffer: Buffer | null = null;
+  #filled = 0;
+  #uploadId: string | undefined;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(
+    connection: S3Connection,
+    { key, remoteKey }: { readonly key: string; readonly remoteKey: string },
+    options: PutOptions,
+  ) {
+    this.#connection = connection;
+    this.#key = key;
+    this.#object = { Bucket: connection.place.bucket, Key: remoteKey };
+    this.#options = options;
+    this.#partBytes = partBytesFor(options.sizeBytes);
+    this.#buffers = new PartBuffers(this.#partBytes, concurrency + 1);
+    const { signal } = options;
+    this.#anySignal = signal ? AbortSignal.any([signal, this.#stopped.signal]) : this.#stopped.signal;
+  }
+
+  async take(chunk: Uint8Array): Promise<void> {
+    if (this.#failure) throw this.#failure.error;
+    for (let taken = 0; taken < chunk.length;) {
+      // A full buffer is sent only when more follows, so the last part is never empty and one part is a plain PUT.
+      if (this.#buffer && this.#filled === this.#partBytes) {
+        this.#uploadId ??= await this.#begin();
+        this.#sendPart(this.#uploadId, this.#buffer, this.#filled);
+        this.#buffer = null;
+      }
+      if (this.#buffer === null) {
+        this.#buffer = await this.#freeBuffer();
+        this.#filled = 0;
+      }
+      const piece = chunk.subarray(taken, taken + this.#partBytes - this.#filled);
+      this.#buffer.set(piece, this.#filled);
+      this.#filled += piece.length;
+      taken += piece.length;
+    }
+    this.sizeBytes += chunk.length;
+  }
+
+  async finish(): Promise<void> {
+    const rest = this.#buffer ?? Buffer.alloc(0);
+    if (this.#uploadId === undefined) return await this.#putWhole(rest.subarray(0, this.#filled));
+    this.#sendPart(this.#uploadId, rest, this.#filled);
+    await Promise.all(this.#running);
+    if (this.#failure) throw this.#failure.error;
+    const upload = { ...this.#object, UploadId: this.#uploadId };
+    await complete(this.#connection, this.#key, upload, this.#parts, this.#options);
+  }
+
+  /** Removes what was sent, and answers the error that came first. */
+  async giveUp(error: unknown): Promise<unknown> {
+    const { signal } = this.#options;
+    const first = signal?.aborted ? aborted(signal.reason) : (this.#failure?.error ?? error);
+    this.#stopped.abort();
+    await Promise.all(this.#running);
+    if (this.#uploadId !== undefined)
+      await removeParts(this.#connection, { ...this.#object, UploadId: this.#uploadId });
+    return first;
+  }
+
+  async #freeBuffer(): Promise<Buffer> {
+    for (;;) {
+      if (this.#failure) throw this.#failure.error;
+      const buffer = this.#buffers.take();
+      if (buffer) return buffer;
+      await Promise.race(this.#running);
+    }
+  }
+
+  async #begin(): Promise<string> {
+    const { signal, ifAbsent, contentType: ContentType } = this.#options;
+    const { place, storedAs } = this.#connection;
     // Before gigabytes are sent in vain; and Ceph 16 ignores the condition of a completion.
-    if (ifAbsent && (await isThere(connection, object, signal)))
-      throw alreadyThere(key, describePlace(connection.place));
-    const begun = await connection.send(
-      (client, sdk, http) =>
-        client.send(
-          new sdk.CreateMultipartUploadCommand({
-            ...object,
-            ContentType: contentType,
-            ...requestFor(connection.storedAs, { now: new Date() }),
-          }),
-          http,
-        ),
-      { key, signal, asksForStoredAs: true },
+    if (ifAbsent && (await isThere(this.#connection, this.#object, signal)))
+      throw alreadyThere(this.#key, describePlace(place));
+    const asked = { ...this.#object, ContentType, ...requestFor(storedAs, { now: new Date() }) };
+    const begun = await this.#connection.send(
+      (client, sdk, http) => client.send(new sdk.CreateMultipartUploadCommand(asked), http),
+      { key: this.#key, signal, asksForStoredAs: true },
     );
-    if (!begun.UploadId) throw notS3(connection.place);
+    if (!begun.UploadId) throw notS3(place);
     return begun.UploadId;
-  };
+  }
 
-  const sendPart = (id: string, buffer: Buffer, length: number): void => {
-    const number = parts.push(undefined);
-    if (number > mostParts) throw tooLarge(key, partBytes);
-    const part = { ...object, UploadId: id, PartNumber: number, Body: buffer.subarray(0, length) };
-    const sending = connection
+  #sendPart(id: string, buffer: Buffer, length: number): void {
+    const number = this.#parts.push(undefined);
+    if (number > mostParts) throw tooLarge(this.#key, this.#partBytes);
+    const part = { ...this.#object, UploadId: id, PartNumber: number, Body: buffer.subarray(0, length) };
+    const sending = this.#connection
       .send((client, sdk, http) => client.send(new sdk.UploadPartCommand(part), http), {
-        signal: anySignal,
+        signal: this.#anySignal,
         uploadBytes: length,
       })
       .then((sent) => {
-        if (!sent.ETag) throw notS3(connection.place);
-        parts[number - 1] = { PartNumber: number, ETag: sent.ETag, ChecksumCRC32: sent.ChecksumCRC32 };
-        buffers.giveBack(buffer);
+        if (!sent.ETag) throw notS3(this.#connection.place);
+        this.#parts[number - 1] = { PartNumber: number, ETag: sent.ETag, ChecksumCRC32: sent.ChecksumCRC32 };
+        this.#buffers.giveBack(buffer);
       })
       .catch((error: unknown) => {
-        failure ??= { error };
-        stopped.abort();
+        this.#failure ??= { error };
+        this.#stopped.abort();
       })
-      .finally(() => running.delete(sending));
-    running.add(sending);
-  };
+      .finally(() => this.#running.delete(sending));
+    this.#running.add(sending);
+  }
 
-  try {
-    let buffer = await freeBuffer();
-    let filled = 0;
-    for await (const chunk of source) {
-      throwIfAborted(signal);
-      if (failure) throw failure.error;
-      for (let taken = 0; taken < chunk.length;) {
-        // A full buffer is sent only when more follows, so the last part is never empty and one part is a plain PUT.
-        if (filled === partBytes) {
-          uploadId ??= await begin();
-          sendPart(uploadId, buffer, filled);
-          buffer = await freeBuffer();
-          filled = 0;
-        }
-        const piece = chunk.subarray(taken, taken + partBytes - filled);
-        buffer.set(piece, filled);
-        filled += piece.length;
-        taken += piece.length;
-      }
-      sizeBytes += chunk.length;
-    }
-    throwIfAborted(signal);
-
-    if (uploadId === undefined) {
-      const asked = requestFor(connection.storedAs, { now: new Date(), sizeBytes });
-      const body = { ...object, Body: buffer.subarray(0, filled), ContentType: contentType, ...asked };
-      const put = (condition: Condition) =>
-        connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand({ ...body, ...condition }), http), {
-          ...{ key, signal, uploadBytes: filled, asksForStoredAs: true },
-          rawErrors: condition.IfNoneMatch !== undefined,
-        });
-      // A digest that the server does not give where it encrypts by a key of its own.
-      const etag = () => `"${createHash('md5').update(buffer.subarray(0, filled)).digest('hex')}"`;
-      const stored = await ifAskedFor(ifAbsent, put, { connection, key, object, etag, signal });
-      if (stored !== 'ours' && !stored.ETag) throw notS3(connection.place);
-      return { sizeBytes };
-    }
-    sendPart(uploadId, buffer, filled);
-    await Promise.all(running);
-    if (failure) throw failure.error;
-    await complete(connection, key, { ...object, UploadId: uploadId }, parts, { signal, ifAbsent });
-    return { sizeBytes };
-  } catch (error) {
-    const first = signal?.aborted ? aborted(signal.reason) : (failure?.error ?? error);
-    stopped.abort();
-    await Promise.all(running);
-    if (uploadId !== undefined) await removeParts(connection, { ...object, UploadId: uploadId });
-    throw first;
+  async #putWhole(bytes: Buffer): Promise<void> {
+    const { signal, ifAbsent, contentType: ContentType } = this.#options;
+    const [connection, key, object] = [this.#connection, this.#key, this.#object];
+    const asked = requestFor(connection.storedAs, { now: new Date(), sizeBytes: this.sizeBytes });
+    const body = { ...object, Body: bytes, ContentType, ...asked };
+    const put = (condition: Condition) =>
+      connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand({ ...body, ...condition }), http), {
+        ...{ key, signal, uploadBytes: bytes.length, asksForStoredAs: true },
+        rawErrors: condition.IfNoneMatch !== undefined,
+      });
+    // A digest that the server does not give where it encrypts by a key of its own.
+    const etag = () => `"${createHash('md5').update(bytes).digest('hex')}"`;
+    const stored = await ifAskedFor(ifAbsent, put, { connection, key, object, etag, signal, isPut: true });
+    if (stored !== 'ours' && !stored.ETag) throw notS3(connection.place);
   }
 }
 
@@ -175,7 +216,8 @@ async function complete(
 ): Promise<void> {
   const Parts = parts.filter((part) => part !== undefined);
   const { Bucket, Key } = upload;
-  const stored = { connection, key, object: { Bucket, Key }, etag: () => etagOf(Parts), signal };
+  const object = { Bucket, Key };
+  const stored = { connection, key, object, etag: () => etagOf(Parts), signal, isPut: false };
   const send = (condition: Condition) =>
     connection.send(
       (client, sdk, http) =>
@@ -202,9 +244,11 @@ interface StoredObject {
   readonly connection: S3Connection;
   readonly key: string;
   readonly object: { readonly Bucket: string; readonly Key: string };
-  /** What the server gives an object of our bytes; null where that is not known. */
+  /** What the server gives an object of our bytes; null if that is not known. */
   readonly etag: () => string | null;
   readonly signal: AbortSignal | undefined;
+  /** Sent whole by one request. After a conflict that can be sent again; parts have to be sent anew, as the queue does. */
+  readonly isPut: boolean;
 }
 
 /**
@@ -219,8 +263,13 @@ async function ifAskedFor<Answer>(
   stored: StoredObject,
 ): Promise<Answer | 'ours'> {
   if (!ifAbsent) return await send({});
-  try {
+  let wasTried = false;
+  const sendNew = async (isAgain: boolean) => {
+    wasTried = isAgain;
     return await send({ IfNoneMatch: '*' });
+  };
+  try {
+    return await (stored.isPut ? throughConflicts(sendNew, stored.signal) : sendNew(false));
   } catch (error) {
     const { status, attempts } = factsOf(error);
     const { connection, key } = stored;
@@ -228,7 +277,7 @@ async function ifAskedFor<Answer>(
     if (status !== 412) {
       throw refusedWish(error, connection.storedAs, connection.place) ?? s3Error(error, connection.place, key);
     }
-    if (attempts > 1 && (await isOurs(stored))) return 'ours';
+    if ((attempts > 1 || wasTried) && (await isOurs(stored))) return 'ours';
     throw alreadyThere(key, describePlace(connection.place), error);
   }
 }

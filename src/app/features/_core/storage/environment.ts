@@ -10,7 +10,8 @@ import type { StorageOptions } from './options.ts';
 
 /** What the storage needs to know of the environment. */
 export interface StorageEnvironment extends Pick<Environment, 'databasePath' | 'storage' | 's3'> {
-  readonly backup: Pick<Environment['backup'], 'localPath' | 'statePath' | 's3Path'>;
+  readonly backup: Pick<Environment['backup'], 'localPath' | 'statePath' | 's3Path'> &
+    Partial<Pick<Environment['backup'], 'folder'>>;
 }
 
 export function storageOptionsFromEnvironment(): StorageOptions {
@@ -24,7 +25,7 @@ export function storageOptionsFrom({ databasePath, backup, storage, s3 }: Storag
       driver: 'local',
       root: storage.localPath,
       publicUrl: storage.localUrl,
-      privatePaths: [backup.localPath, backup.statePath, databasePath],
+      privatePaths: [backup.localPath, backup.statePath, databasePath, ...(backup.folder ? [backup.folder.path] : [])],
     };
   }
   if (s3.bucket === null) {

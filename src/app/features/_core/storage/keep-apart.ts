@@ -6,9 +6,9 @@
  * its letters: proxies decode `%2F` once more, servers over a folder may not tell capitals from small letters or two
  * Unicode spellings apart. Whatever could be read as a key of the backups by one of them is refused.
  */
-import { statSync } from 'node:fs';
 import { basename, dirname, join, posix, resolve } from 'node:path';
 import { BackupError, errnoCode } from '../../../../words/errors.ts';
+import { contains } from '../../../../engine/store/folder/apart.ts';
 import { realPathOfFile } from '../../../../service/real-path.ts';
 
 /** @throws BackupError FORBIDDEN when the key is, lies below, or would stand in the way of one of the prefixes. */
@@ -56,25 +56,6 @@ export function requireApart(root: string, privatePath: string): void {
   throw new BackupError('BAD_CONFIG', `the file storage ${root} and ${privatePath} are not apart`, {
     hint: 'Set LOCAL_STORAGE_PATH to a folder of its own: backups, their state and the database must never be served as files.',
   });
-}
-
-/** By name and, because one folder may have several (bind mounts, capitals on macOS), by what the disk says it is. */
-function contains(folder: string, path: string): boolean {
-  const wanted = identityOf(folder);
-  for (let at = path; ; at = dirname(at)) {
-    if (nameOf(at) === nameOf(folder) || (wanted !== null && identityOf(at) === wanted)) return true;
-    if (dirname(at) === at) return false;
-  }
-}
-
-/** For what does not exist yet only names can be compared; macOS would make one folder of both spellings. */
-function nameOf(path: string): string {
-  return process.platform === 'darwin' ? path.normalize('NFC').toLowerCase() : path;
-}
-
-function identityOf(path: string): string | null {
-  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return stats === undefined ? null : `${stats.dev}:${stats.ino}`;
 }
 
 /** The path with its links followed as far as it exists; the rest as it would be made. */

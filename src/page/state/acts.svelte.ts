@@ -1,0 +1,150 @@
+/**
+ * What this page asks the server to do, and how it went. What holds then comes over the stream; a failure says why, and
+ * what was asked for shows as being worked on meanwhile.
+ */
+import type { Backup } from '../../http/contract.ts';
+import { api, askPassword, type Target } from '../api.ts';
+import {
+  adoptedText,
+  checkedText,
+  checkedAllText,
+  drillText,
+  leavingText,
+  nothingStoppedText,
+} from '../text/outcomes.ts';
+import { dashboard } from './dashboard.svelte.ts';
+import { toasts } from './toasts.svelte.ts';
+
+/** The time to take back a deletion. */
+export const undoMs = 8000;
+
+class Acts {
+  /** A backup was asked for, and the server has not answered yet. */
+  asking = $state(false);
+  /** A drill that this page asked for goes on. */
+  drilling = $state(false);
+  /** Backups being verified or adopted on request of this page. */
+  working = $state.raw<ReadonlySet<string>>(new Set());
+  /** Backups whose deletion waits for its 8 seconds. */
+  leaving = $state.raw<ReadonlySet<string>>(new Set());
+
+  readonly isBusy = $derived(this.asking || dashboard.run !== null);
+
+  async backupNow(): Promise<void> {
+    if (this.isBusy) return;
+    this.asking = true;
+    try {
+      const answer = await api.backupNow();
+      if ('runId' in answer) dashboard.expectRun(answer.runId);
+      dashboard.announcement = 'Backup started';
+      dashboard.refresh();
+    } catch (error) {
+      dashboard.refused('The backup did not start', error);
+    } finally {
+      this.asking = false;
+    }
+  }
+
+  async stopRun(): Promise<void> {
+    const answer = await dashboard.attempt('The run was not stopped', () => api.stopRun());
+    if (answer?.stopped === false) toasts.show(nothingStoppedText);
+  }
+
+  /** Rehearses a restore from each place; how it went is in the check-up and in the run log. */
+  async drill(): Promise<void> {
+    this.drilling = true;
+    const answer = await dashboard.attempt('The restore was not rehearsed', () => api.drill());
+    this.drilling = false;
+    for (const drill of answer?.drills ?? []) toasts.show(drillText(drill));
+  }
+
+  async turnOn(): Promise<void> {
+    const saved = await dashboard.attempt('Auto-backup was not turned on', () => api.saveConfig({ enabled: true }));
+    if (saved !== undefined) toasts.show({ tone: 'good', title: 'Auto-backup is on', lines: [] });
+  }
+
+  async verify(backup: Backup, full: boolean): Promise<void> {
+    await this.#work(backup, async () => {
+      const checked = await dashboard.attempt('The check could not be made', () => api.verify(backup.filename, full));
+      const text = checked && checkedText(checked);
+      if (text) toasts.show(text);
+    });
+  }
+
+  /** One after the other; what is found damaged says so at once. */
+  async verifyAll(): Promise<void> {
+    const found = { verified: 0, damaged: 0, unknown: 0 };
+    const all = dashboard.own.filter(({ placements }) => placements.some(({ target }) => target === 'local'));
+    this.working = new Set([...this.working, ...all.map(({ filename }) => filename)]);
+    for (const { filename } of all) {
+      const checked = await api.verify(filename, false).catch(() => null);
+      found[checked === null || checked.verification.state === 'unchecked' ? 'unknown' : checked.verification.state]++;
+      this.working = without(this.working, filename);
+    }
+    toasts.show(checkedAllText(found));
+    dashboard.refresh();
+  }
+
+  async adopt(backup: Backup): Promise<void> {
+    await this.#work(backup, async () => {
+      const adopted = await dashboard.attempt('The file was not adopted', () => api.adopt(backup.filename));
+      if (adopted !== undefined) toasts.show(adoptedText(backup));
+    });
+  }
+
+  async pin(backup: Backup, change: { pinned: boolean; note?: string | null }): Promise<boolean> {
+    const refusal = change.pinned ? 'The backup was not pinned' : 'The backup was not unpinned';
+    return (await dashboard.attempt(refusal, () => api.change(backup.filename, change))) !== undefined;
+  }
+
+  /**
+   * Deletes after 8 seconds in which it can be taken back; leaving the page takes it back too. The password is asked for
+   * before them, not after.
+   *
+   * @param targets none: everywhere.
+   */
+  async removeSoon(backup: Backup, targets: readonly Target[]): Promise<void> {
+    const { filename } = backup;
+    const session = await dashboard.attempt('The backup was not deleted', () => api.session());
+    if (session === undefined || (session.needsPassword && !(await askPassword.ask()))) return;
+    this.leaving = new Set([...this.leaving, filename]);
+    const stay = () => {
+      this.leaving = without(this.leaving, filename);
+    };
+    const timer = setTimeout(() => void this.remove(backup, targets).finally(stay), undoMs);
+    const undo = () => {
+      clearTimeout(timer);
+      dismiss();
+      stay();
+    };
+    const dismiss = toasts.show(
+      { ...leavingText(backup, targets, undoMs), button: { label: 'Undo', press: undo } },
+      undoMs,
+    );
+  }
+
+  async remove(backup: Backup, targets: readonly Target[]): Promise<void> {
+    for (const target of targets.length === 0 ? [undefined] : targets) {
+      const answer = await dashboard.attempt('The backup was not deleted', () => api.remove(backup.filename, target));
+      if (answer === undefined) return;
+    }
+    dashboard.announcement = 'Backup deleted';
+  }
+
+  async dismissRestored(): Promise<void> {
+    await dashboard.attempt('The message was not dismissed', () => api.dismissRestored());
+  }
+
+  async #work({ filename }: Backup, act: () => Promise<void>): Promise<void> {
+    this.working = new Set([...this.working, filename]);
+    await act().finally(() => {
+      this.working = without(this.working, filename);
+    });
+  }
+}
+
+function without(names: ReadonlySet<string>, name: string): ReadonlySet<string> {
+  return new Set([...names].filter((other) => other !== name));
+}
+
+export const acts = new Acts();
