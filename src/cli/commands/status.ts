@@ -4,6 +4,7 @@ import type { ContinuousStatus, PlaceStatus, Status, TargetStatus, VerdictCode }
 import { exitCodes } from '../exit-codes.ts';
 import type { TargetFreshness } from '../../service/protection/freshness.ts';
 import { agoText, durationText, sizeText } from '../output.ts';
+import { failedCheckText } from '../../service/protection/failed-checks.ts';
 import { lossText } from '../../service/protection/loss-text.ts';
 import { BRING_BACK } from '../../service/protection/missing.ts';
 import { targetWord } from '../../words/target-word.ts';
@@ -20,7 +21,7 @@ export const showStatus: Work = async ({ service, output, now }) => {
 export function statusExitCode({ freshness: { state, cause }, local }: Status): number {
   if (state === 'protected') return exitCodes.done;
   if (state === 'unprotected' && local.count === 0) return exitCodes.noBackup;
-  if (cause === 'damaged') return exitCodes.verificationFailed;
+  if (cause === 'damaged' || cause === 'check-failed') return exitCodes.verificationFailed;
   if (state === 'unprotected') return exitCodes.noBackup;
   return state === 'at-risk' && elsewhereCauses.has(cause) ? exitCodes.notEverywhere : exitCodes.failed;
 }
@@ -48,6 +49,7 @@ function statusText(status: Status, now: Date, terminal: number | undefined): st
   const rows = [
     ['status', code === state ? state : `${state} (${code})`],
     ['state', state],
+    ...(status.failedCheck ? [['failed', failedText(status.failedCheck, now)]] : []),
     ...(status.loss ? [['loss', `${lossText(status.loss)} (${status.loss.filename})`]] : []),
     [
       'database',
@@ -82,6 +84,11 @@ function capturedText({ concern, caughtUpAt, oldestAt, phase, sizeBytes }: Conti
   const behind = ((now.getTime() - caughtUpAt.getTime()) / 1_000).toFixed(1);
   const since = oldestAt === null ? '' : `, moments since ${oldestAt.toISOString()}`;
   return `${behind} s behind${since}, ${sizeText(sizeBytes)}`;
+}
+
+function failedText(check: NonNullable<Status['failedCheck']>, now: Date): string {
+  const more = check.more === 0 ? '' : ` (${check.more} more)`;
+  return `${agoText(check.at, now)}: ${failedCheckText(check)}${more}`;
 }
 
 function missingText({ database, lastGood }: Status, now: Date): string {
