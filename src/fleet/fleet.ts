@@ -29,6 +29,7 @@ import {
   writeToConsole,
 } from '../service/from-environment.ts';
 import type { FleetDatabase, FleetPort } from './fleet-port.ts';
+import { Replication } from '../service/continuous/replication.ts';
 import { Heartbeats } from '../service/targets/heartbeats.ts';
 import { remoteTargets } from '../service/targets/targets.ts';
 import { createLog, type Log } from '../service/log.ts';
@@ -55,6 +56,7 @@ export class Fleet implements FleetPort<BackupService> {
   readonly #log: Log;
   readonly #slots = new JobSlots();
   readonly #heartbeats = new Heartbeats();
+  #sharedReplication: Replication | null = null;
   /** Records what is done to all of them. */
   readonly #audit: Audit;
   #stateOpened: StateDatabase | undefined;
@@ -216,6 +218,12 @@ export class Fleet implements FleetPort<BackupService> {
     }
   }
 
+  /** One replicator for all databases. */
+  #replication({ jobEnvironment }: Environment): Replication {
+    this.#sharedReplication ??= new Replication(jobEnvironment);
+    return this.#sharedReplication;
+  }
+
   #add(entry: number, name: string, environment: Environment, record: Watched['record']): Watched {
     const isMany = this.#configured.isMany;
     const { write, writeAudit } = this.#overrides;
@@ -224,7 +232,13 @@ export class Fleet implements FleetPort<BackupService> {
       isMany ? { write, writeAudit } : this.#overrides,
       isMany
         ? {
-            ...{ name, turns: this.#slots, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
+            ...{
+              name,
+              turns: this.#slots,
+              heartbeats: this.#heartbeats,
+              replication: this.#replication(environment),
+              databasesOnDisk: () => this.#watched.length,
+            },
             ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
             ...(record && { runJob: afterLookingAt(record) }),
           }

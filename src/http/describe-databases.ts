@@ -10,6 +10,7 @@ const words: Readonly<Record<VerdictCode, string>> = {
   missing: 'The database is missing',
   loss: 'Much was lost',
   stalled: 'The schedule is stuck',
+  'not-captured': 'Commits are not captured',
   'foreign-place': 'The place belongs to another database',
   'other-writer': 'Another machine writes there',
   cloned: 'This machine was cloned',

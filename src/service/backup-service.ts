@@ -51,6 +51,7 @@ import type { BackupServiceOptions } from './service-options.ts';
 import { showConfig } from './state/change-settings.ts';
 import type { RunFilter } from './state/run-history.ts';
 import type { Checked } from '../engine/stories/look.ts';
+import type { Marked, Moments } from '../engine/stories/moments.ts';
 
 export type { BackupServiceOptions } from './service-options.ts';
 
@@ -74,7 +75,7 @@ export class BackupService implements BackupServicePort {
    * @throws BackupError UNSUPPORTED on Windows.
    */
   start(): void {
-    const { context, schedule, targets } = this.#rooms;
+    const { context, continuous, schedule, targets } = this.#rooms;
     if (context.isStarted) return;
     if (process.platform === 'win32') {
       throw new BackupError('UNSUPPORTED', 'velist-backup does not support Windows yet', {
@@ -85,17 +86,25 @@ export class BackupService implements BackupServicePort {
     this.#notify.start();
     schedule.start();
     targets.start();
+    continuous.start();
   }
 
   /** Ends the schedule, asks what is running to stop, and resolves when it has ended. */
   async stop(): Promise<void> {
-    const { context, schedule, firstBoots, drills, targets } = this.#rooms;
+    const { context, continuous, schedule, firstBoots, drills, targets } = this.#rooms;
     context.isStarted = false;
     context.isStopping = true;
     try {
       schedule.end();
       firstBoots.stop();
-      const ended = [stopRun(context), context.jobs.stop(), drills.stop(), schedule.idle(), targets.stop()];
+      const ended = [
+        stopRun(context),
+        context.jobs.stop(),
+        drills.stop(),
+        schedule.idle(),
+        targets.stop(),
+        continuous.stop(),
+      ];
       await Promise.all(ended);
       await context.runs.idle();
     } finally {
@@ -299,6 +308,27 @@ export class BackupService implements BackupServicePort {
   async recoveryKit(): Promise<string> {
     const { context, backups, targets } = this.#rooms;
     return await writeKit(context, { backups, remotes: targets.all });
+  }
+
+  /** @throws BackupError NO_MOMENT where no commits were captured. */
+  async moments(): Promise<Moments> {
+    return await this.#rooms.continuous.moments();
+  }
+
+  async mark(name: string): Promise<Marked> {
+    const { context, continuous } = this.#rooms;
+    return await context.audit.carry({ act: 'mark', subject: name }, () => continuous.mark(name));
+  }
+
+  pauseContinuous(options: { readonly user?: string } = {}): void {
+    this.#rooms.continuous.pause(options.user ?? null);
+    this.#rooms.context.audit.add({ act: 'pause', subject: null });
+  }
+
+  resumeContinuous(): boolean {
+    const isResumed = this.#rooms.continuous.resume();
+    if (isResumed) this.#rooms.context.audit.add({ act: 'resume', subject: null });
+    return isResumed;
   }
 
   dismissRestore(): boolean {

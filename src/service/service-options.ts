@@ -3,6 +3,7 @@ import type { runJob } from '../engine/process/run-job.ts';
 import type { AuditSink } from './audit/audit.ts';
 import type { DoorFacts } from './doctor/facts.ts';
 import type { Log } from './log.ts';
+import type { ContinuousOptions, Replication } from './continuous/replication.ts';
 import type { Settings } from './state/backup-config.ts';
 import type { NotifyWaits } from './notify/retry.ts';
 import type { JobSlots } from './runs/job-slots.ts';
@@ -31,6 +32,10 @@ export interface BackupServiceOptions extends TargetOptions {
     /** One SQL statement, or the path of a file with several. */
     readonly sql: string | null;
   };
+  /** Captures every commit; off, if not given. */
+  readonly continuous?: ContinuousOptions | null;
+  /** Shared by those of one process: one replicator for all databases. */
+  readonly replication?: Replication;
   /** What the app serves to the public, as far as we are told: for the doctor alone. */
   readonly served?: { readonly folders: readonly string[]; readonly buckets: readonly string[] };
   /** How the program's server is reached: for the doctor alone. */

@@ -1,4 +1,5 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
+import type { Marked, Moments } from '../engine/stories/moments.ts';
 import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { ErrorBody } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
@@ -206,6 +207,14 @@ export interface BackupServicePort {
     readonly user?: string;
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<RestoreResult>;
+  /** What continuous backup can restore. NO_MOMENT where no commits were captured. */
+  moments(): Promise<Moments>;
+  /** Names all that is committed now. BAD_REQUEST for a name that is taken, NOT_DURABLE when it was not captured in time. */
+  mark(name: string): Promise<Marked>;
+  /** The database is let go until `resumeContinuous`: an app can leave WAL mode then. NO_MOMENT where there is no stream. */
+  pauseContinuous(options?: { readonly user?: string }): void;
+  /** False when it was not paused. */
+  resumeContinuous(): boolean;
   /** Puts the verdict of the last restore away, for all who look. False when there is none; undo stays possible. */
   dismissRestore(): boolean;
   /**

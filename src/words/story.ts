@@ -7,7 +7,12 @@ export type JobEvent =
   | { readonly type: 'step'; readonly name: StepName }
   | { readonly type: 'bytes'; readonly done: number; readonly total: number }
   /** The moment of the database is fixed: who asks from now on needs another run. */
-  | { readonly type: 'pinned'; readonly backup: string }
+  | {
+      readonly type: 'pinned';
+      readonly backup: string;
+      /** Where the log ended then; left out in a mode without one. */
+      readonly log?: { readonly salts: string; readonly frames: number };
+    }
   /** What the job learned about the writer of the target. */
   | { readonly type: 'writer'; readonly news: WriterNews }
   /** What stopped nothing and somebody should know, in whole sentences. */

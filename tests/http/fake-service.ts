@@ -616,6 +616,21 @@ export function createFakeService(): FakeService {
       users.push(options?.user);
       return restored('undo', firstBackup, mode, './db/dev.sqlite', options?.onProgress);
     },
+    async moments() {
+      enter('moments');
+      return { found: null, near: [], ranges: [], marks: [], sizeBytes: 0 };
+    },
+    async mark(name) {
+      enter(`mark ${name}`);
+      return { name, bookmark: '0000000000000001' };
+    },
+    pauseContinuous() {
+      enter('pauseContinuous');
+    },
+    resumeContinuous() {
+      enter('resumeContinuous');
+      return true;
+    },
     dismissRestore() {
       enter('dismissRestore');
       return true;

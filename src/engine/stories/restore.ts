@@ -14,6 +14,7 @@ import { BackupError, says } from '../../words/errors.ts';
 import { type HeldDatabase, holdDatabase, unsafe } from './held-database.ts';
 import { mergeLateLog } from './late-commits.ts';
 import { takeLock } from '../disk/lock.ts';
+import { restReplicator } from '../replication/rest-replicator.ts';
 import { selfOf } from '../writer/self.ts';
 import { readHeaderOf } from '../sqlite/header.ts';
 import { checkLiveDatabase } from '../sqlite/judge-live.ts';
@@ -53,6 +54,8 @@ export async function restoreDatabase(request: RestoreRequest, context: StoryCon
   const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
   using _lock = await takeLock(join(request.folder, LOCK_FILE), lock);
   checkExpected(request, context);
+  // What is in place of the database afterwards is another file.
+  using _rest = request.mode === 'online' ? null : await restReplicator(request.folder, request.user, context);
   if (request.mode === 'offline') await refuseWhileInUse(request.databasePath);
   const replaced = await replace(catalog, checked, request, context);
   const safetyBackup =

@@ -80,6 +80,7 @@ export async function diagnose(
     newestAt: known[0] ? new Date(known[0].createdAt) : null,
     loss: status?.loss ?? null,
     stalledSince: status?.schedule.stalledSince ?? null,
+    continuous: status?.continuous ?? null,
     remarks: remarksOf(known[0]),
     settings: settings.current,
     gapMinutes: parts.rhythm.gapMinutes(),

@@ -13,6 +13,7 @@ import {
   settingsAreRead,
   stateIsPrivate,
 } from './access-findings.ts';
+import { commitsAreCaptured } from './continuous-findings.ts';
 import {
   checkHasNoRemarks,
   databaseOpens,
@@ -68,6 +69,7 @@ export function isOfWeight({ severity }: Finding): boolean {
 const checks: readonly Check[] = [
   databaseOpens,
   scheduleAdvances,
+  commitsAreCaptured,
   nothingWasLost,
   checkHasNoRemarks,
   libraryIsSafe,

@@ -10,6 +10,7 @@ import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
+import type { Continuous } from '../continuous/continuous.ts';
 import type { Status } from './shown-status.ts';
 import { type Activity, type ActivityRange, composeActivity } from '../runs/activity.ts';
 import type { RunProgress } from '../../words/run.ts';
@@ -27,6 +28,7 @@ import { composeStatus } from './status.ts';
 
 interface LookParts {
   readonly backups: Backups;
+  readonly continuous: Continuous;
   readonly losses: Losses;
   readonly restores: Restores;
   readonly retention: Retention;
@@ -50,7 +52,7 @@ export class LookAtAll {
   }
 
   async status(): Promise<Status> {
-    const { backups: known, losses, restores, retention, rhythm, schedule, targets } = this.#parts;
+    const { backups: known, continuous, losses, restores, retention, rhythm, schedule, targets } = this.#parts;
     const { now, settings, options, folder, state, database } = this.#context;
     // A folder that can't be listed is the news itself: page, health, metrics and webhooks have to tell it.
     let unlisted: ErrorBody | null = null;
@@ -115,6 +117,7 @@ export class LookAtAll {
       loss: losses.shown(backups),
       places: this.#places(all, { isListed: unlisted === null }),
       setBack: targets.setBack(),
+      continuous: continuous.status(),
     });
   }
 
