@@ -35,7 +35,7 @@ const mayKnow: Record<string, RegExp> = {
   'service/': /^(service|config|engine)\//,
   'fleet/': /^(fleet|service|config|engine)\//,
   'http/': /^(http|fleet|service)\/|^config\/page-settings\.ts$/,
-  'cli/': /^(cli|fleet|service|http)\/|^app\/bootstrap\.ts$/,
+  'cli/': /^(cli|fleet|service|http)\/|^config\/page-settings\.ts$|^app\/bootstrap\.ts$/,
   'page/': /^page\/|^http\/(contract|requests)\.ts$/,
   'app/': /^(app|fleet|http|service|config|engine\/store)\//,
   'index.ts': /^(app|fleet|service|config)\//,
