@@ -10,7 +10,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BackupError, type ErrorCode } from '../../src/words/errors.ts';
-import { createLocalStore } from '../../src/engine/store/folder-store.ts';
+import { createLocalStore } from '../../src/engine/store/folder/store.ts';
 import { FOLDER_MARK } from '../../src/engine/store/folder/kind.ts';
 import { openTarget } from '../../src/engine/store/kinds.ts';
 import { isPermanent, type ObjectStore } from '../../src/engine/store/store.ts';

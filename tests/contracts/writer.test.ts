@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLocalStore } from '../../src/engine/store/folder-store.ts';
+import { createLocalStore } from '../../src/engine/store/folder/store.ts';
 import type { ObjectStore } from '../../src/engine/store/store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { claimWriter, holdPlace, seeWriter } from '../../src/engine/writer/writer.ts';

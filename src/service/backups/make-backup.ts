@@ -3,21 +3,21 @@
  * the next run; then the job, what is said and noted of it, and the uploads beside the line of runs.
  */
 import { randomUUID } from 'node:crypto';
-import type { JobMap } from '../engine/process/protocol.ts';
-import { BackupError } from '../words/errors.ts';
-import type { Backups } from './backups/backups.ts';
-import type { Removals } from './backups/removals.ts';
-import type { ServiceContext } from './context.ts';
-import { formatSize } from './log.ts';
-import type { BackupResult } from './service-port.ts';
-import type { RunProgress } from '../words/run.ts';
-import type { Losses } from './protection/losses.ts';
-import { saysItAgain, withWayBack } from './protection/missing.ts';
-import { openFolderWarning } from './protection/open-folder.ts';
-import { remarkTexts } from './protection/remarks.ts';
-import type { Retention } from './protection/retention.ts';
-import type { ActiveRun } from './runs/active-run.ts';
-import type { RemoteTargets } from './targets/remote-targets.ts';
+import type { JobMap } from '../../engine/process/protocol.ts';
+import { BackupError } from '../../words/errors.ts';
+import type { Backups } from './backups.ts';
+import type { Removals } from './removals.ts';
+import type { ServiceContext } from '../context.ts';
+import { formatSize } from '../log.ts';
+import type { BackupResult } from '../service-port.ts';
+import type { RunProgress } from '../../words/run.ts';
+import type { Losses } from '../protection/losses.ts';
+import { saysItAgain, withWayBack } from '../protection/missing.ts';
+import { openFolderWarning } from '../protection/open-folder.ts';
+import { remarkTexts } from '../protection/remarks.ts';
+import type { Retention } from '../protection/retention.ts';
+import type { ActiveRun } from '../runs/active-run.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
 
 type Made = JobMap['backup']['result'];
 
