@@ -29,6 +29,7 @@ import { databaseIsLocal, folderIsDurable, hasRoom, isElsewhere, ofDoubt, places
 import {
   ageFitsInterval,
   clockIsRight,
+  copiesPassed,
   drillsProve,
   historyIsLong,
   isScheduled,
@@ -97,5 +98,6 @@ const checks: readonly Check[] = [
   doorIsNarrow,
   passwordIsLong,
   copiesCanBeRead,
+  copiesPassed,
   drillsProve,
 ];

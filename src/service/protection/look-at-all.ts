@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { diskRoom } from '../../engine/disk/share.ts';
 import { changedAt, stampDatabase } from '../../engine/sqlite/stamp.ts';
+import { oneOfEach, type PlannedPlace } from '../../engine/restore-points/plan.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
@@ -18,6 +19,7 @@ import type { Rhythm } from '../runs/rhythm.ts';
 import type { RunFilter } from '../state/run-history.ts';
 import { composePlaces, toPlaceStatus } from '../targets/place-status.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
+import { failedChecks } from './failed-checks.ts';
 import type { Losses } from './losses.ts';
 import { isMissing } from './missing.ts';
 import type { Retention } from './retention.ts';
@@ -52,10 +54,11 @@ export class LookAtAll {
     const { now, settings, options, folder, state, database } = this.#context;
     // A folder that can't be listed is the news itself: page, health, metrics and webhooks have to tell it.
     let unlisted: ErrorBody | null = null;
-    const all = await known.everywhere().catch((error: unknown) => {
+    const places = await known.places().catch((error: unknown): readonly PlannedPlace<KnownBackup>[] => {
       unlisted = BackupError.from(error).toJSON();
       return [];
     });
+    const all = oneOfEach(places);
     const here = namesOf(all.filter(isHere));
     const backups = all.filter(isOwn);
     const lastRestore = restores.lastRestore();
@@ -97,6 +100,13 @@ export class LookAtAll {
         last: state.history.lastDrill(target),
         proven: state.history.lastDrill(target, 'restored'),
       }),
+      failedChecks: failedChecks(
+        places.map(({ target, copies }) => ({
+          ...{ target, copies },
+          openDrill: state.history.openDrill(target),
+          lastDrill: state.history.lastDrill(target),
+        })),
+      ),
       shownRestore: restores.shownRestore(lastRestore),
       vanished: this.#vanished(here),
       isUploading: (name, target) => targets.isUploading(name, target),
