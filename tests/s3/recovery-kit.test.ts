@@ -15,7 +15,8 @@ import { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { areMissing } from '../support/programs.ts';
 import { startS3Server } from '../support/s3-server.ts';
-import { ask, makeDatabase, scratchFolders, shopSettings } from '../support/scratch.ts';
+import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { settingsWith } from '../support/settings.ts';
 
 const BUCKET = 'my-backups';
 /** With what a path may have in it, as owners write it. */
@@ -176,7 +177,7 @@ test('of several targets each has its part, and any of them gets the data back',
   const sealing = { compression: 'zstd', recipients: [recipient] } as const;
   const service = new BackupService({
     ...{ databasePath: database(), backupsPath: backups(), statePath: join(folder, 'state.sqlite'), log: () => {} },
-    settings: { ...shopSettings, s3Enabled: true, s3Path: PREFIX },
+    settings: settingsWith({ s3Enabled: true, s3Path: PREFIX }),
     s3: { ...access, bucket: BUCKET },
     targets: [{ ...access, bucket: 'second-bucket', name: 'offsite-eu', prefix: 'elsewhere', sealing }],
     jobEnvironment: { PATH: process.env['PATH'] ?? '' },

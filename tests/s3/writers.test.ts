@@ -20,7 +20,8 @@ import { knowDatabase } from '../support/many-machines.ts';
 import { keysOf, storedKeys, textOf } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { type S3Server, startS3Server } from '../support/s3-server.ts';
-import { makeDatabase, openShop, scratchFolders, type Shop, shopSettings } from '../support/scratch.ts';
+import { makeDatabase, openShop, scratchFolders, type Shop } from '../support/scratch.ts';
+import { settingsWith } from '../support/settings.ts';
 
 setDefaultTimeout(60_000);
 
@@ -249,7 +250,7 @@ test('a start that finds another writer noted looks again, also when nothing wai
   expect((await staging.service.getStatus()).verdict.code).toBe('other-writer');
   await staging.service.close();
   await production.service.close();
-  const again = staging.again({ settings: { ...shopSettings, enabled: false, s3Enabled: true, s3Path: prefix } });
+  const again = staging.again({ settings: settingsWith({ enabled: false, s3Enabled: true, s3Path: prefix }) });
   await again.deleteBackup(filename);
   expect((await placeOf(again)).writer).toMatchObject({ kind: 'other' });
   again.start();

@@ -13,22 +13,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import {
-  ask,
-  makeDatabase,
-  openElsewhere,
-  openShop,
-  refusal,
-  scratchFolders,
-  settle,
-  shopSettings,
-} from '../support/scratch.ts';
+import { ask, makeDatabase, openElsewhere, openShop, refusal, scratchFolders, settle } from '../support/scratch.ts';
 import { LOCK_FILE } from '../../src/engine/format/names.ts';
 import { backupFetch } from '../../src/http/mount.ts';
 import type { ServiceEvent } from '../../src/service/service-event.ts';
 import type { Run, RunProgress } from '../../src/words/run.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { formatSize } from '../../src/service/log.ts';
+import { settingsWith } from '../support/settings.ts';
 
 const scratch = scratchFolders();
 const minuteMs = 60_000;
@@ -445,7 +437,7 @@ test('a deleted backup is gone, and names that are none delete nothing', async (
 test('two that prune at once: what the other one removed is not said to be there', async () => {
   await using shop = openShop(scratch());
   for (let count = 0; count < 4; count++) await shop.service.performBackup();
-  const strict = { settings: { ...shopSettings, retentionCount: 1 } };
+  const strict = { settings: settingsWith({ retentionCount: 1 }) };
   const both = [shop.again(strict), shop.again(strict)];
   const results = await Promise.all(both.map((service) => service.prune()));
   expect(results.flatMap(({ removed }) => removed).length).toBe(3);
