@@ -2,8 +2,9 @@
  * The settings that may be changed while running, on the page or by `updateConfig`, by the names that the HTTP contract and
  * `settings.json` have for them. What each may be stands in its row of `settings.ts`.
  */
-import type { z } from 'zod';
+import { z } from 'zod';
 import { typedPrefix } from './prefix.ts';
+import { textOf } from './setting.ts';
 import { databaseSettings } from './settings.ts';
 import { s3Settings } from './target-settings.ts';
 
@@ -35,3 +36,27 @@ type Frozen<Value> = Value extends readonly (infer Item)[] ? readonly Item[] : V
 export type PageSettings = {
   readonly [Name in keyof typeof pageSettings]: Frozen<z.output<(typeof pageSettings)[Name]>>;
 };
+
+/**
+ * Typed text as the value of that setting: as the environment is read, and `automatic` for what may be null, `none` for an
+ * empty list. What does not fit stays text, which the setting refuses in its own words.
+ */
+export function typedSetting(name: keyof PageSettings, text: string): unknown {
+  const value = pageSettings[name];
+  if (value instanceof z.ZodNullable && text === AUTOMATIC) return null;
+  const wanted = value instanceof z.ZodNullable ? value.unwrap() : value;
+  if (wanted instanceof z.ZodArray && text === NONE) return [];
+  if (text.trim() === '') return text;
+  const read = textOf(wanted).safeParse(text);
+  return read.success ? read.data : text;
+}
+
+/** A value as `typedSetting` takes it. */
+export function settingText(value: PageSettings[keyof PageSettings]): string {
+  if (value === null) return AUTOMATIC;
+  return typeof value === 'object' ? value.join(',') || NONE : String(value);
+}
+
+const AUTOMATIC = 'automatic';
+
+const NONE = 'none';

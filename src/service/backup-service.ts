@@ -130,10 +130,11 @@ export class BackupService implements BackupServicePort {
 
   async requestBackup(userId?: string): Promise<{ readonly runId: string }> {
     const asked = { trigger: 'manual', user: userId ?? null, plannedAt: null } as const;
-    const { id, result } = this.#rooms.makeBackup.request(asked);
+    const { id, begun, result } = this.#rooms.makeBackup.request(asked);
     // Its outcome is in the run history; nobody waits for this promise.
     result.catch(() => {});
-    return { runId: await id };
+    await begun;
+    return { runId: id };
   }
 
   async getBackups(options: ListOptions = {}): Promise<readonly BackupItem[]> {

@@ -8,7 +8,7 @@ import { Removals } from './backups/removals.ts';
 import { Verifications } from './backups/verifications.ts';
 import { ServiceContext } from './context.ts';
 import { Continuous } from './continuous/continuous.ts';
-import { MakeBackup } from './make-backup.ts';
+import { MakeBackup } from './backups/make-backup.ts';
 import type { BackupConfig } from './state/backup-config.ts';
 import { LookAtAll } from './protection/look-at-all.ts';
 import { Losses } from './protection/losses.ts';

@@ -33,6 +33,7 @@ import {
   planFor,
   raiseAlarm,
 } from './ui-alarms.ts';
+import { settingsWith } from '../support/settings.ts';
 
 export const states = [
   'ok',
@@ -554,16 +555,9 @@ function makeModel(state: State, origin: number, now: () => number): Model {
         ? { filename: backups.at(-1)?.filename ?? '', restored: backups[2]?.filename ?? '', at: iso(origin - 4000) }
         : null,
     config: {
-      enabled: state !== 'off',
-      intervalMinutes: 10,
-      retentionCount: 10,
-      ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
-      ...(state === 'single' && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
-      s3Enabled: !isEmpty,
-      s3Path: 'backups/database',
-      verify: 'quick',
+      ...settingsWith({ enabled: state !== 'off', s3Enabled: !isEmpty }),
       lossIgnore: [],
-      maxAgeMinutes: null,
+      ...(state === 'single' && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
       changed: isEmpty ? {} : { retentionCount: 7 },
       keepIsDefault: state === 'single',
       localPath: './storage/backups',

@@ -20,7 +20,6 @@ import type {
   RunKind,
   RunProgress,
   ServiceEvent,
-  Settings,
   Status,
   TargetReport,
   VerdictCode,
@@ -28,11 +27,11 @@ import type {
 import { currentActor } from '../../src/service/audit/actor.ts';
 import { protectionState } from '../../src/service/protection/freshness.ts';
 import type { FleetPort } from '../../src/fleet/fleet-port.ts';
-import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { isBackupName } from '../../src/engine/format/names.ts';
 import { planRestore } from '../../src/engine/restore-points/plan.ts';
 import { momentOf, readRestorePoint, type RestorePointGiven } from '../../src/words/restore-point.ts';
 import type { BackupServicePort, FromTarget } from '../../src/service/service-port.ts';
+import { settingsWith } from '../support/settings.ts';
 
 export const firstBackup = 'backup-2024-01-15T10-30-00-000Z.sqlite';
 export const secondBackup = 'backup-2024-01-15T11-30-00-000Z.sqlite';
@@ -91,17 +90,7 @@ export function createFakeService(): FakeService {
   const listeners = new Set<(event: ServiceEvent) => void>();
   const backups = new Map<string, { item: BackupItem; bytes: Uint8Array<ArrayBuffer> }>();
   const runs: Run[] = [];
-  const started: Settings = {
-    enabled: true,
-    intervalMinutes: 10,
-    retentionCount: 10,
-    ...keepSettingsNone,
-    s3Enabled: false,
-    s3Path: 'backups/database',
-    verify: 'quick',
-    maxAgeMinutes: null,
-    lossIgnore: [],
-  };
+  const started = settingsWith();
   let settings = started;
   let stopAsked: (() => void) | undefined;
   let openFiles = 0;

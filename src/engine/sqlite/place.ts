@@ -39,7 +39,7 @@ import { giveToOwnerOf } from './owner.ts';
 import { giveModeBack } from './out-of-wal.ts';
 import { leftoverOf, resolveDatabase, sideFiles } from './stamp.ts';
 import { holdStaging, mayBeOurs, parseStaged, removeIfAllowed, stagedName, whenAlone } from './staged.ts';
-import { syncFolderNow, syncNewFolder } from './sync-folder.ts';
+import { syncFolderNow, syncNewFolder } from '../disk/sync-folder.ts';
 import { openUnwritten } from './verify.ts';
 
 /**

@@ -9,7 +9,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { BackupError, says } from '../../words/errors.ts';
-import { createLocalStore } from './folder-store.ts';
+import { createLocalStore } from './folder/store.ts';
 import { type TargetAccess, targetToTest } from './kinds.ts';
 import type { PolicyDocument } from './s3/policy.ts';
 import {

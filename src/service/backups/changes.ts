@@ -2,6 +2,7 @@
 import { isLiveFile } from '../../engine/sqlite/stamp.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { BackupError } from '../../words/errors.ts';
+import { requireShortNote } from '../../words/note.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { ServiceContext } from '../context.ts';
 import type { RemoteTarget } from '../targets/remote-target.ts';
@@ -34,10 +35,15 @@ export class Changes {
     this.#parts = parts;
   }
 
-  /** Pin, note, or the word on its loss; what is not given stays. */
+  /**
+   * Pin, note, or the word on its loss; what is not given stays.
+   *
+   * @throws BackupError BAD_REQUEST for a note that is too long; then nothing was changed.
+   */
   async change(filename: string, change: Partial<Said>): Promise<void> {
     const { catalog, emit } = this.#context;
     const { backups, targets } = this.#parts;
+    requireShortNote(change.note);
     if (isHere(await backups.find(filename))) {
       const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
       await catalog.changeManifest(filename, (manifest) => ({ ...manifest, ...given }));

@@ -26,7 +26,7 @@ import { setAside } from '../../engine/disk/aside.ts';
 import { giveToOwnerOfFolder } from '../../engine/disk/owner.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { makePrivateFolder } from '../../engine/disk/private-folder.ts';
-import { syncNewFolder } from '../../engine/sqlite/sync-folder.ts';
+import { syncNewFolder } from '../../engine/disk/sync-folder.ts';
 import type { Settings } from './backup-config.ts';
 import { keepNames, keepSettingsNone, type KeepSettings } from '../targets/retention-policies.ts';
 

@@ -10,7 +10,7 @@ import { lstat, readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { BackupError, errnoCode } from '../../../words/errors.ts';
 import { shellWord } from '../../../words/visible-text.ts';
-import { createLocalStore } from '../folder-store.ts';
+import { createLocalStore } from './store.ts';
 import type { Kind, SweepUnfinished, TargetStore } from '../kind.ts';
 import { isUnfinished } from '../object-key.ts';
 import {
