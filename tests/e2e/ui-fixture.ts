@@ -517,6 +517,11 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       endedAt: iso(last - 25 * minuteMs + 118),
     });
     runs.splice(4, 0, {
+      ...makeRun('run-refused', last - 26 * minuteMs, undefined),
+      ...{ trigger: 'cli', plannedAt: null, result: 'refused', sizeBytes: null, steps: [] },
+      error: { code: 'BUSY', message: 'another run is using the backup folder', hint: 'Try again when it has ended.' },
+    });
+    runs.splice(5, 0, {
       ...makeRun('run-unchanged', last - 28 * minuteMs, undefined),
       result: 'unchanged',
       sizeBytes: null,

@@ -115,6 +115,20 @@ test(
 );
 
 test(
+  'a wrong call of the command line is a grey line of the run log, with its reason',
+  async () => {
+    const { page } = await open('ok');
+    await page.getByRole('tab', { name: 'Run log' }).click();
+    const line = page.locator('#run-run-refused');
+    await line.click();
+    expect(await line.locator('.msg').textContent()).toBe('Not begun. Another run is using the backup folder.');
+    expect(await line.locator('.bdg').getAttribute('class')).toContain('off');
+    await page.locator('.lrx .note.info').waitFor();
+  },
+  patienceMs,
+);
+
+test(
   'an hour after the sign-in a deletion asks for the password, and goes on when it is right',
   async () => {
     const { page, fixture } = await open('single', { wantsPassword: true });
