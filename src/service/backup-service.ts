@@ -176,7 +176,7 @@ export class BackupService implements BackupServicePort {
     return await this.#rooms.look.activity(range);
   }
 
-  getRuns(options: Pick<RunFilter, 'kind' | 'result'> & { readonly limit?: number } = {}): readonly Run[] {
+  getRuns(options: Pick<RunFilter, 'kind' | 'result' | 'telling'> & { readonly limit?: number } = {}): readonly Run[] {
     return this.#rooms.context.state.history.list({ ...options, limit: options.limit ?? RUNS_LISTED });
   }
 

@@ -140,7 +140,13 @@ export interface BackupServicePort {
   /** What became of each planned run, and the size of the database meanwhile. */
   getActivity(range: ActivityRange): Promise<Activity>;
   /** Newest first. */
-  getRuns(options?: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult }): readonly Run[];
+  /** `telling`: only those that say something of the backups, neither stopped by hand nor refused. */
+  getRuns(options?: {
+    readonly limit?: number;
+    readonly kind?: RunKind;
+    readonly result?: RunResult;
+    readonly telling?: boolean;
+  }): readonly Run[];
   getRunTotals(): readonly RunTotal[];
   /** The audit record, newest first. Backups, checks and drills are among the runs. */
   getAudit(filter: AuditFilter): readonly AuditEntry[];

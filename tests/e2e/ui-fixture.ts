@@ -163,7 +163,12 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       case 'api/backups':
         return Response.json({ backups: model.backups });
       case 'api/runs':
-        return Response.json({ runs: Number(url.searchParams.get('limit')) > 100 ? withOlderRuns() : model.runs });
+        return Response.json({
+          runs: (Number(url.searchParams.get('limit')) > 100 ? withOlderRuns() : model.runs).filter(
+            ({ kind, result }) =>
+              (url.searchParams.get('kind') ?? kind) === kind && (url.searchParams.get('result') ?? result) === result,
+          ),
+        });
       case 'api/activity':
         return Response.json(activity(ranges.find((name) => name === url.searchParams.get('range')) ?? '24h'));
       case 'api/config':
@@ -509,15 +514,25 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       trigger: 'manual',
       steps: restoreSteps(5),
     });
+  if (!isEmpty)
+    runs.splice(2, 0, {
+      ...makeRun('run-drill', last - 12 * minuteMs, backups[0]),
+      ...{ kind: 'drill', plannedAt: null, steps: [], drill: { target: 's3', proof: 'restored', assertions: 0 } },
+    });
   if (state === 'failed') runs.unshift(failure);
   else if (!isEmpty) {
-    runs.splice(3, 0, {
+    runs.splice(4, 0, {
       ...failure,
       id: 'run-failed-before',
       startedAt: iso(last - 25 * minuteMs),
       endedAt: iso(last - 25 * minuteMs + 118),
     });
-    runs.splice(4, 0, {
+    runs.splice(5, 0, {
+      ...makeRun('run-refused', last - 26 * minuteMs, undefined),
+      ...{ trigger: 'cli', plannedAt: null, result: 'refused', sizeBytes: null, steps: [] },
+      error: { code: 'BUSY', message: 'another run is using the backup folder', hint: 'Try again when it has ended.' },
+    });
+    runs.splice(6, 0, {
       ...makeRun('run-unchanged', last - 28 * minuteMs, undefined),
       result: 'unchanged',
       sizeBytes: null,

@@ -465,9 +465,11 @@ export function createFakeService(): FakeService {
     },
     getRuns(options) {
       enter('getRuns');
-      const { kind, result } = options ?? {};
+      const { kind, result, telling = false } = options ?? {};
+      const tells = (run: Run) => run.result !== 'stopped' && run.result !== 'refused';
       return runs
         .filter((run) => (kind ?? run.kind) === run.kind && (result ?? run.result) === run.result)
+        .filter((run) => !telling || tells(run))
         .slice(0, options?.limit);
     },
     getAudit({ limit }) {

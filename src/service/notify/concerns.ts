@@ -31,7 +31,7 @@ export interface Situation {
 
 export interface SituationFacts {
   readonly status: Status;
-  /** Newest first, of kind `backup`. */
+  /** Newest first, of kind `backup`: a run that was stopped or refused mends nothing, and is not among them. */
   readonly lastRuns: readonly Run[];
   readonly totals: readonly RunTotal[];
 }
@@ -39,8 +39,7 @@ export interface SituationFacts {
 export function assessSituation({ status, lastRuns, totals }: SituationFacts): Situation {
   // A run that found no file says what the missing file says, and before the first backup and after its return nothing.
   const foundNone = lastRuns.find(({ error }) => error?.code === 'DB_MISSING');
-  // Stopping a run by hand does not mend what failed before.
-  const last = lastRuns.find(({ result, error }) => result !== 'stopped' && error?.code !== 'DB_MISSING');
+  const last = lastRuns.find(({ error }) => error?.code !== 'DB_MISSING');
   const isMissing = status.freshness.cause === 'missing';
   const failure = last?.result === 'failed' ? last.error : null;
   const current: Record<Concern, boolean> = {

@@ -25,7 +25,7 @@ interface NotifyContext {
   readonly log: Log;
 }
 
-/** One of these at least was not stopped by hand. */
+/** One of these at least found the file. */
 const RUNS_LOOKED_AT = 20;
 
 export class Notify {
@@ -80,8 +80,8 @@ export class Notify {
   }
 
   #pingEnd({ heartbeat }: Life, { result }: Run): void {
-    // Stopped by hand it is neither: the watcher hears of the next one.
-    if (result !== 'stopped') heartbeat?.ping(result === 'failed' ? 'fail' : 'success');
+    // Stopped by hand or refused it is neither: the watcher hears of the next one.
+    if (result !== 'stopped' && result !== 'refused') heartbeat?.ping(result === 'failed' ? 'fail' : 'success');
   }
 
   /** One look at a time; what happens meanwhile is looked at once more. */
@@ -103,7 +103,7 @@ export class Notify {
         // A folder that can't be listed is told by the run that failed for it.
         const status = await service.getStatus().catch((error: unknown) => life.status ?? Promise.reject(error));
         life.status = status;
-        const lastRuns = service.getRuns({ kind: 'backup', limit: RUNS_LOOKED_AT });
+        const lastRuns = service.getRuns({ kind: 'backup', limit: RUNS_LOOKED_AT, telling: true });
         if (life.abort.signal.aborted) return;
         // The folder was listed before that run ended, and its backup is not in the list.
         if (runsEnded !== life.runsEnded) continue;
