@@ -121,7 +121,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       const path = url.pathname.slice('/backup/'.length);
       if (request.method !== 'GET')
         asked.push(`${request.method} ${path}${url.search} ${await request.clone().text()}`.trim());
-      return (await answer(request, path)) ?? (await asset(path));
+      return (await answer(request, path)) ?? (await pageFile(path));
     },
   });
 
@@ -383,7 +383,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
   };
 }
 
-async function asset(path: string): Promise<Response> {
+/** A file of the page as it is built, under the production's policy. */
+export async function pageFile(path: string): Promise<Response> {
   const file = Bun.file(join(pageFolder, normalize(`/${path === '' ? 'index.html' : path}`)));
   if (!(await file.exists())) return new Response('not found', { status: 404 });
   return new Response(file, { headers: { 'content-security-policy': policy, 'x-content-type-options': 'nosniff' } });
