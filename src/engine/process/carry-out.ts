@@ -9,6 +9,7 @@ import { changeRemote, claimRemote, listRemoteBackups, pruneRemoteBackups, remov
 import { planRestoreFacts, restoreDatabase } from '../stories/restore.ts';
 import { checkDatabase } from '../sqlite/judge-live.ts';
 import { testTarget } from '../store/self-test.ts';
+import { tryTarget } from '../stories/try-target.ts';
 import { uploadBackup } from '../stories/upload.ts';
 import { verify } from '../stories/verify.ts';
 import type { StoryContext } from '../../words/story.ts';
@@ -48,6 +49,8 @@ export async function carryOut(request: JobRequest, context: StoryContext): Prom
       return await pruneRemoteBackups(request, context);
     case 'test-target':
       return await testTarget(request.target, context);
+    case 'try-target':
+      return await tryTarget(request, context);
     case 'prune':
       return await pruneFolder(request, context);
   }
