@@ -10,4 +10,5 @@ export * from './contract/restores.ts';
 export * from './contract/status.ts';
 export * from './contract/settings.ts';
 export * from './contract/targets.ts';
+export * from './contract/set-up.ts';
 export * from './contract/access.ts';

@@ -28,7 +28,7 @@ interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0],
   readonly turns?: JobSlots;
   readonly heartbeats?: Heartbeats;
   readonly databasesOnDisk?: () => number;
-  readonly ownerOfS3Path?: (path: string) => string | null;
+  readonly ownerOfPlace?: ConstructorParameters<typeof BackupService>[0]['ownerOfPlace'];
 }
 
 /** @throws BackupError BAD_CONFIG with one line per wrong setting. */
@@ -66,6 +66,7 @@ export function createService(
     },
     drills: { scheduled: backup.drillEnabled, sql: backup.drillSql },
     s3: bucketOf(environment),
+    keptByPage: { sealing: backup.sealing, s3: { retentionCount: backup.s3RetentionCount, keep: backup.s3Keep } },
     targets: furtherTargetsOf(environment),
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole, database: name }),
     ...among,

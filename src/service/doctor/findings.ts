@@ -10,6 +10,7 @@ import {
   nothingIsSetAside,
   passwordIsLong,
   secretsArePrivate,
+  credentialsAreRead,
   settingsAreRead,
   stateIsPrivate,
 } from './access-findings.ts';
@@ -83,6 +84,7 @@ const checks: readonly Check[] = [
   stateIsPrivate,
   secretsArePrivate,
   settingsAreRead,
+  credentialsAreRead,
   nothingIsSetAside,
   nothingIsServed,
   clockIsRight,
