@@ -18,6 +18,7 @@ const words: Readonly<Record<VerdictCode, string>> = {
   damaged: 'Backups are damaged',
   changed: 'A backup was changed',
   'last-failed': 'The last backup failed',
+  'check-failed': 'A check failed',
   's3-waiting': 'Uploads wait',
   off: 'Auto-backup is off',
   'disk-low': 'Disk is nearly full',

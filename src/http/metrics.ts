@@ -83,7 +83,12 @@ export async function renderMetrics(service: Figures, labels: Readonly<Record<st
     stored: gauge('stored_age_seconds', 'Since a backup was stored there last.', 'target'),
     proven: gauge('proven_restore_age_seconds', 'Since a drill proved a restore from there last.', 'target'),
     drillSeconds: gauge('proven_restore_seconds', 'How long that restore took.', 'target'),
-    drillFailing: gauge('drill_failing', 'Whether the last drill there failed.', 'target'),
+    drillFailing: gauge(
+      'drill_failing',
+      'Whether a drill there failed, and none since proved as new a backup.',
+      'target',
+    ),
+    damaged: gauge('damaged_backups', 'Backups there that did not pass their last check.', 'target'),
   };
   addAges(ages, status);
 
@@ -108,7 +113,10 @@ export async function renderMetrics(service: Figures, labels: Readonly<Record<st
 /** By the server's own clock, so that no other one has to be right. A moment of the future has no age yet. */
 function addAges(
   ages: Readonly<
-    Record<'changed' | 'good' | 'verified' | 'stored' | 'proven' | 'drillSeconds' | 'drillFailing', Gauge<string>>
+    Record<
+      'changed' | 'good' | 'verified' | 'stored' | 'proven' | 'drillSeconds' | 'drillFailing' | 'damaged',
+      Gauge<string>
+    >
   >,
   { serverTime, freshness }: Status,
 ): void {
@@ -116,7 +124,7 @@ function addAges(
   if (freshness.changedAt) ages.changed.set(since(freshness.changedAt));
   // Without labels it begins at 0.
   else ages.changed.remove();
-  for (const { target, goodAt, verifiedAt, storedAt, proven, drill } of freshness.targets) {
+  for (const { target, goodAt, verifiedAt, storedAt, proven, drill, damaged } of freshness.targets) {
     if (goodAt) ages.good.set({ target }, since(goodAt));
     if (verifiedAt) ages.verified.set({ target }, since(verifiedAt));
     if (storedAt) ages.stored.set({ target }, since(storedAt));
@@ -124,6 +132,7 @@ function addAges(
       ages.proven.set({ target }, since(proven.at));
       ages.drillSeconds.set({ target }, proven.ms / 1_000);
     }
+    ages.damaged.set({ target }, damaged);
     if (drill) ages.drillFailing.set({ target }, drill.result === 'failed' ? 1 : 0);
   }
 }

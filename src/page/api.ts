@@ -69,8 +69,8 @@ export const api = {
   backupNow: () => send('POST /now', { query: { wait: 'false' } }),
   stopRun: () => send('POST /api/runs/stop'),
   remove: (filename: string, target?: Target) => send('DELETE /:filename', { params: { filename }, query: { target } }),
-  verify: (filename: string, full: boolean) =>
-    send('POST /api/backups/:filename/verify', { params: { filename }, body: { full } }),
+  verify: (filename: string, body: RequestOf<'POST /api/backups/:filename/verify'>['body']) =>
+    send('POST /api/backups/:filename/verify', { params: { filename }, body }),
   adopt: (filename: string) => send('POST /api/backups/:filename/adopt', { params: { filename } }),
   change: (filename: string, body: RequestOf<'PATCH /api/backups/:filename'>['body']) =>
     send('PATCH /api/backups/:filename', { params: { filename }, body }),
@@ -87,7 +87,7 @@ export const api = {
   audit: async (limit: number) => (await send('GET /api/audit', { query: { limit } })).entries,
   confirm: (password: string) => send('POST /confirm', { body: { password } }),
   doctor: () => send('GET /api/doctor'),
-  drill: () => send('POST /api/drill'),
+  drill: (body?: RequestOf<'POST /api/drill'>['body']) => send('POST /api/drill', body && { body }),
   prunePlan: (target: Target) => send('GET /api/prune', { query: { target } }),
   testTarget: (name: Target) => send('POST /api/targets/:name/test', { params: { name } }),
   dismissRestored: () => send('POST /api/restore/dismiss'),

@@ -18,8 +18,7 @@ import { OtherProcesses } from './state/other-processes.ts';
 import { SettingsFile } from './state/settings.ts';
 import { folderInState } from './state/state-database.ts';
 import { State } from './state/state.ts';
-import type { RemoteTarget } from './targets/remote-target.ts';
-import { Places } from './targets/places.ts';
+import { type AskedTarget, Places } from './targets/places.ts';
 import { withStored } from './targets/stored-targets.ts';
 import { checkTargets, type TargetOptions } from './targets/targets.ts';
 
@@ -65,7 +64,7 @@ export class ServiceContext {
    * @param targets those beside the folder, as far as they can be used.
    * @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart.
    */
-  constructor(options: BackupServiceOptions, targets: () => readonly RemoteTarget[]) {
+  constructor(options: BackupServiceOptions, targets: () => readonly AskedTarget[]) {
     checkTargets(options, options.settings);
     const [database, backups, state] = [options.databasePath, options.backupsPath, options.statePath].map((path) =>
       resolve(path),

@@ -34,7 +34,8 @@ export function openRooms(options: BackupServiceOptions) {
   const claims = new Claims(context);
   const removals = new Removals(context, () => targets.all);
   const targets: RemoteTargets = new RemoteTargets(context, {
-    ...{ rhythm, retention, claims },
+    ...{ rhythm, retention },
+    takeId: (id) => claims.takeId(id, null),
     onGone: (name, why) => removals.noteIfGone(name, why),
     onChange: () => {
       context.emit({ type: 'backups' });

@@ -101,6 +101,8 @@ export interface DrillAsked {
   readonly identity?: string;
   /** Proves a copy that is not encrypted also where copies are to be. Else it is passed over, or PLAIN_COPY. */
   readonly allowPlain?: boolean;
+  /** Names of backups to pass over, as one whose drill failed. */
+  readonly without?: readonly string[];
   readonly user?: string;
   readonly trigger?: 'manual' | 'cli' | 'schedule';
   readonly onProgress?: (run: RunProgress) => void;

@@ -43,11 +43,13 @@ export const states = [
   'too-old',
   'stalled',
   'damaged',
+  /** An older backup did not pass its last check. */
+  'check-failed',
   's3-waiting',
   'off',
   'disk-low',
   'empty',
-  /** Every badge and chip that a row can have; the oldest backups are at S3 alone. */
+  /** Every badge and chip that a row can have, and a drill that failed; the oldest backups are at S3 alone. */
   'mixed',
   /** One verified backup and nothing else; nobody said what to keep beside the newest. */
   'single',
@@ -475,6 +477,11 @@ function makeModel(state: State, origin: number, now: () => number): Model {
   }
   if (state === 'single') backups = all.slice(0, 1);
   if (state === 'mixed') mix(backups);
+  if (state === 'check-failed' && backups[4])
+    Object.assign(backups[4], {
+      verified: false,
+      verification: { state: 'damaged', method: 'quick', at: iso(last), detail: 'page 1021 is never used' },
+    });
   const failure: Run = {
     ...makeRun('run-failed', last, undefined),
     result: 'failed',
@@ -528,11 +535,12 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     'too-old': { code: 'too-old', tone: 'red' },
     stalled: { code: 'stalled', tone: 'red' },
     damaged: { code: 'damaged', tone: 'red' },
+    'check-failed': { code: 'check-failed', tone: 'amber' },
     's3-waiting': { code: 's3-waiting', tone: 'amber' },
     off: { code: 'off', tone: 'amber' },
     'disk-low': { code: 'disk-low', tone: 'amber' },
     empty: { code: 'none', tone: 'grey' },
-    mixed: { code: 'protected', tone: 'green' },
+    mixed: { code: 'check-failed', tone: 'amber' },
     single: { code: 'protected', tone: 'green' },
   };
   const model: Model = {
@@ -601,6 +609,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
               at: iso(origin - (state === 'mixed' ? 60 : 120) * minuteMs),
               result: state === 'mixed' && target === 's3' ? ('failed' as const) : ('proven' as const),
             },
+            damaged: state === 'check-failed' && target === 'local' ? 1 : 0,
           })),
         },
         database: {
@@ -661,6 +670,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
                 holdsAt: good.createdAt,
               },
         maxAgeMinutes: 30,
+        failedCheck: failedCheckOf(state, model.backups, origin),
         run: model.run,
         lastRun: model.runs[0] ?? null,
         lastBackupRun: model.runs.find(({ kind }) => kind === 'backup') ?? null,
@@ -671,6 +681,19 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     },
   };
   return model;
+}
+
+function failedCheckOf(state: State, backups: readonly Backup[], origin: number): Status['failedCheck'] {
+  const name = (index: number) => backups[index]?.filename ?? '';
+  const at = iso(origin - 60 * minuteMs);
+  if (state === 'check-failed')
+    return {
+      ...{ kind: 'verify', target: 'local', backup: name(4), at, run: null, more: 0 },
+      why: 'page 1021 is never used',
+    };
+  if (state !== 'mixed') return null;
+  const why = 'an assertion does not hold on the restored backup: SELECT count(*) > 1000 FROM orders';
+  return { kind: 'drill', target: 's3', backup: name(0), at, why, run: 'run-0', more: 1 };
 }
 
 function mix(backups: Backup[]): void {

@@ -77,6 +77,44 @@ test(
 );
 
 test(
+  'a failed test restore turns the verdict, opens its run, and another backup is tested without it',
+  async () => {
+    const { page, fixture } = await open('mixed');
+    const verdict = page.getByRole('region', { name: 'Verdict' });
+    await verdict.getByRole('heading', { name: 'The test restore failed' }).waitFor();
+    expect(await verdict.locator('.say').textContent()).toMatch(
+      /^The backup of 10:30 on S3 could not be restored to a hidden place: An assertion does not hold/,
+    );
+    await verdict.getByRole('button', { name: 'Test another' }).click();
+    await page.getByText('S3: a restore fails').waitFor();
+    expect(fixture.asked).toEqual([
+      'POST api/drill {"target":"s3","without":["backup-2026-11-22T10-30-00-000Z.sqlite"]}',
+    ]);
+    await verdict.getByRole('button', { name: 'Show run' }).click();
+    await page.locator('.run.open, .run[open], [aria-expanded="true"]').first().waitFor();
+    expect(await page.getByRole('tab', { name: 'Run log' }).getAttribute('aria-selected')).toBe('true');
+  },
+  patienceMs,
+);
+
+test(
+  'a stored backup that is damaged turns the verdict, and is shown and checked again from there',
+  async () => {
+    const { page, fixture } = await open('check-failed');
+    const verdict = page.getByRole('region', { name: 'Verdict' });
+    await verdict.getByRole('heading', { name: 'A stored backup is damaged' }).waitFor();
+    const name = 'backup-2026-11-22T09-50-00-000Z.sqlite';
+    await verdict.getByRole('button', { name: 'See the backup' }).click();
+    await page.locator('.drawer').getByText(name).first().waitFor();
+    await page.keyboard.press('Escape');
+    await verdict.getByRole('button', { name: 'Check it again' }).click();
+    await page.getByText('Verified', { exact: true }).first().waitFor();
+    expect(fixture.asked).toEqual([`POST api/backups/${name}/verify {"full":true,"from":"local"}`]);
+  },
+  patienceMs,
+);
+
+test(
   'an hour after the sign-in a deletion asks for the password, and goes on when it is right',
   async () => {
     const { page, fixture } = await open('single', { wantsPassword: true });

@@ -122,6 +122,7 @@ const scenes: readonly Scene[] = [
   { name: 'failed', state: 'failed' },
   { name: 'too-old', state: 'too-old' },
   { name: 'damaged', state: 'damaged' },
+  { name: 'check-failed', state: 'check-failed' },
   { name: 's3-waiting', state: 's3-waiting' },
   { name: 'off', state: 'off' },
   { name: 'disk-low', state: 'disk-low' },

@@ -11,7 +11,7 @@ import { createServiceFromEnvironment } from '../../src/service/from-environment
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { s3Environment } from '../support/s3-environment.ts';
 import { startS3Server } from '../support/s3-server.ts';
-import { makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
+import { change, makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
 import { digestOf } from '../support/objects.ts';
 
 const BUCKET = 'my-backups';
@@ -132,8 +132,56 @@ test('a drill fails when an assertion does not hold, and names it; the backup st
     'DRILL_FAILED',
     'an assertion does not hold on the restored backup: SELECT count(*) > 1000 FROM notes: row 1 begins with "0"',
   ]);
-  expect((await shop.service.getStatus()).verdict.code).toBe('protected');
+  const { verdict, freshness } = await shop.service.getStatus();
+  expect([verdict.code, verdict.tone, freshness.state]).toEqual(['check-failed', 'amber', 'at-risk']);
   expect(hidden(shop)).toEqual([]);
+});
+
+test('another backup is tried without the one that failed, and the failure stands until that or a newer one is proven', async () => {
+  const sqlPath = join(newFolder(), 'drill.sql');
+  writeFileSync(sqlPath, 'SELECT count(*) = 100 FROM notes');
+  await using shop = openShop(newFolder(), { drills: { scheduled: false, sql: sqlPath } });
+  const { filename: first = '' } = await shop.service.performBackup();
+  change(shop.databasePath, 'DELETE FROM notes WHERE rowid = 1');
+  const { filename = '' } = await shop.service.performBackup();
+  expect((await shop.service.drill()).ok).toBe(false);
+  const other = await shop.service.drill({ without: [filename] });
+  expect([other.ok, other.drills[0]?.backup]).toEqual([true, first]);
+  const { verdict, failedCheck, freshness } = await shop.service.getStatus();
+  expect(verdict.detail).toStartWith(`The drill of ${filename} in the folder failed: an assertion does not hold`);
+  expect(failedCheck).toMatchObject({ kind: 'drill', target: 'local', backup: filename, more: 0 });
+  expect(freshness.targets[0]).toMatchObject({ drill: { result: 'failed' }, proven: { backup: first } });
+  const { findings } = await shop.service.diagnose();
+  expect(findings.find(({ code }) => code === 'drills')?.severity).toBe('problem');
+  writeFileSync(sqlPath, 'SELECT count(*) = 99 FROM notes');
+  expect((await shop.service.drill()).ok).toBe(true);
+  const after = await shop.service.getStatus();
+  expect([after.verdict.code, after.failedCheck]).toEqual(['protected', null]);
+});
+
+test('a stored backup that fails a check turns the verdict until it passes one or is removed', async () => {
+  await using shop = openShop(newFolder());
+  const { filename: first = '' } = await shop.service.performBackup();
+  await shop.service.performBackup();
+  const told = async () => (await shop.service.getStatus()).verdict.code;
+  const path = join(shop.backups, first);
+  alter(path);
+  expect(await told()).toBe('protected');
+  await shop.service.verifyBackup(first, { full: true });
+  expect(await told()).toBe('check-failed');
+  const { failedCheck } = await shop.service.getStatus();
+  expect(failedCheck).toMatchObject({ kind: 'verify', target: 'local', backup: first, run: null, more: 0 });
+  const { findings } = await shop.service.diagnose();
+  expect(findings.find(({ code }) => code === 'damaged-backups')?.what).toBe(
+    'backups that did not pass their last check: 1 in the folder',
+  );
+  alter(path);
+  await shop.service.verifyBackup(first, { full: true });
+  expect(await told()).toBe('protected');
+  alter(path);
+  await shop.service.verifyBackup(first, { full: true });
+  await shop.service.deleteBackup(first);
+  expect(await told()).toBe('protected');
 });
 
 test('without a backup, or with a file of assertions that is not there, a drill fails and says so', async () => {

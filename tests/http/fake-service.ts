@@ -421,6 +421,7 @@ export function createFakeService(): FakeService {
               storedAt: null,
               proven: null,
               drill: null,
+              damaged: 0,
             },
           ],
         },
@@ -467,6 +468,7 @@ export function createFakeService(): FakeService {
           verifiedAt: new Date(0),
           holdsAt: new Date(0),
         },
+        failedCheck: null,
         maxAgeMinutes: 30,
         run: null,
         lastRun: runs[0] ?? null,
@@ -658,7 +660,9 @@ export function createFakeService(): FakeService {
     },
     async drill(options) {
       requireTarget(options?.target);
-      enter(`drill ${options?.target ?? 'each'}${options?.identity ? ` with ${options.identity}` : ''}`);
+      enter(
+        `drill ${options?.target ?? 'each'}${options?.identity ? ` with ${options.identity}` : ''}${options?.without ? ` without ${options.without}` : ''}`,
+      );
       users.push(options?.user);
       const error = behaviour.runError ?? null;
       const result = error ? 'failed' : 'proven';

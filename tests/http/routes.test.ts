@@ -99,7 +99,8 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
       const drill = (body?: string) => ask('/backup/api/drill', contract.drillReport, { method: 'POST', body });
       expect(await drill()).toMatchObject({ ok: true, drills: [{ result: 'proven', ms: 3_200 }] });
       await drill('{ "target": "s3" }');
-      expect(service.calls).toEqual(['drill each', 'drill s3']);
+      await drill('{ "target": "s3", "without": ["backup-1"] }');
+      expect(service.calls).toEqual(['drill each', 'drill s3', 'drill s3 without backup-1']);
       const hint = 'Look.';
       service.behaviour.runError = { code: 'DRILL_FAILED', message: 'no file /srv/app/db/dev.sqlite', hint };
       expect((await drill()).drills[0]?.error?.message).toBe('no file dev.sqlite');
@@ -217,8 +218,11 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
         state: 'verified',
         method: 'full',
       });
+      await ask(`${path}/verify`, contract.backup, post({ from: 's3' }));
       await ask(`${path}/adopt`, contract.backup, post());
-      expect(service.calls).toEqual(['verifyBackup quick', 'verifyBackup full', 'adoptBackup']);
+      expect(service.calls).toEqual([
+        ...['verifyBackup quick', 'verifyBackup full', 'verifyBackup quick from s3', 'adoptBackup'],
+      ]);
     });
 
     test('a plan is made for the mode that is asked for', async () => {

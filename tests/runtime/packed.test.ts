@@ -18,12 +18,13 @@ import { deployments } from './deployments.ts';
 import { exampleApps } from './examples.ts';
 import { packPackage } from './pack.ts';
 import { complaints, mustRun, root, run } from './run.ts';
+import { node22, node26 } from '../support/runtimes.ts';
 
 const PATIENCE_MS = 180_000;
 /** Bun, and the two ends of the Nodes that `engines` promises: the oldest and the newest even one. */
 const runtimes = [
-  { name: 'Node-22.16', program: join(root, 'node_modules/node/bin/node') },
-  { name: 'Node-26', program: join(root, 'node_modules/node-26/bin/node') },
+  { name: 'Node-22.16', program: node22 },
+  { name: 'Node-26', program: node26 },
   { name: 'Bun', program: process.execPath },
 ];
 const newFolder = scratchFolders();
@@ -442,7 +443,7 @@ for (const { name, program: runtime } of runtimes) {
         link('better-sqlite3', folder, await betterSqlite3());
         await Bun.write(join(folder, 'visitor.mjs'), visitor);
         await Bun.write(join(folder, 'app.mjs'), otherLibrary);
-        const env = { DATABASE_URL: 'app.sqlite', VISITOR: join(root, 'node_modules/node/bin/node') };
+        const env = { DATABASE_URL: 'app.sqlite', VISITOR: node22 };
         const ended = await run(runtime, ['app.mjs'], { cwd: folder, env });
         expect([ended.code, ended.stdout]).toEqual(['SIGKILL', 'backed up\n500 seen by the visitor\n']);
         expect(ask(join(folder, 'app.sqlite'), 'SELECT count(*) FROM notes')).toBe(600);

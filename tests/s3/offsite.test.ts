@@ -647,6 +647,33 @@ test('S3 that was away for a while gets what waited, oldest first, after a resta
   expect((await restarted.service.getStatus()).s3).toMatchObject({ stored: 3, waiting: 0, error: null });
 }, 60_000);
 
+test.each([
+  ['that refused the key, and could not be listed', { status: 403, code: 'AccessDenied' }, 'S3_DENIED', true],
+  ['that was silent between two listings', 'reset', 'S3_UNREACHABLE', false],
+] as const)(
+  'S3 %s, gets what waits as soon as a listing shows that it is back',
+  async (_, effect, code, isListed) => {
+    await using opened = openService({ BACKUP_ENABLED: 'false' });
+    const { service } = opened;
+    service.start();
+    const look = () => service.getBackups({ target: 's3' });
+    await look();
+    server.faults.push({ match: /./, effect });
+    // Each failure doubles the delay: after three it is longer than this test.
+    for (let count = 0; count < 3; count++) expect((await service.performBackup()).s3Uploaded).toBe(false);
+    if (isListed) expect((await refusal(look)).code).toBe(code);
+    const { s3 } = await service.getStatus();
+    expect(s3).toMatchObject({ waiting: 3, error: { code } });
+    expect(s3.nextTryAt?.getTime()).toBeGreaterThan(Date.now() + 60_000);
+
+    server.faults.length = 0;
+    await look();
+    while ((await service.getStatus()).s3.waiting > 0) await Bun.sleep(20);
+    expect(Date.now()).toBeLessThan(s3.nextTryAt?.getTime() ?? 0);
+  },
+  60_000,
+);
+
 test('with another path everything is uploaded there; with the path of before it is known again', async () => {
   const name = await backUp();
   await using opened = openService();

@@ -9,13 +9,14 @@ export interface DrillOptions {
   readonly from?: TargetName;
   readonly identity?: string;
   readonly allowPlain?: boolean;
+  readonly without?: string;
 }
 
 export async function drill({ service, output }: Session, options: DrillOptions): Promise<number> {
-  const { from, allowPlain } = options;
+  const { from, allowPlain, without } = options;
   const identity = readIdentity(options.identity);
   const report = await service.drill({
-    ...{ target: from, identity, allowPlain, trigger: 'cli' },
+    ...{ target: from, identity, allowPlain, trigger: 'cli', ...(without && { without: [without] }) },
     onProgress: output.progress.show,
   });
   output.answer(report, report.drills.map(drillText).join('\n'));

@@ -4,6 +4,7 @@ import type { PlaceStatus, Status, TargetStatus, VerdictCode } from '../../servi
 import { exitCodes } from '../exit-codes.ts';
 import type { TargetFreshness } from '../../service/protection/freshness.ts';
 import { agoText, durationText, sizeText } from '../output.ts';
+import { failedCheckText } from '../../service/protection/failed-checks.ts';
 import { lossText } from '../../service/protection/loss-text.ts';
 import { BRING_BACK } from '../../service/protection/missing.ts';
 import { targetWord } from '../../words/target-word.ts';
@@ -20,7 +21,7 @@ export const showStatus: Work = async ({ service, output, now }) => {
 export function statusExitCode({ freshness: { state, cause }, local }: Status): number {
   if (state === 'protected') return exitCodes.done;
   if (state === 'unprotected' && local.count === 0) return exitCodes.noBackup;
-  if (cause === 'damaged') return exitCodes.verificationFailed;
+  if (cause === 'damaged' || cause === 'check-failed') return exitCodes.verificationFailed;
   if (state === 'unprotected') return exitCodes.noBackup;
   return state === 'at-risk' && elsewhereCauses.has(cause) ? exitCodes.notEverywhere : exitCodes.failed;
 }
@@ -48,6 +49,7 @@ function statusText(status: Status, now: Date, terminal: number | undefined): st
   const rows = [
     ['status', code === state ? state : `${state} (${code})`],
     ['state', state],
+    ...(status.failedCheck ? [['failed', failedText(status.failedCheck, now)]] : []),
     ...(status.loss ? [['loss', `${lossText(status.loss)} (${status.loss.filename})`]] : []),
     [
       'database',
@@ -72,6 +74,11 @@ function statusText(status: Status, now: Date, terminal: number | undefined): st
   const width = Math.max(10, ...rows.map(([name = '']) => name.length));
   const lines = rows.map(([name = '', value = '']) => wrapped(`${name.padEnd(width)} ${value}`, width + 1, terminal));
   return [...lines, ...(freshness.cause === 'missing' ? [missingText(status, now)] : [])].join('\n');
+}
+
+function failedText(check: NonNullable<Status['failedCheck']>, now: Date): string {
+  const more = check.more === 0 ? '' : ` (${check.more} more)`;
+  return `${agoText(check.at, now)}: ${failedCheckText(check)}${more}`;
 }
 
 function missingText({ database, lastGood }: Status, now: Date): string {

@@ -233,6 +233,7 @@ export const verbs = {
     what: 'rehearse a restore: bring the newest backup of each target back to a hidden place, check it and remove it',
     options: [
       { flags: '--from <target>', what: 'only from this target (default: every one that is on)' },
+      { flags: '--without <backup>', what: 'pass over this backup: try the one before it' },
       identity,
       allowPlain,
     ],

@@ -3,7 +3,7 @@
  * the result. Runs in a job's own process. Nothing is changed before the safety backup exists; a restore to a new file
  * changes nothing that exists.
  */
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type BackupPurpose, clearTheWay, makeBackupUnderPin } from './backup.ts';
 import { LOCK_FILE } from '../format/names.ts';
@@ -24,11 +24,11 @@ import { BRING_BACK } from '../sqlite/missing.ts';
 import { refuseWhileInUse, whoHasOpen } from '../sqlite/open-files.ts';
 import { hasPageChecksums, renewFirstChecksumOf } from '../sqlite/page-checksum.ts';
 import {
-  placeAsNewFile,
   placeOverUnreadable,
   placeThroughSqlite,
   placeWhereMissing,
   refuseWhatIsThere,
+  stageNewFile,
 } from '../sqlite/place.ts';
 import { isLiveFile, resolveDatabase, stampDatabase, stampText } from '../sqlite/stamp.ts';
 import { askFile, verifyFile } from '../sqlite/verify.ts';
@@ -44,9 +44,9 @@ import type { PlanFacts, PlanRequest, RestoreRequest, Restored } from './restore
  */
 export async function restoreDatabase(request: RestoreRequest, context: StoryContext): Promise<Restored> {
   context.onEvent({ type: 'step', name: 'check' });
+  if (request.mode === 'file') return await restoreToFile(request, context);
   const checked = await checkSource(request);
   context.signal.throwIfAborted();
-  if (request.mode === 'file') return await restoreToFile(request, context);
 
   const catalog = new Catalog(request.folder);
   await catalog.prepare();
@@ -218,31 +218,36 @@ interface Checked {
 }
 
 /** @throws BackupError BAD_BACKUP, VERIFY_FAILED: it is not a file to restore from. */
-export async function checkSource(
-  request: Pick<RestoreRequest, 'source' | 'sourceName' | 'sha256' | 'databasePath'>,
-): Promise<Checked> {
-  if (isLiveFile(request.source, request.databasePath)) {
-    throw new BackupError('BAD_BACKUP', `${request.sourceName} is the live database itself`, {
+export async function checkSource(request: CheckedSource): Promise<Checked> {
+  refuseUnfitSource(request);
+  const identity = identityOf(request.source);
+  await checkContent(request.source, request);
+  return { identity };
+}
+
+type CheckedSource = Pick<RestoreRequest, 'source' | 'sourceName' | 'sha256' | 'databasePath'>;
+
+function refuseUnfitSource({ source, sourceName, databasePath }: CheckedSource): void {
+  if (isLiveFile(source, databasePath)) {
+    throw new BackupError('BAD_BACKUP', `${sourceName} is the live database itself`, {
       hint: 'Name a backup instead.',
     });
   }
-  if ((statSync(`${request.source}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) {
-    throw new BackupError(
-      'BAD_BACKUP',
-      `${request.sourceName} has a log beside it, ${request.sourceName}-wal, that is part of it`,
-      {
-        hint: 'The content of the log would be lost. Open and close the file once with SQLite, so that the log is merged.',
-      },
-    );
+  if ((statSync(`${source}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) {
+    throw new BackupError('BAD_BACKUP', `${sourceName} has a log beside it, ${sourceName}-wal, that is part of it`, {
+      hint: 'The content of the log would be lost. Open and close the file once with SQLite, so that the log is merged.',
+    });
   }
-  const identity = identityOf(request.source);
-  const { sha256 } = await verifyFile(request.source, { method: 'quick' });
-  if (request.sha256 !== null && sha256 !== request.sha256) {
-    throw new BackupError('VERIFY_FAILED', `${request.sourceName} is not the file that its manifest describes`, {
+}
+
+/** @param path the backup, or a copy of it. */
+async function checkContent(path: string, { sourceName, sha256: promised }: CheckedSource): Promise<void> {
+  const { sha256 } = await verifyFile(path, { method: 'quick' });
+  if (promised !== null && sha256 !== promised) {
+    throw new BackupError('VERIFY_FAILED', `${sourceName} is not the file that its manifest describes`, {
       hint: 'It was changed after it was made. Use another backup.',
     });
   }
-  return { identity };
 }
 
 /** The time of its last change can't be set by a program, unlike that of its last write. */
@@ -262,18 +267,18 @@ function changedMeanwhile({ sourceName }: RestoreRequest): BackupError {
   });
 }
 
+/** The copy is checked before it gets its name: that tells a damaged backup as well as a damaged copy. */
 async function restoreToFile(request: RestoreRequest, context: StoryContext): Promise<Restored> {
   if (request.to === null)
     throw new BackupError('BAD_REQUEST', 'a restore to a new file needs its path', { hint: 'Name it with `to`.' });
   const destination = resolve(request.to);
+  refuseUnfitSource(request);
+  using staged = stageNewFile(request.source, destination, { ownedAsFolder: true });
+  context.signal.throwIfAborted();
+  await checkContent(staged.path, request);
+  context.signal.throwIfAborted();
   context.onEvent({ type: 'step', name: 'place' });
-  placeAsNewFile(request.source, destination, { ownedAsFolder: true });
-  context.onEvent({ type: 'step', name: 'prove' });
-  const { sha256 } = await verifyFile(destination, { method: 'quick' });
-  if (request.sha256 !== null && sha256 !== request.sha256) {
-    rmSync(destination, { force: true });
-    throw changedMeanwhile(request);
-  }
+  staged.place();
   return { path: destination, mode: 'file', safetyBackup: null, setAside: null };
 }
 

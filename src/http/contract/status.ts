@@ -19,6 +19,7 @@ const verdictCode = z.enum([
   'damaged',
   'changed',
   'last-failed',
+  'check-failed',
   's3-waiting',
   'off',
   'disk-low',
@@ -41,8 +42,10 @@ const freshness = z.object({
       storedAt: time.nullable(),
       /** The last restore that a drill proved there; null when none did. */
       proven: z.object({ at: time, ms: z.number(), backup: z.string() }).nullable(),
-      /** How the last drill there ended. */
+      /** How the last drill there ended; `failed` until one proves the same backup or a newer one. */
       drill: z.object({ at: time, result: z.enum(['proven', 'sealed', 'failed']) }).nullable(),
+      /** Backups there that did not pass their last check. */
+      damaged: z.number(),
     }),
   ),
 });
@@ -113,6 +116,18 @@ export const status = z.object({
   /** Each that is configured beside the folder; `s3` first, if it is. */
   targets: z.array(z.object({ target: targetName, ...remote, where: z.string() })),
   lastGood: z.object({ filename: z.string(), createdAt: time, verifiedAt: time, holdsAt: time }).nullable(),
+  /** The failed drill or check that counts most, of those that nothing has answered, and how many more there are. */
+  failedCheck: z
+    .object({
+      kind: z.enum(['drill', 'verify']),
+      target: targetName,
+      backup: z.string().nullable(),
+      at: time,
+      why: z.string(),
+      run: z.string().nullable(),
+      more: z.number(),
+    })
+    .nullable(),
   maxAgeMinutes: z.number(),
   run: runProgress.nullable(),
   /** The newest that is not an upload. */

@@ -61,7 +61,12 @@ export const backupRoutes = [
     costs: 'verify',
     isLong: always,
     changesBackups: true,
-    body: z.strictObject({ full: z.boolean().default(false), allowPlain: z.boolean().optional() }).optional(),
+    // Which copy: the one in the folder by default, if there is one.
+    body: z
+      .strictObject({
+        ...{ full: z.boolean().default(false), allowPlain: z.boolean().optional(), from: targetName.optional() },
+      })
+      .optional(),
     answers: { 200: backup },
     handle: ({ service, params, body, user }) => service.verifyBackup(params.filename, { full: false, ...body, user }),
   }),

@@ -22,7 +22,13 @@ export const targetRoutes = [
     costs: 'drill',
     isLong: always,
     changesBackups: true,
-    body: z.strictObject({ target: targetName.optional(), allowPlain: z.boolean().optional() }).optional(),
+    body: z
+      .strictObject({
+        ...{ target: targetName.optional(), allowPlain: z.boolean().optional() },
+        /** Backups to pass over, as one whose drill failed. */
+        without: z.array(z.string().max(255)).max(100).optional(),
+      })
+      .optional(),
     answers: { 200: drillReport },
     handle: ({ service, body, user }) => service.drill({ ...body, user }),
   }),

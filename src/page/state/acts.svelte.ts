@@ -50,10 +50,10 @@ class Acts {
     if (answer?.stopped === false) toasts.show(nothingStoppedText);
   }
 
-  /** Rehearses a restore from each place; how it went is in the check-up and in the run log. */
-  async drill(): Promise<void> {
+  /** Rehearses a restore, from each place if none is named; how it went is in the check-up and in the run log. */
+  async drill(asked?: Parameters<typeof api.drill>[0]): Promise<void> {
     this.drilling = true;
-    const answer = await dashboard.attempt('The restore was not rehearsed', () => api.drill());
+    const answer = await dashboard.attempt('The restore was not rehearsed', () => api.drill(asked));
     this.drilling = false;
     for (const drill of answer?.drills ?? []) toasts.show(drillText(drill));
   }
@@ -63,9 +63,12 @@ class Acts {
     if (saved !== undefined) toasts.show({ tone: 'good', title: 'Auto-backup is on', lines: [] });
   }
 
-  async verify(backup: Backup, full: boolean): Promise<void> {
+  /** @param from which copy; left out: the one in the folder, if there is one. */
+  async verify(backup: Backup, full: boolean, from?: Target): Promise<void> {
     await this.#work(backup, async () => {
-      const checked = await dashboard.attempt('The check could not be made', () => api.verify(backup.filename, full));
+      const checked = await dashboard.attempt('The check could not be made', () =>
+        api.verify(backup.filename, { full, ...(from && { from }) }),
+      );
       const text = checked && checkedText(checked);
       if (text) toasts.show(text);
     });
@@ -77,7 +80,7 @@ class Acts {
     const all = dashboard.own.filter(({ placements }) => placements.some(({ target }) => target === 'local'));
     this.working = new Set([...this.working, ...all.map(({ filename }) => filename)]);
     for (const { filename } of all) {
-      const checked = await api.verify(filename, false).catch(() => null);
+      const checked = await api.verify(filename, { full: false }).catch(() => null);
       found[checked === null || checked.verification.state === 'unchecked' ? 'unknown' : checked.verification.state]++;
       this.working = without(this.working, filename);
     }

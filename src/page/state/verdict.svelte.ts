@@ -4,7 +4,7 @@ import type { Action, VerdictWords } from '../text/verdict-parts.ts';
 import { clock } from './clock.svelte.ts';
 import { dashboard } from './dashboard.svelte.ts';
 
-const thumbs: readonly Action[] = ['bring-back', 'see-loss', 'check-again', 'retry'];
+const thumbs: readonly Action[] = ['bring-back', 'see-loss', 'check-again', 'retry', 'drill-again', 'verify-again'];
 
 class Verdict {
   /** What the server last said; null before it said anything. */

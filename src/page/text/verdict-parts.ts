@@ -21,7 +21,11 @@ export type Action =
   | 'bring-back'
   | 'see-loss'
   | 'restore-before'
-  | 'accept-loss';
+  | 'accept-loss'
+  | 'drill-again'
+  | 'show-drill'
+  | 'see-damaged'
+  | 'verify-again';
 export type Tone = 'good' | 'warn' | 'bad' | 'busy' | 'calm';
 export type Icon =
   | 'shield-check'
@@ -103,6 +107,21 @@ export function nextRun(known: Known): Fact[] {
       text: `Next backup in ${countdown(Date.parse(schedule.nextRunAt) - known.now)}`,
     },
   ];
+}
+
+/** The newest good backup at the place of a failed drill that is not the one that failed; null if there is none. */
+export function anotherToDrill({ status, backups }: Pick<Known, 'status' | 'backups'>): Backup | null {
+  const { failedCheck } = status;
+  if (failedCheck === null) return null;
+  const { target, backup: failed } = failedCheck;
+  const isThere = ({ placements }: Backup) =>
+    placements.some((copy) => copy.target === target && copy.status === 'stored' && !copy.archive);
+  return (
+    backups.find(
+      (backup) =>
+        backup.verified && !backup.safety && backup.other === null && backup.filename !== failed && isThere(backup),
+    ) ?? null
+  );
 }
 
 /** Elsewhere than here. */

@@ -1,9 +1,19 @@
 /** The verdicts that ask for something: what went wrong, what still holds, what to do. */
 import type { Run } from '../../http/contract.ts';
 import { missedLately } from '../chart.ts';
-import { age, ago, clockTime, countdown, minutes, moment, plural, sentence, size } from './format.ts';
-import { copiesOf, type Fact, type Known, newestGood, nextRun, usual, type Words } from './verdict-parts.ts';
-import { isFolder, kindOf, targetList } from './targets.ts';
+import { age, ago, clockTime, countdown, minutes, moment, nameTime, plural, sentence, size } from './format.ts';
+import {
+  anotherToDrill,
+  copiesOf,
+  type Fact,
+  type Known,
+  newestGood,
+  nextRun,
+  type Phrase,
+  usual,
+  type Words,
+} from './verdict-parts.ts';
+import { isFolder, kindOf, targetList, targetPhrase } from './targets.ts';
 import { stepWord } from './words.ts';
 
 export function tooOldWords(known: Known): Words {
@@ -112,6 +122,53 @@ export function lastFailedWords(known: Known): Words {
     ],
     facts: [...facts, ...nextRun(known)],
     actions: ['show-run', 'retry'],
+  };
+}
+
+/** A test restore, or a check of a stored backup, failed and nothing has answered that since. */
+export function checkFailedWords(known: Known): Words {
+  const { status, now, zone } = known;
+  const found = status.failedCheck;
+  if (found === null)
+    return { icon: 'shield-alert', headline: 'A check failed', say: newestGood(known), facts: [], actions: usual };
+  const place = found.target === 'local' ? 'in the folder' : `on ${targetPhrase(found.target)}`;
+  const time = found.backup === null ? null : nameTime(found.backup);
+  const which: Phrase[] =
+    time === null
+      ? [found.backup === null ? 'No backup ' : `${found.backup} `]
+      : ['The backup of ', { strong: moment(time, now, zone) }, ' '];
+  const more: Phrase[] = found.more === 0 ? [] : [` ${plural(found.more, 'more check')} failed: see Check-up.`];
+  const facts: Fact[] = [{ icon: 'alert', mood: 'no', text: `Failed ${ago(Date.parse(found.at), now)}` }];
+  if (found.kind === 'verify')
+    return {
+      icon: 'shield-alert',
+      headline: 'A stored backup is damaged',
+      say: [
+        ...which,
+        `${place} did not pass its last check: ${sentence(found.why)} It is never restored by itself. `,
+        ...newestGood(known),
+        ...more,
+      ],
+      facts: [...facts, ...nextRun(known)],
+      actions: ['see-damaged', 'verify-again'],
+    };
+  const { proven = null } = status.freshness.targets.find(({ target }) => target === found.target) ?? {};
+  const provenTime = proven === null || proven.at <= found.at ? null : nameTime(proven.backup);
+  if (provenTime !== null)
+    facts.push({ icon: 'check', mood: 'ok', text: `${moment(provenTime, now, zone)} was restored and proven since` });
+  return {
+    icon: 'shield-alert',
+    headline: 'The test restore failed',
+    say: [
+      ...which,
+      `${place} could not be restored to a hidden place: ${sentence(found.why)} Your database was not touched. `,
+      // It is the one that was called good until then.
+      ...(status.lastGood?.filename === found.backup ? ['It had passed its check.'] : newestGood(known)),
+      anotherToDrill(known) === null ? ' Make a new backup, then test again.' : ' Test another one, and read why.',
+      ...more,
+    ],
+    facts: [...facts, ...nextRun(known)],
+    actions: found.run === null ? ['drill-again'] : ['show-drill', 'drill-again'],
   };
 }
 

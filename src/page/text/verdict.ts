@@ -20,6 +20,7 @@ import {
 import { runningWords } from './verdict-running.ts';
 import {
   changedWords,
+  checkFailedWords,
   damagedWords,
   diskLowWords,
   lastFailedWords,
@@ -77,6 +78,8 @@ function wordsOf(known: Known): VerdictWords {
       return { tone, ...changedWords(known) };
     case 'last-failed':
       return { tone, ...lastFailedWords(known) };
+    case 'check-failed':
+      return { tone, ...checkFailedWords(known) };
     case 's3-waiting':
       return { tone, ...s3WaitingWords(known) };
     case 'off':

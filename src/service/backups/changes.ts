@@ -4,8 +4,9 @@ import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { BackupError } from '../../words/errors.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { ServiceContext } from '../context.ts';
-import type { RemoteTarget, Said } from '../targets/remote-target.ts';
+import type { RemoteTarget } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
+import type { Said } from '../targets/said.ts';
 import { isHere, isOwn } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Removals } from './removals.ts';
@@ -46,7 +47,7 @@ export class Changes {
       const changeable = holders.filter(({ lifecycleDays }) => lifecycleDays === null);
       // If there is none, the first holder says why.
       const changed = changeable.length > 0 ? changeable : holders;
-      await eachOf(changed, 'it was changed', (remote) => remote.change(filename, change));
+      await eachOf(changed, 'it was changed', (remote) => remote.changes.say(filename, change));
     }
     emit({ type: 'status' });
   }
@@ -69,10 +70,12 @@ export class Changes {
       return;
     }
     const holders = targets.enabled.filter((remote) => remote.lifecycleDays === null && remote.find(filename));
-    await eachOf(holders, 'it was written', (remote) => remote.change(filename, change)).catch((error: unknown) => {
-      const known = BackupError.from(error);
-      this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is retried.`);
-    });
+    await eachOf(holders, 'it was written', (remote) => remote.changes.say(filename, change)).catch(
+      (error: unknown) => {
+        const known = BackupError.from(error);
+        this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is retried.`);
+      },
+    );
   }
 
   /** @returns the targets on which a copy stays, because removal is left to the bucket. */
@@ -92,7 +95,7 @@ export class Changes {
     const left = holders.filter((remote) => !remotes.includes(remote));
     if (left.length > 0 && remotes.length === 0 && !isHere(backup)) throw leftToBucket(left[0]?.address ?? '');
     const why = user ? `by ${user}` : 'by hand';
-    await eachOf(remotes, 'it was deleted', (remote) => remote.remove(filename, why));
+    await eachOf(remotes, 'it was deleted', (remote) => remote.changes.remove(filename, why));
     if (isHere(backup)) {
       await catalog.remove(backup);
       removals.note(filename, why);
@@ -111,8 +114,8 @@ export class Changes {
     if (target === 'local') return [];
     if (target !== undefined) return [backups.requireRemote(target)];
     return targets.all.filter((remote) => {
-      const upload = remote.uploadStates().get(filename);
-      return remote.find(filename) || remote.isUploading(filename) || (upload && upload.status !== 'removed');
+      const upload = remote.uploads.states().get(filename);
+      return remote.find(filename) || remote.uploads.isUploading(filename) || (upload && upload.status !== 'removed');
     });
   }
 }

@@ -8,7 +8,7 @@ import { findAll, isOfWeight } from './findings.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
 const MIB = 1024 ** 2;
-const local = { target: 'local', goodAt: now, verifiedAt: now, storedAt: now } as const;
+const local = { target: 'local', goodAt: now, verifiedAt: now, storedAt: now, damaged: 0 } as const;
 const proven = { at: now, ms: 3_200, backup: 'backup-2024-03-01T11-00-00-000Z.sqlite' };
 const drilled = (result: 'proven' | 'sealed' | 'failed') => ({ at: now, result });
 const error = { code: 'DB_BUSY', message: 'db/dev.sqlite was locked', hint: 'End that.' } as const;
@@ -219,6 +219,11 @@ const table: readonly [string, Change, readonly string[]][] = [
   ['a clone wants to write there', { places: [place({ writer: writer('clone') })] }, ['problem writers']],
   ['the place was just taken over', { places: [place({ sparesOthersUntil: now })] }, ['info writers']],
   ['nobody else writes there', { places: [place({})] }, []],
+  [
+    'a stored backup is damaged',
+    { drills: { targets: [{ ...local, proven, drill: drilled('proven'), damaged: 2 }] } },
+    ['problem damaged-backups'],
+  ],
   ['nobody ever drilled', { drills: { targets: [{ ...local, proven: null, drill: null }] } }, ['info drills']],
 ];
 for (const [name, change, expected] of table) {

@@ -30,6 +30,7 @@ import { databaseIsLocal, folderIsDurable, hasRoom, isElsewhere, ofDoubt, places
 import {
   ageFitsInterval,
   clockIsRight,
+  copiesPassed,
   drillsProve,
   historyIsLong,
   isScheduled,
@@ -99,5 +100,6 @@ const checks: readonly Check[] = [
   doorIsNarrow,
   passwordIsLong,
   copiesCanBeRead,
+  copiesPassed,
   drillsProve,
 ];

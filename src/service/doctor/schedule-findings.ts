@@ -1,5 +1,6 @@
 /** What is wrong with when backups are made and proven, and for how long they are kept. */
 import { buckets } from './facts.ts';
+import { targetWord } from '../../words/target-word.ts';
 import { type Check, found, ok } from './finding.ts';
 
 /** Clocks that are set by the network are apart by less. */
@@ -106,6 +107,22 @@ export const keepFitsInterval: Check = ({ folder, settings, gapMinutes: { shorte
   });
 };
 
+export const copiesPassed: Check = ({ drills: { targets } }) => {
+  const code = 'damaged-backups';
+  // Where nobody could list the backups.
+  if (targets.length === 0) return null;
+  const bad = targets.filter(({ damaged }) => damaged > 0);
+  const [first] = bad;
+  if (!first) return ok(code, 'each stored backup passed its last check');
+  const where = (target: string) => (target === 'local' ? 'in the folder' : `on ${targetWord(target)}`);
+  const from = first.target === 'local' ? '' : ` --from ${first.target}`;
+  return found('problem', code, {
+    what: `backups that did not pass their last check: ${bad.map(({ target, damaged }) => `${damaged} ${where(target)}`).join(', ')}`,
+    why: 'They can’t be relied on, and what damaged them may damage others.',
+    fix: `See which with velist-backup list${first.target === 'local' ? '' : ` --target ${first.target}`}, and check them again: velist-backup verify <backup>${from} --full`,
+  });
+};
+
 export const drillsProve: Check = ({ drills }) => {
   const code = 'drills';
   if (drills.complaint !== null) {
@@ -120,7 +137,7 @@ export const drillsProve: Check = ({ drills }) => {
   const failed = drills.targets.find(({ drill }) => drill?.result === 'failed');
   if (failed) {
     return found('problem', code, {
-      what: `the last drill of ${failed.target} failed`,
+      what: `a drill of ${failed.target} failed, and none has proven as new a backup since`,
       why: 'A backup that cannot be restored today cannot be restored on the day it is needed.',
       fix: `Run it again and read the reason: velist-backup drill --from ${failed.target}`,
     });

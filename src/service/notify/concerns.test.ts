@@ -87,11 +87,31 @@ test('a drill that failed is a concern until one succeeds', () => {
     concernsOf({
       status: status({
         targets: [
-          { target: 'local', goodAt: now, verifiedAt: now, storedAt: now, proven: null, drill: { at: now, result } },
+          {
+            target: 'local',
+            goodAt: now,
+            verifiedAt: now,
+            storedAt: now,
+            proven: null,
+            drill: { at: now, result },
+            damaged: 0,
+          },
         ],
       }),
     });
   expect([drilled('failed'), drilled('sealed'), drilled('proven')]).toEqual([['drill'], [], []]);
+});
+
+test('a stored backup that failed its check is a concern, and the newest one only as what is damaged', () => {
+  const found = (cause: 'check-failed' | 'damaged') => {
+    const target = { target: 's3', goodAt: now, verifiedAt: now, storedAt: now, proven: null, drill: null, damaged: 2 };
+    return facts({ status: status({ state: 'at-risk', cause, targets: [target] }) });
+  };
+  expect(assessSituation(found('check-failed')).concerns).toEqual(['check']);
+  expect(changeSince([], assessSituation(found('check-failed'))).message?.['text']).toStartWith(
+    'A stored backup of dev.sqlite did not pass its check (S3). The list of backups says which.',
+  );
+  expect(assessSituation(found('damaged')).concerns).toEqual(['damaged']);
 });
 
 test('S3 is a concern when uploads fail and what is there is too old, not at the first failure', () => {
@@ -108,7 +128,9 @@ test('S3 is a concern when uploads fail and what is there is too old, not at the
   const offsite = (goodAt: Date | null, change: Partial<Status['targets'][number]> = {}) =>
     concernsOf({
       status: status(
-        { targets: [{ target: 's3', goodAt, verifiedAt: null, storedAt: null, proven: null, drill: null }] },
+        {
+          targets: [{ target: 's3', goodAt, verifiedAt: null, storedAt: null, proven: null, drill: null, damaged: 0 }],
+        },
         { targets: [{ ...about, target: 's3', bucket: 'bucket', ...change }] },
       ),
     });
@@ -120,7 +142,7 @@ test('S3 is a concern when uploads fail and what is there is too old, not at the
   expect(offsite(null, { enabled: false })).toEqual([]);
 
   const ends = (goodAt: Date | null, change: Partial<Status['targets'][number]>) => {
-    const target = { target: 's3', goodAt, verifiedAt: null, storedAt: null, proven: null, drill: null };
+    const target = { target: 's3', goodAt, verifiedAt: null, storedAt: null, proven: null, drill: null, damaged: 0 };
     const present = status(
       { targets: [target] },
       { targets: [{ ...about, target: 's3', bucket: 'bucket', ...change }] },
@@ -166,7 +188,7 @@ test('what begins is said, what goes on is not, and so is each end', () => {
 });
 
 test('a concern that ends is said though another one stays, and which is which', () => {
-  const target = { target: 'local', goodAt: now, verifiedAt: now, storedAt: now, proven: null } as const;
+  const target = { target: 'local', goodAt: now, verifiedAt: now, storedAt: now, proven: null, damaged: 0 } as const;
   const drill = status({ targets: [{ ...target, drill: { at: now, result: 'failed' } }] });
   const texts = ([['stale', 'drill'], ['drill'], ['drill', 'offsite']] as Concern[][]).map((said) => {
     const { message } = changeSince(said, assessSituation(facts({ status: drill })));

@@ -13,10 +13,10 @@ import { targetWord } from '../../words/target-word.ts';
 /**
  * `missing`: the database's file is gone. `loss`: a backup lost much against the one before, and nobody has said that it
  * was meant. `damaged`: the newest backup failed a check. `stale`: no good backup is young enough. `failed`: the last
- * backup run failed. `offsite`: uploads fail, and what is at a target is too old. `drill`: the last rehearsal of a restore
- * failed. The worst first.
+ * backup run failed. `offsite`: uploads fail, and what is at a target is too old. `drill`: a rehearsal of a restore failed.
+ * `check`: a backup that is not the newest, or a copy at a target, failed a check. The worst first.
  */
-export const concerns = ['missing', 'loss', 'damaged', 'stale', 'failed', 'offsite', 'drill'] as const;
+export const concerns = ['missing', 'loss', 'damaged', 'stale', 'failed', 'offsite', 'drill', 'check'] as const;
 export type Concern = (typeof concerns)[number];
 
 export interface Situation {
@@ -53,6 +53,8 @@ export function assessSituation({ status, lastRuns, totals }: SituationFacts): S
     failed: last?.result === 'failed',
     offsite: staleTargets(status).length > 0,
     drill: failedDrills(status).length > 0,
+    // `damaged` tells of the newest one.
+    check: status.freshness.cause !== 'damaged' && damagedAt(status).length > 0,
   };
   return {
     status,
@@ -75,6 +77,10 @@ function isAboutToEnd({ run, serverTime, maxAgeMinutes }: Status): boolean {
 
 function failedDrills({ freshness }: Status): readonly string[] {
   return freshness.targets.flatMap(({ target, drill }) => (drill?.result === 'failed' ? [target] : []));
+}
+
+function damagedAt({ freshness }: Status): readonly string[] {
+  return freshness.targets.flatMap(({ target, damaged }) => (damaged > 0 ? targetWord(target) : []));
 }
 
 function staleTargets(status: Status): readonly TargetStatus[] {
@@ -175,6 +181,8 @@ const sentence: Readonly<Record<Concern, (status: Status, error: ErrorBody | nul
   },
   drill: (status) =>
     `The restore of ${status.database.name} was rehearsed and failed (${failedDrills(status).join(', ')}). The run log says why.`,
+  check: (status) =>
+    `A stored backup of ${status.database.name} did not pass its check (${damagedAt(status).join(', ')}). The list of backups says which.`,
 };
 
 const inShort: Readonly<Record<Concern, string>> = {
@@ -185,6 +193,7 @@ const inShort: Readonly<Record<Concern, string>> = {
   failed: 'failing backups',
   offsite: 'failing uploads',
   drill: 'a failed rehearsal of a restore',
+  check: 'a stored backup that failed its check',
 };
 
 function why(error: ErrorBody | null): string {

@@ -44,15 +44,25 @@ const good: FreshnessFacts = {
   lastUnchangedRun: null,
   remotes: [],
   drills: () => ({ last: null, proven: null }),
+  failedChecks: [],
 };
-const undrilled = { proven: null, drill: null };
+const undrilled = { proven: null, drill: null, damaged: 0 };
 
 test('each verdict, with a good backup of each age, has one of four states', () => {
   const states = (verdict: VerdictCode) =>
     (['young', 'old', 'none'] as const).map((age) => protectionState(verdict, age)).join(' ');
   for (const calm of ['protected', 'running', 'restoring', 'restored'] as const)
     expect([calm, states(calm)]).toEqual([calm, 'protected late unprotected']);
-  for (const warns of ['none', 'too-old', 'damaged', 'last-failed', 's3-waiting', 'off', 'disk-low'] as const)
+  for (const warns of [
+    'none',
+    'too-old',
+    'damaged',
+    'last-failed',
+    'check-failed',
+    's3-waiting',
+    'off',
+    'disk-low',
+  ] as const)
     expect([warns, states(warns)]).toEqual([warns, 'at-risk late unprotected']);
 });
 
@@ -65,6 +75,7 @@ test('a backup as old as allowed is young enough, and one of the far future is n
 test('health fails when nothing good is young, and when the newest is damaged', () => {
   expect(isFailing({ state: 'protected', cause: 'protected' })).toBe(false);
   expect(isFailing({ state: 'at-risk', cause: 's3-waiting' })).toBe(false);
+  expect(isFailing({ state: 'at-risk', cause: 'check-failed' })).toBe(false);
   expect(isFailing({ state: 'at-risk', cause: 'damaged' })).toBe(true);
   expect(isFailing({ state: 'at-risk', cause: 'stalled' })).toBe(true);
   expect(isFailing({ state: 'late', cause: 'too-old' })).toBe(true);
@@ -124,6 +135,23 @@ test('a failed drill does not take away what an earlier one proved', () => {
     drill: { at: minutesAgo(9), result: 'failed' },
   });
   expect(told(run(9, 'sealed'), null)).toMatchObject({ proven: null, drill: { result: 'sealed' } });
+});
+
+test('a failed drill stands although an older backup was proven since, and damaged copies are counted by place', () => {
+  const failed = { kind: 'drill', target: 's3', backup: 'b', at: minutesAgo(9), why: 'it broke', run: '1' } as const;
+  const damaged = {
+    kind: 'verify',
+    target: 'local',
+    backup: 'a',
+    at: minutesAgo(8),
+    why: 'page 7',
+    run: null,
+  } as const;
+  const { targets } = assessFreshness({ ...good, remotes: ['s3'], failedChecks: [failed, damaged, damaged] });
+  expect(targets.map(({ drill, damaged: count }) => [drill, count])).toEqual([
+    [null, 2],
+    [{ at: minutesAgo(9), result: 'failed' }, 0],
+  ]);
 });
 
 test('with nothing anywhere there is nothing to tell', () => {

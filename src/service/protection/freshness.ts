@@ -3,6 +3,7 @@
  * a sentence for people who look and changes while a run is going; the state is for programs and does not.
  */
 import type { BackupItem } from '../backups/shown-backup.ts';
+import type { FailedCheck } from './failed-checks.ts';
 import type { VerdictCode } from './verdict.ts';
 import type { Run } from '../../words/run.ts';
 import type { TargetName } from '../../words/target-word.ts';
@@ -34,8 +35,13 @@ export interface TargetFreshness {
   readonly storedAt: Date | null;
   /** The last restore that a drill proved there, and how long it took. */
   readonly proven: { readonly at: Date; readonly ms: number; readonly backup: string } | null;
-  /** How the last drill there ended; `sealed`: all but the content, for want of a key. */
+  /**
+   * How the last drill there ended; `sealed`: all but the content, for want of a key. `failed` as long as no drill has proven
+   * the same backup or a newer one.
+   */
   readonly drill: { readonly at: Date; readonly result: 'proven' | 'sealed' | 'failed' } | null;
+  /** Backups there that did not pass their last check. */
+  readonly damaged: number;
 }
 
 export interface FreshnessFacts {
@@ -52,6 +58,7 @@ export interface FreshnessFacts {
   /** Names of the targets beside the folder that are on. */
   readonly remotes: readonly TargetName[];
   readonly drills: DrillsOf;
+  readonly failedChecks: readonly FailedCheck[];
 }
 
 /** The drill runs that matter at one target. */
@@ -88,7 +95,11 @@ function ageOf({ now, goodAt, maxAgeMs }: FreshnessFacts): 'young' | 'old' | 'no
   return Math.abs(now.getTime() - goodAt.getTime()) > maxAgeMs ? 'old' : 'young';
 }
 
-function freshnessAt(target: TargetName, { items, lastUnchangedRun, drills }: FreshnessFacts): TargetFreshness {
+function freshnessAt(
+  target: TargetName,
+  { items, lastUnchangedRun, drills, failedChecks }: FreshnessFacts,
+): TargetFreshness {
+  const failed = failedChecks.filter((check) => check.target === target);
   const stored = items.flatMap((item) => {
     const placement = item.placements.find((place) => place.target === target && place.status === 'stored');
     // A foreign file holds what nobody knows, a safety backup what a restore replaced.
@@ -104,17 +115,21 @@ function freshnessAt(target: TargetName, { items, lastUnchangedRun, drills }: Fr
     goodAt: isRenewed ? lastUnchangedRun.endedAt : (good?.createdAt ?? null),
     verifiedAt: latest(checks),
     storedAt: latest(stored.map(({ at }) => at)),
-    ...drilled(drills(target)),
+    ...drilled(drills(target), failed.find(({ kind }) => kind === 'drill') ?? null),
+    damaged: failed.filter(({ kind }) => kind === 'verify').length,
   };
 }
 
-function drilled({ last, proven }: ReturnType<DrillsOf>): Pick<TargetFreshness, 'proven' | 'drill'> {
+function drilled(
+  { last, proven }: ReturnType<DrillsOf>,
+  failed: FailedCheck | null,
+): Pick<TargetFreshness, 'proven' | 'drill'> {
   const result = last?.drill?.proof === 'restored' ? 'proven' : (last?.drill?.proof ?? 'failed');
   // The clock may have gone back meanwhile.
   const ms = proven ? Math.max(0, proven.endedAt.getTime() - proven.startedAt.getTime()) : 0;
   return {
     proven: proven && { at: proven.endedAt, ms, backup: proven.backup ?? '' },
-    drill: last && { at: last.endedAt, result },
+    drill: failed ? { at: failed.at, result: 'failed' } : last && { at: last.endedAt, result },
   };
 }
 

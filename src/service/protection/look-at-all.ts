@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { diskRoom } from '../../engine/disk/share.ts';
 import { changedAt, stampDatabase } from '../../engine/sqlite/stamp.ts';
+import { oneOfEach, type PlannedPlace } from '../../engine/restore-points/plan.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
@@ -18,6 +19,7 @@ import type { Rhythm } from '../runs/rhythm.ts';
 import type { RunFilter } from '../state/run-history.ts';
 import { composePlaces, toPlaceStatus } from '../targets/place-status.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
+import { failedChecks } from './failed-checks.ts';
 import type { Losses } from './losses.ts';
 import { isMissing } from './missing.ts';
 import type { Retention } from './retention.ts';
@@ -52,10 +54,11 @@ export class LookAtAll {
     const { now, settings, options, folder, state, database } = this.#context;
     // A folder that can't be listed is the news itself: page, health, metrics and webhooks have to tell it.
     let unlisted: ErrorBody | null = null;
-    const all = await known.everywhere().catch((error: unknown) => {
+    const places = await known.places().catch((error: unknown): readonly PlannedPlace<KnownBackup>[] => {
       unlisted = BackupError.from(error).toJSON();
       return [];
     });
+    const all = oneOfEach(places);
     const here = namesOf(all.filter(isHere));
     const backups = all.filter(isOwn);
     const lastRestore = restores.lastRestore();
@@ -80,8 +83,8 @@ export class LookAtAll {
         enabled: remote.isEnabled,
         ...remote.shown,
         lifecycleDays: remote.lifecycleDays,
-        ...remote.waiting,
-        listedAt: remote.listedAt,
+        ...remote.uploads.nextTry,
+        listedAt: remote.known.listedAt,
       })),
       run: this.#shownRun(),
       lastRun: newest({ except: 'upload' }),
@@ -97,10 +100,17 @@ export class LookAtAll {
         last: state.history.lastDrill(target),
         proven: state.history.lastDrill(target, 'restored'),
       }),
+      failedChecks: failedChecks(
+        places.map(({ target, copies }) => ({
+          ...{ target, copies },
+          openDrill: state.history.openDrill(target),
+          lastDrill: state.history.lastDrill(target),
+        })),
+      ),
       shownRestore: restores.shownRestore(lastRestore),
       vanished: this.#vanished(here),
       isUploading: (name, target) => targets.isUploading(name, target),
-      isBusyElsewhere: (target) => targets.all.some((one) => one.target === target && one.isBusyElsewhere()),
+      isBusyElsewhere: (target) => targets.all.some((one) => one.target === target && one.uploads.isBusyElsewhere()),
       undo: restores.undoable(backups, lastRestore),
       loss: losses.shown(backups),
       places: this.#places(all, { isListed: unlisted === null }),
@@ -150,8 +160,8 @@ export class LookAtAll {
     const remote = this.#parts.targets.enabled;
     const looks = [
       { target: 'local', backups: here, ...places.folder(here), ...(!isListed && { identity: null }) },
-      ...remote.map(({ target, ownership, identity, backups }) => ({
-        ...{ target, ownership, identity },
+      ...remote.map(({ target, ownership, known, backups }) => ({
+        ...{ target, ownership, identity: known.identity },
         // They are asked for only of a place that is another database's.
         backups: ownership.stranger
           ? backups.map((backup) => ({ ...backup, other: ownership.stranger ?? undefined }))

@@ -1,5 +1,6 @@
 /** How things stand, as the page and `status` show it; `status.ts` composes it. */
 import type { Loss } from '../backups/shown-backup.ts';
+import type { FailedCheck } from './failed-checks.ts';
 import type { Freshness } from './freshness.ts';
 import type { RetentionForecast } from './retention-forecast.ts';
 import type { Verdict } from './verdict.ts';
@@ -63,6 +64,8 @@ export interface Status {
     readonly verifiedAt: Date;
     readonly holdsAt: Date;
   } | null;
+  /** The failed check that counts most, and how many more there are. */
+  readonly failedCheck: (FailedCheck & { readonly more: number }) | null;
   readonly maxAgeMinutes: number;
   readonly run: RunProgress | null;
   /** The newest that is not an upload. */

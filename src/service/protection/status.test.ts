@@ -87,6 +87,7 @@ function compose(
       lastBackupRun: null,
       lastUnchangedRun: null,
       drills: () => ({ last: null, proven: null }),
+      failedChecks: [],
       shownRestore: null,
       wasBackedUp: true,
       isMissing: false,

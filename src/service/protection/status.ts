@@ -4,6 +4,7 @@ import type { DiskRoom } from '../../engine/disk/share.ts';
 import { type FolderRetention, isUnsure, isVerified } from '../../engine/catalog/retention.ts';
 import { VERSION } from '../../version.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
+import { type FailedCheck, failedCheckText } from './failed-checks.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
 import type { BackupItem, Placement } from '../backups/shown-backup.ts';
 import type { Status, TargetStatus } from './shown-status.ts';
@@ -35,6 +36,8 @@ export interface StatusFacts {
   readonly lastBackupRun: Run | null;
   readonly lastUnchangedRun: Run | null;
   readonly drills: DrillsOf;
+  /** The first one decides what the verdict says. */
+  readonly failedChecks: readonly FailedCheck[];
   /** The last one, unless a person has put it away. */
   readonly shownRestore: Run | null;
   /** A backup run succeeded once, as far as the history goes. */
@@ -78,6 +81,7 @@ export function composeStatus(facts: StatusFacts): Status {
       lastUnchangedRun: facts.lastUnchangedRun,
       remotes: targets.filter(({ enabled }) => enabled).map(({ target }) => target),
       drills: facts.drills,
+      failedChecks: facts.failedChecks,
     }),
     database: { ...facts.database, growthBytes: growthOf(own, facts.now) },
     schedule: {
@@ -92,6 +96,7 @@ export function composeStatus(facts: StatusFacts): Status {
     s3: s3Of(settings, targets),
     targets,
     lastGood: lastGoodOf(known),
+    failedCheck: firstOf(facts.failedChecks),
     maxAgeMinutes: known.maxAgeMinutes,
     run,
     lastRun: facts.lastRun,
@@ -147,6 +152,7 @@ function toJudge(facts: StatusFacts, { own, holdsAt, maxAgeMinutes, targets }: O
     vanished: facts.vanished,
     unlisted: facts.unlisted,
     hasLoss: facts.loss !== null,
+    failedCheck: facts.failedChecks[0] ? failedCheckText(facts.failedChecks[0]) : null,
     notAt: newest && without.length > 0 ? { backup: newest.name, targets: without.map(({ target }) => target) } : null,
     goodAt: holdsAt,
     maxAgeMs: maxAgeMinutes * 60_000,
@@ -195,6 +201,10 @@ function lastGoodOf({ good, holdsAt }: Known): Status['lastGood'] {
   if (!good?.manifest || !holdsAt) return null;
   const { name: filename, createdAt, manifest } = good;
   return { filename, createdAt, verifiedAt: new Date(manifest.verification.at), holdsAt };
+}
+
+function firstOf([first, ...others]: readonly FailedCheck[]): Status['failedCheck'] {
+  return first ? { ...first, more: others.length } : null;
 }
 
 /** As if nothing was running. A loss that nobody answers for weeks hides no backup that is damaged or too old. */

@@ -73,6 +73,14 @@ const table: [sentence: string, change: Partial<VerdictInput>, verdict: string][
     { file: 'missing', unlisted: { code: 'NO_PERMISSION', message: '', hint: '' } },
     'damaged red',
   ],
+  ['a drill failed', { failedCheck: 'The drill failed.' }, 'check-failed amber'],
+  [
+    'a drill and the last backup failed',
+    { failedCheck: 'It failed.', lastBackupRun: ended('failed') },
+    'last-failed amber',
+  ],
+  ['a drill failed, and the newest is damaged', { failedCheck: 'It failed.', newestDamaged: true }, 'damaged red'],
+  ['a drill failed, and S3 is away', { failedCheck: 'It failed.', remoteFailing: true }, 'check-failed amber'],
   ['the newest is damaged', { newestDamaged: true }, 'damaged red'],
   [
     'the newest is damaged, and the last good one is too old as well',

@@ -23,6 +23,7 @@ export type VerdictCode =
   | 'damaged'
   | 'changed'
   | 'last-failed'
+  | 'check-failed'
   | 's3-waiting'
   | 'off'
   | 'disk-low'
@@ -57,6 +58,8 @@ export interface VerdictInput {
   /** When the newest verified backup was last known to hold; null when there is none. */
   readonly goodAt: Date | null;
   readonly maxAgeMs: number;
+  /** A drill, or a check of a stored backup, failed and nothing has answered that since; in one sentence. */
+  readonly failedCheck?: string | null;
   /** A target that is on and has another writer, or a machine with our id that wants to be one. */
   readonly writerAt: (PlaceWriter & { readonly target: TargetName }) | null;
   /** Places of other databases, and whose they are. */
@@ -118,6 +121,7 @@ export function judge(input: VerdictInput): Verdict {
   if (gone) return gone;
   if (standing) return standing;
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
+  if (input.failedCheck) return { code: 'check-failed', tone: 'amber', detail: input.failedCheck };
   if (foreign) return foreignPlace(foreign);
   if (input.writerAt) return writerVerdict(input.writerAt);
   if (input.setBack) return setBack(input.setBack);

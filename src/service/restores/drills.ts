@@ -123,15 +123,16 @@ export class Drills {
     const drills: TargetDrill[] = [];
     for (const target of targets) {
       const tried = new Set<string>();
+      const without = new Set(asked.without);
       for (;;) {
-        const drill = await this.#join(target, asked, identities, tried);
+        const drill = await this.#join(target, asked, identities, new Set([...without, ...tried]));
         drills.push(drill);
         if (drill.result === 'stopped') return drills;
         // Nothing is known of that backup; the one before it is what a restore would fall back to.
         const { backup, error } = drill;
         if (error?.code !== 'CHECK_GAVE_UP' || backup === null || tried.size >= GAVE_UP_MAX) break;
         tried.add(backup);
-        const next = { allowPlain: asked.allowPlain ?? false, without: tried };
+        const next = { allowPlain: asked.allowPlain ?? false, without: new Set([...without, ...tried]) };
         if ((await this.#rehearsal.newest(target, next)).backup === null) break;
       }
     }

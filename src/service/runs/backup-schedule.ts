@@ -204,5 +204,5 @@ export class BackupSchedule {
 function isToBeMadeAnew(remote: RemoteTarget, { name, createdAt }: Backup, now: Date): boolean {
   if (!remote.isEnabled) return false;
   const { lifecycleDays } = remote;
-  return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || remote.isBlocked(name);
+  return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || remote.uploads.isBlocked(name);
 }

@@ -167,3 +167,32 @@ test('a history that can not be written just now warns and goes on', async () =>
   expect(history.list({ limit: 10 }).map(({ id }) => id)).toEqual(['2']);
   history.close();
 });
+
+test('a failed drill stays open until the same backup or a newer one is proven there', () => {
+  const { history } = open(join(scratch(), 'state.sqlite'));
+  const name = (hour: number) => `backup-2024-03-01T${hour}-00-00-000Z.sqlite`;
+  let count = 0;
+  const drill = (
+    hour: number,
+    proof: 'restored' | 'sealed' | null,
+    code: ErrorCode = 'DRILL_FAILED',
+    target = 'local',
+  ) => {
+    const about = { kind: 'drill', backup: name(hour), drill: { target, proof, assertions: 0 } } as const;
+    history.add(run(`${++count}`, about, proof === null ? failed('it failed', code) : succeeded));
+    return history.openDrill('local')?.backup ?? null;
+  };
+  expect(history.openDrill('local')).toBeNull();
+  expect(drill(11, 'restored')).toBeNull();
+  expect(drill(12, null)).toBe(name(12));
+  // Another one works: that says nothing of this one.
+  expect(drill(11, 'restored')).toBe(name(12));
+  expect(drill(10, null)).toBe(name(10));
+  expect(drill(11, 'restored')).toBe(name(12));
+  expect(drill(13, 'restored', undefined, 's3')).toBe(name(12));
+  expect(drill(13, 'sealed')).toBeNull();
+  // A check that was given up says nothing of the backup.
+  expect(drill(14, null, 'CHECK_GAVE_UP')).toBe(name(14));
+  expect(drill(13, 'restored')).toBeNull();
+  history.close();
+});

@@ -168,6 +168,25 @@ export class RunHistory {
     return row ? (readable(row, readRun)[0] ?? null) : null;
   }
 
+  /**
+   * The newest drill of a target that failed, unless a later one there proved the same backup or a newer one: that an older
+   * one can be restored does not answer why this one could not. Where the check was given up, nothing is known of that
+   * backup, and any later proof counts.
+   */
+  openDrill(target: TargetName): Run | null {
+    const drills = `kind = 'drill' AND ${OF_US} AND json_extract(drill, '$.target') = $target`;
+    const row = this.#database
+      .prepare(
+        `SELECT * FROM runs AS failed WHERE ${drills} AND result = 'failed'
+         AND NOT EXISTS (SELECT 1 FROM runs WHERE ${drills} AND result = 'success' AND runs.rowid > failed.rowid
+           AND (failed.backup IS NULL OR runs.backup >= failed.backup
+             OR json_extract(failed.error, '$.code') = 'CHECK_GAVE_UP'))
+         ORDER BY rowid DESC LIMIT 1`,
+      )
+      .get({ ...this.#us, $target: target });
+    return row ? (readable(row, readRun)[0] ?? null) : null;
+  }
+
   /** Whether an upload to that target is remembered. */
   hasUploaded(target: TargetName): boolean {
     const row = this.#database

@@ -71,18 +71,18 @@ export class Claims {
     const self = await this.#context.places.selfToWrite();
     await remote.refresh();
     const { ownership, backups, address } = remote;
-    const identity = remote.identity ?? { record: null, claims: [], complaint: null };
+    const identity = remote.known.identity ?? { record: null, claims: [], complaint: null };
     const place = { target: remote.target, place: address };
     requireReadable(identity, place);
-    remote.answerSetBack();
+    remote.known.answerSetBack();
     if (ownership.owner === 'new' || (ownership.owner === 'ours' && !ownership.mustRecord)) {
       // Whose it is does not change; who writes there may.
-      await remote.claim(null);
+      await remote.changes.claim(null);
       return this.#unchanged(place, ownership, backups);
     }
     const claim = this.#claimOf(ownership, identity, self, { backups, user });
-    const { identity: after } = await remote.claim(claim);
-    if (after) remote.noteIdentity(after);
+    const { identity: after } = await remote.changes.claim(claim);
+    if (after) remote.known.noteIdentity(after);
     await this.takeId(after?.record?.id ?? claim.record.id, user);
     await remote.refresh();
     return this.#changed(place, { before: ownership, after: remote.ownership, backups: remote.backups });
