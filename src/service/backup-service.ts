@@ -6,7 +6,6 @@
  * with `stat`, and everything else happens in jobs. Runs that change something (backup, restore) follow each other;
  * uploads and checks run beside them.
  */
-import type { S3Place, SetUp } from '../config/page-settings.ts';
 import { BackupError } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
 import { currentActor } from './audit/actor.ts';
@@ -49,8 +48,7 @@ import { writeKit } from './restores/write-kit.ts';
 import { openRooms, type Rooms } from './rooms.ts';
 import { stopRun } from './runs/stop-run.ts';
 import type { BackupServiceOptions } from './service-options.ts';
-import { SetUps, type TestOptions } from './set-up/set-up.ts';
-import type { PlannedSetUp, SetUpPart, ShownSetUp } from './set-up/shown-set-up.ts';
+import { SetUps } from './set-up/set-up.ts';
 import { showConfig } from './state/change-settings.ts';
 import { type ConfiguredTarget, remoteTargets } from './targets/targets.ts';
 import type { RunFilter } from './state/run-history.ts';
@@ -63,7 +61,8 @@ const RUNS_LISTED = 200;
 export class BackupService implements BackupServicePort {
   readonly #rooms: Rooms;
   readonly #notify: Notify;
-  readonly #setUps: SetUps;
+  /** Bucket, second folder, webhook and heartbeat, as the page sets them up. */
+  readonly setUp: SetUps;
 
   /** @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart. */
   constructor(options: BackupServiceOptions) {
@@ -71,7 +70,7 @@ export class BackupService implements BackupServicePort {
     const { context } = this.#rooms;
     const { statePath, folder, log } = context;
     this.#notify = new Notify(() => context.voices, { service: this, statePath, folder: folder.inState, log });
-    this.#setUps = new SetUps(context, {
+    this.setUp = new SetUps(context, {
       ...this.#rooms,
       onVoices: async () => {
         await this.#notify.stop();
@@ -342,26 +341,6 @@ export class BackupService implements BackupServicePort {
   configuredTargets(): readonly ConfiguredTarget[] {
     const { targets, settings } = this.#rooms.context;
     return remoteTargets(targets, settings.current);
-  }
-
-  getSetUp(): ShownSetUp {
-    return this.#setUps.show();
-  }
-
-  async planSetUp(place: S3Place): Promise<PlannedSetUp> {
-    return await this.#setUps.plan(place);
-  }
-
-  async testSetUp(given: SetUp, options: TestOptions = {}): Promise<TargetReport> {
-    return await this.#setUps.test(given, options);
-  }
-
-  async saveSetUp(given: SetUp): Promise<TargetReport> {
-    return await this.#setUps.save(given);
-  }
-
-  async removeSetUp(part: SetUpPart): Promise<void> {
-    await this.#setUps.remove(part);
   }
 
   async testTarget(name: TargetName, options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {

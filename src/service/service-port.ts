@@ -1,5 +1,4 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
-import type { S3Place, SetUp } from '../config/page-settings.ts';
 import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { ErrorBody } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
@@ -18,10 +17,9 @@ import type {
 } from './restores/restore-result.ts';
 import type { Activity, ActivityRange } from './runs/activity.ts';
 import type { ServiceEvent } from './service-event.ts';
-import type { PlannedSetUp, SetUpPart, ShownSetUp } from './set-up/shown-set-up.ts';
+import type { SetUpPort } from './set-up/shown-set-up.ts';
 import type { BackupConfig, Settings } from './state/backup-config.ts';
 import type { Run, RunKind, RunProgress, RunResult, RunTotal } from '../words/run.ts';
-import type { Finding } from '../words/story.ts';
 import type { TargetName } from '../words/target-word.ts';
 
 export interface BackupResult {
@@ -224,19 +222,8 @@ export interface BackupServicePort {
   diagnose(options?: { readonly s3?: boolean }): Promise<DoctorReport>;
   /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
   testTarget(name: TargetName, options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;
-  /** Tells who set up the targets, the webhook and the heartbeat, and where they are; no secret is in it. */
-  getSetUp(): ShownSetUp;
-  /** What a bucket would come to, before it is asked. Throws BAD_CONFIG. */
-  planSetUp(place: S3Place): Promise<PlannedSetUp>;
-  /** Tries what a person is about to set up, and keeps nothing of it. What fails is in the report. Throws BAD_CONFIG. */
-  testSetUp(
-    given: SetUp,
-    options?: { readonly signal?: AbortSignal; readonly onFinding?: (finding: Finding) => void },
-  ): Promise<TargetReport>;
-  /** The same, and if all that is needed works (`ok`), it is kept in the credentials file and in use from now on. */
-  saveSetUp(given: SetUp): Promise<TargetReport>;
-  /** What was set up on the page is no longer in use; what is stored there stays. BAD_CONFIG for the environment's. */
-  removeSetUp(part: SetUpPart): Promise<void>;
+  /** What the page may set up where the environment does not say it. */
+  readonly setUp: SetUpPort;
   /** Asks the running job to end; resolves when it has. */
   stopRun(): Promise<boolean>;
   /** Returns the function that ends the subscription. */

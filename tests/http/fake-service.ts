@@ -689,49 +689,51 @@ export function createFakeService(): FakeService {
         policy: name === 's3' ? leastPrivilegePolicy({ bucket: 'my-backups', prefix: 'backups/database' }) : null,
       };
     },
-    getSetUp(): ShownSetUp {
-      enter('getSetUp');
-      const part = (name: keyof typeof setUpVariables) => ({
-        setBy: setUps.has(name) ? ('page' as const) : null,
-        variable: setUpVariables[name],
-        where: setUps.get(name) ?? null,
-      });
-      return {
-        ...{ s3: part('s3'), folder: part('folder'), webhook: part('webhook'), heartbeat: part('heartbeat') },
-        ...{ bucket: null, s3Path: settings.s3Path },
-        file: { path: './storage/velist-backup.credentials.json', complaint: null },
-      };
-    },
-    async planSetUp({ bucket, path, endpoint }) {
-      enter('planSetUp');
-      const { host, protocol } = new URL(endpoint ?? 'https://s3.amazonaws.com');
-      const policy = leastPrivilegePolicy({ bucket, prefix: path });
-      return { where: `s3://${bucket}/${path}`, host, isPlain: protocol === 'http:', policy };
-    },
-    async testSetUp(given, { onFinding } = {}): Promise<TargetReport> {
-      enter(`testSetUp ${given.part}`);
-      await behaviour.until;
-      const failed = behaviour.targetFails === true;
-      const findings: TargetReport['findings'] = [
-        ...setUpFindings,
-        failed
-          ? { check: 'write', result: 'failed', message: 'nothing can be written', hint: 'Allow it.', ms: 31 }
-          : { check: 'write', result: 'ok', message: 'a test object was written', hint: null, ms: 31 },
-      ];
-      for (const finding of findings) onFinding?.(finding);
-      return { target: given.part, place: 'the place', ok: !failed, ms: 184, findings, policy: null };
-    },
-    async saveSetUp(given): Promise<TargetReport> {
-      enter(`saveSetUp ${given.part}`);
-      const report = await this.testSetUp(given);
-      if (report.ok) setUps.set(given.part, 'path' in given ? given.path : 'https://chat.example/…');
-      emit({ type: 'status' });
-      return report;
-    },
-    async removeSetUp(part) {
-      enter(`removeSetUp ${part}`);
-      setUps.delete(part);
-      emit({ type: 'status' });
+    setUp: {
+      show(): ShownSetUp {
+        enter('showSetUp');
+        const part = (name: keyof typeof setUpVariables) => ({
+          setBy: setUps.has(name) ? ('page' as const) : null,
+          variable: setUpVariables[name],
+          where: setUps.get(name) ?? null,
+        });
+        return {
+          ...{ s3: part('s3'), folder: part('folder'), webhook: part('webhook'), heartbeat: part('heartbeat') },
+          ...{ bucket: null, s3Path: settings.s3Path },
+          file: { path: './storage/velist-backup.credentials.json', complaint: null },
+        };
+      },
+      async plan({ bucket, path, endpoint }) {
+        enter('planSetUp');
+        const { host, protocol } = new URL(endpoint ?? 'https://s3.amazonaws.com');
+        const policy = leastPrivilegePolicy({ bucket, prefix: path });
+        return { where: `s3://${bucket}/${path}`, host, isPlain: protocol === 'http:', policy };
+      },
+      async test(given, { onFinding } = {}): Promise<TargetReport> {
+        enter(`testSetUp ${given.part}`);
+        await behaviour.until;
+        const failed = behaviour.targetFails === true;
+        const findings: TargetReport['findings'] = [
+          ...setUpFindings,
+          failed
+            ? { check: 'write', result: 'failed', message: 'nothing can be written', hint: 'Allow it.', ms: 31 }
+            : { check: 'write', result: 'ok', message: 'a test object was written', hint: null, ms: 31 },
+        ];
+        for (const finding of findings) onFinding?.(finding);
+        return { target: given.part, place: 'the place', ok: !failed, ms: 184, findings, policy: null };
+      },
+      async save(given): Promise<TargetReport> {
+        enter(`saveSetUp ${given.part}`);
+        const report = await this.test(given);
+        if (report.ok) setUps.set(given.part, 'path' in given ? given.path : 'https://chat.example/…');
+        emit({ type: 'status' });
+        return report;
+      },
+      async remove(part) {
+        enter(`removeSetUp ${part}`);
+        setUps.delete(part);
+        emit({ type: 'status' });
+      },
     },
     async stopRun() {
       enter('stopRun');

@@ -336,7 +336,7 @@ test('a file that others may write, or that is a link, a pipe or no JSON, sends 
     const service = shop.again();
     const configured = service.getConfig().s3.configured;
     const { findings } = await service.diagnose();
-    const { file } = service.getSetUp();
+    const { file } = service.setUp.show();
     // Setting it up again mends it, and what was there is set aside.
     expect((await door(service)('POST', 'api/set-up', bucket({ path: 'spoilt' }))).body.ok).toBe(true);
     return {
@@ -382,7 +382,7 @@ test('of several databases each has its own, and none takes the place of another
     });
     expect((await set(b, bucket({ path: 'fleet/b' }))).body.ok).toBe(true);
     for (const service of [a, b]) expect((await set(service, { part: 'folder', path: disk.path })).body.ok).toBe(true);
-    expect([a, b].map((service) => service?.getSetUp().folder.where)).toEqual([
+    expect([a, b].map((service) => service?.setUp.show().folder.where)).toEqual([
       join(disk.path, 'a'),
       join(disk.path, 'b'),
     ]);

@@ -14,7 +14,7 @@ export const setUpRoutes = [
     summary: 'What is set up, by the environment or the page',
     right: 'configure',
     answers: { 200: shownSetUp },
-    handle: ({ service }) => service.getSetUp(),
+    handle: ({ service }) => service.setUp.show(),
   }),
   route({
     method: 'POST',
@@ -25,7 +25,7 @@ export const setUpRoutes = [
     body: s3Place,
     wrongBody: 'BAD_CONFIG',
     answers: { 200: plannedSetUp },
-    handle: ({ service, body }) => service.planSetUp(body),
+    handle: ({ service, body }) => service.setUp.plan(body),
   }),
   route({
     method: 'POST',
@@ -40,7 +40,7 @@ export const setUpRoutes = [
       lineStream(
         async (tell, signal) => {
           const onFinding = (finding: object) => tell({ finding });
-          return { report: await service.testSetUp(body, { signal, onFinding }) };
+          return { report: await service.setUp.test(body, { signal, onFinding }) };
         },
         { pingMs: site.pingMs, onError: (error) => site.onError(error, request) },
       ),
@@ -58,7 +58,7 @@ export const setUpRoutes = [
     answers: { 200: targetReport },
     async handle({ service, body, ...asked }) {
       if (isPlace(body.part)) await authorizePlace(asked);
-      return await service.saveSetUp(body);
+      return await service.setUp.save(body);
     },
   }),
   route({
@@ -71,7 +71,7 @@ export const setUpRoutes = [
     async handle({ service, params, ...asked }) {
       const part = setUpPart.parse(params.part);
       if (isPlace(part)) await authorizePlace(asked);
-      await service.removeSetUp(part);
+      await service.setUp.remove(part);
       return { success: true } as const;
     },
   }),

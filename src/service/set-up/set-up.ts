@@ -21,12 +21,7 @@ import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { FOLDER, storedBucket, storedFolder } from '../targets/stored-targets.ts';
 import { checkTargets, type TargetOptions } from '../targets/targets.ts';
 import { requireAllowedHost } from './allowed-host.ts';
-import type { PlannedSetUp, SetUpPart, ShownPart, ShownSetUp } from './shown-set-up.ts';
-
-export interface TestOptions {
-  readonly signal?: AbortSignal;
-  readonly onFinding?: (finding: Finding) => void;
-}
+import type { PlannedSetUp, SetUpPart, SetUpPort, ShownPart, ShownSetUp, TestOptions } from './shown-set-up.ts';
 
 interface SetUpParts {
   readonly targets: RemoteTargets;
@@ -57,7 +52,7 @@ const words: Readonly<Record<SetUpPart, string>> = {
   heartbeat: 'the heartbeat',
 };
 
-export class SetUps {
+export class SetUps implements SetUpPort {
   readonly #context: ServiceContext;
   readonly #parts: SetUpParts;
   /** One after the other: each changes a file, and what is in use. */

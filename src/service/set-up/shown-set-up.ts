@@ -1,6 +1,27 @@
-/** What is told of what was set up: everything but secrets. */
-import type { SetUp } from '../../config/page-settings.ts';
+/** What is set up from the page, as it is asked for, and what is told of it: everything but secrets. */
+import type { S3Place, SetUp } from '../../config/page-settings.ts';
+import type { TargetReport } from '../../engine/store/self-test.ts';
 import type { PolicyDocument } from '../../engine/store/s3/policy.ts';
+
+import type { Finding } from '../../words/story.ts';
+
+export interface SetUpPort {
+  /** Tells who set up the targets, the webhook and the heartbeat, and where they are; no secret is in it. */
+  show(): ShownSetUp;
+  /** What a bucket would come to, before it is asked. Throws BAD_CONFIG. */
+  plan(place: S3Place): Promise<PlannedSetUp>;
+  /** Tries what a person is about to set up, and keeps nothing of it. What fails is in the report. Throws BAD_CONFIG. */
+  test(given: SetUp, options?: TestOptions): Promise<TargetReport>;
+  /** The same, and if all that is needed works (`ok`), it is kept in the credentials file and in use from now on. */
+  save(given: SetUp): Promise<TargetReport>;
+  /** What was set up on the page is no longer in use; what is stored there stays. BAD_CONFIG for the environment's. */
+  remove(part: SetUpPart): Promise<void>;
+}
+
+export interface TestOptions {
+  readonly signal?: AbortSignal;
+  readonly onFinding?: (finding: Finding) => void;
+}
 
 export type SetUpPart = SetUp['part'];
 
