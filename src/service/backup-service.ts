@@ -48,7 +48,9 @@ import { writeKit } from './restores/write-kit.ts';
 import { openRooms, type Rooms } from './rooms.ts';
 import { stopRun } from './runs/stop-run.ts';
 import type { BackupServiceOptions } from './service-options.ts';
+import { SetUps } from './set-up/set-up.ts';
 import { showConfig } from './state/change-settings.ts';
+import { type ConfiguredTarget, remoteTargets } from './targets/targets.ts';
 import type { RunFilter } from './state/run-history.ts';
 import type { Checked } from '../engine/stories/look.ts';
 import type { Marked, Moments } from '../engine/stories/moments.ts';
@@ -60,12 +62,22 @@ const RUNS_LISTED = 200;
 export class BackupService implements BackupServicePort {
   readonly #rooms: Rooms;
   readonly #notify: Notify;
+  /** Bucket, second folder, webhook and heartbeat, as the page sets them up. */
+  readonly setUp: SetUps;
 
   /** @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart. */
   constructor(options: BackupServiceOptions) {
     this.#rooms = openRooms(options);
-    const { statePath, folder, log } = this.#rooms.context;
-    this.#notify = new Notify(options.voices ?? {}, { service: this, statePath, folder: folder.inState, log });
+    const { context } = this.#rooms;
+    const { statePath, folder, log } = context;
+    this.#notify = new Notify(() => context.voices, { service: this, statePath, folder: folder.inState, log });
+    this.setUp = new SetUps(context, {
+      ...this.#rooms,
+      onVoices: async () => {
+        await this.#notify.stop();
+        if (context.isStarted) this.#notify.start();
+      },
+    });
   }
 
   /**
@@ -354,6 +366,12 @@ export class BackupService implements BackupServicePort {
     context.emit({ type: 'backups' });
     context.emit({ type: 'status' });
     return result;
+  }
+
+  /** As they stand now, with their keys: for whoever guards several databases. The routes do not offer it. */
+  configuredTargets(): readonly ConfiguredTarget[] {
+    const { targets, settings } = this.#rooms.context;
+    return remoteTargets(targets, settings.current);
   }
 
   async testTarget(name: TargetName, options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {
