@@ -106,12 +106,6 @@ function refuseTaken(destination: string, cause?: unknown): void {
   });
 }
 
-/** @throws BackupError TARGET_EXISTS, DISK_FULL, NO_PERMISSION. */
-export function placeAsNewFile(...given: Parameters<typeof stageNewFile>): void {
-  using staged = stageNewFile(...given);
-  staged.place();
-}
-
 /**
  * Replaces a database, also while others use it. In WAL mode they go on reading meanwhile and wait with their writes; in a
  * rollback mode they wait with both.
@@ -284,7 +278,8 @@ export function placeWhereMissing(source: string, databasePath: string, journalM
   makeFolderOf(databasePath);
   const isWal = journalMode === null || journalMode === 'wal';
   try {
-    placeAsNewFile(source, databasePath, { ...(isWal && { journalMode: 'wal' }), ownedAsFolder: true });
+    using staged = stageNewFile(source, databasePath, { ...(isWal && { journalMode: 'wal' }), ownedAsFolder: true });
+    staged.place();
   } catch (error) {
     throw error instanceof BackupError && error.code === 'TARGET_EXISTS' ? thereIsAFile(databasePath, error) : error;
   }

@@ -153,9 +153,11 @@ export class Continuous {
   }
 
   async mark(name: string): Promise<Marked> {
-    this.#requireStream();
-    const { jobs } = this.#context;
-    const made = await jobs.run<'mark'>({ kind: 'mark', folder: this.folder, name, waitMs: MARK_WAIT_MS });
+    const { jobs, audit } = this.#context;
+    const made = await audit.carry({ act: 'mark', subject: name }, async () => {
+      this.#requireStream();
+      return await jobs.run<'mark'>({ kind: 'mark', folder: this.folder, name, waitMs: MARK_WAIT_MS });
+    });
     this.#context.emit({ type: 'status' });
     return made;
   }
@@ -163,6 +165,7 @@ export class Continuous {
   /** Whichever process captures lets the database go within an interval, and stays so until `resume`. */
   pause(user: string | null): void {
     this.#requireStream();
+    this.#context.audit.add({ act: 'pause', subject: null });
     if (readPause(this.folder) !== null) return;
     const since = this.#context.now().toISOString();
     writePause(this.folder, { reason: 'asked', since, user: user ?? currentActor().user });
@@ -174,6 +177,7 @@ export class Continuous {
     this.#requireStream();
     const isPaused = readPause(this.folder) !== null;
     removePause(this.folder);
+    if (isPaused) this.#context.audit.add({ act: 'resume', subject: null });
     this.#context.emit({ type: 'status' });
     return isPaused;
   }

@@ -17,6 +17,7 @@ import { isLiveFile, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
+import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import type { Continuous } from '../continuous/continuous.ts';
 import type { OtherDatabase } from '../backups/shown-backup.ts';
@@ -184,6 +185,11 @@ export class Restores {
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
   async undo(options: RestoreOptions): Promise<RestoreResult> {
+    const act = { act: 'undo', detail: options.mode ?? 'online' } as const;
+    return await this.#context.audit.carry(act, () => this.#undo(options), { actor: currentActor(options.user) });
+  }
+
+  async #undo(options: RestoreOptions): Promise<RestoreResult> {
     const undo = this.undoable(await this.#parts.backups.everywhere());
     // What is replaced may be kept in the same folder, whosever it is.
     if (undo) return await this.restore('undo', undo.filename, { ...options, fromOther: true });
@@ -216,6 +222,15 @@ export class Restores {
 
   /** @param wanted a backup's name, the path of any SQLite file, or what says which backup is meant. */
   async restoreWanted(wanted: string | RestorePointGiven, options: RestoreOptions): Promise<RestoreResult> {
+    const [subject, found] = typeof wanted === 'string' ? [wanted, wanted] : [JSON.stringify(wanted), null];
+    const act = { act: 'restore', subject, target: options.from ?? null, detail: options.mode ?? 'online' } as const;
+    return await this.#context.audit.carry(act, () => this.#restoreWanted(wanted, options), {
+      actor: currentActor(options.user),
+      done: ({ backup }) => ({ ...act, subject: found ?? backup }),
+    });
+  }
+
+  async #restoreWanted(wanted: string | RestorePointGiven, options: RestoreOptions): Promise<RestoreResult> {
     const fromOther = options.mode === 'file' || options.fromOther;
     const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from, fromOther });
     for (const warning of warnings) this.#context.log('warn', warning);
