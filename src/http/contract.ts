@@ -11,4 +11,5 @@ export * from './contract/status.ts';
 export * from './contract/databases.ts';
 export * from './contract/settings.ts';
 export * from './contract/targets.ts';
+export * from './contract/set-up.ts';
 export * from './contract/access.ts';

@@ -14,6 +14,7 @@ const words: Readonly<Record<VerdictCode, string>> = {
   missing: 'File is missing',
   loss: 'Much was lost',
   stalled: 'The schedule is stuck',
+  'not-captured': 'Commits are not captured',
   'foreign-place': 'Not its own place',
   'other-writer': 'Another machine writes',
   cloned: 'This machine was cloned',

@@ -59,7 +59,7 @@ export const downloadAddress = (filename: string): string =>
 export const api = {
   status: () => send('GET /api/status'),
   backups: async () => (await send('GET /api/backups')).backups,
-  runs: async (limit: number) => (await send('GET /api/runs', { query: { limit } })).runs,
+  runs: async (query: RequestOf<'GET /api/runs'>['query']) => (await send('GET /api/runs', { query })).runs,
   activity: (range: Activity['range']) => send('GET /api/activity', { query: { range } }),
   config: () => send('GET /api/config'),
   databases: () => send('GET /api/databases'),

@@ -33,6 +33,7 @@ import {
   planFor,
   raiseAlarm,
 } from './ui-alarms.ts';
+import { settingsWith } from '../support/settings.ts';
 
 export const states = [
   'ok',
@@ -164,7 +165,12 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       case 'api/backups':
         return Response.json({ backups: model.backups });
       case 'api/runs':
-        return Response.json({ runs: Number(url.searchParams.get('limit')) > 100 ? withOlderRuns() : model.runs });
+        return Response.json({
+          runs: (Number(url.searchParams.get('limit')) > 100 ? withOlderRuns() : model.runs).filter(
+            ({ kind, result }) =>
+              (url.searchParams.get('kind') ?? kind) === kind && (url.searchParams.get('result') ?? result) === result,
+          ),
+        });
       case 'api/activity':
         return Response.json(activity(ranges.find((name) => name === url.searchParams.get('range')) ?? '24h'));
       case 'api/config':
@@ -518,15 +524,25 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       trigger: 'manual',
       steps: restoreSteps(5),
     });
+  if (!isEmpty && !isFirstDay)
+    runs.splice(2, 0, {
+      ...makeRun('run-drill', last - 12 * minuteMs, backups[0]),
+      ...{ kind: 'drill', plannedAt: null, steps: [], drill: { target: 's3', proof: 'restored', assertions: 0 } },
+    });
   if (state === 'failed') runs.unshift(failure);
   else if (!isEmpty && !isFirstDay) {
-    runs.splice(3, 0, {
+    runs.splice(4, 0, {
       ...failure,
       id: 'run-failed-before',
       startedAt: iso(last - 25 * minuteMs),
       endedAt: iso(last - 25 * minuteMs + 118),
     });
-    runs.splice(4, 0, {
+    runs.splice(5, 0, {
+      ...makeRun('run-refused', last - 26 * minuteMs, undefined),
+      ...{ trigger: 'cli', plannedAt: null, result: 'refused', sizeBytes: null, steps: [] },
+      error: { code: 'BUSY', message: 'another run is using the backup folder', hint: 'Try again when it has ended.' },
+    });
+    runs.splice(6, 0, {
       ...makeRun('run-unchanged', last - 28 * minuteMs, undefined),
       result: 'unchanged',
       sizeBytes: null,
@@ -566,16 +582,9 @@ function makeModel(state: State, origin: number, now: () => number): Model {
         ? { filename: backups.at(-1)?.filename ?? '', restored: backups[2]?.filename ?? '', at: iso(origin - 4000) }
         : null,
     config: {
-      enabled: state !== 'off',
-      intervalMinutes: 10,
-      retentionCount: 10,
-      ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
-      ...((state === 'single' || isFirstDay) && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
-      s3Enabled: hasS3,
-      s3Path: 'backups/database',
-      verify: 'quick',
+      ...settingsWith({ enabled: state !== 'off', s3Enabled: hasS3 }),
       lossIgnore: [],
-      maxAgeMinutes: null,
+      ...((state === 'single' || isFirstDay) && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
       changed: isEmpty ? {} : { retentionCount: 7 },
       keepIsDefault: state === 'single',
       localPath: './storage/backups',

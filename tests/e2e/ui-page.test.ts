@@ -115,6 +115,40 @@ test(
 );
 
 test(
+  'a wrong call of the command line is a grey line of the run log, with its reason',
+  async () => {
+    const { page } = await open('ok');
+    await page.getByRole('tab', { name: 'Run log' }).click();
+    const line = page.locator('#run-run-refused');
+    await line.click();
+    expect(await line.locator('.msg').textContent()).toBe('Not begun. Another run is using the backup folder.');
+    expect(await line.locator('.bdg').getAttribute('class')).toContain('off');
+    await page.locator('.lrx .note.info').waitFor();
+  },
+  patienceMs,
+);
+
+test(
+  'the run log shows only the failed runs, the drills or the alarms, as far as there are some',
+  async () => {
+    const { page } = await open('loss');
+    await page.getByRole('tab', { name: 'Run log' }).click();
+    const chips = page.getByRole('group', { name: 'Show' }).getByRole('button');
+    await chips.filter({ hasText: 'Alarms' }).waitFor();
+    expect(await chips.allTextContents()).toEqual(['All', 'Failed1', 'Drills1', 'Alarms1']);
+    const shown = async (chip: string) => {
+      await chips.filter({ hasText: chip }).click();
+      return await page.locator('.lr .msg').allTextContents();
+    };
+    expect(await shown('Failed')).toEqual([expect.stringMatching(/^Failed at Copy\./)]);
+    expect(await shown('Drills')).toEqual([expect.stringMatching(/^Rehearsed a restore/)]);
+    expect(await shown('Alarms')).toEqual([expect.stringMatching(/^Saved/)]);
+    expect((await shown('All')).length).toBeGreaterThan(5);
+  },
+  patienceMs,
+);
+
+test(
   'an hour after the sign-in a deletion asks for the password, and goes on when it is right',
   async () => {
     const { page, fixture } = await open('single', { wantsPassword: true });

@@ -2,7 +2,8 @@
  * The package as npm ships it, unpacked beside its declared dependencies alone: judged by the linters of packages, then
  * used by the same program on each runtime, then taken in by bundlers.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { beforeAll, describe, expect, test } from 'bun:test';
+import { decode } from '@jridgewell/sourcemap-codec';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +12,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { unseal } from '../../src/engine/format/seal.ts';
 import { createS3Store } from '../../src/engine/store/s3/store.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { bundledApps } from './bundles.ts';
 import { deployments } from './deployments.ts';
@@ -33,11 +34,9 @@ let shipped: readonly string[];
 let sizeBytes: number;
 let installed: string;
 let built: string;
-let server: Awaited<ReturnType<typeof startS3Server>>;
+const { server } = await openBucket('sealed');
 
 beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket('sealed');
   built = newFolder();
   const packed = await packPackage(built);
   ({ tarball, shipped, sizeBytes } = packed);
@@ -50,8 +49,6 @@ beforeAll(async () => {
   mkdirSync(join(installed, 'node_modules/.bin'));
   symlinkSync('../velist-backup/dist/cli/main.js', join(installed, 'node_modules/.bin/velist-backup'));
 }, PATIENCE_MS);
-
-afterAll(async () => await server.close());
 
 let otherDriver: Promise<string> | undefined;
 
@@ -110,6 +107,23 @@ test('the package holds programs with types and maps, and neither tests nor the 
     );
     expect([path, map.sources.length, map.sourcesContent?.length]).toEqual([path, 1, 1]);
   }
+});
+
+test('the maps lead each function to its line in the sources', () => {
+  let functions = 0;
+  for (const path of shipped.filter((name) => /^dist\/.*\.js$/.test(name) && !/bundled-(job|page)\.js$/.test(name))) {
+    const file = join(installed, 'node_modules/velist-backup', path);
+    const map: { mappings: string; sourcesContent: [string] } = JSON.parse(readFileSync(`${file}.map`, 'utf8'));
+    const source = map.sourcesContent[0].split('\n');
+    const places = decode(map.mappings);
+    for (const [at, line] of readFileSync(file, 'utf8').split('\n').entries()) {
+      const [, name] = /^(?:export )?(?:async )?function\*? (\w+)\(/.exec(line) ?? [];
+      if (name === undefined) continue;
+      functions++;
+      expect(source[places[at]?.[0]?.[2] ?? -1]).toMatch(new RegExp(`function\\*? ${name}\\b`));
+    }
+  }
+  expect(functions).toBeGreaterThan(1_000);
 });
 
 test('it is small: what it weighs, and how many packages come with it', () => {

@@ -39,7 +39,7 @@ import { giveToOwnerOf } from './owner.ts';
 import { giveModeBack } from './out-of-wal.ts';
 import { leftoverOf, resolveDatabase, sideFiles } from './stamp.ts';
 import { holdStaging, mayBeOurs, parseStaged, removeIfAllowed, stagedName, whenAlone } from './staged.ts';
-import { syncFolderNow, syncNewFolder } from './sync-folder.ts';
+import { syncFolderNow, syncNewFolder } from '../disk/sync-folder.ts';
 import { openUnwritten } from './verify.ts';
 
 /**
@@ -104,12 +104,6 @@ function refuseTaken(destination: string, cause?: unknown): void {
     hint: 'Choose another name; a restore to a new file overwrites nothing.',
     cause,
   });
-}
-
-/** @throws BackupError TARGET_EXISTS, DISK_FULL, NO_PERMISSION. */
-export function placeAsNewFile(...given: Parameters<typeof stageNewFile>): void {
-  using staged = stageNewFile(...given);
-  staged.place();
 }
 
 /**
@@ -284,7 +278,8 @@ export function placeWhereMissing(source: string, databasePath: string, journalM
   makeFolderOf(databasePath);
   const isWal = journalMode === null || journalMode === 'wal';
   try {
-    placeAsNewFile(source, databasePath, { ...(isWal && { journalMode: 'wal' }), ownedAsFolder: true });
+    using staged = stageNewFile(source, databasePath, { ...(isWal && { journalMode: 'wal' }), ownedAsFolder: true });
+    staged.place();
   } catch (error) {
     throw error instanceof BackupError && error.code === 'TARGET_EXISTS' ? thereIsAFile(databasePath, error) : error;
   }

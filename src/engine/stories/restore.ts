@@ -3,7 +3,7 @@
  * the result. Runs in a job's own process. Nothing is changed before the safety backup exists; a restore to a new file
  * changes nothing that exists.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type BackupPurpose, clearTheWay, makeBackupUnderPin } from './backup.ts';
 import { LOCK_FILE } from '../format/names.ts';
@@ -11,9 +11,19 @@ import { type Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { otherOf } from '../catalog/identity.ts';
 import { lookAtFolder } from '../catalog/own-folder.ts';
 import { BackupError, says } from '../../words/errors.ts';
+import {
+  changedMeanwhile,
+  checkContent,
+  type Checked,
+  checkSource,
+  checkStillTheSame,
+  identityOf,
+  refuseUnfitSource,
+} from './check-source.ts';
 import { type HeldDatabase, holdDatabase, unsafe } from './held-database.ts';
 import { mergeLateLog } from './late-commits.ts';
 import { takeLock } from '../disk/lock.ts';
+import { restReplicator } from '../replication/rest-replicator.ts';
 import { selfOf } from '../writer/self.ts';
 import { readHeaderOf } from '../sqlite/header.ts';
 import { checkLiveDatabase } from '../sqlite/judge-live.ts';
@@ -30,8 +40,8 @@ import {
   refuseWhatIsThere,
   stageNewFile,
 } from '../sqlite/place.ts';
-import { isLiveFile, resolveDatabase, stampDatabase, stampText } from '../sqlite/stamp.ts';
-import { askFile, verifyFile } from '../sqlite/verify.ts';
+import { resolveDatabase, stampDatabase, stampText } from '../sqlite/stamp.ts';
+import { askFile } from '../sqlite/verify.ts';
 import type { LogEnd } from '../sqlite/wal.ts';
 import { type JobEvent, type StoryContext, warnIn } from '../../words/story.ts';
 import type { PlanFacts, PlanRequest, RestoreRequest, Restored } from './restore-request.ts';
@@ -53,6 +63,8 @@ export async function restoreDatabase(request: RestoreRequest, context: StoryCon
   const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
   using _lock = await takeLock(join(request.folder, LOCK_FILE), lock);
   checkExpected(request, context);
+  // What is in place of the database afterwards is another file.
+  using _rest = request.mode === 'online' ? null : await restReplicator(request.folder, request.user, context);
   if (request.mode === 'offline') await refuseWhileInUse(request.databasePath);
   const replaced = await replace(catalog, checked, request, context);
   const safetyBackup =
@@ -208,62 +220,6 @@ function factsOf(path: string): PlanFacts['backup'] {
       hasPageChecksums: hasPageChecksums(path),
       rows: rows && Object.fromEntries(rows),
     };
-  });
-}
-
-/** A file that was found good. */
-interface Checked {
-  /** Any other file, and any change of this one, has another. */
-  readonly identity: string;
-}
-
-/** @throws BackupError BAD_BACKUP, VERIFY_FAILED: it is not a file to restore from. */
-export async function checkSource(request: CheckedSource): Promise<Checked> {
-  refuseUnfitSource(request);
-  const identity = identityOf(request.source);
-  await checkContent(request.source, request);
-  return { identity };
-}
-
-type CheckedSource = Pick<RestoreRequest, 'source' | 'sourceName' | 'sha256' | 'databasePath'>;
-
-function refuseUnfitSource({ source, sourceName, databasePath }: CheckedSource): void {
-  if (isLiveFile(source, databasePath)) {
-    throw new BackupError('BAD_BACKUP', `${sourceName} is the live database itself`, {
-      hint: 'Name a backup instead.',
-    });
-  }
-  if ((statSync(`${source}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) {
-    throw new BackupError('BAD_BACKUP', `${sourceName} has a log beside it, ${sourceName}-wal, that is part of it`, {
-      hint: 'The content of the log would be lost. Open and close the file once with SQLite, so that the log is merged.',
-    });
-  }
-}
-
-/** @param path the backup, or a copy of it. */
-async function checkContent(path: string, { sourceName, sha256: promised }: CheckedSource): Promise<void> {
-  const { sha256 } = await verifyFile(path, { method: 'quick' });
-  if (promised !== null && sha256 !== promised) {
-    throw new BackupError('VERIFY_FAILED', `${sourceName} is not the file that its manifest describes`, {
-      hint: 'It was changed after it was made. Use another backup.',
-    });
-  }
-}
-
-/** The time of its last change can't be set by a program, unlike that of its last write. */
-function identityOf(path: string): string {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return found ? [found.dev, found.ino, found.size, found.ctimeNs].join(' ') : 'gone';
-}
-
-/** Minutes may pass between the check and the replacement, while the safety backup is made. */
-function checkStillTheSame(request: RestoreRequest, { identity }: Checked): void {
-  if (identityOf(request.source) !== identity) throw changedMeanwhile(request);
-}
-
-function changedMeanwhile({ sourceName }: RestoreRequest): BackupError {
-  return new BackupError('VERIFY_FAILED', `${sourceName} was changed or replaced after it was checked`, {
-    hint: 'Nothing was changed. Something else writes to the backup folder; verify the backup again.',
   });
 }
 

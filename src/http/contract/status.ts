@@ -12,6 +12,7 @@ export const verdictCode = z.enum([
   'loss',
   'foreign-place',
   'stalled',
+  'not-captured',
   'other-writer',
   'cloned',
   'none',
@@ -64,6 +65,26 @@ const remote = {
   /** After so many days a rule of the bucket removes a copy, and nothing else does; else our retention does. */
   lifecycleDays: z.number().nullable().optional(),
 };
+
+const continuous = z.object({
+  phase: z.enum(['off', 'starting', 'capturing', 'paused', 'waiting']),
+  /** The newest captured moment, in 16 hex digits. */
+  bookmark: z.string().nullable(),
+  at: time.nullable(),
+  oldestAt: time.nullable(),
+  /** All that was committed then is captured. */
+  caughtUpAt: time.nullable(),
+  sizeBytes: z.number(),
+  /** The app's own log. */
+  logBytes: z.number(),
+  pause: z.object({ reason: z.enum(['asked', 'restore', 'replaced']), since: time }).nullable(),
+  error: errorBody.nullable(),
+  /** The live file, or the stream, is not what was committed. */
+  untrue: z.object({ at: z.enum(['file', 'stream']), since: time, error: errorBody }).nullable(),
+  warnings: z.array(z.string()),
+  /** Why commits are not captured; null when they are. */
+  concern: z.string().nullable(),
+});
 
 export const status = z.object({
   serverTime: time,
@@ -154,6 +175,8 @@ export const status = z.object({
       sparesOthersUntil: time.nullable(),
     }),
   ),
+  /** How commits are captured; absent while continuous backup is off. */
+  continuous: continuous.optional(),
   /** The open alarm: `filename` shows the loss that `before` does not have. */
   loss: loss.extend({ filename: z.string(), at: time, beforeAt: time }).nullable(),
   undo: z.object({ filename: z.string(), restored: z.string(), at: time }).nullable(),
