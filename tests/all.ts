@@ -17,6 +17,8 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Lane, lanes, testFolders } from './lanes.ts';
 import { whyNoRgw } from './support/rgw.ts';
+// Installs them before several test files begin to.
+import './support/runtimes.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const bun = process.execPath;

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type Bench, newBank, type Part, type Section, warm } from '../bench.ts';
 import { table, tellGoals } from '../report.ts';
 import { type Figure, inMs, inTimes, median } from '../statistics.ts';
+import { node26 as node } from '../../tests/support/runtimes.ts';
 
 interface Row {
   readonly name: string;
@@ -22,7 +23,6 @@ export const seal: Part<SealFigures> = { measure, tell };
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const main = join(root, 'bench/seal-main.ts');
 /** The first Node that runs TypeScript as it is. */
-const node = join(root, 'node_modules/node-26/bin/node');
 const printed = (program: string, ...rest: string[]) => Number(execFileSync(program, [main, ...rest]).toString());
 
 async function measure(bench: Bench): Promise<SealFigures> {

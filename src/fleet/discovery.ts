@@ -85,7 +85,7 @@ export async function rememberDatabase(folder: string, file: string): Promise<vo
     await writeFile(`${path}.tmp`, text, { flag: 'wx', mode: 0o600 });
     giveToOwnerOfFolder(`${path}.tmp`);
     await rename(`${path}.tmp`, path);
-    // Versions before 0.2 noted it where the record of the owner is now.
+    // Early versions noted it where the record of the owner is now.
     const old = join(folder, RECORD_FILE);
     if (fileIn(await textOf(old)) !== null) await rm(old);
   } catch (error) {

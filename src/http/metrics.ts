@@ -91,6 +91,7 @@ export async function renderMetrics(service: Figures, labels: Readonly<Record<st
     damaged: gauge('damaged_backups', 'Backups there that did not pass their last check.', 'target'),
   };
   addAges(ages, status);
+  if (status.continuous) addCaptured(gauge, status.continuous, status.serverTime);
 
   gauge('age_limit_seconds', 'A good backup that is older is too old.').set(status.maxAgeMinutes * 60);
   gauge('database_bytes', 'Size of the database, with its write-ahead log.').set(status.database.sizeBytes);
@@ -108,6 +109,20 @@ export async function renderMetrics(service: Figures, labels: Readonly<Record<st
   for (const name of protectionStates) state.set({ state: name }, name === status.freshness.state ? 1 : 0);
   gauge('info', 'The version of this program.', 'version').set({ version: status.version }, 1);
   return { contentType: registry.contentType, text: await registry.metrics() };
+}
+
+/** Only where commits are to be captured. */
+function addCaptured(
+  gauge: (name: string, help: string) => Gauge<string>,
+  { caughtUpAt, concern, sizeBytes, untrue }: NonNullable<Status['continuous']>,
+  now: Date,
+): void {
+  gauge('captured', 'Whether every commit is captured.').set(concern === null ? 1 : 0);
+  gauge('captured_untrue', 'Whether the database or its stream is not what was committed.').set(untrue ? 1 : 0);
+  gauge('captured_bytes', 'Size of the stream on this disk.').set(sizeBytes);
+  if (caughtUpAt === null) return;
+  const age = gauge('captured_age_seconds', 'Since all that was committed was seen to be captured.');
+  age.set(Math.max(0, (now.getTime() - caughtUpAt.getTime()) / 1_000));
 }
 
 /** By the server's own clock, so that no other one has to be right. A moment of the future has no age yet. */

@@ -63,6 +63,12 @@ export const api = {
   activity: (range: Activity['range']) => send('GET /api/activity', { query: { range } }),
   config: () => send('GET /api/config'),
   databases: () => send('GET /api/databases'),
+  /** At most a hundred names. */
+  strips: async (names: readonly string[]) =>
+    (await send('GET /api/databases/activity', { query: { names: names.join(',') } })).strips,
+  /** @param names left out: all. */
+  askAll: (act: 'backup' | 'verify', names?: readonly string[]) =>
+    send(`POST /api/databases/${act}`, { body: names && { names: [...names] } }),
   session: () => send('GET /api/session'),
   signOut: () => send('POST /logout'),
   saveConfig: (body: ConfigChange) => send('POST /config', { body }),

@@ -5,10 +5,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { node26 as node } from '../support/runtimes.ts';
 
 const newFolder = scratchFolders();
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-const node = at('node_modules/node-26/bin/node');
 
 function run(folder: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const { status, stdout, stderr } = spawnSync(node, args, { cwd: folder, env, encoding: 'utf8' });

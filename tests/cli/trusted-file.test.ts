@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { refusal, scratchFolders } from '../support/scratch.ts';
 import { readTrustedFile } from '../../src/config/trusted-file.ts';
+import { node26 } from '../support/runtimes.ts';
 
 const newFolder = scratchFolders();
 const isRoot = process.getuid?.() === 0;
@@ -23,7 +24,7 @@ const OTHER = 65_534;
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const main = at('src/cli/main.ts');
 const runtimes = {
-  node: [at('node_modules/node-26/bin/node')],
+  node: [node26],
   bun: [process.execPath, '--config=/dev/null'],
   'bun without .env': [process.execPath, '--config=/dev/null', '--no-env-file'],
 };

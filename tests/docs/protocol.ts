@@ -6,12 +6,13 @@
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { packPackage } from '../runtime/pack.ts';
 import { mustRun, root } from '../runtime/run.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { makeDatabase } from '../support/scratch.ts';
 import { commandsOf, type } from './typing.ts';
+import { node22 } from '../support/runtimes.ts';
 
 /** What takes longer than an hour would allow, and where it is typed instead. */
 const elsewhere: readonly { readonly command: RegExp; readonly why: string }[] = [
@@ -46,7 +47,7 @@ try {
   const environment = {
     ...process.env,
     ...{ HOME: home, NODE_ENV: undefined, CI: undefined },
-    PATH: `${join(root, 'node_modules/node/bin')}:${process.env['PATH']}`,
+    PATH: `${dirname(node22)}:${process.env['PATH']}`,
   };
   const s3 = {
     ...{ BACKUP_S3_ENABLED: 'true', S3_BUCKET: 'our-backups', S3_REGION: server.region, S3_ENDPOINT: server.endpoint },

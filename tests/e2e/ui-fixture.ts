@@ -33,6 +33,7 @@ import {
   planFor,
   raiseAlarm,
 } from './ui-alarms.ts';
+import { settingsWith } from '../support/settings.ts';
 
 export const states = [
   'ok',
@@ -122,7 +123,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       const path = url.pathname.slice('/backup/'.length);
       if (request.method !== 'GET')
         asked.push(`${request.method} ${path}${url.search} ${await request.clone().text()}`.trim());
-      return (await answer(request, path)) ?? (await asset(path));
+      return (await answer(request, path)) ?? (await pageFile(path));
     },
   });
 
@@ -384,7 +385,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
   };
 }
 
-async function asset(path: string): Promise<Response> {
+/** A file of the page as it is built, under the production's policy. */
+export async function pageFile(path: string): Promise<Response> {
   const file = Bun.file(join(pageFolder, normalize(`/${path === '' ? 'index.html' : path}`)));
   if (!(await file.exists())) return new Response('not found', { status: 404 });
   return new Response(file, { headers: { 'content-security-policy': policy, 'x-content-type-options': 'nosniff' } });
@@ -572,16 +574,9 @@ function makeModel(state: State, origin: number, now: () => number): Model {
         ? { filename: backups.at(-1)?.filename ?? '', restored: backups[2]?.filename ?? '', at: iso(origin - 4000) }
         : null,
     config: {
-      enabled: state !== 'off',
-      intervalMinutes: 10,
-      retentionCount: 10,
-      ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
-      ...(state === 'single' && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
-      s3Enabled: !isEmpty,
-      s3Path: 'backups/database',
-      verify: 'quick',
+      ...settingsWith({ enabled: state !== 'off', s3Enabled: !isEmpty }),
       lossIgnore: [],
-      maxAgeMinutes: null,
+      ...(state === 'single' && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
       changed: isEmpty ? {} : { retentionCount: 7 },
       keepIsDefault: state === 'single',
       localPath: './storage/backups',

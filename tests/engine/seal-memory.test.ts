@@ -3,8 +3,8 @@ import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { scratchFolders } from '../support/scratch.ts';
+import { node22 } from '../support/runtimes.ts';
 
 const MIB = 1024 * 1024;
 const newFolder = scratchFolders();
@@ -39,7 +39,7 @@ const memoryProgram = `
 
 test.each([
   ['Bun', process.execPath, []],
-  ['Node', fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url)), ['--experimental-strip-types']],
+  ['Node', node22, ['--experimental-strip-types']],
 ] as const)(
   '256 MB pass through sealing and unsealing on %s in bounded memory',
   async (_name, program, flags) => {

@@ -12,8 +12,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { node22 } from '../support/runtimes.ts';
 
-const nodeBinary = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
 const appScript = fileURLToPath(new URL('../support/locks-app.ts', import.meta.url));
 
 test('rows that the app commits after performBackup() and a foreign visit survive a crash', async () => {
@@ -53,7 +53,7 @@ function visit(path: string): void {
   const visitor = `const database = new (require('node:sqlite').DatabaseSync)(${JSON.stringify(path)});
     database.prepare('SELECT count(*) FROM rows').get();
     database.close();`;
-  const visited = spawnSync(nodeBinary, ['--disable-warning=ExperimentalWarning', '-e', visitor], { encoding: 'utf8' });
+  const visited = spawnSync(node22, ['--disable-warning=ExperimentalWarning', '-e', visitor], { encoding: 'utf8' });
   expect({ status: visited.status, stderr: visited.stderr }).toEqual({ status: 0, stderr: '' });
 }
 

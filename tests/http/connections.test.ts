@@ -9,6 +9,7 @@ import { Connections } from '../../src/http/connections.ts';
 import { createServer } from '../../src/http/server.ts';
 import { createSignIn } from '../../src/http/access/sign-in.ts';
 import { createFakeService } from './fake-service.ts';
+import { node22 } from '../support/runtimes.ts';
 
 const token = '0123456789abcdef';
 
@@ -104,7 +105,6 @@ test('while a stranger holds two hundred half-sent requests, whoever is let in i
 
 const halves = fileURLToPath(new URL('half-sent-main.ts', import.meta.url));
 const smuggling = fileURLToPath(new URL('smuggling-main.ts', import.meta.url));
-const node22 = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
 for (const [program, ...flags] of [[process.execPath], [node22, '--experimental-strip-types']] as const) {
   test(`what is sent by halves is ended by the server on ${basename(program)}`, () => {
     const { stdout, stderr } = spawnSync(program, [...flags, halves], { encoding: 'utf8', timeout: 60_000 });

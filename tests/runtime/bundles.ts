@@ -7,11 +7,10 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync }
 import { join } from 'node:path';
 import { ask, makeDatabase } from '../support/scratch.ts';
 import { complaints, type Ended, mustRun, root, run } from './run.ts';
+import { node22, node26 } from '../support/runtimes.ts';
 
 const PATIENCE_MS = 180_000;
 const bun = process.execPath;
-const node22 = join(root, 'node_modules/node/bin/node');
-const node26 = join(root, 'node_modules/node-26/bin/node');
 const esbuild = join(root, 'node_modules/.bin/esbuild');
 
 const app = `

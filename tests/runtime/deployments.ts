@@ -6,9 +6,10 @@ import { afterEach, expect, test } from 'bun:test';
 import { YAML } from 'bun';
 import type { ChildProcess } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { makeDatabase } from '../support/scratch.ts';
 import { begin, end, mustRun, root, run } from './run.ts';
+import { node22 } from '../support/runtimes.ts';
 
 const PATIENCE_MS = 180_000;
 
@@ -57,7 +58,7 @@ export function deployments(place: () => Place): void {
         else expect([line, ['FROM', 'USER', 'EXPOSE', 'COPY'].includes(word ?? '')]).toEqual([line, true]);
       }
       for (const [name, value] of Object.entries(variables)) variables[name] = here(value);
-      variables['PATH'] = `${folder}/global/bin:${join(root, 'node_modules/node/bin')}:${process.env['PATH']}`;
+      variables['PATH'] = `${folder}/global/bin:${dirname(node22)}:${process.env['PATH']}`;
       const open = await run('env', command, { cwd: folder, env: variables });
       expect([open.code, open.stderr]).toEqual([2, expect.stringContaining('BACKUP_ADMIN_PASSWORD')]);
 

@@ -8,6 +8,7 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { ask } from '../support/scratch.ts';
 import { begin, end, type Ended, mustRun, root, run } from './run.ts';
+import { node22 } from '../support/runtimes.ts';
 
 const PATIENCE_MS = 180_000;
 const folders = ['drizzle', 'elysia', 'fastify', 'hono', 'kysely', 'python-sidecar'];
@@ -62,13 +63,13 @@ export function exampleApps(place: () => Place): void {
 
   const startApp = (name: string) => start(name, startCommand(name), /listening on (\S+)/);
   const cli = (name: string, ...args: string[]): Promise<Ended> =>
-    run(nodeProgram, [velistBackup(), ...args], { cwd: join(desk, name), env: { DATABASE_URL: 'app.sqlite' } });
+    run(node22, [velistBackup(), ...args], { cwd: join(desk, name), env: { DATABASE_URL: 'app.sqlite' } });
   const velistBackup = () => join(desk, 'node_modules/.bin/velist-backup');
 
   function startCommand(name: string): readonly string[] {
     const [program = '', ...args] = manifestOf(name).scripts.start.split(' ');
     if (program === 'bun') return [process.execPath, ...args];
-    return program === 'node' ? [nodeProgram, ...args] : [nodeProgram, velistBackup(), ...args];
+    return program === 'node' ? [node22, ...args] : [node22, velistBackup(), ...args];
   }
 
   /** What each app with a page must do, once its user is let in by `admin`. */
@@ -281,8 +282,6 @@ export function exampleApps(place: () => Place): void {
     };
   }
 }
-
-const nodeProgram = join(root, 'node_modules/node/bin/node');
 
 function manifestOf(name: string): Manifest {
   return JSON.parse(readFileSync(join(root, 'examples', name, 'package.json'), 'utf8'));

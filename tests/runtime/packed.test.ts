@@ -2,7 +2,8 @@
  * The package as npm ships it, unpacked beside its declared dependencies alone: judged by the linters of packages, then
  * used by the same program on each runtime, then taken in by bundlers.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { beforeAll, describe, expect, test } from 'bun:test';
+import { decode } from '@jridgewell/sourcemap-codec';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,19 +12,20 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { unseal } from '../../src/engine/format/seal.ts';
 import { createS3Store } from '../../src/engine/store/s3/store.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { bundledApps } from './bundles.ts';
 import { deployments } from './deployments.ts';
 import { exampleApps } from './examples.ts';
 import { packPackage } from './pack.ts';
 import { complaints, mustRun, root, run } from './run.ts';
+import { node22, node26 } from '../support/runtimes.ts';
 
 const PATIENCE_MS = 180_000;
 /** Bun, and the two ends of the Nodes that `engines` promises: the oldest and the newest even one. */
 const runtimes = [
-  { name: 'Node-22.16', program: join(root, 'node_modules/node/bin/node') },
-  { name: 'Node-26', program: join(root, 'node_modules/node-26/bin/node') },
+  { name: 'Node-22.16', program: node22 },
+  { name: 'Node-26', program: node26 },
   { name: 'Bun', program: process.execPath },
 ];
 const newFolder = scratchFolders();
@@ -32,11 +34,9 @@ let shipped: readonly string[];
 let sizeBytes: number;
 let installed: string;
 let built: string;
-let server: Awaited<ReturnType<typeof startS3Server>>;
+const { server } = await openBucket('sealed');
 
 beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket('sealed');
   built = newFolder();
   const packed = await packPackage(built);
   ({ tarball, shipped, sizeBytes } = packed);
@@ -49,8 +49,6 @@ beforeAll(async () => {
   mkdirSync(join(installed, 'node_modules/.bin'));
   symlinkSync('../velist-backup/dist/cli/main.js', join(installed, 'node_modules/.bin/velist-backup'));
 }, PATIENCE_MS);
-
-afterAll(async () => await server.close());
 
 let otherDriver: Promise<string> | undefined;
 
@@ -109,6 +107,23 @@ test('the package holds programs with types and maps, and neither tests nor the 
     );
     expect([path, map.sources.length, map.sourcesContent?.length]).toEqual([path, 1, 1]);
   }
+});
+
+test('the maps lead each function to its line in the sources', () => {
+  let functions = 0;
+  for (const path of shipped.filter((name) => /^dist\/.*\.js$/.test(name) && !/bundled-(job|page)\.js$/.test(name))) {
+    const file = join(installed, 'node_modules/velist-backup', path);
+    const map: { mappings: string; sourcesContent: [string] } = JSON.parse(readFileSync(`${file}.map`, 'utf8'));
+    const source = map.sourcesContent[0].split('\n');
+    const places = decode(map.mappings);
+    for (const [at, line] of readFileSync(file, 'utf8').split('\n').entries()) {
+      const [, name] = /^(?:export )?(?:async )?function\*? (\w+)\(/.exec(line) ?? [];
+      if (name === undefined) continue;
+      functions++;
+      expect(source[places[at]?.[0]?.[2] ?? -1]).toMatch(new RegExp(`function\\*? ${name}\\b`));
+    }
+  }
+  expect(functions).toBeGreaterThan(1_000);
 });
 
 test('it is small: what it weighs, and how many packages come with it', () => {
@@ -442,7 +457,7 @@ for (const { name, program: runtime } of runtimes) {
         link('better-sqlite3', folder, await betterSqlite3());
         await Bun.write(join(folder, 'visitor.mjs'), visitor);
         await Bun.write(join(folder, 'app.mjs'), otherLibrary);
-        const env = { DATABASE_URL: 'app.sqlite', VISITOR: join(root, 'node_modules/node/bin/node') };
+        const env = { DATABASE_URL: 'app.sqlite', VISITOR: node22 };
         const ended = await run(runtime, ['app.mjs'], { cwd: folder, env });
         expect([ended.code, ended.stdout]).toEqual(['SIGKILL', 'backed up\n500 seen by the visitor\n']);
         expect(ask(join(folder, 'app.sqlite'), 'SELECT count(*) FROM notes')).toBe(600);

@@ -1,5 +1,5 @@
 /** Backups that come back from S3: on an empty machine, after cuts and kills, and what is refused on the way. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { beforeEach, expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,13 +12,13 @@ import { formatManifest, type Manifest, parseManifest } from '../../src/engine/f
 import type { JobMessage } from '../../src/engine/process/protocol.ts';
 import { runJob } from '../../src/engine/process/run-job.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { createService, createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import type { RunProgress } from '../../src/service/model.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
 import { keysOf, storedKeys } from '../support/objects.ts';
 import { s3Environment, s3Variables } from '../support/s3-environment.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, refusal, scratchFolders } from '../support/scratch.ts';
 import type { FetchRequest } from '../../src/engine/stories/fetch.ts';
 
@@ -32,20 +32,8 @@ const identity = await generateIdentity();
 const recipient = await identityToRecipient(identity);
 const sealed = { BACKUP_COMPRESSION: 'zstd', BACKUP_ENCRYPTION_RECIPIENT: recipient };
 
-let server: Awaited<ReturnType<typeof startS3Server>>;
-let store: S3Store;
+const { server, store } = await openBucket(BUCKET, PREFIX);
 let folder: string;
-
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-  store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
-});
-
-afterAll(async () => {
-  store.close();
-  await server.close();
-});
 
 beforeEach(async () => {
   server.faults.length = 0;
@@ -646,6 +634,33 @@ test('S3 that was away for a while gets what waited, oldest first, after a resta
   expect(order).toEqual(waiting);
   expect((await restarted.service.getStatus()).s3).toMatchObject({ stored: 3, waiting: 0, error: null });
 }, 60_000);
+
+test.each([
+  ['that refused the key, and could not be listed', { status: 403, code: 'AccessDenied' }, 'S3_DENIED', true],
+  ['that was silent between two listings', 'reset', 'S3_UNREACHABLE', false],
+] as const)(
+  'S3 %s, gets what waits as soon as a listing shows that it is back',
+  async (_, effect, code, isListed) => {
+    await using opened = openService({ BACKUP_ENABLED: 'false' });
+    const { service } = opened;
+    service.start();
+    const look = () => service.getBackups({ target: 's3' });
+    await look();
+    server.faults.push({ match: /./, effect });
+    // Each failure doubles the delay: after three it is longer than this test.
+    for (let count = 0; count < 3; count++) expect((await service.performBackup()).s3Uploaded).toBe(false);
+    if (isListed) expect((await refusal(look)).code).toBe(code);
+    const { s3 } = await service.getStatus();
+    expect(s3).toMatchObject({ waiting: 3, error: { code } });
+    expect(s3.nextTryAt?.getTime()).toBeGreaterThan(Date.now() + 60_000);
+
+    server.faults.length = 0;
+    await look();
+    while ((await service.getStatus()).s3.waiting > 0) await Bun.sleep(20);
+    expect(Date.now()).toBeLessThan(s3.nextTryAt?.getTime() ?? 0);
+  },
+  60_000,
+);
 
 test('with another path everything is uploaded there; with the path of before it is known again', async () => {
   const name = await backUp();

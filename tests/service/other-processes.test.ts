@@ -13,9 +13,9 @@ const scratch = scratchFolders();
 /** A program that makes one backup over the same files and prints its progress; it waits for a line before it begins. */
 const elsewhere = `
   import { BackupService } from '${join(import.meta.dir, '../../src/service/backup-service.ts')}';
+  import { settingsWith } from '${join(import.meta.dir, '../support/settings.ts')}';
   const [databasePath, backupsPath, statePath] = process.argv.slice(1);
-  const settings = { enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: false, s3Path: 'x',
-    verify: 'quick', maxAgeMinutes: null, lossIgnore: [] };
+  const settings = settingsWith();
   const service = new BackupService({ databasePath, backupsPath, statePath, settings, log() {}, jobEnvironment: {} });
   const { filename, report } = await service.performBackup('eve', { trigger: 'cli' });
   await service.close();

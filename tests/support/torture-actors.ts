@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { node22 } from './runtimes.ts';
 
 /** What a writer does at each step. The last five write no number. */
 export type Deed =
@@ -78,7 +79,6 @@ export interface Actor {
 }
 
 export const actorScript = fileURLToPath(new URL('./torture-actor-main.ts', import.meta.url));
-const nodeBinary = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
 
 /**
  * @param runtime `node` brings an older SQLite, which deletes the log at a last close where a newer one does not.
@@ -92,7 +92,7 @@ export async function startActor(
   const [program, flags] =
     runtime === 'bun'
       ? [process.execPath, ['--config=/dev/null', '--no-env-file']]
-      : [nodeBinary, ['--experimental-strip-types', '--disable-warning=ExperimentalWarning']];
+      : [node22, ['--experimental-strip-types', '--disable-warning=ExperimentalWarning']];
   const [command = '', ...args] = [...through, program, ...flags, actorScript, JSON.stringify(form)];
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');

@@ -16,6 +16,7 @@ import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { takeLock } from '../disk/lock.ts';
+import { syncFolder } from '../disk/sync-folder.ts';
 import { isLiveFile } from '../sqlite/stamp.ts';
 import { backupMoment, isBackupName, manifestName, STAGING_FOLDER } from '../format/names.ts';
 import { isChangedSince } from './changed.ts';
@@ -318,16 +319,6 @@ export function inOrder<Kind extends Ordered>(backups: readonly Kind[]): readonl
 }
 
 type Ordered = Pick<Backup, 'name' | 'createdAt'> & { readonly manifest: Pick<Manifest, 'sequence'> | null };
-
-/** Makes renames and removals in a folder durable. */
-export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
 
 const statOrNull = (path: string): Promise<Stats | null> => lstat(path).catch(nullWhereMissing);
 const exactStatOrNull = (path: string): Promise<BigIntStats | null> =>

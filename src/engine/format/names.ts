@@ -3,13 +3,15 @@
 const identity = /^backup-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})-(\d{3})Z\.sqlite$/;
 
 export const STAGING_FOLDER = '.staging';
+/** The stream of continuous backup, beside the backups. */
+export const CONTINUOUS_FOLDER = 'continuous';
 export const LOCK_FILE = '.velist-backup.lock';
 /** The record that says whose a place is: in a folder and at a target. */
 export const RECORD_FILE = 'database.json';
 /** The owner of a folder after a claim; at a target each claim has an object of its own. */
 export const OWNER_FILE = 'owner.json';
 export const CLAIM_PREFIX = 'claim-';
-/** The file of a glob that a database was. Versions before 0.2 kept this under the name of `RECORD_FILE`. */
+/** The file of a glob that a database was. Early versions kept this under the name of `RECORD_FILE`. */
 export const FOUND_FILE = 'found-as.json';
 /** Beside the backups: what a drill restored, with an end of its own. */
 export const DRILL_FOLDER = '.drill-';
@@ -51,7 +53,7 @@ export function ownerOf(file: string): string | null {
 /** Is an entry of a backup folder one that we make there? In a shared folder others lie beside them. */
 export function isEntryOfOurs(entry: string): boolean {
   const ours =
-    /^\.(staging|velist-|manifests|uploads|backup-|late-|drill-|fetched)|^late-backup-|^(settings|database|found-as|owner)\.json/;
+    /^\.(staging|velist-|manifests|uploads|backup-|late-|drill-|fetched)|^late-backup-|^continuous$|^(settings|database|found-as|owner)\.json/;
   return ownerOf(entry) !== null || ours.test(entry);
 }
 

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ask, makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
 import { missesLostLocks } from './ending.ts';
+import { node22 as node } from '../../../tests/support/runtimes.ts';
 
 const scratch = scratchFolders();
 
 /** 22.16, with SQLite 3.49.1, which misses lost locks. */
-const node = fileURLToPath(new URL('../../../node_modules/node/bin/node', import.meta.url));
 
 /** An app that has lost its locks: it closed a descriptor of its own file. Each line that it reads is a row. */
 const careless = `

@@ -86,6 +86,27 @@ test('a stamp recorded within two seconds of the last write proves nothing', () 
   expect(isUnchanged(recorded(-5_000), stamp(path))).toBe(false);
 });
 
+test('beside a log a checkpoint a moment ago hides no commit', () => {
+  const path = settledDatabase();
+  const app = new DatabaseSync(path);
+  try {
+    app.exec("PRAGMA wal_autocheckpoint = 0; UPDATE notes SET text = 'logged'");
+    settle(`${path}-wal`);
+    const writtenMs = changedAt(stamp(path)).getTime();
+    app.exec('PRAGMA wal_checkpoint(PASSIVE)');
+    const merged = stamp(path);
+    expect(changedAt(merged).getTime()).toBeGreaterThan(writtenMs);
+    expect(isUnchanged(merged, stamp(path))).toBe(true);
+    app.exec("UPDATE notes SET text = 'once more'");
+    expect(isUnchanged(merged, stamp(path))).toBe(false);
+    // Recorded just after a commit it proves nothing.
+    const young = stamp(path);
+    expect(isUnchanged(young, stamp(path))).toBe(false);
+  } finally {
+    app.close();
+  }
+});
+
 test('a database that is not there is refused by name', () => {
   const path = join(scratch(), 'absent.sqlite');
   expect(() => stamp(path)).toThrow(expect.objectContaining({ code: 'DB_MISSING' }));

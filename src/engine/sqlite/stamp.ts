@@ -16,7 +16,7 @@ interface FileStamp {
   readonly modifiedNs: string;
   /**
    * When the system noted the last change, which no program can set back. Only of the main file, since SQLite run by root
-   * changes that of a log as it opens it. Versions before 0.2 did not record it.
+   * changes that of a log as it opens it. Early versions did not record it.
    */
   readonly changedNs?: string | undefined;
 }
@@ -44,8 +44,8 @@ export function isUnchanged(earlier: DatabaseStamp, current: DatabaseStamp): boo
   if (!sameFile(earlier.main, current.main) || !sameFile(earlier.wal, current.wal)) return false;
   // `touch -r` and `cp -p` set the other time back. A stamp without this one proves nothing.
   if (earlier.main.changedNs !== current.main.changedNs) return false;
-  const newestMs = Math.max(modifiedMs(earlier.main), earlier.wal ? modifiedMs(earlier.wal) : 0);
-  return earlier.recordedAtMs - newestMs >= SETTLED_AFTER_MS;
+  // Beside a log no commit writes to the main file, but a checkpoint does, and each backup begins with one.
+  return earlier.recordedAtMs - modifiedMs(earlier.wal ?? earlier.main) >= SETTLED_AFTER_MS;
 }
 
 /** A short text that changes whenever the database does: what a restore dialog shows it was based on. */

@@ -102,7 +102,7 @@ export class Backups {
   ): readonly BackupItem[] {
     const before = beforeEach(siblings);
     const { folder } = this.#context;
-    const remotes = this.#targets.all.map((remote) => ({ remote, uploads: remote.uploadStates() }));
+    const remotes = this.#targets.all.map((remote) => ({ remote, uploads: remote.uploads.states() }));
     return backups.map((backup) =>
       toBackupItem(backup, {
         isLocal: here.has(backup.name),
@@ -145,7 +145,7 @@ export class Backups {
     if (!remote.find(name)) await remote.refresh();
     const found = remote.find(name);
     if (found) return marking(found, remote.ownership);
-    const upload = remote.uploadStates().get(name);
+    const upload = remote.uploads.states().get(name);
     if (upload?.status === 'removed' && upload.why) {
       throw new BackupError(
         'GONE',
@@ -254,9 +254,9 @@ function marking<Kind extends Backup | TargetBackup>(
 
 /** What was seen at a target when it was listed last. */
 export function placeOf(remote: RemoteTarget): PlannedPlace<KnownBackup> {
-  const { target, isSealed, ownership, waiting } = remote;
+  const { target, isSealed, ownership, uploads } = remote;
   const copies = remote.backups.map((backup) => marking(backup, ownership));
-  return { target, word: targetWord(target), copies, isSealed, hadError: waiting.error !== null };
+  return { target, word: targetWord(target), copies, isSealed, hadError: uploads.nextTry.error !== null };
 }
 
 function lookedUp(remote: RemoteTarget, name: string): Pick<RemoteFacts, 'remote' | 'takes'> {

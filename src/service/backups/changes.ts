@@ -2,10 +2,13 @@
 import { isLiveFile } from '../../engine/sqlite/stamp.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { BackupError } from '../../words/errors.ts';
+import { requireShortNote } from '../../words/note.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
+import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
-import type { RemoteTarget, Said } from '../targets/remote-target.ts';
+import type { RemoteTarget } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
+import type { Said } from '../targets/said.ts';
 import { isHere, isOwn } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Removals } from './removals.ts';
@@ -33,10 +36,15 @@ export class Changes {
     this.#parts = parts;
   }
 
-  /** Pin, note, or the word on its loss; what is not given stays. */
+  /**
+   * Pin, note, or the word on its loss; what is not given stays.
+   *
+   * @throws BackupError BAD_REQUEST for a note that is too long; then nothing was changed.
+   */
   async change(filename: string, change: Partial<Said>): Promise<void> {
     const { catalog, emit } = this.#context;
     const { backups, targets } = this.#parts;
+    requireShortNote(change.note);
     if (isHere(await backups.find(filename))) {
       const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
       await catalog.changeManifest(filename, (manifest) => ({ ...manifest, ...given }));
@@ -46,7 +54,7 @@ export class Changes {
       const changeable = holders.filter(({ lifecycleDays }) => lifecycleDays === null);
       // If there is none, the first holder says why.
       const changed = changeable.length > 0 ? changeable : holders;
-      await eachOf(changed, 'it was changed', (remote) => remote.change(filename, change));
+      await eachOf(changed, 'it was changed', (remote) => remote.changes.say(filename, change));
     }
     emit({ type: 'status' });
   }
@@ -69,14 +77,24 @@ export class Changes {
       return;
     }
     const holders = targets.enabled.filter((remote) => remote.lifecycleDays === null && remote.find(filename));
-    await eachOf(holders, 'it was written', (remote) => remote.change(filename, change)).catch((error: unknown) => {
-      const known = BackupError.from(error);
-      this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is retried.`);
+    await eachOf(holders, 'it was written', (remote) => remote.changes.say(filename, change)).catch(
+      (error: unknown) => {
+        const known = BackupError.from(error);
+        this.#context.log('warn', `What was said of ${filename} is noted here: ${known.message}. It is retried.`);
+      },
+    );
+  }
+
+  async delete(filename: string, options: DeleteOptions): Promise<void> {
+    const act = { act: 'delete', subject: filename, target: options.target ?? null } as const;
+    await this.#context.audit.carry(act, () => this.#delete(filename, options), {
+      actor: currentActor(options.user),
+      done: (left) => ({ ...act, detail: left.length > 0 ? `still on ${left.join(', ')}` : null }),
     });
   }
 
   /** @returns the targets on which a copy stays, because removal is left to the bucket. */
-  async delete(filename: string, { target, user }: DeleteOptions): Promise<readonly TargetName[]> {
+  async #delete(filename: string, { target, user }: DeleteOptions): Promise<readonly TargetName[]> {
     const { catalog, log, emit, database } = this.#context;
     const { backups, removals, onDelete } = this.#parts;
     const backup = await backups.find(filename, target);
@@ -92,7 +110,7 @@ export class Changes {
     const left = holders.filter((remote) => !remotes.includes(remote));
     if (left.length > 0 && remotes.length === 0 && !isHere(backup)) throw leftToBucket(left[0]?.address ?? '');
     const why = user ? `by ${user}` : 'by hand';
-    await eachOf(remotes, 'it was deleted', (remote) => remote.remove(filename, why));
+    await eachOf(remotes, 'it was deleted', (remote) => remote.changes.remove(filename, why));
     if (isHere(backup)) {
       await catalog.remove(backup);
       removals.note(filename, why);
@@ -111,8 +129,8 @@ export class Changes {
     if (target === 'local') return [];
     if (target !== undefined) return [backups.requireRemote(target)];
     return targets.all.filter((remote) => {
-      const upload = remote.uploadStates().get(filename);
-      return remote.find(filename) || remote.isUploading(filename) || (upload && upload.status !== 'removed');
+      const upload = remote.uploads.states().get(filename);
+      return remote.find(filename) || remote.uploads.isUploading(filename) || (upload && upload.status !== 'removed');
     });
   }
 }

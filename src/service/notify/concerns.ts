@@ -2,6 +2,7 @@
  * What is worth waking somebody for, and in which words. Pure. A concern is a state of affairs and no event: it begins,
  * lasts and ends, so that it can be said once however often it is looked at.
  */
+import { VERSION } from '../../version.ts';
 import { type ErrorBody, publicError } from '../../words/errors.ts';
 import { visibleText } from '../../words/visible-text.ts';
 import type { Status, TargetStatus } from '../protection/shown-status.ts';
@@ -116,6 +117,12 @@ export function changeSince(before: readonly Concern[], situation: Situation): C
   const ended = before.filter((concern) => !said.includes(concern));
   const event = added[0] ?? (ended.length > 0 ? 'recovered' : undefined);
   return { said, message: event === undefined ? null : compose(event, { said, added, ended }, situation) };
+}
+
+/** What a person sends to see whether it arrives. */
+export function testMessage(database: string, now: Date): object {
+  const text = plain(`A test by Velist Backup: messages about the backups of ${database} arrive here.`);
+  return { text, content: text, allowed_mentions: { parse: [] }, event: 'test', database, at: now, version: VERSION };
 }
 
 function compose(

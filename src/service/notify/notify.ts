@@ -29,27 +29,27 @@ interface NotifyContext {
 const RUNS_LOOKED_AT = 20;
 
 export class Notify {
-  readonly #options: NotifyOptions;
+  readonly #options: () => NotifyOptions;
   readonly #context: NotifyContext;
-  readonly #waits: NotifyWaits;
   #life: Life | null = null;
 
-  constructor(options: NotifyOptions, context: NotifyContext) {
+  /** @param options as they are at each start. */
+  constructor(options: () => NotifyOptions, context: NotifyContext) {
     this.#options = options;
     this.#context = context;
-    this.#waits = { ...NOTIFY_WAITS, ...options.waits };
   }
 
   start(): void {
-    const { webhookUrl, heartbeatUrl } = this.#options;
+    const { webhookUrl, heartbeatUrl, waits: given } = this.#options();
     if (this.#life || (!webhookUrl && !heartbeatUrl)) return;
     const { service, statePath, folder, log } = this.#context;
     const abort = new AbortController();
-    const common = { waits: this.#waits, log, signal: abort.signal };
+    const waits: NotifyWaits = { ...NOTIFY_WAITS, ...given };
+    const common = { waits, log, signal: abort.signal };
     const heartbeat = heartbeatUrl ? new Heartbeat({ ...common, url: heartbeatUrl }) : null;
     const said = webhookUrl ? keptConcerns(statePath, folder, log) : null;
     const webhook = webhookUrl && said ? new Webhook({ ...common, url: webhookUrl, said }) : null;
-    const timer = setInterval(() => this.#look(), this.#waits.lookMs);
+    const timer = setInterval(() => this.#look(), waits.lookMs);
     timer.unref();
     const unsubscribe = service.on((event) => this.#onEvent(event));
     this.#life = { abort, heartbeat, webhook, said, timer, unsubscribe, ...newLife };

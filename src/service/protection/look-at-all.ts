@@ -10,6 +10,7 @@ import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
+import type { Continuous } from '../continuous/continuous.ts';
 import type { Status } from './shown-status.ts';
 import { type Activity, type ActivityRange, composeActivity } from '../runs/activity.ts';
 import type { RunProgress } from '../../words/run.ts';
@@ -27,6 +28,7 @@ import { composeStatus } from './status.ts';
 
 interface LookParts {
   readonly backups: Backups;
+  readonly continuous: Continuous;
   readonly losses: Losses;
   readonly restores: Restores;
   readonly retention: Retention;
@@ -50,7 +52,7 @@ export class LookAtAll {
   }
 
   async status(): Promise<Status> {
-    const { backups: known, losses, restores, retention, rhythm, schedule, targets } = this.#parts;
+    const { backups: known, continuous, losses, restores, retention, rhythm, schedule, targets } = this.#parts;
     const { now, settings, options, folder, state, database } = this.#context;
     // A folder that can't be listed is the news itself: page, health, metrics and webhooks have to tell it.
     let unlisted: ErrorBody | null = null;
@@ -84,8 +86,8 @@ export class LookAtAll {
         enabled: remote.isEnabled,
         ...remote.shown,
         lifecycleDays: remote.lifecycleDays,
-        ...remote.waiting,
-        listedAt: remote.listedAt,
+        ...remote.uploads.nextTry,
+        listedAt: remote.known.listedAt,
       })),
       run: this.#shownRun(),
       lastRun: newest({ except: 'upload' }),
@@ -109,11 +111,12 @@ export class LookAtAll {
       shownRestore: restores.shownRestore(lastRestore),
       vanished: this.#vanished(here),
       isUploading: (name, target) => targets.isUploading(name, target),
-      isBusyElsewhere: (target) => targets.all.some((one) => one.target === target && one.isBusyElsewhere()),
+      isBusyElsewhere: (target) => targets.all.some((one) => one.target === target && one.uploads.isBusyElsewhere()),
       undo: restores.undoable(backups, lastRestore),
       loss: losses.shown(backups),
       places: this.#places(all, { isListed: unlisted === null }),
       setBack: targets.setBack(),
+      continuous: continuous.status(),
     });
   }
 
@@ -159,8 +162,8 @@ export class LookAtAll {
     const remote = this.#parts.targets.enabled;
     const looks = [
       { target: 'local', backups: here, ...places.folder(here), ...(!isListed && { identity: null }) },
-      ...remote.map(({ target, ownership, identity, backups }) => ({
-        ...{ target, ownership, identity },
+      ...remote.map(({ target, ownership, known, backups }) => ({
+        ...{ target, ownership, identity: known.identity },
         // They are asked for only of a place that is another database's.
         backups: ownership.stranger
           ? backups.map((backup) => ({ ...backup, other: ownership.stranger ?? undefined }))

@@ -23,20 +23,19 @@ export async function prune(
 ): Promise<PruneResult> {
   const { now, audit, emit, catalog } = context;
   const { backups, claims, retention } = parts;
-  const when = { now: now(), hold: retention.hold() };
   const remote = target === 'local' ? null : backups.requireRemote(target);
   const plan = remote
-    ? await remote.plan(retention.ofTarget(remote.access.access), when)
-    : await planOfFolder(context, retention, when);
+    ? await remote.retention.plan()
+    : await planOfFolder(context, retention, { now: now(), hold: retention.hold() });
   const kept = plan.kept.map(({ backup, reasons }) => ({ filename: backup.name, reasons }));
   const removed = plan.removed.map(({ backup, reason }) => ({ filename: backup.name, reason }));
   if (dryRun) return { target, kept, removed, dryRun };
-  if (remote) remote.requireOurs();
+  if (remote) remote.retention.requireOurs();
   else await claims.requireOwnFolder();
   // Whether another machine writes there, the job finds out anew.
   if (removed.length === 0 && !remote?.writing.isStopped) return { target, kept, removed, dryRun };
   const act = { act: 'prune', target } as const;
-  const done = await audit.carry(act, () => (remote ? remote.prune() : pruneFolder(context, parts)), {
+  const done = await audit.carry(act, () => (remote ? remote.retention.prune() : pruneFolder(context, parts)), {
     done: ({ length }) => ({ ...act, detail: `${length} removed` }),
   });
   emit({ type: 'status' });

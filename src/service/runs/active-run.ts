@@ -6,6 +6,8 @@ import type { JobEvent, StepName } from '../../words/story.ts';
 import type { TargetName } from '../../words/target-word.ts';
 
 export interface RunOptions {
+  /** Chosen by whoever has to know it before the run begins. */
+  readonly id?: string;
   readonly kind: RunKind;
   readonly trigger: Trigger;
   readonly user: string | null;
@@ -29,7 +31,7 @@ type Noted = {
 type MutableStep = { -readonly [Key in keyof Step]: Step[Key] };
 
 export class ActiveRun {
-  readonly id = randomUUID();
+  readonly id: string;
   readonly kind: RunKind;
   readonly abort = new AbortController();
   /** Set when the moment of the database is fixed: who asks from then on needs another run. */
@@ -48,6 +50,7 @@ export class ActiveRun {
   #percent = 0;
 
   constructor(options: RunOptions) {
+    this.id = options.id ?? randomUUID();
     this.kind = options.kind;
     this.#options = options;
     this.#startedAt = options.now();

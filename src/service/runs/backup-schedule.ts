@@ -12,7 +12,7 @@ import { isHere, isOwn } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Verifications } from '../backups/verifications.ts';
 import type { ServiceContext } from '../context.ts';
-import type { MakeBackup } from '../make-backup.ts';
+import type { MakeBackup } from '../backups/make-backup.ts';
 import type { Settings } from '../state/backup-config.ts';
 import { ChangedFiles } from '../protection/changed-files.ts';
 import { isMissing, saysItAgain, withWayBack } from '../protection/missing.ts';
@@ -204,5 +204,5 @@ export class BackupSchedule {
 function isToBeMadeAnew(remote: RemoteTarget, { name, createdAt }: Backup, now: Date): boolean {
   if (!remote.isEnabled) return false;
   const { lifecycleDays } = remote;
-  return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || remote.isBlocked(name);
+  return (lifecycleDays !== null && isHalfOver(createdAt, lifecycleDays, now)) || remote.uploads.isBlocked(name);
 }

@@ -1,17 +1,20 @@
 /**
- * What is known of the place that a target has now, between two looks: its copies as they were listed last, and what we
- * changed there since. At another place (the path may change) nothing is known until it is listed.
+ * What is known of the place that a target has now, between two looks: its copies as they were listed last, what we
+ * changed there since, and whose it is. At another place (the path may change) nothing is known until it is listed.
  */
 import { type Backup, inOrder } from '../../engine/catalog/folder-catalog.ts';
-import type { PlaceIdentity } from '../../engine/catalog/identity.ts';
+import { judgePlace, NO_IDENTITY, type Ownership, type PlaceIdentity } from '../../engine/catalog/identity.ts';
 import {
   type KnownManifest,
   type RemoteBackup,
   type RemoteListing,
   toRemoteBackup,
 } from '../../engine/catalog/store-catalog.ts';
+import type { DatabaseSelf } from '../../engine/writer/self.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
-import type { KnownRemote, TargetState } from '../state/target-state.ts';
+import type { TargetName } from '../../words/target-word.ts';
+import type { TargetBackup } from '../backups/backup-item.ts';
+import type { KnownRemote, SetBack, TargetState } from '../state/target-state.ts';
 
 /** When a look began: what was changed since is not in it. */
 export interface Began {
@@ -29,11 +32,15 @@ export interface Taken {
 }
 
 interface KnownPlaceOptions {
+  readonly target: TargetName;
   readonly state: TargetState;
   /** Names the place that the target has now. */
   readonly placeNow: () => string;
   readonly now: () => Date;
 }
+
+/** After a week without an answer the machine goes on, and what is there counts as its own. */
+const SET_BACK_MS = 7 * 24 * 3_600_000;
 
 export class KnownPlace {
   readonly #options: KnownPlaceOptions;
@@ -73,14 +80,45 @@ export class KnownPlace {
     return this.#known;
   }
 
-  /** Newest first. */
-  get backups(): readonly RemoteBackup[] {
-    return inOrder([...this.entries().values()].map(withCheck));
+  /** What it held when it was listed last, newest first. */
+  get backups(): readonly TargetBackup[] {
+    const { target } = this.#options;
+    return inOrder([...this.entries().values()].map(withCheck)).map((backup) => ({ ...backup, target }));
   }
 
-  find(name: string): RemoteBackup | null {
+  find(name: string): TargetBackup | null {
     const entry = this.entries().get(name);
-    return entry ? withCheck(entry) : null;
+    return entry ? { ...withCheck(entry), target: this.#options.target } : null;
+  }
+
+  ownershipFor(self: DatabaseSelf): Ownership {
+    return judgePlace('target', this.identity ?? NO_IDENTITY, self, [...this.entries().values()]);
+  }
+
+  /** Null if nobody ever looked. */
+  get identity(): PlaceIdentity | null {
+    this.sync();
+    return this.#options.state.identity;
+  }
+
+  /** Notes what a claim of ours left there. */
+  noteIdentity(identity: PlaceIdentity): void {
+    this.sync();
+    this.#options.state.identity = identity;
+  }
+
+  /** It holds backups that this installation made and does not remember: nothing is removed there for a week. */
+  get setBack(): SetBack | null {
+    this.sync();
+    const { state, now } = this.#options;
+    const { setBack } = state;
+    return setBack && Math.abs(now().getTime() - setBack.at.getTime()) < SET_BACK_MS ? setBack : null;
+  }
+
+  /** A person said that this machine goes on from here. */
+  answerSetBack(): void {
+    this.sync();
+    this.#options.state.setBack = null;
   }
 
   get listedAt(): Date | null {
@@ -145,8 +183,16 @@ export class KnownPlace {
     this.#changedAt.set(name, ++this.#changes);
   }
 
+  /** Removed there, or about to be: it is not uploaded again. @param why the end of a sentence: `by ada`. */
+  noteRemoved(name: string, why: string): void {
+    const { state, now } = this.#options;
+    this.noteChanged(name);
+    state.setUpload({ backup: name, status: 'removed', at: now(), why });
+  }
+
   /** It is no longer there. */
-  forget(name: string): void {
+  removed(name: string, why: string): void {
+    this.noteRemoved(name, why);
     const known = new Map(this.entries());
     if (known.delete(name)) this.#keep(known, { changed: [], gone: [name] });
   }
@@ -165,8 +211,8 @@ export class KnownPlace {
   }
 
   /** What a job need not read again. */
-  toKnow(identity: PlaceIdentity | null): readonly KnownManifest[] {
-    const hasRecord = identity?.record != null;
+  toKnow(): readonly KnownManifest[] {
+    const hasRecord = this.identity?.record != null;
     return [...this.entries().values()].flatMap((entry) => {
       const { etag } = entry;
       const { manifest } = withCheck(entry);

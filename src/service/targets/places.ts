@@ -23,7 +23,15 @@ import {
 import { type DatabaseSelf, selfOf } from '../../engine/writer/self.ts';
 import type { StoreWords } from '../../engine/store/store.ts';
 import type { Log } from '../log.ts';
-import type { RemoteTarget } from './remote-target.ts';
+import type { KnownPlace } from './known-place.ts';
+
+/** As much of a target as is asked here. */
+export interface AskedTarget {
+  readonly isEnabled: boolean;
+  readonly words: StoreWords;
+  readonly known: Pick<KnownPlace, 'ownershipFor' | 'identity'>;
+  readonly refresh: () => Promise<void>;
+}
 
 interface PlacesOptions {
   /** Absolute. */
@@ -31,7 +39,7 @@ interface PlacesOptions {
   readonly catalog: Catalog;
   readonly statePath: string;
   /** The configured targets beside the folder. */
-  readonly remotes: () => readonly RemoteTarget[];
+  readonly remotes: () => readonly AskedTarget[];
   readonly log: Log;
   readonly now: () => Date;
 }
@@ -132,7 +140,7 @@ export class Places {
 
   /** The first contact: a target may know this very database, whose state was lost. */
   async #askTargets(self: DatabaseSelf): Promise<{ readonly found: string | null; readonly isComplete: boolean }> {
-    let asked: readonly RemoteTarget[];
+    let asked: readonly AskedTarget[];
     try {
       asked = this.#options.remotes().filter(({ isEnabled }) => isEnabled);
     } catch {
@@ -144,15 +152,15 @@ export class Places {
     return { found, isComplete: !answers.includes('silent') };
   }
 
-  async #ask(remote: RemoteTarget, self: DatabaseSelf): Promise<string | null> {
+  async #ask(remote: AskedTarget, self: DatabaseSelf): Promise<string | null> {
     try {
       await refreshWithinMs(remote, FIRST_CONTACT_MS);
     } catch {
       // The log says why, and the upload that follows.
       return 'silent';
     }
-    const { owner, id } = remote.ownershipFor(self);
-    const { record = null, claims = [] } = remote.identity ?? {};
+    const { owner, id } = remote.known.ownershipFor(self);
+    const { record = null, claims = [] } = remote.known.identity ?? {};
     if (owner !== 'ours' || (record !== null && !isSameDatabase(claims.at(-1) ?? record, self))) return null;
     return id;
   }
@@ -238,7 +246,7 @@ function stampOf(path: string): string {
 }
 
 /** @throws BackupError S3_UNREACHABLE, or what stands for it, when the look takes longer; it goes on. */
-export async function refreshWithinMs(remote: RemoteTarget, ms: number): Promise<void> {
+export async function refreshWithinMs(remote: Pick<AskedTarget, 'words' | 'refresh'>, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(noAnswer(remote.words, ms)), ms);

@@ -1,5 +1,4 @@
 /** Compares a new listing of a target with what we believed and with the folder, and sets right what differs. */
-import { isDeepStrictEqual } from 'node:util';
 import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf, type Ownership } from '../../engine/catalog/identity.ts';
 import { lossHolds } from '../../engine/catalog/loss.ts';
@@ -81,21 +80,6 @@ export async function reconcile({ after: there, isOutdated }: Taken, beganAt: Da
   const names = new Set((await catalog.list()).map(({ name }) => name));
   // An empty folder may be a disk that is not mounted: what was removed there must not be uploaded again with it.
   if (names.size > 0) for (const name of uploads.keys()) if (!names.has(name)) state.forgetUpload(name);
-}
-
-/** Backups of which a person said something here that the copy there does not say yet. */
-export function saidHereAlone(
-  here: readonly Backup[],
-  there: ReadonlyMap<string, KnownRemote>,
-): readonly (Backup & { readonly manifest: NonNullable<Backup['manifest']> })[] {
-  return here.flatMap((backup) => {
-    const { name, manifest } = backup;
-    const remote = there.get(name)?.manifest;
-    if (!manifest || !remote) return [];
-    const isLossSaid = !manifest.loss || isDeepStrictEqual(remote.loss, manifest.loss);
-    if (remote.pinned === manifest.pinned && remote.note === manifest.note && isLossSaid) return [];
-    return [{ ...backup, manifest }];
-  });
 }
 
 /**

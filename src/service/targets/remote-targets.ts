@@ -1,30 +1,15 @@
 /** The targets beside the folder, as one service uses them: made when they are needed first, each with its own queue. */
 import { otherOf } from '../../engine/catalog/identity.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
-import { type TargetName, targetWord } from '../../words/target-word.ts';
-import { THE_SERVICE_ITSELF } from '../audit/actor.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import type { ServiceContext } from '../context.ts';
 import type { TargetReport } from '../../engine/store/self-test.ts';
 import type { Settings } from '../state/backup-config.ts';
-import type { Retention } from '../protection/retention.ts';
-import type { Rhythm } from '../runs/rhythm.ts';
-import { BY_RETENTION } from '../state/run-history.ts';
-import type { Claims } from './claims.ts';
-import { writerSelf } from './database-self.ts';
-import { Heartbeats, tickMs } from './heartbeats.ts';
+import { Heartbeats } from './heartbeats.ts';
 import { refreshWithinMs } from './places.ts';
 import { RemoteTarget } from './remote-target.ts';
-import { checkTargets, type ConfiguredTarget, remoteTargets } from './targets.ts';
-
-interface RemoteTargetsParts {
-  readonly rhythm: Rhythm;
-  readonly retention: Retention;
-  readonly claims: Claims;
-  /** A copy was removed there. */
-  readonly onGone: (name: string, why: string) => void;
-  /** What is there, or known of it, changed. */
-  readonly onChange: () => void;
-}
+import type { TargetParts } from './target-context.ts';
+import { checkTargets, type ConfiguredTarget, NO_BUCKET_HINT, remoteTargets } from './targets.ts';
 
 /** `latest` is chosen from listings that are no older than those of a running app. */
 const RECENT_MS = 15 * 60_000;
@@ -32,16 +17,16 @@ const LOOK_MS_MAX = 10_000;
 
 export class RemoteTargets {
   readonly #context: ServiceContext;
-  readonly #parts: RemoteTargetsParts;
-  readonly #heartbeats: Heartbeats;
+  readonly #parts: TargetParts;
   #made: readonly RemoteTarget[] | undefined;
+  /** Stopped, and closed with the service. */
+  readonly #gone: RemoteTarget[] = [];
 
-  constructor(context: ServiceContext, parts: RemoteTargetsParts) {
+  constructor(context: ServiceContext, parts: Omit<TargetParts, 'heartbeats'>) {
     this.#context = context;
-    this.#parts = parts;
-    this.#heartbeats = context.options.heartbeats ?? new Heartbeats({ now: context.now });
+    this.#parts = { ...parts, heartbeats: context.options.heartbeats ?? new Heartbeats({ now: context.now }) };
     context.defer(() => {
-      for (const remote of this.#made ?? []) remote.close();
+      for (const remote of [...this.#gone.splice(0), ...(this.#made ?? [])]) remote.close();
       this.#made = undefined;
     });
   }
@@ -49,10 +34,33 @@ export class RemoteTargets {
   /** @throws BackupError BAD_CONFIG if the path of S3 that was set on the page is the place of another target by now. */
   get all(): readonly RemoteTarget[] {
     if (this.#made) return this.#made;
-    const { options, settings } = this.#context;
-    checkTargets(options, settings.current);
-    this.#made = remoteTargets(options, settings.current).map((target) => this.#make(target));
+    const { targets, settings } = this.#context;
+    checkTargets(targets, settings.current);
+    this.#made = remoteTargets(targets, settings.current).map((target) => this.#make(target));
     return this.#made;
+  }
+
+  /**
+   * What was set up on the page, or taken away there, comes into use; the others go on. Resolves when what was under way
+   * at the one before has ended.
+   */
+  async targetsChanged(): Promise<void> {
+    if (!this.#made) return;
+    const before = this.#made;
+    const { targets, settings } = this.#context;
+    const isSame = ({ access: { access } }: RemoteTarget, target: ConfiguredTarget) =>
+      JSON.stringify(access) === JSON.stringify(target.access);
+    const next = remoteTargets(targets, settings.current).map(
+      (target) =>
+        before.find((remote) => remote.target === target.name && isSame(remote, target)) ?? this.#make(target),
+    );
+    const gone = before.filter((remote) => !next.includes(remote));
+    this.#made = next;
+    // A look at it that is under way goes on.
+    this.#gone.push(...gone);
+    await Promise.all(gone.map((remote) => remote.stop()));
+    if (this.#context.isStarted) for (const remote of next) if (!before.includes(remote)) remote.start();
+    this.#parts.onChange();
   }
 
   /** Those that are on. */
@@ -75,16 +83,16 @@ export class RemoteTargets {
 
   /** Those that are on and were never looked at. */
   unseen(): readonly RemoteTarget[] {
-    return this.enabled.filter(({ listedAt }) => listedAt === null);
+    return this.enabled.filter(({ known }) => known.listedAt === null);
   }
 
   isUploading(name: string, target: TargetName): boolean {
-    return this.#made?.some((remote) => remote.target === target && remote.isComing(name)) ?? false;
+    return this.#made?.some((remote) => remote.target === target && remote.uploads.isComing(name)) ?? false;
   }
 
   /** A target that is on holds backups that this machine made and does not remember. */
   setBack(): { readonly target: TargetName; readonly backup: string } | null {
-    for (const { target, setBack } of this.enabled) if (setBack) return { target, backup: setBack.backup };
+    for (const { target, known } of this.enabled) if (known.setBack) return { target, backup: known.setBack.backup };
     return null;
   }
 
@@ -105,7 +113,7 @@ export class RemoteTargets {
   async lookRecently(): Promise<readonly { readonly remote: RemoteTarget; readonly error: ErrorBody }[]> {
     const nowMs = this.#context.now().getTime();
     const stale = this.enabled.filter(
-      ({ listedAt }) => listedAt === null || Math.abs(nowMs - listedAt.getTime()) >= RECENT_MS,
+      ({ known: { listedAt } }) => listedAt === null || Math.abs(nowMs - listedAt.getTime()) >= RECENT_MS,
     );
     const answers = stale.map(async (remote) => {
       try {
@@ -132,7 +140,7 @@ export class RemoteTargets {
       failed(error);
     }
     const upload = async (remote: RemoteTarget) =>
-      await remote.uploadNow(filename).catch((error: unknown) => {
+      await remote.uploads.now(filename).catch((error: unknown) => {
         failed(error);
         return false;
       });
@@ -166,7 +174,7 @@ export class RemoteTargets {
     if (remote) return remote;
     if (target === 's3' && this.all.length === 0) {
       throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
-        hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
+        hint: NO_BUCKET_HINT,
       });
     }
     const names = ['local', ...this.all.map((candidate) => candidate.target)];
@@ -174,30 +182,13 @@ export class RemoteTargets {
   }
 
   #make({ name: target, access, prefix }: ConfiguredTarget): RemoteTarget {
-    const { log, now, catalog, statePath, settings, waits, jobs, places, state, audit, runs, emit } = this.#context;
-    const { retention, rhythm, claims, onGone, onChange } = this.#parts;
+    const { settings } = this.#context;
     const isS3 = target === 's3';
-    return new RemoteTarget({
-      ...{ target, access, log, now, catalog, statePath, runs, lockWaitMs: waits.lockMs, onChange },
+    const choice = {
+      ...{ target, access },
       prefix: () => (isS3 ? settings.current.s3Path : prefix),
       isEnabled: () => !isS3 || settings.current.s3Enabled,
-      retention: () => (retention.hold() === null ? retention.ofTarget(access) : null),
-      job: (request, options) => jobs.run(request, options),
-      self: () => places.self,
-      selfToWrite: () => places.selfToWrite(),
-      onFirstContact: (id) => claims.takeId(id, null),
-      madeSince: (from) => state.history.madeSince(from),
-      writing: {
-        ...{ heartbeats: this.#heartbeats, emit },
-        self: () => writerSelf(places.self, statePath),
-        everyMs: () => waits.tickMs ?? tickMs(rhythm.gapMinutes().longest),
-        isStarted: () => this.#context.isStarted,
-        hasUploaded: () => state.history.hasUploaded(target),
-      },
-      onRemoved: (name) => {
-        onGone(name, `${BY_RETENTION} on ${targetWord(target)}`);
-        audit.add({ act: 'retention', subject: name, target }, THE_SERVICE_ITSELF);
-      },
-    });
+    };
+    return new RemoteTarget(this.#context, choice, this.#parts);
   }
 }

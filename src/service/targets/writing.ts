@@ -20,7 +20,7 @@ import type { WriterStatus } from './place-status.ts';
 import type { TargetSetup } from './targets.ts';
 import type { JobEvent, OtherWriter, WriterNews } from '../../words/story.ts';
 
-export interface WritingOptions {
+interface WritingOptions {
   readonly target: TargetName;
   readonly access: TargetSetup;
   readonly prefix: () => string;

@@ -1,0 +1,278 @@
+/**
+ * Brings local backups to a target, one at a time, oldest first, each in a job of its own beside the schedule. What fails
+ * is tried again at the next backup or after a growing, jittered delay, until it is stored or pruned. A local backup is
+ * never given up because the target is down.
+ */
+import { join } from 'node:path';
+import type { Backup } from '../../engine/catalog/folder-catalog.ts';
+import type { PlaceIdentity } from '../../engine/catalog/identity.ts';
+import { isLocked, uploadLock } from '../../engine/disk/lock.ts';
+import { PLAIN } from '../../engine/format/seal.ts';
+import type { Uploaded } from '../../engine/stories/upload-request.ts';
+import { idsOf } from '../../engine/writer/self.ts';
+import { BackupError, type ErrorBody, says } from '../../words/errors.ts';
+import type { UploadOutcome, UploadState } from '../state/target-state.ts';
+import type { Listings } from './listings.ts';
+import type { TargetContext } from './target-context.ts';
+import type { TargetRetention } from './target-retention.ts';
+
+const RETRY_FIRST_MS = 30_000;
+const RETRY_LONGEST_MS = 3_600_000;
+
+interface UploadsRooms {
+  readonly listings: Listings;
+  readonly retention: TargetRetention;
+}
+
+interface CurrentUpload {
+  readonly name: string;
+  readonly abort: AbortController;
+  readonly ended: Promise<void>;
+}
+
+export class Uploads {
+  readonly #context: TargetContext;
+  readonly #rooms: UploadsRooms;
+  #working: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #stopped = false;
+  #current: CurrentUpload | null = null;
+  /** Backups of which the first upload is under way, or the very next thing. */
+  readonly #coming = new Set<string>();
+
+  constructor(context: TargetContext, rooms: UploadsRooms) {
+    this.#context = context;
+    this.#rooms = rooms;
+  }
+
+  // ── what is known ──
+
+  states(): ReadonlyMap<string, UploadState> {
+    this.#context.known.sync();
+    return this.#context.state.uploads();
+  }
+
+  /** When what waits is tried next, and why the target can't be used at present. */
+  get nextTry(): { readonly nextTryAt: Date | null; readonly error: ErrorBody | null } {
+    const { known, state } = this.#context;
+    known.sync();
+    const { nextTryAt, error } = state.waiting;
+    return { nextTryAt, error: error ?? known.listError };
+  }
+
+  /** Backups of ours that the target does not have yet, oldest first. */
+  async waiting(): Promise<readonly Backup[]> {
+    const uploads = this.#context.state.uploads();
+    const backups = await this.#context.ownHere();
+    const isWaiting = ({ name }: Backup) => (uploads.get(name)?.status ?? 'failed') === 'failed';
+    return backups.filter((backup) => backup.manifest && !backup.fault && isWaiting(backup)).reverse();
+  }
+
+  /** An object of its name is there that is no backup and may not be replaced; another name can be stored. */
+  isBlocked(name: string): boolean {
+    const upload = this.states().get(name);
+    return this.#context.isEnabled && upload?.status === 'failed' && upload.error.code === 'TARGET_EXISTS';
+  }
+
+  isUploading(name: string): boolean {
+    return this.#current?.name === name;
+  }
+
+  /** Its upload is going, or the very next thing. */
+  isComing(name: string): boolean {
+    return this.#coming.has(name) || this.isUploading(name);
+  }
+
+  /** Another process is uploading, the command line or the app; which backup it does not say. */
+  isBusyElsewhere(): boolean {
+    const { service, target } = this.#context;
+    return this.#current === null && isLocked(join(service.catalog.folder, uploadLock(target)));
+  }
+
+  // ── the queue ──
+
+  /** Uploads what waits, that backup too; whether it is stored then. */
+  async now(name: string): Promise<boolean> {
+    this.#coming.add(name);
+    // Behind others it is not on its way yet.
+    const waiting = await this.waiting().catch(() => []);
+    if (waiting.length > 1) this.#coming.delete(name);
+    await this.run().finally(() => this.#coming.delete(name));
+    return this.#context.state.uploads().get(name)?.status === 'stored';
+  }
+
+  /** Tries everything that waits, now. Resolves when all is stored or the first one failed; never rejects. */
+  async run(): Promise<void> {
+    while (this.#working) await this.#working;
+    if (this.#stopped) return;
+    this.#working = this.#drain()
+      .catch((error: unknown) => {
+        // The backup folder can't be listed; it may be back at the next try.
+        this.#retryLater(BackupError.from(error));
+      })
+      .finally(() => {
+        this.#working = null;
+      });
+    await this.#working;
+  }
+
+  /**
+   * The target answers: what waits because it did not is tried at once, instead of after its delay; so is what has no next
+   * try. Never rejects.
+   *
+   * @param wasSilent it could not be listed before.
+   */
+  async targetAnswers({ wasSilent }: { readonly wasSilent: boolean }): Promise<void> {
+    const { state, service } = this.#context;
+    const { nextTryAt, error } = state.waiting;
+    if (nextTryAt !== null && !wasSilent && !(error && says(error.code, 'whole-target'))) return;
+    // A folder that can't be listed is told by the run that needs it.
+    const waiting = await this.waiting().catch(() => []);
+    if (waiting.length > 0 && service.isStarted) await this.run();
+  }
+
+  /** Ends the waiting for a next try; what is going goes on, and nothing after it. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#working;
+    const { state } = this.#context;
+    // Nobody tries then: a time that passes would be a promise that nobody keeps.
+    if (state.waiting.nextTryAt) state.waiting = { ...state.waiting, nextTryAt: null };
+  }
+
+  resume(): void {
+    this.#stopped = false;
+  }
+
+  /** Ends the upload of that backup, if it is the one that is going. */
+  async cancel(name: string): Promise<void> {
+    if (this.#current?.name !== name) return;
+    this.#current.abort.abort();
+    await this.#current.ended;
+  }
+
+  async #drain(): Promise<void> {
+    clearTimeout(this.#timer);
+    // Each at most once a pass: a local file that is itself at fault must not hold up the others.
+    const tried = new Set<string>();
+    let failure: BackupError | null = null;
+    while (!this.#stopped && this.#context.isEnabled) {
+      const backup = (await this.waiting()).find((candidate) => !tried.has(candidate.name));
+      if (!backup) break;
+      tried.add(backup.name);
+      const error = await this.#place(backup);
+      if (error === null) continue;
+      failure = error;
+      // Its file may be another user's, for instance, or its name be taken at the target.
+      if (!says(error.code, 'another-backup-may-do')) break;
+    }
+    if (failure === null) this.#context.state.waiting = { nextTryAt: null, error: null };
+    else if (failure.code !== 'ABORTED') this.#retryLater(failure);
+    if (tried.size > 0) this.#context.parts.onChange();
+  }
+
+  async #place(backup: Backup): Promise<BackupError | null> {
+    const { state, service, parts } = this.#context;
+    const abort = new AbortController();
+    const ended = Promise.withResolvers<void>();
+    this.#current = { name: backup.name, abort, ended: ended.promise };
+    try {
+      const outcome = await this.#upload(backup, abort.signal);
+      state.setUpload({ backup: backup.name, at: service.now(), ...outcome });
+      return null;
+    } catch (error) {
+      const known = BackupError.from(error);
+      // Retention removed it meanwhile: there is nothing left to upload, and no reason to wait.
+      if (known.code === 'NO_BACKUP') return null;
+      // Stopped because a person deleted it: what else waits goes on.
+      if (known.code === 'ABORTED') return state.uploads().get(backup.name)?.status === 'removed' ? null : known;
+      state.setUpload({ backup: backup.name, status: 'failed', at: service.now(), error: known.toJSON() });
+      return known;
+    } finally {
+      this.#current = null;
+      ended.resolve();
+      parts.onChange();
+    }
+  }
+
+  #retryLater(failure: BackupError): void {
+    const { state, service } = this.#context;
+    const error = failure.toJSON();
+    if (this.#stopped) {
+      state.waiting = { nextTryAt: null, error };
+      return;
+    }
+    const delayMs = Math.min(RETRY_LONGEST_MS, RETRY_FIRST_MS * 2 ** this.#failures++) * (0.75 + Math.random() / 2);
+    state.waiting = { nextTryAt: new Date(service.now().getTime() + delayMs), error };
+    this.#timer = setTimeout(() => void this.run(), delayMs);
+    this.#timer.unref();
+  }
+
+  // ── one upload ──
+
+  async #upload(backup: Backup, signal: AbortSignal): Promise<UploadOutcome> {
+    const { service, target, known, word, writing, state } = this.#context;
+    const { log, runs } = service;
+    writing.refuse();
+    const began = known.begin();
+    const asked = {
+      ...({ kind: 'upload', trigger: 'schedule', weights: { upload: 95, prune: 5 } } as const),
+      ...{ backup: backup.name, sizeBytes: backup.sizeBytes, target },
+      onFailed: (error: BackupError) => {
+        if (error.code !== 'ABORTED')
+          log('warn', `Not uploaded to ${word}: ${backup.name}: ${error.message}. ${error.hint}`);
+        return error;
+      },
+    };
+    const done = await runs.carry(asked, async (run) => {
+      const uploaded = await this.#job(backup, { signal, onEvent: run.onEvent });
+      if (known.isStill(began)) return uploaded;
+      throw new BackupError('ABORTED', `the path on ${word} was changed meanwhile`, { hint: 'It is uploaded there.' });
+    });
+    log('info', `Uploaded to ${word}: ${done.key}`);
+    // Before the listing, by which the copy counts as stored.
+    state.waiting = { nextTryAt: null, error: null };
+    this.#failures = 0;
+    this.#rooms.retention.noteDone(done);
+    if (done.renumbered > 0) log('warn', renumbered(done.renumbered, word));
+    if (done.complaint) log('warn', `After the upload ${word} could not be listed: ${done.complaint}.`);
+    if (done.listing) {
+      await this.#rooms.listings.take(done.listing, began);
+      await this.#learnId(done.listing.identity);
+    }
+    return done.removed.includes(backup.name) ? { status: 'removed' } : { status: 'stored', sealing: done.sealing };
+  }
+
+  async #job(backup: Backup, given: Parameters<TargetContext['job']>[1]): Promise<Uploaded> {
+    const { service, target, access, writing, known, choice } = this.#context;
+    // Before anything is said of this installation.
+    await service.places.selfToWrite();
+    return await this.#context.job<'upload'>(
+      {
+        ...{ kind: 'upload', target, folder: service.catalog.folder, name: backup.name, ...access },
+        ...{ ...writing.request(), sealing: choice.access.sealing ?? PLAIN },
+        ...{ retention: this.#rooms.retention.policy(), known: known.toKnow(), identity: known.identity },
+      },
+      given,
+    );
+  }
+
+  /** From the first contact on, the id of the place is ours. */
+  async #learnId({ record }: PlaceIdentity): Promise<void> {
+    const { service, parts, ownership } = this.#context;
+    if (record === null || ownership.owner !== 'ours' || idsOf(service.places.self).includes(record.id)) return;
+    try {
+      await parts.takeId(record.id);
+    } catch (error) {
+      // The next upload tries again.
+      service.log('warn', `The id of the database was not recorded: ${BackupError.from(error).message}.`);
+    }
+  }
+}
+
+function renumbered(count: number, word: string): string {
+  const which = count === 1 ? 'A backup that was not there yet got' : `${count} backups that were not there yet got`;
+  return `${which} a higher number: ${word} held higher ones than this machine knew.`;
+}
