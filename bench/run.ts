@@ -1,7 +1,7 @@
 /**
  * Measures ours against the peers, side by side on generated databases, and writes docs/benchmarks/.
  *
- *     bun bench/run.ts [--megabytes 1024] [--seconds 30] [--rounds 3] [--only stall,speed,facts,idle,restore,app,offsite,requests,seal]
+ *     bun bench/run.ts [--megabytes 1024] [--seconds 30] [--rounds 3] [--only stall,speed,facts,idle,restore,app,offsite,requests,seal,scale]
  *         [--folder DIR] [--report DIR]
  *
  * `--seconds` is the length of one slice beside a writer, `--folder` the disk that is measured, `--report` where the
@@ -20,13 +20,14 @@ import { idle } from './parts/idle.ts';
 import { offsite } from './parts/offsite.ts';
 import { requests } from './parts/requests.ts';
 import { restore } from './parts/restore.ts';
+import { scale } from './parts/scale.ts';
 import { seal } from './parts/seal.ts';
 import { speed } from './parts/speed.ts';
 import { stall } from './parts/stall.ts';
 import { circumstances, readResults, type Result, writeReport } from './report.ts';
 
 const parts: ReadonlyMap<string, Part<unknown>> = new Map(
-  Object.entries({ stall, speed, facts, idle, restore, app, offsite, requests, seal }),
+  Object.entries({ stall, speed, facts, idle, restore, app, offsite, requests, seal, scale }),
 );
 
 const { values } = parseArgs({
