@@ -10,22 +10,24 @@ import { takeLock } from '../disk/lock.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { FollowedDatabase } from '../sqlite/followed-database.ts';
 import { BackupHolds } from './backup-holds.ts';
-import { Capture, Lost, type StreamHead } from './capture.ts';
+import { Capture, type StreamHead } from './capture.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
 import { LocalStream } from './local-stream.ts';
 import { LogLimits } from './log-limits.ts';
+import { NotCaptured } from './log-proof.ts';
 import { LogWatcher } from './log-watcher.ts';
+import { Lost } from './lost.ts';
 import { MARKS_LOCK, type Mark, readMarks, writeMarks } from './marks.ts';
 import { readPause, removePause, REPLICATOR_LOCK, writePause } from './pause.ts';
 import { positionOf } from './position.ts';
 import { rebase } from './rebase.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
-import { type StreamStatus, writeStatus } from './status.ts';
+import { readStatus, type StreamStatus, writeStatus } from './status.ts';
 import { saveSums, sumsOfNewest } from './sums-file.ts';
 import { Upkeep, type UpkeepPolicy } from './upkeep.ts';
-import { type Untrue, Witness } from './witness.ts';
+import { streamUntrue, type Untrue, Witness } from './witness.ts';
 
 export interface FollowOptions extends UpkeepPolicy {
   readonly databasePath: string;
@@ -76,6 +78,7 @@ export class Replicator {
     this.#options = options;
     this.#context = context;
     this.#stream = new LocalStream(options.folder);
+    this.#isStreamUntrue = isUntrueStill(readStatus(options.folder));
   }
 
   /** Resolves when all that was committed before the call is captured. */
@@ -228,6 +231,7 @@ export class Replicator {
       } catch (error) {
         this.#flushes.unshift(...flushes);
         if (!(error instanceof Lost)) throw error;
+        if (error instanceof NotCaptured) this.#tellUntrue('stream', streamUntrue(error.page, database.path));
         // Opened anew, the position is proven once more or the database is read.
         this.#lost = error.message;
         return;
@@ -243,12 +247,14 @@ export class Replicator {
       if (this.#status.untrue?.at === 'file') this.#tell({ untrue: null });
       return;
     }
-    const { at, error } = untrue;
+    if (untrue.at === 'stream') throw new NotCaptured(untrue.page);
+    this.#tellUntrue(untrue.at, untrue.error);
+  }
+
+  #tellUntrue(at: 'file' | 'stream', error: BackupError): void {
     const since = this.#status.untrue?.since ?? this.#context.now().toISOString();
     this.#tell({ untrue: { at, since, error: error.toJSON() } });
-    if (at === 'file') return;
-    this.#isStreamUntrue = true;
-    throw new Lost('the stream was not what was committed');
+    if (at === 'stream') this.#isStreamUntrue = true;
   }
 
   #wasReplaced(database: FollowedDatabase): void {
@@ -271,7 +277,7 @@ export class Replicator {
 
   /** A last capture; then what proves at the next start that nothing was missed. */
   async #end(capture: Capture, checkpoints: Checkpoints): Promise<void> {
-    const { folder } = this.#options;
+    const { folder, databasePath } = this.#options;
     try {
       await capture.capture();
       const stamp = await checkpoints.drainForEnd();
@@ -280,6 +286,7 @@ export class Replicator {
       saveSums(folder, capture.head);
       this.#tell({ bookmark: bookmarkOf(txid), at: capture.head.at.toISOString() });
     } catch (error) {
+      if (error instanceof NotCaptured) this.#tellUntrue('stream', streamUntrue(error.page, databasePath));
       // The next start finds out what was missed.
       this.#tell({ error: BackupError.from(error).toJSON() });
     }
@@ -308,10 +315,11 @@ export class Replicator {
   }
 
   /** For other processes: what changed, and the newest moment now and then. */
-  #write({ phase, error, untrue }: StreamStatus): void {
+  #write({ phase, error, untrue, rebased }: StreamStatus): void {
     const isOther = phase !== this.#status.phase || error?.message !== this.#status.error?.message;
     const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#status.bookmark !== this.#writtenBookmark;
-    if (!isOther && !isDue && untrue?.since === this.#status.untrue?.since) return;
+    const isNews = untrue?.since !== this.#status.untrue?.since || rebased?.at !== this.#status.rebased?.at;
+    if (!isOther && !isDue && !isNews) return;
     this.#writtenMs = performance.now();
     this.#writtenBookmark = this.#status.bookmark;
     try {
@@ -357,6 +365,11 @@ export class Replicator {
 
 function capturedBy({ head }: Capture): Captured {
   return { bookmark: bookmarkOf(head.txid), at: head.at };
+}
+
+/** It was found at fault, and had no time to begin anew. */
+function isUntrueStill(told: StreamStatus | null): boolean {
+  return told?.untrue?.at === 'stream' && (told.rebased?.at ?? '') < told.untrue.since;
 }
 
 function newTag(): number {
