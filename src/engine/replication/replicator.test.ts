@@ -131,6 +131,21 @@ test('the log begins anew again and again, by us and by the app, and nothing is 
   expect(running.statuses.some(({ rebased }) => rebased !== null)).toBe(false);
 });
 
+test('checkpoints of the app that wait for all readers do not wait for us', async () => {
+  const { path, app, folder } = await startApp();
+  const running = start(path, folder);
+  await running.until(({ phase }) => phase === 'capturing');
+  await app.run('PRAGMA busy_timeout = 50000');
+  for (const mode of ['TRUNCATE', 'RESTART', 'FULL', 'TRUNCATE', 'RESTART', 'FULL']) {
+    await insert(app, 20);
+    const [row] = await app.run(`PRAGMA wal_checkpoint(${mode})`);
+    expect([mode, row?.['busy']]).toEqual([mode, 0]);
+  }
+  await running.replicator.flush();
+  expect(await restored(folder, { latest: true })).toBe(await content(app));
+  expect(running.statuses.at(-1)?.rebased).toBeNull();
+});
+
 describe('stopped and started again', () => {
   async function stopped() {
     const { path, app, folder } = await startApp();

@@ -49,6 +49,7 @@ interface Captured {
 
 const RETRY_MS = 1_000;
 const RETRY_MS_MAX = 60_000;
+const ASIDE_MS = 20;
 /** A status is told when it changes, and as a sign of life. */
 const TELL_MS = 5_000;
 /** A restore takes the lock at once when we let it go. */
@@ -218,6 +219,7 @@ export class Replicator {
       await this.backups.serve(capture, signal);
       const flushes = this.#flushes.splice(0);
       const lookedAt = now();
+      let isAside = false;
       try {
         await this.#markPending(capture);
         const segment = await capture.capture(signal);
@@ -227,6 +229,7 @@ export class Replicator {
         this.#noteWitness(witness.look(capture));
         // What is left must not be removed while something is untrue.
         if (this.#status.untrue?.at !== 'file') upkeep.look(capture.head);
+        isAside = segment === null && (await checkpoints.standAside(signal));
         if (segment === null) watcher.listen();
       } catch (error) {
         this.#flushes.unshift(...flushes);
@@ -237,7 +240,9 @@ export class Replicator {
         return;
       }
       if (this.#flushes.length > 0 || this.backups.areWanted) continue;
-      await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (now().getTime() - lookedAt.getTime()));
+      // Somebody may wait for the next step.
+      if (isAside) await this.#sleep(Math.min(ASIDE_MS, intervalMs));
+      else await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (now().getTime() - lookedAt.getTime()));
     }
   }
 
