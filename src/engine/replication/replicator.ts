@@ -224,7 +224,7 @@ export class Replicator {
         await this.#markPending(capture);
         const segment = await capture.capture(signal);
         for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
-        this.#tellCaught(capture, lookedAt, limits);
+        this.#tellCaught(capture, lookedAt, limits.look(), upkeep);
         await checkpoints.look(signal);
         this.#noteWitness(witness.look(capture));
         // What is left must not be removed while something is untrue.
@@ -297,14 +297,13 @@ export class Replicator {
     }
   }
 
-  #tellCaught(capture: Capture, lookedAt: Date, limits: LogLimits): void {
-    const { txid, at } = capture.head;
-    const { logBytes, warning } = limits.look();
+  #tellCaught({ head }: Capture, lookedAt: Date, log: ReturnType<LogLimits['look']>, upkeep: Upkeep): void {
+    const { txid, at } = head;
     this.#tell({
-      ...{ phase: 'capturing', pause: null, error: null, caughtUpAt: lookedAt.toISOString(), logBytes },
+      ...{ phase: 'capturing', pause: null, error: null, caughtUpAt: lookedAt.toISOString(), logBytes: log.logBytes },
       ...{ bookmark: bookmarkOf(txid), at: at.toISOString(), sizeBytes: this.#stream.sizeBytes },
       oldestAt: this.#stream.level(9)[0]?.at.toISOString() ?? null,
-      warnings: [this.#doubt, warning].flatMap((text) => text ?? []),
+      warnings: [this.#doubt, log.warning, ...upkeep.warnings()].flatMap((text) => text ?? []),
     });
   }
 
@@ -320,11 +319,11 @@ export class Replicator {
   }
 
   /** For other processes: what changed, and the newest moment now and then. */
-  #write({ phase, error, untrue, rebased }: StreamStatus): void {
-    const isOther = phase !== this.#status.phase || error?.message !== this.#status.error?.message;
+  #write(before: StreamStatus): void {
+    const newsOf = ({ phase, error, untrue, rebased, warnings }: StreamStatus) =>
+      JSON.stringify([phase, error?.message, untrue?.since, rebased?.at, warnings.length]);
     const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#status.bookmark !== this.#writtenBookmark;
-    const isNews = untrue?.since !== this.#status.untrue?.since || rebased?.at !== this.#status.rebased?.at;
-    if (!isOther && !isDue && !isNews) return;
+    if (!isDue && newsOf(before) === newsOf(this.#status)) return;
     this.#writtenMs = performance.now();
     this.#writtenBookmark = this.#status.bookmark;
     try {
