@@ -148,7 +148,8 @@ export class Replicator {
     const checkpoints = new Checkpoints(database, capture, limits);
     const upkeep = new Upkeep(this.#stream, this.#options, now);
     this.#doubt = database.doubtAboutWriter();
-    this.#tell({ phase: 'capturing', error: null });
+    // From the beginning on it is known that there was a stream, and up to where.
+    this.#tell({ phase: 'capturing', error: null, ...newestOf(head) });
     try {
       await this.#captureUntilStopped(database, capture, checkpoints, upkeep, limits);
     } finally {
@@ -278,7 +279,9 @@ export class Replicator {
       const { txid, position } = capture.head;
       if (stamp !== null) writeDrainedNote(folder, { txid: bookmarkOf(txid), position, stamp });
       saveSums(folder, capture.head);
-      this.#tell({ bookmark: bookmarkOf(txid), at: capture.head.at.toISOString() });
+      this.#tell(newestOf(capture.head));
+      // A first boot reads it, and says what it misses.
+      this.#writeNow();
     } catch (error) {
       // The next start finds out what was missed.
       this.#tell({ error: BackupError.from(error).toJSON() });
@@ -286,11 +289,11 @@ export class Replicator {
   }
 
   #tellCaught(capture: Capture, lookedAt: Date, limits: LogLimits): void {
-    const { txid, at } = capture.head;
     const { logBytes, warning } = limits.look();
     this.#tell({
       ...{ phase: 'capturing', pause: null, error: null, caughtUpAt: lookedAt.toISOString(), logBytes },
-      ...{ bookmark: bookmarkOf(txid), at: at.toISOString(), sizeBytes: this.#stream.sizeBytes },
+      ...newestOf(capture.head),
+      sizeBytes: this.#stream.sizeBytes,
       oldestAt: this.#stream.level(9)[0]?.at.toISOString() ?? null,
       warnings: [this.#doubt, warning].flatMap((text) => text ?? []),
     });
@@ -312,6 +315,10 @@ export class Replicator {
     const isOther = phase !== this.#status.phase || error?.message !== this.#status.error?.message;
     const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#status.bookmark !== this.#writtenBookmark;
     if (!isOther && !isDue && untrue?.since === this.#status.untrue?.since) return;
+    this.#writeNow();
+  }
+
+  #writeNow(): void {
     this.#writtenMs = performance.now();
     this.#writtenBookmark = this.#status.bookmark;
     try {
@@ -357,6 +364,10 @@ export class Replicator {
 
 function capturedBy({ head }: Capture): Captured {
   return { bookmark: bookmarkOf(head.txid), at: head.at };
+}
+
+function newestOf({ txid, at }: StreamHead): Pick<StreamStatus, 'bookmark' | 'at'> {
+  return { bookmark: bookmarkOf(txid), at: at.toISOString() };
 }
 
 function newTag(): number {
