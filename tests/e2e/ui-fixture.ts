@@ -52,6 +52,8 @@ export const states = [
   'empty',
   /** Every badge and chip that a row can have, and a drill that failed; the oldest backups are at S3 alone. */
   'mixed',
+  /** Some safety copies after restores, a day of hourly backups, some at S3 alone. */
+  'history',
   /** One verified backup and nothing else; nobody said what to keep beside the newest. */
   'single',
   /** Two backups, all on this machine, no drill, and nobody who hears of failures. */
@@ -475,7 +477,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       trigger: 'safety',
       safety: true,
     };
-    backups = [...backups, pinned, foreign, safety];
+    backups = state === 'history' ? longHistory(backups, last) : [...backups, pinned, foreign, safety];
   }
   if (state === 'damaged') {
     const [newest] = backups;
@@ -567,6 +569,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     'disk-low': { code: 'disk-low', tone: 'amber' },
     empty: { code: 'none', tone: 'grey' },
     mixed: { code: 'check-failed', tone: 'amber' },
+    history: { code: 'protected', tone: 'green' },
     single: { code: 'protected', tone: 'green' },
     'first-day': { code: 'protected', tone: 'green' },
   };
@@ -642,7 +645,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           name: 'dev.sqlite',
           path: './db/dev.sqlite',
           exists: alarm.exists,
-          sizeBytes: alarm.exists ? (alarm.loss === null ? 14_931_000 : 10_276_045) : 0,
+          sizeBytes: alarm.exists ? (alarm.loss === null ? 14_931_000 : 10_276_045) + 86_016 : 0,
+          logBytes: alarm.exists ? 86_016 : 0,
           changedAt: alarm.exists ? iso(origin - 12_000) : null,
           growthBytes: isEmpty || !alarm.exists ? null : alarm.loss === null ? 626_688 : -4_613_735,
         },
@@ -720,6 +724,22 @@ function failedCheckOf(state: State, backups: readonly Backup[], origin: number)
   if (state !== 'mixed') return null;
   const why = 'an assertion does not hold on the restored backup: SELECT count(*) > 1000 FROM orders';
   return { kind: 'drill', target: 's3', backup: name(0), at, why, run: 'run-0', more: 1 };
+}
+
+/** As `history` says: of yesterday's, half are at S3 alone. */
+function longHistory(backups: readonly Backup[], last: number): Backup[] {
+  const safety = [12.5, 14, 16, 18].map((minutes) => ({
+    ...makeBackup(last - minutes * minuteMs, 14.2 * megabyte),
+    ...({ trigger: 'safety', safety: true } as const),
+  }));
+  const hourly = Array.from({ length: 11 }, (_, index) => {
+    const made = makeBackup(last - (12 + index) * 60 * minuteMs, (13.9 - index / 50) * megabyte);
+    const placements = index > 4 ? made.placements.slice(1) : made.placements;
+    return index === 6
+      ? { ...made, placements, pinned: true, note: 'before migration 0042', trigger: 'manual' as const }
+      : { ...made, placements };
+  });
+  return [...backups.slice(0, 2), ...safety, ...backups.slice(2), ...hourly];
 }
 
 function mix(backups: Backup[]): void {

@@ -139,6 +139,31 @@ const scenes: readonly Scene[] = [
   { name: 'disk-low', state: 'disk-low' },
   { name: 'empty', state: 'empty' },
   { name: 'mixed', state: 'mixed' },
+  { name: 'history', state: 'history' },
+  {
+    name: 'history-fold',
+    state: 'history',
+    whole: true,
+    act: (page) => page.getByRole('button', { name: /4 safety copies/ }).click(),
+  },
+  {
+    name: 'history-jump',
+    state: 'history',
+    whole: true,
+    async act(page) {
+      await page.getByLabel('Find a backup').fill('yesterday 17:00');
+      await page.getByText('The newest backup from before then').waitFor();
+    },
+  },
+  {
+    name: 'history-none',
+    state: 'history',
+    whole: true,
+    async act(page) {
+      await page.getByLabel('Find a backup').fill('foo');
+      await page.getByRole('button', { name: 'Clear search' }).waitFor();
+    },
+  },
   { name: 'restore', state: 'ok', act: openRestore },
   {
     name: 'restore-s3',

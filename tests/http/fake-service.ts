@@ -420,6 +420,7 @@ export function createFakeService(): FakeService {
           path: './db/dev.sqlite',
           exists: true,
           sizeBytes: 1_000,
+          logBytes: 0,
           changedAt: new Date(0),
           growthBytes: 120,
         },
