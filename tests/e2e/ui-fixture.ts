@@ -56,6 +56,8 @@ export const states = [
   'history',
   /** One verified backup and nothing else; nobody said what to keep beside the newest. */
   'single',
+  /** Two backups, all on this machine, no drill, and nobody who hears of failures. */
+  'first-day',
   ...alarmStates,
 ] as const;
 export type State = (typeof states)[number];
@@ -193,6 +195,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       case 'api/audit':
         return Response.json({ entries: auditEntries(now()) });
       case 'api/drill':
+        model.isProven = true;
+        emit('status', model.status());
         return Response.json(drillReport(state));
       case 'api/prune':
         return Response.json({
@@ -407,6 +411,8 @@ interface Model {
   backups: Backup[];
   runs: Run[];
   config: Config;
+  /** A drill restored a backup once. */
+  isProven: boolean;
   run: RunProgress | null;
   verdict: Status['verdict'];
   undo: Status['undo'];
@@ -429,6 +435,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
   const last = Date.parse('2026-11-22T10:30:00.000Z') + (origin - Date.parse('2026-11-22T10:34:18.000Z'));
   const times = Array.from({ length: 10 }, (_, index) => last - index * 10 * minuteMs);
   const isEmpty = state === 'empty';
+  const isFirstDay = state === 'first-day';
+  const hasS3 = !isEmpty && !isFirstDay;
   const all = times.map((time, index) => makeBackup(time, (14.2 - index * 0.016) * megabyte));
   let backups = isEmpty ? [] : all;
   if (state === 'failed') backups = all.slice(1);
@@ -485,6 +493,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       });
   }
   if (state === 'single') backups = all.slice(0, 1);
+  if (isFirstDay) backups = all.slice(0, 2).map((one) => ({ ...one, placements: one.placements.slice(0, 1) }));
   if (state === 'mixed') mix(backups);
   if (state === 'check-failed' && backups[4])
     Object.assign(backups[4], {
@@ -517,13 +526,13 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       trigger: 'manual',
       steps: restoreSteps(5),
     });
-  if (!isEmpty)
+  if (!isEmpty && !isFirstDay)
     runs.splice(2, 0, {
       ...makeRun('run-drill', last - 12 * minuteMs, backups[0]),
       ...{ kind: 'drill', plannedAt: null, steps: [], drill: { target: 's3', proof: 'restored', assertions: 0 } },
     });
   if (state === 'failed') runs.unshift(failure);
-  else if (!isEmpty) {
+  else if (!isEmpty && !isFirstDay) {
     runs.splice(4, 0, {
       ...failure,
       id: 'run-failed-before',
@@ -562,6 +571,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     mixed: { code: 'check-failed', tone: 'amber' },
     history: { code: 'protected', tone: 'green' },
     single: { code: 'protected', tone: 'green' },
+    'first-day': { code: 'protected', tone: 'green' },
   };
   const model: Model = {
     backups,
@@ -569,23 +579,25 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     further: [],
     verdict: isAlarm(state) ? (raised?.verdict ?? verdicts.ok) : verdicts[state],
     alarm: raised ?? noAlarm(),
+    isProven: hasS3,
     undo:
       state === 'restored'
         ? { filename: backups.at(-1)?.filename ?? '', restored: backups[2]?.filename ?? '', at: iso(origin - 4000) }
         : null,
     config: {
-      ...settingsWith({ enabled: state !== 'off', s3Enabled: !isEmpty }),
+      ...settingsWith({ enabled: state !== 'off', s3Enabled: hasS3 }),
       lossIgnore: [],
-      ...(state === 'single' && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
+      ...((state === 'single' || isFirstDay) && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
       changed: isEmpty ? {} : { retentionCount: 7 },
       keepIsDefault: state === 'single',
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
+      notifies: false,
       s3: {
-        configured: !isEmpty,
-        bucket: isEmpty ? null : 'my-backups',
-        region: isEmpty ? null : 'us-east-1',
+        configured: hasS3,
+        bucket: hasS3 ? 'my-backups' : null,
+        region: hasS3 ? 'us-east-1' : null,
         endpoint: null,
       },
     },
@@ -617,11 +629,15 @@ function makeModel(state: State, origin: number, now: () => number): Model {
             goodAt: iso(origin),
             verifiedAt: iso(origin),
             storedAt: iso(origin),
-            proven: { at: iso(origin - 2 * 60 * minuteMs), ms: 3_200, backup: model.backups[0]?.filename ?? '' },
-            drill: {
-              at: iso(origin - (state === 'mixed' ? 60 : 120) * minuteMs),
-              result: state === 'mixed' && target === 's3' ? ('failed' as const) : ('proven' as const),
-            },
+            proven: model.isProven
+              ? { at: iso(origin - 2 * 60 * minuteMs), ms: 3_200, backup: model.backups[0]?.filename ?? '' }
+              : null,
+            drill: model.isProven
+              ? {
+                  at: iso(origin - (state === 'mixed' ? 60 : 120) * minuteMs),
+                  result: state === 'mixed' && target === 's3' ? ('failed' as const) : ('proven' as const),
+                }
+              : null,
             damaged: state === 'check-failed' && target === 'local' ? 1 : 0,
           })),
         },

@@ -335,6 +335,7 @@ const scenes: readonly Scene[] = [
       await page.getByText('The schema differs.').waitFor();
     },
   },
+  { name: 'first-day', state: 'first-day', whole: true, act: waitFor('The first day') },
   { name: 'overview', state: 'overview', whole: true, act: (page) => page.locator('.strip, .db').first().waitFor() },
   { name: 'overview-picked', state: 'overview', whole: true, act: pickThree },
   { name: 'overview-empty', state: 'overview', whole: true },

@@ -227,6 +227,7 @@ export function createFakeService(): FakeService {
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
+      notifies: false,
       s3: { configured: false, bucket: null, region: null, endpoint: null },
     };
   }
