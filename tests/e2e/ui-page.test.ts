@@ -694,8 +694,8 @@ test(
     await page.getByRole('button', { name: 'Save Configuration' }).waitFor();
     const later = asked.splice(0);
     expect(weigh(later)).toBeLessThan(laterBytes);
-    // All there is was counted, but for the overview and the first day: what is opened next asks for nothing more.
-    const all = readdirSync(assets).filter((name) => /^(?!overview-|first-day-).*\.(js|css)$/.test(name));
+    // All there is was counted, but for the overview, the first day and what asks about places: what is opened next asks for nothing more.
+    const all = readdirSync(assets).filter((name) => /^(?!overview-|first-day-|places-).*\.(js|css)$/.test(name));
     expect([...first, ...later].sort()).toEqual(all.sort());
   },
   patienceMs,

@@ -6,17 +6,22 @@ import { dialogs } from './dialogs.svelte.ts';
 import { passwordAgain } from './password.svelte.ts';
 import { toasts } from './toasts.svelte.ts';
 
-class Parts {
+class Parts<Loaded> {
   /** Null until they are there. */
-  loaded = $state.raw<typeof import('../on-demand.ts') | null>(null);
+  loaded = $state.raw<Loaded | null>(null);
+  readonly #load: () => Promise<Loaded>;
   #isAsked = false;
   #hasFailed = false;
+
+  constructor(load: () => Promise<Loaded>) {
+    this.#load = load;
+  }
 
   /** @param options.isPressed somebody asked for one of them; what shows by itself is tried once. */
   want({ isPressed }: { readonly isPressed: boolean }): void {
     if (this.#isAsked || (this.#hasFailed && !isPressed)) return;
     this.#isAsked = true;
-    void import('../on-demand.ts').then(
+    void this.#load().then(
       (loaded) => {
         this.loaded = loaded;
       },
@@ -40,4 +45,5 @@ class Parts {
   }
 }
 
-export const parts = new Parts();
+export const parts = new Parts(() => import('../on-demand.ts'));
+export const placeParts = new Parts(() => import('../places.ts'));
