@@ -11,6 +11,7 @@ const titles: readonly Section[] = [
   'What is backed up, when, and where to',
   'Proof',
   'What is kept',
+  'Continuous backup',
   'S3',
   'A second folder',
   'How copies are sealed, on S3 and in a second folder',

@@ -24,6 +24,7 @@ export default defineConfig({
           { text: 'Start', link: '/' },
           { text: 'A first hour', link: '/first-hour' },
           { text: 'Restore', link: '/restore' },
+          { text: 'Continuous backup', link: '/continuous' },
           { text: 'When data is lost', link: '/losses' },
           { text: 'The page', link: '/page' },
           { text: 'The command line', link: '/cli' },

@@ -59,6 +59,16 @@ const dryRun = z.object({
   moment: askedMoment.optional(),
 });
 
+const bookmark = z.string();
+const moment = z.object({ bookmark, at: z.string(), segments: z.number(), bytes: z.number() });
+const moments = z.object({
+  found: moment.nullable(),
+  near: z.array(bookmark),
+  ranges: z.array(z.object({ level: z.number(), from: z.string(), to: z.string(), moments: z.number() })),
+  marks: z.array(z.object({ name: z.string(), at: z.string(), bookmark: bookmark.nullable() })),
+  sizeBytes: z.number(),
+});
+
 /** Whatever the verb, one that could not be carried out answers `error`. */
 export const answers = {
   backup: backupResult,
@@ -82,6 +92,10 @@ export const answers = {
   config,
   log: runsAnswer,
   audit: auditAnswer,
+  moments,
+  mark: z.object({ name: z.string(), bookmark }),
+  pause: z.object({ paused: z.literal(true) }),
+  resume: z.object({ paused: z.literal(false), wasPaused: z.boolean() }),
   kit: z.object({ kit: z.string(), path: z.string().nullable(), replaced: z.boolean() }),
   error: z.object({ error: errorBody }),
 } as const;

@@ -11,6 +11,7 @@ import { drill, type DrillOptions } from './commands/drill.ts';
 import { writeKit } from './commands/kit.ts';
 import { listBackups, type ListFlags } from './commands/list.ts';
 import { acceptLoss, diffBackups } from './commands/losses.ts';
+import { makeMark, pauseContinuous, resumeContinuous, showMoments } from './commands/moments.ts';
 import { note, type NoteFlags, pin, type PinFlags, unpin } from './commands/pin.ts';
 import { prune, type PruneOptions } from './commands/prune.ts';
 import { type LogFlags, showLog } from './commands/log.ts';
@@ -59,6 +60,7 @@ export function addVerbs(given: Given): void {
     run((session) => acceptLoss(session, name, flags), onlyOne),
   );
   addReportVerbs(given);
+  addContinuousVerbs(given);
   addConfigVerb(given);
   verb('serve').action(async (flags: ServeFlags) => {
     await serve(given.context, given.places(), flags);
@@ -96,6 +98,13 @@ function addRestoreVerbs({ verb, run }: Given): void {
   );
   verb('claim').action((flags: ClaimOptions) => run((session) => claim(session, flags), onlyOne));
   verb('undo').action((flags: UndoOptions) => run((session) => undoRestore(session, flags), onlyOne));
+}
+
+function addContinuousVerbs({ verb, run }: Given): void {
+  verb('moments').action(() => run(showMoments, onlyOne));
+  verb('mark').action((name: string) => run((session) => makeMark(session, name), onlyOne));
+  verb('pause').action(() => run(pauseContinuous, onlyOne));
+  verb('resume').action(() => run(resumeContinuous, onlyOne));
 }
 
 function addReportVerbs({ verb, run }: Given): void {

@@ -42,6 +42,7 @@ test('without any variable the documented defaults hold', () => {
       lossIgnore: [],
       drillEnabled: true,
       drillSql: null,
+      continuous: null,
       auditLog: null,
       webhookUrl: null,
       heartbeatUrl: null,

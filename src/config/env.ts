@@ -20,6 +20,8 @@ type Plain = Omit<Values['database'], (typeof together)[number]>;
 const together = [
   ...(['schedule', 'keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const),
   ...(['lossAlarm', 'lossPercent', 'lossRows', 'compression', 'encryptionRecipient'] as const),
+  ...(['continuous', 'continuousIntervalSeconds', 'continuousKeep'] as const),
+  ...(['continuousLocalMax', 'continuousStopSeconds'] as const),
 ];
 
 export interface Environment {
@@ -46,6 +48,13 @@ export interface Environment {
     readonly statePath: string;
     /** Whether a backup that lost much raises an alarm, and what much is. */
     readonly loss: { readonly isOn: boolean; readonly percent: number; readonly rows: number };
+    /** How every commit is captured; null where none is. */
+    readonly continuous: {
+      readonly intervalMs: number;
+      readonly windowsMs: readonly number[];
+      readonly bytesMax: number | null;
+      readonly stopMs: number;
+    } | null;
     /** Beside the record in the state: a file of JSON lines, or `-` for standard output. */
     readonly auditLog: string | null;
     readonly s3Enabled: boolean;
@@ -160,6 +169,22 @@ function startedAsJob(): BackupError {
   });
 }
 
+function continuousOf(database: Values['database']): Environment['backup']['continuous'] {
+  if (!database.continuous) return null;
+  return {
+    intervalMs: 1_000 * database.continuousIntervalSeconds,
+    windowsMs: database.continuousKeep.map(millisecondsOf),
+    bytesMax: database.continuousLocalMax === null ? null : 1_000_000 * database.continuousLocalMax,
+    stopMs: 1_000 * database.continuousStopSeconds,
+  };
+}
+
+/** `30m`, `12h`, `7d`. */
+function millisecondsOf(text: string): number {
+  const minutes = { m: 1, h: 60, d: 24 * 60 }[text.slice(-1)] ?? 0;
+  return 60_000 * minutes * Number.parseInt(text, 10);
+}
+
 function shape(
   { place, s3, folder, database, server, app }: Values,
   given: Variables,
@@ -181,6 +206,7 @@ function shape(
       localPath: place.localPath,
       statePath: place.statePath,
       loss: { isOn: database.lossAlarm, percent: database.lossPercent, rows: database.lossRows },
+      continuous: continuousOf(database),
       auditLog: server.auditLog,
       s3Enabled: s3.enabled,
       s3Path: s3.path,

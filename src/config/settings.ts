@@ -14,6 +14,7 @@ import { inQuotes, refused, settingsOf, whole } from './setting.ts';
 const { setting } = settingsOf('What is backed up, when, and where to');
 const proof = settingsOf('Proof');
 const kept = settingsOf('What is kept');
+const continuous = settingsOf('Continuous backup');
 const sealed = settingsOf('How copies are sealed, on S3 and in a second folder');
 const server = settingsOf('The server');
 const app = settingsOf("The app's own files (Velist's layout)");
@@ -176,6 +177,39 @@ export const databaseSettings = {
     variable: 'BACKUP_HEARTBEAT_URL',
     value: webAddress,
     says: 'is pinged with each backup, in the format of healthchecks.io',
+  }),
+  /** Every commit is captured beside the backups, which stay as they are. */
+  continuous: continuous.setting({
+    variable: 'BACKUP_CONTINUOUS',
+    value: z.boolean(),
+    start: false,
+    says: '`true`: every commit is captured, and any captured moment can be restored',
+  }),
+  continuousIntervalSeconds: continuous.setting({
+    variable: 'BACKUP_CONTINUOUS_INTERVAL_SECONDS',
+    value: whole(1, 3_600, 'second'),
+    start: 1,
+    says: 'commits of this long are one moment',
+  }),
+  /** For how long moments of a second, of half a minute, of five minutes, of an hour are kept. */
+  continuousKeep: continuous.setting({
+    variable: 'BACKUP_CONTINUOUS_KEEP',
+    value: z
+      .array(z.string().regex(/^[1-9][0-9]{0,4}[mhd]$/, 'a number with m, h or d, such as 12h'))
+      .length(4, 'four of them, such as 1h,1d,7d,30d'),
+    start: ['1h', '1d', '7d', '30d'],
+    says: 'how long every captured moment is kept, then one of each half minute, of five minutes, of an hour',
+  }),
+  continuousLocalMax: continuous.setting({
+    variable: 'BACKUP_CONTINUOUS_LOCAL_MAX',
+    value: whole(1, 1_000_000_000, 'megabyte'),
+    says: 'megabytes that the stream may take on this disk; else a quarter of what is free',
+  }),
+  continuousStopSeconds: continuous.setting({
+    variable: 'BACKUP_CONTINUOUS_STOP_SECONDS',
+    value: whole(1, 600, 'second'),
+    start: 8,
+    says: 'how long a stop waits for the last commits to be captured',
   }),
   /** How copies at targets are sealed. */
   compression: sealed.setting({

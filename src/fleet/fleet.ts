@@ -13,7 +13,7 @@ import { runJob } from '../engine/process/run-job.ts';
 import { type FileStamp, isUnchanged, stampOf } from '../engine/disk/file-stamp.ts';
 import { FOUND_FILE } from '../engine/format/names.ts';
 import { truePath } from '../engine/disk/true-path.ts';
-import { addressOf, identityOf } from '../engine/store/kinds.ts';
+import { addressOf, identityOf, type TargetAccess } from '../engine/store/kinds.ts';
 import { type Act, Audit } from '../service/audit/audit.ts';
 import type { BackupService } from '../service/backup-service.ts';
 import {
@@ -32,8 +32,9 @@ import {
   writeToConsole,
 } from '../service/from-environment.ts';
 import type { FleetDatabase, FleetPort } from './fleet-port.ts';
+import { Replication } from '../service/continuous/replication.ts';
 import { Heartbeats } from '../service/targets/heartbeats.ts';
-import { remoteTargets } from '../service/targets/targets.ts';
+import { type ConfiguredTarget, remoteTargets } from '../service/targets/targets.ts';
 import { createLog, type Log } from '../service/log.ts';
 import type { AuditEntry, AuditFilter } from '../service/model.ts';
 import { openStateDatabase, type StateDatabase } from '../service/state/state-database.ts';
@@ -58,6 +59,7 @@ export class Fleet implements FleetPort<BackupService> {
   readonly #log: Log;
   readonly #slots = new JobSlots();
   readonly #heartbeats = new Heartbeats();
+  #sharedReplication: Replication | null = null;
   /** Records what is done to all of them. */
   readonly #audit: Audit;
   #stateOpened: StateDatabase | undefined;
@@ -223,6 +225,12 @@ export class Fleet implements FleetPort<BackupService> {
     }
   }
 
+  /** One replicator for all databases. */
+  #replication({ jobEnvironment }: Environment): Replication {
+    this.#sharedReplication ??= new Replication(jobEnvironment);
+    return this.#sharedReplication;
+  }
+
   #add(entry: number, name: string, environment: Environment, record: Watched['record']): Watched {
     const isMany = this.#configured.isMany;
     const { write, writeAudit } = this.#overrides;
@@ -231,8 +239,14 @@ export class Fleet implements FleetPort<BackupService> {
       isMany ? { write, writeAudit } : this.#overrides,
       isMany
         ? {
-            ...{ name, turns: this.#slots, heartbeats: this.#heartbeats, databasesOnDisk: () => this.#watched.length },
-            ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
+            ...{
+              name,
+              turns: this.#slots,
+              heartbeats: this.#heartbeats,
+              replication: this.#replication(environment),
+              databasesOnDisk: () => this.#watched.length,
+            },
+            ownerOfPlace: (access, prefix) => this.#ownerOfPlace(access, prefix, name),
             ...(record && { runJob: afterLookingAt(record) }),
           }
         : {},
@@ -255,7 +269,8 @@ export class Fleet implements FleetPort<BackupService> {
       `state file ${truePath(backup.statePath)}`,
     ])
       add(place);
-    for (const { access, prefix } of remoteTargets({ targets: furtherTargetsOf(environment) }, service.getConfig())) {
+    const further = furtherTargetsOf(environment);
+    for (const { access, prefix } of remoteTargets({ targets: further }, service.getConfig())) {
       const place = `place ${addressOf(access, prefix)}`;
       add(place);
       // One folder may have several names.
@@ -267,20 +282,26 @@ export class Fleet implements FleetPort<BackupService> {
       const owner = this.#owners.get(key);
       if (owner !== undefined) throw shared(place, owner, name);
     }
-    // As it is now: the page may have changed it.
-    const prefix = environment.s3.bucket === null ? null : service.getConfig().s3Path;
-    const owner = prefix === null ? null : this.#ownerOfPrefix(environment, prefix, name);
-    if (owner !== null) throw shared(`prefix ${prefix} on S3`, owner, name);
+    // As they are now: the page may have changed them.
+    for (const { name: target, access, prefix } of service.configuredTargets()) {
+      if (further.some((one) => one.name === target)) continue;
+      const owner = this.#ownerOfPlace(access, prefix, name);
+      if (owner !== null)
+        throw shared(target === 's3' ? `prefix ${prefix} on S3` : `place ${addressOf(access, prefix)}`, owner, name);
+    }
     for (const key of places.keys()) this.#owners.set(key, name);
   }
 
-  #ownerOfPrefix({ s3 }: Environment, prefix: string, except: string): string | null {
+  #ownerOfPlace(access: TargetAccess, prefix: string, except: string): string | null {
+    const names = [addressOf(access, prefix), identityOf(access, prefix)];
+    const fixed = names.flatMap((name) => this.#owners.get(`place ${name}`) ?? []).find((name) => name !== except);
+    if (fixed !== undefined) return fixed;
+    // A look at the disk, which only folders need.
+    const isThere = ({ access: other, prefix: at }: ConfiguredTarget) =>
+      other.kind === access.kind &&
+      (addressOf(other, at) === names[0] || (other.kind === 'folder' && identityOf(other, at) === names[1]));
     const owner = this.#watched.find(
-      ({ name, service, environment: { s3: other } }) =>
-        name !== except &&
-        other.bucket === s3.bucket &&
-        other.endpoint === s3.endpoint &&
-        service.getConfig().s3Path === prefix,
+      ({ name, service }) => name !== except && service.configuredTargets().some(isThere),
     );
     return owner?.name ?? null;
   }

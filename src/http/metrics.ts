@@ -58,11 +58,13 @@ async function render(databases: readonly Asked[], common: readonly string[]): P
   const counter = (name: string, help: string, ...own: string[]) =>
     new Counter({ name: `velist_backup_${name}`, help, labelNames: [...own, ...common], registers });
   const metrics = { runs: runMetrics(gauge, counter), ages: ageMetrics(gauge), stand: standMetrics(gauge) };
+  const captured = capturedMetrics(gauge);
   for (const { labels, figures } of databases) {
     if (figures) {
       metrics.runs(figures, labels);
       metrics.ages(figures.status, labels);
       metrics.stand(figures.status, labels);
+      if (figures.status.continuous) captured(figures.status.continuous, figures.status.serverTime, labels);
     } else metrics.stand(null, labels);
   }
   return { contentType: registry.contentType, text: await registry.metrics() };
@@ -123,6 +125,24 @@ function ageMetrics(gauge: MakeGauge) {
       damagedBackups.set(there, damaged);
       if (drill) drillFailing.set(there, drill.result === 'failed' ? 1 : 0);
     }
+  };
+}
+
+/** Only where commits are to be captured: without labels a gauge that nobody sets would begin at 0. */
+function capturedMetrics(gauge: MakeGauge) {
+  const made = new Map<string, Gauge<string>>();
+  const set = (name: string, help: string, labels: Labels, value: number) => {
+    const metric = made.get(name) ?? gauge(name, help);
+    made.set(name, metric);
+    metric.set(labels, value);
+  };
+  return ({ caughtUpAt, concern, sizeBytes, untrue }: NonNullable<Status['continuous']>, now: Date, labels: Labels) => {
+    set('captured', 'Whether every commit is captured.', labels, concern === null ? 1 : 0);
+    set('captured_untrue', 'Whether the database or its stream is not what was committed.', labels, untrue ? 1 : 0);
+    set('captured_bytes', 'Size of the stream on this disk.', labels, sizeBytes);
+    if (caughtUpAt === null) return;
+    const ageSeconds = Math.max(0, (now.getTime() - caughtUpAt.getTime()) / 1_000);
+    set('captured_age_seconds', 'Since all that was committed was seen to be captured.', labels, ageSeconds);
   };
 }
 

@@ -24,10 +24,6 @@ export function serverPage({ title, assets, body, status = 200 }: ServerPageOpti
   return new Response(html(styleSheet(assets), title, body), { status, headers });
 }
 
-export function escapeHtml(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
-}
-
 const contentSecurityPolicy = [
   "default-src 'none'",
   "script-src 'self'",

@@ -59,10 +59,16 @@ export const downloadAddress = (filename: string): string =>
 export const api = {
   status: () => send('GET /api/status'),
   backups: async () => (await send('GET /api/backups')).backups,
-  runs: async (limit: number) => (await send('GET /api/runs', { query: { limit } })).runs,
+  runs: async (query: RequestOf<'GET /api/runs'>['query']) => (await send('GET /api/runs', { query })).runs,
   activity: (range: Activity['range']) => send('GET /api/activity', { query: { range } }),
   config: () => send('GET /api/config'),
   databases: () => send('GET /api/databases'),
+  /** At most a hundred names. */
+  strips: async (names: readonly string[]) =>
+    (await send('GET /api/databases/activity', { query: { names: names.join(',') } })).strips,
+  /** @param names left out: all. */
+  askAll: (act: 'backup' | 'verify', names?: readonly string[]) =>
+    send(`POST /api/databases/${act}`, { body: names && { names: [...names] } }),
   session: () => send('GET /api/session'),
   signOut: () => send('POST /logout'),
   saveConfig: (body: ConfigChange) => send('POST /config', { body }),

@@ -189,29 +189,6 @@ export function missedLately(activity: Activity, intervalMs: number | null): Mis
   };
 }
 
-/** The points of a small curve without axes, for an SVG of this size; '' where there is nothing to see. */
-export function sparkline(
-  sizes: Activity['sizes'],
-  { since, width, height }: { since: number; width: number; height: number },
-): string {
-  const points = sizes
-    .map(({ at, sizeBytes }) => ({ at: Date.parse(at), bytes: sizeBytes }))
-    .filter(({ at }) => at >= since);
-  const [first] = points;
-  const last = points.at(-1);
-  if (first === undefined || last === undefined || last.at <= first.at) return '';
-  const low = Math.min(...points.map(({ bytes }) => bytes));
-  const high = Math.max(...points.map(({ bytes }) => bytes));
-  const edge = 1;
-  return points
-    .map(({ at, bytes }) => {
-      const x = edge + ((at - first.at) / (last.at - first.at)) * (width - 2 * edge);
-      const share = high === low ? 0.5 : (bytes - low) / (high - low);
-      return `${short(x)},${short(height - 2 - share * (height - 4))}`;
-    })
-    .join(' ');
-}
-
 interface Point {
   readonly at: number;
   readonly bytes: number;

@@ -4,6 +4,7 @@ import { pageStart } from '../config/page-settings.ts';
 import { type AuditSink, auditSink } from './audit/audit.ts';
 import { BackupService } from './backup-service.ts';
 import type { Heartbeats } from './targets/heartbeats.ts';
+import type { Replication } from './continuous/replication.ts';
 import { createLog } from './log.ts';
 import type { JobSlots } from './runs/job-slots.ts';
 import type { FurtherFolder, FurtherTarget, S3Target } from './targets/targets.ts';
@@ -28,7 +29,8 @@ interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0],
   readonly turns?: JobSlots;
   readonly heartbeats?: Heartbeats;
   readonly databasesOnDisk?: () => number;
-  readonly ownerOfS3Path?: (path: string) => string | null;
+  readonly ownerOfPlace?: ConstructorParameters<typeof BackupService>[0]['ownerOfPlace'];
+  readonly replication?: Replication;
 }
 
 /** @throws BackupError BAD_CONFIG with one line per wrong setting. */
@@ -64,8 +66,10 @@ export function createService(
       buckets:
         environment.storage.driver === 's3' && environment.storage.cdnUrl !== null && s3.bucket ? [s3.bucket] : [],
     },
+    continuous: backup.continuous,
     drills: { scheduled: backup.drillEnabled, sql: backup.drillSql },
     s3: bucketOf(environment),
+    keptByPage: { sealing: backup.sealing, s3: { retentionCount: backup.s3RetentionCount, keep: backup.s3Keep } },
     targets: furtherTargetsOf(environment),
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole, database: name }),
     ...among,

@@ -3,9 +3,11 @@
  * code. Each is kept by the room that it is of; this is where the faces find them all. `http/contract.ts` describes their JSON
  * form, in which every `Date` is an ISO 8601 string in UTC.
  */
+export type { Marked, MomentRange, Moments } from '../engine/stories/moments.ts';
 export type { TargetReport } from '../engine/store/self-test.ts';
 export type { AuditEntry, AuditFilter } from './audit/audit.ts';
 export type { BackupDiff, BackupItem, Loss, RowChanges } from './backups/shown-backup.ts';
+export type { ContinuousStatus } from './continuous/continuous-status.ts';
 export type { DoctorReport } from './doctor/finding.ts';
 export type { Status, TargetStatus } from './protection/shown-status.ts';
 export type { VerdictCode } from './protection/verdict.ts';

@@ -7,6 +7,7 @@ import { Changes } from './backups/changes.ts';
 import { Removals } from './backups/removals.ts';
 import { Verifications } from './backups/verifications.ts';
 import { ServiceContext } from './context.ts';
+import { Continuous } from './continuous/continuous.ts';
 import { MakeBackup } from './backups/make-backup.ts';
 import type { BackupConfig } from './state/backup-config.ts';
 import { LookAtAll } from './protection/look-at-all.ts';
@@ -29,6 +30,7 @@ export function openRooms(options: BackupServiceOptions) {
   const context: ServiceContext = new ServiceContext(options, () => targets.all);
   const sql = options.drills?.sql ?? null;
   const assertions = sql !== null && isPath(sql) ? resolve(sql) : sql;
+  const continuous = new Continuous(context);
   const rhythm = new Rhythm(context);
   const retention = new Retention(context, rhythm);
   const claims = new Claims(context);
@@ -47,17 +49,17 @@ export function openRooms(options: BackupServiceOptions) {
   });
   const backups = new Backups(context, targets);
   const verifications = new Verifications(context, { backups, claims });
-  const restores = new Restores(context, { backups, retention, targets });
+  const restores = new Restores(context, { backups, continuous, retention, targets });
   const drills = new Drills(context, { backups, targets, verifications, assertions });
   const firstBoots = new FirstBoots(context, { backups, targets });
   const onDelete = (filename: string) => losses.passOn(filename);
   const changes = new Changes(context, { backups, targets, removals, onDelete });
   const ignore = (tables: readonly string[]) => void updateConfig({ lossIgnore: tables });
   const losses: Losses = new Losses(context, { backups, changes, restores, targets, ignore });
-  const makeBackup = new MakeBackup(context, { backups, losses, removals, retention, targets });
+  const makeBackup = new MakeBackup(context, { backups, continuous, losses, removals, retention, targets });
   const scheduled = { backups, drills, makeBackup, retention, rhythm, targets, verifications };
   const schedule = new BackupSchedule(context, scheduled);
-  const look = new LookAtAll(context, { backups, losses, restores, retention, rhythm, schedule, targets });
+  const look = new LookAtAll(context, { backups, continuous, losses, restores, retention, rhythm, schedule, targets });
 
   function updateConfig(change: SettingsChange): BackupConfig {
     return changeSettings(context, claims, change, (before, after) => {
@@ -68,7 +70,20 @@ export function openRooms(options: BackupServiceOptions) {
   }
 
   return {
-    ...{ context, assertions, rhythm, retention, claims, removals, targets, backups, verifications, restores, drills },
+    ...{
+      context,
+      assertions,
+      continuous,
+      rhythm,
+      retention,
+      claims,
+      removals,
+      targets,
+      backups,
+      verifications,
+      restores,
+      drills,
+    },
     ...{ firstBoots, changes, losses, makeBackup, schedule, look, updateConfig },
   };
 }

@@ -1,4 +1,5 @@
 /** What the routes and the command line ask of the service. `backup-service.ts` is the one implementation. */
+import type { Marked, Moments } from '../engine/stories/moments.ts';
 import type { Remarks } from '../engine/sqlite/rules.ts';
 import type { ErrorBody } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
@@ -17,6 +18,7 @@ import type {
 } from './restores/restore-result.ts';
 import type { Activity, ActivityRange } from './runs/activity.ts';
 import type { ServiceEvent } from './service-event.ts';
+import type { SetUpPort } from './set-up/shown-set-up.ts';
 import type { BackupConfig, Settings } from './state/backup-config.ts';
 import type { Run, RunKind, RunProgress, RunResult, RunTotal } from '../words/run.ts';
 import type { TargetName } from '../words/target-word.ts';
@@ -139,7 +141,13 @@ export interface BackupServicePort {
   /** What became of each planned run, and the size of the database meanwhile. */
   getActivity(range: ActivityRange): Promise<Activity>;
   /** Newest first. */
-  getRuns(options?: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult }): readonly Run[];
+  /** `telling`: only those that say something of the backups, neither stopped by hand nor refused. */
+  getRuns(options?: {
+    readonly limit?: number;
+    readonly kind?: RunKind;
+    readonly result?: RunResult;
+    readonly telling?: boolean;
+  }): readonly Run[];
   getRunTotals(): readonly RunTotal[];
   /** The audit record, newest first. Backups, checks and drills are among the runs. */
   getAudit(filter: AuditFilter): readonly AuditEntry[];
@@ -206,6 +214,14 @@ export interface BackupServicePort {
     readonly user?: string;
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<RestoreResult>;
+  /** What continuous backup can restore. NO_MOMENT where no commits were captured. */
+  moments(): Promise<Moments>;
+  /** Names all that is committed now. BAD_REQUEST for a name that is taken, NOT_DURABLE when it was not captured in time. */
+  mark(name: string): Promise<Marked>;
+  /** The database is let go until `resumeContinuous`: an app can leave WAL mode then. NO_MOMENT where there is no stream. */
+  pauseContinuous(options?: { readonly user?: string }): void;
+  /** False when it was not paused. */
+  resumeContinuous(): boolean;
   /** Puts the verdict of the last restore away, for all who look. False when there is none; undo stays possible. */
   dismissRestore(): boolean;
   /**
@@ -221,6 +237,8 @@ export interface BackupServicePort {
   diagnose(options?: { readonly s3?: boolean }): Promise<DoctorReport>;
   /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
   testTarget(name: TargetName, options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;
+  /** What the page may set up where the environment does not say it. */
+  readonly setUp: SetUpPort;
   /** Asks the running job to end; resolves when it has. */
   stopRun(): Promise<boolean>;
   /** Returns the function that ends the subscription. */

@@ -20,7 +20,7 @@ test('each code has every trait, and all but one of the codes of a store is blam
 test('what each story decides by a code alone', () => {
   const saying = (it: Parameters<typeof says>[1]) => errorCodes.filter((code) => says(code, it)).join(' ');
   expect(errorCodes.filter((code) => !traitsOf(code).retry).join(' ')).toBe(
-    'BAD_CONFIG BAD_NAME BAD_REQUEST CONFIRM_MISMATCH FORBIDDEN FOREIGN_PLACE GONE NO_PERMISSION NOTHING_TO_UNDO PASSWORD_AGAIN S3_ARCHIVED S3_CLOCK S3_DENIED S3_NO_BUCKET TARGET_EXISTS UNAUTHORIZED UNSUPPORTED',
+    'BAD_CONFIG BAD_NAME BAD_REQUEST CONFIRM_MISMATCH FORBIDDEN FOREIGN_PLACE GONE NO_MOMENT NO_PERMISSION NOTHING_TO_UNDO PASSWORD_AGAIN S3_ARCHIVED S3_CLOCK S3_DENIED S3_NO_BUCKET TARGET_EXISTS UNAUTHORIZED UNSUPPORTED',
   );
   expect(saying('another-copy-may-do')).toBe(
     'BAD_BACKUP CHECK_GAVE_UP GONE NO_BACKUP NOT_SQLITE PLAIN_COPY S3_ARCHIVED S3_MISMATCH TARGET_FAILED VERIFY_FAILED',
@@ -37,6 +37,9 @@ test('what each story decides by a code alone', () => {
     'ABORTED DB_CHANGED DB_NOT_SHARED ENCODING_DIFFERS FOREIGN_PLACE GONE PAGE_SIZE_DIFFERS RESTORE_IN_USE UNSUPPORTED',
   );
   expect(saying('taken-back')).toBe('DB_BUSY DISK_FULL');
+  expect(saying('refusal')).toBe(
+    'BAD_CONFIG BAD_NAME BAD_REQUEST BUSY CONFIRM_MISMATCH DB_CHANGED FORBIDDEN FOREIGN_PLACE NOTHING_TO_UNDO PASSWORD_AGAIN RESTORE_IN_USE TARGET_EXISTS TOO_MANY UNAUTHORIZED',
+  );
   expect(saying('not-written')).toBe('DISK_FULL INTERNAL NO_PERMISSION');
 });
 

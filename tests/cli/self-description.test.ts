@@ -1,7 +1,7 @@
 /** Completion, manual page, examples and schema follow the definitions; what can be tried in the real program is. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,8 @@ import { createFakeService } from '../http/fake-service.ts';
 import { areMissing } from '../support/programs.ts';
 import { ask, change, makeDatabase, openShop } from '../support/scratch.ts';
 import { runCli } from '../../src/cli/program.ts';
+import { LocalStream } from '../../src/engine/replication/local-stream.ts';
+import { inTurns } from '../../src/engine/replication/rest.ts';
 import { verbs as texts } from '../../src/cli/text/help.ts';
 import { answers } from '../../src/cli/json-schemas.ts';
 
@@ -241,7 +243,28 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   rmSync(`${shop.databasePath}-wal`, { force: true });
   rmSync(`${shop.databasePath}-shm`, { force: true });
   await check('restore', 'restore --if-missing');
+  await makeStream(join(shop.backups, 'continuous'), readFileSync(join(shop.backups, made.filename)));
+  await check('mark', 'mark now');
+  await check('moments', 'moments');
+  await check('pause', 'pause');
+  await check('resume', 'resume');
+  await check('restore', `restore --at now --to ${join(place, 'moment.sqlite')}`);
   await check('backup', `backup --database ${dirname(shop.databasePath)}`);
   expect(ask(shop.databasePath, 'SELECT count(*) FROM notes')).toBe(100);
   expect([...seen].sort()).toEqual(Object.keys(answers).sort());
 }, 180_000);
+
+/** A stream of one moment. */
+async function makeStream(folder: string, content: Buffer): Promise<void> {
+  const stream = new LocalStream(folder);
+  stream.prepare();
+  const pageSize = content.readUInt16BE(16);
+  const commitPages = content.length / pageSize;
+  const span = { minTxid: 1n, maxTxid: 1n, at: new Date(), preChecksum: null, nodeId: 0n };
+  const proof = { stateBefore: 0n, stateAfter: 0n, tag: 0, walOffset: 0, walBytes: 0, salts: [0, 0] as const };
+  const written = stream.write(0, { pageSize, commitPages, ...span, ...proof }, function* (encoder) {
+    for (let page = 1; page <= commitPages; page++)
+      yield encoder.page(page, content.subarray((page - 1) * pageSize, page * pageSize));
+  });
+  await stream.add(await inTurns(written));
+}

@@ -115,6 +115,90 @@ test(
 );
 
 test(
+  'a wrong call of the command line is a grey line of the run log, with its reason',
+  async () => {
+    const { page } = await open('ok');
+    await page.getByRole('tab', { name: 'Run log' }).click();
+    const line = page.locator('#run-run-refused');
+    await line.click();
+    expect(await line.locator('.msg').textContent()).toBe('Not begun. Another run is using the backup folder.');
+    expect(await line.locator('.bdg').getAttribute('class')).toContain('off');
+    await page.locator('.lrx .note.info').waitFor();
+  },
+  patienceMs,
+);
+
+test(
+  'the run log shows only the failed runs, the drills or the alarms, as far as there are some',
+  async () => {
+    const { page } = await open('loss');
+    await page.getByRole('tab', { name: 'Run log' }).click();
+    const chips = page.getByRole('group', { name: 'Show' }).getByRole('button');
+    await chips.filter({ hasText: 'Alarms' }).waitFor();
+    expect(await chips.allTextContents()).toEqual(['All', 'Failed1', 'Drills1', 'Alarms1']);
+    const shown = async (chip: string) => {
+      await chips.filter({ hasText: chip }).click();
+      return await page.locator('.lr .msg').allTextContents();
+    };
+    expect(await shown('Failed')).toEqual([expect.stringMatching(/^Failed at Copy\./)]);
+    expect(await shown('Drills')).toEqual([expect.stringMatching(/^Rehearsed a restore/)]);
+    expect(await shown('Alarms')).toEqual([expect.stringMatching(/^Saved/)]);
+    expect((await shown('All')).length).toBeGreaterThan(5);
+  },
+  patienceMs,
+);
+
+test(
+  'safety copies are folded, and a search or their chip shows them',
+  async () => {
+    const { page } = await open('history');
+    const fold = page.getByRole('button', { name: /4 safety copies/ });
+    expect(await fold.textContent()).toMatch(
+      /10:12 to 10:17 · 56\.8 MB · made before a restore · removed on 22 December/,
+    );
+    expect(await fold.getAttribute('aria-expanded')).toBe('false');
+    expect(await page.locator('.inner .row').count()).toBe(0);
+    await fold.press('Enter');
+    await page.locator('.inner .row').nth(3).waitFor();
+    await fold.press('Enter');
+    expect(await page.locator('.inner').count()).toBe(0);
+    const find = page.getByLabel('Find a backup');
+    await find.fill('safety 10:14');
+    await page.locator('.row').nth(0).waitFor();
+    expect(await page.locator('.row').evaluateAll((rows) => rows.map((row) => row.dataset.filename))).toEqual([
+      'backup-2026-11-22T10-14-00-000Z.sqlite',
+    ]);
+    await find.fill('');
+    const chips = page.getByRole('group', { name: 'Show' }).getByRole('button');
+    expect(await chips.allTextContents()).toEqual(['All25', 'Pinned1', 'Safety copies4', 'Marked1', 'Only in S36']);
+    await chips.filter({ hasText: 'Safety copies' }).click();
+    await page.waitForFunction(() => document.querySelectorAll('.row').length === 4);
+    expect(await page.locator('.fold').count()).toBe(0);
+  },
+  patienceMs,
+);
+
+test(
+  'a day and a time find the backup from before then, and what matches nothing can be cleared',
+  async () => {
+    const { page } = await open('history');
+    const find = page.getByLabel('Find a backup');
+    await find.fill('yesterday 17:00');
+    await page.getByText('The newest backup from before then is that of 21 November, 16:30.').waitFor();
+    expect(await page.locator('.row.sel').getAttribute('data-filename')).toBe('backup-2026-11-21T16-30-00-000Z.sqlite');
+    expect(await page.locator('.day h3').allTextContents()).toEqual(['Yesterday, 21 November']);
+    await find.fill('foo');
+    await page.getByText('No backup matches “foo”').waitFor();
+    await page.getByRole('button', { name: 'Clear search' }).click();
+    await page.locator('.row').nth(9).waitFor();
+    expect(await find.inputValue()).toBe('');
+    expect(await find.evaluate((field) => field === document.activeElement)).toBe(true);
+    expect(await page.locator('.day').nth(1).textContent()).toMatch(/one per hour · 11 backups/);
+  },
+  patienceMs,
+);
+
+test(
   'an hour after the sign-in a deletion asks for the password, and goes on when it is right',
   async () => {
     const { page, fixture } = await open('single', { wantsPassword: true });
@@ -600,8 +684,8 @@ test(
     await page.getByRole('button', { name: 'Save Configuration' }).waitFor();
     const later = asked.splice(0);
     expect(weigh(later)).toBeLessThan(laterBytes);
-    // All there is was counted: what is opened next asks for nothing more.
-    const all = readdirSync(assets).filter((name) => /\.(js|css)$/.test(name));
+    // All there is was counted, but for the overview and the first day: what is opened next asks for nothing more.
+    const all = readdirSync(assets).filter((name) => /^(?!overview-|first-day-).*\.(js|css)$/.test(name));
     expect([...first, ...later].sort()).toEqual(all.sort());
   },
   patienceMs,

@@ -11,15 +11,17 @@ import type { Page } from 'playwright-core';
 import { openBrowser } from './ui-browser.ts';
 import { buildPage } from './ui-build.ts';
 import { type Fixture, type State, startFixture } from './ui-fixture.ts';
+import { startOverview } from './ui-overview-fixture.ts';
 
 interface Scene {
   readonly name: string;
-  readonly state: State;
+  /** Of the page of one database; `overview`: that of several. */
+  readonly state: State | 'overview';
   /** The whole page is in the picture, not only what is on the screen. */
   readonly whole?: boolean;
   readonly wantsPassword?: boolean;
   /** Brings the page from its first picture into the one to look at. */
-  readonly act?: (page: Page, fixture: Fixture) => Promise<void>;
+  readonly act?: (page: Page, fixture: Pick<Fixture, 'happens' | 'stop'>) => Promise<void>;
 }
 
 const openMenu = (page: Page) => page.getByRole('button', { name: 'More for backup' }).nth(1).click();
@@ -107,6 +109,15 @@ async function openStranger(page: Page): Promise<void> {
   await page.getByLabel(/Yes, put the data/).check();
 }
 
+/** Two backups go well, and one does not: that one stays picked. */
+async function pickThree(page: Page): Promise<void> {
+  if ((page.viewportSize()?.width ?? 0) < 640) await page.getByRole('button', { name: 'Pick' }).click();
+  for (const name of ['app', 'auth', 'tenants.acme']) await page.getByLabel(`Pick ${name}`).check();
+  await page.getByRole('button', { name: 'Back up 3', exact: true }).click();
+  await page.getByText('1 database picked').waitFor();
+  await page.getByLabel('Pick search').check();
+}
+
 const waitFor = (text: string) => (page: Page) => page.getByText(text).first().waitFor();
 
 const scenes: readonly Scene[] = [
@@ -128,6 +139,31 @@ const scenes: readonly Scene[] = [
   { name: 'disk-low', state: 'disk-low' },
   { name: 'empty', state: 'empty' },
   { name: 'mixed', state: 'mixed' },
+  { name: 'history', state: 'history' },
+  {
+    name: 'history-fold',
+    state: 'history',
+    whole: true,
+    act: (page) => page.getByRole('button', { name: /4 safety copies/ }).click(),
+  },
+  {
+    name: 'history-jump',
+    state: 'history',
+    whole: true,
+    async act(page) {
+      await page.getByLabel('Find a backup').fill('yesterday 17:00');
+      await page.getByText('The newest backup from before then').waitFor();
+    },
+  },
+  {
+    name: 'history-none',
+    state: 'history',
+    whole: true,
+    async act(page) {
+      await page.getByLabel('Find a backup').fill('foo');
+      await page.getByRole('button', { name: 'Clear search' }).waitFor();
+    },
+  },
   { name: 'restore', state: 'ok', act: openRestore },
   {
     name: 'restore-s3',
@@ -299,6 +335,10 @@ const scenes: readonly Scene[] = [
       await page.getByText('The schema differs.').waitFor();
     },
   },
+  { name: 'first-day', state: 'first-day', whole: true, act: waitFor('The first day') },
+  { name: 'overview', state: 'overview', whole: true, act: (page) => page.locator('.strip, .db').first().waitFor() },
+  { name: 'overview-picked', state: 'overview', whole: true, act: pickThree },
+  { name: 'overview-empty', state: 'overview', whole: true },
   {
     name: 'lost',
     state: 'ok',
@@ -323,7 +363,10 @@ for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.in
   await Promise.all(
     (['light', 'dark'] as const).flatMap((colorScheme) =>
       widths.map(async (width) => {
-        const fixture = startFixture(scene.state, { wantsPassword: scene.wantsPassword ?? false });
+        const isOverview = scene.state === 'overview';
+        const fixture = isOverview
+          ? { ...startOverview({ isEmpty: scene.name === 'overview-empty', failing: ['auth'] }), happens: () => {} }
+          : startFixture(scene.state, { wantsPassword: scene.wantsPassword ?? false });
         const name = `${scene.name}-${colorScheme}-${width}`;
         const context = await browser.newContext({
           colorScheme,
@@ -354,7 +397,8 @@ for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.in
         });
         try {
           await page.goto(fixture.url);
-          await page.getByRole('region', { name: 'Verdict' }).waitFor();
+          if (isOverview) await page.getByText('last checked').waitFor();
+          else await page.getByRole('region', { name: 'Verdict' }).waitFor();
           await page.evaluate(() => document.fonts.ready);
           await scene.act?.(page, fixture);
           const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);

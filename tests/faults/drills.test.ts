@@ -284,7 +284,10 @@ test('what proves nothing against the backup is answered, and what was proven go
   await shop.service.drill();
   rmSync(sqlPath);
   expect((await shop.service.drill()).drills[0]?.error?.code).toBe('BAD_CONFIG');
-  expect(shop.service.getRuns({ kind: 'drill' })[0]).toMatchObject({ result: 'failed', error: { code: 'BAD_CONFIG' } });
+  expect(shop.service.getRuns({ kind: 'drill' })[0]).toMatchObject({
+    result: 'refused',
+    error: { code: 'BAD_CONFIG' },
+  });
   expect((await local(shop.service))?.drill?.result).toBe('proven');
   await shop.service.deleteBackup(filename);
   expect((await shop.service.drill()).drills[0]?.error?.code).toBe('NO_BACKUP');

@@ -3,6 +3,7 @@
  * used by the same program on each runtime, then taken in by bundlers.
  */
 import { beforeAll, describe, expect, test } from 'bun:test';
+import { decode } from '@jridgewell/sourcemap-codec';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -106,6 +107,23 @@ test('the package holds programs with types and maps, and neither tests nor the 
     );
     expect([path, map.sources.length, map.sourcesContent?.length]).toEqual([path, 1, 1]);
   }
+});
+
+test('the maps lead each function to its line in the sources', () => {
+  let functions = 0;
+  for (const path of shipped.filter((name) => /^dist\/.*\.js$/.test(name) && !/bundled-(job|page)\.js$/.test(name))) {
+    const file = join(installed, 'node_modules/velist-backup', path);
+    const map: { mappings: string; sourcesContent: [string] } = JSON.parse(readFileSync(`${file}.map`, 'utf8'));
+    const source = map.sourcesContent[0].split('\n');
+    const places = decode(map.mappings);
+    for (const [at, line] of readFileSync(file, 'utf8').split('\n').entries()) {
+      const [, name] = /^(?:export )?(?:async )?function\*? (\w+)\(/.exec(line) ?? [];
+      if (name === undefined) continue;
+      functions++;
+      expect(source[places[at]?.[0]?.[2] ?? -1]).toMatch(new RegExp(`function\\*? ${name}\\b`));
+    }
+  }
+  expect(functions).toBeGreaterThan(1_000);
 });
 
 test('it is small: what it weighs, and how many packages come with it', () => {

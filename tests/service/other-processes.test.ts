@@ -152,6 +152,38 @@ test('a run that another process holds up says which', async () => {
   await other.kill();
 });
 
+test('a second run at once is refused: a line of the run log that is no failed run, and mends none', async () => {
+  const folder = scratch();
+  await using shop = openShop(folder, { waits: { lockMs: 50, pinMs: 50 } });
+  const told = async () => {
+    const { verdict, lastBackupRun } = await shop.service.getStatus();
+    const { counts, bars } = await shop.service.getActivity('24h');
+    return [verdict.code, lastBackupRun?.result, counts.failed, bars.filter(({ state }) => state === 'failed').length];
+  };
+  await shop.service.performBackup();
+  const well = await told();
+  const other = await openElsewhere(join(shop.backups, LOCK_FILE));
+  await other.ask('BEGIN EXCLUSIVE');
+  for (const trigger of ['cli', 'manual'] as const)
+    expect((await shop.service.performBackup(undefined, { trigger })).error?.code).toBe('BUSY');
+  expect(shop.service.getRuns().map(({ result }) => result)).toEqual(['refused', 'refused', 'success']);
+  expect(shop.service.getRuns({ telling: true }).map(({ result }) => result)).toEqual(['success']);
+  expect(await told()).toEqual(well);
+  expect(well).toEqual(['protected', 'success', 0, 0]);
+  const totals = shop.service.getRunTotals().map(({ result, count }) => `${count} ${result}`);
+  expect(totals.toSorted()).toEqual(['1 refused', '1 refused', '1 success']);
+  await other.kill();
+  writeFileSync(shop.databasePath, 'no database at all'.repeat(100));
+  expect((await shop.service.performBackup()).error?.code).toBe('NOT_SQLITE');
+  const failing = await told();
+  expect(failing[0]).toBe('last-failed');
+  const again = await openElsewhere(join(shop.backups, LOCK_FILE));
+  await again.ask('BEGIN EXCLUSIVE');
+  await shop.service.performBackup(undefined, { trigger: 'cli' });
+  expect(await told()).toEqual(failing);
+  await again.kill();
+});
+
 test('a state that is no database hides neighbours and nothing else', async () => {
   const folder = scratch();
   writeFileSync(join(folder, 'state.sqlite'), 'junk '.repeat(1_000));

@@ -8,7 +8,7 @@ import { exitCodeOf, exitCodes } from '../exit-codes.ts';
 import { existsSync, readFileSync } from 'node:fs';
 import { BackupError } from '../../words/errors.ts';
 import type { FindOptions } from '../../service/service-port.ts';
-import { readRestorePoint } from '../../words/restore-point.ts';
+import { readRestorePoint, type RestorePointGiven } from '../../words/restore-point.ts';
 
 export interface RestoreOptions extends ReplaceOptions {
   readonly to?: string;
@@ -129,7 +129,7 @@ export async function chooseBackup(
   if (at !== undefined) {
     if (wanted !== undefined && wanted !== 'latest')
       throw wrongUse('--at chooses the backup itself; leave its name out');
-    const point = readRestorePoint({ at }, session.now());
+    const point = readAt(at, session.now());
     return { kind: 'backup', backup: await session.service.findRestorePoint(point, options) };
   }
   if (wanted === undefined) throw wrongUse('say which backup: its name, "latest", a path, or --at TIME');
@@ -142,6 +142,15 @@ export async function chooseBackup(
     if (wanted === 'latest' || !isUnknown) throw known;
     if (options.from === undefined && existsSync(wanted)) return { kind: 'file', path: wanted };
     throw known.code === 'BAD_NAME' ? noBackup(`there is no backup and no file named ${wanted}`) : known;
+  }
+}
+
+/** A time by the clock of this command; what is none may be a bookmark or a mark, which the service knows. */
+function readAt(at: string, now: Date): RestorePointGiven {
+  try {
+    return readRestorePoint({ at }, now);
+  } catch {
+    return { at };
   }
 }
 

@@ -1,6 +1,6 @@
 /** How safe the database is, as a text and an exit code. */
 import type { Work } from '../session.ts';
-import type { PlaceStatus, Status, TargetStatus, VerdictCode } from '../../service/model.ts';
+import type { ContinuousStatus, PlaceStatus, Status, TargetStatus, VerdictCode } from '../../service/model.ts';
 import { exitCodes } from '../exit-codes.ts';
 import type { TargetFreshness } from '../../service/protection/freshness.ts';
 import { agoText, durationText, sizeText } from '../output.ts';
@@ -53,7 +53,7 @@ function statusText(status: Status, now: Date, terminal: number | undefined): st
     ...(status.loss ? [['loss', `${lossText(status.loss)} (${status.loss.filename})`]] : []),
     [
       'database',
-      `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}${changed}` : ', missing'}`,
+      `${status.database.path}${status.database.exists ? `, ${databaseSizeText(status.database)}${changed}` : ', missing'}`,
     ],
     ['last good', lastGood ? `${lastGood.filename}, ${ago(lastGood.createdAt)}` : 'none'],
     ['good', each(({ goodAt }) => goodAt)],
@@ -64,6 +64,7 @@ function statusText(status: Status, now: Date, terminal: number | undefined): st
       'local',
       `${local.path}, ${local.count} backup${local.count === 1 ? '' : 's'}, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`,
     ],
+    ...(status.continuous ? [['captured', capturedText(status.continuous, now)]] : []),
     ...(s3.configured || further.length === 0
       ? [['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off']]
       : []),
@@ -74,6 +75,20 @@ function statusText(status: Status, now: Date, terminal: number | undefined): st
   const width = Math.max(10, ...rows.map(([name = '']) => name.length));
   const lines = rows.map(([name = '', value = '']) => wrapped(`${name.padEnd(width)} ${value}`, width + 1, terminal));
   return [...lines, ...(freshness.cause === 'missing' ? [missingText(status, now)] : [])].join('\n');
+}
+
+/** `0.8 s behind, any moment since …`, or why not. */
+function capturedText({ concern, caughtUpAt, oldestAt, phase, sizeBytes }: ContinuousStatus, now: Date): string {
+  if (concern !== null) return concern;
+  if (phase !== 'capturing' || caughtUpAt === null) return phase;
+  const behind = ((now.getTime() - caughtUpAt.getTime()) / 1_000).toFixed(1);
+  const since = oldestAt === null ? '' : `, moments since ${oldestAt.toISOString()}`;
+  return `${behind} s behind${since}, ${sizeText(sizeBytes)}`;
+}
+
+/** A backup is as large as the database without its log. */
+function databaseSizeText({ sizeBytes, logBytes }: Status['database']): string {
+  return `${sizeText(sizeBytes - logBytes)}${logBytes > 0 ? `, log ${sizeText(logBytes)}` : ''}`;
 }
 
 function failedText(check: NonNullable<Status['failedCheck']>, now: Date): string {

@@ -100,7 +100,7 @@ export const verbs = {
       },
       {
         flags: '--at <time>',
-        what: `take the newest backup that is not later: ${MOMENT_FORMS}; local time unless it names a zone`,
+        what: `take the newest backup or captured moment that is not later: ${MOMENT_FORMS}; local time unless it names a zone; or a bookmark, or a mark`,
       },
       {
         flags: '--if-missing',
@@ -261,6 +261,26 @@ export const verbs = {
       ['velist-backup status', 'how things are'],
       ['velist-backup status --quiet', 'the exit code alone, for a monitor'],
     ],
+  },
+  moments: {
+    usage: 'moments',
+    what: 'list what continuous backup can restore: from when to when, how finely, and the marks',
+    examples: [['velist-backup moments', 'from when to when, how finely, and the marks']],
+  },
+  mark: {
+    usage: 'mark <name>',
+    what: 'give a name to everything that is committed now, for restore --at',
+    examples: [['velist-backup mark "before import 42"', 'then: velist-backup restore --at "before import 42"']],
+  },
+  pause: {
+    usage: 'pause',
+    what: 'let go of the database: no commit is captured until resume',
+    examples: [['velist-backup pause', 'so that the app can leave WAL mode']],
+  },
+  resume: {
+    usage: 'resume',
+    what: 'capture commits again',
+    examples: [['velist-backup resume', 'what was committed meanwhile becomes one moment']],
   },
   log: {
     usage: 'log',

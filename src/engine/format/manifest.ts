@@ -130,6 +130,18 @@ const manifestSchema = z.object({
    * whatever becomes of the run; taken away when nothing was replaced.
    */
   replacedBy: z.string().optional(),
+  /**
+   * The captured moment of the stream beside it that is exactly what this backup holds, with its state, and what its first page
+   * has there in fields that a backup has otherwise, all in hex digits.
+   */
+  position: z
+    .object({
+      bookmark: z.string().regex(/^[0-9a-f]{16}$/),
+      state: z.string().regex(/^[0-9a-f]{16}$/),
+      tag: z.int().min(1).max(0xffff_ffff),
+      header: z.string().regex(/^[0-9a-f]{28}$/),
+    })
+    .optional(),
   /** The moment of an earlier backup, for a safety backup made while the clock stood before it. Its age counts from there. */
   madeAfter: time.optional(),
 });

@@ -1,5 +1,6 @@
 /**
- * The job's own process: reads one request from standard input, tells its story in events on standard output, ends.
+ * The job's own process: reads one request from standard input, tells its story in events on standard output, ends. A
+ * worker is the same program, which gets another first line (`worker.ts`).
  *
  * A process of its own because closing any descriptor of the live database drops SQLite's locks in that process, and
  * because two copies of the SQLite library in one process do the same. Standard input stays open as long as the parent
@@ -14,6 +15,8 @@ import { beginWatch, mayEnd } from '../sqlite/watch.ts';
 import { carryOut } from './carry-out.ts';
 import type { JobLine, JobMessage, JobRequest } from './protocol.ts';
 import type { StoryContext } from '../../words/story.ts';
+import { work } from './work.ts';
+import type { WorkerLine, WorkLine } from './worker-protocol.ts';
 
 const abort = new AbortController();
 const context: StoryContext = {
@@ -30,7 +33,10 @@ process.on('SIGINT', () => {});
 process.on('SIGTERM', () => abort.abort());
 
 const input = createInterface({ input: process.stdin });
-input.once('line', (line) => void run(JSON.parse(line) as JobLine)); // our own parent wrote it
+input.once('line', (text) => {
+  const line = JSON.parse(text) as JobLine | WorkLine; // our own parent wrote it
+  void ('work' in line ? work(line, input, send) : run(line));
+});
 input.once('close', () => abort.abort());
 
 async function run({ parent = process.ppid, limits, ...request }: JobLine): Promise<void> {
@@ -55,7 +61,7 @@ async function run({ parent = process.ppid, limits, ...request }: JobLine): Prom
  * longer.
  */
 function giveWay({ kind }: JobRequest): void {
-  const isWaitedFor = ['restore', 'first-boot', 'plan', 'fetch', 'check'].includes(kind);
+  const isWaitedFor = ['restore', 'first-boot', 'plan', 'fetch', 'check', 'moment-file', 'mark'].includes(kind);
   const { PRIORITY_BELOW_NORMAL } = constants.priority;
   try {
     // Started by `nice`, it may give way more already; only root could take that back.
@@ -79,7 +85,7 @@ const SEND_RETRY_MS = 5;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 /** All of a line, also of a long one: the pipe takes a part at a time, and none while the parent does not read. */
-function send(message: JobMessage): void {
+function send(message: JobMessage | WorkerLine): void {
   let rest = Buffer.from(`${JSON.stringify(message)}\n`);
   for (let waitedMs = 0; rest.length > 0 && waitedMs < SEND_WAIT_MS_MAX;) {
     try {

@@ -19,6 +19,16 @@ import type { CheckRequest, Checked, ExamineRequest, Examined } from '../stories
 import type { UploadRequest, Uploaded } from '../stories/upload-request.ts';
 import type { ClaimedRemote, ClaimRemoteRequest } from '../stories/hold-target.ts';
 import type { DrillRequest, Drilled } from '../stories/drill.ts';
+import type {
+  MarkRequest,
+  Marked,
+  MomentFile,
+  MomentFileRequest,
+  Moments,
+  MomentsRequest,
+} from '../stories/moments.ts';
+import type { BackupMomentRequest, ComparedMoment } from '../stories/backup-moment.ts';
+import type { TryTargetRequest } from '../stories/try-target.ts';
 import type { PruneRequest } from '../catalog/prune-folder.ts';
 
 export interface JobMap {
@@ -41,6 +51,11 @@ export interface JobMap {
   'remove-remote': { request: RemoveRemoteRequest; result: null };
   'claim-remote': { request: ClaimRemoteRequest; result: ClaimedRemote };
   'test-target': { request: TestTargetRequest; result: TargetReport };
+  'backup-moment': { request: BackupMomentRequest; result: ComparedMoment };
+  moments: { request: MomentsRequest; result: Moments };
+  'moment-file': { request: MomentFileRequest; result: MomentFile };
+  mark: { request: MarkRequest; result: Marked };
+  'try-target': { request: TryTargetRequest; result: TargetReport };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };
 }
 export type JobKind = keyof JobMap;

@@ -319,3 +319,13 @@ test('the order in which a place lists its copies changes nothing, and what is h
     }),
   );
 });
+
+test('a captured moment that is nearer to the wish than any backup is meant, for the latest and for a time', () => {
+  const now = new Date('2024-01-10T00:00:00Z');
+  const places = [{ target: 'local', word: 'local', copies: [] }];
+  const moment = { bookmark: '000000000000002a', at: new Date('2024-01-09T00:00:00Z') };
+  for (const point of [{ latest: true } as const, { at: now }]) {
+    expect(planRestore({ point, purpose: 'restore' }, places, { now, moment }).moment).toEqual(moment);
+    expect(planRestore({ point, purpose: 'restore' }, places, { now }).moment).toBeNull();
+  }
+});

@@ -70,7 +70,15 @@ export interface ConsideredCopy<Copy> {
   readonly passedOver: { readonly reason: Reason; readonly why: string } | null;
 }
 
+/** What a stream of commits has for the wish: its newest moment that is not later. */
+interface PlannedMoment {
+  readonly bookmark: string;
+  readonly at: Date;
+}
+
 interface PlannedRestore<Copy> {
+  /** Set where a captured moment is nearer to the wish than any backup: then it is meant. */
+  readonly moment: PlannedMoment | null;
   /** Null if none will do. */
   readonly chosen: ConsideredCopy<Copy> | null;
   /** In the order in which they are to be tried. */
@@ -144,7 +152,7 @@ const purposes: Readonly<Record<'backup' | 'latest' | 'at' | Exclude<Purpose, 'r
 export function planRestore<Copy extends PlannedCopy>(
   wish: RestoreWish,
   places: readonly PlannedPlace<Copy>[],
-  { now }: { readonly now: Date },
+  { now, moment = null }: { readonly now: Date; readonly moment?: PlannedMoment | null },
 ): PlannedRestore<Copy> {
   const rules = rulesOf(wish);
   const named = 'backup' in wish.point ? wish.point.backup : null;
@@ -167,7 +175,9 @@ export function planRestore<Copy extends PlannedCopy>(
     considered.find(({ passedOver }) => passedOver?.reason === resort) ??
     null;
   const told = considered.map(({ copy, place, passedOver }) => ({ copy, target: place.target, passedOver }));
+  const isNearer = moment !== null && (chosen === null || moment.at > chosen.copy.createdAt);
   return {
+    moment: isNearer ? moment : null,
     chosen: chosen && (told[considered.indexOf(chosen)] ?? null),
     considered: told,
     others,

@@ -83,5 +83,5 @@ function isShared(path: string): boolean {
 /** The end that recovery finds. How much is merged is unknown. */
 function recoveredEnd(path: string): LogIndex | null {
   const end = lastCommit(`${path}-wal`);
-  return end && { salts: end.salts, frames: end.frame, mergedFrames: 0, checksum: end.checksum };
+  return end && { salts: end.salts, frames: end.frame, pages: end.pages, mergedFrames: 0, checksum: end.checksum };
 }

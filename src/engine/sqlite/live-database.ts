@@ -75,7 +75,7 @@ export const PIN_TIMEOUT_MS = 30_000;
  */
 export function pinDatabase(
   databasePath: string,
-  options: { now: () => Date; timeoutMs?: number | undefined },
+  options: { now: () => Date; timeoutMs?: number | undefined; checkpoint?: 'none' | undefined },
 ): PinnedDatabase {
   const path = resolveDatabase(databasePath);
   const timeoutMs = options.timeoutMs ?? PIN_TIMEOUT_MS;
@@ -90,7 +90,13 @@ export function pinDatabase(
     if (!found.isFile()) throw notSqlite(databasePath);
     if (found.size === 0) throw emptyDatabase(databasePath);
     connection = openConnection(path, 0);
-    return pin(connection, { opened, descriptor, timeoutMs, now: options.now });
+    return pin(connection, {
+      opened,
+      descriptor,
+      timeoutMs,
+      now: options.now,
+      mayCheckpoint: options.checkpoint !== 'none',
+    });
   } catch (error) {
     const [descriptor] = opened.descriptors;
     const explained = explainLiveError(error, {
@@ -104,14 +110,15 @@ export function pinDatabase(
 
 function pin(
   connection: DatabaseSync,
-  at: { opened: Opened; descriptor: number; timeoutMs: number; now: () => Date },
+  at: { opened: Opened; descriptor: number; timeoutMs: number; now: () => Date; mayCheckpoint: boolean },
 ): PinnedDatabase {
   const { descriptor } = at;
   const { path } = at.opened;
   const deadline = performance.now() + at.timeoutMs;
   onceFree(() => refuseStrayRoots(connection), deadline);
   const mayHaveLog = onceFree(() => pragma(connection, 'journal_mode'), deadline) === 'wal';
-  const checkpoint = mayHaveLog && mayCheckpoint(connection) ? checkpointPassively(connection) : null;
+  const checkpoint =
+    mayHaveLog && at.mayCheckpoint && mayCheckpoint(connection) ? checkpointPassively(connection) : null;
   const mayCopy = !isOnNetwork(path);
   const { journalMode, log, index } = beginReading(connection, { ...at.opened, deadline }, { wantsLogEnd: mayCopy });
   connection.exec(`PRAGMA busy_timeout = ${at.timeoutMs}`);

@@ -3,7 +3,7 @@
  * descriptor has to outlive the connection, since closing it drops SQLite's locks on the index.
  *
  * Layout (https://sqlite.org/walformat.html#the_wal_index_header, in the machine's own order of bytes): the header of 48
- * bytes twice, with a flag at 12 once it is filled, the number of frames at 16, the checksum of the last one at 24 and the
+ * bytes twice, with a flag at 12 once it is filled, the number of frames at 16 and of pages at 20, the checksum of the last one at 24 and the
  * salts at 32; then at 96 how many frames are in the main file. While a commit writes the header the two differ.
  */
 import { readSync } from 'node:fs';
@@ -15,6 +15,8 @@ export interface LogIndex {
   /** Frames up to the last commit; 0 for an empty log. */
   readonly frames: number;
   readonly mergedFrames: number;
+  /** Size of the database after the last commit. Without frames it says nothing. */
+  readonly pages: number;
   /** The checksum of everything up to the last of these frames, as that frame has it. */
   readonly checksum: readonly [number, number];
 }
@@ -31,6 +33,7 @@ export function readLogIndex(descriptor: number): LogIndex | null {
   return {
     salts: bytes.toString('hex', 32, 40),
     frames: number(16),
+    pages: number(20),
     mergedFrames: number(2 * HEADER_BYTES),
     checksum: [number(24), number(28)],
   };

@@ -23,6 +23,8 @@ export const FRAME_HEADER_BYTES = 24;
 
 interface Commit extends LogEnd {
   readonly bytes: number;
+  /** Size of the database after it. */
+  readonly pages: number;
   readonly checksum: Checksum;
 }
 
@@ -32,9 +34,9 @@ export function lastCommit(path: string): Commit | null {
     const header = readLogHeader(log);
     if (header.length < WAL_HEADER_BYTES) return null;
     const frameBytes = FRAME_HEADER_BYTES + header.readUInt32BE(8);
-    const { frame, checksum } = lastCommittedFrame(log, header, frameBytes);
+    const { frame, pages, checksum } = lastCommittedFrame(log, header, frameBytes);
     if (frame === 0) return null;
-    return { salts: saltsOf(header), frame, checksum, bytes: WAL_HEADER_BYTES + frame * frameBytes };
+    return { salts: saltsOf(header), frame, pages, checksum, bytes: WAL_HEADER_BYTES + frame * frameBytes };
   });
 }
 
@@ -81,11 +83,11 @@ function lastCommittedFrame(
   log: number,
   header: Buffer,
   frameBytes: number,
-): { readonly frame: number; readonly checksum: Checksum } {
+): { readonly frame: number; readonly pages: number; readonly checksum: Checksum } {
   const frame = Buffer.alloc(frameBytes);
   const littleEndian = header.readUInt32BE(0) % 2 === 0;
   let sums: Checksum = [header.readUInt32BE(24), header.readUInt32BE(28)];
-  let committed = { frame: 0, checksum: sums };
+  let committed = { frame: 0, pages: 0, checksum: sums };
   for (let number = 1; ; number++) {
     const position = WAL_HEADER_BYTES + (number - 1) * frameBytes;
     if (readSync(log, frame, 0, frameBytes, position) < frameBytes) return committed;
@@ -93,11 +95,11 @@ function lastCommittedFrame(
     sums = addToChecksum(sums, frame.subarray(0, 8), littleEndian);
     sums = addToChecksum(sums, frame.subarray(FRAME_HEADER_BYTES), littleEndian);
     if (sums[0] !== frame.readUInt32BE(16) || sums[1] !== frame.readUInt32BE(20)) return committed;
-    if (frame.readUInt32BE(4) > 0) committed = { frame: number, checksum: sums };
+    if (frame.readUInt32BE(4) > 0) committed = { frame: number, pages: frame.readUInt32BE(4), checksum: sums };
   }
 }
 
-type Checksum = readonly [number, number];
+export type Checksum = readonly [number, number];
 
 /** https://sqlite.org/fileformat2.html#checksum_algorithm */
 function addToChecksum([first, second]: Checksum, bytes: Buffer, littleEndian: boolean): Checksum {

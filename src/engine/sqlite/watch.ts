@@ -23,6 +23,8 @@ interface WatchOptions {
   readonly parent: number;
   /** Used instead of the limits that follow from the size of the file. */
   readonly limits?: CheckLimits | undefined;
+  /** How often to look; 50 ms if left out. */
+  readonly lookMs?: number;
 }
 
 const MIB = 1024 * 1024;
@@ -98,9 +100,9 @@ let watched: Watched | null = null;
  * @throws BackupError EXHAUSTED if the system has no thread left, JOB_DIED if it did not begin for another reason: a job
  * without one checks nothing.
  */
-export async function beginWatch({ parent, limits }: WatchOptions): Promise<void> {
+export async function beginWatch({ parent, limits, lookMs = LOOK_MS }: WatchOptions): Promise<void> {
   const shared = new SharedArrayBuffer(CELLS_BYTES + 3 * 8);
-  const given = { shared, parent, cellsBytes: CELLS_BYTES, lookMs: LOOK_MS, graceMs: ORPHAN_GRACE_MS };
+  const given = { shared, parent, cellsBytes: CELLS_BYTES, lookMs, graceMs: ORPHAN_GRACE_MS };
   const workerData = { ...given, mappedBytesMax: MAPPED_BYTES_MAX };
   try {
     // As a text, because below a bundler it has no file of its own.

@@ -47,6 +47,8 @@ export interface BackupRequest {
   readonly lockWaitMs: number;
   /** How long to wait for a connection that holds the database exclusively; half a minute by default. */
   readonly pinTimeoutMs?: number;
+  /** While commits are captured, the replicator alone checkpoints. */
+  readonly checkpoint?: 'none';
   /** Whether to compare with the backup before, to see if much was lost; left out: no comparison. */
   readonly loss?: LossQuestion;
   /** Left out, the path of the database tells it. */
@@ -110,7 +112,11 @@ export async function pinForBackup(
   await clearTheWay(catalog, purpose, context);
   for (const { what, why, fix } of doubtsAbout(resolveDatabase(purpose.databasePath)))
     warnIn(context)(`The database ${what}. ${why} ${fix}`);
-  return pinDatabase(purpose.databasePath, { now: context.now, timeoutMs: purpose.pinTimeoutMs });
+  return pinDatabase(purpose.databasePath, {
+    now: context.now,
+    timeoutMs: purpose.pinTimeoutMs,
+    checkpoint: purpose.checkpoint,
+  });
 }
 
 /** All of `pinForBackup` but the pin. */
@@ -131,7 +137,8 @@ export async function makeBackupUnderPin(
 ): Promise<{ readonly made: MadeBackup; readonly logEnd: LogEnd | null }> {
   using staging = new Staging(catalog.folder, warnIn(context));
   const name = await freeName(catalog, pinned.pinnedAt);
-  context.onEvent({ type: 'pinned', backup: name });
+  const { log } = pinned;
+  context.onEvent({ type: 'pinned', backup: name, ...(log && { log: { salts: log.salts, frames: log.frames } }) });
 
   context.onEvent({ type: 'step', name: 'copy' });
   const snapshot = await takeSnapshot(pinned, staging.file, {

@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { BackupError } from '../../words/errors.ts';
-import { checkSource } from './restore.ts';
+import { checkSource } from './check-source.ts';
 import { checkLiveDatabase } from '../sqlite/judge-live.ts';
 import { placeWhereMissing } from '../sqlite/place.ts';
 import type { StoryContext } from '../../words/story.ts';

@@ -84,11 +84,14 @@ export function leavingText({ filename: code }: Backup, targets: readonly string
   };
 }
 
+const notBegun = { tone: 'plain', title: 'No backup was begun' } as const;
+
 /** The answer to a backup that this page asked for; null if it was stopped. */
 export function backupText(run: Run): Outcome | null {
-  if (run.result === 'failed') {
+  if (run.result === 'failed' || run.result === 'refused') {
     const lines = [sentence(run.error?.message ?? 'the server gave no reason'), sentence(run.error?.hint ?? '')];
-    return { tone: 'bad', title: 'Backup failed', lines: lines.filter((line) => line !== '') };
+    const how = run.result === 'failed' ? ({ tone: 'bad', title: 'Backup failed' } as const) : notBegun;
+    return { ...how, lines: lines.filter((line) => line !== '') };
   }
   if (run.result !== 'success') return null;
   const took = duration(Date.parse(run.endedAt) - Date.parse(run.startedAt));

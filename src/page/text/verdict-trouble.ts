@@ -261,3 +261,15 @@ function failedFact(run: Run, { status, zone }: Known): Fact {
     text: `Run ${clockTime(Date.parse(run.startedAt), zone)} ${where}`,
   };
 }
+
+export function notCapturedWords({ status }: Known): Words {
+  return {
+    icon: 'shield-alert',
+    headline: 'Commits are not captured',
+    say: [
+      `${status.verdict.detail ?? ''} Backups are made as before; what is committed between two of them is not covered meanwhile.`,
+    ],
+    facts: [],
+    actions: ['backup'],
+  };
+}

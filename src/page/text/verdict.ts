@@ -24,6 +24,7 @@ import {
   damagedWords,
   diskLowWords,
   lastFailedWords,
+  notCapturedWords,
   offWords,
   s3WaitingWords,
   stalledWords,
@@ -67,6 +68,8 @@ function wordsOf(known: Known): VerdictWords {
       return { tone, ...lossWords(known) };
     case 'stalled':
       return { tone, ...stalledWords(known) };
+    case 'not-captured':
+      return { tone, ...notCapturedWords(known) };
     case 'foreign-place':
       return { tone, ...foreignWords(known) };
     case 'other-writer':

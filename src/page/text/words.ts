@@ -59,6 +59,9 @@ export const actWords: Record<AuditAnswer['entries'][number]['act'], string> = {
   adopt: 'Adoption of a file',
   claim: 'Claim of the backups',
   'accept-loss': 'Acceptance of a loss',
+  mark: 'Mark',
+  pause: 'Pause of continuous backup',
+  resume: 'Resuming of continuous backup',
   'reopen-loss': 'Loss opened again',
   stop: 'Stop of a run',
 };

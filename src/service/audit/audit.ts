@@ -37,6 +37,9 @@ type AuditAct =
   | 'adopt'
   | 'claim'
   | 'accept-loss'
+  | 'mark'
+  | 'pause'
+  | 'resume'
   | 'reopen-loss'
   | 'stop';
 

@@ -7,7 +7,10 @@ import type { JobMap } from '../../engine/process/protocol.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { Backups } from './backups.ts';
 import type { Removals } from './removals.ts';
+import type { BackupRequest } from '../../engine/stories/backup.ts';
+import type { JobEvent } from '../../words/story.ts';
 import type { ServiceContext } from '../context.ts';
+import type { Continuous } from '../continuous/continuous.ts';
 import { formatSize } from '../log.ts';
 import type { BackupResult } from '../service-port.ts';
 import type { RunProgress } from '../../words/run.ts';
@@ -41,6 +44,7 @@ interface BackupRequested {
 }
 
 interface MakeBackupParts {
+  readonly continuous: Continuous;
   readonly backups: Backups;
   readonly losses: Losses;
   readonly removals: Removals;
@@ -131,30 +135,45 @@ export class MakeBackup {
     return { success: true, filename: name, size: sizeBytes, ...(remarks.length > 0 && { remarks }), report };
   }
 
+  /** While commits are captured, it ends exactly at a captured moment, and the two must be the same. */
   async #make(run: ActiveRun, trigger: BackupAsked['trigger']): Promise<Made> {
-    const { database, folder, settings, waits, places, jobs } = this.#context;
-    const { losses, retention, targets } = this.#parts;
-    const { user } = run;
     run.onEvent({ type: 'step', name: 'checkpoint' });
     await this.#warnOfEmptyFolder();
-    return await jobs.run<'backup'>(
-      {
-        kind: 'backup',
-        databasePath: database.path,
-        folder: folder.path,
-        verify: settings.current.verify,
-        trigger,
-        user,
-        note: null,
-        retention: retention.afterBackup(),
-        lockWaitMs: waits.lockMs,
-        pinTimeoutMs: waits.pinMs,
-        loss: await losses.question(),
-        self: await places.selfToWrite(),
-        highestKnown: targets.highestKnown(),
-      },
-      run,
-    );
+    const request = await this.#requestOf(run, trigger);
+    const { jobs } = this.#context;
+    const witness = await this.#parts.continuous.beginWitness();
+    if (witness === null) return await jobs.run<'backup'>(request, run);
+    const onEvent = (event: JobEvent) => {
+      if (event.type === 'pinned') witness.pinned(event.log ?? null);
+      run.onEvent(event);
+    };
+    try {
+      const made = await jobs.run<'backup'>({ ...request, checkpoint: 'none' }, { signal: run.signal, onEvent });
+      await witness.compare(made.name);
+      return made;
+    } finally {
+      witness.end();
+    }
+  }
+
+  async #requestOf(run: ActiveRun, trigger: BackupAsked['trigger']): Promise<BackupRequest> {
+    const { database, folder, settings, waits, places } = this.#context;
+    const { losses, retention, targets } = this.#parts;
+    return {
+      kind: 'backup',
+      databasePath: database.path,
+      folder: folder.path,
+      verify: settings.current.verify,
+      trigger,
+      user: run.user,
+      note: null,
+      retention: retention.afterBackup(),
+      lockWaitMs: waits.lockMs,
+      pinTimeoutMs: waits.pinMs,
+      loss: await losses.question(),
+      self: await places.selfToWrite(),
+      highestKnown: targets.highestKnown(),
+    };
   }
 
   async #afterwards(made: Made): Promise<void> {

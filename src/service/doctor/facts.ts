@@ -9,6 +9,7 @@ import type { ErrorBody } from '../../words/errors.ts';
 import { isIn, type Mount, mountOf, readMounts } from '../../engine/sqlite/mounts.ts';
 import { realPathOfFile } from '../../engine/sqlite/real-path.ts';
 import { type Doubt, doubtsAbout } from '../../engine/sqlite/sharing.ts';
+import type { ContinuousStatus } from '../continuous/continuous-status.ts';
 import type { TargetFreshness } from '../protection/freshness.ts';
 import type { Risks } from '../../engine/store/kinds.ts';
 import type { StoreWords } from '../../engine/store/store.ts';
@@ -58,6 +59,8 @@ export interface DoctorFacts {
   readonly openSecrets: readonly string[];
   /** Why settings that were changed on the page are not in force. */
   readonly settingsComplaint: string | null;
+  /** Why what was set up on the page, such as a bucket, is not in use. */
+  readonly credentialsComplaint: string | null;
   /** Names of files of ours that were moved out of the way because they could not be used. */
   readonly setAside: readonly string[];
   readonly servedAs: Served | null;
@@ -68,6 +71,8 @@ export interface DoctorFacts {
   readonly loss: Status['loss'];
   /** Since when the schedule of this process does not advance. */
   readonly stalledSince: Date | null;
+  /** Null while continuous backup is off. */
+  readonly continuous?: Pick<ContinuousStatus, 'concern' | 'untrue' | 'warnings'> | null;
   /** What the check says of the newest backup beside that it is good. */
   readonly remarks: readonly string[];
   readonly settings: Settings;

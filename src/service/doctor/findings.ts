@@ -10,9 +10,11 @@ import {
   nothingIsSetAside,
   passwordIsLong,
   secretsArePrivate,
+  credentialsAreRead,
   settingsAreRead,
   stateIsPrivate,
 } from './access-findings.ts';
+import { commitsAreCaptured } from './continuous-findings.ts';
 import {
   checkHasNoRemarks,
   databaseOpens,
@@ -68,6 +70,7 @@ export function isOfWeight({ severity }: Finding): boolean {
 const checks: readonly Check[] = [
   databaseOpens,
   scheduleAdvances,
+  commitsAreCaptured,
   nothingWasLost,
   checkHasNoRemarks,
   libraryIsSafe,
@@ -84,6 +87,7 @@ const checks: readonly Check[] = [
   stateIsPrivate,
   secretsArePrivate,
   settingsAreRead,
+  credentialsAreRead,
   nothingIsSetAside,
   nothingIsServed,
   clockIsRight,

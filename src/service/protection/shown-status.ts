@@ -1,5 +1,6 @@
 /** How things stand, as the page and `status` show it; `status.ts` composes it. */
 import type { Loss } from '../backups/shown-backup.ts';
+import type { ContinuousStatus } from '../continuous/continuous-status.ts';
 import type { FailedCheck } from './failed-checks.ts';
 import type { Freshness } from './freshness.ts';
 import type { RetentionForecast } from './retention-forecast.ts';
@@ -21,6 +22,8 @@ export interface Status {
     readonly exists: boolean;
     /** Main file and write-ahead log together. */
     readonly sizeBytes: number;
+    /** The write-ahead log alone. */
+    readonly logBytes: number;
     readonly changedAt: Date | null;
     /** From the oldest backup of the last 24 hours to the newest; null if there is none. */
     readonly growthBytes: number | null;
@@ -75,6 +78,8 @@ export interface Status {
   readonly places: readonly PlaceStatus[];
   /** The open alarm: the backup that shows the loss, the one before it, and what was lost. */
   readonly loss: (Loss & { readonly filename: string; readonly at: Date; readonly beforeAt: Date }) | null;
+  /** How commits are captured; absent while continuous backup is off. */
+  readonly continuous?: ContinuousStatus;
   /** What "Undo restore" would bring back. */
   readonly undo: { readonly filename: string; readonly restored: string; readonly at: Date } | null;
 }

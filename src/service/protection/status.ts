@@ -8,6 +8,7 @@ import { type FailedCheck, failedCheckText } from './failed-checks.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
 import type { BackupItem, Placement } from '../backups/shown-backup.ts';
 import type { Status, TargetStatus } from './shown-status.ts';
+import type { ContinuousStatus } from '../continuous/continuous-status.ts';
 import { judge, type Verdict, type VerdictInput } from './verdict.ts';
 import type { Settings } from '../state/backup-config.ts';
 import type { Run, RunProgress } from '../../words/run.ts';
@@ -56,6 +57,8 @@ export interface StatusFacts {
   readonly undo: Status['undo'];
   /** The open alarm. */
   readonly loss: Status['loss'];
+  /** Null where continuous backup is off. */
+  readonly continuous?: ContinuousStatus | null;
   /** A target holds backups that this installation made and does not remember. */
   readonly setBack?: { readonly target: TargetName; readonly backup: string } | null;
 }
@@ -103,6 +106,7 @@ export function composeStatus(facts: StatusFacts): Status {
     lastBackupRun: facts.lastBackupRun,
     places: facts.places,
     loss: facts.loss,
+    ...(facts.continuous && { continuous: facts.continuous }),
     // A safety backup goes over a database, and there is none.
     undo: facts.isMissing ? null : facts.undo,
   };
@@ -164,9 +168,15 @@ function toJudge(facts: StatusFacts, { own, holdsAt, maxAgeMinutes, targets }: O
     remoteFailing: enabled.some(({ error }) => error !== null),
     scheduleEnabled: facts.settings.enabled,
     stalledSince: facts.stalledSince ?? null,
+    ...ofStream(facts),
     freeBytes: facts.disk.freeBytes,
     databaseBytes: facts.database.sizeBytes,
   };
+}
+
+function ofStream({ continuous }: StatusFacts): Pick<VerdictInput, 'untrue' | 'notCaptured'> {
+  const untrue = continuous?.untrue ? `${continuous.untrue.error.message}. ${continuous.untrue.error.hint}` : null;
+  return { untrue, notCaptured: continuous?.concern ?? null };
 }
 
 function localOf({ settings, backups, database, disk, ...facts }: StatusFacts): Status['local'] {

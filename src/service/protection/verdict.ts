@@ -16,6 +16,7 @@ export type VerdictCode =
   | 'loss'
   | 'foreign-place'
   | 'stalled'
+  | 'not-captured'
   | 'other-writer'
   | 'cloned'
   | 'none'
@@ -73,6 +74,10 @@ export interface VerdictInput {
   readonly scheduleEnabled: boolean;
   /** Since when the schedule does not advance. */
   readonly stalledSince?: Date | null;
+  /** The live file was changed by something that is no commit, or the stream is not what was captured. */
+  readonly untrue?: string | null;
+  /** Why commits are not captured, though they are to be. */
+  readonly notCaptured?: string | null;
   readonly freeBytes: number;
   readonly databaseBytes: number;
 }
@@ -97,6 +102,7 @@ export function judge(input: VerdictInput): Verdict {
     return { code: 'damaged', tone: 'red', detail };
   }
   if (input.file === 'missing') return { code: 'missing', tone: 'red' };
+  if (input.untrue) return { code: 'damaged', tone: 'red', detail: input.untrue };
   if (input.hasLoss) return { code: 'loss', tone: 'red' };
   const [foreign] = input.foreign ?? [];
   // Nothing can be backed up, whatever else is wrong.
@@ -123,6 +129,7 @@ export function judge(input: VerdictInput): Verdict {
   if (input.lastBackupRun?.result === 'failed') return { code: 'last-failed', tone: 'amber' };
   if (input.failedCheck) return { code: 'check-failed', tone: 'amber', detail: input.failedCheck };
   if (foreign) return foreignPlace(foreign);
+  if (input.notCaptured) return { code: 'not-captured', tone: 'amber', detail: input.notCaptured };
   if (input.writerAt) return writerVerdict(input.writerAt);
   if (input.setBack) return setBack(input.setBack);
   if (input.remoteFailing) return { code: 's3-waiting', tone: 'amber' };

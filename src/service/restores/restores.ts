@@ -2,7 +2,7 @@
  * Restores and their undoing: from a backup here or any SQLite file, or from S3, where the backup is fetched first. The
  * download goes on beside the line of runs; only what changes the database waits for its turn.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isBackupName, manifestName, nameBackup } from '../../engine/format/names.ts';
 import { Catalog } from '../../engine/catalog/folder-catalog.ts';
@@ -17,7 +17,9 @@ import { isLiveFile, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
+import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
+import type { Continuous } from '../continuous/continuous.ts';
 import type { OtherDatabase } from '../backups/shown-backup.ts';
 import type { Status } from '../protection/shown-status.ts';
 import type { FoundRestorePoint, RestorePlan, RestoreResult } from './restore-result.ts';
@@ -27,14 +29,16 @@ import type { FetchOptions } from '../targets/downloads.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { type PlannedSource, toRestorePlan } from './restore-plan.ts';
+import type { JobAsked } from '../runs/jobs.ts';
 import type { CarryAsked, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
-import { findRestorePoint } from './find-restore-point.ts';
+import { findRestorePoint, isBookmark } from './find-restore-point.ts';
 import { foreignBackup } from './foreign-backup.ts';
 import type { Restored } from '../../engine/stories/restore-request.ts';
 
 interface RestoresParts {
   readonly backups: Backups;
+  readonly continuous: Continuous;
   readonly retention: Retention;
   readonly targets: RemoteTargets;
 }
@@ -90,9 +94,10 @@ export class Restores {
   async restore(kind: 'restore' | 'undo', filename: string, options: RestoreOptions): Promise<RestoreResult> {
     const { runs, database } = this.#context;
     const { backups } = this.#parts;
+    const mode = options.mode ?? 'online';
+    if (isBookmark(filename)) return await this.#restoreMoment(kind, filename, { ...options, mode });
     const { path, ...found } = await this.#source(filename, options.from);
     const { name, target, other } = found;
-    const mode = options.mode ?? 'online';
     if (other && mode !== 'file' && !options.fromOther) throw foreignBackup(name, other, database.name);
     // Before anything is fetched; the job asks again.
     if (mode === 'missing' && existsSync(database.path)) throw thereIsAFile(database.path);
@@ -118,6 +123,33 @@ export class Restores {
       await runs.fetching(run, fetchTo, 'all steps');
       return { path: to, mode: 'file', safetyBackup: null, setAside: null };
     });
+  }
+
+  /** A moment becomes a file first, and that is restored as any file is. */
+  async #restoreMoment(
+    kind: 'restore' | 'undo',
+    bookmark: string,
+    options: RestoreOptions & { readonly mode: RestoreMode },
+  ): Promise<RestoreResult> {
+    const { runs, database } = this.#context;
+    const { mode, user, onProgress } = options;
+    if (mode === 'missing' && existsSync(database.path)) throw thereIsAFile(database.path);
+    const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
+    const asked = { kind, backup: bookmark, weights: weightsFromS3[mode], user, onProgress };
+    return await this.#carry(asked, async (run) => {
+      using file = await this.#momentFile(bookmark, run);
+      const source = { name: `moment ${bookmark}`, path: file.path, ...unknownSource, journalMode: 'wal', other: null };
+      return await runs.enqueue(() => this.#place(run, source, { ...options, to }));
+    });
+  }
+
+  /** It is removed with what is returned. */
+  async #momentFile(bookmark: string, asked?: JobAsked): Promise<Disposable & { readonly path: string }> {
+    const { jobs, folder: backups } = this.#context;
+    const { folder } = this.#parts.continuous;
+    const path = join(backups.path, `.velist-moment-${bookmark}-${crypto.randomUUID()}.sqlite`);
+    await jobs.run<'moment-file'>({ kind: 'moment-file', folder, bookmark, to: path }, asked);
+    return { path, [Symbol.dispose]: () => rmSync(path, { force: true }) };
   }
 
   /** Records the run and says how it ended; a restore to a new file that succeeds is in no history. */
@@ -153,6 +185,11 @@ export class Restores {
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
   async undo(options: RestoreOptions): Promise<RestoreResult> {
+    const act = { act: 'undo', detail: options.mode ?? 'online' } as const;
+    return await this.#context.audit.carry(act, () => this.#undo(options), { actor: currentActor(options.user) });
+  }
+
+  async #undo(options: RestoreOptions): Promise<RestoreResult> {
     const undo = this.undoable(await this.#parts.backups.everywhere());
     // What is replaced may be kept in the same folder, whosever it is.
     if (undo) return await this.restore('undo', undo.filename, { ...options, fromOther: true });
@@ -179,12 +216,21 @@ export class Restores {
 
   /** Which backup is meant, and from where. */
   async find(wanted: RestorePointGiven, options: FindOptions): Promise<FoundRestorePoint> {
-    const { backups, targets } = this.#parts;
-    return await findRestorePoint(wanted, options, { backups, targets, now: this.#context.now });
+    const { backups, continuous, targets } = this.#parts;
+    return await findRestorePoint(wanted, options, { backups, continuous, targets, now: this.#context.now });
   }
 
   /** @param wanted a backup's name, the path of any SQLite file, or what says which backup is meant. */
   async restoreWanted(wanted: string | RestorePointGiven, options: RestoreOptions): Promise<RestoreResult> {
+    const [subject, found] = typeof wanted === 'string' ? [wanted, wanted] : [JSON.stringify(wanted), null];
+    const act = { act: 'restore', subject, target: options.from ?? null, detail: options.mode ?? 'online' } as const;
+    return await this.#context.audit.carry(act, () => this.#restoreWanted(wanted, options), {
+      actor: currentActor(options.user),
+      done: ({ backup }) => ({ ...act, subject: found ?? backup }),
+    });
+  }
+
+  async #restoreWanted(wanted: string | RestorePointGiven, options: RestoreOptions): Promise<RestoreResult> {
     const fromOther = options.mode === 'file' || options.fromOther;
     const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from, fromOther });
     for (const warning of warnings) this.#context.log('warn', warning);
@@ -196,7 +242,10 @@ export class Restores {
   async plan(wanted: string | RestorePointGiven, options: PlanOptions): Promise<RestorePlan> {
     const { jobs, database, now } = this.#context;
     const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from });
-    const { path: backupPath, ...source } = await this.#planned(filename, { ...options, from });
+    using momentFile = isBookmark(filename) ? await this.#momentFile(filename) : null;
+    const { path: backupPath, ...source } = momentFile
+      ? await this.#plannedMoment(filename, momentFile.path)
+      : await this.#planned(filename, { ...options, from });
     const databasePath = database.path;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: now().getTime() }) : null;
     const facts = await jobs.run<'plan'>({ kind: 'plan', databasePath, backupPath });
@@ -212,6 +261,14 @@ export class Restores {
     if (typeof wanted === 'string') return { filename: wanted, from: options.from, moment: null, warnings: [] };
     const { target, ...found } = await this.find(wanted, options);
     return { ...found, from: target === 'local' ? options.from : target };
+  }
+
+  async #plannedMoment(bookmark: string, path: string): Promise<PlannedSource & { readonly path: string }> {
+    const { found } = await this.#parts.continuous.moments({ bookmark });
+    const { size, mtime } = statSync(path);
+    const createdAt = found === null ? mtime : new Date(found.at);
+    // Its state was proven as it was built.
+    return { path, name: bookmark, sizeBytes: size, createdAt, verified: true, other: null, loss: null };
   }
 
   /** What a plan is made of; fetched first where it is at a target alone. */

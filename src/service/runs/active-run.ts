@@ -1,6 +1,6 @@
 /** One run that is going: its steps, bytes and percent as the page shows them, and the record that it becomes. */
 import { randomUUID } from 'node:crypto';
-import type { BackupError } from '../../words/errors.ts';
+import { type BackupError, type ErrorCode, says } from '../../words/errors.ts';
 import type { Drill, Run, RunKind, RunOutcome, RunProgress, Step, Trigger } from '../../words/run.ts';
 import type { JobEvent, StepName } from '../../words/story.ts';
 import type { TargetName } from '../../words/target-word.ts';
@@ -129,7 +129,9 @@ export class ActiveRun {
   #outcome(how: 'success' | 'unchanged' | BackupError): RunOutcome {
     if (how === 'success') return { result: how, sizeBytes: this.#sizeBytes, error: null };
     if (how === 'unchanged') return { result: how, sizeBytes: null, error: null };
-    return { result: how.code === 'ABORTED' ? 'stopped' : 'failed', sizeBytes: null, error: how.toJSON() };
+    const isRefused = says(how.code, 'refusal') && isAsked(this.#options, how.code);
+    const result = how.code === 'ABORTED' ? 'stopped' : isRefused ? 'refused' : 'failed';
+    return { result, sizeBytes: null, error: how.toJSON() };
   }
 
   #begin(name: StepName): void {
@@ -175,4 +177,13 @@ export class ActiveRun {
     const progress = this.progress();
     for (const listener of this.#listeners) listener(progress);
   }
+}
+
+/**
+ * True if a person called for it, and the call was wrong. A backup that an app asks for in place of a schedule fails by its
+ * configuration as a planned one does; an upload is nobody's call.
+ */
+function isAsked({ kind, trigger }: Pick<RunOptions, 'kind' | 'trigger'>, code: ErrorCode): boolean {
+  if (kind === 'upload') return false;
+  return trigger === 'cli' || (trigger === 'manual' && (kind !== 'backup' || code === 'BUSY'));
 }

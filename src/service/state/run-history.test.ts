@@ -217,3 +217,15 @@ test('what is held of the history is never older than what another process recor
   expect(last()).toBe('two');
   history.close();
 });
+
+test('runs that were stopped or refused tell nothing of the backups, and the chart knows no refused one', () => {
+  const { history } = open(join(scratch(), 'state.sqlite'));
+  const ends = (result: 'stopped' | 'refused'): RunOutcome => ({ ...failed('no', 'BUSY'), result }) as RunOutcome;
+  history.add(run('1'));
+  history.add(run('2', {}, ends('stopped')));
+  history.add(run('3', {}, ends('refused')));
+  expect(history.list({ limit: 9 }).map(({ result }) => result)).toEqual(['refused', 'stopped', 'success']);
+  expect(history.list({ limit: 9, telling: true }).map(({ result }) => result)).toEqual(['success']);
+  expect(history.backupRunsSince(new Date(0)).map(({ result }) => result)).toEqual(['success', 'stopped']);
+  history.close();
+});

@@ -25,6 +25,8 @@ export interface RunFilter {
   readonly kind?: RunKind;
   readonly except?: RunKind;
   readonly result?: RunResult;
+  /** Only those that say something of the backups: neither stopped by hand nor refused. */
+  readonly telling?: boolean;
 }
 
 export class RunHistory {
@@ -106,12 +108,13 @@ export class RunHistory {
     return filter.limit > HELD_RUNS_MAX ? this.#list(filter) : this.#hold('list', filter, () => this.#list(filter));
   }
 
-  #list({ limit, ...filter }: RunFilter & { readonly limit: number }): readonly Run[] {
+  #list({ limit, telling = false, ...filter }: RunFilter & { readonly limit: number }): readonly Run[] {
     const conditions = [OF_US];
     // Only what is asked for: an index serves no condition that may be left open.
     if (filter.kind) conditions.push('kind = $kind');
     if (filter.except) conditions.push('kind <> $except');
     if (filter.result) conditions.push('result = $result');
+    if (telling) conditions.push("result NOT IN ('stopped', 'refused')");
     const named = Object.entries(filter).filter(([, value]) => value !== undefined);
     return this.#database
       .prepare(`SELECT * FROM runs WHERE ${conditions.join(' AND ')} ORDER BY rowid DESC LIMIT $limit`)
@@ -136,9 +139,9 @@ export class RunHistory {
       .flatMap((row) => readable(row, readRun));
   }
 
-  /** Backup runs that ended since then, and the last one before, as the activity chart needs them; oldest first. */
+  /** Backup runs that ended since then and were not refused, and the last one before, as the activity chart needs them; oldest first. */
   backupRunsSince(from: Date): readonly RunMark[] {
-    const backups = `kind = 'backup' AND ${OF_US}`;
+    const backups = `kind = 'backup' AND result <> 'refused' AND ${OF_US}`;
     return this.#database
       .prepare(
         `SELECT id, planned_at, started_at, ended_at, result, backup, size_bytes, error FROM runs

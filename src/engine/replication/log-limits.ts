@@ -1,0 +1,67 @@
+/**
+ * How long the app's log may become while it is followed. The app never pays for a stream that is stuck: past its limit, and
+ * before its disk is full, the pin is let go.
+ */
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { BackupError } from '../../words/errors.ts';
+import { DISK_RESERVE_BYTES } from '../disk/share.ts';
+import type { FollowedDatabase } from '../sqlite/followed-database.ts';
+import { whoHasOpen } from '../sqlite/open-files.ts';
+
+const LOG_BYTES_LEAST = 64 * 1024 * 1024;
+/** A log that grew so many times beyond its limit is let go. */
+const LET_GO_FACTOR = 4;
+
+export class LogLimits {
+  readonly #database: FollowedDatabase;
+  readonly #limitBytes: number;
+
+  constructor(database: FollowedDatabase) {
+    this.#database = database;
+    this.#limitBytes = Math.max(LOG_BYTES_LEAST, (database.pinnedPages * database.pageSize) / 4);
+  }
+
+  /** @throws BackupError LOG_TOO_LONG, DISK_FULL: the pin is to be let go. */
+  look(): { readonly logBytes: number; readonly warning: string | null } {
+    const logBytes = this.#refuseFullDisk();
+    if (logBytes <= this.#limitBytes) return { logBytes, warning: null };
+    if (logBytes > LET_GO_FACTOR * this.#limitBytes) throw this.#tooLong(logBytes);
+    const by = whoHasOpen(this.#database.path).by.map(({ pid, name }) => `${name} (${pid})`);
+    const who = by.length === 0 ? 'a process that is not seen from here' : by.join(', ');
+    const warning = `The log of the database has ${megabytes(logBytes)}: a reader that stays keeps it from being merged. It is open in ${who}.`;
+    return { logBytes, warning };
+  }
+
+  /** @throws BackupError LOG_TOO_LONG */
+  refuseLong(): void {
+    const logBytes = this.#refuseFullDisk();
+    if (logBytes <= LET_GO_FACTOR * this.#limitBytes) return;
+    throw this.#tooLong(logBytes);
+  }
+
+  #refuseFullDisk(): number {
+    const { frames } = this.#database.index();
+    const { bavail, bsize } = statfsSync(dirname(this.#database.path));
+    const freeBytes = Number(bavail) * Number(bsize);
+    if (freeBytes >= DISK_RESERVE_BYTES) return frames * this.#database.pageSize;
+    throw new BackupError('DISK_FULL', `the disk with ${this.#database.path} is nearly full, so its log is let go`, {
+      hint: 'Free space on that disk. The stream then goes on by itself; commits of the time between are captured as one moment.',
+    });
+  }
+
+  #tooLong(logBytes: number): BackupError {
+    this.#database.shorten();
+    return new BackupError(
+      'LOG_TOO_LONG',
+      `the log of ${this.#database.path} has ${megabytes(logBytes)} and was let go`,
+      {
+        hint: 'A reader stays in it: end the process that keeps a transaction open. The stream then goes on by itself; commits of the time between are captured as one moment.',
+      },
+    );
+  }
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1_000_000)} MB`;
+}

@@ -1,0 +1,163 @@
+/**
+ * Brings a moment of a stream back as one file: the base is written, then each later segment in place, cut to its end.
+ * The result must have exactly the state that the stream proves for that moment, read back from the disk; else there is no
+ * result.
+ */
+import { closeSync, copyFileSync, fstatSync, fsyncSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { BackupError, errnoCode } from '../../words/errors.ts';
+import { lockPageOf } from '../format/ltx/header.ts';
+import { applySegment } from './apply.ts';
+import { LocalStream, type LocalSegment } from './local-stream.ts';
+import { stateOf, sumPage } from './page-sums.ts';
+import { type Base, planStream, type StreamPlan, type WishedMoment } from './plan.ts';
+import { HEADER_FIELDS } from './position.ts';
+import { inTurns } from './rest.ts';
+import { bookmarkOf } from './segment.ts';
+
+/** A backup whose state is known to be that of a moment. */
+export interface BackupBase extends Base {
+  readonly path: string;
+  /** What its first page has otherwise at that moment: a backup is not in WAL mode. */
+  readonly header: Buffer;
+  readonly state: bigint;
+}
+
+interface Materialized {
+  readonly bookmark: string;
+  readonly at: Date;
+  readonly sizeBytes: number;
+  readonly pageSize: number;
+}
+
+/** Retention may take a segment of a plan; then there is another plan. */
+const PLANS_MAX = 5;
+
+/**
+ * @param to must not exist.
+ * @throws BackupError NO_MOMENT; BAD_BACKUP, STREAM_UNTRUE; DISK_FULL. Then there is no file.
+ */
+export async function materialize(
+  folder: string,
+  wish: WishedMoment,
+  to: string,
+  { bases = [], signal }: { readonly bases?: readonly BackupBase[]; readonly signal?: AbortSignal } = {},
+): Promise<Materialized> {
+  const stream = new LocalStream(folder);
+  let usable = bases;
+  for (let plans = 1; ; plans++) {
+    stream.refresh();
+    const plan = requireFound(planStream(wish, { segments: stream.segments, bases: usable }), wish);
+    try {
+      return await carryOut(plan, to, signal);
+    } catch (error) {
+      rmSync(to, { force: true });
+      if (plans === PLANS_MAX) throw error;
+      // A backup may have been damaged or removed; the stream has bases of its own.
+      if (plan.base !== null) usable = usable.filter((base) => base !== plan.base);
+      else if (errnoCode(error) !== 'ENOENT') throw error;
+    }
+  }
+}
+
+type FoundPlan = Extract<StreamPlan<LocalSegment, BackupBase>, { outcome: 'found' }>;
+
+function requireFound(plan: StreamPlan<LocalSegment, BackupBase>, wish: WishedMoment): FoundPlan {
+  if (plan.outcome === 'found') return plan;
+  if (plan.outcome === 'gap') {
+    throw new BackupError(
+      'NO_MOMENT',
+      `a segment behind ${bookmarkOf(plan.txid)} is missing, so the newest moment cannot be reached`,
+      {
+        hint: `\`--at ${bookmarkOf(plan.txid)}\` restores the last one before it. See \`velist-backup moments\`.`,
+      },
+    );
+  }
+  const near = [plan.before, plan.after].flatMap((txid) => (txid === null ? [] : bookmarkOf(txid)));
+  const what =
+    'txid' in wish
+      ? `the moment ${bookmarkOf(wish.txid)}`
+      : 'at' in wish
+        ? `a moment before ${wish.at.toISOString()}`
+        : 'any moment';
+  throw new BackupError('NO_MOMENT', `the stream does not hold ${what}`, {
+    hint: near.length === 0 ? 'See `velist-backup moments`.' : `The nearest that it holds: ${near.join(', ')}.`,
+  });
+}
+
+async function carryOut(plan: FoundPlan, to: string, signal?: AbortSignal): Promise<Materialized> {
+  if (plan.base !== null) copyFileSync(plan.base.path, to);
+  const file = openSync(to, plan.base === null ? 'wx+' : 'r+', 0o600);
+  try {
+    if (plan.base !== null) asItWas(file, plan.base);
+    for (const { path } of plan.segments) {
+      signal?.throwIfAborted();
+      applySegment(file, path);
+    }
+    const last = plan.segments.at(-1)?.header;
+    const pageSize = last?.pageSize ?? pageSizeOf(file);
+    const state = await inTurns(stateOfFile(file, pageSize), signal);
+    const wanted = last === undefined ? plan.base?.state : last.tag === 0 ? state : last.stateAfter;
+    if (state !== wanted) throw untrue(plan);
+    leaveWalMode(file);
+    fsyncSync(file);
+    return { bookmark: bookmarkOf(plan.txid), at: plan.at, sizeBytes: fstatSync(file).size, pageSize };
+  } finally {
+    closeSync(file);
+  }
+}
+
+function untrue({ txid, segments, base }: FoundPlan): BackupError {
+  const from = base === null ? `${segments.length} segments` : `a backup and ${segments.length} segments`;
+  return new BackupError(
+    'STREAM_UNTRUE',
+    `the moment ${bookmarkOf(txid)}, built from ${from}, is not what was captured`,
+    {
+      hint: 'Nothing was changed. Restore another moment or a backup; the stream begins anew by itself as soon as it notices the fault.',
+    },
+  );
+}
+
+/** The state of a file that nobody writes to. The page of the locks is no part of it. */
+export function* stateOfFile(
+  file: number,
+  pageSize: number,
+  changeFirst: (page: Buffer) => void = () => {},
+): Generator<void, bigint> {
+  const pages = fstatSync(file).size / pageSize;
+  const words = new Uint32Array(2 * pages);
+  const perChunk = Math.max(1, CHUNK_BYTES / pageSize);
+  const chunk = Buffer.allocUnsafeSlow(perChunk * pageSize);
+  for (let first = 1; first <= pages; first += perChunk) {
+    const count = Math.min(perChunk, pages - first + 1);
+    readSync(file, chunk, 0, count * pageSize, (first - 1) * pageSize);
+    if (first === 1) changeFirst(chunk.subarray(0, pageSize));
+    for (let k = 0; k < count; k++)
+      if (first + k !== lockPageOf(pageSize))
+        sumPage(chunk.subarray(k * pageSize, (k + 1) * pageSize), words, 2 * (first + k - 1));
+    yield;
+  }
+  return stateOf(words, pageSize);
+}
+
+const CHUNK_BYTES = 256 * 1024;
+
+function pageSizeOf(file: number): number {
+  const bytes = Buffer.alloc(2);
+  readSync(file, bytes, 0, 2, 16);
+  const size = bytes.readUInt16BE(0);
+  return size === 1 ? 65_536 : size;
+}
+
+/** Gives the first page of a backup the fields that it had in the database. */
+function asItWas(file: number, { header }: Pick<BackupBase, 'header'>): void {
+  let done = 0;
+  for (const [at, bytes] of HEADER_FIELDS) {
+    writeSync(file, header, done, bytes, at);
+    done += bytes;
+  }
+}
+
+/** A file alone, without a log beside it, is in a rollback mode, as backups are. */
+function leaveWalMode(file: number): void {
+  writeSync(file, Buffer.from([1, 1]), 0, 2, 18);
+}

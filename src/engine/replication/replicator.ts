@@ -1,0 +1,364 @@
+/**
+ * Follows one database for as long as it is asked to: proves that the stream goes on from where it ends, captures every
+ * commit within an interval, checkpoints, merges, and removes what is no longer kept. What fails is told and tried again;
+ * the app never pays for it: a pin that makes its log too long is let go.
+ */
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BackupError } from '../../words/errors.ts';
+import { takeLock } from '../disk/lock.ts';
+import { makePrivateFolder } from '../disk/private-folder.ts';
+import { FollowedDatabase } from '../sqlite/followed-database.ts';
+import { BackupHolds } from './backup-holds.ts';
+import { Capture, Lost, type StreamHead } from './capture.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
+import { LocalStream } from './local-stream.ts';
+import { LogLimits } from './log-limits.ts';
+import { LogWatcher } from './log-watcher.ts';
+import { MARKS_LOCK, type Mark, readMarks, writeMarks } from './marks.ts';
+import { readPause, removePause, REPLICATOR_LOCK, writePause } from './pause.ts';
+import { positionOf } from './position.ts';
+import { rebase } from './rebase.ts';
+import { inTurns } from './rest.ts';
+import { bookmarkOf } from './segment.ts';
+import { type StreamStatus, writeStatus } from './status.ts';
+import { saveSums, sumsOfNewest } from './sums-file.ts';
+import { Upkeep, type UpkeepPolicy } from './upkeep.ts';
+import { type Untrue, Witness } from './witness.ts';
+
+export interface FollowOptions extends UpkeepPolicy {
+  readonly databasePath: string;
+  /** Where the stream lies. */
+  readonly folder: string;
+  readonly intervalMs: number;
+}
+
+interface ReplicatorContext {
+  readonly signal: AbortSignal;
+  readonly now: () => Date;
+  readonly onStatus: (status: StreamStatus) => void;
+}
+
+interface Captured {
+  readonly bookmark: string;
+  readonly at: Date;
+}
+
+const RETRY_MS = 1_000;
+const RETRY_MS_MAX = 60_000;
+/** A status is told when it changes, and as a sign of life. */
+const TELL_MS = 5_000;
+/** A restore takes the lock at once when we let it go. */
+const RESTORE_BEGINS_MS = 30_000;
+
+export class Replicator {
+  readonly #options: FollowOptions;
+  readonly #context: ReplicatorContext;
+  readonly #stream: LocalStream;
+  #status: StreamStatus = {
+    ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },
+    ...{ pause: null, error: null, untrue: null, warnings: [], rebased: null },
+  };
+  #isStreamUntrue = false;
+  #doubt: string | null = null;
+  /** Why the log did not go on from where it was read. */
+  #lost: string | null = null;
+  #toldMs = 0;
+  #writtenMs = 0;
+  #writtenBookmark: string | null = null;
+  #wake: () => void = () => {};
+  /** A backup that is to end at a captured moment. */
+  readonly backups = new BackupHolds(() => this.#wake());
+  #flushes: { readonly resolve: (captured: Captured) => void; readonly reject: (error: unknown) => void }[] = [];
+
+  constructor(options: FollowOptions, context: ReplicatorContext) {
+    this.#options = options;
+    this.#context = context;
+    this.#stream = new LocalStream(options.folder);
+  }
+
+  /** Resolves when all that was committed before the call is captured. */
+  flush(): Promise<Captured> {
+    return new Promise((resolve, reject) => {
+      if (this.#status.phase !== 'capturing') return reject(this.#notCapturing());
+      this.#flushes.push({ resolve, reject });
+      this.#wake();
+    });
+  }
+
+  /** Ends with the signal. */
+  async run(): Promise<void> {
+    const { signal } = this.#context;
+    let delayMs = RETRY_MS;
+    while (!signal.aborted) {
+      const startedMs = performance.now();
+      try {
+        if (await this.#rest()) continue;
+        await this.#follow();
+        if (readPause(this.#options.folder) !== null) continue;
+      } catch (error) {
+        if (signal.aborted) break;
+        const known = BackupError.from(error);
+        this.#tell({ phase: 'waiting', error: known.toJSON() });
+        this.#refuseFlushes(known);
+      }
+      // It failed, or must begin anew; what lasted for a while did not end because of its beginning.
+      if (performance.now() - startedMs > RETRY_MS_MAX) delayMs = RETRY_MS;
+      await this.#sleep(delayMs);
+      delayMs = Math.min(2 * delayMs, RETRY_MS_MAX);
+    }
+    this.#refuseFlushes(this.#notCapturing());
+  }
+
+  /** True while it has to rest. */
+  async #rest(): Promise<boolean> {
+    const { folder, intervalMs } = this.#options;
+    const pause = readPause(folder);
+    if (pause === null) return false;
+    const { reason, since } = pause;
+    // What is captured afterwards may be another file.
+    this.#tell({ phase: 'paused', pause: { reason, since }, error: null, untrue: null });
+    this.#refuseFlushes(this.#notCapturing());
+    await this.#sleep(intervalMs);
+    if (reason !== 'restore' || this.#context.now().getTime() - Date.parse(since) < RESTORE_BEGINS_MS) return true;
+    // One that was killed holds no lock.
+    try {
+      using _lock = await this.#takeLock(0);
+      removePause(folder);
+    } catch (error) {
+      if (!(error instanceof BackupError) || error.code !== 'BUSY') throw error;
+    }
+    return true;
+  }
+
+  async #follow(): Promise<void> {
+    const { folder, databasePath } = this.#options;
+    const { signal, now } = this.#context;
+    makePrivateFolder(folder);
+    using _lock = await this.#takeLock(this.#options.intervalMs);
+    this.#tell({ phase: 'starting', pause: null });
+    this.#stream.prepare();
+    using database = new FollowedDatabase(databasePath);
+    const limits = new LogLimits(database);
+    limits.refuseLong();
+    const head = await this.#begin(database);
+    const capture = new Capture(database, this.#stream, head, now);
+    capture.startAt(head.position);
+    const checkpoints = new Checkpoints(database, capture, limits);
+    const upkeep = new Upkeep(this.#stream, this.#options, now);
+    this.#doubt = database.doubtAboutWriter();
+    this.#tell({ phase: 'capturing', error: null });
+    try {
+      await this.#captureUntilStopped(database, capture, checkpoints, upkeep, limits);
+    } finally {
+      await upkeep.stop();
+      if (signal.aborted || readPause(folder) !== null) await this.#end(capture, checkpoints);
+    }
+  }
+
+  /** Where to go on: the position is proven, or the database is read. */
+  async #begin(database: FollowedDatabase): Promise<StreamHead> {
+    const { folder } = this.#options;
+    const { signal } = this.#context;
+    const { newest } = this.#stream;
+    if (newest === null || newest.header.tag === 0) return await this.#rebase(database, null, 'the stream begins');
+    const { header, maxTxid: txid, at } = newest;
+    // What is untrue is no measure: all pages are captured then.
+    const sums = this.#isStreamUntrue ? null : await inTurns(sumsOfNewest(folder, this.#stream, newest), signal);
+    const position = positionOf(header);
+    const proven =
+      position === undefined || header.pageSize !== database.pageSize
+        ? undefined
+        : provenPosition(folder, database, { txid: bookmarkOf(txid), position });
+    removeDrainedNote(folder);
+    const unproven = this.#lost ?? 'nothing proves that the log goes on';
+    this.#lost = null;
+    const before = { txid, at, tag: header.tag, state: header.stateAfter, sums };
+    if (sums !== null && proven !== undefined) return { ...before, sums, position: proven };
+    // A comparison would capture the damage.
+    const { untrue } = this.#status;
+    if (untrue?.at === 'file') throw BackupError.fromJSON(untrue.error);
+    const reason = sums === null ? 'its checksums are lost' : unproven;
+    return await this.#rebase(database, before, reason);
+  }
+
+  async #rebase(
+    database: FollowedDatabase,
+    before: Parameters<typeof rebase>[2] | null,
+    reason: string,
+  ): Promise<StreamHead> {
+    const { now, signal } = this.#context;
+    const first = { txid: this.#stream.newest?.maxTxid ?? 0n, at: new Date(0), tag: newTag(), state: 0n, sums: null };
+    const done = await rebase(database, this.#stream, before ?? first, { now, signal });
+    if (before !== null) this.#tell({ rebased: { at: done.head.at.toISOString(), reason, pages: done.changedPages } });
+    if (done.isWhole) {
+      saveSums(this.#options.folder, done.head);
+      this.#isStreamUntrue = false;
+    }
+    return done.head;
+  }
+
+  async #captureUntilStopped(
+    database: FollowedDatabase,
+    capture: Capture,
+    checkpoints: Checkpoints,
+    upkeep: Upkeep,
+    limits: LogLimits,
+  ): Promise<void> {
+    const { folder, intervalMs } = this.#options;
+    const { signal, now } = this.#context;
+    const witness = new Witness(database, this.#stream);
+    using watcher = new LogWatcher(database.path, () => this.#wake());
+    while (!signal.aborted && readPause(folder) === null) {
+      if (!database.isStillThere()) return this.#wasReplaced(database);
+      await this.backups.serve(capture, signal);
+      const flushes = this.#flushes.splice(0);
+      const lookedAt = now();
+      try {
+        await this.#markPending(capture);
+        const segment = await capture.capture(signal);
+        for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
+        this.#tellCaught(capture, lookedAt, limits);
+        await checkpoints.look(signal);
+        this.#noteWitness(witness.look(capture));
+        // What is left must not be removed while something is untrue.
+        if (this.#status.untrue?.at !== 'file') upkeep.look(capture.head);
+        if (segment === null) watcher.listen();
+      } catch (error) {
+        this.#flushes.unshift(...flushes);
+        if (!(error instanceof Lost)) throw error;
+        // Opened anew, the position is proven once more or the database is read.
+        this.#lost = error.message;
+        return;
+      }
+      if (this.#flushes.length > 0 || this.backups.areWanted) continue;
+      await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (now().getTime() - lookedAt.getTime()));
+    }
+  }
+
+  /** A damaged file stays reported; a stream at fault begins anew with all pages. */
+  #noteWitness(untrue: Untrue | null): void {
+    if (untrue === null) {
+      if (this.#status.untrue?.at === 'file') this.#tell({ untrue: null });
+      return;
+    }
+    const { at, error } = untrue;
+    const since = this.#status.untrue?.since ?? this.#context.now().toISOString();
+    this.#tell({ untrue: { at, since, error: error.toJSON() } });
+    if (at === 'file') return;
+    this.#isStreamUntrue = true;
+    throw new Lost('the stream was not what was committed');
+  }
+
+  #wasReplaced(database: FollowedDatabase): void {
+    if (database.isDatabaseThere()) return;
+    writePause(this.#options.folder, { reason: 'replaced', since: this.#context.now().toISOString(), user: null });
+  }
+
+  /** A mark that was asked for means all that is committed now. */
+  async #markPending(capture: Capture): Promise<void> {
+    const { folder } = this.#options;
+    if (readMarks(folder).every(({ bookmark }) => bookmark !== null)) return;
+    await capture.capture(this.#context.signal);
+    const bookmark = bookmarkOf(capture.head.txid);
+    using _lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal: this.#context.signal });
+    writeMarks(
+      folder,
+      readMarks(folder).map((mark: Mark) => ({ ...mark, bookmark: mark.bookmark ?? bookmark })),
+    );
+  }
+
+  /** A last capture; then what proves at the next start that nothing was missed. */
+  async #end(capture: Capture, checkpoints: Checkpoints): Promise<void> {
+    const { folder } = this.#options;
+    try {
+      await capture.capture();
+      const stamp = await checkpoints.drainForEnd();
+      const { txid, position } = capture.head;
+      if (stamp !== null) writeDrainedNote(folder, { txid: bookmarkOf(txid), position, stamp });
+      saveSums(folder, capture.head);
+      this.#tell({ bookmark: bookmarkOf(txid), at: capture.head.at.toISOString() });
+    } catch (error) {
+      // The next start finds out what was missed.
+      this.#tell({ error: BackupError.from(error).toJSON() });
+    }
+  }
+
+  #tellCaught(capture: Capture, lookedAt: Date, limits: LogLimits): void {
+    const { txid, at } = capture.head;
+    const { logBytes, warning } = limits.look();
+    this.#tell({
+      ...{ phase: 'capturing', pause: null, error: null, caughtUpAt: lookedAt.toISOString(), logBytes },
+      ...{ bookmark: bookmarkOf(txid), at: at.toISOString(), sizeBytes: this.#stream.sizeBytes },
+      oldestAt: this.#stream.level(9)[0]?.at.toISOString() ?? null,
+      warnings: [this.#doubt, warning].flatMap((text) => text ?? []),
+    });
+  }
+
+  #tell(change: Partial<StreamStatus>): void {
+    const before = this.#status;
+    this.#status = { ...before, ...change };
+    const newsOf = ({ phase, bookmark, error, untrue, warnings, rebased }: StreamStatus) =>
+      JSON.stringify([phase, bookmark, error, untrue, warnings.length, rebased]);
+    if (newsOf(before) === newsOf(this.#status) && performance.now() - this.#toldMs < TELL_MS) return;
+    this.#toldMs = performance.now();
+    this.#context.onStatus(this.#status);
+    this.#write(before);
+  }
+
+  /** For other processes: what changed, and the newest moment now and then. */
+  #write({ phase, error, untrue }: StreamStatus): void {
+    const isOther = phase !== this.#status.phase || error?.message !== this.#status.error?.message;
+    const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#status.bookmark !== this.#writtenBookmark;
+    if (!isOther && !isDue && untrue?.since === this.#status.untrue?.since) return;
+    this.#writtenMs = performance.now();
+    this.#writtenBookmark = this.#status.bookmark;
+    try {
+      writeStatus(this.#options.folder, this.#status);
+    } catch {
+      // The folder is not there yet, or full: what matters is told to the owner.
+    }
+  }
+
+  async #takeLock(waitMs: number): Promise<Disposable> {
+    try {
+      return await takeLock(join(this.#options.folder, REPLICATOR_LOCK), { waitMs, signal: this.#context.signal });
+    } catch (error) {
+      if (!(error instanceof BackupError) || error.code !== 'BUSY') throw error;
+      throw new BackupError('BUSY', `another process captures the commits of ${basename(this.#options.databasePath)}`, {
+        hint: 'One is enough, and this one takes over when that one ends.',
+        cause: error,
+      });
+    }
+  }
+
+  /** Until then, or until somebody wants a look at once. */
+  async #sleep(ms: number): Promise<void> {
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    if (this.#flushes.length > 0 && this.#status.phase === 'capturing') return;
+    const signal = AbortSignal.any([woken.signal, this.#context.signal]);
+    await sleep(Math.max(0, ms), undefined, { signal }).catch(() => {});
+    this.#wake = () => {};
+  }
+
+  #refuseFlushes(error: BackupError): void {
+    for (const { reject } of this.#flushes.splice(0)) reject(error);
+  }
+
+  #notCapturing(): BackupError {
+    const { phase, error } = this.#status;
+    return new BackupError('NOT_DURABLE', `commits are not captured now (${error?.message ?? phase})`, {
+      hint: error?.hint ?? 'See the status of the stream; `velist-backup resume` ends a pause.',
+    });
+  }
+}
+
+function capturedBy({ head }: Capture): Captured {
+  return { bookmark: bookmarkOf(head.txid), at: head.at };
+}
+
+function newTag(): number {
+  return 1 + Math.floor(Math.random() * 0xffff_fffe);
+}

@@ -1,0 +1,54 @@
+/**
+ * What a replicator tells about one database: to its owner, and by a file beside the stream to other processes. The file is
+ * written when there is news, never only as a sign of life: that is the lock.
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ErrorBody } from '../../words/errors.ts';
+import { giveToOwnerOfFolder } from '../disk/owner.ts';
+
+const FILE = 'status.json';
+
+export interface StreamStatus {
+  /**
+   * - `starting`: the position is being proven, or the first image made;
+   * - `capturing`: every commit is captured within an interval;
+   * - `paused`: it rests, see `pause`;
+   * - `waiting`: `error` says why, and it is tried again.
+   */
+  readonly phase: 'starting' | 'capturing' | 'paused' | 'waiting';
+  /** The newest captured moment; null before the first. */
+  readonly bookmark: string | null;
+  readonly at: string | null;
+  /** The oldest moment that can be restored. */
+  readonly oldestAt: string | null;
+  /** When all that was committed was captured, seen by a look; null before the first. */
+  readonly caughtUpAt: string | null;
+  readonly sizeBytes: number;
+  /** Bytes of the app's log; it is long while a reader stays in it. */
+  readonly logBytes: number;
+  readonly pause: { readonly reason: 'asked' | 'restore' | 'replaced'; readonly since: string } | null;
+  readonly error: ErrorBody | null;
+  /** What the witness found: the live file, or the stream, is not what was committed. */
+  readonly untrue: { readonly at: 'file' | 'stream'; readonly since: string; readonly error: ErrorBody } | null;
+  /** What should be known and stops nothing, in whole sentences. */
+  readonly warnings: readonly string[];
+  /** The last time that the log could not be proven to go on. */
+  readonly rebased: { readonly at: string; readonly reason: string; readonly pages: number } | null;
+}
+
+export function writeStatus(folder: string, status: StreamStatus): void {
+  const path = join(folder, FILE);
+  writeFileSync(`${path}.tmp`, JSON.stringify(status), { mode: 0o600 });
+  giveToOwnerOfFolder(`${path}.tmp`);
+  renameSync(`${path}.tmp`, path);
+}
+
+/** As it was written last; null where nothing can be read. */
+export function readStatus(folder: string): StreamStatus | null {
+  try {
+    return JSON.parse(readFileSync(join(folder, FILE), 'utf8')) as StreamStatus; // written by us
+  } catch {
+    return null;
+  }
+}

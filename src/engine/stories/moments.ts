@@ -1,0 +1,195 @@
+/** What a stream can bring back, one of its moments as a file, and a name for the newest. None opens the live database. */
+import { rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BackupError } from '../../words/errors.ts';
+import type { StoryContext } from '../../words/story.ts';
+import { Catalog } from '../catalog/folder-catalog.ts';
+import { isLocked, takeLock } from '../disk/lock.ts';
+import { LocalStream, type LocalSegment } from '../replication/local-stream.ts';
+import { type Mark, MARKS_LOCK, readMarks, writeMarks } from '../replication/marks.ts';
+import { type BackupBase, materialize } from '../replication/materialize.ts';
+import { planStream, type WishedMoment } from '../replication/plan.ts';
+import { REPLICATOR_LOCK } from '../replication/pause.ts';
+import { bookmarkOf } from '../replication/segment.ts';
+
+/** As it crosses the border of a process. */
+export type MomentWish = { readonly latest: true } | { readonly at: string } | { readonly bookmark: string };
+
+export interface MomentsRequest {
+  readonly kind: 'moments';
+  /** Where the stream lies. */
+  readonly folder: string;
+  /** Left out: the newest. */
+  readonly wish?: MomentWish;
+}
+
+/** Moments of one granularity, from the oldest to the newest that can be restored. */
+export interface MomentRange {
+  readonly level: number;
+  readonly from: string;
+  readonly to: string;
+  readonly moments: number;
+}
+
+interface FoundMoment {
+  readonly bookmark: string;
+  readonly at: string;
+  readonly segments: number;
+  readonly bytes: number;
+}
+
+export interface Moments {
+  /** The one that is wished for, or the nearest before it; null where there is none. */
+  readonly found: FoundMoment | null;
+  /** Where none is found: the nearest that can be had. */
+  readonly near: readonly string[];
+  readonly ranges: readonly MomentRange[];
+  readonly marks: readonly Mark[];
+  readonly sizeBytes: number;
+}
+
+export async function listMoments({ folder, wish = { latest: true } }: MomentsRequest): Promise<Moments> {
+  const stream = new LocalStream(folder);
+  stream.refresh();
+  const { segments, sizeBytes } = stream;
+  const plan = planStream(toWish(wish), { segments, bases: await basesOf(stream) });
+  const near = plan.outcome === 'none' ? [plan.before, plan.after] : plan.outcome === 'gap' ? [plan.txid] : [];
+  return {
+    found:
+      plan.outcome === 'found'
+        ? {
+            bookmark: bookmarkOf(plan.txid),
+            at: plan.at.toISOString(),
+            segments: plan.segments.length,
+            bytes: plan.segments.reduce((sum, one) => sum + one.sizeBytes, 0),
+          }
+        : null,
+    near: near.flatMap((txid) => (txid === null ? [] : bookmarkOf(txid))),
+    ranges: rangesOf(segments),
+    marks: readMarks(folder),
+    sizeBytes,
+  };
+}
+
+/** The backups in the folder around it that are moments of this stream. */
+async function basesOf({ folder, newest }: LocalStream): Promise<readonly BackupBase[]> {
+  const backups = dirname(folder);
+  return (await new Catalog(backups).list()).flatMap(({ name, createdAt, fault, manifest }) => {
+    const position = manifest?.position;
+    if (fault !== null || position === undefined || position.tag !== newest?.header.tag) return [];
+    const proof = { header: Buffer.from(position.header, 'hex'), state: BigInt(`0x${position.state}`) };
+    return { txid: BigInt(`0x${position.bookmark}`), at: createdAt, path: join(backups, name), ...proof };
+  });
+}
+
+/** The finest first. What can be restored begins with the oldest segment that has all pages. */
+function rangesOf(segments: readonly LocalSegment[]): readonly MomentRange[] {
+  const [base] = segments.filter(({ minTxid }) => minTxid === 1n).toSorted((a, b) => (a.maxTxid < b.maxTxid ? -1 : 1));
+  if (base === undefined) return [];
+  return [...new Set(segments.map(({ level }) => level))].flatMap((level) => {
+    const own = segments.filter((one) => one.level === level && one.maxTxid >= base.maxTxid);
+    const [first, last] = [own[0], own.at(-1)];
+    if (first === undefined || last === undefined) return [];
+    return { level, from: first.at.toISOString(), to: last.at.toISOString(), moments: own.length };
+  });
+}
+
+function toWish(wish: MomentWish): WishedMoment {
+  if ('latest' in wish) return wish;
+  return 'at' in wish ? { at: new Date(wish.at) } : { txid: BigInt(`0x${wish.bookmark}`) };
+}
+
+export interface MomentFileRequest {
+  readonly kind: 'moment-file';
+  readonly folder: string;
+  readonly bookmark: string;
+  /** Must not exist. */
+  readonly to: string;
+}
+
+export interface MomentFile {
+  readonly at: string;
+  readonly sizeBytes: number;
+}
+
+/** @throws BackupError NO_MOMENT, BAD_BACKUP, STREAM_UNTRUE, DISK_FULL. */
+export async function makeMomentFile(
+  { folder, bookmark, to }: MomentFileRequest,
+  { signal, onEvent }: StoryContext,
+): Promise<MomentFile> {
+  onEvent({ type: 'step', name: 'fetch' });
+  try {
+    const stream = new LocalStream(folder);
+    stream.refresh();
+    const bases = await basesOf(stream);
+    const { at, sizeBytes } = await materialize(folder, toWish({ bookmark }), to, { bases, signal });
+    return { at: at.toISOString(), sizeBytes };
+  } catch (error) {
+    rmSync(to, { force: true });
+    throw error;
+  }
+}
+
+export interface MarkRequest {
+  readonly kind: 'mark';
+  readonly folder: string;
+  readonly name: string;
+  /** How long to wait for the replicator to capture what is committed. */
+  readonly waitMs: number;
+}
+
+export interface Marked {
+  readonly name: string;
+  readonly bookmark: string;
+}
+
+const LOOK_MS = 50;
+
+/**
+ * Names what is committed now. Without a replicator the newest captured moment is meant.
+ *
+ * @throws BackupError BAD_REQUEST for a name that is taken; NO_MOMENT for an empty stream; NOT_DURABLE when nothing was
+ * captured in time: then the mark is not made.
+ */
+export async function mark({ folder, name, waitMs }: MarkRequest, { signal, now }: StoryContext): Promise<Marked> {
+  const lock = () => takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal });
+  const stream = new LocalStream(folder);
+  stream.refresh();
+  const { newest } = stream;
+  if (newest === null) throw noMoments();
+  const isCapturing = isLocked(join(folder, REPLICATOR_LOCK));
+  {
+    using _lock = await lock();
+    const marks = readMarks(folder);
+    if (marks.some((one) => one.name === name)) throw isTaken(name);
+    const bookmark = isCapturing ? null : bookmarkOf(newest.maxTxid);
+    writeMarks(folder, [...marks, { name, at: now().toISOString(), bookmark }]);
+    if (bookmark !== null) return { name, bookmark };
+  }
+  for (const untilMs = performance.now() + waitMs; performance.now() < untilMs;) {
+    const bookmark = readMarks(folder).find((one) => one.name === name)?.bookmark ?? null;
+    if (bookmark !== null) return { name, bookmark };
+    await sleep(LOOK_MS, undefined, { signal });
+  }
+  using _lock = await lock();
+  writeMarks(
+    folder,
+    readMarks(folder).filter((one) => one.name !== name || one.bookmark !== null),
+  );
+  throw new BackupError('NOT_DURABLE', `the mark ${name} was not made: nothing was captured in time`, {
+    hint: 'See `velist-backup status` for why commits are not captured just now.',
+  });
+}
+
+function isTaken(name: string): BackupError {
+  return new BackupError('BAD_REQUEST', `there is a mark ${JSON.stringify(name)} already`, {
+    hint: 'Choose another name; `velist-backup moments` lists the marks.',
+  });
+}
+
+function noMoments(): BackupError {
+  return new BackupError('NO_MOMENT', 'the stream holds no moment yet', {
+    hint: 'Turn continuous backup on: BACKUP_CONTINUOUS=true.',
+  });
+}

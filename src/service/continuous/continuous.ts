@@ -1,0 +1,264 @@
+/**
+ * Continuous backup of one database: it is followed while the service is started, and what the replicator says is kept
+ * with the time at which it was said, because one that says nothing any more is no good news.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { isLocked } from '../../engine/disk/lock.ts';
+import { CONTINUOUS_FOLDER } from '../../engine/format/names.ts';
+import type { LogEnd } from '../../engine/replication/capture.ts';
+import { readPause, removePause, REPLICATOR_LOCK, writePause } from '../../engine/replication/pause.ts';
+import { readStatus, type StreamStatus } from '../../engine/replication/status.ts';
+import type { Marked, MomentWish, Moments } from '../../engine/stories/moments.ts';
+import type { BackupMoment } from '../../engine/stories/replicate.ts';
+import { BackupError } from '../../words/errors.ts';
+import { currentActor } from '../audit/actor.ts';
+import type { ServiceContext } from '../context.ts';
+import type { ContinuousStatus } from '../model.ts';
+import { type ContinuousOptions, Replication } from './replication.ts';
+
+/** A replicator gives a sign of life every five seconds. */
+const SILENT_MS = 20_000;
+const MARK_WAIT_MS = 15_000;
+
+/** A backup in the making, which is to hold exactly a captured moment. */
+interface BackupWitness {
+  /** Its pin was taken at that end of the log; null in a mode without one. */
+  readonly pinned: (end: LogEnd | null) => void;
+  /** It is published: it must have the state of its moment. */
+  readonly compare: (name: string) => Promise<void>;
+  /** Captures again, whatever became of it. */
+  readonly end: () => void;
+}
+
+/** No moment ends there. */
+const NOWHERE: LogEnd = { salts: '', frames: 0 };
+
+export class Continuous {
+  readonly #context: ServiceContext;
+  readonly #options: ContinuousOptions | null;
+  readonly #replication: Replication;
+  #id: string | null = null;
+  #startedAtMs = 0;
+  #status: StreamStatus | null = null;
+  #heardAtMs: number | null = null;
+  #down: BackupError | null = null;
+  /** A backup that is not what was captured at its pin. */
+  #untrueBackup: string | null = null;
+
+  constructor(context: ServiceContext) {
+    const { continuous = null, replication, jobEnvironment } = context.options;
+    this.#context = context;
+    this.#options = continuous;
+    this.#replication = replication ?? new Replication(jobEnvironment);
+  }
+
+  /** Where the stream lies, whether it is captured now or was once. */
+  get folder(): string {
+    return join(this.#context.folder.path, CONTINUOUS_FOLDER);
+  }
+
+  /** Commits are captured, or were: there may be moments. */
+  get hasStream(): boolean {
+    return existsSync(this.folder);
+  }
+
+  /** The replicator alone checkpoints. */
+  get isCapturing(): boolean {
+    return this.#id !== null && this.#status?.phase === 'capturing';
+  }
+
+  start(): void {
+    if (this.#options === null || this.#id !== null) return;
+    const { intervalMs, windowsMs, bytesMax, stopMs } = this.#options;
+    this.#startedAtMs = performance.now();
+    [this.#status, this.#heardAtMs, this.#down] = [null, null, null];
+    this.#id = this.#replication.follow(
+      { databasePath: this.#context.database.path, folder: this.folder, intervalMs, windowsMs, bytesMax },
+      { onStatus: (status) => this.#hear(status), onDown: (error) => this.#noteDown(error) },
+      { stopMs },
+    );
+  }
+
+  /** Resolves when the last commits are captured, or the time for it is over. */
+  async stop(): Promise<void> {
+    if (this.#id === null || this.#options === null) return;
+    await this.#replication.leave(this.#id, { waitMs: this.#options.stopMs });
+    this.#id = null;
+  }
+
+  /** Null where continuous backup is off. */
+  status(): ContinuousStatus | null {
+    if (this.#options === null) return null;
+    return this.#id === null
+      ? this.#elsewhere()
+      : { ...shown(this.#status ?? notYet, this.#down), concern: this.#concern() };
+  }
+
+  /** Resolves when all that was committed before the call is captured. @throws BackupError NOT_DURABLE */
+  async flush(): Promise<{ readonly bookmark: string; readonly at: Date }> {
+    if (this.#id === null) {
+      throw new BackupError('NOT_DURABLE', 'continuous backup is off, or the service is not started', {
+        hint: 'Set BACKUP_CONTINUOUS=true and start the service.',
+      });
+    }
+    return await this.#replication.flush(this.#id);
+  }
+
+  /**
+   * Has a backup end at a captured moment: nothing is captured from now on until its pin is told. Null while nothing is
+   * captured; then the backup is made as without.
+   */
+  async beginWitness(): Promise<BackupWitness | null> {
+    const id = this.#id;
+    if (id === null || !this.isCapturing) return null;
+    try {
+      await this.#replication.hold(id);
+    } catch {
+      // It rests just now; a backup is made all the same.
+      return null;
+    }
+    let cut: Promise<BackupMoment | null> | null = null;
+    const cutAt = (end: LogEnd) => {
+      cut ??= this.#replication.cut(id, end).catch(() => null);
+      return cut;
+    };
+    return {
+      pinned: (end) => void cutAt(end ?? NOWHERE),
+      compare: async (name) => {
+        const moment = await cutAt(NOWHERE);
+        if (moment !== null) await this.#compare(name, moment);
+      },
+      end: () => void cutAt(NOWHERE),
+    };
+  }
+
+  async #compare(name: string, moment: BackupMoment): Promise<void> {
+    const { jobs, folder, log } = this.#context;
+    try {
+      const { isSame } = await jobs.run<'backup-moment'>({ kind: 'backup-moment', backups: folder.path, name, moment });
+      if (isSame) return;
+      this.#untrueBackup = `${name} and the captured moment ${moment.bookmark} are to be the same, and are not.`;
+      log('error', `${this.#untrueBackup} One of them is wrong: verify the backup, and make another one.`);
+      this.#context.emit({ type: 'status' });
+    } catch (error) {
+      log('warn', `${name} was not compared with what is captured: ${BackupError.from(error).message}.`);
+    }
+  }
+
+  /** What can be restored, and what a wish would bring. @throws BackupError NO_MOMENT where there is no stream. */
+  async moments(wish?: MomentWish): Promise<Moments> {
+    this.#requireStream();
+    return await this.#context.jobs.run<'moments'>({ kind: 'moments', folder: this.folder, ...(wish && { wish }) });
+  }
+
+  async mark(name: string): Promise<Marked> {
+    const { jobs, audit } = this.#context;
+    const made = await audit.carry({ act: 'mark', subject: name }, async () => {
+      this.#requireStream();
+      return await jobs.run<'mark'>({ kind: 'mark', folder: this.folder, name, waitMs: MARK_WAIT_MS });
+    });
+    this.#context.emit({ type: 'status' });
+    return made;
+  }
+
+  /** Whichever process captures lets the database go within an interval, and stays so until `resume`. */
+  pause(user: string | null): void {
+    this.#requireStream();
+    this.#context.audit.add({ act: 'pause', subject: null });
+    if (readPause(this.folder) !== null) return;
+    const since = this.#context.now().toISOString();
+    writePause(this.folder, { reason: 'asked', since, user: user ?? currentActor().user });
+    this.#context.emit({ type: 'status' });
+  }
+
+  /** False when it did not rest. */
+  resume(): boolean {
+    this.#requireStream();
+    const isPaused = readPause(this.folder) !== null;
+    removePause(this.folder);
+    if (isPaused) this.#context.audit.add({ act: 'resume', subject: null });
+    this.#context.emit({ type: 'status' });
+    return isPaused;
+  }
+
+  #requireStream(): void {
+    if (this.hasStream) return;
+    throw new BackupError('NO_MOMENT', 'no commits were captured yet', {
+      hint: 'Turn continuous backup on: BACKUP_CONTINUOUS=true.',
+    });
+  }
+
+  #hear(status: StreamStatus): void {
+    const before = this.#status;
+    this.#status = status;
+    this.#heardAtMs = performance.now();
+    this.#down = null;
+    for (const warning of status.warnings) this.#context.warnOnce(warning);
+    const { error, rebased } = status;
+    if (error && error.message !== before?.error?.message)
+      this.#context.log('warn', `Commits are not captured: ${error.message}. ${error.hint}`);
+    if (rebased && rebased.at !== before?.rebased?.at)
+      this.#context.log(
+        'info',
+        `The stream goes on by comparison: ${rebased.reason}; ${rebased.pages} pages differed.`,
+      );
+    const { untrue } = status;
+    if (untrue && untrue.since !== before?.untrue?.since)
+      this.#context.log('error', `${untrue.error.message}. ${untrue.error.hint}`);
+    if (before?.phase !== status.phase || untrue?.since !== before.untrue?.since)
+      this.#context.emit({ type: 'status' });
+  }
+
+  #noteDown(error: BackupError): void {
+    this.#down = error;
+    this.#context.log('warn', `The replicator ended: ${error.message}. ${error.hint}`);
+    this.#context.emit({ type: 'status' });
+  }
+
+  /** As the process that captures them wrote it down, if there is one. */
+  #elsewhere(): ContinuousStatus {
+    const status = readStatus(this.folder) ?? notYet;
+    const pause = this.hasStream ? readPause(this.folder) : null;
+    if (pause) return { ...shown({ ...status, phase: 'paused', pause }, null), concern: pausedText[pause.reason] };
+    if (!isLocked(join(this.folder, REPLICATOR_LOCK)))
+      return { ...shown(status, null), phase: 'off', concern: 'Commits are not captured: no process does it now.' };
+    const waiting = status.phase === 'waiting' ? `Commits are not captured: ${status.error?.message ?? ''}.` : null;
+    return { ...shown(status, null), concern: waiting };
+  }
+
+  /** Why commits may not be captured, in one sentence; null when they are. */
+  #concern(): string | null {
+    if (this.#untrueBackup) return this.#untrueBackup;
+    if (this.#down) return `The process that captures commits ended: ${this.#down.message}.`;
+    const silentMs = performance.now() - (this.#heardAtMs ?? this.#startedAtMs);
+    if (silentMs > SILENT_MS)
+      return `The process that captures commits has said nothing for ${Math.round(silentMs / 1_000)} s.`;
+    const { phase, error, pause } = this.#status ?? notYet;
+    if (phase === 'paused') return pausedText[pause?.reason ?? 'asked'];
+    return phase === 'waiting' ? `Commits are not captured: ${error?.message ?? 'it is tried again'}.` : null;
+  }
+}
+
+function shown(status: StreamStatus, down: BackupError | null): Omit<ContinuousStatus, 'concern'> {
+  const { phase, bookmark, at, oldestAt, caughtUpAt, sizeBytes, logBytes, pause, error, untrue, warnings } = status;
+  const toDate = (text: string | null) => (text === null ? null : new Date(text));
+  return {
+    ...{ phase, bookmark, sizeBytes, logBytes, warnings, error: down?.toJSON() ?? error },
+    ...{ at: toDate(at), oldestAt: toDate(oldestAt), caughtUpAt: toDate(caughtUpAt) },
+    pause: pause && { reason: pause.reason, since: new Date(pause.since) },
+    untrue: untrue && { ...untrue, since: new Date(untrue.since) },
+  };
+}
+
+const pausedText = {
+  asked: 'Commits are not captured: continuous backup was paused, and `velist-backup resume` ends that.',
+  restore: 'Commits are not captured while the database is restored.',
+  replaced:
+    'Commits are not captured: another file took the name of the database. `velist-backup resume` captures that one from now on.',
+} as const;
+
+const notYet: StreamStatus = {
+  ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },
+  ...{ pause: null, error: null, untrue: null, warnings: [], rebased: null },
+};

@@ -1,0 +1,254 @@
+import { afterEach, expect, setDefaultTimeout, test } from 'bun:test';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { refusal, scratchFolders } from '../support/scratch.ts';
+import { type SqlProcess, startSqlProcess } from '../support/sql-process.ts';
+import { BackupService } from '../../src/service/backup-service.ts';
+import type { Status } from '../../src/service/model.ts';
+
+setDefaultTimeout(120_000);
+const scratch = scratchFolders();
+const open: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const one of open.splice(0).toReversed()) await one.close();
+});
+
+async function startShop({ isOn = true } = {}) {
+  const place = scratch();
+  const path = join(place, 'shop.sqlite');
+  const app = startSqlProcess(path);
+  open.push({ close: async () => await app[Symbol.asyncDispose]() });
+  await app.run('PRAGMA journal_mode = WAL');
+  await app.run('CREATE TABLE orders (id INTEGER PRIMARY KEY, text TEXT)');
+  const said: string[] = [];
+  const service = new BackupService({
+    databasePath: path,
+    backupsPath: join(place, 'backups'),
+    statePath: join(place, 'state.sqlite'),
+    settings: {
+      ...{ enabled: false, intervalMinutes: 10, retentionCount: 10, s3Enabled: false, s3Path: '', verify: 'quick' },
+      ...{
+        maxAgeMinutes: null,
+        lossIgnore: [],
+        keepHourly: 0,
+        keepDaily: 0,
+        keepWeekly: 0,
+        keepMonthly: 0,
+        keepYearly: 0,
+      },
+    },
+    log: (level, message) => void said.push(`${level} ${message}`),
+    jobEnvironment: { PATH: process.env['PATH'] ?? '' },
+    continuous: isOn
+      ? {
+          intervalMs: 50,
+          windowsMs: [3_600_000, 86_400_000, 604_800_000, 2_592_000_000],
+          bytesMax: null,
+          stopMs: 10_000,
+        }
+      : null,
+  });
+  open.push(service);
+  service.start();
+  return { place, path, app, service, said, stream: join(place, 'backups', 'continuous') };
+}
+
+async function untilStatus(service: BackupService, isWanted: (status: Status) => boolean): Promise<Status> {
+  for (;;) {
+    const status = await service.getStatus();
+    if (isWanted(status)) return status;
+    await Bun.sleep(50);
+  }
+}
+
+const capturing = (service: BackupService) =>
+  untilStatus(service, ({ continuous }) => continuous?.phase === 'capturing' && continuous.caughtUpAt !== null);
+const order = (app: SqlProcess, text: string) => app.run(`INSERT INTO orders (text) VALUES ('${text}')`);
+const textsIn = (path: string): unknown[] => {
+  const database = new DatabaseSync(path, { readOnly: true });
+  try {
+    return database
+      .prepare('SELECT text FROM orders ORDER BY id')
+      .all()
+      .map(({ text }) => text);
+  } finally {
+    database.close();
+  }
+};
+const texts = async (app: SqlProcess) => (await app.run('SELECT text FROM orders ORDER BY id')).map(({ text }) => text);
+
+test('off, nothing of it is there: no folder, no process, no word in the status', async () => {
+  const { app, service, stream } = await startShop({ isOn: false });
+  await order(app, 'one');
+  await service.performBackup();
+  expect([existsSync(stream), 'continuous' in (await service.getStatus())]).toEqual([false, false]);
+  expect((await refusal(() => service.moments())).code).toBe('NO_MOMENT');
+});
+
+test('a moment comes back by its time, its bookmark and its mark; the latest is newer than any backup', async () => {
+  const { place, app, service } = await startShop();
+  await capturing(service);
+  await order(app, 'one');
+  const { bookmark } = await service.mark('before the second');
+  await service.performBackup();
+  await Bun.sleep(20);
+  const between = new Date();
+  await order(app, 'two');
+  await service.mark('after the second');
+  for (const [name, at] of [
+    ['bookmark', bookmark],
+    ['mark', 'before the second'],
+    ['time', between],
+  ] as const) {
+    const to = join(place, `${name}.sqlite`);
+    const { path } = await service.restore({ at }, { mode: 'file', to });
+    expect([path, textsIn(to)]).toEqual([to, ['one']]);
+  }
+  const to = join(place, 'latest.sqlite');
+  await service.restore({ latest: true }, { mode: 'file', to });
+  expect(textsIn(to)).toEqual(['one', 'two']);
+  expect((await refusal(() => service.restore({ at: 'no such mark' }, { mode: 'file' }))).code).toBe('BAD_REQUEST');
+  expect((await refusal(() => service.restore({ at: '00000000000000ff' }, { mode: 'file' }))).code).toBe('NO_MOMENT');
+  expect((await refusal(() => service.mark('before the second'))).message).toContain('already');
+  const { marks, ranges } = await service.moments();
+  expect(marks.map(({ name }) => name)).toEqual(['before the second', 'after the second']);
+  expect(ranges.length).toBeGreaterThan(0);
+  expect(readdirSync(join(place, 'backups')).filter((name) => name.startsWith('.velist-moment'))).toEqual([]);
+});
+
+test('online, over a database in use, with a plan, a safety copy and an undo; the stream goes on', async () => {
+  const { app, service } = await startShop();
+  await capturing(service);
+  await order(app, 'one');
+  const { bookmark } = await service.mark('good');
+  await order(app, 'two');
+  const plan = await service.planRestore({ at: bookmark });
+  expect([plan.mode, plan.backup, plan.undo]).toEqual(['online', bookmark, true]);
+  const restored = await service.restore({ at: bookmark }, { mode: 'online', expected: plan.expected });
+  expect([restored.mode, restored.safetyBackup !== null]).toEqual(['online', true]);
+  expect(await texts(app)).toEqual(['one']);
+  await order(app, 'three');
+  const after = await service.mark('after');
+  await service.undoRestore();
+  expect(await texts(app)).toEqual(['one', 'two']);
+  await service.restore({ at: after.bookmark }, { mode: 'online' });
+  expect(await texts(app)).toEqual(['one', 'three']);
+});
+
+test('in place, while the app is stopped: the replicator rests, and goes on with the new file', async () => {
+  const { app, path, service, place } = await startShop();
+  await capturing(service);
+  await order(app, 'one');
+  await service.mark('good');
+  await order(app, 'two');
+  await app.close();
+  await service.restore({ at: 'good' }, { mode: 'offline' });
+  await untilStatus(service, ({ continuous }) => continuous?.phase === 'capturing' && continuous.concern === null);
+  expect(await texts(app)).toEqual(['one']);
+  expect((await app.run('PRAGMA journal_mode'))[0]).toEqual({ journal_mode: 'wal' });
+  await order(app, 'three');
+  await service.mark('after');
+  await service.restore({ at: 'after' }, { mode: 'file', to: join(place, 'after.sqlite') });
+  expect(textsIn(join(place, 'after.sqlite'))).toEqual(['one', 'three']);
+  expect(existsSync(path)).toBe(true);
+});
+
+test('paused, the app may leave WAL mode; resumed, it is captured again', async () => {
+  const { app, service, place } = await startShop();
+  await capturing(service);
+  await order(app, 'one');
+  await service.performBackup();
+  service.pauseContinuous();
+  const { verdict } = await untilStatus(service, ({ continuous }) => continuous?.phase === 'paused');
+  expect([verdict.code, verdict.detail]).toEqual(['not-captured', expect.stringContaining('resume')]);
+  expect(await app.run('PRAGMA journal_mode = DELETE')).toEqual([{ journal_mode: 'delete' }]);
+  await order(app, 'two');
+  expect(service.resumeContinuous()).toBe(true);
+  await untilStatus(service, ({ continuous }) => continuous?.error?.code === 'UNSUPPORTED');
+  await app.run('PRAGMA journal_mode = WAL');
+  await capturing(service);
+  await service.mark('now');
+  await service.restore({ at: 'now' }, { mode: 'file', to: join(place, 'now.sqlite') });
+  expect(textsIn(join(place, 'now.sqlite'))).toEqual(['one', 'two']);
+});
+
+test('another file under the name of the database is not captured until somebody says so', async () => {
+  const { app, path, service } = await startShop();
+  await capturing(service);
+  await order(app, 'one');
+  await service.performBackup();
+  await app.close();
+  const other = join(scratch(), 'other.sqlite');
+  const maker = startSqlProcess(other);
+  await maker.run('CREATE TABLE other (x)');
+  await maker[Symbol.asyncDispose]();
+  const { rename } = await import('node:fs/promises');
+  await rename(other, path);
+  const { verdict } = await untilStatus(service, ({ continuous }) => continuous?.pause?.reason === 'replaced');
+  expect(verdict.detail).toContain('another file took the name');
+});
+
+test('backups of a captured database issue no checkpoint', async () => {
+  const { app, service, place } = await startShop();
+  await capturing(service);
+  await order(app, 'one');
+  const { filename = '' } = await service.performBackup();
+  const manifest = JSON.parse(readFileSync(join(place, 'backups', `${filename}.json`), 'utf8'));
+  expect(manifest.copy.checkpoint).toBeNull();
+  expect(textsIn(join(place, 'backups', filename))).toEqual(['one']);
+});
+
+test('a backup is exactly a captured moment: a witness of the stream, and a base of what follows', async () => {
+  const { app, service, place, stream } = await startShop();
+  await capturing(service);
+  for (let k = 0; k < 30; k++) {
+    await order(app, `order ${k}`);
+    if (k % 10 === 5) await app.run('PRAGMA wal_checkpoint(PASSIVE)');
+    if (k % 7 === 3) await service.performBackup();
+  }
+  await order(app, 'last');
+  await service.mark('last');
+  const backups = join(place, 'backups');
+  const manifests = readdirSync(backups)
+    .filter((name) => /^backup-.*\.sqlite\.json$/.test(name))
+    .map((name) => JSON.parse(readFileSync(join(backups, name), 'utf8')));
+  expect(manifests.length).toBeGreaterThan(2);
+  for (const { name, position } of manifests) {
+    expect(position?.bookmark).toMatch(/^[0-9a-f]{16}$/);
+    const to = join(place, `of-${name}`);
+    await service.restore({ at: position.bookmark }, { mode: 'file', to });
+    expect(textsIn(to)).toEqual(textsIn(join(backups, name)));
+  }
+  // Without a whole segment only the backups are bases; one that was changed since is none.
+  for (const name of readdirSync(join(stream, 'ltx', '9'))) rmSync(join(stream, 'ltx', '9', name));
+  const [first = ''] = readdirSync(join(stream, 'ltx', '0')).sort();
+  rmSync(join(stream, 'ltx', '0', first));
+  await service.restore({ at: 'last' }, { mode: 'file', to: join(place, 'last.sqlite') });
+  expect(textsIn(join(place, 'last.sqlite'))).toEqual(await texts(app));
+  const newest =
+    manifests
+      .map(({ name }) => String(name))
+      .sort()
+      .at(-1) ?? '';
+  const bytes = readFileSync(join(backups, newest));
+  bytes[bytes.length - 100] = (bytes[bytes.length - 100] ?? 0) ^ 1;
+  writeFileSync(join(backups, newest), bytes);
+  await service.restore({ at: 'last' }, { mode: 'file', to: join(place, 'again.sqlite') });
+  expect(textsIn(join(place, 'again.sqlite'))).toEqual(await texts(app));
+});
+
+test('a damaged segment brings nothing back', async () => {
+  const { app, service, place, stream } = await startShop();
+  await capturing(service);
+  await order(app, 'one');
+  await service.mark('one');
+  const level0 = join(stream, 'ltx', '0');
+  const last = join(level0, readdirSync(level0).sort().at(-1) ?? '');
+  const bytes = readFileSync(last);
+  bytes[130] = (bytes[130] ?? 0) ^ 1;
+  writeFileSync(last, bytes);
+  const to = join(place, 'one.sqlite');
+  expect((await refusal(() => service.restore({ at: 'one' }, { mode: 'file', to }))).code).toBe('BAD_BACKUP');
+  expect(existsSync(to)).toBe(false);
+});
