@@ -198,6 +198,18 @@ test('a failed drill stays open until the same backup or a newer one is proven t
   history.close();
 });
 
+test('runs that were stopped or refused tell nothing of the backups, and the chart knows no refused one', () => {
+  const { history } = open(join(scratch(), 'state.sqlite'));
+  const ends = (result: 'stopped' | 'refused'): RunOutcome => ({ ...failed('no', 'BUSY'), result }) as RunOutcome;
+  history.add(run('1'));
+  history.add(run('2', {}, ends('stopped')));
+  history.add(run('3', {}, ends('refused')));
+  expect(history.list({ limit: 9 }).map(({ result }) => result)).toEqual(['refused', 'stopped', 'success']);
+  expect(history.list({ limit: 9, telling: true }).map(({ result }) => result)).toEqual(['success']);
+  expect(history.backupRunsSince(new Date(0)).map(({ result }) => result)).toEqual(['success', 'stopped']);
+  history.close();
+});
+
 test('what is held of the history is never older than what another process recorded', async () => {
   const path = join(scratch(), 'state.sqlite');
   const history = new RunHistory(path, { warn: expect.unreachable });
@@ -215,17 +227,5 @@ test('what is held of the history is never older than what another process recor
   // And of our own at once.
   history.add(run('two', { kind: 'backup' }));
   expect(last()).toBe('two');
-  history.close();
-});
-
-test('runs that were stopped or refused tell nothing of the backups, and the chart knows no refused one', () => {
-  const { history } = open(join(scratch(), 'state.sqlite'));
-  const ends = (result: 'stopped' | 'refused'): RunOutcome => ({ ...failed('no', 'BUSY'), result }) as RunOutcome;
-  history.add(run('1'));
-  history.add(run('2', {}, ends('stopped')));
-  history.add(run('3', {}, ends('refused')));
-  expect(history.list({ limit: 9 }).map(({ result }) => result)).toEqual(['refused', 'stopped', 'success']);
-  expect(history.list({ limit: 9, telling: true }).map(({ result }) => result)).toEqual(['success']);
-  expect(history.backupRunsSince(new Date(0)).map(({ result }) => result)).toEqual(['success', 'stopped']);
   history.close();
 });
