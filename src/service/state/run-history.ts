@@ -26,6 +26,13 @@ export interface RunFilter {
   readonly telling?: boolean;
 }
 
+/** A backup proves no moment, and a moment no backup. */
+const drilledKinds = {
+  backups: `json_type(drill, '$.moment') IS NULL`,
+  moments: `json_type(drill, '$.moment') IS NOT NULL`,
+} as const;
+type DrilledKind = keyof typeof drilledKinds;
+
 export class RunHistory {
   readonly #database: StateDatabase;
   readonly #warn: (message: string) => void;
@@ -159,12 +166,12 @@ export class RunHistory {
     return row ? (readable(row, readRun)[0] ?? null) : null;
   }
 
-  /** The newest drill of a target that was not stopped, or that proved as much. */
-  lastDrill(target: TargetName, proof?: Drill['proof']): Run | null {
+  /** The newest drill of a target that was not stopped, or that proved as much; of backups, or of captured moments. */
+  lastDrill(target: TargetName, proof?: Drill['proof'], of: DrilledKind = 'backups'): Run | null {
     const row = this.#database
       .prepare(
         `SELECT * FROM runs WHERE kind = 'drill' AND result <> 'stopped' AND ${OF_US}
-         AND json_extract(drill, '$.target') = $target
+         AND json_extract(drill, '$.target') = $target AND ${drilledKinds[of]}
          AND ($proof IS NULL OR json_extract(drill, '$.proof') = $proof) ORDER BY rowid DESC LIMIT 1`,
       )
       .get({ ...this.#us, $target: target, $proof: proof ?? null });
@@ -176,8 +183,8 @@ export class RunHistory {
    * one can be restored does not answer why this one could not. Where the check was given up, nothing is known of that
    * backup, and any later proof counts.
    */
-  openDrill(target: TargetName): Run | null {
-    const drills = `kind = 'drill' AND ${OF_US} AND json_extract(drill, '$.target') = $target`;
+  openDrill(target: TargetName, of: DrilledKind = 'backups'): Run | null {
+    const drills = `kind = 'drill' AND ${OF_US} AND json_extract(drill, '$.target') = $target AND ${drilledKinds[of]}`;
     const row = this.#database
       .prepare(
         `SELECT * FROM runs AS failed WHERE ${drills} AND result = 'failed'
