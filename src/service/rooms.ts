@@ -51,7 +51,7 @@ export function openRooms(options: BackupServiceOptions) {
   const verifications = new Verifications(context, { backups, claims });
   const restores = new Restores(context, { backups, continuous, retention, targets });
   const drills = new Drills(context, { backups, targets, verifications, assertions });
-  const firstBoots = new FirstBoots(context, { backups, targets });
+  const firstBoots = new FirstBoots(context, { backups, continuous, targets });
   const onDelete = (filename: string) => losses.passOn(filename);
   const changes = new Changes(context, { backups, targets, removals, onDelete });
   const ignore = (tables: readonly string[]) => void updateConfig({ lossIgnore: tables });

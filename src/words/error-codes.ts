@@ -95,7 +95,7 @@ const errorTraits = {
   LOG_TOO_LONG: { ...database, status: 503 },
   MIGRATION_FAILED: { ...program },
   NO_BACKUP: { ...copy, status: 404, exit: 3, says: ['another-copy-may-do'] },
-  NO_MOMENT: { ...copy, status: 404, exit: 3, retry: false },
+  NO_MOMENT: { ...copy, status: 404, exit: 3, retry: false, says: ['another-copy-may-do'] },
   NO_PERMISSION: { ...machine, status: 500, retry: false, says: ['another-backup-may-do', 'not-written'] },
   NOTHING_TO_UNDO: { ...request, status: 409, exit: 3 },
   NOT_CHECKED: { ...copy, status: 500 },
@@ -119,7 +119,7 @@ const errorTraits = {
   S3_MISMATCH: { ...target, says: ['another-copy-may-do'] },
   S3_NO_BUCKET: { ...target, retry: false, says: ['whole-target', 'drill-verdict'] },
   S3_UNREACHABLE: { ...target, says: ['whole-target'] },
-  STREAM_UNTRUE: { ...program },
+  STREAM_UNTRUE: { ...program, says: ['another-copy-may-do', 'drill-verdict'] },
   TARGET_FAILED: { ...target, says: ['another-copy-may-do'] },
   TARGET_EXISTS: {
     ...request,

@@ -21,6 +21,7 @@ import type {
   Status,
   TargetReport,
 } from '../../src/http/contract.ts';
+import { FixtureSetUps, type SetUpScene } from './ui-set-up.ts';
 import { makeActivity, olderRuns } from './ui-activity.ts';
 import {
   type Alarm,
@@ -88,6 +89,8 @@ export interface FixtureOptions {
   readonly wantsPassword?: boolean;
   /** So many backups more, one each ten minutes before the oldest. */
   readonly more?: number;
+  /** What is set up already, and how a test of it ends. */
+  readonly setUp?: SetUpScene;
   /** Another target beside S3, which holds them all. */
   readonly further?: string;
 }
@@ -102,6 +105,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       makeBackup(origin - 48 * 60 * minuteMs - index * 10 * minuteMs, (13.1 - index / 1000) * megabyte),
     );
   let isPasswordWanted = options.wantsPassword ?? false;
+  const setUps = new FixtureSetUps(options.setUp ?? {}, () => emit('status', model.status()));
   const { further } = options;
   if (further !== undefined) addTarget(model, further);
   const streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
@@ -145,6 +149,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       isPasswordWanted = false;
       return Response.json({ confirmed: true });
     }
+    const setUpAnswer = await setUps.answer(request, path);
+    if (setUpAnswer) return setUpAnswer;
     if (method === 'DELETE') {
       if (isPasswordWanted)
         return refuse(

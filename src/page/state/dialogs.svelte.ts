@@ -1,5 +1,5 @@
 /** What lies over the page: at most one dialog, and whether the configuration is open in it. */
-import type { Backup } from '../../http/contract.ts';
+import type { Backup, SetUp } from '../../http/contract.ts';
 import type { Target } from '../api.ts';
 import { dashboard } from './dashboard.svelte.ts';
 
@@ -23,6 +23,8 @@ type Dialog =
 class Dialogs {
   open = $state.raw<Dialog | null>(null);
   configuration = $state(false);
+  /** What is being set up; a webhook and a heartbeat stand in the configuration. */
+  setUp = $state<SetUp['part'] | null>(null);
   /** The open configuration shall test the connection to that one. */
   connectionTest = $state<Target | null>(null);
   tab = $state<'history' | 'log' | 'checkup'>('history');
@@ -51,6 +53,15 @@ class Dialogs {
   testConnection(target: Target): void {
     this.configuration = true;
     this.connectionTest = target;
+  }
+
+  /** `#set-up-s3` opens the set-up of S3, wherever such a link stands. */
+  followHash(): void {
+    const [, part] = /^#set-up-(s3|folder|webhook|heartbeat)$/.exec(location.hash) ?? [];
+    if (part === undefined) return;
+    history.replaceState(history.state, '', location.pathname + location.search);
+    this.setUp = part as SetUp['part']; // one of the four
+    if (part === 'webhook' || part === 'heartbeat') this.configuration = true;
   }
 
   showRun(id: string): void {

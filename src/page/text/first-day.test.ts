@@ -46,7 +46,7 @@ function facts({
     ...{ keepHourly: 24, keepDaily: 7, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
   };
   return {
-    ...{ backups: [backup(4), backup(14)], runs: [run(4), run(14)], canSetUp: true, now, zone: 'Europe/Berlin' },
+    ...{ backups: [backup(4), backup(14)], runs: [run(4), run(14)], now, zone: 'Europe/Berlin' },
     status: { ...known, ...status } as unknown as Status, // what the steps look at
     config: config && ({ ...settings, ...config } as Config),
     ...rest,
@@ -111,11 +111,6 @@ test('a restore counts when a drill proved one', () => {
 
 test('somebody hears of failures when a webhook or a heartbeat is set', () => {
   expect(said('notify', facts())).toEqual([false, 'A webhook is called when a backup fails or is late', 'Add']);
-  expect(said('notify', facts({ canSetUp: false }))).toEqual([
-    false,
-    'Set BACKUP_WEBHOOK_URL or BACKUP_HEARTBEAT_URL, and restart',
-    null,
-  ]);
   expect(said('notify', facts({ config: null }))[2]).toBeNull();
   expect(said('notify', facts({ config: { notifies: true } }))).toEqual([
     true,

@@ -13,8 +13,6 @@ export interface FirstDayFacts {
   readonly runs: readonly Run[];
   /** Null until it is known. */
   readonly config: Config | null;
-  /** The page can set up a webhook; else the environment does. */
-  readonly canSetUp: boolean;
   readonly now: number;
   readonly zone: string;
 }
@@ -111,16 +109,9 @@ function restoreStep({ status, now, zone }: FirstDayFacts): Step {
   return { ...base, isDone: false, detail, action };
 }
 
-function notifyStep({ config, canSetUp }: FirstDayFacts): Step {
+function notifyStep({ config }: FirstDayFacts): Step {
   const base = { name: 'notify', title: 'Hear about failures' } as const;
   if (config?.notifies) return { ...base, isDone: true, detail: 'A webhook or a heartbeat is set', action: null };
-  if (!canSetUp)
-    return {
-      ...base,
-      isDone: false,
-      detail: 'Set BACKUP_WEBHOOK_URL or BACKUP_HEARTBEAT_URL, and restart',
-      action: null,
-    };
   const detail = 'A webhook is called when a backup fails or is late';
   return { ...base, isDone: false, detail, action: config && { name: 'set-up-webhook', label: 'Add' } };
 }

@@ -2,7 +2,7 @@
  * Restores and their undoing: from a backup here or any SQLite file, or from S3, where the backup is fetched first. The
  * download goes on beside the line of runs; only what changes the database waits for its turn.
  */
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isBackupName, manifestName, nameBackup } from '../../engine/format/names.ts';
 import { Catalog } from '../../engine/catalog/folder-catalog.ts';
@@ -29,7 +29,6 @@ import type { FetchOptions } from '../targets/downloads.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { type PlannedSource, toRestorePlan } from './restore-plan.ts';
-import type { JobAsked } from '../runs/jobs.ts';
 import type { CarryAsked, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
 import { findRestorePoint, isBookmark } from './find-restore-point.ts';
@@ -137,19 +136,10 @@ export class Restores {
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
     const asked = { kind, backup: bookmark, weights: weightsFromS3[mode], user, onProgress };
     return await this.#carry(asked, async (run) => {
-      using file = await this.#momentFile(bookmark, run);
+      using file = await this.#parts.continuous.momentFile(bookmark, run);
       const source = { name: `moment ${bookmark}`, path: file.path, ...unknownSource, journalMode: 'wal', other: null };
       return await runs.enqueue(() => this.#place(run, source, { ...options, to }));
     });
-  }
-
-  /** It is removed with what is returned. */
-  async #momentFile(bookmark: string, asked?: JobAsked): Promise<Disposable & { readonly path: string }> {
-    const { jobs, folder: backups } = this.#context;
-    const { folder } = this.#parts.continuous;
-    const path = join(backups.path, `.velist-moment-${bookmark}-${crypto.randomUUID()}.sqlite`);
-    await jobs.run<'moment-file'>({ kind: 'moment-file', folder, bookmark, to: path }, asked);
-    return { path, [Symbol.dispose]: () => rmSync(path, { force: true }) };
   }
 
   /** Records the run and says how it ended; a restore to a new file that succeeds is in no history. */
@@ -242,7 +232,7 @@ export class Restores {
   async plan(wanted: string | RestorePointGiven, options: PlanOptions): Promise<RestorePlan> {
     const { jobs, database, now } = this.#context;
     const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from });
-    using momentFile = isBookmark(filename) ? await this.#momentFile(filename) : null;
+    using momentFile = isBookmark(filename) ? await this.#parts.continuous.momentFile(filename) : null;
     const { path: backupPath, ...source } = momentFile
       ? await this.#plannedMoment(filename, momentFile.path)
       : await this.#planned(filename, { ...options, from });
