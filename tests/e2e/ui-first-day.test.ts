@@ -62,6 +62,27 @@ test(
 );
 
 test(
+  'its buttons open the set-up, and who leaves it is back at the button',
+  async () => {
+    const { page } = await open('first-day');
+    const isFocused = (name: string) =>
+      page.waitForFunction((text) => document.activeElement?.textContent?.trim() === text, name);
+    await card(page).getByRole('button', { name: 'Set up S3' }).click();
+    await page.getByRole('heading', { name: 'Set up S3' }).waitFor();
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await isFocused('Set up S3');
+    await card(page).getByRole('button', { name: 'Add' }).click();
+    await page
+      .getByLabel(/webhook/i)
+      .first()
+      .waitFor();
+    await page.getByRole('button', { name: 'Cancel' }).last().click();
+    await isFocused('Add');
+  },
+  PATIENCE_MS,
+);
+
+test(
   'hidden it stays hidden, and the chart takes its place',
   async () => {
     const { page } = await open('first-day');
