@@ -103,14 +103,15 @@ export class Catalog {
     return this.#names.names;
   }
 
+  /** In the order of the names. */
   async #lookAt(names: readonly string[]): Promise<readonly Backup[]> {
-    const backups: (Backup | null)[] = [];
+    const backups = new Map<string, Backup | null>();
     const changed: string[] = [];
     for (const [index, name] of names.entries()) {
       // A look takes some microseconds, and the app is not to wait for thousands of them.
       if (index % LOOKS_IN_A_ROW === LOOKS_IN_A_ROW - 1) await nextTurn();
       const known = this.#known.get(name);
-      if (known && this.#isAsKnown(name, known)) backups.push(known.backup);
+      if (known && this.#isAsKnown(name, known)) backups.set(name, known.backup);
       else changed.push(name);
     }
     const pending = changed.values();
@@ -120,11 +121,11 @@ export class Catalog {
         const [manifest, file] = [stampOf(join(this.folder, manifestName(name))), stampOf(join(this.folder, name))];
         const backup = await this.#read(name);
         this.#known.set(name, { manifest, file, backup });
-        backups.push(backup);
+        backups.set(name, backup);
       }
     };
     await Promise.all(Array.from({ length: READERS_MAX }, reader));
-    return backups.filter((backup) => backup !== null);
+    return names.flatMap((name) => backups.get(name) ?? []);
   }
 
   #isAsKnown(name: string, { manifest, file }: Known): boolean {
