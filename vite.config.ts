@@ -8,9 +8,10 @@
  * not a module or an asset of the page goes there, with the original `Host` and `Origin`, so that the server's
  * same-origin check sees what the browser sent.
  */
+import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import tailwindcss from '@tailwindcss/vite';
-import { defineConfig, type Plugin } from 'vite';
+import { build, defineConfig, type InlineConfig, type Plugin } from 'vite';
 
 const base = '/backup';
 const pageFiles = 'html|ts|js|mjs|svelte|css|map|woff2';
@@ -54,6 +55,38 @@ stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="r
   },
 };
 
+const plugins = () => [
+  iconsAsTemplates,
+  tailwindcss(),
+  svelte({ configFile: fileURLToPath(new URL('svelte.config.js', import.meta.url)) }),
+];
+const output = {
+  outDir: '../../dist/page',
+  assetsInlineLimit: 0,
+  modulePreload: { polyfill: false },
+  target: 'es2022',
+} satisfies InlineConfig['build'];
+
+/**
+ * The overview of several databases is built after the page of one, by itself: what both use would else be a file of its
+ * own, and make the page of one 3 KB heavier.
+ */
+const overviewApart: Plugin = {
+  name: 'overview-apart',
+  apply: 'build',
+  async closeBundle() {
+    await build({
+      ...{ configFile: false, root: 'src/page', base: './', logLevel: 'warn', plugins: plugins() },
+      build: {
+        ...output,
+        emptyOutDir: false,
+        copyPublicDir: false,
+        rolldownOptions: { input: 'src/page/overview.html' },
+      },
+    });
+  },
+};
+
 export default defineConfig(({ command }) => {
   const port = Number(process.env.PORT ?? 3000);
   const server = {
@@ -63,13 +96,10 @@ export default defineConfig(({ command }) => {
   return {
     root: 'src/page',
     base: command === 'serve' ? `${base}/` : './',
-    plugins: [redirectToFolder, iconsAsTemplates, tailwindcss(), svelte({ configFile: '../../svelte.config.js' })],
+    plugins: [redirectToFolder, ...plugins(), overviewApart],
     build: {
-      outDir: '../../dist/page',
+      ...output,
       emptyOutDir: true,
-      assetsInlineLimit: 0,
-      modulePreload: { polyfill: false },
-      target: 'es2022',
       license: { fileName: '.vite/licences.json' },
     },
     server: {

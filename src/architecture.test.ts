@@ -26,8 +26,8 @@ const inside = (folder: string) => (path: string) => path.startsWith(`${folder}/
 /** What each place may know besides itself; `words` and `version` are known to all, types of `service` to its faces. */
 const mayKnow: Record<string, RegExp> = {
   'words/': /^words\//,
-  'engine/sqlite/': /^engine\/sqlite\//,
-  'engine/store/': /^engine\/store\//,
+  'engine/sqlite/': /^engine\/(sqlite\/|disk\/sync-folder\.ts$)/,
+  'engine/store/': /^engine\/(store\/|disk\/sync-folder\.ts$)/,
   'engine/writer/': /^engine\/(writer|disk|sqlite|store|format)\//,
   'engine/catalog/': /^engine\/(catalog|writer|disk|sqlite|store|format)\//,
   'engine/': /^engine\//,
@@ -35,9 +35,9 @@ const mayKnow: Record<string, RegExp> = {
   'service/': /^(service|config|engine)\//,
   'fleet/': /^(fleet|service|config|engine)\//,
   'http/': /^(http|fleet|service)\/|^config\/page-settings\.ts$/,
-  'cli/': /^(cli|fleet|service|http)\/|^app\/bootstrap\.ts$/,
+  'cli/': /^(cli|fleet|service|http)\/|^config\/page-settings\.ts$|^app\/bootstrap\.ts$/,
   'page/': /^page\/|^http\/(contract|requests)\.ts$/,
-  'app/': /^(app|fleet|http|service|config|engine\/store)\//,
+  'app/': /^(app|fleet|http|service|config|engine\/store)\/|^engine\/sqlite\/real-path\.ts$/,
   'index.ts': /^(app|fleet|service|config)\//,
 };
 const ruleOf = (file: string) =>

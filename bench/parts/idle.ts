@@ -7,11 +7,11 @@ import { lstatSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BackupService } from '../../src/service/backup-service.ts';
-import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { type Bench, newBank, newFolder, type Part, type Section } from '../bench.ts';
 import { jobEnvironment } from '../candidates.ts';
 import { table, tellGoals } from '../report.ts';
 import { type Figure, inMs, median } from '../statistics.ts';
+import { settingsWith } from '../../tests/support/settings.ts';
 
 /** The default retention, and many. */
 const BACKUP_COUNTS = [10, 100];
@@ -56,17 +56,7 @@ async function measureTicks(bench: Bench, backups: number): Promise<Row> {
     databasePath: database,
     backupsPath: join(folder, 'backups'),
     statePath: join(folder, 'state.sqlite'),
-    settings: {
-      enabled: true,
-      intervalMinutes: 10,
-      retentionCount: backups,
-      ...keepSettingsNone,
-      s3Enabled: false,
-      s3Path: '',
-      verify: 'quick',
-      maxAgeMinutes: null,
-      lossIgnore: [],
-    },
+    settings: settingsWith({ retentionCount: backups }),
     log: () => {},
     jobEnvironment: jobEnvironment(),
     now: clock.now,

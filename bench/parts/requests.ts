@@ -5,11 +5,11 @@
 import { join } from 'node:path';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
 import { Heartbeats } from '../../src/service/targets/heartbeats.ts';
-import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { type S3Server, startS3Server } from '../../tests/support/s3-server.ts';
 import { type Bench, newBank, newFolder, type Part, type Section } from '../bench.ts';
 import { jobEnvironment } from '../candidates.ts';
 import { table } from '../report.ts';
+import { settingsWith } from '../../tests/support/settings.ts';
 
 const BUCKET = 'requests';
 const DATABASE_MEGABYTES = 1;
@@ -97,10 +97,7 @@ function open(
   return new BackupService({
     ...{ databasePath: newBank(bench, DATABASE_MEGABYTES), backupsPath: join(folder, 'backups') },
     statePath: join(folder, 'state.sqlite'),
-    settings: {
-      ...{ enabled: true, intervalMinutes: 10, retentionCount: KEPT, ...keepSettingsNone },
-      ...{ s3Enabled: true, s3Path: prefix, verify: 'quick', maxAgeMinutes: null, lossIgnore: [] },
-    },
+    settings: settingsWith({ retentionCount: KEPT, s3Enabled: true, s3Path: prefix }),
     s3: { endpoint, region, accessKeyId, secretAccessKey, bucket: BUCKET, retentionCount: KEPT },
     ...{ log: () => {}, jobEnvironment: jobEnvironment(), heartbeats },
     waits: { lockMs: 30_000, pinMs: 30_000, tickMs },

@@ -152,6 +152,14 @@ test('a setting is shown, changed and set back, and what is wrong is refused', a
   expect((await cli('config s3Path true', { service })).stdout).toBe('s3Path is true now.\n');
   expect((await cli('config enabled false', { service })).stdout).toBe('enabled is false now.\n');
   expect(service.getConfig()).toMatchObject({ s3Path: 'true', enabled: false });
+  // What it is at present says nothing of what it may be.
+  expect((await cli('config s3Path automatic', { service })).stdout).toBe('s3Path is automatic now.\n');
+  expect((await cli('config maxAgeMinutes 90', { service })).stdout).toBe('maxAgeMinutes is 90 now.\n');
+  expect((await cli('config lossIgnore 7,true', { service })).stdout).toBe('lossIgnore is 7,true now.\n');
+  expect((await cli('config enabled on', { service })).stdout).toBe('enabled is true now.\n');
+  expect(service.getConfig()).toMatchObject({
+    ...{ s3Path: 'automatic', maxAgeMinutes: 90, lossIgnore: ['7', 'true'], enabled: true },
+  });
   expect((await cli('config retentionCount --revert', { service })).stdout).not.toContain('30');
   for (const argv of ['config retentioncount 3', 'config --revert', 'config retentionCount 3 --revert'])
     expect(await cli(argv)).toMatchObject({ code: 2, stdout: '' });

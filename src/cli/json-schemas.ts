@@ -36,6 +36,7 @@ const firstBoot = z.discriminatedUnion('outcome', [
     path,
     backup: z.string(),
     from: targetName,
+    lack: z.string().optional(),
     skipped: z.array(z.object({ filename: z.string(), from: targetName, reason: z.string() })),
   }),
   z.object({ outcome: z.literal('first-boot'), path, looked: z.array(z.string()) }),
@@ -67,6 +68,7 @@ const moments = z.object({
   ranges: z.array(z.object({ level: z.number(), from: z.string(), to: z.string(), moments: z.number() })),
   marks: z.array(z.object({ name: z.string(), at: z.string(), bookmark: bookmark.nullable() })),
   sizeBytes: z.number(),
+  tag: z.number().nullable(),
 });
 
 /** Whatever the verb, one that could not be carried out answers `error`. */

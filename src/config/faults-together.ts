@@ -2,6 +2,9 @@
  * Settings that are right one by one and wrong together: what would do nothing, or not what somebody believes. A line for
  * each, as `loadEnvironment` tells faults.
  */
+import { readdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { CREDENTIALS_ENDING } from './page-settings.ts';
 import type { Values } from './read-settings.ts';
 import type { Setting, Variables } from './setting.ts';
 import { folderSettings, s3Settings } from './target-settings.ts';
@@ -72,10 +75,11 @@ function faultsOfMetricsToken(values: Values['server']): readonly string[] {
 
 /**
  * Both seal the copies at targets alone. Without a bucket or a second folder there can be none, and nobody must believe
- * that something is encrypted; with a bucket S3 may be off for now, because the page can switch it on.
+ * that something is encrypted; with a bucket S3 may be off for now, because the page can switch it on. Or it was set up
+ * there, by then, for one of the databases with a state in that folder.
  */
-function inertSealing({ database, s3, folder }: Values): readonly string[] {
-  if (s3.bucket !== null || s3.enabled || folder.path !== null) return [];
+function inertSealing({ database, s3, folder, place }: Values): readonly string[] {
+  if (s3.bucket !== null || s3.enabled || folder.path !== null || hasSetUp(place.statePath)) return [];
   const set = [
     ...(database.compression === 'none' ? [] : ['BACKUP_COMPRESSION']),
     ...(database.encryptionRecipient.length === 0 ? [] : ['BACKUP_ENCRYPTION_RECIPIENT']),
@@ -84,6 +88,14 @@ function inertSealing({ database, s3, folder }: Values): readonly string[] {
     (name) =>
       `${name}: has no effect without S3_BUCKET or BACKUP_FOLDER_PATH; it seals the copies there; backups in BACKUP_LOCAL_PATH stay plain database files`,
   );
+}
+
+function hasSetUp(statePath: string): boolean {
+  try {
+    return readdirSync(dirname(statePath)).some((name) => name.endsWith(CREDENTIALS_ENDING));
+  } catch {
+    return false;
+  }
 }
 
 /** What is asked of the server, or left to it. */

@@ -2,10 +2,11 @@ import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { isKey } from '../engine/store/object-key.ts';
 import { SettingsFile } from '../service/state/settings.ts';
-import { scratchFolders, shopSettings } from '../../tests/support/scratch.ts';
+import { scratchFolders } from '../../tests/support/scratch.ts';
 import { readConfig } from './config-file.ts';
 import { loadEnvironment } from './env.ts';
 import { isPrefix, prefix, prefixBelow } from './prefix.ts';
+import { settingsWith } from '../../tests/support/settings.ts';
 
 const newFolder = scratchFolders();
 
@@ -22,7 +23,7 @@ test('a prefix has no slashes at its ends, and what is read once is read alike a
 });
 
 test('the environment, a target of many and the page take the same spellings', () => {
-  const page = new SettingsFile(newFolder(), shopSettings, { warn: () => {} });
+  const page = new SettingsFile(newFolder(), settingsWith(), { warn: () => {} });
   for (const [written, meant] of [
     ['shop/', 'shop'],
     ['/my backups/the shop', 'my backups/the shop'],

@@ -66,7 +66,7 @@ export function settingsOf(section: Section): { readonly setting: Maker<false>; 
 const words = { truthy: ['true', '1', 'yes', 'on'], falsy: ['false', '0', 'no', 'off'] };
 
 /** Text is read as the kind of value that is wanted. */
-function textOf<Value extends z.ZodType>(value: Value): z.ZodType<z.output<Value>> {
+export function textOf<Value extends z.ZodType>(value: Value): z.ZodType<z.output<Value>> {
   const read: z.ZodType =
     value instanceof z.ZodBoolean
       ? z.stringbool(words)

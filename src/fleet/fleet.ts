@@ -5,12 +5,15 @@
  * listed and restorable, and its verdict says that the file is gone; nothing is removed because of that. The load is
  * bounded: schedules begin one after the other and take turns at their jobs.
  */
+import { join } from 'node:path';
 import type { Configured, ConfiguredGlob } from '../config/config-file.ts';
 import type { Environment } from '../config/env.ts';
 import { BackupError } from '../words/errors.ts';
 import { runJob } from '../engine/process/run-job.ts';
+import { type FileStamp, isUnchanged, stampOf } from '../engine/disk/file-stamp.ts';
+import { FOUND_FILE } from '../engine/format/names.ts';
 import { truePath } from '../engine/disk/true-path.ts';
-import { addressOf, identityOf } from '../engine/store/kinds.ts';
+import { addressOf, identityOf, type TargetAccess } from '../engine/store/kinds.ts';
 import { type Act, Audit } from '../service/audit/audit.ts';
 import type { BackupService } from '../service/backup-service.ts';
 import {
@@ -31,7 +34,7 @@ import {
 import type { FleetDatabase, FleetPort } from './fleet-port.ts';
 import { Replication } from '../service/continuous/replication.ts';
 import { Heartbeats } from '../service/targets/heartbeats.ts';
-import { remoteTargets } from '../service/targets/targets.ts';
+import { type ConfiguredTarget, remoteTargets } from '../service/targets/targets.ts';
 import { createLog, type Log } from '../service/log.ts';
 import type { AuditEntry, AuditFilter } from '../service/model.ts';
 import { openStateDatabase, type StateDatabase } from '../service/state/state-database.ts';
@@ -64,6 +67,8 @@ export class Fleet implements FleetPort<BackupService> {
   /** Which database has a file or folder that no other may have. */
   readonly #owners = new Map<string, string>();
   readonly #refused = new Set<string>();
+  /** The notes in the folders of what globs have found, as they were written. */
+  readonly #remembered = new Map<string, FileStamp>();
   #looking: Promise<void> | null = null;
   #timer: NodeJS.Timeout | undefined;
   #starter: NodeJS.Timeout | undefined;
@@ -184,7 +189,9 @@ export class Fleet implements FleetPort<BackupService> {
     ];
     for (const { entry, index } of globs) {
       const found = await findDatabases(entry, { notIn });
-      for (const one of [...found, ...(await rememberedDatabases(entry))]) this.#meet(index, entry, one);
+      const known = new Set(this.#watched.map(({ name }) => name));
+      const remembered = await rememberedDatabases(entry, known);
+      for (const one of [...found, ...remembered]) if (!known.has(one.name)) this.#meet(index, entry, one);
       if (found.length === 0) this.#once(`No file matches ${entry.pattern}. It is checked every minute.`);
     }
     await this.#remember();
@@ -239,7 +246,7 @@ export class Fleet implements FleetPort<BackupService> {
               replication: this.#replication(environment),
               databasesOnDisk: () => this.#watched.length,
             },
-            ownerOfS3Path: (path) => this.#ownerOfPrefix(environment, path, name),
+            ownerOfPlace: (access, prefix) => this.#ownerOfPlace(access, prefix, name),
             ...(record && { runJob: afterLookingAt(record) }),
           }
         : {},
@@ -262,7 +269,8 @@ export class Fleet implements FleetPort<BackupService> {
       `state file ${truePath(backup.statePath)}`,
     ])
       add(place);
-    for (const { access, prefix } of remoteTargets({ targets: furtherTargetsOf(environment) }, service.getConfig())) {
+    const further = furtherTargetsOf(environment);
+    for (const { access, prefix } of remoteTargets({ targets: further }, service.getConfig())) {
       const place = `place ${addressOf(access, prefix)}`;
       add(place);
       // One folder may have several names.
@@ -274,20 +282,26 @@ export class Fleet implements FleetPort<BackupService> {
       const owner = this.#owners.get(key);
       if (owner !== undefined) throw shared(place, owner, name);
     }
-    // As it is now: the page may have changed it.
-    const prefix = environment.s3.bucket === null ? null : service.getConfig().s3Path;
-    const owner = prefix === null ? null : this.#ownerOfPrefix(environment, prefix, name);
-    if (owner !== null) throw shared(`prefix ${prefix} on S3`, owner, name);
+    // As they are now: the page may have changed them.
+    for (const { name: target, access, prefix } of service.configuredTargets()) {
+      if (further.some((one) => one.name === target)) continue;
+      const owner = this.#ownerOfPlace(access, prefix, name);
+      if (owner !== null)
+        throw shared(target === 's3' ? `prefix ${prefix} on S3` : `place ${addressOf(access, prefix)}`, owner, name);
+    }
     for (const key of places.keys()) this.#owners.set(key, name);
   }
 
-  #ownerOfPrefix({ s3 }: Environment, prefix: string, except: string): string | null {
+  #ownerOfPlace(access: TargetAccess, prefix: string, except: string): string | null {
+    const names = [addressOf(access, prefix), identityOf(access, prefix)];
+    const fixed = names.flatMap((name) => this.#owners.get(`place ${name}`) ?? []).find((name) => name !== except);
+    if (fixed !== undefined) return fixed;
+    // A look at the disk, which only folders need.
+    const isThere = ({ access: other, prefix: at }: ConfiguredTarget) =>
+      other.kind === access.kind &&
+      (addressOf(other, at) === names[0] || (other.kind === 'folder' && identityOf(other, at) === names[1]));
     const owner = this.#watched.find(
-      ({ name, service, environment: { s3: other } }) =>
-        name !== except &&
-        other.bucket === s3.bucket &&
-        other.endpoint === s3.endpoint &&
-        service.getConfig().s3Path === prefix,
+      ({ name, service }) => name !== except && service.configuredTargets().some(isThere),
     );
     return owner?.name ?? null;
   }
@@ -306,8 +320,16 @@ export class Fleet implements FleetPort<BackupService> {
     this.#starter.unref();
   }
 
+  /** What was written is looked at each time, because a person may remove it. */
   async #remember(): Promise<void> {
-    for (const { record } of this.#watched) if (record) await rememberDatabase(record.folder, record.file);
+    for (const { name, record } of this.#watched) {
+      if (!record) continue;
+      const note = join(record.folder, FOUND_FILE);
+      const before = this.#remembered.get(name);
+      if (before && isUnchanged(note, before)) continue;
+      await rememberDatabase(record.folder, record.file);
+      this.#remembered.set(name, stampOf(note));
+    }
   }
 
   #once(message: string): void {

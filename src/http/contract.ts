@@ -8,6 +8,8 @@ export * from './contract/runs.ts';
 export * from './contract/backups.ts';
 export * from './contract/restores.ts';
 export * from './contract/status.ts';
+export * from './contract/databases.ts';
 export * from './contract/settings.ts';
 export * from './contract/targets.ts';
+export * from './contract/set-up.ts';
 export * from './contract/access.ts';

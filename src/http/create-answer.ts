@@ -8,6 +8,7 @@
 import { BackupError } from '../words/errors.ts';
 import { actingAs } from '../service/audit/actor.ts';
 import { isFailing } from '../service/protection/freshness.ts';
+import { Errands } from '../fleet/errands.ts';
 import { fleetOf, type FleetPort } from '../fleet/fleet-port.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { withSecurityHeaders, methodNotAllowed, notFound, problem, statusOf } from './answers.ts';
@@ -15,6 +16,7 @@ import { type Access, type AccessOptions, authorize, assertGuarded } from './acc
 import { RateLimits, TooMany } from './access/rate-limits.ts';
 import { type Allowed, authorizeForSome } from './access/rights.ts';
 import { rememberClientAddress } from './client.ts';
+import { OpenStreams } from './events.ts';
 import { routeFinder } from './find-route.ts';
 import { heldFor, WORD_HOLDS_MS } from './held-for.ts';
 import { type Entry, layOut } from './layout.ts';
@@ -70,6 +72,8 @@ export function createAnswer(
     ...{ fleet, signIn, record, onError },
     page: options.page ?? pageAssets(),
     pingMs: options.pingMs ?? DEFAULT_PING_MS,
+    errands: new Errands(nowMs),
+    openStreams: new OpenStreams(),
     isAnyFailing: heldFor(WORD_HOLDS_MS, async () => await isAnyFailing(fleet), nowMs),
     document: () => openApi(entries),
   };

@@ -1,13 +1,10 @@
 /**
- * What happens in the service, as server-sent events: first a `status`, then `status`, `progress`, `run`, `backups`
- * (the list changed, fetch it) and `ping`. A client that comes back needs no history: the first `status` is the whole
- * truth. Each event's data is one JSON object on one line.
+ * Server-sent events: how many streams there are, in which order a stream tells what its feed gives it, and when it ends.
+ * What is told is the feed's: `database-feed.ts` of one database, `overview-feed.ts` of several. Each event's data is one
+ * JSON object on one line, and between them a `ping` is sent.
  */
-import type { ServiceEvent } from '../service/model.ts';
-import type { BackupServicePort } from '../service/service-port.ts';
 import { toText } from './answers.ts';
 import { TooMany } from './access/rate-limits.ts';
-import { serialize } from './serialize.ts';
 
 /** Events that may wait for a client that does not read; then its stream ends and it connects anew. */
 const EVENTS_WAITING_MAX = 1_000;
@@ -18,7 +15,7 @@ const STREAMS_MAX = 100;
 const STREAMS_OF_ONE_MAX = 50;
 const FULL_WAIT_MS = 5_000;
 
-/** How many are open of one database, and whose. */
+/** How many are open of one database, or of the overview, and whose. */
 export class OpenStreams {
   readonly #owners: string[] = [];
 
@@ -40,12 +37,10 @@ export class OpenStreams {
   }
 }
 
-interface EventOptions {
+export interface EventOptions {
   /** Servers cut a silent connection after 10 to 30 seconds. */
   readonly pingMs: number;
   readonly signal: AbortSignal;
-  /** Tells of changes that routes made to the list of backups; returns the end of the subscription. */
-  readonly onBackupsChanged: (listener: () => void) => () => void;
   /** Asked at each ping; throws when who listens may not read any longer. */
   readonly mayGoOn: () => Promise<void>;
   readonly onError: (error: unknown) => void;
@@ -54,15 +49,25 @@ interface EventOptions {
   readonly owner: string;
 }
 
+/** Where a feed tells what happens. */
+export interface Outlet {
+  send(event: string, data: object): void;
+  /** One after the other, so that events leave in the order in which they happened. What fails ends the stream. */
+  queue(work: () => void | Promise<void>): void;
+}
+
+/** Begins to tell; answers what ends it. */
+type Feed = (outlet: Outlet) => readonly (() => void)[];
+
 /** @throws TooMany */
-export function eventStream(service: BackupServicePort, options: EventOptions): Response {
+export function eventStream(feed: Feed, options: EventOptions): Response {
   const leave = options.openStreams.enter(options.owner);
   let stream: EventStream | undefined;
   const body = new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        stream = new EventStream(service, options, controller, leave);
-        stream.begin();
+        stream = new EventStream(options, controller, leave);
+        stream.begin(feed);
       },
       cancel: () => stream?.end(),
     },
@@ -78,8 +83,7 @@ export function eventStream(service: BackupServicePort, options: EventOptions): 
   });
 }
 
-class EventStream {
-  readonly #service: BackupServicePort;
+class EventStream implements Outlet {
   readonly #options: EventOptions;
   readonly #controller: ReadableStreamDefaultController<Uint8Array>;
   readonly #text = new TextEncoder();
@@ -87,35 +91,24 @@ class EventStream {
   #id = 0;
   #ended = false;
   #last: Promise<void> = Promise.resolve();
-  #statusWaits = false;
 
-  constructor(
-    service: BackupServicePort,
-    options: EventOptions,
-    controller: ReadableStreamDefaultController<Uint8Array>,
-    leave: () => void,
-  ) {
-    this.#service = service;
+  constructor(options: EventOptions, controller: ReadableStreamDefaultController<Uint8Array>, leave: () => void) {
     this.#options = options;
     this.#controller = controller;
     this.#endings = [leave];
   }
 
-  begin(): void {
-    const { onBackupsChanged, mayGoOn, pingMs, signal } = this.#options;
+  begin(feed: Feed): void {
+    const { mayGoOn, pingMs, signal } = this.#options;
     const close = () => this.#close();
     this.#controller.enqueue(this.#text.encode('retry: 2000\n\n'));
-    this.#endings.push(
-      this.#service.on((event) => this.#onEvent(event)),
-      onBackupsChanged(() => this.#queue(() => this.#send('backups', {}))),
-    );
     // A session ends, or a right is taken, while the stream is open.
-    const pings = setInterval(() => void mayGoOn().then(() => this.#send('ping', {}), close), pingMs);
+    const pings = setInterval(() => void mayGoOn().then(() => this.send('ping', {}), close), pingMs);
     this.#endings.push(() => clearInterval(pings));
     signal.addEventListener('abort', close, { once: true });
     this.#endings.push(() => signal.removeEventListener('abort', close));
     if (signal.aborted) close();
-    else this.#sendStatus();
+    else this.#endings.push(...feed(this));
   }
 
   /** Once ended it sends nothing more, and hears of nothing. */
@@ -124,42 +117,22 @@ class EventStream {
     for (const ending of this.#endings.splice(0)) ending();
   }
 
-  #close(): void {
-    if (this.#ended) return;
-    this.end();
-    this.#controller.close();
-  }
-
-  #onEvent(event: ServiceEvent): void {
-    if (event.type === 'status') this.#sendStatus();
-    if (event.type === 'backups') this.#queue(() => this.#send('backups', {}));
-    if (event.type === 'progress') this.#queue(() => this.#send('progress', serialize(event.run)));
-    if (event.type !== 'run') return;
-    this.#queue(() => this.#send('run', serialize(event.run)));
-    this.#queue(() => this.#send('backups', {}));
-    this.#sendStatus();
-  }
-
-  #send(event: string, data: object): void {
+  send(event: string, data: object): void {
     if (this.#ended) return;
     this.#controller.enqueue(this.#text.encode(`id: ${++this.#id}\nevent: ${event}\ndata: ${toText(data)}\n\n`));
     if ((this.#controller.desiredSize ?? 0) <= 0) this.#close();
   }
 
-  #sendStatus(): void {
-    if (this.#statusWaits) return;
-    this.#statusWaits = true;
-    this.#queue(async () => {
-      this.#statusWaits = false;
-      this.#send('status', serialize(await this.#service.getStatus()));
-    });
-  }
-
-  /** One after the other, so that events leave in the order in which they happened. */
-  #queue(work: () => void | Promise<void>): void {
+  queue(work: () => void | Promise<void>): void {
     this.#last = this.#last.then(work).catch((error: unknown) => {
       this.#options.onError(error);
       this.#close();
     });
+  }
+
+  #close(): void {
+    if (this.#ended) return;
+    this.end();
+    this.#controller.close();
   }
 }

@@ -26,7 +26,11 @@ export function layOut(table: readonly Route[], { isMany, hasSignIn }: Laid): re
       path: place === 'below' ? `/db/:database${route.path}` : route.path,
       right: route.leadsToSignIn && hasSignIn ? 'open' : rightAt(place, route),
     }));
-  if (!isMany) return entriesAt('alone', rows);
+  if (!isMany)
+    return entriesAt(
+      'alone',
+      rows.filter(({ handle, atTop }) => handle ?? atTop),
+    );
   const above = rows.filter(({ atTop, ofAll }) => atTop ?? ofAll);
   return [
     ...entriesAt('top', above),

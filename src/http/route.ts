@@ -7,6 +7,7 @@
  * what is not JSON. It never reads a request's body: the resolver does, up to a limit, and only if the row has a `body`.
  */
 import type { z } from 'zod';
+import type { Errands } from '../fleet/errands.ts';
 import type { FleetDatabase, FleetPort } from '../fleet/fleet-port.ts';
 import type { Act } from '../service/audit/audit.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
@@ -14,6 +15,7 @@ import type { Access } from './access/auth.ts';
 import type { Action } from './access/authorize.ts';
 import type { Costly } from './access/rate-limits.ts';
 import type { SignIn } from './access/sign-in.ts';
+import type { OpenStreams } from './events.ts';
 import type { PageAssets } from './page-assets.ts';
 import type { ServedDatabase } from './served-database.ts';
 
@@ -128,6 +130,10 @@ export interface Site {
   /** Undefined where an app says who may act, or nobody but this machine is answered. */
   readonly signIn: SignIn | undefined;
   readonly pingMs: number;
+  /** What was asked of several databases at once. */
+  readonly errands: Errands;
+  /** Event streams of the overview. */
+  readonly openStreams: OpenStreams;
   readonly record: Recorder;
   readonly onError: (error: unknown, request: Request) => void;
   /** Whether one of several databases is not protected, as strangers hear it. */

@@ -24,10 +24,6 @@ export function serverPage({ title, assets, body, status = 200 }: ServerPageOpti
   return new Response(html(styleSheet(assets), title, body), { status, headers });
 }
 
-export function escapeHtml(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
-}
-
 const contentSecurityPolicy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -56,6 +52,7 @@ function html(sheet: string, title: string, body: string): string {
     <title>${title}</title>
     <link rel="icon" href="data:," />
     <link rel="stylesheet" href="${sheet}" />
+    <link rel="stylesheet" href="./sign-in.css" />
     <script src="./theme.js"></script>
   </head>
   <body>

@@ -14,6 +14,8 @@ import type {
   ErrorAnswer,
   RestoreBody,
   RestorePlan,
+  S3Place,
+  SetUp,
 } from '../http/contract.ts';
 import type { AnswerTo, RequestOf, RouteName } from '../http/requests.ts';
 
@@ -59,10 +61,16 @@ export const downloadAddress = (filename: string): string =>
 export const api = {
   status: () => send('GET /api/status'),
   backups: async () => (await send('GET /api/backups')).backups,
-  runs: async (limit: number) => (await send('GET /api/runs', { query: { limit } })).runs,
+  runs: async (query: RequestOf<'GET /api/runs'>['query']) => (await send('GET /api/runs', { query })).runs,
   activity: (range: Activity['range']) => send('GET /api/activity', { query: { range } }),
   config: () => send('GET /api/config'),
   databases: () => send('GET /api/databases'),
+  /** At most a hundred names. */
+  strips: async (names: readonly string[]) =>
+    (await send('GET /api/databases/activity', { query: { names: names.join(',') } })).strips,
+  /** @param names left out: all. */
+  askAll: (act: 'backup' | 'verify', names?: readonly string[]) =>
+    send(`POST /api/databases/${act}`, { body: names && { names: [...names] } }),
   session: () => send('GET /api/session'),
   signOut: () => send('POST /logout'),
   saveConfig: (body: ConfigChange) => send('POST /config', { body }),
@@ -90,6 +98,10 @@ export const api = {
   drill: (body?: RequestOf<'POST /api/drill'>['body']) => send('POST /api/drill', body && { body }),
   prunePlan: (target: Target) => send('GET /api/prune', { query: { target } }),
   testTarget: (name: Target) => send('POST /api/targets/:name/test', { params: { name } }),
+  setUp: () => send('GET /api/set-up'),
+  planSetUp: (body: S3Place) => send('POST /api/set-up/plan', { body }),
+  saveSetUp: (body: SetUp) => send('POST /api/set-up', { body }),
+  removeSetUp: (part: SetUp['part']) => send('DELETE /api/set-up/:part', { params: { part } }),
   dismissRestored: () => send('POST /api/restore/dismiss'),
   undoRestore: (confirm: string, mode: RestorePlan['mode']) =>
     send('POST /api/restore/undo', { body: { confirm, mode } }),

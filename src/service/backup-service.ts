@@ -6,9 +6,7 @@
  * with `stat`, and everything else happens in jobs. Runs that change something (backup, restore) follow each other;
  * uploads and checks run beside them.
  */
-import { BackupError } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
-import { currentActor } from './audit/actor.ts';
 import type { Act, AuditEntry, AuditFilter } from './audit/audit.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import type { TargetReport } from '../engine/store/self-test.ts';
@@ -45,10 +43,13 @@ import { prune } from './protection/prune.ts';
 import type { FirstBootOptions } from './restores/first-boot.ts';
 import type { PlanOptions, RestoreOptions } from './restores/restores.ts';
 import { writeKit } from './restores/write-kit.ts';
+import { startRooms, stopRooms } from './life.ts';
 import { openRooms, type Rooms } from './rooms.ts';
 import { stopRun } from './runs/stop-run.ts';
 import type { BackupServiceOptions } from './service-options.ts';
+import { SetUps } from './set-up/set-up.ts';
 import { showConfig } from './state/change-settings.ts';
+import { type ConfiguredTarget, remoteTargets } from './targets/targets.ts';
 import type { RunFilter } from './state/run-history.ts';
 import type { Checked } from '../engine/stories/look.ts';
 import type { Marked, Moments } from '../engine/stories/moments.ts';
@@ -60,12 +61,22 @@ const RUNS_LISTED = 200;
 export class BackupService implements BackupServicePort {
   readonly #rooms: Rooms;
   readonly #notify: Notify;
+  /** Bucket, second folder, webhook and heartbeat, as the page sets them up. */
+  readonly setUp: SetUps;
 
   /** @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart. */
   constructor(options: BackupServiceOptions) {
     this.#rooms = openRooms(options);
-    const { statePath, folder, log } = this.#rooms.context;
-    this.#notify = new Notify(options.voices ?? {}, { service: this, statePath, folder: folder.inState, log });
+    const { context } = this.#rooms;
+    const { statePath, folder, log } = context;
+    this.#notify = new Notify(() => context.voices, { service: this, statePath, folder: folder.inState, log });
+    this.setUp = new SetUps(context, {
+      ...this.#rooms,
+      onVoices: async () => {
+        await this.#notify.stop();
+        if (context.isStarted) this.#notify.start();
+      },
+    });
   }
 
   /**
@@ -75,42 +86,12 @@ export class BackupService implements BackupServicePort {
    * @throws BackupError UNSUPPORTED on Windows.
    */
   start(): void {
-    const { context, continuous, schedule, targets } = this.#rooms;
-    if (context.isStarted) return;
-    if (process.platform === 'win32') {
-      throw new BackupError('UNSUPPORTED', 'velist-backup does not support Windows yet', {
-        hint: 'Run it on Linux or macOS, or in WSL.',
-      });
-    }
-    context.isStarted = true;
-    this.#notify.start();
-    schedule.start();
-    targets.start();
-    continuous.start();
+    startRooms(this.#rooms, this.#notify);
   }
 
   /** Ends the schedule, asks what is running to stop, and resolves when it has ended. */
   async stop(): Promise<void> {
-    const { context, continuous, schedule, firstBoots, drills, targets } = this.#rooms;
-    context.isStarted = false;
-    context.isStopping = true;
-    try {
-      schedule.end();
-      firstBoots.stop();
-      const ended = [
-        stopRun(context),
-        context.jobs.stop(),
-        drills.stop(),
-        schedule.idle(),
-        targets.stop(),
-        continuous.stop(),
-      ];
-      await Promise.all(ended);
-      await context.runs.idle();
-    } finally {
-      await this.#notify.stop();
-      context.isStopping = false;
-    }
+    await stopRooms(this.#rooms, this.#notify);
   }
 
   /** As `stop`, and lets go of the run history. The service is not used afterwards. */
@@ -130,10 +111,11 @@ export class BackupService implements BackupServicePort {
 
   async requestBackup(userId?: string): Promise<{ readonly runId: string }> {
     const asked = { trigger: 'manual', user: userId ?? null, plannedAt: null } as const;
-    const { id, result } = this.#rooms.makeBackup.request(asked);
+    const { id, begun, result } = this.#rooms.makeBackup.request(asked);
     // Its outcome is in the run history; nobody waits for this promise.
     result.catch(() => {});
-    return { runId: await id };
+    await begun;
+    return { runId: id };
   }
 
   async getBackups(options: ListOptions = {}): Promise<readonly BackupItem[]> {
@@ -175,7 +157,7 @@ export class BackupService implements BackupServicePort {
     return await this.#rooms.look.activity(range);
   }
 
-  getRuns(options: Pick<RunFilter, 'kind' | 'result'> & { readonly limit?: number } = {}): readonly Run[] {
+  getRuns(options: Pick<RunFilter, 'kind' | 'result' | 'telling'> & { readonly limit?: number } = {}): readonly Run[] {
     return this.#rooms.context.state.history.list({ ...options, limit: options.limit ?? RUNS_LISTED });
   }
 
@@ -187,12 +169,7 @@ export class BackupService implements BackupServicePort {
     filename: string,
     options: { readonly target?: TargetName; readonly user?: string } = {},
   ): Promise<void> {
-    const { context, changes } = this.#rooms;
-    const act = { act: 'delete', subject: filename, target: options.target ?? null } as const;
-    await context.audit.carry(act, () => changes.delete(filename, options), {
-      actor: currentActor(options.user),
-      done: (left) => ({ ...act, detail: left.length > 0 ? `still on ${left.join(', ')}` : null }),
-    });
+    await this.#rooms.changes.delete(filename, options);
   }
 
   async verifyBackup(
@@ -226,26 +203,19 @@ export class BackupService implements BackupServicePort {
   }
 
   async acceptLoss(answer: LossAnswer = {}): Promise<BackupItem> {
-    const { context, backups, losses } = this.#rooms;
-    const act = { act: 'accept-loss', subject: answer.filename ?? null } as const;
-    const accepted = await context.audit.carry(act, () => losses.accept(answer), {
-      actor: currentActor(answer.user),
-      done: (subject) => ({ ...act, subject }),
-    });
-    return await backups.item(accepted);
+    const { backups, losses } = this.#rooms;
+    return await backups.item(await losses.accept(answer));
   }
 
   async reopenLoss(filename: string): Promise<BackupItem> {
-    const { context, backups, losses } = this.#rooms;
-    const act = { act: 'reopen-loss', subject: filename } as const;
-    return await backups.item(await context.audit.carry(act, () => losses.reopen(filename)));
+    const { backups, losses } = this.#rooms;
+    return await backups.item(await losses.reopen(filename));
   }
 
   async diff(a: string, b: string): Promise<BackupDiff> {
     return await this.#rooms.losses.diff(a, b);
   }
 
-  /** What was changed by a migration is no loss. */
   /** Records that a migration follows this backup, so what comes next is meant. The routes do not offer it. */
   async markBeforeMigration(filename: string): Promise<void> {
     await this.#rooms.changes.markBeforeMigration(filename);
@@ -256,6 +226,7 @@ export class BackupService implements BackupServicePort {
     await this.#rooms.changes.unpinEarlierMigrations(filename);
   }
 
+  /** What was changed by a migration is no loss. */
   noteMigration(): void {
     const { state, now } = this.#rooms.context;
     state.history.setNote('migrated', now().toISOString());
@@ -270,13 +241,7 @@ export class BackupService implements BackupServicePort {
   }
 
   async restore(wanted: string | RestorePointGiven, options: RestoreOptions = {}): Promise<RestoreResult> {
-    const { context, restores } = this.#rooms;
-    const { mode = 'online', from = null } = options;
-    const [subject, found] = typeof wanted === 'string' ? [wanted, wanted] : [JSON.stringify(wanted), null];
-    const act = { act: 'restore', subject, target: from, detail: mode } as const;
-    const done = ({ backup }: RestoreResult) => ({ ...act, subject: found ?? backup });
-    const actor = currentActor(options.user);
-    return await context.audit.carry(act, () => restores.restoreWanted(wanted, options), { actor, done });
+    return await this.#rooms.restores.restoreWanted(wanted, options);
   }
 
   async undoRestore(
@@ -287,9 +252,7 @@ export class BackupService implements BackupServicePort {
       readonly expected?: string;
     } = {},
   ): Promise<RestoreResult> {
-    const { context, restores } = this.#rooms;
-    const act = { act: 'undo', detail: options.mode ?? 'online' } as const;
-    return await context.audit.carry(act, () => restores.undo(options), { actor: currentActor(options.user) });
+    return await this.#rooms.restores.undo(options);
   }
 
   /**
@@ -316,19 +279,15 @@ export class BackupService implements BackupServicePort {
   }
 
   async mark(name: string): Promise<Marked> {
-    const { context, continuous } = this.#rooms;
-    return await context.audit.carry({ act: 'mark', subject: name }, () => continuous.mark(name));
+    return await this.#rooms.continuous.mark(name);
   }
 
   pauseContinuous(options: { readonly user?: string } = {}): void {
     this.#rooms.continuous.pause(options.user ?? null);
-    this.#rooms.context.audit.add({ act: 'pause', subject: null });
   }
 
   resumeContinuous(): boolean {
-    const isResumed = this.#rooms.continuous.resume();
-    if (isResumed) this.#rooms.context.audit.add({ act: 'resume', subject: null });
-    return isResumed;
+    return this.#rooms.continuous.resume();
   }
 
   dismissRestore(): boolean {
@@ -343,16 +302,14 @@ export class BackupService implements BackupServicePort {
   }
 
   async claim(options: { readonly target?: TargetName; readonly user?: string } = {}): Promise<ClaimResult> {
-    const { context, backups, claims } = this.#rooms;
-    const { target = 'local', user = null } = options;
-    const claim = async () =>
-      target === 'local'
-        ? await claims.claimFolder(user)
-        : await claims.claimTarget(backups.requireRemote(target), user);
-    const result = await context.audit.carry({ act: 'claim', target }, claim, { actor: currentActor(user) });
-    context.emit({ type: 'backups' });
-    context.emit({ type: 'status' });
-    return result;
+    const { backups, claims } = this.#rooms;
+    return await claims.claim(options, (target) => backups.requireRemote(target));
+  }
+
+  /** As they stand now, with their keys: for whoever guards several databases. The routes do not offer it. */
+  configuredTargets(): readonly ConfiguredTarget[] {
+    const { targets, settings } = this.#rooms.context;
+    return remoteTargets(targets, settings.current);
   }
 
   async testTarget(name: TargetName, options: { readonly signal?: AbortSignal } = {}): Promise<TargetReport> {

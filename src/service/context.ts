@@ -12,13 +12,15 @@ import type { ServiceEvent } from './service-event.ts';
 import { DatabaseWatch } from './protection/missing.ts';
 import { Jobs } from './runs/jobs.ts';
 import { Runs } from './runs/runs.ts';
-import type { BackupServiceOptions } from './service-options.ts';
+import type { BackupServiceOptions, NotifyOptions } from './service-options.ts';
+import { Credentials } from './state/credentials.ts';
 import { OtherProcesses } from './state/other-processes.ts';
 import { SettingsFile } from './state/settings.ts';
 import { folderInState } from './state/state-database.ts';
 import { State } from './state/state.ts';
 import { type AskedTarget, Places } from './targets/places.ts';
-import { checkTargets } from './targets/targets.ts';
+import { withStored } from './targets/stored-targets.ts';
+import { checkTargets, type TargetOptions } from './targets/targets.ts';
 
 const WAITS = { lockMs: 30_000, pinMs: 30_000 } as const;
 const SAID_MAX = 1_000;
@@ -51,6 +53,8 @@ export class ServiceContext {
   isStopping = false;
   readonly #watch: DatabaseWatch;
   #settings: SettingsFile | undefined;
+  #credentials: Credentials | undefined;
+  #targets: TargetOptions | undefined;
   /** Warnings of jobs, each said once. */
   readonly #said = new Set<string>();
   readonly #listeners = new Set<(event: ServiceEvent) => void>();
@@ -117,6 +121,38 @@ export class ServiceContext {
       isOurs: () => !this.places.isForeign,
     });
     return this.#settings;
+  }
+
+  /** What was set up on the page, read once, when it is needed first. */
+  get credentials(): Credentials {
+    const warn = (message: string) => this.log('warn', message);
+    this.#credentials ??= new Credentials(this.statePath, { folder: this.folder.inState, warn });
+    return this.#credentials;
+  }
+
+  /** Those of the environment or the app's code, and what was set up on the page beside them. */
+  get targets(): TargetOptions {
+    this.#targets ??= withStored(this.options, this.credentials.current, {
+      settings: this.settings.current,
+      warn: this.warnOnce,
+    });
+    return this.#targets;
+  }
+
+  /** The receivers of messages: of the environment or the app's code, else as they were set up on the page. */
+  get voices(): NotifyOptions {
+    const { voices } = this.options;
+    const { webhook, heartbeat } = this.credentials.current;
+    return {
+      ...voices,
+      webhookUrl: voices?.webhookUrl ?? webhook?.url ?? null,
+      heartbeatUrl: voices?.heartbeatUrl ?? heartbeat?.url ?? null,
+    };
+  }
+
+  /** Something was set up, or taken away. */
+  credentialsChanged(): void {
+    this.#targets = undefined;
   }
 
   readonly emit = (event: ServiceEvent): void => {

@@ -29,7 +29,7 @@ interface AmongMany extends Pick<ConstructorParameters<typeof BackupService>[0],
   readonly turns?: JobSlots;
   readonly heartbeats?: Heartbeats;
   readonly databasesOnDisk?: () => number;
-  readonly ownerOfS3Path?: (path: string) => string | null;
+  readonly ownerOfPlace?: ConstructorParameters<typeof BackupService>[0]['ownerOfPlace'];
   readonly replication?: Replication;
 }
 
@@ -69,6 +69,7 @@ export function createService(
     continuous: backup.continuous,
     drills: { scheduled: backup.drillEnabled, sql: backup.drillSql },
     s3: bucketOf(environment),
+    keptByPage: { sealing: backup.sealing, s3: { retentionCount: backup.s3RetentionCount, keep: backup.s3Keep } },
     targets: furtherTargetsOf(environment),
     log: createLog({ format: environment.logFormat, write: overrides.write ?? writeToConsole, database: name }),
     ...among,

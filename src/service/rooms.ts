@@ -8,7 +8,7 @@ import { Removals } from './backups/removals.ts';
 import { Verifications } from './backups/verifications.ts';
 import { ServiceContext } from './context.ts';
 import { Continuous } from './continuous/continuous.ts';
-import { MakeBackup } from './make-backup.ts';
+import { MakeBackup } from './backups/make-backup.ts';
 import type { BackupConfig } from './state/backup-config.ts';
 import { LookAtAll } from './protection/look-at-all.ts';
 import { Losses } from './protection/losses.ts';
@@ -51,7 +51,7 @@ export function openRooms(options: BackupServiceOptions) {
   const verifications = new Verifications(context, { backups, claims });
   const restores = new Restores(context, { backups, continuous, retention, targets });
   const drills = new Drills(context, { backups, targets, verifications, assertions });
-  const firstBoots = new FirstBoots(context, { backups, targets });
+  const firstBoots = new FirstBoots(context, { backups, continuous, targets });
   const onDelete = (filename: string) => losses.passOn(filename);
   const changes = new Changes(context, { backups, targets, removals, onDelete });
   const ignore = (tables: readonly string[]) => void updateConfig({ lossIgnore: tables });

@@ -1,5 +1,7 @@
 /** What one service is made of; the front door exports it. */
+import type { Sealing } from '../engine/format/seal.ts';
 import type { runJob } from '../engine/process/run-job.ts';
+import type { TargetAccess } from '../engine/store/kinds.ts';
 import type { AuditSink } from './audit/audit.ts';
 import type { DoorFacts } from './doctor/facts.ts';
 import type { Log } from './log.ts';
@@ -8,6 +10,7 @@ import type { Settings } from './state/backup-config.ts';
 import type { NotifyWaits } from './notify/retry.ts';
 import type { JobSlots } from './runs/job-slots.ts';
 import type { Heartbeats } from './targets/heartbeats.ts';
+import type { OwnRetention } from './targets/retention-policies.ts';
 import type { TargetOptions } from './targets/targets.ts';
 
 export interface BackupServiceOptions extends TargetOptions {
@@ -50,8 +53,10 @@ export interface BackupServiceOptions extends TargetOptions {
   readonly turns?: JobSlots;
   /** Shared by those of one process: then one heartbeat in a bucket is enough for all of them. */
   readonly heartbeats?: Heartbeats;
-  /** Which other database has that prefix on S3. */
-  readonly ownerOfS3Path?: (path: string) => string | null;
+  /** Which other database has backups at that place. */
+  readonly ownerOfPlace?: (access: TargetAccess, prefix: string) => string | null;
+  /** How copies are kept at targets that are set up on the page; as in the folder, and plain, if not given. */
+  readonly keptByPage?: { readonly sealing?: Sealing; readonly s3?: OwnRetention };
   readonly log: Log;
   /** All that a job's process inherits. */
   readonly jobEnvironment: Readonly<Record<string, string>>;

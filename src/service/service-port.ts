@@ -18,6 +18,7 @@ import type {
 } from './restores/restore-result.ts';
 import type { Activity, ActivityRange } from './runs/activity.ts';
 import type { ServiceEvent } from './service-event.ts';
+import type { SetUpPort } from './set-up/shown-set-up.ts';
 import type { BackupConfig, Settings } from './state/backup-config.ts';
 import type { Run, RunKind, RunProgress, RunResult, RunTotal } from '../words/run.ts';
 import type { TargetName } from '../words/target-word.ts';
@@ -140,7 +141,13 @@ export interface BackupServicePort {
   /** What became of each planned run, and the size of the database meanwhile. */
   getActivity(range: ActivityRange): Promise<Activity>;
   /** Newest first. */
-  getRuns(options?: { readonly limit?: number; readonly kind?: RunKind; readonly result?: RunResult }): readonly Run[];
+  /** `telling`: only those that say something of the backups, neither stopped by hand nor refused. */
+  getRuns(options?: {
+    readonly limit?: number;
+    readonly kind?: RunKind;
+    readonly result?: RunResult;
+    readonly telling?: boolean;
+  }): readonly Run[];
   getRunTotals(): readonly RunTotal[];
   /** The audit record, newest first. Backups, checks and drills are among the runs. */
   getAudit(filter: AuditFilter): readonly AuditEntry[];
@@ -230,6 +237,8 @@ export interface BackupServicePort {
   diagnose(options?: { readonly s3?: boolean }): Promise<DoctorReport>;
   /** Tries at a target what backups will ask of it. What fails is in the report; BAD_REQUEST when it is not configured. */
   testTarget(name: TargetName, options?: { readonly signal?: AbortSignal }): Promise<TargetReport>;
+  /** What the page may set up where the environment does not say it. */
+  readonly setUp: SetUpPort;
   /** Asks the running job to end; resolves when it has. */
   stopRun(): Promise<boolean>;
   /** Returns the function that ends the subscription. */

@@ -49,10 +49,12 @@ type Saying =
   /** A write through SQLite that met it was surely taken back. */
   | 'taken-back'
   /** A small file of our own could not be written. */
-  | 'not-written';
+  | 'not-written'
+  /** A run that a person asked for was refused: nothing was begun, and it says nothing of the backups. */
+  | 'refusal';
 
-const request = { blames: 'request', retry: false, exit: 1, says: [] } as const;
-const visitor = { blames: 'visitor', retry: false, exit: 1, says: [] } as const;
+const request = { blames: 'request', retry: false, exit: 1, says: ['refusal'] } as const;
+const visitor = { blames: 'visitor', retry: false, exit: 1, says: ['refusal'] } as const;
 const database = { blames: 'database', retry: true, exit: 1, says: [] } as const;
 const copy = { blames: 'copy', retry: true, exit: 1, says: [] } as const;
 const target = { blames: 'target', retry: true, exit: 1, status: 502, says: [] } as const;
@@ -67,15 +69,15 @@ const errorTraits = {
     exit: 4,
     says: ['another-copy-may-do', 'another-backup-may-do', 'drill-verdict'],
   },
-  BAD_CONFIG: { ...request, status: 422, exit: 2, says: ['whole-target'] },
+  BAD_CONFIG: { ...request, status: 422, exit: 2, says: ['whole-target', 'refusal'] },
   BAD_NAME: { ...request, status: 400, exit: 2 },
   BAD_REQUEST: { ...request, status: 422, exit: 2 },
-  BUSY: { ...machine, status: 409 },
+  BUSY: { ...machine, status: 409, says: ['refusal'] },
   CHECK_GAVE_UP: { ...copy, status: 500, says: ['another-copy-may-do', 'drill-verdict'] },
   CLONED: { ...machine, status: 409 },
   CONFIRM_MISMATCH: { ...request, status: 409 },
   DB_BUSY: { ...database, status: 503, says: ['taken-back'] },
-  DB_CHANGED: { ...database, status: 409, says: ['no-restore'] },
+  DB_CHANGED: { ...database, status: 409, says: ['no-restore', 'refusal'] },
   DB_DAMAGED: { ...database, status: 500, exit: 4, says: ['unreadable-database', 'keeps-backups'] },
   DB_EMPTY: { ...database, status: 409, says: ['unreadable-database', 'keeps-backups'] },
   DB_MISSING: { ...database, status: 503 },
@@ -86,14 +88,14 @@ const errorTraits = {
   EXHAUSTED: { ...machine, status: 503 },
   FOLDER_MISSING: { ...machine, status: 500, says: ['whole-target'] },
   FORBIDDEN: { ...visitor, status: 403 },
-  FOREIGN_PLACE: { ...request, status: 409, says: ['no-restore'] },
+  FOREIGN_PLACE: { ...request, status: 409, says: ['no-restore', 'refusal'] },
   GONE: { ...copy, status: 404, exit: 3, retry: false, says: ['another-copy-may-do', 'no-restore'] },
   INTERNAL: { ...program, says: ['not-written'] },
   JOB_DIED: { ...program },
   LOG_TOO_LONG: { ...database, status: 503 },
   MIGRATION_FAILED: { ...program },
   NO_BACKUP: { ...copy, status: 404, exit: 3, says: ['another-copy-may-do'] },
-  NO_MOMENT: { ...copy, status: 404, exit: 3, retry: false },
+  NO_MOMENT: { ...copy, status: 404, exit: 3, retry: false, says: ['another-copy-may-do'] },
   NO_PERMISSION: { ...machine, status: 500, retry: false, says: ['another-backup-may-do', 'not-written'] },
   NOTHING_TO_UNDO: { ...request, status: 409, exit: 3 },
   NOT_CHECKED: { ...copy, status: 500 },
@@ -108,7 +110,7 @@ const errorTraits = {
   PASSWORD_AGAIN: { ...visitor, status: 403 },
   PLACE_TAKEN: { ...machine, status: 409 },
   PLAIN_COPY: { ...copy, status: 409, says: ['another-copy-may-do', 'drill-verdict'] },
-  RESTORE_IN_USE: { ...database, status: 409, says: ['no-restore'] },
+  RESTORE_IN_USE: { ...database, status: 409, says: ['no-restore', 'refusal'] },
   RESTORE_SAFETY_FAILED: { ...database, status: 500 },
   S3_ARCHIVED: { ...target, status: 409, retry: false, says: ['another-copy-may-do'] },
   S3_CLOCK: { ...target, retry: false, says: ['whole-target'] },
@@ -117,13 +119,13 @@ const errorTraits = {
   S3_MISMATCH: { ...target, says: ['another-copy-may-do'] },
   S3_NO_BUCKET: { ...target, retry: false, says: ['whole-target', 'drill-verdict'] },
   S3_UNREACHABLE: { ...target, says: ['whole-target'] },
-  STREAM_UNTRUE: { ...program },
+  STREAM_UNTRUE: { ...program, says: ['another-copy-may-do', 'drill-verdict'] },
   TARGET_FAILED: { ...target, says: ['another-copy-may-do'] },
   TARGET_EXISTS: {
     ...request,
     status: 409,
     exit: 2,
-    says: ['another-backup-may-do', 'not-replaced'],
+    says: ['another-backup-may-do', 'not-replaced', 'refusal'],
   },
   TOO_MANY: { ...request, status: 429, retry: true },
   UNAUTHORIZED: { ...visitor, status: 401 },

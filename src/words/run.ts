@@ -46,7 +46,8 @@ export type RunOutcome =
   /** The size is null if a run of that kind has none. */
   | { readonly result: 'success'; readonly sizeBytes: number | null; readonly error: null }
   | { readonly result: 'unchanged'; readonly sizeBytes: null; readonly error: null }
-  | { readonly result: 'stopped' | 'failed'; readonly sizeBytes: null; readonly error: ErrorBody };
+  /** `refused`: a person asked for what could not be begun, as a second run at once; it says nothing of the backups. */
+  | { readonly result: 'stopped' | 'refused' | 'failed'; readonly sizeBytes: null; readonly error: ErrorBody };
 export type RunResult = Run['result'];
 
 export interface Drill {

@@ -15,6 +15,8 @@ export type JobEvent =
     }
   /** What the job learned about the writer of the target. */
   | { readonly type: 'writer'; readonly news: WriterNews }
+  /** One answer of a self-test, at once. */
+  | { readonly type: 'finding'; readonly finding: Finding }
   /** What stopped nothing and somebody should know, in whole sentences. */
   | { readonly type: 'warning'; readonly message: string };
 
@@ -23,6 +25,29 @@ export interface StoryContext {
   readonly signal: AbortSignal;
   readonly now: () => Date;
   readonly onEvent: (event: JobEvent) => void;
+}
+
+type CheckName =
+  | ('write' | 'head' | 'read' | 'list' | 'private' | 'delete' | 'traces')
+  | ('clock' | 'create-only' | 'multipart' | 'unfinished-uploads' | 'versions')
+  /** Where removal is left to the bucket; `delete` then asks that this key may not. */
+  | ('overwrite' | 'lifecycle')
+  /** Before a target, a webhook or a heartbeat is set up. */
+  | ('reach' | 'sign-in' | 'owner' | 'speed' | 'answer');
+
+export interface Judgement {
+  readonly result: 'ok' | 'warning' | 'failed';
+  /** One sentence, in lower case and without a full stop, as the messages of errors. */
+  readonly message: string;
+  /** What to do; null when there is nothing. */
+  readonly hint: string | null;
+}
+
+/** What a self-test found out about one thing. */
+export interface Finding extends Judgement {
+  readonly check: CheckName;
+  /** How long it took, where somebody watches. */
+  readonly ms?: number;
 }
 
 export function warnIn(context: Pick<StoryContext, 'onEvent'>): (message: string) => void {

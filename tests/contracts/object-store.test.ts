@@ -10,29 +10,27 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BackupError, type ErrorCode } from '../../src/words/errors.ts';
-import { createLocalStore } from '../../src/engine/store/folder-store.ts';
+import { createLocalStore } from '../../src/engine/store/folder/store.ts';
 import { FOLDER_MARK } from '../../src/engine/store/folder/kind.ts';
 import { openTarget } from '../../src/engine/store/kinds.ts';
 import { isPermanent, type ObjectStore } from '../../src/engine/store/store.ts';
 import { createS3Store, type S3Options } from '../../src/engine/store/s3/store.ts';
 import { partBytesFor } from '../../src/engine/store/s3/upload.ts';
 import { digestOf, failingSource, failure, keysOf, MiB, once, randomSource, textOf } from '../support/objects.ts';
-import { type Effect, type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
+import type { Effect } from '../support/s3-server.ts';
 import { createMemoryStore } from './memory-store.ts';
 import { holdToContract } from './object-store-suite.ts';
 
 // Real retries wait for real, and the machine may be busy.
 setDefaultTimeout(60_000);
 
-let server: S3Server;
+const { server } = await openBucket('contract');
 let folder: string;
 beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket('contract');
   folder = await mkdtemp(join(tmpdir(), 'object-store-'));
 });
 afterAll(async () => {
-  await server.close();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -8,14 +8,14 @@ import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLocalStore } from '../../src/engine/store/folder-store.ts';
+import { createLocalStore } from '../../src/engine/store/folder/store.ts';
 import type { ObjectStore } from '../../src/engine/store/store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { claimWriter, holdPlace, seeWriter } from '../../src/engine/writer/writer.ts';
 import type { Place } from '../../src/engine/writer/objects.ts';
 import { ADDRESS, Machine } from '../support/machines.ts';
 import { failure, keysOf, once, textOf } from '../support/objects.ts';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { createMemoryStore } from './memory-store.ts';
 
 setDefaultTimeout(60_000);
@@ -25,15 +25,12 @@ const EVERY_MS = 1_000;
 const SILENCE_MS = 3 * EVERY_MS + 1_100;
 const DAY_MS = 86_400_000;
 
-let server: S3Server;
+const { server } = await openBucket('writers');
 let root: string;
 beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket('writers');
   root = mkdtempSync(join(tmpdir(), 'velist-writers-'));
 });
 afterAll(async () => {
-  await server.close();
   rmSync(root, { recursive: true, force: true });
 });
 

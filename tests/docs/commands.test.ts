@@ -3,12 +3,12 @@
  * of its own with a database in WAL mode, a bucket and a backup. What a command needs that this machine can't give, or
  * would take hours, has its stand-in below, with the reason.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { beforeAll, describe, expect, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { commandsOf, type } from './typing.ts';
 
@@ -51,12 +51,10 @@ const otherCodes: readonly { readonly command: RegExp; readonly codes: readonly 
   { command: / (accept-loss|diff)\b/, codes: [0, 2] },
 ];
 
-let server: S3Server;
+const { server } = await openBucket(bucket);
 let programs: string;
 
 beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(bucket);
   programs = newFolder();
   const cli = `exec '${process.execPath}' '${join(root, 'src/cli/main.ts')}' "$@"`;
   program('velist-backup', cli);
@@ -66,8 +64,6 @@ beforeAll(async () => {
   const npm = spawnSync('which', ['npm'], { encoding: 'utf8' }).stdout.trim();
   program('npm', `exec '${npm}' --prefix '${root}' "$@"`);
 });
-
-afterAll(async () => server.close());
 
 const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].filter((name) =>
   name.endsWith('.md'),

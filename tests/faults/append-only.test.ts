@@ -3,17 +3,17 @@
  * everything works without a removal of ours, nothing that is still needed ends with the bucket's rule, and a new machine
  * gets its database back from there.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadEnvironment } from '../../src/config/env.ts';
 import { renewIdentity } from '../../src/engine/catalog/own-target.ts';
 import { holdPlace } from '../../src/engine/writer/writer.ts';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { createService } from '../../src/service/from-environment.ts';
 import { keysOf, storedKeys, textOf } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
 
 const BUCKET = 'append-only';
@@ -23,24 +23,12 @@ const DAY_MS = 86_400_000;
 const newFolder = scratchFolders();
 const leftToBucket = { BACKUP_S3_RETENTION: 'bucket', BACKUP_S3_LIFECYCLE_DAYS: String(DAYS) };
 
-let server: Awaited<ReturnType<typeof startS3Server>>;
-let owner: S3Store;
+const { server, store: owner } = await openBucket(BUCKET, PREFIX);
 let folder: string;
 let lines: string[];
 let daysOn = 0;
 const opened: { close(): Promise<void> }[] = [];
 const database = () => join(folder, 'app.sqlite');
-
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-  owner = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
-});
-
-afterAll(async () => {
-  owner.close();
-  await server.close();
-});
 
 beforeEach(async () => {
   server.appendOnly = false;

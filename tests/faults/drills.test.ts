@@ -1,5 +1,5 @@
 /** Drills: what they prove, what they find, and that they leave nothing behind. */
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { expect, test } from 'bun:test';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,19 +10,13 @@ import type { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { s3Environment } from '../support/s3-environment.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { change, makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
 import { digestOf } from '../support/objects.ts';
 
 const BUCKET = 'my-backups';
 const newFolder = scratchFolders();
-let server: Awaited<ReturnType<typeof startS3Server>>;
-
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-});
-afterAll(() => server.close());
+const { server } = await openBucket(BUCKET);
 
 const hidden = (shop: Shop) => readdirSync(shop.backups).filter((name) => name.startsWith('.drill-'));
 const local = async (service: BackupService) =>
@@ -290,7 +284,10 @@ test('what proves nothing against the backup is answered, and what was proven go
   await shop.service.drill();
   rmSync(sqlPath);
   expect((await shop.service.drill()).drills[0]?.error?.code).toBe('BAD_CONFIG');
-  expect(shop.service.getRuns({ kind: 'drill' })[0]).toMatchObject({ result: 'failed', error: { code: 'BAD_CONFIG' } });
+  expect(shop.service.getRuns({ kind: 'drill' })[0]).toMatchObject({
+    result: 'refused',
+    error: { code: 'BAD_CONFIG' },
+  });
   expect((await local(shop.service))?.drill?.result).toBe('proven');
   await shop.service.deleteBackup(filename);
   expect((await shop.service.drill()).drills[0]?.error?.code).toBe('NO_BACKUP');

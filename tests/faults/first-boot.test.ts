@@ -1,5 +1,5 @@
 /** A machine that starts without its database: what is brought back, from where, and what is refused instead. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { beforeEach, expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,10 +22,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import type { JobMessage } from '../../src/engine/process/protocol.ts';
 import { placeWhereMissing } from '../../src/engine/sqlite/place.ts';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
+import { keysOf } from '../support/objects.ts';
 import { ask, makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
 import type { FirstBootRequest } from '../../src/engine/stories/first-boot.ts';
 
@@ -38,28 +38,14 @@ const jobPath = fileURLToPath(new URL('../../src/engine/process/job-main.ts', im
 const identity = await generateIdentity();
 const recipient = await identityToRecipient(identity);
 
-let server: Awaited<ReturnType<typeof startS3Server>>;
-let store: S3Store;
+const { server, store } = await openBucket(BUCKET, PREFIX);
 let folder: string;
 const database = () => join(folder, 'data', 'app.sqlite');
 const backups = () => join(folder, 'backups');
 
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-  store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
-});
-
-afterAll(async () => {
-  store.close();
-  await server.close();
-});
-
 beforeEach(async () => {
   server.faults.length = 0;
-  const keys: string[] = [];
-  for await (const { key } of store.list('')) keys.push(key);
-  await store.deleteMany(keys);
+  await store.deleteMany(await keysOf(store));
   folder = newFolder();
   mkdirSync(dirname(database()));
 });

@@ -6,10 +6,10 @@ import assert from 'node:assert/strict';
 import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isBackupName, LOCK_FILE, STAGING_FOLDER } from '../../src/engine/format/names.ts';
-import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { makeDatabase } from '../support/scratch.ts';
 import { backUpAs, backUpWithoutRuntime, giveTo } from './hard-cases-actors.ts';
 import { contentOf, type HardCase, must, type Scene } from './hard-cases.ts';
+import { settingsWith } from '../support/settings.ts';
 
 const PAGE = 4096;
 /** Belongs to a safety backup that is not there. */
@@ -181,10 +181,7 @@ async function damageHistory(scene: Scene, damage: (bytes: Buffer) => void): Pro
 async function backUpKeepingOne(scene: Scene, prepare: () => void) {
   prepare();
   const service = scene.openService({
-    settings: {
-      ...{ enabled: true, intervalMinutes: 10, retentionCount: 1, ...keepSettingsNone },
-      ...{ s3Enabled: false, s3Path: 'backups/database', verify: 'quick', maxAgeMinutes: null, lossIgnore: [] },
-    },
+    settings: settingsWith({ retentionCount: 1 }),
   });
   scene.mend(() => rmSync(settingsOf(scene), { recursive: true, force: true }));
   return await service.performBackup();

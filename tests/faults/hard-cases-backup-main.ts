@@ -5,7 +5,7 @@
 import { BackupService } from '../../src/service/backup-service.ts';
 import { rmSync } from 'node:fs';
 import type { Run } from '../../src/service/model.ts';
-import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
+import { settingsWith } from '../support/settings.ts';
 
 export interface ServiceForm {
   readonly databasePath: string;
@@ -20,17 +20,9 @@ export interface ServiceForm {
 const { schedule, removeRuntime, ...options }: ServiceForm = JSON.parse(process.argv[2] ?? '');
 const service = new BackupService({
   ...options,
-  settings: {
-    enabled: true,
-    intervalMinutes: (schedule?.intervalMs ?? 600_000) / 60_000,
-    retentionCount: schedule?.retentionCount ?? 10,
-    ...keepSettingsNone,
-    s3Enabled: false,
-    s3Path: 'backups/database',
-    verify: 'quick',
-    lossIgnore: [],
-    maxAgeMinutes: null,
-  },
+  settings: settingsWith(
+    schedule && { intervalMinutes: schedule.intervalMs / 60_000, retentionCount: schedule.retentionCount },
+  ),
   skipUnchanged: false,
   log: (level, message) => void (level === 'warn' && console.error(`warn: ${message}`)),
   jobEnvironment: { PATH: process.env['PATH'] ?? '' },

@@ -13,15 +13,9 @@ import { fileURLToPath } from 'node:url';
 import { BackupError, type ErrorBody, type ErrorCode } from '../../src/words/errors.ts';
 import { BackupService } from '../../src/service/backup-service.ts';
 import type { RestorePlan } from '../../src/service/model.ts';
-import {
-  ask,
-  type DatabaseForm,
-  makeDatabase,
-  type Neighbour,
-  openElsewhere,
-  shopSettings,
-} from '../support/scratch.ts';
+import { ask, type DatabaseForm, makeDatabase, type Neighbour, openElsewhere } from '../support/scratch.ts';
 import { must } from './hard-cases.ts';
+import { settingsWith } from '../support/settings.ts';
 
 export interface RestoreCase {
   /** A sentence. */
@@ -75,7 +69,7 @@ export class RestoreScene {
     this.database = join(this.#disk ?? this.folder, 'shop.sqlite');
     this.service = new BackupService({
       ...{ databasePath: this.database, backupsPath: this.backups, statePath: join(this.folder, 'state.sqlite') },
-      ...{ settings: shopSettings, log: () => {}, now: () => this.now() },
+      ...{ settings: settingsWith(), log: () => {}, now: () => this.now() },
       jobEnvironment: { PATH: process.env['PATH'] ?? '' },
     });
   }

@@ -18,9 +18,9 @@ import { isBackupName, STAGING_FOLDER } from '../../src/engine/format/names.ts';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import { BackupError, type ErrorBody, type ErrorCode } from '../../src/words/errors.ts';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
-import type { BackupResult, Settings, VerdictCode } from '../../src/service/model.ts';
-import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
+import type { BackupResult, VerdictCode } from '../../src/service/model.ts';
 import { type DatabaseForm, makeDatabase } from '../support/scratch.ts';
+import { settingsWith } from '../support/settings.ts';
 
 export interface HardCase {
   /** A sentence. */
@@ -92,7 +92,7 @@ export class Scene {
       databasePath: this.databasePath,
       backupsPath: this.backups,
       statePath: this.statePath,
-      settings,
+      settings: settingsWith(),
       log: (level, message) => this.log.push(`${level}: ${message}`),
       jobEnvironment: { PATH: process.env['PATH'] ?? '' },
       waits: { lockMs: 30_000, pinMs: WAIT_MS },
@@ -157,18 +157,6 @@ export function must(program: string, args: readonly string[]): void {
     `this case needs \`${program} ${args.join(' ')}\`, which is not permitted here (run it as root, with CAP_SYS_ADMIN): ${error?.message ?? stderr.trim()}`,
   );
 }
-
-const settings: Settings = {
-  enabled: true,
-  intervalMinutes: 10,
-  retentionCount: 10,
-  ...keepSettingsNone,
-  s3Enabled: false,
-  s3Path: 'backups/database',
-  verify: 'quick',
-  lossIgnore: [],
-  maxAgeMinutes: null,
-};
 
 /** Provokes one case and looks at everything that each of them must hold. */
 export async function checkHardCase(hardCase: HardCase): Promise<Finding> {

@@ -1,5 +1,5 @@
 /** Whose backups are these? Several databases over one folder or prefix, moves, renames, lost states, and places of before. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { beforeEach, expect, test } from 'bun:test';
 import {
   copyFileSync,
   cpSync,
@@ -18,27 +18,21 @@ import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts'
 import { rememberDatabase } from '../../src/fleet/discovery.ts';
 import { backUp, filesBelow, type Machine, machine, makeOld, open, recordOf, type } from '../support/many-machines.ts';
 import { s3Variables } from '../support/s3-environment.ts';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, change, refusal, scratchFolders } from '../support/scratch.ts';
 
 const BUCKET = 'my-backups';
 const newFolder = scratchFolders();
-let server: S3Server;
+const { server } = await openBucket(BUCKET);
 let store: S3Store;
 let prefixes = 0;
 let prefix = '';
 
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-});
 beforeEach(() => {
   server.faults.length = 0;
   prefix = `place-${++prefixes}`;
   store = createS3Store({ ...server, bucket: BUCKET, prefix });
 });
-afterAll(async () => server.close());
-
 const s3 = () => ({ ...s3Variables(server, { bucket: BUCKET, prefix }), BACKUP_S3_ENABLED: 'true' });
 const keys = async () => (await Array.fromAsync(store.list(''))).map(({ key }) => key);
 const mark = (path: string, text: string) =>

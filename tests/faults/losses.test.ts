@@ -1,5 +1,5 @@
 /** A loss and the copies on S3: what is held there, what an answer changes there, and a machine with nothing but S3. */
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { expect, test } from 'bun:test';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Manifest, parseManifest } from '../../src/engine/format/manifest.ts';
@@ -8,18 +8,12 @@ import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { s3Environment } from '../support/s3-environment.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { change, makeDatabase, scratchFolders } from '../support/scratch.ts';
 
 const BUCKET = 'my-backups';
 const newFolder = scratchFolders();
-let server: Awaited<ReturnType<typeof startS3Server>>;
-
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-});
-afterAll(async () => server.close());
+const { server } = await openBucket(BUCKET);
 
 /** A machine with a database of 2,000 notes, that keeps one backup here and one on S3. */
 function machine(prefix: string, folder = newFolder()) {

@@ -1,5 +1,5 @@
 /** What is newest, when machines are set back, clocks are wrong, states are lost and targets are out of reach. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { beforeEach, expect, test } from 'bun:test';
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
@@ -8,27 +8,21 @@ import { getBytes } from '../../src/engine/store/store.ts';
 import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { backUp, type Machine, machine, open, type } from '../support/many-machines.ts';
 import { s3Variables } from '../support/s3-environment.ts';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, change, scratchFolders } from '../support/scratch.ts';
 
 const BUCKET = 'my-backups';
 const newFolder = scratchFolders();
-let server: S3Server;
+const { server } = await openBucket(BUCKET);
 let store: S3Store;
 let prefixes = 0;
 let prefix = '';
 
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-});
 beforeEach(() => {
   server.faults.length = 0;
   prefix = `place-${++prefixes}`;
   store = createS3Store({ ...server, bucket: BUCKET, prefix });
 });
-afterAll(async () => server.close());
-
 const s3 = (more: Record<string, string> = {}) => ({
   ...s3Variables(server, { bucket: BUCKET, prefix }),
   BACKUP_S3_ENABLED: 'true',

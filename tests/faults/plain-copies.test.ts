@@ -2,15 +2,14 @@
  * Where recipients are set for a target, a copy there that is not encrypted may be anybody's: whoever has a key of the
  * bucket can put one there. It is taken only on purpose, whichever way it is asked for.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { keysOf } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
 
 const BUCKET = 'my-backups';
@@ -19,24 +18,12 @@ const newFolder = scratchFolders();
 const identity = await generateIdentity();
 const encrypted = { BACKUP_ENCRYPTION_RECIPIENT: await identityToRecipient(identity) };
 
-let server: Awaited<ReturnType<typeof startS3Server>>;
-let store: S3Store;
+const { server, store } = await openBucket(BUCKET, PREFIX);
 let folder: string;
 let lines: string[];
 const opened: { close(): Promise<void> }[] = [];
 const database = () => join(folder, 'app.sqlite');
 const keyFile = () => join(folder, 'key.txt');
-
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-  store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
-});
-
-afterAll(async () => {
-  store.close();
-  await server.close();
-});
 
 beforeEach(async () => {
   await store.deleteMany(await keysOf(store));

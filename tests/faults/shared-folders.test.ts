@@ -2,7 +2,7 @@
  * Restores to a folder where every user may write, as `/tmp`, and runs of root in a folder of another user: what somebody
  * left there under a name that we use is neither read, written, nor followed. Giving files away needs root.
  */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { beforeEach, expect, test } from 'bun:test';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -21,12 +21,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
 import { keysOf } from '../support/objects.ts';
 import { s3Environment, s3Variables } from '../support/s3-environment.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -35,22 +34,14 @@ const MIB = 1024 * 1024;
 const place = { bucket: 'shared', prefix: 'p' };
 const newFolder = scratchFolders();
 const cliPath = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-let server: Awaited<ReturnType<typeof startS3Server>>;
+const { server, store } = await openBucket(place.bucket, place.prefix);
 let own: string;
 let shared: string;
 let victim: string;
 
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(place.bucket);
-});
-afterAll(async () => await server.close());
-
 beforeEach(async () => {
   server.faults.length = 0;
-  const store = createS3Store({ ...server, ...place });
   await store.deleteMany(await keysOf(store));
-  store.close();
   own = newFolder();
   makeBank(join(own, 'app.sqlite'), { sizeBytes: 3 * MIB });
   shared = newFolder();
@@ -237,9 +228,7 @@ test.skipIf(!isRoot)(
     // Now the folder of downloads is ours, and its owner plants a link in it.
     mkdirSync(join(backups, '.fetched'), { recursive: true });
     // By the tag beside it, it is the beginning of that very object.
-    const store = createS3Store({ ...server, ...place });
     writeFileSync(join(backups, '.fetched', `${sha256}.part.etag`), (await store.head(name))?.etag ?? '');
-    store.close();
     symlinkSync(victim, join(backups, '.fetched', `${sha256}.part`));
     await service.verifyBackup(name, { from: 's3' });
     await service.close();

@@ -20,7 +20,6 @@ import type {
   RunKind,
   RunProgress,
   ServiceEvent,
-  Settings,
   Status,
   TargetReport,
   VerdictCode,
@@ -28,15 +27,27 @@ import type {
 import { currentActor } from '../../src/service/audit/actor.ts';
 import { protectionState } from '../../src/service/protection/freshness.ts';
 import type { FleetPort } from '../../src/fleet/fleet-port.ts';
-import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { isBackupName } from '../../src/engine/format/names.ts';
 import { planRestore } from '../../src/engine/restore-points/plan.ts';
 import { momentOf, readRestorePoint, type RestorePointGiven } from '../../src/words/restore-point.ts';
+import type { ShownSetUp } from '../../src/service/set-up/shown-set-up.ts';
 import type { BackupServicePort, FromTarget } from '../../src/service/service-port.ts';
+import { settingsWith } from '../support/settings.ts';
 
 export const firstBackup = 'backup-2024-01-15T10-30-00-000Z.sqlite';
 export const secondBackup = 'backup-2024-01-15T11-30-00-000Z.sqlite';
 export const missingBackup = 'backup-2020-01-01T00-00-00-000Z.sqlite';
+
+const setUpVariables = {
+  ...{ s3: 'S3_BUCKET', folder: 'BACKUP_FOLDER_PATH' },
+  ...{ webhook: 'BACKUP_WEBHOOK_URL', heartbeat: 'BACKUP_HEARTBEAT_URL' },
+} as const;
+
+const setUpFindings: TargetReport['findings'] = [
+  { check: 'reach', result: 'ok', message: 's3.example.com answers, and its certificate is good', hint: null, ms: 38 },
+  { check: 'sign-in', result: 'ok', message: 'the key is accepted, and the bucket is there', hint: null, ms: 0 },
+  { check: 'owner', result: 'ok', message: 'it is empty, and will belong to dev.sqlite', hint: null, ms: 24 },
+];
 
 export interface FakeService extends BackupServicePort {
   readonly calls: string[];
@@ -91,18 +102,9 @@ export function createFakeService(): FakeService {
   const listeners = new Set<(event: ServiceEvent) => void>();
   const backups = new Map<string, { item: BackupItem; bytes: Uint8Array<ArrayBuffer> }>();
   const runs: Run[] = [];
-  const started: Settings = {
-    enabled: true,
-    intervalMinutes: 10,
-    retentionCount: 10,
-    ...keepSettingsNone,
-    s3Enabled: false,
-    s3Path: 'backups/database',
-    verify: 'quick',
-    maxAgeMinutes: null,
-    lossIgnore: [],
-  };
+  const started = settingsWith();
   let settings = started;
+  const setUps = new Map<keyof typeof setUpVariables, string>();
   let stopAsked: (() => void) | undefined;
   let openFiles = 0;
   const behaviour: FakeService['behaviour'] = {};
@@ -225,6 +227,7 @@ export function createFakeService(): FakeService {
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
+      notifies: false,
       s3: { configured: false, bucket: null, region: null, endpoint: null },
     };
   }
@@ -417,6 +420,7 @@ export function createFakeService(): FakeService {
           path: './db/dev.sqlite',
           exists: true,
           sizeBytes: 1_000,
+          logBytes: 0,
           changedAt: new Date(0),
           growthBytes: 120,
         },
@@ -476,9 +480,11 @@ export function createFakeService(): FakeService {
     },
     getRuns(options) {
       enter('getRuns');
-      const { kind, result } = options ?? {};
+      const { kind, result, telling = false } = options ?? {};
+      const tells = (run: Run) => run.result !== 'stopped' && run.result !== 'refused';
       return runs
         .filter((run) => (kind ?? run.kind) === run.kind && (result ?? run.result) === run.result)
+        .filter((run) => !telling || tells(run))
         .slice(0, options?.limit);
     },
     getAudit({ limit }) {
@@ -618,7 +624,7 @@ export function createFakeService(): FakeService {
     },
     async moments() {
       enter('moments');
-      return { found: null, near: [], ranges: [], marks: [], sizeBytes: 0 };
+      return { found: null, near: [], ranges: [], marks: [], sizeBytes: 0, tag: null };
     },
     async mark(name) {
       enter(`mark ${name}`);
@@ -690,6 +696,52 @@ export function createFakeService(): FakeService {
         ],
         policy: name === 's3' ? leastPrivilegePolicy({ bucket: 'my-backups', prefix: 'backups/database' }) : null,
       };
+    },
+    setUp: {
+      show(): ShownSetUp {
+        enter('showSetUp');
+        const part = (name: keyof typeof setUpVariables) => ({
+          setBy: setUps.has(name) ? ('page' as const) : null,
+          variable: setUpVariables[name],
+          where: setUps.get(name) ?? null,
+        });
+        return {
+          ...{ s3: part('s3'), folder: part('folder'), webhook: part('webhook'), heartbeat: part('heartbeat') },
+          ...{ bucket: null, s3Path: settings.s3Path },
+          file: { path: './storage/velist-backup.credentials.json', complaint: null },
+        };
+      },
+      async plan({ bucket, path, endpoint }) {
+        enter('planSetUp');
+        const { host, protocol } = new URL(endpoint ?? 'https://s3.amazonaws.com');
+        const policy = leastPrivilegePolicy({ bucket, prefix: path });
+        return { where: `s3://${bucket}/${path}`, host, isPlain: protocol === 'http:', policy };
+      },
+      async test(given, { onFinding } = {}): Promise<TargetReport> {
+        enter(`testSetUp ${given.part}`);
+        await behaviour.until;
+        const failed = behaviour.targetFails === true;
+        const findings: TargetReport['findings'] = [
+          ...setUpFindings,
+          failed
+            ? { check: 'write', result: 'failed', message: 'nothing can be written', hint: 'Allow it.', ms: 31 }
+            : { check: 'write', result: 'ok', message: 'a test object was written', hint: null, ms: 31 },
+        ];
+        for (const finding of findings) onFinding?.(finding);
+        return { target: given.part, place: 'the place', ok: !failed, ms: 184, findings, policy: null };
+      },
+      async save(given): Promise<TargetReport> {
+        enter(`saveSetUp ${given.part}`);
+        const report = await this.test(given);
+        if (report.ok) setUps.set(given.part, 'path' in given ? given.path : 'https://chat.example/…');
+        emit({ type: 'status' });
+        return report;
+      },
+      async remove(part) {
+        enter(`removeSetUp ${part}`);
+        setUps.delete(part);
+        emit({ type: 'status' });
+      },
     },
     async stopRun() {
       enter('stopRun');

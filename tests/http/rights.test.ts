@@ -39,6 +39,11 @@ const rights: Readonly<Record<string, Action>> = {
   'GET /api/audit': 'audit',
   'POST /api/runs/stop': 'backup',
   'POST /api/targets/{name}/test': 'configure',
+  'GET /api/set-up': 'configure',
+  'POST /api/set-up': 'configure',
+  'POST /api/set-up/plan': 'configure',
+  'POST /api/set-up/test': 'configure',
+  'DELETE /api/set-up/{part}': 'configure',
   'GET /api/doctor': 'read',
   'POST /api/drill': 'verify',
   'GET /api/config': 'read',
@@ -65,6 +70,7 @@ function open(authorize: Authorize) {
     const [method, path = ''] = route
       .replace('{filename}', firstBackup)
       .replace('{name}', 's3')
+      .replace('{part}', 'webhook')
       .replace('api/diff', 'api/diff?a=latest&b=latest')
       .replace(/^(GET .*api.restore)$/, '$1?latest=true')
       .split(' ');

@@ -95,6 +95,18 @@ for (const [name, open] of Object.entries({ ...hosts, ...appHosts })) {
       expect((await host.fetch(path)).status).toBe(405);
     });
 
+    test('runs are told of one kind and with one result, if asked so', async () => {
+      await ask('/backup/now', contract.backupResult, { method: 'POST' });
+      const kinds = async (query: string) =>
+        (await ask(`/backup/api/runs?${query}`, contract.runsAnswer)).runs.map(
+          ({ kind, result }) => `${kind} ${result}`,
+        );
+      expect(await kinds('kind=backup')).toEqual(['backup success']);
+      expect(await kinds('kind=drill')).toEqual([]);
+      expect(await kinds('kind=backup&result=failed')).toEqual([]);
+      await ask('/backup/api/runs?kind=sideways', contract.errorAnswer, undefined, 422);
+    });
+
     test('a drill is made at each place or at one, and one that fails is an answer', async () => {
       const drill = (body?: string) => ask('/backup/api/drill', contract.drillReport, { method: 'POST', body });
       expect(await drill()).toMatchObject({ ok: true, drills: [{ result: 'proven', ms: 3_200 }] });

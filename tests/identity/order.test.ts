@@ -2,17 +2,16 @@
  * The order of backups where clocks and machines betray: a machine that is set back to an image, a new one with a slow
  * clock, a state that was lost, two time zones. `latest` is what was committed last, and nothing new is pruned as old.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { afterAll, afterEach, beforeEach, expect, test } from 'bun:test';
 import { cpSync, existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isBackupName } from '../../src/engine/format/names.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import type { BackupItem, Status } from '../../src/service/model.ts';
 import { type AppHere, type AppHereOptions, listed, openApp } from '../support/app-here.ts';
 import { moveClock } from '../support/moved-clock.ts';
 import { s3Variables } from '../support/s3-environment.ts';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { scratchFolders } from '../support/scratch.ts';
 import { execute, makeTable, run } from './program.ts';
 
@@ -22,17 +21,9 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const newFolder = scratchFolders();
 const clock = moveClock();
-let server: S3Server;
-let store: S3Store;
+const { server, store } = await openBucket(BUCKET, PREFIX);
 
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-  store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
-});
 afterAll(async () => {
-  store.close();
-  await server.close();
   clock[Symbol.dispose]();
 });
 beforeEach(() => clock.set(new Date('2026-05-04T09:00:00.000Z')));

@@ -3,15 +3,14 @@
  * the default path. One writes there at a time; nobody's copies are removed for somebody else's, and `latest` of each is
  * its own.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { isBackupName } from '../../src/engine/format/names.ts';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import type { Status } from '../../src/service/model.ts';
 import { type AppHere, listed, openApp } from '../support/app-here.ts';
 import { moveClock } from '../support/moved-clock.ts';
 import { s3Variables } from '../support/s3-environment.ts';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { scratchFolders } from '../support/scratch.ts';
 import { execute, makeTable, run, type Served, serve } from './program.ts';
 
@@ -20,17 +19,9 @@ const PREFIX = 'backups/database';
 const DAY_MS = 86_400_000;
 const newFolder = scratchFolders();
 const clock = moveClock();
-let server: S3Server;
-let store: S3Store;
+const { server, store } = await openBucket(BUCKET);
 
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-  store = createS3Store({ ...server, bucket: BUCKET, prefix: '' });
-});
 afterAll(async () => {
-  store.close();
-  await server.close();
   clock[Symbol.dispose]();
 });
 beforeEach(() => clock.set(new Date('2026-05-04T09:00:00.000Z')));

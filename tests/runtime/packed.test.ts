@@ -2,7 +2,7 @@
  * The package as npm ships it, unpacked beside its declared dependencies alone: judged by the linters of packages, then
  * used by the same program on each runtime, then taken in by bundlers.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { beforeAll, describe, expect, test } from 'bun:test';
 import { decode } from '@jridgewell/sourcemap-codec';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { spawn } from 'node:child_process';
@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { unseal } from '../../src/engine/format/seal.ts';
 import { createS3Store } from '../../src/engine/store/s3/store.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
 import { bundledApps } from './bundles.ts';
 import { deployments } from './deployments.ts';
@@ -34,11 +34,9 @@ let shipped: readonly string[];
 let sizeBytes: number;
 let installed: string;
 let built: string;
-let server: Awaited<ReturnType<typeof startS3Server>>;
+const { server } = await openBucket('sealed');
 
 beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket('sealed');
   built = newFolder();
   const packed = await packPackage(built);
   ({ tarball, shipped, sizeBytes } = packed);
@@ -51,8 +49,6 @@ beforeAll(async () => {
   mkdirSync(join(installed, 'node_modules/.bin'));
   symlinkSync('../velist-backup/dist/cli/main.js', join(installed, 'node_modules/.bin/velist-backup'));
 }, PATIENCE_MS);
-
-afterAll(async () => await server.close());
 
 let otherDriver: Promise<string> | undefined;
 

@@ -1,20 +1,14 @@
 /** Copies that a rule of the bucket moved to an archive class: listed, and readable only after hours. */
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { expect, test } from 'bun:test';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { runCli } from '../../src/cli/program.ts';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
 
 const newFolder = scratchFolders();
-let server: S3Server;
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket('my-backups');
-});
-afterAll(() => server.close());
-
+const { server } = await openBucket('my-backups');
 /** Three backups, each here and on S3; one row more in each. */
 async function threeBackups(prefix: string) {
   const folder = newFolder();

@@ -1,5 +1,5 @@
 /** Backups that come back from S3: on an empty machine, after cuts and kills, and what is refused on the way. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { beforeEach, expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,13 +12,13 @@ import { formatManifest, type Manifest, parseManifest } from '../../src/engine/f
 import type { JobMessage } from '../../src/engine/process/protocol.ts';
 import { runJob } from '../../src/engine/process/run-job.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
+import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { createService, createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import type { RunProgress } from '../../src/service/model.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
 import { keysOf, storedKeys } from '../support/objects.ts';
 import { s3Environment, s3Variables } from '../support/s3-environment.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { ask, refusal, scratchFolders } from '../support/scratch.ts';
 import type { FetchRequest } from '../../src/engine/stories/fetch.ts';
 
@@ -32,20 +32,8 @@ const identity = await generateIdentity();
 const recipient = await identityToRecipient(identity);
 const sealed = { BACKUP_COMPRESSION: 'zstd', BACKUP_ENCRYPTION_RECIPIENT: recipient };
 
-let server: Awaited<ReturnType<typeof startS3Server>>;
-let store: S3Store;
+const { server, store } = await openBucket(BUCKET, PREFIX);
 let folder: string;
-
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-  store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
-});
-
-afterAll(async () => {
-  store.close();
-  await server.close();
-});
 
 beforeEach(async () => {
   server.faults.length = 0;

@@ -8,15 +8,13 @@ import { makeBank } from '../support/bank.ts';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
 import { ownCertificate } from '../support/own-certificate.ts';
 import { s3Environment } from '../support/s3-environment.ts';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 
-let server: S3Server;
+const { server } = await openBucket('my-backups');
 let proxy: FaultProxy;
 let folder: string;
 
 beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket('my-backups');
   proxy = await startFaultProxy(server.endpoint, { tls: ownCertificate });
   folder = mkdtempSync(join(tmpdir(), 'velist-own-ca-'));
   makeBank(join(folder, 'app.sqlite'), { sizeBytes: 1024 * 1024 });
@@ -25,7 +23,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await proxy.close();
-  await server.close();
   rmSync(folder, { recursive: true, force: true });
 });
 

@@ -2,7 +2,7 @@
  * The recovery kit, followed to the letter: its commands as they stand, in one shell, with stock programs alone. Absent
  * programs fail this test, because without them nothing here is proven.
  */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { beforeEach, expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,12 +10,13 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, wri
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bytesOf, getBytes } from '../../src/engine/store/store.ts';
-import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { BackupService } from '../../src/service/backup-service.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { areMissing } from '../support/programs.ts';
-import { startS3Server } from '../support/s3-server.ts';
-import { ask, makeDatabase, scratchFolders, shopSettings } from '../support/scratch.ts';
+import { openBucket } from '../support/bucket.ts';
+import { keysOf } from '../support/objects.ts';
+import { ask, makeDatabase, scratchFolders } from '../support/scratch.ts';
+import { settingsWith } from '../support/settings.ts';
 
 const BUCKET = 'my-backups';
 /** With what a path may have in it, as owners write it. */
@@ -26,26 +27,15 @@ const identity = await generateIdentity();
 const recipient = await identityToRecipient(identity);
 const withoutS3 = { S3_BUCKET: '', BACKUP_S3_ENABLED: 'false' };
 
-let server: Awaited<ReturnType<typeof startS3Server>>;
+const { server, store } = await openBucket(BUCKET, PREFIX);
 let folder: string;
 const database = () => join(folder, "the app's data", 'app.sqlite');
 const backups = () => join(folder, 'backups');
 
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-});
-
-afterAll(async () => await server.close());
-
 beforeEach(async () => {
   folder = newFolder();
   mkdirSync(join(folder, "the app's data"));
-  const store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
-  const keys: string[] = [];
-  for await (const { key } of store.list('')) keys.push(key);
-  await store.deleteMany(keys);
-  store.close();
+  await store.deleteMany(await keysOf(store));
 });
 
 const variables = (more: Record<string, string>) => ({
@@ -176,7 +166,7 @@ test('of several targets each has its part, and any of them gets the data back',
   const sealing = { compression: 'zstd', recipients: [recipient] } as const;
   const service = new BackupService({
     ...{ databasePath: database(), backupsPath: backups(), statePath: join(folder, 'state.sqlite'), log: () => {} },
-    settings: { ...shopSettings, s3Enabled: true, s3Path: PREFIX },
+    settings: settingsWith({ s3Enabled: true, s3Path: PREFIX }),
     s3: { ...access, bucket: BUCKET },
     targets: [{ ...access, bucket: 'second-bucket', name: 'offsite-eu', prefix: 'elsewhere', sealing }],
     jobEnvironment: { PATH: process.env['PATH'] ?? '' },
@@ -228,11 +218,9 @@ test('a copy that is damaged on S3 is told by its digest', async () => {
 
 /** Puts a manifest there as whoever has a key of the bucket can, of the year 2099. */
 async function plant(name: string, change: (text: string) => string): Promise<string> {
-  const store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
   const planted = 'backup-2099-01-01T00-00-00-000Z.sqlite';
   const text = new TextDecoder().decode(await getBytes(store, `${name}.json`, { limitBytes: 1_000_000 }));
   await store.put(`${planted}.json`, bytesOf(change(text.replaceAll(name, planted))));
-  store.close();
   return planted;
 }
 
@@ -282,9 +270,7 @@ test('what is larger than was announced is cut', async () => {
   const sizeBytes = 1_000;
   const smaller = (manifest: string) => manifest.replaceAll(/"sizeBytes": \d+/g, `"sizeBytes": ${sizeBytes}`);
   const planted = await plant(name, smaller);
-  const store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
   await store.put(planted, bytesOf('x'.repeat(3_000_000)));
-  store.close();
   const { stdout } = await follow(commandsOf(text, ['1', '2a']));
   expect(stdout).not.toContain(`${planted}: OK`);
   const there = statSync(join(folder, 'velist-recovery', planted), { throwIfNoEntry: false });
@@ -294,7 +280,6 @@ test('what is larger than was announced is cut', async () => {
 test('the newest of more than one page of names is found', async () => {
   const name = await backUpTwice();
   const text = await kit();
-  const store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
   for (let number = 0; number < 1_100; number += 50)
     await Promise.all(
       Array.from({ length: 50 }, async (_, more) => {
@@ -310,7 +295,6 @@ test('the newest of more than one page of names is found', async () => {
         );
       }),
     );
-  store.close();
   loseAll();
   server.requests.length = 0;
   expectData(await follow(commandsOf(text, ['1', '2a', '3', '4'])), name);

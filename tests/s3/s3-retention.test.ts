@@ -1,28 +1,15 @@
 /** Retention on S3 by its own numbers: the plan that is shown, and the same plan carried out. */
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { expect, test } from 'bun:test';
 import { join } from 'node:path';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { s3Environment } from '../support/s3-environment.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { makeDatabase, refusal, scratchFolders } from '../support/scratch.ts';
 
 const BUCKET = 'my-backups';
 const PREFIX = 'kept';
 const newFolder = scratchFolders();
-let server: Awaited<ReturnType<typeof startS3Server>>;
-let store: S3Store;
-
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-  store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
-});
-
-afterAll(async () => {
-  store.close();
-  await server.close();
-});
+const { server, store } = await openBucket(BUCKET, PREFIX);
 
 async function remoteBackups(): Promise<string[]> {
   const names: string[] = [];

@@ -5,31 +5,24 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isLocked } from '../../src/engine/disk/lock.ts';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { judgeBank, makeBank } from '../support/bank.ts';
 import { storedKeys } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 
 const BUCKET = 'my-backups';
 const PREFIX = 'backups/production';
 
-let server: Awaited<ReturnType<typeof startS3Server>>;
-let store: S3Store;
+const { server, store } = await openBucket(BUCKET, PREFIX);
 let folder: string;
 
 beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-  store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
   folder = mkdtempSync(join(tmpdir(), 'velist-s3-'));
   makeBank(join(folder, 'app.sqlite'), { sizeBytes: 20 * 1024 * 1024 });
 });
 
 afterAll(async () => {
-  store.close();
-  await server.close();
   rmSync(folder, { recursive: true, force: true });
 });
 

@@ -1,5 +1,5 @@
 /** Copies on S3 that are compressed and encrypted: what is stored, who can open it, and what happens when it is wrong. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { beforeEach, expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
@@ -7,12 +7,11 @@ import { join } from 'node:path';
 import { artifactName, formOf, seal, type Sealing, unseal } from '../../src/engine/format/seal.ts';
 import { formatManifest, type Manifest, parseManifest } from '../../src/engine/format/manifest.ts';
 import { getBytes } from '../../src/engine/store/store.ts';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { makeBank } from '../support/bank.ts';
 import { keysOf, storedKeys } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 import { refusal, scratchFolders } from '../support/scratch.ts';
 import { opensWithStockPrograms } from '../support/stock-programs.ts';
 
@@ -25,20 +24,8 @@ const recipient = await identityToRecipient(identity);
 const otherIdentity = await generateIdentity();
 const both = { BACKUP_COMPRESSION: 'zstd', BACKUP_ENCRYPTION_RECIPIENT: recipient };
 
-let server: Awaited<ReturnType<typeof startS3Server>>;
-let store: S3Store;
+const { server, store } = await openBucket(BUCKET, PREFIX);
 let folder: string;
-
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-  store = createS3Store({ ...server, bucket: BUCKET, prefix: PREFIX });
-});
-
-afterAll(async () => {
-  store.close();
-  await server.close();
-});
 
 beforeEach(async () => {
   server.faults.length = 0;

@@ -5,17 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createS3Store } from '../../src/engine/store/s3/store.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
 
-let server: S3Server;
+const { server } = await openBucket('my-backups');
 let folder: string;
 beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket('my-backups');
   folder = mkdtempSync(join(tmpdir(), 'velist-target-'));
 });
 afterAll(async () => {
-  await server.close();
   rmSync(folder, { recursive: true });
 });
 

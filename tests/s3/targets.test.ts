@@ -1,14 +1,15 @@
 /** One database, two targets on two servers of their own: what one of them does or fails to do is nothing to the other. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
+import { beforeEach, expect, test } from 'bun:test';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCli } from '../../src/cli/program.ts';
-import { createS3Store, type S3Store } from '../../src/engine/store/s3/store.ts';
+import type { S3Store } from '../../src/engine/store/s3/store.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import type { FurtherBucket, S3Target } from '../../src/service/targets/targets.ts';
-import { storedKeys } from '../support/objects.ts';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { openBucket } from '../support/bucket.ts';
+import { keysOf, storedKeys } from '../support/objects.ts';
+import type { S3Server } from '../support/s3-server.ts';
 import { ask, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
 
 const EU = 'offsite-eu';
@@ -21,30 +22,14 @@ interface Place {
   readonly server: S3Server;
   readonly store: S3Store;
 }
-let home: Place;
-let eu: Place;
+const [home, eu]: readonly [Place, Place] = [await openBucket('backups', PREFIX), await openBucket('backups', PREFIX)];
 
-beforeAll(async () => {
-  [home, eu] = await Promise.all([startPlace(), startPlace()]);
-});
-afterAll(async () => {
-  for (const { server, store } of [home, eu]) {
-    store.close();
-    await server.close();
-  }
-});
 beforeEach(async () => {
   for (const { server, store } of [home, eu]) {
     server.faults.length = 0;
-    await store.deleteMany((await Array.fromAsync(store.list(''))).map(({ key }) => key));
+    await store.deleteMany(await keysOf(store));
   }
 });
-
-async function startPlace(): Promise<Place> {
-  const server = await startS3Server();
-  await server.createBucket('backups');
-  return { server, store: createS3Store({ ...server, bucket: 'backups', prefix: PREFIX }) };
-}
 
 /** One try: a test that takes a server away need not wait for the usual six. */
 function accessTo({ server }: Place): S3Target {

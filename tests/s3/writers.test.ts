@@ -2,7 +2,7 @@
  * Several machines at one prefix, through the service: each has its own state, as machines have, and the same server.
  * Ticks are a second long here, so a writer is gone after three.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, setDefaultTimeout, test } from 'bun:test';
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from 'bun:test';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -19,8 +19,9 @@ import type { ServiceEvent } from '../../src/service/model.ts';
 import { knowDatabase } from '../support/many-machines.ts';
 import { keysOf, storedKeys, textOf } from '../support/objects.ts';
 import { s3Environment } from '../support/s3-environment.ts';
-import { type S3Server, startS3Server } from '../support/s3-server.ts';
-import { makeDatabase, openShop, scratchFolders, type Shop, shopSettings } from '../support/scratch.ts';
+import { openBucket } from '../support/bucket.ts';
+import { makeDatabase, openShop, scratchFolders, type Shop } from '../support/scratch.ts';
+import { settingsWith } from '../support/settings.ts';
 
 setDefaultTimeout(60_000);
 
@@ -29,17 +30,12 @@ const TICK_MS = 1_000;
 const cliPath = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const newFolder = scratchFolders();
 const opened: (Shop & AsyncDisposable)[] = [];
-let server: S3Server;
+const { server } = await openBucket(BUCKET);
 let prefix: string;
 /** All machines of a test work for one database, as after a move. */
 let databaseId: string;
 let store: S3Store;
 
-beforeAll(async () => {
-  server = await startS3Server();
-  await server.createBucket(BUCKET);
-});
-afterAll(async () => await server.close());
 beforeEach(() => {
   server.faults.length = 0;
   server.requests.length = 0;
@@ -249,7 +245,7 @@ test('a start that finds another writer noted looks again, also when nothing wai
   expect((await staging.service.getStatus()).verdict.code).toBe('other-writer');
   await staging.service.close();
   await production.service.close();
-  const again = staging.again({ settings: { ...shopSettings, enabled: false, s3Enabled: true, s3Path: prefix } });
+  const again = staging.again({ settings: settingsWith({ enabled: false, s3Enabled: true, s3Path: prefix }) });
   await again.deleteBackup(filename);
   expect((await placeOf(again)).writer).toMatchObject({ kind: 'other' });
   again.start();

@@ -13,21 +13,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import {
-  ask,
-  makeDatabase,
-  openElsewhere,
-  openShop,
-  refusal,
-  scratchFolders,
-  settle,
-  shopSettings,
-} from '../support/scratch.ts';
+import { ask, makeDatabase, openElsewhere, openShop, refusal, scratchFolders, settle } from '../support/scratch.ts';
 import { LOCK_FILE } from '../../src/engine/format/names.ts';
+import { backupFetch } from '../../src/http/mount.ts';
 import type { ServiceEvent } from '../../src/service/service-event.ts';
 import type { Run, RunProgress } from '../../src/words/run.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import { formatSize } from '../../src/service/log.ts';
+import { settingsWith } from '../support/settings.ts';
 
 const scratch = scratchFolders();
 const minuteMs = 60_000;
@@ -119,6 +112,25 @@ test('who asks after it waits for one more run, shared by all', async () => {
   expect(shop.service.getRuns().length).toBe(2);
   expect([shop.service.getRuns()[0]?.user, later[0]?.report.user]).toEqual(['ada, bob', 'ada, bob']);
   expect((await shop.service.getBackup(later[0]?.filename ?? '')).user).toBe('ada, bob');
+});
+
+test('a backup that has to wait for its turn is accepted at once, with the id of its run', async () => {
+  await using shop = openShop(scratch());
+  const moment = pinned(shop.service);
+  const first = shop.service.performBackup();
+  await moment;
+  let hasEnded = false;
+  const ended = first.then(() => {
+    hasEnded = true;
+  });
+  const { runId } = await shop.service.requestBackup('ada');
+  expect(hasEnded).toBe(false);
+  // Whoever joins it is told the same.
+  const joined = shop.service.performBackup('bob');
+  expect((await shop.service.requestBackup('eve')).runId).toBe(runId);
+  await ended;
+  expect((await joined).report.id).toBe(runId);
+  expect(shop.service.getRuns().map(({ id }) => id)).toEqual([runId, (await first).report.id]);
 });
 
 test('who joins a run that goes already is named in it, once', async () => {
@@ -362,6 +374,23 @@ test('a foreign file that is no sound database is not adopted', async () => {
   expect(readdirSync(shop.backups).filter((name) => !name.startsWith(LOCK_FILE))).toEqual([foreign]);
 });
 
+test('a note may have 200 letters, whoever writes it', async () => {
+  await using shop = openShop(scratch());
+  const { filename = '' } = await shop.service.performBackup();
+  await shop.service.updateBackup(filename, { note: 'x'.repeat(200) });
+  const tooLong = { pinned: true, note: 'y'.repeat(201) };
+  const error = await refusal(() => shop.service.updateBackup(filename, tooLong));
+  expect([error.code, error.message]).toEqual(['BAD_REQUEST', 'the note has 201 letters, and may have 200']);
+  const routes = backupFetch(shop.service, { authorize: () => true });
+  const request = new Request(`http://localhost/backup/api/backups/${filename}`, {
+    method: 'PATCH',
+    body: JSON.stringify(tooLong),
+  });
+  const answer = await routes(request);
+  expect([answer.status, await answer.json()]).toEqual([422, { error: error.toJSON() }]);
+  expect(await shop.service.getBackup(filename)).toMatchObject({ pinned: false, note: 'x'.repeat(200) });
+});
+
 test('a pinned backup outlives retention, and its note is kept', async () => {
   await using shop = openShop(scratch(), { settings: { retentionCount: 1 } });
   const { filename = '' } = await shop.service.performBackup();
@@ -408,7 +437,7 @@ test('a deleted backup is gone, and names that are none delete nothing', async (
 test('two that prune at once: what the other one removed is not said to be there', async () => {
   await using shop = openShop(scratch());
   for (let count = 0; count < 4; count++) await shop.service.performBackup();
-  const strict = { settings: { ...shopSettings, retentionCount: 1 } };
+  const strict = { settings: settingsWith({ retentionCount: 1 }) };
   const both = [shop.again(strict), shop.again(strict)];
   const results = await Promise.all(both.map((service) => service.prune()));
   expect(results.flatMap(({ removed }) => removed).length).toBe(3);
@@ -542,6 +571,18 @@ test('where a copy is and how much it takes is told as configured', async () => 
     },
   ]);
   expect((await shop.service.getStatus()).database.growthBytes).toBe(0);
+});
+
+test('the size of the log is told beside that of the database', async () => {
+  await using shop = openShop(scratch());
+  const app = await openElsewhere(shop.databasePath);
+  await app.ask('PRAGMA journal_mode = WAL');
+  await app.ask('INSERT INTO notes (text) VALUES (hex(randomblob(9000))) RETURNING 1');
+  const { sizeBytes, logBytes } = (await shop.service.getStatus()).database;
+  expect(logBytes).toBe(statSync(`${shop.databasePath}-wal`).size);
+  expect(logBytes).toBeGreaterThan(9_000);
+  expect(sizeBytes - logBytes).toBe(statSync(shop.databasePath).size);
+  await app.kill();
 });
 
 test('a verdict says protected after a backup, and none before', async () => {

@@ -1,82 +1,12 @@
-import { afterEach, expect, setDefaultTimeout, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { refusal, scratchFolders } from '../support/scratch.ts';
-import { type SqlProcess, startSqlProcess } from '../support/sql-process.ts';
-import { BackupService } from '../../src/service/backup-service.ts';
-import type { Status } from '../../src/service/model.ts';
+import { capturedShops, capturing, order, texts, textsIn, untilStatus } from '../support/captured-shop.ts';
+import { refusal } from '../support/scratch.ts';
+import { startSqlProcess } from '../support/sql-process.ts';
 
 setDefaultTimeout(120_000);
-const scratch = scratchFolders();
-const open: { close(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const one of open.splice(0).toReversed()) await one.close();
-});
-
-async function startShop({ isOn = true } = {}) {
-  const place = scratch();
-  const path = join(place, 'shop.sqlite');
-  const app = startSqlProcess(path);
-  open.push({ close: async () => await app[Symbol.asyncDispose]() });
-  await app.run('PRAGMA journal_mode = WAL');
-  await app.run('CREATE TABLE orders (id INTEGER PRIMARY KEY, text TEXT)');
-  const said: string[] = [];
-  const service = new BackupService({
-    databasePath: path,
-    backupsPath: join(place, 'backups'),
-    statePath: join(place, 'state.sqlite'),
-    settings: {
-      ...{ enabled: false, intervalMinutes: 10, retentionCount: 10, s3Enabled: false, s3Path: '', verify: 'quick' },
-      ...{
-        maxAgeMinutes: null,
-        lossIgnore: [],
-        keepHourly: 0,
-        keepDaily: 0,
-        keepWeekly: 0,
-        keepMonthly: 0,
-        keepYearly: 0,
-      },
-    },
-    log: (level, message) => void said.push(`${level} ${message}`),
-    jobEnvironment: { PATH: process.env['PATH'] ?? '' },
-    continuous: isOn
-      ? {
-          intervalMs: 50,
-          windowsMs: [3_600_000, 86_400_000, 604_800_000, 2_592_000_000],
-          bytesMax: null,
-          stopMs: 10_000,
-        }
-      : null,
-  });
-  open.push(service);
-  service.start();
-  return { place, path, app, service, said, stream: join(place, 'backups', 'continuous') };
-}
-
-async function untilStatus(service: BackupService, isWanted: (status: Status) => boolean): Promise<Status> {
-  for (;;) {
-    const status = await service.getStatus();
-    if (isWanted(status)) return status;
-    await Bun.sleep(50);
-  }
-}
-
-const capturing = (service: BackupService) =>
-  untilStatus(service, ({ continuous }) => continuous?.phase === 'capturing' && continuous.caughtUpAt !== null);
-const order = (app: SqlProcess, text: string) => app.run(`INSERT INTO orders (text) VALUES ('${text}')`);
-const textsIn = (path: string): unknown[] => {
-  const database = new DatabaseSync(path, { readOnly: true });
-  try {
-    return database
-      .prepare('SELECT text FROM orders ORDER BY id')
-      .all()
-      .map(({ text }) => text);
-  } finally {
-    database.close();
-  }
-};
-const texts = async (app: SqlProcess) => (await app.run('SELECT text FROM orders ORDER BY id')).map(({ text }) => text);
+const { scratch, startShop } = capturedShops();
 
 test('off, nothing of it is there: no folder, no process, no word in the status', async () => {
   const { app, service, stream } = await startShop({ isOn: false });

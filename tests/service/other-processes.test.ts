@@ -13,9 +13,9 @@ const scratch = scratchFolders();
 /** A program that makes one backup over the same files and prints its progress; it waits for a line before it begins. */
 const elsewhere = `
   import { BackupService } from '${join(import.meta.dir, '../../src/service/backup-service.ts')}';
+  import { settingsWith } from '${join(import.meta.dir, '../support/settings.ts')}';
   const [databasePath, backupsPath, statePath] = process.argv.slice(1);
-  const settings = { enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: false, s3Path: 'x',
-    verify: 'quick', maxAgeMinutes: null, lossIgnore: [] };
+  const settings = settingsWith();
   const service = new BackupService({ databasePath, backupsPath, statePath, settings, log() {}, jobEnvironment: {} });
   const { filename, report } = await service.performBackup('eve', { trigger: 'cli' });
   await service.close();
@@ -150,6 +150,38 @@ test('a run that another process holds up says which', async () => {
   expect(error?.code).toBe('BUSY');
   expect(error?.message).toEndWith('it is a backup that the command line began at 1970-01-01T00:00:00.000Z');
   await other.kill();
+});
+
+test('a second run at once is refused: a line of the run log that is no failed run, and mends none', async () => {
+  const folder = scratch();
+  await using shop = openShop(folder, { waits: { lockMs: 50, pinMs: 50 } });
+  const told = async () => {
+    const { verdict, lastBackupRun } = await shop.service.getStatus();
+    const { counts, bars } = await shop.service.getActivity('24h');
+    return [verdict.code, lastBackupRun?.result, counts.failed, bars.filter(({ state }) => state === 'failed').length];
+  };
+  await shop.service.performBackup();
+  const well = await told();
+  const other = await openElsewhere(join(shop.backups, LOCK_FILE));
+  await other.ask('BEGIN EXCLUSIVE');
+  for (const trigger of ['cli', 'manual'] as const)
+    expect((await shop.service.performBackup(undefined, { trigger })).error?.code).toBe('BUSY');
+  expect(shop.service.getRuns().map(({ result }) => result)).toEqual(['refused', 'refused', 'success']);
+  expect(shop.service.getRuns({ telling: true }).map(({ result }) => result)).toEqual(['success']);
+  expect(await told()).toEqual(well);
+  expect(well).toEqual(['protected', 'success', 0, 0]);
+  const totals = shop.service.getRunTotals().map(({ result, count }) => `${count} ${result}`);
+  expect(totals.toSorted()).toEqual(['1 refused', '1 refused', '1 success']);
+  await other.kill();
+  writeFileSync(shop.databasePath, 'no database at all'.repeat(100));
+  expect((await shop.service.performBackup()).error?.code).toBe('NOT_SQLITE');
+  const failing = await told();
+  expect(failing[0]).toBe('last-failed');
+  const again = await openElsewhere(join(shop.backups, LOCK_FILE));
+  await again.ask('BEGIN EXCLUSIVE');
+  await shop.service.performBackup(undefined, { trigger: 'cli' });
+  expect(await told()).toEqual(failing);
+  await again.kill();
 });
 
 test('a state that is no database hides neighbours and nothing else', async () => {

@@ -111,7 +111,7 @@ for (const journalMode of ['wal', 'delete', 'truncate', 'persist', 'memory']) {
     await app.close();
     expect(await safetyBackups(shop)).toEqual([]);
     expect(readdirSync(dirname(shop.databasePath)).filter((name) => name.includes('restoring'))).toEqual([]);
-    expect(shop.service.getRuns()[0]).toEqual(expect.objectContaining({ kind: 'restore', result: 'failed' }));
+    expect(shop.service.getRuns()[0]).toEqual(expect.objectContaining({ kind: 'restore', result: 'refused' }));
   });
 }
 

@@ -96,7 +96,7 @@ export async function backUp(on: Pick<Machine, 'env'>, times = 1): Promise<strin
   return names;
 }
 
-/** Makes a folder as versions before 0.2 left it: without a record, and without ids in the manifests. */
+/** Makes a folder as early versions left it: without a record, and without ids in the manifests. */
 export async function makeOld({ backups }: Pick<Machine, 'backups'>, change: Partial<Manifest> = {}): Promise<void> {
   rmSync(join(backups, RECORD_FILE), { force: true });
   const catalog = new Catalog(backups);

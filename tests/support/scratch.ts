@@ -12,8 +12,8 @@ import { nameBackup } from '../../src/engine/format/names.ts';
 import { BackupError } from '../../src/words/errors.ts';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
 import type { Run, Settings } from '../../src/service/model.ts';
-import { keepSettingsNone } from '../../src/service/targets/retention-policies.ts';
 import { MANIFEST_FORMAT, type Manifest } from '../../src/engine/format/manifest.ts';
+import { settingsWith } from './settings.ts';
 
 /** Makes a new empty folder at each call; all are removed when the file's tests have ended. */
 export function scratchFolders(): () => string {
@@ -197,7 +197,7 @@ export function openShop(
       databasePath,
       backupsPath: backups,
       statePath: join(folder, 'state.sqlite'),
-      settings: { ...shopSettings, ...settings },
+      settings: settingsWith(settings),
       log: (level, message) => {
         log.push(`${level}: ${message}`);
         for (const hear of listening) hear();
@@ -248,15 +248,3 @@ export function openShop(
     },
   };
 }
-
-export const shopSettings: Settings = {
-  enabled: true,
-  intervalMinutes: 10,
-  retentionCount: 10,
-  ...keepSettingsNone,
-  s3Enabled: false,
-  s3Path: 'backups/database',
-  verify: 'quick',
-  maxAgeMinutes: null,
-  lossIgnore: [],
-};

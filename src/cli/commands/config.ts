@@ -3,6 +3,7 @@
  * backup folder. A program that is running read them when it started, so a change made here is taken over by its next start.
  */
 import type { BackupConfig, Settings } from '../../service/model.ts';
+import { settingText, typedSetting } from '../../config/page-settings.ts';
 import { configChange } from '../../http/contract.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { type Session, wrongUse } from '../session.ts';
@@ -28,13 +29,13 @@ export async function configure(
   if (name === undefined) throw wrongUse(`there is no setting ${wanted}; the settings are ${settingNames.join(', ')}`);
   if (revert && value !== undefined) throw wrongUse('say a value or --revert, and not both');
   if (!revert && value === undefined) {
-    output.answer(config, shown(config[name]));
+    output.answer(config, settingText(config[name]));
     return exitCodes.done;
   }
   // The service parses it.
-  const change = { [name]: read(value ?? '', config[name]) } as Partial<Settings>;
+  const change = { [name]: typedSetting(name, value ?? '') } as Partial<Settings>;
   const changed = service.updateConfig(revert ? { revert: [name] } : change);
-  output.answer(changed, `${name} is ${shown(changed[name])} now.`);
+  output.answer(changed, `${name} is ${settingText(changed[name])} now.`);
   output.note('A running program takes it over when it starts again; saving on its page before that undoes it.');
   return exitCodes.done;
 }
@@ -44,23 +45,8 @@ const settingNames = Object.keys(configChange.shape).filter((name) => name !== '
 function configText(config: BackupConfig, width: number | undefined): string {
   const rows = settingNames.map((name) => [
     name,
-    shown(config[name]),
-    name in config.changed ? `changed; the environment says ${shown(config.changed[name] ?? null)}` : '',
+    settingText(config[name]),
+    name in config.changed ? `changed; the environment says ${settingText(config.changed[name] ?? null)}` : '',
   ]);
   return table(['SETTING', 'VALUE', ''], rows, { width });
-}
-
-const AUTOMATIC = 'automatic';
-
-function shown(value: Settings[keyof Settings]): string {
-  if (value === null) return AUTOMATIC;
-  return typeof value === 'object' ? value.join(',') || 'none' : String(value);
-}
-
-/** As the schema of the setting wants it; what does not fit, it refuses in its own words. */
-function read(text: string, now: Settings[keyof Settings]): unknown {
-  if (text === AUTOMATIC) return null;
-  if (typeof now === 'object' && now !== null) return text === 'none' ? [] : text.split(',').map((one) => one.trim());
-  if (typeof now === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
-  return typeof now === 'string' || text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
 }

@@ -38,7 +38,8 @@ function logText(runs: readonly Run[], width: number | undefined): string {
 const tookText = (ms: number) => (ms < 1_000 ? `${ms} ms` : durationText(ms));
 
 function whatText({ result, error, backup, sizeBytes, kind, target = 's3' }: Run): string {
-  if (result === 'failed') return error === null ? 'no reason was given' : `${error.message} (${error.code})`;
+  if (result === 'failed' || result === 'refused')
+    return error === null ? 'no reason was given' : `${error.message} (${error.code})`;
   const to = kind === 'upload' ? ` to ${targetWord(target)}` : '';
   const size = sizeBytes === null ? '' : `, ${sizeText(sizeBytes)}`;
   return backup === null ? '' : `${backup}${to}${size}`;

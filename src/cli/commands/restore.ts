@@ -182,6 +182,7 @@ function firstBootText(result: FirstBoot): string {
       return [
         `Restored ${result.backup} (${result.from}) to ${result.path}, which was missing.`,
         ...result.skipped.map(({ filename, from, reason }) => `Not brought back: ${filename} (${from}): ${reason}.`),
+        ...(result.lack === undefined ? [] : [result.lack]),
       ].join('\n');
     case 'first-boot':
       return `No backup, first boot: there is none in ${result.looked.join(' and none in ')}.`;

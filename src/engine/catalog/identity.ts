@@ -7,7 +7,7 @@
  * the one that it names last, whatever the machine: a container gets a new machine id, and its volumes stay. A target is
  * ours if it has our id.
  *
- * Versions before 0.2 made no such record. Their places go by the manifests: those of one database are taken over, those
+ * Early versions made no such record. Their places go by the manifests: those of one database are taken over, those
  * of several stay mixed, and each backup there belongs to the database that its manifest names.
  */
 import { z } from 'zod';

@@ -24,7 +24,7 @@ import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { visibleLine } from '../../words/visible-text.ts';
 import type { DatabaseSelf } from '../writer/self.ts';
-import { syncFolderNow } from '../sqlite/sync-folder.ts';
+import { syncFolderNow } from '../disk/sync-folder.ts';
 import { FOUND_FILE, OWNER_FILE, RECORD_FILE } from '../format/names.ts';
 import type { Catalog } from './folder-catalog.ts';
 import {

@@ -18,10 +18,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { nameBackup, STAGING_FOLDER } from '../format/names.ts';
-import { type Catalog, syncFolder } from './folder-catalog.ts';
+import type { Catalog } from './folder-catalog.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { prepareOwnFolder, type Warn } from '../disk/aside.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
+import { syncFolder } from '../disk/sync-folder.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import type { VerifiedSnapshot } from '../sqlite/verify.ts';
 

@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { giveToOwnerOfFolder } from './owner.ts';
 import { errnoCode } from '../../words/errors.ts';
-import { syncNewFolder } from '../sqlite/sync-folder.ts';
+import { syncNewFolder } from './sync-folder.ts';
 
 /** Makes the folder and those above it that are missing, each 0700 and durable; what is there stays as it is. */
 export function makePrivateFolder(path: string): void {

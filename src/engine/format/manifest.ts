@@ -22,7 +22,7 @@ const tableFacts = z.object({
   schema: z.string(),
 });
 
-/** What verification found in the database; versions before 0.2 did not look. */
+/** What verification found in the database; early versions did not look. */
 const databaseFacts = z.object({
   /** By name; SQLite's own tables are left out. */
   tables: z.record(z.string(), tableFacts),
@@ -117,7 +117,7 @@ const manifestSchema = z.object({
   /** The live database's files under the pin; equal to today's means unchanged. */
   stamp: z.object({ main: fileStamp, wal: fileStamp.nullable(), recordedAtMs: z.number() }).nullable(),
   versions: z.object({ velistBackup: z.string(), sqlite: z.string(), runtime: z.string() }),
-  /** Id of the database that it is of, as `database.json` of its place has it; versions before 0.2 wrote none. */
+  /** Id of the database that it is of, as `database.json` of its place has it; early versions wrote none. */
   databaseId: z.string().optional(),
   /** The installation that made it: its random id, and the name of its host for people. */
   madeBy: z.object({ installation: z.string(), host: z.string() }).optional(),

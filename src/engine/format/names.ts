@@ -11,7 +11,7 @@ export const RECORD_FILE = 'database.json';
 /** The owner of a folder after a claim; at a target each claim has an object of its own. */
 export const OWNER_FILE = 'owner.json';
 export const CLAIM_PREFIX = 'claim-';
-/** The file of a glob that a database was. Versions before 0.2 kept this under the name of `RECORD_FILE`. */
+/** The file of a glob that a database was. Early versions kept this under the name of `RECORD_FILE`. */
 export const FOUND_FILE = 'found-as.json';
 /** Beside the backups: what a drill restored, with an end of its own. */
 export const DRILL_FOLDER = '.drill-';

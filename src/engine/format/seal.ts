@@ -10,6 +10,7 @@ import { decrypt, encrypt, encryptedBytesMax } from './age.ts';
 import { artifactFile } from './names.ts';
 import type { Manifest } from './manifest.ts';
 import { BackupError } from '../../words/errors.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { compress, compressedBytesMax, decompress } from './zstd.ts';
 
 export interface Sealing {
@@ -94,10 +95,10 @@ export function isPlain(manifest: { readonly artifact: Pick<Manifest['artifact']
 }
 
 /** A key of the bucket is enough to put such a one there, and whoever restores it runs on what its author wrote. */
-export function plainCopy(name: string, target: string): BackupError {
+export function plainCopy(name: string, target: TargetName): BackupError {
   return new BackupError(
     'PLAIN_COPY',
-    `${name} on ${target === 's3' ? 'S3' : target} is not encrypted, although copies there should be`,
+    `${name} on ${targetWord(target)} is not encrypted, although copies there should be`,
     {
       hint: 'It was stored before BACKUP_ENCRYPTION_RECIPIENT was set, or somebody else put it there. If you know that it is yours, use --allow-plain (HTTP and library: allowPlain); `velist-backup backup` makes an encrypted one.',
     },

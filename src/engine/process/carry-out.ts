@@ -11,6 +11,7 @@ import { listMoments, makeMomentFile, mark } from '../stories/moments.ts';
 import { planRestoreFacts, restoreDatabase } from '../stories/restore.ts';
 import { checkDatabase } from '../sqlite/judge-live.ts';
 import { testTarget } from '../store/self-test.ts';
+import { tryTarget } from '../stories/try-target.ts';
 import { uploadBackup } from '../stories/upload.ts';
 import { verify } from '../stories/verify.ts';
 import type { StoryContext } from '../../words/story.ts';
@@ -58,6 +59,8 @@ export async function carryOut(request: JobRequest, context: StoryContext): Prom
       return await makeMomentFile(request, context);
     case 'mark':
       return await mark(request, context);
+    case 'try-target':
+      return await tryTarget(request, context);
     case 'prune':
       return await pruneFolder(request, context);
   }

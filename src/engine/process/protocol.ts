@@ -28,6 +28,7 @@ import type {
   MomentsRequest,
 } from '../stories/moments.ts';
 import type { BackupMomentRequest, ComparedMoment } from '../stories/backup-moment.ts';
+import type { TryTargetRequest } from '../stories/try-target.ts';
 import type { PruneRequest } from '../catalog/prune-folder.ts';
 
 export interface JobMap {
@@ -54,6 +55,7 @@ export interface JobMap {
   moments: { request: MomentsRequest; result: Moments };
   'moment-file': { request: MomentFileRequest; result: MomentFile };
   mark: { request: MarkRequest; result: Marked };
+  'try-target': { request: TryTargetRequest; result: TargetReport };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };
 }
 export type JobKind = keyof JobMap;

@@ -21,7 +21,7 @@ import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { LtxEncoder } from '../format/ltx/encoder.ts';
 import { decodeHeader, HEADER_BYTES, type LtxHeader } from '../format/ltx/header.ts';
-import { syncFolderNow } from '../sqlite/sync-folder.ts';
+import { syncFolderNow } from '../disk/sync-folder.ts';
 import { type ListedSegment, SNAPSHOT_LEVEL } from './plan.ts';
 import { parseSegmentName, segmentName } from './segment.ts';
 

@@ -152,7 +152,8 @@ export class Replicator {
     const checkpoints = new Checkpoints(database, capture, limits);
     const upkeep = new Upkeep(this.#stream, this.#options, now);
     this.#doubt = database.doubtAboutWriter();
-    this.#tell({ phase: 'capturing', error: null });
+    // From the beginning on it is known that there was a stream, and up to where.
+    this.#tell({ phase: 'capturing', error: null, ...newestOf(head) });
     try {
       await this.#captureUntilStopped(database, capture, checkpoints, upkeep, limits);
     } finally {
@@ -289,7 +290,9 @@ export class Replicator {
       const { txid, position } = capture.head;
       if (stamp !== null) writeDrainedNote(folder, { txid: bookmarkOf(txid), position, stamp });
       saveSums(folder, capture.head);
-      this.#tell({ bookmark: bookmarkOf(txid), at: capture.head.at.toISOString() });
+      this.#tell(newestOf(capture.head));
+      // A first boot reads it, and says what it misses.
+      this.#writeNow();
     } catch (error) {
       if (error instanceof NotCaptured) this.#tellUntrue('stream', streamUntrue(error.page, databasePath));
       // The next start finds out what was missed.
@@ -298,10 +301,10 @@ export class Replicator {
   }
 
   #tellCaught({ head }: Capture, lookedAt: Date, log: ReturnType<LogLimits['look']>, upkeep: Upkeep): void {
-    const { txid, at } = head;
     this.#tell({
       ...{ phase: 'capturing', pause: null, error: null, caughtUpAt: lookedAt.toISOString(), logBytes: log.logBytes },
-      ...{ bookmark: bookmarkOf(txid), at: at.toISOString(), sizeBytes: this.#stream.sizeBytes },
+      ...newestOf(head),
+      sizeBytes: this.#stream.sizeBytes,
       oldestAt: this.#stream.level(9)[0]?.at.toISOString() ?? null,
       warnings: [this.#doubt, log.warning, ...upkeep.warnings()].flatMap((text) => text ?? []),
     });
@@ -324,6 +327,10 @@ export class Replicator {
       JSON.stringify([phase, error?.message, untrue?.since, rebased?.at, warnings.length]);
     const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#status.bookmark !== this.#writtenBookmark;
     if (!isDue && newsOf(before) === newsOf(this.#status)) return;
+    this.#writeNow();
+  }
+
+  #writeNow(): void {
     this.#writtenMs = performance.now();
     this.#writtenBookmark = this.#status.bookmark;
     try {
@@ -374,6 +381,10 @@ function capturedBy({ head }: Capture): Captured {
 /** It was found at fault, and had no time to begin anew. */
 function isUntrueStill(told: StreamStatus | null): boolean {
   return told?.untrue?.at === 'stream' && (told.rebased?.at ?? '') < told.untrue.since;
+}
+
+function newestOf({ txid, at }: StreamHead): Pick<StreamStatus, 'bookmark' | 'at'> {
+  return { bookmark: bookmarkOf(txid), at: at.toISOString() };
 }
 
 function newTag(): number {

@@ -5,7 +5,7 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
-import { syncFolderNow } from '../sqlite/sync-folder.ts';
+import { syncFolderNow } from '../disk/sync-folder.ts';
 import type { LocalSegment, LocalStream } from './local-stream.ts';
 import { PageSums, sumPage } from './page-sums.ts';
 import { planStream } from './plan.ts';

@@ -12,7 +12,7 @@ import { explainLiveError, isLocked, openConnection } from './live-database.ts';
 import { inUse } from './open-files.ts';
 import { refuseStrayRoots } from './schema.ts';
 import { holdStaging, removeIfAllowed, stagedName } from './staged.ts';
-import { syncFolderNow } from './sync-folder.ts';
+import { syncFolderNow } from '../disk/sync-folder.ts';
 
 interface OutOfWal extends Disposable {
   /** False when it was in another mode anyway. */

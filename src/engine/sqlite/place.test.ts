@@ -20,7 +20,7 @@ import { areMissing } from '../../../tests/support/programs.ts';
 import { ask, makeDatabase, openElsewhere, scratchFolders } from '../../../tests/support/scratch.ts';
 import { BackupError } from '../../words/errors.ts';
 import { readHeaderOf } from './header.ts';
-import { placeAsNewFile, placeOverUnreadable, placeThroughSqlite, removeDeadPlacements } from './place.ts';
+import { placeOverUnreadable, placeThroughSqlite, removeDeadPlacements, stageNewFile } from './place.ts';
 import { holdStaging } from './staged.ts';
 
 const scratch = scratchFolders();
@@ -235,7 +235,10 @@ test('a restore to a new file clears what a killed one left of it, and nothing e
   const pid = deadPid();
   const [left, others] = [`${destination}.restoring-${pid}`, join(folder, `other.sqlite.restoring-${pid}`)];
   for (const path of [left, others]) writeFileSync(path, 'half a file');
-  placeAsNewFile(source, destination);
+  {
+    using staged = stageNewFile(source, destination);
+    staged.place();
+  }
   expect([existsSync(left), existsSync(others)]).toEqual([false, true]);
   expect(ask(destination, count)).toBe(3);
 });

@@ -39,7 +39,7 @@ import { giveToOwnerOf } from './owner.ts';
 import { giveModeBack } from './out-of-wal.ts';
 import { leftoverOf, resolveDatabase, sideFiles } from './stamp.ts';
 import { holdStaging, mayBeOurs, parseStaged, removeIfAllowed, stagedName, whenAlone } from './staged.ts';
-import { syncFolderNow, syncNewFolder } from './sync-folder.ts';
+import { syncFolderNow, syncNewFolder } from '../disk/sync-folder.ts';
 import { openUnwritten } from './verify.ts';
 
 /**
@@ -59,32 +59,51 @@ const PLACE_RETRY_MS = 10;
  */
 const PLACE_EAGER_MS = 5_000;
 
+/** A whole, durable copy that has no name yet. Without `place` it is removed. */
+interface StagedFile extends Disposable {
+  readonly path: string;
+  /** @throws BackupError TARGET_EXISTS, DISK_FULL, NO_PERMISSION. */
+  place(): void;
+}
+
 /** @throws BackupError TARGET_EXISTS, DISK_FULL, NO_PERMISSION. */
-export function placeAsNewFile(
+export function stageNewFile(
   source: string,
   destination: string,
   { journalMode, ownedAsFolder = false }: { readonly journalMode?: 'wal'; readonly ownedAsFolder?: boolean } = {},
-): void {
+): StagedFile {
+  refuseTaken(destination);
   removeDead(dirname(destination), (name) => name === basename(destination));
   removeDeadFolders(dirname(destination));
-  using fresh = FreshFolder.beside(destination);
-  const temporary = fresh.at('database');
-  copyDurably(source, temporary);
+  const fresh = FreshFolder.beside(destination);
+  const path = fresh.at('database');
   try {
-    if (journalMode) setJournalMode(temporary, journalMode);
-    if (ownedAsFolder) giveToOwnerOf(dirname(destination), temporary);
-    // link fails where rename would overwrite.
-    linkSync(temporary, destination);
+    copyDurably(source, path);
+    if (journalMode) setJournalMode(path, journalMode);
+    if (ownedAsFolder) giveToOwnerOf(dirname(destination), path);
   } catch (error) {
-    if (lstatSync(destination, { throwIfNoEntry: false })) {
-      throw new BackupError('TARGET_EXISTS', `${destination} already exists`, {
-        hint: 'Choose another name; a restore to a new file overwrites nothing.',
-        cause: error,
-      });
-    }
+    fresh[Symbol.dispose]();
     throw explainLiveError(error, { databasePath: destination, timeoutMs: 0 });
   }
-  syncPlaced(destination, 'Nothing was overwritten');
+  const place = () => {
+    try {
+      // link fails where rename would overwrite.
+      linkSync(path, destination);
+    } catch (error) {
+      refuseTaken(destination, error);
+      throw explainLiveError(error, { databasePath: destination, timeoutMs: 0 });
+    }
+    syncPlaced(destination, 'Nothing was overwritten');
+  };
+  return { path, place, [Symbol.dispose]: () => fresh[Symbol.dispose]() };
+}
+
+function refuseTaken(destination: string, cause?: unknown): void {
+  if (!lstatSync(destination, { throwIfNoEntry: false })) return;
+  throw new BackupError('TARGET_EXISTS', `${destination} already exists`, {
+    hint: 'Choose another name; a restore to a new file overwrites nothing.',
+    cause,
+  });
 }
 
 /**
@@ -259,7 +278,8 @@ export function placeWhereMissing(source: string, databasePath: string, journalM
   makeFolderOf(databasePath);
   const isWal = journalMode === null || journalMode === 'wal';
   try {
-    placeAsNewFile(source, databasePath, { ...(isWal && { journalMode: 'wal' }), ownedAsFolder: true });
+    using staged = stageNewFile(source, databasePath, { ...(isWal && { journalMode: 'wal' }), ownedAsFolder: true });
+    staged.place();
   } catch (error) {
     throw error instanceof BackupError && error.code === 'TARGET_EXISTS' ? thereIsAFile(databasePath, error) : error;
   }

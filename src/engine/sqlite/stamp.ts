@@ -16,7 +16,7 @@ interface FileStamp {
   readonly modifiedNs: string;
   /**
    * When the system noted the last change, which no program can set back. Only of the main file, since SQLite run by root
-   * changes that of a log as it opens it. Versions before 0.2 did not record it.
+   * changes that of a log as it opens it. Early versions did not record it.
    */
   readonly changedNs?: string | undefined;
 }

@@ -2,22 +2,20 @@
  * The checks of a self-test that every store must pass, and the one for a folder. Each is a sentence about the target
  * that turns out true, weaker than wished, or false.
  */
+import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupError } from '../../words/errors.ts';
+import type { Finding, Judgement } from '../../words/story.ts';
 import type { PolicyDocument } from './s3/policy.ts';
 import { getBytes, type ObjectStore } from './store.ts';
-
-type CheckName =
-  | ('write' | 'head' | 'read' | 'list' | 'private' | 'delete' | 'traces')
-  | ('clock' | 'create-only' | 'multipart' | 'unfinished-uploads' | 'versions')
-  /** Where removal is left to the bucket; `delete` then asks that this key may not. */
-  | ('overwrite' | 'lifecycle');
 
 /** A target as a self-test takes it. */
 export interface TestedTarget {
   readonly store: ObjectStore;
   readonly checks: readonly Check[];
+  /** Come before the others where the target is about to be set up: is it there, and are we let in? */
+  readonly contact: readonly Check[];
   /** The rights that the key needs and no more; null if there is no key. */
   readonly policy: PolicyDocument | null;
   /** Nobody may remove them; a rule of the bucket will. */
@@ -27,20 +25,10 @@ export interface TestedTarget {
   close(): void;
 }
 
-export interface Judgement {
-  readonly result: 'ok' | 'warning' | 'failed';
-  /** One sentence, in lower case and without a full stop, as the messages of errors. */
-  readonly message: string;
-  /** What to do; null when there is nothing. */
-  readonly hint: string | null;
-}
-
-export interface Finding extends Judgement {
-  readonly check: CheckName;
-}
+export type { Finding } from '../../words/story.ts';
 
 export interface Check {
-  readonly name: CheckName;
+  readonly name: Finding['check'];
   /** Begins the sentence when `run` throws: `objects cannot be listed`. */
   readonly cannot: string;
   /** Left out when no object could be written. */
@@ -179,6 +167,21 @@ export function isPrivateFolder(folder: string): Check {
     },
   };
 }
+
+const SPEED_BYTES = 2 * 1024 * 1024;
+
+export const isFast: Check = {
+  name: 'speed',
+  cannot: 'a larger object cannot be written',
+  needsObject: true,
+  async run({ store, key, signal }) {
+    const bytes = randomBytes(SPEED_BYTES);
+    const fromMs = performance.now();
+    await store.put(key('speed'), once(bytes), { sizeBytes: bytes.length, signal, ifAbsent: true });
+    const seconds = Math.max(1, performance.now() - fromMs) / 1_000;
+    return ok(`it takes ${(SPEED_BYTES / 1e6 / seconds).toFixed(1)} MB a second`);
+  },
+};
 
 export const deletes: Check = {
   name: 'delete',

@@ -9,12 +9,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { BackupError, says } from '../../words/errors.ts';
-import { createLocalStore } from './folder-store.ts';
+import { createLocalStore } from './folder/store.ts';
 import { type TargetAccess, targetToTest } from './kinds.ts';
 import type { PolicyDocument } from './s3/policy.ts';
 import {
   deletes,
+  type Check,
   type Finding,
+  isFast,
   isPrivateFolder,
   lists,
   looksUp,
@@ -50,6 +52,10 @@ export interface TargetReport {
 interface SelfTestContext {
   readonly now: () => Date;
   readonly signal?: AbortSignal;
+  /** Where the target is about to be set up: asks first whether it is there, then this, then the rest. */
+  readonly before?: readonly Check[];
+  /** Hears of each finding at once. */
+  readonly onFinding?: (finding: Finding) => void;
 }
 
 const cleanupTimeoutMs = 15_000;
@@ -77,12 +83,12 @@ export async function testTarget(target: TargetToTest, context: SelfTestContext)
 function folderToTest(folder: string): TestedTarget {
   const store = createLocalStore({ root: folder });
   const checks = [writes, looksUp, reads, lists, isPrivateFolder(folder), deletes];
-  return { store, checks, policy: null, close: () => store.close() };
+  return { store, checks, contact: [], policy: null, close: () => store.close() };
 }
 
 async function carryOut(
-  { checks, store, leavesTraces, isHopeless }: TestedTarget,
-  { now, signal }: SelfTestContext,
+  { checks, contact, store, leavesTraces, isHopeless }: TestedTarget,
+  { now, signal, before, onFinding }: SelfTestContext,
 ): Promise<readonly Finding[]> {
   const name = `${namesBegin}${randomUUID()}`;
   const traces = new Set<string>();
@@ -94,38 +100,37 @@ async function carryOut(
   const content = Buffer.from(`velist-backup ${name}: this may be deleted\n`);
   const trial: Trial = { store, object: key('object'), content, key, traces, now, signal, tried: false, written: null };
   const findings: Finding[] = [];
+  const first = [...contact, ...(before ?? [])];
+  let beganMs = performance.now();
+  const found = (finding: Finding): void => {
+    const ms = Math.round(performance.now() - beganMs);
+    findings.push(onFinding ? { ...finding, ms } : finding);
+    onFinding?.({ ...finding, ms });
+  };
   try {
-    for (const check of checks) {
+    for (const check of before ? [...first, ...checks.slice(0, -1), isFast, ...checks.slice(-1)] : checks) {
       if (check.needsObject && trial.written === null) continue;
       if (signal?.aborted) throw aborted(signal.reason);
+      beganMs = performance.now();
       try {
-        findings.push({ check: check.name, ...(await check.run(trial)) });
+        found({ check: check.name, ...(await check.run(trial)) });
       } catch (thrown) {
         const error = BackupError.from(thrown);
         if (error.code === 'ABORTED') throw error;
-        findings.push({
-          check: check.name,
-          result: 'failed',
-          message: `${check.cannot}: ${error.message}`,
-          hint: error.hint,
-        });
-        // Every further request would meet the same.
-        if (says(error.code, 'whole-target') || isHopeless?.(error)) break;
+        const message = `${check.cannot}: ${error.message}`;
+        found({ check: check.name, result: 'failed', message, hint: error.hint });
+        // Every further request would meet the same, and nothing is written at a place that is another database's.
+        if (says(error.code, 'whole-target') || isHopeless?.(error) || first.includes(check)) break;
       }
     }
   } finally {
     const left = await removeTraces(trial);
     if (left.length > 0 && leavesTraces) {
       const message = `${left.length} test objects of a few bytes stay until a rule of the bucket removes them`;
-      findings.push({ check: 'traces', result: 'ok', message, hint: null });
+      found({ check: 'traces', result: 'ok', message, hint: null });
     } else if (left.length > 0) {
       const message = `${left.length === 1 ? 'a test object' : `${left.length} test objects`} could not be removed: ${left.join(', ')}`;
-      findings.push({
-        check: 'traces',
-        result: 'warning',
-        message,
-        hint: 'Remove those that are still there by hand.',
-      });
+      found({ check: 'traces', result: 'warning', message, hint: 'Remove those that are still there by hand.' });
     }
   }
   return findings;

@@ -25,7 +25,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isPlain, plainCopy, unseal } from '../format/seal.ts';
-import { syncFolder } from '../catalog/folder-catalog.ts';
+import { syncFolder } from '../disk/sync-folder.ts';
 import { freeBytes, inMegabytes } from '../disk/folder-error.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { readRemoteManifest } from '../catalog/store-catalog.ts';

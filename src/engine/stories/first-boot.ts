@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { BackupError } from '../../words/errors.ts';
-import { checkSource } from './restore.ts';
+import { checkSource } from './check-source.ts';
 import { checkLiveDatabase } from '../sqlite/judge-live.ts';
 import { placeWhereMissing } from '../sqlite/place.ts';
 import type { StoryContext } from '../../words/story.ts';
@@ -13,8 +13,8 @@ export interface FirstBootRequest {
   readonly kind: 'first-boot';
   readonly source: string;
   readonly sourceName: string;
-  /** Digest from the manifest. */
-  readonly sha256: string;
+  /** Digest from the manifest; null for a file that was proven as it was built. */
+  readonly sha256: string | null;
   /** Must not exist. */
   readonly databasePath: string;
   /** That of the database that it is a backup of; null when it is not known. */

@@ -33,7 +33,7 @@ import { verificationOf } from '../format/manifest.ts';
 import { BackupError } from '../../words/errors.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { freeName, nextSequence, publish, Staging } from '../catalog/publish.ts';
-import { syncFolderNow } from '../sqlite/sync-folder.ts';
+import { syncFolderNow } from '../disk/sync-folder.ts';
 import { contentBytes, readHeaderOf } from '../sqlite/header.ts';
 import { asFullDisk, type PinnedDatabase } from '../sqlite/live-database.ts';
 import { logBytes, openLog } from '../sqlite/log-file.ts';

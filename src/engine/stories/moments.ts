@@ -47,6 +47,8 @@ export interface Moments {
   readonly ranges: readonly MomentRange[];
   readonly marks: readonly Mark[];
   readonly sizeBytes: number;
+  /** What the newest segment says of which stream it is; null where there is none. */
+  readonly tag: number | null;
 }
 
 export async function listMoments({ folder, wish = { latest: true } }: MomentsRequest): Promise<Moments> {
@@ -69,6 +71,7 @@ export async function listMoments({ folder, wish = { latest: true } }: MomentsRe
     ranges: rangesOf(segments),
     marks: readMarks(folder),
     sizeBytes,
+    tag: stream.newest?.header.tag ?? null,
   };
 }
 

@@ -3,7 +3,7 @@
  * the result. Runs in a job's own process. Nothing is changed before the safety backup exists; a restore to a new file
  * changes nothing that exists.
  */
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type BackupPurpose, clearTheWay, makeBackupUnderPin } from './backup.ts';
 import { LOCK_FILE } from '../format/names.ts';
@@ -11,6 +11,15 @@ import { type Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { otherOf } from '../catalog/identity.ts';
 import { lookAtFolder } from '../catalog/own-folder.ts';
 import { BackupError, says } from '../../words/errors.ts';
+import {
+  changedMeanwhile,
+  checkContent,
+  type Checked,
+  checkSource,
+  checkStillTheSame,
+  identityOf,
+  refuseUnfitSource,
+} from './check-source.ts';
 import { type HeldDatabase, holdDatabase, unsafe } from './held-database.ts';
 import { mergeLateLog } from './late-commits.ts';
 import { takeLock } from '../disk/lock.ts';
@@ -25,14 +34,14 @@ import { BRING_BACK } from '../sqlite/missing.ts';
 import { refuseWhileInUse, whoHasOpen } from '../sqlite/open-files.ts';
 import { hasPageChecksums, renewFirstChecksumOf } from '../sqlite/page-checksum.ts';
 import {
-  placeAsNewFile,
   placeOverUnreadable,
   placeThroughSqlite,
   placeWhereMissing,
   refuseWhatIsThere,
+  stageNewFile,
 } from '../sqlite/place.ts';
-import { isLiveFile, resolveDatabase, stampDatabase, stampText } from '../sqlite/stamp.ts';
-import { askFile, verifyFile } from '../sqlite/verify.ts';
+import { resolveDatabase, stampDatabase, stampText } from '../sqlite/stamp.ts';
+import { askFile } from '../sqlite/verify.ts';
 import type { LogEnd } from '../sqlite/wal.ts';
 import { type JobEvent, type StoryContext, warnIn } from '../../words/story.ts';
 import type { PlanFacts, PlanRequest, RestoreRequest, Restored } from './restore-request.ts';
@@ -45,9 +54,9 @@ import type { PlanFacts, PlanRequest, RestoreRequest, Restored } from './restore
  */
 export async function restoreDatabase(request: RestoreRequest, context: StoryContext): Promise<Restored> {
   context.onEvent({ type: 'step', name: 'check' });
+  if (request.mode === 'file') return await restoreToFile(request, context);
   const checked = await checkSource(request);
   context.signal.throwIfAborted();
-  if (request.mode === 'file') return await restoreToFile(request, context);
 
   const catalog = new Catalog(request.folder);
   await catalog.prepare();
@@ -214,69 +223,18 @@ function factsOf(path: string): PlanFacts['backup'] {
   });
 }
 
-/** A file that was found good. */
-interface Checked {
-  /** Any other file, and any change of this one, has another. */
-  readonly identity: string;
-}
-
-/** @throws BackupError BAD_BACKUP, VERIFY_FAILED: it is not a file to restore from. */
-export async function checkSource(
-  request: Pick<RestoreRequest, 'source' | 'sourceName' | 'sha256' | 'databasePath'>,
-): Promise<Checked> {
-  if (isLiveFile(request.source, request.databasePath)) {
-    throw new BackupError('BAD_BACKUP', `${request.sourceName} is the live database itself`, {
-      hint: 'Name a backup instead.',
-    });
-  }
-  if ((statSync(`${request.source}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) {
-    throw new BackupError(
-      'BAD_BACKUP',
-      `${request.sourceName} has a log beside it, ${request.sourceName}-wal, that is part of it`,
-      {
-        hint: 'The content of the log would be lost. Open and close the file once with SQLite, so that the log is merged.',
-      },
-    );
-  }
-  const identity = identityOf(request.source);
-  const { sha256 } = await verifyFile(request.source, { method: 'quick' });
-  if (request.sha256 !== null && sha256 !== request.sha256) {
-    throw new BackupError('VERIFY_FAILED', `${request.sourceName} is not the file that its manifest describes`, {
-      hint: 'It was changed after it was made. Use another backup.',
-    });
-  }
-  return { identity };
-}
-
-/** The time of its last change can't be set by a program, unlike that of its last write. */
-function identityOf(path: string): string {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return found ? [found.dev, found.ino, found.size, found.ctimeNs].join(' ') : 'gone';
-}
-
-/** Minutes may pass between the check and the replacement, while the safety backup is made. */
-function checkStillTheSame(request: RestoreRequest, { identity }: Checked): void {
-  if (identityOf(request.source) !== identity) throw changedMeanwhile(request);
-}
-
-function changedMeanwhile({ sourceName }: RestoreRequest): BackupError {
-  return new BackupError('VERIFY_FAILED', `${sourceName} was changed or replaced after it was checked`, {
-    hint: 'Nothing was changed. Something else writes to the backup folder; verify the backup again.',
-  });
-}
-
+/** The copy is checked before it gets its name: that tells a damaged backup as well as a damaged copy. */
 async function restoreToFile(request: RestoreRequest, context: StoryContext): Promise<Restored> {
   if (request.to === null)
     throw new BackupError('BAD_REQUEST', 'a restore to a new file needs its path', { hint: 'Name it with `to`.' });
   const destination = resolve(request.to);
+  refuseUnfitSource(request);
+  using staged = stageNewFile(request.source, destination, { ownedAsFolder: true });
+  context.signal.throwIfAborted();
+  await checkContent(staged.path, request);
+  context.signal.throwIfAborted();
   context.onEvent({ type: 'step', name: 'place' });
-  placeAsNewFile(request.source, destination, { ownedAsFolder: true });
-  context.onEvent({ type: 'step', name: 'prove' });
-  const { sha256 } = await verifyFile(destination, { method: 'quick' });
-  if (request.sha256 !== null && sha256 !== request.sha256) {
-    rmSync(destination, { force: true });
-    throw changedMeanwhile(request);
-  }
+  staged.place();
   return { path: destination, mode: 'file', safetyBackup: null, setAside: null };
 }
 

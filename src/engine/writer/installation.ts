@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { setAside, type Warn } from '../disk/aside.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
+import { syncFolder } from '../disk/sync-folder.ts';
 import { BackupError, errnoCode, exhausted, isExhausted } from '../../words/errors.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { takeLock } from '../disk/lock.ts';
@@ -141,8 +142,7 @@ async function write(path: string, installation: Installation): Promise<void> {
       await file.close();
     }
     await rename(temporary, path);
-    const folder = await open(dirname(path), 'r');
-    await folder.sync().finally(() => folder.close());
+    await syncFolder(dirname(path));
   } catch (error) {
     throw BackupError.from(error);
   }

@@ -17,7 +17,7 @@ export interface Writing {
   readonly lifecycleDays?: number | null;
 }
 
-/** With both of them a job writes as the one writer of the place; without, as versions before 0.2 did. */
+/** With both of them a job writes as the one writer of the place; without, as early versions did. */
 export interface WritingRequest {
   readonly self?: DatabaseSelf;
   readonly writing?: Writing;

@@ -6,7 +6,9 @@ import type { BackupConfig } from '../../service/model.ts';
 import { keepNames, retentionNames } from '../../service/targets/retention-policies.ts';
 import type { ConfigChange } from '../contract.ts';
 import { type Access, type AccessOptions, authorize } from './auth.ts';
+import type { Asked } from '../route.ts';
 import type { Action } from './authorize.ts';
+import { passwordAgain } from './sign-in.ts';
 
 export interface Allowed {
   /** Those of several databases on which the right was given, if each was asked for. */
@@ -41,6 +43,16 @@ export async function authorizeForSome(
     if (!access) throw refused;
     return { ...access, allowed };
   }
+}
+
+/**
+ * A bucket or a folder gets all data from then on: whoever names it could read everything, and a session that somebody left
+ * open must not be enough.
+ */
+export async function authorizePlace({ authorize: ask, request, site }: Pick<Asked, 'authorize' | 'request' | 'site'>) {
+  await ask('download');
+  if (site.signIn?.isFresh(request) === false)
+    throw passwordAgain('you signed in more than an hour ago, and this says where all data goes');
 }
 
 /** The next run removes what is no longer kept: to say how much that is, is to delete. */

@@ -49,7 +49,8 @@ export const run = z.object({
   plannedAt: time.nullable(),
   startedAt: time,
   endedAt: time,
-  result: z.enum(['success', 'failed', 'unchanged', 'stopped']),
+  /** `refused`: a person asked for what could not be begun; it says nothing of the backups. */
+  result: z.enum(['success', 'failed', 'unchanged', 'stopped', 'refused']),
   backup: z.string().nullable(),
   sizeBytes: z.number().nullable(),
   steps: z.array(step),

@@ -4,7 +4,7 @@ import { time, targetName, errorBody, otherDatabase } from './common.ts';
 import { runProgress, run } from './runs.ts';
 import { loss } from './backups.ts';
 
-const verdictCode = z.enum([
+export const verdictCode = z.enum([
   'restoring',
   'running',
   'restored',
@@ -28,7 +28,7 @@ const verdictCode = z.enum([
 ]);
 
 /** `late`: the newest good backup is too old. `at-risk`: it is not, but `cause` may end that. `unprotected`: there is none. */
-const protectionState = z.enum(['protected', 'late', 'at-risk', 'unprotected']);
+export const protectionState = z.enum(['protected', 'late', 'at-risk', 'unprotected']);
 
 /** How fresh what protects the database is at each place, whatever is going at present. */
 const freshness = z.object({
@@ -100,7 +100,10 @@ export const status = z.object({
     name: z.string(),
     path: z.string(),
     exists: z.boolean(),
+    /** With its write-ahead log. */
     sizeBytes: z.number(),
+    /** The log alone: it says nothing of how large a backup will be. */
+    logBytes: z.number(),
     changedAt: time.nullable(),
     /** Against the oldest backup of the last 24 hours; null if there is none. */
     growthBytes: z.number().nullable(),
@@ -202,28 +205,5 @@ export const health = z.object({
     .optional(),
 });
 
-/** `GET /api/databases`: one where no list is configured. */
-export const databasesAnswer = z.object({
-  /** Whose routes answered; null at the top. */
-  current: z.string().nullable(),
-  databases: z.array(
-    z.object({
-      name: z.string(),
-      /** Its page, below the first one. */
-      page: z.string(),
-      path: z.string(),
-      exists: z.boolean(),
-      state: protectionState,
-      /** The verdict in a few words, and its colour. */
-      label: z.string(),
-      tone: status.shape.verdict.shape.tone,
-      sizeBytes: z.number(),
-      /** When the newest good backup was last known to be the whole truth. */
-      lastGoodAt: z.iso.datetime().nullable(),
-    }),
-  ),
-});
-
 export type Status = z.infer<typeof status>;
-export type DatabasesAnswer = z.infer<typeof databasesAnswer>;
 export type Health = z.infer<typeof health>;

@@ -55,39 +55,42 @@ export const drillReport = z.object({
   ),
 });
 
+export const policyDocument = z.object({
+  Version: z.literal('2012-10-17'),
+  Statement: z.array(
+    z.object({
+      Sid: z.string(),
+      Effect: z.literal('Allow'),
+      Action: z.array(z.string()),
+      Resource: z.string(),
+      Condition: z.object({ StringLike: z.record(z.string(), z.array(z.string())) }).optional(),
+    }),
+  ),
+});
+
+export const finding = z.object({
+  check: z.enum([
+    ...(['write', 'head', 'read', 'list', 'private', 'delete', 'traces'] as const),
+    ...(['clock', 'create-only', 'multipart', 'unfinished-uploads', 'versions'] as const),
+    ...(['overwrite', 'lifecycle'] as const),
+    ...(['reach', 'sign-in', 'owner', 'speed', 'answer'] as const),
+  ]),
+  result: z.enum(['ok', 'warning', 'failed']),
+  message: z.string(),
+  hint: z.string().nullable(),
+  /** How long it took; told while something is set up. */
+  ms: z.number().optional(),
+});
+
 /** `POST /api/targets/:name/test`. A target that fails its test is an answer, not an error. */
 export const targetReport = z.object({
   target: targetName,
   place: z.string(),
   ok: z.boolean(),
   ms: z.number(),
-  findings: z.array(
-    z.object({
-      check: z.enum([
-        ...(['write', 'head', 'read', 'list', 'private', 'delete', 'traces'] as const),
-        ...(['clock', 'create-only', 'multipart', 'unfinished-uploads', 'versions'] as const),
-        ...(['overwrite', 'lifecycle'] as const),
-      ]),
-      result: z.enum(['ok', 'warning', 'failed']),
-      message: z.string(),
-      hint: z.string().nullable(),
-    }),
-  ),
+  findings: z.array(finding),
   /** An IAM document with the rights that the key needs; null for a folder. */
-  policy: z
-    .object({
-      Version: z.literal('2012-10-17'),
-      Statement: z.array(
-        z.object({
-          Sid: z.string(),
-          Effect: z.literal('Allow'),
-          Action: z.array(z.string()),
-          Resource: z.string(),
-          Condition: z.object({ StringLike: z.record(z.string(), z.array(z.string())) }).optional(),
-        }),
-      ),
-    })
-    .nullable(),
+  policy: policyDocument.nullable(),
 });
 
 export type DoctorReport = z.infer<typeof doctorReport>;

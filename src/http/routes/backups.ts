@@ -1,11 +1,15 @@
 /** Backups: the list, one of them, two side by side, and what is done to one. */
 import { z } from 'zod';
+import { NOTE_LETTERS_MAX } from '../../words/note.ts';
 import { authorizeRetention } from '../access/rights.ts';
 import { allowPlain, backup, backupDiff, backupName, backupsAnswer, deleteAnswer, targetName } from '../contract.ts';
 import { always, route } from '../route.ts';
 import { sendBackup } from '../send-backup.ts';
 
 const nameOrLatest = z.union([z.string().regex(backupName, 'the name of a backup, or latest'), z.literal('latest')]);
+
+/** The service bounds it, whoever writes it. */
+const note = z.string().meta({ maxLength: NOTE_LETTERS_MAX });
 
 export const backupRoutes = [
   route({
@@ -31,7 +35,7 @@ export const backupRoutes = [
     right: 'change',
     isSlow: true,
     changesBackups: true,
-    body: z.strictObject({ pinned: z.boolean().optional(), note: z.string().max(200).nullable().optional() }),
+    body: z.strictObject({ pinned: z.boolean().optional(), note: note.nullable().optional() }),
     answers: { 200: backup },
     async handle({ service, params, body, authorize }) {
       // What is not pinned any more is for retention to remove.

@@ -12,6 +12,7 @@ import { pageRoutes } from './page.ts';
 import { restoreRoutes } from './restores.ts';
 import { runRoutes } from './runs.ts';
 import { settingRoutes } from './settings.ts';
+import { setUpRoutes } from './set-up.ts';
 import { signInRoutes } from './sign-in.ts';
 import { statusRoutes } from './status.ts';
 import { targetRoutes } from './targets.ts';
@@ -27,6 +28,7 @@ export const table = [
   ...restoreRoutes,
   ...targetRoutes,
   ...settingRoutes,
+  ...setUpRoutes,
   ...auditRoutes,
   ...eventRoutes,
   ...documentRoutes,

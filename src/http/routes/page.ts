@@ -2,9 +2,7 @@
 import type { Action } from '../access/authorize.ts';
 import { methodNotAllowed, notFound } from '../answers.ts';
 import { backupName } from '../contract.ts';
-import { describeDatabases } from '../describe-databases.ts';
 import { atDoor } from '../door.ts';
-import { overviewPage } from '../overview-page.ts';
 import { pageNotBuilt, sendAsset } from '../page-assets.ts';
 import { type Asked, route } from '../route.ts';
 
@@ -16,27 +14,25 @@ function rest({ request, params, site }: Asked<'/*'>): Response {
   return asset ? sendAsset(request, asset) : notFound();
 }
 
+async function sendPage(context: Asked & { readonly isBelow?: boolean }, name: string): Promise<Response> {
+  const { request, site, isBelow = false } = context;
+  const aside = await atDoor(context, isBelow);
+  if (aside) return aside;
+  const page = site.page.find(name);
+  return page ? sendAsset(request, page) : pageNotBuilt();
+}
+
 export const pageRoutes = [
   route({
     method: 'GET',
     path: '/',
     summary: 'The dashboard',
-    // The overview names databases.
+    // The overview is of no use to whoever may read none of them.
     right: { alone: 'page', top: 'read', below: 'page' } satisfies Record<string, Action>,
     leadsToSignIn: true,
     answers: { 200: 'text/html' },
-    async handle(context) {
-      const { request, site, isBelow } = context;
-      const aside = await atDoor(context, isBelow);
-      if (aside) return aside;
-      const index = site.page.find('index.html');
-      return index ? sendAsset(request, index) : pageNotBuilt();
-    },
-    async ofAll(context) {
-      const { databases, site } = context;
-      const list = async () => await describeDatabases(databases, { isMany: true, current: null });
-      return (await atDoor(context, false)) ?? overviewPage(await list(), site.page);
-    },
+    handle: (context) => sendPage(context, 'index.html'),
+    ofAll: (context) => sendPage(context, 'overview.html'),
   }),
   route({ ...file, path: '/*', summary: 'A file of the dashboard', handle: rest, ofAll: rest }),
   route({

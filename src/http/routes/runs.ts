@@ -1,7 +1,15 @@
 /** Runs: starting one, stopping it, the list of those that ended. */
 import { z } from 'zod';
 import { json, statusOf } from '../answers.ts';
-import { type BackupResult, backupResult, type RunAccepted, runAccepted, runsAnswer, stopAnswer } from '../contract.ts';
+import {
+  type BackupResult,
+  backupResult,
+  type RunAccepted,
+  run,
+  runAccepted,
+  runsAnswer,
+  stopAnswer,
+} from '../contract.ts';
 import { always, route } from '../route.ts';
 import { serialize } from '../serialize.ts';
 
@@ -26,9 +34,13 @@ export const runRoutes = [
     path: '/api/runs',
     summary: 'Runs, newest first',
     right: 'read',
-    query: z.object({ limit: z.coerce.number().int().min(1).max(1_000).default(100) }),
+    query: z.object({
+      limit: z.coerce.number().int().min(1).max(1_000).default(100),
+      kind: run.shape.kind.optional(),
+      result: run.shape.result.optional(),
+    }),
     answers: { 200: runsAnswer },
-    handle: ({ service, query: { limit } }) => ({ runs: service.getRuns({ limit }) }),
+    handle: ({ service, query }) => ({ runs: service.getRuns(query) }),
   }),
   route({
     method: 'POST',

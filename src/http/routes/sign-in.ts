@@ -13,6 +13,7 @@ import {
   type ConfirmAnswer,
   confirmAnswer,
   confirmBody,
+  type Session,
   session,
   signOutAnswer,
   type SignOutAnswer,
@@ -89,13 +90,18 @@ export const signInRoutes = [
     summary: 'Who is signed in',
     right: 'read',
     answers: { 200: session },
-    handle: ({ request, user, site: { signIn } }) => ({
-      user: user ?? null,
-      canSignOut: signIn?.hasSession(request) ?? false,
-      needsPassword: signIn !== undefined && !signIn.isFresh(request),
-    }),
+    handle: sessionOf,
+    ofAll: sessionOf,
   }),
 ];
+
+function sessionOf({ request, user, site: { signIn } }: Asked): Session {
+  return {
+    user: user ?? null,
+    canSignOut: signIn?.hasSession(request) ?? false,
+    needsPassword: signIn !== undefined && !signIn.isFresh(request),
+  };
+}
 
 function signInOf({ signIn }: Site): SignIn {
   if (!signIn) throw new Error('a route for signing in stands where nobody signs in');

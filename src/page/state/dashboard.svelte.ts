@@ -10,7 +10,7 @@
  */
 import type { Activity, Backup, Run, RunProgress, Status } from '../../http/contract.ts';
 import { ApiError, address, api } from '../api.ts';
-import { ranges } from '../chart.ts';
+import { ranges } from '../text/activity.ts';
 import { sentence } from '../text/format.ts';
 import { backupText, takenOverText, tooFarBackText } from '../text/outcomes.ts';
 import { clock } from './clock.svelte.ts';
@@ -109,7 +109,7 @@ class Dashboard {
     if (isKnown()) return true;
     this.#runsWanted = runsMost;
     await this.attempt('The run was not found', async () => {
-      this.runs = await api.runs(runsMost);
+      this.runs = await api.runs({ limit: runsMost });
     });
     if (isKnown()) return true;
     this.#runsWanted = runsUsual;
@@ -232,7 +232,11 @@ class Dashboard {
     try {
       void this.#fetchActivity();
       const told = this.#statusesTold;
-      const [status, backups, runs] = await Promise.all([api.status(), api.backups(), api.runs(this.#runsWanted)]);
+      const [status, backups, runs] = await Promise.all([
+        api.status(),
+        api.backups(),
+        api.runs({ limit: this.#runsWanted }),
+      ]);
       this.backups = backups;
       this.runs = runs;
       for (const run of runs) this.#seenRuns.add(run.id);

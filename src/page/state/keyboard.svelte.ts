@@ -1,6 +1,5 @@
 /**
- * Single keys for what is done often. They hold while no field has the focus, no dialog is open and no modifier is
- * pressed, and they can be turned off (WCAG 2.1.4), which is remembered.
+ * The single keys of the page of one database.
  *
  * A key for a backup presses the button in its row (`data-key`), so it can do no more than what is on the screen. The
  * row is the one that has the focus.
@@ -10,14 +9,8 @@ import { clock } from './clock.svelte.ts';
 import { acts } from './acts.svelte.ts';
 import { dashboard } from './dashboard.svelte.ts';
 import { dialogs } from './dialogs.svelte.ts';
-import { recall, remember } from './memory.ts';
+import { type Shortcut, singleKeys } from './single-keys.svelte.ts';
 import { theme } from './theme.svelte.ts';
-
-interface Shortcut {
-  readonly does: string;
-  /** By the key's name; null: the browser itself presses the button that has the focus. */
-  readonly keys: Readonly<Record<string, (() => unknown) | null>>;
-}
 
 /** The help is drawn from this. */
 export const shortcuts: readonly Shortcut[] = [
@@ -37,30 +30,11 @@ export const shortcuts: readonly Shortcut[] = [
 ];
 
 class Keyboard {
-  isOn = $state(recall('keys') !== 'off');
   /** Where J and K go on from when the focus has left the list. */
   #row: HTMLElement | null = null;
 
-  turn(isOn: boolean): void {
-    this.isOn = isOn;
-    remember('keys', isOn ? 'on' : 'off');
-  }
-
   press(event: KeyboardEvent): void {
-    if (!this.isOn || event.defaultPrevented || event.isComposing) return;
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const { key, target } = event;
-    // A key that is held down walks through the rows, and does nothing else again and again.
-    if (event.repeat && !/^[jk]$/i.test(key)) return;
-    // Signs like ? need Shift on some keyboards; letters never do.
-    if (event.shiftKey && key.toLowerCase() !== key.toUpperCase()) return;
-    if (target instanceof Element && target.closest('input, textarea, select')) return;
-    if (document.querySelector('dialog:modal, dialog:popover-open') !== null) return;
-    const name = key.length === 1 ? key.toLowerCase() : key;
-    const act = shortcuts.map(({ keys }) => keys[name]).find((found) => found);
-    if (!act) return;
-    event.preventDefault();
-    act();
+    singleKeys.press(event, shortcuts);
   }
 
   step(by: 1 | -1): void {

@@ -1,7 +1,7 @@
 /** The short messages that say how it went, by what was done. */
 import type { Backup, DrillReport, Run } from '../../http/contract.ts';
 import { duration, plural, sentence, size } from './format.ts';
-import { copyWords, targetPhrase, targetWord } from './targets.ts';
+import { targetPhrase, targetWord } from './targets.ts';
 
 export interface Outcome {
   readonly tone: 'good' | 'bad' | 'plain';
@@ -71,24 +71,14 @@ export function checkedAllText(found: { verified: number; damaged: number; unkno
   };
 }
 
-export function adoptedText({ filename: code }: Backup): Outcome {
-  return { tone: 'good', title: 'Adopted', lines: ['It now counts as a backup like the others.'], code };
-}
-
-export function leavingText({ filename: code }: Backup, targets: readonly string[], ms: number): Outcome {
-  return {
-    tone: 'plain',
-    title: `Deleting the ${targets.length === 0 ? 'backup' : copyWords(targets)}`,
-    lines: [`In ${ms / 1000} seconds. Leaving this page keeps it.`],
-    code,
-  };
-}
+const notBegun = { tone: 'plain', title: 'No backup was begun' } as const;
 
 /** The answer to a backup that this page asked for; null if it was stopped. */
 export function backupText(run: Run): Outcome | null {
-  if (run.result === 'failed') {
+  if (run.result === 'failed' || run.result === 'refused') {
     const lines = [sentence(run.error?.message ?? 'the server gave no reason'), sentence(run.error?.hint ?? '')];
-    return { tone: 'bad', title: 'Backup failed', lines: lines.filter((line) => line !== '') };
+    const how = run.result === 'failed' ? ({ tone: 'bad', title: 'Backup failed' } as const) : notBegun;
+    return { ...how, lines: lines.filter((line) => line !== '') };
   }
   if (run.result !== 'success') return null;
   const took = duration(Date.parse(run.endedAt) - Date.parse(run.startedAt));

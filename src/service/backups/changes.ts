@@ -2,7 +2,9 @@
 import { isLiveFile } from '../../engine/sqlite/stamp.ts';
 import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import { BackupError } from '../../words/errors.ts';
+import { requireShortNote } from '../../words/note.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
+import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import type { RemoteTarget } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
@@ -34,10 +36,15 @@ export class Changes {
     this.#parts = parts;
   }
 
-  /** Pin, note, or the word on its loss; what is not given stays. */
+  /**
+   * Pin, note, or the word on its loss; what is not given stays.
+   *
+   * @throws BackupError BAD_REQUEST for a note that is too long; then nothing was changed.
+   */
   async change(filename: string, change: Partial<Said>): Promise<void> {
     const { catalog, emit } = this.#context;
     const { backups, targets } = this.#parts;
+    requireShortNote(change.note);
     if (isHere(await backups.find(filename))) {
       const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
       await catalog.changeManifest(filename, (manifest) => ({ ...manifest, ...given }));
@@ -78,8 +85,16 @@ export class Changes {
     );
   }
 
+  async delete(filename: string, options: DeleteOptions): Promise<void> {
+    const act = { act: 'delete', subject: filename, target: options.target ?? null } as const;
+    await this.#context.audit.carry(act, () => this.#delete(filename, options), {
+      actor: currentActor(options.user),
+      done: (left) => ({ ...act, detail: left.length > 0 ? `still on ${left.join(', ')}` : null }),
+    });
+  }
+
   /** @returns the targets on which a copy stays, because removal is left to the bucket. */
-  async delete(filename: string, { target, user }: DeleteOptions): Promise<readonly TargetName[]> {
+  async #delete(filename: string, { target, user }: DeleteOptions): Promise<readonly TargetName[]> {
     const { catalog, log, emit, database } = this.#context;
     const { backups, removals, onDelete } = this.#parts;
     const backup = await backups.find(filename, target);

@@ -2,7 +2,7 @@
  * Continuous backup of one database: it is followed while the service is started, and what the replicator says is kept
  * with the time at which it was said, because one that says nothing any more is no good news.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLocked } from '../../engine/disk/lock.ts';
 import { CONTINUOUS_FOLDER } from '../../engine/format/names.ts';
@@ -15,6 +15,7 @@ import { BackupError } from '../../words/errors.ts';
 import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import type { ContinuousStatus } from '../model.ts';
+import type { JobAsked } from '../runs/jobs.ts';
 import { type ContinuousOptions, Replication } from './replication.ts';
 
 /** A replicator gives a sign of life every five seconds. */
@@ -29,6 +30,19 @@ interface BackupWitness {
   readonly compare: (name: string) => Promise<void>;
   /** Captures again, whatever became of it. */
   readonly end: () => void;
+}
+
+export interface CapturedMoment {
+  readonly bookmark: string;
+  readonly at: Date;
+}
+
+export interface NewestMoment {
+  /** Null where none can be reached: segments are missing, or damaged. */
+  readonly moment: CapturedMoment | null;
+  /** The newest that is known to have been captured; null where nobody knows it any more. */
+  readonly until: CapturedMoment | null;
+  readonly tag: number | null;
 }
 
 /** No moment ends there. */
@@ -152,10 +166,36 @@ export class Continuous {
     return await this.#context.jobs.run<'moments'>({ kind: 'moments', folder: this.folder, ...(wish && { wish }) });
   }
 
+  /** The newest moment that can be reached, for a database that is gone; null where nothing was ever captured. */
+  async newestMoment(): Promise<NewestMoment | null> {
+    if (!this.hasStream) return null;
+    const { found, near, marks, sizeBytes, tag } = await this.moments();
+    const [nearest] = near;
+    const reached = found ?? (nearest === undefined ? null : (await this.moments({ bookmark: nearest })).found);
+    const noted = [readStatus(this.folder), ...marks, found].flatMap((one) => toCaptured(one) ?? []);
+    const until = noted.toSorted((a, b) => (a.bookmark < b.bookmark ? -1 : 1)).at(-1) ?? null;
+    return until !== null || sizeBytes > 0 ? { moment: toCaptured(reached), until, tag } : null;
+  }
+
+  /** A moment as a file in the folder of the backups, which is removed with what is returned. */
+  async momentFile(bookmark: string, asked?: JobAsked): Promise<Disposable & { readonly path: string }> {
+    const { jobs, folder: backups } = this.#context;
+    const path = join(backups.path, `.velist-moment-${bookmark}-${crypto.randomUUID()}.sqlite`);
+    await jobs.run<'moment-file'>({ kind: 'moment-file', folder: this.folder, bookmark, to: path }, asked);
+    return { path, [Symbol.dispose]: () => rmSync(path, { force: true }) };
+  }
+
+  /** The file that lies under the name of the database now was put there by us. */
+  endReplaced(): void {
+    if (this.hasStream && readPause(this.folder)?.reason === 'replaced') removePause(this.folder);
+  }
+
   async mark(name: string): Promise<Marked> {
-    this.#requireStream();
-    const { jobs } = this.#context;
-    const made = await jobs.run<'mark'>({ kind: 'mark', folder: this.folder, name, waitMs: MARK_WAIT_MS });
+    const { jobs, audit } = this.#context;
+    const made = await audit.carry({ act: 'mark', subject: name }, async () => {
+      this.#requireStream();
+      return await jobs.run<'mark'>({ kind: 'mark', folder: this.folder, name, waitMs: MARK_WAIT_MS });
+    });
     this.#context.emit({ type: 'status' });
     return made;
   }
@@ -163,6 +203,7 @@ export class Continuous {
   /** Whichever process captures lets the database go within an interval, and stays so until `resume`. */
   pause(user: string | null): void {
     this.#requireStream();
+    this.#context.audit.add({ act: 'pause', subject: null });
     if (readPause(this.folder) !== null) return;
     const since = this.#context.now().toISOString();
     writePause(this.folder, { reason: 'asked', since, user: user ?? currentActor().user });
@@ -174,6 +215,7 @@ export class Continuous {
     this.#requireStream();
     const isPaused = readPause(this.folder) !== null;
     removePause(this.folder);
+    if (isPaused) this.#context.audit.add({ act: 'resume', subject: null });
     this.#context.emit({ type: 'status' });
     return isPaused;
   }
@@ -253,6 +295,12 @@ const pausedText = {
   replaced:
     'Commits are not captured: another file took the name of the database. `velist-backup resume` captures that one from now on.',
 } as const;
+
+function toCaptured(
+  noted: { readonly bookmark: string | null; readonly at: string | null } | null,
+): CapturedMoment | null {
+  return noted?.bookmark && noted.at ? { bookmark: noted.bookmark, at: new Date(noted.at) } : null;
+}
 
 const notYet: StreamStatus = {
   ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },

@@ -79,6 +79,15 @@ export const settingsAreRead: Check = ({ settingsComplaint }) => {
   });
 };
 
+export const credentialsAreRead: Check = ({ credentialsComplaint }) => {
+  if (credentialsComplaint === null) return null;
+  return found('problem', 'credentials-file', {
+    what: `what was set up on the page, such as a bucket or a webhook, can't be used: ${credentialsComplaint}`,
+    why: 'Nothing is uploaded there, and nobody is told of failures there, until it can.',
+    fix: 'Correct the credentials file beside the state, or set it up again on the page.',
+  });
+};
+
 export const nothingIsSetAside: Check = ({ setAside }) => {
   if (setAside.length === 0) return null;
   return found('info', 'set-aside', {

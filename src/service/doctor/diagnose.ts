@@ -48,7 +48,7 @@ export async function diagnose(
   parts: DiagnoseParts,
   { askTargets }: { readonly askTargets: boolean },
 ): Promise<DoctorReport> {
-  const { options, database, folder, statePath, settings, now, jobs } = context;
+  const { options, database, folder, statePath, settings, credentials, now, jobs } = context;
   const { known, status, complaint } = await lookAtBackups(parts);
   const examined = await jobs.run<'examine'>({ kind: 'examine', databasePath: database.path });
   const looked = lookAtDatabase(database.path, database.named);
@@ -68,8 +68,9 @@ export async function diagnose(
       freeBytes: diskRoom(folder.path).freeBytes,
     },
     state: { path: options.statePath, mode: modeOf(statePath) },
-    openSecrets: openSecretsAmong(options.secretFiles ?? []),
+    openSecrets: openSecretsAmong([...(options.secretFiles ?? []), credentials.path]),
     settingsComplaint: settings.complaint,
+    credentialsComplaint: credentials.complaint,
     setAside: [...asideOf(statePath), ...setAsideIn(folder.path)].map((path) => basename(path)),
     servedAs: servedAs({ backups: folder.path, state: statePath }, options.served?.folders ?? []),
     unmergedBytes: known
@@ -121,7 +122,7 @@ const NO_RISKS = {
 } as const;
 
 async function testTargets(
-  { options, settings, database }: ServiceContext,
+  { options, targets, settings, database }: ServiceContext,
   remote: RemoteTargets,
   isAsked: boolean,
 ): Promise<Pick<DoctorFacts, 's3' | 'targets'>> {
@@ -132,12 +133,12 @@ async function testTargets(
     isEncrypted: (access.sealing?.recipients.length ?? 0) > 0,
     lifecycleDays: lifecycleDaysOf(access),
   });
-  const configured = remoteTargets(options, settings.current);
+  const configured = remoteTargets(targets, settings.current);
   const further: DoctorFacts['targets'][number][] = [];
   for (const { name, access } of configured.filter((target) => target.name !== 's3'))
     further.push({ name, ...about(access), test: isAsked ? await remote.test(name) : null });
   const s3 = configured.find(({ name }) => name === 's3');
-  const isS3Asked = isAsked && ((options.targets ?? []).length === 0 || settings.current.s3Enabled);
+  const isS3Asked = isAsked && ((targets.targets ?? []).length === 0 || settings.current.s3Enabled);
   const test = isS3Asked ? await remote.test('s3') : null;
   return { s3: { ...(s3 ? about(s3.access) : NO_RISKS), test }, targets: further };
 }

@@ -59,6 +59,8 @@ export interface DoctorFacts {
   readonly openSecrets: readonly string[];
   /** Why settings that were changed on the page are not in force. */
   readonly settingsComplaint: string | null;
+  /** Why what was set up on the page, such as a bucket, is not in use. */
+  readonly credentialsComplaint: string | null;
   /** Names of files of ours that were moved out of the way because they could not be used. */
   readonly setAside: readonly string[];
   readonly servedAs: Served | null;

@@ -1,10 +1,10 @@
 import { expect, test } from 'bun:test';
 import type { PlaceStatus } from '../targets/shown-place.ts';
-import { keepSettingsNone } from '../targets/retention-policies.ts';
 import { plainHostOf } from '../../engine/store/s3/kind.ts';
 import { s3Words } from '../../engine/store/s3/words.ts';
 import type { DoctorFacts } from './facts.ts';
 import { findAll, isOfWeight } from './findings.ts';
+import { settingsWith } from '../../../tests/support/settings.ts';
 
 const now = new Date('2024-03-01T12:00:00Z');
 const MIB = 1024 ** 2;
@@ -44,6 +44,7 @@ const well: DoctorFacts = {
   state: { path: 'storage/state.sqlite', mode: 0o100600 },
   openSecrets: [],
   settingsComplaint: null,
+  credentialsComplaint: null,
   setAside: [],
   servedAs: null,
   unmergedBytes: [0, 0, 0],
@@ -51,10 +52,7 @@ const well: DoctorFacts = {
   loss: null,
   stalledSince: null,
   remarks: [],
-  settings: {
-    ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, ...keepSettingsNone, keepHourly: 24, keepDaily: 7 },
-    ...{ s3Enabled: false, s3Path: 'backups', verify: 'quick', maxAgeMinutes: null, lossIgnore: [] },
-  },
+  settings: settingsWith({ keepHourly: 24, keepDaily: 7 }),
   gapMinutes: { shortest: 10, longest: 10 },
   door: { host: '127.0.0.1', passwordLength: 20, hasToken: false },
   s3: {
@@ -171,6 +169,7 @@ const table: readonly [string, Change, readonly string[]][] = [
     ['warning archive'],
   ],
   ['settings can not be read', { settingsComplaint: 'EACCES' }, ['problem settings-file']],
+  ['credentials can not be used', { credentialsComplaint: 'EACCES' }, ['problem credentials-file']],
   ['a file was set aside', { setAside: ['.staging.unusable-12345678'] }, ['info set-aside']],
   ['others may enter the folder', { folder: { mode: 0o40755 } }, ['warning permissions']],
   ['others may write in the folder', { folder: { mode: 0o41777 } }, ['problem permissions']],

@@ -10,6 +10,7 @@ import {
   nothingIsSetAside,
   passwordIsLong,
   secretsArePrivate,
+  credentialsAreRead,
   settingsAreRead,
   stateIsPrivate,
 } from './access-findings.ts';
@@ -86,6 +87,7 @@ const checks: readonly Check[] = [
   stateIsPrivate,
   secretsArePrivate,
   settingsAreRead,
+  credentialsAreRead,
   nothingIsSetAside,
   nothingIsServed,
   clockIsRight,

@@ -124,7 +124,7 @@ export const placesAreOurs: Check = (facts) => {
   const mixed = known.find(({ owner }) => owner === 'mixed');
   if (mixed) {
     return found('info', code, {
-      what: `${nameOf(mixed.target)} holds backups of several databases, from a version before 0.2`,
+      what: `${nameOf(mixed.target)} holds backups of several databases, from an early version`,
       why: 'Their manifests tell them apart; backups that cannot be told apart are not removed.',
       fix: 'Give each database a folder of its own, and at a target a place of its own; the backups here can be restored as before.',
     });

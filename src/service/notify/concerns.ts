@@ -2,6 +2,7 @@
  * What is worth waking somebody for, and in which words. Pure. A concern is a state of affairs and no event: it begins,
  * lasts and ends, so that it can be said once however often it is looked at.
  */
+import { VERSION } from '../../version.ts';
 import { type ErrorBody, publicError } from '../../words/errors.ts';
 import { visibleText } from '../../words/visible-text.ts';
 import type { Status, TargetStatus } from '../protection/shown-status.ts';
@@ -31,7 +32,7 @@ export interface Situation {
 
 export interface SituationFacts {
   readonly status: Status;
-  /** Newest first, of kind `backup`. */
+  /** Newest first, of kind `backup`: a run that was stopped or refused mends nothing, and is not among them. */
   readonly lastRuns: readonly Run[];
   readonly totals: readonly RunTotal[];
 }
@@ -39,8 +40,7 @@ export interface SituationFacts {
 export function assessSituation({ status, lastRuns, totals }: SituationFacts): Situation {
   // A run that found no file says what the missing file says, and before the first backup and after its return nothing.
   const foundNone = lastRuns.find(({ error }) => error?.code === 'DB_MISSING');
-  // Stopping a run by hand does not mend what failed before.
-  const last = lastRuns.find(({ result, error }) => result !== 'stopped' && error?.code !== 'DB_MISSING');
+  const last = lastRuns.find(({ error }) => error?.code !== 'DB_MISSING');
   const isMissing = status.freshness.cause === 'missing';
   const failure = last?.result === 'failed' ? last.error : null;
   const current: Record<Concern, boolean> = {
@@ -117,6 +117,12 @@ export function changeSince(before: readonly Concern[], situation: Situation): C
   const ended = before.filter((concern) => !said.includes(concern));
   const event = added[0] ?? (ended.length > 0 ? 'recovered' : undefined);
   return { said, message: event === undefined ? null : compose(event, { said, added, ended }, situation) };
+}
+
+/** What a person sends to see whether it arrives. */
+export function testMessage(database: string, now: Date): object {
+  const text = plain(`A test by Velist Backup: messages about the backups of ${database} arrive here.`);
+  return { text, content: text, allowed_mentions: { parse: [] }, event: 'test', database, at: now, version: VERSION };
 }
 
 function compose(

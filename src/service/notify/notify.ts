@@ -25,31 +25,31 @@ interface NotifyContext {
   readonly log: Log;
 }
 
-/** One of these at least was not stopped by hand. */
+/** One of these at least found the file. */
 const RUNS_LOOKED_AT = 20;
 
 export class Notify {
-  readonly #options: NotifyOptions;
+  readonly #options: () => NotifyOptions;
   readonly #context: NotifyContext;
-  readonly #waits: NotifyWaits;
   #life: Life | null = null;
 
-  constructor(options: NotifyOptions, context: NotifyContext) {
+  /** @param options as they are at each start. */
+  constructor(options: () => NotifyOptions, context: NotifyContext) {
     this.#options = options;
     this.#context = context;
-    this.#waits = { ...NOTIFY_WAITS, ...options.waits };
   }
 
   start(): void {
-    const { webhookUrl, heartbeatUrl } = this.#options;
+    const { webhookUrl, heartbeatUrl, waits: given } = this.#options();
     if (this.#life || (!webhookUrl && !heartbeatUrl)) return;
     const { service, statePath, folder, log } = this.#context;
     const abort = new AbortController();
-    const common = { waits: this.#waits, log, signal: abort.signal };
+    const waits: NotifyWaits = { ...NOTIFY_WAITS, ...given };
+    const common = { waits, log, signal: abort.signal };
     const heartbeat = heartbeatUrl ? new Heartbeat({ ...common, url: heartbeatUrl }) : null;
     const said = webhookUrl ? keptConcerns(statePath, folder, log) : null;
     const webhook = webhookUrl && said ? new Webhook({ ...common, url: webhookUrl, said }) : null;
-    const timer = setInterval(() => this.#look(), this.#waits.lookMs);
+    const timer = setInterval(() => this.#look(), waits.lookMs);
     timer.unref();
     const unsubscribe = service.on((event) => this.#onEvent(event));
     this.#life = { abort, heartbeat, webhook, said, timer, unsubscribe, ...newLife };
@@ -80,8 +80,8 @@ export class Notify {
   }
 
   #pingEnd({ heartbeat }: Life, { result }: Run): void {
-    // Stopped by hand it is neither: the watcher hears of the next one.
-    if (result !== 'stopped') heartbeat?.ping(result === 'failed' ? 'fail' : 'success');
+    // Stopped by hand or refused it is neither: the watcher hears of the next one.
+    if (result !== 'stopped' && result !== 'refused') heartbeat?.ping(result === 'failed' ? 'fail' : 'success');
   }
 
   /** One look at a time; what happens meanwhile is looked at once more. */
@@ -103,7 +103,7 @@ export class Notify {
         // A folder that can't be listed is told by the run that failed for it.
         const status = await service.getStatus().catch((error: unknown) => life.status ?? Promise.reject(error));
         life.status = status;
-        const lastRuns = service.getRuns({ kind: 'backup', limit: RUNS_LOOKED_AT });
+        const lastRuns = service.getRuns({ kind: 'backup', limit: RUNS_LOOKED_AT, telling: true });
         if (life.abort.signal.aborted) return;
         // The folder was listed before that run ended, and its backup is not in the list.
         if (runsEnded !== life.runsEnded) continue;

@@ -14,7 +14,16 @@ interface SendOptions {
 }
 
 /** Null when it was taken, else why not. Never rejects. */
-export async function send(address: URL, { timeoutMs, signal, body }: SendOptions): Promise<string | null> {
+export async function send(address: URL, options: SendOptions): Promise<string | null> {
+  const { isTaken, answer } = await ask(address, options);
+  return isTaken ? null : answer;
+}
+
+/** Whether it was taken, and what was answered: the end of a sentence. Never rejects. */
+export async function ask(
+  address: URL,
+  { timeoutMs, signal, body }: SendOptions,
+): Promise<{ readonly isTaken: boolean; readonly answer: string }> {
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
     // Bun ends the app when the thread of its first request finds none.
@@ -33,11 +42,12 @@ export async function send(address: URL, { timeoutMs, signal, body }: SendOption
     });
     // Nobody reads it, and one that never ends must not be waited for.
     await response.body?.cancel();
-    return response.ok ? null : `it answered ${response.status}`;
+    return { isTaken: response.ok, answer: `it answered ${response.status}` };
   } catch (error) {
-    if (timeout.aborted) return `it did not answer within ${timeoutMs / 1_000} s`;
+    const failed = (answer: string) => ({ isTaken: false, answer });
+    if (timeout.aborted) return failed(`it did not answer within ${timeoutMs / 1_000} s`);
     const code = errnoCode(error) ?? errnoCode(error instanceof Error ? error.cause : undefined);
-    return `it cannot be reached${code ? ` (${code})` : ''}`;
+    return failed(`it cannot be reached${code ? ` (${code})` : ''}`);
   }
 }
 

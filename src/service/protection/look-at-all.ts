@@ -39,7 +39,7 @@ interface LookParts {
 
 /** How far back each range of the activity chart looks. */
 const LONGEST_ACTIVITY_MS = { '24h': 86_400_000, '7d': 7 * 86_400_000, '30d': 30 * 86_400_000 } as const;
-/** One of these at least was not stopped by hand. */
+/** One of these at least found the file. */
 const RUNS_LOOKED_AT = 20;
 
 export class LookAtAll {
@@ -64,7 +64,8 @@ export class LookAtAll {
     const here = namesOf(all.filter(isHere));
     const backups = all.filter(isOwn);
     const lastRestore = restores.lastRestore();
-    const runsOfBackups = state.history.list({ limit: RUNS_LOOKED_AT, kind: 'backup' });
+    // A run that was stopped by hand, or a wrong call, has not mended what failed before.
+    const runsOfBackups = state.history.list({ limit: RUNS_LOOKED_AT, kind: 'backup', telling: true });
     const isGone = isMissing(database.path);
     const newest = (filter: RunFilter) => state.history.list({ limit: 1, ...filter })[0] ?? null;
     return composeStatus({
@@ -93,10 +94,8 @@ export class LookAtAll {
       unlisted,
       wasBackedUp: state.lastMade() !== null,
       isMissing: isGone,
-      // A run that was stopped by hand has not mended what failed before; a file that is back has.
-      lastBackupRun:
-        runsOfBackups.find(({ result, error }) => result !== 'stopped' && (isGone || error?.code !== 'DB_MISSING')) ??
-        null,
+      // A file that is back has.
+      lastBackupRun: runsOfBackups.find(({ error }) => isGone || error?.code !== 'DB_MISSING') ?? null,
       lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
       drills: (target) => ({
         last: state.history.lastDrill(target),
@@ -187,9 +186,10 @@ export class LookAtAll {
   #lookAtDatabase(): Omit<Status['database'], 'growthBytes'> {
     const { database, now } = this.#context;
     const base = { name: database.name, path: database.named };
-    if (!existsSync(database.path)) return { ...base, exists: false, sizeBytes: 0, changedAt: null };
+    if (!existsSync(database.path)) return { ...base, exists: false, sizeBytes: 0, logBytes: 0, changedAt: null };
     const stamp = stampDatabase(database.path, { nowMs: now().getTime() });
-    const sizeBytes = stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0);
-    return { ...base, exists: true, sizeBytes, changedAt: changedAt(stamp) };
+    const logBytes = stamp.wal?.sizeBytes ?? 0;
+    const sizeBytes = stamp.main.sizeBytes + logBytes;
+    return { ...base, exists: true, sizeBytes, logBytes, changedAt: changedAt(stamp) };
   }
 }

@@ -20,6 +20,7 @@ import { isHere, isOwn, type KnownBackup, toLoss } from '../backups/backup-item.
 import { compareBackups, withFacts } from './differences.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Changes } from '../backups/changes.ts';
+import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import { knownGood } from '../restores/recovery-kit.ts';
 import type { Restores } from '../restores/restores.ts';
@@ -142,7 +143,15 @@ export class Losses {
    * @returns the name of the backup that shows it.
    * @throws BackupError BAD_REQUEST where none is shown, or that backup shows none; NO_BACKUP, S3_*.
    */
-  async accept({ filename, ignore = false, user }: LossAnswer): Promise<string> {
+  async accept(answer: LossAnswer): Promise<string> {
+    const act = { act: 'accept-loss', subject: answer.filename ?? null } as const;
+    return await this.#context.audit.carry(act, () => this.#accept(answer), {
+      actor: currentActor(answer.user),
+      done: (subject) => ({ ...act, subject }),
+    });
+  }
+
+  async #accept({ filename, ignore = false, user }: LossAnswer): Promise<string> {
     const backups = await this.#own();
     const name = filename ?? this.shown(backups)?.filename ?? openOnes(backups, this.#context.now())[0]?.name;
     if (name === undefined) {
@@ -170,9 +179,11 @@ export class Losses {
 
   /** Takes an answer back, for the one that was given by mistake. */
   async reopen(name: string): Promise<string> {
-    const loss = await this.#lossOf(name);
-    if (loss.accepted !== null) await this.#parts.changes.change(name, { loss: { ...loss, accepted: null } });
-    return name;
+    return await this.#context.audit.carry({ act: 'reopen-loss', subject: name }, async () => {
+      const loss = await this.#lossOf(name);
+      if (loss.accepted !== null) await this.#parts.changes.change(name, { loss: { ...loss, accepted: null } });
+      return name;
+    });
   }
 
   /** A backup that shows an open loss is about to be deleted: the next one shows it as well, and bears its mark. */

@@ -6,6 +6,7 @@ import { KEEP_NONE } from '../../engine/catalog/retention.ts';
 import { type RemoteFacts, toBackupItem } from '../backups/backup-item.ts';
 import type { UploadState } from '../state/target-state.ts';
 import { composeStatus, type StatusFacts } from './status.ts';
+import { settingsWith } from '../../../tests/support/settings.ts';
 
 const now = new Date('2024-03-02T12:00:00Z');
 const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
@@ -65,18 +66,14 @@ function compose(
       disk: { diskBytes: 1e12, freeBytes: 1e9 },
       retention: { count: 10, startBurstMs: 600_000, keep: KEEP_NONE, byDefault: null },
     },
-    settings: {
-      ...{ enabled: true, intervalMinutes: 10, retentionCount: 10, s3Enabled: s3 !== null, s3Path: 'path' },
-      ...{ verify: 'quick', lossIgnore: [], maxAgeMinutes: null },
-      ...{ keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
-    },
+    settings: settingsWith({ s3Enabled: s3 !== null, s3Path: 'path' }),
     items: backups.map((backup, index) =>
       toBackupItem(backup, {
         ...{ isLocal: true, folder: 'backups', before: null },
         remotes: remotes(backup.name, index === 0),
       }),
     ),
-    database: { name: 'shop.sqlite', path: 'shop.sqlite', exists: true, sizeBytes: 8_192, changedAt: now },
+    database: { name: 'shop.sqlite', path: 'shop.sqlite', exists: true, sizeBytes: 8_192, logBytes: 0, changedAt: now },
     targets: [
       { ...about, target: 's3', enabled: s3 !== null, error: s3Error },
       ...(other ? [{ ...about, target: 'offsite-eu', enabled: true }] : []),

@@ -39,9 +39,9 @@ const going = (kind: RunProgress['kind']) =>
 const ended = (result: Run['result'], endedAt = minutesAgo(1)): Run => ({
   ...({ id: '1', kind: 'backup', trigger: 'manual', user: null, plannedAt: null } as const),
   ...{ startedAt: endedAt, endedAt, backup: null, sizeBytes: null, steps: [] },
-  ...(result === 'failed' || result === 'stopped'
-    ? { result, error: { code: 'INTERNAL', message: 'it broke', hint: 'Look.' } }
-    : { result, error: null }),
+  ...(result === 'success' || result === 'unchanged'
+    ? { result, error: null }
+    : { result, error: { code: 'INTERNAL', message: 'it broke', hint: 'Look.' } }),
 });
 
 const writer = (kind: 'other' | 'clone') => ({ target: 's3', kind, host: 'staging', since: now, seenAt: null });

@@ -5,7 +5,7 @@ import { momentOf, readRestorePoint, type RestorePoint, type RestorePointGiven }
 import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
-import type { Continuous } from '../continuous/continuous.ts';
+import type { CapturedMoment, Continuous } from '../continuous/continuous.ts';
 import type { FoundRestorePoint } from './restore-result.ts';
 import type { FindOptions } from '../service-port.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
@@ -55,11 +55,6 @@ export async function findRestorePoint(
 /** A captured moment by its TXID, in 16 hex digits. */
 export function isBookmark(text: string): boolean {
   return /^[0-9a-f]{16}$/.test(text);
-}
-
-interface CapturedMoment {
-  readonly bookmark: string;
-  readonly at: Date;
 }
 
 function captured({ bookmark: filename, at: createdAt }: CapturedMoment) {

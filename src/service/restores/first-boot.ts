@@ -1,9 +1,11 @@
 /**
- * A machine that starts without its database gets the newest good backup back, before the app opens the path and begins
- * an empty one. What is there is never touched, and "no backup, first boot" is said only when it is known: a target
- * that does not answer, a backup that can't be opened, a part of a database that lies there are errors.
+ * A machine that starts without its database gets the newest state back that there is, before the app opens the path and
+ * begins an empty one: a captured moment where the folder survived with its stream, else the newest good backup. What is
+ * there is never touched, and "no backup, first boot" is said only when it is known: a target that does not answer, a
+ * backup that can't be opened, a part of a database that lies there are errors. An older state than the newest that was
+ * captured comes back only with a warning that says what it lacks.
  */
-import { type BigIntStats, lstatSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseIdentities } from '../../engine/format/age.ts';
 import { plainCopy } from '../../engine/format/seal.ts';
@@ -11,12 +13,13 @@ import { BackupError, says } from '../../words/errors.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
 import { type ConsideredCopy, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
-import { leadsNowhere } from '../../engine/sqlite/missing.ts';
-import { leftoverOf } from '../../engine/sqlite/stamp.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
+import type { Continuous, NewestMoment } from '../continuous/continuous.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { ServiceContext } from '../context.ts';
+import { lookAt } from './boot-look.ts';
+import { isOfOther, isOlder, lackOfBackup, lackOfMoment, noMomentLeft } from './boot-stream.ts';
 import type { FirstBoot, FirstBootSkipped } from './restore-result.ts';
 import type { RunProgress } from '../../words/run.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
@@ -33,6 +36,17 @@ export interface FirstBootOptions {
   readonly onProgress?: (run: RunProgress) => void;
 }
 
+/** With the private key instead of its file. */
+type CopyOptions = FirstBootOptions & { readonly identity: string | undefined };
+
+interface Candidate {
+  readonly name: string;
+  readonly from: TargetName;
+  /** What was captured and is not in it, in whole sentences; null if nothing. */
+  readonly lack: string | null;
+  readonly bringBack: () => Promise<void>;
+}
+
 const LOCK_FILE = '.velist-first-boot.lock';
 /** For another process that brings the same database back, download and all. */
 const LOCK_WAIT_MS = 6 * 3_600_000;
@@ -45,12 +59,17 @@ const weights = {
 export class FirstBoots {
   readonly #context: ServiceContext;
   readonly #backups: Backups;
+  readonly #continuous: Continuous;
   readonly #targets: RemoteTargets;
   #waiting = new AbortController();
 
-  constructor(context: ServiceContext, parts: { readonly backups: Backups; readonly targets: RemoteTargets }) {
+  constructor(
+    context: ServiceContext,
+    parts: { readonly backups: Backups; readonly continuous: Continuous; readonly targets: RemoteTargets },
+  ) {
     this.#context = context;
     this.#backups = parts.backups;
+    this.#continuous = parts.continuous;
     this.#targets = parts.targets;
   }
 
@@ -77,13 +96,16 @@ export class FirstBoots {
     const found = lookAt(database.path);
     if (found === 'present') return this.#present();
 
+    const places = await this.#allPlaces();
     const plan = planRestore(
       { point: { latest: true }, purpose: 'first-boot', fromOther: options.fromOther, allowPlain: options.allowPlain },
-      await this.#allPlaces(),
+      places,
       { now: this.#context.now() },
     );
     if (plan.isForeign) throw this.#foreign(plan.others);
-    if (plan.considered.length === 0) {
+    const takesOthers = plan.considered.some(({ copy }) => copy.other);
+    const stream = await this.#ownStream(places[0]?.copies ?? [], takesOthers);
+    if (plan.considered.length === 0 && stream === null) {
       this.#refuseWhenOneWasMade();
       const looked = [folder.named, ...this.#targets.all.map(({ address }) => address)];
       log('info', `No backup, first boot: there is none in ${looked.join(' and none in ')}.`);
@@ -94,7 +116,56 @@ export class FirstBoots {
         hint: 'It was left as it is. Remove it to restore the newest good backup, or start without restoring if it is meant to be empty.',
       });
     }
-    return await this.#bringBack(plan.considered, { ...options, identity });
+    return await this.#bringBack(this.#candidates(plan.considered, stream, { ...options, identity }));
+  }
+
+  /** What was captured here, unless it is of another database. */
+  async #ownStream(here: readonly KnownBackup[], takesOthers: boolean): Promise<NewestMoment | null> {
+    const stream = await this.#continuous.newestMoment();
+    if (stream === null || takesOthers || !isOfOther(stream, here)) return stream;
+    this.#context.log(
+      'warn',
+      'Commits were captured in this folder, which holds backups of other databases too; nothing says that they are of this one, so none of them is brought back.',
+    );
+    return null;
+  }
+
+  /** What is tried, in this order: the captured moment comes before the first copy that is older. */
+  *#candidates(
+    considered: readonly ConsideredCopy<KnownBackup>[],
+    stream: NewestMoment | null,
+    options: CopyOptions,
+  ): Generator<Candidate, void> {
+    let waiting = stream;
+    for (const { copy, target: from, passedOver } of considered) {
+      // It holds what a restore replaced on purpose: nobody misses it.
+      if (passedOver?.reason === 'safety') continue;
+      if (waiting && (waiting.moment === null || isOlder(copy, waiting.moment, waiting.tag))) {
+        yield this.#moment(waiting, options);
+        waiting = null;
+      }
+      const bringBack = async () => {
+        if (passedOver) throw unusable(copy, from, passedOver);
+        await this.#tryCopy(copy, options);
+        if (!copy.other) await this.#context.places.restored(copy.manifest?.databaseId);
+      };
+      yield { name: copy.name, from, lack: stream && lackOfBackup(copy, stream), bringBack };
+    }
+    if (waiting) yield this.#moment(waiting, options);
+  }
+
+  #moment(stream: NewestMoment, { onProgress }: CopyOptions): Candidate {
+    const { moment } = stream;
+    const from = 'local';
+    if (moment === null) {
+      const bringBack = () => Promise.reject(noMomentLeft());
+      return { name: 'the captured moments', from, lack: null, bringBack };
+    }
+    const { bookmark } = moment;
+    return {
+      ...{ name: bookmark, from, lack: lackOfMoment(moment, stream) },
+      bringBack: async () => await this.#tryMoment(bookmark, onProgress),
+    };
   }
 
   /** A first boot that waits for another process waits no longer. */
@@ -170,49 +241,58 @@ export class FirstBoots {
     });
   }
 
-  async #bringBack(
-    considered: readonly ConsideredCopy<KnownBackup>[],
-    options: FirstBootOptions & { readonly identity: string | undefined },
-  ): Promise<FirstBoot> {
-    const { log, database, places } = this.#context;
+  async #bringBack(candidates: Iterable<Candidate>): Promise<FirstBoot> {
+    const { log, database } = this.#context;
     const path = database.named;
     const skipped: FirstBootSkipped[] = [];
     let plain: BackupError | null = null;
-    for (const { copy, target: from, passedOver } of considered) {
-      // It holds what a restore replaced on purpose: nobody misses it.
-      if (passedOver?.reason === 'safety') continue;
+    for (const { name, from, lack, bringBack } of candidates) {
       try {
-        if (passedOver) throw unusable(copy, from, passedOver);
-        await this.#tryCopy(copy, options);
-        if (!copy.other) await places.restored(copy.manifest?.databaseId);
-        log('info', `Restored: ${copy.name} (${from}) to ${path}, which was missing.`);
-        return { outcome: 'restored', path, backup: copy.name, from, skipped };
+        await bringBack();
+        this.#continuous.endReplaced();
+        log('info', `Restored: ${name} (${from}) to ${path}, which was missing.`);
+        if (lack !== null) log('warn', lack);
+        return { outcome: 'restored', path, backup: name, from, skipped, ...(lack !== null && { lack }) };
       } catch (error) {
         const known = BackupError.from(error);
         // Placed by someone who asked nobody.
         if (known.code === 'TARGET_EXISTS' && lookAt(database.path) === 'present') return this.#present();
         if (!says(known.code, 'another-copy-may-do')) throw known;
         if (known.code === 'PLAIN_COPY') plain ??= known;
-        log('warn', `Not brought back: ${copy.name} (${from}): ${known.message}. The next one is tried.`);
-        skipped.push({ filename: copy.name, from, reason: known.message });
+        log('warn', `Not brought back: ${name} (${from}): ${known.message}. The next one is tried.`);
+        skipped.push({ filename: name, from, reason: known.message });
       }
     }
+    throw this.#noneWillDo(skipped, plain);
+  }
+
+  #noneWillDo([first]: readonly FirstBootSkipped[], plain: BackupError | null): BackupError {
     const lists = ['', ...this.#targets.all.map(({ target }) => ` --target ${target}`)]
       .map((from) => `velist-backup list${from}`)
       .join(' and ');
-    const [first] = skipped;
     const why = first ? `${first.filename} (${first.from}): ${first.reason}` : 'what is there was made before restores';
-    throw new BackupError('NO_BACKUP', `none of the backups can be brought back; ${why}`, {
+    return new BackupError('NO_BACKUP', `none of the backups can be brought back; ${why}`, {
       hint: plain
         ? `Nothing was changed. ${plain.hint}`
         : `Nothing was changed. See ${lists}; a file without a manifest can be adopted.`,
     });
   }
 
-  async #tryCopy(
-    copy: KnownBackup,
-    options: { readonly identity: string | undefined } & FirstBootOptions,
-  ): Promise<void> {
+  async #tryMoment(bookmark: string, onProgress: FirstBootOptions['onProgress']): Promise<void> {
+    const { runs, jobs, database } = this.#context;
+    const asked = { kind: 'restore', backup: bookmark, sizeBytes: null, weights: weights.remote, onProgress } as const;
+    await runs.carry(asked, async (run) => {
+      using file = await this.#continuous.momentFile(bookmark, run);
+      const request: FirstBootRequest = {
+        ...{ kind: 'first-boot', source: file.path, sourceName: `moment ${bookmark}`, databasePath: database.path },
+        // Its state was proven as it was built, and only a database in WAL mode is captured.
+        ...{ sha256: null, journalMode: 'wal' },
+      };
+      await runs.enqueue(() => runs.lead(run, () => jobs.run<'first-boot'>(request, run)));
+    });
+  }
+
+  async #tryCopy(copy: KnownBackup, options: CopyOptions): Promise<void> {
     const { runs, jobs, database } = this.#context;
     const { manifest } = copy;
     const asked = {
@@ -233,11 +313,7 @@ export class FirstBoots {
     if (!isHere(copy)) rmSync(source, { force: true });
   }
 
-  async #sourceOf(
-    copy: KnownBackup,
-    run: ActiveRun,
-    { identity, allowPlain }: { readonly identity: string | undefined } & FirstBootOptions,
-  ): Promise<string> {
+  async #sourceOf(copy: KnownBackup, run: ActiveRun, { identity, allowPlain }: CopyOptions): Promise<string> {
     const { runs, database } = this.#context;
     if (isHere(copy)) return await this.#backups.path(copy);
     const { target } = copy;
@@ -253,40 +329,6 @@ export class FirstBoots {
     const fetchHere = (given: FetchOptions) =>
       this.#backups.requireRemote(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
     return await runs.fetching(run, fetchHere);
-  }
-}
-
-/** By `stat` alone: nothing there is ever opened. */
-function lookAt(path: string): 'present' | 'empty' | 'missing' {
-  // Before the file itself: one that appears meanwhile brings its log along.
-  const left = leftoverOf(path);
-  const found = statOf(lstatSync, path);
-  if (!found) {
-    if (!left) return 'missing';
-    throw new BackupError('RESTORE_IN_USE', `${left} is there without its database`, {
-      hint: 'It may contain the last commits. Find the database it belongs to, or move it away; then try again.',
-    });
-  }
-  const file = statOf(statSync, path);
-  if (!file) {
-    throw leadsNowhere(path);
-  }
-  if (!file.isFile()) {
-    throw new BackupError('NOT_SQLITE', `${path} is not a file`, {
-      hint: 'When a container mounts a file that is missing, it creates a folder instead. Mount the folder of the database instead.',
-    });
-  }
-  return file.size === 0n && !left ? 'empty' : 'present';
-}
-
-function statOf(
-  stat: (path: string, options: { bigint: true; throwIfNoEntry: false }) => BigIntStats | undefined,
-  path: string,
-): BigIntStats | undefined {
-  try {
-    return stat(path, { bigint: true, throwIfNoEntry: false });
-  } catch (error) {
-    throw BackupError.from(error);
   }
 }
 

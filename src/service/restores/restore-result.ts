@@ -82,8 +82,11 @@ export type FirstBoot =
   | {
       readonly outcome: 'restored';
       readonly path: string;
+      /** The name of a backup, or the bookmark of a captured moment. */
       readonly backup: string;
       readonly from: TargetName;
+      /** What was captured later and is not in it, in whole sentences. */
+      readonly lack?: string;
       /** Newer copies that could not be used, newest first. */
       readonly skipped: readonly FirstBootSkipped[];
     }

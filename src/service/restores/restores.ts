@@ -2,7 +2,7 @@
  * Restores and their undoing: from a backup here or any SQLite file, or from S3, where the backup is fetched first. The
  * download goes on beside the line of runs; only what changes the database waits for its turn.
  */
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isBackupName, manifestName, nameBackup } from '../../engine/format/names.ts';
 import { Catalog } from '../../engine/catalog/folder-catalog.ts';
@@ -17,6 +17,7 @@ import { isLiveFile, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
+import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import type { Continuous } from '../continuous/continuous.ts';
 import type { OtherDatabase } from '../backups/shown-backup.ts';
@@ -28,7 +29,6 @@ import type { FetchOptions } from '../targets/downloads.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { type PlannedSource, toRestorePlan } from './restore-plan.ts';
-import type { JobAsked } from '../runs/jobs.ts';
 import type { CarryAsked, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
 import { findRestorePoint, isBookmark } from './find-restore-point.ts';
@@ -136,19 +136,10 @@ export class Restores {
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
     const asked = { kind, backup: bookmark, weights: weightsFromS3[mode], user, onProgress };
     return await this.#carry(asked, async (run) => {
-      using file = await this.#momentFile(bookmark, run);
+      using file = await this.#parts.continuous.momentFile(bookmark, run);
       const source = { name: `moment ${bookmark}`, path: file.path, ...unknownSource, journalMode: 'wal', other: null };
       return await runs.enqueue(() => this.#place(run, source, { ...options, to }));
     });
-  }
-
-  /** It is removed with what is returned. */
-  async #momentFile(bookmark: string, asked?: JobAsked): Promise<Disposable & { readonly path: string }> {
-    const { jobs, folder: backups } = this.#context;
-    const { folder } = this.#parts.continuous;
-    const path = join(backups.path, `.velist-moment-${bookmark}-${crypto.randomUUID()}.sqlite`);
-    await jobs.run<'moment-file'>({ kind: 'moment-file', folder, bookmark, to: path }, asked);
-    return { path, [Symbol.dispose]: () => rmSync(path, { force: true }) };
   }
 
   /** Records the run and says how it ended; a restore to a new file that succeeds is in no history. */
@@ -184,6 +175,11 @@ export class Restores {
 
   /** @throws BackupError NOTHING_TO_UNDO, and what `restore` throws. */
   async undo(options: RestoreOptions): Promise<RestoreResult> {
+    const act = { act: 'undo', detail: options.mode ?? 'online' } as const;
+    return await this.#context.audit.carry(act, () => this.#undo(options), { actor: currentActor(options.user) });
+  }
+
+  async #undo(options: RestoreOptions): Promise<RestoreResult> {
     const undo = this.undoable(await this.#parts.backups.everywhere());
     // What is replaced may be kept in the same folder, whosever it is.
     if (undo) return await this.restore('undo', undo.filename, { ...options, fromOther: true });
@@ -216,6 +212,15 @@ export class Restores {
 
   /** @param wanted a backup's name, the path of any SQLite file, or what says which backup is meant. */
   async restoreWanted(wanted: string | RestorePointGiven, options: RestoreOptions): Promise<RestoreResult> {
+    const [subject, found] = typeof wanted === 'string' ? [wanted, wanted] : [JSON.stringify(wanted), null];
+    const act = { act: 'restore', subject, target: options.from ?? null, detail: options.mode ?? 'online' } as const;
+    return await this.#context.audit.carry(act, () => this.#restoreWanted(wanted, options), {
+      actor: currentActor(options.user),
+      done: ({ backup }) => ({ ...act, subject: found ?? backup }),
+    });
+  }
+
+  async #restoreWanted(wanted: string | RestorePointGiven, options: RestoreOptions): Promise<RestoreResult> {
     const fromOther = options.mode === 'file' || options.fromOther;
     const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from, fromOther });
     for (const warning of warnings) this.#context.log('warn', warning);
@@ -227,7 +232,7 @@ export class Restores {
   async plan(wanted: string | RestorePointGiven, options: PlanOptions): Promise<RestorePlan> {
     const { jobs, database, now } = this.#context;
     const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from });
-    using momentFile = isBookmark(filename) ? await this.#momentFile(filename) : null;
+    using momentFile = isBookmark(filename) ? await this.#parts.continuous.momentFile(filename) : null;
     const { path: backupPath, ...source } = momentFile
       ? await this.#plannedMoment(filename, momentFile.path)
       : await this.#planned(filename, { ...options, from });

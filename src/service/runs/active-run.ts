@@ -1,11 +1,13 @@
 /** One run that is going: its steps, bytes and percent as the page shows them, and the record that it becomes. */
 import { randomUUID } from 'node:crypto';
-import type { BackupError } from '../../words/errors.ts';
+import { type BackupError, type ErrorCode, says } from '../../words/errors.ts';
 import type { Drill, Run, RunKind, RunOutcome, RunProgress, Step, Trigger } from '../../words/run.ts';
 import type { JobEvent, StepName } from '../../words/story.ts';
 import type { TargetName } from '../../words/target-word.ts';
 
 export interface RunOptions {
+  /** Chosen by whoever has to know it before the run begins. */
+  readonly id?: string;
   readonly kind: RunKind;
   readonly trigger: Trigger;
   readonly user: string | null;
@@ -29,7 +31,7 @@ type Noted = {
 type MutableStep = { -readonly [Key in keyof Step]: Step[Key] };
 
 export class ActiveRun {
-  readonly id = randomUUID();
+  readonly id: string;
   readonly kind: RunKind;
   readonly abort = new AbortController();
   /** Set when the moment of the database is fixed: who asks from then on needs another run. */
@@ -48,6 +50,7 @@ export class ActiveRun {
   #percent = 0;
 
   constructor(options: RunOptions) {
+    this.id = options.id ?? randomUUID();
     this.kind = options.kind;
     this.#options = options;
     this.#startedAt = options.now();
@@ -126,7 +129,9 @@ export class ActiveRun {
   #outcome(how: 'success' | 'unchanged' | BackupError): RunOutcome {
     if (how === 'success') return { result: how, sizeBytes: this.#sizeBytes, error: null };
     if (how === 'unchanged') return { result: how, sizeBytes: null, error: null };
-    return { result: how.code === 'ABORTED' ? 'stopped' : 'failed', sizeBytes: null, error: how.toJSON() };
+    const isRefused = says(how.code, 'refusal') && isAsked(this.#options, how.code);
+    const result = how.code === 'ABORTED' ? 'stopped' : isRefused ? 'refused' : 'failed';
+    return { result, sizeBytes: null, error: how.toJSON() };
   }
 
   #begin(name: StepName): void {
@@ -172,4 +177,13 @@ export class ActiveRun {
     const progress = this.progress();
     for (const listener of this.#listeners) listener(progress);
   }
+}
+
+/**
+ * True if a person called for it, and the call was wrong. A backup that an app asks for in place of a schedule fails by its
+ * configuration as a planned one does; an upload is nobody's call.
+ */
+function isAsked({ kind, trigger }: Pick<RunOptions, 'kind' | 'trigger'>, code: ErrorCode): boolean {
+  if (kind === 'upload') return false;
+  return trigger === 'cli' || (trigger === 'manual' && (kind !== 'backup' || code === 'BUSY'));
 }

@@ -12,7 +12,7 @@ import { isHere, isOwn } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Verifications } from '../backups/verifications.ts';
 import type { ServiceContext } from '../context.ts';
-import type { MakeBackup } from '../make-backup.ts';
+import type { MakeBackup } from '../backups/make-backup.ts';
 import type { Settings } from '../state/backup-config.ts';
 import { ChangedFiles } from '../protection/changed-files.ts';
 import { isMissing, saysItAgain, withWayBack } from '../protection/missing.ts';

@@ -47,6 +47,7 @@ export class Runs {
   #active: ActiveRun | null = null;
   readonly #fetching = new Map<ActiveRun, Promise<unknown>>();
   #lastInLine: Promise<unknown> = Promise.resolve();
+  #inLine = 0;
 
   constructor(options: RunsOptions) {
     this.#options = options;
@@ -99,9 +100,15 @@ export class Runs {
   }
 
   enqueue<Result>(story: () => Promise<Result>): Promise<Result> {
-    const result = this.#lastInLine.then(story);
+    this.#inLine++;
+    const result = this.#lastInLine.then(story).finally(() => this.#inLine--);
     this.#lastInLine = result.catch(() => {});
     return result;
+  }
+
+  /** True if what is put in line now begins at once. */
+  get isLineEmpty(): boolean {
+    return this.#inLine === 0;
   }
 
   /** Resolves when all that is in line now has ended. */

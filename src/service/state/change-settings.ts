@@ -3,13 +3,14 @@ import { BackupError } from '../../words/errors.ts';
 import type { ServiceContext } from '../context.ts';
 import type { BackupConfig, Settings } from './backup-config.ts';
 import type { Claims } from '../targets/claims.ts';
-import { checkTargets } from '../targets/targets.ts';
+import { checkTargets, NO_BUCKET_HINT } from '../targets/targets.ts';
 import { SettingsError } from './settings.ts';
 
 export type SettingsChange = Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] };
 
-export function showConfig({ options, settings, folder, database }: ServiceContext): BackupConfig {
-  const { s3, cron } = options;
+export function showConfig({ options, targets, voices, settings, folder, database }: ServiceContext): BackupConfig {
+  const { cron } = options;
+  const { s3 } = targets;
   return {
     ...settings.current,
     changed: settings.overridden,
@@ -17,6 +18,7 @@ export function showConfig({ options, settings, folder, database }: ServiceConte
     localPath: folder.named,
     databasePath: database.named,
     cron: cron ?? null,
+    notifies: Boolean(voices.webhookUrl || voices.heartbeatUrl),
     s3: {
       configured: Boolean(s3),
       bucket: s3?.bucket ?? null,
@@ -55,23 +57,23 @@ export function changeSettings(
 }
 
 function refuseWrong(
-  { places, options, settings }: ServiceContext,
+  { places, options, targets, settings }: ServiceContext,
   claims: Claims,
   change: Partial<Settings>,
   revert: readonly (keyof Settings)[],
 ): void {
   // What is saved lies in the folder.
   if (places.isForeign) claims.requireOurs(places.folder([]));
-  if (change.s3Enabled && !options.s3) {
+  if (change.s3Enabled && !targets.s3) {
     throw new BackupError('BAD_CONFIG', 'S3 cannot be switched on: no bucket is configured', {
-      hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
+      hint: NO_BUCKET_HINT,
     });
   }
   const s3Path = change.s3Path ?? (revert.includes('s3Path') ? options.settings.s3Path : null);
-  const owner = s3Path === null ? null : options.ownerOfS3Path?.(s3Path);
+  const owner = s3Path !== null && targets.s3 ? options.ownerOfPlace?.({ ...targets.s3, kind: 's3' }, s3Path) : null;
   // In one place two databases would prune each other.
   if (owner) throw new SettingsError({ s3Path: `is that of the database ${owner}; choose another one` });
-  checkTargets(options, { ...settings.current, s3Path: s3Path ?? settings.current.s3Path });
+  checkTargets(targets, { ...settings.current, s3Path: s3Path ?? settings.current.s3Path });
 }
 
 /** `intervalMinutes was 10 and is 60` */

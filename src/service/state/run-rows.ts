@@ -53,7 +53,7 @@ function readOutcome(row: Row): RunOutcome {
   if (result === 'success')
     return { result, sizeBytes: row['size_bytes'] === null ? null : Number(row['size_bytes']), error: null };
   if (result === 'unchanged') return { result, sizeBytes: null, error: null };
-  if (result !== 'stopped' && result !== 'failed') throw new Error(`no run ends ${result}`);
+  if (result !== 'stopped' && result !== 'refused' && result !== 'failed') throw new Error(`no run ends ${result}`);
   const error = JSON.parse(String(row['error'])) as ErrorBody | null; // written by us
   return { result, sizeBytes: null, error: error ?? UNSAID };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { manifestOf, openShop, scratchFolders, shopSettings } from '../../../tests/support/scratch.ts';
+import { manifestOf, openShop, scratchFolders } from '../../../tests/support/scratch.ts';
 import { loadEnvironment, type Variables } from '../../config/env.ts';
 import { readConfig } from '../../config/config-file.ts';
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
@@ -9,6 +9,7 @@ import { planRetention } from '../../engine/catalog/retention.ts';
 import type { Settings } from './backup-config.ts';
 import { keepNames, localRetention, ownRetention, toKeepSettings } from '../targets/retention-policies.ts';
 import { SettingsFile } from './settings.ts';
+import { settingsWith } from '../../../tests/support/settings.ts';
 
 const scratch = scratchFolders();
 const byDefault = { keepHourly: 24, keepDaily: 7, keepWeekly: 4, keepMonthly: 0, keepYearly: 0 };
@@ -17,7 +18,7 @@ const none = { keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, keepY
 /** The settings of a process with these variables, over what was saved in the folder. */
 function open(folder: string, variables: Variables = {}): SettingsFile {
   const { backup } = loadEnvironment(variables);
-  const start = { ...shopSettings, retentionCount: backup.retentionCount, ...toKeepSettings(backup.keep) };
+  const start = settingsWith({ retentionCount: backup.retentionCount, ...toKeepSettings(backup.keep) });
   return new SettingsFile(folder, start, {
     keepIsDefault: backup.keepIsDefault,
     warn: (message) => {
@@ -111,10 +112,10 @@ describe('what is kept beside the newest', () => {
   });
 
   test('at a target the default is none, and what was said here holds there', () => {
-    const { keep, byDefault: limit } = localRetention({ ...shopSettings, ...byDefault }, 10, { databases: 1 });
+    const { keep, byDefault: limit } = localRetention(settingsWith(byDefault), 10, { databases: 1 });
     expect([keep, limit]).toEqual([{ hourly: 24, daily: 7, weekly: 4, monthly: 0, yearly: 0 }, { databases: 1 }]);
     const own = (local: Partial<Settings>, isDefault: boolean, numbers = {}) =>
-      ownRetention(localRetention({ ...shopSettings, ...local }, 10, isDefault ? { databases: 1 } : null), {
+      ownRetention(localRetention(settingsWith(local), 10, isDefault ? { databases: 1 } : null), {
         retentionCount: null,
         keep: numbers,
       });
@@ -164,7 +165,7 @@ function openText(folder: string, text: string) {
   writeFileSync(path, text);
   const warnings: string[] = [];
   return {
-    file: new SettingsFile(folder, shopSettings, { warn: (message) => warnings.push(message) }),
+    file: new SettingsFile(folder, settingsWith(), { warn: (message) => warnings.push(message) }),
     path,
     warnings,
   };

@@ -8,26 +8,14 @@
  * A file that can't be read stops no backup: the environment holds. But how many backups somebody wanted to keep is not
  * known then, and the environment may say fewer: so nothing is removed until the file is corrected or saved anew.
  */
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { pageSettings } from '../../config/page-settings.ts';
 import { setAside } from '../../engine/disk/aside.ts';
-import { giveToOwnerOfFolder } from '../../engine/disk/owner.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
-import { makePrivateFolder } from '../../engine/disk/private-folder.ts';
-import { syncNewFolder } from '../../engine/sqlite/sync-folder.ts';
 import type { Settings } from './backup-config.ts';
+import { writePrivateJson } from './private-json.ts';
 import { keepNames, keepSettingsNone, type KeepSettings } from '../targets/retention-policies.ts';
 
 const changesSchema = z.strictObject(pageSettings).partial();
@@ -50,7 +38,6 @@ export class SettingsError extends BackupError {
 
 export class SettingsFile {
   readonly #path: string;
-  readonly #folder: string;
   readonly #start: Settings;
   /** The keep numbers among the start values were said by nobody. */
   readonly #startsByDefault: boolean;
@@ -71,7 +58,6 @@ export class SettingsFile {
       readonly isOurs?: () => boolean;
     },
   ) {
-    this.#folder = folder;
     this.#path = join(folder, SETTINGS_FILE);
     this.#start = start;
     this.#startsByDefault = options.keepIsDefault ?? false;
@@ -157,27 +143,12 @@ export class SettingsFile {
   }
 
   #write(changes: Record<string, unknown>): void {
-    try {
-      makePrivateFolder(this.#folder);
-      const temporary = `${this.#path}.${process.pid}.tmp`;
-      // What a killed process of that number left, or somebody else: it may be a link.
-      rmSync(temporary, { force: true });
-      writeFileSync(temporary, `${JSON.stringify(changes, null, 2)}\n`, { flag: 'wx', mode: 0o600 });
-      chmodSync(temporary, 0o600); // the umask may have taken more
-      giveToOwnerOfFolder(temporary);
-      const file = openSync(temporary, 'r+');
-      try {
-        fsyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-      if (this.#complaint !== null && existsSync(this.#path))
-        this.#warn(`${this.#path} could not be read and was moved to ${setAside(this.#path)}.`);
-      renameSync(temporary, this.#path);
-      syncNewFolder(this.#path);
-    } catch (error) {
-      throw BackupError.from(error);
-    }
+    writePrivateJson(this.#path, changes, {
+      beforePlacing: () => {
+        if (this.#complaint !== null && existsSync(this.#path))
+          this.#warn(`${this.#path} could not be read and was moved to ${setAside(this.#path)}.`);
+      },
+    });
   }
 }
 

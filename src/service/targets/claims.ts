@@ -21,6 +21,8 @@ import {
 import { lookAtFolder, type OwnedFolder, toRecord, writeOwner, writeRecord } from '../../engine/catalog/own-folder.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
 import type { DatabaseSelf } from '../../engine/writer/self.ts';
+import type { TargetName } from '../../words/target-word.ts';
+import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import type { ClaimResult } from '../service-port.ts';
 import type { RemoteTarget } from './remote-target.ts';
@@ -46,8 +48,21 @@ export class Claims {
     return folder;
   }
 
+  async claim(
+    { target = 'local', user = null }: { readonly target?: TargetName; readonly user?: string | null },
+    requireRemote: (target: TargetName) => RemoteTarget,
+  ): Promise<ClaimResult> {
+    const { audit, emit } = this.#context;
+    const claim = async () =>
+      target === 'local' ? await this.#claimFolder(user) : await this.#claimTarget(requireRemote(target), user);
+    const result = await audit.carry({ act: 'claim', target }, claim, { actor: currentActor(user) });
+    emit({ type: 'backups' });
+    emit({ type: 'status' });
+    return result;
+  }
+
   /** @throws BackupError BAD_CONFIG when the folder's record can't be read, BUSY, NO_PERMISSION. */
-  async claimFolder(user: string | null): Promise<ClaimResult> {
+  async #claimFolder(user: string | null): Promise<ClaimResult> {
     const { catalog, folder, places } = this.#context;
     await catalog.prepare();
     const self = await places.selfToWrite();
@@ -67,7 +82,7 @@ export class Claims {
   }
 
   /** @throws BackupError BAD_CONFIG when its record can't be read, S3_*, ABORTED. */
-  async claimTarget(remote: RemoteTarget, user: string | null): Promise<ClaimResult> {
+  async #claimTarget(remote: RemoteTarget, user: string | null): Promise<ClaimResult> {
     const self = await this.#context.places.selfToWrite();
     await remote.refresh();
     const { ownership, backups, address } = remote;

@@ -9,7 +9,7 @@ import { Heartbeats } from './heartbeats.ts';
 import { refreshWithinMs } from './places.ts';
 import { RemoteTarget } from './remote-target.ts';
 import type { TargetParts } from './target-context.ts';
-import { checkTargets, type ConfiguredTarget, remoteTargets } from './targets.ts';
+import { checkTargets, type ConfiguredTarget, NO_BUCKET_HINT, remoteTargets } from './targets.ts';
 
 /** `latest` is chosen from listings that are no older than those of a running app. */
 const RECENT_MS = 15 * 60_000;
@@ -19,12 +19,14 @@ export class RemoteTargets {
   readonly #context: ServiceContext;
   readonly #parts: TargetParts;
   #made: readonly RemoteTarget[] | undefined;
+  /** Stopped, and closed with the service. */
+  readonly #gone: RemoteTarget[] = [];
 
   constructor(context: ServiceContext, parts: Omit<TargetParts, 'heartbeats'>) {
     this.#context = context;
     this.#parts = { ...parts, heartbeats: context.options.heartbeats ?? new Heartbeats({ now: context.now }) };
     context.defer(() => {
-      for (const remote of this.#made ?? []) remote.close();
+      for (const remote of [...this.#gone.splice(0), ...(this.#made ?? [])]) remote.close();
       this.#made = undefined;
     });
   }
@@ -32,10 +34,33 @@ export class RemoteTargets {
   /** @throws BackupError BAD_CONFIG if the path of S3 that was set on the page is the place of another target by now. */
   get all(): readonly RemoteTarget[] {
     if (this.#made) return this.#made;
-    const { options, settings } = this.#context;
-    checkTargets(options, settings.current);
-    this.#made = remoteTargets(options, settings.current).map((target) => this.#make(target));
+    const { targets, settings } = this.#context;
+    checkTargets(targets, settings.current);
+    this.#made = remoteTargets(targets, settings.current).map((target) => this.#make(target));
     return this.#made;
+  }
+
+  /**
+   * What was set up on the page, or taken away there, comes into use; the others go on. Resolves when what was under way
+   * at the one before has ended.
+   */
+  async targetsChanged(): Promise<void> {
+    if (!this.#made) return;
+    const before = this.#made;
+    const { targets, settings } = this.#context;
+    const isSame = ({ access: { access } }: RemoteTarget, target: ConfiguredTarget) =>
+      JSON.stringify(access) === JSON.stringify(target.access);
+    const next = remoteTargets(targets, settings.current).map(
+      (target) =>
+        before.find((remote) => remote.target === target.name && isSame(remote, target)) ?? this.#make(target),
+    );
+    const gone = before.filter((remote) => !next.includes(remote));
+    this.#made = next;
+    // A look at it that is under way goes on.
+    this.#gone.push(...gone);
+    await Promise.all(gone.map((remote) => remote.stop()));
+    if (this.#context.isStarted) for (const remote of next) if (!before.includes(remote)) remote.start();
+    this.#parts.onChange();
   }
 
   /** Those that are on. */
@@ -149,7 +174,7 @@ export class RemoteTargets {
     if (remote) return remote;
     if (target === 's3' && this.all.length === 0) {
       throw new BackupError('BAD_REQUEST', 'no S3 target is configured', {
-        hint: 'Set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.',
+        hint: NO_BUCKET_HINT,
       });
     }
     const names = ['local', ...this.all.map((candidate) => candidate.target)];

@@ -51,6 +51,10 @@ export interface ConfiguredTarget {
   readonly isEnabled: boolean;
 }
 
+/** What to do where a bucket is asked for and there is none. */
+export const NO_BUCKET_HINT =
+  'Set S3 up on the page, under Configure. Or set S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_ACCESS_KEY and S3_SECRET_KEY in the environment, then restart.';
+
 const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 const TAKEN: ReadonlySet<TargetName> = new Set(['local', 's3']);
 

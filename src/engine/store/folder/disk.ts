@@ -2,8 +2,8 @@
 import type { BigIntStats, Dirent } from 'node:fs';
 import { constants } from 'node:fs';
 import { type FileHandle, link, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
-import { sep } from 'node:path';
 import { BackupError, errnoCode, isDiskFull } from '../../../words/errors.ts';
+import { syncFolder } from '../../disk/sync-folder.ts';
 import { folderWords } from './words.ts';
 
 export class Disk {
@@ -25,13 +25,7 @@ export class Disk {
 
   /** Makes names in the folder durable. */
   async sync(folder: string): Promise<void> {
-    if (sep === '\\') return; // Windows opens no folders, and needs no such flush.
-    const opened = await this.wait(open(folder, constants.O_RDONLY));
-    try {
-      await this.wait(opened.sync());
-    } finally {
-      await opened.close();
-    }
+    await this.wait(syncFolder(folder));
   }
 
   async openIfThere(path: string): Promise<FileHandle | null> {

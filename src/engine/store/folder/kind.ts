@@ -10,7 +10,7 @@ import { lstat, readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { BackupError, errnoCode } from '../../../words/errors.ts';
 import { shellWord } from '../../../words/visible-text.ts';
-import { createLocalStore } from '../folder-store.ts';
+import { createLocalStore } from './store.ts';
 import type { Kind, SweepUnfinished, TargetStore } from '../kind.ts';
 import { isUnfinished } from '../object-key.ts';
 import {
@@ -121,7 +121,18 @@ async function sweepUnfinished(folder: string, { olderThan, signal }: SweepUnfin
 function folderToTest(access: FolderAccess, prefix: string): TestedTarget {
   const store = folderKind.open(access, prefix);
   const checks = [writes, looksUp, reads, lists, isPrivateFolder(join(access.path, prefix)), createsOnly, deletes];
-  return { store, checks, policy: null, close: () => store.close() };
+  return { store, checks, contact: [isMounted(access.path)], policy: null, close: () => store.close() };
+}
+
+function isMounted(path: string): Check {
+  return {
+    name: 'reach',
+    cannot: 'the folder cannot be used',
+    async run() {
+      await requireMark(path);
+      return ok(`the folder is there, with its mark ${FOLDER_MARK}`);
+    },
+  };
 }
 
 const createsOnly: Check = {

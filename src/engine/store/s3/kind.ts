@@ -1,4 +1,5 @@
 /** A bucket as a target. */
+import { createHash } from 'node:crypto';
 import { deletes, lists, looksUp, reads, type TestedTarget, writes } from '../self-test-checks.ts';
 import { isLoopback } from '../../../words/loopback.ts';
 import type { Kind } from '../kind.ts';
@@ -10,6 +11,7 @@ import { leastPrivilegePolicy } from './policy.ts';
 import { createsOnly, isHopelessAnswer, keepsTime, keepsVersions, listsUploads, uploadsParts } from './self-test.ts';
 import { deletesNothing, overwritesNothing, rulesAreAsSet } from './self-test-append-only.ts';
 import { isPrivateBucket } from './self-test-strangers.ts';
+import { contactWith } from './self-test-contact.ts';
 import { createS3Store } from './store.ts';
 import { s3Words } from './words.ts';
 
@@ -32,8 +34,9 @@ export const s3Kind: Kind<S3Access> = {
 
   wholeOf: ({ bucket }) => `bucket ${bucket}`,
 
-  connectionOf: ({ endpoint, region, bucket, accessKeyId, forcePathStyle }) =>
-    JSON.stringify([endpoint, region, bucket, accessKeyId, forcePathStyle]),
+  // The key of an account may get another secret while running.
+  connectionOf: ({ endpoint, region, bucket, accessKeyId, secretAccessKey, forcePathStyle }) =>
+    JSON.stringify([endpoint, region, bucket, accessKeyId, digest(secretAccessKey ?? ''), forcePathStyle]),
 
   // Addresses are shown.
   faultOf: ({ endpoint }) =>
@@ -88,7 +91,12 @@ function bucketToTest(access: S3Access, prefix: string): TestedTarget {
     store.close();
     connection.close();
   };
-  return { store, checks, policy, leavesTraces: days !== null, isHopeless: isHopelessAnswer, close };
+  const contact = [...contactWith(connection.baseUrl)];
+  return { store, checks, contact, policy, leavesTraces: days !== null, isHopeless: isHopelessAnswer, close };
+}
+
+function digest(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex');
 }
 
 /** `http://minio:9000` → `minio`; null for https, and on this machine. */

@@ -11,7 +11,7 @@ export const s3Kit: KitPart<S3Access> = {
     const buckets = targets.map(({ access }) => access.bucket);
     const where = targets.some(({ name }) => name !== 's3')
       ? 'the app has them in its configuration'
-      : 'the app has it in S3_ACCESS_KEY and\n  S3_SECRET_KEY';
+      : 'the app has it in S3_ACCESS_KEY and\n  S3_SECRET_KEY, or in the credentials file beside its state';
     return [
       `- A key that may list and read the bucket ${buckets.join(', or ')}. It is not in this text: ${where}, and whoever owns
   the account can make a new one.`,

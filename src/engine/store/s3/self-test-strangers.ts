@@ -2,7 +2,8 @@
  * What strangers may do at a bucket: their requests are plain ones without a signature. One that a public bucket answers is
  * the worst that a self-test can find, so it is asked for reading, listing and writing.
  */
-import { type Check, failed, type Judgement, ok, type Trial, warning } from '../self-test-checks.ts';
+import type { Judgement } from '../../../words/story.ts';
+import { type Check, failed, ok, type Trial, warning } from '../self-test-checks.ts';
 import type { S3Connection } from './connection.ts';
 import type { S3Store } from './store.ts';
 

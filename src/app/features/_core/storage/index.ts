@@ -16,7 +16,7 @@
 import type { LocalStorageOptions, S3StorageOptions, StorageOptions } from './options.ts';
 import { storageOptionsFromEnvironment } from './environment.ts';
 import { requireApart, requireOutside } from './keep-apart.ts';
-import { createLocalStore } from '../../../../engine/store/folder-store.ts';
+import { createLocalStore } from '../../../../engine/store/folder/store.ts';
 import { checkKey, encodeKey } from '../../../../engine/store/object-key.ts';
 import { BackupError } from '../../../../words/errors.ts';
 import { createS3Store } from '../../../../engine/store/s3/store.ts';

@@ -9,7 +9,7 @@
 import { basename, dirname, join, posix, resolve } from 'node:path';
 import { BackupError, errnoCode } from '../../../../words/errors.ts';
 import { contains } from '../../../../engine/store/folder/apart.ts';
-import { realPathOfFile } from '../../../../service/real-path.ts';
+import { realPathOfFile } from '../../../../engine/sqlite/real-path.ts';
 
 /** @throws BackupError FORBIDDEN when the key is, lies below, or would stand in the way of one of the prefixes. */
 export function requireOutside(key: string, prefixes: readonly string[]): void {

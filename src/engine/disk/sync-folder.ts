@@ -1,9 +1,21 @@
+/** Flushes a folder, which makes the new names, the renames and the removals in it durable. */
 import { closeSync, fsyncSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { open } from 'node:fs/promises';
+import { dirname, sep } from 'node:path';
 import { errnoCode } from '../../words/errors.ts';
 
-/** Makes renames in a folder durable. */
+export async function syncFolder(folder: string): Promise<void> {
+  if (NEEDS_NONE) return;
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
 export function syncFolderNow(folder: string): void {
+  if (NEEDS_NONE) return;
   const handle = openSync(folder, 'r');
   try {
     fsyncSync(handle);
@@ -20,6 +32,9 @@ export function syncNewFolder(folder: string): void {
     if (!CANNOT_SYNC.has(errnoCode(error))) throw error;
   }
 }
+
+/** Windows opens no folders. */
+const NEEDS_NONE = sep === '\\';
 
 /** It may not be opened for reading, or its file system syncs no folders. */
 const CANNOT_SYNC: ReadonlySet<string | undefined> = new Set(['EACCES', 'EPERM', 'EINVAL', 'ENOTSUP']);

@@ -14,10 +14,10 @@ import { randomUUID } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, mkdir, open, realpath, rename } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { BackupError } from '../../words/errors.ts';
-import { Disk, isMissing } from './folder/disk.ts';
-import { folderWords } from './folder/words.ts';
-import { checkKey, compareKeys, isKey } from './object-key.ts';
+import { BackupError } from '../../../words/errors.ts';
+import { Disk, isMissing } from './disk.ts';
+import { folderWords } from './words.ts';
+import { checkKey, compareKeys, isKey } from '../object-key.ts';
 import {
   alreadyThere,
   type DeleteFailure,
@@ -30,7 +30,7 @@ import {
   type PutIfAbsentOptions,
   type PutOptions,
   throwIfAborted,
-} from './store.ts';
+} from '../store.ts';
 
 interface LocalStoreOptions {
   /** The folder; made on the first write. */

@@ -2,24 +2,25 @@
  * One backup, from the request to its result: who asks while a run has not fixed its moment yet joins it, later ones share
  * the next run; then the job, what is said and noted of it, and the uploads beside the line of runs.
  */
-import type { JobMap } from '../engine/process/protocol.ts';
-import { BackupError } from '../words/errors.ts';
-import type { Backups } from './backups/backups.ts';
-import type { Removals } from './backups/removals.ts';
-import type { BackupRequest } from '../engine/stories/backup.ts';
-import type { JobEvent } from '../words/story.ts';
-import type { ServiceContext } from './context.ts';
-import type { Continuous } from './continuous/continuous.ts';
-import { formatSize } from './log.ts';
-import type { BackupResult } from './service-port.ts';
-import type { RunProgress } from '../words/run.ts';
-import type { Losses } from './protection/losses.ts';
-import { saysItAgain, withWayBack } from './protection/missing.ts';
-import { openFolderWarning } from './protection/open-folder.ts';
-import { remarkTexts } from './protection/remarks.ts';
-import type { Retention } from './protection/retention.ts';
-import type { ActiveRun } from './runs/active-run.ts';
-import type { RemoteTargets } from './targets/remote-targets.ts';
+import { randomUUID } from 'node:crypto';
+import type { JobMap } from '../../engine/process/protocol.ts';
+import { BackupError } from '../../words/errors.ts';
+import type { Backups } from './backups.ts';
+import type { Removals } from './removals.ts';
+import type { BackupRequest } from '../../engine/stories/backup.ts';
+import type { JobEvent } from '../../words/story.ts';
+import type { ServiceContext } from '../context.ts';
+import type { Continuous } from '../continuous/continuous.ts';
+import { formatSize } from '../log.ts';
+import type { BackupResult } from '../service-port.ts';
+import type { RunProgress } from '../../words/run.ts';
+import type { Losses } from '../protection/losses.ts';
+import { saysItAgain, withWayBack } from '../protection/missing.ts';
+import { openFolderWarning } from '../protection/open-folder.ts';
+import { remarkTexts } from '../protection/remarks.ts';
+import type { Retention } from '../protection/retention.ts';
+import type { ActiveRun } from '../runs/active-run.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
 
 type Made = JobMap['backup']['result'];
 
@@ -31,7 +32,10 @@ interface BackupAsked {
 }
 
 interface BackupRequested {
-  readonly id: Promise<string>;
+  /** What its run will be called. */
+  readonly id: string;
+  /** Resolves when the run begins, or at once if it has to wait for its turn. */
+  readonly begun: Promise<void>;
   /** Without the upload. */
   readonly local: Promise<BackupResult>;
   readonly result: Promise<BackupResult>;
@@ -73,38 +77,38 @@ export class MakeBackup {
       this.#followUp.askers.push(asked);
       return this.#followUp;
     }
-    const started = Promise.withResolvers<string>();
+    const { runs } = this.#context;
+    const id = randomUUID();
+    const begun = Promise.withResolvers<void>();
     const finished = Promise.withResolvers<BackupResult>();
     const request: BackupRequested = {
-      id: started.promise,
+      id,
+      begun: runs.isLineEmpty ? begun.promise : Promise.resolve(),
       local: finished.promise,
       // Beside the line: an upload never delays the next run.
       result: finished.promise.then((result) => this.#withUpload(result)),
       askers: [asked],
     };
     this.#followUp = request;
-    finished.resolve(this.#context.runs.enqueue(() => this.#carryOut(request, asked, started.resolve)));
+    finished.resolve(runs.enqueue(() => this.#carryOut(request, asked, begun.resolve)));
     return request;
   }
 
-  async #carryOut(
-    request: BackupRequested,
-    asked: BackupAsked,
-    onStarted: (runId: string) => void,
-  ): Promise<BackupResult> {
+  async #carryOut(request: BackupRequested, asked: BackupAsked, onBegun: () => void): Promise<BackupResult> {
     this.#followUp = null;
     try {
-      return await this.#run(request, asked, onStarted);
+      return await this.#run(request, asked, onBegun);
     } finally {
+      onBegun();
       // However it ended, nobody joins it any more.
       this.#joinable = null;
     }
   }
 
-  async #run(request: BackupRequested, asked: BackupAsked, onStarted: (runId: string) => void): Promise<BackupResult> {
+  async #run(request: BackupRequested, asked: BackupAsked, onBegun: () => void): Promise<BackupResult> {
     const { runs, isStopping } = this.#context;
     const about = {
-      ...({ ...asked, kind: 'backup', backup: null } as const),
+      ...({ ...asked, id: request.id, kind: 'backup', backup: null } as const),
       weights: { checkpoint: 0, copy: 60, verify: 38, publish: 1, prune: 1 },
       // What a person asked for is noted; a cron line would note the same at each tick.
       isRecorded: ({ error }: { readonly error: BackupResult['error'] | null }) =>
@@ -118,7 +122,7 @@ export class MakeBackup {
       }
       if (isStopping) run.abort.abort();
       this.#joinable = { run, request };
-      onStarted(run.id);
+      onBegun();
       const made = await runs.lead(run, () => this.#make(run, asked.trigger));
       run.note({ backup: made.name, sizeBytes: made.sizeBytes });
       await this.#afterwards(made);

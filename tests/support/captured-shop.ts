@@ -1,0 +1,89 @@
+/** A shop whose commits are captured: its app in a process of its own, and a service. */
+import { afterEach } from 'bun:test';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { BackupService } from '../../src/service/backup-service.ts';
+import type { Status } from '../../src/service/model.ts';
+import { scratchFolders } from './scratch.ts';
+import { type SqlProcess, startSqlProcess } from './sql-process.ts';
+
+type ServiceOptions = ConstructorParameters<typeof BackupService>[0];
+
+/** Whatever is opened is closed behind each test of the file that calls it. */
+export function capturedShops() {
+  const scratch = scratchFolders();
+  const open: { close(): Promise<void> }[] = [];
+  afterEach(async () => {
+    for (const one of open.splice(0).toReversed()) await one.close();
+  });
+
+  function openService(place: string, more: Partial<ServiceOptions> = {}) {
+    const said: string[] = [];
+    const service = new BackupService({
+      databasePath: join(place, 'shop.sqlite'),
+      backupsPath: join(place, 'backups'),
+      statePath: join(place, 'state.sqlite'),
+      settings: {
+        ...{ enabled: false, intervalMinutes: 10, retentionCount: 10, s3Enabled: false, s3Path: '', verify: 'quick' },
+        ...{ maxAgeMinutes: null, lossIgnore: [], keepHourly: 0, keepDaily: 0 },
+        ...{ keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
+      },
+      log: (level, message) => void said.push(`${level} ${message}`),
+      jobEnvironment: { PATH: process.env['PATH'] ?? '' },
+      continuous: {
+        ...{ intervalMs: 50, bytesMax: null, stopMs: 10_000 },
+        windowsMs: [3_600_000, 86_400_000, 604_800_000, 2_592_000_000],
+      },
+      ...more,
+    });
+    open.push(service);
+    return { service, said };
+  }
+
+  function startApp(path: string): SqlProcess {
+    const app = startSqlProcess(path);
+    open.push({ close: async () => await app[Symbol.asyncDispose]() });
+    return app;
+  }
+
+  async function startShop({ isOn = true, ...more }: Partial<ServiceOptions> & { readonly isOn?: boolean } = {}) {
+    const place = scratch();
+    const path = join(place, 'shop.sqlite');
+    const app = startApp(path);
+    await app.run('PRAGMA journal_mode = WAL');
+    await app.run('CREATE TABLE orders (id INTEGER PRIMARY KEY, text TEXT)');
+    const opened = openService(place, { ...more, ...(!isOn && { continuous: null }) });
+    opened.service.start();
+    return { place, path, app, ...opened, stream: join(place, 'backups', 'continuous') };
+  }
+
+  return { scratch, openService, startApp, startShop };
+}
+
+export async function untilStatus(service: BackupService, isWanted: (status: Status) => boolean): Promise<Status> {
+  for (;;) {
+    const status = await service.getStatus();
+    if (isWanted(status)) return status;
+    await Bun.sleep(50);
+  }
+}
+
+export const capturing = (service: BackupService) =>
+  untilStatus(service, ({ continuous }) => continuous?.phase === 'capturing' && continuous.caughtUpAt !== null);
+
+export const order = (app: SqlProcess, text: string) => app.run(`INSERT INTO orders (text) VALUES ('${text}')`);
+
+export function textsIn(path: string): unknown[] {
+  const database = new DatabaseSync(path, { readOnly: true });
+  try {
+    return database
+      .prepare('SELECT text FROM orders ORDER BY id')
+      .all()
+      .map(({ text }) => text);
+  } finally {
+    database.close();
+  }
+}
+
+export const texts = async (app: SqlProcess) =>
+  (await app.run('SELECT text FROM orders ORDER BY id')).map(({ text }) => text);
