@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from '../../src/engine/process/worker.ts';
 import { materialize } from '../../src/engine/replication/materialize.ts';
+import { removePause, writePause } from '../../src/engine/replication/pause.ts';
 import type { WishedMoment } from '../../src/engine/replication/plan.ts';
 import type { StreamStatus } from '../../src/engine/replication/status.ts';
 import type { ReplicateNews } from '../../src/engine/stories/replicate.ts';
@@ -36,6 +37,7 @@ export interface ContinuousTally {
   captures: number;
   restores: number;
   kills: number;
+  pauses: number;
   /** How often the log had to be let go for long, which is no fault. */
   letGo: number;
   /** Commits of an app without a busy timeout that failed. */
@@ -117,6 +119,7 @@ class Round {
     while (performance.now() < untilMs) {
       await this.#promise();
       if (this.#random.chance(killChance)) this.#kill();
+      if (this.#random.chance(0.05)) await this.#pause();
       if (this.#random.chance(0.25)) await this.#restoreOne();
       await sleep(this.#random.between(0, 200));
     }
@@ -175,6 +178,15 @@ class Round {
     const news = await Promise.race([answered, sleep(5_000, null)]);
     this.#answers.delete(call);
     return news;
+  }
+
+  /** Lets the database go while its users go on, as `velist-backup pause` does, and sometimes kills who paused. */
+  async #pause(): Promise<void> {
+    this.#tally.pauses++;
+    writePause(this.#stream, { reason: 'asked', since: new Date().toISOString(), user: null });
+    await sleep(this.#random.between(0, 500));
+    if (this.#random.chance(0.2)) this.#kill();
+    removePause(this.#stream);
   }
 
   #kill(): void {
@@ -265,5 +277,16 @@ function outOfTime(
 }
 
 export function emptyTally(): ContinuousTally {
-  return { rounds: 0, captures: 0, restores: 0, kills: 0, letGo: 0, heldOff: 0, rebased: {}, commits: 0, bad: [] };
+  return {
+    rounds: 0,
+    captures: 0,
+    restores: 0,
+    kills: 0,
+    pauses: 0,
+    letGo: 0,
+    heldOff: 0,
+    rebased: {},
+    commits: 0,
+    bad: [],
+  };
 }

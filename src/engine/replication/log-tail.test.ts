@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { closeSync, openSync, readSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
@@ -110,3 +110,52 @@ test('a damaged or shortened log is not read', () => {
   truncateSync(`${path}-wal`, 32 + 24);
   expect(readLogTail(log, logged.begin(), frames)).toBeNull();
 });
+
+test('a log with checksums in the other order of bytes is read, and its damage is seen', () => {
+  using logged = openLogged();
+  const { app, path } = logged;
+  app.exec(FIFTY_PAGES);
+  const bytes = inOtherOrder(readFileSync(`${path}-wal`));
+  const copy = join(scratch(), 'other-wal');
+  const read = () => {
+    writeFileSync(copy, bytes);
+    const log = openSync(copy, 'r');
+    const begin = beginOfLog(log);
+    const tail = begin && readLogTail(log, begin, logged.frames());
+    closeSync(log);
+    return tail;
+  };
+  const tail = readLogTail(logged.log, logged.begin(), logged.frames());
+  const other = read();
+  expect([other?.commits, other?.commitPages, other?.pages]).toEqual([tail?.commits, tail?.commitPages, tail?.pages]);
+  bytes[5_000] = (bytes[5_000] ?? 0) ^ 1;
+  expect(read()).toBeNull();
+});
+
+/** As a machine of the other order of bytes would have begun it. */
+function inOtherOrder(log: Buffer): Buffer {
+  const frameBytes = 24 + log.readUInt32BE(8);
+  const other = Buffer.from(log);
+  other.writeUInt32BE(log.readUInt32BE(0) ^ 1, 0);
+  const isLittleEndian = other.readUInt32BE(0) % 2 === 0;
+  let [first, second] = [0, 0];
+  const add = (from: number, to: number) => {
+    for (let at = from; at < to; at += 8) {
+      const word = (place: number) => (isLittleEndian ? other.readUInt32LE(place) : other.readUInt32BE(place));
+      first = (first + word(at) + second) >>> 0;
+      second = (second + word(at + 4) + first) >>> 0;
+    }
+  };
+  const note = (at: number) => {
+    other.writeUInt32BE(first, at);
+    other.writeUInt32BE(second, at + 4);
+  };
+  add(0, 24);
+  note(24);
+  for (let at = 32; at + frameBytes <= other.length; at += frameBytes) {
+    add(at, at + 8);
+    add(at + 24, at + frameBytes);
+    note(at + 16);
+  }
+  return other;
+}

@@ -8,6 +8,7 @@
  * https://sqlite.org/fileformat2.html#the_write_ahead_log
  */
 import { readSync } from 'node:fs';
+import { endianness } from 'node:os';
 import { type Checksum, FRAME_HEADER_BYTES, readLogHeader, WAL_HEADER_BYTES } from '../sqlite/wal.ts';
 
 export interface LogPosition {
@@ -30,6 +31,7 @@ export interface LogTail {
 
 const VERSION = 3_007_000;
 const CHUNK_BYTES = 512 * 1024;
+const WORD_BYTES = 4;
 
 /** Null for a log without a header: nothing was written to it yet. */
 export function beginOfLog(log: number): LogPosition | null {
@@ -74,7 +76,7 @@ export function followsOn(log: LogPosition, position: LogPosition): boolean {
  */
 export function readLogTail(log: number, from: LogPosition, untilFrames: number): LogTail | null {
   const { pageSize, salts } = from;
-  const isLittleEndian = readLogHeader(log).readUInt32BE(0) % 2 === 0;
+  const isOwnOrder = (readLogHeader(log).readUInt32BE(0) % 2 === 0) === (endianness() === 'LE');
   const frameBytes = FRAME_HEADER_BYTES + pageSize;
   const chunk = new DataView(new ArrayBuffer(Math.max(1, Math.floor(CHUNK_BYTES / frameBytes)) * frameBytes));
   const pages = new Map<number, number>();
@@ -84,9 +86,10 @@ export function readLogTail(log: number, from: LogPosition, untilFrames: number)
     const count = Math.min(untilFrames - index, chunk.byteLength / frameBytes);
     const first = offsetOf(index, pageSize);
     if (readSync(log, chunk, 0, count * frameBytes, first) < count * frameBytes) return null;
+    const words = isOwnOrder ? new Int32Array(chunk.buffer) : swapped(chunk);
     for (let at = 0; at < count * frameBytes; at += frameBytes) {
-      addWords(sums, chunk, at, at + 8, isLittleEndian);
-      addWords(sums, chunk, at + FRAME_HEADER_BYTES, at + frameBytes, isLittleEndian);
+      addWords(sums, words, at / WORD_BYTES, (at + 8) / WORD_BYTES);
+      addWords(sums, words, (at + FRAME_HEADER_BYTES) / WORD_BYTES, (at + frameBytes) / WORD_BYTES);
       const isOfLog = chunk.getUint32(at + 8) === salts[0] && chunk.getUint32(at + 12) === salts[1];
       if (!isOfLog || chunk.getInt32(at + 16) !== sums[0] || chunk.getInt32(at + 20) !== sums[1]) return null;
       pages.set(chunk.getUint32(at), first + at + FRAME_HEADER_BYTES);
@@ -101,15 +104,23 @@ export function readLogTail(log: number, from: LogPosition, untilFrames: number)
   return { position: { ...from, frames: untilFrames, checksum }, commitPages, commits, pages };
 }
 
-/** As `addToChecksum`, in place: a log is read at the speed of memory. */
-function addWords(sums: Int32Array, bytes: DataView, from: number, to: number, isLittleEndian: boolean): void {
-  let [first = 0, second = 0] = sums;
-  for (let at = from; at < to; at += 8) {
-    first = (first + bytes.getInt32(at, isLittleEndian) + second) | 0;
-    second = (second + bytes.getInt32(at + 4, isLittleEndian) + first) | 0;
+/** As `addToChecksum`, in place and by whole words: by bytes it was most of what a capture costs. */
+function addWords(sums: Int32Array, words: Int32Array, from: number, to: number): void {
+  let first = sums[0] ?? 0;
+  let second = sums[1] ?? 0;
+  for (let at = from; at < to; at += 2) {
+    first = (first + (words[at] ?? 0) + second) | 0;
+    second = (second + (words[at + 1] ?? 0) + first) | 0;
   }
   sums[0] = first;
   sums[1] = second;
+}
+
+/** The words of a log that a machine of the other order of bytes began. */
+function swapped({ buffer }: DataView<ArrayBuffer>): Int32Array {
+  const words = buffer.slice(0);
+  Buffer.from(words).swap32();
+  return new Int32Array(words);
 }
 
 function offsetOf(frame: number, pageSize: number): number {
